@@ -1,0 +1,23 @@
+'use strict'
+
+// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel` and `fault` need root and
+// a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm).
+const common = {
+  rootDir: __dirname,
+  testEnvironment: 'node',
+  transform: { '^.+\\.m?ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', '^dm-thin$': '<rootDir>/lib/index.ts' },
+  cacheDirectory: '<rootDir>/.cache/jest',
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/build', '<rootDir>/.cache'],
+}
+const project = (name, extra = {}) => ({
+  ...common,
+  displayName: name,
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  ...extra,
+})
+
+module.exports = {
+  testTimeout: 120_000,
+  projects: [project('unit'), project('package'), project('kernel'), project('fault')],
+}

@@ -1,0 +1,66 @@
+# Stage 2 of the guest's first process: the root is the overlay now. Starts what the run asked for, sends
+# output and exit status through two virtio ports, and switches the machine off.
+cd /
+umount -l /.vm-host
+rmdir /.vm-host
+. /run/dm-thin-vm/config.sh
+
+port() {
+  for entry in /sys/class/virtio-ports/*; do
+    if [ "$(cat "$entry/name" 2>/dev/null)" = "$1" ]; then
+      echo "/dev/${entry##*/}"
+      return
+    fi
+  done
+}
+out=$(port vm.out)
+ctl=$(port vm.ctl)
+exec 9>"$ctl"
+
+ln -sf /proc/self/fd /dev/fd
+ln -sf fd/0 /dev/stdin
+ln -sf fd/1 /dev/stdout
+ln -sf fd/2 /dev/stderr
+hostname dm-thin-guest 2>/dev/null
+ip link set lo up 2>/dev/null
+# The boot stays quiet; from here on the kernel's messages belong in the console log.
+echo 7 >/proc/sys/kernel/printk
+
+if [ "$VM_UDEV" = 1 ]; then
+  mkdir -p /run/udev
+  /usr/lib/systemd/systemd-udevd --daemon
+  udevadm trigger
+  udevadm settle
+fi
+echo ready >&9
+
+status=0
+if [ "$VM_HAS_COMMAND" = 1 ]; then
+  # A pipe rather than the port itself: only one process at a time may open a virtio port, and programs do
+  # open /dev/stdout and /dev/stderr anew.
+  mkfifo /run/dm-thin-vm/out
+  cat </run/dm-thin-vm/out >"$out" 9>&- &
+  cat=$!
+  setsid /bin/sh /run/dm-thin-vm/command.sh </dev/null >/run/dm-thin-vm/out 2>&1 9>&- &
+  command=$!
+  # wait reports a signal to this shell's children as status too; nothing signals this shell itself.
+  wait $command
+  status=$?
+  # A daemon left behind by the command may hold the pipe open for ever.
+  (sleep 2; kill $cat) 2>/dev/null 9>&- &
+  wait $cat
+fi
+
+if [ "$VM_KEEP" = 1 ]; then
+  echo shell >&9
+  stty -F /dev/hvc0 sane rows "$VM_ROWS" cols "$VM_COLUMNS"
+  sed 's/^exec .*/exec bash -i/' /run/dm-thin-vm/command.sh >/run/dm-thin-vm/shell.sh
+  setsid -c /bin/sh /run/dm-thin-vm/shell.sh </dev/hvc0 >/dev/hvc0 2>&1 9>&-
+fi
+
+# Only the work tree reaches the host. A plain sync could wait for ever on a suspended device.
+timeout 10 sync -f "$VM_TREE"
+echo "exit $status" >&9
+sleep 1
+echo o >/proc/sysrq-trigger
+sleep 60

@@ -1,0 +1,54 @@
+#!/bin/sh
+# The guest's first process. The harness copies it beside config.sh and guest.sh into a folder that the guest
+# sees through its read-only root, and names it on the kernel's command line as init.
+#
+# Stage 1 (this file): the host's root file system comes in read-only. Lay a throw-away overlay over it, put
+# the work tree back in its place as a writable share, make the overlay the root, and go on with guest.sh.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+run=${0%/*}
+. "$run/config.sh"
+
+fail() {
+  echo "guest init: $*" >/dev/kmsg
+  echo o >/proc/sysrq-trigger
+  sleep 10
+}
+
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null # the kernel may have mounted it already
+
+# Modules that a kernel was built without, or with built in, are passed over (-q).
+modprobe -d "$VM_KERNEL_DIR" -aq $VM_MODULES
+
+# /sys/fs/fuse always exists in this kernel, and the mount point need not exist on the host for anything else.
+mount -t tmpfs tmpfs /mnt || fail 'no tmpfs'
+mkdir /mnt/upper /mnt/work /mnt/root
+# Without "announce submounts" off in virtiofsd, look-ups below the host's mount points would fail here.
+mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root || fail 'no overlay'
+
+new=/mnt/root
+mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp
+mount --move /proc $new/proc
+mount --move /sys $new/sys
+mount --move /dev $new/dev
+mkdir -p $new/dev/shm $new/dev/pts
+mount -t tmpfs -o mode=1777 tmpfs $new/dev/shm
+mount -t devpts -o mode=620,ptmxmode=666 devpts $new/dev/pts
+mount -t tmpfs -o mode=755 tmpfs $new/run
+mount -t tmpfs -o mode=1777 tmpfs $new/tmp
+mkdir -p $new/run/lock $new/run/dm-thin-vm
+cp "$run/config.sh" "$run/guest.sh" "$run/command.sh" $new/run/dm-thin-vm/
+
+# After /tmp and /run, for the work tree may lie below either of them.
+mkdir -p "$new$VM_TREE"
+mount -t virtiofs worktree "$new$VM_TREE" || fail 'the work tree cannot be mounted'
+
+release=$(uname -r)
+mkdir -p "$new/usr/lib/modules/$release"
+mount --bind "$VM_KERNEL_DIR/lib/modules/$release" "$new/usr/lib/modules/$release"
+
+mkdir $new/.vm-host
+cd $new || fail 'no new root'
+pivot_root . .vm-host || fail 'no pivot_root'
+exec chroot . /bin/sh /run/dm-thin-vm/guest.sh </dev/null >/dev/null 2>&1

@@ -1,0 +1,240 @@
+// One run of the virtual machine, from the first process to the last file removed.
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+} from 'node:fs'
+import { copyFileSync, mkdirSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { guestEnvironment, writeGuestFiles } from './guest-files.mjs'
+import { cacheDir, ensureKernel } from './kernel.mjs'
+import { accelerator, QEMU, qemuArguments, spawnBound, virtiofsd } from './qemu.mjs'
+
+const repository = resolve(import.meta.dirname, '../..')
+const SCRATCH_BYTES = 12 * 1024 ** 3
+const CONSOLE_LINES = 60
+export const TIMED_OUT = 124
+export const GUEST_DIED = 125
+
+/**
+ * @param {{ command: string[], cwd: string, udev?: boolean, keep?: boolean, verbose?: boolean, timeout?: number,
+ *   env?: Record<string, string>, onOutput?: (chunk: Buffer) => void }} options
+ * @returns {Promise<{ status: number, accelerator: 'kvm' | 'tcg', overhead: number }>}
+ */
+export async function runInGuest(options) {
+  const { command, cwd, udev = false, keep = false, verbose = false, timeout = 1800, env = {} } = options
+  const say = line => process.stderr.write(`vm: ${line}\n`)
+  const started = Date.now()
+  const cache = cacheDir()
+  const kernel = ensureKernel(say)
+  const accel = await accelerator(kernel, cache, say)
+  const folder = mkdtempSync(join(tmpdir(), 'dm-thin-vm-'))
+  const guest = new Guest(folder)
+  try {
+    chmodSync(folder, 0o755)
+    const guestEnv = guestEnvironment(process.env, { ...env, DM_THIN_ACCELERATOR: accel }, udev)
+    writeGuestFiles(folder, { kernelDir: kernel.dir, tree: repository, udev, keep, command, cwd, env: guestEnv })
+    await guest.start({ kernel, accelerator: accel, timeout, onOutput: options.onOutput })
+    const status = await guest.finished
+    const total = Date.now() - started
+    const overhead = (total - guest.busy()) / 1000
+    if (verbose) {
+      const parts = `${kernel.release}, ${accel}, ready after ${((guest.readyAt - started) / 1000).toFixed(1)} s`
+      say(`${parts}, ${(total / 1000).toFixed(1)} s in all, of which ${overhead.toFixed(1)} s are the machine's own`)
+    }
+    if (status === TIMED_OUT && guest.timedOut) {
+      say(`the guest did not end within ${timeout} s and was ended; the end of its console:`)
+      say(guest.consoleTail())
+    } else if (status === GUEST_DIED && guest.died) {
+      say('the guest died; the end of its console:')
+      say(guest.consoleTail())
+    }
+    return { status, accelerator: accel, overhead }
+  } finally {
+    await guest.end()
+    guest.keepConsole(cache)
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+class Guest {
+  /** @param {string} folder holds sockets and settings; removed after the run */
+  constructor(folder) {
+    this.folder = folder
+    this.console = join(folder, 'console.log')
+    /** @type {import('node:child_process').ChildProcess[]} */
+    this.children = []
+    this.readyAt = 0
+    this.exitAt = 0
+    this.timedOut = false
+    this.died = false
+    this.finished = new Promise((fulfil, reject) => {
+      this.finish = fulfil
+      this.fail = reject
+    })
+    this.finished.catch(() => {})
+    this.onExit = () => {
+      this.kill()
+      rmSync(folder, { recursive: true, force: true })
+    }
+    this.signals = ['SIGINT', 'SIGTERM', 'SIGHUP'].map(signal => [signal, () => this.interrupted(signal)])
+    for (const [signal, handler] of this.signals) process.on(signal, handler)
+    process.on('exit', this.onExit)
+  }
+
+  /** Time in which the command itself ran. */
+  busy() {
+    return this.exitAt && this.readyAt ? this.exitAt - this.readyAt : 0
+  }
+
+  async start({ kernel, accelerator, timeout, onOutput }) {
+    const shares = [
+      ['rootfs', '/', ['--readonly', '--cache=always']],
+      ['worktree', repository, ['--cache=auto']],
+    ]
+    for (const [tag, directory, extra] of shares) this.share(tag, directory, extra)
+    for (const [tag] of shares) await this.socketOf(tag)
+
+    const scratchPath = join(this.folder, 'scratch.raw')
+    const scratch = openSync(scratchPath, 'w+', 0o600)
+    ftruncateSync(scratch, SCRATCH_BYTES)
+    unlinkSync(scratchPath) // the open descriptor keeps it: whatever happens, no file stays
+
+    const args = qemuArguments({ kernel, accelerator, folder: this.folder, console: this.console })
+    const qemu = spawnBound(QEMU, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch, 'pipe'] })
+    closeSync(scratch)
+    this.children.push(qemu)
+    let complaints = ''
+    qemu.stderr.on('data', chunk => (complaints += chunk))
+    const out = qemu.stdio[6]
+    out.on('error', () => {})
+    out.on('data', chunk => this.output(out, chunk, onOutput))
+    this.control(qemu)
+    this.limit = setTimeout(() => {
+      this.timedOut = true
+      qemu.kill('SIGKILL')
+    }, timeout * 1000)
+    qemu.on('error', error => this.fail(error))
+    qemu.on('close', () => {
+      clearTimeout(this.limit)
+      if (this.status !== undefined) this.finish(this.status)
+      else if (this.timedOut) this.finish(TIMED_OUT)
+      else {
+        this.died = true
+        if (complaints) process.stderr.write(complaints)
+        this.finish(GUEST_DIED)
+      }
+    })
+  }
+
+  /** @param {string} tag @param {string} directory @param {string[]} extra */
+  share(tag, directory, extra) {
+    const args = ['--socket-path', join(this.folder, `${tag}.sock`), '--shared-dir', directory, '--sandbox=none']
+    args.push('--no-announce-submounts', '--log-level=error', ...extra)
+    const child = spawnBound(virtiofsd(), args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let complaints = ''
+    child.stderr.on('data', chunk => (complaints += chunk))
+    child.on('error', error => this.fail(error))
+    child.on('exit', code => {
+      if (code && !this.ended)
+        this.fail(new Error(`virtiofsd for ${directory} ended with ${code}: ${complaints.trim()}`))
+    })
+    this.children.push(child)
+  }
+
+  async socketOf(tag) {
+    for (let waited = 0; !existsSync(join(this.folder, `${tag}.sock`)); waited += 10) {
+      if (waited > 5000) throw new Error(`virtiofsd does not start for ${tag}`)
+      await Promise.race([sleep(10), this.finished])
+    }
+  }
+
+  /** Lines from the guest's first process: ready, shell, exit N. */
+  control(qemu) {
+    const [, , , ctl, shell] = qemu.stdio
+    let text = ''
+    ctl.setEncoding('utf8')
+    ctl.on('error', () => {})
+    shell.on('error', () => {})
+    shell.on('data', chunk => this.inShell && process.stdout.write(chunk))
+    ctl.on('data', chunk => {
+      text += chunk
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        const [word, value] = text.slice(0, end).split(' ')
+        text = text.slice(end + 1)
+        if (word === 'ready') this.readyAt = Date.now()
+        else if (word === 'shell') this.openShell(shell)
+        else if (word === 'exit') {
+          this.exitAt = Date.now()
+          this.status = Number(value)
+          qemu.kill('SIGKILL') // everything is written: nothing to gain from a shutdown
+        }
+      }
+    })
+  }
+
+  openShell(shell) {
+    clearTimeout(this.limit)
+    this.inShell = true
+    process.stderr.write('vm: a shell in the guest; leave it with exit\n')
+    if (process.stdin.isTTY) process.stdin.setRawMode(true)
+    process.stdin.on('data', chunk => shell.write(chunk))
+    process.stdin.on('end', () => shell.write('\x04'))
+    process.stdin.on('error', () => {})
+  }
+
+  output(out, chunk, onOutput) {
+    if (onOutput) onOutput(chunk)
+    else if (!process.stdout.write(chunk)) {
+      out.pause()
+      process.stdout.once('drain', () => out.resume())
+    }
+  }
+
+  consoleTail() {
+    try {
+      const lines = readFileSync(this.console, 'utf8').replaceAll('\r', '').trimEnd().split('\n')
+      return '\n' + lines.slice(-CONSOLE_LINES).join('\n')
+    } catch {
+      return '(no console)'
+    }
+  }
+
+  keepConsole(cache) {
+    try {
+      mkdirSync(cache, { recursive: true })
+      copyFileSync(this.console, join(cache, 'last-console.log'))
+    } catch {
+      // the guest never wrote one
+    }
+  }
+
+  interrupted(signal) {
+    process.exit(128 + constants.signals[signal]) // the exit handler below ends and removes everything
+  }
+
+  kill() {
+    this.ended = true
+    clearTimeout(this.limit)
+    if (process.stdin.isTTY && this.inShell) process.stdin.setRawMode(false)
+    for (const child of this.children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+  }
+
+  async end() {
+    this.kill()
+    for (const child of this.children) {
+      if (child.exitCode === null && child.signalCode === null) await new Promise(done => child.once('exit', done))
+    }
+    if (this.inShell) process.stdin.destroy()
+    for (const [signal, handler] of this.signals) process.off(signal, handler)
+    process.off('exit', this.onExit)
+  }
+}

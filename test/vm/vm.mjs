@@ -1,0 +1,71 @@
+// Runs a command in a virtual machine with a stock kernel:
+//
+//   node test/vm/vm.mjs [--udev] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
+//
+// Exit status: the command's own (128 + N after signal N); 124 if the guest was ended at the time limit, 125 if it
+// died (its kernel console is shown), 130 and the like after a signal to the harness.
+import { spawnSync } from 'node:child_process'
+import { pathToFileURL } from 'node:url'
+import { runInGuest } from './run.mjs'
+
+const USAGE = 'usage: npm run vm -- [--udev] [--keep] [--timeout SECONDS] [--verbose] [--] CMD…'
+
+/** @typedef {{ udev: boolean, keep: boolean, verbose: boolean, timeout: number, command: string[] }} VmOptions */
+
+/**
+ * Options end at `--` or at the first word that is none.
+ * @param {string[]} argv @returns {VmOptions}
+ */
+export function parseArguments(argv) {
+  const options = { udev: false, keep: false, verbose: false, timeout: 1800, command: [] }
+  const words = [...argv]
+  while (words.length > 0 && words[0].startsWith('-')) {
+    const word = words.shift()
+    if (word === '--') break
+    const [name, inline] = word.split('=', 2)
+    if (name === '--udev') options.udev = true
+    else if (name === '--keep') options.keep = true
+    else if (name === '--verbose') options.verbose = true
+    else if (name === '--timeout') {
+      options.timeout = Number(inline ?? words.shift())
+      if (!(options.timeout > 0)) throw new Error(`--timeout wants a number of seconds\n${USAGE}`)
+    } else throw new Error(`unknown option ${word}\n${USAGE}`)
+  }
+  options.command = words
+  if (words.length === 0 && !options.keep) throw new Error(`no command\n${USAGE}`)
+  return options
+}
+
+/** One single argument with a blank in it is a line for the shell, as with ssh. */
+export function commandWords(command) {
+  return command.length === 1 && /\s/.test(command[0]) ? ['/bin/sh', '-c', command[0]] : command
+}
+
+/** @param {string[]} argv @returns {Promise<number>} */
+export async function main(argv) {
+  const options = parseArguments(argv)
+  const command = commandWords(options.command)
+  if (process.env.DM_THIN_GUEST === '1') {
+    if (command.length === 0) return 0
+    const { status, signal, error } = spawnSync(command[0], command.slice(1), { stdio: 'inherit' })
+    if (error) throw error
+    return signal ? 1 : status
+  }
+  const { status } = await runInGuest({ ...options, command, cwd: callerDirectory() })
+  return status
+}
+
+/** npm changes to the package's folder, and leaves the caller's in INIT_CWD. */
+function callerDirectory() {
+  return process.env.npm_lifecycle_event === 'vm' && process.env.INIT_CWD ? process.env.INIT_CWD : process.cwd()
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  main(process.argv.slice(2)).then(
+    status => process.exit(status),
+    error => {
+      process.stderr.write(`vm: ${error.message}\n`)
+      process.exit(2)
+    },
+  )
+}

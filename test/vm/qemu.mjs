@@ -81,10 +81,10 @@ function bootsWithKvm(kernel) {
 
 /**
  * Descriptors that QEMU inherits: 3 control port, 4 shell's console, 5 scratch disk (already without a name),
- * 6 the command's output.
- * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string, console: string }} options
+ * 6 the command's output, 7 the kernel's console (without a name, too).
+ * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string }} options
  */
-export function qemuArguments({ kernel, accelerator, folder, console }) {
+export function qemuArguments({ kernel, accelerator, folder }) {
   const append = ['root=rootfs rootfstype=virtiofs ro', `init=${folder}/init.sh`, 'console=ttyS0 quiet panic=-1']
   append.push('mitigations=off random.trust_cpu=on nowatchdog')
   const share = tag => [
@@ -92,18 +92,27 @@ export function qemuArguments({ kernel, accelerator, folder, console }) {
     ['-device', `vhost-user-fs-pci,queue-size=1024,chardev=${tag},tag=${tag}`],
   ]
   return [
-    ['-machine', 'q35,memory-backend=memory', ...acceleration(accelerator)],
+    ['-machine', 'q35,memory-backend=memory,sata=off,smbus=off,i8042=off', ...acceleration(accelerator)],
     ['-object', 'memory-backend-memfd,id=memory,size=3G,share=on', '-m', '3G', '-smp', '2'],
     ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-nic', 'none'],
     ['-kernel', kernel.image, '-append', append.join(' ')],
     ...share('rootfs'),
     ...share('worktree'),
-    ['-chardev', `file,id=console,path=${console}`, '-serial', 'chardev:console'],
+    ['-chardev', 'file,id=console,path=/dev/fdset/2', '-serial', 'chardev:console'],
     ['-device', 'virtio-serial-pci'],
     ['-chardev', 'socket,id=shell,fd=4', '-device', 'virtconsole,chardev=shell'],
     ['-chardev', 'socket,id=out,fd=6', '-device', 'virtserialport,chardev=out,name=vm.out,nr=1'],
     ['-chardev', 'socket,id=ctl,fd=3', '-device', 'virtserialport,chardev=ctl,name=vm.ctl,nr=2'],
-    ['-add-fd', 'fd=5,set=1', '-blockdev', scratchDisk(), '-device', 'virtio-blk-pci,drive=scratch,serial=scratch'],
+    [
+      '-add-fd',
+      'fd=7,set=2',
+      '-add-fd',
+      'fd=5,set=1',
+      '-blockdev',
+      scratchDisk(),
+      '-device',
+      'virtio-blk-pci,drive=scratch,serial=scratch',
+    ],
   ].flat(2)
 }
 

@@ -1,16 +1,6 @@
 // One run of the virtual machine, from the first process to the last file removed.
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  unlinkSync,
-} from 'node:fs'
-import { copyFileSync, mkdirSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, ftruncateSync, mkdtempSync } from 'node:fs'
+import { openSync, readSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -69,13 +59,16 @@ class Guest {
   /** @param {string} folder holds sockets and settings; removed after the run */
   constructor(folder) {
     this.folder = folder
-    this.console = join(folder, 'console.log')
+    /** @type {number | undefined} */
+    this.console = undefined
     /** @type {import('node:child_process').ChildProcess[]} */
     this.children = []
     this.readyAt = 0
     this.exitAt = 0
     this.timedOut = false
     this.died = false
+    /** @type {string | undefined} */
+    this.interruptedBy = undefined
     this.finished = new Promise((fulfil, reject) => {
       this.finish = fulfil
       this.fail = reject
@@ -103,14 +96,17 @@ class Guest {
     for (const [tag, directory, extra] of shares) this.share(tag, directory, extra)
     for (const [tag] of shares) await this.socketOf(tag)
 
-    const scratchPath = join(this.folder, 'scratch.raw')
-    const scratch = openSync(scratchPath, 'w+', 0o600)
-    ftruncateSync(scratch, SCRATCH_BYTES)
-    unlinkSync(scratchPath) // the open descriptor keeps it: whatever happens, no file stays
+    const scratch = this.nameless('scratch.raw')
+    ftruncateSync(scratch.write, SCRATCH_BYTES)
+    closeSync(scratch.read)
+    const log = this.nameless('console.log')
+    this.console = log.read
 
-    const args = qemuArguments({ kernel, accelerator, folder: this.folder, console: this.console })
-    const qemu = spawnBound(QEMU, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch, 'pipe'] })
-    closeSync(scratch)
+    const args = qemuArguments({ kernel, accelerator, folder: this.folder })
+    const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch.write, 'pipe', log.write]
+    const qemu = spawnBound(QEMU, args, { stdio })
+    closeSync(scratch.write)
+    closeSync(log.write)
     this.children.push(qemu)
     let complaints = ''
     qemu.stderr.on('data', chunk => (complaints += chunk))
@@ -125,6 +121,7 @@ class Guest {
     qemu.on('error', error => this.fail(error))
     qemu.on('close', () => {
       clearTimeout(this.limit)
+      if (this.interruptedBy) return // the harness is about to exit
       if (this.status !== undefined) this.finish(this.status)
       else if (this.timedOut) this.finish(TIMED_OUT)
       else {
@@ -133,6 +130,18 @@ class Guest {
         this.finish(GUEST_DIED)
       }
     })
+  }
+
+  /**
+   * A file that is only held open: whatever ends the harness, it leaves nothing.
+   * @param {string} name
+   */
+  nameless(name) {
+    const path = join(this.folder, name)
+    const write = openSync(path, name.startsWith('scratch') ? 'w+' : 'w', 0o600)
+    const read = openSync(path, 'r')
+    unlinkSync(path)
+    return { write, read }
   }
 
   /** @param {string} tag @param {string} directory @param {string[]} extra */
@@ -170,8 +179,11 @@ class Guest {
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
         const [word, value] = text.slice(0, end).split(' ')
         text = text.slice(end + 1)
-        if (word === 'ready') this.readyAt = Date.now()
-        else if (word === 'shell') this.openShell(shell)
+        if (word === 'ready') {
+          this.readyAt = Date.now()
+          rmSync(this.folder, { recursive: true, force: true }) // the guest has all it needs
+        }
+        if (word === 'shell') this.openShell(shell)
         else if (word === 'exit') {
           this.exitAt = Date.now()
           this.status = Number(value)
@@ -199,26 +211,33 @@ class Guest {
     }
   }
 
-  consoleTail() {
-    try {
-      const lines = readFileSync(this.console, 'utf8').replaceAll('\r', '').trimEnd().split('\n')
-      return '\n' + lines.slice(-CONSOLE_LINES).join('\n')
-    } catch {
-      return '(no console)'
+  consoleText() {
+    if (this.console === undefined) return ''
+    const chunks = []
+    const buffer = Buffer.alloc(65536)
+    for (let at = 0, n = 0; (n = readSync(this.console, buffer, 0, buffer.length, at)) > 0; at += n) {
+      chunks.push(Buffer.from(buffer.subarray(0, n)))
     }
+    return Buffer.concat(chunks).toString('utf8').replaceAll('\r', '').trimEnd()
+  }
+
+  consoleTail() {
+    const lines = this.consoleText().split('\n').slice(-CONSOLE_LINES)
+    return lines.join('\n') || '(it is empty)'
   }
 
   keepConsole(cache) {
-    try {
-      mkdirSync(cache, { recursive: true })
-      copyFileSync(this.console, join(cache, 'last-console.log'))
-    } catch {
-      // the guest never wrote one
-    }
+    if (this.console === undefined) return
+    writeFileSync(join(cache, 'last-console.log'), this.consoleText() + '\n')
+    closeSync(this.console)
+    this.console = undefined
   }
 
-  interrupted(signal) {
-    process.exit(128 + constants.signals[signal]) // the exit handler below ends and removes everything
+  async interrupted(signal) {
+    this.interruptedBy = signal
+    await this.end()
+    rmSync(this.folder, { recursive: true, force: true })
+    process.exit(128 + constants.signals[signal])
   }
 
   kill() {

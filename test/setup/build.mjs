@@ -1,0 +1,113 @@
+// Dependencies and builds, each done only when it is stale.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { nodeDirectory } from './needs.mjs'
+import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'
+import { quietly, repository, SetupError, step } from './steps.mjs'
+
+/**
+ * @typedef {{ name: string, title: string, command: string[], script?: string, inputs: string[], extra?: string[],
+ *   results: string[], hint?: string }} Build
+ */
+
+const nodeMajor = process.versions.node.split('.')[0]
+const NATIVE_INPUTS = ['native', 'package-lock.json']
+const scriptHint = script => `Please see to the above, then repeat the command. This step alone: npm run ${script}`
+
+/** @type {Record<string, Build>} */
+const BUILDS = {
+  modules: {
+    name: 'modules',
+    title: 'npm packages that package-lock.json names, into node_modules (npm ci)',
+    command: ['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'],
+    inputs: ['package-lock.json'],
+    results: ['node_modules/.package-lock.json'],
+    hint:
+      'If the package registry cannot be reached, nothing can be installed: please see to the connection (or to ' +
+      'npm\'s "registry" and "proxy" settings), then repeat the command. This step alone: npm ci --ignore-scripts',
+  },
+  native: {
+    ...scripted('build:native', 'native part (node-gyp)'),
+    inputs: [...NATIVE_INPUTS, 'binding.gyp'],
+    extra: [nodeMajor, process.arch],
+    results: ['build/Release'],
+  },
+  fault: {
+    ...scripted('build:fault', 'native part with fault hooks (cmake)'),
+    inputs: [...NATIVE_INPUTS, 'CMakeLists.txt', 'binding.gyp'],
+    extra: [nodeMajor, process.arch],
+    results: ['build-fault'],
+  },
+  asan: {
+    ...scripted('build:asan', 'native part with ASan and UBSan (cmake)'),
+    inputs: [...NATIVE_INPUTS, 'CMakeLists.txt', 'binding.gyp'],
+    extra: [nodeMajor, process.arch],
+    results: ['build-asan'],
+  },
+  typescript: {
+    ...scripted('build:ts', 'TypeScript'),
+    inputs: ['lib', 'tsconfig.json', 'package.json', 'package-lock.json'],
+    results: ['dist/index.js'],
+  },
+  examples: {
+    ...scripted('build:examples', 'examples'),
+    inputs: ['examples', 'lib', 'tsconfig.json', 'package-lock.json'],
+    results: ['dist-examples'],
+  },
+}
+
+/** @param {string} script @param {string} title */
+function scripted(script, title) {
+  return { name: script.replace(':', '-'), title, script, command: ['npm', 'run', script], hint: scriptHint(script) }
+}
+
+/**
+ * @param {(keyof typeof BUILDS)[]} names in the order in which they depend on each other
+ */
+export async function ensureBuilt(names) {
+  const stale = () => names.map(name => BUILDS[name]).filter(build => hasScript(build) && !fresh(build))
+  if (stale().length === 0) return
+  await withLock(async () => {
+    for (const build of stale()) {
+      const hash = hashNow(build)
+      await step(build.title, () => quietly(build.command, { env: buildEnvironment(), hint: build.hint }))
+      setStamp(build.name, hash)
+      if (!fresh(build)) throw new SetupError(`"${build.command.join(' ')}" succeeded without making ${build.results}`)
+    }
+  })
+}
+
+/** node-gyp and cmake-js take Node's headers from here and fetch none. */
+export function buildEnvironment() {
+  const nodedir = nodeDirectory()
+  return nodedir === undefined ? {} : { npm_config_nodedir: nodedir }
+}
+
+const hashNow = build => hashOf(build.inputs, [...(build.extra ?? []), ...build.command])
+
+/** An install by hand (npm install, npm ci) needs no stamp: npm keeps a list of what it installed. */
+function fresh(build) {
+  const hash = hashNow(build)
+  if (isFresh(build.name, hash, build.results)) return true
+  if (build.name !== 'modules' || !installedAsLocked()) return false
+  setStamp(build.name, hash)
+  return true
+}
+
+function installedAsLocked() {
+  try {
+    const read = path => JSON.parse(readFileSync(join(repository, path), 'utf8')).packages
+    const locked = read('package-lock.json')
+    const installed = read('node_modules/.package-lock.json')
+    return Object.entries(locked).every(
+      ([path, entry]) => path === '' || entry.optional || installed[path]?.version === entry.version,
+    )
+  } catch {
+    return false
+  }
+}
+
+function hasScript(build) {
+  if (build.script === undefined) return true
+  return build.script in JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')).scripts
+}

@@ -1,0 +1,128 @@
+// What each command of package.json does, after the machine is ready for it.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { cacheDir, ensureKernel } from '../vm/kernel.mjs'
+import { runInGuest } from '../vm/run.mjs'
+import { main as vmMain, parseArguments } from '../vm/vm.mjs'
+import { buildEnvironment, ensureBuilt } from './build.mjs'
+import { inGuest, whyNoDeviceMapper } from './device-mapper.mjs'
+import { hasTests, runPart } from './jest.mjs'
+import { ensurePackages } from './needs.mjs'
+import { openly, repository, say, SetupError } from './steps.mjs'
+import { countPart, summarize } from './summary.mjs'
+
+const LIBRARY = ['modules', 'native', 'typescript']
+const BENCH_LIMIT = 3 * 3600
+
+/** Packages and kernel that a guest needs; inside a guest there is nothing to do. */
+async function readyForGuest(groups) {
+  await ensurePackages(inGuest() ? groups : [...groups, 'guest'])
+  if (!inGuest()) ensureKernel(line => say(`- ${line}`))
+}
+
+/** @param {string[]} args */
+export async function demo(args) {
+  const why = whyNoDeviceMapper()
+  await ensurePackages(why === undefined ? ['build'] : ['build', 'guest'])
+  if (why !== undefined) ensureKernel(line => say(`- ${line}`))
+  await ensureBuilt([...LIBRARY, 'examples'])
+  const command = [process.execPath, 'dist-examples/walkthrough/walkthrough.mjs', ...args]
+  if (why === undefined) return openly(command)
+  say(`${why}: running in a virtual machine`)
+  const keep = args.includes('--keep') && process.stdin.isTTY
+  const env = process.stdout.isTTY ? { FORCE_COLOR: '1', COLUMNS: String(process.stdout.columns) } : {}
+  return (await runInGuest({ command, cwd: repository, keep, env })).status
+}
+
+/** Everything. Kernel tests always run in the guest: they must not be able to hurt anybody's disks. */
+export async function test(args) {
+  await readyForGuest(['build', 'dev', 'peers'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  const devices = ['kernel', 'fault']
+  const parts = inGuest()
+    ? [
+        { title: 'this guest: unit', projects: ['unit'] },
+        { title: 'this guest: kernel, fault', projects: devices },
+      ]
+    : [
+        { title: 'host: unit, package', projects: ['unit', 'package'] },
+        { title: 'guest: kernel, fault', projects: devices, guest: true },
+        { title: 'guest with udev: kernel, fault', projects: devices, guest: true, udev: true },
+      ]
+  return report(parts, args)
+}
+
+export async function unit(args) {
+  await ensurePackages(['build'])
+  await ensureBuilt(LIBRARY)
+  return report([{ title: 'host: unit', projects: ['unit'] }], args)
+}
+
+/** The kernel tests on this machine's own kernel, for those who mean it. */
+export async function here(args) {
+  const why = whyNoDeviceMapper()
+  if (why !== undefined) {
+    throw new SetupError(`${why}: these tests need root and a kernel with device mapper. "npm test" brings one.`)
+  }
+  await ensurePackages(['build', 'dev', 'peers'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  return report([{ title: 'this kernel: kernel, fault', projects: ['kernel', 'fault'] }], args)
+}
+
+export async function asan(args) {
+  await readyForGuest(['build', 'dev', 'peers'])
+  await ensureBuilt([...LIBRARY, 'examples', 'asan'])
+  const library = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
+  if (!existsSync(library)) throw new SetupError('gcc has no libasan.so; run as root: apt-get install g++')
+  const jestEnv = {
+    LD_PRELOAD: library,
+    ASAN_OPTIONS: 'detect_leaks=0',
+    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+    DM_THIN_PREBUILD: join(repository, 'build-asan'),
+  }
+  return report([{ title: 'guest under ASan: kernel', projects: ['kernel'], guest: !inGuest(), jestEnv }], args)
+}
+
+export async function bench(args) {
+  await readyForGuest(['build', 'peers'])
+  await ensureBuilt([...LIBRARY, 'examples'])
+  const command = [process.execPath, 'test/bench/run.mjs', ...args]
+  if (inGuest()) return openly(command)
+  return (await runInGuest({ command, cwd: repository, timeout: BENCH_LIMIT })).status
+}
+
+/** npm and node in the guest find everything made: it has no network, and would build slowly. */
+export async function vm(args) {
+  if (inGuest()) return vmMain(args)
+  const { command } = parseArguments(args)
+  const program = command[0]?.split(/[\s/]/).find(Boolean)
+  const builds = ['npm', 'npx', 'node'].includes(program ?? '')
+  await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
+  if (builds) await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  Object.assign(process.env, buildEnvironment())
+  return vmMain(args)
+}
+
+export async function allSetup() {
+  await readyForGuest(['build', 'dev', 'peers'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
+  return 0
+}
+
+/** @param {Omit<Parameters<typeof runPart>[0], 'filters'>[]} parts @param {string[]} filters */
+async function report(parts, filters) {
+  const wanted = parts.filter(({ projects }) => hasTests(projects, filters))
+  const counted = []
+  for (const part of wanted) {
+    const result = await runPart({ ...part, filters, guest: part.guest ?? false })
+    counted.push(countPart(result, { mayBeEmpty: filters.length > 0, root: repository }))
+  }
+  // With a name pattern jest calls every other test skipped.
+  const byName = filters.some(word => /^(-t|--testNamePattern)/.test(word))
+  const { text, ok } = summarize(counted, { skippedMayBe: byName })
+  process.stderr.write('\n')
+  await new Promise(done => process.stdout.write(`${text}\n`, done))
+  return ok ? 0 : 1
+}

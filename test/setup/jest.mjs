@@ -1,0 +1,61 @@
+// Runs jest for one part of the tests, here or in the guest, and reads its report.
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { GUEST_DIED, runInGuest, TIMED_OUT } from '../vm/run.mjs'
+import { openly, repository, say } from './steps.mjs'
+
+const JEST = join(repository, 'node_modules/jest/bin/jest.js')
+const results = join(repository, '.cache/results')
+const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 1500)
+
+/**
+ * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,
+ *   env?: Record<string, string>, jestEnv?: Record<string, string> }} part
+ * @returns {Promise<import('./summary.mjs').Part>}
+ */
+export async function runPart({ title, projects, filters, guest, udev = false, env = {}, jestEnv = {} }) {
+  say(`\n== ${title}`)
+  mkdirSync(results, { recursive: true })
+  const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
+  rmSync(file, { force: true })
+  const started = Date.now()
+  // In band where devices are involved: tests of one kernel must not meet each other's devices by chance.
+  const inBand = projects.some(name => name === 'kernel' || name === 'fault') ? ['--runInBand'] : []
+  const jest = [JEST, '--selectProjects', ...projects, ...inBand, '--passWithNoTests', '--json', `--outputFile=${file}`]
+  const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
+  const plain = [...(preset.length ? ['env', ...preset] : []), process.execPath, ...jest, ...filters]
+  // Progress goes to standard error; with --json standard output holds nothing for a person.
+  const command = ['sh', '-c', 'exec "$@" >/dev/null', 'jest', ...plain]
+  let note
+  let status
+  if (guest) {
+    const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
+    const run = { command, cwd: repository, udev, timeout: LIMIT, env: { ...colour, ...env } }
+    status = (await runInGuest({ ...run, onOutput: chunk => process.stderr.write(chunk) })).status
+    if (status === TIMED_OUT) note = `the guest did not end within ${LIMIT} s`
+    if (status === GUEST_DIED) note = 'the guest died'
+  } else {
+    status = await openly(command, env)
+  }
+  return { title, report: read(file), status, note, seconds: (Date.now() - started) / 1000 }
+}
+
+function read(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Whether the filters leave any test file of these projects: a guest need not start for none.
+ * @param {string[]} projects @param {string[]} filters
+ */
+export function hasTests(projects, filters) {
+  if (filters.length === 0) return true
+  const args = [JEST, '--selectProjects', ...projects, '--listTests', ...filters]
+  const { stdout } = spawnSync(process.execPath, args, { cwd: repository, encoding: 'utf8' })
+  return /\.test\./.test(stdout)
+}

@@ -1,0 +1,62 @@
+// Which Debian packages the commands need, and how to see that one is there. Pure data and pure functions.
+
+/**
+ * `files` are programs (looked for on PATH) or, with a slash, paths; one of them is enough.
+ * @typedef {{ name: string, files: string[], group: Group }} Package
+ * @typedef {'build' | 'dev' | 'guest' | 'peers'} Group
+ */
+
+/** @type {Package[]} */
+export const PACKAGES = [
+  { group: 'build', name: 'g++', files: ['g++', 'c++'] },
+  { group: 'build', name: 'make', files: ['make'] },
+  { group: 'build', name: 'python3', files: ['python3'] },
+  { group: 'dev', name: 'cmake', files: ['cmake'] },
+  { group: 'guest', name: 'qemu-system-x86', files: ['qemu-system-x86_64'] },
+  { group: 'guest', name: 'virtiofsd', files: ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', 'virtiofsd'] },
+  { group: 'guest', name: 'kmod', files: ['depmod'] },
+  { group: 'guest', name: 'xz-utils', files: ['xz'] },
+  { group: 'guest', name: 'e2fsprogs', files: ['mkfs.ext4'] },
+  { group: 'peers', name: 'udev', files: ['/usr/lib/systemd/systemd-udevd', '/lib/systemd/systemd-udevd'] },
+  { group: 'peers', name: 'dmsetup', files: ['dmsetup'] },
+  { group: 'peers', name: 'lvm2', files: ['lvm'] },
+  { group: 'peers', name: 'thin-provisioning-tools', files: ['thin_check'] },
+  { group: 'peers', name: 'strace', files: ['strace'] },
+  { group: 'peers', name: 'xfsprogs', files: ['mkfs.xfs'] },
+  { group: 'peers', name: 'dosfstools', files: ['mkfs.vfat'] },
+  { group: 'peers', name: 'binutils', files: ['readelf'] },
+]
+
+/** What each group is for, as it is said before anything is installed. */
+export const PURPOSE = {
+  build: 'to build the native part',
+  dev: "for the developers' build",
+  guest: 'for the virtual machine',
+  peers: 'as witnesses and peers in tests',
+}
+
+/**
+ * @param {Group[]} groups
+ * @param {{ exists: (path: string) => boolean, path: string[], headers: boolean }} machine
+ * @returns {Package[]}
+ */
+export function missingPackages(groups, machine) {
+  const present = file =>
+    file.includes('/') ? machine.exists(file) : machine.path.some(folder => machine.exists(`${folder}/${file}`))
+  const missing = PACKAGES.filter(({ group, files }) => groups.includes(group) && !files.some(present))
+  if (groups.includes('build') && !machine.headers) {
+    missing.push({ group: 'build', name: 'libnode-dev', files: [] })
+  }
+  return missing
+}
+
+/** @param {Package[]} missing */
+export function installCommand(missing) {
+  return `apt-get install -y --no-install-recommends ${missing.map(({ name }) => name).join(' ')}`
+}
+
+/** @param {string} osRelease the text of /etc/os-release */
+export function distribution(osRelease) {
+  const field = name => new RegExp(`^${name}="?([^"\\n]*)"?$`, 'm').exec(osRelease)?.[1]
+  return { debian: field('ID') === 'debian', name: field('PRETTY_NAME') ?? field('ID') ?? 'this distribution' }
+}

@@ -1,0 +1,25 @@
+// The one entry behind the commands of package.json. It needs nothing but Node, and brings the rest:
+//
+//   node test/setup/run.mjs <demo|test|unit|here|asan|bench|vm|all-setup> [arguments]
+import { allSetup, asan, bench, demo, here, test, unit, vm } from './commands.mjs'
+import { checkPlatform, completePath } from './needs.mjs'
+import { say, SetupError } from './steps.mjs'
+
+const COMMANDS = { demo, test, unit, here, asan, bench, vm, 'all-setup': allSetup }
+
+async function main() {
+  const [name, ...args] = process.argv.slice(2)
+  const command = Object.hasOwn(COMMANDS, name ?? '') ? COMMANDS[name] : undefined
+  if (command === undefined) throw new SetupError(`usage: run.mjs <${Object.keys(COMMANDS).join('|')}> [arguments]`)
+  checkPlatform()
+  completePath()
+  return command(args)
+}
+
+main().then(
+  status => process.exit(status),
+  error => {
+    say(error instanceof SetupError ? `\n${error.message}` : `\n${error.stack}`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,85 @@
+// Rounds of trials, interleaved with the peers, folded into results.
+import { runTrial } from './process.mjs'
+import { fromNanoseconds, median, significant } from './stats.mjs'
+import { metricOf } from './trials.mjs'
+
+export class Collection {
+  /** metric → label → [median of each trial, in ns] */
+  #medians = new Map()
+  #errors = new Map()
+  #headlines = new Map()
+
+  add(entry, label, report) {
+    const combined = Object.entries(entry.combine ?? {}).map(([metric, parts]) => [
+      metric,
+      [parts.reduce((sum, part) => sum + median(report[part]), 0)],
+    ])
+    const reported = entry.combine ? combined : Object.entries(report)
+    for (const [key, samples] of reported) {
+      const [metric, otherLabel] = key.split('@')
+      const as = otherLabel ?? entry.relabel?.[metric]?.[label] ?? label
+      if (entry.metrics.includes(metric)) this.#bucket(metric, as).push(median(samples))
+    }
+    for (const metric of entry.metrics) this.#headlines.set(metric, entry.headline ?? 'ours')
+  }
+
+  fail(entry, error) {
+    for (const metric of entry.metrics) {
+      const known = this.#errors.get(metric) ?? new Set()
+      this.#errors.set(metric, known.add(error.message))
+    }
+  }
+
+  #bucket(metric, label) {
+    if (!this.#medians.has(metric)) this.#medians.set(metric, new Map())
+    const labels = this.#medians.get(metric)
+    if (!labels.has(label)) labels.set(label, [])
+    return labels.get(label)
+  }
+
+  /** One result per wanted metric, also for one that failed: a missing figure is said, not left out. */
+  results(metrics) {
+    return metrics.map(name => {
+      const { unit, what } = metricOf(name)
+      const labels = this.#medians.get(name) ?? new Map()
+      const inUnit = ns => significant(fromNanoseconds(ns, unit))
+      const headline = this.#headlines.get(name) ?? 'ours'
+      const figures = Object.fromEntries([...labels].map(([label, values]) => [label, inUnit(median(values))]))
+      const { ours: _, ...peers } = figures
+      const samples = Object.fromEntries([...labels].map(([label, values]) => [label, values.map(inUnit)]))
+      const errors = [...(this.#errors.get(name) ?? [])]
+      return { name, unit, what, ours: figures[headline] ?? null, peers, samples, ...(errors.length > 0 && { errors }) }
+    })
+  }
+}
+
+/** The order turns by one each round, so that nobody always comes first on a quiet machine. */
+function turned(list, by) {
+  const at = by % list.length
+  return [...list.slice(at), ...list.slice(0, at)]
+}
+
+/**
+ * Runs every wanted entry of the table `rounds` times. A trial that fails is reported with its result and does
+ * not end the run; `recover` gives the pool for the next one.
+ */
+export async function collect({ entries, rounds, labels, pool, recover, progress }) {
+  const collection = new Collection()
+  let current = pool
+  for (let round = 0; round < rounds; round++) {
+    for (const entry of entries) {
+      for (const [label, [program, options]] of turned(Object.entries(entry.peers), round)) {
+        if (labels && !labels.includes(program)) continue
+        progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
+        try {
+          collection.add(entry, label, await runTrial(program, entry.trial, { ...current, ...options }))
+        } catch (error) {
+          progress(`failed: ${error.message}`)
+          collection.fail(entry, error)
+          current = recover?.() ?? current
+        }
+      }
+    }
+  }
+  return collection
+}

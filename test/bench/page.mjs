@@ -1,0 +1,144 @@
+// docs/benchmark.md and its pictures, from one run's results and nothing else.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { barChart } from './chart.mjs'
+import { root } from './process.mjs'
+import { peerText, targetTexts } from './report.mjs'
+import { readable } from './stats.mjs'
+import { metricNames, metricOf } from './trials.mjs'
+
+const docs = join(root, 'docs')
+const pictures = [
+  {
+    file: 'latency.svg',
+    title: 'Time per operation (logarithmic scale, shorter is better)',
+    scale: 'log',
+    metrics: ['snapshot-ready', 'message', 'activate', 'remove', 'activate-64', 'remove-64', 'status-batch'],
+  },
+  {
+    file: 'noop.svg',
+    title: 'One cheap ioctl through the whole stack (logarithmic scale)',
+    scale: 'log',
+    metrics: ['noop-async', 'noop-async-64'],
+  },
+  {
+    file: 'resident-memory.svg',
+    title: 'Snapshot and activation by how much memory the process holds',
+    scale: 'linear',
+    metrics: ['resident-memory'],
+  },
+  {
+    file: 'event-loop.svg',
+    title: 'Delay of the event loop, p99, 64 activations and removals (logarithmic scale)',
+    scale: 'log',
+    metrics: ['event-loop'],
+  },
+]
+
+/** The headline figure is one of the labelled ones where a metric compares us with ourselves. */
+function barsOf(result) {
+  const peers = Object.entries(result.peers).map(([series, value]) => ({ series, value }))
+  const own = peers.some(({ series }) => series.startsWith('ours'))
+  return own || result.ours === null ? peers : [{ series: 'ours', value: result.ours }, ...peers]
+}
+
+/** A metric with one kind of bar per label reads better as one line per label. */
+function groupsOf(results) {
+  const [first] = results
+  if (results.length > 1 || !first) return results.map(result => ({ label: result.name, bars: barsOf(result) }))
+  return barsOf(first).map(bar => ({ label: bar.series, bars: [{ ...bar, series: bar.series.split('-')[0] }] }))
+}
+
+function draw(results) {
+  const drawn = []
+  for (const { file, title, scale, metrics } of pictures) {
+    const shown = results.filter(result => metrics.includes(result.name) && barsOf(result).length > 0)
+    if (shown.length === 0) continue
+    writeFileSync(
+      join(docs, 'benchmark', file),
+      barChart({ title, scale, unit: shown[0].unit, groups: groupsOf(shown) }),
+    )
+    drawn.push(`![${title}](benchmark/${file})`)
+  }
+  return drawn
+}
+
+function tableOf(results) {
+  const header = ['| metric | ours | peers (how many times ours) | to reach |', '|---|---|---|---|']
+  const rows = results.map(result => {
+    const peers = Object.keys(result.peers).map(label => `${label} ${peerText(result, label)}`)
+    const ours = result.ours === null ? 'not measured' : `**${readable(result.ours)} ${result.unit}**`
+    const where = result.where ? ` on the ${result.where}` : ''
+    const missing = result.errors ? '<br>a trial failed' : ''
+    const cells = [`\`${result.name}\`<br>${result.what}`, `${ours}${where}${missing}`, peers.join('<br>') || '–']
+    return `| ${[...cells, targetTexts(result).join('<br>')].join(' | ')} |`
+  })
+  return [...header, ...rows]
+}
+
+/** A page for part of the metrics would pass for the whole: what was not run gets its row. */
+function complete(results) {
+  return metricNames.map(name => {
+    const { unit, what } = metricOf(name)
+    return results.find(result => result.name === name) ?? { name, unit, what, ours: null, peers: {} }
+  })
+}
+
+function machineLines({ machine, rounds, backing }) {
+  const { accelerator, kernel, node, cores, cpu, memory, udev, date, host } = machine
+  const emulated = accelerator === 'tcg' ? ' (software emulation)' : ''
+  const where = host
+    ? [`- host: ${host.cpu}, ${host.cores} cores, Linux ${host.kernel}, Node ${host.node} (the \`noop\` rows)`]
+    : []
+  return [
+    `- accelerator: **${accelerator}**${emulated}`,
+    `- measured on: ${cpu}, ${cores} cores, ${memory}, Linux ${kernel}, Node ${node}, udev ${udev ? 'on' : 'off'}`,
+    ...where,
+    `- pool: 64 KiB blocks, 256 MiB of metadata, sparse files behind loop devices (${backing})`,
+    `- ${rounds} rounds, a fresh process for each trial, peers interleaved; medians per operation; ${date}`,
+  ]
+}
+
+export function pageText(report, drawn) {
+  return [
+    '# Benchmark',
+    '',
+    'Written by `npm run bench -- --page` from the last run; the figures are in [results.json](benchmark/results.json).',
+    '',
+    ...machineLines(report),
+    '',
+    'Peers: `c` is a C program of raw ioctls with one thread, `c-64` the same with 64 threads, `dmsetup` is one process',
+    'of it for each step, started from Node by `execFile`, and `dmsetup-all` one process for all volumes. Under',
+    'emulation every time is 10 to 40 times a real machine’s, and not evenly: compare within a row, not with elsewhere.',
+    '',
+    ...tableOf(complete(report.results)),
+    '',
+    ...drawn.flatMap(picture => [picture, '']),
+    '## Why the wide rows are so much faster',
+    '',
+    'Activating and removing a thin volume each wait for the kernel to pass a grace period of its own. That is waiting,',
+    'not work, so 64 of them overlap where the caller lets them: `activateMany` and `deactivateMany` do. Messages to a',
+    'pool are taken one at a time by the kernel, whoever sends them.',
+    '',
+    '## Repeat it',
+    '',
+    '```sh',
+    'npm run bench                               # all metrics, five rounds',
+    'npm run bench -- --only message,activate    # some of them',
+    'npm run bench -- --json FILE --rounds 9     # the figures as JSON',
+    'npm run bench -- --page                     # this page and its pictures',
+    '```',
+    '',
+    'With device mapper and root it measures on the machine itself, on a scratch pool of its own. Elsewhere the cheap',
+    'ioctl is measured on the host and the rest in the virtual machine.',
+    '',
+  ].join('\n')
+}
+
+export function writePage(report) {
+  const folder = join(docs, 'benchmark')
+  mkdirSync(folder, { recursive: true })
+  for (const { file } of pictures) rmSync(join(folder, file), { force: true })
+  writeFileSync(join(folder, 'results.json'), JSON.stringify(report, null, 2) + '\n')
+  writeFileSync(join(docs, 'benchmark.md'), pageText(report, draw(report.results)))
+}

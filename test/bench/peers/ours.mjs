@@ -1,0 +1,111 @@
+// The library's own side, through its public interface, as built.
+import { closeSync, openSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { ThinPool } from 'dm-thin'
+import { measureEventLoop } from '../event-loop.mjs'
+import { Samples, holdResident, range, readPlan } from '../plan.mjs'
+
+const { trial, plan } = readPlan(process.argv.slice(2))
+const samples = new Samples()
+const indexes = range(plan.count)
+
+/** "Many at once" reports each item on its own; a benchmark needs all of them to have worked. */
+function allOf(settled) {
+  const failed = settled.find(item => item.error)
+  if (failed) throw failed.error
+  return settled.map(item => item.value)
+}
+
+async function snapshots(origin, metric) {
+  const list = []
+  for (const _ of indexes) {
+    const take = () => origin.snapshot({ activate: false })
+    list.push(await (metric ? samples.time(metric, take) : take()))
+  }
+  return list
+}
+
+async function oneByOne(metric, list, fn) {
+  for (const volume of list) await samples.time(metric, () => fn(volume))
+}
+
+async function drop(list) {
+  for (const volume of list) await volume.delete()
+}
+
+const trials = {
+  async layers(pool, origin) {
+    const list = await snapshots(origin, 'message')
+    await oneByOne('activate', list, volume => volume.activate())
+    await oneByOne('remove', list, volume => volume.deactivate())
+    await drop(list)
+  },
+
+  async ready(pool, origin) {
+    await origin.activate()
+    const list = []
+    for (const _ of indexes) {
+      await samples.time('snapshot-ready', async () => {
+        const volume = await origin.snapshot({ activate: true })
+        closeSync(openSync(volume.path, 'r'))
+        list.push(volume)
+      })
+    }
+    allOf(await pool.deactivateMany([origin, ...list]))
+    await drop(list)
+  },
+
+  async status(pool, origin) {
+    const list = await snapshots(origin)
+    allOf(await pool.activateMany(list))
+    for (let repeat = 0; repeat < plan.repeats; repeat++) {
+      allOf(await samples.time('status-batch', () => pool.statusMany(list)))
+    }
+    allOf(await pool.deactivateMany(list))
+    await drop(list)
+  },
+
+  async wide(pool, origin) {
+    const list = await snapshots(origin)
+    for (let repeat = 0; repeat < plan.repeats; repeat++) {
+      allOf(await samples.time('activate-64', () => pool.activateMany(list), plan.count))
+      allOf(await samples.time('remove-64', () => pool.deactivateMany(list), plan.count))
+    }
+    await drop(list)
+  },
+
+  async loop(pool, origin) {
+    const list = await snapshots(origin)
+    await measureEventLoop(samples, async () => {
+      for (let repeat = 0; repeat < plan.repeats; repeat++) {
+        allOf(await pool.activateMany(list))
+        allOf(await pool.deactivateMany(list))
+      }
+    })
+    await drop(list)
+  },
+}
+
+/** No public call is as cheap as this one, so it is asked of the addon itself; everything else is on its way. */
+async function noop() {
+  const { noop: call } = createRequire(import.meta.url)('../../../dist/kernel/load-addon.js').loadAddon()
+  for (const _ of indexes) await samples.time('noop-async', () => call(0))
+  const inFlight = 64
+  for (let repeat = 0; repeat < plan.repeats; repeat++) {
+    let left = plan.count
+    const lane = async () => {
+      while (left-- > 0) await call(0)
+    }
+    await samples.time('noop-async-64', () => Promise.all(range(inFlight).map(lane)), plan.count)
+  }
+}
+
+holdResident(plan.megabytes)
+if (trial === 'noop') {
+  await noop()
+} else {
+  const pool = await ThinPool.open(plan.pool)
+  await trials[trial](pool, await pool.volume(plan.origin))
+  await pool.close()
+}
+samples.print()

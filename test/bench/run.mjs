@@ -1,0 +1,93 @@
+// The benchmark.
+//   node test/bench/run.mjs [--json FILE] [--rounds N] [--only NAME,…] [--peers ours,c,dmsetup] [--backing tmp|disk]
+//                           [--page]
+// With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in the
+// virtual machine. --page writes docs/benchmark.md and its pictures from the results.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { collect } from './collect.mjs'
+import { availableMegabytes, describeMachine, hasDeviceMapper } from './machine.mjs'
+import { measureNoop } from './noop.mjs'
+import { writePage } from './page.mjs'
+import { buildPeer, root } from './process.mjs'
+import { printReport } from './report.mjs'
+import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
+import { metricNames, trialTable } from './trials.mjs'
+
+const GUEST_LIMIT_S = 3600
+// What the guest needs besides the ballast: the runner, the trial's own heap, dmsetup, the page cache's floor.
+const RESERVE_MIB = 512
+const progress = text => process.stderr.write(`bench: ${text}\n`)
+
+function readArguments() {
+  const { values } = parseArgs({
+    options: {
+      json: { type: 'string' },
+      rounds: { type: 'string', default: '5' },
+      only: { type: 'string' },
+      peers: { type: 'string' },
+      backing: { type: 'string', default: 'tmp' },
+      page: { type: 'boolean', default: false },
+    },
+  })
+  const only = values.only?.split(',') ?? metricNames
+  const unknown = only.filter(name => !metricNames.includes(name))
+  if (unknown.length > 0) throw new Error(`unknown metric ${unknown.join(', ')}; known: ${metricNames.join(', ')}`)
+  return { ...values, only, rounds: Number(values.rounds), peers: values.peers?.split(',') }
+}
+
+/** 2 GiB where it fits, else the most that does, in steps that make a readable label. */
+function ballast() {
+  const fits = Math.floor((availableMegabytes() - RESERVE_MIB) / 128) * 128
+  return Math.max(256, Math.min(2048, fits))
+}
+
+async function measureHere({ only, rounds, peers, backing }) {
+  buildPeer()
+  const table = trialTable({ bigMegabytes: ballast() })
+  const entries = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
+  const { directory, release, on } = scratchDirectory(backing)
+  progress(`backing files: ${on}`)
+  try {
+    const recover = () => makePool(directory)
+    const collection = await collect({ entries, rounds, labels: peers, pool: recover(), recover, progress })
+    return { machine: describeMachine(), rounds, backing: on, results: collection.results(only) }
+  } finally {
+    cleanUp()
+    release()
+  }
+}
+
+/** The guest sees the work tree under its own path, so the results come back as a file in the ignored cache. */
+async function measureInGuest({ only, rounds, peers, backing }) {
+  const noops = only.filter(name => name.startsWith('noop'))
+  const onHost = noops.length > 0 ? await measureNoop({ rounds, peers, progress }) : []
+  const file = join(root, '.cache', 'bench', 'guest.json')
+  mkdirSync(dirname(file), { recursive: true })
+  rmSync(file, { force: true })
+  buildPeer()
+  const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing]
+  if (peers) inner.push('--peers', peers.join(','))
+  const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]
+  const vm = [join(root, 'test', 'vm', 'vm.mjs'), '--timeout', String(GUEST_LIMIT_S), '--', ...bench]
+  progress('no device mapper here: the kernel measurements run in the virtual machine')
+  const { status } = spawnSync(process.execPath, vm, { cwd: root, stdio: ['ignore', 2, 2] })
+  // With a failed trial the status is not 0 either, but the results are there and say what failed.
+  if (!existsSync(file)) throw new Error(`the run in the virtual machine ended with status ${status}`)
+  const report = JSON.parse(readFileSync(file, 'utf8'))
+  const results = report.results.map(guest => {
+    const host = onHost.find(result => result.name === guest.name)
+    return host ? { ...host, guest: { ours: guest.ours, peers: guest.peers } } : guest
+  })
+  return { ...report, machine: { ...report.machine, host: describeMachine() }, results }
+}
+
+const options = readArguments()
+const report = await (hasDeviceMapper() ? measureHere : measureInGuest)(options)
+printReport(report)
+const text = JSON.stringify(report, null, 2) + '\n'
+if (options.json) writeFileSync(resolve(options.json), text)
+if (options.page) writePage(report)
+if (report.results.some(result => result.errors)) process.exitCode = 1

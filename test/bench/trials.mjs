@@ -1,0 +1,162 @@
+// What is measured, with whom, and how far it should get. The runner only walks this table.
+
+/**
+ * One entry is one kind of process. `peers` gives each label its program and options; `metrics` are the names
+ * the program reports. `combine` folds what one process reported into one figure under the entry's own metric.
+ */
+export function trialTable({ bigMegabytes }) {
+  const big = sizeLabel(bigMegabytes)
+  return [
+    {
+      trial: 'layers',
+      metrics: ['message', 'activate', 'remove'],
+      peers: { ours: ['ours', { count: 32 }], c: ['c', { count: 32 }], dmsetup: ['dmsetup', { count: 12 }] },
+    },
+    {
+      trial: 'ready',
+      metrics: ['snapshot-ready'],
+      peers: {
+        ours: ['ours', { count: 24 }],
+        c: ['c', { count: 24, threads: 24 }],
+        dmsetup: ['dmsetup', { count: 8 }],
+      },
+    },
+    {
+      trial: 'status',
+      metrics: ['status-batch'],
+      peers: {
+        ours: ['ours', { count: 100, repeats: 20 }],
+        c: ['c', { count: 100, threads: 64, repeats: 20 }],
+        dmsetup: ['dmsetup', { count: 100, repeats: 1 }],
+      },
+    },
+    {
+      trial: 'wide',
+      metrics: ['activate-64', 'remove-64'],
+      peers: {
+        ours: ['ours', { count: 64, repeats: 3 }],
+        'c-64': ['c', { count: 64, threads: 64, repeats: 3 }],
+        c: ['c', { count: 64, threads: 1 }],
+        dmsetup: ['dmsetup', { count: 64 }],
+      },
+    },
+    noopTrial({ withDmsetup: true }),
+    {
+      trial: 'layers',
+      metrics: ['resident-memory'],
+      combine: { 'resident-memory': ['message', 'activate'] },
+      peers: {
+        'ours-100MiB': ['ours', { count: 12, megabytes: 100 }],
+        [`ours-${big}`]: ['ours', { count: 12, megabytes: bigMegabytes }],
+        'execFile-100MiB': ['dmsetup', { count: 6, megabytes: 100 }],
+        [`execFile-${big}`]: ['dmsetup', { count: 6, megabytes: bigMegabytes }],
+      },
+      headline: `ours-${big}`,
+    },
+    {
+      trial: 'loop',
+      metrics: ['event-loop'],
+      peers: { ours: ['ours', { count: 64, repeats: 3 }], dmsetup: ['dmsetup', { count: 64 }] },
+    },
+  ]
+}
+
+/** The ioctl is FIONREAD on a pipe, which every machine has; `dmsetup` has nothing cheaper than its version. */
+export function noopTrial({ withDmsetup }) {
+  const options = { count: 20_000, threads: 64, repeats: 5 }
+  return {
+    trial: 'noop',
+    metrics: ['noop-async', 'noop-async-64'],
+    peers: {
+      ours: ['ours', options],
+      c: ['c', options],
+      ...(withDmsetup ? { dmsetup: ['dmsetup', { count: 64 }] } : {}),
+    },
+    // The C program reports its 64 threads under the same metric; its label says so.
+    relabel: { 'noop-async-64': { c: 'c-64' } },
+  }
+}
+
+export function sizeLabel(megabytes) {
+  return megabytes % 1024 === 0 ? `${megabytes / 1024}GiB` : `${megabytes}MiB`
+}
+
+/** The figures to reach. `atMost`: ours ≤ factor × peer. `faster`: ours × factor ≤ peer. `below`: in the unit. */
+const metricTable = {
+  'snapshot-ready': {
+    unit: 'ms',
+    what: 'snapshot of an active volume and its activation, until the node opens',
+    targets: [{ atMost: 1.15, peer: 'c' }],
+  },
+  message: {
+    unit: 'ms',
+    what: 'create_snap alone, the origin inactive',
+    targets: [
+      { atMost: 1.3, peer: 'c' },
+      { faster: 10, peer: 'dmsetup' },
+    ],
+  },
+  'status-batch': {
+    unit: 'ms',
+    what: 'the status of 100 volumes',
+    targets: [
+      { atMost: 1.3, peer: 'c' },
+      { faster: 10, peer: 'dmsetup' },
+    ],
+  },
+  activate: {
+    unit: 'ms',
+    what: 'one after the other',
+    targets: [
+      { atMost: 1.15, peer: 'c' },
+      { faster: 2, peer: 'dmsetup' },
+    ],
+  },
+  remove: {
+    unit: 'ms',
+    what: 'one after the other',
+    targets: [
+      { atMost: 1.15, peer: 'c' },
+      { faster: 1.4, peer: 'dmsetup' },
+    ],
+  },
+  'activate-64': {
+    unit: 'ms',
+    what: '64 at once, wall time divided by 64',
+    targets: [
+      { atMost: 1.3, peer: 'c-64' },
+      { faster: 10, peer: 'c' },
+    ],
+  },
+  'remove-64': {
+    unit: 'ms',
+    what: '64 at once, wall time divided by 64',
+    targets: [
+      { atMost: 1.3, peer: 'c-64' },
+      { faster: 12, peer: 'c' },
+    ],
+  },
+  'noop-async': {
+    unit: 'µs',
+    what: 'one cheap ioctl through the whole stack, one after the other',
+    targets: [{ below: 25, where: 'host' }],
+  },
+  'noop-async-64': {
+    unit: 'µs',
+    what: 'one cheap ioctl through the whole stack, 64 in flight',
+    targets: [{ below: 3, where: 'host' }],
+  },
+  'resident-memory': {
+    unit: 'ms',
+    what: 'create_snap and activation in a process that holds much memory; ours with the larger amount',
+    targets: [{ atMost: 1.1, peer: 'ours-100MiB' }],
+  },
+  'event-loop': {
+    unit: 'ms',
+    what: 'delay of the event loop, 99th percentile, while 64 activations and 64 removals run',
+    targets: [{ atMost: 2, peer: 'idle', orBelow: 5 }],
+  },
+}
+
+export const metricNames = Object.keys(metricTable)
+export const metricOf = name => metricTable[name]

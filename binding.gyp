@@ -1,0 +1,19 @@
+{
+  "targets": [
+    {
+      "target_name": "dm_thin",
+      "sources": ["<!@(node -p \"Object.values(require('./native/sources.json')).flat().join(' ')\")"],
+      "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": [
+        "NAPI_VERSION=8",
+        "NAPI_CPP_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "_GLIBCXX_EXTERN_TEMPLATE=0"
+      ],
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": ["-std=c++20", "-fvisibility=hidden", "-Wall", "-Wextra"],
+      "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections"]
+    }
+  ]
+}

@@ -1,0 +1,54 @@
+// How a blocked system call is given up, and the stretch in which it must not be.
+//
+// A canceller sets the flag and sends the wake signal to the thread; the call returns EINTR and the loop around
+// it looks at the flag. A Section is the stretch from before a device is suspended until after it is resumed:
+// once shielded it no longer hears of cancellation, and the process does not exit while one is open.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+
+namespace dmthin {
+
+class Cancel {
+ public:
+  void request() { requested_.store(true, std::memory_order_release); }
+  /// What a running call asks: false for as long as a shielded section is open.
+  bool requested() const {
+    return requested_.load(std::memory_order_acquire) && !shielded();
+  }
+  bool shielded() const { return shielded_.load(std::memory_order_acquire); }
+
+ private:
+  friend class Section;
+  std::atomic<bool> requested_{false};
+  std::atomic<bool> shielded_{false};
+};
+
+/// The signal that interrupts a blocked call; 0 if none is free. Its handler does nothing and is installed
+/// without SA_RESTART, so that the call returns EINTR. Installed once for the process, on first use.
+int wake_signal();
+
+/// Sends the wake signal to one thread of this process.
+void wake_thread(pid_t thread);
+
+class Section {
+ public:
+  explicit Section(Cancel& cancel);
+  ~Section();
+  Section(const Section&) = delete;
+  Section& operator=(const Section&) = delete;
+
+  /// From here to the end cancellation is not heard: something is suspended.
+  void shield();
+
+ private:
+  friend void end_sections_at_exit();
+  Cancel& cancel_;
+  const pid_t thread_;
+  bool signal_blocked_ = false;
+  Section* next_ = nullptr;
+};
+
+}  // namespace dmthin

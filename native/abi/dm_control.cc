@@ -1,0 +1,168 @@
+#include "abi/dm_control.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include "abi/system_call.h"
+
+namespace dmthin {
+namespace {
+
+constexpr const char* kControlNode = "/dev/mapper/control";
+constexpr size_t kFirstRoom = 16 * 1024;
+constexpr size_t kMessageRoom = 64 * 1024;       // a message that filled its buffer has run and cannot be repeated
+constexpr size_t kLargestRoom = 1024 * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
+
+std::string described(const Address& address) {
+  if (!address.name.empty()) return address.name;
+  if (!address.uuid.empty()) return address.uuid;
+  return std::to_string(address.device);
+}
+
+bool starts_with(const std::string& text, const std::string& prefix) {
+  return text.compare(0, prefix.size(), prefix) == 0;
+}
+
+size_t first_room(const Call& call) {
+  if (call.command.grows) return kFirstRoom;
+  return call.command.request == DM_TARGET_MSG ? kMessageRoom : 0;
+}
+
+}  // namespace
+
+Result<int> Control::descriptor() {
+  pthread_mutex_lock(&opening_);
+  if (!fd_) {
+    // A failure is not remembered: the module may be loaded later in the life of the process.
+    const int fd = system_call("open control", [] { return ::open(kControlNode, O_RDWR | O_CLOEXEC); });
+    if (fd < 0) {
+      pthread_mutex_unlock(&opening_);
+      return failed("open control", -fd, kControlNode);
+    }
+    fd_.reset(fd);
+  }
+  pthread_mutex_unlock(&opening_);
+  return fd_.get();
+}
+
+Result<Reply> Control::run(const Call& call, Cancel& cancel) {
+  const auto fd = descriptor();
+  if (!fd) return fd.failure();
+  size_t room = first_room(call);
+  for (;;) {
+    if (cancel.requested()) {
+      Failure failure = failed(call.command.name, EINTR, described(call.address));
+      failure.cancelled = true;
+      return failure;
+    }
+    // Packed anew for each attempt: after a success the kernel has overwritten the request, and with
+    // DM_SECURE_DATA_FLAG it has zeroed it even when it failed.
+    auto bytes = pack(call, room);
+    if (!bytes) return bytes.failure();
+    const int result = system_call(call.command.name, [&] {
+      return ::ioctl(*fd, call.command.request, bytes->data());
+    });
+    if (result == -EINTR) continue;
+    if (result < 0) return failed(call.command.name, -result, described(call.address));
+    Reply reply(std::move(*bytes));
+    if (!reply.buffer_full()) return reply;
+    if (!call.command.grows || room >= kLargestRoom) {
+      return failed(call.command.name, ENOBUFS, described(call.address), "the answer is larger than the buffer");
+    }
+    room *= 2;
+  }
+}
+
+namespace {
+Result<DeviceInfo> info_of(Result<Reply> reply) {
+  if (!reply) return reply.failure();
+  return reply->info();
+}
+}  // namespace
+
+Result<std::vector<uint32_t>> Control::version(Cancel& cancel) {
+  const auto reply = run({command::kVersion, {}}, cancel);
+  if (!reply) return reply.failure();
+  const dm_ioctl header = reply->header();
+  return std::vector<uint32_t>{header.version[0], header.version[1], header.version[2]};
+}
+
+Result<std::vector<Listed>> Control::list_devices(const Address& filter, Cancel& cancel) {
+  const auto reply = run({command::kListDevices, filter, DM_UUID_FLAG}, cancel);
+  if (!reply) return reply.failure();
+  auto devices = reply->devices();
+  if (!devices) return devices;
+  std::vector<Listed> matching;
+  for (Listed& each : *devices) {
+    if (starts_with(each.name, filter.name) && starts_with(each.uuid, filter.uuid)) {
+      matching.push_back(std::move(each));
+    }
+  }
+  return matching;
+}
+
+Result<std::vector<TargetVersion>> Control::list_versions(Cancel& cancel) {
+  const auto reply = run({command::kListVersions, {}}, cancel);
+  if (!reply) return reply.failure();
+  return reply->versions();
+}
+
+Result<DeviceInfo> Control::create(const std::string& name, const std::string& uuid, Cancel& cancel) {
+  return info_of(run({command::kCreate, {name, uuid, 0}}, cancel));
+}
+
+Result<DeviceInfo> Control::remove(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel) {
+  return info_of(run({command::kRemove, address, flags, udev << 16}, cancel));
+}
+
+Result<DeviceInfo> Control::suspend(const Address& address, uint32_t flags, Cancel& cancel) {
+  return info_of(run({command::kSuspend, address, flags | DM_SUSPEND_FLAG}, cancel));
+}
+
+Result<DeviceInfo> Control::resume(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel) {
+  return info_of(run({command::kResume, address, flags, udev << 16}, cancel));
+}
+
+Result<DeviceInfo> Control::status(const Address& address, Cancel& cancel) {
+  return info_of(run({command::kDeviceStatus, address}, cancel));
+}
+
+Result<DeviceInfo> Control::table_load(const Address& address, const std::vector<Target>& table, uint32_t flags,
+                                       Cancel& cancel) {
+  auto payload = pack_table(table);
+  if (!payload) return payload.failure();
+  Call call{command::kTableLoad, address, flags};
+  call.target_count = static_cast<uint32_t>(table.size());
+  call.payload = std::move(*payload);
+  return info_of(run(call, cancel));
+}
+
+Result<DeviceInfo> Control::table_clear(const Address& address, Cancel& cancel) {
+  return info_of(run({command::kTableClear, address}, cancel));
+}
+
+Result<std::vector<uint64_t>> Control::table_deps(const Address& address, Cancel& cancel) {
+  const auto reply = run({command::kTableDeps, address}, cancel);
+  if (!reply) return reply.failure();
+  return reply->dependencies();
+}
+
+Result<std::vector<Target>> Control::table_status(const Address& address, uint32_t flags, Cancel& cancel) {
+  const auto reply = run({command::kTableStatus, address, flags}, cancel);
+  if (!reply) return reply.failure();
+  return reply->targets();
+}
+
+Result<std::string> Control::target_message(const Address& address, uint64_t sector, const std::string& text,
+                                            Cancel& cancel) {
+  Call call{command::kTargetMessage, address};
+  call.payload = pack_message(sector, text);
+  auto reply = run(call, cancel);
+  if (!reply) {
+    reply.failure().detail = text;
+    return reply.failure();
+  }
+  return reply->message_reply();
+}
+
+}  // namespace dmthin

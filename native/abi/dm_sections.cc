@@ -1,0 +1,180 @@
+#include "abi/dm_sections.h"
+
+#include <time.h>
+
+#include <optional>
+
+#include "abi/kernel_log.h"
+#include "abi/section_lock.h"
+#include "abi/thin_activity.h"
+
+namespace dmthin {
+namespace {
+
+constexpr int kUndoTries = 20;
+
+/// Undo steps must run although the call was cancelled, so they have a flag of their own that nobody sets.
+struct NotCancelled {
+  Cancel flag;
+};
+
+void pause_ms(long milliseconds) {
+  timespec time{milliseconds / 1000, (milliseconds % 1000) * 1'000'000};
+  nanosleep(&time, nullptr);
+}
+
+/// Removes the half-made device. udev may hold a new node for a moment, hence the bounded retry on EBUSY.
+void undo_create(Control& control, const std::string& name, uint32_t udev, Failure& failure) {
+  NotCancelled undo;
+  Undone step{command::kRemove.name, name, 0};
+  for (int tries = 0; tries < kUndoTries; ++tries) {
+    const auto removed = control.remove({name, {}, 0}, udev, 0, undo.flag);
+    step.error = removed ? 0 : removed.failure().error;
+    if (step.error != EBUSY) break;
+    pause_ms(5);
+  }
+  failure.rollback.push_back(std::move(step));
+}
+
+Status refuse_second_activation(Control& control, const ActivateRequest& request, Cancel& cancel) {
+  const auto others = foreign_thins(control, request.pool, request.own_prefix, cancel);
+  if (!others) return others.failure();
+  for (const ActiveThin& other : *others) {
+    if (other.id == request.thin_id) return failed("double activation", EBUSY, request.name, other.name);
+  }
+  return Nothing{};
+}
+
+}  // namespace
+
+Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
+  std::optional<UniqueFd> lock;
+  if (request.pool != 0) {
+    auto locked = lock_sections(request.pool, LockMode::kShared, cancel);
+    // A read-only /run takes away the mending of leftovers by `open`, not the call itself.
+    if (locked) lock = std::move(*locked);
+    if (!locked && locked.failure().cancelled) return locked.failure();
+  }
+  if (request.guard) {
+    auto alone = refuse_second_activation(control, request, cancel);
+    if (!alone) return alone.failure();
+  }
+  const auto created = control.create(request.name, request.uuid, cancel);
+  if (!created) {
+    Failure failure = created.failure();
+    failure.detail = request.uuid;
+    return failure;
+  }
+  KernelLog log;
+  const Address address{request.name, {}, 0};
+  auto loaded = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
+  if (loaded) loaded = control.resume(address, request.udev, 0, cancel);
+  if (loaded) return loaded;
+  Failure failure = loaded.failure();
+  if (!request.table.empty()) failure.detail = request.table.front().type + " " + request.table.front().parameters;
+  failure.kernel_reason = log.reason(created->device);
+  undo_create(control, request.name, request.udev, failure);
+  return failure;
+}
+
+Result<DeviceInfo> load_with_reason(Control& control, const Address& address, const std::vector<Target>& table,
+                                    bool read_only, Cancel& cancel) {
+  KernelLog log;
+  auto loaded = control.table_load(address, table, read_only ? DM_READONLY_FLAG : 0, cancel);
+  if (loaded) return loaded;
+  const auto info = control.status(address, cancel);
+  if (info) loaded.failure().kernel_reason = log.reason(info->device);
+  return loaded;
+}
+
+namespace {
+
+struct Origin {
+  Address address;
+  bool active = false;
+  bool was_suspended = false;
+};
+
+Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Cancel& cancel) {
+  Origin origin;
+  const auto pool = control.status({{}, {}, request.pool}, cancel);
+  if (!pool) return pool.failure();
+  if (pool->open_count == 0) return origin;  // nothing of this pool is active
+  const auto own = control.status({{}, request.origin_uuid, 0}, cancel);
+  if (own) {
+    origin.address = {{}, request.origin_uuid, 0};
+    origin.active = true;
+    origin.was_suspended = (own->flags & DM_SUSPEND_FLAG) != 0;
+    return origin;
+  }
+  if (own.failure().error != ENXIO) return own.failure();
+  const auto others = foreign_thins(control, request.pool, request.own_prefix, cancel);
+  if (!others) return others.failure();
+  for (const ActiveThin& other : *others) {
+    if (other.id != request.origin_id) continue;
+    const auto info = control.status({other.name, {}, 0}, cancel);
+    origin.address = {other.name, {}, 0};
+    origin.active = true;
+    origin.was_suspended = info && (info->flags & DM_SUSPEND_FLAG) != 0;
+  }
+  return origin;
+}
+
+std::string create_snap(uint32_t id, uint32_t origin) {
+  return "create_snap " + std::to_string(id) + " " + std::to_string(origin);
+}
+
+SnapshotItem send(Control& control, const SnapshotRequest& request, uint32_t id, Cancel& cancel) {
+  const auto sent =
+      control.target_message({request.pool_name, {}, 0}, 0, create_snap(id, request.origin_id), cancel);
+  return {id, sent ? 0 : sent.failure().cancelled ? ECANCELED : sent.failure().error};
+}
+
+Failure undo_snapshots(Control& control, const SnapshotRequest& request, const SnapshotOutcome& outcome,
+                       Failure failure) {
+  NotCancelled undo;
+  for (auto item = outcome.items.rbegin(); item != outcome.items.rend(); ++item) {
+    if (item->error != 0) continue;
+    const std::string text = "delete " + std::to_string(item->id);
+    const auto deleted = control.target_message({request.pool_name, {}, 0}, 0, text, undo.flag);
+    failure.rollback.push_back({text, request.pool_name, deleted ? 0 : deleted.failure().error});
+  }
+  return failure;
+}
+
+}  // namespace
+
+Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
+  SnapshotOutcome outcome;
+  const auto send_all = [&] {
+    for (const uint32_t id : request.ids) outcome.items.push_back(send(control, request, id, cancel));
+  };
+  const auto origin = find_origin(control, request, cancel);
+  if (!origin) return origin.failure();
+  if (!origin->active || origin->was_suspended) {
+    send_all();
+    return outcome;
+  }
+  auto locked = lock_sections(request.pool, LockMode::kShared, cancel);
+  if (!locked && locked.failure().cancelled) return locked.failure();
+
+  Section section(cancel);
+  const auto suspended = control.suspend(origin->address, 0, cancel);
+  if (!suspended) return suspended.failure();
+  section.shield();  // from here to the resume nothing may give up
+  outcome.suspended = true;
+  send_all();
+  auto resumed = control.resume(origin->address, request.udev, 0, cancel);
+  for (int tries = 1; !resumed && resumed.failure().error != ENXIO && tries < kUndoTries; ++tries) {
+    pause_ms(5);
+    resumed = control.resume(origin->address, request.udev, 0, cancel);
+  }
+  if (!resumed) return undo_snapshots(control, request, outcome, resumed.failure());
+  return outcome;
+}
+
+Result<DeviceInfo> remove_once(Control& control, const RemoveRequest& request, Cancel& cancel) {
+  return control.remove(request.address, request.udev, request.deferred ? DM_DEFERRED_REMOVE : 0, cancel);
+}
+
+}  // namespace dmthin

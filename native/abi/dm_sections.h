@@ -1,0 +1,66 @@
+// Compound calls: steps that belong together run on one thread without a hop through JavaScript between them, and
+// a failed step undoes the earlier ones, newest first. What is suspended here is resumed here, whatever happens.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "abi/dm_control.h"
+
+namespace dmthin {
+
+struct ActivateRequest {
+  std::string name;
+  std::string uuid;
+  std::vector<Target> table;
+  bool read_only = false;
+  uint32_t udev = 0;
+  uint64_t pool = 0;         // 0: not a thin volume; no lock and no guard
+  std::string own_prefix;    // with `guard`: refuse when another device has this thin id active
+  uint32_t thin_id = 0;
+  bool guard = false;
+};
+
+/// DM_DEV_CREATE, DM_TABLE_LOAD, resume. EBUSY from the guard says "double activation" as its operation and names
+/// the other device.
+Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel);
+
+/// DM_TABLE_LOAD with the kernel log's reason attached when the table is refused.
+Result<DeviceInfo> load_with_reason(Control& control, const Address& address, const std::vector<Target>& table,
+                                    bool read_only, Cancel& cancel);
+
+struct SnapshotRequest {
+  uint64_t pool = 0;
+  std::string pool_name;
+  std::string own_prefix;
+  std::string origin_uuid;  // of the origin when this library activated it
+  uint32_t origin_id = 0;
+  std::vector<uint32_t> ids;  // one snapshot each, under one suspend
+  uint32_t udev = 0;
+};
+
+struct SnapshotItem {
+  uint32_t id = 0;
+  int error = 0;
+};
+
+struct SnapshotOutcome {
+  std::vector<SnapshotItem> items;
+  bool suspended = false;  // whether an active origin was suspended for it
+};
+
+/// Suspends the origin if it is active, sends one create_snap for each id, resumes it. An origin that somebody
+/// else had suspended already is left suspended. A failed resume is the failure of the call, after the snapshots
+/// made by it have been deleted again.
+Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel);
+
+/// One try at removal.
+struct RemoveRequest {
+  Address address;
+  uint32_t udev = 0;
+  bool deferred = false;
+};
+Result<DeviceInfo> remove_once(Control& control, const RemoveRequest& request, Cancel& cancel);
+
+}  // namespace dmthin

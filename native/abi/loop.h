@@ -1,0 +1,54 @@
+// Loop devices by ioctl and sysfs: attach a file, list, follow a grown file, detach.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "abi/cancel.h"
+#include "abi/result.h"
+#include "abi/unique_fd.h"
+
+namespace dmthin {
+
+struct LoopRequest {
+  std::string file;
+  bool read_only = false;
+  bool direct_io = false;
+  bool autoclear = false;
+  uint64_t offset = 0;      // bytes
+  uint64_t size_limit = 0;  // bytes, 0: to the end of the file
+  uint32_t block_size = 0;  // bytes, 0: the kernel's choice
+};
+
+struct LoopStatus {
+  int number = -1;
+  std::string file;  // as sysfs tells it, which does not cut it to 63 characters
+  uint64_t backing_device = 0;
+  uint64_t backing_inode = 0;
+  uint64_t offset = 0;
+  uint64_t size_limit = 0;
+  uint64_t size_bytes = 0;
+  bool read_only = false;
+  bool autoclear = false;
+  bool direct_io = false;
+};
+
+struct Attached {
+  LoopStatus status;
+  UniqueFd held;  // an open descriptor: with autoclear the device lives while somebody holds it open
+};
+
+/// Takes a free device (LOOP_CTL_GET_FREE, again while another process is quicker) and attaches the file with
+/// LOOP_CONFIGURE, or with LOOP_SET_FD + LOOP_SET_STATUS64 on kernels before 5.8. Fails with EEXIST, naming the
+/// device, when the file is attached already: two devices over one file have two caches.
+Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel);
+Result<std::vector<LoopStatus>> loop_list();
+Result<LoopStatus> loop_status(int number);
+/// LOOP_SET_CAPACITY: the device takes the size that its file has now.
+Result<LoopStatus> loop_set_capacity(int number);
+/// LOOP_CLR_FD, then looks: EBUSY while somebody holds the device open (the kernel detaches at the last close).
+Status loop_detach(int number);
+/// Opens an attached device and keeps it, so that autoclear does not take it away meanwhile.
+Result<UniqueFd> loop_hold(int number);
+
+}  // namespace dmthin

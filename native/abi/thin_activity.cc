@@ -1,0 +1,93 @@
+#include "abi/thin_activity.h"
+
+#include <dirent.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+#include <unordered_set>
+
+namespace dmthin {
+namespace {
+
+/// The devices stacked on `device`, from sysfs; false when sysfs cannot be read.
+bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
+  const std::string path = "/sys/dev/block/" + std::to_string(major(device)) + ":" +
+                           std::to_string(minor(device)) + "/holders";
+  DIR* directory = ::opendir(path.c_str());
+  if (directory == nullptr) return false;
+  while (const dirent* entry = ::readdir(directory)) {
+    const std::string name = entry->d_name;
+    unsigned number = 0;
+    if (name.compare(0, 3, "dm-") != 0) continue;
+    if (std::from_chars(name.data() + 3, name.data() + name.size(), number).ec != std::errc()) continue;
+    found->push_back(makedev(major(device), number));  // all mapped devices share one major
+  }
+  ::closedir(directory);
+  return true;
+}
+
+/// "MAJ:MIN ID [external origin]" of a thin table; false when it is not a thin of this pool.
+bool parse_thin(const Target& target, uint64_t pool, uint32_t* id) {
+  if (target.type != "thin") return false;
+  const std::string prefix = std::to_string(major(pool)) + ":" + std::to_string(minor(pool)) + " ";
+  const std::string& text = target.parameters;
+  if (text.compare(0, prefix.size(), prefix) != 0) return false;
+  return std::from_chars(text.data() + prefix.size(), text.data() + text.size(), *id).ec == std::errc();
+}
+
+Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool, const std::vector<uint64_t>& devices,
+                                            Cancel& cancel) {
+  std::vector<ActiveThin> found;
+  for (const uint64_t device : devices) {
+    const auto table = control.table_status({{}, {}, device}, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, cancel);
+    if (!table) {
+      if (table.failure().error == ENXIO) continue;  // gone since it was listed
+      return table.failure();
+    }
+    ActiveThin thin;
+    if (table->empty() || !parse_thin(table->front(), pool, &thin.id)) continue;
+    const auto info = control.status({{}, {}, device}, cancel);
+    if (!info) continue;
+    thin.name = info->name;
+    thin.uuid = info->uuid;
+    thin.device = device;
+    found.push_back(std::move(thin));
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
+                                              Cancel& cancel) {
+  const auto info = control.status({{}, {}, pool}, cancel);
+  if (!info) return info.failure();
+  if (info->open_count == 0) return std::vector<ActiveThin>();
+  const auto own = control.list_devices({{}, own_prefix, 0}, cancel);
+  if (!own) return own.failure();
+  std::unordered_set<uint64_t> ours;
+  for (const Listed& each : *own) ours.insert(each.device);
+  std::vector<uint64_t> candidates;
+  if (!holders_of(pool, &candidates)) {
+    const auto all = control.list_devices({}, cancel);
+    if (!all) return all.failure();
+    for (const Listed& each : *all) candidates.push_back(each.device);
+  }
+  candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
+                                  [&](uint64_t device) { return ours.count(device) != 0; }),
+                   candidates.end());
+  return thins_among(control, pool, candidates, cancel);
+}
+
+Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel) {
+  const auto listed = control.list_devices({}, cancel);
+  if (!listed) return listed.failure();
+  std::vector<uint64_t> candidates;
+  if (!holders_of(pool, &candidates)) {
+    for (const Listed& each : *listed) candidates.push_back(each.device);
+  }
+  return thins_among(control, pool, candidates, cancel);
+}
+
+}  // namespace dmthin

@@ -1,0 +1,28 @@
+// Which thin ids of a pool are active. The kernel lets one id be active under two names, which corrupts its data,
+// and it wants an active origin suspended for a snapshot; both need the kernel's tables, not our memory.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "abi/dm_control.h"
+
+namespace dmthin {
+
+struct ActiveThin {
+  std::string name;
+  std::string uuid;
+  uint64_t device = 0;
+  uint32_t id = 0;
+};
+
+/// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
+/// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that hold
+/// the pool open and do not carry the prefix. One ioctl when the pool is held by nobody.
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
+                                              Cancel& cancel);
+
+/// Every active thin of the pool, whoever made it.
+Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel);
+
+}  // namespace dmthin

@@ -1,0 +1,50 @@
+// The module: what JavaScript sees. One Environment for each that loads it; nothing mutable is shared between them.
+#include <napi.h>
+
+#include "abi/system_call.h"
+#include "bind/environment.h"
+#include "bind/functions.h"
+#include "bind/to_js.h"
+
+namespace dmthin {
+namespace {
+
+void cancel(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).cancel(static_cast<uint32_t>(number(info[0])));
+}
+
+void release(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).release(static_cast<uint32_t>(number(info[0])));
+}
+
+#ifdef DM_THIN_FAULTS
+void arm_fault(const Napi::CallbackInfo& info) {
+  const std::string kind = text(info[2]);
+  const FaultKind chosen = kind == "fail"         ? FaultKind::kFail
+                           : kind == "fail-after" ? FaultKind::kFailAfter
+                           : kind == "kill-before" ? FaultKind::kKillBefore
+                           : kind == "kill-after"  ? FaultKind::kKillAfter
+                                                   : FaultKind::kDelay;
+  set_fault(text(info[0]).c_str(), static_cast<int>(number(info[1])), chosen, static_cast<int>(number(info[3])));
+}
+
+void disarm_faults(const Napi::CallbackInfo&) { clear_faults(); }
+#endif
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Environment(env));
+  export_dm(env, exports);
+  export_devices(env, exports);
+  exports.Set("cancel", Napi::Function::New(env, cancel, "cancel"));
+  exports.Set("release", Napi::Function::New(env, release, "release"));
+#ifdef DM_THIN_FAULTS
+  exports.Set("setFault", Napi::Function::New(env, arm_fault, "setFault"));
+  exports.Set("clearFaults", Napi::Function::New(env, disarm_faults, "clearFaults"));
+#endif
+  return exports;
+}
+
+NODE_API_MODULE(dm_thin, init)
+
+}  // namespace
+}  // namespace dmthin

@@ -1,0 +1,57 @@
+#include "bind/environment.h"
+
+namespace dmthin {
+namespace {
+
+// 64 activations overlap in the kernel, with room beside them for calls that wait longer than those.
+constexpr size_t kMostThreads = 96;
+
+}  // namespace
+
+Environment::Environment(Napi::Env env) : env_(env) {
+  napi_value name = nullptr;
+  napi_create_string_utf8(env, "dm-thin", NAPI_AUTO_LENGTH, &name);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, settle_done, &settle_);
+  napi_unref_threadsafe_function(env, settle_);  // an idle library does not keep the process alive
+  pool_ = std::make_unique<WorkerPool>(kMostThreads, [this] {
+    napi_call_threadsafe_function(settle_, nullptr, napi_tsfn_nonblocking);
+  });
+  // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node 24
+  // and later the function is gone by then, and the worker would never exit.
+  napi_add_env_cleanup_hook(env, clean_up, this);
+}
+
+Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+
+void Environment::submit(std::unique_ptr<Job> job) {
+  if (pending_++ == 0) napi_ref_threadsafe_function(env_, settle_);
+  pool_->submit(std::move(job));
+}
+
+uint32_t Environment::hold(UniqueFd fd) {
+  const uint32_t handle = next_handle_++;
+  held_.emplace(handle, std::move(fd));
+  return handle;
+}
+
+void Environment::settle_done(napi_env env, napi_value, void* context, void*) {
+  // Without an environment the function is being torn down: there is nobody left to tell.
+  if (env != nullptr) static_cast<Environment*>(context)->settle_all(env);
+}
+
+void Environment::settle_all(napi_env env) {
+  for (auto& job : pool_->take_done()) {
+    Napi::HandleScope scope(env);
+    static_cast<SettlingJob*>(job.get())->settle(env);
+    if (--pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
+  }
+}
+
+void Environment::clean_up(void* argument) {
+  auto* self = static_cast<Environment*>(argument);
+  self->pool_->stop();
+  napi_release_threadsafe_function(self->settle_, napi_tsfn_abort);
+  self->held_.clear();
+}
+
+}  // namespace dmthin

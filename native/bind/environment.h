@@ -1,0 +1,51 @@
+// What one Node environment (the main thread or a worker) owns: its threads, its control descriptor, its held
+// descriptors, and the one thread-safe function through which promises are settled in batches.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "abi/dm_control.h"
+#include "abi/unique_fd.h"
+#include "run/worker_pool.h"
+
+namespace dmthin {
+
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  static Environment& of(Napi::Env env);
+
+  Control& control() { return *control_; }
+  std::shared_ptr<Control> shared_control() { return control_; }
+  void submit(std::unique_ptr<Job> job);
+  void cancel(uint32_t id) { pool_->cancel(id); }
+
+  /// Keeps a descriptor open until release() or the end of the environment.
+  uint32_t hold(UniqueFd fd);
+  void release(uint32_t handle) { held_.erase(handle); }
+
+ private:
+  static void settle_done(napi_env env, napi_value, void* context, void*);
+  static void clean_up(void* argument);
+  void settle_all(napi_env env);
+
+  napi_env env_;
+  std::shared_ptr<Control> control_ = std::make_shared<Control>();
+  std::unique_ptr<WorkerPool> pool_;
+  napi_threadsafe_function settle_ = nullptr;
+  std::map<uint32_t, UniqueFd> held_;
+  uint32_t next_handle_ = 1;
+  size_t pending_ = 0;
+};
+
+/// A job that ends on the JS thread, where it settles its promise.
+class SettlingJob : public Job {
+ public:
+  virtual void settle(Napi::Env env) = 0;
+};
+
+}  // namespace dmthin

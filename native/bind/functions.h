@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace dmthin {
+
+void export_dm(Napi::Env env, Napi::Object exports);
+void export_devices(Napi::Env env, Napi::Object exports);
+
+}  // namespace dmthin

@@ -1,0 +1,87 @@
+// From a call in JavaScript to a promise: arguments are read on the JS thread, the work runs on a worker thread,
+// its result becomes a JavaScript value on the JS thread again.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "bind/environment.h"
+#include "bind/to_js.h"
+
+namespace dmthin {
+
+/// What the work may say beside its result.
+class Work {
+ public:
+  explicit Work(Job& job) : job_(job) {}
+  Cancel& cancel() { return job_.cancel; }
+  /// The result does not count: run the work again after so many milliseconds.
+  void again_after(int milliseconds) { again_ = milliseconds; }
+  std::optional<int> again() const { return again_; }
+
+ private:
+  Job& job_;
+  std::optional<int> again_;
+};
+
+enum class Kind { kQuick, kWaits };
+
+template <class T>
+class PromiseJob final : public SettlingJob {
+ public:
+  using Task = std::function<Result<T>(Work&)>;
+  using Convert = std::function<Napi::Value(Napi::Env, T&)>;
+
+  PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task, Convert convert)
+      : deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)), convert_(std::move(convert)) {
+    this->waits = kind == Kind::kWaits;
+    this->cancel_id = cancel_id;
+  }
+
+  Napi::Value promise() const { return deferred_.Promise(); }
+
+  std::optional<int> run() override {
+    Work work(*this);
+    try {
+      result_.emplace(task_(work));
+    } catch (const std::bad_alloc&) {
+      result_.emplace(failed("allocate", ENOMEM));
+    }
+    return work.again();
+  }
+
+  void settle(Napi::Env env) override {
+    if (*result_) {
+      deferred_.Resolve(convert_(env, **result_));
+    } else {
+      deferred_.Reject(to_js(env, result_->failure()));
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  Task task_;
+  Convert convert_;
+  std::optional<Result<T>> result_;
+};
+
+/// The last argument of every asynchronous function: the number by which `cancel` can name the call, or 0.
+inline uint32_t cancel_id(const Napi::CallbackInfo& info) {
+  const Napi::Value last = info[info.Length() - 1];
+  return last.IsNumber() ? last.As<Napi::Number>().Uint32Value() : 0;
+}
+
+template <class T, class Task, class Convert>
+Napi::Value start(const Napi::CallbackInfo& info, Kind kind, Task task, Convert convert) {
+  auto job = std::make_unique<PromiseJob<T>>(info.Env(), kind, cancel_id(info), std::move(task), std::move(convert));
+  const Napi::Value promise = job->promise();
+  Environment::of(info.Env()).submit(std::move(job));
+  return promise;
+}
+
+}  // namespace dmthin

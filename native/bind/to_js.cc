@@ -1,0 +1,170 @@
+#include "bind/to_js.h"
+
+namespace dmthin {
+namespace {
+
+class Fields {
+ public:
+  explicit Fields(Napi::Env env) : env_(env), object_(Napi::Object::New(env)) {}
+  template <class T>
+  Fields& set(const char* name, const T& value) {
+    object_.Set(name, to_js(env_, value));
+    return *this;
+  }
+  Fields& set(const char* name, bool value) {
+    object_.Set(name, Napi::Boolean::New(env_, value));
+    return *this;
+  }
+  Fields& set(const char* name, int value) {
+    object_.Set(name, Napi::Number::New(env_, value));
+    return *this;
+  }
+  Napi::Value done() const { return object_; }
+
+ private:
+  Napi::Env env_;
+  Napi::Object object_;
+};
+
+}  // namespace
+
+static Napi::Value to_js(Napi::Env env, const Undone& step) {
+  return Fields(env).set("operation", step.operation).set("device", step.device).set("errno", step.error).done();
+}
+
+Napi::Value to_js(Napi::Env env, const Failure& failure) {
+  auto rollback = Napi::Array::New(env, failure.rollback.size());
+  for (size_t i = 0; i < failure.rollback.size(); ++i) {
+    rollback.Set(static_cast<uint32_t>(i), to_js(env, failure.rollback[i]));
+  }
+  Fields fields(env);
+  fields.set("operation", failure.operation)
+      .set("errno", failure.error)
+      .set("device", failure.device)
+      .set("detail", failure.detail)
+      .set("kernelReason", failure.kernel_reason)
+      .set("cancelled", failure.cancelled)
+      .set("tries", failure.tries);
+  Napi::Object object = fields.done().As<Napi::Object>();
+  object.Set("rollback", rollback);
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const DeviceInfo& info) {
+  return Fields(env)
+      .set("name", info.name)
+      .set("uuid", info.uuid)
+      .set("device", info.device)
+      .set("openCount", static_cast<int>(info.open_count))
+      .set("targetCount", info.target_count)
+      .set("eventNumber", info.event_number)
+      .set("flags", info.flags)
+      .done();
+}
+
+Napi::Value to_js(Napi::Env env, const Listed& device) {
+  return Fields(env).set("name", device.name).set("uuid", device.uuid).set("device", device.device).done();
+}
+
+Napi::Value to_js(Napi::Env env, const Target& target) {
+  return Fields(env)
+      .set("startSectors", target.start)
+      .set("lengthSectors", target.length)
+      .set("type", target.type)
+      .set("parameters", target.parameters)
+      .done();
+}
+
+Napi::Value to_js(Napi::Env env, const TargetVersion& version) {
+  const std::vector<uint32_t> numbers(version.version, version.version + 3);
+  return Fields(env).set("name", version.name).set("version", numbers).done();
+}
+
+Napi::Value to_js(Napi::Env env, const ActiveThin& thin) {
+  return Fields(env)
+      .set("name", thin.name)
+      .set("uuid", thin.uuid)
+      .set("device", thin.device)
+      .set("id", thin.id)
+      .done();
+}
+
+static Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {
+  return Fields(env).set("id", item.id).set("errno", item.error).done();
+}
+
+Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome) {
+  auto items = Napi::Array::New(env, outcome.items.size());
+  for (size_t i = 0; i < outcome.items.size(); ++i) {
+    items.Set(static_cast<uint32_t>(i), to_js(env, outcome.items[i]));
+  }
+  Napi::Object object = Fields(env).set("suspended", outcome.suspended).done().As<Napi::Object>();
+  object.Set("items", items);
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
+  return Fields(env)
+      .set("number", loop.number)
+      .set("file", loop.file)
+      .set("backingDevice", loop.backing_device)
+      .set("backingInode", loop.backing_inode)
+      .set("offsetBytes", loop.offset)
+      .set("sizeLimitBytes", loop.size_limit)
+      .set("sizeBytes", loop.size_bytes)
+      .set("readOnly", loop.read_only)
+      .set("autoclear", loop.autoclear)
+      .set("directIo", loop.direct_io)
+      .done();
+}
+
+Napi::Value to_js(Napi::Env env, const FileIdentity& file) {
+  return Fields(env)
+      .set("device", file.device)
+      .set("inode", file.inode)
+      .set("sizeBytes", file.size_bytes)
+      .set("allocatedBytes", file.allocated_bytes)
+      .set("regular", file.regular)
+      .set("blockDevice", file.block_device)
+      .set("targetDevice", file.target_device)
+      .done();
+}
+
+Napi::Value to_js(Napi::Env env, const Holder& holder) {
+  return Fields(env).set("kind", holder.kind).set("path", holder.path).set("pid", holder.pid).done();
+}
+
+std::string text(const Napi::Value& value) {
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+uint64_t number(const Napi::Value& value) {
+  return value.IsNumber() ? static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()) : 0;
+}
+
+bool truth(const Napi::Value& value) { return value.IsBoolean() && value.As<Napi::Boolean>().Value(); }
+
+Address address(const Napi::Value& value) {
+  const auto object = value.As<Napi::Object>();
+  return {text(object.Get("name")), text(object.Get("uuid")), number(object.Get("device"))};
+}
+
+std::vector<Target> table(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<Target> targets;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const auto line = array.Get(i).As<Napi::Object>();
+    targets.push_back({number(line.Get("startSectors")), number(line.Get("lengthSectors")),
+                       text(line.Get("type")), text(line.Get("parameters"))});
+  }
+  return targets;
+}
+
+std::vector<uint32_t> ids(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<uint32_t> found;
+  for (uint32_t i = 0; i < array.Length(); ++i) found.push_back(static_cast<uint32_t>(number(array.Get(i))));
+  return found;
+}
+
+}  // namespace dmthin

@@ -1,0 +1,48 @@
+// Plain values to JavaScript and back. TypeScript has checked the arguments; here they are only read.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "abi/block.h"
+#include "abi/dm_sections.h"
+#include "abi/loop.h"
+#include "abi/mounts.h"
+#include "abi/thin_activity.h"
+
+namespace dmthin {
+
+Napi::Value to_js(Napi::Env env, const Failure& failure);
+Napi::Value to_js(Napi::Env env, const DeviceInfo& info);
+Napi::Value to_js(Napi::Env env, const Listed& device);
+Napi::Value to_js(Napi::Env env, const Target& target);
+Napi::Value to_js(Napi::Env env, const TargetVersion& version);
+Napi::Value to_js(Napi::Env env, const ActiveThin& thin);
+Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome);
+Napi::Value to_js(Napi::Env env, const LoopStatus& loop);
+Napi::Value to_js(Napi::Env env, const FileIdentity& file);
+Napi::Value to_js(Napi::Env env, const Holder& holder);
+inline Napi::Value to_js(Napi::Env env, const std::string& text) { return Napi::String::New(env, text); }
+inline Napi::Value to_js(Napi::Env env, uint64_t number) {
+  return Napi::Number::New(env, static_cast<double>(number));  // sizes and device numbers, all below 2^53
+}
+inline Napi::Value to_js(Napi::Env env, uint32_t number) { return Napi::Number::New(env, number); }
+inline Napi::Value to_js(Napi::Env env, Nothing) { return env.Undefined(); }
+
+template <class T>
+Napi::Value to_js(Napi::Env env, const std::vector<T>& list) {
+  auto array = Napi::Array::New(env, list.size());
+  for (size_t i = 0; i < list.size(); ++i) array.Set(static_cast<uint32_t>(i), to_js(env, list[i]));
+  return array;
+}
+
+std::string text(const Napi::Value& value);
+uint64_t number(const Napi::Value& value);
+bool truth(const Napi::Value& value);
+Address address(const Napi::Value& value);
+std::vector<Target> table(const Napi::Value& value);
+std::vector<uint32_t> ids(const Napi::Value& value);
+
+}  // namespace dmthin

@@ -49,8 +49,8 @@ export function writeGuestFiles(folder, run) {
     VM_UDEV: run.udev ? '1' : '0',
     VM_KEEP: run.keep ? '1' : '0',
     VM_HAS_COMMAND: run.command.length > 0 ? '1' : '0',
-    VM_ROWS: String(process.stdout.rows ?? 24),
-    VM_COLUMNS: String(process.stdout.columns ?? 80),
+    VM_ROWS: String(process.stdout.rows || 24),
+    VM_COLUMNS: String(process.stdout.columns || 80),
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${quote(value)}`)
   writeFileSync(join(folder, 'config.sh'), lines.join('\n') + '\n')

@@ -81,6 +81,13 @@ class Guest {
     this.signals = ['SIGINT', 'SIGTERM', 'SIGHUP'].map(signal => [signal, () => this.interrupted(signal)])
     for (const [signal, handler] of this.signals) process.on(signal, handler)
     process.on('exit', this.onExit)
+    // The reader of the output has gone (as with `| head -1`).
+    this.onBrokenPipe = () => this.interrupted('SIGPIPE')
+    process.stdout.on('error', this.onBrokenPipe)
+    // npm ends its shell, not what the shell started: an orphan of npm's ends by itself.
+    const parent = process.ppid
+    const orphaned = () => process.ppid !== parent && this.interrupted('SIGTERM')
+    this.watch = process.env.npm_lifecycle_event ? setInterval(orphaned, 1000) : undefined
   }
 
   /** Time in which the command itself ran. */
@@ -234,6 +241,7 @@ class Guest {
   }
 
   async interrupted(signal) {
+    if (this.interruptedBy) return
     this.interruptedBy = signal
     await this.end()
     rmSync(this.folder, { recursive: true, force: true })
@@ -255,5 +263,7 @@ class Guest {
     if (this.inShell) process.stdin.destroy()
     for (const [signal, handler] of this.signals) process.off(signal, handler)
     process.off('exit', this.onExit)
+    process.stdout.off('error', this.onBrokenPipe)
+    clearInterval(this.watch)
   }
 }

@@ -52,10 +52,12 @@ export async function ensurePackages(groups) {
   const hint = `Please see to the above, run "apt-get update && ${command}", then repeat the command.`
   const env = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' }
   const update = () => step('package index (apt-get update)', () => quietly(['apt-get', 'update'], { env, hint }))
+  // One broken source must not stand in the way of the others: what counts is whether the packages can be had.
+  const tryUpdate = () => update().catch(error => indexIsEmpty() && Promise.reject(error))
   const install = () => quietly(command.split(' '), { env, hint })
   let fresh = false
   if (indexIsEmpty()) {
-    await update()
+    await tryUpdate()
     fresh = true
   }
   const title = `${missing.length} packages (apt-get install)`
@@ -63,7 +65,7 @@ export async function ensurePackages(groups) {
     await step(title, install)
   } catch (error) {
     if (fresh) throw error
-    await update() // the usual cause: an index older than the archive
+    await tryUpdate() // the usual cause: an index older than the archive
     await step(title, install)
   }
   const still = findMissing(groups)

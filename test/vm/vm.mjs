@@ -5,6 +5,7 @@
 // Exit status: the command's own (128 + N after signal N); 124 if the guest was ended at the time limit, 125 if it
 // died (its kernel console is shown), 130 and the like after a signal to the harness.
 import { spawnSync } from 'node:child_process'
+import { realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { runInGuest } from './run.mjs'
 
@@ -60,7 +61,7 @@ function callerDirectory() {
   return process.env.npm_lifecycle_event === 'vm' && process.env.INIT_CWD ? process.env.INIT_CWD : process.cwd()
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+if (process.argv[1] && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
   main(process.argv.slice(2)).then(
     status => process.exit(status),
     error => {

@@ -1,0 +1,100 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+
+// The set-up is plain ES modules, since it runs before anything is installed: each question is asked in a fresh node.
+function ask(module: string, expression: string): unknown {
+  const url = join(__dirname, '..', module)
+  const script = `import * as m from ${JSON.stringify(url)}; console.log(JSON.stringify(${expression}))`
+  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }))
+}
+
+const suite = (name: string, ...statuses: string[]) => ({
+  name,
+  status: statuses.includes('failed') ? 'failed' : 'passed',
+  assertionResults: statuses.map((status, index) => ({ status, fullName: `test ${index}` })),
+})
+const part = (report: unknown, status = 0) => ({ title: 'part', report, status, seconds: 1 })
+
+function summarize(parts: unknown[], options = "{ root: '/tree' }") {
+  const list = JSON.stringify(parts)
+  return ask('setup/summary.mjs', `m.summarize(${list}.map(p => m.countPart(p, ${options})))`) as {
+    text: string
+    ok: boolean
+  }
+}
+const lastLine = (text: string) => text.split('\n').at(-1)
+
+describe('the summary of all parts', () => {
+  test('adds the parts up, in its last line', () => {
+    const one = part({ testResults: [suite('/tree/a.test.ts', 'passed', 'passed')] })
+    const { text, ok } = summarize([one, one])
+    expect(lastLine(text)).toBe('4 passed, 0 failed, 0 skipped')
+    expect(ok).toBe(true)
+  })
+
+  test('a skipped test is named, and is a failure', () => {
+    const { text, ok } = summarize([part({ testResults: [suite('/tree/a.test.ts', 'passed', 'pending', 'todo')] })])
+    expect(text).toContain('part: pending: a.test.ts > test 1')
+    expect(text).toContain('part: todo: a.test.ts > test 2')
+    expect(lastLine(text)).toBe('1 passed, 0 failed, 2 skipped')
+    expect(ok).toBe(false)
+  })
+
+  test('a part without a report, without tests, or with a bad status is a failure', () => {
+    const good = part({ testResults: [suite('/tree/a.test.ts', 'passed')] })
+    for (const bad of [part(undefined, 124), part({ testResults: [] }), { ...good, status: 1 }]) {
+      const { text, ok } = summarize([good, bad])
+      expect(lastLine(text)).toMatch(/ 1 failed, 0 skipped$/)
+      expect(ok).toBe(false)
+    }
+  })
+
+  test('a suite that fails as a whole counts once', () => {
+    const { text } = summarize([part({ testResults: [{ ...suite('/tree/a.test.ts'), status: 'failed' }] }, 1)])
+    expect(text).toContain('failed as a whole: a.test.ts')
+    expect(lastLine(text)).toBe('0 passed, 1 failed, 0 skipped')
+  })
+})
+
+describe('missing packages', () => {
+  const missing = (files: string[], headers: boolean) =>
+    ask(
+      'setup/packages.mjs',
+      `m.missingPackages(['build'], { exists: f => ${JSON.stringify(files)}.includes(f), path: ['/usr/bin'], headers: ${headers} }).map(p => p.name)`,
+    )
+
+  test('are those of which no program is on PATH, and headers', () => {
+    expect(missing(['/usr/bin/c++', '/usr/bin/make', '/usr/bin/python3'], true)).toEqual([])
+    expect(missing(['/usr/bin/make'], false)).toEqual(['g++', 'python3', 'libnode-dev'])
+  })
+
+  test('are installed on Debian only', () => {
+    const debian = (text: string) => ask('setup/packages.mjs', `m.distribution(${JSON.stringify(text)}).debian`)
+    expect(debian('PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\n')).toBe(true)
+    expect(debian('ID=ubuntu\nID_LIKE=debian\n')).toBe(false)
+  })
+})
+
+describe('the command line of the virtual machine', () => {
+  const parse = (...argv: string[]) => ask('vm/vm.mjs', `m.parseArguments(${JSON.stringify(argv)})`)
+
+  test('options end at -- or at the first other word', () => {
+    const plain = { udev: false, keep: false, verbose: false, timeout: 1800 }
+    expect(parse('ls', '--udev')).toEqual({ ...plain, command: ['ls', '--udev'] })
+    expect(parse('--udev', '--timeout=5', '--', 'ls')).toEqual({ ...plain, udev: true, timeout: 5, command: ['ls'] })
+    expect(parse('--keep')).toEqual({ ...plain, keep: true, command: [] })
+  })
+
+  test('a single argument with blanks is a line for the shell', () => {
+    expect(ask('vm/vm.mjs', `m.commandWords(['a | b'])`)).toEqual(['/bin/sh', '-c', 'a | b'])
+    expect(ask('vm/vm.mjs', `m.commandWords(['a'])`)).toEqual(['a'])
+  })
+
+  test('the environment passes what belongs to the project, and no more', () => {
+    const host = { PATH: '/x', HOME: '/home/me', SECRET: 's', DM_THIN_X: '1', CI: 'true', DM_THIN_UDEV: '1' }
+    const env = ask('vm/guest-files.mjs', `m.guestEnvironment(${JSON.stringify(host)}, {}, false)`)
+    expect(env).toMatchObject({ DM_THIN_GUEST: '1', DM_THIN_X: '1', CI: 'true', HOME: '/root' })
+    expect(env).not.toHaveProperty('SECRET')
+    expect(env).not.toHaveProperty('DM_THIN_UDEV')
+  })
+})

@@ -11,7 +11,15 @@ const GROUP_GAP = 16
 const INK = '#1f2328'
 const FAINT = '#59636e'
 const GRID = '#d8dee4'
-const COLOURS = { ours: '#0969da', c: '#57606a', 'c-64': '#8c959f', dmsetup: '#d1701f', idle: '#8c959f' }
+const COLOURS = {
+  ours: '#0969da',
+  c: '#57606a',
+  'c-64': '#8c959f',
+  dmsetup: '#d1701f',
+  'dmsetup-all': '#e0a458',
+  execFile: '#d1701f',
+  idle: '#8c959f',
+}
 const OTHER_COLOURS = ['#1a7f37', '#8250df', '#bf3989', '#9a6700']
 
 const escaped = text => String(text).replace(/[&<>"]/g, char => `&#${char.charCodeAt(0)};`)

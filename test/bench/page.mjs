@@ -8,6 +8,8 @@ import { readable } from './stats.mjs'
 import { metricNames, metricOf } from './trials.mjs'
 
 const docs = join(root, 'docs')
+const EMULATED =
+  'Under emulation every time is 10 to 40 times a real machine’s, and not evenly: compare within a row, not with elsewhere.'
 const pictures = [
   {
     file: 'latency.svg',
@@ -108,8 +110,8 @@ export function pageText(report, drawn) {
     ...machineLines(report),
     '',
     'Peers: `c` is a C program of raw ioctls with one thread, `c-64` the same with 64 threads, `dmsetup` is one process',
-    'of it for each step, started from Node by `execFile`, and `dmsetup-all` one process for all volumes. Under',
-    'emulation every time is 10 to 40 times a real machine’s, and not evenly: compare within a row, not with elsewhere.',
+    'of it for each step, started from Node by `execFile`, and `dmsetup-all` one process for all volumes.',
+    ...(report.machine.accelerator === 'tcg' ? [EMULATED] : []),
     '',
     ...tableOf(complete(report.results)),
     '',

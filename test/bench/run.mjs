@@ -1,8 +1,8 @@
 // The benchmark.
 //   node test/bench/run.mjs [--json FILE] [--rounds N] [--only NAME,…] [--peers ours,c,dmsetup] [--backing tmp|disk]
-//                           [--page]
+//                           [--page] [--quiet]
 // With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in the
-// virtual machine. --page writes docs/benchmark.md and its pictures from the results.
+// virtual machine. --page writes docs/benchmark.md and its pictures from the results; --quiet prints no table.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -30,6 +30,7 @@ function readArguments() {
       peers: { type: 'string' },
       backing: { type: 'string', default: 'tmp' },
       page: { type: 'boolean', default: false },
+      quiet: { type: 'boolean', default: false },
     },
   })
   const only = values.only?.split(',') ?? metricNames
@@ -68,7 +69,7 @@ async function measureInGuest({ only, rounds, peers, backing }) {
   mkdirSync(dirname(file), { recursive: true })
   rmSync(file, { force: true })
   buildPeer()
-  const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing]
+  const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing, '--quiet']
   if (peers) inner.push('--peers', peers.join(','))
   const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]
   const vm = [join(root, 'test', 'vm', 'vm.mjs'), '--timeout', String(GUEST_LIMIT_S), '--', ...bench]
@@ -86,7 +87,7 @@ async function measureInGuest({ only, rounds, peers, backing }) {
 
 const options = readArguments()
 const report = await (hasDeviceMapper() ? measureHere : measureInGuest)(options)
-printReport(report)
+if (!options.quiet) printReport(report)
 const text = JSON.stringify(report, null, 2) + '\n'
 if (options.json) writeFileSync(resolve(options.json), text)
 if (options.page) writePage(report)

@@ -37,7 +37,7 @@ void undo_create(Control& control, const std::string& name, uint32_t udev, Failu
 }
 
 Status refuse_second_activation(Control& control, const ActivateRequest& request, Cancel& cancel) {
-  const auto others = foreign_thins(control, request.pool, request.own_prefix, cancel);
+  const auto others = foreign_thins(control, request.guard_pool, request.own_prefix, cancel);
   if (!others) return others.failure();
   for (const ActiveThin& other : *others) {
     if (other.id == request.thin_id) return failed("double activation", EBUSY, request.name, other.name);
@@ -49,13 +49,13 @@ Status refuse_second_activation(Control& control, const ActivateRequest& request
 
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
   std::optional<UniqueFd> lock;
-  if (request.pool != 0) {
-    auto locked = lock_sections(request.pool, LockMode::kShared, cancel);
+  if (!request.lock.empty()) {
+    auto locked = lock_sections(request.lock, LockMode::kShared, cancel);
     // A read-only /run takes away the mending of leftovers by `open`, not the call itself.
     if (locked) lock = std::move(*locked);
     if (!locked && locked.failure().cancelled) return locked.failure();
   }
-  if (request.guard) {
+  if (request.guard_pool != 0) {
     auto alone = refuse_second_activation(control, request, cancel);
     if (!alone) return alone.failure();
   }
@@ -155,7 +155,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     send_all();
     return outcome;
   }
-  auto locked = lock_sections(request.pool, LockMode::kShared, cancel);
+  auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
   if (!locked && locked.failure().cancelled) return locked.failure();
 
   Section section(cancel);

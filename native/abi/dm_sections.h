@@ -16,10 +16,10 @@ struct ActivateRequest {
   std::vector<Target> table;
   bool read_only = false;
   uint32_t udev = 0;
-  uint64_t pool = 0;         // 0: not a thin volume; no lock and no guard
-  std::string own_prefix;    // with `guard`: refuse when another device has this thin id active
+  std::string lock;        // the pool's name: whose section lock is held meanwhile
+  uint64_t guard_pool = 0; // not 0: refuse when another device of this pool has `thin_id` active
+  std::string own_prefix;
   uint32_t thin_id = 0;
-  bool guard = false;
 };
 
 /// DM_DEV_CREATE, DM_TABLE_LOAD, resume. EBUSY from the guard says "double activation" as its operation and names

@@ -70,7 +70,7 @@ bool opened_by(const std::string& process, uint64_t device) {
   each_entry(process + "/fd", [&](const std::string& name) {
     if (found) return;
     struct statx stat = {};
-    if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), 0, STATX_TYPE, &stat) != 0) return;
+    if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0) return;
     found = S_ISBLK(stat.stx_mode) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == device;
   });
   return found;

@@ -3,16 +3,14 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "abi/system_call.h"
 
 namespace dmthin {
 
-Result<UniqueFd> lock_sections(uint64_t pool, LockMode mode, Cancel& cancel) {
+Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel) {
   const char* directory = "/run/dm-thin";
-  const std::string path =
-      std::string(directory) + "/" + std::to_string(major(pool)) + ":" + std::to_string(minor(pool)) + ".lock";
+  const std::string path = std::string(directory) + "/" + pool_name + ".lock";
   const auto open_file = [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); };
   int fd = system_call("open lock", open_file);
   if (fd == -ENOENT) {

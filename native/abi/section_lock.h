@@ -1,10 +1,10 @@
-// A lock file per pool, /run/dm-thin/MAJOR:MINOR.lock. Compound calls hold it shared while a device of the pool is
+// A lock file per pool, /run/dm-thin/NAME.lock. Compound calls hold it shared while a device of the pool is
 // half-made or suspended; whoever mends leftovers takes it exclusively first, and so never mistakes a call that
 // is under way in another process for the remains of a dead one. The lock is the kernel's (flock): it ends with
 // its holder.
 #pragma once
 
-#include <cstdint>
+#include <string>
 
 #include "abi/cancel.h"
 #include "abi/result.h"
@@ -15,6 +15,6 @@ namespace dmthin {
 enum class LockMode { kShared, kExclusiveNow };
 
 /// Shared waits, and hears of cancellation. Exclusive answers EWOULDBLOCK at once when somebody is inside.
-Result<UniqueFd> lock_sections(uint64_t pool, LockMode mode, Cancel& cancel);
+Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel);
 
 }  // namespace dmthin

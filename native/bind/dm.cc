@@ -146,10 +146,10 @@ Napi::Value activate_device(Info info) {
   request.table = table(object.Get("table"));
   request.read_only = truth(object.Get("readOnly"));
   request.udev = static_cast<uint32_t>(number(object.Get("udevFlags")));
-  request.pool = number(object.Get("pool"));
+  request.lock = text(object.Get("lock"));
+  request.guard_pool = number(object.Get("guardPool"));
   request.own_prefix = text(object.Get("ownPrefix"));
   request.thin_id = static_cast<uint32_t>(number(object.Get("thinId")));
-  request.guard = truth(object.Get("guard"));
   return start_command<DeviceInfo>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
     return activate(control, request, cancel);
   });
@@ -216,7 +216,7 @@ Napi::Value lock_pool(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
       info, Kind::kQuick,
-      [pool = number(info[0])](Work& work) { return lock_sections(pool, LockMode::kExclusiveNow, work.cancel()); },
+      [pool = text(info[0])](Work& work) { return lock_sections(pool, LockMode::kExclusiveNow, work.cancel()); },
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
 

@@ -1,0 +1,21 @@
+// The node of a device number, from sysfs: `/dev/loop3` for 7:3. Read synchronously: sysfs is memory, and a trip
+// through libuv's threads would take longer and could queue behind a slow disk.
+import { readlinkSync } from 'node:fs'
+import path from 'node:path'
+import { deviceNumber } from '../kernel/port.js'
+
+export function nodePath(device: number | string): string {
+  const number = typeof device === 'string' ? device : deviceNumber(device)
+  try {
+    // Names with a slash (cciss/c0d0) have an exclamation mark in sysfs.
+    return `/dev/${path.basename(readlinkSync(`/sys/dev/block/${number}`)).replaceAll('!', '/')}`
+  } catch {
+    return `/dev/block/${number}`
+  }
+}
+
+/** `7:3` to the kernel's device number (include/linux/kdev_t.h new_encode_dev). */
+export function parseDeviceNumber(text: string): number {
+  const [major = 0, minor = 0] = text.split(':').map(Number)
+  return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)
+}

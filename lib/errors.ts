@@ -1,0 +1,172 @@
+// One class for every fault, told apart by `code`. The code is the contract: stable within a major version, with
+// a heading of its own in docs/errors.md. Messages are for people and may change.
+import { getSystemErrorMap } from 'node:util'
+
+export type ErrorCode =
+  | 'ABORT_ERR'
+  | 'DM_ALREADY_ACTIVE'
+  | 'DM_BUSY'
+  | 'DM_CLOSED'
+  | 'DM_FILE_ATTACHED'
+  | 'DM_FILE_MISSING'
+  | 'DM_FILE_NO_HOLES'
+  | 'DM_FILE_SIZE'
+  | 'DM_INVALID_ARGUMENT'
+  | 'DM_KERNEL'
+  | 'DM_METADATA_BLANK'
+  | 'DM_METADATA_BUSY'
+  | 'DM_METADATA_CORRUPT'
+  | 'DM_METADATA_NOT_BLANK'
+  | 'DM_NAME_TAKEN'
+  | 'DM_NOT_ACTIVE'
+  | 'DM_NOT_A_POOL'
+  | 'DM_NOT_FOUND'
+  | 'DM_PERMISSION'
+  | 'DM_POOL_FAILED'
+  | 'DM_POOL_FULL'
+  | 'DM_POOL_IN_USE'
+  | 'DM_POOL_MISMATCH'
+  | 'DM_POOL_READ_ONLY'
+  | 'DM_POOL_SUSPENDED'
+  | 'DM_SIZE_UNKNOWN'
+  | 'DM_TABLE_REFUSED'
+  | 'DM_UNAVAILABLE'
+  | 'DM_VOLUME_ACTIVE'
+  | 'DM_VOLUME_EXISTS'
+  | 'DM_VOLUME_NOT_FOUND'
+
+/** One step that a failed call took back, in the order of undoing (newest first). `errno` 0: it was undone. */
+export interface RollbackStep {
+  /** The undoing operation: `DM_DEV_REMOVE`, `delete 7`, `unlink` … */
+  readonly operation: string
+  /** What it was about: a device name or a path. */
+  readonly device: string
+  /** 0, or the errno with which the undo itself failed; -1 where it failed without one. */
+  readonly errno: number
+}
+
+/** Somebody who keeps a device busy, as far as /proc and sysfs tell. */
+export interface Holder {
+  readonly kind: 'mount' | 'process' | 'device'
+  /** The mount point, the program's name, or the node of the device stacked on it. */
+  readonly path: string
+  /** A process that has it; 0 for a device. */
+  readonly pid: number
+}
+
+export interface ErrorFacts {
+  readonly errno?: number | undefined
+  readonly operation?: string | undefined
+  readonly device?: string | undefined
+  readonly detail?: string | undefined
+  readonly kernelReason?: string | undefined
+  readonly tries?: number | undefined
+  readonly holders?: readonly Holder[] | undefined
+  readonly rollback?: readonly RollbackStep[] | undefined
+  readonly cause?: unknown
+}
+
+export class DmThinError extends Error {
+  override readonly name: string = 'DmThinError'
+  /** Which fault it is. Branch on this. */
+  readonly code: ErrorCode
+  /** The kernel's number, positive, where the kernel refused. */
+  readonly errno: number | undefined
+  /** The kernel's name of the refused call: `DM_TABLE_LOAD`, `LOOP_CONFIGURE`, `mount` … */
+  readonly operation: string | undefined
+  /** The device name or path it was about. */
+  readonly device: string | undefined
+  /** What was asked or found: the table line, the message, the other device. */
+  readonly detail: string | undefined
+  /** The kernel log's own reason for a refused table, when /dev/kmsg could be read. */
+  readonly kernelReason: string | undefined
+  /** How often a busy device was tried. */
+  readonly tries: number | undefined
+  /** With `DM_BUSY`: who was seen holding it. Empty when nobody could be seen. */
+  readonly holders: readonly Holder[]
+  /** What was undone and what was not. Empty when nothing had been done yet. */
+  readonly rollback: readonly RollbackStep[]
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
+    const failedUndo = (facts.rollback ?? []).filter(step => step.errno !== 0)
+    const tail = failedUndo.map(step => `; not undone: ${step.operation} of ${step.device} (${errnoName(step.errno)})`)
+    super(message + tail.join(''), facts.cause === undefined ? {} : { cause: facts.cause })
+    this.code = code
+    this.errno = facts.errno
+    this.operation = facts.operation
+    this.device = facts.device
+    this.detail = facts.detail
+    this.kernelReason = facts.kernelReason
+    this.tries = facts.tries
+    this.holders = facts.holders ?? []
+    this.rollback = facts.rollback ?? []
+    if (code === 'ABORT_ERR') this.name = 'AbortError'
+  }
+
+  /** A copy with another code and message that keeps every fact of this one, for a layer that knows more. */
+  refined(code: ErrorCode, message: string, facts: ErrorFacts = {}): DmThinError {
+    return new DmThinError(code, message, {
+      errno: this.errno,
+      operation: this.operation,
+      device: this.device,
+      detail: this.detail,
+      kernelReason: this.kernelReason,
+      tries: this.tries,
+      holders: this.holders,
+      rollback: this.rollback,
+      cause: this.cause,
+      ...facts,
+    })
+  }
+}
+
+/** What `signal.throwIfAborted()` would say, as this library says it; the reason stays as `cause`. */
+export function abortError(signal: AbortSignal | undefined, facts: ErrorFacts = {}): DmThinError {
+  const what = facts.operation === undefined ? 'the call was aborted' : `${facts.operation}: the call was aborted`
+  return new DmThinError('ABORT_ERR', what, { ...facts, cause: signal?.reason as unknown })
+}
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal)
+}
+
+/** errno numbers that the library branches on. Linux's own, the same on x64 and arm64. */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  ENOTBLK: 15,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
+  EINVAL: 22,
+  EFBIG: 27,
+  ENOSPC: 28,
+  ERANGE: 34,
+  ENODATA: 61,
+  EBADMSG: 74,
+  EILSEQ: 84,
+  EOPNOTSUPP: 95,
+} as const
+
+// Node 20's table lacks these or names them otherwise.
+const SUPPLEMENT = new Map<number, [string, string]>([
+  [15, ['ENOTBLK', 'block device required']],
+  [95, ['EOPNOTSUPP', 'operation not supported']],
+  [117, ['EUCLEAN', 'structure needs cleaning']],
+  [129, ['EKEYREJECTED', 'key was rejected by service']],
+])
+
+function systemError(errno: number): [string, string] {
+  return SUPPLEMENT.get(errno) ?? getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, `error ${errno}`]
+}
+
+/** `EBUSY` for 16. */
+export const errnoName = (errno: number): string => (errno < 0 ? 'error' : systemError(errno)[0])
+/** `resource busy or locked` for 16. */
+export const errnoText = (errno: number): string => systemError(errno)[1]

@@ -1,0 +1,137 @@
+// From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
+// operation and errno alone. Layers that know the pool refine it.
+import { abortError, DmThinError, ERRNO, errnoName, errnoText, type ErrorCode, type RollbackStep } from '../errors.js'
+
+/** native/abi/result.h `Failure`, as to_js.cc writes it. */
+export interface NativeFailure {
+  readonly operation: string
+  readonly errno: number
+  readonly device: string
+  readonly detail: string
+  readonly kernelReason: string
+  readonly cancelled: boolean
+  readonly tries: number
+  readonly rollback: readonly RollbackStep[]
+}
+
+interface Verdict {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+const { EACCES, EPERM, ENOENT, ENODEV, ENXIO, EBUSY, EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EFBIG, ERANGE } = ERRNO
+
+export function errorFromFailure(failure: NativeFailure, signal?: AbortSignal): DmThinError {
+  const facts = {
+    errno: failure.errno,
+    operation: failure.operation,
+    device: failure.device || undefined,
+    detail: failure.detail || undefined,
+    kernelReason: failure.kernelReason || undefined,
+    tries: failure.tries,
+    rollback: failure.rollback,
+  }
+  if (failure.cancelled) return abortError(signal, facts)
+  const { code, message } = verdict(failure)
+  return new DmThinError(code, message, facts)
+}
+
+function verdict(failure: NativeFailure): Verdict {
+  const { operation, errno, device, detail } = failure
+  const about = device ? ` ${JSON.stringify(device)}` : ''
+  const why = `${errnoName(errno)}, ${errnoText(errno)}`
+  if (errno === EACCES || errno === EPERM) return permission(operation, about)
+  if (operation === 'open control') return noDeviceMapper(why)
+  if (operation.startsWith('DM_')) return deviceMapperVerdict(failure, about, why)
+  if (operation === 'double activation') {
+    return { code: 'DM_ALREADY_ACTIVE', message: `the volume is active already, as ${JSON.stringify(detail)}` }
+  }
+  if (operation === 'open loop-control') {
+    return {
+      code: 'DM_UNAVAILABLE',
+      message: `no loop devices: ${device} cannot be opened (${why}); try \`modprobe loop\``,
+    }
+  }
+  if (operation === 'attach' && errno === EEXIST) {
+    return {
+      code: 'DM_FILE_ATTACHED',
+      message: `${device} is attached already: ${detail}; two loop devices over one file have two caches`,
+    }
+  }
+  if (operation === 'LOOP_CLR_FD' && errno === EBUSY) {
+    return { code: 'DM_BUSY', message: `${device} is held open; the kernel detaches it when its last user closes it` }
+  }
+  if (operation === 'create file' && (errno === EFBIG || errno === ERANGE)) {
+    return {
+      code: 'DM_FILE_SIZE',
+      message: `${device} exists and has ${detail} bytes, which is not the size asked for`,
+    }
+  }
+  if (operation === 'ftruncate' && errno === EOPNOTSUPP) {
+    return {
+      code: 'DM_FILE_NO_HOLES',
+      message: `the file system of ${device} has no holes: the file would be written out in full`,
+    }
+  }
+  if (operation === 'ftruncate' && errno === ERANGE) {
+    return { code: 'DM_FILE_SIZE', message: `${device} has ${detail} bytes already; files are only grown` }
+  }
+  if (errno === ENOENT) return { code: 'DM_FILE_MISSING', message: `${operation}${about}: no such file or directory` }
+  if (errno === EBUSY)
+    return { code: 'DM_BUSY', message: `${operation}${about}${detail ? ` at ${detail}` : ''}: in use (EBUSY)` }
+  return { code: 'DM_KERNEL', message: `${operation}${about}${detail ? ` (${detail})` : ''}: ${why}` }
+}
+
+function permission(operation: string, about: string): Verdict {
+  const message = `${operation}${about}: not permitted; device mapper, loop devices and mounts need root (CAP_SYS_ADMIN)`
+  return { code: 'DM_PERMISSION', message }
+}
+
+function noDeviceMapper(why: string): Verdict {
+  const message = `this kernel offers no device mapper: /dev/mapper/control cannot be opened (${why}); try \`modprobe dm-mod\``
+  return { code: 'DM_UNAVAILABLE', message }
+}
+
+function deviceMapperVerdict(failure: NativeFailure, about: string, why: string): Verdict {
+  const { operation, errno, detail, kernelReason, tries } = failure
+  const step = operation
+    .replace(/^DM_(DEV_)?/, '')
+    .toLowerCase()
+    .replaceAll('_', ' ')
+  if (operation === 'DM_TARGET_MSG') return messageVerdict(detail, errno, about, why)
+  if (operation === 'DM_DEV_CREATE' && errno === EBUSY) {
+    return { code: 'DM_NAME_TAKEN', message: `a mapped device${about} exists already` }
+  }
+  if (operation === 'DM_DEV_REMOVE' && errno === EBUSY) {
+    return {
+      code: 'DM_BUSY',
+      message: `remove${about}: device is busy after ${tries} ${tries === 1 ? 'try' : 'tries'}`,
+    }
+  }
+  if (operation === 'DM_TABLE_LOAD' || operation === 'DM_DEV_RESUME') {
+    if (errno === ENODATA)
+      return { code: 'DM_VOLUME_NOT_FOUND', message: `${step}${about}: the pool has no such volume (${detail})` }
+    const reason = kernelReason ? `: ${kernelReason}` : ''
+    const act = operation === 'DM_TABLE_LOAD' ? 'refused the table' : 'could not make the table live'
+    return { code: 'DM_TABLE_REFUSED', message: `the kernel ${act} of${about}${reason} (${why}): ${detail}` }
+  }
+  if (errno === ENXIO || errno === ENODEV)
+    return { code: 'DM_NOT_FOUND', message: `${step}${about}: no such mapped device` }
+  return { code: 'DM_KERNEL', message: `${step}${about}: ${why}` }
+}
+
+function messageVerdict(message: string, errno: number, about: string, why: string): Verdict {
+  const said = `message ${JSON.stringify(message)} to${about}`
+  if (errno === EEXIST) return { code: 'DM_VOLUME_EXISTS', message: `${said}: a volume with this id exists` }
+  if (errno === ENODATA) return { code: 'DM_VOLUME_NOT_FOUND', message: `${said}: the pool has no such volume` }
+  if (errno === ENOSPC) return { code: 'DM_POOL_FULL', message: `${said}: the pool is out of space` }
+  if (errno === EOPNOTSUPP)
+    return {
+      code: 'DM_POOL_READ_ONLY',
+      message: `${said}: the pool takes no messages (read-only, out of metadata, or failed)`,
+    }
+  if (errno === EBUSY && message.startsWith('delete'))
+    return { code: 'DM_VOLUME_ACTIVE', message: `${said}: the volume is active` }
+  if (errno === ENXIO) return { code: 'DM_NOT_FOUND', message: `${said}: no such mapped device` }
+  return { code: 'DM_KERNEL', message: `${said}: ${why}` }
+}

@@ -1,0 +1,28 @@
+// Finds the native binary: a fresh local build first, then the prebuilt one that the package ships. Set
+// DM_THIN_PREBUILD to a folder to load another build, as the sanitizer and fault tests do.
+import path from 'node:path'
+import load from 'node-gyp-build'
+import { DmThinError } from '../errors.js'
+
+export type Addon = Record<string, (...args: unknown[]) => unknown>
+
+let loaded: Addon | undefined
+
+/** Loads once per environment; workers get instances of their own. Throws DM_UNAVAILABLE with what to do. */
+export function loadAddon(): Addon {
+  if (loaded) return loaded
+  if (process.platform !== 'linux') {
+    throw new DmThinError('DM_UNAVAILABLE', `device mapper is part of Linux; this is ${process.platform}`)
+  }
+  try {
+    loaded = load(path.join(__dirname, '..', '..')) as Addon
+  } catch (cause) {
+    throw new DmThinError(
+      'DM_UNAVAILABLE',
+      `no native binary of dm-thin for ${process.platform}-${process.arch}: ` +
+        'build it with `npm rebuild dm-thin` (needs a C++20 compiler, make and python3)',
+      { cause },
+    )
+  }
+  return loaded
+}

@@ -1,0 +1,4 @@
+declare module 'node-gyp-build' {
+  /** Loads the binary of the package in `folder`. */
+  export default function load(folder: string): unknown
+}

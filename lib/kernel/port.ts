@@ -1,0 +1,217 @@
+// The single door to the kernel: what the layers above may ask for, in the kernel's words. Everything here runs off
+// the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
+
+/** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
+export type DeviceAddress =
+  | { readonly name: string }
+  | { readonly uuid: string }
+  /** `dm_ioctl.dev`: major and minor in one number. */
+  | { readonly device: number }
+
+export interface DeviceInfo {
+  readonly name: string
+  readonly uuid: string
+  readonly device: number
+  readonly openCount: number
+  readonly targetCount: number
+  readonly eventNumber: number
+  /** DM_*_FLAG bits; see DEVICE_FLAG. */
+  readonly flags: number
+}
+
+export interface ListedDevice {
+  readonly name: string
+  readonly uuid: string
+  readonly device: number
+}
+
+/** One line of a table, or of its status. */
+export interface TargetLine {
+  readonly startSectors: number
+  readonly lengthSectors: number
+  readonly type: string
+  readonly parameters: string
+}
+
+export interface TargetVersion {
+  readonly name: string
+  readonly version: readonly number[]
+}
+
+export interface ActiveThin {
+  readonly name: string
+  readonly uuid: string
+  readonly device: number
+  readonly id: number
+}
+
+export interface ActivateRequest {
+  readonly name: string
+  readonly uuid: string
+  readonly table: readonly TargetLine[]
+  readonly readOnly?: boolean
+  /** The pool's name: its section lock is held shared until the device is up. */
+  readonly lock?: string
+  /** The pool's device: refuse when a device without `ownPrefix` has `thinId` of it active. */
+  readonly guardPool?: number
+  readonly ownPrefix?: string
+  readonly thinId?: number
+}
+
+export interface SnapshotRequest {
+  readonly pool: number
+  readonly poolName: string
+  readonly ownPrefix: string
+  readonly originUuid: string
+  readonly originId: number
+  readonly ids: readonly number[]
+}
+
+export interface SnapshotOutcome {
+  /** Per id: 0, or the errno with which the kernel refused it. */
+  readonly items: readonly { readonly id: number; readonly errno: number }[]
+  /** Whether an active origin was suspended meanwhile. */
+  readonly suspended: boolean
+}
+
+export interface StatusLine {
+  readonly parameters: string
+  readonly lengthSectors: number
+  readonly errno: number
+}
+
+export interface LoopRequest {
+  readonly file: string
+  readonly readOnly?: boolean
+  readonly directIo?: boolean
+  readonly autoclear?: boolean
+  readonly offsetBytes?: number
+  readonly sizeLimitBytes?: number
+  readonly blockSizeBytes?: number
+}
+
+export interface LoopStatus {
+  readonly number: number
+  readonly file: string
+  readonly backingDevice: number
+  readonly backingInode: number
+  readonly offsetBytes: number
+  readonly sizeLimitBytes: number
+  readonly sizeBytes: number
+  readonly readOnly: boolean
+  readonly autoclear: boolean
+  readonly directIo: boolean
+}
+
+export interface FileIdentity {
+  readonly device: number
+  readonly inode: number
+  readonly sizeBytes: number
+  readonly allocatedBytes: number
+  readonly regular: boolean
+  readonly blockDevice: boolean
+  /** Of a block device: its own number. */
+  readonly targetDevice: number
+}
+
+export interface MountRequest {
+  readonly source: string
+  readonly target: string
+  readonly type: string
+  readonly flags: number
+  readonly data: string
+}
+
+export interface HolderInfo {
+  readonly kind: 'mount' | 'process' | 'device'
+  readonly path: string
+  readonly pid: number
+}
+
+/** A descriptor that the native side keeps open until `release`. */
+export type Handle = number & { readonly __handle: unique symbol }
+
+export interface KernelPort {
+  version(signal?: AbortSignal): Promise<readonly number[]>
+  listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>
+  listVersions(signal?: AbortSignal): Promise<TargetVersion[]>
+  create(name: string, uuid: string, signal?: AbortSignal): Promise<DeviceInfo>
+  /** Retries on EBUSY only, until `limitMs` are over. */
+  remove(address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
+  suspend(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceInfo>
+  resume(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
+  deviceStatus(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
+  tableLoad(
+    address: DeviceAddress,
+    table: readonly TargetLine[],
+    readOnly: boolean,
+    signal?: AbortSignal,
+  ): Promise<DeviceInfo>
+  tableClear(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
+  tableDeps(address: DeviceAddress, signal?: AbortSignal): Promise<number[]>
+  /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
+  tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
+  /** Status lines (NOFLUSH) of many devices in one hop. */
+  statusMany(uuids: readonly string[], signal?: AbortSignal): Promise<StatusLine[]>
+  targetMessage(address: DeviceAddress, sector: number, message: string, signal?: AbortSignal): Promise<string>
+
+  /** Create, load and resume in one hop; a failed step undoes the earlier ones. */
+  activate(request: ActivateRequest, signal?: AbortSignal): Promise<DeviceInfo>
+  /** Suspend, create_snap for each id, resume, in one hop; the resume happens whatever fails. */
+  snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
+  activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
+  foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>
+  /** The exclusive side of the section lock; rejects with EAGAIN while a compound call is under way somewhere. */
+  lockPool(poolName: string, signal?: AbortSignal): Promise<Handle>
+
+  loopAttach(request: LoopRequest, signal?: AbortSignal): Promise<LoopStatus & { readonly held: Handle }>
+  loopList(signal?: AbortSignal): Promise<LoopStatus[]>
+  loopStatus(number: number, signal?: AbortSignal): Promise<LoopStatus>
+  loopSetCapacity(number: number, signal?: AbortSignal): Promise<LoopStatus>
+  loopDetach(number: number, limitMs: number, signal?: AbortSignal): Promise<void>
+  loopHold(number: number, signal?: AbortSignal): Promise<Handle>
+  release(handle: Handle): void
+
+  identify(path: string, signal?: AbortSignal): Promise<FileIdentity>
+  createSparse(
+    path: string,
+    sizeBytes: number,
+    signal?: AbortSignal,
+  ): Promise<FileIdentity & { readonly created: boolean }>
+  growFile(path: string, sizeBytes: number, signal?: AbortSignal): Promise<FileIdentity>
+  deleteFile(path: string, signal?: AbortSignal): Promise<void>
+  blockSizeBytes(path: string, signal?: AbortSignal): Promise<number>
+  /** O_DIRECT; blocks past the end read as zeros. `exclusive` refuses a device in use with EBUSY. */
+  readBlocks(
+    path: string,
+    blocks: readonly number[],
+    blockBytes: number,
+    exclusive: boolean,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array[]>
+  zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
+  mount(request: MountRequest, signal?: AbortSignal): Promise<void>
+  unmount(target: string, flags: number, signal?: AbortSignal): Promise<void>
+  holders(device: number, signal?: AbortSignal): Promise<HolderInfo[]>
+  /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */
+  noop(signal?: AbortSignal): Promise<number>
+}
+
+/** Bits of `DeviceInfo.flags` (linux/dm-ioctl.h). */
+export const DEVICE_FLAG = {
+  readOnly: 0x1,
+  suspended: 0x2,
+  activeTable: 0x20,
+  inactiveTable: 0x40,
+  /** Suspended by the kernel because its pool is. */
+  internalSuspend: 0x40000,
+} as const
+
+/** Bits for `tableStatus` and `suspend`. */
+export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inactive: 0x1000 } as const
+
+/** `7` and `3` of 7:3, from the kernel's device number (include/linux/kdev_t.h new_decode_dev). */
+export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff
+export const deviceMinor = (device: number): number => (device & 0xff) | ((device >>> 12) & 0xfff00)
+/** `7:3`: how tables name a device. A path would need a node, and udev's symlinks come late or never. */
+export const deviceNumber = (device: number): string => `${deviceMajor(device)}:${deviceMinor(device)}`

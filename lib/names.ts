@@ -1,0 +1,49 @@
+// Device names and option names, checked before the kernel is asked.
+import { invalid, shown } from './units.js'
+
+/** One byte less than DM_NAME_LEN: the last byte is the terminator, and the kernel cuts a longer name silently. */
+const MAX_NAME_BYTES = 127
+
+/**
+ * A name that the kernel and udev both take as it is. The kernel allows every byte but `/`; the narrower set here is
+ * udev's own, so that `/dev/mapper/NAME` reads like the name (libdevmapper mangles others as `\xNN`).
+ */
+export function checkName(name: unknown, what = 'name'): string {
+  if (typeof name !== 'string' || name === '')
+    throw invalid(`${what} must be a non-empty string, but is ${shown(name)}`)
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) {
+    throw invalid(`${what} must be at most ${MAX_NAME_BYTES} bytes, but has ${Buffer.byteLength(name)}`)
+  }
+  if (name === '.' || name === '..' || name === 'control') throw invalid(`${what} ${shown(name)} is reserved`)
+  const odd = /[^0-9A-Za-z#+\-.:=@_]/.exec(name)
+  if (odd) throw invalid(`${what} ${shown(name)} has ${shown(odd[0])}; use letters, digits and # + - . : = @ _`)
+  return name
+}
+
+/** Refuses misspelled options by name instead of ignoring them. */
+export function checkOptions(options: unknown, known: readonly string[], call: string): void {
+  if (options === undefined) return
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid(`${call}: options must be an object, but is ${shown(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) throw invalid(`${call}: unknown option ${shown(name)}; known are ${known.join(', ')}`)
+  }
+}
+
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (value === undefined) return false
+  if (typeof value !== 'boolean') throw invalid(`${name} must be true or false, but is ${shown(value)}`)
+  return value
+}
+
+export function checkPath(name: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw invalid(`${name} must be a path, but is ${shown(value)}`)
+  if (value.includes('\0')) throw invalid(`${name} must not contain a NUL character`)
+  return value
+}
+
+export function checkSignal(value: unknown): void {
+  if (value === undefined || value instanceof AbortSignal) return
+  throw invalid(`signal must be an AbortSignal, but is ${shown(value)}`)
+}

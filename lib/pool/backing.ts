@@ -1,0 +1,96 @@
+// The two devices below a pool: made, attached, or found again.
+import path from 'node:path'
+import { nodePath } from '../device/node-path.js'
+import type { Undo } from '../device/undo.js'
+import { DmThinError } from '../errors.js'
+import type { Handle, KernelPort, LoopStatus } from '../kernel/port.js'
+import { invalid } from '../units.js'
+import type { DeviceSource } from './options.js'
+
+export interface Backing {
+  /** `/dev/loop3` or the block device's own node. */
+  readonly path: string
+  /** The kernel's number for it, which goes into the table. */
+  readonly device: number
+  readonly sizeBytes: number
+  /** Keeps an autoclear loop device attached until the pool holds it. */
+  readonly held?: Handle
+}
+
+const LOOP_MAJOR_BITS = 7 << 8
+export const loopDeviceNumber = (number: number): number => (number & 0xff) | LOOP_MAJOR_BITS | ((number & ~0xff) << 12)
+
+/**
+ * Makes a block device of a source. A file is attached with autoclear: from the moment the pool holds it, the loop
+ * device lives exactly as long as the pool, and before that as long as this process. Nothing can leak it.
+ */
+export async function attachBacking(
+  port: KernelPort,
+  role: string,
+  source: DeviceSource,
+  undo: Undo,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+): Promise<Backing> {
+  if ('device' in source) return openDevice(port, role, source.device, signal)
+  const file = path.resolve(source.file)
+  if (mayCreate && source.sizeBytes !== undefined) {
+    const made = await port.createSparse(file, source.sizeBytes, signal)
+    if (made.created) undo.push('unlink', file, () => port.deleteFile(file))
+  } else {
+    await checkFile(port, role, file, source.sizeBytes, signal)
+  }
+  const found = mayCreate ? undefined : await findLoop(port, file, signal)
+  if (found) {
+    const held = await port.loopHold(found.number, signal)
+    undo.push('release', `/dev/loop${found.number}`, async () => port.release(held))
+    return loopBacking(found, held)
+  }
+  const { held, ...status } = await port.loopAttach({ file, autoclear: true }, signal)
+  undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
+    port.release(held)
+    await port.loopDetach(status.number, 5_000)
+  })
+  return loopBacking(status, held)
+}
+
+const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
+  path: `/dev/loop${status.number}`,
+  device: loopDeviceNumber(status.number),
+  sizeBytes: status.sizeBytes,
+  held,
+})
+
+/** The loop device over this very file: found by device and inode, because paths change and lie. */
+export async function findLoop(port: KernelPort, file: string, signal?: AbortSignal): Promise<LoopStatus | undefined> {
+  const identity = await port.identify(file, signal)
+  const all = await port.loopList(signal)
+  return all.find(loop => loop.backingDevice === identity.device && loop.backingInode === identity.inode)
+}
+
+async function openDevice(port: KernelPort, role: string, device: string, signal?: AbortSignal): Promise<Backing> {
+  const identity = await port.identify(device, signal)
+  if (!identity.blockDevice) {
+    throw invalid(`${role}.device ${JSON.stringify(device)} is not a block device; for a file pass { file: … }`)
+  }
+  const sizeBytes = await port.blockSizeBytes(device, signal)
+  return { path: nodePath(identity.targetDevice), device: identity.targetDevice, sizeBytes }
+}
+
+async function checkFile(
+  port: KernelPort,
+  role: string,
+  file: string,
+  sizeBytes: number | undefined,
+  signal?: AbortSignal,
+) {
+  const identity = await port.identify(file, signal).catch((fault: DmThinError) => {
+    if (fault.code !== 'DM_FILE_MISSING') throw fault
+    const hint = sizeBytes === undefined ? `; give ${role}.sizeBytes to ThinPool.create to have it made` : ''
+    throw fault.refined('DM_FILE_MISSING', `${role} file ${file} does not exist${hint}`)
+  })
+  if (!identity.regular) throw invalid(`${role}.file ${JSON.stringify(file)} is not a regular file`)
+  if (sizeBytes !== undefined && identity.sizeBytes !== sizeBytes) {
+    throw new DmThinError('DM_FILE_SIZE', `${file} has ${identity.sizeBytes} bytes, not ${sizeBytes}`, { device: file })
+  }
+}

@@ -1,0 +1,82 @@
+// What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
+import type { Pending } from '../device/pending.js'
+import { DmThinError, ERRNO } from '../errors.js'
+import { DEVICE_FLAG, deviceNumber, TABLE_FLAG, type KernelPort } from '../kernel/port.js'
+import type { BlockSource } from '../metadata/block-source.js'
+import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
+import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
+import type { DeviceIds } from './device-ids.js'
+
+export interface PoolContext {
+  readonly port: KernelPort
+  readonly name: string
+  /** The pool's device number; thins name it in their tables. */
+  readonly device: number
+  /** `253:0` */
+  readonly number: string
+  readonly dataBlockBytes: number
+  readonly pending: Pending
+  readonly ids: DeviceIds
+}
+
+/**
+ * The uuid of an active volume is this prefix and its id. It is the same in every process, and the kernel refuses a
+ * second device with the same uuid: that makes it the guard against activating one volume twice. The pool's device
+ * number is in it because thins cannot outlive the pool's mapped device.
+ */
+export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
+
+/** Reads metadata blocks of a live pool past the page cache, which is stale. */
+export function metadataSource(port: KernelPort, path: string, signal?: AbortSignal): BlockSource {
+  return { read: blocks => port.readBlocks(path, blocks, METADATA_BLOCK_BYTES, false, signal) }
+}
+
+export async function poolTable(port: KernelPort, name: string, signal?: AbortSignal): Promise<PoolTable> {
+  const lines = await port.tableStatus({ name }, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
+  const line = lines[0]
+  if (line?.type !== 'thin-pool') {
+    const what = line ? `a ${line.type} device` : 'a device without a table'
+    throw new DmThinError('DM_NOT_A_POOL', `${JSON.stringify(name)} is ${what}, not a thin pool`, { device: name })
+  }
+  return parsePoolTable(line)
+}
+
+/**
+ * Runs `body`; when the kernel refuses with an errno that says little, looks at the pool and says what is the matter:
+ * suspended, read-only, failed. The look is taken only after a refusal, so it costs the good path nothing.
+ */
+export async function explained<T>(context: PoolContext, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body()
+  } catch (fault) {
+    if (!(fault instanceof DmThinError) || !WORTH_A_LOOK.has(fault.code)) throw fault
+    throw await explain(context, fault)
+  }
+}
+
+const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])
+
+async function explain({ port, name }: PoolContext, fault: DmThinError): Promise<DmThinError> {
+  const look = async () => {
+    const info = await port.deviceStatus({ name })
+    if ((info.flags & DEVICE_FLAG.suspended) !== 0) {
+      const hint = `resume it with \`dmsetup resume ${name}\``
+      return fault.refined('DM_POOL_SUSPENDED', `pool ${name} is suspended; ${hint} (${fault.message})`)
+    }
+    const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush)
+    const status = parsePoolStatus(line?.parameters ?? '')
+    if (status.mode === 'fail' || status.mode === 'error') {
+      const hint = 'take it down and run thin_check, then thin_repair, on its metadata'
+      return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)
+    }
+    if (status.mode === 'ro') {
+      const why = status.needsCheck ? 'its metadata needs a check (thin_check)' : 'it may be out of metadata space'
+      return fault.refined('DM_POOL_READ_ONLY', `pool ${name} is read-only: ${why} (${fault.message})`)
+    }
+    return fault
+  }
+  return look().catch((second: unknown) => {
+    const gone = second instanceof DmThinError && second.errno === ERRNO.ENXIO
+    return gone ? fault.refined('DM_NOT_FOUND', `pool ${name} is not active any more (${fault.message})`) : fault
+  })
+}

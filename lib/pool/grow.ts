@@ -1,0 +1,67 @@
+// A larger pool: file or device first, then the pool's own idea of its size.
+import { nodePath } from '../device/node-path.js'
+import { DmThinError } from '../errors.js'
+import { poolTableLine, parsePoolStatus } from '../target/thin-pool.js'
+import { TABLE_FLAG } from '../kernel/port.js'
+import { sectors, sectorsToBytes } from '../units.js'
+import { explained, poolTable, type PoolContext } from './context.js'
+import { loopOf } from './open.js'
+
+/** New total sizes in bytes, whole sectors. For a pool over files the files grow; a device must have grown before. */
+export interface GrowSizes {
+  readonly dataBytes: number | undefined
+  readonly metadataBytes: number | undefined
+}
+
+export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: AbortSignal): Promise<void> {
+  const { port, name } = context
+  const table = await poolTable(port, name, signal)
+  if (sizes.metadataBytes !== undefined) await growBacking(context, table.metadataDevice, sizes.metadataBytes, signal)
+  if (sizes.dataBytes !== undefined) await growBacking(context, table.dataDevice, sizes.dataBytes, signal)
+  const lengthSectors = sizes.dataBytes === undefined ? table.lengthSectors : sectors(sizes.dataBytes)
+  // A table shorter than the pool is accepted by the load and refused by the resume, which leaves the pool
+  // suspended with the bad table live: so it is refused here.
+  if (lengthSectors < table.lengthSectors)
+    throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
+  await explained(context, async () => {
+    await port.tableLoad({ name }, [poolTableLine({ ...table, lengthSectors })], false, signal)
+    // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
+    await port.resume({ name }).catch(async (fault: DmThinError) => {
+      await port.tableLoad({ name }, [poolTableLine(table)], false)
+      await port.resume({ name })
+      throw fault
+    })
+  })
+  await verify(context, sectorsToBytes(lengthSectors), signal)
+}
+
+/** The kernel answers success without growing when the metadata needs a check (dm-thin.c maybe_resize_data_dev). */
+async function verify(context: PoolContext, bytes: number, signal?: AbortSignal): Promise<void> {
+  const { port, name, dataBlockBytes } = context
+  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush, signal)
+  const status = parsePoolStatus(line?.parameters ?? '')
+  const blocks = Math.floor(bytes / dataBlockBytes)
+  if ('totalDataBlocks' in status && status.totalDataBlocks >= blocks) return
+  throw new DmThinError('DM_POOL_READ_ONLY', `pool ${name} did not grow: its metadata needs a check (thin_check)`, {
+    device: name,
+  })
+}
+
+async function growBacking(context: PoolContext, number: string, bytes: number, signal?: AbortSignal): Promise<void> {
+  const { port } = context
+  const loop = await loopOf(port, number, signal)
+  if (!loop) {
+    const has = await port.blockSizeBytes(nodePath(number), signal)
+    if (has < bytes) throw tooSmall(context, has, bytes)
+    return
+  }
+  if (loop.sizeBytes > bytes) throw tooSmall(context, loop.sizeBytes, bytes)
+  const file = await port.identify(loop.file, signal)
+  if (file.sizeBytes < bytes) await port.growFile(loop.file, bytes, signal)
+  await port.loopSetCapacity(loop.number, signal)
+}
+
+function tooSmall({ name }: PoolContext, has: number, asked: number): DmThinError {
+  const text = `pool ${name}: ${asked} bytes asked for, but it stands at ${has}; pools only grow, and a device must be grown first`
+  return new DmThinError('DM_INVALID_ARGUMENT', text, { device: name })
+}

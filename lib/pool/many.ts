@@ -1,0 +1,130 @@
+// Many volumes at once: a result for each, and what the kernel lets overlap, overlaps.
+import { DmThinError } from '../errors.js'
+import { invalid } from '../units.js'
+import { snapshotRefused } from './refused.js'
+import { volumeUuidPrefix, type PoolContext } from './context.js'
+import { volumeStatus, type VolumeStatus } from './status.js'
+import { ThinVolume } from './thin-volume.js'
+
+/** The outcome for one volume of many. */
+export type VolumeResult<T = void> =
+  | { readonly status: 'fulfilled'; readonly volume: ThinVolume; readonly value: T }
+  | { readonly status: 'rejected'; readonly volume: ThinVolume; readonly reason: DmThinError }
+
+/** The volumes of results that all succeeded; throws the first reason otherwise. */
+export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume[] {
+  return results.map(result => {
+    if (result.status === 'rejected') throw result.reason
+    return result.volume
+  })
+}
+
+export interface Progress {
+  readonly done: number
+  readonly total: number
+}
+
+export interface ManyOptions {
+  /** Called after each volume, on the JavaScript thread. */
+  readonly onProgress?: (progress: Progress) => void
+  /** Volumes not begun yet reject with `ABORT_ERR`; those under way are given up where the kernel allows it. */
+  readonly signal?: AbortSignal
+}
+
+/** Runs `act` for all volumes at once: the native threads bound how many are in the kernel at a time. */
+export async function forEachVolume<T>(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  options: ManyOptions,
+  act: (volume: ThinVolume) => Promise<T>,
+): Promise<VolumeResult<T>[]> {
+  checkVolumes(pool, volumes)
+  let done = 0
+  return Promise.all(
+    volumes.map(async (volume): Promise<VolumeResult<T>> => {
+      try {
+        return { status: 'fulfilled', volume, value: await act(volume) }
+      } catch (reason) {
+        return { status: 'rejected', volume, reason: reason as DmThinError }
+      } finally {
+        done += 1
+        options.onProgress?.({ done, total: volumes.length })
+      }
+    }),
+  )
+}
+
+export function checkVolumes(pool: PoolContext, volumes: readonly ThinVolume[]): void {
+  if (!Array.isArray(volumes)) throw invalid('the volumes must be given as an array')
+  for (const volume of volumes) {
+    if (!(volume instanceof ThinVolume) || !volume.belongsTo(pool)) {
+      throw invalid(`each of the volumes must be a volume of pool ${pool.name}`)
+    }
+  }
+}
+
+/** One suspend of the origin, all snapshots, one resume. */
+export async function snapshotMany(
+  pool: PoolContext,
+  origin: ThinVolume,
+  count: number,
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
+  checkVolumes(pool, [origin])
+  const ids = await pool.ids.take(count, signal)
+  const ownPrefix = volumeUuidPrefix(pool.device)
+  const outcome = await pool.port
+    .snapshot(
+      {
+        pool: pool.device,
+        poolName: pool.name,
+        ownPrefix,
+        originUuid: ownPrefix + origin.id,
+        originId: origin.id,
+        ids,
+      },
+      signal,
+    )
+    .catch((fault: unknown) => {
+      for (const id of ids) pool.ids.free(id)
+      throw fault
+    })
+  const results: VolumeResult[] = []
+  for (const { id, errno } of outcome.items) {
+    const volume = new ThinVolume(pool, { id, sizeBytes: origin.sizeBytes })
+    if (errno === 0) {
+      results.push({ status: 'fulfilled', volume, value: undefined })
+      continue
+    }
+    results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, id, origin.id, errno, signal) })
+  }
+  return results
+}
+
+/** The status of many volumes in one trip to the kernel's side. */
+export async function statusMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  signal?: AbortSignal,
+): Promise<VolumeResult<VolumeStatus>[]> {
+  checkVolumes(pool, volumes)
+  const asked = volumes.filter(volume => volume.statusUuid !== undefined)
+  const lines = await pool.port.statusMany(
+    asked.map(volume => volume.statusUuid!),
+    signal,
+  )
+  const byVolume = new Map(asked.map((volume, index) => [volume, lines[index]!]))
+  return Promise.all(
+    volumes.map(async (volume): Promise<VolumeResult<VolumeStatus>> => {
+      const line = byVolume.get(volume)
+      if (line?.errno === 0) {
+        return { status: 'fulfilled', volume, value: volumeStatus(line.parameters, line.lengthSectors) }
+      }
+      // Inactive, activated by another program, or gone meanwhile: the single question gives the exact answer.
+      return volume.status(signal ? { signal } : {}).then(
+        value => ({ status: 'fulfilled' as const, volume, value }),
+        (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
+      )
+    }),
+  )
+}

@@ -1,0 +1,90 @@
+// Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
+import { nodePath, parseDeviceNumber } from '../device/node-path.js'
+import type { Undo } from '../device/undo.js'
+import { DmThinError } from '../errors.js'
+import { deviceMinor, deviceMajor, DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import type { PoolTable } from '../target/thin-pool.js'
+import { sectorsToBytes } from '../units.js'
+import { poolTable } from './context.js'
+import type { DeviceSource, PoolPlan } from './options.js'
+import { mismatch, POOL_UUID_PREFIX, restartPool } from './start.js'
+
+/** Gives the pool's device, running. Without a plan only a running pool is taken. */
+export async function findPool(
+  port: KernelPort,
+  name: string,
+  plan: PoolPlan | undefined,
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<DeviceInfo> {
+  const running = await runningPool(port, name, signal)
+  if (running) {
+    const table = await poolTable(port, name, signal)
+    if (plan) await comparePlan(port, plan, table, signal)
+    return running
+  }
+  if (plan) return restartPool(port, plan, undo, signal)
+  const hint = 'pass data and metadata to bring it back from its files or devices'
+  throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
+}
+
+async function runningPool(port: KernelPort, name: string, signal?: AbortSignal): Promise<DeviceInfo | undefined> {
+  const info = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
+    if (fault.code === 'DM_NOT_FOUND') return undefined
+    throw fault
+  })
+  if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
+  // Created and never given a table: a process died between the two. Nothing can be using it.
+  if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0) return info
+  await port.remove({ name }, 1_000, signal)
+  return undefined
+}
+
+async function comparePlan(port: KernelPort, plan: PoolPlan, table: PoolTable, signal?: AbortSignal): Promise<void> {
+  const differ = (what: string, is: unknown, asked: unknown) => {
+    if (is !== asked) throw mismatch(plan.name, what, is, asked)
+  }
+  const blockBytes = sectorsToBytes(table.blockSectors)
+  if (plan.dataBlockBytes !== undefined) differ('dataBlockBytes', blockBytes, plan.dataBlockBytes)
+  differ('lowWaterMarkBlocks', table.lowWaterBlocks, plan.lowWaterMarkBlocks)
+  for (const flag of [
+    'skipBlockZeroing',
+    'ignoreDiscard',
+    'noDiscardPassdown',
+    'readOnly',
+    'errorIfNoSpace',
+  ] as const) {
+    differ(flag, table[flag], plan[flag])
+  }
+  await compareSource(port, plan, 'data', plan.data, table.dataDevice, signal)
+  await compareSource(port, plan, 'metadata', plan.metadata, table.metadataDevice, signal)
+}
+
+async function compareSource(
+  port: KernelPort,
+  plan: PoolPlan,
+  role: string,
+  source: DeviceSource,
+  number: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const running = parseDeviceNumber(number)
+  if ('device' in source) {
+    const { targetDevice } = await port.identify(source.device, signal)
+    if (targetDevice !== running) throw mismatch(plan.name, role, nodePath(number), source.device)
+    return
+  }
+  const file = await port.identify(source.file, signal)
+  const loop = await loopOf(port, number, signal)
+  if (!loop || loop.backingDevice !== file.device || loop.backingInode !== file.inode) {
+    throw mismatch(plan.name, role, loop?.file ?? nodePath(number), source.file)
+  }
+}
+
+/** The loop device with this number, or undefined where it is another kind of device. */
+export async function loopOf(port: KernelPort, number: string, signal?: AbortSignal) {
+  const LOOP_MAJOR = 7
+  const device = parseDeviceNumber(number)
+  if (deviceMajor(device) !== LOOP_MAJOR) return undefined
+  return port.loopStatus(deviceMinor(device), signal)
+}

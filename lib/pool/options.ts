@@ -1,0 +1,158 @@
+// What callers may ask of a pool, and the checks before the kernel is asked.
+import { checkBoolean, checkName, checkOptions, checkPath, checkSignal } from '../names.js'
+import {
+  checkNumber,
+  invalid,
+  KiB,
+  MAX_DATA_BLOCK_BYTES,
+  MAX_METADATA_BYTES,
+  MiB,
+  MIN_DATA_BLOCK_BYTES,
+  SECTOR_BYTES,
+  shown,
+} from '../units.js'
+
+/** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
+export type DeviceSource =
+  | {
+      /** Path of the file; a relative one is taken from the working directory. */
+      readonly file: string
+      /** Size in bytes, whole sectors. Needed where the file does not exist; an existing one must have this size. */
+      readonly sizeBytes?: number
+    }
+  | {
+      /** Path of a block device. */
+      readonly device: string
+    }
+
+export interface PoolOptions {
+  /** Name of the mapped device, 1 to 127 bytes of `0-9A-Za-z#+-.:=@_`. */
+  readonly name: string
+  /** Where the volumes' blocks go. */
+  readonly data: DeviceSource
+  /** Where the mappings go; 2 MiB to 15.875 GiB. About 48 bytes per data block and snapshot generation. */
+  readonly metadata: DeviceSource
+  /**
+   * Data block size in bytes: 64 KiB to 1 GiB in steps of 64 KiB. What a write to a shared block copies, and what a
+   * volume grows by. Fixed for the life of the pool. Default for create 64 KiB; for open what the metadata says.
+   */
+  readonly dataBlockBytes?: number
+  /** Raise the low-water event when this many data blocks are free. Default 0: never. */
+  readonly lowWaterMarkBlocks?: number
+  /**
+   * Do not zero new blocks before their first partial write. Faster, but what such a block held before, of any
+   * volume, can be read in its other parts. Default false.
+   */
+  readonly skipBlockZeroing?: boolean
+  /** Discards of volumes do not free blocks. Cannot change while the pool is active. Default false. */
+  readonly ignoreDiscard?: boolean
+  /** Discards free blocks of the pool but are not passed to the data device (the file keeps its size). Default false. */
+  readonly noDiscardPassdown?: boolean
+  /** No write, no message. Default false. */
+  readonly readOnly?: boolean
+  /** Writes fail at once when the pool is full, instead of waiting up to a minute for it to grow. Default false. */
+  readonly errorIfNoSpace?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface CreatePoolOptions extends PoolOptions {
+  /**
+   * `'blank'` (default): the metadata device must be all zeros at its start. `'overwrite'`: what is on it is lost,
+   * and with it every volume of the pool that it may have been.
+   */
+  readonly format?: 'blank' | 'overwrite'
+}
+
+export interface OpenPoolOptions extends Partial<PoolOptions> {
+  readonly name: string
+  /** Mend what a dead process left behind (see `pool.findings`). Default true. */
+  readonly mend?: boolean
+}
+
+/** Options with every default in place. */
+export interface PoolPlan {
+  readonly name: string
+  readonly data: DeviceSource
+  readonly metadata: DeviceSource
+  readonly dataBlockBytes: number | undefined
+  readonly lowWaterMarkBlocks: number
+  readonly skipBlockZeroing: boolean
+  readonly ignoreDiscard: boolean
+  readonly noDiscardPassdown: boolean
+  readonly readOnly: boolean
+  readonly errorIfNoSpace: boolean
+}
+
+const POOL_OPTIONS = [
+  'name',
+  'data',
+  'metadata',
+  'dataBlockBytes',
+  'lowWaterMarkBlocks',
+  'skipBlockZeroing',
+  'ignoreDiscard',
+  'noDiscardPassdown',
+  'readOnly',
+  'errorIfNoSpace',
+  'signal',
+]
+
+export const MIN_METADATA_BYTES = 2 * MiB
+const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
+
+export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
+  checkOptions(options, [...POOL_OPTIONS, 'format'], 'ThinPool.create')
+  if (options.format !== undefined && options.format !== 'blank' && options.format !== 'overwrite') {
+    throw invalid(`format must be 'blank' or 'overwrite', but is ${shown(options.format)}`)
+  }
+  const plan = checkPlan(options)
+  return { ...plan, dataBlockBytes: plan.dataBlockBytes ?? DEFAULT_DATA_BLOCK_BYTES }
+}
+
+/** The plan, where data and metadata are named; a bare name adopts what runs. */
+export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
+  checkOptions(options, [...POOL_OPTIONS, 'mend'], 'ThinPool.open')
+  checkName(options.name)
+  checkSignal(options.signal)
+  if (options.data === undefined && options.metadata === undefined) {
+    const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
+    if (extra) throw invalid(`ThinPool.open: ${extra} is compared only together with data and metadata`)
+    return undefined
+  }
+  return checkPlan(options as PoolOptions)
+}
+
+function checkPlan(options: PoolOptions): PoolPlan {
+  checkSignal(options.signal)
+  const blockRange = { min: MIN_DATA_BLOCK_BYTES, max: MAX_DATA_BLOCK_BYTES, multipleOf: MIN_DATA_BLOCK_BYTES }
+  return {
+    name: checkName(options.name),
+    data: checkSource('data', options.data, SECTOR_BYTES, Number.MAX_SAFE_INTEGER),
+    metadata: checkSource('metadata', options.metadata, MIN_METADATA_BYTES, MAX_METADATA_BYTES),
+    dataBlockBytes:
+      options.dataBlockBytes === undefined
+        ? undefined
+        : checkNumber('dataBlockBytes', options.dataBlockBytes, blockRange),
+    lowWaterMarkBlocks: checkNumber('lowWaterMarkBlocks', options.lowWaterMarkBlocks ?? 0, { min: 0 }),
+    skipBlockZeroing: checkBoolean('skipBlockZeroing', options.skipBlockZeroing),
+    ignoreDiscard: checkBoolean('ignoreDiscard', options.ignoreDiscard),
+    noDiscardPassdown: checkBoolean('noDiscardPassdown', options.noDiscardPassdown),
+    readOnly: checkBoolean('readOnly', options.readOnly),
+    errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
+  }
+}
+
+function checkSource(role: string, source: unknown, min: number, max: number): DeviceSource {
+  if (typeof source !== 'object' || source === null) {
+    throw invalid(`${role} must be { file, sizeBytes } or { device }, but is ${shown(source)}`)
+  }
+  if ('device' in source) {
+    checkOptions(source, ['device'], role)
+    return { device: checkPath(`${role}.device`, source.device) }
+  }
+  checkOptions(source, ['file', 'sizeBytes'], role)
+  const { file, sizeBytes } = source as { file?: unknown; sizeBytes?: unknown }
+  const path = checkPath(`${role}.file`, file)
+  if (sizeBytes === undefined) return { file: path }
+  return { file: path, sizeBytes: checkNumber(`${role}.sizeBytes`, sizeBytes, { min, max, multipleOf: SECTOR_BYTES }) }
+}

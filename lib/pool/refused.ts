@@ -1,0 +1,29 @@
+// The error of one create_snap among many: the kernel gives an errno per id.
+import { abortError, DmThinError } from '../errors.js'
+import { errorFromFailure } from '../kernel/failure.js'
+import { message } from '../target/messages.js'
+import { explained, type PoolContext } from './context.js'
+
+const ECANCELED = 125
+
+export function snapshotRefused(
+  pool: PoolContext,
+  id: number,
+  origin: number,
+  errno: number,
+  signal?: AbortSignal,
+): Promise<DmThinError> {
+  const detail = message.createSnap(id, origin)
+  if (errno === ECANCELED) return Promise.resolve(abortError(signal, { operation: detail, device: pool.name }))
+  const fault = errorFromFailure({
+    operation: 'DM_TARGET_MSG',
+    errno,
+    device: pool.name,
+    detail,
+    kernelReason: '',
+    cancelled: false,
+    tries: 1,
+    rollback: [],
+  })
+  return explained(pool, () => Promise.reject(fault)).catch((explainedFault: DmThinError) => explainedFault)
+}

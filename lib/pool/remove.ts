@@ -1,0 +1,80 @@
+// Taking a pool apart, top down: volumes, pool, loop devices, files.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeHolders } from '../device/holders.js'
+import { DmThinError } from '../errors.js'
+import type { LoopStatus } from '../kernel/port.js'
+import { poolTable, type PoolContext } from './context.js'
+import { loopOf } from './open.js'
+
+export interface RemovePoolOptions {
+  /** Deactivate active volumes first; without it they are a reason to refuse (`DM_POOL_IN_USE`). Default false. */
+  readonly deactivate?: boolean
+  /** Delete the files below the pool's loop devices: the volumes are gone then. Default false. */
+  readonly deleteFiles?: boolean
+  /** How long busy devices are tried, in milliseconds, each. Default 10 000. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** What was taken away. */
+export interface RemovedPool {
+  readonly pool: string
+  /** Names of the mapped devices of volumes. */
+  readonly volumes: readonly string[]
+  /** `/dev/loop3` … */
+  readonly loops: readonly string[]
+  /** Deleted files. */
+  readonly files: readonly string[]
+}
+
+export async function removePool(
+  context: PoolContext,
+  options: { deactivate: boolean; deleteFiles: boolean; limitMs: number; signal?: AbortSignal | undefined },
+): Promise<RemovedPool> {
+  const { port, name, device } = context
+  const { limitMs, signal } = options
+  const table = await poolTable(port, name, signal)
+  const loops: LoopStatus[] = []
+  for (const number of [table.dataDevice, table.metadataDevice]) {
+    const loop = await loopOf(port, number, signal)
+    if (loop) loops.push(loop)
+  }
+  const volumes = await port.activeThins(device, signal)
+  if (volumes.length > 0 && !options.deactivate) {
+    const names = volumes.slice(0, 5).map(volume => volume.name)
+    const more = volumes.length > names.length ? ` and ${volumes.length - names.length} more` : ''
+    const text = `pool ${name} has active volumes: ${names.join(', ')}${more}; deactivate them or pass deactivate: true`
+    throw new DmThinError('DM_POOL_IN_USE', text, { device: name })
+  }
+  const outcomes = await Promise.allSettled(
+    volumes.map(volume =>
+      describeHolders(port, volume.device, () => port.remove({ name: volume.name }, limitMs, signal)),
+    ),
+  )
+  const stuck = outcomes.find(outcome => outcome.status === 'rejected')
+  if (stuck) throw stuck.reason
+  await describeHolders(port, device, () => port.remove({ name }, limitMs, signal))
+  // The pool is down and cannot come back by itself: from here on cancelling would only leave loop devices behind.
+  for (const loop of loops) {
+    if (loop.autoclear) await untilDetached(context, loop.number, limitMs)
+    else await port.loopDetach(loop.number, limitMs)
+  }
+  const files = options.deleteFiles ? loops.map(loop => loop.file) : []
+  for (const file of files) await port.deleteFile(file)
+  return {
+    pool: name,
+    volumes: volumes.map(volume => volume.name),
+    loops: loops.map(loop => `/dev/loop${loop.number}`),
+    files,
+  }
+}
+
+/** An autoclear device detaches at its last close, which the kernel may finish a moment after the pool is gone. */
+async function untilDetached({ port }: PoolContext, number: number, limitMs: number): Promise<void> {
+  const isAttached = async () => (await port.loopList()).some(loop => loop.number === number)
+  const deadline = Date.now() + Math.min(limitMs, 2_000)
+  while (await isAttached()) {
+    if (Date.now() > deadline) return port.loopDetach(number, limitMs)
+    await sleep(5)
+  }
+}

@@ -1,0 +1,96 @@
+// What a pool and a volume say of themselves, in bytes and blocks.
+import { parsePoolStatus, type PoolMode, type PoolTable } from '../target/thin-pool.js'
+import { parseThinStatus } from '../target/thin.js'
+import { sectorsToBytes } from '../units.js'
+
+export interface SpaceStatus {
+  readonly usedBlocks: number
+  readonly totalBlocks: number
+  readonly blockBytes: number
+  readonly usedBytes: number
+  readonly totalBytes: number
+}
+
+export interface PoolStatus {
+  /**
+   * `rw`; `ro` (read-only: asked for, out of metadata, or after a fault); `out_of_data_space`; `fail` and `error`
+   * (the numbers below are then all zero).
+   */
+  readonly mode: PoolMode
+  readonly data: SpaceStatus
+  /** Of 4 KiB blocks. `usedBlocks` includes the commit reserve of up to 4096 blocks. */
+  readonly metadata: SpaceStatus & {
+    /** Free metadata blocks at which the kernel raises an event; it chooses min(1024, a quarter) itself. */
+    readonly lowWaterMarkBlocks: number | undefined
+  }
+  /** A counter for the owner's own bookkeeping (set_transaction_id). */
+  readonly transactionId: bigint
+  readonly lowWaterMark: { readonly blocks: number; readonly bytes: number }
+  /** The metadata must be checked (thin_check) before the pool is written again. */
+  readonly needsCheck: boolean
+  /** Block of the metadata snapshot, or null where none is held. */
+  readonly heldMetadataRoot: number | null
+  readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
+  /** What happens to writes when there is no space. `error_if_no_space` also after the kernel's own time-out. */
+  readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
+}
+
+const METADATA_BLOCK_BYTES = 4096
+
+const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): SpaceStatus => ({
+  usedBlocks,
+  totalBlocks,
+  blockBytes,
+  usedBytes: usedBlocks * blockBytes,
+  totalBytes: totalBlocks * blockBytes,
+})
+
+export function poolStatus(parameters: string, table: PoolTable): PoolStatus {
+  const line = parsePoolStatus(parameters)
+  const blockBytes = sectorsToBytes(table.blockSectors)
+  const lowWaterMark = { blocks: table.lowWaterBlocks, bytes: table.lowWaterBlocks * blockBytes }
+  if (!('transactionId' in line)) {
+    return {
+      mode: line.mode,
+      data: space(0, 0, blockBytes),
+      metadata: { ...space(0, 0, METADATA_BLOCK_BYTES), lowWaterMarkBlocks: undefined },
+      transactionId: 0n,
+      lowWaterMark,
+      needsCheck: true,
+      heldMetadataRoot: null,
+      discard: table.ignoreDiscard ? 'ignore_discard' : 'discard_passdown',
+      whenFull: table.errorIfNoSpace ? 'error_if_no_space' : 'queue_if_no_space',
+    }
+  }
+  return {
+    mode: line.mode,
+    data: space(line.usedDataBlocks, line.totalDataBlocks, blockBytes),
+    metadata: {
+      ...space(line.usedMetadataBlocks, line.totalMetadataBlocks, METADATA_BLOCK_BYTES),
+      lowWaterMarkBlocks: line.metadataLowWaterBlocks,
+    },
+    transactionId: line.transactionId,
+    lowWaterMark,
+    needsCheck: line.needsCheck,
+    heldMetadataRoot: line.heldMetadataRoot,
+    discard: line.discard,
+    whenFull: line.whenFull,
+  }
+}
+
+export interface VolumeStatus {
+  /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
+  readonly state: 'active' | 'fail' | 'error'
+  readonly sizeBytes: number
+  /** Blocks mapped to this volume, its own and shared ones, in bytes. */
+  readonly mappedBytes: number
+  /** The last byte that is mapped, or null where nothing is. */
+  readonly highestMappedByte: number | null
+}
+
+export function volumeStatus(parameters: string, lengthSectors: number): VolumeStatus {
+  const line = parseThinStatus(parameters)
+  const sizeBytes = sectorsToBytes(lengthSectors)
+  if (line.state !== 'active') return { state: line.state, sizeBytes, mappedBytes: 0, highestMappedByte: null }
+  return { state: 'active', sizeBytes, mappedBytes: line.mappedBytes, highestMappedByte: line.highestMappedByte }
+}

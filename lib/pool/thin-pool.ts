@@ -1,0 +1,357 @@
+// The pool: what users meet first.
+import { nodePath } from '../device/node-path.js'
+import { Pending } from '../device/pending.js'
+import { Undo } from '../device/undo.js'
+import { DmThinError, throwIfAborted } from '../errors.js'
+import { nativePort } from '../kernel/native-port.js'
+import { deviceMinor, deviceNumber, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import { listThins, thinUsage } from '../metadata/reader.js'
+import { checkBoolean, checkName, checkOptions, checkSignal } from '../names.js'
+import { message } from '../target/messages.js'
+import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
+import { explained, metadataSource, poolTable, type PoolContext } from './context.js'
+import { DeviceIds } from './device-ids.js'
+import { growPool } from './grow.js'
+import { forEachVolume, snapshotMany, statusMany, type ManyOptions, type VolumeResult } from './many.js'
+import { mendPool, type Finding } from './mend.js'
+import { findPool } from './open.js'
+import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
+import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
+import { createPool } from './start.js'
+import { poolStatus, type PoolStatus, type VolumeStatus } from './status.js'
+import {
+  checkThinId,
+  checkVolumeSize,
+  DEFAULT_TIMEOUT_MS,
+  ThinVolume,
+  type ActivateOptions,
+  type DeactivateOptions,
+} from './thin-volume.js'
+
+export interface SignalOption {
+  readonly signal?: AbortSignal
+}
+
+export interface CreateVolumeOptions {
+  /** Size in bytes, whole sectors. It takes no space until it is written. */
+  readonly sizeBytes: number
+  /** The thin id, 0 to 2^24-1. Default: a free one. */
+  readonly id?: number
+  /** Name of the mapped device. Default `POOL-ID`. */
+  readonly name?: string
+  readonly signal?: AbortSignal
+}
+
+export interface GrowOptions {
+  /** New size of the data, in bytes, whole sectors. */
+  readonly dataBytes?: number
+  /** New size of the metadata, in bytes, whole sectors. */
+  readonly metadataBytes?: number
+  readonly signal?: AbortSignal
+}
+
+/** A volume's share of the pool, counted in the pool's own metadata. */
+export interface VolumeUsage {
+  readonly id: number
+  readonly mappedBlocks: number
+  /** Blocks that only this volume maps: what deleting it gives back. */
+  readonly exclusiveBlocks: number
+  /** Blocks that another volume maps too. */
+  readonly sharedBlocks: number
+}
+
+export class ThinPool {
+  readonly #context: PoolContext
+  readonly #findings: readonly Finding[]
+
+  private constructor(context: PoolContext, findings: readonly Finding[]) {
+    this.#context = context
+    this.#findings = findings
+  }
+
+  /**
+   * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
+   * the pool does. The metadata device must be blank, or `format: 'overwrite'` gives up what is on it. A failed step
+   * undoes the earlier ones; what was undone and what not is in the error's `rollback`.
+   *
+   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
+   * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
+   * `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
+   */
+  static async create(options: CreatePoolOptions): Promise<ThinPool> {
+    const plan = checkCreateOptions(options)
+    throwIfAborted(options.signal)
+    const port = nativePort()
+    const undo = new Undo()
+    return undo.guard(async () => {
+      const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
+      throwIfAborted(options.signal)
+      return new ThinPool(await contextOf(port, plan.name, device), [])
+    })
+  }
+
+  /**
+   * Takes up a pool: the running one of this name, or, with `data` and `metadata`, the one that they hold, brought
+   * back. A running pool's parameters are compared with the options. Never formats. What a dead process left half
+   * done is mended, and told in `findings`.
+   *
+   * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
+   * `DM_POOL_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
+   */
+  static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
+    const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
+    const plan = checkOpenOptions(options)
+    const mend = options.mend === undefined || checkBoolean('mend', options.mend)
+    throwIfAborted(options.signal)
+    const port = nativePort()
+    const undo = new Undo()
+    return undo.guard(async () => {
+      const { device } = await findPool(port, options.name, plan, undo, options.signal)
+      const findings = mend ? await mendPool(port, options.name, device, options.signal) : []
+      return new ThinPool(await contextOf(port, options.name, { device }, options.signal), findings)
+    })
+  }
+
+  /** Name of the pool's mapped device. */
+  get name(): string {
+    return this.#context.name
+  }
+
+  /** `/dev/dm-N` of the pool itself. Not for reading or writing. */
+  get path(): string {
+    return `/dev/dm-${deviceMinor(this.#context.device)}`
+  }
+
+  /** The data block size in bytes: what a write to a shared block copies. */
+  get dataBlockBytes(): number {
+    return this.#context.dataBlockBytes
+  }
+
+  /** What open found amiss and mended. Empty after create, and in good times. */
+  get findings(): readonly Finding[] {
+    return this.#findings
+  }
+
+  /**
+   * Mode, space, and everything else of the kernel's status line. Does not commit the pool (NOFLUSH). A pool that was
+   * taken down by somebody else is `DM_NOT_FOUND`.
+   */
+  async status(options: SignalOption = {}): Promise<PoolStatus> {
+    checkOptions(options, ['signal'], 'status')
+    const { port, name } = this.#context
+    return this.#run(async () => {
+      const [table, lines] = await Promise.all([
+        poolTable(port, name, options.signal),
+        port.tableStatus({ name }, TABLE_FLAG.noflush, options.signal),
+      ])
+      return poolStatus(lines[0]?.parameters ?? '', table)
+    })
+  }
+
+  /**
+   * A new, empty volume; inactive. Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`.
+   */
+  async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
+    checkOptions(options, ['sizeBytes', 'id', 'name', 'signal'], 'createVolume')
+    checkSignal(options.signal)
+    const sizeBytes = checkVolumeSize(options.sizeBytes)
+    const wanted = options.id === undefined ? undefined : checkThinId(options.id)
+    const name = options.name === undefined ? undefined : checkName(options.name)
+    const { port, ids } = this.#context
+    const make = async (id: number) => {
+      await port.targetMessage({ name: this.name }, 0, message.createThin(id), options.signal)
+      return new ThinVolume(this.#context, { id, name, sizeBytes })
+    }
+    return this.#run(() =>
+      explained(this.#context, async () => {
+        if (wanted === undefined) return ids.withNew(options.signal, make)
+        const volume = await make(wanted)
+        ids.use(wanted)
+        return volume
+      }),
+    )
+  }
+
+  /**
+   * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes:
+   * an inactive volume needs `sizeBytes` here or at `activate()`.
+   */
+  async volume(id: number, options: { readonly sizeBytes?: number } & SignalOption = {}): Promise<ThinVolume> {
+    checkOptions(options, ['sizeBytes', 'signal'], 'volume')
+    checkThinId(id)
+    const given = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
+    return this.#run(async () => {
+      const active = await this.#activeThins(options.signal)
+      if (!active.has(id) && !(await this.#thinIds(options.signal)).includes(id)) {
+        throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
+      }
+      return this.#volumeOf(id, active.get(id), given, options.signal)
+    })
+  }
+
+  /** All volumes of the pool by ascending id, read from its metadata, with those active known as such. */
+  async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
+    checkOptions(options, ['signal'], 'volumes')
+    return this.#run(async () => {
+      const active = await this.#activeThins(options.signal)
+      const ids = await this.#thinIds(options.signal)
+      const found: ThinVolume[] = []
+      for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), undefined, options.signal))
+      return found
+    })
+  }
+
+  /**
+   * Exclusive and shared blocks of each volume, counted in the pool's metadata as of its last commit, without
+   * stopping it. Time grows with the mappings. `DM_METADATA_BUSY` where the pool commits faster than can be read.
+   */
+  async usage(options: SignalOption = {}): Promise<VolumeUsage[]> {
+    checkOptions(options, ['signal'], 'usage')
+    return this.#run(async () => {
+      const source = await metadataOf(this.#context, options.signal)
+      const all = await thinUsage(source, { signal: options.signal })
+      return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
+        id,
+        mappedBlocks,
+        exclusiveBlocks,
+        sharedBlocks,
+      }))
+    })
+  }
+
+  /**
+   * `count` snapshots of one volume under one suspend of it. A result for each: take the volumes with `volumesOf`.
+   * Rejects as a whole only where the origin could not be suspended or resumed; then none is left.
+   */
+  async snapshotMany(origin: ThinVolume, count: number, options: SignalOption = {}): Promise<VolumeResult[]> {
+    checkOptions(options, ['signal'], 'snapshotMany')
+    checkNumber('count', count, { min: 1, max: MAX_THIN_ID })
+    return this.#run(() => snapshotMany(this.#context, origin, count, options.signal))
+  }
+
+  /** Activates all at once; the kernel's waits overlap. A result for each, in the order given. */
+  async activateMany(
+    volumes: readonly ThinVolume[],
+    options: ManyOptions & Pick<ActivateOptions, 'readOnly'> = {},
+  ): Promise<VolumeResult<ThinVolume>[]> {
+    checkOptions(options, ['readOnly', 'onProgress', 'signal'], 'activateMany')
+    const { signal } = options
+    const each = { readOnly: checkBoolean('readOnly', options.readOnly), ...(signal && { signal }) }
+    return this.#run(() => forEachVolume(this.#context, volumes, options, volume => volume.activate(each)))
+  }
+
+  /** Deactivates all at once. A result for each, in the order given. */
+  async deactivateMany(
+    volumes: readonly ThinVolume[],
+    options: ManyOptions & Pick<DeactivateOptions, 'timeoutMs'> = {},
+  ): Promise<VolumeResult[]> {
+    checkOptions(options, ['timeoutMs', 'onProgress', 'signal'], 'deactivateMany')
+    const { signal } = options
+    const each = { timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS, ...(signal && { signal }) }
+    return this.#run(() => forEachVolume(this.#context, volumes, options, volume => volume.deactivate(each)))
+  }
+
+  /** The status of all, in one trip. A result for each, in the order given. */
+  async statusMany(volumes: readonly ThinVolume[], options: SignalOption = {}): Promise<VolumeResult<VolumeStatus>[]> {
+    checkOptions(options, ['signal'], 'statusMany')
+    return this.#run(() => statusMany(this.#context, volumes, options.signal))
+  }
+
+  /**
+   * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
+   * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (needs a check).
+   */
+  async grow(options: GrowOptions): Promise<void> {
+    checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
+    const size = (name: string, value: number | undefined) =>
+      value === undefined ? undefined : checkNumber(name, value, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })
+    const sizes = {
+      dataBytes: size('dataBytes', options.dataBytes),
+      metadataBytes: size('metadataBytes', options.metadataBytes),
+    }
+    await this.#run(() => growPool(this.#context, sizes, options.signal))
+  }
+
+  /**
+   * Takes the pool down: the mapped device, the loop devices below it, and what the options name. The volumes stay
+   * on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
+   *
+   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be seen).
+   */
+  async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
+    checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
+    checkSignal(options.signal)
+    const plan = {
+      deactivate: checkBoolean('deactivate', options.deactivate),
+      deleteFiles: checkBoolean('deleteFiles', options.deleteFiles),
+      limitMs: checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 }),
+      signal: options.signal,
+    }
+    const removed = await this.#run(() => removePool(this.#context, plan))
+    await this.close()
+    return removed
+  }
+
+  /** Waits for the calls under way and lets nothing new in. Pool, volumes and devices stay. Idempotent. */
+  async close(): Promise<void> {
+    await this.#context.pending.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #run<T>(body: () => Promise<T>): Promise<T> {
+    return this.#context.pending.run(body)
+  }
+
+  async #activeThins(signal?: AbortSignal) {
+    const all = await this.#context.port.activeThins(this.#context.device, signal)
+    return new Map(all.map(thin => [thin.id, thin]))
+  }
+
+  #thinIds(signal?: AbortSignal): Promise<number[]> {
+    return thinIds(this.#context, signal)
+  }
+
+  async #volumeOf(
+    id: number,
+    active: { name: string; uuid: string; device: number; id: number } | undefined,
+    sizeBytes: number | undefined,
+    signal?: AbortSignal,
+  ): Promise<ThinVolume> {
+    if (!active) return new ThinVolume(this.#context, { id, sizeBytes })
+    const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
+    const [line] = await this.#context.port.tableStatus({ name: active.name }, flags, signal)
+    const size = line ? sectorsToBytes(line.lengthSectors) : sizeBytes
+    return new ThinVolume(this.#context, { id, sizeBytes: size, active })
+  }
+}
+
+async function metadataOf({ port, name }: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal) {
+  const table = await poolTable(port, name, signal)
+  return metadataSource(port, nodePath(table.metadataDevice), signal)
+}
+
+async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal): Promise<number[]> {
+  return (await listThins(await metadataOf(context, signal), { signal })).map(thin => thin.id)
+}
+
+async function contextOf(
+  port: KernelPort,
+  name: string,
+  { device }: Pick<DeviceInfo, 'device'>,
+  signal?: AbortSignal,
+): Promise<PoolContext> {
+  const table = await poolTable(port, name, signal)
+  return {
+    port,
+    name,
+    device,
+    number: deviceNumber(device),
+    dataBlockBytes: sectorsToBytes(table.blockSectors),
+    pending: new Pending(`pool ${name}`),
+    ids: new DeviceIds(abort => thinIds({ port, name }, abort)),
+  }
+}

@@ -1,0 +1,348 @@
+// A thin volume: a thin id of a pool, and a mapped device while it is active.
+import { describeHolders } from '../device/holders.js'
+import { Pending } from '../device/pending.js'
+import { DmThinError, ERRNO } from '../errors.js'
+import { checkBoolean, checkName, checkOptions, checkSignal } from '../names.js'
+import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import { message } from '../target/messages.js'
+import { thinTableLine } from '../target/thin.js'
+import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectors } from '../units.js'
+import { explained, volumeUuidPrefix, type PoolContext } from './context.js'
+import { snapshotRefused } from './refused.js'
+import { volumeStatus, type VolumeStatus } from './status.js'
+
+export interface ActivateOptions {
+  /** Size in bytes, whole sectors. Default: what is known of the volume; the pool itself stores no sizes. */
+  readonly sizeBytes?: number
+  /** Name of the mapped device. Default: the volume's name. */
+  readonly name?: string
+  /** Writes to the node fail. Default false. */
+  readonly readOnly?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface DeactivateOptions {
+  /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface SnapshotOptions {
+  /** The new volume's id, 0 to 2^24-1. Default: a free one. */
+  readonly id?: number
+  /** Name of the new volume's mapped device. Default `POOL-ID`. */
+  readonly name?: string
+  /** Activate the snapshot too. Default false. If that fails the snapshot is deleted again. */
+  readonly activate?: boolean
+  /** With `activate`: read-only. Default false. */
+  readonly readOnly?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface VolumeIdentity {
+  readonly id: number
+  readonly name?: string | undefined
+  readonly sizeBytes?: number | undefined
+  readonly active?: ActiveThin | undefined
+}
+
+/** How long a busy device is tried where the caller says nothing. */
+export const DEFAULT_TIMEOUT_MS = 10_000
+
+export class ThinVolume {
+  readonly #pool: PoolContext
+  readonly #pending: Pending
+  /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
+  readonly id: number
+  #name: string
+  #sizeBytes: number | undefined
+  #device: number | undefined
+  /** Set where another program activated it: then it has a uuid of its own, or none. */
+  #foreignName: string | undefined
+
+  /** @internal Volumes come from a pool. */
+  constructor(pool: PoolContext, identity: VolumeIdentity) {
+    this.#pool = pool
+    this.id = identity.id
+    this.#name = identity.name ?? `${pool.name}-${identity.id}`
+    this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`)
+    this.#sizeBytes = identity.sizeBytes
+    if (identity.active) this.#adopt(identity.active)
+  }
+
+  /** Name of the mapped device, now or when it will be activated. Default `POOL-ID`. */
+  get name(): string {
+    return this.#name
+  }
+
+  /** Size in bytes, where known: the pool stores none. Given at creation, or read from the active device. */
+  get sizeBytes(): number | undefined {
+    return this.#sizeBytes
+  }
+
+  /** Whether this object knows the volume to be active. Another process may know better: see `refresh()`. */
+  get active(): boolean {
+    return this.#device !== undefined
+  }
+
+  /** `/dev/dm-N`: there from activation to deactivation, with udev and without. Throws `DM_NOT_ACTIVE` otherwise. */
+  get path(): string {
+    return `/dev/dm-${deviceMinor(this.#activeDevice())}`
+  }
+
+  get #uuid(): string {
+    return volumeUuidPrefix(this.#pool.device) + this.id
+  }
+
+  get #address(): { name: string } | { uuid: string } {
+    return this.#foreignName === undefined ? { uuid: this.#uuid } : { name: this.#foreignName }
+  }
+
+  /**
+   * Makes the volume a block device: create, load, resume as one native call. Waits for the kernel (its RCU grace
+   * periods, milliseconds), not in JavaScript; many at once overlap.
+   *
+   * Rejects with `DM_ALREADY_ACTIVE` (by any process, under any name: one volume under two names loses data),
+   * `DM_NAME_TAKEN`, `DM_VOLUME_NOT_FOUND`, `DM_SIZE_UNKNOWN`, `DM_POOL_SUSPENDED`, `DM_POOL_FAILED`,
+   * `DM_TABLE_REFUSED`, `ABORT_ERR`. In each case no device is left.
+   */
+  async activate(options: ActivateOptions = {}): Promise<this> {
+    checkOptions(options, ['sizeBytes', 'name', 'readOnly', 'signal'], 'activate')
+    checkSignal(options.signal)
+    const name = options.name === undefined ? this.#name : checkName(options.name)
+    const readOnly = checkBoolean('readOnly', options.readOnly)
+    const sizeBytes = this.#sizeFor(options.sizeBytes)
+    return this.#run(async () => {
+      const { device } = await this.#whoIsActive(name, () => this.#activate(name, sizeBytes, readOnly, options.signal))
+      this.#device = device
+      this.#name = name
+      this.#sizeBytes = sizeBytes
+      return this
+    })
+  }
+
+  /**
+   * Takes the block device away; the volume and its data stay. While somebody holds it open it is tried again, on
+   * EBUSY only, until `timeoutMs` are over: then `DM_BUSY` with the holders that could be seen. An inactive volume is
+   * left as it is.
+   */
+  async deactivate(options: DeactivateOptions = {}): Promise<void> {
+    checkOptions(options, ['timeoutMs', 'signal'], 'deactivate')
+    checkSignal(options.signal)
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    await this.#run(() => this.#deactivate(limit, options.signal))
+  }
+
+  /**
+   * A new volume with the same content, sharing all blocks. An active origin is suspended, snapshotted and resumed in
+   * one native section that always resumes; an inactive one is not touched. The depth of a chain costs nothing.
+   *
+   * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FULL`, and with `activate` whatever that rejects with; the snapshot is then deleted again.
+   */
+  async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
+    checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
+    checkSignal(options.signal)
+    const { signal } = options
+    const name = options.name === undefined ? undefined : checkName(options.name)
+    const readOnly = checkBoolean('readOnly', options.readOnly)
+    const wanted = options.id === undefined ? undefined : checkThinId(options.id)
+    if (checkBoolean('activate', options.activate)) this.#sizeFor(undefined)
+    return this.#run(async () => {
+      const make = (id: number) => this.#createSnap(id, signal)
+      const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
+      const made = new ThinVolume(this.#pool, { id, name, sizeBytes: this.#sizeBytes })
+      if (!options.activate) return made
+      try {
+        return await made.activate({ readOnly, ...(signal && { signal }) })
+      } catch (fault) {
+        throw await made.#undoCreation(fault)
+      }
+    })
+  }
+
+  /** Mapped bytes and size, without committing the pool (NOFLUSH). `DM_NOT_ACTIVE` where it has no device. */
+  async status(options: { readonly signal?: AbortSignal } = {}): Promise<VolumeStatus> {
+    checkOptions(options, ['signal'], 'status')
+    return this.#run(async () => {
+      this.#activeDevice()
+      const [line] = await this.#port.tableStatus(this.#address, TABLE_FLAG.noflush, options.signal).catch(this.#gone)
+      if (!line) throw this.#notActive()
+      return volumeStatus(line.parameters, line.lengthSectors)
+    })
+  }
+
+  /** Asks the kernel whether and as what the volume is active, and remembers it. */
+  async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    return this.#run(async () => {
+      const all = await this.#port.activeThins(this.#pool.device, options.signal)
+      this.#adopt(all.find(thin => thin.id === this.id))
+      if (this.#device !== undefined) {
+        const [line] = await this.#port.tableStatus(
+          this.#address,
+          TABLE_FLAG.table | TABLE_FLAG.noflush,
+          options.signal,
+        )
+        if (line) this.#sizeBytes = line.lengthSectors * SECTOR_BYTES
+      }
+      return this.active
+    })
+  }
+
+  /**
+   * Deletes the volume from the pool; blocks that only it had are free then. It must be inactive
+   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has.
+   */
+  async delete(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'delete')
+    await this.#run(() => this.#delete(options.signal))
+  }
+
+  /** `deactivate()` and `delete()`. */
+  async destroy(options: DeactivateOptions = {}): Promise<void> {
+    checkOptions(options, ['timeoutMs', 'signal'], 'destroy')
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    await this.#run(async () => {
+      await this.#deactivate(limit, options.signal)
+      await this.#delete(options.signal)
+    })
+  }
+
+  /** Waits for the calls under way on this object and lets nothing new in. The device and the volume stay. */
+  async close(): Promise<void> {
+    await this.#pending.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** @internal For statusMany: whom to ask, or undefined where only a single question will do. */
+  get statusUuid(): string | undefined {
+    return this.active && this.#foreignName === undefined ? this.#uuid : undefined
+  }
+
+  /** @internal Whether the volume belongs to this pool. */
+  belongsTo(pool: PoolContext): boolean {
+    return this.#pool === pool
+  }
+
+  get #port() {
+    return this.#pool.port
+  }
+
+  #run<T>(body: () => Promise<T>): Promise<T> {
+    return this.#pool.pending.run(() => this.#pending.run(body))
+  }
+
+  #activeDevice(): number {
+    if (this.#device === undefined) throw this.#notActive()
+    return this.#device
+  }
+
+  #notActive(): DmThinError {
+    return new DmThinError('DM_NOT_ACTIVE', `volume ${this.id} of pool ${this.#pool.name} is not active`, {
+      device: this.#name,
+    })
+  }
+
+  readonly #gone = (fault: unknown): never => {
+    if (fault instanceof DmThinError && fault.code === 'DM_NOT_FOUND') {
+      this.#device = undefined
+      throw this.#notActive()
+    }
+    throw fault
+  }
+
+  #sizeFor(given: number | undefined): number {
+    const size = given ?? this.#sizeBytes
+    if (size !== undefined) return checkVolumeSize(size)
+    throw new DmThinError(
+      'DM_SIZE_UNKNOWN',
+      `the size of volume ${this.id} is not known: a pool stores no sizes; pass sizeBytes`,
+    )
+  }
+
+  #adopt(active: ActiveThin | undefined): void {
+    this.#device = active?.device
+    this.#foreignName = active && active.uuid !== this.#uuid ? active.name : undefined
+    if (active) this.#name = active.name
+  }
+
+  #activate(name: string, sizeBytes: number, readOnly: boolean, signal?: AbortSignal) {
+    const { device, number, name: lock } = this.#pool
+    const table = [thinTableLine({ lengthSectors: sectors(sizeBytes), poolDevice: number, id: this.id })]
+    const ownPrefix = volumeUuidPrefix(device)
+    const request = { name, uuid: this.#uuid, table, readOnly, lock, guardPool: device, ownPrefix, thinId: this.id }
+    return explained(this.#pool, () => this.#port.activate(request, signal))
+  }
+
+  /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
+  async #whoIsActive<T>(name: string, body: () => Promise<T>): Promise<T> {
+    try {
+      return await body()
+    } catch (fault) {
+      if (!(fault instanceof DmThinError) || fault.code !== 'DM_NAME_TAKEN') throw fault
+      const other = await this.#port.deviceStatus({ uuid: this.#uuid }).catch(() => undefined)
+      if (!other) throw fault
+      const text = `volume ${this.id} of pool ${this.#pool.name} is active already, as ${JSON.stringify(other.name)}`
+      throw fault.refined('DM_ALREADY_ACTIVE', text, { device: name, detail: other.name })
+    }
+  }
+
+  async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
+    try {
+      await describeHolders(this.#port, this.#device ?? 0, () => this.#port.remove(this.#address, limitMs, signal))
+    } catch (fault) {
+      if (!(fault instanceof DmThinError) || fault.code !== 'DM_NOT_FOUND') throw fault
+    }
+    this.#adopt(undefined)
+  }
+
+  async #delete(signal?: AbortSignal): Promise<void> {
+    const { name, ids } = this.#pool
+    await explained(this.#pool, () => this.#port.targetMessage({ name }, 0, message.delete(this.id), signal))
+    ids.free(this.id)
+  }
+
+  async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
+    const { port, name, device } = this.#pool
+    const outcome = await explained(this.#pool, () =>
+      port.snapshot(
+        {
+          pool: device,
+          poolName: name,
+          ownPrefix: volumeUuidPrefix(device),
+          originUuid: this.#uuid,
+          originId: this.id,
+          ids: [id],
+        },
+        signal,
+      ),
+    )
+    const errno = outcome.items[0]?.errno ?? ERRNO.EIO
+    if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
+    return id
+  }
+
+  async #undoCreation(fault: unknown): Promise<unknown> {
+    if (!(fault instanceof DmThinError)) return fault
+    const text = message.delete(this.id)
+    const errno = await this.#port.targetMessage({ name: this.#pool.name }, 0, text).then(
+      () => 0,
+      (second: DmThinError) => second.errno ?? -1,
+    )
+    if (errno === 0) this.#pool.ids.free(this.id)
+    return fault.refined(fault.code, fault.message, {
+      rollback: [...fault.rollback, { operation: text, device: this.#pool.name, errno }],
+    })
+  }
+}
+
+export function checkThinId(id: unknown): number {
+  return checkNumber('id', id, { min: 0, max: MAX_THIN_ID })
+}
+
+export function checkVolumeSize(sizeBytes: unknown): number {
+  return checkNumber('sizeBytes', sizeBytes, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })
+}

@@ -1,0 +1,115 @@
+// The thin-pool target: its table line and its status line. Pure; source of both: drivers/md/dm-thin.c
+// (pool_ctr, pool_status) and Documentation/admin-guide/device-mapper/thin-provisioning.rst.
+import type { TargetLine } from '../kernel/port.js'
+import type { Sectors } from '../units.js'
+import { fraction, LineReader } from './line.js'
+
+export interface PoolTable {
+  readonly lengthSectors: Sectors
+  /** `7:1`, as the kernel prints devices. */
+  readonly metadataDevice: string
+  readonly dataDevice: string
+  readonly blockSectors: Sectors
+  /** Free data blocks at which the kernel raises its low-water event. */
+  readonly lowWaterBlocks: number
+  readonly skipBlockZeroing: boolean
+  readonly ignoreDiscard: boolean
+  readonly noDiscardPassdown: boolean
+  readonly readOnly: boolean
+  readonly errorIfNoSpace: boolean
+}
+
+const FEATURES = [
+  ['skipBlockZeroing', 'skip_block_zeroing'],
+  ['ignoreDiscard', 'ignore_discard'],
+  ['noDiscardPassdown', 'no_discard_passdown'],
+  ['readOnly', 'read_only'],
+  ['errorIfNoSpace', 'error_if_no_space'],
+] as const
+
+export function poolTableLine(table: PoolTable): TargetLine {
+  const features = FEATURES.filter(([field]) => table[field]).map(([, word]) => word)
+  const words = [
+    table.metadataDevice,
+    table.dataDevice,
+    table.blockSectors,
+    table.lowWaterBlocks,
+    features.length,
+    ...features,
+  ]
+  return { startSectors: 0, lengthSectors: table.lengthSectors, type: 'thin-pool', parameters: words.join(' ') }
+}
+
+export function parsePoolTable(line: TargetLine): PoolTable {
+  const reader = new LineReader('thin-pool table', line.parameters)
+  const metadataDevice = reader.word('metadata device')
+  const dataDevice = reader.word('data device')
+  const blockSectors = reader.number('data block size') as Sectors
+  const lowWaterBlocks = reader.number('low-water mark')
+  const features = new Set<string>()
+  for (let left = reader.optional() === undefined ? 0 : reader.number('feature count'); left > 0; left--) {
+    features.add(reader.word('feature'))
+  }
+  return {
+    lengthSectors: line.lengthSectors as Sectors,
+    metadataDevice,
+    dataDevice,
+    blockSectors,
+    lowWaterBlocks,
+    skipBlockZeroing: features.has('skip_block_zeroing'),
+    ignoreDiscard: features.has('ignore_discard'),
+    noDiscardPassdown: features.has('no_discard_passdown'),
+    readOnly: features.has('read_only'),
+    errorIfNoSpace: features.has('error_if_no_space'),
+  }
+}
+
+/** `fail`: the kernel could not even roll back; `error`: it could not read its own status. */
+export type PoolMode = 'rw' | 'ro' | 'out_of_data_space' | 'fail' | 'error'
+
+export interface PoolStatusLine {
+  readonly mode: Exclude<PoolMode, 'fail' | 'error'>
+  readonly transactionId: bigint
+  readonly usedMetadataBlocks: number
+  readonly totalMetadataBlocks: number
+  readonly usedDataBlocks: number
+  readonly totalDataBlocks: number
+  /** Metadata block of the metadata snapshot, or null where none is held. */
+  readonly heldMetadataRoot: number | null
+  readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
+  readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
+  readonly needsCheck: boolean
+  /** Free metadata blocks at which the kernel raises an event; chosen by the kernel. Absent before 4.19 or so. */
+  readonly metadataLowWaterBlocks: number | undefined
+}
+
+/** Reads the INFO status line. New fields at the end are passed over; an unknown word names its position. */
+export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly mode: 'fail' | 'error' } {
+  const text = parameters.trim()
+  if (text === 'Fail') return { mode: 'fail' }
+  if (text === 'Error') return { mode: 'error' }
+  const reader = new LineReader('thin-pool status', parameters)
+  const transactionId = reader.bigint('transaction id')
+  const [usedMetadataBlocks, totalMetadataBlocks] = fraction(reader, 'metadata blocks')
+  const [usedDataBlocks, totalDataBlocks] = fraction(reader, 'data blocks')
+  const held = reader.word('held metadata root')
+  const mode = reader.oneOf('mode', ['rw', 'ro', 'out_of_data_space'])
+  const discard = reader.oneOf('discard', ['discard_passdown', 'no_discard_passdown', 'ignore_discard'])
+  // The last three came one after the other (1.10, 1.16, 1.20 of the target): an older kernel ends earlier.
+  const whenFull = reader.optionalOneOf('when full', ['queue_if_no_space', 'error_if_no_space'])
+  const needsCheck = reader.optionalOneOf('needs check', ['needs_check', '-'])
+  const lowWater = reader.optional() === undefined ? undefined : reader.number('metadata low-water mark')
+  return {
+    mode,
+    transactionId,
+    usedMetadataBlocks,
+    totalMetadataBlocks,
+    usedDataBlocks,
+    totalDataBlocks,
+    heldMetadataRoot: held === '-' ? null : reader.asNumber('held metadata root', held),
+    discard,
+    whenFull: whenFull ?? 'queue_if_no_space',
+    needsCheck: needsCheck === 'needs_check',
+    metadataLowWaterBlocks: lowWater,
+  }
+}

@@ -1,0 +1,44 @@
+// The thin target: its table line and its status line. Pure; source: drivers/md/dm-thin.c (thin_ctr, thin_status).
+import type { TargetLine } from '../kernel/port.js'
+import { SECTOR_BYTES, type Sectors } from '../units.js'
+import { LineReader } from './line.js'
+
+export interface ThinTable {
+  readonly lengthSectors: Sectors
+  /** The pool, as `253:0`. */
+  readonly poolDevice: string
+  readonly id: number
+}
+
+export function thinTableLine(table: ThinTable): TargetLine {
+  const parameters = `${table.poolDevice} ${table.id}`
+  return { startSectors: 0, lengthSectors: table.lengthSectors, type: 'thin', parameters }
+}
+
+export function parseThinTable(line: TargetLine): ThinTable & { readonly externalOrigin: string | undefined } {
+  const reader = new LineReader('thin table', line.parameters)
+  const poolDevice = reader.word('pool')
+  const id = reader.number('thin id')
+  return { lengthSectors: line.lengthSectors as Sectors, poolDevice, id, externalOrigin: reader.optional() }
+}
+
+export type ThinStatusLine =
+  | { readonly state: 'active'; readonly mappedBytes: number; readonly highestMappedByte: number | null }
+  | { readonly state: 'fail' | 'error' }
+
+/** `<mapped sectors> <highest mapped sector|->`; a lone `-` stands for a thin that is not set up yet. */
+export function parseThinStatus(parameters: string): ThinStatusLine {
+  const text = parameters.trim()
+  if (text === 'Fail') return { state: 'fail' }
+  if (text === 'Error') return { state: 'error' }
+  if (text === '-') return { state: 'active', mappedBytes: 0, highestMappedByte: null }
+  const reader = new LineReader('thin status', parameters)
+  const mapped = reader.number('mapped sectors')
+  const highest = reader.optional()
+  return {
+    state: 'active',
+    mappedBytes: mapped * SECTOR_BYTES,
+    highestMappedByte:
+      highest === undefined || highest === '-' ? null : (reader.number('highest mapped sector') + 1) * SECTOR_BYTES - 1,
+  }
+}

@@ -1,0 +1,170 @@
+import type { BlockSource } from './block-source.js'
+import { METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
+import { type BtreeNode, parseNode } from './btree.js'
+import { corruptBlock } from './metadata-error.js'
+
+/**
+ * Deepest tree accepted, in levels. Nodes other than a root are at least a third full (84 entries), which makes
+ * seven levels enough for 2^40 blocks; what goes deeper than this is a loop.
+ */
+export const MAX_LEVELS = 12
+
+/** What a {@link NodeReader} needs to know besides its source. */
+export interface NodeReaderOptions {
+  /** Metadata blocks in use, from the superblock. */
+  readonly metadataBlocks: number
+  readonly signal?: AbortSignal | undefined
+  /** Nodes kept for a second look, 4 KiB each. Default 2048 (8 MiB); 0 keeps none. */
+  readonly cachedNodes?: number | undefined
+}
+
+/** Reads checked tree nodes, many at once. Belongs to one attempt: its cache is true for one commit only. */
+export class NodeReader {
+  readonly metadataBlocks: number
+  private readonly signal: AbortSignal | undefined
+  private readonly room: number
+  private readonly cache = new Map<number, BtreeNode>()
+
+  constructor(
+    private readonly source: BlockSource,
+    options: NodeReaderOptions,
+  ) {
+    this.metadataBlocks = options.metadataBlocks
+    this.signal = options.signal
+    this.room = options.cachedNodes ?? 2048
+  }
+
+  /**
+   * Reads distinct blocks as tree nodes and yields them in the order asked, a batch at a time. Within a batch the
+   * source is asked in disk order, which is what makes a spinning or striped device fast.
+   */
+  async *read(blocks: readonly number[], leafValueBytes: number): AsyncGenerator<BtreeNode> {
+    for (let start = 0; start < blocks.length; start += READ_BATCH) {
+      this.signal?.throwIfAborted()
+      const batch = blocks.slice(start, start + READ_BATCH)
+      const nodes = await this.readBatch(batch, leafValueBytes)
+      for (const block of batch) yield nodes.get(block)!
+    }
+  }
+
+  private async readBatch(batch: readonly number[], leafValueBytes: number): Promise<Map<number, BtreeNode>> {
+    const nodes = new Map<number, BtreeNode>()
+    const missing: number[] = []
+    for (const block of batch) {
+      const node = this.cache.get(block)
+      // A block cached from one kind of tree and reached from another is read again, to fail in its checks.
+      if (node && (!node.leaf || node.valueBytes === leafValueBytes)) nodes.set(block, node)
+      else missing.push(block)
+    }
+    if (missing.length === 0) return nodes
+    missing.sort((a, b) => a - b)
+    const contents = await readBlocks(this.source, missing)
+    for (const [i, block] of missing.entries()) {
+      const node = parseNode(contents[i]!, block, { leafValueBytes, metadataBlocks: this.metadataBlocks })
+      nodes.set(block, node)
+      if (this.cache.size < this.room) this.cache.set(block, node)
+    }
+    return nodes
+  }
+}
+
+/** Reads blocks and holds the source to its contract, since every later check trusts the length. */
+export async function readBlocks(source: BlockSource, blocks: readonly number[]): Promise<Uint8Array[]> {
+  const contents = await source.read(blocks)
+  if (contents.length !== blocks.length || contents.some(bytes => bytes.length !== METADATA_BLOCK_BYTES)) {
+    throw new RangeError(`The block source did not return ${blocks.length} blocks of ${METADATA_BLOCK_BYTES} bytes`)
+  }
+  return contents
+}
+
+/** What {@link walkTrees} calls on its way. */
+export interface TreeVisitor {
+  /** A block is referenced, as a root or by a parent. Return false not to read it (again). */
+  reach(block: number): boolean
+  internal?(node: BtreeNode, children: readonly number[]): void
+  leaf(node: BtreeNode, level: number): void
+}
+
+// A node to read, and the half-open range its keys must be in. A lookup descends by the parents' keys, so an entry
+// outside that range could not be found by the kernel either.
+interface Pending {
+  readonly block: number
+  readonly low: number
+  readonly high: number
+}
+
+/**
+ * Walks trees of one kind level by level, all roots at once, so that reads come in full batches instead of one round
+ * trip per node. Within a level, nodes come in key order.
+ */
+export async function walkTrees(
+  reader: NodeReader,
+  roots: readonly number[],
+  leafValueBytes: number,
+  visitor: TreeVisitor,
+): Promise<void> {
+  let pending: Pending[] = []
+  for (const block of roots) if (visitor.reach(block)) pending.push({ block, low: 0, high: Infinity })
+
+  for (let level = 1; pending.length > 0; level++) {
+    if (level > MAX_LEVELS) throw corruptBlock(pending[0]!.block, `reached at level ${level} of a tree`)
+    const next: Pending[] = []
+    const blocks = pending.map(({ block }) => block)
+    let position = 0
+    for await (const node of reader.read(blocks, leafValueBytes)) {
+      const { low, high } = pending[position++]!
+      checkRange(node, low, high)
+      if (node.leaf) visitor.leaf(node, level)
+      else descend(node, high, visitor, next)
+    }
+    pending = next
+  }
+}
+
+function descend(node: BtreeNode, high: number, visitor: TreeVisitor, next: Pending[]): void {
+  const children: number[] = []
+  for (let i = 0; i < node.count; i++) {
+    const block = node.blockNumber(i)
+    children.push(block)
+    if (!visitor.reach(block)) continue
+    next.push({ block, low: node.key(i), high: i + 1 < node.count ? node.key(i + 1) : high })
+  }
+  visitor.internal?.(node, children)
+}
+
+function checkRange(node: BtreeNode, low: number, high: number): void {
+  if (node.count === 0) return
+  const first = node.key(0)
+  const last = node.key(node.count - 1)
+  if (first < low || last >= high) {
+    throw corruptBlock(node.block, `tree node has keys ${first} to ${last}, its parent expects ${low} up to ${high}`)
+  }
+}
+
+/**
+ * Calls `entry` for each entry of one tree, by ascending key. For the small trees (one entry per thin).
+ * Throws `DM_METADATA_CORRUPT` also for a node reached twice and for leaves at different levels.
+ */
+export async function walkEntries(
+  reader: NodeReader,
+  root: number,
+  leafValueBytes: number,
+  entry: (key: number, node: BtreeNode, index: number) => void,
+): Promise<void> {
+  const seen = new Set<number>()
+  let leafLevel = 0
+  await walkTrees(reader, [root], leafValueBytes, {
+    reach(block) {
+      if (seen.has(block)) throw corruptBlock(block, 'reached twice within one tree')
+      seen.add(block)
+      return true
+    },
+    leaf(node, level) {
+      if (leafLevel !== 0 && level !== leafLevel) {
+        throw corruptBlock(node.block, `leaf at level ${level}, not ${leafLevel}`)
+      }
+      leafLevel = level
+      for (let i = 0; i < node.count; i++) entry(node.key(i), node, i)
+    },
+  })
+}

@@ -1,0 +1,27 @@
+/**
+ * Why reading thin metadata failed.
+ *
+ * - `DM_METADATA_CORRUPT`: a block does not hold what the format says it must, and it stayed so while nothing
+ *   was committed. Nothing was returned, because counts from damaged trees would look like real ones.
+ * - `DM_METADATA_BUSY`: the pool committed during every attempt to read it.
+ */
+export type MetadataErrorCode = 'DM_METADATA_CORRUPT' | 'DM_METADATA_BUSY'
+
+/** Failure of a metadata read. Branch on `code`; the message is for people. */
+export class MetadataError extends Error {
+  override readonly name = 'MetadataError'
+  readonly code: MetadataErrorCode
+  /** The metadata block (4096-byte unit, from the start of the metadata device) that is wrong, when one is. */
+  readonly block?: number
+
+  constructor(code: MetadataErrorCode, message: string, block?: number) {
+    super(message)
+    this.code = code
+    if (block !== undefined) this.block = block
+  }
+}
+
+/** The error for damage found in one block: says where and what. */
+export function corruptBlock(block: number, what: string): MetadataError {
+  return new MetadataError('DM_METADATA_CORRUPT', `Metadata block ${block}: ${what}`, block)
+}

@@ -1,0 +1,160 @@
+import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES, safeU64, viewOf } from './block-source.js'
+import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
+import { corruptBlock, MetadataError } from './metadata-error.js'
+
+const MAGIC = 27022010
+const VERSION = 2
+const FLAG_NEEDS_CHECK = 1
+const METADATA_BLOCK_SECTORS = 8
+// A mapping keeps the data block in the upper 40 bits of its value.
+const MAX_DATA_BLOCKS = 2 ** 40
+// `DATA_DEV_BLOCK_SIZE_MIN_SECTORS` and `…_MAX_SECTORS` in dm-thin.c: 64 KiB to 1 GiB, in steps of 64 KiB.
+const MIN_DATA_BLOCK_SECTORS = 128
+const MAX_DATA_BLOCK_SECTORS = 2097152
+
+/** What the superblock says of one space map (`struct disk_sm_root`). */
+export interface SpaceMapRoot {
+  /** Blocks the map covers: data blocks of the pool, or 4096-byte metadata blocks. */
+  readonly blocks: number
+  /** Blocks in use at the last commit. */
+  readonly allocated: number
+  readonly bitmapRoot: number
+  readonly refCountRoot: number
+}
+
+/** The committed state of a pool (`struct thin_disk_superblock`, `dm-thin-metadata.c`). */
+export interface Superblock {
+  /**
+   * The kernel refused to go on with this pool until it is checked. The kernel sets this in memory first and on
+   * disk often only at teardown, so `false` proves nothing for a pool in use: ask its status line.
+   */
+  readonly needsCheck: boolean
+  /** Snapshot clock, u32: up by one with each snapshot. Mappings hold only its low 24 bits. */
+  readonly time: number
+  /** The caller's own counter, compared and set by `set_transaction_id`; a full u64. */
+  readonly transactionId: bigint
+  /** Metadata block of the reserved metadata snapshot, 0 when none is held. */
+  readonly metadataSnapshotBlock: number
+  readonly dataSpaceMap: SpaceMapRoot
+  /** Its `blocks` is the size of the metadata in use; the field written at format time does not follow growth. */
+  readonly metadataSpaceMap: SpaceMapRoot
+  /** Metadata block of the tree thin id -> root of that thin's mapping tree. */
+  readonly dataMappingRoot: number
+  /** Metadata block of the tree thin id -> device details. */
+  readonly deviceDetailsRoot: number
+  /** In 512-byte sectors: 128 (64 KiB) to 2097152 (1 GiB). */
+  readonly dataBlockSizeSectors: number
+  /** Metadata blocks when the pool was formatted. */
+  readonly formattedMetadataBlocks: number
+  readonly compatFlags: number
+  readonly compatReadOnlyFlags: number
+}
+
+/** What the first block of a metadata device holds, see {@link classifySuperblock}. */
+export type SuperblockKind =
+  | { readonly kind: 'blank' }
+  | { readonly kind: 'pool'; readonly superblock: Superblock }
+  | { readonly kind: 'garbage'; readonly detail: string }
+
+/**
+ * Says what the first 4096 bytes of a metadata device hold.
+ *
+ * - `blank`: all zero. Only then does the kernel format a new pool there (`__superblock_all_zeroes`).
+ * - `pool`: a valid superblock of a pool this library can read.
+ * - `garbage`: anything else, `detail` says why. That includes a pool made by a kernel with features unknown here,
+ *   so it is never proof that nothing of value is on the device.
+ *
+ * Throws RangeError unless given exactly 4096 bytes.
+ */
+export function classifySuperblock(bytes: Uint8Array): SuperblockKind {
+  checkLength(bytes)
+  if (bytes.every(byte => byte === 0)) return { kind: 'blank' }
+  try {
+    return { kind: 'pool', superblock: parseSuperblock(bytes) }
+  } catch (error) {
+    if (error instanceof MetadataError) return { kind: 'garbage', detail: error.message }
+    throw error
+  }
+}
+
+/**
+ * Reads and checks the superblock in block 0.
+ *
+ * Throws `DM_METADATA_CORRUPT` (block 0) for a wrong checksum, magic number, version or location, for incompatible
+ * feature flags, and for sizes or tree positions no pool can have; RangeError unless given exactly 4096 bytes.
+ */
+export function parseSuperblock(bytes: Uint8Array): Superblock {
+  checkLength(bytes)
+  const view = viewOf(bytes)
+  const u32 = (offset: number): number => view.getUint32(offset, true)
+  const u64 = (offset: number, field: string): number => safeU64(view, offset, 0, field)
+
+  // The magic number first: on a foreign block it explains more than a wrong checksum does.
+  const magic = view.getBigUint64(32, true)
+  if (magic !== BigInt(MAGIC)) throw corruptBlock(0, `not a thin pool superblock (magic number ${magic})`)
+  const checksum = blockChecksum(bytes, CHECKSUM_SALT.superblock)
+  if (u32(0) !== checksum) throw corruptBlock(0, `superblock checksum is ${u32(0)}, its content gives ${checksum}`)
+  if (view.getBigUint64(8, true) !== 0n) throw corruptBlock(0, 'superblock was written for another location')
+  if (u32(40) !== VERSION) throw corruptBlock(0, `metadata version ${u32(40)}, this library reads ${VERSION}`)
+  if (u32(360) !== 0) throw corruptBlock(0, `incompatible features 0x${u32(360).toString(16)}`)
+  if (u32(340) !== METADATA_BLOCK_SECTORS) throw corruptBlock(0, `metadata block size of ${u32(340)} sectors`)
+
+  const spaceMap = (offset: number, name: string): SpaceMapRoot => ({
+    blocks: u64(offset, `size of the ${name} space map`),
+    allocated: u64(offset + 8, `allocation count of the ${name} space map`),
+    bitmapRoot: u64(offset + 16, `bitmap root of the ${name} space map`),
+    refCountRoot: u64(offset + 24, `reference count root of the ${name} space map`),
+  })
+  const superblock: Superblock = {
+    needsCheck: (u32(4) & FLAG_NEEDS_CHECK) !== 0,
+    time: u32(44),
+    transactionId: view.getBigUint64(48, true),
+    metadataSnapshotBlock: u64(56, 'metadata snapshot'),
+    dataSpaceMap: spaceMap(64, 'data'),
+    metadataSpaceMap: spaceMap(192, 'metadata'),
+    dataMappingRoot: u64(320, 'root of the mapping tree'),
+    deviceDetailsRoot: u64(328, 'root of the details tree'),
+    dataBlockSizeSectors: u32(336),
+    formattedMetadataBlocks: u64(344, 'metadata size'),
+    compatFlags: u32(352),
+    compatReadOnlyFlags: u32(356),
+  }
+  checkSizes(superblock)
+  checkPositions(superblock)
+  return superblock
+}
+
+function checkSizes({ dataSpaceMap, metadataSpaceMap, dataBlockSizeSectors: sectors }: Superblock): void {
+  if (metadataSpaceMap.blocks > MAX_METADATA_BLOCKS) {
+    throw corruptBlock(0, `${metadataSpaceMap.blocks} metadata blocks, the most is ${MAX_METADATA_BLOCKS}`)
+  }
+  if (dataSpaceMap.blocks > MAX_DATA_BLOCKS) {
+    throw corruptBlock(0, `${dataSpaceMap.blocks} data blocks, the most is ${MAX_DATA_BLOCKS}`)
+  }
+  for (const map of [dataSpaceMap, metadataSpaceMap]) {
+    if (map.allocated > map.blocks) throw corruptBlock(0, `${map.allocated} of ${map.blocks} blocks allocated`)
+  }
+  if (sectors < MIN_DATA_BLOCK_SECTORS || sectors > MAX_DATA_BLOCK_SECTORS || sectors % MIN_DATA_BLOCK_SECTORS !== 0) {
+    throw corruptBlock(0, `data block size of ${sectors} sectors`)
+  }
+}
+
+function checkPositions(superblock: Superblock): void {
+  const end = superblock.metadataSpaceMap.blocks
+  const roots = {
+    'mapping tree': superblock.dataMappingRoot,
+    'details tree': superblock.deviceDetailsRoot,
+  }
+  for (const [name, root] of Object.entries(roots)) {
+    if (root < 1 || root >= end) throw corruptBlock(0, `root of the ${name} at block ${root} of ${end}`)
+  }
+  if (superblock.metadataSnapshotBlock >= end) {
+    throw corruptBlock(0, `metadata snapshot at block ${superblock.metadataSnapshotBlock} of ${end}`)
+  }
+}
+
+function checkLength(bytes: Uint8Array): void {
+  if (bytes.length !== METADATA_BLOCK_BYTES) {
+    throw new RangeError(`A superblock is ${METADATA_BLOCK_BYTES} bytes, got ${bytes.length}`)
+  }
+}

@@ -1,20 +1,13 @@
 // The library's own side, through its public interface, as built.
 import { closeSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { ThinPool } from 'dm-thin'
+import { SECTOR_BYTES, ThinPool, volumesOf } from 'dm-thin'
 import { measureEventLoop } from '../event-loop.mjs'
 import { Samples, holdResident, range, readPlan } from '../plan.mjs'
 
 const { trial, plan } = readPlan(process.argv.slice(2))
 const samples = new Samples()
 const indexes = range(plan.count)
-
-/** "Many at once" reports each item on its own; a benchmark needs all of them to have worked. */
-function allOf(settled) {
-  const failed = settled.find(item => item.error)
-  if (failed) throw failed.error
-  return settled.map(item => item.value)
-}
 
 async function snapshots(origin, metric) {
   const list = []
@@ -51,25 +44,25 @@ const trials = {
         list.push(volume)
       })
     }
-    allOf(await pool.deactivateMany([origin, ...list]))
+    volumesOf(await pool.deactivateMany([origin, ...list]))
     await drop(list)
   },
 
   async status(pool, origin) {
     const list = await snapshots(origin)
-    allOf(await pool.activateMany(list))
+    volumesOf(await pool.activateMany(list))
     for (let repeat = 0; repeat < plan.repeats; repeat++) {
-      allOf(await samples.time('status-batch', () => pool.statusMany(list)))
+      volumesOf(await samples.time('status-batch', () => pool.statusMany(list)))
     }
-    allOf(await pool.deactivateMany(list))
+    volumesOf(await pool.deactivateMany(list))
     await drop(list)
   },
 
   async wide(pool, origin) {
     const list = await snapshots(origin)
     for (let repeat = 0; repeat < plan.repeats; repeat++) {
-      allOf(await samples.time('activate-64', () => pool.activateMany(list), plan.count))
-      allOf(await samples.time('remove-64', () => pool.deactivateMany(list), plan.count))
+      volumesOf(await samples.time('activate-64', () => pool.activateMany(list), plan.count))
+      volumesOf(await samples.time('remove-64', () => pool.deactivateMany(list), plan.count))
     }
     await drop(list)
   },
@@ -78,8 +71,8 @@ const trials = {
     const list = await snapshots(origin)
     await measureEventLoop(samples, async () => {
       for (let repeat = 0; repeat < plan.repeats; repeat++) {
-        allOf(await pool.activateMany(list))
-        allOf(await pool.deactivateMany(list))
+        volumesOf(await pool.activateMany(list))
+        volumesOf(await pool.deactivateMany(list))
       }
     })
     await drop(list)
@@ -105,7 +98,7 @@ if (trial === 'noop') {
   await noop()
 } else {
   const pool = await ThinPool.open(plan.pool)
-  await trials[trial](pool, await pool.volume(plan.origin))
+  await trials[trial](pool, await pool.volume(plan.origin, { sizeBytes: plan.sectors * SECTOR_BYTES }))
   await pool.close()
 }
 samples.print()

@@ -64,9 +64,8 @@ Result<SparseFile> fill_new_file(int fd, const std::string& path, uint64_t size_
 // statx and not fstat: the latter's symbol is younger than the glibc that Node 20 itself asks for.
 Result<FileIdentity> identify(int fd, const std::string& path) {
   struct statx stat = {};
-  const int result = system_call("statx", [&] {
-    return ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat);
-  });
+  const int result =
+      system_call("statx", [&] { return ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat); });
   if (result < 0) return failed("statx", -result, path);
   FileIdentity identity;
   identity.device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
@@ -86,9 +85,8 @@ Result<FileIdentity> identify_path(const std::string& path) {
 }
 
 Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
-  const int fd = system_call("create file", [&] {
-    return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  });
+  const int fd = system_call(
+      "create file", [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); });
   if (fd >= 0) {
     UniqueFd owned(fd);
     auto file = fill_new_file(fd, path, size_bytes);
@@ -114,7 +112,8 @@ Result<FileIdentity> grow_file(const std::string& path, uint64_t size_bytes) {
   if (!fd) return fd.failure();
   const auto before = identify(fd->get(), path);
   if (!before) return before.failure();
-  if (before->size_bytes >= size_bytes) return failed("ftruncate", ERANGE, path, std::to_string(before->size_bytes));
+  if (before->size_bytes >= size_bytes)
+    return failed("ftruncate", ERANGE, path, std::to_string(before->size_bytes));
   const auto grown = truncate_to(fd->get(), size_bytes, path);
   if (!grown) return grown.failure();
   return identify(fd->get(), path);
@@ -135,7 +134,8 @@ Result<uint64_t> block_size_bytes(const std::string& path) {
   return size;
 }
 
-Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path, const std::vector<uint64_t>& blocks,
+Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
+                                                      const std::vector<uint64_t>& blocks,
                                                       uint32_t block_bytes, bool exclusive) {
   auto fd = open_path(path, O_RDONLY | O_DIRECT | (exclusive ? O_EXCL : 0));
   if (!fd) return fd.failure();

@@ -37,9 +37,10 @@ Status delete_file(const std::string& path);
 /// The size of a block device in bytes.
 Result<uint64_t> block_size_bytes(const std::string& path);
 
-/// Reads blocks of `block_bytes` at the given block numbers with O_DIRECT: the page cache of a device that the
-/// kernel writes from below is stale even for a fresh open. `exclusive` refuses a device in use (EBUSY).
-Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path, const std::vector<uint64_t>& blocks,
+/// Reads blocks of `block_bytes` at the given block numbers with O_DIRECT: the page cache of a device that
+/// the kernel writes from below is stale even for a fresh open. `exclusive` refuses a device in use (EBUSY).
+Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
+                                                      const std::vector<uint64_t>& blocks,
                                                       uint32_t block_bytes, bool exclusive);
 /// Writes zeros over the first `length` bytes of a device that nobody uses, and waits until they are on it.
 Status zero_start(const std::string& path, uint64_t length);

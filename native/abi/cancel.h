@@ -1,8 +1,8 @@
 // How a blocked system call is given up, and the stretch in which it must not be.
 //
-// A canceller sets the flag and sends the wake signal to the thread; the call returns EINTR and the loop around
-// it looks at the flag. A Section is the stretch from before a device is suspended until after it is resumed:
-// once shielded it no longer hears of cancellation, and the process does not exit while one is open.
+// A canceller sets the flag and sends the wake signal to the thread; the call returns EINTR and the loop
+// around it looks at the flag. A Section is the stretch from before a device is suspended until after it is
+// resumed: once shielded it no longer hears of cancellation, and the process does not exit while one is open.
 #pragma once
 
 #include <sys/types.h>
@@ -15,9 +15,7 @@ class Cancel {
  public:
   void request() { requested_.store(true, std::memory_order_release); }
   /// What a running call asks: false for as long as a shielded section is open.
-  bool requested() const {
-    return requested_.load(std::memory_order_acquire) && !shielded();
-  }
+  bool requested() const { return requested_.load(std::memory_order_acquire) && !shielded(); }
   bool shielded() const { return shielded_.load(std::memory_order_acquire); }
 
  private:

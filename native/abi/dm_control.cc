@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kControlNode = "/dev/mapper/control";
 constexpr size_t kFirstRoom = 16 * 1024;
-constexpr size_t kMessageRoom = 64 * 1024;       // a message that filled its buffer has run and cannot be repeated
+constexpr size_t kMessageRoom = 64 * 1024;  // a message that filled its buffer has run and cannot be repeated
 constexpr size_t kLargestRoom = 1024 * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
 
 std::string described(const Address& address) {
@@ -59,15 +59,15 @@ Result<Reply> Control::run(const Call& call, Cancel& cancel) {
     // DM_SECURE_DATA_FLAG it has zeroed it even when it failed.
     auto bytes = pack(call, room);
     if (!bytes) return bytes.failure();
-    const int result = system_call(call.command.name, [&] {
-      return ::ioctl(*fd, call.command.request, bytes->data());
-    });
+    const int result =
+        system_call(call.command.name, [&] { return ::ioctl(*fd, call.command.request, bytes->data()); });
     if (result == -EINTR) continue;
     if (result < 0) return failed(call.command.name, -result, described(call.address));
     Reply reply(std::move(*bytes));
     if (!reply.buffer_full()) return reply;
     if (!call.command.grows || room >= kLargestRoom) {
-      return failed(call.command.name, ENOBUFS, described(call.address), "the answer is larger than the buffer");
+      return failed(call.command.name, ENOBUFS, described(call.address),
+                    "the answer is larger than the buffer");
     }
     room *= 2;
   }
@@ -127,8 +127,8 @@ Result<DeviceInfo> Control::status(const Address& address, Cancel& cancel) {
   return info_of(run({command::kDeviceStatus, address}, cancel));
 }
 
-Result<DeviceInfo> Control::table_load(const Address& address, const std::vector<Target>& table, uint32_t flags,
-                                       Cancel& cancel) {
+Result<DeviceInfo> Control::table_load(const Address& address, const std::vector<Target>& table,
+                                       uint32_t flags, Cancel& cancel) {
   auto payload = pack_table(table);
   if (!payload) return payload.failure();
   Call call{command::kTableLoad, address, flags};

@@ -1,5 +1,5 @@
-// The device mapper's control node: one funnel for every command, and one function per command in the kernel's
-// words. No policy: what to do in which order is in dm_sections.
+// The device mapper's control node: one funnel for every command, and one function per command in the
+// kernel's words. No policy: what to do in which order is in dm_sections.
 #pragma once
 
 #include <pthread.h>
@@ -35,8 +35,8 @@ class Control {
                                 Cancel& cancel);
   Result<DeviceInfo> table_clear(const Address& address, Cancel& cancel);
   Result<std::vector<uint64_t>> table_deps(const Address& address, Cancel& cancel);
-  /// With DM_STATUS_TABLE_FLAG the table lines, else the status lines. Without DM_NOFLUSH_FLAG the status of a
-  /// thin pool commits its metadata (dm-thin.c pool_status).
+  /// With DM_STATUS_TABLE_FLAG the table lines, else the status lines. Without DM_NOFLUSH_FLAG the status of
+  /// a thin pool commits its metadata (dm-thin.c pool_status).
   Result<std::vector<Target>> table_status(const Address& address, uint32_t flags, Cancel& cancel);
   Result<std::string> target_message(const Address& address, uint64_t sector, const std::string& text,
                                      Cancel& cancel);

@@ -56,7 +56,8 @@ DeviceInfo Reply::info() const {
 std::optional<Reply::Span> Reply::payload() const {
   const dm_ioctl header = this->header();
   if (header.data_start > bytes_.size() || header.data_size > bytes_.size()) return std::nullopt;
-  if (header.data_start < offsetof(dm_ioctl, data) || header.data_size < header.data_start) return std::nullopt;
+  if (header.data_start < offsetof(dm_ioctl, data) || header.data_size < header.data_start)
+    return std::nullopt;
   return Span{bytes_.data() + header.data_start, header.data_size - header.data_start};
 }
 
@@ -75,7 +76,8 @@ Result<std::vector<Listed>> Reply::devices() const {
       return malformed("a device entry is cut short");
     }
     if (entry.device == 0 && found.empty()) return found;  // the kernel's way to say that there are none
-    if (!read_string(span->data, span->size, name_at, &entry.name)) return malformed("a device name has no end");
+    if (!read_string(span->data, span->size, name_at, &entry.name))
+      return malformed("a device name has no end");
     if (with_uuid) {
       // After the name, aligned: event number, flags, and the uuid when flag 1 says so.
       const size_t event_at = align_up(name_at + entry.name.size() + 1);

@@ -1,5 +1,5 @@
-// What goes to the device mapper and what comes back, as plain values. Packing and unpacking only: nothing here
-// enters the kernel, so the native tests and a fuzzer can feed it any bytes.
+// What goes to the device mapper and what comes back, as plain values. Packing and unpacking only: nothing
+// here enters the kernel, so the native tests and a fuzzer can feed it any bytes.
 #pragma once
 
 #include <linux/dm-ioctl.h>
@@ -81,8 +81,8 @@ class Reply {
   std::vector<uint8_t> bytes_;
 };
 
-/// The bytes of a request with room for `room` bytes of answer. Fails with EINVAL on an over-long name or uuid
-/// (the kernel would cut a name silently) and on parameters with a NUL.
+/// The bytes of a request with room for `room` bytes of answer. Fails with EINVAL on an over-long name or
+/// uuid (the kernel would cut a name silently) and on parameters with a NUL.
 Result<std::vector<uint8_t>> pack(const Call& call, size_t room);
 
 /// Target specifications for DM_TABLE_LOAD.

@@ -71,14 +71,15 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   if (loaded) loaded = control.resume(address, request.udev, 0, cancel);
   if (loaded) return loaded;
   Failure failure = loaded.failure();
-  if (!request.table.empty()) failure.detail = request.table.front().type + " " + request.table.front().parameters;
+  if (!request.table.empty())
+    failure.detail = request.table.front().type + " " + request.table.front().parameters;
   failure.kernel_reason = log.reason(created->device);
   undo_create(control, request.name, request.udev, failure);
   return failure;
 }
 
-Result<DeviceInfo> load_with_reason(Control& control, const Address& address, const std::vector<Target>& table,
-                                    bool read_only, Cancel& cancel) {
+Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
+                                    const std::vector<Target>& table, bool read_only, Cancel& cancel) {
   KernelLog log;
   auto loaded = control.table_load(address, table, read_only ? DM_READONLY_FLAG : 0, cancel);
   if (loaded) return loaded;

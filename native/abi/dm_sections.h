@@ -1,5 +1,6 @@
-// Compound calls: steps that belong together run on one thread without a hop through JavaScript between them, and
-// a failed step undoes the earlier ones, newest first. What is suspended here is resumed here, whatever happens.
+// Compound calls: steps that belong together run on one thread without a hop through JavaScript between them,
+// and a failed step undoes the earlier ones, newest first. What is suspended here is resumed here, whatever
+// happens.
 #pragma once
 
 #include <chrono>
@@ -16,19 +17,19 @@ struct ActivateRequest {
   std::vector<Target> table;
   bool read_only = false;
   uint32_t udev = 0;
-  std::string lock;        // the pool's name: whose section lock is held meanwhile
-  uint64_t guard_pool = 0; // not 0: refuse when another device of this pool has `thin_id` active
+  std::string lock;         // the pool's name: whose section lock is held meanwhile
+  uint64_t guard_pool = 0;  // not 0: refuse when another device of this pool has `thin_id` active
   std::string own_prefix;
   uint32_t thin_id = 0;
 };
 
-/// DM_DEV_CREATE, DM_TABLE_LOAD, resume. EBUSY from the guard says "double activation" as its operation and names
-/// the other device.
+/// DM_DEV_CREATE, DM_TABLE_LOAD, resume. EBUSY from the guard says "double activation" as its operation and
+/// names the other device.
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel);
 
 /// DM_TABLE_LOAD with the kernel log's reason attached when the table is refused.
-Result<DeviceInfo> load_with_reason(Control& control, const Address& address, const std::vector<Target>& table,
-                                    bool read_only, Cancel& cancel);
+Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
+                                    const std::vector<Target>& table, bool read_only, Cancel& cancel);
 
 struct SnapshotRequest {
   uint64_t pool = 0;
@@ -50,9 +51,9 @@ struct SnapshotOutcome {
   bool suspended = false;  // whether an active origin was suspended for it
 };
 
-/// Suspends the origin if it is active, sends one create_snap for each id, resumes it. An origin that somebody
-/// else had suspended already is left suspended. A failed resume is the failure of the call, after the snapshots
-/// made by it have been deleted again.
+/// Suspends the origin if it is active, sends one create_snap for each id, resumes it. An origin that
+/// somebody else had suspended already is left suspended. A failed resume is the failure of the call, after
+/// the snapshots made by it have been deleted again.
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel);
 
 /// One try at removal.

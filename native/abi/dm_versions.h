@@ -1,11 +1,10 @@
-// The commands of <linux/dm-ioctl.h>, each with the lowest interface version that has it. That version, and not
-// the one of the header we were compiled with, goes into the request, so that one binary works on old kernels
-// and new ones (drivers/md/dm-ioctl.c check_version refuses a minor above its own).
+// The commands of <linux/dm-ioctl.h>, each with the lowest interface version that has it. That version, and
+// not the one of the header we were compiled with, goes into the request, so that one binary works on old
+// kernels and new ones (drivers/md/dm-ioctl.c check_version refuses a minor above its own).
 #pragma once
 
-#include <sys/ioctl.h>
-
 #include <linux/dm-ioctl.h>
+#include <sys/ioctl.h>
 
 #include <cstdint>
 

@@ -1,5 +1,5 @@
-// Two symbols that newer compilers' headers reach for, defined here so that the shipped binary does not ask the
-// system's libraries for them: it must load wherever Node 20 does (glibc 2.28, libstdc++ of GCC 8).
+// Two symbols that newer compilers' headers reach for, defined here so that the shipped binary does not ask
+// the system's libraries for them: it must load wherever Node 20 does (glibc 2.28, libstdc++ of GCC 8).
 #include <new>
 
 extern "C" {

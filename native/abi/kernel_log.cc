@@ -12,7 +12,8 @@ namespace {
 constexpr const char* kPrefix = "device-mapper: ";
 constexpr int kMostRecords = 1000;
 
-/// The text of one record: "level,sequence,time,flags;text\n key=value\n". Only error and warning levels count.
+/// The text of one record: "level,sequence,time,flags;text\n key=value\n". Only error and warning levels
+/// count.
 std::string text_of(const std::string& record) {
   const size_t start = record.find(';');
   const size_t comma = record.find(',');

@@ -75,8 +75,8 @@ int configure(int device, int backing, const LoopRequest& request) {
   config.block_size = request.block_size;
   config.info = info_for(request);
   const int result = system_call("LOOP_CONFIGURE", [&] { return ::ioctl(device, LOOP_CONFIGURE, &config); });
-  // Whether the kernel has it is asked by trying, not by its version: distributions backport. EINVAL may also be
-  // a real refusal, which the older calls then repeat.
+  // Whether the kernel has it is asked by trying, not by its version: distributions backport. EINVAL may also
+  // be a real refusal, which the older calls then repeat.
   if (result == -EINVAL || result == -ENOTTY || result == -ENOSYS) {
     return set_fd_and_status(device, backing, request);
   }
@@ -136,7 +136,8 @@ Result<std::vector<LoopStatus>> loop_list() {
     const auto status = loop_status(number);
     if (status) found.push_back(*status);
     // ENXIO: detached since it was listed.
-    if (!status && status.failure().error != ENXIO && status.failure().error != ENOENT) return status.failure();
+    if (!status && status.failure().error != ENXIO && status.failure().error != ENOENT)
+      return status.failure();
   }
   return found;
 }
@@ -155,7 +156,8 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
   const auto alone = refuse_attached(*identity, request.file);
   if (!alone) return alone.failure();
 
-  const int control = system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });
+  const int control =
+      system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });
   if (control < 0) return failed("open loop-control", -control, "/dev/loop-control");
   UniqueFd owned_control(control);
   int result = -EBUSY;
@@ -208,7 +210,8 @@ Status loop_detach(int number) {
   }
   // With another opener the kernel answers 0 and detaches at the last close; only a look tells.
   if (::access(backing_file_path(number).c_str(), F_OK) == 0) {
-    return failed("LOOP_CLR_FD", EBUSY, node_of(number), "held open; the kernel detaches it at the last close");
+    return failed("LOOP_CLR_FD", EBUSY, node_of(number),
+                  "held open; the kernel detaches it at the last close");
   }
   return Nothing{};
 }
@@ -216,7 +219,8 @@ Status loop_detach(int number) {
 Result<UniqueFd> loop_hold(int number) {
   auto fd = open_node(number, O_RDONLY);
   if (!fd) return fd.failure();
-  if (::access(backing_file_path(number).c_str(), F_OK) != 0) return failed("open loop", ENXIO, node_of(number));
+  if (::access(backing_file_path(number).c_str(), F_OK) != 0)
+    return failed("open loop", ENXIO, node_of(number));
   return fd;
 }
 

@@ -39,14 +39,15 @@ struct Attached {
 };
 
 /// Takes a free device (LOOP_CTL_GET_FREE, again while another process is quicker) and attaches the file with
-/// LOOP_CONFIGURE, or with LOOP_SET_FD + LOOP_SET_STATUS64 on kernels before 5.8. Fails with EEXIST, naming the
-/// device, when the file is attached already: two devices over one file have two caches.
+/// LOOP_CONFIGURE, or with LOOP_SET_FD + LOOP_SET_STATUS64 on kernels before 5.8. Fails with EEXIST, naming
+/// the device, when the file is attached already: two devices over one file have two caches.
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel);
 Result<std::vector<LoopStatus>> loop_list();
 Result<LoopStatus> loop_status(int number);
 /// LOOP_SET_CAPACITY: the device takes the size that its file has now.
 Result<LoopStatus> loop_set_capacity(int number);
-/// LOOP_CLR_FD, then looks: EBUSY while somebody holds the device open (the kernel detaches at the last close).
+/// LOOP_CLR_FD, then looks: EBUSY while somebody holds the device open (the kernel detaches at the last
+/// close).
 Status loop_detach(int number);
 /// Opens an attached device and keeps it, so that autoclear does not take it away meanwhile.
 Result<UniqueFd> loop_hold(int number);

@@ -47,7 +47,8 @@ std::string link_of(const std::string& path) {
 }
 
 /// The mount points of "MAJ:MIN" in one process's view. Field 3 is the device, field 5 the mount point.
-void mounts_seen_by(const std::string& process, const std::string& number, int pid, std::vector<Holder>* found) {
+void mounts_seen_by(const std::string& process, const std::string& number, int pid,
+                    std::vector<Holder>* found) {
   const std::string text = read_all(process + "/mountinfo");
   for (size_t at = 0; at < text.size();) {
     const size_t end = text.find('\n', at);
@@ -70,7 +71,8 @@ bool opened_by(const std::string& process, uint64_t device) {
   each_entry(process + "/fd", [&](const std::string& name) {
     if (found) return;
     struct statx stat = {};
-    if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0) return;
+    if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0)
+      return;
     found = S_ISBLK(stat.stx_mode) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == device;
   });
   return found;

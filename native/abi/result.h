@@ -19,14 +19,14 @@ struct Undone {
 };
 
 struct Failure {
-  std::string operation;          // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
-  int error = 0;                  // errno as the kernel gave it
-  std::string device;             // the name, uuid or path that the call was about
-  std::string detail;             // the message text, the table, or what the call found instead
-  std::string kernel_reason;      // the kernel log's own words, when they could be read
-  bool cancelled = false;         // ended by an AbortSignal or by the end of the environment
-  uint32_t tries = 1;             // how often a busy device was tried
-  std::vector<Undone> rollback;   // newest step first
+  std::string operation;         // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
+  int error = 0;                 // errno as the kernel gave it
+  std::string device;            // the name, uuid or path that the call was about
+  std::string detail;            // the message text, the table, or what the call found instead
+  std::string kernel_reason;     // the kernel log's own words, when they could be read
+  bool cancelled = false;        // ended by an AbortSignal or by the end of the environment
+  uint32_t tries = 1;            // how often a busy device was tried
+  std::vector<Undone> rollback;  // newest step first
 };
 
 template <class T>

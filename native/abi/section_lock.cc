@@ -11,7 +11,9 @@ namespace dmthin {
 Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel) {
   const char* directory = "/run/dm-thin";
   const std::string path = std::string(directory) + "/" + pool_name + ".lock";
-  const auto open_file = [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); };
+  const auto open_file = [&] {
+    return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  };
   int fd = system_call("open lock", open_file);
   if (fd == -ENOENT) {
     ::mkdir(directory, 0700);

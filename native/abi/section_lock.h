@@ -1,7 +1,7 @@
 // A lock file per pool, /run/dm-thin/NAME.lock. Compound calls hold it shared while a device of the pool is
-// half-made or suspended; whoever mends leftovers takes it exclusively first, and so never mistakes a call that
-// is under way in another process for the remains of a dead one. The lock is the kernel's (flock): it ends with
-// its holder.
+// half-made or suspended; whoever mends leftovers takes it exclusively first, and so never mistakes a call
+// that is under way in another process for the remains of a dead one. The lock is the kernel's (flock): it
+// ends with its holder.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
 // The one place where the library enters the kernel for anything that can fail in an interesting way. In the
-// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, or to be the process's last.
+// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, or to be the process's
+// last.
 #pragma once
 
 #include <cerrno>

@@ -12,8 +12,8 @@ namespace {
 
 /// The devices stacked on `device`, from sysfs; false when sysfs cannot be read.
 bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
-  const std::string path = "/sys/dev/block/" + std::to_string(major(device)) + ":" +
-                           std::to_string(minor(device)) + "/holders";
+  const std::string path =
+      "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/holders";
   DIR* directory = ::opendir(path.c_str());
   if (directory == nullptr) return false;
   while (const dirent* entry = ::readdir(directory)) {
@@ -36,8 +36,8 @@ bool parse_thin(const Target& target, uint64_t pool, uint32_t* id) {
   return std::from_chars(text.data() + prefix.size(), text.data() + text.size(), *id).ec == std::errc();
 }
 
-Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool, const std::vector<uint64_t>& devices,
-                                            Cancel& cancel) {
+Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
+                                            const std::vector<uint64_t>& devices, Cancel& cancel) {
   std::vector<ActiveThin> found;
   for (const uint64_t device : devices) {
     const auto table = control.table_status({{}, {}, device}, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, cancel);

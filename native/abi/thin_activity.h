@@ -1,5 +1,6 @@
-// Which thin ids of a pool are active. The kernel lets one id be active under two names, which corrupts its data,
-// and it wants an active origin suspended for a snapshot; both need the kernel's tables, not our memory.
+// Which thin ids of a pool are active. The kernel lets one id be active under two names, which corrupts its
+// data, and it wants an active origin suspended for a snapshot; both need the kernel's tables, not our
+// memory.
 #pragma once
 
 #include <string>
@@ -17,8 +18,8 @@ struct ActiveThin {
 };
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
-/// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that hold
-/// the pool open and do not carry the prefix. One ioctl when the pool is held by nobody.
+/// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that
+/// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody.
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel);
 

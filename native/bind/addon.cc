@@ -1,4 +1,5 @@
-// The module: what JavaScript sees. One Environment for each that loads it; nothing mutable is shared between them.
+// The module: what JavaScript sees. One Environment for each that loads it; nothing mutable is shared between
+// them.
 #include <napi.h>
 
 #include "abi/system_call.h"
@@ -20,12 +21,13 @@ void release(const Napi::CallbackInfo& info) {
 #ifdef DM_THIN_FAULTS
 void arm_fault(const Napi::CallbackInfo& info) {
   const std::string kind = text(info[2]);
-  const FaultKind chosen = kind == "fail"         ? FaultKind::kFail
-                           : kind == "fail-after" ? FaultKind::kFailAfter
+  const FaultKind chosen = kind == "fail"          ? FaultKind::kFail
+                           : kind == "fail-after"  ? FaultKind::kFailAfter
                            : kind == "kill-before" ? FaultKind::kKillBefore
                            : kind == "kill-after"  ? FaultKind::kKillAfter
                                                    : FaultKind::kDelay;
-  set_fault(text(info[0]).c_str(), static_cast<int>(number(info[1])), chosen, static_cast<int>(number(info[3])));
+  set_fault(text(info[0]).c_str(), static_cast<int>(number(info[1])), chosen,
+            static_cast<int>(number(info[3])));
 }
 
 void disarm_faults(const Napi::CallbackInfo&) { clear_faults(); }

@@ -44,7 +44,8 @@ Napi::Value loop_status_of(Info info) {
 
 Napi::Value loop_follow_file(Info info) {
   const int number_ = static_cast<int>(number(info[0]));
-  return start<LoopStatus>(info, Kind::kWaits, [number_](Work&) { return loop_set_capacity(number_); }, plainly);
+  return start<LoopStatus>(
+      info, Kind::kWaits, [number_](Work&) { return loop_set_capacity(number_); }, plainly);
 }
 
 /// Detaches, and looks until the device is free or `limit` milliseconds are over.
@@ -62,7 +63,8 @@ Napi::Value loop_detach_file(Info info) {
         if (detached || detached.failure().error != EBUSY) return detached;
         detached.failure().tries = *tries;
         detached.failure().cancelled = work.cancel().requested();
-        if (!detached.failure().cancelled && now_ns() - *started < limit_ns) work.again_after(*tries < 6 ? 2 : 20);
+        if (!detached.failure().cancelled && now_ns() - *started < limit_ns)
+          work.again_after(*tries < 6 ? 2 : 20);
         return detached;
       },
       plainly);
@@ -94,16 +96,18 @@ Napi::Value create_sparse_file(Info info) {
 
 Napi::Value grow_to(Info info) {
   return start<FileIdentity>(
-      info, Kind::kWaits, [path = text(info[0]), size = number(info[1])](Work&) { return grow_file(path, size); },
-      plainly);
+      info, Kind::kWaits,
+      [path = text(info[0]), size = number(info[1])](Work&) { return grow_file(path, size); }, plainly);
 }
 
 Napi::Value delete_path(Info info) {
-  return start<Nothing>(info, Kind::kWaits, [path = text(info[0])](Work&) { return delete_file(path); }, plainly);
+  return start<Nothing>(
+      info, Kind::kWaits, [path = text(info[0])](Work&) { return delete_file(path); }, plainly);
 }
 
 Napi::Value block_size(Info info) {
-  return start<uint64_t>(info, Kind::kQuick, [path = text(info[0])](Work&) { return block_size_bytes(path); }, plainly);
+  return start<uint64_t>(
+      info, Kind::kQuick, [path = text(info[0])](Work&) { return block_size_bytes(path); }, plainly);
 }
 
 Napi::Value read_some_blocks(Info info) {
@@ -112,12 +116,13 @@ Napi::Value read_some_blocks(Info info) {
   for (uint32_t i = 0; i < array.Length(); ++i) blocks.push_back(number(array.Get(i)));
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits,
-      [path = text(info[0]), blocks, size = static_cast<uint32_t>(number(info[2])), exclusive = truth(info[3])](
-          Work&) { return read_blocks(path, blocks, size, exclusive); },
+      [path = text(info[0]), blocks, size = static_cast<uint32_t>(number(info[2])),
+       exclusive = truth(info[3])](Work&) { return read_blocks(path, blocks, size, exclusive); },
       [](Napi::Env env, std::vector<std::vector<uint8_t>>& found) -> Napi::Value {
         auto list = Napi::Array::New(env, found.size());
         for (size_t i = 0; i < found.size(); ++i) {
-          list.Set(static_cast<uint32_t>(i), Napi::Buffer<uint8_t>::Copy(env, found[i].data(), found[i].size()));
+          list.Set(static_cast<uint32_t>(i),
+                   Napi::Buffer<uint8_t>::Copy(env, found[i].data(), found[i].size()));
         }
         return list;
       });
@@ -125,8 +130,8 @@ Napi::Value read_some_blocks(Info info) {
 
 Napi::Value zero_first(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); },
-      plainly);
+      info, Kind::kWaits,
+      [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, plainly);
 }
 
 Napi::Value mount_device(Info info) {
@@ -155,7 +160,8 @@ Napi::Value holders_of_device(Info info) {
       [device = number(info[0])](Work&) -> Result<std::vector<Holder>> { return holders(device); }, plainly);
 }
 
-/// The cheapest ioctl there is (FIONREAD on a pipe), through the whole stack: what a call costs beside the kernel.
+/// The cheapest ioctl there is (FIONREAD on a pipe), through the whole stack: what a call costs beside the
+/// kernel.
 Napi::Value noop(Info info) {
   static const int pipe_end = [] {
     int ends[2] = {-1, -1};

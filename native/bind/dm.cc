@@ -1,7 +1,6 @@
 // The device mapper for JavaScript: each command, and the compound calls.
-#include "bind/functions.h"
-
 #include "abi/section_lock.h"
+#include "bind/functions.h"
 #include "bind/promise_job.h"
 
 namespace dmthin {
@@ -26,9 +25,10 @@ Napi::Value version(Info info) {
 }
 
 Napi::Value list_devices(Info info) {
-  return start_command<std::vector<Listed>>(
-      info, Kind::kQuick,
-      [filter = address(info[0])](Control& control, Cancel& cancel) { return control.list_devices(filter, cancel); });
+  return start_command<std::vector<Listed>>(info, Kind::kQuick,
+                                            [filter = address(info[0])](Control& control, Cancel& cancel) {
+                                              return control.list_devices(filter, cancel);
+                                            });
 }
 
 Napi::Value list_versions(Info info) {
@@ -46,17 +46,15 @@ Napi::Value create(Info info) {
 Napi::Value suspend(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kWaits,
-      [who = address(info[0]), flags = static_cast<uint32_t>(number(info[1]))](Control& control, Cancel& cancel) {
-        return control.suspend(who, flags, cancel);
-      });
+      [who = address(info[0]), flags = static_cast<uint32_t>(number(info[1]))](
+          Control& control, Cancel& cancel) { return control.suspend(who, flags, cancel); });
 }
 
 Napi::Value resume(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kWaits,
-      [who = address(info[0]), udev = static_cast<uint32_t>(number(info[1]))](Control& control, Cancel& cancel) {
-        return control.resume(who, udev, 0, cancel);
-      });
+      [who = address(info[0]), udev = static_cast<uint32_t>(number(info[1]))](
+          Control& control, Cancel& cancel) { return control.resume(who, udev, 0, cancel); });
 }
 
 Napi::Value device_status(Info info) {
@@ -74,9 +72,10 @@ Napi::Value table_load(Info info) {
 }
 
 Napi::Value table_clear(Info info) {
-  return start_command<DeviceInfo>(
-      info, Kind::kWaits,
-      [who = address(info[0])](Control& control, Cancel& cancel) { return control.table_clear(who, cancel); });
+  return start_command<DeviceInfo>(info, Kind::kWaits,
+                                   [who = address(info[0])](Control& control, Cancel& cancel) {
+                                     return control.table_clear(who, cancel);
+                                   });
 }
 
 Napi::Value table_deps(Info info) {
@@ -88,9 +87,8 @@ Napi::Value table_deps(Info info) {
 Napi::Value table_status(Info info) {
   return start_command<std::vector<Target>>(
       info, Kind::kQuick,
-      [who = address(info[0]), flags = static_cast<uint32_t>(number(info[1]))](Control& control, Cancel& cancel) {
-        return control.table_status(who, flags, cancel);
-      });
+      [who = address(info[0]), flags = static_cast<uint32_t>(number(info[1]))](
+          Control& control, Cancel& cancel) { return control.table_status(who, flags, cancel); });
 }
 
 /// The status lines of many devices in one job: [{ text } | { errno }], in the order asked for.
@@ -113,7 +111,8 @@ Napi::Value status_many(Info info) {
           if (!status && status.failure().cancelled) return status.failure();
           if (!status) lines.push_back({{}, 0, status.failure().error});
           if (status && status->empty()) lines.push_back({{}, 0, ENXIO});
-          if (status && !status->empty()) lines.push_back({status->front().parameters, status->front().length, 0});
+          if (status && !status->empty())
+            lines.push_back({status->front().parameters, status->front().length, 0});
         }
         return lines;
       },
@@ -133,9 +132,8 @@ Napi::Value status_many(Info info) {
 Napi::Value target_message(Info info) {
   return start_command<std::string>(
       info, Kind::kWaits,
-      [who = address(info[0]), sector = number(info[1]), message = text(info[2])](Control& control, Cancel& cancel) {
-        return control.target_message(who, sector, message, cancel);
-      });
+      [who = address(info[0]), sector = number(info[1]), message = text(info[2])](
+          Control& control, Cancel& cancel) { return control.target_message(who, sector, message, cancel); });
 }
 
 Napi::Value activate_device(Info info) {
@@ -199,9 +197,10 @@ Napi::Value remove_device(Info info) {
 }
 
 Napi::Value active_thins_of(Info info) {
-  return start_command<std::vector<ActiveThin>>(
-      info, Kind::kQuick,
-      [pool = number(info[0])](Control& control, Cancel& cancel) { return active_thins(control, pool, cancel); });
+  return start_command<std::vector<ActiveThin>>(info, Kind::kQuick,
+                                                [pool = number(info[0])](Control& control, Cancel& cancel) {
+                                                  return active_thins(control, pool, cancel);
+                                                });
 }
 
 Napi::Value foreign_thins_of(Info info) {
@@ -216,7 +215,9 @@ Napi::Value lock_pool(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
       info, Kind::kQuick,
-      [pool = text(info[0])](Work& work) { return lock_sections(pool, LockMode::kExclusiveNow, work.cancel()); },
+      [pool = text(info[0])](Work& work) {
+        return lock_sections(pool, LockMode::kExclusiveNow, work.cancel());
+      },
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
 

@@ -11,13 +11,13 @@ constexpr size_t kMostThreads = 96;
 Environment::Environment(Napi::Env env) : env_(env) {
   napi_value name = nullptr;
   napi_create_string_utf8(env, "dm-thin", NAPI_AUTO_LENGTH, &name);
-  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, settle_done, &settle_);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, settle_done,
+                                  &settle_);
   napi_unref_threadsafe_function(env, settle_);  // an idle library does not keep the process alive
-  pool_ = std::make_unique<WorkerPool>(kMostThreads, [this] {
-    napi_call_threadsafe_function(settle_, nullptr, napi_tsfn_nonblocking);
-  });
-  // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node 24
-  // and later the function is gone by then, and the worker would never exit.
+  pool_ = std::make_unique<WorkerPool>(
+      kMostThreads, [this] { napi_call_threadsafe_function(settle_, nullptr, napi_tsfn_nonblocking); });
+  // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node
+  // 24 and later the function is gone by then, and the worker would never exit.
   napi_add_env_cleanup_hook(env, clean_up, this);
 }
 

@@ -1,5 +1,5 @@
-// From a call in JavaScript to a promise: arguments are read on the JS thread, the work runs on a worker thread,
-// its result becomes a JavaScript value on the JS thread again.
+// From a call in JavaScript to a promise: arguments are read on the JS thread, the work runs on a worker
+// thread, its result becomes a JavaScript value on the JS thread again.
 #pragma once
 
 #include <napi.h>
@@ -78,7 +78,8 @@ inline uint32_t cancel_id(const Napi::CallbackInfo& info) {
 
 template <class T, class Task, class Convert>
 Napi::Value start(const Napi::CallbackInfo& info, Kind kind, Task task, Convert convert) {
-  auto job = std::make_unique<PromiseJob<T>>(info.Env(), kind, cancel_id(info), std::move(task), std::move(convert));
+  auto job =
+      std::make_unique<PromiseJob<T>>(info.Env(), kind, cancel_id(info), std::move(task), std::move(convert));
   const Napi::Value promise = job->promise();
   Environment::of(info.Env()).submit(std::move(job));
   return promise;

@@ -29,7 +29,11 @@ class Fields {
 }  // namespace
 
 static Napi::Value to_js(Napi::Env env, const Undone& step) {
-  return Fields(env).set("operation", step.operation).set("device", step.device).set("errno", step.error).done();
+  return Fields(env)
+      .set("operation", step.operation)
+      .set("device", step.device)
+      .set("errno", step.error)
+      .done();
 }
 
 Napi::Value to_js(Napi::Env env, const Failure& failure) {

@@ -1,5 +1,5 @@
-// Threads and a monitor on plain pthreads. std::thread and std::condition_variable would raise the oldest glibc
-// and libstdc++ that the shipped binary loads on (see test/package/binary-floor.test.ts).
+// Threads and a monitor on plain pthreads. std::thread and std::condition_variable would raise the oldest
+// glibc and libstdc++ that the shipped binary loads on (see test/package/binary-floor.test.ts).
 #pragma once
 
 #include <pthread.h>

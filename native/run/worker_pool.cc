@@ -117,7 +117,8 @@ void call_one(void* (*run)(void*), const std::shared_ptr<State>& owner, int64_t 
 
 }  // namespace
 
-WorkerPool::WorkerPool(size_t most_threads, std::function<void()> on_done) : state_(std::make_shared<State>()) {
+WorkerPool::WorkerPool(size_t most_threads, std::function<void()> on_done)
+    : state_(std::make_shared<State>()) {
   state_->most_threads = most_threads;
   state_->on_done = std::move(on_done);
 }
@@ -148,8 +149,9 @@ void* WorkerPool::work(void* argument) {
     const bool quick = !job->waits;
     if (quick) ++state.quick_running;
     state.running.push_back({self, job.get()});
-    // Growing is done here rather than in submit(): it takes time that the JS thread must not spend. Each thread
-    // calls up to two more before it goes to work, so that 64 waits begin after six steps and not after 64.
+    // Growing is done here rather than in submit(): it takes time that the JS thread must not spend. Each
+    // thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
+    // after 64.
     call_one(work, owner, now);
     call_one(work, owner, now);
     state.monitor.unlock();
@@ -169,7 +171,8 @@ void* WorkerPool::work(void* argument) {
   return nullptr;
 }
 
-// A signal that arrives just before the thread enters its call is lost, so it is sent again until the job ends.
+// A signal that arrives just before the thread enters its call is lost, so it is sent again until the job
+// ends.
 void* WorkerPool::keep_waking(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
   const std::shared_ptr<State> owner = *share;

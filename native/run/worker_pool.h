@@ -1,5 +1,5 @@
-// Threads for kernel waits, one set per environment. Never libuv's four: a call that waits in the kernel there
-// would keep file reads and DNS from running, and process.exit() waits for it.
+// Threads for kernel waits, one set per environment. Never libuv's four: a call that waits in the kernel
+// there would keep file reads and DNS from running, and process.exit() waits for it.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+import { throwIfAborted } from '../errors.js'
 import type { BlockSource } from './block-source.js'
 import { METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
 import { type BtreeNode, parseNode } from './btree.js'
@@ -40,7 +41,7 @@ export class NodeReader {
    */
   async *read(blocks: readonly number[], leafValueBytes: number): AsyncGenerator<BtreeNode> {
     for (let start = 0; start < blocks.length; start += READ_BATCH) {
-      this.signal?.throwIfAborted()
+      throwIfAborted(this.signal)
       const batch = blocks.slice(start, start + READ_BATCH)
       const nodes = await this.readBatch(batch, leafValueBytes)
       for (const block of batch) yield nodes.get(block)!

@@ -1,3 +1,5 @@
+import { DmThinError } from '../errors.js'
+
 /**
  * Why reading thin metadata failed.
  *
@@ -8,16 +10,13 @@
 export type MetadataErrorCode = 'DM_METADATA_CORRUPT' | 'DM_METADATA_BUSY'
 
 /** Failure of a metadata read. Branch on `code`; the message is for people. */
-export class MetadataError extends Error {
-  override readonly name = 'MetadataError'
-  readonly code: MetadataErrorCode
+export class MetadataError extends DmThinError {
   /** The metadata block (4096-byte unit, from the start of the metadata device) that is wrong, when one is. */
-  readonly block?: number
+  readonly block: number | undefined
 
   constructor(code: MetadataErrorCode, message: string, block?: number) {
-    super(message)
-    this.code = code
-    if (block !== undefined) this.block = block
+    super(code, message)
+    this.block = block
   }
 }
 

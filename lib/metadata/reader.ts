@@ -1,3 +1,4 @@
+import { throwIfAborted } from '../errors.js'
 import type { BlockSource } from './block-source.js'
 import { NodeReader, readBlocks } from './btree-walk.js'
 import { readDevices, readMappingRoots, type ThinDevice } from './details.js'
@@ -99,11 +100,11 @@ async function readCommitted<T>(
 ): Promise<T> {
   if (!Number.isSafeInteger(attempts) || attempts < 1)
     throw new RangeError(`attempts must be 1 or more, got ${attempts}`)
-  signal?.throwIfAborted()
+  throwIfAborted(signal)
   let before = await readSuperblock(source)
   for (let attempt = 1; attempt <= attempts; attempt++) {
     const outcome = await attemptWalk(source, before, signal, walk)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const after = await readSuperblock(source)
     if (Buffer.compare(before, after) === 0) {
       if ('damage' in outcome) throw outcome.damage

@@ -27,8 +27,9 @@ export interface PoolContext {
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
 
 /** Reads metadata blocks of a live pool past the page cache, which is stale. */
-export function metadataSource(port: KernelPort, path: string, signal?: AbortSignal): BlockSource {
-  return { read: blocks => port.readBlocks(path, blocks, METADATA_BLOCK_BYTES, false, signal) }
+export async function metadataSource(port: KernelPort, path: string, signal?: AbortSignal): Promise<BlockSource> {
+  const blockCount = Math.floor((await port.blockSizeBytes(path, signal)) / METADATA_BLOCK_BYTES)
+  return { blockCount, read: blocks => port.readBlocks(path, blocks, METADATA_BLOCK_BYTES, false, signal) }
 }
 
 export async function poolTable(port: KernelPort, name: string, signal?: AbortSignal): Promise<PoolTable> {

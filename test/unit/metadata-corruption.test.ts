@@ -157,7 +157,7 @@ async function flip(
   // Each tree node at most twice, and the superblock before and after.
   expect(source.reads.length).toBeLessThanOrEqual(2 * source.blockCount)
   if (outcome instanceof Error) {
-    expect(outcome).toMatchObject({ name: 'MetadataError', code: 'DM_METADATA_CORRUPT' })
+    expect(outcome).toMatchObject({ name: 'DmThinError', code: 'DM_METADATA_CORRUPT' })
     expect(outcome.block).toEqual(expect.any(Number))
   }
   return outcome

@@ -100,7 +100,10 @@ test.each([0, -1, 1.5, NaN])('%p attempts are refused', async attempts => {
 test('an aborted signal stops before the first read', async () => {
   const source = changing(() => older)
   const reason = new Error('no longer wanted')
-  await expect(thinUsage(source, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+  await expect(thinUsage(source, { signal: AbortSignal.abort(reason) })).rejects.toMatchObject({
+    code: 'ABORT_ERR',
+    cause: reason,
+  })
   expect(source.requests).toBe(0)
 })
 

@@ -21,7 +21,7 @@ beforeAll(() => {
 afterAll(() => directory.remove())
 
 const corrupt = (): Error =>
-  expect.objectContaining({ name: 'MetadataError', code: 'DM_METADATA_CORRUPT', block: 0 }) as Error
+  expect.objectContaining({ name: 'DmThinError', code: 'DM_METADATA_CORRUPT', block: 0 }) as Error
 const garbage = (detail: string) => ({ kind: 'garbage', detail: expect.stringContaining(detail) as string })
 
 /** The pool's superblock with one change, its checksum right again. */

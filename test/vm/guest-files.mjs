@@ -36,7 +36,7 @@ export function guestEnvironment(host, extra, udev) {
 
 /**
  * @param {string} folder
- * @param {{ kernelDir: string, tree: string, udev: boolean, keep: boolean, command: string[], cwd: string,
+ * @param {{ kernelDir: string, tree: string, udev: boolean, keep: boolean, timeout: number, command: string[], cwd: string,
  *   env: Record<string, string> }} run
  */
 export function writeGuestFiles(folder, run) {
@@ -49,6 +49,7 @@ export function writeGuestFiles(folder, run) {
     VM_UDEV: run.udev ? '1' : '0',
     VM_KEEP: run.keep ? '1' : '0',
     VM_HAS_COMMAND: run.command.length > 0 ? '1' : '0',
+    VM_TIMEOUT: String(run.keep ? 100_000_000 : Math.ceil(run.timeout)),
     VM_ROWS: String(process.stdout.rows || 24),
     VM_COLUMNS: String(process.stdout.columns || 80),
   }

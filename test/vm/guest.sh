@@ -34,6 +34,15 @@ if [ "$VM_UDEV" = 1 ]; then
 fi
 echo ready >&9
 
+# Shortly before the harness ends a hung guest: who is there, and where blocked tasks wait, for its console.
+read -r up _ </proc/uptime
+(
+  exec 9>&-
+  sleep $((VM_TIMEOUT - ${up%.*} - 6)) || exit
+  ps --ppid 2 -p 2 --deselect -o pid,stat,wchan:24,args >/dev/ttyS0 2>&1
+  echo w >/proc/sysrq-trigger
+) &
+
 status=0
 if [ "$VM_HAS_COMMAND" = 1 ]; then
   # A pipe rather than the port itself: only one process at a time may open a virtio port, and programs do

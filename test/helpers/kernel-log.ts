@@ -1,0 +1,66 @@
+// The kernel log as a witness: a test that made the kernel warn has failed, unless it said that it would.
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+
+const ALWAYS_BAD = /\bBUG\b|WARNING:|\bOops\b|Call Trace|general protection|blocked for more than|locking dependency/
+/** Warnings and errors of these count, too; other drivers of the machine may say what they like. */
+const OURS = /device-mapper: |\bloop\d*: |EXT4-fs (error|warning)|I\/O error/
+const WARNING_LEVEL = 4
+
+export class KernelLog {
+  #fd: number | undefined
+  #allowed: RegExp[] = []
+  #lines: string[] = []
+  #complaints: string[] = []
+
+  /** Forgets what was, also what was allowed. */
+  start(): void {
+    this.#fd ??= openSync('/dev/kmsg', constants.O_RDONLY | constants.O_NONBLOCK)
+    this.#drain()
+    this.#allowed = []
+    this.#lines = []
+    this.#complaints = []
+  }
+
+  /** Lines that this test is meant to bring about. */
+  allow(...patterns: RegExp[]): void {
+    this.#allowed.push(...patterns)
+  }
+
+  /** Everything logged since `start`, of all levels. */
+  lines(): readonly string[] {
+    this.#drain()
+    return this.#lines
+  }
+
+  /** What nobody allowed. */
+  complaints(): string[] {
+    this.#drain()
+    return this.#complaints.filter(line => !this.#allowed.some(pattern => pattern.test(line)))
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd)
+    this.#fd = undefined
+  }
+
+  /** One read is one record: `level,sequence,time,flags;text`. */
+  #drain(): void {
+    const buffer = Buffer.alloc(8192)
+    for (;;) {
+      let size: number
+      try {
+        size = readSync(this.#fd!, buffer)
+      } catch (fault) {
+        const { code } = fault as NodeJS.ErrnoException
+        if (code === 'EPIPE') continue // records were overwritten before they were read: go on with those left
+        if (code === 'EAGAIN') return
+        throw fault
+      }
+      const record = buffer.toString('utf8', 0, size)
+      const text = record.slice(record.indexOf(';') + 1).split('\n')[0] ?? ''
+      const level = Number.parseInt(record, 10) & 7
+      this.#lines.push(text)
+      if (ALWAYS_BAD.test(text) || (level <= WARNING_LEVEL && OURS.test(text))) this.#complaints.push(text)
+    }
+  }
+}

@@ -1,0 +1,29 @@
+// Programs as second witnesses: what the library claims, somebody else must confirm.
+import { spawnSync } from 'node:child_process'
+
+const LIMIT_MS = 60_000
+
+export interface Ran {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs a program to its end, whatever that is. In the C locale: some of their words are compared. */
+export function tryRun(command: string, args: readonly string[], input?: string): Ran {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: 'utf8',
+    timeout: LIMIT_MS,
+    env: { ...process.env, LC_ALL: 'C' },
+    ...(input === undefined ? {} : { input }),
+  })
+  if (error) throw error
+  return { status, stdout, stderr }
+}
+
+/** Runs a program that must succeed, and gives what it printed. */
+export function run(command: string, args: readonly string[], input?: string): string {
+  const { status, stdout, stderr } = tryRun(command, args, input)
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${stderr || stdout}`)
+  return stdout
+}

@@ -45,31 +45,37 @@ loop_info64 info_for(const LoopRequest& request) {
   return info;
 }
 
+/// Detaches what a later step could not use; says so in the failure.
+Failure undo_attach(int device, Failure failure) {
+  const int detached = ::ioctl(device, LOOP_CLR_FD, 0) == 0 ? 0 : errno;
+  failure.rollback.push_back({"LOOP_CLR_FD", failure.device, detached});
+  return failure;
+}
+
 /// The way of kernels before 5.8. The device is visible without its offset for a moment; that is why
 /// LOOP_CONFIGURE exists.
-int set_fd_and_status(int device, int backing, const LoopRequest& request) {
+Status set_fd_and_status(int device, int backing, const LoopRequest& request, const std::string& node) {
   int result = system_call("LOOP_SET_FD", [&] { return ::ioctl(device, LOOP_SET_FD, backing); });
-  if (result < 0) return result;
-  const auto undo = [&](int error) {
-    ::ioctl(device, LOOP_CLR_FD, 0);
-    return error;
+  if (result < 0) return failed("LOOP_SET_FD", -result, node, request.file);
+  const auto undo = [&](const char* operation) {
+    return undo_attach(device, failed(operation, -result, node, request.file));
   };
   loop_info64 info = info_for(request);
   result = system_call("LOOP_SET_STATUS64", [&] { return ::ioctl(device, LOOP_SET_STATUS64, &info); });
-  if (result < 0) return undo(result);
+  if (result < 0) return undo("LOOP_SET_STATUS64");
   if (request.direct_io) {
     result = system_call("LOOP_SET_DIRECT_IO", [&] { return ::ioctl(device, LOOP_SET_DIRECT_IO, 1ul); });
-    if (result < 0) return undo(result);
+    if (result < 0) return undo("LOOP_SET_DIRECT_IO");
   }
   if (request.block_size != 0) {
     const unsigned long size = request.block_size;
     result = system_call("LOOP_SET_BLOCK_SIZE", [&] { return ::ioctl(device, LOOP_SET_BLOCK_SIZE, size); });
-    if (result < 0) return undo(result);
+    if (result < 0) return undo("LOOP_SET_BLOCK_SIZE");
   }
-  return 0;
+  return Nothing{};
 }
 
-int configure(int device, int backing, const LoopRequest& request) {
+Status configure(int device, int backing, const LoopRequest& request, const std::string& node) {
   loop_config config = {};
   config.fd = static_cast<uint32_t>(backing);
   config.block_size = request.block_size;
@@ -78,9 +84,10 @@ int configure(int device, int backing, const LoopRequest& request) {
   // Whether the kernel has it is asked by trying, not by its version: distributions backport. EINVAL may also
   // be a real refusal, which the older calls then repeat.
   if (result == -EINVAL || result == -ENOTTY || result == -ENOSYS) {
-    return set_fd_and_status(device, backing, request);
+    return set_fd_and_status(device, backing, request, node);
   }
-  return result;
+  if (result < 0) return failed("LOOP_CONFIGURE", -result, node, request.file);
+  return Nothing{};
 }
 
 Result<Nothing> refuse_attached(const FileIdentity& file, const std::string& path) {
@@ -150,9 +157,10 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
   const auto identity = identify(backing, request.file);
   if (!identity) return identity.failure();
   // Two processes that attach the same file take turns here, so that the second finds the first one's device.
-  if (system_call("flock", [&] { return ::flock(backing, LOCK_EX | LOCK_NB); }) < 0) {
+  const int locked = system_call("flock", [&] { return ::flock(backing, LOCK_EX | LOCK_NB); });
+  if (locked == -EWOULDBLOCK)
     return failed("attach", EEXIST, request.file, "another process is attaching it");
-  }
+  if (locked < 0) return failed("flock", -locked, request.file);
   const auto alone = refuse_attached(*identity, request.file);
   if (!alone) return alone.failure();
 
@@ -160,8 +168,7 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
       system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });
   if (control < 0) return failed("open loop-control", -control, "/dev/loop-control");
   UniqueFd owned_control(control);
-  int result = -EBUSY;
-  for (int races = 0; result == -EBUSY && races < kMostRaces; ++races) {
+  for (int races = 0; races < kMostRaces; ++races) {
     if (cancel.requested()) {
       Failure failure = failed("LOOP_CTL_GET_FREE", EINTR, request.file);
       failure.cancelled = true;
@@ -171,19 +178,16 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
     if (number < 0) return failed("LOOP_CTL_GET_FREE", -number, "/dev/loop-control");
     auto device = open_node(number, mode);
     if (!device) return device.failure();
-    result = configure(device->get(), backing, request);
-    if (result == -EBUSY) continue;
-    if (result < 0) return failed("LOOP_CONFIGURE", -result, node_of(number), request.file);
+    const auto configured = configure(device->get(), backing, request, node_of(number));
+    if (!configured && configured.failure().error == EBUSY) continue;  // another process was quicker
+    if (!configured) return configured.failure();
     // The loop driver keeps our open file, and with it the lock; a later attach looks at the devices anyway.
     ::flock(backing, LOCK_UN);
     auto status = loop_status(number);
-    if (!status) {
-      ::ioctl(device->get(), LOOP_CLR_FD, 0);
-      return status.failure();
-    }
+    if (!status) return undo_attach(device->get(), status.failure());
     return Attached{std::move(*status), std::move(*device)};
   }
-  return failed("LOOP_CONFIGURE", -result, request.file, "no free loop device could be had");
+  return failed("LOOP_CONFIGURE", EBUSY, request.file, "no free loop device could be had");
 }
 
 Result<LoopStatus> loop_set_capacity(int number) {

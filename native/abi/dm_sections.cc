@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <cerrno>
 #include <optional>
 
 #include "abi/kernel_log.h"
@@ -20,7 +21,8 @@ struct NotCancelled {
 
 void pause_ms(long milliseconds) {
   timespec time{milliseconds / 1000, (milliseconds % 1000) * 1'000'000};
-  nanosleep(&time, nullptr);
+  // A cancelled call hears the wake signal all through its undoing; its waits must not shrink for it.
+  while (nanosleep(&time, &time) != 0 && errno == EINTR) continue;
 }
 
 /// Removes the half-made device. udev may hold a new node for a moment, hence the bounded retry on EBUSY.

@@ -51,10 +51,12 @@ void set_fault(const char* operation, int nth, FaultKind kind, int value) {
   pthread_mutex_unlock(&lock);
 }
 
-void clear_faults() {
+int clear_faults() {
   pthread_mutex_lock(&lock);
+  const int left = static_cast<int>(armed().size());
   armed().clear();
   pthread_mutex_unlock(&lock);
+  return left;
 }
 
 int fault_before(const char* operation) {

@@ -11,7 +11,8 @@ namespace dmthin {
 enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay };
 /// Arms one fault: the `nth` (1-based) call of `operation` from now on; `value` is an errno or milliseconds.
 void set_fault(const char* operation, int nth, FaultKind kind, int value);
-void clear_faults();
+/// Disarms all; answers how many had not been reached, so that a test knows whether its fault came up.
+int clear_faults();
 int fault_before(const char* operation);
 int fault_after(const char* operation, int result);
 #else

@@ -30,7 +30,9 @@ void arm_fault(const Napi::CallbackInfo& info) {
             static_cast<int>(number(info[3])));
 }
 
-void disarm_faults(const Napi::CallbackInfo&) { clear_faults(); }
+Napi::Value disarm_faults(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), clear_faults());
+}
 #endif
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

@@ -49,7 +49,7 @@ export function writeGuestFiles(folder, run) {
     VM_UDEV: run.udev ? '1' : '0',
     VM_KEEP: run.keep ? '1' : '0',
     VM_HAS_COMMAND: run.command.length > 0 ? '1' : '0',
-    VM_TIMEOUT: String(run.keep ? 100_000_000 : Math.ceil(run.timeout)),
+    VM_DEADLINE: String(Math.floor(Date.now() / 1000 + (run.keep ? 1e8 : run.timeout))),
     VM_ROWS: String(process.stdout.rows || 24),
     VM_COLUMNS: String(process.stdout.columns || 80),
   }

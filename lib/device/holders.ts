@@ -8,14 +8,27 @@ const shown = (holder: Holder): string => {
   return `the device ${holder.path}`
 }
 
-/** Runs `body`; a DM_BUSY of it gets the holders of `device`, looked up once, after the last try. */
-export async function describeHolders<T>(port: KernelPort, device: number, body: () => Promise<T>): Promise<T> {
+/**
+ * Runs `body`, which waits for `name` to be let go. A DM_BUSY of it gets the device's name, how long it was tried, and
+ * the holders, looked up once, after the last try.
+ */
+export async function describeHolders<T>(
+  port: KernelPort,
+  device: number,
+  name: string,
+  body: () => Promise<T>,
+): Promise<T> {
+  const started = performance.now()
   try {
     return await body()
   } catch (fault) {
-    if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY' || device === 0) throw fault
-    const holders = await port.holders(device).catch(() => [])
+    if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
+    const seconds = ((performance.now() - started) / 1000).toFixed(1)
+    const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`
+    const holders = device === 0 ? [] : await port.holders(device).catch(() => [])
     const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
-    throw fault.refined('DM_BUSY', fault.message + by, { holders })
+    const act = fault.operation === 'LOOP_CLR_FD' ? 'detach' : 'remove'
+    const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
+    throw fault.refined('DM_BUSY', text, { holders, device: name })
   }
 }

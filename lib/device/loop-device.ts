@@ -138,7 +138,7 @@ export class LoopDevice {
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? 5_000, { min: 0 })
     return this.#pending.run(async () => {
       this.#release()
-      await describeHolders(this.#port, deviceOf(this.number), () =>
+      await describeHolders(this.#port, deviceOf(this.number), this.path, () =>
         this.#port.loopDetach(this.number, limit, options.signal),
       )
     })

@@ -47,7 +47,7 @@ export async function mount(options: MountOptions): Promise<void> {
     target: path.resolve(checkPath('target', options.target)),
     type: checkPath('type', options.type),
     flags,
-    data: options.data ?? '',
+    data: options.data === undefined ? '' : checkPath('data', options.data),
   }
   await nativePort().mount(request, options.signal)
 }

@@ -1,8 +1,8 @@
 // Many volumes at once: a result for each, and what the kernel lets overlap, overlaps.
-import { DmThinError } from '../errors.js'
+import { type DmThinError, ERRNO } from '../errors.js'
 import { invalid } from '../units.js'
 import { snapshotRefused } from './refused.js'
-import { volumeUuidPrefix, type PoolContext } from './context.js'
+import { explained, volumeUuidPrefix, type PoolContext } from './context.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
 
@@ -63,7 +63,10 @@ export function checkVolumes(pool: PoolContext, volumes: readonly ThinVolume[]):
   }
 }
 
-/** One suspend of the origin, all snapshots, one resume. */
+/** How often ids that another process was quicker with are replaced by others. */
+const ID_ROUNDS = 16
+
+/** One suspend of the origin, all snapshots, one resume; another round only for ids that turned out to be taken. */
 export async function snapshotMany(
   pool: PoolContext,
   origin: ThinVolume,
@@ -71,34 +74,37 @@ export async function snapshotMany(
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, [origin])
-  const ids = await pool.ids.take(count, signal)
-  const ownPrefix = volumeUuidPrefix(pool.device)
-  const outcome = await pool.port
-    .snapshot(
-      {
-        pool: pool.device,
-        poolName: pool.name,
-        ownPrefix,
-        originUuid: ownPrefix + origin.id,
-        originId: origin.id,
-        ids,
-      },
-      signal,
-    )
-    .catch((fault: unknown) => {
-      for (const id of ids) pool.ids.free(id)
-      throw fault
-    })
   const results: VolumeResult[] = []
-  for (const { id, errno } of outcome.items) {
-    const volume = new ThinVolume(pool, { id, sizeBytes: origin.sizeBytes })
-    if (errno === 0) {
-      results.push({ status: 'fulfilled', volume, value: undefined })
-      continue
+  for (let round = 1, missing = count; missing > 0; round++) {
+    const items = await createSnaps(pool, origin.id, missing, signal)
+    missing = 0
+    for (const { id, errno } of items) {
+      if (errno === ERRNO.EEXIST && round < ID_ROUNDS) {
+        missing += 1 // somebody else's: stays marked as used
+        continue
+      }
+      const volume = new ThinVolume(pool, { id, sizeBytes: origin.sizeBytes })
+      if (errno === 0) {
+        results.push({ status: 'fulfilled', volume, value: undefined })
+        continue
+      }
+      pool.ids.free(id)
+      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, id, origin.id, errno, signal) })
     }
-    results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, id, origin.id, errno, signal) })
   }
   return results
+}
+
+async function createSnaps(pool: PoolContext, originId: number, count: number, signal?: AbortSignal) {
+  const ids = await pool.ids.take(count, signal)
+  const ownPrefix = volumeUuidPrefix(pool.device)
+  const request = { pool: pool.device, poolName: pool.name, ownPrefix, originUuid: ownPrefix + originId, originId, ids }
+  try {
+    return (await explained(pool, () => pool.port.snapshot(request, signal))).items
+  } catch (fault) {
+    for (const id of ids) pool.ids.free(id)
+    throw fault
+  }
 }
 
 /** The status of many volumes in one trip to the kernel's side. */

@@ -48,12 +48,12 @@ export async function removePool(
   }
   const outcomes = await Promise.allSettled(
     volumes.map(volume =>
-      describeHolders(port, volume.device, () => port.remove({ name: volume.name }, limitMs, signal)),
+      describeHolders(port, volume.device, volume.name, () => port.remove({ name: volume.name }, limitMs, signal)),
     ),
   )
   const stuck = outcomes.find(outcome => outcome.status === 'rejected')
   if (stuck) throw stuck.reason
-  await describeHolders(port, device, () => port.remove({ name }, limitMs, signal))
+  await describeHolders(port, device, name, () => port.remove({ name }, limitMs, signal))
   // The pool is down and cannot come back by itself: from here on cancelling would only leave loop devices behind.
   for (const loop of loops) {
     if (loop.autoclear) await untilDetached(context, loop.number, limitMs)

@@ -151,6 +151,8 @@ export class ThinVolume {
     return this.#run(async () => {
       const make = (id: number) => this.#createSnap(id, signal)
       const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
+      if (wanted !== undefined) this.#pool.ids.use(wanted)
+      this.#pool.ids.use(id)
       const made = new ThinVolume(this.#pool, { id, name, sizeBytes: this.#sizeBytes })
       if (!options.activate) return made
       try {
@@ -292,7 +294,9 @@ export class ThinVolume {
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     try {
-      await describeHolders(this.#port, this.#device ?? 0, () => this.#port.remove(this.#address, limitMs, signal))
+      await describeHolders(this.#port, this.#device ?? 0, this.#name, () =>
+        this.#port.remove(this.#address, limitMs, signal),
+      )
     } catch (fault) {
       if (!(fault instanceof DmThinError) || fault.code !== 'DM_NOT_FOUND') throw fault
     }

@@ -19,19 +19,20 @@ interface Verdict {
   readonly message: string
 }
 
-const { EACCES, EPERM, ENOENT, ENODEV, ENXIO, EBUSY, EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EFBIG, ERANGE } = ERRNO
+const { EINTR, EACCES, EPERM, ENOENT, ENODEV, ENXIO, EBUSY, EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EFBIG, ERANGE } = ERRNO
 
 export function errorFromFailure(failure: NativeFailure, signal?: AbortSignal): DmThinError {
   const facts = {
     errno: failure.errno,
-    operation: failure.operation,
+    operation: failure.operation || undefined,
     device: failure.device || undefined,
     detail: failure.detail || undefined,
     kernelReason: failure.kernelReason || undefined,
     tries: failure.tries,
     rollback: failure.rollback,
   }
-  if (failure.cancelled) return abortError(signal, facts)
+  // Nothing but our own wake signal reaches the native threads, so EINTR means that the call was given up.
+  if (failure.cancelled || failure.errno === EINTR) return abortError(signal, facts)
   const { code, message } = verdict(failure)
   return new DmThinError(code, message, facts)
 }

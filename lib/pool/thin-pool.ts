@@ -4,12 +4,19 @@ import { Pending } from '../device/pending.js'
 import { Undo } from '../device/undo.js'
 import { DmThinError, throwIfAborted } from '../errors.js'
 import { nativePort } from '../kernel/native-port.js'
-import { deviceMinor, deviceNumber, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import {
+  deviceMinor,
+  deviceNumber,
+  TABLE_FLAG,
+  type ActiveThin,
+  type DeviceInfo,
+  type KernelPort,
+} from '../kernel/port.js'
 import { listThins, thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, checkSignal } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
-import { explained, metadataSource, poolTable, type PoolContext } from './context.js'
+import { explained, metadataSource, poolTable, volumeUuidPrefix, type PoolContext } from './context.js'
 import { DeviceIds } from './device-ids.js'
 import { growPool } from './grow.js'
 import { forEachVolume, snapshotMany, statusMany, type ManyOptions, type VolumeResult } from './many.js'
@@ -182,11 +189,11 @@ export class ThinPool {
     checkThinId(id)
     const given = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     return this.#run(async () => {
-      const active = await this.#activeThins(options.signal)
-      if (!active.has(id) && !(await this.#thinIds(options.signal)).includes(id)) {
+      const active = await this.#activeAs(id, options.signal)
+      if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
         throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
       }
-      return this.#volumeOf(id, active.get(id), given, options.signal)
+      return this.#volumeOf(id, active, given, options.signal)
     })
   }
 
@@ -194,7 +201,8 @@ export class ThinPool {
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
     return this.#run(async () => {
-      const active = await this.#activeThins(options.signal)
+      const all = await this.#context.port.activeThins(this.#context.device, options.signal)
+      const active = new Map(all.map(thin => [thin.id, thin]))
       const ids = await this.#thinIds(options.signal)
       const found: ThinVolume[] = []
       for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), undefined, options.signal))
@@ -306,9 +314,16 @@ export class ThinPool {
     return this.#context.pending.run(body)
   }
 
-  async #activeThins(signal?: AbortSignal) {
-    const all = await this.#context.port.activeThins(this.#context.device, signal)
-    return new Map(all.map(thin => [thin.id, thin]))
+  /** One question where this library activated it; only else a look at every device that holds the pool. */
+  async #activeAs(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
+    const { port, device } = this.#context
+    const prefix = volumeUuidPrefix(device)
+    const own = await port.deviceStatus({ uuid: prefix + id }, signal).catch((fault: DmThinError) => {
+      if (fault.code === 'DM_NOT_FOUND') return undefined
+      throw fault
+    })
+    if (own) return { ...own, id }
+    return (await port.foreignThins(device, prefix, signal)).find(thin => thin.id === id)
   }
 
   #thinIds(signal?: AbortSignal): Promise<number[]> {
@@ -317,7 +332,7 @@ export class ThinPool {
 
   async #volumeOf(
     id: number,
-    active: { name: string; uuid: string; device: number; id: number } | undefined,
+    active: ActiveThin | undefined,
     sizeBytes: number | undefined,
     signal?: AbortSignal,
   ): Promise<ThinVolume> {

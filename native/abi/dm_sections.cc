@@ -50,6 +50,8 @@ Status refuse_second_activation(Control& control, const ActivateRequest& request
 }  // namespace
 
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
+  // Not shielded: it can be given up at each step. But process.exit() waits until it has been undone.
+  Section section(cancel);
   std::optional<UniqueFd> lock;
   if (!request.lock.empty()) {
     auto locked = lock_sections(request.lock, LockMode::kShared, cancel);

@@ -47,6 +47,12 @@ class PromiseJob final : public SettlingJob {
 
   std::optional<int> run() override {
     Work work(*this);
+    if (!result_ && cancel.requested()) {  // given up before its turn came: nothing has been done
+      Failure failure = failed("", EINTR);
+      failure.cancelled = true;
+      result_.emplace(std::move(failure));
+      return std::nullopt;
+    }
     try {
       result_.emplace(task_(work));
     } catch (const std::bad_alloc&) {

@@ -1,5 +1,5 @@
 // Dependencies and builds, each done only when it is stale.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodeDirectory } from './needs.mjs'
 import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'
@@ -72,7 +72,9 @@ export async function ensureBuilt(names) {
       const hash = hashNow(build)
       await step(build.title, () => quietly(build.command, { env: buildEnvironment(), hint: build.hint }))
       setStamp(build.name, hash)
-      if (!fresh(build)) throw new SetupError(`"${build.command.join(' ')}" succeeded without making ${build.results}`)
+      // Sources edited during the build leave the stamp stale, and the next command builds again.
+      if (!build.results.every(path => existsSync(join(repository, path))))
+        throw new SetupError(`"${build.command.join(' ')}" succeeded without making ${build.results}`)
     }
   })
 }

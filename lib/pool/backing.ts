@@ -1,5 +1,6 @@
 // The two devices below a pool: made, attached, or found again.
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError } from '../errors.js'
@@ -49,7 +50,7 @@ export async function attachBacking(
   const { held, ...status } = await port.loopAttach({ file, autoclear: true }, signal)
   undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
     port.release(held)
-    await port.loopDetach(status.number, 5_000)
+    await untilDetached(port, status, 5_000)
   })
   return loopBacking(status, held)
 }
@@ -61,11 +62,34 @@ const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
   held,
 })
 
-/** The loop device over this very file: found by device and inode, because paths change and lie. */
+/**
+ * The loop device over this very file: found by device and inode, because paths change and lie. One that shows only a
+ * part of the file, as for partitions, is another device; the attach then says that the file is taken.
+ */
 export async function findLoop(port: KernelPort, file: string, signal?: AbortSignal): Promise<LoopStatus | undefined> {
   const identity = await port.identify(file, signal)
   const all = await port.loopList(signal)
-  return all.find(loop => loop.backingDevice === identity.device && loop.backingInode === identity.inode)
+  return all.find(
+    loop =>
+      loop.backingDevice === identity.device &&
+      loop.backingInode === identity.inode &&
+      loop.offsetBytes === 0 &&
+      loop.sizeLimitBytes === 0,
+  )
+}
+
+/**
+ * An autoclear device detaches at its last close, which the kernel may finish a moment after the closing. The
+ * number is free from then on: what is attached under it with another file is somebody else's.
+ */
+export async function untilDetached(port: KernelPort, ours: LoopStatus, limitMs: number): Promise<void> {
+  const isOurs = (loop: LoopStatus) =>
+    loop.number === ours.number && loop.backingDevice === ours.backingDevice && loop.backingInode === ours.backingInode
+  const deadline = Date.now() + Math.min(limitMs, 2_000)
+  while ((await port.loopList()).some(isOurs)) {
+    if (Date.now() > deadline) return port.loopDetach(ours.number, limitMs)
+    await sleep(5)
+  }
 }
 
 async function openDevice(port: KernelPort, role: string, device: string, signal?: AbortSignal): Promise<Backing> {

@@ -1,8 +1,8 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describeHolders } from '../device/holders.js'
 import { DmThinError } from '../errors.js'
 import type { LoopStatus } from '../kernel/port.js'
+import { untilDetached } from './backing.js'
 import { poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
 
@@ -56,7 +56,7 @@ export async function removePool(
   await describeHolders(port, device, name, () => port.remove({ name }, limitMs, signal))
   // The pool is down and cannot come back by itself: from here on cancelling would only leave loop devices behind.
   for (const loop of loops) {
-    if (loop.autoclear) await untilDetached(context, loop.number, limitMs)
+    if (loop.autoclear) await untilDetached(port, loop, limitMs)
     else await port.loopDetach(loop.number, limitMs)
   }
   const files = options.deleteFiles ? loops.map(loop => loop.file) : []
@@ -66,15 +66,5 @@ export async function removePool(
     volumes: volumes.map(volume => volume.name),
     loops: loops.map(loop => `/dev/loop${loop.number}`),
     files,
-  }
-}
-
-/** An autoclear device detaches at its last close, which the kernel may finish a moment after the pool is gone. */
-async function untilDetached({ port }: PoolContext, number: number, limitMs: number): Promise<void> {
-  const isAttached = async () => (await port.loopList()).some(loop => loop.number === number)
-  const deadline = Date.now() + Math.min(limitMs, 2_000)
-  while (await isAttached()) {
-    if (Date.now() > deadline) return port.loopDetach(number, limitMs)
-    await sleep(5)
   }
 }

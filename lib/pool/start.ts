@@ -28,6 +28,7 @@ export async function createPool(
   await refuseTakenName(port, plan.name, signal)
   const { data, metadata } = await attachBoth(port, plan, undo, true, signal)
   checkDevices(plan, data, metadata)
+  await refuseDataInUse(port, data, signal)
   const blockBytes = plan.dataBlockBytes!
   if (data.sizeBytes < blockBytes)
     throw invalid(`data has ${data.sizeBytes} bytes, less than one block of ${blockBytes}`)
@@ -48,6 +49,7 @@ export async function restartPool(
 ): Promise<DeviceInfo> {
   const { data, metadata } = await attachBoth(port, plan, undo, false, signal)
   checkDevices(plan, data, metadata)
+  await refuseDataInUse(port, data, signal)
   const found = await readSuperblock(port, metadata, signal)
   if (found.kind === 'blank') {
     const hint = 'ThinPool.create makes a new pool of it'
@@ -166,6 +168,14 @@ function checkDevices(plan: PoolPlan, data: Backing, metadata: Backing): void {
   if (metadata.sizeBytes > MAX_METADATA_BYTES) {
     throw invalid(`metadata has ${metadata.sizeBytes} bytes; the kernel uses at most ${MAX_METADATA_BYTES}`)
   }
+}
+
+/**
+ * Mapped devices share one claim on what lies below them, so the kernel lets two pools have one data device, and each
+ * would overwrite the other's blocks. An exclusive open by somebody who is no mapped device is refused.
+ */
+async function refuseDataInUse(port: KernelPort, data: Backing, signal?: AbortSignal): Promise<void> {
+  await port.readBlocks(data.path, [0], METADATA_BLOCK_BYTES, true, signal)
 }
 
 function notBlank(metadata: Backing, what: string): DmThinError {

@@ -27,6 +27,12 @@ const programs = {
   dmsetup: [process.execPath, join(here, 'peers', 'dmsetup.mjs')],
 }
 
+/** Of what a dying program says, the line that names the fault: a stack trace has no place in results. */
+function lastWords(stderr) {
+  const lines = stderr.trim().split('\n')
+  return lines.find(line => /^\S*Error\b/.test(line)) ?? lines[0]
+}
+
 /** Starts a peer's program for one trial and gives its samples; a failure carries what the program said. */
 export function runTrial(program, trial, options) {
   const [command, ...args] = programs[program]
@@ -35,7 +41,7 @@ export function runTrial(program, trial, options) {
     const limits = { timeout: TRIAL_LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 64 * 2 ** 20, cwd: root }
     execFile(command, [...args, trial, ...pairs], limits, (error, stdout, stderr) => {
       if (error) {
-        const reason = error.killed ? `ended after ${TRIAL_LIMIT_MS / 1000} s` : stderr.trim() || error.message
+        const reason = error.killed ? `ended after ${TRIAL_LIMIT_MS / 1000} s` : lastWords(stderr) || error.message
         reject(new Error(`${program} ${trial}: ${reason}`))
       } else {
         resolve(JSON.parse(stdout.trim().split('\n').at(-1)))

@@ -1,20 +1,2 @@
-// The ESM face of the same build: one class identity in both formats. Kept equal to index.ts by a test.
-export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from './errors.js'
-export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from './units.js'
-export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from './device/loop-device.js'
-export type { LoopStatus } from './kernel/port.js'
-export { mount, unmount, type MountOptions, type UnmountOptions } from './device/mount.js'
-export {
-  ThinPool,
-  type CreateVolumeOptions,
-  type GrowOptions,
-  type SignalOption,
-  type VolumeUsage,
-} from './pool/thin-pool.js'
-export { ThinVolume, type ActivateOptions, type DeactivateOptions, type SnapshotOptions } from './pool/thin-volume.js'
-export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from './pool/options.js'
-export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from './pool/many.js'
-export type { Finding } from './pool/mend.js'
-export type { RemovedPool, RemovePoolOptions } from './pool/remove.js'
-export type { PoolStatus, SpaceStatus, VolumeStatus } from './pool/status.js'
-export type { PoolMode } from './target/thin-pool.js'
+// The ESM face of the same build: the very classes of index.ts, so that `instanceof` holds across formats.
+export * from './index.js'

@@ -151,7 +151,6 @@ export class ThinVolume {
     return this.#run(async () => {
       const make = (id: number) => this.#createSnap(id, signal)
       const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
-      if (wanted !== undefined) this.#pool.ids.use(wanted)
       this.#pool.ids.use(id)
       const made = new ThinVolume(this.#pool, { id, name, sizeBytes: this.#sizeBytes })
       if (!options.activate) return made

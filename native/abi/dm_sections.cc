@@ -98,6 +98,7 @@ struct Origin {
   Address address;
   bool active = false;
   bool was_suspended = false;
+  bool pool_suspended = false;
 };
 
 Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Cancel& cancel) {
@@ -105,6 +106,7 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
   const auto pool = control.status({{}, {}, request.pool}, cancel);
   if (!pool) return pool.failure();
   if (pool->open_count == 0) return origin;  // nothing of this pool is active
+  origin.pool_suspended = (pool->flags & DM_SUSPEND_FLAG) != 0;
   const auto own = control.status({{}, request.origin_uuid, 0}, cancel);
   if (own) {
     origin.address = {{}, request.origin_uuid, 0};
@@ -160,6 +162,8 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     send_all();
     return outcome;
   }
+  // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
+  if (origin->pool_suspended) return failed(command::kSuspend.name, EAGAIN, request.pool_name, "the pool is suspended");
   auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
   if (!locked && locked.failure().cancelled) return locked.failure();
 

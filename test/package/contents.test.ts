@@ -1,0 +1,54 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import path from 'node:path'
+import { consumer, repository, tarball } from './package'
+
+const installed = path.join(consumer(), 'node_modules/dm-thin')
+const files = (readdirSync(installed, { recursive: true }) as string[])
+  .filter(name => statSync(path.join(installed, name)).isFile())
+  .sort()
+const withExtension = (extension: string) => files.filter(name => name.startsWith('dist/') && name.endsWith(extension))
+
+test('the package holds what it needs, and what a reader looks for first', () => {
+  const wanted = ['package.json', 'README.md', 'LICENSE', 'binding.gyp', 'native/sources.json']
+  const binaries = ['x64', 'arm64'].map(arch => `prebuilds/linux-${arch}/dm-thin.glibc.node`)
+  const dist = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map(name => `dist/${name}`)
+  expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist]))
+})
+
+test('every source of the binary is in it, so that it can be built where no binary fits', () => {
+  const lists = JSON.parse(readFileSync(path.join(installed, 'native/sources.json'), 'utf8')) as Record<
+    string,
+    string[]
+  >
+  expect(files).toEqual(expect.arrayContaining(Object.values(lists).flat()))
+})
+
+test('nothing else is in it', () => {
+  const expected =
+    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(abi|run|bind)\/[\w-]+\.(cc|h)|native\/sources\.json|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
+  expect(files.filter(name => !expected.test(name))).toEqual([])
+})
+
+test('each module has its types', () => {
+  const modules = [...withExtension('.js'), ...withExtension('.mjs')]
+  expect(modules.length).toBeGreaterThan(30)
+  const types = modules.map(name => name.replace(/\.(m?)js$/, '.d.$1ts'))
+  expect(files).toEqual(expect.arrayContaining(types))
+})
+
+test('no file names a folder of the machine that made it', () => {
+  const folders = [repository, homedir(), tmpdir()].filter(folder => folder !== '/').map(folder => `${folder}/`)
+  const naming = files.filter(name => {
+    const content = readFileSync(path.join(installed, name), 'latin1')
+    return folders.some(folder => content.includes(folder))
+  })
+  expect(naming).toEqual([])
+})
+
+test('the tarball has no link, no absolute path and no file that only its owner may read', () => {
+  const lines = execFileSync('tar', ['-tvzf', tarball()], { encoding: 'utf8' }).trim().split('\n')
+  expect(lines.length).toBe(files.length)
+  expect(lines.filter(line => !/^-rw[x-]r-[x-]r-[x-] .* package\/[^ ]+$/.test(line))).toEqual([])
+})

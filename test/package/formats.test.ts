@@ -1,0 +1,59 @@
+import { ask, consumer } from './package'
+
+test('ESM and CommonJS of one process share their classes', () => {
+  const shared = ask(
+    consumer(),
+    'formats.mjs',
+    `import * as esm from 'dm-thin'
+     import { createRequire } from 'node:module'
+     const cjs = createRequire(import.meta.url)('dm-thin')
+     const names = [...new Set([...Object.keys(esm), ...Object.keys(cjs)])].sort()
+     console.log(JSON.stringify(names.map(name => [name, esm[name] === cjs[name], typeof esm[name]])))`,
+  ) as [string, boolean, string][]
+  expect(shared.map(([name]) => name)).toEqual(
+    expect.arrayContaining(['DmThinError', 'LoopDevice', 'ThinPool', 'ThinVolume']),
+  )
+  expect(shared.filter(([, same, type]) => !same || type === 'undefined')).toEqual([])
+})
+
+test('an error made on one side is one on the other', () => {
+  const seen = ask(
+    consumer(),
+    'errors.mjs',
+    `import { DmThinError } from 'dm-thin'
+     import { createRequire } from 'node:module'
+     const { ThinPool } = createRequire(import.meta.url)('dm-thin')
+     const fault = await ThinPool.create({ name: 'a/b' }).catch(fault => fault)
+     console.log(JSON.stringify([fault instanceof DmThinError, fault.code]))`,
+  )
+  expect(seen).toEqual([true, 'DM_INVALID_ARGUMENT'])
+})
+
+test('the example of a CommonJS caller works', () => {
+  const seen = ask(
+    consumer(),
+    'caller.cjs',
+    `const { KiB, MiB, GiB, TiB, ThinPool } = require('dm-thin')
+     console.log(JSON.stringify([KiB, MiB, GiB, TiB, typeof ThinPool.open, require('dm-thin/package.json').name]))`,
+  )
+  expect(seen).toEqual([2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40, 'function', 'dm-thin'])
+})
+
+test('no file of the inside can be reached', () => {
+  const code = ask(
+    consumer(),
+    'inside.cjs',
+    `try { require('dm-thin/dist/errors.js') } catch (fault) { console.log(JSON.stringify(fault.code)) }`,
+  )
+  expect(code).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
+})
+
+test('loading the package asks the kernel nothing and needs no binary yet', () => {
+  const loaded = ask(
+    consumer(),
+    'lazy.cjs',
+    `require('dm-thin')
+     console.log(JSON.stringify(Object.keys(require.cache).filter(name => name.endsWith('.node'))))`,
+  )
+  expect(loaded).toEqual([])
+})

@@ -1,0 +1,1 @@
+export { makePackage as default } from './package'

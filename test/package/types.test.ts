@@ -1,0 +1,86 @@
+// What a TypeScript user sees of the package, with their compiler's settings and not ours.
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { copyOfConsumer, repository, run } from './package'
+
+const USE = `
+import { DmThinError, GiB, LoopDevice, MiB, mount, ThinPool, unmount, volumesOf } from 'dm-thin'
+import type { CreatePoolOptions, ErrorCode, Holder, PoolStatus, ThinVolume, VolumeResult, VolumeStatus } from 'dm-thin'
+
+export async function use(signal: AbortSignal): Promise<PoolStatus> {
+  const options: CreatePoolOptions = {
+    name: 'demo',
+    data: { file: 'data.img', sizeBytes: 10 * GiB },
+    metadata: { file: 'metadata.img', sizeBytes: 64 * MiB },
+    signal,
+  }
+  await using pool = await ThinPool.create(options)
+  const base: ThinVolume = await pool.createVolume({ sizeBytes: 1 * GiB })
+  const results: VolumeResult[] = await pool.snapshotMany(base, 2)
+  const [first] = volumesOf(results)
+  await using loop = await LoopDevice.attach({ file: 'other.img' })
+  await mount({ source: loop.path, target: '/mnt', type: 'ext4' })
+  await unmount('/mnt')
+  try {
+    const status: VolumeStatus | undefined = await first?.status()
+    console.log(status?.mappedBytes)
+  } catch (fault) {
+    if (!(fault instanceof DmThinError)) throw fault
+    const code: ErrorCode = fault.code
+    const holders: readonly Holder[] = fault.holders
+    console.log(code, holders, fault.rollback)
+  }
+  return pool.status()
+}
+`
+const NODENEXT = { module: 'nodenext', moduleResolution: 'nodenext' }
+const BUNDLER = { module: 'esnext', moduleResolution: 'bundler' }
+const LIB = { lib: ['ES2022', 'ESNext.Disposable'], target: 'ES2022', types: ['node'] }
+const STRICTEST = {
+  strict: true,
+  skipLibCheck: false,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noPropertyAccessFromIndexSignature: true,
+  isolatedModules: true,
+  verbatimModuleSyntax: false,
+}
+
+let where: string
+beforeAll(() => {
+  where = copyOfConsumer('typescript')
+  mkdirSync(path.join(where, 'node_modules/@types'))
+  for (const name of ['node']) {
+    symlinkSync(path.join(repository, 'node_modules/@types', name), path.join(where, 'node_modules/@types', name))
+  }
+})
+
+function compile(name: string, compilerOptions: object) {
+  const config = `${path.basename(name)}.json`
+  writeFileSync(path.join(where, name), USE)
+  writeFileSync(path.join(where, config), JSON.stringify({ compilerOptions, files: [name] }))
+  const tsc = path.join(repository, 'node_modules/typescript/bin/tsc')
+  const { status, output } = run(process.execPath, [tsc, '--noEmit', '-p', config], where)
+  return { status, output }
+}
+const CLEAN = { status: 0, output: '' }
+
+test.each([
+  ['an ES module, nodenext', 'use-esm.mts', { ...NODENEXT, ...LIB, ...STRICTEST }],
+  ['a CommonJS module, nodenext', 'use-cjs.cts', { ...NODENEXT, ...LIB, ...STRICTEST }],
+  ['a bundler', 'use-bundler.ts', { ...BUNDLER, ...LIB, ...STRICTEST }],
+  ['the newest of everything', 'use-esnext.mts', { ...NODENEXT, ...STRICTEST, target: 'esnext', types: ['node'] }],
+  ['settings that are not strict', 'use-loose.mts', { ...NODENEXT, ...LIB, strict: false, skipLibCheck: false }],
+])('the types are complete for %s', (_, name, options) => {
+  expect(compile(name, options)).toEqual(CLEAN)
+})
+
+test('a user without the disposable library, and without `await using`, has complete types too', () => {
+  const plain = USE.replaceAll('await using', 'const')
+  writeFileSync(path.join(where, 'plain.mts'), plain)
+  const compilerOptions = { ...NODENEXT, ...STRICTEST, target: 'ES2022', lib: ['ES2022'], types: ['node'] }
+  writeFileSync(path.join(where, 'plain.json'), JSON.stringify({ compilerOptions, files: ['plain.mts'] }))
+  const tsc = path.join(repository, 'node_modules/typescript/bin/tsc')
+  const { status, output } = run(process.execPath, [tsc, '--noEmit', '-p', 'plain.json'], where)
+  expect({ status, output }).toEqual(CLEAN)
+})

@@ -90,7 +90,11 @@ export class DmThinError extends Error {
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     const failedUndo = (facts.rollback ?? []).filter(step => step.errno !== 0)
     const tail = failedUndo.map(step => `; not undone: ${step.operation} of ${step.device} (${errnoName(step.errno)})`)
-    super(message + tail.join(''), facts.cause === undefined ? {} : { cause: facts.cause })
+    // A refined message brings along what its first error already said.
+    super(
+      message + tail.filter(text => !message.includes(text)).join(''),
+      facts.cause === undefined ? {} : { cause: facts.cause },
+    )
     this.code = code
     this.errno = facts.errno
     this.operation = facts.operation

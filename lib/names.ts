@@ -20,15 +20,15 @@ export function checkName(name: unknown, what = 'name'): string {
   return name
 }
 
-/** Refuses misspelled options by name instead of ignoring them. */
+/** Refuses misspelled options by name instead of ignoring them; `signal`, where it is known, is looked at here. */
 export function checkOptions(options: unknown, known: readonly string[], call: string): void {
-  if (options === undefined) return
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalid(`${call}: options must be an object, but is ${shown(options)}`)
+    throw invalid(`${call}: options must be an object, but are ${shown(options)}`)
   }
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw invalid(`${call}: unknown option ${shown(name)}; known are ${known.join(', ')}`)
   }
+  checkSignal((options as { signal?: unknown }).signal)
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {
@@ -43,7 +43,7 @@ export function checkPath(name: string, value: unknown): string {
   return value
 }
 
-export function checkSignal(value: unknown): void {
+function checkSignal(value: unknown): void {
   if (value === undefined || value instanceof AbortSignal) return
   throw invalid(`signal must be an AbortSignal, but is ${shown(value)}`)
 }

@@ -44,5 +44,11 @@ export function checkNumber(name: string, value: unknown, range: Range): number 
   throw invalid(`${name} must be a whole number from ${range.min} to ${max}${steps}, but is ${shown(value)}`)
 }
 
-export const shown = (value: unknown): string =>
-  typeof value === 'string' ? JSON.stringify(value) : typeof value === 'bigint' ? `${value}n` : String(value)
+/** A value as a message shows it. Of objects the kind only: what they say of themselves is theirs, and may throw. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value !== 'object' || value === null) return String(value)
+  return Array.isArray(value) ? 'an array' : 'an object'
+}

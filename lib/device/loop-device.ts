@@ -1,8 +1,8 @@
 // Loop devices: a file as a block device.
 import path from 'node:path'
 import { nativePort } from '../kernel/native-port.js'
-import type { Handle, KernelPort, LoopStatus } from '../kernel/port.js'
-import { checkBoolean, checkOptions, checkPath, checkSignal } from '../names.js'
+import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
+import { checkBoolean, checkOptions, checkPath } from '../names.js'
 import { checkNumber, SECTOR_BYTES } from '../units.js'
 import { describeHolders } from './holders.js'
 import { Pending } from './pending.js'
@@ -67,7 +67,6 @@ export class LoopDevice {
    */
   static async attach(options: LoopAttachOptions): Promise<LoopDevice> {
     checkOptions(options, ATTACH_OPTIONS, 'LoopDevice.attach')
-    checkSignal(options.signal)
     const request = {
       file: path.resolve(checkPath('file', options.file)),
       readOnly: checkBoolean('readOnly', options.readOnly),
@@ -118,11 +117,13 @@ export class LoopDevice {
 
   /** Asks the kernel again. Rejects with `DM_KERNEL` (ENXIO) when it is not attached any more. */
   async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<LoopStatus> {
+    checkOptions(options, ['signal'], 'refresh')
     return this.#pending.run(async () => (this.#status = await this.#port.loopStatus(this.number, options.signal)))
   }
 
   /** After the file has changed its size: the device follows (LOOP_SET_CAPACITY). Gives the new size in bytes. */
   async resize(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    checkOptions(options, ['signal'], 'resize')
     return this.#pending.run(async () => {
       this.#status = await this.#port.loopSetCapacity(this.number, options.signal)
       return this.#status.sizeBytes
@@ -162,4 +163,4 @@ export class LoopDevice {
 
 /** Loop devices have major 7 (Documentation/admin-guide/devices.txt). */
 const LOOP_MAJOR = 7
-const deviceOf = (number: number): number => (number & 0xff) | (LOOP_MAJOR << 8) | ((number & ~0xff) << 12)
+const deviceOf = (number: number): number => encodeDevice(LOOP_MAJOR, number)

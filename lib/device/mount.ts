@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { DmThinError } from '../errors.js'
 import { nativePort } from '../kernel/native-port.js'
-import { checkBoolean, checkOptions, checkPath, checkSignal } from '../names.js'
+import { checkBoolean, checkOptions, checkPath } from '../names.js'
 
 export interface MountOptions {
   /** The block device. */
@@ -38,7 +38,6 @@ const UMOUNT_NOFOLLOW = 0x8
  */
 export async function mount(options: MountOptions): Promise<void> {
   checkOptions(options, ['source', 'target', 'type', 'readOnly', 'noAtime', 'data', 'signal'], 'mount')
-  checkSignal(options.signal)
   const flags =
     (checkBoolean('readOnly', options.readOnly) ? MS_RDONLY : 0) |
     (checkBoolean('noAtime', options.noAtime) ? MS_NOATIME : 0)
@@ -55,7 +54,6 @@ export async function mount(options: MountOptions): Promise<void> {
 /** Unmounts what is mounted at `target`. Rejects with `DM_BUSY` while a file below it is in use. */
 export async function unmount(target: string, options: UnmountOptions = {}): Promise<void> {
   checkOptions(options, ['lazy', 'signal'], 'unmount')
-  checkSignal(options.signal)
   const where = path.resolve(checkPath('target', target))
   const flags = UMOUNT_NOFOLLOW | (checkBoolean('lazy', options.lazy) ? MNT_DETACH : 0)
   try {

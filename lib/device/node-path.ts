@@ -2,7 +2,7 @@
 // through libuv's threads would take longer and could queue behind a slow disk.
 import { readlinkSync } from 'node:fs'
 import path from 'node:path'
-import { deviceNumber } from '../kernel/port.js'
+import { deviceNumber, encodeDevice } from '../kernel/port.js'
 
 export function nodePath(device: number | string): string {
   const number = typeof device === 'string' ? device : deviceNumber(device)
@@ -14,8 +14,8 @@ export function nodePath(device: number | string): string {
   }
 }
 
-/** `7:3` to the kernel's device number (include/linux/kdev_t.h new_encode_dev). */
+/** `7:3` to the kernel's device number. */
 export function parseDeviceNumber(text: string): number {
   const [major = 0, minor = 0] = text.split(':').map(Number)
-  return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)
+  return encodeDevice(major, minor)
 }

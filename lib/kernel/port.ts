@@ -213,5 +213,8 @@ export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inac
 /** `7` and `3` of 7:3, from the kernel's device number (include/linux/kdev_t.h new_decode_dev). */
 export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff
 export const deviceMinor = (device: number): number => (device & 0xff) | ((device >>> 12) & 0xfff00)
+/** The other way round (new_encode_dev): unsigned, as the kernel's own. */
+export const encodeDevice = (major: number, minor: number): number =>
+  ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0
 /** `7:3`: how tables name a device. A path would need a node, and udev's symlinks come late or never. */
 export const deviceNumber = (device: number): string => `${deviceMajor(device)}:${deviceMinor(device)}`

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError } from '../errors.js'
-import type { Handle, KernelPort, LoopStatus } from '../kernel/port.js'
+import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
 import { invalid } from '../units.js'
 import type { DeviceSource } from './options.js'
 
@@ -18,8 +18,7 @@ export interface Backing {
   readonly held?: Handle
 }
 
-const LOOP_MAJOR_BITS = 7 << 8
-export const loopDeviceNumber = (number: number): number => (number & 0xff) | LOOP_MAJOR_BITS | ((number & ~0xff) << 12)
+const LOOP_MAJOR = 7
 
 /**
  * Makes a block device of a source. A file is attached with autoclear: from the moment the pool holds it, the loop
@@ -57,7 +56,7 @@ export async function attachBacking(
 
 const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
   path: `/dev/loop${status.number}`,
-  device: loopDeviceNumber(status.number),
+  device: encodeDevice(LOOP_MAJOR, status.number),
   sizeBytes: status.sizeBytes,
   held,
 })

@@ -1,5 +1,5 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
-import { checkBoolean, checkName, checkOptions, checkPath, checkSignal } from '../names.js'
+import { checkBoolean, checkName, checkOptions, checkPath } from '../names.js'
 import {
   checkNumber,
   invalid,
@@ -23,6 +23,8 @@ export type DeviceSource =
   | {
       /** Path of a block device. */
       readonly device: string
+      readonly file?: never
+      readonly sizeBytes?: never
     }
 
 export interface PoolOptions {
@@ -113,7 +115,6 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
   checkOptions(options, [...POOL_OPTIONS, 'mend'], 'ThinPool.open')
   checkName(options.name)
-  checkSignal(options.signal)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
     if (extra) throw invalid(`ThinPool.open: ${extra} is compared only together with data and metadata`)
@@ -123,7 +124,6 @@ export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined
 }
 
 function checkPlan(options: PoolOptions): PoolPlan {
-  checkSignal(options.signal)
   const blockRange = { min: MIN_DATA_BLOCK_BYTES, max: MAX_DATA_BLOCK_BYTES, multipleOf: MIN_DATA_BLOCK_BYTES }
   return {
     name: checkName(options.name),

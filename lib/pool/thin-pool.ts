@@ -13,7 +13,7 @@ import {
   type KernelPort,
 } from '../kernel/port.js'
 import { listThins, thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions, checkSignal } from '../names.js'
+import { checkBoolean, checkName, checkOptions } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
 import { explained, metadataSource, poolTable, volumeUuidPrefix, type PoolContext } from './context.js'
@@ -161,7 +161,6 @@ export class ThinPool {
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'id', 'name', 'signal'], 'createVolume')
-    checkSignal(options.signal)
     const sizeBytes = checkVolumeSize(options.sizeBytes)
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     const name = options.name === undefined ? undefined : checkName(options.name)
@@ -289,7 +288,6 @@ export class ThinPool {
    */
   async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
     checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
-    checkSignal(options.signal)
     const plan = {
       deactivate: checkBoolean('deactivate', options.deactivate),
       deleteFiles: checkBoolean('deleteFiles', options.deleteFiles),

@@ -2,7 +2,7 @@
 import { describeHolders } from '../device/holders.js'
 import { Pending } from '../device/pending.js'
 import { DmThinError, ERRNO } from '../errors.js'
-import { checkBoolean, checkName, checkOptions, checkSignal } from '../names.js'
+import { checkBoolean, checkName, checkOptions } from '../names.js'
 import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
@@ -108,7 +108,6 @@ export class ThinVolume {
    */
   async activate(options: ActivateOptions = {}): Promise<this> {
     checkOptions(options, ['sizeBytes', 'name', 'readOnly', 'signal'], 'activate')
-    checkSignal(options.signal)
     const name = options.name === undefined ? this.#name : checkName(options.name)
     const readOnly = checkBoolean('readOnly', options.readOnly)
     const sizeBytes = this.#sizeFor(options.sizeBytes)
@@ -128,7 +127,6 @@ export class ThinVolume {
    */
   async deactivate(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'deactivate')
-    checkSignal(options.signal)
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
     await this.#run(() => this.#deactivate(limit, options.signal))
   }
@@ -142,7 +140,6 @@ export class ThinVolume {
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
-    checkSignal(options.signal)
     const { signal } = options
     const name = options.name === undefined ? undefined : checkName(options.name)
     const readOnly = checkBoolean('readOnly', options.readOnly)
@@ -175,6 +172,7 @@ export class ThinVolume {
 
   /** Asks the kernel whether and as what the volume is active, and remembers it. */
   async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    checkOptions(options, ['signal'], 'refresh')
     return this.#run(async () => {
       const all = await this.#port.activeThins(this.#pool.device, options.signal)
       this.#adopt(all.find(thin => thin.id === this.id))

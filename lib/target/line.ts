@@ -15,8 +15,8 @@ export class LineReader {
 
   word(field: string): string {
     const word = this.#words[this.#at]
-    if (word === undefined) throw this.#unexpected(field, 'the end of the line')
     this.#at += 1
+    if (word === undefined) throw this.#unexpected(field, 'the end of the line')
     return word
   }
 
@@ -52,7 +52,7 @@ export class LineReader {
   }
 
   #unexpected(field: string, found: string): DmThinError {
-    const where = `word ${Math.max(this.#at, 1)} (${field})`
+    const where = `word ${this.#at} (${field})`
     return new DmThinError('DM_KERNEL', `${this.#what}: ${where} is ${found} in ${JSON.stringify(this.#line)}`)
   }
 }

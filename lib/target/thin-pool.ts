@@ -93,6 +93,7 @@ export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly
   const [usedMetadataBlocks, totalMetadataBlocks] = fraction(reader, 'metadata blocks')
   const [usedDataBlocks, totalDataBlocks] = fraction(reader, 'data blocks')
   const held = reader.word('held metadata root')
+  const heldMetadataRoot = held === '-' ? null : reader.asNumber('held metadata root', held)
   const mode = reader.oneOf('mode', ['rw', 'ro', 'out_of_data_space'])
   const discard = reader.oneOf('discard', ['discard_passdown', 'no_discard_passdown', 'ignore_discard'])
   // The last three came one after the other (1.10, 1.16, 1.20 of the target): an older kernel ends earlier.
@@ -106,7 +107,7 @@ export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly
     totalMetadataBlocks,
     usedDataBlocks,
     totalDataBlocks,
-    heldMetadataRoot: held === '-' ? null : reader.asNumber('held metadata root', held),
+    heldMetadataRoot,
     discard,
     whenFull: whenFull ?? 'queue_if_no_space',
     needsCheck: needsCheck === 'needs_check',

@@ -17,7 +17,13 @@ const project = (name, extra = {}) => ({
   ...extra,
 })
 
+const packed = {
+  globalSetup: '<rootDir>/test/package/global-setup.ts',
+  globalTeardown: '<rootDir>/test/package/global-teardown.ts',
+}
+const faultBuild = { setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
+
 module.exports = {
   testTimeout: 120_000,
-  projects: [project('unit'), project('package'), project('kernel'), project('fault')],
+  projects: [project('unit'), project('package', packed), project('kernel'), project('fault', faultBuild)],
 }

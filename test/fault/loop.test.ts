@@ -1,0 +1,96 @@
+// LoopDevice.attach: each step made to fail in turn, and the way of kernels that have no LOOP_CONFIGURE.
+import { truncateSync, writeFileSync } from 'node:fs'
+import { LoopDevice, MiB } from '../../lib/index.js'
+import {
+  attemptWith,
+  EINVAL,
+  EIO,
+  ENOTTY,
+  expectNamed,
+  failEach,
+  kernelState,
+  noneAfter,
+  undone,
+  useFaults,
+  type Places,
+} from '../helpers/fault.js'
+import { markedLoops } from '../helpers/kernel-state.js'
+import { useScratch } from '../helpers/scratch.js'
+import { run } from '../helpers/spawned.js'
+
+const scratch = useScratch()
+const hooks = useFaults()
+
+let file: string
+const attach = () =>
+  LoopDevice.attach({ file, offsetBytes: MiB, sizeLimitBytes: 2 * MiB, directIo: true, blockSizeBytes: 4096 })
+
+beforeEach(() => {
+  file = scratch.path(scratch.name('loop'))
+  writeFileSync(file, '')
+  truncateSync(file, 8 * MiB)
+})
+
+const STEPS: Places[] = [
+  ['open', 1],
+  ['statx', 1],
+  ['flock', 1],
+  ['open loop-control', 1],
+  ['LOOP_CTL_GET_FREE', 1],
+  ['open loop', 2],
+  ['LOOP_GET_STATUS64', 1],
+]
+const OLD_STEPS: Places[] = [
+  ['LOOP_SET_FD', 1],
+  ['LOOP_SET_STATUS64', 1],
+  ['LOOP_SET_DIRECT_IO', 1],
+  ['LOOP_SET_BLOCK_SIZE', 1],
+]
+
+test('each step fails, and the file is attached nowhere', async () => {
+  const places: Places[] = [...STEPS, ['LOOP_CONFIGURE', 1]]
+  const before = kernelState()
+  await failEach(hooks, places, attach, outcome => {
+    expectNamed(outcome)
+    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+  })
+  const device = await noneAfter(hooks, [...places, ...OLD_STEPS.map(([name]): Places => [name, 0])], attach)
+  await device.detach()
+})
+
+test.each([ENOTTY, EINVAL])('without LOOP_CONFIGURE (errno %i) the older calls bring the same device', async errno => {
+  const device = (await attemptWith(hooks, ['LOOP_CONFIGURE', 1], attach, { errno })).value!
+  expect(markedLoops()).toEqual([{ name: device.path, file, autoclear: false, readOnly: false, offset: MiB }])
+  const columns = run('losetup', ['--list', '--noheadings', '--output', 'SIZELIMIT,DIO,LOG-SEC', device.path])
+  expect(columns.trim().split(/\s+/)).toEqual([String(2 * MiB), '1', '4096'])
+  expect(device.info.sizeBytes).toBe(2 * MiB)
+  await device.detach()
+})
+
+test('each of the older calls fails, and the file is attached nowhere', async () => {
+  const before = kernelState()
+  for (const place of OLD_STEPS) {
+    hooks.setFault('LOOP_CONFIGURE', 1, 'fail', ENOTTY)
+    const outcome = await attemptWith(hooks, place, attach)
+    expectNamed(outcome)
+    expect(undone(outcome)).toEqual(outcome.operation === 'LOOP_SET_FD' ? [] : ['LOOP_CLR_FD'])
+    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+  }
+})
+
+test('a free number that another process takes first is asked for again', async () => {
+  const EBUSY = 16
+  for (let races = 0; races < 3; races++) hooks.setFault('LOOP_CONFIGURE', 1, 'fail', EBUSY)
+  const device = await attach()
+  expect(hooks.clearFaults()).toBe(0)
+  await device.detach()
+  expect(markedLoops()).toEqual([])
+})
+
+test('a detach that fails leaves it attached, and says so; the next one detaches', async () => {
+  const device = await attach()
+  expectNamed(await attemptWith(hooks, ['LOOP_CLR_FD', 1], () => device.detach()), EIO)
+  expect(markedLoops()).toHaveLength(1)
+  await device.detach()
+  expect(markedLoops()).toEqual([])
+})

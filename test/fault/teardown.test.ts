@@ -1,0 +1,87 @@
+// remove, grow and detach: after a fault nothing is suspended or half-way, and the same call made again succeeds.
+import { statSync } from 'node:fs'
+import { MiB, ThinPool } from '../../lib/index.js'
+import { attemptWith, EIO, expectNamed, failEach, kernelState, useFaults, type Places } from '../helpers/fault.js'
+import { withPool } from '../helpers/pools.js'
+import { useScratch } from '../helpers/scratch.js'
+import { dmInfo, dmTable } from '../helpers/witness.js'
+
+useScratch()
+const hooks = useFaults()
+
+test('each step of remove fails: the pool stays usable, and the next remove finishes', () =>
+  withPool(async (pool, files) => {
+    const volume = await pool.createVolume({ sizeBytes: MiB })
+    const remove = () => pool.remove({ deactivate: true })
+    const PLACES: Places[] = [
+      ['DM_TABLE_STATUS', 2],
+      ['LOOP_GET_STATUS64', 2],
+      ['DM_LIST_DEVICES', 1],
+      ['DM_DEV_REMOVE', 2],
+    ]
+    await failEach(
+      hooks,
+      PLACES,
+      async () => {
+        if (!(await volume.refresh())) await volume.activate()
+        return remove()
+      },
+      async outcome => {
+        // The first two table look-ups are refresh()'s own.
+        expectNamed(outcome)
+        expect([outcome.where, dmInfo(files.name)?.suspended]).toEqual([outcome.where, false])
+        expect((await pool.status()).mode).toBe('rw')
+      },
+    )
+    await volume.refresh()
+    const removed = await remove()
+    expect(removed).toMatchObject({ pool: files.name })
+    expect(removed.loops).toHaveLength(2)
+  }))
+
+test('each step of grow fails: the pool has its old table and runs, and the next grow succeeds', () =>
+  withPool({ dataBytes: 16 * MiB, metadataBytes: 2 * MiB }, async (pool, files) => {
+    const grow = () => pool.grow({ dataBytes: 32 * MiB, metadataBytes: 4 * MiB })
+    const table = dmTable(files.name)
+    const devices = () => (JSON.parse(kernelState()) as { devices: unknown }).devices
+    const before = devices()
+    const PLACES: Places[] = [
+      ['DM_TABLE_STATUS', 1],
+      ['LOOP_GET_STATUS64', 1],
+      ['ftruncate', 1],
+      ['LOOP_SET_CAPACITY', 2],
+      ['DM_TABLE_LOAD', 1],
+      ['DM_DEV_RESUME', 1],
+    ]
+    await failEach(hooks, PLACES, grow, outcome => {
+      expectNamed(outcome)
+      expect([outcome.where, dmTable(files.name)]).toEqual([outcome.where, table])
+      expect([outcome.where, devices()]).toEqual([outcome.where, before])
+    })
+    await grow()
+    expect(dmTable(files.name)).not.toBe(table)
+    expect(statSync(files.dataFile).size).toBe(32 * MiB)
+    expect((await pool.status()).data.totalBytes).toBe(32 * MiB)
+  }))
+
+test('a volume whose removal fails stays active, and the next one takes it away', () =>
+  withPool(async pool => {
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const before = kernelState()
+    expectNamed(await attemptWith(hooks, ['DM_DEV_REMOVE', 1], () => volume.deactivate()))
+    expect(kernelState()).toBe(before)
+    await volume.deactivate()
+    expect(dmInfo(volume.name)).toBeUndefined()
+  }))
+
+test('a busy device is tried again, and only a busy one', () =>
+  withPool(async pool => {
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const EBUSY = 16
+    for (let tries = 0; tries < 3; tries++) hooks.setFault('DM_DEV_REMOVE', 1, 'fail', EBUSY)
+    hooks.setFault('DM_DEV_REMOVE', 1, 'fail', EIO)
+    const fault: unknown = await volume.deactivate().catch((reason: unknown) => reason)
+    expect(fault).toMatchObject({ operation: 'DM_DEV_REMOVE', errno: EIO, tries: 4 })
+    expect(hooks.clearFaults()).toBe(0)
+    expect(await ThinPool.open(pool.name)).toMatchObject({ findings: [] })
+  }))

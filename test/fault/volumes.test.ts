@@ -1,0 +1,143 @@
+// Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
+import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import {
+  attemptWith,
+  EIO,
+  expectNamed,
+  failEach,
+  kernelState,
+  noneAfter,
+  undone,
+  useFaults,
+  type Places,
+} from '../helpers/fault.js'
+import { withPool } from '../helpers/pools.js'
+import { useScratch } from '../helpers/scratch.js'
+import { dmInfo, dmStatus } from '../helpers/witness.js'
+
+useScratch()
+const hooks = useFaults()
+const RESUME_TRIES = 20
+
+/** A pool with an active origin, and what must be the same after every fault. */
+async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () => Promise<string>) => Promise<void>) {
+  await withPool(async pool => {
+    const origin = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()
+    const ids = async () => (await pool.volumes()).map(volume => volume.id).join(' ')
+    await body(pool, origin, async () => `${await ids()}\n${kernelState()}`)
+  })
+}
+
+test('each step of an activation fails, and no device is left', () =>
+  withOrigin(async (pool, _origin, state) => {
+    const volume = await pool.createVolume({ sizeBytes: MiB })
+    const PLACES: Places[] = [
+      ['DM_LIST_DEVICES', 1],
+      ['DM_DEV_CREATE', 1],
+      ['DM_TABLE_LOAD', 1],
+      ['DM_DEV_RESUME', 1],
+    ]
+    const before = await state()
+    for (const kind of ['fail', 'fail-after'] as const) {
+      for (const place of kind === 'fail' ? PLACES : PLACES.slice(2)) {
+        const outcome = await attemptWith(hooks, place, () => volume.activate(), { kind })
+        expectNamed(outcome)
+        const made = ['DM_TABLE_LOAD', 'DM_DEV_RESUME'].includes(outcome.operation)
+        expect(undone(outcome)).toEqual(made ? ['DM_DEV_REMOVE'] : [])
+        expect(outcome.fault!.code).toBe(made ? 'DM_TABLE_REFUSED' : 'DM_KERNEL')
+        expect(volume.active).toBe(false)
+        expect([outcome.where, await state()]).toEqual([outcome.where, before])
+      }
+    }
+    await noneAfter(hooks, PLACES, () => volume.activate())
+  }))
+
+test('each step of snapshot and activate fails: the origin is resumed, no device and no thin id is left', () =>
+  withOrigin(async (_pool, origin, state) => {
+    const take = () => origin.snapshot({ id: 50, activate: true })
+    const PLACES: Places[] = [
+      ['DM_DEV_STATUS', 2],
+      ['DM_DEV_SUSPEND', 1],
+      ['DM_TARGET_MSG', 1],
+      ['DM_DEV_CREATE', 1],
+      ['DM_TABLE_LOAD', 1],
+      ['DM_LIST_DEVICES', 1],
+    ]
+    const before = await state()
+    const judge = async (outcome: Awaited<ReturnType<typeof attemptWith>>) => {
+      expectNamed(outcome)
+      expect([outcome.where, dmInfo(origin.name)?.suspended]).toEqual([outcome.where, false])
+      expect([outcome.where, await state()]).toEqual([outcome.where, before])
+    }
+    await failEach(hooks, PLACES, take, judge)
+    const second = await attemptWith(hooks, ['DM_DEV_RESUME', 2], take) // the first is the origin's own
+    await judge(second)
+    expect(undone(second)).toEqual(['DM_DEV_REMOVE', 'delete 50'])
+
+    // A resume that fails is tried again: the snapshot succeeds.
+    const { fault, value } = await attemptWith(hooks, ['DM_DEV_RESUME', 1], take)
+    expect(fault).toBeUndefined()
+    expect(dmInfo(origin.name)?.suspended).toBe(false)
+    await value!.destroy()
+    expect(await state()).toBe(before)
+  }))
+
+test('an origin that cannot be resumed: its snapshots are deleted, the fault is told, the next open resumes it', () =>
+  withOrigin(async (pool, origin, state) => {
+    const before = await state()
+    for (let tries = 0; tries < RESUME_TRIES; tries++) hooks.setFault('DM_DEV_RESUME', 1, 'fail', EIO)
+    const fault: unknown = await origin.snapshot({ id: 50 }).catch((reason: unknown) => reason)
+    expect(hooks.clearFaults()).toBe(0)
+    expect(fault).toMatchObject({ operation: 'DM_DEV_RESUME', errno: EIO })
+    expect(fault).toMatchObject({ rollback: [{ operation: 'delete 50', device: pool.name, errno: 0 }] })
+    expect(dmInfo(origin.name)?.suspended).toBe(true)
+    const again = await ThinPool.open(pool.name)
+    expect(again.findings).toEqual([{ kind: 'suspended-volume', device: origin.name, action: 'resumed' }])
+    expect(await state()).toBe(before)
+  }))
+
+test('snapshotMany: one refused message is one refused item; a refused suspend is the whole', () =>
+  withOrigin(async (pool, origin, state) => {
+    const before = await state()
+    for (const nth of [1, 2, 3]) {
+      const { value, fault } = await attemptWith(hooks, ['DM_TARGET_MSG', nth], () => pool.snapshotMany(origin, 3))
+      expect(fault).toBeUndefined()
+      expect(value!.map(item => item.status === 'fulfilled')).toEqual([1, 2, 3].map(place => place !== nth))
+      expect(value![nth - 1]).toMatchObject({ reason: { operation: 'DM_TARGET_MSG', errno: EIO } })
+      for (const item of value!) if (item.status === 'fulfilled') await item.volume.delete()
+      expect(await state()).toBe(before)
+    }
+    const PLACES: Places[] = [
+      ['DM_DEV_STATUS', 2],
+      ['DM_DEV_SUSPEND', 1],
+    ]
+    await failEach(
+      hooks,
+      PLACES,
+      () => pool.snapshotMany(origin, 3),
+      async outcome => {
+        expectNamed(outcome)
+        expect(await state()).toBe(before)
+      },
+    )
+  }))
+
+test('two snapshots of one origin at once: each message meets a suspended origin', () =>
+  withOrigin(async (_pool, origin) => {
+    // The second message waits. By the time it is sent, the first call has long resumed what it had suspended.
+    hooks.setFault('DM_TARGET_MSG', 2, 'delay', 2_000)
+    const calls = [origin.snapshot({ id: 50 }), origin.snapshot({ id: 51 })]
+    await Promise.race(calls)
+    let pending = true
+    const rest = Promise.all(calls).finally(() => (pending = false))
+    const seen: (boolean | undefined)[] = []
+    while (pending) {
+      const suspended = dmInfo(origin.name)?.suspended
+      await new Promise(resolve => setImmediate(resolve))
+      if (pending) seen.push(suspended)
+    }
+    await rest
+    expect(seen).toContain(true)
+    expect(dmInfo(origin.name)?.suspended).toBe(false)
+    expect(dmStatus(origin.name)).toMatch(/ thin /)
+  }))

@@ -98,15 +98,10 @@ struct Origin {
   Address address;
   bool active = false;
   bool was_suspended = false;
-  bool pool_suspended = false;
 };
 
 Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   Origin origin;
-  const auto pool = control.status({{}, {}, request.pool}, cancel);
-  if (!pool) return pool.failure();
-  if (pool->open_count == 0) return origin;  // nothing of this pool is active
-  origin.pool_suspended = (pool->flags & DM_SUSPEND_FLAG) != 0;
   const auto own = control.status({{}, request.origin_uuid, 0}, cancel);
   if (own) {
     origin.address = {{}, request.origin_uuid, 0};
@@ -156,6 +151,18 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const auto send_all = [&] {
     for (const uint32_t id : request.ids) outcome.items.push_back(send(control, request, id, cancel));
   };
+  const auto pool = control.status({{}, {}, request.pool}, cancel);
+  if (!pool) return pool.failure();
+  if (pool->open_count == 0) {  // nothing of this pool is active
+    send_all();
+    return outcome;
+  }
+  auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
+  if (!locked && locked.failure().cancelled) return locked.failure();
+  if (locked) {
+    const auto alone = lock_thin(*locked, request.origin_id, cancel);
+    if (!alone && alone.failure().cancelled) return alone.failure();
+  }
   const auto origin = find_origin(control, request, cancel);
   if (!origin) return origin.failure();
   if (!origin->active || origin->was_suspended) {
@@ -163,9 +170,9 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     return outcome;
   }
   // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
-  if (origin->pool_suspended) return failed(command::kSuspend.name, EAGAIN, request.pool_name, "the pool is suspended");
-  auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
-  if (!locked && locked.failure().cancelled) return locked.failure();
+  if ((pool->flags & DM_SUSPEND_FLAG) != 0) {
+    return failed(command::kSuspend.name, EAGAIN, request.pool_name, "the pool is suspended");
+  }
 
   Section section(cancel);
   const auto suspended = control.suspend(origin->address, 0, cancel);

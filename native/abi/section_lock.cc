@@ -34,4 +34,24 @@ Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Canc
   }
 }
 
+Status lock_thin(const UniqueFd& lock, uint32_t id, Cancel& cancel) {
+  // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
+  // other.
+  struct flock one = {};
+  one.l_type = F_WRLCK;
+  one.l_whence = SEEK_SET;
+  one.l_start = id;
+  one.l_len = 1;
+  for (;;) {
+    if (cancel.requested()) {
+      Failure failure = failed("lock thin", EINTR, std::to_string(id));
+      failure.cancelled = true;
+      return failure;
+    }
+    const int result = system_call("lock thin", [&] { return ::fcntl(lock.get(), F_OFD_SETLKW, &one); });
+    if (result >= 0) return Nothing{};
+    if (result != -EINTR) return failed("lock thin", -result, std::to_string(id));
+  }
+}
+
 }  // namespace dmthin

@@ -3,7 +3,7 @@
 //   node test/package/prebuild.mjs [--if-stale] [x64] [arm64]
 //
 // Built in a copy of the package, so that the work tree's own build/ stays as its developer left it.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { buildEnvironment } from '../setup/build.mjs'
@@ -76,32 +76,8 @@ async function prebuild(arch, jobs) {
   }
 }
 
-/**
- * npm takes a script called `prebuild` for the first half of `npm run build`, and runs it before that. A developer's
- * build has no use for cross compiled binaries. The script's environment is the same in both cases; npm's title is not.
- */
-function isFirstHalfOfBuild() {
-  if (process.env.npm_lifecycle_event !== 'prebuild') return false
-  try {
-    for (let id = process.ppid; id > 1;) {
-      const title = readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
-      if (/^npm (run|run-script) /.test(title)) return !/ prebuild\b/.test(title)
-      // The name in parentheses may itself hold spaces; the parent's id is the second word after it.
-      id = Number(
-        readFileSync(`/proc/${id}/stat`, 'utf8')
-          .replace(/^.*\) /s, '')
-          .split(' ')[1],
-      )
-    }
-  } catch {
-    // no /proc to read: build them, rather than leave them out
-  }
-  return false
-}
-
 /** @param {string[]} args */
 async function main(args) {
-  if (isFirstHalfOfBuild()) return
   const ifStale = args.includes('--if-stale')
   const named = args.filter(word => word !== '--if-stale')
   const unknown = named.find(word => !ARCHITECTURES.includes(word))

@@ -1,4 +1,5 @@
 // Many volumes at once: a result for each, and what the kernel lets overlap, overlaps.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type DmThinError, ERRNO } from '../errors.js'
 import { invalid } from '../units.js'
 import { snapshotRefused } from './refused.js'
@@ -31,6 +32,9 @@ export interface ManyOptions {
   readonly signal?: AbortSignal
 }
 
+/** How long starting calls may hold the event loop. */
+const MOST_MS_AT_ONCE = 1
+
 /** Runs `act` for all volumes at once: the native threads bound how many are in the kernel at a time. */
 export async function forEachVolume<T>(
   pool: PoolContext,
@@ -40,18 +44,26 @@ export async function forEachVolume<T>(
 ): Promise<VolumeResult<T>[]> {
   checkVolumes(pool, volumes)
   let done = 0
-  return Promise.all(
-    volumes.map(async (volume): Promise<VolumeResult<T>> => {
-      try {
-        return { status: 'fulfilled', volume, value: await act(volume) }
-      } catch (reason) {
-        return { status: 'rejected', volume, reason: reason as DmThinError }
-      } finally {
-        done += 1
-        options.onProgress?.({ done, total: volumes.length })
-      }
-    }),
-  )
+  const run = async (volume: ThinVolume): Promise<VolumeResult<T>> => {
+    try {
+      return { status: 'fulfilled', volume, value: await act(volume) }
+    } catch (reason) {
+      return { status: 'rejected', volume, reason: reason as DmThinError }
+    } finally {
+      done += 1
+      options.onProgress?.({ done, total: volumes.length })
+    }
+  }
+  const started: Promise<VolumeResult<T>>[] = []
+  let since = performance.now()
+  for (const volume of volumes) {
+    started.push(run(volume))
+    // Starting thousands takes a while in all: timers and I/O get their turn in between.
+    if (performance.now() - since < MOST_MS_AT_ONCE) continue
+    await nextTurn()
+    since = performance.now()
+  }
+  return Promise.all(started)
 }
 
 export function checkVolumes(pool: PoolContext, volumes: readonly ThinVolume[]): void {

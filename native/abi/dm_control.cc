@@ -9,8 +9,10 @@ namespace dmthin {
 namespace {
 
 constexpr const char* kControlNode = "/dev/mapper/control";
-constexpr size_t kFirstRoom = 16 * 1024;
-constexpr size_t kMessageRoom = 64 * 1024;  // a message that filled its buffer has run and cannot be repeated
+// The kernel copies the whole buffer in and out, so it is as large as the answer usually is, and grows.
+constexpr size_t kListRoom = 16 * 1024;
+constexpr size_t kLineRoom = 1024;
+constexpr size_t kMessageRoom = 1024;  // a message that filled its buffer has run and cannot be repeated
 constexpr size_t kLargestRoom = 1024 * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
 
 std::string described(const Address& address) {
@@ -24,8 +26,10 @@ bool starts_with(const std::string& text, const std::string& prefix) {
 }
 
 size_t first_room(const Call& call) {
-  if (call.command.grows) return kFirstRoom;
-  return call.command.request == DM_TARGET_MSG ? kMessageRoom : 0;
+  if (call.command.request == DM_TARGET_MSG) return kMessageRoom;
+  if (!call.command.grows) return 0;
+  return call.command.request == DM_TABLE_STATUS || call.command.request == DM_TABLE_DEPS ? kLineRoom
+                                                                                          : kListRoom;
 }
 
 }  // namespace

@@ -56,8 +56,9 @@ DeviceInfo Reply::info() const {
 std::optional<Reply::Span> Reply::payload() const {
   const dm_ioctl header = this->header();
   if (header.data_start > bytes_.size() || header.data_size > bytes_.size()) return std::nullopt;
-  if (header.data_start < offsetof(dm_ioctl, data) || header.data_size < header.data_start)
-    return std::nullopt;
+  if (header.data_start < offsetof(dm_ioctl, data)) return std::nullopt;
+  // A device without a table answers with a data_size that ends before data_start: nothing.
+  if (header.data_size <= header.data_start) return Span{bytes_.data() + header.data_start, 0};
   return Span{bytes_.data() + header.data_start, header.data_size - header.data_start};
 }
 

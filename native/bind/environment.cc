@@ -5,6 +5,8 @@ namespace {
 
 // 64 activations overlap in the kernel, with room beside them for calls that wait longer than those.
 constexpr size_t kMostThreads = 96;
+// Results of kernel waits that are settled in one turn of the event loop.
+constexpr size_t kMostSettled = 4;
 
 }  // namespace
 
@@ -35,16 +37,28 @@ uint32_t Environment::hold(UniqueFd fd) {
 }
 
 void Environment::settle_done(napi_env env, napi_value, void* context, void*) {
-  // Without an environment the function is being torn down: there is nobody left to tell.
-  if (env != nullptr) static_cast<Environment*>(context)->settle_all(env);
+  if (env == nullptr) return;  // the function is being torn down: there is nobody left to tell
+  try {
+    static_cast<Environment*>(context)->settle_all(env);
+  } catch (const Napi::Error&) {
+    // A worker that is being terminated runs no more JavaScript; its promises have nobody who waits for them.
+  }
 }
 
+// What a promise's continuations do counts as part of this turn of the event loop. Settling 64 activations at
+// once would hold it for all of them; so a few are settled, and the rest after timers and I/O have had their
+// turn.
 void Environment::settle_all(napi_env env) {
-  for (auto& job : pool_->take_done()) {
+  bool more = false;
+  for (auto& job : pool_->take_done(kMostSettled, &more)) {
     Napi::HandleScope scope(env);
     static_cast<SettlingJob*>(job.get())->settle(env);
     if (--pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
   }
+  if (!more) return;
+  const auto again =
+      Napi::Function::New(env, [this](const Napi::CallbackInfo& info) { settle_all(info.Env()); });
+  Napi::Env(env).Global().Get("setImmediate").As<Napi::Function>().Call({again});
 }
 
 void Environment::clean_up(void* argument) {

@@ -35,7 +35,8 @@ struct WorkerPool::State {
   std::deque<std::unique_ptr<Job>> waiting;
   std::vector<Delayed> delayed;
   std::vector<Running> running;
-  std::vector<std::unique_ptr<Job>> done;
+  std::deque<std::unique_ptr<Job>> done;
+  bool told = false;  // of the finished jobs that are there
   size_t threads = 0;
   size_t idle = 0;
   size_t woken = 0;     // idle threads that have been called and have not come yet
@@ -80,7 +81,9 @@ struct WorkerPool::State {
 
   void finish(std::unique_ptr<Job> job) {
     done.push_back(std::move(job));
-    if (done.size() == 1 && !stopping) on_done();
+    if (told || stopping) return;
+    told = true;
+    on_done();
   }
 };
 
@@ -229,9 +232,17 @@ void WorkerPool::cancel(uint32_t cancel_id) {
   }
 }
 
-std::vector<std::unique_ptr<Job>> WorkerPool::take_done() {
-  Locked locked(state_->monitor);
-  return std::move(state_->done);
+std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool* more) {
+  State& state = *state_;
+  Locked locked(state.monitor);
+  std::vector<std::unique_ptr<Job>> taken;
+  for (size_t waits = 0; !state.done.empty() && waits < most_waits;) {
+    if (state.done.front()->waits) ++waits;
+    taken.push_back(std::move(state.done.front()));
+    state.done.pop_front();
+  }
+  *more = state.told = !state.done.empty();
+  return taken;
 }
 
 void WorkerPool::stop() {

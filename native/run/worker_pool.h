@@ -35,14 +35,17 @@ class Job {
 
 class WorkerPool {
  public:
-  /// `on_done` is called on a worker thread when the list of finished jobs stops being empty.
+  /// `on_done` is called on a worker thread when there are finished jobs and nobody has been told of any yet.
   WorkerPool(size_t most_threads, std::function<void()> on_done);
   ~WorkerPool();
 
   void submit(std::unique_ptr<Job> job);
   /// Gives up a job: one that waits its turn ends at once, one in the kernel is interrupted until it answers.
   void cancel(uint32_t cancel_id);
-  std::vector<std::unique_ptr<Job>> take_done();
+  /// Finished jobs, oldest first: as many as there are, but at most `most_waits` of those that waited in the
+  /// kernel. While some are left, `more` is set and `on_done` is not called again: the caller comes back by
+  /// itself.
+  std::vector<std::unique_ptr<Job>> take_done(size_t most_waits, bool* more);
   /// Cancels everything and waits until the last thread is out of the kernel. What is suspended is resumed.
   void stop();
 

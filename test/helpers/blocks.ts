@@ -2,6 +2,7 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { KiB } from '../../lib/index.js'
+import { tryRun } from './spawned.js'
 
 /** The data block of the test pools. */
 export const BLOCK = 64 * KiB
@@ -70,3 +71,11 @@ export async function seedOf(
   if (content.every(byte => byte === 0)) return 'zero'
   return seeds.find(seed => content.equals(pattern(seed, BLOCK))) ?? 'other'
 }
+
+/**
+ * Writes zeros to a block past the page cache, by dd: what it complains of, or nothing. A write through the cache is
+ * told of a failed write-back as EIO, whatever the device said.
+ */
+export const directWrite = (device: string, block: number): string =>
+  tryRun('dd', ['if=/dev/zero', `of=${device}`, 'bs=64k', 'count=1', `seek=${block}`, 'oflag=direct', 'status=none'])
+    .stderr

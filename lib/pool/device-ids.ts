@@ -4,25 +4,27 @@ import { MAX_THIN_ID } from '../units.js'
 
 export class DeviceIds {
   readonly #list: (signal?: AbortSignal) => Promise<Iterable<number>>
+  readonly #last: number
   readonly #used = new Set<number>()
   #loading: Promise<void> | undefined
   #next = 0
 
   /** `list` reads the ids that exist from the pool's metadata; it is asked once, before the first id is chosen. */
-  constructor(list: (signal?: AbortSignal) => Promise<Iterable<number>>) {
+  constructor(list: (signal?: AbortSignal) => Promise<Iterable<number>>, last = MAX_THIN_ID) {
     this.#list = list
+    this.#last = last
   }
 
   /** Reserves `count` ids that nobody here uses. */
   async take(count: number, signal?: AbortSignal): Promise<number[]> {
     await this.#load(signal)
-    if (this.#used.size + count > MAX_THIN_ID + 1) {
-      throw new DmThinError('DM_POOL_FULL', `the pool has no ${count} thin ids left of ${MAX_THIN_ID + 1}`)
+    if (this.#used.size + count > this.#last + 1) {
+      throw new DmThinError('DM_POOL_FULL', `the pool has no ${count} thin ids left of ${this.#last + 1}`)
     }
     const taken: number[] = []
     while (taken.length < count) {
       const id = this.#next
-      this.#next = id === MAX_THIN_ID ? 0 : id + 1
+      this.#next = id === this.#last ? 0 : id + 1
       if (this.#used.has(id)) continue
       this.#used.add(id)
       taken.push(id)

@@ -1,5 +1,5 @@
 // The error of one create_snap among many: the kernel gives an errno per id.
-import { abortError, DmThinError } from '../errors.js'
+import { abortError, type DmThinError } from '../errors.js'
 import { errorFromFailure } from '../kernel/failure.js'
 import { message } from '../target/messages.js'
 import { explained, type PoolContext } from './context.js'

@@ -8,6 +8,7 @@
         "NAPI_VERSION=8",
         "NAPI_CPP_EXCEPTIONS",
         "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
         "_GLIBCXX_EXTERN_TEMPLATE=0"
       ],
       "cflags!": ["-fno-exceptions"],

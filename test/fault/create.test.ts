@@ -30,112 +30,114 @@ const create = () =>
   })
 const open = () => ThinPool.open({ name, data: { file: `${folder}/data` }, metadata: { file: `${folder}/metadata` } })
 
-beforeEach(() => {
-  name = scratch.name('step')
-  folder = scratch.path(name)
-  mkdirSync(folder)
-})
-afterEach(async () => {
-  await takeDown(name)
-  rmSync(folder, { recursive: true })
-})
+describe('a pool over files', () => {
+  beforeEach(() => {
+    name = scratch.name('step')
+    folder = scratch.path(name)
+    mkdirSync(folder)
+  })
+  afterEach(async () => {
+    await takeDown(name)
+    rmSync(folder, { recursive: true })
+  })
 
-describe('ThinPool.create with files', () => {
-  const FILES: Places[] = [
-    ['create file', 2],
-    ['ftruncate', 4],
-    ['statx', 6],
-  ]
-  const LOOPS: Places[] = [
-    ['open loop-control', 2],
-    ['LOOP_CTL_GET_FREE', 2],
-    ['LOOP_CONFIGURE', 2],
-    ['LOOP_GET_STATUS64', 3],
-    ['open loop', 5],
-  ]
-  const MAPPER: Places[] = [
-    ['DM_DEV_STATUS', 1],
-    ['DM_DEV_CREATE', 1],
-    ['DM_TABLE_LOAD', 1],
-    ['DM_DEV_RESUME', 1],
-    ['DM_TABLE_STATUS', 2],
-  ]
-  const READS: Places[] = [['open', 4]]
+  describe('ThinPool.create with files', () => {
+    const FILES: Places[] = [
+      ['create file', 2],
+      ['ftruncate', 4],
+      ['statx', 6],
+    ]
+    const LOOPS: Places[] = [
+      ['open loop-control', 2],
+      ['LOOP_CTL_GET_FREE', 2],
+      ['LOOP_CONFIGURE', 2],
+      ['LOOP_GET_STATUS64', 3],
+      ['open loop', 5],
+    ]
+    const MAPPER: Places[] = [
+      ['DM_DEV_STATUS', 1],
+      ['DM_DEV_CREATE', 1],
+      ['DM_TABLE_LOAD', 1],
+      ['DM_DEV_RESUME', 1],
+      ['DM_TABLE_STATUS', 2],
+    ]
+    const READS: Places[] = [['open', 4]]
 
-  test.each([
-    ['files', FILES],
-    ['loop devices', LOOPS],
-    ['the device mapper', MAPPER],
-    ['reading the devices', READS],
-  ])('each step with %s fails, and nothing is left', async (_, places) => {
-    const before = kernelState()
-    await failEach(hooks, places, create, outcome => {
-      expectNamed(outcome)
-      expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
-      expect(filesIn(folder)).toEqual([])
+    test.each([
+      ['files', FILES],
+      ['loop devices', LOOPS],
+      ['the device mapper', MAPPER],
+      ['reading the devices', READS],
+    ])('each step with %s fails, and nothing is left', async (_, places) => {
+      const before = kernelState()
+      await failEach(hooks, places, create, outcome => {
+        expectNamed(outcome)
+        expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+        expect(filesIn(folder)).toEqual([])
+      })
+      await noneAfter(hooks, places, create)
     })
-    await noneAfter(hooks, places, create)
+
+    test('the rollback is told newest first, and completely', async () => {
+      const made = ['LOOP_CLR_FD', 'unlink', 'LOOP_CLR_FD', 'unlink']
+      expect(undone(await attemptWith(hooks, ['ftruncate', 1], create))).toEqual(['unlink'])
+      expect(undone(await attemptWith(hooks, ['LOOP_CONFIGURE', 2], create))).toEqual(made.slice(1))
+      expect(undone(await attemptWith(hooks, ['DM_DEV_CREATE', 1], create))).toEqual(made)
+      expect(undone(await attemptWith(hooks, ['DM_DEV_RESUME', 1], create))).toEqual(['DM_DEV_REMOVE', ...made])
+    })
+
+    test('a step that is made and then said to have failed is taken back, too', async () => {
+      const before = kernelState()
+      for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'ftruncate', 'pread']) {
+        const outcome = await attemptWith(hooks, [operation, 1], create, { kind: 'fail-after' })
+        expectNamed(outcome)
+        expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+        expect(filesIn(folder)).toEqual([])
+      }
+    })
+
+    test('both faults are told when an undo fails, too', async () => {
+      hooks.setFault('unlink', 2, 'fail', ENOMEM)
+      const { fault } = await attemptWith(hooks, ['DM_DEV_CREATE', 1], create)
+      expect(fault).toMatchObject({ operation: 'DM_DEV_CREATE', errno: EIO })
+      const left = `${folder}/data`
+      expect(fault!.rollback.filter(step => step.errno !== 0)).toEqual([
+        { operation: 'unlink', device: left, errno: ENOMEM },
+      ])
+      expect(fault!.message).toContain(`not undone: unlink of ${left}`)
+      expect(filesIn(folder)).toEqual([`data ${16 * MiB}`])
+    })
+
+    test('a pool comes up where /run cannot be written', async () => {
+      const { value } = await attemptWith(hooks, ['open lock', 1], create, { errno: 30 })
+      expect((await value!.status()).mode).toBe('rw')
+    })
   })
 
-  test('the rollback is told newest first, and completely', async () => {
-    const made = ['LOOP_CLR_FD', 'unlink', 'LOOP_CLR_FD', 'unlink']
-    expect(undone(await attemptWith(hooks, ['ftruncate', 1], create))).toEqual(['unlink'])
-    expect(undone(await attemptWith(hooks, ['LOOP_CONFIGURE', 2], create))).toEqual(made.slice(1))
-    expect(undone(await attemptWith(hooks, ['DM_DEV_CREATE', 1], create))).toEqual(made)
-    expect(undone(await attemptWith(hooks, ['DM_DEV_RESUME', 1], create))).toEqual(['DM_DEV_REMOVE', ...made])
-  })
-
-  test('a step that is made and then said to have failed is taken back, too', async () => {
+  test('each step of ThinPool.open fails, and the pool is at rest as before', async () => {
+    const made = await create()
+    await made.createVolume({ sizeBytes: MiB, id: 5 })
+    await made.remove()
+    const PLACES: Places[] = [
+      ['statx', 6],
+      ['LOOP_CONFIGURE', 2],
+      ['LOOP_GET_STATUS64', 4],
+      ['DM_DEV_CREATE', 1],
+      ['DM_TABLE_LOAD', 1],
+      ['DM_DEV_RESUME', 1],
+      ['DM_TABLE_STATUS', 2],
+      ['DM_LIST_DEVICES', 1],
+      ['DM_DEV_STATUS', 3],
+    ]
     const before = kernelState()
-    for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'ftruncate', 'pread']) {
-      const outcome = await attemptWith(hooks, [operation, 1], create, { kind: 'fail-after' })
+    const files = filesIn(folder)
+    await failEach(hooks, PLACES, open, outcome => {
       expectNamed(outcome)
       expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
-      expect(filesIn(folder)).toEqual([])
-    }
+      expect(filesIn(folder)).toEqual(files)
+    })
+    const pool = await noneAfter(hooks, PLACES, open)
+    expect((await pool.volumes()).map(volume => volume.id)).toEqual([5])
+    expect(pool.findings).toEqual([])
   })
-
-  test('both faults are told when an undo fails, too', async () => {
-    hooks.setFault('unlink', 2, 'fail', ENOMEM)
-    const { fault } = await attemptWith(hooks, ['DM_DEV_CREATE', 1], create)
-    expect(fault).toMatchObject({ operation: 'DM_DEV_CREATE', errno: EIO })
-    const left = `${folder}/data`
-    expect(fault!.rollback.filter(step => step.errno !== 0)).toEqual([
-      { operation: 'unlink', device: left, errno: ENOMEM },
-    ])
-    expect(fault!.message).toContain(`not undone: unlink of ${left}`)
-    expect(filesIn(folder)).toEqual([`data ${16 * MiB}`])
-  })
-
-  test('a pool comes up where /run cannot be written', async () => {
-    const { value } = await attemptWith(hooks, ['open lock', 1], create, { errno: 30 })
-    expect((await value!.status()).mode).toBe('rw')
-  })
-})
-
-test('each step of ThinPool.open fails, and the pool is at rest as before', async () => {
-  const made = await create()
-  await made.createVolume({ sizeBytes: MiB, id: 5 })
-  await made.remove()
-  const PLACES: Places[] = [
-    ['statx', 6],
-    ['LOOP_CONFIGURE', 2],
-    ['LOOP_GET_STATUS64', 4],
-    ['DM_DEV_CREATE', 1],
-    ['DM_TABLE_LOAD', 1],
-    ['DM_DEV_RESUME', 1],
-    ['DM_TABLE_STATUS', 2],
-    ['DM_LIST_DEVICES', 1],
-    ['DM_DEV_STATUS', 3],
-  ]
-  const before = kernelState()
-  const files = filesIn(folder)
-  await failEach(hooks, PLACES, open, outcome => {
-    expectNamed(outcome)
-    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
-    expect(filesIn(folder)).toEqual(files)
-  })
-  const pool = await noneAfter(hooks, PLACES, open)
-  expect((await pool.volumes()).map(volume => volume.id)).toEqual([5])
-  expect(pool.findings).toEqual([])
 })

@@ -1,0 +1,163 @@
+// A process killed at each step: the next open sees what it left, mends it and says so; nothing leaks, no data is lost.
+import { mkdirSync, rmSync } from 'node:fs'
+import { MiB, ThinPool, type Finding } from '../../lib/index.js'
+import { seedOf, writeBlock } from '../helpers/blocks.js'
+import { expectCode } from '../helpers/expect-code.js'
+import { runKilled, type Kill } from '../helpers/fault-child.js'
+import { useFaults } from '../helpers/fault.js'
+import { markedDevices, markedLoops } from '../helpers/kernel-state.js'
+import { takeDown, withPool } from '../helpers/pools.js'
+import { useScratch } from '../helpers/scratch.js'
+import { dmInfo, thinCheck } from '../helpers/witness.js'
+
+const scratch = useScratch()
+useFaults()
+const SEED = 7
+
+/** A pool with an active origin that has data; then the crash; then what open found; the volume must be usable. */
+async function crashed(
+  body: (pool: string) => string,
+  kill: Kill,
+  after: (pool: ThinPool, findings: readonly Finding[]) => Promise<void>,
+): Promise<void> {
+  await withPool(async ({ name }) => {
+    const first = await ThinPool.open(name)
+    const origin = await (await first.createVolume({ sizeBytes: 4 * MiB, id: 0 })).activate()
+    await first.createVolume({ sizeBytes: 4 * MiB, id: 1 })
+    await writeBlock(origin.path, 3, SEED)
+    runKilled(body(name), kill)
+    const pool = await ThinPool.open(name)
+    await after(pool, pool.findings)
+    expect(dmInfo(origin.name)?.suspended ?? false).toBe(false)
+    const again = await pool.volume(0, { sizeBytes: 4 * MiB })
+    if (!again.active) await again.activate()
+    expect(await seedOf(again.path, 3, [SEED])).toBe(SEED)
+    await writeBlock(again.path, 4, SEED)
+    const other = await pool.volume(1, { sizeBytes: 4 * MiB })
+    if (!other.active) await other.activate()
+    await writeBlock(other.path, 0, SEED)
+    expect((await ThinPool.open(name)).findings).toEqual([])
+  })
+}
+
+const openPool = (name: string) => `const pool = await dmThin.ThinPool.open(${JSON.stringify(name)})`
+const ids = async (pool: ThinPool) => (await pool.volumes()).map(volume => volume.id)
+
+describe('killed in an activation', () => {
+  const activate = (name: string) => `
+    ${openPool(name)}
+    const volume = await pool.volume(1, { sizeBytes: ${4 * MiB} })
+    armed()
+    await volume.activate()`
+
+  test.each([
+    ['DM_DEV_CREATE', 'half-made-volume'],
+    ['DM_TABLE_LOAD', 'half-made-volume'],
+  ] as const)('after %s: the half-made device is removed', (operation, kind) =>
+    crashed(activate, { operation, kind: 'kill-after' }, async (pool, findings) => {
+      expect(findings).toEqual([{ kind, device: `${pool.name}-1`, action: 'removed' }])
+      expect(dmInfo(`${pool.name}-1`)).toBeUndefined()
+    }),
+  )
+
+  test('after DM_DEV_RESUME: it is active, and known as such', () =>
+    crashed(activate, { operation: 'DM_DEV_RESUME', kind: 'kill-after' }, async (pool, findings) => {
+      expect(findings).toEqual([])
+      expect((await pool.volume(1)).active).toBe(true)
+    }))
+})
+
+describe('killed in a snapshot of an active origin', () => {
+  const snapshot = (name: string) => `
+    ${openPool(name)}
+    const origin = await pool.volume(0)
+    armed()
+    await origin.snapshot({ id: 9 })`
+  const resumed = (pool: ThinPool) => [
+    { kind: 'suspended-volume', device: `${pool.name}-0`, action: 'resumed' } satisfies Finding,
+  ]
+
+  test('between suspend and message: the origin is resumed, there is no snapshot', () =>
+    crashed(snapshot, { operation: 'DM_TARGET_MSG', kind: 'kill-before' }, async (pool, findings) => {
+      expect(findings).toEqual(resumed(pool))
+      expect(await ids(pool)).toEqual([0, 1])
+    }))
+
+  test('between message and resume: the origin is resumed, the snapshot is there and has the data', () =>
+    crashed(snapshot, { operation: 'DM_DEV_RESUME', kind: 'kill-before' }, async (pool, findings) => {
+      expect(findings).toEqual(resumed(pool))
+      expect(await ids(pool)).toEqual([0, 1, 9])
+      const made = await (await pool.volume(9, { sizeBytes: 4 * MiB })).activate()
+      expect(await seedOf(made.path, 3, [SEED])).toBe(SEED)
+    }))
+
+  test('before the suspend: nothing has happened', () =>
+    crashed(snapshot, { operation: 'DM_DEV_SUSPEND', kind: 'kill-before' }, async (pool, findings) => {
+      expect(findings).toEqual([])
+      expect(await ids(pool)).toEqual([0, 1])
+    }))
+})
+
+describe('killed while the pool is made or taken down', () => {
+  let name: string
+  let folder: string
+  const sources = () => ({
+    data: { file: `${folder}/data`, sizeBytes: 16 * MiB },
+    metadata: { file: `${folder}/metadata`, sizeBytes: 2 * MiB },
+  })
+  const create = () => `armed(); await dmThin.ThinPool.create(${JSON.stringify({ name, ...sources() })})`
+
+  beforeEach(() => {
+    name = scratch.name('crash')
+    folder = scratch.path(name)
+    mkdirSync(folder)
+  })
+  afterEach(async () => {
+    await takeDown(name)
+    if (markedDevices().length === 0) thinCheck(`${folder}/metadata`)
+    rmSync(folder, { recursive: true })
+  })
+
+  test('after LOOP_CONFIGURE: the loop devices go with the process, and create starts over with its files', async () => {
+    runKilled(create(), { operation: 'LOOP_CONFIGURE', nth: 2, kind: 'kill-after' })
+    expect(markedLoops()).toEqual([])
+    await ThinPool.create({ name, ...sources() })
+  })
+
+  test('after DM_DEV_CREATE: open clears the name and says that there is no pool; create makes it', async () => {
+    runKilled(create(), { operation: 'DM_DEV_CREATE', kind: 'kill-after' })
+    expect(markedLoops()).toEqual([])
+    await expectCode(ThinPool.open({ name, ...sources() }), 'DM_METADATA_BLANK')
+    expect(markedDevices()).toEqual([])
+    await ThinPool.create({ name, ...sources() })
+  })
+
+  test('after DM_TABLE_LOAD: open brings the pool up', async () => {
+    runKilled(create(), { operation: 'DM_TABLE_LOAD', kind: 'kill-after' })
+    const pool = await ThinPool.open({ name, ...sources() })
+    expect((await pool.status()).mode).toBe('rw')
+    expect(await ids(pool)).toEqual([])
+  })
+
+  test('after DM_DEV_RESUME: open takes the pool up', async () => {
+    runKilled(create(), { operation: 'DM_DEV_RESUME', kind: 'kill-after' })
+    const pool = await ThinPool.open({ name, ...sources() })
+    expect(pool.findings).toEqual([])
+    expect((await pool.status()).mode).toBe('rw')
+  })
+
+  test.each([1, 2])('after DM_DEV_REMOVE number %i: what is left is taken down by the next remove', async nth => {
+    const made = await ThinPool.create({ name, ...sources() })
+    await (await made.createVolume({ sizeBytes: MiB, id: 0 })).activate()
+    runKilled(`${openPool(name)}; armed(); await pool.remove({ deactivate: true })`, {
+      operation: 'DM_DEV_REMOVE',
+      nth,
+      kind: 'kill-after',
+    })
+    expect(markedDevices().map(device => device.name)).toEqual(nth === 1 ? [name] : [])
+    expect(markedLoops()).toHaveLength(nth === 1 ? 2 : 0)
+    const pool = await ThinPool.open({ name, ...sources() })
+    expect(pool.findings).toEqual([])
+    expect(await ids(pool)).toEqual([0])
+  })
+})

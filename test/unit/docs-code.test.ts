@@ -1,0 +1,77 @@
+// Every block of code that a page marks as ts compiles against the library, and the README's is an example that runs.
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import ts from 'typescript'
+
+const root = path.join(__dirname, '../..')
+const folder = path.join(root, '.cache/docs-code')
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8')
+const inFolder = (name: string): string[] =>
+  readdirSync(path.join(root, name))
+    .filter(file => file.endsWith('.md'))
+    .map(file => path.join(name, file))
+
+interface Block {
+  readonly page: string
+  readonly line: number
+  readonly code: string
+}
+
+const blocks: Block[] = [...inFolder('.'), ...inFolder('docs')].flatMap(page => {
+  const text = read(page)
+  return [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(match => ({
+    page,
+    line: text.slice(0, match.index).split('\n').length + 1,
+    code: match[1]!,
+  }))
+})
+
+/** A block may go on where the reader is: with a pool and a volume at hand. */
+function given(code: string): string {
+  const declares = (name: string) => new RegExp(`\\b(const|let|using) ${name}\\b`).test(code)
+  const lines = ["import type * as library from 'dm-thin'"]
+  if (!declares('pool')) lines.push('declare const pool: library.ThinPool')
+  if (!declares('volume')) lines.push('declare const volume: library.ThinVolume')
+  return `${lines.join('; ')}\n`
+}
+
+test('blocks marked ts compile', () => {
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  const files = blocks.map((block, index) => {
+    const file = path.join(folder, `block-${index}.mts`)
+    writeFileSync(file, given(block.code) + block.code)
+    return file
+  })
+  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), name => readFileSync(name, 'utf8')) as {
+    config: { compilerOptions: object }
+  }
+  const { options } = ts.convertCompilerOptionsFromJson(
+    {
+      ...config.compilerOptions,
+      rootDir: '.',
+      noEmit: true,
+      declaration: false,
+      noUnusedLocals: false,
+      paths: { 'dm-thin': ['./lib/index.ts'] },
+    },
+    root,
+  )
+  const ambient = path.join(root, 'lib/kernel/node-gyp-build.d.ts')
+  const program = ts.createProgram([...files, ambient], options)
+  const problems = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const message = ts.flattenDiagnosticMessageText(messageText, ' ')
+    const index = file === undefined ? -1 : files.indexOf(file.fileName)
+    if (index === -1) return `${file?.fileName ?? ''}: ${message}`
+    const { page, line } = blocks[index]!
+    return `${page}:${line + file!.getLineAndCharacterOfPosition(start ?? 0).line - 1}: ${message}`
+  })
+  expect(blocks.length).toBeGreaterThan(10)
+  expect(problems).toEqual([])
+})
+
+test('the first lines of the README are the example', () => {
+  const [first] = blocks.filter(({ page }) => page === 'README.md')
+  const example = read('examples/first-lines/first-lines.mts')
+  expect(first?.code).toBe(example.replace(/^\/\/.*\n/, ''))
+})

@@ -1,0 +1,62 @@
+// Links between pages lead somewhere, and the pages of docs/ follow each other in the order of their index.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+
+const root = path.join(__dirname, '../..')
+const inFolder = (folder: string): string[] =>
+  readdirSync(path.join(root, folder))
+    .filter(name => name.endsWith('.md'))
+    .map(name => path.join(folder, name))
+const pages = [...inFolder('.'), ...inFolder('docs')].sort()
+
+/** Comes from a run of `npm run bench`, so it may not be there yet. */
+const WRITTEN_LATER = ['docs/benchmark.md']
+
+const read = (page: string): string => readFileSync(path.join(root, page), 'utf8')
+const withoutCode = (page: string): string =>
+  read(page)
+    .replace(/^```[\s\S]*?^```$/gm, '')
+    .replace(/`[^`\n]*`/g, '`x`')
+
+/** The anchor that a heading gets: lower case, no punctuation, hyphens for blanks. */
+const anchors = (page: string): string[] =>
+  [
+    ...read(page)
+      .replace(/^```[\s\S]*?^```$/gm, '')
+      .matchAll(/^#+ (.*)$/gm),
+  ].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  )
+
+function brokenLinks(page: string): string[] {
+  const targets = [...withoutCode(page).matchAll(/\]\(([^)\s]+)\)/g)].map(match => match[1]!)
+  return targets.filter(target => {
+    if (/^[a-z]+:/.test(target)) return false
+    const [file = '', anchor] = target.split('#')
+    const to = file === '' ? page : path.normalize(path.join(path.dirname(page), file))
+    if (!existsSync(path.join(root, to))) return !WRITTEN_LATER.includes(to)
+    return anchor !== undefined && !anchors(to).includes(anchor)
+  })
+}
+
+test.each(pages)('%s: every relative link leads somewhere', page => {
+  expect(brokenLinks(page)).toEqual([])
+})
+
+test('the pages lead from one to the next in the order of the index', () => {
+  const order = [...read('docs/README.md').matchAll(/^\d+\. \[[^\]]+\]\(([^)]+)\)/gm)].map(match => match[1]!)
+  expect([...order].sort()).toEqual(
+    readdirSync(path.join(root, 'docs')).filter(name => name.endsWith('.md') && !/^(README|benchmark)/.test(name)),
+  )
+  const neighbours = (name: string) => ({
+    previous: /previous: \[[^\]]+\]\(([^)]+)\)/.exec(read(`docs/${name}`))?.[1],
+    next: /next: \[[^\]]+\]\(([^)]+)\)/.exec(read(`docs/${name}`))?.[1],
+  })
+  for (const [index, name] of order.entries()) {
+    const next = order[index + 1] ?? 'benchmark.md'
+    expect({ name, ...neighbours(name) }).toEqual({ name, previous: order[index - 1], next })
+  }
+})

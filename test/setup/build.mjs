@@ -26,6 +26,14 @@ const BUILDS = {
       'If the package registry cannot be reached, nothing can be installed: please see to the connection (or to ' +
       'npm\'s "registry" and "proxy" settings), then repeat the command. This step alone: npm ci --ignore-scripts',
   },
+  runtimes: {
+    name: 'runtimes',
+    title: 'each supported Node, for the lifecycle tests, into test/runtimes (npm ci)',
+    command: ['npm', 'ci', '--prefix', 'test/runtimes', '--ignore-scripts', '--no-audit', '--no-fund'],
+    inputs: ['test/runtimes/package-lock.json'],
+    results: ['test/runtimes/node_modules/.package-lock.json'],
+    hint: 'Please see to the above, then repeat the command. This step alone: npm ci --prefix test/runtimes',
+  },
   native: {
     ...scripted('build:native', 'native part (node-gyp)'),
     inputs: [...NATIVE_INPUTS, 'binding.gyp'],

@@ -37,7 +37,7 @@ export async function demo(args) {
 /** Everything. Kernel tests always run in the guest: they must not be able to hurt anybody's disks. */
 export async function test(args) {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   const devices = ['kernel', 'fault']
   const parts = inGuest()
     ? [
@@ -65,13 +65,13 @@ export async function here(args) {
     throw new SetupError(`${why}: these tests need root and a kernel with device mapper. "npm test" brings one.`)
   }
   await ensurePackages(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   return report([{ title: 'this kernel: kernel, fault', projects: ['kernel', 'fault'] }], args)
 }
 
 export async function asan(args) {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'asan'])
+  await ensureBuilt([...LIBRARY, 'examples', 'asan', 'runtimes'])
   const library = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
   if (!existsSync(library)) throw new SetupError('gcc has no libasan.so; run as root: apt-get install g++')
   const jestEnv = {
@@ -97,14 +97,14 @@ export async function vm(args) {
   const program = command[0]?.split(/[\s/]/).find(Boolean)
   const builds = ['npm', 'npx', 'node'].includes(program ?? '')
   await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
-  if (builds) await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  if (builds) await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   Object.assign(process.env, buildEnvironment())
   return vmMain(args)
 }
 
 export async function allSetup() {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'fault'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0
 }

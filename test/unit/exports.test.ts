@@ -1,0 +1,25 @@
+// index.mts names what index.ts exports; here by the compiler's knowledge of both, in test/package by Node's.
+import ts from 'typescript'
+import path from 'node:path'
+
+const lib = path.join(__dirname, '../../lib')
+
+test('both faces of the package export the same values and types', () => {
+  const files = ['index.ts', 'index.mts'].map(name => path.join(lib, name))
+  const { config } = ts.readConfigFile(path.join(lib, '../tsconfig.json'), name => ts.sys.readFile(name)) as {
+    config: unknown
+  }
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, path.join(lib, '..'))
+  const program = ts.createProgram(files, options)
+  const checker = program.getTypeChecker()
+  const [cjs, esm] = files.map(file => {
+    const symbol = checker.getSymbolAtLocation(program.getSourceFile(file)!)!
+    return checker
+      .getExportsOfModule(symbol)
+      .map(({ name }) => name)
+      .sort()
+  })
+  expect(cjs).toContain('ThinPool')
+  expect(cjs).toContain('ErrorCode')
+  expect(esm).toEqual(cjs)
+})

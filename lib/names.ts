@@ -37,6 +37,12 @@ export function checkBoolean(name: string, value: unknown): boolean {
   return value
 }
 
+/** Text that the kernel reads: any, but a NUL would end it early. */
+export function checkText(name: string, value: unknown): string {
+  if (typeof value === 'string' && !value.includes('\0')) return value
+  throw invalid(`${name} must be text without a NUL character, but is ${shown(value)}`)
+}
+
 export function checkPath(name: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') throw invalid(`${name} must be a path, but is ${shown(value)}`)
   if (value.includes('\0')) throw invalid(`${name} must not contain a NUL character`)

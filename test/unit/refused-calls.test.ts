@@ -1,0 +1,112 @@
+// A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
+import { Pending } from '../../lib/device/pending'
+import { LoopDevice, mount, ThinPool, ThinVolume, unmount } from '../../lib/index'
+import type { KernelPort } from '../../lib/kernel/port'
+import { DeviceIds } from '../../lib/pool/device-ids'
+import { rejection } from '../helpers/thrown'
+
+const nobody = new Proxy({} as KernelPort, {
+  get: (_, name) => {
+    throw new Error(`the kernel was asked: ${String(name)}`)
+  },
+})
+const pool = {
+  port: nobody,
+  name: 'demo',
+  device: 0xfd00,
+  number: '253:0',
+  dataBlockBytes: 65536,
+  pending: new Pending('pool demo'),
+  ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),
+}
+const volume = (sizeBytes?: number) => new ThinVolume(pool, { id: 7, sizeBytes })
+
+const data = { file: 'data.img', sizeBytes: 2 ** 30 }
+const metadata = { file: 'metadata.img', sizeBytes: 2 ** 30 }
+type Call = (options: never) => Promise<unknown>
+const CALLS: [name: string, call: Call, least: object][] = [
+  ['ThinPool.create', options => ThinPool.create(options), { name: 'demo', data, metadata }],
+  ['ThinPool.open', options => ThinPool.open(options), { name: 'demo' }],
+  ['LoopDevice.attach', options => LoopDevice.attach(options), { file: 'data.img' }],
+  ['LoopDevice.list', options => LoopDevice.list(options), {}],
+  ['mount', options => mount(options), { source: '/dev/dm-1', target: '/mnt', type: 'ext4' }],
+  ['unmount', options => unmount('/mnt', options), {}],
+  ['activate', options => volume(512).activate(options), {}],
+  ['deactivate', options => volume().deactivate(options), {}],
+  ['snapshot', options => volume().snapshot(options), {}],
+  ['status', options => volume().status(options), {}],
+  ['refresh', options => volume().refresh(options), {}],
+  ['delete', options => volume().delete(options), {}],
+  ['destroy', options => volume().destroy(options), {}],
+]
+
+describe.each(CALLS)('%s', (name, call, least) => {
+  const refusal = (options: unknown) => rejection(() => call(options as never))
+
+  test('refuses an unknown option by name', async () => {
+    const error = await refusal({ ...least, tpyo: 1 })
+    expect(error.code).toBe('DM_INVALID_ARGUMENT')
+    expect(error.message).toContain(`${name}: unknown option "tpyo"; known are `)
+  })
+
+  test('refuses a signal that is none', async () => {
+    expect(await refusal({ ...least, signal: new AbortController() })).toMatchObject({
+      code: 'DM_INVALID_ARGUMENT',
+      message: 'signal must be an AbortSignal, but is an object',
+    })
+  })
+
+  test.each([[null], [7], [[]]])('refuses %p for options', async options => {
+    expect((await refusal(options)).message).toContain(`${name}: options must be an object`)
+  })
+})
+
+const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
+  ['a pool without a name', () => ThinPool.open(''), 'name must be a non-empty string'],
+  ['a flag that is a number', () => ThinPool.open({ name: 'demo', mend: 1 as never }), 'mend must be true or false'],
+  ['a loop device without a file', () => LoopDevice.attach({} as never), 'file must be a path'],
+  ['an odd offset', () => LoopDevice.attach({ file: 'x', offsetBytes: 513 }), 'offsetBytes must be'],
+  [
+    'a loop block beyond a page',
+    () => LoopDevice.attach({ file: 'x', blockSizeBytes: 8192 }),
+    'blockSizeBytes must be',
+  ],
+  ['a mount without a type', () => mount({ source: '/dev/x', target: '/mnt' } as never), 'type must be a path'],
+  ['no mount point', () => unmount(''), 'target must be a path'],
+  ['an empty volume', () => volume().activate({ sizeBytes: 0 }), 'sizeBytes must be'],
+  ['a name with a slash', () => volume(512).activate({ name: 'a/b' }), 'has "/"'],
+  ['an id of 25 bits', () => volume().snapshot({ id: 2 ** 24 }), 'id must be'],
+  ['a time below zero', () => volume().deactivate({ timeoutMs: -1 }), 'timeoutMs must be'],
+]
+
+test.each(WRONG)('%s is refused', async (_, call, message) => {
+  const error = await rejection(call)
+  expect(error.code).toBe('DM_INVALID_ARGUMENT')
+  expect(error.message).toContain(message)
+})
+
+test('a size that nobody told is asked for, not guessed', async () => {
+  expect(await rejection(() => volume().activate())).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
+  expect(await rejection(() => volume().snapshot({ activate: true }))).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
+})
+
+test('an inactive volume has no path and no status, and says so', async () => {
+  expect(() => volume().path).toThrow(expect.objectContaining({ code: 'DM_NOT_ACTIVE', device: 'demo-7' }))
+  expect(await rejection(() => volume().status())).toMatchObject({ code: 'DM_NOT_ACTIVE' })
+})
+
+test('a closed volume takes no calls', async () => {
+  const closed = volume(512)
+  await closed.close()
+  for (const call of [() => closed.activate(), () => closed.snapshot(), () => closed.delete()]) {
+    expect(await rejection(call)).toMatchObject({ code: 'DM_CLOSED', message: 'volume 7 of pool demo is closed' })
+  }
+})
+
+test('a call given up before it began asks nobody', async () => {
+  const signal = AbortSignal.abort('why')
+  const plan = { name: 'demo', data, metadata, signal }
+  for (const call of [() => ThinPool.create(plan), () => ThinPool.open({ name: 'demo', signal })]) {
+    expect(await rejection(call)).toMatchObject({ code: 'ABORT_ERR', cause: 'why' })
+  }
+})

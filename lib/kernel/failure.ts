@@ -109,12 +109,17 @@ function deviceMapperVerdict(failure: NativeFailure, about: string, why: string)
       message: `remove${about}: device is busy after ${tries} ${tries === 1 ? 'try' : 'tries'}`,
     }
   }
-  if (operation === 'DM_TABLE_LOAD' || operation === 'DM_DEV_RESUME') {
+  // A load that answers ENXIO may also mean a device that the table names; a resume cannot.
+  const gone = operation === 'DM_DEV_RESUME' && errno === ENXIO
+  if (!gone && (operation === 'DM_TABLE_LOAD' || operation === 'DM_DEV_RESUME')) {
     if (errno === ENODATA)
       return { code: 'DM_VOLUME_NOT_FOUND', message: `${step}${about}: the pool has no such volume (${detail})` }
     const reason = kernelReason ? `: ${kernelReason}` : ''
     const act = operation === 'DM_TABLE_LOAD' ? 'refused the table' : 'could not make the table live'
-    return { code: 'DM_TABLE_REFUSED', message: `the kernel ${act} of${about}${reason} (${why}): ${detail}` }
+    return {
+      code: 'DM_TABLE_REFUSED',
+      message: `the kernel ${act} of${about}${reason} (${why})${detail && `: ${detail}`}`,
+    }
   }
   if (errno === ENXIO || errno === ENODEV)
     return { code: 'DM_NOT_FOUND', message: `${step}${about}: no such mapped device` }

@@ -171,6 +171,10 @@ Result<std::vector<uint8_t>> pack(const Call& call, size_t room) {
   if (call.address.name.size() >= DM_NAME_LEN || call.address.uuid.size() >= DM_UUID_LEN) {
     return failed(call.command.name, ENAMETOOLONG, call.address.name);
   }
+  if (call.address.name.find('\0') != std::string::npos ||
+      call.address.uuid.find('\0') != std::string::npos) {
+    return failed(call.command.name, EINVAL, call.address.name, "a NUL byte in the name or uuid");
+  }
   std::vector<uint8_t> bytes(kHeader + align_up(std::max(call.payload.size(), room)));
   dm_ioctl header = {};
   header.version[0] = DM_VERSION_MAJOR;

@@ -81,11 +81,11 @@ class Reply {
   std::vector<uint8_t> bytes_;
 };
 
-/// The bytes of a request with room for `room` bytes of answer. Fails with EINVAL on an over-long name or
-/// uuid (the kernel would cut a name silently) and on parameters with a NUL.
+/// The bytes of a request with room for `room` bytes of answer. Refuses a name or uuid that is too long
+/// (ENAMETOOLONG) or has a NUL in it (EINVAL): the kernel would cut it without a word.
 Result<std::vector<uint8_t>> pack(const Call& call, size_t room);
 
-/// Target specifications for DM_TABLE_LOAD.
+/// Target specifications for DM_TABLE_LOAD. Refuses a NUL in the parameters (EINVAL).
 Result<std::vector<uint8_t>> pack_table(const std::vector<Target>& table);
 std::vector<uint8_t> pack_message(uint64_t sector, const std::string& text);
 

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { DmThinError } from '../errors.js'
 import { nativePort } from '../kernel/native-port.js'
-import { checkBoolean, checkOptions, checkPath } from '../names.js'
+import { checkBoolean, checkOptions, checkPath, checkText } from '../names.js'
 
 export interface MountOptions {
   /** The block device. */
@@ -46,7 +46,7 @@ export async function mount(options: MountOptions): Promise<void> {
     target: path.resolve(checkPath('target', options.target)),
     type: checkPath('type', options.type),
     flags,
-    data: options.data === undefined ? '' : checkPath('data', options.data),
+    data: checkText('data', options.data ?? ''),
   }
   await nativePort().mount(request, options.signal)
 }

@@ -3,7 +3,7 @@ import { Pending } from '../../lib/device/pending'
 import { LoopDevice, mount, ThinPool, ThinVolume, unmount } from '../../lib/index'
 import type { KernelPort } from '../../lib/kernel/port'
 import { DeviceIds } from '../../lib/pool/device-ids'
-import { rejection } from '../helpers/thrown'
+import { rejection, thrown } from '../helpers/thrown'
 
 const nobody = new Proxy({} as KernelPort, {
   get: (_, name) => {
@@ -72,6 +72,16 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
     'blockSizeBytes must be',
   ],
   ['a mount without a type', () => mount({ source: '/dev/x', target: '/mnt' } as never), 'type must be a path'],
+  [
+    'mount data that is no text',
+    () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 7 as never }),
+    'data must be text',
+  ],
+  [
+    'mount data with a NUL',
+    () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 'nouuid\0,x' }),
+    'data must be text',
+  ],
   ['no mount point', () => unmount(''), 'target must be a path'],
   ['an empty volume', () => volume().activate({ sizeBytes: 0 }), 'sizeBytes must be'],
   ['a name with a slash', () => volume(512).activate({ name: 'a/b' }), 'has "/"'],
@@ -91,7 +101,7 @@ test('a size that nobody told is asked for, not guessed', async () => {
 })
 
 test('an inactive volume has no path and no status, and says so', async () => {
-  expect(() => volume().path).toThrow(expect.objectContaining({ code: 'DM_NOT_ACTIVE', device: 'demo-7' }))
+  expect(thrown(() => volume().path)).toMatchObject({ code: 'DM_NOT_ACTIVE', device: 'demo-7' })
   expect(await rejection(() => volume().status())).toMatchObject({ code: 'DM_NOT_ACTIVE' })
 })
 

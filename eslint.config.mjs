@@ -19,7 +19,7 @@ const NODE_GLOBALS = [
   'TextDecoder',
   'TextEncoder',
 ]
-const COMMONJS_GLOBALS = ['__dirname', 'exports', 'module', 'require']
+const COMMONJS_GLOBALS = ['__dirname', '__filename', 'exports', 'module', 'require']
 const readOnly = names => Object.fromEntries(names.map(name => [name, 'readonly']))
 const UNUSED = { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrors: 'none' }
 

@@ -19,7 +19,22 @@ interface Verdict {
   readonly message: string
 }
 
-const { EINTR, EACCES, EPERM, ENOENT, ENODEV, ENXIO, EBUSY, EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EFBIG, ERANGE } = ERRNO
+const {
+  EINTR,
+  EACCES,
+  EPERM,
+  ENOENT,
+  ENODEV,
+  ENXIO,
+  EBUSY,
+  EEXIST,
+  ENODATA,
+  ENOSPC,
+  EOPNOTSUPP,
+  EFBIG,
+  ERANGE,
+  ENOTTY,
+} = ERRNO
 
 export function errorFromFailure(failure: NativeFailure, signal?: AbortSignal): DmThinError {
   const facts = {
@@ -43,14 +58,16 @@ function verdict(failure: NativeFailure): Verdict {
   const why = `${errnoName(errno)}, ${errnoText(errno)}`
   if (errno === EACCES || errno === EPERM) return permission(operation, about)
   if (operation === 'open control') return noDeviceMapper(why)
+  // The node is somebody else's: container engines mask nodes with /dev/null.
+  if (operation.startsWith('DM_') && errno === ENOTTY) return noDeviceMapper(why)
   if (operation.startsWith('DM_')) return deviceMapperVerdict(failure, about, why)
   if (operation === 'double activation') {
     return { code: 'DM_ALREADY_ACTIVE', message: `the volume is active already, as ${JSON.stringify(detail)}` }
   }
-  if (operation === 'open loop-control') {
+  if (operation === 'open loop-control' || (operation === 'LOOP_CTL_GET_FREE' && errno === ENOTTY)) {
     return {
       code: 'DM_UNAVAILABLE',
-      message: `no loop devices: ${device} cannot be opened (${why}); try \`modprobe loop\``,
+      message: `no loop devices: ${device} cannot be used (${why}); try \`modprobe loop\``,
     }
   }
   if (operation === 'attach' && errno === EEXIST) {
@@ -89,7 +106,7 @@ function permission(operation: string, about: string): Verdict {
 }
 
 function noDeviceMapper(why: string): Verdict {
-  const message = `this kernel offers no device mapper: /dev/mapper/control cannot be opened (${why}); try \`modprobe dm-mod\``
+  const message = `this kernel offers no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
   return { code: 'DM_UNAVAILABLE', message }
 }
 

@@ -1,6 +1,6 @@
 // What the kernel holds of ours, told apart by a mark: mapped devices by name, loop devices by the place of their
 // file, mounts by their mount point. Nothing without the mark is ever looked at twice, let alone touched.
-import { readFileSync, realpathSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { run, tryRun } from './spawned.js'
@@ -44,6 +44,7 @@ export interface LoopEntry {
 
 /** Marked loop devices, by losetup. */
 export function markedLoops(): LoopEntry[] {
+  if (!anyLoopIsMarked()) return []
   const text = run('losetup', ['--list', '--json', '--output', 'NAME,BACK-FILE,AUTOCLEAR,RO,OFFSET'])
   if (text.trim() === '') return []
   const { loopdevices } = JSON.parse(text) as { loopdevices: Record<string, unknown>[] }
@@ -58,6 +59,13 @@ export function markedLoops(): LoopEntry[] {
     .filter(each => isScratch(each.file))
     .sort((a, b) => (a.file < b.file ? -1 : 1))
 }
+
+/** sysfs tells at once whether it is worth asking; most of the time there is nothing. */
+const anyLoopIsMarked = (): boolean =>
+  readdirSync('/sys/block').some(name => {
+    const backing = `/sys/block/${name}/loop/backing_file`
+    return name.startsWith('loop') && existsSync(backing) && isScratch(readFileSync(backing, 'utf8'))
+  })
 
 /** Marked mount points of this process's view, in the order of mounting. */
 export function markedMounts(): string[] {

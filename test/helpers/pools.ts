@@ -5,6 +5,7 @@ import { realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type CreatePoolOptions, MiB, ThinPool } from '../../lib/index.js'
+import { nativePort } from '../../lib/kernel/native-port.js'
 import { MARK } from './kernel-state.js'
 import { markedName } from './scratch.js'
 import { dmInfo, dmResume, thinCheck } from './witness.js'
@@ -62,4 +63,15 @@ export async function takeDown(name: string): Promise<void> {
   if (info.suspended) dmResume(name)
   const pool = await ThinPool.open({ name, mend: false })
   await pool.remove({ deactivate: true })
+}
+
+/** Attaches files by the kernel port, for as long as `body` runs, whatever becomes of it: their numbers as `7:3`. */
+export async function withLoops<T>(files: readonly string[], body: (numbers: string[]) => Promise<T>): Promise<T> {
+  const port = nativePort()
+  const loops = await Promise.all(files.map(file => port.loopAttach({ file, autoclear: true })))
+  try {
+    return await body(loops.map(loop => `7:${loop.number}`))
+  } finally {
+    for (const { held } of loops) port.release(held)
+  }
 }

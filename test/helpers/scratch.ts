@@ -37,7 +37,7 @@ export function useScratch(): Scratch {
   beforeEach(() => log.start())
   afterEach(() => {
     const left = snapshotKernelState()
-    sweep()
+    if (left !== '') sweep()
     expect(left).toBe('')
     expect(log.complaints()).toEqual([])
   })

@@ -1,0 +1,121 @@
+// Scenario                                                  Test
+// K  1000 empty thins (here 100)                            a hundred empty volumes …
+// K  1000 snapshots of one, under one pause (here 100)      a hundred snapshots …
+// K  create many, delete many                               a hundred …
+// C  two thins: ids differ; ids never given twice           two callers at once …
+// K  duplicates                                             ids that others took …
+// moby#5771 … serial creation                               all of them overlap (nothing here asserts a time)
+import { MiB, ThinPool, volumesOf, type ThinVolume, type VolumeResult } from '../../lib/index.js'
+import { seedOf, writeBlock } from '../helpers/blocks.js'
+import { expectCode } from '../helpers/expect-code.js'
+import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
+import { withPool } from '../helpers/pools.js'
+import { useScratch } from '../helpers/scratch.js'
+import { dmCreate, dmMessage, dmRemove, dmStatus, thinUsageBy } from '../helpers/witness.js'
+
+const scratch = useScratch()
+const codes = (results: readonly VolumeResult<unknown>[]) =>
+  results.map(result => (result.status === 'fulfilled' ? 'fulfilled' : result.reason.code))
+
+test('a hundred empty volumes, made at once, each with an id of its own; activated, asked, deactivated, deleted', async () => {
+  await withPool({ metadataBytes: 16 * MiB }, async (pool, { name }) => {
+    const volumes = await Promise.all(Array.from({ length: 100 }, () => pool.createVolume({ sizeBytes: MiB })))
+    expect(new Set(volumes.map(volume => volume.id)).size).toBe(100)
+    const progress: number[] = []
+    const onProgress = ({ done, total }: { done: number; total: number }) => progress.push(done, total)
+    await pool.activateMany(volumes, { onProgress }).then(volumesOf)
+    expect(progress.filter((_, at) => at % 2 === 0)).toEqual(Array.from({ length: 100 }, (_, at) => at + 1))
+    expect(new Set(progress.filter((_, at) => at % 2 === 1))).toEqual(new Set([100]))
+    expect(markedDevices().filter(device => device.attributes === 'L--w')).toHaveLength(101)
+
+    await writeBlock(volumes[42]!.path, 3, 1)
+    const statuses = await pool.statusMany(volumes)
+    const mapped = statuses.map(each => (each.status === 'fulfilled' ? each.value.mappedBytes : -1))
+    expect(mapped).toEqual(volumes.map((_, at) => (at === 42 ? 65536 : 0)))
+    expect(dmStatus(volumes[42]!.name)).toBe('0 2048 thin 128 511')
+
+    await pool.deactivateMany(volumes).then(volumesOf)
+    expect(markedDevices().map(device => device.name)).toEqual([name])
+    await Promise.all(volumes.map(volume => volume.delete()))
+    expect(await pool.volumes()).toEqual([])
+    expect((await pool.status()).data.usedBlocks).toBe(0)
+  })
+})
+
+test('a hundred snapshots of one origin under one suspend share its blocks; writing to some parts them', async () => {
+  await withPool({ metadataBytes: 16 * MiB }, async (pool, { metadataFile }) => {
+    const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    await writeBlock(origin.path, 0, 1)
+    const snapshots = volumesOf(await pool.snapshotMany(origin, 100))
+    expect(snapshots.map(volume => volume.id)).toEqual(Array.from({ length: 100 }, (_, at) => at + 1))
+    await writeBlock(origin.path, 0, 2)
+    const some = snapshots.filter((_, at) => at % 25 === 0)
+    await pool.activateMany(some).then(volumesOf)
+    for (const [at, volume] of some.entries()) {
+      expect(await seedOf(volume.path, 0, [1, 2])).toBe(1)
+      await writeBlock(volume.path, 1, 10 + at)
+    }
+    for (const [at, volume] of some.entries()) expect(await seedOf(volume.path, 1, [10, 11, 12, 13])).toBe(10 + at)
+    expect((await pool.status()).data.usedBlocks).toBe(2 + 4)
+    await pool.deactivateMany([origin, ...some])
+    const usage = await pool.usage()
+    await pool.remove()
+    expect(usage).toEqual(thinUsageBy(metadataFile))
+    expect(usage).toHaveLength(101)
+  })
+})
+
+test('each of many has its own answer: what cannot be is told beside what could', async () => {
+  scratch.log.allow(/device-mapper: (thin|table|ioctl): /)
+  await withPool(async pool => {
+    const volumes = await Promise.all([0, 1, 2, 3].map(id => pool.createVolume({ sizeBytes: MiB, id })))
+    const [, active, named, deleted] = volumes as [ThinVolume, ThinVolume, ThinVolume, ThinVolume]
+    await active.activate()
+    dmCreate(named.name, '0 8 error')
+    await deleted.delete()
+    const activated = await pool.activateMany(volumes)
+    expect(activated.map(result => result.volume)).toEqual(volumes)
+    expect(codes(activated)).toEqual(['fulfilled', 'DM_ALREADY_ACTIVE', 'DM_NAME_TAKEN', 'DM_VOLUME_NOT_FOUND'])
+    expect(() => volumesOf(activated)).toThrow(/active already/)
+    expect(codes(await pool.statusMany(volumes))).toEqual(['fulfilled', 'fulfilled', 'DM_NOT_ACTIVE', 'DM_NOT_ACTIVE'])
+    expect(codes(await pool.deactivateMany(volumes))).toEqual(Array(4).fill('fulfilled'))
+    dmRemove(named.name)
+    expect(markedDevices()).toHaveLength(1)
+  })
+})
+
+test('none of none, volumes of another pool, what is no volume, and counts that cannot be', async () => {
+  await withPool(async pool => {
+    expect(await pool.activateMany([])).toEqual([])
+    expect(await pool.statusMany([])).toEqual([])
+    const volume = await pool.createVolume({ sizeBytes: MiB })
+    const other = await ThinPool.open(pool.name)
+    const foreign = await other.volume(0)
+    const before = snapshotKernelState()
+    await expectCode(pool.activateMany([volume, foreign]), 'DM_INVALID_ARGUMENT')
+    await expectCode(pool.deactivateMany([{} as ThinVolume]), 'DM_INVALID_ARGUMENT')
+    await expectCode(pool.snapshotMany(foreign, 1), 'DM_INVALID_ARGUMENT')
+    for (const count of [0, -1, 1.5, 2 ** 24]) {
+      await expectCode(pool.snapshotMany(volume, count), 'DM_INVALID_ARGUMENT')
+    }
+    expect(snapshotKernelState()).toBe(before)
+    await other.close()
+  })
+})
+
+test('ids that others took meanwhile are never given twice, whichever of the two objects asks', async () => {
+  scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
+  await withPool({ metadataBytes: 8 * MiB }, async (pool, { name }) => {
+    const other = await ThinPool.open(name)
+    const origin = await pool.createVolume({ sizeBytes: MiB })
+    const rounds = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? pool : other))
+    const made = await Promise.all(rounds.map(each => each.createVolume({ sizeBytes: MiB })))
+    dmMessage(name, 'create_thin 21')
+    made.push(await other.createVolume({ sizeBytes: MiB }))
+    const snapshots = volumesOf(await pool.snapshotMany(origin, 10))
+    const ids = [origin, ...made, ...snapshots].map(volume => volume.id)
+    expect(new Set(ids).size).toBe(ids.length)
+    expect((await pool.volumes()).map(volume => volume.id)).toEqual([...ids, 21].sort((a, b) => a - b))
+    await other.close()
+  })
+})

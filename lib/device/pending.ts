@@ -3,11 +3,14 @@ import { DmThinError } from '../errors.js'
 
 export class Pending {
   readonly #what: string
+  readonly #owner: Pending | undefined
   readonly #running = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
 
-  constructor(what: string) {
+  /** With an `owner`, its close() waits for these calls too, and it being closed refuses them. */
+  constructor(what: string, owner?: Pending) {
     this.#what = what
+    this.#owner = owner
   }
 
   get closed(): boolean {
@@ -15,6 +18,7 @@ export class Pending {
   }
 
   check(): void {
+    this.#owner?.check()
     if (this.closed) throw new DmThinError('DM_CLOSED', `${this.#what} is closed`)
   }
 
@@ -22,10 +26,12 @@ export class Pending {
     this.check()
     const running = body()
     this.#running.add(running)
+    if (this.#owner) this.#owner.#running.add(running)
     try {
       return await running
     } finally {
       this.#running.delete(running)
+      if (this.#owner) this.#owner.#running.delete(running)
     }
   }
 

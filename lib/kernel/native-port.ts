@@ -6,26 +6,31 @@ import { loadAddon, type Addon } from './load-addon.js'
 import type { DeviceAddress, Handle, KernelPort } from './port.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
+const refused = (failure: NativeFailure): never => {
+  throw errorFromFailure(failure)
+}
+
 export class NativePort implements KernelPort {
   readonly #addon: Addon = loadAddon()
   #nextCancelId = 1
 
   /** Calls `addon[name](...args, cancelId)`. After an abort it settles once the kernel has let go. */
-  async #call<T>(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<T> {
+  #call<T>(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<T> {
+    const native = this.#addon[name] as (...args: unknown[]) => Promise<T>
+    return signal ? this.#abortable(native, signal, args) : native(...args, 0).catch(refused)
+  }
+
+  async #abortable<T>(
+    native: (...args: unknown[]) => Promise<T>,
+    signal: AbortSignal,
+    args: readonly unknown[],
+  ): Promise<T> {
     throwIfAborted(signal)
-    const native = this.#addon[name]!
-    if (!signal) {
-      try {
-        return (await native(...args, 0)) as T
-      } catch (failure) {
-        throw errorFromFailure(failure as NativeFailure)
-      }
-    }
     const id = this.#nextCancelId++
     const cancel = () => this.#addon['cancel']!(id)
     signal.addEventListener('abort', cancel, { once: true })
     try {
-      return (await native(...args, id)) as T
+      return await native(...args, id)
     } catch (failure) {
       throw errorFromFailure(failure as NativeFailure, signal)
     } finally {
@@ -47,7 +52,7 @@ export class NativePort implements KernelPort {
   tableClear: KernelPort['tableClear'] = (address, signal) => this.#call('tableClear', signal, address)
   tableDeps: KernelPort['tableDeps'] = (address, signal) => this.#call('tableDeps', signal, address)
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) => this.#call('tableStatus', signal, address, flags)
-  statusMany: KernelPort['statusMany'] = (uuids, signal) => this.#call('statusMany', signal, uuids)
+  statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal) =>
     this.#call('targetMessage', signal, address, sector, message)
 

@@ -74,12 +74,6 @@ export interface SnapshotOutcome {
   readonly suspended: boolean
 }
 
-export interface StatusLine {
-  readonly parameters: string
-  readonly lengthSectors: number
-  readonly errno: number
-}
-
 export interface LoopRequest {
   readonly file: string
   readonly readOnly?: boolean
@@ -151,8 +145,11 @@ export interface KernelPort {
   tableDeps(address: DeviceAddress, signal?: AbortSignal): Promise<number[]>
   /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
-  /** Status lines (NOFLUSH) of many devices in one hop. */
-  statusMany(uuids: readonly string[], signal?: AbortSignal): Promise<StatusLine[]>
+  /**
+   * Status lines (NOFLUSH) of many thins in one hop. Their uuids are `prefix` and the id. One string: per thin a line
+   * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.
+   */
+  statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
   targetMessage(address: DeviceAddress, sector: number, message: string, signal?: AbortSignal): Promise<string>
 
   /** Create, load and resume in one hop; a failed step undoes the earlier ones. */

@@ -43,21 +43,19 @@ export async function poolTable(port: KernelPort, name: string, signal?: AbortSi
 }
 
 /**
- * Runs `body`; when the kernel refuses with an errno that says little, looks at the pool and says what is the matter:
- * suspended, read-only, failed. The look is taken only after a refusal, so it costs the good path nothing.
+ * Passes on what a call gives; when the kernel refused it with an errno that says little, looks at the pool and says
+ * what is the matter: suspended, read-only, failed. Only a refusal costs the look.
  */
-export async function explained<T>(context: PoolContext, body: () => Promise<T>): Promise<T> {
-  try {
-    return await body()
-  } catch (fault) {
-    if (!(fault instanceof DmThinError) || !WORTH_A_LOOK.has(fault.code)) throw fault
-    throw await explain(context, fault)
-  }
+export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T> {
+  return call.catch(async (fault: unknown) => {
+    throw fault instanceof DmThinError ? await explain(context, fault) : fault
+  })
 }
 
 const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])
 
-async function explain({ port, name }: PoolContext, fault: DmThinError): Promise<DmThinError> {
+export async function explain({ port, name }: PoolContext, fault: DmThinError): Promise<DmThinError> {
+  if (!WORTH_A_LOOK.has(fault.code)) return fault
   const look = async () => {
     const info = await port.deviceStatus({ name })
     if ((info.flags & DEVICE_FLAG.suspended) !== 0) {

@@ -23,7 +23,7 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
   // suspended with the bad table live: so it is refused here.
   if (lengthSectors < table.lengthSectors)
     throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
-  await explained(context, async () => {
+  const reload = async () => {
     await port.tableLoad({ name }, [poolTableLine({ ...table, lengthSectors })], false, signal)
     // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
     await port.resume({ name }).catch(async (fault: DmThinError) => {
@@ -31,7 +31,8 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
       await port.resume({ name })
       throw fault
     })
-  })
+  }
+  await explained(context, reload())
   await verify(context, sectorsToBytes(lengthSectors), signal)
 }
 

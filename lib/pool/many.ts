@@ -112,7 +112,7 @@ async function createSnaps(pool: PoolContext, originId: number, count: number, s
   const ownPrefix = volumeUuidPrefix(pool.device)
   const request = { pool: pool.device, poolName: pool.name, ownPrefix, originUuid: ownPrefix + originId, originId, ids }
   try {
-    return (await explained(pool, () => pool.port.snapshot(request, signal))).items
+    return (await explained(pool, pool.port.snapshot(request, signal))).items
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault
@@ -126,23 +126,24 @@ export async function statusMany(
   signal?: AbortSignal,
 ): Promise<VolumeResult<VolumeStatus>[]> {
   checkVolumes(pool, volumes)
-  const asked = volumes.filter(volume => volume.statusUuid !== undefined)
-  const lines = await pool.port.statusMany(
-    asked.map(volume => volume.statusUuid!),
-    signal,
-  )
-  const byVolume = new Map(asked.map((volume, index) => [volume, lines[index]!]))
-  return Promise.all(
-    volumes.map(async (volume): Promise<VolumeResult<VolumeStatus>> => {
-      const line = byVolume.get(volume)
-      if (line?.errno === 0) {
-        return { status: 'fulfilled', volume, value: volumeStatus(line.parameters, line.lengthSectors) }
-      }
-      // Inactive, activated by another program, or gone meanwhile: the single question gives the exact answer.
-      return volume.status(signal ? { signal } : {}).then(
-        value => ({ status: 'fulfilled' as const, volume, value }),
-        (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
-      )
-    }),
-  )
+  const ids = Uint32Array.from(volumes, volume => volume.id)
+  const lines = (await pool.port.statusMany(volumeUuidPrefix(pool.device), ids, signal)).split('\n')
+  const results: VolumeResult<VolumeStatus>[] = []
+  for (const [index, volume] of volumes.entries()) {
+    const [, errno, length, parameters] = STATUS_LINE.exec(lines[index]!)!
+    if (errno === '0') {
+      results.push({ status: 'fulfilled', volume, value: volumeStatus(parameters!, Number(length)) })
+      continue
+    }
+    // Inactive, or activated by another program under a uuid of its own: the single question gives the exact answer.
+    const single = await volume.status(signal ? { signal } : {}).then(
+      value => ({ status: 'fulfilled' as const, volume, value }),
+      (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
+    )
+    results.push(single)
+  }
+  return results
 }
+
+/** A line of the port's statusMany. */
+const STATUS_LINE = /^(\d+) (\d+) (.*)$/

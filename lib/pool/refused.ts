@@ -2,7 +2,7 @@
 import { abortError, type DmThinError } from '../errors.js'
 import { errorFromFailure } from '../kernel/failure.js'
 import { message } from '../target/messages.js'
-import { explained, type PoolContext } from './context.js'
+import { explain, type PoolContext } from './context.js'
 
 const ECANCELED = 125
 
@@ -25,5 +25,5 @@ export function snapshotRefused(
     tries: 1,
     rollback: [],
   })
-  return explained(pool, () => Promise.reject(fault)).catch((explainedFault: DmThinError) => explainedFault)
+  return explain(pool, fault)
 }

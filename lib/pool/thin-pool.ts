@@ -169,14 +169,12 @@ export class ThinPool {
       await port.targetMessage({ name: this.name }, 0, message.createThin(id), options.signal)
       return new ThinVolume(this.#context, { id, name, sizeBytes })
     }
-    return this.#run(() =>
-      explained(this.#context, async () => {
-        if (wanted === undefined) return ids.withNew(options.signal, make)
-        const volume = await make(wanted)
-        ids.use(wanted)
-        return volume
-      }),
-    )
+    return this.#run(async () => {
+      if (wanted === undefined) return explained(this.#context, ids.withNew(options.signal, make))
+      const volume = await explained(this.#context, make(wanted))
+      ids.use(wanted)
+      return volume
+    })
   }
 
   /**

@@ -65,7 +65,7 @@ export class ThinVolume {
     this.#pool = pool
     this.id = identity.id
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
-    this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`)
+    this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
     this.#sizeBytes = identity.sizeBytes
     if (identity.active) this.#adopt(identity.active)
   }
@@ -112,7 +112,7 @@ export class ThinVolume {
     const readOnly = checkBoolean('readOnly', options.readOnly)
     const sizeBytes = this.#sizeFor(options.sizeBytes)
     return this.#run(async () => {
-      const { device } = await this.#whoIsActive(name, () => this.#activate(name, sizeBytes, readOnly, options.signal))
+      const { device } = await this.#activate(name, sizeBytes, readOnly, options.signal).catch(this.#whoHasName)
       this.#device = device
       this.#name = name
       this.#sizeBytes = sizeBytes
@@ -216,11 +216,6 @@ export class ThinVolume {
     await this.close()
   }
 
-  /** @internal For statusMany: whom to ask, or undefined where only a single question will do. */
-  get statusUuid(): string | undefined {
-    return this.active && this.#foreignName === undefined ? this.#uuid : undefined
-  }
-
   /** @internal Whether the volume belongs to this pool. */
   belongsTo(pool: PoolContext): boolean {
     return this.#pool === pool
@@ -231,7 +226,7 @@ export class ThinVolume {
   }
 
   #run<T>(body: () => Promise<T>): Promise<T> {
-    return this.#pool.pending.run(() => this.#pending.run(body))
+    return this.#pending.run(body)
   }
 
   #activeDevice(): number {
@@ -273,20 +268,16 @@ export class ThinVolume {
     const table = [thinTableLine({ lengthSectors: sectors(sizeBytes), poolDevice: number, id: this.id })]
     const ownPrefix = volumeUuidPrefix(device)
     const request = { name, uuid: this.#uuid, table, readOnly, lock, guardPool: device, ownPrefix, thinId: this.id }
-    return explained(this.#pool, () => this.#port.activate(request, signal))
+    return explained(this.#pool, this.#port.activate(request, signal))
   }
 
   /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
-  async #whoIsActive<T>(name: string, body: () => Promise<T>): Promise<T> {
-    try {
-      return await body()
-    } catch (fault) {
-      if (!(fault instanceof DmThinError) || fault.code !== 'DM_NAME_TAKEN') throw fault
-      const other = await this.#port.deviceStatus({ uuid: this.#uuid }).catch(() => undefined)
-      if (!other) throw fault
-      const text = `volume ${this.id} of pool ${this.#pool.name} is active already, as ${JSON.stringify(other.name)}`
-      throw fault.refined('DM_ALREADY_ACTIVE', text, { device: name, detail: other.name })
-    }
+  readonly #whoHasName = async (fault: unknown): Promise<never> => {
+    if (!(fault instanceof DmThinError) || fault.code !== 'DM_NAME_TAKEN') throw fault
+    const other = await this.#port.deviceStatus({ uuid: this.#uuid }).catch(() => undefined)
+    if (!other) throw fault
+    const text = `volume ${this.id} of pool ${this.#pool.name} is active already, as ${JSON.stringify(other.name)}`
+    throw fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
   }
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
@@ -302,26 +293,16 @@ export class ThinVolume {
 
   async #delete(signal?: AbortSignal): Promise<void> {
     const { name, ids } = this.#pool
-    await explained(this.#pool, () => this.#port.targetMessage({ name }, 0, message.delete(this.id), signal))
+    await explained(this.#pool, this.#port.targetMessage({ name }, 0, message.delete(this.id), signal))
     ids.free(this.id)
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const { port, name, device } = this.#pool
-    const outcome = await explained(this.#pool, () =>
-      port.snapshot(
-        {
-          pool: device,
-          poolName: name,
-          ownPrefix: volumeUuidPrefix(device),
-          originUuid: this.#uuid,
-          originId: this.id,
-          ids: [id],
-        },
-        signal,
-      ),
-    )
-    const errno = outcome.items[0]?.errno ?? ERRNO.EIO
+    const { port, name: poolName, device: pool } = this.#pool
+    const ownPrefix = volumeUuidPrefix(pool)
+    const request = { pool, poolName, ownPrefix, originUuid: this.#uuid, originId: this.id, ids: [id] }
+    const { items } = await explained(this.#pool, port.snapshot(request, signal))
+    const errno = items[0]?.errno ?? ERRNO.EIO
     if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
     return id
   }

@@ -28,17 +28,23 @@ export type ThinStatusLine =
 
 /** `<mapped sectors> <highest mapped sector|->`; a lone `-` stands for a thin that is not set up yet. */
 export function parseThinStatus(parameters: string): ThinStatusLine {
+  const usual = USUAL.exec(parameters)
+  if (usual) return mappedStatus(Number(usual[1]), usual[2] === '-' ? null : Number(usual[2]))
   const text = parameters.trim()
   if (text === 'Fail') return { state: 'fail' }
   if (text === 'Error') return { state: 'error' }
-  if (text === '-') return { state: 'active', mappedBytes: 0, highestMappedByte: null }
+  if (text === '-') return mappedStatus(0, null)
   const reader = new LineReader('thin status', parameters)
   const mapped = reader.number('mapped sectors')
   const highest = reader.optional()
-  return {
-    state: 'active',
-    mappedBytes: mapped * SECTOR_BYTES,
-    highestMappedByte:
-      highest === undefined || highest === '-' ? null : (reader.number('highest mapped sector') + 1) * SECTOR_BYTES - 1,
-  }
+  return mappedStatus(mapped, highest === undefined || highest === '-' ? null : reader.number('highest mapped sector'))
 }
+
+/** What nearly every line looks like: read at once, since hundreds are asked for together. */
+const USUAL = /^(\d{1,15}) (\d{1,15}|-) ?$/
+
+const mappedStatus = (mappedSectors: number, highestSector: number | null): ThinStatusLine => ({
+  state: 'active',
+  mappedBytes: mappedSectors * SECTOR_BYTES,
+  highestMappedByte: highestSector === null ? null : (highestSector + 1) * SECTOR_BYTES - 1,
+})

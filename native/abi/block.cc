@@ -18,7 +18,7 @@ namespace dmthin {
 namespace {
 
 constexpr size_t kDirectAlignment = 4096;
-constexpr uint64_t kHoleProbeBytes = 1024 * 1024;
+constexpr uint64_t kHoleProbeBytes = uint64_t{1024} * 1024;
 
 struct Free {
   void operator()(void* memory) const { ::free(memory); }

@@ -10,10 +10,11 @@ namespace {
 
 constexpr const char* kControlNode = "/dev/mapper/control";
 // The kernel copies the whole buffer in and out, so it is as large as the answer usually is, and grows.
-constexpr size_t kListRoom = 16 * 1024;
+constexpr size_t kListRoom = size_t{16} * 1024;
 constexpr size_t kLineRoom = 1024;
 constexpr size_t kMessageRoom = 1024;  // a message that filled its buffer has run and cannot be repeated
-constexpr size_t kLargestRoom = 1024 * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
+constexpr size_t kLargestRoom =
+    size_t{1024} * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
 
 std::string described(const Address& address) {
   if (!address.name.empty()) return address.name;

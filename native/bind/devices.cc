@@ -113,6 +113,7 @@ Napi::Value block_size(Info info) {
 Napi::Value read_some_blocks(Info info) {
   std::vector<uint64_t> blocks;
   const auto array = info[1].As<Napi::Array>();
+  blocks.reserve(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) blocks.push_back(number(array.Get(i)));
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits,

@@ -13,7 +13,7 @@ const auto plainly = [](Napi::Env env, auto& value) { return to_js(env, value); 
 
 /// One command, run with the environment's control node. The node is shared with the job: it must outlive it.
 template <class T, class Command>
-Napi::Value start_command(Info info, Kind kind, Command command) {
+Napi::Value start_command(Info info, Kind kind, const Command& command) {
   auto control = Environment::of(info.Env()).shared_control();
   return start<T>(
       info, kind, [control, command](Work& work) { return command(*control, work.cancel()); }, plainly);
@@ -91,17 +91,19 @@ Napi::Value table_status(Info info) {
           Control& control, Cancel& cancel) { return control.table_status(who, flags, cancel); });
 }
 
-/// The status lines of many thins, whose uuids are a prefix and their id, in one job and as one string: per thin a
-/// line of errno, length in sectors, and the kernel's text. A JavaScript object for each would cost more than the
-/// kernel's answer does.
+/// The status lines of many thins, whose uuids are a prefix and their id, in one job and as one string: per
+/// thin a line of errno, length in sectors, and the kernel's text. A JavaScript object for each would cost
+/// more than the kernel's answer does.
 Napi::Value status_many(Info info) {
   const auto array = info[1].As<Napi::Uint32Array>();
   const std::vector<uint32_t> ids(array.Data(), array.Data() + array.ElementLength());
   return start_command<std::string>(
-      info, Kind::kQuick, [prefix = text(info[0]), ids](Control& control, Cancel& cancel) -> Result<std::string> {
+      info, Kind::kQuick,
+      [prefix = text(info[0]), ids](Control& control, Cancel& cancel) -> Result<std::string> {
         std::string lines;
         for (const uint32_t id : ids) {
-          const auto status = control.table_status({{}, prefix + std::to_string(id), 0}, DM_NOFLUSH_FLAG, cancel);
+          const auto status =
+              control.table_status({{}, prefix + std::to_string(id), 0}, DM_NOFLUSH_FLAG, cancel);
           if (!status && status.failure().cancelled) return status.failure();
           const bool found = status && !status->empty();
           const int error = found ? 0 : status ? ENXIO : status.failure().error;

@@ -167,6 +167,7 @@ std::vector<Target> table(const Napi::Value& value) {
 std::vector<uint32_t> ids(const Napi::Value& value) {
   const auto array = value.As<Napi::Array>();
   std::vector<uint32_t> found;
+  found.reserve(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) found.push_back(static_cast<uint32_t>(number(array.Get(i))));
   return found;
 }

@@ -19,7 +19,7 @@ __asm__(".symver pthread_condattr_setclock,pthread_condattr_setclock@GLIBC_2.17"
 
 namespace dmthin {
 namespace {
-constexpr size_t kStackBytes = 256 * 1024;
+constexpr size_t kStackBytes = size_t{256} * 1024;
 constexpr int64_t kSecond = 1'000'000'000;
 }  // namespace
 

@@ -130,7 +130,7 @@ WorkerPool::~WorkerPool() { stop(); }
 
 void* WorkerPool::work(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
-  const std::shared_ptr<State> owner = *share;
+  const std::shared_ptr<State>& owner = *share;
   State& state = *owner;
   const auto self = static_cast<pid_t>(syscall(SYS_gettid));
   Locked locked(state.monitor);
@@ -178,7 +178,7 @@ void* WorkerPool::work(void* argument) {
 // ends.
 void* WorkerPool::keep_waking(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
-  const std::shared_ptr<State> owner = *share;
+  const std::shared_ptr<State>& owner = *share;
   State& state = *owner;
   Locked locked(state.monitor);
   for (;;) {

@@ -12,7 +12,8 @@ import { quietly, repository, say, SetupError, step } from '../setup/steps.mjs'
 
 /** The oldest Node that the package is for. Without it prebuildify would ask for the newest one's headers. */
 const TARGET = '20.0.0'
-const INPUTS = ['native', 'binding.gyp', 'package-lock.json', 'test/package/prebuild.mjs']
+const SOURCES = ['native/abi', 'native/bind', 'native/run', 'native/sources.json', 'binding.gyp']
+const INPUTS = [...SOURCES, 'package-lock.json', 'test/package/prebuild.mjs']
 
 /** Debian's names: of the compilers, and of the packages that bring them. */
 const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }
@@ -50,7 +51,7 @@ function missingPackages(architectures) {
 async function prebuild(arch, jobs) {
   const copy = mkdtempSync(join(tmpdir(), 'dm-thin-prebuild-'))
   try {
-    for (const path of ['native', 'binding.gyp', 'package.json']) {
+    for (const path of [...SOURCES, 'package.json']) {
       cpSync(join(repository, path), join(copy, path), { recursive: true })
     }
     symlinkSync(join(repository, 'node_modules'), join(copy, 'node_modules'))

@@ -1,0 +1,46 @@
+// One list of sources for both builds: what ships is what the developers' build checks.
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+
+const repository = path.join(__dirname, '..', '..')
+const read = (file: string) => readFileSync(path.join(repository, file), 'utf8')
+const lists = JSON.parse(read('native/sources.json')) as Record<string, string[]>
+const listed = Object.values(lists).flat()
+
+/** Every .cc of a folder, as the list names them. */
+const inFolder = (folder: string) =>
+  readdirSync(path.join(repository, 'native', folder))
+    .filter(name => name.endsWith('.cc'))
+    .map(name => `native/${folder}/${name}`)
+
+test('every source file is in the list, once', () => {
+  const files = ['abi', 'run', 'bind'].flatMap(inFolder)
+  expect([...listed].sort()).toEqual(files.sort())
+})
+
+test('only native/bind knows of Node', () => {
+  expect(lists.addon).toEqual(inFolder('bind').sort())
+  const including = listed.filter(file => /#include [<"](napi|node_api|uv|v8)/.test(read(file)))
+  for (const file of including) expect(file).toMatch(/^native\/bind\//)
+})
+
+test('binding.gyp compiles the list', () => {
+  const command = /"<!@\(([^"]*(?:\\"[^"]*)*)\)"/.exec(read('binding.gyp'))?.[1]?.replaceAll('\\"', '"')
+  expect(command).toContain('native/sources.json')
+  const { stdout } = spawnSync('sh', ['-c', command!], { cwd: repository, encoding: 'utf8' })
+  expect(stdout.trim().split(/\s+/)).toEqual(listed)
+})
+
+test('CMakeLists.txt compiles the list, and names no source of its own', () => {
+  const text = read('CMakeLists.txt')
+  expect(text).toContain('file(READ native/sources.json sources_json)')
+  for (const part of Object.keys(lists)) expect(text).toMatch(new RegExp(`sources_of\\(${part} `))
+  expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(abi|run|bind)\/\w+\.cc/)
+})
+
+test('both builds define the same for the addon', () => {
+  const defines = /"defines": \[([^\]]*)\]/.exec(read('binding.gyp'))?.[1]?.match(/"[^"]+"/g) ?? []
+  expect(defines.length).toBeGreaterThan(0)
+  for (const define of defines) expect(read('CMakeLists.txt')).toContain(define.slice(1, -1))
+})

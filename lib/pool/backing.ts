@@ -113,7 +113,9 @@ async function checkFile(
     throw fault.refined('DM_FILE_MISSING', `${role} file ${file} does not exist${hint}`)
   })
   if (!identity.regular) throw invalid(`${role}.file ${JSON.stringify(file)} is not a regular file`)
-  if (sizeBytes !== undefined && identity.sizeBytes !== sizeBytes) {
-    throw new DmThinError('DM_FILE_SIZE', `${file} has ${identity.sizeBytes} bytes, not ${sizeBytes}`, { device: file })
+  // A larger one has been grown since: the options with which a pool was created open it too.
+  if (sizeBytes !== undefined && identity.sizeBytes < sizeBytes) {
+    const text = `${file} has ${identity.sizeBytes} bytes, less than the ${sizeBytes} stated`
+    throw new DmThinError('DM_FILE_SIZE', text, { device: file })
   }
 }

@@ -6,6 +6,7 @@ import { TABLE_FLAG } from '../kernel/port.js'
 import { sectors, sectorsToBytes } from '../units.js'
 import { explained, poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
+import { takeSectionLock } from './section-lock.js'
 
 /** New total sizes in bytes, whole sectors. For a pool over files the files grow; a device must have grown before. */
 export interface GrowSizes {
@@ -32,7 +33,13 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
       throw fault
     })
   }
-  await explained(context, reload())
+  // An `open` elsewhere would take the loaded table for an abandoned one.
+  const lock = await takeSectionLock(port, name, signal)
+  try {
+    await explained(context, reload())
+  } finally {
+    if (lock !== undefined) port.release(lock)
+  }
   await verify(context, sectorsToBytes(lengthSectors), signal)
 }
 

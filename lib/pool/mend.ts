@@ -1,9 +1,9 @@
 // What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
 // The section lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError, ERRNO } from '../errors.js'
-import { DEVICE_FLAG, type Handle, type KernelPort, type ListedDevice } from '../kernel/port.js'
+import type { DmThinError } from '../errors.js'
+import { DEVICE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port.js'
 import { volumeUuidPrefix } from './context.js'
+import { takeSectionLock } from './section-lock.js'
 
 /** Something that open found amiss, and what it did. */
 export interface Finding {
@@ -21,16 +21,13 @@ export interface Finding {
   readonly error?: DmThinError
 }
 
-const LOCK_TRIES = 40
-const LOCK_PAUSE_MS = 50
-
 export async function mendPool(
   port: KernelPort,
   name: string,
   device: number,
   signal?: AbortSignal,
 ): Promise<Finding[]> {
-  const lock = await takeLock(port, name, signal)
+  const lock = await takeSectionLock(port, name, signal)
   if (lock === undefined) return [{ kind: 'not-checked', device: name, action: 'none' }]
   try {
     const findings: Finding[] = []
@@ -39,10 +36,8 @@ export async function mendPool(
       findings.push({ kind: 'suspended-pool', device: name, action: 'none' })
       return findings // the volumes of a suspended pool are suspended with it
     }
-    for (const volume of await volumesOf(port, device, signal)) {
-      const finding = await mendVolume(port, volume)
-      if (finding) findings.push(finding)
-    }
+    if ((pool.flags & DEVICE_FLAG.inactiveTable) !== 0) findings.push(await clearTable(port, name))
+    for (const volume of await volumesOf(port, device, signal)) findings.push(...(await mendVolume(port, volume)))
     return findings
   } finally {
     port.release(lock)
@@ -55,37 +50,31 @@ async function volumesOf(port: KernelPort, device: number, signal?: AbortSignal)
   return [...own, ...foreign]
 }
 
-async function mendVolume(port: KernelPort, volume: ListedDevice): Promise<Finding | undefined> {
-  const address = { name: volume.name }
-  const { flags, openCount } = await port.deviceStatus(address)
+async function mendVolume(port: KernelPort, { name }: ListedDevice): Promise<Finding[]> {
+  const { flags, openCount } = await port.deviceStatus({ name })
   const has = (flag: number) => (flags & flag) !== 0
-  const mended = (kind: Finding['kind'], action: Finding['action'], act: () => Promise<unknown>): Promise<Finding> =>
-    act().then(
-      () => ({ kind, device: volume.name, action }),
-      (error: DmThinError) => ({ kind, device: volume.name, action: 'none' as const, error }),
-    )
   if (!has(DEVICE_FLAG.activeTable)) {
-    if (openCount > 0) return undefined
-    return mended('half-made-volume', 'removed', () => port.remove(address, 5_000))
+    if (openCount > 0) return []
+    return [await mended('half-made-volume', name, 'removed', port.remove({ name }, 5_000))]
   }
-  if (has(DEVICE_FLAG.inactiveTable)) return mended('abandoned-table', 'cleared', () => port.tableClear(address))
+  const findings: Finding[] = []
+  if (has(DEVICE_FLAG.inactiveTable)) findings.push(await clearTable(port, name))
   if (has(DEVICE_FLAG.suspended) && !has(DEVICE_FLAG.internalSuspend)) {
-    return mended('suspended-volume', 'resumed', () => port.resume(address))
+    findings.push(await mended('suspended-volume', name, 'resumed', port.resume({ name })))
   }
-  return undefined
+  return findings
 }
 
-async function takeLock(port: KernelPort, name: string, signal?: AbortSignal): Promise<Handle | undefined> {
-  for (let tries = 0; tries < LOCK_TRIES; tries++) {
-    try {
-      return await port.lockPool(name, signal)
-    } catch (fault) {
-      if (!(fault instanceof DmThinError) || fault.errno !== ERRNO.EAGAIN) {
-        if (fault instanceof DmThinError && fault.code === 'DM_KERNEL') return undefined // /run cannot be written
-        throw fault
-      }
-      await sleep(LOCK_PAUSE_MS)
-    }
-  }
-  return undefined
-}
+const clearTable = (port: KernelPort, name: string): Promise<Finding> =>
+  mended('abandoned-table', name, 'cleared', port.tableClear({ name }))
+
+const mended = (
+  kind: Finding['kind'],
+  device: string,
+  action: Finding['action'],
+  act: Promise<unknown>,
+): Promise<Finding> =>
+  act.then(
+    () => ({ kind, device, action }),
+    (error: DmThinError) => ({ kind, device, action: 'none' as const, error }),
+  )

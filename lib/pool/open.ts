@@ -42,10 +42,10 @@ async function runningPool(port: KernelPort, name: string, signal?: AbortSignal)
 
 async function comparePlan(port: KernelPort, plan: PoolPlan, table: PoolTable, signal?: AbortSignal): Promise<void> {
   const differ = (what: string, is: unknown, asked: unknown) => {
-    if (is !== asked) throw mismatch(plan.name, what, is, asked)
+    if (plan.given.has(what) && is !== asked) throw mismatch(plan.name, what, is, asked)
   }
   const blockBytes = sectorsToBytes(table.blockSectors)
-  if (plan.dataBlockBytes !== undefined) differ('dataBlockBytes', blockBytes, plan.dataBlockBytes)
+  differ('dataBlockBytes', blockBytes, plan.dataBlockBytes)
   differ('lowWaterMarkBlocks', table.lowWaterBlocks, plan.lowWaterMarkBlocks)
   for (const flag of [
     'skipBlockZeroing',

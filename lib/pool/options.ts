@@ -83,6 +83,8 @@ export interface PoolPlan {
   readonly noDiscardPassdown: boolean
   readonly readOnly: boolean
   readonly errorIfNoSpace: boolean
+  /** The options that the caller named: only these are compared with a running pool. */
+  readonly given: ReadonlySet<string>
 }
 
 const POOL_OPTIONS = [
@@ -139,6 +141,7 @@ function checkPlan(options: PoolOptions): PoolPlan {
     noDiscardPassdown: checkBoolean('noDiscardPassdown', options.noDiscardPassdown),
     readOnly: checkBoolean('readOnly', options.readOnly),
     errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
+    given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }
 }
 

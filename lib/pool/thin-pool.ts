@@ -99,7 +99,7 @@ export class ThinPool {
 
   /**
    * Takes up a pool: the running one of this name, or, with `data` and `metadata`, the one that they hold, brought
-   * back. A running pool's parameters are compared with the options. Never formats. What a dead process left half
+   * back. Of a running pool, those parameters that are given are compared. Never formats. What a dead process left half
    * done is mended, and told in `findings`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
@@ -239,11 +239,13 @@ export class ThinPool {
   async activateMany(
     volumes: readonly ThinVolume[],
     options: ManyOptions & Pick<ActivateOptions, 'readOnly'> = {},
-  ): Promise<VolumeResult<ThinVolume>[]> {
+  ): Promise<VolumeResult[]> {
     checkOptions(options, ['readOnly', 'onProgress', 'signal'], 'activateMany')
     const { signal } = options
     const each = { readOnly: checkBoolean('readOnly', options.readOnly), ...(signal && { signal }) }
-    return this.#run(() => forEachVolume(this.#context, volumes, options, volume => volume.activate(each)))
+    return this.#run(() =>
+      forEachVolume(this.#context, volumes, options, async volume => void (await volume.activate(each))),
+    )
   }
 
   /** Deactivates all at once. A result for each, in the order given. */

@@ -11,7 +11,7 @@
 // bad input: vanished, another size, not a pool             the tests of those names
 import { copyFileSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
-import { KiB, MiB, ThinPool, type OpenPoolOptions } from '../../lib/index.js'
+import { GiB, KiB, MiB, ThinPool, type OpenPoolOptions } from '../../lib/index.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
@@ -128,9 +128,9 @@ describe('a pool at rest that cannot come back', () => {
       await refused(reopen, 'DM_POOL_MISMATCH')
     }))
 
-  test('a file of another size than stated', () =>
+  test('a file that is smaller than stated', () =>
     atRest(async ({ reopen, dataFile }) => {
-      await refused({ ...reopen, data: { file: dataFile, sizeBytes: 32 * MiB } }, 'DM_FILE_SIZE')
+      await refused({ ...reopen, data: { file: dataFile, sizeBytes: 32 * GiB } }, 'DM_FILE_SIZE')
     }))
 
   test('a file that has vanished', () =>

@@ -12,6 +12,7 @@ export const PACKAGES = [
   { group: 'build', name: 'make', files: ['make'] },
   { group: 'build', name: 'python3', files: ['python3'] },
   { group: 'dev', name: 'cmake', files: ['cmake'] },
+  { group: 'dev', name: 'g++-aarch64-linux-gnu', files: ['aarch64-linux-gnu-g++'] },
   { group: 'guest', name: 'qemu-system-x86', files: ['qemu-system-x86_64'] },
   { group: 'guest', name: 'virtiofsd', files: ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', 'virtiofsd'] },
   { group: 'guest', name: 'kmod', files: ['depmod'] },
@@ -30,7 +31,7 @@ export const PACKAGES = [
 /** What each group is for, as it is said before anything is installed. */
 export const PURPOSE = {
   build: 'to build the native part',
-  dev: "for the developers' build",
+  dev: "for the developers' build and the shipped binaries",
   guest: 'for the virtual machine',
   peers: 'as witnesses and peers in tests',
 }

@@ -24,6 +24,7 @@ test('what is left out has its default', () => {
     noDiscardPassdown: false,
     readOnly: false,
     errorIfNoSpace: false,
+    given: new Set(['name', 'data', 'metadata']),
   })
 })
 

@@ -126,8 +126,12 @@ export class DmThinError extends Error {
 
 /** What `signal.throwIfAborted()` would say, as this library says it; the reason stays as `cause`. */
 export function abortError(signal: AbortSignal | undefined, facts: ErrorFacts = {}): DmThinError {
-  const what = facts.operation === undefined ? 'the call was aborted' : `${facts.operation}: the call was aborted`
-  return new DmThinError('ABORT_ERR', what, { ...facts, cause: signal?.reason as unknown })
+  const { operation, device, tries = 1 } = facts
+  const about = device === undefined ? '' : ` of ${JSON.stringify(device)}`
+  const what = operation === undefined ? '' : `${operation}${about}: `
+  const after = tries > 1 ? ` after ${tries} tries` : ''
+  const message = `${what}the call was aborted${after}`
+  return new DmThinError('ABORT_ERR', message, { ...facts, cause: signal?.reason as unknown })
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -90,12 +90,20 @@ Status configure(int device, int backing, const LoopRequest& request, const std:
   return Nothing{};
 }
 
-Result<Nothing> refuse_attached(const FileIdentity& file, const std::string& path) {
+/// Whether two devices over one file would show the same bytes. Two windows that do not, as of partitions,
+/// may be.
+bool overlaps(const LoopStatus& attached, const LoopRequest& request) {
+  const auto end = [](uint64_t offset, uint64_t limit) { return limit == 0 ? UINT64_MAX : offset + limit; };
+  return attached.offset < end(request.offset, request.size_limit) &&
+         request.offset < end(attached.offset, attached.size_limit);
+}
+
+Result<Nothing> refuse_attached(const FileIdentity& file, const LoopRequest& request) {
   const auto all = loop_list();
   if (!all) return all.failure();
   for (const LoopStatus& each : *all) {
-    if (each.backing_device == file.device && each.backing_inode == file.inode) {
-      return failed("attach", EEXIST, path, node_of(each.number));
+    if (each.backing_device == file.device && each.backing_inode == file.inode && overlaps(each, request)) {
+      return failed("attach", EEXIST, request.file, node_of(each.number));
     }
   }
   return Nothing{};
@@ -161,7 +169,7 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
   if (locked == -EWOULDBLOCK)
     return failed("attach", EEXIST, request.file, "another process is attaching it");
   if (locked < 0) return failed("flock", -locked, request.file);
-  const auto alone = refuse_attached(*identity, request.file);
+  const auto alone = refuse_attached(*identity, request);
   if (!alone) return alone.failure();
 
   const int control =

@@ -40,7 +40,7 @@ struct Attached {
 
 /// Takes a free device (LOOP_CTL_GET_FREE, again while another process is quicker) and attaches the file with
 /// LOOP_CONFIGURE, or with LOOP_SET_FD + LOOP_SET_STATUS64 on kernels before 5.8. Fails with EEXIST, naming
-/// the device, when the file is attached already: two devices over one file have two caches.
+/// the device, when the same part of the file is attached already: two devices over it have two caches.
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel);
 Result<std::vector<LoopStatus>> loop_list();
 Result<LoopStatus> loop_status(int number);

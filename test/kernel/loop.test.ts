@@ -81,6 +81,16 @@ test('many at once, by two processes, get a device each', async () => {
   for (const device of await LoopDevice.list()) if (files.includes(device.file)) await device.detach()
 })
 
+test('two windows of one file may be attached where they do not overlap', async () => {
+  const file = image()
+  const half = { file, sizeLimitBytes: 128 * KiB }
+  const first = await LoopDevice.attach(half)
+  await expectCode(LoopDevice.attach({ ...half, offsetBytes: 64 * KiB }), 'DM_FILE_ATTACHED')
+  await expectCode(LoopDevice.attach({ file }), 'DM_FILE_ATTACHED')
+  const second = await LoopDevice.attach({ ...half, offsetBytes: 128 * KiB })
+  expect([first.info.sizeBytes, second.info.offsetBytes]).toEqual([128 * KiB, 128 * KiB])
+})
+
 test('a file that is attached is refused, by any of its paths and at once; only one of two gets it', async () => {
   const file = image()
   linkSync(file, `${file}.link`)

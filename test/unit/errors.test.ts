@@ -68,9 +68,9 @@ describe('refined', () => {
 describe('aborting', () => {
   test('is recognized as Node does it, by name and code, with the reason as cause', () => {
     const reason = new Error('enough')
-    const error = abortError(AbortSignal.abort(reason), { operation: 'DM_DEV_REMOVE', device: 'demo' })
+    const error = abortError(AbortSignal.abort(reason), { operation: 'DM_DEV_REMOVE', device: 'demo', tries: 3 })
     expect(error).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: reason, device: 'demo' })
-    expect(error.message).toBe('DM_DEV_REMOVE: the call was aborted')
+    expect(error.message).toBe('DM_DEV_REMOVE of "demo": the call was aborted after 3 tries')
     expect(abortError(undefined)).toMatchObject({ name: 'AbortError', message: 'the call was aborted' })
   })
 

@@ -1,7 +1,7 @@
 // One process of test/kernel/lifecycle.test.ts: node lifecycle.cjs SCENARIO POOL. It uses the library as built and ends
 // in the way of its scenario while calls of every kind are under way: activations, snapshots of an active origin, a
 // removal that retries on a busy device, questions. The pool has volume 0 (origin, active), 1 (active, to be held
-// open) and 2 to 7 (inactive).
+// open) and 2 to 5 (inactive).
 'use strict'
 
 const { openSync } = require('node:fs')
@@ -9,8 +9,8 @@ const { setTimeout: sleep } = require('node:timers/promises')
 const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads')
 const { ThinPool } = require('../../dist/index.js')
 
-const WORKERS = 3
-const ROUNDS = 4
+const WORKERS = 2
+const ROUNDS = 2
 const EXIT_CODE = 7
 const WORKER_EXIT_CODE = 4
 const SIZE = { sizeBytes: 1024 * 1024 }
@@ -23,13 +23,23 @@ async function begin() {
   const origin = await pool.volume(0)
   const busy = await pool.volume(1)
   openSync(busy.path, 'r')
+  const volumes = []
+  for (let id = 2; id < 6; id++) volumes.push(await volumeOf(pool, id))
   const calls = [busy.deactivate({ timeoutMs: 3_600_000 })]
-  for (let id = 2; id < 8; id++) {
-    const volume = await pool.volume(id, SIZE)
-    calls.push(volume.activate(), origin.snapshot(), pool.status(), pool.volumes())
-  }
+  for (const volume of volumes) calls.push(volume.activate(), origin.snapshot(), pool.status())
   for (const call of calls) call.catch(() => {})
   return { pool, origin, calls }
+}
+
+/** Others snapshot meanwhile, and the metadata changes faster than it can be read. */
+async function volumeOf(pool, id) {
+  for (;;) {
+    try {
+      return await pool.volume(id, SIZE)
+    } catch (fault) {
+      if (fault.code !== 'DM_METADATA_BUSY') throw fault
+    }
+  }
 }
 
 const worker = (what = scenario) => new Worker(__filename, { workerData: [what, name] })
@@ -40,16 +50,12 @@ const SCENARIOS = {
   /** The event loop runs empty: what is pending is finished first, and what is idle holds nobody. */
   async natural() {
     const pool = await ThinPool.open({ name, mend: false })
-    for (let id = 2; id < 8; id++) {
+    for (let id = 2; id < 6; id++) {
       const volume = await pool.volume(id, SIZE)
       void volume.activate().then(() => process.stdout.write('.'))
     }
   },
   async exit() {
-    await begin()
-    process.exit(EXIT_CODE)
-  },
-  async 'exit-later'() {
     await begin()
     await sleep(50)
     process.exit(EXIT_CODE)

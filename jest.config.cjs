@@ -25,5 +25,11 @@ const faultBuild = { setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
 
 module.exports = {
   testTimeout: 120_000,
-  projects: [project('unit'), project('package', packed), project('kernel'), project('fault', faultBuild)],
+  projects: [
+    project('unit'),
+    project('package', packed),
+    project('kernel'),
+    project('fault', faultBuild),
+    project('runtimes'),
+  ],
 }

@@ -36,6 +36,25 @@ bool parse_thin(const Target& target, uint64_t pool, uint32_t* id) {
   return std::from_chars(text.data() + prefix.size(), text.data() + text.size(), *id).ec == std::errc();
 }
 
+/// Once its pool has failed, a thin prints this word for its table too (dm-thin.c thin_status).
+bool is_failed_thin(const Target& target) {
+  return target.type == "thin" && target.parameters.compare(0, 4, "Fail") == 0;
+}
+
+/// The number at the end of a uuid of ours (lib/pool/context.ts volumeUuidPrefix); another program's is not known.
+uint32_t id_of_uuid(const std::string& uuid) {
+  uint32_t id = kUnknownThinId;
+  const size_t dash = uuid.rfind('-');
+  if (uuid.compare(0, 7, "DMTHIN-") != 0 || dash == std::string::npos) return id;
+  std::from_chars(uuid.data() + dash + 1, uuid.data() + uuid.size(), id);
+  return id;
+}
+
+bool lies_on(Control& control, uint64_t device, uint64_t pool, Cancel& cancel) {
+  const auto below = control.table_deps({{}, {}, device}, cancel);
+  return below && std::find(below->begin(), below->end(), pool) != below->end();
+}
+
 Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
                                             const std::vector<uint64_t>& devices, Cancel& cancel) {
   std::vector<ActiveThin> found;
@@ -46,12 +65,15 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
       return table.failure();
     }
     ActiveThin thin;
-    if (table->empty() || !parse_thin(table->front(), pool, &thin.id)) continue;
+    if (table->empty()) continue;
+    const bool in_failed_pool = is_failed_thin(table->front()) && lies_on(control, device, pool, cancel);
+    if (!in_failed_pool && !parse_thin(table->front(), pool, &thin.id)) continue;
     const auto info = control.status({{}, {}, device}, cancel);
     if (!info) continue;
     thin.name = info->name;
     thin.uuid = info->uuid;
     thin.device = device;
+    if (in_failed_pool) thin.id = id_of_uuid(thin.uuid);
     found.push_back(std::move(thin));
   }
   return found;

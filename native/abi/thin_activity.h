@@ -3,12 +3,16 @@
 // memory.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "abi/dm_control.h"
 
 namespace dmthin {
+
+/// Of a thin whose pool has failed and that another program activated: nothing tells its id.
+constexpr uint32_t kUnknownThinId = UINT32_MAX;
 
 struct ActiveThin {
   std::string name;

@@ -183,7 +183,7 @@ test('aborted afterwards: nothing is undone, and signals do not pile up listener
     const volume = await (await pool.createVolume({ sizeBytes: MiB, signal })).activate({ signal })
     const snapshot = await volume.snapshot({ activate: true, signal })
     const name = scratch.name('taken')
-    dmCreate(name, '0 8 error')
+    dmCreate(name, '0 8 zero')
     await expectCode(volume.snapshot({ name, activate: true, signal }), 'DM_NAME_TAKEN')
     dmRemove(name)
     const before = snapshotKernelState()

@@ -129,7 +129,7 @@ test('after the pool was down and up again, under another device number, the gua
     const number = dmInfo(name)!.number
     await pool.remove()
     const inTheWay = scratch.name('in-the-way')
-    dmCreate(inTheWay, '0 8 error')
+    dmCreate(inTheWay, '0 8 zero')
     const again = await ThinPool.open(reopen)
     expect(dmInfo(name)!.number).not.toBe(number)
     const volume = await (await again.volume(0, { sizeBytes: MiB })).activate()

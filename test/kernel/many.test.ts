@@ -71,7 +71,7 @@ test('each of many has its own answer: what cannot be is told beside what could'
     const volumes = await Promise.all([0, 1, 2, 3].map(id => pool.createVolume({ sizeBytes: MiB, id })))
     const [, active, named, deleted] = volumes as [ThinVolume, ThinVolume, ThinVolume, ThinVolume]
     await active.activate()
-    dmCreate(named.name, '0 8 error')
+    dmCreate(named.name, '0 8 zero')
     await deleted.delete()
     const activated = await pool.activateMany(volumes)
     expect(activated.map(result => result.volume)).toEqual(volumes)

@@ -129,7 +129,7 @@ test.each(['', 'dmthintest-a/b', '.', '..', 'control', 'dmthintest a', 'dmthinte
 
 test('a taken name is refused before a file is made or attached', async () => {
   const options = fresh()
-  dmCreate(options.name, '0 8 error')
+  dmCreate(options.name, '0 8 zero')
   const fault = await refused(options, 'DM_NAME_TAKEN')
   expect(fault.device).toBe(options.name)
   dmRemove(options.name)

@@ -176,7 +176,7 @@ test('a pool opened read-only takes no message and keeps its content', async () 
 test('what is no pool, what is not there, and options without files', async () => {
   const name = scratch.name('error')
   await refused(name, 'DM_NOT_FOUND')
-  dmCreate(name, '0 8 error')
+  dmCreate(name, '0 8 zero')
   await refused(name, 'DM_NOT_A_POOL')
   dmRemove(name)
   await refused({ name, lowWaterMarkBlocks: 3 }, 'DM_INVALID_ARGUMENT')

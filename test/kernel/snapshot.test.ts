@@ -99,7 +99,7 @@ test('the origin runs again before its snapshot is activated: also when that fai
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     const name = scratch.name('taken')
-    dmCreate(name, '0 8 error')
+    dmCreate(name, '0 8 zero')
     const before = snapshotKernelState()
     const fault = await expectCode(volume.snapshot({ name, activate: true }), 'DM_NAME_TAKEN')
     expect(fault.rollback).toEqual([{ operation: 'delete 1', device: pool.name, errno: 0 }])

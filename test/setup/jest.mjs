@@ -21,7 +21,7 @@ export async function runPart({ title, projects, filters, guest, udev = false, e
   rmSync(file, { force: true })
   const started = Date.now()
   // In band where devices are involved: tests of one kernel must not meet each other's devices by chance.
-  const inBand = projects.some(name => name === 'kernel' || name === 'fault') ? ['--runInBand'] : []
+  const inBand = projects.includes('kernel') ? ['--runInBand'] : []
   const jest = [JEST, '--selectProjects', ...projects, ...inBand, '--passWithNoTests', '--json', `--outputFile=${file}`]
   const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
   const plain = [...(preset.length ? ['env', ...preset] : []), process.execPath, ...jest, ...filters]

@@ -41,7 +41,8 @@ bool is_failed_thin(const Target& target) {
   return target.type == "thin" && target.parameters.compare(0, 4, "Fail") == 0;
 }
 
-/// The number at the end of a uuid of ours (lib/pool/context.ts volumeUuidPrefix); another program's is not known.
+/// The number at the end of a uuid of ours (lib/pool/context.ts volumeUuidPrefix); another program's is not
+/// known.
 uint32_t id_of_uuid(const std::string& uuid) {
   uint32_t id = kUnknownThinId;
   const size_t dash = uuid.rfind('-');

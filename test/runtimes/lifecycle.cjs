@@ -1,4 +1,4 @@
-// One process of test/kernel/lifecycle.test.ts: node lifecycle.cjs SCENARIO POOL. It uses the library as built and ends
+// One process of test/runtimes/lifecycle.test.ts: node lifecycle.cjs SCENARIO POOL. It uses the library as built and ends
 // in the way of its scenario while calls of every kind are under way: activations, snapshots of an active origin, a
 // removal that retries on a busy device, questions. The pool has volume 0 (origin, active), 1 (active, to be held
 // open) and 2 to 5 (inactive).

@@ -39,7 +39,6 @@ function expectEnd(where: string, ended: Pick<SpawnSyncReturns<string>, 'status'
 
 /** Runs a scenario to its end, and looks at how it ended and at what it left. */
 async function runScenario(version: string, scenario: string, pool: string, expected: Ended): Promise<void> {
-  const t0 = Date.now()
   const { status, signal, stdout, stderr } = spawnSync(runtime(version), [script, scenario, pool], {
     encoding: 'utf8',
     timeout: LIMIT_MS,
@@ -49,14 +48,12 @@ async function runScenario(version: string, scenario: string, pool: string, expe
   const where = `${version} ${scenario}`
   expectEnd(where, { status, signal, stderr }, expected.code)
   if (expected.stdout !== undefined) expect([where, stdout]).toEqual([where, expected.stdout])
-  process.stderr.write(`@@ ${where} child ${Date.now() - t0}\n`)
   // Third letter of the attributes: `s` for suspended.
   expect([where, markedDevices().filter(each => /^..s/.test(each.attributes))]).toEqual([where, []])
   // Nothing is left half-made either: exit waits until activations are through or undone.
   const opened = await ThinPool.open(pool)
   expect([where, opened.findings]).toEqual([where, []])
   expect((await opened.status()).mode).toBe('rw')
-  process.stderr.write(`@@ ${where} judged ${Date.now() - t0}\n`)
 }
 
 /** As the scenario found it: 0 and 1 active, 2 to 5 not, no snapshots. */
@@ -65,7 +62,6 @@ async function reset(name: string): Promise<void> {
   const volumes = (await pool.volumes()).filter(volume => volume.id > 1)
   await pool.deactivateMany(volumes.filter(volume => volume.active))
   await Promise.all(volumes.filter(volume => volume.id >= VOLUMES).map(volume => volume.delete()))
-  process.stderr.write(`@@ reset ${Date.now() % 1000000}\n`)
 }
 
 const VERSIONS = ['node20', 'node22', 'node24', 'node26']

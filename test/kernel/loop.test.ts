@@ -89,6 +89,7 @@ test('two windows of one file may be attached where they do not overlap', async 
   await expectCode(LoopDevice.attach({ file }), 'DM_FILE_ATTACHED')
   const second = await LoopDevice.attach({ ...half, offsetBytes: 128 * KiB })
   expect([first.info.sizeBytes, second.info.offsetBytes]).toEqual([128 * KiB, 128 * KiB])
+  await Promise.all([first.detach(), second.detach()])
 })
 
 test('a file that is attached is refused, by any of its paths and at once; only one of two gets it', async () => {

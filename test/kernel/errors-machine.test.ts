@@ -2,7 +2,7 @@
 // no root                                                   without root …
 // no device mapper                                          without device mapper …
 // no loop support                                           without loop devices …
-// C  errno out of text; M errno of the ioctl, not of open   the errno of the refused call is in the error
+// C  errno out of text                                      errno and operation in each; port-devices.test.ts (locale)
 // capability checked for each call, also with an open descriptor   a process that gives root up …
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { MiB } from '../../lib/index.js'
@@ -30,11 +30,20 @@ const covering = (node: string, what: string) => [
 /** As container engines mask what a container is not to use. */
 const masking = (node: string) => covering(node, '--bind /dev/null')
 
-/** Fails in the child with `code`; kernel and files are as before. */
-async function refused(body: string, prefix: string[], error: object, folder: string) {
+/** Runs all calls in one child (a start of Node is dear here): each fails with its error, kernel and files are as before. */
+async function refused(calls: readonly [string, object][], folder: string, prefix: string[] = [], first = '') {
   const files = () => tryRun('find', [folder, '-printf', '%p %s\n']).stdout
   const before = [snapshotKernelState(), files()]
-  expect(await runChild(body, prefix)).toMatchObject({ error })
+  const attempts = calls.map(([call]) => `async () => { await ${call} }`)
+  const outcome = await runChild(
+    `${first}
+    const said = ({ code, errno, message, operation }) => ({ code, errno, message, operation })
+    const ends = []
+    for (const attempt of [${attempts.join(', ')}]) ends.push(await attempt().then(() => 'succeeded', said))
+    return ends`,
+    prefix,
+  )
+  expect(outcome).toMatchObject({ value: calls.map(([, error]) => error) })
   expect([snapshotKernelState(), files()]).toEqual(before)
 }
 
@@ -44,8 +53,10 @@ function createCall(folder: string): string {
     data: { file: `${folder}/data`, sizeBytes: 16 * MiB },
     metadata: { file: `${folder}/metadata`, sizeBytes: 4 * MiB },
   }
-  return `await dmThin.ThinPool.create(${text(options)})`
+  return `dmThin.ThinPool.create(${text(options)})`
 }
+
+const attachCall = (file: string) => `dmThin.LoopDevice.attach({ file: ${text(file)} })`
 
 function folderFor(label: string): string {
   const folder = scratch.path(label)
@@ -60,26 +71,30 @@ test('without root: creating, opening, attaching and mounting are not permitted'
   writeFileSync(file, Buffer.alloc(MiB))
   await withPool(async (_, { name }) => {
     const permission = { code: 'DM_PERMISSION' }
-    await refused(DROP_ROOT + createCall(folder), [], permission, folder)
-    await refused(`${DROP_ROOT} await dmThin.ThinPool.open(${text(name)})`, [], permission, folder)
-    await refused(`${DROP_ROOT} await dmThin.LoopDevice.attach({ file: ${text(file)} })`, [], permission, folder)
-    const mount = `await dmThin.mount({ source: 'none', target: ${text(folder)}, type: 'tmpfs' })`
-    await refused(DROP_ROOT + mount, [], { ...permission, errno: 1, operation: 'mount' }, folder)
+    const calls: [string, object][] = [
+      [createCall(folder), permission],
+      [`dmThin.ThinPool.open(${text(name)})`, permission],
+      [attachCall(file), permission],
+      [
+        `dmThin.mount({ source: 'none', target: ${text(folder)}, type: 'tmpfs' })`,
+        { ...permission, errno: 1, operation: 'mount' },
+      ],
+    ]
+    await refused(calls, folder, [], DROP_ROOT)
   })
 })
 
 test('a process that gives root up while it has a pool: every call from then on is not permitted', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const first = `const pool = await dmThin.ThinPool.open(${text(name)}); const volume = await pool.volume(0);`
-    for (const call of [
-      'pool.status()',
-      'pool.createVolume({ sizeBytes: 512 })',
-      'volume.deactivate()',
-      'volume.snapshot()',
-    ]) {
-      await refused(`${first} ${DROP_ROOT} await ${call}`, [], { code: 'DM_PERMISSION', errno: 13 }, scratch.path('.'))
-    }
+    const first = `
+      const pool = await dmThin.ThinPool.open(${text(name)})
+      const volume = await pool.volume(0)
+      ${DROP_ROOT}`
+    const permission = { code: 'DM_PERMISSION', errno: 13 }
+    const calls = ['pool.status()', 'pool.createVolume({ sizeBytes: 512 })', 'volume.deactivate()', 'volume.snapshot()']
+    const all = calls.map((call): [string, object] => [call, permission])
+    await refused(all, scratch.path('.'), [], first)
     expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
     expect(await volume.status()).toMatchObject({ state: 'active' })
   })
@@ -89,21 +104,26 @@ test.each([
   ['is not there', covering('/dev/mapper', '-t tmpfs none')],
   ['is masked', masking('/dev/mapper/control')],
 ])(
-  'without device mapper (its node %s): unavailable, with the module to load, and no file is made',
+  'without device mapper (its node %s): unavailable, with the module to load, and no file made',
   async (how, prefix) => {
     const folder = folderFor(`no-dm ${how}`)
     const error = { code: 'DM_UNAVAILABLE', message: expect.stringContaining('modprobe dm-mod') as string }
-    await refused(createCall(folder), prefix, error, folder)
-    await refused('await dmThin.ThinPool.open("dmthintest-none")', prefix, error, folder)
+    const calls: [string, object][] = [
+      [createCall(folder), error],
+      ['dmThin.ThinPool.open("dmthintest-none")', error],
+    ]
+    await refused(calls, folder, prefix)
   },
 )
 
 test('without loop devices: unavailable, and the files that were made are taken back', async () => {
   const folder = folderFor('no-loop')
   const error = { code: 'DM_UNAVAILABLE', message: expect.stringContaining('modprobe loop') as string }
-  const hidden = masking('/dev/loop-control')
   const file = `${folder}/image`
   writeFileSync(file, Buffer.alloc(MiB))
-  await refused(createCall(folder), hidden, error, folder)
-  await refused(`await dmThin.LoopDevice.attach({ file: ${text(file)} })`, hidden, error, folder)
+  const calls: [string, object][] = [
+    [createCall(folder), error],
+    [attachCall(file), error],
+  ]
+  await refused(calls, folder, masking('/dev/loop-control'))
 })

@@ -7,42 +7,18 @@
 // K  too small metadata (16 KiB)                            sizes that cannot be …
 // A  long names cut (defect)                                a name of 127 bytes … whole; bad names …
 // D  thin id made before the name is checked (defect)       a taken name …
-// bad input: file too small, without holes, vanished,       the tests below `files`
-//   attached elsewhere; metadata not blank, garbage
-import { existsSync, statSync, writeFileSync } from 'node:fs'
-import { truncate } from 'node:fs/promises'
+// bad input about files, devices and old metadata           pool-backing.test.ts
+import { statSync } from 'node:fs'
 import { type CreatePoolOptions, GiB, KiB, MiB, ThinPool } from '../../lib/index.js'
 import { writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices, markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pools.js'
+import { freshPool, refusedPool } from '../helpers/fresh-pool.js'
+import { markedDevices, markedLoops } from '../helpers/kernel-state.js'
+import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmCreate, dmRemove, dmStatus, dmTable, thinCheck } from '../helpers/witness.js'
+import { dmCreate, dmRemove, dmStatus, dmTable } from '../helpers/witness.js'
 
 const scratch = useScratch()
-let files = 0
-
-/** Options for a pool over files that do not exist yet. */
-function fresh(changes: Partial<CreatePoolOptions> = {}): CreatePoolOptions & { data: { file: string } } {
-  files += 1
-  const options = {
-    name: scratch.name('pool'),
-    data: { file: scratch.path(`data-${files}`), sizeBytes: 64 * MiB },
-    metadata: { file: scratch.path(`metadata-${files}`), sizeBytes: 4 * MiB },
-  }
-  return { ...options, ...changes } as CreatePoolOptions & { data: { file: string } }
-}
-
-/** Expects the refusal, and the kernel and the files to be as they were. */
-async function refused(options: CreatePoolOptions, code: Parameters<typeof expectCode>[1]) {
-  const sources = [options.data, options.metadata].flatMap(source => ('file' in source ? [source.file] : []))
-  const sizes = () => sources.map(file => (existsSync(file) ? statSync(file).size : undefined))
-  const before = { state: snapshotKernelState(), sizes: sizes() }
-  const fault = await expectCode(ThinPool.create(options), code)
-  expect({ state: snapshotKernelState(), sizes: sizes() }).toEqual(before)
-  return fault
-}
+const fresh = (changes: Partial<CreatePoolOptions> = {}) => freshPool(scratch, changes)
 
 test('the smallest pool is writable, empty, and as large as dmsetup says', async () => {
   await withPool({ dataBytes: 64 * KiB, metadataBytes: 2 * MiB }, async (pool, { name }) => {
@@ -106,14 +82,14 @@ test('the largest block size, 1 GiB, holds data', async () => {
 test.each([64 * 512, (128 + 57) * 512, GiB + 512, GiB + 64 * KiB, 0, -65536, 65536.5, Number.NaN])(
   'block size %d, which the kernel has not, is refused before it is asked',
   async dataBlockBytes => {
-    const fault = await refused(fresh({ dataBlockBytes }), 'DM_INVALID_ARGUMENT')
+    const fault = await refusedPool(fresh({ dataBlockBytes }), 'DM_INVALID_ARGUMENT')
     expect(fault.message).toContain('dataBlockBytes')
   },
 )
 
 test('a name of 127 bytes reaches the kernel whole; 128 are refused and not cut', async () => {
   const name = scratch.name('long').padEnd(127, 'x')
-  await refused(fresh({ name: `${name}x` }), 'DM_INVALID_ARGUMENT')
+  await refusedPool(fresh({ name: `${name}x` }), 'DM_INVALID_ARGUMENT')
   const pool = await ThinPool.create(fresh({ name }))
   expect(markedDevices().map(device => device.name)).toEqual([name])
   await pool.remove()
@@ -122,7 +98,7 @@ test('a name of 127 bytes reaches the kernel whole; 128 are refused and not cut'
 test.each(['', 'dmthintest-a/b', '.', '..', 'control', 'dmthintest a', 'dmthintest-ü', 'dmthintest-\0', 7, undefined])(
   'the name %p is refused',
   async name => {
-    const fault = await refused(fresh({ name: name as string }), 'DM_INVALID_ARGUMENT')
+    const fault = await refusedPool(fresh({ name: name as string }), 'DM_INVALID_ARGUMENT')
     expect(fault.message).toContain('name')
   },
 )
@@ -130,15 +106,15 @@ test.each(['', 'dmthintest-a/b', '.', '..', 'control', 'dmthintest a', 'dmthinte
 test('a taken name is refused before a file is made or attached', async () => {
   const options = fresh()
   dmCreate(options.name, '0 8 zero')
-  const fault = await refused(options, 'DM_NAME_TAKEN')
+  const fault = await refusedPool(options, 'DM_NAME_TAKEN')
   expect(fault.device).toBe(options.name)
   dmRemove(options.name)
-  await withPool(async (_, { name }) => void (await refused(fresh({ name }), 'DM_NAME_TAKEN')))
+  await withPool(async (_, { name }) => void (await refusedPool(fresh({ name }), 'DM_NAME_TAKEN')))
 })
 
 test('an unknown option is refused by its name', async () => {
   const misspelt = { ...fresh(), skipBlockZeroeing: true } as CreatePoolOptions
-  expect((await refused(misspelt, 'DM_INVALID_ARGUMENT')).message).toContain('skipBlockZeroeing')
+  expect((await refusedPool(misspelt, 'DM_INVALID_ARGUMENT')).message).toContain('skipBlockZeroeing')
 })
 
 describe('sizes that cannot be', () => {
@@ -153,145 +129,6 @@ describe('sizes that cannot be', () => {
     const options = fresh()
     const data = { file: options.data.file, sizeBytes: dataBytes }
     const metadata = { ...options.metadata, sizeBytes: metadataBytes }
-    await refused({ ...options, data, metadata }, 'DM_INVALID_ARGUMENT')
-  })
-})
-
-describe('files', () => {
-  test('an existing file of the size asked for is used, another size is refused and kept', async () => {
-    const options = fresh()
-    writeFileSync(options.data.file, '')
-    await truncate(options.data.file, 32 * MiB)
-    await refused(options, 'DM_FILE_SIZE')
-    const pool = await ThinPool.create({ ...options, data: { file: options.data.file, sizeBytes: 32 * MiB } })
-    expect((await pool.status()).data.totalBlocks).toBe(512)
-    await pool.remove()
-  })
-
-  test('a file that is too small for metadata is refused', async () => {
-    const options = fresh()
-    const file = scratch.path('small')
-    writeFileSync(file, Buffer.alloc(MiB))
-    const fault = await refused({ ...options, metadata: { file } }, 'DM_INVALID_ARGUMENT')
-    expect(fault.message).toContain('1048576')
-    expect(fault.rollback.map(step => [step.operation, step.errno])).toEqual([
-      ['LOOP_CLR_FD', 0],
-      ['LOOP_CLR_FD', 0],
-      ['unlink', 0],
-    ])
-  })
-
-  test('a file that has vanished is named', async () => {
-    const options = fresh()
-    const fault = await refused({ ...options, data: { file: scratch.path('gone') } }, 'DM_FILE_MISSING')
-    expect(fault.message).toContain('gone')
-    await refused({ ...options, data: { device: '/dev/dmthintest-none' } }, 'DM_FILE_MISSING')
-    const folder = scratch.path('no-folder/data')
-    await refused({ ...options, data: { file: folder, sizeBytes: MiB } }, 'DM_FILE_MISSING')
-  })
-
-  test('what is neither a file nor a block device is refused', async () => {
-    const options = fresh()
-    await refused({ ...options, data: { file: '/dev/null' } }, 'DM_INVALID_ARGUMENT')
-    await refused({ ...options, data: { device: '/dev/null' } }, 'DM_INVALID_ARGUMENT')
-    await refused({ ...options, data: { device: scratch.path('.') } }, 'DM_INVALID_ARGUMENT')
-  })
-
-  test('a file system without holes is refused instead of being filled with zeros', async () => {
-    const image = scratch.path('vfat.img')
-    const folder = scratch.path('vfat')
-    run('truncate', ['-s', '32M', image])
-    run('mkfs.vfat', [image])
-    run('mkdir', [folder])
-    run('mount', ['-o', 'loop', '-t', 'vfat', image, folder])
-    const options = fresh({ data: { file: `${folder}/data`, sizeBytes: 16 * MiB } })
-    const fault = await refused(options, 'DM_FILE_NO_HOLES')
-    expect(fault.rollback).toEqual([{ operation: 'unlink', device: `${folder}/data`, errno: 0 }])
-    run('umount', [folder])
-  })
-
-  test('a file that is attached elsewhere is refused, and stays attached there', async () => {
-    const options = fresh()
-    run('truncate', ['-s', '64M', options.data.file])
-    const loop = run('losetup', ['--find', '--show', options.data.file]).trim()
-    const fault = await refused(options, 'DM_FILE_ATTACHED')
-    expect(fault.detail).toBe(loop)
-    run('losetup', ['--detach', loop])
-  })
-
-  test('one file for data and metadata is refused', async () => {
-    const options = fresh()
-    const same = { file: options.data.file, sizeBytes: 16 * MiB }
-    await refused({ ...options, data: same, metadata: same }, 'DM_FILE_ATTACHED')
-  })
-})
-
-describe('metadata that is not blank', () => {
-  test.each([
-    ['garbage in its first block', 0],
-    ['a file system further in', 64 * KiB + 64],
-  ])('%s is refused untouched, and given up only with overwrite', async (_, offset) => {
-    const options = fresh()
-    const content = Buffer.alloc(4 * MiB)
-    content.write('precious', offset)
-    const { file } = options.metadata as { file: string }
-    writeFileSync(file, content)
-    await refused(options, 'DM_METADATA_NOT_BLANK')
-    run('cmp', [file, '-'], content.toString('latin1'))
-    const pool = await ThinPool.create({ ...options, format: 'overwrite' })
-    expect((await pool.status()).mode).toBe('rw')
-    await pool.remove()
-    thinCheck(file)
-  })
-
-  test('an old pool is refused; overwrite makes an empty one, also with another block size', async () => {
-    const options = fresh()
-    const old = await ThinPool.create(options)
-    await old.createVolume({ sizeBytes: MiB })
-    await old.remove()
-    expect((await refused(options, 'DM_METADATA_NOT_BLANK')).message).toContain('thin pool')
-    const pool = await ThinPool.create({ ...options, format: 'overwrite', dataBlockBytes: 128 * KiB })
-    expect(await pool.volumes()).toEqual([])
-    expect(pool.dataBlockBytes).toBe(128 * KiB)
-    await pool.remove({ deleteFiles: true })
-  })
-})
-
-describe('devices in use', () => {
-  test('a pool over the devices of a running pool is refused: neither its metadata nor its data', async () => {
-    await withPool(async (_, { dataFile, metadataFile }) => {
-      const loop = (file: string) => markedLoops().find(each => each.file === file)!.name
-      const spare = fresh()
-      await refused({ ...spare, metadata: { device: loop(metadataFile) } }, 'DM_BUSY')
-      await refused({ ...spare, data: { device: loop(dataFile) } }, 'DM_BUSY')
-    })
-  })
-
-  test('a mounted data device is refused', async () => {
-    const image = scratch.path('mounted.img')
-    const folder = scratch.path('mounted')
-    run('truncate', ['-s', '16M', image])
-    run('mkfs.ext4', ['-q', image])
-    run('mkdir', [folder])
-    run('mount', ['-o', 'loop', image, folder])
-    const loop = markedLoops()[0]!.name
-    await refused(fresh({ data: { device: loop } }), 'DM_BUSY')
-    run('umount', [folder])
-  })
-
-  test('block devices, also mapped ones, can be data and metadata', async () => {
-    await withPool(async outer => {
-      const [data, metadata] = await Promise.all(
-        [16 * MiB, 4 * MiB].map(async sizeBytes => (await outer.createVolume({ sizeBytes })).activate()),
-      )
-      const options = fresh({ data: { device: data!.path }, metadata: { device: metadata!.path } })
-      const inner = await ThinPool.create(options)
-      const volume = await (await inner.createVolume({ sizeBytes: 8 * MiB })).activate()
-      await writeAt(volume.path, 0, Buffer.alloc(64 * KiB, 1))
-      expect((await inner.status()).data.usedBlocks).toBe(1)
-      expect(await inner.remove({ deactivate: true })).toMatchObject({ loops: [], files: [] })
-      thinCheck(metadata!.path)
-      await takeDown(inner.name)
-    })
+    await refusedPool({ ...options, data, metadata }, 'DM_INVALID_ARGUMENT')
   })
 })

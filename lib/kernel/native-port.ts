@@ -12,6 +12,7 @@ const refused = (failure: NativeFailure): never => {
 
 export class NativePort implements KernelPort {
   readonly #addon: Addon = loadAddon()
+  readonly #calls = new Map<AbortSignal, { readonly ids: Set<number>; readonly cancel: () => void }>()
   #nextCancelId = 1
 
   /** Calls `addon[name](...args, cancelId)`. After an abort it settles once the kernel has let go. */
@@ -27,15 +28,34 @@ export class NativePort implements KernelPort {
   ): Promise<T> {
     throwIfAborted(signal)
     const id = this.#nextCancelId++
-    const cancel = () => this.#addon['cancel']!(id)
-    signal.addEventListener('abort', cancel, { once: true })
+    const ids = this.#listen(signal)
+    ids.add(id)
     try {
       return await native(...args, id)
     } catch (failure) {
       throw errorFromFailure(failure as NativeFailure, signal)
     } finally {
-      signal.removeEventListener('abort', cancel)
+      ids.delete(id)
+      if (ids.size === 0) this.#unlisten(signal)
     }
+  }
+
+  /** The calls that a signal gives up. One listener serves them all: Node warns of a leak from the eleventh on. */
+  #listen(signal: AbortSignal): Set<number> {
+    const known = this.#calls.get(signal)
+    if (known) return known.ids
+    const ids = new Set<number>()
+    const cancel = () => ids.forEach(id => this.#addon['cancel']!(id))
+    signal.addEventListener('abort', cancel, { once: true })
+    this.#calls.set(signal, { ids, cancel })
+    return ids
+  }
+
+  #unlisten(signal: AbortSignal): void {
+    const known = this.#calls.get(signal)
+    if (!known) return
+    signal.removeEventListener('abort', known.cancel)
+    this.#calls.delete(signal)
   }
 
   version: KernelPort['version'] = signal => this.#call('version', signal)

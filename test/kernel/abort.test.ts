@@ -6,7 +6,7 @@
 // K  suspend blocks (needs cancel)                          a suspend that waits …
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LoopDevice, MiB, mount, ThinPool, unmount } from '../../lib/index.js'
+import { LoopDevice, MiB, mount, ThinPool, unmount, volumesOf } from '../../lib/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
@@ -193,4 +193,22 @@ test('aborted afterwards: nothing is undone, and signals do not pile up listener
     expect(await snapshot.status()).toMatchObject({ state: 'active' })
     expect((await pool.volumes()).map(({ id }) => id)).toEqual([0, 1])
   })
+})
+
+test('one signal serves many calls at once, without a warning of leaking listeners', async () => {
+  const warnings: Error[] = []
+  const listen = (warning: Error) => void warnings.push(warning)
+  process.on('warning', listen)
+  try {
+    await withPool(async pool => {
+      const { signal } = new AbortController()
+      const volume = await pool.createVolume({ sizeBytes: MiB })
+      const copies = volumesOf(await pool.snapshotMany(volume, 16, { signal }))
+      volumesOf(await pool.activateMany(copies, { signal }))
+    })
+    await new Promise(setImmediate)
+  } finally {
+    process.off('warning', listen)
+  }
+  expect(warnings).toEqual([])
 })

@@ -38,7 +38,7 @@ interface Ended {
 
 /** Nothing is said at the end but the exception of the scenario that throws one. */
 function expectEnd(where: string, ended: Pick<SpawnSyncReturns<string>, 'status' | 'signal' | 'stderr'>, code: number) {
-  const quiet = where.endsWith('throw') ? expect.stringContaining('meant to be uncaught') : ''
+  const quiet: unknown = where.endsWith('throw') ? expect.stringContaining('meant to be uncaught') : ''
   expect([where, ended]).toEqual([where, { status: code, signal: null, stderr: quiet }])
   expect(ended.stderr).not.toMatch(ENDS_BADLY)
 }

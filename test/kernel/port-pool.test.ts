@@ -79,7 +79,7 @@ test('the metadata snapshot: none at first, held once, released once, and thin_c
   await withPool(async (pool, { name, metadataFile, reopen }) => {
     expect((await pool.status()).heldMetadataRoot).toBeNull()
     expect(await errnoOf(message(name, 'release_metadata_snap'))).toBe(22)
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 8; round++) {
       await message(name, 'reserve_metadata_snap')
       expect(await errnoOf(message(name, 'reserve_metadata_snap'))).toBe(16)
       expect((await pool.status()).heldMetadataRoot).toBe(Number(dmStatus(name).split(' ')[6]))

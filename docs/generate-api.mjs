@@ -13,7 +13,7 @@ const page = join(root, 'docs/api.md')
 /** Chapters in reading order, by the file that declares a thing. A file without a chapter stops the generator. */
 const CHAPTERS = [
   ['Pools', ['lib/pool/thin-pool.ts', 'lib/pool/options.ts', 'lib/pool/remove.ts', 'lib/pool/mend.ts']],
-  ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/many.ts']],
+  ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/target/thin-pool.ts']],
   ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
   ['Mounts', ['lib/device/mount.ts']],

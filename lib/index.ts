@@ -13,7 +13,7 @@ export {
 } from './pool/thin-pool.js'
 export { ThinVolume, type ActivateOptions, type DeactivateOptions, type SnapshotOptions } from './pool/thin-volume.js'
 export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from './pool/options.js'
-export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from './pool/many.js'
+export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from './pool/batch.js'
 export type { Finding } from './pool/mend.js'
 export type { RemovedPool, RemovePoolOptions } from './pool/remove.js'
 export type { PoolStatus, SpaceStatus, VolumeStatus } from './pool/status.js'

@@ -8,10 +8,15 @@ const shown = (holder: Holder): string => {
   return `the device ${holder.path}`
 }
 
-/**
- * Runs `body`, which waits for `name` to be let go. A DM_BUSY of it gets the device's name, how long it was tried, and
- * the holders, looked up once, after the last try.
- */
+export interface Held {
+  /** The device's number; 0 where it is not known. */
+  readonly device: number
+  readonly name: string
+  /** When the first try began, by `performance.now()`. */
+  readonly started: number
+}
+
+/** Runs `body`, which waits for `name` to be let go. A DM_BUSY of it says by whom it is held: see `withHolders`. */
 export async function describeHolders<T>(
   port: KernelPort,
   device: number,
@@ -22,13 +27,18 @@ export async function describeHolders<T>(
   try {
     return await body()
   } catch (fault) {
-    if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
-    const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`
-    const holders = device === 0 ? [] : await port.holders(device).catch(() => [])
-    const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
-    const act = fault.operation === 'LOOP_CLR_FD' ? 'detach' : 'remove'
-    const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
-    throw fault.refined('DM_BUSY', text, { holders, device: name })
+    throw await withHolders(port, { device, name, started }, fault)
   }
+}
+
+/** A DM_BUSY gets the device's name, how long it was tried, and the holders, looked up once, after the last try. */
+export async function withHolders(port: KernelPort, { device, name, started }: Held, fault: unknown): Promise<unknown> {
+  if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') return fault
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`
+  const holders = device === 0 ? [] : await port.holders(device).catch(() => [])
+  const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
+  const act = fault.operation === 'LOOP_CLR_FD' ? 'detach' : 'remove'
+  const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
+  return fault.refined('DM_BUSY', text, { holders, device: name })
 }

@@ -22,6 +22,15 @@ export class Pending {
     if (this.closed) throw new DmThinError('DM_CLOSED', `${this.#what} is closed`)
   }
 
+  /** For a call that is one of many in a batch: counts as under way from `enter` to `leave`. */
+  enter(call: Promise<unknown>): void {
+    this.#running.add(call)
+  }
+
+  leave(call: Promise<unknown>): void {
+    this.#running.delete(call)
+  }
+
   async run<T>(body: () => Promise<T>): Promise<T> {
     this.check()
     const running = body()

@@ -3,7 +3,7 @@
 import { throwIfAborted } from '../errors.js'
 import { errorFromFailure, type NativeFailure } from './failure.js'
 import { loadAddon, type Addon } from './load-addon.js'
-import type { DeviceAddress, Handle, KernelPort } from './port.js'
+import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from './port.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
 const refused = (failure: NativeFailure): never => {
@@ -58,6 +58,11 @@ export class NativePort implements KernelPort {
     this.#calls.delete(signal)
   }
 
+  async #batch(name: string, { onDone, signal }: BatchOptions, ...args: unknown[]): Promise<Outcome[]> {
+    const outcomes = await this.#call<(number | NativeFailure)[]>(name, signal, ...args, onDone ?? null)
+    return outcomes.map(each => (typeof each === 'number' ? each : errorFromFailure(each, signal)))
+  }
+
   version: KernelPort['version'] = signal => this.#call('version', signal)
   listDevices: KernelPort['listDevices'] = (filter, signal) => this.#call('listDevices', signal, filter)
   listVersions: KernelPort['listVersions'] = signal => this.#call('listVersions', signal)
@@ -77,7 +82,11 @@ export class NativePort implements KernelPort {
     this.#call('targetMessage', signal, address, sector, message)
 
   activate: KernelPort['activate'] = (request, signal) =>
-    this.#call('activate', signal, { ...request, udevFlags: UDEV_NO_PROBING })
+    this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)
+  activateMany: KernelPort['activateMany'] = (guard, requests, options) =>
+    this.#batch('activateMany', options, guard, requests, UDEV_NO_PROBING)
+  removeMany: KernelPort['removeMany'] = (addresses, limitMs, options) =>
+    this.#batch('removeMany', options, addresses, UDEV_NO_PROBING, limitMs)
   snapshot: KernelPort['snapshot'] = (request, signal) =>
     this.#call('snapshot', signal, { ...request, udevFlags: UDEV_NO_PROBING })
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.#call('activeThins', signal, pool)

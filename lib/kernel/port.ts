@@ -1,5 +1,6 @@
 // The single door to the kernel: what the layers above may ask for, in the kernel's words. Everything here runs off
 // the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
+import type { DmThinError } from '../errors.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
 export type DeviceAddress =
@@ -50,12 +51,17 @@ export interface ActivateRequest {
   readonly uuid: string
   readonly table: readonly TargetLine[]
   readonly readOnly?: boolean
-  /** The pool's name: its section lock is held shared until the device is up. */
-  readonly lock?: string
-  /** The pool's device: refuse when a device without `ownPrefix` has `thinId` of it active. */
-  readonly guardPool?: number
-  readonly ownPrefix?: string
+  /** Of a volume: what its guard is asked about. */
   readonly thinId?: number
+}
+
+/** What stands before activations, looked at once for each call. */
+export interface ActivationGuard {
+  /** The pool's name: its section lock is held shared until the devices are up. */
+  readonly lock: string
+  /** The pool's device: refused is a `thinId` that a device without `ownPrefix` has active. 0: only the lock is taken. */
+  readonly pool: number
+  readonly ownPrefix: string
 }
 
 export interface SnapshotRequest {
@@ -125,6 +131,15 @@ export interface HolderInfo {
 /** A descriptor that the native side keeps open until `release`. */
 export type Handle = number & { readonly __handle: unique symbol }
 
+export interface BatchOptions {
+  /** Told how many are done, after each; it must not throw. */
+  readonly onDone?: ((done: number) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Of one device of a batch: its number, or what went wrong with it. */
+export type Outcome = number | DmThinError
+
 export interface KernelPort {
   version(signal?: AbortSignal): Promise<readonly number[]>
   listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>
@@ -153,7 +168,11 @@ export interface KernelPort {
   targetMessage(address: DeviceAddress, sector: number, message: string, signal?: AbortSignal): Promise<string>
 
   /** Create, load and resume in one hop; a failed step undoes the earlier ones. */
-  activate(request: ActivateRequest, signal?: AbortSignal): Promise<DeviceInfo>
+  activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
+  /** `activate` for many at once, in one hop. Rejects only where `signal` is aborted already. */
+  activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
+  /** `remove` for many at once, in one hop. */
+  removeMany(addresses: readonly DeviceAddress[], limitMs: number, options: BatchOptions): Promise<Outcome[]>
   /** Suspend, create_snap for each id, resume, in one hop; the resume happens whatever fails. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>

@@ -1,7 +1,7 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
 import type { Pending } from '../device/pending.js'
 import { DmThinError, ERRNO } from '../errors.js'
-import { DEVICE_FLAG, deviceNumber, TABLE_FLAG, type KernelPort } from '../kernel/port.js'
+import { DEVICE_FLAG, deviceNumber, TABLE_FLAG, type ActivationGuard, type KernelPort } from '../kernel/port.js'
 import type { BlockSource } from '../metadata/block-source.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
@@ -25,6 +25,12 @@ export interface PoolContext {
  * number is in it because thins cannot outlive the pool's mapped device.
  */
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
+
+export const activationGuard = ({ name, device }: PoolContext): ActivationGuard => ({
+  lock: name,
+  pool: device,
+  ownPrefix: volumeUuidPrefix(device),
+})
 
 /** Reads metadata blocks of a live pool past the page cache, which is stale. */
 export async function metadataSource(port: KernelPort, path: string, signal?: AbortSignal): Promise<BlockSource> {

@@ -1,78 +1,38 @@
-// Many volumes at once: a result for each, and what the kernel lets overlap, overlaps.
-import { setImmediate as nextTurn } from 'node:timers/promises'
+// Many volumes at once: what the kernel lets overlap, overlaps.
 import { type DmThinError, ERRNO } from '../errors.js'
-import { invalid } from '../units.js'
+import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
+import { activationGuard, explained, volumeUuidPrefix, type PoolContext } from './context.js'
 import { snapshotRefused } from './refused.js'
-import { explained, volumeUuidPrefix, type PoolContext } from './context.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
 
-/** The outcome for one volume of many. */
-export type VolumeResult<T = void> =
-  | { readonly status: 'fulfilled'; readonly volume: ThinVolume; readonly value: T }
-  | { readonly status: 'rejected'; readonly volume: ThinVolume; readonly reason: DmThinError }
-
-/** The volumes of results that all succeeded; throws the first reason otherwise. */
-export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume[] {
-  return results.map(result => {
-    if (result.status === 'rejected') throw result.reason
-    return result.volume
-  })
-}
-
-export interface Progress {
-  readonly done: number
-  readonly total: number
-}
-
-export interface ManyOptions {
-  /** Called after each volume, on the JavaScript thread. */
-  readonly onProgress?: (progress: Progress) => void
-  /** Volumes not begun yet reject with `ABORT_ERR`; those under way are given up where the kernel allows it. */
-  readonly signal?: AbortSignal
-}
-
-/** How long starting calls may hold the event loop. */
-const MOST_MS_AT_ONCE = 1
-
-/** Runs `act` for all volumes at once: the native threads bound how many are in the kernel at a time. */
-export async function forEachVolume<T>(
+/** Activates all at once: the native threads bound how many are in the kernel at a time. */
+export function activateMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
   options: ManyOptions,
-  act: (volume: ThinVolume) => Promise<T>,
-): Promise<VolumeResult<T>[]> {
-  checkVolumes(pool, volumes)
-  let done = 0
-  const run = async (volume: ThinVolume): Promise<VolumeResult<T>> => {
-    try {
-      return { status: 'fulfilled', volume, value: await act(volume) }
-    } catch (reason) {
-      return { status: 'rejected', volume, reason: reason as DmThinError }
-    } finally {
-      done += 1
-      options.onProgress?.({ done, total: volumes.length })
-    }
-  }
-  const started: Promise<VolumeResult<T>>[] = []
-  let since = performance.now()
-  for (const volume of volumes) {
-    started.push(run(volume))
-    // Starting thousands takes a while in all: timers and I/O get their turn in between.
-    if (performance.now() - since < MOST_MS_AT_ONCE) continue
-    await nextTurn()
-    since = performance.now()
-  }
-  return Promise.all(started)
+  readOnly: boolean,
+): Promise<VolumeResult[]> {
+  return inBatches(pool, volumes, options, {
+    prepare: volume => volume.batch.activateRequest(readOnly),
+    send: (requests, batch) => pool.port.activateMany(activationGuard(pool), requests, batch),
+    settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
+  })
 }
 
-export function checkVolumes(pool: PoolContext, volumes: readonly ThinVolume[]): void {
-  if (!Array.isArray(volumes)) throw invalid('the volumes must be given as an array')
-  for (const volume of volumes) {
-    if (!(volume instanceof ThinVolume) || !volume.belongsTo(pool)) {
-      throw invalid(`each of the volumes must be a volume of pool ${pool.name}`)
-    }
-  }
+/** Deactivates all at once. */
+export function deactivateMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  options: ManyOptions,
+  limitMs: number,
+): Promise<VolumeResult[]> {
+  const started = performance.now()
+  return inBatches(pool, volumes, options, {
+    prepare: volume => volume.batch.address(),
+    send: (addresses, batch) => pool.port.removeMany(addresses, limitMs, batch),
+    settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
+  })
 }
 
 /** How often ids that another process was quicker with are replaced by others. */

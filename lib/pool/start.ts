@@ -101,7 +101,12 @@ async function startPool(
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const table = [poolTableLine(wantedTable(plan, blockBytes, data, metadata))]
-  const request = { name: plan.name, uuid: POOL_UUID_PREFIX + randomUUID(), table, lock: plan.name }
+  const request = {
+    name: plan.name,
+    uuid: POOL_UUID_PREFIX + randomUUID(),
+    table,
+    guard: { lock: plan.name, pool: 0, ownPrefix: '' },
+  }
   const info = await port.activate(request, signal).catch((fault: unknown) => {
     throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
   })

@@ -19,7 +19,8 @@ import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units
 import { explained, metadataSource, poolTable, volumeUuidPrefix, type PoolContext } from './context.js'
 import { DeviceIds } from './device-ids.js'
 import { growPool } from './grow.js'
-import { forEachVolume, snapshotMany, statusMany, type ManyOptions, type VolumeResult } from './many.js'
+import type { ManyOptions, VolumeResult } from './batch.js'
+import { activateMany, deactivateMany, snapshotMany, statusMany } from './many.js'
 import { mendPool, type Finding } from './mend.js'
 import { findPool } from './open.js'
 import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
@@ -241,11 +242,8 @@ export class ThinPool {
     options: ManyOptions & Pick<ActivateOptions, 'readOnly'> = {},
   ): Promise<VolumeResult[]> {
     checkOptions(options, ['readOnly', 'onProgress', 'signal'], 'activateMany')
-    const { signal } = options
-    const each = { readOnly: checkBoolean('readOnly', options.readOnly), ...(signal && { signal }) }
-    return this.#run(() =>
-      forEachVolume(this.#context, volumes, options, async volume => void (await volume.activate(each))),
-    )
+    const readOnly = checkBoolean('readOnly', options.readOnly)
+    return this.#run(() => activateMany(this.#context, volumes, options, readOnly))
   }
 
   /** Deactivates all at once. A result for each, in the order given. */
@@ -254,9 +252,8 @@ export class ThinPool {
     options: ManyOptions & Pick<DeactivateOptions, 'timeoutMs'> = {},
   ): Promise<VolumeResult[]> {
     checkOptions(options, ['timeoutMs', 'onProgress', 'signal'], 'deactivateMany')
-    const { signal } = options
-    const each = { timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS, ...(signal && { signal }) }
-    return this.#run(() => forEachVolume(this.#context, volumes, options, volume => volume.deactivate(each)))
+    const limitMs = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
   }
 
   /** The status of all, in one trip. A result for each, in the order given. */

@@ -1,13 +1,21 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
-import { describeHolders } from '../device/holders.js'
+import { withHolders } from '../device/holders.js'
 import { Pending } from '../device/pending.js'
 import { DmThinError, ERRNO } from '../errors.js'
 import { checkBoolean, checkName, checkOptions } from '../names.js'
-import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import {
+  deviceMinor,
+  TABLE_FLAG,
+  type ActivateRequest,
+  type ActiveThin,
+  type DeviceAddress,
+  type DeviceInfo,
+  type Outcome,
+} from '../kernel/port.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectors } from '../units.js'
-import { explained, volumeUuidPrefix, type PoolContext } from './context.js'
+import { activationGuard, explain, explained, volumeUuidPrefix, type PoolContext } from './context.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 
@@ -112,10 +120,9 @@ export class ThinVolume {
     const readOnly = checkBoolean('readOnly', options.readOnly)
     const sizeBytes = this.#sizeFor(options.sizeBytes)
     return this.#run(async () => {
-      const { device } = await this.#activate(name, sizeBytes, readOnly, options.signal).catch(this.#whoHasName)
-      this.#device = device
-      this.#name = name
-      this.#sizeBytes = sizeBytes
+      const request = this.#activateRequest(name, sizeBytes, readOnly)
+      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool) }, options.signal)
+      await this.#activated(request, await outcomeOf(call))
       return this
     })
   }
@@ -221,6 +228,20 @@ export class ThinVolume {
     return this.#pool === pool
   }
 
+  /**
+   * @internal What one of many needs. `request` throws what can be known before the kernel is asked; the calls count as
+   * under way while the promise given to `enter` runs; `settle` takes over the outcome, or throws.
+   */
+  get batch(): VolumeBatch {
+    return {
+      pending: this.#pending,
+      activateRequest: readOnly => this.#activateRequest(this.#name, this.#sizeFor(undefined), readOnly),
+      activated: (request, outcome) => this.#activated(request, outcome),
+      address: () => this.#address,
+      deactivated: (outcome, started) => this.#deactivated(outcome, started),
+    }
+  }
+
   get #port() {
     return this.#pool.port
   }
@@ -263,30 +284,36 @@ export class ThinVolume {
     if (active) this.#name = active.name
   }
 
-  #activate(name: string, sizeBytes: number, readOnly: boolean, signal?: AbortSignal) {
-    const { device, number, name: lock } = this.#pool
-    const table = [thinTableLine({ lengthSectors: sectors(sizeBytes), poolDevice: number, id: this.id })]
-    const ownPrefix = volumeUuidPrefix(device)
-    const request = { name, uuid: this.#uuid, table, readOnly, lock, guardPool: device, ownPrefix, thinId: this.id }
-    return explained(this.#pool, this.#port.activate(request, signal))
+  #activateRequest(name: string, sizeBytes: number, readOnly: boolean): ActivateRequest {
+    const lengthSectors = sectors(sizeBytes)
+    const table = [thinTableLine({ lengthSectors, poolDevice: this.#pool.number, id: this.id })]
+    return { name, uuid: this.#uuid, table, readOnly, thinId: this.id }
+  }
+
+  async #activated({ name, table }: ActivateRequest, outcome: Outcome): Promise<void> {
+    if (typeof outcome !== 'number') throw await this.#whoHasName(await explain(this.#pool, outcome))
+    this.#device = outcome
+    this.#name = name
+    this.#sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
   }
 
   /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
-  readonly #whoHasName = async (fault: unknown): Promise<never> => {
-    if (!(fault instanceof DmThinError) || fault.code !== 'DM_NAME_TAKEN') throw fault
+  async #whoHasName(fault: DmThinError): Promise<DmThinError> {
+    if (fault.code !== 'DM_NAME_TAKEN') return fault
     const other = await this.#port.deviceStatus({ uuid: this.#uuid }).catch(() => undefined)
-    if (!other) throw fault
+    if (!other) return fault
     const text = `volume ${this.id} of pool ${this.#pool.name} is active already, as ${JSON.stringify(other.name)}`
-    throw fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
+    return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
   }
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
-    try {
-      await describeHolders(this.#port, this.#device ?? 0, this.#name, () =>
-        this.#port.remove(this.#address, limitMs, signal),
-      )
-    } catch (fault) {
-      if (!(fault instanceof DmThinError) || fault.code !== 'DM_NOT_FOUND') throw fault
+    const started = performance.now()
+    await this.#deactivated(await outcomeOf(this.#port.remove(this.#address, limitMs, signal)), started)
+  }
+
+  async #deactivated(outcome: Outcome, started: number): Promise<void> {
+    if (typeof outcome !== 'number' && outcome.code !== 'DM_NOT_FOUND') {
+      throw await withHolders(this.#port, { device: this.#device ?? 0, name: this.#name, started }, outcome)
     }
     this.#adopt(undefined)
   }
@@ -319,6 +346,26 @@ export class ThinVolume {
       rollback: [...fault.rollback, { operation: text, device: this.#pool.name, errno }],
     })
   }
+}
+
+/** @internal */
+export interface VolumeBatch {
+  readonly pending: Pending
+  activateRequest(readOnly: boolean): ActivateRequest
+  activated(request: ActivateRequest, outcome: Outcome): Promise<void>
+  address(): DeviceAddress
+  deactivated(outcome: Outcome, started: number): Promise<void>
+}
+
+/** A refusal as a value: what many have in common with one. */
+function outcomeOf(call: Promise<DeviceInfo>): Promise<Outcome> {
+  return call.then(
+    info => info.device,
+    (fault: unknown) => {
+      if (fault instanceof DmThinError) return fault
+      throw fault
+    },
+  )
 }
 
 export function checkThinId(id: unknown): number {

@@ -38,30 +38,14 @@ void undo_create(Control& control, const std::string& name, uint32_t udev, Failu
   failure.rollback.push_back(std::move(step));
 }
 
-Status refuse_second_activation(Control& control, const ActivateRequest& request, Cancel& cancel) {
-  const auto others = foreign_thins(control, request.guard_pool, request.own_prefix, cancel);
-  if (!others) return others.failure();
-  for (const ActiveThin& other : *others) {
-    if (other.id == request.thin_id) return failed("double activation", EBUSY, request.name, other.name);
-  }
-  return Nothing{};
-}
-
 }  // namespace
 
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
   // Not shielded: it can be given up at each step. But process.exit() waits until it has been undone.
   Section section(cancel);
-  std::optional<UniqueFd> lock;
-  if (!request.lock.empty()) {
-    auto locked = lock_sections(request.lock, LockMode::kShared, cancel);
-    // A read-only /run takes away the mending of leftovers by `open`, not the call itself.
-    if (locked) lock = std::move(*locked);
-    if (!locked && locked.failure().cancelled) return locked.failure();
-  }
-  if (request.guard_pool != 0) {
-    auto alone = refuse_second_activation(control, request, cancel);
-    if (!alone) return alone.failure();
+  if (request.guard) {
+    auto admitted = request.guard->admit(control, request.thin_id, request.name, cancel);
+    if (!admitted) return admitted.failure();
   }
   const auto created = control.create(request.name, request.uuid, cancel);
   if (!created) {

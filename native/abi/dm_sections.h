@@ -3,10 +3,11 @@
 // happens.
 #pragma once
 
-#include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "abi/activation_guard.h"
 #include "abi/dm_control.h"
 
 namespace dmthin {
@@ -17,14 +18,11 @@ struct ActivateRequest {
   std::vector<Target> table;
   bool read_only = false;
   uint32_t udev = 0;
-  std::string lock;         // the pool's name: whose section lock is held meanwhile
-  uint64_t guard_pool = 0;  // not 0: refuse when another device of this pool has `thin_id` active
-  std::string own_prefix;
+  std::shared_ptr<ActivationGuard> guard;  // of the pool that `thin_id` belongs to; may be null
   uint32_t thin_id = 0;
 };
 
-/// DM_DEV_CREATE, DM_TABLE_LOAD, resume. EBUSY from the guard says "double activation" as its operation and
-/// names the other device.
+/// DM_DEV_CREATE, DM_TABLE_LOAD, resume, once the guard, if there is one, has let it in.
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel);
 
 /// DM_TABLE_LOAD with the kernel log's reason attached when the table is refused.

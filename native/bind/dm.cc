@@ -1,5 +1,6 @@
 // The device mapper for JavaScript: each command, and the compound calls.
 #include "abi/section_lock.h"
+#include "bind/batch_job.h"
 #include "bind/functions.h"
 #include "bind/promise_job.h"
 
@@ -122,21 +123,51 @@ Napi::Value target_message(Info info) {
           Control& control, Cancel& cancel) { return control.target_message(who, sector, message, cancel); });
 }
 
-Napi::Value activate_device(Info info) {
-  const auto object = info[0].As<Napi::Object>();
+using DeviceTask = TaskOf<DeviceInfo>;
+using SharedControl = std::shared_ptr<Control>;
+
+/// { lock, pool, ownPrefix }; none where the device is no volume.
+std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value) {
+  if (!value.IsObject()) return nullptr;
+  const auto object = value.As<Napi::Object>();
+  return std::make_shared<ActivationGuard>(text(object.Get("lock")), number(object.Get("pool")),
+                                           text(object.Get("ownPrefix")));
+}
+
+DeviceTask activation(const SharedControl& control, const std::shared_ptr<ActivationGuard>& guard,
+                      const Napi::Object& object, uint32_t udev) {
   ActivateRequest request;
+  request.guard = guard;
+  request.udev = udev;
   request.name = text(object.Get("name"));
   request.uuid = text(object.Get("uuid"));
   request.table = table(object.Get("table"));
   request.read_only = truth(object.Get("readOnly"));
-  request.udev = static_cast<uint32_t>(number(object.Get("udevFlags")));
-  request.lock = text(object.Get("lock"));
-  request.guard_pool = number(object.Get("guardPool"));
-  request.own_prefix = text(object.Get("ownPrefix"));
   request.thin_id = static_cast<uint32_t>(number(object.Get("thinId")));
-  return start_command<DeviceInfo>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
-    return activate(control, request, cancel);
-  });
+  return [control, request](Work& work) { return activate(*control, request, work.cancel()); };
+}
+
+/// (guard or null, request, udev flags, cancel id)
+Napi::Value activate_device(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto udev = static_cast<uint32_t>(number(info[2]));
+  return start<DeviceInfo>(
+      info, Kind::kWaits,
+      activation(control, activation_guard(info[0]), info[1].As<Napi::Object>(), udev), plainly);
+}
+
+/// (guard, requests, udev flags, progress or null, cancel id) → per item the device number, or its failure.
+Napi::Value activate_many(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto guard = activation_guard(info[0]);
+  const auto requests = info[1].As<Napi::Array>();
+  const auto udev = static_cast<uint32_t>(number(info[2]));
+  std::vector<DeviceTask> tasks;
+  for (uint32_t i = 0; i < requests.Length(); ++i) {
+    const Napi::HandleScope scope(info.Env());
+    tasks.push_back(activation(control, guard, requests.Get(i).As<Napi::Object>(), udev));
+  }
+  return start_batch(info, std::move(tasks), info[3]);
 }
 
 Napi::Value snapshot_origin(Info info) {
@@ -154,32 +185,47 @@ Napi::Value snapshot_origin(Info info) {
   });
 }
 
-/// Removal, tried again on EBUSY only, until `limit` milliseconds are over. Between tries no thread is kept.
-Napi::Value remove_device(Info info) {
+/// Removal, tried again on EBUSY only, until `limit_ms` are over. Between tries no thread is kept.
+DeviceTask removal(const SharedControl& control, const RemoveRequest& request, uint64_t limit_ms) {
   struct Progress {
     int64_t started = 0;
     uint32_t tries = 0;
   };
-  auto control = Environment::of(info.Env()).shared_control();
-  auto progress = std::make_shared<Progress>();
+  const auto progress = std::make_shared<Progress>();
+  const int64_t limit_ns = static_cast<int64_t>(limit_ms) * 1'000'000;
+  return [control, progress, request, limit_ns](Work& work) -> Result<DeviceInfo> {
+    if (progress->started == 0) progress->started = now_ns();
+    ++progress->tries;
+    auto removed = remove_once(*control, request, work.cancel());
+    if (removed) return removed;
+    removed.failure().tries = progress->tries;
+    const bool over = now_ns() - progress->started >= limit_ns;
+    if (removed.failure().error == EBUSY && !over) {
+      // Most holders are udev's own, gone within milliseconds; later tries are spaced out to 100 ms.
+      work.again_after(static_cast<int>(progress->tries < 8 ? 1 << progress->tries : 100));
+    }
+    return removed;
+  };
+}
+
+Napi::Value remove_device(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
   const RemoveRequest request{address(info[0]), static_cast<uint32_t>(number(info[1])), truth(info[2])};
-  const int64_t limit_ns = static_cast<int64_t>(number(info[3])) * 1'000'000;
-  return start<DeviceInfo>(
-      info, Kind::kWaits,
-      [control, progress, request, limit_ns](Work& work) -> Result<DeviceInfo> {
-        if (progress->started == 0) progress->started = now_ns();
-        ++progress->tries;
-        auto removed = remove_once(*control, request, work.cancel());
-        if (removed) return removed;
-        removed.failure().tries = progress->tries;
-        const bool over = now_ns() - progress->started >= limit_ns;
-        if (removed.failure().error == EBUSY && !over) {
-          // Most holders are udev's own, gone within milliseconds; later tries are spaced out to 100 ms.
-          work.again_after(static_cast<int>(progress->tries < 8 ? 1 << progress->tries : 100));
-        }
-        return removed;
-      },
-      plainly);
+  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3])), plainly);
+}
+
+/// (addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or its
+/// failure.
+Napi::Value remove_many(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto addresses = info[0].As<Napi::Array>();
+  const auto udev = static_cast<uint32_t>(number(info[1]));
+  std::vector<DeviceTask> tasks;
+  for (uint32_t i = 0; i < addresses.Length(); ++i) {
+    const Napi::HandleScope scope(info.Env());
+    tasks.push_back(removal(control, {address(addresses.Get(i)), udev, false}, number(info[2])));
+  }
+  return start_batch(info, std::move(tasks), info[3]);
 }
 
 Napi::Value active_thins_of(Info info) {
@@ -218,6 +264,7 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("listVersions", list_versions);
   add("create", create);
   add("remove", remove_device);
+  add("removeMany", remove_many);
   add("suspend", suspend);
   add("resume", resume);
   add("deviceStatus", device_status);
@@ -228,6 +275,7 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("statusMany", status_many);
   add("targetMessage", target_message);
   add("activate", activate_device);
+  add("activateMany", activate_many);
   add("snapshot", snapshot_origin);
   add("activeThins", active_thins_of);
   add("foreignThins", foreign_thins_of);

@@ -30,6 +30,11 @@ void Environment::submit(std::unique_ptr<Job> job) {
   pool_->submit(std::move(job));
 }
 
+void Environment::submit_batch(std::vector<std::unique_ptr<Job>> jobs) {
+  if (pending_++ == 0) napi_ref_threadsafe_function(env_, settle_);
+  for (auto& job : jobs) pool_->submit(std::move(job));
+}
+
 uint32_t Environment::hold(UniqueFd fd) {
   const uint32_t handle = next_handle_++;
   held_.emplace(handle, std::move(fd));
@@ -52,8 +57,9 @@ void Environment::settle_all(napi_env env) {
   bool more = false;
   for (auto& job : pool_->take_done(kMostSettled, &more)) {
     Napi::HandleScope scope(env);
-    static_cast<SettlingJob*>(job.get())->settle(env);
-    if (--pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
+    auto* settling = static_cast<SettlingJob*>(job.get());
+    settling->settle(env);
+    if (settling->last() && --pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
   }
   if (!more) return;
   const auto again =

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "abi/dm_control.h"
 #include "abi/unique_fd.h"
@@ -22,6 +23,8 @@ class Environment {
   Control& control() { return *control_; }
   std::shared_ptr<Control> shared_control() { return control_; }
   void submit(std::unique_ptr<Job> job);
+  /// Jobs of which exactly one will settle: the process is kept alive until it has.
+  void submit_batch(std::vector<std::unique_ptr<Job>> jobs);
   void cancel(uint32_t id) { pool_->cancel(id); }
 
   /// Keeps a descriptor open until release() or the end of the environment.
@@ -46,6 +49,8 @@ class Environment {
 class SettlingJob : public Job {
  public:
   virtual void settle(Napi::Env env) = 0;
+  /// Whether nothing of its call is under way any more once it has settled.
+  virtual bool last() const { return true; }
 };
 
 }  // namespace dmthin

@@ -32,9 +32,30 @@ class Work {
 enum class Kind { kQuick, kWaits };
 
 template <class T>
+using TaskOf = std::function<Result<T>(Work&)>;
+
+/// One try of a job's task, on a worker. An answer means: not yet, try again after so many milliseconds.
+template <class T>
+std::optional<int> run_task(Job& job, const TaskOf<T>& task, std::optional<Result<T>>& result) {
+  Work work(job);
+  if (!result && job.cancel.requested()) {  // given up before its turn came: nothing has been done
+    Failure failure = failed("", EINTR);
+    failure.cancelled = true;
+    result.emplace(std::move(failure));
+    return std::nullopt;
+  }
+  try {
+    result.emplace(task(work));
+  } catch (const std::bad_alloc&) {
+    result.emplace(failed("allocate", ENOMEM));
+  }
+  return work.again();
+}
+
+template <class T>
 class PromiseJob final : public SettlingJob {
  public:
-  using Task = std::function<Result<T>(Work&)>;
+  using Task = TaskOf<T>;
   using Convert = std::function<Napi::Value(Napi::Env, T&)>;
 
   PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task, Convert convert)
@@ -45,21 +66,7 @@ class PromiseJob final : public SettlingJob {
 
   Napi::Value promise() const { return deferred_.Promise(); }
 
-  std::optional<int> run() override {
-    Work work(*this);
-    if (!result_ && cancel.requested()) {  // given up before its turn came: nothing has been done
-      Failure failure = failed("", EINTR);
-      failure.cancelled = true;
-      result_.emplace(std::move(failure));
-      return std::nullopt;
-    }
-    try {
-      result_.emplace(task_(work));
-    } catch (const std::bad_alloc&) {
-      result_.emplace(failed("allocate", ENOMEM));
-    }
-    return work.again();
-  }
+  std::optional<int> run() override { return run_task(*this, task_, result_); }
 
   void settle(Napi::Env env) override {
     if (*result_) {

@@ -165,6 +165,10 @@ void* WorkerPool::work(void* argument) {
                                      [&](const State::Running& each) { return each.job == job.get(); }));
     if (again && !state.stopping) {
       state.delayed.push_back({now_ns() + *again * kMillisecond, std::move(job)});
+    } else if (job->silent) {
+      state.monitor.unlock();
+      job.reset();
+      state.monitor.lock();
     } else {
       state.finish(std::move(job));
     }

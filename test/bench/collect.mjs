@@ -3,6 +3,15 @@ import { runTrial } from './process.mjs'
 import { fromNanoseconds, median, significant } from './stats.mjs'
 import { metricOf } from './trials.mjs'
 
+/**
+ * The first third of a trial's samples is its warm-up, for every peer alike: a service asks for its thousandth snapshot
+ * as well as for its first, and a just started process (its code not yet compiled, pages not yet faulted in) is not what
+ * is compared.
+ */
+function warm(samples) {
+  return samples.slice(Math.floor(samples.length / 3))
+}
+
 export class Collection {
   /** metric → label → [median of each trial, in ns] */
   #medians = new Map()
@@ -12,13 +21,13 @@ export class Collection {
   add(entry, label, report) {
     const combined = Object.entries(entry.combine ?? {}).map(([metric, parts]) => [
       metric,
-      [parts.reduce((sum, part) => sum + median(report[part]), 0)],
+      [parts.reduce((sum, part) => sum + median(warm(report[part])), 0)],
     ])
     const reported = entry.combine ? combined : Object.entries(report)
     for (const [key, samples] of reported) {
       const [metric, otherLabel] = key.split('@')
       const as = otherLabel ?? entry.relabel?.[metric]?.[label] ?? label
-      if (entry.metrics.includes(metric)) this.#bucket(metric, as).push(median(samples))
+      if (entry.metrics.includes(metric)) this.#bucket(metric, as).push(median(warm(samples)))
     }
     for (const metric of entry.metrics) this.#headlines.set(metric, entry.headline ?? 'ours')
   }

@@ -10,15 +10,15 @@ export function trialTable({ bigMegabytes }) {
     {
       trial: 'layers',
       metrics: ['message', 'activate', 'remove'],
-      peers: { ours: ['ours', { count: 32 }], c: ['c', { count: 32 }], dmsetup: ['dmsetup', { count: 12 }] },
+      peers: { ours: ['ours', { count: 48 }], c: ['c', { count: 48 }], dmsetup: ['dmsetup', { count: 15 }] },
     },
     {
       trial: 'ready',
       metrics: ['snapshot-ready'],
       peers: {
-        ours: ['ours', { count: 24 }],
-        c: ['c', { count: 24, threads: 24 }],
-        dmsetup: ['dmsetup', { count: 8 }],
+        ours: ['ours', { count: 36 }],
+        c: ['c', { count: 36, threads: 36 }],
+        dmsetup: ['dmsetup', { count: 12 }],
       },
     },
     {
@@ -34,8 +34,8 @@ export function trialTable({ bigMegabytes }) {
       trial: 'wide',
       metrics: ['activate-64', 'remove-64'],
       peers: {
-        ours: ['ours', { count: 64, repeats: 3 }],
-        'c-64': ['c', { count: 64, threads: 64, repeats: 3 }],
+        ours: ['ours', { count: 64, repeats: 6 }],
+        'c-64': ['c', { count: 64, threads: 64, repeats: 6 }],
         c: ['c', { count: 64, threads: 1 }],
         dmsetup: ['dmsetup', { count: 64 }],
       },
@@ -46,8 +46,8 @@ export function trialTable({ bigMegabytes }) {
       metrics: ['resident-memory'],
       combine: { 'resident-memory': ['message', 'activate'] },
       peers: {
-        'ours-100MiB': ['ours', { count: 12, megabytes: 100 }],
-        [`ours-${big}`]: ['ours', { count: 12, megabytes: bigMegabytes }],
+        'ours-100MiB': ['ours', { count: 24, megabytes: 100 }],
+        [`ours-${big}`]: ['ours', { count: 24, megabytes: bigMegabytes }],
         'execFile-100MiB': ['dmsetup', { count: 6, megabytes: 100 }],
         [`execFile-${big}`]: ['dmsetup', { count: 6, megabytes: bigMegabytes }],
       },

@@ -11,7 +11,7 @@ import { expectCode } from '../helpers/expect-code.js'
 import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmMessage, dmRemove, dmStatus, thinUsageBy } from '../helpers/witness.js'
+import { dmCreate, dmInfo, dmMessage, dmRemove, dmStatus, thinUsageBy } from '../helpers/witness.js'
 
 const scratch = useScratch()
 const codes = (results: readonly VolumeResult<unknown>[]) =>
@@ -81,6 +81,44 @@ test('each of many has its own answer: what cannot be is told beside what could'
     expect(codes(await pool.deactivateMany(volumes))).toEqual(Array(4).fill('fulfilled'))
     dmRemove(named.name)
     expect(markedDevices()).toHaveLength(1)
+  })
+})
+
+test('what another program has active is refused in a batch too, and found whoever comes first', async () => {
+  await withPool(async (pool, { name }) => {
+    const volumes = await Promise.all([0, 1, 2].map(id => pool.createVolume({ sizeBytes: MiB, id })))
+    const foreign = `${name}-foreign`
+    dmCreate(foreign, `0 2048 thin ${dmInfo(name)!.number} 1`)
+    const activated = await pool.activateMany(volumes)
+    expect(codes(activated)).toEqual(['fulfilled', 'DM_ALREADY_ACTIVE', 'fulfilled'])
+    expect(activated[1]).toMatchObject({ reason: { detail: foreign } })
+    dmRemove(foreign)
+    expect(codes(await pool.activateMany(volumes))).toEqual(['DM_ALREADY_ACTIVE', 'fulfilled', 'DM_ALREADY_ACTIVE'])
+    await pool.deactivateMany(volumes).then(volumesOf)
+  })
+})
+
+test('more than one batch: a function that throws at each progress hears of all, and its fault comes at the end', async () => {
+  await withPool({ metadataBytes: 8 * MiB }, async pool => {
+    const volumes = await Promise.all(Array.from({ length: 70 }, () => pool.createVolume({ sizeBytes: MiB })))
+    await volumes[3]!.close()
+    let heard = 0
+    const onProgress = () => {
+      heard += 1
+      throw new Error(`at ${heard}`)
+    }
+    await expect(pool.activateMany(volumes, { onProgress })).rejects.toThrow(/^at 1$/)
+    expect(heard).toBe(70)
+    const names = markedDevices().map(device => device.name)
+    expect(names).toHaveLength(70)
+    expect(names).not.toContain(volumes[3]!.name)
+    const aborted = await pool.deactivateMany(volumes, { signal: AbortSignal.abort() })
+    expect(codes(aborted)).toEqual(volumes.map((_, at) => (at === 3 ? 'DM_CLOSED' : 'ABORT_ERR')))
+    const open = volumes.filter((_, at) => at !== 3)
+    const leaving = pool.deactivateMany(open)
+    await open[0]!.close()
+    expect(open[0]!.active).toBe(false) // close() waited for its share of the batch
+    await leaving.then(volumesOf)
   })
 })
 

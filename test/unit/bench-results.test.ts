@@ -41,9 +41,9 @@ describe('collecting', () => {
   const folded = (steps: string, metrics: string) =>
     ask('collect.mjs', `(() => { const c = new m.Collection(); ${steps}; return c.results(${metrics}) })()`)
 
-  test('a result is the median over the rounds of the medians of the trials', () => {
+  test('a result is the median over the rounds of the medians of the trials, each without its first third', () => {
     const entry = "{ metrics: ['message'] }"
-    const rounds = ['[1e6, 2e6, 9e6]', '[4e6]', '[3e6]'].map(list => `c.add(${entry}, 'ours', { message: ${list} })`)
+    const rounds = ['[7e6, 1e6, 3e6]', '[4e6]', '[3e6]'].map(list => `c.add(${entry}, 'ours', { message: ${list} })`)
     expect(folded(rounds.join(';'), "['message']")).toMatchObject([
       { name: 'message', unit: 'ms', ours: 3, peers: {}, samples: { ours: [2, 4, 3] } },
     ])

@@ -89,6 +89,9 @@ const options = readArguments()
 const report = await (hasDeviceMapper() ? measureHere : measureInGuest)(options)
 if (!options.quiet) printReport(report)
 const text = JSON.stringify(report, null, 2) + '\n'
-if (options.json) writeFileSync(resolve(options.json), text)
 if (options.page) writePage(report)
+if (options.json) {
+  mkdirSync(dirname(resolve(options.json)), { recursive: true })
+  writeFileSync(resolve(options.json), text)
+}
 if (report.results.some(result => result.errors)) process.exitCode = 1

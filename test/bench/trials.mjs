@@ -10,7 +10,12 @@ export function trialTable({ bigMegabytes }) {
     {
       trial: 'layers',
       metrics: ['message', 'activate', 'remove'],
-      peers: { ours: ['ours', { count: 48 }], c: ['c', { count: 48 }], dmsetup: ['dmsetup', { count: 15 }] },
+      peers: {
+        ours: ['ours', { count: 48 }],
+        c: ['c', { count: 48 }],
+        'c-async': ['c', { count: 48, async: 1 }],
+        dmsetup: ['dmsetup', { count: 15 }],
+      },
     },
     {
       trial: 'ready',
@@ -18,6 +23,7 @@ export function trialTable({ bigMegabytes }) {
       peers: {
         ours: ['ours', { count: 36 }],
         c: ['c', { count: 36, threads: 36 }],
+        'c-async': ['c', { count: 36, threads: 36, async: 1 }],
         dmsetup: ['dmsetup', { count: 12 }],
       },
     },
@@ -70,6 +76,7 @@ export function noopTrial({ withDmsetup }) {
     peers: {
       ours: ['ours', options],
       c: ['c', options],
+      'c-async': ['c', { ...options, async: 1 }],
       ...(withDmsetup ? { dmsetup: ['dmsetup', { count: 64 }] } : {}),
     },
     // The C program reports its 64 threads under the same metric; its label says so.

@@ -10,6 +10,7 @@
 //   wide    activate-64, remove-64: `count` volumes on `threads` threads, `repeats` times;
 //           wall time / count
 //   noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
+// With async=1 each call of layers, ready and noop is handed to another thread (see handoff.h).
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "dm.h"
+#include "handoff.h"
 #include "measure.h"
 
 struct plan {
@@ -32,8 +34,20 @@ struct plan {
   uint32_t threads;
   uint32_t repeats;
   uint64_t sectors;
+  uint32_t async;
   int pipe_read;
+  int node;
 };
+
+// Times one call, made here or on another thread.
+static void timed(struct plan* plan, struct samples* samples, item_fn fn, uint32_t index) {
+  uint64_t start = now_ns();
+  if (plan->async)
+    handoff_run(fn, index, plan);
+  else
+    fn(index, plan);
+  samples_add(samples, now_ns() - start);
+}
 
 static void name_of(uint32_t index, char* name, size_t size) {
   snprintf(name, size, "dmthinbench-c-%u", index);
@@ -48,6 +62,8 @@ static void message(struct plan* plan, const char* format, uint32_t a, uint32_t 
 static void snap(struct plan* plan, uint32_t index) {
   message(plan, "create_snap %u %u", plan->first + index, plan->origin);
 }
+
+static void snap_item(uint32_t index, void* context) { snap(context, index); }
 
 static void drop(struct plan* plan, uint32_t index) { message(plan, "delete %u", plan->first + index, 0); }
 
@@ -75,21 +91,9 @@ static void remove_item(uint32_t index, void* context) {
 
 static void layers(struct plan* plan) {
   struct samples* list[] = {samples_new("message"), samples_new("activate"), samples_new("remove")};
-  for (uint32_t i = 0; i < plan->count; i++) {
-    uint64_t start = now_ns();
-    snap(plan, i);
-    samples_add(list[0], now_ns() - start);
-  }
-  for (uint32_t i = 0; i < plan->count; i++) {
-    uint64_t start = now_ns();
-    activate_item(i, plan);
-    samples_add(list[1], now_ns() - start);
-  }
-  for (uint32_t i = 0; i < plan->count; i++) {
-    uint64_t start = now_ns();
-    remove_item(i, plan);
-    samples_add(list[2], now_ns() - start);
-  }
+  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[0], snap_item, i);
+  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[1], activate_item, i);
+  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[2], remove_item, i);
   for (uint32_t i = 0; i < plan->count; i++) drop(plan, i);
   samples_print(list, 3);
 }
@@ -107,20 +111,24 @@ static int open_node(uint64_t dev) {
   return -1;
 }
 
+static const char* const origin = "dmthinbench-c-origin";
+
+static void ready_item(uint32_t index, void* context) {
+  struct plan* plan = context;
+  char name[64];
+  name_of(index, name, sizeof(name));
+  if (dm_suspend(plan->control, origin) < 0) die("suspend", origin);
+  snap(plan, index);
+  if (dm_resume(plan->control, origin, NULL) < 0) die("resume", origin);
+  plan->node = open_node(activate_id(plan, name, plan->first + index));
+}
+
 static void ready(struct plan* plan) {
-  const char* origin = "dmthinbench-c-origin";
   struct samples* list[] = {samples_new("snapshot-ready")};
   activate_id(plan, origin, plan->origin);
   for (uint32_t i = 0; i < plan->count; i++) {
-    char name[64];
-    name_of(i, name, sizeof(name));
-    uint64_t start = now_ns();
-    if (dm_suspend(plan->control, origin) < 0) die("suspend", origin);
-    snap(plan, i);
-    if (dm_resume(plan->control, origin, NULL) < 0) die("resume", origin);
-    int fd = open_node(activate_id(plan, name, plan->first + i));
-    samples_add(list[0], now_ns() - start);
-    close(fd);
+    timed(plan, list[0], ready_item, i);
+    close(plan->node);
   }
   gang_run(plan->threads, plan->count, remove_item, plan);
   if (dm_remove(plan->control, origin) < 0) die("remove", origin);
@@ -166,14 +174,10 @@ static void noop_item(uint32_t index, void* context) {
 
 static void noop(struct plan* plan) {
   struct samples* list[] = {samples_new("noop-async"), samples_new("noop-async-64")};
-  for (uint32_t i = 0; i < plan->count; i++) {
-    uint64_t start = now_ns();
-    noop_item(i, plan);
-    samples_add(list[0], now_ns() - start);
-  }
-  for (uint32_t repeat = 0; repeat < plan->repeats; repeat++)
+  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[0], noop_item, i);
+  for (uint32_t repeat = 0; !plan->async && repeat < plan->repeats; repeat++)
     samples_add(list[1], gang_run(plan->threads, plan->count, noop_item, plan) / plan->count);
-  samples_print(list, 2);
+  samples_print(list, plan->async ? 1 : 2);
 }
 
 static void read_option(struct plan* plan, const char* argument) {
@@ -193,6 +197,8 @@ static void read_option(struct plan* plan, const char* argument) {
     plan->threads = (uint32_t)strtoul(value, NULL, 10);
   else if (IS("repeats"))
     plan->repeats = (uint32_t)strtoul(value, NULL, 10);
+  else if (IS("async"))
+    plan->async = (uint32_t)strtoul(value, NULL, 10);
   else if (IS("sectors"))
     plan->sectors = strtoull(value, NULL, 10);
   else {

@@ -89,7 +89,7 @@ const options = readArguments()
 const report = await (hasDeviceMapper() ? measureHere : measureInGuest)(options)
 if (!options.quiet) printReport(report)
 const text = JSON.stringify(report, null, 2) + '\n'
-if (options.page) writePage(report)
+if (options.page) await writePage(report)
 if (options.json) {
   mkdirSync(dirname(resolve(options.json)), { recursive: true })
   writeFileSync(resolve(options.json), text)

@@ -2,7 +2,7 @@
 // through libuv's threads would take longer and could queue behind a slow disk.
 import { readlinkSync } from 'node:fs'
 import path from 'node:path'
-import { deviceNumber, encodeDevice } from '../kernel/port.js'
+import { deviceNumber } from '../kernel/port.js'
 
 export function nodePath(device: number | string): string {
   const number = typeof device === 'string' ? device : deviceNumber(device)
@@ -12,10 +12,4 @@ export function nodePath(device: number | string): string {
   } catch {
     return `/dev/block/${number}`
   }
-}
-
-/** `7:3` to the kernel's device number. */
-export function parseDeviceNumber(text: string): number {
-  const [major = 0, minor = 0] = text.split(':').map(Number)
-  return encodeDevice(major, minor)
 }

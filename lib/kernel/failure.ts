@@ -27,6 +27,7 @@ const {
   ENODEV,
   ENXIO,
   EBUSY,
+  EINVAL,
   EEXIST,
   ENODATA,
   ENOSPC,
@@ -119,6 +120,13 @@ function deviceMapperVerdict(failure: NativeFailure, about: string, why: string)
   if (operation === 'DM_TARGET_MSG') return messageVerdict(detail, errno, about, why)
   if (operation === 'DM_DEV_CREATE' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `a mapped device${about} exists already` }
+  }
+  if (operation === 'DM_DEV_RENAME' && errno === EBUSY) {
+    return { code: 'DM_NAME_TAKEN', message: `rename${about}: another mapped device has that name or uuid` }
+  }
+  if (operation === 'DM_GET_TARGET_VERSION' && errno === EINVAL) {
+    const hint = `try \`modprobe dm-${failure.device}\``
+    return { code: 'DM_UNAVAILABLE', message: `this kernel has no target${about}; ${hint}` }
   }
   if (operation === 'DM_DEV_REMOVE' && errno === EBUSY) {
     return {

@@ -3,7 +3,14 @@
 import { throwIfAborted } from '../errors.js'
 import { errorFromFailure, type NativeFailure } from './failure.js'
 import { loadAddon, type Addon } from './load-addon.js'
-import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from './port.js'
+import {
+  DEVICE_FLAG,
+  type BatchOptions,
+  type DeviceAddress,
+  type Handle,
+  type KernelPort,
+  type Outcome,
+} from './port.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
 const refused = (failure: NativeFailure): never => {
@@ -66,20 +73,37 @@ export class NativePort implements KernelPort {
   version: KernelPort['version'] = signal => this.#call('version', signal)
   listDevices: KernelPort['listDevices'] = (filter, signal) => this.#call('listDevices', signal, filter)
   listVersions: KernelPort['listVersions'] = signal => this.#call('listVersions', signal)
-  create: KernelPort['create'] = (name, uuid, signal) => this.#call('create', signal, name, uuid)
-  remove: KernelPort['remove'] = (address: DeviceAddress, limitMs, signal) =>
-    this.#call('remove', signal, address, UDEV_NO_PROBING, false, limitMs)
+  targetVersion: KernelPort['targetVersion'] = (type, signal) => this.#call('targetVersion', signal, type)
+  removeAll: KernelPort['removeAll'] = (flags, signal) => this.#call('removeAll', signal, flags)
+  create: KernelPort['create'] = (name, uuid, signal, wanted) =>
+    this.#call('create', signal, name, uuid, wanted === undefined ? 0 : DEVICE_FLAG.persistentMinor, wanted ?? 0)
+  remove: KernelPort['remove'] = (address: DeviceAddress, limitMs, signal, deferred = false) =>
+    this.#call('remove', signal, address, UDEV_NO_PROBING, deferred, limitMs)
+  rename: KernelPort['rename'] = (name, to, signal) => this.#call('rename', signal, name, to, UDEV_NO_PROBING)
+  setUuid: KernelPort['setUuid'] = (name, uuid, signal) => this.#call('setUuid', signal, name, uuid, UDEV_NO_PROBING)
+  setGeometry: KernelPort['setGeometry'] = (address, geometry, signal) =>
+    this.#call('setGeometry', signal, address, geometry)
   suspend: KernelPort['suspend'] = (address, flags, signal) => this.#call('suspend', signal, address, flags)
-  resume: KernelPort['resume'] = (address, signal) => this.#call('resume', signal, address, UDEV_NO_PROBING)
-  deviceStatus: KernelPort['deviceStatus'] = (address, signal) => this.#call('deviceStatus', signal, address)
-  tableLoad: KernelPort['tableLoad'] = (address, table, readOnly, signal) =>
-    this.#call('tableLoad', signal, address, table, readOnly)
+  resume: KernelPort['resume'] = (address, signal, flags = 0) =>
+    this.#call('resume', signal, address, UDEV_NO_PROBING, flags)
+  deviceStatus: KernelPort['deviceStatus'] = (address, signal, flags = 0) =>
+    this.#call('deviceStatus', signal, address, flags)
+  wait: KernelPort['wait'] = (address, eventNumber, flags, signal) =>
+    this.#call('wait', signal, address, eventNumber, flags)
+  tableLoad: KernelPort['tableLoad'] = (address, table, flags, signal) =>
+    this.#call('tableLoad', signal, address, table, flags)
   tableClear: KernelPort['tableClear'] = (address, signal) => this.#call('tableClear', signal, address)
-  tableDeps: KernelPort['tableDeps'] = (address, signal) => this.#call('tableDeps', signal, address)
+  tableDeps: KernelPort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) => this.#call('tableStatus', signal, address, flags)
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
-  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal) =>
-    this.#call('targetMessage', signal, address, sector, message)
+  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0) =>
+    this.#call('targetMessage', signal, address, sector, message, flags)
+
+  openEvents = (): Handle => this.#addon['openEvents']!() as Handle
+  armEvents: KernelPort['armEvents'] = (events, signal) => this.#call('armEvents', signal, events)
+  pollEvents: KernelPort['pollEvents'] = (events, signal) => this.#call('pollEvents', signal, events)
+  nextList: KernelPort['nextList'] = (events, filter, poll, signal) =>
+    this.#call('nextList', signal, events, filter, poll)
 
   activate: KernelPort['activate'] = (request, signal) =>
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)

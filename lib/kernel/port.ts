@@ -24,6 +24,8 @@ export interface ListedDevice {
   readonly name: string
   readonly uuid: string
   readonly device: number
+  /** How many events the device has had, modulo 2^32; undefined on kernels whose list does not say (before 4.37). */
+  readonly eventNumber?: number
 }
 
 /** One line of a table, or of its status. */
@@ -32,6 +34,12 @@ export interface TargetLine {
   readonly lengthSectors: number
   readonly type: string
   readonly parameters: string
+}
+
+/** What DM_DEV_WAIT tells: the device as it is after the event, and the lines of its table. */
+export interface WaitResult {
+  readonly info: DeviceInfo
+  readonly targets: readonly TargetLine[]
 }
 
 export interface TargetVersion {
@@ -144,20 +152,33 @@ export interface KernelPort {
   version(signal?: AbortSignal): Promise<readonly number[]>
   listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>
   listVersions(signal?: AbortSignal): Promise<TargetVersion[]>
-  create(name: string, uuid: string, signal?: AbortSignal): Promise<DeviceInfo>
-  /** Retries on EBUSY only, until `limitMs` are over. */
-  remove(address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
+  /** Asks for one target's version; the kernel loads its module where it has to. */
+  targetVersion(type: string, signal?: AbortSignal): Promise<TargetVersion>
+  /** All mapped devices of the machine. With REMOVE_FLAG.deferred those in use too, once they are let go. */
+  removeAll(flags: number, signal?: AbortSignal): Promise<void>
+  /** `wanted`: a device number to be given, with its minor free. */
+  create(name: string, uuid: string, signal?: AbortSignal, wanted?: number): Promise<DeviceInfo>
+  /** Retries on EBUSY only, until `limitMs` are over. `deferred`: the kernel removes it when it is let go. */
+  remove(address: DeviceAddress, limitMs: number, signal?: AbortSignal, deferred?: boolean): Promise<DeviceInfo>
+  /** The answer is the device under its new name. */
+  rename(name: string, to: string, signal?: AbortSignal): Promise<DeviceInfo>
+  setUuid(name: string, uuid: string, signal?: AbortSignal): Promise<DeviceInfo>
+  /** `geometry`: cylinders, heads, sectors and start, as text. */
+  setGeometry(address: DeviceAddress, geometry: string, signal?: AbortSignal): Promise<DeviceInfo>
   suspend(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceInfo>
-  resume(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
-  deviceStatus(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
+  resume(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
+  deviceStatus(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
+  /** Waits until the event number is another than `eventNumber`, on a thread of its own. */
+  wait(address: DeviceAddress, eventNumber: number, flags: number, signal?: AbortSignal): Promise<WaitResult>
+  /** `flags` of LOAD_FLAG. */
   tableLoad(
     address: DeviceAddress,
     table: readonly TargetLine[],
-    readOnly: boolean,
+    flags: number,
     signal?: AbortSignal,
   ): Promise<DeviceInfo>
   tableClear(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
-  tableDeps(address: DeviceAddress, signal?: AbortSignal): Promise<number[]>
+  tableDeps(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<number[]>
   /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
   /**
@@ -165,7 +186,26 @@ export interface KernelPort {
    * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.
    */
   statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
-  targetMessage(address: DeviceAddress, sector: number, message: string, signal?: AbortSignal): Promise<string>
+  targetMessage(
+    address: DeviceAddress,
+    sector: number,
+    message: string,
+    signal?: AbortSignal,
+    flags?: number,
+  ): Promise<string>
+
+  /** A descriptor for events, of one listener alone. Closed by `release`. */
+  openEvents(): Handle
+  armEvents(events: Handle, signal?: AbortSignal): Promise<void>
+  /** Waits, on a thread of its own, until something has happened since the last `armEvents`. */
+  pollEvents(events: Handle, signal?: AbortSignal): Promise<void>
+  /** With `poll` waits for news first; then arms, and lists: in one hop. */
+  nextList(
+    events: Handle,
+    filter: { name?: string; uuid?: string },
+    poll: boolean,
+    signal?: AbortSignal,
+  ): Promise<ListedDevice[]>
 
   /** Create, load and resume in one hop; a failed step undoes the earlier ones. */
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
@@ -217,14 +257,22 @@ export interface KernelPort {
 export const DEVICE_FLAG = {
   readOnly: 0x1,
   suspended: 0x2,
+  persistentMinor: 0x8,
   activeTable: 0x20,
   inactiveTable: 0x40,
+  /** The call raised a uevent: udev will hear of it. */
+  ueventGenerated: 0x2000,
+  /** It will be removed when the last that holds it lets go. */
+  deferredRemove: 0x20000,
   /** Suspended by the kernel because its pool is. */
   internalSuspend: 0x40000,
 } as const
 
 /** Bits for `tableStatus` and `suspend`. */
-export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inactive: 0x1000 } as const
+export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inactive: 0x1000, ima: 0x80000 } as const
+/** Bits for `tableLoad` and `targetMessage`: the kernel wipes its copies of what it read (keys). */
+export const LOAD_FLAG = { readOnly: 0x1, secureData: 0x8000 } as const
+export const REMOVE_FLAG = { deferred: 0x20000 } as const
 
 /** `7` and `3` of 7:3, from the kernel's device number (include/linux/kdev_t.h new_decode_dev). */
 export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff
@@ -232,5 +280,12 @@ export const deviceMinor = (device: number): number => (device & 0xff) | ((devic
 /** The other way round (new_encode_dev): unsigned, as the kernel's own. */
 export const encodeDevice = (major: number, minor: number): number =>
   ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0
+/** The number of `7:3`; undefined where the text is no such number. */
+export function parseDeviceNumber(text: string): number | undefined {
+  const parts = /^(\d{1,4}):(\d{1,7})$/.exec(text)
+  if (!parts) return undefined
+  const [major, minor] = [Number(parts[1]), Number(parts[2])]
+  return major > 0xfff || minor > 0xfffff ? undefined : encodeDevice(major, minor)
+}
 /** `7:3`: how tables name a device. A path would need a node, and udev's symlinks come late or never. */
 export const deviceNumber = (device: number): string => `${deviceMajor(device)}:${deviceMinor(device)}`

@@ -25,10 +25,10 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
   if (lengthSectors < table.lengthSectors)
     throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
   const reload = async () => {
-    await port.tableLoad({ name }, [poolTableLine({ ...table, lengthSectors })], false, signal)
+    await port.tableLoad({ name }, [poolTableLine({ ...table, lengthSectors })], 0, signal)
     // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
     await port.resume({ name }).catch(async (fault: DmThinError) => {
-      await port.tableLoad({ name }, [poolTableLine(table)], false)
+      await port.tableLoad({ name }, [poolTableLine(table)], 0)
       await port.resume({ name })
       throw fault
     })

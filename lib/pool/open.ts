@@ -1,8 +1,15 @@
 // Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
-import { nodePath, parseDeviceNumber } from '../device/node-path.js'
+import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError } from '../errors.js'
-import { deviceMinor, deviceMajor, DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import {
+  deviceMinor,
+  deviceMajor,
+  DEVICE_FLAG,
+  parseDeviceNumber,
+  type DeviceInfo,
+  type KernelPort,
+} from '../kernel/port.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
 import { poolTable } from './context.js'
@@ -85,6 +92,6 @@ async function compareSource(
 export async function loopOf(port: KernelPort, number: string, signal?: AbortSignal) {
   const LOOP_MAJOR = 7
   const device = parseDeviceNumber(number)
-  if (deviceMajor(device) !== LOOP_MAJOR) return undefined
+  if (device === undefined || deviceMajor(device) !== LOOP_MAJOR) return undefined
   return port.loopStatus(deviceMinor(device), signal)
 }

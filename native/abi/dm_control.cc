@@ -1,7 +1,11 @@
 #include "abi/dm_control.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cstring>
 
 #include "abi/system_call.h"
 
@@ -29,8 +33,8 @@ bool starts_with(const std::string& text, const std::string& prefix) {
 size_t first_room(const Call& call) {
   if (call.command.request == DM_TARGET_MSG) return kMessageRoom;
   if (!call.command.grows) return 0;
-  return call.command.request == DM_TABLE_STATUS || call.command.request == DM_TABLE_DEPS ? kLineRoom
-                                                                                          : kListRoom;
+  const auto lists = {DM_LIST_DEVICES, DM_LIST_VERSIONS};
+  return std::find(lists.begin(), lists.end(), call.command.request) == lists.end() ? kLineRoom : kListRoom;
 }
 
 }  // namespace
@@ -66,6 +70,8 @@ Result<Reply> Control::run(const Call& call, Cancel& cancel) {
     if (!bytes) return bytes.failure();
     const int result =
         system_call(call.command.name, [&] { return ::ioctl(*fd, call.command.request, bytes->data()); });
+    // The kernel wipes our buffer as it reads it, but not where it refused the request before.
+    if (result < 0 && (call.flags & DM_SECURE_DATA_FLAG) != 0) explicit_bzero(bytes->data(), bytes->size());
     if (result == -EINTR) continue;
     if (result < 0) return failed(call.command.name, -result, described(call.address));
     Reply reply(std::move(*bytes));
@@ -112,8 +118,80 @@ Result<std::vector<TargetVersion>> Control::list_versions(Cancel& cancel) {
   return reply->versions();
 }
 
-Result<DeviceInfo> Control::create(const std::string& name, const std::string& uuid, Cancel& cancel) {
-  return info_of(run({command::kCreate, {name, uuid, 0}}, cancel));
+Result<TargetVersion> Control::target_version(const std::string& type, Cancel& cancel) {
+  const auto reply = run({command::kGetTargetVersion, {type, {}, 0}}, cancel);
+  if (!reply) return reply.failure();
+  auto versions = reply->versions();
+  if (!versions) return versions.failure();
+  if (versions->size() != 1) return failed(command::kGetTargetVersion.name, EBADMSG, type);
+  return std::move(versions->front());
+}
+
+Status Control::remove_all(uint32_t flags, Cancel& cancel) {
+  const auto reply = run({command::kRemoveAll, {}, flags}, cancel);
+  if (!reply) return reply.failure();
+  return Nothing{};
+}
+
+Status Control::arm_poll(Cancel& cancel) {
+  const auto reply = run({command::kArmPoll, {}}, cancel);
+  if (!reply) return reply.failure();
+  return Nothing{};
+}
+
+Status Control::poll_events(Cancel& cancel) {
+  const auto fd = descriptor();
+  if (!fd) return fd.failure();
+  pollfd waiting{*fd, POLLIN, 0};
+  for (;;) {
+    if (cancel.requested()) {
+      Failure failure = failed("poll events", EINTR, kControlNode);
+      failure.cancelled = true;
+      return failure;
+    }
+    const int result = system_call("poll events", [&] { return ::poll(&waiting, 1, -1); });
+    if (result > 0) return Nothing{};
+    if (result < 0 && result != -EINTR) return failed("poll events", -result, kControlNode);
+  }
+}
+
+Result<DeviceInfo> Control::create(const std::string& name, const std::string& uuid, Cancel& cancel,
+                                   uint32_t flags, uint64_t device) {
+  return info_of(run({command::kCreate, {name, uuid, device}, flags}, cancel));
+}
+
+Result<DeviceInfo> Control::rename(const std::string& name, const std::string& to, uint32_t udev,
+                                   Cancel& cancel) {
+  Call call{command::kRename, {name, {}, 0}, 0, udev << 16};
+  call.payload = pack_string(to);
+  const auto reply = run(call, cancel);
+  if (!reply) return reply.failure();
+  return status({to, {}, 0}, cancel);
+}
+
+Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string& uuid, uint32_t udev,
+                                     Cancel& cancel) {
+  Call call{command::kRename, {name, {}, 0}, DM_UUID_FLAG, udev << 16};
+  call.payload = pack_string(uuid);
+  const auto reply = run(call, cancel);
+  if (!reply) return reply.failure();
+  return status({name, {}, 0}, cancel);
+}
+
+Result<DeviceInfo> Control::set_geometry(const Address& address, const std::string& geometry,
+                                         Cancel& cancel) {
+  Call call{command::kSetGeometry, address};
+  call.payload = pack_string(geometry);
+  return info_of(run(call, cancel));
+}
+
+Result<Control::Event> Control::wait(const Address& address, uint32_t event_number, uint32_t flags,
+                                     Cancel& cancel) {
+  const auto reply = run({command::kWait, address, flags, event_number}, cancel);
+  if (!reply) return reply.failure();
+  auto targets = reply->targets();
+  if (!targets) return targets.failure();
+  return Event{reply->info(), std::move(*targets)};
 }
 
 Result<DeviceInfo> Control::remove(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel) {
@@ -128,8 +206,8 @@ Result<DeviceInfo> Control::resume(const Address& address, uint32_t udev, uint32
   return info_of(run({command::kResume, address, flags, udev << 16}, cancel));
 }
 
-Result<DeviceInfo> Control::status(const Address& address, Cancel& cancel) {
-  return info_of(run({command::kDeviceStatus, address}, cancel));
+Result<DeviceInfo> Control::status(const Address& address, Cancel& cancel, uint32_t flags) {
+  return info_of(run({command::kDeviceStatus, address, flags}, cancel));
 }
 
 Result<DeviceInfo> Control::table_load(const Address& address, const std::vector<Target>& table,
@@ -139,15 +217,17 @@ Result<DeviceInfo> Control::table_load(const Address& address, const std::vector
   Call call{command::kTableLoad, address, flags};
   call.target_count = static_cast<uint32_t>(table.size());
   call.payload = std::move(*payload);
-  return info_of(run(call, cancel));
+  auto loaded = info_of(run(call, cancel));
+  if ((flags & DM_SECURE_DATA_FLAG) != 0) explicit_bzero(call.payload.data(), call.payload.size());
+  return loaded;
 }
 
 Result<DeviceInfo> Control::table_clear(const Address& address, Cancel& cancel) {
   return info_of(run({command::kTableClear, address}, cancel));
 }
 
-Result<std::vector<uint64_t>> Control::table_deps(const Address& address, Cancel& cancel) {
-  const auto reply = run({command::kTableDeps, address}, cancel);
+Result<std::vector<uint64_t>> Control::table_deps(const Address& address, Cancel& cancel, uint32_t flags) {
+  const auto reply = run({command::kTableDeps, address, flags}, cancel);
   if (!reply) return reply.failure();
   return reply->dependencies();
 }
@@ -159,8 +239,8 @@ Result<std::vector<Target>> Control::table_status(const Address& address, uint32
 }
 
 Result<std::string> Control::target_message(const Address& address, uint64_t sector, const std::string& text,
-                                            Cancel& cancel) {
-  Call call{command::kTargetMessage, address};
+                                            Cancel& cancel, uint32_t flags) {
+  Call call{command::kTargetMessage, address, flags};
   call.payload = pack_message(sector, text);
   auto reply = run(call, cancel);
   if (!reply) {

@@ -26,20 +26,44 @@ class Control {
   /// ignores the prefixes before, so the list is filtered again here.
   Result<std::vector<Listed>> list_devices(const Address& filter, Cancel& cancel);
   Result<std::vector<TargetVersion>> list_versions(Cancel& cancel);
-  Result<DeviceInfo> create(const std::string& name, const std::string& uuid, Cancel& cancel);
+  /// Counts the events that this descriptor has not been told of from now on. To miss none: arm, then list, then
+  /// poll (dm-ioctl.c dm_poll). The descriptor must be nobody else's: arming takes the news from all who poll it.
+  Status arm_poll(Cancel& cancel);
+  /// Waits until anything has happened to any mapped device since it was armed: made, renamed, removed, or an
+  /// event of its own.
+  Status poll_events(Cancel& cancel);
+  /// The version of one target, its module loaded for it where there is one.
+  Result<TargetVersion> target_version(const std::string& type, Cancel& cancel);
+  /// Every mapped device of the machine that nobody holds open; with DM_DEFERRED_REMOVE the others too, later.
+  Status remove_all(uint32_t flags, Cancel& cancel);
+  /// With DM_PERSISTENT_DEV_FLAG `device` says which minor is wanted.
+  Result<DeviceInfo> create(const std::string& name, const std::string& uuid, Cancel& cancel, uint32_t flags = 0,
+                            uint64_t device = 0);
   Result<DeviceInfo> remove(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel);
   Result<DeviceInfo> suspend(const Address& address, uint32_t flags, Cancel& cancel);
   Result<DeviceInfo> resume(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel);
-  Result<DeviceInfo> status(const Address& address, Cancel& cancel);
+  /// By name only: the kernel finds no device to rename by its uuid. The answer is asked for anew, because
+  /// the kernel's own still carries the old name.
+  Result<DeviceInfo> rename(const std::string& name, const std::string& to, uint32_t udev, Cancel& cancel);
+  /// A device without a uuid gets one, once.
+  Result<DeviceInfo> set_uuid(const std::string& name, const std::string& uuid, uint32_t udev, Cancel& cancel);
+  Result<DeviceInfo> set_geometry(const Address& address, const std::string& geometry, Cancel& cancel);
+  Result<DeviceInfo> status(const Address& address, Cancel& cancel, uint32_t flags = 0);
+  struct Event {
+    DeviceInfo info;
+    std::vector<Target> targets;
+  };
+  /// Returns when the device's event number is another than `event_number`; that can be never.
+  Result<Event> wait(const Address& address, uint32_t event_number, uint32_t flags, Cancel& cancel);
   Result<DeviceInfo> table_load(const Address& address, const std::vector<Target>& table, uint32_t flags,
                                 Cancel& cancel);
   Result<DeviceInfo> table_clear(const Address& address, Cancel& cancel);
-  Result<std::vector<uint64_t>> table_deps(const Address& address, Cancel& cancel);
+  Result<std::vector<uint64_t>> table_deps(const Address& address, Cancel& cancel, uint32_t flags = 0);
   /// With DM_STATUS_TABLE_FLAG the table lines, else the status lines. Without DM_NOFLUSH_FLAG the status of
   /// a thin pool commits its metadata (dm-thin.c pool_status).
   Result<std::vector<Target>> table_status(const Address& address, uint32_t flags, Cancel& cancel);
   Result<std::string> target_message(const Address& address, uint64_t sector, const std::string& text,
-                                     Cancel& cancel);
+                                     Cancel& cancel, uint32_t flags = 0);
 
  private:
   Result<Reply> run(const Call& call, Cancel& cancel);

@@ -79,19 +79,21 @@ Result<std::vector<Listed>> Reply::devices() const {
     if (entry.device == 0 && found.empty()) return found;  // the kernel's way to say that there are none
     if (!read_string(span->data, span->size, name_at, &entry.name))
       return malformed("a device name has no end");
-    if (with_uuid) {
-      // After the name, aligned: event number, flags, and the uuid when flag 1 says so.
-      const size_t event_at = align_up(name_at + entry.name.size() + 1);
-      uint32_t flags = 0;
-      if (read_value(span->data, span->size, event_at + sizeof(uint32_t), &flags) &&
-          (flags & DM_NAME_LIST_FLAG_HAS_UUID) != 0 &&
-          !read_string(span->data, span->size, event_at + 2 * sizeof(uint32_t), &entry.uuid)) {
-        return malformed("a device uuid has no end");
-      }
+    if (next > span->size - at) return malformed("a device entry points outside the list");
+    // After the name, aligned: the event number, flags, and the uuid when flag 1 says so. Older kernels end the
+    // entry after the name or after the event number.
+    const size_t end = next == 0 ? span->size : at + next;
+    const size_t event_at = align_up(name_at + entry.name.size() + 1);
+    uint32_t event_number = 0;
+    uint32_t flags = 0;
+    if (read_value(span->data, end, event_at, &event_number)) entry.event_number = event_number;
+    if (with_uuid && read_value(span->data, end, event_at + sizeof(uint32_t), &flags) &&
+        (flags & DM_NAME_LIST_FLAG_HAS_UUID) != 0 &&
+        !read_string(span->data, end, event_at + 2 * sizeof(uint32_t), &entry.uuid)) {
+      return malformed("a device uuid has no end");
     }
     found.push_back(std::move(entry));
     if (next == 0) return found;
-    if (next > span->size - at) return malformed("a device entry points outside the list");
     at += next;
   }
 }
@@ -211,6 +213,11 @@ Result<std::vector<uint8_t>> pack_table(const std::vector<Target>& table) {
     memcpy(bytes.data() + at + sizeof spec, text.data(), text.size());
   }
   return bytes;
+}
+
+std::vector<uint8_t> pack_string(const std::string& text) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(text.c_str());
+  return std::vector<uint8_t>(bytes, bytes + text.size() + 1);
 }
 
 std::vector<uint8_t> pack_message(uint64_t sector, const std::string& text) {

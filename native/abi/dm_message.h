@@ -31,7 +31,7 @@ struct Call {
   Command command;
   Address address;
   uint32_t flags = 0;
-  uint32_t event = 0;  // udev flags for resume and remove, in the upper half (the cookie stays 0)
+  uint32_t event = 0;  // resume, remove, rename: udev flags and cookie; wait: the last event number seen
   uint32_t target_count = 0;
   std::vector<uint8_t> payload = {};
 };
@@ -50,6 +50,7 @@ struct Listed {
   std::string name;
   std::string uuid;
   uint64_t device = 0;
+  std::optional<uint32_t> event_number;  // since 4.37
 };
 
 struct TargetVersion {
@@ -88,5 +89,7 @@ Result<std::vector<uint8_t>> pack(const Call& call, size_t room);
 /// Target specifications for DM_TABLE_LOAD. Refuses a NUL in the parameters (EINVAL).
 Result<std::vector<uint8_t>> pack_table(const std::vector<Target>& table);
 std::vector<uint8_t> pack_message(uint64_t sector, const std::string& text);
+/// One string with its end: what DM_DEV_RENAME and DM_DEV_SET_GEOMETRY read.
+std::vector<uint8_t> pack_string(const std::string& text);
 
 }  // namespace dmthin

@@ -67,9 +67,9 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
 }
 
 Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
-                                    const std::vector<Target>& table, bool read_only, Cancel& cancel) {
+                                    const std::vector<Target>& table, uint32_t flags, Cancel& cancel) {
   KernelLog log;
-  auto loaded = control.table_load(address, table, read_only ? DM_READONLY_FLAG : 0, cancel);
+  auto loaded = control.table_load(address, table, flags, cancel);
   if (loaded) return loaded;
   const auto info = control.status(address, cancel);
   if (info) loaded.failure().kernel_reason = log.reason(info->device);

@@ -27,7 +27,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
 
 /// DM_TABLE_LOAD with the kernel log's reason attached when the table is refused.
 Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
-                                    const std::vector<Target>& table, bool read_only, Cancel& cancel);
+                                    const std::vector<Target>& table, uint32_t flags, Cancel& cancel);
 
 struct SnapshotRequest {
   uint64_t pool = 0;

@@ -38,6 +38,8 @@ Napi::Value disarm_faults(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   export_dm(env, exports);
+  export_sections(env, exports);
+  export_events(env, exports);
   export_devices(env, exports);
   exports.Set("cancel", Napi::Function::New(env, cancel, "cancel"));
   exports.Set("release", Napi::Function::New(env, release, "release"));

@@ -35,9 +35,9 @@ void Environment::submit_batch(std::vector<std::unique_ptr<Job>> jobs) {
   for (auto& job : jobs) pool_->submit(std::move(job));
 }
 
-uint32_t Environment::hold(UniqueFd fd) {
+uint32_t Environment::hold(std::shared_ptr<void> thing) {
   const uint32_t handle = next_handle_++;
-  held_.emplace(handle, std::move(fd));
+  held_.emplace(handle, std::move(thing));
   return handle;
 }
 

@@ -27,8 +27,15 @@ class Environment {
   void submit_batch(std::vector<std::unique_ptr<Job>> jobs);
   void cancel(uint32_t id) { pool_->cancel(id); }
 
-  /// Keeps a descriptor open until release() or the end of the environment.
-  uint32_t hold(UniqueFd fd);
+  /// Keeps something open until release() or the end of the environment; gives the handle that names it.
+  uint32_t hold(std::shared_ptr<void> thing);
+  uint32_t hold(UniqueFd fd) { return hold(std::make_shared<UniqueFd>(std::move(fd))); }
+  /// What a handle names, or nothing. The caller knows the type by where the handle came from.
+  template <class T>
+  std::shared_ptr<T> held(uint32_t handle) const {
+    const auto found = held_.find(handle);
+    return found == held_.end() ? nullptr : std::static_pointer_cast<T>(found->second);
+  }
   void release(uint32_t handle) { held_.erase(handle); }
 
  private:
@@ -40,7 +47,7 @@ class Environment {
   std::shared_ptr<Control> control_ = std::make_shared<Control>();
   std::unique_ptr<WorkerPool> pool_;
   napi_threadsafe_function settle_ = nullptr;
-  std::map<uint32_t, UniqueFd> held_;
+  std::map<uint32_t, std::shared_ptr<void>> held_;
   uint32_t next_handle_ = 1;
   size_t pending_ = 0;
 };

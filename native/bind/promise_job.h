@@ -29,7 +29,7 @@ class Work {
   std::optional<int> again_;
 };
 
-enum class Kind { kQuick, kWaits };
+enum class Kind { kQuick, kWaits, kEndless };
 
 template <class T>
 using TaskOf = std::function<Result<T>(Work&)>;
@@ -60,7 +60,8 @@ class PromiseJob final : public SettlingJob {
 
   PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task, Convert convert)
       : deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)), convert_(std::move(convert)) {
-    this->waits = kind == Kind::kWaits;
+    this->waits = kind != Kind::kQuick;
+    this->endless = kind == Kind::kEndless;
     this->cancel_id = cancel_id;
   }
 

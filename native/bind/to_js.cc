@@ -67,7 +67,10 @@ Napi::Value to_js(Napi::Env env, const DeviceInfo& info) {
 }
 
 Napi::Value to_js(Napi::Env env, const Listed& device) {
-  return Fields(env).set("name", device.name).set("uuid", device.uuid).set("device", device.device).done();
+  Fields fields(env);
+  fields.set("name", device.name).set("uuid", device.uuid).set("device", device.device);
+  if (device.event_number) fields.set("eventNumber", *device.event_number);
+  return fields.done();
 }
 
 Napi::Value to_js(Napi::Env env, const Target& target) {
@@ -91,6 +94,10 @@ Napi::Value to_js(Napi::Env env, const ActiveThin& thin) {
       .set("device", thin.device)
       .set("id", thin.id)
       .done();
+}
+
+Napi::Value to_js(Napi::Env env, const Control::Event& event) {
+  return Fields(env).set("info", event.info).set("targets", event.targets).done();
 }
 
 static Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {

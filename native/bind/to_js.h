@@ -19,6 +19,7 @@ Napi::Value to_js(Napi::Env env, const DeviceInfo& info);
 Napi::Value to_js(Napi::Env env, const Listed& device);
 Napi::Value to_js(Napi::Env env, const Target& target);
 Napi::Value to_js(Napi::Env env, const TargetVersion& version);
+Napi::Value to_js(Napi::Env env, const Control::Event& event);
 Napi::Value to_js(Napi::Env env, const ActiveThin& thin);
 Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome);
 Napi::Value to_js(Napi::Env env, const LoopStatus& loop);
@@ -40,6 +41,8 @@ Napi::Value to_js(Napi::Env env, const std::vector<T>& list) {
 
 std::string text(const Napi::Value& value);
 uint64_t number(const Napi::Value& value);
+/// Flags, ids and other 32 bits.
+inline uint32_t bits(const Napi::Value& value) { return static_cast<uint32_t>(number(value)); }
 bool truth(const Napi::Value& value);
 Address address(const Napi::Value& value);
 std::vector<Target> table(const Napi::Value& value);

@@ -150,7 +150,9 @@ void* WorkerPool::work(void* argument) {
       continue;
     }
     const bool quick = !job->waits;
+    const bool endless = job->endless;
     if (quick) ++state.quick_running;
+    if (endless) ++state.most_threads;
     state.running.push_back({self, job.get()});
     // Growing is done here rather than in submit(): it takes time that the JS thread must not spend. Each
     // thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
@@ -161,6 +163,7 @@ void* WorkerPool::work(void* argument) {
     const auto again = job->run();
     state.monitor.lock();
     if (quick) --state.quick_running;
+    if (endless) --state.most_threads;
     state.running.erase(std::find_if(state.running.begin(), state.running.end(),
                                      [&](const State::Running& each) { return each.job == job.get(); }));
     if (again && !state.stopping) {

@@ -27,6 +27,7 @@ class Job {
   Cancel cancel;
   uint32_t cancel_id = 0;  // 0: cannot be named by a canceller
   bool waits = false;      // expected to wait in the kernel: gets a thread of its own at once
+  bool endless = false;    // may wait for good: its thread does not count among the most
   bool silent = false;     // set by run(): its end is not told to anybody, it is destroyed on the worker
 
  private:

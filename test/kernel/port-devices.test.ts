@@ -50,13 +50,13 @@ test('the life of a mapped device: created without a table, loaded, live, remove
   const created = await port.create(name, '')
   expect(created).toMatchObject({ name, uuid: '', targetCount: 0, openCount: 0 })
   expect(created.flags & (DEVICE_FLAG.activeTable | DEVICE_FLAG.inactiveTable)).toBe(0)
-  const loaded = await port.tableLoad({ name }, [line('error')], false)
+  const loaded = await port.tableLoad({ name }, [line('error')], 0)
   expect(loaded.flags & DEVICE_FLAG.inactiveTable).toBe(DEVICE_FLAG.inactiveTable)
   expect(dmInfo(name)).toMatchObject({ liveTable: false, inactiveTable: true })
   await port.resume({ name })
   expect(dmInfo(name)).toMatchObject({ liveTable: true, inactiveTable: false, suspended: false })
   expect(dmTable(name)).toBe('0 8 error')
-  await port.tableLoad({ name }, [line('error', '', 0, 16)], false)
+  await port.tableLoad({ name }, [line('error', '', 0, 16)], 0)
   expect(await port.tableStatus({ name }, TABLE_FLAG.table | TABLE_FLAG.inactive)).toMatchObject([
     { lengthSectors: 16 },
   ])
@@ -161,7 +161,12 @@ test('listing shows names, uuids and numbers, all of them or those that begin al
   expect(await marked({ uuid: `${names[1]}-u` })).toEqual([names[1]])
   expect(await marked({ name: 'dmthintest-none' })).toEqual([])
   const [first] = await port.listDevices({ name: names[0]! })
-  expect(first).toEqual({ name: names[0], uuid: `${names[0]}-uuid`, device: expect.any(Number) as number })
+  expect(first).toEqual({
+    name: names[0],
+    uuid: `${names[0]}-uuid`,
+    device: expect.any(Number) as number,
+    eventNumber: 0,
+  })
   for (const name of names) await port.remove({ name }, 5_000)
 })
 

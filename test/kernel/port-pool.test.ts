@@ -211,7 +211,7 @@ test('a pool cannot be replaced by another target, nor change discards or device
     const [metadata, data] = live.split(' ').slice(3)
     const lengthSectors = 16384
     const load = (type: string, parameters: string) =>
-      port.tableLoad({ name }, [{ startSectors: 0, lengthSectors, type, parameters }], false)
+      port.tableLoad({ name }, [{ startSectors: 0, lengthSectors, type, parameters }], 0)
     expect(await errnoOf(load('zero', ''))).toBe(22)
     expect(await errnoOf(load('thin-pool', `${metadata} ${data} 128 0 1 ignore_discard`))).toBe(22)
     expect(await errnoOf(load('thin-pool', `${data} ${metadata} 128 0`))).not.toBe(0)

@@ -1,5 +1,5 @@
-import { nodePath, parseDeviceNumber } from '../../lib/device/node-path'
-import { deviceMajor, deviceMinor, deviceNumber, encodeDevice } from '../../lib/kernel/port'
+import { nodePath } from '../../lib/device/node-path'
+import { deviceMajor, deviceMinor, deviceNumber, encodeDevice, parseDeviceNumber } from '../../lib/kernel/port'
 import { seeded } from '../helpers/random'
 
 // The middle column is what the kernel's new_encode_dev (include/linux/kdev_t.h) makes of them.

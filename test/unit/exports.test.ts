@@ -4,8 +4,11 @@ import path from 'node:path'
 
 const lib = path.join(__dirname, '../../lib')
 
-test('both faces of the package export the same values and types', () => {
-  const files = ['index.ts', 'index.mts'].map(name => path.join(lib, name))
+test.each([
+  ['index', 'ThinPool', 'ErrorCode'],
+  ['exports/kernel', 'DeviceMapper', 'Segment'],
+])('both faces of %s export the same values and types', (entry, value, type) => {
+  const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
   const { config } = ts.readConfigFile(path.join(lib, '../tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown
   }
@@ -19,7 +22,7 @@ test('both faces of the package export the same values and types', () => {
       .map(({ name }) => name)
       .sort()
   })
-  expect(cjs).toContain('ThinPool')
-  expect(cjs).toContain('ErrorCode')
+  expect(cjs).toContain(value)
+  expect(cjs).toContain(type)
   expect(esm).toEqual(cjs)
 })

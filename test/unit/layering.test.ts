@@ -12,7 +12,7 @@ const LAYERS = [
   ['metadata'],
   ['device'],
   ['pool'],
-  ['index.ts', 'index.mts'],
+  ['index.ts', 'index.mts', 'exports'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {

@@ -1,0 +1,57 @@
+// What the kernel takes as a name, and how libdevmapper writes what it does not.
+import { checkText } from '../names.js'
+import { invalid, shown } from '../units.js'
+
+/** DM_NAME_LEN and DM_UUID_LEN less the end. The kernel cuts a longer one without a word. */
+const MAX_NAME_BYTES = 127
+const MAX_UUID_BYTES = 128
+
+/** Any bytes but `/` (dm-ioctl.c check_name); `control`, `.` and `..` would hide what is in /dev/mapper. */
+export function checkKernelName(name: unknown, what = 'name'): string {
+  const text = checkLength(what, name, MAX_NAME_BYTES)
+  if (text.includes('/')) throw invalid(`${what} ${shown(text)} has a "/": a device's name is not a path`)
+  if (text === '.' || text === '..' || text === 'control') throw invalid(`${what} ${shown(text)} is reserved`)
+  return text
+}
+
+export const checkKernelUuid = (uuid: unknown, what = 'uuid'): string => checkLength(what, uuid, MAX_UUID_BYTES)
+
+function checkLength(what: string, value: unknown, most: number): string {
+  const text = checkText(what, value)
+  const bytes = Buffer.byteLength(text)
+  if (bytes >= 1 && bytes <= most) return text
+  throw invalid(`${what} must have 1 to ${most} bytes, but has ${bytes}`)
+}
+
+/** What udev lets through in a symlink's name as it is. */
+const PLAIN = /[0-9A-Za-z#+\-.:=@_]/
+const MANGLED = /\\x([0-9a-f]{2})/g
+
+/**
+ * How libdevmapper writes a name (its mode `hex`): each byte that udev does not take becomes `\xNN`, in lower case, the
+ * backslash included. A name made so is found by `dmsetup` under its plain spelling.
+ */
+export function mangleName(name: string): string {
+  const bytes = [...Buffer.from(checkText('name', name))]
+  const written = bytes.map(byte => {
+    const character = String.fromCharCode(byte)
+    return PLAIN.test(character) ? character : `\\x${byte.toString(16).padStart(2, '0')}`
+  })
+  return written.join('')
+}
+
+/**
+ * The other way round. Throws `DM_INVALID_ARGUMENT` for what was not written so: a character that should have been
+ * mangled, or a mangled backslash that mangles again (`\x5cx20`), which libdevmapper refuses too.
+ */
+export function unmangleName(mangled: string): string {
+  const plain = checkText('name', mangled).replace(MANGLED, '')
+  const odd = [...plain].find(character => !PLAIN.test(character))
+  if (odd !== undefined) throw invalid(`${shown(mangled)} is not mangled: it has ${shown(odd)}`)
+  if (mangled.includes('\\x5cx')) throw invalid(`${shown(mangled)} is mangled twice`)
+  const bytes: number[] = []
+  for (const [part] of mangled.matchAll(/\\x[0-9a-f]{2}|./g)) {
+    bytes.push(part.length === 1 ? part.charCodeAt(0) : parseInt(part.slice(2), 16))
+  }
+  return Buffer.from(bytes).toString()
+}

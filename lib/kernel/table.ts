@@ -1,0 +1,36 @@
+// A table is its segments laid end to end: who writes one gives lengths, and the starts follow.
+import { checkNumber, invalid, shown } from '../units.js'
+import type { TargetLine } from './port.js'
+
+/** A stretch of a mapped device and what is behind it. The targets of this package make them. */
+export interface Segment {
+  readonly lengthSectors: number
+  /** The target's name: `linear`, `thin` … At most 15 bytes. */
+  readonly type: string
+  /** The target's arguments, as the kernel reads them. */
+  readonly parameters: string
+}
+
+/** dm_target_spec.target_type, less its end. */
+const MAX_TYPE_BYTES = 15
+
+const isArray = (value: unknown): boolean => Array.isArray(value)
+
+/** Lays segments end to end from sector 0. Throws `DM_INVALID_ARGUMENT`, naming the segment. */
+export function layTable(segments: readonly Segment[]): TargetLine[] {
+  if (!isArray(segments) || segments.length === 0) throw invalid('a table must be an array of at least one segment')
+  let startSectors = 0
+  return segments.map(({ lengthSectors, type, parameters }, at) => {
+    const what = `segment ${at}`
+    checkNumber(`${what}: lengthSectors`, lengthSectors, { min: 1 })
+    if (typeof type !== 'string' || type === '' || Buffer.byteLength(type) > MAX_TYPE_BYTES) {
+      throw invalid(`${what}: type must be a target's name of 1 to ${MAX_TYPE_BYTES} bytes, but is ${shown(type)}`)
+    }
+    if (typeof parameters !== 'string' || parameters.includes('\0')) {
+      throw invalid(`${what}: parameters must be text without a NUL character, but are ${shown(parameters)}`)
+    }
+    const line = { startSectors, lengthSectors, type, parameters }
+    startSectors += lengthSectors
+    return line
+  })
+}

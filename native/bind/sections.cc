@@ -1,0 +1,156 @@
+// The compound calls for JavaScript: several steps of the kernel's in one hop.
+#include "abi/section_lock.h"
+#include "bind/batch_job.h"
+#include "bind/functions.h"
+#include "bind/start_command.h"
+
+namespace dmthin {
+namespace {
+
+using DeviceTask = TaskOf<DeviceInfo>;
+using SharedControl = std::shared_ptr<Control>;
+
+/// { lock, pool, ownPrefix }; none where the device is no volume.
+std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value) {
+  if (!value.IsObject()) return nullptr;
+  const auto object = value.As<Napi::Object>();
+  return std::make_shared<ActivationGuard>(text(object.Get("lock")), number(object.Get("pool")),
+                                           text(object.Get("ownPrefix")));
+}
+
+DeviceTask activation(const SharedControl& control, const std::shared_ptr<ActivationGuard>& guard,
+                      const Napi::Object& object, uint32_t udev) {
+  ActivateRequest request;
+  request.guard = guard;
+  request.udev = udev;
+  request.name = text(object.Get("name"));
+  request.uuid = text(object.Get("uuid"));
+  request.table = table(object.Get("table"));
+  request.read_only = truth(object.Get("readOnly"));
+  request.thin_id = bits(object.Get("thinId"));
+  return [control, request](Work& work) { return activate(*control, request, work.cancel()); };
+}
+
+/// (guard or null, request, udev flags, cancel id)
+Napi::Value activate_device(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto udev = bits(info[2]);
+  return start<DeviceInfo>(
+      info, Kind::kWaits,
+      activation(control, activation_guard(info[0]), info[1].As<Napi::Object>(), udev), plainly);
+}
+
+/// (guard, requests, udev flags, progress or null, cancel id) → per item the device number, or its failure.
+Napi::Value activate_many(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto guard = activation_guard(info[0]);
+  const auto requests = info[1].As<Napi::Array>();
+  const auto udev = bits(info[2]);
+  std::vector<DeviceTask> tasks;
+  for (uint32_t i = 0; i < requests.Length(); ++i) {
+    const Napi::HandleScope scope(info.Env());
+    tasks.push_back(activation(control, guard, requests.Get(i).As<Napi::Object>(), udev));
+  }
+  return start_batch(info, std::move(tasks), info[3]);
+}
+
+Napi::Value snapshot_origin(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  SnapshotRequest request;
+  request.pool = number(object.Get("pool"));
+  request.pool_name = text(object.Get("poolName"));
+  request.own_prefix = text(object.Get("ownPrefix"));
+  request.origin_uuid = text(object.Get("originUuid"));
+  request.origin_id = bits(object.Get("originId"));
+  request.ids = ids(object.Get("ids"));
+  request.udev = bits(object.Get("udevFlags"));
+  return start_command<SnapshotOutcome>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
+    return snapshot(control, request, cancel);
+  });
+}
+
+/// Removal, tried again on EBUSY only, until `limit_ms` are over. Between tries no thread is kept.
+DeviceTask removal(const SharedControl& control, const RemoveRequest& request, uint64_t limit_ms) {
+  struct Progress {
+    int64_t started = 0;
+    uint32_t tries = 0;
+  };
+  const auto progress = std::make_shared<Progress>();
+  const int64_t limit_ns = static_cast<int64_t>(limit_ms) * 1'000'000;
+  return [control, progress, request, limit_ns](Work& work) -> Result<DeviceInfo> {
+    if (progress->started == 0) progress->started = now_ns();
+    ++progress->tries;
+    auto removed = remove_once(*control, request, work.cancel());
+    if (removed) return removed;
+    removed.failure().tries = progress->tries;
+    const bool over = now_ns() - progress->started >= limit_ns;
+    if (removed.failure().error == EBUSY && !over) {
+      // Most holders are udev's own, gone within milliseconds; later tries are spaced out to 100 ms.
+      work.again_after(static_cast<int>(progress->tries < 8 ? 1 << progress->tries : 100));
+    }
+    return removed;
+  };
+}
+
+Napi::Value remove_device(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const RemoveRequest request{address(info[0]), bits(info[1]), truth(info[2])};
+  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3])), plainly);
+}
+
+/// (addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or its
+/// failure.
+Napi::Value remove_many(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto addresses = info[0].As<Napi::Array>();
+  const auto udev = bits(info[1]);
+  std::vector<DeviceTask> tasks;
+  for (uint32_t i = 0; i < addresses.Length(); ++i) {
+    const Napi::HandleScope scope(info.Env());
+    tasks.push_back(removal(control, {address(addresses.Get(i)), udev, false}, number(info[2])));
+  }
+  return start_batch(info, std::move(tasks), info[3]);
+}
+
+Napi::Value active_thins_of(Info info) {
+  return start_command<std::vector<ActiveThin>>(info, Kind::kQuick,
+                                                [pool = number(info[0])](Control& control, Cancel& cancel) {
+                                                  return active_thins(control, pool, cancel);
+                                                });
+}
+
+Napi::Value foreign_thins_of(Info info) {
+  return start_command<std::vector<ActiveThin>>(
+      info, Kind::kQuick, [pool = number(info[0]), prefix = text(info[1])](Control& control, Cancel& cancel) {
+        return foreign_thins(control, pool, prefix, cancel);
+      });
+}
+
+/// The exclusive side of the section lock, as a handle for release(); EWOULDBLOCK when somebody is inside.
+Napi::Value lock_pool(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<UniqueFd>(
+      info, Kind::kQuick,
+      [pool = text(info[0])](Work& work) {
+        return lock_sections(pool, LockMode::kExclusiveNow, work.cancel());
+      },
+      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+}
+
+}  // namespace
+
+void export_sections(Napi::Env env, Napi::Object exports) {
+  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("activate", activate_device);
+  add("activateMany", activate_many);
+  add("remove", remove_device);
+  add("removeMany", remove_many);
+  add("snapshot", snapshot_origin);
+  add("activeThins", active_thins_of);
+  add("foreignThins", foreign_thins_of);
+  add("lockPool", lock_pool);
+}
+
+}  // namespace dmthin

@@ -15,4 +15,6 @@ export {
   TiB,
   unmount,
   volumesOf,
+  Watch,
+  watchDevices,
 } from './index.js'

@@ -3,6 +3,10 @@ export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from './e
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from './units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from './device/loop-device.js'
 export type { LoopStatus } from './kernel/port.js'
+export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from './device/device-watch.js'
+export type { DeviceEvent } from './device/device-changes.js'
+export type { Overflow } from './device/event-queue.js'
+export type { PoolEvent, PoolWatch } from './pool/pool-events.js'
 export { mount, unmount, type MountOptions, type UnmountOptions } from './device/mount.js'
 export {
   ThinPool,

@@ -15,7 +15,11 @@ interface Listener {
 interface Joining {
   readonly listener: Listener
   readonly resolve: () => void
+  readonly reject: (fault: DmThinError) => void
 }
+
+export const asError = (fault: unknown): DmThinError =>
+  fault instanceof DmThinError ? fault : new DmThinError('DM_KERNEL', String(fault), { cause: fault })
 
 /** The one loop: poll, arm, list; what differs from the last list is news. */
 class EventHub {
@@ -31,7 +35,7 @@ class EventHub {
 
   /** Resolves once `listener` hears of everything that happens from then on. */
   join(listener: Listener): Promise<void> {
-    const joined = new Promise<void>(resolve => this.#joining.push({ listener, resolve }))
+    const joined = new Promise<void>((resolve, reject) => this.#joining.push({ listener, resolve, reject }))
     this.#poll?.abort() // a fresh list is where the new listener begins
     if (!this.#running) void this.#run()
     return joined
@@ -39,6 +43,7 @@ class EventHub {
 
   leave(listener: Listener): void {
     this.#listeners.delete(listener)
+    for (const each of this.#joining) if (each.listener === listener) each.resolve()
     this.#joining = this.#joining.filter(each => each.listener !== listener)
     if (this.#listeners.size === 0 && this.#joining.length === 0) this.#poll?.abort()
   }
@@ -60,8 +65,8 @@ class EventHub {
         this.#admit(joining)
       }
     } catch (fault) {
-      const error = fault instanceof DmThinError ? fault : new DmThinError('DM_KERNEL', String(fault), { cause: fault })
-      this.#admit(this.#joining)
+      const error = asError(fault)
+      for (const { reject } of this.#joining.splice(0)) reject(error)
       for (const { onFault } of [...this.#listeners]) onFault(error)
       this.#listeners.clear()
     } finally {
@@ -121,12 +126,18 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   readonly #queue: EventQueue<T>
   #read = false
   #closed = false
+  #ready: Promise<void> = Promise.resolve()
   #onClose: () => void = () => {}
 
   /** @internal */
   constructor(merging: Merging<T>) {
     super()
     this.#queue = new EventQueue(merging, () => this.close())
+  }
+
+  /** Resolves once everything that happens from then on is heard of; rejects where listening is not possible. */
+  get ready(): Promise<void> {
+    return this.#ready
   }
 
   get closed(): boolean {
@@ -162,8 +173,10 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   }
 
   /** @internal */
-  whenClosed(act: () => void): void {
-    this.#onClose = act
+  begin(onClose: () => void, ready: Promise<void>): void {
+    this.#onClose = onClose
+    this.#ready = ready
+    ready.catch((fault: unknown) => this.#end(asError(fault))) // who does not wait for `ready` hears by the stream
   }
 
   #end(fault?: DmThinError): void {
@@ -176,26 +189,23 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   }
 }
 
-/** Ends a watch when `signal` is aborted. */
-export function closeOnAbort(watch: { close(): void }, signal: AbortSignal | undefined): () => void {
-  if (!signal) return () => {}
-  const close = () => watch.close()
-  signal.addEventListener('abort', close, { once: true })
-  if (signal.aborted) close()
-  return () => signal.removeEventListener('abort', close)
+/** Runs `act` when `signal` is aborted; gives what takes that back. */
+function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
+  signal?.addEventListener('abort', act, { once: true })
+  return () => signal?.removeEventListener('abort', act)
 }
 
 export type DeviceWatch = Watch<DeviceEvent>
 
 /**
- * Watches mapped devices: made, renamed, removed, and what their targets raise. Resolves when it hears of everything
- * from then on; nothing is told twice. Between two reads events of one device are merged, and `count` adds up; with
- * 10 000 unread, all are dropped for one `overflow`: list again.
+ * Watches mapped devices: made, renamed, removed, and what their targets raise, from when `ready` resolves. Nothing is
+ * told twice. Between two reads events of one device are merged, and `count` adds up; with 10 000 unread, all are
+ * dropped for one `overflow`: list again.
  *
  * No device has a thread or is asked for its status: the kernel's one poll descriptor says that something is new, and
  * the list with its event numbers says what. Needs interface 4.37. `DM_UNAVAILABLE`, `DM_PERMISSION`.
  */
-export async function watchDevices(options: DeviceWatchOptions = {}): Promise<DeviceWatch> {
+export function watchDevices(options: DeviceWatchOptions = {}): DeviceWatch {
   checkOptions(options, ['namePrefix', 'uuidPrefix', 'signal'], 'watchDevices')
   const namePrefix = options.namePrefix === undefined ? '' : checkText('namePrefix', options.namePrefix)
   const uuidPrefix = options.uuidPrefix === undefined ? '' : checkText('uuidPrefix', options.uuidPrefix)
@@ -206,24 +216,26 @@ export async function watchDevices(options: DeviceWatchOptions = {}): Promise<De
   })
 }
 
-/** Joins the hub for as long as the watch is open. */
-export async function startWatch<T>(
+/** Joins the hub for as long as the watch is open. `first` is done before it is `ready`. */
+export function startWatch<T>(
   port: KernelPort,
   watch: Watch<T>,
   signal: AbortSignal | undefined,
   onChanges: (watch: Watch<T>, changes: readonly DeviceEvent[]) => void,
-): Promise<Watch<T>> {
+  first: () => Promise<void> = () => Promise.resolve(),
+): Watch<T> {
   const hub = eventHub(port)
   const listener: Listener = {
     onChanges: changes => onChanges(watch, changes),
     onFault: fault => watch.fail(fault),
   }
-  const forget = closeOnAbort(watch, signal)
-  watch.whenClosed(() => {
+  const forget = onAbort(signal, () => watch.close())
+  const leave = () => {
     forget()
     hub.leave(listener)
-  })
-  if (!watch.closed) await hub.join(listener)
+  }
+  watch.begin(leave, hub.join(listener).then(first))
+  if (signal?.aborted) watch.close()
   return watch
 }
 

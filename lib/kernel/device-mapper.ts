@@ -315,7 +315,7 @@ export class DeviceMapper {
       readonly startSector: number
     },
     options: WithSignal = {},
-  ): Promise<MappedDeviceInfo> {
+  ): Promise<void> {
     checkOptions(geometry, ['cylinders', 'heads', 'sectors', 'startSector'], 'setGeometry')
     checkOptions(options, ['signal'], 'setGeometry')
     const numbers = [
@@ -324,7 +324,7 @@ export class DeviceMapper {
       checkNumber('sectors', geometry.sectors, { min: 0, max: 255 }),
       checkNumber('startSector', geometry.startSector, { min: 0 }),
     ]
-    return decodeInfo(await this.#port.setGeometry(addressOf(address), numbers.join(' '), options.signal))
+    await this.#port.setGeometry(addressOf(address), numbers.join(' '), options.signal)
   }
 }
 

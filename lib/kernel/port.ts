@@ -164,7 +164,7 @@ export interface KernelPort {
   rename(name: string, to: string, signal?: AbortSignal): Promise<DeviceInfo>
   setUuid(name: string, uuid: string, signal?: AbortSignal): Promise<DeviceInfo>
   /** `geometry`: cylinders, heads, sectors and start, as text. */
-  setGeometry(address: DeviceAddress, geometry: string, signal?: AbortSignal): Promise<DeviceInfo>
+  setGeometry(address: DeviceAddress, geometry: string, signal?: AbortSignal): Promise<void>
   suspend(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceInfo>
   resume(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
   deviceStatus(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>

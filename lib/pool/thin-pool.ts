@@ -24,6 +24,7 @@ import { activateMany, deactivateMany, snapshotMany, statusMany } from './many.j
 import { mendPool, type Finding } from './mend.js'
 import { findPool } from './open.js'
 import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
+import { watchPool, type PoolWatch } from './pool-events.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
 import { poolStatus, type PoolStatus, type VolumeStatus } from './status.js'
@@ -71,6 +72,7 @@ export interface VolumeUsage {
 export class ThinPool {
   readonly #context: PoolContext
   readonly #findings: readonly Finding[]
+  readonly #watches = new Set<PoolWatch>()
 
   private constructor(context: PoolContext, findings: readonly Finding[]) {
     this.#context = context
@@ -263,6 +265,21 @@ export class ThinPool {
   }
 
   /**
+   * What happens to the pool, from when `ready` of it resolves, and what is amiss already (marked `initial`): low on data or metadata, a
+   * change of mode, a needed check, failure, removal. `for await` it, or listen to `change`. Nothing is polled: the
+   * kernel's event is what makes the status be looked at. Ends with the signal, with `close()` of either, and after
+   * `removed`. Unread events of one type are merged, the later counts.
+   */
+  events(options: SignalOption = {}): PoolWatch {
+    checkOptions(options, ['signal'], 'events')
+    this.#context.pending.check()
+    const watch = watchPool(this.#context, options.signal)
+    this.#watches.add(watch)
+    watch.once('close', () => this.#watches.delete(watch))
+    return watch
+  }
+
+  /**
    * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
    * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (needs a check).
    */
@@ -298,6 +315,7 @@ export class ThinPool {
 
   /** Waits for the calls under way and lets nothing new in. Pool, volumes and devices stay. Idempotent. */
   async close(): Promise<void> {
+    for (const watch of this.#watches) watch.close()
     await this.#context.pending.close()
   }
 

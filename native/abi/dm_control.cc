@@ -178,11 +178,12 @@ Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string&
   return status({name, {}, 0}, cancel);
 }
 
-Result<DeviceInfo> Control::set_geometry(const Address& address, const std::string& geometry,
-                                         Cancel& cancel) {
+Status Control::set_geometry(const Address& address, const std::string& geometry, Cancel& cancel) {
   Call call{command::kSetGeometry, address};
   call.payload = pack_string(geometry);
-  return info_of(run(call, cancel));
+  const auto reply = run(call, cancel);
+  if (!reply) return reply.failure();
+  return Nothing{};
 }
 
 Result<Control::Event> Control::wait(const Address& address, uint32_t event_number, uint32_t flags,

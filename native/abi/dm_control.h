@@ -47,7 +47,8 @@ class Control {
   Result<DeviceInfo> rename(const std::string& name, const std::string& to, uint32_t udev, Cancel& cancel);
   /// A device without a uuid gets one, once.
   Result<DeviceInfo> set_uuid(const std::string& name, const std::string& uuid, uint32_t udev, Cancel& cancel);
-  Result<DeviceInfo> set_geometry(const Address& address, const std::string& geometry, Cancel& cancel);
+  /// Four numbers as text: cylinders, heads, sectors, start. The answer says nothing of the device.
+  Status set_geometry(const Address& address, const std::string& geometry, Cancel& cancel);
   Result<DeviceInfo> status(const Address& address, Cancel& cancel, uint32_t flags = 0);
   struct Event {
     DeviceInfo info;

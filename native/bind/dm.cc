@@ -62,7 +62,7 @@ Napi::Value set_uuid(Info info) {
 }
 
 Napi::Value set_geometry(Info info) {
-  return start_command<DeviceInfo>(
+  return start_command<Nothing>(
       info, Kind::kWaits,
       [who = address(info[0]), geometry = text(info[1])](Control& control, Cancel& cancel) {
         return control.set_geometry(who, geometry, cancel);

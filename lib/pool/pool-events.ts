@@ -1,0 +1,91 @@
+// What happens to a pool, as words: the kernel says that something happened, its status line says what.
+import type { DeviceEvent } from '../device/device-changes.js'
+import type { Merging } from '../device/event-queue.js'
+import { asError, startWatch, Watch } from '../device/device-watch.js'
+import { deviceNumber, TABLE_FLAG } from '../kernel/port.js'
+import type { PoolMode } from '../target/thin-pool.js'
+import { poolTable, type PoolContext } from './context.js'
+import { poolStatus, type PoolStatus } from './status.js'
+
+/**
+ * `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same of metadata. `mode`: the
+ * pool went from one mode to another (`out_of_data_space`, `ro`, back to `rw` …). `needs-check`: its metadata must be
+ * checked before it is written again. `failed`: it serves nothing any more. `removed`: it was taken down, and the events
+ * end. `initial` marks what was so when the watch began.
+ */
+export type PoolEvent =
+  | { readonly type: 'low-water'; readonly status: PoolStatus; readonly initial: boolean }
+  | { readonly type: 'metadata-low'; readonly status: PoolStatus; readonly initial: boolean }
+  | { readonly type: 'mode'; readonly from: PoolMode; readonly to: PoolMode; readonly status: PoolStatus }
+  | { readonly type: 'needs-check'; readonly status: PoolStatus; readonly initial: boolean }
+  | { readonly type: 'failed'; readonly status: PoolStatus; readonly initial: boolean }
+  | { readonly type: 'removed' }
+
+export type PoolWatch = Watch<PoolEvent>
+
+/** Of two unread mode changes the ends count; of the others the later says it all. */
+const MERGING: Merging<PoolEvent> = {
+  subjectOf: event => event.type,
+  merge: (earlier, later) =>
+    earlier.type === 'mode' && later.type === 'mode' ? { ...later, from: earlier.from } : later,
+}
+
+export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
+  const watch = new Watch<PoolEvent>(MERGING)
+  const device = deviceNumber(pool.device)
+  let before: PoolStatus | undefined
+  let looking = Promise.resolve()
+  // One look after the other: an event that comes meanwhile is in the next.
+  const look = () => (looking = looking.then(() => compare()))
+  const compare = async () => {
+    if (watch.closed) return
+    try {
+      const now = await statusOf(pool)
+      for (const event of eventsBetween(before, now)) watch.tell(event)
+      before = now
+    } catch (fault) {
+      const error = asError(fault)
+      if (error.code !== 'DM_NOT_FOUND' && error.code !== 'DM_NOT_A_POOL') return watch.fail(error)
+      watch.tell({ type: 'removed' })
+      watch.close()
+    }
+  }
+  const isOurs = (change: DeviceEvent) => change.device === device
+  const onChanges = (_: PoolWatch, changes: readonly DeviceEvent[]) => {
+    if (changes.some(isOurs)) void look()
+  }
+  return startWatch(pool.port, watch, signal, onChanges, look)
+}
+
+async function statusOf({ port, name }: PoolContext): Promise<PoolStatus> {
+  const table = await poolTable(port, name)
+  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush)
+  return poolStatus(line?.parameters ?? '', table)
+}
+
+const hasFailed = ({ mode }: PoolStatus): boolean => mode === 'fail' || mode === 'error'
+
+/** What of `now` is news. A condition is told once, and again after it was over or the pool has grown. Pure. */
+export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): PoolEvent[] {
+  const events: PoolEvent[] = []
+  const initial = before === undefined
+  if (before && before.mode !== now.mode) events.push({ type: 'mode', from: before.mode, to: now.mode, status: now })
+  if (hasFailed(now)) {
+    if (!before || !hasFailed(before)) events.push({ type: 'failed', status: now, initial })
+    return events // the numbers of a failed pool are all zero
+  }
+  if (now.needsCheck && !before?.needsCheck) events.push({ type: 'needs-check', status: now, initial })
+  const grown = before !== undefined && before.data.totalBlocks !== now.data.totalBlocks
+  if (isLow(now) && (!before || !isLow(before) || grown)) events.push({ type: 'low-water', status: now, initial })
+  const moreMetadata = before !== undefined && before.metadata.totalBlocks !== now.metadata.totalBlocks
+  if (isMetadataLow(now) && (!before || !isMetadataLow(before) || moreMetadata)) {
+    events.push({ type: 'metadata-low', status: now, initial })
+  }
+  return events
+}
+
+/** As the kernel compares (dm-thin.c check_low_water_mark). */
+const isLow = ({ data, lowWaterMark }: PoolStatus): boolean => data.totalBlocks - data.usedBlocks <= lowWaterMark.blocks
+
+const isMetadataLow = ({ metadata }: PoolStatus): boolean =>
+  metadata.lowWaterMarkBlocks !== undefined && metadata.totalBlocks - metadata.usedBlocks <= metadata.lowWaterMarkBlocks

@@ -1,4 +1,4 @@
-// Writes docs/api.md from the docstrings of lib/index.ts.
+// Writes docs/api.md from the docstrings of what the package's entries export.
 //
 //   node docs/generate-api.mjs           write it
 //   node docs/generate-api.mjs --check   only say whether it is up to date; exit status 1 if not
@@ -17,6 +17,25 @@ const CHAPTERS = [
   ['Status', ['lib/pool/status.ts', 'lib/target/thin-pool.ts']],
   ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
   ['Mounts', ['lib/device/mount.ts']],
+  [
+    'Events',
+    [
+      'lib/device/device-watch.ts',
+      'lib/device/device-changes.ts',
+      'lib/device/event-queue.ts',
+      'lib/pool/pool-events.ts',
+    ],
+  ],
+  [
+    'dm-thin/kernel',
+    [
+      'lib/kernel/device-mapper.ts',
+      'lib/kernel/device-info.ts',
+      'lib/kernel/table.ts',
+      'lib/kernel/kernel-names.ts',
+      'lib/kernel/capabilities.ts',
+    ],
+  ],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],
 ]
@@ -27,7 +46,8 @@ const HEAD = `# API reference
 
 [Documentation](README.md) · previous: [Limits](limits.md) · next: [Benchmark](benchmark.md)
 
-Everything that \`import … from 'dm-thin'\` gives; \`require('dm-thin')\` gives the same classes. What a thing is for is on
+Everything that \`import … from 'dm-thin'\` gives, and under the headings that say so what its other entries give;
+\`require('dm-thin')\` gives the same classes. What a thing is for is on
 the other pages; here is every name with its type. Codes such as \`DM_BUSY\` are explained in [Errors](errors.md).
 `
 
@@ -152,8 +172,10 @@ function entry(reflection) {
 async function generate() {
   const app = await Application.bootstrap({ options: join(root, 'typedoc.json'), logLevel: 'Error' })
   const project = await app.convert()
-  if (project === undefined) throw new Error('typedoc could not read lib/index.ts')
-  const things = project.children.filter(child => !child.kindOf(ReflectionKind.Reference))
+  if (project === undefined) throw new Error('typedoc could not read the entries')
+  const things = project.children
+    .flatMap(entryPoint => entryPoint.children)
+    .filter(child => !child.kindOf(ReflectionKind.Reference))
   const files = new Set(CHAPTERS.flatMap(([, paths]) => paths))
   const homeless = things.find(child => !files.has(sourceOf(child)))
   if (homeless)

@@ -11,7 +11,9 @@ const scratch = useScratch()
 /** What each prints when it did what it is for. The walkthrough has a test of its own. */
 const TELLING: Record<string, RegExp> = {
   errors: /held by .*process of ours[\s\S]*ABORT_ERR \| AbortError[\s\S]*the kernel says: \S+/,
+  events: /low-water\ngrown to 12 MiB\neverything was written/,
   'first-lines': /first-lines-1 \/dev\/dm-\d+ [\s\S]*first-lines-2 \/dev\/dm-\d+ [\s\S]*mappedBytes: 0/,
+  'kernel-door': /events can be polled\nlive as \/dev\/dm-N\n0 2048 zero\n2048 8 error\n1 of its kind/,
   loop: /attached, 8 MiB\nlisted with its file: true\ngrown to 16 MiB\ndetached, 0 left/,
   'many-at-once': /activated 64 of 64\nstatus of 64 volumes; 0 map any data yet\n64 deactivated/,
   mount: /original: written to the original\ncopy: changed in the copy/,

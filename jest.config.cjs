@@ -28,7 +28,8 @@ const packed = {
 const faultBuild = { setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
 
 module.exports = {
-  testTimeout: 120_000,
+  // Far beyond what any test takes: it ends what hangs, and must not end what is slow on a busy machine.
+  testTimeout: 300_000,
   projects: [
     project('unit'),
     project('package', packed),

@@ -17,6 +17,7 @@ import {
   type TargetVersion,
 } from './port.js'
 import { layTable, type Segment } from './table.js'
+import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 
 /** A device: its name, or `{ name }`, `{ uuid }` or `{ device: '253:4' }`. The kernel takes exactly one of them. */
 export type Address =
@@ -24,6 +25,11 @@ export type Address =
 
 export interface WithSignal {
   readonly signal?: AbortSignal
+}
+
+export interface WithUdev extends WithSignal {
+  /** The transaction that the call's uevent belongs to. Default: none, and udev is told not to probe. */
+  readonly udev?: UdevTransaction
 }
 
 export interface ListFilter extends WithSignal {
@@ -162,12 +168,13 @@ export class DeviceMapper {
    */
   async remove(
     address: Address,
-    options: { readonly deferred?: boolean; readonly timeoutMs?: number } & WithSignal = {},
+    options: { readonly deferred?: boolean; readonly timeoutMs?: number } & WithUdev = {},
   ): Promise<MappedDeviceInfo> {
-    checkOptions(options, ['deferred', 'timeoutMs', 'signal'], 'remove')
+    checkOptions(options, ['deferred', 'timeoutMs', 'udev', 'signal'], 'remove')
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? 0, { min: 0 })
     const deferred = checkBoolean('deferred', options.deferred)
-    return decodeInfo(await this.#port.remove(addressOf(address), limit, options.signal, deferred))
+    const udev = announcementOf(options.udev)
+    return decodeInfo(await this.#port.remove(addressOf(address), limit, options.signal, deferred, udev))
   }
 
   /** Takes a deferred removal back, by the message `@cancel_deferred_remove`. `DM_NOT_FOUND` where it is too late. */
@@ -176,17 +183,17 @@ export class DeviceMapper {
   }
 
   /** DM_DEV_RENAME. By name only: the kernel renames nothing by its uuid. Gives the device under its new name. */
-  async rename(name: string, to: string, options: WithSignal = {}): Promise<MappedDeviceInfo> {
-    checkOptions(options, ['signal'], 'rename')
-    return decodeInfo(
-      await this.#port.rename(checkKernelName(name), checkKernelName(to, 'the new name'), options.signal),
-    )
+  async rename(name: string, to: string, options: WithUdev = {}): Promise<MappedDeviceInfo> {
+    checkOptions(options, ['udev', 'signal'], 'rename')
+    const names = [checkKernelName(name), checkKernelName(to, 'the new name')] as const
+    return decodeInfo(await this.#port.rename(...names, options.signal, announcementOf(options.udev)))
   }
 
   /** DM_DEV_RENAME with DM_UUID_FLAG (4.19): a device without a uuid gets one, once. */
-  async setUuid(name: string, uuid: string, options: WithSignal = {}): Promise<MappedDeviceInfo> {
-    checkOptions(options, ['signal'], 'setUuid')
-    return decodeInfo(await this.#port.setUuid(checkKernelName(name), checkKernelUuid(uuid), options.signal))
+  async setUuid(name: string, uuid: string, options: WithUdev = {}): Promise<MappedDeviceInfo> {
+    checkOptions(options, ['udev', 'signal'], 'setUuid')
+    const names = [checkKernelName(name), checkKernelUuid(uuid)] as const
+    return decodeInfo(await this.#port.setUuid(...names, options.signal, announcementOf(options.udev)))
   }
 
   /** DM_DEV_SUSPEND: holds new I/O back, after what is under way has finished. Waits for that. */
@@ -196,9 +203,10 @@ export class DeviceMapper {
   }
 
   /** DM_DEV_SUSPEND without its flag: makes a loaded table live, and lets I/O through. */
-  async resume(address: Address, options: SuspendOptions = {}): Promise<MappedDeviceInfo> {
-    checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'resume')
-    return decodeInfo(await this.#port.resume(addressOf(address), options.signal, suspendFlags(options)))
+  async resume(address: Address, options: SuspendOptions & WithUdev = {}): Promise<MappedDeviceInfo> {
+    checkOptions(options, ['noflush', 'skipLockfs', 'udev', 'signal'], 'resume')
+    const udev = announcementOf(options.udev)
+    return decodeInfo(await this.#port.resume(addressOf(address), options.signal, suspendFlags(options), udev))
   }
 
   /** DM_DEV_STATUS */
@@ -223,6 +231,15 @@ export class DeviceMapper {
         : checkNumber('eventNumber', options.eventNumber, { min: 0, max: 2 ** 32 - 1 })
     const { info, targets } = await this.#port.wait(where, seen, statusFlags(options), options.signal)
     return { info: decodeInfo(info), targets }
+  }
+
+  /**
+   * A udev transaction: what is done with it is waited for by its `finish()`, for links such as /dev/mapper/NAME. Where
+   * there is no udev it is `synchronized: false` and waits for nothing. Takes away what dead processes left.
+   */
+  async beginUdev(options: UdevRules & WithSignal = {}): Promise<UdevTransaction> {
+    checkOptions(options, [...UDEV_RULE_NAMES, 'signal'], 'beginUdev')
+    return UdevTransaction.begin(this.#port, options, options.signal)
   }
 
   /** DM_DEV_ARM_POLL (4.37) and poll(2), on a descriptor of its own. `close` it. */

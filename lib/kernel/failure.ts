@@ -30,6 +30,7 @@ const {
   EINVAL,
   EEXIST,
   ENODATA,
+  ETIMEDOUT,
   ENOSPC,
   EOPNOTSUPP,
   EFBIG,
@@ -75,6 +76,12 @@ function verdict(failure: NativeFailure): Verdict {
     return {
       code: 'DM_FILE_ATTACHED',
       message: `${device} is attached already: ${detail}; two loop devices over one file have two caches`,
+    }
+  }
+  if (operation === 'wait for udev' && errno === ETIMEDOUT) {
+    return {
+      code: 'DM_UDEV_TIMEOUT',
+      message: 'udev did not finish in time; the devices are there, its links may be late: look at `udevadm monitor`',
     }
   }
   if (operation === 'LOOP_CLR_FD' && errno === EBUSY) {

@@ -1,17 +1,20 @@
 // The port over the native addon. Arguments are packed, promises are passed on, refusals become DmThinErrors; an
 // AbortSignal becomes a number that `cancel` can name.
 import { throwIfAborted } from '../errors.js'
+import { told } from './diagnostics.js'
 import { errorFromFailure, type NativeFailure } from './failure.js'
 import { loadAddon, type Addon } from './load-addon.js'
 import {
   DEVICE_FLAG,
   type BatchOptions,
-  type DeviceAddress,
+  type Announcement,
   type Handle,
   type KernelPort,
   type Outcome,
 } from './port.js'
 import { UDEV_NO_PROBING } from './udev.js'
+
+const QUIET: Announcement = { flags: UDEV_NO_PROBING, transaction: 0 }
 
 const refused = (failure: NativeFailure): never => {
   throw errorFromFailure(failure)
@@ -25,7 +28,7 @@ export class NativePort implements KernelPort {
   /** Calls `addon[name](...args, cancelId)`. After an abort it settles once the kernel has let go. */
   #call<T>(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<T> {
     const native = this.#addon[name] as (...args: unknown[]) => Promise<T>
-    return signal ? this.#abortable(native, signal, args) : native(...args, 0).catch(refused)
+    return told(name, args, () => (signal ? this.#abortable(native, signal, args) : native(...args, 0).catch(refused)))
   }
 
   async #abortable<T>(
@@ -77,15 +80,17 @@ export class NativePort implements KernelPort {
   removeAll: KernelPort['removeAll'] = (flags, signal) => this.#call('removeAll', signal, flags)
   create: KernelPort['create'] = (name, uuid, signal, wanted) =>
     this.#call('create', signal, name, uuid, wanted === undefined ? 0 : DEVICE_FLAG.persistentMinor, wanted ?? 0)
-  remove: KernelPort['remove'] = (address: DeviceAddress, limitMs, signal, deferred = false) =>
-    this.#call('remove', signal, address, UDEV_NO_PROBING, deferred, limitMs)
-  rename: KernelPort['rename'] = (name, to, signal) => this.#call('rename', signal, name, to, UDEV_NO_PROBING)
-  setUuid: KernelPort['setUuid'] = (name, uuid, signal) => this.#call('setUuid', signal, name, uuid, UDEV_NO_PROBING)
+  remove: KernelPort['remove'] = (address, limitMs, signal, deferred = false, udev = QUIET) =>
+    this.#call('remove', signal, address, udev.flags, deferred, limitMs, udev.transaction)
+  rename: KernelPort['rename'] = (name, to, signal, udev = QUIET) =>
+    this.#call('rename', signal, name, to, udev.flags, udev.transaction)
+  setUuid: KernelPort['setUuid'] = (name, uuid, signal, udev = QUIET) =>
+    this.#call('setUuid', signal, name, uuid, udev.flags, udev.transaction)
   setGeometry: KernelPort['setGeometry'] = (address, geometry, signal) =>
     this.#call('setGeometry', signal, address, geometry)
   suspend: KernelPort['suspend'] = (address, flags, signal) => this.#call('suspend', signal, address, flags)
-  resume: KernelPort['resume'] = (address, signal, flags = 0) =>
-    this.#call('resume', signal, address, UDEV_NO_PROBING, flags)
+  resume: KernelPort['resume'] = (address, signal, flags = 0, udev = QUIET) =>
+    this.#call('resume', signal, address, udev.flags, flags, udev.transaction)
   deviceStatus: KernelPort['deviceStatus'] = (address, signal, flags = 0) =>
     this.#call('deviceStatus', signal, address, flags)
   wait: KernelPort['wait'] = (address, eventNumber, flags, signal) =>
@@ -98,6 +103,11 @@ export class NativePort implements KernelPort {
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0) =>
     this.#call('targetMessage', signal, address, sector, message, flags)
+
+  udevBegin: KernelPort['udevBegin'] = signal => this.#call('udevBegin', signal)
+  udevWait: KernelPort['udevWait'] = (transaction, limitMs, signal) =>
+    this.#call('udevWait', signal, transaction, limitMs)
+  udevSweep: KernelPort['udevSweep'] = signal => this.#call('udevSweep', signal)
 
   openEvents = (): Handle => this.#addon['openEvents']!() as Handle
   armEvents: KernelPort['armEvents'] = (events, signal) => this.#call('armEvents', signal, events)

@@ -139,6 +139,13 @@ export interface HolderInfo {
 /** A descriptor that the native side keeps open until `release`. */
 export type Handle = number & { readonly __handle: unique symbol }
 
+/** What udev is told of a call. Default: UDEV_NO_PROBING, without a transaction. */
+export interface Announcement {
+  /** Bits of udev.ts. */
+  readonly flags: number
+  readonly transaction: Handle | 0
+}
+
 export interface BatchOptions {
   /** Told how many are done, after each; it must not throw. */
   readonly onDone?: ((done: number) => void) | undefined
@@ -159,14 +166,20 @@ export interface KernelPort {
   /** `wanted`: a device number to be given, with its minor free. */
   create(name: string, uuid: string, signal?: AbortSignal, wanted?: number): Promise<DeviceInfo>
   /** Retries on EBUSY only, until `limitMs` are over. `deferred`: the kernel removes it when it is let go. */
-  remove(address: DeviceAddress, limitMs: number, signal?: AbortSignal, deferred?: boolean): Promise<DeviceInfo>
+  remove(
+    address: DeviceAddress,
+    limitMs: number,
+    signal?: AbortSignal,
+    deferred?: boolean,
+    udev?: Announcement,
+  ): Promise<DeviceInfo>
   /** The answer is the device under its new name. */
-  rename(name: string, to: string, signal?: AbortSignal): Promise<DeviceInfo>
-  setUuid(name: string, uuid: string, signal?: AbortSignal): Promise<DeviceInfo>
+  rename(name: string, to: string, signal?: AbortSignal, udev?: Announcement): Promise<DeviceInfo>
+  setUuid(name: string, uuid: string, signal?: AbortSignal, udev?: Announcement): Promise<DeviceInfo>
   /** `geometry`: cylinders, heads, sectors and start, as text. */
   setGeometry(address: DeviceAddress, geometry: string, signal?: AbortSignal): Promise<void>
   suspend(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceInfo>
-  resume(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
+  resume(address: DeviceAddress, signal?: AbortSignal, flags?: number, udev?: Announcement): Promise<DeviceInfo>
   deviceStatus(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
   /** Waits until the event number is another than `eventNumber`, on a thread of its own. */
   wait(address: DeviceAddress, eventNumber: number, flags: number, signal?: AbortSignal): Promise<WaitResult>
@@ -193,6 +206,13 @@ export interface KernelPort {
     signal?: AbortSignal,
     flags?: number,
   ): Promise<string>
+
+  /** A udev transaction: a semaphore that udev counts down. Gone after `udevWait`, or with `release`. */
+  udevBegin(signal?: AbortSignal): Promise<Handle>
+  /** Until udev has gone through everything announced. Rejects with DM_UDEV_TIMEOUT after `limitMs`. */
+  udevWait(transaction: Handle, limitMs: number, signal?: AbortSignal): Promise<void>
+  /** Takes away what dead processes left; gives how many there were. */
+  udevSweep(signal?: AbortSignal): Promise<number>
 
   /** A descriptor for events, of one listener alone. Closed by `release`. */
   openEvents(): Handle

@@ -160,22 +160,30 @@ Result<DeviceInfo> Control::create(const std::string& name, const std::string& u
   return info_of(run({command::kCreate, {name, uuid, device}, flags}, cancel));
 }
 
-Result<DeviceInfo> Control::rename(const std::string& name, const std::string& to, uint32_t udev,
+namespace {
+/// The device as it is now, and whether the renaming itself raised a uevent.
+Result<DeviceInfo> renamed(const DeviceInfo& answer, Result<DeviceInfo> now) {
+  if (now) now->flags |= answer.flags & DM_UEVENT_GENERATED_FLAG;
+  return now;
+}
+}  // namespace
+
+Result<DeviceInfo> Control::rename(const std::string& name, const std::string& to, uint32_t event,
                                    Cancel& cancel) {
-  Call call{command::kRename, {name, {}, 0}, 0, udev << 16};
+  Call call{command::kRename, {name, {}, 0}, 0, event};
   call.payload = pack_string(to);
   const auto reply = run(call, cancel);
   if (!reply) return reply.failure();
-  return status({to, {}, 0}, cancel);
+  return renamed(reply->info(), status({to, {}, 0}, cancel));
 }
 
-Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string& uuid, uint32_t udev,
+Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string& uuid, uint32_t event,
                                      Cancel& cancel) {
-  Call call{command::kRename, {name, {}, 0}, DM_UUID_FLAG, udev << 16};
+  Call call{command::kRename, {name, {}, 0}, DM_UUID_FLAG, event};
   call.payload = pack_string(uuid);
   const auto reply = run(call, cancel);
   if (!reply) return reply.failure();
-  return status({name, {}, 0}, cancel);
+  return renamed(reply->info(), status({name, {}, 0}, cancel));
 }
 
 Status Control::set_geometry(const Address& address, const std::string& geometry, Cancel& cancel) {
@@ -195,16 +203,16 @@ Result<Control::Event> Control::wait(const Address& address, uint32_t event_numb
   return Event{reply->info(), std::move(*targets)};
 }
 
-Result<DeviceInfo> Control::remove(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel) {
-  return info_of(run({command::kRemove, address, flags, udev << 16}, cancel));
+Result<DeviceInfo> Control::remove(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel) {
+  return info_of(run({command::kRemove, address, flags, event}, cancel));
 }
 
 Result<DeviceInfo> Control::suspend(const Address& address, uint32_t flags, Cancel& cancel) {
   return info_of(run({command::kSuspend, address, flags | DM_SUSPEND_FLAG}, cancel));
 }
 
-Result<DeviceInfo> Control::resume(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel) {
-  return info_of(run({command::kResume, address, flags, udev << 16}, cancel));
+Result<DeviceInfo> Control::resume(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel) {
+  return info_of(run({command::kResume, address, flags, event}, cancel));
 }
 
 Result<DeviceInfo> Control::status(const Address& address, Cancel& cancel, uint32_t flags) {

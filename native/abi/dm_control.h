@@ -39,14 +39,15 @@ class Control {
   /// With DM_PERSISTENT_DEV_FLAG `device` says which minor is wanted.
   Result<DeviceInfo> create(const std::string& name, const std::string& uuid, Cancel& cancel, uint32_t flags = 0,
                             uint64_t device = 0);
-  Result<DeviceInfo> remove(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel);
+  /// `event`: what udev is told, flags in the upper half and the cookie, or 0, in the lower.
+  Result<DeviceInfo> remove(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel);
   Result<DeviceInfo> suspend(const Address& address, uint32_t flags, Cancel& cancel);
-  Result<DeviceInfo> resume(const Address& address, uint32_t udev, uint32_t flags, Cancel& cancel);
+  Result<DeviceInfo> resume(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel);
   /// By name only: the kernel finds no device to rename by its uuid. The answer is asked for anew, because
   /// the kernel's own still carries the old name.
-  Result<DeviceInfo> rename(const std::string& name, const std::string& to, uint32_t udev, Cancel& cancel);
+  Result<DeviceInfo> rename(const std::string& name, const std::string& to, uint32_t event, Cancel& cancel);
   /// A device without a uuid gets one, once.
-  Result<DeviceInfo> set_uuid(const std::string& name, const std::string& uuid, uint32_t udev, Cancel& cancel);
+  Result<DeviceInfo> set_uuid(const std::string& name, const std::string& uuid, uint32_t event, Cancel& cancel);
   /// Four numbers as text: cylinders, heads, sectors, start. The answer says nothing of the device.
   Status set_geometry(const Address& address, const std::string& geometry, Cancel& cancel);
   Result<DeviceInfo> status(const Address& address, Cancel& cancel, uint32_t flags = 0);

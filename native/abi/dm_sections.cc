@@ -26,11 +26,11 @@ void pause_ms(long milliseconds) {
 }
 
 /// Removes the half-made device. udev may hold a new node for a moment, hence the bounded retry on EBUSY.
-void undo_create(Control& control, const std::string& name, uint32_t udev, Failure& failure) {
+void undo_create(Control& control, const std::string& name, uint32_t event, Failure& failure) {
   NotCancelled undo;
   Undone step{command::kRemove.name, name, 0};
   for (int tries = 0; tries < kUndoTries; ++tries) {
-    const auto removed = control.remove({name, {}, 0}, udev, 0, undo.flag);
+    const auto removed = control.remove({name, {}, 0}, event, 0, undo.flag);
     step.error = removed ? 0 : removed.failure().error;
     if (step.error != EBUSY) break;
     pause_ms(5);
@@ -56,13 +56,13 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   KernelLog log;
   const Address address{request.name, {}, 0};
   auto loaded = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
-  if (loaded) loaded = control.resume(address, request.udev, 0, cancel);
+  if (loaded) loaded = control.resume(address, request.event, 0, cancel);
   if (loaded) return loaded;
   Failure failure = loaded.failure();
   if (!request.table.empty())
     failure.detail = request.table.front().type + " " + request.table.front().parameters;
   failure.kernel_reason = log.reason(created->device);
-  undo_create(control, request.name, request.udev, failure);
+  undo_create(control, request.name, request.event, failure);
   return failure;
 }
 
@@ -164,17 +164,13 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   section.shield();  // from here to the resume nothing may give up
   outcome.suspended = true;
   send_all();
-  auto resumed = control.resume(origin->address, request.udev, 0, cancel);
+  auto resumed = control.resume(origin->address, request.event, 0, cancel);
   for (int tries = 1; !resumed && resumed.failure().error != ENXIO && tries < kUndoTries; ++tries) {
     pause_ms(5);
-    resumed = control.resume(origin->address, request.udev, 0, cancel);
+    resumed = control.resume(origin->address, request.event, 0, cancel);
   }
   if (!resumed) return undo_snapshots(control, request, outcome, resumed.failure());
   return outcome;
-}
-
-Result<DeviceInfo> remove_once(Control& control, const RemoveRequest& request, Cancel& cancel) {
-  return control.remove(request.address, request.udev, request.deferred ? DM_DEFERRED_REMOVE : 0, cancel);
 }
 
 }  // namespace dmthin

@@ -17,7 +17,7 @@ struct ActivateRequest {
   std::string uuid;
   std::vector<Target> table;
   bool read_only = false;
-  uint32_t udev = 0;
+  uint32_t event = 0;  // for udev, as in dm_control
   std::shared_ptr<ActivationGuard> guard;  // of the pool that `thin_id` belongs to; may be null
   uint32_t thin_id = 0;
 };
@@ -36,7 +36,7 @@ struct SnapshotRequest {
   std::string origin_uuid;  // of the origin when this library activated it
   uint32_t origin_id = 0;
   std::vector<uint32_t> ids;  // one snapshot each, under one suspend
-  uint32_t udev = 0;
+  uint32_t event = 0;  // for udev, as in dm_control
 };
 
 struct SnapshotItem {
@@ -53,13 +53,5 @@ struct SnapshotOutcome {
 /// somebody else had suspended already is left suspended. A failed resume is the failure of the call, after
 /// the snapshots made by it have been deleted again.
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel);
-
-/// One try at removal.
-struct RemoveRequest {
-  Address address;
-  uint32_t udev = 0;
-  bool deferred = false;
-};
-Result<DeviceInfo> remove_once(Control& control, const RemoveRequest& request, Cancel& cancel);
 
 }  // namespace dmthin

@@ -40,6 +40,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_dm(env, exports);
   export_sections(env, exports);
   export_events(env, exports);
+  export_udev(env, exports);
   export_devices(env, exports);
   exports.Set("cancel", Napi::Function::New(env, cancel, "cancel"));
   exports.Set("release", Napi::Function::New(env, release, "release"));

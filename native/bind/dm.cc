@@ -1,6 +1,7 @@
 // The device mapper for JavaScript: each command. The compound calls are in sections.cc.
 #include "bind/functions.h"
 #include "bind/start_command.h"
+#include "bind/udev.h"
 
 namespace dmthin {
 namespace {
@@ -43,21 +44,25 @@ Napi::Value create(Info info) {
                                    });
 }
 
-/// (name, new name, udev flags)
+/// (name, new name, udev flags, udev transaction or 0)
 Napi::Value rename_device(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kWaits,
-      [name = text(info[0]), to = text(info[1]), udev = bits(info[2])](Control& control, Cancel& cancel) {
-        return control.rename(name, to, udev, cancel);
+      [name = text(info[0]), to = text(info[1]), udev = bits(info[2]),
+       cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
+        return announced(cookie, udev,
+                         [&](uint32_t event) { return control.rename(name, to, event, cancel); });
       });
 }
 
-/// (name, uuid, udev flags)
+/// (name, uuid, udev flags, udev transaction or 0)
 Napi::Value set_uuid(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kWaits,
-      [name = text(info[0]), uuid = text(info[1]), udev = bits(info[2])](Control& control, Cancel& cancel) {
-        return control.set_uuid(name, uuid, udev, cancel);
+      [name = text(info[0]), uuid = text(info[1]), udev = bits(info[2]),
+       cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
+        return announced(cookie, udev,
+                         [&](uint32_t event) { return control.set_uuid(name, uuid, event, cancel); });
       });
 }
 
@@ -77,11 +82,15 @@ Napi::Value suspend(Info info) {
       });
 }
 
+/// (address, udev flags, flags, udev transaction or 0)
 Napi::Value resume(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kWaits,
-      [who = address(info[0]), udev = bits(info[1]), flags = bits(info[2])](
-          Control& control, Cancel& cancel) { return control.resume(who, udev, flags, cancel); });
+      [who = address(info[0]), udev = bits(info[1]), flags = bits(info[2]),
+       cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
+        return announced(cookie, udev,
+                         [&](uint32_t event) { return control.resume(who, event, flags, cancel); });
+      });
 }
 
 Napi::Value device_status(Info info) {

@@ -3,11 +3,19 @@
 #include "bind/batch_job.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
+#include "bind/udev.h"
 
 namespace dmthin {
 namespace {
 
 using DeviceTask = TaskOf<DeviceInfo>;
+/// One removal.
+struct RemoveRequest {
+  Address address;
+  uint32_t udev = 0;
+  bool deferred = false;
+};
+
 using SharedControl = std::shared_ptr<Control>;
 
 /// { lock, pool, ownPrefix }; none where the device is no volume.
@@ -22,7 +30,7 @@ DeviceTask activation(const SharedControl& control, const std::shared_ptr<Activa
                       const Napi::Object& object, uint32_t udev) {
   ActivateRequest request;
   request.guard = guard;
-  request.udev = udev;
+  request.event = udev << 16;
   request.name = text(object.Get("name"));
   request.uuid = text(object.Get("uuid"));
   request.table = table(object.Get("table"));
@@ -63,24 +71,28 @@ Napi::Value snapshot_origin(Info info) {
   request.origin_uuid = text(object.Get("originUuid"));
   request.origin_id = bits(object.Get("originId"));
   request.ids = ids(object.Get("ids"));
-  request.udev = bits(object.Get("udevFlags"));
+  request.event = bits(object.Get("udevFlags")) << 16;
   return start_command<SnapshotOutcome>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
     return snapshot(control, request, cancel);
   });
 }
 
 /// Removal, tried again on EBUSY only, until `limit_ms` are over. Between tries no thread is kept.
-DeviceTask removal(const SharedControl& control, const RemoveRequest& request, uint64_t limit_ms) {
+DeviceTask removal(const SharedControl& control, const RemoveRequest& request, uint64_t limit_ms,
+                   const std::shared_ptr<UdevCookie>& cookie = nullptr) {
   struct Progress {
     int64_t started = 0;
     uint32_t tries = 0;
   };
   const auto progress = std::make_shared<Progress>();
   const int64_t limit_ns = static_cast<int64_t>(limit_ms) * 1'000'000;
-  return [control, progress, request, limit_ns](Work& work) -> Result<DeviceInfo> {
+  return [control, progress, request, limit_ns, cookie](Work& work) -> Result<DeviceInfo> {
     if (progress->started == 0) progress->started = now_ns();
     ++progress->tries;
-    auto removed = remove_once(*control, request, work.cancel());
+    auto removed = announced(cookie, request.udev, [&](uint32_t event) {
+      return control->remove(request.address, event, request.deferred ? DM_DEFERRED_REMOVE : 0,
+                             work.cancel());
+    });
     if (removed) return removed;
     removed.failure().tries = progress->tries;
     const bool over = now_ns() - progress->started >= limit_ns;
@@ -92,10 +104,12 @@ DeviceTask removal(const SharedControl& control, const RemoveRequest& request, u
   };
 }
 
+/// (address, udev flags, deferred, limit in ms, udev transaction or 0, cancel id)
 Napi::Value remove_device(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const RemoveRequest request{address(info[0]), bits(info[1]), truth(info[2])};
-  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3])), plainly);
+  const auto cookie = udev_cookie(info.Env(), bits(info[4]));
+  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3]), cookie), plainly);
 }
 
 /// (addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or its

@@ -1,6 +1,7 @@
 // What each command of package.json does, after the machine is ready for it.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { cacheDir, ensureKernel } from '../vm/kernel.mjs'
 import { runInGuest } from '../vm/run.mjs'
@@ -110,13 +111,27 @@ export async function allSetup() {
   return 0
 }
 
+/** A guest has two processors and 3 GiB; it keeps one and a bit of them busy. */
+const ROOM_FOR_TWO_GUESTS = 8 * 2 ** 30
+
+/**
+ * Parts in the order of their running; those of one group run at the same time.
+ * @template {{ guest?: boolean, udev?: boolean }} T @param {T[]} parts @returns {(T & { label?: string })[][]}
+ */
+function sideBySide(parts) {
+  const guests = parts.filter(part => part.guest)
+  if (guests.length < 2 || totalmem() < ROOM_FOR_TWO_GUESTS) return parts.map(part => [part])
+  const named = guests.map(part => ({ ...part, label: part.udev ? '[udev]' : '[bare]' }))
+  return [...parts.filter(part => !part.guest).map(part => [part]), named]
+}
+
 /** @param {Omit<Parameters<typeof runPart>[0], 'filters'>[]} parts @param {string[]} filters */
 async function report(parts, filters) {
   const wanted = parts.filter(({ projects }) => hasTests(projects, filters))
   const counted = []
-  for (const part of wanted) {
-    const result = await runPart({ ...part, filters, guest: part.guest ?? false })
-    counted.push(countPart(result, { mayBeEmpty: filters.length > 0, root: repository }))
+  for (const together of sideBySide(wanted)) {
+    const results = await Promise.all(together.map(part => runPart({ ...part, filters, guest: part.guest ?? false })))
+    for (const result of results) counted.push(countPart(result, { mayBeEmpty: filters.length > 0, root: repository }))
   }
   // With a name pattern jest calls every other test skipped.
   const byName = filters.some(word => /^(-t|--testNamePattern)/.test(word))

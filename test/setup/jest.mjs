@@ -11,10 +11,10 @@ const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 1500)
 
 /**
  * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,
- *   env?: Record<string, string>, jestEnv?: Record<string, string> }} part
+ *   env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
  * @returns {Promise<import('./summary.mjs').Part>}
  */
-export async function runPart({ title, projects, filters, guest, udev = false, env = {}, jestEnv = {} }) {
+export async function runPart({ title, projects, filters, guest, udev = false, env = {}, jestEnv = {}, label }) {
   say(`\n== ${title}`)
   mkdirSync(results, { recursive: true })
   const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
@@ -32,13 +32,24 @@ export async function runPart({ title, projects, filters, guest, udev = false, e
   if (guest) {
     const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
     const run = { command, cwd: repository, udev, timeout: LIMIT, env: { ...colour, ...env } }
-    status = (await runInGuest({ ...run, onOutput: chunk => process.stderr.write(chunk) })).status
+    status = (await runInGuest({ ...run, onOutput: label ? labelled(label) : chunk => process.stderr.write(chunk) }))
+      .status
     if (status === TIMED_OUT) note = `the guest did not end within ${LIMIT} s`
     if (status === GUEST_DIED) note = 'the guest died'
   } else {
     status = await openly(command, env)
   }
   return { title, report: read(file), status, note, seconds: (Date.now() - started) / 1000 }
+}
+
+/** Whole lines with a label before them, so that the output of two guests can be told apart. @param {string} label */
+function labelled(label) {
+  let rest = ''
+  return chunk => {
+    const lines = (rest + String(chunk)).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) process.stderr.write(`${label} ${line}\n`)
+  }
 }
 
 function read(file) {

@@ -1,0 +1,49 @@
+// udev transactions for JavaScript.
+#include "bind/udev.h"
+
+#include "bind/functions.h"
+#include "bind/start_command.h"
+
+namespace dmthin {
+namespace {
+
+/// Gives a handle, which release() ends: the semaphore goes with it.
+Napi::Value udev_begin(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<UdevCookie>(
+      info, Kind::kQuick, [](Work&) { return UdevCookie::begin(); },
+      [environment](Napi::Env env, UdevCookie& cookie) {
+        return to_js(env, environment->hold(std::make_shared<UdevCookie>(std::move(cookie))));
+      });
+}
+
+/// (handle, limit in ms, cancel id)
+Napi::Value udev_wait(Info info) {
+  const auto cookie = udev_cookie(info.Env(), bits(info[0]));
+  return start<Nothing>(
+      info, Kind::kEndless,
+      [cookie, limit = number(info[1])](Work& work) -> Status {
+        if (!cookie) return Nothing{};
+        return cookie->wait(static_cast<int64_t>(limit), work.cancel());
+      },
+      plainly);
+}
+
+Napi::Value udev_sweep(Info info) {
+  return start<uint32_t>(
+      info, Kind::kQuick, [](Work&) -> Result<uint32_t> { return static_cast<uint32_t>(sweep_udev_cookies()); },
+      plainly);
+}
+
+}  // namespace
+
+void export_udev(Napi::Env env, Napi::Object exports) {
+  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("udevBegin", udev_begin);
+  add("udevWait", udev_wait);
+  add("udevSweep", udev_sweep);
+}
+
+}  // namespace dmthin

@@ -73,7 +73,7 @@ test('what the trace prints does the same when it is typed', async () => {
     await dm.version()
     await dm.rename(name, next)
   })
-  expect(dmTable(next)).toBe('0 8 zero \n8 8 error ')
+  expect(dmTable(next)).toBe('0 8 zero \n8 8 error')
   await dm.remove(next, { timeoutMs: 5_000 })
   expect(messages).toHaveLength(18)
   for (const { call, args } of messages) {
@@ -81,7 +81,7 @@ test('what the trace prints does the same when it is typed', async () => {
     const ran = tryRun('sh', ['-c', words.replace(/^dmsetup (create|resume|rename)/, 'dmsetup $1 --noudevsync')])
     expect({ words, status: ran.status, stderr: ran.stderr }).toMatchObject({ words, status: 0 })
   }
-  expect(dmTable(next)).toBe('0 8 zero \n8 8 error ')
+  expect(dmTable(next)).toBe('0 8 zero \n8 8 error')
   expect(dmInfo(next)).toMatchObject({ uuid: `${name}-uuid` })
   run('dmsetup', ['remove', '--noudevsync', '--retry', next])
 })

@@ -10,6 +10,7 @@ const scratch = useScratch()
 
 /** What each prints when it did what it is for. The walkthrough has a test of its own. */
 const TELLING: Record<string, RegExp> = {
+  diagnostics: /id 1 is taken\nactivate: 1, refused 0\nsnapshot: 1, refused 0\ntargetMessage: 2, refused 1/,
   errors: /held by .*process of ours[\s\S]*ABORT_ERR \| AbortError[\s\S]*the kernel says: \S+/,
   events: /low-water\ngrown to 12 MiB\neverything was written/,
   'first-lines': /first-lines-1 \/dev\/dm-\d+ [\s\S]*first-lines-2 \/dev\/dm-\d+ [\s\S]*mappedBytes: 0/,
@@ -38,6 +39,7 @@ test.each(names)('%s', name => {
   if (!existsSync(program)) throw new Error(`${program} is missing: npm run build:examples`)
   // The damaged metadata of this example is what the kernel is meant to complain of.
   if (name === 'errors') scratch.log.allow(/device-mapper: /)
+  if (name === 'diagnostics') scratch.log.allow(/thin: Creation of .* failed/)
   if (name === 'events') scratch.log.allow(/reached low water mark/)
   const folder = scratch.path(name)
   mkdirSync(folder)

@@ -1,6 +1,5 @@
 // The cache target: a fast device before a slow one (drivers/md/dm-cache-target.c).
-import { checkOptions } from '../names.js'
-import { SECTOR_BYTES } from '../units.js'
+import { invalid, SECTOR_BYTES, shown } from '../units.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { choice, flag, OptionList } from './option-list.js'
@@ -60,7 +59,7 @@ const FEATURES = new OptionList<CacheFeatures>({
 })
 
 function pairWords(pairs: Readonly<Record<string, string>>): Word[] {
-  checkOptions(pairs, Object.keys(Object(pairs)), 'policyArguments')
+  if (typeof pairs !== 'object') throw invalid(`policyArguments must be an object, but is ${shown(pairs)}`)
   const words = Object.entries(pairs).flatMap(([name, value]) => [name, textWord(`policyArguments.${name}`, value)])
   return [words.length, ...words]
 }

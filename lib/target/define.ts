@@ -68,7 +68,10 @@ export function defineTarget<Table extends Sized, Status = null>(
       const read = definition.parseTable(reader(line, 'table'), line)
       return { lengthSectors: line.lengthSectors, ...read } as unknown as Table
     },
-    parseStatus: (line: Segment): Status => definition.parseStatus?.(reader(line, 'status'), line) ?? (null as Status),
+    parseStatus: (line: Segment): Status => {
+      const words = reader(line, 'status')
+      return definition.parseStatus ? definition.parseStatus(words, line) : (null as Status)
+    },
   })
 }
 

@@ -17,9 +17,9 @@ export interface LineParser {
   /** The kernel's name of the target. */
   readonly type: string
   /** A table line of the kernel's, typed. Rejects with `DM_KERNEL`, naming the word that is not understood. */
-  parseTable(line: Segment): Sized
+  readonly parseTable: (line: Segment) => Sized
   /** A status line of the kernel's, typed; `null` for a target that has no status. */
-  parseStatus(line: Segment): unknown
+  readonly parseStatus: (line: Segment) => unknown
 }
 
 /**
@@ -29,8 +29,8 @@ export interface LineParser {
 export interface Target<Table extends Sized, Status = null> extends LineParser {
   /** Throws `DM_INVALID_ARGUMENT`, naming the option, before the kernel is asked. */
   (table: Table): Segment
-  parseTable(line: Segment): Table
-  parseStatus(line: Segment): Status
+  readonly parseTable: (line: Segment) => Table
+  readonly parseStatus: (line: Segment) => Status
 }
 
 /** What `defineTarget` is told. */

@@ -1,6 +1,7 @@
 // One target against the kernel: our line is taken, theirs is read, and what was read is taken again.
-import { truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { MappedDevice, type Sized, type Target, type TargetLine } from '../../lib/exports/kernel.js'
+import { readAt } from './blocks.js'
 import { withLoops } from './pools.js'
 import type { Scratch } from './scratch.js'
 import { run } from './spawned.js'
@@ -82,4 +83,13 @@ export async function withDevices<T>(
     return file
   })
   return withLoops(made, body)
+}
+
+/**
+ * What has arrived below, on the loop device `7:3`: out of its file. Its node has a cache of its own, which what udev
+ * has read once stays in, whatever a mapped device writes past it.
+ */
+export function readBelow(number: string, offset: number, bytes: number): Promise<Buffer> {
+  const file = readFileSync(`/sys/dev/block/${number}/loop/backing_file`, 'utf8').trim()
+  return readAt(file, offset, bytes)
 }

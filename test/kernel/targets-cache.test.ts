@@ -3,8 +3,8 @@
 // the kernel's lines of cache, writecache and era            each test, by roundTrip()
 import { MiB } from '../../lib/index.js'
 import { cache, era, writecache } from '../../lib/exports/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { roundTrip, withDevices } from '../helpers/targets.js'
+import { pattern, writeAt } from '../helpers/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'
 
 const scratch = useScratch()
@@ -74,7 +74,7 @@ test('a write cache takes writes, and brings them home when it is told to flush'
       },
       { reload: false },
     )
-    expect((await readAt(`/dev/loop${originDevice!.slice(2)}`, 0, 4096)).equals(pattern(3, 4096))).toBe(true)
+    expect((await readBelow(originDevice!, 0, 4096)).equals(pattern(3, 4096))).toBe(true)
   })
 })
 

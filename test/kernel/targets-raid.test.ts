@@ -2,12 +2,11 @@
 // the kernel's lines of raid and mirror                      each test, by roundTrip()
 import { MiB } from '../../lib/index.js'
 import { mirror, raid } from '../../lib/exports/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { roundTrip, withDevices } from '../helpers/targets.js'
+import { pattern, writeAt } from '../helpers/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'
 
 const scratch = useScratch()
-const nodeOf = (device: string): string => `/dev/loop${device.slice(2)}`
 
 test('a raid0 has no metadata and no options', async () => {
   await withDevices(scratch, [4 * MiB, 4 * MiB], async ([one, two]) => {
@@ -52,7 +51,7 @@ test('a raid1 keeps two copies, and says how far they are in sync', async () => 
         expect(seen.table).toMatchObject({ raidType: 'raid1', writeMostly: [1], devices: table.devices })
         expect(seen.status).toMatchObject({ raidType: 'raid1', totalSectors: 8192, journal: '-' })
         await writeAt(seen.device.path, 0, pattern(1, 4096))
-        expect((await readAt(nodeOf(data2!), 0, 4096)).equals(pattern(1, 4096))).toBe(true)
+        expect((await readBelow(data2!, 0, 4096)).equals(pattern(1, 4096))).toBe(true)
       },
       { reload: false },
     )
@@ -77,7 +76,7 @@ test('a mirror has its log in memory or on a device, and tells the health of eac
         log: ['core'],
       })
       await writeAt(seen.device.path, 0, pattern(1, 4096))
-      expect((await readAt(nodeOf(two!), 0, 4096)).equals(pattern(1, 4096))).toBe(true)
+      expect((await readBelow(two!, 0, 4096)).equals(pattern(1, 4096))).toBe(true)
     })
     const disk = { ...core, log: { kind: 'disk', device: logDevice!, regionSectors: 1024 } } as const
     await roundTrip(

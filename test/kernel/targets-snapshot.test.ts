@@ -15,7 +15,7 @@ import {
   zero,
 } from '../../lib/exports/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { roundTrip, withDevices } from '../helpers/targets.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'
 
 const scratch = useScratch()
@@ -84,7 +84,7 @@ test('a merge copies the exceptions back into the origin', async () => {
       },
       { reload: false },
     )
-    expect((await readAt(`/dev/loop${originDevice!.slice(2)}`, 0, 8192)).equals(pattern(5, 8192))).toBe(true)
+    expect((await readBelow(originDevice!, 0, 8192)).equals(pattern(5, 8192))).toBe(true)
   })
 })
 

@@ -380,7 +380,7 @@ describe('at random, the same in every run', () => {
           data: random.pick([null, device()]),
         })),
         ...some({ sync: random.pick(['sync', 'nosync'] as const), rebuild: [1, 2], writeMostly: [3] }),
-        ...some({ daemonSleepMs: number(), raid10Format: 'near' as const, journalDevice: device() }),
+        ...some({ daemonSleepMs: number(), raid10Format: 'near', journalDevice: device() }),
       })
       same(kernel.writecache, {
         lengthSectors,
@@ -388,16 +388,16 @@ describe('at random, the same in every run', () => {
         originDevice: device(),
         cacheDevice: device(),
         blockBytes: random.pick([512, 1024, 4096]),
-        ...some({ startSector: number(), highWatermark: 7, cleaner: true as boolean, maxAgeMs: 9 }),
-        ...some({ writebackFua: random.pick(['fua', 'nofua'] as const), metadataOnly: true as boolean }),
+        ...some({ startSector: number(), highWatermark: 7, cleaner: true, maxAgeMs: 9 }),
+        ...some({ writebackFua: random.pick(['fua', 'nofua'] as const), metadataOnly: true }),
       })
       same(kernel.integrity, {
         lengthSectors,
         device: device(),
         reservedSectors: number(),
         mode: random.pick(['J', 'B', 'D', 'R', 'I'] as const),
-        ...some({ tagBytes: 4, metaDevice: device(), recalculate: true as boolean, internalHash: 'hmac(sha1):00' }),
-        ...some({ blockSizeBytes: 4096, commitTimeMs: number(), sectorsPerBit: number(), fixHmac: true as boolean }),
+        ...some({ tagBytes: 4, metaDevice: device(), recalculate: true, internalHash: 'hmac(sha1):00' }),
+        ...some({ blockSizeBytes: 4096, commitTimeMs: number(), sectorsPerBit: number(), fixHmac: true }),
       })
       same(kernel.striped, {
         lengthSectors: 24 * random.integer(1, 2 ** 30),

@@ -1,4 +1,4 @@
-// Writes docs/api.md from the docstrings of lib/index.ts.
+// Writes docs/api.md from the docstrings of lib/index.ts and lib/exports/kernel.ts.
 //
 //   node docs/generate-api.mjs           write it
 //   node docs/generate-api.mjs --check   only say whether it is up to date; exit status 1 if not
@@ -21,13 +21,33 @@ const CHAPTERS = [
   ['Units', ['lib/units.ts']],
 ]
 
+/** Those of `dm-thin/kernel`. */
+const KERNEL_CHAPTERS = [
+  [
+    'Kernel: the device mapper',
+    ['device-mapper', 'device-info', 'capabilities', 'kernel-names', 'port', 'table'].map(at => `lib/kernel/${at}.ts`),
+  ],
+  ['Kernel: mapped devices', ['lib/device/mapped-device.ts', 'lib/device/device-tree.ts']],
+  [
+    'Kernel: targets',
+    [
+      ['define', 'line', 'words', 'known', 'generic'],
+      ['linear', 'striped', 'error', 'zero', 'delay', 'flakey', 'log-writes', 'snapshot', 'thin-pool', 'thin'],
+      ['crypt', 'cache', 'writecache', 'era', 'verity', 'integrity', 'raid', 'mirror'],
+    ]
+      .flat()
+      .map(target => `lib/target/${target}.ts`),
+  ],
+]
+
 const HEAD = `# API reference
 
 <!-- Written by docs/generate-api.mjs from the docstrings. Change those, then run: npm run docs -->
 
 [Documentation](README.md) · previous: [Limits](limits.md) · next: [Benchmark](benchmark.md)
 
-Everything that \`import … from 'dm-thin'\` gives; \`require('dm-thin')\` gives the same classes. What a thing is for is on
+Everything that \`import … from 'dm-thin'\` gives, and under the headings with *Kernel* what \`dm-thin/kernel\` gives;
+\`require\` gives the same classes. What a thing is for is on
 the other pages; here is every name with its type. Codes such as \`DM_BUSY\` are explained in [Errors](errors.md).
 `
 
@@ -121,11 +141,28 @@ function classText(reflection) {
   return [lines.join('\n'), ...dispose, ...blocks]
 }
 
+/** A field, a getter or a method of an interface. */
+function member(child) {
+  if (child.getSignature) {
+    return [item(`readonly ${child.name}: ${shown(child.getSignature.type)}`, commentOf(child.getSignature))]
+  }
+  if (!child.signatures) return [item(property(child), commentOf(child))]
+  return child.signatures.map(signature =>
+    item(
+      `${child.name}${mark(child)}${generics(signature)}(${parameters(signature)}): ${shown(signature.type)}`,
+      commentOf(signature),
+    ),
+  )
+}
+
 function interfaceText(reflection) {
   const base = (reflection.extendedTypes ?? []).map(shown)
-  const own = reflection.children.filter(child => !child.inheritedFrom)
-  const lines = own.map(child => item(property(child), commentOf(child)))
-  return [...(base.length ? [`Extends \`${base.join(', ')}\`.`] : []), lines.join('\n')]
+  const own = (reflection.children ?? []).filter(child => !child.inheritedFrom)
+  const calls = (reflection.signatures ?? []).map(signature =>
+    item(`(${parameters(signature)}): ${shown(signature.type)}`, commentOf(signature)),
+  )
+  const lines = own.flatMap(member)
+  return [...(base.length ? [`Extends \`${base.join(', ')}\`.`] : []), [...calls, ...lines].join('\n')]
 }
 
 function aliasText(reflection) {
@@ -149,21 +186,30 @@ function entry(reflection) {
   return [heading, code(`const ${reflection.name}: ${shown(reflection.type)}`), comment]
 }
 
-async function generate() {
-  const app = await Application.bootstrap({ options: join(root, 'typedoc.json'), logLevel: 'Error' })
-  const project = await app.convert()
-  if (project === undefined) throw new Error('typedoc could not read lib/index.ts')
-  const things = project.children.filter(child => !child.kindOf(ReflectionKind.Reference))
-  const files = new Set(CHAPTERS.flatMap(([, paths]) => paths))
+/** What both entries export is told with the first; in the second it is a reference. */
+function chaptersOf(project, entryPoint, wanted) {
+  const exported = project.children.find(child => child.name === entryPoint).children
+  const things = exported.filter(child => !child.kindOf(ReflectionKind.Reference))
+  const files = new Set(wanted.flatMap(([, paths]) => paths))
   const homeless = things.find(child => !files.has(sourceOf(child)))
   if (homeless)
     throw new Error(`${homeless.name} of ${sourceOf(homeless)} belongs to no chapter of docs/generate-api.mjs`)
-  const chapters = CHAPTERS.flatMap(([title, paths]) => {
+  return wanted.flatMap(([title, paths]) => {
     const found = paths.flatMap(path => things.filter(child => sourceOf(child) === path))
     const isClass = child => child.kindOf(ReflectionKind.Class)
     const inside = [...found.filter(isClass), ...found.filter(child => !isClass(child))]
     return [`## ${title}`, ...inside.flatMap(entry)]
   })
+}
+
+async function generate() {
+  const app = await Application.bootstrap({ options: join(root, 'typedoc.json'), logLevel: 'Error' })
+  const project = await app.convert()
+  if (project === undefined) throw new Error('typedoc could not read lib/index.ts')
+  const chapters = [
+    ...chaptersOf(project, 'index', CHAPTERS),
+    ...chaptersOf(project, 'exports/kernel', KERNEL_CHAPTERS),
+  ]
   const markdown = [HEAD, ...chapters].filter(Boolean).join('\n\n')
   return format(markdown, { ...(await resolveConfig(page)), parser: 'markdown' })
 }

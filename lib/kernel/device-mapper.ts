@@ -135,7 +135,7 @@ export class DeviceMapper {
     return this.#port.listVersions(options.signal)
   }
 
-  /** DM_GET_TARGET_VERSION (4.41): one target's; its module is loaded for it. `DM_NO_TARGET` where there is none. */
+  /** DM_GET_TARGET_VERSION (4.41): one target's; its module is loaded for it. `DM_UNAVAILABLE` where there is none. */
   async targetVersion(type: string, options: WithSignal = {}): Promise<readonly number[]> {
     checkOptions(options, ['signal'], 'targetVersion')
     const { version } = await this.#port.targetVersion(checkText('type', type), options.signal)

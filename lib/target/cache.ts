@@ -13,6 +13,7 @@ export interface CacheFeatures {
   readonly noDiscardPassdown?: boolean
 }
 
+/** A slow device, a fast one, and what is known of both. */
 export interface CacheTable extends Sized, CacheFeatures {
   readonly metadataDevice: string
   /** The fast one. */
@@ -72,6 +73,7 @@ function readPairs(reader: LineReader, what: string): Record<string, string> {
   return { ...pairs }
 }
 
+/** A fast device before a slow one (dm-cache). */
 export const cache = defineTarget<CacheTable, CacheStatus>({
   type: 'cache',
   options: [

@@ -24,6 +24,7 @@ export interface CryptOptions {
   readonly ivLargeSectors?: boolean
 }
 
+/** A device with encrypted content. */
 export interface CryptTable extends Sized, CryptOptions {
   /** `aes-xts-plain64`, or `capi:xts(aes)-plain64`. */
   readonly cipher: string
@@ -61,6 +62,7 @@ function keyWord(key: unknown): string {
   throw invalid('key must be hexadecimal digits in pairs, ":BYTES:TYPE:DESCRIPTION" of the keyring, or "-"')
 }
 
+/** Shows the plain content of an encrypted device (dm-crypt). */
 export const crypt = defineTarget<CryptTable>({
   type: 'crypt',
   options: ['cipher', 'key', 'ivOffset', 'device', 'offsetSectors', ...OPTIONS.names],

@@ -14,6 +14,7 @@ export interface DelayClass {
   readonly delayMs: number
 }
 
+/** What is held back, and for how long. */
 export interface DelayTable extends Sized {
   /** Reads; and whatever has no class of its own. */
   readonly read: DelayClass
@@ -47,6 +48,7 @@ const readClass = (reader: LineReader, name: string): DelayClass => ({
   delayMs: reader.number(`${name} delay`),
 })
 
+/** I/O is held back for a while (dm-delay). */
 export const delay = defineTarget<DelayTable, DelayStatus>({
   type: 'delay',
   options: ['read', 'write', 'flush'],

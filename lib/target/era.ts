@@ -3,6 +3,7 @@ import { SECTOR_BYTES } from '../units.js'
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord, numberWord } from './words.js'
 
+/** A device, and where is kept when its blocks were written. */
 export interface EraTable extends Sized {
   readonly metadataDevice: string
   readonly originDevice: string
@@ -22,6 +23,7 @@ export type EraStatus =
     }
   | { readonly state: 'Error' }
 
+/** Keeps in which span of time each block was written last (dm-era). */
 export const era = defineTarget<EraTable, EraStatus>({
   type: 'era',
   options: ['metadataDevice', 'originDevice', 'blockSectors'],

@@ -31,6 +31,7 @@ export interface FlakeyFeatures {
   readonly randomWriteCorrupt?: number
 }
 
+/** A device in turn well and down. */
 export interface FlakeyTable extends Sized, FlakeyFeatures {
   /** `7:0`, or a path. */
   readonly device: string
@@ -74,6 +75,7 @@ const FEATURES = new OptionList<FlakeyFeatures>({
   randomWriteCorrupt: numberAfter('random_write_corrupt', { min: 0, max: ALWAYS }),
 })
 
+/** A device that fails now and then (dm-flakey). */
 export const flakey = defineTarget<FlakeyTable>({
   type: 'flakey',
   options: ['device', 'offsetSectors', 'upSeconds', 'downSeconds', ...FEATURES.names],

@@ -5,6 +5,7 @@ import { checkNumber, invalid, shown } from '../units.js'
 import type { Sized } from './define.js'
 import { escapeWord, type Word } from './words.js'
 
+/** A segment by its words. */
 export interface GenericTable extends Sized {
   /** The kernel's name of the target, 1 to 15 bytes. */
   readonly type: string

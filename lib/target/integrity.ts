@@ -81,6 +81,7 @@ const OPTIONS = new OptionList<IntegrityOptions>({
 
 const MODES = ['J', 'B', 'D', 'R', 'I'] as const
 
+/** A tag for each sector, kept on the device itself (dm-integrity). */
 export const integrity = defineTarget<IntegrityTable, IntegrityStatus>({
   type: 'integrity',
   options: ['device', 'reservedSectors', 'tagBytes', 'mode', ...OPTIONS.names],

@@ -61,8 +61,15 @@ export type ParsedStatus =
   | { readonly kind: 'generic'; readonly status: string }
 
 /** Of a target of the user's own. */
-export type ParsedOwnTable<Own extends LineParser> = { readonly kind: 'own'; readonly table: TableOf<Own> }
-export type ParsedOwnStatus<Own extends LineParser> = { readonly kind: 'own'; readonly status: StatusOf<Own> }
+export interface ParsedOwnTable<Own extends LineParser> {
+  readonly kind: 'own'
+  readonly table: TableOf<Own>
+}
+
+export interface ParsedOwnStatus<Own extends LineParser> {
+  readonly kind: 'own'
+  readonly status: StatusOf<Own>
+}
 
 /** The names of the targets that have words of their own here. */
 export const knownTargets: readonly string[] = Object.keys(KNOWN)

@@ -2,6 +2,7 @@
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord, offsetWord } from './words.js'
 
+/** A piece of another device. */
 export interface LinearTable extends Sized {
   /** `7:0`, or a path. */
   readonly device: string
@@ -9,6 +10,7 @@ export interface LinearTable extends Sized {
   readonly offsetSectors?: number
 }
 
+/** A piece of another device (dm-linear). */
 export const linear = defineTarget<LinearTable>({
   type: 'linear',
   options: ['device', 'offsetSectors'],

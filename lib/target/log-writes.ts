@@ -3,6 +3,7 @@
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord } from './words.js'
 
+/** A device, and where its writes are logged. */
 export interface LogWritesTable extends Sized {
   /** `7:0`, or a path. */
   readonly device: string
@@ -17,6 +18,7 @@ export interface LogWritesStatus {
   readonly loggingDisabled: boolean
 }
 
+/** Passes I/O on, and logs each write with its data to a second device (dm-log-writes). */
 export const logWrites = defineTarget<LogWritesTable, LogWritesStatus>({
   type: 'log-writes',
   options: ['device', 'logDevice'],

@@ -28,6 +28,7 @@ export interface MirrorFeatures {
   readonly keepLog?: boolean
 }
 
+/** Devices with the same content, and what remembers where they are in sync. */
 export interface MirrorTable extends Sized, MirrorFeatures {
   readonly log: MirrorLog
   /** Two to nine; the first is what the others are made equal to. */
@@ -68,6 +69,7 @@ function readLog(reader: LineReader): MirrorLog {
   return { kind, ...on, regionSectors, ...(hasSync && { sync: reader.oneOf('sync', SYNC) }) }
 }
 
+/** The older of the two ways to keep copies (dm-mirror). */
 export const mirror = defineTarget<MirrorTable, MirrorStatus>({
   type: 'mirror',
   options: ['log', 'copies', ...FEATURES.names],

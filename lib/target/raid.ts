@@ -35,6 +35,7 @@ export interface RaidDevice {
   readonly data: string | null
 }
 
+/** Devices that make up a raid, each with a device for its metadata. */
 export interface RaidTable extends Sized, RaidOptions {
   /** `raid0`, `raid1`, `raid5_ls`, `raid10` … */
   readonly raidType: string
@@ -82,6 +83,7 @@ const HEALTH = ['A', 'a', 'D', '-'] as const
 const MAX_DEVICES = 253
 const ACTIONS = ['idle', 'resync', 'recover', 'check', 'repair', 'reshape', 'frozen', 'undef', 'halt'] as const
 
+/** The kernel's md behind a table (dm-raid). */
 export const raid = defineTarget<RaidTable, RaidStatus>({
   type: 'raid',
   options: ['raidType', 'chunkSectors', 'devices', ...OPTIONS.names],

@@ -11,6 +11,7 @@ export interface SnapshotFeatures {
   readonly discardPassdownOrigin?: boolean
 }
 
+/** An origin, and where what differs from it is kept. */
 export interface SnapshotTable extends Sized, SnapshotFeatures {
   /** The device under the origin, `7:0` or a path. */
   readonly originDevice: string
@@ -72,6 +73,7 @@ export const snapshot = defineTarget<SnapshotTable, SnapshotStatus>({ type: 'sna
 /** Takes the place of the origin, and copies the exceptions back. `persistent` must not be `N`. */
 export const snapshotMerge = defineTarget<SnapshotTable, SnapshotStatus>({ type: 'snapshot-merge', ...definition })
 
+/** The device under an origin. */
 export interface SnapshotOriginTable extends Sized {
   /** `7:0`, or a path. */
   readonly originDevice: string

@@ -25,6 +25,7 @@ export interface StripedStatus {
 
 const MAX_STRIPES = 65535
 
+/** Chunks of several devices in turn, as RAID 0 has them (dm-stripe). */
 export const striped = defineTarget<StripedTable, StripedStatus>({
   type: 'striped',
   options: ['chunkSectors', 'stripes'],

@@ -146,6 +146,7 @@ const OPTIONS = new OptionList<ThinPoolFeatures>({
   errorIfNoSpace: flag('error_if_no_space'),
 })
 
+/** A thin pool, below the facade (dm-thin-pool). */
 export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
   type: 'thin-pool',
   options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],

@@ -61,6 +61,7 @@ export interface ThinVolumeTable extends Sized {
   readonly externalOrigin?: string
 }
 
+/** A volume of a thin pool, below the facade (dm-thin). */
 export const thin = defineTarget<ThinVolumeTable, ThinStatusLine>({
   type: 'thin',
   options: ['poolDevice', 'id', 'externalOrigin'],

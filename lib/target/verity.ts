@@ -25,6 +25,7 @@ export interface VerityOptions {
   readonly rootHashSigKeyDesc?: string
 }
 
+/** A device, its hashes, and the digest that vouches for them. */
 export interface VerityTable extends Sized, VerityOptions {
   /** 1; 0 is that of Chromium OS. Default 1. */
   readonly version?: 0 | 1
@@ -66,6 +67,7 @@ const OPTIONS = new OptionList<VerityOptions>({
 const HEX = /^([0-9a-fA-F]{2})+$/
 const BLOCK = { min: 512, max: 2 ** 31 }
 
+/** A read-only device whose every block is checked against a tree of hashes (dm-verity). Create it `readOnly`. */
 export const verity = defineTarget<VerityTable, VerityStatus>({
   type: 'verity',
   options: [

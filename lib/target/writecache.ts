@@ -28,6 +28,7 @@ export interface WritecacheOptions {
   readonly pauseWritebackMs?: number
 }
 
+/** A device, and a faster one for its writes. */
 export interface WritecacheTable extends Sized, WritecacheOptions {
   /** `p`: the cache is persistent memory (DAX), `s`: a block device. */
   readonly kind: 'p' | 's'
@@ -72,6 +73,7 @@ const OPTIONS = new OptionList<WritecacheOptions>({
   pauseWritebackMs: numberAfter('pause_writeback', { min: 0, max: 3_600_000 }),
 })
 
+/** Writes go to a fast device first (dm-writecache). */
 export const writecache = defineTarget<WritecacheTable, WritecacheStatus>({
   type: 'writecache',
   options: ['kind', 'originDevice', 'cacheDevice', 'blockBytes', ...OPTIONS.names],

@@ -32,7 +32,11 @@ export async function replaceTable(replacement: Replacement, signal?: AbortSigna
     const before = await liveTable(port, address)
     const { flags } = await port.deviceStatus(address)
     const wasReadOnly = (flags & DEVICE_FLAG.readOnly) !== 0
-    await port.tableLoad(address, table, loadFlags, signal)
+    const loading = new Undo()
+    // Where somebody else's table was loaded before, that one is still there when ours is refused.
+    const hadLoaded = (flags & DEVICE_FLAG.inactiveTable) !== 0
+    if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => port.tableClear(address))
+    await loading.guard(() => port.tableLoad(address, table, loadFlags, signal))
     // Undone newest first: clear, restore, resume.
     undo.push('DM_DEV_RESUME', name, () => port.resume(address))
     undo.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly))

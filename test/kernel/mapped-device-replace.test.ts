@@ -9,6 +9,7 @@ import { MiB } from '../../lib/index.js'
 import { linear, MappedDevice, thin, thinPool, zero } from '../../lib/exports/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
+import { run } from '../helpers/spawned.js'
 import { readBelow, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmInfo, dmTable } from '../helpers/witness.js'
@@ -45,9 +46,20 @@ test('a refused table changes nothing: the old one is live, and was never suspen
   const device = await MappedDevice.create({ name: scratch.name('kept'), table: [zero({ lengthSectors: 8 })] })
   const table = [linear({ lengthSectors: 8, device: '4095:77' })]
   const fault = await expectCode(device.replaceTable(table), 'DM_TABLE_REFUSED')
-  expect(fault).toMatchObject({ operation: 'DM_TABLE_LOAD', rollback: [] })
+  expect(fault).toMatchObject({ operation: 'DM_TABLE_LOAD', rollback: [{ operation: 'DM_TABLE_CLEAR', errno: 0 }] })
   expect(dmTable(device.name)).toBe('0 8 zero')
   expect(dmInfo(device.name)).toMatchObject(running)
+  await device.remove()
+})
+
+test('a refused table leaves what somebody else has loaded', async () => {
+  scratch.log.allow(/device-mapper: /)
+  const device = await MappedDevice.create({ name: scratch.name('loaded'), table: [zero({ lengthSectors: 8 })] })
+  run('dmsetup', ['load', device.name, '--table', '0 24 zero'])
+  await expectCode(device.replaceTable([linear({ lengthSectors: 8, device: '4095:77' })]), 'DM_TABLE_REFUSED')
+  expect(dmInfo(device.name)).toMatchObject({ inactiveTable: true, suspended: false })
+  await device.resume()
+  expect(dmTable(device.name)).toBe('0 24 zero')
   await device.remove()
 })
 

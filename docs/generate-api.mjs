@@ -28,15 +28,20 @@ const CHAPTERS = [
   ],
   [
     'dm-thin/kernel',
+    ['device-mapper', 'device-info', 'table', 'udev-transaction', 'kernel-names', 'capabilities', 'diagnostics'].map(
+      name => `lib/kernel/${name}.ts`,
+    ),
+  ],
+  ['dm-thin/kernel: mapped devices', ['lib/device/mapped-device.ts', 'lib/device/device-tree.ts']],
+  [
+    'dm-thin/kernel: targets',
     [
-      'lib/kernel/device-mapper.ts',
-      'lib/kernel/device-info.ts',
-      'lib/kernel/table.ts',
-      'lib/kernel/udev-transaction.ts',
-      'lib/kernel/kernel-names.ts',
-      'lib/kernel/capabilities.ts',
-      'lib/kernel/diagnostics.ts',
-    ],
+      ['define', 'line', 'words', 'known', 'generic'],
+      ['linear', 'striped', 'error', 'zero', 'delay', 'flakey', 'log-writes', 'snapshot', 'thin'],
+      ['crypt', 'cache', 'writecache', 'era', 'verity', 'integrity', 'raid', 'mirror'],
+    ]
+      .flat()
+      .map(target => `lib/target/${target}.ts`),
   ],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],
@@ -143,11 +148,28 @@ function classText(reflection) {
   return [lines.join('\n'), ...dispose, ...blocks]
 }
 
+/** A field, a getter or a method of an interface. */
+function member(child) {
+  if (child.getSignature) {
+    return [item(`readonly ${child.name}: ${shown(child.getSignature.type)}`, commentOf(child.getSignature))]
+  }
+  if (!child.signatures) return [item(property(child), commentOf(child))]
+  return child.signatures.map(signature =>
+    item(
+      `${child.name}${mark(child)}${generics(signature)}(${parameters(signature)}): ${shown(signature.type)}`,
+      commentOf(signature),
+    ),
+  )
+}
+
 function interfaceText(reflection) {
   const base = (reflection.extendedTypes ?? []).map(shown)
-  const own = reflection.children.filter(child => !child.inheritedFrom)
-  const lines = own.map(child => item(property(child), commentOf(child)))
-  return [...(base.length ? [`Extends \`${base.join(', ')}\`.`] : []), lines.join('\n')]
+  const own = (reflection.children ?? []).filter(child => !child.inheritedFrom)
+  const calls = (reflection.signatures ?? []).map(signature =>
+    item(`(${parameters(signature)}): ${shown(signature.type)}`, commentOf(signature)),
+  )
+  const lines = own.flatMap(member)
+  return [...(base.length ? [`Extends \`${base.join(', ')}\`.`] : []), [...calls, ...lines].join('\n')]
 }
 
 function aliasText(reflection) {

@@ -20,8 +20,11 @@ const isArray = (value: unknown): boolean => Array.isArray(value)
 export function layTable(segments: readonly Segment[]): TargetLine[] {
   if (!isArray(segments) || segments.length === 0) throw invalid('a table must be an array of at least one segment')
   let startSectors = 0
-  return segments.map(({ lengthSectors, type, parameters }, at) => {
+  return segments.map((segment, at) => {
     const what = `segment ${at}`
+    if (typeof segment !== 'object' || segment === null)
+      throw invalid(`${what} must be an object, but is ${shown(segment)}`)
+    const { lengthSectors, type, parameters } = segment
     checkNumber(`${what}: lengthSectors`, lengthSectors, { min: 1 })
     if (typeof type !== 'string' || type === '' || Buffer.byteLength(type) > MAX_TYPE_BYTES) {
       throw invalid(`${what}: type must be a target's name of 1 to ${MAX_TYPE_BYTES} bytes, but is ${shown(type)}`)

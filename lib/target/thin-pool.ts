@@ -2,7 +2,10 @@
 // (pool_ctr, pool_status) and Documentation/admin-guide/device-mapper/thin-provisioning.rst.
 import type { TargetLine } from '../kernel/port.js'
 import type { Sectors } from '../units.js'
+import { defineTarget, type Sized } from './define.js'
 import { fraction, LineReader } from './line.js'
+import { flag, OptionList } from './option-list.js'
+import { deviceWord, numberWord } from './words.js'
 
 export interface PoolTable {
   readonly lengthSectors: Sectors
@@ -114,3 +117,52 @@ export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly
     metadataLowWaterBlocks: lowWater,
   }
 }
+
+export interface ThinPoolFeatures {
+  /** New blocks are not zeroed first: their readers see what was there before. */
+  readonly skipBlockZeroing?: boolean
+  readonly ignoreDiscard?: boolean
+  readonly noDiscardPassdown?: boolean
+  readonly readOnly?: boolean
+  readonly errorIfNoSpace?: boolean
+}
+
+/** A thin pool, below the facade. A metadata device that begins with 4 KiB of zeros is formatted when it is loaded. */
+export interface ThinPoolTable extends Sized, ThinPoolFeatures {
+  /** `7:1`, or a path. */
+  readonly metadataDevice: string
+  readonly dataDevice: string
+  /** In sectors: 128 (64 KiB) to 2097152 (1 GiB), in steps of 128. */
+  readonly blockSectors: number
+  /** Free data blocks at which the kernel raises its low-water event. Default 0. */
+  readonly lowWaterBlocks?: number
+}
+
+const OPTIONS = new OptionList<ThinPoolFeatures>({
+  skipBlockZeroing: flag('skip_block_zeroing'),
+  ignoreDiscard: flag('ignore_discard'),
+  noDiscardPassdown: flag('no_discard_passdown'),
+  readOnly: flag('read_only'),
+  errorIfNoSpace: flag('error_if_no_space'),
+})
+
+/** A thin pool, below the facade (dm-thin-pool). */
+export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
+  type: 'thin-pool',
+  options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],
+  format: table => [
+    deviceWord('metadataDevice', table.metadataDevice),
+    deviceWord('dataDevice', table.dataDevice),
+    numberWord('blockSectors', table.blockSectors, { min: 128, max: 2097152, multipleOf: 128 }),
+    numberWord('lowWaterBlocks', table.lowWaterBlocks ?? 0),
+    ...OPTIONS.counted(table),
+  ],
+  parseTable: reader => ({
+    metadataDevice: reader.word('metadata device'),
+    dataDevice: reader.word('data device'),
+    blockSectors: reader.number('data block size'),
+    lowWaterBlocks: reader.number('low-water mark'),
+    ...OPTIONS.readCounted(reader),
+  }),
+  parseStatus: (_, line) => parsePoolStatus(line.parameters),
+})

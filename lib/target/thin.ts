@@ -1,7 +1,9 @@
 // The thin target: its table line and its status line. Pure; source: drivers/md/dm-thin.c (thin_ctr, thin_status).
 import type { TargetLine } from '../kernel/port.js'
-import { SECTOR_BYTES, type Sectors } from '../units.js'
+import { MAX_THIN_ID, SECTOR_BYTES, type Sectors } from '../units.js'
+import { defineTarget, type Sized } from './define.js'
 import { LineReader } from './line.js'
+import { deviceWord, numberWord } from './words.js'
 
 export interface ThinTable {
   readonly lengthSectors: Sectors
@@ -47,4 +49,30 @@ const mappedStatus = (mappedSectors: number, highestSector: number | null): Thin
   state: 'active',
   mappedBytes: mappedSectors * SECTOR_BYTES,
   highestMappedByte: highestSector === null ? null : (highestSector + 1) * SECTOR_BYTES - 1,
+})
+
+/** A thin volume, below the facade: nothing here keeps a volume from being active twice. */
+export interface ThinVolumeTable extends Sized {
+  /** The pool, `253:0` or a path. */
+  readonly poolDevice: string
+  /** 0 to 2^24-1. */
+  readonly id: number
+  /** What blocks are read from that the volume does not have: any device, read-only. Default none. */
+  readonly externalOrigin?: string
+}
+
+/** A volume of a thin pool, below the facade (dm-thin). */
+export const thin = defineTarget<ThinVolumeTable, ThinStatusLine>({
+  type: 'thin',
+  options: ['poolDevice', 'id', 'externalOrigin'],
+  format: ({ poolDevice, id, externalOrigin }) => [
+    deviceWord('poolDevice', poolDevice),
+    numberWord('id', id, { min: 0, max: MAX_THIN_ID }),
+    ...(externalOrigin === undefined ? [] : [deviceWord('externalOrigin', externalOrigin)]),
+  ],
+  parseTable(_, line) {
+    const { poolDevice, id, externalOrigin } = parseThinTable({ startSectors: 0, ...line })
+    return { poolDevice, id, ...(externalOrigin !== undefined && { externalOrigin }) }
+  },
+  parseStatus: (_, line) => parseThinStatus(line.parameters),
 })

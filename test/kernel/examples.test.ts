@@ -18,6 +18,8 @@ const TELLING: Record<string, RegExp> = {
   loop: /attached, 8 MiB\nlisted with its file: true\ngrown to 16 MiB\ndetached, 0 left/,
   'many-at-once': /activated 64 of 64\nstatus of 64 volumes; 0 map any data yet\n64 deactivated/,
   mount: /original: written to the original\ncopy: changed in the copy/,
+  'own-target':
+    /stripe: 1,[\s\S]*own-target-second \d+:\d+ unstriped\n└─ own-target-striped \d+:\d+ striped\n   ├─ \/dev\/loop\d+ 7:\d+\n   └─ \/dev\/loop\d+ 7:\d+\n/,
   reopen: /brought back with volumes: 7\nfindings: none\nvolume 7 is active/,
   'sandbox-per-request': /16 of 16 sandboxes started from the golden image\nvolumes left in the pool: 0\n/,
 }

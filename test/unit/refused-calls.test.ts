@@ -1,5 +1,6 @@
 // A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
 import { Pending } from '../../lib/device/pending'
+import { MappedDevice, zero } from '../../lib/exports/kernel'
 import { LoopDevice, mount, ThinPool, ThinVolume, unmount } from '../../lib/index'
 import type { KernelPort } from '../../lib/kernel/port'
 import { DeviceIds } from '../../lib/pool/device-ids'
@@ -23,12 +24,15 @@ const volume = (sizeBytes?: number) => new ThinVolume(pool, { id: 7, sizeBytes }
 
 const data = { file: 'data.img', sizeBytes: 2 ** 30 }
 const metadata = { file: 'metadata.img', sizeBytes: 2 ** 30 }
+const table = [zero({ lengthSectors: 8 })]
 type Call = (options: never) => Promise<unknown>
 const CALLS: [name: string, call: Call, least: object][] = [
   ['ThinPool.create', options => ThinPool.create(options), { name: 'demo', data, metadata }],
   ['ThinPool.open', options => ThinPool.open(options), { name: 'demo' }],
   ['LoopDevice.attach', options => LoopDevice.attach(options), { file: 'data.img' }],
   ['LoopDevice.list', options => LoopDevice.list(options), {}],
+  ['MappedDevice.create', options => MappedDevice.create(options), { name: 'demo', table }],
+  ['MappedDevice.open', options => MappedDevice.open('demo', options), {}],
   ['mount', options => mount(options), { source: '/dev/dm-1', target: '/mnt', type: 'ext4' }],
   ['unmount', options => unmount('/mnt', options), {}],
   ['activate', options => volume(512).activate(options), {}],
@@ -71,6 +75,10 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
     () => LoopDevice.attach({ file: 'x', blockSizeBytes: 8192 }),
     'blockSizeBytes must be',
   ],
+  ['a mapped device without a name', () => MappedDevice.create({ table } as never), 'name must be'],
+  ['a mapped device without a table', () => MappedDevice.create({ name: 'x' } as never), 'a table must be'],
+  ['a table of nothing', () => MappedDevice.create({ name: 'x', table: [undefined as never] }), 'segment 0'],
+  ['two addresses', () => MappedDevice.open({ name: 'a', uuid: 'b' }), 'an address is one of'],
   ['a mount without a type', () => mount({ source: '/dev/x', target: '/mnt' } as never), 'type must be a path'],
   [
     'mount data that is no text',

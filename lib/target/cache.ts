@@ -1,0 +1,131 @@
+// The cache target: a fast device before a slow one (drivers/md/dm-cache-target.c).
+import { invalid, SECTOR_BYTES, shown } from '../units.js'
+import { defineTarget, type Sized } from './define.js'
+import type { LineReader } from './line.js'
+import { choice, flag, OptionList } from './option-list.js'
+import { deviceWord, numberWord, textWord, type Word } from './words.js'
+
+export interface CacheFeatures {
+  /** Default `writeback`, the kernel's. */
+  readonly mode?: 'writeback' | 'writethrough' | 'passthrough'
+  /** The second format of the metadata, which keeps dirty bits apart. */
+  readonly metadata2?: boolean
+  readonly noDiscardPassdown?: boolean
+}
+
+/** A slow device, a fast one, and what is known of both. */
+export interface CacheTable extends Sized, CacheFeatures {
+  readonly metadataDevice: string
+  /** The fast one. */
+  readonly cacheDevice: string
+  /** The slow one. */
+  readonly originDevice: string
+  /** What is cached at once, in sectors: 64 (32 KiB) to 2097152 (1 GiB), in steps of 64. */
+  readonly blockSectors: number
+  /** `default`, `smq`, `cleaner` … */
+  readonly policy: string
+  /** `migration_threshold` and others, with their values. Default none. */
+  readonly policyArguments?: Readonly<Record<string, string>>
+}
+
+export type CacheStatus =
+  | {
+      readonly state: 'rw' | 'ro'
+      readonly metadataBlockBytes: number
+      readonly usedMetadataBlocks: number
+      readonly totalMetadataBlocks: number
+      readonly blockSectors: number
+      readonly usedCacheBlocks: number
+      readonly totalCacheBlocks: number
+      readonly readHits: number
+      readonly readMisses: number
+      readonly writeHits: number
+      readonly writeMisses: number
+      readonly demotions: number
+      readonly promotions: number
+      readonly dirtyBlocks: number
+      readonly features: CacheFeatures
+      /** Of the target itself: `migration_threshold`. */
+      readonly coreArguments: Readonly<Record<string, string>>
+      readonly policy: string
+      readonly policyArguments: Readonly<Record<string, string>>
+      readonly needsCheck: boolean
+    }
+  | { readonly state: 'Fail' | 'Error' }
+
+const FEATURES = new OptionList<CacheFeatures>({
+  metadata2: flag('metadata2'),
+  mode: choice(['writeback', 'writethrough', 'passthrough']),
+  noDiscardPassdown: flag('no_discard_passdown'),
+})
+
+function pairWords(pairs: Readonly<Record<string, string>>): Word[] {
+  if (typeof pairs !== 'object') throw invalid(`policyArguments must be an object, but is ${shown(pairs)}`)
+  const words = Object.entries(pairs).flatMap(([name, value]) => [name, textWord(`policyArguments.${name}`, value)])
+  return [words.length, ...words]
+}
+
+function readPairs(reader: LineReader, what: string): Record<string, string> {
+  const count = reader.number(`number of ${what} words`)
+  const pairs: Record<string, string> = Object.create(null) as Record<string, string>
+  for (let left = count; left > 1; left -= 2) pairs[reader.word(`${what} argument`)] = reader.word(`${what} value`)
+  if (count % 2 === 1) reader.word(`${what} argument`)
+  return { ...pairs }
+}
+
+/** A fast device before a slow one (dm-cache). */
+export const cache = defineTarget<CacheTable, CacheStatus>({
+  type: 'cache',
+  options: [
+    'metadataDevice',
+    'cacheDevice',
+    'originDevice',
+    'blockSectors',
+    'policy',
+    'policyArguments',
+    ...FEATURES.names,
+  ],
+  format: table => [
+    deviceWord('metadataDevice', table.metadataDevice),
+    deviceWord('cacheDevice', table.cacheDevice),
+    deviceWord('originDevice', table.originDevice),
+    numberWord('blockSectors', table.blockSectors, { min: 64, max: 2097152, multipleOf: 64 }),
+    ...FEATURES.counted(table),
+    textWord('policy', table.policy),
+    ...pairWords(table.policyArguments ?? {}),
+  ],
+  parseTable: reader => ({
+    metadataDevice: reader.word('metadata device'),
+    cacheDevice: reader.word('cache device'),
+    originDevice: reader.word('origin device'),
+    blockSectors: reader.number('block size'),
+    ...FEATURES.readCounted(reader),
+    policy: reader.word('policy'),
+    policyArguments: readPairs(reader, 'policy'),
+  }),
+  parseStatus(reader) {
+    const alone = reader.optional()
+    if (alone === 'Fail' || alone === 'Error') return { state: alone }
+    const metadataBlockBytes = reader.number('metadata block size') * SECTOR_BYTES
+    const [usedMetadataBlocks, totalMetadataBlocks] = reader.fraction('metadata blocks')
+    const blockSectors = reader.number('block size')
+    const [usedCacheBlocks, totalCacheBlocks] = reader.fraction('cache blocks')
+    const counted = {
+      readHits: reader.number('read hits'),
+      readMisses: reader.number('read misses'),
+      writeHits: reader.number('write hits'),
+      writeMisses: reader.number('write misses'),
+      demotions: reader.number('demotions'),
+      promotions: reader.number('promotions'),
+      dirtyBlocks: reader.number('dirty blocks'),
+      features: FEATURES.readCounted(reader),
+      coreArguments: readPairs(reader, 'core'),
+      policy: reader.word('policy'),
+      policyArguments: readPairs(reader, 'policy'),
+    }
+    const state = reader.oneOf('mode', ['rw', 'ro'])
+    const needsCheck = reader.optionalOneOf('needs check', ['needs_check', '-']) === 'needs_check'
+    const blocks = { metadataBlockBytes, usedMetadataBlocks, totalMetadataBlocks, blockSectors }
+    return { state, ...blocks, usedCacheBlocks, totalCacheBlocks, ...counted, needsCheck }
+  },
+})

@@ -1,0 +1,72 @@
+// The delay target: I/O is held back for a while (drivers/md/dm-delay.c).
+import { checkOptions } from '../names.js'
+import { invalid } from '../units.js'
+import { defineTarget, type Sized } from './define.js'
+import type { LineReader } from './line.js'
+import { deviceWord, numberWord, offsetWord, type Word } from './words.js'
+
+export interface DelayClass {
+  /** `7:0`, or a path. */
+  readonly device: string
+  /** Where it begins on the device, in sectors. Default 0. */
+  readonly offsetSectors?: number
+  /** In milliseconds, from 0. */
+  readonly delayMs: number
+}
+
+/** What is held back, and for how long. */
+export interface DelayTable extends Sized {
+  /** Reads; and whatever has no class of its own. */
+  readonly read: DelayClass
+  /** Default: as reads. */
+  readonly write?: DelayClass
+  /** Needs `write`. Default: as writes. */
+  readonly flush?: DelayClass
+}
+
+/** How many of each are being held back now. */
+export interface DelayStatus {
+  readonly reads: number
+  readonly writes: number
+  readonly flushes: number
+}
+
+const MAX_DELAY_MS = 2 ** 31 - 1
+
+function classWords(name: string, held: DelayClass): Word[] {
+  checkOptions(held, ['device', 'offsetSectors', 'delayMs'], name)
+  return [
+    deviceWord(`${name}.device`, held.device),
+    offsetWord(`${name}.offsetSectors`, held.offsetSectors),
+    numberWord(`${name}.delayMs`, held.delayMs, { min: 0, max: MAX_DELAY_MS }),
+  ]
+}
+
+const readClass = (reader: LineReader, name: string): DelayClass => ({
+  device: reader.word(`${name} device`),
+  offsetSectors: reader.number(`${name} offset`),
+  delayMs: reader.number(`${name} delay`),
+})
+
+/** I/O is held back for a while (dm-delay). */
+export const delay = defineTarget<DelayTable, DelayStatus>({
+  type: 'delay',
+  options: ['read', 'write', 'flush'],
+  format({ read, write, flush }) {
+    if (flush && !write) throw invalid('delay: flush needs write too')
+    const classes = Object.entries({ read, ...(write && { write }), ...(flush && { flush }) })
+    return classes.flatMap(([name, held]) => classWords(name, held))
+  },
+  parseTable(reader) {
+    const read = readClass(reader, 'read')
+    if (reader.optional() === undefined) return { read }
+    const write = readClass(reader, 'write')
+    if (reader.optional() === undefined) return { read, write }
+    return { read, write, flush: readClass(reader, 'flush') }
+  },
+  parseStatus: reader => ({
+    reads: reader.number('reads'),
+    writes: reader.number('writes'),
+    flushes: reader.number('flushes'),
+  }),
+})

@@ -1,0 +1,96 @@
+// The flakey target: a device that fails now and then (drivers/md/dm-flakey.c).
+import { checkOptions } from '../names.js'
+import { checkNumber } from '../units.js'
+import { defineTarget, type Sized } from './define.js'
+import type { LineReader } from './line.js'
+import { flag, numberAfter, OptionList } from './option-list.js'
+import { choiceWord, deviceWord, offsetWord, type Word } from './words.js'
+
+/** One byte of each I/O is overwritten while the device is down. */
+export interface CorruptBioByte {
+  /** Which byte, from 1. */
+  readonly nthByte: number
+  readonly direction: 'r' | 'w'
+  /** The new value, 0 to 255. */
+  readonly value: number
+  /** Only I/O that has all these bits of the kernel's `bi_opf`; 0: any. Default 0. */
+  readonly flags?: number
+}
+
+/** What happens while the device is down. Without any of them: reads and writes fail. */
+export interface FlakeyFeatures {
+  /** Since Linux 6.5; before, reads failed unless writes were singled out. */
+  readonly errorReads?: boolean
+  /** Writes are dropped without a word. */
+  readonly dropWrites?: boolean
+  /** Not together with `dropWrites`. */
+  readonly errorWrites?: boolean
+  readonly corruptBioByte?: CorruptBioByte
+  /** In so many of 1 000 000 000 reads a random byte is changed. */
+  readonly randomReadCorrupt?: number
+  readonly randomWriteCorrupt?: number
+}
+
+/** A device in turn well and down. */
+export interface FlakeyTable extends Sized, FlakeyFeatures {
+  /** `7:0`, or a path. */
+  readonly device: string
+  /** Where it begins on the device, in sectors. Default 0. */
+  readonly offsetSectors?: number
+  /** For how long it is well, in seconds. */
+  readonly upSeconds: number
+  /** For how long it fails after that, in seconds. Not both can be 0. */
+  readonly downSeconds: number
+}
+
+const MAX_SECONDS = 2 ** 32 - 1
+const ALWAYS = 1_000_000_000
+
+const corruptBioByte = {
+  matches: (word: string) => word === 'corrupt_bio_byte',
+  write: (name: string, byte: CorruptBioByte): Word[] => {
+    checkOptions(byte, ['nthByte', 'direction', 'value', 'flags'], name)
+    return [
+      'corrupt_bio_byte',
+      checkNumber(`${name}.nthByte`, byte.nthByte, { min: 1, max: 2 ** 32 - 1 }),
+      choiceWord(`${name}.direction`, byte.direction, ['r', 'w']),
+      checkNumber(`${name}.value`, byte.value, { min: 0, max: 255 }),
+      checkNumber(`${name}.flags`, byte.flags ?? 0, { min: 0, max: 2 ** 32 - 1 }),
+    ]
+  },
+  read: (reader: LineReader): CorruptBioByte => ({
+    nthByte: reader.number('byte'),
+    direction: reader.oneOf('direction', ['r', 'w']),
+    value: reader.number('value'),
+    flags: reader.number('flags'),
+  }),
+}
+
+const FEATURES = new OptionList<FlakeyFeatures>({
+  errorReads: flag('error_reads'),
+  dropWrites: flag('drop_writes'),
+  errorWrites: flag('error_writes'),
+  corruptBioByte,
+  randomReadCorrupt: numberAfter('random_read_corrupt', { min: 0, max: ALWAYS }),
+  randomWriteCorrupt: numberAfter('random_write_corrupt', { min: 0, max: ALWAYS }),
+})
+
+/** A device that fails now and then (dm-flakey). */
+export const flakey = defineTarget<FlakeyTable>({
+  type: 'flakey',
+  options: ['device', 'offsetSectors', 'upSeconds', 'downSeconds', ...FEATURES.names],
+  format: table => [
+    deviceWord('device', table.device),
+    offsetWord('offsetSectors', table.offsetSectors),
+    checkNumber('upSeconds', table.upSeconds, { min: 0, max: MAX_SECONDS }),
+    checkNumber('downSeconds', table.downSeconds, { min: table.upSeconds === 0 ? 1 : 0, max: MAX_SECONDS }),
+    ...FEATURES.counted(table),
+  ],
+  parseTable: reader => ({
+    device: reader.word('device'),
+    offsetSectors: reader.number('offset'),
+    upSeconds: reader.number('up interval'),
+    downSeconds: reader.number('down interval'),
+    ...FEATURES.readCounted(reader),
+  }),
+})

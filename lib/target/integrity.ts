@@ -1,0 +1,110 @@
+// The integrity target: a tag for each sector, kept on the device itself (drivers/md/dm-integrity.c).
+import { defineTarget, type Sized } from './define.js'
+import { flag, numberWithin, OptionList, textWithin } from './option-list.js'
+import { choiceWord, deviceWord, numberWord, offsetWord } from './words.js'
+
+export interface IntegrityOptions {
+  /** Keep the tags on another device. */
+  readonly metaDevice?: string
+  /** 512 to 4096. Default 512. */
+  readonly blockSizeBytes?: number
+  /** Compute the tags of what is on the device; it goes on in the background. */
+  readonly recalculate?: boolean
+  readonly resetRecalculate?: boolean
+  readonly allowDiscards?: boolean
+  readonly journalSectors?: number
+  /** A power of two. */
+  readonly interleaveSectors?: number
+  /** A power of two. Default 128. */
+  readonly bufferSectors?: number
+  /** In percent. Default 50. */
+  readonly journalWatermark?: number
+  /** In milliseconds. Default 10 000. */
+  readonly commitTimeMs?: number
+  /** Of mode `B`: sectors for each bit of the bitmap. */
+  readonly sectorsPerBit?: number
+  /** Of mode `B`, in milliseconds. */
+  readonly bitmapFlushIntervalMs?: number
+  readonly fixPadding?: boolean
+  readonly fixHmac?: boolean
+  readonly legacyRecalculate?: boolean
+  /** `crc32c`, or `hmac(sha256):KEY` with a key in hexadecimal digits: tags are computed here. */
+  readonly internalHash?: string
+  /** An algorithm, or one and its key. */
+  readonly journalCrypt?: string
+  readonly journalMac?: string
+}
+
+/**
+ * The length to give is what the device offers once it is formatted: load it with one sector, and read
+ * `providedDataSectors`. A device that begins with zeros is formatted when its table is loaded.
+ */
+export interface IntegrityTable extends Sized, IntegrityOptions {
+  /** `7:0`, or a path. */
+  readonly device: string
+  /** Left free at the beginning, in sectors. Default 0. */
+  readonly reservedSectors?: number
+  /** Default: what the internal hash gives. */
+  readonly tagBytes?: number
+  /** `J`: with a journal; `B`: with a bitmap; `D`: without either; `R`: recovery; `I`: tags of the device (6.11). */
+  readonly mode: 'J' | 'B' | 'D' | 'R' | 'I'
+}
+
+export interface IntegrityStatus {
+  /** How many tags were wrong. */
+  readonly mismatches: number
+  readonly providedDataSectors: number
+  /** How far the recalculation has come, or null where there is none. */
+  readonly recalculatedSectors: number | null
+}
+
+const OPTIONS = new OptionList<IntegrityOptions>({
+  metaDevice: textWithin('meta_device'),
+  blockSizeBytes: numberWithin('block_size', { min: 512, max: 4096 }),
+  recalculate: flag('recalculate'),
+  resetRecalculate: flag('reset_recalculate'),
+  allowDiscards: flag('allow_discards'),
+  journalSectors: numberWithin('journal_sectors'),
+  interleaveSectors: numberWithin('interleave_sectors'),
+  bufferSectors: numberWithin('buffer_sectors'),
+  journalWatermark: numberWithin('journal_watermark', { min: 0, max: 100 }),
+  commitTimeMs: numberWithin('commit_time'),
+  sectorsPerBit: numberWithin('sectors_per_bit'),
+  bitmapFlushIntervalMs: numberWithin('bitmap_flush_interval'),
+  fixPadding: flag('fix_padding'),
+  fixHmac: flag('fix_hmac'),
+  legacyRecalculate: flag('legacy_recalculate'),
+  internalHash: textWithin('internal_hash'),
+  journalCrypt: textWithin('journal_crypt'),
+  journalMac: textWithin('journal_mac'),
+})
+
+const MODES = ['J', 'B', 'D', 'R', 'I'] as const
+
+/** A tag for each sector, kept on the device itself (dm-integrity). */
+export const integrity = defineTarget<IntegrityTable, IntegrityStatus>({
+  type: 'integrity',
+  options: ['device', 'reservedSectors', 'tagBytes', 'mode', ...OPTIONS.names],
+  format: table => [
+    deviceWord('device', table.device),
+    offsetWord('reservedSectors', table.reservedSectors),
+    table.tagBytes === undefined ? '-' : numberWord('tagBytes', table.tagBytes, { min: 1, max: 2 ** 31 }),
+    choiceWord('mode', table.mode, MODES),
+    ...OPTIONS.counted(table),
+  ],
+  parseTable(reader) {
+    const device = reader.word('device')
+    const reservedSectors = reader.number('reserved sectors')
+    const tag = reader.word('tag size')
+    const tagBytes = tag === '-' ? {} : { tagBytes: reader.asNumber('tag size', tag) }
+    const mode = reader.oneOf('mode', MODES)
+    return { device, reservedSectors, ...tagBytes, mode, ...OPTIONS.readCounted(reader) }
+  },
+  parseStatus(reader) {
+    const mismatches = reader.number('mismatches')
+    const providedDataSectors = reader.number('provided data sectors')
+    const at = reader.optional() === undefined ? '-' : reader.word('recalculated sectors')
+    const recalculatedSectors = at === '-' ? null : reader.asNumber('recalculated sectors', at)
+    return { mismatches, providedDataSectors, recalculatedSectors }
+  },
+})

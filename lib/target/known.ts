@@ -1,0 +1,113 @@
+// Which targets there are, and the reading of a line of any of them.
+import type { Segment } from '../kernel/table.js'
+import { invalid, shown } from '../units.js'
+import { cache } from './cache.js'
+import { crypt } from './crypt.js'
+import type { LineParser } from './define.js'
+import { delay } from './delay.js'
+import { era } from './era.js'
+import { error } from './error.js'
+import { flakey } from './flakey.js'
+import type { GenericTable } from './generic.js'
+import { integrity } from './integrity.js'
+import { linear } from './linear.js'
+import { logWrites } from './log-writes.js'
+import { mirror } from './mirror.js'
+import { raid } from './raid.js'
+import { snapshot, snapshotMerge, snapshotOrigin } from './snapshot.js'
+import { striped } from './striped.js'
+import { thinPool } from './thin-pool.js'
+import { thin } from './thin.js'
+import { verity } from './verity.js'
+import { writecache } from './writecache.js'
+import { zero } from './zero.js'
+
+/** By the kernel's names. */
+const KNOWN = {
+  cache,
+  crypt,
+  delay,
+  era,
+  error,
+  flakey,
+  integrity,
+  linear,
+  'log-writes': logWrites,
+  mirror,
+  raid,
+  snapshot,
+  'snapshot-merge': snapshotMerge,
+  'snapshot-origin': snapshotOrigin,
+  striped,
+  thin,
+  'thin-pool': thinPool,
+  verity,
+  writecache,
+  zero,
+}
+
+type Known = typeof KNOWN
+type TableOf<Parser extends LineParser> = ReturnType<Parser['parseTable']>
+type StatusOf<Parser extends LineParser> = ReturnType<Parser['parseStatus']>
+
+/** A table line, typed. Of a target that nobody here knows the kind is `generic`. */
+export type ParsedTable =
+  | { [Type in keyof Known]: { readonly kind: Type; readonly table: TableOf<Known[Type]> } }[keyof Known]
+  | { readonly kind: 'generic'; readonly table: GenericTable }
+
+/** A status line, typed. `null`: the target has none. */
+export type ParsedStatus =
+  | { [Type in keyof Known]: { readonly kind: Type; readonly status: StatusOf<Known[Type]> } }[keyof Known]
+  | { readonly kind: 'generic'; readonly status: string }
+
+/** Of a target of the user's own. */
+export interface ParsedOwnTable<Own extends LineParser> {
+  readonly kind: 'own'
+  readonly table: TableOf<Own>
+}
+
+export interface ParsedOwnStatus<Own extends LineParser> {
+  readonly kind: 'own'
+  readonly status: StatusOf<Own>
+}
+
+/** The names of the targets that have words of their own here. */
+export const knownTargets: readonly string[] = Object.keys(KNOWN)
+
+/**
+ * Reads a table line of any target. `own` are targets of the user's: they come before those of the library, so that one
+ * of the same name replaces it. Throws `DM_KERNEL` for a line that its target does not understand.
+ */
+export function parseTableLine<Own extends LineParser = never>(
+  line: Segment,
+  own: readonly Own[] = [],
+): ParsedTable | ParsedOwnTable<Own> {
+  const { type, parameters } = checkedLine(line)
+  const found = own.find(target => target.type === type)
+  if (found) return { kind: 'own', table: found.parseTable(line) as TableOf<Own> }
+  const known = knownTarget(type)
+  if (known) return { kind: type, table: known.parseTable(line) } as ParsedTable
+  return { kind: 'generic', table: { lengthSectors: line.lengthSectors, type, parameters } }
+}
+
+/** The same for a status line. */
+export function parseStatusLine<Own extends LineParser = never>(
+  line: Segment,
+  own: readonly Own[] = [],
+): ParsedStatus | ParsedOwnStatus<Own> {
+  const { type, parameters } = checkedLine(line)
+  const found = own.find(target => target.type === type)
+  if (found) return { kind: 'own', status: found.parseStatus(line) as StatusOf<Own> }
+  const known = knownTarget(type)
+  if (known) return { kind: type, status: known.parseStatus(line) } as ParsedStatus
+  return { kind: 'generic', status: parameters }
+}
+
+const knownTarget = (type: string): LineParser | undefined =>
+  Object.hasOwn(KNOWN, type) ? KNOWN[type as keyof Known] : undefined
+
+function checkedLine(line: unknown): Segment {
+  const { type, parameters } = (line ?? {}) as Partial<Segment>
+  if (typeof type === 'string' && typeof parameters === 'string') return line as Segment
+  throw invalid(`a line must have a type and parameters, but is ${shown(line)}`)
+}

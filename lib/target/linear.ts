@@ -1,0 +1,19 @@
+// The linear target: a piece of another device (drivers/md/dm-linear.c).
+import { defineTarget, type Sized } from './define.js'
+import { deviceWord, offsetWord } from './words.js'
+
+/** A piece of another device. */
+export interface LinearTable extends Sized {
+  /** `7:0`, or a path. */
+  readonly device: string
+  /** Where the piece begins on the device, in sectors. Default 0. */
+  readonly offsetSectors?: number
+}
+
+/** A piece of another device (dm-linear). */
+export const linear = defineTarget<LinearTable>({
+  type: 'linear',
+  options: ['device', 'offsetSectors'],
+  format: ({ device, offsetSectors }) => [deviceWord('device', device), offsetWord('offsetSectors', offsetSectors)],
+  parseTable: reader => ({ device: reader.word('device'), offsetSectors: reader.number('offset') }),
+})

@@ -1,0 +1,102 @@
+// The mirror target: the older of the two ways to keep copies (drivers/md/dm-raid1.c, dm-log.c).
+import { checkOptions } from '../names.js'
+import { defineTarget, type Sized } from './define.js'
+import type { LineReader } from './line.js'
+import { flag, OptionList } from './option-list.js'
+import { choiceWord, deviceWord, listOf, numberWord, pieceWords, powerOfTwo, type Word } from './words.js'
+
+/** What remembers which regions are in sync: memory (`core`) or a device (`disk`). */
+export interface MirrorLog {
+  readonly kind: 'core' | 'disk'
+  /** Of `disk`. */
+  readonly device?: string
+  /** What is marked at once, in sectors: a power of two. */
+  readonly regionSectors: number
+  /** `nosync`: the copies are taken to be the same at first. Default: as the log says. */
+  readonly sync?: 'sync' | 'nosync'
+}
+
+export interface MirrorCopy {
+  readonly device: string
+  /** Where it begins on the device, in sectors. Default 0. */
+  readonly offsetSectors?: number
+}
+
+export interface MirrorFeatures {
+  /** A failed copy is left out, and told; without, I/O goes on as if nothing were. */
+  readonly handleErrors?: boolean
+  readonly keepLog?: boolean
+}
+
+/** Devices with the same content, and what remembers where they are in sync. */
+export interface MirrorTable extends Sized, MirrorFeatures {
+  readonly log: MirrorLog
+  /** Two to nine; the first is what the others are made equal to. */
+  readonly copies: readonly MirrorCopy[]
+}
+
+/** `A`: alive; `F`, `D`, `S`, `R`: a flush, write, sync or read has failed; `U`: it is not known which. */
+export type MirrorHealth = 'A' | 'F' | 'D' | 'S' | 'R' | 'U'
+
+export interface MirrorStatus {
+  readonly copies: readonly { readonly device: string; readonly health: MirrorHealth }[]
+  readonly syncedRegions: number
+  readonly totalRegions: number
+  /** The log's own words: its kind, for `disk` its device and health. */
+  readonly log: readonly string[]
+}
+
+const FEATURES = new OptionList<MirrorFeatures>({ handleErrors: flag('handle_errors'), keepLog: flag('keep_log') })
+const HEALTH = ['A', 'F', 'D', 'S', 'R', 'U'] as const
+const SYNC = ['sync', 'nosync'] as const
+const MAX_COPIES = 9
+
+function logWords(log: MirrorLog): Word[] {
+  checkOptions(log, ['kind', 'device', 'regionSectors', 'sync'], 'log')
+  const { kind, device, regionSectors, sync } = log
+  const region = powerOfTwo('log.regionSectors', regionSectors, { min: 1, max: 2 ** 31 })
+  const words = [region, ...(sync === undefined ? [] : [choiceWord('log.sync', sync, SYNC)])]
+  if (choiceWord('log.kind', kind, ['core', 'disk']) === 'core') return ['core', words.length, ...words]
+  return ['disk', words.length + 1, deviceWord('log.device', device), ...words]
+}
+
+function readLog(reader: LineReader): MirrorLog {
+  const kind = reader.oneOf('log', ['core', 'disk'])
+  const words = reader.number('number of log words')
+  const on = kind === 'core' ? {} : { device: reader.word('log device') }
+  const regionSectors = reader.number('region size')
+  const hasSync = words > (kind === 'core' ? 1 : 2)
+  return { kind, ...on, regionSectors, ...(hasSync && { sync: reader.oneOf('sync', SYNC) }) }
+}
+
+/** The older of the two ways to keep copies (dm-mirror). */
+export const mirror = defineTarget<MirrorTable, MirrorStatus>({
+  type: 'mirror',
+  options: ['log', 'copies', ...FEATURES.names],
+  format(table) {
+    const count = listOf('copies', table.copies, 2).length
+    const copies = table.copies.flatMap((copy, at) => pieceWords(`copies[${at}]`, copy))
+    const counted = [numberWord('the number of copies', count, { min: 2, max: MAX_COPIES }), ...copies]
+    return [...logWords(table.log), ...counted, ...FEATURES.counted(table, { omitNone: true })]
+  },
+  parseTable(reader) {
+    const log = readLog(reader)
+    const copies: MirrorCopy[] = []
+    for (let left = reader.number('number of copies'); left > 0; left--) {
+      copies.push({ device: reader.word('device'), offsetSectors: reader.number('offset') })
+    }
+    return { log, copies, ...FEATURES.readCounted(reader) }
+  },
+  parseStatus(reader) {
+    const devices: string[] = []
+    for (let left = reader.number('number of copies'); left > 0; left--) devices.push(reader.word('device'))
+    const [syncedRegions, totalRegions] = reader.fraction('synced regions')
+    reader.number('number of health words')
+    const health = reader.letters('health', HEALTH, devices.length)
+    const count = reader.number('number of log words')
+    const log: string[] = []
+    while (log.length < count) log.push(reader.word('log'))
+    const copies = devices.map((device, at) => ({ device, health: health[at]! }))
+    return { copies, syncedRegions, totalRegions, log }
+  },
+})

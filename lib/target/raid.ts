@@ -1,0 +1,130 @@
+// The raid target: the kernel's md behind a table (drivers/md/dm-raid.c).
+import { checkOptions } from '../names.js'
+import { defineTarget, type Sized } from './define.js'
+import { choice, choiceAfter, deviceAfter, numberAfter, numbersAfter, OptionList } from './option-list.js'
+import { deviceWord, listOf, numberWord, textWord } from './words.js'
+
+export interface RaidOptions {
+  /** Whether the devices are taken to be in sync at first. Default: as their superblocks say. */
+  readonly sync?: 'sync' | 'nosync'
+  /** Devices to be written anew, by their place. */
+  readonly rebuild?: readonly number[]
+  /** Between two clearings of bits, in milliseconds. */
+  readonly daemonSleepMs?: number
+  /** In KiB per second and device. */
+  readonly minRecoveryRate?: number
+  readonly maxRecoveryRate?: number
+  /** Devices that are read only where there is no other, by their place. */
+  readonly writeMostly?: readonly number[]
+  readonly maxWriteBehindSectors?: number
+  readonly stripeCacheSectors?: number
+  readonly regionSectors?: number
+  readonly raid10Copies?: number
+  readonly raid10Format?: 'near' | 'far' | 'offset'
+  /** More devices than before: how many. */
+  readonly deltaDisks?: number
+  readonly dataOffsetSectors?: number
+  readonly journalDevice?: string
+  readonly journalMode?: 'writethrough' | 'writeback'
+}
+
+export interface RaidDevice {
+  /** Where its superblock and bitmap are; null: it has none. */
+  readonly metadata: string | null
+  /** Null: it is missing. */
+  readonly data: string | null
+}
+
+/** Devices that make up a raid, each with a device for its metadata. */
+export interface RaidTable extends Sized, RaidOptions {
+  /** `raid0`, `raid1`, `raid5_ls`, `raid10` … */
+  readonly raidType: string
+  /** In sectors; 0 for raid1. */
+  readonly chunkSectors: number
+  readonly devices: readonly RaidDevice[]
+}
+
+export interface RaidStatus {
+  readonly raidType: string
+  /** `A`: in sync; `a`: not in sync yet; `D`: failed; `-`: missing. */
+  readonly health: readonly ('A' | 'a' | 'D' | '-')[]
+  readonly syncedSectors: number
+  readonly totalSectors: number
+  /** `idle`, `resync`, `recover`, `check`, `repair`, `reshape`, `frozen`, `undef` */
+  readonly action: string
+  /** What the last check found different. */
+  readonly mismatches: number
+  /** Undefined before 4.8 or so. */
+  readonly dataOffsetSectors: number | undefined
+  /** Of the journal device: `A` write-through, `a` write-back, `D` failed, `-` none. Undefined before 4.11 or so. */
+  readonly journal: 'A' | 'a' | 'D' | '-' | undefined
+}
+
+const OPTIONS = new OptionList<RaidOptions>({
+  sync: choice(['sync', 'nosync']),
+  rebuild: numbersAfter('rebuild'),
+  daemonSleepMs: numberAfter('daemon_sleep'),
+  minRecoveryRate: numberAfter('min_recovery_rate'),
+  maxRecoveryRate: numberAfter('max_recovery_rate'),
+  writeMostly: numbersAfter('write_mostly'),
+  maxWriteBehindSectors: numberAfter('max_write_behind'),
+  stripeCacheSectors: numberAfter('stripe_cache'),
+  regionSectors: numberAfter('region_size'),
+  raid10Copies: numberAfter('raid10_copies', { min: 2, max: 255 }),
+  raid10Format: choiceAfter('raid10_format', ['near', 'far', 'offset']),
+  deltaDisks: numberAfter('delta_disks'),
+  dataOffsetSectors: numberAfter('data_offset'),
+  journalDevice: deviceAfter('journal_dev'),
+  journalMode: choiceAfter('journal_mode', ['writethrough', 'writeback']),
+})
+
+const HEALTH = ['A', 'a', 'D', '-'] as const
+/** MAX_RAID_DEVICES */
+const MAX_DEVICES = 253
+const ACTIONS = ['idle', 'resync', 'recover', 'check', 'repair', 'reshape', 'frozen', 'undef', 'halt'] as const
+
+/** The kernel's md behind a table (dm-raid). */
+export const raid = defineTarget<RaidTable, RaidStatus>({
+  type: 'raid',
+  options: ['raidType', 'chunkSectors', 'devices', ...OPTIONS.names],
+  format(table) {
+    const raidType = textWord('raidType', table.raidType, /^raid\d+\w*$/)
+    const options = [numberWord('chunkSectors', table.chunkSectors), ...OPTIONS.words(table)]
+    const count = listOf('devices', table.devices).length
+    numberWord('the number of devices', count, { min: 1, max: MAX_DEVICES })
+    const devices = table.devices.flatMap((device, at) => {
+      checkOptions(device, ['metadata', 'data'], `devices[${at}]`)
+      const { metadata, data } = device
+      return [
+        metadata === null ? '-' : deviceWord(`devices[${at}].metadata`, metadata),
+        data === null ? '-' : deviceWord(`devices[${at}].data`, data),
+      ]
+    })
+    return [raidType, options.length, ...options, count, ...devices]
+  },
+  parseTable(reader) {
+    const raidType = reader.word('raid type')
+    const options = reader.number('number of options')
+    const chunkSectors = reader.number('chunk size')
+    const read = OPTIONS.read(reader, options - 1)
+    const device = (field: string) => {
+      const word = reader.word(field)
+      return word === '-' ? null : word
+    }
+    const devices: RaidDevice[] = []
+    for (let left = reader.number('number of devices'); left > 0; left--) {
+      devices.push({ metadata: device('metadata device'), data: device('data device') })
+    }
+    return { raidType, chunkSectors, ...read, devices }
+  },
+  parseStatus(reader) {
+    const raidType = reader.word('raid type')
+    const health = reader.letters('health', HEALTH, reader.number('number of devices'))
+    const [syncedSectors, totalSectors] = reader.fraction('synced sectors')
+    const action = reader.oneOf('sync action', ACTIONS)
+    const mismatches = reader.number('mismatches')
+    const dataOffsetSectors = reader.optional() === undefined ? undefined : reader.number('data offset')
+    const journal = reader.optionalOneOf('journal', HEALTH)
+    return { raidType, health, syncedSectors, totalSectors, action, mismatches, dataOffsetSectors, journal }
+  },
+})

@@ -1,0 +1,115 @@
+// The verity target: a read-only device whose every block is checked against a tree of hashes
+// (drivers/md/dm-verity-target.c).
+import { defineTarget, type Sized } from './define.js'
+import { choice, deviceAfter, flag, numberAfter, OptionList, textAfter } from './option-list.js'
+import { deviceWord, numberWord, offsetWord, powerOfTwo, textWord } from './words.js'
+
+export interface VerityOptions {
+  /** What a wrong hash leads to. Default: the read fails. */
+  readonly onCorruption?: 'ignore_corruption' | 'restart_on_corruption' | 'panic_on_corruption'
+  /** What a failed read leads to (since 6.12). Default: the read fails. */
+  readonly onError?: 'restart_on_error' | 'panic_on_error'
+  /** Blocks whose hash is that of zeros are not read, and give zeros. */
+  readonly ignoreZeroBlocks?: boolean
+  readonly checkAtMostOnce?: boolean
+  readonly tryVerifyInTasklet?: boolean
+  /** Where the parity is, for blocks that can be put right. With it the other three are needed. */
+  readonly fecDevice?: string
+  /** In blocks. */
+  readonly fecBlocks?: number
+  /** Where the parity begins, in blocks. */
+  readonly fecStart?: number
+  /** Bytes of parity for each 255, 2 to 24. */
+  readonly fecRoots?: number
+  /** A key of the kernel's keyring: the signature of the root digest. */
+  readonly rootHashSigKeyDesc?: string
+}
+
+/** A device, its hashes, and the digest that vouches for them. */
+export interface VerityTable extends Sized, VerityOptions {
+  /** 1; 0 is that of Chromium OS. Default 1. */
+  readonly version?: 0 | 1
+  /** `7:0`, or a path. */
+  readonly dataDevice: string
+  readonly hashDevice: string
+  /** A power of two from 512, in bytes. */
+  readonly dataBlockBytes: number
+  readonly hashBlockBytes: number
+  readonly dataBlocks: number
+  /** Where the hashes begin, in blocks of `hashBlockBytes`. Default 0. */
+  readonly hashStartBlock?: number
+  /** `sha256` … */
+  readonly algorithm: string
+  /** In hexadecimal digits. */
+  readonly rootDigest: string
+  /** In hexadecimal digits; empty: none. Default empty. */
+  readonly salt?: string
+}
+
+export interface VerityStatus {
+  /** No wrong hash has been met so far. */
+  readonly valid: boolean
+}
+
+const OPTIONS = new OptionList<VerityOptions>({
+  onCorruption: choice(['ignore_corruption', 'restart_on_corruption', 'panic_on_corruption']),
+  onError: choice(['restart_on_error', 'panic_on_error']),
+  ignoreZeroBlocks: flag('ignore_zero_blocks'),
+  checkAtMostOnce: flag('check_at_most_once'),
+  tryVerifyInTasklet: flag('try_verify_in_tasklet'),
+  fecDevice: deviceAfter('use_fec_from_device'),
+  fecBlocks: numberAfter('fec_blocks'),
+  fecStart: numberAfter('fec_start'),
+  fecRoots: numberAfter('fec_roots', { min: 2, max: 24 }),
+  rootHashSigKeyDesc: textAfter('root_hash_sig_key_desc'),
+})
+
+const HEX = /^([0-9a-fA-F]{2})+$/
+const BLOCK = { min: 512, max: 2 ** 31 }
+
+/** A read-only device whose every block is checked against a tree of hashes (dm-verity). Create it `readOnly`. */
+export const verity = defineTarget<VerityTable, VerityStatus>({
+  type: 'verity',
+  options: [
+    'version',
+    'dataDevice',
+    'hashDevice',
+    'dataBlockBytes',
+    'hashBlockBytes',
+    'dataBlocks',
+    'hashStartBlock',
+    'algorithm',
+    'rootDigest',
+    'salt',
+    ...OPTIONS.names,
+  ],
+  format: table => [
+    numberWord('version', table.version ?? 1, { min: 0, max: 1 }),
+    deviceWord('dataDevice', table.dataDevice),
+    deviceWord('hashDevice', table.hashDevice),
+    powerOfTwo('dataBlockBytes', table.dataBlockBytes, BLOCK),
+    powerOfTwo('hashBlockBytes', table.hashBlockBytes, BLOCK),
+    numberWord('dataBlocks', table.dataBlocks, { min: 1 }),
+    offsetWord('hashStartBlock', table.hashStartBlock),
+    textWord('algorithm', table.algorithm),
+    textWord('rootDigest', table.rootDigest, HEX),
+    (table.salt ?? '') === '' ? '-' : textWord('salt', table.salt, HEX),
+    ...OPTIONS.counted(table, { omitNone: true }),
+  ],
+  parseTable(reader) {
+    const version = reader.oneOf('version', ['0', '1']) === '0' ? 0 : 1
+    const read = {
+      dataDevice: reader.word('data device'),
+      hashDevice: reader.word('hash device'),
+      dataBlockBytes: reader.number('data block size'),
+      hashBlockBytes: reader.number('hash block size'),
+      dataBlocks: reader.number('data blocks'),
+      hashStartBlock: reader.number('hash start'),
+      algorithm: reader.word('algorithm'),
+      rootDigest: reader.word('root digest'),
+    }
+    const salt = reader.word('salt')
+    return { version, ...read, salt: salt === '-' ? '' : salt, ...OPTIONS.readCounted(reader) }
+  },
+  parseStatus: reader => ({ valid: reader.oneOf('state', ['V', 'C']) === 'V' }),
+})

@@ -1,0 +1,65 @@
+// The words of a table line, from checked values; and how they are written so that the kernel reads them back.
+import { checkOptions, checkPath } from '../names.js'
+import { checkNumber, invalid, shown, type Range } from '../units.js'
+
+/** One argument of a target. Text may have blanks and backslashes: it is escaped when the line is made. */
+export type Word = string | number
+
+/**
+ * One word as the kernel's splitter wants it (drivers/md/dm-table.c dm_split_args): a backslash makes the next
+ * character a plain one. It has no way to write a word of no characters.
+ */
+export function escapeWord(word: Word): string {
+  if (typeof word === 'number' && Number.isSafeInteger(word)) return String(word)
+  if (typeof word !== 'string' || word === '' || word.includes('\0')) {
+    throw invalid(`a word of a table must be a whole number or text without a NUL character, but is ${shown(word)}`)
+  }
+  // The kernel splits bytes, and takes 0xa0 for a blank (lib/ctype.c). In UTF-8 it is the end of `à` and others; a
+  // backslash in the middle of a character is not text any more.
+  const odd = [...word].find(character => Buffer.from(character).includes(0xa0))
+  if (odd !== undefined) throw invalid(`the word ${shown(word)} has ${shown(odd)}, in which the kernel sees a blank`)
+  return word.replace(/[\\ \t-\r]/g, '\\$&')
+}
+
+/** A device: `7:0`, or any path. A path needs a node, and the links of udev come late or never: numbers are safer. */
+export const deviceWord = (name: string, value: unknown): string => checkPath(name, value)
+
+/** A device and a place on it. */
+export function pieceWords(
+  name: string,
+  piece: { readonly device: string; readonly offsetSectors?: number },
+): [string, number] {
+  checkOptions(piece, ['device', 'offsetSectors'], name)
+  return [deviceWord(`${name}.device`, piece.device), offsetWord(`${name}.offsetSectors`, piece.offsetSectors)]
+}
+
+/** Sectors of 512 bytes, from 0. */
+export const offsetWord = (name: string, value: unknown): number => checkNumber(name, value ?? 0, { min: 0 })
+
+export const numberWord = (name: string, value: unknown, range: Range = { min: 0 }): number =>
+  checkNumber(name, value, range)
+
+export function choiceWord<Choice extends string>(name: string, value: unknown, choices: readonly Choice[]): Choice {
+  const found = choices.find(choice => choice === value)
+  if (found !== undefined) return found
+  throw invalid(`${name} must be one of ${choices.join(', ')}, but is ${shown(value)}`)
+}
+
+/** Text that the target itself understands: the name of a cipher, a digest … */
+export function textWord(name: string, value: unknown, allowed: RegExp = /^[^\0]+$/): string {
+  if (typeof value === 'string' && allowed.test(value)) return value
+  throw invalid(`${name} must be text like ${String(allowed)}, but is ${shown(value)}`)
+}
+
+export const powerOfTwo = (name: string, value: unknown, range: Range): number => {
+  const number = checkNumber(name, value, range)
+  if (Number.isInteger(Math.log2(number))) return number
+  throw invalid(`${name} must be a power of two, but is ${number}`)
+}
+
+const isArray = (value: unknown): boolean => Array.isArray(value)
+
+export function listOf<Item>(name: string, value: readonly Item[], least = 1): readonly Item[] {
+  if (isArray(value) && value.length >= least) return value
+  throw invalid(`${name} must be an array of at least ${least}, but is ${shown(value)}`)
+}

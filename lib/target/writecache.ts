@@ -1,0 +1,113 @@
+// The writecache target: writes go to a fast device first (drivers/md/dm-writecache.c).
+import { defineTarget, type Sized } from './define.js'
+import { choice, flag, numberAfter, OptionList } from './option-list.js'
+import { choiceWord, deviceWord, powerOfTwo } from './words.js'
+
+export interface WritecacheOptions {
+  /** Where the cache begins on its device, in sectors. Default 0. */
+  readonly startSector?: number
+  /** Write back from so many percent of used blocks on. Default 50. */
+  readonly highWatermark?: number
+  /** And stop at so many. Default 45. */
+  readonly lowWatermark?: number
+  /** Blocks under way at once. Default: no limit. */
+  readonly writebackJobs?: number
+  /** Commit after so many blocks. Default 64 for persistent memory, 65536 else. */
+  readonly autocommitBlocks?: number
+  /** Commit after so long, in milliseconds. Default 1000. */
+  readonly autocommitTimeMs?: number
+  /** Write back what is older, in milliseconds. Default: never for its age. */
+  readonly maxAgeMs?: number
+  /** Take nothing new in, and write all back. */
+  readonly cleaner?: boolean
+  /** Write back with FUA, or with a flush behind. Only for persistent memory. */
+  readonly writebackFua?: 'fua' | 'nofua'
+  /** Cache only what file systems mark as metadata. */
+  readonly metadataOnly?: boolean
+  /** Hold the writing back while the origin was used within so long, in milliseconds. Default 3000. */
+  readonly pauseWritebackMs?: number
+}
+
+/** A device, and a faster one for its writes. */
+export interface WritecacheTable extends Sized, WritecacheOptions {
+  /** `p`: the cache is persistent memory (DAX), `s`: a block device. */
+  readonly kind: 'p' | 's'
+  readonly originDevice: string
+  readonly cacheDevice: string
+  /** In bytes, a power of two from 512 to 4096. */
+  readonly blockBytes: number
+}
+
+export interface WritecacheStatus {
+  /** 0, or the number of the error that it met. */
+  readonly error: number
+  readonly totalBlocks: number
+  readonly freeBlocks: number
+  readonly writebackBlocks: number
+  /** What comes from here on is undefined before Linux 5.15. */
+  readonly readBlocks: number | undefined
+  readonly readHits: number | undefined
+  readonly writeBlocks: number | undefined
+  readonly writeHitsUncommitted: number | undefined
+  readonly writeHitsCommitted: number | undefined
+  readonly writesAround: number | undefined
+  readonly writesAllocated: number | undefined
+  readonly writesBlockedOnFreelist: number | undefined
+  readonly flushes: number | undefined
+  readonly discardedBlocks: number | undefined
+}
+
+const UNSIGNED = { min: 0, max: 2 ** 32 - 1 }
+const PERCENT = { min: 0, max: 100 }
+const OPTIONS = new OptionList<WritecacheOptions>({
+  startSector: numberAfter('start_sector'),
+  highWatermark: numberAfter('high_watermark', PERCENT),
+  lowWatermark: numberAfter('low_watermark', PERCENT),
+  writebackJobs: numberAfter('writeback_jobs', UNSIGNED),
+  autocommitBlocks: numberAfter('autocommit_blocks', UNSIGNED),
+  autocommitTimeMs: numberAfter('autocommit_time', { min: 0, max: 3_600_000 }),
+  maxAgeMs: numberAfter('max_age', { min: 0, max: 86_400_000 }),
+  cleaner: flag('cleaner'),
+  writebackFua: choice(['fua', 'nofua']),
+  metadataOnly: flag('metadata_only'),
+  pauseWritebackMs: numberAfter('pause_writeback', { min: 0, max: 3_600_000 }),
+})
+
+/** Writes go to a fast device first (dm-writecache). */
+export const writecache = defineTarget<WritecacheTable, WritecacheStatus>({
+  type: 'writecache',
+  options: ['kind', 'originDevice', 'cacheDevice', 'blockBytes', ...OPTIONS.names],
+  format: table => [
+    choiceWord('kind', table.kind, ['p', 's']),
+    deviceWord('originDevice', table.originDevice),
+    deviceWord('cacheDevice', table.cacheDevice),
+    powerOfTwo('blockBytes', table.blockBytes, { min: 512, max: 4096 }),
+    ...OPTIONS.counted(table),
+  ],
+  parseTable: reader => ({
+    kind: reader.oneOf('kind', ['p', 's']),
+    originDevice: reader.word('origin device'),
+    cacheDevice: reader.word('cache device'),
+    blockBytes: reader.number('block size'),
+    ...OPTIONS.readCounted(reader),
+  }),
+  parseStatus(reader) {
+    const later = (field: string) => (reader.optional() === undefined ? undefined : reader.number(field))
+    return {
+      error: Math.abs(reader.integer('error')),
+      totalBlocks: reader.number('blocks'),
+      freeBlocks: reader.number('free blocks'),
+      writebackBlocks: reader.number('blocks under writeback'),
+      readBlocks: later('read blocks'),
+      readHits: later('read hits'),
+      writeBlocks: later('write blocks'),
+      writeHitsUncommitted: later('write hits of uncommitted blocks'),
+      writeHitsCommitted: later('write hits of committed blocks'),
+      writesAround: later('writes around the cache'),
+      writesAllocated: later('writes allocated in the cache'),
+      writesBlockedOnFreelist: later('writes blocked on the freelist'),
+      flushes: later('flushes'),
+      discardedBlocks: later('discarded blocks'),
+    }
+  },
+})

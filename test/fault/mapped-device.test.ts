@@ -1,0 +1,92 @@
+// A mapped device of any table: each step of making it and of replacing its table made to fail in turn.
+import { MappedDevice, zero } from '../../lib/exports/kernel.js'
+import {
+  attemptWith,
+  EIO,
+  ENOMEM,
+  expectNamed,
+  failEach,
+  kernelState,
+  noneAfter,
+  undone,
+  useFaults,
+  type Places,
+} from '../helpers/fault.js'
+import { useScratch } from '../helpers/scratch.js'
+import { dmInfo, dmTable } from '../helpers/witness.js'
+
+const scratch = useScratch()
+const hooks = useFaults()
+const small = [zero({ lengthSectors: 8 })]
+const large = [zero({ lengthSectors: 16 })]
+
+test.each([false, true])('each step of making one fails, and none is left (secureData: %p)', async secureData => {
+  const before = kernelState()
+  const name = scratch.name('step')
+  const places: Places[] = [
+    ['DM_DEV_CREATE', 1],
+    ['DM_TABLE_LOAD', 1],
+    ['DM_DEV_RESUME', 1],
+  ]
+  const make = () => MappedDevice.create({ name, table: small, secureData })
+  await failEach(hooks, places, make, outcome => {
+    expectNamed(outcome)
+    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+  })
+  for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
+    const outcome = await attemptWith(hooks, [operation, 1], make, { kind: 'fail-after' })
+    expectNamed(outcome)
+    expect(undone(outcome)).toEqual(['DM_DEV_REMOVE'])
+    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+  }
+  await (await noneAfter(hooks, places, make)).remove()
+})
+
+describe('replacing a table', () => {
+  let device: MappedDevice
+  beforeEach(async () => {
+    device = await MappedDevice.create({ name: scratch.name('replace'), table: small })
+  })
+  afterEach(async () => {
+    hooks.clearFaults()
+    await device.remove()
+  })
+  const replace = () => device.replaceTable(large)
+
+  test('each step fails, and the old table is live and nothing loaded', async () => {
+    const before = kernelState()
+    const places: Places[] = [
+      ['DM_TABLE_STATUS', 1],
+      ['DM_DEV_STATUS', 1],
+      ['DM_TABLE_LOAD', 1],
+      ['DM_DEV_RESUME', 1],
+    ]
+    await failEach(hooks, places, replace, outcome => {
+      expectNamed(outcome)
+      expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+    })
+    await noneAfter(hooks, places, replace)
+    expect(dmTable(device.name)).toBe('0 16 zero')
+  })
+
+  test('a step that is made and then said to have failed is taken back, too: the old table is loaded again', async () => {
+    const before = kernelState()
+    for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
+      const outcome = await attemptWith(hooks, [operation, 1], replace, { kind: 'fail-after' })
+      expectNamed(outcome)
+      expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+    }
+  })
+
+  test('when the way back fails, too, both are told, and the device is resumed all the same', async () => {
+    hooks.setFault('DM_TABLE_CLEAR', 1, 'fail', ENOMEM)
+    const { fault } = await attemptWith(hooks, ['DM_DEV_RESUME', 1], replace, { kind: 'fail-after' })
+    expect(fault).toMatchObject({ operation: 'DM_DEV_RESUME', errno: EIO })
+    expect(fault!.rollback.filter(step => step.errno !== 0)).toEqual([
+      { operation: 'DM_TABLE_CLEAR', device: device.name, errno: ENOMEM },
+    ])
+    expect(fault!.message).toContain(`not undone: DM_TABLE_CLEAR of ${device.name}`)
+    expect(dmTable(device.name)).toBe('0 8 zero')
+    expect(dmInfo(device.name)).toMatchObject({ suspended: false, inactiveTable: false })
+  })
+})

@@ -1,0 +1,107 @@
+// Scenario                                                   Test
+// D  cachedev minimal                                        a cache …
+// the kernel's lines of cache, writecache and era            each test, by roundTrip()
+import { MiB } from '../../lib/index.js'
+import { cache, era, writecache } from '../../lib/exports/kernel.js'
+import { pattern, writeAt } from '../helpers/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
+import { useScratch } from '../helpers/scratch.js'
+
+const scratch = useScratch()
+
+test.each([
+  [{ mode: 'writethrough' as const }, { mode: 'writethrough' }],
+  [
+    { metadata2: true, mode: 'writeback' as const, noDiscardPassdown: true },
+    { metadata2: true, mode: 'writeback' },
+  ],
+])('a cache with %j counts its hits and tells its features', async (features, told) => {
+  await withDevices(scratch, [4 * MiB, 4 * MiB, 8 * MiB], async ([metadataDevice, cacheDevice, originDevice]) => {
+    const table = {
+      lengthSectors: 16384,
+      metadataDevice: metadataDevice!,
+      cacheDevice: cacheDevice!,
+      originDevice: originDevice!,
+      blockSectors: 128,
+      policy: 'smq',
+      policyArguments: { migration_threshold: '4096' },
+      ...features,
+    }
+    await roundTrip(scratch, cache, table, async seen => {
+      expect(seen.table).toEqual(table)
+      expect(seen.status).toMatchObject({
+        state: 'rw',
+        metadataBlockBytes: 4096,
+        totalMetadataBlocks: 1024,
+        blockSectors: 128,
+        totalCacheBlocks: 64,
+        features: told,
+        coreArguments: { migration_threshold: '4096' },
+        policy: 'smq',
+        needsCheck: false,
+      })
+      await writeAt(seen.device.path, 0, pattern(1, 4096))
+      const after = cache.parseStatus((await seen.device.status())[0]!)
+      expect(after.state === 'rw' && after.writeHits + after.writeMisses).toBeGreaterThan(0)
+    })
+  })
+})
+
+test('a write cache takes writes, and brings them home when it is told to flush', async () => {
+  await withDevices(scratch, [4 * MiB, 4 * MiB], async ([originDevice, cacheDevice]) => {
+    const table = {
+      lengthSectors: 8192,
+      kind: 's' as const,
+      originDevice: originDevice!,
+      cacheDevice: cacheDevice!,
+      blockBytes: 4096,
+      highWatermark: 60,
+      lowWatermark: 40,
+      writebackJobs: 8,
+      autocommitBlocks: 100,
+      autocommitTimeMs: 500,
+    }
+    await roundTrip(
+      scratch,
+      writecache,
+      table,
+      async seen => {
+        expect(seen.table).toEqual(table)
+        expect(seen.status).toMatchObject({ error: 0, readBlocks: expect.any(Number) as number })
+        await writeAt(seen.device.path, 0, pattern(3, 4096))
+        expect(writecache.parseStatus((await seen.device.status())[0]!).writeBlocks).toBeGreaterThan(0)
+        await seen.device.message('flush')
+      },
+      { reload: false },
+    )
+    expect((await readBelow(originDevice!, 0, 4096)).equals(pattern(3, 4096))).toBe(true)
+  })
+})
+
+test('an era device goes to the next era at a checkpoint, and holds its metadata still when asked', async () => {
+  await withDevices(scratch, [4 * MiB, 4 * MiB], async ([metadataDevice, originDevice]) => {
+    const table = {
+      lengthSectors: 8192,
+      metadataDevice: metadataDevice!,
+      originDevice: originDevice!,
+      blockSectors: 128,
+    }
+    await roundTrip(
+      scratch,
+      era,
+      table,
+      async seen => {
+        expect(seen.table).toEqual(table)
+        expect(seen.status).toMatchObject({ state: 'active', metadataBlockBytes: 4096, heldMetadataRoot: null })
+        await seen.device.message('checkpoint')
+        await seen.device.message('take_metadata_snap')
+        const after = era.parseStatus((await seen.device.status())[0]!)
+        const before = seen.status.state === 'active' ? seen.status.currentEra : Number.NaN
+        expect(after).toMatchObject({ heldMetadataRoot: expect.any(Number) as number })
+        expect(after.state === 'active' && after.currentEra > before).toBe(true)
+        await seen.device.message('drop_metadata_snap')
+      },
+      { reload: false },
+    )
+  })
+})

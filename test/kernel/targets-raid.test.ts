@@ -1,0 +1,93 @@
+// Scenario                                                   Test
+// the kernel's lines of raid and mirror                      each test, by roundTrip()
+import { MiB } from '../../lib/index.js'
+import { mirror, raid } from '../../lib/exports/kernel.js'
+import { pattern, writeAt } from '../helpers/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
+import { useScratch } from '../helpers/scratch.js'
+
+const scratch = useScratch()
+
+test('a raid0 has no metadata and no options', async () => {
+  await withDevices(scratch, [4 * MiB, 4 * MiB], async ([one, two]) => {
+    const table = {
+      lengthSectors: 16384,
+      raidType: 'raid0',
+      chunkSectors: 128,
+      devices: [
+        { metadata: null, data: one! },
+        { metadata: null, data: two! },
+      ],
+    }
+    await roundTrip(scratch, raid, table, seen => {
+      expect(seen.table).toEqual(table)
+      expect(seen.status).toMatchObject({ raidType: 'raid0', health: ['A', 'A'], mismatches: 0 })
+    })
+  })
+})
+
+test('a raid1 keeps two copies, and says how far they are in sync', async () => {
+  await withDevices(scratch, [4 * MiB, 4 * MiB, 4 * MiB, 4 * MiB], async ([meta1, data1, meta2, data2]) => {
+    const table = {
+      lengthSectors: 8192,
+      raidType: 'raid1',
+      chunkSectors: 0,
+      sync: 'nosync' as const,
+      daemonSleepMs: 1000,
+      minRecoveryRate: 10,
+      maxRecoveryRate: 1000,
+      writeMostly: [1],
+      regionSectors: 1024,
+      devices: [
+        { metadata: meta1!, data: data1! },
+        { metadata: meta2!, data: data2! },
+      ],
+    }
+    await roundTrip(
+      scratch,
+      raid,
+      table,
+      async seen => {
+        expect(seen.table).toMatchObject({ raidType: 'raid1', writeMostly: [1], devices: table.devices })
+        expect(seen.status).toMatchObject({ raidType: 'raid1', totalSectors: 8192, journal: '-' })
+        await writeAt(seen.device.path, 0, pattern(1, 4096))
+        expect((await readBelow(data2!, 0, 4096)).equals(pattern(1, 4096))).toBe(true)
+      },
+      { reload: false },
+    )
+  })
+})
+
+test('a mirror has its log in memory or on a device, and tells the health of each copy', async () => {
+  await withDevices(scratch, [MiB, MiB, MiB], async ([one, two, logDevice]) => {
+    const copies = [
+      { device: one!, offsetSectors: 0 },
+      { device: two!, offsetSectors: 0 },
+    ]
+    const core = { lengthSectors: 2048, log: { kind: 'core', regionSectors: 1024, sync: 'nosync' }, copies } as const
+    await roundTrip(scratch, mirror, { ...core, handleErrors: true }, async seen => {
+      expect(seen.table).toEqual({ ...core, handleErrors: true })
+      expect(seen.status).toMatchObject({
+        copies: [
+          { device: one, health: 'A' },
+          { device: two, health: 'A' },
+        ],
+        totalRegions: 2,
+        log: ['core'],
+      })
+      await writeAt(seen.device.path, 0, pattern(1, 4096))
+      expect((await readBelow(two!, 0, 4096)).equals(pattern(1, 4096))).toBe(true)
+    })
+    const disk = { ...core, log: { kind: 'disk', device: logDevice!, regionSectors: 1024 } } as const
+    await roundTrip(
+      scratch,
+      mirror,
+      disk,
+      seen => {
+        expect(seen.table).toEqual(disk)
+        expect(seen.status.log).toEqual(['disk', logDevice, 'A'])
+      },
+      { reload: false },
+    )
+  })
+})

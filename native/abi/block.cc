@@ -7,30 +7,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 
+#include "abi/aligned.h"
 #include "abi/system_call.h"
 #include "abi/unique_fd.h"
 
 namespace dmthin {
 namespace {
 
-constexpr size_t kDirectAlignment = 4096;
 constexpr uint64_t kHoleProbeBytes = uint64_t{1024} * 1024;
-
-struct Free {
-  void operator()(void* memory) const { ::free(memory); }
-};
-using Aligned = std::unique_ptr<uint8_t, Free>;
-
-Aligned aligned(size_t size) {
-  void* memory = nullptr;
-  if (::posix_memalign(&memory, kDirectAlignment, size) != 0) return nullptr;
-  memset(memory, 0, size);
-  return Aligned(static_cast<uint8_t*>(memory));
-}
 
 Result<UniqueFd> open_path(const std::string& path, int flags) {
   const int fd = system_call("open", [&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0600); });

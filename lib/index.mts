@@ -3,16 +3,28 @@
 // holds the names to those of index.ts.
 export type * from './index.js'
 export {
+  alignedBuffer,
+  bindMount,
+  BlockDevice,
+  detectFileSystem,
   DmThinError,
+  freeze,
   GiB,
+  growFileSystem,
+  holdersOf,
   KiB,
   LoopDevice,
   MiB,
   mount,
+  remount,
   SECTOR_BYTES,
+  setPropagation,
+  thaw,
   ThinPool,
   ThinVolume,
   TiB,
+  trim,
   unmount,
   volumesOf,
+  whileFrozen,
 } from './index.js'

@@ -3,7 +3,41 @@ export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from './e
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from './units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from './device/loop-device.js'
 export type { LoopStatus } from './kernel/port.js'
-export { mount, unmount, type MountOptions, type UnmountOptions } from './device/mount.js'
+export {
+  alignedBuffer,
+  BlockDevice,
+  type BlockFlushOptions,
+  type BlockOpenOptions,
+  type BlockRange,
+} from './device/block-device.js'
+export type { BlockInfo, GrownFileSystem } from './kernel/block-port.js'
+export {
+  bindMount,
+  holdersOf,
+  mount,
+  remount,
+  setPropagation,
+  unmount,
+  type BindOptions,
+  type MountFlags,
+  type MountOptions,
+  type Propagation,
+  type PropagationOptions,
+  type RemountOptions,
+  type UnmountOptions,
+} from './device/mount.js'
+export {
+  freeze,
+  growFileSystem,
+  thaw,
+  trim,
+  whileFrozen,
+  type FrozenFileSystem,
+  type FrozenOptions,
+  type TrimOptions,
+} from './device/file-system.js'
+export { detectFileSystem, type DetectedFileSystem } from './device/detect.js'
+export type { FileSystemType, Superblock } from './device/superblocks.js'
 export {
   ThinPool,
   type CreateVolumeOptions,

@@ -16,15 +16,20 @@
 namespace dmthin {
 namespace {
 
-// How much is asked of the kernel between two looks at the canceller. None of the three can be interrupted, and
-// zeros may have to be written out.
+// How much is asked of the kernel between two looks at the canceller. None of the three can be interrupted,
+// and zeros may have to be written out.
 constexpr uint64_t kDiscardPiece = uint64_t{1} << 30;
 constexpr uint64_t kZeroPiece = uint64_t{64} << 20;
 
+std::string folder_of(uint64_t device) {
+  return "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/";
+}
+
+bool takes_no_writes(uint64_t device) { return read_small_file(folder_of(device) + "ro") == "1"; }
+
 /// A number of the device's queue. A partition has none of its own: its disk's counts.
 uint64_t queue_limit(uint64_t device, const char* name) {
-  const std::string folder =
-      "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/";
+  const std::string folder = folder_of(device);
   std::string text = read_small_file(folder + "queue/" + name);
   if (text.empty()) text = read_small_file(folder + "../queue/" + name);
   uint64_t value = 0;
@@ -50,7 +55,8 @@ EraseCall call_for(Erase how) {
   return {};
 }
 
-/// How much of `left` comes next. Ends where a unit of discarding does: a device keeps what is discarded in part.
+/// How much of `left` comes next. Ends where a unit of discarding does: a device keeps what is discarded in
+/// part.
 uint64_t piece_at(uint64_t from, uint64_t left, uint64_t most, const BlockInfo& info) {
   if (left <= most) return left;
   const uint64_t unit = std::max<uint64_t>(info.discard_granularity, 1);
@@ -68,6 +74,9 @@ Result<OpenedBlock> open_block(const BlockOpenRequest& request) {
   if (!looked) return looked.failure();
   if (!looked->block_device) return failed("open block device", ENOTBLK, request.path);
   const int fd = system_call("open block device", [&] { return ::open(request.path.c_str(), flags); });
+  // The kernel says the same of a device that takes no writes as of a caller who may not.
+  if (fd == -EACCES && !request.read_only && takes_no_writes(looked->target_device))
+    return failed("open block device", EROFS, request.path);
   if (fd < 0) return failed("open block device", -fd, request.path);
   auto file = std::make_shared<BlockFile>();
   file->fd.reset(fd);

@@ -68,8 +68,8 @@ struct ByteRange {
   uint32_t length = 0;
 };
 
-/// Parts of a device or file, for looking at what is on it: past the page cache where the file system lets, and
-/// shorter (or empty) at the end. Offsets and lengths are multiples of 4096.
+/// Parts of a device or file, for looking at what is on it: past the page cache where the file system lets,
+/// and shorter (or empty) at the end. Offsets and lengths are multiples of 4096.
 Result<std::vector<std::vector<uint8_t>>> peek(const std::string& path, const std::vector<ByteRange>& ranges);
 
 }  // namespace dmthin

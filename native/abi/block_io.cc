@@ -92,7 +92,8 @@ Status write_block(const BlockFile& file, uint64_t offset, const uint8_t* memory
 
 Result<std::vector<std::vector<uint8_t>>> peek(const std::string& path,
                                                const std::vector<ByteRange>& ranges) {
-  int fd = system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECT | O_NONBLOCK | O_CLOEXEC); });
+  int fd =
+      system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECT | O_NONBLOCK | O_CLOEXEC); });
   // Not every file system reads past its cache.
   if (fd == -EINVAL)
     fd = system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });

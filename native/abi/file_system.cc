@@ -119,7 +119,8 @@ Result<uint64_t> trim_file_system(const TrimRequest& request, Cancel& cancel) {
   const int looked = system_call("statfs", [&] { return ::fstatfs(fd->get(), &stat); });
   if (looked < 0) return failed("statfs", -looked, request.path);
   const uint64_t size = static_cast<uint64_t>(stat.f_blocks) * static_cast<uint64_t>(stat.f_bsize);
-  const uint64_t end = request.length > UINT64_MAX - request.offset ? UINT64_MAX : request.offset + request.length;
+  const uint64_t end =
+      request.length > UINT64_MAX - request.offset ? UINT64_MAX : request.offset + request.length;
   uint64_t discarded = 0;
   for (uint64_t from = request.offset; from < end;) {
     if (cancel.requested()) {

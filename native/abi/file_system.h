@@ -12,9 +12,9 @@ namespace dmthin {
 
 void thaw_all_at_exit();
 
-/// A file system that this process has frozen. It is thawed when this goes, and at the latest by process.exit():
-/// what nobody thaws blocks every writer until the machine is started anew. Only a process that is killed leaves
-/// it frozen.
+/// A file system that this process has frozen. It is thawed when this goes, and at the latest by
+/// process.exit(): what nobody thaws blocks every writer until the machine is started anew. Only a process
+/// that is killed leaves it frozen.
 class Frozen {
  public:
   Frozen(UniqueFd fd, std::string path);
@@ -34,8 +34,8 @@ class Frozen {
   Frozen* next_ = nullptr;
 };
 
-/// FIFREEZE: waits until what was written is on the device and no writer is under way. EBUSY when it is frozen
-/// already. Given up meanwhile, it is thawed again.
+/// FIFREEZE: waits until what was written is on the device and no writer is under way. EBUSY when it is
+/// frozen already. Given up meanwhile, it is thawed again.
 Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Cancel& cancel);
 /// FITHAW by path, for what somebody else froze. EINVAL when it is not frozen.
 Status thaw_file_system(const std::string& path);

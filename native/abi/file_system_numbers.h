@@ -16,7 +16,8 @@ constexpr uint32_t kExtMagic = 0xEF53;
 constexpr uint32_t kXfsMagic = 0x58465342;
 
 struct XfsGeometry {  // xfs_fsop_geom_v1
-  uint32_t block_size, rt_extent_size, ag_blocks, ag_count, log_blocks, sector_size, inode_size, inode_max_percent;
+  uint32_t block_size, rt_extent_size, ag_blocks, ag_count, log_blocks, sector_size, inode_size,
+      inode_max_percent;
   uint64_t data_blocks, rt_blocks, rt_extents, log_start;
   uint8_t uuid[16];
   uint32_t stripe_unit, stripe_width;

@@ -1,5 +1,6 @@
 // A mounted file system takes the whole of the device below it, which has grown.
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include <charconv>
@@ -8,8 +9,6 @@
 #include "abi/file_system.h"
 #include "abi/file_system_numbers.h"
 #include "abi/system_call.h"
-
-#include <sys/sysmacros.h>
 
 namespace dmthin {
 namespace {

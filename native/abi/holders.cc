@@ -59,7 +59,8 @@ std::string unescaped(const std::string& text) {
       plain.push_back(text[at]);
       continue;
     }
-    plain.push_back(static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + text[at + 3] - '0'));
+    plain.push_back(
+        static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + text[at + 3] - '0'));
     at += 3;
   }
   return plain;
@@ -133,7 +134,8 @@ bool lives_below(const std::string& process, const std::string& target) {
 void each_process(const std::function<void(const std::string&, int)>& use) {
   each_entry("/proc", [&](const std::string& name) {
     int pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec == std::errc()) use("/proc/" + name, pid);
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec == std::errc())
+      use("/proc/" + name, pid);
   });
 }
 

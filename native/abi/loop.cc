@@ -83,7 +83,8 @@ Result<std::vector<LoopStatus>> loop_list() {
   return found;
 }
 
-// Opened for reading: the right to change a device is the capability's, and a read-only one opens in no other way.
+// Opened for reading: the right to change a device is the capability's, and a read-only one opens in no other
+// way.
 Result<LoopStatus> loop_set_capacity(int number) {
   {
     auto fd = open_loop(number, O_RDONLY);
@@ -126,7 +127,8 @@ Status loop_detach(int number) {
   const auto detached = loop_detach_at_last_close(number);
   if (!detached) return detached.failure();
   if (*detached) return Nothing{};
-  return failed("LOOP_CLR_FD", EBUSY, loop_node(number), "held open; the kernel detaches it at the last close");
+  return failed("LOOP_CLR_FD", EBUSY, loop_node(number),
+                "held open; the kernel detaches it at the last close");
 }
 
 Result<UniqueFd> loop_hold(int number) {

@@ -44,8 +44,8 @@ struct Attached {
   UniqueFd held;  // an open descriptor: with autoclear the device lives while somebody holds it open
 };
 
-/// Takes a free device (LOOP_CTL_GET_FREE, again while another process is quicker), or makes the one asked for
-/// (LOOP_CTL_ADD), and attaches the file with LOOP_CONFIGURE, or with LOOP_SET_FD + LOOP_SET_STATUS64 on
+/// Takes a free device (LOOP_CTL_GET_FREE, again while another process is quicker), or makes the one asked
+/// for (LOOP_CTL_ADD), and attaches the file with LOOP_CONFIGURE, or with LOOP_SET_FD + LOOP_SET_STATUS64 on
 /// kernels before 5.8. Fails with EEXIST, naming the device, when the same part of the file is attached
 /// already: two devices over it have two caches.
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel);

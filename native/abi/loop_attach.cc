@@ -123,7 +123,8 @@ Failure given_up(const LoopRequest& request) {
 }
 
 /// The control node, locked: whoever takes a free number (systemd does the same) takes turns, or as many
-/// callers as there are would ask for the same one, and all but one in vain. Closing it is the end of the turn.
+/// callers as there are would ask for the same one, and all but one in vain. Closing it is the end of the
+/// turn.
 Result<UniqueFd> take_turn(const LoopRequest& request, Cancel& cancel) {
   const int control =
       system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });

@@ -16,8 +16,8 @@ Result<unsigned long> flags_now(const std::string& target) {
   const int result = system_call("statfs", [&] { return ::statfs(target.c_str(), &stat); });
   if (result < 0) return failed("statfs", -result, target);
   constexpr unsigned long kRelatime = 0x1000;  // ST_RELATIME, in no header without _GNU_SOURCE
-  constexpr unsigned long kSame = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS | MS_MANDLOCK |
-                                  MS_NOATIME | MS_NODIRATIME;
+  constexpr unsigned long kSame = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS |
+                                  MS_MANDLOCK | MS_NOATIME | MS_NODIRATIME;
   const auto flags = static_cast<unsigned long>(stat.f_flags);
   return (flags & kSame) | flag_if((flags & kRelatime) != 0, MS_RELATIME);
 }

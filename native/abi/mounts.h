@@ -19,7 +19,7 @@ Status mount_file_system(const MountRequest& request);
 
 struct RemountRequest {
   std::string target;
-  unsigned long set = 0;     // MS_ flags; those in neither stay as they are
+  unsigned long set = 0;  // MS_ flags; those in neither stay as they are
   unsigned long clear = 0;
   bool mount_alone = false;  // MS_BIND: this mount, not the file system that others may show too
   std::string data;

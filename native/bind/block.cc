@@ -84,8 +84,8 @@ Napi::Value reread(Info info) {
       info, Kind::kWaits, [file = opened(info)](Work&) { return reread_partitions(*file); }, plainly);
 }
 
-/// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end on
-/// the JS thread, which a reference needs.
+/// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end
+/// on the JS thread, which a reference needs.
 struct Memory {
   explicit Memory(const Napi::Value& value) {
     auto array = value.As<Napi::Uint8Array>();

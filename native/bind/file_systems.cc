@@ -101,7 +101,8 @@ Napi::Value trim_path(Info info) {
   if (object.Get("lengthBytes").IsNumber()) request.length = number(object.Get("lengthBytes"));
   request.least_extent = number(object.Get("minimumBytes"));
   return start<uint64_t>(
-      info, Kind::kWaits, [request](Work& work) { return trim_file_system(request, work.cancel()); }, plainly);
+      info, Kind::kWaits, [request](Work& work) { return trim_file_system(request, work.cancel()); },
+      plainly);
 }
 
 Napi::Value grow_path(Info info) {

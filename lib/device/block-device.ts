@@ -68,8 +68,8 @@ export class BlockDevice {
    * Opens a block device. Opened for writing, its closing makes udev look at it.
    *
    * Rejects with `DM_FILE_MISSING`, `DM_BUSY` (with `exclusive`: somebody has it, see `holders`),
-   * `DM_INVALID_ARGUMENT` (no block device), `DM_PERMISSION`, `DM_KERNEL` (EROFS: the device is read-only),
-   * `ABORT_ERR`.
+   * `DM_INVALID_ARGUMENT` (no block device), `DM_PERMISSION`, `DM_KERNEL` (EROFS: some read-only devices say so here,
+   * others at the first write), `ABORT_ERR`.
    */
   static async open(path: string, options: BlockOpenOptions = {}): Promise<BlockDevice> {
     checkOptions(options, ['readOnly', 'exclusive', 'direct', 'signal'], 'BlockDevice.open')

@@ -25,8 +25,6 @@ std::string folder_of(uint64_t device) {
   return "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/";
 }
 
-bool takes_no_writes(uint64_t device) { return read_small_file(folder_of(device) + "ro") == "1"; }
-
 /// A number of the device's queue. A partition has none of its own: its disk's counts.
 uint64_t queue_limit(uint64_t device, const char* name) {
   const std::string folder = folder_of(device);
@@ -66,6 +64,11 @@ uint64_t piece_at(uint64_t from, uint64_t left, uint64_t most, const BlockInfo& 
 
 }  // namespace
 
+int why_not_written(uint64_t device, int error) {
+  const bool refused = error == EPERM || error == EACCES;
+  return refused && read_small_file(folder_of(device) + "ro") == "1" ? EROFS : error;
+}
+
 Result<OpenedBlock> open_block(const BlockOpenRequest& request) {
   const int flags = (request.read_only ? O_RDONLY : O_RDWR) | (request.exclusive ? O_EXCL : 0) |
                     (request.direct ? O_DIRECT : 0) | O_CLOEXEC | O_NOCTTY;
@@ -74,10 +77,10 @@ Result<OpenedBlock> open_block(const BlockOpenRequest& request) {
   if (!looked) return looked.failure();
   if (!looked->block_device) return failed("open block device", ENOTBLK, request.path);
   const int fd = system_call("open block device", [&] { return ::open(request.path.c_str(), flags); });
-  // The kernel says the same of a device that takes no writes as of a caller who may not.
-  if (fd == -EACCES && !request.read_only && takes_no_writes(looked->target_device))
-    return failed("open block device", EROFS, request.path);
-  if (fd < 0) return failed("open block device", -fd, request.path);
+  if (fd < 0) {
+    const int error = request.read_only ? -fd : why_not_written(looked->target_device, -fd);
+    return failed("open block device", error, request.path);
+  }
   auto file = std::make_shared<BlockFile>();
   file->fd.reset(fd);
   file->path = request.path;
@@ -131,7 +134,7 @@ Status erase_range(const BlockFile& file, Erase how, uint64_t offset, uint64_t l
     }
     uint64_t range[2] = {offset + done, piece_at(offset + done, length - done, call.piece, *info)};
     const int result = system_call(call.name, [&] { return ::ioctl(file.fd.get(), call.request, range); });
-    if (result < 0) return failed(call.name, -result, file.path, so_far);
+    if (result < 0) return failed(call.name, why_not_written(file.device, -result), file.path, so_far);
     done += range[1];
   }
   return Nothing{};

@@ -42,6 +42,9 @@ struct OpenedBlock {
   BlockInfo info;
 };
 
+/// EROFS where a device takes no writes: the kernel says EPERM or EACCES of that, as of a caller who may not.
+int why_not_written(uint64_t device, int error);
+
 /// ENOTBLK for what is no block device.
 Result<OpenedBlock> open_block(const BlockOpenRequest& request);
 Result<BlockInfo> block_info(const BlockFile& file);

@@ -31,7 +31,8 @@ Status each_piece(const char* operation, const BlockFile& file, uint64_t length,
     }
     const int moved = system_call(operation, [&] { return piece(done, std::min(kPiece, length - done)); });
     if (moved == -EINTR) continue;
-    if (moved < 0) return failed(operation, -moved, file.path, so_far(done, length));
+    if (moved < 0)
+      return failed(operation, why_not_written(file.device, -moved), file.path, so_far(done, length));
     // The range was within the device a moment ago: it has shrunk.
     if (moved == 0) return failed(operation, EIO, file.path, so_far(done, length));
     done += static_cast<uint64_t>(moved);

@@ -22,11 +22,8 @@ async function withLoop(bytes: number, body: (loop: LoopDevice, file: string) =>
   const file = scratch.path(`block-${++made}`)
   writeFileSync(file, pattern(made, bytes))
   const loop = await LoopDevice.attach({ file, ...options })
-  try {
-    await body(loop, file)
-  } finally {
-    await loop.detach()
-  }
+  await body(loop, file)
+  await loop.detach()
 }
 
 const blockdev = (option: string, device: string): number => Number(run('blockdev', [option, device]))
@@ -126,11 +123,16 @@ test('the read-only flag: blockdev sees it, writers are refused, and it is taken
     await device.setReadOnly(true)
     expect(blockdev('--getro', loop.path)).toBe(1)
     expect((await device.info()).readOnly).toBe(true)
-    const fault = await expectCode(BlockDevice.open(loop.path), 'DM_KERNEL')
-    expect(fault).toMatchObject({ errno: 30, operation: 'open block device' })
+    const EROFS = 30
+    const writer = await BlockDevice.open(loop.path)
+    const refused = await expectCode(writer.write(0, Buffer.alloc(512)), 'DM_KERNEL')
+    expect(refused).toMatchObject({ errno: EROFS, operation: 'pwrite' })
+    const kept = await expectCode(writer.zeroOut({ offsetBytes: 0, lengthBytes: 512 }), 'DM_KERNEL')
+    expect(kept).toMatchObject({ errno: EROFS, operation: 'BLKZEROOUT' })
     await device.setReadOnly(false)
     expect(blockdev('--getro', loop.path)).toBe(0)
-    await (await BlockDevice.open(loop.path)).close()
+    await writer.write(0, Buffer.alloc(512))
+    await writer.close()
   })
 })
 

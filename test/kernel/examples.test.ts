@@ -10,6 +10,8 @@ const scratch = useScratch()
 
 /** What each prints when it did what it is for. The walkthrough has a test of its own. */
 const TELLING: Record<string, RegExp> = {
+  'block-device':
+    /read: written past the page cache\nafter a discard: nothing\nafter mkfs: ext4\nheld by: mount.*\n.*nobody could write\ntrimmed: true\ngrown by 32 MiB/,
   errors: /held by .*process of ours[\s\S]*ABORT_ERR \| AbortError[\s\S]*the kernel says: \S+/,
   'first-lines': /first-lines-1 \/dev\/dm-\d+ [\s\S]*first-lines-2 \/dev\/dm-\d+ [\s\S]*mappedBytes: 0/,
   loop: /attached, 8 MiB\nlisted with its file: true\ngrown to 16 MiB\ndetached, 0 left/,

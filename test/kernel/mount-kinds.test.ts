@@ -161,7 +161,7 @@ test('a busy mount names an open file, a folder stood in, a mount below, and a l
 
 test('a busy device names its mounts, of btrfs too, whose mounts have another number', async () => {
   await withExt4(async (target, loop) => {
-    expect(await holdersOf(loop.path)).toEqual([{ kind: 'mount', path: target, pid: expect.any(Number) as number }])
+    expect(await holdersOf(loop.path)).toContainEqual(expect.objectContaining({ kind: 'mount', path: target }))
     const taken = await expectCode(mount({ source: loop.path, target, type: 'ext4' }), 'DM_BUSY')
     expect(taken.holders).toContainEqual(expect.objectContaining({ kind: 'mount', path: target }))
   })

@@ -124,9 +124,7 @@ export async function mount(options: MountOptions): Promise<void> {
     if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
     const found = await port.identify(request.source).catch(() => undefined)
     const device = found?.blockDevice ? found.targetDevice : 0
-    const said = await withHolders(port, { device, name: request.source, started }, fault)
-    if (!(said instanceof DmThinError)) throw fault
-    throw said.refined('DM_BUSY', `mount ${request.source} at ${request.target}: ${said.message}`)
+    throw await withHolders(port, { device, name: request.source, started }, fault)
   }
 }
 

@@ -16,7 +16,11 @@ const CHAPTERS = [
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/target/thin-pool.ts']],
   ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
-  ['Mounts', ['lib/device/mount.ts']],
+  [
+    'Block devices',
+    ['lib/device/block-device.ts', 'lib/kernel/block-port.ts', 'lib/device/detect.ts', 'lib/device/superblocks.ts'],
+  ],
+  ['Mounts', ['lib/device/mount.ts', 'lib/device/file-system.ts']],
   [
     'Events',
     [

@@ -7,7 +7,41 @@ export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '
 export type { DeviceEvent } from './device/device-changes.js'
 export type { Overflow } from './device/event-queue.js'
 export type { PoolEvent, PoolWatch } from './pool/pool-events.js'
-export { mount, unmount, type MountOptions, type UnmountOptions } from './device/mount.js'
+export {
+  alignedBuffer,
+  BlockDevice,
+  type BlockFlushOptions,
+  type BlockOpenOptions,
+  type BlockRange,
+} from './device/block-device.js'
+export type { BlockInfo, GrownFileSystem } from './kernel/block-port.js'
+export {
+  bindMount,
+  holdersOf,
+  mount,
+  remount,
+  setPropagation,
+  unmount,
+  type BindOptions,
+  type MountFlags,
+  type MountOptions,
+  type Propagation,
+  type PropagationOptions,
+  type RemountOptions,
+  type UnmountOptions,
+} from './device/mount.js'
+export {
+  freeze,
+  growFileSystem,
+  thaw,
+  trim,
+  whileFrozen,
+  type FrozenFileSystem,
+  type FrozenOptions,
+  type TrimOptions,
+} from './device/file-system.js'
+export { detectFileSystem, type DetectedFileSystem } from './device/detect.js'
+export type { FileSystemType, Superblock } from './device/superblocks.js'
 export {
   ThinPool,
   type CreateVolumeOptions,

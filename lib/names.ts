@@ -32,7 +32,11 @@ export function checkOptions(options: unknown, known: readonly string[], call: s
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {
-  if (value === undefined) return false
+  return value === undefined ? false : checkRequired(name, value)
+}
+
+/** A flag that must be said. */
+export function checkRequired(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw invalid(`${name} must be true or false, but is ${shown(value)}`)
   return value
 }

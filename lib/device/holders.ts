@@ -8,6 +8,20 @@ const shown = (holder: Holder): string => {
   return `the device ${holder.path}`
 }
 
+/** What was tried, by the refused operation; anything else is a removal. */
+const ACTS: Readonly<Record<string, string>> = {
+  LOOP_CLR_FD: 'detach',
+  'open block device': 'open',
+  BLKDISCARD: 'discard',
+  BLKSECDISCARD: 'discard securely',
+  BLKZEROOUT: 'zero out',
+  BLKRRPART: 'read the partitions of',
+  mount: 'mount',
+  umount2: 'unmount',
+  remount: 'remount',
+  pwrite: 'write',
+}
+
 export interface Held {
   /** The device's number; 0 where it is not known. */
   readonly device: number
@@ -37,8 +51,13 @@ export async function withHolders(port: KernelPort, { device, name, started }: H
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`
   const holders = device === 0 ? [] : await port.holders(device).catch(() => [])
+  return saidBy(fault, name, tries, holders)
+}
+
+/** The fault, with who holds what it was about. */
+export function saidBy(fault: DmThinError, name: string, tries: string, holders: readonly Holder[]): DmThinError {
   const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
-  const act = fault.operation === 'LOOP_CLR_FD' ? 'detach' : 'remove'
+  const act = ACTS[fault.operation ?? ''] ?? 'remove'
   const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
   return fault.refined('DM_BUSY', text, { holders, device: name })
 }

@@ -1,6 +1,7 @@
 // From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
 // operation and errno alone. Layers that know the pool refine it.
 import { abortError, DmThinError, ERRNO, errnoName, errnoText, type ErrorCode, type RollbackStep } from '../errors.js'
+import { blockVerdict } from './block-failure.js'
 
 /** native/abi/result.h `Failure`, as to_js.cc writes it. */
 export interface NativeFailure {
@@ -14,7 +15,7 @@ export interface NativeFailure {
   readonly rollback: readonly RollbackStep[]
 }
 
-interface Verdict {
+export interface Verdict {
   readonly code: ErrorCode
   readonly message: string
 }
@@ -102,6 +103,8 @@ function verdict(failure: NativeFailure): Verdict {
   if (operation === 'ftruncate' && errno === ERANGE) {
     return { code: 'DM_FILE_SIZE', message: `${device} has ${detail} bytes already; files are only grown` }
   }
+  const block = blockVerdict(failure, about, why)
+  if (block) return block
   if (errno === ENOENT) return { code: 'DM_FILE_MISSING', message: `${operation}${about}: no such file or directory` }
   if (errno === EBUSY)
     return { code: 'DM_BUSY', message: `${operation}${about}${detail ? ` at ${detail}` : ''}: in use (EBUSY)` }

@@ -132,6 +132,12 @@ export class NativePort implements KernelPort {
   loopList: KernelPort['loopList'] = signal => this.#call('loopList', signal)
   loopStatus: KernelPort['loopStatus'] = (number, signal) => this.#call('loopStatus', signal, number)
   loopSetCapacity: KernelPort['loopSetCapacity'] = (number, signal) => this.#call('loopSetCapacity', signal, number)
+  loopChangeFile: KernelPort['loopChangeFile'] = (number, file, signal) =>
+    this.#call('loopChangeFile', signal, number, file)
+  loopSetDirectIo: KernelPort['loopSetDirectIo'] = (number, on, signal) =>
+    this.#call('loopSetDirectIo', signal, number, on)
+  loopDetachAtLastClose: KernelPort['loopDetachAtLastClose'] = (number, signal) =>
+    this.#call('loopDetachAtLastClose', signal, number)
   loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) => this.#call('loopDetach', signal, number, limitMs)
   loopHold: KernelPort['loopHold'] = (number, signal) => this.#call('loopHold', signal, number)
   release = (handle: Handle): void => void this.#addon['release']!(handle)
@@ -145,9 +151,40 @@ export class NativePort implements KernelPort {
   readBlocks: KernelPort['readBlocks'] = (path, blocks, blockBytes, exclusive, signal) =>
     this.#call('readBlocks', signal, path, blocks, blockBytes, exclusive)
   zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) => this.#call('zeroStart', signal, path, lengthBytes)
+
+  blockOpen: KernelPort['blockOpen'] = (request, signal) => this.#call('blockOpen', signal, request)
+  blockInfo: KernelPort['blockInfo'] = (handle, signal) => this.#call('blockInfo', signal, handle)
+  blockErase: KernelPort['blockErase'] = (handle, how, offset, length, signal) =>
+    this.#call('blockErase', signal, handle, how, offset, length)
+  blockSetReadOnly: KernelPort['blockSetReadOnly'] = (handle, on, signal) =>
+    this.#call('blockSetReadOnly', signal, handle, on)
+  blockFlush: KernelPort['blockFlush'] = (handle, drop, signal) => this.#call('blockFlush', signal, handle, drop)
+  blockReread: KernelPort['blockReread'] = (handle, signal) => this.#call('blockReread', signal, handle)
+  blockRead: KernelPort['blockRead'] = (handle, offset, memory, signal) =>
+    this.#call('blockRead', signal, handle, offset, memory)
+  blockWrite: KernelPort['blockWrite'] = (handle, offset, memory, signal) =>
+    this.#call('blockWrite', signal, handle, offset, memory)
+  alignedBuffer = (length: number): Uint8Array => this.#addon['alignedBuffer']!(length) as Uint8Array
+  peek: KernelPort['peek'] = (path, ranges, signal) =>
+    this.#call(
+      'peek',
+      signal,
+      path,
+      ranges.flatMap(each => [each.offsetBytes, each.lengthBytes]),
+    )
+
   mount: KernelPort['mount'] = (request, signal) => this.#call('mount', signal, request)
+  remount: KernelPort['remount'] = (request, signal) => this.#call('remount', signal, request)
+  bindMount: KernelPort['bindMount'] = (request, signal) => this.#call('bindMount', signal, request)
+  setPropagation: KernelPort['setPropagation'] = (target, flags, signal) =>
+    this.#call('setPropagation', signal, target, flags)
   unmount: KernelPort['unmount'] = (target, flags, signal) => this.#call('unmount', signal, target, flags)
   holders: KernelPort['holders'] = (device, signal) => this.#call('holders', signal, device)
+  holdersOfMount: KernelPort['holdersOfMount'] = (target, signal) => this.#call('holdersOfMount', signal, target)
+  freeze: KernelPort['freeze'] = (path, signal) => this.#call('freeze', signal, path)
+  thaw: KernelPort['thaw'] = (frozen, signal) => this.#call('thaw', signal, frozen)
+  trim: KernelPort['trim'] = (request, signal) => this.#call('trim', signal, request)
+  growFileSystem: KernelPort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
   noop: KernelPort['noop'] = signal => this.#call('noop', signal)
 }
 

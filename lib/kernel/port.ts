@@ -1,6 +1,7 @@
 // The single door to the kernel: what the layers above may ask for, in the kernel's words. Everything here runs off
 // the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
 import type { DmThinError } from '../errors.js'
+import type { BlockPort, FileSystemPort } from './block-port.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
 export type DeviceAddress =
@@ -90,9 +91,14 @@ export interface SnapshotOutcome {
 
 export interface LoopRequest {
   readonly file: string
+  /** Left out: one that is free. */
+  readonly number?: number
+  /** `lo_file_name`; empty or left out: the file's path. */
+  readonly reference?: string
   readonly readOnly?: boolean
   readonly directIo?: boolean
   readonly autoclear?: boolean
+  readonly partitionScan?: boolean
   readonly offsetBytes?: number
   readonly sizeLimitBytes?: number
   readonly blockSizeBytes?: number
@@ -109,6 +115,12 @@ export interface LoopStatus {
   readonly readOnly: boolean
   readonly autoclear: boolean
   readonly directIo: boolean
+  /** Whether the kernel looks for partitions on it. */
+  readonly partitionScan: boolean
+  /** Its logical block size. */
+  readonly blockSizeBytes: number
+  /** What whoever attached it left in `lo_file_name`. */
+  readonly reference: string
 }
 
 export interface FileIdentity {
@@ -120,20 +132,6 @@ export interface FileIdentity {
   readonly blockDevice: boolean
   /** Of a block device: its own number. */
   readonly targetDevice: number
-}
-
-export interface MountRequest {
-  readonly source: string
-  readonly target: string
-  readonly type: string
-  readonly flags: number
-  readonly data: string
-}
-
-export interface HolderInfo {
-  readonly kind: 'mount' | 'process' | 'device'
-  readonly path: string
-  readonly pid: number
 }
 
 /** A descriptor that the native side keeps open until `release`. */
@@ -155,7 +153,7 @@ export interface BatchOptions {
 /** Of one device of a batch: its number, or what went wrong with it. */
 export type Outcome = number | DmThinError
 
-export interface KernelPort {
+export interface KernelPort extends BlockPort, FileSystemPort {
   version(signal?: AbortSignal): Promise<readonly number[]>
   listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>
   listVersions(signal?: AbortSignal): Promise<TargetVersion[]>
@@ -244,6 +242,10 @@ export interface KernelPort {
   loopList(signal?: AbortSignal): Promise<LoopStatus[]>
   loopStatus(number: number, signal?: AbortSignal): Promise<LoopStatus>
   loopSetCapacity(number: number, signal?: AbortSignal): Promise<LoopStatus>
+  loopChangeFile(number: number, file: string, signal?: AbortSignal): Promise<LoopStatus>
+  loopSetDirectIo(number: number, directIo: boolean, signal?: AbortSignal): Promise<LoopStatus>
+  /** Asks once: whether it is detached already, or will be when its last user closes it. */
+  loopDetachAtLastClose(number: number, signal?: AbortSignal): Promise<boolean>
   loopDetach(number: number, limitMs: number, signal?: AbortSignal): Promise<void>
   loopHold(number: number, signal?: AbortSignal): Promise<Handle>
   release(handle: Handle): void
@@ -266,9 +268,6 @@ export interface KernelPort {
     signal?: AbortSignal,
   ): Promise<Uint8Array[]>
   zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
-  mount(request: MountRequest, signal?: AbortSignal): Promise<void>
-  unmount(target: string, flags: number, signal?: AbortSignal): Promise<void>
-  holders(device: number, signal?: AbortSignal): Promise<HolderInfo[]>
   /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */
   noop(signal?: AbortSignal): Promise<number>
 }

@@ -7,30 +7,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 
+#include "abi/aligned.h"
 #include "abi/system_call.h"
 #include "abi/unique_fd.h"
 
 namespace dmthin {
 namespace {
 
-constexpr size_t kDirectAlignment = 4096;
 constexpr uint64_t kHoleProbeBytes = uint64_t{1024} * 1024;
-
-struct Free {
-  void operator()(void* memory) const { ::free(memory); }
-};
-using Aligned = std::unique_ptr<uint8_t, Free>;
-
-Aligned aligned(size_t size) {
-  void* memory = nullptr;
-  if (::posix_memalign(&memory, kDirectAlignment, size) != 0) return nullptr;
-  memset(memory, 0, size);
-  return Aligned(static_cast<uint8_t*>(memory));
-}
 
 Result<UniqueFd> open_path(const std::string& path, int flags) {
   const int fd = system_call("open", [&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0600); });
@@ -84,19 +70,8 @@ Result<FileIdentity> identify_path(const std::string& path) {
   return identify(fd->get(), path);
 }
 
-Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
-  const int fd = system_call(
-      "create file", [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); });
-  if (fd >= 0) {
-    UniqueFd owned(fd);
-    auto file = fill_new_file(fd, path, size_bytes);
-    if (!file) {
-      const int removed = ::unlink(path.c_str()) == 0 ? 0 : errno;
-      file.failure().rollback.push_back({"unlink", path, removed});
-    }
-    return file;
-  }
-  if (fd != -EEXIST) return failed("create file", -fd, path);
+/// The file as it was found.
+static Result<SparseFile> existing_file(const std::string& path, uint64_t size_bytes) {
   const auto identity = identify_path(path);
   if (!identity) return identity.failure();
   if (!identity->regular) return failed("create file", EINVAL, path, "not a regular file");
@@ -105,6 +80,46 @@ Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
     return failed("create file", larger ? EFBIG : ERANGE, path, std::to_string(identity->size_bytes));
   }
   return SparseFile{*identity, false};
+}
+
+/// A file without a name, in the folder of `path`; -errno, among them that the file system has no such files.
+static int open_unnamed(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  return system_call("create file",
+                     [&] { return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); });
+}
+
+// The file gets its name when it has its size: another process that makes the same pool finds it whole or not at
+// all, and a process killed in between leaves nothing.
+Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
+  if (::access(path.c_str(), F_OK) == 0) return existing_file(path, size_bytes);
+  const int unnamed = open_unnamed(path);
+  if (unnamed >= 0) {
+    const UniqueFd owned(unnamed);
+    auto file = fill_new_file(unnamed, path, size_bytes);
+    if (!file) return file;
+    const std::string link = "/proc/self/fd/" + std::to_string(unnamed);
+    const int linked = system_call(
+        "link file", [&] { return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW); });
+    if (linked >= 0) return file;
+    if (linked == -EEXIST) return existing_file(path, size_bytes);
+    if (linked != -ENOENT) return failed("link file", -linked, path);
+    // Without /proc it cannot be given its name.
+  } else if (unnamed != -EOPNOTSUPP && unnamed != -EISDIR && unnamed != -EINVAL && unnamed != -ENOENT) {
+    return failed("create file", -unnamed, path);
+  }
+  const int fd = system_call(
+      "create file", [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); });
+  if (fd == -EEXIST) return existing_file(path, size_bytes);
+  if (fd < 0) return failed("create file", -fd, path);
+  const UniqueFd owned(fd);
+  auto file = fill_new_file(fd, path, size_bytes);
+  if (!file) {
+    const int removed = ::unlink(path.c_str()) == 0 ? 0 : errno;
+    file.failure().rollback.push_back({"unlink", path, removed});
+  }
+  return file;
 }
 
 Result<FileIdentity> grow_file(const std::string& path, uint64_t size_bytes) {

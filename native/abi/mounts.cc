@@ -1,81 +1,25 @@
 #include "abi/mounts.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
+#include <sys/vfs.h>
 
-#include <charconv>
-#include <functional>
-#include <set>
-#include <utility>
-
-#include "abi/block.h"
 #include "abi/system_call.h"
-#include "abi/unique_fd.h"
 
 namespace dmthin {
 namespace {
 
-constexpr size_t kMostHolders = 32;
+unsigned long flag_if(bool wanted, unsigned long flag) { return wanted ? flag : 0; }
 
-void each_entry(const std::string& path, const std::function<void(const std::string&)>& use) {
-  DIR* directory = ::opendir(path.c_str());
-  if (directory == nullptr) return;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] != '.') use(entry->d_name);
-  }
-  ::closedir(directory);
-}
-
-std::string read_all(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  char buffer[16384];
-  for (ssize_t size; fd && (size = ::read(fd.get(), buffer, sizeof buffer)) > 0;) {
-    text.append(buffer, static_cast<size_t>(size));
-  }
-  return text;
-}
-
-std::string link_of(const std::string& path) {
-  char buffer[256];
-  const ssize_t size = ::readlink(path.c_str(), buffer, sizeof buffer);
-  return size > 0 ? std::string(buffer, static_cast<size_t>(size)) : std::string();
-}
-
-/// The mount points of "MAJ:MIN" in one process's view. Field 3 is the device, field 5 the mount point.
-void mounts_seen_by(const std::string& process, const std::string& number, int pid,
-                    std::vector<Holder>* found) {
-  const std::string text = read_all(process + "/mountinfo");
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\n', at);
-    const std::string line = text.substr(at, end - at);
-    at = end == std::string::npos ? text.size() : end + 1;
-    std::string fields[5];
-    size_t from = 0;
-    for (std::string& field : fields) {
-      const size_t space = line.find(' ', from);
-      if (space == std::string::npos) break;
-      field = line.substr(from, space - from);
-      from = space + 1;
-    }
-    if (fields[2] == number) found->push_back({"mount", fields[4], pid});
-  }
-}
-
-bool opened_by(const std::string& process, uint64_t device) {
-  bool found = false;
-  each_entry(process + "/fd", [&](const std::string& name) {
-    if (found) return;
-    struct statx stat = {};
-    if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0)
-      return;
-    found = S_ISBLK(stat.stx_mode) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == device;
-  });
-  return found;
+/// The flags of the mount at `target` as mount(2) takes them. statfs numbers all but one of them alike.
+Result<unsigned long> flags_now(const std::string& target) {
+  struct statfs stat = {};
+  const int result = system_call("statfs", [&] { return ::statfs(target.c_str(), &stat); });
+  if (result < 0) return failed("statfs", -result, target);
+  constexpr unsigned long kRelatime = 0x1000;  // ST_RELATIME, in no header without _GNU_SOURCE
+  constexpr unsigned long kSame = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS |
+                                  MS_MANDLOCK | MS_NOATIME | MS_NODIRATIME;
+  const auto flags = static_cast<unsigned long>(stat.f_flags);
+  return (flags & kSame) | flag_if((flags & kRelatime) != 0, MS_RELATIME);
 }
 
 }  // namespace
@@ -89,27 +33,49 @@ Status mount_file_system(const MountRequest& request) {
   return Nothing{};
 }
 
+Status remount_file_system(const RemountRequest& request) {
+  const auto now = flags_now(request.target);
+  if (!now) return now.failure();
+  const unsigned long flags =
+      (*now & ~request.clear) | request.set | MS_REMOUNT | flag_if(request.mount_alone, MS_BIND);
+  const int result = system_call("remount", [&] {
+    return ::mount("none", request.target.c_str(), nullptr, flags,
+                   request.data.empty() ? nullptr : request.data.c_str());
+  });
+  if (result < 0) return failed("remount", -result, request.target);
+  return Nothing{};
+}
+
+Status bind_mount(const BindRequest& request) {
+  const unsigned long flags = MS_BIND | flag_if(request.recursive, MS_REC);
+  const int result = system_call("bind mount", [&] {
+    return ::mount(request.source.c_str(), request.target.c_str(), nullptr, flags, nullptr);
+  });
+  if (result < 0) return failed("bind mount", -result, request.source, request.target);
+  if (!request.read_only) return Nothing{};
+  // The kernel looks at no other flag while it binds: read-only takes a second call.
+  RemountRequest remount;
+  remount.target = request.target;
+  remount.mount_alone = true;
+  remount.set = MS_RDONLY;
+  auto done = remount_file_system(remount);
+  if (done) return done;
+  const int undone = ::umount2(request.target.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
+  done.failure().rollback.push_back({"umount2", request.target, undone});
+  return done;
+}
+
+Status set_propagation(const std::string& target, unsigned long flags) {
+  const int result =
+      system_call("propagation", [&] { return ::mount("none", target.c_str(), nullptr, flags, nullptr); });
+  if (result < 0) return failed("propagation", -result, target);
+  return Nothing{};
+}
+
 Status unmount_file_system(const std::string& target, int flags) {
   const int result = system_call("umount2", [&] { return ::umount2(target.c_str(), flags); });
   if (result < 0) return failed("umount2", -result, target);
   return Nothing{};
-}
-
-std::vector<Holder> holders(uint64_t device) {
-  const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
-  std::vector<Holder> found;
-  each_entry("/sys/dev/block/" + number + "/holders",
-             [&](const std::string& name) { found.push_back({"device", "/dev/" + name, 0}); });
-  std::set<std::string> namespaces;  // one look at each mount table, however many processes share it
-  each_entry("/proc", [&](const std::string& name) {
-    int pid = 0;
-    if (found.size() >= kMostHolders) return;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc()) return;
-    const std::string process = "/proc/" + name;
-    if (namespaces.insert(link_of(process + "/ns/mnt")).second) mounts_seen_by(process, number, pid, &found);
-    if (opened_by(process, device)) found.push_back({"process", read_small_file(process + "/comm"), pid});
-  });
-  return found;
 }
 
 }  // namespace dmthin

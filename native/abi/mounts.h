@@ -1,8 +1,7 @@
-// mount(2) and umount2(2), and who keeps a block device busy.
+// mount(2) and umount2(2).
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "abi/result.h"
 
@@ -17,17 +16,31 @@ struct MountRequest {
 };
 
 Status mount_file_system(const MountRequest& request);
-Status unmount_file_system(const std::string& target, int flags);
 
-/// Somebody who holds a block device: a mount (with a process in whose mount namespace it is), a process with
-/// the node open, or a device stacked on it.
-struct Holder {
-  std::string kind;  // "mount", "process" or "device"
-  std::string path;  // the mount point, the program's name, or the device's node
-  int pid = 0;
+struct RemountRequest {
+  std::string target;
+  unsigned long set = 0;  // MS_ flags; those in neither stay as they are
+  unsigned long clear = 0;
+  bool mount_alone = false;  // MS_BIND: this mount, not the file system that others may show too
+  std::string data;
 };
 
-/// What can be seen of the holders of `device` in /proc and sysfs. Other processes come and go meanwhile.
-std::vector<Holder> holders(uint64_t device);
+/// MS_REMOUNT. The kernel takes the flags as a whole, so those of now are read first.
+Status remount_file_system(const RemountRequest& request);
+
+struct BindRequest {
+  std::string source;
+  std::string target;
+  bool recursive = false;  // with what is mounted below
+  bool read_only = false;
+};
+
+/// MS_BIND; where it is to be read-only and that fails, it is unmounted again.
+Status bind_mount(const BindRequest& request);
+
+/// MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE, with MS_REC or without.
+Status set_propagation(const std::string& target, unsigned long flags);
+
+Status unmount_file_system(const std::string& target, int flags);
 
 }  // namespace dmthin

@@ -42,6 +42,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_events(env, exports);
   export_udev(env, exports);
   export_devices(env, exports);
+  export_blocks(env, exports);
+  export_file_systems(env, exports);
   exports.Set("cancel", Napi::Function::New(env, cancel, "cancel"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
 #ifdef DM_THIN_FAULTS

@@ -1,4 +1,4 @@
-// Loop devices, files, block devices and mounts for JavaScript.
+// Loop devices, and the files and devices below a pool, for JavaScript.
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -20,6 +20,9 @@ Napi::Value loop_attach_file(Info info) {
   request.read_only = truth(object.Get("readOnly"));
   request.direct_io = truth(object.Get("directIo"));
   request.autoclear = truth(object.Get("autoclear"));
+  request.partition_scan = truth(object.Get("partitionScan"));
+  request.reference = text(object.Get("reference"));
+  if (object.Get("number").IsNumber()) request.number = static_cast<int>(number(object.Get("number")));
   request.offset = number(object.Get("offsetBytes"));
   request.size_limit = number(object.Get("sizeLimitBytes"));
   request.block_size = static_cast<uint32_t>(number(object.Get("blockSizeBytes")));
@@ -46,6 +49,31 @@ Napi::Value loop_follow_file(Info info) {
   const int number_ = static_cast<int>(number(info[0]));
   return start<LoopStatus>(
       info, Kind::kWaits, [number_](Work&) { return loop_set_capacity(number_); }, plainly);
+}
+
+Napi::Value loop_change_to(Info info) {
+  return start<LoopStatus>(
+      info, Kind::kWaits,
+      [number_ = static_cast<int>(number(info[0])), file = text(info[1])](Work&) {
+        return loop_change_file(number_, file);
+      },
+      plainly);
+}
+
+Napi::Value loop_direct(Info info) {
+  return start<LoopStatus>(
+      info, Kind::kWaits,
+      [number_ = static_cast<int>(number(info[0])), on = truth(info[1])](Work&) {
+        return loop_set_direct_io(number_, on);
+      },
+      plainly);
+}
+
+Napi::Value loop_detach_lazily(Info info) {
+  return start<bool>(
+      info, Kind::kWaits,
+      [number_ = static_cast<int>(number(info[0]))](Work&) { return loop_detach_at_last_close(number_); },
+      [](Napi::Env env, bool& detached) -> Napi::Value { return Napi::Boolean::New(env, detached); });
 }
 
 /// Detaches, and looks until the device is free or `limit` milliseconds are over.
@@ -135,32 +163,6 @@ Napi::Value zero_first(Info info) {
       [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, plainly);
 }
 
-Napi::Value mount_device(Info info) {
-  const auto object = info[0].As<Napi::Object>();
-  MountRequest request;
-  request.source = text(object.Get("source"));
-  request.target = text(object.Get("target"));
-  request.type = text(object.Get("type"));
-  request.flags = number(object.Get("flags"));
-  request.data = text(object.Get("data"));
-  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return mount_file_system(request); }, plainly);
-}
-
-Napi::Value unmount_path(Info info) {
-  return start<Nothing>(
-      info, Kind::kWaits,
-      [target = text(info[0]), flags = static_cast<int>(number(info[1]))](Work&) {
-        return unmount_file_system(target, flags);
-      },
-      plainly);
-}
-
-Napi::Value holders_of_device(Info info) {
-  return start<std::vector<Holder>>(
-      info, Kind::kWaits,
-      [device = number(info[0])](Work&) -> Result<std::vector<Holder>> { return holders(device); }, plainly);
-}
-
 /// The cheapest ioctl there is (FIONREAD on a pipe), through the whole stack: what a call costs beside the
 /// kernel.
 Napi::Value noop(Info info) {
@@ -188,7 +190,10 @@ void export_devices(Napi::Env env, Napi::Object exports) {
   add("loopList", loop_list_all);
   add("loopStatus", loop_status_of);
   add("loopSetCapacity", loop_follow_file);
+  add("loopChangeFile", loop_change_to);
+  add("loopSetDirectIo", loop_direct);
   add("loopDetach", loop_detach_file);
+  add("loopDetachAtLastClose", loop_detach_lazily);
   add("loopHold", loop_hold_open);
   add("identify", identify_file);
   add("createSparse", create_sparse_file);
@@ -197,9 +202,6 @@ void export_devices(Napi::Env env, Napi::Object exports) {
   add("blockSizeBytes", block_size);
   add("readBlocks", read_some_blocks);
   add("zeroStart", zero_first);
-  add("mount", mount_device);
-  add("unmount", unmount_path);
-  add("holders", holders_of_device);
   add("noop", noop);
 }
 

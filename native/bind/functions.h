@@ -9,5 +9,7 @@ void export_sections(Napi::Env env, Napi::Object exports);
 void export_events(Napi::Env env, Napi::Object exports);
 void export_udev(Napi::Env env, Napi::Object exports);
 void export_devices(Napi::Env env, Napi::Object exports);
+void export_blocks(Napi::Env env, Napi::Object exports);
+void export_file_systems(Napi::Env env, Napi::Object exports);
 
 }  // namespace dmthin

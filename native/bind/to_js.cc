@@ -126,6 +126,9 @@ Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
       .set("readOnly", loop.read_only)
       .set("autoclear", loop.autoclear)
       .set("directIo", loop.direct_io)
+      .set("partitionScan", loop.partition_scan)
+      .set("blockSizeBytes", loop.block_size)
+      .set("reference", loop.reference)
       .done();
 }
 

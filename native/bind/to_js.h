@@ -8,8 +8,8 @@
 
 #include "abi/block.h"
 #include "abi/dm_sections.h"
+#include "abi/holders.h"
 #include "abi/loop.h"
-#include "abi/mounts.h"
 #include "abi/thin_activity.h"
 
 namespace dmthin {

@@ -1,5 +1,5 @@
 // LoopDevice.attach: each step made to fail in turn, and the way of kernels that have no LOOP_CONFIGURE.
-import { truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, truncateSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB } from '../../lib/index.js'
 import {
   attemptWith,
@@ -36,6 +36,7 @@ const STEPS: Places[] = [
   ['statx', 1],
   ['flock', 1],
   ['open loop-control', 1],
+  ['flock loop-control', 1],
   ['LOOP_CTL_GET_FREE', 1],
   ['open loop', 2],
   ['LOOP_GET_STATUS64', 1],
@@ -93,4 +94,50 @@ test('a detach that fails leaves it attached, and says so; the next one detaches
   expect(markedLoops()).toHaveLength(1)
   await device.detach()
   expect(markedLoops()).toEqual([])
+})
+
+test('each step to a chosen number fails, and neither the device nor the file is left', async () => {
+  const number = 4713
+  const chosen = () => LoopDevice.attach({ file, number })
+  const before = kernelState()
+  const places: Places[] = [
+    ['LOOP_CTL_ADD', 1],
+    ['open loop', 2],
+    ['LOOP_CONFIGURE', 1],
+    ['LOOP_GET_STATUS64', 1],
+  ]
+  await failEach(hooks, places, chosen, outcome => {
+    expectNamed(outcome)
+    if (outcome.operation !== 'LOOP_CTL_ADD') expect(undone(outcome)).toContain('LOOP_CTL_REMOVE')
+    expect([outcome.where, kernelState(), existsSync(`/sys/block/loop${number}`)]).toEqual([
+      outcome.where,
+      before,
+      false,
+    ])
+  })
+  const device = await noneAfter(hooks, places, chosen)
+  await device.detach()
+})
+
+test('a change of file or of direct I/O that fails leaves the device as it was', async () => {
+  const other = scratch.path(scratch.name('other'))
+  writeFileSync(other, '')
+  truncateSync(other, 8 * MiB)
+  const device = await LoopDevice.attach({ file, readOnly: true })
+  const before = kernelState()
+  const places: Places[] = [
+    ['flock', 1],
+    ['LOOP_CHANGE_FD', 1],
+  ]
+  await failEach(
+    hooks,
+    places,
+    () => device.changeFile(other),
+    outcome => expectNamed(outcome),
+  )
+  expectNamed(await attemptWith(hooks, ['LOOP_SET_DIRECT_IO', 1], () => device.setDirectIo(true)))
+  expect(kernelState()).toBe(before)
+  expect(device.file).toBe(file)
+  await device.changeFile(other)
+  await device.detach()
 })

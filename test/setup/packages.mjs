@@ -25,6 +25,11 @@ export const PACKAGES = [
   { group: 'peers', name: 'strace', files: ['strace'] },
   { group: 'peers', name: 'xfsprogs', files: ['mkfs.xfs'] },
   { group: 'peers', name: 'dosfstools', files: ['mkfs.vfat'] },
+  { group: 'peers', name: 'btrfs-progs', files: ['mkfs.btrfs'] },
+  { group: 'peers', name: 'f2fs-tools', files: ['mkfs.f2fs'] },
+  { group: 'peers', name: 'squashfs-tools', files: ['mksquashfs'] },
+  { group: 'peers', name: 'erofs-utils', files: ['mkfs.erofs'] },
+  { group: 'peers', name: 'cryptsetup-bin', files: ['cryptsetup'] },
   { group: 'peers', name: 'binutils', files: ['readelf'] },
 ]
 

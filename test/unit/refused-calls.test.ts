@@ -1,7 +1,25 @@
 // A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
 import { Pending } from '../../lib/device/pending'
 import { MappedDevice, zero } from '../../lib/exports/kernel'
-import { LoopDevice, mount, ThinPool, ThinVolume, unmount } from '../../lib/index'
+import {
+  alignedBuffer,
+  bindMount,
+  BlockDevice,
+  detectFileSystem,
+  freeze,
+  growFileSystem,
+  holdersOf,
+  LoopDevice,
+  mount,
+  remount,
+  setPropagation,
+  thaw,
+  ThinPool,
+  ThinVolume,
+  trim,
+  unmount,
+  whileFrozen,
+} from '../../lib/index'
 import type { KernelPort } from '../../lib/kernel/port'
 import { DeviceIds } from '../../lib/pool/device-ids'
 import { rejection, thrown } from '../helpers/thrown'
@@ -34,7 +52,19 @@ const CALLS: [name: string, call: Call, least: object][] = [
   ['MappedDevice.create', options => MappedDevice.create(options), { name: 'demo', table }],
   ['MappedDevice.open', options => MappedDevice.open('demo', options), {}],
   ['mount', options => mount(options), { source: '/dev/dm-1', target: '/mnt', type: 'ext4' }],
+  ['LoopDevice.findLeaked', options => LoopDevice.findLeaked(options), {}],
   ['unmount', options => unmount('/mnt', options), {}],
+  ['remount', options => remount('/mnt', options), {}],
+  ['bindMount', options => bindMount(options), { source: '/a', target: '/b' }],
+  ['setPropagation', options => setPropagation('/mnt', 'private', options), {}],
+  ['holdersOf', options => holdersOf('/dev/x', options), {}],
+  ['BlockDevice.open', options => BlockDevice.open('/dev/x', options), {}],
+  ['detectFileSystem', options => detectFileSystem('/dev/x', options), {}],
+  ['freeze', options => freeze('/mnt', options), {}],
+  ['thaw', options => thaw('/mnt', options), {}],
+  ['whileFrozen', options => whileFrozen('/mnt', async () => 1, options), {}],
+  ['trim', options => trim('/mnt', options), {}],
+  ['growFileSystem', options => growFileSystem('/mnt', options), {}],
   ['activate', options => volume(512).activate(options), {}],
   ['deactivate', options => volume().deactivate(options), {}],
   ['snapshot', options => volume().snapshot(options), {}],
@@ -91,6 +121,22 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
     'data must be text',
   ],
   ['no mount point', () => unmount(''), 'target must be a path'],
+  ['a loop number of 21 bits', () => LoopDevice.attach({ file: 'x', number: 2 ** 20 }), 'number must be'],
+  ['a long reference', () => LoopDevice.attach({ file: 'x', reference: 'a'.repeat(64) }), 'reference must have'],
+  ['an empty reference', () => LoopDevice.attach({ file: 'x', reference: '' }), 'reference must have'],
+  ['direct that is no flag', () => BlockDevice.open('/dev/x', { direct: 1 as never }), 'direct must be'],
+  ['a device without a path', () => BlockDevice.open(''), 'path must be a path'],
+  ['a remount of a flag that is none', () => remount('/mnt', { noExec: 'yes' as never }), 'noExec must be'],
+  ['data of one mount alone', () => remount('/mnt', { mountAlone: true, data: 'x' }), 'data belongs to'],
+  [
+    'a read-only bind of everything below',
+    () => bindMount({ source: '/a', target: '/b', recursive: true, readOnly: true }),
+    'readOnly with recursive',
+  ],
+  ['an unknown propagation', () => setPropagation('/mnt', 'toString' as never), 'propagation must be one of'],
+  ['a body that is none', () => whileFrozen('/mnt', 7 as never), 'body must be a function'],
+  ['no time to be frozen', () => whileFrozen('/mnt', async () => 1, { timeoutMs: 0 }), 'timeoutMs must be'],
+  ['an empty part to trim', () => trim('/mnt', { lengthBytes: 0 }), 'lengthBytes must be'],
   ['an empty volume', () => volume().activate({ sizeBytes: 0 }), 'sizeBytes must be'],
   ['a name with a slash', () => volume(512).activate({ name: 'a/b' }), 'has "/"'],
   ['an id of 25 bits', () => volume().snapshot({ id: 2 ** 24 }), 'id must be'],
@@ -106,6 +152,11 @@ test.each(WRONG)('%s is refused', async (_, call, message) => {
 test('a size that nobody told is asked for, not guessed', async () => {
   expect(await rejection(() => volume().activate())).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
   expect(await rejection(() => volume().snapshot({ activate: true }))).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
+})
+
+test('a buffer beyond all measure is refused', () => {
+  expect(thrown(() => alignedBuffer(2 ** 40))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+  expect(thrown(() => alignedBuffer(-1))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
 test('an inactive volume has no path and no status, and says so', async () => {

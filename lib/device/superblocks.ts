@@ -1,0 +1,246 @@
+// What is on a device, from its first bytes: the magic of each file system, its label and uuid. Pure: bytes in, facts
+// out. The names are blkid's. The numbers are of the kernel's headers (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h,
+// include/uapi/linux/btrfs_tree.h, include/linux/f2fs_fs.h, include/linux/swap.h …).
+
+export type FileSystemType =
+  | 'ext2'
+  | 'ext3'
+  | 'ext4'
+  | 'xfs'
+  | 'btrfs'
+  | 'f2fs'
+  | 'vfat'
+  | 'swap'
+  | 'squashfs'
+  | 'erofs'
+  | 'crypto_LUKS'
+  | 'LVM2_member'
+
+export interface Superblock {
+  readonly type: FileSystemType
+  /** Empty where it has none. */
+  readonly label: string
+  /** As the kernel and blkid write it; empty where it has none. */
+  readonly uuid: string
+  /** Its own idea of its size, in bytes; undefined where it does not say. */
+  readonly sizeBytes: number | undefined
+  /** In bytes; undefined where it has none. */
+  readonly blockBytes: number | undefined
+}
+
+/** The superblock of btrfs is the farthest that is looked at, at 64 KiB; swap's magic ends the first page. */
+export const LOOKED_AT_BYTES = 68 * 1024
+
+const SUPERBLOCK_AT = 1024
+
+/** All that are there: more than one where an older one has left its magic. */
+export function superblocksIn(start: Uint8Array): Superblock[] {
+  const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength)
+  const whole = bytes.length < LOOKED_AT_BYTES ? Buffer.concat([bytes], LOOKED_AT_BYTES) : bytes
+  return READERS.flatMap(read => read(whole) ?? [])
+}
+
+const READERS: readonly ((bytes: Buffer) => Superblock | undefined)[] = [
+  luks,
+  lvm,
+  xfs,
+  squashfs,
+  vfat,
+  ext,
+  f2fs,
+  erofs,
+  swap,
+  btrfs,
+]
+
+/** Text of a field of fixed length, which ends at its first NUL. */
+const text = (bytes: Buffer, at: number, length: number, encoding: 'utf8' | 'latin1' | 'utf16le' = 'utf8'): string =>
+  bytes
+    .toString(encoding, at, at + length)
+    .replace(/\0[^]*$/, '')
+    .trimEnd()
+
+const has = (bytes: Buffer, at: number, magic: string): boolean =>
+  bytes.toString('latin1', at, at + magic.length) === magic
+
+function uuid(bytes: Buffer, at: number): string {
+  const hex = bytes.toString('hex', at, at + 16)
+  if (/^0*$/.test(hex)) return ''
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+/** Of a u64; undefined beyond 2^53, which no device has. */
+function product(count: bigint, size: number): number | undefined {
+  const bytes = count * BigInt(size)
+  return bytes <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(bytes) : undefined
+}
+
+/** Undefined where a shift of the disk's own is out of all bounds. */
+const power = (shift: number): number | undefined => (shift <= 30 ? 2 ** shift : undefined)
+
+const EXT = { journalDevice: 0x8, bits64: 0x80, hasJournal: 0x4 }
+/** Features that ext3's and ext2's own drivers know; any other makes it an ext4. */
+const EXT3_INCOMPATIBLE = 0x2 | 0x4 | 0x10
+const EXT3_READ_ONLY = 0x1 | 0x2 | 0x4
+
+function ext(bytes: Buffer): Superblock | undefined {
+  const at = SUPERBLOCK_AT
+  if (bytes.readUInt16LE(at + 0x38) !== 0xef53) return undefined
+  const [compatible, incompatible, readOnly] = [0x5c, 0x60, 0x64].map(field => bytes.readUInt32LE(at + field))
+  if (incompatible! & EXT.journalDevice) return undefined
+  const blockBytes = power(10 + bytes.readUInt32LE(at + 0x18))
+  const high = incompatible! & EXT.bits64 ? bytes.readUInt32LE(at + 0x150) : 0
+  const blocks = BigInt(high) * 2n ** 32n + BigInt(bytes.readUInt32LE(at + 0x4))
+  const plain = (incompatible! & ~EXT3_INCOMPATIBLE) === 0 && (readOnly! & ~EXT3_READ_ONLY) === 0
+  const type = !plain ? 'ext4' : compatible! & EXT.hasJournal ? 'ext3' : 'ext2'
+  return {
+    type,
+    label: text(bytes, at + 0x78, 16),
+    uuid: uuid(bytes, at + 0x68),
+    sizeBytes: blockBytes === undefined ? undefined : product(blocks, blockBytes),
+    blockBytes,
+  }
+}
+
+function xfs(bytes: Buffer): Superblock | undefined {
+  if (!has(bytes, 0, 'XFSB')) return undefined
+  const blockBytes = bytes.readUInt32BE(4)
+  return {
+    type: 'xfs',
+    label: text(bytes, 108, 12),
+    uuid: uuid(bytes, 32),
+    sizeBytes: product(bytes.readBigUInt64BE(8), blockBytes),
+    blockBytes,
+  }
+}
+
+function btrfs(bytes: Buffer): Superblock | undefined {
+  const at = 64 * 1024
+  if (!has(bytes, at + 0x40, '_BHRfS_M')) return undefined
+  return {
+    type: 'btrfs',
+    label: text(bytes, at + 0x12b, 256),
+    uuid: uuid(bytes, at + 0x20),
+    sizeBytes: product(bytes.readBigUInt64LE(at + 0x70), 1),
+    blockBytes: bytes.readUInt32LE(at + 0x90),
+  }
+}
+
+function f2fs(bytes: Buffer): Superblock | undefined {
+  const at = SUPERBLOCK_AT
+  if (bytes.readUInt32LE(at) !== 0xf2f52010) return undefined
+  const blockBytes = power(bytes.readUInt32LE(at + 16))
+  return {
+    type: 'f2fs',
+    label: text(bytes, at + 124, 1024, 'utf16le'),
+    uuid: uuid(bytes, at + 108),
+    sizeBytes: blockBytes === undefined ? undefined : product(bytes.readBigUInt64LE(at + 36), blockBytes),
+    blockBytes,
+  }
+}
+
+function erofs(bytes: Buffer): Superblock | undefined {
+  const at = SUPERBLOCK_AT
+  if (bytes.readUInt32LE(at) !== 0xe0f5e1e2) return undefined
+  const blockBytes = power(bytes.readUInt8(at + 12))
+  return {
+    type: 'erofs',
+    label: text(bytes, at + 64, 16),
+    uuid: uuid(bytes, at + 48),
+    sizeBytes: blockBytes === undefined ? undefined : bytes.readUInt32LE(at + 36) * blockBytes,
+    blockBytes,
+  }
+}
+
+function squashfs(bytes: Buffer): Superblock | undefined {
+  if (!has(bytes, 0, 'hsqs')) return undefined
+  const sizeBytes = product(bytes.readBigUInt64LE(40), 1)
+  return { type: 'squashfs', label: '', uuid: '', sizeBytes, blockBytes: bytes.readUInt32LE(12) }
+}
+
+/** What a boot sector says of where things are; undefined where it is no FAT. */
+export interface FatPlaces {
+  readonly sectorBytes: number
+  /** Of the root folder: in it is the label that counts. */
+  readonly rootAt: number
+  readonly rootBytes: number
+}
+
+const FAT_WORDS = ['FAT12   ', 'FAT16   ', 'FAT     ']
+
+export function fatPlaces(bytes: Buffer): FatPlaces | undefined {
+  const wide = has(bytes, 82, 'FAT32   ')
+  if (bytes.readUInt16LE(510) !== 0xaa55 || !(wide || FAT_WORDS.some(word => has(bytes, 54, word)))) return undefined
+  const [sectorBytes, cluster, reserved] = [bytes.readUInt16LE(11), bytes.readUInt8(13), bytes.readUInt16LE(14)]
+  const [tables, entries] = [bytes.readUInt8(16), bytes.readUInt16LE(17)]
+  const sound = [512, 1024, 2048, 4096].includes(sectorBytes) && cluster > 0 && (cluster & (cluster - 1)) === 0
+  if (!sound || reserved === 0 || tables === 0) return undefined
+  const tableSectors = wide ? bytes.readUInt32LE(36) : bytes.readUInt16LE(22)
+  const data = (reserved + tables * tableSectors) * sectorBytes
+  if (!wide) return { sectorBytes, rootAt: data, rootBytes: entries * 32 }
+  // The root folder of FAT32 is a chain of clusters; the label comes first in it, whoever made it.
+  const clusterBytes = cluster * sectorBytes
+  return { sectorBytes, rootAt: data + (bytes.readUInt32LE(44) - 2) * clusterBytes, rootBytes: clusterBytes }
+}
+
+function vfat(bytes: Buffer): Superblock | undefined {
+  const places = fatPlaces(bytes)
+  if (places === undefined) return undefined
+  const extended = has(bytes, 82, 'FAT32   ') ? 67 : 39
+  const serial = bytes.readUInt32LE(extended).toString(16).toUpperCase().padStart(8, '0')
+  const label = text(bytes, extended + 4, 11, 'latin1')
+  const sectorCount = bytes.readUInt16LE(19) || bytes.readUInt32LE(32)
+  return {
+    type: 'vfat',
+    label: label === 'NO NAME' ? '' : label,
+    uuid: `${serial.slice(0, 4)}-${serial.slice(4)}`,
+    sizeBytes: sectorCount * places.sectorBytes,
+    blockBytes: places.sectorBytes,
+  }
+}
+
+/** The label in the root folder, which a change of the label changes; undefined where there is none. */
+export function fatRootLabel(root: Uint8Array): string | undefined {
+  const bytes = Buffer.from(root.buffer, root.byteOffset, root.byteLength)
+  for (let at = 0; at + 32 <= bytes.length; at += 32) {
+    const [first, attributes] = [bytes.readUInt8(at), bytes.readUInt8(at + 11)]
+    if (first === 0) return undefined
+    // Deleted, or a piece of a long name (which has the volume's bit too).
+    if (first === 0xe5 || (attributes & 0x3f) === 0x0f) continue
+    if ((attributes & 0x18) === 0x08) return text(bytes, at, 11, 'latin1')
+  }
+  return undefined
+}
+
+/** The magic ends a page of the machine that made it, and the header fills the rest. */
+function swap(bytes: Buffer): Superblock | undefined {
+  for (const page of [4096, 8192, 16384, 32768, 65536]) {
+    if (!has(bytes, page - 10, 'SWAPSPACE2')) continue
+    const pages = BigInt(bytes.readUInt32LE(1028)) + 1n
+    return {
+      type: 'swap',
+      label: text(bytes, 1052, 16),
+      uuid: uuid(bytes, 1036),
+      sizeBytes: product(pages, page),
+      blockBytes: page,
+    }
+  }
+  return undefined
+}
+
+function luks(bytes: Buffer): Superblock | undefined {
+  if (!has(bytes, 0, 'LUKS\xba\xbe')) return undefined
+  const label = bytes.readUInt16BE(6) === 2 ? text(bytes, 24, 48) : ''
+  return { type: 'crypto_LUKS', label, uuid: text(bytes, 168, 40), sizeBytes: undefined, blockBytes: undefined }
+}
+
+/** The label of a physical volume is in one of the first four sectors. */
+function lvm(bytes: Buffer): Superblock | undefined {
+  const at = [0, 512, 1024, 1536].find(each => has(bytes, each, 'LABELONE') && has(bytes, each + 24, 'LVM2 001'))
+  if (at === undefined) return undefined
+  const header = at + Math.min(bytes.readUInt32LE(at + 20), 512 - 40)
+  const plain = text(bytes, header, 32, 'latin1')
+  const parts = [0, 6, 10, 14, 18, 22, 26, 32].map((from, index, all) => plain.slice(from, all[index + 1]))
+  const sizeBytes = product(bytes.readBigUInt64LE(header + 32), 1)
+  return { type: 'LVM2_member', label: '', uuid: parts.slice(0, 7).join('-'), sizeBytes, blockBytes: undefined }
+}

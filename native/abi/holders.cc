@@ -1,0 +1,188 @@
+#include "abi/holders.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "abi/block.h"
+#include "abi/loop.h"
+#include "abi/unique_fd.h"
+
+namespace dmthin {
+namespace {
+
+constexpr size_t kMostHolders = 32;
+
+void each_entry(const std::string& path, const std::function<void(const std::string&)>& use) {
+  DIR* directory = ::opendir(path.c_str());
+  if (directory == nullptr) return;
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] != '.') use(entry->d_name);
+  }
+  ::closedir(directory);
+}
+
+std::string read_all(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char buffer[16384];
+  for (ssize_t size; fd && (size = ::read(fd.get(), buffer, sizeof buffer)) > 0;) {
+    text.append(buffer, static_cast<size_t>(size));
+  }
+  return text;
+}
+
+std::string link_of(const std::string& path) {
+  char buffer[4096];
+  const ssize_t size = ::readlink(path.c_str(), buffer, sizeof buffer);
+  return size > 0 ? std::string(buffer, static_cast<size_t>(size)) : std::string();
+}
+
+struct MountLine {
+  std::string id, parent, device, target, source;
+};
+
+/// Blanks and backslashes are written as three octal digits.
+std::string unescaped(const std::string& text) {
+  std::string plain;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '\\' || at + 3 >= text.size()) {
+      plain.push_back(text[at]);
+      continue;
+    }
+    plain.push_back(
+        static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + text[at + 3] - '0'));
+    at += 3;
+  }
+  return plain;
+}
+
+std::vector<std::string> words_of(const std::string& line) {
+  std::vector<std::string> words;
+  for (size_t from = 0; from < line.size();) {
+    const size_t end = std::min(line.find(' ', from), line.size());
+    words.push_back(line.substr(from, end - from));
+    from = end + 1;
+  }
+  return words;
+}
+
+/// Documentation/filesystems/proc.rst, 3.5: six fields, optional ones, a hyphen, type and source.
+std::vector<MountLine> mounts_seen_by(const std::string& process) {
+  std::vector<MountLine> mounts;
+  const std::string text = read_all(process + "/mountinfo");
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const auto words = words_of(text.substr(at, end - at));
+    at = end + 1;
+    const auto hyphen = std::find(words.begin(), words.end(), "-");
+    if (words.size() < 6 || words.end() - hyphen < 3) continue;
+    mounts.push_back({words[0], words[1], words[2], unescaped(words[4]), unescaped(*(hyphen + 2))});
+  }
+  return mounts;
+}
+
+/// btrfs and others on several devices give their mounts a number of no device (0:…): their source tells.
+bool mounted_from(const MountLine& mount, const std::string& number, uint64_t device) {
+  if (mount.device == number) return true;
+  if (mount.device.compare(0, 2, "0:") != 0 || mount.source.compare(0, 5, "/dev/") != 0) return false;
+  struct statx stat = {};
+  return ::statx(AT_FDCWD, mount.source.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) == 0 &&
+         S_ISBLK(stat.stx_mode) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == device;
+}
+
+bool opened_by(const std::string& process, uint64_t device) {
+  bool found = false;
+  each_entry(process + "/fd", [&](const std::string& name) {
+    if (found) return;
+    struct statx stat = {};
+    if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0)
+      return;
+    found = S_ISBLK(stat.stx_mode) && makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == device;
+  });
+  return found;
+}
+
+/// Whether a process has an open file in the mount of this id.
+bool has_file_in(const std::string& process, const std::string& mount_id) {
+  const std::string wanted = "mnt_id:\t" + mount_id + "\n";
+  bool found = false;
+  each_entry(process + "/fdinfo", [&](const std::string& name) {
+    found = found || read_all(process + "/fdinfo/" + name).find(wanted) != std::string::npos;
+  });
+  return found;
+}
+
+/// Whether a process of our mount namespace stands in a folder below `target`, or runs a program from there.
+bool lives_below(const std::string& process, const std::string& target) {
+  for (const char* place : {"/cwd", "/root", "/exe"}) {
+    const std::string path = link_of(process + place);
+    if (path == target || path.compare(0, target.size() + 1, target + "/") == 0) return true;
+  }
+  return false;
+}
+
+void each_process(const std::function<void(const std::string&, int)>& use) {
+  each_entry("/proc", [&](const std::string& name) {
+    int pid = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec == std::errc())
+      use("/proc/" + name, pid);
+  });
+}
+
+}  // namespace
+
+std::vector<Holder> holders(uint64_t device) {
+  const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  std::vector<Holder> found;
+  each_entry("/sys/dev/block/" + number + "/holders",
+             [&](const std::string& name) { found.push_back({"device", "/dev/" + name, 0}); });
+  std::set<std::string> namespaces;  // one look at each mount table, however many processes share it
+  each_process([&](const std::string& process, int pid) {
+    if (found.size() >= kMostHolders) return;
+    if (namespaces.insert(link_of(process + "/ns/mnt")).second) {
+      for (const MountLine& mount : mounts_seen_by(process)) {
+        if (mounted_from(mount, number, device)) found.push_back({"mount", mount.target, pid});
+      }
+    }
+    if (opened_by(process, device)) found.push_back({"process", read_small_file(process + "/comm"), pid});
+  });
+  return found;
+}
+
+Result<std::vector<Holder>> holders_of_mount(const std::string& target) {
+  const auto identity = identify_path(target);
+  if (!identity) return identity.failure();
+  std::vector<Holder> found;
+  const auto mounts = mounts_seen_by("/proc/self");
+  // The last one at a place lies on top of the others.
+  const auto own = std::find_if(mounts.rbegin(), mounts.rend(),
+                                [&](const MountLine& mount) { return mount.target == target; });
+  if (own == mounts.rend()) return found;
+  for (const MountLine& mount : mounts) {
+    if (mount.parent == own->id) found.push_back({"mount", mount.target, static_cast<int>(::getpid())});
+  }
+  const auto loops = loop_list();
+  for (const LoopStatus& loop : loops ? *loops : std::vector<LoopStatus>()) {
+    if (loop.backing_device == identity->device) found.push_back({"device", loop_node(loop.number), 0});
+  }
+  const std::string ours = link_of("/proc/self/ns/mnt");
+  each_process([&](const std::string& process, int pid) {
+    if (found.size() >= kMostHolders) return;
+    const bool here = link_of(process + "/ns/mnt") == ours && lives_below(process, target);
+    if (here || has_file_in(process, own->id))
+      found.push_back({"process", read_small_file(process + "/comm"), pid});
+  });
+  return found;
+}
+
+}  // namespace dmthin

@@ -1,0 +1,207 @@
+// A file to a loop device, or to another file.
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+
+#include "abi/block.h"
+#include "abi/loop.h"
+#include "abi/system_call.h"
+
+namespace dmthin {
+namespace {
+
+// How often a program that does not take turns (losetup) may be quicker at the free number before we give up.
+constexpr int kMostRaces = 128;
+
+loop_info64 info_for(const LoopRequest& request) {
+  loop_info64 info = {};
+  info.lo_offset = request.offset;
+  info.lo_sizelimit = request.size_limit;
+  if (request.read_only) info.lo_flags |= LO_FLAGS_READ_ONLY;
+  if (request.autoclear) info.lo_flags |= LO_FLAGS_AUTOCLEAR;
+  if (request.direct_io) info.lo_flags |= LO_FLAGS_DIRECT_IO;
+  if (request.partition_scan) info.lo_flags |= LO_FLAGS_PARTSCAN;
+  const std::string& name = request.reference.empty() ? request.file : request.reference;
+  name.copy(reinterpret_cast<char*>(info.lo_file_name), LO_NAME_SIZE - 1);
+  return info;
+}
+
+/// Detaches what a later step could not use; says so in the failure.
+Failure undo_attach(int device, Failure failure) {
+  const int detached = ::ioctl(device, LOOP_CLR_FD, 0) == 0 ? 0 : errno;
+  failure.rollback.push_back({"LOOP_CLR_FD", failure.device, detached});
+  return failure;
+}
+
+/// The way of kernels before 5.8. The device is visible without its offset for a moment; that is why
+/// LOOP_CONFIGURE exists.
+Status set_fd_and_status(int device, int backing, const LoopRequest& request, const std::string& node) {
+  int result = system_call("LOOP_SET_FD", [&] { return ::ioctl(device, LOOP_SET_FD, backing); });
+  if (result < 0) return failed("LOOP_SET_FD", -result, node, request.file);
+  const auto undo = [&](const char* operation) {
+    return undo_attach(device, failed(operation, -result, node, request.file));
+  };
+  loop_info64 info = info_for(request);
+  result = system_call("LOOP_SET_STATUS64", [&] { return ::ioctl(device, LOOP_SET_STATUS64, &info); });
+  if (result < 0) return undo("LOOP_SET_STATUS64");
+  if (request.direct_io) {
+    result = system_call("LOOP_SET_DIRECT_IO", [&] { return ::ioctl(device, LOOP_SET_DIRECT_IO, 1ul); });
+    if (result < 0) return undo("LOOP_SET_DIRECT_IO");
+  }
+  if (request.block_size != 0) {
+    const unsigned long size = request.block_size;
+    result = system_call("LOOP_SET_BLOCK_SIZE", [&] { return ::ioctl(device, LOOP_SET_BLOCK_SIZE, size); });
+    if (result < 0) return undo("LOOP_SET_BLOCK_SIZE");
+  }
+  return Nothing{};
+}
+
+Status configure(int device, int backing, const LoopRequest& request, const std::string& node) {
+  loop_config config = {};
+  config.fd = static_cast<uint32_t>(backing);
+  config.block_size = request.block_size;
+  config.info = info_for(request);
+  const int result = system_call("LOOP_CONFIGURE", [&] { return ::ioctl(device, LOOP_CONFIGURE, &config); });
+  // Whether the kernel has it is asked by trying, not by its version: distributions backport. EINVAL may also
+  // be a real refusal, which the older calls then repeat.
+  if (result == -EINVAL || result == -ENOTTY || result == -ENOSYS) {
+    return set_fd_and_status(device, backing, request, node);
+  }
+  if (result < 0) return failed("LOOP_CONFIGURE", -result, node, request.file);
+  return Nothing{};
+}
+
+/// Whether two devices over one file would show the same bytes. Two windows that do not, as of partitions,
+/// may be.
+bool overlaps(const LoopStatus& attached, const LoopRequest& request) {
+  const auto end = [](uint64_t offset, uint64_t limit) { return limit == 0 ? UINT64_MAX : offset + limit; };
+  return attached.offset < end(request.offset, request.size_limit) &&
+         request.offset < end(attached.offset, attached.size_limit);
+}
+
+Status refuse_attached(const FileIdentity& file, const LoopRequest& request, int except = -1) {
+  const auto all = loop_list();
+  if (!all) return all.failure();
+  for (const LoopStatus& each : *all) {
+    if (each.number == except) continue;
+    if (each.backing_device == file.device && each.backing_inode == file.inode && overlaps(each, request)) {
+      return failed("attach", EEXIST, request.file, loop_node(each.number));
+    }
+  }
+  return Nothing{};
+}
+
+/// The file, and that its part is attached nowhere else. Its lock is held for as long as it is open.
+struct Claimed {
+  UniqueFd file;
+  FileIdentity identity;
+};
+
+Result<Claimed> claim(const LoopRequest& request, int except = -1) {
+  const int mode = request.read_only ? O_RDONLY : O_RDWR;
+  const int fd = system_call("open", [&] { return ::open(request.file.c_str(), mode | O_CLOEXEC); });
+  if (fd < 0) return failed("open", -fd, request.file);
+  Claimed claimed{UniqueFd(fd), {}};
+  const auto identity = identify(fd, request.file);
+  if (!identity) return identity.failure();
+  claimed.identity = *identity;
+  // Two processes that attach the same file take turns here, so that the second finds the first one's device.
+  const int locked = system_call("flock", [&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
+  if (locked == -EWOULDBLOCK)
+    return failed("attach", EEXIST, request.file, "another process is attaching it");
+  if (locked < 0) return failed("flock", -locked, request.file);
+  const auto alone = refuse_attached(claimed.identity, request, except);
+  if (!alone) return alone.failure();
+  return claimed;
+}
+
+Failure given_up(const LoopRequest& request) {
+  Failure failure = failed("LOOP_CTL_GET_FREE", EINTR, request.file);
+  failure.cancelled = true;
+  return failure;
+}
+
+/// The control node, locked: whoever takes a free number (systemd does the same) takes turns, or as many
+/// callers as there are would ask for the same one, and all but one in vain. Closing it is the end of the
+/// turn.
+Result<UniqueFd> take_turn(const LoopRequest& request, Cancel& cancel) {
+  const int control =
+      system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });
+  if (control < 0) return failed("open loop-control", -control, "/dev/loop-control");
+  UniqueFd owned(control);
+  for (;;) {
+    if (cancel.requested()) return given_up(request);
+    const int locked = system_call("flock loop-control", [&] { return ::flock(control, LOCK_EX); });
+    if (locked == 0) return owned;
+    if (locked != -EINTR) return failed("flock loop-control", -locked, "/dev/loop-control");
+  }
+}
+
+/// Attaches to one number. EBUSY: another process has it.
+Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& request) {
+  auto device = open_loop(number, request.read_only ? O_RDONLY : O_RDWR);
+  if (!device) return device.failure();
+  const auto configured = configure(device->get(), file.get(), request, loop_node(number));
+  if (!configured) return configured.failure();
+  // The loop driver keeps our open file, and with it the lock; a later attach looks at the devices anyway.
+  ::flock(file.get(), LOCK_UN);
+  auto status = loop_status(number);
+  if (!status) return undo_attach(device->get(), status.failure());
+  return Attached{std::move(*status), std::move(*device)};
+}
+
+Result<Attached> attach_to_chosen(int control, const UniqueFd& file, const LoopRequest& request) {
+  const int number = request.number;
+  const int added = system_call("LOOP_CTL_ADD", [&] { return ::ioctl(control, LOOP_CTL_ADD, number); });
+  if (added < 0 && added != -EEXIST) return failed("LOOP_CTL_ADD", -added, loop_node(number));
+  auto attached = attach_to(number, file, request);
+  if (attached || added < 0) return attached;
+  const int removed = ::ioctl(control, LOOP_CTL_REMOVE, number) >= 0 ? 0 : errno;
+  attached.failure().rollback.push_back({"LOOP_CTL_REMOVE", loop_node(number), removed});
+  return attached;
+}
+
+}  // namespace
+
+Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
+  const auto claimed = claim(request);
+  if (!claimed) return claimed.failure();
+  const auto turn = take_turn(request, cancel);
+  if (!turn) return turn.failure();
+  const int control = turn->get();
+  if (request.number >= 0) return attach_to_chosen(control, claimed->file, request);
+  for (int races = 0; races < kMostRaces; ++races) {
+    if (cancel.requested()) return given_up(request);
+    const int number = system_call("LOOP_CTL_GET_FREE", [&] { return ::ioctl(control, LOOP_CTL_GET_FREE); });
+    if (number < 0) return failed("LOOP_CTL_GET_FREE", -number, "/dev/loop-control");
+    auto attached = attach_to(number, claimed->file, request);
+    const bool quicker = !attached && attached.failure().error == EBUSY;  // another process was
+    if (!quicker) return attached;
+  }
+  return failed("LOOP_CONFIGURE", EBUSY, request.file, "no free loop device could be had");
+}
+
+Result<LoopStatus> loop_change_file(int number, const std::string& file) {
+  {
+    const auto before = loop_status(number);
+    if (!before) return before.failure();
+    LoopRequest request;
+    request.file = file;
+    request.read_only = true;
+    request.offset = before->offset;
+    request.size_limit = before->size_limit;
+    const auto claimed = claim(request, number);
+    if (!claimed) return claimed.failure();
+    auto device = open_loop(number, O_RDONLY);
+    if (!device) return device.failure();
+    const int backing = claimed->file.get();
+    const int result =
+        system_call("LOOP_CHANGE_FD", [&] { return ::ioctl(device->get(), LOOP_CHANGE_FD, backing); });
+    if (result < 0) return failed("LOOP_CHANGE_FD", -result, loop_node(number), file);
+    ::flock(backing, LOCK_UN);
+  }
+  return loop_status(number);
+}
+
+}  // namespace dmthin

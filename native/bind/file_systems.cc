@@ -1,0 +1,140 @@
+// Mounts, mounted file systems and who holds them, for JavaScript.
+#include "abi/file_system.h"
+#include "abi/holders.h"
+#include "abi/mounts.h"
+#include "bind/functions.h"
+#include "bind/promise_job.h"
+
+namespace dmthin {
+namespace {
+
+using Info = const Napi::CallbackInfo&;
+
+const auto plainly = [](Napi::Env env, auto& value) { return to_js(env, value); };
+
+Napi::Value mount_device(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  MountRequest request;
+  request.source = text(object.Get("source"));
+  request.target = text(object.Get("target"));
+  request.type = text(object.Get("type"));
+  request.flags = number(object.Get("flags"));
+  request.data = text(object.Get("data"));
+  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return mount_file_system(request); }, plainly);
+}
+
+Napi::Value unmount_path(Info info) {
+  return start<Nothing>(
+      info, Kind::kWaits,
+      [target = text(info[0]), flags = static_cast<int>(number(info[1]))](Work&) {
+        return unmount_file_system(target, flags);
+      },
+      plainly);
+}
+
+Napi::Value holders_of_device(Info info) {
+  return start<std::vector<Holder>>(
+      info, Kind::kWaits,
+      [device = number(info[0])](Work&) -> Result<std::vector<Holder>> { return holders(device); }, plainly);
+}
+
+Napi::Value remount_path(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  RemountRequest request;
+  request.target = text(object.Get("target"));
+  request.set = number(object.Get("set"));
+  request.clear = number(object.Get("clear"));
+  request.mount_alone = truth(object.Get("mountAlone"));
+  request.data = text(object.Get("data"));
+  return start<Nothing>(
+      info, Kind::kWaits, [request](Work&) { return remount_file_system(request); }, plainly);
+}
+
+Napi::Value bind_path(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  BindRequest request;
+  request.source = text(object.Get("source"));
+  request.target = text(object.Get("target"));
+  request.recursive = truth(object.Get("recursive"));
+  request.read_only = truth(object.Get("readOnly"));
+  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return bind_mount(request); }, plainly);
+}
+
+Napi::Value set_propagation_of(Info info) {
+  return start<Nothing>(
+      info, Kind::kWaits,
+      [target = text(info[0]), flags = number(info[1])](Work&) { return set_propagation(target, flags); },
+      plainly);
+}
+
+Napi::Value holders_of_mount_at(Info info) {
+  return start<std::vector<Holder>>(
+      info, Kind::kWaits, [target = text(info[0])](Work&) { return holders_of_mount(target); }, plainly);
+}
+
+Napi::Value freeze_path(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<std::shared_ptr<Frozen>>(
+      info, Kind::kWaits,
+      [path = text(info[0])](Work& work) { return freeze_file_system(path, work.cancel()); },
+      [environment](Napi::Env env, std::shared_ptr<Frozen>& frozen) {
+        return to_js(env, environment->hold(std::move(frozen)));
+      });
+}
+
+/// By the handle that froze it, or by path.
+Napi::Value thaw_frozen(Info info) {
+  if (info[0].IsString()) {
+    return start<Nothing>(
+        info, Kind::kWaits, [path = text(info[0])](Work&) { return thaw_file_system(path); }, plainly);
+  }
+  auto frozen = Environment::of(info.Env()).held<Frozen>(bits(info[0]));
+  return start<Nothing>(
+      info, Kind::kWaits, [frozen](Work&) -> Status { return frozen ? frozen->thaw() : Nothing{}; }, plainly);
+}
+
+Napi::Value trim_path(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  TrimRequest request;
+  request.path = text(object.Get("path"));
+  request.offset = number(object.Get("offsetBytes"));
+  if (object.Get("lengthBytes").IsNumber()) request.length = number(object.Get("lengthBytes"));
+  request.least_extent = number(object.Get("minimumBytes"));
+  return start<uint64_t>(
+      info, Kind::kWaits, [request](Work& work) { return trim_file_system(request, work.cancel()); },
+      plainly);
+}
+
+Napi::Value grow_path(Info info) {
+  return start<Grown>(
+      info, Kind::kWaits, [path = text(info[0])](Work&) { return grow_file_system(path); },
+      [](Napi::Env env, Grown& grown) -> Napi::Value {
+        auto object = Napi::Object::New(env);
+        object.Set("type", grown.type);
+        object.Set("deviceBytes", to_js(env, grown.device_bytes));
+        object.Set("beforeBytes", to_js(env, grown.before_bytes));
+        object.Set("afterBytes", to_js(env, grown.after_bytes));
+        return object;
+      });
+}
+
+}  // namespace
+
+void export_file_systems(Napi::Env env, Napi::Object exports) {
+  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("mount", mount_device);
+  add("remount", remount_path);
+  add("bindMount", bind_path);
+  add("setPropagation", set_propagation_of);
+  add("unmount", unmount_path);
+  add("holders", holders_of_device);
+  add("holdersOfMount", holders_of_mount_at);
+  add("freeze", freeze_path);
+  add("thaw", thaw_frozen);
+  add("trim", trim_path);
+  add("growFileSystem", grow_path);
+}
+
+}  // namespace dmthin

@@ -1,0 +1,172 @@
+// Block devices, binds and mounted file systems: each call of the kernel made to fail, and abort in the middle of one.
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  bindMount,
+  BlockDevice,
+  detectFileSystem,
+  freeze,
+  GiB,
+  growFileSystem,
+  LoopDevice,
+  MiB,
+  mount,
+  remount,
+  setPropagation,
+  thaw,
+  trim,
+  unmount,
+  whileFrozen,
+} from '../../lib/index.js'
+import { expectCode } from '../helpers/expect-code.js'
+import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../helpers/fault.js'
+import { markedMounts } from '../helpers/kernel-state.js'
+import { useScratch } from '../helpers/scratch.js'
+import { run } from '../helpers/spawned.js'
+
+const scratch = useScratch()
+const hooks = useFaults()
+const ENOTTY = 25
+
+async function attached(bytes: number): Promise<LoopDevice> {
+  const file = scratch.path(scratch.name('block'))
+  writeFileSync(file, '')
+  truncateSync(file, bytes)
+  return LoopDevice.attach({ file })
+}
+
+async function withExt4(body: (target: string) => Promise<void>): Promise<void> {
+  const loop = await attached(16 * MiB)
+  run('mkfs.ext4', ['-q', loop.path])
+  const target = scratch.path(scratch.name('mounted'))
+  mkdirSync(target)
+  await mount({ source: loop.path, target, type: 'ext4' })
+  await body(target)
+  await unmount(target)
+  await loop.detach()
+}
+
+const frozenNow = async (target: string): Promise<boolean> => {
+  const tried = await freeze(target).catch(() => undefined)
+  await tried?.thaw()
+  return tried === undefined
+}
+
+test('each call of an open device fails by name, and the device is let go', async () => {
+  const loop = await attached(4 * MiB)
+  const open = () => BlockDevice.open(loop.path)
+  const opening: Places[] = [
+    ['open', 1],
+    ['statx', 2],
+    ['open block device', 1],
+    ['BLKGETSIZE64', 1],
+    ['BLKSSZGET', 1],
+    ['BLKPBSZGET', 1],
+    ['BLKROGET', 1],
+  ]
+  await failEach(hooks, opening, open, outcome => expectNamed(outcome))
+  const device = await open()
+  const range = { offsetBytes: 0, lengthBytes: MiB }
+  const calls: [string, () => Promise<unknown>][] = [
+    ['BLKDISCARD', () => device.discard(range)],
+    ['BLKSECDISCARD', () => device.secureDiscard(range)],
+    ['BLKZEROOUT', () => device.zeroOut(range)],
+    ['BLKROSET', () => device.setReadOnly(true)],
+    ['fsync', () => device.flush()],
+    ['BLKFLSBUF', () => device.flush({ dropCache: true })],
+    ['BLKRRPART', () => device.rereadPartitions()],
+    ['pread', () => device.read(0, MiB)],
+    ['pwrite', () => device.write(0, Buffer.alloc(MiB))],
+    ['pread', () => detectFileSystem(loop.path)],
+  ]
+  for (const [operation, call] of calls) expectNamed(await attemptWith(hooks, [operation, 1], call))
+  await device.close()
+  await loop.detach()
+})
+
+test('a read and a discard that fail in the middle say how far they came', async () => {
+  const loop = await attached(3 * GiB)
+  const device = await BlockDevice.open(loop.path)
+  const read = await attemptWith(hooks, ['pread', 3], () => device.read(0, 4 * MiB))
+  expect(read.fault).toMatchObject({ code: 'DM_KERNEL', errno: EIO, detail: `${2 * MiB} of ${4 * MiB} bytes done` })
+  const discard = () => device.discard({ offsetBytes: 0, lengthBytes: 3 * GiB })
+  const failed = await attemptWith(hooks, ['BLKDISCARD', 2], discard)
+  expect(failed.fault).toMatchObject({ errno: EIO, detail: `${GiB} of ${3 * GiB} bytes done` })
+  hooks.setFault('BLKDISCARD', 1, 'delay', 500)
+  const signal = AbortSignal.timeout(50)
+  const aborted = device.discard({ offsetBytes: 0, lengthBytes: 3 * GiB, signal })
+  expect(await expectCode(aborted, 'ABORT_ERR')).toMatchObject({ detail: `${GiB} of ${3 * GiB} bytes done` })
+  await device.close()
+  await loop.detach()
+})
+
+test('a read-only bind whose second step fails is taken back', async () => {
+  await withExt4(async target => {
+    const view = scratch.path(scratch.name('view'))
+    mkdirSync(view)
+    const bind = () => bindMount({ source: target, target: view, readOnly: true })
+    const before = markedMounts()
+    for (const operation of ['bind mount', 'statfs', 'remount']) {
+      const outcome = await attemptWith(hooks, [operation, 1], bind)
+      expectNamed(outcome)
+      expect(undone(outcome)).toEqual(operation === 'bind mount' ? [] : ['umount2'])
+      expect(markedMounts()).toEqual(before)
+    }
+    expectNamed(await attemptWith(hooks, ['remount', 1], () => remount(target, { readOnly: true })))
+    expectNamed(await attemptWith(hooks, ['propagation', 1], () => setPropagation(target, 'private')))
+    expectNamed(await attemptWith(hooks, ['umount2', 1], () => unmount(target)))
+    expect(markedMounts()).toEqual(before)
+  })
+})
+
+test('a freeze that fails leaves it thawed; a thaw that fails can be called again, and whileFrozen tells of both', async () => {
+  await withExt4(async target => {
+    for (const operation of ['open', 'FIFREEZE']) {
+      expectNamed(await attemptWith(hooks, [operation, 1], () => freeze(target)))
+      expect(await frozenNow(target)).toBe(false)
+    }
+    const unknown = await attemptWith(hooks, ['FIFREEZE', 1], () => freeze(target), { errno: ENOTTY })
+    expect(unknown.fault).toMatchObject({ code: 'DM_UNSUPPORTED' })
+
+    const frozen = await freeze(target)
+    expectNamed(await attemptWith(hooks, ['FITHAW', 1], () => frozen.thaw()))
+    expect(await frozenNow(target)).toBe(true)
+    await frozen.thaw()
+    expect(await frozenNow(target)).toBe(false)
+
+    const cause = new Error('of the body')
+    const both = await attemptWith(hooks, ['FITHAW', 1], () => whileFrozen(target, () => Promise.reject(cause)))
+    expect(both.fault).toMatchObject({ operation: 'FITHAW', errno: EIO, cause })
+    expect(await frozenNow(target)).toBe(true)
+    await thaw(target)
+    expect(await frozenNow(target)).toBe(false)
+  })
+})
+
+test('a freeze that is given up while the kernel is at it is thawed again', async () => {
+  await withExt4(async target => {
+    hooks.setFault('FIFREEZE', 1, 'delay', 500)
+    const fault = await expectCode(freeze(target, { signal: AbortSignal.timeout(50) }), 'ABORT_ERR')
+    expect(fault.rollback).toEqual([{ operation: 'FITHAW', device: target, errno: 0 }])
+    expect(await frozenNow(target)).toBe(false)
+  })
+})
+
+test('trim and growth that fail name the call', async () => {
+  await withExt4(async target => {
+    for (const operation of ['statfs', 'FITRIM']) {
+      expectNamed(await attemptWith(hooks, [operation, 1], () => trim(target)))
+    }
+    const places: Places[] = [
+      ['open', 1],
+      ['statx', 1],
+      ['statfs', 2],
+      ['EXT4_IOC_RESIZE_FS', 1],
+    ]
+    await failEach(
+      hooks,
+      places,
+      () => growFileSystem(target),
+      outcome => expectNamed(outcome),
+    )
+  })
+})

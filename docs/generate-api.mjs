@@ -16,6 +16,7 @@ const CHAPTERS = [
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/target/thin-pool.ts']],
   ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
+  ['Kernel', ['lib/kernel/kernel.ts']],
   ['Mounts', ['lib/device/mount.ts']],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],

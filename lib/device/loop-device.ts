@@ -1,13 +1,14 @@
 // Loop devices: a file as a block device.
 import path from 'node:path'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
 import { checkBoolean, checkOptions, checkPath } from '../names.js'
 import { checkNumber, SECTOR_BYTES } from '../units.js'
 import { describeHolders } from './holders.js'
 import { Pending } from './pending.js'
 
-export interface LoopAttachOptions {
+export interface LoopAttachOptions extends KernelOption {
   /** The file. It must exist; a relative path is taken from the working directory. */
   readonly file: string
   /** Default false. */
@@ -42,6 +43,7 @@ const ATTACH_OPTIONS = [
   'offsetBytes',
   'sizeLimitBytes',
   'blockSizeBytes',
+  'kernel',
   'signal',
 ]
 
@@ -80,7 +82,7 @@ export class LoopDevice {
         multipleOf: 512,
       }),
     }
-    const port = nativePort()
+    const port = portOf(options.kernel)
     const { held, ...status } = await port.loopAttach(request, options.signal)
     const device = new LoopDevice(port, status, held)
     if (!request.autoclear) device.#release()
@@ -88,9 +90,9 @@ export class LoopDevice {
   }
 
   /** All attached loop devices of the machine, by number. Devices detached while it looks are left out. */
-  static async list(options: { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
-    checkOptions(options, ['signal'], 'LoopDevice.list')
-    const port = nativePort()
+  static async list(options: KernelOption & { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
+    checkOptions(options, ['kernel', 'signal'], 'LoopDevice.list')
+    const port = portOf(options.kernel)
     const found = await port.loopList(options.signal)
     return found.map(status => new LoopDevice(port, status))
   }

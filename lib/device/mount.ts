@@ -1,10 +1,11 @@
 // mount(2) and umount2(2), off the JavaScript thread.
 import path from 'node:path'
 import { DmThinError } from '../errors.js'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import { checkBoolean, checkOptions, checkPath, checkText } from '../names.js'
 
-export interface MountOptions {
+export interface MountOptions extends KernelOption {
   /** The block device. */
   readonly source: string
   /** An existing folder. */
@@ -20,7 +21,7 @@ export interface MountOptions {
   readonly signal?: AbortSignal
 }
 
-export interface UnmountOptions {
+export interface UnmountOptions extends KernelOption {
   /** MNT_DETACH: out of sight at once, let go at the last use. Default false. */
   readonly lazy?: boolean
   readonly signal?: AbortSignal
@@ -37,7 +38,7 @@ const UMOUNT_NOFOLLOW = 0x8
  * own refusal, in `errno`), `DM_INVALID_ARGUMENT`.
  */
 export async function mount(options: MountOptions): Promise<void> {
-  checkOptions(options, ['source', 'target', 'type', 'readOnly', 'noAtime', 'data', 'signal'], 'mount')
+  checkOptions(options, ['source', 'target', 'type', 'readOnly', 'noAtime', 'data', 'kernel', 'signal'], 'mount')
   const flags =
     (checkBoolean('readOnly', options.readOnly) ? MS_RDONLY : 0) |
     (checkBoolean('noAtime', options.noAtime) ? MS_NOATIME : 0)
@@ -48,16 +49,16 @@ export async function mount(options: MountOptions): Promise<void> {
     flags,
     data: checkText('data', options.data ?? ''),
   }
-  await nativePort().mount(request, options.signal)
+  await portOf(options.kernel).mount(request, options.signal)
 }
 
 /** Unmounts what is mounted at `target`. Rejects with `DM_BUSY` while a file below it is in use. */
 export async function unmount(target: string, options: UnmountOptions = {}): Promise<void> {
-  checkOptions(options, ['lazy', 'signal'], 'unmount')
+  checkOptions(options, ['lazy', 'kernel', 'signal'], 'unmount')
   const where = path.resolve(checkPath('target', target))
   const flags = UMOUNT_NOFOLLOW | (checkBoolean('lazy', options.lazy) ? MNT_DETACH : 0)
   try {
-    await nativePort().unmount(where, flags, options.signal)
+    await portOf(options.kernel).unmount(where, flags, options.signal)
   } catch (fault) {
     if (fault instanceof DmThinError && fault.code === 'DM_BUSY') {
       throw fault.refined('DM_BUSY', `unmount ${where}: a file or folder below it is in use`)

@@ -12,6 +12,7 @@ const LAYERS = [
   ['metadata'],
   ['device'],
   ['pool'],
+  ['testing'],
   ['index.ts', 'index.mts', 'exports'],
 ]
 

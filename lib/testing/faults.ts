@@ -74,7 +74,8 @@ export class Faults {
   order(operation: Operation, errno: ErrnoName, { after = 0, times = 1 }: FaultOptions = {}): void {
     const name = OPERATIONS.find(known => known === operation || known === `DM_${operation}`)
     if (name === undefined) throw invalid(`fail: no operation ${shown(operation)}; known are ${OPERATIONS.join(', ')}`)
-    if (!(errno in NUMBERS)) throw invalid(`fail: no error ${shown(errno)}; known are ${Object.keys(NUMBERS).join(', ')}`)
+    if (!(errno in NUMBERS))
+      throw invalid(`fail: no error ${shown(errno)}; known are ${Object.keys(NUMBERS).join(', ')}`)
     checkNumber('after', after, { min: 0 })
     if (times !== Infinity) checkNumber('times', times, { min: 1 })
     this.#ordered.push({ operation: name, errno, after, times })

@@ -78,7 +78,9 @@ export class Mapper {
 
   list({ name = '', uuid = '' }: { name?: string; uuid?: string }): ListedDevice[] {
     this.#faults.pass('DM_LIST_DEVICES')
-    return this.devices.filter(each => each.name.startsWith(name) && each.uuid.startsWith(uuid)).map(each => each.listed)
+    return this.devices
+      .filter(each => each.name.startsWith(name) && each.uuid.startsWith(uuid))
+      .map(each => each.listed)
   }
 
   create(name: string, uuid: string, wanted?: number): DeviceInfo {
@@ -222,8 +224,7 @@ export class Mapper {
 
   message(address: DeviceAddress, sector: number, text: string): string {
     const device = this.lookup('DM_TARGET_MSG', address, text)
-    const refuse = (errno: number) =>
-      new Refusal('DM_TARGET_MSG', errno, { device: described(address), detail: text })
+    const refuse = (errno: number) => new Refusal('DM_TARGET_MSG', errno, { device: described(address), detail: text })
     const words = text.split(/\s+/).filter(word => word !== '')
     if (words.length === 0) throw refuse(ERRNO.EINVAL)
     if (words[0]!.toLowerCase() === '@cancel_deferred_remove') {

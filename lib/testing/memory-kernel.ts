@@ -202,19 +202,21 @@ class Hands {
     act: (bytes: { read(at: number, count: number): Uint8Array; write(at: number, content: Uint8Array): void }) => T,
   ): Promise<T> {
     await this.#state.untilResumed(node)
-    return this.#state.changes.until(() => {
-      const bytes = this.#content(node)
-      if (offset + length > bytes.sizeBytes) {
-        throw operation === 'write' ? new IoError('ENOSPC') : invalid(`read: ${shown(node)} ends before`)
-      }
-      this.#state.faults.pass(operation)
-      try {
-        return { value: act(bytes) }
-      } catch (fault) {
-        if (fault instanceof HeldBack) return undefined
-        throw fault
-      }
-    }).then(({ value }) => value)
+    return this.#state.changes
+      .until(() => {
+        const bytes = this.#content(node)
+        if (offset + length > bytes.sizeBytes) {
+          throw operation === 'write' ? new IoError('ENOSPC') : invalid(`read: ${shown(node)} ends before`)
+        }
+        this.#state.faults.pass(operation)
+        try {
+          return { value: act(bytes) }
+        } catch (fault) {
+          if (fault instanceof HeldBack) return undefined
+          throw fault
+        }
+      })
+      .then(({ value }) => value)
   }
 
   #content(node: string) {
@@ -247,7 +249,10 @@ class Hands {
 export function memoryKernel(options: MemoryKernelOptions = {}): MemoryKernel {
   const sizes = {
     dataBlocks: checkNumber('dataBlocks', options.dataBlocks ?? 1024, { min: 1, max: 2 ** 32 }),
-    metadataBytes: checkNumber('metadataBytes', options.metadataBytes ?? 4 * MiB, { min: 2 * MiB, multipleOf: SECTOR_BYTES }),
+    metadataBytes: checkNumber('metadataBytes', options.metadataBytes ?? 4 * MiB, {
+      min: 2 * MiB,
+      multipleOf: SECTOR_BYTES,
+    }),
   }
   const hands = new Hands(sizes)
   return asKernel(hands, hands.port)

@@ -40,7 +40,7 @@ export class MemoryPort implements KernelPort {
   /** In a turn of its own, as calls of the native side are; a refusal becomes the error that it would be there. */
   async #call<T>(signal: AbortSignal | undefined, body: () => T | Promise<T>): Promise<T> {
     throwIfAborted(signal)
-    await undefined
+    await Promise.resolve()
     try {
       return await body()
     } catch (fault) {
@@ -112,14 +112,15 @@ export class MemoryPort implements KernelPort {
 
   rename: KernelPort['rename'] = (name, to, signal) => this.#call(signal, () => this.#mapper.rename(name, { to }))
 
-  setUuid: KernelPort['setUuid'] = (name, uuid, signal) =>
-    this.#call(signal, () => this.#mapper.rename(name, { uuid }))
+  setUuid: KernelPort['setUuid'] = (name, uuid, signal) => this.#call(signal, () => this.#mapper.rename(name, { uuid }))
 
   setGeometry: KernelPort['setGeometry'] = (address, geometry, signal) =>
     this.#call(signal, () => {
       const device = this.#mapper.lookup('DM_DEV_SET_GEOMETRY', address)
-      const [cylinders = 65536, heads = 256, sectors = 256, start = 0] = geometry.split(' ').map(Number)
-      const fits = cylinders <= 65535 && heads <= 255 && sectors <= 255 && start <= cylinders * heads * sectors
+      const [cylinders = 0, heads = 0, sectors = 0, start = 0] = geometry.split(' ').map(Number)
+      const complete = geometry.split(' ').length === 4
+      const fits =
+        complete && cylinders <= 65535 && heads <= 255 && sectors <= 255 && start <= cylinders * heads * sectors
       if (!fits) throw new Refusal('DM_DEV_SET_GEOMETRY', ERRNO.EINVAL, { device: described(address) })
       return device.info()
     })
@@ -274,7 +275,13 @@ export class MemoryPort implements KernelPort {
       const node = this.#state.node(path)
       if (!node) return this.#storage.opened(path).identity
       const nothing = { sizeBytes: 0, allocatedBytes: 0, regular: false }
-      return { device: encodeDevice(0, 5), inode: node.number, blockDevice: true, targetDevice: node.number, ...nothing }
+      return {
+        device: encodeDevice(0, 5),
+        inode: node.number,
+        blockDevice: true,
+        targetDevice: node.number,
+        ...nothing,
+      }
     })
 
   createSparse: KernelPort['createSparse'] = (path, sizeBytes, signal) =>

@@ -9,12 +9,7 @@ import { TARGETS, type Surroundings, type Target } from './targets.js'
 /** How a table reaches what it names: `open` gives the device, or throws without a reason. */
 type Reach = Omit<Surroundings, 'open'> & { open(text: string): BlockDevice }
 
-export function makeTable(
-  device: MappedDevice,
-  lines: readonly TargetLine[],
-  readOnly: boolean,
-  reach: Reach,
-): Table {
+export function makeTable(device: MappedDevice, lines: readonly TargetLine[], readOnly: boolean, reach: Reach): Table {
   const opened = new Map<BlockDevice, () => void>()
   const targets: Target[] = []
   const destroy = () => {

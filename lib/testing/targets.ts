@@ -80,7 +80,8 @@ const FEATURES = ['skip_block_zeroing', 'ignore_discard', 'no_discard_passdown',
 const thinPool: Maker = (line, words, around) => {
   if (words.length < 4) throw new TableRefusal(ERRNO.EINVAL, 'Invalid argument count')
   const features = words.slice(5)
-  if (words.length > 4 && features.length < Number(words[4])) throw new TableRefusal(ERRNO.EINVAL, 'not enough arguments')
+  if (words.length > 4 && features.length < Number(words[4]))
+    throw new TableRefusal(ERRNO.EINVAL, 'not enough arguments')
   if (features.some(word => !FEATURES.includes(word))) {
     throw new TableRefusal(ERRNO.EINVAL, 'Unrecognised pool feature requested')
   }
@@ -149,4 +150,3 @@ export const TARGETS: Readonly<Record<string, { readonly make: Maker; readonly v
   'thin-pool': { make: thinPool, version: [1, 23, 0] },
   zero: { make: zero, version: [1, 2, 0] },
 }
-

@@ -17,6 +17,7 @@ const TELLING: Record<string, RegExp> = {
   mount: /original: written to the original\ncopy: changed in the copy/,
   reopen: /brought back with volumes: 7\nfindings: none\nvolume 7 is active/,
   'sandbox-per-request': /16 of 16 sandboxes started from the golden image\nvolumes left in the pool: 0\n/,
+  testing: /DM_POOL_FULL: told as full\nleft in the pool: 0 volumes\nleft in the kernel: nothing\n/,
 }
 
 const names = readdirSync(path.join(root, 'examples'), { withFileTypes: true })

@@ -124,7 +124,7 @@ function classText(reflection) {
 
 function interfaceText(reflection) {
   const base = (reflection.extendedTypes ?? []).map(shown)
-  const own = reflection.children.filter(child => !child.inheritedFrom)
+  const own = (reflection.children ?? []).filter(child => !child.inheritedFrom)
   const lines = own.map(child => item(property(child), commentOf(child)))
   return [...(base.length ? [`Extends \`${base.join(', ')}\`.`] : []), lines.join('\n')]
 }

@@ -69,6 +69,12 @@ describe('lib', () => {
     expect(loading('/load-addon.js')).toEqual(['lib/kernel/native-port.ts'])
   })
 
+  test('the memory kernel does not know the native side', () => {
+    const testing = files.filter(file => /^lib\/testing\//.test(file))
+    expect(testing.length).toBeGreaterThan(10)
+    expect(testing.filter(file => importsOf(file).some(name => /native-port|load-addon/.test(name)))).toEqual([])
+  })
+
   test('nothing but Node itself and the loader is imported', () => {
     const foreign = files.flatMap(importsOf).filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
     expect(foreign).toEqual([])

@@ -96,7 +96,10 @@ export class MappedDevice extends BlockDevice {
   }
 
   discard(offset: number, length: number): void {
-    this.#each(offset, length, (target, inTarget, _, count) => target.discard?.(inTarget, count))
+    this.#each(offset, length, (target, inTarget, _, count) => {
+      if (!target.discard) throw new IoError('EOPNOTSUPP')
+      target.discard(inTarget, count)
+    })
   }
 
   protected lastClosed(): void {

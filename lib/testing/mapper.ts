@@ -16,26 +16,19 @@ import type { PoolTable } from '../target/thin-pool.js'
 import type { BlockDevice } from './block-device.js'
 import type { Changes } from './changes.js'
 import type { Faults } from './faults.js'
-import { MappedDevice } from './mapped-device.js'
-import { MemoryPool } from './memory-pool.js'
+import { MappedDevice, type Table } from './mapped-device.js'
+import type { MemoryPool } from './memory-pool.js'
 import { Refusal, TableRefusal } from './refusal.js'
+import { RunningPools } from './running-pools.js'
 import { makeTable } from './table-maker.js'
 
 const ENAMETOOLONG = 36
 const MAX_NAME_BYTES = 127
 const MAX_UUID_BYTES = 128
 
-interface RunningPool {
-  readonly pool: MemoryPool
-  readonly metadata: BlockDevice
-  readonly data: BlockDevice
-  readonly owner: MappedDevice
-  users: number
-}
-
 export class Mapper {
   readonly #devices = new Map<number, MappedDevice>()
-  readonly #pools: RunningPool[] = []
+  readonly #pools: RunningPools
   readonly #faults: Faults
   readonly #changes: Changes
   /** A device that is not mapped, by number or path. */
@@ -46,6 +39,7 @@ export class Mapper {
   constructor(faults: Faults, changes: Changes, below: (text: string) => BlockDevice | number) {
     this.#faults = faults
     this.#changes = changes
+    this.#pools = new RunningPools(owner => this.#raise(owner))
     this.#below = below
   }
 
@@ -54,12 +48,12 @@ export class Mapper {
   }
 
   poolOf(device: MappedDevice): MemoryPool | undefined {
-    return this.#pools.find(({ owner }) => owner === device)?.pool
+    return this.#pools.on(device)
   }
 
   /** What is on metadata devices is written when somebody looks. */
   sync(): void {
-    for (const { pool } of this.#pools) pool.sync()
+    this.#pools.sync()
   }
 
   lookup(operation: Operation, address: DeviceAddress, detail = ''): MappedDevice {
@@ -93,8 +87,10 @@ export class Mapper {
     let minor = 0
     while (this.#devices.has(minor)) minor += 1
     if (wanted !== undefined) minor = deviceMinor(wanted)
+    // The kernel makes the device before it looks at the name.
+    if (this.#devices.has(minor)) throw refuse(ERRNO.ENXIO)
     const taken = this.devices.some(each => each.name === name || (uuid !== '' && each.uuid === uuid))
-    if (taken || this.#devices.has(minor)) throw refuse(ERRNO.EBUSY)
+    if (taken) throw refuse(ERRNO.EBUSY)
     const device = new MappedDevice(name, uuid, minor, closed => this.#lastClosed(closed))
     this.#devices.set(minor, device)
     this.#happened()
@@ -144,9 +140,9 @@ export class Mapper {
     const around = {
       open: (text: string) => this.#open(text),
       takePool: (metadata: BlockDevice, data: BlockDevice, table: PoolTable) =>
-        this.#takePool(device, metadata, data, table),
-      joinPool: (below: BlockDevice) => this.#joinPool(below),
-      letGo: (pool: MemoryPool) => this.#letGo(pool),
+        this.#pools.take(device, metadata, data, table),
+      joinPool: (below: BlockDevice) => this.#pools.join(below),
+      letGo: (pool: MemoryPool) => this.#pools.letGo(pool),
     }
     let table
     try {
@@ -158,6 +154,10 @@ export class Mapper {
     if (immutable && !['thin-pool', 'error'].includes(lines[0]!.type)) {
       table.destroy()
       throw refuse(ERRNO.EINVAL, "can't replace immutable target type thin-pool")
+    }
+    if (!device.hasNode && !fits(table)) {
+      table.destroy()
+      throw refuse(ERRNO.EINVAL, TOO_SMALL)
     }
     device.inactive?.destroy()
     device.inactive = table
@@ -185,6 +185,11 @@ export class Mapper {
     if (swapped) {
       this.sync() // what lies below a pool may be another device from here on
       this.#suspend(device)
+      if (!fits(swapped)) {
+        device.inactive = undefined
+        swapped.destroy()
+        throw refuse(ERRNO.EINVAL)
+      }
       device.live?.destroy()
       device.live = swapped
       device.inactive = undefined
@@ -209,7 +214,10 @@ export class Mapper {
   }
 
   tableStatus(address: DeviceAddress, flags: number): TargetLine[] {
-    const device = this.lookup('DM_TABLE_STATUS', address)
+    return this.linesOf(this.lookup('DM_TABLE_STATUS', address), flags)
+  }
+
+  linesOf(device: MappedDevice, flags: number): TargetLine[] {
     const inactive = (flags & TABLE_FLAG.inactive) !== 0
     if ((flags & TABLE_FLAG.ima) !== 0) return device.lines(inactive, () => '')
     if ((flags & TABLE_FLAG.table) !== 0) return device.lines(inactive, target => target.table())
@@ -250,7 +258,7 @@ export class Mapper {
     })
   }
 
-  /** The I/O of every device goes on being tried, the list being news. */
+  /** An event of a device, as its target would raise it. */
   raise(device: MappedDevice): void {
     this.#raise(device)
   }
@@ -281,6 +289,7 @@ export class Mapper {
   }
 
   #drop(device: MappedDevice): void {
+    if (device.live) device.eventNumber += 1 // whoever waits for an event is woken
     this.#devices.delete(device.minor)
     device.inactive?.destroy()
     device.live?.destroy()
@@ -300,44 +309,12 @@ export class Mapper {
     if (typeof found === 'number') throw new TableRefusal(found, '')
     return found
   }
-
-  #takePool(owner: MappedDevice, metadata: BlockDevice, data: BlockDevice, table: PoolTable): MemoryPool {
-    const there = this.#pools.find(each => each.metadata === metadata)
-    if (there && there.owner !== owner) throw new TableRefusal(ERRNO.EBUSY, 'metadata device already in use by a pool')
-    if (there && there.data !== data) throw new TableRefusal(ERRNO.EBUSY, 'data device already in use by a pool')
-    if (there) {
-      if (there.pool.ignoresDiscard !== table.ignoreDiscard) {
-        throw new TableRefusal(ERRNO.EINVAL, 'Discard support cannot be disabled once enabled')
-      }
-      there.users += 1
-      return there.pool
-    }
-    if (this.poolOf(owner)) throw new TableRefusal(ERRNO.EINVAL, 'different pool cannot replace a pool')
-    this.sync()
-    const pool = new MemoryPool(metadata, data, table.blockSectors)
-    pool.onEvent = () => this.#raise(owner)
-    this.#pools.push({ pool, metadata, data, owner, users: 1 })
-    return pool
-  }
-
-  #joinPool(device: BlockDevice): MemoryPool {
-    if (!(device instanceof MappedDevice)) throw new TableRefusal(ERRNO.EINVAL, "Couldn't get pool mapped device")
-    const there = this.#pools.find(each => each.owner === device)
-    if (!there) throw new TableRefusal(ERRNO.EINVAL, "Couldn't find pool object")
-    there.users += 1
-    return there.pool
-  }
-
-  #letGo(pool: MemoryPool): void {
-    const at = this.#pools.findIndex(each => each.pool === pool)
-    const there = this.#pools[at]
-    if (!there) return
-    there.users -= 1
-    if (there.users > 0) return
-    pool.sync()
-    this.#pools.splice(at, 1)
-  }
 }
+
+const TOO_SMALL = 'a device is too small for target'
+
+/** Looked at with the limits of the whole table: at the first load of a device, and after that at the resume. */
+const fits = (table: Table): boolean => table.targets.every(target => target.fits?.() !== false)
 
 type Operation = Parameters<Faults['pass']>[0]
 

@@ -1,7 +1,7 @@
 // The kernel that users' tests import: an object to pass as `kernel`, and the hands to move it with.
 import path from 'node:path'
 import { asKernel, type Kernel } from '../kernel/kernel.js'
-import { checkName, checkPath } from '../names.js'
+import { checkName, checkOptions, checkPath } from '../names.js'
 import type { CreatePoolOptions } from '../pool/options.js'
 import { checkNumber, invalid, KiB, MiB, SECTOR_BYTES, shown } from '../units.js'
 import { processOpener } from './block-device.js'
@@ -111,7 +111,8 @@ class Hands {
     }
   }
 
-  fail(operation: Operation, errno: ErrnoName, options?: FaultOptions): void {
+  fail(operation: Operation, errno: ErrnoName, options: FaultOptions = {}): void {
+    checkOptions(options, ['after', 'times'], 'fail')
     this.#state.faults.order(operation, errno, options)
   }
 
@@ -125,8 +126,9 @@ class Hands {
     this.#onPool(pool, found => found.forceMode(mode))
   }
 
-  fill(pool: PoolRef, { leaveBlocks = 0 }: { readonly leaveBlocks?: number } = {}): void {
-    checkNumber('leaveBlocks', leaveBlocks, { min: 0 })
+  fill(pool: PoolRef, options: { readonly leaveBlocks?: number } = {}): void {
+    checkOptions(options, ['leaveBlocks'], 'fill')
+    const leaveBlocks = checkNumber('leaveBlocks', options.leaveBlocks ?? 0, { min: 0 })
     this.#onPool(pool, found => found.take(leaveBlocks))
   }
 
@@ -164,6 +166,7 @@ class Hands {
     await this.#state.untilResumed(node)
     const device = this.#state.node(node)
     if (device instanceof MappedDevice) device.discard(offsetBytes, lengthBytes)
+    else throw new IoError('EOPNOTSUPP')
     this.#state.changes.announce()
   }
 
@@ -247,6 +250,7 @@ class Hands {
  * `LoopDevice`, `mount`, `DeviceMapper.open`. What it leaves out is in docs/testing.md.
  */
 export function memoryKernel(options: MemoryKernelOptions = {}): MemoryKernel {
+  checkOptions(options, ['dataBlocks', 'metadataBytes'], 'memoryKernel')
   const sizes = {
     dataBlocks: checkNumber('dataBlocks', options.dataBlocks ?? 1024, { min: 1, max: 2 ** 32 }),
     metadataBytes: checkNumber('metadataBytes', options.metadataBytes ?? 4 * MiB, {

@@ -64,14 +64,20 @@ export class MemoryPool {
     return this.#table?.ignoreDiscard === true
   }
 
-  /** A table becomes live. An errno where the pool cannot be resumed with it. */
+  /**
+   * A table becomes live, or goes on: then the mode stays what it was. An errno where the pool cannot be resumed with
+   * it.
+   */
   bind(table: PoolTable): number {
-    this.#table = table
-    this.#errorIfNoSpace = table.errorIfNoSpace
-    this.setMode(table.readOnly ? 'ro' : 'rw')
+    if (table !== this.#table) {
+      this.#table = table
+      this.#errorIfNoSpace = table.errorIfNoSpace
+      this.setMode(table.readOnly ? 'ro' : 'rw')
+    }
+    const before = [this.state.dataBlocks, this.state.metadataBlocks]
     const errno = this.#resize(table)
     if (this.#mode !== 'fail' && errno !== 0) return errno
-    this.commit()
+    if (before[0] !== this.state.dataBlocks || before[1] !== this.state.metadataBlocks) this.commit()
     return 0
   }
 
@@ -194,7 +200,8 @@ export class MemoryPool {
 
   /** Unmaps what is covered whole. */
   discard(thin: Thin, offset: number, length: number): void {
-    if (this.ignoresDiscard || this.#mode !== 'rw') return
+    if (this.ignoresDiscard) throw new IoError('EOPNOTSUPP')
+    if (this.#mode !== 'rw') throw new IoError('EIO')
     for (const { virtual, count } of this.#blocksOf(offset, length)) {
       if (count === this.blockBytes) this.state.unmap(thin, virtual)
     }
@@ -293,8 +300,8 @@ export class MemoryPool {
     if (command === 'reserve_metadata_snap') return this.state.reserveMetadataSnap()
     if (command === 'release_metadata_snap') return this.state.releaseMetadataSnap()
     if (command === 'set_transaction_id') {
-      if (!words.every(word => /^\d{1,20}$/.test(word))) return ERRNO.EINVAL
-      return this.state.setTransactionId(BigInt(words[0]!), BigInt(words[1]!))
+      if (!words.every(word => NUMBER.test(word))) return ERRNO.EINVAL
+      return this.state.setTransactionId(decimal(words[0]!), decimal(words[1]!))
     }
     const [id, origin] = words.map(deviceId)
     if (id === undefined) return ERRNO.EINVAL
@@ -313,8 +320,12 @@ const ARITY: Record<string, number> = {
   release_metadata_snap: 0,
 }
 
+/** What kstrtoull reads as decimal, as far as it fits. */
+const NUMBER = /^\+?\d{1,20}$/
+const decimal = (word: string): bigint => BigInt(word.replace('+', ''))
+
 /** 24 bits; undefined where the word is no such number. */
 export function deviceId(word: string): number | undefined {
-  const id = /^\d{1,20}$/.test(word) ? Number(word) : Infinity
+  const id = NUMBER.test(word) ? Number(word) : Infinity
   return id < 2 ** 24 ? id : undefined
 }

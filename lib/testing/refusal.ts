@@ -40,7 +40,7 @@ export class TableRefusal extends Error {
 
 /** An I/O that failed. `code` as Node has it in errors of its own. */
 export class IoError extends Error {
-  constructor(readonly code: 'EIO' | 'ENOSPC' | 'EPERM') {
+  constructor(readonly code: 'EIO' | 'ENOSPC' | 'EPERM' | 'EOPNOTSUPP') {
     super(`${code}: in-memory block device`)
   }
 }

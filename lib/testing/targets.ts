@@ -22,6 +22,8 @@ export interface Target {
   discard?(offset: number, length: number): void
   /** Gives an errno. */
   message?(words: readonly string[]): number
+  /** Whether what it names is as long as it says. */
+  fits?(): boolean
   /** Before it goes live: gives an errno. */
   preresume?(): number
   destroy(): void
@@ -64,16 +66,14 @@ const linear: Maker = (line, words, around) => {
   if (!/^\d+$/.test(words[1]!)) throw new TableRefusal(ERRNO.EINVAL, 'Invalid device sector')
   const below = around.open(words[0]!, 'Device lookup failed')
   const start = Number(words[1])
-  if ((start + line.lengthSectors) * SECTOR_BYTES > below.sizeBytes) throw tooSmall()
   const at = (offset: number) => start * SECTOR_BYTES + offset
   return plain(line, {
     table: () => `${deviceNumber(below.number)} ${start}`,
+    fits: () => (start + line.lengthSectors) * SECTOR_BYTES <= below.sizeBytes,
     read: (offset, length) => below.read(at(offset), length),
     write: (offset, content) => below.write(at(offset), content),
   })
 }
-
-const tooSmall = () => new TableRefusal(ERRNO.EINVAL, 'device too small for target')
 
 const FEATURES = ['skip_block_zeroing', 'ignore_discard', 'no_discard_passdown', 'read_only', 'error_if_no_space']
 
@@ -91,7 +91,6 @@ const thinPool: Maker = (line, words, around) => {
   if (block < 128 || block > 2097152 || block % 128 !== 0) throw new TableRefusal(ERRNO.EINVAL, 'Invalid block size')
   if (!/^\d+$/.test(words[3]!)) throw new TableRefusal(ERRNO.EINVAL, 'Invalid low water mark')
   if (metadata === data) throw new TableRefusal(ERRNO.EINVAL, 'Error setting metadata or data device')
-  if (line.lengthSectors * SECTOR_BYTES > data.sizeBytes) throw tooSmall()
   const table = parsePoolTable(line)
   const pool = around.takePool(metadata, data, table)
   const numbers = `${deviceNumber(metadata.number)} ${deviceNumber(data.number)}`
@@ -99,6 +98,7 @@ const thinPool: Maker = (line, words, around) => {
   return plain(line, {
     pool,
     table: () => [numbers, block, table.lowWaterBlocks, asked.length, ...asked, ''].join(' '),
+    fits: () => line.lengthSectors * SECTOR_BYTES <= data.sizeBytes,
     status: () => pool.status(),
     read: (offset, length) => data.read(offset, length),
     write: (offset, content) => data.write(offset, content),

@@ -1,6 +1,6 @@
 // Event numbers, waiting for them, and the descriptor that tells of all. drivers/md/dm.c, dm-thin.c
-import { MiB } from '../../lib/index.js'
-import { BLOCK, content, withDevice, withPool, type Case } from './machine.js'
+import { MiB, ThinPool } from '../../lib/index.js'
+import { BLOCK, content, errnoOf, line, withDevice, withPool, type Case } from './machine.js'
 
 export const EVENTS: readonly Case[] = [
   {
@@ -66,6 +66,15 @@ export const EVENTS: readonly Case[] = [
       ),
   },
   {
+    title: 'a pool that starts read-only has had one event, for its mode',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen }) => {
+        await pool.remove()
+        const again = await ThinPool.open({ ...reopen, readOnly: true })
+        expect((await machine.port.deviceStatus({ name: again.name })).eventNumber).toBe(1)
+      }),
+  },
+  {
     title: 'waiting ends at once where the number is another, and with the device as it is then',
     run: machine =>
       withDevice(machine, async ({ device, name }) => {
@@ -84,6 +93,17 @@ export const EVENTS: readonly Case[] = [
         setTimeout(() => void machine.port.rename(name, machine.name('renamed')), 20)
         expect((await waiting).info.eventNumber).toBe(1)
       }),
+  },
+  {
+    title: 'waiting ends when the device is removed, with the number of that event',
+    run: async machine => {
+      const own = machine.name('removed')
+      const { device } = await machine.port.activate({ name: own, uuid: '', table: [line('zero')] })
+      const waiting = machine.port.wait({ device }, 0, 0)
+      setTimeout(() => void machine.port.remove({ name: own }, 5_000).catch(() => {}), 20)
+      expect((await waiting).info.eventNumber).toBe(1)
+      while ((await errnoOf(machine.port.deviceStatus({ name: own }))) === 0) await new Promise(setImmediate)
+    },
   },
   {
     title: 'waiting can be given up',

@@ -16,6 +16,8 @@ export interface Machine {
   /** Writes a block of zeros past every cache: '' or the name of its error. */
   readonly writeDirect: (node: string, block: number) => Promise<string>
   readonly read: (node: string, offset: number, length: number) => Promise<Uint8Array>
+  /** Discards what is covered. */
+  readonly discard: (node: string, offset: number, length: number) => Promise<void>
   /** Keeps a device open until the answer is called. */
   readonly hold: (node: string) => () => void
 }

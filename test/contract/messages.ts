@@ -85,6 +85,19 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
+    title: 'numbers are decimal: a plus and leading zeros are read, a prefix 0x and fractions are not',
+    run: machine =>
+      withPool(machine, async ({ errnos, pool }) => {
+        expect(await errnos(['create_thin +5', 'create_thin 007', 'create_thin 0x9', 'create_thin 1.5'])).toEqual({
+          'create_thin +5': 0,
+          'create_thin 007': 0,
+          'create_thin 0x9': EINVAL,
+          'create_thin 1.5': EINVAL,
+        })
+        expect((await pool.volumes()).map(({ id }) => id)).toEqual([5, 7])
+      }),
+  },
+  {
     title: 'the transaction id begins at zero, is compared and set, and has 64 bits',
     run: machine =>
       withPool(machine, async ({ pool, errnos }) => {

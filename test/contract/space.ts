@@ -1,6 +1,6 @@
 // Which write takes a block, which shares one, which gives one back; and what happens when there is none.
 import { MiB } from '../../lib/index.js'
-import { BLOCK, content, withPool, type Case, type PoolAtHand } from './machine.js'
+import { BLOCK, content, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
 const used = async ({ pool }: PoolAtHand): Promise<number> => (await pool.status()).data.usedBlocks
 
@@ -13,6 +13,9 @@ const usage = async ({ pool }: PoolAtHand): Promise<Record<number, readonly [num
 
 const volumeOf = async ({ pool }: PoolAtHand, sizeBytes = 4 * MiB) =>
   (await pool.createVolume({ sizeBytes })).activate()
+
+/** A status without NOFLUSH commits: `usage` reads what was committed last, and a discard is not yet. */
+const commit = ({ port }: Machine, { name }: PoolAtHand) => port.tableStatus({ name }, 0)
 
 /** A volume with all blocks of the pool but `free`. */
 async function nearlyFull(
@@ -129,6 +132,54 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
+    title: 'a discard unmaps the blocks that it covers whole, and gives back those that nobody shares',
+    run: machine =>
+      withPool(machine, async at => {
+        const origin = await volumeOf(at)
+        await machine.write(origin.path, 0, content(1, 4 * BLOCK))
+        await machine.discard(origin.path, BLOCK / 2, 2 * BLOCK)
+        expect(await used(at)).toBe(3)
+        await commit(machine, at)
+        expect(await usage(at)).toEqual({ 0: [3, 3, 0] })
+        expect((await machine.read(origin.path, BLOCK, 1))[0]).toBe(0)
+        await origin.snapshot()
+        await machine.discard(origin.path, 0, BLOCK)
+        await commit(machine, at)
+        expect(await usage(at)).toEqual({ 0: [2, 0, 2], 1: [3, 1, 2] })
+        expect(await used(at)).toBe(3)
+      }),
+  },
+  {
+    title: 'ignore_discard: a discard is refused, and unmaps nothing',
+    run: machine =>
+      withPool(
+        machine,
+        async at => {
+          const volume = await volumeOf(at)
+          await machine.write(volume.path, 0, content(1))
+          await expect(async () => machine.discard(volume.path, 0, BLOCK)).rejects.toThrow()
+          expect(await used(at)).toBe(1)
+          expect(await at.statusLine()).toContain(' ignore_discard ')
+        },
+        { ignoreDiscard: true },
+      ),
+  },
+  {
+    title: 'a block that was once shared is copied once more, although its other owner is gone',
+    run: machine =>
+      withPool(
+        machine,
+        async at => {
+          const origin = await volumeOf(at)
+          await machine.write(origin.path, 0, content(1, 16 * BLOCK))
+          await (await origin.snapshot()).delete()
+          expect(await used(at)).toBe(16)
+          expect(await machine.writeDirect(origin.path, 0)).toBe('ENOSPC')
+        },
+        { errorIfNoSpace: true },
+      ),
+  },
+  {
     title: 'a held metadata snapshot keeps the blocks of what is deleted until it is released',
     run: machine =>
       withPool(machine, async at => {
@@ -189,6 +240,27 @@ export const SPACE: readonly Case[] = [
           expect(await machine.writeDirect(volume.path, 4)).toBe('')
           await volume.snapshot()
           expect(await machine.writeDirect(volume.path, 4)).toBe('ENOSPC')
+        },
+        { errorIfNoSpace: true },
+      ),
+  },
+  {
+    title: 'a pool without space stays so when it is resumed; a new table makes it rw until the next write finds none',
+    run: machine =>
+      withPool(
+        machine,
+        async at => {
+          const volume = await nearlyFull(at, machine.write)
+          expect(await machine.writeDirect(volume.path, 20)).toBe('ENOSPC')
+          await machine.port.suspend({ name: at.name }, 0)
+          await machine.port.resume({ name: at.name })
+          expect((await at.pool.status()).mode).toBe('out_of_data_space')
+          const table = await machine.port.tableStatus({ name: at.name }, 0x810)
+          await machine.port.tableLoad({ name: at.name }, table, 0)
+          await machine.port.resume({ name: at.name })
+          expect((await at.pool.status()).mode).toBe('rw')
+          expect(await machine.writeDirect(volume.path, 20)).toBe('ENOSPC')
+          expect((await at.pool.status()).mode).toBe('out_of_data_space')
         },
         { errorIfNoSpace: true },
       ),

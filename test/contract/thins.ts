@@ -85,6 +85,36 @@ export const THINS: readonly Case[] = [
       ),
   },
   {
+    title: 'the devices below: metadata and data of a pool, the pool of a thin',
+    run: machine =>
+      withPool(machine, async ({ pool, name, device, numbers }) => {
+        const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const below = await machine.port.tableDeps({ name })
+        expect(below.map(numberOf).sort()).toEqual([numbers.data, numbers.metadata].sort())
+        expect(await machine.port.tableDeps({ name: volume.name })).toEqual([device])
+      }),
+  },
+  {
+    title: 'two pools may be on one data device, says the kernel; the library refuses it',
+    run: machine =>
+      withPool(machine, async ({ numbers, reopen }) => {
+        await withLoops(machine, [4 * MiB], async ([blank]) => {
+          const second = machine.name('second')
+          const table = [line('thin-pool', `${blank} ${numbers.data} 128 0`, 2048)]
+          await machine.port.activate({ name: second, uuid: '', table })
+          await machine.port.remove({ name: second }, 5_000)
+          const create = ThinPool.create({
+            ...(machine.kernel && { kernel: machine.kernel }),
+            name: machine.name('third'),
+            data: { device: `/dev/loop${numbers.data.slice(2)}` },
+            metadata: { device: `/dev/loop${blank!.slice(2)}` },
+          })
+          await expect(create).rejects.toMatchObject({ code: 'DM_BUSY' })
+          expect(reopen.name).not.toBe(second)
+        })
+      }),
+  },
+  {
     title: 'a pool counts its open thins, and cannot be removed with them',
     run: machine =>
       withPool(machine, async ({ pool, name }) => {

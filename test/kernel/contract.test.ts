@@ -4,6 +4,7 @@ import { nativePort } from '../../lib/kernel/native-port.js'
 import { contract } from '../contract/contract.js'
 import { directWrite, readAt, writeAt } from '../helpers/blocks.js'
 import { useScratch } from '../helpers/scratch.js'
+import { run } from '../helpers/spawned.js'
 
 const scratch = useScratch()
 let counter = 0
@@ -28,6 +29,10 @@ contract('the real kernel', () => ({
   write: writeAt,
   writeDirect: (node, block) => Promise.resolve(nameOfError(directWrite(node, block))),
   read: readAt,
+  discard: (node, offset, length) => {
+    run('blkdiscard', ['--offset', String(offset), '--length', String(length), node])
+    return Promise.resolve()
+  },
   hold: node => {
     const fd = openSync(node, 'r')
     return () => closeSync(fd)

@@ -20,6 +20,7 @@ function memoryMachine(): Machine {
         (fault: { code: string }) => fault.code,
       ),
     read: (node, offset, length) => kernel.read(node, offset, length),
+    discard: (node, offset, length) => kernel.discard(node, offset, length),
     hold: node => kernel.hold(node),
   }
 }

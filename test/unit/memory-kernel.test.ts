@@ -1,7 +1,7 @@
 // The hands with which a user's test moves the memory kernel. What the kernel itself does is in the contract.
-import { KiB, LoopDevice, MiB, mount, ThinPool, unmount, type Kernel } from 'dm-thin'
-import { DeviceMapper } from 'dm-thin/kernel'
-import { memoryKernel, type MemoryKernel } from 'dm-thin/testing'
+import { KiB, LoopDevice, MiB, mount, ThinPool, unmount, type Kernel } from '../../lib/index.js'
+import { DeviceMapper } from '../../lib/exports/kernel.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
 import { watchDevices } from '../../lib/device/device-watch.js'
 
 // On a laptop there is no addon: whoever loads it here fails.
@@ -156,6 +156,7 @@ describe('faults on order', () => {
     expect(caught(() => kernel.fail('TARGET_MSG', 'EWHAT' as 'EIO'))).toMatchObject(code)
     expect(caught(() => kernel.fail('TARGET_MSG', 'EIO', { times: 0 }))).toMatchObject(code)
     expect(caught(() => kernel.setMode('nobody', 'ro'))).toMatchObject(code)
+    expect(caught(() => memoryKernel({ dataBlock: 1 } as object))).toMatchObject(code)
     expect(caught(() => kernel.hold('/dev/dm-9'))).toMatchObject(code)
   })
 })
@@ -232,6 +233,17 @@ describe('devices', () => {
       close()
       close()
       await volume.deactivate()
+    }))
+
+  test('removing a held device can be given up', () =>
+    withPool(async (kernel, pool) => {
+      const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+      const close = kernel.hold(volume.path)
+      const giveUp = new AbortController()
+      const removing = volume.deactivate({ signal: giveUp.signal })
+      setTimeout(() => giveUp.abort(), 10)
+      await expect(removing).rejects.toMatchObject({ code: 'ABORT_ERR', device: expect.any(String) as string })
+      close()
     }))
 
   test('a mount keeps a volume busy until it is unmounted', () =>

@@ -2,7 +2,8 @@
 import { invalid, shown } from '../units.js'
 import type { KernelPort } from './port.js'
 
-const PORT = Symbol('port')
+/** @internal Where the port is. */
+export const PORT = Symbol('port')
 
 /** A kernel to talk to. `memoryKernel()` of `dm-thin/testing` makes one; without, it is the machine's own. */
 export interface Kernel {
@@ -14,10 +15,6 @@ export interface KernelOption {
   /** For tests: another kernel than the machine's, from `dm-thin/testing`. */
   readonly kernel?: Kernel
 }
-
-/** @internal */
-export const asKernel = <T extends object>(object: T, port: KernelPort): T & Kernel =>
-  Object.defineProperty(object, PORT, { value: port }) as T & Kernel
 
 /** @internal The port in what a caller gave as `kernel`. */
 export function portInside(kernel: unknown): KernelPort {

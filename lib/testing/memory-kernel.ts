@@ -1,6 +1,6 @@
 // The kernel that users' tests import: an object to pass as `kernel`, and the hands to move it with.
 import path from 'node:path'
-import { asKernel, type Kernel } from '../kernel/kernel.js'
+import { PORT, type Kernel } from '../kernel/kernel.js'
 import { checkName, checkOptions, checkPath } from '../names.js'
 import type { CreatePoolOptions } from '../pool/options.js'
 import { checkNumber, invalid, KiB, MiB, SECTOR_BYTES, shown } from '../units.js'
@@ -91,10 +91,10 @@ export interface MemoryKernel extends Kernel {
   left(): Leftovers
 }
 
-class Hands {
+class InMemory implements MemoryKernel {
   readonly #state = new MemoryState()
   readonly #sizes: Required<MemoryKernelOptions>
-  readonly port = new MemoryPort(this.#state)
+  readonly [PORT] = new MemoryPort(this.#state)
 
   constructor(sizes: Required<MemoryKernelOptions>) {
     this.#sizes = sizes
@@ -104,7 +104,7 @@ class Hands {
     checkName(name)
     const { dataBlocks, metadataBytes } = this.#sizes
     return {
-      kernel: this as unknown as Kernel,
+      kernel: this,
       name,
       data: { file: `/memory/${name}-data.img`, sizeBytes: dataBlocks * DATA_BLOCK_BYTES },
       metadata: { file: `/memory/${name}-metadata.img`, sizeBytes: metadataBytes },
@@ -258,6 +258,5 @@ export function memoryKernel(options: MemoryKernelOptions = {}): MemoryKernel {
       multipleOf: SECTOR_BYTES,
     }),
   }
-  const hands = new Hands(sizes)
-  return asKernel(hands, hands.port)
+  return new InMemory(sizes)
 }

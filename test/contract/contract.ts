@@ -6,6 +6,7 @@ import type { Case, Machine } from './machine.js'
 import { MESSAGES } from './messages.js'
 import { MODES } from './modes.js'
 import { POOLS } from './pools.js'
+import { RANDOM } from './random.js'
 import { SPACE } from './space.js'
 import { SUSPEND } from './suspend.js'
 import { TABLES } from './tables.js'
@@ -20,6 +21,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   'messages to a pool': MESSAGES,
   'thin tables': THINS,
   'blocks and space': SPACE,
+  'random histories': RANDOM,
   modes: MODES,
   events: EVENTS,
   'pools through the facade': POOLS,

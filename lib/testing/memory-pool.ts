@@ -123,12 +123,11 @@ export class MemoryPool {
 
   commit(): void {
     this.#stale = true
-    if (MODES.indexOf(this.#mode) >= MODES.indexOf('ro')) return
+    if (MODES.indexOf(this.#mode) >= MODES.indexOf('out_of_metadata_space')) return
     const broken = this.#brokenMetadata()
     if (broken) return this.forceMode(broken)
     const space = this.#freeMetadataBlocks()
     if (space === 0) this.setMode('out_of_metadata_space')
-    else if (this.#mode === 'out_of_metadata_space') this.setMode('rw')
     if (this.#mode === 'out_of_data_space' && this.freeDataBlocks > 0) this.setMode('rw')
   }
 

@@ -14,6 +14,8 @@ import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 
 const LOAD_READ_ONLY = 1
+/** How often an undoing step is tried, and the resume after a snapshot. */
+const TRIES = 20
 
 export function activeThins(mapper: Mapper, pool: number): ActiveThin[] {
   mapper.list({})
@@ -56,7 +58,23 @@ export function activate(mapper: Mapper, request: ActivateRequest): DeviceInfo {
 }
 
 function undone(operation: string, device: string, run: () => unknown): RollbackStep {
-  return { operation, device, errno: errnoOf(run) }
+  return { operation, device, errno: stubbornly(run, errno => errno === ERRNO.EBUSY)?.failure.errno ?? 0 }
+}
+
+/** Tries again while it is refused with an errno that is `worth` it; gives the last refusal. */
+function stubbornly(run: () => unknown, worth: (errno: number) => boolean): Refusal | undefined {
+  let last: Refusal | undefined
+  for (let tries = 0; tries < TRIES; tries++) {
+    try {
+      run()
+      return undefined
+    } catch (fault) {
+      if (!(fault instanceof Refusal)) throw fault
+      last = fault
+      if (!worth(fault.failure.errno)) break
+    }
+  }
+  return last
 }
 
 function errnoOf(run: () => unknown): number {
@@ -85,15 +103,16 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
   }
   mapper.suspend(origin.address)
   const items = sendAll()
-  try {
-    mapper.resume(origin.address)
-  } catch (fault) {
-    if (!(fault instanceof Refusal)) throw fault
+  const refused = stubbornly(
+    () => mapper.resume(origin.address),
+    errno => errno !== ERRNO.ENXIO,
+  )
+  if (refused) {
     const made = items.filter(item => item.errno === 0).reverse()
     const rollback = made.map(({ id }) =>
       undone(`delete ${id}`, request.poolName, () => mapper.message(pool, 0, `delete ${id}`)),
     )
-    throw fault.with({ rollback })
+    throw refused.with({ rollback })
   }
   return { items, suspended: true }
 }

@@ -132,6 +132,20 @@ describe('faults on order', () => {
       expect(kernel.left().devices).toEqual(['demo'])
     }))
 
+  test('a snapshot resumes its origin however often that takes; where it cannot, the snapshot is deleted again', () =>
+    withPool(async (kernel, pool) => {
+      const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+      kernel.fail('DEV_RESUME', 'EIO', { times: 3 })
+      expect((await origin.snapshot()).id).toBe(1)
+      kernel.fail('DEV_RESUME', 'EIO', { times: 20 })
+      await expect(origin.snapshot()).rejects.toMatchObject({
+        errno: 5,
+        operation: 'DM_DEV_RESUME',
+        rollback: [{ operation: 'delete 2', device: 'demo', errno: 0 }],
+      })
+      expect(await pool.volumes()).toHaveLength(2)
+    }))
+
   test('a write and a read of a node', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()

@@ -47,6 +47,7 @@ const CHAPTERS = [
       .flat()
       .map(target => `lib/target/${target}.ts`),
   ],
+  ['Kernel', ['lib/kernel/kernel.ts']],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],
 ]

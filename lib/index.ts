@@ -3,6 +3,7 @@ export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from './e
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from './units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from './device/loop-device.js'
 export type { LoopStatus } from './kernel/port.js'
+export type { Kernel, KernelOption } from './kernel/kernel.js'
 export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from './device/device-watch.js'
 export type { DeviceEvent } from './device/device-changes.js'
 export type { Overflow } from './device/event-queue.js'

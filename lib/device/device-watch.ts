@@ -1,7 +1,8 @@
 // Events of mapped devices: one descriptor and one waiting thread, however many listen.
 import { EventEmitter } from 'node:events'
 import { DmThinError } from '../errors.js'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import type { KernelPort, ListedDevice } from '../kernel/port.js'
 import { checkOptions, checkText } from '../names.js'
 import { changesBetween, known, type DeviceEvent, type Known } from './device-changes.js'
@@ -106,7 +107,7 @@ export function eventHub(port: KernelPort): EventHub {
   return hub
 }
 
-export interface DeviceWatchOptions {
+export interface DeviceWatchOptions extends KernelOption {
   /** Only devices whose name begins so. Default: all. */
   readonly namePrefix?: string
   readonly uuidPrefix?: string
@@ -206,12 +207,12 @@ export type DeviceWatch = Watch<DeviceEvent>
  * the list with its event numbers says what. Needs interface 4.37. `DM_UNAVAILABLE`, `DM_PERMISSION`.
  */
 export function watchDevices(options: DeviceWatchOptions = {}): DeviceWatch {
-  checkOptions(options, ['namePrefix', 'uuidPrefix', 'signal'], 'watchDevices')
+  checkOptions(options, ['namePrefix', 'uuidPrefix', 'kernel', 'signal'], 'watchDevices')
   const namePrefix = options.namePrefix === undefined ? '' : checkText('namePrefix', options.namePrefix)
   const uuidPrefix = options.uuidPrefix === undefined ? '' : checkText('uuidPrefix', options.uuidPrefix)
   const isWanted = ({ name, uuid, previousName = name }: DeviceEvent) =>
     (name.startsWith(namePrefix) || previousName.startsWith(namePrefix)) && uuid.startsWith(uuidPrefix)
-  return startWatch(nativePort(), new Watch(MERGING), options.signal, (watch, changes) => {
+  return startWatch(portOf(options.kernel), new Watch(MERGING), options.signal, (watch, changes) => {
     for (const change of changes) if (isWanted(change)) watch.tell(change)
   })
 }

@@ -1,6 +1,7 @@
 // Loop devices: a file as a block device.
 import path from 'node:path'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
 import { checkBoolean, checkOptions, checkPath, checkRequired, checkText } from '../names.js'
 import { checkNumber, invalid, SECTOR_BYTES } from '../units.js'
@@ -8,7 +9,7 @@ import { describeHolders } from './holders.js'
 import { ownerIsGone, ownMark } from './loop-owner.js'
 import { Pending } from './pending.js'
 
-export interface LoopAttachOptions {
+export interface LoopAttachOptions extends KernelOption {
   /** The file. It must exist; a relative path is taken from the working directory. */
   readonly file: string
   /** N of `/dev/loopN`, 0 to 1 048 575. It is made where it does not exist. Default: one that is free. */
@@ -59,6 +60,7 @@ const ATTACH_OPTIONS = [
   'sizeLimitBytes',
   'blockSizeBytes',
   'reference',
+  'kernel',
   'signal',
 ]
 
@@ -102,7 +104,7 @@ export class LoopDevice {
         multipleOf: 512,
       }),
     }
-    const port = nativePort()
+    const port = portOf(options.kernel)
     const { held, ...status } = await port.loopAttach(request, options.signal)
     const device = new LoopDevice(port, status, held)
     if (!request.autoclear) device.#release()
@@ -110,9 +112,9 @@ export class LoopDevice {
   }
 
   /** All attached loop devices of the machine, by number. Devices detached while it looks are left out. */
-  static async list(options: { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
-    checkOptions(options, ['signal'], 'LoopDevice.list')
-    const port = nativePort()
+  static async list(options: KernelOption & { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
+    checkOptions(options, ['kernel', 'signal'], 'LoopDevice.list')
+    const port = portOf(options.kernel)
     const found = await port.loopList(options.signal)
     return found.map(status => new LoopDevice(port, status))
   }
@@ -122,9 +124,9 @@ export class LoopDevice {
    * holds them, so that nobody would miss them. Not among them: those of living processes, with `autoclear`, with a
    * `reference` of their own, and those of other programs or other pid namespaces, of which nothing is known.
    */
-  static async findLeaked(options: { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
-    checkOptions(options, ['signal'], 'LoopDevice.findLeaked')
-    const port = nativePort()
+  static async findLeaked(options: KernelOption & { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
+    checkOptions(options, ['kernel', 'signal'], 'LoopDevice.findLeaked')
+    const port = portOf(options.kernel)
     const all = await port.loopList(options.signal)
     const left = all.filter(each => !each.autoclear && ownerIsGone(each.reference))
     const holders = await Promise.all(left.map(each => port.holders(deviceOf(each.number), options.signal)))

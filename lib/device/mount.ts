@@ -1,7 +1,9 @@
 // mount(2) and umount2(2), off the JavaScript thread.
 import path from 'node:path'
 import { DmThinError, type Holder } from '../errors.js'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { nativePort, portOf } from '../kernel/native-port.js'
+import type { KernelPort } from '../kernel/port.js'
 import { checkBoolean, checkOptions, checkPath, checkText } from '../names.js'
 import { invalid, shown } from '../units.js'
 import { saidBy, withHolders } from './holders.js'
@@ -20,7 +22,7 @@ export interface MountFlags {
   readonly noExec?: boolean
 }
 
-export interface MountOptions extends MountFlags {
+export interface MountOptions extends MountFlags, KernelOption {
   /** The block device. */
   readonly source: string
   /** An existing folder. */
@@ -62,7 +64,7 @@ export interface PropagationOptions {
   readonly signal?: AbortSignal
 }
 
-export interface UnmountOptions {
+export interface UnmountOptions extends KernelOption {
   /** MNT_DETACH: out of sight at once, let go at the last use. Default false. */
   readonly lazy?: boolean
   readonly signal?: AbortSignal
@@ -107,7 +109,7 @@ function bitsOf(options: MountFlags): { set: number; clear: number } {
  * `DM_PERMISSION`, `DM_KERNEL` (the file system's own refusal, in `errno`), `DM_INVALID_ARGUMENT`.
  */
 export async function mount(options: MountOptions): Promise<void> {
-  checkOptions(options, ['source', 'target', 'type', ...FLAGS, 'data', 'signal'], 'mount')
+  checkOptions(options, ['source', 'target', 'type', ...FLAGS, 'data', 'kernel', 'signal'], 'mount')
   const { set } = bitsOf(options)
   const request = {
     source: checkPath('source', options.source),
@@ -116,7 +118,7 @@ export async function mount(options: MountOptions): Promise<void> {
     flags: set,
     data: checkText('data', options.data ?? ''),
   }
-  const port = nativePort()
+  const port = portOf(options.kernel)
   const started = performance.now()
   try {
     await port.mount(request, options.signal)
@@ -139,7 +141,7 @@ export async function remount(target: string, options: RemountOptions): Promise<
   const mountAlone = checkBoolean('mountAlone', options.mountAlone)
   const data = checkText('data', options.data ?? '')
   if (mountAlone && data !== '') throw invalid('data belongs to the file system: not with mountAlone')
-  await sayHolders(where, () =>
+  await sayHolders(nativePort(), where, () =>
     nativePort().remount({ target: where, ...bitsOf(options), mountAlone, data }, options.signal),
   )
 }
@@ -186,21 +188,20 @@ export async function setPropagation(
  * seen in `holders`; `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL` (EINVAL: nothing is mounted there).
  */
 export async function unmount(target: string, options: UnmountOptions = {}): Promise<void> {
-  checkOptions(options, ['lazy', 'signal'], 'unmount')
+  checkOptions(options, ['lazy', 'kernel', 'signal'], 'unmount')
   const where = path.resolve(checkPath('target', target))
   const flags = UMOUNT_NOFOLLOW | (checkBoolean('lazy', options.lazy) ? MNT_DETACH : 0)
-  await sayHolders(where, () => nativePort().unmount(where, flags, options.signal))
+  const port = portOf(options.kernel)
+  await sayHolders(port, where, () => port.unmount(where, flags, options.signal))
 }
 
 /** A DM_BUSY of `body` says who is below the mount. */
-async function sayHolders(where: string, body: () => Promise<void>): Promise<void> {
+async function sayHolders(port: KernelPort, where: string, body: () => Promise<void>): Promise<void> {
   try {
     await body()
   } catch (fault) {
     if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
-    const holders = await nativePort()
-      .holdersOfMount(where)
-      .catch(() => [])
+    const holders = await port.holdersOfMount(where).catch(() => [])
     throw saidBy(fault, where, 'one try', holders)
   }
 }

@@ -4,7 +4,8 @@ import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import { checkBoolean, checkOptions, checkText } from '../names.js'
 import { checkNumber, invalid, shown } from '../units.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
-import { nativePort } from './native-port.js'
+import type { KernelOption } from './kernel.js'
+import { portOf } from './native-port.js'
 import {
   deviceNumber,
   LOAD_FLAG,
@@ -91,9 +92,9 @@ export class DeviceMapper {
   }
 
   /** Asks for the version, and so finds out what is missing: `DM_UNAVAILABLE`, `DM_PERMISSION`. */
-  static async open(options: WithSignal = {}): Promise<DeviceMapper> {
-    checkOptions(options, ['signal'], 'open')
-    const port = nativePort()
+  static async open(options: KernelOption & WithSignal = {}): Promise<DeviceMapper> {
+    checkOptions(options, ['kernel', 'signal'], 'open')
+    const port = portOf(options.kernel)
     return new DeviceMapper(port, await port.version(options.signal))
   }
 

@@ -131,9 +131,9 @@ function deviceMapperVerdict(failure: NativeFailure, about: string, why: string)
   if (operation === 'DM_DEV_CREATE' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `a mapped device${about} exists already` }
   }
-  // The kernel's answer when it cannot have the minor that it was asked for (dm.c specific_minor).
+  // dm.c alloc_dev gives nothing but NULL for a minor that is taken, and dm_create makes ENXIO of it.
   if (operation === 'DM_DEV_CREATE' && errno === ENXIO) {
-    return { code: 'DM_NAME_TAKEN', message: `create${about}: another mapped device has the minor asked for (${why})` }
+    return { code: 'DM_NAME_TAKEN', message: `create${about}: the kernel has no such minor to give; it is taken` }
   }
   if (operation === 'DM_DEV_RENAME' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `rename${about}: another mapped device has that name or uuid` }

@@ -3,6 +3,7 @@
 import { throwIfAborted } from '../errors.js'
 import { told } from './diagnostics.js'
 import { errorFromFailure, type NativeFailure } from './failure.js'
+import { portInside, type Kernel } from './kernel.js'
 import { loadAddon, type Addon } from './load-addon.js'
 import {
   DEVICE_FLAG,
@@ -194,3 +195,7 @@ let shared: NativePort | undefined
 export function nativePort(): KernelPort {
   return (shared ??= new NativePort())
 }
+
+/** The port of the kernel that a caller named, or of the machine's own. */
+export const portOf = (kernel: Kernel | undefined): KernelPort =>
+  kernel === undefined ? nativePort() : portInside(kernel)

@@ -1,4 +1,5 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
+import type { KernelOption } from '../kernel/kernel.js'
 import { checkBoolean, checkName, checkOptions, checkPath } from '../names.js'
 import {
   checkNumber,
@@ -27,7 +28,7 @@ export type DeviceSource =
       readonly sizeBytes?: never
     }
 
-export interface PoolOptions {
+export interface PoolOptions extends KernelOption {
   /** Name of the mapped device, 1 to 127 bytes of `0-9A-Za-z#+-.:=@_`. */
   readonly name: string
   /** Where the volumes' blocks go. */
@@ -105,7 +106,7 @@ export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
 
 export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
-  checkOptions(options, [...POOL_OPTIONS, 'format'], 'ThinPool.create')
+  checkOptions(options, [...POOL_OPTIONS, 'format', 'kernel'], 'ThinPool.create')
   if (options.format !== undefined && options.format !== 'blank' && options.format !== 'overwrite') {
     throw invalid(`format must be 'blank' or 'overwrite', but is ${shown(options.format)}`)
   }
@@ -115,7 +116,7 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** The plan, where data and metadata are named; a bare name adopts what runs. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'mend'], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'mend', 'kernel'], 'ThinPool.open')
   checkName(options.name)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)

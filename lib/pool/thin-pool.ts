@@ -3,7 +3,7 @@ import { nodePath } from '../device/node-path.js'
 import { Pending } from '../device/pending.js'
 import { Undo } from '../device/undo.js'
 import { DmThinError, throwIfAborted } from '../errors.js'
-import { nativePort } from '../kernel/native-port.js'
+import { portOf } from '../kernel/native-port.js'
 import {
   deviceMinor,
   deviceNumber,
@@ -91,7 +91,7 @@ export class ThinPool {
   static async create(options: CreatePoolOptions): Promise<ThinPool> {
     const plan = checkCreateOptions(options)
     throwIfAborted(options.signal)
-    const port = nativePort()
+    const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
       const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
@@ -113,7 +113,7 @@ export class ThinPool {
     const plan = checkOpenOptions(options)
     const mend = options.mend === undefined || checkBoolean('mend', options.mend)
     throwIfAborted(options.signal)
-    const port = nativePort()
+    const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
       const { device } = await findPool(port, options.name, plan, undo, options.signal)

@@ -22,6 +22,7 @@ const TABLE: [operation: string, errno: number, code: ErrorCode, detail?: string
   ['open loop-control', E.ENOENT, 'DM_UNAVAILABLE'],
   ['open loop-control', E.EPERM, 'DM_PERMISSION'],
   ['DM_DEV_CREATE', E.EBUSY, 'DM_NAME_TAKEN'],
+  ['DM_DEV_CREATE', E.ENXIO, 'DM_NAME_TAKEN'],
   ['DM_DEV_CREATE', E.EINVAL, 'DM_KERNEL'],
   ['DM_DEV_CREATE', E.EPERM, 'DM_PERMISSION'],
   ['DM_DEV_REMOVE', E.EBUSY, 'DM_BUSY'],

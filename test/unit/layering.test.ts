@@ -12,6 +12,7 @@ const LAYERS = [
   ['metadata'],
   ['device'],
   ['pool'],
+  ['testing'],
   ['index.ts', 'index.mts', 'exports'],
 ]
 
@@ -66,6 +67,12 @@ describe('lib', () => {
     const loading = (name: string) => files.filter(file => importsOf(file).some(imported => imported.endsWith(name)))
     expect(loading('node-gyp-build')).toEqual(['lib/kernel/load-addon.ts'])
     expect(loading('/load-addon.js')).toEqual(['lib/kernel/native-port.ts'])
+  })
+
+  test('the memory kernel does not know the native side', () => {
+    const testing = files.filter(file => /^lib\/testing\//.test(file))
+    expect(testing.length).toBeGreaterThan(10)
+    expect(testing.filter(file => importsOf(file).some(name => /native-port|load-addon/.test(name)))).toEqual([])
   })
 
   test('nothing but Node itself and the loader is imported', () => {

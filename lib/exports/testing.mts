@@ -1,0 +1,3 @@
+// The ESM face of testing.ts: see index.mts.
+export type * from './testing.js'
+export { memoryKernel } from './testing.js'

@@ -1,0 +1,39 @@
+// What the kernel in memory has not: each of these calls says so.
+import { DmThinError } from '../errors.js'
+import type { KernelPort } from '../kernel/port.js'
+import { PortCalls } from './port-calls.js'
+
+export class AbsentCalls extends PortCalls {
+  blockOpen: KernelPort['blockOpen'] = () => absent('block devices')
+  blockInfo: KernelPort['blockInfo'] = () => absent('block devices')
+  blockErase: KernelPort['blockErase'] = () => absent('block devices')
+  blockSetReadOnly: KernelPort['blockSetReadOnly'] = () => absent('block devices')
+  blockFlush: KernelPort['blockFlush'] = () => absent('block devices')
+  blockReread: KernelPort['blockReread'] = () => absent('block devices')
+  blockRead: KernelPort['blockRead'] = () => absent('block devices')
+  blockWrite: KernelPort['blockWrite'] = () => absent('block devices')
+  peek: KernelPort['peek'] = () => absent('file systems')
+  alignedBuffer: KernelPort['alignedBuffer'] = lengthBytes => new Uint8Array(lengthBytes)
+
+  remount: KernelPort['remount'] = () => absent('file systems')
+  bindMount: KernelPort['bindMount'] = () => absent('file systems')
+  setPropagation: KernelPort['setPropagation'] = () => absent('file systems')
+  freeze: KernelPort['freeze'] = () => absent('file systems')
+  thaw: KernelPort['thaw'] = () => absent('file systems')
+  trim: KernelPort['trim'] = () => absent('file systems')
+  growFileSystem: KernelPort['growFileSystem'] = () => absent('file systems')
+
+  loopChangeFile: KernelPort['loopChangeFile'] = () => absent('changes of an attached loop device')
+  loopSetDirectIo: KernelPort['loopSetDirectIo'] = () => absent('changes of an attached loop device')
+  loopDetachAtLastClose: KernelPort['loopDetachAtLastClose'] = () => absent('changes of an attached loop device')
+
+  // A udev that is done at once: whoever waits for it goes on.
+  udevBegin: KernelPort['udevBegin'] = signal => this.call(signal, () => this.state.handle(() => {}))
+  udevWait: KernelPort['udevWait'] = (_transaction, _limitMs, signal) => this.call(signal, () => {})
+  udevSweep: KernelPort['udevSweep'] = () => Promise.resolve(0)
+}
+
+function absent(what: string): Promise<never> {
+  const text = `the kernel in memory has no ${what}: see docs/testing.md for what it leaves out`
+  return Promise.reject(new DmThinError('DM_UNSUPPORTED', text))
+}

@@ -1,0 +1,107 @@
+// Faults on order: the next call of an operation fails as the kernel would make it fail.
+import { ERRNO } from '../errors.js'
+import { checkNumber, invalid, shown } from '../units.js'
+import { IoError, Refusal } from './refusal.js'
+
+/** The kernel's names for what can be made to fail; `write` and `read` are I/O to a device's node. */
+export const OPERATIONS = [
+  'DM_VERSION',
+  'DM_REMOVE_ALL',
+  'DM_LIST_DEVICES',
+  'DM_DEV_CREATE',
+  'DM_DEV_REMOVE',
+  'DM_DEV_RENAME',
+  'DM_DEV_SUSPEND',
+  'DM_DEV_RESUME',
+  'DM_DEV_STATUS',
+  'DM_DEV_WAIT',
+  'DM_TABLE_LOAD',
+  'DM_TABLE_CLEAR',
+  'DM_TABLE_DEPS',
+  'DM_TABLE_STATUS',
+  'DM_LIST_VERSIONS',
+  'DM_TARGET_MSG',
+  'DM_DEV_SET_GEOMETRY',
+  'DM_DEV_ARM_POLL',
+  'DM_GET_TARGET_VERSION',
+  'LOOP_CONFIGURE',
+  'LOOP_SET_CAPACITY',
+  'LOOP_CLR_FD',
+  'create file',
+  'ftruncate',
+  'unlink',
+  'pread',
+  'pwrite',
+  'mount',
+  'umount2',
+  'write',
+  'read',
+] as const
+
+type Known = (typeof OPERATIONS)[number]
+type WithoutPrefix<Name extends string> = Name extends `DM_${infer Rest}` ? Rest : never
+/** An operation, by the kernel's name or, of the device mapper's, without the `DM_`: `TARGET_MSG`. */
+export type Operation = Known | WithoutPrefix<Known>
+
+/** Linux's own numbers, whatever machine this runs on. */
+const NUMBERS = {
+  ...ERRNO,
+  EROFS: 30,
+  ENAMETOOLONG: 36,
+  ENOSYS: 38,
+  ETIMEDOUT: 110,
+} as const
+/** An error number by name. */
+export type ErrnoName = keyof typeof NUMBERS
+
+export interface FaultOptions {
+  /** How many calls pass before the first that fails. Default 0: the next one fails. */
+  readonly after?: number
+  /** How many fail then. Default 1; Infinity: all. */
+  readonly times?: number
+}
+
+interface Fault {
+  readonly operation: string
+  readonly errno: ErrnoName
+  after: number
+  times: number
+}
+
+export class Faults {
+  #ordered: Fault[] = []
+
+  order(operation: Operation, errno: ErrnoName, { after = 0, times = 1 }: FaultOptions = {}): void {
+    const name = OPERATIONS.find(known => known === operation || known === `DM_${operation}`)
+    if (name === undefined) throw invalid(`fail: no operation ${shown(operation)}; known are ${OPERATIONS.join(', ')}`)
+    if (!(errno in NUMBERS))
+      throw invalid(`fail: no error ${shown(errno)}; known are ${Object.keys(NUMBERS).join(', ')}`)
+    checkNumber('after', after, { min: 0 })
+    if (times !== Infinity) checkNumber('times', times, { min: 1 })
+    this.#ordered.push({ operation: name, errno, after, times })
+  }
+
+  clear(): void {
+    this.#ordered = []
+  }
+
+  /** Throws where a fault was ordered for this call. */
+  pass(operation: Known, details: { readonly device?: string; readonly detail?: string } = {}): void {
+    const fault = this.#due(operation)
+    if (fault === undefined) return
+    if (operation !== 'write' && operation !== 'read') throw new Refusal(operation, NUMBERS[fault], details)
+    throw new IoError(fault === 'ENOSPC' || fault === 'EPERM' ? fault : 'EIO')
+  }
+
+  #due(operation: string): ErrnoName | undefined {
+    const found = this.#ordered.find(fault => fault.operation === operation)
+    if (!found) return undefined
+    if (found.after > 0) {
+      found.after -= 1
+      return undefined
+    }
+    found.times -= 1
+    if (found.times === 0) this.#ordered = this.#ordered.filter(fault => fault !== found)
+    return found.errno
+  }
+}

@@ -1,0 +1,330 @@
+// A thin pool at work: modes, space, and what it does with reads and writes. The rules of drivers/md/dm-thin.c.
+import { ERRNO } from '../errors.js'
+import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
+import type { PoolTable } from '../target/thin-pool.js'
+import { SECTOR_BYTES } from '../units.js'
+import { isBlank, loadMetadata } from './metadata-loader.js'
+import { metadataBlocksOf, writeMetadata } from './metadata-writer.js'
+import { PoolState, type Thin } from './pool-state.js'
+import { HeldBack, IoError, TableRefusal } from './refusal.js'
+import type { Bytes } from './sparse-bytes.js'
+
+/** As the kernel has them, from good to bad. `out_of_metadata_space` shows as `ro`. */
+const MODES = ['rw', 'out_of_data_space', 'out_of_metadata_space', 'ro', 'fail'] as const
+export type Mode = (typeof MODES)[number]
+
+/** Kept free for commits: 16 MiB, or a tenth (dm-thin-metadata.c __set_metadata_reserve). */
+const MAX_RESERVE = 4096
+/** Free metadata blocks at which the kernel raises its event (dm-thin.c calc_metadata_threshold). */
+const MAX_LOW_METADATA = 1024
+const CHUNK = 1024 * 1024
+
+const metadataBlocksIn = (metadata: Bytes): number =>
+  Math.min(Math.floor(metadata.sizeBytes / METADATA_BLOCK_BYTES), MAX_METADATA_BLOCKS)
+
+export class MemoryPool {
+  readonly state: PoolState
+  readonly #metadata: Bytes
+  readonly #data: Bytes
+  readonly #opened = new Map<number, number>()
+  #mode: Mode = 'rw'
+  #table: PoolTable | undefined
+  #errorIfNoSpace = false
+  #lowWaterTold = false
+  #stale = true
+  /** Blocks that are taken by nobody: see `fill` of the memory kernel. */
+  #taken = 0
+  suspended = false
+  /** Raises an event on the pool's device. */
+  onEvent: () => void = () => {}
+
+  /** Formats blank metadata, as the kernel does without a question. */
+  constructor(metadata: Bytes, data: Bytes, blockSectors: number) {
+    this.#metadata = metadata
+    this.#data = data
+    const sizes = { blockSectors, dataBlocks: 0, metadataBlocks: metadataBlocksIn(metadata) }
+    this.state = isBlank(metadata) ? new PoolState(sizes) : loadMetadata(metadata)
+    if (this.state.blockSectors !== blockSectors) throw new TableRefusal(ERRNO.EINVAL, 'Error creating metadata object')
+    this.sync()
+  }
+
+  get mode(): Mode {
+    return this.#mode
+  }
+
+  get blockBytes(): number {
+    return this.state.blockSectors * SECTOR_BYTES
+  }
+
+  get freeDataBlocks(): number {
+    return Math.max(0, this.state.dataBlocks - this.state.usedDataBlocks - this.#taken)
+  }
+
+  get ignoresDiscard(): boolean {
+    return this.#table?.ignoreDiscard === true
+  }
+
+  /**
+   * A table becomes live, or goes on: then the mode stays what it was. An errno where the pool cannot be resumed with
+   * it.
+   */
+  bind(table: PoolTable): number {
+    if (table !== this.#table) {
+      this.#table = table
+      this.#errorIfNoSpace = table.errorIfNoSpace
+      this.setMode(table.readOnly ? 'ro' : 'rw')
+    }
+    const before = [this.state.dataBlocks, this.state.metadataBlocks]
+    const errno = this.#resize(table)
+    if (this.#mode !== 'fail' && errno !== 0) return errno
+    if (before[0] !== this.state.dataBlocks || before[1] !== this.state.metadataBlocks) this.commit()
+    return 0
+  }
+
+  resumed(): void {
+    this.suspended = false
+    this.#lowWaterTold = false
+  }
+
+  setMode(wanted: Mode): void {
+    const old = this.#mode
+    let mode = wanted
+    if (mode === 'rw' && this.state.needsCheck) mode = old === 'rw' ? 'ro' : old
+    if (old === 'fail') mode = 'fail'
+    if (mode === 'rw') this.#errorIfNoSpace = this.#table?.errorIfNoSpace === true
+    this.#mode = mode
+    if (mode !== old) this.onEvent()
+  }
+
+  /** For tests: any mode from any other. Out of `ro` by a fault the metadata needs a check. */
+  forceMode(mode: Mode): void {
+    this.state.needsCheck = mode === 'ro' || mode === 'fail'
+    const changed = this.#mode !== mode
+    this.#mode = mode
+    this.#stale = true
+    if (changed) this.onEvent()
+  }
+
+  /** The kernel's minute is over: who waits for space gets ENOSPC, and the status says so. */
+  expireNoSpace(): void {
+    if (this.#mode === 'out_of_data_space') this.#errorIfNoSpace = true
+  }
+
+  /** Takes blocks that no volume has, as if others had written them; without any left, one write more was tried. */
+  take(leaveBlocks: number): void {
+    this.#taken += Math.max(0, this.freeDataBlocks - leaveBlocks)
+    if (leaveBlocks === 0 && this.#mode === 'rw') this.#allocate()
+  }
+
+  giveBack(): void {
+    this.#taken = 0
+    this.commit()
+  }
+
+  commit(): void {
+    this.#stale = true
+    if (MODES.indexOf(this.#mode) >= MODES.indexOf('out_of_metadata_space')) return
+    const broken = this.#brokenMetadata()
+    if (broken) return this.forceMode(broken)
+    const space = this.#freeMetadataBlocks()
+    if (space === 0) this.setMode('out_of_metadata_space')
+    if (this.#mode === 'out_of_data_space' && this.freeDataBlocks > 0) this.setMode('rw')
+  }
+
+  /** Brings what lies on the metadata device up to date. */
+  sync(): void {
+    if (!this.#stale || this.#mode === 'fail' || this.#brokenMetadata()) return
+    this.#stale = false
+    for (const [block, content] of writeMetadata(this.state)) {
+      this.#metadata.write(block * METADATA_BLOCK_BYTES, content)
+    }
+  }
+
+  /** Words of a message; gives an errno. */
+  message(words: readonly string[]): number {
+    if (MODES.indexOf(this.#mode) >= MODES.indexOf('out_of_metadata_space')) return ERRNO.EOPNOTSUPP
+    const errno = this.#obey((words[0] ?? '').toLowerCase(), words.slice(1))
+    if (errno === 0) this.commit()
+    return errno
+  }
+
+  openThin(id: number): { readonly thin: Thin; readonly close: () => void } {
+    if (this.#mode === 'fail') throw new TableRefusal(ERRNO.EINVAL, "Couldn't open thin device, Pool is in fail mode")
+    const thin = this.state.thins.get(id)
+    if (!thin) throw new TableRefusal(ERRNO.ENODATA, "Couldn't open thin internal device")
+    if (this.suspended) throw new TableRefusal(ERRNO.EINVAL, 'Unable to activate thin device while pool is suspended')
+    this.#opened.set(id, (this.#opened.get(id) ?? 0) + 1)
+    return { thin, close: () => void this.#opened.set(id, this.#opened.get(id)! - 1) }
+  }
+
+  status(): string {
+    if (this.#mode === 'fail' || !this.#table) return 'Fail'
+    const { state } = this
+    const total = state.metadataBlocks
+    const used = total - this.#freeMetadataBlocks()
+    const usedData = state.dataBlocks - this.freeDataBlocks
+    const mode = this.#mode === 'out_of_metadata_space' ? 'ro' : this.#mode
+    const { ignoreDiscard, noDiscardPassdown } = this.#table
+    const discard = ignoreDiscard ? 'ignore' : noDiscardPassdown ? 'no_discard_passdown' : 'discard_passdown'
+    return [
+      `${state.transactionId} ${used}/${total} ${usedData}/${state.dataBlocks} ${state.held ? 1 : '-'} ${mode}`,
+      discard === 'ignore' ? 'ignore_discard' : discard,
+      this.#errorIfNoSpace ? 'error_if_no_space' : 'queue_if_no_space',
+      state.needsCheck ? 'needs_check' : '-',
+      `${Math.min(MAX_LOW_METADATA, Math.floor(total / 4))} `,
+    ].join(' ')
+  }
+
+  read(thin: Thin, offset: number, length: number): Uint8Array {
+    if (this.#mode === 'fail') throw new IoError('EIO')
+    const content = new Uint8Array(length)
+    for (const { virtual, inBlock, at, count } of this.#blocksOf(offset, length)) {
+      const mapping = thin.mappings.get(virtual)
+      if (mapping) content.set(this.#data.read(mapping.block * this.blockBytes + inBlock, count), at)
+    }
+    return content
+  }
+
+  write(thin: Thin, offset: number, content: Uint8Array): void {
+    try {
+      for (const { virtual, inBlock, at, count } of this.#blocksOf(offset, content.length)) {
+        const block = this.#blockToWrite(thin, virtual, count)
+        this.#data.write(block * this.blockBytes + inBlock, content.subarray(at, at + count))
+      }
+    } finally {
+      this.commit()
+    }
+    if (this.mode === 'fail') throw new IoError('EIO')
+  }
+
+  /** Unmaps what is covered whole. */
+  discard(thin: Thin, offset: number, length: number): void {
+    if (this.ignoresDiscard) throw new IoError('EOPNOTSUPP')
+    if (this.#mode !== 'rw') throw new IoError('EIO')
+    for (const { virtual, count } of this.#blocksOf(offset, length)) {
+      if (count === this.blockBytes) this.state.unmap(thin, virtual)
+    }
+    this.commit()
+  }
+
+  #blockToWrite(thin: Thin, virtual: number, count: number): number {
+    if (this.#mode === 'fail') throw new IoError('EIO')
+    const old = thin.mappings.get(virtual)
+    if (old && !this.state.isShared(thin, old)) return old.block
+    this.#allocate()
+    if (this.#mode !== 'rw') throw this.#unserviceable()
+    const block = this.state.map(thin, virtual)
+    if (count === this.blockBytes) return block
+    if (old) this.#copy(old.block, block)
+    else if (!this.#table?.skipBlockZeroing) this.#zero(block)
+    return block
+  }
+
+  /** Looks for a free block, as an allocation does; without one the mode changes. */
+  #allocate(): void {
+    if (this.#mode !== 'rw') return
+    const free = this.freeDataBlocks
+    if (free <= (this.#table?.lowWaterBlocks ?? 0) && !this.#lowWaterTold) {
+      this.#lowWaterTold = true
+      this.onEvent()
+    }
+    if (free === 0) this.setMode('out_of_data_space')
+  }
+
+  #unserviceable(): Error {
+    if (this.#mode !== 'out_of_data_space') return new IoError('EIO')
+    return this.#errorIfNoSpace ? new IoError('ENOSPC') : new HeldBack('no space in the pool')
+  }
+
+  #copy(from: number, to: number): void {
+    for (let at = 0; at < this.blockBytes; at += CHUNK) {
+      const count = Math.min(CHUNK, this.blockBytes - at)
+      this.#data.write(to * this.blockBytes + at, this.#data.read(from * this.blockBytes + at, count))
+    }
+  }
+
+  #zero(block: number): void {
+    for (let at = 0; at < this.blockBytes; at += CHUNK) {
+      const count = Math.min(CHUNK, this.blockBytes - at)
+      const where = block * this.blockBytes + at
+      if (this.#data.read(where, count).some(byte => byte !== 0)) this.#data.write(where, new Uint8Array(count))
+    }
+  }
+
+  /** A commit that cannot be written makes the pool read-only; one that cannot even be taken back makes it fail. */
+  #brokenMetadata(): 'ro' | 'fail' | undefined {
+    const attempt = <T>(act: () => T): T | undefined => {
+      try {
+        return act()
+      } catch (fault) {
+        if (fault instanceof IoError) return undefined
+        throw fault
+      }
+    }
+    const first = attempt(() => this.#metadata.read(0, METADATA_BLOCK_BYTES))
+    if (!first) return 'fail'
+    return attempt(() => (this.#metadata.write(0, first), true)) ? undefined : 'ro'
+  }
+
+  *#blocksOf(offset: number, length: number) {
+    for (let at = 0; at < length;) {
+      const virtual = Math.floor((offset + at) / this.blockBytes)
+      const inBlock = (offset + at) % this.blockBytes
+      const count = Math.min(this.blockBytes - inBlock, length - at)
+      yield { virtual, inBlock, at, count }
+      at += count
+    }
+  }
+
+  #freeMetadataBlocks(): number {
+    const total = this.state.metadataBlocks
+    const reserve = Math.min(MAX_RESERVE, Math.floor(total / 10))
+    return Math.max(0, total - metadataBlocksOf(this.state) - reserve)
+  }
+
+  /** dm-thin.c maybe_resize_data_dev, maybe_resize_metadata_dev: without a word nothing grows that needs a check. */
+  #resize(table: PoolTable): number {
+    const dataBlocks = Math.floor(table.lengthSectors / this.state.blockSectors)
+    const metadataBlocks = metadataBlocksIn(this.#metadata)
+    if (dataBlocks < this.state.dataBlocks || metadataBlocks < this.state.metadataBlocks) return ERRNO.EINVAL
+    if (this.state.needsCheck) return 0
+    this.state.dataBlocks = dataBlocks
+    this.state.metadataBlocks = metadataBlocks
+    return 0
+  }
+
+  #obey(command: string, words: readonly string[]): number {
+    const arity = ARITY[command]
+    if (arity === undefined || words.length !== arity) return ERRNO.EINVAL
+    if (command === 'reserve_metadata_snap') return this.state.reserveMetadataSnap()
+    if (command === 'release_metadata_snap') return this.state.releaseMetadataSnap()
+    if (command === 'set_transaction_id') {
+      if (!words.every(word => NUMBER.test(word))) return ERRNO.EINVAL
+      return this.state.setTransactionId(decimal(words[0]!), decimal(words[1]!))
+    }
+    const [id, origin] = words.map(deviceId)
+    if (id === undefined) return ERRNO.EINVAL
+    if (command === 'create_thin') return this.state.createThin(id)
+    if (command === 'delete') return (this.#opened.get(id) ?? 0) > 0 ? ERRNO.EBUSY : this.state.deleteThin(id)
+    return origin === undefined ? ERRNO.EINVAL : this.state.createSnap(id, origin)
+  }
+}
+
+const ARITY: Record<string, number> = {
+  create_thin: 1,
+  create_snap: 2,
+  delete: 1,
+  set_transaction_id: 2,
+  reserve_metadata_snap: 0,
+  release_metadata_snap: 0,
+}
+
+/** What kstrtoull reads as decimal, as far as it fits. */
+const NUMBER = /^\+?\d{1,20}$/
+const decimal = (word: string): bigint => BigInt(word.replace('+', ''))
+
+/** 24 bits; undefined where the word is no such number. */
+export function deviceId(word: string): number | undefined {
+  const id = NUMBER.test(word) ? Number(word) : Infinity
+  return id < 2 ** 24 ? id : undefined
+}

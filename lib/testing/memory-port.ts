@@ -1,0 +1,205 @@
+// The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
+import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
+import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from '../kernel/port.js'
+import { described } from './mapper.js'
+import { Refusal } from './refusal.js'
+import { activate, activeThins, admit, foreignThins, snapshot } from './sections.js'
+import { StoragePort } from './storage-port.js'
+import { TARGETS } from './targets.js'
+
+const VERSION = [4, 48, 0]
+
+export class MemoryPort extends StoragePort implements KernelPort {
+  /** Per descriptor: the events that it knows of. */
+  readonly #armed = new Map<Handle, number>()
+
+  get #mapper() {
+    return this.state.mapper
+  }
+
+  /** Compound calls wait while somebody has the pool's section lock alone. */
+  #unlocked(pool: string, signal?: AbortSignal): Promise<true> {
+    return this.state.changes.until(() => (this.state.locked.has(pool) ? undefined : true), signal, 'flock')
+  }
+
+  /** The kernel lets nobody suspend or resume a thin while its pool is suspended. */
+  #untilPoolResumed(operation: string, address: DeviceAddress, signal?: AbortSignal): Promise<true> {
+    const look = () => (this.#mapper.find(address)?.internalSuspend ? undefined : true)
+    return this.state.changes.until(look, signal, operation)
+  }
+
+  version: KernelPort['version'] = signal =>
+    this.call(signal, () => {
+      this.step('DM_VERSION')
+      return VERSION
+    })
+
+  listDevices: KernelPort['listDevices'] = (filter, signal) => this.call(signal, () => this.#mapper.list(filter))
+
+  listVersions: KernelPort['listVersions'] = signal =>
+    this.call(signal, () => {
+      this.step('DM_LIST_VERSIONS')
+      return Object.entries(TARGETS).map(([name, { version }]) => ({ name, version }))
+    })
+
+  targetVersion: KernelPort['targetVersion'] = (type, signal) =>
+    this.call(signal, () => {
+      this.step('DM_GET_TARGET_VERSION', type)
+      const known = Object.hasOwn(TARGETS, type) ? TARGETS[type] : undefined
+      if (!known) throw new Refusal('DM_GET_TARGET_VERSION', ERRNO.EINVAL, { device: type })
+      return { name: type, version: known.version }
+    })
+
+  removeAll: KernelPort['removeAll'] = (flags, signal) => this.call(signal, () => this.#mapper.removeAll(flags))
+
+  create: KernelPort['create'] = (name, uuid, signal, wanted) =>
+    this.call(signal, () => this.#mapper.create(name, uuid, wanted))
+
+  remove: KernelPort['remove'] = (address, limitMs, signal, deferred) =>
+    this.call(signal, () => this.patiently(limitMs, signal, () => this.#mapper.remove(address, deferred)))
+
+  rename: KernelPort['rename'] = (name, to, signal) => this.call(signal, () => this.#mapper.rename(name, { to }))
+
+  setUuid: KernelPort['setUuid'] = (name, uuid, signal) => this.call(signal, () => this.#mapper.rename(name, { uuid }))
+
+  setGeometry: KernelPort['setGeometry'] = (address, geometry, signal) =>
+    this.call(signal, () => {
+      this.#mapper.lookup('DM_DEV_SET_GEOMETRY', address)
+      const [cylinders = 0, heads = 0, sectors = 0, start = 0] = geometry.split(' ').map(Number)
+      const complete = geometry.split(' ').length === 4
+      const fits =
+        complete && cylinders <= 65535 && heads <= 255 && sectors <= 255 && start <= cylinders * heads * sectors
+      if (!fits) throw new Refusal('DM_DEV_SET_GEOMETRY', ERRNO.EINVAL, { device: described(address) })
+    })
+
+  suspend: KernelPort['suspend'] = (address, _flags, signal) =>
+    this.call(signal, async () => {
+      await this.#untilPoolResumed('DM_DEV_SUSPEND', address, signal)
+      return this.#mapper.suspend(address)
+    })
+
+  resume: KernelPort['resume'] = (address, signal) =>
+    this.call(signal, async () => {
+      await this.#untilPoolResumed('DM_DEV_RESUME', address, signal)
+      return this.#mapper.resume(address)
+    })
+
+  deviceStatus: KernelPort['deviceStatus'] = (address, signal, flags) =>
+    this.call(signal, () => this.#mapper.status(address, flags))
+
+  wait: KernelPort['wait'] = (address, eventNumber, flags, signal) =>
+    this.call(signal, async () => {
+      const device = this.#mapper.lookup('DM_DEV_WAIT', address)
+      const look = () => (device.eventNumber === eventNumber ? undefined : device.info())
+      const info = await this.state.changes.until(look, signal, 'DM_DEV_WAIT')
+      return { info, targets: this.#mapper.linesOf(device, flags) }
+    })
+
+  tableLoad: KernelPort['tableLoad'] = (address, table, flags, signal) =>
+    this.call(signal, () => this.#mapper.load(address, table, flags))
+
+  tableClear: KernelPort['tableClear'] = (address, signal) => this.call(signal, () => this.#mapper.clear(address))
+
+  tableDeps: KernelPort['tableDeps'] = (address, signal, flags) =>
+    this.call(signal, () => this.#mapper.deps(address, flags))
+
+  tableStatus: KernelPort['tableStatus'] = (address, flags, signal) =>
+    this.call(signal, () => this.#mapper.tableStatus(address, flags))
+
+  statusMany: KernelPort['statusMany'] = (prefix, ids, signal) =>
+    this.call(signal, () => {
+      const line = (id: number): string => {
+        try {
+          const [first] = this.#mapper.tableStatus({ uuid: prefix + id }, 0)
+          return `0 ${first?.lengthSectors ?? 0} ${first?.parameters ?? ''}\n`
+        } catch (fault) {
+          if (fault instanceof Refusal) return `${fault.failure.errno} 0 \n`
+          throw fault
+        }
+      }
+      return Array.from(ids, line).join('')
+    })
+
+  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal) =>
+    this.call(signal, () => this.#mapper.message(address, sector, message))
+
+  openEvents = (): Handle => {
+    const handle = this.state.handle(() => void this.#armed.delete(handle))
+    this.#armed.set(handle, -1)
+    return handle
+  }
+
+  armEvents: KernelPort['armEvents'] = (events, signal) =>
+    this.call(signal, () => {
+      this.step('DM_DEV_ARM_POLL')
+      this.#armed.set(events, this.#mapper.events)
+    })
+
+  pollEvents: KernelPort['pollEvents'] = (events, signal) =>
+    this.call(signal, async () => {
+      const look = () => (this.#armed.get(events) === this.#mapper.events ? undefined : true)
+      await this.state.changes.until(look, signal, 'poll events')
+    })
+
+  nextList: KernelPort['nextList'] = async (events, filter, poll, signal) => {
+    if (poll) await this.pollEvents(events, signal)
+    await this.armEvents(events, signal)
+    return this.listDevices(filter, signal)
+  }
+
+  activate: KernelPort['activate'] = (request, signal) =>
+    this.call(signal, async () => {
+      if (request.guard) await this.#unlocked(request.guard.lock, signal)
+      admit(this.#mapper, request.guard, request)
+      return activate(this.#mapper, request)
+    })
+
+  activateMany: KernelPort['activateMany'] = (guard, requests, options) =>
+    this.#batch(requests, options, async request => {
+      const info = await this.activate({ ...request, guard }, options.signal)
+      return info.device
+    })
+
+  removeMany: KernelPort['removeMany'] = (addresses, limitMs, options) =>
+    this.#batch(addresses, options, async address => (await this.remove(address, limitMs, options.signal)).device)
+
+  snapshot: KernelPort['snapshot'] = (request, signal) =>
+    this.call(signal, async () => {
+      await this.#unlocked(request.poolName, signal)
+      return snapshot(this.#mapper, request)
+    })
+
+  activeThins: KernelPort['activeThins'] = (pool, signal) => this.call(signal, () => activeThins(this.#mapper, pool))
+
+  foreignThins: KernelPort['foreignThins'] = (pool, ownPrefix, signal) =>
+    this.call(signal, () => foreignThins(this.#mapper, pool, ownPrefix))
+
+  lockPool: KernelPort['lockPool'] = (poolName, signal) =>
+    this.call(signal, () => {
+      const { locked } = this.state
+      if (locked.has(poolName)) throw new Refusal('flock', ERRNO.EAGAIN, { device: poolName })
+      locked.add(poolName)
+      return this.state.handle(() => void locked.delete(poolName))
+    })
+
+  noop: KernelPort['noop'] = signal => this.call(signal, () => 0)
+
+  async #batch<T>(
+    items: readonly T[],
+    { onDone, signal }: BatchOptions,
+    one: (item: T) => Promise<number>,
+  ): Promise<Outcome[]> {
+    throwIfAborted(signal)
+    let done = 0
+    const outcomes = items.map(async (item): Promise<Outcome> => {
+      const outcome = await one(item).catch((fault: unknown) => {
+        if (fault instanceof DmThinError) return fault
+        throw fault
+      })
+      done += 1
+      onDone?.(done)
+      return outcome
+    })
+    return Promise.all(outcomes)
+  }
+}

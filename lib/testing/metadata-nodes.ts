@@ -1,0 +1,129 @@
+// Blocks of the on-disk format: tree nodes, bitmaps, an index, each with its checksum.
+import { METADATA_BLOCK_BYTES, viewOf } from '../metadata/block-source.js'
+import { blockChecksum, CHECKSUM_SALT } from '../metadata/crc32c.js'
+
+/** Salts of the blocks that the reader never reads (dm-space-map-common.c, dm-space-map-metadata.c). */
+const BITMAP_SALT = 240779
+const INDEX_SALT = 160478
+const HEADER_BYTES = 32
+const INTERNAL = 1
+const LEAF = 2
+/** Blocks that one bitmap says of. */
+export const BITMAP_ENTRIES = 16320
+
+export interface Entry {
+  readonly key: number
+  readonly write: (view: DataView, offset: number) => void
+}
+
+/** A multiple of three, so that nodes can be split in three (dm-btree.c calc_max_entries). */
+export const capacityOf = (valueBytes: number): number =>
+  3 * Math.floor((METADATA_BLOCK_BYTES - HEADER_BYTES) / (8 + valueBytes) / 3)
+
+/** How many blocks `MetadataBlocks.tree` takes for so many entries. */
+export function treeBlocks(entries: number, valueBytes: number): number {
+  let nodes = Math.max(1, Math.ceil(entries / capacityOf(valueBytes)))
+  let all = nodes
+  while (nodes > 1) {
+    nodes = Math.ceil(nodes / capacityOf(8))
+    all += nodes
+  }
+  return all
+}
+
+export const writeU64 =
+  (value: number | bigint) =>
+  (view: DataView, offset: number): void =>
+    view.setBigUint64(offset, BigInt(value), true)
+
+/** Hands out blocks in ascending order, and keeps what was written to them. */
+export class MetadataBlocks {
+  readonly written = new Map<number, Uint8Array>()
+  #next: number
+
+  constructor(first: number) {
+    this.#next = first
+  }
+
+  get next(): number {
+    return this.#next
+  }
+
+  reserve(): number {
+    this.#next += 1
+    return this.#next - 1
+  }
+
+  put(block: number, salt: number, fill: (view: DataView) => void): number {
+    const bytes = new Uint8Array(METADATA_BLOCK_BYTES)
+    const view = viewOf(bytes)
+    fill(view)
+    view.setBigUint64(8, BigInt(block), true)
+    view.setUint32(0, blockChecksum(bytes, salt), true)
+    this.written.set(block, bytes)
+    return block
+  }
+
+  /** Writes a tree of entries by ascending key; gives its root. */
+  tree(entries: readonly Entry[], valueBytes: number): number {
+    let level = spread(entries, capacityOf(valueBytes)).map(part => this.#node(LEAF, part, valueBytes))
+    while (level.length > 1) {
+      level = spread(level, capacityOf(8)).map(part => this.#node(INTERNAL, part, 8))
+    }
+    return level[0]!.block
+  }
+
+  #node(flags: number, entries: readonly Entry[], valueBytes: number): Entry & { readonly block: number } {
+    const capacity = capacityOf(valueBytes)
+    const block = this.put(this.reserve(), CHECKSUM_SALT.btreeNode, view => {
+      view.setUint32(4, flags, true)
+      view.setUint32(16, entries.length, true)
+      view.setUint32(20, capacity, true)
+      view.setUint32(24, valueBytes, true)
+      for (const [at, { key, write }] of entries.entries()) {
+        view.setBigUint64(HEADER_BYTES + 8 * at, BigInt(key), true)
+        write(view, HEADER_BYTES + 8 * capacity + valueBytes * at)
+      }
+    })
+    return { key: entries[0]?.key ?? 0, write: writeU64(block), block }
+  }
+
+  /** Bitmaps of two bits for each of `blocks`; gives the index entries, in the order of the bitmaps. */
+  bitmaps(blocks: number, countOf: (block: number) => number, places: readonly number[]): Entry[] {
+    return places.map((place, at) => {
+      const first = at * BITMAP_ENTRIES
+      const length = Math.min(BITMAP_ENTRIES, blocks - first)
+      const counts = Array.from({ length }, (_, entry) => countOf(first + entry))
+      this.put(place, BITMAP_SALT, view => {
+        for (const [entry, count] of counts.entries()) {
+          if (count === 0) continue
+          // The two bits are stored the other way round: 1 is stored as 2, and 3 means: see the tree of counts.
+          const bits = count === 1 ? 2 : count === 2 ? 1 : 3
+          const byte = 16 + Math.floor(entry / 4)
+          view.setUint8(byte, view.getUint8(byte) | (bits << (2 * (entry % 4))))
+        }
+      })
+      const free = counts.filter(count => count === 0).length
+      const firstFree = counts.indexOf(0)
+      const write = (view: DataView, offset: number) => {
+        view.setBigUint64(offset, BigInt(place), true)
+        view.setUint32(offset + 8, free, true)
+        view.setUint32(offset + 12, firstFree === -1 ? length : firstFree, true)
+      }
+      return { key: at, write }
+    })
+  }
+
+  /** The block that names all bitmaps of the metadata itself. */
+  index(place: number, entries: readonly Entry[]): void {
+    this.put(place, INDEX_SALT, view => entries.forEach(({ write }, at) => write(view, 16 + 16 * at)))
+  }
+}
+
+/** In parts of about the same size, none larger than `most`: no node but a root is less than half full. */
+function spread<T>(items: readonly T[], most: number): T[][] {
+  const parts = Math.max(1, Math.ceil(items.length / most))
+  return Array.from({ length: parts }, (_, part) =>
+    items.slice(Math.floor((part * items.length) / parts), Math.floor(((part + 1) * items.length) / parts)),
+  )
+}

@@ -1,0 +1,130 @@
+// The compound calls, step for step as native/abi/dm_sections.cc and thin_activity.cc have them.
+import { ERRNO, type RollbackStep } from '../errors.js'
+import {
+  DEVICE_FLAG,
+  type ActivateRequest,
+  type ActivationGuard,
+  type ActiveThin,
+  type DeviceAddress,
+  type DeviceInfo,
+  type SnapshotOutcome,
+  type SnapshotRequest,
+} from '../kernel/port.js'
+import { isSuspended, type Mapper } from './mapper.js'
+import { Refusal } from './refusal.js'
+
+const LOAD_READ_ONLY = 1
+/** How often an undoing step is tried, and the resume after a snapshot. */
+const TRIES = 20
+
+export function activeThins(mapper: Mapper, pool: number): ActiveThin[] {
+  mapper.list({})
+  return mapper.thinsOn(pool).map(({ device, id }) => ({
+    name: device.name,
+    uuid: device.uuid,
+    device: device.number,
+    id,
+  }))
+}
+
+export function foreignThins(mapper: Mapper, pool: number, ownPrefix: string): ActiveThin[] {
+  if (mapper.status({ device: pool }).openCount === 0) return []
+  return activeThins(mapper, pool).filter(thin => !thin.uuid.startsWith(ownPrefix))
+}
+
+/** Throws where a device of another program has the volume active. */
+export function admit(mapper: Mapper, guard: ActivationGuard | undefined, { name, thinId }: ActivateRequest): void {
+  if (!guard || guard.pool === 0) return
+  const other = foreignThins(mapper, guard.pool, guard.ownPrefix).find(thin => thin.id === (thinId ?? 0))
+  if (other) throw new Refusal('double activation', ERRNO.EBUSY, { device: name, detail: other.name })
+}
+
+export function activate(mapper: Mapper, request: ActivateRequest): DeviceInfo {
+  const { name, uuid, table } = request
+  try {
+    mapper.create(name, uuid)
+  } catch (fault) {
+    throw fault instanceof Refusal ? fault.with({ detail: uuid }) : fault
+  }
+  try {
+    mapper.load({ name }, table, request.readOnly ? LOAD_READ_ONLY : 0)
+    return mapper.resume({ name })
+  } catch (fault) {
+    if (!(fault instanceof Refusal)) throw fault
+    const first = table[0]
+    const detail = first ? `${first.type} ${first.parameters}` : ''
+    throw fault.with({ detail, rollback: [undone('DM_DEV_REMOVE', name, () => mapper.remove({ name }))] })
+  }
+}
+
+function undone(operation: string, device: string, run: () => unknown): RollbackStep {
+  return { operation, device, errno: stubbornly(run, errno => errno === ERRNO.EBUSY)?.failure.errno ?? 0 }
+}
+
+/** Tries again while it is refused with an errno that is `worth` it; gives the last refusal. */
+function stubbornly(run: () => unknown, worth: (errno: number) => boolean): Refusal | undefined {
+  let last: Refusal | undefined
+  for (let tries = 0; tries < TRIES; tries++) {
+    try {
+      run()
+      return undefined
+    } catch (fault) {
+      if (!(fault instanceof Refusal)) throw fault
+      last = fault
+      if (!worth(fault.failure.errno)) break
+    }
+  }
+  return last
+}
+
+function errnoOf(run: () => unknown): number {
+  try {
+    run()
+    return 0
+  } catch (fault) {
+    if (fault instanceof Refusal) return fault.failure.errno
+    throw fault
+  }
+}
+
+export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutcome {
+  const pool = { name: request.poolName }
+  const sendAll = () =>
+    request.ids.map(id => ({
+      id,
+      errno: errnoOf(() => mapper.message(pool, 0, `create_snap ${id} ${request.originId}`)),
+    }))
+  const info = mapper.status({ device: request.pool })
+  const origin = info.openCount === 0 ? undefined : findOrigin(mapper, request)
+  if (!origin || origin.suspended) return { items: sendAll(), suspended: false }
+  if (isSuspended(info)) {
+    const detail = 'the pool is suspended'
+    throw new Refusal('DM_DEV_SUSPEND', ERRNO.EAGAIN, { device: request.poolName, detail })
+  }
+  mapper.suspend(origin.address)
+  const items = sendAll()
+  const refused = stubbornly(
+    () => mapper.resume(origin.address),
+    errno => errno !== ERRNO.ENXIO,
+  )
+  if (refused) {
+    const made = items.filter(item => item.errno === 0).reverse()
+    const rollback = made.map(({ id }) =>
+      undone(`delete ${id}`, request.poolName, () => mapper.message(pool, 0, `delete ${id}`)),
+    )
+    throw refused.with({ rollback })
+  }
+  return { items, suspended: true }
+}
+
+function findOrigin(
+  mapper: Mapper,
+  request: SnapshotRequest,
+): { readonly address: DeviceAddress; readonly suspended: boolean } | undefined {
+  const own = mapper.find({ uuid: request.originUuid })
+  const other = mapper.thinsOn(request.pool).find(thin => thin.id === request.originId)?.device
+  const device = own ?? other
+  if (!device) return undefined
+  const address = own ? { uuid: request.originUuid } : { name: device.name }
+  return { address, suspended: (device.info().flags & DEVICE_FLAG.suspended) !== 0 }
+}

@@ -1,0 +1,59 @@
+// Content of files and devices. What was never written is zero and takes no memory.
+
+export const PAGE_BYTES = 4096
+
+/** Something with bytes at places: a file, a loop device, a mapped device. */
+export interface Bytes {
+  readonly sizeBytes: number
+  read(offset: number, length: number): Uint8Array
+  write(offset: number, content: Uint8Array): void
+}
+
+export class SparseBytes implements Bytes {
+  readonly #pages = new Map<number, Uint8Array>()
+  #sizeBytes: number
+
+  constructor(sizeBytes: number) {
+    this.#sizeBytes = sizeBytes
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  get allocatedBytes(): number {
+    return this.#pages.size * PAGE_BYTES
+  }
+
+  grow(sizeBytes: number): void {
+    this.#sizeBytes = Math.max(this.#sizeBytes, sizeBytes)
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    const content = new Uint8Array(length)
+    for (const [page, inPage, at, count] of pagesOf(offset, length)) {
+      const bytes = this.#pages.get(page)
+      if (bytes) content.set(bytes.subarray(inPage, inPage + count), at)
+    }
+    return content
+  }
+
+  write(offset: number, content: Uint8Array): void {
+    for (const [page, inPage, at, count] of pagesOf(offset, content.length)) {
+      const bytes = this.#pages.get(page) ?? new Uint8Array(PAGE_BYTES)
+      bytes.set(content.subarray(at, at + count), inPage)
+      this.#pages.set(page, bytes)
+    }
+  }
+}
+
+/** Page, offset within it, offset within the whole, and how many bytes. */
+function* pagesOf(offset: number, length: number): Generator<[number, number, number, number]> {
+  for (let at = 0; at < length;) {
+    const page = Math.floor((offset + at) / PAGE_BYTES)
+    const inPage = (offset + at) % PAGE_BYTES
+    const count = Math.min(PAGE_BYTES - inPage, length - at)
+    yield [page, inPage, at, count]
+    at += count
+  }
+}

@@ -1,0 +1,127 @@
+// The half of the door that is about files, loop devices, and what is read and mounted.
+import { ERRNO } from '../errors.js'
+import { encodeDevice, type FileIdentity, type Handle, type KernelPort } from '../kernel/port.js'
+import { processOpener, type Opener } from './block-device.js'
+import { AbsentCalls } from './absent-calls.js'
+import { Refusal } from './refusal.js'
+
+export class StoragePort extends AbsentCalls {
+  loopAttach: KernelPort['loopAttach'] = (request, signal) =>
+    this.call(signal, () => {
+      this.step('LOOP_CONFIGURE', request.file)
+      const loop = this.state.storage.attach(request)
+      return { ...loop.status, held: this.state.handle(loop.open(processOpener())) }
+    })
+
+  loopList: KernelPort['loopList'] = signal =>
+    this.call(signal, () => this.state.storage.loops.map(loop => loop.status))
+
+  loopStatus: KernelPort['loopStatus'] = (number, signal) =>
+    this.call(signal, () => this.state.storage.attached('LOOP_GET_STATUS64', number).status)
+
+  loopSetCapacity: KernelPort['loopSetCapacity'] = (number, signal) =>
+    this.call(signal, () => {
+      this.step('LOOP_SET_CAPACITY', `/dev/loop${number}`)
+      const loop = this.state.storage.attached('LOOP_SET_CAPACITY', number)
+      loop.setCapacity()
+      return loop.status
+    })
+
+  loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) =>
+    this.call(signal, () =>
+      this.patiently(limitMs, signal, () => {
+        this.step('LOOP_CLR_FD', `/dev/loop${number}`)
+        if (this.state.storage.detach(number)) return
+        const detail = 'held open; the kernel detaches it at the last close'
+        throw new Refusal('LOOP_CLR_FD', ERRNO.EBUSY, { device: `/dev/loop${number}`, detail })
+      }),
+    )
+
+  loopHold: KernelPort['loopHold'] = (number, signal) =>
+    this.call(signal, () => this.state.handle(this.state.storage.attached('open loop', number).open(processOpener())))
+
+  release = (handle: Handle): void => this.state.release(handle)
+
+  identify: KernelPort['identify'] = (path, signal) =>
+    this.call(signal, (): FileIdentity => {
+      const node = this.state.node(path)
+      if (!node) return this.state.storage.opened(path).identity
+      const nothing = { sizeBytes: 0, allocatedBytes: 0, regular: false }
+      return {
+        device: encodeDevice(0, 5),
+        inode: node.number,
+        blockDevice: true,
+        targetDevice: node.number,
+        ...nothing,
+      }
+    })
+
+  createSparse: KernelPort['createSparse'] = (path, sizeBytes, signal) =>
+    this.call(signal, () => {
+      this.step('create file', path)
+      return this.state.storage.createSparse(path, sizeBytes)
+    })
+
+  growFile: KernelPort['growFile'] = (path, sizeBytes, signal) =>
+    this.call(signal, () => {
+      this.step('ftruncate', path)
+      return this.state.storage.growFile(path, sizeBytes)
+    })
+
+  deleteFile: KernelPort['deleteFile'] = (path, signal) =>
+    this.call(signal, () => {
+      this.step('unlink', path)
+      this.state.storage.deleteFile(path)
+    })
+
+  blockSizeBytes: KernelPort['blockSizeBytes'] = (path, signal) =>
+    this.call(signal, () => this.state.device('BLKGETSIZE64', path).sizeBytes)
+
+  readBlocks: KernelPort['readBlocks'] = (path, blocks, blockBytes, exclusive, signal) =>
+    this.call(signal, () => {
+      const bytes = this.state.content(path)
+      if (exclusive && this.state.node(path)?.refuses('alone')) {
+        throw new Refusal('open', ERRNO.EBUSY, { device: path })
+      }
+      this.step('pread', path)
+      return blocks.map(block => {
+        const content = new Uint8Array(blockBytes)
+        const left = Math.max(0, Math.min(blockBytes, bytes.sizeBytes - block * blockBytes))
+        content.set(bytes.read(block * blockBytes, left))
+        return content
+      })
+    })
+
+  zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) =>
+    this.call(signal, () => {
+      const device = this.state.device('pwrite', path)
+      if (device.refuses('alone')) throw new Refusal('open', ERRNO.EBUSY, { device: path })
+      this.step('pwrite', path)
+      device.write(0, new Uint8Array(lengthBytes))
+    })
+
+  mount: KernelPort['mount'] = ({ source, target }, signal) =>
+    this.call(signal, () => {
+      this.step('mount', source)
+      const device = this.state.device('mount', source)
+      if (device.refuses('alone')) throw new Refusal('mount', ERRNO.EBUSY, { device: source, detail: target })
+      const opener: Opener = { kind: 'mount', path: target, pid: process.pid, claim: 'alone' }
+      this.state.mounts.push({ target, close: device.open(opener) })
+    })
+
+  unmount: KernelPort['unmount'] = (target, _flags, signal) =>
+    this.call(signal, () => {
+      this.step('umount2', target)
+      const at = this.state.mounts.map(mount => mount.target).lastIndexOf(target)
+      if (at < 0) throw new Refusal('umount2', ERRNO.EINVAL, { device: target })
+      for (const { close } of this.state.mounts.splice(at, 1)) close()
+    })
+
+  holdersOfMount: KernelPort['holdersOfMount'] = (_target, signal) => this.call(signal, () => [])
+
+  holders: KernelPort['holders'] = (device, signal) =>
+    this.call(signal, () => {
+      const openers = this.state.numbered(device)?.openers ?? []
+      return openers.map(({ kind, path, pid }) => ({ kind, path, pid }))
+    })
+}

@@ -1,0 +1,192 @@
+// Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
+import { ERRNO } from '../errors.js'
+import { encodeDevice, type FileIdentity, type LoopRequest, type LoopStatus } from '../kernel/port.js'
+import { BlockDevice } from './block-device.js'
+import { IoError, Refusal } from './refusal.js'
+import { SparseBytes } from './sparse-bytes.js'
+
+/** The file system that all files are on: a major that no kernel gives. */
+const FILE_SYSTEM = encodeDevice(1001, 0)
+const LOOP_MAJOR = 7
+const SECTOR = 512
+
+export class MemoryFile {
+  /** Where it is found; undefined once it is deleted. Whoever has it open keeps it. */
+  path: string | undefined
+  readonly lastPath: string
+
+  constructor(
+    path: string,
+    readonly inode: number,
+    readonly bytes: SparseBytes,
+  ) {
+    this.path = path
+    this.lastPath = path
+  }
+
+  get identity(): FileIdentity {
+    const { sizeBytes, allocatedBytes } = this.bytes
+    const kind = { regular: true, blockDevice: false, targetDevice: 0 }
+    return { device: FILE_SYSTEM, inode: this.inode, sizeBytes, allocatedBytes, ...kind }
+  }
+}
+
+export class LoopMemory extends BlockDevice {
+  readonly number: number
+  readonly path: string
+  #capacity = 0
+  autoclear: boolean
+
+  constructor(
+    readonly index: number,
+    readonly file: MemoryFile,
+    readonly request: LoopRequest,
+    readonly detach: () => void,
+  ) {
+    super()
+    this.number = encodeDevice(LOOP_MAJOR, index)
+    this.path = `/dev/loop${index}`
+    this.autoclear = request.autoclear === true
+    this.setCapacity()
+  }
+
+  get sizeBytes(): number {
+    return this.#capacity
+  }
+
+  get readOnly(): boolean {
+    return this.request.readOnly === true
+  }
+
+  setCapacity(): void {
+    const { offsetBytes = 0, sizeLimitBytes = 0 } = this.request
+    const left = Math.max(0, this.file.bytes.sizeBytes - offsetBytes)
+    const shown = sizeLimitBytes === 0 ? left : Math.min(left, sizeLimitBytes)
+    this.#capacity = Math.floor(shown / SECTOR) * SECTOR
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    return this.file.bytes.read(offset + (this.request.offsetBytes ?? 0), length)
+  }
+
+  write(offset: number, content: Uint8Array): void {
+    if (this.readOnly) throw new IoError('EPERM')
+    this.file.bytes.write(offset + (this.request.offsetBytes ?? 0), content)
+  }
+
+  get status(): LoopStatus {
+    const { offsetBytes = 0, sizeLimitBytes = 0, directIo = false } = this.request
+    return {
+      number: this.index,
+      file: this.file.path ?? `${this.file.lastPath} (deleted)`,
+      backingDevice: FILE_SYSTEM,
+      backingInode: this.file.inode,
+      offsetBytes,
+      sizeLimitBytes,
+      sizeBytes: this.sizeBytes,
+      readOnly: this.readOnly,
+      autoclear: this.autoclear,
+      directIo,
+      partitionScan: this.request.partitionScan ?? false,
+      blockSizeBytes: this.request.blockSizeBytes || SECTOR,
+      reference: this.request.reference || (this.file.path ?? this.file.lastPath),
+    }
+  }
+
+  protected lastClosed(): void {
+    if (this.autoclear) this.detach()
+  }
+}
+
+export class Storage {
+  readonly #files = new Map<string, MemoryFile>()
+  readonly #loops = new Map<number, LoopMemory>()
+  #inodes = 0
+
+  get files(): readonly string[] {
+    return [...this.#files.keys()].sort()
+  }
+
+  get loops(): readonly LoopMemory[] {
+    return [...this.#loops.values()].sort((a, b) => a.index - b.index)
+  }
+
+  file(path: string): MemoryFile | undefined {
+    return this.#files.get(path)
+  }
+
+  /** The errors of create_sparse in native/abi/block.cc. */
+  createSparse(path: string, sizeBytes: number): FileIdentity & { readonly created: boolean } {
+    const there = this.file(path)
+    if (!there) return { ...this.addFile(path, sizeBytes).identity, created: true }
+    const has = there.bytes.sizeBytes
+    if (has !== sizeBytes) {
+      const errno = has > sizeBytes ? ERRNO.EFBIG : ERRNO.ERANGE
+      throw new Refusal('create file', errno, { device: path, detail: String(has) })
+    }
+    return { ...there.identity, created: false }
+  }
+
+  addFile(path: string, sizeBytes: number): MemoryFile {
+    const file = new MemoryFile(path, ++this.#inodes, new SparseBytes(sizeBytes))
+    this.#files.set(path, file)
+    return file
+  }
+
+  growFile(path: string, sizeBytes: number): FileIdentity {
+    const file = this.opened(path)
+    const has = file.bytes.sizeBytes
+    if (has >= sizeBytes) throw new Refusal('ftruncate', ERRNO.ERANGE, { device: path, detail: String(has) })
+    file.bytes.grow(sizeBytes)
+    return file.identity
+  }
+
+  deleteFile(path: string): void {
+    const file = this.file(path)
+    if (!file) return
+    file.path = undefined
+    this.#files.delete(path)
+  }
+
+  opened(path: string): MemoryFile {
+    const file = this.file(path)
+    if (!file) throw new Refusal('open', ERRNO.ENOENT, { device: path })
+    return file
+  }
+
+  attach(request: LoopRequest): LoopMemory {
+    const file = this.opened(request.file)
+    const other = this.loops.find(loop => loop.file === file && overlap(loop.request, request))
+    if (other) throw new Refusal('attach', ERRNO.EEXIST, { device: request.file, detail: other.path })
+    let index = 0
+    while (this.#loops.has(index)) index += 1
+    const loop = new LoopMemory(index, file, request, () => this.#loops.delete(index))
+    this.#loops.set(index, loop)
+    return loop
+  }
+
+  loop(index: number): LoopMemory | undefined {
+    return this.#loops.get(index)
+  }
+
+  attached(operation: string, index: number): LoopMemory {
+    const loop = this.loop(index)
+    if (!loop) throw new Refusal(operation, ERRNO.ENXIO, { device: `/dev/loop${index}` })
+    return loop
+  }
+
+  /** False while somebody holds it open: then it goes at the last close. */
+  detach(index: number): boolean {
+    const loop = this.loop(index)
+    if (!loop) return true
+    if (loop.openers.length === 0) loop.detach()
+    else loop.autoclear = true
+    return this.loop(index) !== loop
+  }
+}
+
+const end = ({ offsetBytes = 0, sizeLimitBytes = 0 }: LoopRequest) =>
+  sizeLimitBytes === 0 ? Infinity : offsetBytes + sizeLimitBytes
+
+const overlap = (a: LoopRequest, b: LoopRequest): boolean =>
+  (a.offsetBytes ?? 0) < end(b) && (b.offsetBytes ?? 0) < end(a)

@@ -1,0 +1,93 @@
+// The facade on either kernel: what users call, and what is left afterwards.
+import { MiB, ThinPool, volumesOf } from '../../lib/index.js'
+import { BLOCK, content, withPool, type Case } from './machine.js'
+
+export const POOLS: readonly Case[] = [
+  {
+    title: 'create refuses a name that is taken, and metadata that is not blank; overwrite takes it',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen }) => {
+        await expect(ThinPool.create({ ...reopen })).rejects.toMatchObject({ code: 'DM_NAME_TAKEN' })
+        await pool.createVolume({ sizeBytes: MiB })
+        await pool.remove()
+        const fault: unknown = await ThinPool.create({ ...reopen }).catch((refusal: unknown) => refusal)
+        expect(fault).toMatchObject({ code: 'DM_METADATA_NOT_BLANK' })
+        const again = await ThinPool.create({ ...reopen, format: 'overwrite' })
+        expect(await again.volumes()).toEqual([])
+      }),
+  },
+  {
+    title: 'open adopts a running pool, compares what is given, and refuses what is no pool',
+    run: machine =>
+      withPool(machine, async ({ reopen, name }) => {
+        const kernel = machine.kernel && { kernel: machine.kernel }
+        expect((await ThinPool.open({ name, ...kernel })).findings).toEqual([])
+        const other = ThinPool.open({ ...reopen, lowWaterMarkBlocks: 9 })
+        await expect(other).rejects.toMatchObject({ code: 'DM_POOL_MISMATCH' })
+        const none = ThinPool.open({ name: machine.name('none'), ...kernel })
+        await expect(none).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+      }),
+  },
+  {
+    title: 'many at once: snapshots under one suspend, activated, asked, deactivated',
+    run: machine =>
+      withPool(machine, async ({ pool }) => {
+        const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        await machine.write(origin.path, 0, content(1))
+        const copies = volumesOf(await pool.snapshotMany(origin, 5))
+        const done: number[] = []
+        volumesOf(await pool.activateMany(copies, { onProgress: progress => done.push(progress.done) }))
+        expect(done.sort()).toEqual([1, 2, 3, 4, 5])
+        const statuses = await pool.statusMany(copies)
+        expect(statuses.map(each => each.status === 'fulfilled' && each.value.mappedBytes)).toEqual(
+          new Array(5).fill(BLOCK),
+        )
+        volumesOf(await pool.deactivateMany(copies))
+        expect((await pool.volumes()).filter(volume => volume.active)).toHaveLength(1)
+      }),
+  },
+  {
+    title: 'a volume is found again, active or not, with the size of the active one',
+    run: machine =>
+      withPool(machine, async ({ pool }) => {
+        const made = await pool.createVolume({ sizeBytes: MiB, id: 7 })
+        await expect((await pool.volume(7)).activate()).rejects.toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
+        await made.activate()
+        expect(await pool.volume(7)).toMatchObject({ id: 7, active: true, sizeBytes: MiB })
+        await expect(pool.volume(8)).rejects.toMatchObject({ code: 'DM_VOLUME_NOT_FOUND' })
+      }),
+  },
+  {
+    title: 'ids that exist are passed over, whoever made them',
+    run: machine =>
+      withPool(machine, async ({ pool, message }) => {
+        await message('create_thin 0')
+        expect((await pool.createVolume({ sizeBytes: MiB })).id).toBe(1)
+        await message('create_thin 2')
+        expect((await pool.createVolume({ sizeBytes: MiB })).id).toBe(3)
+        await expect(pool.createVolume({ sizeBytes: MiB, id: 2 })).rejects.toMatchObject({ code: 'DM_VOLUME_EXISTS' })
+      }),
+  },
+  {
+    title: 'a busy volume says who holds it',
+    run: machine =>
+      withPool(machine, async ({ pool }) => {
+        const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const close = machine.hold(volume.path)
+        const fault: unknown = await volume.deactivate({ timeoutMs: 0 }).catch((refusal: unknown) => refusal)
+        expect(fault).toMatchObject({ code: 'DM_BUSY', tries: 1, holders: [{ kind: 'process', pid: process.pid }] })
+        close()
+      }),
+  },
+  {
+    title: 'remove tells what it took, and leaves nothing',
+    run: machine =>
+      withPool(machine, async ({ pool, name, reopen, numbers }) => {
+        const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const removed = await pool.remove({ deactivate: true, deleteFiles: true })
+        const loops = [numbers.data, numbers.metadata].map(number => `/dev/loop${number.slice(2)}`)
+        expect(removed).toMatchObject({ pool: name, volumes: [volume.name], loops })
+        await expect(ThinPool.open({ ...reopen })).rejects.toMatchObject({ code: 'DM_FILE_MISSING' })
+      }),
+  },
+]

@@ -1,0 +1,255 @@
+// Tables of thins and pools: what is refused, and with which errno. drivers/md/dm-thin.c thin_ctr, pool_ctr
+import { MiB, ThinPool } from '../../lib/index.js'
+import { TABLE_FLAG } from '../../lib/kernel/port.js'
+import { volumeUuidPrefix } from '../../lib/pool/context.js'
+import { BLOCK, content, errnoOf, line, numberOf, withDevice, withLoops, withPool, type Case } from './machine.js'
+
+export const THINS: readonly Case[] = [
+  {
+    title:
+      'thin tables: unknown id ENODATA, what is no pool, no id, too many words and a large id EINVAL, no device ENXIO',
+    run: machine =>
+      withPool(machine, async ({ pool, numbers }) => {
+        await pool.createVolume({ sizeBytes: MiB })
+        await withDevice(machine, async ({ name, device }) => {
+          const load = (parameters: string) =>
+            errnoOf(machine.port.tableLoad({ name: target }, [line('thin', parameters, 2048)], 0))
+          const target = machine.name('target')
+          await machine.port.create(target, '')
+          expect({
+            unknown: await load(`${numbers.pool} 77`),
+            noPool: await load(`${numberOf(device)} 0`),
+            noMapped: await load(`${numbers.data} 0`),
+            noId: await load(numbers.pool),
+            four: await load(`${numbers.pool} 0 ${numbers.data} 1`),
+            large: await load(`${numbers.pool} 16777216`),
+            oddId: await load(`${numbers.pool} one`),
+            gone: await load('240:9999 0'),
+          }).toEqual({ unknown: 61, noPool: 22, noMapped: 22, noId: 22, four: 22, large: 22, oddId: 22, gone: 6 })
+          expect(name).not.toBe(target)
+          await machine.port.remove({ name: target }, 5_000)
+        })
+      }),
+  },
+  {
+    title: 'pool tables: each refusal has its errno',
+    run: machine =>
+      withPool(machine, async ({ numbers: { metadata, data } }) => {
+        await withLoops(machine, [4 * MiB, MiB], async ([blank, small]) => {
+          const own = machine.name('refused')
+          await machine.port.create(own, '')
+          const load = (parameters: string, sectors = 1024) =>
+            errnoOf(machine.port.tableLoad({ name: own }, [line('thin-pool', parameters, sectors)], 0))
+          expect({
+            runningMetadata: await load(`${metadata} ${small} 128 0`),
+            oneDevice: await load(`${blank} ${blank} 128 0`),
+            block64: await load(`${blank} ${small} 64 0`),
+            block185: await load(`${blank} ${small} 185 0`),
+            blockLarge: await load(`${blank} ${small} 2097280 0`),
+            noMark: await load(`${blank} ${small} 128 x`),
+            feature: await load(`${blank} ${small} 128 0 1 fast`),
+            fewFeatures: await load(`${blank} ${small} 128 0 2 read_only`),
+            tooLong: await load(`${blank} ${small} 128 0`, 4096),
+            noData: await load(`${blank} 240:9999 128 0`),
+            noMetadata: await load(`240:9999 ${small} 128 0`),
+            fewWords: await load(`${blank} ${small} 128`),
+          }).toEqual({
+            runningMetadata: 16,
+            oneDevice: 22,
+            block64: 22,
+            block185: 22,
+            blockLarge: 22,
+            noMark: 22,
+            feature: 22,
+            fewFeatures: 22,
+            tooLong: 22,
+            noData: 6,
+            noMetadata: 6,
+            fewWords: 22,
+          })
+          expect(data).not.toBe(small)
+          await machine.port.remove({ name: own }, 5_000)
+        })
+      }),
+  },
+  {
+    title: 'the pool’s table line is read back with its features, in the kernel’s order',
+    run: machine =>
+      withPool(
+        machine,
+        async ({ name, numbers: { metadata, data } }) => {
+          const [table] = await machine.port.tableStatus({ name }, TABLE_FLAG.table | TABLE_FLAG.noflush)
+          expect(table!.parameters).toBe(`${metadata} ${data} 128 3 2 skip_block_zeroing error_if_no_space `)
+        },
+        { lowWaterMarkBlocks: 3, skipBlockZeroing: true, errorIfNoSpace: true },
+      ),
+  },
+  {
+    title: 'the devices below: metadata and data of a pool, the pool of a thin',
+    run: machine =>
+      withPool(machine, async ({ pool, name, device, numbers }) => {
+        const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const below = await machine.port.tableDeps({ name })
+        expect(below.map(numberOf).sort()).toEqual([numbers.data, numbers.metadata].sort())
+        expect(await machine.port.tableDeps({ name: volume.name })).toEqual([device])
+      }),
+  },
+  {
+    title: 'two pools may be on one data device, says the kernel; the library refuses it',
+    run: machine =>
+      withPool(machine, async ({ numbers, reopen }) => {
+        await withLoops(machine, [4 * MiB], async ([blank]) => {
+          const second = machine.name('second')
+          const table = [line('thin-pool', `${blank} ${numbers.data} 128 0`, 2048)]
+          await machine.port.activate({ name: second, uuid: '', table })
+          await machine.port.remove({ name: second }, 5_000)
+          const create = ThinPool.create({
+            ...(machine.kernel && { kernel: machine.kernel }),
+            name: machine.name('third'),
+            data: { device: `/dev/loop${numbers.data.slice(2)}` },
+            metadata: { device: `/dev/loop${blank!.slice(2)}` },
+          })
+          await expect(create).rejects.toMatchObject({ code: 'DM_BUSY' })
+          expect(reopen.name).not.toBe(second)
+        })
+      }),
+  },
+  {
+    title: 'a pool counts its open thins, and cannot be removed with them',
+    run: machine =>
+      withPool(machine, async ({ pool, name }) => {
+        const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        expect((await machine.port.deviceStatus({ name })).openCount).toBe(1)
+        expect(await errnoOf(machine.port.remove({ name }, 0))).toBe(16)
+        await expect(pool.remove()).rejects.toMatchObject({ code: 'DM_POOL_IN_USE' })
+        await volume.deactivate()
+        expect((await machine.port.deviceStatus({ name })).openCount).toBe(0)
+      }),
+  },
+  {
+    title: 'one thin id under two names is what the kernel allows and the library does not',
+    run: machine =>
+      withPool(machine, async ({ pool, numbers }) => {
+        const volume = await pool.createVolume({ sizeBytes: MiB })
+        const foreign = machine.name('foreign')
+        const table = [line('thin', `${numbers.pool} 0`, 2048)]
+        await machine.port.activate({ name: foreign, uuid: '', table })
+        const fault: unknown = await volume.activate().catch((refusal: unknown) => refusal)
+        expect(fault).toMatchObject({ code: 'DM_ALREADY_ACTIVE', detail: foreign })
+        const second = machine.name('second')
+        await machine.port.activate({ name: second, uuid: '', table })
+        await machine.port.remove({ name: second }, 5_000)
+        await machine.port.remove({ name: foreign }, 5_000)
+      }),
+  },
+  {
+    title: 'the active thins of a pool are listed, ours and those of others',
+    run: machine =>
+      withPool(machine, async ({ pool, device, numbers }) => {
+        const [first, second] = [
+          await pool.createVolume({ sizeBytes: MiB }),
+          await pool.createVolume({ sizeBytes: MiB }),
+        ]
+        await first.activate()
+        const foreign = machine.name('foreign')
+        const table = [line('thin', `${numbers.pool} ${second.id}`, 2048)]
+        await machine.port.activate({ name: foreign, uuid: '', table })
+        const active = await machine.port.activeThins(device)
+        expect(active.map(({ name, id }) => [name, id]).sort()).toEqual(
+          [
+            [first.name, 0],
+            [foreign, 1],
+          ].sort(),
+        )
+        const others = await machine.port.foreignThins(device, volumeUuidPrefix(device))
+        expect(others.map(({ name, id }) => [name, id])).toEqual([[foreign, 1]])
+      }),
+  },
+  {
+    title: 'a pool cannot become another target, nor change its discards; other features may change',
+    run: machine =>
+      withPool(machine, async ({ name, numbers: { metadata, data } }) => {
+        const load = (type: string, parameters: string) =>
+          errnoOf(machine.port.tableLoad({ name }, [line(type, parameters, 2048)], 0))
+        expect({
+          zero: await load('zero', ''),
+          discard: await load('thin-pool', `${metadata} ${data} 128 0 1 ignore_discard`),
+          turned: (await load('thin-pool', `${data} ${metadata} 128 0`)) !== 0,
+          queue: await load('thin-pool', `${metadata} ${data} 128 5 1 error_if_no_space`),
+        }).toEqual({ zero: 22, discard: 22, turned: true, queue: 0 })
+        await machine.port.resume({ name })
+        expect(await machine.port.tableStatus({ name }, TABLE_FLAG.table)).toEqual([
+          line('thin-pool', `${metadata} ${data} 128 5 1 error_if_no_space `, 2048),
+        ])
+      }),
+  },
+  {
+    title: 'garbage in the place of a superblock is refused with ENOTBLK, and another block size with EINVAL',
+    run: machine =>
+      withPool(machine, async ({ pool, numbers: { data } }) => {
+        expect(data).toMatch(/^7:/)
+        await pool.createVolume({ sizeBytes: MiB })
+        await withLoops(machine, [4 * MiB, MiB], async ([garbage, spare]) => {
+          await machine.write(`/dev/loop${garbage!.slice(2)}`, 0, content(0x33, 4096))
+          const own = machine.name('refused')
+          const load = (parameters: string) =>
+            machine.port.activate({ name: own, uuid: '', table: [line('thin-pool', parameters, 1024)] })
+          expect(await errnoOf(load(`${garbage} ${spare} 128 0`))).toBe(15)
+          await machine.write(`/dev/loop${garbage!.slice(2)}`, 0, content(0, 4096))
+          await load(`${garbage} ${spare} 128 0`)
+          await machine.port.remove({ name: own }, 5_000)
+          expect(await errnoOf(load(`${garbage} ${spare} 256 0`))).toBe(22)
+        })
+      }),
+  },
+  {
+    title: 'a pool shorter than its metadata says loads, and is refused at the resume',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen }) => {
+        await pool.remove()
+        const data = await machine.port.loopAttach({ file: fileOf(reopen.data), autoclear: true })
+        const metadata = await machine.port.loopAttach({ file: fileOf(reopen.metadata), autoclear: true })
+        const table = [line('thin-pool', `7:${metadata.number} 7:${data.number} 128 0`, 1024)]
+        const own = machine.name('short')
+        const fault: unknown = await machine.port
+          .activate({ name: own, uuid: '', table })
+          .catch((refusal: unknown) => refusal)
+        expect(fault).toMatchObject({ code: 'DM_TABLE_REFUSED', errno: 22, operation: 'DM_DEV_RESUME' })
+        machine.port.release(data.held)
+        machine.port.release(metadata.held)
+        await untilAlone(machine.port, [fileOf(reopen.data), fileOf(reopen.metadata)])
+        await ThinPool.open({ ...reopen })
+      }),
+  },
+  {
+    title: 'thin status: `0 -` when nothing is mapped, then sectors mapped and the highest',
+    run: machine =>
+      withPool(machine, async ({ pool }) => {
+        const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const status = async () => (await machine.port.tableStatus({ name: volume.name }, 0))[0]!.parameters.trim()
+        expect(await status()).toBe('0 -')
+        await machine.write(volume.path, 3 * BLOCK, content(1))
+        expect(await status()).toBe('128 511')
+        await machine.write(volume.path, 0, content(1))
+        expect(await status()).toBe('256 511')
+        expect((await machine.port.tableStatus({ name: volume.name }, TABLE_FLAG.table))[0]!.parameters.trim()).toBe(
+          `${numberOf((await machine.port.deviceStatus({ name: pool.name })).device)} 0`,
+        )
+      }),
+  },
+  {
+    title: 'status lines of many, with an errno for each that is not there',
+    run: machine =>
+      withPool(machine, async ({ pool, device }) => {
+        await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const text = await machine.port.statusMany(volumeUuidPrefix(device), Uint32Array.of(0, 77))
+        expect(text).toMatch(/^0 2048 0 - ?\n6 .*\n$/)
+      }),
+  },
+]
+
+const fileOf = (source: { readonly file?: string | undefined }): string => source.file ?? ''
+
+async function untilAlone(port: { loopList(): Promise<{ file: string }[]> }, files: readonly string[]) {
+  while ((await port.loopList()).some(loop => files.includes(loop.file))) await new Promise(setImmediate)
+}

@@ -1,6 +1,4 @@
 // A mapped device of any targets: made of a table, looked at, given another table, taken away.
-import { secretsOf } from '../target/crypt.js'
-import { DmThinError } from '../errors.js'
 import { decodeInfo, type MappedDeviceInfo } from '../kernel/device-info.js'
 import {
   addressOf,
@@ -28,7 +26,7 @@ import { deviceTree, type DeviceTree } from './device-tree.js'
 import { describeHolders } from './holders.js'
 import { Pending } from './pending.js'
 import { replaceTable } from './replace-table.js'
-import { Undo } from './undo.js'
+import { createSecurely, withoutSecrets } from './secure-table.js'
 
 export interface CreateMappedDeviceOptions {
   /** 1 to 127 bytes, any but `/`. */
@@ -187,7 +185,11 @@ export class MappedDevice {
   async rename(name: string, options: WithSignal = {}): Promise<void> {
     checkOptions(options, ['signal'], 'rename')
     const to = checkKernelName(name)
-    await this.#change(async () => this.#adopt(await this.#port.rename(this.name, to, options.signal)))
+    await this.#change(async () => {
+      // The kernel renames by name alone: by the one that the device has now.
+      const { name: from } = await this.#port.deviceStatus(this.#address, options.signal)
+      this.#adopt(await this.#port.rename(from, to, options.signal))
+    })
   }
 
   /** DM_TARGET_MSG to the target at `sector` (default 0). Gives its reply, or ''. */
@@ -272,39 +274,3 @@ const inactiveFlag = ({ inactive }: ReadOptions): number =>
 const flagsOf = ({ noflush, skipLockfs }: SuspendOptions): number =>
   (checkBoolean('noflush', noflush) ? TABLE_FLAG.noflush : 0) |
   (checkBoolean('skipLockfs', skipLockfs) ? TABLE_FLAG.skipLockfs : 0)
-
-interface SecureRequest {
-  readonly name: string
-  readonly uuid: string
-  readonly table: readonly TargetLine[]
-  readonly readOnly: boolean
-}
-
-/** In three hops: the native section does not know the flag. */
-async function createSecurely(
-  port: KernelPort,
-  { name, uuid, table, readOnly }: SecureRequest,
-  signal?: AbortSignal,
-): Promise<DeviceInfo> {
-  const undo = new Undo()
-  return undo.guard(async () => {
-    await port.create(name, uuid, signal)
-    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
-    await port.tableLoad({ name }, table, LOAD_FLAG.secureData | (readOnly ? LOAD_FLAG.readOnly : 0), signal)
-    return port.resume({ name }, signal)
-  })
-}
-
-/** Errors tell the table that was refused, and end up in logs: keys are taken out. */
-async function withoutSecrets<T>(table: readonly Segment[], call: Promise<T>): Promise<T> {
-  try {
-    return await call
-  } catch (fault) {
-    const secrets = table.flatMap(secretsOf)
-    if (!(fault instanceof DmThinError) || secrets.length === 0) throw fault
-    const clean = (text: string) => secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
-    const detail = fault.detail === undefined ? undefined : clean(fault.detail)
-    const kernelReason = fault.kernelReason === undefined ? undefined : clean(fault.kernelReason)
-    throw fault.refined(fault.code, clean(fault.message), { detail, kernelReason })
-  }
-}

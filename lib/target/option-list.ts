@@ -31,7 +31,7 @@ export const choice = <Choice extends string>(choices: readonly Choice[]): Optio
 export const numberAfter = (word: string, range: Range = { min: 0 }): Option<number> => ({
   matches: found => found === word,
   write: (name, value) => [word, numberWord(name, value, range)],
-  read: reader => reader.number(word),
+  read: reader => (range.min < 0 ? reader.integer(word) : reader.number(word)),
 })
 
 /** `use_fec_from_device 7:0` */

@@ -21,7 +21,7 @@ export interface RaidOptions {
   readonly regionSectors?: number
   readonly raid10Copies?: number
   readonly raid10Format?: 'near' | 'far' | 'offset'
-  /** More devices than before: how many. */
+  /** How many devices more than before, or, below zero, fewer. */
   readonly deltaDisks?: number
   readonly dataOffsetSectors?: number
   readonly journalDevice?: string
@@ -60,6 +60,9 @@ export interface RaidStatus {
   readonly journal: 'A' | 'a' | 'D' | '-' | undefined
 }
 
+/** MAX_RAID_DEVICES */
+const MAX_DEVICES = 253
+
 const OPTIONS = new OptionList<RaidOptions>({
   sync: choice(['sync', 'nosync']),
   rebuild: numbersAfter('rebuild'),
@@ -72,15 +75,13 @@ const OPTIONS = new OptionList<RaidOptions>({
   regionSectors: numberAfter('region_size'),
   raid10Copies: numberAfter('raid10_copies', { min: 2, max: 255 }),
   raid10Format: choiceAfter('raid10_format', ['near', 'far', 'offset']),
-  deltaDisks: numberAfter('delta_disks'),
+  deltaDisks: numberAfter('delta_disks', { min: -MAX_DEVICES, max: MAX_DEVICES }),
   dataOffsetSectors: numberAfter('data_offset'),
   journalDevice: deviceAfter('journal_dev'),
   journalMode: choiceAfter('journal_mode', ['writethrough', 'writeback']),
 })
 
 const HEALTH = ['A', 'a', 'D', '-'] as const
-/** MAX_RAID_DEVICES */
-const MAX_DEVICES = 253
 const ACTIONS = ['idle', 'resync', 'recover', 'check', 'repair', 'reshape', 'frozen', 'undef', 'halt'] as const
 
 /** The kernel's md behind a table (dm-raid). */

@@ -124,6 +124,9 @@ test('a device with a uuid is found again after others have renamed it; one with
     if ('uuid' in known) {
       expect(await device.info()).toMatchObject({ name, uuid })
       expect(device.name).toBe(name)
+      run('dmsetup', ['rename', '--noudevsync', name, `${name}-2`])
+      await device.rename(name)
+      expect(device.name).toBe(name)
     } else {
       await expectCode(device.info(), 'DM_NOT_FOUND')
     }

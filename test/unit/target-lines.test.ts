@@ -93,6 +93,7 @@ const LINES: [string, string, object][] = [
     'raid10 5 128 raid10_copies 2 raid10_format far 2 7:0 7:1 7:2 7:3',
     { raid10Copies: 2, raid10Format: 'far', raidType: 'raid10' },
   ],
+  ['raid', 'raid5_ls 3 64 delta_disks -1 1 - -', { deltaDisks: -1, devices: [{ metadata: null, data: null }] }],
   ['raid', 'raid5_ls 5 64 journal_dev 7:9 journal_mode writeback 3 7:0 7:1 7:2 7:3 7:4 7:5', { journalDevice: '7:9' }],
   ['mirror', 'core 2 1024 nosync 2 7:0 0 7:1 8 1 handle_errors', { handleErrors: true }],
   ['mirror', 'disk 2 7:2 1024 2 7:0 0 7:1 0', { log: { kind: 'disk', device: '7:2', regionSectors: 1024 } }],

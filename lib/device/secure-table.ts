@@ -1,0 +1,45 @@
+// Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
+import { DmThinError } from '../errors.js'
+import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port.js'
+import type { Segment } from '../kernel/table.js'
+import { secretsOf } from '../target/crypt.js'
+import { Undo } from './undo.js'
+
+/** How long the undo of a failed creation waits for somebody who has opened the device meanwhile. */
+const UNDO_TIMEOUT_MS = 10_000
+
+export interface SecureRequest {
+  readonly name: string
+  readonly uuid: string
+  readonly table: readonly TargetLine[]
+  readonly readOnly: boolean
+}
+
+/** In three hops: the native section does not know the flag. */
+export async function createSecurely(
+  port: KernelPort,
+  { name, uuid, table, readOnly }: SecureRequest,
+  signal?: AbortSignal,
+): Promise<DeviceInfo> {
+  const undo = new Undo()
+  return undo.guard(async () => {
+    await port.create(name, uuid, signal)
+    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, UNDO_TIMEOUT_MS))
+    await port.tableLoad({ name }, table, LOAD_FLAG.secureData | (readOnly ? LOAD_FLAG.readOnly : 0), signal)
+    return port.resume({ name }, signal)
+  })
+}
+
+/** Errors tell the table that was refused, and end up in logs: keys are taken out. */
+export async function withoutSecrets<T>(table: readonly Segment[], call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (fault) {
+    const secrets = table.flatMap(secretsOf)
+    if (!(fault instanceof DmThinError) || secrets.length === 0) throw fault
+    const clean = (text: string) => secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
+    const detail = fault.detail === undefined ? undefined : clean(fault.detail)
+    const kernelReason = fault.kernelReason === undefined ? undefined : clean(fault.kernelReason)
+    throw fault.refined(fault.code, clean(fault.message), { detail, kernelReason })
+  }
+}

@@ -63,6 +63,11 @@ class Frozen implements FrozenFileSystem {
     this.#port.release(this.#handle)
   }
 
+  /** Lets go of the descriptor, whose end is one more try: while it is open, the mount is busy. */
+  abandon(): void {
+    this.#port.release(this.#handle)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.thaw()
   }
@@ -78,9 +83,13 @@ class Frozen implements FrozenFileSystem {
  */
 export async function freeze(folder: string, options: WithSignal = {}): Promise<FrozenFileSystem> {
   checkOptions(options, ['signal'], 'freeze')
+  return frozenAt(folder, options.signal)
+}
+
+async function frozenAt(folder: string, signal: AbortSignal | undefined): Promise<Frozen> {
   const where = path.resolve(checkPath('folder', folder))
   const port = nativePort()
-  return new Frozen(port, await port.freeze(where, options.signal), where)
+  return new Frozen(port, await port.freeze(where, signal), where)
 }
 
 /**
@@ -109,7 +118,7 @@ export async function whileFrozen<T>(
   checkOptions(options, ['timeoutMs', 'signal'], 'whileFrozen')
   const timeoutMs = checkNumber('timeoutMs', options.timeoutMs ?? 30_000, { min: 1, max: 2 ** 31 - 1 })
   if (typeof body !== 'function') throw invalid(`body must be a function, but is ${shown(body)}`)
-  const frozen = await freeze(folder, options.signal ? { signal: options.signal } : {})
+  const frozen = await frozenAt(folder, options.signal)
   const limit = limited(timeoutMs, options.signal)
   let fault: unknown
   try {
@@ -153,11 +162,12 @@ async function untilAborted<T>(where: string, body: (signal: AbortSignal) => Pro
   }
 }
 
-/** A thaw that fails is worse than whatever failed before it, which stays as its cause. */
-async function thawAfter(frozen: FrozenFileSystem, before: unknown): Promise<void> {
+/** Twice where it has to be. A thaw that fails is worse than whatever failed before it, which stays as its cause. */
+async function thawAfter(frozen: Frozen, before: unknown): Promise<void> {
   try {
-    await frozen.thaw()
+    await frozen.thaw().catch(() => frozen.thaw())
   } catch (fault) {
+    frozen.abandon()
     if (!(fault instanceof DmThinError) || before === undefined) throw fault
     throw fault.refined(fault.code, fault.message, { cause: before })
   }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <functional>
 #include <set>
 #include <utility>
@@ -131,6 +132,14 @@ bool lives_below(const std::string& process, const std::string& target) {
   return false;
 }
 
+/// As the mount table has it; the path itself where it leads nowhere.
+std::string without_links(const std::string& path) {
+  char* real = ::realpath(path.c_str(), nullptr);
+  std::string found = real == nullptr ? path : real;
+  ::free(real);
+  return found;
+}
+
 void each_process(const std::function<void(const std::string&, int)>& use) {
   each_entry("/proc", [&](const std::string& name) {
     int pid = 0;
@@ -159,7 +168,8 @@ std::vector<Holder> holders(uint64_t device) {
   return found;
 }
 
-Result<std::vector<Holder>> holders_of_mount(const std::string& target) {
+Result<std::vector<Holder>> holders_of_mount(const std::string& path) {
+  const std::string target = without_links(path);
   const auto identity = identify_path(target);
   if (!identity) return identity.failure();
   std::vector<Holder> found;

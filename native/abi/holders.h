@@ -19,8 +19,8 @@ struct Holder {
 /// What can be seen of the holders of `device` in /proc and sysfs. Other processes come and go meanwhile.
 std::vector<Holder> holders(uint64_t device);
 
-/// What can be seen of who keeps the mount at `target` from being unmounted: processes with a file open below
+/// What can be seen of who keeps the mount at `path` from being unmounted: processes with a file open below
 /// it or their folder there, mounts below it, loop devices over a file of it.
-Result<std::vector<Holder>> holders_of_mount(const std::string& target);
+Result<std::vector<Holder>> holders_of_mount(const std::string& path);
 
 }  // namespace dmthin

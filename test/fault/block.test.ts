@@ -118,7 +118,7 @@ test('a read-only bind whose second step fails is taken back', async () => {
   })
 })
 
-test('a freeze that fails leaves it thawed; a thaw that fails can be called again, and whileFrozen tells of both', async () => {
+test('a freeze that fails leaves it thawed; a thaw that fails is tried again, and whileFrozen tells of both faults', async () => {
   await withExt4(async target => {
     for (const operation of ['open', 'FIFREEZE']) {
       expectNamed(await attemptWith(hooks, [operation, 1], () => freeze(target)))
@@ -134,10 +134,14 @@ test('a freeze that fails leaves it thawed; a thaw that fails can be called agai
     expect(await frozenNow(target)).toBe(false)
 
     const cause = new Error('of the body')
-    const both = await attemptWith(hooks, ['FITHAW', 1], () => whileFrozen(target, () => Promise.reject(cause)))
+    const failing = () => whileFrozen(target, () => Promise.reject(cause))
+    hooks.setFault('FITHAW', 1, 'fail', EIO)
+    await expect(failing()).rejects.toBe(cause) // the second try has thawed it
+    expect(await frozenNow(target)).toBe(false)
+    hooks.setFault('FITHAW', 1, 'fail', EIO)
+    const both = await attemptWith(hooks, ['FITHAW', 1], failing)
     expect(both.fault).toMatchObject({ operation: 'FITHAW', errno: EIO, cause })
-    expect(await frozenNow(target)).toBe(true)
-    await thaw(target)
+    await thaw(target).catch(() => {}) // the end of the descriptor may have done it
     expect(await frozenNow(target)).toBe(false)
   })
 })

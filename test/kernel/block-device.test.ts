@@ -6,6 +6,9 @@
 // bad input: behind the end, half a block, closed           ranges that …
 // abort between two pieces                                  a long write …
 import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { alignedBuffer, BlockDevice, KiB, LoopDevice, MiB } from '../../lib/index.js'
 import { BLOCK, pattern, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
@@ -197,13 +200,18 @@ test('ranges that the device does not have, and calls that it cannot take, chang
   })
 })
 
+/** A device over `loop` that takes 50 ms for each read and write: its name and its node. */
+function delayed(loop: LoopDevice): [name: string, path: string] {
+  const name = scratch.name('slow')
+  dmCreate(name, `0 ${loop.info.sizeBytes / 512} delay ${loop.path} 0 50`)
+  const node = run('dmsetup', ['info', '-c', '--noheadings', '-o', 'blkdevname', name]).trim()
+  return [name, `/dev/${node}`]
+}
+
 test('a long write and a long read are given up between two pieces, and say how far they came', async () => {
   await withLoop(64 * MiB, async loop => {
-    const slow = scratch.name('slow')
-    dmCreate(slow, `0 ${(64 * MiB) / 512} delay ${loop.path} 0 50`)
-    const device = await BlockDevice.open(`/dev/mapper/${slow}`).catch(() =>
-      BlockDevice.open(`/dev/${run('dmsetup', ['info', '-c', '--noheadings', '-o', 'blkdevname', slow]).trim()}`),
-    )
+    const [slow, path] = delayed(loop)
+    const device = await BlockDevice.open(path)
     for (const call of [
       (signal: AbortSignal) => device.write(0, alignedBuffer(64 * MiB), { signal }),
       (signal: AbortSignal) => device.write(0, Buffer.alloc(64 * MiB + 1).subarray(1), { signal }),
@@ -219,6 +227,28 @@ test('a long write and a long read are given up between two pieces, and say how 
     await device.close()
     expect(await reading).toHaveLength(MiB)
     await expectCode(device.size({ signal: AbortSignal.abort() }), 'DM_CLOSED')
+    tryRun('udevadm', ['settle'])
+    dmRemove(slow)
+  })
+})
+
+test('a worker that is terminated in the middle of a write ends, and lets go of the device', async () => {
+  await withLoop(64 * MiB, async loop => {
+    const [slow, path] = delayed(loop)
+    const library = require.resolve('../../dist/index.js')
+    const source = `
+      const { parentPort } = require('node:worker_threads')
+      const { BlockDevice, MiB } = require(${JSON.stringify(library)})
+      BlockDevice.open(${JSON.stringify(path)}, { exclusive: true }).then(device => {
+        void device.write(0, Buffer.alloc(64 * MiB + 1).subarray(1))
+        parentPort.postMessage('writing')
+      })`
+    const worker = new Worker(source, { eval: true })
+    await once(worker, 'message')
+    await sleep(200)
+    await worker.terminate()
+    const device = await BlockDevice.open(path, { exclusive: true })
+    await device.close()
     tryRun('udevadm', ['settle'])
     dmRemove(slow)
   })

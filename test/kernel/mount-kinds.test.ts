@@ -3,7 +3,8 @@
 // C  remount, flags that stay                               remounted …
 // C  propagation                                            propagation …
 // M  "busy" says by whom                                    a busy mount names …; a busy device …
-import { closeSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { bindMount, holdersOf, LoopDevice, MiB, mount, remount, setPropagation, unmount } from '../../lib/index.js'
 import { startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
@@ -154,6 +155,8 @@ test('a busy mount names an open file, a folder stood in, a mount below, and a l
     expect(fault.holders).toEqual([{ kind: 'device', path: inner.path, pid: 0 }])
     expect(fault.message).toContain(`held by the device ${inner.path}`)
     expect(await holdersOf(target)).toEqual(fault.holders)
+    symlinkSync(scratch.path('.'), scratch.path('link'))
+    expect(await holdersOf(`${scratch.path('link')}/${path.basename(target)}`)).toEqual(fault.holders)
     await inner.detach()
     expect(await holdersOf(target)).toEqual([])
   })

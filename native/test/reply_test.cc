@@ -87,6 +87,8 @@ TEST(reply_test, devices_with_and_without_uuid) {
   CHECK(found);
   CHECK_EQUAL(found->size(), 2u);
   CHECK_EQUAL((*found)[0].uuid, "DMTHIN-1");
+  CHECK_EQUAL((*found)[0].event_number.value_or(0), 1u);
+  CHECK(!(*found)[1].event_number);  // the entry ends after its name, as on older kernels
   CHECK_EQUAL((*found)[1].name, "second");
   CHECK_EQUAL((*found)[1].device, 8u);
 }

@@ -90,8 +90,8 @@ static int open_unnamed(const std::string& path) {
                      [&] { return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); });
 }
 
-// The file gets its name when it has its size: another process that makes the same pool finds it whole or not at
-// all, and a process killed in between leaves nothing.
+// The file gets its name when it has its size: another process that makes the same pool finds it whole or not
+// at all, and a process killed in between leaves nothing.
 Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
   if (::access(path.c_str(), F_OK) == 0) return existing_file(path, size_bytes);
   const int unnamed = open_unnamed(path);
@@ -100,8 +100,9 @@ Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
     auto file = fill_new_file(unnamed, path, size_bytes);
     if (!file) return file;
     const std::string link = "/proc/self/fd/" + std::to_string(unnamed);
-    const int linked = system_call(
-        "link file", [&] { return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW); });
+    const int linked = system_call("link file", [&] {
+      return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+    });
     if (linked >= 0) return file;
     if (linked == -EEXIST) return existing_file(path, size_bytes);
     if (linked != -ENOENT) return failed("link file", -linked, path);

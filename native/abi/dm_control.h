@@ -26,19 +26,21 @@ class Control {
   /// ignores the prefixes before, so the list is filtered again here.
   Result<std::vector<Listed>> list_devices(const Address& filter, Cancel& cancel);
   Result<std::vector<TargetVersion>> list_versions(Cancel& cancel);
-  /// Counts the events that this descriptor has not been told of from now on. To miss none: arm, then list, then
-  /// poll (dm-ioctl.c dm_poll). The descriptor must be nobody else's: arming takes the news from all who poll it.
+  /// Counts the events that this descriptor has not been told of from now on. To miss none: arm, then list,
+  /// then poll (dm-ioctl.c dm_poll). The descriptor must be nobody else's: arming takes the news from all who
+  /// poll it.
   Status arm_poll(Cancel& cancel);
   /// Waits until anything has happened to any mapped device since it was armed: made, renamed, removed, or an
   /// event of its own.
   Status poll_events(Cancel& cancel);
   /// The version of one target, its module loaded for it where there is one.
   Result<TargetVersion> target_version(const std::string& type, Cancel& cancel);
-  /// Every mapped device of the machine that nobody holds open; with DM_DEFERRED_REMOVE the others too, later.
+  /// Every mapped device of the machine that nobody holds open; with DM_DEFERRED_REMOVE the others too,
+  /// later.
   Status remove_all(uint32_t flags, Cancel& cancel);
   /// With DM_PERSISTENT_DEV_FLAG `device` says which minor is wanted.
-  Result<DeviceInfo> create(const std::string& name, const std::string& uuid, Cancel& cancel, uint32_t flags = 0,
-                            uint64_t device = 0);
+  Result<DeviceInfo> create(const std::string& name, const std::string& uuid, Cancel& cancel,
+                            uint32_t flags = 0, uint64_t device = 0);
   /// `event`: what udev is told, flags in the upper half and the cookie, or 0, in the lower.
   Result<DeviceInfo> remove(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel);
   Result<DeviceInfo> suspend(const Address& address, uint32_t flags, Cancel& cancel);
@@ -47,7 +49,8 @@ class Control {
   /// the kernel's own still carries the old name.
   Result<DeviceInfo> rename(const std::string& name, const std::string& to, uint32_t event, Cancel& cancel);
   /// A device without a uuid gets one, once.
-  Result<DeviceInfo> set_uuid(const std::string& name, const std::string& uuid, uint32_t event, Cancel& cancel);
+  Result<DeviceInfo> set_uuid(const std::string& name, const std::string& uuid, uint32_t event,
+                              Cancel& cancel);
   /// Four numbers as text: cylinders, heads, sectors, start. The answer says nothing of the device.
   Status set_geometry(const Address& address, const std::string& geometry, Cancel& cancel);
   Result<DeviceInfo> status(const Address& address, Cancel& cancel, uint32_t flags = 0);

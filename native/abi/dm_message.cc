@@ -80,8 +80,8 @@ Result<std::vector<Listed>> Reply::devices() const {
     if (!read_string(span->data, span->size, name_at, &entry.name))
       return malformed("a device name has no end");
     if (next > span->size - at) return malformed("a device entry points outside the list");
-    // After the name, aligned: the event number, flags, and the uuid when flag 1 says so. Older kernels end the
-    // entry after the name or after the event number.
+    // After the name, aligned: the event number, flags, and the uuid when flag 1 says so. Older kernels end
+    // the entry after the name or after the event number.
     const size_t end = next == 0 ? span->size : at + next;
     const size_t event_at = align_up(name_at + entry.name.size() + 1);
     uint32_t event_number = 0;

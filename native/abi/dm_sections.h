@@ -17,7 +17,7 @@ struct ActivateRequest {
   std::string uuid;
   std::vector<Target> table;
   bool read_only = false;
-  uint32_t event = 0;  // for udev, as in dm_control
+  uint32_t event = 0;                      // for udev, as in dm_control
   std::shared_ptr<ActivationGuard> guard;  // of the pool that `thin_id` belongs to; may be null
   uint32_t thin_id = 0;
 };
@@ -36,7 +36,7 @@ struct SnapshotRequest {
   std::string origin_uuid;  // of the origin when this library activated it
   uint32_t origin_id = 0;
   std::vector<uint32_t> ids;  // one snapshot each, under one suspend
-  uint32_t event = 0;  // for udev, as in dm_control
+  uint32_t event = 0;         // for udev, as in dm_control
 };
 
 struct SnapshotItem {

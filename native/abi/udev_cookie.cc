@@ -52,8 +52,8 @@ int lock_key(uint32_t key, int flags) {
     UniqueFd owned(fd);
     if (::flock(fd, LOCK_EX | LOCK_NB) < 0) return -errno;
     // Whoever swept in between has unlinked what was locked just now.
-    struct stat here {};
-    struct stat there {};
+    struct stat here{};
+    struct stat there{};
     if (::fstat(fd, &here) == 0 && ::stat(path.c_str(), &there) == 0 && here.st_ino == there.st_ino) {
       return owned.release();
     }
@@ -150,9 +150,11 @@ Status UdevCookie::wait(int64_t limit_ms, Cancel& cancel) {
     const int64_t left = end - now();
     sembuf zero{0, 0, 0};
     timespec time{left > 0 ? left / 1'000'000'000 : 0, left > 0 ? left % 1'000'000'000 : 0};
-    const int result = system_call("wait for udev", [&] { return ::semtimedop(semaphore_, &zero, 1, &time); });
+    const int result =
+        system_call("wait for udev", [&] { return ::semtimedop(semaphore_, &zero, 1, &time); });
     if (result == -EINTR) continue;
-    const bool done = result >= 0 || result == -EIDRM || result == -EINVAL;  // somebody took it away: done, too
+    const bool done =
+        result >= 0 || result == -EIDRM || result == -EINVAL;  // somebody took it away: done, too
     remove();
     if (done) return Nothing{};
     return failed("wait for udev", result == -EAGAIN ? ETIMEDOUT : -result);

@@ -1,9 +1,10 @@
-// A udev transaction as libdevmapper's rules know it: a System V semaphore that each uevent's rules count down. Its
-// key is 0x0D4D and a cookie of 16 bits, which travels with the ioctl and comes to udev as DM_COOKIE.
+// A udev transaction as libdevmapper's rules know it: a System V semaphore that each uevent's rules count
+// down. Its key is 0x0D4D and a cookie of 16 bits, which travels with the ioctl and comes to udev as
+// DM_COOKIE.
 //
 // The semaphore outlives its maker, and there are few of them on a machine. So each has a lock file in
-// /run/dm-thin, held by the process that waits: where the lock is free its process is dead, and the next to begin
-// a transaction takes the semaphore away.
+// /run/dm-thin, held by the process that waits: where the lock is free its process is dead, and the next to
+// begin a transaction takes the semaphore away.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ class UdevCookie {
   Status expect();
   /// After one that raised none.
   Status unexpect();
-  /// Until udev has gone through the rules of all that was expected; ETIMEDOUT after `limit_ms`. The semaphore is
-  /// gone afterwards, whatever the outcome.
+  /// Until udev has gone through the rules of all that was expected; ETIMEDOUT after `limit_ms`. The
+  /// semaphore is gone afterwards, whatever the outcome.
   Status wait(int64_t limit_ms, Cancel& cancel);
 
  private:

@@ -47,7 +47,8 @@ class BatchJob final : public SettlingJob {
   void settle(Napi::Env env) override {
     Batch& batch = *batch_;
     batch.told = batch.progress.IsEmpty() ? batch.results.size() : batch.told + 1;
-    if (!batch.progress.IsEmpty()) batch.progress.Call({Napi::Number::New(env, static_cast<double>(batch.told))});
+    if (!batch.progress.IsEmpty())
+      batch.progress.Call({Napi::Number::New(env, static_cast<double>(batch.told))});
     if (!last()) return;
     batch.progress.Reset();
     auto outcomes = Napi::Array::New(env, batch.results.size());

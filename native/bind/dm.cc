@@ -24,24 +24,25 @@ Napi::Value list_versions(Info info) {
 }
 
 Napi::Value target_version(Info info) {
-  return start_command<TargetVersion>(
-      info, Kind::kWaits,
-      [type = text(info[0])](Control& control, Cancel& cancel) { return control.target_version(type, cancel); });
+  return start_command<TargetVersion>(info, Kind::kWaits,
+                                      [type = text(info[0])](Control& control, Cancel& cancel) {
+                                        return control.target_version(type, cancel);
+                                      });
 }
 
 Napi::Value remove_all(Info info) {
-  return start_command<Nothing>(
-      info, Kind::kWaits,
-      [flags = bits(info[0])](Control& control, Cancel& cancel) { return control.remove_all(flags, cancel); });
+  return start_command<Nothing>(info, Kind::kWaits,
+                                [flags = bits(info[0])](Control& control, Cancel& cancel) {
+                                  return control.remove_all(flags, cancel);
+                                });
 }
 
 /// (name, uuid, flags, device)
 Napi::Value create(Info info) {
-  return start_command<DeviceInfo>(info, Kind::kWaits,
-                                   [name = text(info[0]), uuid = text(info[1]), flags = bits(info[2]),
-                                    device = number(info[3])](Control& control, Cancel& cancel) {
-                                     return control.create(name, uuid, cancel, flags, device);
-                                   });
+  return start_command<DeviceInfo>(
+      info, Kind::kWaits,
+      [name = text(info[0]), uuid = text(info[1]), flags = bits(info[2]), device = number(info[3])](
+          Control& control, Cancel& cancel) { return control.create(name, uuid, cancel, flags, device); });
 }
 
 /// (name, new name, udev flags, udev transaction or 0)
@@ -76,8 +77,7 @@ Napi::Value set_geometry(Info info) {
 
 Napi::Value suspend(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits,
-      [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kWaits, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
         return control.suspend(who, flags, cancel);
       });
 }
@@ -95,8 +95,7 @@ Napi::Value resume(Info info) {
 
 Napi::Value device_status(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kQuick,
-      [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kQuick, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
         return control.status(who, cancel, flags);
       });
 }
@@ -110,11 +109,10 @@ Napi::Value wait_for_event(Info info) {
 }
 
 Napi::Value table_load(Info info) {
-  return start_command<DeviceInfo>(info, Kind::kWaits,
-                                   [who = address(info[0]), lines = table(info[1]),
-                                    flags = bits(info[2])](Control& control, Cancel& cancel) {
-                                     return load_with_reason(control, who, lines, flags, cancel);
-                                   });
+  return start_command<DeviceInfo>(
+      info, Kind::kWaits,
+      [who = address(info[0]), lines = table(info[1]), flags = bits(info[2])](
+          Control& control, Cancel& cancel) { return load_with_reason(control, who, lines, flags, cancel); });
 }
 
 Napi::Value table_clear(Info info) {
@@ -126,16 +124,14 @@ Napi::Value table_clear(Info info) {
 
 Napi::Value table_deps(Info info) {
   return start_command<std::vector<uint64_t>>(
-      info, Kind::kQuick,
-      [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kQuick, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
         return control.table_deps(who, cancel, flags);
       });
 }
 
 Napi::Value table_status(Info info) {
   return start_command<std::vector<Target>>(
-      info, Kind::kQuick,
-      [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kQuick, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
         return control.table_status(who, flags, cancel);
       });
 }
@@ -168,8 +164,8 @@ Napi::Value status_many(Info info) {
 Napi::Value target_message(Info info) {
   return start_command<std::string>(
       info, Kind::kWaits,
-      [who = address(info[0]), sector = number(info[1]), message = text(info[2]),
-       flags = bits(info[3])](Control& control, Cancel& cancel) {
+      [who = address(info[0]), sector = number(info[1]), message = text(info[2]), flags = bits(info[3])](
+          Control& control, Cancel& cancel) {
         return control.target_message(who, sector, message, cancel, flags);
       });
 }

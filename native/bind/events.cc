@@ -1,4 +1,5 @@
-// Events of mapped devices for JavaScript: a descriptor of its own for each listener, armed, listed and polled.
+// Events of mapped devices for JavaScript: a descriptor of its own for each listener, armed, listed and
+// polled.
 #include "bind/functions.h"
 #include "bind/start_command.h"
 
@@ -27,8 +28,8 @@ Napi::Value poll_events(Info info) {
       info, Kind::kEndless, [control](Work& work) { return control->poll_events(work.cancel()); }, plainly);
 }
 
-/// (handle, filter, whether to poll first, cancel id): poll, arm, list, in the order that misses nothing and in
-/// one hop.
+/// (handle, filter, whether to poll first, cancel id): poll, arm, list, in the order that misses nothing and
+/// in one hop.
 Napi::Value next_list(Info info) {
   const auto control = events(info);
   return start<std::vector<Listed>>(

@@ -43,9 +43,9 @@ DeviceTask activation(const SharedControl& control, const std::shared_ptr<Activa
 Napi::Value activate_device(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const auto udev = bits(info[2]);
-  return start<DeviceInfo>(
-      info, Kind::kWaits,
-      activation(control, activation_guard(info[0]), info[1].As<Napi::Object>(), udev), plainly);
+  return start<DeviceInfo>(info, Kind::kWaits,
+                           activation(control, activation_guard(info[0]), info[1].As<Napi::Object>(), udev),
+                           plainly);
 }
 
 /// (guard, requests, udev flags, progress or null, cancel id) → per item the device number, or its failure.

@@ -31,8 +31,8 @@ Napi::Value udev_wait(Info info) {
 
 Napi::Value udev_sweep(Info info) {
   return start<uint32_t>(
-      info, Kind::kQuick, [](Work&) -> Result<uint32_t> { return static_cast<uint32_t>(sweep_udev_cookies()); },
-      plainly);
+      info, Kind::kQuick,
+      [](Work&) -> Result<uint32_t> { return static_cast<uint32_t>(sweep_udev_cookies()); }, plainly);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // A hostile or broken kernel: answers of every kind with random bytes changed, cut and joined. Under
-// AddressSanitizer a step outside the buffer ends the run; what is checked besides is that it always comes back.
+// AddressSanitizer a step outside the buffer ends the run; what is checked besides is that it always comes
+// back.
 //   DM_THIN_FUZZ_RUNS=10000000 native_tests reply_fuzz_test    more than the bounded run of the tests
 #include <cstdlib>
 #include <cstring>
@@ -100,10 +101,18 @@ Reply reply(const Bytes& payload, Random& random) {
     const size_t range = random.below(2) == 0 ? sizeof header : bytes.size();
     const size_t at = random.below(range);
     switch (random.below(4)) {
-      case 0: bytes[at] = static_cast<uint8_t>(random.next()); break;
-      case 1: bytes[at] = static_cast<uint8_t>(random.below(8)); break;
-      case 2: bytes[at] = 0xff; break;
-      default: bytes[at] ^= static_cast<uint8_t>(1u << random.below(8)); break;
+      case 0:
+        bytes[at] = static_cast<uint8_t>(random.next());
+        break;
+      case 1:
+        bytes[at] = static_cast<uint8_t>(random.below(8));
+        break;
+      case 2:
+        bytes[at] = 0xff;
+        break;
+      default:
+        bytes[at] ^= static_cast<uint8_t>(1u << random.below(8));
+        break;
     }
   }
   if (random.below(4) == 0) bytes.resize(random.below(bytes.size() + 1));

@@ -13,7 +13,7 @@ const LAYERS = [
   ['device'],
   ['pool'],
   ['testing'],
-  ['index.ts', 'index.mts', 'exports'],
+  ['index.ts', 'index.mts', 'exports', 'doctor'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -43,6 +43,22 @@ int64_t now() {
   return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
+// statx and not stat, from_chars and not strtoul: those symbols are younger than the glibc that Node 20 asks
+// for.
+uint64_t inode_of(int directory, const char* path) {
+  struct statx found = {};
+  return ::statx(directory, path, AT_EMPTY_PATH, STATX_INO, &found) == 0 ? found.stx_ino : 0;
+}
+
+/// The key in a lock file's name; 0 where it is none.
+uint32_t key_in(const char* name) {
+  const size_t prefix = strlen(kPrefix);
+  if (strncmp(name, kPrefix, prefix) != 0) return 0;
+  uint32_t key = 0;
+  const char* end = name + strlen(name);
+  return std::from_chars(name + prefix, end, key, 16).ptr == end ? key : 0;
+}
+
 /// The lock file of a key, locked; -errno, -EWOULDBLOCK where its process lives.
 int lock_key(uint32_t key, int flags) {
   const std::string path = lock_path(key);
@@ -52,9 +68,7 @@ int lock_key(uint32_t key, int flags) {
     UniqueFd owned(fd);
     if (::flock(fd, LOCK_EX | LOCK_NB) < 0) return -errno;
     // Whoever swept in between has unlinked what was locked just now.
-    struct stat here{};
-    struct stat there{};
-    if (::fstat(fd, &here) == 0 && ::stat(path.c_str(), &there) == 0 && here.st_ino == there.st_ino) {
+    if (inode_of(fd, "") == inode_of(AT_FDCWD, path.c_str())) {
       return owned.release();
     }
   }
@@ -79,8 +93,7 @@ int sweep_udev_cookies() {
   if (directory == nullptr) return 0;
   int swept = 0;
   while (const dirent* entry = ::readdir(directory)) {
-    if (strncmp(entry->d_name, kPrefix, strlen(kPrefix)) != 0) continue;
-    const auto key = static_cast<uint32_t>(strtoul(entry->d_name + strlen(kPrefix), nullptr, 16));
+    const uint32_t key = key_in(entry->d_name);
     if (key >> 16 != kMagic) continue;
     const int fd = lock_key(key, 0);
     if (fd < 0) continue;

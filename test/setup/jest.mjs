@@ -7,7 +7,7 @@ import { openly, repository, say } from './steps.mjs'
 
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
-const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 1500)
+const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 2100)
 
 /**
  * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,

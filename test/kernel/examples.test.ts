@@ -10,7 +10,7 @@ const scratch = useScratch()
 
 /** What each prints when it did what it is for. The walkthrough has a test of its own. */
 const TELLING: Record<string, RegExp> = {
-  diagnostics: /id 1 is taken\nactivate: 1, refused 0\nsnapshot: 1, refused 0\ntargetMessage: 2, refused 1/,
+  diagnostics: /id 1 is taken\nactivate: 2, refused 0\nsnapshot: 1, refused 0\ntargetMessage: 2, refused 1/,
   'block-device':
     /read: written past the page cache\nafter a discard: nothing\nafter mkfs: ext4\nheld by: mount.*\n.*nobody could write\ntrimmed: true\ngrown by 32 MiB/,
   errors: /held by .*process of ours[\s\S]*ABORT_ERR \| AbortError[\s\S]*the kernel says: \S+/,

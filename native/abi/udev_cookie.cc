@@ -80,7 +80,7 @@ void remove_semaphore(uint32_t key) {
 }
 
 Status change(int semaphore, short by, const char* operation) {
-  sembuf step{0, by, 0};
+  sembuf step{0, by, IPC_NOWAIT};  // never waits, also where somebody else has counted it down
   const int result = system_call(operation, [&] { return ::semop(semaphore, &step, 1); });
   if (result < 0) return failed(operation, -result);
   return Nothing{};
@@ -147,9 +147,13 @@ Status UdevCookie::expect() { return change(semaphore_, 1, "expect uevent"); }
 Status UdevCookie::unexpect() { return change(semaphore_, -1, "unexpect uevent"); }
 
 Status UdevCookie::wait(int64_t limit_ms, Cancel& cancel) {
-  auto ours = change(semaphore_, -1, "unexpect uevent");
+  const auto ours = change(semaphore_, -1, "unexpect uevent");
   if (!ours) {
+    // Counted down or taken away by somebody else (`dmsetup udevcomplete_all`): there is nothing left to wait
+    // for.
+    const int error = ours.failure().error;
     remove();
+    if (error == EAGAIN || error == EIDRM || error == EINVAL) return Nothing{};
     return ours;
   }
   const int64_t end = now() + limit_ms * kMillisecond;

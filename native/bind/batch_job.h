@@ -37,6 +37,7 @@ class BatchJob final : public SettlingJob {
   std::optional<int> run() override {
     const auto again = run_task(*this, task_, batch_->results[index_]);
     if (again) return again;
+    task_ = nullptr;  // with it the section lock: not held until JavaScript has its turn
     const bool quiet = batch_->progress.IsEmpty();
     const bool all_done = batch_->left.fetch_sub(1) == 1;
     silent = quiet && !all_done;

@@ -2,15 +2,12 @@
 #include "abi/aligned.h"
 #include "abi/block_device.h"
 #include "bind/functions.h"
-#include "bind/promise_job.h"
+#include "bind/start_command.h"
 
 namespace dmthin {
 namespace {
 
-using Info = const Napi::CallbackInfo&;
 using Shared = std::shared_ptr<BlockFile>;
-
-const auto plainly = [](Napi::Env env, auto& value) { return to_js(env, value); };
 
 Napi::Object info_object(Napi::Env env, const BlockInfo& info) {
   auto object = Napi::Object::New(env);
@@ -149,9 +146,7 @@ Napi::Value peek_at(Info info) {
 }  // namespace
 
 void export_blocks(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("blockOpen", open_device);
   add("blockInfo", look);
   add("blockErase", erase);

@@ -4,14 +4,10 @@
 #include <unistd.h>
 
 #include "bind/functions.h"
-#include "bind/promise_job.h"
+#include "bind/start_command.h"
 
 namespace dmthin {
 namespace {
-
-using Info = const Napi::CallbackInfo&;
-
-const auto plainly = [](Napi::Env env, auto& value) { return to_js(env, value); };
 
 Napi::Value loop_attach_file(Info info) {
   const auto object = info[0].As<Napi::Object>();
@@ -183,9 +179,7 @@ Napi::Value noop(Info info) {
 }  // namespace
 
 void export_devices(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("loopAttach", loop_attach_file);
   add("loopList", loop_list_all);
   add("loopStatus", loop_status_of);

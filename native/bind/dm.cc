@@ -173,9 +173,7 @@ Napi::Value target_message(Info info) {
 }  // namespace
 
 void export_dm(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("version", version);
   add("listDevices", list_devices);
   add("listVersions", list_versions);

@@ -49,9 +49,7 @@ Napi::Value next_list(Info info) {
 }  // namespace
 
 void export_events(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("openEvents", open_events);
   add("armEvents", arm_events);
   add("pollEvents", poll_events);

@@ -3,14 +3,10 @@
 #include "abi/holders.h"
 #include "abi/mounts.h"
 #include "bind/functions.h"
-#include "bind/promise_job.h"
+#include "bind/start_command.h"
 
 namespace dmthin {
 namespace {
-
-using Info = const Napi::CallbackInfo&;
-
-const auto plainly = [](Napi::Env env, auto& value) { return to_js(env, value); };
 
 Napi::Value mount_device(Info info) {
   const auto object = info[0].As<Napi::Object>();
@@ -121,9 +117,7 @@ Napi::Value grow_path(Info info) {
 }  // namespace
 
 void export_file_systems(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("mount", mount_device);
   add("remount", remount_path);
   add("bindMount", bind_path);

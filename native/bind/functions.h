@@ -4,6 +4,15 @@
 
 namespace dmthin {
 
+/// Puts functions on the module's exports.
+struct Exporter {
+  Napi::Env env;
+  Napi::Object exports;
+  void operator()(const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) const {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  }
+};
+
 void export_dm(Napi::Env env, Napi::Object exports);
 void export_sections(Napi::Env env, Napi::Object exports);
 void export_events(Napi::Env env, Napi::Object exports);

@@ -154,9 +154,7 @@ Napi::Value lock_pool(Info info) {
 }  // namespace
 
 void export_sections(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("activate", activate_device);
   add("activateMany", activate_many);
   add("remove", remove_device);

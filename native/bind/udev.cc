@@ -38,9 +38,7 @@ Napi::Value udev_sweep(Info info) {
 }  // namespace
 
 void export_udev(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(Info)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+  const Exporter add{env, exports};
   add("udevBegin", udev_begin);
   add("udevWait", udev_wait);
   add("udevSweep", udev_sweep);

@@ -7,8 +7,9 @@ import path from 'node:path'
 import { type CreatePoolOptions, MiB, ThinPool } from '../../lib/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { MARK } from './kernel-state.js'
+import { checkLater } from './metadata-check.js'
 import { markedName } from './scratch.js'
-import { dmInfo, dmResume, thinCheck } from './witness.js'
+import { dmInfo, dmResume } from './witness.js'
 
 export interface TestPoolOptions extends Partial<CreatePoolOptions> {
   /** Size of the sparse data file. Default 64 MiB. */
@@ -30,7 +31,7 @@ export interface PoolFiles {
 type Body<T> = (pool: ThinPool, files: PoolFiles) => Promise<T>
 
 /**
- * Makes a pool, runs `body`, takes the pool down (active volumes too) and has its metadata checked. When `body` fails
+ * Makes a pool, runs `body`, takes the pool down (active volumes too) and has its metadata checked, by the end of the file. When `body` fails
  * its fault is the one that counts, and the sweep after the test clears up.
  */
 export async function withPool<T>(body: Body<T>): Promise<T>
@@ -51,8 +52,9 @@ export async function withPool<T>(first: TestPoolOptions | Body<T>, second?: Bod
   })
   const result = await body(pool, { name, dataFile, metadataFile, reopen })
   await takeDown(name)
-  if (check !== false && existsSync(metadataFile)) thinCheck(metadataFile, ...check)
-  rmSync(directory, { recursive: true })
+  const forget = () => rmSync(directory, { recursive: true })
+  if (check !== false && existsSync(metadataFile)) checkLater(metadataFile, check, forget)
+  else forget()
   return result
 }
 

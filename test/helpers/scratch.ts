@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { KernelLog } from './kernel-log.js'
+import { checkFindings } from './metadata-check.js'
 import { MARK, snapshotKernelState, sweep } from './kernel-state.js'
 
 export interface Scratch {
@@ -41,9 +42,11 @@ export function useScratch(): Scratch {
     expect(left).toBe('')
     expect(log.complaints()).toEqual([])
   })
-  afterAll(() => {
+  afterAll(async () => {
+    const findings = await checkFindings()
     log.close()
     cleanUp(root)
+    expect(findings).toEqual([])
   })
   return { path: name => path.join(directory, name), name: markedName, log }
 }

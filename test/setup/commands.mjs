@@ -1,7 +1,7 @@
 // What each command of package.json does, after the machine is ready for it.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { totalmem } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { cacheDir, ensureKernel } from '../vm/kernel.mjs'
 import { runInGuest } from '../vm/run.mjs'
@@ -40,16 +40,18 @@ export async function test(args) {
   await readyForGuest(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   const devices = ['kernel', 'fault']
+  const several = ['races', 'runtimes']
   const parts = inGuest()
     ? [
         { title: 'this guest: unit', projects: ['unit'] },
-        { title: 'this guest: kernel, fault, runtimes', projects: [...devices, 'runtimes'] },
+        { title: 'this guest: kernel, fault, races, runtimes', projects: [...devices, ...several] },
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
-        // How each Node ends has nothing to do with udev, and takes long.
-        { title: 'guest: kernel, fault, runtimes', projects: [...devices, 'runtimes'], guest: true },
+        { title: 'guest: kernel, fault', projects: devices, guest: true },
         { title: 'guest with udev: kernel, fault', projects: devices, guest: true, udev: true },
+        // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
+        { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
       ]
   return report(parts, args)
 }
@@ -68,7 +70,7 @@ export async function here(args) {
   }
   await ensurePackages(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
-  return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'runtimes'] }], args)
+  return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'races', 'runtimes'] }], args)
 }
 
 export async function asan(args) {
@@ -82,7 +84,7 @@ export async function asan(args) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
-  return report([{ title: 'guest under ASan: kernel', projects: ['kernel'], guest: !inGuest(), jestEnv }], args)
+  return report([{ title: 'guest under ASan: kernel', projects: ['kernel', 'races'], guest: !inGuest(), jestEnv }], args)
 }
 
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */
@@ -111,18 +113,22 @@ export async function allSetup() {
   return 0
 }
 
-/** A guest has two processors and 3 GiB; it keeps one and a bit of them busy. */
+/** A guest has 3 GiB. */
 const ROOM_FOR_TWO_GUESTS = 8 * 2 ** 30
 
 /**
- * Parts in the order of their running; those of one group run at the same time.
- * @template {{ guest?: boolean, udev?: boolean }} T @param {T[]} parts @returns {(T & { label?: string })[][]}
+ * Parts in the order of their running; those of one group run at the same time. They share out the processors: a guest
+ * that has more than the machine can run at once spends most of its time waiting for itself (twice the time, measured).
+ * @template {{ guest?: boolean, udev?: boolean, alone?: boolean }} T @param {T[]} parts
+ * @returns {(T & { label?: string, processors?: number })[][]}
  */
 function sideBySide(parts) {
-  const guests = parts.filter(part => part.guest)
+  const guests = parts.filter(part => part.guest && !part.alone)
   if (guests.length < 2 || totalmem() < ROOM_FOR_TWO_GUESTS) return parts.map(part => [part])
-  const named = guests.map(part => ({ ...part, label: part.udev ? '[udev]' : '[bare]' }))
-  return [...parts.filter(part => !part.guest).map(part => [part]), named]
+  const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / guests.length)))
+  const named = guests.map(part => ({ ...part, label: part.udev ? '[udev]' : '[bare]', processors }))
+  const others = parts.filter(part => !guests.includes(part)).map(part => [part])
+  return [...others.slice(0, 1), named, ...others.slice(1)]
 }
 
 /** @param {Omit<Parameters<typeof runPart>[0], 'filters'>[]} parts @param {string[]} filters */

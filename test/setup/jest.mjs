@@ -7,21 +7,24 @@ import { openly, repository, say } from './steps.mjs'
 
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
+/** What makes devices in the kernel. */
+const ON_DEVICES = ['kernel', 'fault', 'races']
 const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 2100)
 
 /**
  * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,
- *   env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
+ *   processors?: number, env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
  * @returns {Promise<import('./summary.mjs').Part>}
  */
-export async function runPart({ title, projects, filters, guest, udev = false, env = {}, jestEnv = {}, label }) {
+export async function runPart({ title, projects, filters, guest, ...more }) {
+  const { udev = false, processors, env = {}, jestEnv = {}, label } = more
   say(`\n== ${title}`)
   mkdirSync(results, { recursive: true })
   const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
   rmSync(file, { force: true })
   const started = Date.now()
   // In band where devices are involved: tests of one kernel must not meet each other's devices by chance.
-  const inBand = projects.includes('kernel') ? ['--runInBand'] : []
+  const inBand = projects.some(name => ON_DEVICES.includes(name)) ? ['--runInBand'] : []
   const jest = [JEST, '--selectProjects', ...projects, ...inBand, '--passWithNoTests', '--json', `--outputFile=${file}`]
   const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
   const plain = [...(preset.length ? ['env', ...preset] : []), process.execPath, ...jest, ...filters]
@@ -31,7 +34,7 @@ export async function runPart({ title, projects, filters, guest, udev = false, e
   let status
   if (guest) {
     const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
-    const run = { command, cwd: repository, udev, timeout: LIMIT, env: { ...colour, ...env } }
+    const run = { command, cwd: repository, udev, processors, timeout: LIMIT, env: { ...colour, ...env } }
     status = (await runInGuest({ ...run, onOutput: label ? labelled(label) : chunk => process.stderr.write(chunk) }))
       .status
     if (status === TIMED_OUT) note = `the guest did not end within ${LIMIT} s`

@@ -51,7 +51,7 @@ export class Guest {
     return this.exitAt && this.readyAt ? this.exitAt - this.readyAt : 0
   }
 
-  async start({ kernel, accelerator, timeout, onOutput }) {
+  async start({ kernel, accelerator, processors, timeout, onOutput }) {
     const shares = [
       ['rootfs', '/', ['--readonly', '--cache=always']],
       ['worktree', repository, ['--cache=auto']],
@@ -65,7 +65,7 @@ export class Guest {
     const log = this.nameless('console.log')
     this.console = log.read
 
-    const args = qemuArguments({ kernel, accelerator, folder: this.folder })
+    const args = qemuArguments({ kernel, accelerator, processors, folder: this.folder })
     const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch.write, 'pipe', log.write]
     const qemu = spawnBound(QEMU, args, { stdio })
     closeSync(scratch.write)

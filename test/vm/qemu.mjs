@@ -82,9 +82,9 @@ function bootsWithKvm(kernel) {
 /**
  * Descriptors that QEMU inherits: 3 control port, 4 shell's console, 5 scratch disk (already without a name),
  * 6 the command's output, 7 the kernel's console (without a name, too).
- * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string }} options
+ * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string, processors: number }} options
  */
-export function qemuArguments({ kernel, accelerator, folder }) {
+export function qemuArguments({ kernel, accelerator, folder, processors }) {
   const append = ['root=rootfs rootfstype=virtiofs ro', `init=${folder}/init.sh`, 'console=ttyS0 quiet panic=-1']
   // Where the host is busy, a second or so can pass between two instructions of the guest; its check whether the timer
   // ticks would then end in a panic.
@@ -95,7 +95,7 @@ export function qemuArguments({ kernel, accelerator, folder }) {
   ]
   return [
     ['-machine', 'q35,memory-backend=memory,sata=off,smbus=off,i8042=off', ...acceleration(accelerator)],
-    ['-object', 'memory-backend-memfd,id=memory,size=3G,share=on', '-m', '3G', '-smp', '2'],
+    ['-object', 'memory-backend-memfd,id=memory,size=3G,share=on', '-m', '3G', '-smp', `${processors}`],
     ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-nic', 'none'],
     ['-kernel', kernel.image, '-append', append.join(' ')],
     ...share('rootfs'),

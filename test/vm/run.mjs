@@ -11,11 +11,12 @@ export { GUEST_DIED, TIMED_OUT }
 
 /**
  * @param {{ command: string[], cwd: string, udev?: boolean, keep?: boolean, verbose?: boolean, timeout?: number,
- *   env?: Record<string, string>, onOutput?: (chunk: Buffer) => void }} options
+ *   processors?: number, env?: Record<string, string>, onOutput?: (chunk: Buffer) => void }} options
  * @returns {Promise<{ status: number, accelerator: 'kvm' | 'tcg', overhead: number }>}
  */
 export async function runInGuest(options) {
   const { command, cwd, udev = false, keep = false, verbose = false, timeout = 1800, env = {} } = options
+  const processors = options.processors ?? Number(process.env.DM_THIN_VM_PROCESSORS ?? 2)
   const say = line => process.stderr.write(`vm: ${line}\n`)
   const started = Date.now()
   const cache = cacheDir()
@@ -36,7 +37,7 @@ export async function runInGuest(options) {
       cwd,
       env: guestEnv,
     })
-    await guest.start({ kernel, accelerator: accel, timeout, onOutput: options.onOutput })
+    await guest.start({ kernel, accelerator: accel, processors, timeout, onOutput: options.onOutput })
     const status = await guest.finished
     const total = Date.now() - started
     const overhead = (total - guest.busy()) / 1000

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
-import { DmThinError } from '../errors.js'
+import { DmThinError, ERRNO } from '../errors.js'
 import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
 import { invalid } from '../units.js'
 import type { DeviceSource } from './options.js'
@@ -40,11 +40,10 @@ export async function attachBacking(
   } else {
     await checkFile(port, role, file, source.sizeBytes, signal)
   }
-  const found = mayCreate ? undefined : await findLoop(port, file, signal)
+  const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
   if (found) {
-    const held = await port.loopHold(found.number, signal)
-    undo.push('release', `/dev/loop${found.number}`, async () => port.release(held))
-    return loopBacking(found, held)
+    undo.push('release', found.path, async () => port.release(found.held!))
+    return found
   }
   const { held, ...status } = await port.loopAttach({ file, autoclear: true }, signal)
   undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
@@ -75,6 +74,29 @@ export async function findLoop(port: KernelPort, file: string, signal?: AbortSig
       loop.offsetBytes === 0 &&
       loop.sizeLimitBytes === 0,
   )
+}
+
+/**
+ * Finds the loop device over this file and keeps it attached. Between the look and the holding its last user, a dying
+ * process or udev, may close it; and its number may then be given to another file, which must never be taken for ours.
+ */
+async function holdLoopOver(port: KernelPort, file: string, signal?: AbortSignal): Promise<Backing | undefined> {
+  for (;;) {
+    const found = await findLoop(port, file, signal)
+    if (!found) return undefined
+    const held = await port.loopHold(found.number, signal).catch(unlessGone)
+    if (held === undefined) continue
+    const now = await findLoop(port, file, signal).catch(fault => {
+      port.release(held)
+      throw fault
+    })
+    if (now?.number === found.number) return loopBacking(now, held)
+    port.release(held)
+  }
+}
+
+function unlessGone(fault: DmThinError): undefined {
+  if (fault.errno !== ERRNO.ENXIO && fault.errno !== ERRNO.ENOENT) throw fault
 }
 
 /**

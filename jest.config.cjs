@@ -1,8 +1,8 @@
 'use strict'
 
-// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault` and `races` need root and
-// a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm). `races`
-// are those that mean something only where two processors run at the same time.
+// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract` and `races` need
+// root and a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm).
+// `races` are those that mean something only where two processors run at the same time.
 const common = {
   rootDir: __dirname,
   testEnvironment: 'node',
@@ -36,6 +36,7 @@ module.exports = {
     project('package', packed),
     project('kernel'),
     project('fault', faultBuild),
+    project('contract'),
     project('races'),
     project('runtimes'),
   ],

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// C  a minor chosen, free ones without races                the number that was asked for …; 128 devices …
+// C  a minor chosen, free ones without races                the number that was asked for …; races/loops.test.ts
 // C  LO_FLAGS_PARTSCAN                                      partitions of the file …
 // M  LOOP_CHANGE_FD, LOOP_SET_DIRECT_IO                     another file …; direct I/O …
 // M  LOOP_CLR_FD with an opener                             lazily …
@@ -7,7 +7,7 @@
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { BlockDevice, KiB, LoopDevice, MiB } from '../../lib/index.js'
 import { pattern, readAt } from '../helpers/blocks.js'
-import { runChild, startChild } from '../helpers/children.js'
+import { startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedLoops } from '../helpers/kernel-state.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -126,28 +126,6 @@ test('lazily detached, an open device goes at its last close, and an unused one 
   expect(markedLoops()).toEqual([])
   const unused = await LoopDevice.attach({ file: image() })
   await unused.detach({ lazy: true })
-  expect(markedLoops()).toEqual([])
-})
-
-/** Attaches 64 files at once, and gives the numbers. */
-const attachAll = (files: readonly string[]) => `
-  const files = ${JSON.stringify(files)}
-  const devices = await Promise.all(files.map(file => dmThin.LoopDevice.attach({ file, reference: 'kept' })))
-  return devices.map(device => device.number)`
-
-test('128 devices attached at once from two processes have a number and a file each', async () => {
-  const files = Array.from({ length: 128 }, () => image(4 * KiB))
-  const halves = [files.slice(0, 64), files.slice(64)]
-  const outcomes = (await Promise.all(halves.map(half => runChild(attachAll(half))))) as { value: number[] }[]
-  const numbers = outcomes.flatMap(outcome => outcome.value)
-  expect(new Set(numbers).size).toBe(128)
-  const attached = new Map(markedLoops().map(loop => [loop.file, loop.name]))
-  expect(files.map(file => attached.get(file))).toEqual(numbers.map(number => `/dev/loop${number}`))
-  const listed = (await LoopDevice.list()).filter(each => files.includes(each.file))
-  expect(listed.map(each => each.info.reference)).toEqual(listed.map(() => 'kept'))
-  const [one] = listed
-  expect((await readAt(one!.path, 0, 4 * KiB)).equals(readFileSync(one!.file))).toBe(true)
-  await Promise.all(listed.map(device => device.detach({ timeoutMs: 60_000 })))
   expect(markedLoops()).toEqual([])
 })
 

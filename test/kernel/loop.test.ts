@@ -1,14 +1,12 @@
 // Scenario                                                  Test
 // C  LOOP_CONFIGURE, attach, read-only, direct I/O          attached as asked …
-// C  GET_FREE races, retried                                many at once …
+// C  GET_FREE races, retried                                races/loops.test.ts
 // M  IncreaseLoopBackSize                                   a file that has grown …
 // M  existing loops by device and inode; two caches         a file that is attached …
 // M  LO_FLAGS_AUTOCLEAR                                     an autoclear device …
 // M  LockReleasedDeviceDeletion; detach while open          a device that is held open …
 // bad input: vanished, not a file, odd sizes                what cannot be attached …
-import { execFile } from 'node:child_process'
 import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { KiB, LoopDevice, MiB, type LoopAttachOptions } from '../../lib/index.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
@@ -65,20 +63,6 @@ test('the devices of the machine are listed, ours among them', async () => {
   expect(listed.map(each => each.path).sort()).toEqual(all.map(each => each.name).sort())
   for (const device of devices) expect(listed.map(each => each.info)).toContainEqual(device.info)
   await Promise.all(devices.map(device => device.detach()))
-})
-
-test('many at once, by two processes, get a device each', async () => {
-  const files = Array.from({ length: 24 }, () => image(4 * KiB))
-  const others = Promise.all(
-    files.slice(0, 8).map(file => promisify(execFile)('losetup', ['--find', '--show', `${file}`])),
-  )
-  const devices = await Promise.all(files.slice(8).map(file => LoopDevice.attach({ file })))
-  await others
-  expect(new Set(markedLoops().map(loop => loop.name)).size).toBe(24)
-  for (const device of devices) {
-    expect((await readAt(device.path, 0, 4 * KiB)).equals(readFileSync(device.file))).toBe(true)
-  }
-  for (const device of await LoopDevice.list()) if (files.includes(device.file)) await device.detach()
 })
 
 test('two windows of one file may be attached where they do not overlap', async () => {

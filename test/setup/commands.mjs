@@ -44,11 +44,12 @@ export async function test(args) {
   const parts = inGuest()
     ? [
         { title: 'this guest: unit', projects: ['unit'] },
-        { title: 'this guest: kernel, fault, races, runtimes', projects: [...devices, ...several] },
+        { title: 'this guest: all on devices', projects: [...devices, 'contract', ...several] },
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
-        { title: 'guest: kernel, fault', projects: devices, guest: true },
+        // What a command does to the kernel has nothing to do with udev: the contract runs in one world.
+        { title: 'guest: kernel, fault, contract', projects: [...devices, 'contract'], guest: true },
         { title: 'guest with udev: kernel, fault', projects: devices, guest: true, udev: true },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
@@ -70,7 +71,7 @@ export async function here(args) {
   }
   await ensurePackages(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
-  return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'races', 'runtimes'] }], args)
+  return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'races', 'runtimes'] }], args)
 }
 
 export async function asan(args) {
@@ -84,7 +85,10 @@ export async function asan(args) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
-  return report([{ title: 'guest under ASan: kernel', projects: ['kernel', 'races'], guest: !inGuest(), jestEnv }], args)
+  return report(
+    [{ title: 'guest under ASan: kernel', projects: ['kernel', 'contract', 'races'], guest: !inGuest(), jestEnv }],
+    args,
+  )
 }
 
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */
@@ -113,29 +117,39 @@ export async function allSetup() {
   return 0
 }
 
-/** A guest has 3 GiB. */
-const ROOM_FOR_TWO_GUESTS = 8 * 2 ** 30
+/** What a guest has, and what the rest of the machine keeps. */
+const GUEST_MEMORY = 3 * 2 ** 30
+const OWN_MEMORY = 2 * 2 ** 30
 
 /**
- * Parts in the order of their running; those of one group run at the same time. They share out the processors: a guest
- * that has more than the machine can run at once spends most of its time waiting for itself (twice the time, measured).
- * @template {{ guest?: boolean, udev?: boolean, alone?: boolean }} T @param {T[]} parts
- * @returns {(T & { label?: string, processors?: number })[][]}
+ * Parts in the order of their running; those of one group run at the same time. A guest waits nearly half of its time
+ * (for udev, for processes, for pauses that tests make), so each world's tests are divided between two guests if there
+ * is memory for four. They share out the processors: a guest that has more of them than can run at once spends most of
+ * its time waiting for itself (twice the time, measured).
+ * @template {{ title: string, guest?: boolean, udev?: boolean, alone?: boolean }} T @param {T[]} parts @param {boolean} divided
+ * @returns {(T & { label?: string, shard?: string, processors?: number })[][]}
  */
-function sideBySide(parts) {
-  const guests = parts.filter(part => part.guest && !part.alone)
-  if (guests.length < 2 || totalmem() < ROOM_FOR_TWO_GUESTS) return parts.map(part => [part])
-  const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / guests.length)))
-  const named = guests.map(part => ({ ...part, label: part.udev ? '[udev]' : '[bare]', processors }))
-  const others = parts.filter(part => !guests.includes(part)).map(part => [part])
-  return [...others.slice(0, 1), named, ...others.slice(1)]
+function sideBySide(parts, divided) {
+  const worlds = parts.filter(part => part.guest && !part.alone)
+  const room = Math.floor((totalmem() - OWN_MEMORY) / GUEST_MEMORY)
+  if (worlds.length < 2 || room < worlds.length) return parts.map(part => [part])
+  const shards = divided && room >= 2 * worlds.length ? ['1/2', '2/2'] : ['1/1']
+  const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / (worlds.length * shards.length))))
+  const guests = worlds.flatMap(part =>
+    shards.map(shard => {
+      const title = shard === '1/1' ? part.title : `${part.title} (${shard})`
+      return { ...part, title, label: `[${part.udev ? 'udev' : 'bare'} ${shard}]`, shard, processors }
+    }),
+  )
+  const others = parts.filter(part => !worlds.includes(part)).map(part => [part])
+  return [...others.slice(0, 1), guests, ...others.slice(1)]
 }
 
 /** @param {Omit<Parameters<typeof runPart>[0], 'filters'>[]} parts @param {string[]} filters */
 async function report(parts, filters) {
   const wanted = parts.filter(({ projects }) => hasTests(projects, filters))
   const counted = []
-  for (const together of sideBySide(wanted)) {
+  for (const together of sideBySide(wanted, filters.length === 0)) {
     const results = await Promise.all(together.map(part => runPart({ ...part, filters, guest: part.guest ?? false })))
     for (const result of results) counted.push(countPart(result, { mayBeEmpty: filters.length > 0, root: repository }))
   }

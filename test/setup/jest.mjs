@@ -8,16 +8,16 @@ import { openly, repository, say } from './steps.mjs'
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
 /** What makes devices in the kernel. */
-const ON_DEVICES = ['kernel', 'fault', 'races']
+const ON_DEVICES = ['kernel', 'fault', 'contract', 'races']
 const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 2100)
 
 /**
  * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,
- *   processors?: number, env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
+ *   processors?: number, shard?: string, env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
  * @returns {Promise<import('./summary.mjs').Part>}
  */
 export async function runPart({ title, projects, filters, guest, ...more }) {
-  const { udev = false, processors, env = {}, jestEnv = {}, label } = more
+  const { udev = false, processors, env = {}, jestEnv = {}, label, shard } = more
   say(`\n== ${title}`)
   mkdirSync(results, { recursive: true })
   const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
@@ -26,6 +26,7 @@ export async function runPart({ title, projects, filters, guest, ...more }) {
   // In band where devices are involved: tests of one kernel must not meet each other's devices by chance.
   const inBand = projects.some(name => ON_DEVICES.includes(name)) ? ['--runInBand'] : []
   const jest = [JEST, '--selectProjects', ...projects, ...inBand, '--passWithNoTests', '--json', `--outputFile=${file}`]
+  if (shard) jest.push(`--shard=${shard}`)
   const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
   const plain = [...(preset.length ? ['env', ...preset] : []), process.execPath, ...jest, ...filters]
   // Progress goes to standard error; with --json standard output holds nothing for a person.

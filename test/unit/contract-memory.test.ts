@@ -1,4 +1,4 @@
-// The contract on the memory kernel. The same cases run on the real one: test/kernel/contract.test.ts
+// The contract on the memory kernel. The same cases run on the real one: test/contract/real-kernel.test.ts
 import { memoryKernel } from '../../lib/exports/testing.js'
 import { portInside } from '../../lib/kernel/kernel.js'
 import type { Machine } from '../contract/machine.js'

@@ -1,7 +1,7 @@
 // The contract on the real kernel. The same cases run on the memory kernel: test/unit/contract-memory.test.ts
 import { closeSync, openSync } from 'node:fs'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { contract } from '../contract/contract.js'
+import { contract } from './contract.js'
 import { directWrite, readAt, writeAt } from '../helpers/blocks.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'

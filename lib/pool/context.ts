@@ -58,9 +58,20 @@ export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T>
   })
 }
 
+/** Passes on what reading the metadata gives. What cannot be read any more has mostly failed the pool before. */
+export function readable<T>(context: Pick<PoolContext, 'port' | 'name'>, call: Promise<T>): Promise<T> {
+  return call.catch(async (fault: unknown) => {
+    const explains = fault instanceof DmThinError ? await explain(context, fault) : undefined
+    throw explains?.code === 'DM_POOL_FAILED' ? explains : fault
+  })
+}
+
 const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])
 
-export async function explain({ port, name }: PoolContext, fault: DmThinError): Promise<DmThinError> {
+export async function explain(
+  { port, name }: Pick<PoolContext, 'port' | 'name'>,
+  fault: DmThinError,
+): Promise<DmThinError> {
   if (!WORTH_A_LOOK.has(fault.code)) return fault
   const look = async () => {
     const info = await port.deviceStatus({ name })

@@ -16,7 +16,7 @@ import { listThins, thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
-import { explained, metadataSource, poolTable, volumeUuidPrefix, type PoolContext } from './context.js'
+import { explained, metadataSource, poolTable, readable, volumeUuidPrefix, type PoolContext } from './context.js'
 import { DeviceIds } from './device-ids.js'
 import { growPool } from './grow.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
@@ -218,7 +218,7 @@ export class ThinPool {
     checkOptions(options, ['signal'], 'usage')
     return this.#run(async () => {
       const source = await metadataOf(this.#context, options.signal)
-      const all = await thinUsage(source, { signal: options.signal })
+      const all = await readable(this.#context, thinUsage(source, { signal: options.signal }))
       return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
         id,
         mappedBlocks,
@@ -281,7 +281,8 @@ export class ThinPool {
 
   /**
    * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
-   * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (needs a check).
+   * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (also where its
+   * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it).
    */
   async grow(options: GrowOptions): Promise<void> {
     checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
@@ -363,7 +364,8 @@ async function metadataOf({ port, name }: Pick<PoolContext, 'port' | 'name'>, si
 }
 
 async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal): Promise<number[]> {
-  return (await listThins(await metadataOf(context, signal), { signal })).map(thin => thin.id)
+  const source = await metadataOf(context, signal)
+  return (await readable(context, listThins(source, { signal }))).map(thin => thin.id)
 }
 
 async function contextOf(

@@ -16,7 +16,15 @@ import { listThins, thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
-import { explained, metadataSource, poolTable, readable, volumeUuidPrefix, type PoolContext } from './context.js'
+import {
+  checkUp,
+  explained,
+  metadataSource,
+  poolTable,
+  readable,
+  volumeUuidPrefix,
+  type PoolContext,
+} from './context.js'
 import { DeviceIds } from './device-ids.js'
 import { growPool } from './grow.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
@@ -116,9 +124,9 @@ export class ThinPool {
     const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
-      const { device } = await findPool(port, options.name, plan, undo, options.signal)
-      const findings = mend ? await mendPool(port, options.name, device, options.signal) : []
-      return new ThinPool(await contextOf(port, options.name, { device }, options.signal), findings)
+      const running = await findPool(port, options.name, plan, undo, options.signal)
+      const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
+      return new ThinPool(await contextOf(port, options.name, running, options.signal), findings)
     })
   }
 
@@ -189,6 +197,7 @@ export class ThinPool {
     checkThinId(id)
     const given = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     return this.#run(async () => {
+      await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
       if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
         throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
@@ -201,6 +210,7 @@ export class ThinPool {
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
     return this.#run(async () => {
+      await checkUp(this.#context, options.signal)
       const all = await this.#context.port.activeThins(this.#context.device, options.signal)
       const active = new Map(all.map(thin => [thin.id, thin]))
       const ids = await this.#thinIds(options.signal)
@@ -371,7 +381,7 @@ async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: Abo
 async function contextOf(
   port: KernelPort,
   name: string,
-  { device }: Pick<DeviceInfo, 'device'>,
+  { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
   const table = await poolTable(port, name, signal)
@@ -380,6 +390,7 @@ async function contextOf(
     name,
     device,
     number: deviceNumber(device),
+    uuid,
     dataBlockBytes: sectorsToBytes(table.blockSectors),
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(abort => thinIds({ port, name }, abort)),

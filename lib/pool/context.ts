@@ -14,6 +14,8 @@ export interface PoolContext {
   readonly device: number
   /** `253:0` */
   readonly number: string
+  /** Of the pool's device; another one after each start. */
+  readonly uuid: string
   readonly dataBlockBytes: number
   readonly pending: Pending
   readonly ids: DeviceIds
@@ -31,6 +33,24 @@ export const activationGuard = ({ name, device }: PoolContext): ActivationGuard 
   pool: device,
   ownPrefix: volumeUuidPrefix(device),
 })
+
+/**
+ * Whether the pool still runs on the device number that it had. Where not, no volume of it is active: thins cannot
+ * outlive their pool. Another pool may have the number by then, with volumes of the same ids and so of the same uuids.
+ */
+export async function isUp({ port, name, uuid, device }: PoolContext, signal?: AbortSignal): Promise<boolean> {
+  const info = await port.deviceStatus({ device }, signal).catch((fault: DmThinError) => {
+    if (fault.code === 'DM_NOT_FOUND') return undefined
+    throw fault
+  })
+  return info !== undefined && (info.name === name || (uuid !== '' && info.uuid === uuid))
+}
+
+export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<void> {
+  if (await isUp(pool, signal)) return
+  const text = `pool ${pool.name} was taken down since it was opened here: open it again`
+  throw new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
+}
 
 /** Reads metadata blocks of a live pool past the page cache, which is stale. */
 export async function metadataSource(port: KernelPort, path: string, signal?: AbortSignal): Promise<BlockSource> {
@@ -58,9 +78,20 @@ export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T>
   })
 }
 
+/** Passes on what reading the metadata gives. What cannot be read any more has mostly failed the pool before. */
+export function readable<T>(context: Pick<PoolContext, 'port' | 'name'>, call: Promise<T>): Promise<T> {
+  return call.catch(async (fault: unknown) => {
+    const explains = fault instanceof DmThinError ? await explain(context, fault) : undefined
+    throw explains?.code === 'DM_POOL_FAILED' ? explains : fault
+  })
+}
+
 const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])
 
-export async function explain({ port, name }: PoolContext, fault: DmThinError): Promise<DmThinError> {
+export async function explain(
+  { port, name }: Pick<PoolContext, 'port' | 'name'>,
+  fault: DmThinError,
+): Promise<DmThinError> {
   if (!WORTH_A_LOOK.has(fault.code)) return fault
   const look = async () => {
     const info = await port.deviceStatus({ name })

@@ -64,7 +64,8 @@ export class DeviceIds {
       await this.#loading
     } catch (fault) {
       this.#loading = undefined // ask again next time
-      throw fault
+      // Others commit faster than can be read. What they took the kernel says of each id.
+      if (!(fault instanceof DmThinError && fault.code === 'DM_METADATA_BUSY')) throw fault
     }
   }
 }

@@ -1,8 +1,8 @@
 // A larger pool: file or device first, then the pool's own idea of its size.
 import { nodePath } from '../device/node-path.js'
-import { DmThinError } from '../errors.js'
-import { poolTableLine, parsePoolStatus } from '../target/thin-pool.js'
-import { TABLE_FLAG } from '../kernel/port.js'
+import { DmThinError, type ErrorCode } from '../errors.js'
+import { parsePoolStatus, poolTableLine, type PoolTable } from '../target/thin-pool.js'
+import { DEVICE_FLAG, TABLE_FLAG } from '../kernel/port.js'
 import { sectors, sectorsToBytes } from '../units.js'
 import { explained, poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
@@ -17,6 +17,7 @@ export interface GrowSizes {
 export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: AbortSignal): Promise<void> {
   const { port, name } = context
   const table = await poolTable(port, name, signal)
+  await checkGrows(context, table, signal)
   if (sizes.metadataBytes !== undefined) await growBacking(context, table.metadataDevice, sizes.metadataBytes, signal)
   if (sizes.dataBytes !== undefined) await growBacking(context, table.dataDevice, sizes.dataBytes, signal)
   const lengthSectors = sizes.dataBytes === undefined ? table.lengthSectors : sectors(sizes.dataBytes)
@@ -24,14 +25,17 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
   // suspended with the bad table live: so it is refused here.
   if (lengthSectors < table.lengthSectors)
     throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
+  const putBack = async (fault: DmThinError) => {
+    await port.tableLoad({ name }, [poolTableLine(table)], 0)
+    await port.resume({ name })
+    throw fault
+  }
   const reload = async () => {
     await port.tableLoad({ name }, [poolTableLine({ ...table, lengthSectors })], 0, signal)
     // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
-    await port.resume({ name }).catch(async (fault: DmThinError) => {
-      await port.tableLoad({ name }, [poolTableLine(table)], 0)
-      await port.resume({ name })
-      throw fault
-    })
+    await port.resume({ name }).catch(putBack)
+    if (!(await hasGrown(context, sectorsToBytes(lengthSectors))))
+      await putBack(refusal(context, 'DM_POOL_READ_ONLY', 'did not grow'))
   }
   // An `open` elsewhere would take the loaded table for an abandoned one.
   const lock = await takeSectionLock(port, name, signal)
@@ -40,19 +44,38 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
   } finally {
     if (lock !== undefined) port.release(lock)
   }
-  await verify(context, sectorsToBytes(lengthSectors), signal)
+}
+
+/**
+ * Refused before a file has grown: a pool that the kernel would reload without growing it, and a suspended one, which
+ * the reload would resume behind the back of whoever suspended it.
+ */
+async function checkGrows(context: PoolContext, table: PoolTable, signal?: AbortSignal): Promise<void> {
+  const { port, name } = context
+  const { flags } = await port.deviceStatus({ name }, signal)
+  if ((flags & DEVICE_FLAG.suspended) !== 0) {
+    throw refusal(context, 'DM_POOL_SUSPENDED', `is suspended; resume it with \`dmsetup resume ${name}\` to grow it`)
+  }
+  const status = await statusOf(context, signal)
+  if (!('totalDataBlocks' in status)) throw refusal(context, 'DM_POOL_FAILED', 'has failed, so it cannot grow')
+  if (table.readOnly) throw refusal(context, 'DM_POOL_READ_ONLY', 'was opened read-only, so it cannot grow')
+  if (status.needsCheck) {
+    throw refusal(context, 'DM_POOL_READ_ONLY', 'cannot grow: its metadata needs a check (thin_check)')
+  }
+}
+
+const refusal = ({ name }: PoolContext, code: ErrorCode, text: string): DmThinError =>
+  new DmThinError(code, `pool ${name} ${text}`, { device: name })
+
+async function statusOf({ port, name }: PoolContext, signal?: AbortSignal) {
+  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush, signal)
+  return parsePoolStatus(line?.parameters ?? '')
 }
 
 /** The kernel answers success without growing when the metadata needs a check (dm-thin.c maybe_resize_data_dev). */
-async function verify(context: PoolContext, bytes: number, signal?: AbortSignal): Promise<void> {
-  const { port, name, dataBlockBytes } = context
-  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush, signal)
-  const status = parsePoolStatus(line?.parameters ?? '')
-  const blocks = Math.floor(bytes / dataBlockBytes)
-  if ('totalDataBlocks' in status && status.totalDataBlocks >= blocks) return
-  throw new DmThinError('DM_POOL_READ_ONLY', `pool ${name} did not grow: its metadata needs a check (thin_check)`, {
-    device: name,
-  })
+async function hasGrown(context: PoolContext, bytes: number): Promise<boolean> {
+  const status = await statusOf(context)
+  return 'totalDataBlocks' in status && status.totalDataBlocks >= Math.floor(bytes / context.dataBlockBytes)
 }
 
 async function growBacking(context: PoolContext, number: string, bytes: number, signal?: AbortSignal): Promise<void> {

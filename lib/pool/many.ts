@@ -1,7 +1,7 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
 import { type DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
-import { activationGuard, explained, volumeUuidPrefix, type PoolContext } from './context.js'
+import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
@@ -30,7 +30,11 @@ export function deactivateMany(
   const started = performance.now()
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.address(),
-    send: (addresses, batch) => pool.port.removeMany(addresses, limitMs, batch),
+    send: async (addresses, batch) => {
+      if (await isUp(pool, batch.signal)) return pool.port.removeMany(addresses, limitMs, batch)
+      for (const at of addresses.keys()) batch.onDone?.(at + 1)
+      return addresses.map(() => 0)
+    },
     settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
   })
 }

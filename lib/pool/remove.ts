@@ -3,7 +3,7 @@ import { describeHolders } from '../device/holders.js'
 import { DmThinError } from '../errors.js'
 import type { LoopStatus } from '../kernel/port.js'
 import { untilDetached } from './backing.js'
-import { poolTable, type PoolContext } from './context.js'
+import { checkUp, poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
 
 export interface RemovePoolOptions {
@@ -33,6 +33,7 @@ export async function removePool(
 ): Promise<RemovedPool> {
   const { port, name, device } = context
   const { limitMs, signal } = options
+  await checkUp(context, signal)
   const table = await poolTable(port, name, signal)
   const loops: LoopStatus[] = []
   for (const number of [table.dataDevice, table.metadataDevice]) {

@@ -16,11 +16,8 @@ export async function takeSectionLock(
     try {
       return await port.lockPool(name, signal)
     } catch (fault) {
-      if (!(fault instanceof DmThinError)) throw fault
-      if (fault.errno !== ERRNO.EAGAIN) {
-        if (fault.code === 'DM_KERNEL') return undefined
-        throw fault
-      }
+      if (!(fault instanceof DmThinError) || fault.code === 'ABORT_ERR') throw fault
+      if (fault.errno !== ERRNO.EAGAIN) return undefined
       await sleep(LOCK_PAUSE_MS)
     }
   }

@@ -16,7 +16,15 @@ import { listThins, thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
-import { explained, metadataSource, poolTable, volumeUuidPrefix, type PoolContext } from './context.js'
+import {
+  checkUp,
+  explained,
+  metadataSource,
+  poolTable,
+  readable,
+  volumeUuidPrefix,
+  type PoolContext,
+} from './context.js'
 import { DeviceIds } from './device-ids.js'
 import { growPool } from './grow.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
@@ -116,9 +124,9 @@ export class ThinPool {
     const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
-      const { device } = await findPool(port, options.name, plan, undo, options.signal)
-      const findings = mend ? await mendPool(port, options.name, device, options.signal) : []
-      return new ThinPool(await contextOf(port, options.name, { device }, options.signal), findings)
+      const running = await findPool(port, options.name, plan, undo, options.signal)
+      const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
+      return new ThinPool(await contextOf(port, options.name, running, options.signal), findings)
     })
   }
 
@@ -189,6 +197,7 @@ export class ThinPool {
     checkThinId(id)
     const given = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     return this.#run(async () => {
+      await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
       if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
         throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
@@ -201,6 +210,7 @@ export class ThinPool {
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
     return this.#run(async () => {
+      await checkUp(this.#context, options.signal)
       const all = await this.#context.port.activeThins(this.#context.device, options.signal)
       const active = new Map(all.map(thin => [thin.id, thin]))
       const ids = await this.#thinIds(options.signal)
@@ -218,7 +228,7 @@ export class ThinPool {
     checkOptions(options, ['signal'], 'usage')
     return this.#run(async () => {
       const source = await metadataOf(this.#context, options.signal)
-      const all = await thinUsage(source, { signal: options.signal })
+      const all = await readable(this.#context, thinUsage(source, { signal: options.signal }))
       return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
         id,
         mappedBlocks,
@@ -281,7 +291,8 @@ export class ThinPool {
 
   /**
    * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
-   * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (needs a check).
+   * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (also where its
+   * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it).
    */
   async grow(options: GrowOptions): Promise<void> {
     checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
@@ -363,13 +374,14 @@ async function metadataOf({ port, name }: Pick<PoolContext, 'port' | 'name'>, si
 }
 
 async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal): Promise<number[]> {
-  return (await listThins(await metadataOf(context, signal), { signal })).map(thin => thin.id)
+  const source = await metadataOf(context, signal)
+  return (await readable(context, listThins(source, { signal }))).map(thin => thin.id)
 }
 
 async function contextOf(
   port: KernelPort,
   name: string,
-  { device }: Pick<DeviceInfo, 'device'>,
+  { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
   const table = await poolTable(port, name, signal)
@@ -378,6 +390,7 @@ async function contextOf(
     name,
     device,
     number: deviceNumber(device),
+    uuid,
     dataBlockBytes: sectorsToBytes(table.blockSectors),
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(abort => thinIds({ port, name }, abort)),

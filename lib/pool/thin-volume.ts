@@ -15,7 +15,7 @@ import {
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectors } from '../units.js'
-import { activationGuard, explain, explained, volumeUuidPrefix, type PoolContext } from './context.js'
+import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 
@@ -181,7 +181,8 @@ export class ThinVolume {
   async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     checkOptions(options, ['signal'], 'refresh')
     return this.#run(async () => {
-      const all = await this.#port.activeThins(this.#pool.device, options.signal)
+      const up = await isUp(this.#pool, options.signal)
+      const all = up ? await this.#port.activeThins(this.#pool.device, options.signal) : []
       this.#adopt(all.find(thin => thin.id === this.id))
       if (this.#device !== undefined) {
         const [line] = await this.#port.tableStatus(
@@ -307,6 +308,7 @@ export class ThinVolume {
   }
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
+    if (!(await isUp(this.#pool, signal))) return this.#adopt(undefined)
     const started = performance.now()
     await this.#deactivated(await outcomeOf(this.#port.remove(this.#address, limitMs, signal)), started)
   }

@@ -20,7 +20,9 @@ Status ActivationGuard::prepare(Control& control, Cancel& cancel) {
     if (!locked && locked.failure().cancelled) return locked.failure();
   }
   if (pool_ != 0) {
-    auto others = foreign_thins(control, pool_, own_prefix_, cancel);
+    const auto pool = pool_device(control, pool_, pool_name_, cancel);
+    if (!pool) return pool.failure();
+    auto others = foreign_thins(control, *pool, own_prefix_, cancel);
     if (!others) return others.failure();
     foreign_ = std::move(*others);
   }

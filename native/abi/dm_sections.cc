@@ -135,7 +135,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const auto send_all = [&] {
     for (const uint32_t id : request.ids) outcome.items.push_back(send(control, request, id, cancel));
   };
-  const auto pool = control.status({{}, {}, request.pool}, cancel);
+  const auto pool = pool_device(control, request.pool, request.pool_name, cancel);
   if (!pool) return pool.failure();
   if (pool->open_count == 0) {  // nothing of this pool is active
     send_all();
@@ -143,6 +143,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   }
   auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
   if (!locked && locked.failure().cancelled) return locked.failure();
+  if (!locked) locked = lock_of_process();
   if (locked) {
     const auto alone = lock_thin(*locked, request.origin_id, cancel);
     if (!alone && alone.failure().cancelled) return alone.failure();

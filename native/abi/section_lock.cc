@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "abi/system_call.h"
@@ -32,6 +33,15 @@ Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Canc
     if (result >= 0) return owned;
     if (result != -EINTR) return failed("flock", -result, path);
   }
+}
+
+Result<UniqueFd> lock_of_process() {
+  static const int file = ::memfd_create("dm-thin", MFD_CLOEXEC);
+  // A lock belongs to an open file: each caller needs one of its own, of the one inode.
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const int fd = system_call("open lock", [&] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); });
+  if (fd < 0) return failed("open lock", -fd, path);
+  return UniqueFd(fd);
 }
 
 Status lock_thin(const UniqueFd& lock, uint32_t id, Cancel& cancel) {

@@ -17,7 +17,11 @@ enum class LockMode { kShared, kExclusiveNow };
 /// Shared waits, and hears of cancellation. Exclusive answers EWOULDBLOCK at once when somebody is inside.
 Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel);
 
-/// One thin id of the pool for oneself, until `lock` (of lock_sections) is closed. Waits, and hears of
+/// In place of it where /run cannot be written: a file that only this process has, so that its own threads
+/// at least exclude each other in lock_thin.
+Result<UniqueFd> lock_of_process();
+
+/// One thin id of the pool for oneself, until `lock` is closed. Waits, and hears of
 /// cancellation. Of two snapshots of one origin, in one process or two, the second would otherwise find it
 /// suspended by the first and send its message to an origin that the first has resumed.
 Status lock_thin(const UniqueFd& lock, uint32_t id, Cancel& cancel);

@@ -82,17 +82,28 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
 
 }  // namespace
 
+Result<DeviceInfo> pool_device(Control& control, uint64_t pool, const std::string& name, Cancel& cancel) {
+  auto info = control.status({{}, {}, pool}, cancel);
+  if (info && info->name != name) return failed(command::kDeviceStatus.name, ENXIO, name, "is now " + info->name);
+  return info;
+}
+
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel) {
   const auto info = control.status({{}, {}, pool}, cancel);
   if (!info) return info.failure();
-  if (info->open_count == 0) return std::vector<ActiveThin>();
+  return foreign_thins(control, *info, own_prefix, cancel);
+}
+
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
+                                              const std::string& own_prefix, Cancel& cancel) {
+  if (pool.open_count == 0) return std::vector<ActiveThin>();
   const auto own = control.list_devices({{}, own_prefix, 0}, cancel);
   if (!own) return own.failure();
   std::unordered_set<uint64_t> ours;
   for (const Listed& each : *own) ours.insert(each.device);
   std::vector<uint64_t> candidates;
-  if (!holders_of(pool, &candidates)) {
+  if (!holders_of(pool.device, &candidates)) {
     const auto all = control.list_devices({}, cancel);
     if (!all) return all.failure();
     for (const Listed& each : *all) candidates.push_back(each.device);
@@ -100,7 +111,7 @@ Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, c
   candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
                                   [&](uint64_t device) { return ours.count(device) != 0; }),
                    candidates.end());
-  return thins_among(control, pool, candidates, cancel);
+  return thins_among(control, pool.device, candidates, cancel);
 }
 
 Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel) {

@@ -21,11 +21,17 @@ struct ActiveThin {
   uint32_t id = 0;
 };
 
+/// The pool's device, by its number. ENXIO where the pool of this name was taken down: another device,
+/// perhaps another pool, may have its number by now, and the same ids.
+Result<DeviceInfo> pool_device(Control& control, uint64_t pool, const std::string& name, Cancel& cancel);
+
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
 /// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that
 /// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody.
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel);
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
+                                              const std::string& own_prefix, Cancel& cancel);
 
 /// Every active thin of the pool, whoever made it.
 Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel);

@@ -6,19 +6,17 @@
 // K  commit failure sets needs_check                        metadata that cannot be written …
 // M  ResizePool leaves the pool suspended (defect)          grow of a pool that needs a check …
 // full: data, metadata                                      pool-space.test.ts
-import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/index.js'
 import { BLOCK, seedOf, writeBlock } from '../helpers/blocks.js'
+import { BROKEN, onLinear } from '../helpers/broken-pool.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run, tryRun } from '../helpers/spawned.js'
-import { dmCreate, dmInfo, dmRemove, dmResume, dmStatus, dmSuspend, dmTable, thinCheck } from '../helpers/witness.js'
-import { takeDown, withPool } from '../helpers/pools.js'
+import { dmInfo, dmResume, dmStatus, dmSuspend, dmTable, thinCheck } from '../helpers/witness.js'
+import { withPool } from '../helpers/pools.js'
 
 const scratch = useScratch()
-
-/** What the kernel rightly says of metadata that it can no longer read or write. */
-const BROKEN = [/device-mapper: /, /I\/O error/]
 
 test('a suspended pool: activation and snapshots of active volumes are refused, the rest works, nothing is left', async () => {
   scratch.log.allow(/device-mapper: (thin|table|ioctl): /)
@@ -71,46 +69,9 @@ test('a read-only pool takes no message; what it has can be read, and it goes li
   })
 })
 
-interface BrokenPool {
-  readonly pool: ThinPool
-  readonly volume: ThinVolume
-  /** Replaces what lies below the metadata, as a dying disk would. */
-  readonly breakMetadata: (table: string) => void
-  readonly mendMetadata: () => void
-  readonly metadataFile: string
-}
-
-/** A pool whose metadata lies on a linear device of ours, so that it can be taken from under it. */
-async function onLinear(body: (broken: BrokenPool) => Promise<void>): Promise<void> {
-  const [dataFile, metadataFile] = [scratch.path('data.img'), scratch.path('metadata.img')]
-  run('rm', ['-f', dataFile, metadataFile])
-  run('truncate', ['-s', '4M', metadataFile])
-  const loop = run('losetup', ['--find', '--show', metadataFile]).trim()
-  const linear = scratch.name('linear')
-  const whole = `0 8192 linear ${loop} 0`
-  dmCreate(linear, whole)
-  const swap = (table: string) => {
-    // Without a flush: what lies below may not answer any more.
-    run('dmsetup', ['suspend', '--noudevsync', '--noflush', '--nolockfs', linear])
-    run('dmsetup', ['load', linear, '--table', table])
-    dmResume(linear)
-  }
-  const pool = await ThinPool.create({
-    name: scratch.name('pool'),
-    data: { file: dataFile, sizeBytes: 16 * MiB },
-    metadata: { device: `/dev/dm-${dmInfo(linear)!.number.split(':')[1]}` },
-  })
-  const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
-  await writeBlock(volume.path, 0, 1)
-  await body({ pool, volume, metadataFile, breakMetadata: swap, mendMetadata: () => swap(whole) })
-  await takeDown(pool.name)
-  dmRemove(linear)
-  run('losetup', ['--detach', loop])
-}
-
 test('metadata that cannot be written any more: read-only, needs a check; grow is refused; mended by thin_check', async () => {
   scratch.log.allow(...BROKEN)
-  await onLinear(async ({ pool, volume, metadataFile, breakMetadata, mendMetadata }) => {
+  await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, mendMetadata }) => {
     // Reads work, writes fail: the commit fails, the abort succeeds.
     const loop = run('losetup', ['--noheadings', '--output', 'NAME', '--associated', metadataFile]).trim()
     breakMetadata(`0 8192 flakey ${loop} 0 0 3600 1 error_writes`)
@@ -145,7 +106,7 @@ test('metadata that cannot be written any more: read-only, needs a check; grow i
 
 test('a pool whose metadata is gone has failed, says so in every call, and can be taken down', async () => {
   scratch.log.allow(...BROKEN)
-  await onLinear(async ({ pool, volume, breakMetadata, mendMetadata }) => {
+  await onLinear(scratch, async ({ pool, volume, breakMetadata, mendMetadata }) => {
     const idle = await pool.createVolume({ sizeBytes: MiB })
     breakMetadata('0 8192 error')
     // It is the commit that finds out: until then the pool lives on what it has in memory.

@@ -141,6 +141,33 @@ test('after the pool was down and up again, under another device number, the gua
   })
 })
 
+test('another pool has the device number of one that was taken down: nothing of it is touched', async () => {
+  await withPool(async (pool, { name }) => {
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const { number } = dmInfo(name)!
+    dmRemove(volume.name)
+    dmRemove(name)
+    await withPool(async other => {
+      const theirs = await (await other.createVolume({ sizeBytes: MiB })).activate()
+      const idle = await other.createVolume({ sizeBytes: MiB })
+      expect(dmInfo(other.name)!.number).toBe(number)
+      const before = snapshotKernelState()
+      await expectCode(pool.volumes(), 'DM_NOT_FOUND')
+      await expectCode(pool.volume(idle.id), 'DM_NOT_FOUND')
+      await expectCode(volume.activate({ name: scratch.name('second') }), 'DM_NOT_FOUND')
+      await expectCode(volume.snapshot({ id: 9 }), 'DM_NOT_FOUND')
+      await expectCode(pool.remove({ deactivate: true }), 'DM_NOT_FOUND')
+      const [result] = await pool.deactivateMany([volume])
+      expect(result).toMatchObject({ status: 'fulfilled' })
+      await volume.deactivate()
+      expect(await volume.refresh()).toBe(false)
+      expect(snapshotKernelState()).toBe(before)
+      expect(await theirs.status()).toMatchObject({ state: 'active' })
+      expect((await other.volumes()).map(({ id }) => id)).toEqual([0, 1])
+    })
+  })
+})
+
 test('the same id of two pools is two volumes', async () => {
   await withPool(first =>
     withPool(async second => {

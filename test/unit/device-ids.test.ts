@@ -21,6 +21,15 @@ test('what exists is asked for once, and again only if that failed', async () =>
   expect(asked).toBe(2)
 })
 
+test('where others commit faster than can be read, the kernel alone says what is taken, and is read again next time', async () => {
+  const busy = new DmThinError('DM_METADATA_BUSY', 'busy')
+  let asked = 0
+  const ids = new DeviceIds(() => (++asked === 1 ? Promise.reject(busy) : Promise.resolve([0, 1, 2])))
+  const make = (id: number) => (id === 0 ? Promise.reject(taken) : Promise.resolve(id))
+  expect(await ids.withNew(undefined, make)).toBe(3)
+  expect(asked).toBe(2)
+})
+
 test('an id that is free again is not the next one: the counter goes on until it comes round', async () => {
   const ids = idsOf()
   expect(await ids.take(2)).toEqual([0, 1])

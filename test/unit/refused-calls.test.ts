@@ -34,6 +34,7 @@ const pool = {
   name: 'demo',
   device: 0xfd00,
   number: '253:0',
+  uuid: '',
   dataBlockBytes: 65536,
   pending: new Pending('pool demo'),
   ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),

@@ -87,6 +87,17 @@ describe('messages', () => {
     expect(text).toContain('EINVAL')
   })
 
+  test('say the errno once, although the kernel’s log ends with it, too', () => {
+    const refused = { operation: 'DM_TABLE_LOAD', errno: E.ENOTBLK, detail: 'thin-pool 7:1 7:0 128 0' }
+    const kernelReason = 'thin-pool: Error creating metadata object (-ENOTBLK); thin-pool: gave up (-15)'
+    const error = errorFromFailure(failure({ ...refused, kernelReason }))
+    expect(error.kernelReason).toBe('thin-pool: Error creating metadata object; thin-pool: gave up')
+    expect(error.message.match(/ENOTBLK|-15/g)).toEqual(['ENOTBLK'])
+    // What stands in the middle of a reason is the target's own text.
+    const own = 'thin: Creation of 5 (-EEXIST) failed'
+    expect(errorFromFailure(failure({ ...refused, kernelReason: own })).kernelReason).toBe(own)
+  })
+
   test('say how often a busy device was tried', () => {
     const busy = { operation: 'DM_DEV_REMOVE', errno: E.EBUSY }
     expect(message({ ...busy, tries: 1 })).toBe('remove "demo": device is busy after 1 try')

@@ -27,7 +27,7 @@ async function withPool(
 describe('a pool in memory', () => {
   test('has the size asked for, counts blocks, and leaves nothing', () =>
     withPool(async (kernel, pool) => {
-      expect((await pool.status()).data.totalBlocks).toBe(100)
+      expect((await pool.status()).data!.totalBlocks).toBe(100)
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       await kernel.write(volume.path, 0, 3 * BLOCK)
       const copy = await volume.snapshot({ activate: true })
@@ -231,7 +231,7 @@ describe('modes and space', () => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       await kernel.write(volume.path, 0, 4 * BLOCK)
       await kernel.discard(volume.path, BLOCK / 2, 2 * BLOCK)
-      expect((await pool.status()).data.usedBlocks).toBe(3)
+      expect((await pool.status()).data!.usedBlocks).toBe(3)
     }))
 })
 

@@ -35,6 +35,7 @@ const pool = {
   device: 0xfd00,
   number: '253:0',
   dataBlockBytes: 65536,
+  mapperLinks: false,
   pending: new Pending('pool demo'),
   ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),
 }

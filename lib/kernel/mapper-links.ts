@@ -22,18 +22,23 @@ export const mapperLinks: MapperLinks = {
     if (udevMakesLinks()) return
     const minor = deviceMinor(device)
     if (minorOf(name) === minor) return
+    this.drop(name) // one that a killed process left
     try {
-      this.drop(name) // one that a killed process left
       symlinkSync(`../dm-${minor}`, linkPath(name))
     } catch (fault) {
-      throw refusal(name, fault as NodeJS.ErrnoException)
+      throw refusal('symlink', name, fault as NodeJS.ErrnoException)
     }
   },
   drop(name) {
     if (udevMakesLinks()) return
     const minor = minorOf(name)
     if (minor === undefined || nameOf(minor) === name) return
-    unlinkSync(linkPath(name))
+    try {
+      unlinkSync(linkPath(name))
+    } catch (fault) {
+      if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // another process was quicker
+      throw refusal('unlink', name, fault as NodeJS.ErrnoException)
+    }
   },
   leads: (name, device) => !udevMakesLinks() && minorOf(name) === deviceMinor(device),
 }
@@ -61,12 +66,12 @@ function nameOf(minor: number): string | undefined {
   }
 }
 
-function refusal(name: string, fault: NodeJS.ErrnoException): DmThinError {
+function refusal(operation: string, name: string, fault: NodeJS.ErrnoException): DmThinError {
   const path = linkPath(name)
   const errno = fault.errno === undefined ? undefined : Math.abs(fault.errno)
-  const facts = { errno, operation: 'symlink', device: path, cause: fault }
+  const facts = { errno, operation, device: path, cause: fault }
   if (fault.code === 'EEXIST') {
     return new DmThinError('DM_NAME_TAKEN', `${path} is there already, and no link that may be replaced`, facts)
   }
-  return new DmThinError('DM_KERNEL', `symlink ${JSON.stringify(path)}: ${fault.message}`, facts)
+  return new DmThinError('DM_KERNEL', `${operation} ${JSON.stringify(path)}: ${fault.message}`, facts)
 }

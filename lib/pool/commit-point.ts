@@ -11,22 +11,16 @@ export async function statusLine({ port, name }: PoolContext): Promise<ReturnTyp
 }
 
 /**
- * Sends a message and looks whether its commit worked: the kernel ignores the result of that (dm-thin.c pool_message),
- * but a pool that could not commit has gone back to what it was, and is read-only or failed.
+ * Sends a message and looks whether its commit worked: the kernel ignores the result of that (dm-thin.c pool_message). A
+ * pool that could not commit has gone back to what is on disk, and needs a check or has failed. Its status line is no
+ * proof otherwise: the numbers in it are those of before the going back.
  */
-export async function commitMessage(
-  context: PoolContext,
-  text: string,
-  isThere: (line: PoolStatusLine) => boolean,
-  signal?: AbortSignal,
-): Promise<PoolStatusLine> {
+export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<PoolStatusLine> {
   const { port, name } = context
   await explained(context, port.targetMessage({ name }, 0, text, signal))
   const line = await statusLine(context)
-  if ('transactionId' in line && isThere(line)) return line
+  if ('transactionId' in line && !line.needsCheck) return line
   const said = `message ${JSON.stringify(text)} to ${JSON.stringify(name)}: taken, but the pool could not commit it`
-  throw await explain(
-    context,
-    new DmThinError('DM_KERNEL', said, { operation: 'DM_TARGET_MSG', device: name, detail: text }),
-  )
+  const facts = { operation: 'DM_TARGET_MSG', device: name, detail: text }
+  throw await explain(context, new DmThinError('DM_KERNEL', said, facts))
 }

@@ -17,9 +17,10 @@ export interface MetadataSnapshot extends AsyncDisposable {
 }
 
 export async function reserveMetadataSnapshot(context: PoolContext, signal?: AbortSignal): Promise<MetadataSnapshot> {
-  const isHeld = (line: { heldMetadataRoot: number | null }) => line.heldMetadataRoot !== null
-  const { heldMetadataRoot } = await commitMessage(context, message.reserveMetadataSnap(), isHeld, signal)
-  return heldBy(context, heldMetadataRoot!)
+  const { heldMetadataRoot } = await commitMessage(context, message.reserveMetadataSnap(), signal)
+  if (heldMetadataRoot !== null) return heldBy(context, heldMetadataRoot)
+  const text = `pool ${context.name}: the metadata snapshot was released by somebody else at once`
+  throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }
 
 /** With a `root`: only that one. */
@@ -29,10 +30,7 @@ export async function releaseMetadataSnapshot(
   signal?: AbortSignal,
 ): Promise<void> {
   if (root !== undefined) await checkRoot(context, root)
-  // A pool that works may hold somebody else's by now.
-  const isReleased = (line: { heldMetadataRoot: number | null; mode: string }) =>
-    line.heldMetadataRoot === null || line.mode !== 'ro'
-  await commitMessage(context, message.releaseMetadataSnap(), isReleased, signal)
+  await commitMessage(context, message.releaseMetadataSnap(), signal)
 }
 
 function heldBy(context: PoolContext, root: number): MetadataSnapshot {

@@ -20,9 +20,7 @@ export async function setTransactionId(
   signal?: AbortSignal,
 ): Promise<void> {
   const text = message.setTransactionId(currentId, newId)
-  // A pool that works may have been given the next id by somebody else since.
-  const isThere = (line: { transactionId: bigint; mode: string }) => line.transactionId === newId || line.mode !== 'ro'
-  await commitMessage(context, text, isThere, signal).catch(async (fault: unknown) => {
+  await commitMessage(context, text, signal).catch(async (fault: unknown) => {
     throw fault instanceof DmThinError ? await mismatch(context, currentId, fault) : fault
   })
 }

@@ -131,8 +131,9 @@ export class ThinVolume {
   }
 
   /**
-   * A new volume with the same content, sharing all blocks. An active origin is suspended, snapshotted and resumed in
-   * one native section that always resumes; an inactive one is not touched. The depth of a chain costs nothing.
+   * A new volume with the same content, sharing all blocks, and with the same external origin where there is one. An
+   * active origin is suspended, snapshotted and resumed in one native section that always resumes; an inactive one is
+   * not touched. The depth of a chain costs nothing.
    *
    * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
    * `DM_POOL_FULL`, and with `activate` whatever that rejects with; the snapshot is then deleted again.

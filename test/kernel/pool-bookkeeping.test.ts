@@ -17,7 +17,7 @@ const rootBy = (name: string): string => dmStatus(name).split(' ')[6]!
 const usedBy = (name: string): number => Number(dmStatus(name).split(' ')[5]!.split('/')[0])
 
 test('the transaction id is the one that dmsetup sees, and changes only from the one that it is', async () => {
-  scratch.log.allow(/thin metadata: /)
+  scratch.log.allow(/device-mapper: thin( metadata)?: /)
   await withPool(async (pool, { name }) => {
     for (let id = 0n; id < 5n; id++) await pool.setTransactionId({ currentId: id, newId: id + 1n })
     expect(idBy(name)).toBe('5')
@@ -34,7 +34,7 @@ test('the transaction id is the one that dmsetup sees, and changes only from the
 })
 
 test('a metadata snapshot stays as it was, for tools that read a running pool; its blocks are not freed', async () => {
-  scratch.log.allow(/thin metadata: /)
+  scratch.log.allow(/device-mapper: thin( metadata)?: /)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     await writeBlock(volume.path, 0, 1)

@@ -12,8 +12,13 @@ const page = join(root, 'docs/api.md')
 
 /** Chapters in reading order, by the file that declares a thing. A file without a chapter stops the generator. */
 const CHAPTERS = [
-  ['Pools', ['lib/pool/thin-pool.ts', 'lib/pool/options.ts', 'lib/pool/remove.ts', 'lib/pool/mend.ts']],
-  ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/batch.ts']],
+  [
+    'Pools',
+    ['thin-pool', 'options', 'grow', 'transaction-id', 'metadata-snapshot', 'remove', 'mend'].map(
+      name => `lib/pool/${name}.ts`,
+    ),
+  ],
+  ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/target/thin-pool.ts']],
   ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
   [
@@ -47,7 +52,7 @@ const CHAPTERS = [
       .flat()
       .map(target => `lib/target/${target}.ts`),
   ],
-  ['Kernel', ['lib/kernel/kernel.ts']],
+  ['Options of many calls', ['lib/names.ts', 'lib/kernel/kernel.ts']],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],
 ]

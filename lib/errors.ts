@@ -17,6 +17,8 @@ export type ErrorCode =
   | 'DM_METADATA_BUSY'
   | 'DM_METADATA_CORRUPT'
   | 'DM_METADATA_NOT_BLANK'
+  | 'DM_METADATA_SNAPSHOT_HELD'
+  | 'DM_METADATA_SNAPSHOT_NOT_HELD'
   | 'DM_NAME_TAKEN'
   | 'DM_NOT_ACTIVE'
   | 'DM_NOT_A_POOL'
@@ -30,6 +32,7 @@ export type ErrorCode =
   | 'DM_POOL_SUSPENDED'
   | 'DM_SIZE_UNKNOWN'
   | 'DM_TABLE_REFUSED'
+  | 'DM_TRANSACTION_MISMATCH'
   | 'DM_UDEV_TIMEOUT'
   | 'DM_UNAVAILABLE'
   | 'DM_UNSUPPORTED'
@@ -64,6 +67,7 @@ export interface ErrorFacts {
   readonly kernelReason?: string | undefined
   readonly tries?: number | undefined
   readonly holders?: readonly Holder[] | undefined
+  readonly block?: number | undefined
   readonly rollback?: readonly RollbackStep[] | undefined
   readonly cause?: unknown
 }
@@ -86,6 +90,8 @@ export class DmThinError extends Error {
   readonly tries: number | undefined
   /** With `DM_BUSY`: who was seen holding it. Empty when nobody could be seen. */
   readonly holders: readonly Holder[]
+  /** With `DM_METADATA_CORRUPT`: the block of the metadata device, of 4096 bytes, that is wrong, where it is one. */
+  readonly block: number | undefined
   /** What was undone and what was not. Empty when nothing had been done yet. */
   readonly rollback: readonly RollbackStep[]
 
@@ -105,6 +111,7 @@ export class DmThinError extends Error {
     this.kernelReason = facts.kernelReason
     this.tries = facts.tries
     this.holders = facts.holders ?? []
+    this.block = facts.block
     this.rollback = facts.rollback ?? []
     if (code === 'ABORT_ERR') this.name = 'AbortError'
   }
@@ -119,6 +126,7 @@ export class DmThinError extends Error {
       kernelReason: this.kernelReason,
       tries: this.tries,
       holders: this.holders,
+      block: this.block,
       rollback: this.rollback,
       cause: this.cause,
       ...facts,

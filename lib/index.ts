@@ -1,5 +1,6 @@
 // What the package exports. lib/index.mts names the same for ESM; a test holds the two together.
 export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from './errors.js'
+export type { SignalOption } from './names.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from './units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from './device/loop-device.js'
 export type { LoopStatus } from './kernel/port.js'
@@ -43,17 +44,30 @@ export {
 } from './device/file-system.js'
 export { detectFileSystem, type DetectedFileSystem } from './device/detect.js'
 export type { FileSystemType, Superblock } from './device/superblocks.js'
-export {
-  ThinPool,
-  type CreateVolumeOptions,
-  type GrowOptions,
-  type SignalOption,
-  type VolumeUsage,
-} from './pool/thin-pool.js'
-export { ThinVolume, type ActivateOptions, type DeactivateOptions, type SnapshotOptions } from './pool/thin-volume.js'
+export { ThinPool } from './pool/thin-pool.js'
+export { ThinVolume } from './pool/thin-volume.js'
+export type {
+  ActivateOptions,
+  CreateVolumeOptions,
+  DeactivateOptions,
+  ExternalOriginOption,
+  FindVolumeOptions,
+  SnapshotOptions,
+} from './pool/volume-options.js'
+export type { GrowOptions } from './pool/grow.js'
+export type { MetadataSnapshot } from './pool/metadata-snapshot.js'
+export type { SetTransactionIdOptions } from './pool/transaction-id.js'
 export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from './pool/options.js'
 export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from './pool/batch.js'
 export type { Finding } from './pool/mend.js'
 export type { RemovedPool, RemovePoolOptions } from './pool/remove.js'
-export type { PoolStatus, SpaceStatus, VolumeStatus } from './pool/status.js'
+export type {
+  FailedPoolStatus,
+  PoolStatus,
+  PoolStatusBase,
+  SpaceStatus,
+  VolumeStatus,
+  VolumeUsage,
+  WorkingPoolStatus,
+} from './pool/status.js'
 export type { PoolMode } from './target/thin-pool.js'

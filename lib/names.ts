@@ -1,6 +1,12 @@
 // Device names and option names, checked before the kernel is asked.
 import { invalid, shown } from './units.js'
 
+/** What every call takes that can wait. */
+export interface SignalOption {
+  /** Gives the call up: it rejects with `ABORT_ERR` when the kernel has let go and what was done is undone. */
+  readonly signal?: AbortSignal
+}
+
 /** One byte less than DM_NAME_LEN: the last byte is the terminator, and the kernel cuts a longer name silently. */
 const MAX_NAME_BYTES = 127
 

@@ -22,7 +22,8 @@ await inFolder('events', async folder => {
       console.log(event.type)
       if (event.type !== 'low-water') continue
       await pool.grow({ dataBytes: event.status.data.totalBytes + 8 * MiB })
-      console.log(`grown to ${(await pool.status()).data.totalBytes / MiB} MiB`)
+      const { data } = await pool.status()
+      console.log(`grown to ${data && data.totalBytes / MiB} MiB`)
       break
     }
     await written

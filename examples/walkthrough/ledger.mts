@@ -71,6 +71,7 @@ export class Ledger {
     const { onDiskBytes } = await fileSizes(this.#files).catch(() => ({ onDiskBytes: 0 }))
     if (!this.#pool) return { ...NOTHING, onDiskBytes }
     const { data, metadata } = await this.#pool.status()
+    if (!data) throw new Error('the pool has failed')
     return { data: data.usedBlocks, metadata: metadata.usedBlocks, onDiskBytes }
   }
 }

@@ -1,5 +1,5 @@
 // The end of the story: who has which blocks, and what was promised against what is there.
-import type { PoolStatus, VolumeUsage } from 'dm-thin'
+import type { SpaceStatus, VolumeUsage } from 'dm-thin'
 import { bytes, type Sizes } from './ledger.mjs'
 
 const WIDTH = 40
@@ -29,16 +29,16 @@ export function drawLayers(layers: readonly Layer[], usage: readonly VolumeUsage
   console.log(`${' '.repeat(32)}█ own blocks   ░ shared with other layers`)
 }
 
-export function drawTotals(volumes: number, volumeBytes: number, status: PoolStatus, sizes: Sizes): void {
+export function drawTotals(volumes: number, volumeBytes: number, data: SpaceStatus, sizes: Sizes): void {
   const promised = volumes * volumeBytes
   const line = (what: string, size: number) => console.log(`${what.padEnd(44)}${bytes(size).padStart(12)}`)
   console.log()
   line(`promised: ${volumes} volumes of ${bytes(volumeBytes)}`, promised)
-  line('the pool could hold', status.data.totalBytes)
-  line(`used: ${status.data.usedBlocks} blocks of ${bytes(status.data.blockBytes)}`, status.data.usedBytes)
+  line('the pool could hold', data.totalBytes)
+  line(`used: ${data.usedBlocks} blocks of ${bytes(data.blockBytes)}`, data.usedBytes)
   line('on disk, data and metadata together', sizes.onDiskBytes)
   console.log(
-    `overcommitted ${(promised / status.data.totalBytes).toFixed(1)} times, and ${percent(sizes.onDiskBytes, promised)} of it is there`,
+    `overcommitted ${(promised / data.totalBytes).toFixed(1)} times, and ${percent(sizes.onDiskBytes, promised)} of it is there`,
   )
 }
 

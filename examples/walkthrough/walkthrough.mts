@@ -137,7 +137,8 @@ async function tell(): Promise<void> {
     })),
   ]
   drawLayers(layers, await pool.usage())
-  drawTotals(layers.length, VOLUME_BYTES, await pool.status(), await fileSizes(files))
+  const { data: space } = await pool.status()
+  if (space) drawTotals(layers.length, VOLUME_BYTES, space, await fileSizes(files))
   await pool.close()
 }
 

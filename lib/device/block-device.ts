@@ -3,12 +3,12 @@ import { DmThinError } from '../errors.js'
 import type { BlockInfo, Erasure } from '../kernel/block-port.js'
 import { nativePort } from '../kernel/native-port.js'
 import { deviceNumber, type Handle, type KernelPort } from '../kernel/port.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired } from '../names.js'
+import { checkBoolean, checkOptions, checkPath, checkRequired, type SignalOption } from '../names.js'
 import { checkNumber, GiB, invalid, shown } from '../units.js'
 import { describeHolders, withHolders } from './holders.js'
 import { Pending } from './pending.js'
 
-export interface BlockOpenOptions {
+export interface BlockOpenOptions extends SignalOption {
   /** Default false: for reading and writing. */
   readonly readOnly?: boolean
   /** Refuse a device that is mounted or claimed by another, and claim it (O_EXCL). Default false. */
@@ -18,11 +18,10 @@ export interface BlockOpenOptions {
    * it, at any byte. Default true.
    */
   readonly direct?: boolean
-  readonly signal?: AbortSignal
 }
 
 /** A part of a device. Both must be said: nothing here takes the whole device by default. */
-export interface BlockRange {
+export interface BlockRange extends SignalOption {
   /** Where it begins, in bytes, a multiple of the logical block size. */
   readonly offsetBytes: number
   /** Its length in bytes, a multiple of the logical block size. */
@@ -31,14 +30,9 @@ export interface BlockRange {
   readonly signal?: AbortSignal
 }
 
-export interface BlockFlushOptions {
+export interface BlockFlushOptions extends SignalOption {
   /** Forget what the page cache has of the device too (BLKFLSBUF). Default false. */
   readonly dropCache?: boolean
-  readonly signal?: AbortSignal
-}
-
-interface WithSignal {
-  readonly signal?: AbortSignal
 }
 
 /** What one read gives at the most: a buffer has to hold it. */
@@ -105,13 +99,13 @@ export class BlockDevice {
   }
 
   /** Asks the kernel what the device is now. */
-  async info(options: WithSignal = {}): Promise<BlockInfo> {
+  async info(options: SignalOption = {}): Promise<BlockInfo> {
     checkOptions(options, ['signal'], 'info')
     return this.#pending.run(() => this.#port.blockInfo(this.#handle, options.signal))
   }
 
   /** The size in bytes, as it is now (BLKGETSIZE64). */
-  async size(options: WithSignal = {}): Promise<number> {
+  async size(options: SignalOption = {}): Promise<number> {
     checkOptions(options, ['signal'], 'size')
     return this.#pending.run(async () => (await this.#port.blockInfo(this.#handle, options.signal)).sizeBytes)
   }
@@ -141,7 +135,7 @@ export class BlockDevice {
   }
 
   /** Whether the device takes writes from now on (BLKROSET). Who has it open for writing already is refused none. */
-  async setReadOnly(readOnly: boolean, options: WithSignal = {}): Promise<void> {
+  async setReadOnly(readOnly: boolean, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'setReadOnly')
     checkRequired('readOnly', readOnly)
     return this.#pending.run(() => this.#port.blockSetReadOnly(this.#handle, readOnly, options.signal))
@@ -161,7 +155,7 @@ export class BlockDevice {
    * The kernel reads the partition table again (BLKRRPART). Rejects with `DM_BUSY` while a partition is in use,
    * `DM_UNSUPPORTED` where the device has none (a loop device without `partitionScan`).
    */
-  async rereadPartitions(options: WithSignal = {}): Promise<void> {
+  async rereadPartitions(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'rereadPartitions')
     return this.#describe(() => this.#port.blockReread(this.#handle, options.signal))
   }
@@ -172,7 +166,7 @@ export class BlockDevice {
    *
    * Rejects with `DM_INVALID_ARGUMENT` (the range ends behind the device), `DM_KERNEL` (EIO …), `ABORT_ERR`.
    */
-  async read(offsetBytes: number, lengthBytes: number, options: WithSignal = {}): Promise<Buffer> {
+  async read(offsetBytes: number, lengthBytes: number, options: SignalOption = {}): Promise<Buffer> {
     checkOptions(options, ['signal'], 'read')
     const offset = this.#checked('offsetBytes', offsetBytes)
     const length = this.#checked('lengthBytes', lengthBytes, MAX_READ_BYTES)
@@ -190,7 +184,7 @@ export class BlockDevice {
    * Rejects with `DM_INVALID_ARGUMENT` (the range, or opened read-only), `DM_KERNEL` (EIO, ENOSPC of a full thin
    * pool …), `ABORT_ERR`.
    */
-  async write(offsetBytes: number, buffer: ArrayBufferView, options: WithSignal = {}): Promise<void> {
+  async write(offsetBytes: number, buffer: ArrayBufferView, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'write')
     const offset = this.#checked('offsetBytes', offsetBytes)
     if (!ArrayBuffer.isView(buffer)) throw invalid(`buffer must be a Buffer or a typed array, but is ${shown(buffer)}`)

@@ -1,7 +1,7 @@
 // What file system is on a device or in an image.
 import { nativePort } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
-import { checkOptions, checkPath } from '../names.js'
+import { checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
   fatPlaces,
   fatRootLabel,
@@ -33,7 +33,7 @@ const MOST_ROOT_BYTES = 64 * 1024
  */
 export async function detectFileSystem(
   path: string,
-  options: { readonly signal?: AbortSignal } = {},
+  options: SignalOption = {},
 ): Promise<DetectedFileSystem | undefined> {
   checkOptions(options, ['signal'], 'detectFileSystem')
   const port = nativePort()

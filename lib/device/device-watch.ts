@@ -4,7 +4,7 @@ import { DmThinError } from '../errors.js'
 import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'
 import type { KernelPort, ListedDevice } from '../kernel/port.js'
-import { checkOptions, checkText } from '../names.js'
+import { checkOptions, checkText, type SignalOption } from '../names.js'
 import { changesBetween, known, type DeviceEvent, type Known } from './device-changes.js'
 import { EventQueue, type Merging, type Overflow } from './event-queue.js'
 
@@ -107,7 +107,7 @@ export function eventHub(port: KernelPort): EventHub {
   return hub
 }
 
-export interface DeviceWatchOptions extends KernelOption {
+export interface DeviceWatchOptions extends KernelOption, SignalOption {
   /** Only devices whose name begins so. Default: all. */
   readonly namePrefix?: string
   readonly uuidPrefix?: string

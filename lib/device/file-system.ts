@@ -4,20 +4,15 @@ import { abortError, DmThinError } from '../errors.js'
 import type { GrownFileSystem } from '../kernel/block-port.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { Handle, KernelPort } from '../kernel/port.js'
-import { checkOptions, checkPath } from '../names.js'
+import { checkOptions, checkPath, type SignalOption } from '../names.js'
 import { checkNumber, invalid, shown } from '../units.js'
 
-interface WithSignal {
-  readonly signal?: AbortSignal
-}
-
-export interface FrozenOptions {
+export interface FrozenOptions extends SignalOption {
   /** How long it may stay frozen, in milliseconds, 1 to 2 147 483 647. Default 30 000. */
   readonly timeoutMs?: number
-  readonly signal?: AbortSignal
 }
 
-export interface TrimOptions {
+export interface TrimOptions extends SignalOption {
   /** Where on the file system to begin, in bytes. Default 0. */
   readonly offsetBytes?: number
   /** How much of it, in bytes. Default: to the end. */
@@ -81,7 +76,7 @@ class Frozen implements FrozenFileSystem {
  * Rejects with `DM_BUSY` (frozen already), `DM_UNSUPPORTED`, `DM_FILE_MISSING`, `DM_PERMISSION`, `ABORT_ERR` (it is
  * thawed again).
  */
-export async function freeze(folder: string, options: WithSignal = {}): Promise<FrozenFileSystem> {
+export async function freeze(folder: string, options: SignalOption = {}): Promise<FrozenFileSystem> {
   checkOptions(options, ['signal'], 'freeze')
   return frozenAt(folder, options.signal)
 }
@@ -96,7 +91,7 @@ async function frozenAt(folder: string, signal: AbortSignal | undefined): Promis
  * Thaws a file system that somebody else has frozen and left: a process that was killed, `fsfreeze`. Rejects with
  * `DM_KERNEL` (EINVAL: it is not frozen), `DM_FILE_MISSING`, `DM_PERMISSION`.
  */
-export async function thaw(folder: string, options: WithSignal = {}): Promise<void> {
+export async function thaw(folder: string, options: SignalOption = {}): Promise<void> {
   checkOptions(options, ['signal'], 'thaw')
   await nativePort().thaw(path.resolve(checkPath('folder', folder)), options.signal)
 }
@@ -200,7 +195,7 @@ export async function trim(folder: string, options: TrimOptions = {}): Promise<n
  * Rejects with `DM_UNSUPPORTED` (another type), `DM_FILE_MISSING`, `DM_PERMISSION` (also ext4's word for a file system
  * with errors), `DM_KERNEL`.
  */
-export async function growFileSystem(folder: string, options: WithSignal = {}): Promise<GrownFileSystem> {
+export async function growFileSystem(folder: string, options: SignalOption = {}): Promise<GrownFileSystem> {
   checkOptions(options, ['signal'], 'growFileSystem')
   return nativePort().growFileSystem(path.resolve(checkPath('folder', folder)), options.signal)
 }

@@ -3,13 +3,13 @@ import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'
 import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired, checkText } from '../names.js'
+import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../names.js'
 import { checkNumber, invalid, SECTOR_BYTES } from '../units.js'
 import { describeHolders } from './holders.js'
 import { ownerIsGone, ownMark } from './loop-owner.js'
 import { Pending } from './pending.js'
 
-export interface LoopAttachOptions extends KernelOption {
+export interface LoopAttachOptions extends KernelOption, SignalOption {
   /** The file. It must exist; a relative path is taken from the working directory. */
   readonly file: string
   /** N of `/dev/loopN`, 0 to 1 048 575. It is made where it does not exist. Default: one that is free. */
@@ -36,17 +36,15 @@ export interface LoopAttachOptions extends KernelOption {
    * the device: `findLeaked()` leaves it alone. Default: the mark of this process; with `autoclear` the file's path.
    */
   readonly reference?: string
-  readonly signal?: AbortSignal
 }
 
-export interface LoopWaitOptions {
+export interface LoopWaitOptions extends SignalOption {
   /** How long to wait for others to close the device, in milliseconds. Default 5 000. */
   readonly timeoutMs?: number
   /**
    * Do not wait: the kernel detaches it at once, or when its last user closes it. Default false.
    */
   readonly lazy?: boolean
-  readonly signal?: AbortSignal
 }
 
 const ATTACH_OPTIONS = [
@@ -112,7 +110,7 @@ export class LoopDevice {
   }
 
   /** All attached loop devices of the machine, by number. Devices detached while it looks are left out. */
-  static async list(options: KernelOption & { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
+  static async list(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
     checkOptions(options, ['kernel', 'signal'], 'LoopDevice.list')
     const port = portOf(options.kernel)
     const found = await port.loopList(options.signal)
@@ -124,7 +122,7 @@ export class LoopDevice {
    * holds them, so that nobody would miss them. Not among them: those of living processes, with `autoclear`, with a
    * `reference` of their own, and those of other programs or other pid namespaces, of which nothing is known.
    */
-  static async findLeaked(options: KernelOption & { readonly signal?: AbortSignal } = {}): Promise<LoopDevice[]> {
+  static async findLeaked(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
     checkOptions(options, ['kernel', 'signal'], 'LoopDevice.findLeaked')
     const port = portOf(options.kernel)
     const all = await port.loopList(options.signal)
@@ -154,13 +152,13 @@ export class LoopDevice {
   }
 
   /** Asks the kernel again. Rejects with `DM_KERNEL` (ENXIO) when it is not attached any more. */
-  async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<LoopStatus> {
+  async refresh(options: SignalOption = {}): Promise<LoopStatus> {
     checkOptions(options, ['signal'], 'refresh')
     return this.#pending.run(async () => (this.#status = await this.#port.loopStatus(this.number, options.signal)))
   }
 
   /** After the file has changed its size: the device follows (LOOP_SET_CAPACITY). Gives the new size in bytes. */
-  async resize(options: { readonly signal?: AbortSignal } = {}): Promise<number> {
+  async resize(options: SignalOption = {}): Promise<number> {
     checkOptions(options, ['signal'], 'resize')
     return this.#pending.run(async () => {
       this.#status = await this.#port.loopSetCapacity(this.number, options.signal)
@@ -169,7 +167,7 @@ export class LoopDevice {
   }
 
   /** Past the page cache of the file, or through it (LOOP_SET_DIRECT_IO), while the device is in use. */
-  async setDirectIo(directIo: boolean, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async setDirectIo(directIo: boolean, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'setDirectIo')
     checkRequired('directIo', directIo)
     await this.#pending.run(async () => {
@@ -184,7 +182,7 @@ export class LoopDevice {
    * Rejects with `DM_INVALID_ARGUMENT` (the device can be written, or the size differs), `DM_FILE_MISSING`,
    * `DM_FILE_ATTACHED`, `DM_PERMISSION`.
    */
-  async changeFile(file: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async changeFile(file: string, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'changeFile')
     const other = path.resolve(checkPath('file', file))
     await this.#pending.run(async () => {

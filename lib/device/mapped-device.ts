@@ -20,15 +20,16 @@ import {
   type TargetLine,
 } from '../kernel/port.js'
 import { layTable, type Segment } from '../kernel/table.js'
-import { checkBoolean, checkOptions, checkText } from '../names.js'
+import { checkBoolean, checkOptions, checkText, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'
 import { deviceTree, type DeviceTree } from './device-tree.js'
 import { describeHolders } from './holders.js'
 import { Pending } from './pending.js'
 import { replaceTable } from './replace-table.js'
 import { createSecurely, withoutSecrets } from './secure-table.js'
+import { Undo } from './undo.js'
 
-export interface CreateMappedDeviceOptions {
+export interface CreateMappedDeviceOptions extends SignalOption {
   /** 1 to 127 bytes, any but `/`. */
   readonly name: string
   /** 1 to 128 bytes. Default none; it can be given later, once. */
@@ -39,10 +40,13 @@ export interface CreateMappedDeviceOptions {
   readonly readOnly?: boolean
   /** The kernel wipes its copies of the table: for keys of `crypt`. Default false. */
   readonly secureData?: boolean
-  readonly signal?: AbortSignal
+  /**
+   * Where no udev makes it: a link `/dev/mapper/NAME`, which follows `rename` and goes with `remove`. Default false.
+   */
+  readonly mapperLink?: boolean
 }
 
-export interface ReplaceTableOptions {
+export interface ReplaceTableOptions extends SignalOption {
   /** Of the new table. Default false, whatever the old one was. */
   readonly readOnly?: boolean
   /** The kernel wipes its copies of the table. Default false. */
@@ -51,19 +55,13 @@ export interface ReplaceTableOptions {
   readonly noflush?: boolean
   /** A mounted file system is not frozen first. Default false. */
   readonly skipLockfs?: boolean
-  readonly signal?: AbortSignal
 }
 
-export interface RemoveMappedDeviceOptions {
+export interface RemoveMappedDeviceOptions extends SignalOption {
   /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
   readonly timeoutMs?: number
   /** A busy device is left to the kernel, which removes it when it is let go. Default false. */
   readonly deferred?: boolean
-  readonly signal?: AbortSignal
-}
-
-interface WithSignal {
-  readonly signal?: AbortSignal
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000
@@ -88,19 +86,28 @@ export class MappedDevice {
    * `DM_PERMISSION`, `DM_UNAVAILABLE`, `ABORT_ERR`.
    */
   static async create(options: CreateMappedDeviceOptions): Promise<MappedDevice> {
-    checkOptions(options, ['name', 'uuid', 'table', 'readOnly', 'secureData', 'signal'], 'MappedDevice.create')
+    checkOptions(
+      options,
+      ['name', 'uuid', 'table', 'readOnly', 'secureData', 'mapperLink', 'signal'],
+      'MappedDevice.create',
+    )
     const name = checkKernelName(options.name)
     const uuid = options.uuid === undefined ? '' : checkKernelUuid(options.uuid)
     const table = layTable(options.table)
     const request = { name, uuid, table, readOnly: checkBoolean('readOnly', options.readOnly) }
     const port = nativePort()
     const secure = checkBoolean('secureData', options.secureData)
+    const link = checkBoolean('mapperLink', options.mapperLink)
     const made = secure ? createSecurely(port, request, options.signal) : port.activate(request, options.signal)
-    return new MappedDevice(port, await withoutSecrets(table, made))
+    const info = await withoutSecrets(table, made)
+    const undo = new Undo()
+    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    await undo.guard(async () => link && port.mapperLinks.make(name, info.device))
+    return new MappedDevice(port, info)
   }
 
   /** A device that there is already, made by whomever: by its name, or `{ uuid }`, or `{ device: '253:4' }`. */
-  static async open(address: Address, options: WithSignal = {}): Promise<MappedDevice> {
+  static async open(address: Address, options: SignalOption = {}): Promise<MappedDevice> {
     checkOptions(options, ['signal'], 'MappedDevice.open')
     const port = nativePort()
     return new MappedDevice(port, await port.deviceStatus(addressOf(address), options.signal))
@@ -127,7 +134,7 @@ export class MappedDevice {
   }
 
   /** DM_DEV_STATUS: asks the kernel, and takes its answer over (a new name, too, where the device has a uuid). */
-  async info(options: WithSignal = {}): Promise<MappedDeviceInfo> {
+  async info(options: SignalOption = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['signal'], 'info')
     return this.#run(async () => this.#adopt(await this.#port.deviceStatus(this.#address, options.signal)))
   }
@@ -182,18 +189,26 @@ export class MappedDevice {
   }
 
   /** DM_DEV_RENAME. `DM_NAME_TAKEN` where another device, or this one, has the name. */
-  async rename(name: string, options: WithSignal = {}): Promise<void> {
+  async rename(name: string, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'rename')
     const to = checkKernelName(name)
     await this.#change(async () => {
       // The kernel renames by name alone: by the one that the device has now.
-      const { name: from } = await this.#port.deviceStatus(this.#address, options.signal)
-      this.#adopt(await this.#port.rename(from, to, options.signal))
+      const { name: from, device } = await this.#port.deviceStatus(this.#address, options.signal)
+      const links = this.#port.mapperLinks
+      const undo = new Undo()
+      // The new link first: where it cannot be made, nothing has been renamed.
+      if (links.leads(from, device)) {
+        links.make(to, device)
+        undo.push('unlink', `/dev/mapper/${to}`, async () => links.drop(to))
+      }
+      this.#adopt(await undo.guard(() => this.#port.rename(from, to, options.signal)))
+      links.drop(from)
     })
   }
 
   /** DM_TARGET_MSG to the target at `sector` (default 0). Gives its reply, or ''. */
-  async message(message: string, options: { readonly sector?: number } & WithSignal = {}): Promise<string> {
+  async message(message: string, options: { readonly sector?: number } & SignalOption = {}): Promise<string> {
     checkOptions(options, ['sector', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
     const text = checkText('message', message)
@@ -211,7 +226,7 @@ export class MappedDevice {
   }
 
   /** All that it stands on, down to the disks. `treeText` draws it. */
-  async tree(options: WithSignal = {}): Promise<DeviceTree> {
+  async tree(options: SignalOption = {}): Promise<DeviceTree> {
     checkOptions(options, ['signal'], 'tree')
     return this.#run(async () => {
       const { device } = await this.#port.deviceStatus(this.#address, options.signal)
@@ -233,7 +248,9 @@ export class MappedDevice {
       const removed = await describeHolders(this.#port, number, this.name, () =>
         this.#port.remove(this.#address, limit, options.signal, deferred),
       )
-      return !decodeInfo(removed).deferredRemove
+      const gone = !decodeInfo(removed).deferredRemove
+      if (gone) this.#port.mapperLinks.drop(this.name)
+      return gone
     })
   }
 

@@ -4,7 +4,7 @@ import { DmThinError, type Holder } from '../errors.js'
 import type { KernelOption } from '../kernel/kernel.js'
 import { nativePort, portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
-import { checkBoolean, checkOptions, checkPath, checkText } from '../names.js'
+import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../names.js'
 import { invalid, shown } from '../units.js'
 import { saidBy, withHolders } from './holders.js'
 
@@ -22,7 +22,7 @@ export interface MountFlags {
   readonly noExec?: boolean
 }
 
-export interface MountOptions extends MountFlags, KernelOption {
+export interface MountOptions extends MountFlags, KernelOption, SignalOption {
   /** The block device. */
   readonly source: string
   /** An existing folder. */
@@ -31,20 +31,18 @@ export interface MountOptions extends MountFlags, KernelOption {
   readonly type: string
   /** The file system's own options, comma separated: `nouuid` for a second xfs of the same origin. */
   readonly data?: string
-  readonly signal?: AbortSignal
 }
 
-export interface RemountOptions extends MountFlags {
+export interface RemountOptions extends MountFlags, SignalOption {
   /**
    * Of this mount alone (MS_BIND), and not of the file system, which may be mounted elsewhere too. Default false.
    */
   readonly mountAlone?: boolean
   /** The file system's own options. Default: as they are. */
   readonly data?: string
-  readonly signal?: AbortSignal
 }
 
-export interface BindOptions {
+export interface BindOptions extends SignalOption {
   /** A folder or file, and where it is to be seen too, which exists. */
   readonly source: string
   readonly target: string
@@ -52,22 +50,19 @@ export interface BindOptions {
   readonly recursive?: boolean
   /** This view takes no writes. Not with `recursive`, of which the kernel would leave the lower mounts out. Default false. */
   readonly readOnly?: boolean
-  readonly signal?: AbortSignal
 }
 
 /** How mounts and unmounts below a mount are shared with its copies: mount_namespaces(7). */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
-export interface PropagationOptions {
+export interface PropagationOptions extends SignalOption {
   /** Of everything that is mounted below too (MS_REC). Default false. */
   readonly recursive?: boolean
-  readonly signal?: AbortSignal
 }
 
-export interface UnmountOptions extends KernelOption {
+export interface UnmountOptions extends KernelOption, SignalOption {
   /** MNT_DETACH: out of sight at once, let go at the last use. Default false. */
   readonly lazy?: boolean
-  readonly signal?: AbortSignal
 }
 
 const MS = { rdonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8, noatime: 0x400, relatime: 0x200000, rec: 0x4000 }
@@ -211,7 +206,7 @@ async function sayHolders(port: KernelPort, where: string, body: () => Promise<v
  * mount namespaces of other processes too; processes that have it, or a file below it, open; devices stacked on it, and
  * loop devices over its files. At most 32 or so. Rejects with `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT`.
  */
-export async function holdersOf(path_: string, options: { readonly signal?: AbortSignal } = {}): Promise<Holder[]> {
+export async function holdersOf(path_: string, options: SignalOption = {}): Promise<Holder[]> {
   checkOptions(options, ['signal'], 'holdersOf')
   const where = path.resolve(checkPath('path', path_))
   const port = nativePort()

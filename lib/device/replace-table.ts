@@ -35,30 +35,44 @@ export async function replaceTable(replacement: Replacement, signal?: AbortSigna
     const loading = new Undo()
     // Where somebody else's table was loaded before, that one is still there when ours is refused.
     const hadLoaded = (flags & DEVICE_FLAG.inactiveTable) !== 0
-    if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => port.tableClear(address))
+    if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await loading.guard(() => port.tableLoad(address, table, loadFlags, signal))
     // Undone newest first: clear, restore, resume.
     undo.push('DM_DEV_RESUME', name, () => port.resume(address))
     undo.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly))
-    undo.push('DM_TABLE_CLEAR', name, () => port.tableClear(address))
+    undo.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await port.resume(address, signal, suspendFlags)
   })
 }
 
+const isLoaded = async ({ port, address }: Replacement): Promise<boolean> =>
+  ((await port.deviceStatus(address)).flags & DEVICE_FLAG.inactiveTable) !== 0
+
+/**
+ * What was refused is not there to be cleared. Not asked for in vain: after a TABLE_CLEAR of a device with a live table
+ * some kernels free memory twice when it is renamed and removed (docs/limits.md).
+ */
+const clearLoaded = async (replacement: Replacement): Promise<unknown> =>
+  (await isLoaded(replacement)) && replacement.port.tableClear(replacement.address)
+
 const liveTable = (port: KernelPort, address: DeviceAddress): Promise<TargetLine[]> =>
   port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush)
 
-/** A target that refuses only when it is resumed has been swapped in already: then the old table is loaded again. */
+/**
+ * A target that refuses only when it is resumed has been swapped in already: then the old table is loaded again. So it
+ * is where the new one could not be cleared, since the resume would make that live.
+ */
 async function restore(
-  { port, address, loadFlags }: Replacement,
+  replacement: Replacement,
   before: readonly TargetLine[],
   wasReadOnly: boolean,
-): Promise<void> {
+): Promise<unknown> {
+  const { port, address, loadFlags } = replacement
   const now = await liveTable(port, address)
   const isOld = now.length === before.length && now.every((line, at) => isSame(line, before[at]!))
-  if (isOld || before.length === 0) return
+  if (before.length === 0 || (isOld && !(await isLoaded(replacement)))) return false
   const flags = (loadFlags & LOAD_FLAG.secureData) | (wasReadOnly ? LOAD_FLAG.readOnly : 0)
-  await port.tableLoad(address, before, flags)
+  return port.tableLoad(address, before, flags)
 }
 
 const isSame = (one: TargetLine, other: TargetLine): boolean =>

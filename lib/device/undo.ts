@@ -10,6 +10,7 @@ interface Step {
 export class Undo {
   readonly #steps: Step[] = []
 
+  /** `run` may resolve to `false`: there was nothing to take back, and the step is not listed. */
   push(operation: string, device: string, run: () => Promise<unknown>): void {
     this.#steps.push({ operation, device, run })
   }
@@ -30,7 +31,7 @@ export class Undo {
     const done: RollbackStep[] = []
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step.run()
+        if ((await step.run()) === false) continue
         done.push({ operation: step.operation, device: step.device, errno: 0 })
       } catch (fault) {
         const errno = fault instanceof DmThinError ? (fault.errno ?? -1) : -1

@@ -9,10 +9,10 @@ export type {
   ReadOptions,
   StatusOptions,
   SuspendOptions,
-  WithSignal,
   WithUdev,
 } from '../kernel/device-mapper.js'
 export type { Capabilities, InterfaceFeature } from '../kernel/capabilities.js'
+export type { SignalOption } from '../names.js'
 export type { MappedDeviceInfo } from '../kernel/device-info.js'
 export { trace, type CallMessage } from '../kernel/diagnostics.js'
 export { mangleName, unmangleName } from '../kernel/kernel-names.js'

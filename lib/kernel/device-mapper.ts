@@ -1,7 +1,7 @@
 // The device mapper as it is: one method for each command of the kernel, in its words, nothing clever.
 import { checkKernelName, checkKernelUuid } from './kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import { checkBoolean, checkOptions, checkText } from '../names.js'
+import { checkBoolean, checkOptions, checkText, type SignalOption } from '../names.js'
 import { checkNumber, invalid, shown } from '../units.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
 import type { KernelOption } from './kernel.js'
@@ -24,16 +24,12 @@ import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from
 export type Address =
   string | { readonly name: string } | { readonly uuid: string } | { readonly device: string | number }
 
-export interface WithSignal {
-  readonly signal?: AbortSignal
-}
-
-export interface WithUdev extends WithSignal {
+export interface WithUdev extends SignalOption {
   /** The transaction that the call's uevent belongs to. Default: none, and udev is told not to probe. */
   readonly udev?: UdevTransaction
 }
 
-export interface ListFilter extends WithSignal {
+export interface ListFilter extends SignalOption {
   /** Only devices whose name begins so. The kernel filters (since 5.13); older kernels' lists are filtered here. */
   readonly namePrefix?: string
   readonly uuidPrefix?: string
@@ -50,7 +46,7 @@ export interface ListEntry {
 }
 
 /** Flags of the calls that read a table. */
-export interface ReadOptions extends WithSignal {
+export interface ReadOptions extends SignalOption {
   /** The table that was loaded and is not live yet, instead of the live one. Default false. */
   readonly inactive?: boolean
 }
@@ -60,7 +56,7 @@ export interface StatusOptions extends ReadOptions {
   readonly noflush?: boolean
 }
 
-export interface SuspendOptions extends WithSignal {
+export interface SuspendOptions extends SignalOption {
   /** Queued I/O stays queued instead of being finished first. Default false. */
   readonly noflush?: boolean
   /** A mounted file system is not frozen first. Default false. */
@@ -75,9 +71,9 @@ export interface DeviceEventResult {
 
 export interface EventPoll {
   /** From now on news count. To miss nothing: arm, then list, then wait. */
-  arm(options?: WithSignal): Promise<void>
+  arm(options?: SignalOption): Promise<void>
   /** Until something has happened to any mapped device since `arm`. On a thread of its own; abortable. */
-  wait(options?: WithSignal): Promise<void>
+  wait(options?: SignalOption): Promise<void>
   close(): void
 }
 
@@ -92,20 +88,20 @@ export class DeviceMapper {
   }
 
   /** Asks for the version, and so finds out what is missing: `DM_UNAVAILABLE`, `DM_PERMISSION`. */
-  static async open(options: KernelOption & WithSignal = {}): Promise<DeviceMapper> {
+  static async open(options: KernelOption & SignalOption = {}): Promise<DeviceMapper> {
     checkOptions(options, ['kernel', 'signal'], 'open')
     const port = portOf(options.kernel)
     return new DeviceMapper(port, await port.version(options.signal))
   }
 
   /** DM_VERSION */
-  async version(options: WithSignal = {}): Promise<readonly number[]> {
+  async version(options: SignalOption = {}): Promise<readonly number[]> {
     checkOptions(options, ['signal'], 'version')
     return this.#port.version(options.signal)
   }
 
   /** What this kernel's interface and its targets can do, by their versions. */
-  async capabilities(options: WithSignal = {}): Promise<Capabilities> {
+  async capabilities(options: SignalOption = {}): Promise<Capabilities> {
     checkOptions(options, ['signal'], 'capabilities')
     return capabilitiesOf(this.interfaceVersion, await this.#port.listVersions(options.signal))
   }
@@ -115,7 +111,7 @@ export class DeviceMapper {
    * option that must be spelled out. `deferred`: those in use follow when they are let go.
    */
   async removeAll(
-    options: { readonly everyMappedDeviceOfThisMachine: true; readonly deferred?: boolean } & WithSignal,
+    options: { readonly everyMappedDeviceOfThisMachine: true; readonly deferred?: boolean } & SignalOption,
   ): Promise<void> {
     checkOptions(options, ['everyMappedDeviceOfThisMachine', 'deferred', 'signal'], 'removeAll')
     if (options.everyMappedDeviceOfThisMachine !== true) {
@@ -137,13 +133,13 @@ export class DeviceMapper {
   }
 
   /** DM_LIST_VERSIONS: the targets that are loaded. */
-  async listVersions(options: WithSignal = {}): Promise<TargetVersion[]> {
+  async listVersions(options: SignalOption = {}): Promise<TargetVersion[]> {
     checkOptions(options, ['signal'], 'listVersions')
     return this.#port.listVersions(options.signal)
   }
 
   /** DM_GET_TARGET_VERSION (4.41): one target's; its module is loaded for it. `DM_UNAVAILABLE` where there is none. */
-  async targetVersion(type: string, options: WithSignal = {}): Promise<readonly number[]> {
+  async targetVersion(type: string, options: SignalOption = {}): Promise<readonly number[]> {
     checkOptions(options, ['signal'], 'targetVersion')
     const { version } = await this.#port.targetVersion(checkText('type', type), options.signal)
     return version
@@ -154,7 +150,7 @@ export class DeviceMapper {
    * `DM_NAME_TAKEN` where the name, the uuid or the minor is.
    */
   async create(
-    options: { readonly name: string; readonly uuid?: string; readonly minor?: number } & WithSignal,
+    options: { readonly name: string; readonly uuid?: string; readonly minor?: number } & SignalOption,
   ): Promise<MappedDeviceInfo> {
     checkOptions(options, ['name', 'uuid', 'minor', 'signal'], 'create')
     const name = checkKernelName(options.name)
@@ -179,7 +175,7 @@ export class DeviceMapper {
   }
 
   /** Takes a deferred removal back, by the message `@cancel_deferred_remove`. `DM_NOT_FOUND` where it is too late. */
-  async cancelDeferredRemove(address: Address, options: WithSignal = {}): Promise<void> {
+  async cancelDeferredRemove(address: Address, options: SignalOption = {}): Promise<void> {
     await this.message(address, '@cancel_deferred_remove', options)
   }
 
@@ -238,7 +234,7 @@ export class DeviceMapper {
    * A udev transaction: what is done with it is waited for by its `finish()`, for links such as /dev/mapper/NAME. Where
    * there is no udev it is `synchronized: false` and waits for nothing. Takes away what dead processes left.
    */
-  async beginUdev(options: UdevRules & WithSignal = {}): Promise<UdevTransaction> {
+  async beginUdev(options: UdevRules & SignalOption = {}): Promise<UdevTransaction> {
     checkOptions(options, [...UDEV_RULE_NAMES, 'signal'], 'beginUdev')
     return UdevTransaction.begin(this.#port, options, options.signal)
   }
@@ -248,7 +244,7 @@ export class DeviceMapper {
     const port = this.#port
     const handle = port.openEvents()
     const closing = new AbortController()
-    const signalOf = ({ signal }: WithSignal) => (signal ? AbortSignal.any([signal, closing.signal]) : closing.signal)
+    const signalOf = ({ signal }: SignalOption) => (signal ? AbortSignal.any([signal, closing.signal]) : closing.signal)
     return {
       arm: (options = {}) => port.armEvents(handle, signalOf(options)),
       wait: (options = {}) => port.pollEvents(handle, signalOf(options)),
@@ -266,7 +262,7 @@ export class DeviceMapper {
   async tableLoad(
     address: Address,
     table: readonly Segment[],
-    options: { readonly readOnly?: boolean; readonly secureData?: boolean } & WithSignal = {},
+    options: { readonly readOnly?: boolean; readonly secureData?: boolean } & SignalOption = {},
   ): Promise<MappedDeviceInfo> {
     checkOptions(options, ['readOnly', 'secureData', 'signal'], 'tableLoad')
     const flags =
@@ -276,7 +272,7 @@ export class DeviceMapper {
   }
 
   /** DM_TABLE_CLEAR: drops the table that was loaded and is not live yet. */
-  async tableClear(address: Address, options: WithSignal = {}): Promise<MappedDeviceInfo> {
+  async tableClear(address: Address, options: SignalOption = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['signal'], 'tableClear')
     return decodeInfo(await this.#port.tableClear(addressOf(address), options.signal))
   }
@@ -315,7 +311,7 @@ export class DeviceMapper {
   async message(
     address: Address,
     message: string,
-    options: { readonly sector?: number; readonly secureData?: boolean } & WithSignal = {},
+    options: { readonly sector?: number; readonly secureData?: boolean } & SignalOption = {},
   ): Promise<string> {
     checkOptions(options, ['sector', 'secureData', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
@@ -332,7 +328,7 @@ export class DeviceMapper {
       readonly sectors: number
       readonly startSector: number
     },
-    options: WithSignal = {},
+    options: SignalOption = {},
   ): Promise<void> {
     checkOptions(geometry, ['cylinders', 'heads', 'sectors', 'startSector'], 'setGeometry')
     checkOptions(options, ['signal'], 'setGeometry')

@@ -39,7 +39,11 @@ const {
   ENOTTY,
 } = ERRNO
 
-export function errorFromFailure(failure: NativeFailure, signal?: AbortSignal): DmThinError {
+/** The log ends many a reason with the errno, as `(-EINVAL)` or, without names for them, `(-22)`: it has its own field. */
+const ERRNO_IN_REASON = / \((?:-E[A-Z0-9]+|-\d+)\)(?=;|$)/g
+
+export function errorFromFailure(given: NativeFailure, signal?: AbortSignal): DmThinError {
+  const failure = { ...given, kernelReason: given.kernelReason.replace(ERRNO_IN_REASON, '') }
   const facts = {
     errno: failure.errno,
     operation: failure.operation || undefined,
@@ -177,6 +181,10 @@ function messageVerdict(message: string, errno: number, about: string, why: stri
     }
   if (errno === EBUSY && message.startsWith('delete'))
     return { code: 'DM_VOLUME_ACTIVE', message: `${said}: the volume is active` }
+  if (errno === EBUSY && message === 'reserve_metadata_snap')
+    return { code: 'DM_METADATA_SNAPSHOT_HELD', message: `${said}: a metadata snapshot is held already` }
+  if (errno === EINVAL && message === 'release_metadata_snap')
+    return { code: 'DM_METADATA_SNAPSHOT_NOT_HELD', message: `${said}: no metadata snapshot is held` }
   if (errno === ENXIO) return { code: 'DM_NOT_FOUND', message: `${said}: no such mapped device` }
   return { code: 'DM_KERNEL', message: `${said}: ${why}` }
 }

@@ -5,6 +5,7 @@ import { told } from './diagnostics.js'
 import { errorFromFailure, type NativeFailure } from './failure.js'
 import { portInside, type Kernel } from './kernel.js'
 import { loadAddon, type Addon } from './load-addon.js'
+import { mapperLinks } from './mapper-links.js'
 import {
   DEVICE_FLAG,
   type BatchOptions,
@@ -73,6 +74,8 @@ export class NativePort implements KernelPort {
     const outcomes = await this.#call<(number | NativeFailure)[]>(name, signal, ...args, onDone ?? null)
     return outcomes.map(each => (typeof each === 'number' ? each : errorFromFailure(each, signal)))
   }
+
+  readonly mapperLinks = mapperLinks
 
   version: KernelPort['version'] = signal => this.#call('version', signal)
   listDevices: KernelPort['listDevices'] = (filter, signal) => this.#call('listDevices', signal, filter)

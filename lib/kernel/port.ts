@@ -2,6 +2,7 @@
 // the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
 import type { DmThinError } from '../errors.js'
 import type { BlockPort, FileSystemPort } from './block-port.js'
+import type { MapperLinks } from './mapper-links.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
 export type DeviceAddress =
@@ -154,6 +155,7 @@ export interface BatchOptions {
 export type Outcome = number | DmThinError
 
 export interface KernelPort extends BlockPort, FileSystemPort {
+  readonly mapperLinks: MapperLinks
   version(signal?: AbortSignal): Promise<readonly number[]>
   listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>
   listVersions(signal?: AbortSignal): Promise<TargetVersion[]>

@@ -1,6 +1,6 @@
 // Many calls, one wait for udev, and never a hang.
 import { DmThinError } from '../errors.js'
-import { checkBoolean, checkOptions } from '../names.js'
+import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber, invalid } from '../units.js'
 import type { Announcement, Handle, KernelPort } from './port.js'
 import { UDEV_FLAG, whyNoUdev } from './udev.js'
@@ -19,10 +19,9 @@ export interface UdevRules {
   readonly lowPriority?: boolean
 }
 
-export interface UdevWaitOptions {
+export interface UdevWaitOptions extends SignalOption {
   /** How long udev may take, in milliseconds. Default 30 000. */
   readonly timeoutMs?: number
-  readonly signal?: AbortSignal
 }
 
 /** @internal */

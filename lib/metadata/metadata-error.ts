@@ -11,12 +11,8 @@ export type MetadataErrorCode = 'DM_METADATA_CORRUPT' | 'DM_METADATA_BUSY'
 
 /** Failure of a metadata read. Branch on `code`; the message is for people. */
 export class MetadataError extends DmThinError {
-  /** The metadata block (4096-byte unit, from the start of the metadata device) that is wrong, when one is. */
-  readonly block: number | undefined
-
   constructor(code: MetadataErrorCode, message: string, block?: number) {
-    super(code, message)
-    this.block = block
+    super(code, message, { block })
   }
 }
 

@@ -1,11 +1,21 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
-import type { Pending } from '../device/pending.js'
+import { nodePath } from '../device/node-path.js'
+import { Pending } from '../device/pending.js'
 import { DmThinError, ERRNO } from '../errors.js'
-import { DEVICE_FLAG, deviceNumber, TABLE_FLAG, type ActivationGuard, type KernelPort } from '../kernel/port.js'
+import {
+  DEVICE_FLAG,
+  deviceNumber,
+  TABLE_FLAG,
+  type ActivationGuard,
+  type DeviceInfo,
+  type KernelPort,
+} from '../kernel/port.js'
 import type { BlockSource } from '../metadata/block-source.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
+import { listThins } from '../metadata/reader.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
-import type { DeviceIds } from './device-ids.js'
+import { sectorsToBytes } from '../units.js'
+import { DeviceIds } from './device-ids.js'
 
 export interface PoolContext {
   readonly port: KernelPort
@@ -17,6 +27,8 @@ export interface PoolContext {
   /** Of the pool's device; another one after each start. */
   readonly uuid: string
   readonly dataBlockBytes: number
+  /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
+  readonly mapperLinks: boolean
   readonly pending: Pending
   readonly ids: DeviceIds
 }
@@ -52,8 +64,38 @@ export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<
   throw new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
 }
 
+export async function contextOf(
+  port: KernelPort,
+  name: string,
+  { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
+  mapperLinks: boolean,
+  signal?: AbortSignal,
+): Promise<PoolContext> {
+  const table = await poolTable(port, name, signal)
+  return {
+    port,
+    name,
+    device,
+    number: deviceNumber(device),
+    uuid,
+    dataBlockBytes: sectorsToBytes(table.blockSectors),
+    mapperLinks,
+    pending: new Pending(`pool ${name}`),
+    ids: new DeviceIds(abort => thinIds({ port, name }, abort)),
+  }
+}
+
+export async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal): Promise<number[]> {
+  const source = await metadataOf(context, signal)
+  return (await readable(context, listThins(source, { signal }))).map(thin => thin.id)
+}
+
 /** Reads metadata blocks of a live pool past the page cache, which is stale. */
-export async function metadataSource(port: KernelPort, path: string, signal?: AbortSignal): Promise<BlockSource> {
+export async function metadataOf(
+  { port, name }: Pick<PoolContext, 'port' | 'name'>,
+  signal?: AbortSignal,
+): Promise<BlockSource> {
+  const path = nodePath((await poolTable(port, name, signal)).metadataDevice)
   const blockCount = Math.floor((await port.blockSizeBytes(path, signal)) / METADATA_BLOCK_BYTES)
   return { blockCount, read: blocks => port.readBlocks(path, blocks, METADATA_BLOCK_BYTES, false, signal) }
 }

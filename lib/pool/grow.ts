@@ -3,16 +3,21 @@ import { nodePath } from '../device/node-path.js'
 import { DmThinError, type ErrorCode } from '../errors.js'
 import { parsePoolStatus, poolTableLine, type PoolTable } from '../target/thin-pool.js'
 import { DEVICE_FLAG, TABLE_FLAG } from '../kernel/port.js'
+import type { SignalOption } from '../names.js'
 import { sectors, sectorsToBytes } from '../units.js'
 import { explained, poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
 import { takeSectionLock } from './section-lock.js'
 
-/** New total sizes in bytes, whole sectors. For a pool over files the files grow; a device must have grown before. */
-export interface GrowSizes {
-  readonly dataBytes: number | undefined
-  readonly metadataBytes: number | undefined
+export interface GrowOptions extends SignalOption {
+  /** New size of the data, in bytes, whole sectors. */
+  readonly dataBytes?: number
+  /** New size of the metadata, in bytes, whole sectors. */
+  readonly metadataBytes?: number
 }
+
+/** New total sizes. For a pool over files the files grow; a device must have grown before. */
+type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
 
 export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: AbortSignal): Promise<void> {
   const { port, name } = context

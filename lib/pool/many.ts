@@ -2,19 +2,22 @@
 import { type DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
+import { externalOriginsOf } from './external-origin.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
 
 /** Activates all at once: the native threads bound how many are in the kernel at a time. */
-export function activateMany(
+export async function activateMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
   options: ManyOptions,
   readOnly: boolean,
 ): Promise<VolumeResult[]> {
+  checkVolumes(pool, volumes)
+  const originOf = await externalOriginsOf(pool, volumes, options.signal)
   return inBatches(pool, volumes, options, {
-    prepare: volume => volume.batch.activateRequest(readOnly),
+    prepare: volume => volume.batch.activateRequest(readOnly, originOf),
     send: (requests, batch) => pool.port.activateMany(activationGuard(pool), requests, batch),
     settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
   })
@@ -59,7 +62,8 @@ export async function snapshotMany(
         missing += 1 // somebody else's: stays marked as used
         continue
       }
-      const volume = new ThinVolume(pool, { id, sizeBytes: origin.sizeBytes })
+      const { sizeBytes, externalOrigin } = origin
+      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin })
       if (errno === 0) {
         results.push({ status: 'fulfilled', volume, value: undefined })
         continue

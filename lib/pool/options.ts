@@ -1,6 +1,6 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
 import type { KernelOption } from '../kernel/kernel.js'
-import { checkBoolean, checkName, checkOptions, checkPath } from '../names.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
   checkNumber,
   invalid,
@@ -28,7 +28,7 @@ export type DeviceSource =
       readonly sizeBytes?: never
     }
 
-export interface PoolOptions extends KernelOption {
+export interface PoolOptions extends KernelOption, SignalOption {
   /** Name of the mapped device, 1 to 127 bytes of `0-9A-Za-z#+-.:=@_`. */
   readonly name: string
   /** Where the volumes' blocks go. */
@@ -55,7 +55,11 @@ export interface PoolOptions extends KernelOption {
   readonly readOnly?: boolean
   /** Writes fail at once when the pool is full, instead of waiting up to a minute for it to grow. Default false. */
   readonly errorIfNoSpace?: boolean
-  readonly signal?: AbortSignal
+  /**
+   * Where no udev makes them: links `/dev/mapper/NAME` for the pool and for what is activated through this object, until
+   * they are taken away. Default false.
+   */
+  readonly mapperLinks?: boolean
 }
 
 export interface CreatePoolOptions extends PoolOptions {
@@ -84,6 +88,7 @@ export interface PoolPlan {
   readonly noDiscardPassdown: boolean
   readonly readOnly: boolean
   readonly errorIfNoSpace: boolean
+  readonly mapperLinks: boolean
   /** The options that the caller named: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
 }
@@ -106,7 +111,7 @@ export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
 
 export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
-  checkOptions(options, [...POOL_OPTIONS, 'format', 'kernel'], 'ThinPool.create')
+  checkOptions(options, [...POOL_OPTIONS, 'format', 'mapperLinks', 'kernel'], 'ThinPool.create')
   if (options.format !== undefined && options.format !== 'blank' && options.format !== 'overwrite') {
     throw invalid(`format must be 'blank' or 'overwrite', but is ${shown(options.format)}`)
   }
@@ -116,7 +121,7 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** The plan, where data and metadata are named; a bare name adopts what runs. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'mend', 'kernel'], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'mend', 'mapperLinks', 'kernel'], 'ThinPool.open')
   checkName(options.name)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
@@ -142,6 +147,7 @@ function checkPlan(options: PoolOptions): PoolPlan {
     noDiscardPassdown: checkBoolean('noDiscardPassdown', options.noDiscardPassdown),
     readOnly: checkBoolean('readOnly', options.readOnly),
     errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
+    mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }
 }

@@ -5,7 +5,7 @@ import { asError, startWatch, Watch } from '../device/device-watch.js'
 import { deviceNumber, TABLE_FLAG } from '../kernel/port.js'
 import type { PoolMode } from '../target/thin-pool.js'
 import { poolTable, type PoolContext } from './context.js'
-import { poolStatus, type PoolStatus } from './status.js'
+import { poolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './status.js'
 
 /**
  * `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same of metadata. `mode`: the
@@ -14,11 +14,11 @@ import { poolStatus, type PoolStatus } from './status.js'
  * end. `initial` marks what was so when the watch began.
  */
 export type PoolEvent =
-  | { readonly type: 'low-water'; readonly status: PoolStatus; readonly initial: boolean }
-  | { readonly type: 'metadata-low'; readonly status: PoolStatus; readonly initial: boolean }
+  | { readonly type: 'low-water'; readonly status: WorkingPoolStatus; readonly initial: boolean }
+  | { readonly type: 'metadata-low'; readonly status: WorkingPoolStatus; readonly initial: boolean }
   | { readonly type: 'mode'; readonly from: PoolMode; readonly to: PoolMode; readonly status: PoolStatus }
-  | { readonly type: 'needs-check'; readonly status: PoolStatus; readonly initial: boolean }
-  | { readonly type: 'failed'; readonly status: PoolStatus; readonly initial: boolean }
+  | { readonly type: 'needs-check'; readonly status: WorkingPoolStatus; readonly initial: boolean }
+  | { readonly type: 'failed'; readonly status: FailedPoolStatus; readonly initial: boolean }
   | { readonly type: 'removed' }
 
 export type PoolWatch = Watch<PoolEvent>
@@ -63,7 +63,7 @@ async function statusOf({ port, name }: PoolContext): Promise<PoolStatus> {
   return poolStatus(line?.parameters ?? '', table)
 }
 
-const hasFailed = ({ mode }: PoolStatus): boolean => mode === 'fail' || mode === 'error'
+const hasFailed = (status: PoolStatus): status is FailedPoolStatus => status.data === undefined
 
 /** What of `now` is news. A condition is told once, and again after it was over or the pool has grown. Pure. */
 export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): PoolEvent[] {
@@ -72,20 +72,22 @@ export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): 
   if (before && before.mode !== now.mode) events.push({ type: 'mode', from: before.mode, to: now.mode, status: now })
   if (hasFailed(now)) {
     if (!before || !hasFailed(before)) events.push({ type: 'failed', status: now, initial })
-    return events // the numbers of a failed pool are all zero
+    return events // a failed pool has no numbers
   }
   if (now.needsCheck && !before?.needsCheck) events.push({ type: 'needs-check', status: now, initial })
-  const grown = before !== undefined && before.data.totalBlocks !== now.data.totalBlocks
-  if (isLow(now) && (!before || !isLow(before) || grown)) events.push({ type: 'low-water', status: now, initial })
-  const moreMetadata = before !== undefined && before.metadata.totalBlocks !== now.metadata.totalBlocks
-  if (isMetadataLow(now) && (!before || !isMetadataLow(before) || moreMetadata)) {
+  const known = before && !hasFailed(before) ? before : undefined
+  const grown = known !== undefined && known.data.totalBlocks !== now.data.totalBlocks
+  if (isLow(now) && (!known || !isLow(known) || grown)) events.push({ type: 'low-water', status: now, initial })
+  const moreMetadata = known !== undefined && known.metadata.totalBlocks !== now.metadata.totalBlocks
+  if (isMetadataLow(now) && (!known || !isMetadataLow(known) || moreMetadata)) {
     events.push({ type: 'metadata-low', status: now, initial })
   }
   return events
 }
 
 /** As the kernel compares (dm-thin.c check_low_water_mark). */
-const isLow = ({ data, lowWaterMark }: PoolStatus): boolean => data.totalBlocks - data.usedBlocks <= lowWaterMark.blocks
+const isLow = ({ data, lowWaterMark }: WorkingPoolStatus): boolean =>
+  data.totalBlocks - data.usedBlocks <= lowWaterMark.blocks
 
-const isMetadataLow = ({ metadata }: PoolStatus): boolean =>
+const isMetadataLow = ({ metadata }: WorkingPoolStatus): boolean =>
   metadata.lowWaterMarkBlocks !== undefined && metadata.totalBlocks - metadata.usedBlocks <= metadata.lowWaterMarkBlocks

@@ -2,18 +2,18 @@
 import { describeHolders } from '../device/holders.js'
 import { DmThinError } from '../errors.js'
 import type { LoopStatus } from '../kernel/port.js'
+import type { SignalOption } from '../names.js'
 import { untilDetached } from './backing.js'
 import { checkUp, poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
 
-export interface RemovePoolOptions {
+export interface RemovePoolOptions extends SignalOption {
   /** Deactivate active volumes first; without it they are a reason to refuse (`DM_POOL_IN_USE`). Default false. */
   readonly deactivate?: boolean
   /** Delete the files below the pool's loop devices: the volumes are gone then. Default false. */
   readonly deleteFiles?: boolean
   /** How long busy devices are tried, in milliseconds, each. Default 10 000. */
   readonly timeoutMs?: number
-  readonly signal?: AbortSignal
 }
 
 /** What was taken away. */
@@ -52,9 +52,11 @@ export async function removePool(
       describeHolders(port, volume.device, volume.name, () => port.remove({ name: volume.name }, limitMs, signal)),
     ),
   )
+  for (const volume of volumes) port.mapperLinks.drop(volume.name)
   const stuck = outcomes.find(outcome => outcome.status === 'rejected')
   if (stuck) throw stuck.reason
   await describeHolders(port, device, name, () => port.remove({ name }, limitMs, signal))
+  port.mapperLinks.drop(name)
   // The pool is down and cannot come back by itself: from here on cancelling would only leave loop devices behind.
   for (const loop of loops) {
     if (loop.autoclear) await untilDetached(port, loop, limitMs)

@@ -59,7 +59,7 @@ export async function restartPool(
   }
   if (found.kind !== 'pool') {
     const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may mend it`
-    throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path })
+    throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
   }
   const { superblock } = found
   const blockBytes = superblock.dataBlockSizeSectors * SECTOR_BYTES

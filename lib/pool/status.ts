@@ -11,29 +11,44 @@ export interface SpaceStatus {
   readonly totalBytes: number
 }
 
-export interface PoolStatus {
-  /**
-   * `rw`; `ro` (read-only: asked for, out of metadata, or after a fault); `out_of_data_space`; `fail` and `error`
-   * (the numbers below are then all zero).
-   */
-  readonly mode: PoolMode
+/** What is known of a pool whatever has become of it. */
+export interface PoolStatusBase {
+  readonly lowWaterMark: { readonly blocks: number; readonly bytes: number }
+  /** The metadata must be checked (thin_check) before the pool is written again. Of a failed pool always true. */
+  readonly needsCheck: boolean
+  readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
+  /** What happens to writes when there is no space. `error_if_no_space` also after the kernel's own time-out. */
+  readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
+}
+
+/** A pool that works. */
+export interface WorkingPoolStatus extends PoolStatusBase {
+  /** `rw`; `ro` (read-only: asked for, out of metadata, or after a fault); `out_of_data_space`. */
+  readonly mode: Exclude<PoolMode, 'fail' | 'error'>
   readonly data: SpaceStatus
   /** Of 4 KiB blocks. `usedBlocks` includes the commit reserve of up to 4096 blocks. */
   readonly metadata: SpaceStatus & {
     /** Free metadata blocks at which the kernel raises an event; it chooses min(1024, a quarter) itself. */
     readonly lowWaterMarkBlocks: number | undefined
   }
-  /** A counter for the owner's own bookkeeping (set_transaction_id). */
+  /** A counter for the owner's own bookkeeping: see `setTransactionId()`. */
   readonly transactionId: bigint
-  readonly lowWaterMark: { readonly blocks: number; readonly bytes: number }
-  /** The metadata must be checked (thin_check) before the pool is written again. */
-  readonly needsCheck: boolean
-  /** Block of the metadata snapshot, or null where none is held. */
+  /** Block of the metadata snapshot, or null where none is held: see `reserveMetadataSnapshot()`. */
   readonly heldMetadataRoot: number | null
-  readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
-  /** What happens to writes when there is no space. `error_if_no_space` also after the kernel's own time-out. */
-  readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
 }
+
+/** A pool that has failed: the kernel prints no number of it any more, and there are none here. */
+export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'error'> extends PoolStatusBase {
+  /** `fail`: the kernel could not even roll back; `error`: it could not read the status. */
+  readonly mode: Mode
+  readonly data: undefined
+  readonly metadata: undefined
+  readonly transactionId: undefined
+  readonly heldMetadataRoot: undefined
+}
+
+/** Where `mode` is `fail` or `error` there are no numbers: `status.data?.usedBytes`, or look at `mode` first. */
+export type PoolStatus = WorkingPoolStatus | FailedPoolStatus<'fail'> | FailedPoolStatus<'error'>
 
 const METADATA_BLOCK_BYTES = 4096
 
@@ -52,13 +67,17 @@ export function poolStatus(parameters: string, table: PoolTable): PoolStatus {
   if (!('transactionId' in line)) {
     return {
       mode: line.mode,
-      data: space(0, 0, blockBytes),
-      metadata: { ...space(0, 0, METADATA_BLOCK_BYTES), lowWaterMarkBlocks: undefined },
-      transactionId: 0n,
+      data: undefined,
+      metadata: undefined,
+      transactionId: undefined,
       lowWaterMark,
       needsCheck: true,
-      heldMetadataRoot: null,
-      discard: table.ignoreDiscard ? 'ignore_discard' : 'discard_passdown',
+      heldMetadataRoot: undefined,
+      discard: table.ignoreDiscard
+        ? 'ignore_discard'
+        : table.noDiscardPassdown
+          ? 'no_discard_passdown'
+          : 'discard_passdown',
       whenFull: table.errorIfNoSpace ? 'error_if_no_space' : 'queue_if_no_space',
     }
   }
@@ -76,6 +95,16 @@ export function poolStatus(parameters: string, table: PoolTable): PoolStatus {
     discard: line.discard,
     whenFull: line.whenFull,
   }
+}
+
+/** A volume's share of the pool, counted in the pool's own metadata. */
+export interface VolumeUsage {
+  readonly id: number
+  readonly mappedBlocks: number
+  /** Blocks that only this volume maps: what deleting it gives back. */
+  readonly exclusiveBlocks: number
+  /** Blocks that another volume maps too. */
+  readonly sharedBlocks: number
 }
 
 export interface VolumeStatus {

@@ -1,81 +1,46 @@
 // The pool: what users meet first.
-import { nodePath } from '../device/node-path.js'
-import { Pending } from '../device/pending.js'
 import { Undo } from '../device/undo.js'
 import { DmThinError, throwIfAborted } from '../errors.js'
 import { portOf } from '../kernel/native-port.js'
-import {
-  deviceMinor,
-  deviceNumber,
-  TABLE_FLAG,
-  type ActiveThin,
-  type DeviceInfo,
-  type KernelPort,
-} from '../kernel/port.js'
-import { listThins, thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions } from '../names.js'
+import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import { thinUsage } from '../metadata/reader.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
+import type { ManyOptions, VolumeResult } from './batch.js'
 import {
   checkUp,
+  contextOf,
   explained,
-  metadataSource,
+  metadataOf,
   poolTable,
   readable,
+  thinIds,
   volumeUuidPrefix,
   type PoolContext,
 } from './context.js'
-import { DeviceIds } from './device-ids.js'
-import { growPool } from './grow.js'
-import type { ManyOptions, VolumeResult } from './batch.js'
+import { externalOriginIn } from './external-origin.js'
+import { growPool, type GrowOptions } from './grow.js'
 import { activateMany, deactivateMany, snapshotMany, statusMany } from './many.js'
 import { mendPool, type Finding } from './mend.js'
+import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import { findPool } from './open.js'
 import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
-import { poolStatus, type PoolStatus, type VolumeStatus } from './status.js'
+import { poolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
+import { ThinVolume } from './thin-volume.js'
+import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
   checkThinId,
   checkVolumeSize,
   DEFAULT_TIMEOUT_MS,
-  ThinVolume,
   type ActivateOptions,
+  type CreateVolumeOptions,
   type DeactivateOptions,
-} from './thin-volume.js'
-
-export interface SignalOption {
-  readonly signal?: AbortSignal
-}
-
-export interface CreateVolumeOptions {
-  /** Size in bytes, whole sectors. It takes no space until it is written. */
-  readonly sizeBytes: number
-  /** The thin id, 0 to 2^24-1. Default: a free one. */
-  readonly id?: number
-  /** Name of the mapped device. Default `POOL-ID`. */
-  readonly name?: string
-  readonly signal?: AbortSignal
-}
-
-export interface GrowOptions {
-  /** New size of the data, in bytes, whole sectors. */
-  readonly dataBytes?: number
-  /** New size of the metadata, in bytes, whole sectors. */
-  readonly metadataBytes?: number
-  readonly signal?: AbortSignal
-}
-
-/** A volume's share of the pool, counted in the pool's own metadata. */
-export interface VolumeUsage {
-  readonly id: number
-  readonly mappedBlocks: number
-  /** Blocks that only this volume maps: what deleting it gives back. */
-  readonly exclusiveBlocks: number
-  /** Blocks that another volume maps too. */
-  readonly sharedBlocks: number
-}
+  type FindVolumeOptions,
+} from './volume-options.js'
 
 export class ThinPool {
   readonly #context: PoolContext
@@ -104,7 +69,7 @@ export class ThinPool {
     return undo.guard(async () => {
       const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
       throwIfAborted(options.signal)
-      return new ThinPool(await contextOf(port, plan.name, device), [])
+      return ThinPool.#of(await contextOf(port, plan.name, device, plan.mapperLinks), [])
     })
   }
 
@@ -120,14 +85,20 @@ export class ThinPool {
     const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
     const plan = checkOpenOptions(options)
     const mend = options.mend === undefined || checkBoolean('mend', options.mend)
+    const links = checkBoolean('mapperLinks', options.mapperLinks)
     throwIfAborted(options.signal)
     const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
       const running = await findPool(port, options.name, plan, undo, options.signal)
       const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
-      return new ThinPool(await contextOf(port, options.name, running, options.signal), findings)
+      return ThinPool.#of(await contextOf(port, options.name, running, links, options.signal), findings)
     })
+  }
+
+  static #of(context: PoolContext, findings: readonly Finding[]): ThinPool {
+    if (context.mapperLinks) context.port.mapperLinks.make(context.name, context.device)
+    return new ThinPool(context, findings)
   }
 
   /** Name of the pool's mapped device. */
@@ -171,14 +142,15 @@ export class ThinPool {
    * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
-    checkOptions(options, ['sizeBytes', 'id', 'name', 'signal'], 'createVolume')
+    checkOptions(options, ['sizeBytes', 'id', 'name', 'externalOrigin', 'signal'], 'createVolume')
     const sizeBytes = checkVolumeSize(options.sizeBytes)
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     const name = options.name === undefined ? undefined : checkName(options.name)
+    const externalOrigin = originPath(options.externalOrigin)
     const { port, ids } = this.#context
     const make = async (id: number) => {
       await port.targetMessage({ name: this.name }, 0, message.createThin(id), options.signal)
-      return new ThinVolume(this.#context, { id, name, sizeBytes })
+      return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
     return this.#run(async () => {
       if (wanted === undefined) return explained(this.#context, ids.withNew(options.signal, make))
@@ -189,13 +161,14 @@ export class ThinPool {
   }
 
   /**
-   * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes:
-   * an inactive volume needs `sizeBytes` here or at `activate()`.
+   * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes
+   * and no external origins: an inactive volume needs `sizeBytes`, and what it was made with, here or at `activate()`.
    */
-  async volume(id: number, options: { readonly sizeBytes?: number } & SignalOption = {}): Promise<ThinVolume> {
-    checkOptions(options, ['sizeBytes', 'signal'], 'volume')
+  async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
+    checkOptions(options, ['sizeBytes', 'externalOrigin', 'signal'], 'volume')
     checkThinId(id)
-    const given = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
+    const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
+    const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin) }
     return this.#run(async () => {
       await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
@@ -215,7 +188,7 @@ export class ThinPool {
       const active = new Map(all.map(thin => [thin.id, thin]))
       const ids = await this.#thinIds(options.signal)
       const found: ThinVolume[] = []
-      for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), undefined, options.signal))
+      for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), {}, options.signal))
       return found
     })
   }
@@ -306,6 +279,36 @@ export class ThinPool {
   }
 
   /**
+   * Sets the pool's transaction id, a number for the caller's own bookkeeping, if it is `currentId` now
+   * (`DM_TRANSACTION_MISMATCH` otherwise, with the id that it is as `detail`). When this resolves, the pool's metadata
+   * on disk has it, and every change of the pool before it. Rejects with `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   */
+  async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
+    checkOptions(options, ['currentId', 'newId', 'signal'], 'setTransactionId')
+    const currentId = checkTransactionId('currentId', options.currentId)
+    const newId = checkTransactionId('newId', options.newId)
+    await this.#run(() => setTransactionId(this.#context, currentId, newId, options.signal))
+  }
+
+  /**
+   * Holds the metadata as it is now for programs that read it while the pool goes on (`thin_dump --metadata-snap`,
+   * `thin_ls`). A pool has one; no data block that it leads to is freed while it is held, and it is held until it is
+   * released: the end of this process does not, nor does taking the pool down.
+   *
+   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   */
+  async reserveMetadataSnapshot(options: SignalOption = {}): Promise<MetadataSnapshot> {
+    checkOptions(options, ['signal'], 'reserveMetadataSnapshot')
+    return this.#run(() => reserveMetadataSnapshot(this.#context, options.signal))
+  }
+
+  /** Releases the metadata snapshot, whoever reserved it. `DM_METADATA_SNAPSHOT_NOT_HELD` where there is none. */
+  async releaseMetadataSnapshot(options: SignalOption = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'releaseMetadataSnapshot')
+    await this.#run(() => releaseMetadataSnapshot(this.#context, undefined, options.signal))
+  }
+
+  /**
    * Takes the pool down: the mapped device, the loop devices below it, and what the options name. The volumes stay
    * on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
    *
@@ -357,42 +360,16 @@ export class ThinPool {
   async #volumeOf(
     id: number,
     active: ActiveThin | undefined,
-    sizeBytes: number | undefined,
+    given: { readonly sizeBytes?: number | undefined; readonly externalOrigin?: string | undefined },
     signal?: AbortSignal,
   ): Promise<ThinVolume> {
-    if (!active) return new ThinVolume(this.#context, { id, sizeBytes })
+    if (!active) return new ThinVolume(this.#context, { id, ...given })
     const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
     const [line] = await this.#context.port.tableStatus({ name: active.name }, flags, signal)
-    const size = line ? sectorsToBytes(line.lengthSectors) : sizeBytes
-    return new ThinVolume(this.#context, { id, sizeBytes: size, active })
+    const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
+    return new ThinVolume(this.#context, { id, ...(found ?? given), active })
   }
 }
 
-async function metadataOf({ port, name }: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal) {
-  const table = await poolTable(port, name, signal)
-  return metadataSource(port, nodePath(table.metadataDevice), signal)
-}
-
-async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal): Promise<number[]> {
-  const source = await metadataOf(context, signal)
-  return (await readable(context, listThins(source, { signal }))).map(thin => thin.id)
-}
-
-async function contextOf(
-  port: KernelPort,
-  name: string,
-  { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
-  signal?: AbortSignal,
-): Promise<PoolContext> {
-  const table = await poolTable(port, name, signal)
-  return {
-    port,
-    name,
-    device,
-    number: deviceNumber(device),
-    uuid,
-    dataBlockBytes: sectorsToBytes(table.blockSectors),
-    pending: new Pending(`pool ${name}`),
-    ids: new DeviceIds(abort => thinIds({ port, name }, abort)),
-  }
-}
+const originPath = (path: string | undefined): string | undefined =>
+  path === undefined ? undefined : checkPath('externalOrigin', path)

@@ -1,8 +1,9 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
 import { withHolders } from '../device/holders.js'
 import { Pending } from '../device/pending.js'
+import { Undo } from '../device/undo.js'
 import { DmThinError, ERRNO } from '../errors.js'
-import { checkBoolean, checkName, checkOptions } from '../names.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
   deviceMinor,
   TABLE_FLAG,
@@ -14,48 +15,27 @@ import {
 } from '../kernel/port.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
-import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectors } from '../units.js'
+import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
 import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
+import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
-
-export interface ActivateOptions {
-  /** Size in bytes, whole sectors. Default: what is known of the volume; the pool itself stores no sizes. */
-  readonly sizeBytes?: number
-  /** Name of the mapped device. Default: the volume's name. */
-  readonly name?: string
-  /** Writes to the node fail. Default false. */
-  readonly readOnly?: boolean
-  readonly signal?: AbortSignal
-}
-
-export interface DeactivateOptions {
-  /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
-  readonly timeoutMs?: number
-  readonly signal?: AbortSignal
-}
-
-export interface SnapshotOptions {
-  /** The new volume's id, 0 to 2^24-1. Default: a free one. */
-  readonly id?: number
-  /** Name of the new volume's mapped device. Default `POOL-ID`. */
-  readonly name?: string
-  /** Activate the snapshot too. Default false. If that fails the snapshot is deleted again. */
-  readonly activate?: boolean
-  /** With `activate`: read-only. Default false. */
-  readonly readOnly?: boolean
-  readonly signal?: AbortSignal
-}
+import {
+  checkThinId,
+  checkVolumeSize,
+  DEFAULT_TIMEOUT_MS,
+  type ActivateOptions,
+  type DeactivateOptions,
+  type SnapshotOptions,
+} from './volume-options.js'
 
 export interface VolumeIdentity {
   readonly id: number
   readonly name?: string | undefined
   readonly sizeBytes?: number | undefined
+  readonly externalOrigin?: string | undefined
   readonly active?: ActiveThin | undefined
 }
-
-/** How long a busy device is tried where the caller says nothing. */
-export const DEFAULT_TIMEOUT_MS = 10_000
 
 export class ThinVolume {
   readonly #pool: PoolContext
@@ -64,6 +44,7 @@ export class ThinVolume {
   readonly id: number
   #name: string
   #sizeBytes: number | undefined
+  #externalOrigin: string | undefined
   #device: number | undefined
   /** Set where another program activated it: then it has a uuid of its own, or none. */
   #foreignName: string | undefined
@@ -75,6 +56,7 @@ export class ThinVolume {
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
     this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
     this.#sizeBytes = identity.sizeBytes
+    this.#externalOrigin = identity.externalOrigin
     if (identity.active) this.#adopt(identity.active)
   }
 
@@ -86,6 +68,11 @@ export class ThinVolume {
   /** Size in bytes, where known: the pool stores none. Given at creation, or read from the active device. */
   get sizeBytes(): number | undefined {
     return this.#sizeBytes
+  }
+
+  /** The device that it reads where it has no block of its own, where known: the pool stores none. */
+  get externalOrigin(): string | undefined {
+    return this.#externalOrigin
   }
 
   /** Whether this object knows the volume to be active. Another process may know better: see `refresh()`. */
@@ -112,17 +99,22 @@ export class ThinVolume {
    *
    * Rejects with `DM_ALREADY_ACTIVE` (by any process, under any name: one volume under two names loses data),
    * `DM_NAME_TAKEN`, `DM_VOLUME_NOT_FOUND`, `DM_SIZE_UNKNOWN`, `DM_POOL_SUSPENDED`, `DM_POOL_FAILED`,
-   * `DM_TABLE_REFUSED`, `ABORT_ERR`. In each case no device is left.
+   * `DM_TABLE_REFUSED`, `ABORT_ERR`; of an external origin `DM_FILE_MISSING`, `DM_BUSY` (mounted, or claimed by
+   * another), `DM_INVALID_ARGUMENT`. In each case no device is left.
    */
   async activate(options: ActivateOptions = {}): Promise<this> {
-    checkOptions(options, ['sizeBytes', 'name', 'readOnly', 'signal'], 'activate')
+    checkOptions(options, ['sizeBytes', 'name', 'readOnly', 'externalOrigin', 'signal'], 'activate')
     const name = options.name === undefined ? this.#name : checkName(options.name)
     const readOnly = checkBoolean('readOnly', options.readOnly)
     const sizeBytes = this.#sizeFor(options.sizeBytes)
+    const { signal, externalOrigin = this.#externalOrigin } = options
+    if (externalOrigin !== undefined) checkPath('externalOrigin', externalOrigin)
     return this.#run(async () => {
-      const request = this.#activateRequest(name, sizeBytes, readOnly)
-      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool) }, options.signal)
+      const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
+      const request = this.#activateRequest(name, sizeBytes, readOnly, origin)
+      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool) }, signal)
       await this.#activated(request, await outcomeOf(call))
+      this.#externalOrigin = externalOrigin
       return this
     })
   }
@@ -139,8 +131,9 @@ export class ThinVolume {
   }
 
   /**
-   * A new volume with the same content, sharing all blocks. An active origin is suspended, snapshotted and resumed in
-   * one native section that always resumes; an inactive one is not touched. The depth of a chain costs nothing.
+   * A new volume with the same content, sharing all blocks, and with the same external origin where there is one. An
+   * active origin is suspended, snapshotted and resumed in one native section that always resumes; an inactive one is
+   * not touched. The depth of a chain costs nothing.
    *
    * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
    * `DM_POOL_FULL`, and with `activate` whatever that rejects with; the snapshot is then deleted again.
@@ -156,7 +149,12 @@ export class ThinVolume {
       const make = (id: number) => this.#createSnap(id, signal)
       const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
       this.#pool.ids.use(id)
-      const made = new ThinVolume(this.#pool, { id, name, sizeBytes: this.#sizeBytes })
+      const made = new ThinVolume(this.#pool, {
+        id,
+        name,
+        sizeBytes: this.#sizeBytes,
+        externalOrigin: this.#externalOrigin,
+      })
       if (!options.activate) return made
       try {
         return await made.activate({ readOnly, ...(signal && { signal }) })
@@ -167,7 +165,7 @@ export class ThinVolume {
   }
 
   /** Mapped bytes and size, without committing the pool (NOFLUSH). `DM_NOT_ACTIVE` where it has no device. */
-  async status(options: { readonly signal?: AbortSignal } = {}): Promise<VolumeStatus> {
+  async status(options: SignalOption = {}): Promise<VolumeStatus> {
     checkOptions(options, ['signal'], 'status')
     return this.#run(async () => {
       this.#activeDevice()
@@ -178,7 +176,7 @@ export class ThinVolume {
   }
 
   /** Asks the kernel whether and as what the volume is active, and remembers it. */
-  async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+  async refresh(options: SignalOption = {}): Promise<boolean> {
     checkOptions(options, ['signal'], 'refresh')
     return this.#run(async () => {
       const up = await isUp(this.#pool, options.signal)
@@ -191,6 +189,7 @@ export class ThinVolume {
           options.signal,
         )
         if (line) this.#sizeBytes = line.lengthSectors * SECTOR_BYTES
+        if (line) this.#externalOrigin = externalOriginIn(line)
       }
       return this.active
     })
@@ -200,7 +199,7 @@ export class ThinVolume {
    * Deletes the volume from the pool; blocks that only it had are free then. It must be inactive
    * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has.
    */
-  async delete(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async delete(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'delete')
     await this.#run(() => this.#delete(options.signal))
   }
@@ -236,7 +235,13 @@ export class ThinVolume {
   get batch(): VolumeBatch {
     return {
       pending: this.#pending,
-      activateRequest: readOnly => this.#activateRequest(this.#name, this.#sizeFor(undefined), readOnly),
+      activateRequest: (readOnly, originOf) =>
+        this.#activateRequest(
+          this.#name,
+          this.#sizeFor(undefined),
+          readOnly,
+          this.#externalOrigin && originOf(this.#externalOrigin),
+        ),
       activated: (request, outcome) => this.#activated(request, outcome),
       address: () => this.#address,
       deactivated: (outcome, started) => this.#deactivated(outcome, started),
@@ -285,17 +290,29 @@ export class ThinVolume {
     if (active) this.#name = active.name
   }
 
-  #activateRequest(name: string, sizeBytes: number, readOnly: boolean): ActivateRequest {
-    const lengthSectors = sectors(sizeBytes)
-    const table = [thinTableLine({ lengthSectors, poolDevice: this.#pool.number, id: this.id })]
+  #activateRequest(name: string, sizeBytes: number, readOnly: boolean, externalOrigin?: string): ActivateRequest {
+    const thin = { lengthSectors: sectors(sizeBytes), poolDevice: this.#pool.number, id: this.id, externalOrigin }
+    const table = [thinTableLine(thin)]
     return { name, uuid: this.#uuid, table, readOnly, thinId: this.id }
   }
 
   async #activated({ name, table }: ActivateRequest, outcome: Outcome): Promise<void> {
-    if (typeof outcome !== 'number') throw await this.#whoHasName(await explain(this.#pool, outcome))
+    if (typeof outcome !== 'number') {
+      const fault = await originInUse(this.#pool, table[0]!, await explain(this.#pool, outcome))
+      throw await this.#whoHasName(fault)
+    }
+    await this.#link(name, outcome)
     this.#device = outcome
     this.#name = name
     this.#sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+  }
+
+  /** In /dev/mapper, where the pool's options ask for it. Without its link the device does not stay. */
+  async #link(name: string, device: number): Promise<void> {
+    if (!this.#pool.mapperLinks) return
+    const undo = new Undo()
+    undo.push('DM_DEV_REMOVE', name, () => this.#port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    await undo.guard(async () => this.#port.mapperLinks.make(name, device))
   }
 
   /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
@@ -317,6 +334,7 @@ export class ThinVolume {
     if (typeof outcome !== 'number' && outcome.code !== 'DM_NOT_FOUND') {
       throw await withHolders(this.#port, { device: this.#device ?? 0, name: this.#name, started }, outcome)
     }
+    this.#port.mapperLinks.drop(this.#name)
     this.#adopt(undefined)
   }
 
@@ -353,7 +371,8 @@ export class ThinVolume {
 /** @internal */
 export interface VolumeBatch {
   readonly pending: Pending
-  activateRequest(readOnly: boolean): ActivateRequest
+  /** `originOf` gives the number of an external origin, or throws. */
+  activateRequest(readOnly: boolean, originOf: (path: string) => string): ActivateRequest
   activated(request: ActivateRequest, outcome: Outcome): Promise<void>
   address(): DeviceAddress
   deactivated(outcome: Outcome, started: number): Promise<void>
@@ -368,12 +387,4 @@ function outcomeOf(call: Promise<DeviceInfo>): Promise<Outcome> {
       throw fault
     },
   )
-}
-
-export function checkThinId(id: unknown): number {
-  return checkNumber('id', id, { min: 0, max: MAX_THIN_ID })
-}
-
-export function checkVolumeSize(sizeBytes: unknown): number {
-  return checkNumber('sizeBytes', sizeBytes, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })
 }

@@ -10,14 +10,16 @@ export interface ThinTable {
   /** The pool, as `253:0`. */
   readonly poolDevice: string
   readonly id: number
+  /** `7:3`: what is read where the thin has no block. */
+  readonly externalOrigin?: string | undefined
 }
 
-export function thinTableLine(table: ThinTable): TargetLine {
-  const parameters = `${table.poolDevice} ${table.id}`
-  return { startSectors: 0, lengthSectors: table.lengthSectors, type: 'thin', parameters }
+export function thinTableLine({ poolDevice, id, externalOrigin, lengthSectors }: ThinTable): TargetLine {
+  const parameters = [poolDevice, id, ...(externalOrigin === undefined ? [] : [externalOrigin])].join(' ')
+  return { startSectors: 0, lengthSectors, type: 'thin', parameters }
 }
 
-export function parseThinTable(line: TargetLine): ThinTable & { readonly externalOrigin: string | undefined } {
+export function parseThinTable(line: TargetLine): ThinTable {
   const reader = new LineReader('thin table', line.parameters)
   const poolDevice = reader.word('pool')
   const id = reader.number('thin id')

@@ -175,20 +175,22 @@ export class MemoryPool {
     ].join(' ')
   }
 
-  read(thin: Thin, offset: number, length: number): Uint8Array {
+  /** What is not mapped is the external origin's, and zeros past its end. */
+  read(thin: Thin, offset: number, length: number, origin?: Bytes): Uint8Array {
     if (this.#mode === 'fail') throw new IoError('EIO')
     const content = new Uint8Array(length)
     for (const { virtual, inBlock, at, count } of this.#blocksOf(offset, length)) {
       const mapping = thin.mappings.get(virtual)
       if (mapping) content.set(this.#data.read(mapping.block * this.blockBytes + inBlock, count), at)
+      else if (origin) content.set(upToEnd(origin, offset + at, count), at)
     }
     return content
   }
 
-  write(thin: Thin, offset: number, content: Uint8Array): void {
+  write(thin: Thin, offset: number, content: Uint8Array, origin?: Bytes): void {
     try {
       for (const { virtual, inBlock, at, count } of this.#blocksOf(offset, content.length)) {
-        const block = this.#blockToWrite(thin, virtual, count)
+        const block = this.#blockToWrite(thin, virtual, count, origin)
         this.#data.write(block * this.blockBytes + inBlock, content.subarray(at, at + count))
       }
     } finally {
@@ -207,7 +209,7 @@ export class MemoryPool {
     this.commit()
   }
 
-  #blockToWrite(thin: Thin, virtual: number, count: number): number {
+  #blockToWrite(thin: Thin, virtual: number, count: number, origin?: Bytes): number {
     if (this.#mode === 'fail') throw new IoError('EIO')
     const old = thin.mappings.get(virtual)
     if (old && !this.state.isShared(thin, old)) return old.block
@@ -216,6 +218,7 @@ export class MemoryPool {
     const block = this.state.map(thin, virtual)
     if (count === this.blockBytes) return block
     if (old) this.#copy(old.block, block)
+    else if (origin) this.#copyFrom(origin, virtual, block)
     else if (!this.#table?.skipBlockZeroing) this.#zero(block)
     return block
   }
@@ -237,9 +240,13 @@ export class MemoryPool {
   }
 
   #copy(from: number, to: number): void {
+    this.#copyFrom(this.#data, from, to)
+  }
+
+  #copyFrom(source: Bytes, from: number, to: number): void {
     for (let at = 0; at < this.blockBytes; at += CHUNK) {
       const count = Math.min(CHUNK, this.blockBytes - at)
-      this.#data.write(to * this.blockBytes + at, this.#data.read(from * this.blockBytes + at, count))
+      this.#data.write(to * this.blockBytes + at, upToEnd(source, from * this.blockBytes + at, count))
     }
   }
 
@@ -308,6 +315,14 @@ export class MemoryPool {
     if (command === 'delete') return (this.#opened.get(id) ?? 0) > 0 ? ERRNO.EBUSY : this.state.deleteThin(id)
     return origin === undefined ? ERRNO.EINVAL : this.state.createSnap(id, origin)
   }
+}
+
+/** Zeros past the end. */
+function upToEnd(source: Bytes, offset: number, length: number): Uint8Array {
+  const content = new Uint8Array(length)
+  const there = Math.min(length, source.sizeBytes - offset)
+  if (there > 0) content.set(source.read(offset, there))
+  return content
 }
 
 const ARITY: Record<string, number> = {

@@ -10,6 +10,8 @@ import { TARGETS } from './targets.js'
 const VERSION = [4, 48, 0]
 
 export class MemoryPort extends StoragePort implements KernelPort {
+  /** There is no /dev/mapper in memory, as where udev makes the links. */
+  readonly mapperLinks = { make: () => {}, drop: () => {}, leads: () => false }
   /** Per descriptor: the events that it knows of. */
   readonly #armed = new Map<Handle, number>()
 

@@ -109,7 +109,9 @@ const thinPool: Maker = (line, words, around) => {
 }
 
 const thin: Maker = (line, words, around) => {
-  if (words.length !== 2) throw new TableRefusal(ERRNO.EINVAL, 'Invalid argument count')
+  if (words.length !== 2 && words.length !== 3) throw new TableRefusal(ERRNO.EINVAL, 'Invalid argument count')
+  if (words[0] === words[2]) throw new TableRefusal(ERRNO.EINVAL, 'Error setting origin device')
+  const origin = words[2] === undefined ? undefined : around.open(words[2], 'Error opening origin device')
   const device = around.open(words[0]!, 'Error opening pool device')
   const id = deviceId(words[1]!)
   if (id === undefined) throw new TableRefusal(ERRNO.EINVAL, 'Invalid device id')
@@ -124,10 +126,13 @@ const thin: Maker = (line, words, around) => {
   return plain(line, {
     pool,
     thinId: id,
-    table: () => (pool.mode === 'fail' ? 'Fail' : `${deviceNumber(device.number)} ${id}`),
+    table: () =>
+      pool.mode === 'fail'
+        ? 'Fail'
+        : `${deviceNumber(device.number)} ${id}${origin ? ` ${deviceNumber(origin.number)}` : ''}`,
     status: () => (pool.mode === 'fail' ? 'Fail' : thinStatus(opened.thin, pool.state.blockSectors)),
-    read: (offset, length) => pool.read(opened.thin, offset, length),
-    write: (offset, content) => pool.write(opened.thin, offset, content),
+    read: (offset, length) => pool.read(opened.thin, offset, length, origin),
+    write: (offset, content) => pool.write(opened.thin, offset, content, origin),
     discard: (offset, length) => pool.discard(opened.thin, offset, length),
     destroy: () => {
       opened.close()

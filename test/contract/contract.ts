@@ -5,6 +5,7 @@ import { LOOPS } from './loops.js'
 import type { Case, Machine } from './machine.js'
 import { MESSAGES } from './messages.js'
 import { MODES } from './modes.js'
+import { ORIGINS } from './origins.js'
 import { POOLS } from './pools.js'
 import { RANDOM } from './random.js'
 import { SPACE } from './space.js'
@@ -20,6 +21,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   'loop devices and files': LOOPS,
   'messages to a pool': MESSAGES,
   'thin tables': THINS,
+  'external origins': ORIGINS,
   'blocks and space': SPACE,
   'random histories': RANDOM,
   modes: MODES,

@@ -80,6 +80,52 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
+    title: 'the transaction id is set where it is what the caller thinks, and a mismatch says what it is',
+    run: machine =>
+      withPool(machine, async ({ pool }) => {
+        await pool.setTransactionId({ currentId: 0n, newId: 2n ** 64n - 1n })
+        expect((await pool.status()).transactionId).toBe(2n ** 64n - 1n)
+        const fault: unknown = await pool
+          .setTransactionId({ currentId: 0n, newId: 1n })
+          .catch((refusal: unknown) => refusal)
+        expect(fault).toMatchObject({ code: 'DM_TRANSACTION_MISMATCH', errno: 22, detail: String(2n ** 64n - 1n) })
+        await pool.setTransactionId({ currentId: 2n ** 64n - 1n, newId: 0n })
+        for (const newId of [-1n, 2n ** 64n, 1 as never]) {
+          const refusal = pool.setTransactionId({ currentId: 0n, newId })
+          await expect(refusal).rejects.toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+        }
+        // Of several who think the same, one is first.
+        const race = await Promise.allSettled(
+          [1n, 2n, 3n].map(newId => pool.setTransactionId({ currentId: 0n, newId })),
+        )
+        expect(race.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+      }),
+  },
+  {
+    title: 'a metadata snapshot is reserved once, released once, and by its block',
+    run: machine =>
+      withPool(machine, async ({ pool, message }) => {
+        const held = async () => (await pool.status()).heldMetadataRoot
+        {
+          await using snapshot = await pool.reserveMetadataSnapshot()
+          expect(await held()).toBe(snapshot.root)
+          await expect(pool.reserveMetadataSnapshot()).rejects.toMatchObject({ code: 'DM_METADATA_SNAPSHOT_HELD' })
+        }
+        expect(await held()).toBeNull()
+        const notHeld = { code: 'DM_METADATA_SNAPSHOT_NOT_HELD' }
+        await expect(pool.releaseMetadataSnapshot()).rejects.toMatchObject(notHeld)
+        const lost = await pool.reserveMetadataSnapshot()
+        await message('release_metadata_snap')
+        await expect(lost.release()).rejects.toMatchObject(notHeld)
+        const last = await pool.reserveMetadataSnapshot()
+        await Promise.all([last.release(), last.release()])
+        await last.release()
+        await pool.reserveMetadataSnapshot()
+        await pool.releaseMetadataSnapshot()
+        expect(await held()).toBeNull()
+      }),
+  },
+  {
     title: 'remove tells what it took, and leaves nothing',
     run: machine =>
       withPool(machine, async ({ pool, name, reopen, numbers }) => {

@@ -68,7 +68,7 @@ class History {
       return { id: volume.id, mappedBlocks: holds.size, exclusiveBlocks, sharedBlocks: holds.size - exclusiveBlocks }
     })
     expect(await this.#at.pool.usage()).toEqual(expected.sort((a, b) => a.id - b.id))
-    expect((await this.#at.pool.status()).data.usedBlocks).toBe(owners.size)
+    expect((await this.#at.pool.status()).data!.usedBlocks).toBe(owners.size)
     for (const { volume, holds } of this.#known) {
       for (const [block, write] of holds) {
         expect((await this.#machine.read(volume.path, block * BLOCK, 1))[0]).toBe(1 + (write % 255))

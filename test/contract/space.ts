@@ -2,7 +2,7 @@
 import { MiB } from '../../lib/index.js'
 import { BLOCK, content, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
-const used = async ({ pool }: PoolAtHand): Promise<number> => (await pool.status()).data.usedBlocks
+const used = async ({ pool }: PoolAtHand): Promise<number> => (await pool.status()).data!.usedBlocks
 
 const usage = async ({ pool }: PoolAtHand): Promise<Record<number, readonly [number, number, number]>> => {
   const all = await pool.usage()
@@ -308,7 +308,7 @@ export const SPACE: readonly Case[] = [
     title: 'metadata in use counts the reserve for commits: a tenth',
     run: machine =>
       withPool(machine, async ({ pool }) => {
-        const { usedBlocks, lowWaterMarkBlocks } = (await pool.status()).metadata
+        const { usedBlocks, lowWaterMarkBlocks } = (await pool.status()).metadata!
         expect(lowWaterMarkBlocks).toBe(256)
         expect(usedBlocks).toBeGreaterThan(102)
         expect(usedBlocks).toBeLessThan(130)

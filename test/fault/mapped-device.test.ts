@@ -1,5 +1,6 @@
 // A mapped device of any table: each step of making it and of replacing its table made to fail in turn.
 import { MappedDevice, zero } from '../../lib/exports/kernel.js'
+import { expectCode } from '../helpers/expect-code.js'
 import {
   attemptWith,
   EIO,
@@ -78,14 +79,29 @@ describe('replacing a table', () => {
     }
   })
 
-  test('when the way back fails, too, both are told, and the device is resumed all the same', async () => {
+  test('when the way back fails, too, both are told, and the old table is live and resumed all the same', async () => {
+    // The resume is not made, so that what was loaded is there to be cleared; that fails, and it must not go live.
     hooks.setFault('DM_TABLE_CLEAR', 1, 'fail', ENOMEM)
-    const { fault } = await attemptWith(hooks, ['DM_DEV_RESUME', 1], replace, { kind: 'fail-after' })
+    const { fault } = await attemptWith(hooks, ['DM_DEV_RESUME', 1], replace)
     expect(fault).toMatchObject({ operation: 'DM_DEV_RESUME', errno: EIO })
-    expect(fault!.rollback.filter(step => step.errno !== 0)).toEqual([
+    expect(fault!.rollback).toEqual([
       { operation: 'DM_TABLE_CLEAR', device: device.name, errno: ENOMEM },
+      { operation: 'DM_TABLE_LOAD', device: device.name, errno: 0 },
+      { operation: 'DM_DEV_RESUME', device: device.name, errno: 0 },
     ])
     expect(fault!.message).toContain(`not undone: DM_TABLE_CLEAR of ${device.name}`)
+    expect(dmTable(device.name)).toBe('0 8 zero')
+    expect(dmInfo(device.name)).toMatchObject({ suspended: false, inactiveTable: false })
+  })
+
+  test.each([
+    ['DM_TABLE_LOAD', 'fail'],
+    ['DM_DEV_RESUME', 'fail-after'],
+  ] as const)('what is not loaded is not cleared: %s, %s', async (operation, kind) => {
+    hooks.setFault('DM_TABLE_CLEAR', 1, 'fail', ENOMEM)
+    hooks.setFault(operation, 1, kind, EIO)
+    await expectCode(replace(), 'DM_TABLE_REFUSED')
+    expect(hooks.clearFaults()).toBe(1) // the clear was not tried
     expect(dmTable(device.name)).toBe('0 8 zero')
     expect(dmInfo(device.name)).toMatchObject({ suspended: false, inactiveTable: false })
   })

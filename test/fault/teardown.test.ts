@@ -61,7 +61,7 @@ test('each step of grow fails: the pool has its old table and runs, and the next
     await grow()
     expect(dmTable(files.name)).not.toBe(table)
     expect(statSync(files.dataFile).size).toBe(32 * MiB)
-    expect((await pool.status()).data.totalBytes).toBe(32 * MiB)
+    expect((await pool.status()).data!.totalBytes).toBe(32 * MiB)
   }))
 
 test('a volume whose removal fails stays active, and the next one takes it away', () =>

@@ -26,7 +26,7 @@ describe('files', () => {
     await truncate(options.data.file, 32 * MiB)
     await refusedPool(options, 'DM_FILE_SIZE')
     const pool = await ThinPool.create({ ...options, data: { file: options.data.file, sizeBytes: 32 * MiB } })
-    expect((await pool.status()).data.totalBlocks).toBe(512)
+    expect((await pool.status()).data!.totalBlocks).toBe(512)
     await pool.remove()
   })
 
@@ -150,7 +150,7 @@ describe('devices in use', () => {
       const inner = await ThinPool.create(options)
       const volume = await (await inner.createVolume({ sizeBytes: 8 * MiB })).activate()
       await writeAt(volume.path, 0, Buffer.alloc(64 * KiB, 1))
-      expect((await inner.status()).data.usedBlocks).toBe(1)
+      expect((await inner.status()).data!.usedBlocks).toBe(1)
       expect(await inner.remove({ deactivate: true })).toMatchObject({ loops: [], files: [] })
       thinCheck(metadata!.path)
       await takeDown(inner.name)

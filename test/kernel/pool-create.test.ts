@@ -31,7 +31,7 @@ test('the smallest pool is writable, empty, and as large as dmsetup says', async
       needsCheck: false,
       whenFull: 'queue_if_no_space',
     })
-    const { usedBlocks, totalBlocks } = status.metadata
+    const { usedBlocks, totalBlocks } = status.metadata!
     expect(dmStatus(name)).toContain(`thin-pool 0 ${usedBlocks}/${totalBlocks} 0/1 - rw discard_passdown`)
     expect(await pool.volumes()).toEqual([])
   })
@@ -48,7 +48,7 @@ test('exactly the table 0 20971522 thin-pool … 128 65536 1 skip_block_zeroing,
     const loops = new Map(markedLoops().map(loop => [loop.file, loop.name.replace('/dev/loop', '7:')]))
     const devices = `${loops.get(metadataFile)} ${loops.get(dataFile)}`
     expect(dmTable(name)).toBe(`0 20971522 thin-pool ${devices} 128 65536 1 skip_block_zeroing`)
-    expect((await pool.status()).data.totalBlocks).toBe(163840)
+    expect((await pool.status()).data!.totalBlocks).toBe(163840)
     expect(statSync(dataFile)).toMatchObject({ size: 10 * GiB + KiB, blocks: 0 })
     expect(statSync(metadataFile).blocks * 512).toBeLessThan(MiB)
   })
@@ -73,7 +73,7 @@ test('the largest block size, 1 GiB, holds data', async () => {
     expect(dmTable(name)).toContain(' 2097152 0 1 ')
     const volume = await (await pool.createVolume({ sizeBytes: GiB })).activate()
     await writeAt(volume.path, 4 * KiB, Buffer.alloc(4 * KiB, 7))
-    expect((await pool.status()).data.usedBlocks).toBe(1)
+    expect((await pool.status()).data!.usedBlocks).toBe(1)
     expect(dmStatus(volume.name)).toBe('0 2097152 thin 2097152 2097151')
     expect(await volume.status()).toMatchObject({ mappedBytes: GiB, highestMappedByte: GiB - 1 })
   })

@@ -26,7 +26,7 @@ test('data grows in steps: file, loop device, table and total, also to no multip
       const blocks = Math.floor(dataBytes / BLOCK)
       expect(statSync(dataFile).size).toBe(dataBytes)
       expect(dmTable(name)).toMatch(new RegExp(`^0 ${dataBytes / 512} thin-pool `))
-      expect((await pool.status()).data.totalBlocks).toBe(blocks)
+      expect((await pool.status()).data!.totalBlocks).toBe(blocks)
       expect(dmStatus(name)).toContain(` 0/${blocks} - rw `)
     }
     expect(dmInfo(name)).toMatchObject({ suspended: false, inactiveTable: false })
@@ -38,7 +38,7 @@ test('metadata grows in steps, the pool’s own count with it', async () => {
     for (const metadataBytes of [3 * MiB, 7 * MiB, 31 * MiB, 67 * MiB]) {
       await pool.grow({ metadataBytes })
       expect(statSync(metadataFile).size).toBe(metadataBytes)
-      expect((await pool.status()).metadata.totalBlocks).toBe(metadataBytes / 4096)
+      expect((await pool.status()).metadata!.totalBlocks).toBe(metadataBytes / 4096)
       expect(dmStatus(name)).toContain(`/${metadataBytes / 4096} 0/1024 - rw `)
     }
     await pool.createVolume({ sizeBytes: MiB })
@@ -120,7 +120,7 @@ describe('refused with the pool as it was, never suspended', () => {
     run('dmsetup', ['load', name, '--table', `0 16384 linear ${loop} 0`])
     run('dmsetup', ['resume', '--noudevsync', name])
     await pool.grow({ dataBytes: 8 * MiB })
-    expect((await pool.status()).data.totalBlocks).toBe(128)
+    expect((await pool.status()).data!.totalBlocks).toBe(128)
     await pool.remove()
     thinCheck(metadata)
     run('dmsetup', ['remove', '--noudevsync', '--retry', name])
@@ -132,6 +132,6 @@ test('a loop device whose file somebody has grown already: only the device and t
   await withPool(async (pool, { dataFile }) => {
     await truncate(dataFile, 96 * MiB)
     await pool.grow({ dataBytes: 96 * MiB })
-    expect((await pool.status()).data.totalBlocks).toBe(1536)
+    expect((await pool.status()).data!.totalBlocks).toBe(1536)
   })
 })

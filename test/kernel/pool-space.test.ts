@@ -41,7 +41,7 @@ test('errorIfNoSpace: a write without space fails at once, and the pool says whi
     expect(directWrite(volume.path, 20)).toMatch(NO_SPACE_LEFT)
     const status = await pool.status()
     expect(status).toMatchObject({ mode: 'out_of_data_space', whenFull: 'error_if_no_space', needsCheck: false })
-    expect(status.data.usedBlocks).toBe(status.data.totalBlocks)
+    expect(status.data!.usedBlocks).toBe(status.data!.totalBlocks)
     expect(dmStatus(name)).toContain('16/16 - out_of_data_space discard_passdown error_if_no_space')
     expect(await seedOf(volume.path, 20, [2])).toBe('zero')
   })

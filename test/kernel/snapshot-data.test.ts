@@ -22,7 +22,7 @@ const SIZE = 4 * MiB
 const BLOCKS = SIZE / BLOCK
 
 const activated = async (pool: ThinPool, sizeBytes = SIZE) => (await pool.createVolume({ sizeBytes })).activate()
-const usedBlocks = async (pool: ThinPool) => (await pool.status()).data.usedBlocks
+const usedBlocks = async (pool: ThinPool) => (await pool.status()).data!.usedBlocks
 
 /** What a device must hold, block by block; stomped at places drawn from a seed. */
 class Stomped {

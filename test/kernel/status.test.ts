@@ -33,7 +33,7 @@ test('status never commits the pool: the superblock stays byte for byte, until s
       // Without NOFLUSH the same question commits: only then was there something to commit all the while.
       await port.tableStatus({ name }, 0)
       const committed = await superblock()
-      expect(status.data.usedBlocks).toBe(round + 1)
+      expect(status.data!.usedBlocks).toBe(round + 1)
       if (before.equals(after) && !after.equals(committed)) break
       if (round === 100) throw new Error('100 rounds, and in each of them the pool was committed during status()')
     }
@@ -65,11 +65,11 @@ test('every field of the pool’s line is what dmsetup prints', async () => {
     })
     const words = [
       12345,
-      `${metadata.usedBlocks}/${metadata.totalBlocks}`,
-      `${data.usedBlocks}/${data.totalBlocks}`,
+      `${metadata!.usedBlocks}/${metadata!.totalBlocks}`,
+      `${data!.usedBlocks}/${data!.totalBlocks}`,
       status.heldMetadataRoot,
       'rw no_discard_passdown queue_if_no_space -',
-      metadata.lowWaterMarkBlocks,
+      metadata!.lowWaterMarkBlocks,
     ]
     expect(dmStatus(name)).toBe(`0 131072 thin-pool ${words.join(' ')}`)
     dmMessage(name, 'release_metadata_snap')

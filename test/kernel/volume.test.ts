@@ -51,7 +51,7 @@ test('the life of a volume: made, active, written, inactive, active again with i
     expect(await seedOf(volume.path, 5, [1])).toBe(1)
     await volume.destroy()
     expect(await idsOf(pool)).toEqual([])
-    expect((await pool.status()).data.usedBlocks).toBe(0)
+    expect((await pool.status()).data!.usedBlocks).toBe(0)
   })
 })
 
@@ -92,7 +92,7 @@ test('a read-only activation refuses writes', async () => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate({ readOnly: true })
     expect(dmInfo(volume.name)).toMatchObject({ readOnly: true })
     await expect(writeBlock(volume.path, 0, 1)).rejects.toMatchObject({ code: 'EPERM' })
-    expect((await pool.status()).data.usedBlocks).toBe(0)
+    expect((await pool.status()).data!.usedBlocks).toBe(0)
   })
 })
 
@@ -186,10 +186,10 @@ test('deleting frees what only this volume has; an active volume is not deleted'
     const before = snapshotKernelState()
     expect(await expectCode(volume.delete(), 'DM_VOLUME_ACTIVE')).toMatchObject({ errno: 16, detail: 'delete 0' })
     expect(snapshotKernelState()).toBe(before)
-    expect((await pool.status()).data.usedBlocks).toBe(64)
+    expect((await pool.status()).data!.usedBlocks).toBe(64)
     await volume.deactivate()
     await volume.delete()
-    expect((await pool.status()).data.usedBlocks).toBe(0)
+    expect((await pool.status()).data!.usedBlocks).toBe(0)
   })
 })
 
@@ -216,12 +216,12 @@ test.each([
   await withPool(options, async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()
     await writeAt(volume.path, 0, pattern(1, MiB))
-    expect((await pool.status()).data.usedBlocks).toBe(16)
+    expect((await pool.status()).data!.usedBlocks).toBe(16)
     // dmsetup's own view of the refusal is the status of the command: blkdiscard fails where discards are ignored.
     const discard = () => run('blkdiscard', [volume.path])
     if (blocksLeft === 0) discard()
     else expect(discard).toThrow(/not supported/)
-    expect((await pool.status()).data.usedBlocks).toBe(blocksLeft)
+    expect((await pool.status()).data!.usedBlocks).toBe(blocksLeft)
     expect((await volume.status()).mappedBytes).toBe(blocksLeft * BLOCK)
   })
 })

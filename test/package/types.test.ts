@@ -6,6 +6,10 @@ import { copyOfConsumer, repository, run } from './package'
 const USE = `
 import { DmThinError, GiB, LoopDevice, MiB, mount, ThinPool, unmount, volumesOf } from 'dm-thin'
 import type { CreatePoolOptions, ErrorCode, Holder, PoolStatus, ThinVolume, VolumeResult, VolumeStatus } from 'dm-thin'
+import { defineTarget, DeviceMapper, linear, MappedDevice, parseTableLine, trace } from 'dm-thin/kernel'
+import type { CallMessage, Segment, SignalOption, TargetLine, UdevTransaction } from 'dm-thin/kernel'
+import { memoryKernel } from 'dm-thin/testing'
+import type { ErrnoName, Leftovers, MemoryKernel } from 'dm-thin/testing'
 
 export async function use(signal: AbortSignal): Promise<PoolStatus> {
   const options: CreatePoolOptions = {
@@ -30,7 +34,35 @@ export async function use(signal: AbortSignal): Promise<PoolStatus> {
     const holders: readonly Holder[] = fault.holders
     console.log(code, holders, fault.rollback)
   }
+  await using snapshot = await pool.reserveMetadataSnapshot()
+  console.log(snapshot.root)
   return pool.status()
+}
+
+export async function below(message: CallMessage, options: SignalOption): Promise<TargetLine[]> {
+  const dm = await DeviceMapper.open(options)
+  await using udev: UdevTransaction = await dm.beginUdev()
+  const segment: Segment = linear({ lengthSectors: 8, device: '7:0' })
+  await using device = await MappedDevice.create({ name: 'demo', table: [segment], mapperLink: true })
+  await dm.resume(device.name, { udev })
+  const own = defineTarget<{ lengthSectors: number; device: string }>({
+    type: 'own',
+    options: ['device'],
+    format: ({ device }) => [device],
+    parseTable: reader => ({ device: reader.word('device') }),
+  })
+  trace(false)
+  console.log(message.durationMs, own({ lengthSectors: 8, device: '7:0' }), (await device.table()).map(line => parseTableLine(line)))
+  return device.status()
+}
+
+export async function inATest(errno: ErrnoName): Promise<Leftovers> {
+  const kernel: MemoryKernel = memoryKernel({ dataBlocks: 16 })
+  await using pool = await ThinPool.create(kernel.poolOptions())
+  kernel.fail('TARGET_MSG', errno)
+  const { data } = await pool.status()
+  console.log(data?.usedBytes)
+  return kernel.left()
 }
 `
 const NODENEXT = { module: 'nodenext', moduleResolution: 'nodenext' }

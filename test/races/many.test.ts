@@ -38,7 +38,7 @@ test('a hundred empty volumes, made at once, each with an id of its own; activat
     expect(markedDevices().map(device => device.name)).toEqual([name])
     await Promise.all(volumes.map(volume => volume.delete()))
     expect(await pool.volumes()).toEqual([])
-    expect((await pool.status()).data.usedBlocks).toBe(0)
+    expect((await pool.status()).data!.usedBlocks).toBe(0)
   })
 })
 
@@ -56,7 +56,7 @@ test('a hundred snapshots of one origin under one suspend share its blocks; writ
       await writeBlock(volume.path, 1, 10 + at)
     }
     for (const [at, volume] of some.entries()) expect(await seedOf(volume.path, 1, [10, 11, 12, 13])).toBe(10 + at)
-    expect((await pool.status()).data.usedBlocks).toBe(2 + 4)
+    expect((await pool.status()).data!.usedBlocks).toBe(2 + 4)
     await pool.deactivateMany([origin, ...some])
     const usage = await pool.usage()
     await pool.remove()

@@ -43,7 +43,7 @@ export async function pools(): Promise<void> {
   await ThinPool.create({ name: 'demo', data: { file: 'data.img', sizeBytes: 1n }, metadata })
 
   await ThinPool.open('demo')
-  await ThinPool.open({ name: 'demo', mend: false, signal })
+  await ThinPool.open({ name: 'demo', mend: false, mapperLinks: true, signal })
   await ThinPool.open({ name: 'demo', data: { file: 'data.img' }, metadata: { file: 'metadata.img' } })
   // @ts-expect-error open never formats
   await ThinPool.open({ name: 'demo', format: 'overwrite' })
@@ -84,6 +84,15 @@ export async function volumes(): Promise<void> {
   await pool.activateMany([volume], { timeoutMs: 100 })
   // @ts-expect-error sizes are numbers of bytes
   await pool.grow({ dataBytes: '+10GiB' })
+  await pool.createVolume({ sizeBytes: 2 ** 30, externalOrigin: '/dev/sdc' })
+  await volume.activate({ externalOrigin: '/dev/sdc' })
+  // @ts-expect-error a path, not a volume
+  await volume.activate({ externalOrigin: volume })
+  await pool.setTransactionId({ currentId: 0n, newId: 1n, signal })
+  // @ts-expect-error ids have 64 bits
+  await pool.setTransactionId({ currentId: 0, newId: 1 })
+  // @ts-expect-error both must be said
+  await pool.setTransactionId({ newId: 1n })
   await pool.remove({ deactivate: true, deleteFiles: true, timeoutMs: 1000, signal })
 }
 

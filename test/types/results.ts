@@ -5,6 +5,7 @@ import {
   ThinPool,
   volumesOf,
   type ErrorCode,
+  type FailedPoolStatus,
   type PoolMode,
   type ThinVolume,
   type VolumeResult,
@@ -21,8 +22,16 @@ declare const loop: LoopDevice
 
 export async function values(): Promise<void> {
   const status = await pool.status()
-  same<typeof status.transactionId, bigint>(true)
   same<typeof status.mode, PoolMode>(true)
+  // @ts-expect-error a failed pool has no numbers
+  status.data.usedBytes
+  same<NonNullable<typeof status.data>['usedBytes'], number>(true)
+  if (status.mode === 'fail' || status.mode === 'error') {
+    const failed: FailedPoolStatus = status
+    void failed
+    return
+  }
+  same<typeof status.transactionId, bigint>(true)
   same<typeof status.heldMetadataRoot, number | null>(true)
   same<typeof status.data.usedBytes, number>(true)
   same<PoolMode, 'rw' | 'ro' | 'out_of_data_space' | 'fail' | 'error'>(true)

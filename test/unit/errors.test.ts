@@ -23,6 +23,7 @@ test('it keeps every fact', () => {
     kernelReason: 'thin-pool: Invalid block size',
     tries: 24,
     holders: [{ kind: 'mount' as const, path: '/mnt', pid: 7 }],
+    block: 12,
     rollback: [undone],
     cause: new Error('below'),
   }

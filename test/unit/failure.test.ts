@@ -43,7 +43,9 @@ const TABLE: [operation: string, errno: number, code: ErrorCode, detail?: string
   ['DM_TARGET_MSG', E.ENOSPC, 'DM_POOL_FULL', 'create_thin 7'],
   ['DM_TARGET_MSG', E.EOPNOTSUPP, 'DM_POOL_READ_ONLY', 'create_thin 7'],
   ['DM_TARGET_MSG', E.EBUSY, 'DM_VOLUME_ACTIVE', 'delete 7'],
-  ['DM_TARGET_MSG', E.EBUSY, 'DM_KERNEL', 'reserve_metadata_snap'],
+  ['DM_TARGET_MSG', E.EBUSY, 'DM_METADATA_SNAPSHOT_HELD', 'reserve_metadata_snap'],
+  ['DM_TARGET_MSG', E.EINVAL, 'DM_METADATA_SNAPSHOT_NOT_HELD', 'release_metadata_snap'],
+  ['DM_TARGET_MSG', E.EINVAL, 'DM_KERNEL', 'release_metadata_snap now'],
   ['DM_TARGET_MSG', E.ENXIO, 'DM_NOT_FOUND', 'delete 7'],
   ['DM_TARGET_MSG', E.EINVAL, 'DM_KERNEL', 'set_transaction_id 1 2'],
   ['double activation', E.EBUSY, 'DM_ALREADY_ACTIVE', 'other'],
@@ -85,6 +87,17 @@ describe('messages', () => {
     expect(text).toContain('thin-pool: Invalid block size')
     expect(text).toContain('0 16 thin-pool 7:1 7:0 1 0')
     expect(text).toContain('EINVAL')
+  })
+
+  test('say the errno once, although the kernel’s log ends with it, too', () => {
+    const refused = { operation: 'DM_TABLE_LOAD', errno: E.ENOTBLK, detail: 'thin-pool 7:1 7:0 128 0' }
+    const kernelReason = 'thin-pool: Error creating metadata object (-ENOTBLK); thin-pool: gave up (-15)'
+    const error = errorFromFailure(failure({ ...refused, kernelReason }))
+    expect(error.kernelReason).toBe('thin-pool: Error creating metadata object; thin-pool: gave up')
+    expect(error.message.match(/ENOTBLK|-15/g)).toEqual(['ENOTBLK'])
+    // What stands in the middle of a reason is the target's own text.
+    const own = 'thin: Creation of 5 (-EEXIST) failed'
+    expect(errorFromFailure(failure({ ...refused, kernelReason: own })).kernelReason).toBe(own)
   })
 
   test('say how often a busy device was tried', () => {

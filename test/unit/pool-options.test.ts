@@ -1,5 +1,5 @@
 import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../lib/pool/options'
-import { checkThinId, checkVolumeSize } from '../../lib/pool/thin-volume'
+import { checkThinId, checkVolumeSize } from '../../lib/pool/volume-options'
 import { GiB, KiB, MAX_METADATA_BYTES, MiB, TiB } from '../../lib/units'
 import { thrown } from '../helpers/thrown'
 
@@ -24,6 +24,7 @@ test('what is left out has its default', () => {
     noDiscardPassdown: false,
     readOnly: false,
     errorIfNoSpace: false,
+    mapperLinks: false,
     given: new Set(['name', 'data', 'metadata']),
   })
 })
@@ -37,6 +38,7 @@ test('what is given is taken', () => {
     noDiscardPassdown: true,
     readOnly: true,
     errorIfNoSpace: true,
+    mapperLinks: true,
   }
   expect(create({ ...given, format: 'overwrite', signal: AbortSignal.timeout(1e6) })).toMatchObject(given)
 })

@@ -36,6 +36,7 @@ const pool = {
   number: '253:0',
   uuid: '',
   dataBlockBytes: 65536,
+  mapperLinks: false,
   pending: new Pending('pool demo'),
   ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),
 }

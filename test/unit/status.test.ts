@@ -45,9 +45,10 @@ test.each([
   ['Error', 'error'],
 ])('a pool that says %s has no numbers, and needs a check', (printed, mode) => {
   const status = poolStatus(printed, table('2 error_if_no_space ignore_discard'))
-  expect(status).toMatchObject({ mode, needsCheck: true, transactionId: 0n, heldMetadataRoot: null })
+  expect(status).toMatchObject({ mode, needsCheck: true, lowWaterMark: { blocks: 100, bytes: 6553600 } })
   expect(status).toMatchObject({ whenFull: 'error_if_no_space', discard: 'ignore_discard' })
-  expect([status.data.totalBlocks, status.metadata.totalBlocks, status.data.blockBytes]).toEqual([0, 0, 65536])
+  const { data, metadata, transactionId, heldMetadataRoot } = status
+  expect([data, metadata, transactionId, heldMetadataRoot]).toEqual([undefined, undefined, undefined, undefined])
 })
 
 test('a volume’s status', () => {

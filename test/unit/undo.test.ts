@@ -71,6 +71,14 @@ test('what the native side undid comes first', async () => {
   expect(error.rollback.map(({ operation }) => operation)).toEqual(['DM_DEV_REMOVE', 'step 1'])
 })
 
+test('a step that finds nothing to take back is not listed', async () => {
+  const undo = new Undo()
+  undo.push('first', 'device', async () => {})
+  undo.push('second', 'device', async () => false)
+  const { rollback } = await rejection(() => undo.guard(() => Promise.reject(refused)))
+  expect(rollback.map(({ operation }) => operation)).toEqual(['first'])
+})
+
 test('a step is undone only once', async () => {
   const undo = new Undo()
   const order: string[] = []

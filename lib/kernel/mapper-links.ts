@@ -1,0 +1,77 @@
+// Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
+import { readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
+import { DmThinError } from '../errors.js'
+import { mangleName } from './kernel-names.js'
+import { deviceMinor } from './port.js'
+import { whyNoUdev } from './udev.js'
+
+/** Where udev runs nothing here does anything: the links are its own. All of it is memory (devtmpfs, sysfs). */
+export interface MapperLinks {
+  /** Refuses with `DM_NAME_TAKEN` where something else has the place. */
+  make(name: string, device: number): void
+  /** Takes the link away, unless it leads to a device of this name. What is no link of this kind is left. */
+  drop(name: string): void
+  /** Whether there is a link of this name to this very device. */
+  leads(name: string, device: number): boolean
+}
+
+const FOLDER = '/dev/mapper'
+
+export const mapperLinks: MapperLinks = {
+  make(name, device) {
+    if (udevMakesLinks()) return
+    const minor = deviceMinor(device)
+    if (minorOf(name) === minor) return
+    this.drop(name) // one that a killed process left
+    try {
+      symlinkSync(`../dm-${minor}`, linkPath(name))
+    } catch (fault) {
+      throw refusal('symlink', name, fault as NodeJS.ErrnoException)
+    }
+  },
+  drop(name) {
+    if (udevMakesLinks()) return
+    const minor = minorOf(name)
+    if (minor === undefined || nameOf(minor) === name) return
+    try {
+      unlinkSync(linkPath(name))
+    } catch (fault) {
+      if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // another process was quicker
+      throw refusal('unlink', name, fault as NodeJS.ErrnoException)
+    }
+  },
+  leads: (name, device) => !udevMakesLinks() && minorOf(name) === deviceMinor(device),
+}
+
+const udevMakesLinks = (): boolean => whyNoUdev() === undefined
+
+const linkPath = (name: string): string => `${FOLDER}/${mangleName(name)}`
+
+/** Of a link like ours; undefined where there is none, or something else. */
+function minorOf(name: string): number | undefined {
+  try {
+    const minor = /^\.\.\/dm-(\d+)$/.exec(readlinkSync(linkPath(name)))?.[1]
+    return minor === undefined ? undefined : Number(minor)
+  } catch {
+    return undefined
+  }
+}
+
+/** What the kernel calls the device now; undefined where it is gone. */
+function nameOf(minor: number): string | undefined {
+  try {
+    return readFileSync(`/sys/block/dm-${minor}/dm/name`, 'utf8').slice(0, -1)
+  } catch {
+    return undefined
+  }
+}
+
+function refusal(operation: string, name: string, fault: NodeJS.ErrnoException): DmThinError {
+  const path = linkPath(name)
+  const errno = fault.errno === undefined ? undefined : Math.abs(fault.errno)
+  const facts = { errno, operation, device: path, cause: fault }
+  if (fault.code === 'EEXIST') {
+    return new DmThinError('DM_NAME_TAKEN', `${path} is there already, and no link that may be replaced`, facts)
+  }
+  return new DmThinError('DM_KERNEL', `${operation} ${JSON.stringify(path)}: ${fault.message}`, facts)
+}

@@ -1,0 +1,58 @@
+// The device that a volume reads where it has no block of its own: a third word of its table, at each activation.
+import { nodePath } from '../device/node-path.js'
+import { ERRNO, type DmThinError } from '../errors.js'
+import { deviceMajor, deviceNumber, parseDeviceNumber, TABLE_FLAG, type TargetLine } from '../kernel/port.js'
+import { invalid } from '../units.js'
+import { poolTable, type PoolContext } from './context.js'
+import type { ThinVolume } from './thin-volume.js'
+
+/** `7:3`, as the table names it. Refuses what would be read in a circle: the pool's own devices and volumes. */
+export async function externalOriginNumber(pool: PoolContext, path: string, signal?: AbortSignal): Promise<string> {
+  const { port, name } = pool
+  const shown = `externalOrigin ${JSON.stringify(path)}`
+  const { blockDevice, targetDevice } = await port.identify(path, signal)
+  if (!blockDevice) throw invalid(`${shown} is not a block device; LoopDevice.attach makes one of a file`)
+  const number = deviceNumber(targetDevice)
+  const { dataDevice, metadataDevice } = await poolTable(port, name, signal)
+  if ([pool.number, dataDevice, metadataDevice].includes(number))
+    throw invalid(`${shown} is a device of the pool itself`)
+  if (deviceMajor(targetDevice) === deviceMajor(pool.device)) {
+    const lines = await port.tableStatus({ device: targetDevice }, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
+    const isVolume = lines.some(({ type, parameters }) => type === 'thin' && parameters.startsWith(`${pool.number} `))
+    if (isVolume) throw invalid(`${shown} is a volume of the same pool; take a snapshot of it instead`)
+  }
+  return number
+}
+
+/** Of an active volume: its external origin's node, by the table line. A failed pool's volumes do not tell. */
+export function externalOriginIn({ parameters }: TargetLine): string | undefined {
+  const [, , origin] = parameters.trim().split(' ')
+  return origin === undefined ? undefined : nodePath(origin)
+}
+
+/** What claims a device for itself, such as a mount, cannot be an origin meanwhile: the kernel says EBUSY of nothing else. */
+export async function originInUse({ port }: PoolContext, table: TargetLine, fault: DmThinError): Promise<DmThinError> {
+  const [, , origin] = table.parameters.split(' ')
+  if (origin === undefined || fault.code !== 'DM_TABLE_REFUSED' || fault.errno !== ERRNO.EBUSY) return fault
+  const path = nodePath(origin)
+  const holders = await port.holders(parseDeviceNumber(origin) ?? 0).catch(() => [])
+  const text = `the external origin ${path} is in use by a mount or another that claims it (${fault.message})`
+  return fault.refined('DM_BUSY', text, { device: path, holders })
+}
+
+/** Of many volumes, each path looked at once. Gives what tells a path's number, or throws why it has none. */
+export async function externalOriginsOf(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  signal?: AbortSignal,
+): Promise<(path: string) => string> {
+  const found = new Map<string, string | DmThinError>()
+  for (const path of new Set(volumes.flatMap(({ externalOrigin }) => externalOrigin ?? []))) {
+    found.set(path, await externalOriginNumber(pool, path, signal).catch((fault: DmThinError) => fault))
+  }
+  return path => {
+    const number = found.get(path)!
+    if (typeof number !== 'string') throw number
+    return number
+  }
+}

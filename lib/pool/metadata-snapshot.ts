@@ -1,0 +1,64 @@
+// The metadata snapshot: a root that the kernel keeps as it is, for programs that read the metadata of a running pool.
+import { DmThinError } from '../errors.js'
+import { checkOptions, type SignalOption } from '../names.js'
+import { message } from '../target/messages.js'
+import { commitMessage, statusLine } from './commit-point.js'
+import type { PoolContext } from './context.js'
+
+/** A metadata snapshot that this object has reserved. `await using` releases it. */
+export interface MetadataSnapshot extends AsyncDisposable {
+  /** The block of the metadata device, of 4096 bytes, that the root is in: `heldMetadataRoot` of the status. */
+  readonly root: number
+  /**
+   * Releases it; blocks that only it kept are free then. Done once, however often it is called. Rejects with
+   * `DM_METADATA_SNAPSHOT_NOT_HELD` where somebody else has released it meanwhile.
+   */
+  release(options?: SignalOption): Promise<void>
+}
+
+export async function reserveMetadataSnapshot(context: PoolContext, signal?: AbortSignal): Promise<MetadataSnapshot> {
+  const { heldMetadataRoot } = await commitMessage(context, message.reserveMetadataSnap(), signal)
+  if (heldMetadataRoot !== null) return heldBy(context, heldMetadataRoot)
+  const text = `pool ${context.name}: the metadata snapshot was released by somebody else at once`
+  throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
+}
+
+/** With a `root`: only that one. */
+export async function releaseMetadataSnapshot(
+  context: PoolContext,
+  root?: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (root !== undefined) await checkRoot(context, root)
+  await commitMessage(context, message.releaseMetadataSnap(), signal)
+}
+
+function heldBy(context: PoolContext, root: number): MetadataSnapshot {
+  let released: Promise<void> | undefined
+  const release = (signal?: AbortSignal): Promise<void> => {
+    released ??= context.pending
+      .run(() => releaseMetadataSnapshot(context, root, signal))
+      .catch((fault: unknown) => {
+        released = undefined // to be tried again
+        throw fault
+      })
+    return released
+  }
+  return {
+    root,
+    release: async (options = {}) => {
+      checkOptions(options, ['signal'], 'release')
+      await release(options.signal)
+    },
+    [Symbol.asyncDispose]: () => release(),
+  }
+}
+
+/** The kernel releases whatever is held: one that was reserved by somebody else meanwhile must not go. */
+async function checkRoot(context: PoolContext, root: number): Promise<void> {
+  const line = await statusLine(context)
+  if (!('transactionId' in line) || line.heldMetadataRoot === root) return
+  const now = line.heldMetadataRoot === null ? 'none is held' : `the one at block ${line.heldMetadataRoot} is another`
+  const text = `pool ${context.name}: the metadata snapshot at block ${root} was released by somebody else; ${now}`
+  throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
+}

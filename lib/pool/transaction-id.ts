@@ -1,0 +1,40 @@
+// The pool's transaction id: a number of its owner's, compared and set by the kernel.
+import { DmThinError, ERRNO } from '../errors.js'
+import type { SignalOption } from '../names.js'
+import { message } from '../target/messages.js'
+import { invalid, shown } from '../units.js'
+import { commitMessage, statusLine } from './commit-point.js'
+import type { PoolContext } from './context.js'
+
+export interface SetTransactionIdOptions extends SignalOption {
+  /** The id that the pool has now, as far as the caller knows, 0n to 2^64-1. */
+  readonly currentId: bigint
+  /** The id that it is to have. */
+  readonly newId: bigint
+}
+
+export async function setTransactionId(
+  context: PoolContext,
+  currentId: bigint,
+  newId: bigint,
+  signal?: AbortSignal,
+): Promise<void> {
+  const text = message.setTransactionId(currentId, newId)
+  await commitMessage(context, text, signal).catch(async (fault: unknown) => {
+    throw fault instanceof DmThinError ? await mismatch(context, currentId, fault) : fault
+  })
+}
+
+/** The kernel answers EINVAL, and does not say what the id is. */
+async function mismatch(context: PoolContext, currentId: bigint, fault: DmThinError): Promise<DmThinError> {
+  if (fault.errno !== ERRNO.EINVAL) return fault
+  const line = await statusLine(context).catch(() => undefined)
+  if (!line || !('transactionId' in line) || line.transactionId === currentId) return fault
+  const text = `the transaction id of pool ${context.name} is ${line.transactionId}, and not ${currentId}`
+  return fault.refined('DM_TRANSACTION_MISMATCH', text, { detail: String(line.transactionId) })
+}
+
+export function checkTransactionId(name: string, value: unknown): bigint {
+  if (typeof value === 'bigint' && value >= 0n && value < 2n ** 64n) return value
+  throw invalid(`${name} must be a bigint from 0n to 2^64-1, but is ${shown(value)}`)
+}

@@ -73,6 +73,21 @@ export async function here(args) {
   return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'races', 'runtimes'] }], args)
 }
 
+/** Four hours: each world takes the better part of one. */
+const LONG_LIMIT = 14_400
+
+/** Thousands of volumes, a million calls, storms of events. The figures stay in .cache/long. */
+export async function long(args) {
+  await readyForGuest(['build', 'dev', 'peers'])
+  await ensureBuilt([...LIBRARY])
+  const part = { projects: ['long'], guest: true, limit: LONG_LIMIT }
+  const worlds = [
+    { title: 'guest: long', ...part },
+    { title: 'guest with udev: long', ...part, udev: true },
+  ]
+  return report(inGuest() ? [{ title: 'this guest: long', projects: ['long'] }] : worlds, args)
+}
+
 export async function asan(args) {
   await readyForGuest(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'asan', 'runtimes'])
@@ -84,7 +99,10 @@ export async function asan(args) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
-  return report([{ title: 'guest under ASan: kernel', projects: ['kernel', 'races'], guest: !inGuest(), jestEnv }], args)
+  return report(
+    [{ title: 'guest under ASan: kernel', projects: ['kernel', 'races'], guest: !inGuest(), jestEnv }],
+    args,
+  )
 }
 
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */

@@ -1,4 +1,4 @@
-// One process of test/long/endurance.test.ts: node endurance.cjs SCENARIO OPTIONS. It works with the library as built,
+// One process of test/long/{cycles,ioctls,storm}.test.ts: node endurance.cjs SCENARIO OPTIONS. It works with the library as built,
 // and prints a line of JSON each time it has looked at what it holds, at rest. A process of its own: nobody else's
 // memory is in the figures. It does no I/O of Node's own kind, which would start threads of Node's.
 'use strict'

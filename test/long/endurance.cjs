@@ -31,11 +31,11 @@ async function rest() {
 async function look(done) {
   await rest()
   for (let round = 0; round < 3; round++) collectGarbage()
-  const { rss, heapUsed, external } = process.memoryUsage()
+  const { rss, heapTotal, heapUsed, external } = process.memoryUsage()
   const slab = Number(/^Slab:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))[1]) * 1024
   // The descriptor of the listing itself is one of them, each time.
   const descriptors = readdirSync('/proc/self/fd').length
-  say({ done, rss, heapUsed, external, descriptors, threads: threadsNow(), slab })
+  say({ done, rss, heapTotal, heapUsed, external, descriptors, threads: threadsNow(), slab })
 }
 
 async function inGroups(items, size, act) {

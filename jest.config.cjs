@@ -3,6 +3,7 @@
 // Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract` and `races` need
 // root and a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm).
 // `races` are those that mean something only where two processors run at the same time.
+// `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
 const common = {
   rootDir: __dirname,
   testEnvironment: 'node',
@@ -26,6 +27,7 @@ const packed = {
   globalSetup: '<rootDir>/test/package/global-setup.ts',
   globalTeardown: '<rootDir>/test/package/global-teardown.ts',
 }
+const longTime = { setupFilesAfterEnv: ['<rootDir>/test/helpers/long-time.cjs'] }
 const faultBuild = { setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
 
 module.exports = {
@@ -39,5 +41,6 @@ module.exports = {
     project('contract'),
     project('races'),
     project('runtimes'),
+    project('long', longTime),
   ],
 }

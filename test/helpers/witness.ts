@@ -1,4 +1,5 @@
 // Second witnesses for one device or one pool, by the tools of others.
+import { readFileSync } from 'node:fs'
 import { run, tryRun } from './spawned.js'
 
 /** The live table as `0 131072 thin-pool 7:1 7:0 128 0 0`, without the blank at the end that some targets print. */
@@ -50,6 +51,14 @@ export const dmMessage = (name: string, ...words: string[]): void =>
 export const dmSuspend = (name: string): void => void run('dmsetup', ['suspend', '--noudevsync', name])
 
 export const dmResume = (name: string): void => void run('dmsetup', ['resume', '--noudevsync', name])
+
+/** Semaphores of udev cookies, libdevmapper's and ours: those whose key begins with its magic number. */
+export const cookieSemaphores = (): number =>
+  readFileSync('/proc/sysvipc/sem', 'utf8')
+    .split('\n')
+    .slice(1)
+    .map(line => Number(line.trim().split(/\s+/)[0]) >>> 16)
+    .filter(magic => magic === 0x0d4d).length
 
 /** Throws with the tool's own words unless the metadata is without fault. */
 export const thinCheck = (fileOrDevice: string, ...options: string[]): void => {

@@ -1,9 +1,10 @@
 // Scenario                                                   Test
 // D  cachedev minimal                                        a cache …
+// D  cachedev: meta, cache, origin size change; suspend      a cache grows …
 // the kernel's lines of cache, writecache and era            each test, by roundTrip()
 import { MiB } from '../../lib/index.js'
-import { cache, era, writecache } from '../../lib/exports/kernel.js'
-import { pattern, writeAt } from '../helpers/blocks.js'
+import { cache, era, linear, MappedDevice, writecache } from '../../lib/exports/kernel.js'
+import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'
 
@@ -44,6 +45,45 @@ test.each([
       const after = cache.parseStatus((await seen.device.status())[0]!)
       expect(after.state === 'rw' && after.writeHits + after.writeMisses).toBeGreaterThan(0)
     })
+  })
+})
+
+test('a cache grows with its origin and its fast device, is suspended and resumed, and holds what it held', async () => {
+  await withDevices(scratch, [8 * MiB, 8 * MiB, 16 * MiB], async loops => {
+    const part = (at: number, lengthSectors: number) => linear({ lengthSectors, device: loops[at]! })
+    const made = (at: number, sectors: number) =>
+      MappedDevice.create({ name: scratch.name('part'), table: [part(at, sectors)] })
+    const [metadata, fast, origin] = [await made(0, 8192), await made(1, 8192), await made(2, 16384)]
+    const tableOf = (lengthSectors: number) =>
+      cache({
+        lengthSectors,
+        metadataDevice: metadata.device,
+        cacheDevice: fast.device,
+        originDevice: origin.device,
+        blockSectors: 128,
+        mode: 'writeback',
+        policy: 'smq',
+      })
+    const device = await MappedDevice.create({ name: scratch.name('cache'), table: [tableOf(16384)] })
+    await writeAt(device.path, 0, pattern(1, 65536))
+    const look = async (lengthSectors: number, totalCacheBlocks: number) => {
+      await device.replaceTable([tableOf(lengthSectors)])
+      const [line] = await device.status()
+      expect(line!.lengthSectors).toBe(lengthSectors)
+      expect(cache.parseStatus(line!)).toMatchObject({ state: 'rw', totalCacheBlocks, needsCheck: false })
+      expect((await readAt(device.path, 0, 65536)).equals(pattern(1, 65536))).toBe(true)
+    }
+    await metadata.replaceTable([part(0, 16384)])
+    await look(16384, 64)
+    await fast.replaceTable([part(1, 16384)])
+    await look(16384, 128)
+    await origin.replaceTable([part(2, 32768)])
+    await look(32768, 128)
+    await writeAt(device.path, 16 * MiB - 4096, pattern(2, 4096))
+    for (const time of [1, 2]) expect([time, await device.suspend()]).toEqual([time, undefined])
+    for (const time of [1, 2]) expect([time, await device.resume()]).toEqual([time, undefined])
+    expect((await readAt(device.path, 16 * MiB - 4096, 4096)).equals(pattern(2, 4096))).toBe(true)
+    for (const each of [device, origin, fast, metadata]) await each.remove()
   })
 })
 

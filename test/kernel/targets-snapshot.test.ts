@@ -1,7 +1,7 @@
 // Scenario                                                   Test
 // the old snapshots: exceptions, merge                       a snapshot …; a merge …
 // thin-pool, thin below the facade                           a thin pool …
-// dmtest external origin                                     a thin volume reads what it does not have …
+// K  external origin: equal, smaller, bigger, fractional tail   a thin volume reads what it does not have …; external origins …
 import { writeFileSync } from 'node:fs'
 import { MiB } from '../../lib/index.js'
 import {
@@ -133,6 +133,55 @@ test('a thin volume reads what it does not have from its external origin', async
       expect((await readAt(device.path, 65536, 65536)).equals(pattern(8, 65536))).toBe(true)
       expect(await device.deps()).toEqual(expect.arrayContaining([externalOrigin, pool.device]))
     })
+    await pool.remove()
+  })
+})
+
+test('external origins as large as the thin, smaller, larger, and ending within a block; none is written to', async () => {
+  const block = 65536
+  await withDevices(scratch, [4 * MiB, 16 * MiB], async ([metadataDevice, dataDevice]) => {
+    const pool = await MappedDevice.create({
+      name: scratch.name('pool'),
+      table: [
+        thinPool({
+          lengthSectors: 32768,
+          metadataDevice: metadataDevice!,
+          dataDevice: dataDevice!,
+          blockSectors: 128,
+        }),
+      ],
+    })
+    const sizes = [MiB, MiB / 2, 2 * MiB, MiB + 8192].map(bytes => [bytes, MiB] as const)
+    for (const [id, [originBytes, thinBytes]] of [...sizes, [MiB + 8192, 2 * MiB] as const].entries()) {
+      await withDevices(scratch, [originBytes], async ([externalOrigin]) => {
+        const content = pattern(id, originBytes)
+        await writeAt(`/dev/loop${externalOrigin!.slice(2)}`, 0, content)
+        await pool.message(`create_thin ${id}`)
+        const table = thin({
+          lengthSectors: thinBytes / 512,
+          poolDevice: pool.device,
+          id,
+          externalOrigin: externalOrigin!,
+        })
+        const device = await MappedDevice.create({ name: scratch.name('thin'), table: [table] })
+        // Behind the end of its origin it reads as zeros.
+        const expected = Buffer.alloc(thinBytes)
+        content.copy(expected)
+        const same = async () => (await readAt(device.path, 0, thinBytes)).equals(expected)
+        expect([id, await same()]).toEqual([id, true])
+        // In the first block, in that with the origin's end, and in the last: the rest of each is copied or zeros.
+        const tail = Math.min(Math.floor((originBytes - 1) / block) * block, thinBytes - block)
+        for (const offset of [4096, tail + 4096, thinBytes - 4096]) {
+          const written = pattern(100 + id, 4096)
+          await writeAt(device.path, offset, written)
+          written.copy(expected, offset)
+        }
+        expect([id, await same()]).toEqual([id, true])
+        await device.remove()
+        expect((await readBelow(externalOrigin!, 0, originBytes)).equals(content)).toBe(true)
+        await pool.message(`delete ${id}`)
+      })
+    }
     await pool.remove()
   })
 })

@@ -2,17 +2,20 @@
 // D  semget_create_destroy, notify_sem_create_destroy       1 000 cycles …
 // D  udevsync_primary_source_end, _cancel, _end_no_uevent   links are there …; cancelled …; no uevent …
 // D  udevsync_no_udev_running_all_sync_cmds                 without udevd …
-// D  thindev basic_udev: links follow                       links are there …
+// D  thindev basic_udev: links follow                       links are there …; links by the uuid …
 // D  the wait is unbounded                                  udevd stopped …
 // moby#33603 leaked cookie semaphores                       1 000 cycles …; a killed process …
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { DeviceMapper } from '../../lib/exports/kernel.js'
+import { randomUUID } from 'node:crypto'
+import { closeSync, existsSync, openSync, readdirSync, readlinkSync } from 'node:fs'
+import { DeviceMapper, thin } from '../../lib/exports/kernel.js'
+import { MiB } from '../../lib/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { runChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
+import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'
-import { dmInfo } from '../helpers/witness.js'
+import { cookieSemaphores, dmInfo } from '../helpers/witness.js'
 
 const scratch = useScratch()
 let dm: DeviceMapper
@@ -21,13 +24,7 @@ beforeAll(async () => {
 })
 const withUdev = existsSync('/run/udev/control')
 const zero = [{ lengthSectors: 8, type: 'zero', parameters: '' }]
-/** libdevmapper's and ours: those whose key begins with its magic number. */
-const semaphores = () =>
-  readFileSync('/proc/sysvipc/sem', 'utf8')
-    .split('\n')
-    .slice(1)
-    .map(line => Number(line.trim().split(/\s+/)[0]) >>> 16)
-    .filter(magic => magic === 0x0d4d).length
+const semaphores = cookieSemaphores
 const lockFiles = () =>
   existsSync('/run/dm-thin') ? readdirSync('/run/dm-thin').filter(name => name.startsWith('cookie-')) : []
 const linkOf = (name: string) => (existsSync(`/dev/mapper/${name}`) ? readlinkSync(`/dev/mapper/${name}`) : undefined)
@@ -64,6 +61,30 @@ if (withUdev) {
     await Promise.all([next, ...names.slice(1)].map(name => dm.remove(name, { udev: removing, timeoutMs: 10_000 })))
     await removing.finish()
     for (const name of [next, ...names]) expect(linkOf(name)).toBeUndefined()
+  })
+
+  test('links by the uuid of a file system: where all of udev’s rules are wanted, and not for volumes', async () => {
+    await withPool(async (pool, files) => {
+      const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
+      const uuid = randomUUID()
+      const link = `/dev/disk/by-uuid/${uuid}`
+      run('mkfs.ext4', ['-q', '-U', uuid, volume.path])
+      run('udevadm', ['settle'])
+      expect(existsSync(link)).toBe(false)
+      await volume.deactivate()
+      const name = scratch.name('thin')
+      await dm.create({ name })
+      const poolDevice = dmInfo(files.name)!.number
+      await dm.tableLoad(name, [thin({ lengthSectors: (16 * MiB) / 512, poolDevice, id: volume.id })])
+      const making = await dm.beginUdev()
+      await dm.resume(name, { udev: making })
+      await making.finish()
+      expect(readlinkSync(link)).toBe(`../../dm-${dmInfo(name)!.number.split(':')[1]}`)
+      const removing = await dm.beginUdev()
+      await dm.remove(name, { udev: removing, timeoutMs: 10_000 })
+      await removing.finish()
+      expect(existsSync(link)).toBe(false)
+    })
   })
 
   test('an ioctl that fails or raises no uevent is not waited for', async () => {

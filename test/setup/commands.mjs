@@ -49,8 +49,8 @@ export async function test(args) {
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
         // What a command does to the kernel has nothing to do with udev: the contract runs in one world.
-        { title: 'guest: kernel, fault, contract', projects: [...devices, 'contract'], guest: true },
-        { title: 'guest with udev: kernel, fault', projects: devices, guest: true, udev: true },
+        { title: 'guest: kernel, fault, contract', projects: [...devices, 'contract'], guest: true, divides: true },
+        { title: 'guest with udev: kernel, fault', projects: devices, guest: true, udev: true, divides: true },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
       ]
@@ -72,6 +72,22 @@ export async function here(args) {
   await ensurePackages(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'races', 'runtimes'] }], args)
+}
+
+/** Four hours: each world takes the better part of one. */
+const LONG_LIMIT = 14_400
+
+/** Thousands of volumes, a million calls, storms of events. The figures stay in .cache/long. */
+export async function long(args) {
+  await readyForGuest(['build', 'dev', 'peers'])
+  await ensureBuilt([...LIBRARY])
+  const part = { projects: ['long'], guest: true, limit: LONG_LIMIT }
+  const worlds = [
+    { title: 'guest: long', ...part },
+    // Only that in which udevd has a hand, unless something else is asked for.
+    { title: 'guest with udev: long', ...part, udev: true, usual: ['long/(cycles|deletion|volumes)'] },
+  ]
+  return report(inGuest() ? [{ title: 'this guest: long', projects: ['long'] }] : worlds, args)
 }
 
 export async function asan(args) {
@@ -126,14 +142,16 @@ const OWN_MEMORY = 2 * 2 ** 30
  * (for udev, for processes, for pauses that tests make), so each world's tests are divided between two guests if there
  * is memory for four. They share out the processors: a guest that has more of them than can run at once spends most of
  * its time waiting for itself (twice the time, measured).
- * @template {{ title: string, guest?: boolean, udev?: boolean, alone?: boolean }} T @param {T[]} parts @param {boolean} divided
+ * @template {{ title: string, guest?: boolean, udev?: boolean, alone?: boolean, divides?: boolean }} T
+ * @param {T[]} parts @param {boolean} divided
  * @returns {(T & { label?: string, shard?: string, processors?: number })[][]}
  */
 function sideBySide(parts, divided) {
   const worlds = parts.filter(part => part.guest && !part.alone)
   const room = Math.floor((totalmem() - OWN_MEMORY) / GUEST_MEMORY)
   if (worlds.length < 2 || room < worlds.length) return parts.map(part => [part])
-  const shards = divided && room >= 2 * worlds.length ? ['1/2', '2/2'] : ['1/1']
+  const divides = divided && worlds.every(part => part.divides)
+  const shards = divides && room >= 2 * worlds.length ? ['1/2', '2/2'] : ['1/1']
   const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / (worlds.length * shards.length))))
   const guests = worlds.flatMap(part =>
     shards.map(shard => {
@@ -145,12 +163,18 @@ function sideBySide(parts, divided) {
   return [...others.slice(0, 1), guests, ...others.slice(1)]
 }
 
-/** @param {Omit<Parameters<typeof runPart>[0], 'filters'>[]} parts @param {string[]} filters */
+/**
+ * @param {(Omit<Parameters<typeof runPart>[0], 'filters'> & { usual?: string[] })[]} parts `usual`: the filters of a part
+ *   where none are given
+ * @param {string[]} filters
+ */
 async function report(parts, filters) {
   const wanted = parts.filter(({ projects }) => hasTests(projects, filters))
   const counted = []
   for (const together of sideBySide(wanted, filters.length === 0)) {
-    const results = await Promise.all(together.map(part => runPart({ ...part, filters, guest: part.guest ?? false })))
+    const filtersOf = part => (filters.length > 0 ? filters : (part.usual ?? []))
+    const run = part => runPart({ ...part, filters: filtersOf(part), guest: part.guest ?? false })
+    const results = await Promise.all(together.map(run))
     for (const result of results) counted.push(countPart(result, { mayBeEmpty: filters.length > 0, root: repository }))
   }
   // With a name pattern jest calls every other test skipped.

@@ -8,16 +8,17 @@ import { openly, repository, say } from './steps.mjs'
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
 /** What makes devices in the kernel. */
-const ON_DEVICES = ['kernel', 'fault', 'contract', 'races']
-const LIMIT = Number(process.env.DM_THIN_TEST_TIMEOUT ?? 2100)
+const ON_DEVICES = ['kernel', 'fault', 'contract', 'races', 'long']
+const USUAL_LIMIT = 2100
 
 /**
  * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,
- *   processors?: number, shard?: string, env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
+ *   processors?: number, shard?: string, limit?: number, env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
  * @returns {Promise<import('./summary.mjs').Part>}
  */
 export async function runPart({ title, projects, filters, guest, ...more }) {
   const { udev = false, processors, env = {}, jestEnv = {}, label, shard } = more
+  const limit = Number(process.env.DM_THIN_TEST_TIMEOUT ?? more.limit ?? USUAL_LIMIT)
   say(`\n== ${title}`)
   mkdirSync(results, { recursive: true })
   const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
@@ -35,10 +36,10 @@ export async function runPart({ title, projects, filters, guest, ...more }) {
   let status
   if (guest) {
     const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
-    const run = { command, cwd: repository, udev, processors, timeout: LIMIT, env: { ...colour, ...env } }
+    const run = { command, cwd: repository, udev, processors, timeout: limit, env: { ...colour, ...env } }
     status = (await runInGuest({ ...run, onOutput: label ? labelled(label) : chunk => process.stderr.write(chunk) }))
       .status
-    if (status === TIMED_OUT) note = `the guest did not end within ${LIMIT} s`
+    if (status === TIMED_OUT) note = `the guest did not end within ${limit} s`
     if (status === GUEST_DIED) note = 'the guest died'
   } else {
     status = await openly(command, env)

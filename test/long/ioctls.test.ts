@@ -1,0 +1,33 @@
+// Scenario                                                  Test
+// a million ioctls, memory, descriptors and threads flat    a million ioctls …
+import { readFileSync } from 'node:fs'
+import { MiB } from '../../lib/index.js'
+import { endure, expectFlat, machine } from '../helpers/endurance.js'
+import { withPool } from '../helpers/pools.js'
+import { useScratch } from '../helpers/scratch.js'
+
+const scratch = useScratch()
+
+test('the count of a round is right: strace sees no fewer ioctls of the device mapper', async () => {
+  await withPool({ metadataBytes: 8 * MiB }, async (_, { reopen }) => {
+    const log = scratch.path('strace')
+    const prefix = ['strace', '-f', '-qq', '--signal=none', '-e', 'trace=ioctl', '-o', log]
+    const { end } = await endure('ioctls', { reopen, rounds: 1, share: 0.01 }, prefix)
+    const seen = readFileSync(log, 'utf8').match(/ioctl\(\d+, DM_/g)?.length ?? 0
+    expect(end['made']).toBeGreaterThan(1000)
+    expect(seen).toBeGreaterThanOrEqual(end['made'] as number)
+  })
+})
+
+test('a million ioctls of every kind, many at once: memory, descriptors and threads stay as they were', async () => {
+  scratch.log.allow(/device-mapper: ioctl: /)
+  await withPool({ metadataBytes: 16 * MiB }, async (_, { reopen }) => {
+    const before = machine()
+    const { looks, end } = await endure('ioctls', { reopen, rounds: 11, share: 1 })
+    // Without the first round, which is the warming up.
+    expect(end['made'] as number).toBeGreaterThan(1_000_000)
+    expect(looks.at(-1)!.done - looks[1]!.done).toBeGreaterThan(1_000_000)
+    expectFlat(looks, 16 * MiB) // 16 bytes a call
+    expect(machine()).toEqual(before)
+  })
+})

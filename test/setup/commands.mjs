@@ -84,7 +84,10 @@ export async function asan(args) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
-  return report([{ title: 'guest under ASan: kernel', projects: ['kernel', 'races'], guest: !inGuest(), jestEnv }], args)
+  return report(
+    [{ title: 'guest under ASan: kernel', projects: ['kernel', 'races'], guest: !inGuest(), jestEnv }],
+    args,
+  )
 }
 
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */

@@ -47,15 +47,20 @@ export function checkRequired(name: string, value: unknown): boolean {
   return value
 }
 
-/** Text that the kernel reads: any, but a NUL would end it early. */
+/** Half of a character, without the other: there are no bytes for it, and in its place would go U+FFFD. */
+const HALF = /\p{Surrogate}/u
+export const hasHalf = (text: string): boolean => HALF.test(text)
+
+/** Text that the kernel reads: any that has bytes, but a NUL would end it early. */
 export function checkText(name: string, value: unknown): string {
-  if (typeof value === 'string' && !value.includes('\0')) return value
-  throw invalid(`${name} must be text without a NUL character, but is ${shown(value)}`)
+  if (typeof value === 'string' && !value.includes('\0') && !hasHalf(value)) return value
+  throw invalid(`${name} must be text without a NUL character or half a character, but is ${shown(value)}`)
 }
 
 export function checkPath(name: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') throw invalid(`${name} must be a path, but is ${shown(value)}`)
   if (value.includes('\0')) throw invalid(`${name} must not contain a NUL character`)
+  if (hasHalf(value)) throw invalid(`${name} must not contain half a character, but is ${shown(value)}`)
   return value
 }
 

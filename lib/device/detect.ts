@@ -47,7 +47,7 @@ export async function detectFileSystem(
 
 async function fatLabel(port: KernelPort, path: string, start: Uint8Array, signal?: AbortSignal) {
   const places = fatPlaces(Buffer.from(start.buffer, start.byteOffset, start.byteLength))
-  if (places === undefined) return undefined
+  if (places === undefined || places.rootBytes === 0) return undefined
   const over = places.rootAt % STEP
   const wanted = over + Math.min(places.rootBytes, MOST_ROOT_BYTES)
   const range = { offsetBytes: places.rootAt - over, lengthBytes: Math.ceil(wanted / STEP) * STEP }

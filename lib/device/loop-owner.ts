@@ -18,6 +18,11 @@ function startTime(pid: number | 'self'): string | undefined {
   } catch {
     return undefined
   }
+  return startTimeIn(text)
+}
+
+/** Of `/proc/PID/stat`. */
+export function startTimeIn(text: string): string | undefined {
   // The name before it is in parentheses, and may have blanks and parentheses itself.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const [state, time] = [fields[0], fields[19]]

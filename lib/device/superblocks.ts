@@ -147,7 +147,7 @@ function erofs(bytes: Buffer): Superblock | undefined {
     type: 'erofs',
     label: text(bytes, at + 64, 16),
     uuid: uuid(bytes, at + 48),
-    sizeBytes: blockBytes === undefined ? undefined : bytes.readUInt32LE(at + 36) * blockBytes,
+    sizeBytes: blockBytes === undefined ? undefined : product(BigInt(bytes.readUInt32LE(at + 36)), blockBytes),
     blockBytes,
   }
 }
@@ -161,7 +161,7 @@ function squashfs(bytes: Buffer): Superblock | undefined {
 /** What a boot sector says of where things are; undefined where it is no FAT. */
 export interface FatPlaces {
   readonly sectorBytes: number
-  /** Of the root folder: in it is the label that counts. */
+  /** Of the root folder: in it is the label that counts. Of no bytes where the boot sector names none. */
   readonly rootAt: number
   readonly rootBytes: number
 }
@@ -180,7 +180,10 @@ export function fatPlaces(bytes: Buffer): FatPlaces | undefined {
   if (!wide) return { sectorBytes, rootAt: data, rootBytes: entries * 32 }
   // The root folder of FAT32 is a chain of clusters; the label comes first in it, whoever made it.
   const clusterBytes = cluster * sectorBytes
-  return { sectorBytes, rootAt: data + (bytes.readUInt32LE(44) - 2) * clusterBytes, rootBytes: clusterBytes }
+  const rootCluster = bytes.readUInt32LE(44)
+  // The first two are none.
+  if (rootCluster < 2) return { sectorBytes, rootAt: data, rootBytes: 0 }
+  return { sectorBytes, rootAt: data + (rootCluster - 2) * clusterBytes, rootBytes: clusterBytes }
 }
 
 function vfat(bytes: Buffer): Superblock | undefined {

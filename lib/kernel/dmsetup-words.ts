@@ -90,5 +90,5 @@ const WORDS: Record<string, (args: Args) => string> = {
 
 /** `dmsetup …` for what dmsetup can do too; undefined for the rest. */
 export function dmsetupWords(call: string, args: readonly unknown[]): string | undefined {
-  return WORDS[call]?.(args)
+  return Object.hasOwn(WORDS, call) ? WORDS[call]!(args) : undefined
 }

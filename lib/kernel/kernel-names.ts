@@ -42,7 +42,8 @@ export function mangleName(name: string): string {
 
 /**
  * The other way round. Throws `DM_INVALID_ARGUMENT` for what was not written so: a character that should have been
- * mangled, or a mangled backslash that mangles again (`\x5cx20`), which libdevmapper refuses too.
+ * mangled, or a mangled backslash that mangles again (`\x5cx20`), which libdevmapper refuses too; and for bytes that are
+ * no text (not UTF-8, or a NUL), which no string could stand for.
  */
 export function unmangleName(mangled: string): string {
   const plain = checkText('name', mangled).replace(MANGLED, '')
@@ -53,5 +54,8 @@ export function unmangleName(mangled: string): string {
   for (const [part] of mangled.matchAll(/\\x[0-9a-f]{2}|./g)) {
     bytes.push(part.length === 1 ? part.charCodeAt(0) : parseInt(part.slice(2), 16))
   }
-  return Buffer.from(bytes).toString()
+  const name = Buffer.from(bytes).toString()
+  const isText = Buffer.from(name).equals(Buffer.from(bytes)) && !name.includes('\0')
+  if (!isText) throw invalid(`${shown(mangled)} stands for bytes that are no text`)
+  return name
 }

@@ -98,7 +98,7 @@ export async function statusMany(
   const lines = (await pool.port.statusMany(volumeUuidPrefix(pool.device), ids, signal)).split('\n')
   const results: VolumeResult<VolumeStatus>[] = []
   for (const [index, volume] of volumes.entries()) {
-    const [, errno, length, parameters] = STATUS_LINE.exec(lines[index]!)!
+    const [, errno, length, parameters] = STATUS_LINE.exec(lines[index] ?? '') ?? []
     if (errno === '0') {
       results.push({ status: 'fulfilled', volume, value: volumeStatus(parameters!, Number(length)) })
       continue

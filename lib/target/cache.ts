@@ -1,5 +1,5 @@
 // The cache target: a fast device before a slow one (drivers/md/dm-cache-target.c).
-import { invalid, SECTOR_BYTES, shown } from '../units.js'
+import { invalid, shown } from '../units.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { choice, flag, OptionList } from './option-list.js'
@@ -106,7 +106,7 @@ export const cache = defineTarget<CacheTable, CacheStatus>({
   parseStatus(reader) {
     const alone = reader.optional()
     if (alone === 'Fail' || alone === 'Error') return { state: alone }
-    const metadataBlockBytes = reader.number('metadata block size') * SECTOR_BYTES
+    const metadataBlockBytes = reader.sectorBytes('metadata block size')
     const [usedMetadataBlocks, totalMetadataBlocks] = reader.fraction('metadata blocks')
     const blockSectors = reader.number('block size')
     const [usedCacheBlocks, totalCacheBlocks] = reader.fraction('cache blocks')

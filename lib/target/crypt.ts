@@ -84,9 +84,12 @@ export const crypt = defineTarget<CryptTable>({
   }),
 })
 
+/** What the kernel splits at (isspace): a line may have any number of them between its words. */
+const BLANKS = /[ \t-\r]+/
+
 /** The words of a segment that must not be shown to anybody: keys of crypt and of integrity. */
 export function secretsOf({ type, parameters }: Segment): readonly string[] {
-  const words = parameters.split(' ')
+  const words = parameters.split(BLANKS).filter(word => word !== '')
   if (type === 'crypt') return words.slice(1, 2).filter(word => /^[0-9a-fA-F]{2,}$/.test(word))
   if (type !== 'integrity') return []
   const keyed = words.map(word => /^(?:internal_hash|journal_crypt|journal_mac):[^:]+:(.+)$/.exec(word)?.[1] ?? '')

@@ -1,5 +1,4 @@
 // The era target: in which span of time each block was written last (drivers/md/dm-era-target.c).
-import { SECTOR_BYTES } from '../units.js'
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord, numberWord } from './words.js'
 
@@ -39,7 +38,7 @@ export const era = defineTarget<EraTable, EraStatus>({
   }),
   parseStatus(reader) {
     if (reader.optional() === 'Error') return { state: 'Error' }
-    const metadataBlockBytes = reader.number('metadata block size') * SECTOR_BYTES
+    const metadataBlockBytes = reader.sectorBytes('metadata block size')
     const [usedMetadataBlocks, totalMetadataBlocks] = reader.fraction('metadata blocks')
     const currentEra = reader.number('era')
     const held = reader.word('held metadata root')

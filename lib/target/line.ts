@@ -1,5 +1,6 @@
 // Reading a target's line word by word: tolerant at the tail, exact before it.
 import { DmThinError } from '../errors.js'
+import { SECTOR_BYTES } from '../units.js'
 
 /** A line of the kernel's, word by word. Each call that takes a word names what it should be: errors say it. */
 export class LineReader {
@@ -50,7 +51,15 @@ export class LineReader {
   /** With a sign, or without. */
   integer(field: string): number {
     const word = this.word(field)
-    return word.startsWith('-') ? -this.asNumber(field, word.slice(1)) : this.asNumber(field, word)
+    return word.startsWith('-') ? 0 - this.asNumber(field, word.slice(1)) : this.asNumber(field, word)
+  }
+
+  /** Sectors, in bytes: refused where those are past 2^53, and would be rounded. */
+  sectorBytes(field: string): number {
+    const word = this.word(field)
+    const bytes = this.asNumber(field, word) * SECTOR_BYTES
+    if (!Number.isSafeInteger(bytes)) throw this.unexpected(field, JSON.stringify(word))
+    return bytes
   }
 
   /** `used/total` */

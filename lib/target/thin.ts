@@ -33,24 +33,27 @@ export type ThinStatusLine =
 /** `<mapped sectors> <highest mapped sector|->`; a lone `-` stands for a thin that is not set up yet. */
 export function parseThinStatus(parameters: string): ThinStatusLine {
   const usual = USUAL.exec(parameters)
-  if (usual) return mappedStatus(Number(usual[1]), usual[2] === '-' ? null : Number(usual[2]))
+  if (usual) {
+    return mappedStatus(Number(usual[1]) * SECTOR_BYTES, usual[2] === '-' ? null : Number(usual[2]) * SECTOR_BYTES)
+  }
   const text = parameters.trim()
   if (text === 'Fail') return { state: 'fail' }
   if (text === 'Error') return { state: 'error' }
   if (text === '-') return mappedStatus(0, null)
   const reader = new LineReader('thin status', parameters)
-  const mapped = reader.number('mapped sectors')
-  const highest = reader.optional()
-  return mappedStatus(mapped, highest === undefined || highest === '-' ? null : reader.number('highest mapped sector'))
+  const mapped = reader.sectorBytes('mapped sectors')
+  const next = reader.optional()
+  return mappedStatus(mapped, next === undefined || next === '-' ? null : reader.sectorBytes('highest mapped sector'))
 }
 
-/** What nearly every line looks like: read at once, since hundreds are asked for together. */
-const USUAL = /^(\d{1,15}) (\d{1,15}|-) ?$/
+/** What nearly every line looks like: read at once, since hundreds are asked for together. In bytes below 2^53. */
+const USUAL = /^(\d{1,13}) (\d{1,13}|-) ?$/
 
-const mappedStatus = (mappedSectors: number, highestSector: number | null): ThinStatusLine => ({
+/** `highest`: the first byte of the highest sector that is mapped. */
+const mappedStatus = (mappedBytes: number, highest: number | null): ThinStatusLine => ({
   state: 'active',
-  mappedBytes: mappedSectors * SECTOR_BYTES,
-  highestMappedByte: highestSector === null ? null : (highestSector + 1) * SECTOR_BYTES - 1,
+  mappedBytes,
+  highestMappedByte: highest === null ? null : highest + SECTOR_BYTES - 1,
 })
 
 /** A thin volume, below the facade: nothing here keeps a volume from being active twice. */

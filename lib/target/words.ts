@@ -1,5 +1,5 @@
 // The words of a table line, from checked values; and how they are written so that the kernel reads them back.
-import { checkOptions, checkPath } from '../names.js'
+import { checkOptions, checkPath, hasHalf } from '../names.js'
 import { checkNumber, invalid, shown, type Range } from '../units.js'
 
 /** One argument of a target. Text may have blanks and backslashes: it is escaped when the line is made. */
@@ -11,8 +11,10 @@ export type Word = string | number
  */
 export function escapeWord(word: Word): string {
   if (typeof word === 'number' && Number.isSafeInteger(word)) return String(word)
-  if (typeof word !== 'string' || word === '' || word.includes('\0')) {
-    throw invalid(`a word of a table must be a whole number or text without a NUL character, but is ${shown(word)}`)
+  if (typeof word !== 'string' || word === '' || word.includes('\0') || hasHalf(word)) {
+    throw invalid(
+      `a word of a table must be a whole number, or text of whole characters without a NUL, but is ${shown(word)}`,
+    )
   }
   // The kernel splits bytes, and takes 0xa0 for a blank (lib/ctype.c). In UTF-8 it is the end of `à` and others; a
   // backslash in the middle of a character is not text any more.

@@ -1,9 +1,9 @@
 // A pool's state out of its metadata: what the memory kernel wrote, or an image of a real pool.
 import { ERRNO } from '../errors.js'
-import { METADATA_BLOCK_BYTES, viewOf } from '../metadata/block-source.js'
+import { METADATA_BLOCK_BYTES, safeU64, viewOf } from '../metadata/block-source.js'
 import { mappedDataBlock, parseNode, type BtreeNode } from '../metadata/btree.js'
 import { MAX_LEVELS } from '../metadata/btree-walk.js'
-import { MetadataError } from '../metadata/metadata-error.js'
+import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
 import { parseSuperblock, type Superblock } from '../metadata/superblock.js'
 import { PoolState, type Mapping, type Thin } from './pool-state.js'
 import { TableRefusal } from './refusal.js'
@@ -42,10 +42,8 @@ function stateOf(metadata: Bytes, found: Superblock): PoolState {
   for (const thin of thinsOf(metadata, found, sizes.metadataBlocks)) state.addThin(thin)
   if (found.metadataSnapshotBlock !== 0) {
     const view = viewOf(blockOf(metadata, found.metadataSnapshotBlock))
-    const roots = {
-      dataMappingRoot: Number(view.getBigUint64(320, true)),
-      deviceDetailsRoot: Number(view.getBigUint64(328, true)),
-    }
+    const rootAt = (offset: number) => safeU64(view, offset, found.metadataSnapshotBlock, 'root of a tree')
+    const roots = { dataMappingRoot: rootAt(320), deviceDetailsRoot: rootAt(328) }
     const thins = thinsOf(metadata, roots, sizes.metadataBlocks)
     state.hold({ time: view.getUint32(44, true), transactionId: view.getBigUint64(48, true), thins })
   }
@@ -58,11 +56,14 @@ function thinsOf(
   metadataBlocks: number,
 ): Thin[] {
   const walk = (root: number, leafValueBytes: number, entry: (key: number, node: BtreeNode, at: number) => void) => {
+    const seen = new Set<number>()
     const visit = (block: number, level: number) => {
+      if (seen.has(block) || level > MAX_LEVELS) throw corruptBlock(block, `reached again, or at level ${level}`)
+      seen.add(block)
       const node = parseNode(blockOf(metadata, block), block, { leafValueBytes, metadataBlocks })
       for (let at = 0; at < node.count; at++) {
         if (node.leaf) entry(node.key(at), node, at)
-        else if (level < MAX_LEVELS) visit(node.blockNumber(at), level + 1)
+        else visit(node.blockNumber(at), level + 1)
       }
     }
     visit(root, 1)

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "abi/block.h"
+#include "abi/number.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -30,9 +30,7 @@ uint64_t queue_limit(uint64_t device, const char* name) {
   const std::string folder = folder_of(device);
   std::string text = read_small_file(folder + "queue/" + name);
   if (text.empty()) text = read_small_file(folder + "../queue/" + name);
-  uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
+  return number_in<uint64_t>(text).value_or(0);
 }
 
 struct EraseCall {

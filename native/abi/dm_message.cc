@@ -77,12 +77,12 @@ Result<std::vector<Listed>> Reply::devices() const {
       return malformed("a device entry is cut short");
     }
     if (entry.device == 0 && found.empty()) return found;  // the kernel's way to say that there are none
-    if (!read_string(span->data, span->size, name_at, &entry.name))
-      return malformed("a device name has no end");
     if (next > span->size - at) return malformed("a device entry points outside the list");
+    // What an entry says ends before the next one: none is read twice, however many there are said to be.
+    const size_t end = next == 0 ? span->size : at + next;
+    if (!read_string(span->data, end, name_at, &entry.name)) return malformed("a device name has no end");
     // After the name, aligned: the event number, flags, and the uuid when flag 1 says so. Older kernels end
     // the entry after the name or after the event number.
-    const size_t end = next == 0 ? span->size : at + next;
     const size_t event_at = align_up(name_at + entry.name.size() + 1);
     uint32_t event_number = 0;
     uint32_t flags = 0;
@@ -102,22 +102,25 @@ Result<std::vector<Target>> Reply::targets() const {
   const auto span = payload();
   if (!span) return malformed("the table lies outside its buffer");
   std::vector<Target> found;
+  const uint32_t count = header().target_count;
   size_t at = 0;
-  for (uint32_t index = 0; index < header().target_count; ++index) {
+  for (uint32_t index = 0; index < count; ++index) {
     dm_target_spec spec = {};
     Target target;
     if (!read_value(span->data, span->size, at, &spec)) return malformed("a target is cut short");
     target.start = spec.sector_start;
     target.length = spec.length;
     target.type = fixed_string(spec.target_type, sizeof spec.target_type);
-    if (!read_string(span->data, span->size, at + sizeof spec, &target.parameters)) {
+    // Here `next` counts from the first target, not from this one, and must move forward.
+    const bool last = index + 1 == count;
+    if (!last && (spec.next <= at || spec.next > span->size)) {
+      return malformed("a target points outside the table");
+    }
+    const size_t end = last ? span->size : spec.next;
+    if (!read_string(span->data, end, at + sizeof spec, &target.parameters)) {
       return malformed("a target's text has no end");
     }
     found.push_back(std::move(target));
-    // Here `next` counts from the first target, not from this one, and must move forward.
-    if (index + 1 < header().target_count && (spec.next <= at || spec.next > span->size)) {
-      return malformed("a target points outside the table");
-    }
     at = spec.next;
   }
   return found;
@@ -131,14 +134,15 @@ Result<std::vector<TargetVersion>> Reply::versions() const {
   for (size_t at = 0;;) {
     uint32_t next = 0;
     TargetVersion version;
-    if (!read_value(span->data, span->size, at, &next) ||
-        !read_value(span->data, span->size, at + offsetof(dm_target_versions, version), &version.version) ||
-        !read_string(span->data, span->size, at + offsetof(dm_target_versions, name), &version.name)) {
+    if (!read_value(span->data, span->size, at, &next)) return malformed("a target version is cut short");
+    if (next > span->size - at) return malformed("a target version points outside the list");
+    const size_t end = next == 0 ? span->size : at + next;
+    if (!read_value(span->data, end, at + offsetof(dm_target_versions, version), &version.version) ||
+        !read_string(span->data, end, at + offsetof(dm_target_versions, name), &version.name)) {
       return malformed("a target version is cut short");
     }
     found.push_back(std::move(version));
     if (next == 0) return found;
-    if (next > span->size - at) return malformed("a target version points outside the list");
     at += next;
   }
 }

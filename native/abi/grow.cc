@@ -3,11 +3,10 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-#include <charconv>
-
 #include "abi/block.h"
 #include "abi/file_system.h"
 #include "abi/file_system_numbers.h"
+#include "abi/number.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -18,11 +17,9 @@ constexpr uint64_t kSectorBytes = 512;
 /// From sysfs: the node may have no path here.
 Result<uint64_t> size_of_device(uint64_t device, const std::string& path) {
   const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
-  const std::string text = read_small_file("/sys/dev/block/" + number + "/size");
-  uint64_t sectors = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), sectors);
-  if (parsed.ec != std::errc()) return failed("grow", EOPNOTSUPP, path, "it lies on no block device");
-  return sectors * kSectorBytes;
+  const auto sectors = number_in<uint64_t>(read_small_file("/sys/dev/block/" + number + "/size"));
+  if (!sectors) return failed("grow", EOPNOTSUPP, path, "it lies on no block device");
+  return *sectors * kSectorBytes;
 }
 
 Result<struct statfs> look(int fd, const std::string& path) {

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <functional>
 #include <set>
@@ -16,6 +15,8 @@
 
 #include "abi/block.h"
 #include "abi/loop.h"
+#include "abi/mount_info.h"
+#include "abi/number.h"
 #include "abi/unique_fd.h"
 
 namespace dmthin {
@@ -48,48 +49,8 @@ std::string link_of(const std::string& path) {
   return size > 0 ? std::string(buffer, static_cast<size_t>(size)) : std::string();
 }
 
-struct MountLine {
-  std::string id, parent, device, target, source;
-};
-
-/// Blanks and backslashes are written as three octal digits.
-std::string unescaped(const std::string& text) {
-  std::string plain;
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '\\' || at + 3 >= text.size()) {
-      plain.push_back(text[at]);
-      continue;
-    }
-    plain.push_back(
-        static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + text[at + 3] - '0'));
-    at += 3;
-  }
-  return plain;
-}
-
-std::vector<std::string> words_of(const std::string& line) {
-  std::vector<std::string> words;
-  for (size_t from = 0; from < line.size();) {
-    const size_t end = std::min(line.find(' ', from), line.size());
-    words.push_back(line.substr(from, end - from));
-    from = end + 1;
-  }
-  return words;
-}
-
-/// Documentation/filesystems/proc.rst, 3.5: six fields, optional ones, a hyphen, type and source.
 std::vector<MountLine> mounts_seen_by(const std::string& process) {
-  std::vector<MountLine> mounts;
-  const std::string text = read_all(process + "/mountinfo");
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const auto words = words_of(text.substr(at, end - at));
-    at = end + 1;
-    const auto hyphen = std::find(words.begin(), words.end(), "-");
-    if (words.size() < 6 || words.end() - hyphen < 3) continue;
-    mounts.push_back({words[0], words[1], words[2], unescaped(words[4]), unescaped(*(hyphen + 2))});
-  }
-  return mounts;
+  return parse_mount_info(read_all(process + "/mountinfo"));
 }
 
 /// btrfs and others on several devices give their mounts a number of no device (0:…): their source tells.
@@ -142,9 +103,8 @@ std::string without_links(const std::string& path) {
 
 void each_process(const std::function<void(const std::string&, int)>& use) {
   each_entry("/proc", [&](const std::string& name) {
-    int pid = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), pid).ec == std::errc())
-      use("/proc/" + name, pid);
+    const auto pid = number_in<int>(name);
+    if (pid) use("/proc/" + name, *pid);
   });
 }
 

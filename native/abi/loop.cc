@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
 
 #include "abi/block.h"
+#include "abi/number.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -39,18 +38,7 @@ Result<LoopStatus> loop_status(int number) {
   const int result =
       system_call("LOOP_GET_STATUS64", [&] { return ::ioctl(fd->get(), LOOP_GET_STATUS64, &info); });
   if (result < 0) return failed("LOOP_GET_STATUS64", -result, loop_node(number));
-  LoopStatus status;
-  status.number = number;
-  status.backing_device = info.lo_device;
-  status.backing_inode = info.lo_inode;
-  status.offset = info.lo_offset;
-  status.size_limit = info.lo_sizelimit;
-  status.read_only = (info.lo_flags & LO_FLAGS_READ_ONLY) != 0;
-  status.autoclear = (info.lo_flags & LO_FLAGS_AUTOCLEAR) != 0;
-  status.direct_io = (info.lo_flags & LO_FLAGS_DIRECT_IO) != 0;
-  status.partition_scan = (info.lo_flags & LO_FLAGS_PARTSCAN) != 0;
-  const auto* name = reinterpret_cast<const char*>(info.lo_file_name);
-  status.reference.assign(name, strnlen(name, LO_NAME_SIZE));
+  LoopStatus status = status_from(number, info);
   ::ioctl(fd->get(), BLKGETSIZE64, &status.size_bytes);
   int block_size = 0;
   if (::ioctl(fd->get(), BLKSSZGET, &block_size) == 0) status.block_size = static_cast<uint32_t>(block_size);
@@ -63,12 +51,9 @@ Result<std::vector<LoopStatus>> loop_list() {
   if (directory == nullptr) return failed("opendir", errno, "/sys/block");
   std::vector<int> numbers;
   while (const dirent* entry = ::readdir(directory)) {
-    const std::string name = entry->d_name;
-    int number = 0;
-    if (name.compare(0, 4, "loop") != 0) continue;
-    if (std::from_chars(name.data() + 4, name.data() + name.size(), number).ec != std::errc()) continue;
+    const auto number = number_after<int>(entry->d_name, "loop");
     // An unattached device has no `loop` folder; asking sysfs first avoids opening each of them.
-    if (::access(backing_file_path(number).c_str(), F_OK) == 0) numbers.push_back(number);
+    if (number && ::access(backing_file_path(*number).c_str(), F_OK) == 0) numbers.push_back(*number);
   }
   ::closedir(directory);
   std::sort(numbers.begin(), numbers.end());

@@ -8,6 +8,8 @@
 #include "abi/result.h"
 #include "abi/unique_fd.h"
 
+struct loop_info64;
+
 namespace dmthin {
 
 struct LoopRequest {
@@ -67,6 +69,8 @@ Result<bool> loop_detach_at_last_close(int number);
 Result<UniqueFd> loop_hold(int number);
 
 // For the files of this folder.
+/// What the kernel's structure says; the sizes of the device are not in it.
+LoopStatus status_from(int number, const loop_info64& info);
 std::string loop_node(int number);
 Result<UniqueFd> open_loop(int number, int mode);
 

@@ -4,8 +4,10 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <charconv>
 #include <unordered_set>
+
+#include "abi/number.h"
+#include "abi/thin_line.h"
 
 namespace dmthin {
 namespace {
@@ -17,38 +19,11 @@ bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
   DIR* directory = ::opendir(path.c_str());
   if (directory == nullptr) return false;
   while (const dirent* entry = ::readdir(directory)) {
-    const std::string name = entry->d_name;
-    unsigned number = 0;
-    if (name.compare(0, 3, "dm-") != 0) continue;
-    if (std::from_chars(name.data() + 3, name.data() + name.size(), number).ec != std::errc()) continue;
-    found->push_back(makedev(major(device), number));  // all mapped devices share one major
+    const auto number = number_after<unsigned>(entry->d_name, "dm-");
+    if (number) found->push_back(makedev(major(device), *number));  // all mapped devices share one major
   }
   ::closedir(directory);
   return true;
-}
-
-/// "MAJ:MIN ID [external origin]" of a thin table; false when it is not a thin of this pool.
-bool parse_thin(const Target& target, uint64_t pool, uint32_t* id) {
-  if (target.type != "thin") return false;
-  const std::string prefix = std::to_string(major(pool)) + ":" + std::to_string(minor(pool)) + " ";
-  const std::string& text = target.parameters;
-  if (text.compare(0, prefix.size(), prefix) != 0) return false;
-  return std::from_chars(text.data() + prefix.size(), text.data() + text.size(), *id).ec == std::errc();
-}
-
-/// Once its pool has failed, a thin prints this word for its table too (dm-thin.c thin_status).
-bool is_failed_thin(const Target& target) {
-  return target.type == "thin" && target.parameters.compare(0, 4, "Fail") == 0;
-}
-
-/// The number at the end of a uuid of ours (lib/pool/context.ts volumeUuidPrefix); another program's is not
-/// known.
-uint32_t id_of_uuid(const std::string& uuid) {
-  uint32_t id = kUnknownThinId;
-  const size_t dash = uuid.rfind('-');
-  if (uuid.compare(0, 7, "DMTHIN-") != 0 || dash == std::string::npos) return id;
-  std::from_chars(uuid.data() + dash + 1, uuid.data() + uuid.size(), id);
-  return id;
 }
 
 bool lies_on(Control& control, uint64_t device, uint64_t pool, Cancel& cancel) {
@@ -68,13 +43,14 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
     ActiveThin thin;
     if (table->empty()) continue;
     const bool in_failed_pool = is_failed_thin(table->front()) && lies_on(control, device, pool, cancel);
-    if (!in_failed_pool && !parse_thin(table->front(), pool, &thin.id)) continue;
+    const auto id = thin_id_of(table->front(), pool);
+    if (!in_failed_pool && !id) continue;
     const auto info = control.status({{}, {}, device}, cancel);
     if (!info) continue;
     thin.name = info->name;
     thin.uuid = info->uuid;
     thin.device = device;
-    if (in_failed_pool) thin.id = id_of_uuid(thin.uuid);
+    thin.id = id ? *id : thin_id_of_uuid(thin.uuid).value_or(kUnknownThinId);
     found.push_back(std::move(thin));
   }
   return found;

@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <utility>
 
+#include "abi/number.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -43,8 +43,7 @@ int64_t now() {
   return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-// statx and not stat, from_chars and not strtoul: those symbols are younger than the glibc that Node 20 asks
-// for.
+// statx and not stat: that symbol is younger than the glibc that Node 20 asks for.
 uint64_t inode_of(int directory, const char* path) {
   struct statx found = {};
   return ::statx(directory, path, AT_EMPTY_PATH, STATX_INO, &found) == 0 ? found.stx_ino : 0;
@@ -52,11 +51,7 @@ uint64_t inode_of(int directory, const char* path) {
 
 /// The key in a lock file's name; 0 where it is none.
 uint32_t key_in(const char* name) {
-  const size_t prefix = strlen(kPrefix);
-  if (strncmp(name, kPrefix, prefix) != 0) return 0;
-  uint32_t key = 0;
-  const char* end = name + strlen(name);
-  return std::from_chars(name + prefix, end, key, 16).ptr == end ? key : 0;
+  return number_after<uint32_t>(name, kPrefix, 16).value_or(0);
 }
 
 /// The lock file of a key, locked; -errno, -EWOULDBLOCK where its process lives.

@@ -1,4 +1,7 @@
 // The device mapper for JavaScript: each command. The compound calls are in sections.cc.
+#include <algorithm>
+#include <string>
+
 #include "bind/functions.h"
 #include "bind/start_command.h"
 #include "bind/udev.h"
@@ -136,6 +139,12 @@ Napi::Value table_status(Info info) {
       });
 }
 
+/// No target prints one with an end of line in it: that would be taken for the next thin's.
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 /// The status lines of many thins, whose uuids are a prefix and their id, in one job and as one string: per
 /// thin a line of errno, length in sectors, and the kernel's text. A JavaScript object for each would cost
 /// more than the kernel's answer does.
@@ -153,7 +162,7 @@ Napi::Value status_many(Info info) {
           const bool found = status && !status->empty();
           const int error = found ? 0 : status ? ENXIO : status.failure().error;
           lines += std::to_string(error) + ' ' + std::to_string(found ? status->front().length : 0) + ' ';
-          if (found) lines += status->front().parameters;
+          if (found) lines += one_line(status->front().parameters);
           lines += '\n';
         }
         return lines;

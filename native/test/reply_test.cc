@@ -108,8 +108,12 @@ TEST(reply_test, a_list_that_leaves_its_buffer) {
   put(uuid, uint64_t{DM_NAME_LIST_FLAG_HAS_UUID} << 32);
   put_text(uuid, "no end", false);
   CHECK(refused(reply(uuid, {.flags = DM_UUID_FLAG}).devices()));
-  // Each entry points one byte on: it ends, because the list is never left and always walked forward.
+  // Each entry points one byte on: into the one before, of which nothing is read again.
   CHECK(refused(reply(Bytes(64, 1)).devices()));
+  Bytes within =
+      device(7, 16, "a name that goes on");  // behind the 4 bytes of it that are before the next entry
+  within.resize(64);
+  CHECK(refused(reply(within).devices()));
 }
 
 TEST(reply_test, a_payload_outside_the_buffer) {
@@ -166,6 +170,9 @@ TEST(reply_test, targets_that_are_not_there) {
   CHECK(refused(reply({}, {.target_count = 1}).targets()));
   CHECK(refused(reply(target(0, 9999, "far"), {.target_count = 2}).targets()));
   CHECK(refused(reply(target(0, 0, "unended", false), {.target_count = 1}).targets()));
+  Bytes within = target(0, 48, "a text that goes on into the next target");
+  within.resize(200);
+  CHECK(refused(reply(within, {.target_count = 2}).targets()));
   Bytes back = target(0, 48, "x");
   back.resize(48);
   const Bytes loop = target(8, 16, "y");  // back into the first: would go round for ever
@@ -187,6 +194,11 @@ TEST(reply_test, versions) {
   for (const uint32_t number : {999u, 1u, 23u, 0u}) put(far, number);
   put_text(far, "thin");
   CHECK(refused(reply(far).versions()));
+  Bytes within;
+  for (const uint32_t number : {20u, 1u, 23u, 0u}) put(within, number);
+  put_text(within, "a name that goes on");
+  within.resize(64);
+  CHECK(refused(reply(within).versions()));
   CHECK(refused(reply(Bytes(6, 1)).versions()));
 }
 

@@ -98,6 +98,13 @@ test('a label that was changed later is the one that counts', async () => {
   expect(witness(file).label).toBe('SECOND')
 })
 
+test('a FAT32 whose boot sector names no root folder has the label that is left', async () => {
+  const file = image(64 * MiB)
+  run('mkfs.vfat', ['-F', '32', '-n', 'LEFT', file])
+  await writeAt(file, 44, Buffer.alloc(4))
+  expect(await detectFileSystem(file)).toMatchObject({ type: 'vfat', label: 'LEFT' })
+})
+
 test('nothing on it is undefined, and so are a short and an empty file', async () => {
   const random = scratch.path('random')
   writeFileSync(random, Buffer.alloc(MiB, 0xa5))

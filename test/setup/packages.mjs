@@ -3,7 +3,7 @@
 /**
  * `files` are programs (looked for on PATH) or, with a slash, paths; one of them is enough.
  * @typedef {{ name: string, files: string[], group: Group }} Package
- * @typedef {'build' | 'dev' | 'guest' | 'peers'} Group
+ * @typedef {'build' | 'dev' | 'fuzz' | 'guest' | 'peers'} Group
  */
 
 /** @type {Package[]} */
@@ -13,6 +13,12 @@ export const PACKAGES = [
   { group: 'build', name: 'python3', files: ['python3'] },
   { group: 'dev', name: 'cmake', files: ['cmake'] },
   { group: 'dev', name: 'g++-aarch64-linux-gnu', files: ['aarch64-linux-gnu-g++'] },
+  { group: 'fuzz', name: 'clang-19', files: ['clang++-19'] },
+  {
+    group: 'fuzz',
+    name: 'libclang-rt-19-dev',
+    files: ['x86_64', 'aarch64'].map(arch => `/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.fuzzer-${arch}.a`),
+  },
   { group: 'guest', name: 'qemu-system-x86', files: ['qemu-system-x86_64'] },
   { group: 'guest', name: 'virtiofsd', files: ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', 'virtiofsd'] },
   { group: 'guest', name: 'kmod', files: ['depmod'] },
@@ -37,6 +43,7 @@ export const PACKAGES = [
 export const PURPOSE = {
   build: 'to build the native part',
   dev: "for the developers' build and the shipped binaries",
+  fuzz: 'to fuzz the native parsers',
   guest: 'for the virtual machine',
   peers: 'as witnesses and peers in tests',
 }

@@ -1,11 +1,12 @@
 // The one entry behind the commands of package.json. It needs nothing but Node, and brings the rest:
 //
-//   node test/setup/run.mjs <demo|test|unit|long|here|asan|bench|vm|all-setup> [arguments]
+//   node test/setup/run.mjs <demo|test|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
 import { allSetup, asan, bench, demo, here, long, test, unit, vm } from './commands.mjs'
+import { fuzz } from './fuzz.mjs'
 import { checkPlatform, completePath } from './needs.mjs'
 import { say, SetupError } from './steps.mjs'
 
-const COMMANDS = { demo, test, unit, long, here, asan, bench, vm, 'all-setup': allSetup }
+const COMMANDS = { demo, test, unit, long, here, asan, fuzz, bench, vm, 'all-setup': allSetup }
 
 async function main() {
   const [name, ...args] = process.argv.slice(2)

@@ -40,6 +40,7 @@ test.each([
     "dmsetup message p 0 'create_snap 2 1'; dmsetup message p 0 'create_snap 3 1'",
   ],
   ['loopAttach', [{}], undefined],
+  ['constructor', [{}], undefined],
 ])('%s %j', (call, args, words) => {
   expect(dmsetupWords(call, args)).toBe(words)
 })

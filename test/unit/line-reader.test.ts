@@ -19,6 +19,15 @@ test.each(['-1', '1.5', '0x10', '1e3', '+1', 'NaN', '9007199254740992', ''])('%p
   expect(thrown(() => reader('x').asNumber('count', word)).code).toBe('DM_KERNEL')
 })
 
+test('a number with a sign is what it says, and zero has none', () => {
+  expect(['-3', '3', '-0'].map(word => reader(word).integer('count'))).toEqual([-3, 3, 0])
+})
+
+test('sectors come as bytes, unless those would be rounded', () => {
+  expect(reader('8').sectorBytes('size')).toBe(4096)
+  expect(thrown(() => reader('17592186044416').sectorBytes('size')).message).toContain('word 1 (size)')
+})
+
 test.each(['-1', '0x1', '1n', 'x'])('%p is no bigint', word => {
   expect(thrown(() => reader(word).bigint('count')).message).toContain('word 1 (count)')
 })

@@ -6,6 +6,7 @@ import { DeviceMapper } from '../../lib/exports/kernel.js'
 import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
 import { treeBlocks } from '../../lib/testing/metadata-nodes.js'
 import { loadMetadata } from '../../lib/testing/metadata-loader.js'
+import { TableRefusal } from '../../lib/testing/refusal.js'
 import { SparseBytes } from '../../lib/testing/sparse-bytes.js'
 import { writeMetadata } from '../../lib/testing/metadata-writer.js'
 import { checkImage, imageDirectory, MetadataImage, restoreImage, thinLs } from '../helpers/metadata-image.js'
@@ -81,6 +82,17 @@ test('an image of thin_restore is read, and written again it says the same', () 
   writeFileSync(again, bytes.read(0, bytes.sizeBytes))
   checkImage(again)
   expect(thinLs(again)).toEqual(thinLs(file))
+})
+
+test('metadata that leads back to itself is refused, and not read for ever', () => {
+  const file = images.path('circle')
+  restoreImage(file, { dataBlocks: 1024, thins: [{ id: 1, parts: [{ virtual: 0, data: 0, length: 600 }] }] })
+  const image = new MetadataImage(file)
+  const root = image.mappingRoot(0)
+  for (let entry = 0; entry < image.node(root).count; entry++) image.setValue(root, entry, root)
+  const bytes = new SparseBytes(image.bytes.length)
+  bytes.write(0, image.bytes)
+  expect(() => loadMetadata(bytes)).toThrow(TableRefusal)
 })
 
 test('the blocks of a tree are foreseen', () => {

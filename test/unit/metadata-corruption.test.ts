@@ -2,7 +2,6 @@ import { MetadataError } from '../../lib/metadata/metadata-error.js'
 import { listThins, thinUsage, type ThinUsage } from '../../lib/metadata/reader.js'
 import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata-image.js'
 import { memoryBlockSource } from '../helpers/metadata-source.js'
-import { SeededRandom } from '../helpers/metadata-xml.js'
 
 const directory = imageDirectory()
 let intact: MetadataImage
@@ -136,48 +135,4 @@ test('a thin in one top-level tree only', async () => {
 test('metadata larger than its device', async () => {
   const short = intact.bytes.subarray(0, 400 * 4096)
   await expect(listThins(memoryBlockSource(short))).rejects.toThrow(/512 metadata blocks on a device of 400/)
-})
-
-/** A random flip in a block in use, its checksum put right or not: the outcome is a result or a named block. */
-async function flip(
-  random: SeededRandom,
-  blocks: readonly number[],
-  reseal: boolean,
-): Promise<MetadataError | ThinUsage[]> {
-  const image = damaged(() => {})
-  for (let flips = 1 + random.below(3); flips > 0; flips--) {
-    const block = blocks[random.below(blocks.length)]!
-    // Headers and first entries decide what is read next, so most flips go there.
-    const offset = random.chance(70) ? 4 + random.below(60) : random.below(4096)
-    image.block(block)[random.chance(30) ? 2048 + random.below(16) : offset]! ^= 1 << random.below(8)
-    if (reseal) image.seal(block)
-  }
-  const source = memoryBlockSource(image.bytes)
-  const outcome = await thinUsage(source).catch((error: unknown) => error as MetadataError)
-  // Each tree node at most twice, and the superblock before and after.
-  expect(source.reads.length).toBeLessThanOrEqual(2 * source.blockCount)
-  if (outcome instanceof Error) {
-    expect(outcome).toMatchObject({ name: 'DmThinError', code: 'DM_METADATA_CORRUPT' })
-    expect(outcome.block).toEqual(expect.any(Number))
-  }
-  return outcome
-}
-
-test('300 random flips with stale checksums are all noticed', async () => {
-  const random = new SeededRandom(21)
-  for (let i = 0; i < 300; i++) {
-    const outcome = await flip(random, [0, ...Object.values(kinds(intact))], false)
-    // Two flips can fall on the same bit and undo each other.
-    if (!(outcome instanceof Error)) expect(outcome).toEqual(usage)
-  }
-})
-
-test('600 random flips with right checksums end in a result or a named block', async () => {
-  const random = new SeededRandom(22)
-  let errors = 0
-  for (let i = 0; i < 600; i++) {
-    if ((await flip(random, [0, ...Object.values(kinds(intact))], true)) instanceof Error) errors++
-  }
-  expect(errors).toBeGreaterThan(200)
-  expect(errors).toBeLessThan(600)
 })

@@ -1,4 +1,4 @@
-import { checkBoolean, checkName, checkOptions, checkPath } from '../../lib/names'
+import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../lib/names'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 
@@ -76,6 +76,13 @@ test('a flag is true, false or left out', () => {
   expect([true, false, undefined].map(value => checkBoolean('readOnly', value))).toEqual([true, false, false])
   for (const value of [1, 0, 'true', null, {}]) {
     expect(refused(() => checkBoolean('readOnly', value))).toMatch(/^readOnly must be true or false/)
+  }
+})
+
+test('text and paths have no half of a character: there are no bytes for it', () => {
+  for (const check of [checkText, checkPath]) {
+    expect(check('data', 'ein Bär 𝄞')).toBe('ein Bär 𝄞')
+    for (const half of ['\ud800', 'a\udc00b']) expect(refused(() => check('data', half))).toMatch(/half a character/)
   }
 })
 

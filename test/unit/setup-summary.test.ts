@@ -75,14 +75,20 @@ describe('missing packages', () => {
   })
 })
 
-describe('the command line of the virtual machine', () => {
+describe('the command lines', () => {
   const parse = (...argv: string[]) => ask('vm/vm.mjs', `m.parseArguments(${JSON.stringify(argv)})`)
 
-  test('options end at -- or at the first other word', () => {
+  test('of the virtual machine: options end at -- or at the first other word', () => {
     const plain = { udev: false, keep: false, verbose: false, timeout: 1800 }
     expect(parse('ls', '--udev')).toEqual({ ...plain, command: ['ls', '--udev'] })
     expect(parse('--udev', '--timeout=5', '--', 'ls')).toEqual({ ...plain, udev: true, timeout: 5, command: ['ls'] })
     expect(parse('--keep')).toEqual({ ...plain, keep: true, command: [] })
+  })
+
+  test('of the fuzzers: how often, which, and whether to keep what they find', () => {
+    const parse = (...argv: string[]) => ask('setup/fuzz.mjs', `m.parseArguments(${JSON.stringify(argv)})`)
+    expect(parse()).toEqual({ runs: 300_000, keep: false, targets: [] })
+    expect(parse('--runs=7', 'reply', '--keep')).toEqual({ runs: 7, keep: true, targets: ['reply'] })
   })
 
   test('a single argument with blanks is a line for the shell', () => {

@@ -54,6 +54,14 @@ test('numbers that no device has are not believed', () => {
   expect(only(bytes)).toMatchObject({ sizeBytes: undefined, blockBytes: undefined })
 })
 
+test('an erofs of blocks that no machine has says no size beyond 2^53', () => {
+  const bytes = blank()
+  bytes.writeUInt32LE(0xe0f5e1e2, 1024)
+  bytes.writeUInt8(30, 1024 + 12)
+  bytes.writeUInt32LE(0xffffffff, 1024 + 36)
+  expect(only(bytes)).toMatchObject({ type: 'erofs', sizeBytes: undefined, blockBytes: 2 ** 30 })
+})
+
 test('xfs is written big-endian', () => {
   const bytes = blank()
   bytes.write('XFSB')
@@ -134,6 +142,15 @@ test('the root folder of a FAT is behind its tables, and of a FAT32 in a cluster
     const broken = Buffer.from(wide)
     broken.writeUInt8(value, place)
     expect(superblocksIn(broken)).toEqual([])
+  }
+})
+
+test('a FAT32 whose root folder would be before its beginning has none', () => {
+  const wide = fat('FAT32   ', 82)
+  for (const cluster of [0, 1]) {
+    wide.writeUInt32LE(cluster, 44)
+    expect(fatPlaces(wide)).toEqual({ sectorBytes: 512, rootAt: 32 * 512, rootBytes: 0 })
+    expect(only(wide).type).toBe('vfat')
   }
 })
 

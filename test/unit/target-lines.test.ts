@@ -1,7 +1,7 @@
 // Every target with words of its own: lines as kernels print them, read, and written again; what is refused.
 import * as kernel from '../../lib/exports/kernel'
 import { parseStatusLine, parseTableLine, type Segment } from '../../lib/exports/kernel'
-import { seeded } from '../helpers/random'
+import { LINES } from '../helpers/target-lines'
 import { thrown } from '../helpers/thrown'
 
 const segment = (type: string, parameters: string, lengthSectors = 8192): Segment => ({
@@ -14,90 +14,6 @@ const TARGETS = Object.values(kernel).filter(
   (each): each is typeof kernel.linear => typeof each === 'function' && 'parseTable' in each,
 )
 const targetOf = (type: string) => TARGETS.find(target => target.type === type)!
-
-/** Seen on Linux 6.12 by test/kernel/targets-*.test.ts, but for those marked. */
-const LINES: [string, string, object][] = [
-  ['linear', '7:0 1024', { device: '7:0', offsetSectors: 1024 }],
-  [
-    'striped',
-    '2 8 7:0 0 7:1 8',
-    { chunkSectors: 8, stripes: [{ device: '7:0' }, { device: '7:1', offsetSectors: 8 }] },
-  ],
-  ['error', '', {}],
-  ['zero', '', {}],
-  ['delay', '7:0 0 5', { read: { device: '7:0', offsetSectors: 0, delayMs: 5 } }],
-  ['delay', '7:0 0 0 7:1 8 1', { write: { device: '7:1', offsetSectors: 8, delayMs: 1 } }],
-  ['delay', '7:0 0 0 7:1 8 1 7:2 0 9', { flush: { device: '7:2', offsetSectors: 0, delayMs: 9 } }],
-  ['flakey', '7:0 0 16 2 0', { upSeconds: 16, downSeconds: 2 }],
-  ['flakey', '7:0 0 16 2 2 error_reads error_writes', { errorReads: true, errorWrites: true }],
-  [
-    'flakey',
-    '7:0 0 16 2 6 drop_writes corrupt_bio_byte 224 w 0 32',
-    { dropWrites: true, corruptBioByte: { nthByte: 224, direction: 'w', value: 0, flags: 32 } },
-  ],
-  ['flakey', '7:0 0 1 0 4 random_read_corrupt 5 random_write_corrupt 6', { randomReadCorrupt: 5 }],
-  ['log-writes', '7:0 7:1', { device: '7:0', logDevice: '7:1' }],
-  ['snapshot', '7:0 7:1 P 16', { persistent: 'P', chunkSectors: 16 }],
-  ['snapshot', '7:0 7:1 N 16 2 discard_zeroes_cow discard_passdown_origin', { discardPassdownOrigin: true }],
-  ['snapshot-merge', '7:0 7:1 PO 32', { persistent: 'PO', chunkSectors: 32 }],
-  ['snapshot-origin', '7:0', { originDevice: '7:0' }],
-  ['thin-pool', '7:1 7:0 128 0 2 skip_block_zeroing error_if_no_space', { errorIfNoSpace: true }],
-  ['thin', '253:0 7', { poolDevice: '253:0', id: 7 }],
-  ['thin', '253:0 7 7:2', { externalOrigin: '7:2' }],
-  ['crypt', 'aes-xts-plain64 00ff 0 7:0 4096', { key: '00ff', offsetSectors: 4096 }],
-  // As documented: keyrings and tags need more than the guest has.
-  ['crypt', 'aes-xts-plain64 :32:logon:dm:a 8 7:0 0 1 allow_discards', { key: ':32:logon:dm:a', allowDiscards: true }],
-  [
-    'crypt',
-    'capi:gcm(aes)-random - 0 7:0 0 4 high_priority integrity:28:aead integrity_key_size:32 sector_size:4096',
-    { integrity: '28:aead', integrityKeyBytes: 32, sectorSizeBytes: 4096, highPriority: true },
-  ],
-  ['cache', '7:0 7:1 7:2 128 1 writethrough smq 0', { mode: 'writethrough', policy: 'smq', policyArguments: {} }],
-  [
-    'cache',
-    '7:0 7:1 7:2 128 3 metadata2 writeback no_discard_passdown smq 2 migration_threshold 4096',
-    { metadata2: true, policyArguments: { migration_threshold: '4096' } },
-  ],
-  ['writecache', 's 7:0 7:1 4096 0', { kind: 's', blockBytes: 4096 }],
-  // As documented: `p`, with FUA, needs persistent memory.
-  ['writecache', 'p 7:0 7:1 512 5 start_sector 8 max_age 100 nofua', { startSector: 8, writebackFua: 'nofua' }],
-  ['writecache', 's 7:0 7:1 4096 4 cleaner metadata_only pause_writeback 9', { cleaner: true, pauseWritebackMs: 9 }],
-  ['era', '7:0 7:1 128', { blockSectors: 128 }],
-  ['verity', '1 7:0 7:1 4096 4096 2 0 sha256 0a0b -', { version: 1, salt: '', dataBlocks: 2 }],
-  [
-    'verity',
-    '0 7:0 7:1 512 1024 2 9 sha1 0a0b 0c 3 panic_on_corruption ignore_zero_blocks check_at_most_once',
-    { version: 0, onCorruption: 'panic_on_corruption', ignoreZeroBlocks: true, checkAtMostOnce: true },
-  ],
-  // As documented: forward error correction and signatures.
-  [
-    'verity',
-    '1 7:0 7:1 4096 4096 2 0 sha256 0a - 10 use_fec_from_device 7:2 fec_blocks 4 fec_start 2 fec_roots 2 root_hash_sig_key_desc k',
-    { fecDevice: '7:2', fecBlocks: 4, fecStart: 2, fecRoots: 2, rootHashSigKeyDesc: 'k' },
-  ],
-  [
-    'integrity',
-    '7:0 0 4 J 6 journal_sectors:88 interleave_sectors:32768 buffer_sectors:128 journal_watermark:50 commit_time:10000 internal_hash:crc32c',
-    { tagBytes: 4, mode: 'J', journalSectors: 88, internalHash: 'crc32c' },
-  ],
-  ['integrity', '7:0 0 - D 1 internal_hash:crc32c', { mode: 'D' }],
-  ['integrity', '7:0 8 32 B 3 meta_device:7:1 recalculate internal_hash:hmac(sha256):00ff', { metaDevice: '7:1' }],
-  ['raid', 'raid0 1 128 2 - 7:0 - 7:1', { chunkSectors: 128, devices: [{ metadata: null, data: '7:0' }, {}] }],
-  [
-    'raid',
-    'raid1 12 0 nosync rebuild 0 rebuild 2 min_recovery_rate 10 write_mostly 1 region_size 1024 3 7:0 7:1 - - 7:4 7:5',
-    { sync: 'nosync', rebuild: [0, 2], writeMostly: [1], regionSectors: 1024 },
-  ],
-  [
-    'raid',
-    'raid10 5 128 raid10_copies 2 raid10_format far 2 7:0 7:1 7:2 7:3',
-    { raid10Copies: 2, raid10Format: 'far', raidType: 'raid10' },
-  ],
-  ['raid', 'raid5_ls 3 64 delta_disks -1 1 - -', { deltaDisks: -1, devices: [{ metadata: null, data: null }] }],
-  ['raid', 'raid5_ls 5 64 journal_dev 7:9 journal_mode writeback 3 7:0 7:1 7:2 7:3 7:4 7:5', { journalDevice: '7:9' }],
-  ['mirror', 'core 2 1024 nosync 2 7:0 0 7:1 8 1 handle_errors', { handleErrors: true }],
-  ['mirror', 'disk 2 7:2 1024 2 7:0 0 7:1 0', { log: { kind: 'disk', device: '7:2', regionSectors: 1024 } }],
-]
 
 /** `toMatchObject` compares lists whole; here a part of each element will do. */
 const inPart = (value: unknown): unknown => {
@@ -282,73 +198,4 @@ test.each([
   const fault = thrown(() => parseTableLine(segment(type, parameters)))
   expect(fault.code).toBe('DM_KERNEL')
   expect(fault.message).toContain(`${type} table: ${place}`)
-})
-
-describe('at random, the same in every run', () => {
-  test('lines with words cut off, exchanged or doubled are read or refused, never anything else', () => {
-    const random = seeded(31)
-    const odd = ['', '-', '/', '0x1', '1e3', '99999999999999999', ':', 'rw', '\\', '\0', '__proto__', '7:0', '1', 'é']
-    for (const [type, parameters] of LINES) {
-      for (let round = 0; round < 60; round++) {
-        const words = parameters.split(' ').slice(0, random.integer(0, parameters.length))
-        for (let times = random.integer(1, 3); times > 0; times--) {
-          words.splice(random.integer(0, words.length), random.integer(0, 1), random.pick(odd))
-        }
-        for (const read of [parseTableLine, parseStatusLine]) {
-          try {
-            expect(read(segment(type, words.join(random.pick([' ', '  ']))))).toMatchObject({ kind: type })
-          } catch (fault) {
-            expect(fault).toMatchObject({ name: 'DmThinError', code: 'DM_KERNEL' })
-          }
-        }
-      }
-    }
-  })
-
-  test('tables of options come back as they were written', () => {
-    const random = seeded(32)
-    const device = () => `${random.integer(1, 4095)}:${random.integer(0, 1048575)}`
-    const some = <T extends object>(fields: T): Partial<T> =>
-      Object.fromEntries(Object.entries(fields).filter(() => random.boolean())) as Partial<T>
-    const number = () => random.integer(0, 2 ** 31)
-    for (let round = 0; round < 200; round++) {
-      const lengthSectors = random.integer(1, 2 ** 40)
-      const same = <T extends kernel.Sized>(target: kernel.Target<T, unknown>, table: T) =>
-        expect(target.parseTable(target(table))).toEqual(table)
-      same(kernel.linear, { lengthSectors, device: device(), offsetSectors: number() })
-      same(kernel.raid, {
-        lengthSectors,
-        raidType: random.pick(['raid1', 'raid5_ls', 'raid10']),
-        chunkSectors: number(),
-        devices: Array.from({ length: random.integer(1, 9) }, () => ({
-          metadata: random.pick([null, device()]),
-          data: random.pick([null, device()]),
-        })),
-        ...some({ sync: random.pick(['sync', 'nosync'] as const), rebuild: [1, 2], writeMostly: [3] }),
-        ...some({ daemonSleepMs: number(), raid10Format: 'near', journalDevice: device() }),
-      })
-      same(kernel.writecache, {
-        lengthSectors,
-        kind: random.pick(['p', 's'] as const),
-        originDevice: device(),
-        cacheDevice: device(),
-        blockBytes: random.pick([512, 1024, 4096]),
-        ...some({ startSector: number(), highWatermark: 7, cleaner: true, maxAgeMs: 9 }),
-        ...some({ writebackFua: random.pick(['fua', 'nofua'] as const), metadataOnly: true }),
-      })
-      same(kernel.integrity, {
-        lengthSectors,
-        device: device(),
-        reservedSectors: number(),
-        mode: random.pick(['J', 'B', 'D', 'R', 'I'] as const),
-        ...some({ tagBytes: 4, metaDevice: device(), recalculate: true, internalHash: 'hmac(sha1):00' }),
-        ...some({ blockSizeBytes: 4096, commitTimeMs: number(), sectorsPerBit: number(), fixHmac: true }),
-      })
-      same(kernel.striped, {
-        lengthSectors: 24 * random.integer(1, 2 ** 30),
-        chunkSectors: 8,
-        stripes: [1, 2, 3].map(() => ({ device: device(), offsetSectors: number() })),
-      })
-    }
-  })
 })

@@ -41,6 +41,7 @@ describe('the status', () => {
   test('is in bytes; the highest mapped sector counts to its last byte', () => {
     expect(parseThinStatus('256 1279')).toEqual({ state: 'active', mappedBytes: 131072, highestMappedByte: 655359 })
     expect(parseThinStatus('128 127 ')).toEqual({ state: 'active', mappedBytes: 65536, highestMappedByte: 65535 })
+    expect(parseThinStatus('0 17592186044415')).toMatchObject({ highestMappedByte: 2 ** 53 - 1 })
   })
 
   test.each(['0 -', '0 - ', '-', '0'])('%p: nothing is mapped', printed => {
@@ -63,6 +64,9 @@ describe('the status', () => {
     ['', 'word 1 (mapped sectors) is the end of the line'],
     ['many 1', 'word 1 (mapped sectors) is "many"'],
     ['128 high', 'word 2 (highest mapped sector) is "high"'],
+    // Sectors that are a safe number, bytes that are none.
+    ['17592186044416 -', 'word 1 (mapped sectors) is "17592186044416"'],
+    ['8 17592186044416', 'word 2 (highest mapped sector) is "17592186044416"'],
   ])('%p is an error that names the place', (printed, place) => {
     const error = thrown(() => parseThinStatus(printed))
     expect(error.code).toBe('DM_KERNEL')

@@ -1,0 +1,22 @@
+// Which thin a mapped device is, from its table line and its uuid. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "abi/dm_message.h"
+
+namespace dmthin {
+
+/// The id of "MAJ:MIN ID [external origin]"; nothing where it is not a thin of this pool.
+std::optional<uint32_t> thin_id_of(const Target& target, uint64_t pool);
+
+/// Once its pool has failed, a thin prints one word for its table too (dm-thin.c thin_status).
+bool is_failed_thin(const Target& target);
+
+/// The number at the end of a uuid of ours (lib/pool/context.ts volumeUuidPrefix); another program's has
+/// none.
+std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
+
+}  // namespace dmthin

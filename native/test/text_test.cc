@@ -1,0 +1,80 @@
+// What is read out of the kernel's text: log records, mounts, tables and uuids of thins, numbers.
+#include <sys/sysmacros.h>
+
+#include "abi/log_record.h"
+#include "abi/mount_info.h"
+#include "abi/number.h"
+#include "abi/thin_line.h"
+#include "test/check.h"
+
+using namespace dmthin;
+
+namespace {
+
+std::string reason(const std::string& record) { return reason_in(record, makedev(253, 4)); }
+
+Target thin(const std::string& parameters) {
+  Target target;
+  target.type = "thin";
+  target.parameters = parameters;
+  return target;
+}
+
+}  // namespace
+
+TEST(text_test, the_reason_in_a_log_record) {
+  CHECK_EQUAL(reason("3,7,8,-;device-mapper: table: 253:4: thin-pool: no (-EINVAL)\n SUBSYSTEM=block\n"),
+              "thin-pool: no (-EINVAL)");
+  CHECK_EQUAL(reason("12,7,8,-;device-mapper: thin: 253:4: a warning of a facility"),
+              "a warning of a facility");
+  for (const char* other :
+       {"6,7,8,-;device-mapper: table: 253:4: told, no fault", "3,7,8,-;mapper: 253:4: other",
+        "3,7,8,-;device-mapper: table: 253:14: another device",
+        "3,7,8,-;device-mapper: table: 1253:4: another major", "3;device-mapper: 253:4: none", "no record",
+        "", ";,", "-3,1;device-mapper: table: 253:4: a sign"}) {
+    CHECK_EQUAL(reason(other), "");
+  }
+  // More digits than fit: taken for nothing, and not for what is left of them.
+  CHECK_EQUAL(reason("99999999999999999999,7,8,-;device-mapper: table: 253:4: no"), "");
+}
+
+TEST(text_test, mounts) {
+  const auto mounts = parse_mount_info(
+      "24 1 253:3 / /mnt/a\\040b rw shared:1 master:2 - ext4 /dev/mapper/a\\134b rw\n"
+      "short\n"
+      "25 24 0:5 / /mnt/\\9\\04 rw - proc proc rw");
+  CHECK_EQUAL(mounts.size(), 2u);
+  CHECK_EQUAL(mounts[0].id, "24");
+  CHECK_EQUAL(mounts[0].parent, "1");
+  CHECK_EQUAL(mounts[0].device, "253:3");
+  CHECK_EQUAL(mounts[0].target, "/mnt/a b");
+  CHECK_EQUAL(mounts[0].source, "/dev/mapper/a\\b");
+  CHECK_EQUAL(mounts[1].target, "/mnt/\\9\\04");  // no octal number of three digits
+  CHECK(parse_mount_info("1 2 3 / /mnt rw shared:1 ext4 /dev/a rw").empty());
+  CHECK(parse_mount_info("1 2 3 / /mnt rw - ext4").empty());
+}
+
+TEST(text_test, which_thin_it_is) {
+  const uint64_t pool = makedev(253, 0);
+  CHECK_EQUAL(thin_id_of(thin("253:0 7"), pool).value_or(0), 7u);
+  CHECK_EQUAL(thin_id_of(thin("253:0 16777215 7:2"), pool).value_or(0), 16777215u);
+  for (const char* other :
+       {"253:1 7", "253:00 7", "1253:0 7", "253:0", "253:0 ", "253:0 x", "253:0 -1", "Fail"}) {
+    CHECK(!thin_id_of(thin(other), pool));
+  }
+  CHECK(is_failed_thin(thin("Fail")));
+  CHECK_EQUAL(thin_id_of_uuid("DMTHIN-253:0-7").value_or(0), 7u);
+  for (const char* other : {"DMTHIN-253:0", "DMTHIN-", "LVM-7", "", "DMTHIN-253:0-4294967296"}) {
+    CHECK(!thin_id_of_uuid(other));
+  }
+}
+
+TEST(text_test, numbers) {
+  CHECK_EQUAL(number_in<uint64_t>("18446744073709551615").value_or(0), UINT64_MAX);
+  CHECK_EQUAL(number_after<int>("loop12", "loop").value_or(0), 12);
+  CHECK_EQUAL(number_after<uint32_t>("cookie-0d4d0001", "cookie-", 16).value_or(0), 0x0d4d0001u);
+  for (const char* other : {"", "-1", "+1", " 1", "1 ", "1x", "2147483648", "0x1"})
+    CHECK(!number_in<int>(other));
+  CHECK(!number_after<int>("loop-control", "loop"));
+  CHECK(!number_after<int>("loo", "loop"));
+}

@@ -1,0 +1,111 @@
+// A table line of every target: its parameters, and a part of what they say.
+/** Seen on Linux 6.12 by test/kernel/targets-*.test.ts, but for those marked. */
+export const LINES: [string, string, object][] = [
+  ['linear', '7:0 1024', { device: '7:0', offsetSectors: 1024 }],
+  [
+    'striped',
+    '2 8 7:0 0 7:1 8',
+    { chunkSectors: 8, stripes: [{ device: '7:0' }, { device: '7:1', offsetSectors: 8 }] },
+  ],
+  ['error', '', {}],
+  ['zero', '', {}],
+  ['delay', '7:0 0 5', { read: { device: '7:0', offsetSectors: 0, delayMs: 5 } }],
+  ['delay', '7:0 0 0 7:1 8 1', { write: { device: '7:1', offsetSectors: 8, delayMs: 1 } }],
+  ['delay', '7:0 0 0 7:1 8 1 7:2 0 9', { flush: { device: '7:2', offsetSectors: 0, delayMs: 9 } }],
+  ['flakey', '7:0 0 16 2 0', { upSeconds: 16, downSeconds: 2 }],
+  ['flakey', '7:0 0 16 2 2 error_reads error_writes', { errorReads: true, errorWrites: true }],
+  [
+    'flakey',
+    '7:0 0 16 2 6 drop_writes corrupt_bio_byte 224 w 0 32',
+    { dropWrites: true, corruptBioByte: { nthByte: 224, direction: 'w', value: 0, flags: 32 } },
+  ],
+  ['flakey', '7:0 0 1 0 4 random_read_corrupt 5 random_write_corrupt 6', { randomReadCorrupt: 5 }],
+  ['log-writes', '7:0 7:1', { device: '7:0', logDevice: '7:1' }],
+  ['snapshot', '7:0 7:1 P 16', { persistent: 'P', chunkSectors: 16 }],
+  ['snapshot', '7:0 7:1 N 16 2 discard_zeroes_cow discard_passdown_origin', { discardPassdownOrigin: true }],
+  ['snapshot-merge', '7:0 7:1 PO 32', { persistent: 'PO', chunkSectors: 32 }],
+  ['snapshot-origin', '7:0', { originDevice: '7:0' }],
+  ['thin-pool', '7:1 7:0 128 0 2 skip_block_zeroing error_if_no_space', { errorIfNoSpace: true }],
+  ['thin', '253:0 7', { poolDevice: '253:0', id: 7 }],
+  ['thin', '253:0 7 7:2', { externalOrigin: '7:2' }],
+  ['crypt', 'aes-xts-plain64 00ff 0 7:0 4096', { key: '00ff', offsetSectors: 4096 }],
+  // As documented: keyrings and tags need more than the guest has.
+  ['crypt', 'aes-xts-plain64 :32:logon:dm:a 8 7:0 0 1 allow_discards', { key: ':32:logon:dm:a', allowDiscards: true }],
+  [
+    'crypt',
+    'capi:gcm(aes)-random - 0 7:0 0 4 high_priority integrity:28:aead integrity_key_size:32 sector_size:4096',
+    { integrity: '28:aead', integrityKeyBytes: 32, sectorSizeBytes: 4096, highPriority: true },
+  ],
+  ['cache', '7:0 7:1 7:2 128 1 writethrough smq 0', { mode: 'writethrough', policy: 'smq', policyArguments: {} }],
+  [
+    'cache',
+    '7:0 7:1 7:2 128 3 metadata2 writeback no_discard_passdown smq 2 migration_threshold 4096',
+    { metadata2: true, policyArguments: { migration_threshold: '4096' } },
+  ],
+  ['writecache', 's 7:0 7:1 4096 0', { kind: 's', blockBytes: 4096 }],
+  // As documented: `p`, with FUA, needs persistent memory.
+  ['writecache', 'p 7:0 7:1 512 5 start_sector 8 max_age 100 nofua', { startSector: 8, writebackFua: 'nofua' }],
+  ['writecache', 's 7:0 7:1 4096 4 cleaner metadata_only pause_writeback 9', { cleaner: true, pauseWritebackMs: 9 }],
+  ['era', '7:0 7:1 128', { blockSectors: 128 }],
+  ['verity', '1 7:0 7:1 4096 4096 2 0 sha256 0a0b -', { version: 1, salt: '', dataBlocks: 2 }],
+  [
+    'verity',
+    '0 7:0 7:1 512 1024 2 9 sha1 0a0b 0c 3 panic_on_corruption ignore_zero_blocks check_at_most_once',
+    { version: 0, onCorruption: 'panic_on_corruption', ignoreZeroBlocks: true, checkAtMostOnce: true },
+  ],
+  // As documented: forward error correction and signatures.
+  [
+    'verity',
+    '1 7:0 7:1 4096 4096 2 0 sha256 0a - 10 use_fec_from_device 7:2 fec_blocks 4 fec_start 2 fec_roots 2 root_hash_sig_key_desc k',
+    { fecDevice: '7:2', fecBlocks: 4, fecStart: 2, fecRoots: 2, rootHashSigKeyDesc: 'k' },
+  ],
+  [
+    'integrity',
+    '7:0 0 4 J 6 journal_sectors:88 interleave_sectors:32768 buffer_sectors:128 journal_watermark:50 commit_time:10000 internal_hash:crc32c',
+    { tagBytes: 4, mode: 'J', journalSectors: 88, internalHash: 'crc32c' },
+  ],
+  ['integrity', '7:0 0 - D 1 internal_hash:crc32c', { mode: 'D' }],
+  ['integrity', '7:0 8 32 B 3 meta_device:7:1 recalculate internal_hash:hmac(sha256):00ff', { metaDevice: '7:1' }],
+  ['raid', 'raid0 1 128 2 - 7:0 - 7:1', { chunkSectors: 128, devices: [{ metadata: null, data: '7:0' }, {}] }],
+  [
+    'raid',
+    'raid1 12 0 nosync rebuild 0 rebuild 2 min_recovery_rate 10 write_mostly 1 region_size 1024 3 7:0 7:1 - - 7:4 7:5',
+    { sync: 'nosync', rebuild: [0, 2], writeMostly: [1], regionSectors: 1024 },
+  ],
+  [
+    'raid',
+    'raid10 5 128 raid10_copies 2 raid10_format far 2 7:0 7:1 7:2 7:3',
+    { raid10Copies: 2, raid10Format: 'far', raidType: 'raid10' },
+  ],
+  ['raid', 'raid5_ls 3 64 delta_disks -1 1 - -', { deltaDisks: -1, devices: [{ metadata: null, data: null }] }],
+  ['raid', 'raid5_ls 5 64 journal_dev 7:9 journal_mode writeback 3 7:0 7:1 7:2 7:3 7:4 7:5', { journalDevice: '7:9' }],
+  ['mirror', 'core 2 1024 nosync 2 7:0 0 7:1 8 1 handle_errors', { handleErrors: true }],
+  ['mirror', 'disk 2 7:2 1024 2 7:0 0 7:1 0', { log: { kind: 'disk', device: '7:2', regionSectors: 1024 } }],
+]
+
+/** Status lines of the targets that have any, as kernels print them. */
+export const STATUS_LINES: [string, string][] = [
+  ['striped', '2 7:0 7:1 1 AD'],
+  ['delay', '1 2 3'],
+  ['log-writes', '4 99 logging_disabled'],
+  ['snapshot', '16/2048 16'],
+  ['snapshot', 'Invalid'],
+  ['snapshot-merge', 'Merge failed'],
+  ['thin', '256 1279'],
+  ['thin', '- '],
+  ['thin', 'Fail'],
+  ['thin-pool', '7 17/1024 3/64 - rw discard_passdown queue_if_no_space - 1024'],
+  ['thin-pool', '7 17/1024 64/64 9 out_of_data_space no_discard_passdown error_if_no_space needs_check'],
+  ['thin-pool', 'Fail'],
+  [
+    'cache',
+    '8 17/1024 128 3/64 1 2 3 4 5 6 7 2 metadata2 writeback 2 migration_threshold 2048 smq 2 a b rw needs_check',
+  ],
+  ['writecache', '0 10 9 1 1 2 3 4 5 6 7 8 9 10'],
+  ['writecache', '-5 10 9 1'],
+  ['era', '8 9/1024 3 -'],
+  ['verity', 'V'],
+  ['integrity', '2 7000 512'],
+  ['raid', 'raid1 3 AaD 512/8192 resync 0 0 -'],
+  ['mirror', '2 7:0 7:1 1/2 1 AD 3 disk 7:2 A'],
+]

@@ -20,6 +20,15 @@ describe('targets', () => {
     ])
   })
 
+  test('each peer has its own factor: one after the other as fast, at once many times faster', () => {
+    const peers = { c: 20, 'c-64': 1, libdevmapper: 21 }
+    expect(targets(result('activate', 'ms', 24, peers)).slice(0, 2)).toEqual([
+      '≤ 1.15 × c: not reached',
+      '≤ 1.15 × libdevmapper: reached',
+    ])
+    expect(targets(result('activate-64', 'ms', 1.5, peers)).at(-1)).toBe('≥ 8 × faster than libdevmapper: reached')
+  })
+
   test('nothing is claimed for a figure or a peer that is missing', () => {
     const unknown = ['≤ 1.3 × c: not measured', '≥ 10 × faster than dmsetup: not measured']
     expect(targets(result('message', 'ms', null, { c: 1, dmsetup: 30 }))).toEqual(unknown)
@@ -81,7 +90,7 @@ describe('the page', () => {
     const text = page(`[${result('message', 'ms', 2, { c: 1 })}]`) as string
     expect(text).toContain('accelerator: **kvm**')
     expect(text).toContain('**2.00 ms** | c 1.00 (0.50 ×)')
-    expect(text.match(/\| not measured \|/g)).toHaveLength(10)
+    expect(text.match(/\| not measured \|/g)).toHaveLength(12)
     expect(text).not.toContain('emulation')
   })
 

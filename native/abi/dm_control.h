@@ -80,7 +80,7 @@ class Control {
 
   pthread_mutex_t opening_ = PTHREAD_MUTEX_INITIALIZER;
   UniqueFd fd_;
-  std::atomic<size_t> list_room_{0};  // what the last list needed
+  std::atomic<size_t> list_room_{0};  // for the next list of all devices
 };
 
 }  // namespace dmthin

@@ -12,7 +12,9 @@ constexpr size_t kPiece = 2048;
 Result<DeviceList> device_list(Control& control, const Address& filter, Cancel& cancel) {
   DeviceList list;
   const auto listed = control.each_device(filter, cancel, [&list](const Listed& each) {
-    if (list.texts.empty() || list.texts.back().size() >= kPiece) list.texts.emplace_back();
+    if (list.texts.empty() || list.texts.back().size() >= kPiece) {
+      list.texts.emplace_back().reserve(kPiece + DM_NAME_LEN + DM_UUID_LEN);
+    }
     std::string& text = list.texts.back();
     text.append(each.name).push_back('\0');
     text.append(each.uuid).push_back('\0');

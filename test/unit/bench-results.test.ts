@@ -10,7 +10,7 @@ function ask(module: string, expression: string): unknown {
 
 const result = (name: string, unit: string, ours: number | null, peers: Record<string, number>, where?: string) =>
   JSON.stringify({ name, unit, ours, peers, where })
-const targets = (text: string) => ask('report.mjs', `m.targetTexts(${text})`)
+const targets = (text: string) => ask('report.mjs', `m.targetTexts(${text})`) as string[]
 
 describe('targets', () => {
   test('a figure that is not reached is said to be so', () => {

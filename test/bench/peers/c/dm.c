@@ -125,8 +125,9 @@ int dm_arm_poll(int control) {
   return call(control, DM_DEV_ARM_POLL, &request);
 }
 
-// How large the last list was: the next one fits at once.
-static uint32_t list_room = 16 * 1024;
+// What the last list took, and some more: the next one fits at once.
+#define SMALLEST_LIST (16u * 1024)
+static uint32_t list_room = SMALLEST_LIST;
 
 // The header and the whole list; NULL with errno.
 static struct dm_ioctl* read_list(int control) {
@@ -153,14 +154,18 @@ int dm_list_devices(int control, struct dm_listing* list) {
   *list = (struct dm_listing){.entries = malloc(room * sizeof(*list->entries)), .memory = header};
   if (!list->entries) return free(header), -1;
   const struct dm_name_list* at = (const void*)((const char*)header + header->data_start);
+  uintptr_t end = (uintptr_t)at;
   while (at->dev) {
     // After the name, aligned: the event number, flags, the uuid.
     const uint32_t* more = (const uint32_t*)aligned((uintptr_t)at->name + strlen(at->name) + 1);
     const char* uuid = more[1] & DM_NAME_LIST_FLAG_HAS_UUID ? (const char*)(more + 2) : "";
     list->entries[list->count++] = (struct dm_entry){at->name, uuid, at->dev, more[0]};
+    end = (uintptr_t)(more + 2) + strlen(uuid) + 1;
     if (!at->next) break;
     at = (const void*)((const char*)at + at->next);
   }
+  uint32_t size = (uint32_t)(end - (uintptr_t)header);
+  list_room = size + size / 8 < SMALLEST_LIST ? SMALLEST_LIST : size + size / 8;
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // The port over the native addon. Arguments are packed, promises are passed on, refusals become DmThinErrors; an
 // AbortSignal becomes a number that `cancel` can name.
 import { throwIfAborted } from '../errors.js'
+import { unpackList, type PackedList } from './device-list.js'
 import { told } from './diagnostics.js'
 import { errorFromFailure, type NativeFailure } from './failure.js'
 import { portInside, type Kernel } from './kernel.js'
@@ -12,6 +13,7 @@ import {
   type Announcement,
   type Handle,
   type KernelPort,
+  type ListedDevice,
   type Outcome,
 } from './port.js'
 import { UDEV_NO_PROBING } from './udev.js'
@@ -29,8 +31,16 @@ export class NativePort implements KernelPort {
 
   /** Calls `addon[name](...args, cancelId)`. After an abort it settles once the kernel has let go. */
   #call<T>(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<T> {
+    return told(name, args, () => this.#run<T>(name, signal, args))
+  }
+
+  #list(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<ListedDevice[]> {
+    return told(name, args, async () => unpackList(await this.#run<PackedList>(name, signal, args)))
+  }
+
+  #run<T>(name: string, signal: AbortSignal | undefined, args: readonly unknown[]): Promise<T> {
     const native = this.#addon[name] as (...args: unknown[]) => Promise<T>
-    return told(name, args, () => (signal ? this.#abortable(native, signal, args) : native(...args, 0).catch(refused)))
+    return signal ? this.#abortable(native, signal, args) : native(...args, 0).catch(refused)
   }
 
   async #abortable<T>(
@@ -78,7 +88,7 @@ export class NativePort implements KernelPort {
   readonly mapperLinks = mapperLinks
 
   version: KernelPort['version'] = signal => this.#call('version', signal)
-  listDevices: KernelPort['listDevices'] = (filter, signal) => this.#call('listDevices', signal, filter)
+  listDevices: KernelPort['listDevices'] = (filter, signal) => this.#list('listDevices', signal, filter)
   listVersions: KernelPort['listVersions'] = signal => this.#call('listVersions', signal)
   targetVersion: KernelPort['targetVersion'] = (type, signal) => this.#call('targetVersion', signal, type)
   removeAll: KernelPort['removeAll'] = (flags, signal) => this.#call('removeAll', signal, flags)
@@ -117,7 +127,7 @@ export class NativePort implements KernelPort {
   armEvents: KernelPort['armEvents'] = (events, signal) => this.#call('armEvents', signal, events)
   pollEvents: KernelPort['pollEvents'] = (events, signal) => this.#call('pollEvents', signal, events)
   nextList: KernelPort['nextList'] = (events, filter, poll, signal) =>
-    this.#call('nextList', signal, events, filter, poll)
+    this.#list('nextList', signal, events, filter, poll)
 
   activate: KernelPort['activate'] = (request, signal) =>
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)

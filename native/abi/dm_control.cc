@@ -54,10 +54,10 @@ Result<int> Control::descriptor() {
   return fd_.get();
 }
 
-Result<Reply> Control::run(const Call& call, Cancel& cancel) {
+Result<Reply> Control::run(const Call& call, Cancel& cancel, size_t room) {
   const auto fd = descriptor();
   if (!fd) return fd.failure();
-  size_t room = first_room(call);
+  room = std::max(room, first_room(call));
   for (;;) {
     if (cancel.requested()) {
       Failure failure = failed(call.command.name, EINTR, described(call.address));
@@ -99,17 +99,26 @@ Result<std::vector<uint32_t>> Control::version(Cancel& cancel) {
 }
 
 Result<std::vector<Listed>> Control::list_devices(const Address& filter, Cancel& cancel) {
-  const auto reply = run({command::kListDevices, filter, DM_UUID_FLAG}, cancel);
+  std::vector<Listed> found;
+  const auto listed = each_device(filter, cancel, [&found](const Listed& each) { found.push_back(each); });
+  if (!listed) return listed.failure();
+  return found;
+}
+
+Status Control::each_device(const Address& filter, Cancel& cancel,
+                            const std::function<void(const Listed&)>& tell) {
+  // For a list that does not fit the kernel walks all devices for nothing; so the next whole one gets the room
+  // that this one took, and some more.
+  const bool whole = filter.name.empty() && filter.uuid.empty();
+  const size_t room = whole ? list_room_.load() : 0;
+  const auto reply = run({command::kListDevices, filter, DM_UUID_FLAG}, cancel, room);
   if (!reply) return reply.failure();
-  auto devices = reply->devices();
-  if (!devices) return devices;
-  std::vector<Listed> matching;
-  for (Listed& each : *devices) {
-    if (starts_with(each.name, filter.name) && starts_with(each.uuid, filter.uuid)) {
-      matching.push_back(std::move(each));
-    }
-  }
-  return matching;
+  const auto size = reply->each_device([&](const Listed& each) {
+    if (starts_with(each.name, filter.name) && starts_with(each.uuid, filter.uuid)) tell(each);
+  });
+  if (!size) return size.failure();
+  if (whole) list_room_ = *size + *size / 8;
+  return Nothing{};
 }
 
 Result<std::vector<TargetVersion>> Control::list_versions(Cancel& cancel) {

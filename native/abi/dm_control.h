@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,8 @@ class Control {
   /// Devices whose name and uuid begin with the prefixes of `filter`. The kernel filters since 4.45 or so and
   /// ignores the prefixes before, so the list is filtered again here.
   Result<std::vector<Listed>> list_devices(const Address& filter, Cancel& cancel);
+  /// The same without a copy for each: one record, used again for the next.
+  Status each_device(const Address& filter, Cancel& cancel, const std::function<void(const Listed&)>& tell);
   Result<std::vector<TargetVersion>> list_versions(Cancel& cancel);
   /// Counts the events that this descriptor has not been told of from now on. To miss none: arm, then list,
   /// then poll (dm-ioctl.c dm_poll). The descriptor must be nobody else's: arming takes the news from all who
@@ -71,11 +75,12 @@ class Control {
                                      Cancel& cancel, uint32_t flags = 0);
 
  private:
-  Result<Reply> run(const Call& call, Cancel& cancel);
+  Result<Reply> run(const Call& call, Cancel& cancel, size_t room = 0);
   Result<int> descriptor();
 
   pthread_mutex_t opening_ = PTHREAD_MUTEX_INITIALIZER;
   UniqueFd fd_;
+  std::atomic<size_t> list_room_{0};  // for the next list of all devices
 };
 
 }  // namespace dmthin

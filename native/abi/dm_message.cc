@@ -1,5 +1,6 @@
 #include "abi/dm_message.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -63,20 +64,28 @@ std::optional<Reply::Span> Reply::payload() const {
 }
 
 Result<std::vector<Listed>> Reply::devices() const {
+  std::vector<Listed> found;
+  const auto read = each_device([&found](const Listed& each) { found.push_back(each); });
+  if (!read) return read.failure();
+  return found;
+}
+
+Result<size_t> Reply::each_device(const std::function<void(const Listed&)>& tell) const {
   const auto span = payload();
   if (!span) return malformed("the list of devices lies outside its buffer");
-  std::vector<Listed> found;
-  if (span->size == 0) return found;
+  if (span->size == 0) return size_t{0};
   const bool with_uuid = (header().flags & DM_UUID_FLAG) != 0;
+  Listed entry;
   for (size_t at = 0;;) {
-    Listed entry;
     uint32_t next = 0;
+    entry.uuid.clear();
+    entry.event_number.reset();
     const size_t name_at = at + offsetof(dm_name_list, name);
     if (!read_value(span->data, span->size, at, &entry.device) ||
         !read_value(span->data, span->size, at + offsetof(dm_name_list, next), &next)) {
       return malformed("a device entry is cut short");
     }
-    if (entry.device == 0 && found.empty()) return found;  // the kernel's way to say that there are none
+    if (entry.device == 0 && at == 0) return size_t{0};  // the kernel's way to say that there are none
     if (next > span->size - at) return malformed("a device entry points outside the list");
     // What an entry says ends before the next one: none is read twice, however many there are said to be.
     const size_t end = next == 0 ? span->size : at + next;
@@ -92,8 +101,9 @@ Result<std::vector<Listed>> Reply::devices() const {
         !read_string(span->data, end, event_at + 2 * sizeof(uint32_t), &entry.uuid)) {
       return malformed("a device uuid has no end");
     }
-    found.push_back(std::move(entry));
-    if (next == 0) return found;
+    tell(entry);
+    // How long the last one is the kernel does not say: not longer than with a uuid.
+    if (next == 0) return std::min(event_at + 2 * sizeof(uint32_t) + entry.uuid.size() + 1, span->size);
     at += next;
   }
 }

@@ -1,7 +1,7 @@
 // The device mapper for JavaScript: each command. The compound calls are in sections.cc.
-#include <algorithm>
 #include <string>
 
+#include "bind/device_list.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
 #include "bind/udev.h"
@@ -15,10 +15,10 @@ Napi::Value version(Info info) {
 }
 
 Napi::Value list_devices(Info info) {
-  return start_command<std::vector<Listed>>(info, Kind::kQuick,
-                                            [filter = address(info[0])](Control& control, Cancel& cancel) {
-                                              return control.list_devices(filter, cancel);
-                                            });
+  return start_command<DeviceList>(
+      info, Kind::kQuick, [filter = address(info[0])](Control& control, Cancel& cancel) {
+        return device_list(control, filter, cancel);
+      });
 }
 
 Napi::Value list_versions(Info info) {

@@ -1,5 +1,6 @@
 // Events of mapped devices for JavaScript: a descriptor of its own for each listener, armed, listed and
 // polled.
+#include "bind/device_list.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
 
@@ -32,16 +33,16 @@ Napi::Value poll_events(Info info) {
 /// in one hop.
 Napi::Value next_list(Info info) {
   const auto control = events(info);
-  return start<std::vector<Listed>>(
+  return start<DeviceList>(
       info, Kind::kEndless,
-      [control, filter = address(info[1]), poll = truth(info[2])](Work& work) -> Result<std::vector<Listed>> {
+      [control, filter = address(info[1]), poll = truth(info[2])](Work& work) -> Result<DeviceList> {
         if (poll) {
           auto news = control->poll_events(work.cancel());
           if (!news) return news.failure();
         }
         auto armed = control->arm_poll(work.cancel());
         if (!armed) return armed.failure();
-        return control->list_devices(filter, work.cancel());
+        return device_list(*control, filter, work.cancel());
       },
       plainly);
 }

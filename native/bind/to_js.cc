@@ -66,13 +66,6 @@ Napi::Value to_js(Napi::Env env, const DeviceInfo& info) {
       .done();
 }
 
-Napi::Value to_js(Napi::Env env, const Listed& device) {
-  Fields fields(env);
-  fields.set("name", device.name).set("uuid", device.uuid).set("device", device.device);
-  if (device.event_number) fields.set("eventNumber", *device.event_number);
-  return fields.done();
-}
-
 Napi::Value to_js(Napi::Env env, const Target& target) {
   return Fields(env)
       .set("startSectors", target.start)

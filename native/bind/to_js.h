@@ -16,7 +16,6 @@ namespace dmthin {
 
 Napi::Value to_js(Napi::Env env, const Failure& failure);
 Napi::Value to_js(Napi::Env env, const DeviceInfo& info);
-Napi::Value to_js(Napi::Env env, const Listed& device);
 Napi::Value to_js(Napi::Env env, const Target& target);
 Napi::Value to_js(Napi::Env env, const TargetVersion& version);
 Napi::Value to_js(Napi::Env env, const Control::Event& event);

@@ -15,6 +15,7 @@ const COLOURS = {
   ours: '#0969da',
   c: '#57606a',
   'c-64': '#8c959f',
+  libdevmapper: '#953800',
   dmsetup: '#d1701f',
   'dmsetup-all': '#e0a458',
   execFile: '#d1701f',

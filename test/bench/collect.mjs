@@ -1,4 +1,5 @@
 // Rounds of trials, interleaved with the peers, folded into results.
+import { range } from './plan.mjs'
 import { runTrial } from './process.mjs'
 import { fromNanoseconds, median, significant } from './stats.mjs'
 import { metricOf } from './trials.mjs'
@@ -75,20 +76,34 @@ function turned(list, by) {
 export async function collect({ entries, rounds, labels, pool, recover, progress }) {
   const collection = new Collection()
   let current = pool
-  for (let round = 0; round < rounds; round++) {
-    for (const entry of entries) {
-      for (const [label, [program, options]] of turned(Object.entries(entry.peers), round)) {
-        if (labels && !labels.includes(program)) continue
-        progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
-        try {
-          collection.add(entry, label, await runTrial(program, entry.trial, { ...current, ...options }))
-        } catch (error) {
-          progress(`failed: ${error.message}`)
-          collection.fail(entry, error)
-          current = recover?.() ?? current
-        }
-      }
+  const attempt = async (entry, work) => {
+    try {
+      await work()
+    } catch (error) {
+      progress(`failed: ${error.message}`)
+      collection.fail(entry, error)
+      current = recover?.() ?? current
     }
+  }
+  const run = (program, trial, options) => runTrial(program, trial, { ...current, ...options })
+  const everyPeer = async (entry, round) => {
+    for (const [label, [program, options]] of turned(Object.entries(entry.peers), round)) {
+      if (labels && !labels.includes(program)) continue
+      progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
+      await attempt(entry, async () => collection.add(entry, label, await run(program, entry.trial, options)))
+    }
+  }
+  for (const round of range(rounds)) {
+    for (const entry of entries.filter(({ stage }) => !stage)) await everyPeer(entry, round)
+  }
+  // What a stage makes the other trials would feel, so it is up for all rounds of its own, after theirs.
+  for (const entry of entries.filter(({ stage }) => stage)) {
+    const { program, before, after, options } = entry.stage
+    await attempt(entry, async () => {
+      await run(program, before, options)
+      for (const round of range(rounds)) await everyPeer(entry, round)
+    })
+    await attempt(entry, () => run(program, after, options))
   }
   return collection
 }

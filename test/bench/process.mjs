@@ -9,20 +9,33 @@ export const root = join(here, '..', '..')
 
 const TRIAL_LIMIT_MS = 300_000
 const peerSources = join(here, 'peers', 'c')
-const peerBinary = join(root, '.cache', 'bench', 'peer')
+const binaries = join(root, '.cache', 'bench')
 
-/** Compiles the C peer when its sources are newer; kept outside the tracked tree, so that a guest finds it ready. */
-export function buildPeer() {
-  const sources = readdirSync(peerSources).map(name => join(peerSources, name))
-  const newest = Math.max(...sources.map(path => statSync(path).mtimeMs))
-  if (existsSync(peerBinary) && statSync(peerBinary).mtimeMs > newest) return
-  mkdirSync(dirname(peerBinary), { recursive: true })
-  const files = sources.filter(path => path.endsWith('.c'))
-  execFileSync('cc', ['-O2', '-pthread', '-D_GNU_SOURCE', '-o', peerBinary, ...files], { stdio: 'inherit' })
+/** The same trials over two ways to the kernel: `without` is the source of the other way. */
+const cPeers = {
+  c: { binary: join(binaries, 'peer'), without: 'libdm.c', libraries: [] },
+  libdevmapper: { binary: join(binaries, 'peer-libdevmapper'), without: 'dm.c', libraries: ['-ldevmapper'] },
 }
 
-const programs = {
-  c: [peerBinary],
+/** Compiles a C peer when its sources are newer; kept outside the tracked tree, so that a guest finds it ready. */
+export function buildPeer(name) {
+  const { binary, without, libraries } = cPeers[name]
+  const sources = readdirSync(peerSources).map(file => join(peerSources, file))
+  const newest = Math.max(...sources.map(path => statSync(path).mtimeMs))
+  if (existsSync(binary) && statSync(binary).mtimeMs > newest) return
+  mkdirSync(binaries, { recursive: true })
+  const files = sources.filter(path => path.endsWith('.c') && !path.endsWith(`/${without}`))
+  const options = ['-O2', '-Wall', '-pthread', '-D_GNU_SOURCE']
+  execFileSync('cc', [...options, '-o', binary, ...files, ...libraries], { stdio: 'inherit' })
+}
+
+export function buildPeers() {
+  for (const name of Object.keys(cPeers)) buildPeer(name)
+}
+
+export const programs = {
+  c: [cPeers.c.binary],
+  libdevmapper: [cPeers.libdevmapper.binary],
   ours: [process.execPath, join(here, 'peers', 'ours.mjs')],
   dmsetup: [process.execPath, join(here, 'peers', 'dmsetup.mjs')],
 }

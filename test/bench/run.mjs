@@ -1,5 +1,5 @@
 // The benchmark.
-//   node test/bench/run.mjs [--json FILE] [--rounds N] [--only NAME,…] [--peers ours,c,dmsetup] [--backing tmp|disk]
+//   node test/bench/run.mjs [--json FILE] [--rounds N] [--only NAME,…] [--peers ours,c,…] [--backing tmp|disk]
 //                           [--page] [--quiet]
 // With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in the
 // virtual machine. --page writes docs/benchmark.md and its pictures from the results; --quiet prints no table.
@@ -11,7 +11,7 @@ import { collect } from './collect.mjs'
 import { availableMegabytes, describeMachine, hasDeviceMapper } from './machine.mjs'
 import { measureNoop } from './noop.mjs'
 import { writePage } from './page.mjs'
-import { buildPeer, root } from './process.mjs'
+import { buildPeers, root } from './process.mjs'
 import { printReport } from './report.mjs'
 import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
 import { metricNames, trialTable } from './trials.mjs'
@@ -46,7 +46,7 @@ function ballast() {
 }
 
 async function measureHere({ only, rounds, peers, backing }) {
-  buildPeer()
+  buildPeers()
   const table = trialTable({ bigMegabytes: ballast() })
   const entries = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
   const { directory, release, on } = scratchDirectory(backing)
@@ -68,7 +68,7 @@ async function measureInGuest({ only, rounds, peers, backing }) {
   const file = join(root, '.cache', 'bench', 'guest.json')
   mkdirSync(dirname(file), { recursive: true })
   rmSync(file, { force: true })
-  buildPeer()
+  buildPeers()
   const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing, '--quiet']
   if (peers) inner.push('--peers', peers.join(','))
   const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]

@@ -33,12 +33,20 @@ function lines(text) {
   return text.split('\n').filter(Boolean)
 }
 
-/** Mapped devices are stacked, so removing goes on for as long as it gets anywhere. */
+function markedDevices() {
+  const names = lines(command('dmsetup', 'ls')).map(line => line.split('\t')[0])
+  return names.filter(name => name.startsWith(MARK))
+}
+
+/** Mapped devices are stacked, so removing goes on for as long as it gets anywhere; a trial may leave thousands. */
 function removeMarkedDevices() {
-  for (let progress = true; progress;) {
-    const names = lines(command('dmsetup', 'ls')).map(line => line.split('\t')[0])
-    const removed = names.filter(name => name.startsWith(MARK) && quietly('dmsetup', 'remove', name, '--noudevsync'))
-    progress = removed.length > 0
+  const remove = names => quietly('dmsetup', 'remove', '--noudevsync', ...names)
+  for (let before = Infinity, left = markedDevices(); left.length < before; left = markedDevices()) {
+    before = left.length
+    for (let at = 0; at < left.length; at += 100) {
+      const some = left.slice(at, at + 100)
+      if (!remove(some)) for (const name of some) remove([name]) // it stops at the first that is refused
+    }
   }
 }
 

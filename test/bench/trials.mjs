@@ -1,8 +1,11 @@
 // What is measured, with whom, and how far it should get. The runner only walks this table.
 
+const MANY = 10_000
+
 /**
  * One entry is one kind of process. `peers` gives each label its program and options; `metrics` are the names
  * the program reports. `combine` folds what one process reported into one figure under the entry's own metric.
+ * `stage` is run by a program before the entry's rounds, and taken down after them.
  */
 export function trialTable({ bigMegabytes }) {
   const big = sizeLabel(bigMegabytes)
@@ -14,6 +17,7 @@ export function trialTable({ bigMegabytes }) {
         ours: ['ours', { count: 48 }],
         c: ['c', { count: 48 }],
         'c-async': ['c', { count: 48, async: 1 }],
+        libdevmapper: ['libdevmapper', { count: 48 }],
         dmsetup: ['dmsetup', { count: 15 }],
       },
     },
@@ -24,6 +28,7 @@ export function trialTable({ bigMegabytes }) {
         ours: ['ours', { count: 36 }],
         c: ['c', { count: 36, threads: 36 }],
         'c-async': ['c', { count: 36, threads: 36, async: 1 }],
+        libdevmapper: ['libdevmapper', { count: 36 }],
         dmsetup: ['dmsetup', { count: 12 }],
       },
     },
@@ -33,6 +38,7 @@ export function trialTable({ bigMegabytes }) {
       peers: {
         ours: ['ours', { count: 100, repeats: 20 }],
         c: ['c', { count: 100, threads: 64, repeats: 20 }],
+        libdevmapper: ['libdevmapper', { count: 100, repeats: 20 }],
         dmsetup: ['dmsetup', { count: 100, repeats: 1 }],
       },
     },
@@ -43,10 +49,22 @@ export function trialTable({ bigMegabytes }) {
         ours: ['ours', { count: 64, repeats: 6 }],
         'c-64': ['c', { count: 64, threads: 64, repeats: 6 }],
         c: ['c', { count: 64, threads: 1 }],
+        libdevmapper: ['libdevmapper', { count: 64, threads: 1 }], // it must not be called by two threads at once
         dmsetup: ['dmsetup', { count: 64 }],
       },
     },
     noopTrial({ withDmsetup: true }),
+    {
+      trial: 'events',
+      metrics: ['event-latency'],
+      peers: { ours: ['ours', { count: 60 }], c: ['c', { count: 60 }], 'c-async': ['c', { count: 60, async: 1 }] },
+    },
+    {
+      trial: 'list',
+      metrics: ['list-10k'],
+      peers: { ours: ['ours', { count: MANY, repeats: 30 }], c: ['c', { count: MANY, repeats: 30 }] },
+      stage: { program: 'c', before: 'make', after: 'unmake', options: { count: MANY, threads: 64 } },
+    },
     {
       trial: 'layers',
       metrics: ['resident-memory'],
@@ -93,7 +111,10 @@ const metricTable = {
   'snapshot-ready': {
     unit: 'ms',
     what: 'snapshot of an active volume and its activation, until the node opens',
-    targets: [{ atMost: 1.15, peer: 'c' }],
+    targets: [
+      { atMost: 1.15, peer: 'c' },
+      { atMost: 1.15, peer: 'libdevmapper' },
+    ],
   },
   message: {
     unit: 'ms',
@@ -108,6 +129,7 @@ const metricTable = {
     what: 'the status of 100 volumes',
     targets: [
       { atMost: 1.3, peer: 'c' },
+      { atMost: 1.15, peer: 'libdevmapper' },
       { faster: 10, peer: 'dmsetup' },
     ],
   },
@@ -116,6 +138,7 @@ const metricTable = {
     what: 'one after the other',
     targets: [
       { atMost: 1.15, peer: 'c' },
+      { atMost: 1.15, peer: 'libdevmapper' },
       { faster: 2, peer: 'dmsetup' },
     ],
   },
@@ -124,6 +147,7 @@ const metricTable = {
     what: 'one after the other',
     targets: [
       { atMost: 1.15, peer: 'c' },
+      { atMost: 1.15, peer: 'libdevmapper' },
       { faster: 1.4, peer: 'dmsetup' },
     ],
   },
@@ -133,6 +157,7 @@ const metricTable = {
     targets: [
       { atMost: 1.3, peer: 'c-64' },
       { faster: 10, peer: 'c' },
+      { faster: 8, peer: 'libdevmapper' },
     ],
   },
   'remove-64': {
@@ -141,6 +166,7 @@ const metricTable = {
     targets: [
       { atMost: 1.3, peer: 'c-64' },
       { faster: 12, peer: 'c' },
+      { faster: 8, peer: 'libdevmapper' },
     ],
   },
   'noop-async': {
@@ -152,6 +178,16 @@ const metricTable = {
     unit: 'µs',
     what: 'one cheap ioctl through the whole stack, 64 in flight',
     targets: [{ below: 3, where: 'host' }],
+  },
+  'event-latency': {
+    unit: 'ms',
+    what: 'from an event in the kernel to the callback that tells of it',
+    targets: [{ atMost: 1.5, peer: 'c-async' }],
+  },
+  'list-10k': {
+    unit: 'ms',
+    what: 'all of 10 000 mapped devices: names, uuids, numbers, event numbers',
+    targets: [{ atMost: 1.5, peer: 'c' }],
   },
   'resident-memory': {
     unit: 'ms',

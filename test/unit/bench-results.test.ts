@@ -10,7 +10,7 @@ function ask(module: string, expression: string): unknown {
 
 const result = (name: string, unit: string, ours: number | null, peers: Record<string, number>, where?: string) =>
   JSON.stringify({ name, unit, ours, peers, where })
-const targets = (text: string) => ask('report.mjs', `m.targetTexts(${text})`)
+const targets = (text: string) => ask('report.mjs', `m.targetTexts(${text})`) as string[]
 
 describe('targets', () => {
   test('a figure that is not reached is said to be so', () => {
@@ -18,6 +18,15 @@ describe('targets', () => {
       '≤ 1.3 × c: not reached',
       '≥ 10 × faster than dmsetup: reached',
     ])
+  })
+
+  test('each peer has its own factor: one after the other as fast, at once many times faster', () => {
+    const peers = { c: 20, 'c-64': 1, libdevmapper: 21 }
+    expect(targets(result('activate', 'ms', 24, peers)).slice(0, 2)).toEqual([
+      '≤ 1.15 × c: not reached',
+      '≤ 1.15 × libdevmapper: reached',
+    ])
+    expect(targets(result('activate-64', 'ms', 1.5, peers)).at(-1)).toBe('≥ 8 × faster than libdevmapper: reached')
   })
 
   test('nothing is claimed for a figure or a peer that is missing', () => {
@@ -81,7 +90,7 @@ describe('the page', () => {
     const text = page(`[${result('message', 'ms', 2, { c: 1 })}]`) as string
     expect(text).toContain('accelerator: **kvm**')
     expect(text).toContain('**2.00 ms** | c 1.00 (0.50 ×)')
-    expect(text.match(/\| not measured \|/g)).toHaveLength(10)
+    expect(text.match(/\| not measured \|/g)).toHaveLength(12)
     expect(text).not.toContain('emulation')
   })
 

@@ -3,6 +3,8 @@ import { closeSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { SECTOR_BYTES, ThinPool, volumesOf } from 'dm-thin'
 import { measureEventLoop } from '../event-loop.mjs'
+import { measureEvents } from '../events.mjs'
+import { measureList } from '../list.mjs'
 import { Samples, holdResident, range, readPlan } from '../plan.mjs'
 
 const { trial, plan } = readPlan(process.argv.slice(2))
@@ -77,6 +79,9 @@ const trials = {
     })
     await drop(list)
   },
+
+  events: () => measureEvents(samples, plan),
+  list: () => measureList(samples, plan),
 }
 
 /** No public call is as cheap as this one, so it is asked of the addon itself; everything else is on its way. */

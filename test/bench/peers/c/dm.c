@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -43,7 +44,12 @@ static int simple(int control, unsigned long command, const char* name, uint32_t
   return 0;
 }
 
-int dm_create(int control, const char* name) { return simple(control, DM_DEV_CREATE, name, 0, NULL); }
+int dm_create(int control, const char* name, const char* uuid) {
+  struct request request;
+  prepare(&request, name, 0, 0);
+  snprintf(request.header.uuid, sizeof(request.header.uuid), "%s", uuid);
+  return call(control, DM_DEV_CREATE, &request);
+}
 
 int dm_load_thin(int control, const char* name, uint64_t sectors, const char* pool_dev, uint32_t id) {
   struct request request;
@@ -77,6 +83,13 @@ int dm_info(int control, const char* name, uint64_t* dev) {
   return simple(control, DM_DEV_STATUS, name, 0, dev);
 }
 
+int dm_rename(int control, const char* name, const char* to) {
+  struct request request;
+  prepare(&request, name, 0, (uint32_t)strlen(to) + 1);
+  strcpy(request.payload, to);
+  return call(control, DM_DEV_RENAME, &request);
+}
+
 int dm_message(int control, const char* name, const char* message) {
   struct request request;
   struct dm_target_msg* body = (struct dm_target_msg*)request.payload;
@@ -106,8 +119,57 @@ int dm_status(int control, const char* name, char* line, size_t line_size) {
   return 0;
 }
 
-uint32_t dm_minor(uint64_t dev) { return (uint32_t)((dev & 0xff) | ((dev >> 12) & 0xfff00)); }
+int dm_arm_poll(int control) {
+  struct request request;
+  prepare(&request, "", 37, 0);
+  return call(control, DM_DEV_ARM_POLL, &request);
+}
 
-void dm_dev_text(uint64_t dev, char* text, size_t size) {
-  snprintf(text, size, "%u:%u", (uint32_t)((dev >> 8) & 0xfff), dm_minor(dev));
+// What the last list took, and some more: the next one fits at once.
+#define SMALLEST_LIST (16u * 1024)
+static uint32_t list_room = SMALLEST_LIST;
+
+// The header and the whole list; NULL with errno.
+static struct dm_ioctl* read_list(int control) {
+  for (;; list_room *= 2) {
+    struct request empty;
+    struct dm_ioctl* header = malloc(sizeof(empty.header) + list_room);
+    if (!header) return NULL;
+    prepare(&empty, "", 0, list_room);
+    empty.header.flags = DM_UUID_FLAG;
+    *header = empty.header;
+    int rc = call(control, DM_LIST_DEVICES, (struct request*)header);
+    if (rc == 0 && !(header->flags & DM_BUFFER_FULL_FLAG)) return header;
+    free(header);
+    if (rc < 0) return NULL;
+  }
+}
+
+static uintptr_t aligned(uintptr_t at) { return (at + 7) & ~(uintptr_t)7; }
+
+int dm_list_devices(int control, struct dm_listing* list) {
+  struct dm_ioctl* header = read_list(control);
+  if (!header) return -1;
+  uint32_t room = (header->data_size - header->data_start) / 24 + 1;  // no entry is smaller
+  *list = (struct dm_listing){.entries = malloc(room * sizeof(*list->entries)), .memory = header};
+  if (!list->entries) return free(header), -1;
+  const struct dm_name_list* at = (const void*)((const char*)header + header->data_start);
+  uintptr_t end = (uintptr_t)at;
+  while (at->dev) {
+    // After the name, aligned: the event number, flags, the uuid.
+    const uint32_t* more = (const uint32_t*)aligned((uintptr_t)at->name + strlen(at->name) + 1);
+    const char* uuid = more[1] & DM_NAME_LIST_FLAG_HAS_UUID ? (const char*)(more + 2) : "";
+    list->entries[list->count++] = (struct dm_entry){at->name, uuid, at->dev, more[0]};
+    end = (uintptr_t)(more + 2) + strlen(uuid) + 1;
+    if (!at->next) break;
+    at = (const void*)((const char*)at + at->next);
+  }
+  uint32_t size = (uint32_t)(end - (uintptr_t)header);
+  list_room = size + size / 8 < SMALLEST_LIST ? SMALLEST_LIST : size + size / 8;
+  return 0;
+}
+
+void dm_listing_free(struct dm_listing* list) {
+  free(list->entries);
+  free(list->memory);
 }

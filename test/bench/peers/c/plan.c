@@ -1,0 +1,49 @@
+#include "plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "handoff.h"
+
+void plan_read(struct plan* plan, const char* argument) {
+  const char* equals = strchr(argument, '=');
+  const char* value = equals ? equals + 1 : "";
+  size_t length = equals ? (size_t)(equals - argument) : 0;
+  struct {
+    const char* key;
+    uint32_t* number;
+  } numbers[] = {{"origin", &plan->origin},   {"first", &plan->first},     {"count", &plan->count},
+                 {"threads", &plan->threads}, {"repeats", &plan->repeats}, {"async", &plan->async}};
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+    if (length != strlen(numbers[i].key) || strncmp(argument, numbers[i].key, length) != 0) continue;
+    *numbers[i].number = (uint32_t)strtoul(value, NULL, 10);
+    return;
+  }
+  if (strncmp(argument, "pool=", 5) == 0) {
+    plan->pool = value;
+  } else if (strncmp(argument, "sectors=", 8) == 0) {
+    plan->sectors = strtoull(value, NULL, 10);
+  } else {
+    errno = EINVAL;
+    die("unknown option", argument);
+  }
+}
+
+void run_item(struct plan* plan, item_fn fn, uint32_t index) {
+  if (plan->async)
+    handoff_run(fn, index, plan);
+  else
+    fn(index, plan);
+}
+
+void timed(struct plan* plan, struct samples* samples, item_fn fn, uint32_t index) {
+  uint64_t start = now_ns();
+  run_item(plan, fn, index);
+  samples_add(samples, now_ns() - start);
+}
+
+void name_of(uint32_t index, char* name, size_t size) {
+  snprintf(name, size, "dmthinbench-c-%u", index);
+}

@@ -1,0 +1,51 @@
+// What a peer is asked to do, and what its trials have in common.
+#ifndef DM_THIN_BENCH_PLAN_H
+#define DM_THIN_BENCH_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "measure.h"
+
+struct plan {
+  const char* pool;
+  char pool_dev[32];
+  int control;
+  uint32_t origin;
+  uint32_t first;
+  uint32_t count;
+  uint32_t threads;
+  uint32_t repeats;
+  uint64_t sectors;
+  uint32_t async;
+  int pipe_read;
+  int node;
+};
+
+// Takes one key=value; ends the program at one that it does not know.
+void plan_read(struct plan* plan, const char* argument);
+
+// Runs one item, here or on another thread (see handoff.h).
+void run_item(struct plan* plan, item_fn fn, uint32_t index);
+
+// The same, timed.
+void timed(struct plan* plan, struct samples* samples, item_fn fn, uint32_t index);
+
+void name_of(uint32_t index, char* name, size_t size);
+
+// Makes a thin volume's device and gives its number. Ends the program where it cannot.
+uint64_t activate_id(struct plan* plan, const char* name, uint32_t id);
+void remove_item(uint32_t index, void* context);
+
+// The trials.
+void layers(struct plan* plan);
+void ready(struct plan* plan);
+void status(struct plan* plan);
+void wide(struct plan* plan);
+void raise_events(struct plan* plan);
+void events(struct plan* plan);
+void make_many(struct plan* plan);
+void unmake_many(struct plan* plan);
+void list(struct plan* plan);
+
+#endif

@@ -1,0 +1,48 @@
+// Scenario                                                  Test
+// A machine with very many devices                          10 000 devices …
+import { DeviceMapper } from '../../lib/exports/kernel.js'
+import { nativePort } from '../../lib/kernel/native-port.js'
+import { useScratch } from '../helpers/scratch.js'
+import { run } from '../helpers/spawned.js'
+import { dmInfo } from '../helpers/witness.js'
+
+const scratch = useScratch()
+const port = nativePort()
+const DEVICES = 10_000
+
+test('10 000 devices are listed whole and right, and a prefix filter gives its own and no other', async () => {
+  const dm = await DeviceMapper.open()
+  const prefix = scratch.name('many')
+  const names = Array.from({ length: DEVICES }, (_, index) => `${prefix}-${String(index).padStart(4, '0')}`)
+  await Promise.all(names.map(name => port.create(name, `DMTHINTEST-${name}`)))
+  // One of them has had events: with a live table, renaming raises one.
+  const lively = names[1234]!
+  await dm.tableLoad(lively, [{ lengthSectors: 8, type: 'error', parameters: '' }])
+  await dm.resume(lively)
+  await dm.rename(lively, `${lively}-x`)
+  await dm.rename(`${lively}-x`, lively)
+  const events = Number(run('dmsetup', ['info', '-c', '--noheadings', '-o', 'events', lively]))
+
+  const listed = await dm.listDevices({ namePrefix: prefix })
+  expect(listed.map(each => each.name).sort()).toEqual(names)
+  expect(listed.filter(each => each.uuid !== `DMTHINTEST-${each.name}`)).toEqual([])
+  expect(listed.filter(each => each.eventNumber !== (each.name === lively ? events : 0))).toEqual([])
+  expect(events).toBeGreaterThan(0)
+  expect(dmInfo(names[77]!)).toMatchObject({ uuid: `DMTHINTEST-${names[77]!}` })
+
+  const all = await dm.listDevices()
+  const witness = run('dmsetup', ['ls']).trim().split('\n')
+  expect(all.map(({ name, device }) => `${name}\t(${device})`).sort()).toEqual(witness.sort())
+
+  const some = await dm.listDevices({ namePrefix: `${prefix}-12` })
+  expect(some.map(each => each.name).sort()).toEqual(names.filter(name => name.startsWith(`${prefix}-12`)))
+  const one = await dm.listDevices({ uuidPrefix: `DMTHINTEST-${prefix}-9999` })
+  expect(one.map(each => each.name)).toEqual([names[9999]])
+
+  const gone = await port.removeMany(
+    names.map(name => ({ name })),
+    10_000,
+    {},
+  )
+  expect(gone.filter(each => typeof each !== 'number')).toEqual([])
+})

@@ -38,7 +38,7 @@ test('block sizes that the kernel has, powers of two or not, hold data, and a sn
         await writeAt(snapshot.path, 0, pattern(1, 4 * KiB))
         expect((await readAt(snapshot.path, edge, 8 * KiB)).equals(pattern(sectors, 8 * KiB))).toBe(true)
       }
-      expect([sectors, (await pool.status()).data.usedBlocks]).toEqual([sectors, copies ? 3 : 2])
+      expect([sectors, (await pool.status()).data!.usedBlocks]).toEqual([sectors, copies ? 3 : 2])
     })
   }
 })

@@ -41,7 +41,7 @@ test('one id, made and deleted a thousand times; a thousand volumes, the oldest 
         volumes[id] = await pool.createVolume({ sizeBytes: MiB, id })
       }
       expect(await idsOf(pool)).toEqual(range(COUNT))
-      used.push((await pool.status()).metadata.usedBlocks)
+      used.push((await pool.status()).metadata!.usedBlocks)
     }
     // The same volumes take the same room, however often they were made anew.
     expect(used[1]).toBe(used[0])
@@ -72,9 +72,9 @@ test('a hundred snapshots of a volume that is written, the oldest deleted a thou
     expect(counted).toHaveLength(kept + 1)
     expect(await again.usage()).toEqual(counted)
     // Each of the last hundred writes is one block; the oldest snapshot has the fifteen of before.
-    expect((await again.status()).data.usedBlocks).toBe(kept + 15)
+    expect((await again.status()).data!.usedBlocks).toBe(kept + 15)
     for (const volume of await again.volumes()) if (volume.id !== 0) await volume.delete()
-    expect((await again.status()).data.usedBlocks).toBe(16)
+    expect((await again.status()).data!.usedBlocks).toBe(16)
   })
 })
 
@@ -91,15 +91,15 @@ test('deleting what is full of data frees all of it, and what a snapshot shares 
   await withPool({ metadataBytes: 16 * MiB, dataBytes: 288 * MiB, skipBlockZeroing: true }, async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 256 * MiB })).activate()
     expect(fill(volume, blocks)).toBe('')
-    expect((await pool.status()).data.usedBlocks).toBe(blocks)
+    expect((await pool.status()).data!.usedBlocks).toBe(blocks)
     const snapshot = await volume.snapshot()
     await writeBlock(volume.path, 7, 1)
     await volume.destroy()
-    expect((await pool.status()).data.usedBlocks).toBe(blocks)
+    expect((await pool.status()).data!.usedBlocks).toBe(blocks)
     await snapshot.activate()
     expect(await seedOf(snapshot.path, 7, [1])).toBe('zero')
     await snapshot.destroy()
-    expect((await pool.status()).data.usedBlocks).toBe(0)
+    expect((await pool.status()).data!.usedBlocks).toBe(0)
   })
 })
 

@@ -131,7 +131,7 @@ test('a long history of writes, snapshots and deletions, drawn by lot: every vol
     }
     for (const each of held) await expectHeld(each)
     const versions = new Set(held.flatMap(({ seeds }) => seeds.flatMap((each, at) => (each ? [`${at} ${each}`] : []))))
-    expect((await pool.status()).data.usedBlocks).toBe(versions.size)
+    expect((await pool.status()).data!.usedBlocks).toBe(versions.size)
     expect(await idsOf(pool)).toHaveLength(held.length)
   })
 })

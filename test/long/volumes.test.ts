@@ -43,7 +43,7 @@ test('a thousand empty volumes: made, active all at once, each found again, dele
     expect(found.map(volume => volume.id)).toEqual(range(COUNT))
     await Promise.all(found.map(volume => volume.delete()))
     expect(await idsOf(again)).toEqual([])
-    expect((await again.status()).data.usedBlocks).toBe(0)
+    expect((await again.status()).data!.usedBlocks).toBe(0)
   })
 })
 
@@ -60,7 +60,7 @@ test('a thousand snapshots of one volume, under one suspend, share its blocks un
     for (const at of range(COUNT, 100)) await writeBlock(snapshots[at]!.path, 1, 100 + at)
     for (const at of range(COUNT, 100)) expect(await seedOf(snapshots[at]!.path, 1, [1, 100 + at])).toBe(100 + at)
     expect(await seedOf(origin.path, 1, [1])).toBe(1)
-    expect((await pool.status()).data.usedBlocks).toBe(2 + 1 + COUNT / 100)
+    expect((await pool.status()).data!.usedBlocks).toBe(2 + 1 + COUNT / 100)
     await pool.deactivateMany([origin, ...snapshots]).then(volumesOf)
 
     const [again, counted] = await atRest(pool, files)
@@ -70,7 +70,7 @@ test('a thousand snapshots of one volume, under one suspend, share its blocks un
     )
     expect(await again.usage()).toEqual(counted)
     await Promise.all((await again.volumes()).filter(({ id }) => id > 0).map(volume => volume.delete()))
-    expect((await again.status()).data.usedBlocks).toBe(2)
+    expect((await again.status()).data!.usedBlocks).toBe(2)
     expect((await atRest(again, files))[1]).toEqual([{ id: 0, mappedBlocks: 2, exclusiveBlocks: 2, sharedBlocks: 0 }])
   })
 })
@@ -107,7 +107,7 @@ test('a thousand snapshots, each of the one before: what each wrote is in all th
     const middle = (await again.volumes()).filter(({ id }) => id > 0 && id < COUNT)
     await Promise.all(middle.map(volume => volume.delete()))
     await look(COUNT)
-    expect((await again.status()).data.usedBlocks).toBe(COUNT / 10)
+    expect((await again.status()).data!.usedBlocks).toBe(COUNT / 10)
     const [, left] = await atRest(again, files)
     expect(left.map(({ id, mappedBlocks }) => [id, mappedBlocks])).toEqual([
       [0, 1],

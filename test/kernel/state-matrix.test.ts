@@ -7,7 +7,7 @@
 // M  ResizePool: a failure leaves the pool suspended        ThinPool.grow, in each state
 // D  a failed create_snap leaves the origin suspended       snapshot, in each state
 // the devices below                                         state-matrix-devices.test.ts
-import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode } from '../../lib/index.js'
+import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../lib/index.js'
 import { kernelState } from '../helpers/fault.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
 import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../helpers/pool-states.js'
@@ -78,6 +78,16 @@ const ROWS: readonly PoolRow[] = [
   row('ThinPool.createVolume', 'by id', NO_MESSAGE, ({ pool }) => pool.createVolume({ ...SIZE, id: 99 }), {
     then: destroy,
   }),
+  row('ThinPool.setTransactionId', '', NO_MESSAGE, ({ pool }) => pool.setTransactionId({ currentId: 0n, newId: 0n })),
+  row('ThinPool.reserveMetadataSnapshot', '', NO_MESSAGE, ({ pool }) => pool.reserveMetadataSnapshot(), {
+    then: (_, held) => (held as MetadataSnapshot).release(),
+  }),
+  row(
+    'ThinPool.releaseMetadataSnapshot',
+    'that is not held',
+    { ...inEach('DM_METADATA_SNAPSHOT_NOT_HELD'), ...NO_MESSAGE },
+    ({ pool }) => pool.releaseMetadataSnapshot(),
+  ),
   row(
     'ThinPool.snapshotMany',
     'active',

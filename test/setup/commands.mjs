@@ -101,8 +101,12 @@ export async function asan(args) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
+  const part = { guest: !inGuest(), jestEnv }
   return report(
-    [{ title: 'guest under ASan: kernel', projects: ['kernel', 'contract', 'races'], guest: !inGuest(), jestEnv }],
+    [
+      { title: 'guest under ASan: kernel, contract', projects: ['kernel', 'contract'], ...part, divides: true },
+      { title: 'guest under ASan: races', projects: ['races'], ...part, alone: true },
+    ],
     args,
   )
 }
@@ -149,9 +153,10 @@ const OWN_MEMORY = 2 * 2 ** 30
 function sideBySide(parts, divided) {
   const worlds = parts.filter(part => part.guest && !part.alone)
   const room = Math.floor((totalmem() - OWN_MEMORY) / GUEST_MEMORY)
-  if (worlds.length < 2 || room < worlds.length) return parts.map(part => [part])
-  const divides = divided && worlds.every(part => part.divides)
-  const shards = divides && room >= 2 * worlds.length ? ['1/2', '2/2'] : ['1/1']
+  const divides = divided && worlds.every(part => part.divides) && room >= 2 * worlds.length
+  const several = worlds.length > 1 || (worlds.length === 1 && divides)
+  if (!several || room < worlds.length) return parts.map(part => [part])
+  const shards = divides ? ['1/2', '2/2'] : ['1/1']
   const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / (worlds.length * shards.length))))
   const guests = worlds.flatMap(part =>
     shards.map(shard => {
@@ -159,8 +164,9 @@ function sideBySide(parts, divided) {
       return { ...part, title, label: `[${part.udev ? 'udev' : 'bare'} ${shard}]`, shard, processors }
     }),
   )
-  const others = parts.filter(part => !worlds.includes(part)).map(part => [part])
-  return [...others.slice(0, 1), guests, ...others.slice(1)]
+  const before = parts.filter(part => !part.guest).map(part => [part])
+  const after = parts.filter(part => part.guest && part.alone).map(part => [part])
+  return [...before, guests, ...after]
 }
 
 /**

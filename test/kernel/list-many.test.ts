@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// A machine with very many devices                          10 000 devices …
+// A machine with very many devices                          1 000 devices …; 10 000 in long/large-list.test.ts
 import { DeviceMapper } from '../../lib/exports/kernel.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -8,15 +8,15 @@ import { dmInfo } from '../helpers/witness.js'
 
 const scratch = useScratch()
 const port = nativePort()
-const DEVICES = 10_000
+const DEVICES = 1_000
 
-test('10 000 devices are listed whole and right, and a prefix filter gives its own and no other', async () => {
+test('1 000 devices are listed whole and right, and a prefix filter gives its own and no other', async () => {
   const dm = await DeviceMapper.open()
   const prefix = scratch.name('many')
-  const names = Array.from({ length: DEVICES }, (_, index) => `${prefix}-${String(index).padStart(4, '0')}`)
+  const names = Array.from({ length: DEVICES }, (_, index) => `${prefix}-${String(index).padStart(3, '0')}`)
   await Promise.all(names.map(name => port.create(name, `DMTHINTEST-${name}`)))
   // One of them has had events: with a live table, renaming raises one.
-  const lively = names[1234]!
+  const lively = names[123]!
   await dm.tableLoad(lively, [{ lengthSectors: 8, type: 'error', parameters: '' }])
   await dm.resume(lively)
   await dm.rename(lively, `${lively}-x`)
@@ -36,8 +36,8 @@ test('10 000 devices are listed whole and right, and a prefix filter gives its o
 
   const some = await dm.listDevices({ namePrefix: `${prefix}-12` })
   expect(some.map(each => each.name).sort()).toEqual(names.filter(name => name.startsWith(`${prefix}-12`)))
-  const one = await dm.listDevices({ uuidPrefix: `DMTHINTEST-${prefix}-9999` })
-  expect(one.map(each => each.name)).toEqual([names[9999]])
+  const one = await dm.listDevices({ uuidPrefix: `DMTHINTEST-${prefix}-999` })
+  expect(one.map(each => each.name)).toEqual([names[999]])
 
   const gone = await port.removeMany(
     names.map(name => ({ name })),

@@ -96,14 +96,14 @@ test.each(VERSIONS)('%s: exits, throws, workers that end and are terminated, wit
 })
 
 test.each(VERSIONS)('%s: workers terminated at any moment of very many calls', version => {
-  const ended = spawnSync(runtime(version), [path.join(runtimes, 'storm.cjs'), '3'], {
+  const { status, signal, stdout, stderr } = spawnSync(runtime(version), [path.join(runtimes, 'storm.cjs'), '3'], {
     encoding: 'utf8',
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',
     env: { ...process.env },
   })
-  expectEnd(`${version} storm`, ended, 0)
-  expect(ended.stdout).toBe('finished')
+  expectEnd(`${version} storm`, { status, signal, stderr }, 0)
+  expect(stdout).toBe('finished')
 })
 
 describe('a suspend that waits in the kernel', () => {

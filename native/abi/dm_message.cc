@@ -63,13 +63,6 @@ std::optional<Reply::Span> Reply::payload() const {
   return Span{bytes_.data() + header.data_start, header.data_size - header.data_start};
 }
 
-Result<std::vector<Listed>> Reply::devices() const {
-  std::vector<Listed> found;
-  const auto read = each_device([&found](const Listed& each) { found.push_back(each); });
-  if (!read) return read.failure();
-  return found;
-}
-
 Result<size_t> Reply::each_device(const std::function<void(const Listed&)>& tell) const {
   const auto span = payload();
   if (!span) return malformed("the list of devices lies outside its buffer");

@@ -68,9 +68,7 @@ class Reply {
   DeviceInfo info() const;
 
   // Each of these refuses offsets and lengths that leave the buffer, and strings without an end (EBADMSG).
-  Result<std::vector<Listed>> devices() const;
-  /// The same without a copy for each: one record, used again for the next. Gives the length of the list in
-  /// bytes.
+  /// Tells each device in one record, used again for the next. Gives the length of the list in bytes.
   Result<size_t> each_device(const std::function<void(const Listed&)>& tell) const;
   Result<std::vector<Target>> targets() const;
   Result<std::vector<TargetVersion>> versions() const;

@@ -1,4 +1,5 @@
 // The device mapper for JavaScript: each command. The compound calls are in sections.cc.
+#include <algorithm>
 #include <string>
 
 #include "bind/device_list.h"

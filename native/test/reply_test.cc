@@ -6,8 +6,10 @@
 
 #include "abi/dm_message.h"
 #include "test/check.h"
+#include "test/listed.h"
 
 using namespace dmthin;
+using dmthin::test::devices_of;
 
 namespace {
 
@@ -83,7 +85,7 @@ TEST(reply_test, devices_with_and_without_uuid) {
   memcpy(list.data() + offsetof(dm_name_list, next), &next, sizeof next);
   const Bytes second = device(8, 0, "second");
   list.insert(list.end(), second.begin(), second.end());
-  const auto found = reply(list, {.flags = DM_UUID_FLAG}).devices();
+  const auto found = devices_of(reply(list, {.flags = DM_UUID_FLAG}));
   CHECK(found);
   CHECK_EQUAL(found->size(), 2u);
   CHECK_EQUAL((*found)[0].uuid, "DMTHIN-1");
@@ -94,33 +96,33 @@ TEST(reply_test, devices_with_and_without_uuid) {
 }
 
 TEST(reply_test, no_devices) {
-  CHECK(reply(device(0, 0, ""), {}).devices()->empty());
-  CHECK(reply({}, {}).devices()->empty());
+  CHECK(devices_of(reply(device(0, 0, ""), {}))->empty());
+  CHECK(devices_of(reply({}, {}))->empty());
 }
 
 TEST(reply_test, a_list_that_leaves_its_buffer) {
-  CHECK(refused(reply(device(7, 0, "unended", false)).devices()));
-  CHECK(refused(reply(device(7, 4096, "far")).devices()));
-  CHECK(refused(reply(device(7, UINT32_MAX, "farther")).devices()));
-  CHECK(refused(reply(Bytes(5, 1)).devices()));
+  CHECK(refused(devices_of(reply(device(7, 0, "unended", false)))));
+  CHECK(refused(devices_of(reply(device(7, 4096, "far")))));
+  CHECK(refused(devices_of(reply(device(7, UINT32_MAX, "farther")))));
+  CHECK(refused(devices_of(reply(Bytes(5, 1)))));
   Bytes uuid = device(7, 0, "name");
   align(uuid);
   put(uuid, uint64_t{DM_NAME_LIST_FLAG_HAS_UUID} << 32);
   put_text(uuid, "no end", false);
-  CHECK(refused(reply(uuid, {.flags = DM_UUID_FLAG}).devices()));
+  CHECK(refused(devices_of(reply(uuid, {.flags = DM_UUID_FLAG}))));
   // Each entry points one byte on: into the one before, of which nothing is read again.
-  CHECK(refused(reply(Bytes(64, 1)).devices()));
+  CHECK(refused(devices_of(reply(Bytes(64, 1)))));
   Bytes within =
       device(7, 16, "a name that goes on");  // behind the 4 bytes of it that are before the next entry
   within.resize(64);
-  CHECK(refused(reply(within).devices()));
+  CHECK(refused(devices_of(reply(within))));
 }
 
 TEST(reply_test, a_payload_outside_the_buffer) {
   for (const Shape shape : {Shape{.start_off = 4096}, Shape{.size_off = 1}, Shape{.size_off = -400},
                             Shape{.start_off = -300}, Shape{.start_off = -8, .size_off = 4096}}) {
     const Reply hostile = reply(device(7, 0, "name"), shape);
-    CHECK(refused(hostile.devices()));
+    CHECK(refused(devices_of(hostile)));
     CHECK(refused(hostile.targets()));
     CHECK(refused(hostile.versions()));
     CHECK(refused(hostile.dependencies()));
@@ -132,7 +134,7 @@ TEST(reply_test, an_answer_shorter_than_its_header) {
     const Reply cut{Bytes(size, 0xff)};
     CHECK_EQUAL(cut.header().data_size, 0u);
     CHECK_EQUAL(cut.info().name, "");
-    CHECK(refused(cut.devices()));
+    CHECK(refused(devices_of(cut)));
     CHECK(refused(cut.targets()));
   }
 }
@@ -247,7 +249,7 @@ TEST(reply_test, each_byte_once_wrong) {
       Bytes bytes = whole;
       bytes[at] = wrong;
       const Reply hostile(std::move(bytes));
-      (void)hostile.devices();
+      (void)devices_of(hostile);
       (void)hostile.targets();
       (void)hostile.versions();
       (void)hostile.dependencies();

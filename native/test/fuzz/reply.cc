@@ -3,6 +3,7 @@
 
 #include "abi/dm_message.h"
 #include "test/fuzz/target.h"
+#include "test/listed.h"
 
 using namespace dmthin;
 
@@ -37,7 +38,7 @@ FUZZ(reply) {
   const DeviceInfo info = answer.info();
   HOLDS(info.name.size() <= DM_NAME_LEN && info.uuid.size() <= DM_UUID_LEN);
   HOLDS(info.name.find('\0') == std::string::npos && info.uuid.find('\0') == std::string::npos);
-  check(answer.devices(), size);
+  check(dmthin::test::devices_of(answer), size);
   check(answer.targets(), size);
   check(answer.versions(), size);
   check(answer.dependencies(), size);

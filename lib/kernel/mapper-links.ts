@@ -1,5 +1,5 @@
 // Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
-import { readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
+import { lstatSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { DmThinError } from '../errors.js'
 import { mangleName } from './kernel-names.js'
 import { deviceMinor } from './port.js'
@@ -30,9 +30,8 @@ export const mapperLinks: MapperLinks = {
     }
   },
   drop(name) {
-    if (udevMakesLinks()) return
     const minor = minorOf(name)
-    if (minor === undefined || nameOf(minor) === name) return
+    if (minor === undefined || udevMakesLinks() || nameOf(minor) === name) return
     try {
       unlinkSync(linkPath(name))
     } catch (fault) {
@@ -40,7 +39,7 @@ export const mapperLinks: MapperLinks = {
       throw refusal('unlink', name, fault as NodeJS.ErrnoException)
     }
   },
-  leads: (name, device) => !udevMakesLinks() && minorOf(name) === deviceMinor(device),
+  leads: (name, device) => minorOf(name) === deviceMinor(device) && !udevMakesLinks(),
 }
 
 const udevMakesLinks = (): boolean => whyNoUdev() === undefined
@@ -49,8 +48,11 @@ const linkPath = (name: string): string => `${FOLDER}/${mangleName(name)}`
 
 /** Of a link like ours; undefined where there is none, or something else. */
 function minorOf(name: string): number | undefined {
+  const path = linkPath(name)
   try {
-    const minor = /^\.\.\/dm-(\d+)$/.exec(readlinkSync(linkPath(name)))?.[1]
+    // Every removal asks, and mostly there is none: an exception each time would cost more than all the rest.
+    if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return undefined
+    const minor = /^\.\.\/dm-(\d+)$/.exec(readlinkSync(path))?.[1]
     return minor === undefined ? undefined : Number(minor)
   } catch {
     return undefined

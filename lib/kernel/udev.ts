@@ -1,5 +1,5 @@
 // What udev is told about our devices, and whether there is a udev that would answer.
-import { accessSync, readlinkSync } from 'node:fs'
+import { existsSync, readlinkSync } from 'node:fs'
 
 /** Bits of libdevmapper.h, for the upper half of dm_ioctl.event_nr. */
 export const UDEV_FLAG = {
@@ -33,20 +33,11 @@ const RULES = ['/usr/lib/udev/rules.d', '/lib/udev/rules.d', '/etc/udev/rules.d'
  * be started later in the life of a service. sysfs, proc and run are memory, so these reads do not wait.
  */
 export function whyNoUdev(): string | undefined {
-  if (!exists(CONTROL)) return 'udevd does not run here'
-  if (!RULES.some(exists)) return 'udev has no rules for the device mapper (95-dm-notify.rules)'
+  if (!existsSync(CONTROL)) return 'udevd does not run here'
+  if (!RULES.some(rule => existsSync(rule))) return 'udev has no rules for the device mapper (95-dm-notify.rules)'
   const [own, init] = ['self', '1'].map(ipcNamespace)
   if (own !== undefined && init !== undefined && own !== init) return 'udevd is in another IPC namespace'
   return undefined
-}
-
-function exists(path: string): boolean {
-  try {
-    accessSync(path)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function ipcNamespace(process: string): string | undefined {

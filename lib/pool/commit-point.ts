@@ -1,14 +1,7 @@
 // Messages that are a commit point of their caller's: a success says that the metadata on disk has it.
 import { DmThinError } from '../errors.js'
-import { TABLE_FLAG } from '../kernel/port.js'
-import { parsePoolStatus, type PoolStatusLine } from '../target/thin-pool.js'
-import { explain, explained, type PoolContext } from './context.js'
-
-/** What the pool says of itself, without a commit. */
-export async function statusLine({ port, name }: PoolContext): Promise<ReturnType<typeof parsePoolStatus>> {
-  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush)
-  return parsePoolStatus(line?.parameters ?? '')
-}
+import type { PoolStatusLine } from '../target/thin-pool.js'
+import { explain, explained, poolStatusLine, type PoolContext } from './context.js'
 
 /**
  * Sends a message and looks whether its commit worked: the kernel ignores the result of that (dm-thin.c pool_message). A
@@ -18,7 +11,7 @@ export async function statusLine({ port, name }: PoolContext): Promise<ReturnTyp
 export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<PoolStatusLine> {
   const { port, name } = context
   await explained(context, port.targetMessage({ name }, 0, text, signal))
-  const line = await statusLine(context)
+  const line = await poolStatusLine(context)
   if ('transactionId' in line && !line.needsCheck) return line
   const said = `message ${JSON.stringify(text)} to ${JSON.stringify(name)}: taken, but the pool could not commit it`
   const facts = { operation: 'DM_TARGET_MSG', device: name, detail: text }

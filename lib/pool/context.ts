@@ -110,6 +110,15 @@ export async function poolTable(port: KernelPort, name: string, signal?: AbortSi
   return parsePoolTable(line)
 }
 
+/** What the pool says of itself, without a commit. */
+export async function poolStatusLine(
+  { port, name }: Pick<PoolContext, 'port' | 'name'>,
+  signal?: AbortSignal,
+): Promise<ReturnType<typeof parsePoolStatus>> {
+  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush, signal)
+  return parsePoolStatus(line?.parameters ?? '')
+}
+
 /**
  * Passes on what a call gives; when the kernel refused it with an errno that says little, looks at the pool and says
  * what is the matter: suspended, read-only, failed. Only a refusal costs the look.
@@ -141,8 +150,7 @@ export async function explain(
       const hint = `resume it with \`dmsetup resume ${name}\``
       return fault.refined('DM_POOL_SUSPENDED', `pool ${name} is suspended; ${hint} (${fault.message})`)
     }
-    const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush)
-    const status = parsePoolStatus(line?.parameters ?? '')
+    const status = await poolStatusLine({ port, name })
     if (status.mode === 'fail' || status.mode === 'error') {
       const hint = 'take it down and run thin_check, then thin_repair, on its metadata'
       return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)

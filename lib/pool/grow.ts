@@ -1,11 +1,11 @@
 // A larger pool: file or device first, then the pool's own idea of its size.
 import { nodePath } from '../device/node-path.js'
 import { DmThinError, type ErrorCode } from '../errors.js'
-import { parsePoolStatus, poolTableLine, type PoolTable } from '../target/thin-pool.js'
-import { DEVICE_FLAG, TABLE_FLAG } from '../kernel/port.js'
+import { poolTableLine, type PoolTable } from '../target/thin-pool.js'
+import { DEVICE_FLAG } from '../kernel/port.js'
 import type { SignalOption } from '../names.js'
 import { sectors, sectorsToBytes } from '../units.js'
-import { explained, poolTable, type PoolContext } from './context.js'
+import { explained, poolStatusLine, poolTable, type PoolContext } from './context.js'
 import { loopOf } from './open.js'
 import { takeSectionLock } from './section-lock.js'
 
@@ -61,7 +61,7 @@ async function checkGrows(context: PoolContext, table: PoolTable, signal?: Abort
   if ((flags & DEVICE_FLAG.suspended) !== 0) {
     throw refusal(context, 'DM_POOL_SUSPENDED', `is suspended; resume it with \`dmsetup resume ${name}\` to grow it`)
   }
-  const status = await statusOf(context, signal)
+  const status = await poolStatusLine(context, signal)
   if (!('totalDataBlocks' in status)) throw refusal(context, 'DM_POOL_FAILED', 'has failed, so it cannot grow')
   if (table.readOnly) throw refusal(context, 'DM_POOL_READ_ONLY', 'was opened read-only, so it cannot grow')
   if (status.needsCheck) {
@@ -72,14 +72,9 @@ async function checkGrows(context: PoolContext, table: PoolTable, signal?: Abort
 const refusal = ({ name }: PoolContext, code: ErrorCode, text: string): DmThinError =>
   new DmThinError(code, `pool ${name} ${text}`, { device: name })
 
-async function statusOf({ port, name }: PoolContext, signal?: AbortSignal) {
-  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush, signal)
-  return parsePoolStatus(line?.parameters ?? '')
-}
-
 /** The kernel answers success without growing when the metadata needs a check (dm-thin.c maybe_resize_data_dev). */
 async function hasGrown(context: PoolContext, bytes: number): Promise<boolean> {
-  const status = await statusOf(context)
+  const status = await poolStatusLine(context)
   return 'totalDataBlocks' in status && status.totalDataBlocks >= Math.floor(bytes / context.dataBlockBytes)
 }
 

@@ -2,8 +2,8 @@
 import { DmThinError } from '../errors.js'
 import { checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
-import { commitMessage, statusLine } from './commit-point.js'
-import type { PoolContext } from './context.js'
+import { commitMessage } from './commit-point.js'
+import { poolStatusLine, type PoolContext } from './context.js'
 
 /** A metadata snapshot that this object has reserved. `await using` releases it. */
 export interface MetadataSnapshot extends AsyncDisposable {
@@ -56,7 +56,7 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
 
 /** The kernel releases whatever is held: one that was reserved by somebody else meanwhile must not go. */
 async function checkRoot(context: PoolContext, root: number): Promise<void> {
-  const line = await statusLine(context)
+  const line = await poolStatusLine(context)
   if (!('transactionId' in line) || line.heldMetadataRoot === root) return
   const now = line.heldMetadataRoot === null ? 'none is held' : `the one at block ${line.heldMetadataRoot} is another`
   const text = `pool ${context.name}: the metadata snapshot at block ${root} was released by somebody else; ${now}`

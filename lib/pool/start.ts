@@ -5,10 +5,10 @@ import { DmThinError, ERRNO } from '../errors.js'
 import { deviceNumber, type DeviceInfo, type KernelPort } from '../kernel/port.js'
 import { classifySuperblock, type Superblock } from '../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
-import { parsePoolStatus, poolTableLine, type PoolTable } from '../target/thin-pool.js'
+import { poolTableLine, type PoolTable } from '../target/thin-pool.js'
 import { invalid, MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../units.js'
-import { TABLE_FLAG } from '../kernel/port.js'
 import { attachBacking, type Backing } from './backing.js'
+import { poolStatusLine } from './context.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
 
 /** Marks the mapped devices that this library made a pool of. */
@@ -111,8 +111,7 @@ async function startPool(
     throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
   })
   undo.push('DM_DEV_REMOVE', plan.name, () => port.remove({ name: plan.name }, 5_000))
-  const [line] = await port.tableStatus({ name: plan.name }, TABLE_FLAG.noflush, signal)
-  const { mode } = parsePoolStatus(line?.parameters ?? '')
+  const { mode } = await poolStatusLine({ port, name: plan.name }, signal)
   if (mode === 'fail' || mode === 'error') {
     throw new DmThinError(
       'DM_POOL_FAILED',

@@ -334,8 +334,8 @@ export class ThinVolume {
     if (typeof outcome !== 'number' && outcome.code !== 'DM_NOT_FOUND') {
       throw await withHolders(this.#port, { device: this.#device ?? 0, name: this.#name, started }, outcome)
     }
+    this.#adopt(undefined) // first: the device is gone, whatever becomes of its link
     this.#port.mapperLinks.drop(this.#name)
-    this.#adopt(undefined)
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {

@@ -3,8 +3,8 @@ import { DmThinError, ERRNO } from '../errors.js'
 import type { SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
 import { invalid, shown } from '../units.js'
-import { commitMessage, statusLine } from './commit-point.js'
-import type { PoolContext } from './context.js'
+import { commitMessage } from './commit-point.js'
+import { poolStatusLine, type PoolContext } from './context.js'
 
 export interface SetTransactionIdOptions extends SignalOption {
   /** The id that the pool has now, as far as the caller knows, 0n to 2^64-1. */
@@ -28,7 +28,7 @@ export async function setTransactionId(
 /** The kernel answers EINVAL, and does not say what the id is. */
 async function mismatch(context: PoolContext, currentId: bigint, fault: DmThinError): Promise<DmThinError> {
   if (fault.errno !== ERRNO.EINVAL) return fault
-  const line = await statusLine(context).catch(() => undefined)
+  const line = await poolStatusLine(context).catch(() => undefined)
   if (!line || !('transactionId' in line) || line.transactionId === currentId) return fault
   const text = `the transaction id of pool ${context.name} is ${line.transactionId}, and not ${currentId}`
   return fault.refined('DM_TRANSACTION_MISMATCH', text, { detail: String(line.transactionId) })

@@ -40,9 +40,8 @@ test('each call is told with its end, its time and its errno, compound ones too'
       ['remove', 0],
       ['targetMessage', 17],
     ])
-    expect(messages.map(({ durationMs, started }) => [typeof durationMs, typeof started])).toEqual(
-      messages.map(() => ['number', 'number']),
-    )
+    for (const each of messages)
+      expect(each).toMatchObject({ durationMs: expect.any(Number) as number, started: expect.any(Number) as number })
     expect(dmsetupWords(messages[0]!.call, messages[0]!.args)).toBe(`dmsetup message ${name} 0 'create_thin 7'`)
     expect(messages.at(-1)!.error).toMatchObject({ code: 'DM_VOLUME_EXISTS' })
   })

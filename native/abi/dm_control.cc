@@ -107,8 +107,8 @@ Result<std::vector<Listed>> Control::list_devices(const Address& filter, Cancel&
 
 Status Control::each_device(const Address& filter, Cancel& cancel,
                             const std::function<void(const Listed&)>& tell) {
-  // For a list that does not fit the kernel walks all devices for nothing; so the next whole one gets the room
-  // that this one took, and some more.
+  // For a list that does not fit the kernel walks all devices for nothing; so the next whole one gets the
+  // room that this one took, and some more.
   const bool whole = filter.name.empty() && filter.uuid.empty();
   const size_t room = whole ? list_room_.load() : 0;
   const auto reply = run({command::kListDevices, filter, DM_UUID_FLAG}, cancel, room);

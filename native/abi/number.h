@@ -13,9 +13,10 @@ namespace dmthin {
 template <class T>
 std::optional<T> number_in(std::string_view text, int base = 10) {
   T value = 0;
-  const char* end = text.data() + text.size();
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
   if (text.empty() || text.front() == '-') return std::nullopt;
-  const auto read = std::from_chars(text.data(), end, value, base);
+  const auto read = std::from_chars(begin, end, value, base);
   if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
   return value;
 }

@@ -50,9 +50,7 @@ uint64_t inode_of(int directory, const char* path) {
 }
 
 /// The key in a lock file's name; 0 where it is none.
-uint32_t key_in(const char* name) {
-  return number_after<uint32_t>(name, kPrefix, 16).value_or(0);
-}
+uint32_t key_in(const char* name) { return number_after<uint32_t>(name, kPrefix, 16).value_or(0); }
 
 /// The lock file of a key, locked; -errno, -EWOULDBLOCK where its process lives.
 int lock_key(uint32_t key, int flags) {
@@ -142,7 +140,7 @@ Status UdevCookie::expect() { return change(semaphore_, 1, "expect uevent"); }
 Status UdevCookie::unexpect() { return change(semaphore_, -1, "unexpect uevent"); }
 
 Status UdevCookie::wait(int64_t limit_ms, Cancel& cancel) {
-  const auto ours = change(semaphore_, -1, "unexpect uevent");
+  auto ours = change(semaphore_, -1, "unexpect uevent");
   if (!ours) {
     // Counted down or taken away by somebody else (`dmsetup udevcomplete_all`): there is nothing left to wait
     // for.

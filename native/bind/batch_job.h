@@ -80,6 +80,7 @@ inline Napi::Value start_batch(const Napi::CallbackInfo& info, std::vector<TaskO
   }
   if (progress.IsFunction()) batch->progress = Napi::Persistent(progress.As<Napi::Function>());
   std::vector<std::unique_ptr<Job>> jobs;
+  jobs.reserve(tasks.size());
   for (size_t i = 0; i < tasks.size(); ++i) {
     jobs.push_back(std::make_unique<BatchJob>(batch, i, cancel_id(info), std::move(tasks[i])));
   }

@@ -16,10 +16,10 @@ Napi::Value version(Info info) {
 }
 
 Napi::Value list_devices(Info info) {
-  return start_command<DeviceList>(
-      info, Kind::kQuick, [filter = address(info[0])](Control& control, Cancel& cancel) {
-        return device_list(control, filter, cancel);
-      });
+  return start_command<DeviceList>(info, Kind::kQuick,
+                                   [filter = address(info[0])](Control& control, Cancel& cancel) {
+                                     return device_list(control, filter, cancel);
+                                   });
 }
 
 Napi::Value list_versions(Info info) {

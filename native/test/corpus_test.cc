@@ -37,7 +37,7 @@ class Random {
 };
 
 std::vector<Bytes> kept_for(const std::string& target) {
-  const std::string folder = std::string(DM_THIN_CORPUS) + "/" + target;
+  const std::string folder = std::string(DM_THIN_CORPUS) + "/" + target + "/";
   std::vector<std::string> names;
   DIR* directory = ::opendir(folder.c_str());
   if (directory == nullptr) return {};
@@ -48,7 +48,7 @@ std::vector<Bytes> kept_for(const std::string& target) {
   std::sort(names.begin(), names.end());
   std::vector<Bytes> kept;
   for (const std::string& name : names) {
-    std::ifstream file(folder + "/" + name, std::ios::binary);
+    std::ifstream file(folder + name, std::ios::binary);
     kept.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   }
   return kept;

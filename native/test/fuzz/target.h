@@ -45,7 +45,7 @@ struct FuzzRegistered {
   }
 #else
 #define FUZZ_ENTRY(target) \
-  static const ::dmthin::test::FuzzRegistered fuzz_registered_##target({#target, &target});
+  static const ::dmthin::test::FuzzRegistered fuzz_registered_##target({#target, &(target)});
 #endif
 
 // `target` is the file's name without its end, and the name of its folder in corpus/.

@@ -50,6 +50,29 @@ export interface Steps<Request> {
 
 /** Volumes per call to the native side: reading the arguments of more would hold the event loop. */
 const BATCH = 32
+/** How long one turn of the event loop is held, where the machine is slow or the code still cold. */
+const TURN_MS = 1
+
+class Turn {
+  #started = performance.now()
+
+  get isOver(): boolean {
+    return performance.now() - this.#started > TURN_MS
+  }
+
+  /** Lets timers and I/O have their turn, where this one is over. */
+  async pause(): Promise<void> {
+    if (!this.isOver) return
+    await nextTurn()
+    this.#started = performance.now()
+  }
+}
+
+interface Asked<Request> {
+  readonly at: number
+  readonly volume: ThinVolume
+  readonly request: Request
+}
 
 export async function inBatches<Request>(
   pool: PoolContext,
@@ -59,42 +82,48 @@ export async function inBatches<Request>(
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, volumes)
   const progress = new ProgressOf(volumes.length, options.onProgress)
-  const batches: Promise<VolumeResult[]>[] = []
-  for (let first = 0; first < volumes.length; first += BATCH) {
-    if (first > 0) await nextTurn() // thousands take a while in all: timers and I/O get their turn in between
-    batches.push(oneBatch(volumes.slice(first, first + BATCH), options.signal, progress, steps))
+  const results = new Array<VolumeResult>(volumes.length)
+  const batches: Promise<void>[] = []
+  for (let at = 0; at < volumes.length;) {
+    if (at > 0) await nextTurn()
+    const asked: Asked<Request>[] = []
+    const turn = new Turn()
+    do {
+      const volume = volumes[at]!
+      try {
+        volume.batch.pending.check()
+        asked.push({ at, volume, request: steps.prepare(volume) })
+      } catch (reason) {
+        results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
+        progress.one()
+      }
+      at += 1
+    } while (at < volumes.length && asked.length < BATCH && !turn.isOver)
+    batches.push(oneBatch(asked, results, options.signal, progress, steps))
   }
-  const results = (await Promise.all(batches)).flat()
+  await Promise.all(batches)
   progress.throwIfFailed()
   return results
 }
 
 async function oneBatch<Request>(
-  volumes: readonly ThinVolume[],
+  asked: readonly Asked<Request>[],
+  results: VolumeResult[],
   signal: AbortSignal | undefined,
   progress: ProgressOf,
   steps: Steps<Request>,
-): Promise<VolumeResult[]> {
-  const asked: { readonly at: number; readonly volume: ThinVolume; readonly request: Request }[] = []
-  const results: VolumeResult[] = new Array<VolumeResult>(volumes.length)
-  for (const [at, volume] of volumes.entries()) {
-    try {
-      volume.batch.pending.check()
-      asked.push({ at, volume, request: steps.prepare(volume) })
-    } catch (reason) {
-      results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
-      progress.one()
-    }
-  }
+): Promise<void> {
   const done = async () => {
     const requests = asked.map(each => each.request)
     const onDone = progress.wanted ? () => progress.one() : undefined
     const outcomes = await steps.send(requests, { signal, onDone }).catch(allRefused(requests.length, progress))
+    const turn = new Turn()
     for (const [index, { at, volume, request }] of asked.entries()) {
       results[at] = await steps.settle(volume, outcomes[index]!, request).then(
         () => ({ status: 'fulfilled' as const, volume, value: undefined }),
         (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
       )
+      await turn.pause()
     }
   }
   const call = done()
@@ -104,7 +133,6 @@ async function oneBatch<Request>(
   } finally {
     for (const { volume } of asked) volume.batch.pending.leave(call)
   }
-  return results
 }
 
 /** A call that did not even begin was refused for each of its volumes. */

@@ -38,6 +38,7 @@ export const programs = {
   libdevmapper: [cPeers.libdevmapper.binary],
   ours: [process.execPath, join(here, 'peers', 'ours.mjs')],
   dmsetup: [process.execPath, join(here, 'peers', 'dmsetup.mjs')],
+  'beside-c': [process.execPath, join(here, 'peers', 'beside-c.mjs')],
 }
 
 /** Of what a dying program says, the line that names the fault: a stack trace has no place in results. */

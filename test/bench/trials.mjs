@@ -80,7 +80,11 @@ export function trialTable({ bigMegabytes }) {
     {
       trial: 'loop',
       metrics: ['event-loop'],
-      peers: { ours: ['ours', { count: 64, repeats: 3 }], dmsetup: ['dmsetup', { count: 64 }] },
+      peers: {
+        ours: ['ours', { count: 64, repeats: 6 }],
+        'c-64': ['beside-c', { count: 64, threads: 64, repeats: 6 }],
+        dmsetup: ['dmsetup', { count: 64 }],
+      },
     },
   ]
 }

@@ -44,13 +44,20 @@ export async function test(args) {
   const parts = inGuest()
     ? [
         { title: 'this guest: unit', projects: ['unit'] },
-        { title: 'this guest: all on devices', projects: [...devices, 'contract', ...several] },
+        { title: 'this guest: all on devices', projects: [...devices, 'contract', 'examples', ...several] },
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
-        // What a command does to the kernel has nothing to do with udev: the contract runs in one world.
+        // What a command does to the kernel has nothing to do with udev: the contract runs in one world. So do the
+        // examples, in the users' own: they are programs over calls that the kernel tests make in both.
         { title: 'guest: kernel, fault, contract', projects: [...devices, 'contract'], guest: true, divides: true },
-        { title: 'guest with udev: kernel, fault', projects: devices, guest: true, udev: true, divides: true },
+        {
+          title: 'guest with udev: kernel, fault, examples',
+          projects: [...devices, 'examples'],
+          guest: true,
+          udev: true,
+          divides: true,
+        },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
       ]
@@ -58,7 +65,7 @@ export async function test(args) {
 }
 
 export async function unit(args) {
-  await ensurePackages(['build'])
+  await ensurePackages(['build', 'peers'])
   await ensureBuilt(LIBRARY)
   return report([{ title: 'host: unit', projects: ['unit'] }], args)
 }
@@ -71,7 +78,10 @@ export async function here(args) {
   }
   await ensurePackages(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
-  return report([{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'races', 'runtimes'] }], args)
+  return report(
+    [{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'examples', 'races', 'runtimes'] }],
+    args,
+  )
 }
 
 /** Four hours: each world takes the better part of one. */

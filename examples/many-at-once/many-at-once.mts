@@ -19,7 +19,7 @@ await withPool('many', async pool => {
   }
 
   const statuses = await pool.statusMany(snapshots)
-  const mapped = statuses.map(status => (status.status === 'fulfilled' ? status.value.mappedBytes : 0))
+  const mapped = statuses.map(status => (status.status === 'fulfilled' ? (status.value.mappedBytes ?? 0) : 0))
   console.log(`status of ${statuses.length} volumes; ${mapped.filter(bytes => bytes > 0).length} map any data yet`)
 
   const gone = await pool.deactivateMany(snapshots)

@@ -84,7 +84,9 @@ const WORDS: Record<string, (args: Args) => string> = {
     `dmsetup message ${who(address)} ${String(sector)} ${quoted(text(message))}`,
   activate: ([, request]) => activate(request),
   activateMany: ([, requests]) => (requests as readonly unknown[]).map(activate).join('; '),
-  removeMany: ([addresses]) => (addresses as readonly unknown[]).map(each => `dmsetup remove ${who(each)}`).join('; '),
+  deactivate: ([, address, , limit]) => `dmsetup remove${limit ? ' --retry' : ''} ${who(address)}`,
+  deactivateMany: ([, addresses]) =>
+    (addresses as readonly unknown[]).map(each => `dmsetup remove ${who(each)}`).join('; '),
   snapshot,
 }
 

@@ -74,6 +74,13 @@ export interface ActivationGuard {
   readonly ownPrefix: string
 }
 
+/** A pool as it was when it was opened. It is the same one while its device number has the name, or the uuid if any. */
+export interface KnownPool {
+  readonly device: number
+  readonly name: string
+  readonly uuid: string
+}
+
 export interface SnapshotRequest {
   readonly pool: number
   readonly poolName: string
@@ -231,8 +238,15 @@ export interface KernelPort extends BlockPort, FileSystemPort {
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
   /** `activate` for many at once, in one hop. Rejects only where `signal` is aborted already. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
-  /** `remove` for many at once, in one hop. */
-  removeMany(addresses: readonly DeviceAddress[], limitMs: number, options: BatchOptions): Promise<Outcome[]>
+  /** `remove` in the same hop as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
+  deactivate(pool: KnownPool, address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
+  /** `deactivate` for many at once, in one hop. */
+  deactivateMany(
+    pool: KnownPool,
+    addresses: readonly DeviceAddress[],
+    limitMs: number,
+    options: BatchOptions,
+  ): Promise<Outcome[]>
   /** Suspend, create_snap for each id, resume, in one hop; the resume happens whatever fails. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>

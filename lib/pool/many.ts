@@ -33,11 +33,7 @@ export function deactivateMany(
   const started = performance.now()
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.address(),
-    send: async (addresses, batch) => {
-      if (await isUp(pool, batch.signal)) return pool.port.removeMany(addresses, limitMs, batch)
-      for (const at of addresses.keys()) batch.onDone?.(at + 1)
-      return addresses.map(() => 0)
-    },
+    send: (addresses, batch) => pool.port.deactivateMany(pool, addresses, limitMs, batch),
     settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
   })
 }
@@ -95,7 +91,11 @@ export async function statusMany(
 ): Promise<VolumeResult<VolumeStatus>[]> {
   checkVolumes(pool, volumes)
   const ids = Uint32Array.from(volumes, volume => volume.id)
-  const lines = (await pool.port.statusMany(volumeUuidPrefix(pool.device), ids, signal)).split('\n')
+  const [up, text] = await Promise.all([
+    isUp(pool, signal),
+    pool.port.statusMany(volumeUuidPrefix(pool.device), ids, signal),
+  ])
+  const lines = up ? text.split('\n') : []
   const results: VolumeResult<VolumeStatus>[] = []
   for (const [index, volume] of volumes.entries()) {
     const [, errno, length, parameters] = STATUS_LINE.exec(lines[index] ?? '') ?? []

@@ -107,9 +107,8 @@ export interface VolumeUsage {
   readonly sharedBlocks: number
 }
 
-export interface VolumeStatus {
-  /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
-  readonly state: 'active' | 'fail' | 'error'
+interface WorkingVolumeStatus {
+  readonly state: 'active'
   readonly sizeBytes: number
   /** Blocks mapped to this volume, its own and shared ones, in bytes. */
   readonly mappedBytes: number
@@ -117,9 +116,20 @@ export interface VolumeStatus {
   readonly highestMappedByte: number | null
 }
 
+interface UnknownVolumeStatus {
+  /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
+  readonly state: 'fail' | 'error'
+  readonly sizeBytes: number
+  readonly mappedBytes: undefined
+  readonly highestMappedByte: undefined
+}
+
+/** Where `state` is `fail` or `error` nothing is known of the blocks. */
+export type VolumeStatus = WorkingVolumeStatus | UnknownVolumeStatus
+
 export function volumeStatus(parameters: string, lengthSectors: number): VolumeStatus {
   const line = parseThinStatus(parameters)
   const sizeBytes = sectorsToBytes(lengthSectors)
-  if (line.state !== 'active') return { state: line.state, sizeBytes, mappedBytes: 0, highestMappedByte: null }
-  return { state: 'active', sizeBytes, mappedBytes: line.mappedBytes, highestMappedByte: line.highestMappedByte }
+  if (line.state === 'active') return { ...line, sizeBytes }
+  return { state: line.state, sizeBytes, mappedBytes: undefined, highestMappedByte: undefined }
 }

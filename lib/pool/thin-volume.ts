@@ -169,8 +169,12 @@ export class ThinVolume {
     checkOptions(options, ['signal'], 'status')
     return this.#run(async () => {
       this.#activeDevice()
-      const [line] = await this.#port.tableStatus(this.#address, TABLE_FLAG.noflush, options.signal).catch(this.#gone)
-      if (!line) throw this.#notActive()
+      const [up, [line]] = await Promise.all([
+        isUp(this.#pool, options.signal),
+        this.#port.tableStatus(this.#address, TABLE_FLAG.noflush, options.signal).catch(this.#gone),
+      ])
+      if (!up) this.#adopt(undefined)
+      if (!up || !line) throw this.#notActive()
       return volumeStatus(line.parameters, line.lengthSectors)
     })
   }
@@ -325,9 +329,9 @@ export class ThinVolume {
   }
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
-    if (!(await isUp(this.#pool, signal))) return this.#adopt(undefined)
     const started = performance.now()
-    await this.#deactivated(await outcomeOf(this.#port.remove(this.#address, limitMs, signal)), started)
+    const call = this.#port.deactivate(this.#pool, this.#address, limitMs, signal)
+    await this.#deactivated(await outcomeOf(call), started)
   }
 
   async #deactivated(outcome: Outcome, started: number): Promise<void> {

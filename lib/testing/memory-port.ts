@@ -3,7 +3,7 @@ import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
 import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from '../kernel/port.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'
-import { activate, activeThins, admit, foreignThins, snapshot } from './sections.js'
+import { activate, activeThins, admit, foreignThins, poolDevice, snapshot } from './sections.js'
 import { StoragePort } from './storage-port.js'
 import { TARGETS } from './targets.js'
 
@@ -162,8 +162,19 @@ export class MemoryPort extends StoragePort implements KernelPort {
       return info.device
     })
 
-  removeMany: KernelPort['removeMany'] = (addresses, limitMs, options) =>
-    this.#batch(addresses, options, async address => (await this.remove(address, limitMs, options.signal)).device)
+  deactivate: KernelPort['deactivate'] = (pool, address, limitMs, signal) =>
+    this.call(signal, () =>
+      this.patiently(limitMs, signal, () => {
+        poolDevice(this.#mapper, pool)
+        return this.#mapper.remove(address)
+      }),
+    )
+
+  deactivateMany: KernelPort['deactivateMany'] = (pool, addresses, limitMs, options) =>
+    this.#batch(addresses, options, async address => {
+      const { device } = await this.deactivate(pool, address, limitMs, options.signal)
+      return device
+    })
 
   snapshot: KernelPort['snapshot'] = (request, signal) =>
     this.call(signal, async () => {

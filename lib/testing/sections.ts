@@ -7,6 +7,7 @@ import {
   type ActiveThin,
   type DeviceAddress,
   type DeviceInfo,
+  type KnownPool,
   type SnapshotOutcome,
   type SnapshotRequest,
 } from '../kernel/port.js'
@@ -33,16 +34,16 @@ export function foreignThins(mapper: Mapper, pool: number, ownPrefix: string): A
 }
 
 /** Another device, perhaps another pool, may have the number by now. */
-function poolDevice(mapper: Mapper, device: number, name: string): DeviceInfo {
+export function poolDevice(mapper: Mapper, { device, name, uuid }: KnownPool): DeviceInfo {
   const info = mapper.status({ device })
-  if (info.name === name) return info
+  if (info.name === name || (uuid !== '' && info.uuid === uuid)) return info
   throw new Refusal('DM_DEV_STATUS', ERRNO.ENXIO, { device: name, detail: `is now ${info.name}` })
 }
 
 /** Throws where a device of another program has the volume active. */
 export function admit(mapper: Mapper, guard: ActivationGuard | undefined, { name, thinId }: ActivateRequest): void {
   if (!guard || guard.pool === 0) return
-  poolDevice(mapper, guard.pool, guard.lock)
+  poolDevice(mapper, { device: guard.pool, name: guard.lock, uuid: '' })
   const other = foreignThins(mapper, guard.pool, guard.ownPrefix).find(thin => thin.id === (thinId ?? 0))
   if (other) throw new Refusal('double activation', ERRNO.EBUSY, { device: name, detail: other.name })
 }
@@ -102,7 +103,7 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
       id,
       errno: errnoOf(() => mapper.message(pool, 0, `create_snap ${id} ${request.originId}`)),
     }))
-  const info = poolDevice(mapper, request.pool, request.poolName)
+  const info = poolDevice(mapper, { device: request.pool, name: request.poolName, uuid: '' })
   const origin = info.openCount === 0 ? undefined : findOrigin(mapper, request)
   if (!origin || origin.suspended) return { items: sendAll(), suspended: false }
   if (isSuspended(info)) {

@@ -20,7 +20,7 @@ Status ActivationGuard::prepare(Control& control, Cancel& cancel) {
     if (!locked && locked.failure().cancelled) return locked.failure();
   }
   if (pool_ != 0) {
-    const auto pool = pool_device(control, pool_, pool_name_, cancel);
+    const auto pool = pool_device(control, {pool_, pool_name_, {}}, cancel);
     if (!pool) return pool.failure();
     auto others = foreign_thins(control, *pool, own_prefix_, cancel);
     if (!others) return others.failure();

@@ -135,7 +135,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const auto send_all = [&] {
     for (const uint32_t id : request.ids) outcome.items.push_back(send(control, request, id, cancel));
   };
-  const auto pool = pool_device(control, request.pool, request.pool_name, cancel);
+  const auto pool = pool_device(control, {request.pool, request.pool_name, {}}, cancel);
   if (!pool) return pool.failure();
   if (pool->open_count == 0) {  // nothing of this pool is active
     send_all();

@@ -58,10 +58,10 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
 
 }  // namespace
 
-Result<DeviceInfo> pool_device(Control& control, uint64_t pool, const std::string& name, Cancel& cancel) {
-  auto info = control.status({{}, {}, pool}, cancel);
-  if (info && info->name != name) return failed(command::kDeviceStatus.name, ENXIO, name, "is now " + info->name);
-  return info;
+Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel) {
+  auto info = control.status({{}, {}, pool.device}, cancel);
+  if (!info || info->name == pool.name || (!pool.uuid.empty() && info->uuid == pool.uuid)) return info;
+  return failed(command::kDeviceStatus.name, ENXIO, pool.name, "is now " + info->name);
 }
 
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,

@@ -21,9 +21,16 @@ struct ActiveThin {
   uint32_t id = 0;
 };
 
-/// The pool's device, by its number. ENXIO where the pool of this name was taken down: another device,
-/// perhaps another pool, may have its number by now, and the same ids.
-Result<DeviceInfo> pool_device(Control& control, uint64_t pool, const std::string& name, Cancel& cancel);
+/// A pool as a caller knows it: the number that it had, and its name or its uuid (empty: not looked at).
+struct KnownPool {
+  uint64_t device = 0;
+  std::string name;
+  std::string uuid;
+};
+
+/// The pool's device, by its number. ENXIO where the pool of this name or uuid was taken down: another
+/// device, perhaps another pool, may have its number by now, and the same ids.
+Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel);
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
 /// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that

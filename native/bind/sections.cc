@@ -9,11 +9,12 @@ namespace dmthin {
 namespace {
 
 using DeviceTask = TaskOf<DeviceInfo>;
-/// One removal.
+/// One removal. Of a volume only while its pool runs, for another pool's could have its uuid by then.
 struct RemoveRequest {
   Address address;
   uint32_t udev = 0;
   bool deferred = false;
+  std::optional<KnownPool> pool;
 };
 
 using SharedControl = std::shared_ptr<Control>;
@@ -89,6 +90,10 @@ DeviceTask removal(const SharedControl& control, const RemoveRequest& request, u
   return [control, progress, request, limit_ns, cookie](Work& work) -> Result<DeviceInfo> {
     if (progress->started == 0) progress->started = now_ns();
     ++progress->tries;
+    if (request.pool) {
+      const auto pool = pool_device(*control, *request.pool, work.cancel());
+      if (!pool) return pool.failure();
+    }
     auto removed = announced(cookie, request.udev, [&](uint32_t event) {
       return control->remove(request.address, event, request.deferred ? DM_DEFERRED_REMOVE : 0,
                              work.cancel());
@@ -107,23 +112,38 @@ DeviceTask removal(const SharedControl& control, const RemoveRequest& request, u
 /// (address, udev flags, deferred, limit in ms, udev transaction or 0, cancel id)
 Napi::Value remove_device(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const RemoveRequest request{address(info[0]), bits(info[1]), truth(info[2])};
+  const RemoveRequest request{address(info[0]), bits(info[1]), truth(info[2]), {}};
   const auto cookie = udev_cookie(info.Env(), bits(info[4]));
   return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3]), cookie), plainly);
 }
 
-/// (addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or its
-/// failure.
-Napi::Value remove_many(Info info) {
+/// { device, name, uuid }
+KnownPool known_pool(const Napi::Value& value) {
+  const auto object = value.As<Napi::Object>();
+  return {number(object.Get("device")), text(object.Get("name")), text(object.Get("uuid"))};
+}
+
+/// (pool, address, udev flags, limit in ms, cancel id)
+Napi::Value deactivate(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const auto addresses = info[0].As<Napi::Array>();
-  const auto udev = bits(info[1]);
+  const RemoveRequest request{address(info[1]), bits(info[2]), false, known_pool(info[0])};
+  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3])), plainly);
+}
+
+/// (pool, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
+/// its failure.
+Napi::Value deactivate_many(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto pool = known_pool(info[0]);
+  const auto addresses = info[1].As<Napi::Array>();
+  const auto udev = bits(info[2]);
   std::vector<DeviceTask> tasks;
   for (uint32_t i = 0; i < addresses.Length(); ++i) {
     const Napi::HandleScope scope(info.Env());
-    tasks.push_back(removal(control, {address(addresses.Get(i)), udev, false}, number(info[2])));
+    const RemoveRequest request{address(addresses.Get(i)), udev, false, pool};
+    tasks.push_back(removal(control, request, number(info[3])));
   }
-  return start_batch(info, std::move(tasks), info[3]);
+  return start_batch(info, std::move(tasks), info[4]);
 }
 
 Napi::Value active_thins_of(Info info) {
@@ -158,7 +178,8 @@ void export_sections(Napi::Env env, Napi::Object exports) {
   add("activate", activate_device);
   add("activateMany", activate_many);
   add("remove", remove_device);
-  add("removeMany", remove_many);
+  add("deactivate", deactivate);
+  add("deactivateMany", deactivate_many);
   add("snapshot", snapshot_origin);
   add("activeThins", active_thins_of);
   add("foreignThins", foreign_thins_of);

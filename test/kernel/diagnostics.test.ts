@@ -36,8 +36,7 @@ test('each call is told with its end, its time and its errno, compound ones too'
       ['targetMessage', 0],
       ['activate', 0],
       ['snapshot', 0],
-      ['deviceStatus', 0], // the pool still runs, or its volumes are somebody else's
-      ['remove', 0],
+      ['deactivate', 0],
       ['targetMessage', 17],
     ])
     for (const each of messages)

@@ -134,7 +134,7 @@ test('trimmed, a volume gives the blocks of deleted files back to its pool', asy
     await mount({ source: volume.path, target, type: 'ext4' })
     await writeFile(`${target}/file`, Buffer.alloc(16 * MiB, 1))
     run('sync', ['--file-system', target])
-    const full = (await volume.status()).mappedBytes
+    const full = (await volume.status()).mappedBytes!
     await rm(`${target}/file`)
     run('sync', ['--file-system', target])
     expect(await trim(target, { offsetBytes: 0, lengthBytes: 48 * MiB, minimumBytes: 4096 })).toBeGreaterThan(16 * MiB)

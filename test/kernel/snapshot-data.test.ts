@@ -194,7 +194,7 @@ test('layers on ext4: a snapshot of a mounted base, and one of that; each shows 
     }
     const root = await mounted(base)
     writeFileSync(`${root}/id.txt`, 'base')
-    const before = (await base.status()).mappedBytes
+    const before = (await base.status()).mappedBytes!
     for (let file = 0; file < 100; file++) writeFileSync(`${root}/file-${file}`, pattern(file, 16 * KiB))
     const first = await base.snapshot({ activate: true })
     expect((await base.status()).mappedBytes).toBeGreaterThanOrEqual(before + 100 * 16 * KiB)

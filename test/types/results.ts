@@ -66,7 +66,9 @@ export function many(results: VolumeResult<VolumeStatus>[]): number {
     // @ts-expect-error whether there is a reason, the status says
     result.reason
     if (result.status === 'fulfilled') {
+      // @ts-expect-error a volume of a failed pool tells no number
       mapped += result.value.mappedBytes
+      if (result.value.state === 'active') mapped += result.value.mappedBytes
       // @ts-expect-error a success has no reason
       result.reason
     } else {

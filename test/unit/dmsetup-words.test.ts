@@ -2,6 +2,7 @@ import { dmsetupWords } from '../../lib/kernel/dmsetup-words'
 import { TABLE_FLAG } from '../../lib/kernel/port'
 
 const line = (type: string, parameters = '', startSectors = 0) => ({ startSectors, lengthSectors: 8, type, parameters })
+const pool = { device: 0xfd00, name: 'p', uuid: '' }
 const thin = { name: 'p-1', uuid: 'u', table: [line('thin', '253:0 1')], readOnly: false, thinId: 1 }
 
 test.each([
@@ -33,7 +34,8 @@ test.each([
     [null, [thin, thin]],
     "dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'; dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'",
   ],
-  ['removeMany', [[{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
+  ['deactivate', [pool, { uuid: 'u' }, 0x4e, 10_000], 'dmsetup remove --retry --uuid u'],
+  ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
   [
     'snapshot',
     [{ poolName: 'p', originId: 1, ids: [2, 3] }],

@@ -61,7 +61,7 @@ test('a volume’s status', () => {
   expect(volumeStatus('Fail', 2097152)).toEqual({
     state: 'fail',
     sizeBytes: 1073741824,
-    mappedBytes: 0,
-    highestMappedByte: null,
+    mappedBytes: undefined,
+    highestMappedByte: undefined,
   })
 })

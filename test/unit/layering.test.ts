@@ -13,7 +13,9 @@ const LAYERS = [
   ['device'],
   ['pool'],
   ['testing'],
-  ['index.ts', 'index.mts', 'exports', 'doctor'],
+  ['index.ts'],
+  ['store'],
+  ['index.mts', 'exports', 'doctor'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {

@@ -87,7 +87,11 @@ export class Records {
   }
 
   base(fileSystem: LayerFileSystem, sizeBytes: number): Row | undefined {
-    return this.#row(`l.kind = 'base' AND l.state IN ('making', 'ready') AND l.fs = ? AND l.size = ?`, fileSystem, sizeBytes)
+    return this.#row(
+      `l.kind = 'base' AND l.state IN ('making', 'ready') AND l.fs = ? AND l.size = ?`,
+      fileSystem,
+      sizeBytes,
+    )
   }
 
   /** Rows that are not simply there. */
@@ -190,6 +194,7 @@ const COLUMN: Readonly<Record<keyof RowChange, string>> = {
   state: 'state',
   owner: 'owner',
   thin: 'thin',
+  createdAt: 'created',
   updatedAt: 'updated',
   mappedBytes: 'mapped',
   labels: 'labels',

@@ -52,6 +52,6 @@ export function databaseFaults<T>(file: string, body: () => T): T {
 }
 
 function codeOf(fault: unknown): string | undefined {
-  if (!(fault instanceof Error) || !('code' in fault)) return undefined
+  if (typeof fault !== 'object' || fault === null || !('code' in fault)) return undefined
   return typeof fault.code === 'string' && fault.code.startsWith('SQLITE_') ? fault.code : undefined
 }

@@ -17,6 +17,7 @@ import { Records } from './records.js'
 import { Removals } from './removals.js'
 import { openDatabase, type Database } from './sqlite.js'
 import { Volumes } from './volumes.js'
+import { WarmSets } from './warm.js'
 import { Writer } from './writer.js'
 
 /** Sparse: what is promised, not what is taken. The pool's metadata needs some 48 bytes for each 64 KiB. */
@@ -56,7 +57,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       records,
       writer,
       owner,
-      points: new CommitPoints(pool, status.transactionId),
+      points: new CommitPoints(pool, status.transactionId, () => records.transaction),
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new Locks(),
       format: plan.format,
@@ -64,7 +65,8 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       sizeBytes: plan.sizeBytes,
       clock: () => nativePort().wallClock(),
     }
-    return { database, store: { ...parts, bases: new Bases(), removals: new Removals(parts) } }
+    const store = { ...parts, bases: new Bases(), removals: new Removals(parts) } as Omit<StoreContext, 'warm'>
+    return { database, store: Object.assign(store, { warm: new WarmSets(store as StoreContext) }) }
   } catch (fault) {
     await pool?.close()
     owner?.end()

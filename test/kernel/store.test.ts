@@ -7,7 +7,7 @@ import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmTable } from '../helpers/witness.js'
+import { dmInfo } from '../helpers/witness.js'
 
 const scratch = useScratch()
 
@@ -20,13 +20,14 @@ describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
   test('three generations: each has what its parents had, and what is written above does not show below', () =>
     withStore({ fileSystem }, async (store, { poolName }) => {
       const base = await store.prepare('base-active', '', { labels: { who: 'me' } })
-      expect(base.mounts).toEqual([
-        {
-          type: fileSystem,
-          source: expect.stringMatching(/^\/dev\/dm-\d+$/),
-          options: fileSystem === 'xfs' ? ['nouuid'] : [],
-        },
-      ])
+      const [mount] = base.mounts
+      expect(base.mounts).toHaveLength(1)
+      expect(mount?.source).toMatch(/^\/dev\/dm-\d+$/)
+      expect({ ...mount, source: '' }).toEqual({
+        type: fileSystem,
+        source: '',
+        options: fileSystem === 'xfs' ? ['nouuid'] : [],
+      })
       await write(store, 'base-active', 'id.txt', 'base')
       await store.commit('base', 'base-active')
       await store.prepare('middle-active', 'base')
@@ -81,12 +82,7 @@ describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
     }))
 })
 
-/** The thin id of a device, by its table. */
-const thinOf = async (source: string): Promise<string> =>
-  run('dmsetup', ['table', '-j', '253', '-m', source.replace('/dev/dm-', '')])
-    .trim()
-    .split(' ')
-    .at(-1)!
+const tableOf = (source: string): string => run('dmsetup', ['table', '-j', '253', '-m', source.replace('/dev/dm-', '')])
 
 test('what cannot be is refused, and leaves everything as it was', () =>
   withStore({}, async (store, { poolName }) => {

@@ -1,6 +1,6 @@
 'use strict'
 
-// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract`, `examples` and
+// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract`, `store`, `examples` and
 // `races` need root and a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm).
 // `races` are those that mean something only where two processors run at the same time.
 // `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
@@ -39,6 +39,7 @@ module.exports = {
     project('kernel'),
     project('fault', faultBuild),
     project('contract'),
+    project('store'),
     project('examples'),
     project('races'),
     project('runtimes'),

@@ -46,13 +46,18 @@ export async function test(args) {
   const parts = inGuest()
     ? [
         { title: 'this guest: unit', projects: ['unit'] },
-        { title: 'this guest: all on devices', projects: [...devices, 'contract', 'examples', ...several] },
+        { title: 'this guest: all on devices', projects: [...devices, 'contract', 'store', 'examples', ...several] },
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
         // What a command does to the kernel has nothing to do with udev: the contract runs in one world. So do the
         // examples, in the users' own: they are programs over calls that the kernel tests make in both.
-        { title: 'guest: kernel, fault, contract', projects: [...devices, 'contract'], guest: true, divides: true },
+        {
+          title: 'guest: kernel, fault, contract, store',
+          projects: [...devices, 'contract', 'store'],
+          guest: true,
+          divides: true,
+        },
         {
           title: 'guest with udev: kernel, fault, examples',
           projects: [...devices, 'examples'],
@@ -81,7 +86,7 @@ export async function here(args) {
   await ensurePackages(['build', 'dev', 'peers'])
   await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
   return report(
-    [{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'examples', 'races', 'runtimes'] }],
+    [{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'store', 'examples', 'races', 'runtimes'] }],
     args,
   )
 }

@@ -201,6 +201,12 @@ export class NativePort implements KernelPort {
   thaw: KernelPort['thaw'] = (frozen, signal) => this.#call('thaw', signal, frozen)
   trim: KernelPort['trim'] = (request, signal) => this.#call('trim', signal, request)
   growFileSystem: KernelPort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
+
+  treeChangesOpen: KernelPort['treeChangesOpen'] = (request, signal) => this.#call('treeChangesOpen', signal, request)
+  treeChangesNext: KernelPort['treeChangesNext'] = (changes, signal) => this.#call('treeChangesNext', signal, changes)
+  treeRead: KernelPort['treeRead'] = (changes, request, memory, signal) =>
+    this.#call('treeRead', signal, changes, request, memory)
+
   noop: KernelPort['noop'] = signal => this.#call('noop', signal)
 }
 

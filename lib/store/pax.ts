@@ -8,7 +8,7 @@ const bytesOf = (part: Buffer | string): Buffer => (typeof part === 'string' ? B
 
 /** `30 mtime=1350244992.023960108\n`: the number counts itself. */
 function recordBytes([key, value]: PaxRecord): Buffer {
-  const rest = Buffer.concat([Buffer.from(' '), bytesOf(key), Buffer.from('='), bytesOf(value), Buffer.from('\n')])
+  const rest = Buffer.concat([' ', key, '=', value, '\n'].map(bytesOf))
   let length = rest.length + 1
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length
   return Buffer.concat([Buffer.from(String(length)), rest])

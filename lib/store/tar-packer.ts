@@ -1,6 +1,8 @@
 // tar-stream's packer with what it lacks: extended headers of any bytes, and a word when nobody takes more.
-import type { Pack } from 'tar-stream'
+import type { loadTarStream } from './load-tar-stream.js'
 import type { TarEntry, TarHeader } from './tar-entry.js'
+
+type Pack = ReturnType<Awaited<ReturnType<typeof loadTarStream>>['pack']>
 
 export class TarPacker {
   readonly #pack: Pack
@@ -40,7 +42,7 @@ export class TarPacker {
   /** Until somebody takes what is there. */
   async room(): Promise<void> {
     while (this.#full && !this.#closed) await new Promise<void>(resolve => (this.#wake = resolve))
-    if (this.#closed) throw new Error('the tar was closed')
+    this.#checkOpen()
   }
 
   /** `content`: as long as the header says. One entry at a time. */
@@ -63,13 +65,17 @@ export class TarPacker {
   }
 
   #begin({ header, pax }: TarEntry) {
+    this.#checkOpen()
     // The last entry is done, so this goes between the two.
     if (pax !== undefined) this.#pack.push(pax)
-    let sink!: ReturnType<Pack['entry']>
-    const added = new Promise<void>((resolve, reject) => {
-      sink = this.#pack.entry({ ...header } satisfies TarHeader, fault => (fault ? reject(fault) : resolve()))
-      sink.on('error', () => {})
-    })
+    let settle!: (fault?: Error | null) => void
+    const added = new Promise<void>((resolve, reject) => (settle = fault => (fault ? reject(fault) : resolve())))
+    const sink = this.#pack.entry({ ...header } satisfies TarHeader, settle)
+    sink.on('error', () => {})
     return { sink, added }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error('the tar was closed')
   }
 }

@@ -8,6 +8,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -348,7 +349,13 @@ describe('a tree that changes meanwhile', () => {
     ['written to', root => appendFileSync(`${root}/b`, 'more')],
     ['written to at the same size', root => writeFileSync(`${root}/b`, 'LATER')],
     ['gone', root => rmSync(`${root}/b`)],
-    ['another file', root => rmSync(`${root}/b`, { force: true })],
+    [
+      'another file',
+      root => {
+        writeFileSync(`${root}/c`, 'later')
+        renameSync(`${root}/c`, `${root}/b`)
+      },
+    ],
     [
       'a link to elsewhere',
       root => {

@@ -62,6 +62,7 @@ export function checkTrees(lower: unknown, upper: unknown): void {
 }
 
 function plain({ kind, key }: TreeRecord): Change {
+  if (!/[^\x01-\x7f]/.test(key)) return { kind: kind as ChangeKind, path: key }
   const bytes = Buffer.from(key, 'latin1')
   const path = bytes.toString('utf8')
   return isUtf8(bytes) ? { kind: kind as ChangeKind, path } : { kind: kind as ChangeKind, path, pathBytes: bytes }

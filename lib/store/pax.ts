@@ -1,33 +1,42 @@
 // Extended headers of a tar (POSIX pax), as bytes: tar-stream takes names and values as text, and a name or an
 // attribute need not be any. Pure.
 
-export type PaxRecord = readonly [key: Buffer | string, value: Buffer | string]
+/** A character for each byte. */
+export type PaxRecord = readonly [key: string, value: string]
 
 const BLOCK = 512
-const bytesOf = (part: Buffer | string): Buffer => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part)
 
 /** `30 mtime=1350244992.023960108\n`: the number counts itself. */
-function recordBytes([key, value]: PaxRecord): Buffer {
-  const rest = Buffer.concat([' ', key, '=', value, '\n'].map(bytesOf))
+function recordText([key, value]: PaxRecord): string {
+  const rest = ` ${key}=${value}\n`
   let length = rest.length + 1
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length
-  return Buffer.concat([Buffer.from(String(length)), rest])
+  return length + rest
 }
 
 const octal = (value: number, digits: number): string => value.toString(8).padStart(digits, '0')
 
+/** What is the same in each header `x`: name, mode, owner; then, behind the size, a time; type, and magic. */
+const BEFORE_SIZE = `PaxHeader${'\0'.repeat(91)}${octal(0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`
+const BEFORE_SUM = `\0${octal(0, 11)}\0`
+const BEHIND_SUM = `x${'\0'.repeat(100)}ustar\x0000`
+
+const sumOf = (text: string): number => {
+  let sum = 0
+  for (let at = 0; at < text.length; at++) sum += text.charCodeAt(at)
+  return sum
+}
+// The sum counts itself as eight blanks.
+const FIXED_SUM = sumOf(BEFORE_SIZE) + sumOf(BEFORE_SUM) + sumOf(BEHIND_SUM) + 8 * 0x20
+
 /** The header `x` and its records, in whole blocks: what goes before the header of an entry. */
 export function paxBlocks(records: readonly PaxRecord[]): Buffer {
-  const body = Buffer.concat(records.map(recordBytes))
+  const body = records.map(recordText).join('')
+  const size = octal(body.length, 11)
   const blocks = Buffer.alloc(BLOCK + Math.ceil(body.length / BLOCK) * BLOCK)
-  blocks.write('PaxHeader', 0)
-  blocks.write(`${octal(0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, 100, 'latin1')
-  blocks.write(`${octal(body.length, 11)}\0${octal(0, 11)}\0`, 124, 'latin1')
-  blocks.write('        x', 148, 'latin1')
-  blocks.write('ustar\x0000', 257, 'latin1')
-  const sum = blocks.subarray(0, BLOCK).reduce((total, byte) => total + byte, 0)
-  blocks.write(`${octal(sum, 6)}\0 `, 148, 'latin1')
-  body.copy(blocks, BLOCK)
+  const sum = octal(FIXED_SUM + sumOf(size), 6)
+  blocks.write(`${BEFORE_SIZE}${size}${BEFORE_SUM}${sum}\0 ${BEHIND_SUM}`, 'latin1')
+  blocks.write(body, BLOCK, 'latin1')
   return blocks
 }
 

@@ -58,11 +58,11 @@ const standIn = (name: string): string => name.replace(/[^\x20-\x7e]/g, '_').sli
 
 /** The entries of the changes that are in order; a socket is none. `records` with detail. */
 export function* tarEntries(records: readonly TreeRecord[]): Generator<TarEntry> {
-  const ordered = records.map(record => ({ record, key: keyInTar(record) }))
-  ordered.sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0))
   const links = new HardLinks(records)
+  const ordered = records.filter(({ kind }) => kind !== 'U').map(record => ({ record, key: keyInTar(record) }))
+  // In order already but for the deletions, which have other names here.
+  ordered.sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0))
   for (const { record, key } of ordered) {
-    if (record.kind === 'U') continue
     if (record.kind === 'D') {
       yield whiteout(key)
       continue
@@ -150,7 +150,7 @@ function xattrRecords(key: string, { xattrs }: TreeDetails): PaxRecord[] {
   return xattrs.map(([name, value]) => {
     const text = name.toString('latin1')
     if (text.includes('=')) throw unsupported(key, `its extended attribute ${shown(text)} has a = in its name`)
-    return [`SCHILY.xattr.${text}`, value]
+    return [`SCHILY.xattr.${text}`, value.toString('latin1')]
   })
 }
 

@@ -29,15 +29,14 @@ const sumOf = (text: string): number => {
 // The sum counts itself as eight blanks.
 const FIXED_SUM = sumOf(BEFORE_SIZE) + sumOf(BEFORE_SUM) + sumOf(BEHIND_SUM) + 8 * 0x20
 
+const padded = (text: string): string => text.padEnd(Math.ceil(text.length / BLOCK) * BLOCK, '\0')
+
 /** The header `x` and its records, in whole blocks: what goes before the header of an entry. */
 export function paxBlocks(records: readonly PaxRecord[]): Buffer {
   const body = records.map(recordText).join('')
   const size = octal(body.length, 11)
-  const blocks = Buffer.alloc(BLOCK + Math.ceil(body.length / BLOCK) * BLOCK)
   const sum = octal(FIXED_SUM + sumOf(size), 6)
-  blocks.write(`${BEFORE_SIZE}${size}${BEFORE_SUM}${sum}\0 ${BEHIND_SUM}`, 'latin1')
-  blocks.write(body, BLOCK, 'latin1')
-  return blocks
+  return Buffer.from(padded(`${BEFORE_SIZE}${size}${BEFORE_SUM}${sum}\0 ${BEHIND_SUM}`) + padded(body), 'latin1')
 }
 
 /** Seconds since 1970 with a fraction, as pax writes them; nanoseconds count upwards, also before 1970. */

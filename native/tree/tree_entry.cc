@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kListBytes = size_t{64} * 1024;
 
 // Newer than the headers of the oldest system that the library builds on; the same on x64 and arm64.
-constexpr long kOpenTree = 428;              // SYS_open_tree, since 5.2
-constexpr unsigned kOpenTreeClone = 1;       // OPEN_TREE_CLONE
+constexpr long kOpenTree = 428;               // SYS_open_tree, since 5.2
+constexpr unsigned kOpenTreeClone = 1;        // OPEN_TREE_CLONE
 constexpr uint64_t kAttributeMount = 0x2000;  // STATX_ATTR_MOUNT_ROOT, since 5.8
 
 /// linux_dirent64, up to its name.
@@ -37,8 +37,8 @@ struct Named {
 
 EntryStat plain(const struct statx& stat) {
   EntryStat entry;
-  entry.is = {stat.stx_ino,           stat.stx_size,          stat.stx_mtime.tv_sec,
-              stat.stx_ctime.tv_sec,  stat.stx_mtime.tv_nsec, stat.stx_ctime.tv_nsec};
+  entry.is = {stat.stx_ino,          stat.stx_size,          stat.stx_mtime.tv_sec,
+              stat.stx_ctime.tv_sec, stat.stx_mtime.tv_nsec, stat.stx_ctime.tv_nsec};
   entry.mode = stat.stx_mode;
   entry.uid = stat.stx_uid;
   entry.gid = stat.stx_gid;
@@ -58,13 +58,14 @@ Result<UniqueFd> open_at(int parent, const char* name, int flags, const std::str
 }
 
 /// The names of a directory, without `.` and `..`.
-Result<std::vector<Named>> names_of(int directory, std::vector<char>& names, const std::string& path) {
+Result<std::vector<Named>> names_of(int directory, std::vector<char>& names, const std::string& path,
+                                    Cancel& cancel) {
   std::vector<Named> found;
-  const std::vector<char> buffer(kListBytes);
+  std::vector<char> buffer(kListBytes);
   for (;;) {
-    const int got = system_call("getdents64", [&] {
-      return ::syscall(SYS_getdents64, directory, const_cast<char*>(buffer.data()), buffer.size());
-    });
+    if (cancel.requested()) return tree_cancelled(path);
+    const int got = system_call(
+        "getdents64", [&] { return ::syscall(SYS_getdents64, directory, buffer.data(), buffer.size()); });
     if (got < 0) return tree_failure("getdents64", -got, path);
     if (got == 0) return found;
     const auto end = static_cast<size_t>(got);
@@ -90,6 +91,12 @@ bool EntryStat::directory() const { return S_ISDIR(mode); }
 bool EntryStat::regular() const { return S_ISREG(mode); }
 bool EntryStat::symlink() const { return S_ISLNK(mode); }
 
+Failure tree_cancelled(const std::string& path) {
+  Failure failure = failed("tree", EINTR, path);
+  failure.cancelled = true;
+  return failure;
+}
+
 Failure tree_changed(const std::string& path) { return failed("tree changed", ESTALE, path); }
 
 Failure tree_failure(const char* operation, int error, const std::string& path) {
@@ -114,10 +121,12 @@ Result<TreeRoot> open_tree_root(const std::string& path) {
       system_call("open tree", [&] { return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); });
   if (given < 0) return failed("open tree", -given, path);
   root.given.reset(given);
-  // Fails without CAP_SYS_ADMIN, on old kernels, and where a user namespace has locked the mounts: then a mount
-  // inside the tree is an error when it is come upon.
-  root.clone.reset(static_cast<int>(
-      ::syscall(kOpenTree, given, "", kOpenTreeClone | static_cast<unsigned>(O_CLOEXEC) | AT_EMPTY_PATH)));
+  // Fails without CAP_SYS_ADMIN, on old kernels, and where a user namespace has locked the mounts: then a
+  // mount inside the tree is an error when it is come upon.
+  const int clone = system_call("open_tree", [&] {
+    return ::syscall(kOpenTree, given, "", kOpenTreeClone | unsigned{O_CLOEXEC} | unsigned{AT_EMPTY_PATH});
+  });
+  if (clone >= 0) root.clone.reset(clone);
   const int parent = root.clone ? root.clone.get() : given;
   auto fd = open_directory(parent, ".", path);
   if (!fd) return fd.failure();
@@ -128,15 +137,17 @@ Result<TreeRoot> open_tree_root(const std::string& path) {
   return root;
 }
 
-// statx in the order of the inodes: on a cold disk a directory's own order reads the inode tables here and there.
-Result<Listing> list_directory(int directory, const std::string& path) {
+// statx in the order of the inodes: on a cold disk a directory's own order reads the inode tables here and
+// there.
+Result<Listing> list_directory(int directory, const std::string& path, Cancel& cancel) {
   Listing listing;
-  auto found = names_of(directory, listing.names, path);
+  auto found = names_of(directory, listing.names, path, cancel);
   if (!found) return found.failure();
   std::sort(found->begin(), found->end(),
             [](const Named& one, const Named& other) { return one.inode < other.inode; });
   listing.entries.reserve(found->size());
   for (const Named& each : *found) {
+    if (cancel.requested()) return tree_cancelled(path);
     const char* name = listing.names.data() + each.name_at;
     auto stat = stat_entry(directory, name, path);
     if (!stat) {

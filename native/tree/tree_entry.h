@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "abi/cancel.h"
 #include "abi/result.h"
 #include "abi/unique_fd.h"
 
@@ -38,8 +39,9 @@ struct EntryStat {
 
 struct TreeRoot {
   UniqueFd given;  // O_PATH, of the path as it was given: keeps its mount busy
-  UniqueFd clone;  // O_PATH, of a copy of the mount on which nothing else is mounted; none where it may not be
-  UniqueFd fd;     // the root directory
+  UniqueFd
+      clone;    // O_PATH, of a copy of the mount on which nothing else is mounted; none where it may not be
+  UniqueFd fd;  // the root directory
   EntryStat stat;
   std::string path;
 };
@@ -63,13 +65,17 @@ struct Listing {
   const char* c_name(size_t index) const { return names.data() + entries[index].name_at; }
 };
 
-/// A failure of a call on an entry. What is gone, or is something else than it was, is told as "tree changed".
+/// Given up.
+Failure tree_cancelled(const std::string& path);
+
+/// A failure of a call on an entry. What is gone, or is something else than it was, is told as "tree
+/// changed".
 Failure tree_failure(const char* operation, int error, const std::string& path);
 Failure tree_changed(const std::string& path);
 
 /// EXDEV ("tree mount") where something is mounted on the entry. Paths are only for messages.
 Result<EntryStat> stat_entry(int directory, const char* name, const std::string& path);
-Result<Listing> list_directory(int directory, const std::string& path);
+Result<Listing> list_directory(int directory, const std::string& path, Cancel& cancel);
 Result<UniqueFd> open_directory(int parent, const char* name, const std::string& path);
 Result<UniqueFd> open_regular(int parent, const char* name, const std::string& path);
 

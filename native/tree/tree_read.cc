@@ -54,7 +54,7 @@ Status read_part(const TreeRoot& root, const FilePart& part, Folder& folder, uin
   const auto before = check_same(fd->get(), part);
   if (!before) return before.failure();
   for (size_t done = 0; done < part.length;) {
-    if (cancel.requested()) return failed("read", EINTR, part.path);
+    if (cancel.requested()) return tree_cancelled(part.path);
     const size_t size = std::min(kPiece, part.length - done);
     const int got = system_call("read", [&] {
       return ::pread(fd->get(), memory + done, size, static_cast<off_t>(part.offset + done));

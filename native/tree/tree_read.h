@@ -17,12 +17,12 @@ struct FilePart {
   uint32_t length = 0;
 };
 
-/// Requests as lib/store/tree-record.ts packs them: for each part the identity (40 bytes), u64 offset, u32 length,
-/// u32 length of the path, path. EBADMSG where the bytes are no such thing.
+/// Requests as lib/store/tree-record.ts packs them: for each part the identity (40 bytes), u64 offset, u32
+/// length, u32 length of the path, path. EBADMSG where the bytes are no such thing.
 Result<std::vector<FilePart>> parts_in(const uint8_t* bytes, size_t length);
 
-/// Fills `memory` with the parts, one behind the other: it has as many bytes as they have together. A file that is
-/// another one by now, or was written to since, is told as "tree changed".
+/// Fills `memory` with the parts, one behind the other: it has as many bytes as they have together. A file
+/// that is another one by now, or was written to since, is told as "tree changed".
 Status read_parts(const TreeRoot& root, const std::vector<FilePart>& parts, uint8_t* memory, size_t length,
                   Cancel& cancel);
 

@@ -21,7 +21,8 @@ void Batch::add(Change kind, const std::string& path, const EntryStat& stat, con
   number(0);  // the length, when it is known
   number(static_cast<uint32_t>(kind));
   for (const size_t each : {path.size(), link.size(), xattrs.size()}) number(static_cast<uint32_t>(each));
-  for (const uint32_t each : {stat.mode, stat.uid, stat.gid, stat.links, stat.device_major, stat.device_minor})
+  for (const uint32_t each :
+       {stat.mode, stat.uid, stat.gid, stat.links, stat.device_major, stat.device_minor})
     number(each);
   number(0);
   put(&stat.is, kIdentityBytes);

@@ -2,8 +2,8 @@
 //
 // A batch: u32 records, u32 whether it is the last, u64 entries looked at so far; then the records.
 // A record: u32 its length, u8 kind, 3 bytes 0, u32 lengths of path and link target, u32 extended attributes,
-// u32 mode, uid, gid, links, major, minor, 0; the identity (40 bytes, EntryIdentity); path, link target; and for
-// each extended attribute u32 lengths of name and value, name, value. Little-endian, as the machines are.
+// u32 mode, uid, gid, links, major, minor, 0; the identity (40 bytes, EntryIdentity); path, link target; and
+// for each extended attribute u32 lengths of name and value, name, value. Little-endian, as the machines are.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace dmthin {
 
-/// A, C and D are Docker's. U is a regular file with several names that has not changed: others may link to it.
+/// A, C and D are Docker's. U is a regular file with several names that has not changed: others may link to
+/// it.
 enum class Change : uint8_t { kAdded = 'A', kChanged = 'C', kDeleted = 'D', kUnchanged = 'U' };
 
 constexpr size_t kIdentityBytes = 40;

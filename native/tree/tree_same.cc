@@ -29,7 +29,7 @@ bool has_none(int error) { return error == EOPNOTSUPP; }
 Result<size_t> fill(int fd, char* memory, const std::string& path, Cancel& cancel) {
   size_t filled = 0;
   while (filled < kPiece) {
-    if (cancel.requested()) return failed("read", EINTR, path);
+    if (cancel.requested()) return tree_cancelled(path);
     const int got = system_call("read", [&] { return ::read(fd, memory + filled, kPiece - filled); });
     if (got == -EINTR) continue;
     if (got < 0) return tree_failure("read", -got, path);
@@ -62,8 +62,7 @@ Result<bool> same_content(const Place& lower, const Place& upper, std::vector<ch
 Result<Xattrs> xattrs_of(const Place& place) {
   const std::string path = path_of(place);
   Xattrs found;
-  const int needed =
-      system_call("listxattr", [&] { return ::llistxattr(path.c_str(), nullptr, 0); });
+  const int needed = system_call("listxattr", [&] { return ::llistxattr(path.c_str(), nullptr, 0); });
   if (needed == 0 || has_none(-needed)) return found;
   if (needed < 0) return tree_failure("listxattr", -needed, place.path);
   std::vector<char> list(kMostXattrBytes);

@@ -7,7 +7,8 @@
 namespace dmthin {
 namespace {
 
-// A batch ends when it has so many bytes, or when so many entries were looked at and somebody may want to know.
+// A batch ends when it has so many bytes, or when so many entries were looked at and somebody may want to
+// know.
 constexpr size_t kBatchBytes = size_t{256} * 1024;
 constexpr uint64_t kBatchEntries = 16384;
 // Pairs of directories that are open at a time. A process has 1024 descriptors by default.
@@ -53,15 +54,15 @@ Result<std::vector<uint8_t>> TreeWalk::next(Cancel& cancel) {
     if (!status) return status.failure();
   }
   while (!frames_.empty() && batch_->size() < kBatchBytes && seen_ - before < kBatchEntries) {
-    if (cancel.requested()) return failed("compare trees", EINTR, upper_.path);
+    if (cancel.requested()) return tree_cancelled(upper_.path);
     const auto status = step();
     if (!status) return status.failure();
   }
   return batch_->finish(frames_.empty(), seen_);
 }
 
-// The root is a change only for its own sake; and what stands on nothing is compared with a root as mkfs makes
-// it.
+// The root is a change only for its own sake; and what stands on nothing is compared with a root as mkfs
+// makes it.
 Status TreeWalk::begin() {
   Frame frame;
   frame.upper_fd = UniqueFd(::dup(upper_.fd.get()));
@@ -91,11 +92,11 @@ Status TreeWalk::begin() {
 
 Status TreeWalk::push(Frame frame) {
   const std::string& shown = path_.empty() ? upper_.path : path_;
-  auto upper = list_directory(frame.upper_fd.get(), shown);
+  auto upper = list_directory(frame.upper_fd.get(), shown, *cancel_);
   if (!upper) return upper.failure();
   frame.upper = std::move(*upper);
   if (frame.has_lower) {
-    auto lower = list_directory(frame.lower_fd.get(), shown);
+    auto lower = list_directory(frame.lower_fd.get(), shown, *cancel_);
     if (!lower) return lower.failure();
     frame.lower = std::move(*lower);
   }

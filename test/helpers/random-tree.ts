@@ -34,6 +34,9 @@ const NAMES = [
   'x'.repeat(200),
 ]
 
+/** Without root nobody reads what has no mode, nor looks into what has no x. */
+const MODES = process.getuid?.() === 0 ? [0o600, 0o755, 0o4711, 0] : [0o700, 0o755, 0o4711, 0o744]
+
 export class RandomTree {
   readonly #random: Random
   readonly #root: string
@@ -102,7 +105,7 @@ export class RandomTree {
     if (kind <= 1) this.#add()
     else if (kind === 2) rmSync(place, { recursive: true })
     else if (kind === 3) this.#replace(key, place)
-    else if (kind === 4 && !stat.isSymbolicLink()) chmodSync(place, this.#random.pick([0o600, 0o755, 0o4711, 0]))
+    else if (kind === 4 && !stat.isSymbolicLink()) chmodSync(place, this.#random.pick(MODES))
     else if (kind === 5 && stat.isFile()) appendFileSync(place, 'more')
     else if (kind === 6 && stat.isFile() && stat.size > 0) this.#rewrite(place)
     else if (kind === 7 && stat.isFile() && /^[\x20-\x7e]*$/.test(key)) {

@@ -215,7 +215,7 @@ Status TreeWalk::open_again(Frame& parent, const Frame& child) {
     into = std::move(*fd);
     return Nothing{};
   };
-  const auto upper = open(child.upper_fd, parent.upper_stat, parent.upper_fd);
+  auto upper = open(child.upper_fd, parent.upper_stat, parent.upper_fd);
   if (!upper || !child.has_lower) return upper;
   return open(child.lower_fd, parent.lower_stat, parent.lower_fd);
 }

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'DM_FILE_SIZE'
   | 'DM_INVALID_ARGUMENT'
   | 'DM_KERNEL'
+  | 'DM_LAYER_CHANGED'
   | 'DM_LAYER_EXISTS'
   | 'DM_LAYER_HAS_CHILDREN'
   | 'DM_LAYER_NOT_FOUND'
@@ -168,7 +169,9 @@ export const ERRNO = {
   ENOTBLK: 15,
   EBUSY: 16,
   EEXIST: 17,
+  EXDEV: 18,
   ENODEV: 19,
+  ENOTDIR: 20,
   EINVAL: 22,
   ENOTTY: 25,
   EFBIG: 27,

@@ -2,6 +2,7 @@
 // operation and errno alone. Layers that know the pool refine it.
 import { abortError, DmThinError, ERRNO, errnoName, errnoText, type ErrorCode, type RollbackStep } from '../errors.js'
 import { blockVerdict } from './block-failure.js'
+import { treeVerdict } from './tree-failure.js'
 
 /** native/abi/result.h `Failure`, as to_js.cc writes it. */
 export interface NativeFailure {
@@ -107,8 +108,8 @@ function verdict(failure: NativeFailure): Verdict {
   if (operation === 'ftruncate' && errno === ERANGE) {
     return { code: 'DM_FILE_SIZE', message: `${device} has ${detail} bytes already; files are only grown` }
   }
-  const block = blockVerdict(failure, about, why)
-  if (block) return block
+  const special = blockVerdict(failure, about, why) ?? treeVerdict(failure)
+  if (special) return special
   if (errno === ENOENT) return { code: 'DM_FILE_MISSING', message: `${operation}${about}: no such file or directory` }
   if (errno === EBUSY)
     return { code: 'DM_BUSY', message: `${operation}${about}${detail ? ` at ${detail}` : ''}: in use (EBUSY)` }

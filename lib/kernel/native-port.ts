@@ -202,6 +202,12 @@ export class NativePort implements KernelPort {
   trim: KernelPort['trim'] = (request, signal) => this.#call('trim', signal, request)
   growFileSystem: KernelPort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
   wallClock = (): bigint => this.#addon['wallClock']!() as bigint
+
+  treeChangesOpen: KernelPort['treeChangesOpen'] = (request, signal) => this.#call('treeChangesOpen', signal, request)
+  treeChangesNext: KernelPort['treeChangesNext'] = (changes, signal) => this.#call('treeChangesNext', signal, changes)
+  treeRead: KernelPort['treeRead'] = (changes, request, memory, signal) =>
+    this.#call('treeRead', signal, changes, request, memory)
+
   noop: KernelPort['noop'] = signal => this.#call('noop', signal)
 }
 

@@ -27,6 +27,10 @@ export class AbsentCalls extends PortCalls {
   loopSetDirectIo: KernelPort['loopSetDirectIo'] = () => absent('changes of an attached loop device')
   loopDetachAtLastClose: KernelPort['loopDetachAtLastClose'] = () => absent('changes of an attached loop device')
 
+  treeChangesOpen: KernelPort['treeChangesOpen'] = () => absent('trees of files')
+  treeChangesNext: KernelPort['treeChangesNext'] = () => absent('trees of files')
+  treeRead: KernelPort['treeRead'] = () => absent('trees of files')
+
   // A udev that is done at once: whoever waits for it goes on.
   udevBegin: KernelPort['udevBegin'] = signal => this.call(signal, () => this.state.handle(() => {}))
   udevWait: KernelPort['udevWait'] = (_transaction, _limitMs, signal) => this.call(signal, () => {})

@@ -1,0 +1,50 @@
+// Extended headers of a tar (POSIX pax), as bytes: tar-stream takes names and values as text, and a name or an
+// attribute need not be any. Pure.
+
+/** A character for each byte. */
+export type PaxRecord = readonly [key: string, value: string]
+
+const BLOCK = 512
+
+/** `30 mtime=1350244992.023960108\n`: the number counts itself. */
+function recordText([key, value]: PaxRecord): string {
+  const rest = ` ${key}=${value}\n`
+  let length = rest.length + 1
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length
+  return length + rest
+}
+
+const octal = (value: number, digits: number): string => value.toString(8).padStart(digits, '0')
+
+/** What is the same in each header `x`: name, mode, owner; then, behind the size, a time; type, and magic. */
+const BEFORE_SIZE = `PaxHeader${'\0'.repeat(91)}${octal(0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`
+const BEFORE_SUM = `\0${octal(0, 11)}\0`
+const BEHIND_SUM = `x${'\0'.repeat(100)}ustar\x0000`
+
+const sumOf = (text: string): number => {
+  let sum = 0
+  for (let at = 0; at < text.length; at++) sum += text.charCodeAt(at)
+  return sum
+}
+// The sum counts itself as eight blanks.
+const FIXED_SUM = sumOf(BEFORE_SIZE) + sumOf(BEFORE_SUM) + sumOf(BEHIND_SUM) + 8 * 0x20
+
+const padded = (text: string): string => text.padEnd(Math.ceil(text.length / BLOCK) * BLOCK, '\0')
+
+/** The header `x` and its records, in whole blocks: what goes before the header of an entry. */
+export function paxBlocks(records: readonly PaxRecord[]): Buffer {
+  const body = records.map(recordText).join('')
+  const size = octal(body.length, 11)
+  const sum = octal(FIXED_SUM + sumOf(size), 6)
+  return Buffer.from(padded(`${BEFORE_SIZE}${size}${BEFORE_SUM}${sum}\0 ${BEHIND_SUM}`) + padded(body), 'latin1')
+}
+
+/** Seconds since 1970 with a fraction, as pax writes them; nanoseconds count upwards, also before 1970. */
+export function paxTime(seconds: number, nanoseconds: number): string {
+  const total = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds)
+  const size = total < 0n ? -total : total
+  const fraction = String(size % 1_000_000_000n)
+    .padStart(9, '0')
+    .replace(/0+$/, '')
+  return `${total < 0n ? '-' : ''}${size / 1_000_000_000n}${fraction && `.${fraction}`}`
+}

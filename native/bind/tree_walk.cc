@@ -1,0 +1,72 @@
+// Comparing and reading trees for JavaScript.
+#include "tree/tree_walk.h"
+
+#include "bind/functions.h"
+#include "bind/memory.h"
+#include "bind/start_command.h"
+#include "tree/tree_read.h"
+
+namespace dmthin {
+namespace {
+
+using Shared = std::shared_ptr<TreeWalk>;
+using Bytes = std::vector<uint8_t>;
+
+Shared opened(Info info) { return Environment::of(info.Env()).held<TreeWalk>(bits(info[0])); }
+
+Failure closed() { return failed("tree", EBADF); }
+
+/// ({lower, upper, detail})
+Napi::Value open_walk(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  TreeRequest request;
+  request.upper = text(object.Get("upper"));
+  request.detail = truth(object.Get("detail"));
+  const Napi::Value lower = object.Get("lower");
+  if (lower.IsString()) request.lower = text(lower);
+  auto* environment = &Environment::of(info.Env());
+  return start<Shared>(
+      info, Kind::kWaits, [request](Work&) { return open_tree_walk(request); },
+      [environment](Napi::Env env, Shared& walk) -> Napi::Value {
+        return to_js(env, environment->hold(std::move(walk)));
+      });
+}
+
+/// (handle)
+Napi::Value next_changes(Info info) {
+  return start<Bytes>(
+      info, Kind::kWaits,
+      [walk = opened(info)](Work& work) -> Result<Bytes> {
+        if (!walk) return closed();
+        return walk->next(work.cancel());
+      },
+      [](Napi::Env env, Bytes& batch) -> Napi::Value {
+        return Napi::Buffer<uint8_t>::Copy(env, batch.data(), batch.size());
+      });
+}
+
+/// (handle, request, memory)
+Napi::Value read_files(Info info) {
+  const Memory packed(info[1]);
+  auto parts = parts_in(packed.bytes, packed.length);
+  auto memory = std::make_shared<Memory>(info[2]);
+  return start<Nothing>(
+      info, Kind::kWaits,
+      [walk = opened(info), parts, memory](Work& work) -> Status {
+        if (!walk) return closed();
+        if (!parts) return parts.failure();
+        return read_parts(walk->upper(), *parts, memory->bytes, memory->length, work.cancel());
+      },
+      plainly);
+}
+
+}  // namespace
+
+void export_tree_walk(Napi::Env env, Napi::Object exports) {
+  const Exporter add{env, exports};
+  add("treeChangesOpen", open_walk);
+  add("treeChangesNext", next_changes);
+  add("treeRead", read_files);
+}
+
+}  // namespace dmthin

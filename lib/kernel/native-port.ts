@@ -201,6 +201,12 @@ export class NativePort implements KernelPort {
   thaw: KernelPort['thaw'] = (frozen, signal) => this.#call('thaw', signal, frozen)
   trim: KernelPort['trim'] = (request, signal) => this.#call('trim', signal, request)
   growFileSystem: KernelPort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
+
+  treeOpen: KernelPort['treeOpen'] = (path, mostNames, signal) => this.#call('treeOpen', signal, path, mostNames)
+  treeWrite: KernelPort['treeWrite'] = (handle, batch, chunks, signal) =>
+    this.#call('treeWrite', signal, handle, batch, chunks)
+  treeFinish: KernelPort['treeFinish'] = (handle, sync, signal) => this.#call('treeFinish', signal, handle, sync)
+
   noop: KernelPort['noop'] = signal => this.#call('noop', signal)
 }
 

@@ -3,6 +3,7 @@
 import type { DmThinError } from '../errors.js'
 import type { BlockPort, FileSystemPort } from './block-port.js'
 import type { MapperLinks } from './mapper-links.js'
+import type { TreePort } from './tree-port.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
 export type DeviceAddress =
@@ -161,7 +162,7 @@ export interface BatchOptions {
 /** Of one device of a batch: its number, or what went wrong with it. */
 export type Outcome = number | DmThinError
 
-export interface KernelPort extends BlockPort, FileSystemPort {
+export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   readonly mapperLinks: MapperLinks
   version(signal?: AbortSignal): Promise<readonly number[]>
   listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>

@@ -2,6 +2,7 @@
 #include "abi/aligned.h"
 #include "abi/block_device.h"
 #include "bind/functions.h"
+#include "bind/memory.h"
 #include "bind/start_command.h"
 
 namespace dmthin {
@@ -80,20 +81,6 @@ Napi::Value reread(Info info) {
   return start<Nothing>(
       info, Kind::kWaits, [file = opened(info)](Work&) { return reread_partitions(*file); }, plainly);
 }
-
-/// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end
-/// on the JS thread, which a reference needs.
-struct Memory {
-  explicit Memory(const Napi::Value& value) {
-    auto array = value.As<Napi::Uint8Array>();
-    kept = Napi::Persistent(array.As<Napi::Object>());
-    bytes = array.Data();
-    length = array.ByteLength();
-  }
-  Napi::ObjectReference kept;
-  uint8_t* bytes = nullptr;
-  uint64_t length = 0;
-};
 
 /// (handle, offset, memory)
 Napi::Value read_into(Info info) {

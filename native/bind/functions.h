@@ -20,5 +20,6 @@ void export_udev(Napi::Env env, Napi::Object exports);
 void export_devices(Napi::Env env, Napi::Object exports);
 void export_blocks(Napi::Env env, Napi::Object exports);
 void export_file_systems(Napi::Env env, Napi::Object exports);
+void export_tree_write(Napi::Env env, Napi::Object exports);
 
 }  // namespace dmthin

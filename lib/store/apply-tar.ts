@@ -229,7 +229,8 @@ class Application {
     if (entry.type === 'character-device' || entry.type === 'block-device') {
       if (this.#settings.devices === 'skip') return
       const path = readable(joined(entry.parent, entry.name))
-      if (this.#settings.devices === 'refuse') throw malformed(`entry ${path} is a device node, and devices are refused`)
+      if (this.#settings.devices === 'refuse')
+        throw malformed(`entry ${path} is a device node, and devices are refused`)
     }
     await sink.entry(entry, this.#reader, sparse)
   }

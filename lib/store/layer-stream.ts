@@ -41,7 +41,8 @@ function decompressor(start: Buffer): Decompressor | undefined {
     throw new DmThinError('DM_UNSUPPORTED', `${message}; this is ${process.version}`)
   }
   const other = OTHERS.find(([magic]) => start.subarray(0, magic.length).equals(magic))
-  if (other) throw new DmThinError('DM_UNSUPPORTED', `the layer is compressed with ${other[1]}; layers are gzip or zstd`)
+  if (other)
+    throw new DmThinError('DM_UNSUPPORTED', `the layer is compressed with ${other[1]}; layers are gzip or zstd`)
   return undefined
 }
 
@@ -93,7 +94,7 @@ export class LayerStream {
       unpack.destroy()
     }
     const fault = await pumping
-    if (fault !== undefined) throw fault
+    if (fault) throw fault
     // zlib stops at what is no further member, and says nothing.
     if (unpack.bytesWritten < this.#givenBytes) throw malformed('something else follows the compressed layer')
   }
@@ -124,11 +125,12 @@ export class LayerStream {
   async #next(): Promise<Buffer | undefined> {
     throwIfAborted(this.#signal)
     if (this.#ended) return undefined
-    const { value, done } = await orAborted(this.#given.next(), this.#signal)
-    if (done === true) {
+    const next = await orAborted(this.#given.next(), this.#signal)
+    if (next.done === true) {
       this.#ended = true
       return undefined
     }
+    const { value } = next
     if (!(value instanceof Uint8Array)) throw invalid(`stream must give Uint8Arrays, but gave ${shown(value)}`)
     this.#givenBytes += value.length
     if (this.#givenBytes > this.#limits.maxStreamBytes) throw this.#tooLong()
@@ -137,7 +139,7 @@ export class LayerStream {
   }
 
   /** Feeds the decompressor. It may be done before the stream is: the rest counts for the digest alone. */
-  async #pump(start: Buffer, unpack: Decompressor): Promise<unknown> {
+  async #pump(start: Buffer, unpack: Decompressor): Promise<Error | undefined> {
     let ended = false
     let wake = () => {}
     unpack.once('end', () => (ended = true))
@@ -152,7 +154,7 @@ export class LayerStream {
       return undefined
     } catch (fault) {
       unpack.destroy(fault as Error)
-      return fault
+      return fault as Error
     }
   }
 
@@ -167,7 +169,9 @@ export class LayerStream {
   }
 
   #tooLong(): DmThinError {
-    return beyond(`the stream has more than the ${this.#limits.maxStreamBytes} bytes that maxBytes and maxEntries allow`)
+    return beyond(
+      `the stream has more than the ${this.#limits.maxStreamBytes} bytes that maxBytes and maxEntries allow`,
+    )
   }
 }
 

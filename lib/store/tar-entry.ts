@@ -4,15 +4,7 @@ import type { TarHeader } from './tar-library.js'
 import { paxNumber, paxTime, paxValue, xattrsOf, type FileTime, type PaxRecords } from './tar-pax.js'
 
 /** In the order of native/tree/write_batch.h `WriteType`. */
-export const ENTRY_TYPES = [
-  'file',
-  'directory',
-  'symlink',
-  'link',
-  'character-device',
-  'block-device',
-  'fifo',
-] as const
+export const ENTRY_TYPES = ['file', 'directory', 'symlink', 'link', 'character-device', 'block-device', 'fifo'] as const
 export type EntryType = (typeof ENTRY_TYPES)[number]
 
 /** Texts are bytes, one a character. */

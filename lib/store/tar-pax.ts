@@ -15,7 +15,7 @@ const GLOBAL = 0x67
 
 export function parsePax(bytes: Buffer): PaxRecords {
   const records: [string, Buffer][] = []
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const space = bytes.indexOf(SPACE, at)
     const digits = space < 0 ? '' : bytes.toString('latin1', at, space)
     const end = /^[1-9]\d{0,8}$/.test(digits) ? at + Number(digits) : 0
@@ -54,7 +54,8 @@ export function paxOf(headers: Buffer): PaxRecords {
       if (odd) throw malformed(`a global header has ${odd[0]}, which would stand for every entry`)
     }
   }
-  if (at !== headers.length - BLOCK_BYTES) throw malformed('the headers in front of an entry do not end where it begins')
+  if (at !== headers.length - BLOCK_BYTES)
+    throw malformed('the headers in front of an entry do not end where it begins')
   return records
 }
 
@@ -92,7 +93,9 @@ export function paxTime(value: Buffer): FileTime {
   const seconds = Number(parts[2])
   const nanoseconds = Number((parts[3] ?? '').slice(0, 9).padEnd(9, '0'))
   if (parts[1] === '') return { seconds, nanoseconds }
-  return nanoseconds === 0 ? { seconds: -seconds, nanoseconds } : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds }
+  return nanoseconds === 0
+    ? { seconds: -seconds, nanoseconds }
+    : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds }
 }
 
 export function paxNumber(value: Buffer): number {

@@ -56,7 +56,7 @@ export class TarReader {
   }
 
   async skip(length: number): Promise<void> {
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       left -= (this.here(left) ?? (await this.some(left))).length
     }
   }
@@ -72,9 +72,9 @@ export class TarReader {
   }
 
   async #next(): Promise<boolean> {
-    const { value, done } = await this.#chunks.next()
-    if (done === true) return false
-    this.#chunk = value
+    const next = await this.#chunks.next()
+    if (next.done === true) return false
+    this.#chunk = next.value
     this.#at = 0
     return true
   }

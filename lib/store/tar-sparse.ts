@@ -84,7 +84,7 @@ async function storedMap(size: number, storedBytes: number, reader: TarReader): 
 export async function gnuSparse(header: Buffer, storedBytes: number, reader: TarReader): Promise<SparseMap> {
   const pieces: number[] = []
   takePieces(header, 386, 4, pieces)
-  for (let more = header[482] === 1; more; ) {
+  for (let more = header[482] === 1; more;) {
     const block = await reader.exactly(BLOCK_BYTES)
     if (block === undefined) throw malformed('the archive is cut off: it ends within the map of a sparse file')
     takePieces(block, 0, 21, pieces)

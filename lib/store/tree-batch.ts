@@ -143,4 +143,3 @@ export class TreeBatch {
 /** What `whiteout` and `opaque` take. */
 export const removalBytes = (parent: string, name: string): number => 14 + parent.length + name.length
 export const RECORD_BYTES = DATA_BYTES
-

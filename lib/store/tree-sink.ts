@@ -40,7 +40,7 @@ export class TreeSink {
     if (sparse || entry.storedBytes > SMALL_BYTES) return this.#large(entry, bytes, reader, sparse)
     if (!this.#filling.fits(bytes + entry.storedBytes)) await this.#submit()
     const content = this.#filling.entry(entry, entry.storedBytes, false)
-    for (let at = 0; at < content.length; ) {
+    for (let at = 0; at < content.length;) {
       const piece = reader.here(content.length - at) ?? (await reader.some(content.length - at))
       content.set(piece, at)
       at += piece.length
@@ -58,7 +58,7 @@ export class TreeSink {
 
   async #content(offset: number, length: number, reader: TarReader): Promise<void> {
     const end = offset + length
-    for (let at = offset; at < end; ) {
+    for (let at = offset; at < end;) {
       const piece = reader.here(end - at) ?? (await reader.some(end - at))
       if (piece.length >= LARGE_PIECE_BYTES) {
         await this.#room(RECORD_BYTES)

@@ -10,9 +10,7 @@ const AUFS = '.wh..wh.'
 
 /** `opaque`: all of the directory. `name`: one name in it. `nothing`: an entry that is left out. */
 export type Whiteout =
-  | { readonly kind: 'opaque' }
-  | { readonly kind: 'name'; readonly name: string }
-  | { readonly kind: 'nothing' }
+  { readonly kind: 'opaque' } | { readonly kind: 'name'; readonly name: string } | { readonly kind: 'nothing' }
 
 /** Undefined for an entry that is what it is. */
 export function whiteoutOf(entry: TarEntry): Whiteout | undefined {

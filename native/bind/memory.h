@@ -1,5 +1,5 @@
-// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end on
-// the JS thread, which a reference needs.
+// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end
+// on the JS thread, which a reference needs.
 #pragma once
 
 #include <napi.h>

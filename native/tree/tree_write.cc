@@ -64,7 +64,8 @@ Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, ui
   return writer;
 }
 
-Status TreeWriter::write(std::string_view batch, const std::vector<std::string_view>& chunks, Cancel& cancel) {
+Status TreeWriter::write(std::string_view batch, const std::vector<std::string_view>& chunks,
+                         Cancel& cancel) {
   WriteBatch records(batch);
   for (;;) {
     const auto record = records.next();

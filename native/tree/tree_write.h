@@ -12,7 +12,8 @@
 
 namespace dmthin {
 
-/// Of one archive. Its calls are made one at a time. After one has failed, the tree has what was written so far.
+/// Of one archive. Its calls are made one at a time. After one has failed, the tree has what was written so
+/// far.
 class TreeWriter {
  public:
   /// `most`: how many names may be made, missing parents among them.

@@ -94,8 +94,8 @@ Status set_attributes_of_name(int parent, const char* name, const WriteAttribute
         });
     if (!set) return set;
   }
-  result = system_call(
-      "utimens", [&] { return ::utimensat(parent, name, attributes.times, AT_SYMLINK_NOFOLLOW); });
+  result = system_call("utimens",
+                       [&] { return ::utimensat(parent, name, attributes.times, AT_SYMLINK_NOFOLLOW); });
   if (result < 0) return failed("utimens", -result, path);
   return Nothing{};
 }

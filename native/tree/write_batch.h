@@ -1,5 +1,5 @@
-// What TypeScript packs of an archive: records of files to make and names to remove, one after the other in one
-// piece of memory. Read here within its bounds, whatever the bytes say; nothing is copied.
+// What TypeScript packs of an archive: records of files to make and names to remove, one after the other in
+// one piece of memory. Read here within its bounds, whatever the bytes say; nothing is copied.
 //
 // Numbers are little-endian; each text has its length at a fixed place and is followed by a NUL. A record:
 //   entry     kind type flags mode uid gid major minor (u32), modified accessed (i64 seconds), their

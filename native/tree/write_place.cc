@@ -11,7 +11,8 @@
 namespace dmthin {
 namespace {
 
-// linux/openat2.h, which machines that build for an old glibc have not. The number is the same on all of them.
+// linux/openat2.h, which machines that build for an old glibc have not. The number is the same on all of
+// them.
 constexpr long kOpenat2 = 437;
 struct OpenHow {
   uint64_t flags, mode, resolve;
@@ -44,7 +45,8 @@ int stat_at(int directory, const char* name, WriteStat& found) {
   struct statx stat = {};
   constexpr int kFlags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
   const int result = system_call("statx", [&] {
-    return ::statx(directory, name, kFlags, STATX_TYPE | STATX_MODE | STATX_UID | STATX_GID | STATX_INO, &stat);
+    return ::statx(directory, name, kFlags, STATX_TYPE | STATX_MODE | STATX_UID | STATX_GID | STATX_INO,
+                   &stat);
   });
   if (result < 0) return result;
   found = {stat.stx_ino, makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mode, stat.stx_uid,
@@ -96,7 +98,8 @@ Result<WriteParent> WritePlaces::make(std::string_view path) {
   return keep(UniqueFd(fd), path);
 }
 
-/// From the longest part of the path that is there. Below it everything is new, so there is no link to follow.
+/// From the longest part of the path that is there. Below it everything is new, so there is no link to
+/// follow.
 Result<UniqueFd> WritePlaces::make_missing(const std::string& path) {
   std::string there = path;
   UniqueFd at;
@@ -105,8 +108,10 @@ Result<UniqueFd> WritePlaces::make_missing(const std::string& path) {
     there.resize(slash == std::string::npos ? 0 : slash);
     const char* where = there.empty() ? "." : there.c_str();
     const int fd = open_inside(root_.get(), where, O_PATH | O_DIRECTORY);
-    if (fd >= 0) at.reset(fd);
-    else if (fd != -ENOENT || there.empty()) return failed("openat2", -fd, path);
+    if (fd >= 0)
+      at.reset(fd);
+    else if (fd != -ENOENT || there.empty())
+      return failed("openat2", -fd, path);
   }
   for (size_t begin = there.empty() ? 0 : there.size() + 1; begin < path.size();) {
     const size_t end = std::min(path.find('/', begin), path.size());
@@ -118,8 +123,9 @@ Result<UniqueFd> WritePlaces::make_missing(const std::string& path) {
     // EEXIST: a link that leads nowhere.
     result = system_call("mkdir", [&] { return ::mkdirat(at.get(), name.c_str(), kMissingDirectory); });
     if (result < 0) return failed("mkdir", -result, path);
-    const int fd = system_call(
-        "open", [&] { return ::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); });
+    const int fd = system_call("open", [&] {
+      return ::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    });
     if (fd < 0) return failed("open", -fd, path);
     at.reset(fd);
     written_.add(parent.inode, name);

@@ -1,5 +1,6 @@
-// Where in a tree a path of an archive lies. The path is somebody else's: it is resolved as if the tree's root
-// were `/`, so that no symbolic link and no `..` in one leads out of it, and never onto another file system.
+// Where in a tree a path of an archive lies. The path is somebody else's: it is resolved as if the tree's
+// root were `/`, so that no symbolic link and no `..` in one leads out of it, and never onto another file
+// system.
 #pragma once
 
 #include <sys/stat.h>
@@ -39,7 +40,8 @@ struct WriteStat {
 /// Of a name in a directory, not followed; of the descriptor itself where the name is empty. Or -errno.
 int stat_at(int directory, const char* name, WriteStat& found);
 
-/// A directory as it is used for one entry. The descriptor is that of the places, until the next call of them.
+/// A directory as it is used for one entry. The descriptor is that of the places, until the next call of
+/// them.
 struct WriteParent {
   int fd = -1;
   uint64_t inode = 0;

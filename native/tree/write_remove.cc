@@ -50,7 +50,9 @@ class Emptying {
   }
 
  private:
-  Failure refused(const char* operation, int result) const { return failed(operation, -result, removal_.path); }
+  Failure refused(const char* operation, int result) const {
+    return failed(operation, -result, removal_.path);
+  }
 
   Status one(const std::string& name) {
     const bool stays = removal_.keep != nullptr && removal_.keep->has(levels_.back().inode, name);
@@ -77,7 +79,8 @@ class Emptying {
     if (result < 0) return refused("statx", result);
     if (stat.device != removal_.device) return refused("remove", -EXDEV);
     Level level{stat.inode, name, stays, {}};
-    const int copy = system_call("open", [&] { return ::openat(directory.get(), ".", O_RDONLY | O_CLOEXEC); });
+    const int copy =
+        system_call("open", [&] { return ::openat(directory.get(), ".", O_RDONLY | O_CLOEXEC); });
     if (copy < 0) return refused("open", copy);
     const std::unique_ptr<DIR, Closer> names(::fdopendir(copy));
     if (!names) {
@@ -106,7 +109,8 @@ class Emptying {
     WriteStat stat;
     int result = stat_at(fd, "", stat);
     if (result < 0) return refused("statx", result);
-    if (stat.inode != levels_.back().inode || stat.device != removal_.device) return refused("remove", -ESTALE);
+    if (stat.inode != levels_.back().inode || stat.device != removal_.device)
+      return refused("remove", -ESTALE);
     if (level.stays) return Nothing{};
     result = system_call("rmdir", [&] { return ::unlinkat(fd, level.name.c_str(), AT_REMOVEDIR); });
     // Something in it stays, and so does what leads there.

@@ -56,7 +56,13 @@ export function block(member: Member): Buffer {
 /** The header with its sum. */
 export function sealed(bytes: Buffer): Buffer {
   bytes.write('        ', 148)
-  bytes.write(octal(bytes.reduce((sum, each) => sum + each, 0), 6) + ' ', 148)
+  bytes.write(
+    octal(
+      bytes.reduce((sum, each) => sum + each, 0),
+      6,
+    ) + ' ',
+    148,
+  )
   return bytes
 }
 

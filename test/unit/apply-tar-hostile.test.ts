@@ -112,7 +112,10 @@ describe('a link at the end of a name', () => {
   test('is replaced, and what it leads to is not touched', async () => {
     for (const second of [{ content: 'evil' }, { type: '5', mode: 0o777 }, { type: '6' }, { type: '2', link: 'z' }]) {
       const target = '../outside/secret'
-      const list = [{ name: 'l', type: '2', link: target }, { ...second, name: 'l', uid: 666, mode: 0o777 }]
+      const list = [
+        { name: 'l', type: '2', link: target },
+        { ...second, name: 'l', uid: 666, mode: 0o777 },
+      ]
       const { code, root } = await harmless(archive(...list))
       expect(code).toBeUndefined()
       expect(lstatSync(path.join(root, 'l')).uid).toBe(666)
@@ -128,7 +131,10 @@ describe('a link at the end of a name', () => {
 describe('a hard link', () => {
   test('to the outside by a link in the middle', async () => {
     for (const link of ['../outside', folder('base/outside')]) {
-      const list = [{ name: 'd', type: '2', link }, { name: 'h', type: '1', link: 'd/secret' }]
+      const list = [
+        { name: 'd', type: '2', link },
+        { name: 'h', type: '1', link: 'd/secret' },
+      ]
       const { code } = await harmless(archive(...list, { name: 'h', content: 'evil' }))
       expect(code).toBe('DM_LAYER_TAR')
     }
@@ -155,7 +161,7 @@ describe('names that there cannot be', () => {
     expect(await refused({ name: 'n', pax: [['path', 'long/'.repeat(900)]] })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 'n', type: '2', pax: [['linkpath', 'x'.repeat(5000)]] })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 'f' }, { name: 'f/g' })).toBe('DM_LAYER_TAR')
-    expect(await refused({ name: './' , pax: [['path', '.']], type: '0' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: './', pax: [['path', '.']], type: '0' })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 's', type: '2', link: '' })).toBe('DM_LAYER_TAR')
   })
 
@@ -212,7 +218,14 @@ describe('headers that lie', () => {
 
   test('maps of sparse files', async () => {
     const sparse = (size: number, map: string, content = '') =>
-      refused({ name: 'x', content, pax: [['GNU.sparse.size', `${size}`], ['GNU.sparse.map', map]] })
+      refused({
+        name: 'x',
+        content,
+        pax: [
+          ['GNU.sparse.size', `${size}`],
+          ['GNU.sparse.map', map],
+        ],
+      })
     expect(await sparse(10, '0,4', 'four')).toBeUndefined()
     expect(await sparse(10, '0,4,2,4', 'overlaps')).toBe('DM_LAYER_TAR')
     expect(await sparse(10, '8,4', 'four')).toBe('DM_LAYER_TAR')
@@ -224,9 +237,14 @@ describe('headers that lie', () => {
       refused({
         name: 'x',
         content: content.padEnd(512, '\0'),
-        pax: [['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.realsize', '9']],
+        pax: [
+          ['GNU.sparse.major', '1'],
+          ['GNU.sparse.minor', '0'],
+          ['GNU.sparse.realsize', '9'],
+        ],
       })
-    for (const map of ['', '9999999\n', '2\n0\n', 'x\n', '1\n0\nx\n', '-1\n']) expect(await stored(map)).toBe('DM_LAYER_TAR')
+    for (const map of ['', '9999999\n', '2\n0\n', 'x\n', '1\n0\nx\n', '-1\n'])
+      expect(await stored(map)).toBe('DM_LAYER_TAR')
   })
 
   test('a device number that is none, a device in place of content', async () => {

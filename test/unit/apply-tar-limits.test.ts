@@ -27,7 +27,13 @@ describe('limits', () => {
   test('parents that are left out count, and so does the size of a hole', async () => {
     expect(await code(archive({ name: 'a/b/c/d' }), { maxEntries: 3 })).toBe('DM_LAYER_LIMIT')
     expect(await apply(archive({ name: 'a/b/c/d' }), { maxEntries: 4 })).toMatchObject({ entries: 1 })
-    const holes: Member = { name: 'h', pax: [['GNU.sparse.size', '10000'], ['GNU.sparse.map', '0,0']] }
+    const holes: Member = {
+      name: 'h',
+      pax: [
+        ['GNU.sparse.size', '10000'],
+        ['GNU.sparse.map', '0,0'],
+      ],
+    }
     expect(await code(archive(holes), { maxFileBytes: 9999 })).toBe('DM_LAYER_LIMIT')
   })
 

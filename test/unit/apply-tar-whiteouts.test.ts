@@ -83,7 +83,11 @@ describe('an opaque folder', () => {
 })
 
 test('what aufs left for itself is left out', async () => {
-  const list = [{ name: '.wh..wh.aufs' }, { name: '.wh..wh.plnk/12.3', content: 'x' }, { name: '.wh..wh.orph', type: '5' }]
+  const list = [
+    { name: '.wh..wh.aufs' },
+    { name: '.wh..wh.plnk/12.3', content: 'x' },
+    { name: '.wh..wh.orph', type: '5' },
+  ]
   expect(await upon({ b: '' }, list)).toEqual(['b'])
 })
 

@@ -1,6 +1,15 @@
 // A layer's archive in a folder, against what GNU tar makes of the same one.
 import { closeSync, ftruncateSync, linkSync, lstatSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { chmodSync, chownSync, lutimesSync, readdirSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lutimesSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { applyTar } from '../../lib/store/apply-tar'

@@ -15,7 +15,7 @@ const inFolder = (folder: string) =>
     .map(name => `native/${folder}/${name}`)
 
 test('every source file is in the list, once', () => {
-  const files = ['abi', 'run', 'bind'].flatMap(inFolder)
+  const files = ['abi', 'run', 'tree', 'bind'].flatMap(inFolder)
   expect([...listed].sort()).toEqual(files.sort())
 })
 
@@ -36,7 +36,7 @@ test('CMakeLists.txt compiles the list, and names no source of its own', () => {
   const text = read('CMakeLists.txt')
   expect(text).toContain('file(READ native/sources.json sources_json)')
   for (const part of Object.keys(lists)) expect(text).toMatch(new RegExp(`sources_of\\(${part} `))
-  expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(abi|run|bind)\/\w+\.cc/)
+  expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(abi|run|tree|bind)\/\w+\.cc/)
 })
 
 test('both builds define the same for the addon', () => {

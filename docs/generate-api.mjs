@@ -56,6 +56,8 @@ const CHAPTERS = [
     'dm-thin/store',
     [
       ['layer-store', 'upkeep', 'layer', 'options', 'types'],
+      ['unpack/apply-tar', 'diff/changes', 'diff/diff-tar', 'diff/tree-comparison', 'diff/layer-tar'],
+      ['images/import', 'images/export', 'images/document'],
       ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter'],
     ]
       .flat()

@@ -1,6 +1,7 @@
 // What `dm-thin/store` exports: image layers on a thin pool. store.mts names the same for ESM.
 export {
   LayerStore,
+  type ApplyLayerOptions,
   type CommitOptions,
   type UpdateOptions,
   type WalkOptions,
@@ -16,3 +17,9 @@ export type { StuckRemoval } from '../store/removals.js'
 export type { StoreStep } from '../store/steps.js'
 export { runMkfs, type Formatter, type FormatRequest } from '../store/formatter.js'
 export type { Labels, LayerFileSystem, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/types.js'
+export type { Change, ChangeKind, ChangesOptions } from '../store/diff/changes.js'
+export type { DiffTarOptions, TarProgress } from '../store/diff/diff-tar.js'
+export type { ApplyOptions, ApplyProgress, ApplyResult } from '../store/unpack/apply-tar.js'
+export type { ImportedImage, ImportOptions, ImportProgress } from '../store/images/import.js'
+export type { ExportOptions, ExportProgress } from '../store/images/export.js'
+export type { ImageConfig } from '../store/images/document.js'

@@ -1,8 +1,14 @@
 // Image layers on a thin pool: what users of `dm-thin/store` meet first.
+import { PassThrough, type Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { DmThinError, throwIfAborted } from '../errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { invalid } from '../units.js'
 import { commit } from './commit.js'
+import { changes, type Change, type ChangesOptions } from './diff/changes.js'
+import { diffTar, type DiffTarOptions } from './diff/diff-tar.js'
+import { exportImage, type ExportOptions } from './images/export.js'
+import { importImage, type ImportedImage, type ImportOptions } from './images/import.js'
 import { Layer } from './layer.js'
 import { mountedAt, mountOf } from './mounted.js'
 import {
@@ -19,6 +25,7 @@ import { infoOf, type Row } from './row.js'
 import { hasChildren, settled, stateError, visible } from './rows.js'
 import { startStore } from './start.js'
 import { step } from './steps.js'
+import { applyTar, type ApplyOptions, type ApplyResult } from './unpack/apply-tar.js'
 import { letGo, StoreUpkeep } from './upkeep.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
 
@@ -37,6 +44,11 @@ export interface UpdateOptions {
 export interface WithMountedOptions extends SignalOption {
   /** No writes. Of committed layers and views always. Default false. */
   readonly readOnly?: boolean
+}
+
+export interface ApplyLayerOptions extends Omit<ApplyOptions, 'kernel'> {
+  /** After a failure the layer stays, with whatever is in it. Default false. */
+  readonly keepFailed?: boolean
 }
 
 export interface WalkOptions {
@@ -209,6 +221,77 @@ export class LayerStore extends StoreUpkeep {
     })
   }
 
+  /**
+   * Unpacks a layer of an image (tar, plain or by gzip or zstd) into an active layer, by file descriptors, so that nothing
+   * is written outside of it. The stream is taken for a stranger's. Resolves when all is on the disk.
+   *
+   * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream),
+   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `ABORT_ERR`, and what the stream itself fails with. The layer is removed then: half
+   * of one is none.
+   */
+  async applyLayer(
+    key: string,
+    stream: AsyncIterable<Uint8Array>,
+    options: ApplyLayerOptions = {},
+  ): Promise<ApplyResult> {
+    const { keepFailed, ...rest } = options
+    const keep = checkBoolean('keepFailed', keepFailed)
+    checkKey('key', key)
+    return this.run(async () => {
+      const row = settled(this.store.records, key)
+      if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
+      try {
+        return await this.withMounted(key, folder => applyTar(folder, stream, rest))
+      } catch (fault) {
+        if (!keep) await this.removeUnused(key)
+        throw fault
+      }
+    })
+  }
+
+  /**
+   * What a layer makes of its parent, as the tar of an OCI layer, or all of it where it has none: the same bytes for the
+   * same files. Work begins at once; destroy the stream to give it up. It ends with what `diffTar` of the guide says:
+   * `DM_LAYER_CHANGED` where somebody writes to the layer meanwhile, `DM_LAYER_NOT_FOUND` …
+   */
+  diffLayer(key: string, options: DiffTarOptions = {}): Readable {
+    checkKey('key', key)
+    const out = new PassThrough()
+    const work = this.run(async () => {
+      const { parent } = await this.stat(key)
+      await this.#withBoth(parent, key, async (lower, upper) => pipeline(diffTar(lower, upper, options), out))
+    })
+    work.catch((fault: Error) => out.destroy(fault))
+    return out
+  }
+
+  /** What is other in `upper` than in `lower` (`''`: than in nothing), by path: Docker's A, C and D. */
+  async *changes(lower: string, upper: string, options: ChangesOptions = {}): AsyncGenerator<Change> {
+    if (lower !== '') checkKey('lower', lower)
+    checkKey('upper', upper)
+    yield* await this.run(() => this.#withBoth(lower, upper, (one, other) => changes(one, other, options)))
+  }
+
+  /**
+   * Unpacks an image, each of its layers as a committed layer under its chain id; those that are there already are not
+   * made again. `source`: the directory of an OCI layout, an archive of one or of `docker save`, by its path or as a
+   * stream. Each document and layer is held to its digest.
+   *
+   * Rejects with `DM_IMAGE`, `DM_LAYER_DIGEST`, and what `applyLayer` rejects with. Layers that were complete stay.
+   */
+  async importImage(source: string | AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<ImportedImage> {
+    return this.run(() => importImage(this, source, options))
+  }
+
+  /**
+   * A committed layer and all below it as an archive that `docker load`, `ctr images import` and the tools of OCI read.
+   * Ends with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (not committed), and what `diffLayer` ends with.
+   */
+  exportImage(top: string, options: ExportOptions = {}): Readable {
+    checkKey('top', top)
+    return exportImage(this, top, options)
+  }
+
   protected async removeUnused(key: string): Promise<boolean> {
     try {
       await this.remove(key)
@@ -230,6 +313,21 @@ export class LayerStore extends StoreUpkeep {
       const { row, mounts } = warm ?? (await prepare(this.store, { kind, key, parent, options }))
       return new Layer(key, row.parentKey, mounts)
     })
+  }
+
+  /** Both mounted for as long as `body` runs; `lower` `''`: none. */
+  #withBoth<T>(
+    lower: string,
+    upper: string,
+    body: (lower: string | undefined, upper: string) => Promise<T>,
+  ): Promise<T> {
+    const readOnly = { readOnly: true }
+    return this.withMounted(
+      upper,
+      folder =>
+        lower === '' ? body(undefined, folder) : this.withMounted(lower, below => body(below, folder), readOnly),
+      readOnly,
+    )
   }
 
   async #withView<T>(parent: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {

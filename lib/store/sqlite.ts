@@ -1,6 +1,7 @@
 // The database's library: an optional peer, loaded by the first store that is opened.
 import type Sqlite from 'better-sqlite3'
 import { DmThinError } from '../errors.js'
+import { dependency } from './dependency.js'
 
 export type Database = Sqlite.Database
 type Constructor = new (file: string, options?: Sqlite.Options) => Database
@@ -15,15 +16,12 @@ export function loadSqlite(): Promise<Constructor> {
   }))
 }
 
-async function load(): Promise<Constructor> {
-  try {
+function load(): Promise<Constructor> {
+  return dependency('better-sqlite3', '^12', async () => {
     const { default: constructor } = (await import('better-sqlite3')) as unknown as { default: Constructor }
     new constructor(':memory:').close() // the binary itself is looked for here
     return constructor
-  } catch (cause) {
-    const text = 'dm-thin/store keeps its records by better-sqlite3, which cannot be loaded'
-    throw new DmThinError('DM_STORE_DEPENDENCY', `${text}: npm install better-sqlite3@^12`, { cause })
-  }
+  })
 }
 
 /** Opens without waiting for locks: who waits, waits by timer and not in the database's own sleep. */

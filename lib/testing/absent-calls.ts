@@ -23,6 +23,10 @@ export class AbsentCalls extends PortCalls {
   trim: KernelPort['trim'] = () => absent('file systems')
   growFileSystem: KernelPort['growFileSystem'] = () => absent('file systems')
 
+  treeOpen: KernelPort['treeOpen'] = () => absent('trees of files')
+  treeWrite: KernelPort['treeWrite'] = () => absent('trees of files')
+  treeFinish: KernelPort['treeFinish'] = () => absent('trees of files')
+
   loopChangeFile: KernelPort['loopChangeFile'] = () => absent('changes of an attached loop device')
   loopSetDirectIo: KernelPort['loopSetDirectIo'] = () => absent('changes of an attached loop device')
   loopDetachAtLastClose: KernelPort['loopDetachAtLastClose'] = () => absent('changes of an attached loop device')

@@ -54,6 +54,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_blocks(env, exports);
   export_file_systems(env, exports);
   export_tree_walk(env, exports);
+  export_tree_write(env, exports);
   exports.Set("cancel", Napi::Function::New(env, cancel, "cancel"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
   exports.Set("wallClock", Napi::Function::New(env, wall_clock, "wallClock"));

@@ -21,5 +21,6 @@ void export_devices(Napi::Env env, Napi::Object exports);
 void export_blocks(Napi::Env env, Napi::Object exports);
 void export_file_systems(Napi::Env env, Napi::Object exports);
 void export_tree_walk(Napi::Env env, Napi::Object exports);
+void export_tree_write(Napi::Env env, Napi::Object exports);
 
 }  // namespace dmthin

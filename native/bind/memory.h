@@ -1,14 +1,14 @@
-// Memory of JavaScript that the work on another thread uses.
+// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end
+// on the JS thread, which a reference needs.
 #pragma once
 
 #include <napi.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace dmthin {
 
-/// A caller's memory, kept from the garbage collector until the job that uses it is gone. Jobs begin and end
-/// on the JS thread, which a reference needs.
 struct Memory {
   explicit Memory(const Napi::Value& value) {
     auto array = value.As<Napi::Uint8Array>();
@@ -16,6 +16,8 @@ struct Memory {
     bytes = array.Data();
     length = array.ByteLength();
   }
+  std::string_view view() const { return {reinterpret_cast<const char*>(bytes), length}; }
+
   Napi::ObjectReference kept;
   uint8_t* bytes = nullptr;
   uint64_t length = 0;

@@ -76,7 +76,7 @@ TEST(corpus_test, what_was_found_once_and_random_changes_of_it) {
   const char* wanted = getenv("DM_THIN_FUZZ_RUNS");
   const uint64_t runs = wanted == nullptr ? kBoundedRuns : strtoull(wanted, nullptr, 10);
   Random random(20);
-  CHECK(test::fuzz_targets().size() >= 7);
+  CHECK(test::fuzz_targets().size() >= 8);
   for (const test::FuzzTarget& target : test::fuzz_targets()) {
     const auto kept = kept_for(target.name);
     std::cerr << "  " << target.name << ": " << kept.size() << " kept\n";

@@ -38,6 +38,7 @@ export const PACKAGES = [
   { group: 'peers', name: 'erofs-utils', files: ['mkfs.erofs'] },
   { group: 'peers', name: 'cryptsetup-bin', files: ['cryptsetup'] },
   { group: 'peers', name: 'binutils', files: ['readelf'] },
+  { group: 'peers', name: 'libarchive-tools', files: ['bsdtar'] },
 ]
 
 /** What each group is for, as it is said before anything is installed. */

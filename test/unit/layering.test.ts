@@ -31,7 +31,7 @@ describe('lib', () => {
     const [top] = path.relative('lib', file).split('/')
     return LAYERS.findIndex(layer => layer.includes(top!))
   }
-  const importsOf = (file: string) => found(read(file), /(?:from|import|require\()\s*\(?'([^']+)'/g)
+  const importsOf = (file: string) => found(read(file), /(?<!\.)\b(?:from|import|require\()\s*\(?'([^'\n]+)'/g)
   const own = (file: string) =>
     importsOf(file)
       .filter(name => name.startsWith('.'))

@@ -43,6 +43,37 @@ const device = (number, name, uuid, eventNumber = 3) => {
 const target = (start, type, parameters) => Buffer.concat([u64(start, 8), u32(0, 0), field(type, 16), text(parameters)])
 const version = name => Buffer.concat([u32(0, 1, 23, 0), text(name)])
 
+/** As lib/store/unpack/tree-batch.ts packs them. */
+function writeEntry(type, parent, name, { link = '', attributes = [], data = '', flags = 0, mode = 0o644 } = {}) {
+  const packed = Buffer.concat(
+    attributes.map(([key, value]) => Buffer.concat([u32(key.length, value.length), text(key), Buffer.from(value)])),
+  )
+  const lengths = [parent, name, link, packed, data].map(part => part.length)
+  const head = [u32(1, type, flags, mode, 0, 0, 1, 3), u64(1600000000, 1600000000), u32(5, 6), u32(...lengths)]
+  return Buffer.concat([...head, text(parent), text(name), text(link), packed, Buffer.from(data)])
+}
+const writes = [
+  writeEntry(1, '', ''),
+  writeEntry(0, 'usr/bin', 'tool', {
+    mode: 0o4755,
+    data: 'content',
+    attributes: [
+      ['user.a', 'b'],
+      ['user.e', ''],
+    ],
+  }),
+  writeEntry(0, '', 'large', { flags: 1 }),
+  Buffer.concat([u32(2, 4), u64(4096), Buffer.from('data')]),
+  Buffer.concat([u32(3, 0), u64(8192)]),
+  Buffer.concat([u32(4, 0), u64(1 << 20)]),
+  writeEntry(2, 'usr', 'link', { link: '../bin' }),
+  writeEntry(3, 'usr', 'hard', { link: 'usr/bin/tool' }),
+  writeEntry(4, 'dev', 'null'),
+  writeEntry(6, 'run', 'fifo'),
+  Buffer.concat([u32(5, 3, 4), text('usr'), text('gone')]),
+  Buffer.concat([u32(6, 3), text('usr')]),
+]
+
 const devices = chain([device(0xfd00, 'pool', 'DMTHIN-a'), device(0xfd01, 'x y', ''), device(0xfd02, 'c', 'u')], 8)
 const table = chain(
   [target(0, 'thin', '253:0 7 7:2'), target(8, 'thin-pool', '0 17/1024 3/64 - rw - -'), target(16, 'zero', '')],
@@ -106,6 +137,14 @@ const SEEDS = {
     origin: Buffer.from('253:0 16777215 7:2\nDMTHIN-253:0-16777215'),
     failed: Buffer.from('Fail\nDMTHIN-'),
     other: Buffer.from('253:00 4294967296\nLVM-x-7'),
+  },
+  write_batch: {
+    all: Buffer.concat(writes),
+    'names-that-there-cannot-be': Buffer.concat([writeEntry(0, 'a/../b', 'x'), writeEntry(0, 'a', '..')]),
+    'nul-in-a-name': writeEntry(0, 'a', 'b\0c'),
+    cut: Buffer.concat(writes).subarray(0, 150),
+    'longer-than-there-is': Buffer.concat([u32(2, 0xffffffff), u64(0), Buffer.from('few')]),
+    'beyond-any-file': Buffer.concat([u32(4, 0), Buffer.alloc(8, 0xff)]),
   },
   number: {
     loop: Buffer.from('loop12'),

@@ -1,8 +1,8 @@
 // The stream behind diffTar: compares, then reads files in pieces as fast as somebody takes them.
 import { Readable } from 'node:stream'
-import { abortError } from '../errors.js'
-import { MiB } from '../units.js'
-import { loadTarStream } from './load-tar-stream.js'
+import { abortError } from '../../errors.js'
+import { MiB } from '../../units.js'
+import { loadTarStream } from '../load-tar-stream.js'
 import { tarEntries, type TarEntry } from './tar-entry.js'
 import { TarPacker } from './tar-packer.js'
 import { TreeComparison } from './tree-comparison.js'

@@ -1,6 +1,6 @@
 // Two trees held open while they are compared, and while what differs is read.
-import { nativePort } from '../kernel/native-port.js'
-import type { Handle, KernelPort } from '../kernel/port.js'
+import { nativePort } from '../../kernel/native-port.js'
+import type { Handle, KernelPort } from '../../kernel/port.js'
 import { packParts, readBatch, type FilePart, type TreeRecord } from './tree-record.js'
 
 export interface ChangesProgress {

@@ -2,8 +2,8 @@
 import type { Readable } from 'node:stream'
 import { createGzip } from 'node:zlib'
 import { pipeline } from 'node:stream'
-import { checkOptions, type SignalOption } from '../names.js'
-import { invalid, shown } from '../units.js'
+import { checkOptions, type SignalOption } from '../../names.js'
+import { invalid, shown } from '../../units.js'
 import { checkTrees } from './changes.js'
 import { LayerTar, type TarProgress } from './layer-tar.js'
 

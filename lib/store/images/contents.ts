@@ -1,0 +1,170 @@
+// Where an image's files are: a directory, or an archive that is unpacked beside the store first. The names in an archive
+// are a stranger's: they are looked up, and no file is ever made by one.
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream, existsSync } from 'node:fs'
+import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { DmThinError, throwIfAborted } from '../../errors.js'
+import { MiB } from '../../units.js'
+import { loadTarStream } from '../load-tar-stream.js'
+import { damaged, digestOf } from './document.js'
+
+/** No manifest or configuration is larger. */
+const MOST_DOCUMENT_BYTES = 8 * MiB
+const MOST_LINKS = 40
+
+export interface Contents {
+  has(name: string): boolean
+  /** A small file, whose bytes have the digest where one is given. */
+  document(name: string, digest?: string): Promise<Buffer>
+  /** A file's bytes, from the first. */
+  open(name: string): AsyncIterable<Uint8Array>
+  /** Takes away what was unpacked. */
+  close(): Promise<void>
+}
+
+class Files implements Contents {
+  readonly #fileOf: (name: string) => string | undefined
+  readonly #unpacked: string | undefined
+
+  constructor(fileOf: (name: string) => string | undefined, unpacked?: string) {
+    this.#fileOf = fileOf
+    this.#unpacked = unpacked
+  }
+
+  has(name: string): boolean {
+    return this.#fileOf(name) !== undefined
+  }
+
+  async document(name: string, digest?: string): Promise<Buffer> {
+    const file = this.#file(name)
+    const { size } = await stat(file)
+    if (size > MOST_DOCUMENT_BYTES) throw damaged(name, `${size} bytes are more than ${MOST_DOCUMENT_BYTES}`)
+    const bytes = await readFile(file)
+    if (digest !== undefined && digestOf(bytes) !== digest) {
+      const text = `image: ${name} has digest ${digestOf(bytes)}, and not ${digest}`
+      throw new DmThinError('DM_LAYER_DIGEST', text, { device: name })
+    }
+    return bytes
+  }
+
+  open(name: string): AsyncIterable<Uint8Array> {
+    return createReadStream(this.#file(name), { highWaterMark: MiB })
+  }
+
+  async close(): Promise<void> {
+    if (this.#unpacked !== undefined) await rm(this.#unpacked, { recursive: true, force: true })
+  }
+
+  #file(name: string): string {
+    const file = this.#fileOf(name)
+    if (file === undefined) throw damaged(name, 'it is not there')
+    return file
+  }
+}
+
+/** A directory that is an OCI layout. */
+export function directoryContents(directory: string): Contents {
+  const fileOf = (name: string) => {
+    const file = path.join(directory, name)
+    // The names are those of the specification, and digests that were checked; old archives unpacked by hand have others.
+    const inside = file.startsWith(path.resolve(directory) + path.sep) || file.startsWith(directory + path.sep)
+    return inside && existsSync(file) ? file : undefined
+  }
+  return new Files(fileOf)
+}
+
+export interface UnpackLimits {
+  /** Of the archive's files in all, in bytes. */
+  readonly maxBytes: number
+  readonly maxEntries: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Unpacks an archive into `folder`, each file under a number. */
+export async function archiveContents(
+  folder: string,
+  archive: AsyncIterable<Uint8Array>,
+  limits: UnpackLimits,
+): Promise<Contents> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  try {
+    const found = await unpack(folder, archive, limits)
+    return new Files(name => found(plain(name)), folder)
+  } catch (fault) {
+    await rm(folder, { recursive: true, force: true })
+    throw fault
+  }
+}
+
+type Found = (name: string) => string | undefined
+
+async function unpack(
+  folder: string,
+  archive: AsyncIterable<Uint8Array>,
+  { maxBytes, maxEntries, signal }: UnpackLimits,
+): Promise<Found> {
+  const { extract } = await loadTarStream()
+  const files = new Map<string, string>()
+  const links = new Map<string, string>()
+  const entries = extract()
+  const feeding = pipeline(Readable.from(archive), entries, signal ? { signal } : {})
+  feeding.catch(() => {}) // the loop below hears of it first
+  let [count, bytes] = [0, 0]
+  try {
+    for await (const entry of entries) {
+      throwIfAborted(signal)
+      const { name, type, linkname, size = 0 } = entry.header
+      count += 1
+      bytes += size
+      if (count > maxEntries) throw limit(`more than ${maxEntries} entries`)
+      if (bytes > maxBytes) throw limit(`more than ${maxBytes} bytes`)
+      if (type === 'file') {
+        const file = path.join(folder, String(count))
+        await pipeline(entry, createWriteStream(file, { mode: 0o600 }))
+        files.set(plain(name), file)
+      } else {
+        entry.resume()
+        if (type === 'symlink') links.set(plain(name), path.posix.join(path.posix.dirname(plain(name)), linkname ?? ''))
+        if (type === 'link') links.set(plain(name), plain(linkname ?? ''))
+      }
+    }
+    await feeding
+  } catch (fault) {
+    entries.destroy()
+    if (signal?.aborted) throwIfAborted(signal)
+    if (fault instanceof DmThinError) throw fault
+    throw damaged('archive', (fault as Error).message)
+  }
+  // `docker save` of old links equal layers to each other.
+  return name => {
+    let at = name
+    for (let step = 0; step < MOST_LINKS; step += 1) {
+      if (files.has(at)) return files.get(at)
+      const next = links.get(at)
+      if (next === undefined) return undefined
+      at = plain(next)
+    }
+    return undefined
+  }
+}
+
+const plain = (name: string): string => path.posix.normalize(`/${name}`).slice(1)
+const limit = (what: string): DmThinError => new DmThinError('DM_LAYER_LIMIT', `image archive: ${what}`)
+
+/** For what is written: passes bytes through, and counts and digests them. */
+export async function* digested(
+  source: AsyncIterable<Uint8Array>,
+  done: (digest: string, size: number) => void,
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256')
+  let size = 0
+  for await (const chunk of source) {
+    hash.update(chunk)
+    size += chunk.length
+    yield chunk
+  }
+  done(`sha256:${hash.digest('hex')}`, size)
+}

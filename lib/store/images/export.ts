@@ -1,0 +1,178 @@
+// A committed layer and all below it as an image: an archive that containerd, Docker and the tools of OCI read.
+import { randomUUID } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { PassThrough, pipeline as joined, Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { arch } from 'node:process'
+import { createGzip } from 'node:zlib'
+import { DmThinError, throwIfAborted } from '../../errors.js'
+import { checkOptions, checkText, type SignalOption } from '../../names.js'
+import { invalid, MiB, shown } from '../../units.js'
+import { loadTarStream } from '../load-tar-stream.js'
+import type { LayerInfo } from '../types.js'
+import { digested } from './contents.js'
+import { blobPath, digestOf, type Descriptor, type ImageConfig } from './document.js'
+
+export interface ExportOptions extends SignalOption {
+  /** Its name in the archive: `docker.io/library/mine:latest`. Default none: Docker then loads it without one. */
+  readonly name?: string
+  /** The image's configuration: `config.Env`, `config.Cmd`, `history` … Its list of layers is filled in. Default: empty. */
+  readonly config?: Partial<ImageConfig>
+  /** Of the layers. Default `gzip`. */
+  readonly compression?: 'gzip' | 'none'
+  /** Called when a layer has been written, the lowest first. */
+  readonly onProgress?: (progress: ExportProgress) => void
+}
+
+export interface ExportProgress {
+  /** Layers that are done. */
+  readonly layer: number
+  readonly layers: number
+}
+
+/** What an export asks of a store. */
+export interface LayerSource {
+  readonly directory: string
+  stat(key: string): Promise<LayerInfo>
+  diffLayer(key: string, options: SignalOption): Readable
+}
+
+interface Blob extends Descriptor {
+  readonly content: Buffer | string
+}
+
+/** The archive. Each layer is written beside the store first: its size and digest stand before it. */
+export function exportImage(store: LayerSource, top: string, options: ExportOptions): Readable {
+  checkOptions(options, ['name', 'config', 'compression', 'onProgress', 'signal'], 'exportImage')
+  const { name, compression = 'gzip', signal } = options
+  if (name !== undefined) checkText('name', name)
+  if (compression !== 'gzip' && compression !== 'none') {
+    throw invalid(`compression must be 'gzip' or 'none', but is ${shown(compression)}`)
+  }
+  const archive = new PassThrough()
+  pipeline(archiveOf(store, top, options), archive, signal ? { signal } : {}).catch((fault: Error) => {
+    archive.destroy(fault)
+  })
+  return archive
+}
+
+async function* archiveOf(store: LayerSource, top: string, options: ExportOptions): AsyncGenerator<Uint8Array> {
+  const staging = path.join(store.directory, 'staging', randomUUID())
+  await mkdir(staging, { recursive: true, mode: 0o700 })
+  try {
+    const blobs = await layersOf(store, top, staging, options)
+    yield* packed([...blobs.layers, ...documents(blobs, options)])
+  } finally {
+    await rm(staging, { recursive: true, force: true })
+  }
+}
+
+interface LayerBlobs {
+  readonly layers: readonly Blob[]
+  readonly diffIds: readonly string[]
+}
+
+async function layersOf(
+  store: LayerSource,
+  top: string,
+  staging: string,
+  { compression = 'gzip', onProgress, signal }: ExportOptions,
+): Promise<LayerBlobs> {
+  const chain = await chainOf(store, top)
+  const layers: Blob[] = []
+  const diffIds: string[] = []
+  for (const [at, { key }] of chain.entries()) {
+    throwIfAborted(signal)
+    const file = path.join(staging, String(at))
+    let [diffId, digest, size] = ['', '', 0]
+    const tar = digested(store.diffLayer(key, signal ? { signal } : {}), each => (diffId = each))
+    const bytes = compression === 'none' ? tar : joined(Readable.from(tar), createGzip(), () => {})
+    const counted = digested(bytes, (each, count) => ([digest, size] = [each, count]))
+    await pipeline(counted, createWriteStream(file, { mode: 0o600 }), signal ? { signal } : {})
+    layers.push({ mediaType: layerType(compression), digest, size, content: file })
+    diffIds.push(diffId)
+    onProgress?.({ layer: at + 1, layers: chain.length })
+  }
+  return { layers, diffIds }
+}
+
+/** From the lowest. */
+async function chainOf(store: LayerSource, top: string): Promise<LayerInfo[]> {
+  const chain: LayerInfo[] = []
+  for (let key = top; key !== ''; key = chain[0]!.parent) chain.unshift(await store.stat(key))
+  if (chain.at(-1)?.kind === 'committed') return chain
+  const text = `layer ${JSON.stringify(top)} is ${chain.at(-1)?.kind}: commit it first, so that it does not change meanwhile`
+  throw new DmThinError('DM_LAYER_STATE', text, { device: top })
+}
+
+const layerType = (compression: string): string =>
+  `application/vnd.oci.image.layer.v1.tar${compression === 'gzip' ? '+gzip' : ''}`
+
+/** Everything but the layers: OCI's documents, and the list that Docker's older loader reads. */
+function documents(
+  { layers, diffIds }: LayerBlobs,
+  { name, config = {} }: ExportOptions,
+): (Blob & { path?: string })[] {
+  const json = (mediaType: string, value: unknown): Blob => {
+    const content = Buffer.from(JSON.stringify(value))
+    return { mediaType, digest: digestOf(content), size: content.length, content }
+  }
+  const architecture = arch === 'x64' ? 'amd64' : arch
+  const rootfs = { type: 'layers', diff_ids: diffIds }
+  const configBlob = json('application/vnd.oci.image.config.v1+json', { architecture, os: 'linux', ...config, rootfs })
+  const plain = ({ mediaType, digest, size }: Blob) => ({ mediaType, digest, size })
+  const manifest = json('application/vnd.oci.image.manifest.v1+json', {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: plain(configBlob),
+    layers: layers.map(plain),
+  })
+  const annotations =
+    name === undefined
+      ? {}
+      : { annotations: { 'io.containerd.image.name': name, 'org.opencontainers.image.ref.name': tagOf(name) } }
+  const index = json('', {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: [{ ...plain(manifest), ...annotations }],
+  })
+  const docker = json('', [
+    {
+      Config: blobPath(configBlob.digest),
+      RepoTags: name === undefined ? null : [name],
+      Layers: layers.map(({ digest }) => blobPath(digest)),
+    },
+  ])
+  return [
+    configBlob,
+    manifest,
+    { ...json('', { imageLayoutVersion: '1.0.0' }), path: 'oci-layout' },
+    { ...index, path: 'index.json' },
+    { ...docker, path: 'manifest.json' },
+  ]
+}
+
+const tagOf = (name: string): string => /:([^:/]+)$/.exec(name)?.[1] ?? 'latest'
+
+async function* packed(blobs: readonly (Blob & { path?: string })[]): AsyncGenerator<Uint8Array> {
+  const { pack } = await loadTarStream()
+  const archive = pack()
+  const seen = new Set<string>()
+  const filling = (async () => {
+    for (const blob of blobs) {
+      const name = blob.path ?? blobPath(blob.digest)
+      if (seen.has(name)) continue // two layers may be the same
+      seen.add(name)
+      const content =
+        typeof blob.content === 'string' ? createReadStream(blob.content, { highWaterMark: MiB }) : [blob.content]
+      const entry = archive.entry({ name, size: blob.size, mode: 0o644, mtime: new Date(0) })
+      await pipeline(Readable.from(content), entry)
+    }
+    archive.finalize()
+  })()
+  filling.catch((fault: Error) => archive.destroy(fault))
+  yield* archive as unknown as AsyncIterable<Uint8Array>
+  await filling
+}

@@ -1,0 +1,130 @@
+// Which image is meant, and what it is made of: an OCI layout, or what `docker save` writes.
+import { arch } from 'node:process'
+import type { Contents } from './contents.js'
+import {
+  blobPath,
+  checkedDigest,
+  configOf,
+  damaged,
+  descriptorOf,
+  descriptorsOf,
+  digestOf,
+  parsed,
+  type Descriptor,
+  type FoundImage,
+} from './document.js'
+
+export interface Wanted {
+  /** Its name; undefined: there is only one. */
+  readonly name: string | undefined
+  /** `linux/amd64`; undefined: this machine's. */
+  readonly platform: string | undefined
+}
+
+const NAMES = ['io.containerd.image.name', 'org.opencontainers.image.ref.name']
+/** Indexes in indexes: one for all names, one for all platforms. */
+const DEEPEST = 4
+
+export async function findImage(contents: Contents, wanted: Wanted): Promise<FoundImage> {
+  if (contents.has('index.json')) return fromLayout(contents, wanted)
+  if (contents.has('manifest.json')) return fromDocker(contents, wanted)
+  throw damaged('image', 'it has neither an index.json (OCI) nor a manifest.json (docker save)')
+}
+
+async function fromLayout(contents: Contents, wanted: Wanted): Promise<FoundImage> {
+  const index = parsed('index.json', await contents.document('index.json'))
+  const all = descriptorsOf('index.json', index['manifests'])
+  const named = wanted.name === undefined ? all : all.filter(each => namesOf(each).includes(wanted.name!))
+  const first = one('index.json', named, all.flatMap(namesOf), wanted.name)
+  const descriptor = await forPlatform(contents, first, wanted.platform ?? ownPlatform(), DEEPEST)
+  const path = blobPath(descriptor.digest)
+  const manifest = parsed(path, await contents.document(path, descriptor.digest))
+  const configAt = descriptorOf(path, manifest['config'])
+  const config = configOf(
+    blobPath(configAt.digest),
+    await contents.document(blobPath(configAt.digest), configAt.digest),
+  )
+  const layers = descriptorsOf(path, manifest['layers'])
+  const diffIds = config.rootfs.diff_ids
+  if (layers.length !== diffIds.length) {
+    throw damaged(path, `it has ${layers.length} layers, and its configuration ${diffIds.length}`)
+  }
+  return {
+    name: wanted.name ?? namesOf(first)[0],
+    digest: descriptor.digest,
+    config,
+    layers: layers.map(({ digest }, at) => ({ path: blobPath(digest), digest, diffId: diffIds[at]! })),
+  }
+}
+
+/** Down to the manifest of one platform. */
+async function forPlatform(
+  contents: Contents,
+  descriptor: Descriptor,
+  platform: string,
+  deeper: number,
+): Promise<Descriptor> {
+  const path = blobPath(descriptor.digest)
+  const document = parsed(path, await contents.document(path, descriptor.digest))
+  if (!Array.isArray(document['manifests'])) return descriptor
+  if (deeper === 0) throw damaged(path, 'indexes in indexes without end')
+  const all = descriptorsOf(path, document['manifests'])
+  const fitting = all.filter(each => each.platform === undefined || platformOf(each) === platform)
+  // One without a platform is an index, or the only image; a named one is meant before it.
+  const best = fitting.find(each => each.platform !== undefined) ?? fitting[0]
+  if (!best) throw damaged(path, `it has nothing for ${platform}; there is ${all.map(platformOf).join(', ')}`)
+  return forPlatform(contents, best, platform, deeper - 1)
+}
+
+const platformOf = ({ platform }: Descriptor): string => `${platform?.os ?? '?'}/${platform?.architecture ?? '?'}`
+const ownPlatform = (): string => `linux/${arch === 'x64' ? 'amd64' : arch}`
+
+const namesOf = ({ annotations }: Descriptor): string[] =>
+  NAMES.map(name => annotations?.[name]).filter(name => typeof name === 'string')
+
+function one<T>(what: string, found: readonly T[], names: readonly string[], name: string | undefined): T {
+  if (found.length === 1) return found[0]!
+  const there = names.length === 0 ? 'no names' : [...new Set(names)].join(', ')
+  if (name !== undefined) throw damaged(what, `it has ${found.length} images named ${name}; there is ${there}`)
+  throw damaged(what, `it has ${found.length} images: say which by its name; there is ${there}`)
+}
+
+interface DockerEntry {
+  readonly Config: string
+  readonly RepoTags?: readonly string[] | null
+  readonly Layers: readonly string[]
+}
+
+async function fromDocker(contents: Contents, { name }: Wanted): Promise<FoundImage> {
+  const list: unknown = parsed('manifest.json', await contents.document('manifest.json'))
+  if (!Array.isArray(list)) throw damaged('manifest.json', 'it is no list')
+  const all = list.map(entryOf)
+  const named = name === undefined ? all : all.filter(each => each.RepoTags?.includes(name))
+  const names = all.flatMap(each => each.RepoTags ?? [])
+  const entry = one('manifest.json', named, names, name)
+  const bytes = await contents.document(entry.Config)
+  const config = configOf(entry.Config, bytes)
+  const diffIds = config.rootfs.diff_ids
+  if (entry.Layers.length !== diffIds.length) {
+    throw damaged('manifest.json', `it has ${entry.Layers.length} layers, and its configuration ${diffIds.length}`)
+  }
+  const digest = digestOf(bytes)
+  // The configuration's own name is its digest; since 25 it lies among the blobs.
+  const said = /([0-9a-f]{64})(?:\.json)?$/.exec(entry.Config)?.[1]
+  if (said !== undefined && checkedDigest(entry.Config, `sha256:${said}`) !== digest) {
+    throw damaged(entry.Config, `its digest is ${digest}`)
+  }
+  return {
+    name: name ?? entry.RepoTags?.[0],
+    digest,
+    config,
+    layers: entry.Layers.map((path, at) => ({ path, digest: undefined, diffId: diffIds[at]! })),
+  }
+}
+
+function entryOf(value: unknown): DockerEntry {
+  const { Config, Layers, RepoTags } = (value ?? {}) as Partial<DockerEntry>
+  const texts = (list: unknown) => Array.isArray(list) && list.every(each => typeof each === 'string')
+  if (typeof Config === 'string' && texts(Layers) && (RepoTags == null || texts(RepoTags))) return value as DockerEntry
+  throw damaged('manifest.json', 'an entry without Config and Layers')
+}

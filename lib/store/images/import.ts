@@ -1,0 +1,153 @@
+// An image's layers into the store: each a committed layer under its chain id, so that images share what they share.
+import { randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import { DmThinError, throwIfAborted } from '../../errors.js'
+import { checkOptions, checkPath, checkText, type SignalOption } from '../../names.js'
+import { checkNumber, GiB, invalid, MiB, shown } from '../../units.js'
+import type { ApplyOptions, ApplyProgress, ApplyResult } from '../unpack/apply-tar.js'
+import { checkLabels } from '../options.js'
+import type { Labels, LayerInfo } from '../types.js'
+import { archiveContents, directoryContents, type Contents } from './contents.js'
+import { chainId, type FoundImage, type ImageConfig } from './document.js'
+import { findImage } from './find.js'
+
+export interface ImportOptions
+  extends SignalOption, Pick<ApplyOptions, 'devices' | 'setuid' | 'maxBytes' | 'maxEntries'> {
+  /** Which image, where there are several: `docker.io/library/busybox:latest`, as the archive names it. */
+  readonly name?: string
+  /** `linux/arm64`. Default: this machine's. */
+  readonly platform?: string
+  /** Of the layers that are made. Default none. */
+  readonly labels?: Labels
+  /** Called as `applyLayer` does, and with each layer that was there already. */
+  readonly onProgress?: (progress: ImportProgress) => void
+}
+
+export interface ImportProgress extends ApplyProgress {
+  /** Which of the layers, from 1, the lowest. */
+  readonly layer: number
+  readonly layers: number
+}
+
+export interface ImportedImage {
+  /** As the archive has it. */
+  readonly name: string | undefined
+  /** Of its manifest, or of its configuration where it has no manifest. */
+  readonly digest: string
+  /** The image's configuration, as it is in the archive: `config.Env`, `config.Cmd` … */
+  readonly config: ImageConfig
+  /** Keys of its layers in the store, from the lowest: their chain ids. */
+  readonly layers: readonly string[]
+  /** Key of the highest: what a container's layer stands on. */
+  readonly top: string
+}
+
+/** What an import does to a store. */
+export interface Layers {
+  readonly directory: string
+  stat(key: string): Promise<LayerInfo>
+  prepare(key: string, parent: string, options: SignalOption): Promise<unknown>
+  applyLayer(key: string, stream: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<ApplyResult>
+  commit(name: string, key: string, options: SignalOption & { labels: Labels }): Promise<void>
+  remove(key: string): Promise<void>
+}
+
+const KNOWN = ['name', 'platform', 'labels', 'devices', 'setuid', 'maxBytes', 'maxEntries', 'onProgress', 'signal']
+const DEFAULT_BYTES = 64 * GiB
+const DEFAULT_ENTRIES = 4_000_000
+
+export async function importImage(
+  store: Layers,
+  source: string | AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+): Promise<ImportedImage> {
+  checkOptions(options, KNOWN, 'importImage')
+  checkLabels(options.labels ?? {})
+  if (options.name !== undefined) checkText('name', options.name)
+  if (options.platform !== undefined) checkText('platform', options.platform)
+  checkNumber('maxBytes', options.maxBytes ?? DEFAULT_BYTES, { min: 0 })
+  checkNumber('maxEntries', options.maxEntries ?? DEFAULT_ENTRIES, { min: 0 })
+  const contents = await contentsOf(store, source, options)
+  try {
+    const image = await findImage(contents, { name: options.name, platform: options.platform })
+    return await importLayers(store, contents, image, options)
+  } finally {
+    await contents.close()
+  }
+}
+
+async function contentsOf(
+  { directory }: Layers,
+  source: string | AsyncIterable<Uint8Array>,
+  { maxBytes = DEFAULT_BYTES, maxEntries = DEFAULT_ENTRIES, signal }: ImportOptions,
+): Promise<Contents> {
+  const staging = path.join(directory, 'staging', randomUUID())
+  const limits = { maxBytes, maxEntries, signal }
+  if (typeof source !== 'string') {
+    if (typeof (source as Partial<typeof source> | null)?.[Symbol.asyncIterator] === 'function') {
+      return archiveContents(staging, source, limits)
+    }
+    throw invalid(`source must be a path or a stream, but is ${shown(source)}`)
+  }
+  const file = path.resolve(checkPath('source', source))
+  const found = await stat(file).catch((cause: unknown) => {
+    throw new DmThinError('DM_FILE_MISSING', `${file} is not there`, { device: file, cause })
+  })
+  if (found.isDirectory()) return directoryContents(file)
+  return archiveContents(staging, createReadStream(file, { highWaterMark: MiB }), limits)
+}
+
+async function importLayers(
+  store: Layers,
+  contents: Contents,
+  image: FoundImage,
+  options: ImportOptions,
+): Promise<ImportedImage> {
+  const { signal, labels = {}, onProgress, devices, setuid, maxBytes, maxEntries } = options
+  const keys: string[] = []
+  for (const [at, layer] of image.layers.entries()) {
+    throwIfAborted(signal)
+    const parent = keys.at(-1)
+    const key = chainId(parent, layer.diffId)
+    const tell = (progress: ApplyProgress) => onProgress?.({ ...progress, layer: at + 1, layers: image.layers.length })
+    keys.push(key)
+    if (await has(store, key)) {
+      tell({ entries: 0, bytes: 0 })
+      continue
+    }
+    const making = `import/${randomUUID()}`
+    const abort = signal ? { signal } : {}
+    await store.prepare(making, parent ?? '', abort)
+    await store.applyLayer(making, contents.open(layer.path), {
+      ...abort,
+      ...(devices && { devices }),
+      ...(setuid && { setuid }),
+      ...(maxBytes !== undefined && { maxBytes }),
+      ...(maxEntries !== undefined && { maxEntries }),
+      ...(layer.digest !== undefined && { digest: layer.digest }),
+      diffId: layer.diffId,
+      onProgress: tell,
+    })
+    await store.commit(key, making, { ...abort, labels }).catch(async (fault: unknown) => {
+      await store.remove(making)
+      if (!isThere(fault)) throw fault // somebody imported the same at the same time
+    })
+  }
+  const top = keys.at(-1)
+  if (top === undefined) throw new DmThinError('DM_IMAGE', 'image: it has no layers')
+  const { name, digest, config } = image
+  return { name, digest, config, layers: keys, top }
+}
+
+const isThere = (fault: unknown): boolean => fault instanceof DmThinError && fault.code === 'DM_LAYER_EXISTS'
+
+async function has(store: Layers, key: string): Promise<boolean> {
+  try {
+    return (await store.stat(key)).kind === 'committed'
+  } catch (fault) {
+    if (fault instanceof DmThinError && fault.code === 'DM_LAYER_NOT_FOUND') return false
+    throw fault
+  }
+}

@@ -1,0 +1,114 @@
+// Files with holes: where in the file the stored pieces belong. Old GNU headers, and GNU's three forms in extended ones.
+import { malformed } from './tar-failure.js'
+import { paxNumber, paxValue, type PaxRecords } from './tar-pax.js'
+import { BLOCK_BYTES, type TarReader } from './tar-reader.js'
+
+export interface SparseMap {
+  /** Offset and length in turn, ascending, in bytes. What lies between them is a hole. */
+  readonly pieces: readonly number[]
+  readonly sizeBytes: number
+  /** How much of what is stored was the map itself. */
+  readonly mapBytes: number
+}
+
+/** A map larger than that is no map. */
+const MOST_PIECES = 1_000_000
+
+function checked(pieces: readonly number[], sizeBytes: number, storedBytes: number, mapBytes: number): SparseMap {
+  if (pieces.length % 2 !== 0 || pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has no right map')
+  let end = 0
+  let stored = 0
+  for (let i = 0; i < pieces.length; i += 2) {
+    const [offset, length] = [pieces[i]!, pieces[i + 1]!]
+    if (offset < end) throw malformed('the pieces of a sparse file overlap')
+    end = offset + length
+    stored += length
+  }
+  if (!Number.isSafeInteger(sizeBytes) || end > sizeBytes) throw malformed('a sparse file is shorter than its pieces')
+  if (stored !== storedBytes - mapBytes) throw malformed('a sparse file has more or less content than its map says')
+  return { pieces, sizeBytes, mapBytes }
+}
+
+/** Whether extended headers say that a file is sparse. */
+export const isPaxSparse = (records: PaxRecords): boolean => records.some(([key]) => key.startsWith('GNU.sparse.'))
+
+export async function paxSparse(records: PaxRecords, storedBytes: number, reader: TarReader): Promise<SparseMap> {
+  const number = (key: string) => {
+    const value = paxValue(records, key)
+    return value === undefined ? undefined : paxNumber(value)
+  }
+  const size = number('GNU.sparse.realsize') ?? number('GNU.sparse.size')
+  if (size === undefined) throw malformed('a sparse file has no size')
+  const major = number('GNU.sparse.major')
+  if (major === 1) return storedMap(size, storedBytes, reader)
+  if (major !== undefined && major !== 0) throw malformed(`sparse files of version ${major} are not known`)
+  const map = paxValue(records, 'GNU.sparse.map')
+  const pieces = map
+    ? numbersOf(map.toString('latin1').split(','))
+    : records.filter(([key]) => /^GNU\.sparse\.(offset|numbytes)$/.test(key)).map(([, value]) => paxNumber(value))
+  return checked(pieces, size, storedBytes, 0)
+}
+
+function numbersOf(texts: readonly string[]): number[] {
+  return texts.map(each => {
+    if (!/^\d{1,15}$/.test(each)) throw malformed('the map of a sparse file has something else than numbers')
+    return Number(each)
+  })
+}
+
+/** Version 1.0: in front of the content, a number a line, the first one saying how many pieces follow. */
+async function storedMap(size: number, storedBytes: number, reader: TarReader): Promise<SparseMap> {
+  let text = ''
+  let mapBytes = 0
+  let lines = 0
+  let wanted = 1
+  while (lines < wanted) {
+    if (mapBytes + BLOCK_BYTES > storedBytes) throw malformed('the map of a sparse file does not end')
+    const block = await reader.exactly(BLOCK_BYTES)
+    if (block === undefined) throw malformed('the archive is cut off: it ends within the map of a sparse file')
+    mapBytes += BLOCK_BYTES
+    const more = block.toString('latin1')
+    text += more
+    lines += more.split('\n').length - 1
+    if (wanted === 1 && lines > 0) {
+      const count = Number(/^\d{1,7}(?=\n)/.exec(text)?.[0] ?? NaN)
+      if (!(count <= MOST_PIECES)) throw malformed('a sparse file has no right map')
+      wanted = 1 + 2 * count
+    }
+    if (lines === 0) throw malformed('the map of a sparse file has something else than numbers')
+  }
+  return checked(numbersOf(text.split('\n').slice(1, wanted)), size, storedBytes, mapBytes)
+}
+
+/** Old GNU headers (typeflag S): four pieces in the header, and 21 in each block that follows where it says so. */
+export async function gnuSparse(header: Buffer, storedBytes: number, reader: TarReader): Promise<SparseMap> {
+  const pieces: number[] = []
+  takePieces(header, 386, 4, pieces)
+  for (let more = header[482] === 1; more;) {
+    const block = await reader.exactly(BLOCK_BYTES)
+    if (block === undefined) throw malformed('the archive is cut off: it ends within the map of a sparse file')
+    takePieces(block, 0, 21, pieces)
+    if (pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has no right map')
+    more = block[504] === 1
+  }
+  return checked(pieces, gnuNumber(header, 483), storedBytes, 0)
+}
+
+function takePieces(block: Buffer, from: number, most: number, pieces: number[]): void {
+  for (let at = from; at < from + most * 24; at += 24) {
+    if (block[at + 12] === 0) return
+    pieces.push(gnuNumber(block, at), gnuNumber(block, at + 12))
+  }
+}
+
+/** Twelve bytes: octal digits, or with the first bit set a number of base 256. */
+function gnuNumber(block: Buffer, at: number): number {
+  if (block[at] === 0x80) {
+    const value = block.readUIntBE(at + 4, 2) * 2 ** 48 + block.readUIntBE(at + 6, 6)
+    if (block.readUInt32BE(at) === 0x80000000 && Number.isSafeInteger(value)) return value
+    throw malformed('a sparse file has a number that is too large')
+  }
+  const text = /^ *([0-7]{1,12})[ \0]*$/.exec(block.toString('latin1', at, at + 12))?.[1]
+  if (text === undefined) throw malformed('a sparse file has a number that is none')
+  return Number.parseInt(text, 8)
+}

@@ -1,0 +1,64 @@
+// The entries of an archive, from JavaScript's memory into a directory.
+#include "tree/tree_write.h"
+
+#include "bind/functions.h"
+#include "bind/memory.h"
+#include "bind/start_command.h"
+
+namespace dmthin {
+namespace {
+
+using Shared = std::shared_ptr<TreeWriter>;
+
+Shared held_writer(Info info) { return Environment::of(info.Env()).held<TreeWriter>(bits(info[0])); }
+
+Failure closed() { return failed("write", EBADF); }
+
+/// (path, how many names at the most)
+Napi::Value open_writer(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<Shared>(
+      info, Kind::kWaits,
+      [path = text(info[0]), most = number(info[1])](Work&) { return TreeWriter::open(path, most); },
+      [environment](Napi::Env env, Shared& writer) -> Napi::Value {
+        return to_js(env, environment->hold(std::move(writer)));
+      });
+}
+
+/// (handle, batch, the chunks that it names)
+Napi::Value write_batch(Info info) {
+  auto batch = std::make_shared<Memory>(info[1]);
+  auto chunks = std::make_shared<std::vector<Memory>>();
+  const auto list = info[2].As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) chunks->emplace_back(list.Get(i));
+  return start<Nothing>(
+      info, Kind::kWaits,
+      [writer = held_writer(info), batch, chunks](Work& work) -> Status {
+        if (!writer) return closed();
+        std::vector<std::string_view> views;
+        for (const Memory& each : *chunks) views.push_back(each.view());
+        return writer->write(batch->view(), views, work.cancel());
+      },
+      plainly);
+}
+
+/// (handle, whether all is to be on the disk)
+Napi::Value finish_writing(Info info) {
+  return start<Nothing>(
+      info, Kind::kWaits,
+      [writer = held_writer(info), sync = truth(info[1])](Work& work) -> Status {
+        return writer ? writer->finish(sync, work.cancel()) : closed();
+      },
+      plainly);
+}
+
+}  // namespace
+
+void export_tree_write(Napi::Env env, Napi::Object exports) {
+  const Exporter add{env, exports};
+  add("treeOpen", open_writer);
+  add("treeWrite", write_batch);
+  add("treeFinish", finish_writing);
+}
+
+}  // namespace dmthin

@@ -1,0 +1,300 @@
+#include "tree/tree_write.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "abi/system_call.h"
+#include "tree/write_remove.h"
+
+namespace dmthin {
+namespace {
+
+std::string joined(std::string_view parent, std::string_view name) {
+  std::string path(parent);
+  if (!parent.empty() && !name.empty()) path += '/';
+  return path += name;
+}
+
+std::string path_of(const WriteRecord& record) { return joined(record.parent, record.name); }
+
+Failure cancelled(const std::string& path) {
+  Failure failure = failed("write", EINTR, path);
+  failure.cancelled = true;
+  return failure;
+}
+
+Status write_all(int fd, uint64_t offset, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const int done = system_call("write", [&] {
+      // The result is an int: what is written at once has to fit in it.
+      const size_t length = std::min(bytes.size(), size_t{1} << 30);
+      return ::pwrite(fd, bytes.data(), length, static_cast<off_t>(offset));
+    });
+    if (done == -EINTR) continue;
+    if (done < 0) return failed("write", -done, path);
+    if (done == 0) return failed("write", EIO, path);
+    offset += static_cast<uint64_t>(done);
+    bytes.remove_prefix(static_cast<size_t>(done));
+  }
+  return Nothing{};
+}
+
+mode_t type_bits(WriteType type) {
+  if (type == WriteType::kFifo) return S_IFIFO;
+  return type == WriteType::kBlockDevice ? S_IFBLK : S_IFCHR;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, uint64_t most) {
+  const int fd =
+      system_call("open tree", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (fd < 0) return failed("open tree", -fd, path);
+  UniqueFd root(fd);
+  WriteStat stat;
+  const int result = stat_at(fd, "", stat);
+  if (result < 0) return failed("statx", -result, path);
+  auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, most));
+  // Whether the kernel has what every later step relies on, before anything is written.
+  const auto tried = writer->places_.open("");
+  if (!tried) return tried.failure();
+  return writer;
+}
+
+Status TreeWriter::write(std::string_view batch, const std::vector<std::string_view>& chunks,
+                         Cancel& cancel) {
+  WriteBatch records(batch);
+  for (;;) {
+    const auto record = records.next();
+    if (!record) return record.failure();
+    if (!*record) return Nothing{};
+    if (cancel.requested()) return cancelled(path_of(**record));
+    const auto done = one(**record, chunks, cancel);
+    if (!done) return done;
+  }
+}
+
+Status TreeWriter::one(const WriteRecord& record, const std::vector<std::string_view>& chunks,
+                       Cancel& cancel) {
+  switch (record.kind) {
+    case WriteKind::kEntry:
+      return entry(record, cancel);
+    case WriteKind::kData:
+      return data(record.offset, record.data);
+    case WriteKind::kChunk:
+      if (record.chunk >= chunks.size()) return failed("batch", EBADMSG);
+      return data(record.offset, chunks[record.chunk]);
+    case WriteKind::kEnd:
+      return end(record.offset);
+    case WriteKind::kWhiteout:
+      return whiteout(record, cancel);
+    case WriteKind::kOpaque:
+      return opaque(record, cancel);
+  }
+  return failed("batch", EBADMSG);
+}
+
+/// What is in the way of a name goes: the last entry of a name counts.
+Status TreeWriter::make_way(const WriteParent& parent, const char* name, const std::string& path,
+                            Cancel& cancel) {
+  WriteStat stat;
+  const int result = stat_at(parent.fd, name, stat);
+  if (result < 0) return failed("statx", -result, path);
+  if (stat.directory() || stat.symlink()) places_.forget();
+  return remove_name(parent, name, {nullptr, places_.root_stat().device, path}, cancel);
+}
+
+/// Runs `make(parent)` and, where the name is taken, once more after that is out of the way.
+template <class Make>
+Result<int> TreeWriter::made(const char* operation, const WriteRecord& record, Cancel& cancel,
+                             const Make& make) {
+  if (const auto counted = places_.count(path_of(record)); !counted) return counted.failure();
+  const auto parent = places_.make(record.parent);
+  if (!parent) return parent.failure();
+  int result = system_call(operation, [&] { return make(*parent); });
+  if (result == -EEXIST) {
+    const auto free = make_way(*parent, record.name.data(), path_of(record), cancel);
+    if (!free) return free.failure();
+    result = system_call(operation, [&] { return make(*parent); });
+  }
+  if (result < 0) return failed(operation, -result, path_of(record));
+  places_.written().add(parent->inode, record.name);
+  // Not asked for again: it would be resolved anew where something was in the way.
+  return record.type == WriteType::kFile ? result : parent->fd;
+}
+
+Status TreeWriter::entry(const WriteRecord& record, Cancel& cancel) {
+  if (open_) return failed("batch", EBADMSG);
+  switch (record.type) {
+    case WriteType::kFile:
+      return file(record, cancel);
+    case WriteType::kDirectory:
+      return directory(record, cancel);
+    case WriteType::kHardLink:
+      return hard_link(record, cancel);
+    default:
+      return other(record, cancel);
+  }
+}
+
+Status TreeWriter::file(const WriteRecord& record, Cancel& cancel) {
+  const mode_t mode = record.mode & 0777;
+  const auto opened = made("create", record, cancel, [&](const WriteParent& parent) {
+    constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    return ::openat(parent.fd, record.name.data(), kFlags, mode);
+  });
+  if (!opened) return opened.failure();
+  UniqueFd fd(*opened);
+  const std::string path = path_of(record);
+  if (const auto written = write_all(fd.get(), 0, record.data, path); !written) return written;
+  const WriteAttributes attributes(record);
+  if ((record.flags & WriteRecord::kMore) == 0) return set_attributes(fd.get(), attributes, path);
+  open_ = std::make_unique<Open>(Open{std::move(fd), path, std::string(attributes.attributes), attributes});
+  open_->attributes.attributes = open_->kept;
+  return Nothing{};
+}
+
+Status TreeWriter::data(uint64_t offset, std::string_view bytes) {
+  if (!open_) return failed("batch", EBADMSG);
+  return write_all(open_->fd.get(), offset, bytes, open_->path);
+}
+
+Status TreeWriter::end(uint64_t size) {
+  if (!open_) return failed("batch", EBADMSG);
+  const auto file = std::move(open_);
+  // What was not written is a hole; a file that ends in one has its length from here.
+  const int result =
+      system_call("truncate", [&] { return ::ftruncate(file->fd.get(), static_cast<off_t>(size)); });
+  if (result < 0) return failed("truncate", -result, file->path);
+  return set_attributes(file->fd.get(), file->attributes, file->path);
+}
+
+Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
+  if (record.name.empty()) return attributes_of_directory(record, places_.root(), "");
+  const std::string path = path_of(record);
+  if (const auto counted = places_.count(path); !counted) return counted;
+  const auto parent = places_.make(record.parent);
+  if (!parent) return parent.failure();
+  const char* name = record.name.data();
+  const auto make = [&] { return ::mkdirat(parent->fd, name, record.mode & 0777); };
+  int result = system_call("mkdir", make);
+  if (result == -EEXIST) {
+    WriteStat stat;
+    result = stat_at(parent->fd, name, stat);
+    if (result < 0) return failed("statx", -result, path);
+    // A directory that is there keeps what is in it.
+    if (!stat.directory()) {
+      if (const auto free = make_way(*parent, name, path, cancel); !free) return free;
+      result = system_call("mkdir", make);
+    }
+  }
+  if (result < 0) return failed("mkdir", -result, path);
+  places_.written().add(parent->inode, record.name);
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  const int fd = system_call("open", [&] { return ::openat(parent->fd, name, kFlags); });
+  if (fd < 0) return failed("open", -fd, path);
+  return attributes_of_directory(record, UniqueFd(fd).get(), path);
+}
+
+/// Its times are set at the end, when nothing is written into it any more.
+Status TreeWriter::attributes_of_directory(const WriteRecord& record, int fd, const std::string& path) {
+  const WriteAttributes attributes(record);
+  WriteStat stat;
+  const int result = stat_at(fd, "", stat);
+  if (result < 0) return failed("statx", -result, path);
+  if (stat.device != places_.root_stat().device) return failed("open", EXDEV, path);
+  directories_.push_back({path, stat.inode, {attributes.times[0], attributes.times[1]}});
+  return set_attributes(fd, attributes, path);
+}
+
+Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
+  const std::string path = path_of(record);
+  if (const auto counted = places_.count(path); !counted) return counted;
+  const size_t slash = record.link.rfind('/');
+  const bool nested = slash != std::string_view::npos;
+  const char* from = record.link.data() + (nested ? slash + 1 : 0);
+  const auto source = places_.find(nested ? record.link.substr(0, slash) : std::string_view());
+  if (!source) return source.failure();
+  if (source->fd < 0) return failed("link", ENOENT, path, std::string(record.link));
+  // Kept apart: the next question to the places closes it.
+  const UniqueFd held(::fcntl(source->fd, F_DUPFD_CLOEXEC, 0));
+  if (!held) return failed("link", errno, path, std::string(record.link));
+  const auto parent = places_.make(record.parent);
+  if (!parent) return parent.failure();
+  const char* name = record.name.data();
+  const auto link = [&] { return ::linkat(held.get(), from, parent->fd, name, 0); };
+  int result = system_call("link", link);
+  if (result == -EEXIST) {
+    WriteStat there;
+    WriteStat target;
+    const int found = stat_at(held.get(), from, target);
+    if (found < 0) return failed("link", -found, path, std::string(record.link));
+    // Both names of one file already: to make way would take its last name away.
+    if (stat_at(parent->fd, name, there) == 0 && there.inode == target.inode) {
+      places_.written().add(parent->inode, record.name);
+      return Nothing{};
+    }
+    if (const auto free = make_way(*parent, name, path, cancel); !free) return free;
+    result = system_call("link", link);
+  }
+  if (result < 0) return failed("link", -result, path, std::string(record.link));
+  places_.written().add(parent->inode, record.name);
+  return Nothing{};
+}
+
+Status TreeWriter::other(const WriteRecord& record, Cancel& cancel) {
+  const char* name = record.name.data();
+  const bool symlink = record.type == WriteType::kSymlink;
+  const auto parent =
+      made(symlink ? "symlink" : "mknod", record, cancel, [&](const WriteParent& into) -> long {
+        if (symlink) return ::symlinkat(record.link.data(), into.fd, name);
+        const mode_t mode = type_bits(record.type) | (record.mode & 0777);
+        // The call and not mknodat: its symbol is younger than the glibc that Node 20 asks for.
+        return syscall(SYS_mknodat, into.fd, name, mode, makedev(record.major, record.minor));
+      });
+  if (!parent) return parent.failure();
+  return set_attributes_of_name(*parent, name, WriteAttributes(record), path_of(record));
+}
+
+Status TreeWriter::whiteout(const WriteRecord& record, Cancel& cancel) {
+  if (open_) return failed("batch", EBADMSG);
+  const auto parent = places_.find(record.parent);
+  if (!parent) return parent.failure();
+  if (parent->fd < 0) return Nothing{};
+  places_.forget();
+  const WriteRemoval removal{&places_.written(), places_.root_stat().device, path_of(record)};
+  return remove_name(*parent, record.name.data(), removal, cancel);
+}
+
+Status TreeWriter::opaque(const WriteRecord& record, Cancel& cancel) {
+  if (open_) return failed("batch", EBADMSG);
+  const auto directory = places_.find(record.parent);
+  if (!directory) return directory.failure();
+  if (directory->fd < 0) return Nothing{};
+  places_.forget();
+  const WriteRemoval removal{&places_.written(), places_.root_stat().device, std::string(record.parent)};
+  return empty_directory(directory->fd, removal, cancel);
+}
+
+Status TreeWriter::finish(bool sync, Cancel& cancel) {
+  if (open_) return failed("batch", EBADMSG);
+  for (const Directory& each : directories_) {
+    if (cancel.requested()) return cancelled(each.path);
+    const auto found = places_.open(each.path);
+    if (!found) return found.failure();
+    WriteStat stat;
+    // Gone, or another by now: replaced or removed later in the archive.
+    if (!*found || stat_at(found->get(), "", stat) < 0 || stat.inode != each.inode) continue;
+    if (const auto set = set_times(found->get(), each.times, each.path); !set) return set;
+  }
+  directories_.clear();
+  if (!sync) return Nothing{};
+  const int result = system_call("syncfs", [&] { return ::syncfs(places_.root()); });
+  if (result < 0) return failed("syncfs", -result);
+  return Nothing{};
+}
+
+}  // namespace dmthin

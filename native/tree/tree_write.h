@@ -1,0 +1,63 @@
+// Writes the entries of an archive into a directory, and nowhere else.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "abi/cancel.h"
+#include "tree/write_attributes.h"
+#include "tree/write_place.h"
+
+namespace dmthin {
+
+/// Of one archive. Its calls are made one at a time. After one has failed, the tree has what was written so
+/// far.
+class TreeWriter {
+ public:
+  /// `most`: how many names may be made, missing parents among them.
+  static Result<std::shared_ptr<TreeWriter>> open(const std::string& path, uint64_t most);
+
+  /// The records of one batch, in their order. `chunks` are what its `chunk` records name.
+  Status write(std::string_view batch, const std::vector<std::string_view>& chunks, Cancel& cancel);
+  /// Sets the times of the directories; with `sync` the file system's data are on the disk then.
+  Status finish(bool sync, Cancel& cancel);
+
+ private:
+  struct Directory {
+    std::string path;
+    uint64_t inode;
+    timespec times[2];
+  };
+  /// A file of which more comes.
+  struct Open {
+    UniqueFd fd;
+    std::string path;
+    std::string kept;  // what `attributes` looks at
+    WriteAttributes attributes;
+  };
+
+  TreeWriter(UniqueFd root, const WriteStat& stat, uint64_t most) : places_(std::move(root), stat, most) {}
+
+  Status one(const WriteRecord& record, const std::vector<std::string_view>& chunks, Cancel& cancel);
+  Status entry(const WriteRecord& record, Cancel& cancel);
+  Status file(const WriteRecord& record, Cancel& cancel);
+  Status directory(const WriteRecord& record, Cancel& cancel);
+  Status attributes_of_directory(const WriteRecord& record, int fd, const std::string& path);
+  Status hard_link(const WriteRecord& record, Cancel& cancel);
+  Status other(const WriteRecord& record, Cancel& cancel);
+  Status data(uint64_t offset, std::string_view bytes);
+  Status end(uint64_t size);
+  Status whiteout(const WriteRecord& record, Cancel& cancel);
+  Status opaque(const WriteRecord& record, Cancel& cancel);
+  Status make_way(const WriteParent& parent, const char* name, const std::string& path, Cancel& cancel);
+  template <class Make>
+  Result<int> made(const char* operation, const WriteRecord& record, Cancel& cancel, const Make& make);
+
+  WritePlaces places_;
+  std::vector<Directory> directories_;
+  std::unique_ptr<Open> open_;
+};
+
+}  // namespace dmthin

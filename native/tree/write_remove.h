@@ -1,0 +1,20 @@
+// Takes away what is below a name, or what of it an archive has not made itself.
+#pragma once
+
+#include "abi/cancel.h"
+#include "tree/write_place.h"
+
+namespace dmthin {
+
+struct WriteRemoval {
+  const WrittenNames* keep = nullptr;  // names that stay, and all that leads to them
+  uint64_t device = 0;                 // the file system that is not left
+  std::string path;                    // for messages
+};
+
+/// A name with all that is below it. Nothing where there is none.
+Status remove_name(const WriteParent& parent, const char* name, const WriteRemoval& removal, Cancel& cancel);
+/// All that is in a directory.
+Status empty_directory(int directory, const WriteRemoval& removal, Cancel& cancel);
+
+}  // namespace dmthin

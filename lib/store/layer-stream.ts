@@ -20,7 +20,7 @@ const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd])
 /** Of zstd too: a frame to be skipped, 0x184D2A50 to 0x184D2A5F. */
 const isSkippable = (start: Buffer) => start.length >= 4 && (start.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50
 const OTHERS: readonly (readonly [magic: Buffer, name: string])[] = [
-  [Buffer.from('BZh'), 'bzip2'],
+  [Buffer.from([0x42, 0x5a, 0x68]), 'bzip2'],
   [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), 'xz'],
 ]
 const MAGIC_BYTES = 6

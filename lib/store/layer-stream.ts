@@ -95,8 +95,7 @@ export class LayerStream {
     }
     const fault = await pumping
     if (fault) throw fault
-    // zlib stops at what is no further member, and says nothing.
-    if (unpack.bytesWritten < this.#givenBytes) throw malformed('something else follows the compressed layer')
+    if (unpack.bytesWritten < this.#givenBytes) throw unread(start)
   }
 
   digests(): { digest: string; diffId: string } {
@@ -173,6 +172,13 @@ export class LayerStream {
       `the stream has more than the ${this.#limits.maxStreamBytes} bytes that maxBytes and maxEntries allow`,
     )
   }
+}
+
+/** zlib stops at what is no further member, and says nothing. zstd of Node 22 and 24 stops behind its first frame. */
+function unread(start: Buffer): DmThinError {
+  if (start.subarray(0, 2).equals(GZIP)) return malformed('something else follows the compressed layer')
+  const message = `the zstd layer has several frames, or something behind them; ${process.version} reads one`
+  return new DmThinError('DM_UNSUPPORTED', `${message}, and Node 26 all`)
 }
 
 function decompressionFault(fault: unknown): unknown {

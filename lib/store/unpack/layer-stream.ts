@@ -20,7 +20,7 @@ const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd])
 /** Of zstd too: a frame to be skipped, 0x184D2A50 to 0x184D2A5F. */
 const isSkippable = (start: Buffer) => start.length >= 4 && (start.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50
 const OTHERS: readonly (readonly [magic: Buffer, name: string])[] = [
-  [Buffer.from('BZh'), 'bzip2'],
+  [Buffer.from([0x42, 0x5a, 0x68]), 'bzip2'],
   [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), 'xz'],
 ]
 const MAGIC_BYTES = 6
@@ -95,8 +95,7 @@ export class LayerStream {
     }
     const fault = await pumping
     if (fault) throw fault
-    // zlib stops at what is no further member, and says nothing.
-    if (unpack.bytesWritten < this.#givenBytes) throw malformed('something else follows the compressed layer')
+    if (unpack.bytesWritten < this.#givenBytes) throw unread(start)
   }
 
   digests(): { digest: string; diffId: string } {
@@ -173,6 +172,13 @@ export class LayerStream {
       `the stream has more than the ${this.#limits.maxStreamBytes} bytes that maxBytes and maxEntries allow`,
     )
   }
+}
+
+/** zlib stops at what is no further member, and says nothing. zstd of Node 22 and 24 stops behind its first frame. */
+function unread(start: Buffer): DmThinError {
+  if (start.subarray(0, 2).equals(GZIP)) return malformed('something else follows the compressed layer')
+  const message = `the zstd layer has several frames, or something behind them; ${process.version} reads one`
+  return new DmThinError('DM_UNSUPPORTED', `${message}, and Node 26 all`)
 }
 
 function decompressionFault(fault: unknown): unknown {

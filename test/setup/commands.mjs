@@ -7,6 +7,7 @@ import { cacheDir, ensureKernel } from '../vm/kernel.mjs'
 import { runInGuest } from '../vm/run.mjs'
 import { main as vmMain, parseArguments } from '../vm/vm.mjs'
 import { buildEnvironment, ensureBuilt } from './build.mjs'
+import { ensureClients } from './clients.mjs'
 import { inGuest, whyNoDeviceMapper } from './device-mapper.mjs'
 import { hasTests, runPart } from './jest.mjs'
 import { ensurePackages } from './needs.mjs'
@@ -14,6 +15,8 @@ import { openly, repository, say, SetupError } from './steps.mjs'
 import { countPart, summarize } from './summary.mjs'
 
 const LIBRARY = ['modules', 'native', 'typescript']
+/** Tests with containerd and Docker, which only the guest may have. */
+const CLIENTS = ['clients']
 
 /** Packages and kernel that a guest needs; inside a guest there is nothing to do. */
 async function readyForGuest(groups) {
@@ -39,6 +42,7 @@ export async function demo(args) {
 export async function test(args) {
   await readyForGuest(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
+  if (hasTests(CLIENTS, args)) await ensureClients()
   const devices = ['kernel', 'fault']
   const several = ['races', 'runtimes']
   const parts = inGuest()
@@ -60,6 +64,8 @@ export async function test(args) {
         },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
+        // Real clients come with udev, and their threads with as many processors as there are.
+        { title: 'guest with udev: clients', projects: CLIENTS, guest: true, udev: true, alone: true },
       ]
   return report(parts, args)
 }
@@ -136,6 +142,7 @@ export async function vm(args) {
   const builds = ['npm', 'npx', 'node'].includes(program ?? '')
   await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
   if (builds) await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
+  if (command.some(word => CLIENTS.some(name => word.includes(name)))) await ensureClients()
   Object.assign(process.env, buildEnvironment())
   return vmMain(args)
 }
@@ -143,6 +150,7 @@ export async function vm(args) {
 export async function allSetup() {
   await readyForGuest(['build', 'dev', 'peers'])
   await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
+  await ensureClients()
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0
 }

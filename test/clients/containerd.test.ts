@@ -1,0 +1,123 @@
+// containerd with the example's server as its snapshotter: images, containers, many at once, and a server that is
+// started anew below them.
+import {
+  ctr,
+  mappedMounts,
+  runs,
+  SNAPSHOTTER,
+  snapshots,
+  volumesOfPool,
+  withStack,
+  type Stack,
+} from '../helpers/containerd.js'
+import { makeImage } from '../helpers/oci-image.js'
+import { useScratch } from '../helpers/scratch.js'
+import { PATIENCE_MS, startServer, unpacked } from '../helpers/snapshotter.js'
+
+const scratch = useScratch()
+const IMAGE = 'docker.io/library/small:1'
+const LAYERS = [
+  { 'etc/lower': 'lower\n', 'etc/gone': 'gone\n' },
+  { 'etc/upper': 'upper\n', 'etc/gone': null },
+]
+
+async function importImage(stack: Stack): Promise<void> {
+  const archive = scratch.path('image.tar')
+  const busybox = unpacked('/usr/bin/busybox')
+  makeImage({ folder: scratch.path('image'), name: IMAGE, busybox, layers: LAYERS, archive })
+  await ctr(stack, 'images', 'import', '--snapshotter', SNAPSHOTTER, archive)
+}
+
+const start = (stack: Stack, name: string, ...rest: string[]): Promise<string> =>
+  ctr(stack, 'run', '--snapshotter', SNAPSHOTTER, ...rest.slice(0, -1), IMAGE, name, '/bin/sh', '-c', rest.at(-1)!)
+
+/** The images and what stands on them; then the witnesses must find nothing but the store's own. */
+async function removeAll(stack: Stack): Promise<void> {
+  await ctr(stack, 'images', 'rm', '--sync', IMAGE)
+  for (let left = await snapshots(stack); left.length > 0; left = await snapshots(stack))
+    await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', left.at(-1)!.key)
+  expect(mappedMounts()).toEqual([])
+}
+
+test(
+  'an image is imported, run, its change committed and run again, and all of it removed',
+  () =>
+    withStack(scratch, async stack => {
+      expect(await ctr(stack, 'plugins', 'ls')).toMatch(/io\.containerd\.snapshotter\.v1\s+dm-thin\s+\S+\s+ok/)
+      await importImage(stack)
+      const layers = await snapshots(stack)
+      expect(layers.map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
+      const [top] = layers.filter(({ key }) => layers.every(({ parent }) => parent !== key))
+      expect(layers.map(({ key }) => key)).toContain(top!.parent)
+
+      const said = await start(stack, 'first', 'cat /etc/lower /etc/upper; ls /etc; echo own > /etc/own; sync')
+      expect(said).toBe('lower\nupper\nlower\nupper\n')
+      expect(mappedMounts()).toEqual([])
+      const usage = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'usage', 'first')
+      expect(usage).toMatch(/first\s+\d+(\.\d+)? [KM]iB\s+\d+/)
+      expect(await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'diff', 'first')).toContain('etc/own')
+
+      await ctr(stack, 'containers', 'rm', '--keep-snapshot', 'first')
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'commit', 'changed', 'first')
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'prepare', 'second', 'changed')
+      const again = await start(stack, 'second', '--rm', '--snapshot', 'second', 'cat /etc/own')
+      expect(again).toBe('own\n')
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)
+
+test(
+  'the server is killed and started again while a container runs',
+  () =>
+    withStack(scratch, async stack => {
+      await importImage(stack)
+      await start(stack, 'lasting', '--detach', 'echo before > /kept; sleep 100000')
+      expect(await stack.serving.end('SIGKILL')).toBeNull()
+      const write = [
+        'tasks',
+        'exec',
+        '--exec-id',
+        'while-away',
+        'lasting',
+        '/bin/sh',
+        '-c',
+        'echo during >> /kept; cat /kept',
+      ]
+      expect(await ctr(stack, ...write)).toBe('before\nduring\n')
+
+      // The socket of the killed one is still there.
+      stack.serving = await startServer(stack.server)
+      expect(await runs(stack, 'lasting')).toBe(true)
+      expect(await start(stack, 'later', '--rm', 'cat /etc/upper')).toBe('upper\n')
+      await ctr(stack, 'tasks', 'exec', '--exec-id', 'more', 'lasting', '/bin/sh', '-c', 'echo after >> /kept; sync')
+      const diff = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'diff', 'lasting')
+      expect(diff).toContain('before\nduring\nafter\n')
+      await ctr(stack, 'tasks', 'kill', '--signal', 'SIGKILL', 'lasting')
+      await ctr(stack, 'tasks', 'rm', '--force', 'lasting').catch(() => {})
+      await ctr(stack, 'containers', 'rm', 'lasting')
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)
+
+const MANY = 50
+
+test(
+  `${MANY} containers start at once, each has its own files, and nothing of them is left`,
+  () =>
+    withStack(scratch, async stack => {
+      await importImage(stack)
+      const before = volumesOfPool(stack.server.pool)
+      const names = Array.from({ length: MANY }, (_, index) => `many-${index}`)
+      const said = await Promise.all(
+        names.map(name => start(stack, name, '--rm', `echo ${name} > /own; cat /own /etc/upper; ls / | cat`)),
+      )
+      expect(said.map(text => text.split('\n').slice(0, 2))).toEqual(names.map(name => [name, 'upper']))
+      expect(new Set(said.map(text => text.split('\n').slice(2).join(' '))).size).toBe(1)
+      expect((await snapshots(stack)).map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
+      expect(volumesOfPool(stack.server.pool).filter(name => !before.includes(name))).toEqual([])
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)

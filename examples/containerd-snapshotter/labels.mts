@@ -1,5 +1,5 @@
 // Labels of containerd's: which of them a layer keeps, and those by which its size and file system are chosen.
-import type { Labels, LayerFileSystem } from 'dm-thin/store'
+import type { Labels, LayerFileSystem, UpdateOptions } from 'dm-thin/store'
 import { status } from '@grpc/grpc-js'
 import { Refused } from './refused.mjs'
 import { parseSize } from './size.mjs'
@@ -35,20 +35,17 @@ export function wishesOf(labels: Labels, parent: string): Wishes {
 }
 
 /**
- * What an update leaves. Of all that containerd knows of a layer only its labels can change; a mask names which, and
+ * What an update asks for. Of all that containerd knows of a layer only its labels can change; a mask names which, and
  * without a mask it is all of them.
  */
-export function updated(now: Labels, wanted: Labels, paths: readonly string[]): Record<string, string> {
-  if (paths.length === 0) return kept(wanted)
-  const result = new Map(Object.entries(now))
-  for (const path of paths) {
-    if (path === 'labels') {
-      result.clear()
-      for (const [key, value] of Object.entries(wanted)) result.set(key, value)
-    } else if (path.startsWith('labels.')) {
-      const key = path.slice('labels.'.length)
-      result.set(key, Object.hasOwn(wanted, key) ? wanted[key]! : '')
-    } else throw new Refused(status.INVALID_ARGUMENT, `${JSON.stringify(path)} of a snapshot cannot be updated`)
-  }
-  return kept(Object.fromEntries(result))
+export function changeOf(wanted: Labels, paths: readonly string[]): UpdateOptions {
+  const all = paths.length === 0 || paths.includes('labels')
+  const some = paths
+    .filter(path => path !== 'labels')
+    .map(path => {
+      if (path.startsWith('labels.')) return path.slice('labels.'.length)
+      throw new Refused(status.INVALID_ARGUMENT, `${JSON.stringify(path)} of a snapshot cannot be updated`)
+    })
+  if (all) return { labels: kept(wanted) }
+  return { setLabels: Object.fromEntries(some.map(key => [key, Object.hasOwn(wanted, key) ? wanted[key]! : ''])) }
 }

@@ -1,7 +1,7 @@
 // The ten calls of containerd's snapshots service, each answered by a layer store.
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
-import type { LayerStore } from 'dm-thin/store'
-import { kept, updated, wishesOf } from './labels.mjs'
+import { parseFilters, type LayerStore } from 'dm-thin/store'
+import { changeOf, kept, wishesOf } from './labels.mjs'
 import {
   infoOf,
   mountsOf,
@@ -19,14 +19,13 @@ import { answerTo } from './refused.mjs'
 const BATCH = 100
 
 export function snapshotsService(store: LayerStore): UntypedServiceImplementation {
-  const updates = new Turns()
   return {
     prepare: unary('prepare', async ({ key, parent, labels }: NewRequest, signal) => {
       const options = { labels: kept(labels), ...wishesOf(labels, parent), signal }
       return mountsOf((await store.prepare(key, parent, options)).mounts)
     }),
     view: unary('view', async ({ key, parent, labels }: NewRequest, signal) => {
-      const options = { labels: kept(labels), ...wishesOf(labels, parent), signal }
+      const options = { labels: kept(labels), ...(parent === '' && wishesOf(labels, parent)), signal }
       return mountsOf((await store.view(key, parent, options)).mounts)
     }),
     mounts: unary('mounts', async ({ key }: KeyRequest) => mountsOf(await store.mounts(key))),
@@ -39,13 +38,9 @@ export function snapshotsService(store: LayerStore): UntypedServiceImplementatio
       return {}
     }),
     stat: unary('stat', async ({ key }: KeyRequest) => ({ info: infoOf(await store.stat(key)) })),
-    update: unary('update', ({ info, update_mask }: UpdateRequest) => {
-      const key = info?.name ?? ''
-      return updates.take(key, async () => {
-        const { labels: now } = await store.stat(key)
-        const labels = updated(now, info?.labels ?? {}, update_mask?.paths ?? [])
-        return { info: infoOf(await store.update(key, { labels })) }
-      })
+    update: unary('update', async ({ info, update_mask }: UpdateRequest) => {
+      const change = changeOf(info?.labels ?? {}, update_mask?.paths ?? [])
+      return { info: infoOf(await store.update(info?.name ?? '', change)) }
     }),
     usage: unary('usage', async ({ key }: KeyRequest) => usageOf(await store.usage(key))),
     cleanup: unary('cleanup', async () => {
@@ -77,7 +72,7 @@ async function list(store: LayerStore, call: ServerWritableStream<ListRequest, {
     if (!more && !call.cancelled) await drained(call)
   }
   try {
-    for await (const layer of store.walk(call.request.filters)) {
+    for await (const layer of store.walk({ filter: parseFilters(call.request.filters) })) {
       if (call.cancelled) return
       batch.push(infoOf(layer))
       if (batch.length === BATCH) await send()
@@ -95,16 +90,3 @@ const drained = (call: ServerWritableStream<ListRequest, { info: Info[] }>): Pro
     call.once('drain', done)
     call.once('cancelled', done)
   })
-
-/** Those of one key one after the other: an update by mask changes what it has read. */
-class Turns {
-  readonly #last = new Map<string, Promise<unknown>>()
-
-  take<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#last.get(key) ?? Promise.resolve()).then(work, work)
-    const settled = turn.catch(() => {})
-    this.#last.set(key, settled)
-    void settled.then(() => this.#last.get(key) === settled && this.#last.delete(key))
-    return turn
-  }
-}

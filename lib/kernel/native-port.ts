@@ -201,6 +201,7 @@ export class NativePort implements KernelPort {
   thaw: KernelPort['thaw'] = (frozen, signal) => this.#call('thaw', signal, frozen)
   trim: KernelPort['trim'] = (request, signal) => this.#call('trim', signal, request)
   growFileSystem: KernelPort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
+  wallClock = (): bigint => this.#addon['wallClock']!() as bigint
   noop: KernelPort['noop'] = signal => this.#call('noop', signal)
 }
 

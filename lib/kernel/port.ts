@@ -284,6 +284,8 @@ export interface KernelPort extends BlockPort, FileSystemPort {
     signal?: AbortSignal,
   ): Promise<Uint8Array[]>
   zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
+  /** CLOCK_REALTIME: nanoseconds since 1970. */
+  wallClock(): bigint
   /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */
   noop(signal?: AbortSignal): Promise<number>
 }

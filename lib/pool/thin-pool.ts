@@ -165,11 +165,13 @@ export class ThinPool {
    * and no external origins: an inactive volume needs `sizeBytes`, and what it was made with, here or at `activate()`.
    */
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
-    checkOptions(options, ['sizeBytes', 'externalOrigin', 'signal'], 'volume')
+    checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
     checkThinId(id)
+    const known = checkBoolean('known', options.known)
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin) }
     return this.#run(async () => {
+      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), given, options.signal)
       await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
       if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
@@ -344,13 +346,18 @@ export class ThinPool {
   /** One question where this library activated it; only else a look at every device that holds the pool. */
   async #activeAs(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
     const { port, device } = this.#context
-    const prefix = volumeUuidPrefix(device)
-    const own = await port.deviceStatus({ uuid: prefix + id }, signal).catch((fault: DmThinError) => {
+    const own = await this.#ownActive(id, signal)
+    if (own) return own
+    return (await port.foreignThins(device, volumeUuidPrefix(device), signal)).find(thin => thin.id === id)
+  }
+
+  async #ownActive(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
+    const uuid = volumeUuidPrefix(this.#context.device) + id
+    const own = await this.#context.port.deviceStatus({ uuid }, signal).catch((fault: DmThinError) => {
       if (fault.code === 'DM_NOT_FOUND') return undefined
       throw fault
     })
-    if (own) return { ...own, id }
-    return (await port.foreignThins(device, prefix, signal)).find(thin => thin.id === id)
+    return own && { ...own, id }
   }
 
   #thinIds(signal?: AbortSignal): Promise<number[]> {

@@ -25,6 +25,11 @@ export interface CreateVolumeOptions extends ExternalOriginOption, SignalOption 
 export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
   /** Size in bytes, whole sectors. An active volume is asked for it. */
   readonly sizeBytes?: number
+  /**
+   * The caller knows that the pool has the volume, and that no other program activates it: the pool's metadata is not
+   * read, and other devices are not looked at. Its calls fail where that is wrong. Default false.
+   */
+  readonly known?: boolean
 }
 
 export interface ActivateOptions extends ExternalOriginOption, SignalOption {

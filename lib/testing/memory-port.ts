@@ -195,6 +195,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
       return this.state.handle(() => void locked.delete(poolName))
     })
 
+  wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n
   noop: KernelPort['noop'] = signal => this.call(signal, () => 0)
 
   async #batch<T>(

@@ -2,6 +2,8 @@
 // them.
 #include <napi.h>
 
+#include <ctime>
+
 #include "abi/system_call.h"
 #include "bind/environment.h"
 #include "bind/functions.h"
@@ -16,6 +18,13 @@ void cancel(const Napi::CallbackInfo& info) {
 
 void release(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).release(static_cast<uint32_t>(number(info[0])));
+}
+
+/// Nanoseconds since 1970. JavaScript's own clocks are a millisecond or more away from what other processes read.
+Napi::Value wall_clock(const Napi::CallbackInfo& info) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return Napi::BigInt::New(info.Env(), int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
 }
 
 #ifdef DM_THIN_FAULTS
@@ -46,6 +55,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_file_systems(env, exports);
   exports.Set("cancel", Napi::Function::New(env, cancel, "cancel"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
+  exports.Set("wallClock", Napi::Function::New(env, wall_clock, "wallClock"));
 #ifdef DM_THIN_FAULTS
   exports.Set("setFault", Napi::Function::New(env, arm_fault, "setFault"));
   exports.Set("clearFaults", Napi::Function::New(env, disarm_faults, "clearFaults"));

@@ -40,6 +40,15 @@ const BUILDS = {
     extra: [nodeMajor, process.arch],
     results: ['build/Release'],
   },
+  sqlite: {
+    name: 'sqlite',
+    title: 'SQLite for Node (node-gyp): npm ci runs no install scripts',
+    command: ['node_modules/.bin/node-gyp', 'rebuild', '--release', '-C', 'node_modules/better-sqlite3'],
+    inputs: ['package-lock.json'],
+    extra: [nodeMajor, process.arch],
+    results: ['node_modules/better-sqlite3/build/Release/better_sqlite3.node'],
+    hint: 'Please see to the above, then repeat the command.',
+  },
   fault: {
     ...scripted('build:fault', 'native part with fault hooks (cmake)'),
     inputs: [...NATIVE_INPUTS, 'CMakeLists.txt', 'binding.gyp'],

@@ -1,0 +1,33 @@
+// What the calls of one open store share.
+import type { ThinPool } from '../index.js'
+import type { Bases } from './bases.js'
+import type { CommitPoints } from './commit-points.js'
+import type { Formatter } from './formatter.js'
+import type { Locks } from './locks.js'
+import type { Owner } from './owner.js'
+import type { Records } from './records.js'
+import type { Removals } from './removals.js'
+import type { LayerFileSystem } from './types.js'
+import type { Volumes } from './volumes.js'
+import type { Writer } from './writer.js'
+
+export interface StoreParts {
+  readonly directory: string
+  readonly pool: ThinPool
+  readonly records: Records
+  readonly writer: Writer
+  readonly owner: Owner
+  readonly points: CommitPoints
+  readonly volumes: Volumes
+  readonly locks: Locks
+  readonly format: Formatter
+  readonly fileSystem: LayerFileSystem
+  readonly sizeBytes: number
+  /** Nanoseconds since 1970. */
+  readonly clock: () => bigint
+}
+
+export interface StoreContext extends StoreParts {
+  readonly bases: Bases
+  readonly removals: Removals
+}

@@ -1,0 +1,297 @@
+// Image layers on a thin pool: what users of `dm-thin/store` meet first.
+import { Pending } from '../device/pending.js'
+import { throwIfAborted } from '../errors.js'
+import type { RemovedPool } from '../index.js'
+import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
+import { invalid } from '../units.js'
+import { commit } from './commit.js'
+import type { StoreContext } from './context.js'
+import type { StoreFinding } from './findings.js'
+import { Layer } from './layer.js'
+import { mountedAt, mountOf } from './mounted.js'
+import { checkKey, checkLabels, checkOpen, checkPrepare, type OpenStoreOptions, type PrepareOptions } from './options.js'
+import { prepare } from './prepare.js'
+import { recover } from './recover.js'
+import type { StuckRemoval } from './removals.js'
+import { infoOf, type Row } from './row.js'
+import { hasChildren, settled, stateError, visible } from './rows.js'
+import type { Database } from './sqlite.js'
+import { startStore } from './start.js'
+import { step } from './steps.js'
+import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
+
+export interface CommitOptions extends SignalOption {
+  /** Of the committed layer; those of the active one do not stay. Default none. */
+  readonly labels?: Labels
+}
+
+export interface UpdateOptions {
+  /** In place of all labels. */
+  readonly labels?: Labels
+  /** These alone; one with an empty value is taken away. */
+  readonly setLabels?: Labels
+}
+
+export interface WithMountedOptions extends SignalOption {
+  /** No writes. Of committed layers and views always. Default false. */
+  readonly readOnly?: boolean
+}
+
+export interface WalkOptions {
+  /** Which layers. Default all. */
+  readonly filter?: (info: LayerInfo) => boolean
+}
+
+/** How many records are read at once while walking. */
+const PAGE = 500
+
+export class LayerStore {
+  readonly #store: StoreContext
+  readonly #database: Database
+  readonly #pending: Pending
+  /** What `open` found amiss, and what it did. */
+  readonly findings: readonly StoreFinding[]
+
+  private constructor(store: StoreContext, database: Database, findings: readonly StoreFinding[]) {
+    this.#store = store
+    this.#database = database
+    this.#pending = new Pending(`the store in ${store.directory}`)
+    this.findings = findings
+  }
+
+  /**
+   * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
+   * open. Ends what a process that died left half done (see `findings`).
+   *
+   * Rejects with `DM_STORE_DEPENDENCY` (better-sqlite3 is not there), `DM_STORE_MISMATCH` (another pool than the
+   * recorded one; records of layers, and no pool), `DM_STORE_DATABASE`, and whatever `ThinPool.open` and
+   * `ThinPool.create` reject with.
+   */
+  static async open(options: OpenStoreOptions): Promise<LayerStore> {
+    const plan = checkOpen(options)
+    throwIfAborted(plan.signal)
+    const { store, database } = await startStore(plan)
+    try {
+      return new LayerStore(store, database, await recover(store))
+    } catch (fault) {
+      await letGo(store, database)
+      throw fault
+    }
+  }
+
+  /** The directory, as an absolute path. */
+  get directory(): string {
+    return this.#store.directory
+  }
+
+  /** Name of the pool's mapped device. */
+  get poolName(): string {
+    return this.#store.pool.name
+  }
+
+  /**
+   * A writable layer on top of a committed one, or of an empty file system (`parent` `''`): a snapshot, active. Its
+   * device is there and on the pool's disk when this resolves.
+   *
+   * Rejects with `DM_LAYER_EXISTS`, `DM_LAYER_NOT_FOUND` (the parent), `DM_INVALID_ARGUMENT` (the parent is not
+   * committed; the size), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_STORE_DEPENDENCY` (mkfs, for the first layer of a
+   * size), `ABORT_ERR`. Nothing of it is left then.
+   */
+  async prepare(key: string, parent = '', options: PrepareOptions = {}): Promise<Layer> {
+    return this.#make('active', key, parent, checkPrepare(options, 'prepare'))
+  }
+
+  /** A read-only look at a committed layer. Cannot be committed. Rejects as `prepare` does. */
+  async view(key: string, parent = '', options: PrepareOptions = {}): Promise<Layer> {
+    return this.#make('view', key, parent, checkPrepare(options, 'view'))
+  }
+
+  /**
+   * Makes an active layer a committed one with another name, on which others can stand. It is to be unmounted before;
+   * one that somebody still has mounted is frozen for a moment, and the layer is what it was then.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active). It stays active
+   * then.
+   */
+  async commit(name: string, key: string, options: CommitOptions = {}): Promise<void> {
+    checkOptions(options, ['labels', 'signal'], 'commit')
+    const [to, from] = [checkKey('name', name), checkKey('key', key)]
+    const labels = checkLabels(options.labels ?? {})
+    await this.#run([to, from], () => commit(this.#store, to, from, labels, options.signal))
+  }
+
+  /**
+   * What mount(2) needs for an active layer or a view; brings its device back where it is gone, as after a restart of
+   * the machine. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (committed).
+   */
+  async mounts(key: string, options: SignalOption = {}): Promise<LayerMount[]> {
+    return [...(await this.layer(key, options)).mounts]
+  }
+
+  /** An active layer or a view that there is. Rejects as `mounts` does. */
+  async layer(key: string, options: SignalOption = {}): Promise<Layer> {
+    checkOptions(options, ['signal'], 'layer')
+    return this.#run([checkKey('key', key)], async () => {
+      const row = settled(this.#store.records, key)
+      if (row.kind === 'committed') throw stateError(row, 'it is committed: prepare or view a child of it')
+      const volume = await this.#store.volumes.active(row, options.signal)
+      return new Layer(key, row.parentKey, [mountOf(row, volume.path)])
+    })
+  }
+
+  /**
+   * Removes a layer. When this resolves it is gone for all callers, also after a loss of power; its volume goes in the
+   * background, as soon as nobody has it mounted, and its blocks are free then (see `cleanup`).
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE`.
+   */
+  async remove(key: string): Promise<void> {
+    await this.#run([checkKey('key', key)], async () => {
+      const { records, writer, removals } = this.#store
+      step('remove.intent', key)
+      const row = await writer.write(() => {
+        const found = settled(records, key)
+        const child = records.childOf(found.id)
+        if (child) throw hasChildren(key, child)
+        return records.update(found.id, ['ready'], { key: null, state: 'removing', updatedAt: this.#store.clock() })!
+      })
+      removals.add(row)
+    })
+  }
+
+  /** What is recorded of a layer. Answers from the records alone. `DM_LAYER_NOT_FOUND`. */
+  async stat(key: string): Promise<LayerInfo> {
+    return this.#pending.run(async () => infoOf(visible(this.#store.records, checkKey('key', key))))
+  }
+
+  /** Changes a layer's labels, and with them its `updatedAt`. `DM_LAYER_NOT_FOUND`. */
+  async update(key: string, change: UpdateOptions): Promise<LayerInfo> {
+    checkOptions(change, ['labels', 'setLabels'], 'update')
+    if (change.labels !== undefined) checkLabels(change.labels)
+    if (change.setLabels !== undefined) checkLabels(change.setLabels)
+    return this.#run([checkKey('key', key)], () =>
+      this.#store.writer.write(() => {
+        const { records } = this.#store
+        const row = settled(records, key)
+        const labels = { ...(change.labels ?? row.labels), ...change.setLabels }
+        for (const [name, value] of Object.entries(change.setLabels ?? {})) if (value === '') delete labels[name]
+        return infoOf(records.update(row.id, ['ready'], { labels, updatedAt: this.#store.clock() })!)
+      }),
+    )
+  }
+
+  /** All layers, by the bytes of their keys. What changes meanwhile may be in it or not. */
+  async *walk(options: WalkOptions = {}): AsyncGenerator<LayerInfo> {
+    checkOptions(options, ['filter'], 'walk')
+    const { filter = () => true } = options
+    if (typeof filter !== 'function') throw invalid('filter must be a function')
+    for (let after = ''; ; ) {
+      const rows = await this.#pending.run(async () => this.#store.records.page(after, PAGE))
+      for (const info of rows.map(infoOf)) if (filter(info)) yield info
+      if (rows.length < PAGE) return
+      after = rows.at(-1)!.key!
+    }
+  }
+
+  /**
+   * What a layer has that its parent had not, in bytes of whole blocks: mapped blocks less those of the parent. The
+   * number of its files is not known to a block device, and 0. `DM_LAYER_NOT_FOUND`.
+   */
+  async usage(key: string, options: SignalOption = {}): Promise<LayerUsage> {
+    checkOptions(options, ['signal'], 'usage')
+    return this.#run([checkKey('key', key)], async () => {
+      const row = visible(this.#store.records, key)
+      const parent = row.parentId === null ? undefined : this.#store.records.byId(row.parentId)
+      const mapped = row.mappedBytes ?? (await this.#mappedBytes(row, options.signal))
+      return { bytes: Math.max(0, mapped - (parent?.mappedBytes ?? 0)), inodes: 0 }
+    })
+  }
+
+  /**
+   * Mounts a layer at a folder of the store's own for as long as `body` runs, and gives what that gives. Of a committed
+   * layer a passing view is mounted. The folder is not seen in other mount namespaces that are private.
+   */
+  async withMounted<T>(
+    key: string,
+    body: (folder: string) => Promise<T>,
+    options: WithMountedOptions = {},
+  ): Promise<T> {
+    checkOptions(options, ['readOnly', 'signal'], 'withMounted')
+    const readOnly = checkBoolean('readOnly', options.readOnly)
+    const { signal } = options
+    checkKey('key', key)
+    return this.#pending.run(async () => {
+      const row = settled(this.#store.records, key)
+      if (row.kind === 'committed') return this.#withView(key, body, signal)
+      const volume = await this.#store.locks.run([key], () => this.#store.volumes.active(row, signal))
+      const source = mountOf(row, volume.path, readOnly || row.kind === 'view')
+      return mountedAt(this.#store, source, body, signal)
+    })
+  }
+
+  /** Waits until what was removed is gone from the pool too. Gives what cannot go yet, and who has it. */
+  async cleanup(): Promise<StuckRemoval[]> {
+    return this.#pending.run(() => this.#store.removals.drain())
+  }
+
+  /** Waits for the calls under way and lets nothing new in. Layers, devices, mounts and the pool stay. Idempotent. */
+  async close(): Promise<void> {
+    await this.#pending.close(() => letGo(this.#store, this.#database))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /**
+   * `close()`, and takes the pool down: no device of it is left, and everything comes back by `open`. Nobody else may
+   * have the store open. Rejects with `DM_BUSY` (a layer is mounted; see `holders`). Gives what it took.
+   */
+  async takeDown(): Promise<RemovedPool> {
+    let removed: RemovedPool | undefined
+    await this.#pending.close(async () => {
+      await this.#store.removals.stop()
+      removed = await this.#store.pool.remove({ deactivate: true }).finally(() => letGo(this.#store, this.#database))
+    })
+    return removed ?? { pool: this.poolName, volumes: [], loops: [], files: [] }
+  }
+
+  #run<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {
+    return this.#pending.run(() => this.#store.locks.run(keys, body))
+  }
+
+  async #make(kind: 'active' | 'view', key: string, parent: string, options: PrepareOptions): Promise<Layer> {
+    checkKey('key', key)
+    if (parent !== '') checkKey('parent', parent)
+    return this.#run([key], async () => {
+      throwIfAborted(options.signal)
+      const { row, mounts } = await prepare(this.#store, { kind, key, parent, options })
+      return new Layer(key, row.parentKey, mounts)
+    })
+  }
+
+  async #withView<T>(parent: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const options = signal ? { signal } : {}
+    const { row, mounts } = await prepare(this.#store, { kind: 'view', key: null, parent, options })
+    try {
+      return await mountedAt(this.#store, mounts[0]!, body, signal)
+    } finally {
+      const { records, writer, removals } = this.#store
+      const left = await writer.write(() => records.update(row.id, ['making'], { state: 'removing', owner: null }))
+      if (left) removals.add(left)
+    }
+  }
+
+  async #mappedBytes(row: Row, signal?: AbortSignal): Promise<number> {
+    const { volumes } = this.#store
+    return volumes.mappedBytes(await volumes.active(row, signal), signal)
+  }
+}
+
+async function letGo({ removals, writer, owner, pool }: StoreContext, database: Database): Promise<void> {
+  await removals.stop()
+  await writer.settled()
+  owner.end()
+  await pool.close()
+  database.close()
+}

@@ -1,0 +1,94 @@
+// File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import path from 'node:path'
+import { DmThinError } from '../errors.js'
+import { mount, unmount, type MountFlags } from '../index.js'
+import type { StoreParts } from './context.js'
+import type { Row } from './row.js'
+import type { LayerMount } from './types.js'
+
+/** What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. */
+export const mountOf = (row: Row, source: string, readOnly = row.kind === 'view'): LayerMount => ({
+  type: row.fileSystem,
+  source,
+  options: [...(row.fileSystem === 'xfs' ? ['nouuid'] : []), ...(readOnly ? ['ro'] : [])],
+})
+
+/** Mounts what `mounts()` gave, with the flags among its options as flags. */
+export async function mountLayer(
+  { type, source, options }: LayerMount,
+  target: string,
+  flags: MountFlags & { readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const { signal, ...given } = flags
+  const readOnly = options.includes('ro') || given.readOnly === true
+  const data = options.filter(option => option !== 'ro').join(',')
+  await mount({ source, target, type, data, ...given, readOnly, ...(signal && { signal }) })
+}
+
+let counter = 0
+
+/** Mounts it for as long as `body` runs, whatever becomes of that. */
+export async function mountedAt<T>(
+  { directory, owner }: Pick<StoreParts, 'directory' | 'owner'>,
+  source: LayerMount,
+  body: (folder: string) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const folder = path.join(mountsOf(directory), `${owner.id}.${++counter}`)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  try {
+    await mountLayer(source, folder, { signal })
+    try {
+      return await body(folder)
+    } finally {
+      await takeOff(folder)
+    }
+  } finally {
+    rmdirSync(folder)
+  }
+}
+
+/** At once where nobody is below it; else out of sight, and let go by the last one that is. */
+async function takeOff(folder: string): Promise<void> {
+  await unmount(folder).catch((fault: unknown) => {
+    if (fault instanceof DmThinError && fault.code === 'DM_BUSY') return unmount(folder, { lazy: true })
+    throw fault
+  })
+}
+
+/** Takes away what stores that ended in the middle have left mounted. Gives the folders. */
+export async function sweepMounts({ directory, owner }: Pick<StoreParts, 'directory' | 'owner'>): Promise<string[]> {
+  const swept: string[] = []
+  for (const name of listed(mountsOf(directory))) {
+    if (await owner.lives(name.split('.')[0]!)) continue
+    const folder = path.join(mountsOf(directory), name)
+    await takeOff(folder).catch((fault: unknown) => {
+      const plain = fault instanceof DmThinError && (fault.errno === EINVAL || fault.code === 'DM_FILE_MISSING')
+      if (!plain) throw fault
+    })
+    removeFolder(folder)
+    swept.push(folder)
+  }
+  return swept
+}
+
+const EINVAL = 22
+const mountsOf = (directory: string): string => path.join(directory, 'mounts')
+
+function listed(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return [] // none was ever made
+  }
+}
+
+/** Two processes may sweep at once. */
+function removeFolder(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== 'ENOENT') throw fault
+  }
+}

@@ -1,0 +1,116 @@
+// A new layer on top of a committed one: recorded as begun, made, recorded as there.
+import { DmThinError } from '../errors.js'
+import { growFileSystem, type ThinVolume } from '../index.js'
+import { invalid } from '../units.js'
+import type { StoreContext } from './context.js'
+import { mountedAt, mountOf } from './mounted.js'
+import { checkFileSystem, checkSize, type PrepareOptions } from './options.js'
+import type { Row } from './row.js'
+import { refuseTaken, stateError } from './rows.js'
+import { step } from './steps.js'
+import type { LayerMount } from './types.js'
+import { isTaken, undoing } from './undoing.js'
+
+export interface Prepared {
+  readonly row: Row
+  readonly mounts: readonly LayerMount[]
+}
+
+interface Wish {
+  readonly kind: 'active' | 'view'
+  /** Null: for the store's own use; never made ready, and gone with its owner. */
+  readonly key: string | null
+  readonly parent: string
+  readonly options: PrepareOptions
+}
+
+export async function prepare(store: StoreContext, wish: Wish): Promise<Prepared> {
+  for (;;) {
+    const origin = wish.parent === '' ? await baseFor(store, wish.options) : undefined
+    step('prepare.intent', wish.key ?? '')
+    const { row, parent } = await store.writer.write(() => begin(store, wish, origin))
+    try {
+      return await undoing(store, row, () => make(store, wish, row, parent))
+    } catch (fault) {
+      if (!isTaken(fault)) throw fault // with another id, then
+    }
+  }
+}
+
+function baseFor(store: StoreContext, options: PrepareOptions): Promise<Row> {
+  const fileSystem = options.fileSystem ?? store.fileSystem
+  const sizeBytes = checkSize(options.sizeBytes ?? store.sizeBytes, fileSystem)
+  return store.bases.get(store, fileSystem, sizeBytes)
+}
+
+/** Inside a transaction: whoever removes the parent meanwhile finds this row. */
+function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: Row; parent: Row } {
+  const { records } = store
+  const { options, key, kind } = wish
+  if (key !== null) refuseTaken(records, key)
+  const parent = base ? records.byId(base.id) : committed(store, wish.parent)
+  if (!parent) throw new DmThinError('DM_LAYER_NOT_FOUND', 'the empty file system was taken away meanwhile')
+  const { fileSystem } = parent
+  if (options.fileSystem !== undefined && checkFileSystem(options.fileSystem) !== fileSystem) {
+    throw invalid(`fileSystem is the parent's, ${fileSystem}, and cannot be ${options.fileSystem}`)
+  }
+  const sizeBytes = options.sizeBytes ?? parent.sizeBytes
+  if (sizeBytes < parent.sizeBytes) {
+    throw invalid(`sizeBytes must be at least the parent's, ${parent.sizeBytes}, but is ${sizeBytes}`)
+  }
+  if (sizeBytes > parent.sizeBytes && kind === 'view') throw invalid('a view has the size of its parent')
+  const row = records.insert({
+    key,
+    kind,
+    state: 'making',
+    owner: store.owner.id,
+    parent: parent.id,
+    sizeBytes,
+    fileSystem,
+    at: store.clock(),
+    labels: options.labels ?? {},
+  })
+  return { row, parent }
+}
+
+function committed(store: StoreContext, key: string): Row {
+  const parent = store.records.byKey(key)
+  if (!parent || parent.state === 'making') {
+    throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no parent ${JSON.stringify(key)}`, { device: key })
+  }
+  if (parent.kind !== 'committed') throw invalid(`the parent ${JSON.stringify(key)} is not committed: ${parent.kind}`)
+  if (parent.state !== 'ready') throw stateError(parent, `it is ${parent.state}`)
+  return parent
+}
+
+async function make(store: StoreContext, { options, key, kind }: Wish, row: Row, parent: Row): Promise<Prepared> {
+  const { volumes, points, records, writer } = store
+  const { signal } = options
+  const name = key ?? ''
+  step('prepare.snapshot', name)
+  const volume = await volumes.snapshot(parent, row, signal)
+  step('prepare.activate', name)
+  // The pool's own writing and the device's coming up do not wait for each other.
+  const point = points.point()
+  const [active, committed] = await Promise.allSettled([
+    volume.activate({ readOnly: kind === 'view', ...(signal && { signal }) }),
+    point,
+  ])
+  if (active.status === 'rejected') throw active.reason
+  if (committed.status === 'rejected') throw committed.reason
+  if (row.sizeBytes > parent.sizeBytes) await grow(store, row, volume, signal)
+  const mounts = [mountOf(row, volume.path)]
+  if (key === null) return { row, mounts }
+  step('prepare.record', name)
+  const ready = await writer.write(() => {
+    records.noteTransaction(committed.value)
+    return records.update(row.id, ['making'], { state: 'ready', owner: null })
+  })
+  if (!ready) throw stateError(row, 'another process took it for one of a dead process')
+  return { row: ready, mounts }
+}
+
+async function grow(store: StoreContext, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<void> {
+  step('prepare.grow', row.key ?? '')
+  await mountedAt(store, mountOf(row, volume.path), folder => growFileSystem(folder), signal)
+}

@@ -1,0 +1,231 @@
+// What the store knows of its layers: one SQLite file. Plain statements, each well below a millisecond; whoever changes
+// something does so inside a transaction of the Writer.
+import type { Statement } from 'better-sqlite3'
+import { DmThinError } from '../errors.js'
+import { MAX_THIN_ID } from '../units.js'
+import type { Row, RowChange, RowState, RowInsert } from './row.js'
+import type { Database } from './sqlite.js'
+import type { LayerFileSystem } from './types.js'
+
+const VERSION = 1
+
+const SCHEMA = `
+  CREATE TABLE store (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE layer (
+    id INTEGER PRIMARY KEY,
+    key TEXT,
+    kind TEXT NOT NULL CHECK (kind IN ('base', 'active', 'view', 'committed')),
+    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'committing', 'removing', 'retired')),
+    owner TEXT,
+    parent INTEGER REFERENCES layer (id) ON DELETE SET NULL,
+    thin INTEGER NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    fs TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    mapped INTEGER,
+    labels TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX layer_key ON layer (key) WHERE key IS NOT NULL;
+  CREATE UNIQUE INDEX layer_base ON layer (fs, size) WHERE kind = 'base' AND state IN ('making', 'ready');
+  CREATE INDEX layer_parent ON layer (parent);
+  CREATE INDEX layer_state ON layer (state) WHERE state <> 'ready';
+`
+
+const COLUMNS = 'l.*, p.key AS parent_key, p.kind AS parent_kind FROM layer l LEFT JOIN layer p ON p.id = l.parent'
+
+export class Records {
+  readonly #database: Database
+  readonly #statements = new Map<string, Statement>()
+
+  constructor(database: Database) {
+    this.#database = database
+    database.pragma('journal_mode = WAL')
+    database.pragma('synchronous = FULL')
+    database.pragma('foreign_keys = ON')
+    const version = database.pragma('user_version', { simple: true })
+    if (version !== 0 && version !== VERSION) {
+      const text = `${database.name} is of version ${String(version)}; this dm-thin knows version ${VERSION}`
+      throw new DmThinError('DM_STORE_MISMATCH', text, { device: database.name })
+    }
+  }
+
+  /** Makes the tables of a new file. In a transaction: two processes may be at it. */
+  found(): void {
+    if (this.#database.pragma('user_version', { simple: true }) === VERSION) return
+    this.#database.exec(SCHEMA)
+    this.#database.pragma(`user_version = ${VERSION}`)
+  }
+
+  get(name: string): string | undefined {
+    return (this.#get('SELECT value FROM store WHERE name = ?', name) as { value: string } | undefined)?.value
+  }
+
+  set(name: string, value: string): void {
+    this.#run('INSERT INTO store VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', name, value)
+  }
+
+  /** The pool's transaction id as of the last change that was acknowledged. */
+  get transaction(): bigint {
+    return BigInt(this.get('transaction') ?? '0')
+  }
+
+  noteTransaction(id: bigint): void {
+    if (id > this.transaction) this.set('transaction', String(id))
+  }
+
+  byKey(key: string): Row | undefined {
+    return this.#row('l.key = ?', key)
+  }
+
+  byId(id: number): Row | undefined {
+    return this.#row('l.id = ?', id)
+  }
+
+  byThin(thin: number): Row | undefined {
+    return this.#row('l.thin = ?', thin)
+  }
+
+  base(fileSystem: LayerFileSystem, sizeBytes: number): Row | undefined {
+    return this.#row(`l.kind = 'base' AND l.state IN ('making', 'ready') AND l.fs = ? AND l.size = ?`, fileSystem, sizeBytes)
+  }
+
+  /** Rows that are not simply there. */
+  unready(): Row[] {
+    return this.#rows(`l.state <> 'ready' ORDER BY l.id`)
+  }
+
+  all(): Row[] {
+    return this.#rows('1 ORDER BY l.id')
+  }
+
+  /** Layers with a key behind `after`, in the order of the keys' bytes. */
+  page(after: string, count: number): Row[] {
+    return this.#rows(`l.key > ? AND l.state <> 'making' ORDER BY l.key LIMIT ?`, after, count)
+  }
+
+  childOf(id: number): Row | undefined {
+    return this.#row('l.parent = ? AND l.key IS NOT NULL LIMIT 1', id)
+  }
+
+  /** Takes the next thin id that no row has, going round. */
+  insert(row: RowInsert): Row {
+    const thin = this.#freeThin()
+    const sql = `INSERT INTO layer (key, kind, state, owner, parent, thin, size, fs, created, updated, labels)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+    const { key, kind, owner, parent, sizeBytes, fileSystem, at, labels } = row
+    const values = [key, kind, row.state, owner, parent, thin, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
+    const { lastInsertRowid } = this.#run(sql, ...values)
+    return this.byId(Number(lastInsertRowid))!
+  }
+
+  /** An id that the pool has and the store knows nothing of: it is not chosen for anything. */
+  retire(thin: number, at: bigint): void {
+    const sql = `INSERT OR IGNORE INTO layer (kind, state, thin, size, fs, created, updated, labels)
+      VALUES ('active', 'retired', ?, 0, '', ?, ?, '{}')`
+    this.#run(sql, thin, at, at)
+  }
+
+  /** Changes a row, if it is still in one of the states named. */
+  update(id: number, from: readonly RowState[], change: RowChange): Row | undefined {
+    const sets: string[] = []
+    const values: unknown[] = []
+    for (const [name, value] of Object.entries(change)) {
+      if (value === undefined) continue
+      sets.push(`${COLUMN[name as keyof RowChange]} = ?`)
+      values.push(name === 'labels' ? JSON.stringify(value) : value)
+    }
+    const states = from.map(() => '?').join(', ')
+    const sql = `UPDATE layer SET ${sets.join(', ')} WHERE id = ? AND state IN (${states})`
+    return this.#run(sql, ...values, id, ...from).changes === 0 ? undefined : this.byId(id)
+  }
+
+  delete(id: number): void {
+    this.#run('DELETE FROM layer WHERE id = ?', id)
+  }
+
+  count(): number {
+    return Number((this.#get('SELECT count(*) AS n FROM layer WHERE key IS NOT NULL') as { n: bigint }).n)
+  }
+
+  #freeThin(): number {
+    const taken = (id: number) => this.#get('SELECT 1 FROM layer WHERE thin = ?', id) !== undefined
+    const start = Number(this.get('next') ?? '0')
+    for (let tried = 0; tried <= MAX_THIN_ID; tried += 1) {
+      const id = (start + tried) % (MAX_THIN_ID + 1)
+      if (taken(id)) continue
+      this.set('next', String((id + 1) % (MAX_THIN_ID + 1)))
+      return id
+    }
+    throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${MAX_THIN_ID + 1}`)
+  }
+
+  #row(where: string, ...values: unknown[]): Row | undefined {
+    const found = this.#get(`SELECT ${COLUMNS} WHERE ${where}`, ...values)
+    return found === undefined ? undefined : rowOf(found as Stored)
+  }
+
+  #rows(where: string, ...values: unknown[]): Row[] {
+    return (this.#statement(`SELECT ${COLUMNS} WHERE ${where}`).all(...values) as Stored[]).map(rowOf)
+  }
+
+  #get(sql: string, ...values: unknown[]): unknown {
+    return this.#statement(sql).get(...values)
+  }
+
+  #run(sql: string, ...values: unknown[]) {
+    return this.#statement(sql).run(...values)
+  }
+
+  #statement(sql: string): Statement {
+    let known = this.#statements.get(sql)
+    if (!known) this.#statements.set(sql, (known = this.#database.prepare(sql).safeIntegers()))
+    return known
+  }
+}
+
+const COLUMN: Readonly<Record<keyof RowChange, string>> = {
+  key: 'key',
+  kind: 'kind',
+  state: 'state',
+  owner: 'owner',
+  thin: 'thin',
+  updatedAt: 'updated',
+  mappedBytes: 'mapped',
+  labels: 'labels',
+}
+
+interface Stored {
+  readonly id: bigint
+  readonly key: string | null
+  readonly kind: Row['kind']
+  readonly state: RowState
+  readonly owner: string | null
+  readonly parent: bigint | null
+  readonly parent_key: string | null
+  readonly parent_kind: Row['kind'] | null
+  readonly thin: bigint
+  readonly size: bigint
+  readonly fs: LayerFileSystem
+  readonly created: bigint
+  readonly updated: bigint
+  readonly mapped: bigint | null
+  readonly labels: string
+}
+
+const rowOf = (stored: Stored): Row => ({
+  id: Number(stored.id),
+  key: stored.key,
+  kind: stored.kind,
+  state: stored.state,
+  owner: stored.owner,
+  parentId: stored.parent === null ? null : Number(stored.parent),
+  parentKey: stored.parent_kind === 'base' ? '' : (stored.parent_key ?? ''),
+  thin: Number(stored.thin),
+  sizeBytes: Number(stored.size),
+  fileSystem: stored.fs,
+  createdAt: stored.created,
+  updatedAt: stored.updated,
+  mappedBytes: stored.mapped === null ? null : Number(stored.mapped),
+  labels: JSON.parse(stored.labels) as Row['labels'],
+})

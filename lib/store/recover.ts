@@ -1,0 +1,81 @@
+// What an open store does first: it ends what dead processes began, and looks whether records and pool agree.
+import type { StoreContext } from './context.js'
+import type { StoreFinding } from './findings.js'
+import { sweepMounts } from './mounted.js'
+import type { Row } from './row.js'
+
+export async function recover(store: StoreContext): Promise<StoreFinding[]> {
+  const findings: StoreFinding[] = []
+  for (const detail of await sweepMounts(store)) findings.push({ kind: 'left-mounted', detail, action: 'unmounted' })
+  for (const row of store.records.unready()) {
+    if (row.state === 'removing') store.removals.add(row)
+    else if (row.owner !== null && !(await store.owner.lives(row.owner))) findings.push(...(await end(store, row)))
+  }
+  await store.owner.sweep()
+  findings.push(...(await compare(store)))
+  return findings
+}
+
+/** What was being made goes; what was being committed is the active layer that it was. */
+async function end(store: StoreContext, row: Row): Promise<StoreFinding[]> {
+  const { records, writer, removals } = store
+  const done = await writer.write(() => {
+    const now = records.byId(row.id)
+    if (!now || now.owner !== row.owner) return undefined // another process was quicker
+    return row.state === 'making'
+      ? records.update(row.id, ['making'], { state: 'removing', key: null, owner: null })
+      : records.update(row.id, ['committing'], { state: 'ready', owner: null })
+  })
+  if (!done) return []
+  if (done.state === 'removing') removals.add(done)
+  return [{ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'undone' }]
+}
+
+const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { key: row.key })
+
+/** Records against the pool's metadata. Volumes without a record are retired. */
+export async function compare(store: StoreContext): Promise<StoreFinding[]> {
+  const { records, writer, pool } = store
+  const findings: StoreFinding[] = []
+  const status = await pool.status()
+  const recorded = records.transaction
+  if (status.transactionId !== undefined && status.transactionId < recorded) {
+    const detail = `the pool has ${status.transactionId}, the records ${recorded}`
+    findings.push({ kind: 'transaction-behind', detail, action: 'none' })
+  }
+  const { lost, strange } = await disagreements(store)
+  for (const row of lost) {
+    findings.push({ kind: 'layer-without-volume', ...keyOf(row), thin: row.thin, action: 'none' })
+  }
+  if (strange.length > 0) {
+    await writer.write(() => strange.forEach(thin => records.retire(thin, store.clock())))
+    for (const thin of strange) findings.push({ kind: 'volume-without-layer', thin, action: 'retired' })
+  }
+  return findings
+}
+
+/**
+ * The pool is read first and the records after: a row is written before its volume is made and deleted after that is
+ * gone, so that a volume without a row is none of a call under way. What seems lost may be younger than the reading.
+ */
+async function disagreements(store: StoreContext): Promise<{ lost: Row[]; strange: number[] }> {
+  let ids = await idsOf(store)
+  let { lost, strange } = against(store, ids)
+  if (lost.length + strange.length > 0) {
+    ids = await idsOf(store)
+    const again = against(store, ids)
+    lost = again.lost.filter(row => lost.some(before => before.id === row.id))
+    strange = again.strange.filter(thin => strange.includes(thin))
+  }
+  return { lost, strange }
+}
+
+const idsOf = async ({ pool }: StoreContext): Promise<Set<number>> =>
+  new Set((await pool.volumes()).map(volume => volume.id))
+
+function against({ records }: StoreContext, ids: ReadonlySet<number>): { lost: Row[]; strange: number[] } {
+  const rows = records.all()
+  const known = new Set(rows.map(row => row.thin))
+  const lost = rows.filter(row => (row.state === 'ready' || row.state === 'committing') && !ids.has(row.thin))
+  return { lost, strange: [...ids].filter(id => !known.has(id)) }
+}

@@ -1,0 +1,116 @@
+// Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
+import { DmThinError } from '../errors.js'
+import type { StoreParts } from './context.js'
+import type { Row } from './row.js'
+import { step } from './steps.js'
+
+/** Waits of the kernel that may overlap; the native side has threads for them. */
+const AT_ONCE = 64
+const TIMEOUT_MS = 1_000
+const FIRST_PAUSE_MS = 1_000
+const LONGEST_PAUSE_MS = 60_000
+
+/** A removed layer whose volume is still there, and why. */
+export interface StuckRemoval {
+  /** The thin id in the pool. */
+  readonly thin: number
+  /** Mostly `DM_BUSY`, with `holders`: a mount in some namespace. */
+  readonly error: DmThinError
+}
+
+interface Waiting {
+  readonly row: Row
+  readonly error: DmThinError
+  readonly timer: NodeJS.Timeout
+}
+
+export class Removals {
+  readonly #store: StoreParts
+  readonly #queue: Row[] = []
+  readonly #known = new Set<number>()
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #pauses = new Map<number, number>()
+  readonly #running = new Set<Promise<void>>()
+  #stopped = false
+
+  constructor(store: StoreParts) {
+    this.#store = store
+  }
+
+  /** How many are under way or wait. */
+  get size(): number {
+    return this.#known.size
+  }
+
+  add(row: Row): void {
+    if (this.#stopped || this.#known.has(row.id)) return
+    this.#known.add(row.id)
+    this.#queue.push(row)
+    this.#pump()
+  }
+
+  /** Tries everything that is left once more, at once, and says what still cannot go. */
+  async drain(): Promise<StuckRemoval[]> {
+    for (const row of this.#store.records.unready()) if (row.state === 'removing') this.add(row)
+    for (const waiting of [...this.#waiting.values()]) this.#again(waiting)
+    while (this.#running.size > 0) await Promise.all(this.#running)
+    return [...this.#waiting.values()].map(({ row, error }) => ({ thin: row.thin, error }))
+  }
+
+  /** Begins none any more, and waits for those that have begun. What is left another store takes up. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#queue.length = 0
+    for (const { timer } of this.#waiting.values()) clearTimeout(timer)
+    await Promise.all(this.#running)
+  }
+
+  #pump(): void {
+    while (this.#running.size < AT_ONCE) {
+      const row = this.#queue.shift()
+      if (!row) return
+      const running = this.#remove(row).finally(() => {
+        this.#running.delete(running)
+        this.#pump()
+      })
+      this.#running.add(running)
+    }
+  }
+
+  async #remove(row: Row): Promise<void> {
+    const { volumes, points, records, writer } = this.#store
+    try {
+      await volumes.destroy(row, TIMEOUT_MS)
+      // Not before the pool itself has forgotten it: else a loss of power would bring back a volume without a row.
+      step('remove.point', String(row.thin))
+      const transaction = await points.point()
+      step('remove.record', String(row.thin))
+      await writer.write(() => {
+        records.noteTransaction(transaction)
+        records.delete(row.id)
+      })
+      this.#known.delete(row.id)
+      this.#pauses.delete(row.id)
+    } catch (fault) {
+      const error = fault instanceof DmThinError ? fault : new DmThinError('DM_KERNEL', String(fault), { cause: fault })
+      this.#later(row, error)
+    }
+  }
+
+  #later(row: Row, error: DmThinError): void {
+    const pause = Math.min(2 * (this.#pauses.get(row.id) ?? FIRST_PAUSE_MS / 2), LONGEST_PAUSE_MS)
+    this.#pauses.set(row.id, pause)
+    // Does not keep a process alive that has nothing else to do.
+    const timer = setTimeout(() => this.#again(waiting), pause).unref()
+    const waiting = { row, error, timer }
+    this.#waiting.set(row.id, waiting)
+  }
+
+  #again({ row, timer }: Waiting): void {
+    clearTimeout(timer)
+    this.#waiting.delete(row.id)
+    if (this.#stopped) return
+    this.#queue.push(row)
+    this.#pump()
+  }
+}

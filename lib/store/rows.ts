@@ -1,0 +1,31 @@
+// A key, and the row that callers mean by it.
+import { DmThinError } from '../errors.js'
+import type { Records } from './records.js'
+import type { Row } from './row.js'
+
+/** One that is being made is not there yet. */
+export function visible(records: Records, key: string): Row {
+  const row = records.byKey(key)
+  if (row && row.state !== 'making') return row
+  throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no layer ${JSON.stringify(key)}`, { device: key })
+}
+
+/** `visible`, and in nobody's hands. */
+export function settled(records: Records, key: string): Row {
+  const row = visible(records, key)
+  if (row.state === 'ready') return row
+  throw stateError(row, 'another process is committing it')
+}
+
+export function refuseTaken(records: Records, key: string): void {
+  if (!records.byKey(key)) return
+  throw new DmThinError('DM_LAYER_EXISTS', `there is a layer ${JSON.stringify(key)} already`, { device: key })
+}
+
+export const stateError = (row: Row, why: string): DmThinError =>
+  new DmThinError('DM_LAYER_STATE', `layer ${JSON.stringify(row.key)}: ${why}`, { device: row.key ?? '' })
+
+export function hasChildren(key: string, child: Row): DmThinError {
+  const text = `cannot remove layer ${JSON.stringify(key)}: it has children, as ${JSON.stringify(child.key)}`
+  return new DmThinError('DM_LAYER_HAS_CHILDREN', text, { device: key, detail: child.key ?? '' })
+}

@@ -1,0 +1,153 @@
+// Opening a store: its directory, its records, its pool.
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { DmThinError, throwIfAborted } from '../errors.js'
+import { type DeviceSource, GiB, ThinPool } from '../index.js'
+import { nativePort } from '../kernel/native-port.js'
+import { Bases } from './bases.js'
+import { CommitPoints } from './commit-points.js'
+import type { StoreContext } from './context.js'
+import { Locks } from './locks.js'
+import type { PoolPlace, StorePlan } from './options.js'
+import { Owner } from './owner.js'
+import { Records } from './records.js'
+import { Removals } from './removals.js'
+import { openDatabase, type Database } from './sqlite.js'
+import { Volumes } from './volumes.js'
+import { Writer } from './writer.js'
+
+/** Sparse: what is promised, not what is taken. The pool's metadata needs some 48 bytes for each 64 KiB. */
+const DATA_BYTES = 100 * GiB
+const METADATA_BYTES = 1 * GiB
+
+/** An open store, and how to let go of it. */
+export interface Started {
+  readonly store: StoreContext
+  readonly database: Database
+}
+
+export async function startStore(plan: StorePlan): Promise<Started> {
+  const directory = path.resolve(plan.directory)
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const database = await openDatabase(path.join(directory, 'layers.db'))
+  let owner: Owner | undefined
+  let pool: ThinPool | undefined
+  try {
+    const writer = new Writer(database)
+    const records = new Records(database)
+    const place = await writer.write(() => {
+      records.found()
+      return recordPlace(records, directory, plan.pool)
+    })
+    throwIfAborted(plan.signal)
+    owner = await Owner.begin(path.join(directory, 'owners'))
+    pool = await openPool(place, records, plan.signal)
+    const status = await pool.status()
+    if (status.transactionId === undefined) {
+      const text = `pool ${pool.name} has failed: take it down and run thin_check, then thin_repair, on its metadata`
+      throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
+    }
+    const parts = {
+      directory,
+      pool,
+      records,
+      writer,
+      owner,
+      points: new CommitPoints(pool, status.transactionId),
+      volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
+      locks: new Locks(),
+      format: plan.format,
+      fileSystem: plan.fileSystem,
+      sizeBytes: plan.sizeBytes,
+      clock: () => nativePort().wallClock(),
+    }
+    return { database, store: { ...parts, bases: new Bases(), removals: new Removals(parts) } }
+  } catch (fault) {
+    await pool?.close()
+    owner?.end()
+    database.close()
+    throw fault
+  }
+}
+
+/** Where the pool is, decided once and then the same for all. */
+function recordPlace(records: Records, directory: string, asked: Partial<PoolPlace>): PoolPlace {
+  const recorded = records.get('pool')
+  if (recorded !== undefined) {
+    const place = JSON.parse(recorded) as PoolPlace
+    for (const [name, value] of Object.entries(absolute(asked))) {
+      const known = place[name as keyof PoolPlace]
+      if (known === undefined || isDeepStrictEqual(value, known)) continue
+      const text = `the pool of ${directory} has ${name} ${JSON.stringify(known)}, and not ${JSON.stringify(value)}`
+      throw new DmThinError('DM_STORE_MISMATCH', text, { device: place.name })
+    }
+    return place
+  }
+  const file = (name: string, sizeBytes: number) => ({ file: path.join(directory, name), sizeBytes })
+  const place: PoolPlace = {
+    name: `layers-${randomBytes(4).toString('hex')}`,
+    data: file('data.img', DATA_BYTES),
+    metadata: file('metadata.img', METADATA_BYTES),
+    ...absolute(asked),
+  }
+  records.set('pool', JSON.stringify(place))
+  return place
+}
+
+/** Another process may have another working directory. */
+function absolute(place: Partial<PoolPlace>): Partial<PoolPlace> {
+  const resolved = (source: DeviceSource): DeviceSource =>
+    source.file === undefined
+      ? { device: path.resolve((source as { device: string }).device) }
+      : { ...source, file: path.resolve(source.file) }
+  return {
+    ...place,
+    ...(place.data && { data: resolved(place.data) }),
+    ...(place.metadata && { metadata: resolved(place.metadata) }),
+  }
+}
+
+/** A pool that is not there yet is made; another process may be first, and then it is there. */
+async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal): Promise<ThinPool> {
+  const abort = signal ? { signal } : {}
+  // A writer in a container is told that the pool is full, and does not hang for a minute.
+  const options = { ...place, errorIfNoSpace: true, ...abort }
+  const found = { ...options, data: whateverSize(place.data), metadata: whateverSize(place.metadata) }
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ThinPool.open(found)
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_FILE_MISSING', 'DM_METADATA_BLANK', 'DM_NOT_FOUND', 'DM_BUSY')) throw fault
+      if (!hasCode(fault, 'DM_BUSY')) refuseLoss(records, place, fault)
+      else if (tries >= TRIES) throw fault
+    }
+    try {
+      return await ThinPool.create(options)
+    } catch (fault) {
+      const first = hasCode(fault, 'DM_NAME_TAKEN', 'DM_BUSY', 'DM_FILE_ATTACHED', 'DM_METADATA_NOT_BLANK')
+      if (!first || tries >= TRIES) throw fault
+      await sleep(PAUSE_MS)
+    }
+  }
+}
+
+const TRIES = 20
+const PAUSE_MS = 100
+
+/** An existing file has the size that it has: it may have been grown. */
+const whateverSize = (source: DeviceSource): DeviceSource =>
+  source.file === undefined ? source : { file: source.file }
+
+/** Layers are recorded, and their pool is not there: a new one would make the loss final. */
+function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {
+  if (records.all().length === 0) return
+  const where = place.data.file ?? (place.data as { device: string }).device
+  const text = `layers are recorded, but their pool is not on ${where}: ${(cause as Error).message}`
+  throw new DmThinError('DM_STORE_MISMATCH', text, { device: place.name, cause })
+}
+
+const hasCode = (fault: unknown, ...codes: string[]): boolean =>
+  fault instanceof DmThinError && codes.includes(fault.code)

@@ -1,0 +1,99 @@
+// The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
+import { DmThinError } from '../errors.js'
+import { BlockDevice, type ThinPool, type ThinVolume } from '../index.js'
+import type { Row } from './row.js'
+import { step } from './steps.js'
+
+type Signal = AbortSignal | undefined
+const options = (signal: Signal) => (signal ? { signal } : {})
+
+export class Volumes {
+  readonly #pool: ThinPool
+  readonly #discards: boolean
+
+  /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
+  constructor(pool: ThinPool, discards: boolean) {
+    this.#pool = pool
+    this.#discards = discards
+  }
+
+  of(row: Row, signal?: Signal): Promise<ThinVolume> {
+    return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
+  }
+
+  /** The volume with its device, by whomever it was activated. */
+  async active(row: Row, signal?: Signal): Promise<ThinVolume> {
+    const volume = await this.of(row, signal)
+    if (volume.active) return volume
+    try {
+      return await volume.activate({ readOnly: row.kind === 'view', ...options(signal) })
+    } catch (fault) {
+      if (!(fault instanceof DmThinError) || fault.code !== 'DM_ALREADY_ACTIVE') throw fault
+      return this.of(row, signal)
+    }
+  }
+
+  /** A new volume for a base, which is a snapshot of nothing. */
+  create(row: Row, signal?: Signal): Promise<ThinVolume> {
+    return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...options(signal) })
+  }
+
+  async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
+    const volume = await this.of(origin, signal)
+    await volume.snapshot({ id: row.thin, ...options(signal) })
+    return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
+  }
+
+  /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
+  async mappedBytes(volume: ThinVolume, signal?: Signal): Promise<number> {
+    const status = await volume.status(options(signal))
+    if (status.mappedBytes !== undefined) return status.mappedBytes
+    throw new DmThinError('DM_POOL_FAILED', `volume ${volume.id} of pool ${this.#pool.name}: state ${status.state}`)
+  }
+
+  /** Deactivates and deletes it; what is not there any more is gone already. */
+  async destroy(row: Row, timeoutMs: number): Promise<void> {
+    let volume = await this.of(row)
+    if (this.#discards) volume = await this.#discarded(row, volume)
+    step('remove.deactivate', String(row.thin))
+    await volume.deactivate({ timeoutMs })
+    step('remove.delete', String(row.thin))
+    await volume.delete().catch(unlessMissing)
+  }
+
+  /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
+  async #discarded(row: Row, volume: ThinVolume): Promise<ThinVolume> {
+    const before = volume.active ? volume : await this.#activeForDiscard(row, volume)
+    if (!before.active) return before
+    step('remove.discard', String(row.thin))
+    const device = await BlockDevice.open(before.path, { exclusive: true }).catch((fault: unknown) => {
+      if (fault instanceof DmThinError && fault.code === 'DM_KERNEL') return undefined // a read-only device, of a view
+      throw fault
+    })
+    if (!device) return before
+    try {
+      await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch((fault: unknown) => {
+        if (fault instanceof DmThinError && fault.code === 'DM_UNSUPPORTED') return
+        throw fault
+      })
+    } finally {
+      await device.close()
+    }
+    return before
+  }
+
+  async #activeForDiscard(row: Row, volume: ThinVolume): Promise<ThinVolume> {
+    try {
+      return await volume.activate()
+    } catch (fault) {
+      if (fault instanceof DmThinError && fault.code === 'DM_ALREADY_ACTIVE') return this.of(row)
+      await Promise.resolve(fault).then(unlessMissing)
+      return volume
+    }
+  }
+}
+
+function unlessMissing(fault: unknown): void {
+  if (!(fault instanceof DmThinError) || fault.code !== 'DM_VOLUME_NOT_FOUND') throw fault
+}
+

@@ -1,0 +1,88 @@
+// Changes of the records, many in one transaction: each costs a wait for the disk, so those that come in one turn of the
+// event loop share it. Nothing waits inside a transaction; a lock of another process is waited for by timer.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DmThinError } from '../errors.js'
+import { databaseError, isLocked, type Database } from './sqlite.js'
+
+/** How long another process may hold the database. Its own transactions take milliseconds. */
+const LIMIT_MS = 30_000
+const FIRST_PAUSE_MS = 1
+const LONGEST_PAUSE_MS = 50
+
+interface Change {
+  readonly run: () => unknown
+  readonly resolve: (value: never) => void
+  readonly reject: (fault: unknown) => void
+}
+
+type Result = { readonly value: unknown } | { readonly fault: unknown }
+
+export class Writer {
+  readonly #database: Database
+  readonly #queue: Change[] = []
+  #flushing: Promise<void> | undefined
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  /** Runs `change` in a transaction and resolves when it is on the disk. One that throws leaves nothing of itself. */
+  write<T>(change: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ run: change, resolve, reject })
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  /** When everything that was asked for is on the disk, or refused. */
+  async settled(): Promise<void> {
+    while (this.#flushing) await this.#flushing
+  }
+
+  async #flush(): Promise<void> {
+    await new Promise(setImmediate)
+    while (this.#queue.length > 0) await this.#commit(this.#queue.splice(0))
+    this.#flushing = undefined
+  }
+
+  async #commit(changes: readonly Change[]): Promise<void> {
+    const results = await this.#patiently(changes).catch((fault: unknown) => {
+      const refused = databaseError(this.#database.name, fault)
+      return changes.map(() => ({ fault: refused }))
+    })
+    changes.forEach((change, index) => {
+      const result = results[index]!
+      if ('fault' in result) change.reject(result.fault)
+      else change.resolve(result.value as never)
+    })
+  }
+
+  async #patiently(changes: readonly Change[]): Promise<Result[]> {
+    const end = performance.now() + LIMIT_MS
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      try {
+        return this.#database.transaction(() => changes.map(change => this.#one(change))).immediate()
+      } catch (fault) {
+        if (!isLocked(fault)) throw fault
+        if (performance.now() > end) throw tooLong(this.#database.name, fault)
+        await sleep(pause)
+      }
+    }
+  }
+
+  /** A savepoint of its own, so that one change's refusal is not the others'. */
+  #one({ run }: Change): Result {
+    try {
+      return { value: this.#database.transaction(run)() }
+    } catch (fault) {
+      // A full disk and its like end the whole transaction: there is nothing to go on with.
+      if (!this.#database.inTransaction || isLocked(fault)) throw fault
+      return { fault: databaseError(this.#database.name, fault) }
+    }
+  }
+}
+
+function tooLong(file: string, cause: unknown): DmThinError {
+  const text = `${file} was locked by another process for ${LIMIT_MS / 1000} s: look for one that hangs`
+  return new DmThinError('DM_STORE_DATABASE', text, { device: file, cause })
+}

@@ -190,6 +190,7 @@ const COLUMN: Readonly<Record<keyof RowChange, string>> = {
   state: 'state',
   owner: 'owner',
   thin: 'thin',
+  createdAt: 'created',
   updatedAt: 'updated',
   mappedBytes: 'mapped',
   labels: 'labels',

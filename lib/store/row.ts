@@ -45,6 +45,7 @@ export interface RowChange {
   readonly state?: RowState
   readonly owner?: string | null
   readonly thin?: number
+  readonly createdAt?: bigint
   readonly updatedAt?: bigint
   readonly mappedBytes?: number
   readonly labels?: Labels

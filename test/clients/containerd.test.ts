@@ -2,6 +2,7 @@
 // started anew below them.
 import {
   ctr,
+  diffOf,
   mappedMounts,
   runs,
   SNAPSHOTTER,
@@ -55,7 +56,7 @@ test(
       expect(mappedMounts()).toEqual([])
       const usage = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'usage', 'first')
       expect(usage).toMatch(/first\s+\d+(\.\d+)? [KM]iB\s+\d+/)
-      expect(await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'diff', 'first')).toContain('etc/own')
+      expect(await diffOf(stack, 'first')).toContain('etc/own')
 
       await ctr(stack, 'containers', 'rm', '--keep-snapshot', 'first')
       await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'commit', 'changed', 'first')
@@ -91,8 +92,7 @@ test(
       expect(await runs(stack, 'lasting')).toBe(true)
       expect(await start(stack, 'later', '--rm', 'cat /etc/upper')).toBe('upper\n')
       await ctr(stack, 'tasks', 'exec', '--exec-id', 'more', 'lasting', '/bin/sh', '-c', 'echo after >> /kept; sync')
-      const diff = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'diff', 'lasting')
-      expect(diff).toContain('before\nduring\nafter\n')
+      expect(await diffOf(stack, 'lasting')).toContain('before\nduring\nafter\n')
       await ctr(stack, 'tasks', 'kill', '--signal', 'SIGKILL', 'lasting')
       await ctr(stack, 'tasks', 'rm', '--force', 'lasting').catch(() => {})
       await ctr(stack, 'containers', 'rm', 'lasting')

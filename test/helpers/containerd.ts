@@ -16,6 +16,7 @@ import {
 } from './snapshotter.js'
 
 export const SNAPSHOTTER = 'dm-thin'
+const TAR = 'application/vnd.oci.image.layer.v1.tar'
 const execute = promisify(execFile)
 
 export interface Stack {
@@ -70,6 +71,9 @@ version = 2
 root = "${folder}/containerd"
 state = "${folder}/state"
 
+[debug]
+  level = "warn"
+
 [grpc]
   address = "${socket}"
 
@@ -104,6 +108,10 @@ export async function snapshots(stack: Stack, namespace = 'default'): Promise<Sn
     return { key: words[0]!, parent: words.length === 3 ? words[1]! : '', kind: words.at(-1)! }
   })
 }
+
+/** What a layer has that its parent has not, as the text of a tar file. */
+export const diffOf = (stack: Stack, key: string): Promise<string> =>
+  ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'diff', '--media-type', TAR, key)
 
 /** Mapped devices of volumes of the pool, by dmsetup. */
 export const volumesOfPool = (pool: string): string[] =>

@@ -58,11 +58,20 @@ export async function withStack(scratch: Scratch, body: (stack: Stack) => Promis
     expect(existsSync(server.address)).toBe(false)
   } catch (fault) {
     process.stderr.write(`containerd said:\n${containerd.output}\nthe server said:\n${stack.serving.output}\n`)
+    await endTasks(stack).catch((why: unknown) => process.stderr.write(`tasks stay: ${String(why)}\n`))
     throw fault
   } finally {
     await containerd.end('SIGKILL')
     await stack.serving.end('SIGKILL')
     await removePool(pool)
+  }
+}
+
+/** Containers outlive containerd, and would keep their devices. */
+async function endTasks(stack: Stack): Promise<void> {
+  for (const namespace of ['default', 'moby']) {
+    const names = (await ctr(stack, '--namespace', namespace, 'tasks', 'ls', '--quiet')).split('\n').filter(Boolean)
+    for (const name of names) await ctr(stack, '--namespace', namespace, 'tasks', 'rm', '--force', name)
   }
 }
 

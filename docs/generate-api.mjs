@@ -52,6 +52,15 @@ const CHAPTERS = [
       .flat()
       .map(target => `lib/target/${target}.ts`),
   ],
+  [
+    'dm-thin/store',
+    [
+      ['layer-store', 'upkeep', 'layer', 'options', 'types'],
+      ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter'],
+    ]
+      .flat()
+      .map(name => `lib/store/${name}.ts`),
+  ],
   ['Options of many calls', ['lib/names.ts', 'lib/kernel/kernel.ts']],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],

@@ -353,10 +353,7 @@ export class ThinPool {
 
   async #ownActive(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
     const uuid = volumeUuidPrefix(this.#context.device) + id
-    const own = await this.#context.port.deviceStatus({ uuid }, signal).catch((fault: DmThinError) => {
-      if (fault.code === 'DM_NOT_FOUND') return undefined
-      throw fault
-    })
+    const own = await this.#context.port.deviceStatus({ uuid }, signal).catch(ifGone)
     return own && { ...own, id }
   }
 
@@ -370,12 +367,19 @@ export class ThinPool {
     given: { readonly sizeBytes?: number | undefined; readonly externalOrigin?: string | undefined },
     signal?: AbortSignal,
   ): Promise<ThinVolume> {
-    if (!active) return new ThinVolume(this.#context, { id, ...given })
+    const inactive = () => new ThinVolume(this.#context, { id, ...given })
+    if (!active) return inactive()
     const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
-    const [line] = await this.#context.port.tableStatus({ name: active.name }, flags, signal)
+    const lines = await this.#context.port.tableStatus({ name: active.name }, flags, signal).catch(ifGone)
+    if (!lines) return inactive() // somebody deactivated it since
+    const [line] = lines
     const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
     return new ThinVolume(this.#context, { id, ...(found ?? given), active })
   }
+}
+
+function ifGone(fault: DmThinError): undefined {
+  if (fault.code !== 'DM_NOT_FOUND') throw fault
 }
 
 const originPath = (path: string | undefined): string | undefined =>

@@ -35,7 +35,9 @@ export class Bases {
       if (there) {
         if (await owner.lives(there.owner!)) await sleep(PAUSE_MS)
         else {
-          const left = await writer.write(() => records.update(there.id, ['making'], { state: 'removing', owner: null }))
+          const left = await writer.write(() =>
+            records.update(there.id, ['making'], { state: 'removing', owner: null }),
+          )
           if (left) removals.add(left)
         }
         continue
@@ -48,7 +50,7 @@ export class Bases {
       })
       if (!row) continue
       try {
-        return await undoing(store, row, () => format(store, row))
+        return await undoing(store, row, made => format(store, row, made))
       } catch (fault) {
         if (!isTaken(fault)) throw fault
       }
@@ -56,11 +58,12 @@ export class Bases {
   }
 }
 
-async function format(store: StoreContext, row: Row): Promise<Row> {
+async function format(store: StoreContext, row: Row, made: () => void): Promise<Row> {
   const { volumes, points, records, writer } = store
   const name = `${row.fileSystem} ${row.sizeBytes}`
   step('base.create', name)
   const volume = await volumes.create(row)
+  made()
   step('base.activate', name)
   await volume.activate()
   step('base.format', name)

@@ -7,13 +7,16 @@ const HIGHEST = 2n ** 64n - 1n
 
 export class CommitPoints {
   readonly #pool: ThinPool
+  readonly #recorded: () => bigint
   #id: bigint
   #running: Promise<bigint> | undefined
   #next: Promise<bigint> | undefined
 
-  constructor(pool: ThinPool, id: bigint) {
+  /** `recorded`: the highest id that any process has written down. */
+  constructor(pool: ThinPool, id: bigint, recorded: () => bigint) {
     this.#pool = pool
     this.#id = id
+    this.#recorded = recorded
   }
 
   /** Resolves with the transaction id when all that the pool was told before is on its disk. */
@@ -27,14 +30,18 @@ export class CommitPoints {
     const running = this.#raise()
     this.#running = running
     this.#next = undefined
-    void running.catch(() => {}).finally(() => {
-      if (this.#running === running) this.#running = undefined
-    })
+    void running
+      .catch(() => {})
+      .finally(() => {
+        if (this.#running === running) this.#running = undefined
+      })
     return running
   }
 
   /** Another process may have raised it: the kernel says so, and the pool says to what. */
   async #raise(): Promise<bigint> {
+    const recorded = this.#recorded()
+    if (recorded > this.#id) this.#id = recorded
     for (;;) {
       const newId = this.#id === HIGHEST ? 1n : this.#id + 1n
       try {

@@ -23,7 +23,8 @@ export async function commit(
   step('commit.intent', key)
   const row = await writer.write(() => {
     const found = settled(records, key)
-    if (found.kind !== 'active') throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
+    if (found.kind !== 'active')
+      throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
     if (name !== key) refuseTaken(records, name)
     return records.update(found.id, ['ready'], { state: 'committing', owner: store.owner.id })!
   })
@@ -87,9 +88,10 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
       return records.insert({ key: null, kind: 'active', state: 'making', owner: owner.id, ...rest })
     })
     try {
-      return await undoing(store, copy, async () => {
+      return await undoing(store, copy, async made => {
         step('commit.copy', row.key ?? '')
         const volume = await volumes.snapshot(row, copy, signal)
+        made()
         await volume.activate(signal ? { signal } : {})
         // Frozen is not unmounted: its journal has something to do, which a read-only view could not.
         await mountedAt(store, mountOf(copy, volume.path), async () => {}, signal)

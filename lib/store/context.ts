@@ -9,6 +9,7 @@ import type { Records } from './records.js'
 import type { Removals } from './removals.js'
 import type { LayerFileSystem } from './types.js'
 import type { Volumes } from './volumes.js'
+import type { WarmSets } from './warm.js'
 import type { Writer } from './writer.js'
 
 export interface StoreParts {
@@ -30,4 +31,5 @@ export interface StoreParts {
 export interface StoreContext extends StoreParts {
   readonly bases: Bases
   readonly removals: Removals
+  readonly warm: WarmSets
 }

@@ -32,10 +32,14 @@ export const runMkfs: Formatter = async ({ fileSystem, device, signal }) => {
   } catch (cause) {
     const { code, stderr } = cause as { code?: unknown; stderr?: string }
     const why = code === 'ENOENT' ? `not found; install ${PACKAGES[fileSystem]}` : (stderr?.trim() ?? String(cause))
-    throw new DmThinError(code === 'ABORT_ERR' ? 'ABORT_ERR' : 'DM_STORE_DEPENDENCY', `${program} of ${device}: ${why}`, {
-      device,
-      operation: program,
-      cause,
-    })
+    throw new DmThinError(
+      code === 'ABORT_ERR' ? 'ABORT_ERR' : 'DM_STORE_DEPENDENCY',
+      `${program} of ${device}: ${why}`,
+      {
+        device,
+        operation: program,
+        cause,
+      },
+    )
   }
 }

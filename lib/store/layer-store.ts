@@ -1,23 +1,25 @@
 // Image layers on a thin pool: what users of `dm-thin/store` meet first.
-import { Pending } from '../device/pending.js'
-import { throwIfAborted } from '../errors.js'
-import type { RemovedPool } from '../index.js'
+import { DmThinError, throwIfAborted } from '../errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { invalid } from '../units.js'
 import { commit } from './commit.js'
-import type { StoreContext } from './context.js'
-import type { StoreFinding } from './findings.js'
 import { Layer } from './layer.js'
 import { mountedAt, mountOf } from './mounted.js'
-import { checkKey, checkLabels, checkOpen, checkPrepare, type OpenStoreOptions, type PrepareOptions } from './options.js'
+import {
+  checkKey,
+  checkLabels,
+  checkOpen,
+  checkPrepare,
+  type OpenStoreOptions,
+  type PrepareOptions,
+} from './options.js'
 import { prepare } from './prepare.js'
 import { recover } from './recover.js'
-import type { StuckRemoval } from './removals.js'
 import { infoOf, type Row } from './row.js'
 import { hasChildren, settled, stateError, visible } from './rows.js'
-import type { Database } from './sqlite.js'
 import { startStore } from './start.js'
 import { step } from './steps.js'
+import { letGo, StoreUpkeep } from './upkeep.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
 
 export interface CommitOptions extends SignalOption {
@@ -45,20 +47,7 @@ export interface WalkOptions {
 /** How many records are read at once while walking. */
 const PAGE = 500
 
-export class LayerStore {
-  readonly #store: StoreContext
-  readonly #database: Database
-  readonly #pending: Pending
-  /** What `open` found amiss, and what it did. */
-  readonly findings: readonly StoreFinding[]
-
-  private constructor(store: StoreContext, database: Database, findings: readonly StoreFinding[]) {
-    this.#store = store
-    this.#database = database
-    this.#pending = new Pending(`the store in ${store.directory}`)
-    this.findings = findings
-  }
-
+export class LayerStore extends StoreUpkeep {
   /**
    * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
    * open. Ends what a process that died left half done (see `findings`).
@@ -77,16 +66,6 @@ export class LayerStore {
       await letGo(store, database)
       throw fault
     }
-  }
-
-  /** The directory, as an absolute path. */
-  get directory(): string {
-    return this.#store.directory
-  }
-
-  /** Name of the pool's mapped device. */
-  get poolName(): string {
-    return this.#store.pool.name
   }
 
   /**
@@ -117,7 +96,7 @@ export class LayerStore {
     checkOptions(options, ['labels', 'signal'], 'commit')
     const [to, from] = [checkKey('name', name), checkKey('key', key)]
     const labels = checkLabels(options.labels ?? {})
-    await this.#run([to, from], () => commit(this.#store, to, from, labels, options.signal))
+    await this.alone([to, from], () => commit(this.store, to, from, labels, options.signal))
   }
 
   /**
@@ -131,10 +110,10 @@ export class LayerStore {
   /** An active layer or a view that there is. Rejects as `mounts` does. */
   async layer(key: string, options: SignalOption = {}): Promise<Layer> {
     checkOptions(options, ['signal'], 'layer')
-    return this.#run([checkKey('key', key)], async () => {
-      const row = settled(this.#store.records, key)
+    return this.alone([checkKey('key', key)], async () => {
+      const row = settled(this.store.records, key)
       if (row.kind === 'committed') throw stateError(row, 'it is committed: prepare or view a child of it')
-      const volume = await this.#store.volumes.active(row, options.signal)
+      const volume = await this.store.volumes.active(row, options.signal)
       return new Layer(key, row.parentKey, [mountOf(row, volume.path)])
     })
   }
@@ -146,14 +125,15 @@ export class LayerStore {
    * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE`.
    */
   async remove(key: string): Promise<void> {
-    await this.#run([checkKey('key', key)], async () => {
-      const { records, writer, removals } = this.#store
+    await this.alone([checkKey('key', key)], async () => {
+      const { records, writer, removals } = this.store
+      await this.store.warm.drop(key)
       step('remove.intent', key)
       const row = await writer.write(() => {
         const found = settled(records, key)
         const child = records.childOf(found.id)
         if (child) throw hasChildren(key, child)
-        return records.update(found.id, ['ready'], { key: null, state: 'removing', updatedAt: this.#store.clock() })!
+        return records.update(found.id, ['ready'], { key: null, state: 'removing', updatedAt: this.store.clock() })!
       })
       removals.add(row)
     })
@@ -161,7 +141,7 @@ export class LayerStore {
 
   /** What is recorded of a layer. Answers from the records alone. `DM_LAYER_NOT_FOUND`. */
   async stat(key: string): Promise<LayerInfo> {
-    return this.#pending.run(async () => infoOf(visible(this.#store.records, checkKey('key', key))))
+    return this.run(async () => infoOf(visible(this.store.records, checkKey('key', key))))
   }
 
   /** Changes a layer's labels, and with them its `updatedAt`. `DM_LAYER_NOT_FOUND`. */
@@ -169,13 +149,13 @@ export class LayerStore {
     checkOptions(change, ['labels', 'setLabels'], 'update')
     if (change.labels !== undefined) checkLabels(change.labels)
     if (change.setLabels !== undefined) checkLabels(change.setLabels)
-    return this.#run([checkKey('key', key)], () =>
-      this.#store.writer.write(() => {
-        const { records } = this.#store
+    return this.alone([checkKey('key', key)], () =>
+      this.store.writer.write(() => {
+        const { records } = this.store
         const row = settled(records, key)
         const labels = { ...(change.labels ?? row.labels), ...change.setLabels }
         for (const [name, value] of Object.entries(change.setLabels ?? {})) if (value === '') delete labels[name]
-        return infoOf(records.update(row.id, ['ready'], { labels, updatedAt: this.#store.clock() })!)
+        return infoOf(records.update(row.id, ['ready'], { labels, updatedAt: this.store.clock() })!)
       }),
     )
   }
@@ -185,8 +165,8 @@ export class LayerStore {
     checkOptions(options, ['filter'], 'walk')
     const { filter = () => true } = options
     if (typeof filter !== 'function') throw invalid('filter must be a function')
-    for (let after = ''; ; ) {
-      const rows = await this.#pending.run(async () => this.#store.records.page(after, PAGE))
+    for (let after = ''; ;) {
+      const rows = await this.run(async () => this.store.records.page(after, PAGE))
       for (const info of rows.map(infoOf)) if (filter(info)) yield info
       if (rows.length < PAGE) return
       after = rows.at(-1)!.key!
@@ -199,9 +179,9 @@ export class LayerStore {
    */
   async usage(key: string, options: SignalOption = {}): Promise<LayerUsage> {
     checkOptions(options, ['signal'], 'usage')
-    return this.#run([checkKey('key', key)], async () => {
-      const row = visible(this.#store.records, key)
-      const parent = row.parentId === null ? undefined : this.#store.records.byId(row.parentId)
+    return this.alone([checkKey('key', key)], async () => {
+      const row = visible(this.store.records, key)
+      const parent = row.parentId === null ? undefined : this.store.records.byId(row.parentId)
       const mapped = row.mappedBytes ?? (await this.#mappedBytes(row, options.signal))
       return { bytes: Math.max(0, mapped - (parent?.mappedBytes ?? 0)), inodes: 0 }
     })
@@ -220,78 +200,52 @@ export class LayerStore {
     const readOnly = checkBoolean('readOnly', options.readOnly)
     const { signal } = options
     checkKey('key', key)
-    return this.#pending.run(async () => {
-      const row = settled(this.#store.records, key)
+    return this.run(async () => {
+      const row = settled(this.store.records, key)
       if (row.kind === 'committed') return this.#withView(key, body, signal)
-      const volume = await this.#store.locks.run([key], () => this.#store.volumes.active(row, signal))
+      const volume = await this.store.locks.run([key], () => this.store.volumes.active(row, signal))
       const source = mountOf(row, volume.path, readOnly || row.kind === 'view')
-      return mountedAt(this.#store, source, body, signal)
+      return mountedAt(this.store, source, body, signal)
     })
   }
 
-  /** Waits until what was removed is gone from the pool too. Gives what cannot go yet, and who has it. */
-  async cleanup(): Promise<StuckRemoval[]> {
-    return this.#pending.run(() => this.#store.removals.drain())
-  }
-
-  /** Waits for the calls under way and lets nothing new in. Layers, devices, mounts and the pool stay. Idempotent. */
-  async close(): Promise<void> {
-    await this.#pending.close(() => letGo(this.#store, this.#database))
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
-  }
-
-  /**
-   * `close()`, and takes the pool down: no device of it is left, and everything comes back by `open`. Nobody else may
-   * have the store open. Rejects with `DM_BUSY` (a layer is mounted; see `holders`). Gives what it took.
-   */
-  async takeDown(): Promise<RemovedPool> {
-    let removed: RemovedPool | undefined
-    await this.#pending.close(async () => {
-      await this.#store.removals.stop()
-      removed = await this.#store.pool.remove({ deactivate: true }).finally(() => letGo(this.#store, this.#database))
-    })
-    return removed ?? { pool: this.poolName, volumes: [], loops: [], files: [] }
-  }
-
-  #run<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {
-    return this.#pending.run(() => this.#store.locks.run(keys, body))
+  protected async removeUnused(key: string): Promise<boolean> {
+    try {
+      await this.remove(key)
+      return true
+    } catch (fault) {
+      const taken = ['DM_LAYER_HAS_CHILDREN', 'DM_LAYER_NOT_FOUND', 'DM_LAYER_STATE']
+      if (fault instanceof DmThinError && taken.includes(fault.code)) return false
+      throw fault
+    }
   }
 
   async #make(kind: 'active' | 'view', key: string, parent: string, options: PrepareOptions): Promise<Layer> {
     checkKey('key', key)
     if (parent !== '') checkKey('parent', parent)
-    return this.#run([key], async () => {
+    return this.alone([key], async () => {
       throwIfAborted(options.signal)
-      const { row, mounts } = await prepare(this.#store, { kind, key, parent, options })
+      const plain = kind === 'active' && options.sizeBytes === undefined && options.fileSystem === undefined
+      const warm = plain ? await this.store.warm.take(key, parent, options.labels ?? {}) : undefined
+      const { row, mounts } = warm ?? (await prepare(this.store, { kind, key, parent, options }))
       return new Layer(key, row.parentKey, mounts)
     })
   }
 
   async #withView<T>(parent: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const options = signal ? { signal } : {}
-    const { row, mounts } = await prepare(this.#store, { kind: 'view', key: null, parent, options })
+    const { row, mounts } = await prepare(this.store, { kind: 'view', key: null, parent, options })
     try {
-      return await mountedAt(this.#store, mounts[0]!, body, signal)
+      return await mountedAt(this.store, mounts[0]!, body, signal)
     } finally {
-      const { records, writer, removals } = this.#store
+      const { records, writer, removals } = this.store
       const left = await writer.write(() => records.update(row.id, ['making'], { state: 'removing', owner: null }))
       if (left) removals.add(left)
     }
   }
 
   async #mappedBytes(row: Row, signal?: AbortSignal): Promise<number> {
-    const { volumes } = this.#store
+    const { volumes } = this.store
     return volumes.mappedBytes(await volumes.active(row, signal), signal)
   }
-}
-
-async function letGo({ removals, writer, owner, pool }: StoreContext, database: Database): Promise<void> {
-  await removals.stop()
-  await writer.settled()
-  owner.end()
-  await pool.close()
-  database.close()
 }

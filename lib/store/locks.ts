@@ -4,7 +4,7 @@ export class Locks {
 
   async run<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {
     const wanted = [...new Set(keys)]
-    const before = Promise.all(wanted.map(key => this.#tails.get(key)))
+    const before = Promise.all(wanted.map(async key => this.#tails.get(key)))
     const running = before.then(body)
     const tail = running.catch(() => {})
     for (const key of wanted) this.#tails.set(key, tail)

@@ -30,7 +30,7 @@ export async function prepare(store: StoreContext, wish: Wish): Promise<Prepared
     step('prepare.intent', wish.key ?? '')
     const { row, parent } = await store.writer.write(() => begin(store, wish, origin))
     try {
-      return await undoing(store, row, () => make(store, wish, row, parent))
+      return await undoing(store, row, made => make(store, wish, { row, parent, made }))
     } catch (fault) {
       if (!isTaken(fault)) throw fault // with another id, then
     }
@@ -83,17 +83,28 @@ function committed(store: StoreContext, key: string): Row {
   return parent
 }
 
-async function make(store: StoreContext, { options, key, kind }: Wish, row: Row, parent: Row): Promise<Prepared> {
+interface Making {
+  readonly row: Row
+  readonly parent: Row
+  readonly made: () => void
+}
+
+async function make(
+  store: StoreContext,
+  { options, key, kind }: Wish,
+  { row, parent, made }: Making,
+): Promise<Prepared> {
   const { volumes, points, records, writer } = store
   const { signal } = options
   const name = key ?? ''
   step('prepare.snapshot', name)
   const volume = await volumes.snapshot(parent, row, signal)
+  made()
   step('prepare.activate', name)
   // The pool's own writing and the device's coming up do not wait for each other.
   const point = points.point()
   const [active, committed] = await Promise.allSettled([
-    volume.activate({ readOnly: kind === 'view', ...(signal && { signal }) }),
+    volume.activate({ sizeBytes: row.sizeBytes, readOnly: kind === 'view', ...(signal && { signal }) }),
     point,
   ])
   if (active.status === 'rejected') throw active.reason

@@ -12,7 +12,7 @@ export async function recover(store: StoreContext): Promise<StoreFinding[]> {
     else if (row.owner !== null && !(await store.owner.lives(row.owner))) findings.push(...(await end(store, row)))
   }
   await store.owner.sweep()
-  findings.push(...(await compare(store)))
+  findings.push(...(await compare(store, true)))
   return findings
 }
 
@@ -33,8 +33,8 @@ async function end(store: StoreContext, row: Row): Promise<StoreFinding[]> {
 
 const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { key: row.key })
 
-/** Records against the pool's metadata. Volumes without a record are retired. */
-export async function compare(store: StoreContext): Promise<StoreFinding[]> {
+/** Records against the pool's metadata. With `retire` no id of a volume without a record is ever chosen. */
+export async function compare(store: StoreContext, retire: boolean): Promise<StoreFinding[]> {
   const { records, writer, pool } = store
   const findings: StoreFinding[] = []
   const status = await pool.status()
@@ -47,9 +47,11 @@ export async function compare(store: StoreContext): Promise<StoreFinding[]> {
   for (const row of lost) {
     findings.push({ kind: 'layer-without-volume', ...keyOf(row), thin: row.thin, action: 'none' })
   }
-  if (strange.length > 0) {
+  if (retire && strange.length > 0) {
     await writer.write(() => strange.forEach(thin => records.retire(thin, store.clock())))
-    for (const thin of strange) findings.push({ kind: 'volume-without-layer', thin, action: 'retired' })
+  }
+  for (const thin of strange) {
+    findings.push({ kind: 'volume-without-layer', thin, action: retire ? 'retired' : 'none' })
   }
   return findings
 }

@@ -42,6 +42,11 @@ export class Removals {
     return this.#known.size
   }
 
+  /** What could not go so far, and why. */
+  get stuck(): StuckRemoval[] {
+    return [...this.#waiting.values()].map(({ row, error }) => ({ thin: row.thin, error }))
+  }
+
   add(row: Row): void {
     if (this.#stopped || this.#known.has(row.id)) return
     this.#known.add(row.id)
@@ -54,7 +59,7 @@ export class Removals {
     for (const row of this.#store.records.unready()) if (row.state === 'removing') this.add(row)
     for (const waiting of [...this.#waiting.values()]) this.#again(waiting)
     while (this.#running.size > 0) await Promise.all(this.#running)
-    return [...this.#waiting.values()].map(({ row, error }) => ({ thin: row.thin, error }))
+    return this.stuck
   }
 
   /** Begins none any more, and waits for those that have begun. What is left another store takes up. */

@@ -15,8 +15,9 @@ import type { PoolPlace, StorePlan } from './options.js'
 import { Owner } from './owner.js'
 import { Records } from './records.js'
 import { Removals } from './removals.js'
-import { openDatabase, type Database } from './sqlite.js'
+import { databaseFaults, isLocked, openDatabase, type Database } from './sqlite.js'
 import { Volumes } from './volumes.js'
+import { WarmSets } from './warm.js'
 import { Writer } from './writer.js'
 
 /** Sparse: what is promised, not what is taken. The pool's metadata needs some 48 bytes for each 64 KiB. */
@@ -37,7 +38,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
   let pool: ThinPool | undefined
   try {
     const writer = new Writer(database)
-    const records = new Records(database)
+    const records = await recordsOf(database)
     const place = await writer.write(() => {
       records.found()
       return recordPlace(records, directory, plan.pool)
@@ -56,7 +57,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       records,
       writer,
       owner,
-      points: new CommitPoints(pool, status.transactionId),
+      points: new CommitPoints(pool, status.transactionId, () => records.transaction),
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new Locks(),
       format: plan.format,
@@ -64,12 +65,25 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       sizeBytes: plan.sizeBytes,
       clock: () => nativePort().wallClock(),
     }
-    return { database, store: { ...parts, bases: new Bases(), removals: new Removals(parts) } }
+    const store = { ...parts, bases: new Bases(), removals: new Removals(parts) } as Omit<StoreContext, 'warm'>
+    return { database, store: Object.assign(store, { warm: new WarmSets(store as StoreContext) }) }
   } catch (fault) {
     await pool?.close()
     owner?.end()
     database.close()
     throw fault
+  }
+}
+
+/** Another process may have the file alone for a moment: one that makes it, or the first after a crash. */
+async function recordsOf(database: Database): Promise<Records> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return databaseFaults(database.name, () => new Records(database))
+    } catch (fault) {
+      if (!isLocked(fault) || tries >= TRIES) throw fault
+      await sleep(PAUSE_MS)
+    }
   }
 }
 
@@ -134,7 +148,7 @@ async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal
   }
 }
 
-const TRIES = 20
+const TRIES = 100
 const PAUSE_MS = 100
 
 /** An existing file has the size that it has: it may have been grown. */

@@ -5,21 +5,26 @@ import type { Row } from './row.js'
 
 const UNDO_LIMIT_MS = 10_000
 
-/** Runs `body`; if it fails, takes back the row and its volume, or leaves both to the removals. */
-export async function undoing<T>(store: StoreContext, row: Row, body: () => Promise<T>): Promise<T> {
+/**
+ * Runs `body`, which calls `made` when the pool has the volume. If it fails, takes back the volume and the row, or leaves
+ * both to the removals.
+ */
+export async function undoing<T>(store: StoreContext, row: Row, body: (made: () => void) => Promise<T>): Promise<T> {
+  let isMade = false
   try {
-    return await body()
+    return await body(() => (isMade = true))
   } catch (fault) {
-    await takeBack(store, row, fault)
+    await takeBack(store, row, isMade, fault)
     throw fault
   }
 }
 
-async function takeBack(store: StoreContext, row: Row, fault: unknown): Promise<void> {
+async function takeBack(store: StoreContext, row: Row, isMade: boolean, fault: unknown): Promise<void> {
   const { records, writer, removals } = store
-  // The id is somebody else's, whoever that is: it is not ours to delete.
-  if (isTaken(fault)) {
-    await writer.write(() => records.update(row.id, ['making'], { state: 'retired', key: null, owner: null }))
+  if (!isMade) {
+    // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.
+    const retired = { state: 'retired', key: null, owner: null } as const
+    await writer.write(() => (isTaken(fault) ? records.update(row.id, ['making'], retired) : records.delete(row.id)))
     return
   }
   try {

@@ -38,10 +38,10 @@ export class Volumes {
     return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...options(signal) })
   }
 
+  /** Inactive; it is activated with the row's size, which may be larger. */
   async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
     const volume = await this.of(origin, signal)
-    await volume.snapshot({ id: row.thin, ...options(signal) })
-    return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
+    return volume.snapshot({ id: row.thin, ...options(signal) })
   }
 
   /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
@@ -62,15 +62,13 @@ export class Volumes {
   }
 
   /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
-  async #discarded(row: Row, volume: ThinVolume): Promise<ThinVolume> {
-    const before = volume.active ? volume : await this.#activeForDiscard(row, volume)
-    if (!before.active) return before
+  async #discarded(row: Row, found: ThinVolume): Promise<ThinVolume> {
+    let volume = found
+    if (row.kind === 'view' && volume.active) await volume.deactivate({ timeoutMs: 0 }) // its device takes no discards
+    if (!volume.active) volume = await this.#activeForDiscard(row, volume)
+    if (!volume.active) return volume
     step('remove.discard', String(row.thin))
-    const device = await BlockDevice.open(before.path, { exclusive: true }).catch((fault: unknown) => {
-      if (fault instanceof DmThinError && fault.code === 'DM_KERNEL') return undefined // a read-only device, of a view
-      throw fault
-    })
-    if (!device) return before
+    const device = await BlockDevice.open(volume.path, { exclusive: true })
     try {
       await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch((fault: unknown) => {
         if (fault instanceof DmThinError && fault.code === 'DM_UNSUPPORTED') return
@@ -79,7 +77,7 @@ export class Volumes {
     } finally {
       await device.close()
     }
-    return before
+    return volume
   }
 
   async #activeForDiscard(row: Row, volume: ThinVolume): Promise<ThinVolume> {
@@ -96,4 +94,3 @@ export class Volumes {
 function unlessMissing(fault: unknown): void {
   if (!(fault instanceof DmThinError) || fault.code !== 'DM_VOLUME_NOT_FOUND') throw fault
 }
-

@@ -7,6 +7,7 @@ const lib = path.join(__dirname, '../../lib')
 test.each([
   ['index', 'ThinPool', 'ErrorCode'],
   ['exports/kernel', 'DeviceMapper', 'Segment'],
+  ['exports/store', 'LayerStore', 'LayerInfo'],
   ['exports/testing', 'memoryKernel', 'MemoryKernel'],
 ])('both faces of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))

@@ -78,13 +78,32 @@ describe('lib', () => {
   })
 
   test('nothing but Node itself and the loader is imported', () => {
-    const foreign = files.flatMap(importsOf).filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
+    const foreign = files
+      .filter(file => !file.startsWith('lib/store/'))
+      .flatMap(importsOf)
+      .filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
     expect(foreign).toEqual([])
   })
 
-  test('nothing spawns', () => {
+  test('the store imports its optional peers too, each in one file, and when it needs them', () => {
+    const foreign = files
+      .filter(file => file.startsWith('lib/store/'))
+      .flatMap(file =>
+        importsOf(file)
+          .filter(name => !/^(\.|node:)/.test(name))
+          .map(name => `${file} ${name}`),
+      )
+    expect([...new Set(foreign)]).toEqual([
+      'lib/store/records.ts better-sqlite3', // types
+      'lib/store/sqlite.ts better-sqlite3',
+    ])
+    const early = files.filter(file => /^import (?!type )[^\n]*'(better-sqlite3|tar-stream)'/m.test(read(file)))
+    expect(early).toEqual([])
+  })
+
+  test('nothing spawns but the one formatter of the store, which can be replaced', () => {
     const spawning = files.filter(file => /child_process|node:cluster|process\.binding|\bspawn/.test(read(file)))
-    expect(spawning).toEqual([])
+    expect(spawning).toEqual(['lib/store/formatter.ts'])
   })
 })
 

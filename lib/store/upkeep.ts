@@ -1,0 +1,155 @@
+// An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
+import { Pending } from '../device/pending.js'
+import type { RemovedPool } from '../index.js'
+import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
+import { checkNumber } from '../units.js'
+import type { StoreContext } from './context.js'
+import type { StoreFinding } from './findings.js'
+import { checkKey } from './options.js'
+import { prunable, type PruneOptions } from './prune.js'
+import type { StuckRemoval } from './removals.js'
+import { spaceOf, type LayerSpace } from './space.js'
+import type { Database } from './sqlite.js'
+import type { LayerInfo } from './types.js'
+import { repair, verify, type RepairOptions } from './verify.js'
+
+/** More would be a mistake: each is a device of the kernel's. */
+const MOST_WARM = 1_000
+
+export abstract class StoreUpkeep {
+  /** @internal */
+  protected readonly store: StoreContext
+  readonly #database: Database
+  readonly #pending: Pending
+  /** What `open` found amiss, and what it did. */
+  readonly findings: readonly StoreFinding[]
+
+  /** @internal */
+  protected constructor(store: StoreContext, database: Database, findings: readonly StoreFinding[]) {
+    this.store = store
+    this.#database = database
+    this.#pending = new Pending(`the store in ${store.directory}`)
+    this.findings = findings
+  }
+
+  /** The directory, as an absolute path. */
+  get directory(): string {
+    return this.store.directory
+  }
+
+  /** Name of the pool's mapped device. */
+  get poolName(): string {
+    return this.store.pool.name
+  }
+
+  /**
+   * Keeps `count` layers on top of a committed one ready, 0 to 1000: made, active, on the disk, and without a name. A
+   * `prepare` with this parent and no size of its own takes one, and another is made in the background. Resolves when
+   * they are there; the background stops at the first that cannot be made, until the next is taken. 0 gives them up, as
+   * closing does. They are of this object alone.
+   *
+   * Rejects with whatever `prepare` rejects with.
+   */
+  async warm(parent: string, count: number): Promise<void> {
+    checkKey('parent', parent)
+    checkNumber('count', count, { min: 0, max: MOST_WARM })
+    await this.run(() => this.store.warm.keep(parent, count))
+  }
+
+  /** Waits until what was removed is gone from the pool too. Gives what cannot go yet, and who has it. */
+  async cleanup(): Promise<StuckRemoval[]> {
+    return this.run(() => this.store.removals.drain())
+  }
+
+  /**
+   * Removes committed layers that nobody needs, the oldest first: those on which no active layer and no view stands, and
+   * neither `keep` nor the label `dm-thin/keep` nor `dm-thin/keep-until` (a time, as `2030-01-01T00:00:00Z`) of a layer
+   * above them. Gives what it removed, or would.
+   */
+  async prune(options: PruneOptions = {}): Promise<LayerInfo[]> {
+    return this.run(async () => {
+      const free = prunable(this.store, options)
+      if (options.dryRun) return free
+      const gone: LayerInfo[] = []
+      for (const info of free) if (await this.removeUnused(info.key)) gone.push(info)
+      return gone
+    })
+  }
+
+  /**
+   * Blocks of each layer that only it has, and that others have too, in bytes, counted in the pool's metadata as of its
+   * last commit. Time grows with the blocks of all. `DM_METADATA_BUSY`.
+   */
+  async space(options: SignalOption = {}): Promise<LayerSpace[]> {
+    checkOptions(options, ['signal'], 'space')
+    return this.run(() => spaceOf(this.store, options.signal))
+  }
+
+  /** Looks for every disagreement between the records, the pool and the kernel's devices. Changes nothing. */
+  async verify(): Promise<StoreFinding[]> {
+    return this.run(() => verify(this.store))
+  }
+
+  /**
+   * Mends what is safe to mend: records of layers whose volume is lost and on which nothing stands are deleted, loop
+   * devices that leaked are detached; with `deleteRetired`, volumes that the store knows nothing of are deleted. Gives
+   * everything that it found, with what it did.
+   */
+  async repair(options: RepairOptions = {}): Promise<StoreFinding[]> {
+    checkOptions(options, ['dryRun', 'deleteRetired'], 'repair')
+    checkBoolean('dryRun', options.dryRun)
+    checkBoolean('deleteRetired', options.deleteRetired)
+    return this.run(() => repair(this.store, options))
+  }
+
+  /** Waits for the calls under way and lets nothing new in. Layers, devices, mounts and the pool stay. Idempotent. */
+  async close(): Promise<void> {
+    await this.#pending.close(() => letGo(this.store, this.#database))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /**
+   * `close()`, and takes the pool down: no device of it is left, and everything comes back by `open`. Nobody else may
+   * have the store open. Gives what it took. Rejects with `DM_BUSY` (a layer is mounted; see `holders`): the store is
+   * closed then, and the pool stays.
+   */
+  async takeDown(): Promise<RemovedPool> {
+    let removed: RemovedPool | undefined
+    await this.#pending.close(async () => {
+      await quiet(this.store)
+      removed = await this.store.pool.remove({ deactivate: true }).finally(() => letGo(this.store, this.#database))
+    })
+    return removed ?? { pool: this.poolName, volumes: [], loops: [], files: [] }
+  }
+
+  /** Removes a layer if nobody has taken it up meanwhile. */
+  protected abstract removeUnused(key: string): Promise<boolean>
+
+  /** @internal Runs a call that `close()` waits for. */
+  protected run<T>(body: () => Promise<T>): Promise<T> {
+    return this.#pending.run(body)
+  }
+
+  /** @internal `run`, when no other call of these layers runs. */
+  protected alone<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {
+    return this.run(() => this.store.locks.run(keys, body))
+  }
+}
+
+/** Begins nothing any more, and waits for what has begun. */
+async function quiet({ warm, removals, writer }: StoreContext): Promise<void> {
+  await warm.close()
+  await removals.stop()
+  await writer.settled()
+}
+
+/** @internal */
+export async function letGo(store: StoreContext, database: Database): Promise<void> {
+  await quiet(store)
+  store.owner.end()
+  await store.pool.close()
+  database.close()
+}

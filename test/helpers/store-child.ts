@@ -1,0 +1,121 @@
+// A process that works on a layer store, as built, and is killed in the middle: at a step of the store's own, or at any
+// moment. What it was told to be done it says at once, and whoever looks afterwards holds the store to that.
+import { spawn } from 'node:child_process'
+import path from 'node:path'
+import type { OpenStoreOptions } from '../../lib/exports/store.js'
+
+const repository = path.join(__dirname, '..', '..')
+const LIMIT_MS = 240_000
+
+/** What the child was promised, by its own words. */
+export interface Promised {
+  /** Keys that were acknowledged as made, and not yet asked to be removed, committed or changed. */
+  readonly keys: ReadonlySet<string>
+  /** Keys of which nothing may be left: their removal was acknowledged. */
+  readonly gone: ReadonlySet<string>
+  /** Every step of the store that it came to, in order. */
+  readonly steps: readonly string[]
+  /** How it ended: `SIGKILL`, or `end` where it did all its work. */
+  readonly ending: string
+}
+
+export interface Kill {
+  /** At this step of the store … */
+  readonly step?: string
+  /** … the how manyth time. Default 1. */
+  readonly nth?: number
+  /** Or so long after its first word. */
+  readonly afterMs?: number
+}
+
+/**
+ * One round of work under names that begin with `prefix`: a root layer, committed; a child and a view of it, a larger
+ * one, a passing mount; removals; several of these at once where `wide` is more than 1.
+ */
+const work = (options: OpenStoreOptions, prefix: string, { step, nth = 1 }: Kill, wide: number) => `
+  const { writeSync, writeFileSync } = require('node:fs')
+  const { subscribe } = require('node:diagnostics_channel')
+  const say = line => writeSync(1, line + '\\n')
+  let left = ${nth}
+  subscribe('dm-thin:store', ({ step }) => {
+    say('step ' + step)
+    if (step === ${JSON.stringify(step ?? '')} && --left === 0) process.kill(process.pid, 'SIGKILL')
+  })
+  const { LayerStore } = require(${JSON.stringify(path.join(repository, 'dist/exports/store.js'))})
+  const options = ${JSON.stringify(options)}
+  const fill = (store, key) => store.withMounted(key, async folder => writeFileSync(folder + '/content', key.repeat(5000)))
+  const doing = async (store, verb, key, call) => {
+    say('doing ' + verb + ' ' + key)
+    await call
+    say('done ' + verb + ' ' + key)
+  }
+  const round = async (store, name) => {
+    const layer = name + '-layer'
+    await doing(store, 'make', name, store.prepare(name, ''))
+    await fill(store, name)
+    await doing(store, 'commit', name + ' ' + layer, store.commit(layer, name))
+    await doing(store, 'make', name + '-child', store.prepare(name + '-child', layer))
+    await doing(store, 'make', name + '-view', store.view(name + '-view', layer))
+    await doing(store, 'make', name + '-large', store.prepare(name + '-large', layer, { sizeBytes: options.sizeBytes * 2 }))
+    await store.withMounted(layer, async () => {})
+    await store.warm(layer, 1)
+    await doing(store, 'make', name + '-warm', store.prepare(name + '-warm', layer))
+    await doing(store, 'remove', name + '-view', store.remove(name + '-view'))
+    await doing(store, 'remove', name + '-large', store.remove(name + '-large'))
+    await store.update(name + '-child', { setLabels: { a: 'b' } })
+    await store.cleanup()
+  }
+  const run = async () => {
+    say('begun')
+    const store = await LayerStore.open(options)
+    await Promise.all(Array.from({ length: ${wide} }, (_, index) => round(store, ${JSON.stringify(prefix)} + index)))
+    await store.close()
+    say('end')
+  }
+  run().catch(fault => { say('fault ' + (fault.stack ?? fault)); process.exit(1) })`
+
+/** Lets a child work until it is killed, or has come to its end. */
+export function killedWork(options: OpenStoreOptions, prefix: string, kill: Kill, wide = 1): Promise<Promised> {
+  const child = spawn(process.execPath, ['-e', work(options, prefix, kill, wide)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let text = ''
+  const limit = setTimeout(() => child.kill('SIGABRT'), LIMIT_MS)
+  let timer: NodeJS.Timeout | undefined
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+    if (kill.afterMs !== undefined) timer ??= setTimeout(() => child.kill('SIGKILL'), kill.afterMs)
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      clearTimeout(limit)
+      clearTimeout(timer)
+      if (signal === 'SIGKILL' || (code === 0 && /^end$/m.test(text))) resolve(promisedBy(text, signal ?? 'end'))
+      else reject(new Error(`the child ended with ${signal ?? code}:\n${text}`))
+    })
+  })
+}
+
+function promisedBy(text: string, ending: string): Promised {
+  const keys = new Set<string>()
+  const gone = new Set<string>()
+  const steps: string[] = []
+  for (const line of text.split('\n')) {
+    const [word = '', verb = '', key = '', name = ''] = line.split(' ')
+    if (word === 'step') steps.push(verb)
+    // Of what is asked for nothing is promised: neither that it is still there nor that it is not.
+    if (word === 'doing' && verb !== 'make') keys.delete(key)
+    if (word !== 'done') continue
+    if (verb === 'make') keys.add(key)
+    if (verb === 'remove') gone.add(key)
+    if (verb === 'commit') {
+      gone.add(key)
+      keys.add(name)
+    }
+  }
+  return { keys, gone, steps, ending }
+}
+
+/** What the file of a layer must hold; undefined where it stands on none. */
+export const contentOf = (key: string): string => key.replace(/-.*/, '').repeat(5000)

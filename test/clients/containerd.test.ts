@@ -15,7 +15,8 @@ import {
 } from '../helpers/containerd.js'
 import { makeImage } from '../helpers/oci-image.js'
 import { useScratch } from '../helpers/scratch.js'
-import { PATIENCE_MS, startServer, unpacked } from '../helpers/snapshotter.js'
+import { Daemon, PATIENCE_MS, startServer, unpacked } from '../helpers/snapshotter.js'
+import { SnapshotsClient } from '../helpers/snapshots-client.js'
 import { run } from '../helpers/spawned.js'
 
 const scratch = useScratch()
@@ -35,12 +36,13 @@ async function importImage(stack: Stack): Promise<void> {
 const start = (stack: Stack, name: string, ...rest: string[]): Promise<string> =>
   ctr(stack, 'run', '--snapshotter', SNAPSHOTTER, ...rest.slice(0, -1), IMAGE, name, '/bin/sh', '-c', rest.at(-1)!)
 
-/** The images and what stands on them; then the witnesses must find nothing but the store's own. */
+/** The image and what stands on it, from the top down. */
 async function removeAll(stack: Stack): Promise<void> {
   await ctr(stack, 'images', 'rm', '--sync', IMAGE)
-  for (let left = await snapshots(stack); left.length > 0; left = await snapshots(stack))
-    await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', left.at(-1)!.key)
-  expect(mappedMounts()).toEqual([])
+  for (let left = await snapshots(stack); left.length > 0; left = await snapshots(stack)) {
+    const tops = left.filter(({ key }) => left.every(({ parent }) => parent !== key)).map(({ key }) => key)
+    await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', ...tops)
+  }
 }
 
 test(
@@ -71,6 +73,7 @@ test(
       expect(readFileSync(path.join(place, 'etc/own'), 'utf8')).toBe('own\n')
       expect(() => writeFileSync(path.join(place, 'etc/own'), '')).toThrow(/EROFS/)
       run('umount', [place])
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', 'look')
       await removeAll(stack)
     }),
   PATIENCE_MS,
@@ -110,20 +113,55 @@ test(
 
 const MANY = 50
 
+/** A process in namespaces of its own on a root file system of its own: a container, without a program in Go each. */
+const CONTAIN =
+  'mount -t "$1" "$2" "$3" && exec chroot "$3" /bin/sh -c "echo $4 > /own; cat /own /etc/upper; exec sleep 100000"'
+
 test(
   `${MANY} containers start at once, each has its own files, and nothing of them is left`,
   () =>
     withStack(scratch, async stack => {
       await importImage(stack)
-      const before = volumesOfPool(stack.server.pool)
+      const layers = await snapshots(stack)
+      const top = layers.find(({ key }) => layers.every(({ parent }) => parent !== key))!.key
       const names = Array.from({ length: MANY }, (_, index) => `many-${index}`)
-      const said = await Promise.all(
-        names.map(name => start(stack, name, '--rm', `echo ${name} > /own; cat /own /etc/upper; ls / | cat`)),
+      const client = new SnapshotsClient(stack.socket)
+      const place = scratch.path('many')
+      mkdirSync(place)
+      const containers = await Promise.all(
+        names.map(async name => {
+          const [mount] = await client.prepare(name, top)
+          const script = ['sh', '-c', CONTAIN, 'contain', mount!.type, mount!.source, place, name]
+          const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private']
+          const container = new Daemon('unshare', [...namespaces, ...script])
+          await container.until('it had read its files', () => container.output.endsWith('upper\n'))
+          return { container, device: mount!.source }
+        }),
       )
-      expect(said.map(text => text.split('\n').slice(0, 2))).toEqual(names.map(name => [name, 'upper']))
-      expect(new Set(said.map(text => text.split('\n').slice(2).join(' '))).size).toBe(1)
-      expect((await snapshots(stack)).map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
-      expect(volumesOfPool(stack.server.pool).filter(name => !before.includes(name))).toEqual([])
+      expect(containers.map(({ container }) => container.output)).toEqual(names.map(name => `${name}\nupper\n`))
+      expect(new Set(containers.map(({ device }) => device)).size).toBe(MANY)
+      expect(volumesOfPool(stack.server.pool)).toHaveLength(MANY)
+      // The layers go at once, while the kernel may not have ended their mounts yet.
+      await Promise.all(
+        containers.map(async ({ container }, index) => {
+          await container.end('SIGKILL')
+          await client.remove(names[index]!)
+        }),
+      )
+      client.close()
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)
+
+test(
+  'several containers of runc start at once',
+  () =>
+    withStack(scratch, async stack => {
+      await importImage(stack)
+      const names = ['a', 'b', 'c', 'd']
+      const said = await Promise.all(names.map(name => start(stack, name, '--rm', `echo ${name} > /own; cat /own`)))
+      expect(said).toEqual(names.map(name => `${name}\n`))
       await removeAll(stack)
     }),
   PATIENCE_MS,

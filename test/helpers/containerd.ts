@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import type { Scratch } from './scratch.js'
+import { SnapshotsClient } from './snapshots-client.js'
 import { run } from './spawned.js'
 import {
   clientEnvironment,
@@ -14,6 +15,7 @@ import {
   unpacked,
   type ServerOptions,
 } from './snapshotter.js'
+import { thinCheck, thinUsageBy } from './witness.js'
 
 export const SNAPSHOTTER = 'dm-thin'
 const TAR = 'application/vnd.oci.image.layer.v1.tar'
@@ -37,7 +39,10 @@ function mountCgroups(): void {
   if (!/ cgroup2 /.test(mounts)) run('mount', ['-t', 'cgroup2', 'cgroup2', '/sys/fs/cgroup'])
 }
 
-/** Runs `body` with all of it, and takes it away after. */
+/**
+ * Runs `body` with all of it, and takes it away after. What `body` leaves in the store must be nothing: of the pool's
+ * volumes only the empty file system is there at the end, as thin_ls sees it.
+ */
 export async function withStack(scratch: Scratch, body: (stack: Stack) => Promise<void>): Promise<void> {
   mountCgroups()
   const pool = scratch.name('clients')
@@ -53,6 +58,9 @@ export async function withStack(scratch: Scratch, body: (stack: Stack) => Promis
   try {
     await containerd.until('it made its socket', () => existsSync(socket))
     await body(stack)
+    await settled(stack)
+    expect(mappedMounts()).toEqual([])
+    expect(volumesOfPool(pool)).toEqual([])
     expect(await containerd.end()).toBe(0)
     expect(await stack.serving.end()).toBe(0)
     expect(existsSync(server.address)).toBe(false)
@@ -65,6 +73,17 @@ export async function withStack(scratch: Scratch, body: (stack: Stack) => Promis
     await stack.serving.end('SIGKILL')
     await removePool(pool)
   }
+  const metadata = path.join(server.root, 'metadata.img')
+  thinCheck(metadata)
+  expect(thinUsageBy(metadata)).toHaveLength(1)
+}
+
+/** When what was removed is gone from the pool too. A mount in a namespace that is just ending may keep it a while. */
+async function settled({ server }: Stack): Promise<void> {
+  const client = new SnapshotsClient(server.address)
+  do await client.cleanup()
+  while (volumesOfPool(server.pool).length > 0)
+  client.close()
 }
 
 /** Containers outlive containerd, and would keep their devices. */

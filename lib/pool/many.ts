@@ -45,16 +45,17 @@ const ID_ROUNDS = 16
 export async function snapshotMany(
   pool: PoolContext,
   origin: ThinVolume,
-  count: number,
+  wanted: number | readonly number[],
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, [origin])
+  const given = typeof wanted === 'number' ? undefined : wanted
   const results: VolumeResult[] = []
-  for (let round = 1, missing = count; missing > 0; round++) {
-    const items = await createSnaps(pool, origin.id, missing, signal)
+  for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
+    const items = await createSnaps(pool, origin.id, given ?? missing, signal)
     missing = 0
     for (const { id, errno } of items) {
-      if (errno === ERRNO.EEXIST && round < ID_ROUNDS) {
+      if (errno === ERRNO.EEXIST && !given && round < ID_ROUNDS) {
         missing += 1 // somebody else's: stays marked as used
         continue
       }
@@ -71,8 +72,14 @@ export async function snapshotMany(
   return results
 }
 
-async function createSnaps(pool: PoolContext, originId: number, count: number, signal?: AbortSignal) {
-  const ids = await pool.ids.take(count, signal)
+async function createSnaps(
+  pool: PoolContext,
+  originId: number,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+) {
+  const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
+  ids.forEach(id => pool.ids.use(id))
   const ownPrefix = volumeUuidPrefix(pool.device)
   const request = { pool: pool.device, poolName: pool.name, ownPrefix, originUuid: ownPrefix + originId, originId, ids }
   try {

@@ -6,7 +6,7 @@ import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
 import { thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
-import { checkNumber, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
+import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
 import {
   checkUp,
@@ -167,10 +167,12 @@ export class ThinPool {
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
     checkThinId(id)
-    const known = checkBoolean('known', options.known)
+    const unasked = options.known === 'unasked'
+    const known = unasked || checkBoolean('known', options.known)
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin) }
     return this.#run(async () => {
+      if (unasked) return this.#volumeOf(id, undefined, given)
       if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), given, options.signal)
       await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
@@ -214,13 +216,20 @@ export class ThinPool {
   }
 
   /**
-   * `count` snapshots of one volume under one suspend of it. A result for each: take the volumes with `volumesOf`.
-   * Rejects as a whole only where the origin could not be suspended or resumed; then none is left.
+   * Snapshots of one volume under one suspend of it: as many as `wanted` says, or those with the ids in it. A result for
+   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed;
+   * then none is left.
    */
-  async snapshotMany(origin: ThinVolume, count: number, options: SignalOption = {}): Promise<VolumeResult[]> {
+  async snapshotMany(
+    origin: ThinVolume,
+    wanted: number | readonly number[],
+    options: SignalOption = {},
+  ): Promise<VolumeResult[]> {
     checkOptions(options, ['signal'], 'snapshotMany')
-    checkNumber('count', count, { min: 1, max: MAX_THIN_ID })
-    return this.#run(() => snapshotMany(this.#context, origin, count, options.signal))
+    if (typeof wanted !== 'object') checkNumber('wanted', wanted, { min: 1, max: MAX_THIN_ID })
+    else if (Array.isArray(wanted)) wanted.forEach(checkThinId)
+    else throw invalid('wanted must be a number or a list of ids')
+    return this.#run(() => snapshotMany(this.#context, origin, wanted, options.signal))
   }
 
   /** Activates all at once; the kernel's waits overlap. A result for each, in the order given. */

@@ -27,9 +27,10 @@ export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
   readonly sizeBytes?: number
   /**
    * The caller knows that the pool has the volume, and that no other program activates it: the pool's metadata is not
-   * read, and other devices are not looked at. Its calls fail where that is wrong. Default false.
+   * read, and other devices are not looked at. `'unasked'`: not even its own is; it is taken for inactive until
+   * `activate` or `refresh`. Its calls fail where that is wrong. Default false.
    */
-  readonly known?: boolean
+  readonly known?: boolean | 'unasked'
 }
 
 export interface ActivateOptions extends ExternalOriginOption, SignalOption {

@@ -59,17 +59,20 @@ function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: R
     throw invalid(`sizeBytes must be at least the parent's, ${parent.sizeBytes}, but is ${sizeBytes}`)
   }
   if (sizeBytes > parent.sizeBytes && kind === 'view') throw invalid('a view has the size of its parent')
-  const row = records.insert({
-    key,
-    kind,
-    state: 'making',
-    owner: store.owner.id,
-    parent: parent.id,
-    sizeBytes,
-    fileSystem,
-    at: store.clock(),
-    labels: options.labels ?? {},
-  })
+  const row = records.insert(
+    {
+      key,
+      kind,
+      state: 'making',
+      owner: store.owner.id,
+      parent: parent.id,
+      sizeBytes,
+      fileSystem,
+      at: store.clock(),
+      labels: options.labels ?? {},
+    },
+    parent,
+  )
   return { row, parent }
 }
 
@@ -89,11 +92,7 @@ interface Making {
   readonly made: () => void
 }
 
-async function make(
-  store: StoreContext,
-  { options, key, kind }: Wish,
-  { row, parent, made }: Making,
-): Promise<Prepared> {
+async function make(store: StoreContext, { options, key }: Wish, { row, parent, made }: Making): Promise<Prepared> {
   const { volumes, points, records, writer } = store
   const { signal } = options
   const name = key ?? ''
@@ -103,10 +102,7 @@ async function make(
   step('prepare.activate', name)
   // The pool's own writing and the device's coming up do not wait for each other.
   const point = points.point()
-  const [active, committed] = await Promise.allSettled([
-    volume.activate({ sizeBytes: row.sizeBytes, readOnly: kind === 'view', ...(signal && { signal }) }),
-    point,
-  ])
+  const [active, committed] = await Promise.allSettled([volumes.activate(row, volume, signal), point])
   if (active.status === 'rejected') throw active.reason
   if (committed.status === 'rejected') throw committed.reason
   if (row.sizeBytes > parent.sizeBytes) await grow(store, row, volume, signal)
@@ -115,7 +111,7 @@ async function make(
   step('prepare.record', name)
   const ready = await writer.write(() => {
     records.noteTransaction(committed.value)
-    return records.update(row.id, ['making'], { state: 'ready', owner: null })
+    return records.update(row, ['making'], { state: 'ready', owner: null })
   })
   if (!ready) throw stateError(row, 'another process took it for one of a dead process')
   return { row: ready, mounts }

@@ -66,13 +66,17 @@ export class Records {
     this.#run('INSERT INTO store VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', name, value)
   }
 
+  #noted = 0n
+
   /** The pool's transaction id as of the last change that was acknowledged. */
   get transaction(): bigint {
     return BigInt(this.get('transaction') ?? '0')
   }
 
   noteTransaction(id: bigint): void {
+    if (id <= this.#noted) return // another of the same commit point was before
     if (id > this.transaction) this.set('transaction', String(id))
+    this.#noted = id
   }
 
   byKey(key: string): Row | undefined {
@@ -114,14 +118,16 @@ export class Records {
   }
 
   /** Takes the next thin id that no row has, going round. */
-  insert(row: RowInsert): Row {
+  insert(row: RowInsert, parent?: Row): Row {
     const thin = this.#freeThin()
     const sql = `INSERT INTO layer (key, kind, state, owner, parent, thin, size, fs, created, updated, labels)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-    const { key, kind, owner, parent, sizeBytes, fileSystem, at, labels } = row
-    const values = [key, kind, row.state, owner, parent, thin, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
-    const { lastInsertRowid } = this.#run(sql, ...values)
-    return this.byId(Number(lastInsertRowid))!
+    const { at, parent: parentId, ...rest } = row
+    const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
+    const values = [key, kind, state, owner, parentId, thin, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
+    const id = Number(this.#run(sql, ...values).lastInsertRowid)
+    const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
+    return { ...rest, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
   }
 
   /** An id that the pool has and the store knows nothing of: it is not chosen for anything. */
@@ -131,8 +137,9 @@ export class Records {
     this.#run(sql, thin, at, at)
   }
 
-  /** Changes a row, if it is still in one of the states named. */
-  update(id: number, from: readonly RowState[], change: RowChange): Row | undefined {
+  /** Changes a row, if it is still in one of the states named. Given the row itself, it is not read again. */
+  update(which: number | Row, from: readonly RowState[], change: RowChange): Row | undefined {
+    const id = typeof which === 'number' ? which : which.id
     const sets: string[] = []
     const values: unknown[] = []
     for (const [name, value] of Object.entries(change)) {
@@ -142,7 +149,8 @@ export class Records {
     }
     const states = from.map(() => '?').join(', ')
     const sql = `UPDATE layer SET ${sets.join(', ')} WHERE id = ? AND state IN (${states})`
-    return this.#run(sql, ...values, id, ...from).changes === 0 ? undefined : this.byId(id)
+    if (this.#run(sql, ...values, id, ...from).changes === 0) return undefined
+    return typeof which === 'number' ? this.byId(id) : { ...which, ...change }
   }
 
   delete(id: number): void {

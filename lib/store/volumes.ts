@@ -1,15 +1,24 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
 import { DmThinError } from '../errors.js'
-import { BlockDevice, type ThinPool, type ThinVolume } from '../index.js'
+import { BlockDevice, type ThinPool, type ThinVolume, type VolumeResult } from '../index.js'
+import { Gather } from './gather.js'
 import type { Row } from './row.js'
 import { step } from './steps.js'
 
 type Signal = AbortSignal | undefined
 const options = (signal: Signal) => (signal ? { signal } : {})
 
+interface Snapshot {
+  readonly origin: number
+  readonly thin: number
+}
+
 export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
+  readonly #snapshots = new Gather<Snapshot, ThinVolume>(wanted => this.#snapshotTogether(wanted))
+  readonly #writable = new Gather<ThinVolume, ThinVolume>(volumes => this.#activateTogether(volumes, false))
+  readonly #readable = new Gather<ThinVolume, ThinVolume>(volumes => this.#activateTogether(volumes, true))
 
   /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
   constructor(pool: ThinPool, discards: boolean) {
@@ -38,10 +47,17 @@ export class Volumes {
     return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...options(signal) })
   }
 
-  /** Inactive; it is activated with the row's size, which may be larger. */
+  /** Inactive: `activate` gives it its device. */
   async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
-    const volume = await this.of(origin, signal)
-    return volume.snapshot({ id: row.thin, ...options(signal) })
+    if (!signal) await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
+    else await (await this.#unasked(origin.thin)).snapshot({ id: row.thin, signal })
+    return this.#unasked(row.thin, row.sizeBytes)
+  }
+
+  async activate(row: Row, volume: ThinVolume, signal?: Signal): Promise<ThinVolume> {
+    const readOnly = row.kind === 'view'
+    if (signal) return volume.activate({ readOnly, signal })
+    return (readOnly ? this.#readable : this.#writable).one(volume)
   }
 
   /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
@@ -53,12 +69,36 @@ export class Volumes {
 
   /** Deactivates and deletes it; what is not there any more is gone already. */
   async destroy(row: Row, timeoutMs: number): Promise<void> {
-    let volume = await this.of(row)
+    let volume = await (this.#discards ? this.of(row) : this.#unasked(row.thin, row.sizeBytes))
     if (this.#discards) volume = await this.#discarded(row, volume)
     step('remove.deactivate', String(row.thin))
     await volume.deactivate({ timeoutMs })
     step('remove.delete', String(row.thin))
     await volume.delete().catch(unlessMissing)
+  }
+
+  #unasked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
+    return this.#pool.volume(thin, { known: 'unasked', ...(sizeBytes !== undefined && { sizeBytes }) })
+  }
+
+  async #snapshotTogether(wanted: readonly Snapshot[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    const byOrigin = new Map<number, number[]>()
+    for (const { origin, thin } of wanted) byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), thin])
+    const outcomes = new Map<number, PromiseSettledResult<ThinVolume>>()
+    await Promise.all(
+      [...byOrigin].map(async ([origin, thins]) => {
+        const results = await this.#pool.snapshotMany(await this.#unasked(origin), thins).then(settled, failed(thins))
+        thins.forEach((thin, at) => outcomes.set(thin, results[at]!))
+      }),
+    )
+    return wanted.map(({ thin }) => outcomes.get(thin)!)
+  }
+
+  async #activateTogether(
+    volumes: readonly ThinVolume[],
+    readOnly: boolean,
+  ): Promise<PromiseSettledResult<ThinVolume>[]> {
+    return settled(await this.#pool.activateMany(volumes, { readOnly }))
   }
 
   /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
@@ -90,6 +130,19 @@ export class Volumes {
     }
   }
 }
+
+const settled = (results: readonly VolumeResult[]): PromiseSettledResult<ThinVolume>[] =>
+  results.map(result =>
+    result.status === 'fulfilled'
+      ? { status: 'fulfilled', value: result.volume }
+      : { status: 'rejected', reason: result.reason },
+  )
+
+/** Refused as a whole: none of them was made. */
+const failed =
+  (thins: readonly number[]) =>
+  (reason: unknown): PromiseSettledResult<ThinVolume>[] =>
+    thins.map(() => ({ status: 'rejected', reason }))
 
 function unlessMissing(fault: unknown): void {
   if (!(fault instanceof DmThinError) || fault.code !== 'DM_VOLUME_NOT_FOUND') throw fault

@@ -60,7 +60,7 @@ export class WarmSets {
         if (records.byKey(parent)?.id !== first.row.parentId) return undefined
         const at = clock()
         const change = { key, state: 'ready', owner: null, labels, createdAt: at, updatedAt: at } as const
-        return records.update(first.row.id, ['making'], change)
+        return records.update(first.row, ['making'], change)
       })
       if (row) return { ...first, row }
     } catch (fault) {

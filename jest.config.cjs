@@ -1,7 +1,7 @@
 'use strict'
 
-// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract`, `examples` and
-// `races` need root and a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm).
+// Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract`, `examples`,
+// `clients` and `races` need root and a kernel with device mapper, and are started inside the guest by `npm test` (see test/setup and test/vm).
 // `races` are those that mean something only where two processors run at the same time.
 // `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
 const common = {
@@ -40,6 +40,7 @@ module.exports = {
     project('fault', faultBuild),
     project('contract'),
     project('examples'),
+    project('clients'),
     project('races'),
     project('runtimes'),
     project('long', longTime),

@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'DM_FILE_MISSING'
   | 'DM_FILE_NO_HOLES'
   | 'DM_FILE_SIZE'
+  | 'DM_FILTER'
   | 'DM_INVALID_ARGUMENT'
   | 'DM_KERNEL'
   | 'DM_LAYER_EXISTS'

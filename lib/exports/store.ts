@@ -6,6 +6,7 @@ export {
   type WalkOptions,
   type WithMountedOptions,
 } from '../store/layer-store.js'
+export { parseFilter, parseFilters, type LayerFilter } from '../store/filter.js'
 export { Layer, type MountLayerOptions } from '../store/layer.js'
 export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/options.js'
 export type { StoreFinding } from '../store/findings.js'

@@ -43,7 +43,8 @@ export async function commit(
       if (replaced) exchange(store, row, replaced)
       const change = { key: name, kind: 'committed', state: 'ready', owner: null, labels } as const
       const { mappedBytes } = end
-      return records.update(row.id, ['committing'], { ...change, mappedBytes, updatedAt: store.clock() })
+      const at = store.clock() // a committed layer is a new one: containerd compares the two times
+      return records.update(row.id, ['committing'], { ...change, mappedBytes, createdAt: at, updatedAt: at })
     })
     if (!done) throw stateError(row, 'another process took this one for dead')
     if (replaced) store.removals.add(records.byId(replaced.id)!)

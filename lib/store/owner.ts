@@ -61,7 +61,7 @@ async function lockFile(file: string, mustExist: boolean): Promise<Database | un
     return database
   } catch (fault) {
     database?.close()
-    if (isLocked(fault) || isLocked((fault as Error).cause) || (mustExist && !existsSync(file))) return undefined
+    if (isLocked(fault) || (mustExist && !existsSync(file))) return undefined
     throw databaseError(file, fault)
   }
 }

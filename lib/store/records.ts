@@ -4,7 +4,7 @@ import type { Statement } from 'better-sqlite3'
 import { DmThinError } from '../errors.js'
 import { MAX_THIN_ID } from '../units.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
-import type { Database } from './sqlite.js'
+import { databaseFaults, type Database } from './sqlite.js'
 import type { LayerFileSystem } from './types.js'
 
 const VERSION = 1
@@ -38,6 +38,7 @@ export class Records {
   readonly #database: Database
   readonly #statements = new Map<string, Statement>()
 
+  /** Throws what `isLocked` knows while another process opens the file for the first time, or after a crash. */
   constructor(database: Database) {
     this.#database = database
     database.pragma('journal_mode = WAL')
@@ -170,11 +171,12 @@ export class Records {
   }
 
   #rows(where: string, ...values: unknown[]): Row[] {
-    return (this.#statement(`SELECT ${COLUMNS} WHERE ${where}`).all(...values) as Stored[]).map(rowOf)
+    const read = () => this.#statement(`SELECT ${COLUMNS} WHERE ${where}`).all(...values) as Stored[]
+    return databaseFaults(this.#database.name, read).map(rowOf)
   }
 
   #get(sql: string, ...values: unknown[]): unknown {
-    return this.#statement(sql).get(...values)
+    return databaseFaults(this.#database.name, () => this.#statement(sql).get(...values))
   }
 
   #run(sql: string, ...values: unknown[]) {

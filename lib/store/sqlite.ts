@@ -33,7 +33,10 @@ export async function openDatabase(file: string, options: { readonly mustExist?:
 }
 
 /** Another process holds the lock that was needed. */
-export const isLocked = (fault: unknown): boolean => codeOf(fault)?.startsWith('SQLITE_BUSY') ?? false
+export function isLocked(fault: unknown): boolean {
+  const code = codeOf(fault) ?? codeOf((fault as Error | undefined)?.cause)
+  return code?.startsWith('SQLITE_BUSY') ?? false
+}
 
 /** SQLite's refusal as ours; anything else as it is. */
 export function databaseError(file: string, fault: unknown): unknown {

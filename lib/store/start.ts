@@ -15,7 +15,7 @@ import type { PoolPlace, StorePlan } from './options.js'
 import { Owner } from './owner.js'
 import { Records } from './records.js'
 import { Removals } from './removals.js'
-import { openDatabase, type Database } from './sqlite.js'
+import { databaseFaults, isLocked, openDatabase, type Database } from './sqlite.js'
 import { Volumes } from './volumes.js'
 import { WarmSets } from './warm.js'
 import { Writer } from './writer.js'
@@ -38,7 +38,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
   let pool: ThinPool | undefined
   try {
     const writer = new Writer(database)
-    const records = new Records(database)
+    const records = await recordsOf(database)
     const place = await writer.write(() => {
       records.found()
       return recordPlace(records, directory, plan.pool)
@@ -72,6 +72,18 @@ export async function startStore(plan: StorePlan): Promise<Started> {
     owner?.end()
     database.close()
     throw fault
+  }
+}
+
+/** Another process may have the file alone for a moment: one that makes it, or the first after a crash. */
+async function recordsOf(database: Database): Promise<Records> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return databaseFaults(database.name, () => new Records(database))
+    } catch (fault) {
+      if (!isLocked(fault) || tries >= TRIES) throw fault
+      await sleep(PAUSE_MS)
+    }
   }
 }
 
@@ -136,7 +148,7 @@ async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal
   }
 }
 
-const TRIES = 20
+const TRIES = 100
 const PAUSE_MS = 100
 
 /** An existing file has the size that it has: it may have been grown. */

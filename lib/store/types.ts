@@ -13,7 +13,7 @@ export interface LayerInfo {
   /** The name of the committed layer below; `''` for one that stands on nothing. */
   readonly parent: string
   readonly kind: LayerKind
-  /** Nanoseconds since 1970. */
+  /** Nanoseconds since 1970: of `prepare` or `view`, or of the commit. */
   readonly createdAt: bigint
   /** Nanoseconds since 1970: of the last change of its labels or kind. */
   readonly updatedAt: bigint

@@ -7,6 +7,7 @@ import { cacheDir, ensureKernel } from '../vm/kernel.mjs'
 import { runInGuest } from '../vm/run.mjs'
 import { main as vmMain, parseArguments } from '../vm/vm.mjs'
 import { buildEnvironment, ensureBuilt } from './build.mjs'
+import { ensureClients } from './clients.mjs'
 import { inGuest, whyNoDeviceMapper } from './device-mapper.mjs'
 import { hasTests, runPart } from './jest.mjs'
 import { ensurePackages } from './needs.mjs'
@@ -16,6 +17,8 @@ import { countPart, summarize } from './summary.mjs'
 const LIBRARY = ['modules', 'native', 'typescript']
 /** With what only tests and the store need. */
 const TESTED = ['modules', 'sqlite', 'native', 'typescript']
+/** Tests with containerd and Docker, which only the guest may have. */
+const CLIENTS = ['clients']
 
 /** Packages and kernel that a guest needs; inside a guest there is nothing to do. */
 async function readyForGuest(groups) {
@@ -41,6 +44,7 @@ export async function demo(args) {
 export async function test(args) {
   await readyForGuest(['build', 'dev', 'peers'])
   await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  if (hasTests(CLIENTS, args)) await ensureClients()
   const devices = ['kernel', 'fault']
   const several = ['races', 'runtimes']
   const parts = inGuest()
@@ -62,6 +66,9 @@ export async function test(args) {
         },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
+        // Daemons of many threads, with all processors. Without udev, whose rules take emulated processors a tenth of
+        // a second for each device.
+        { title: 'guest: clients', projects: CLIENTS, guest: true, alone: true },
       ]
   return report(parts, args)
 }
@@ -138,6 +145,7 @@ export async function vm(args) {
   const builds = ['npm', 'npx', 'node'].includes(program ?? '')
   await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
   if (builds) await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  if (command.some(word => CLIENTS.some(name => word.includes(name)))) await ensureClients()
   Object.assign(process.env, buildEnvironment())
   return vmMain(args)
 }
@@ -145,6 +153,7 @@ export async function vm(args) {
 export async function allSetup() {
   await readyForGuest(['build', 'dev', 'peers'])
   await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  await ensureClients()
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0
 }

@@ -8,7 +8,7 @@ import { openly, repository, say } from './steps.mjs'
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
 /** What makes devices in the kernel. */
-const ON_DEVICES = ['kernel', 'fault', 'contract', 'examples', 'races', 'long']
+const ON_DEVICES = ['kernel', 'fault', 'contract', 'examples', 'races', 'clients', 'long']
 const USUAL_LIMIT = 2100
 
 /**

@@ -40,6 +40,15 @@ export const PACKAGES = [
   { group: 'peers', name: 'binutils', files: ['readelf'] },
 ]
 
+/**
+ * Unpacked into a cache folder and never installed: see clients.mjs. `clients` for the guest, `suite` to build one
+ * program and then deleted again.
+ */
+export const UNPACKED = {
+  clients: ['containerd', 'runc', 'docker.io', 'docker-cli', 'docker-registry', 'busybox-static'],
+  suite: ['golang-go', 'golang-github-containerd-containerd-dev', 'golang-github-stretchr-testify-dev'],
+}
+
 /** What each group is for, as it is said before anything is installed. */
 export const PURPOSE = {
   build: 'to build the native part',

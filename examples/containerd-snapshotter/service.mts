@@ -1,0 +1,92 @@
+// The ten calls of containerd's snapshots service, each answered by a layer store.
+import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { parseFilters, type LayerStore } from 'dm-thin/store'
+import { changeOf, kept, wishesOf } from './labels.mjs'
+import {
+  infoOf,
+  mountsOf,
+  usageOf,
+  type CommitRequest,
+  type Info,
+  type KeyRequest,
+  type ListRequest,
+  type NewRequest,
+  type UpdateRequest,
+} from './messages.mjs'
+import { answerTo } from './refused.mjs'
+
+/** As many as containerd's own service sends at once. */
+const BATCH = 100
+
+export function snapshotsService(store: LayerStore): UntypedServiceImplementation {
+  return {
+    prepare: unary('prepare', async ({ key, parent, labels }: NewRequest, signal) => {
+      const options = { labels: kept(labels), ...wishesOf(labels, parent), signal }
+      return mountsOf((await store.prepare(key, parent, options)).mounts)
+    }),
+    view: unary('view', async ({ key, parent, labels }: NewRequest, signal) => {
+      const options = { labels: kept(labels), ...(parent === '' && wishesOf(labels, parent)), signal }
+      return mountsOf((await store.view(key, parent, options)).mounts)
+    }),
+    mounts: unary('mounts', async ({ key }: KeyRequest) => mountsOf(await store.mounts(key))),
+    commit: unary('commit', async ({ name, key, labels }: CommitRequest) => {
+      await store.commit(name, key, { labels: kept(labels) })
+      return {}
+    }),
+    remove: unary('remove', async ({ key }: KeyRequest) => {
+      await store.remove(key)
+      return {}
+    }),
+    stat: unary('stat', async ({ key }: KeyRequest) => ({ info: infoOf(await store.stat(key)) })),
+    update: unary('update', async ({ info, update_mask }: UpdateRequest) => {
+      const change = changeOf(info?.labels ?? {}, update_mask?.paths ?? [])
+      return { info: infoOf(await store.update(info?.name ?? '', change)) }
+    }),
+    usage: unary('usage', async ({ key }: KeyRequest) => usageOf(await store.usage(key))),
+    cleanup: unary('cleanup', async () => {
+      await store.cleanup()
+      return {}
+    }),
+    list: (call: ServerWritableStream<ListRequest, { info: Info[] }>) => void list(store, call),
+  }
+}
+
+/** A call with one answer. `signal` is the client's going away, or its deadline. */
+function unary<Request, Response>(name: string, answer: (request: Request, signal: AbortSignal) => Promise<Response>) {
+  return (call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>): void => {
+    const abort = new AbortController()
+    call.on('cancelled', () => abort.abort())
+    const { key = '' } = call.request as { key?: string }
+    answer(call.request, abort.signal).then(
+      response => reply(null, response),
+      (error: unknown) => reply(answerTo(error, name, key)),
+    )
+  }
+}
+
+async function list(store: LayerStore, call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> {
+  let batch: Info[] = []
+  const send = async (): Promise<void> => {
+    const more = call.write({ info: batch })
+    batch = []
+    if (!more && !call.cancelled) await drained(call)
+  }
+  try {
+    for await (const layer of store.walk({ filter: parseFilters(call.request.filters) })) {
+      if (call.cancelled) return
+      batch.push(infoOf(layer))
+      if (batch.length === BATCH) await send()
+    }
+    if (batch.length > 0) await send()
+    call.end()
+  } catch (error) {
+    call.emit('error', answerTo(error, 'list', ''))
+  }
+}
+
+/** When the client has taken what was sent, or has gone. */
+const drained = (call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> =>
+  new Promise(done => {
+    call.once('drain', done)
+    call.once('cancelled', done)
+  })

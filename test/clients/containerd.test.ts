@@ -1,0 +1,168 @@
+// containerd with the example's server as its snapshotter: images, containers, many at once, and a server that is
+// started anew below them.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import {
+  ctr,
+  diffOf,
+  mappedMounts,
+  runs,
+  SNAPSHOTTER,
+  snapshots,
+  volumesOfPool,
+  withStack,
+  type Stack,
+} from '../helpers/containerd.js'
+import { makeImage } from '../helpers/oci-image.js'
+import { useScratch } from '../helpers/scratch.js'
+import { Daemon, PATIENCE_MS, startServer, unpacked } from '../helpers/snapshotter.js'
+import { SnapshotsClient } from '../helpers/snapshots-client.js'
+import { run } from '../helpers/spawned.js'
+
+const scratch = useScratch()
+const IMAGE = 'docker.io/library/small:1'
+const LAYERS = [
+  { 'etc/lower': 'lower\n', 'etc/gone': 'gone\n' },
+  { 'etc/upper': 'upper\n', 'etc/gone': null },
+]
+
+async function importImage(stack: Stack): Promise<void> {
+  const archive = scratch.path('image.tar')
+  const busybox = unpacked('/usr/bin/busybox')
+  makeImage({ folder: scratch.path('image'), name: IMAGE, busybox, layers: LAYERS, archive })
+  await ctr(stack, 'images', 'import', '--snapshotter', SNAPSHOTTER, archive)
+}
+
+const start = (stack: Stack, name: string, ...rest: string[]): Promise<string> =>
+  ctr(stack, 'run', '--snapshotter', SNAPSHOTTER, ...rest.slice(0, -1), IMAGE, name, '/bin/sh', '-c', rest.at(-1)!)
+
+/** The image and what stands on it, from the top down. */
+async function removeAll(stack: Stack): Promise<void> {
+  await ctr(stack, 'images', 'rm', '--sync', IMAGE)
+  for (let left = await snapshots(stack); left.length > 0; left = await snapshots(stack)) {
+    const tops = left.filter(({ key }) => left.every(({ parent }) => parent !== key)).map(({ key }) => key)
+    await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', ...tops)
+  }
+}
+
+test(
+  'an image is imported, run, its change committed and run again, and all of it removed',
+  () =>
+    withStack(scratch, async stack => {
+      expect(await ctr(stack, 'plugins', 'ls')).toMatch(/io\.containerd\.snapshotter\.v1\s+dm-thin\s+\S+\s+ok/)
+      await importImage(stack)
+      const layers = await snapshots(stack)
+      expect(layers.map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
+      const [top] = layers.filter(({ key }) => layers.every(({ parent }) => parent !== key))
+      expect(layers.map(({ key }) => key)).toContain(top!.parent)
+
+      const said = await start(stack, 'first', 'cat /etc/lower /etc/upper; ls /etc; echo own > /etc/own; sync')
+      expect(said).toBe('lower\nupper\nlower\nupper\n')
+      expect(mappedMounts()).toEqual([])
+      const usage = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'usage', 'first')
+      expect(usage).toMatch(/first\s+\d+(\.\d+)? [KM]iB\s+\d+/)
+      expect(await diffOf(stack, 'first')).toContain('etc/own')
+
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'commit', 'changed', 'first')
+      await ctr(stack, 'containers', 'rm', 'first')
+      // In the layer as it was committed, seen through the mount that the client is told to make.
+      const place = scratch.path('look')
+      mkdirSync(place)
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'view', 'look', 'changed')
+      run('sh', ['-c', await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'mounts', place, 'look')])
+      expect(readFileSync(path.join(place, 'etc/own'), 'utf8')).toBe('own\n')
+      expect(() => writeFileSync(path.join(place, 'etc/own'), '')).toThrow(/EROFS/)
+      run('umount', [place])
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', 'look')
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)
+
+test(
+  'the server is killed and started again while a container runs',
+  () =>
+    withStack(scratch, async stack => {
+      await importImage(stack)
+      await start(stack, 'lasting', '--detach', 'echo before > /kept; sleep 100000')
+      expect(await stack.serving.end('SIGKILL')).toBeNull()
+      const write = [
+        'tasks',
+        'exec',
+        '--exec-id',
+        'while-away',
+        'lasting',
+        '/bin/sh',
+        '-c',
+        'echo during >> /kept; cat /kept',
+      ]
+      expect(await ctr(stack, ...write)).toBe('before\nduring\n')
+
+      // The socket of the killed one is still there.
+      stack.serving = await startServer(stack.server)
+      expect(await runs(stack, 'lasting')).toBe(true)
+      expect(await start(stack, 'later', '--rm', 'cat /etc/upper')).toBe('upper\n')
+      await ctr(stack, 'tasks', 'exec', '--exec-id', 'more', 'lasting', '/bin/sh', '-c', 'echo after >> /kept')
+      await ctr(stack, 'tasks', 'rm', '--force', 'lasting')
+      expect(await diffOf(stack, 'lasting')).toContain('before\nduring\nafter\n')
+      await ctr(stack, 'containers', 'rm', 'lasting')
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)
+
+const MANY = 50
+
+/** A process in namespaces of its own on a root file system of its own: a container, without a program in Go each. */
+const CONTAIN =
+  'mount -t "$1" "$2" "$3" && exec chroot "$3" /bin/sh -c "echo $4 > /own; cat /own /etc/upper; exec sleep 100000"'
+
+test(
+  `${MANY} containers start at once, each has its own files, and nothing of them is left`,
+  () =>
+    withStack(scratch, async stack => {
+      await importImage(stack)
+      const layers = await snapshots(stack)
+      const top = layers.find(({ key }) => layers.every(({ parent }) => parent !== key))!.key
+      const names = Array.from({ length: MANY }, (_, index) => `many-${index}`)
+      const client = new SnapshotsClient(stack.socket)
+      const place = scratch.path('many')
+      mkdirSync(place)
+      const containers = await Promise.all(
+        names.map(async name => {
+          const [mount] = await client.prepare(name, top)
+          const script = ['sh', '-c', CONTAIN, 'contain', mount!.type, mount!.source, place, name]
+          const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private']
+          const container = new Daemon('unshare', [...namespaces, ...script])
+          await container.until('it had read its files', () => container.output.endsWith('upper\n'))
+          return { container, device: mount!.source }
+        }),
+      )
+      expect(containers.map(({ container }) => container.output)).toEqual(names.map(name => `${name}\nupper\n`))
+      expect(new Set(containers.map(({ device }) => device)).size).toBe(MANY)
+      expect(volumesOfPool(stack.server.pool)).toHaveLength(MANY)
+      // The layers go at once, while the kernel may not have ended their mounts yet.
+      await Promise.all(
+        containers.map(async ({ container }, index) => {
+          await container.end('SIGKILL')
+          await client.remove(names[index]!)
+        }),
+      )
+      client.close()
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)
+
+test(
+  'several containers of runc start at once',
+  () =>
+    withStack(scratch, async stack => {
+      await importImage(stack)
+      const names = ['a', 'b', 'c', 'd']
+      const said = await Promise.all(names.map(name => start(stack, name, '--rm', `echo ${name} > /own; cat /own`)))
+      expect(said).toEqual(names.map(name => `${name}\n`))
+      await removeAll(stack)
+    }),
+  PATIENCE_MS,
+)

@@ -1,0 +1,84 @@
+// containerd, runc and Docker for the tests in the guest, and containerd's own suite for snapshotters, built here. The
+// packages are unpacked into a cache folder and never installed: no daemon of theirs starts on this machine.
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { cacheDir } from '../vm/kernel.mjs'
+import { inGuest } from './device-mapper.mjs'
+import { UNPACKED } from './packages.mjs'
+import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'
+import { quietly, SetupError, step } from './steps.mjs'
+
+const SUITE = 'test/clients/suite/suite_test.go'
+
+/** Where the guest finds them: `root` is a tree of unpacked packages, `suite` a program. */
+export function clientsFolder() {
+  return join(cacheDir(), 'clients')
+}
+
+export async function ensureClients() {
+  if (inGuest()) return
+  const folder = clientsFolder()
+  const root = join(folder, 'root')
+  const suite = join(folder, 'suite')
+  const clientsHash = hashOf([], UNPACKED.clients)
+  const suiteHash = hashOf([SUITE], UNPACKED.suite)
+  const haveClients = () => existsSync(root) && isFresh('clients', clientsHash, [])
+  const haveSuite = () => existsSync(suite) && isFresh('clients-suite', suiteHash, [])
+  if (haveClients() && haveSuite()) return
+  await withLock(async () => {
+    mkdirSync(folder, { recursive: true })
+    if (!haveClients()) {
+      await step('containerd and Docker, unpacked for the guest, not installed', () => unpack(UNPACKED.clients, root))
+      setStamp('clients', clientsHash)
+    }
+    if (!haveSuite()) {
+      const go = join(folder, 'go')
+      await step("Go and containerd's sources, unpacked, not installed", () => unpack(UNPACKED.suite, go))
+      await step("containerd's suite for snapshotters (go test -c)", () => buildSuite(go, suite))
+      rmSync(go, { recursive: true, force: true })
+      setStamp('clients-suite', suiteHash)
+    }
+  })
+}
+
+/** These packages and all they need, except what this machine has already. @param {string[]} names @param {string} to */
+async function unpack(names, to) {
+  const work = `${to}.unpacking`
+  rmSync(work, { recursive: true, force: true })
+  mkdirSync(join(work, 'archives/partial'), { recursive: true })
+  mkdirSync(join(work, 'root'))
+  const options = [`Dir::Cache::archives=${work}/archives/`, 'Debug::NoLocking=1', 'APT::Sandbox::User=root']
+  const flags = ['-y', '--no-install-recommends', '--download-only', ...options.flatMap(each => ['-o', each])]
+  const env = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' }
+  const hint = 'Please see to the above, then repeat the command. Nothing would have been installed.'
+  const download = () => quietly(['apt-get', 'install', ...flags, ...names], { env, hint })
+  try {
+    await download()
+  } catch (error) {
+    if (process.getuid?.() !== 0) throw error
+    await quietly(['apt-get', 'update'], { env }) // an index older than the archive, or none
+    await download()
+  }
+  const files = readdirSync(join(work, 'archives')).filter(name => name.endsWith('.deb'))
+  for (const file of files) await quietly(['dpkg-deb', '-x', join(work, 'archives', file), join(work, 'root')])
+  rmSync(to, { recursive: true, force: true })
+  renameSync(join(work, 'root'), to)
+  rmSync(work, { recursive: true, force: true })
+}
+
+/** Debian's Go sources are a GOPATH; what the machine has of them is one more. @param {string} go @param {string} suite */
+async function buildSuite(go, suite) {
+  const own = join(go, 'usr/lib/go')
+  const program = existsSync(join(own, 'bin/go')) ? join(own, 'bin/go') : 'go'
+  const env = {
+    GO111MODULE: 'off',
+    GOFLAGS: '-buildvcs=false',
+    GOTOOLCHAIN: 'local',
+    GOPATH: [join(go, 'path'), join(go, 'usr/share/gocode'), '/usr/share/gocode'].join(':'),
+    GOCACHE: join(go, 'cache'),
+    CGO_ENABLED: '0',
+    ...(program === 'go' ? {} : { GOROOT: own }),
+  }
+  await quietly([program, 'test', '-c', '-ldflags=-s -w', '-o', suite, SUITE], { env })
+  if (!existsSync(suite)) throw new SetupError('"go test -c" succeeded without making the suite')
+}

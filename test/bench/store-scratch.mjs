@@ -73,13 +73,15 @@ export async function gone(store) {
 export async function emptyPool(plan) {
   const pool = await ThinPool.open(plan.pool)
   const left = (await pool.volumes()).filter(volume => volume.id !== plan.origin)
-  for (const volume of left.slice(0, DISCARDED)) {
-    if (!volume.active) await volume.activate({ sizeBytes: plan.sectors * SECTOR_BYTES })
-    const device = await BlockDevice.open(volume.path)
-    await device.discard({ offsetBytes: 0, lengthBytes: plan.sectors * SECTOR_BYTES })
-    device.close()
-  }
   volumesOf(await pool.deactivateMany(left.filter(volume => volume.active)))
+  const sizeBytes = plan.sectors * SECTOR_BYTES
+  for (const volume of left.slice(0, DISCARDED)) {
+    await volume.activate({ sizeBytes })
+    const device = await BlockDevice.open(volume.path)
+    await device.discard({ offsetBytes: 0, lengthBytes: sizeBytes })
+    device.close()
+    await volume.deactivate()
+  }
   for (const volume of left) await volume.delete()
   await pool.close()
 }

@@ -9,8 +9,10 @@ import { emptyPool } from '../store-scratch.mjs'
 
 const { trial, plan } = readPlan(process.argv.slice(2))
 const root = join(plan.directory, `containerd-${process.pid}`)
-// Where there is no udev, dmsetup makes the nodes itself.
-const env = { ...process.env, ...(existsSync('/run/udev/control') ? {} : { DM_DISABLE_UDEV: '1' }) }
+// Where there is no udev, dmsetup makes the nodes itself; containerd looks for that of the pool.
+const alone = !existsSync('/run/udev/control')
+const env = { ...process.env, ...(alone && { DM_DISABLE_UDEV: '1' }) }
+if (alone) execFileSync('dmsetup', ['mknodes', plan.pool], { env })
 const options = ['pool', 'count', 'repeats'].map(key => `-${key}=${plan[key]}`)
 const size = `${plan.sectors * 512}B`
 const printed = execFileSync(containerdProgram, [`-root=${root}`, `-size=${size}`, ...options, trial], {
@@ -19,5 +21,6 @@ const printed = execFileSync(containerdProgram, [`-root=${root}`, `-size=${size}
   stdio: ['ignore', 'pipe', 'inherit'],
 })
 await emptyPool(plan)
+if (alone) rmSync(`/dev/mapper/${plan.pool}`)
 rmSync(root, { recursive: true })
 process.stdout.write(printed)

@@ -1,6 +1,10 @@
 // The peer of unpacking: GNU tar, into a layer of the same kind as ours. `whole` is a process each for mount(8), tar and
-// umount(8), after which all is on the pool's disk; `mounted` is tar alone.
+// umount(8), after which all is on the pool's disk; `mounted` is tar alone. Beside it the digest of the archive, which we
+// take and tar does not: `sha256` is that alone.
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { Samples, readPlan } from '../plan.mjs'
 import { importing } from './ours-trees.mjs'
@@ -25,6 +29,8 @@ await importing(plan, {
     await layer.mount(target)
     await samples.time(`${trial}-mounted`, () => unpack(archive, target))
     await layer.unmount(target)
+    const digest = () => pipeline(createReadStream(archive), createHash('sha256'))
+    await samples.time(`${trial}-mounted@sha256`, digest)
   },
 })
 samples.print()

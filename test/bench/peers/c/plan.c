@@ -47,6 +47,4 @@ void timed(struct plan* plan, struct samples* samples, item_fn fn, uint32_t inde
   samples_add(samples, now_ns() - start);
 }
 
-void name_of(uint32_t index, char* name, size_t size) {
-  snprintf(name, size, "dmthinbench-c-%u", index);
-}
+void name_of(uint32_t index, char* name, size_t size) { snprintf(name, size, "dmthinbench-c-%u", index); }

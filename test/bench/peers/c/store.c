@@ -1,5 +1,6 @@
-// What a layer store asks of the kernel, without a store: snapshots of an inactive volume, active at once; and their end.
-// With commit=1 each is on the pool's disk too, as a store's are when it says that they are there.
+// What a layer store asks of the kernel, without a store: snapshots of an inactive volume, active at once;
+// and their end. With commit=1 each is on the pool's disk too, as a store's are when it says that they are
+// there.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,7 +46,8 @@ void prepare_layers(struct plan* plan) {
 
 // One thread is one after the other.
 void prepare_many_layers(struct plan* plan) {
-  struct samples* list[] = {samples_new("prepare-100"), samples_new("remove-100"), samples_new("remove-100-gone")};
+  struct samples* list[] = {samples_new("prepare-100"), samples_new("remove-100"),
+                            samples_new("remove-100-gone")};
   for (uint32_t repeat = 0; repeat < plan->repeats; repeat++) {
     samples_add(list[0], gang_run(plan->threads, plan->count, prepare_item, plan) / plan->count);
     uint64_t each = gang_run(plan->threads, plan->count, destroy_item, plan) / plan->count;

@@ -1,5 +1,6 @@
-// Two mounted trees compared by one thread: both directories listed and sorted, each name of both asked for by fstatat.
-// As the library does, it takes a file with the same inode number, size and times for the same file.
+// Two mounted trees compared by one thread: both directories listed and sorted, each name of both asked for
+// by fstatat. As the library does, it takes a file with the same inode number, size and times for the same
+// file.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,9 @@ static struct stat look(int directory, const char* name) {
   return found;
 }
 
-static bool same_time(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+static bool same_time(struct timespec a, struct timespec b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
 
 static bool same(const struct stat* a, const struct stat* b) {
   if (a->st_mode != b->st_mode || a->st_uid != b->st_uid || a->st_gid != b->st_gid) return false;

@@ -1,6 +1,6 @@
 // Rounds of trials, interleaved with the peers, folded into results.
 import { range } from './plan.mjs'
-import { runTrial } from './process.mjs'
+import { isAvailable, runTrial } from './process.mjs'
 import { fromNanoseconds, median, significant } from './stats.mjs'
 import { metricOf } from './trials.mjs'
 
@@ -89,6 +89,10 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
   const everyPeer = async (entry, round) => {
     for (const [label, [program, options]] of turned(Object.entries(entry.peers), round)) {
       if (labels && !labels.includes(program)) continue
+      if (!isAvailable(program)) {
+        progress(`${label} is not built: left out`)
+        continue
+      }
       progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
       await attempt(entry, async () => collection.add(entry, label, await run(program, entry.trial, options)))
     }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { barChart } from './chart.mjs'
 import { root } from './process.mjs'
+import { loopLines, storeLines } from './reading.mjs'
 import { peerText, targetTexts } from './report.mjs'
 import { readable } from './stats.mjs'
 import { metricNames, metricOf } from './trials.mjs'
@@ -11,6 +12,7 @@ import { metricNames, metricOf } from './trials.mjs'
 const docs = join(root, 'docs')
 const EMULATED =
   'Under emulation every time is 10 to 40 times a real machine’s, and not evenly: compare within a row, not with elsewhere.'
+const UNSYNCED = ', where SQLite’s fsync costs nothing (`--store disk` has them on a disk)'
 const pictures = [
   {
     file: 'latency.svg',
@@ -44,6 +46,27 @@ const pictures = [
     title: 'Snapshot and activation by how much memory the process holds',
     scale: 'linear',
     metrics: ['resident-memory'],
+  },
+  {
+    file: 'store.svg',
+    title: 'Layers made and removed (logarithmic scale, shorter is better)',
+    scale: 'log',
+    metrics: ['prepare', 'prepare-100', 'prepare-warm', 'prepare-10k', 'remove-100', 'remove-100-gone'],
+  },
+  {
+    file: 'store-files.svg',
+    title: 'Archives unpacked, layers compared, ten thousand layers (logarithmic scale)',
+    scale: 'log',
+    metrics: [
+      'import',
+      'import-mounted',
+      'import-large',
+      'import-large-mounted',
+      'diff',
+      'diff-tar',
+      'open-10k',
+      'walk-10k',
+    ],
   },
   {
     file: 'event-loop.svg',
@@ -102,7 +125,7 @@ function complete(results) {
   })
 }
 
-function machineLines({ machine, rounds, backing }) {
+function machineLines({ machine, rounds, backing, store }) {
   const { accelerator, kernel, node, cores, cpu, memory, udev, date, host } = machine
   const emulated = accelerator === 'tcg' ? ' (software emulation)' : ''
   const where = host
@@ -113,6 +136,7 @@ function machineLines({ machine, rounds, backing }) {
     `- measured on: ${cpu}, ${cores} cores, ${memory}, Linux ${kernel}, Node ${node}, udev ${udev ? 'on' : 'off'}`,
     ...where,
     `- pool: 64 KiB blocks, 256 MiB of metadata, sparse files behind loop devices (${backing})`,
+    ...(store ? [`- records of the layer stores: ${store}${/tmpfs/.test(store) ? UNSYNCED : ''}`] : []),
     `- ${rounds} rounds, a fresh process for each trial, peers interleaved; medians per operation; ${date}`,
     '- the first third of each trial’s samples is warm-up and not counted, for every peer alike',
   ]
@@ -181,12 +205,15 @@ export function pageText(report, drawn) {
     'each; `c` gives pointers into the kernel’s answer. Each list is checked, outside the timing: every device once,',
     'with its own uuid; and a prefix filter gives its own and no other.',
     '',
+    ...loopLines,
+    ...storeLines,
     '## Repeat it',
     '',
     '```sh',
     'npm run bench                               # all metrics, five rounds',
     'npm run bench -- --only message,activate    # some of them',
     'npm run bench -- --json FILE --rounds 9     # the figures as JSON',
+    'npm run bench -- --store disk --only prepare   # the store’s records on a disk',
     'npm run bench -- --page                     # this page and its pictures',
     '```',
     '',

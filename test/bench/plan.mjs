@@ -5,6 +5,7 @@
 
 const defaults = {
   pool: '',
+  directory: '',
   origin: 0,
   first: 1000,
   count: 1,
@@ -12,6 +13,9 @@ const defaults = {
   repeats: 1,
   sectors: 2097152,
   megabytes: 0,
+  files: 0,
+  least: 1,
+  most: 1,
 }
 
 export function readPlan(argv) {
@@ -40,6 +44,17 @@ export class Samples {
     const value = await fn()
     this.add(metric, Number(process.hrtime.bigint() - start) / operations)
     return value
+  }
+
+  /** A clock that several figures are taken from, each by the number of operations. */
+  start(operations = 1) {
+    const start = process.hrtime.bigint()
+    return { add: metric => this.add(metric, Number(process.hrtime.bigint() - start) / operations) }
+  }
+
+  /** The same samples under another name too. */
+  copy(metric, as) {
+    this.#metrics[as] = this.#metrics[metric]
   }
 
   print() {

@@ -29,6 +29,14 @@ export function buildPeer(name) {
   execFileSync('cc', [...options, '-o', binary, ...files, ...libraries], { stdio: 'inherit' })
 }
 
+/** Built by the set-up from peers/containerd/main.go, where Go and containerd's sources can be had. */
+export const containerdProgram = join(binaries, 'containerd')
+
+/** Whether a program of the table can be run on this machine. */
+export function isAvailable(program) {
+  return program !== 'containerd' || existsSync(containerdProgram)
+}
+
 export function buildPeers() {
   for (const name of Object.keys(cPeers)) buildPeer(name)
 }
@@ -38,6 +46,8 @@ export const programs = {
   libdevmapper: [cPeers.libdevmapper.binary],
   ours: [process.execPath, join(here, 'peers', 'ours.mjs')],
   dmsetup: [process.execPath, join(here, 'peers', 'dmsetup.mjs')],
+  tar: [process.execPath, join(here, 'peers', 'tar.mjs')],
+  containerd: [process.execPath, join(here, 'peers', 'containerd.mjs')],
   'beside-c': [process.execPath, join(here, 'peers', 'beside-c.mjs')],
 }
 

@@ -1,8 +1,9 @@
 // The benchmark.
 //   node test/bench/run.mjs [--json FILE] [--rounds N] [--only NAME,…] [--peers ours,c,…] [--backing tmp|disk]
-//                           [--page] [--quiet]
+//                           [--store tmp|disk] [--page] [--quiet]
 // With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in the
-// virtual machine. --page writes docs/benchmark.md and its pictures from the results; --quiet prints no table.
+// virtual machine. --backing says where the pool is, --store where layer stores keep their records (default: there too).
+// --page writes docs/benchmark.md and its pictures from the results; --quiet prints no table.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -16,7 +17,7 @@ import { printReport } from './report.mjs'
 import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
 import { metricNames, trialTable } from './trials.mjs'
 
-const GUEST_LIMIT_S = 3600
+const GUEST_LIMIT_S = 10_800
 // What the guest needs besides the ballast: the runner, the trial's own heap, dmsetup, the page cache's floor.
 const RESERVE_MIB = 512
 const progress = text => process.stderr.write(`bench: ${text}\n`)
@@ -29,6 +30,7 @@ function readArguments() {
       only: { type: 'string' },
       peers: { type: 'string' },
       backing: { type: 'string', default: 'tmp' },
+      store: { type: 'string' },
       page: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
     },
@@ -45,24 +47,26 @@ function ballast() {
   return Math.max(256, Math.min(2048, fits))
 }
 
-async function measureHere({ only, rounds, peers, backing }) {
+async function measureHere({ only, rounds, peers, backing, store = backing }) {
   buildPeers()
   const table = trialTable({ bigMegabytes: ballast() })
   const entries = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
-  const { directory, release, on } = scratchDirectory(backing)
-  progress(`backing files: ${on}`)
+  const scratch = scratchDirectory(backing)
+  const storeScratch = store === backing ? scratch : scratchDirectory(store)
+  progress(`backing files: ${scratch.on}; stores: ${storeScratch.on}`)
   try {
-    const recover = () => makePool(directory)
+    const recover = () => makePool(scratch.directory, storeScratch.directory)
     const collection = await collect({ entries, rounds, labels: peers, pool: recover(), recover, progress })
-    return { machine: describeMachine(), rounds, backing: on, results: collection.results(only) }
+    const where = { backing: scratch.on, store: storeScratch.on }
+    return { machine: describeMachine(), rounds, ...where, results: collection.results(only) }
   } finally {
     cleanUp()
-    release()
+    for (const { release } of new Set([scratch, storeScratch])) release()
   }
 }
 
 /** The guest sees the work tree under its own path, so the results come back as a file in the ignored cache. */
-async function measureInGuest({ only, rounds, peers, backing }) {
+async function measureInGuest({ only, rounds, peers, backing, store }) {
   const noops = only.filter(name => name.startsWith('noop'))
   const onHost = noops.length > 0 ? await measureNoop({ rounds, peers, progress }) : []
   const file = join(root, '.cache', 'bench', 'guest.json')
@@ -71,6 +75,7 @@ async function measureInGuest({ only, rounds, peers, backing }) {
   buildPeers()
   const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing, '--quiet']
   if (peers) inner.push('--peers', peers.join(','))
+  if (store) inner.push('--store', store)
   const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]
   const vm = [join(root, 'test', 'vm', 'vm.mjs'), '--timeout', String(GUEST_LIMIT_S), '--', ...bench]
   progress('no device mapper here: the kernel measurements run in the virtual machine')

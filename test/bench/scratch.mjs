@@ -1,7 +1,17 @@
 // The pool that all peers work on, made by neither of them: sparse files, loop devices, and one written origin.
 // Everything wears the mark, and nothing without it is ever touched.
 import { execFileSync } from 'node:child_process'
-import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -14,6 +24,7 @@ const DATA_BYTES = 4096 * MIB
 const BLOCK_SECTORS = 128
 const LOW_WATER_BLOCKS = 1024
 const ORIGIN = { id: 0, sectors: 2097152, writtenMiB: 16 }
+const POOL_OPTIONS = '2 skip_block_zeroing error_if_no_space'
 const SCRATCH_DISK = '/dev/vda'
 
 function command(name, ...args) {
@@ -50,7 +61,15 @@ function removeMarkedDevices() {
   }
 }
 
+/** What a trial that failed has left mounted below a scratch directory, which may be a mount itself. */
+function unmountLeft() {
+  const folders = lines(readFileSync('/proc/self/mountinfo', 'utf8')).map(line => line.split(' ')[4])
+  const left = folders.filter(folder => new RegExp(`/${MARK}[^/]+/.`).test(folder))
+  for (const folder of left.reverse()) quietly('umount', folder)
+}
+
 export function cleanUp() {
+  unmountLeft()
   removeMarkedDevices()
   for (const line of lines(command('losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE'))) {
     if (line.includes(`/${MARK}`)) quietly('losetup', '--detach', line.split(/\s+/)[0])
@@ -121,14 +140,17 @@ function writeOrigin() {
   command('dmsetup', 'remove', name, '--noudevsync')
 }
 
-/** A fresh pool; whatever a failed trial left in the last one goes with it. */
-export function makePool(directory) {
+/**
+ * A fresh pool; whatever a failed trial left in the last one goes with it. It fails writes when it is full, as a store
+ * asks of a pool. `storeDirectory` is where trials keep files of their own.
+ */
+export function makePool(directory, storeDirectory = directory) {
   cleanUp()
   const metadata = sparseLoop(join(directory, `${MARK}metadata`), METADATA_BYTES)
   const data = sparseLoop(join(directory, `${MARK}data`), DATA_BYTES)
   const length = DATA_BYTES / SECTOR
-  const table = `0 ${length} thin-pool ${metadata} ${data} ${BLOCK_SECTORS} ${LOW_WATER_BLOCKS} 1 skip_block_zeroing`
+  const table = `0 ${length} thin-pool ${metadata} ${data} ${BLOCK_SECTORS} ${LOW_WATER_BLOCKS} ${POOL_OPTIONS}`
   command('dmsetup', 'create', POOL, '--table', table, '--noudevsync')
   writeOrigin()
-  return { pool: POOL, origin: ORIGIN.id, sectors: ORIGIN.sectors }
+  return { pool: POOL, directory: storeDirectory, origin: ORIGIN.id, sectors: ORIGIN.sectors }
 }

@@ -1,5 +1,7 @@
 // What is measured, with whom, and how far it should get. The runner only walks this table.
 
+import { storeMetrics, storeTrials } from './store-trials.mjs'
+
 const MANY = 10_000
 
 /**
@@ -86,6 +88,7 @@ export function trialTable({ bigMegabytes }) {
         dmsetup: ['dmsetup', { count: 64 }],
       },
     },
+    ...storeTrials,
   ]
 }
 
@@ -203,6 +206,7 @@ const metricTable = {
     what: 'delay of the event loop, 99th percentile, while 64 activations and 64 removals run',
     targets: [{ atMost: 2, peer: 'idle', orBelow: 5 }],
   },
+  ...storeMetrics,
 }
 
 export const metricNames = Object.keys(metricTable)

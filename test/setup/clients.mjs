@@ -42,7 +42,7 @@ export async function ensureClients() {
 }
 
 /** These packages and all they need, except what this machine has already. @param {string[]} names @param {string} to */
-async function unpack(names, to) {
+export async function unpack(names, to) {
   const work = `${to}.unpacking`
   rmSync(work, { recursive: true, force: true })
   mkdirSync(join(work, 'archives/partial'), { recursive: true })
@@ -66,8 +66,8 @@ async function unpack(names, to) {
   rmSync(work, { recursive: true, force: true })
 }
 
-/** Debian's Go sources are a GOPATH; what the machine has of them is one more. @param {string} go @param {string} suite */
-async function buildSuite(go, suite) {
+/** Debian's Go sources are a GOPATH; what the machine has of them is one more. @param {string} go where they are unpacked */
+export function goIn(go) {
   const own = join(go, 'usr/lib/go')
   const program = existsSync(join(own, 'bin/go')) ? join(own, 'bin/go') : 'go'
   const env = {
@@ -79,6 +79,12 @@ async function buildSuite(go, suite) {
     CGO_ENABLED: '0',
     ...(program === 'go' ? {} : { GOROOT: own }),
   }
+  return { program, env }
+}
+
+/** @param {string} go @param {string} suite */
+async function buildSuite(go, suite) {
+  const { program, env } = goIn(go)
   await quietly([program, 'test', '-c', '-ldflags=-s -w', '-o', suite, SUITE], { env })
   if (!existsSync(suite)) throw new SetupError('"go test -c" succeeded without making the suite')
 }

@@ -8,6 +8,7 @@ import { runInGuest } from '../vm/run.mjs'
 import { main as vmMain, parseArguments } from '../vm/vm.mjs'
 import { buildEnvironment, ensureBuilt } from './build.mjs'
 import { ensureClients } from './clients.mjs'
+import { ensureContainerdPeer } from './containerd-peer.mjs'
 import { inGuest, whyNoDeviceMapper } from './device-mapper.mjs'
 import { hasTests, runPart } from './jest.mjs'
 import { ensurePackages } from './needs.mjs'
@@ -139,6 +140,7 @@ export async function asan(args) {
 export async function bench(args) {
   await readyForGuest(['build', 'peers'])
   await ensureBuilt([...TESTED, 'examples'])
+  await ensureContainerdPeer()
   return openly([process.execPath, 'test/bench/run.mjs', ...args])
 }
 

@@ -13,8 +13,13 @@
 //   events  event-latency: from `count` events of a device until the list that tells of each is read
 //   raise   raises those events for whoever listens (see events.c)
 //   list    list-10k: all devices, `repeats` times; `make` and `unmake` make and remove `count` of them
-//   noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
-// With async=1 each call of layers, ready, events and noop is handed to another thread (see handoff.h).
+//   prepare  prepare: `count` snapshots of an inactive origin, each active at once, one after the other
+//   prepare-100  prepare-100, remove-100, remove-100-gone: `count` of them on `threads` threads,
+//           `repeats` times; wall time / count
+//   diff    diff: the trees `lower` and `upper` in `directory`, `repeats` times; `count` changes are to be
+//   found noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
+// With async=1 each call of layers, ready, prepare, events and noop is handed to another thread (see
+// handoff.h).
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -46,13 +51,29 @@ static const struct {
   const char* name;
   void (*run)(struct plan* plan);
 } trials[] = {
-    {"layers", layers}, {"ready", ready},     {"status", status},      {"wide", wide}, {"events", events},
-    {"raise", raise_events}, {"make", make_many}, {"unmake", unmake_many}, {"list", list},
+    {"layers", layers},
+    {"ready", ready},
+    {"status", status},
+    {"wide", wide},
+    {"events", events},
+    {"raise", raise_events},
+    {"make", make_many},
+    {"unmake", unmake_many},
+    {"list", list},
+    {"prepare", prepare_layers},
+    {"prepare-100", prepare_many_layers},
+    {"diff", diff_trees},
 };
 
 int main(int argc, char** argv) {
-  struct plan plan = {
-      .pool = "", .first = 1000, .count = 1, .threads = 1, .repeats = 1, .sectors = 2097152, .control = -1};
+  struct plan plan = {.pool = "",
+                      .directory = "",
+                      .first = 1000,
+                      .count = 1,
+                      .threads = 1,
+                      .repeats = 1,
+                      .sectors = 2097152,
+                      .control = -1};
   const char* trial = argc > 1 ? argv[1] : "";
   for (int i = 2; i < argc; i++) plan_read(&plan, argv[i]);
   if (strcmp(trial, "noop") == 0) return noop(&plan), 0;

@@ -15,7 +15,8 @@ void plan_read(struct plan* plan, const char* argument) {
     const char* key;
     uint32_t* number;
   } numbers[] = {{"origin", &plan->origin},   {"first", &plan->first},     {"count", &plan->count},
-                 {"threads", &plan->threads}, {"repeats", &plan->repeats}, {"async", &plan->async}};
+                 {"threads", &plan->threads}, {"repeats", &plan->repeats}, {"async", &plan->async},
+                 {"commit", &plan->commit}};
   for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
     if (length != strlen(numbers[i].key) || strncmp(argument, numbers[i].key, length) != 0) continue;
     *numbers[i].number = (uint32_t)strtoul(value, NULL, 10);
@@ -23,6 +24,8 @@ void plan_read(struct plan* plan, const char* argument) {
   }
   if (strncmp(argument, "pool=", 5) == 0) {
     plan->pool = value;
+  } else if (strncmp(argument, "directory=", 10) == 0) {
+    plan->directory = value;
   } else if (strncmp(argument, "sectors=", 8) == 0) {
     plan->sectors = strtoull(value, NULL, 10);
   } else {
@@ -44,6 +47,4 @@ void timed(struct plan* plan, struct samples* samples, item_fn fn, uint32_t inde
   samples_add(samples, now_ns() - start);
 }
 
-void name_of(uint32_t index, char* name, size_t size) {
-  snprintf(name, size, "dmthinbench-c-%u", index);
-}
+void name_of(uint32_t index, char* name, size_t size) { snprintf(name, size, "dmthinbench-c-%u", index); }

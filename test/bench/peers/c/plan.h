@@ -9,6 +9,7 @@
 
 struct plan {
   const char* pool;
+  const char* directory;
   char pool_dev[32];
   int control;
   uint32_t origin;
@@ -18,6 +19,7 @@ struct plan {
   uint32_t repeats;
   uint64_t sectors;
   uint32_t async;
+  uint32_t commit;
   int pipe_read;
   int node;
 };
@@ -36,6 +38,10 @@ void name_of(uint32_t index, char* name, size_t size);
 // Makes a thin volume's device and gives its number. Ends the program where it cannot.
 uint64_t activate_id(struct plan* plan, const char* name, uint32_t id);
 void remove_item(uint32_t index, void* context);
+void activate_item(uint32_t index, void* context);
+// The snapshot of the origin with this number, made and deleted; its device is another matter.
+void snap(struct plan* plan, uint32_t index);
+void drop(struct plan* plan, uint32_t index);
 
 // The trials.
 void layers(struct plan* plan);
@@ -47,5 +53,8 @@ void events(struct plan* plan);
 void make_many(struct plan* plan);
 void unmake_many(struct plan* plan);
 void list(struct plan* plan);
+void prepare_layers(struct plan* plan);
+void prepare_many_layers(struct plan* plan);
+void diff_trees(struct plan* plan);
 
 #endif

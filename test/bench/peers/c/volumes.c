@@ -14,13 +14,13 @@ static void message(struct plan* plan, const char* format, uint32_t a, uint32_t 
   if (dm_message(plan->control, plan->pool, text) < 0) die("message", text);
 }
 
-static void snap(struct plan* plan, uint32_t index) {
+void snap(struct plan* plan, uint32_t index) {
   message(plan, "create_snap %u %u", plan->first + index, plan->origin);
 }
 
 static void snap_item(uint32_t index, void* context) { snap(context, index); }
 
-static void drop(struct plan* plan, uint32_t index) { message(plan, "delete %u", plan->first + index, 0); }
+void drop(struct plan* plan, uint32_t index) { message(plan, "delete %u", plan->first + index, 0); }
 
 uint64_t activate_id(struct plan* plan, const char* name, uint32_t id) {
   uint64_t dev = 0;
@@ -30,7 +30,7 @@ uint64_t activate_id(struct plan* plan, const char* name, uint32_t id) {
   return dev;
 }
 
-static void activate_item(uint32_t index, void* context) {
+void activate_item(uint32_t index, void* context) {
   struct plan* plan = context;
   char name[64];
   name_of(index, name, sizeof(name));

@@ -1,0 +1,109 @@
+// The layer store's side of the trials on files: archives unpacked into a layer, layers compared.
+import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { unmount } from 'dm-thin'
+import * as layers from 'dm-thin/store'
+import { nameOf, writeArchive } from '../archive.mjs'
+import { range } from '../plan.mjs'
+import { emptyPool, removeAll, stagedStore, storeDirectory, withStore } from '../store-scratch.mjs'
+
+const DIFF = 'diff'
+const LOWER = 'lower'
+const UPPER = 'upper'
+
+/**
+ * Calls `body` with an archive and, for each of `repeats`, a new layer's key; what was unpacked goes back to the pool's
+ * file. Also the frame of the peer that unpacks by GNU tar.
+ */
+export async function importing(plan, body) {
+  const archive = join(plan.directory, `archive-${process.pid}.tar`)
+  const target = join(plan.directory, `target-${process.pid}`)
+  writeArchive(archive, plan)
+  mkdirSync(target)
+  const round = async store => {
+    for (const repeat of range(plan.repeats)) {
+      for (const way of ['whole', 'mounted']) {
+        const layer = await store.prepare(`${way}-${repeat}`)
+        await body[way]({ store, layer, archive, target })
+        await removeAll(store, [layer.key])
+      }
+    }
+  }
+  await withStore(plan, round, { discard: true })
+  rmSync(archive)
+  rmSync(target, { recursive: true })
+}
+
+const unpack = (samples, plan, metric) =>
+  importing(plan, {
+    whole: ({ store, layer, archive }) =>
+      samples.time(metric, () => store.applyLayer(layer.key, createReadStream(archive))),
+    async mounted({ layer, archive, target }) {
+      await layer.mount(target)
+      // Nothing waits for the disk here, as tar does not.
+      await samples.time(`${metric}-mounted`, () => layers.applyTar(target, createReadStream(archive), { sync: false }))
+      await layer.unmount(target)
+    },
+  })
+
+/** Half of them changed, a quarter added, a quarter deleted, all over the tree. */
+function change(root, { files, count }) {
+  const step = Math.floor(files / count)
+  for (const index of range(count)) {
+    const path = join(root, nameOf(index * step))
+    if (index % 4 === 0) rmSync(path)
+    else writeFileSync(index % 4 === 1 ? `${path}-added` : path, `changed ${index}`)
+  }
+}
+
+/** Those of directories only say that something is inside. */
+const leaves = list => list.filter(({ kind, path }) => kind !== 'C' || /\/f\d+(-added)?$/.test(path)).length
+
+export const treeTrials = {
+  import: (samples, plan) => unpack(samples, plan, 'import'),
+  'import-large': (samples, plan) => unpack(samples, plan, 'import-large'),
+
+  async diff(samples, plan) {
+    const [lower, upper] = [LOWER, UPPER].map(name => join(plan.directory, name))
+    for (const _ of range(plan.repeats)) {
+      const found = await samples.time('diff', () => layers.changes(lower, upper))
+      if (leaves(found) !== plan.count) throw new Error(`${leaves(found)} changes found, and not ${plan.count}`)
+    }
+    const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
+    for (const _ of range(plan.repeats)) {
+      await samples.time('diff-tar', () => pipeline(layers.diffTar(lower, upper), nowhere()))
+    }
+  },
+
+  /** A layer with many files and a child of it with some changes, both mounted until `diff-unmake`. */
+  async 'diff-make'(_samples, plan) {
+    const store = await stagedStore(plan, DIFF)
+    const archive = join(plan.directory, 'diff.tar')
+    writeArchive(archive, plan)
+    await store.prepare('made')
+    await store.withMounted('made', async folder => {
+      execFileSync('tar', ['--extract', '--file', archive, '--directory', folder])
+    })
+    rmSync(archive)
+    await store.commit('lower', 'made')
+    const folders = { lower: join(plan.directory, LOWER), upper: join(plan.directory, UPPER) }
+    for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true })
+    const [below, above] = [await store.view('view', 'lower'), await store.prepare('upper', 'lower')]
+    await above.mount(folders.upper)
+    change(folders.upper, plan)
+    await below.mount(folders.lower)
+    await store.close()
+  },
+
+  async 'diff-unmake'(_samples, plan) {
+    for (const name of [UPPER, LOWER]) {
+      await unmount(join(plan.directory, name))
+      rmSync(join(plan.directory, name), { recursive: true })
+    }
+    await emptyPool(plan)
+    rmSync(storeDirectory(plan, DIFF), { recursive: true })
+  },
+}

@@ -1,0 +1,117 @@
+// The trials of the layer store, for the table in trials.mjs.
+
+const LAYERS = 48
+const AT_ONCE = 100
+const MANY = 10_000
+const SMALL = { files: 5000, least: 1, most: 8, repeats: 3 }
+const LARGE = { files: 4, least: 65_536, most: 65_536, repeats: 2 }
+/** A tenth of what an image's layer has, for the guest's sake. */
+const TREE = { files: 20_000, least: 1, most: 1, count: 200 }
+
+export const storeTrials = [
+  {
+    trial: 'prepare',
+    // The same samples are what `prepare-10k` is compared with: a store of few layers.
+    metrics: ['prepare', 'prepare-10k'],
+    peers: {
+      ours: ['ours', { count: LAYERS }],
+      c: ['c', { count: LAYERS }],
+      'c-async': ['c', { count: LAYERS, async: 1 }],
+      'c-commit': ['c', { count: LAYERS, commit: 1 }],
+      containerd: ['containerd', { count: 15 }],
+    },
+  },
+  {
+    trial: 'prepare-100',
+    metrics: ['prepare-100', 'remove-100', 'remove-100-gone'],
+    peers: {
+      ours: ['ours', { count: AT_ONCE, repeats: 3 }],
+      'c-64': ['c', { count: AT_ONCE, threads: 64, repeats: 3 }],
+      c: ['c', { count: AT_ONCE, threads: 1 }],
+      containerd: ['containerd', { count: AT_ONCE }],
+    },
+  },
+  {
+    trial: 'prepare-warm',
+    metrics: ['prepare-warm'],
+    peers: { ours: ['ours', { count: LAYERS, repeats: 3 }] },
+  },
+  ...[
+    ['import', SMALL],
+    ['import-large', LARGE],
+  ].map(([trial, archive]) => ({
+    trial,
+    metrics: [trial, `${trial}-mounted`],
+    peers: { ours: ['ours', archive], tar: ['tar', archive] },
+  })),
+  {
+    trial: 'diff',
+    metrics: ['diff', 'diff-tar'],
+    peers: {
+      ours: ['ours', { count: TREE.count, repeats: 9 }],
+      c: ['c', { count: TREE.count, repeats: 9 }],
+    },
+    stage: { program: 'ours', before: 'diff-make', after: 'diff-unmake', options: TREE },
+  },
+  {
+    trial: 'many',
+    metrics: ['open-10k', 'stat-10k', 'walk-10k', 'prepare-10k'],
+    peers: { ours: ['ours', { count: MANY, repeats: 6 }] },
+    stage: { program: 'ours', before: 'many-make', after: 'many-unmake', options: { count: MANY } },
+  },
+]
+
+const unpacked = (what, how) => `${what}, ${how}`
+const small = 'an archive of 5 000 files of 1 to 8 KiB'
+const large = 'an archive of 4 files of 64 MiB'
+const whole = 'mounted, unpacked and unmounted'
+const mounted = 'unpacked into a mounted layer'
+
+export const storeMetrics = {
+  prepare: {
+    unit: 'ms',
+    what: 'a layer on a committed one, with its mounts, one after the other',
+    targets: [{ atMost: 1.25, peer: 'c' }],
+  },
+  'prepare-100': {
+    unit: 'ms',
+    what: '100 layers at once, wall time divided by 100',
+    targets: [
+      { faster: 8, peer: 'c' },
+      { faster: 50, peer: 'containerd' },
+    ],
+  },
+  'prepare-warm': {
+    unit: 'ms',
+    what: 'a layer from the warm set',
+    targets: [{ faster: 10, peer: 'cold' }],
+  },
+  'remove-100': {
+    unit: 'ms',
+    what: '100 removals at once until all are acknowledged, divided by 100',
+    targets: [{ faster: 8, peer: 'c' }],
+  },
+  'remove-100-gone': {
+    unit: 'ms',
+    what: 'the same until their space is back in the pool',
+    targets: [{ faster: 8, peer: 'c' }],
+  },
+  import: { unit: 'ms', what: unpacked(small, whole), targets: [{ atMost: 2, peer: 'tar' }] },
+  'import-mounted': { unit: 'ms', what: unpacked(small, mounted), targets: [{ atMost: 1.1, peer: 'tar' }] },
+  'import-large': { unit: 'ms', what: unpacked(large, whole), targets: [{ atMost: 2, peer: 'tar' }] },
+  'import-large-mounted': { unit: 'ms', what: unpacked(large, mounted), targets: [{ atMost: 1.1, peer: 'tar' }] },
+  diff: {
+    unit: 'ms',
+    what: '200 changes found in a layer of 20 000 files',
+    targets: [{ atMost: 1.5, peer: 'c' }],
+  },
+  'diff-tar': { unit: 'ms', what: 'the archive of the same changes, written to nowhere', targets: [] },
+  'open-10k': { unit: 'ms', what: 'a store of 10 000 layers opened', targets: [{ below: 2000 }] },
+  'stat-10k': { unit: 'µs', what: 'what is recorded of one of 10 000 layers', targets: [] },
+  'walk-10k': { unit: 'ms', what: 'all of 10 000 layers, in order', targets: [] },
+  'prepare-10k': {
+    unit: 'ms',
+    what: '`prepare` in a store of 10 000 layers',
+    targets: [{ atMost: 1.25, peer: 'few' }],
+  },
+}

@@ -1,5 +1,7 @@
 // The service of the example: what it gives out, what it refuses, and that it leaves nothing.
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import { Service } from '../helpers/sandbox-service.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -161,6 +163,16 @@ test('every change is told to those who listen, until the service ends', async (
     })()
   })
   await reading // the service has ended the stream, and not broken it off
+})
+
+test('a connection on which nobody asks anything does not keep the service from ending', async () => {
+  let silent: Socket | undefined
+  await withService('silent', {}, async service => {
+    const { hostname, port } = new URL(service.url)
+    silent = connect(Number(port), hostname)
+    await once(silent, 'connect')
+  })
+  silent?.destroy()
 })
 
 test('the page, and what a browser may do with it', () =>

@@ -62,11 +62,13 @@ export class Service {
     return { status: response.status, headers: response.headers, body: (text && JSON.parse(text)) as Body }
   }
 
-  /** Sends a signal, and resolves when the process is gone. */
+  /** Sends a signal, where the process is not gone yet, and resolves when it is. */
   async end(signal: NodeJS.Signals): Promise<Ended> {
-    const closed = once(this.#child, 'close') as Promise<[number | null]>
-    this.#child.kill(signal)
-    const [code] = await closed
-    return { code, lines: this.#lines, errors: this.#errors.join('') }
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const closed = once(this.#child, 'close')
+      this.#child.kill(signal)
+      await closed
+    }
+    return { code: this.#child.exitCode, lines: this.#lines, errors: this.#errors.join('') }
   }
 }

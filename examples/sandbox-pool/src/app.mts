@@ -15,11 +15,12 @@ const FILES = {
   '/page.css': ['page.css', 'text/css; charset=utf-8'],
   '/page.js': ['page.js', 'text/javascript; charset=utf-8'],
 } as const
+const POLICY = { defaultSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"] }
 const MOST_BODY_BYTES = 4096
 
 export function makeApp(sandboxes: Sandboxes, feed: Feed): Hono {
   const app = new Hono()
-  app.use(secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'self'"], frameAncestors: ["'none'"] } }))
+  app.use(secureHeaders({ contentSecurityPolicy: POLICY }))
   app.use(bodyLimit({ maxSize: MOST_BODY_BYTES }))
   app.use(async (c, next) => {
     refuseOtherSites(c)

@@ -17,23 +17,14 @@ const { host: hostname, port } = settings
 const server = serve({ fetch, hostname, port }, address => {
   console.log(`listening on http://${hostname}:${address.port}`)
 }) as Server
-const failed = new AbortController()
-server.once('error', fault => {
+const failed = once(server, 'error').then(([fault]) => {
   console.error(fault) // the port is taken, say
   process.exitCode = 1
-  failed.abort()
 })
 
-await Promise.race([
-  once(process, 'SIGTERM'),
-  once(process, 'SIGINT'),
-  once(failed.signal, 'abort'), // a second signal ends the process at once; the next start clears what that leaves
-])
-// Streams end, calls under way are answered, and then nobody asks for sandboxes any more.
-await feed.end()
-if (server.listening) {
-  server.close()
-  await once(server, 'close')
-}
-await sandboxes.close()
+await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT'), failed])
+await feed.end() // every stream of events
+server.close() // no new connections
+await sandboxes.close() // answers what is under way, and refuses what still comes
+server.closeAllConnections() // a browser keeps some open on which it has never asked anything
 console.log('all sandboxes are removed')

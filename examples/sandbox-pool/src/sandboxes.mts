@@ -25,6 +25,7 @@ export class Sandboxes {
   readonly #pool: ThinPool
   readonly #mountPoints: MountPoints
   readonly #made = new Map<string, Sandbox>()
+  readonly #running = new Set<Promise<unknown>>()
   #making = 0
   #closing = false
   /** Called after each change. */
@@ -59,9 +60,53 @@ export class Sandboxes {
     return [...this.#made.values()]
   }
 
-  async make(sizeBytes?: number): Promise<Sandbox> {
-    const { most, mostBytes } = this.#settings
+  make(sizeBytes?: number): Promise<Sandbox> {
+    return this.#run(() => this.#admit(sizeBytes))
+  }
+
+  /** Unmounts it and removes its layer. Refused with `DM_BUSY`, and stays, while a process uses a file of it. */
+  remove(id: string): Promise<void> {
+    return this.#run(() => this.#removeOne(id))
+  }
+
+  status(): Promise<Status> {
+    const { most, warm } = this.#settings
+    return this.#run(async () => {
+      const known = await statusOf(this.#pool, this.#store)
+      return { ...known, sandboxes: this.list(), most, warm }
+    })
+  }
+
+  /** When all calls under way are answered: removes all sandboxes, takes the pool down. The base stays in its file. */
+  async close(): Promise<void> {
+    this.#closing = true
+    await Promise.allSettled(this.#running)
+    await Promise.all(
+      this.list().map(async ({ id }) => {
+        await this.#mountPoints.unmount(id, { lazy: true })
+        await this.#store.remove(keyOf(id))
+        this.#made.delete(id)
+      }),
+    )
+    await this.#store.cleanup()
+    await this.#pool.close()
+    await this.#store.takeDown()
+  }
+
+  /** A call that `close` waits for, also when nobody waits for its answer any more. */
+  async #run<T>(body: () => Promise<T>): Promise<T> {
     if (this.#closing) throw new Refusal(503, 'SANDBOX_CLOSING', 'the service is ending')
+    const running = body()
+    this.#running.add(running)
+    try {
+      return await running
+    } finally {
+      this.#running.delete(running)
+    }
+  }
+
+  async #admit(sizeBytes: number | undefined): Promise<Sandbox> {
+    const { most, mostBytes } = this.#settings
     if (this.#made.size + this.#making >= most) throw new Refusal(429, 'SANDBOX_LIMIT', `there are ${most} already`)
     if (sizeBytes !== undefined && sizeBytes > mostBytes) {
       throw new Refusal(400, 'SANDBOX_SIZE', `sizeBytes must be at most ${mostBytes}, and is ${sizeBytes}`)
@@ -76,8 +121,7 @@ export class Sandboxes {
     }
   }
 
-  /** Unmounts it and removes its layer. Refused with `DM_BUSY`, and stays, while a process uses a file of it. */
-  async remove(id: string): Promise<void> {
+  async #removeOne(id: string): Promise<void> {
     const sandbox = this.#made.get(id)
     if (!sandbox) throw new Refusal(404, 'SANDBOX_NOT_FOUND', `there is no sandbox ${id}`)
     this.#made.delete(id) // whoever asks a second time meanwhile finds none
@@ -89,26 +133,6 @@ export class Sandboxes {
     }
     await this.#store.remove(keyOf(id))
     this.onChange()
-  }
-
-  async status(): Promise<Status> {
-    const { most, warm } = this.#settings
-    return { ...(await statusOf(this.#pool, this.#store)), sandboxes: this.list(), most, warm }
-  }
-
-  /** When no call is under way: removes all sandboxes and takes the pool down. The base stays in its file. */
-  async close(): Promise<void> {
-    this.#closing = true
-    await Promise.all(
-      this.list().map(async ({ id }) => {
-        await this.#mountPoints.unmount(id, { lazy: true })
-        await this.#store.remove(keyOf(id))
-        this.#made.delete(id)
-      }),
-    )
-    await this.#store.cleanup()
-    await this.#pool.close()
-    await this.#store.takeDown()
   }
 
   async #makeOne(id: string, sizeBytes: number | undefined): Promise<Sandbox> {

@@ -1,6 +1,6 @@
 // The service of the example: what it gives out, what it refuses, and that it leaves nothing.
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import path from 'node:path'
 import { Service } from '../helpers/sandbox-service.js'
@@ -139,7 +139,7 @@ test('every change is told to those who listen, until the service ends', async (
     expect(events.headers.get('content-type')).toBe('text/event-stream')
     const reader = events.body!.getReader()
     const next = async (): Promise<boolean> => {
-      const { done, value } = await reader.read()
+      const { done, value } = (await reader.read()) as { done: boolean; value?: Uint8Array }
       if (value) parts.push(Buffer.from(value).toString())
       return !done
     }
@@ -168,8 +168,7 @@ test('every change is told to those who listen, until the service ends', async (
 test('a connection on which nobody asks anything does not keep the service from ending', async () => {
   let silent: Socket | undefined
   await withService('silent', {}, async service => {
-    const { hostname, port } = new URL(service.url)
-    silent = connect(Number(port), hostname)
+    silent = connect(Number(/\d+$/.exec(service.url)![0]), '127.0.0.1')
     await once(silent, 'connect')
   })
   silent?.destroy()

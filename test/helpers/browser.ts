@@ -6,7 +6,14 @@ import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const PROGRAMS = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--remote-debugging-pipe']
+const FLAGS = [
+  '--headless',
+  '--hide-scrollbars',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-dev-shm-usage',
+  '--remote-debugging-pipe',
+]
 
 interface Reply {
   readonly id?: number
@@ -79,9 +86,10 @@ export class Browser {
   }
 
   async close(): Promise<void> {
-    const closed = once(this.#child, 'close')
+    const gone = once(this.#child, 'exit')
     this.#child.kill('SIGKILL')
-    await closed
+    await gone
+    for (const pipe of this.#child.stdio) pipe?.destroy() // its own children may have them still
   }
 
   #take({ id, method, params, result, error }: Reply): void {

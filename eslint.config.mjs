@@ -100,6 +100,16 @@ export default tseslint.config(
     rules: JAVASCRIPT_RULES,
   },
   {
+    // A page in a browser.
+    files: ['examples/**/page/*.js'],
+    languageOptions: {
+      ecmaVersion: 2024,
+      sourceType: 'module',
+      globals: readOnly(['document', 'EventSource', 'fetch', 'window']),
+    },
+    rules: JAVASCRIPT_RULES,
+  },
+  {
     files: ['**/*.cjs'],
     languageOptions: {
       ecmaVersion: 2024,

@@ -8,8 +8,15 @@ const root = path.join(__dirname, '../..')
 const compiled = path.join(root, 'dist-examples')
 const scratch = useScratch()
 
-/** What each prints when it did what it is for. The walkthrough has a test of its own. */
+/** Those with a test of their own. */
+const TESTED = ['sandbox-pool', 'walkthrough']
+
+/** What each prints when it did what it is for. */
 const TELLING: Record<string, RegExp> = {
+  'ci-runner':
+    /^count: 1000\nsort: line 0999\nvandal: src is gone, here\nbroken: exit 3, no such tool\nlayers left: tree-of-commit-1a2b3c\n$/,
+  'database-clone':
+    /clone-1: 2000010 cents\nclone-2: 2000020 cents\nclone-3: 2000030 cents\nclone-4: 2000040 cents\nshop-of-monday: 2000000 cents, as before\n$/,
   diagnostics: /id 1 is taken\nactivate: 2, refused 0\nsnapshot: 1, refused 0\ntargetMessage: 2, refused 1/,
   'block-device':
     /read: written past the page cache\nafter a discard: nothing\nafter mkfs: ext4\nheld by: mount.*\n.*nobody could write\ntrimmed: true\ngrown by 32 MiB/,
@@ -17,6 +24,8 @@ const TELLING: Record<string, RegExp> = {
   events: /low-water\ngrown to 12 MiB\neverything was written/,
   'first-lines': /first-lines-1 \/dev\/dm-\d+ [\s\S]*first-lines-2 \/dev\/dm-\d+ [\s\S]*mappedBytes: 0/,
   'kernel-door': /events can be polled\nlive as \/dev\/dm-N\n0 2048 zero\n2048 8 error\n1 of its kind/,
+  layers:
+    /^one: changed in one\ntwo: hello from the base\nbase: hello from the base; its view has the options ro\none has more of its own than two: true\nunneeded while they stand on it: 0 layers\npruned: base\ntaken down with 2 loop devices\n$/,
   loop: /attached, 8 MiB\nlisted with its file: true\ngrown to 16 MiB\ndetached, 0 left/,
   'many-at-once': /activated 64 of 64\nstatus of 64 volumes; 0 map any data yet\n64 deactivated/,
   mount: /original: written to the original\ncopy: changed in the copy/,

@@ -37,6 +37,11 @@ export const PACKAGES = [
   { group: 'peers', name: 'squashfs-tools', files: ['mksquashfs'] },
   { group: 'peers', name: 'erofs-utils', files: ['mkfs.erofs'] },
   { group: 'peers', name: 'cryptsetup-bin', files: ['cryptsetup'] },
+  {
+    group: 'peers',
+    name: 'chromium-headless-shell',
+    files: ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome'],
+  },
   { group: 'peers', name: 'binutils', files: ['readelf'] },
   { group: 'peers', name: 'libarchive-tools', files: ['bsdtar'] },
 ]

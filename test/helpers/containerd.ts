@@ -1,8 +1,9 @@
 // containerd in the guest, with the example's server as its snapshotter, and what its own client says.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { GiB, LoopDevice, MiB } from '../../lib/index.js'
 import type { Scratch } from './scratch.js'
 import { SnapshotsClient } from './snapshots-client.js'
 import { run } from './spawned.js'
@@ -41,9 +42,14 @@ function mountCgroups(): void {
 
 /**
  * Runs `body` with all of it, and takes it away after. What `body` leaves in the store must be nothing: of the pool's
- * volumes only the empty file system is there at the end, as thin_ls sees it.
+ * volumes only the empty file system is there at the end, as thin_ls sees it. The pool stands on files, or on two block
+ * devices that are told to the server the first time it starts.
  */
-export async function withStack(scratch: Scratch, body: (stack: Stack) => Promise<void>): Promise<void> {
+export async function withStack(
+  scratch: Scratch,
+  body: (stack: Stack) => Promise<void>,
+  onDevices = false,
+): Promise<void> {
   mountCgroups()
   const pool = scratch.name('clients')
   const folder = scratch.path(pool)
@@ -52,7 +58,9 @@ export async function withStack(scratch: Scratch, body: (stack: Stack) => Promis
   const socket = path.join(folder, 'containerd.sock')
   const config = path.join(folder, 'containerd.toml')
   writeFileSync(config, configuration(folder, socket, server.address))
-  const serving = await startServer({ ...server, more: ['--size', '1GiB'] })
+  const devices = onDevices ? await attach(folder) : []
+  const pooled = devices.flatMap(({ path }, index) => [index === 0 ? '--pool-data' : '--pool-metadata', path])
+  const serving = await startServer({ ...server, more: ['--size', '1GiB', ...pooled] })
   const containerd = new Daemon(unpacked('/usr/bin/containerd'), ['--config', config], clientEnvironment())
   const stack: Stack = { folder, server, socket, serving, containerd }
   try {
@@ -72,16 +80,31 @@ export async function withStack(scratch: Scratch, body: (stack: Stack) => Promis
     await containerd.end('SIGKILL')
     await stack.serving.end('SIGKILL')
     await removePool(pool)
+    for (const device of devices) await device.detach()
   }
-  const metadata = path.join(server.root, 'metadata.img')
+  const metadata = onDevices ? path.join(folder, 'metadata') : path.join(server.root, 'metadata.img')
   thinCheck(metadata)
   expect(thinUsageBy(metadata)).toHaveLength(1)
+}
+
+async function attach(folder: string): Promise<LoopDevice[]> {
+  const devices: LoopDevice[] = []
+  for (const [name, bytes] of [
+    ['data', 8 * GiB],
+    ['metadata', 64 * MiB],
+  ] as const) {
+    const file = path.join(folder, name)
+    writeFileSync(file, '')
+    truncateSync(file, bytes)
+    devices.push(await LoopDevice.attach({ file }))
+  }
+  return devices
 }
 
 /** When what was removed is gone from the pool too. A mount in a namespace that is just ending may keep it a while. */
 async function settled({ server }: Stack): Promise<void> {
   const client = new SnapshotsClient(server.address)
-  do await client.cleanup()
+  do await client.ask('cleanup', {})
   while (volumesOfPool(server.pool).length > 0)
   client.close()
 }

@@ -11,7 +11,15 @@ export interface MountRow {
   readonly options: readonly string[]
 }
 
-type Method = (request: object, metadata: Metadata, done: (error: Error | null, answer?: unknown) => void) => void
+interface Info {
+  readonly name: string
+  readonly parent: string
+  readonly kind: number
+  readonly labels: Readonly<Record<string, string>>
+}
+
+type Answer = (error: Error | null, answer?: unknown) => void
+type Method = (request: object, metadata: Metadata, done?: Answer) => AsyncIterable<{ info: Info[] }>
 
 export class SnapshotsClient {
   readonly #client: Record<string, Method> & { close(): void }
@@ -28,28 +36,27 @@ export class SnapshotsClient {
     this.#metadata.set('containerd-namespace', namespace)
   }
 
-  async prepare(key: string, parent: string): Promise<MountRow[]> {
-    // Without the label containerd takes it for garbage.
-    const labels = { 'containerd.io/gc.root': 'test' }
-    return (await this.#ask<{ mounts: MountRow[] }>('prepare', { key, parent, labels })).mounts
+  /** Without the label, which it has by default, containerd would take it for garbage. */
+  async prepare(key: string, parent = '', labels: object = { 'containerd.io/gc.root': 'test' }): Promise<MountRow[]> {
+    return (await this.ask<{ mounts: MountRow[] }>('prepare', { key, parent, labels })).mounts
   }
 
-  async remove(key: string): Promise<void> {
-    await this.#ask('remove', { key })
+  /** The batches of a list, as they come. */
+  async list(...filters: string[]): Promise<Info[][]> {
+    const batches: Info[][] = []
+    const stream = this.#client['list']!({ snapshotter: 'dm-thin', filters }, this.#metadata)
+    for await (const { info } of stream) batches.push(info)
+    return batches
   }
 
-  async cleanup(): Promise<void> {
-    await this.#ask('cleanup', {})
+  ask<T>(call: string, request: object): Promise<T> {
+    return new Promise((done, fail) => {
+      const answer: Answer = (error, value) => (error ? fail(error) : done(value as T))
+      this.#client[call]!({ snapshotter: 'dm-thin', ...request }, this.#metadata, answer)
+    })
   }
 
   close(): void {
     this.#client.close()
-  }
-
-  #ask<T>(call: string, request: object): Promise<T> {
-    return new Promise((done, fail) => {
-      const answer = (error: Error | null, value?: unknown) => (error ? fail(error) : done(value as T))
-      this.#client[call]!({ snapshotter: 'dm-thin', ...request }, this.#metadata, answer)
-    })
   }
 }

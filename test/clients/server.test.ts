@@ -1,0 +1,111 @@
+// What containerd's suite does not ask of the example's server: labels of its own, classes of errors, batches, filters,
+// its socket, and how it ends.
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { status } from '@grpc/grpc-js'
+import { useScratch } from '../helpers/scratch.js'
+import { SnapshotsClient } from '../helpers/snapshots-client.js'
+import { PATIENCE_MS, removePool, startServer, type Daemon, type ServerOptions } from '../helpers/snapshotter.js'
+import { run } from '../helpers/spawned.js'
+
+const scratch = useScratch()
+const MiB = 2 ** 20
+const SIZE = 'containerd.io/snapshot/dm-thin/size'
+const FILE_SYSTEM = 'containerd.io/snapshot/dm-thin/fstype'
+
+async function withServer(
+  body: (client: SnapshotsClient, server: Daemon, options: ServerOptions) => Promise<void>,
+): Promise<void> {
+  const pool = scratch.name('server')
+  const options = { address: scratch.path(`${pool}.sock`), root: scratch.path(pool), pool, more: ['--size', '64MiB'] }
+  const server = await startServer(options)
+  const client = new SnapshotsClient(options.address)
+  try {
+    await body(client, server, options)
+  } finally {
+    client.close()
+    await server.end('SIGKILL')
+    await removePool(pool)
+  }
+}
+
+const codeOf = (call: Promise<unknown>): Promise<status | undefined> =>
+  call.then(
+    () => undefined,
+    (error: { code: status }) => error.code,
+  )
+
+/** Bytes of a block device, by sysfs. */
+const sizeOf = (device: string): number => 512 * Number(readFileSync(`/sys/class/block/${path.basename(device)}/size`))
+
+test(
+  'labels choose size and file system; each error has the class that containerd branches on',
+  () =>
+    withServer(async client => {
+      const [plain] = await client.prepare('plain')
+      expect(plain).toMatchObject({ type: 'ext4', options: [] })
+      expect(sizeOf(plain!.source)).toBe(64 * MiB)
+      const [large] = await client.prepare('large', '', { [SIZE]: '512MiB', [FILE_SYSTEM]: 'xfs', empty: '' })
+      expect(large).toMatchObject({ type: 'xfs', options: ['nouuid'] })
+      expect(sizeOf(large!.source)).toBe(512 * MiB)
+      await client.ask('commit', { name: 'base', key: 'large', labels: {} })
+      // As an unpacker does, which gives each layer the labels of the image.
+      const [child] = await client.prepare('child', 'base', { [SIZE]: '1GiB', [FILE_SYSTEM]: 'xfs' })
+      expect(sizeOf(child!.source)).toBe(1024 * MiB)
+      const [view] = (await client.ask<{ mounts: { options: string[] }[] }>('view', { key: 'v', parent: 'base' }))
+        .mounts
+      expect([...view!.options].sort()).toEqual(['nouuid', 'ro'])
+
+      for (const labels of [{ [SIZE]: 'much' }, { [SIZE]: '0' }, { [FILE_SYSTEM]: 'fat' }])
+        expect(await codeOf(client.prepare('bad', '', labels))).toBe(status.INVALID_ARGUMENT)
+      expect(await codeOf(client.prepare('x', 'plain'))).toBe(status.INVALID_ARGUMENT)
+      expect(await codeOf(client.prepare('x', 'nowhere'))).toBe(status.NOT_FOUND)
+      expect(await codeOf(client.prepare('plain'))).toBe(status.ALREADY_EXISTS)
+      expect(await codeOf(client.ask('stat', { key: 'nowhere' }))).toBe(status.NOT_FOUND)
+      expect(await codeOf(client.ask('mounts', { key: 'base' }))).toBe(status.FAILED_PRECONDITION)
+      expect(await codeOf(client.ask('commit', { name: 'y', key: 'v' }))).toBe(status.FAILED_PRECONDITION)
+      expect(await codeOf(client.ask('commit', { name: 'base', key: 'plain' }))).toBe(status.ALREADY_EXISTS)
+      expect(await codeOf(client.ask('remove', { key: 'base' }))).toBe(status.FAILED_PRECONDITION)
+      const info = { name: 'plain', labels: {} }
+      const update = { info, update_mask: { paths: ['kind'] } }
+      expect(await codeOf(client.ask('update', update))).toBe(status.INVALID_ARGUMENT)
+      expect(await codeOf(client.list('name~=('))).toBe(status.INVALID_ARGUMENT)
+    }),
+  PATIENCE_MS,
+)
+
+test(
+  'a list comes in batches, whole and filtered; a socket is not taken from who listens; calls under way are answered',
+  () =>
+    withServer(async (client, server, options) => {
+      expect(await client.list()).toEqual([])
+      const names = Array.from({ length: 104 }, (_, index) => `layer-${index}`)
+      await Promise.all(names.map(name => client.prepare(name, '', { mark: name })))
+      const batches = await client.list()
+      expect(batches.map(({ length }) => length)).toEqual([100, 4])
+      expect(batches.flat().map(({ name }) => name)).toEqual([...names].sort())
+      const found = await client.list('labels.mark==layer-7', 'kind==active,name~=/^layer-10[12]$/')
+      expect(found.flat().map(({ name }) => name)).toEqual(['layer-101', 'layer-102', 'layer-7'])
+
+      expect(statSync(options.address).mode & 0o777).toBe(0o600)
+      await expect(startServer(options)).rejects.toThrow(/another server listens on/)
+      const file = scratch.path('file')
+      writeFileSync(file, 'kept')
+      await expect(startServer({ ...options, address: file })).rejects.toThrow(/is no socket/)
+      expect(readFileSync(file, 'utf8')).toBe('kept')
+
+      const last = Promise.all(['one', 'two', 'three'].map(name => client.prepare(name)))
+      await client.ask('stat', { key: 'layer-0' }) // those three have arrived before this one
+      server.process.kill('SIGTERM')
+      expect((await last).flat()).toHaveLength(3)
+      expect(await server.ended).toBe(0)
+      expect(existsSync(options.address)).toBe(false)
+      expect(server.output).toBe(`listening on ${options.address}\n`)
+      expect(
+        run('dmsetup', ['ls'])
+          .split('\n')
+          .filter(line => line.startsWith(`${options.pool}-`)),
+      ).toHaveLength(107)
+    }),
+  PATIENCE_MS,
+)

@@ -58,7 +58,7 @@ const CHAPTERS = [
       ['layer-store', 'upkeep', 'layer', 'options', 'types'],
       ['unpack/apply-tar', 'diff/changes', 'diff/diff-tar', 'diff/tree-comparison', 'diff/layer-tar'],
       ['images/import', 'images/export', 'images/document'],
-      ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter'],
+      ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter', 'filter/filter'],
     ]
       .flat()
       .map(name => `lib/store/${name}.ts`),

@@ -10,6 +10,7 @@ export {
 export { parseFilter, parseFilters, type LayerFilter } from '../store/filter/filter.js'
 export { Layer, type MountLayerOptions } from '../store/layer.js'
 export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/options.js'
+export type { StoreStatus } from '../store/upkeep.js'
 export type { StoreFinding } from '../store/findings.js'
 export type { LayerSpace } from '../store/space.js'
 export type { PruneOptions } from '../store/prune.js'

@@ -15,23 +15,36 @@ export interface FormatRequest {
 export type Formatter = (request: FormatRequest) => Promise<void>
 
 /**
- * No discard: the volume is new. The inode tables of ext4 are left to the kernel: what is not written takes no blocks.
- * No blocks kept for root: a layer's size is what its container may use.
+ * No discard: the volume is new, and reads as zeros. Of ext4's inode tables it is said that they are zero: else the
+ * kernel would write them in each layer that is mounted, one by one. No blocks kept for root: a layer's size is what its
+ * container may use.
  */
 const COMMANDS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
-  ext4: ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1'],
+  ext4: ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'nodiscard,assume_storage_prezeroed=1'],
   xfs: ['mkfs.xfs', '-q', '-f', '-K'],
 }
+/** Of e2fsprogs before 1.47, which do not know that of storage. */
+const OLDER_EXT4 = ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1']
 const PACKAGES: Readonly<Record<LayerFileSystem, string>> = { ext4: 'e2fsprogs', xfs: 'xfsprogs' }
 
 /** `mkfs.ext4` or `mkfs.xfs` of this machine. */
-export const runMkfs: Formatter = async ({ fileSystem, device, signal }) => {
-  const [program = '', ...options] = COMMANDS[fileSystem]
+export const runMkfs: Formatter = async request => {
+  try {
+    await run(COMMANDS[request.fileSystem], request)
+  } catch (fault) {
+    const unknown = fault instanceof DmThinError && /assume_storage_prezeroed|[Bb]ad option/.test(fault.message)
+    if (request.fileSystem !== 'ext4' || !unknown) throw fault
+    await run(OLDER_EXT4, request)
+  }
+}
+
+async function run(command: readonly string[], { fileSystem, device, signal }: FormatRequest): Promise<void> {
+  const [program = '', ...options] = command
   try {
     await promisify(execFile)(program, [...options, device], { signal })
   } catch (cause) {
     const { code, stderr } = cause as { code?: unknown; stderr?: string }
-    const why = code === 'ENOENT' ? `not found; install ${PACKAGES[fileSystem]}` : (stderr?.trim() ?? String(cause))
+    const why = code === 'ENOENT' ? `not found; install ${PACKAGES[fileSystem]}` : stderr?.trim() || String(cause)
     throw new DmThinError(
       code === 'ABORT_ERR' ? 'ABORT_ERR' : 'DM_STORE_DEPENDENCY',
       `${program} of ${device}: ${why}`,

@@ -1,6 +1,6 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../device/pending.js'
-import type { RemovedPool } from '../index.js'
+import type { PoolStatus, RemovedPool } from '../index.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'
 import type { StoreContext } from './context.js'
@@ -15,6 +15,16 @@ import { repair, verify, type RepairOptions } from './verify.js'
 
 /** More would be a mistake: each is a device of the kernel's. */
 const MOST_WARM = 1_000
+
+export interface StoreStatus {
+  readonly pool: PoolStatus
+  /** Layers that have a key. */
+  readonly layers: number
+  /** Volumes of removed layers that this object has still to take away. */
+  readonly removing: number
+  /** By parent: how many of its warm set are ready. */
+  readonly warm: Readonly<Record<string, number>>
+}
 
 export abstract class StoreUpkeep {
   /** @internal */
@@ -59,6 +69,17 @@ export abstract class StoreUpkeep {
   /** Waits until what was removed is gone from the pool too. Gives what cannot go yet, and who has it. */
   async cleanup(): Promise<StuckRemoval[]> {
     return this.run(() => this.store.removals.drain())
+  }
+
+  /** How full the pool is and in which mode, and what this object is at. */
+  async status(options: SignalOption = {}): Promise<StoreStatus> {
+    checkOptions(options, ['signal'], 'status')
+    return this.run(async () => ({
+      pool: await this.store.pool.status(options),
+      layers: this.store.records.count(),
+      removing: this.store.removals.size,
+      warm: this.store.warm.sizes(),
+    }))
   }
 
   /**

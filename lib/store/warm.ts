@@ -41,8 +41,8 @@ export class WarmSets {
     await full
   }
 
-  size(parent: string): number {
-    return this.#sets.get(parent)?.ready.length ?? 0
+  sizes(): Record<string, number> {
+    return Object.fromEntries([...this.#sets].map(([parent, { ready }]) => [parent, ready.length]))
   }
 
   /** One of the set, under its name; undefined where there is none. */

@@ -8,9 +8,6 @@ const root = path.join(__dirname, '../..')
 const compiled = path.join(root, 'dist-examples')
 const scratch = useScratch()
 
-/** Those with a test of their own. */
-const TESTED = ['sandbox-pool', 'walkthrough']
-
 /** What each prints when it did what it is for. */
 const TELLING: Record<string, RegExp> = {
   'ci-runner':
@@ -38,8 +35,8 @@ const TELLING: Record<string, RegExp> = {
   testing: /DM_POOL_FULL: told as full\nleft in the pool: 0 volumes\nleft in the kernel: nothing\n/,
 }
 
-/** Those that test/kernel and test/clients run. */
-const ELSEWHERE = ['containerd-snapshotter', 'walkthrough']
+/** Those that have tests of their own, here, in test/kernel and in test/clients. */
+const ELSEWHERE = ['containerd-snapshotter', 'sandbox-pool', 'walkthrough']
 
 const names = readdirSync(path.join(root, 'examples'), { withFileTypes: true })
   .filter(entry => entry.isDirectory() && !ELSEWHERE.includes(entry.name))

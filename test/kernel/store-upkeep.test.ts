@@ -30,6 +30,8 @@ describe('a warm set', () => {
       const before = thinIdsBy(poolName)
       expect(before).toHaveLength(2 + 3)
       expect(await keysOf(store)).toEqual(['layer'])
+      const { layers, warm, pool } = await store.status()
+      expect({ layers, warm, mode: pool.mode }).toEqual({ layers: 1, warm: { layer: 3 }, mode: 'rw' })
       const layer = await store.prepare('a', 'layer', { labels: { who: 'a' } })
       expect(before.map(id => dmInfo(`${poolName}-${id}`)?.number.split(':')[1])).toContain(
         path.basename(layer.mounts[0]!.source).slice('dm-'.length),

@@ -35,8 +35,9 @@ export async function findLeftovers(folder: string, poolName: string, files: rea
 /** Takes down whatever of the walkthrough is there, top down: also after a run that was killed, or kept. */
 export async function clean(folder: string, poolName: string, files: readonly string[]): Promise<void> {
   for (const point of mountsBelow(folder)) await unmount(point)
-  if (mappedDevices(poolName).includes(poolName)) {
-    const pool = await ThinPool.open(poolName)
+  for (const name of [`${poolName}-store`, poolName]) {
+    if (!mappedDevices(name).includes(name)) continue
+    const pool = await ThinPool.open(name)
     await pool.remove({ deactivate: true })
   }
   for (const loop of await loopsOver(files)) await loop.detach()

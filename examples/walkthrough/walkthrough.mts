@@ -4,6 +4,7 @@
 //   npm run demo               the whole story, everything removed at the end
 //   npm run demo -- --keep     leave it standing, to look at
 //   npm run demo -- --clean    remove what an earlier run left
+//   npm run demo -- --no-image without the last chapter
 import { appendFile, mkdir, open, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -11,6 +12,7 @@ import { DmThinError, GiB, KiB, LoopDevice, mount, ThinPool, unmount, type ThinV
 import { ext4 as format } from './format.mjs'
 import { bytes, fileSizes, Ledger, note } from './ledger.mjs'
 import { clean, findLeftovers, mountsBelow } from './leftovers.mjs'
+import { tellOfImages } from './image.mjs'
 import { drawLayers, drawTotals, type Layer } from './picture.mjs'
 
 const POOL = 'walkthrough-pool'
@@ -20,6 +22,8 @@ const folder = path.join(tmpdir(), 'dm-thin-walkthrough')
 const dataFile = path.join(folder, 'data.img')
 const metadataFile = path.join(folder, 'metadata.img')
 const files = [dataFile, metadataFile]
+/** With those of the last chapter. */
+const allFiles = [...files, path.join(folder, 'store/data.img'), path.join(folder, 'store/metadata.img')]
 const keep = process.argv.includes('--keep')
 
 const volumeName = (id: number): string => `walkthrough-volumn-${String(id + 1).padStart(3, '0')}`
@@ -166,10 +170,10 @@ async function takeDown(): Promise<void> {
     for (const point of mounts) await unmount(point)
   })
   await ledger.step('volumes deactivated at once, pool removed, loop devices detached', () =>
-    clean(folder, POOL, files),
+    clean(folder, POOL, allFiles),
   )
   await ledger.step('files deleted', () => rm(folder, { recursive: true, force: true }))
-  const left = await findLeftovers(folder, POOL, files)
+  const left = await findLeftovers(folder, POOL, allFiles)
   if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)
   console.log('looked for mounts, mapped devices, loop devices and files: nothing is left')
 }
@@ -184,9 +188,14 @@ to remove it:
   npm run demo -- --clean`)
 }
 
+function imageGiven(): string | undefined {
+  const at = process.argv.indexOf('--image')
+  return at < 0 ? undefined : process.argv[at + 1]
+}
+
 async function main(): Promise<void> {
   if (process.argv.includes('--clean')) return takeDown()
-  const left = await findLeftovers(folder, POOL, files)
+  const left = await findLeftovers(folder, POOL, allFiles)
   if (left.length > 0) {
     console.error(`an earlier run left: ${left.join(', ')}\nremove it first: npm run demo -- --clean`)
     process.exitCode = 1
@@ -200,8 +209,14 @@ async function main(): Promise<void> {
     console.error(fault instanceof DmThinError ? `${fault.code}: ${fault.message}` : fault)
     process.exitCode = 1
   }
-  if (keep) sayHowToLook()
-  else await takeDown()
+  if (keep) return sayHowToLook()
+  if (process.exitCode === undefined && !process.argv.includes('--no-image')) {
+    await tellOfImages(folder, POOL, imageGiven()).catch((fault: unknown) => {
+      console.error(fault instanceof DmThinError ? `${fault.code}: ${fault.message}` : fault)
+      process.exitCode = 1
+    })
+  }
+  await takeDown()
 }
 
 await main()

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { LoopDevice } from '../device/loop-device.js'
 import { DmThinError } from '../errors.js'
 import { nativePort } from '../kernel/native-port.js'
+import { danglingLinks } from '../kernel/mapper-links.js'
 import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
 import { whyNoUdev } from '../kernel/udev.js'
 import { parsePoolStatus } from '../target/thin-pool.js'
@@ -24,7 +25,7 @@ export async function examine(port: KernelPort = nativePort()): Promise<Finding[
   const version = await askVersion(port, findings)
   if (version) {
     for (const type of TARGETS) findings.push(await target(port, type))
-    findings.push(...(await mappedDevices(port)))
+    findings.push(...(await mappedDevices(port)), ...links(port))
   }
   findings.push(...(await loopDevices()))
   findings.push(udev(), ...semaphores(port))
@@ -97,6 +98,15 @@ function poolFindings(name: string, parameters: string): Finding[] {
   const used = Math.round((100 * status.usedDataBlocks) / status.totalDataBlocks)
   findings.push({ kind: used >= 90 ? 'note' : 'ok', text: `pool ${name}: ${used} % of its data blocks are used` })
   return findings
+}
+
+function links(port: KernelPort): Finding[] {
+  return danglingLinks().map(name => ({
+    kind: 'left',
+    text: `/dev/mapper/${name} leads to a device that is gone, or another by now`,
+    hint: `rm /dev/mapper/${name}`,
+    mend: () => Promise.resolve(port.mapperLinks.drop(name)),
+  }))
 }
 
 async function loopDevices(): Promise<Finding[]> {

@@ -1,7 +1,7 @@
 // Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
-import { lstatSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { DmThinError } from '../errors.js'
-import { mangleName } from './kernel-names.js'
+import { mangleName, unmangleName } from './kernel-names.js'
 import { deviceMinor } from './port.js'
 import { whyNoUdev } from './udev.js'
 
@@ -13,6 +13,18 @@ export interface MapperLinks {
   drop(name: string): void
   /** Whether there is a link of this name to this very device. */
   leads(name: string, device: number): boolean
+}
+
+/** Names whose links lead to a device that is gone, or is another by now. None where udev runs: it sees to its own. */
+export function danglingLinks(): string[] {
+  if (udevMakesLinks()) return []
+  return readdirSync(FOLDER, { withFileTypes: true })
+    .filter(entry => entry.isSymbolicLink())
+    .flatMap(entry => plainName(entry.name))
+    .filter(name => {
+      const minor = minorOf(name)
+      return minor !== undefined && nameOf(minor) !== name
+    })
 }
 
 const FOLDER = '/dev/mapper'
@@ -40,6 +52,15 @@ export const mapperLinks: MapperLinks = {
     }
   },
   leads: (name, device) => minorOf(name) === deviceMinor(device) && !udevMakesLinks(),
+}
+
+/** Nothing where it is no name of a device. */
+function plainName(entry: string): string[] {
+  try {
+    return [unmangleName(entry)]
+  } catch {
+    return []
+  }
 }
 
 const udevMakesLinks = (): boolean => whyNoUdev() === undefined

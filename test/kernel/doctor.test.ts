@@ -1,5 +1,5 @@
 // The doctor sees what was left, says what to do, and takes away only what dead processes of the library left.
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { KiB, MiB } from '../../lib/index.js'
 import { runChild } from '../helpers/children.js'
@@ -62,6 +62,21 @@ test('a loop device and a udev semaphore of a killed process are told, and taken
   expect(mended.status).toBe(0)
   expect(markedLoops()).toEqual([])
   expect(doctor('--json').stdout).not.toContain('udev transactions')
+})
+
+test('a link that leads nowhere is told where no udev sees to it, and taken away when asked', () => {
+  const [gone, other] = [scratch.name('gone'), scratch.name('other')]
+  dmCreate(other, '0 8 zero')
+  const minor = run('dmsetup', ['info', '-c', '--noheadings', '-o', 'minor', other]).trim()
+  const links = [gone, scratch.name('stale')].map(name => `/dev/mapper/${name}`)
+  symlinkSync('../dm-9999', links[0]!)
+  symlinkSync(`../dm-${minor}`, links[1]!)
+  const { stdout } = doctor()
+  for (const link of links) expect(stdout.includes(`left     ${link} leads to a device that is gone`)).toBe(!udev)
+  expect(doctor('--fix').status).toBe(0)
+  expect(links.filter(link => lstatSync(link, { throwIfNoEntry: false }))).toEqual(udev ? links : [])
+  for (const link of links) rmSync(link, { force: true })
+  dmRemove(other)
 })
 
 test('a wrong call says how it is called', () => {

@@ -15,9 +15,7 @@ import { ensurePackages } from './needs.mjs'
 import { openly, repository, say, SetupError } from './steps.mjs'
 import { countPart, summarize } from './summary.mjs'
 
-const LIBRARY = ['modules', 'native', 'typescript']
-/** With what only tests and the store need. */
-const TESTED = ['modules', 'sqlite', 'native', 'typescript']
+const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 /** Tests with containerd and Docker, which only the guest may have. */
 const CLIENTS = ['clients']
 
@@ -44,7 +42,7 @@ export async function demo(args) {
 /** Everything. Kernel tests always run in the guest: they must not be able to hurt anybody's disks. */
 export async function test(args) {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   if (hasTests(CLIENTS, args)) await ensureClients()
   const devices = ['kernel', 'fault']
   const several = ['races', 'runtimes']
@@ -81,7 +79,7 @@ export async function test(args) {
 
 export async function unit(args) {
   await ensurePackages(['build', 'peers'])
-  await ensureBuilt(TESTED)
+  await ensureBuilt(LIBRARY)
   return report([{ title: 'host: unit', projects: ['unit'] }], args)
 }
 
@@ -92,7 +90,7 @@ export async function here(args) {
     throw new SetupError(`${why}: these tests need root and a kernel with device mapper. "npm test" brings one.`)
   }
   await ensurePackages(['build', 'dev', 'peers'])
-  await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   return report(
     [{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'store', 'examples', 'races', 'runtimes'] }],
     args,
@@ -105,7 +103,7 @@ const LONG_LIMIT = 14_400
 /** Thousands of volumes, a million calls, storms of events. The figures stay in .cache/long. */
 export async function long(args) {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...TESTED])
+  await ensureBuilt([...LIBRARY])
   const part = { projects: ['long'], guest: true, limit: LONG_LIMIT }
   const worlds = [
     { title: 'guest: long', ...part },
@@ -117,7 +115,7 @@ export async function long(args) {
 
 export async function asan(args) {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...TESTED, 'examples', 'asan', 'runtimes'])
+  await ensureBuilt([...LIBRARY, 'examples', 'asan', 'runtimes'])
   const library = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
   if (!existsSync(library)) throw new SetupError('gcc has no libasan.so; run as root: apt-get install g++')
   const jestEnv = {
@@ -139,7 +137,7 @@ export async function asan(args) {
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */
 export async function bench(args) {
   await readyForGuest(['build', 'peers'])
-  await ensureBuilt([...TESTED, 'examples'])
+  await ensureBuilt([...LIBRARY, 'examples'])
   await ensureContainerdPeer()
   return openly([process.execPath, 'test/bench/run.mjs', ...args])
 }
@@ -151,7 +149,7 @@ export async function vm(args) {
   const program = command[0]?.split(/[\s/]/).find(Boolean)
   const builds = ['npm', 'npx', 'node'].includes(program ?? '')
   await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
-  if (builds) await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  if (builds) await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   if (command.some(word => CLIENTS.some(name => word.includes(name)))) await ensureClients()
   Object.assign(process.env, buildEnvironment())
   return vmMain(args)
@@ -159,7 +157,7 @@ export async function vm(args) {
 
 export async function allSetup() {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...TESTED, 'examples', 'fault', 'runtimes'])
+  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
   await ensureClients()
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0

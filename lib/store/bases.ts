@@ -35,9 +35,7 @@ export class Bases {
       if (there) {
         if (await owner.lives(there.owner!)) await sleep(PAUSE_MS)
         else {
-          const left = await writer.write(() =>
-            records.update(there.id, ['making'], { state: 'removing', owner: null }),
-          )
+          const left = await writer.write(() => records.abandon(there.id, ['making'], owner.id))
           if (left) removals.add(left)
         }
         continue

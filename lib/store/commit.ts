@@ -52,7 +52,7 @@ export async function commit(
   } catch (fault) {
     const left = await writer.write(() => {
       records.update(row.id, ['committing'], { state: 'ready', owner: null })
-      return replaced && records.update(replaced.id, ['making'], { state: 'removing', owner: null })
+      return replaced && records.abandon(replaced.id, ['making'], store.owner.id)
     })
     if (left) store.removals.add(left)
     throw fault
@@ -106,9 +106,10 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
 }
 
 /** The layer gets the copy's volume, and what is in use is left to the removals. */
-function exchange({ records }: StoreContext, row: Row, copy: Row): void {
+function exchange({ records, owner }: StoreContext, row: Row, copy: Row): void {
   const free = -1 - copy.id // no volume has it: two rows cannot have one volume, not even between two statements
-  records.update(copy.id, ['making'], { state: 'removing', owner: null, thin: free })
+  records.abandon(copy.id, ['making'], owner.id)
+  records.update(copy.id, ['removing'], { thin: free })
   records.update(row.id, ['committing'], { thin: copy.thin })
   records.update(copy.id, ['removing'], { thin: row.thin })
 }

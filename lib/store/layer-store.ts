@@ -23,6 +23,7 @@ import { prepare } from './prepare.js'
 import { recover } from './recover.js'
 import { infoOf, type Row } from './row.js'
 import { hasChildren, settled, stateError, visible } from './rows.js'
+import { stagingFolder } from './staging.js'
 import { startStore } from './start.js'
 import { step } from './steps.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './unpack/apply-tar.js'
@@ -145,7 +146,7 @@ export class LayerStore extends StoreUpkeep {
         const found = settled(records, key)
         const child = records.childOf(found.id)
         if (child) throw hasChildren(key, child)
-        return records.update(found.id, ['ready'], { key: null, state: 'removing', updatedAt: this.store.clock() })!
+        return records.abandon(found.id, ['ready'], this.store.owner.id)!
       })
       removals.add(row)
     })
@@ -292,6 +293,11 @@ export class LayerStore extends StoreUpkeep {
     return exportImage(this, top, options)
   }
 
+  /** @internal */
+  stagingFolder(): string {
+    return stagingFolder(this.directory, this.store.owner.id)
+  }
+
   protected async removeUnused(key: string): Promise<boolean> {
     try {
       await this.remove(key)
@@ -337,7 +343,7 @@ export class LayerStore extends StoreUpkeep {
       return await mountedAt(this.store, mounts[0]!, body, signal)
     } finally {
       const { records, writer, removals } = this.store
-      const left = await writer.write(() => records.update(row.id, ['making'], { state: 'removing', owner: null }))
+      const left = await writer.write(() => records.abandon(row.id, ['making'], this.store.owner.id))
       if (left) removals.add(left)
     }
   }

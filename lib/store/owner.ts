@@ -40,9 +40,13 @@ export class Owner {
     return false
   }
 
-  /** Takes away what dead owners left. */
-  async sweep(): Promise<void> {
-    for (const id of readdirSync(this.#folder)) if (!id.includes('-journal')) await this.lives(id)
+  /** Takes away the files of dead owners. Gives those that live. */
+  async sweep(): Promise<Set<string>> {
+    const living = new Set<string>()
+    for (const id of readdirSync(this.#folder)) {
+      if (!id.includes('-journal') && (await this.lives(id))) living.add(id)
+    }
+    return living
   }
 
   end(): void {

@@ -153,6 +153,11 @@ export class Records {
     return typeof which === 'number' ? this.byId(id) : { ...which, ...change }
   }
 
+  /** Gone for callers; `owner` takes the volume away, or whoever finds that it has died. */
+  abandon(id: number, from: readonly RowState[], owner: string): Row | undefined {
+    return this.update(id, from, { key: null, state: 'removing', owner })
+  }
+
   delete(id: number): void {
     this.#run('DELETE FROM layer WHERE id = ?', id)
   }

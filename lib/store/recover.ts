@@ -3,27 +3,30 @@ import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
 import { sweepMounts } from './mounted.js'
 import type { Row } from './row.js'
+import { sweepStaging } from './staging.js'
 
 export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   const findings: StoreFinding[] = []
   for (const detail of await sweepMounts(store)) findings.push({ kind: 'left-mounted', detail, action: 'unmounted' })
   for (const row of store.records.unready()) {
-    if (row.state === 'removing') store.removals.add(row)
-    else if (row.owner !== null && !(await store.owner.lives(row.owner))) findings.push(...(await end(store, row)))
+    // What was being removed the removals find by themselves.
+    if (row.state === 'removing' || row.owner === null || (await store.owner.lives(row.owner))) continue
+    findings.push(...(await end(store, row)))
   }
-  await store.owner.sweep()
+  await store.removals.takeOver()
+  sweepStaging(store.directory, await store.owner.sweep())
   findings.push(...(await compare(store, true)))
   return findings
 }
 
 /** What was being made goes; what was being committed is the active layer that it was. */
 async function end(store: StoreContext, row: Row): Promise<StoreFinding[]> {
-  const { records, writer, removals } = store
+  const { records, writer, removals, owner } = store
   const done = await writer.write(() => {
     const now = records.byId(row.id)
     if (!now || now.owner !== row.owner) return undefined // another process was quicker
     return row.state === 'making'
-      ? records.update(row.id, ['making'], { state: 'removing', key: null, owner: null })
+      ? records.abandon(row.id, ['making'], owner.id)
       : records.update(row.id, ['committing'], { state: 'ready', owner: null })
   })
   if (!done) return []

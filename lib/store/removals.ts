@@ -54,9 +54,18 @@ export class Removals {
     this.#pump()
   }
 
+  /** Takes up what is recorded as being removed, unless another that lives is at it. */
+  async takeOver(): Promise<void> {
+    const { records, owner } = this.#store
+    const isOthers = async (id: string) => id !== owner.id && (await owner.lives(id))
+    for (const row of records.unready()) {
+      if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) this.add(row)
+    }
+  }
+
   /** Tries everything that is left once more, at once, and says what still cannot go. */
   async drain(): Promise<StuckRemoval[]> {
-    for (const row of this.#store.records.unready()) if (row.state === 'removing') this.add(row)
+    await this.takeOver()
     for (const waiting of [...this.#waiting.values()]) this.#again(waiting)
     while (this.#running.size > 0) await Promise.all(this.#running)
     return this.stuck

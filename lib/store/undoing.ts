@@ -32,9 +32,7 @@ async function takeBack(store: StoreContext, row: Row, isMade: boolean, fault: u
     await store.points.point()
     await writer.write(() => records.delete(row.id))
   } catch {
-    const left = await writer.write(() =>
-      records.update(row.id, ['making'], { state: 'removing', key: null, owner: null }),
-    )
+    const left = await writer.write(() => records.abandon(row.id, ['making'], store.owner.id))
     if (left) removals.add(left)
   }
 }

@@ -110,10 +110,8 @@ export class WarmSets {
 
   async #give(made: readonly Prepared[]): Promise<void> {
     if (made.length === 0) return
-    const { records, writer, removals } = this.#store
-    const left = await writer.write(() =>
-      made.map(({ row }) => records.update(row.id, ['making'], { state: 'removing', owner: null })),
-    )
+    const { records, writer, removals, owner } = this.#store
+    const left = await writer.write(() => made.map(({ row }) => records.abandon(row.id, ['making'], owner.id)))
     for (const row of left) if (row) removals.add(row)
   }
 }

@@ -1,5 +1,4 @@
 // A committed layer and all below it as an image: an archive that containerd, Docker and the tools of OCI read.
-import { randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -34,7 +33,8 @@ export interface ExportProgress {
 
 /** What an export asks of a store. */
 export interface LayerSource {
-  readonly directory: string
+  /** @internal A name for a folder of its own. */
+  stagingFolder(): string
   stat(key: string): Promise<LayerInfo>
   diffLayer(key: string, options: SignalOption): Readable
 }
@@ -59,7 +59,7 @@ export function exportImage(store: LayerSource, top: string, options: ExportOpti
 }
 
 async function* archiveOf(store: LayerSource, top: string, options: ExportOptions): AsyncGenerator<Uint8Array> {
-  const staging = path.join(store.directory, 'staging', randomUUID())
+  const staging = store.stagingFolder()
   await mkdir(staging, { recursive: true, mode: 0o700 })
   try {
     const blobs = await layersOf(store, top, staging, options)

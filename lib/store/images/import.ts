@@ -46,7 +46,8 @@ export interface ImportedImage {
 
 /** What an import does to a store. */
 export interface Layers {
-  readonly directory: string
+  /** @internal A name for a folder of its own. */
+  stagingFolder(): string
   stat(key: string): Promise<LayerInfo>
   prepare(key: string, parent: string, options: SignalOption): Promise<unknown>
   applyLayer(key: string, stream: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<ApplyResult>
@@ -79,11 +80,11 @@ export async function importImage(
 }
 
 async function contentsOf(
-  { directory }: Layers,
+  store: Layers,
   source: string | AsyncIterable<Uint8Array>,
   { maxBytes = DEFAULT_BYTES, maxEntries = DEFAULT_ENTRIES, signal }: ImportOptions,
 ): Promise<Contents> {
-  const staging = path.join(directory, 'staging', randomUUID())
+  const staging = store.stagingFolder()
   const limits = { maxBytes, maxEntries, signal }
   if (typeof source !== 'string') {
     if (typeof (source as Partial<typeof source> | null)?.[Symbol.asyncIterator] === 'function') {

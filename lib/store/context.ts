@@ -4,13 +4,13 @@ import type { Bases } from './bases.js'
 import type { CommitPoints } from './commit-points.js'
 import type { Formatter } from './formatter.js'
 import type { Locks } from './locks.js'
-import type { Owner } from './owner.js'
-import type { Records } from './records.js'
+import type { Owner } from './records/owner.js'
+import type { Records } from './records/records.js'
 import type { Removals } from './removals.js'
 import type { LayerFileSystem } from './types.js'
 import type { Volumes } from './volumes.js'
 import type { WarmSets } from './warm.js'
-import type { Writer } from './writer.js'
+import type { Writer } from './records/writer.js'
 
 export interface StoreParts {
   readonly directory: string

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { DmThinError } from '../errors.js'
 import { mount, unmount, type MountFlags } from '../index.js'
 import type { StoreParts } from './context.js'
-import type { Row } from './row.js'
+import type { Row } from './records/row.js'
 import type { LayerMount } from './types.js'
 
 /** What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. */

@@ -1,6 +1,6 @@
 // Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
 import type { StoreContext } from './context.js'
-import { infoOf, type Row } from './row.js'
+import { infoOf, type Row } from './records/row.js'
 import { checkBoolean, checkOptions } from '../names.js'
 import { checkNumber, invalid } from '../units.js'
 import type { LayerInfo } from './types.js'

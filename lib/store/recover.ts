@@ -2,7 +2,7 @@
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
 import { sweepMounts } from './mounted.js'
-import type { Row } from './row.js'
+import type { Row } from './records/row.js'
 import { sweepStaging } from './staging.js'
 
 export async function recover(store: StoreContext): Promise<StoreFinding[]> {

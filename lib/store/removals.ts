@@ -1,7 +1,7 @@
 // Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
 import { DmThinError } from '../errors.js'
 import type { StoreParts } from './context.js'
-import type { Row } from './row.js'
+import type { Row } from './records/row.js'
 import { step } from './steps.js'
 
 /** Waits of the kernel that may overlap; the native side has threads for them. */

@@ -12,13 +12,13 @@ import { CommitPoints } from './commit-points.js'
 import type { StoreContext } from './context.js'
 import { Locks } from './locks.js'
 import type { PoolPlace, StorePlan } from './options.js'
-import { Owner } from './owner.js'
-import { Records } from './records.js'
+import { Owner } from './records/owner.js'
+import { Records } from './records/records.js'
 import { Removals } from './removals.js'
-import { databaseFaults, isLocked, openDatabase, type Database } from './sqlite.js'
+import { databaseFaults, isLocked, openDatabase, type Database } from './records/sqlite.js'
 import { Volumes } from './volumes.js'
 import { WarmSets } from './warm.js'
-import { Writer } from './writer.js'
+import { Writer } from './records/writer.js'
 
 /** Sparse: what is promised, not what is taken. The pool's metadata needs some 48 bytes for each 64 KiB. */
 const DATA_BYTES = 100 * GiB

@@ -1,7 +1,7 @@
 // A row whose volume is being made: when that fails, neither stays.
 import { DmThinError } from '../errors.js'
 import type { StoreContext } from './context.js'
-import type { Row } from './row.js'
+import type { Row } from './records/row.js'
 
 const UNDO_LIMIT_MS = 10_000
 

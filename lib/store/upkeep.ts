@@ -9,7 +9,7 @@ import { checkKey } from './options.js'
 import { prunable, type PruneOptions } from './prune.js'
 import type { StuckRemoval } from './removals.js'
 import { spaceOf, type LayerSpace } from './space.js'
-import type { Database } from './sqlite.js'
+import type { Database } from './records/sqlite.js'
 import type { LayerInfo } from './types.js'
 import { repair, verify, type RepairOptions } from './verify.js'
 

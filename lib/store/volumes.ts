@@ -2,7 +2,7 @@
 import { DmThinError } from '../errors.js'
 import { BlockDevice, type ThinPool, type ThinVolume, type VolumeResult } from '../index.js'
 import { Gather } from './gather.js'
-import type { Row } from './row.js'
+import type { Row } from './records/row.js'
 import { step } from './steps.js'
 
 type Signal = AbortSignal | undefined

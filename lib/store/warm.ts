@@ -2,7 +2,7 @@
 import { DmThinError } from '../errors.js'
 import type { StoreContext } from './context.js'
 import { prepare, type Prepared } from './prepare.js'
-import { refuseTaken } from './rows.js'
+import { refuseTaken } from './records/rows.js'
 import { step } from './steps.js'
 import type { Labels } from './types.js'
 

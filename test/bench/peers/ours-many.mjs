@@ -20,7 +20,7 @@ const fileOf = plan => join(storeDirectory(plan, MANY), 'layers.db')
 
 /** Committed layers in chains of ten on the first one. */
 function writeRecords(plan) {
-  const { Records } = createRequire(import.meta.url)('../../../dist/store/records.js')
+  const { Records } = createRequire(import.meta.url)('../../../dist/store/records/records.js')
   const database = new Sqlite(fileOf(plan))
   const records = new Records(database)
   const rows = database.transaction(() => {

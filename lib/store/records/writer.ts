@@ -1,7 +1,7 @@
 // Changes of the records, many in one transaction: each costs a wait for the disk, so those that come in one turn of the
 // event loop share it. Nothing waits inside a transaction; a lock of another process is waited for by timer.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../../errors.js'
 import { databaseError, isLocked, type Database } from './sqlite.js'
 
 /** How long another process may hold the database. Its own transactions take milliseconds. */

@@ -1,11 +1,11 @@
 // What the store knows of its layers: one SQLite file. Plain statements, each well below a millisecond; whoever changes
 // something does so inside a transaction of the Writer.
 import type { Statement } from 'better-sqlite3'
-import { DmThinError } from '../errors.js'
-import { MAX_THIN_ID } from '../units.js'
+import { DmThinError } from '../../errors.js'
+import { MAX_THIN_ID } from '../../units.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
 import { databaseFaults, type Database } from './sqlite.js'
-import type { LayerFileSystem } from './types.js'
+import type { LayerFileSystem } from '../types.js'
 
 const VERSION = 1
 

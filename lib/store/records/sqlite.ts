@@ -1,7 +1,7 @@
 // The database's library: an optional peer, loaded by the first store that is opened.
 import type Sqlite from 'better-sqlite3'
-import { DmThinError } from '../errors.js'
-import { dependency } from './dependency.js'
+import { DmThinError } from '../../errors.js'
+import { dependency } from '../dependency.js'
 
 export type Database = Sqlite.Database
 type Constructor = new (file: string, options?: Sqlite.Options) => Database

@@ -1,3 +1,3 @@
 // The ESM face of store.ts: see index.mts.
 export type * from './store.js'
-export { Layer, LayerStore, parseFilter, parseFilters, runMkfs } from './store.js'
+export { applyTar, changes, diffTar, Layer, LayerStore, parseFilter, parseFilters, runMkfs } from './store.js'

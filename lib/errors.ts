@@ -148,6 +148,10 @@ export class DmThinError extends Error {
   }
 }
 
+/** @internal Whether it is a fault of this library with one of these codes. */
+export const hasCode = (fault: unknown, ...codes: readonly ErrorCode[]): fault is DmThinError =>
+  fault instanceof DmThinError && codes.includes(fault.code)
+
 /** What `signal.throwIfAborted()` would say, as this library says it; the reason stays as `cause`. */
 export function abortError(signal: AbortSignal | undefined, facts: ErrorFacts = {}): DmThinError {
   const { operation, device, tries = 1 } = facts

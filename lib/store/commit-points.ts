@@ -1,6 +1,6 @@
 // The commit point of a change: the pool's transaction id goes up, and with it everything before is on the disk. Those
 // that ask while one is under way share the next.
-import { DmThinError } from '../errors.js'
+import { hasCode } from '../errors.js'
 import type { ThinPool } from '../index.js'
 
 const HIGHEST = 2n ** 64n - 1n
@@ -48,7 +48,7 @@ export class CommitPoints {
         await this.#pool.setTransactionId({ currentId: this.#id, newId })
         return (this.#id = newId)
       } catch (fault) {
-        if (!(fault instanceof DmThinError) || fault.code !== 'DM_TRANSACTION_MISMATCH') throw fault
+        if (!hasCode(fault, 'DM_TRANSACTION_MISMATCH')) throw fault
         this.#id = BigInt(fault.detail!)
       }
     }

@@ -1,10 +1,11 @@
 // An active layer becomes one that others stand on.
-import { DmThinError } from '../errors.js'
+import { hasCode } from '../errors.js'
 import type { ThinVolume } from '../index.js'
 import type { StoreContext } from './context.js'
 import { mountedAt, mountOf } from './mounted.js'
+import { prepare } from './prepare.js'
 import type { Row } from './records/row.js'
-import { refuseTaken, settled, stateError } from './records/rows.js'
+import { parentGone, refuseTaken, settled, stateError } from './records/rows.js'
 import { step } from './steps.js'
 import type { Labels } from './types.js'
 import { isTaken, undoing } from './undoing.js'
@@ -12,49 +13,80 @@ import { isTaken, undoing } from './undoing.js'
 /** Whoever unmounted it has mostly let go by then; a mount that stays is gone round. */
 const PATIENCE_MS = 500
 
-export async function commit(
-  store: StoreContext,
-  name: string,
-  key: string,
-  labels: Labels,
-  signal?: AbortSignal,
-): Promise<Row> {
-  const { records, writer, volumes, points } = store
+export interface CommitWish {
+  readonly name: string
+  readonly labels: Labels
+  readonly signal?: AbortSignal | undefined
+}
+
+export async function commit(store: StoreContext, key: string, wish: CommitWish): Promise<Row> {
+  const { records, writer, owner } = store
   step('commit.intent', key)
   const row = await writer.write(() => {
     const found = settled(records, key)
     if (found.kind !== 'active')
       throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
-    if (name !== key) refuseTaken(records, name)
-    return records.update(found.id, ['ready'], { state: 'committing', owner: store.owner.id })!
+    if (wish.name !== key) refuseTaken(records, wish.name)
+    return records.update(found.id, ['ready'], { state: 'committing', owner: owner.id })!
   })
-  let replaced: Row | undefined
   try {
-    const volume = await volumes.active(row, signal)
-    step('commit.deactivate', key)
-    const end = await closed(store, row, volume, signal)
-    replaced = end.replaced
+    return await seal(store, row, wish)
+  } catch (fault) {
+    // The first fault is the one that is told. What cannot be recorded is put right after its owner's end.
+    await writer.write(() => records.update(row.id, ['committing'], { state: 'ready', owner: null })).catch(() => {})
+    throw fault
+  }
+}
+
+/**
+ * A committed layer made in one go, filled by `fill`: before it is whole there is nothing of it to be seen, and nothing
+ * is left of it when this process dies.
+ */
+export async function addCommitted(
+  store: StoreContext,
+  parent: string,
+  wish: CommitWish,
+  fill: (folder: string) => Promise<unknown>,
+): Promise<Row> {
+  const { signal } = wish
+  const options = signal ? { signal } : {}
+  const { row, mounts } = await prepare(store, { kind: 'active', key: null, parent, options })
+  try {
+    await mountedAt(store, mounts[0]!, fill, signal)
+    return await seal(store, row, wish)
+  } catch (fault) {
+    await store.removals.abandon([row]).catch(() => {})
+    throw fault
+  }
+}
+
+/** From a row that is `making` or `committing` to a committed layer. */
+async function seal(store: StoreContext, row: Row, { name, labels, signal }: CommitWish): Promise<Row> {
+  const { records, writer, volumes, points, removals } = store
+  const key = row.key ?? name
+  const volume = await volumes.active(row, signal)
+  step('commit.deactivate', key)
+  const { mappedBytes, replaced } = await closed(store, row, volume, signal)
+  try {
     step('commit.point', key)
     const transaction = await points.point()
     step('commit.record', key)
     const done = await writer.write(() => {
-      if (name !== key) refuseTaken(records, name)
+      if (name !== row.key) refuseTaken(records, name)
       records.noteTransaction(transaction)
       if (replaced) exchange(store, row, replaced)
-      const change = { key: name, kind: 'committed', state: 'ready', owner: null, labels } as const
-      const { mappedBytes } = end
       const at = store.clock() // a committed layer is a new one: containerd compares the two times
-      return records.update(row.id, ['committing'], { ...change, mappedBytes, createdAt: at, updatedAt: at })
+      const change = { key: name, kind: 'committed', state: 'ready', owner: null, labels, mappedBytes } as const
+      const sealed = records.update(row.id, [row.state], { ...change, createdAt: at, updatedAt: at })
+      if (!sealed) throw stateError(row, 'another process took this one for dead')
+      // Nothing kept a parent from going while its child had no name.
+      if (row.parentKey !== sealed.parentKey) throw parentGone(row)
+      return sealed
     })
-    if (!done) throw stateError(row, 'another process took this one for dead')
-    if (replaced) store.removals.add(records.byId(replaced.id)!)
+    if (replaced) removals.add(records.byId(replaced.id)!)
     return done
   } catch (fault) {
-    const left = await writer.write(() => {
-      records.update(row.id, ['committing'], { state: 'ready', owner: null })
-      return replaced && records.abandon(replaced.id, ['making'], store.owner.id)
-    })
-    if (left) store.removals.add(left)
+    if (replaced) await removals.abandon([replaced]).catch(() => {})
     throw fault
   }
 }
@@ -73,7 +105,7 @@ async function closed(store: StoreContext, row: Row, volume: ThinVolume, signal?
     await volume.deactivate({ timeoutMs: PATIENCE_MS, ...abort })
     return { mappedBytes }
   } catch (fault) {
-    if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
+    if (!hasCode(fault, 'DM_BUSY')) throw fault
     return copied(store, row, signal)
   }
 }
@@ -110,6 +142,6 @@ function exchange({ records, owner }: StoreContext, row: Row, copy: Row): void {
   const free = -1 - copy.id // no volume has it: two rows cannot have one volume, not even between two statements
   records.abandon(copy.id, ['making'], owner.id)
   records.update(copy.id, ['removing'], { thin: free })
-  records.update(row.id, ['committing'], { thin: copy.thin })
+  records.update(row.id, [row.state], { thin: copy.thin })
   records.update(copy.id, ['removing'], { thin: row.thin })
 }

@@ -1,10 +1,10 @@
 // Image layers on a thin pool: what users of `dm-thin/store` meet first.
 import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { DmThinError, throwIfAborted } from '../errors.js'
+import { hasCode, throwIfAborted } from '../errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { invalid } from '../units.js'
-import { commit } from './commit.js'
+import { addCommitted, commit } from './commit.js'
 import { changes, type Change, type ChangesOptions } from './diff/changes.js'
 import { diffTar, type DiffTarOptions } from './diff/diff-tar.js'
 import { exportImage, type ExportOptions } from './images/export.js'
@@ -109,7 +109,7 @@ export class LayerStore extends StoreUpkeep {
     checkOptions(options, ['labels', 'signal'], 'commit')
     const [to, from] = [checkKey('name', name), checkKey('key', key)]
     const labels = checkLabels(options.labels ?? {})
-    await this.alone([to, from], () => commit(this.store, to, from, labels, options.signal))
+    await this.alone([to, from], () => commit(this.store, from, { name: to, labels, signal: options.signal }))
   }
 
   /**
@@ -244,7 +244,8 @@ export class LayerStore extends StoreUpkeep {
       try {
         return await this.withMounted(key, folder => applyTar(folder, stream, rest))
       } catch (fault) {
-        if (!keep) await this.removeUnused(key)
+        // The first fault is the one that is told.
+        if (!keep) await this.removeUnused(key).catch(() => false)
         throw fault
       }
     })
@@ -293,6 +294,16 @@ export class LayerStore extends StoreUpkeep {
     return exportImage(this, top, options)
   }
 
+  /** @internal A committed layer, filled at one go; nothing of it is to be seen before it is whole. */
+  async addLayer(
+    name: string,
+    parent: string,
+    fill: (folder: string) => Promise<unknown>,
+    { labels = {}, signal }: CommitOptions,
+  ): Promise<void> {
+    await this.alone([name], () => addCommitted(this.store, parent, { name, labels, signal }, fill))
+  }
+
   /** @internal */
   stagingFolder(): string {
     return stagingFolder(this.directory, this.store.owner.id)
@@ -303,8 +314,7 @@ export class LayerStore extends StoreUpkeep {
       await this.remove(key)
       return true
     } catch (fault) {
-      const taken = ['DM_LAYER_HAS_CHILDREN', 'DM_LAYER_NOT_FOUND', 'DM_LAYER_STATE']
-      if (fault instanceof DmThinError && taken.includes(fault.code)) return false
+      if (hasCode(fault, 'DM_LAYER_HAS_CHILDREN', 'DM_LAYER_NOT_FOUND', 'DM_LAYER_STATE')) return false
       throw fault
     }
   }
@@ -342,9 +352,7 @@ export class LayerStore extends StoreUpkeep {
     try {
       return await mountedAt(this.store, mounts[0]!, body, signal)
     } finally {
-      const { records, writer, removals } = this.store
-      const left = await writer.write(() => records.abandon(row.id, ['making'], this.store.owner.id))
-      if (left) removals.add(left)
+      await this.store.removals.abandon([row])
     }
   }
 

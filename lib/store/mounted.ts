@@ -1,7 +1,7 @@
 // File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
 import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { DmThinError } from '../errors.js'
+import { ERRNO, hasCode, type DmThinError } from '../errors.js'
 import { mount, unmount, type MountFlags } from '../index.js'
 import type { StoreParts } from './context.js'
 import type { Row } from './records/row.js'
@@ -45,14 +45,14 @@ export async function mountedAt<T>(
       await takeOff(folder)
     }
   } finally {
-    rmdirSync(folder)
+    removeFolder(folder)
   }
 }
 
 /** At once where nobody is below it; else out of sight, and let go by the last one that is. */
 async function takeOff(folder: string): Promise<void> {
   await unmount(folder).catch((fault: unknown) => {
-    if (fault instanceof DmThinError && fault.code === 'DM_BUSY') return unmount(folder, { lazy: true })
+    if (hasCode(fault, 'DM_BUSY')) return unmount(folder, { lazy: true })
     throw fault
   })
 }
@@ -64,8 +64,8 @@ export async function sweepMounts({ directory, owner }: Pick<StoreParts, 'direct
     if (await owner.lives(name.split('.')[0]!)) continue
     const folder = path.join(mountsOf(directory), name)
     await takeOff(folder).catch((fault: unknown) => {
-      const plain = fault instanceof DmThinError && (fault.errno === EINVAL || fault.code === 'DM_FILE_MISSING')
-      if (!plain) throw fault
+      const isOff = hasCode(fault, 'DM_FILE_MISSING') || (fault as DmThinError).errno === ERRNO.EINVAL
+      if (!isOff) throw fault
     })
     removeFolder(folder)
     swept.push(folder)
@@ -73,7 +73,6 @@ export async function sweepMounts({ directory, owner }: Pick<StoreParts, 'direct
   return swept
 }
 
-const EINVAL = 22
 const mountsOf = (directory: string): string => path.join(directory, 'mounts')
 
 function listed(folder: string): string[] {
@@ -84,11 +83,11 @@ function listed(folder: string): string[] {
   }
 }
 
-/** Two processes may sweep at once. */
+/** Two processes may sweep at once. One that is still mounted says more by that fault, and is swept after its owner. */
 function removeFolder(folder: string): void {
   try {
     rmdirSync(folder)
   } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code !== 'ENOENT') throw fault
+    if (!['ENOENT', 'EBUSY'].includes((fault as NodeJS.ErrnoException).code!)) throw fault
   }
 }

@@ -1,7 +1,7 @@
 // Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
 import { DmThinError } from '../errors.js'
 import type { StoreParts } from './context.js'
-import type { Row } from './records/row.js'
+import type { Row, RowState } from './records/row.js'
 import { step } from './steps.js'
 
 /** Waits of the kernel that may overlap; the native side has threads for them. */
@@ -52,6 +52,13 @@ export class Removals {
     this.#known.add(row.id)
     this.#queue.push(row)
     this.#pump()
+  }
+
+  /** What was being made is given up: its record says so, and its volume goes. */
+  async abandon(rows: readonly Row[], from: RowState = 'making'): Promise<void> {
+    const { records, writer, owner } = this.#store
+    const left = await writer.write(() => rows.map(({ id }) => records.abandon(id, [from], owner.id)))
+    for (const row of left) if (row) this.add(row)
   }
 
   /** Takes up what is recorded as being removed, unless another that lives is at it. */

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { DmThinError, throwIfAborted } from '../errors.js'
+import { DmThinError, hasCode, throwIfAborted } from '../errors.js'
 import { type DeviceSource, GiB, ThinPool } from '../index.js'
 import { nativePort } from '../kernel/native-port.js'
 import { Bases } from './bases.js'
@@ -51,6 +51,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       const text = `pool ${pool.name} has failed: take it down and run thin_check, then thin_repair, on its metadata`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
+    if (records.get('made') === undefined) await writer.write(() => confirmPlace(records, directory, place))
     const parts = {
       directory,
       pool,
@@ -90,7 +91,9 @@ async function recordsOf(database: Database): Promise<Records> {
 /** Where the pool is, decided once and then the same for all. */
 function recordPlace(records: Records, directory: string, asked: Partial<PoolPlace>): PoolPlace {
   const recorded = records.get('pool')
-  if (recorded !== undefined) {
+  // One that was never there may have been a slip of the pen: who asks for another is not held to it.
+  const isHeld = records.get('made') !== undefined || Object.keys(asked).length === 0
+  if (recorded !== undefined && isHeld) {
     const place = JSON.parse(recorded) as PoolPlace
     for (const [name, value] of Object.entries(absolute(asked))) {
       const known = place[name as keyof PoolPlace]
@@ -109,6 +112,15 @@ function recordPlace(records: Records, directory: string, asked: Partial<PoolPla
   }
   records.set('pool', JSON.stringify(place))
   return place
+}
+
+/** The pool is there. Another process may have been quicker, with another one. */
+function confirmPlace(records: Records, directory: string, place: PoolPlace): void {
+  if (records.get('pool') !== JSON.stringify(place)) {
+    const text = `another process opened the store in ${directory} at the same time, with another pool`
+    throw new DmThinError('DM_STORE_MISMATCH', text, { device: place.name })
+  }
+  records.set('made', place.name)
 }
 
 /** Another process may have another working directory. */
@@ -162,6 +174,3 @@ function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {
   const text = `layers are recorded, but their pool is not on ${where}: ${(cause as Error).message}`
   throw new DmThinError('DM_STORE_MISMATCH', text, { device: place.name, cause })
 }
-
-const hasCode = (fault: unknown, ...codes: string[]): boolean =>
-  fault instanceof DmThinError && codes.includes(fault.code)

@@ -1,5 +1,5 @@
 // A row whose volume is being made: when that fails, neither stays.
-import { DmThinError } from '../errors.js'
+import { hasCode } from '../errors.js'
 import type { StoreContext } from './context.js'
 import type { Row } from './records/row.js'
 
@@ -21,21 +21,19 @@ export async function undoing<T>(store: StoreContext, row: Row, body: (made: () 
 
 async function takeBack(store: StoreContext, row: Row, isMade: boolean, fault: unknown): Promise<void> {
   const { records, writer, removals } = store
-  if (!isMade) {
+  try {
+    if (isMade) {
+      await store.volumes.destroy(row, UNDO_LIMIT_MS)
+      await store.points.point()
+    }
     // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.
     const retired = { state: 'retired', key: null, owner: null } as const
     await writer.write(() => (isTaken(fault) ? records.update(row.id, ['making'], retired) : records.delete(row.id)))
-    return
-  }
-  try {
-    await store.volumes.destroy(row, UNDO_LIMIT_MS)
-    await store.points.point()
-    await writer.write(() => records.delete(row.id))
   } catch {
-    const left = await writer.write(() => records.abandon(row.id, ['making'], store.owner.id))
-    if (left) removals.add(left)
+    // The first fault is the one that is told. What cannot even be recorded goes with its owner, at an open after it.
+    await removals.abandon([row]).catch(() => {})
   }
 }
 
 /** The pool has a volume with the id that was chosen. */
-export const isTaken = (fault: unknown): boolean => fault instanceof DmThinError && fault.code === 'DM_VOLUME_EXISTS'
+export const isTaken = (fault: unknown): boolean => hasCode(fault, 'DM_VOLUME_EXISTS')

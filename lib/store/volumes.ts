@@ -1,5 +1,5 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
-import { DmThinError } from '../errors.js'
+import { DmThinError, hasCode } from '../errors.js'
 import { BlockDevice, type ThinPool, type ThinVolume, type VolumeResult } from '../index.js'
 import { Gather } from './gather.js'
 import type { Row } from './records/row.js'
@@ -37,7 +37,7 @@ export class Volumes {
     try {
       return await volume.activate({ readOnly: row.kind === 'view', ...options(signal) })
     } catch (fault) {
-      if (!(fault instanceof DmThinError) || fault.code !== 'DM_ALREADY_ACTIVE') throw fault
+      if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault
       return this.of(row, signal)
     }
   }
@@ -69,8 +69,9 @@ export class Volumes {
 
   /** Deactivates and deletes it; what is not there any more is gone already. */
   async destroy(row: Row, timeoutMs: number): Promise<void> {
-    let volume = await (this.#discards ? this.of(row) : this.#unasked(row.thin, row.sizeBytes))
-    if (this.#discards) volume = await this.#discarded(row, volume)
+    const volume = this.#discards
+      ? await this.#discarded(row, await this.of(row))
+      : await this.#unasked(row.thin, row.sizeBytes)
     step('remove.deactivate', String(row.thin))
     await volume.deactivate({ timeoutMs })
     step('remove.delete', String(row.thin))
@@ -111,8 +112,7 @@ export class Volumes {
     const device = await BlockDevice.open(volume.path, { exclusive: true })
     try {
       await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch((fault: unknown) => {
-        if (fault instanceof DmThinError && fault.code === 'DM_UNSUPPORTED') return
-        throw fault
+        if (!hasCode(fault, 'DM_UNSUPPORTED')) throw fault
       })
     } finally {
       await device.close()
@@ -124,8 +124,8 @@ export class Volumes {
     try {
       return await volume.activate()
     } catch (fault) {
-      if (fault instanceof DmThinError && fault.code === 'DM_ALREADY_ACTIVE') return this.of(row)
-      await Promise.resolve(fault).then(unlessMissing)
+      if (hasCode(fault, 'DM_ALREADY_ACTIVE')) return this.of(row)
+      unlessMissing(fault)
       return volume
     }
   }
@@ -145,5 +145,5 @@ const failed =
     thins.map(() => ({ status: 'rejected', reason }))
 
 function unlessMissing(fault: unknown): void {
-  if (!(fault instanceof DmThinError) || fault.code !== 'DM_VOLUME_NOT_FOUND') throw fault
+  if (!hasCode(fault, 'DM_VOLUME_NOT_FOUND')) throw fault
 }

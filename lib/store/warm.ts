@@ -1,5 +1,5 @@
 // Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
-import { DmThinError } from '../errors.js'
+import { hasCode } from '../errors.js'
 import type { StoreContext } from './context.js'
 import { prepare, type Prepared } from './prepare.js'
 import { refuseTaken } from './records/rows.js'
@@ -64,7 +64,7 @@ export class WarmSets {
       })
       if (row) return { ...first, row }
     } catch (fault) {
-      if (fault instanceof DmThinError && fault.code === 'DM_LAYER_EXISTS') kept.ready.unshift(first)
+      if (hasCode(fault, 'DM_LAYER_EXISTS')) kept.ready.unshift(first)
       throw fault
     }
     await this.#give([first])
@@ -109,9 +109,6 @@ export class WarmSets {
   }
 
   async #give(made: readonly Prepared[]): Promise<void> {
-    if (made.length === 0) return
-    const { records, writer, removals, owner } = this.#store
-    const left = await writer.write(() => made.map(({ row }) => records.abandon(row.id, ['making'], owner.id)))
-    for (const row of left) if (row) removals.add(row)
+    if (made.length > 0) await this.#store.removals.abandon(made.map(({ row }) => row))
   }
 }

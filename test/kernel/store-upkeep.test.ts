@@ -215,6 +215,18 @@ describe('open refuses', () => {
     await endStore(files)
   })
 
+  test('nothing for good: a first call that names a device that is not there binds nobody', async () => {
+    const files = storeFiles()
+    const { options } = files
+    const wrong = { ...options.pool, data: '/dev/dmthintest-none' }
+    await expectCode(LayerStore.open({ ...options, pool: wrong }), 'DM_FILE_MISSING')
+    const store = await LayerStore.open(options)
+    await expectCode(LayerStore.open({ ...options, pool: wrong }), 'DM_STORE_MISMATCH')
+    await store.prepare('a', '')
+    await store.close()
+    await endStore(files)
+  })
+
   test('records of a later version, and a file that is none', () =>
     withStore({}, async (_, { options }) => {
       const directory = scratch.path('later')

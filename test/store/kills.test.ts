@@ -1,6 +1,10 @@
 // A process that dies at any step of any call: what it was told is there, byte for byte; nothing half-made is to be
 // seen, and nothing leaks.
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
 import { LayerStore } from '../../lib/exports/store.js'
+import { makeImage } from '../helpers/oci-image.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, type StoreFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
 import { killedWork } from '../helpers/store-child.js'
@@ -60,4 +64,36 @@ test('while the empty file system is made', async () => {
     await store.close()
     await endStore(own)
   }
+})
+
+test('in the middle of an image: of the layer that was not whole there is nothing, and it comes in the next time', async () => {
+  const files = storeFiles()
+  const image = scratch.path('image.tar')
+  const layers = [{ low: 'low' }, { high: 'high'.repeat(100_000) }]
+  makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: image })
+  for (const step of ['prepare.activate', 'commit.deactivate', 'commit.point', 'commit.record']) {
+    const source = `
+      const { subscribe } = require('node:diagnostics_channel')
+      let left = 2
+      subscribe('dm-thin:store', each => {
+        if (each.step === ${JSON.stringify(step)} && --left === 0) process.kill(process.pid, 'SIGKILL')
+      })
+      const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/exports/store.js'))})
+      LayerStore.open(${JSON.stringify(files.options)}).then(store => store.importImage(${JSON.stringify(image)}))`
+    expect(spawnSync(process.execPath, ['-e', source]).signal).toBe('SIGKILL')
+    const store = await LayerStore.open(files.options)
+    expect(await keysOf(store)).toHaveLength(1)
+    expect(readdirSync(path.join(files.directory, 'staging'))).toEqual([])
+    const { layers: keys, top } = await store.importImage(image)
+    await store.withMounted(top, async folder =>
+      expect(readFileSync(path.join(folder, 'high'), 'utf8')).toBe(layers[1]!.high),
+    )
+    expect(await store.cleanup()).toEqual([])
+    expect(await store.verify()).toEqual([])
+    expect(thinIdsBy(files.poolName)).toHaveLength(3)
+    for (const key of [...keys].reverse()) await store.remove(key)
+    await store.cleanup()
+    await store.close()
+  }
+  await endStore(files)
 })

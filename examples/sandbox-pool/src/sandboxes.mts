@@ -1,7 +1,6 @@
 // The sandboxes that are given out: each a layer on the base, mounted at a folder of its own.
 import { randomBytes } from 'node:crypto'
 import path from 'node:path'
-import { ThinPool } from 'dm-thin'
 import { LayerStore } from 'dm-thin/store'
 import { BASE, ensureBase } from './base.mjs'
 import { MountPoints } from './mount-points.mjs'
@@ -22,7 +21,6 @@ const keyOf = (id: string): string => `sandbox-${id}`
 export class Sandboxes {
   readonly #settings: Settings
   readonly #store: LayerStore
-  readonly #pool: ThinPool
   readonly #mountPoints: MountPoints
   readonly #made = new Map<string, Sandbox>()
   readonly #running = new Set<Promise<unknown>>()
@@ -31,10 +29,9 @@ export class Sandboxes {
   /** Called after each change. */
   onChange: () => void = () => {}
 
-  private constructor(settings: Settings, store: LayerStore, pool: ThinPool, mountPoints: MountPoints) {
+  private constructor(settings: Settings, store: LayerStore, mountPoints: MountPoints) {
     this.#settings = settings
     this.#store = store
-    this.#pool = pool
     this.#mountPoints = mountPoints
   }
 
@@ -49,7 +46,7 @@ export class Sandboxes {
       for await (const { key } of store.walk({ filter: ({ kind }) => kind === 'active' })) await store.remove(key)
       await ensureBase(store, base)
       await store.warm(BASE, warm)
-      return new Sandboxes(settings, store, await ThinPool.open(store.poolName), mountPoints)
+      return new Sandboxes(settings, store, mountPoints)
     } catch (fault) {
       await store.takeDown()
       throw fault
@@ -72,7 +69,7 @@ export class Sandboxes {
   status(): Promise<Status> {
     const { most, warm } = this.#settings
     return this.#run(async () => {
-      const known = await statusOf(this.#pool, this.#store)
+      const known = await statusOf(this.#store)
       return { ...known, sandboxes: this.list(), most, warm }
     })
   }
@@ -89,7 +86,6 @@ export class Sandboxes {
       }),
     )
     await this.#store.cleanup()
-    await this.#pool.close()
     await this.#store.takeDown()
   }
 
@@ -154,7 +150,7 @@ export class Sandboxes {
   /** A full pool fails every sandbox at once: what is left belongs to those that are there. */
   async #refuseWhenFull(): Promise<void> {
     const { fullPercent } = this.#settings
-    const { mode, data } = await this.#pool.status()
+    const { mode, data } = (await this.#store.status()).pool
     if (!data) throw new Refusal(503, 'SANDBOX_SPACE', `the pool has failed: its mode is ${mode}`)
     if (100 * data.usedBytes >= fullPercent * data.totalBytes) {
       throw new Refusal(503, 'SANDBOX_SPACE', `${fullPercent} percent of the pool are used`)

@@ -1,5 +1,5 @@
 // What is going on, in numbers that JSON can hold.
-import { DmThinError, type ThinPool } from 'dm-thin'
+import { DmThinError } from 'dm-thin'
 import type { LayerStore } from 'dm-thin/store'
 import type { Sandbox } from './sandboxes.mjs'
 
@@ -35,8 +35,8 @@ export interface Status extends PoolAndLayers {
   readonly warm: number
 }
 
-export async function statusOf(pool: ThinPool, store: LayerStore): Promise<PoolAndLayers> {
-  const { mode, data, metadata } = await pool.status()
+export async function statusOf(store: LayerStore): Promise<PoolAndLayers> {
+  const { mode, data, metadata } = (await store.status()).pool
   const layers: Promise<LayerStatus | undefined>[] = []
   for await (const { key, parent, kind, sizeBytes } of store.walk()) {
     layers.push(
@@ -50,7 +50,7 @@ export async function statusOf(pool: ThinPool, store: LayerStore): Promise<PoolA
     )
   }
   const known = (await Promise.all(layers)).filter(layer => layer !== undefined)
-  return { pool: { name: pool.name, mode, data: spaceOf(data), metadata: spaceOf(metadata) }, layers: known }
+  return { pool: { name: store.poolName, mode, data: spaceOf(data), metadata: spaceOf(metadata) }, layers: known }
 }
 
 const spaceOf = (space: Space | undefined): Space | null =>

@@ -9,7 +9,8 @@ import { pipeline } from 'node:stream/promises'
 import { DmThinError, throwIfAborted } from '../../errors.js'
 import { MiB } from '../../units.js'
 import { loadTarStream } from '../load-tar-stream.js'
-import { damaged, digestOf } from './document.js'
+import { digestOf } from '../digest.js'
+import { damaged } from './document.js'
 
 /** No manifest or configuration is larger. */
 const MOST_DOCUMENT_BYTES = 8 * MiB

@@ -1,7 +1,7 @@
 // The documents of images, by their public specifications: what is read of them, and no more is believed than is checked.
-import { createHash } from 'node:crypto'
 import { DmThinError } from '../../errors.js'
 import { shown } from '../../units.js'
+import { digestOf, isDigest } from '../digest.js'
 
 export interface Descriptor {
   readonly mediaType?: string
@@ -41,14 +41,10 @@ export interface FoundLayer {
 export const damaged = (what: string, why: string): DmThinError =>
   new DmThinError('DM_IMAGE', `image: ${what}: ${why}`, { device: what })
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/
-
 export function checkedDigest(what: string, value: unknown): string {
-  if (typeof value === 'string' && DIGEST.test(value)) return value
+  if (isDigest(value)) return value
   throw damaged(what, `${shown(value)} is no digest of the form "sha256:" and 64 hexadecimal digits`)
 }
-
-export const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
 /** The path of a blob in an OCI layout. */
 export const blobPath = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`

@@ -8,11 +8,12 @@ import { arch } from 'node:process'
 import { createGzip } from 'node:zlib'
 import { DmThinError, throwIfAborted } from '../../errors.js'
 import { checkOptions, checkText, type SignalOption } from '../../names.js'
+import { digestOf } from '../digest.js'
 import { invalid, MiB, shown } from '../../units.js'
 import { loadTarStream } from '../load-tar-stream.js'
 import type { LayerInfo } from '../types.js'
 import { digested } from './contents.js'
-import { blobPath, digestOf, type Descriptor, type ImageConfig } from './document.js'
+import { blobPath, type Descriptor, type ImageConfig } from './document.js'
 
 export interface ExportOptions extends SignalOption {
   /** Its name in the archive: `docker.io/library/mine:latest`. Default none: Docker then loads it without one. */

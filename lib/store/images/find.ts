@@ -1,5 +1,6 @@
 // Which image is meant, and what it is made of: an OCI layout, or what `docker save` writes.
 import { arch } from 'node:process'
+import { digestOf } from '../digest.js'
 import type { Contents } from './contents.js'
 import {
   blobPath,
@@ -8,7 +9,6 @@ import {
   damaged,
   descriptorOf,
   descriptorsOf,
-  digestOf,
   parsed,
   type Descriptor,
   type FoundImage,

@@ -1,12 +1,11 @@
 // An image's layers into the store: each a committed layer under its chain id, so that images share what they share.
-import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError, throwIfAborted } from '../../errors.js'
+import { DmThinError, hasCode, throwIfAborted } from '../../errors.js'
 import { checkOptions, checkPath, checkText, type SignalOption } from '../../names.js'
 import { checkNumber, GiB, invalid, MiB, shown } from '../../units.js'
-import type { ApplyOptions, ApplyProgress, ApplyResult } from '../unpack/apply-tar.js'
+import { applyTar, type ApplyOptions, type ApplyProgress } from '../unpack/apply-tar.js'
 import { checkLabels } from '../options.js'
 import type { Labels, LayerInfo } from '../types.js'
 import { archiveContents, directoryContents, type Contents } from './contents.js'
@@ -49,10 +48,13 @@ export interface Layers {
   /** @internal A name for a folder of its own. */
   stagingFolder(): string
   stat(key: string): Promise<LayerInfo>
-  prepare(key: string, parent: string, options: SignalOption): Promise<unknown>
-  applyLayer(key: string, stream: AsyncIterable<Uint8Array>, options: ApplyOptions): Promise<ApplyResult>
-  commit(name: string, key: string, options: SignalOption & { labels: Labels }): Promise<void>
-  remove(key: string): Promise<void>
+  /** @internal */
+  addLayer(
+    name: string,
+    parent: string,
+    fill: (folder: string) => Promise<unknown>,
+    options: SignalOption & { labels: Labels },
+  ): Promise<void>
 }
 
 const KNOWN = ['name', 'platform', 'labels', 'devices', 'setuid', 'maxBytes', 'maxEntries', 'onProgress', 'signal']
@@ -118,22 +120,18 @@ async function importLayers(
       tell({ entries: 0, bytes: 0 })
       continue
     }
-    const making = `import/${randomUUID()}`
-    const abort = signal ? { signal } : {}
-    await store.prepare(making, parent ?? '', abort)
-    await store.applyLayer(making, contents.open(layer.path), {
-      ...abort,
+    const limits = {
+      ...(signal && { signal }),
       ...(devices && { devices }),
       ...(setuid && { setuid }),
       ...(maxBytes !== undefined && { maxBytes }),
       ...(maxEntries !== undefined && { maxEntries }),
-      ...(layer.digest !== undefined && { digest: layer.digest }),
-      diffId: layer.diffId,
-      onProgress: tell,
-    })
-    await store.commit(key, making, { ...abort, labels }).catch(async (fault: unknown) => {
-      await store.remove(making)
-      if (!isThere(fault)) throw fault // somebody imported the same at the same time
+    }
+    const digests = { ...(layer.digest !== undefined && { digest: layer.digest }), diffId: layer.diffId }
+    const fill = (folder: string) =>
+      applyTar(folder, contents.open(layer.path), { ...limits, ...digests, onProgress: tell })
+    await store.addLayer(key, parent ?? '', fill, { labels, ...(signal && { signal }) }).catch((fault: unknown) => {
+      if (!hasCode(fault, 'DM_LAYER_EXISTS')) throw fault // somebody imported the same at the same time
     })
   }
   const top = keys.at(-1)
@@ -142,13 +140,11 @@ async function importLayers(
   return { name, digest, config, layers: keys, top }
 }
 
-const isThere = (fault: unknown): boolean => fault instanceof DmThinError && fault.code === 'DM_LAYER_EXISTS'
-
 async function has(store: Layers, key: string): Promise<boolean> {
   try {
     return (await store.stat(key)).kind === 'committed'
   } catch (fault) {
-    if (fault instanceof DmThinError && fault.code === 'DM_LAYER_NOT_FOUND') return false
+    if (hasCode(fault, 'DM_LAYER_NOT_FOUND')) return false
     throw fault
   }
 }

@@ -29,3 +29,8 @@ export function hasChildren(key: string, child: Row): DmThinError {
   const text = `cannot remove layer ${JSON.stringify(key)}: it has children, as ${JSON.stringify(child.key)}`
   return new DmThinError('DM_LAYER_HAS_CHILDREN', text, { device: key, detail: child.key ?? '' })
 }
+
+export const parentGone = ({ parentKey }: Row): DmThinError =>
+  new DmThinError('DM_LAYER_NOT_FOUND', `the parent ${JSON.stringify(parentKey)} was removed meanwhile`, {
+    device: parentKey,
+  })

@@ -4,6 +4,7 @@ import { portOf } from '../../kernel/native-port.js'
 import type { KernelOption } from '../../kernel/kernel.js'
 import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../names.js'
 import { checkNumber, GiB, invalid, MiB, shown } from '../../units.js'
+import { isDigest } from '../digest.js'
 import { LayerStream } from './layer-stream.js'
 import { entryOf, isGnuSparse, joined, type TarEntry } from './tar-entry.js'
 import { TarEntries, type FoundEntry } from './tar-entries.js'
@@ -112,7 +113,7 @@ function oneOf<T extends string>(name: string, value: T, known: readonly T[]): T
 }
 
 function checkDigest(name: string, value: unknown): void {
-  if (value === undefined || (typeof value === 'string' && /^sha256:[0-9a-f]{64}$/.test(value))) return
+  if (value === undefined || isDigest(value)) return
   throw invalid(`${name} must be "sha256:" and 64 hexadecimal digits, but is ${shown(value)}`)
 }
 

@@ -1,0 +1,7 @@
+// Digests as images have them: of SHA-256, the only kind that is taken.
+import { createHash } from 'node:crypto'
+
+export const isDigest = (value: unknown): value is string =>
+  typeof value === 'string' && /^sha256:[0-9a-f]{64}$/.test(value)
+
+export const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`

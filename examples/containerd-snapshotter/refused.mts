@@ -13,12 +13,11 @@ export class Refused extends Error {
 
 const STATUS: Readonly<Record<string, status>> = {
   ABORT_ERR: status.CANCELLED,
+  // Not UNAVAILABLE or the like: on these containerd goes on with its garbage, on any other it stops.
   DM_BUSY: status.FAILED_PRECONDITION,
   DM_CLOSED: status.UNAVAILABLE,
   DM_FILTER: status.INVALID_ARGUMENT,
   DM_INVALID_ARGUMENT: status.INVALID_ARGUMENT,
-  // Not UNAVAILABLE or the like: on these containerd goes on with its garbage, on any other it stops.
-  DM_LAYER_BUSY: status.FAILED_PRECONDITION,
   DM_LAYER_EXISTS: status.ALREADY_EXISTS,
   DM_LAYER_HAS_CHILDREN: status.FAILED_PRECONDITION,
   DM_LAYER_NOT_FOUND: status.NOT_FOUND,

@@ -82,6 +82,10 @@ const WORDS: Record<string, (args: Args) => string> = {
   tableStatus,
   targetMessage: ([address, sector, message]) =>
     `dmsetup message ${who(address)} ${String(sector)} ${quoted(text(message))}`,
+  targetMessages: ([address, sector, messages]) =>
+    (messages as readonly string[])
+      .map(each => `dmsetup message ${who(address)} ${String(sector)} ${quoted(each)}`)
+      .join('; '),
   activate: ([, request]) => activate(request),
   activateMany: ([, requests]) => (requests as readonly unknown[]).map(activate).join('; '),
   deactivate: ([, address, , limit]) => `dmsetup remove${limit ? ' --retry' : ''} ${who(address)}`,

@@ -25,6 +25,7 @@ function checkLength(what: string, value: unknown, most: number): string {
 
 /** What udev lets through in a symlink's name as it is. */
 const PLAIN = /[0-9A-Za-z#+\-.:=@_]/
+const ALL_PLAIN = /^[0-9A-Za-z#+\-.:=@_]+$/
 const MANGLED = /\\x([0-9a-f]{2})/g
 
 /**
@@ -32,7 +33,8 @@ const MANGLED = /\\x([0-9a-f]{2})/g
  * backslash included. A name made so is found by `dmsetup` under its plain spelling.
  */
 export function mangleName(name: string): string {
-  const bytes = [...Buffer.from(checkText('name', name))]
+  if (ALL_PLAIN.test(checkText('name', name))) return name
+  const bytes = [...Buffer.from(name)]
   const written = bytes.map(byte => {
     const character = String.fromCharCode(byte)
     return PLAIN.test(character) ? character : `\\x${byte.toString(16).padStart(2, '0')}`

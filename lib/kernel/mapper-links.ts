@@ -37,11 +37,13 @@ export const mapperLinks: MapperLinks = {
     this.drop(name) // one that a killed process left
     try {
       symlinkSync(`../dm-${minor}`, linkPath(name))
+      seen?.add(mangleName(name))
     } catch (fault) {
       throw refusal('symlink', name, fault as NodeJS.ErrnoException)
     }
   },
   drop(name) {
+    if (!seenNow().has(mangleName(name))) return
     const minor = minorOf(name)
     if (minor === undefined || udevMakesLinks() || nameOf(minor) === name) return
     try {
@@ -78,6 +80,17 @@ function minorOf(name: string): number | undefined {
   } catch {
     return undefined
   }
+}
+
+let seen: Set<string> | undefined
+
+/** What is there. Many removals are told of in one turn of the event loop: looked at once for all of them. */
+function seenNow(): Set<string> {
+  if (!seen) {
+    seen = new Set(readdirSync(FOLDER))
+    setImmediate(() => (seen = undefined))
+  }
+  return seen
 }
 
 /** What the kernel calls the device now; undefined where it is gone. */

@@ -80,8 +80,12 @@ export class NativePort implements KernelPort {
     this.#calls.delete(signal)
   }
 
-  async #batch(name: string, { onDone, signal }: BatchOptions, ...args: unknown[]): Promise<Outcome[]> {
-    const outcomes = await this.#call<(number | NativeFailure)[]>(name, signal, ...args, onDone ?? null)
+  #batch(name: string, { onDone, signal }: BatchOptions, ...args: unknown[]): Promise<Outcome[]> {
+    return this.#each(name, signal, ...args, onDone ?? null)
+  }
+
+  async #each(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<Outcome[]> {
+    const outcomes = await this.#call<(number | NativeFailure)[]>(name, signal, ...args)
     return outcomes.map(each => (typeof each === 'number' ? each : errorFromFailure(each, signal)))
   }
 
@@ -117,6 +121,11 @@ export class NativePort implements KernelPort {
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0) =>
     this.#call('targetMessage', signal, address, sector, message, flags)
+  targetMessages: KernelPort['targetMessages'] = async (address, sector, messages, { onDone, signal }) => {
+    const outcomes = await this.#each('targetMessages', signal, address, sector, messages)
+    outcomes.forEach((_, index) => onDone?.(index + 1))
+    return outcomes
+  }
 
   udevBegin: KernelPort['udevBegin'] = signal => this.#call('udevBegin', signal)
   udevWait: KernelPort['udevWait'] = (transaction, limitMs, signal) =>

@@ -72,6 +72,7 @@ export interface ActivationGuard {
   readonly lock: string
   /** The pool's device: refused is a `thinId` that a device without `ownPrefix` has active. 0: only the lock is taken. */
   readonly pool: number
+  /** Empty: every device is taken for an own one, and none is looked at. */
   readonly ownPrefix: string
 }
 
@@ -85,6 +86,7 @@ export interface KnownPool {
 export interface SnapshotRequest {
   readonly pool: number
   readonly poolName: string
+  /** As in `ActivationGuard`. */
   readonly ownPrefix: string
   readonly originUuid: string
   readonly originId: number
@@ -214,6 +216,13 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
     signal?: AbortSignal,
     flags?: number,
   ): Promise<string>
+  /** One after the other, in one hop: 0 for each, or why not. What it answers is not told. */
+  targetMessages(
+    address: DeviceAddress,
+    sector: number,
+    messages: readonly string[],
+    options: BatchOptions,
+  ): Promise<Outcome[]>
 
   /** A udev transaction: a semaphore that udev counts down. Gone after `udevWait`, or with `release`. */
   udevBegin(signal?: AbortSignal): Promise<Handle>

@@ -40,10 +40,11 @@ export interface PoolContext {
  */
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
 
-export const activationGuard = ({ name, device }: PoolContext): ActivationGuard => ({
+/** `unasked`: devices of other programs are not looked for. */
+export const activationGuard = ({ name, device }: PoolContext, unasked: boolean): ActivationGuard => ({
   lock: name,
   pool: device,
-  ownPrefix: volumeUuidPrefix(device),
+  ownPrefix: unasked ? '' : volumeUuidPrefix(device),
 })
 
 /**

@@ -2,9 +2,13 @@
 import { nodePath } from '../device/node-path.js'
 import { ERRNO, type DmThinError } from '../errors.js'
 import { deviceMajor, deviceNumber, parseDeviceNumber, TABLE_FLAG, type TargetLine } from '../kernel/port.js'
+import { checkPath } from '../names.js'
 import { invalid } from '../units.js'
 import { poolTable, type PoolContext } from './context.js'
 import type { ThinVolume } from './thin-volume.js'
+
+export const originPath = (path: string | undefined): string | undefined =>
+  path === undefined ? undefined : checkPath('externalOrigin', path)
 
 /** `7:3`, as the table names it. Refuses what would be read in a circle: the pool's own devices and volumes. */
 export async function externalOriginNumber(pool: PoolContext, path: string, signal?: AbortSignal): Promise<string> {

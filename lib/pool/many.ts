@@ -6,6 +6,7 @@ import { externalOriginsOf } from './external-origin.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
+import { message } from '../target/messages.js'
 
 /** Activates all at once: the native threads bound how many are in the kernel at a time. */
 export async function activateMany(
@@ -16,9 +17,10 @@ export async function activateMany(
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, volumes)
   const originOf = await externalOriginsOf(pool, volumes, options.signal)
+  const unasked = volumes.every(volume => volume.batch.unasked)
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.activateRequest(readOnly, originOf),
-    send: (requests, batch) => pool.port.activateMany(activationGuard(pool), requests, batch),
+    send: (requests, batch) => pool.port.activateMany(activationGuard(pool, unasked), requests, batch),
     settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
   })
 }
@@ -38,6 +40,19 @@ export function deactivateMany(
   })
 }
 
+/** Deletes all in one trip: the kernel takes one message after the other. */
+export function deleteMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  options: ManyOptions,
+): Promise<VolumeResult[]> {
+  return inBatches(pool, volumes, options, {
+    prepare: volume => message.delete(volume.id),
+    send: (messages, batch) => pool.port.targetMessages({ name: pool.name }, 0, messages, batch),
+    settle: (volume, outcome) => volume.batch.deleted(outcome),
+  })
+}
+
 /** How often ids that another process was quicker with are replaced by others. */
 const ID_ROUNDS = 16
 
@@ -52,7 +67,7 @@ export async function snapshotMany(
   const given = typeof wanted === 'number' ? undefined : wanted
   const results: VolumeResult[] = []
   for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
-    const items = await createSnaps(pool, origin.id, given ?? missing, signal)
+    const items = await createSnaps(pool, origin, given ?? missing, signal)
     missing = 0
     for (const { id, errno } of items) {
       if (errno === ERRNO.EEXIST && !given && round < ID_ROUNDS) {
@@ -74,16 +89,14 @@ export async function snapshotMany(
 
 async function createSnaps(
   pool: PoolContext,
-  originId: number,
+  origin: ThinVolume,
   wanted: number | readonly number[],
   signal?: AbortSignal,
 ) {
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
-  const ownPrefix = volumeUuidPrefix(pool.device)
-  const request = { pool: pool.device, poolName: pool.name, ownPrefix, originUuid: ownPrefix + originId, originId, ids }
   try {
-    return (await explained(pool, pool.port.snapshot(request, signal))).items
+    return (await explained(pool, pool.port.snapshot(origin.batch.snapshotRequest(ids), signal))).items
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

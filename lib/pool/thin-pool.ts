@@ -4,7 +4,7 @@ import { DmThinError, throwIfAborted } from '../errors.js'
 import { portOf } from '../kernel/native-port.js'
 import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
 import { thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
+import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
@@ -19,9 +19,9 @@ import {
   volumeUuidPrefix,
   type PoolContext,
 } from './context.js'
-import { externalOriginIn } from './external-origin.js'
+import { externalOriginIn, originPath } from './external-origin.js'
 import { growPool, type GrowOptions } from './grow.js'
-import { activateMany, deactivateMany, snapshotMany, statusMany } from './many.js'
+import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
 import { mendPool, type Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import { findPool } from './open.js'
@@ -30,7 +30,7 @@ import { watchPool, type PoolWatch } from './pool-events.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
 import { poolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
-import { ThinVolume } from './thin-volume.js'
+import { ThinVolume, type VolumeIdentity } from './thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
   checkThinId,
@@ -170,7 +170,7 @@ export class ThinPool {
     const unasked = options.known === 'unasked'
     const known = unasked || checkBoolean('known', options.known)
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
-    const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin) }
+    const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
     return this.#run(async () => {
       if (unasked) return this.#volumeOf(id, undefined, given)
       if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), given, options.signal)
@@ -250,6 +250,12 @@ export class ThinPool {
     checkOptions(options, ['timeoutMs', 'onProgress', 'signal'], 'deactivateMany')
     const limitMs = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
     return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
+  }
+
+  /** Deletes all, which must be inactive, in one trip. A result for each, in the order given. */
+  async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
+    checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
+    return this.#run(() => deleteMany(this.#context, volumes, options))
   }
 
   /** The status of all, in one trip. A result for each, in the order given. */
@@ -373,7 +379,7 @@ export class ThinPool {
   async #volumeOf(
     id: number,
     active: ActiveThin | undefined,
-    given: { readonly sizeBytes?: number | undefined; readonly externalOrigin?: string | undefined },
+    given: Pick<VolumeIdentity, 'sizeBytes' | 'externalOrigin' | 'unasked'>,
     signal?: AbortSignal,
   ): Promise<ThinVolume> {
     const inactive = () => new ThinVolume(this.#context, { id, ...given })
@@ -383,13 +389,10 @@ export class ThinPool {
     if (!lines) return inactive() // somebody deactivated it since
     const [line] = lines
     const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
-    return new ThinVolume(this.#context, { id, ...(found ?? given), active })
+    return new ThinVolume(this.#context, { id, ...given, ...found, active })
   }
 }
 
 function ifGone(fault: DmThinError): undefined {
   if (fault.code !== 'DM_NOT_FOUND') throw fault
 }
-
-const originPath = (path: string | undefined): string | undefined =>
-  path === undefined ? undefined : checkPath('externalOrigin', path)

@@ -9,13 +9,14 @@ import {
   TABLE_FLAG,
   type ActivateRequest,
   type ActiveThin,
-  type DeviceAddress,
   type DeviceInfo,
   type Outcome,
+  type SnapshotRequest,
 } from '../kernel/port.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
+import type { VolumeBatch } from './batch.js'
 import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
 import { snapshotRefused } from './refused.js'
@@ -35,11 +36,14 @@ export interface VolumeIdentity {
   readonly sizeBytes?: number | undefined
   readonly externalOrigin?: string | undefined
   readonly active?: ActiveThin | undefined
+  /** Devices of other programs are not looked for: the caller says that there are none. */
+  readonly unasked?: boolean | undefined
 }
 
 export class ThinVolume {
   readonly #pool: PoolContext
   readonly #pending: Pending
+  readonly #unasked: boolean
   /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
   readonly id: number
   #name: string
@@ -48,6 +52,7 @@ export class ThinVolume {
   #device: number | undefined
   /** Set where another program activated it: then it has a uuid of its own, or none. */
   #foreignName: string | undefined
+  #batch: VolumeBatch | undefined
 
   /** @internal Volumes come from a pool. */
   constructor(pool: PoolContext, identity: VolumeIdentity) {
@@ -55,6 +60,7 @@ export class ThinVolume {
     this.id = identity.id
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
     this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
+    this.#unasked = identity.unasked ?? false
     this.#sizeBytes = identity.sizeBytes
     this.#externalOrigin = identity.externalOrigin
     if (identity.active) this.#adopt(identity.active)
@@ -112,7 +118,7 @@ export class ThinVolume {
     return this.#run(async () => {
       const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
       const request = this.#activateRequest(name, sizeBytes, readOnly, origin)
-      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool) }, signal)
+      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool, this.#unasked) }, signal)
       await this.#activated(request, await outcomeOf(call))
       this.#externalOrigin = externalOrigin
       return this
@@ -237,8 +243,10 @@ export class ThinVolume {
    * under way while the promise given to `enter` runs; `settle` takes over the outcome, or throws.
    */
   get batch(): VolumeBatch {
-    return {
+    return (this.#batch ??= {
       pending: this.#pending,
+      unasked: this.#unasked,
+      snapshotRequest: ids => this.#snapshotRequest(ids),
       activateRequest: (readOnly, originOf) =>
         this.#activateRequest(
           this.#name,
@@ -249,7 +257,8 @@ export class ThinVolume {
       activated: (request, outcome) => this.#activated(request, outcome),
       address: () => this.#address,
       deactivated: (outcome, started) => this.#deactivated(outcome, started),
-    }
+      deleted: outcome => this.#deleted(outcome),
+    })
   }
 
   get #port() {
@@ -343,19 +352,26 @@ export class ThinVolume {
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {
-    const { name, ids } = this.#pool
-    await explained(this.#pool, this.#port.targetMessage({ name }, 0, message.delete(this.id), signal))
-    ids.free(this.id)
+    const { name } = this.#pool
+    await this.#deleted(await outcomeOf(this.#port.targetMessage({ name }, 0, message.delete(this.id), signal)))
+  }
+
+  async #deleted(outcome: Outcome): Promise<void> {
+    if (typeof outcome !== 'number') throw await explain(this.#pool, outcome)
+    this.#pool.ids.free(this.id)
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const { port, name: poolName, device: pool } = this.#pool
-    const ownPrefix = volumeUuidPrefix(pool)
-    const request = { pool, poolName, ownPrefix, originUuid: this.#uuid, originId: this.id, ids: [id] }
-    const { items } = await explained(this.#pool, port.snapshot(request, signal))
+    const { items } = await explained(this.#pool, this.#port.snapshot(this.#snapshotRequest([id]), signal))
     const errno = items[0]?.errno ?? ERRNO.EIO
     if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
     return id
+  }
+
+  #snapshotRequest(ids: readonly number[]): SnapshotRequest {
+    const { name: poolName, device: pool } = this.#pool
+    const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(pool)
+    return { pool, poolName, ownPrefix, originUuid: this.#uuid, originId: this.id, ids }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {
@@ -373,19 +389,10 @@ export class ThinVolume {
 }
 
 /** @internal */
-export interface VolumeBatch {
-  readonly pending: Pending
-  /** `originOf` gives the number of an external origin, or throws. */
-  activateRequest(readOnly: boolean, originOf: (path: string) => string): ActivateRequest
-  activated(request: ActivateRequest, outcome: Outcome): Promise<void>
-  address(): DeviceAddress
-  deactivated(outcome: Outcome, started: number): Promise<void>
-}
-
 /** A refusal as a value: what many have in common with one. */
-function outcomeOf(call: Promise<DeviceInfo>): Promise<Outcome> {
+function outcomeOf(call: Promise<DeviceInfo | string>): Promise<Outcome> {
   return call.then(
-    info => info.device,
+    answer => (typeof answer === 'string' ? 0 : answer.device),
     (fault: unknown) => {
       if (fault instanceof DmThinError) return fault
       throw fault

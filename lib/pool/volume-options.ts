@@ -28,7 +28,8 @@ export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
   /**
    * The caller knows that the pool has the volume, and that no other program activates it: the pool's metadata is not
    * read, and other devices are not looked at. `'unasked'`: not even its own is; it is taken for inactive until
-   * `activate` or `refresh`. Its calls fail where that is wrong. Default false.
+   * `activate` or `refresh`, and of a device that another program made of it, `activate` and `snapshot` see nothing. Its
+   * other calls fail where that is wrong. Default false.
    */
   readonly known?: boolean | 'unasked'
 }

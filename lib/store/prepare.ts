@@ -1,6 +1,6 @@
 // A new layer on top of a committed one: recorded as begun, made, recorded as there.
 import { DmThinError } from '../errors.js'
-import { growFileSystem, type ThinVolume } from '../index.js'
+import { growFileSystem } from '../index.js'
 import { invalid } from '../units.js'
 import type { StoreContext } from './context.js'
 import { mountedAt, mountOf } from './mounted.js'
@@ -93,31 +93,44 @@ interface Making {
 }
 
 async function make(store: StoreContext, { options, key }: Wish, { row, parent, made }: Making): Promise<Prepared> {
-  const { volumes, points, records, writer } = store
+  const { volumes, points } = store
   const { signal } = options
-  const name = key ?? ''
-  step('prepare.snapshot', name)
+  step('prepare.snapshot', key ?? '')
   const volume = await volumes.snapshot(parent, row, signal)
   made()
-  step('prepare.activate', name)
-  // The pool's own writing and the device's coming up do not wait for each other.
-  const point = points.point()
-  const [active, committed] = await Promise.allSettled([volumes.activate(row, volume, signal), point])
-  if (active.status === 'rejected') throw active.reason
-  if (committed.status === 'rejected') throw committed.reason
-  if (row.sizeBytes > parent.sizeBytes) await grow(store, row, volume, signal)
-  const mounts = [mountOf(row, volume.path)]
-  if (key === null) return { row, mounts }
-  step('prepare.record', name)
+  step('prepare.activate', key ?? '')
+  const active = volumes.activate(row, volume, signal)
+  if (row.sizeBytes > parent.sizeBytes) {
+    const { path } = await active
+    await grow(store, row, path, signal)
+    return { row: await recorded(store, row, await points.point()), mounts: [mountOf(row, path)] }
+  }
+  // The pool's own writing, the record after it, and the device's coming up do not wait for each other. What is recorded
+  // is that the layer is there, and a device comes back on demand.
+  const written = points.point().then(transaction => recorded(store, row, transaction))
+  const [{ path }, ready] = await both(active, written)
+  return { row: ready, mounts: [mountOf(row, path)] }
+}
+
+/** There for callers, where it has a key. */
+async function recorded({ records, writer }: StoreContext, row: Row, transaction: bigint): Promise<Row> {
+  if (row.key === null) return row
+  step('prepare.record', row.key)
   const ready = await writer.write(() => {
-    records.noteTransaction(committed.value)
+    records.noteTransaction(transaction)
     return records.update(row, ['making'], { state: 'ready', owner: null })
   })
   if (!ready) throw stateError(row, 'another process took it for one of a dead process')
-  return { row: ready, mounts }
+  return ready
 }
 
-async function grow(store: StoreContext, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<void> {
+/** Rejects when both have ended: what is undone then has nobody at it. */
+async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([one, other])
+  return Promise.all([one, other])
+}
+
+async function grow(store: StoreContext, row: Row, source: string, signal?: AbortSignal): Promise<void> {
   step('prepare.grow', row.key ?? '')
-  await mountedAt(store, mountOf(row, volume.path), folder => growFileSystem(folder), signal)
+  await mountedAt(store, mountOf(row, source), folder => growFileSystem(folder), signal)
 }

@@ -20,19 +20,27 @@ export async function undoing<T>(store: StoreContext, row: Row, body: (made: () 
 }
 
 async function takeBack(store: StoreContext, row: Row, isMade: boolean, fault: unknown): Promise<void> {
-  const { records, writer, removals } = store
+  const { records, writer, removals, owner } = store
   try {
-    if (isMade) {
-      await store.volumes.destroy(row, UNDO_LIMIT_MS)
-      await store.points.point()
+    if (!isMade) {
+      // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.
+      const retired = { state: 'retired', key: null, owner: null } as const
+      await writer.write(() => (isTaken(fault) ? records.update(row.id, ['making'], retired) : records.delete(row.id)))
+      return
     }
-    // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.
-    const retired = { state: 'retired', key: null, owner: null } as const
-    await writer.write(() => (isTaken(fault) ? records.update(row.id, ['making'], retired) : records.delete(row.id)))
+    const left = await writer.write(() => records.abandon(row.id, ['making', 'ready'], owner.id))
+    if (left) await destroyed(store, left).catch(() => removals.add(left))
   } catch {
     // The first fault is the one that is told. What cannot even be recorded goes with its owner, at an open after it.
     await removals.abandon([row]).catch(() => {})
   }
+}
+
+async function destroyed({ volumes, points, records, writer }: StoreContext, row: Row): Promise<void> {
+  // A snapshot that nobody was given has what its origin has.
+  await volumes.destroy(row, UNDO_LIMIT_MS, row.kind === 'base')
+  await points.point()
+  await writer.write(() => records.delete(row.id))
 }
 
 /** The pool has a volume with the id that was chosen. */

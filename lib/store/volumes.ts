@@ -8,6 +8,9 @@ import { step } from './steps.js'
 type Signal = AbortSignal | undefined
 const options = (signal: Signal) => (signal ? { signal } : {})
 
+/** One that is busy for longer does not hold up the others, and is tried again by itself. */
+const TOGETHER_MS = 50
+
 interface Snapshot {
   readonly origin: number
   readonly thin: number
@@ -16,9 +19,14 @@ interface Snapshot {
 export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
-  readonly #snapshots = new Gather<Snapshot, ThinVolume>(wanted => this.#snapshotTogether(wanted))
-  readonly #writable = new Gather<ThinVolume, ThinVolume>(volumes => this.#activateTogether(volumes, false))
-  readonly #readable = new Gather<ThinVolume, ThinVolume>(volumes => this.#activateTogether(volumes, true))
+  // The kernel waits for each device that comes or goes, and takes messages one after the other.
+  readonly #snapshots = new Gather<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
+  readonly #writable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
+    inTurn: false,
+  })
+  readonly #readable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), { inTurn: false })
+  readonly #unused = new Gather<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
+  readonly #useless = new Gather<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
 
   /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
   constructor(pool: ThinPool, discards: boolean) {
@@ -54,10 +62,16 @@ export class Volumes {
     return this.#unasked(row.thin, row.sizeBytes)
   }
 
+  /** Of a volume that has just been made. Another process that asked for its mounts may have been quicker. */
   async activate(row: Row, volume: ThinVolume, signal?: Signal): Promise<ThinVolume> {
     const readOnly = row.kind === 'view'
-    if (signal) return volume.activate({ readOnly, signal })
-    return (readOnly ? this.#readable : this.#writable).one(volume)
+    try {
+      if (signal) return await volume.activate({ readOnly, signal })
+      return await (readOnly ? this.#readable : this.#writable).one(volume)
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault
+      return this.active(row, signal)
+    }
   }
 
   /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
@@ -67,15 +81,22 @@ export class Volumes {
     throw new DmThinError('DM_POOL_FAILED', `volume ${volume.id} of pool ${this.#pool.name}: state ${status.state}`)
   }
 
-  /** Deactivates and deletes it; what is not there any more is gone already. */
-  async destroy(row: Row, timeoutMs: number): Promise<void> {
-    const volume = this.#discards
-      ? await this.#discarded(row, await this.of(row))
-      : await this.#unasked(row.thin, row.sizeBytes)
+  /**
+   * Deactivates and deletes it; what is not there any more is gone already. `written`: there may be something to give
+   * back to whatever the pool stands on.
+   */
+  async destroy(row: Row, timeoutMs: number, written = true): Promise<void> {
+    const volume =
+      written && this.#discards
+        ? await this.#discarded(row, await this.of(row))
+        : await this.#unasked(row.thin, row.sizeBytes)
     step('remove.deactivate', String(row.thin))
-    await volume.deactivate({ timeoutMs })
+    await this.#unused.one(volume).catch((fault: unknown) => {
+      if (!hasCode(fault, 'DM_BUSY')) throw fault
+      return volume.deactivate({ timeoutMs })
+    })
     step('remove.delete', String(row.thin))
-    await volume.delete().catch(unlessMissing)
+    await this.#useless.one(volume).catch(unlessMissing)
   }
 
   #unasked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
@@ -100,6 +121,14 @@ export class Volumes {
     readOnly: boolean,
   ): Promise<PromiseSettledResult<ThinVolume>[]> {
     return settled(await this.#pool.activateMany(volumes, { readOnly }))
+  }
+
+  async #deactivateTogether(volumes: readonly ThinVolume[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    return settled(await this.#pool.deactivateMany(volumes, { timeoutMs: TOGETHER_MS }))
+  }
+
+  async #deleteTogether(volumes: readonly ThinVolume[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    return settled(await this.#pool.deleteMany(volumes))
   }
 
   /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */

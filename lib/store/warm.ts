@@ -50,7 +50,6 @@ export class WarmSets {
     const kept = this.#sets.get(parent)
     const first = kept?.ready.shift()
     if (!kept || !first) return undefined
-    this.#fill(kept)
     const { records, writer, clock } = this.#store
     step('warm.take', key)
     try {
@@ -66,6 +65,8 @@ export class WarmSets {
     } catch (fault) {
       if (hasCode(fault, 'DM_LAYER_EXISTS')) kept.ready.unshift(first)
       throw fault
+    } finally {
+      setImmediate(() => this.#fill(kept)) // whoever took one does not wait for the next one's beginning
     }
     await this.#give([first])
     return undefined

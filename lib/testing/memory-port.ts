@@ -124,6 +124,11 @@ export class MemoryPort extends StoragePort implements KernelPort {
 
   targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal) =>
     this.call(signal, () => this.#mapper.message(address, sector, message))
+  targetMessages: KernelPort['targetMessages'] = (address, sector, messages, options) =>
+    this.#batch(messages, options, async message => {
+      await this.targetMessage(address, sector, message, options.signal)
+      return 0
+    })
 
   openEvents = (): Handle => {
     const handle = this.state.handle(() => void this.#armed.delete(handle))

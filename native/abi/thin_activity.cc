@@ -66,6 +66,7 @@ Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& 
 
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel) {
+  if (own_prefix.empty()) return std::vector<ActiveThin>();
   const auto info = control.status({{}, {}, pool}, cancel);
   if (!info) return info.failure();
   return foreign_thins(control, *info, own_prefix, cancel);
@@ -73,7 +74,7 @@ Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, c
 
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
                                               const std::string& own_prefix, Cancel& cancel) {
-  if (pool.open_count == 0) return std::vector<ActiveThin>();
+  if (pool.open_count == 0 || own_prefix.empty()) return std::vector<ActiveThin>();
   const auto own = control.list_devices({{}, own_prefix, 0}, cancel);
   if (!own) return own.failure();
   std::unordered_set<uint64_t> ours;

@@ -34,7 +34,8 @@ Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& 
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
 /// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that
-/// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody.
+/// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody. With an empty
+/// prefix all are ours, and nobody is asked.
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel);
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,

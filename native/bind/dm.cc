@@ -180,6 +180,32 @@ Napi::Value target_message(Info info) {
       });
 }
 
+/// (address, sector, messages, cancel id) → per message 0, or its failure. One after the other, as the kernel
+/// takes them.
+Napi::Value target_messages(Info info) {
+  const auto array = info[2].As<Napi::Array>();
+  std::vector<std::string> messages;
+  for (uint32_t i = 0; i < array.Length(); ++i) messages.push_back(text(array.Get(i)));
+  using Outcomes = std::vector<Result<std::string>>;
+  return start<Outcomes>(
+      info, Kind::kWaits,
+      [control = Environment::of(info.Env()).shared_control(), who = address(info[0]),
+       sector = number(info[1]), messages](Work& work) -> Result<Outcomes> {
+        Outcomes outcomes;
+        for (const std::string& each : messages)
+          outcomes.push_back(control->target_message(who, sector, each, work.cancel(), 0));
+        return outcomes;
+      },
+      [](Napi::Env env, Outcomes& outcomes) {
+        auto list = Napi::Array::New(env, outcomes.size());
+        for (size_t i = 0; i < outcomes.size(); ++i) {
+          const Napi::HandleScope scope(env);
+          list.Set(static_cast<uint32_t>(i), outcomes[i] ? to_js(env, 0U) : to_js(env, outcomes[i].failure()));
+        }
+        return list;
+      });
+}
+
 }  // namespace
 
 void export_dm(Napi::Env env, Napi::Object exports) {
@@ -203,6 +229,7 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("tableStatus", table_status);
   add("statusMany", status_many);
   add("targetMessage", target_message);
+  add("targetMessages", target_messages);
 }
 
 }  // namespace dmthin

@@ -47,6 +47,32 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
+    title: 'many are deleted: one that cannot be is told, and keeps no other',
+    run: machine =>
+      withPool(machine, async ({ pool }) => {
+        const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        const copies = volumesOf(await pool.snapshotMany(origin, 4))
+        const gone = copies[1]!
+        await (await pool.volume(gone.id, { sizeBytes: MiB })).delete()
+        const done: number[] = []
+        const onProgress = (progress: { done: number }) => done.push(progress.done)
+        const results = await pool.deleteMany([copies[0]!, origin, gone, ...copies.slice(2)], { onProgress })
+        expect(results.map(each => (each.status === 'rejected' ? each.reason.code : each.volume.id))).toEqual([
+          copies[0]!.id,
+          'DM_VOLUME_ACTIVE',
+          'DM_VOLUME_NOT_FOUND',
+          copies[2]!.id,
+          copies[3]!.id,
+        ])
+        expect(done).toEqual([1, 2, 3, 4, 5])
+        expect((await pool.volumes()).map(({ id }) => id)).toEqual([origin.id])
+        const signal = AbortSignal.abort()
+        const [last] = await pool.deleteMany([origin], { signal })
+        expect(last).toMatchObject({ status: 'rejected', reason: { code: 'ABORT_ERR' } })
+        await origin.destroy()
+      }),
+  },
+  {
     title: 'a volume is found again, active or not, with the size of the active one',
     run: machine =>
       withPool(machine, async ({ pool }) => {

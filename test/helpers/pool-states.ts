@@ -39,7 +39,7 @@ export interface PoolBench {
   /** An active one to be deactivated: `live` where that is the one held open. */
   readonly spare: () => ThinVolume
   /** An inactive one to be deleted. */
-  readonly unwanted: ThinVolume
+  readonly unwanted: () => ThinVolume
   /** How long a busy device is tried. udev holds new ones for a moment. */
   readonly patience: { readonly timeoutMs: number }
 }
@@ -82,14 +82,25 @@ export async function inPoolState(
 }
 
 const SPARES = 3
+const UNWANTED = 2
 const FEW_BLOCKS = 16
 
 async function benchOf(state: PoolState, pool: ThinPool, live: ThinVolume): Promise<PoolBench> {
   const busy = state === 'busy'
-  const [idle, unwanted, ...spares] = volumesOf(await pool.snapshotMany(live, 2 + (busy ? 0 : SPARES)))
+  const inactive = 1 + UNWANTED
+  const [idle, ...others] = volumesOf(await pool.snapshotMany(live, inactive + (busy ? 0 : SPARES)))
+  const [unwanted, spares] = [others.splice(0, UNWANTED), others]
   volumesOf(await pool.activateMany(spares))
   const patience = { timeoutMs: busy ? 0 : 10_000 }
-  return { state, pool, live, idle: idle!, unwanted: unwanted!, spare: () => spares.pop() ?? live, patience }
+  return {
+    state,
+    pool,
+    live,
+    idle: idle!,
+    unwanted: () => unwanted.pop()!,
+    spare: () => spares.pop() ?? live,
+    patience,
+  }
 }
 
 type Leave = (() => Promise<void> | void) | void

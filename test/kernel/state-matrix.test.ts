@@ -126,7 +126,7 @@ const ROWS: readonly PoolRow[] = [
   row('ThinVolume.activate', 'inactive', NO_ACTIVATION, ({ idle }) => idle.activate(), { then: deactivate }),
   row('ThinVolume.activate', 'active', { ...inEach('DM_ALREADY_ACTIVE'), ...GONE }, ({ live }) => live.activate()),
   row('ThinVolume.delete', 'active', { ...inEach('DM_VOLUME_ACTIVE'), ...NO_MESSAGE }, ({ live }) => live.delete()),
-  row('ThinVolume.delete', 'inactive', NO_MESSAGE, ({ unwanted }) => unwanted.delete()),
+  row('ThinVolume.delete', 'inactive', NO_MESSAGE, ({ unwanted }) => unwanted().delete()),
   row('ThinVolume.refresh', 'active', CLOSED, ({ live }) => live.refresh()),
   row('ThinVolume.refresh', 'inactive', CLOSED, ({ idle }) => idle.refresh()),
 
@@ -139,6 +139,12 @@ const ROWS: readonly PoolRow[] = [
   ),
   row('ThinPool.deactivateMany', '', { busy: 'DM_BUSY', ...CLOSED }, async ({ pool, spare, patience }) =>
     volumesOf(await pool.deactivateMany([spare()], patience)),
+  ),
+  row('ThinPool.deleteMany', 'active', { ...inEach('DM_VOLUME_ACTIVE'), ...NO_MESSAGE }, async ({ pool, live }) =>
+    volumesOf(await pool.deleteMany([live])),
+  ),
+  row('ThinPool.deleteMany', 'inactive', NO_MESSAGE, async ({ pool, unwanted }) =>
+    volumesOf(await pool.deleteMany([unwanted()])),
   ),
   row(
     'ThinVolume.destroy',

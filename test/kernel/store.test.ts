@@ -7,7 +7,7 @@ import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
-import { dmInfo } from '../helpers/witness.js'
+import { dmCreate, dmInfo, dmRemove } from '../helpers/witness.js'
 
 const scratch = useScratch()
 
@@ -256,6 +256,23 @@ test('an aborted call leaves nothing', () =>
     expect(outcomes.filter(outcome => outcome !== 'made' && outcome !== 'ABORT_ERR')).toEqual([])
     await store.cleanup()
     expect(thinIdsBy(poolName)).toEqual(before)
+  }))
+
+test('a device that cannot be made, when the layer is recorded already: neither stays', () =>
+  withStore({}, async (store, { poolName }) => {
+    await store.prepare('a', '')
+    await store.commit('layer', 'a')
+    const before = thinIdsBy(poolName)
+    // The next two ids' names are another program's.
+    const taken = [1, 2].map(step => `${poolName}-${Math.max(...before) + step}`)
+    for (const name of taken) dmCreate(name, '0 8 zero')
+    await expectCode(store.prepare('x', 'layer'), 'DM_NAME_TAKEN')
+    await expectCode(store.prepare('x', 'layer', { sizeBytes: 128 * MiB }), 'DM_NAME_TAKEN')
+    expect(await keysOf(store)).toEqual(['layer'])
+    expect(thinIdsBy(poolName)).toEqual(before)
+    for (const name of taken) dmRemove(name)
+    await store.prepare('x', 'layer')
+    expect(await store.verify()).toEqual([])
   }))
 
 test('two stores on one directory see each other’s layers, and do not take each other for dead', () =>

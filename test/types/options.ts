@@ -80,6 +80,9 @@ export async function volumes(): Promise<void> {
   // @ts-expect-error volumes, not their ids
   await pool.deactivateMany([7])
   await pool.deactivateMany([volume], { timeoutMs: 100 })
+  await pool.deleteMany([volume], { signal, onProgress: ({ done, total }) => done / total })
+  // @ts-expect-error nothing is waited for
+  await pool.deleteMany([volume], { timeoutMs: 100 })
   // @ts-expect-error how long to wait is for taking down
   await pool.activateMany([volume], { timeoutMs: 100 })
   // @ts-expect-error sizes are numbers of bytes

@@ -35,6 +35,11 @@ test.each([
     "dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'; dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'",
   ],
   ['deactivate', [pool, { uuid: 'u' }, 0x4e, 10_000], 'dmsetup remove --retry --uuid u'],
+  [
+    'targetMessages',
+    [{ name: 'p' }, 0, ['delete 1', 'delete 2']],
+    "dmsetup message p 0 'delete 1'; dmsetup message p 0 'delete 2'",
+  ],
   ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
   [
     'snapshot',

@@ -32,6 +32,13 @@ const SCHEMA = `
   CREATE INDEX layer_state ON layer (state) WHERE state <> 'ready';
 `
 
+/** Goes round. */
+const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
+  ON CONFLICT DO UPDATE SET value = (value + 1) % ${MAX_THIN_ID + 1} RETURNING (value + ${MAX_THIN_ID}) % ${MAX_THIN_ID + 1} AS thin`
+
+const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, thin)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
+
 const COLUMNS = 'l.*, p.key AS parent_key, p.kind AS parent_kind FROM layer l LEFT JOIN layer p ON p.id = l.parent'
 
 export class Records {
@@ -79,6 +86,10 @@ export class Records {
     this.#noted = id
   }
 
+  has(key: string): boolean {
+    return this.#get('SELECT 1 FROM layer WHERE key = ?', key) !== undefined
+  }
+
   byKey(key: string): Row | undefined {
     return this.#row('l.key = ?', key)
   }
@@ -119,15 +130,18 @@ export class Records {
 
   /** Takes the next thin id that no row has, going round. */
   insert(row: RowInsert, parent?: Row): Row {
-    const thin = this.#freeThin()
-    const sql = `INSERT INTO layer (key, kind, state, owner, parent, thin, size, fs, created, updated, labels)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
     const { at, parent: parentId, ...rest } = row
     const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
-    const values = [key, kind, state, owner, parentId, thin, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
-    const id = Number(this.#run(sql, ...values).lastInsertRowid)
-    const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
-    return { ...rest, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
+    const values = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
+    for (let tried = 0; tried <= MAX_THIN_ID; tried += 1) {
+      const thin = Number((this.#get(NEXT_THIN) as { thin: bigint }).thin)
+      const { changes, lastInsertRowid } = this.#run(INSERT, ...values, thin)
+      if (changes === 0) continue // another row has this one
+      const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
+      const id = Number(lastInsertRowid)
+      return { ...rest, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
+    }
+    throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${MAX_THIN_ID + 1}`)
   }
 
   /** An id that the pool has and the store knows nothing of: it is not chosen for anything. */
@@ -164,18 +178,6 @@ export class Records {
 
   count(): number {
     return Number((this.#get('SELECT count(*) AS n FROM layer WHERE key IS NOT NULL') as { n: bigint }).n)
-  }
-
-  #freeThin(): number {
-    const taken = (id: number) => this.#get('SELECT 1 FROM layer WHERE thin = ?', id) !== undefined
-    const start = Number(this.get('next') ?? '0')
-    for (let tried = 0; tried <= MAX_THIN_ID; tried += 1) {
-      const id = (start + tried) % (MAX_THIN_ID + 1)
-      if (taken(id)) continue
-      this.set('next', String((id + 1) % (MAX_THIN_ID + 1)))
-      return id
-    }
-    throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${MAX_THIN_ID + 1}`)
   }
 
   #row(where: string, ...values: unknown[]): Row | undefined {

@@ -18,7 +18,7 @@ export function settled(records: Records, key: string): Row {
 }
 
 export function refuseTaken(records: Records, key: string): void {
-  if (!records.byKey(key)) return
+  if (!records.has(key)) return
   throw new DmThinError('DM_LAYER_EXISTS', `there is a layer ${JSON.stringify(key)} already`, { device: key })
 }
 

@@ -6,6 +6,8 @@ import { databaseError, isLocked, type Database } from './sqlite.js'
 
 /** How long another process may hold the database. Its own transactions take milliseconds. */
 const LIMIT_MS = 30_000
+/** In one transaction: more would hold the event loop for too long. */
+const MOST = 128
 const FIRST_PAUSE_MS = 1
 const LONGEST_PAUSE_MS = 50
 
@@ -19,11 +21,17 @@ type Result = { readonly value: unknown } | { readonly fault: unknown }
 
 export class Writer {
   readonly #database: Database
+  /** Made once: making them costs more than what is in them. */
+  readonly #together: (changes: readonly Change[]) => Result[]
+  readonly #nested: (run: Change['run']) => unknown
   readonly #queue: Change[] = []
   #flushing: Promise<void> | undefined
 
   constructor(database: Database) {
     this.#database = database
+    const together = database.transaction((changes: readonly Change[]) => this.#each(changes))
+    this.#together = changes => together.immediate(changes)
+    this.#nested = database.transaction((run: Change['run']) => run())
   }
 
   /** Runs `change` in a transaction and resolves when it is on the disk. One that throws leaves nothing of itself. */
@@ -40,8 +48,10 @@ export class Writer {
   }
 
   async #flush(): Promise<void> {
-    await new Promise(setImmediate)
-    while (this.#queue.length > 0) await this.#commit(this.#queue.splice(0))
+    while (this.#queue.length > 0) {
+      await new Promise(setImmediate)
+      await this.#commit(this.#queue.splice(0, MOST))
+    }
     this.#flushing = undefined
   }
 
@@ -61,7 +71,7 @@ export class Writer {
     const end = performance.now() + LIMIT_MS
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        return this.#database.transaction(() => changes.map(change => this.#one(change))).immediate()
+        return this.#together(changes)
       } catch (fault) {
         if (!isLocked(fault)) throw fault
         if (performance.now() > end) throw tooLong(this.#database.name, fault)
@@ -70,10 +80,16 @@ export class Writer {
     }
   }
 
+  /** One alone is refused with its transaction. */
+  #each(changes: readonly Change[]): Result[] {
+    const [first, ...others] = changes
+    return others.length === 0 ? [{ value: first!.run() }] : changes.map(change => this.#one(change))
+  }
+
   /** A savepoint of its own, so that one change's refusal is not the others'. */
   #one({ run }: Change): Result {
     try {
-      return { value: this.#database.transaction(run)() }
+      return { value: this.#nested(run) }
     } catch (fault) {
       // A full disk and its like end the whole transaction: there is nothing to go on with.
       if (!this.#database.inTransaction || isLocked(fault)) throw fault

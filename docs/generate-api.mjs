@@ -59,6 +59,7 @@ const CHAPTERS = [
       ['unpack/apply-tar', 'diff/changes', 'diff/diff-tar', 'diff/tree-comparison', 'diff/layer-tar'],
       ['images/import', 'images/export', 'images/document'],
       ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter', 'filter/filter'],
+      ['adopt/adopted-store', 'adopt/foreign-record'],
     ]
       .flat()
       .map(name => `lib/store/${name}.ts`),

@@ -1,3 +1,13 @@
 // The ESM face of store.ts: see index.mts.
 export type * from './store.js'
-export { applyTar, changes, diffTar, Layer, LayerStore, parseFilter, parseFilters, runMkfs } from './store.js'
+export {
+  AdoptedStore,
+  applyTar,
+  changes,
+  diffTar,
+  Layer,
+  LayerStore,
+  parseFilter,
+  parseFilters,
+  runMkfs,
+} from './store.js'

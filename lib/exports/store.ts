@@ -24,4 +24,11 @@ export { diffTar, type DiffTarOptions, type TarProgress } from '../store/diff/di
 export { applyTar, type ApplyOptions, type ApplyProgress, type ApplyResult } from '../store/unpack/apply-tar.js'
 export type { ImportedImage, ImportOptions, ImportProgress } from '../store/images/import.js'
 export type { ExportOptions, ExportProgress } from '../store/images/export.js'
+export {
+  AdoptedStore,
+  type AdoptedContents,
+  type AdoptedLayer,
+  type AdoptOptions,
+} from '../store/adopt/adopted-store.js'
+export type { AdoptedKind } from '../store/adopt/foreign-record.js'
 export type { ImageConfig } from '../store/images/document.js'

@@ -50,7 +50,7 @@ export async function mountedAt<T>(
 }
 
 /** At once where nobody is below it; else out of sight, and let go by the last one that is. */
-async function takeOff(folder: string): Promise<void> {
+export async function takeOff(folder: string): Promise<void> {
   await unmount(folder).catch((fault: unknown) => {
     if (hasCode(fault, 'DM_BUSY')) return unmount(folder, { lazy: true })
     throw fault

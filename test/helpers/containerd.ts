@@ -34,7 +34,7 @@ export interface Stack {
 }
 
 /** containers need a tree of control groups, which nobody has mounted in the guest. */
-function mountCgroups(): void {
+export function mountCgroups(): void {
   if (process.env['DM_THIN_GUEST'] !== '1') throw new Error('these tests start daemons as root: run them in the guest')
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
   if (!/ cgroup2 /.test(mounts)) run('mount', ['-t', 'cgroup2', 'cgroup2', '/sys/fs/cgroup'])
@@ -138,7 +138,7 @@ state = "${folder}/state"
 `
 
 /** containerd's client, until it ends. */
-export async function ctr(stack: Stack, ...args: string[]): Promise<string> {
+export async function ctr(stack: Pick<Stack, 'socket'>, ...args: string[]): Promise<string> {
   const options = { env: clientEnvironment(), timeout: PATIENCE_MS / 3, maxBuffer: 2 ** 26 }
   const { stdout } = await execute(unpacked('/usr/bin/ctr'), ['--address', stack.socket, ...args], options)
   return stdout

@@ -1,26 +1,55 @@
 // The peer of the layer store: containerd's own snapshotter for device mapper, by a Go program that is linked with it
 // (see containerd/main.go), so that neither a daemon nor a socket is in its figures. What it leaves in the pool goes.
-import { execFileSync } from 'node:child_process'
+// The peer of unpacking: containerd's own, with the digest, into a layer of ours; the program's start does not count.
+import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { readPlan } from '../plan.mjs'
+import { promisify } from 'node:util'
+import { readPlan, Samples } from '../plan.mjs'
 import { containerdProgram } from '../process.mjs'
 import { emptyPool } from '../store-scratch.mjs'
+import { importing } from './ours-trees.mjs'
 
 const { trial, plan } = readPlan(process.argv.slice(2))
-const root = join(plan.directory, `containerd-${process.pid}`)
-// Where there is no udev, dmsetup makes the nodes itself; containerd looks for that of the pool.
-const alone = !existsSync('/run/udev/control')
-const env = { ...process.env, ...(alone && { DM_DISABLE_UDEV: '1' }) }
-if (alone) execFileSync('dmsetup', ['mknodes', plan.pool], { env })
-const options = ['pool', 'count', 'repeats'].map(key => `-${key}=${plan[key]}`)
-const size = `${plan.sectors * 512}B`
-const printed = execFileSync(containerdProgram, [`-root=${root}`, `-size=${size}`, ...options, trial], {
-  env,
-  encoding: 'utf8',
-  stdio: ['ignore', 'pipe', 'inherit'],
-})
-await emptyPool(plan)
-if (alone) rmSync(`/dev/mapper/${plan.pool}`)
-rmSync(root, { recursive: true })
-process.stdout.write(printed)
+const run = promisify(execFile)
+
+async function ofSnapshotter() {
+  const root = join(plan.directory, `containerd-${process.pid}`)
+  // Where there is no udev, dmsetup makes the nodes itself; containerd looks for that of the pool.
+  const alone = !existsSync('/run/udev/control')
+  const env = { ...process.env, ...(alone && { DM_DISABLE_UDEV: '1' }) }
+  if (alone) execFileSync('dmsetup', ['mknodes', plan.pool], { env })
+  const options = ['pool', 'count', 'repeats'].map(key => `-${key}=${plan[key]}`)
+  const size = `${plan.sectors * 512}B`
+  const printed = execFileSync(containerdProgram, [`-root=${root}`, `-size=${size}`, ...options, trial], {
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await emptyPool(plan)
+  if (alone) rmSync(`/dev/mapper/${plan.pool}`)
+  rmSync(root, { recursive: true })
+  process.stdout.write(printed)
+}
+
+async function ofUnpacking() {
+  const samples = new Samples()
+  const unpack = async (command, metric, ...args) => {
+    const { stdout } = await run(containerdProgram, [command, metric, ...args])
+    for (const ns of JSON.parse(stdout)[metric]) samples.add(metric, ns)
+  }
+  await importing(plan, {
+    whole({ layer, archive }) {
+      const [{ type, source }] = layer.mounts
+      return unpack('unpack-whole', trial, archive, type, source)
+    },
+    async mounted({ layer, archive, target }) {
+      await layer.mount(target)
+      await unpack('unpack', `${trial}-mounted`, archive, target)
+      await layer.unmount(target)
+    },
+  })
+  samples.print()
+}
+
+await (trial.startsWith('import') ? ofUnpacking() : ofSnapshotter())

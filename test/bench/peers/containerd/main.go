@@ -1,5 +1,6 @@
 // Drives containerd's snapshotter for device mapper in this very process, which is the fastest way it can be used, and
-// prints { "metric": [ns per operation, …] }. Trials: prepare (one after the other), prepare-100 (`count` at once).
+// prints { "metric": [ns per operation, …] }. Trials: prepare (one after the other), prepare-100 (`count` at once), and
+// its unpacking: unpack METRIC ARCHIVE FOLDER, unpack-whole METRIC ARCHIVE TYPE DEVICE.
 package main
 
 import (
@@ -63,6 +64,14 @@ func main() {
 	logrus.SetLevel(logrus.ErrorLevel)
 
 	ctx := log.WithLogger(context.Background(), log.L)
+	switch flag.Arg(0) {
+	case "unpack":
+		show(timed(flag.Arg(1), func() { unpack(ctx, flag.Arg(2), flag.Arg(3)) }))
+		return
+	case "unpack-whole":
+		show(timed(flag.Arg(1), func() { unpackWhole(ctx, flag.Arg(2), flag.Arg(3), flag.Arg(4)) }))
+		return
+	}
 	store, err := devmapper.NewSnapshotter(ctx, &devmapper.Config{
 		RootPath: *root, PoolName: *pool, BaseImageSize: *size, FileSystemType: "ext4",
 	})
@@ -101,6 +110,10 @@ func main() {
 		check("trial", fmt.Errorf("unknown: %s", trial))
 	}
 	check("close", store.Close())
+	show(found)
+}
+
+func show(found samples) {
 	text, err := json.Marshal(found)
 	check("json", err)
 	fmt.Println(string(text))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "crypto/sha256"
 	"io"
 	"os"
 	"time"

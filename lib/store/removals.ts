@@ -63,7 +63,8 @@ export class Removals {
 
   /** Takes up what is recorded as being removed, unless another that lives is at it. */
   async takeOver(): Promise<void> {
-    const { records, owner } = this.#store
+    const { records, owner, writer } = this.#store
+    await writer.write(() => {}) // what a process wrote that died before its disk had it is not acted upon before
     const isOthers = async (id: string) => id !== owner.id && (await owner.lives(id))
     for (const row of records.unready()) {
       if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) this.add(row)

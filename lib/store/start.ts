@@ -37,7 +37,8 @@ export async function startStore(plan: StorePlan): Promise<Started> {
   let owner: Owner | undefined
   let pool: ThinPool | undefined
   try {
-    const writer = new Writer(database)
+    const log = `${database.name}-wal`
+    const writer = new Writer(database, () => nativePort().syncFile(log))
     const records = await recordsOf(database)
     const place = await writer.write(() => {
       records.found()

@@ -100,6 +100,9 @@ export class StoragePort extends AbsentCalls {
       device.write(0, new Uint8Array(lengthBytes))
     })
 
+  /** There is nothing slower than memory. */
+  syncFile: KernelPort['syncFile'] = (_path, signal) => this.call(signal, () => {})
+
   mount: KernelPort['mount'] = ({ source, target }, signal) =>
     this.call(signal, () => {
       this.step('mount', source)

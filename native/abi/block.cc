@@ -183,6 +183,14 @@ Status zero_start(const std::string& path, uint64_t length) {
   return Nothing{};
 }
 
+Status sync_file(const std::string& path) {
+  auto fd = open_path(path, O_RDONLY);
+  if (!fd) return fd.failure();
+  const int synced = system_call("fdatasync", [&] { return ::fdatasync(fd->get()); });
+  if (synced < 0) return failed("fdatasync", -synced, path);
+  return Nothing{};
+}
+
 std::string read_small_file(const std::string& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return {};

@@ -1,11 +1,11 @@
-// The power goes at any step of any call: what had been acknowledged by then is there, though of the disk only what was
-// flushed is. The records are SQLite's, synchronous: their copy of that moment is what its disk would have.
+// The power goes at any step of any call: what had been acknowledged by then is there, though of the disks only what was
+// flushed is: of the pool's two, and of the one with the records.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { LayerStore } from '../../lib/exports/store.js'
-import { MiB } from '../../lib/index.js'
+import { LoopDevice, MiB, mount, unmount } from '../../lib/index.js'
 import { LoggedDisk } from '../helpers/log-writes.js'
 import { run, tryRun } from '../helpers/spawned.js'
 import { keysOf } from '../helpers/stores.js'
@@ -34,6 +34,11 @@ test('at every step of a layer’s life', async () => {
   const node = (name: string) => `/dev/dm-${dmInfo(name)!.number.split(':')[1]}`
   const poolName = scratch.name('pool')
   const pool = { name: poolName, data: node(dataName), metadata: node(metadataName) }
+  const recordsName = scratch.name('records')
+  const recordsDisk = await LoggedDisk.make(recordsName, scratch.path('records'), 32 * MiB)
+  run('mkfs.ext4', ['-q', node(recordsName)])
+  mkdirSync(directory)
+  await mount({ source: node(recordsName), target: directory, type: 'ext4' })
   const store = await LayerStore.open({ directory, pool, sizeBytes: 64 * MiB, discard: true })
 
   const moments: Moment[] = []
@@ -41,10 +46,8 @@ test('at every step of a layer’s life', async () => {
   const gone = new Set<string>()
   const moment = (label: string) => {
     const mark = `${moments.length}-${label}`
-    for (const each of [disk, metadataDisk]) each.mark(mark)
-    const copy = path.join(scratch.path('moments'), mark)
-    mkdirSync(copy, { recursive: true })
-    for (const file of DATABASE) copyFileSync(path.join(directory, file), path.join(copy, file))
+    for (const each of [disk, metadataDisk, recordsDisk]) each.mark(mark)
+    mkdirSync(path.join(scratch.path('moments'), mark), { recursive: true })
     moments.push({ mark, keys: [...keys], gone: [...gone] })
   }
   const listen = (message: unknown) => moment((message as { step: string }).step)
@@ -72,11 +75,13 @@ test('at every step of a layer’s life', async () => {
     unsubscribe('dm-thin:store', listen)
   }
   await store.takeDown()
-  await disk.end()
-  await metadataDisk.end()
+  await unmount(directory)
+  for (const each of [disk, metadataDisk, recordsDisk]) await each.end()
   expect(moments.length).toBeGreaterThan(30)
 
-  // Both logs in step: the data's is replayed mark by mark, and the metadata's images lie ready by then.
+  // All logs in step: the data's is replayed mark by mark, and what the others had lies ready by then.
+  const recordsImage = scratch.path('image-records')
+  await recordsDisk.replay(recordsImage, mark => recovered(recordsImage, path.join(scratch.path('moments'), mark)))
   const images = new Map<string, string>()
   const image = scratch.path('image-metadata')
   await metadataDisk.replay(image, async mark => {
@@ -101,6 +106,22 @@ test('at every step of a layer’s life', async () => {
   const firstRemoval = moments.findIndex(each => each.mark.includes('remove.'))
   expect(leaking.filter(mark => looked.indexOf(mark) < firstRemoval)).toEqual([])
 })
+
+/** What the records' disk has after the power came back: its file system makes itself whole, in a copy. */
+async function recovered(image: string, folder: string): Promise<void> {
+  const [copy, target] = [path.join(folder, 'records.img'), path.join(folder, 'mounted')]
+  copySparse(image, copy)
+  mkdirSync(target)
+  const loop = await LoopDevice.attach({ file: copy })
+  await mount({ source: loop.path, target, type: 'ext4' })
+  for (const file of DATABASE) {
+    const from = path.join(target, file)
+    if (existsSync(from)) copyFileSync(from, path.join(folder, file))
+  }
+  await unmount(target)
+  await loop.detach()
+  run('rm', ['-r', copy, target])
+}
 
 /**
  * Gives whether blocks have leaked. The kernel counts blocks once more while it passes their discard on; a commit

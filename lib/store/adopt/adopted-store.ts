@@ -103,18 +103,21 @@ export class AdoptedStore {
   async contents(options: SignalOption = {}): Promise<AdoptedContents> {
     checkOptions(options, ['signal'], 'contents')
     return this.#pending.run(async () => {
-      // The pool first: what is recorded by then and is not in it has been removed, or is being made.
+      // Its program may be making and removing some meanwhile: what counts is recorded before and after.
+      const before = thinsOf(await this.#read(options.signal))
       const usage = new Map((await this.#pool.usage(options)).map(each => [each.id, each]))
       const records = await this.#read(options.signal)
       const bytes = (blocks = 0) => blocks * this.#pool.dataBlockBytes
-      const layers = records.map(({ isWhole, ...record }): AdoptedLayer => {
-        const found = usage.get(record.thin)
-        const state = !isWhole ? 'unfinished' : found ? 'whole' : 'missing'
-        const space = { exclusiveBytes: bytes(found?.exclusiveBlocks), sharedBytes: bytes(found?.sharedBlocks) }
-        return { ...record, state, ...space }
-      })
-      const recorded = new Set(records.map(({ thin }) => thin))
-      return { layers, unrecorded: [...usage.keys()].filter(thin => !recorded.has(thin)) }
+      const layers = records
+        .filter(({ thin }) => before.has(thin))
+        .map(({ isWhole, ...record }): AdoptedLayer => {
+          const found = usage.get(record.thin)
+          const state = !isWhole ? 'unfinished' : found ? 'whole' : 'missing'
+          const space = { exclusiveBytes: bytes(found?.exclusiveBlocks), sharedBytes: bytes(found?.sharedBlocks) }
+          return { ...record, state, ...space }
+        })
+      const after = thinsOf(records)
+      return { layers, unrecorded: [...usage.keys()].filter(thin => !before.has(thin) && !after.has(thin)) }
     })
   }
 
@@ -196,6 +199,8 @@ async function mounted<T>(device: string, body: (folder: string) => Promise<T>, 
     await rmdir(folder)
   }
 }
+
+const thinsOf = (records: readonly ForeignRecord[]): Set<number> => new Set(records.map(({ thin }) => thin))
 
 const unfit = (key: string, why: string): DmThinError =>
   new DmThinError('DM_LAYER_STATE', `layer ${JSON.stringify(key)}: ${why}`, { device: key })

@@ -48,8 +48,10 @@ export class Records {
   /** Throws what `isLocked` knows while another process opens the file for the first time, or after a crash. */
   constructor(database: Database) {
     this.#database = database
+    database.pragma('synchronous = FULL') // while the file is made
     database.pragma('journal_mode = WAL')
-    database.pragma('synchronous = FULL')
+    // What FULL does besides is to wait for the disk after each commit. The Writer does that, off the JavaScript thread.
+    database.pragma('synchronous = NORMAL')
     database.pragma('foreign_keys = ON')
     const version = database.pragma('user_version', { simple: true })
     if (version !== 0 && version !== VERSION) {

@@ -1,5 +1,6 @@
 // Changes of the records, many in one transaction: each costs a wait for the disk, so those that come in one turn of the
-// event loop share it. Nothing waits inside a transaction; a lock of another process is waited for by timer.
+// event loop, or while the disk is waited for, share it. Nothing waits inside a transaction, nor does JavaScript wait for
+// the disk; a lock of another process is waited for by timer.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../errors.js'
 import { databaseError, isLocked, type Database } from './sqlite.js'
@@ -26,9 +27,14 @@ export class Writer {
   readonly #nested: (run: Change['run']) => unknown
   readonly #queue: Change[] = []
   #flushing: Promise<void> | undefined
+  /** What a disk did not take once, nobody knows of any more: nothing is acknowledged after it. */
+  #lost: DmThinError | undefined
+  readonly #synced: () => Promise<void>
 
-  constructor(database: Database) {
+  /** `synced` resolves when what has been committed is on the disk. */
+  constructor(database: Database, synced: () => Promise<void>) {
     this.#database = database
+    this.#synced = synced
     const together = database.transaction((changes: readonly Change[]) => this.#each(changes))
     this.#together = changes => together.immediate(changes)
     this.#nested = database.transaction((run: Change['run']) => run())
@@ -56,7 +62,7 @@ export class Writer {
   }
 
   async #commit(changes: readonly Change[]): Promise<void> {
-    const results = await this.#patiently(changes).catch((fault: unknown) => {
+    const results = await this.#written(changes).catch((fault: unknown) => {
       const refused = databaseError(this.#database.name, fault)
       return changes.map(() => ({ fault: refused }))
     })
@@ -65,6 +71,16 @@ export class Writer {
       if ('fault' in result) change.reject(result.fault)
       else change.resolve(result.value as never)
     })
+  }
+
+  async #written(changes: readonly Change[]): Promise<Result[]> {
+    if (this.#lost !== undefined) throw this.#lost
+    const results = await this.#patiently(changes)
+    await this.#synced().catch((cause: unknown) => {
+      const text = `${this.#database.name}: the disk did not take what was written: ${(cause as Error).message}`
+      throw (this.#lost = new DmThinError('DM_STORE_DATABASE', text, { device: this.#database.name, cause }))
+    })
+    return results
   }
 
   async #patiently(changes: readonly Change[]): Promise<Result[]> {

@@ -1,0 +1,91 @@
+// The disk of a store's records: a slow one, and one that dies.
+import { mkdirSync } from 'node:fs'
+import { LayerStore } from '../../lib/exports/store.js'
+import { LoopDevice, MiB, mount, unmount } from '../../lib/index.js'
+import { expectCode } from '../helpers/expect-code.js'
+import { run } from '../helpers/spawned.js'
+import { endStore, keysOf, storeFiles, type StoreFiles } from '../helpers/stores.js'
+import { useScratch } from '../helpers/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmResume } from '../helpers/witness.js'
+
+const scratch = useScratch()
+const SIZE = 32 * MiB
+
+interface RecordsDisk {
+  readonly files: StoreFiles
+  /** Puts something else in the disk's place: the line of a target over the loop device. */
+  readonly swap: (target: (loop: string) => string) => void
+  /** Takes the file system off and puts it on again, as after a repair. */
+  readonly again: () => Promise<void>
+}
+
+/** A store whose records are on a file system of their own, and its pool elsewhere. */
+async function withRecordsDisk(body: (disk: RecordsDisk) => Promise<void>): Promise<void> {
+  const files = storeFiles()
+  const directory = scratch.path(scratch.name('records'))
+  mkdirSync(directory)
+  const file = `${directory}.img`
+  run('truncate', ['-s', String(SIZE), file])
+  run('mkfs.ext4', ['-q', file])
+  const loop = await LoopDevice.attach({ file })
+  const name = scratch.name('disk')
+  const whole = (path: string) => `linear ${path} 0`
+  const line = (target: (path: string) => string) => `0 ${SIZE / 512} ${target(loop.path)}`
+  dmCreate(name, line(whole))
+  const source = `/dev/dm-${dmInfo(name)!.number.split(':')[1]}`
+  const on = () => mount({ source, target: directory, type: 'ext4' })
+  const swap: RecordsDisk['swap'] = target => {
+    run('dmsetup', ['suspend', '--noudevsync', '--noflush', '--nolockfs', name])
+    run('dmsetup', ['load', name, '--table', line(target)])
+    dmResume(name)
+  }
+  const again = async () => {
+    await unmount(directory)
+    swap(whole)
+    await on()
+  }
+  await on()
+  await body({ files: { ...files, directory, options: { ...files.options, directory } }, swap, again })
+  swap(whole)
+  await unmount(directory)
+  dmRemove(name)
+  await loop.detach()
+  await endStore(files)
+}
+
+test('JavaScript goes on while a slow disk is waited for', () =>
+  withRecordsDisk(async ({ files, swap }) => {
+    const store = await LayerStore.open(files.options)
+    await store.prepare('a')
+    await store.commit('layer', 'a')
+    swap(loop => `delay ${loop} 0 0 ${loop} 0 400`)
+    let turns = 0
+    const counting = setInterval(() => (turns += 1), 20)
+    await store.update('layer', { setLabels: { a: 'b' } }) // nothing but one wait for the disk
+    clearInterval(counting)
+    expect(turns).toBeGreaterThan(4)
+    await Promise.all(['b', 'c', 'd'].map(key => store.prepare(key, 'layer')))
+    swap(loop => `linear ${loop} 0`)
+    expect(await keysOf(store)).toEqual(['b', 'c', 'd', 'layer'])
+    await store.close()
+  }))
+
+test('after a disk that refused nothing more is acknowledged, and what was before is there', () =>
+  withRecordsDisk(async ({ files, swap, again }) => {
+    scratch.log.allow(/I\/O error/, /EXT4-fs/, /JBD2|Aborting journal/, /Remounting filesystem/)
+    const store = await LayerStore.open(files.options)
+    await store.prepare('a')
+    await store.commit('layer', 'a')
+    swap(() => 'error')
+    await expectCode(store.prepare('b', 'layer'), 'DM_STORE_DATABASE')
+    await expectCode(store.prepare('c', 'layer'), 'DM_STORE_DATABASE')
+    await expectCode(store.remove('layer'), 'DM_STORE_DATABASE')
+    await store.close()
+    await again()
+    const next = await LayerStore.open(files.options)
+    expect(await keysOf(next)).toContain('layer')
+    await next.cleanup()
+    expect(await next.verify()).toEqual([])
+    await next.prepare('d', 'layer')
+    await next.close()
+  }))

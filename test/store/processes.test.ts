@@ -1,0 +1,77 @@
+// Two daemons and a tool at work on one store, and one of the daemons dies in the middle: the others go on, what the dead
+// one left the tool takes away, and everything that any of them was told is so.
+import { execFile } from 'node:child_process'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { endStore, storeFiles } from '../helpers/stores.js'
+import { useScratch } from '../helpers/scratch.js'
+import { killedWork, type Promised } from '../helpers/store-child.js'
+import { held } from '../helpers/store-held.js'
+
+const scratch = useScratch()
+const ROUNDS = 4
+const LOOKS = 3
+
+/** Opens the store as often as it is told, and says what it found each time: one line of JSON. */
+async function tool(options: object): Promise<{ layers: number; findings: string[]; disagreements: unknown[] }[]> {
+  const source = `
+    const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/exports/store.js'))})
+    const look = async index => {
+      const store = await LayerStore.open(${JSON.stringify(options)})
+      let layers = 0
+      for await (const { key, kind } of store.walk()) {
+        layers += 1
+        if (kind === 'committed') await store.usage(key).catch(fault => {
+          if (fault.code !== 'DM_LAYER_NOT_FOUND') throw fault
+        })
+      }
+      await store.prepare('tool-' + index, '')
+      await store.withMounted('tool-' + index, async () => {})
+      await store.space()
+      const disagreements = await store.verify()
+      await store.remove('tool-' + index)
+      await store.close()
+      return { layers, findings: store.findings.map(({ kind }) => kind), disagreements }
+    }
+    const run = async () => {
+      const seen = []
+      for (let index = 0; index < ${LOOKS}; index += 1) seen.push(await look(index))
+      console.log(JSON.stringify(seen))
+    }
+    run()`
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', source])
+  return JSON.parse(stdout) as Awaited<ReturnType<typeof tool>>
+}
+
+const together = (each: readonly Promised[]): Promised => ({
+  keys: new Set(each.flatMap(({ keys }) => [...keys])),
+  gone: new Set(each.flatMap(({ gone }) => [...gone])),
+  steps: each.flatMap(({ steps }) => steps),
+  ending: each.map(({ ending }) => ending).join(' '),
+})
+
+test('one dies, the others do not notice', async () => {
+  scratch.log.allow(
+    /thin: (Couldn't open thin internal|Deletion of thin)/,
+    /ioctl: error adding target/,
+    /transaction id/,
+  )
+  const files = storeFiles()
+  await held(files, await killedWork(files.options, 'first', {}))
+  const endings: string[] = []
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const [dies, lives, seen] = await Promise.all([
+      killedWork(files.options, `d${round}x`, { afterMs: 1_000 + 800 * round }, 2),
+      killedWork(files.options, `l${round}x`, {}, 2),
+      tool(files.options),
+    ])
+    expect(seen.flatMap(({ disagreements }) => disagreements)).toEqual([])
+    for (const { findings } of seen) for (const kind of findings) expect(['unfinished', 'left-mounted']).toContain(kind)
+    const all = together([dies, lives])
+    endings.push(all.ending)
+    await held(files, all)
+  }
+  expect(endings.map(ending => ending.split(' ')[1])).toEqual(Array(ROUNDS).fill('end'))
+  expect(endings.map(ending => ending.split(' ')[0])).toContain('SIGKILL')
+  await endStore(files)
+})

@@ -1,5 +1,5 @@
 // Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
-import { lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { DmThinError } from '../errors.js'
 import { mangleName, unmangleName } from './kernel-names.js'
 import { deviceMinor } from './port.js'
@@ -45,7 +45,7 @@ export const mapperLinks: MapperLinks = {
   drop(name) {
     if (!seenNow().has(mangleName(name))) return
     const minor = minorOf(name)
-    if (minor === undefined || udevMakesLinks() || nameOf(minor) === name) return
+    if (minor === undefined || nameOf(minor) === name) return
     try {
       unlinkSync(linkPath(name))
     } catch (fault) {
@@ -84,10 +84,10 @@ function minorOf(name: string): number | undefined {
 
 let seen: Set<string> | undefined
 
-/** What is there. Many removals are told of in one turn of the event loop: looked at once for all of them. */
+/** What is there; nothing where udev makes the links. Many removals are told of in one turn of the event loop: looked at once for all of them. */
 function seenNow(): Set<string> {
   if (!seen) {
-    seen = new Set(readdirSync(FOLDER))
+    seen = new Set(udevMakesLinks() || !existsSync(FOLDER) ? [] : readdirSync(FOLDER))
     setImmediate(() => (seen = undefined))
   }
   return seen

@@ -175,7 +175,7 @@ export class NativePort implements KernelPort {
   blockSizeBytes: KernelPort['blockSizeBytes'] = (path, signal) => this.#call('blockSizeBytes', signal, path)
   readBlocks: KernelPort['readBlocks'] = (path, blocks, blockBytes, exclusive, signal) =>
     this.#call('readBlocks', signal, path, blocks, blockBytes, exclusive)
-  syncFile: KernelPort['syncFile'] = (path, signal) => this.#call('syncFile', signal, path)
+  syncFile: KernelPort['syncFile'] = (file, signal) => this.#call('syncFile', signal, file)
   zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) => this.#call('zeroStart', signal, path, lengthBytes)
 
   blockOpen: KernelPort['blockOpen'] = (request, signal) => this.#call('blockOpen', signal, request)

@@ -294,8 +294,8 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
     signal?: AbortSignal,
   ): Promise<Uint8Array[]>
   zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
-  /** Resolves when what anybody has written to the file by now is on its disk. fdatasync(2) */
-  syncFile(path: string, signal?: AbortSignal): Promise<void>
+  /** Resolves when what anybody has written to the open file by now is on its disk. fdatasync(2) of a descriptor. */
+  syncFile(file: number, signal?: AbortSignal): Promise<void>
   /** CLOCK_REALTIME: nanoseconds since 1970. */
   wallClock(): bigint
   /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */

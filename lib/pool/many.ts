@@ -40,7 +40,7 @@ export function deactivateMany(
   })
 }
 
-/** Deletes all in one trip: the kernel takes one message after the other. */
+/** Deletes all, a batch to a trip: the kernel takes one message after the other. */
 export function deleteMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],

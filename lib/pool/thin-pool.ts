@@ -252,7 +252,7 @@ export class ThinPool {
     return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
   }
 
-  /** Deletes all, which must be inactive, in one trip. A result for each, in the order given. */
+  /** Deletes all, which must be inactive, 32 to a trip: so is progress told. A result for each, in the order given. */
   async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
     checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
     return this.#run(() => deleteMany(this.#context, volumes, options))

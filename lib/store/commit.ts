@@ -122,7 +122,7 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
     try {
       return await undoing(store, copy, async made => {
         step('commit.copy', row.key ?? '')
-        const volume = await volumes.snapshot(row, copy, signal)
+        const volume = await volumes.copy(row, copy, signal)
         made()
         await volume.activate(signal ? { signal } : {})
         // Frozen is not unmounted: its journal has something to do, which a read-only view could not.

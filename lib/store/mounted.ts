@@ -26,11 +26,14 @@ export async function mountLayer(
   await mount({ source, target, type, data, ...given, readOnly, ...(signal && { signal }) })
 }
 
+/** Whose mounts, and below which directory. */
+export type MountPlace = Pick<StoreParts, 'directory' | 'owner'>
+
 let counter = 0
 
 /** Mounts it for as long as `body` runs, whatever becomes of that. */
 export async function mountedAt<T>(
-  { directory, owner }: Pick<StoreParts, 'directory' | 'owner'>,
+  { directory, owner }: MountPlace,
   source: LayerMount,
   body: (folder: string) => Promise<T>,
   signal?: AbortSignal,
@@ -50,7 +53,7 @@ export async function mountedAt<T>(
 }
 
 /** At once where nobody is below it; else out of sight, and let go by the last one that is. */
-export async function takeOff(folder: string): Promise<void> {
+async function takeOff(folder: string): Promise<void> {
   await unmount(folder).catch((fault: unknown) => {
     if (hasCode(fault, 'DM_BUSY')) return unmount(folder, { lazy: true })
     throw fault
@@ -58,7 +61,7 @@ export async function takeOff(folder: string): Promise<void> {
 }
 
 /** Takes away what stores that ended in the middle have left mounted. Gives the folders. */
-export async function sweepMounts({ directory, owner }: Pick<StoreParts, 'directory' | 'owner'>): Promise<string[]> {
+export async function sweepMounts({ directory, owner }: MountPlace): Promise<string[]> {
   const swept: string[] = []
   for (const name of listed(mountsOf(directory))) {
     if (await owner.lives(name.split('.')[0]!)) continue

@@ -54,6 +54,13 @@ export class Removals {
     this.#pump()
   }
 
+  /** One is taken away at once; what cannot go is tried again in the background. `written`: see `Volumes.destroy`. */
+  async now(row: Row, written: boolean): Promise<void> {
+    if (this.#known.has(row.id)) return
+    this.#known.add(row.id)
+    await this.#remove(row, written)
+  }
+
   /** What was being made is given up: its record says so, and its volume goes. */
   async abandon(rows: readonly Row[], from: RowState = 'making'): Promise<void> {
     const { records, writer, owner } = this.#store
@@ -64,11 +71,14 @@ export class Removals {
   /** Takes up what is recorded as being removed, unless another that lives is at it. */
   async takeOver(): Promise<void> {
     const { records, owner, writer } = this.#store
-    await writer.write(() => {}) // what a process wrote that died before its disk had it is not acted upon before
     const isOthers = async (id: string) => id !== owner.id && (await owner.lives(id))
+    const left: Row[] = []
     for (const row of records.unready()) {
-      if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) this.add(row)
+      if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) left.push(row)
     }
+    // What a process wrote that died before its disk had it is not acted upon before.
+    if (left.length > 0) await writer.write(() => {})
+    for (const row of left) this.add(row)
   }
 
   /** Tries everything that is left once more, at once, and says what still cannot go. */
@@ -99,17 +109,17 @@ export class Removals {
     }
   }
 
-  async #remove(row: Row): Promise<void> {
+  async #remove(row: Row, written = true): Promise<void> {
     const { volumes, points, records, writer } = this.#store
     try {
-      await volumes.destroy(row, TIMEOUT_MS)
+      await volumes.destroy(row, TIMEOUT_MS, written)
       // Not before the pool itself has forgotten it: else a loss of power would bring back a volume without a row.
       step('remove.point', String(row.thin))
       const transaction = await points.point()
       step('remove.record', String(row.thin))
       await writer.write(() => {
         records.noteTransaction(transaction)
-        records.delete(row.id)
+        records.delete(row)
       })
       this.#known.delete(row.id)
       this.#pauses.delete(row.id)

@@ -34,11 +34,11 @@ export async function startStore(plan: StorePlan): Promise<Started> {
   const directory = path.resolve(plan.directory)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const database = await openDatabase(path.join(directory, 'layers.db'))
+  let writer: Writer | undefined
   let owner: Owner | undefined
   let pool: ThinPool | undefined
   try {
-    const log = `${database.name}-wal`
-    const writer = new Writer(database, () => nativePort().syncFile(log))
+    writer = new Writer(database)
     const records = await recordsOf(database)
     const place = await writer.write(() => {
       records.found()
@@ -72,6 +72,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
   } catch (fault) {
     await pool?.close()
     owner?.end()
+    writer?.close()
     database.close()
     throw fault
   }
@@ -81,11 +82,12 @@ export async function startStore(plan: StorePlan): Promise<Started> {
 async function recordsOf(database: Database): Promise<Records> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return databaseFaults(database.name, () => new Records(database))
+      const records = databaseFaults(database.name, () => new Records(database))
+      if (records.checkpoint() || tries >= BUSY_TRIES) return records
     } catch (fault) {
       if (!isLocked(fault) || tries >= TRIES) throw fault
-      await sleep(PAUSE_MS)
     }
+    await sleep(PAUSE_MS)
   }
 }
 
@@ -162,6 +164,8 @@ async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal
 }
 
 const TRIES = 100
+/** Of a database that others use. */
+const BUSY_TRIES = 10
 const PAUSE_MS = 100
 
 /** An existing file has the size that it has: it may have been grown. */

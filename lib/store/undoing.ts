@@ -3,8 +3,6 @@ import { hasCode } from '../errors.js'
 import type { StoreContext } from './context.js'
 import type { Row } from './records/row.js'
 
-const UNDO_LIMIT_MS = 10_000
-
 /**
  * Runs `body`, which calls `made` when the pool has the volume. If it fails, takes back the volume and the row, or leaves
  * both to the removals.
@@ -25,22 +23,16 @@ async function takeBack(store: StoreContext, row: Row, isMade: boolean, fault: u
     if (!isMade) {
       // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.
       const retired = { state: 'retired', key: null, owner: null } as const
-      await writer.write(() => (isTaken(fault) ? records.update(row.id, ['making'], retired) : records.delete(row.id)))
+      await writer.write(() => (isTaken(fault) ? records.update(row, ['making'], retired) : records.delete(row)))
       return
     }
-    const left = await writer.write(() => records.abandon(row.id, ['making', 'ready'], owner.id))
-    if (left) await destroyed(store, left).catch(() => removals.add(left))
+    const left = await writer.write(() => records.takeBack(row, owner.id))
+    // A snapshot that nobody was given has what its origin has: nothing is to be discarded.
+    if (left) await removals.now(left, row.kind === 'base')
   } catch {
-    // The first fault is the one that is told. What cannot even be recorded goes with its owner, at an open after it.
-    await removals.abandon([row]).catch(() => {})
+    // The first fault is the one that is told. What cannot even be recorded goes with its owner, at an open after it; or
+    // it is there already, and whole.
   }
-}
-
-async function destroyed({ volumes, points, records, writer }: StoreContext, row: Row): Promise<void> {
-  // A snapshot that nobody was given has what its origin has.
-  await volumes.destroy(row, UNDO_LIMIT_MS, row.kind === 'base')
-  await points.point()
-  await writer.write(() => records.delete(row.id))
 }
 
 /** The pool has a volume with the id that was chosen. */

@@ -172,5 +172,6 @@ export async function letGo(store: StoreContext, database: Database): Promise<vo
   await quiet(store)
   store.owner.end()
   await store.pool.close()
+  store.writer.close()
   database.close()
 }

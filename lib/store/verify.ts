@@ -89,7 +89,7 @@ async function act(store: StoreContext, finding: StoreFinding): Promise<DmThinEr
       if (finding.kind === 'volume-without-layer') await (await pool.volume(finding.thin!)).delete()
       await writer.write(() => {
         const row = records.byThin(finding.thin!)
-        if (row) records.delete(row.id)
+        if (row) records.delete(row)
       })
     }
     return undefined

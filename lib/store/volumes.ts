@@ -55,10 +55,16 @@ export class Volumes {
     return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...options(signal) })
   }
 
-  /** Inactive: `activate` gives it its device. */
+  /** Of an origin that nobody writes to. Inactive: `activate` gives it its device. */
   async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
-    if (!signal) await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
-    else await (await this.#unasked(origin.thin)).snapshot({ id: row.thin, signal })
+    if (signal) return this.copy(origin, row, signal)
+    await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
+    return this.#unasked(row.thin, row.sizeBytes)
+  }
+
+  /** Of any: an active one is suspended meanwhile, which takes as long as writing out what its file system has. */
+  async copy(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
+    await (await this.#unasked(origin.thin)).snapshot({ id: row.thin, ...options(signal) })
     return this.#unasked(row.thin, row.sizeBytes)
   }
 

@@ -183,11 +183,9 @@ Status zero_start(const std::string& path, uint64_t length) {
   return Nothing{};
 }
 
-Status sync_file(const std::string& path) {
-  auto fd = open_path(path, O_RDONLY);
-  if (!fd) return fd.failure();
-  const int synced = system_call("fdatasync", [&] { return ::fdatasync(fd->get()); });
-  if (synced < 0) return failed("fdatasync", -synced, path);
+Status sync_file(int file) {
+  const int synced = system_call("fdatasync", [&] { return ::fdatasync(file); });
+  if (synced < 0) return failed("fdatasync", -synced);
   return Nothing{};
 }
 

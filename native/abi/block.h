@@ -44,8 +44,9 @@ Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
                                                       uint32_t block_bytes, bool exclusive);
 /// Writes zeros over the first `length` bytes of a device that nobody uses, and waits until they are on it.
 Status zero_start(const std::string& path, uint64_t length);
-/// Waits until what was written to a file, by whomever, is on its disk (fdatasync).
-Status sync_file(const std::string& path);
+/// Waits until what was written to an open file, by whomever, is on its disk (fdatasync). The file stays the
+/// caller's, open until this is through.
+Status sync_file(int file);
 
 /// A small text file, without its last newline; empty when it cannot be read.
 std::string read_small_file(const std::string& path);

@@ -159,9 +159,9 @@ Napi::Value zero_first(Info info) {
       [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, plainly);
 }
 
-Napi::Value sync_path(Info info) {
+Napi::Value sync_open_file(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [path = text(info[0])](Work&) { return sync_file(path); }, plainly);
+      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file(file); }, plainly);
 }
 
 /// The cheapest ioctl there is (FIONREAD on a pipe), through the whole stack: what a call costs beside the
@@ -201,7 +201,7 @@ void export_devices(Napi::Env env, Napi::Object exports) {
   add("blockSizeBytes", block_size);
   add("readBlocks", read_some_blocks);
   add("zeroStart", zero_first);
-  add("syncFile", sync_path);
+  add("syncFile", sync_open_file);
   add("noop", noop);
 }
 

@@ -142,6 +142,42 @@ test('a layer that its program has up is mounted from that device, which stays',
     dmRemove(name)
   }))
 
+test('several at once have one device, which goes with the last; so does one that a killed process left', () =>
+  withDocker(async (pool, { directory }) => {
+    await using adopted = await AdoptedStore.open({ directory, pool: pool.name })
+    await using other = await AdoptedStore.open({ directory, pool: pool.name })
+    const { thin } = (await adopted.contents()).layers.find(({ key }) => key === UPPER)!
+    const name = `${pool.name}-${thin}`
+    const names = async (root: string) => {
+      expect(dmInfo(name)).toMatchObject({ readOnly: true })
+      return readdirSync(root).length
+    }
+    const both = [adopted, adopted, other].map(store => store.withMounted(UPPER, names))
+    expect(await Promise.all(both)).toEqual([3, 3, 3])
+    expect(dmInfo(name)).toBeUndefined()
+    await (await pool.volume(thin, { sizeBytes: SIZE })).activate({ readOnly: true })
+    expect(await adopted.withMounted(UPPER, names)).toBe(3)
+    expect(dmInfo(name)).toBeUndefined()
+    // The body's own fault is the one that is told, though the device is in use by then.
+    const why = new Error('enough')
+    const target = scratch.path('held')
+    mkdirSync(target)
+    const failing = adopted.withMounted(UPPER, async () => {
+      await mount({
+        source: `/dev/dm-${dmInfo(name)!.number.split(':')[1]}`,
+        target,
+        type: 'ext4',
+        readOnly: true,
+        data: 'noload',
+      })
+      throw why
+    })
+    await expect(failing).rejects.toBe(why)
+    await unmount(target)
+    expect(await adopted.withMounted(UPPER, names)).toBe(3)
+    expect(dmInfo(name)).toBeUndefined()
+  }))
+
 test('records that are none, and a pool that is not there', async () => {
   const empty = scratch.path('empty')
   mkdirSync(empty)

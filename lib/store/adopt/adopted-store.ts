@@ -1,15 +1,15 @@
 // The layers of another program's store on a thin pool: who made them, what they are, which blocks they have, and what
 // is in them. Nothing of it is changed.
 import { existsSync } from 'node:fs'
-import { mkdtemp, rmdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Pending } from '../../device/pending.js'
-import { DmThinError } from '../../errors.js'
+import { DmThinError, hasCode } from '../../errors.js'
 import { detectFileSystem, ThinPool, type OpenPoolOptions, type ThinVolume } from '../../index.js'
 import { checkOptions, checkPath, type SignalOption } from '../../names.js'
+import { Locks } from '../locks.js'
+import { mountedAt, sweepMounts, type MountPlace } from '../mounted.js'
 import { checkKey } from '../options.js'
-import { mountLayer, takeOff } from '../mounted.js'
+import { Owner } from '../records/owner.js'
 import type { LayerFileSystem } from '../types.js'
 import { CONTAINERD_RECORDS, containerdRecords } from './containerd.js'
 import { DOCKER_RECORDS, dockerRecords } from './docker.js'
@@ -57,16 +57,24 @@ const MOUNT_OPTIONS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
   ext4: ['noload', 'ro'],
   xfs: ['norecovery', 'nouuid', 'ro'],
 }
-const UNMOUNT_MS = 10_000
+/** udev may be looking into a device that was just unmounted. */
+const LET_GO_MS = 1_000
+/** Where layers are mounted for `withMounted`. What a dead process left there goes at the next `open`. */
+const PLACE = '/run/dm-thin/adopted'
 
 export class AdoptedStore {
   readonly #pool: ThinPool
   readonly #records: ForeignRecords
+  readonly #place: MountPlace
   readonly #pending: Pending
+  readonly #locks = new Locks()
+  /** By thin id: calls that are in its device. */
+  readonly #users = new Map<number, number>()
 
-  private constructor(pool: ThinPool, records: ForeignRecords) {
+  private constructor(pool: ThinPool, records: ForeignRecords, place: MountPlace) {
     this.#pool = pool
     this.#records = records
+    this.#place = place
     this.#pending = new Pending(`the adopted store on pool ${pool.name}`)
   }
 
@@ -74,7 +82,7 @@ export class AdoptedStore {
    * Finds the records and the pool. What runs on the pool is left alone, and nothing of it is mended.
    *
    * Rejects with `DM_FILE_MISSING` (no records that are known), `DM_NOT_FOUND` (no such pool is up; records of several),
-   * `DM_STORE_DATABASE`, and whatever `ThinPool.open` rejects with.
+   * `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (better-sqlite3), and whatever `ThinPool.open` rejects with.
    */
   static async open(options: AdoptOptions): Promise<AdoptedStore> {
     checkOptions(options, ['directory', 'pool', 'signal'], 'AdoptedStore.open')
@@ -83,7 +91,19 @@ export class AdoptedStore {
     const records = await recordsIn(directory, typeof given === 'object' ? given.name : given)
     const abort = signal ? { signal } : {}
     const wanted = typeof given === 'object' ? given : { name: records.poolName }
-    return new AdoptedStore(await ThinPool.open({ mend: false, ...wanted, ...abort }), records)
+    const pool = await ThinPool.open({ mend: false, ...wanted, ...abort })
+    let owner: Owner | undefined
+    try {
+      owner = await Owner.begin(path.join(PLACE, 'owners'))
+      const place = { directory: PLACE, owner }
+      await sweepMounts(place)
+      await owner.sweep()
+      return new AdoptedStore(pool, records, place)
+    } catch (fault) {
+      owner?.end()
+      await pool.close()
+      throw fault
+    }
   }
 
   /** Whose records they are. */
@@ -123,7 +143,8 @@ export class AdoptedStore {
 
   /**
    * Mounts a layer read-only for as long as `body` runs: a base, a committed layer. Its device is made for that where it
-   * has none. The file system is another program's: as much to be trusted as whoever wrote it.
+   * has none, and its program cannot delete it meanwhile. The file system is another program's: as much to be trusted as
+   * whoever wrote it.
    *
    * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (written to by others, or not whole), `DM_UNSUPPORTED` (neither
    * ext4 nor xfs), `DM_BUSY`, `ABORT_ERR`, and with what `body` rejects with.
@@ -138,13 +159,16 @@ export class AdoptedStore {
       if (found.kind !== 'committed' && found.kind !== 'base')
         throw unfit(key, `it is ${found.kind}: others write to it`)
       if (!found.isWhole) throw unfit(key, 'it is being made or removed, or was given up')
-      return this.#withDevice(found, async device => mounted(device, body, options.signal), options.signal)
+      return this.#withDevice(found, device => this.#mounted(device, body, options.signal), options.signal)
     })
   }
 
   /** Waits for the calls under way. The pool and its devices stay as they are. */
   async close(): Promise<void> {
-    await this.#pending.close(() => this.#pool.close())
+    await this.#pending.close(async () => {
+      this.#place.owner.end()
+      await this.#pool.close()
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -156,21 +180,52 @@ export class AdoptedStore {
     return this.#records.read(transactionId)
   }
 
-  /** The one that its program made, or one for as long as this runs. */
-  async #withDevice<T>(
-    { thin, sizeBytes }: ForeignRecord,
-    body: (device: string) => Promise<T>,
-    signal?: AbortSignal,
-  ): Promise<T> {
-    const abort = signal ? { signal } : {}
-    const volume: ThinVolume = await this.#pool.volume(thin, { sizeBytes, ...abort })
-    if (volume.active) return body(volume.path)
-    await volume.activate({ readOnly: true, ...abort })
+  /** The one that its program made, or one for as long as anybody here needs it. */
+  async #withDevice<T>(record: ForeignRecord, body: (device: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const lock = [String(record.thin)]
+    const volume = await this.#locks.run(lock, () => this.#up(record, signal))
+    let result: T
     try {
-      return await body(volume.path)
-    } finally {
-      await volume.deactivate({ timeoutMs: UNMOUNT_MS })
+      result = await body(volume.path)
+    } catch (fault) {
+      await this.#locks.run(lock, () => this.#down(volume)).catch(() => {}) // the first fault is the one that is told
+      throw fault
     }
+    await this.#locks.run(lock, () => this.#down(volume))
+    return result
+  }
+
+  async #up({ thin, sizeBytes }: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
+    const abort = signal ? { signal } : {}
+    let volume = await this.#pool.volume(thin, { sizeBytes, ...abort })
+    if (!volume.active) {
+      await volume.activate({ readOnly: true, ...abort }).catch(async (fault: unknown) => {
+        if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault // another process was quicker
+        volume = await this.#pool.volume(thin, { sizeBytes, ...abort })
+      })
+    }
+    this.#users.set(thin, (this.#users.get(thin) ?? 0) + 1)
+    return volume
+  }
+
+  /** A device of this library goes with the last that needs it, in whichever process; also one that a dead process left. */
+  async #down(volume: ThinVolume): Promise<void> {
+    const left = this.#users.get(volume.id)! - 1
+    if (left > 0) this.#users.set(volume.id, left)
+    else this.#users.delete(volume.id)
+    if (left > 0 || volume.name !== `${this.#pool.name}-${volume.id}`) return
+    await volume.deactivate({ timeoutMs: LET_GO_MS }).catch((fault: unknown) => {
+      if (!hasCode(fault, 'DM_BUSY', 'DM_NOT_FOUND')) throw fault
+    })
+  }
+
+  async #mounted<T>(device: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const type = (await detectFileSystem(device, signal ? { signal } : {}))?.type
+    if (type !== 'ext4' && type !== 'xfs') {
+      const text = `${device} has ${type ?? 'no file system that is known'}, and not ext4 or xfs`
+      throw new DmThinError('DM_UNSUPPORTED', text, { device })
+    }
+    return mountedAt(this.#place, { type, source: device, options: MOUNT_OPTIONS[type] }, body, signal)
   }
 }
 
@@ -179,25 +234,6 @@ function recordsIn(directory: string, pool: string | undefined): Promise<Foreign
   if (existsSync(path.join(directory, DOCKER_RECORDS, 'base'))) return dockerRecords(directory, pool)
   const looked = `${CONTAINERD_RECORDS} (containerd) or ${DOCKER_RECORDS}/base (Docker)`
   throw new DmThinError('DM_FILE_MISSING', `${directory} has no ${looked}`, { device: directory })
-}
-
-async function mounted<T>(device: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const type = (await detectFileSystem(device, signal ? { signal } : {}))?.type
-  if (type !== 'ext4' && type !== 'xfs') {
-    const text = `${device} has ${type ?? 'no file system that is known'}, and not ext4 or xfs`
-    throw new DmThinError('DM_UNSUPPORTED', text, { device })
-  }
-  const folder = await mkdtemp(path.join(tmpdir(), 'dm-thin-adopted-'))
-  try {
-    await mountLayer({ type, source: device, options: MOUNT_OPTIONS[type] }, folder, { signal })
-    try {
-      return await body(folder)
-    } finally {
-      await takeOff(folder)
-    }
-  } finally {
-    await rmdir(folder)
-  }
 }
 
 const thinsOf = (records: readonly ForeignRecord[]): Set<number> => new Set(records.map(({ thin }) => thin))

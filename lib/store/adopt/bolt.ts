@@ -9,6 +9,8 @@ const BUCKET = 0x01
 const HEADER_BYTES = 16
 const ELEMENT_BYTES = 16
 const BUCKET_BYTES = 16
+/** Of a tree of pages with two children each, more than there can be. */
+const MAX_DEPTH = 64
 /** Of the second header page, which says how large pages are where the first is torn. */
 const PAGE_SIZES = [4096, 8192, 16_384, 32_768, 65_536]
 
@@ -39,7 +41,7 @@ export class Bucket {
   *entries(): Generator<[key: string, BoltEntry]> {
     // No page is in a tree twice: what has more of them than the file goes in a circle.
     const left = { pages: this.#file.length / this.#pageBytes }
-    yield* this.#inline ? this.#leaf(this.#inline) : this.#page(this.#root, left)
+    yield* this.#inline ? this.#leaf(this.#inline) : this.#page(this.#root, left, 0)
   }
 
   value(name: string): Buffer | undefined {
@@ -58,17 +60,18 @@ export class Bucket {
     return undefined
   }
 
-  *#page(id: bigint, left: { pages: number }): Generator<[string, BoltEntry]> {
+  *#page(id: bigint, left: { pages: number }, depth: number): Generator<[string, BoltEntry]> {
     const start = id * BigInt(this.#pageBytes)
     left.pages -= 1
-    if (left.pages < 0 || start + BigInt(this.#pageBytes) > BigInt(this.#file.length)) throw damaged(`page ${id}`)
+    if (left.pages < 0 || depth > MAX_DEPTH || start + BigInt(this.#pageBytes) > BigInt(this.#file.length))
+      throw damaged(`page ${id}`)
     const first = this.#file.subarray(Number(start))
     const bytes = (first.readUInt32LE(12) + 1) * this.#pageBytes
     if (first.readBigUInt64LE(0) !== id || bytes > first.length) throw damaged(`page ${id}`)
     const page = first.subarray(0, bytes)
     const flags = page.readUInt16LE(8)
     if (flags === FLAG.leaf) yield* this.#leaf(page)
-    else if (flags === FLAG.branch) for (const child of children(page)) yield* this.#page(child, left)
+    else if (flags === FLAG.branch) for (const child of children(page)) yield* this.#page(child, left, depth + 1)
     else throw damaged(`page ${id}`)
   }
 
@@ -115,7 +118,7 @@ function headerAt(file: Buffer, at: number): Header | undefined {
   if (meta.readUInt32LE(0) !== MAGIC || meta.readUInt32LE(4) !== VERSION) return undefined
   if (meta.readBigUInt64LE(56) !== fnv1a(meta.subarray(0, 56))) return undefined
   const pageBytes = meta.readUInt32LE(8)
-  if (!PAGE_SIZES.includes(pageBytes)) return undefined
+  if (!PAGE_SIZES.includes(pageBytes) || (at > 0 && pageBytes !== at)) return undefined
   return { pageBytes, root: meta.readBigUInt64LE(16), transaction: meta.readBigUInt64LE(48) }
 }
 

@@ -40,7 +40,8 @@ async function read(directory: string, transaction: bigint): Promise<ForeignReco
     const text = await content(file)
     if (text === undefined) continue // removed meanwhile
     const { thin, sizeBytes, rest } = deviceOf(file, text)
-    const isLater = BigInt(Number(rest['transaction_id']) || 0) > transaction
+    const made = rest['transaction_id']
+    const isLater = Number.isSafeInteger(made) && BigInt(made as number) > transaction
     const isHalf = rest['deleted'] === true || (name === BASE && rest['initialized'] !== true)
     const place = name === BASE ? { key: BASE, parent: '', kind: 'base' as const } : places.get(name)
     found.push({ ...(place ?? unknown(name)), thin, sizeBytes, isWhole: !isLater && !isHalf })

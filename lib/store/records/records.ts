@@ -60,6 +60,16 @@ export class Records {
     }
   }
 
+  /**
+   * Takes what is in the log into the database, and waits for its disk: what a store wrote whose disk then refused may
+   * be in the log's memory alone, and nobody may build on it. False while another process is at it; one that has the
+   * file busy all the time is told things, so its disk takes them.
+   */
+  checkpoint(): boolean {
+    const [result] = this.#database.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[]
+    return result?.busy !== 1
+  }
+
   /** Makes the tables of a new file. In a transaction: two processes may be at it. */
   found(): void {
     if (this.#database.pragma('user_version', { simple: true }) === VERSION) return
@@ -164,9 +174,18 @@ export class Records {
       values.push(name === 'labels' ? JSON.stringify(value) : value)
     }
     const states = from.map(() => '?').join(', ')
-    const sql = `UPDATE layer SET ${sets.join(', ')} WHERE id = ? AND state IN (${states})`
-    if (this.#run(sql, ...values, id, ...from).changes === 0) return undefined
+    // The id of a deleted row may be another's by now; its thin id is not, for long.
+    const [same, thin] = typeof which === 'number' ? ['', []] : [' AND thin = ?', [which.thin]]
+    const sql = `UPDATE layer SET ${sets.join(', ')} WHERE id = ?${same} AND state IN (${states})`
+    if (this.#run(sql, ...values, id, ...thin, ...from).changes === 0) return undefined
     return typeof which === 'number' ? this.byId(id) : { ...which, ...change }
+  }
+
+  /** What a call that failed had made, unless another has made something of it since: committed it, removed it. */
+  takeBack(row: Row, owner: string): Row | undefined {
+    const now = this.byId(row.id)
+    const isSame = now?.thin === row.thin && now.key === row.key && now.kind === row.kind && !this.childOf(row.id)
+    return isSame ? this.abandon(row.id, ['making', 'ready'], owner) : undefined
   }
 
   /** Gone for callers; `owner` takes the volume away, or whoever finds that it has died. */
@@ -174,8 +193,9 @@ export class Records {
     return this.update(id, from, { key: null, state: 'removing', owner })
   }
 
-  delete(id: number): void {
-    this.#run('DELETE FROM layer WHERE id = ?', id)
+  /** As with `update`, the row itself. */
+  delete({ id, thin }: Pick<Row, 'id' | 'thin'>): void {
+    this.#run('DELETE FROM layer WHERE id = ? AND thin = ?', id, thin)
   }
 
   count(): number {

@@ -1,8 +1,9 @@
 // Changes of the records, many in one transaction: each costs a wait for the disk, so those that come in one turn of the
-// event loop, or while the disk is waited for, share it. Nothing waits inside a transaction, nor does JavaScript wait for
-// the disk; a lock of another process is waited for by timer.
+// event loop, or while the disk is waited for, share it. Nothing waits inside a transaction, and a commit does not wait for
+// the disk: that is done by a thread, before anybody is told. A lock of another process is waited for by timer.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../errors.js'
+import { LogFile } from './log-file.js'
 import { databaseError, isLocked, type Database } from './sqlite.js'
 
 /** How long another process may hold the database. Its own transactions take milliseconds. */
@@ -29,12 +30,11 @@ export class Writer {
   #flushing: Promise<void> | undefined
   /** What a disk did not take once, nobody knows of any more: nothing is acknowledged after it. */
   #lost: DmThinError | undefined
-  readonly #synced: () => Promise<void>
+  readonly #log: LogFile
 
-  /** `synced` resolves when what has been committed is on the disk. */
-  constructor(database: Database, synced: () => Promise<void>) {
+  constructor(database: Database) {
     this.#database = database
-    this.#synced = synced
+    this.#log = new LogFile(database)
     const together = database.transaction((changes: readonly Change[]) => this.#each(changes))
     this.#together = changes => together.immediate(changes)
     this.#nested = database.transaction((run: Change['run']) => run())
@@ -51,6 +51,11 @@ export class Writer {
   /** When everything that was asked for is on the disk, or refused. */
   async settled(): Promise<void> {
     while (this.#flushing) await this.#flushing
+  }
+
+  /** After `settled`. The database is not closed by this. */
+  close(): void {
+    this.#log.close()
   }
 
   async #flush(): Promise<void> {
@@ -76,7 +81,7 @@ export class Writer {
   async #written(changes: readonly Change[]): Promise<Result[]> {
     if (this.#lost !== undefined) throw this.#lost
     const results = await this.#patiently(changes)
-    await this.#synced().catch((cause: unknown) => {
+    await this.#log.sync().catch((cause: unknown) => {
       const text = `${this.#database.name}: the disk did not take what was written: ${(cause as Error).message}`
       throw (this.#lost = new DmThinError('DM_STORE_DATABASE', text, { device: this.#database.name, cause }))
     })

@@ -1,0 +1,63 @@
+// Rows of the store's records in the hands of two: what one takes back or deletes is its own, and not another's since.
+import Sqlite from 'better-sqlite3'
+import { Records } from '../../lib/store/records/records.js'
+import type { Row } from '../../lib/store/records/row.js'
+
+const OWNER = 'me'
+
+function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): void {
+  const database = new Sqlite(':memory:')
+  const records = new Records(database)
+  records.found()
+  const make = (key: string, parent?: Row) =>
+    records.insert(
+      {
+        ...{ key, kind: 'active', state: 'making', owner: OWNER, parent: parent?.id ?? null },
+        ...{ sizeBytes: 2 ** 26, fileSystem: 'ext4', at: 1n, labels: {} },
+      },
+      parent,
+    )
+  body(records, make)
+  database.close()
+}
+
+test('thin ids go round, past those that are taken', () =>
+  withRecords((records, make) => {
+    expect([make('a').thin, make('b').thin]).toEqual([0, 1])
+    records.set('next', String(2 ** 24 - 1))
+    expect([make('c').thin, make('d').thin]).toEqual([2 ** 24 - 1, 2])
+  }))
+
+test('a failed call takes back what it made, recorded as there or not', () =>
+  withRecords((records, make) => {
+    const [making, ready] = [make('a'), make('b')]
+    records.update(ready, ['making'], { state: 'ready', owner: null })
+    for (const row of [making, ready]) {
+      expect(records.takeBack(row, OWNER)).toMatchObject({ id: row.id, key: null, state: 'removing', owner: OWNER })
+    }
+    expect([records.has('a'), records.has('b')]).toEqual([false, false])
+  }))
+
+test('not what another process has committed, removed, or stood something upon meanwhile', () =>
+  withRecords((records, make) => {
+    const [committed, below, removed] = [make('a'), make('b'), make('c')]
+    for (const row of [committed, below, removed]) records.update(row, ['making'], { state: 'ready', owner: null })
+    records.update(committed.id, ['ready'], { key: 'layer', kind: 'committed' })
+    make('child', below)
+    records.abandon(removed.id, ['ready'], 'another')
+    for (const row of [committed, below, removed]) expect(records.takeBack(row, OWNER)).toBeUndefined()
+    expect([records.has('layer'), records.has('b')]).toEqual([true, true])
+  }))
+
+test('the id of a deleted row is another’s by then', () =>
+  withRecords((records, make) => {
+    const old = make('a')
+    records.delete(old)
+    const next = make('a')
+    expect(next.id).toBe(old.id)
+    records.update(next, ['making'], { state: 'ready', owner: null })
+    expect(records.takeBack(old, OWNER)).toBeUndefined()
+    records.delete(old)
+    expect(records.update(old, ['ready'], { state: 'removing' })).toBeUndefined()
+    expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
+  }))

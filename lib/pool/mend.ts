@@ -1,6 +1,6 @@
 // What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
 // The section lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
-import type { DmThinError } from '../errors.js'
+import { hasCode, type DmThinError } from '../errors.js'
 import { DEVICE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port.js'
 import { volumeUuidPrefix } from './context.js'
 import { takeSectionLock } from './section-lock.js'
@@ -51,7 +51,11 @@ async function volumesOf(port: KernelPort, device: number, signal?: AbortSignal)
 }
 
 async function mendVolume(port: KernelPort, { name }: ListedDevice): Promise<Finding[]> {
-  const { flags, openCount } = await port.deviceStatus({ name })
+  const found = await port.deviceStatus({ name }).catch((fault: unknown) => {
+    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
+  })
+  if (!found) return [] // another process took it away since
+  const { flags, openCount } = found
   const has = (flag: number) => (flags & flag) !== 0
   if (!has(DEVICE_FLAG.activeTable)) {
     if (openCount > 0) return []

@@ -8,7 +8,7 @@ import { useScratch } from '../helpers/scratch.js'
 
 const scratch = useScratch()
 const KILLS = 500
-const LONGEST_MS = 5_000
+const LONGEST_MS = 10_000
 /** Stores at the same time, each with a process of its own: most of a round is waiting. */
 const LANES = 4
 

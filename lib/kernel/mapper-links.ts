@@ -84,7 +84,10 @@ function minorOf(name: string): number | undefined {
 
 let seen: Set<string> | undefined
 
-/** What is there; nothing where udev makes the links. Many removals are told of in one turn of the event loop: looked at once for all of them. */
+/**
+ * What is there; nothing where udev makes the links. Many removals are told of in one turn of the event loop: looked at
+ * once for all of them.
+ */
 function seenNow(): Set<string> {
   if (!seen) {
     seen = new Set(udevMakesLinks() || !existsSync(FOLDER) ? [] : readdirSync(FOLDER))

@@ -20,7 +20,7 @@ export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume
   })
 }
 
-/** What one volume has to do with a call for many. */
+/** @internal What one volume has to do with a call for many. */
 export interface VolumeBatch {
   readonly pending: Pending
   readonly unasked: boolean

@@ -388,7 +388,6 @@ export class ThinVolume {
   }
 }
 
-/** @internal */
 /** A refusal as a value: what many have in common with one. */
 function outcomeOf(call: Promise<DeviceInfo | string>): Promise<Outcome> {
   return call.then(

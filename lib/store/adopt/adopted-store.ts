@@ -91,17 +91,15 @@ export class AdoptedStore {
     const records = await recordsIn(directory, typeof given === 'object' ? given.name : given)
     const abort = signal ? { signal } : {}
     const wanted = typeof given === 'object' ? given : { name: records.poolName }
-    const pool = await ThinPool.open({ mend: false, ...wanted, ...abort })
-    let owner: Owner | undefined
+    const owner = await Owner.begin(path.join(PLACE, 'owners'))
     try {
-      owner = await Owner.begin(path.join(PLACE, 'owners'))
       const place = { directory: PLACE, owner }
       await sweepMounts(place)
       await owner.sweep()
-      return new AdoptedStore(pool, records, place)
+      // Last: a pool that this brings back is not taken down again.
+      return new AdoptedStore(await ThinPool.open({ mend: false, ...wanted, ...abort }), records, place)
     } catch (fault) {
-      owner?.end()
-      await pool.close()
+      owner.end()
       throw fault
     }
   }

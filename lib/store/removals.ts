@@ -76,9 +76,11 @@ export class Removals {
     for (const row of records.unready()) {
       if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) left.push(row)
     }
-    // What a process wrote that died before its disk had it is not acted upon before.
-    if (left.length > 0) await writer.write(() => {})
-    for (const row of left) this.add(row)
+    if (left.length === 0) return
+    // Not before the disk has it: a process may have written it and died. And not what has gone meanwhile, by this store or
+    // by another that found the same owner dead: its thin id is nobody's now, or soon another's.
+    const taken = await writer.write(() => left.map(row => records.takeOver(row, owner.id)))
+    for (const row of taken) if (row) this.add(row)
   }
 
   /** Tries everything that is left once more, at once, and says what still cannot go. */

@@ -1,8 +1,9 @@
 // Keeping a store in order: warm sets, pruning, who has which blocks, and finding and mending disagreements.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { copyFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { LayerStore, type StoreFinding } from '../../lib/exports/store.js'
+import { LayerStore, type StoreFinding, type StoreStep } from '../../lib/exports/store.js'
 import { MiB } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'
@@ -86,6 +87,26 @@ test('pruning takes what nobody needs: leaves before their parents, the oldest f
     expect(await keys({})).toEqual(['under', 'old'])
     expect(await keysOf(store)).toEqual(['container', 'kept', 'leased', 'root', 'used'])
     await expectCode(store.prune({ keep: 'root' } as never), 'DM_INVALID_ARGUMENT')
+  }))
+
+test('what is being removed is removed once, whoever asks for it meanwhile', () =>
+  withStore({}, async store => {
+    const asked: Promise<unknown>[] = []
+    const ask = (message: unknown) => {
+      if ((message as StoreStep).step.startsWith('remove.')) asked.push(store.cleanup())
+    }
+    subscribe('dm-thin:store', ask)
+    try {
+      for (const key of ['a', 'b', 'c']) await store.prepare(key)
+      for (const key of ['a', 'b', 'c']) await store.remove(key)
+      expect(await store.cleanup()).toEqual([])
+    } finally {
+      unsubscribe('dm-thin:store', ask)
+      await Promise.all(asked)
+    }
+    // A volume that was deleted twice would be in the kernel's log.
+    expect(asked.length).toBeGreaterThan(3 * 3)
+    expect(await store.verify()).toEqual([])
   }))
 
 test('space says what thin_ls says', async () => {

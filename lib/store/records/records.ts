@@ -193,6 +193,12 @@ export class Records {
     return this.update(id, from, { key: null, state: 'removing', owner })
   }
 
+  /** A removal that is still whose it was when it was read. */
+  takeOver(row: Row, owner: string): Row | undefined {
+    const isSame = this.byId(row.id)?.owner === row.owner
+    return isSame ? this.update(row, ['removing'], { owner }) : undefined
+  }
+
   /** As with `update`, the row itself. */
   delete({ id, thin }: Pick<Row, 'id' | 'thin'>): void {
     this.#run('DELETE FROM layer WHERE id = ? AND thin = ?', id, thin)

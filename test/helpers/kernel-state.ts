@@ -1,6 +1,6 @@
 // What the kernel holds of ours, told apart by a mark: mapped devices by name, loop devices by the place of their
 // file, mounts by their mount point. Nothing without the mark is ever looked at twice, let alone touched.
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { run, tryRun } from './spawned.js'
@@ -62,10 +62,17 @@ export function markedLoops(): LoopEntry[] {
 
 /** sysfs tells at once whether it is worth asking; most of the time there is nothing. */
 const anyLoopIsMarked = (): boolean =>
-  readdirSync('/sys/block').some(name => {
-    const backing = `/sys/block/${name}/loop/backing_file`
-    return name.startsWith('loop') && existsSync(backing) && isScratch(readFileSync(backing, 'utf8'))
-  })
+  readdirSync('/sys/block').some(name => name.startsWith('loop') && isScratch(backingFile(name)))
+
+/** Empty where there is none. A device that goes is still named for a moment: its file is gone, or cannot be read. */
+function backingFile(loop: string): string {
+  try {
+    return readFileSync(`/sys/block/${loop}/loop/backing_file`, 'utf8')
+  } catch (fault) {
+    if (['ENOENT', 'ENODEV', 'ENXIO'].includes((fault as NodeJS.ErrnoException).code!)) return ''
+    throw fault
+  }
+}
 
 /** Marked mount points of this process's view, in the order of mounting. */
 export function markedMounts(): string[] {

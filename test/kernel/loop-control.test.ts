@@ -126,6 +126,7 @@ test('lazily detached, an open device goes at its last close, and an unused one 
   expect(markedLoops()).toEqual([])
   const unused = await LoopDevice.attach({ file: image() })
   await unused.detach({ lazy: true })
+  tryRun('udevadm', ['settle']) // which may have it open for a look: the device goes when that is over
   expect(markedLoops()).toEqual([])
 })
 

@@ -6,6 +6,8 @@
  *   problems: string[] }} Counted
  */
 
+const REASON_LINES = 12
+
 /**
  * @param {Part} part
  * @param {{ mayBeEmpty?: boolean, root?: string }} [options] @returns {Counted}
@@ -29,7 +31,7 @@ export function countPart(part, { mayBeEmpty = false, root = '' } = {}) {
       else if (test.status === 'failed') {
         counted.failed += 1
         failedHere += 1
-        problem(`failed: ${file} > ${test.fullName}`)
+        problem([`failed: ${file} > ${test.fullName}`, ...reasonOf(test)].join('\n'))
       } else {
         counted.skipped += 1
         problem(`${test.status}: ${file} > ${test.fullName}`)
@@ -49,6 +51,12 @@ export function countPart(part, { mayBeEmpty = false, root = '' } = {}) {
     problem('no test ran')
   }
   return counted
+}
+
+/** The beginning of what jest says of it, since a long run's own output may be cut off before it. */
+function reasonOf({ failureMessages = [] }) {
+  const plain = failureMessages.map(text => text.replaceAll(/\x1b\[[0-9;]*m/g, ''))
+  return plain.flatMap(text => text.split('\n').slice(0, REASON_LINES)).map(line => `    ${line}`)
 }
 
 /**

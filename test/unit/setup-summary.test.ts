@@ -49,6 +49,17 @@ describe('the summary of all parts', () => {
     }
   })
 
+  test('a failure comes with the beginning of its reason, without colours', () => {
+    const failed = suite('/tree/a.test.ts', 'failed')
+    const failureMessages = [`\x1b[31mexpected\x1b[39m 1\n${'line\n'.repeat(100)}last`]
+    const report = {
+      testResults: [{ ...failed, assertionResults: [{ ...failed.assertionResults[0], failureMessages }] }],
+    }
+    const { text } = summarize([part(report, 1)])
+    expect(text).toContain('part: failed: a.test.ts > test 0\n    expected 1\n    line\n')
+    expect(text).not.toContain('last')
+  })
+
   test('a suite that fails as a whole counts once', () => {
     const { text } = summarize([part({ testResults: [{ ...suite('/tree/a.test.ts'), status: 'failed' }] }, 1)])
     expect(text).toContain('failed as a whole: a.test.ts')

@@ -53,16 +53,21 @@ export async function test(args) {
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
+        // Daemons of many threads. Without udev, whose rules take emulated processors a tenth of a second for each device.
+        // The longest part, and so the first.
+        { title: 'guest: clients', label: 'clients', projects: CLIENTS, guest: true },
         // What a command does to the kernel has nothing to do with udev: the contract runs in one world. So do the
         // examples, in the users' own: they are programs over calls that the kernel tests make in both.
         {
           title: 'guest: kernel, fault, contract, store',
+          label: 'bare',
           projects: [...devices, 'contract', 'store'],
           guest: true,
           divides: true,
         },
         {
           title: 'guest with udev: kernel, fault, examples',
+          label: 'udev',
           projects: [...devices, 'examples'],
           guest: true,
           udev: true,
@@ -70,9 +75,6 @@ export async function test(args) {
         },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
-        // Daemons of many threads, with all processors. Without udev, whose rules take emulated processors a tenth of
-        // a second for each device.
-        { title: 'guest: clients', projects: CLIENTS, guest: true, alone: true },
       ]
   return report(parts, args)
 }
@@ -106,9 +108,9 @@ export async function long(args) {
   await ensureBuilt([...LIBRARY])
   const part = { projects: ['long'], guest: true, limit: LONG_LIMIT }
   const worlds = [
-    { title: 'guest: long', ...part },
+    { title: 'guest: long', label: 'bare', ...part },
     // Only that in which udevd has a hand, unless something else is asked for.
-    { title: 'guest with udev: long', ...part, udev: true, usual: ['long/(cycles|deletion|volumes)'] },
+    { title: 'guest with udev: long', label: 'udev', ...part, udev: true, usual: ['long/(cycles|deletion|volumes)'] },
   ]
   return report(inGuest() ? [{ title: 'this guest: long', projects: ['long'] }] : worlds, args)
 }
@@ -127,7 +129,13 @@ export async function asan(args) {
   const part = { guest: !inGuest(), jestEnv }
   return report(
     [
-      { title: 'guest under ASan: kernel, contract', projects: ['kernel', 'contract'], ...part, divides: true },
+      {
+        title: 'guest under ASan: kernel, contract',
+        label: 'asan',
+        projects: ['kernel', 'contract'],
+        ...part,
+        divides: true,
+      },
       { title: 'guest under ASan: races', projects: ['races'], ...part, alone: true },
     ],
     args,
@@ -166,34 +174,39 @@ export async function allSetup() {
 /** What a guest has, and what the rest of the machine keeps. */
 const GUEST_MEMORY = 3 * 2 ** 30
 const OWN_MEMORY = 2 * 2 ** 30
+/** Guests that share out the tests of one world: enough that no lane waits long for the others at the end. */
+const SHARDS = 3
 
 /**
- * Parts in the order of their running; those of one group run at the same time. A guest waits nearly half of its time
- * (for udev, for processes, for pauses that tests make), so each world's tests are divided between two guests if there
- * is memory for four. They share out the processors: a guest that has more of them than can run at once spends most of
- * its time waiting for itself (twice the time, measured).
- * @template {{ title: string, guest?: boolean, udev?: boolean, alone?: boolean, divides?: boolean }} T
+ * What runs in lanes, side by side, and what runs alone before and after. There are no more lanes than processors, one
+ * for each guest: four emulated guests on two processors take a half longer than the same four two by two (measured).
+ * @template {{ title: string, label?: string, guest?: boolean, alone?: boolean, divides?: boolean }} T
  * @param {T[]} parts @param {boolean} divided
- * @returns {(T & { label?: string, shard?: string, processors?: number })[][]}
  */
 function sideBySide(parts, divided) {
-  const worlds = parts.filter(part => part.guest && !part.alone)
   const room = Math.floor((totalmem() - OWN_MEMORY) / GUEST_MEMORY)
-  const divides = divided && worlds.every(part => part.divides) && room >= 2 * worlds.length
-  const several = worlds.length > 1 || (worlds.length === 1 && divides)
-  if (!several || room < worlds.length) return parts.map(part => [part])
-  const shards = divides ? ['1/2', '2/2'] : ['1/1']
-  const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / (worlds.length * shards.length))))
-  const guests = worlds.flatMap(part =>
-    shards.map(shard => {
-      const title = shard === '1/1' ? part.title : `${part.title} (${shard})`
-      return { ...part, title, label: `[${part.udev ? 'udev' : 'bare'} ${shard}]`, shard, processors }
-    }),
-  )
-  const before = parts.filter(part => !part.guest).map(part => [part])
-  const after = parts.filter(part => part.guest && part.alone).map(part => [part])
-  return [...before, guests, ...after]
+  const most = Math.min(room, availableParallelism())
+  const worlds = parts.filter(part => part.guest && !part.alone)
+  const guests = worlds.flatMap(part => (divided && part.divides && most > 1 ? sharesOf(part) : [part]))
+  const lanes = Math.max(1, Math.min(most, guests.length))
+  const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / lanes)))
+  return {
+    before: parts.filter(part => !part.guest),
+    lanes,
+    guests: guests.map(part => (lanes === 1 ? { ...part, label: '' } : { ...part, label: labelOf(part), processors })),
+    after: parts.filter(part => part.guest && part.alone),
+  }
 }
+
+/** @template {{ title: string }} T @param {T} part @returns {(T & { shard: string })[]} */
+const sharesOf = part =>
+  Array.from({ length: SHARDS }, (_, index) => {
+    const shard = `${index + 1}/${SHARDS}`
+    return { ...part, title: `${part.title} (${shard})`, shard }
+  })
+
+/** @param {{ label: string, shard?: string }} part */
+const labelOf = ({ label, shard }) => `[${[label, shard].filter(Boolean).join(' ')}]`
 
 /**
  * @param {(Omit<Parameters<typeof runPart>[0], 'filters'> & { usual?: string[] })[]} parts `usual`: the filters of a part
@@ -202,17 +215,34 @@ function sideBySide(parts, divided) {
  */
 async function report(parts, filters) {
   const wanted = parts.filter(({ projects }) => hasTests(projects, filters))
-  const counted = []
-  for (const together of sideBySide(wanted, filters.length === 0)) {
-    const filtersOf = part => (filters.length > 0 ? filters : (part.usual ?? []))
-    const run = part => runPart({ ...part, filters: filtersOf(part), guest: part.guest ?? false })
-    const results = await Promise.all(together.map(run))
-    for (const result of results) counted.push(countPart(result, { mayBeEmpty: filters.length > 0, root: repository }))
-  }
+  const filtersOf = part => (filters.length > 0 ? filters : (part.usual ?? []))
+  const run = part => runPart({ ...part, filters: filtersOf(part), guest: part.guest ?? false })
+  const { before, lanes, guests, after } = sideBySide(wanted, filters.length === 0)
+  const results = [
+    ...(await inLanes(1, before, run)),
+    ...(await inLanes(lanes, guests, run)),
+    ...(await inLanes(1, after, run)),
+  ]
+  const counted = results.map(each => countPart(each, { mayBeEmpty: filters.length > 0, root: repository }))
   // With a name pattern jest calls every other test skipped.
   const byName = filters.some(word => /^(-t|--testNamePattern)/.test(word))
   const { text, ok } = summarize(counted, { skippedMayBe: byName })
   process.stderr.write('\n')
   await new Promise(done => process.stdout.write(`${text}\n`, done))
   return ok ? 0 : 1
+}
+
+/**
+ * @template T, R
+ * @param {number} lanes @param {T[]} items @param {(item: T) => Promise<R>} work
+ * @returns {Promise<R[]>} in the order of the items
+ */
+async function inLanes(lanes, items, work) {
+  const results = new Array(items.length)
+  const queue = items.entries()
+  const lane = async () => {
+    for (const [index, item] of queue) results[index] = await work(item)
+  }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  return results
 }

@@ -3,15 +3,15 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Pending } from '../../device/pending.js'
-import { DmThinError, hasCode } from '../../errors.js'
-import { detectFileSystem, ThinPool, type OpenPoolOptions, type ThinVolume } from '../../index.js'
+import { DmThinError } from '../../errors.js'
+import { detectFileSystem, ThinPool, type OpenPoolOptions } from '../../index.js'
 import { checkOptions, checkPath, type SignalOption } from '../../names.js'
-import { Locks } from '../locks.js'
-import { mountedAt, sweepMounts, type MountPlace } from '../mounted.js'
+import { leftMounts, mountedAt, sweepMount, type MountPlace } from '../mounted.js'
 import { checkKey } from '../options.js'
 import { Owner } from '../records/owner.js'
 import type { LayerFileSystem } from '../types.js'
 import { CONTAINERD_RECORDS, containerdRecords } from './containerd.js'
+import { Devices } from './devices.js'
 import { DOCKER_RECORDS, dockerRecords } from './docker.js'
 import type { AdoptedKind, ForeignRecord, ForeignRecords } from './foreign-record.js'
 
@@ -57,8 +57,6 @@ const MOUNT_OPTIONS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
   ext4: ['noload', 'ro'],
   xfs: ['norecovery', 'nouuid', 'ro'],
 }
-/** udev may be looking into a device that was just unmounted. */
-const LET_GO_MS = 1_000
 /** Where layers are mounted for `withMounted`. What a dead process left there goes at the next `open`. */
 const PLACE = '/run/dm-thin/adopted'
 
@@ -67,14 +65,13 @@ export class AdoptedStore {
   readonly #records: ForeignRecords
   readonly #place: MountPlace
   readonly #pending: Pending
-  readonly #locks = new Locks()
-  /** By thin id: calls that are in its device. */
-  readonly #users = new Map<number, number>()
+  readonly #devices: Devices
 
   private constructor(pool: ThinPool, records: ForeignRecords, place: MountPlace) {
     this.#pool = pool
     this.#records = records
     this.#place = place
+    this.#devices = new Devices(pool)
     this.#pending = new Pending(`the adopted store on pool ${pool.name}`)
   }
 
@@ -94,7 +91,7 @@ export class AdoptedStore {
     const owner = await Owner.begin(path.join(PLACE, 'owners'))
     try {
       const place = { directory: PLACE, owner }
-      await sweepMounts(place)
+      for (const folder of await leftMounts(place)) await sweepMount(folder)
       await owner.sweep()
       // Last: a pool that this brings back is not taken down again.
       return new AdoptedStore(await ThinPool.open({ mend: false, ...wanted, ...abort }), records, place)
@@ -157,7 +154,7 @@ export class AdoptedStore {
       if (found.kind !== 'committed' && found.kind !== 'base')
         throw unfit(key, `it is ${found.kind}: others write to it`)
       if (!found.isWhole) throw unfit(key, 'it is being made or removed, or was given up')
-      return this.#withDevice(found, device => this.#mounted(device, body, options.signal), options.signal)
+      return this.#devices.with(found, device => this.#mounted(device, body, options.signal), options.signal)
     })
   }
 
@@ -176,45 +173,6 @@ export class AdoptedStore {
   async #read(signal?: AbortSignal): Promise<ForeignRecord[]> {
     const { transactionId = 0n } = await this.#pool.status(signal ? { signal } : {})
     return this.#records.read(transactionId)
-  }
-
-  /** The one that its program made, or one for as long as anybody here needs it. */
-  async #withDevice<T>(record: ForeignRecord, body: (device: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const lock = [String(record.thin)]
-    const volume = await this.#locks.run(lock, () => this.#up(record, signal))
-    let result: T
-    try {
-      result = await body(volume.path)
-    } catch (fault) {
-      await this.#locks.run(lock, () => this.#down(volume)).catch(() => {}) // the first fault is the one that is told
-      throw fault
-    }
-    await this.#locks.run(lock, () => this.#down(volume))
-    return result
-  }
-
-  async #up({ thin, sizeBytes }: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
-    const abort = signal ? { signal } : {}
-    let volume = await this.#pool.volume(thin, { sizeBytes, ...abort })
-    if (!volume.active) {
-      await volume.activate({ readOnly: true, ...abort }).catch(async (fault: unknown) => {
-        if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault // another process was quicker
-        volume = await this.#pool.volume(thin, { sizeBytes, ...abort })
-      })
-    }
-    this.#users.set(thin, (this.#users.get(thin) ?? 0) + 1)
-    return volume
-  }
-
-  /** A device of this library goes with the last that needs it, in whichever process; also one that a dead process left. */
-  async #down(volume: ThinVolume): Promise<void> {
-    const left = this.#users.get(volume.id)! - 1
-    if (left > 0) this.#users.set(volume.id, left)
-    else this.#users.delete(volume.id)
-    if (left > 0 || volume.name !== `${this.#pool.name}-${volume.id}`) return
-    await volume.deactivate({ timeoutMs: LET_GO_MS }).catch((fault: unknown) => {
-      if (!hasCode(fault, 'DM_BUSY', 'DM_NOT_FOUND')) throw fault
-    })
   }
 
   async #mounted<T>(device: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {

@@ -1,0 +1,85 @@
+// The device of another program's volume, for as long as somebody here reads it: the one that its program made, or one
+// of our own. Held open meanwhile, so that nobody takes it away between finding it and mounting it.
+import { type DmThinError, ERRNO, hasCode } from '../../errors.js'
+import { BlockDevice, type ThinPool, type ThinVolume } from '../../index.js'
+import { Locks } from '../locks.js'
+import type { ForeignRecord } from './foreign-record.js'
+
+/** udev may be looking into a device that was just unmounted. */
+const LET_GO_MS = 1_000
+
+interface Up {
+  readonly volume: ThinVolume
+  readonly held: BlockDevice
+}
+
+export class Devices {
+  readonly #pool: ThinPool
+  readonly #locks = new Locks()
+  /** How many here need it, by thin id. */
+  readonly #users = new Map<number, number>()
+
+  constructor(pool: ThinPool) {
+    this.#pool = pool
+  }
+
+  async with<T>(record: ForeignRecord, body: (path: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const lock = [String(record.thin)]
+    const up = await this.#locks.run(lock, () => this.#up(record, signal))
+    let result: T
+    try {
+      result = await body(up.volume.path)
+    } catch (fault) {
+      await this.#locks.run(lock, () => this.#down(up)).catch(() => {}) // the first fault is the one that is told
+      throw fault
+    }
+    await this.#locks.run(lock, () => this.#down(up))
+    return result
+  }
+
+  async #up(record: ForeignRecord, signal?: AbortSignal): Promise<Up> {
+    const abort = signal ? { signal } : {}
+    for (;;) {
+      const volume = await this.#active(record, signal)
+      const held = await BlockDevice.open(volume.path, { readOnly: true, ...abort }).catch(unlessGone)
+      if (!held) continue
+      // Open, it stays; until then another process may have taken it away, and its number be another's by now.
+      const now = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes })
+      if (now.active && now.path === volume.path) {
+        this.#users.set(record.thin, (this.#users.get(record.thin) ?? 0) + 1)
+        return { volume: now, held }
+      }
+      await held.close()
+    }
+  }
+
+  async #active(record: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
+    const abort = signal ? { signal } : {}
+    const volume = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes, ...abort })
+    if (volume.active) return volume
+    try {
+      return await volume.activate({ readOnly: true, ...abort })
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault // another process was quicker
+      return this.#active(record, signal)
+    }
+  }
+
+  /** A device of this library goes with the last that needs it, in whichever process; also one that a dead process left. */
+  async #down({ volume, held }: Up): Promise<void> {
+    await held.close()
+    const left = this.#users.get(volume.id)! - 1
+    if (left > 0) this.#users.set(volume.id, left)
+    else this.#users.delete(volume.id)
+    if (left > 0 || volume.name !== `${this.#pool.name}-${volume.id}`) return
+    await volume.deactivate({ timeoutMs: LET_GO_MS }).catch((fault: unknown) => {
+      if (!hasCode(fault, 'DM_BUSY', 'DM_NOT_FOUND')) throw fault
+    })
+  }
+}
+
+function unlessGone(fault: unknown): undefined {
+  const { errno } = fault as DmThinError
+  if (errno !== ERRNO.ENOENT && errno !== ERRNO.ENXIO && errno !== ERRNO.ENODEV) throw fault
+  return undefined
+}

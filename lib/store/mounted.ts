@@ -60,20 +60,22 @@ async function takeOff(folder: string): Promise<void> {
   })
 }
 
-/** Takes away what stores that ended in the middle have left mounted. Gives the folders. */
-export async function sweepMounts({ directory, owner }: MountPlace): Promise<string[]> {
-  const swept: string[] = []
+/** Folders of stores that ended in the middle: mounted still, or left over. */
+export async function leftMounts({ directory, owner }: MountPlace): Promise<string[]> {
+  const left: string[] = []
   for (const name of listed(mountsOf(directory))) {
-    if (await owner.lives(name.split('.')[0]!)) continue
-    const folder = path.join(mountsOf(directory), name)
-    await takeOff(folder).catch((fault: unknown) => {
-      const isOff = hasCode(fault, 'DM_FILE_MISSING') || (fault as DmThinError).errno === ERRNO.EINVAL
-      if (!isOff) throw fault
-    })
-    removeFolder(folder)
-    swept.push(folder)
+    if (!(await owner.lives(name.split('.')[0]!))) left.push(path.join(mountsOf(directory), name))
   }
-  return swept
+  return left
+}
+
+/** Takes one of them away. Another process may be quicker. */
+export async function sweepMount(folder: string): Promise<void> {
+  await takeOff(folder).catch((fault: unknown) => {
+    const isOff = hasCode(fault, 'DM_FILE_MISSING') || (fault as DmThinError).errno === ERRNO.EINVAL
+    if (!isOff) throw fault
+  })
+  removeFolder(folder)
 }
 
 const mountsOf = (directory: string): string => path.join(directory, 'mounts')

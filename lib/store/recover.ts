@@ -1,17 +1,18 @@
 // What an open store does first: it ends what dead processes began, and looks whether records and pool agree.
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
-import { sweepMounts } from './mounted.js'
+import { leftMounts, sweepMount } from './mounted.js'
 import type { Row } from './records/row.js'
 import { sweepStaging } from './staging.js'
 
 export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   const findings: StoreFinding[] = []
-  for (const detail of await sweepMounts(store)) findings.push({ kind: 'left-mounted', detail, action: 'unmounted' })
-  for (const row of store.records.unready()) {
-    // What was being removed the removals find by themselves.
-    if (row.state === 'removing' || row.owner === null || (await store.owner.lives(row.owner))) continue
-    findings.push(...(await end(store, row)))
+  for (const folder of await leftMounts(store)) {
+    await sweepMount(folder)
+    findings.push({ kind: 'left-mounted', detail: folder, action: 'unmounted' })
+  }
+  for (const row of await unfinished(store)) {
+    if (await end(store, row)) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'undone' })
   }
   await store.removals.takeOver()
   sweepStaging(store.directory, await store.owner.sweep())
@@ -19,8 +20,18 @@ export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   return findings
 }
 
-/** What was being made goes; what was being committed is the active layer that it was. */
-async function end(store: StoreContext, row: Row): Promise<StoreFinding[]> {
+/** What dead processes were making or committing. What they were removing the removals find by themselves. */
+export async function unfinished({ records, owner }: StoreContext): Promise<Row[]> {
+  const found: Row[] = []
+  for (const row of records.unready()) {
+    const isBegun = row.state === 'making' || row.state === 'committing'
+    if (isBegun && row.owner !== null && !(await owner.lives(row.owner))) found.push(row)
+  }
+  return found
+}
+
+/** What was being made goes; what was being committed is the active layer that it was. False: another was quicker. */
+export async function end(store: StoreContext, row: Row): Promise<boolean> {
   const { records, writer, removals, owner } = store
   const done = await writer.write(() => {
     const now = records.byId(row.id)
@@ -29,12 +40,11 @@ async function end(store: StoreContext, row: Row): Promise<StoreFinding[]> {
       ? records.abandon(row.id, ['making'], owner.id)
       : records.update(row.id, ['committing'], { state: 'ready', owner: null })
   })
-  if (!done) return []
-  if (done.state === 'removing') removals.add(done)
-  return [{ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'undone' }]
+  if (done?.state === 'removing') removals.add(done)
+  return done !== undefined
 }
 
-const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { key: row.key })
+export const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { key: row.key })
 
 /** Records against the pool's metadata. With `retire` no id of a volume without a record is ever chosen. */
 export async function compare(store: StoreContext, retire: boolean): Promise<StoreFinding[]> {

@@ -6,7 +6,8 @@ import { nativePort } from '../kernel/native-port.js'
 import { deviceNumber } from '../kernel/port.js'
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
-import { compare } from './recover.js'
+import { leftMounts, sweepMount } from './mounted.js'
+import { compare, end, keyOf, unfinished } from './recover.js'
 
 export interface RepairOptions {
   /** Say what would be done, and do nothing. Default false. */
@@ -18,6 +19,9 @@ export interface RepairOptions {
 /** Changes nothing. */
 export async function verify(store: StoreContext): Promise<StoreFinding[]> {
   const findings = await compare(store, false)
+  for (const row of await unfinished(store))
+    findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'none' })
+  for (const detail of await leftMounts(store)) findings.push({ kind: 'left-mounted', detail, action: 'none' })
   for (const row of store.records.unready()) {
     if (row.state === 'retired') findings.push({ kind: 'volume-without-layer', thin: row.thin, action: 'none' })
   }
@@ -44,11 +48,11 @@ async function devices({ pool }: StoreContext): Promise<StoreFinding[]> {
   return findings
 }
 
-/** Loop devices over files of this store that its pool does not stand on. */
+/** Loop devices over files of this store that its pool does not stand on. A folder of it may be another store's. */
 async function loops({ pool, directory }: StoreContext): Promise<StoreFinding[]> {
   const used = (await nativePort().tableDeps({ name: pool.name })).map(deviceNumber)
   return (await LoopDevice.list())
-    .filter(loop => loop.file.startsWith(directory + path.sep) && !used.includes(`7:${loop.number}`))
+    .filter(loop => path.dirname(loop.file) === directory && !used.includes(`7:${loop.number}`))
     .map(loop => ({ kind: 'leaked-loop', detail: loop.path, action: 'none' }))
 }
 
@@ -75,25 +79,40 @@ function planned(finding: StoreFinding, store: StoreContext, options: RepairOpti
       return options.deleteRetired ? 'deleted' : 'none'
     case 'leaked-loop':
       return 'detached'
+    case 'unfinished':
+      return 'undone'
+    case 'left-mounted':
+      return 'unmounted'
     default:
       return 'none'
   }
 }
 
 async function act(store: StoreContext, finding: StoreFinding): Promise<DmThinError | undefined> {
-  const { records, writer, pool } = store
   try {
-    if (finding.kind === 'leaked-loop') {
-      await (await LoopDevice.list()).find(loop => loop.path === finding.detail)?.detach()
-    } else {
-      if (finding.kind === 'volume-without-layer') await (await pool.volume(finding.thin!)).delete()
-      await writer.write(() => {
-        const row = records.byThin(finding.thin!)
-        if (row) records.delete(row)
-      })
-    }
+    await mend(store, finding)
     return undefined
   } catch (fault) {
     return fault as DmThinError
   }
+}
+
+async function mend(store: StoreContext, { kind, thin, detail }: StoreFinding): Promise<void> {
+  const { records, writer, pool } = store
+  const row = thin === undefined ? undefined : records.byThin(thin)
+  switch (kind) {
+    case 'leaked-loop':
+      await (await LoopDevice.list()).find(loop => loop.path === detail)?.detach()
+      return
+    case 'left-mounted':
+      return sweepMount(detail!)
+    case 'unfinished':
+      if (row) await end(store, row)
+      return
+    case 'volume-without-layer':
+      await (await pool.volume(thin!)).delete()
+      break
+    default:
+  }
+  if (row) await writer.write(() => records.delete(row))
 }

@@ -97,6 +97,21 @@ export function killedWork(options: OpenStoreOptions, prefix: string, kill: Kill
   })
 }
 
+/** A child makes a layer and dies while it has it mounted. */
+export async function killedWhileMounted(options: OpenStoreOptions, key: string): Promise<void> {
+  const source = `
+    const { LayerStore } = require(${JSON.stringify(path.join(repository, 'dist/exports/store.js'))})
+    const run = async () => {
+      const store = await LayerStore.open(${JSON.stringify(options)})
+      await store.prepare(${JSON.stringify(key)}, '')
+      await store.withMounted(${JSON.stringify(key)}, async () => process.kill(process.pid, 'SIGKILL'))
+    }
+    run()`
+  const child = spawn(process.execPath, ['-e', source], { stdio: 'inherit' })
+  const signal = await new Promise((resolve, reject) => child.on('error', reject).on('close', (_, by) => resolve(by)))
+  if (signal !== 'SIGKILL') throw new Error(`the child ended with ${String(signal)}`)
+}
+
 function promisedBy(text: string, ending: string): Promised {
   const keys = new Set<string>()
   const gone = new Set<string>()

@@ -7,6 +7,7 @@ import { LayerStore, type StoreFinding, type StoreStep } from '../../lib/exports
 import { MiB } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'
+import { killedWhileMounted, killedWork } from '../helpers/store-child.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmCreate, dmInfo, dmMessage, dmRemove, thinUsageBy } from '../helpers/witness.js'
@@ -195,6 +196,29 @@ describe('disagreements', () => {
       expect(await store.repair()).toEqual([{ kind: 'leaked-loop', detail: loop, action: 'detached' }])
       expect(await store.verify()).toEqual([])
       expect(layer.mounts).toHaveLength(1)
+    }))
+
+  test('what a process that died beside this one was at', () =>
+    withStore({}, async (store, { options }) => {
+      const ends: [() => Promise<unknown>, object, string][] = [
+        [() => killedWhileMounted(options, 'mounted'), { kind: 'left-mounted' }, 'unmounted'],
+        [() => killedWork(options, 'new', { step: 'prepare.activate' }), { kind: 'unfinished', key: 'new0' }, 'undone'],
+        [
+          () => killedWork(options, 'died', { step: 'commit.deactivate' }),
+          { kind: 'unfinished', key: 'died0' },
+          'undone',
+        ],
+      ]
+      for (const [end, finding, action] of ends) {
+        await end()
+        expect(await store.verify()).toEqual([expect.objectContaining({ ...finding, action: 'none' })])
+        expect(await store.repair({ dryRun: true })).toEqual([expect.objectContaining({ ...finding, action })])
+        expect(await store.repair()).toEqual([expect.objectContaining({ ...finding, action })])
+        expect(await store.cleanup()).toEqual([])
+        expect(await store.verify()).toEqual([])
+      }
+      expect(await keysOf(store)).toEqual(['died0', 'mounted'])
+      await store.commit('layer', 'died0')
     }))
 
   test('a pool that is older than the records', async () => {

@@ -1,10 +1,10 @@
 // A layer store as a snapshotter of containerd:
 //
 //   npm start -- --address /run/dm-thin/snapshotter.sock --root /var/lib/dm-thin [--pool-name NAME]
-//     [--pool-data DEVICE --pool-metadata DEVICE] [--fs ext4|xfs] [--size 10GiB]
+//     [--pool-data DEVICE --pool-metadata DEVICE] [--pool NAME[=DATA,METADATA]]… [--fs ext4|xfs] [--size 10GiB]
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { LayerStore } from 'dm-thin/store'
+import { parsePool, Pools } from './pools.mjs'
 import { listen } from './server.mjs'
 import { snapshotsService } from './service.mjs'
 import { parseSize } from './size.mjs'
@@ -17,6 +17,7 @@ const { values: given } = parseArgs({
     'pool-name': text,
     'pool-data': text,
     'pool-metadata': text,
+    pool: { ...text, multiple: true, default: [] },
     fs: { ...text, default: 'ext4' },
     size: { ...text, default: '10GiB' },
   },
@@ -32,7 +33,10 @@ const sizeBytes = parseSize(given.size) ?? fail(`--size ${given.size}: 10GiB, 51
 const { 'pool-name': name, 'pool-data': data, 'pool-metadata': metadata } = given
 if ((data === undefined) !== (metadata === undefined)) fail('--pool-data and --pool-metadata go together')
 
-const store = await LayerStore.open({
+const badPool = (each: string): never => fail(`--pool ${each}: NAME or NAME=DATA,METADATA, and not default`)
+const more = new Map(given.pool.map(each => parsePool(each) ?? badPool(each)))
+
+const main = {
   directory: path.resolve(given.root),
   pool: {
     ...(name !== undefined && { name }),
@@ -41,10 +45,11 @@ const store = await LayerStore.open({
   },
   fileSystem,
   sizeBytes,
-})
+} as const
+const pools = await Pools.open(main, more)
 const address = path.resolve(given.address)
-const listening = await listen(address, snapshotsService(store)).catch(async (error: unknown) => {
-  await store.close()
+const listening = await listen(address, snapshotsService(pools)).catch(async (error: unknown) => {
+  await pools.close()
   throw error
 })
 console.log(`listening on ${address}`)
@@ -57,7 +62,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     ending = true
     void listening
       .stop()
-      .then(() => store.close())
+      .then(() => pools.close())
       .then(
         () => process.exit(0),
         (error: unknown) => {

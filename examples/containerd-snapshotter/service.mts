@@ -1,6 +1,6 @@
-// The ten calls of containerd's snapshots service, each answered by a layer store.
+// The ten calls of containerd's snapshots service, each answered by the layer store of a pool.
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { parseFilters, type LayerStore } from 'dm-thin/store'
+import { parseFilters } from 'dm-thin/store'
 import { changeOf, kept, wishesOf } from './labels.mjs'
 import {
   infoOf,
@@ -13,41 +13,45 @@ import {
   type NewRequest,
   type UpdateRequest,
 } from './messages.mjs'
+import type { Pools } from './pools.mjs'
 import { answerTo } from './refused.mjs'
 
 /** As many as containerd's own service sends at once. */
 const BATCH = 100
 
-export function snapshotsService(store: LayerStore): UntypedServiceImplementation {
+export function snapshotsService(pools: Pools): UntypedServiceImplementation {
   return {
     prepare: unary('prepare', async ({ key, parent, labels }: NewRequest, signal) => {
       const options = { labels: kept(labels), ...wishesOf(labels, parent), signal }
-      return mountsOf((await store.prepare(key, parent, options)).mounts)
+      return pools.make(key, parent, labels, async store =>
+        mountsOf((await store.prepare(key, parent, options)).mounts),
+      )
     }),
     view: unary('view', async ({ key, parent, labels }: NewRequest, signal) => {
       const options = { labels: kept(labels), ...(parent === '' && wishesOf(labels, parent)), signal }
-      return mountsOf((await store.view(key, parent, options)).mounts)
+      return pools.make(key, parent, labels, async store => mountsOf((await store.view(key, parent, options)).mounts))
     }),
-    mounts: unary('mounts', async ({ key }: KeyRequest) => mountsOf(await store.mounts(key))),
+    mounts: unary('mounts', async ({ key }: KeyRequest) => mountsOf(await (await pools.having(key)).mounts(key))),
     commit: unary('commit', async ({ name, key, labels }: CommitRequest) => {
-      await store.commit(name, key, { labels: kept(labels) })
+      await pools.named(name, await pools.having(key), store => store.commit(name, key, { labels: kept(labels) }))
       return {}
     }),
     remove: unary('remove', async ({ key }: KeyRequest) => {
-      await store.remove(key)
+      await (await pools.having(key)).remove(key)
       return {}
     }),
-    stat: unary('stat', async ({ key }: KeyRequest) => ({ info: infoOf(await store.stat(key)) })),
+    stat: unary('stat', async ({ key }: KeyRequest) => ({ info: infoOf(await (await pools.having(key)).stat(key)) })),
     update: unary('update', async ({ info, update_mask }: UpdateRequest) => {
-      const change = changeOf(info?.labels ?? {}, update_mask?.paths ?? [])
-      return { info: infoOf(await store.update(info?.name ?? '', change)) }
+      const { name = '', labels = {} } = info ?? {}
+      const change = changeOf(labels, update_mask?.paths ?? [])
+      return { info: infoOf(await (await pools.having(name)).update(name, change)) }
     }),
-    usage: unary('usage', async ({ key }: KeyRequest) => usageOf(await store.usage(key))),
+    usage: unary('usage', async ({ key }: KeyRequest) => usageOf(await (await pools.having(key)).usage(key))),
     cleanup: unary('cleanup', async () => {
-      await store.cleanup()
+      await Promise.all(pools.all.map(store => store.cleanup()))
       return {}
     }),
-    list: (call: ServerWritableStream<ListRequest, { info: Info[] }>) => void list(store, call),
+    list: (call: ServerWritableStream<ListRequest, { info: Info[] }>) => void list(pools, call),
   }
 }
 
@@ -64,7 +68,7 @@ function unary<Request, Response>(name: string, answer: (request: Request, signa
   }
 }
 
-async function list(store: LayerStore, call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> {
+async function list(pools: Pools, call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> {
   let batch: Info[] = []
   const send = async (): Promise<void> => {
     const more = call.write({ info: batch })
@@ -72,10 +76,13 @@ async function list(store: LayerStore, call: ServerWritableStream<ListRequest, {
     if (!more && !call.cancelled) await drained(call)
   }
   try {
-    for await (const layer of store.walk({ filter: parseFilters(call.request.filters) })) {
-      if (call.cancelled) return
-      batch.push(infoOf(layer))
-      if (batch.length === BATCH) await send()
+    const filter = parseFilters(call.request.filters)
+    for (const store of pools.all) {
+      for await (const layer of store.walk({ filter })) {
+        if (call.cancelled) return
+        batch.push(infoOf(layer))
+        if (batch.length === BATCH) await send()
+      }
     }
     if (batch.length > 0) await send()
     call.end()

@@ -12,12 +12,15 @@ const scratch = useScratch()
 const MiB = 2 ** 20
 const SIZE = 'containerd.io/snapshot/dm-thin/size'
 const FILE_SYSTEM = 'containerd.io/snapshot/dm-thin/fstype'
+const POOL = 'containerd.io/snapshot/dm-thin/pool'
 
 async function withServer(
   body: (client: SnapshotsClient, server: Daemon, options: ServerOptions) => Promise<void>,
+  ...rest: string[]
 ): Promise<void> {
   const pool = scratch.name('server')
-  const options = { address: scratch.path(`${pool}.sock`), root: scratch.path(pool), pool, more: ['--size', '64MiB'] }
+  const more = ['--size', '64MiB', ...rest]
+  const options = { address: scratch.path(`${pool}.sock`), root: scratch.path(pool), pool, more }
   const server = await startServer(options)
   const client = new SnapshotsClient(options.address)
   try {
@@ -25,7 +28,7 @@ async function withServer(
   } finally {
     client.close()
     await server.end('SIGKILL')
-    await removePool(pool)
+    for (const each of [pool, `${pool}.fast`]) await removePool(each)
   }
 }
 
@@ -107,5 +110,52 @@ test(
           .filter(line => line.startsWith(`${options.pool}-`)),
       ).toHaveLength(107)
     }),
+  PATIENCE_MS,
+)
+
+test(
+  'a label chooses the pool of an image, and what stands on it is in the same; later starts know the pools',
+  () =>
+    withServer(
+      async (client, server, options) => {
+        const poolOf = ([mount]: { source: string }[]) =>
+          readFileSync(`/sys/class/block/${path.basename(mount!.source)}/dm/name`, 'utf8').replace(/-\d+\s*$/, '')
+        const fast = `${options.pool}.fast`
+        const plain = await client.prepare('plain', '', { [POOL]: 'default' })
+        const chosen = await client.prepare('chosen', '', { [POOL]: 'fast' })
+        expect([plain, chosen].map(poolOf)).toEqual([options.pool, fast])
+        expect(await codeOf(client.prepare('bad', '', { [POOL]: 'slow' }))).toBe(status.INVALID_ARGUMENT)
+        // A key is one layer's, whichever pool that is in.
+        expect(await codeOf(client.prepare('chosen'))).toBe(status.ALREADY_EXISTS)
+        expect(await codeOf(client.prepare('plain', '', { [POOL]: 'fast' }))).toBe(status.ALREADY_EXISTS)
+        const both = await Promise.all(
+          ['default', 'fast'].map(name => codeOf(client.prepare('x', '', { [POOL]: name }))),
+        )
+        expect(both.sort()).toEqual([status.ALREADY_EXISTS, undefined])
+        await client.ask('remove', { key: 'x' })
+
+        await client.ask('commit', { name: 'image', key: 'chosen', labels: {} })
+        expect(await codeOf(client.ask('commit', { name: 'image', key: 'plain' }))).toBe(status.ALREADY_EXISTS)
+        expect(poolOf(await client.prepare('container', 'image', { [POOL]: 'default' }))).toBe(fast)
+        expect((await client.list()).flat().map(({ name }) => name)).toEqual(['plain', 'container', 'image'])
+        expect(await codeOf(client.ask('remove', { key: 'image' }))).toBe(status.FAILED_PRECONDITION)
+
+        expect(await server.end()).toBe(0)
+        const again = await startServer({ ...options, more: ['--size', '64MiB'] })
+        const later = new SnapshotsClient(options.address)
+        try {
+          const { mounts } = await later.ask<{ mounts: { source: string }[] }>('mounts', { key: 'container' })
+          expect(poolOf(mounts)).toBe(fast)
+          for (const key of ['container', 'image']) await later.ask('remove', { key })
+          await later.ask('cleanup', {})
+          expect((await later.list()).flat().map(({ name }) => name)).toEqual(['plain'])
+        } finally {
+          later.close()
+          await again.end('SIGKILL')
+        }
+      },
+      '--pool',
+      'fast',
+    ),
   PATIENCE_MS,
 )

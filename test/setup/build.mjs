@@ -1,5 +1,6 @@
 // Dependencies and builds, each done only when it is stale.
 import { existsSync, readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { nodeDirectory } from './needs.mjs'
 import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'
@@ -96,10 +97,11 @@ export async function ensureBuilt(names) {
   })
 }
 
-/** node-gyp and cmake-js take Node's headers from here and fetch none. */
+/** node-gyp and cmake-js take Node's headers from here and fetch none; both use one processor if not told otherwise. */
 export function buildEnvironment() {
   const nodedir = nodeDirectory()
-  return nodedir === undefined ? {} : { npm_config_nodedir: nodedir }
+  const jobs = String(availableParallelism())
+  return { JOBS: jobs, CMAKE_BUILD_PARALLEL_LEVEL: jobs, ...(nodedir !== undefined && { npm_config_nodedir: nodedir }) }
 }
 
 const hashNow = build => hashOf(build.inputs, [...(build.extra ?? []), ...build.command])

@@ -12,12 +12,12 @@ const ON_DEVICES = ['kernel', 'fault', 'contract', 'store', 'examples', 'races',
 const USUAL_LIMIT = 2100
 
 /**
- * @param {{ title: string, projects: string[], filters: string[], guest: boolean, udev?: boolean,
+ * @param {{ title: string, projects: string[], except?: string[], filters: string[], guest: boolean, udev?: boolean,
  *   processors?: number, shard?: string, limit?: number, env?: Record<string, string>, jestEnv?: Record<string, string>, label?: string }} part
  * @returns {Promise<import('./summary.mjs').Part>}
  */
 export async function runPart({ title, projects, filters, guest, ...more }) {
-  const { udev = false, processors, env = {}, jestEnv = {}, label, shard } = more
+  const { udev = false, processors, except = [], env = {}, jestEnv = {}, label, shard } = more
   const limit = Number(process.env.DM_THIN_TEST_TIMEOUT ?? more.limit ?? USUAL_LIMIT)
   say(`\n== ${title}`)
   mkdirSync(results, { recursive: true })
@@ -28,6 +28,7 @@ export async function runPart({ title, projects, filters, guest, ...more }) {
   const inBand = projects.some(name => ON_DEVICES.includes(name)) ? ['--runInBand'] : []
   const jest = [JEST, '--selectProjects', ...projects, ...inBand, '--passWithNoTests', '--json', `--outputFile=${file}`]
   if (shard) jest.push(`--shard=${shard}`)
+  if (except.length > 0 && filters.length === 0) jest.push('--testPathIgnorePatterns', ...except)
   const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
   // Emulated, V8's optimizing compiler costs more than its code saves in a test that runs once: a tenth of the time.
   const node = [process.execPath, ...(guest ? ['--no-opt'] : [])]

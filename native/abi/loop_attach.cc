@@ -4,6 +4,9 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
+#include <chrono>
+#include <thread>
+
 #include "abi/block.h"
 #include "abi/loop.h"
 #include "abi/system_call.h"
@@ -13,6 +16,9 @@ namespace {
 
 // How often a program that does not take turns (losetup) may be quicker at the free number before we give up.
 constexpr int kMostRaces = 128;
+// How long a failed attach waits for whoever looks into the device that it takes back: a second in all.
+constexpr int kMostLooks = 200;
+constexpr std::chrono::milliseconds kLook{5};
 
 loop_info64 info_for(const LoopRequest& request) {
   loop_info64 info = {};
@@ -151,13 +157,22 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
   return Attached{std::move(*status), std::move(*device)};
 }
 
+/// udev looks into a device that has just come: its number can go when it has closed it.
+int remove_number(int control, int number) {
+  for (int left = kMostLooks;; --left) {
+    if (::ioctl(control, LOOP_CTL_REMOVE, number) >= 0) return 0;
+    if (errno != EBUSY || left == 0) return errno;
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
 Result<Attached> attach_to_chosen(int control, const UniqueFd& file, const LoopRequest& request) {
   const int number = request.number;
   const int added = system_call("LOOP_CTL_ADD", [&] { return ::ioctl(control, LOOP_CTL_ADD, number); });
   if (added < 0 && added != -EEXIST) return failed("LOOP_CTL_ADD", -added, loop_node(number));
   auto attached = attach_to(number, file, request);
   if (attached || added < 0) return attached;
-  const int removed = ::ioctl(control, LOOP_CTL_REMOVE, number) >= 0 ? 0 : errno;
+  const int removed = remove_number(control, number);
   attached.failure().rollback.push_back({"LOOP_CTL_REMOVE", loop_node(number), removed});
   return attached;
 }

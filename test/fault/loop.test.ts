@@ -1,5 +1,6 @@
 // LoopDevice.attach: each step made to fail in turn, and the way of kernels that have no LOOP_CONFIGURE.
-import { existsSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, truncateSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { LoopDevice, MiB } from '../../lib/index.js'
 import {
   attemptWith,
@@ -122,6 +123,20 @@ test('each step to a chosen number fails, and neither the device nor the file is
   })
   const device = await noneAfter(hooks, places, chosen)
   await device.detach()
+})
+
+test('a number that somebody looks into goes when he has done', async () => {
+  const number = 4714
+  const node = `/dev/loop${number}`
+  hooks.setFault('open loop', 1, 'delay', 500)
+  const failing = attemptWith(hooks, ['LOOP_CONFIGURE', 1], () => LoopDevice.attach({ file, number }))
+  while (!existsSync(node)) await sleep(5)
+  const fd = openSync(node, 'r')
+  setTimeout(() => closeSync(fd), 700)
+  const outcome = await failing
+  expectNamed(outcome)
+  expect(undone(outcome)).toContain('LOOP_CTL_REMOVE')
+  expect(existsSync(`/sys/block/loop${number}`)).toBe(false)
 })
 
 test('a change of file or of direct I/O that fails leaves the device as it was', async () => {

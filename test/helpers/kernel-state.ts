@@ -23,6 +23,7 @@ export interface DmEntry {
 
 /** Marked mapped devices, by dmsetup. */
 export function markedDevices(): DmEntry[] {
+  if (!anyDeviceIsMarked()) return []
   const columns = ['-c', '--noheadings', '--separator', ' ', '-o', 'name,attr,open,uuid']
   const lines = run('dmsetup', ['info', ...columns]).split('\n')
   return lines
@@ -32,6 +33,23 @@ export function markedDevices(): DmEntry[] {
       return { name, uuid, attributes, openCount: Number(open) }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** sysfs tells at once whether it is worth asking: most of the time there is nothing, and a program costs a test dear. */
+const anyDeviceIsMarked = (): boolean =>
+  readdirSync('/sys/block').some(name => name.startsWith('dm-') && attribute(`${name}/dm/name`).startsWith(MARK))
+
+const anyLoopIsMarked = (): boolean =>
+  readdirSync('/sys/block').some(name => name.startsWith('loop') && isScratch(attribute(`${name}/loop/backing_file`)))
+
+/** Empty where there is none. A device that goes is still named for a moment: its file is gone, or cannot be read. */
+function attribute(file: string): string {
+  try {
+    return readFileSync(`/sys/block/${file}`, 'utf8')
+  } catch (fault) {
+    if (['ENOENT', 'ENODEV', 'ENXIO'].includes((fault as NodeJS.ErrnoException).code!)) return ''
+    throw fault
+  }
 }
 
 export interface LoopEntry {
@@ -60,20 +78,6 @@ export function markedLoops(): LoopEntry[] {
     .sort((a, b) => (a.file < b.file ? -1 : 1))
 }
 
-/** sysfs tells at once whether it is worth asking; most of the time there is nothing. */
-const anyLoopIsMarked = (): boolean =>
-  readdirSync('/sys/block').some(name => name.startsWith('loop') && isScratch(backingFile(name)))
-
-/** Empty where there is none. A device that goes is still named for a moment: its file is gone, or cannot be read. */
-function backingFile(loop: string): string {
-  try {
-    return readFileSync(`/sys/block/${loop}/loop/backing_file`, 'utf8')
-  } catch (fault) {
-    if (['ENOENT', 'ENODEV', 'ENXIO'].includes((fault as NodeJS.ErrnoException).code!)) return ''
-    throw fault
-  }
-}
-
 /** Marked mount points of this process's view, in the order of mounting. */
 export function markedMounts(): string[] {
   const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
@@ -86,17 +90,24 @@ export function markedMounts(): string[] {
  */
 export function snapshotKernelState(): string {
   const lines: string[] = []
-  for (const { name, uuid, attributes, openCount } of markedDevices()) {
+  const devices = markedDevices()
+  const [live, inactive] = devices.length > 0 ? [tables(), tables('--inactive')] : ['', '']
+  for (const { name, uuid, attributes, openCount } of devices) {
     lines.push(`device ${name} ${uuid || '-'} ${attributes} open ${openCount}`)
-    lines.push(`  live ${dmsetupTable(name)}`, `  inactive ${dmsetupTable(name, ['--inactive'])}`)
+    lines.push(`  live ${tableIn(live, name)}`, `  inactive ${tableIn(inactive, name)}`)
   }
   for (const loop of markedLoops()) lines.push(`loop ${Object.values(loop).join(' ')}`)
   for (const mount of markedMounts()) lines.push(`mount ${mount}`)
   return lines.join('\n')
 }
 
-const dmsetupTable = (name: string, options: string[] = []): string =>
-  tryRun('dmsetup', ['table', ...options, name]).stdout.trim()
+/** Of all devices, each line behind the name of its device: two programs for all of them. */
+const tables = (...options: string[]): string => tryRun('dmsetup', ['table', ...options]).stdout
+
+function tableIn(text: string, name: string): string {
+  const lines = text.split('\n').filter(line => line.startsWith(`${name}:`))
+  return lines.map(line => line.slice(name.length + 1).trim()).join('\n')
+}
 
 /**
  * Takes away everything marked, whatever state it is in: for before and after tests, also those that failed and those

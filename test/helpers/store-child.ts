@@ -24,7 +24,9 @@ export interface Kill {
   readonly step?: string
   /** … the how manyth time. Default 1. */
   readonly nth?: number
-  /** Or so long after its first word. */
+  /** Or after so many steps of any kind, however long they take on this machine … */
+  readonly afterSteps?: number
+  /** … and then so long, which is in the middle of one or of several. */
   readonly afterMs?: number
 }
 
@@ -84,7 +86,8 @@ export function killedWork(options: OpenStoreOptions, prefix: string, kill: Kill
   let timer: NodeJS.Timeout | undefined
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk
-    if (kill.afterMs !== undefined) timer ??= setTimeout(() => child.kill('SIGKILL'), kill.afterMs)
+    if (kill.afterSteps === undefined || text.split('\nstep ').length <= kill.afterSteps) return
+    timer ??= setTimeout(() => child.kill('SIGKILL'), kill.afterMs)
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)

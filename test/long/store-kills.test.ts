@@ -8,7 +8,9 @@ import { useScratch } from '../helpers/scratch.js'
 
 const scratch = useScratch()
 const KILLS = 500
-const LONGEST_MS = 10_000
+/** About as many as a process comes to in all. */
+const MOST_STEPS = 180
+const LONGEST_MS = 100
 /** Stores at the same time, each with a process of its own: most of a round is waiting. */
 const LANES = 4
 
@@ -21,7 +23,8 @@ test('what was acknowledged is there after each of 500 kills, and nothing leaks'
     const files = storeFiles()
     await held(files, await killedWork(files.options, 'first', {}))
     for (let round = 0; kills < KILLS; round += 1) {
-      const promised = await killedWork(files.options, `r${round}x`, { afterMs: random.integer(1, LONGEST_MS) }, 4)
+      const kill = { afterSteps: random.integer(0, MOST_STEPS), afterMs: random.integer(0, LONGEST_MS) }
+      const promised = await killedWork(files.options, `r${round}x`, kill, 4)
       if (promised.ending === 'SIGKILL') kills += 1
       else ends += 1
       const last = promised.steps.at(-1) ?? 'before the first step'

@@ -45,7 +45,7 @@ test('at every step', () =>
 test('at random, with several calls at once', () =>
   afterOneRound(async files => {
     for (let round = 0; round < 10; round += 1) {
-      const promised = await killedWork(files.options, `r${round}x`, { afterMs: 300 + 250 * round }, 4)
+      const promised = await killedWork(files.options, `r${round}x`, { afterSteps: 16 * round, afterMs: 5 * round }, 4)
       await held(files, promised)
     }
   }))

@@ -18,6 +18,15 @@ import { countPart, summarize } from './summary.mjs'
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 /** Tests with containerd and Docker, which only the guest may have. */
 const CLIENTS = ['clients']
+/**
+ * What the kernel answers has nothing to do with udev: the contract, tables of targets, the matrix of states. Nor has
+ * what an archive does to a file system, and what a store records of calls that are made in both worlds.
+ */
+const WITHOUT_UDEV = [
+  'kernel/(targets-|state-matrix)',
+  'kernel/(apply-tar|layer-changes|store-(images|records|upkeep))',
+  'fault/apply-tar',
+]
 
 /** Packages and kernel that a guest needs; inside a guest there is nothing to do. */
 async function readyForGuest(groups) {
@@ -53,28 +62,21 @@ export async function test(args) {
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
+        // The longest first, so that no lane is left with one at the end.
         // Daemons of many threads. Without udev, whose rules take emulated processors a tenth of a second for each device.
-        // The longest part, and so the first.
         { title: 'guest: clients', label: 'clients', projects: CLIENTS, guest: true },
-        // What a command does to the kernel has nothing to do with udev: the contract runs in one world. So do the
-        // examples, in the users' own: they are programs over calls that the kernel tests make in both. And what an
-        // archive does to a file system, and what a store records of calls that are made in both.
-        {
-          title: 'guest: kernel, fault, contract, store',
-          label: 'bare',
-          projects: [...devices, 'contract', 'store'],
-          guest: true,
-          divides: true,
-        },
+        // The examples run in the users' own world: they are programs over calls that the kernel tests make in both.
         {
           title: 'guest with udev: kernel, fault, examples',
           label: 'udev',
           projects: [...devices, 'examples'],
-          except: ['kernel/(apply-tar|layer-changes|store-(images|records|upkeep))', 'fault/apply-tar'],
+          except: WITHOUT_UDEV,
           guest: true,
           udev: true,
           divides: true,
         },
+        { title: 'guest: contract, store', label: 'store', projects: ['contract', 'store'], guest: true },
+        { title: 'guest: kernel, fault', label: 'bare', projects: devices, guest: true, divides: true },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
       ]
@@ -188,8 +190,8 @@ const SHARDS = 3
 function sideBySide(parts, divided) {
   const room = Math.floor((totalmem() - OWN_MEMORY) / GUEST_MEMORY)
   const most = Math.min(room, availableParallelism())
-  const worlds = parts.filter(part => part.guest && !part.alone)
-  const guests = worlds.flatMap(part => (divided && part.divides && most > 1 ? sharesOf(part) : [part]))
+  const side = parts.filter(part => part.guest && !part.alone)
+  const guests = side.flatMap(part => (divided && part.divides && most > 1 ? sharesOf(part) : [part]))
   const lanes = Math.max(1, Math.min(most, guests.length))
   const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / lanes)))
   return {

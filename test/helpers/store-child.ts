@@ -135,5 +135,13 @@ function promisedBy(text: string, ending: string): Promised {
   return { keys, gone, steps, ending }
 }
 
+/** What several of them were promised, one beside or after the other. */
+export const together = (each: readonly Promised[]): Promised => ({
+  keys: new Set(each.flatMap(({ keys }) => [...keys])),
+  gone: new Set(each.flatMap(({ gone }) => [...gone])),
+  steps: each.flatMap(({ steps }) => steps),
+  ending: each.map(({ ending }) => ending).join(' '),
+})
+
 /** What the file of a layer must hold; undefined where it stands on none. */
 export const contentOf = (key: string): string => key.replace(/-.*/, '').repeat(5000)

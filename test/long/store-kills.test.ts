@@ -1,7 +1,7 @@
 // Five hundred deaths, each at a moment that nobody chose, of a process with four calls at once on a store.
 import { keepFigures } from '../helpers/long.js'
 import { seeded } from '../helpers/random.js'
-import { killedWork } from '../helpers/store-child.js'
+import { killedWork, together, type Promised } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
 import { endStore, storeFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -11,6 +11,8 @@ const KILLS = 500
 /** About as many as a process comes to in all. */
 const MOST_STEPS = 180
 const LONGEST_MS = 100
+/** Each ends what the one before left, and dies itself; then comes whoever holds the store to all that they were told. */
+const IN_A_ROW = 5
 /** Stores at the same time, each with a process of its own: most of a round is waiting. */
 const LANES = 4
 
@@ -23,13 +25,18 @@ test('what was acknowledged is there after each of 500 kills, and nothing leaks'
     const files = storeFiles()
     await held(files, await killedWork(files.options, 'first', {}))
     for (let round = 0; kills < KILLS; round += 1) {
-      const kill = { afterSteps: random.integer(0, MOST_STEPS), afterMs: random.integer(0, LONGEST_MS) }
-      const promised = await killedWork(files.options, `r${round}x`, kill, 4)
-      if (promised.ending === 'SIGKILL') kills += 1
-      else ends += 1
-      const last = promised.steps.at(-1) ?? 'before the first step'
-      steps[last] = (steps[last] ?? 0) + 1
-      await held(files, promised)
+      const promised: Promised[] = []
+      for (let death = 0; death < IN_A_ROW; death += 1) {
+        const kill = { afterSteps: random.integer(0, MOST_STEPS), afterMs: random.integer(0, LONGEST_MS) }
+        promised.push(await killedWork(files.options, `r${round}d${death}x`, kill, 4))
+      }
+      await held(files, together(promised))
+      for (const { ending, steps: seen } of promised) {
+        if (ending === 'SIGKILL') kills += 1
+        else ends += 1
+        const last = seen.at(-1) ?? 'before the first step'
+        steps[last] = (steps[last] ?? 0) + 1
+      }
       keepFigures('store-kills', [{ kills, ends, steps }])
     }
     await endStore(files)

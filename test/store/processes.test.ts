@@ -5,7 +5,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { endStore, storeFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
-import { killedWork, type Promised } from '../helpers/store-child.js'
+import { killedWork, together } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
 
 const scratch = useScratch()
@@ -46,13 +46,6 @@ async function tool(options: object): Promise<{ layers: number; findings: string
   const { stdout } = await promisify(execFile)(process.execPath, ['-e', source])
   return JSON.parse(stdout) as Awaited<ReturnType<typeof tool>>
 }
-
-const together = (each: readonly Promised[]): Promised => ({
-  keys: new Set(each.flatMap(({ keys }) => [...keys])),
-  gone: new Set(each.flatMap(({ gone }) => [...gone])),
-  steps: each.flatMap(({ steps }) => steps),
-  ending: each.map(({ ending }) => ending).join(' '),
-})
 
 test('one dies, the others do not notice', async () => {
   scratch.log.allow(

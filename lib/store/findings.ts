@@ -4,7 +4,7 @@ import type { DmThinError } from '../errors.js'
 /** Something that was found amiss, and what was done about it. */
 export interface StoreFinding {
   /**
-   * `unfinished`: a call that its process did not live to end, by `thin` and `key`. `left-mounted`: a mount of such a call.
+   * `unfinished`: a call that its process did not live to end. `left-mounted`: a mount of such a call.
    * `layer-without-volume`: the pool has no volume for it: its content is lost. `volume-without-layer`: the pool has a
    * volume that the store knows nothing of; its id is not used until somebody decides. `transaction-behind`: the pool is
    * older than the records, as after its metadata was restored from a copy. `active-twice`: one volume with two devices,

@@ -112,9 +112,9 @@ export abstract class StoreUpkeep {
   }
 
   /**
-   * Mends what is safe to mend: what dead processes began is ended and unmounted, records of layers whose volume is lost and
-   * on which nothing stands are deleted, loop devices that leaked are detached; with `deleteRetired`, volumes that the store knows nothing of are deleted. Gives
-   * everything that it found, with what it did.
+   * Mends what is safe to mend: what dead processes began is ended and unmounted, records of layers whose volume is lost
+   * and on which nothing stands are deleted, loop devices that leaked are detached; with `deleteRetired`, volumes that the
+   * store knows nothing of are deleted. Gives everything that it found, with what it did.
    */
   async repair(options: RepairOptions = {}): Promise<StoreFinding[]> {
     checkOptions(options, ['dryRun', 'deleteRetired'], 'repair')

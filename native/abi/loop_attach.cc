@@ -157,9 +157,10 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
   return Attached{std::move(*status), std::move(*device)};
 }
 
-/// udev looks into a device that has just come: its number can go when it has closed it.
-int remove_number(int control, int number) {
-  for (int left = kMostLooks;; --left) {
+/// udev looks into a device that has just come: its number can go when it has closed it. The turn is kept
+/// meanwhile: a free number that is about to go must not be handed out. Attached by another, it stays.
+int remove_number(int control, int number, bool taken) {
+  for (int left = taken ? 0 : kMostLooks;; --left) {
     if (::ioctl(control, LOOP_CTL_REMOVE, number) >= 0) return 0;
     if (errno != EBUSY || left == 0) return errno;
     std::this_thread::sleep_for(kLook);
@@ -172,7 +173,8 @@ Result<Attached> attach_to_chosen(int control, const UniqueFd& file, const LoopR
   if (added < 0 && added != -EEXIST) return failed("LOOP_CTL_ADD", -added, loop_node(number));
   auto attached = attach_to(number, file, request);
   if (attached || added < 0) return attached;
-  const int removed = remove_number(control, number);
+  const bool taken = attached.failure().error == EBUSY;
+  const int removed = remove_number(control, number, taken);
   attached.failure().rollback.push_back({"LOOP_CTL_REMOVE", loop_node(number), removed});
   return attached;
 }

@@ -43,13 +43,22 @@ export class Devices {
       const volume = await this.#active(record, signal)
       const held = await BlockDevice.open(volume.path, { readOnly: true, ...abort }).catch(unlessGone)
       if (!held) continue
-      // Open, it stays; until then another process may have taken it away, and its number be another's by now.
-      const now = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes })
-      if (now.active && now.path === volume.path) {
+      if (await this.#isStill(record, volume, held)) {
         this.#users.set(record.thin, (this.#users.get(record.thin) ?? 0) + 1)
-        return { volume: now, held }
+        return { volume, held }
       }
       await held.close()
+    }
+  }
+
+  /** Open, it stays; until then another process may have taken it away, and its number be another's by now. */
+  async #isStill({ thin, sizeBytes }: ForeignRecord, volume: ThinVolume, held: BlockDevice): Promise<boolean> {
+    try {
+      const now = await this.#pool.volume(thin, { sizeBytes })
+      return now.active && now.path === volume.path
+    } catch (fault) {
+      await held.close().catch(() => {}) // the first fault is the one that is told
+      throw fault
     }
   }
 
@@ -67,10 +76,10 @@ export class Devices {
 
   /** A device of this library goes with the last that needs it, in whichever process; also one that a dead process left. */
   async #down({ volume, held }: Up): Promise<void> {
-    await held.close()
     const left = this.#users.get(volume.id)! - 1
     if (left > 0) this.#users.set(volume.id, left)
     else this.#users.delete(volume.id)
+    await held.close()
     if (left > 0 || volume.name !== `${this.#pool.name}-${volume.id}`) return
     await volume.deactivate({ timeoutMs: LET_GO_MS }).catch((fault: unknown) => {
       if (!hasCode(fault, 'DM_BUSY', 'DM_NOT_FOUND')) throw fault

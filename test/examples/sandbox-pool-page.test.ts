@@ -23,6 +23,8 @@ test('shows what there is, makes and removes sandboxes, and says when the servic
     await browser.until(`${count('#sandboxes li')} === 2`)
     await browser.evaluate(`document.querySelector('#sandboxes button').click()`)
     await browser.until(`${count('#sandboxes li')} === 1`)
+    // The sandbox leaves the list when its removal begins, and the picture when its layer is gone.
+    await browser.until(`${count('#picture rect')} === 2`)
     const label = await browser.evaluate(`document.querySelector('svg').getAttribute('aria-label')`)
     expect(label).toMatch(/^2 layers: base, committed, .*; sandbox-[0-9a-f]{12}, active, on base, /)
     expect(browser.complaints).toEqual([])

@@ -5,8 +5,8 @@ import { open } from 'node:fs/promises'
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/index.js'
-import { filesIn, kernelState, useFaults, type Hooks, type Places } from '../helpers/fault.js'
-import { markedLoops } from '../helpers/kernel-state.js'
+import { filesIn, useFaults, type Hooks, type Places } from '../helpers/fault.js'
+import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
 import { takeDown, withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmInfo } from '../helpers/witness.js'
@@ -54,7 +54,7 @@ test('ThinPool.create', async () => {
       metadata: { file: `${folder}/metadata`, sizeBytes: 2 * MiB },
       signal,
     })
-  const before = kernelState()
+  const before = snapshotKernelState()
   const places: Places[] = [
     ['DM_DEV_STATUS', 1],
     ['create file', 1],
@@ -74,7 +74,7 @@ test('ThinPool.create', async () => {
       expect(dmInfo(name)?.suspended).toBe(false)
       await pool.remove({ deleteFiles: true })
     }
-    expect([place, kernelState()]).toEqual([place, before])
+    expect([place, snapshotKernelState()]).toEqual([place, before])
     expect([place, filesIn(folder)]).toEqual([place, []])
   }
   expect(PAST_RETURN).not.toContain('DM_DEV_CREATE')
@@ -86,7 +86,7 @@ test('activate', () =>
   withPool(async pool => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const volume = await pool.createVolume({ sizeBytes: MiB })
-    const before = kernelState()
+    const before = snapshotKernelState()
     const places: Places[] = [
       ['flock', 1],
       ['DM_LIST_DEVICES', 1],
@@ -100,14 +100,14 @@ test('activate', () =>
       if (active) await volume.deactivate()
       // Up to the last step it must have been given up.
       if (place[0] !== 'DM_DEV_RESUME') expect([place, active]).toEqual([place, undefined])
-      expect([place, kernelState()]).toEqual([place, before])
+      expect([place, snapshotKernelState()]).toEqual([place, before])
     }
   }))
 
 test('snapshot of an active origin, with and without activation', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const state = async () => `${(await pool.volumes()).map(volume => volume.id).join(' ')} ${kernelState()}`
+    const state = async () => `${(await pool.volumes()).map(volume => volume.id).join(' ')} ${snapshotKernelState()}`
     const before = await state()
     const places: Places[] = [
       ['DM_DEV_STATUS', 1],
@@ -133,14 +133,14 @@ test('a removal that waits for a holder', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const holder = await open(volume.path)
-    const before = kernelState()
+    const before = snapshotKernelState()
     const controller = new AbortController()
     const call = volume.deactivate({ timeoutMs: 600_000, signal: controller.signal })
     call.catch(() => {})
     await sleep(ABORT_AFTER_MS)
     controller.abort()
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' })
-    expect(kernelState()).toBe(before)
+    expect(snapshotKernelState()).toBe(before)
     await holder.close()
     await volume.deactivate()
   }))
@@ -167,7 +167,7 @@ test('a detach that waits for a holder', async () => {
 test('a signal aborted beforehand: nothing is begun', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const before = kernelState()
+    const before = snapshotKernelState()
     const signal = AbortSignal.abort()
     const aborted = { name: 'AbortError', code: 'ABORT_ERR' }
     await expect(origin.snapshot({ signal })).rejects.toMatchObject(aborted)
@@ -175,5 +175,5 @@ test('a signal aborted beforehand: nothing is begun', () =>
     await expect(pool.createVolume({ sizeBytes: MiB, signal })).rejects.toMatchObject(aborted)
     await expect(pool.remove({ signal })).rejects.toMatchObject(aborted)
     await expect(pool.grow({ dataBytes: 128 * MiB, signal })).rejects.toMatchObject(aborted)
-    expect(kernelState()).toBe(before)
+    expect(snapshotKernelState()).toBe(before)
   }))

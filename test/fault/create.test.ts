@@ -8,12 +8,12 @@ import {
   expectNamed,
   failEach,
   filesIn,
-  kernelState,
   noneAfter,
   undone,
   useFaults,
   type Places,
 } from '../helpers/fault.js'
+import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { takeDown } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 
@@ -70,10 +70,10 @@ describe('a pool over files', () => {
       ['the device mapper', MAPPER],
       ['reading the devices', READS],
     ])('each step with %s fails, and nothing is left', async (_, places) => {
-      const before = kernelState()
+      const before = snapshotKernelState()
       await failEach(hooks, places, create, outcome => {
         expectNamed(outcome)
-        expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+        expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
         expect(filesIn(folder)).toEqual([])
       })
       await noneAfter(hooks, places, create)
@@ -88,11 +88,11 @@ describe('a pool over files', () => {
     })
 
     test('a step that is made and then said to have failed is taken back, too', async () => {
-      const before = kernelState()
+      const before = snapshotKernelState()
       for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'ftruncate', 'pread']) {
         const outcome = await attemptWith(hooks, [operation, 1], create, { kind: 'fail-after' })
         expectNamed(outcome)
-        expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+        expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
         expect(filesIn(folder)).toEqual([])
       }
     })
@@ -130,11 +130,11 @@ describe('a pool over files', () => {
       ['DM_LIST_DEVICES', 1],
       ['DM_DEV_STATUS', 3],
     ]
-    const before = kernelState()
+    const before = snapshotKernelState()
     const files = filesIn(folder)
     await failEach(hooks, PLACES, open, outcome => {
       expectNamed(outcome)
-      expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
       expect(filesIn(folder)).toEqual(files)
     })
     const pool = await noneAfter(hooks, PLACES, open)

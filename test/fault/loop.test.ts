@@ -9,13 +9,12 @@ import {
   ENOTTY,
   expectNamed,
   failEach,
-  kernelState,
   noneAfter,
   undone,
   useFaults,
   type Places,
 } from '../helpers/fault.js'
-import { markedLoops } from '../helpers/kernel-state.js'
+import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'
 
@@ -51,10 +50,10 @@ const OLD_STEPS: Places[] = [
 
 test('each step fails, and the file is attached nowhere', async () => {
   const places: Places[] = [...STEPS, ['LOOP_CONFIGURE', 1]]
-  const before = kernelState()
+  const before = snapshotKernelState()
   await failEach(hooks, places, attach, outcome => {
     expectNamed(outcome)
-    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
   })
   const device = await noneAfter(hooks, [...places, ...OLD_STEPS.map(([name]): Places => [name, 0])], attach)
   await device.detach()
@@ -75,13 +74,13 @@ test.each([ENOTTY, EINVAL])('without LOOP_CONFIGURE (errno %i) the older calls b
 
 test('each of the older calls fails, and the file is attached nowhere', async () => {
   allowEarlyLook()
-  const before = kernelState()
+  const before = snapshotKernelState()
   for (const place of OLD_STEPS) {
     hooks.setFault('LOOP_CONFIGURE', 1, 'fail', ENOTTY)
     const outcome = await attemptWith(hooks, place, attach)
     expectNamed(outcome)
     expect(undone(outcome)).toEqual(outcome.operation === 'LOOP_SET_FD' ? [] : ['LOOP_CLR_FD'])
-    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
   }
 })
 
@@ -105,7 +104,7 @@ test('a detach that fails leaves it attached, and says so; the next one detaches
 test('each step to a chosen number fails, and neither the device nor the file is left', async () => {
   const number = 4713
   const chosen = () => LoopDevice.attach({ file, number })
-  const before = kernelState()
+  const before = snapshotKernelState()
   const places: Places[] = [
     ['LOOP_CTL_ADD', 1],
     ['open loop', 2],
@@ -115,7 +114,7 @@ test('each step to a chosen number fails, and neither the device nor the file is
   await failEach(hooks, places, chosen, outcome => {
     expectNamed(outcome)
     if (outcome.operation !== 'LOOP_CTL_ADD') expect(undone(outcome)).toContain('LOOP_CTL_REMOVE')
-    expect([outcome.where, kernelState(), existsSync(`/sys/block/loop${number}`)]).toEqual([
+    expect([outcome.where, snapshotKernelState(), existsSync(`/sys/block/loop${number}`)]).toEqual([
       outcome.where,
       before,
       false,
@@ -130,8 +129,7 @@ test('a number that somebody looks into goes when he has done', async () => {
   const node = `/dev/loop${number}`
   hooks.setFault('open loop', 1, 'delay', 500)
   const failing = attemptWith(hooks, ['LOOP_CONFIGURE', 1], () => LoopDevice.attach({ file, number }))
-  while (!existsSync(node)) await sleep(5)
-  const fd = openSync(node, 'r')
+  const fd = await openWhenThere(node)
   setTimeout(() => closeSync(fd), 700)
   const outcome = await failing
   expectNamed(outcome)
@@ -144,7 +142,7 @@ test('a change of file or of direct I/O that fails leaves the device as it was',
   writeFileSync(other, '')
   truncateSync(other, 8 * MiB)
   const device = await LoopDevice.attach({ file, readOnly: true })
-  const before = kernelState()
+  const before = snapshotKernelState()
   const places: Places[] = [
     ['flock', 1],
     ['LOOP_CHANGE_FD', 1],
@@ -156,8 +154,20 @@ test('a change of file or of direct I/O that fails leaves the device as it was',
     outcome => expectNamed(outcome),
   )
   expectNamed(await attemptWith(hooks, ['LOOP_SET_DIRECT_IO', 1], () => device.setDirectIo(true)))
-  expect(kernelState()).toBe(before)
+  expect(snapshotKernelState()).toBe(before)
   expect(device.file).toBe(file)
   await device.changeFile(other)
   await device.detach()
 })
+
+/** Once the kernel knows the device: its node is there a moment earlier, and answers ENXIO. */
+async function openWhenThere(node: string): Promise<number> {
+  for (;;) {
+    try {
+      return openSync(node, 'r')
+    } catch (fault) {
+      if (!['ENOENT', 'ENXIO'].includes((fault as NodeJS.ErrnoException).code!)) throw fault
+      await sleep(5)
+    }
+  }
+}

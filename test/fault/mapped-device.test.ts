@@ -7,12 +7,12 @@ import {
   ENOMEM,
   expectNamed,
   failEach,
-  kernelState,
   noneAfter,
   undone,
   useFaults,
   type Places,
 } from '../helpers/fault.js'
+import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmInfo, dmTable } from '../helpers/witness.js'
 
@@ -22,7 +22,7 @@ const small = [zero({ lengthSectors: 8 })]
 const large = [zero({ lengthSectors: 16 })]
 
 test.each([false, true])('each step of making one fails, and none is left (secureData: %p)', async secureData => {
-  const before = kernelState()
+  const before = snapshotKernelState()
   const name = scratch.name('step')
   const places: Places[] = [
     ['DM_DEV_CREATE', 1],
@@ -32,13 +32,13 @@ test.each([false, true])('each step of making one fails, and none is left (secur
   const make = () => MappedDevice.create({ name, table: small, secureData })
   await failEach(hooks, places, make, outcome => {
     expectNamed(outcome)
-    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
   })
   for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
     const outcome = await attemptWith(hooks, [operation, 1], make, { kind: 'fail-after' })
     expectNamed(outcome)
     expect(undone(outcome)).toEqual(['DM_DEV_REMOVE'])
-    expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
   }
   await (await noneAfter(hooks, places, make)).remove()
 })
@@ -55,7 +55,7 @@ describe('replacing a table', () => {
   const replace = () => device.replaceTable(large)
 
   test('each step fails, and the old table is live and nothing loaded', async () => {
-    const before = kernelState()
+    const before = snapshotKernelState()
     const places: Places[] = [
       ['DM_TABLE_STATUS', 1],
       ['DM_DEV_STATUS', 1],
@@ -64,18 +64,18 @@ describe('replacing a table', () => {
     ]
     await failEach(hooks, places, replace, outcome => {
       expectNamed(outcome)
-      expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
     })
     await noneAfter(hooks, places, replace)
     expect(dmTable(device.name)).toBe('0 16 zero')
   })
 
   test('a step that is made and then said to have failed is taken back, too: the old table is loaded again', async () => {
-    const before = kernelState()
+    const before = snapshotKernelState()
     for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
       const outcome = await attemptWith(hooks, [operation, 1], replace, { kind: 'fail-after' })
       expectNamed(outcome)
-      expect([outcome.where, kernelState()]).toEqual([outcome.where, before])
+      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
     }
   })
 

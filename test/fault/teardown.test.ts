@@ -1,7 +1,8 @@
 // remove, grow and detach: after a fault nothing is suspended or half-way, and the same call made again succeeds.
 import { statSync } from 'node:fs'
 import { MiB, ThinPool } from '../../lib/index.js'
-import { attemptWith, EIO, expectNamed, failEach, kernelState, useFaults, type Places } from '../helpers/fault.js'
+import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../helpers/fault.js'
+import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmInfo, dmTable } from '../helpers/witness.js'
@@ -43,8 +44,7 @@ test('each step of grow fails: the pool has its old table and runs, and the next
   withPool({ dataBytes: 16 * MiB, metadataBytes: 2 * MiB }, async (pool, files) => {
     const grow = () => pool.grow({ dataBytes: 32 * MiB, metadataBytes: 4 * MiB })
     const table = dmTable(files.name)
-    const devices = () => (JSON.parse(kernelState()) as { devices: unknown }).devices
-    const before = devices()
+    const before = markedDevices()
     const PLACES: Places[] = [
       ['DM_TABLE_STATUS', 1],
       ['LOOP_GET_STATUS64', 1],
@@ -56,7 +56,7 @@ test('each step of grow fails: the pool has its old table and runs, and the next
     await failEach(hooks, PLACES, grow, outcome => {
       expectNamed(outcome)
       expect([outcome.where, dmTable(files.name)]).toEqual([outcome.where, table])
-      expect([outcome.where, devices()]).toEqual([outcome.where, before])
+      expect([outcome.where, markedDevices()]).toEqual([outcome.where, before])
     })
     await grow()
     expect(dmTable(files.name)).not.toBe(table)
@@ -67,9 +67,9 @@ test('each step of grow fails: the pool has its old table and runs, and the next
 test('a volume whose removal fails stays active, and the next one takes it away', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const before = kernelState()
+    const before = snapshotKernelState()
     expectNamed(await attemptWith(hooks, ['DM_DEV_REMOVE', 1], () => volume.deactivate()))
-    expect(kernelState()).toBe(before)
+    expect(snapshotKernelState()).toBe(before)
     await volume.deactivate()
     expect(dmInfo(volume.name)).toBeUndefined()
   }))

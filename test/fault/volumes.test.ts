@@ -1,16 +1,7 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
 import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
-import {
-  attemptWith,
-  EIO,
-  expectNamed,
-  failEach,
-  kernelState,
-  noneAfter,
-  undone,
-  useFaults,
-  type Places,
-} from '../helpers/fault.js'
+import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
+import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmInfo, dmStatus } from '../helpers/witness.js'
@@ -24,7 +15,7 @@ async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () =
   await withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()
     const ids = async () => (await pool.volumes()).map(volume => volume.id).join(' ')
-    await body(pool, origin, async () => `${await ids()}\n${kernelState()}`)
+    await body(pool, origin, async () => `${await ids()}\n${snapshotKernelState()}`)
   })
 }
 

@@ -1,10 +1,8 @@
-// The hooks of the fault build, and a state of the kernel that is cheap enough to be taken around every fault.
+// The hooks of the fault build: one call made to fail, and what came of it.
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { DmThinError } from '../../lib/index.js'
 import { loadAddon } from '../../lib/kernel/load-addon.js'
-import { MARK, markedDevices, markedLoops } from './kernel-state.js'
-import { run } from './spawned.js'
 
 /**
  * `fail`: the call is not made and answers with the errno. `fail-after`: it is made, and then answers with the errno.
@@ -43,15 +41,6 @@ export function useFaults(): Hooks {
     setFault: (...fault) => faultHooks().setFault(...fault),
     clearFaults: () => faultHooks().clearFaults(),
   }
-}
-
-/** Marked devices with tables, attributes (`s`: suspended) and openers, and marked loop devices. */
-export function kernelState(): string {
-  const tables = run('dmsetup', ['table']).split('\n')
-  const inactive = run('dmsetup', ['table', '--inactive']).split('\n')
-  const ours = (lines: string[]) => lines.filter(line => line.startsWith(MARK)).sort()
-  const state = { devices: markedDevices(), live: ours(tables), inactive: ours(inactive), loops: markedLoops() }
-  return JSON.stringify(state, null, 1)
 }
 
 /** Names and sizes of the files in a folder. */

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { run, tryRun } from './spawned.js'
+import { run, tryRun, tryRunEach } from './spawned.js'
 
 /** Every name that a test gives to anything begins with this. */
 export const MARK = 'dmthintest-'
@@ -21,11 +21,13 @@ export interface DmEntry {
   readonly openCount: number
 }
 
+const DEVICES = ['info', '-c', '--noheadings', '--separator', ' ', '-o', 'name,attr,open,uuid']
+
 /** Marked mapped devices, by dmsetup. */
-export function markedDevices(): DmEntry[] {
-  if (!anyDeviceIsMarked()) return []
-  const columns = ['-c', '--noheadings', '--separator', ' ', '-o', 'name,attr,open,uuid']
-  const lines = run('dmsetup', ['info', ...columns]).split('\n')
+export const markedDevices = (): DmEntry[] => (anyDeviceIsMarked() ? devicesIn(run('dmsetup', DEVICES)) : [])
+
+function devicesIn(text: string): DmEntry[] {
+  const lines = text.split('\n')
   return lines
     .filter(line => line.startsWith(MARK))
     .map(line => {
@@ -47,7 +49,7 @@ function attribute(file: string): string {
   try {
     return readFileSync(`/sys/block/${file}`, 'utf8')
   } catch (fault) {
-    if (['ENOENT', 'ENODEV', 'ENXIO'].includes((fault as NodeJS.ErrnoException).code!)) return ''
+    if (['ENOENT', 'ENODEV', 'ENXIO', 'EINVAL'].includes((fault as NodeJS.ErrnoException).code!)) return ''
     throw fault
   }
 }
@@ -89,20 +91,23 @@ export function markedMounts(): string[] {
  * nothing left behind. Event counters are not in it, since reading does not change a device but may be an event.
  */
 export function snapshotKernelState(): string {
-  const lines: string[] = []
-  const devices = markedDevices()
-  const [live, inactive] = devices.length > 0 ? [tables(), tables('--inactive')] : ['', '']
-  for (const { name, uuid, attributes, openCount } of devices) {
-    lines.push(`device ${name} ${uuid || '-'} ${attributes} open ${openCount}`)
-    lines.push(`  live ${tableIn(live, name)}`, `  inactive ${tableIn(inactive, name)}`)
-  }
+  const lines = anyDeviceIsMarked() ? devicesWithTables() : []
   for (const loop of markedLoops()) lines.push(`loop ${Object.values(loop).join(' ')}`)
   for (const mount of markedMounts()) lines.push(`mount ${mount}`)
   return lines.join('\n')
 }
 
-/** Of all devices, each line behind the name of its device: two programs for all of them. */
-const tables = (...options: string[]): string => tryRun('dmsetup', ['table', ...options]).stdout
+/** Each line of a table stands behind the name of its device: three programs for all of them. */
+function devicesWithTables(): string[] {
+  const words = [DEVICES, ['table'], ['table', '--inactive']]
+  const [devices, live, inactive] = tryRunEach(words.map(each => ['dmsetup', ...each]))
+  if (devices!.status !== 0) throw new Error(`dmsetup info ended with ${devices!.status}`)
+  return devicesIn(devices!.stdout).flatMap(({ name, uuid, attributes, openCount }) => [
+    `device ${name} ${uuid || '-'} ${attributes} open ${openCount}`,
+    `  live ${tableIn(live!.stdout, name)}`,
+    `  inactive ${tableIn(inactive!.stdout, name)}`,
+  ])
+}
 
 function tableIn(text: string, name: string): string {
   const lines = text.split('\n').filter(line => line.startsWith(`${name}:`))

@@ -23,6 +23,17 @@ export function tryRun(command: string, args: readonly string[], input?: string)
   return { status, stdout, stderr }
 }
 
+/**
+ * Several programs one after the other, below one small shell: to start a program from a process as large as jest's
+ * takes longer than most of them run.
+ */
+export function tryRunEach(commands: readonly (readonly string[])[]): Pick<Ran, 'status' | 'stdout'>[] {
+  const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`
+  const script = commands.map(words => `${words.map(quoted).join(' ')}; printf '\\036%d\\036' $?`).join('\n')
+  const parts = run('sh', ['-c', script]).split('\x1e')
+  return commands.map((_, index) => ({ stdout: parts[2 * index]!, status: Number(parts[2 * index + 1]) }))
+}
+
 /** Runs a program that must succeed, and gives what it printed. */
 export function run(command: string, args: readonly string[], input?: string): string {
   const { status, stdout, stderr } = tryRun(command, args, input)

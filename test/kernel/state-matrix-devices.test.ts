@@ -11,7 +11,8 @@ import { once } from 'node:events'
 import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB, type ErrorCode } from '../../lib/index.js'
 import { linear, MappedDevice, zero } from '../../lib/exports/kernel.js'
-import { kernelState } from '../helpers/fault.js'
+import {} from '../helpers/fault.js'
+import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -24,7 +25,7 @@ type Leave = (() => Promise<void> | void) | void
 /** What the tools of others say; settled, since udev may look at what is new. */
 async function unchanged(): Promise<string> {
   if (process.env['DM_THIN_UDEV'] === '1') run('udevadm', ['settle'])
-  return Promise.resolve(kernelState())
+  return Promise.resolve(snapshotKernelState())
 }
 
 /** Waits no longer than it must where somebody holds the device on purpose. */

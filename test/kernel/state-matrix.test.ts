@@ -8,7 +8,8 @@
 // D  a failed create_snap leaves the origin suspended       snapshot, in each state
 // the devices below                                         state-matrix-devices.test.ts
 import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../lib/index.js'
-import { kernelState } from '../helpers/fault.js'
+import {} from '../helpers/fault.js'
+import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
 import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../helpers/pool-states.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -173,7 +174,7 @@ async function unchanged({ pool: { name } }: PoolBench): Promise<string> {
     const other = await ThinPool.open({ name, mend: false })
     return (await other.volumes()).map(volume => volume.id)
   }
-  return `${kernelState()} ${String(await ids().catch((fault: { code: string }) => fault.code))}`
+  return `${snapshotKernelState()} ${String(await ids().catch((fault: { code: string }) => fault.code))}`
 }
 
 test('no method of a pool or a volume is missing from the table', () => {

@@ -4,11 +4,13 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { nodeDirectory } from './needs.mjs'
 import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'
-import { quietly, repository, SetupError, step } from './steps.mjs'
+import { quietly, repository, SetupError, step, together } from './steps.mjs'
 
 /**
  * @typedef {{ name: string, title: string, command: string[], script?: string, inputs: string[], extra?: string[],
- *   results: string[], hint?: string }} Build
+ *   results: string[], hint?: string, beside?: boolean }} Build
+ *
+ * `beside`: needs the packages and nothing else, and one processor or the network only.
  */
 
 const nodeMajor = process.versions.node.split('.')[0]
@@ -33,6 +35,7 @@ const BUILDS = {
     command: ['npm', 'ci', '--prefix', 'test/runtimes', '--ignore-scripts', '--no-audit', '--no-fund'],
     inputs: ['test/runtimes/package-lock.json'],
     results: ['test/runtimes/node_modules/.package-lock.json'],
+    beside: true,
     hint: 'Please see to the above, then repeat the command. This step alone: npm ci --prefix test/runtimes',
   },
   native: {
@@ -48,6 +51,7 @@ const BUILDS = {
     inputs: ['package-lock.json'],
     extra: [nodeMajor, process.arch],
     results: ['node_modules/better-sqlite3/build/Release/better_sqlite3.node'],
+    beside: true,
     hint: 'Please see to the above, then repeat the command.',
   },
   fault: {
@@ -85,16 +89,23 @@ function scripted(script, title) {
 export async function ensureBuilt(names) {
   const stale = () => names.map(name => BUILDS[name]).filter(build => hasScript(build) && !fresh(build))
   if (stale().length === 0) return
-  await withLock(async () => {
-    for (const build of stale()) {
-      const hash = hashNow(build)
-      await step(build.title, () => quietly(build.command, { env: buildEnvironment(), hint: build.hint }))
-      setStamp(build.name, hash)
-      // Sources edited during the build leave the stamp stale, and the next command builds again.
-      if (!build.results.every(path => existsSync(join(repository, path))))
-        throw new SetupError(`"${build.command.join(' ')}" succeeded without making ${build.results}`)
-    }
+  await withLock('builds', async () => {
+    await inTurn(stale().filter(({ name }) => name === 'modules'))
+    const rest = stale()
+    await together([inTurn(rest.filter(({ beside }) => !beside)), inTurn(rest.filter(({ beside }) => beside))])
   })
+}
+
+/** @param {Build[]} builds */
+async function inTurn(builds) {
+  for (const build of builds) {
+    const hash = hashNow(build)
+    await step(build.title, () => quietly(build.command, { env: buildEnvironment(), hint: build.hint }))
+    setStamp(build.name, hash)
+    // Sources edited during the build leave the stamp stale, and the next command builds again.
+    if (!build.results.every(path => existsSync(join(repository, path))))
+      throw new SetupError(`"${build.command.join(' ')}" succeeded without making ${build.results}`)
+  }
 }
 
 /** node-gyp and cmake-js take Node's headers from here and fetch none; both use one processor if not told otherwise. */

@@ -25,7 +25,7 @@ export async function ensureClients() {
   const haveClients = () => existsSync(root) && isFresh('clients', clientsHash, [])
   const haveSuite = () => existsSync(suite) && isFresh('clients-suite', suiteHash, [])
   if (haveClients() && haveSuite()) return
-  await withLock(async () => {
+  await withLock('clients', async () => {
     mkdirSync(folder, { recursive: true })
     if (!haveClients()) {
       await step('containerd and Docker, unpacked for the guest, not installed', () => unpack(UNPACKED.clients, root))

@@ -12,7 +12,7 @@ import { ensureContainerdPeer } from './containerd-peer.mjs'
 import { inGuest, whyNoDeviceMapper } from './device-mapper.mjs'
 import { hasTests, runPart } from './jest.mjs'
 import { ensurePackages } from './needs.mjs'
-import { openly, repository, say, SetupError } from './steps.mjs'
+import { openly, repository, say, SetupError, together } from './steps.mjs'
 import { countPart, summarize } from './summary.mjs'
 
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
@@ -34,6 +34,15 @@ async function readyForGuest(groups) {
   if (!inGuest()) ensureKernel(line => say(`- ${line}`))
 }
 
+/** All builds and the clients, beside each other. @param {() => boolean} clientsToo asked when there are packages */
+async function ensureAll(clientsToo) {
+  await ensureBuilt(['modules'])
+  await together([
+    ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes']),
+    ...(clientsToo() ? [ensureClients()] : []),
+  ])
+}
+
 /** @param {string[]} args */
 export async function demo(args) {
   const why = whyNoDeviceMapper()
@@ -51,14 +60,15 @@ export async function demo(args) {
 /** Everything. Kernel tests always run in the guest: they must not be able to hurt anybody's disks. */
 export async function test(args) {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
-  if (hasTests(CLIENTS, args)) await ensureClients()
+  await ensureAll(() => hasTests(CLIENTS, args))
   const devices = ['kernel', 'fault']
-  const several = ['races', 'runtimes']
   const parts = inGuest()
     ? [
         { title: 'this guest: unit', projects: ['unit'] },
-        { title: 'this guest: all on devices', projects: [...devices, 'contract', 'store', 'examples', ...several] },
+        {
+          title: 'this guest: all on devices',
+          projects: [...devices, 'contract', 'store', 'examples', 'runtimes', 'races'],
+        },
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
@@ -77,8 +87,9 @@ export async function test(args) {
         },
         { title: 'guest: contract, store', label: 'store', projects: ['contract', 'store'], guest: true },
         { title: 'guest: kernel, fault', label: 'bare', projects: devices, guest: true, divides: true },
+        { title: 'guest: runtimes', label: 'runtimes', projects: ['runtimes'], guest: true },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
-        { title: 'guest with two processors: races, runtimes', projects: several, guest: true, alone: true },
+        { title: 'guest with two processors: races', projects: ['races'], guest: true, alone: true },
       ]
   return report(parts, args)
 }
@@ -169,8 +180,7 @@ export async function vm(args) {
 
 export async function allSetup() {
   await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
-  await ensureClients()
+  await ensureAll(() => true)
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0
 }

@@ -16,7 +16,7 @@ export async function ensureContainerdPeer() {
   const hash = hashOf([SOURCE], UNPACKED.suite)
   if (isFresh('containerd-peer', hash, [PROGRAM])) return
   try {
-    await withLock(() => build(hash))
+    await withLock('clients', () => build(hash))
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     say(`${error.message}\ncontainerd is left out of the comparison.`)

@@ -41,11 +41,11 @@ export function setStamp(name, hash) {
 }
 
 /**
- * Two commands in one work tree take turns at building.
- * @template T @param {() => Promise<T>} work @returns {Promise<T>}
+ * Two commands in one work tree take turns at what has one name.
+ * @template T @param {string} name @param {() => Promise<T>} work @returns {Promise<T>}
  */
-export async function withLock(work) {
-  const lock = join(folder, 'lock')
+export async function withLock(name, work) {
+  const lock = join(folder, `${name}.lock`)
   mkdirSync(folder, { recursive: true })
   for (let said = false; !take(lock); said = true) {
     if (!said) say('- another command is setting up this work tree, waiting for it')

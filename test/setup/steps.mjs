@@ -10,8 +10,12 @@ export class SetupError extends Error {}
 
 /** @param {string} line */
 export function say(line) {
+  endLine()
   process.stderr.write(`${line}\n`)
 }
+
+/** The step whose line is not ended yet. */
+let open
 
 /**
  * @template T
@@ -19,18 +23,41 @@ export function say(line) {
  */
 export async function step(title, work) {
   const started = Date.now()
+  const own = Symbol(title)
+  endLine()
   process.stderr.write(`- ${title} ...`)
-  const dots = setInterval(() => process.stderr.write('.'), 5000)
+  open = own
+  const dots = setInterval(() => open === own && process.stderr.write('.'), 5000)
+  // Another step that runs beside it has a line of its own by now: the title once more then.
+  const ended = how => {
+    if (open !== own) endLine()
+    process.stderr.write(open === own ? ` ${how}\n` : `- ${title}: ${how}\n`)
+    open = undefined
+  }
   try {
     const result = await work()
-    process.stderr.write(` ${seconds(started)}\n`)
+    ended(seconds(started))
     return result
   } catch (error) {
-    process.stderr.write(` failed after ${seconds(started)}\n`)
+    ended(`failed after ${seconds(started)}`)
     throw error
   } finally {
     clearInterval(dots)
   }
+}
+
+function endLine() {
+  if (open !== undefined) process.stderr.write('\n')
+  open = undefined
+}
+
+/**
+ * Waits for all, also when one fails: no build is left running behind the message that another has failed.
+ * @param {Promise<unknown>[]} works
+ */
+export async function together(works) {
+  const failed = (await Promise.allSettled(works)).filter(({ status }) => status === 'rejected')
+  if (failed.length > 0) throw failed[0].reason
 }
 
 /** @param {number} started */

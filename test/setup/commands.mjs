@@ -72,9 +72,10 @@ export async function test(args) {
       ]
     : [
         { title: 'host: unit, package', projects: ['unit', 'package'] },
-        // The longest first, so that no lane is left with one at the end.
+        // The longest first and small ones last, so that no lane is left with a long one at the end.
         // Daemons of many threads. Without udev, whose rules take emulated processors a tenth of a second for each device.
         { title: 'guest: clients', label: 'clients', projects: CLIENTS, guest: true },
+        { title: 'guest: contract, store', label: 'store', projects: ['contract', 'store'], guest: true },
         // The examples run in the users' own world: they are programs over calls that the kernel tests make in both.
         {
           title: 'guest with udev: kernel, fault, examples',
@@ -85,9 +86,8 @@ export async function test(args) {
           udev: true,
           divides: true,
         },
-        { title: 'guest: contract, store', label: 'store', projects: ['contract', 'store'], guest: true },
-        { title: 'guest: kernel, fault', label: 'bare', projects: devices, guest: true, divides: true },
         { title: 'guest: runtimes', label: 'runtimes', projects: ['runtimes'], guest: true },
+        { title: 'guest: kernel, fault', label: 'bare', projects: devices, guest: true, divides: true },
         // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
         { title: 'guest with two processors: races', projects: ['races'], guest: true, alone: true },
       ]

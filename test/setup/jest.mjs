@@ -8,7 +8,7 @@ import { openly, repository, say } from './steps.mjs'
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
 /** What makes devices in the kernel. */
-const ON_DEVICES = ['kernel', 'fault', 'contract', 'store', 'examples', 'races', 'clients', 'long']
+const ON_DEVICES = ['kernel', 'fault', 'contract', 'store', 'examples', 'races', 'runtimes', 'clients', 'long']
 const USUAL_LIMIT = 2100
 
 /**
@@ -25,8 +25,9 @@ export async function runPart({ title, projects, filters, guest, ...more }) {
   rmSync(file, { force: true })
   const started = Date.now()
   // In band where devices are involved: tests of one kernel must not meet each other's devices by chance.
-  const inBand = projects.some(name => ON_DEVICES.includes(name)) ? ['--runInBand'] : []
-  const jest = [JEST, '--selectProjects', ...projects, ...inBand, '--passWithNoTests', '--json', `--outputFile=${file}`]
+  // Elsewhere on every processor: jest by itself leaves one, which is half of a small machine.
+  const workers = projects.some(name => ON_DEVICES.includes(name)) ? '--runInBand' : '--maxWorkers=100%'
+  const jest = [JEST, '--selectProjects', ...projects, workers, '--passWithNoTests', '--json', `--outputFile=${file}`]
   if (shard) jest.push(`--shard=${shard}`)
   if (except.length > 0 && filters.length === 0) jest.push('--testPathIgnorePatterns', ...except)
   const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)

@@ -8,7 +8,6 @@
 // D  a failed create_snap leaves the origin suspended       snapshot, in each state
 // the devices below                                         state-matrix-devices.test.ts
 import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../lib/index.js'
-import {} from '../helpers/fault.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
 import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../helpers/pool-states.js'

@@ -16,6 +16,7 @@ import { openly, repository, say, SetupError, together } from './steps.mjs'
 import { countPart, summarize } from './summary.mjs'
 
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
+const FOR_TESTS = [...LIBRARY, 'examples', 'fault', 'runtimes']
 /** Tests with containerd and Docker, which only the guest may have. */
 const CLIENTS = ['clients']
 /**
@@ -37,10 +38,7 @@ async function readyForGuest(groups) {
 /** All builds and the clients, beside each other. @param {() => boolean} clientsToo asked when there are packages */
 async function ensureAll(clientsToo) {
   await ensureBuilt(['modules'])
-  await together([
-    ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes']),
-    ...(clientsToo() ? [ensureClients()] : []),
-  ])
+  await together([ensureBuilt(FOR_TESTS), ...(clientsToo() ? [ensureClients()] : [])])
 }
 
 /** @param {string[]} args */
@@ -107,7 +105,7 @@ export async function here(args) {
     throw new SetupError(`${why}: these tests need root and a kernel with device mapper. "npm test" brings one.`)
   }
   await ensurePackages(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
+  await ensureBuilt(FOR_TESTS)
   return report(
     [{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'store', 'examples', 'races', 'runtimes'] }],
     args,
@@ -172,7 +170,7 @@ export async function vm(args) {
   const program = command[0]?.split(/[\s/]/).find(Boolean)
   const builds = ['npm', 'npx', 'node'].includes(program ?? '')
   await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
-  if (builds) await ensureBuilt([...LIBRARY, 'examples', 'fault', 'runtimes'])
+  if (builds) await ensureBuilt(FOR_TESTS)
   if (command.some(word => CLIENTS.some(name => word.includes(name)))) await ensureClients()
   Object.assign(process.env, buildEnvironment())
   return vmMain(args)

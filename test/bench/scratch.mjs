@@ -25,7 +25,7 @@ const BLOCK_SECTORS = 128
 const LOW_WATER_BLOCKS = 1024
 const ORIGIN = { id: 0, sectors: 2097152, writtenMiB: 16 }
 const POOL_OPTIONS = '2 skip_block_zeroing error_if_no_space'
-const SCRATCH_DISK = '/dev/vda'
+const SCRATCH_DISK = process.env.DM_THIN_SCRATCH_DISK ?? '/dev/vda'
 
 function command(name, ...args) {
   return execFileSync(name, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()

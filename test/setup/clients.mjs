@@ -2,7 +2,7 @@
 // packages are unpacked into a cache folder and never installed: no daemon of theirs starts on this machine.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { cacheDir } from '../vm/kernel.mjs'
+import { cacheDir } from '../vm/cache.mjs'
 import { inGuest } from './device-mapper.mjs'
 import { UNPACKED } from './packages.mjs'
 import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'

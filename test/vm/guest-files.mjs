@@ -36,13 +36,20 @@ export function guestEnvironment(host, extra, udev) {
 
 /**
  * @param {string} folder
- * @param {{ kernelDir: string, tree: string, udev: boolean, keep: boolean, timeout: number, command: string[], cwd: string,
- *   env: Record<string, string> }} run
+ * @param {{ machine: import('./machine.mjs').Machine, kernelDir: string, tools: string | undefined, tree: string, udev: boolean, keep: boolean, timeout: number, command: string[],
+ *   cwd: string, env: Record<string, string> }} run
  */
 export function writeGuestFiles(folder, run) {
   for (const name of ['init.sh', 'guest.sh']) copyFileSync(join(import.meta.dirname, name), join(folder, name))
   chmodSync(join(folder, 'init.sh'), 0o755)
   const settings = {
+    VM_MACHINE: run.machine.name,
+    VM_OUT: run.machine.devices.out,
+    VM_CONTROL: run.machine.devices.control,
+    VM_SHELL: run.machine.devices.shell,
+    VM_CONSOLE: run.machine.devices.console,
+    VM_TOOLS: run.tools ?? '',
+    VM_OWN_HOME: process.getuid?.() === 0 ? '0' : '1',
     VM_KERNEL_DIR: run.kernelDir,
     VM_MODULES: MODULES.join(' '),
     VM_TREE: run.tree,

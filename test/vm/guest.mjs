@@ -1,11 +1,8 @@
-// A running guest: its three processes, its channels, its end.
-import { closeSync, existsSync, ftruncateSync, openSync, readSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+// A running guest: its channels, its limits, its end. What differs between the machines is in qemu.mjs and uml.mjs.
+import { closeSync, ftruncateSync, openSync, readSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { QEMU, qemuArguments, spawnBound, virtiofsd } from './qemu.mjs'
+import { join } from 'node:path'
 
-export const repository = resolve(import.meta.dirname, '../..')
 const SCRATCH_BYTES = 12 * 1024 ** 3
 const CONSOLE_LINES = 100
 export const TIMED_OUT = 124
@@ -17,8 +14,8 @@ export class Guest {
     this.folder = folder
     /** @type {number | undefined} */
     this.console = undefined
-    /** @type {import('node:child_process').ChildProcess[]} */
-    this.children = []
+    /** @type {import('./machine.mjs').Running['children'] | undefined} */
+    this.children = undefined
     this.readyAt = 0
     this.exitAt = 0
     this.timedOut = false
@@ -51,38 +48,37 @@ export class Guest {
     return this.exitAt && this.readyAt ? this.exitAt - this.readyAt : 0
   }
 
-  async start({ kernel, accelerator, processors, timeout, onOutput }) {
-    const shares = [
-      ['rootfs', '/', ['--readonly', '--cache=always']],
-      ['worktree', repository, ['--cache=auto']],
-    ]
-    for (const [tag, directory, extra] of shares) this.share(tag, directory, extra)
-    for (const [tag] of shares) await this.socketOf(tag)
-
+  /** @param {import('./machine.mjs').Machine} machine */
+  async start(machine, { kernel, accelerator, processors, timeout, onOutput }) {
     const scratch = this.nameless('scratch.raw')
     ftruncateSync(scratch.write, SCRATCH_BYTES)
     closeSync(scratch.read)
     const log = this.nameless('console.log')
     this.console = log.read
-
-    const args = qemuArguments({ kernel, accelerator, processors, folder: this.folder })
-    const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch.write, 'pipe', log.write]
-    const qemu = spawnBound(QEMU, args, { stdio })
-    closeSync(scratch.write)
-    closeSync(log.write)
-    this.children.push(qemu)
+    const files = { folder: this.folder, scratch: scratch.write, console: log.write }
+    let running
+    try {
+      running = await machine.start({ kernel, accelerator, processors, ...files, fail: this.fail })
+    } finally {
+      closeSync(scratch.write)
+      closeSync(log.write)
+    }
+    this.children = running.children
+    if (this.interruptedBy) return this.kill()
+    const { main, out, control, shell } = running
     let complaints = ''
-    qemu.stderr.on('data', chunk => (complaints += chunk))
-    const out = qemu.stdio[6]
+    main.stderr?.on('data', chunk => (complaints += chunk))
     out.on('error', () => {})
     out.on('data', chunk => this.output(out, chunk, onOutput))
-    this.control(qemu)
+    this.obey(control, shell)
     this.limit = setTimeout(() => {
       this.timedOut = true
-      qemu.kill('SIGKILL')
+      this.kill()
     }, timeout * 1000)
-    qemu.on('error', error => this.fail(error))
-    qemu.on('close', () => {
+    main.on('error', error => this.fail(error))
+    // What an ended process leaves behind of its group would hold the channels open.
+    main.on('exit', () => this.children.kill())
+    main.on('close', () => {
       clearTimeout(this.limit)
       if (this.interruptedBy) return // the harness is about to exit
       if (this.status !== undefined) this.finish(this.status)
@@ -107,37 +103,14 @@ export class Guest {
     return { write, read }
   }
 
-  /** @param {string} tag @param {string} directory @param {string[]} extra */
-  share(tag, directory, extra) {
-    const args = ['--socket-path', join(this.folder, `${tag}.sock`), '--shared-dir', directory, '--sandbox=none']
-    args.push('--no-announce-submounts', '--log-level=error', ...extra)
-    const child = spawnBound(virtiofsd(), args, { stdio: ['ignore', 'ignore', 'pipe'] })
-    let complaints = ''
-    child.stderr.on('data', chunk => (complaints += chunk))
-    child.on('error', error => this.fail(error))
-    child.on('exit', code => {
-      if (code && !this.ended)
-        this.fail(new Error(`virtiofsd for ${directory} ended with ${code}: ${complaints.trim()}`))
-    })
-    this.children.push(child)
-  }
-
-  async socketOf(tag) {
-    for (let waited = 0; !existsSync(join(this.folder, `${tag}.sock`)); waited += 10) {
-      if (waited > 5000) throw new Error(`virtiofsd does not start for ${tag}`)
-      await Promise.race([sleep(10), this.finished])
-    }
-  }
-
   /** Lines from the guest's first process: ready, shell, exit N. */
-  control(qemu) {
-    const [, , , ctl, shell] = qemu.stdio
+  obey(control, shell) {
     let text = ''
-    ctl.setEncoding('utf8')
-    ctl.on('error', () => {})
+    control.setEncoding('utf8')
+    control.on('error', () => {})
     shell.on('error', () => {})
     shell.on('data', chunk => this.inShell && process.stdout.write(chunk))
-    ctl.on('data', chunk => {
+    control.on('data', chunk => {
       text += chunk
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
         const [word, value] = text.slice(0, end).split(' ')
@@ -150,7 +123,7 @@ export class Guest {
         else if (word === 'exit') {
           this.exitAt = Date.now()
           this.status = Number(value)
-          qemu.kill('SIGKILL') // everything is written: nothing to gain from a shutdown
+          this.kill() // everything is written: nothing to gain from a shutdown
         }
       }
     })
@@ -206,17 +179,14 @@ export class Guest {
   }
 
   kill() {
-    this.ended = true
     clearTimeout(this.limit)
     if (process.stdin.isTTY && this.inShell) process.stdin.setRawMode(false)
-    for (const child of this.children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+    this.children?.kill()
   }
 
   async end() {
     this.kill()
-    for (const child of this.children) {
-      if (child.exitCode === null && child.signalCode === null) await new Promise(done => child.once('exit', done))
-    }
+    await this.children?.end()
     if (this.inShell) process.stdin.destroy()
     for (const [signal, handler] of this.signals) process.off(signal, handler)
     process.off('exit', this.onExit)

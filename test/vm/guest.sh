@@ -4,8 +4,11 @@ cd /
 umount -l /.vm-host
 rmdir /.vm-host
 . /run/dm-thin-vm/config.sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
+# QEMU's ports have names, and their devices numbers.
 port() {
+  case $1 in /dev/*) echo "$1"; return ;; esac
   for entry in /sys/class/virtio-ports/*; do
     if [ "$(cat "$entry/name" 2>/dev/null)" = "$1" ]; then
       echo "/dev/${entry##*/}"
@@ -13,9 +16,14 @@ port() {
     fi
   done
 }
-out=$(port vm.out)
-ctl=$(port vm.ctl)
-exec 9>"$ctl"
+out=$(port "$VM_OUT")
+ctl=$(port "$VM_CONTROL")
+if [ "$VM_MACHINE" = uml ]; then
+  exec 8<>"$out" # a terminal forgets its settings when nobody has it open
+  stty -F "$out" raw -echo
+fi
+exec 9<>"$ctl"
+[ "$VM_MACHINE" != uml ] || stty -F "$ctl" raw -echo
 
 ln -sf /proc/self/fd /dev/fd
 ln -sf fd/0 /dev/stdin
@@ -29,7 +37,8 @@ echo 7 >/proc/sys/kernel/printk
 if [ "$VM_UDEV" = 1 ]; then
   mkdir -p /run/udev
   /usr/lib/systemd/systemd-udevd --daemon
-  udevadm trigger
+  # Of hundreds of terminals nothing is to be known.
+  udevadm trigger --subsystem-nomatch=tty
   udevadm settle
 fi
 echo ready >&9
@@ -38,7 +47,7 @@ echo ready >&9
 (
   exec 9>&-
   sleep $((VM_DEADLINE - $(date +%s) - 4)) || exit
-  ps --ppid 2 -p 2 --deselect -o pid,stat,wchan:24,args >/dev/ttyS0 2>&1
+  ps --ppid 2 -p 2 --deselect -o pid,stat,wchan:24,args >"$VM_CONSOLE" 2>&1
   echo w >/proc/sysrq-trigger
 ) &
 
@@ -57,13 +66,15 @@ if [ "$VM_HAS_COMMAND" = 1 ]; then
   # A daemon left behind by the command may hold the pipe open for ever.
   (sleep 2; kill $cat) 2>/dev/null 9>&- &
   wait $cat
+  # Returns when the terminal has sent all.
+  [ "$VM_MACHINE" != uml ] || stty -F "$out" raw
 fi
 
 if [ "$VM_KEEP" = 1 ]; then
   echo shell >&9
-  stty -F /dev/hvc0 sane rows "$VM_ROWS" cols "$VM_COLUMNS"
+  stty -F "$VM_SHELL" sane rows "$VM_ROWS" cols "$VM_COLUMNS"
   sed 's/^exec .*/exec bash -i/' /run/dm-thin-vm/command.sh >/run/dm-thin-vm/shell.sh
-  setsid -c /bin/sh /run/dm-thin-vm/shell.sh </dev/hvc0 >/dev/hvc0 2>&1 9>&-
+  setsid -c /bin/sh /run/dm-thin-vm/shell.sh <"$VM_SHELL" >"$VM_SHELL" 2>&1 9>&-
 fi
 
 # Only the work tree reaches the host. A plain sync could wait for ever on a suspended device.

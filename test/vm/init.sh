@@ -4,14 +4,20 @@
 #
 # Stage 1 (this file): the host's root file system comes in read-only. Lay a throw-away overlay over it, put
 # the work tree back in its place as a writable share, make the overlay the root, and go on with guest.sh.
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 run=${0%/*}
 . "$run/config.sh"
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+if [ -n "$VM_TOOLS" ]; then
+  # Until the overlay is the root, programs that the machine has not installed are found where they were unpacked.
+  export PATH="$PATH:$VM_TOOLS/usr/sbin:$VM_TOOLS/usr/bin"
+  export LD_LIBRARY_PATH="$VM_TOOLS/usr/lib/$(uname -m)-linux-gnu"
+fi
 
 fail() {
   echo "guest init: $*" >/dev/kmsg
   echo o >/proc/sysrq-trigger
   sleep 10
+  exit 1
 }
 
 mount -t proc proc /proc
@@ -25,7 +31,7 @@ modprobe -d "$VM_KERNEL_DIR" -aq $VM_MODULES
 mount -t tmpfs tmpfs /mnt || fail 'no tmpfs'
 mkdir /mnt/upper /mnt/work /mnt/root
 # Without "announce submounts" off in virtiofsd, look-ups below the host's mount points would fail here.
-mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root || fail 'no overlay'
+mount -t overlay -o "lowerdir=${VM_TOOLS:+$VM_TOOLS:}/,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root || fail 'no overlay'
 
 new=/mnt/root
 mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp
@@ -38,11 +44,17 @@ mount -t devpts -o mode=620,ptmxmode=666 devpts $new/dev/pts
 mount -t tmpfs -o mode=755 tmpfs $new/run
 mount -t tmpfs -o mode=1777 tmpfs $new/tmp
 mkdir -p $new/run/lock $new/run/dm-thin-vm
+# An ordinary user's guest cannot read root's home.
+[ "$VM_OWN_HOME" = 0 ] || mount -t tmpfs tmpfs $new/root
 cp "$run/config.sh" "$run/guest.sh" "$run/command.sh" $new/run/dm-thin-vm/
 
 # After /tmp and /run, for the work tree may lie below either of them.
 mkdir -p "$new$VM_TREE"
-mount -t virtiofs worktree "$new$VM_TREE" || fail 'the work tree cannot be mounted'
+if [ "$VM_MACHINE" = uml ]; then
+  mount -t hostfs -o "hostfs=$VM_TREE" none "$new$VM_TREE"
+else
+  mount -t virtiofs worktree "$new$VM_TREE"
+fi || fail 'the work tree cannot be mounted'
 
 release=$(uname -r)
 mkdir -p "$new/usr/lib/modules/$release"
@@ -51,4 +63,5 @@ mount --bind "$VM_KERNEL_DIR/lib/modules/$release" "$new/usr/lib/modules/$releas
 mkdir $new/.vm-host
 cd $new || fail 'no new root'
 pivot_root . .vm-host || fail 'no pivot_root'
+unset LD_LIBRARY_PATH
 exec chroot . /bin/sh /run/dm-thin-vm/guest.sh </dev/null >/dev/null 2>&1

@@ -1,18 +1,76 @@
-// QEMU's command line, and which accelerator to use.
-import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { accessSync, constants, existsSync } from 'node:fs'
+// QEMU: a stock kernel with as many processors as wanted, by KVM where that works, emulated elsewhere.
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { cacheDir, repository } from './cache.mjs'
+import { childrenOf, spawnBound } from './children.mjs'
+import { ensureKernel } from './kernel.mjs'
+import { toolEnvironment, toolPath } from './tools.mjs'
 
-export const QEMU = 'qemu-system-x86_64'
+const QEMU = 'qemu-system-x86_64'
 const PROBE_LIMIT = 8000
 
+/** @type {import('./machine.mjs').Machine} */
+export const qemu = {
+  name: 'qemu',
+  ensureKernel: say => ensureKernel('qemu', say),
+  accelerator: (kernel, say) => accelerator(kernel, cacheDir(), say),
+  devices: { out: 'vm.out', control: 'vm.ctl', shell: '/dev/hvc0', console: '/dev/ttyS0', scratch: '/dev/vda' },
+  start,
+}
+
+/** @type {import('./machine.mjs').Machine['start']} */
+async function start({ kernel, accelerator, processors, folder, scratch, console: log, fail }) {
+  const own = childrenOf()
+  for (const [tag, directory, extra] of [
+    ['rootfs', '/', ['--readonly', '--cache=always']],
+    ['worktree', repository, ['--cache=auto']],
+  ]) {
+    const child = share(folder, tag, directory, extra)
+    let complaints = ''
+    child.stderr.on('data', chunk => (complaints += chunk))
+    child.on('error', fail)
+    child.on('exit', code => {
+      if (code && !own.ended) fail(new Error(`virtiofsd for ${directory} ended with ${code}: ${complaints.trim()}`))
+    })
+    own.add(child)
+  }
+  for (const tag of ['rootfs', 'worktree']) await socketOf(join(folder, `${tag}.sock`), () => own.ended)
+  const args = qemuArguments({ kernel, accelerator, processors, folder })
+  const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch, 'pipe', log]
+  const main = spawnBound(toolPath(QEMU), [...firmware(), ...args], { stdio, env: toolEnvironment() })
+  own.add(main)
+  return { main, control: main.stdio[3], shell: main.stdio[4], out: main.stdio[6], children: own }
+}
+
+/** The firmware of a QEMU that is unpacked and not installed. */
+function firmware() {
+  const program = toolPath(QEMU)
+  const usr = program.startsWith('/usr/') || !program.includes('/') ? undefined : join(program, '../..')
+  return usr === undefined ? [] : ['share/qemu', 'share/seabios'].flatMap(path => ['-L', join(usr, path)])
+}
+
+/** @param {string} folder @param {string} tag @param {string} directory @param {string[]} extra */
+function share(folder, tag, directory, extra) {
+  const args = ['--socket-path', join(folder, `${tag}.sock`), '--shared-dir', directory, '--sandbox=none']
+  args.push('--no-announce-submounts', '--log-level=error', ...extra)
+  return spawnBound(virtiofsd(), args, { stdio: ['ignore', 'ignore', 'pipe'], env: toolEnvironment() })
+}
+
+/** @param {string} path @param {() => boolean} ended */
+async function socketOf(path, ended) {
+  for (let waited = 0; !existsSync(path); waited += 10) {
+    if (waited > 5000) throw new Error(`virtiofsd does not make ${path}`)
+    if (ended()) return
+    await sleep(10)
+  }
+}
+
 /** virtiofsd is not on PATH in Debian. */
-export function virtiofsd() {
-  const found = ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', '/usr/bin/virtiofsd'].find(path =>
-    existsSync(path),
-  )
-  if (found === undefined) throw new Error('virtiofsd is missing; run as root: apt-get install virtiofsd')
+function virtiofsd() {
+  const places = ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', '/usr/bin/virtiofsd']
+  const found = places.map(toolPath).find(path => existsSync(path))
+  if (found === undefined) throw new Error('virtiofsd is missing: "npm run vm -- --qemu true" fetches it')
   return found
 }
 
@@ -28,20 +86,12 @@ function acceleration(accelerator) {
 }
 
 /**
- * Every child dies with the harness, even if the harness is killed outright.
- * @param {string} file @param {string[]} args @param {import('node:child_process').SpawnOptions} options
- */
-export function spawnBound(file, args, options) {
-  return spawn('setpriv', ['--pdeathsig', 'KILL', file, ...args], options)
-}
-
-/**
  * KVM only if a guest really starts with it: on some machines /dev/kvm opens and a guest dies at once. The verdict
  * is kept until the next boot.
  * @param {import('./kernel.mjs').Kernel} kernel @param {string} cache @param {(line: string) => void} say
  * @returns {Promise<'kvm' | 'tcg'>}
  */
-export async function accelerator(kernel, cache, say) {
+async function accelerator(kernel, cache, say) {
   const forced = process.env.DM_THIN_ACCEL
   if (forced === 'kvm' || forced === 'tcg') return forced
   try {
@@ -69,7 +119,8 @@ function bootsWithKvm(kernel) {
   return new Promise(done => {
     const args = ['-machine', 'q35', ...acceleration('kvm'), '-smp', '2', '-m', '512M', '-nodefaults', '-no-reboot']
     args.push('-display', 'none', '-serial', 'stdio', '-kernel', kernel.image, '-append', 'console=ttyS0 panic=-1')
-    const child = spawnBound(QEMU, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+    const stdio = ['ignore', 'pipe', 'ignore']
+    const child = spawnBound(toolPath(QEMU), [...firmware(), ...args], { stdio, env: toolEnvironment() })
     const limit = setTimeout(() => child.kill('SIGKILL'), PROBE_LIMIT)
     let text = ''
     child.stdout.on('data', chunk => {
@@ -88,7 +139,7 @@ function bootsWithKvm(kernel) {
  * 6 the command's output, 7 the kernel's console (without a name, too).
  * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string, processors: number }} options
  */
-export function qemuArguments({ kernel, accelerator, folder, processors }) {
+function qemuArguments({ kernel, accelerator, folder, processors }) {
   const append = ['root=rootfs rootfstype=virtiofs ro', `init=${folder}/init.sh`, 'console=ttyS0 quiet panic=-1']
   // Where the host is busy, a second or so can pass between two instructions of the guest; its check whether the timer
   // ticks would then end in a panic.
@@ -109,16 +160,8 @@ export function qemuArguments({ kernel, accelerator, folder, processors }) {
     ['-chardev', 'socket,id=shell,fd=4', '-device', 'virtconsole,chardev=shell'],
     ['-chardev', 'socket,id=out,fd=6', '-device', 'virtserialport,chardev=out,name=vm.out,nr=1'],
     ['-chardev', 'socket,id=ctl,fd=3', '-device', 'virtserialport,chardev=ctl,name=vm.ctl,nr=2'],
-    [
-      '-add-fd',
-      'fd=7,set=2',
-      '-add-fd',
-      'fd=5,set=1',
-      '-blockdev',
-      scratchDisk(),
-      '-device',
-      'virtio-blk-pci,drive=scratch,serial=scratch',
-    ],
+    ['-add-fd', 'fd=7,set=2', '-add-fd', 'fd=5,set=1'],
+    ['-blockdev', scratchDisk(), '-device', 'virtio-blk-pci,drive=scratch,serial=scratch'],
   ].flat(2)
 }
 

@@ -2,17 +2,18 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Guest, GUEST_DIED, repository, TIMED_OUT } from './guest.mjs'
+import { cacheDir, repository } from './cache.mjs'
+import { Guest, GUEST_DIED, TIMED_OUT } from './guest.mjs'
 import { guestEnvironment, writeGuestFiles } from './guest-files.mjs'
-import { cacheDir, ensureKernel } from './kernel.mjs'
-import { accelerator } from './qemu.mjs'
+import { chooseMachine } from './machine.mjs'
+import { toolsRoot } from './tools.mjs'
 
 export { GUEST_DIED, TIMED_OUT }
 
 /**
  * @param {{ command: string[], cwd: string, udev?: boolean, keep?: boolean, verbose?: boolean, timeout?: number,
- *   processors?: number, env?: Record<string, string>, onOutput?: (chunk: Buffer) => void }} options
- * @returns {Promise<{ status: number, accelerator: 'kvm' | 'tcg', overhead: number }>}
+ *   processors?: number, machine?: string, env?: Record<string, string>, onOutput?: (chunk: Buffer) => void }} options
+ * @returns {Promise<{ status: number, accelerator: 'kvm' | 'tcg' | 'uml', overhead: number }>}
  */
 export async function runInGuest(options) {
   const { command, cwd, udev = false, keep = false, verbose = false, timeout = 1800, env = {} } = options
@@ -20,15 +21,19 @@ export async function runInGuest(options) {
   const say = line => process.stderr.write(`vm: ${line}\n`)
   const started = Date.now()
   const cache = cacheDir()
-  const kernel = ensureKernel(say)
-  const accel = await accelerator(kernel, cache, say)
+  const machine = await chooseMachine(say, options.machine)
+  const kernel = await machine.ensureKernel(say)
+  const accel = await machine.accelerator(kernel, say)
   const folder = mkdtempSync(join(tmpdir(), 'dm-thin-vm-'))
   const guest = new Guest(folder)
   try {
     chmodSync(folder, 0o755)
-    const guestEnv = guestEnvironment(process.env, { ...env, DM_THIN_ACCELERATOR: accel }, udev)
+    const known = { DM_THIN_ACCELERATOR: accel, DM_THIN_SCRATCH_DISK: machine.devices.scratch }
+    const guestEnv = guestEnvironment(process.env, { ...env, ...known }, udev)
     writeGuestFiles(folder, {
+      machine,
       kernelDir: kernel.dir,
+      tools: toolsRoot(),
       tree: repository,
       udev,
       keep,
@@ -37,12 +42,12 @@ export async function runInGuest(options) {
       cwd,
       env: guestEnv,
     })
-    await guest.start({ kernel, accelerator: accel, processors, timeout, onOutput: options.onOutput })
+    await guest.start(machine, { kernel, accelerator: accel, processors, timeout, onOutput: options.onOutput })
     const status = await guest.finished
     const total = Date.now() - started
     const overhead = (total - guest.busy()) / 1000
     if (verbose) {
-      const parts = `${kernel.release}, ${accel}, ready after ${((guest.readyAt - started) / 1000).toFixed(1)} s`
+      const parts = `${machine.name} ${kernel.release}, ${accel}, ready after ${((guest.readyAt - started) / 1000).toFixed(1)} s`
       say(`${parts}, ${(total / 1000).toFixed(1)} s in all, of which ${overhead.toFixed(1)} s are the machine's own`)
     }
     if (status === TIMED_OUT && guest.timedOut) {

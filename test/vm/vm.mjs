@@ -1,6 +1,6 @@
-// Runs a command in a virtual machine with a stock kernel:
+// Runs a command in a virtual machine, by default in the fastest that works here:
 //
-//   node test/vm/vm.mjs [--udev] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
+//   node test/vm/vm.mjs [--uml|--qemu] [--udev] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
 //
 // Exit status: the command's own (128 + N after signal N); 124 if the guest was ended at the time limit, 125 if it
 // died (its kernel console is shown), 130 and the like after a signal to the harness.
@@ -9,15 +9,16 @@ import { realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { runInGuest } from './run.mjs'
 
-const USAGE = 'usage: npm run vm -- [--udev] [--keep] [--timeout SECONDS] [--verbose] [--] CMD…'
+const USAGE = 'usage: npm run vm -- [--uml|--qemu] [--udev] [--keep] [--timeout SECONDS] [--verbose] [--] CMD…'
 
-/** @typedef {{ udev: boolean, keep: boolean, verbose: boolean, timeout: number, command: string[] }} VmOptions */
+/** @typedef {{ machine?: 'uml' | 'qemu', udev: boolean, keep: boolean, verbose: boolean, timeout: number, command: string[] }} VmOptions */
 
 /**
  * Options end at `--` or at the first word that is none.
  * @param {string[]} argv @returns {VmOptions}
  */
 export function parseArguments(argv) {
+  /** @type {VmOptions} */
   const options = { udev: false, keep: false, verbose: false, timeout: 1800, command: [] }
   const words = [...argv]
   while (words.length > 0 && words[0].startsWith('-')) {
@@ -25,6 +26,7 @@ export function parseArguments(argv) {
     if (word === '--') break
     const [name, inline] = word.split('=', 2)
     if (name === '--udev') options.udev = true
+    else if (name === '--uml' || name === '--qemu') options.machine = name.slice(2)
     else if (name === '--keep') options.keep = true
     else if (name === '--verbose') options.verbose = true
     else if (name === '--timeout') {

@@ -1,4 +1,5 @@
 // ThinPool.create with files, and ThinPool.open of a pool at rest: each step made to fail in turn.
+// @udev both @second-kernel
 import { mkdirSync, rmSync } from 'node:fs'
 import { MiB, ThinPool } from '../../lib/index.js'
 import {

@@ -1,4 +1,5 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
+// @udev both
 import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
 import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

@@ -1,4 +1,5 @@
 // Layers from the first to the last: made, written, committed, stood upon, removed; on ext4 and on xfs.
+// @udev both
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore, type LayerInfo } from '../../lib/exports/store.js'
@@ -7,7 +8,7 @@ import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove } from '../helpers/witness.js'
+import { dmCreate, dmInfo, dmMajor, dmRemove } from '../helpers/witness.js'
 
 const scratch = useScratch()
 
@@ -80,7 +81,8 @@ describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
     }))
 })
 
-const tableOf = (source: string): string => run('dmsetup', ['table', '-j', '253', '-m', source.replace('/dev/dm-', '')])
+const tableOf = (source: string): string =>
+  run('dmsetup', ['table', '-j', dmMajor(), '-m', source.replace('/dev/dm-', '')])
 
 test('what cannot be is refused, and leaves everything as it was', () =>
   withStore({}, async (store, { poolName }) => {

@@ -1,12 +1,12 @@
 // Rows of the store's records in the hands of two: what one takes back or deletes is its own, and not another's since.
-import Sqlite from 'better-sqlite3'
 import { Records } from '../../lib/store/records/records.js'
 import type { Row } from '../../lib/store/records/row.js'
+import { openDatabase } from '../../lib/store/records/sqlite.js'
 
 const OWNER = 'me'
 
-function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): void {
-  const database = new Sqlite(':memory:')
+async function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): Promise<void> {
+  const database = await openDatabase(':memory:')
   const records = new Records(database)
   records.found()
   const make = (key: string, parent?: Row) =>

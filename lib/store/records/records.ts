@@ -1,9 +1,9 @@
 // What the store knows of its layers: one SQLite file. Plain statements, each well below a millisecond; whoever changes
 // something does so inside a transaction of the Writer.
-import type { Statement } from 'better-sqlite3'
 import { DmThinError } from '../../errors.js'
 import { MAX_THIN_ID } from '../../units.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
+import type { SqlValue, Statement } from './database.js'
 import { databaseFaults, type Database } from './sqlite.js'
 import type { LayerFileSystem } from '../types.js'
 
@@ -53,7 +53,7 @@ export class Records {
     // What FULL does besides is to wait for the disk after each commit. The Writer does that, off the JavaScript thread.
     database.pragma('synchronous = NORMAL')
     database.pragma('foreign_keys = ON')
-    const version = database.pragma('user_version', { simple: true })
+    const version = database.pragma('user_version')
     if (version !== 0 && version !== VERSION) {
       const text = `${database.name} is of version ${String(version)}; this dm-thin knows version ${VERSION}`
       throw new DmThinError('DM_STORE_MISMATCH', text, { device: database.name })
@@ -66,13 +66,13 @@ export class Records {
    * file busy all the time is told things, so its disk takes them.
    */
   checkpoint(): boolean {
-    const [result] = this.#database.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[]
-    return result?.busy !== 1
+    const busy = this.#database.pragma('wal_checkpoint(TRUNCATE)')
+    return busy !== 1
   }
 
   /** Makes the tables of a new file. In a transaction: two processes may be at it. */
   found(): void {
-    if (this.#database.pragma('user_version', { simple: true }) === VERSION) return
+    if (this.#database.pragma('user_version') === VERSION) return
     this.#database.exec(SCHEMA)
     this.#database.pragma(`user_version = ${VERSION}`)
   }
@@ -167,11 +167,11 @@ export class Records {
   update(which: number | Row, from: readonly RowState[], change: RowChange): Row | undefined {
     const id = typeof which === 'number' ? which : which.id
     const sets: string[] = []
-    const values: unknown[] = []
+    const values: SqlValue[] = []
     for (const [name, value] of Object.entries(change)) {
       if (value === undefined) continue
       sets.push(`${COLUMN[name as keyof RowChange]} = ?`)
-      values.push(name === 'labels' ? JSON.stringify(value) : value)
+      values.push(name === 'labels' ? JSON.stringify(value) : (value as SqlValue))
     }
     const states = from.map(() => '?').join(', ')
     // The id of a deleted row may be another's by now; its thin id is not, for long.
@@ -208,27 +208,27 @@ export class Records {
     return Number((this.#get('SELECT count(*) AS n FROM layer WHERE key IS NOT NULL') as { n: bigint }).n)
   }
 
-  #row(where: string, ...values: unknown[]): Row | undefined {
+  #row(where: string, ...values: SqlValue[]): Row | undefined {
     const found = this.#get(`SELECT ${COLUMNS} WHERE ${where}`, ...values)
     return found === undefined ? undefined : rowOf(found as Stored)
   }
 
-  #rows(where: string, ...values: unknown[]): Row[] {
+  #rows(where: string, ...values: SqlValue[]): Row[] {
     const read = () => this.#statement(`SELECT ${COLUMNS} WHERE ${where}`).all(...values) as Stored[]
     return databaseFaults(this.#database.name, read).map(rowOf)
   }
 
-  #get(sql: string, ...values: unknown[]): unknown {
+  #get(sql: string, ...values: SqlValue[]): unknown {
     return databaseFaults(this.#database.name, () => this.#statement(sql).get(...values))
   }
 
-  #run(sql: string, ...values: unknown[]) {
+  #run(sql: string, ...values: SqlValue[]) {
     return this.#statement(sql).run(...values)
   }
 
   #statement(sql: string): Statement {
     let known = this.#statements.get(sql)
-    if (!known) this.#statements.set(sql, (known = this.#database.prepare(sql).safeIntegers()))
+    if (!known) this.#statements.set(sql, (known = this.#database.prepare(sql)))
     return known
   }
 }

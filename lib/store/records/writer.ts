@@ -23,9 +23,6 @@ type Result = { readonly value: unknown } | { readonly fault: unknown }
 
 export class Writer {
   readonly #database: Database
-  /** Made once: making them costs more than what is in them. */
-  readonly #together: (changes: readonly Change[]) => Result[]
-  readonly #nested: (run: Change['run']) => unknown
   readonly #queue: Change[] = []
   #flushing: Promise<void> | undefined
   /** What a disk did not take once, nobody knows of any more: nothing is acknowledged after it. */
@@ -35,9 +32,6 @@ export class Writer {
   constructor(database: Database) {
     this.#database = database
     this.#log = new LogFile(database)
-    const together = database.transaction((changes: readonly Change[]) => this.#each(changes))
-    this.#together = changes => together.immediate(changes)
-    this.#nested = database.transaction((run: Change['run']) => run())
   }
 
   /** Runs `change` in a transaction and resolves when it is on the disk. One that throws leaves nothing of itself. */
@@ -92,7 +86,7 @@ export class Writer {
     const end = performance.now() + LIMIT_MS
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        return this.#together(changes)
+        return this.#database.immediate(() => this.#each(changes))
       } catch (fault) {
         if (!isLocked(fault)) throw fault
         if (performance.now() > end) throw tooLong(this.#database.name, fault)
@@ -110,7 +104,7 @@ export class Writer {
   /** A savepoint of its own, so that one change's refusal is not the others'. */
   #one({ run }: Change): Result {
     try {
-      return { value: this.#nested(run) }
+      return { value: this.#database.savepoint(run) }
     } catch (fault) {
       // A full disk and its like end the whole transaction: there is nothing to go on with.
       if (!this.#database.inTransaction || isLocked(fault)) throw fault

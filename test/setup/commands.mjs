@@ -37,7 +37,7 @@ async function readyForGuest({ qemu = false, peers = true } = {}) {
 
 /** All builds, the guests' packages and the clients, beside each other. */
 async function ensureAll({ clients, packed, qemu }) {
-  await ensurePackages(['build', 'dev'])
+  await ensurePackages(['build', 'dev', ...(packed ? ['cross'] : [])])
   const guests = async () => {
     await readyForGuest({ qemu })
     if (clients) await ensureClients()

@@ -3,8 +3,8 @@
 /**
  * `files` are programs (looked for on PATH) or, with a slash, paths; one of them is enough.
  * @typedef {{ name: string, files: string[], group: Group }} Package
- * `build`, `dev` and `fuzz` are installed, the others are unpacked into the cache: see tools.mjs.
- * @typedef {'build' | 'dev' | 'fuzz' | 'guest' | 'qemu' | 'peers'} Group
+ * `build`, `dev`, `cross` and `fuzz` are installed, the others are unpacked into the cache: see tools.mjs.
+ * @typedef {'build' | 'dev' | 'cross' | 'fuzz' | 'guest' | 'qemu' | 'peers'} Group
  */
 
 /** @type {Package[]} */
@@ -13,7 +13,7 @@ export const PACKAGES = [
   { group: 'build', name: 'make', files: ['make'] },
   { group: 'build', name: 'python3', files: ['python3'] },
   { group: 'dev', name: 'cmake', files: ['cmake'] },
-  { group: 'dev', name: 'g++-aarch64-linux-gnu', files: ['aarch64-linux-gnu-g++'] },
+  { group: 'cross', name: 'g++-aarch64-linux-gnu', files: ['aarch64-linux-gnu-g++'] },
   { group: 'fuzz', name: 'clang-19', files: ['clang++-19'] },
   {
     group: 'fuzz',
@@ -59,7 +59,8 @@ export const UNPACKED = {
 /** What each group is for, as it is said before anything is installed. */
 export const PURPOSE = {
   build: 'to build the native part',
-  dev: "for the developers' build and the shipped binaries",
+  dev: 'for the build with fault hooks',
+  cross: 'for the shipped binary for arm64',
   fuzz: 'to fuzz the native parsers',
   guest: 'for a virtual machine',
   qemu: 'for the virtual machine with a second kernel and two processors',

@@ -48,9 +48,9 @@ async function start({ kernel, accelerator, processors, folder, scratch, console
 
 /** The firmware of a QEMU that is unpacked and not installed. */
 function firmware() {
-  const program = toolPath(QEMU)
-  const usr = program.startsWith('/usr/') || !program.includes('/') ? undefined : join(program, '../..')
-  return usr === undefined ? [] : ['share/qemu', 'share/seabios'].flatMap(path => ['-L', join(usr, path)])
+  const root = toolsRoot()
+  if (root === undefined || !toolPath(QEMU).startsWith(`${root}/`)) return []
+  return ['usr/share/qemu', 'usr/share/seabios'].flatMap(path => ['-L', join(root, path)])
 }
 
 /** @param {string} folder @param {string} tag @param {string} directory @param {string[]} extra */

@@ -50,10 +50,12 @@ export const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { 
 export async function compare(store: StoreContext, retire: boolean): Promise<StoreFinding[]> {
   const { records, writer, pool } = store
   const findings: StoreFinding[] = []
-  const status = await pool.status()
+  // The records first: calls under way raise the pool's id and then the records', so that the pool, read later, has at
+  // least what was recorded.
   const recorded = records.transaction
-  if (status.transactionId !== undefined && status.transactionId < recorded) {
-    const detail = `the pool has ${status.transactionId}, the records ${recorded}`
+  const { transactionId } = await pool.status()
+  if (transactionId !== undefined && transactionId < recorded) {
+    const detail = `the pool has ${transactionId}, the records ${recorded}`
     findings.push({ kind: 'transaction-behind', detail, action: 'none' })
   }
   const { lost, strange } = await disagreements(store)

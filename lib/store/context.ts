@@ -3,6 +3,7 @@ import type { ThinPool } from '../index.js'
 import type { Bases } from './bases.js'
 import type { CommitPoints } from './commit-points.js'
 import type { Formatter } from './formatter.js'
+import type { Leases } from './leases.js'
 import type { Locks } from './locks.js'
 import type { Owner } from './records/owner.js'
 import type { Records } from './records/records.js'
@@ -21,6 +22,7 @@ export interface StoreParts {
   readonly points: CommitPoints
   readonly volumes: Volumes
   readonly locks: Locks
+  readonly leases: Leases
   readonly format: Formatter
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number

@@ -10,7 +10,9 @@ import { diffTar, type DiffTarOptions } from './diff/diff-tar.js'
 import { exportImage, type ExportOptions } from './images/export.js'
 import { importImage, type ImportedImage, type ImportOptions } from './images/import.js'
 import { Layer } from './layer.js'
-import { mountedAt, mountOf } from './mounted.js'
+import type { Lease } from './leases.js'
+import { withLayerMounted } from './layer-mount.js'
+import { mountOf } from './mounted.js'
 import {
   checkKey,
   checkLabels,
@@ -26,6 +28,7 @@ import { hasChildren, settled, stateError, visible } from './records/rows.js'
 import { stagingFolder } from './staging.js'
 import { startStore } from './start.js'
 import { step } from './steps.js'
+import { WatchedStream } from './unpack/watched-stream.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './unpack/apply-tar.js'
 import { letGo, StoreUpkeep } from './upkeep.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
@@ -123,32 +126,39 @@ export class LayerStore extends StoreUpkeep {
   /** An active layer or a view that there is. Rejects as `mounts` does. */
   async layer(key: string, options: SignalOption = {}): Promise<Layer> {
     checkOptions(options, ['signal'], 'layer')
-    return this.alone([checkKey('key', key)], async () => {
-      const row = settled(this.store.records, key)
+    checkKey('key', key)
+    const check = (row: Row) => {
       if (row.kind === 'committed') throw stateError(row, 'it is committed: prepare or view a child of it')
+    }
+    const activated = async (row: Row) => {
       const volume = await this.store.volumes.active(row, options.signal)
       return new Layer(key, row.parentKey, [mountOf(row, volume.path)])
-    })
+    }
+    return this.alone([key], () => this.store.leases.using(key, activated, check))
   }
 
   /**
    * Removes a layer. When this resolves it is gone for all callers, also after a loss of power; its volume goes in the
    * background, as soon as nobody has it mounted, and its blocks are free then (see `cleanup`).
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE`.
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE` (it is being committed, or a running
+   * import needs it).
    */
   async remove(key: string): Promise<void> {
     await this.alone([checkKey('key', key)], async () => {
-      const { records, writer, removals } = this.store
-      await this.store.warm.drop(key)
+      const { records, writer, removals, leases } = this.store
+      await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
       step('remove.intent', key)
       const row = await writer.write(() => {
         const found = settled(records, key)
         const child = records.childOf(found.id)
         if (child) throw hasChildren(key, child)
+        if (records.leases.of(found.thin).some(({ kind }) => kind === 'keep'))
+          throw stateError(found, 'an import needs it')
         return records.abandon(found.id, ['ready'], this.store.owner.id)!
       })
       removals.add(row)
+      await this.store.warm.drop(key)
     })
   }
 
@@ -188,14 +198,15 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * What a layer has that its parent had not, in bytes of whole blocks: mapped blocks less those of the parent. The
-   * number of its files is not known to a block device, and 0. `DM_LAYER_NOT_FOUND`.
+   * number of its files is not known to a block device, and 0. `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (it is being
+   * committed).
    */
   async usage(key: string, options: SignalOption = {}): Promise<LayerUsage> {
     checkOptions(options, ['signal'], 'usage')
     return this.alone([checkKey('key', key)], async () => {
       const row = visible(this.store.records, key)
       const parent = row.parentId === null ? undefined : this.store.records.byId(row.parentId)
-      const mapped = row.mappedBytes ?? (await this.#mappedBytes(row, options.signal))
+      const mapped = row.mappedBytes ?? (await this.#mappedBytes(key, options.signal))
       return { bytes: Math.max(0, mapped - (parent?.mappedBytes ?? 0)), inodes: 0 }
     })
   }
@@ -211,15 +222,8 @@ export class LayerStore extends StoreUpkeep {
   ): Promise<T> {
     checkOptions(options, ['readOnly', 'signal'], 'withMounted')
     const readOnly = checkBoolean('readOnly', options.readOnly)
-    const { signal } = options
     checkKey('key', key)
-    return this.run(async () => {
-      const row = settled(this.store.records, key)
-      if (row.kind === 'committed') return this.#withView(key, body, signal)
-      const volume = await this.store.locks.run([key], () => this.store.volumes.active(row, signal))
-      const source = mountOf(row, volume.path, readOnly || row.kind === 'view')
-      return mountedAt(this.store, source, body, signal)
-    })
+    return this.run(() => withLayerMounted(this.store, key, body, { readOnly, signal: options.signal }))
   }
 
   /**
@@ -227,8 +231,8 @@ export class LayerStore extends StoreUpkeep {
    * is written outside of it. The stream is taken for a stranger's. Resolves when all is on the disk.
    *
    * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream),
-   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `ABORT_ERR`, and what the stream itself fails with. The layer is removed then: half
-   * of one is none.
+   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and what the stream itself fails with. Where the
+   * stream has given anything by then the layer is removed: half of one is none. Before, it stays as it was.
    */
   async applyLayer(
     key: string,
@@ -239,13 +243,15 @@ export class LayerStore extends StoreUpkeep {
     const keep = checkBoolean('keepFailed', keepFailed)
     checkKey('key', key)
     return this.run(async () => {
-      const row = settled(this.store.records, key)
-      if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
+      const watched = new WatchedStream(stream)
+      const check = (row: Row) => {
+        if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
+      }
       try {
-        return await this.withMounted(key, folder => applyTar(folder, stream, rest))
+        return await withLayerMounted(this.store, key, folder => applyTar(folder, watched.stream, rest), { check })
       } catch (fault) {
         // The first fault is the one that is told.
-        if (!keep) await this.removeUnused(key).catch(() => false)
+        if (!keep && watched.hasGiven) await this.removeUnused(key).catch(() => false)
         throw fault
       }
     })
@@ -294,14 +300,25 @@ export class LayerStore extends StoreUpkeep {
     return exportImage(this, top, options)
   }
 
-  /** @internal A committed layer, filled at one go; nothing of it is to be seen before it is whole. */
+  /**
+   * @internal A committed layer, filled in one call; nothing of it is to be seen before it is whole. The lease keeps it from
+   * being removed.
+   */
   async addLayer(
     name: string,
     parent: string,
     fill: (folder: string) => Promise<unknown>,
     { labels = {}, signal }: CommitOptions,
-  ): Promise<void> {
-    await this.alone([name], () => addCommitted(this.store, parent, { name, labels, signal }, fill))
+  ): Promise<Lease> {
+    return this.alone([name], () => addCommitted(this.store, parent, { name, labels, signal }, fill))
+  }
+
+  /** @internal A lease that keeps a committed layer from being removed. `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`. */
+  async keepLayer(key: string): Promise<Lease> {
+    const check = (row: Row) => {
+      if (row.kind !== 'committed') throw stateError(row, `a committed layer is needed, and it is ${row.kind}`)
+    }
+    return this.run(() => this.store.leases.take(key, 'keep', check))
   }
 
   /** @internal */
@@ -346,18 +363,8 @@ export class LayerStore extends StoreUpkeep {
     )
   }
 
-  async #withView<T>(parent: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const options = signal ? { signal } : {}
-    const { row, mounts } = await prepare(this.store, { kind: 'view', key: null, parent, options })
-    try {
-      return await mountedAt(this.store, mounts[0]!, body, signal)
-    } finally {
-      await this.store.removals.abandon([row])
-    }
-  }
-
-  async #mappedBytes(row: Row, signal?: AbortSignal): Promise<number> {
-    const { volumes } = this.store
-    return volumes.mappedBytes(await volumes.active(row, signal), signal)
+  async #mappedBytes(key: string, signal?: AbortSignal): Promise<number> {
+    const { volumes, leases } = this.store
+    return leases.using(key, async row => volumes.mappedBytes(await volumes.active(row, signal), signal))
   }
 }

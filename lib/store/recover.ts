@@ -14,6 +14,7 @@ export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   for (const row of await unfinished(store)) {
     if (await end(store, row)) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'undone' })
   }
+  await store.leases.living() // those of dead owners are deleted
   await store.removals.takeOver()
   sweepStaging(store.directory, await store.owner.sweep())
   findings.push(...(await compare(store, true)))

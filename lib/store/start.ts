@@ -10,6 +10,7 @@ import { nativePort } from '../kernel/native-port.js'
 import { Bases } from './bases.js'
 import { CommitPoints } from './commit-points.js'
 import type { StoreContext } from './context.js'
+import { Leases } from './leases.js'
 import { Locks } from './locks.js'
 import type { PoolPlace, StorePlan } from './options.js'
 import { Owner } from './records/owner.js'
@@ -62,6 +63,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       points: new CommitPoints(pool, status.transactionId, () => records.transaction),
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new Locks(),
+      leases: new Leases({ records, writer, owner }),
       format: plan.format,
       fileSystem: plan.fileSystem,
       sizeBytes: plan.sizeBytes,

@@ -89,7 +89,7 @@ export abstract class StoreUpkeep {
    */
   async prune(options: PruneOptions = {}): Promise<LayerInfo[]> {
     return this.run(async () => {
-      const free = prunable(this.store, options)
+      const free = await prunable(this.store, options)
       if (options.dryRun) return free
       const gone: LayerInfo[] = []
       for (const info of free) if (await this.removeUnused(info.key)) gone.push(info)

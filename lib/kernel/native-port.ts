@@ -176,6 +176,7 @@ export class NativePort implements KernelPort {
   readBlocks: KernelPort['readBlocks'] = (path, blocks, blockBytes, exclusive, signal) =>
     this.#call('readBlocks', signal, path, blocks, blockBytes, exclusive)
   syncFile: KernelPort['syncFile'] = (file, signal) => this.#call('syncFile', signal, file)
+  syncFileSystem: KernelPort['syncFileSystem'] = (file, signal) => this.#call('syncFileSystem', signal, file)
   zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) => this.#call('zeroStart', signal, path, lengthBytes)
 
   blockOpen: KernelPort['blockOpen'] = (request, signal) => this.#call('blockOpen', signal, request)

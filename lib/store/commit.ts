@@ -3,8 +3,9 @@ import { hasCode } from '../errors.js'
 import type { ThinVolume } from '../index.js'
 import type { StoreContext } from './context.js'
 import type { Lease } from './leases.js'
-import { mountedAt, mountOf } from './mounted.js'
+import { mountedAt } from './mounted.js'
 import { prepare } from './prepare.js'
+import { makeWhole, refuseIfPoolIsFull } from './whole.js'
 import type { Row } from './records/row.js'
 import { parentGone, refuseTaken, settled, stateError } from './records/rows.js'
 import { step } from './steps.js'
@@ -76,6 +77,7 @@ async function seal(
   const { records, writer, volumes, points, removals } = store
   const key = row.key ?? name
   const volume = await volumes.active(row, signal)
+  await refuseIfPoolIsFull(store.pool)
   step('commit.deactivate', key)
   const { mappedBytes, replaced } = isUsed ? await copied(store, row, signal) : await closed(store, row, volume, signal)
   try {
@@ -112,6 +114,8 @@ interface Closed {
 async function closed(store: StoreContext, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<Closed> {
   const abort = signal ? { signal } : {}
   try {
+    // One that was made here has just been unmounted, and told of every error.
+    if (row.key !== null) await makeWhole(store, row, volume, signal)
     const mappedBytes = await store.volumes.mappedBytes(volume, signal)
     await volume.deactivate({ timeoutMs: PATIENCE_MS, ...abort })
     return { mappedBytes }
@@ -136,8 +140,7 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
         const volume = await volumes.copy(row, copy, signal)
         made()
         await volume.activate(signal ? { signal } : {})
-        // Frozen is not unmounted: its journal has something to do, which a read-only view could not.
-        await mountedAt(store, mountOf(copy, volume.path), async () => {}, signal)
+        await makeWhole(store, { ...copy, key: row.key }, volume, signal)
         const mappedBytes = await volumes.mappedBytes(volume, signal)
         await volume.deactivate()
         return { mappedBytes, replaced: copy }

@@ -105,8 +105,9 @@ export class LayerStore extends StoreUpkeep {
    * Makes an active layer a committed one with another name, on which others can stand. It is to be unmounted before;
    * one that somebody still has mounted is frozen for a moment, and the layer is what it was then.
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active). It stays active
-   * then.
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active), `DM_LAYER_DAMAGED` (its
+   * file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED` (the pool does not take all writes). It
+   * stays active then.
    */
   async commit(name: string, key: string, options: CommitOptions = {}): Promise<void> {
     checkOptions(options, ['labels', 'signal'], 'commit')
@@ -213,7 +214,11 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * Mounts a layer at a folder of the store's own for as long as `body` runs, and gives what that gives. Of a committed
-   * layer a passing view is mounted. The folder is not seen in other mount namespaces that are private.
+   * layer a passing view is mounted. The folder is not seen in other mount namespaces that are private. Resolves when all
+   * that was written is on the pool.
+   *
+   * Rejects with what `body` rejects with; with `DM_LAYER_SPACE` or `DM_LAYER_DAMAGED` where not all that was written came
+   * to the pool; with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, and what `mount()` and `prepare` reject with.
    */
   async withMounted<T>(
     key: string,

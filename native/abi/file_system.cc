@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -109,6 +110,12 @@ Status thaw_file_system(const std::string& path) {
   if (!fd) return fd.failure();
   const int result = system_call("FITHAW", [&] { return ::ioctl(fd->get(), FITHAW, 0); });
   if (result < 0) return failed("FITHAW", -result, path);
+  return Nothing{};
+}
+
+Status sync_file_system(int file) {
+  const int synced = system_call("syncfs", [&] { return ::syncfs(file); });
+  if (synced < 0) return failed("syncfs", -synced);
   return Nothing{};
 }
 

@@ -114,12 +114,14 @@ export abstract class StoreUpkeep {
   /**
    * Mends what is safe to mend: what dead processes began is ended and unmounted, records of layers whose volume is lost
    * and on which nothing stands are deleted, loop devices that leaked are detached; with `deleteRetired`, volumes that the
-   * store knows nothing of are deleted. Gives everything that it found, with what it did.
+   * store knows nothing of are deleted. Nothing is deleted while the pool is older than the records, unless `acceptPool`
+   * says that it is right. Gives everything that it found, with what it did.
    */
   async repair(options: RepairOptions = {}): Promise<StoreFinding[]> {
-    checkOptions(options, ['dryRun', 'deleteRetired'], 'repair')
+    checkOptions(options, ['dryRun', 'deleteRetired', 'acceptPool'], 'repair')
     checkBoolean('dryRun', options.dryRun)
     checkBoolean('deleteRetired', options.deleteRetired)
+    checkBoolean('acceptPool', options.acceptPool)
     return this.run(() => repair(this.store, options))
   }
 

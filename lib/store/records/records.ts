@@ -71,6 +71,12 @@ export class Records {
     this.#noted = id
   }
 
+  /** The records go on from where the pool is, though that is older. */
+  acceptTransaction(id: bigint): void {
+    this.set('transaction', String(id))
+    this.#noted = id
+  }
+
   has(key: string): boolean {
     return this.#get('SELECT 1 FROM layer WHERE key = ?', key) !== undefined
   }

@@ -3,7 +3,7 @@ import { hasCode } from '../errors.js'
 import type { ThinVolume } from '../index.js'
 import type { StoreContext } from './context.js'
 import type { Lease } from './leases.js'
-import { mountedAt } from './mounted.js'
+import { mountedAt, mountOf } from './mounted.js'
 import { prepare } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './whole.js'
 import type { Row } from './records/row.js'
@@ -55,10 +55,10 @@ export async function addCommitted(
 ): Promise<Lease> {
   const { signal } = wish
   const options = signal ? { signal } : {}
-  const { row, mounts } = await prepare(store, { kind: 'active', key: null, parent, options })
+  const { row, path } = await prepare(store, { kind: 'active', key: null, parent, options })
   const lease = await store.leases.keep(row)
   try {
-    await mountedAt(store, mounts[0]!, fill, signal)
+    await mountedAt(store, mountOf(row, path), fill, signal)
     await seal(store, row, wish)
     return lease
   } catch (fault) {
@@ -130,8 +130,8 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
   const { records, writer, volumes, owner } = store
   for (;;) {
     const copy = await writer.write(() => {
-      const { parentId: parent, sizeBytes, fileSystem } = row
-      const rest = { parent, sizeBytes, fileSystem, at: store.clock(), labels: {} }
+      const { parentId: parent, sizeBytes, fileSystem, raw } = row
+      const rest = { parent, sizeBytes, fileSystem, raw, at: store.clock(), labels: {} }
       return records.insert({ key: null, kind: 'active', state: 'making', owner: owner.id, ...rest })
     })
     try {

@@ -1,7 +1,7 @@
 // A layer mounted for the store's own use, under a lease.
 import type { SignalOption } from '../names.js'
 import type { StoreContext } from './context.js'
-import { mountedAt, mountOf } from './mounted.js'
+import { mountedAt, mountOf, refuseRaw } from './mounted.js'
 import { prepare } from './prepare.js'
 import type { Row } from './records/row.js'
 import { step } from './steps.js'
@@ -24,6 +24,7 @@ export async function withLayerMounted<T>(
   const lease = await locks.run([key], () => leases.take(key, 'use', check))
   try {
     const { row } = lease
+    refuseRaw(row)
     if (row.kind === 'committed') return await withView(store, key, body, signal ? { signal } : {})
     step('mounted.activate', key)
     const volume = await volumes.active(row, signal)
@@ -39,9 +40,9 @@ async function withView<T>(
   body: (folder: string) => Promise<T>,
   options: SignalOption,
 ): Promise<T> {
-  const { row, mounts } = await prepare(store, { kind: 'view', key: null, parent, options })
+  const { row, path } = await prepare(store, { kind: 'view', key: null, parent, options })
   try {
-    return await mountedAt(store, mounts[0]!, body, options.signal)
+    return await mountedAt(store, mountOf(row, path), body, options.signal)
   } finally {
     await store.removals.abandon([row])
   }

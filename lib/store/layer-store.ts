@@ -12,7 +12,6 @@ import { importImage, type ImportedImage, type ImportOptions } from './images/im
 import { Layer } from './layer.js'
 import type { Lease } from './leases.js'
 import { withLayerMounted } from './layer-mount.js'
-import { mountOf } from './mounted.js'
 import {
   checkKey,
   checkLabels,
@@ -118,7 +117,7 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * What mount(2) needs for an active layer or a view; brings its device back where it is gone, as after a restart of
-   * the machine. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (committed).
+   * the machine. Empty for a raw layer: see `layer`. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (committed).
    */
   async mounts(key: string, options: SignalOption = {}): Promise<LayerMount[]> {
     return [...(await this.layer(key, options)).mounts]
@@ -133,7 +132,7 @@ export class LayerStore extends StoreUpkeep {
     }
     const activated = async (row: Row) => {
       const volume = await this.store.volumes.active(row, options.signal)
-      return new Layer(key, row.parentKey, [mountOf(row, volume.path)])
+      return new Layer(row, volume.path)
     }
     return this.alone([key], () => this.store.leases.using(key, activated, check))
   }
@@ -346,10 +345,11 @@ export class LayerStore extends StoreUpkeep {
     if (parent !== '') checkKey('parent', parent)
     return this.alone([key], async () => {
       throwIfAborted(options.signal)
-      const plain = kind === 'active' && options.sizeBytes === undefined && options.fileSystem === undefined
+      const { sizeBytes, fileSystem, raw } = options
+      const plain = kind === 'active' && sizeBytes === undefined && fileSystem === undefined && raw === undefined
       const warm = plain ? await this.store.warm.take(key, parent, options.labels ?? {}) : undefined
-      const { row, mounts } = warm ?? (await prepare(this.store, { kind, key, parent, options }))
-      return new Layer(key, row.parentKey, mounts)
+      const { row, path } = warm ?? (await prepare(this.store, { kind, key, parent, options }))
+      return new Layer(row, path)
     })
   }
 

@@ -6,14 +6,25 @@ import { mount, unmount, type MountFlags } from '../index.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { StoreParts } from './context.js'
 import type { Row } from './records/row.js'
+import { stateError } from './records/rows.js'
 import type { LayerMount } from './types.js'
 
-/** What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. */
-export const mountOf = (row: Row, source: string, readOnly = row.kind === 'view'): LayerMount => ({
-  type: row.fileSystem,
-  source,
-  options: [...(row.fileSystem === 'xfs' ? ['nouuid'] : []), ...(readOnly ? ['ro'] : [])],
-})
+export function refuseRaw(row: Row): void {
+  if (row.raw) throw stateError(row, 'it is raw, and not mounted by the host: use its device')
+}
+
+/**
+ * What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. Throws
+ * `DM_LAYER_STATE` for a raw layer: everything that mounts one comes by here.
+ */
+export function mountOf(row: Row, source: string, readOnly = row.kind === 'view'): LayerMount {
+  refuseRaw(row)
+  return {
+    type: row.fileSystem,
+    source,
+    options: [...(row.fileSystem === 'xfs' ? ['nouuid'] : []), ...(readOnly ? ['ro'] : [])],
+  }
+}
 
 /** Mounts what `mounts()` gave, with the flags among its options as flags. */
 export async function mountLayer(

@@ -43,6 +43,12 @@ export interface PrepareOptions extends SignalOption {
   readonly sizeBytes?: number
   /** Only without a parent. Default: the store's. */
   readonly fileSystem?: LayerFileSystem
+  /**
+   * The layer is a block device for a virtual machine, and what is on it is not trusted: neither the store nor `Layer.mount`
+   * mounts it, `commit` takes its blocks as they are, and a larger size is that of the device alone. All layers above it
+   * are raw too. Default: as the parent; false without one.
+   */
+  readonly raw?: boolean
 }
 
 /** Sources of the pool, as they are recorded. */
@@ -109,7 +115,8 @@ function sourceOf(what: string, source: string | DeviceSource): DeviceSource {
 }
 
 export function checkPrepare(options: PrepareOptions, call: string): PrepareOptions {
-  checkOptions(options, ['labels', 'sizeBytes', 'fileSystem', 'signal'], call)
+  checkOptions(options, ['labels', 'sizeBytes', 'fileSystem', 'raw', 'signal'], call)
+  if (options.raw !== undefined) checkBoolean('raw', options.raw)
   if (options.labels !== undefined) checkLabels(options.labels)
   if (options.fileSystem !== undefined) checkFileSystem(options.fileSystem)
   if (options.sizeBytes !== undefined) checkSize(options.sizeBytes, options.fileSystem ?? 'ext4')

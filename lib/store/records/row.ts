@@ -64,4 +64,5 @@ export const infoOf = (row: Row): LayerInfo => ({
   labels: row.labels,
   sizeBytes: row.sizeBytes,
   fileSystem: row.fileSystem,
+  raw: row.raw,
 })

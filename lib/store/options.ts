@@ -13,6 +13,12 @@ export interface StorePoolOptions extends Pick<CreatePoolOptions, 'dataBlockByte
   readonly data?: string | DeviceSource
   /** Default: the sparse file `metadata.img` of 1 GiB in the store's directory. */
   readonly metadata?: string | DeviceSource
+  /**
+   * Takes a pool that has volumes or a transaction id already, where nothing of it is recorded: they are left alone
+   * (`volume-without-layer`), and the transaction id goes up from where it is. Of another program's pool that is the end.
+   * Default false: `DM_STORE_MISMATCH`.
+   */
+  readonly adopt?: boolean
 }
 
 export interface OpenStoreOptions extends SignalOption {
@@ -70,6 +76,7 @@ const MAX_KEY_BYTES = 1024
 export interface StorePlan {
   readonly directory: string
   readonly pool: Partial<PoolPlace>
+  readonly adopt: boolean
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number
   readonly discard: boolean | undefined
@@ -87,6 +94,7 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
   return {
     directory: checkPath('directory', options.directory),
     pool: checkPool(options.pool ?? {}),
+    adopt: checkBoolean('pool.adopt', options.pool?.adopt),
     fileSystem,
     sizeBytes: checkSize(options.sizeBytes ?? DEFAULT_SIZE_BYTES, fileSystem),
     discard: options.discard === undefined ? undefined : checkBoolean('discard', options.discard),
@@ -96,7 +104,7 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
 }
 
 function checkPool(pool: StorePoolOptions): Partial<PoolPlace> {
-  checkOptions(pool, ['name', 'data', 'metadata', 'dataBlockBytes', 'skipBlockZeroing'], 'pool')
+  checkOptions(pool, ['name', 'data', 'metadata', 'dataBlockBytes', 'skipBlockZeroing', 'adopt'], 'pool')
   const { name, data, metadata, dataBlockBytes, skipBlockZeroing } = pool
   return {
     ...(name !== undefined && { name: checkName(name, 'pool.name') }),

@@ -10,6 +10,7 @@ import { nativePort } from '../kernel/native-port.js'
 import { Bases } from './bases.js'
 import { CommitPoints } from './commit-points.js'
 import type { StoreContext } from './context.js'
+import { checkDisks } from './disks.js'
 import { Leases } from './leases.js'
 import { Locks } from './locks.js'
 import type { PoolPlace, StorePlan } from './options.js'
@@ -47,13 +48,20 @@ export async function startStore(plan: StorePlan): Promise<Started> {
     })
     throwIfAborted(plan.signal)
     owner = await Owner.begin(path.join(directory, 'owners'))
+    const disks = await checkDisks(records, place)
+    const wasUp = await isUp(place.name)
     pool = await openPool(place, records, plan.signal)
     const status = await pool.status()
     if (status.transactionId === undefined) {
       const text = `pool ${pool.name} has failed: take it down and run thin_check, then thin_repair, on its metadata`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
-    if (records.get('made') === undefined) await writer.write(() => confirmPlace(records, directory, place))
+    if (records.get('made') === undefined) {
+      if (!plan.adopt) await refuseForeign(pool, status.transactionId, records, wasUp)
+      await writer.write(() => confirmPlace(records, directory, place))
+    }
+    const known = JSON.stringify(disks)
+    if (records.get('disks') !== known) await writer.write(() => records.set('disks', known))
     const parts = {
       directory,
       pool,
@@ -128,6 +136,20 @@ function confirmPlace(records: Records, directory: string, place: PoolPlace): vo
   records.set('made', place.name)
 }
 
+/**
+ * A pool in which something is, and nothing of it is recorded, is another program's, or a store's whose records are gone.
+ * The records are looked at last: another process that opens the same new store may have confirmed it meanwhile.
+ */
+async function refuseForeign(pool: ThinPool, transactionId: bigint, records: Records, wasUp: boolean): Promise<void> {
+  const volumes = await pool.volumes()
+  if (volumes.length === 0 && transactionId === 0n) return
+  if (records.get('made') !== undefined) return
+  if (!wasUp) await pool.remove() // brought up by this call
+  const what = `${volumes.length} volumes and transaction id ${transactionId}`
+  const text = `pool ${pool.name} has ${what}, and nothing of it is recorded: pool.adopt takes it as it is`
+  throw new DmThinError('DM_STORE_MISMATCH', text, { device: pool.name })
+}
+
 /** Another process may have another working directory. */
 function absolute(place: Partial<PoolPlace>): Partial<PoolPlace> {
   const resolved = (source: DeviceSource): DeviceSource =>
@@ -138,6 +160,16 @@ function absolute(place: Partial<PoolPlace>): Partial<PoolPlace> {
     ...place,
     ...(place.data && { data: resolved(place.data) }),
     ...(place.metadata && { metadata: resolved(place.metadata) }),
+  }
+}
+
+async function isUp(name: string): Promise<boolean> {
+  try {
+    await nativePort().deviceStatus({ name })
+    return true
+  } catch (fault) {
+    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
+    return false
   }
 }
 

@@ -7,6 +7,7 @@ import type { Leases } from './leases.js'
 import type { Locks } from './locks.js'
 import type { Owner } from './records/owner.js'
 import type { Records } from './records/records.js'
+import type { Reserve } from './reserve.js'
 import type { Removals } from './removals.js'
 import type { LayerFileSystem } from './types.js'
 import type { Volumes } from './volumes.js'
@@ -23,6 +24,7 @@ export interface StoreParts {
   readonly volumes: Volumes
   readonly locks: Locks
   readonly leases: Leases
+  readonly reserve: Reserve
   readonly format: Formatter
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number

@@ -11,7 +11,7 @@ export interface StorePoolOptions extends Pick<CreatePoolOptions, 'dataBlockByte
   readonly name?: string
   /** A block device, by its path, or a file. Default: the sparse file `data.img` of 100 GiB in the store's directory. */
   readonly data?: string | DeviceSource
-  /** Default: the sparse file `metadata.img` of 1 GiB in the store's directory. */
+  /** Default: the file `metadata.img` of 256 MiB in the store's directory, with its space allocated. */
   readonly metadata?: string | DeviceSource
   /**
    * Takes a pool that has volumes or a transaction id already, where nothing of it is recorded: they are left alone
@@ -35,6 +35,12 @@ export interface OpenStoreOptions extends SignalOption {
    * that is a file, which would keep its size else; false on block devices.
    */
   readonly discard?: boolean
+  /**
+   * Percent of the pool's data and of its metadata, 0 to 50, that are kept for removals and for the layers that there are:
+   * with less free, `prepare`, `view`, `warm` and imports reject with `DM_POOL_FULL`. Of the file system below a pool's file
+   * the same, at most 1 GiB. Default 10.
+   */
+  readonly reservePercent?: number
   /** Makes file systems. Default: `mkfs.ext4` and `mkfs.xfs` of the machine, the only programs that a store starts. */
   readonly format?: Formatter
 }
@@ -80,12 +86,13 @@ export interface StorePlan {
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number
   readonly discard: boolean | undefined
+  readonly reservePercent: number
   readonly format: Formatter
   readonly signal: AbortSignal | undefined
 }
 
 export function checkOpen(options: OpenStoreOptions): StorePlan {
-  const known = ['directory', 'pool', 'fileSystem', 'sizeBytes', 'discard', 'format', 'signal']
+  const known = ['directory', 'pool', 'fileSystem', 'sizeBytes', 'discard', 'reservePercent', 'format', 'signal']
   checkOptions(options, known, 'LayerStore.open')
   if (options.format !== undefined && typeof options.format !== 'function') {
     throw invalid(`format must be a function, but is ${shown(options.format)}`)
@@ -98,6 +105,7 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
     fileSystem,
     sizeBytes: checkSize(options.sizeBytes ?? DEFAULT_SIZE_BYTES, fileSystem),
     discard: options.discard === undefined ? undefined : checkBoolean('discard', options.discard),
+    reservePercent: checkNumber('reservePercent', options.reservePercent ?? 10, { min: 0, max: 50 }),
     format: options.format ?? runMkfs,
     signal: options.signal,
   }

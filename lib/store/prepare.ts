@@ -25,6 +25,8 @@ interface Wish {
 }
 
 export async function prepare(store: StoreContext, wish: Wish): Promise<Prepared> {
+  // A passing view takes next to nothing, and what is in a full pool can be read by it.
+  if (wish.kind === 'active' || wish.key !== null) await store.reserve.check()
   for (;;) {
     const origin = wish.parent === '' ? await baseFor(store, wish.options) : undefined
     step('prepare.intent', wish.key ?? '')

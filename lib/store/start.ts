@@ -5,7 +5,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { DmThinError, hasCode, throwIfAborted } from '../errors.js'
-import { type DeviceSource, GiB, ThinPool } from '../index.js'
+import { type DeviceSource, GiB, MiB, ThinPool } from '../index.js'
 import { nativePort } from '../kernel/native-port.js'
 import { Bases } from './bases.js'
 import { CommitPoints } from './commit-points.js'
@@ -16,15 +16,20 @@ import { Locks } from './locks.js'
 import type { PoolPlace, StorePlan } from './options.js'
 import { Owner } from './records/owner.js'
 import { Records } from './records/records.js'
+import { Reserve } from './reserve.js'
+import { allocateMetadata } from './allocate.js'
 import { Removals } from './removals.js'
 import { databaseFaults, isLocked, openDatabase, type Database } from './records/sqlite.js'
 import { Volumes } from './volumes.js'
 import { WarmSets } from './warm.js'
 import { Writer } from './records/writer.js'
 
-/** Sparse: what is promised, not what is taken. The pool's metadata needs some 48 bytes for each 64 KiB. */
+/**
+ * The data are sparse: what is promised, not what is taken. The metadata have their space from the start, and need some 48
+ * bytes for each 64 KiB of each generation of snapshots.
+ */
 const DATA_BYTES = 100 * GiB
-const METADATA_BYTES = 1 * GiB
+const METADATA_BYTES = 256 * MiB
 
 /** An open store, and how to let go of it. */
 export interface Started {
@@ -58,6 +63,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
     }
     if (records.get('made') === undefined) {
       if (!plan.adopt) await refuseForeign(pool, status.transactionId, records, wasUp)
+      await allocateMetadata(place.metadata)
       await writer.write(() => confirmPlace(records, directory, place))
     }
     const known = JSON.stringify(disks)
@@ -72,6 +78,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new Locks(),
       leases: new Leases({ records, writer, owner }),
+      reserve: new Reserve(pool, plan.reservePercent, place.data),
       format: plan.format,
       fileSystem: plan.fileSystem,
       sizeBytes: plan.sizeBytes,

@@ -1,13 +1,15 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../device/pending.js'
-import type { PoolStatus, RemovedPool } from '../index.js'
+import type { GrowOptions, PoolStatus, RemovedPool } from '../index.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
-import { checkKey } from './options.js'
+import { allocateMetadata } from './allocate.js'
+import { checkKey, type PoolPlace } from './options.js'
 import { prunable, type PruneOptions } from './prune.js'
 import type { StuckRemoval } from './removals.js'
+import { step } from './steps.js'
 import { spaceOf, type LayerSpace } from './space.js'
 import type { Database } from './records/sqlite.js'
 import type { LayerInfo } from './types.js'
@@ -80,6 +82,20 @@ export abstract class StoreUpkeep {
       removing: this.store.removals.size,
       warm: this.store.warm.sizes(),
     }))
+  }
+
+  /**
+   * Makes the pool larger while it runs: see `ThinPool.grow`, which says what this rejects with. A metadata file has its
+   * space allocated, so that the file system below it cannot run out of it later (`DM_POOL_FULL` where it has none).
+   */
+  async grow(options: GrowOptions): Promise<void> {
+    await this.run(async () => {
+      step('grow.pool', '')
+      await this.store.pool.grow(options)
+      step('grow.allocate', '')
+      const { metadata } = JSON.parse(this.store.records.get('pool')!) as PoolPlace
+      if (options.metadataBytes !== undefined) await allocateMetadata(metadata)
+    })
   }
 
   /**

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -116,6 +117,18 @@ Status thaw_file_system(const std::string& path) {
 Status sync_file_system(int file) {
   const int synced = system_call("syncfs", [&] { return ::syncfs(file); });
   if (synced < 0) return failed("syncfs", -synced);
+  return Nothing{};
+}
+
+Status allocate_file(const std::string& path) {
+  const int opened = system_call("open", [&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC); });
+  if (opened < 0) return failed("open", -opened, path);
+  const UniqueFd fd(opened);
+  struct stat found = {};
+  const int looked = system_call("fstat", [&] { return ::fstat(fd.get(), &found); });
+  if (looked < 0) return failed("fstat", -looked, path);
+  const int allocated = system_call("fallocate", [&] { return ::fallocate(fd.get(), 0, 0, found.st_size); });
+  if (allocated < 0) return failed("fallocate", -allocated, path);
   return Nothing{};
 }
 

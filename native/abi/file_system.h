@@ -45,6 +45,10 @@ Status thaw_file_system(const std::string& path);
 /// through.
 Status sync_file_system(int file);
 
+/// Allocates the blocks of a file that has holes, up to its size; they read as zeros (fallocate). EOPNOTSUPP where its
+/// file system cannot.
+Status allocate_file(const std::string& path);
+
 struct TrimRequest {
   std::string path;
   uint64_t offset = 0;

@@ -95,6 +95,11 @@ Napi::Value sync_open_file_system(Info info) {
       plainly);
 }
 
+Napi::Value allocate_path(Info info) {
+  return start<Nothing>(
+      info, Kind::kWaits, [path = text(info[0])](Work&) { return allocate_file(path); }, plainly);
+}
+
 Napi::Value trim_path(Info info) {
   const auto object = info[0].As<Napi::Object>();
   TrimRequest request;
@@ -134,6 +139,7 @@ void export_file_systems(Napi::Env env, Napi::Object exports) {
   add("freeze", freeze_path);
   add("thaw", thaw_frozen);
   add("syncFileSystem", sync_open_file_system);
+  add("allocateFile", allocate_path);
   add("trim", trim_path);
   add("growFileSystem", grow_path);
 }

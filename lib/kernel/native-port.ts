@@ -176,6 +176,8 @@ export class NativePort implements KernelPort {
   readBlocks: KernelPort['readBlocks'] = (path, blocks, blockBytes, exclusive, signal) =>
     this.#call('readBlocks', signal, path, blocks, blockBytes, exclusive)
   syncFile: KernelPort['syncFile'] = (file, signal) => this.#call('syncFile', signal, file)
+  syncFileSystem: KernelPort['syncFileSystem'] = (file, signal) => this.#call('syncFileSystem', signal, file)
+  allocateFile: KernelPort['allocateFile'] = (path, signal) => this.#call('allocateFile', signal, path)
   zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) => this.#call('zeroStart', signal, path, lengthBytes)
 
   blockOpen: KernelPort['blockOpen'] = (request, signal) => this.#call('blockOpen', signal, request)

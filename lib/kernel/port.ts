@@ -296,6 +296,13 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
   /** Resolves when what anybody has written to the open file by now is on its disk. fdatasync(2) of a descriptor. */
   syncFile(file: number, signal?: AbortSignal): Promise<void>
+  /** Takes the blocks of a file's holes from its file system. fallocate(2) up to its size. */
+  allocateFile(path: string, signal?: AbortSignal): Promise<void>
+  /**
+   * Resolves when the file system of the open file has everything on its disk. Rejects with what the disk has refused since
+   * the file was opened. syncfs(2) of a descriptor.
+   */
+  syncFileSystem(file: number, signal?: AbortSignal): Promise<void>
   /** CLOCK_REALTIME: nanoseconds since 1970. */
   wallClock(): bigint
   /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */

@@ -102,6 +102,8 @@ export class StoragePort extends AbsentCalls {
 
   /** There is nothing slower than memory. */
   syncFile: KernelPort['syncFile'] = (_file, signal) => this.call(signal, () => {})
+  allocateFile: KernelPort['allocateFile'] = (_path, signal) => this.call(signal, () => {})
+  syncFileSystem: KernelPort['syncFileSystem'] = (_file, signal) => this.call(signal, () => {})
 
   mount: KernelPort['mount'] = ({ source, target }, signal) =>
     this.call(signal, () => {

@@ -13,8 +13,17 @@ const MOST = 128
 const FIRST_PAUSE_MS = 1
 const LONGEST_PAUSE_MS = 50
 
+export interface WriteOptions {
+  /**
+   * Wait until the disk has it. False for what is of no use after a restart of the machine: it is seen by other processes
+   * at once. Default true.
+   */
+  readonly durable?: boolean
+}
+
 interface Change {
   readonly run: () => unknown
+  readonly durable: boolean
   readonly resolve: (value: never) => void
   readonly reject: (fault: unknown) => void
 }
@@ -35,9 +44,9 @@ export class Writer {
   }
 
   /** Runs `change` in a transaction and resolves when it is on the disk. One that throws leaves nothing of itself. */
-  write<T>(change: () => T): Promise<T> {
+  write<T>(change: () => T, { durable = true }: WriteOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ run: change, resolve, reject })
+      this.#queue.push({ run: change, durable, resolve, reject })
       this.#flushing ??= this.#flush()
     })
   }
@@ -75,6 +84,7 @@ export class Writer {
   async #written(changes: readonly Change[]): Promise<Result[]> {
     if (this.#lost !== undefined) throw this.#lost
     const results = await this.#patiently(changes)
+    if (!changes.some(({ durable }) => durable)) return results
     await this.#log.sync().catch((cause: unknown) => {
       const text = `${this.#database.name}: the disk did not take what was written: ${(cause as Error).message}`
       throw (this.#lost = new DmThinError('DM_STORE_DATABASE', text, { device: this.#database.name, cause }))

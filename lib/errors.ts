@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'DM_NAME_TAKEN'
   | 'DM_NOT_ACTIVE'
   | 'DM_NOT_A_POOL'
+  | 'DM_NOT_COMMITTED'
   | 'DM_NOT_FOUND'
   | 'DM_PERMISSION'
   | 'DM_POOL_FAILED'

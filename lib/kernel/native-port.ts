@@ -119,13 +119,14 @@ export class NativePort implements KernelPort {
   tableDeps: KernelPort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) => this.#call('tableStatus', signal, address, flags)
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
-  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0) =>
-    this.#call('targetMessage', signal, address, sector, message, flags)
-  targetMessages: KernelPort['targetMessages'] = async (address, sector, messages, { onDone, signal }) => {
-    const outcomes = await this.#each('targetMessages', signal, address, sector, messages)
+  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0, committed = false) =>
+    this.#call('targetMessage', signal, address, sector, message, flags, committed)
+  targetMessages: KernelPort['targetMessages'] = async (address, sector, messages, committed, { onDone, signal }) => {
+    const outcomes = await this.#each('targetMessages', signal, address, sector, messages, committed)
     outcomes.forEach((_, index) => onDone?.(index + 1))
     return outcomes
   }
+  commit: KernelPort['commit'] = (pool, signal) => this.#call('commit', signal, pool)
 
   udevBegin: KernelPort['udevBegin'] = signal => this.#call('udevBegin', signal)
   udevWait: KernelPort['udevWait'] = (transaction, limitMs, signal) =>

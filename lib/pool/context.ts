@@ -15,6 +15,7 @@ import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { listThins } from '../metadata/reader.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
+import type { Durability } from './commit-point.js'
 import { DeviceIds } from './device-ids.js'
 
 export interface PoolContext {
@@ -29,6 +30,7 @@ export interface PoolContext {
   readonly dataBlockBytes: number
   /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
   readonly mapperLinks: boolean
+  readonly durability: Durability
   readonly pending: Pending
   readonly ids: DeviceIds
 }
@@ -69,7 +71,7 @@ export async function contextOf(
   port: KernelPort,
   name: string,
   { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
-  mapperLinks: boolean,
+  { mapperLinks, durability }: Pick<PoolContext, 'mapperLinks' | 'durability'>,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
   const table = await poolTable(port, name, signal)
@@ -81,6 +83,7 @@ export async function contextOf(
     uuid,
     dataBlockBytes: sectorsToBytes(table.blockSectors),
     mapperLinks,
+    durability,
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(abort => thinIds({ port, name }, abort)),
   }

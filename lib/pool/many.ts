@@ -1,6 +1,7 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
 import { type DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
+import { changePoolEach, settledSnapshots } from './commit-point.js'
 import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
 import { snapshotRefused } from './refused.js'
@@ -48,7 +49,7 @@ export function deleteMany(
 ): Promise<VolumeResult[]> {
   return inBatches(pool, volumes, options, {
     prepare: volume => message.delete(volume.id),
-    send: (messages, batch) => pool.port.targetMessages({ name: pool.name }, 0, messages, batch),
+    send: (messages, batch) => changePoolEach(pool, messages, batch),
     settle: (volume, outcome) => volume.batch.deleted(outcome),
   })
 }
@@ -69,7 +70,8 @@ export async function snapshotMany(
   for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
     const items = await createSnaps(pool, origin, given ?? missing, signal)
     missing = 0
-    for (const { id, errno } of items) {
+    for (const item of items) {
+      const { id, errno } = item
       if (errno === ERRNO.EEXIST && !given && round < ID_ROUNDS) {
         missing += 1 // somebody else's: stays marked as used
         continue
@@ -81,7 +83,7 @@ export async function snapshotMany(
         continue
       }
       pool.ids.free(id)
-      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, id, origin.id, errno, signal) })
+      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, item, origin.id, signal) })
     }
   }
   return results
@@ -96,7 +98,8 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    return (await explained(pool, pool.port.snapshot(origin.batch.snapshotRequest(ids), signal))).items
+    const { items } = await explained(pool, pool.port.snapshot(origin.batch.snapshotRequest(ids), signal))
+    return await settledSnapshots(pool, origin.id, items)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

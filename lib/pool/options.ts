@@ -12,6 +12,7 @@ import {
   SECTOR_BYTES,
   shown,
 } from '../units.js'
+import type { Durability } from './commit-point.js'
 
 /** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
 export type DeviceSource =
@@ -60,6 +61,14 @@ export interface PoolOptions extends KernelOption, SignalOption {
    * they are taken away. Default false.
    */
   readonly mapperLinks?: boolean
+  /**
+   * When changes through this object resolve: creating, snapshotting and deleting volumes. `'committed'` (default): when
+   * the metadata on disk has the change; `DM_NOT_COMMITTED` where the pool could not commit it. `'lazy'`: when the
+   * kernel has taken it. The kernel commits each change either way and does not tell whether it could; `'lazy'` leaves
+   * out the look at the pool's status, for those who make many changes and prove them all by one `commit()` or
+   * `setTransactionId()`.
+   */
+  readonly durability?: Durability
 }
 
 export interface CreatePoolOptions extends PoolOptions {
@@ -89,6 +98,7 @@ export interface PoolPlan {
   readonly readOnly: boolean
   readonly errorIfNoSpace: boolean
   readonly mapperLinks: boolean
+  readonly durability: Durability
   /** The options that the caller named: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
 }
@@ -107,11 +117,14 @@ const POOL_OPTIONS = [
   'signal',
 ]
 
+/** Of the object, not of the pool. */
+const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'kernel']
+
 export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
 
 export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
-  checkOptions(options, [...POOL_OPTIONS, 'format', 'mapperLinks', 'kernel'], 'ThinPool.create')
+  checkOptions(options, [...POOL_OPTIONS, 'format', ...HANDLE_OPTIONS], 'ThinPool.create')
   if (options.format !== undefined && options.format !== 'blank' && options.format !== 'overwrite') {
     throw invalid(`format must be 'blank' or 'overwrite', but is ${shown(options.format)}`)
   }
@@ -121,7 +134,7 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** The plan, where data and metadata are named; a bare name adopts what runs. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'mend', 'mapperLinks', 'kernel'], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'mend', ...HANDLE_OPTIONS], 'ThinPool.open')
   checkName(options.name)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
@@ -148,8 +161,15 @@ function checkPlan(options: PoolOptions): PoolPlan {
     readOnly: checkBoolean('readOnly', options.readOnly),
     errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
+    durability: checkDurability(options.durability),
     given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }
+}
+
+export function checkDurability(durability: unknown): Durability {
+  if (durability === undefined) return 'committed'
+  if (durability === 'committed' || durability === 'lazy') return durability
+  throw invalid(`durability must be 'committed' or 'lazy', but is ${shown(durability)}`)
 }
 
 function checkSource(role: string, source: unknown, min: number, max: number): DeviceSource {

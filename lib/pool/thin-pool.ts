@@ -8,6 +8,7 @@ import { checkBoolean, checkName, checkOptions, type SignalOption } from '../nam
 import { message } from '../target/messages.js'
 import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
+import { changePool, commitPool } from './commit-point.js'
 import {
   checkUp,
   contextOf,
@@ -25,7 +26,13 @@ import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } fr
 import { mendPool, type Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import { findPool } from './open.js'
-import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
+import {
+  checkCreateOptions,
+  checkDurability,
+  checkOpenOptions,
+  type CreatePoolOptions,
+  type OpenPoolOptions,
+} from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
@@ -69,7 +76,7 @@ export class ThinPool {
     return undo.guard(async () => {
       const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
       throwIfAborted(options.signal)
-      return ThinPool.#of(await contextOf(port, plan.name, device, plan.mapperLinks), [])
+      return ThinPool.#of(await contextOf(port, plan.name, device, plan), [])
     })
   }
 
@@ -85,14 +92,17 @@ export class ThinPool {
     const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
     const plan = checkOpenOptions(options)
     const mend = options.mend === undefined || checkBoolean('mend', options.mend)
-    const links = checkBoolean('mapperLinks', options.mapperLinks)
+    const handle = {
+      mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
+      durability: checkDurability(options.durability),
+    }
     throwIfAborted(options.signal)
     const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
       const running = await findPool(port, options.name, plan, undo, options.signal)
       const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
-      return ThinPool.#of(await contextOf(port, options.name, running, links, options.signal), findings)
+      return ThinPool.#of(await contextOf(port, options.name, running, handle, options.signal), findings)
     })
   }
 
@@ -139,7 +149,8 @@ export class ThinPool {
 
   /**
    * A new, empty volume; inactive. Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`.
+   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool took it and could not commit it),
+   * `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'id', 'name', 'externalOrigin', 'signal'], 'createVolume')
@@ -147,9 +158,9 @@ export class ThinPool {
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     const name = options.name === undefined ? undefined : checkName(options.name)
     const externalOrigin = originPath(options.externalOrigin)
-    const { port, ids } = this.#context
+    const { ids } = this.#context
     const make = async (id: number) => {
-      await port.targetMessage({ name: this.name }, 0, message.createThin(id), options.signal)
+      await changePool(this.#context, message.createThin(id), options.signal)
       return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
     return this.#run(async () => {
@@ -296,9 +307,20 @@ export class ThinPool {
   }
 
   /**
+   * Has the kernel commit the pool's metadata, and looks whether it could: when this resolves, every change of the pool
+   * before it is on disk, those of `durability: 'lazy'` too. Rejects with `DM_NOT_COMMITTED` where the pool could not
+   * commit since: changes after its last commit are lost. Rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
+   */
+  async commit(options: SignalOption = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'commit')
+    await this.#run(() => commitPool(this.#context, options.signal))
+  }
+
+  /**
    * Sets the pool's transaction id, a number for the caller's own bookkeeping, if it is `currentId` now
    * (`DM_TRANSACTION_MISMATCH` otherwise, with the id that it is as `detail`). When this resolves, the pool's metadata
-   * on disk has it, and every change of the pool before it. Rejects with `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   * on disk has it, and every change of the pool before it. Rejects with `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FAILED`.
    */
   async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
     checkOptions(options, ['currentId', 'newId', 'signal'], 'setTransactionId')
@@ -312,7 +334,7 @@ export class ThinPool {
    * `thin_ls`). A pool has one; no data block that it leads to is freed while it is held, and it is held until it is
    * released: the end of this process does not, nor does taking the pool down.
    *
-   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
    */
   async reserveMetadataSnapshot(options: SignalOption = {}): Promise<MetadataSnapshot> {
     checkOptions(options, ['signal'], 'reserveMetadataSnapshot')

@@ -2,7 +2,7 @@
 import { withHolders } from '../device/holders.js'
 import { Pending } from '../device/pending.js'
 import { Undo } from '../device/undo.js'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError } from '../errors.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
   deviceMinor,
@@ -17,6 +17,7 @@ import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
 import type { VolumeBatch } from './batch.js'
+import { changePool, isCommitted, settledSnapshots } from './commit-point.js'
 import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
 import { snapshotRefused } from './refused.js'
@@ -142,7 +143,7 @@ export class ThinVolume {
    * not touched. The depth of a chain costs nothing.
    *
    * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, and with `activate` whatever that rejects with; the snapshot is then deleted again.
+   * `DM_POOL_FULL`, `DM_NOT_COMMITTED` (the pool took it and could not commit it), and with `activate` whatever that rejects with; the snapshot is then deleted again.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
@@ -207,7 +208,8 @@ export class ThinVolume {
 
   /**
    * Deletes the volume from the pool; blocks that only it had are free then. It must be inactive
-   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has.
+   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has. Rejects with
+   * `DM_NOT_COMMITTED` where the pool took it and could not commit it: the volume may be there again.
    */
   async delete(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'delete')
@@ -352,8 +354,7 @@ export class ThinVolume {
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {
-    const { name } = this.#pool
-    await this.#deleted(await outcomeOf(this.#port.targetMessage({ name }, 0, message.delete(this.id), signal)))
+    await this.#deleted(await outcomeOf(changePool(this.#pool, message.delete(this.id), signal)))
   }
 
   async #deleted(outcome: Outcome): Promise<void> {
@@ -363,21 +364,29 @@ export class ThinVolume {
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
     const { items } = await explained(this.#pool, this.#port.snapshot(this.#snapshotRequest([id]), signal))
-    const errno = items[0]?.errno ?? ERRNO.EIO
-    if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
+    const [item] = await settledSnapshots(this.#pool, this.id, items)
+    if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
     return id
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
     const { name: poolName, device: pool } = this.#pool
     const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(pool)
-    return { pool, poolName, ownPrefix, originUuid: this.#uuid, originId: this.id, ids }
+    return {
+      pool,
+      poolName,
+      ownPrefix,
+      originUuid: this.#uuid,
+      originId: this.id,
+      ids,
+      committed: isCommitted(this.#pool),
+    }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {
     if (!(fault instanceof DmThinError)) return fault
     const text = message.delete(this.id)
-    const errno = await this.#port.targetMessage({ name: this.#pool.name }, 0, text).then(
+    const errno = await changePool(this.#pool, text).then(
       () => 0,
       (second: DmThinError) => second.errno ?? -1,
     )
@@ -389,9 +398,9 @@ export class ThinVolume {
 }
 
 /** A refusal as a value: what many have in common with one. */
-function outcomeOf(call: Promise<DeviceInfo | string>): Promise<Outcome> {
+function outcomeOf(call: Promise<DeviceInfo | void>): Promise<Outcome> {
   return call.then(
-    answer => (typeof answer === 'string' ? 0 : answer.device),
+    answer => answer?.device ?? 0,
     (fault: unknown) => {
       if (fault instanceof DmThinError) return fault
       throw fault

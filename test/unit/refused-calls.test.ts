@@ -37,6 +37,7 @@ const pool = {
   uuid: '',
   dataBlockBytes: 65536,
   mapperLinks: false,
+  durability: 'committed' as const,
   pending: new Pending('pool demo'),
   ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),
 }

@@ -61,6 +61,8 @@ export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } fr
 export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from './pool/batch.js'
 export type { Finding } from './pool/mend.js'
 export type { RemovedPool, RemovePoolOptions } from './pool/remove.js'
+export type { Durability } from './pool/commit-point.js'
+export type { SnapshotsStatus } from './pool/snapshot-clock.js'
 export type {
   FailedPoolStatus,
   PoolStatus,

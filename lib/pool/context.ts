@@ -17,6 +17,7 @@ import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-
 import { sectorsToBytes } from '../units.js'
 import type { Durability } from './commit-point.js'
 import { DeviceIds } from './device-ids.js'
+import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
   readonly port: KernelPort
@@ -31,8 +32,11 @@ export interface PoolContext {
   /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
   readonly mapperLinks: boolean
   readonly durability: Durability
+  /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
+  readonly metadataPath: string
   readonly pending: Pending
   readonly ids: DeviceIds
+  readonly clock: SnapshotClock
 }
 
 /**
@@ -75,6 +79,7 @@ export async function contextOf(
   signal?: AbortSignal,
 ): Promise<PoolContext> {
   const table = await poolTable(port, name, signal)
+  const metadataPath = nodePath(table.metadataDevice)
   return {
     port,
     name,
@@ -84,8 +89,10 @@ export async function contextOf(
     dataBlockBytes: sectorsToBytes(table.blockSectors),
     mapperLinks,
     durability,
+    metadataPath,
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(abort => thinIds({ port, name }, abort)),
+    clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
   }
 }
 

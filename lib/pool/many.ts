@@ -98,7 +98,8 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    const { items } = await explained(pool, pool.port.snapshot(origin.batch.snapshotRequest(ids), signal))
+    const send = () => pool.port.snapshot(origin.batch.snapshotRequest(ids), signal)
+    const { items } = await explained(pool, pool.clock.counted(pool.name, ids.length, send))
     return await settledSnapshots(pool, origin.id, items)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)

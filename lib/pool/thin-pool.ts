@@ -14,7 +14,6 @@ import {
   contextOf,
   explained,
   metadataOf,
-  poolTable,
   readable,
   thinIds,
   volumeUuidPrefix,
@@ -36,7 +35,7 @@ import {
 import { watchPool, type PoolWatch } from './pool-events.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
-import { poolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
+import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
 import { ThinVolume, type VolumeIdentity } from './thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
@@ -132,19 +131,13 @@ export class ThinPool {
   }
 
   /**
-   * Mode, space, and everything else of the kernel's status line. Does not commit the pool (NOFLUSH). A pool that was
+   * Mode, space, and everything else of the kernel's status line, and how many snapshots are left in the pool's life,
+   * of which the kernel does not speak. Does not commit the pool (NOFLUSH). A pool that was
    * taken down by somebody else is `DM_NOT_FOUND`.
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
-    const { port, name } = this.#context
-    return this.#run(async () => {
-      const [table, lines] = await Promise.all([
-        poolTable(port, name, options.signal),
-        port.tableStatus({ name }, TABLE_FLAG.noflush, options.signal),
-      ])
-      return poolStatus(lines[0]?.parameters ?? '', table)
-    })
+    return this.#run(() => readPoolStatus(this.#context, options.signal))
   }
 
   /**
@@ -228,8 +221,8 @@ export class ThinPool {
 
   /**
    * Snapshots of one volume under one suspend of it: as many as `wanted` says, or those with the ids in it. A result for
-   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed;
-   * then none is left.
+   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed,
+   * then none is left, and with `DM_POOL_WORN` where the pool has not so many snapshots left.
    */
   async snapshotMany(
     origin: ThinVolume,

@@ -143,7 +143,8 @@ export class ThinVolume {
    * not touched. The depth of a chain costs nothing.
    *
    * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_NOT_COMMITTED` (the pool took it and could not commit it), and with `activate` whatever that rejects with; the snapshot is then deleted again.
+   * `DM_POOL_FULL`, `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life), `DM_NOT_COMMITTED` (the pool took it
+   * and could not commit it), and with `activate` whatever that rejects with; the snapshot is then deleted again.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
@@ -363,7 +364,8 @@ export class ThinVolume {
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const { items } = await explained(this.#pool, this.#port.snapshot(this.#snapshotRequest([id]), signal))
+    const send = () => this.#port.snapshot(this.#snapshotRequest([id]), signal)
+    const { items } = await explained(this.#pool, this.#pool.clock.counted(this.#pool.name, 1, send))
     const [item] = await settledSnapshots(this.#pool, this.id, items)
     if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
     return id

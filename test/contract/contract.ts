@@ -1,4 +1,5 @@
 // What both kernels must do. The real one is right: where they differ, the memory kernel is changed.
+import { CLOCK } from './clock.js'
 import { DEVICES } from './devices.js'
 import { EVENTS } from './events.js'
 import { LOOPS } from './loops.js'
@@ -20,6 +21,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   'suspend and resume': SUSPEND,
   'loop devices and files': LOOPS,
   'messages to a pool': MESSAGES,
+  'the snapshot clock': CLOCK,
   'thin tables': THINS,
   'external origins': ORIGINS,
   'blocks and space': SPACE,

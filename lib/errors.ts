@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'ABORT_ERR'
   | 'DM_ALREADY_ACTIVE'
   | 'DM_BUSY'
+  | 'DM_CHECK_FAILED'
   | 'DM_CLOSED'
   | 'DM_FILE_ATTACHED'
   | 'DM_FILE_MISSING'

@@ -12,6 +12,7 @@ import {
   SECTOR_BYTES,
   shown,
 } from '../units.js'
+import { checkHook, type MetadataCheck } from './check.js'
 import type { Durability } from './commit-point.js'
 
 /** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
@@ -83,6 +84,13 @@ export interface OpenPoolOptions extends Partial<PoolOptions> {
   readonly name: string
   /** Mend what a dead process left behind (see `pool.findings`). Default true. */
   readonly mend?: boolean
+  /**
+   * Called before a pool is brought back from its files or devices, with the device that its metadata is on: to run
+   * `thin_check`, for example. What it throws ends the call with `DM_CHECK_FAILED`, and the pool is not started. Not
+   * called where the pool runs already. Default: nothing is checked; a pool whose metadata needs a check starts
+   * read-only, and `findings` says so.
+   */
+  readonly check?: MetadataCheck
 }
 
 /** Options with every default in place. */
@@ -99,6 +107,7 @@ export interface PoolPlan {
   readonly errorIfNoSpace: boolean
   readonly mapperLinks: boolean
   readonly durability: Durability
+  readonly check: MetadataCheck | undefined
   /** The options that the caller named: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
 }
@@ -134,14 +143,16 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** The plan, where data and metadata are named; a bare name adopts what runs. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'mend', ...HANDLE_OPTIONS], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'mend', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
   checkName(options.name)
+  const check = checkHook(options.check)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
     if (extra) throw invalid(`ThinPool.open: ${extra} is compared only together with data and metadata`)
+    if (check) throw invalid('ThinPool.open: check is called only together with data and metadata')
     return undefined
   }
-  return checkPlan(options as PoolOptions)
+  return { ...checkPlan(options as PoolOptions), check }
 }
 
 function checkPlan(options: PoolOptions): PoolPlan {
@@ -162,6 +173,7 @@ function checkPlan(options: PoolOptions): PoolPlan {
     errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     durability: checkDurability(options.durability),
+    check: undefined,
     given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }
 }

@@ -22,7 +22,7 @@ import {
 import { externalOriginIn, originPath } from './external-origin.js'
 import { growPool, type GrowOptions } from './grow.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
-import { mendPool, type Finding } from './mend.js'
+import { conditionOf, mendPool, type Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import { findPool } from './open.js'
 import {
@@ -85,7 +85,7 @@ export class ThinPool {
    * done is mended, and told in `findings`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
-   * `DM_POOL_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
+   * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
     const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
@@ -100,7 +100,8 @@ export class ThinPool {
     const undo = new Undo()
     return undo.guard(async () => {
       const running = await findPool(port, options.name, plan, undo, options.signal)
-      const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
+      const mended = mend ? await mendPool(port, options.name, running.device, options.signal) : []
+      const findings = [...mended, ...(await conditionOf(port, options.name, options.signal))]
       return ThinPool.#of(await contextOf(port, options.name, running, handle, options.signal), findings)
     })
   }
@@ -125,7 +126,7 @@ export class ThinPool {
     return this.#context.dataBlockBytes
   }
 
-  /** What open found amiss and mended. Empty after create, and in good times. */
+  /** What open found: what it repaired, and what is left to the caller. Empty after create, and of a sound pool. */
   get findings(): readonly Finding[] {
     return this.#findings
   }

@@ -1,21 +1,15 @@
 // The snapshot clock, and the library before its end. drivers/md/dm-thin-metadata.c __create_snap, pack_block_time
 import { MiB, ThinPool } from '../../lib/index.js'
-import { blockChecksum, CHECKSUM_SALT } from '../../lib/metadata/crc32c.js'
 import { SNAPSHOT_LIMIT } from '../../lib/pool/snapshot-clock.js'
+import { setTime } from './at-rest.js'
 import { withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
-const TIME = 44
 const LOW = Math.floor(SNAPSHOT_LIMIT * 0.9)
 
 /** Stops the pool, sets the clock in its superblock, and starts it again. */
 async function withClockAt(machine: Machine, { pool, reopen }: PoolAtHand, time: number): Promise<ThinPool> {
   await pool.remove({ deactivate: true })
-  const { file } = reopen.metadata as { readonly file: string }
-  const block = await machine.read(file, 0, 4096)
-  const view = new DataView(block.buffer, block.byteOffset, block.length)
-  view.setUint32(TIME, time, true)
-  view.setUint32(0, blockChecksum(block, CHECKSUM_SALT.superblock), true)
-  await machine.write(file, 0, block)
+  await setTime(machine, reopen, time)
   return ThinPool.open({ ...reopen })
 }
 

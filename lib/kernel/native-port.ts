@@ -166,6 +166,7 @@ export class NativePort implements KernelPort {
     this.#call('loopDetachAtLastClose', signal, number)
   loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) => this.#call('loopDetach', signal, number, limitMs)
   loopHold: KernelPort['loopHold'] = (number, signal) => this.#call('loopHold', signal, number)
+  lockNode: KernelPort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
   release = (handle: Handle): void => void this.#addon['release']!(handle)
 
   identify: KernelPort['identify'] = (path, signal) => this.#call('identify', signal, path)

@@ -292,6 +292,8 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   loopDetachAtLastClose(number: number, signal?: AbortSignal): Promise<boolean>
   loopDetach(number: number, limitMs: number, signal?: AbortSignal): Promise<void>
   loopHold(number: number, signal?: AbortSignal): Promise<Handle>
+  /** An exclusive flock(2) of a block device's node, until `release`. Waits for it. */
+  lockNode(path: string, signal?: AbortSignal): Promise<Handle>
   release(handle: Handle): void
 
   identify(path: string, signal?: AbortSignal): Promise<FileIdentity>

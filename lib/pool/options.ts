@@ -74,8 +74,10 @@ export interface PoolOptions extends KernelOption, SignalOption {
 
 export interface CreatePoolOptions extends PoolOptions {
   /**
-   * `'blank'` (default): the metadata device must be all zeros at its start. `'overwrite'`: what is on it is lost,
-   * and with it every volume of the pool that it may have been.
+   * `'blank'` (default): the metadata device must be all zeros at its start, and neither device may hold a file system, a
+   * partition table, or a member of an array or of another volume manager (`DM_SIGNATURE_FOUND`). `'overwrite'`: what is
+   * on both is lost, and with it every volume of the pool that it may have been. Signatures on the data device stay until
+   * they are written over: `wipefs` takes them away.
    */
   readonly format?: 'blank' | 'overwrite'
 }

@@ -11,6 +11,7 @@ import { attachBacking, type Backing } from './backing.js'
 import { runCheck } from './check.js'
 import { poolStatusLine } from './context.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
+import { lockNodes, refuseSignatures } from './signatures.js'
 
 /** Marks the mapped devices that this library made a pool of. */
 export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
@@ -29,16 +30,23 @@ export async function createPool(
   await refuseTakenName(port, plan.name, signal)
   const { data, metadata } = await attachBoth(port, plan, undo, true, signal)
   checkDevices(plan, data, metadata)
+  const unlock = await lockNodes(port, [data, metadata], undo, signal)
   await refuseDataInUse(port, data, signal)
   const blockBytes = plan.dataBlockBytes!
   if (data.sizeBytes < blockBytes)
     throw invalid(`data has ${data.sizeBytes} bytes, less than one block of ${blockBytes}`)
   const kind = await readSuperblock(port, metadata, signal)
-  if (kind.kind !== 'blank' || !kind.allBlank) {
-    if (format !== 'overwrite') throw notBlank(metadata, kind.kind === 'pool' ? 'a thin pool' : 'data')
-    await port.zeroStart(metadata.path, METADATA_BLOCK_BYTES, signal)
+  const isBlank = kind.kind === 'blank' && kind.allBlank
+  if (format === 'overwrite') {
+    if (!isBlank) await port.zeroStart(metadata.path, METADATA_BLOCK_BYTES, signal)
+  } else {
+    if (!isBlank) throw notBlank(metadata, kind.kind === 'pool' ? 'a thin pool' : 'data')
+    await refuseSignatures(port, 'data', data, signal)
+    await refuseSignatures(port, 'metadata', metadata, signal)
   }
-  return startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  const info = await startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  unlock()
+  return info
 }
 
 /** Brings back the pool that the metadata describes. Never formats. */

@@ -60,10 +60,11 @@ export class ThinPool {
 
   /**
    * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
-   * the pool does. The metadata device must be blank, or `format: 'overwrite'` gives up what is on it. A failed step
+   * the pool does. The metadata device must be blank and the data device without a
+   * signature, or `format: 'overwrite'` gives up what is on them. A failed step
    * undoes the earlier ones; what was undone and what not is in the error's `rollback`.
    *
-   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
+   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_SIGNATURE_FOUND`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
    * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
    * `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */

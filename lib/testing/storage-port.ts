@@ -40,6 +40,18 @@ export class StoragePort extends AbsentCalls {
   loopHold: KernelPort['loopHold'] = (number, signal) =>
     this.call(signal, () => this.state.handle(this.state.storage.attached('open loop', number).open(processOpener())))
 
+  lockNode: KernelPort['lockNode'] = (path, signal) =>
+    this.call(signal, async () => {
+      const device = this.state.device('open node', path).number
+      const { lockedNodes } = this.state
+      await this.state.changes.until(() => (lockedNodes.has(device) ? undefined : true), signal, 'lock node')
+      lockedNodes.add(device)
+      return this.state.handle(() => {
+        lockedNodes.delete(device)
+        this.state.changes.announce()
+      })
+    })
+
   release = (handle: Handle): void => this.state.release(handle)
 
   identify: KernelPort['identify'] = (path, signal) =>

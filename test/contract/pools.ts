@@ -1,6 +1,6 @@
 // The facade on either kernel: what users call, and what is left afterwards.
 import { MiB, ThinPool, volumesOf, type MetadataAtRest } from '../../lib/index.js'
-import { BLOCK, content, withPool, type Case } from './machine.js'
+import { BLOCK, content, withLoops, withPool, type Case } from './machine.js'
 import { NEEDS_CHECK, setFlags } from './at-rest.js'
 
 export const POOLS: readonly Case[] = [
@@ -204,6 +204,27 @@ export const POOLS: readonly Case[] = [
         await expect(ThinPool.open({ ...reopen, check })).rejects.toMatchObject({ code: 'DM_CHECK_FAILED', cause })
         await expect(machine.port.deviceStatus({ name })).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
         await (await ThinPool.open({ ...reopen, check: () => {} })).status()
+      }),
+  },
+  {
+    title:
+      'create refuses data with a signature, of a file and of a device, and leaves it as it is; overwrite takes it',
+    run: machine =>
+      withLoops(machine, [16 * BLOCK, 4 * MiB], async (numbers, files) => {
+        const [data = '', metadata = ''] = numbers.map(number => `/dev/loop${number.split(':')[1]}`)
+        await machine.write(files[0]!, 4096 - 10, Buffer.from('SWAPSPACE2'))
+        const kernel = machine.kernel && { kernel: machine.kernel }
+        const options = {
+          name: machine.name('pool'),
+          data: { device: data },
+          metadata: { device: metadata },
+          ...kernel,
+        }
+        await expect(ThinPool.create(options)).rejects.toMatchObject({ code: 'DM_SIGNATURE_FOUND', detail: 'swap' })
+        expect(Buffer.from(await machine.read(files[0]!, 4096 - 10, 10)).toString()).toBe('SWAPSPACE2')
+        await expect(machine.port.deviceStatus({ name: options.name })).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+        await ThinPool.create({ ...options, format: 'overwrite' })
+        await machine.port.remove({ name: options.name }, 5_000)
       }),
   },
 ]

@@ -19,6 +19,7 @@ const CHAPTERS = [
       'options',
       'check',
       'commit-point',
+      'record',
       'grow',
       'transaction-id',
       'metadata-snapshot',

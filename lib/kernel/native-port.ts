@@ -16,6 +16,7 @@ import {
   type ListedDevice,
   type Outcome,
 } from './port.js'
+import { readSmallFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
 const QUIET: Announcement = { flags: UDEV_NO_PROBING, transaction: 0 }
@@ -167,6 +168,8 @@ export class NativePort implements KernelPort {
   loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) => this.#call('loopDetach', signal, number, limitMs)
   loopHold: KernelPort['loopHold'] = (number, signal) => this.#call('loopHold', signal, number)
   lockNode: KernelPort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
+  readSmallFile = readSmallFile
+  replaceSmallFile = replaceSmallFile
   release = (handle: Handle): void => void this.#addon['release']!(handle)
 
   identify: KernelPort['identify'] = (path, signal) => this.#call('identify', signal, path)

@@ -292,9 +292,14 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   loopDetachAtLastClose(number: number, signal?: AbortSignal): Promise<boolean>
   loopDetach(number: number, limitMs: number, signal?: AbortSignal): Promise<void>
   loopHold(number: number, signal?: AbortSignal): Promise<Handle>
-  /** An exclusive flock(2) of a block device's node, until `release`. Waits for it. */
+  /** An exclusive flock(2) of a block device's node, or of a folder, until `release`. Waits for it. */
   lockNode(path: string, signal?: AbortSignal): Promise<Handle>
   release(handle: Handle): void
+
+  /** Undefined where there is none. `DM_RECORD` where it cannot be read. */
+  readSmallFile(path: string): Promise<string | undefined>
+  /** Old or new content, whenever the machine stops; on disk when it resolves. Its callers exclude each other. */
+  replaceSmallFile(path: string, content: string): Promise<void>
 
   identify(path: string, signal?: AbortSignal): Promise<FileIdentity>
   createSparse(

@@ -17,6 +17,7 @@ import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-
 import { sectorsToBytes } from '../units.js'
 import type { Durability } from './commit-point.js'
 import { DeviceIds } from './device-ids.js'
+import type { PoolRecord } from './record.js'
 import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
@@ -32,6 +33,7 @@ export interface PoolContext {
   /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
   readonly mapperLinks: boolean
   readonly durability: Durability
+  readonly record: PoolRecord | undefined
   /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
   readonly metadataPath: string
   readonly pending: Pending
@@ -76,6 +78,7 @@ export async function contextOf(
   name: string,
   { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
   { mapperLinks, durability }: Pick<PoolContext, 'mapperLinks' | 'durability'>,
+  record: PoolRecord | undefined,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
   const table = await poolTable(port, name, signal)
@@ -89,6 +92,7 @@ export async function contextOf(
     dataBlockBytes: sectorsToBytes(table.blockSectors),
     mapperLinks,
     durability,
+    record,
     metadataPath,
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(abort => thinIds({ port, name }, abort)),

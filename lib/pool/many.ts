@@ -4,6 +4,7 @@ import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './
 import { changePoolEach, settledSnapshots } from './commit-point.js'
 import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
+import { recordDeleted, recordNew } from './recorded.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
@@ -48,8 +49,16 @@ export function deleteMany(
   options: ManyOptions,
 ): Promise<VolumeResult[]> {
   return inBatches(pool, volumes, options, {
-    prepare: volume => message.delete(volume.id),
-    send: (messages, batch) => changePoolEach(pool, messages, batch),
+    prepare: ({ id }) => ({ id, text: message.delete(id) }),
+    send: async (requests, batch) => {
+      const texts = requests.map(({ text }) => text)
+      const outcomes = await changePoolEach(pool, texts, batch)
+      await recordDeleted(
+        pool,
+        requests.filter((_, at) => typeof outcomes[at] === 'number').map(({ id }) => id),
+      )
+      return outcomes
+    },
     settle: (volume, outcome) => volume.batch.deleted(outcome),
   })
 }
@@ -77,7 +86,7 @@ export async function snapshotMany(
         continue
       }
       const { sizeBytes, externalOrigin } = origin
-      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin })
+      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin, origin: origin.id })
       if (errno === 0) {
         results.push({ status: 'fulfilled', volume, value: undefined })
         continue
@@ -86,6 +95,10 @@ export async function snapshotMany(
       results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, item, origin.id, signal) })
     }
   }
+  await recordNew(
+    pool,
+    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.batch.recorded()] : [])),
+  )
   return results
 }
 

@@ -12,13 +12,28 @@ export interface Finding {
    * table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, since only a
    * person suspends a pool. `needs-check`: the pool's metadata needs a check, so it takes no change and grows no more; or
    * the pool has failed. `not-checked`: other processes were in the middle of calls for so long that nothing was
-   * looked at.
+   * looked at. Of the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
+   * `record-differs`, an option or the length of the pool is another; `volume-missing`, it has a volume that the pool has
+   * not; `volume-not-recorded`, the pool has one that it has not.
    */
   readonly kind:
-    'suspended-volume' | 'half-made-volume' | 'abandoned-table' | 'suspended-pool' | 'needs-check' | 'not-checked'
+    | 'suspended-volume'
+    | 'half-made-volume'
+    | 'abandoned-table'
+    | 'suspended-pool'
+    | 'needs-check'
+    | 'not-checked'
+    | 'record-missing'
+    | 'record-damaged'
+    | 'record-differs'
+    | 'volume-missing'
+    | 'volume-not-recorded'
   /** Name of the mapped device. */
   readonly device: string
-  readonly action: 'resumed' | 'removed' | 'cleared' | 'none'
+  /** `rebuilt` and `dropped`: done to the record. */
+  readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
+  /** Of the record: the file, what differs, or the thin id. */
+  readonly detail?: string
   /** Where the action failed. */
   readonly error?: DmThinError
 }

@@ -1,4 +1,5 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
+import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
@@ -14,6 +15,7 @@ import {
 } from '../units.js'
 import { checkHook, type MetadataCheck } from './check.js'
 import type { Durability } from './commit-point.js'
+import type { RecordedOptions } from './record.js'
 
 /** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
 export type DeviceSource =
@@ -70,6 +72,13 @@ export interface PoolOptions extends KernelOption, SignalOption {
    * `setTransactionId()`.
    */
   readonly durability?: Durability
+  /**
+   * Path of a file beside the pool that keeps what the kernel does not: the pool's length and options, and of each volume
+   * its name, size and origin. Made where it does not exist. Each change is on disk before the call that made it
+   * resolves. A pool that is brought back runs with the options recorded, unless they are given. Several processes may
+   * use it at once. Default: no record.
+   */
+  readonly record?: string
 }
 
 export interface CreatePoolOptions extends PoolOptions {
@@ -109,6 +118,7 @@ export interface PoolPlan {
   readonly errorIfNoSpace: boolean
   readonly mapperLinks: boolean
   readonly durability: Durability
+  readonly record: string | undefined
   readonly check: MetadataCheck | undefined
   /** The options that the caller named: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
@@ -129,7 +139,7 @@ const POOL_OPTIONS = [
 ]
 
 /** Of the object, not of the pool. */
-const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'kernel']
+const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'kernel']
 
 export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
@@ -175,9 +185,20 @@ function checkPlan(options: PoolOptions): PoolPlan {
     errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     durability: checkDurability(options.durability),
+    record: checkRecord(options.record),
     check: undefined,
     given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }
+}
+
+export function checkRecord(record: unknown): string | undefined {
+  return record === undefined ? undefined : path.resolve(checkPath('record', record))
+}
+
+/** With the options of a record in the place of those that the caller left out. */
+export function withRecorded(plan: PoolPlan, recorded: RecordedOptions): PoolPlan {
+  const left = Object.entries(recorded).filter(([name]) => !plan.given.has(name))
+  return { ...plan, ...Object.fromEntries(left) }
 }
 
 export function checkDurability(durability: unknown): Durability {
@@ -196,7 +217,7 @@ function checkSource(role: string, source: unknown, min: number, max: number): D
   }
   checkOptions(source, ['file', 'sizeBytes'], role)
   const { file, sizeBytes } = source as { file?: unknown; sizeBytes?: unknown }
-  const path = checkPath(`${role}.file`, file)
-  if (sizeBytes === undefined) return { file: path }
-  return { file: path, sizeBytes: checkNumber(`${role}.sizeBytes`, sizeBytes, { min, max, multipleOf: SECTOR_BYTES }) }
+  const where = checkPath(`${role}.file`, file)
+  if (sizeBytes === undefined) return { file: where }
+  return { file: where, sizeBytes: checkNumber(`${role}.sizeBytes`, sizeBytes, { min, max, multipleOf: SECTOR_BYTES }) }
 }

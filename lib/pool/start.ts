@@ -68,7 +68,9 @@ export async function restartPool(
   if (blocks < superblock.dataSpaceMap.blocks) {
     throw mismatch(plan.name, 'data blocks', superblock.dataSpaceMap.blocks, blocks)
   }
-  return startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
+  const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
+  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, undo, signal)
 }
 
 /** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */

@@ -29,10 +29,15 @@ import {
   checkCreateOptions,
   checkDurability,
   checkOpenOptions,
+  checkRecord,
+  withRecorded,
   type CreatePoolOptions,
   type OpenPoolOptions,
 } from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
+import { checkedRecord, newRecord, recordLength } from './record-check.js'
+import { readRecord } from './record.js'
+import { recordNew, recordOf } from './recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
 import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
@@ -76,7 +81,9 @@ export class ThinPool {
     return undo.guard(async () => {
       const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
       throwIfAborted(options.signal)
-      return ThinPool.#of(await contextOf(port, plan.name, device, plan), [])
+      const record = plan.record === undefined ? undefined : await newRecord(port, plan.name, plan.record)
+      if (record) undo.push('unlink', record.file, () => record.remove())
+      return ThinPool.#of(await contextOf(port, plan.name, device, plan, record), [])
     })
   }
 
@@ -91,6 +98,7 @@ export class ThinPool {
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
     const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
     const plan = checkOpenOptions(options)
+    const file = checkRecord(options.record)
     const mend = options.mend === undefined || checkBoolean('mend', options.mend)
     const handle = {
       mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
@@ -100,10 +108,17 @@ export class ThinPool {
     const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
-      const running = await findPool(port, options.name, plan, undo, options.signal)
+      const found = file === undefined ? 'missing' : await readRecord(port, file)
+      const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
+      const running = await findPool(port, options.name, recorded, undo, options.signal)
       const mended = mend ? await mendPool(port, options.name, running.device, options.signal) : []
-      const findings = [...mended, ...(await conditionOf(port, options.name, options.signal))]
-      return ThinPool.#of(await contextOf(port, options.name, running, handle, options.signal), findings)
+      const condition = await conditionOf(port, options.name, options.signal)
+      const checked = file === undefined ? undefined : await checkedRecord(port, options.name, file, options.signal)
+      const findings = [...mended, ...condition, ...(checked?.findings ?? [])]
+      return ThinPool.#of(
+        await contextOf(port, options.name, running, handle, checked?.record, options.signal),
+        findings,
+      )
     })
   }
 
@@ -156,6 +171,7 @@ export class ThinPool {
     const { ids } = this.#context
     const make = async (id: number) => {
       await changePool(this.#context, message.createThin(id), options.signal)
+      await recordNew(this.#context, [[id, { name: name ?? `${this.name}-${id}`, sizeBytes, externalOrigin }]])
       return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
     return this.#run(async () => {
@@ -168,7 +184,8 @@ export class ThinPool {
 
   /**
    * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes
-   * and no external origins: an inactive volume needs `sizeBytes`, and what it was made with, here or at `activate()`.
+   * and no external origins: without a `record` an inactive volume needs `sizeBytes`, and what it was made with, here or
+   * at `activate()`.
    */
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
@@ -178,18 +195,22 @@ export class ThinPool {
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
     return this.#run(async () => {
-      if (unasked) return this.#volumeOf(id, undefined, given)
-      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), given, options.signal)
+      const told = { ...(await recordOf(this.#context, id)), ...defined(given) }
+      if (unasked) return this.#volumeOf(id, undefined, told)
+      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), told, options.signal)
       await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
       if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
         throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
       }
-      return this.#volumeOf(id, active, given, options.signal)
+      return this.#volumeOf(id, active, told, options.signal)
     })
   }
 
-  /** All volumes of the pool by ascending id, read from its metadata, with those active known as such. */
+  /**
+   * All volumes of the pool by ascending id, read from its metadata, with those active known as such; with names, sizes
+   * and origins where the pool has a `record`.
+   */
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
     return this.#run(async () => {
@@ -197,8 +218,11 @@ export class ThinPool {
       const all = await this.#context.port.activeThins(this.#context.device, options.signal)
       const active = new Map(all.map(thin => [thin.id, thin]))
       const ids = await this.#thinIds(options.signal)
+      const recorded = (await this.#context.record?.read())?.volumes
       const found: ThinVolume[] = []
-      for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), {}, options.signal))
+      for (const id of ids) {
+        found.push(await this.#volumeOf(id, active.get(id), recorded?.get(id) ?? {}, options.signal))
+      }
       return found
     })
   }
@@ -298,7 +322,10 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(() => growPool(this.#context, sizes, options.signal))
+    await this.#run(async () => {
+      await growPool(this.#context, sizes, options.signal)
+      await recordLength(this.#context)
+    })
   }
 
   /**
@@ -357,6 +384,7 @@ export class ThinPool {
       signal: options.signal,
     }
     const removed = await this.#run(() => removePool(this.#context, plan))
+    if (plan.deleteFiles) await this.#context.record?.remove()
     await this.close()
     return removed
   }
@@ -396,7 +424,7 @@ export class ThinPool {
   async #volumeOf(
     id: number,
     active: ActiveThin | undefined,
-    given: Pick<VolumeIdentity, 'sizeBytes' | 'externalOrigin' | 'unasked'>,
+    given: Omit<VolumeIdentity, 'id' | 'active'>,
     signal?: AbortSignal,
   ): Promise<ThinVolume> {
     const inactive = () => new ThinVolume(this.#context, { id, ...given })
@@ -409,6 +437,10 @@ export class ThinPool {
     return new ThinVolume(this.#context, { id, ...given, ...found, active })
   }
 }
+
+/** Without the entries that are undefined: those must not hide what the record says. */
+const defined = <T extends object>(given: T): Partial<T> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>
 
 function ifGone(fault: DmThinError): undefined {
   if (fault.code !== 'DM_NOT_FOUND') throw fault

@@ -20,6 +20,8 @@ import type { VolumeBatch } from './batch.js'
 import { changePool, isCommitted, settledSnapshots } from './commit-point.js'
 import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
+import type { VolumeRecord } from './record.js'
+import { recordActive, recordDeleted, recordNew } from './recorded.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import {
@@ -36,6 +38,8 @@ export interface VolumeIdentity {
   readonly name?: string | undefined
   readonly sizeBytes?: number | undefined
   readonly externalOrigin?: string | undefined
+  /** The thin id that it is a snapshot of. */
+  readonly origin?: number | undefined
   readonly active?: ActiveThin | undefined
   /** Devices of other programs are not looked for: the caller says that there are none. */
   readonly unasked?: boolean | undefined
@@ -47,6 +51,8 @@ export class ThinVolume {
   readonly #unasked: boolean
   /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
   readonly id: number
+  /** The thin id that it is a snapshot of; undefined where it is none, or where the pool has no `record`. */
+  readonly origin: number | undefined
   #name: string
   #sizeBytes: number | undefined
   #externalOrigin: string | undefined
@@ -59,6 +65,7 @@ export class ThinVolume {
   constructor(pool: PoolContext, identity: VolumeIdentity) {
     this.#pool = pool
     this.id = identity.id
+    this.origin = identity.origin
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
     this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
     this.#unasked = identity.unasked ?? false
@@ -162,7 +169,9 @@ export class ThinVolume {
         name,
         sizeBytes: this.#sizeBytes,
         externalOrigin: this.#externalOrigin,
+        origin: this.id,
       })
+      await recordNew(this.#pool, [made.#recorded])
       if (!options.activate) return made
       try {
         return await made.activate({ readOnly, ...(signal && { signal }) })
@@ -259,9 +268,15 @@ export class ThinVolume {
         ),
       activated: (request, outcome) => this.#activated(request, outcome),
       address: () => this.#address,
+      recorded: () => this.#recorded,
       deactivated: (outcome, started) => this.#deactivated(outcome, started),
       deleted: outcome => this.#deleted(outcome),
     })
+  }
+
+  get #recorded(): readonly [number, VolumeRecord] {
+    const { id, name, sizeBytes, externalOrigin, origin } = this
+    return [id, { name, sizeBytes, externalOrigin, origin }]
   }
 
   get #port() {
@@ -317,18 +332,22 @@ export class ThinVolume {
       const fault = await originInUse(this.#pool, table[0]!, await explain(this.#pool, outcome))
       throw await this.#whoHasName(fault)
     }
-    await this.#link(name, outcome)
+    const sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+    await this.#settle(name, outcome, sizeBytes)
     this.#device = outcome
     this.#name = name
-    this.#sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+    this.#sizeBytes = sizeBytes
   }
 
-  /** In /dev/mapper, where the pool's options ask for it. Without its link the device does not stay. */
-  async #link(name: string, device: number): Promise<void> {
-    if (!this.#pool.mapperLinks) return
+  /** Its link in /dev/mapper and its entry in the record, where there are such. Without them the device does not stay. */
+  async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
+    if (!this.#pool.mapperLinks && !this.#pool.record) return
     const undo = new Undo()
     undo.push('DM_DEV_REMOVE', name, () => this.#port.remove({ name }, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => this.#port.mapperLinks.make(name, device))
+    await undo.guard(async () => {
+      await recordActive(this.#pool, this.id, name, sizeBytes)
+      if (this.#pool.mapperLinks) this.#port.mapperLinks.make(name, device)
+    })
   }
 
   /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
@@ -356,6 +375,7 @@ export class ThinVolume {
 
   async #delete(signal?: AbortSignal): Promise<void> {
     await this.#deleted(await outcomeOf(changePool(this.#pool, message.delete(this.id), signal)))
+    await recordDeleted(this.#pool, [this.id])
   }
 
   async #deleted(outcome: Outcome): Promise<void> {
@@ -393,6 +413,7 @@ export class ThinVolume {
       (second: DmThinError) => second.errno ?? -1,
     )
     if (errno === 0) this.#pool.ids.free(this.id)
+    if (errno === 0) await recordDeleted(this.#pool, [this.id]).catch(() => {})
     return fault.refined(fault.code, fault.message, {
       rollback: [...fault.rollback, { operation: text, device: this.#pool.name, errno }],
     })

@@ -9,6 +9,7 @@ import { MODES } from './modes.js'
 import { ORIGINS } from './origins.js'
 import { POOLS } from './pools.js'
 import { RANDOM } from './random.js'
+import { RECORDS } from './records.js'
 import { SPACE } from './space.js'
 import { SUSPEND } from './suspend.js'
 import { TABLES } from './tables.js'
@@ -29,6 +30,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   modes: MODES,
   events: EVENTS,
   'pools through the facade': POOLS,
+  'records of pools': RECORDS,
 }
 
 export const size = (): number => Object.values(CONTRACT).flat().length

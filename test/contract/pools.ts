@@ -227,4 +227,19 @@ export const POOLS: readonly Case[] = [
         await machine.port.remove({ name: options.name }, 5_000)
       }),
   },
+  {
+    title: 'a pool whose file was enlarged meanwhile starts with the length that it had, and grow() takes the rest',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen }) => {
+        const { file } = reopen.data as { readonly file: string }
+        await pool.remove()
+        await machine.port.growFile(file, 64 * BLOCK)
+        const again = await ThinPool.open({ ...reopen })
+        expect((await again.status()).data).toMatchObject({ totalBlocks: 16 })
+        await again.grow({ dataBytes: 64 * BLOCK })
+        await again.remove()
+        const grown = await ThinPool.open({ ...reopen })
+        expect((await grown.status()).data).toMatchObject({ totalBlocks: 64 })
+      }),
+  },
 ]

@@ -26,6 +26,7 @@ test('what is left out has its default', () => {
     errorIfNoSpace: false,
     mapperLinks: false,
     durability: 'committed',
+    record: undefined,
     check: undefined,
     given: new Set(['name', 'data', 'metadata']),
   })

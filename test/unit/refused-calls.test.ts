@@ -39,6 +39,7 @@ const pool = {
   dataBlockBytes: 65536,
   mapperLinks: false,
   durability: 'committed' as const,
+  record: undefined,
   metadataPath: '/dev/loop1',
   clock: new SnapshotClock(() => Promise.reject(new Error('the superblock was read'))),
   pending: new Pending('pool demo'),

@@ -220,8 +220,8 @@ class Application {
     await this.#reader.skip(padding(entry.storedBytes))
   }
 
-  async #sparse({ header, block, records }: FoundEntry, entry: TarEntry): Promise<SparseMap | undefined> {
-    if (isGnuSparse(block)) return gnuSparse(block, header.size, this.#reader)
+  async #sparse({ block, records }: FoundEntry, entry: TarEntry): Promise<SparseMap | undefined> {
+    if (isGnuSparse(block)) return gnuSparse(block, entry.storedBytes, this.#reader)
     return isPaxSparse(records) ? paxSparse(records, entry.storedBytes, this.#reader) : undefined
   }
 

@@ -225,7 +225,8 @@ export class NativePort implements KernelPort {
   treeRead: KernelPort['treeRead'] = (changes, request, memory, signal) =>
     this.#call('treeRead', signal, changes, request, memory)
 
-  treeOpen: KernelPort['treeOpen'] = (path, mostNames, signal) => this.#call('treeOpen', signal, path, mostNames)
+  treeOpen: KernelPort['treeOpen'] = (path, { names, bytes }, signal) =>
+    this.#call('treeOpen', signal, path, names, bytes)
   treeWrite: KernelPort['treeWrite'] = (handle, batch, chunks, signal) =>
     this.#call('treeWrite', signal, handle, batch, chunks)
   treeFinish: KernelPort['treeFinish'] = (handle, sync, signal) => this.#call('treeFinish', signal, handle, sync)

@@ -62,8 +62,8 @@ test('the id of a deleted row is another’s by then', () =>
     expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
   }))
 
-test('a file of version 1 gets what it lacks, and keeps what it has', () => {
-  const database = new Sqlite(':memory:')
+test('a file of version 1 gets what it lacks, and keeps what it has', async () => {
+  const database = await openDatabase(':memory:')
   new Records(database).found()
   database.exec(`DROP TABLE lease; ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
     INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)

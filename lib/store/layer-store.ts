@@ -67,7 +67,7 @@ export class LayerStore extends StoreUpkeep {
    * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
    * open. Ends what a process that died left half done (see `findings`).
    *
-   * Rejects with `DM_STORE_DEPENDENCY` (better-sqlite3 is not there), `DM_STORE_MISMATCH` (another pool or disk than
+   * Rejects with `DM_STORE_DEPENDENCY` (this Node has no SQLite, and better-sqlite3 is not installed), `DM_STORE_MISMATCH` (another pool or disk than
    * the recorded one; records of layers, and no pool; a pool that is not empty, and no records), `DM_STORE_DATABASE`, and whatever `ThinPool.open` and
    * `ThinPool.create` reject with.
    */

@@ -28,6 +28,8 @@ export interface StoreParts {
   readonly format: Formatter
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number
+  /** Whether the pool zeroes a block before it is written in part. */
+  readonly zeroed: boolean
   /** Nanoseconds since 1970. */
   readonly clock: () => bigint
 }

@@ -285,8 +285,8 @@ export class LayerStore extends StoreUpkeep {
   }
 
   /**
-   * Unpacks an image, each of its layers as a committed layer under its chain id; those that are there already are not
-   * made again. `source`: the directory of an OCI layout, an archive of one or of `docker save`, by its path or as a
+   * Unpacks an image, each of its layers as a committed layer under its chain id (and what of `devices` and `setuid` is not
+   * the default); those that are there already are not made again. `source`: the directory of an OCI layout, an archive of one or of `docker save`, by its path or as a
    * stream. Each document and layer is held to its digest.
    *
    * Rejects with `DM_IMAGE`, `DM_LAYER_DIGEST`, and what `applyLayer` rejects with. Layers that were complete stay.

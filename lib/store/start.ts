@@ -82,6 +82,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       format: plan.format,
       fileSystem: plan.fileSystem,
       sizeBytes: plan.sizeBytes,
+      zeroed: place.skipBlockZeroing !== true,
       clock: () => nativePort().wallClock(),
     }
     const store = { ...parts, bases: new Bases(), removals: new Removals(parts) } as Omit<StoreContext, 'warm'>

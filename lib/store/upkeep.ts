@@ -1,5 +1,6 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../device/pending.js'
+import { DmThinError } from '../errors.js'
 import type { GrowOptions, PoolStatus, RemovedPool } from '../index.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'
@@ -152,13 +153,18 @@ export abstract class StoreUpkeep {
 
   /**
    * `close()`, and takes the pool down: no device of it is left, and everything comes back by `open`. Nobody else may
-   * have the store open. Gives what it took. Rejects with `DM_BUSY` (a layer is mounted; see `holders`): the store is
+   * have the store open. Gives what it took. Rejects with `DM_BUSY` (another object has the store open; a layer is mounted, see
+   * `holders`): the store is
    * closed then, and the pool stays.
    */
   async takeDown(): Promise<RemovedPool> {
     let removed: RemovedPool | undefined
     await this.#pending.close(async () => {
       await quiet(this.store)
+      await refuseOthers(this.store).catch(async (fault: unknown) => {
+        await letGo(this.store, this.#database)
+        throw fault
+      })
       removed = await this.store.pool.remove({ deactivate: true }).finally(() => letGo(this.store, this.#database))
     })
     return removed ?? { pool: this.poolName, volumes: [], loops: [], files: [] }
@@ -183,6 +189,15 @@ async function quiet({ warm, removals, writer }: StoreContext): Promise<void> {
   await warm.close()
   await removals.stop()
   await writer.settled()
+}
+
+/** Another store object that lives would find its devices gone. */
+async function refuseOthers({ owner, directory }: StoreContext): Promise<void> {
+  const living = await owner.sweep()
+  living.delete(owner.id)
+  if (living.size === 0) return
+  const text = `the store in ${directory} is open in ${living.size} other objects: close them first`
+  throw new DmThinError('DM_BUSY', text, { device: directory })
 }
 
 /** @internal */

@@ -10,6 +10,7 @@ import { expectCode } from '../helpers/expect-code.js'
 import { makeImage } from '../helpers/oci-image.js'
 import { keysOf, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
+import { dmInfo } from '../helpers/witness.js'
 
 const scratch = useScratch()
 
@@ -140,6 +141,26 @@ test('a layer on which another object keeps a warm set is not pruned', () =>
     expect(await store.prune({ dryRun: true })).toEqual([])
     await other.close()
     expect(await store.prune()).toHaveLength(1)
+  }))
+
+test('takeDown is refused while another object has the store open', () =>
+  withStore({}, async (store, { options, poolName }) => {
+    const other = await LayerStore.open(options)
+    await expectCode(other.takeDown(), 'DM_BUSY')
+    await expectCode(other.stat('a'), 'DM_CLOSED')
+    expect(dmInfo(poolName)).toBeDefined()
+    await store.prepare('a')
+  }))
+
+test('a layer that was imported with set-user-id files is not the one of an import that strips them', () =>
+  withStore({}, async store => {
+    const image = scratch.path('policy.tar')
+    const files = { folder: scratch.path('policy'), name: 'a:1', busybox: '/bin/true' }
+    makeImage({ ...files, layers: [{ file: 'content' }], archive: image })
+    const kept = await store.importImage(image)
+    const stripped = await store.importImage(image, { setuid: 'strip', devices: 'skip' })
+    expect(stripped.top).toBe(`${kept.top};devices=skip;setuid=strip`)
+    expect(await keysOf(store)).toEqual([kept.top, stripped.top])
   }))
 
 describe('applyLayer that fails', () => {

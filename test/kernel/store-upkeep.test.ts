@@ -330,16 +330,16 @@ test('a formatter that fails leaves nothing, and one of the caller’s own is us
     await expect(store.prepare('a', '')).rejects.toThrow('no')
     expect(thinIdsBy(poolName)).toEqual([])
     expect(await store.verify()).toEqual([])
-    const asked: string[] = []
+    const asked: [string, boolean][] = []
     const own = await LayerStore.open({
       ...options,
-      format: async ({ device, fileSystem }) => {
-        asked.push(fileSystem)
+      format: async ({ device, fileSystem, zeroed }) => {
+        asked.push([fileSystem, zeroed])
         run('mkfs.ext4', ['-q', '-F', '-L', 'mine', device])
       },
     })
     const layer = await own.prepare('a', '')
-    expect(asked).toEqual(['ext4'])
+    expect(asked).toEqual([['ext4', true]])
     expect(run('blkid', ['-o', 'value', '-s', 'LABEL', layer.mounts[0]!.source]).trim()).toBe('mine')
     await own.prepare('b', '')
     expect(asked).toHaveLength(1)

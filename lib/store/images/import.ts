@@ -38,7 +38,10 @@ export interface ImportedImage {
   readonly digest: string
   /** The image's configuration, as it is in the archive: `config.Env`, `config.Cmd` … */
   readonly config: ImageConfig
-  /** Keys of its layers in the store, from the lowest: their chain ids. */
+  /**
+   * Keys of its layers in the store, from the lowest: their chain ids, followed by `devices` and `setuid` of the import where
+   * these are not the defaults, as `;setuid=strip`.
+   */
   readonly layers: readonly string[]
   /** Key of the highest: what a container's layer stands on. */
   readonly top: string
@@ -113,11 +116,13 @@ async function importLayers(
 ): Promise<ImportedImage> {
   const leases: Lease[] = []
   const keys: string[] = []
+  let chain: string | undefined
   try {
     for (const [at, layer] of image.layers.entries()) {
       throwIfAborted(options.signal)
       const parent = keys.at(-1)
-      const key = chainId(parent, layer.diffId)
+      chain = chainId(chain, layer.diffId)
+      const key = chain + policyOf(options)
       const layers = image.layers.length
       const tell = (progress: ApplyProgress) => options.onProgress?.({ ...progress, layer: at + 1, layers })
       leases.push(await importLayer(store, contents, layer, { ...options, key, parent: parent ?? '', tell }))
@@ -130,6 +135,14 @@ async function importLayers(
   if (top === undefined) throw new DmThinError('DM_IMAGE', 'image: it has no layers')
   const { name, digest, config } = image
   return { name, digest, config, layers: keys, top }
+}
+
+/**
+ * What is in a layer follows from its bytes and from what the import lets through: a layer that was imported with less
+ * strict options is not one of a stricter import. Empty for the defaults.
+ */
+function policyOf({ devices = 'allow', setuid = 'keep' }: ImportOptions): string {
+  return (devices === 'allow' ? '' : `;devices=${devices}`) + (setuid === 'keep' ? '' : `;setuid=${setuid}`)
 }
 
 interface LayerImport extends ImportOptions {

@@ -1,8 +1,10 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
 import { type DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
+import { changePoolEach, settledSnapshots } from './commit-point.js'
 import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
+import { recordDeleted, recordNew } from './recorded.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
@@ -47,8 +49,16 @@ export function deleteMany(
   options: ManyOptions,
 ): Promise<VolumeResult[]> {
   return inBatches(pool, volumes, options, {
-    prepare: volume => message.delete(volume.id),
-    send: (messages, batch) => pool.port.targetMessages({ name: pool.name }, 0, messages, batch),
+    prepare: ({ id }) => ({ id, text: message.delete(id) }),
+    send: async (requests, batch) => {
+      const texts = requests.map(({ text }) => text)
+      const outcomes = await changePoolEach(pool, texts, batch)
+      await recordDeleted(
+        pool,
+        requests.filter((_, at) => typeof outcomes[at] === 'number').map(({ id }) => id),
+      )
+      return outcomes
+    },
     settle: (volume, outcome) => volume.batch.deleted(outcome),
   })
 }
@@ -69,21 +79,26 @@ export async function snapshotMany(
   for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
     const items = await createSnaps(pool, origin, given ?? missing, signal)
     missing = 0
-    for (const { id, errno } of items) {
+    for (const item of items) {
+      const { id, errno } = item
       if (errno === ERRNO.EEXIST && !given && round < ID_ROUNDS) {
         missing += 1 // somebody else's: stays marked as used
         continue
       }
       const { sizeBytes, externalOrigin } = origin
-      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin })
+      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin, origin: origin.id })
       if (errno === 0) {
         results.push({ status: 'fulfilled', volume, value: undefined })
         continue
       }
       pool.ids.free(id)
-      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, id, origin.id, errno, signal) })
+      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, item, origin.id, signal) })
     }
   }
+  await recordNew(
+    pool,
+    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.batch.recorded()] : [])),
+  )
   return results
 }
 
@@ -96,7 +111,9 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    return (await explained(pool, pool.port.snapshot(origin.batch.snapshotRequest(ids), signal))).items
+    const send = () => pool.port.snapshot(origin.batch.snapshotRequest(ids), signal)
+    const { items } = await explained(pool, pool.clock.counted(pool.name, ids.length, send))
+    return await settledSnapshots(pool, origin.id, items)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

@@ -2,7 +2,7 @@
 // The section lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
 import { hasCode, type DmThinError } from '../errors.js'
 import { DEVICE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port.js'
-import { volumeUuidPrefix } from './context.js'
+import { poolStatusLine, volumeUuidPrefix } from './context.js'
 import { takeSectionLock } from './section-lock.js'
 
 /** Something that open found amiss, and what it did. */
@@ -10,13 +10,30 @@ export interface Finding {
   /**
    * `suspended-volume`: left between suspend and resume; its I/O hung. `half-made-volume`: created, but without a
    * table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, since only a
-   * person suspends a pool. `not-checked`: other processes were in the middle of calls for so long that nothing was
-   * looked at.
+   * person suspends a pool. `needs-check`: the pool's metadata needs a check, so it takes no change and grows no more; or
+   * the pool has failed. `not-checked`: other processes were in the middle of calls for so long that nothing was
+   * looked at. Of the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
+   * `record-differs`, an option or the length of the pool is another; `volume-missing`, it has a volume that the pool has
+   * not; `volume-not-recorded`, the pool has one that it has not.
    */
-  readonly kind: 'suspended-volume' | 'half-made-volume' | 'abandoned-table' | 'suspended-pool' | 'not-checked'
+  readonly kind:
+    | 'suspended-volume'
+    | 'half-made-volume'
+    | 'abandoned-table'
+    | 'suspended-pool'
+    | 'needs-check'
+    | 'not-checked'
+    | 'record-missing'
+    | 'record-damaged'
+    | 'record-differs'
+    | 'volume-missing'
+    | 'volume-not-recorded'
   /** Name of the mapped device. */
   readonly device: string
-  readonly action: 'resumed' | 'removed' | 'cleared' | 'none'
+  /** `rebuilt` and `dropped`: done to the record. */
+  readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
+  /** Of the record: the file, what differs, or the thin id. */
+  readonly detail?: string
   /** Where the action failed. */
   readonly error?: DmThinError
 }
@@ -42,6 +59,13 @@ export async function mendPool(
   } finally {
     port.release(lock)
   }
+}
+
+/** Looked for whatever is mended: a finding of it changes nothing. */
+export async function conditionOf(port: KernelPort, name: string, signal?: AbortSignal): Promise<Finding[]> {
+  const line = await poolStatusLine({ port, name }, signal)
+  const needsCheck = !('transactionId' in line) || line.needsCheck
+  return needsCheck ? [{ kind: 'needs-check', device: name, action: 'none' }] : []
 }
 
 async function volumesOf(port: KernelPort, device: number, signal?: AbortSignal): Promise<ListedDevice[]> {

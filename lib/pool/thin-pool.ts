@@ -8,12 +8,12 @@ import { checkBoolean, checkName, checkOptions, type SignalOption } from '../nam
 import { message } from '../target/messages.js'
 import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
+import { changePool, commitPool } from './commit-point.js'
 import {
   checkUp,
   contextOf,
   explained,
   metadataOf,
-  poolTable,
   readable,
   thinIds,
   volumeUuidPrefix,
@@ -22,14 +22,25 @@ import {
 import { externalOriginIn, originPath } from './external-origin.js'
 import { growPool, type GrowOptions } from './grow.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
-import { mendPool, type Finding } from './mend.js'
+import { conditionOf, mendPool, type Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import { findPool } from './open.js'
-import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
+import {
+  checkCreateOptions,
+  checkDurability,
+  checkOpenOptions,
+  checkRecord,
+  withRecorded,
+  type CreatePoolOptions,
+  type OpenPoolOptions,
+} from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
+import { checkedRecord, newRecord, recordLength } from './record-check.js'
+import { readRecord } from './record.js'
+import { recordNew, recordOf } from './recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
-import { poolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
+import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
 import { ThinVolume, type VolumeIdentity } from './thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
@@ -54,10 +65,11 @@ export class ThinPool {
 
   /**
    * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
-   * the pool does. The metadata device must be blank, or `format: 'overwrite'` gives up what is on it. A failed step
+   * the pool does. The metadata device must be blank and the data device without a
+   * signature, or `format: 'overwrite'` gives up what is on them. A failed step
    * undoes the earlier ones; what was undone and what not is in the error's `rollback`.
    *
-   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
+   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_SIGNATURE_FOUND`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
    * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
    * `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
@@ -69,7 +81,9 @@ export class ThinPool {
     return undo.guard(async () => {
       const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
       throwIfAborted(options.signal)
-      return ThinPool.#of(await contextOf(port, plan.name, device, plan.mapperLinks), [])
+      const record = plan.record === undefined ? undefined : await newRecord(port, plan.name, plan.record)
+      if (record) undo.push('unlink', record.file, () => record.remove())
+      return ThinPool.#of(await contextOf(port, plan.name, device, plan, record), [])
     })
   }
 
@@ -79,20 +93,32 @@ export class ThinPool {
    * done is mended, and told in `findings`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
-   * `DM_POOL_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
+   * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
     const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
     const plan = checkOpenOptions(options)
+    const file = checkRecord(options.record)
     const mend = options.mend === undefined || checkBoolean('mend', options.mend)
-    const links = checkBoolean('mapperLinks', options.mapperLinks)
+    const handle = {
+      mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
+      durability: checkDurability(options.durability),
+    }
     throwIfAborted(options.signal)
     const port = portOf(options.kernel)
     const undo = new Undo()
     return undo.guard(async () => {
-      const running = await findPool(port, options.name, plan, undo, options.signal)
-      const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
-      return ThinPool.#of(await contextOf(port, options.name, running, links, options.signal), findings)
+      const found = file === undefined ? 'missing' : await readRecord(port, file)
+      const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
+      const running = await findPool(port, options.name, recorded, undo, options.signal)
+      const mended = mend ? await mendPool(port, options.name, running.device, options.signal) : []
+      const condition = await conditionOf(port, options.name, options.signal)
+      const checked = file === undefined ? undefined : await checkedRecord(port, options.name, file, options.signal)
+      const findings = [...mended, ...condition, ...(checked?.findings ?? [])]
+      return ThinPool.#of(
+        await contextOf(port, options.name, running, handle, checked?.record, options.signal),
+        findings,
+      )
     })
   }
 
@@ -116,30 +142,25 @@ export class ThinPool {
     return this.#context.dataBlockBytes
   }
 
-  /** What open found amiss and mended. Empty after create, and in good times. */
+  /** What open found: what it repaired, and what is left to the caller. Empty after create, and of a sound pool. */
   get findings(): readonly Finding[] {
     return this.#findings
   }
 
   /**
-   * Mode, space, and everything else of the kernel's status line. Does not commit the pool (NOFLUSH). A pool that was
+   * Mode, space, and everything else of the kernel's status line, and how many snapshots are left in the pool's life,
+   * of which the kernel does not speak. Does not commit the pool (NOFLUSH). A pool that was
    * taken down by somebody else is `DM_NOT_FOUND`.
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
-    const { port, name } = this.#context
-    return this.#run(async () => {
-      const [table, lines] = await Promise.all([
-        poolTable(port, name, options.signal),
-        port.tableStatus({ name }, TABLE_FLAG.noflush, options.signal),
-      ])
-      return poolStatus(lines[0]?.parameters ?? '', table)
-    })
+    return this.#run(() => readPoolStatus(this.#context, options.signal))
   }
 
   /**
    * A new, empty volume; inactive. Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`.
+   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool took it and could not commit it),
+   * `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'id', 'name', 'externalOrigin', 'signal'], 'createVolume')
@@ -147,9 +168,10 @@ export class ThinPool {
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     const name = options.name === undefined ? undefined : checkName(options.name)
     const externalOrigin = originPath(options.externalOrigin)
-    const { port, ids } = this.#context
+    const { ids } = this.#context
     const make = async (id: number) => {
-      await port.targetMessage({ name: this.name }, 0, message.createThin(id), options.signal)
+      await changePool(this.#context, message.createThin(id), options.signal)
+      await recordNew(this.#context, [[id, { name: name ?? `${this.name}-${id}`, sizeBytes, externalOrigin }]])
       return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
     return this.#run(async () => {
@@ -162,7 +184,8 @@ export class ThinPool {
 
   /**
    * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes
-   * and no external origins: an inactive volume needs `sizeBytes`, and what it was made with, here or at `activate()`.
+   * and no external origins: without a `record` an inactive volume needs `sizeBytes`, and what it was made with, here or
+   * at `activate()`.
    */
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
@@ -172,18 +195,22 @@ export class ThinPool {
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
     return this.#run(async () => {
-      if (unasked) return this.#volumeOf(id, undefined, given)
-      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), given, options.signal)
+      const told = { ...(await recordOf(this.#context, id)), ...defined(given) }
+      if (unasked) return this.#volumeOf(id, undefined, told)
+      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), told, options.signal)
       await checkUp(this.#context, options.signal)
       const active = await this.#activeAs(id, options.signal)
       if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
         throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
       }
-      return this.#volumeOf(id, active, given, options.signal)
+      return this.#volumeOf(id, active, told, options.signal)
     })
   }
 
-  /** All volumes of the pool by ascending id, read from its metadata, with those active known as such. */
+  /**
+   * All volumes of the pool by ascending id, read from its metadata, with those active known as such; with names, sizes
+   * and origins where the pool has a `record`.
+   */
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
     return this.#run(async () => {
@@ -191,8 +218,11 @@ export class ThinPool {
       const all = await this.#context.port.activeThins(this.#context.device, options.signal)
       const active = new Map(all.map(thin => [thin.id, thin]))
       const ids = await this.#thinIds(options.signal)
+      const recorded = (await this.#context.record?.read())?.volumes
       const found: ThinVolume[] = []
-      for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), {}, options.signal))
+      for (const id of ids) {
+        found.push(await this.#volumeOf(id, active.get(id), recorded?.get(id) ?? {}, options.signal))
+      }
       return found
     })
   }
@@ -217,8 +247,8 @@ export class ThinPool {
 
   /**
    * Snapshots of one volume under one suspend of it: as many as `wanted` says, or those with the ids in it. A result for
-   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed;
-   * then none is left.
+   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed,
+   * then none is left, and with `DM_POOL_WORN` where the pool has not so many snapshots left.
    */
   async snapshotMany(
     origin: ThinVolume,
@@ -292,13 +322,27 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(() => growPool(this.#context, sizes, options.signal))
+    await this.#run(async () => {
+      await growPool(this.#context, sizes, options.signal)
+      await recordLength(this.#context)
+    })
+  }
+
+  /**
+   * Has the kernel commit the pool's metadata, and looks whether it could: when this resolves, every change of the pool
+   * before it is on disk, those of `durability: 'lazy'` too. Rejects with `DM_NOT_COMMITTED` where the pool could not
+   * commit since: changes after its last commit are lost. Rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
+   */
+  async commit(options: SignalOption = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'commit')
+    await this.#run(() => commitPool(this.#context, options.signal))
   }
 
   /**
    * Sets the pool's transaction id, a number for the caller's own bookkeeping, if it is `currentId` now
    * (`DM_TRANSACTION_MISMATCH` otherwise, with the id that it is as `detail`). When this resolves, the pool's metadata
-   * on disk has it, and every change of the pool before it. Rejects with `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   * on disk has it, and every change of the pool before it. Rejects with `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FAILED`.
    */
   async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
     checkOptions(options, ['currentId', 'newId', 'signal'], 'setTransactionId')
@@ -312,7 +356,7 @@ export class ThinPool {
    * `thin_ls`). A pool has one; no data block that it leads to is freed while it is held, and it is held until it is
    * released: the end of this process does not, nor does taking the pool down.
    *
-   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
    */
   async reserveMetadataSnapshot(options: SignalOption = {}): Promise<MetadataSnapshot> {
     checkOptions(options, ['signal'], 'reserveMetadataSnapshot')
@@ -340,6 +384,7 @@ export class ThinPool {
       signal: options.signal,
     }
     const removed = await this.#run(() => removePool(this.#context, plan))
+    if (plan.deleteFiles) await this.#context.record?.remove()
     await this.close()
     return removed
   }
@@ -379,7 +424,7 @@ export class ThinPool {
   async #volumeOf(
     id: number,
     active: ActiveThin | undefined,
-    given: Pick<VolumeIdentity, 'sizeBytes' | 'externalOrigin' | 'unasked'>,
+    given: Omit<VolumeIdentity, 'id' | 'active'>,
     signal?: AbortSignal,
   ): Promise<ThinVolume> {
     const inactive = () => new ThinVolume(this.#context, { id, ...given })
@@ -392,6 +437,10 @@ export class ThinPool {
     return new ThinVolume(this.#context, { id, ...given, ...found, active })
   }
 }
+
+/** Without the entries that are undefined: those must not hide what the record says. */
+const defined = <T extends object>(given: T): Partial<T> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>
 
 function ifGone(fault: DmThinError): undefined {
   if (fault.code !== 'DM_NOT_FOUND') throw fault

@@ -2,7 +2,7 @@
 import { withHolders } from '../device/holders.js'
 import { Pending } from '../device/pending.js'
 import { Undo } from '../device/undo.js'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError } from '../errors.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
   deviceMinor,
@@ -17,8 +17,11 @@ import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
 import type { VolumeBatch } from './batch.js'
+import { changePool, isCommitted, settledSnapshots } from './commit-point.js'
 import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
+import type { VolumeRecord } from './record.js'
+import { recordActive, recordDeleted, recordNew } from './recorded.js'
 import { snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import {
@@ -35,6 +38,8 @@ export interface VolumeIdentity {
   readonly name?: string | undefined
   readonly sizeBytes?: number | undefined
   readonly externalOrigin?: string | undefined
+  /** The thin id that it is a snapshot of. */
+  readonly origin?: number | undefined
   readonly active?: ActiveThin | undefined
   /** Devices of other programs are not looked for: the caller says that there are none. */
   readonly unasked?: boolean | undefined
@@ -46,6 +51,8 @@ export class ThinVolume {
   readonly #unasked: boolean
   /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
   readonly id: number
+  /** The thin id that it is a snapshot of; undefined where it is none, or where the pool has no `record`. */
+  readonly origin: number | undefined
   #name: string
   #sizeBytes: number | undefined
   #externalOrigin: string | undefined
@@ -58,6 +65,7 @@ export class ThinVolume {
   constructor(pool: PoolContext, identity: VolumeIdentity) {
     this.#pool = pool
     this.id = identity.id
+    this.origin = identity.origin
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
     this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
     this.#unasked = identity.unasked ?? false
@@ -142,7 +150,8 @@ export class ThinVolume {
    * not touched. The depth of a chain costs nothing.
    *
    * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, and with `activate` whatever that rejects with; the snapshot is then deleted again.
+   * `DM_POOL_FULL`, `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life), `DM_NOT_COMMITTED` (the pool took it
+   * and could not commit it), and with `activate` whatever that rejects with; the snapshot is then deleted again.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
@@ -160,7 +169,9 @@ export class ThinVolume {
         name,
         sizeBytes: this.#sizeBytes,
         externalOrigin: this.#externalOrigin,
+        origin: this.id,
       })
+      await recordNew(this.#pool, [made.#recorded])
       if (!options.activate) return made
       try {
         return await made.activate({ readOnly, ...(signal && { signal }) })
@@ -207,7 +218,8 @@ export class ThinVolume {
 
   /**
    * Deletes the volume from the pool; blocks that only it had are free then. It must be inactive
-   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has.
+   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has. Rejects with
+   * `DM_NOT_COMMITTED` where the pool took it and could not commit it: the volume may be there again.
    */
   async delete(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'delete')
@@ -256,9 +268,15 @@ export class ThinVolume {
         ),
       activated: (request, outcome) => this.#activated(request, outcome),
       address: () => this.#address,
+      recorded: () => this.#recorded,
       deactivated: (outcome, started) => this.#deactivated(outcome, started),
       deleted: outcome => this.#deleted(outcome),
     })
+  }
+
+  get #recorded(): readonly [number, VolumeRecord] {
+    const { id, name, sizeBytes, externalOrigin, origin } = this
+    return [id, { name, sizeBytes, externalOrigin, origin }]
   }
 
   get #port() {
@@ -314,18 +332,22 @@ export class ThinVolume {
       const fault = await originInUse(this.#pool, table[0]!, await explain(this.#pool, outcome))
       throw await this.#whoHasName(fault)
     }
-    await this.#link(name, outcome)
+    const sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+    await this.#settle(name, outcome, sizeBytes)
     this.#device = outcome
     this.#name = name
-    this.#sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+    this.#sizeBytes = sizeBytes
   }
 
-  /** In /dev/mapper, where the pool's options ask for it. Without its link the device does not stay. */
-  async #link(name: string, device: number): Promise<void> {
-    if (!this.#pool.mapperLinks) return
+  /** Its link in /dev/mapper and its entry in the record, where there are such. Without them the device does not stay. */
+  async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
+    if (!this.#pool.mapperLinks && !this.#pool.record) return
     const undo = new Undo()
     undo.push('DM_DEV_REMOVE', name, () => this.#port.remove({ name }, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => this.#port.mapperLinks.make(name, device))
+    await undo.guard(async () => {
+      await recordActive(this.#pool, this.id, name, sizeBytes)
+      if (this.#pool.mapperLinks) this.#port.mapperLinks.make(name, device)
+    })
   }
 
   /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
@@ -352,8 +374,8 @@ export class ThinVolume {
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {
-    const { name } = this.#pool
-    await this.#deleted(await outcomeOf(this.#port.targetMessage({ name }, 0, message.delete(this.id), signal)))
+    await this.#deleted(await outcomeOf(changePool(this.#pool, message.delete(this.id), signal)))
+    await recordDeleted(this.#pool, [this.id])
   }
 
   async #deleted(outcome: Outcome): Promise<void> {
@@ -362,26 +384,36 @@ export class ThinVolume {
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const { items } = await explained(this.#pool, this.#port.snapshot(this.#snapshotRequest([id]), signal))
-    const errno = items[0]?.errno ?? ERRNO.EIO
-    if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
+    const send = () => this.#port.snapshot(this.#snapshotRequest([id]), signal)
+    const { items } = await explained(this.#pool, this.#pool.clock.counted(this.#pool.name, 1, send))
+    const [item] = await settledSnapshots(this.#pool, this.id, items)
+    if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
     return id
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
     const { name: poolName, device: pool } = this.#pool
     const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(pool)
-    return { pool, poolName, ownPrefix, originUuid: this.#uuid, originId: this.id, ids }
+    return {
+      pool,
+      poolName,
+      ownPrefix,
+      originUuid: this.#uuid,
+      originId: this.id,
+      ids,
+      committed: isCommitted(this.#pool),
+    }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {
     if (!(fault instanceof DmThinError)) return fault
     const text = message.delete(this.id)
-    const errno = await this.#port.targetMessage({ name: this.#pool.name }, 0, text).then(
+    const errno = await changePool(this.#pool, text).then(
       () => 0,
       (second: DmThinError) => second.errno ?? -1,
     )
     if (errno === 0) this.#pool.ids.free(this.id)
+    if (errno === 0) await recordDeleted(this.#pool, [this.id]).catch(() => {})
     return fault.refined(fault.code, fault.message, {
       rollback: [...fault.rollback, { operation: text, device: this.#pool.name, errno }],
     })
@@ -389,9 +421,9 @@ export class ThinVolume {
 }
 
 /** A refusal as a value: what many have in common with one. */
-function outcomeOf(call: Promise<DeviceInfo | string>): Promise<Outcome> {
+function outcomeOf(call: Promise<DeviceInfo | void>): Promise<Outcome> {
   return call.then(
-    answer => (typeof answer === 'string' ? 0 : answer.device),
+    answer => answer?.device ?? 0,
     (fault: unknown) => {
       if (fault instanceof DmThinError) return fault
       throw fault

@@ -65,7 +65,7 @@ async function format(store: StoreContext, row: Row, made: () => void): Promise<
   step('base.activate', name)
   await volume.activate()
   step('base.format', name)
-  await store.format({ fileSystem: row.fileSystem, device: volume.path })
+  await store.format({ fileSystem: row.fileSystem, device: volume.path, zeroed: store.zeroed })
   step('base.empty', name)
   await mountedAt(store, mountOf(row, volume.path), async folder => {
     // A layer's root is empty, and may be read by all, as images expect it.

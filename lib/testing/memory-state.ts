@@ -25,6 +25,8 @@ export class MemoryState {
   readonly mounts: Mounted[] = []
   /** Pools whose section lock is held alone. */
   readonly locked = new Set<string>()
+  /** Numbers of block devices whose node is locked, and paths of folders. */
+  readonly lockedNodes = new Set<number | string>()
   readonly #handles = new Map<number, () => void>()
   #nextHandle = 1
 

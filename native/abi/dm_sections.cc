@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "abi/dm_prepared.h"
+#include "abi/commit.h"
 #include "abi/kernel_log.h"
 #include "abi/scope_guard.h"
 #include "abi/section_lock.h"
@@ -130,7 +131,7 @@ class SnapshotCalls {
   /// One create_snap for each id.
   void send_all(Cancel& cancel) {
     for (size_t i = 0; i < request_.ids.size(); ++i)
-      items.push_back({request_.ids[i], calls_.send(2 * i, cancel)});
+      items.push_back({request_.ids[i], calls_.send(2 * i, cancel), {}});
   }
 
   Status suspend(Cancel& cancel) {
@@ -150,9 +151,28 @@ class SnapshotCalls {
     }
   }
 
-  /// The failure of the call when the origin could not be resumed and undo() has run.
-  Failure not_resumed(int error) const {
-    Failure failure = calls_.failure(suspend_ + 1, error);
+  /// The failure of the call if the origin could not be resumed and undo() has run.
+  Failure not_resumed(int error) const { return with_undone(calls_.failure(suspend_ + 1, error)); }
+
+  /// Names the failed call of each item, and asks whether the kernel has committed what the others made. After
+  /// a failed commit the pool takes no message, so that the one it belongs to is the last that was taken.
+  Status verify(Control& control) {
+    SnapshotItem* last = nullptr;
+    for (SnapshotItem& item : items) {
+      if (item.error == 0) last = &item;
+      else item.operation = command::kTargetMessage.name;
+    }
+    if (last == nullptr || !request_.committed) return Nothing{};
+    const auto looked = verify_commit(control, {request_.pool_name, {}, 0}, "create_snap " + std::to_string(last->id));
+    if (looked) return Nothing{};
+    if (looked.failure().operation != kCommit) return looked.failure();
+    last->error = looked.failure().error;
+    last->operation = kCommit;
+    return Nothing{};
+  }
+
+  /// `failure` with what undo() did.
+  Failure with_undone(Failure failure) const {
     for (size_t i = items.size(); i-- > 0;) {
       if (items[i].error == 0)
         failure.rollback.push_back({deletion_of(items[i].id), request_.pool_name, undone_[i]});
@@ -193,10 +213,18 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const auto prepared = calls.prepare(*origin);
   if (!prepared) return prepared.failure();
   ScopeGuard made([&] { calls.undo(); });
+  const auto verified = [&]() -> Result<SnapshotOutcome> {
+    const auto looked = calls.verify(control);
+    if (!looked) {
+      calls.undo();
+      return calls.with_undone(looked.failure());
+    }
+    made.dismiss();
+    return SnapshotOutcome{std::move(calls.items), suspends};
+  };
   if (!suspends) {
     calls.send_all(cancel);
-    made.dismiss();
-    return SnapshotOutcome{std::move(calls.items), false};
+    return verified();
   }
   Section section(cancel);
   const auto suspended = calls.suspend(cancel);
@@ -211,8 +239,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     calls.undo();
     return calls.not_resumed(error);
   }
-  made.dismiss();
-  return SnapshotOutcome{std::move(calls.items), true};
+  return verified();
 }
 
 }  // namespace dmthin

@@ -151,7 +151,8 @@ export const THINS: readonly Case[] = [
         const request = { name: machine.name('thin'), uuid: '', table: [line('thin', `${numbers.pool} 0`, 2048)] }
         const guard = { ...own, lock: machine.name('another') }
         expect(await errnoOf(machine.port.activate({ ...request, guard, thinId: 0 }))).toBe(6)
-        const snapshot = { ...own, poolName: guard.lock, originUuid: `${own.ownPrefix}0`, originId: 0, ids: [1] }
+        const origin = { poolName: guard.lock, originUuid: `${own.ownPrefix}0`, originId: 0 }
+        const snapshot = { ...own, ...origin, ids: [1], committed: true }
         expect(await errnoOf(machine.port.snapshot(snapshot))).toBe(6)
         expect(await machine.port.activeThins(device)).toEqual([])
         expect((await pool.volumes()).map(volume => volume.id)).toEqual([0])

@@ -243,6 +243,13 @@ describe('a stranger’s archive', () => {
       const good = readFileSync(manifest, 'utf8')
       writeFileSync(manifest, `${good} `)
       await expectCode(store.importImage(layout), 'DM_LAYER_DIGEST')
+      const both = JSON.stringify({ ...(JSON.parse(good) as object), manifests: index.manifests })
+      const name = sha256(Buffer.from(both))
+      writeFileSync(path.join(layout, 'blobs/sha256', name.slice(7)), both)
+      const listed = { ...index, manifests: [{ ...index.manifests[0], digest: name, size: Buffer.byteLength(both) }] }
+      writeFileSync(path.join(layout, 'index.json'), JSON.stringify(listed))
+      await expectCode(store.importImage(layout), 'DM_IMAGE')
+      writeFileSync(path.join(layout, 'index.json'), JSON.stringify(index))
       writeFileSync(manifest, good)
       const { layers } = JSON.parse(good) as { layers: { digest: string }[] }
       const blob = path.join(layout, 'blobs/sha256', layers[0]!.digest.slice(7))

@@ -1,6 +1,6 @@
 // Keeping a store in order: warm sets, pruning, who has which blocks, and finding and mending disagreements.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { copyFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { LayerStore, type StoreFinding, type StoreStep } from '../../lib/exports/store.js'
@@ -237,7 +237,46 @@ describe('disagreements', () => {
       ['transaction-behind', 'none'],
       ['layer-without-volume', 'none'],
     ])
+    // Nothing is deleted by the records while it is not known which of the two is right.
+    expect(kinds(await third.repair())).toEqual(kinds(third.findings))
+    expect(await keysOf(third)).toEqual(['later', 'layer'].sort())
+    expect(kinds(await third.repair({ acceptPool: true }))).toEqual([
+      ['transaction-behind', 'accepted'],
+      ['layer-without-volume', 'deleted'],
+    ])
+    expect(await keysOf(third)).toEqual(['layer'])
+    expect(await third.verify()).toEqual([])
     await third.close()
+    await endStore(files)
+  })
+
+  test('records that are older than the pool delete no volume: what they say is being made may be in use by now', async () => {
+    const files = storeFiles()
+    const { directory, options, poolName } = files
+    const database = ['layers.db', 'layers.db-wal']
+    const copied = (from: string, to: string) =>
+      database.forEach(name => copyFileSync(path.join(from, name), path.join(to, name)))
+    const backup = scratch.path('backup')
+    mkdirSync(backup)
+    const first = await LayerStore.open(options)
+    const back = (message: unknown) => {
+      const { step, key } = message as StoreStep
+      if (step === 'prepare.record' && key === 'live') copied(directory, backup)
+    }
+    subscribe('dm-thin:store', back)
+    await first.prepare('live').finally(() => unsubscribe('dm-thin:store', back))
+    await first.prepare('later')
+    const before = thinIdsBy(poolName)
+    await first.takeDown()
+    copied(backup, directory)
+    const second = await LayerStore.open(options)
+    expect(kinds(second.findings)).toEqual([
+      ['unfinished', 'retired'],
+      ['volume-without-layer', 'retired'],
+    ])
+    expect(await second.cleanup()).toEqual([])
+    expect(thinIdsBy(poolName)).toEqual(before)
+    await second.close()
     await endStore(files)
   })
 })
@@ -291,16 +330,16 @@ test('a formatter that fails leaves nothing, and one of the caller’s own is us
     await expect(store.prepare('a', '')).rejects.toThrow('no')
     expect(thinIdsBy(poolName)).toEqual([])
     expect(await store.verify()).toEqual([])
-    const asked: string[] = []
+    const asked: [string, boolean][] = []
     const own = await LayerStore.open({
       ...options,
-      format: async ({ device, fileSystem }) => {
-        asked.push(fileSystem)
+      format: async ({ device, fileSystem, zeroed }) => {
+        asked.push([fileSystem, zeroed])
         run('mkfs.ext4', ['-q', '-F', '-L', 'mine', device])
       },
     })
     const layer = await own.prepare('a', '')
-    expect(asked).toEqual(['ext4'])
+    expect(asked).toEqual([['ext4', true]])
     expect(run('blkid', ['-o', 'value', '-s', 'LABEL', layer.mounts[0]!.source]).trim()).toBe('mine')
     await own.prepare('b', '')
     expect(asked).toHaveLength(1)

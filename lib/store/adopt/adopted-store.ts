@@ -79,7 +79,7 @@ export class AdoptedStore {
    * Finds the records and the pool. What runs on the pool is left alone, and nothing of it is mended.
    *
    * Rejects with `DM_FILE_MISSING` (no records that are known), `DM_NOT_FOUND` (no such pool is up; records of several),
-   * `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (better-sqlite3), and whatever `ThinPool.open` rejects with.
+   * `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (this Node has no SQLite, and better-sqlite3 is not installed), and whatever `ThinPool.open` rejects with.
    */
   static async open(options: AdoptOptions): Promise<AdoptedStore> {
     checkOptions(options, ['directory', 'pool', 'signal'], 'AdoptedStore.open')

@@ -67,6 +67,8 @@ async function forPlatform(
   const path = blobPath(descriptor.digest)
   const document = parsed(path, await contents.document(path, descriptor.digest))
   if (!Array.isArray(document['manifests'])) return descriptor
+  // CVE-2021-41190: whoever reads it as a manifest sees another image than whoever reads it as an index.
+  if ('layers' in document || 'config' in document) throw damaged(path, 'it is an index and a manifest at once')
   if (deeper === 0) throw damaged(path, 'indexes in indexes without end')
   const all = descriptorsOf(path, document['manifests'])
   const fitting = all.filter(each => each.platform === undefined || platformOf(each) === platform)

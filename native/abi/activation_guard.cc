@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "abi/scope_guard.h"
 #include "abi/section_lock.h"
 
 namespace dmthin {
@@ -10,35 +11,31 @@ namespace dmthin {
 ActivationGuard::ActivationGuard(std::string pool_name, uint64_t pool, std::string own_prefix)
     : pool_name_(std::move(pool_name)), pool_(pool), own_prefix_(std::move(own_prefix)) {}
 
-ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&preparing_); }
+ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&looking_); }
 
-Status ActivationGuard::prepare(Control& control, Cancel& cancel) {
-  if (!lock_) {
-    auto locked = lock_sections(pool_name_, LockMode::kShared, cancel);
-    // A read-only /run takes away the mending of leftovers by `open`, not the call itself.
-    if (locked) lock_ = std::move(*locked);
-    if (!locked && locked.failure().cancelled) return locked.failure();
-  }
-  if (pool_ != 0) {
-    const auto pool = pool_device(control, {pool_, pool_name_, {}}, cancel);
-    if (!pool) return pool.failure();
-    auto others = foreign_thins(control, *pool, own_prefix_, cancel);
-    if (!others) return others.failure();
-    foreign_ = std::move(*others);
-  }
-  prepared_ = true;
+Status ActivationGuard::look(Control& control, Cancel& cancel) {
+  const MutexLock locked(looking_);
+  if (looked_) return Nothing{};
+  const auto pool = pool_device(control, {pool_, pool_name_, {}}, cancel);
+  if (!pool) return pool.failure();
+  auto others = foreign_thins(control, *pool, own_prefix_, cancel);
+  if (!others) return others.failure();
+  foreign_ = std::move(*others);
+  looked_ = true;
   return Nothing{};
 }
 
-Status ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name, Cancel& cancel) {
-  pthread_mutex_lock(&preparing_);
-  auto ready = prepared_ ? Status(Nothing{}) : prepare(control, cancel);
-  pthread_mutex_unlock(&preparing_);
-  if (!ready) return ready;
+Result<UniqueFd> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
+                                        Cancel& cancel) {
+  if (pool_ == 0) return enter_sections(pool_name_, cancel);
+  auto lock = lock_thin(pool_name_, thin_id, ThinLock::kShared, cancel);
+  if (!lock) return lock;
+  const auto looked = look(control, cancel);
+  if (!looked) return looked.failure();
   for (const ActiveThin& other : foreign_) {
     if (other.id == thin_id) return failed("double activation", EBUSY, name, other.name);
   }
-  return Nothing{};
+  return lock;
 }
 
 }  // namespace dmthin

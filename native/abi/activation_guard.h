@@ -1,10 +1,9 @@
-// What stands before an activation: the pool's section lock, and the refusal of a volume that another program
+// What stands before an activation: the lock of its thin id, and the refusal of a volume that another program
 // has active. One guard serves all activations of one call: looking costs the kernel a list of all devices.
 #pragma once
 
 #include <pthread.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,25 +15,25 @@ namespace dmthin {
 
 class ActivationGuard {
  public:
-  /// `pool_name` names the lock. With `pool` 0 only the lock is taken. The lock is held until destruction.
+  /// `pool_name` names the lock. With `pool` 0 only the pool's lock is taken.
   ActivationGuard(std::string pool_name, uint64_t pool, std::string own_prefix);
   ~ActivationGuard();
   ActivationGuard(const ActivationGuard&) = delete;
   ActivationGuard& operator=(const ActivationGuard&) = delete;
 
-  /// Whoever comes first takes the lock and looks; a look that failed is tried again by the next. EBUSY says
-  /// "double activation" as its operation and names the other device. Callable from many threads.
-  Status admit(Control& control, uint32_t thin_id, const std::string& name, Cancel& cancel);
+  /// The lock, which the activation holds to its end. Whoever comes first looks; a look that failed is tried
+  /// again by the next. EBUSY says "double activation" as its operation and names the other device. Callable
+  /// from many threads.
+  Result<UniqueFd> admit(Control& control, uint32_t thin_id, const std::string& name, Cancel& cancel);
 
  private:
-  Status prepare(Control& control, Cancel& cancel);
+  Status look(Control& control, Cancel& cancel);
 
   const std::string pool_name_;
   const uint64_t pool_;
   const std::string own_prefix_;
-  pthread_mutex_t preparing_ = PTHREAD_MUTEX_INITIALIZER;
-  bool prepared_ = false;
-  std::optional<UniqueFd> lock_;
+  pthread_mutex_t looking_ = PTHREAD_MUTEX_INITIALIZER;
+  bool looked_ = false;
   std::vector<ActiveThin> foreign_;
 };
 

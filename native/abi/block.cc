@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "abi/aligned.h"
+#include "abi/scope_guard.h"
 #include "abi/system_call.h"
 #include "abi/unique_fd.h"
 
@@ -115,11 +116,12 @@ Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
   if (fd == -EEXIST) return existing_file(path, size_bytes);
   if (fd < 0) return failed("create file", -fd, path);
   const UniqueFd owned(fd);
+  const auto unlink = [&] { return ::unlink(path.c_str()) == 0 ? 0 : errno; };
+  ScopeGuard made(unlink);
   auto file = fill_new_file(fd, path, size_bytes);
-  if (!file) {
-    const int removed = ::unlink(path.c_str()) == 0 ? 0 : errno;
-    file.failure().rollback.push_back({"unlink", path, removed});
-  }
+  if (!file) file.failure().rollback.push_back({"unlink", path, 0});
+  made.dismiss();
+  if (!file) file.failure().rollback.back().error = unlink();
   return file;
 }
 

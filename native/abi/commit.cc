@@ -35,16 +35,21 @@ Result<std::string> committed_message(Control& control, const Address& pool, uin
                                       const std::string& text, Cancel& cancel) {
   auto sent = control.target_message(pool, sector, text, cancel);
   if (!sent) return sent;
-  Cancel never;
-  const auto looked = look(control, pool, text, DM_NOFLUSH_FLAG, never);
+  const auto looked = verify_commit(control, pool, text);
   if (looked) return sent;
   Failure failure = looked.failure();
   const std::string undo = undo_of(text);
   if (failure.operation != kCommit && !undo.empty()) {
+    Cancel never;
     const auto undone = control.target_message(pool, sector, undo, never);
     failure.rollback.push_back({undo, failure.device, undone ? 0 : undone.failure().error});
   }
   return failure;
+}
+
+Status verify_commit(Control& control, const Address& pool, const std::string& text) {
+  Cancel never;
+  return look(control, pool, text, DM_NOFLUSH_FLAG, never);
 }
 
 Status commit(Control& control, const Address& pool, Cancel& cancel) {

@@ -18,6 +18,10 @@ constexpr const char* kCommit = "commit";
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
                                       const std::string& text, Cancel& cancel);
 
+/// Asks a pool's status (NOFLUSH) after the message `text`, and fails with `kCommit` if its commit failed. It is
+/// not given up.
+Status verify_commit(Control& control, const Address& pool, const std::string& text);
+
 /// Commits what the pool has in memory, and looks.
 Status commit(Control& control, const Address& pool, Cancel& cancel);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "abi/scope_guard.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -19,12 +20,6 @@ constexpr size_t kLineRoom = 1024;
 constexpr size_t kMessageRoom = 1024;  // a message that filled its buffer has run and cannot be repeated
 constexpr size_t kLargestRoom =
     size_t{1024} * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
-
-std::string described(const Address& address) {
-  if (!address.name.empty()) return address.name;
-  if (!address.uuid.empty()) return address.uuid;
-  return std::to_string(address.device);
-}
 
 bool starts_with(const std::string& text, const std::string& prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
@@ -40,17 +35,13 @@ size_t first_room(const Call& call) {
 }  // namespace
 
 Result<int> Control::descriptor() {
-  pthread_mutex_lock(&opening_);
+  const MutexLock locked(opening_);
   if (!fd_) {
     // A failure is not remembered: the module may be loaded later in the life of the process.
     const int fd = system_call("open control", [] { return ::open(kControlNode, O_RDWR | O_CLOEXEC); });
-    if (fd < 0) {
-      pthread_mutex_unlock(&opening_);
-      return failed("open control", -fd, kControlNode);
-    }
+    if (fd < 0) return failed("open control", -fd, kControlNode);
     fd_.reset(fd);
   }
-  pthread_mutex_unlock(&opening_);
   return fd_.get();
 }
 

@@ -74,9 +74,11 @@ class Control {
   Result<std::string> target_message(const Address& address, uint64_t sector, const std::string& text,
                                      Cancel& cancel, uint32_t flags = 0);
 
+  /// The control node, opened by the first call that needs it. For PreparedCalls.
+  Result<int> descriptor();
+
  private:
   Result<Reply> run(const Call& call, Cancel& cancel, size_t room = 0);
-  Result<int> descriptor();
 
   pthread_mutex_t opening_ = PTHREAD_MUTEX_INITIALIZER;
   UniqueFd fd_;

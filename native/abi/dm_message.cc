@@ -175,6 +175,12 @@ Result<std::string> Reply::message_reply() const {
   return text;
 }
 
+std::string described(const Address& address) {
+  if (!address.name.empty()) return address.name;
+  if (!address.uuid.empty()) return address.uuid;
+  return std::to_string(address.device);
+}
+
 Result<std::vector<uint8_t>> pack(const Call& call, size_t room) {
   // The last byte of both arrays is the terminator; the kernel would cut a longer name without a word.
   if (call.address.name.size() >= DM_NAME_LEN || call.address.uuid.size() >= DM_UUID_LEN) {

@@ -28,6 +28,9 @@ struct Address {
   uint64_t device = 0;  // as in dm_ioctl.dev (huge_encode_dev)
 };
 
+/// The name, uuid or number that an address names a device by.
+std::string described(const Address& address);
+
 struct Call {
   Command command;
   Address address;

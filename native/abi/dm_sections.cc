@@ -1,70 +1,58 @@
 #include "abi/dm_sections.h"
 
-#include <time.h>
-
 #include <cerrno>
-#include <optional>
 
+#include "abi/dm_prepared.h"
 #include "abi/commit.h"
 #include "abi/kernel_log.h"
+#include "abi/scope_guard.h"
 #include "abi/section_lock.h"
 #include "abi/thin_activity.h"
 
 namespace dmthin {
-namespace {
-
-constexpr int kUndoTries = 20;
-
-/// Undo steps must run although the call was cancelled, so they have a flag of their own that nobody sets.
-struct NotCancelled {
-  Cancel flag;
-};
-
-void pause_ms(long milliseconds) {
-  timespec time{milliseconds / 1000, (milliseconds % 1000) * 1'000'000};
-  // A cancelled call hears the wake signal all through its undoing; its waits must not shrink for it.
-  while (nanosleep(&time, &time) != 0 && errno == EINTR) continue;
-}
-
-/// Removes the half-made device. udev may hold a new node for a moment, hence the bounded retry on EBUSY.
-void undo_create(Control& control, const std::string& name, uint32_t event, Failure& failure) {
-  NotCancelled undo;
-  Undone step{command::kRemove.name, name, 0};
-  for (int tries = 0; tries < kUndoTries; ++tries) {
-    const auto removed = control.remove({name, {}, 0}, event, 0, undo.flag);
-    step.error = removed ? 0 : removed.failure().error;
-    if (step.error != EBUSY) break;
-    pause_ms(5);
-  }
-  failure.rollback.push_back(std::move(step));
-}
-
-}  // namespace
 
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
   // Not shielded: it can be given up at each step. But process.exit() waits until it has been undone.
   Section section(cancel);
+  UniqueFd lock;
   if (request.guard) {
     auto admitted = request.guard->admit(control, request.thin_id, request.name, cancel);
     if (!admitted) return admitted.failure();
+    lock = std::move(*admitted);
   }
-  const auto created = control.create(request.name, request.uuid, cancel);
-  if (!created) {
-    Failure failure = created.failure();
+  PreparedCalls calls(control);
+  const Address address{request.name, {}, 0};
+  const auto create = calls.add({command::kCreate, {request.name, request.uuid, 0}});
+  const auto remove = create ? calls.add({command::kRemove, address, 0, request.event}) : create;
+  if (!remove) {
+    Failure failure = remove.failure();
     failure.detail = request.uuid;
     return failure;
   }
+  if (const int error = calls.send(*create, cancel)) {
+    Failure failure = calls.failure(*create, error);
+    failure.detail = request.uuid;
+    return failure;
+  }
+  // udev may hold a new node for a moment.
+  const auto undo = [&] { return calls.undo(*remove, while_busy); };
+  ScopeGuard half_made(undo);
+  const uint64_t device = calls.answer().dev;
   KernelLog log;
-  const Address address{request.name, {}, 0};
-  auto loaded = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
-  if (loaded) loaded = control.resume(address, request.event, 0, cancel);
-  if (loaded) return loaded;
-  Failure failure = loaded.failure();
+  auto done = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
+  if (done) done = control.resume(address, request.event, 0, cancel);
+  if (done) {
+    half_made.dismiss();
+    return done;
+  }
+  Failure& failure = done.failure();
   if (!request.table.empty())
     failure.detail = request.table.front().type + " " + request.table.front().parameters;
-  failure.kernel_reason = log.reason(created->device);
-  undo_create(control, request.name, request.event, failure);
-  return failure;
+  failure.kernel_reason = log.reason(device);
+  failure.rollback.push_back({command::kRemove.name, request.name, 0});
+  half_made.dismiss();
+  failure.rollback.back().error = undo();
+  return done;
 }
 
 Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
@@ -107,76 +95,151 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
   return origin;
 }
 
-std::string create_snap(uint32_t id, uint32_t origin) {
-  return "create_snap " + std::to_string(id) + " " + std::to_string(origin);
+Call message(const SnapshotRequest& request, const std::string& text) {
+  Call call{command::kTargetMessage, {request.pool_name, {}, 0}};
+  call.payload = pack_message(0, text);
+  return call;
 }
 
-SnapshotItem send(Control& control, const SnapshotRequest& request, uint32_t id, Cancel& cancel) {
-  const Address pool{request.pool_name, {}, 0};
-  const std::string text = create_snap(id, request.origin_id);
-  const auto sent = request.committed ? committed_message(control, pool, 0, text, cancel)
-                                      : control.target_message(pool, 0, text, cancel);
-  if (sent) return {id, 0, {}};
-  const Failure& failure = sent.failure();
-  return {id, failure.cancelled ? ECANCELED : failure.error, failure.operation};
-}
+std::string deletion_of(uint32_t id) { return "delete " + std::to_string(id); }
 
-Failure undo_snapshots(Control& control, const SnapshotRequest& request, const SnapshotOutcome& outcome,
-                       Failure failure) {
-  NotCancelled undo;
-  for (auto item = outcome.items.rbegin(); item != outcome.items.rend(); ++item) {
-    if (item->error != 0) continue;
-    const std::string text = "delete " + std::to_string(item->id);
-    const auto deleted = control.target_message({request.pool_name, {}, 0}, 0, text, undo.flag);
-    failure.rollback.push_back({text, request.pool_name, deleted ? 0 : deleted.failure().error});
+/// The messages of one snapshot call, and their undoing. Everything is packed before the first is sent.
+class SnapshotCalls {
+ public:
+  SnapshotCalls(Control& control, const SnapshotRequest& request) : calls_(control), request_(request) {}
+
+  /// Without an origin nothing will be suspended.
+  Status prepare(const Origin& origin) {
+    auto added = Result<size_t>(0);
+    for (const uint32_t id : request_.ids) {
+      const std::string create =
+          "create_snap " + std::to_string(id) + " " + std::to_string(request_.origin_id);
+      if (added) added = calls_.add(message(request_, create));
+      if (added) added = calls_.add(message(request_, deletion_of(id)));
+    }
+    suspend_ = 2 * request_.ids.size();
+    if (added && origin.active) {
+      added = calls_.add({command::kSuspend, origin.address, DM_SUSPEND_FLAG});
+      if (added) added = calls_.add({command::kResume, origin.address, 0, request_.event});
+    }
+    if (!added) return added.failure();
+    items.reserve(request_.ids.size());
+    undone_.assign(request_.ids.size(), kMade);
+    return Nothing{};
   }
-  return failure;
-}
+
+  /// One create_snap for each id.
+  void send_all(Cancel& cancel) {
+    for (size_t i = 0; i < request_.ids.size(); ++i)
+      items.push_back({request_.ids[i], calls_.send(2 * i, cancel), {}});
+  }
+
+  Status suspend(Cancel& cancel) {
+    calls_.lock();
+    const int error = calls_.send(suspend_, cancel);
+    if (error != 0) return calls_.failure(suspend_, error);
+    return Nothing{};
+  }
+
+  /// 0 or errno.
+  int resume() noexcept { return calls_.undo(suspend_ + 1, while_there); }
+
+  /// Deletes what send_all() made, newest first.
+  void undo() noexcept {
+    for (size_t i = items.size(); i-- > 0;) {
+      if (items[i].error == 0 && undone_[i] == kMade) undone_[i] = calls_.undo(2 * i + 1, never_again);
+    }
+  }
+
+  /// The failure of the call if the origin could not be resumed and undo() has run.
+  Failure not_resumed(int error) const { return with_undone(calls_.failure(suspend_ + 1, error)); }
+
+  /// Names the failed call of each item, and asks whether the kernel has committed what the others made. After
+  /// a failed commit the pool takes no message, so that the one it belongs to is the last that was taken.
+  Status verify(Control& control) {
+    SnapshotItem* last = nullptr;
+    for (SnapshotItem& item : items) {
+      if (item.error == 0) last = &item;
+      else item.operation = command::kTargetMessage.name;
+    }
+    if (last == nullptr || !request_.committed) return Nothing{};
+    const auto looked = verify_commit(control, {request_.pool_name, {}, 0}, "create_snap " + std::to_string(last->id));
+    if (looked) return Nothing{};
+    if (looked.failure().operation != kCommit) return looked.failure();
+    last->error = looked.failure().error;
+    last->operation = kCommit;
+    return Nothing{};
+  }
+
+  /// `failure` with what undo() did.
+  Failure with_undone(Failure failure) const {
+    for (size_t i = items.size(); i-- > 0;) {
+      if (items[i].error == 0)
+        failure.rollback.push_back({deletion_of(items[i].id), request_.pool_name, undone_[i]});
+    }
+    return failure;
+  }
+
+  std::vector<SnapshotItem> items;
+
+ private:
+  static constexpr int kMade = -1;  // not undone
+
+  PreparedCalls calls_;
+  const SnapshotRequest& request_;
+  size_t suspend_ = 0;
+  std::vector<int> undone_;  // of each item: kMade, 0, or the errno of its deletion
+};
 
 }  // namespace
 
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
-  SnapshotOutcome outcome;
-  const auto send_all = [&] {
-    for (const uint32_t id : request.ids) outcome.items.push_back(send(control, request, id, cancel));
-  };
+  // To the end: the origin is neither activated meanwhile nor suspended by another snapshot of it.
+  const auto lock = lock_thin(request.pool_name, request.origin_id, ThinLock::kExclusive, cancel);
+  if (!lock) return lock.failure();
   const auto pool = pool_device(control, {request.pool, request.pool_name, {}}, cancel);
   if (!pool) return pool.failure();
-  if (pool->open_count == 0) {  // nothing of this pool is active
-    send_all();
-    return outcome;
-  }
-  auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
-  if (!locked && locked.failure().cancelled) return locked.failure();
-  if (!locked) locked = lock_of_process();
-  if (locked) {
-    const auto alone = lock_thin(*locked, request.origin_id, cancel);
-    if (!alone && alone.failure().cancelled) return alone.failure();
-  }
-  const auto origin = find_origin(control, request, cancel);
+  // Open by nobody: nothing of this pool is active.
+  const auto origin =
+      pool->open_count == 0 ? Result<Origin>(Origin{}) : find_origin(control, request, cancel);
   if (!origin) return origin.failure();
-  if (!origin->active || origin->was_suspended) {
-    send_all();
-    return outcome;
-  }
+  const bool suspends = origin->active && !origin->was_suspended;
   // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
-  if ((pool->flags & DM_SUSPEND_FLAG) != 0) {
+  if (suspends && (pool->flags & DM_SUSPEND_FLAG) != 0) {
     return failed(command::kSuspend.name, EAGAIN, request.pool_name, "the pool is suspended");
   }
 
-  Section section(cancel);
-  const auto suspended = control.suspend(origin->address, 0, cancel);
-  if (!suspended) return suspended.failure();
-  section.shield();  // from here to the resume nothing may give up
-  outcome.suspended = true;
-  send_all();
-  auto resumed = control.resume(origin->address, request.event, 0, cancel);
-  for (int tries = 1; !resumed && resumed.failure().error != ENXIO && tries < kUndoTries; ++tries) {
-    pause_ms(5);
-    resumed = control.resume(origin->address, request.event, 0, cancel);
+  SnapshotCalls calls(control, request);
+  const auto prepared = calls.prepare(*origin);
+  if (!prepared) return prepared.failure();
+  ScopeGuard made([&] { calls.undo(); });
+  const auto verified = [&]() -> Result<SnapshotOutcome> {
+    const auto looked = calls.verify(control);
+    if (!looked) {
+      calls.undo();
+      return calls.with_undone(looked.failure());
+    }
+    made.dismiss();
+    return SnapshotOutcome{std::move(calls.items), suspends};
+  };
+  if (!suspends) {
+    calls.send_all(cancel);
+    return verified();
   }
-  if (!resumed) return undo_snapshots(control, request, outcome, resumed.failure());
-  return outcome;
+  Section section(cancel);
+  const auto suspended = calls.suspend(cancel);
+  if (!suspended) return suspended.failure();
+  int error = 0;
+  {
+    const ScopeGuard resume([&] { error = calls.resume(); });
+    section.shield();  // from here to the resume nothing may give up
+    calls.send_all(cancel);
+  }
+  if (error != 0) {
+    calls.undo();
+    return calls.not_resumed(error);
+  }
+  return verified();
 }
 
 }  // namespace dmthin

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,7 @@ int fault_before(const char* operation) {
   if (!take(operation, false, &due)) return 0;
   if (due.kind == FaultKind::kKillBefore) kill(getpid(), SIGKILL);
   if (due.kind == FaultKind::kDelay) usleep(static_cast<useconds_t>(due.value) * 1000);
+  if (due.kind == FaultKind::kThrow) throw std::bad_alloc();
   return due.kind == FaultKind::kFail ? due.value : 0;
 }
 

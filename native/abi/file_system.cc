@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "abi/file_system_numbers.h"
+#include "abi/scope_guard.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -44,10 +45,9 @@ Result<UniqueFd> open_mounted(const std::string& path) {
 Frozen::Frozen(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {
   static const int registered = std::atexit(thaw_all_at_exit);
   (void)registered;
-  pthread_mutex_lock(&gate);
+  const MutexLock locked(gate);
   next_ = all_frozen;
   all_frozen = this;
-  pthread_mutex_unlock(&gate);
 }
 
 Frozen::~Frozen() {
@@ -62,6 +62,14 @@ Frozen::~Frozen() {
   pthread_mutex_unlock(&gate);
 }
 
+/// 0, or -errno. The gate is not held meanwhile: a freeze waits for writers, and a thaw must not wait for it.
+int Frozen::freeze() {
+  const int result = system_call("FIFREEZE", [&] { return ::ioctl(fd_.get(), FIFREEZE, 0); });
+  const MutexLock locked(gate);
+  frozen_ = result >= 0;
+  return result;
+}
+
 /// 0, or -errno. Only the first success counts: a second FITHAW could undo the freeze of somebody else.
 int Frozen::thaw_once() {
   if (!frozen_) return 0;
@@ -73,9 +81,8 @@ int Frozen::thaw_once() {
 }
 
 Status Frozen::thaw() {
-  pthread_mutex_lock(&gate);
+  const MutexLock locked(gate);
   const int result = thaw_once();
-  pthread_mutex_unlock(&gate);
   if (result < 0) return failed("FITHAW", -result, path_);
   return Nothing{};
 }
@@ -92,9 +99,9 @@ Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Canc
   if (!fd) return fd.failure();
   // The process does not exit between the freeze and its being known to thaw_all_at_exit.
   Section section(cancel);
-  const int result = system_call("FIFREEZE", [&] { return ::ioctl(fd->get(), FIFREEZE, 0); });
-  if (result < 0) return failed("FIFREEZE", -result, path);
   auto frozen = std::make_shared<Frozen>(std::move(*fd), path);
+  const int result = frozen->freeze();
+  if (result < 0) return failed("FIFREEZE", -result, path);
   pthread_mutex_lock(&gate);
   const bool late = exiting;
   pthread_mutex_unlock(&gate);

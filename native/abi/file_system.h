@@ -22,6 +22,8 @@ class Frozen {
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
 
+  /// FIFREEZE, which destruction undoes. 0 or -errno.
+  int freeze();
   /// FITHAW, through the descriptor that froze it: a path may lead elsewhere by now. Nothing the second time.
   Status thaw();
 
@@ -30,7 +32,7 @@ class Frozen {
   int thaw_once();
   UniqueFd fd_;
   const std::string path_;
-  bool frozen_ = true;
+  bool frozen_ = false;
   Frozen* next_ = nullptr;
 };
 

@@ -57,7 +57,7 @@ Result<LoopStatus> loop_status(int number);
 Result<LoopStatus> loop_set_capacity(int number);
 /// LOOP_CHANGE_FD: another file of the same size below a read-only device, under whoever has it open. EINVAL
 /// when the device can be written or the sizes differ.
-Result<LoopStatus> loop_change_file(int number, const std::string& file);
+Result<LoopStatus> loop_change_file(int number, const std::string& file, Cancel& cancel);
 /// LOOP_SET_DIRECT_IO.
 Result<LoopStatus> loop_set_direct_io(int number, bool direct_io);
 /// LOOP_CLR_FD, then looks: EBUSY while somebody holds the device open (the kernel detaches at the last

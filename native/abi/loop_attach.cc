@@ -4,11 +4,11 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
-#include <chrono>
-#include <thread>
+#include <ctime>
 
 #include "abi/block.h"
 #include "abi/loop.h"
+#include "abi/scope_guard.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -16,9 +16,18 @@ namespace {
 
 // How often a program that does not take turns (losetup) may be quicker at the free number before we give up.
 constexpr int kMostRaces = 128;
-// How long a failed attach waits for whoever looks into the device that it takes back: a second in all.
+// How long a failed attach waits for whoever looks into the device that it removes, and one on an old kernel
+// for the pages of a device that it has just attached: a second in all.
 constexpr int kMostLooks = 200;
-constexpr std::chrono::milliseconds kLook{5};
+// How long an attach waits for another of the same file: ten seconds in all. Some program may hold the lock
+// for good.
+constexpr int kMostWaits = 2000;
+constexpr long kPauseNs = 5'000'000;
+
+void pause() {
+  timespec time{0, kPauseNs};
+  nanosleep(&time, nullptr);
+}
 
 loop_info64 info_for(const LoopRequest& request) {
   loop_info64 info = {};
@@ -33,23 +42,44 @@ loop_info64 info_for(const LoopRequest& request) {
   return info;
 }
 
-/// Detaches what a later step could not use; says so in the failure.
-Failure undo_attach(int device, Failure failure) {
-  const int detached = ::ioctl(device, LOOP_CLR_FD, 0) == 0 ? 0 : errno;
-  failure.rollback.push_back({"LOOP_CLR_FD", failure.device, detached});
-  return failure;
-}
+/// Detaches a device at the end of a scope, unless it is dismissed.
+class Attachment {
+ public:
+  explicit Attachment(int device) : guard_(Detach{device}), device_(device) {}
+  void dismiss() { guard_.dismiss(); }
+  /// Detaches what a later step could not use; says so in the failure.
+  Failure undo(Failure failure) {
+    failure.rollback.push_back({"LOOP_CLR_FD", failure.device, 0});
+    guard_.dismiss();
+    failure.rollback.back().error = Detach{device_}();
+    return failure;
+  }
+
+ private:
+  struct Detach {
+    int device;
+    int operator()() const { return ::ioctl(device, LOOP_CLR_FD, 0) == 0 ? 0 : errno; }
+  };
+  ScopeGuard<Detach> guard_;
+  const int device_;
+};
 
 /// The way of kernels before 5.8. The device is visible without its offset for a moment; that is why
 /// LOOP_CONFIGURE exists.
 Status set_fd_and_status(int device, int backing, const LoopRequest& request, const std::string& node) {
   int result = system_call("LOOP_SET_FD", [&] { return ::ioctl(device, LOOP_SET_FD, backing); });
   if (result < 0) return failed("LOOP_SET_FD", -result, node, request.file);
+  Attachment attachment(device);
   const auto undo = [&](const char* operation) {
-    return undo_attach(device, failed(operation, -result, node, request.file));
+    return attachment.undo(failed(operation, -result, node, request.file));
   };
   loop_info64 info = info_for(request);
-  result = system_call("LOOP_SET_STATUS64", [&] { return ::ioctl(device, LOOP_SET_STATUS64, &info); });
+  // EAGAIN: before 5.8 the kernel does not wait for the pages that udev has read from the device.
+  for (int tries = 0;; ++tries) {
+    result = system_call("LOOP_SET_STATUS64", [&] { return ::ioctl(device, LOOP_SET_STATUS64, &info); });
+    if (result != -EAGAIN || tries == kMostLooks) break;
+    pause();
+  }
   if (result < 0) return undo("LOOP_SET_STATUS64");
   if (request.direct_io) {
     result = system_call("LOOP_SET_DIRECT_IO", [&] { return ::ioctl(device, LOOP_SET_DIRECT_IO, 1ul); });
@@ -60,6 +90,7 @@ Status set_fd_and_status(int device, int backing, const LoopRequest& request, co
     result = system_call("LOOP_SET_BLOCK_SIZE", [&] { return ::ioctl(device, LOOP_SET_BLOCK_SIZE, size); });
     if (result < 0) return undo("LOOP_SET_BLOCK_SIZE");
   }
+  attachment.dismiss();
   return Nothing{};
 }
 
@@ -104,7 +135,27 @@ struct Claimed {
   FileIdentity identity;
 };
 
-Result<Claimed> claim(const LoopRequest& request, int except = -1) {
+Failure given_up(const LoopRequest& request) {
+  Failure failure = failed("LOOP_CTL_GET_FREE", EINTR, request.file);
+  failure.cancelled = true;
+  return failure;
+}
+
+/// Locks the file: those who attach it, in one process or several, take turns, so that each finds the devices
+/// of those before it.
+Status lock_file(int fd, const LoopRequest& request, Cancel& cancel) {
+  for (int tries = 0;; ++tries) {
+    if (cancel.requested()) return given_up(request);
+    const int locked = system_call("flock", [&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
+    if (locked >= 0) return Nothing{};
+    if (locked != -EWOULDBLOCK && locked != -EINTR) return failed("flock", -locked, request.file);
+    if (tries == kMostWaits)
+      return failed("attach", EEXIST, request.file, "another program has locked it");
+    pause();
+  }
+}
+
+Result<Claimed> claim(const LoopRequest& request, Cancel& cancel, int except = -1) {
   const int mode = request.read_only ? O_RDONLY : O_RDWR;
   const int fd = system_call("open", [&] { return ::open(request.file.c_str(), mode | O_CLOEXEC); });
   if (fd < 0) return failed("open", -fd, request.file);
@@ -112,20 +163,11 @@ Result<Claimed> claim(const LoopRequest& request, int except = -1) {
   const auto identity = identify(fd, request.file);
   if (!identity) return identity.failure();
   claimed.identity = *identity;
-  // Two processes that attach the same file take turns here, so that the second finds the first one's device.
-  const int locked = system_call("flock", [&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
-  if (locked == -EWOULDBLOCK)
-    return failed("attach", EEXIST, request.file, "another process is attaching it");
-  if (locked < 0) return failed("flock", -locked, request.file);
+  const auto locked = lock_file(fd, request, cancel);
+  if (!locked) return locked.failure();
   const auto alone = refuse_attached(claimed.identity, request, except);
   if (!alone) return alone.failure();
   return claimed;
-}
-
-Failure given_up(const LoopRequest& request) {
-  Failure failure = failed("LOOP_CTL_GET_FREE", EINTR, request.file);
-  failure.cancelled = true;
-  return failure;
 }
 
 /// The control node, locked: whoever takes a free number (systemd does the same) takes turns, or as many
@@ -150,20 +192,22 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
   if (!device) return device.failure();
   const auto configured = configure(device->get(), file.get(), request, loop_node(number));
   if (!configured) return configured.failure();
+  Attachment attachment(device->get());
   // The loop driver keeps our open file, and with it the lock; a later attach looks at the devices anyway.
   ::flock(file.get(), LOCK_UN);
   auto status = loop_status(number);
-  if (!status) return undo_attach(device->get(), status.failure());
+  if (!status) return attachment.undo(status.failure());
+  attachment.dismiss();
   return Attached{std::move(*status), std::move(*device)};
 }
 
 /// udev looks into a device that has just come: its number can go when it has closed it. The turn is kept
 /// meanwhile: a free number that is about to go must not be handed out. Attached by another, it stays.
-int remove_number(int control, int number, bool taken) {
+int remove_number(int control, int number, bool taken) noexcept {
   for (int left = taken ? 0 : kMostLooks;; --left) {
     if (::ioctl(control, LOOP_CTL_REMOVE, number) >= 0) return 0;
     if (errno != EBUSY || left == 0) return errno;
-    std::this_thread::sleep_for(kLook);
+    pause();
   }
 }
 
@@ -171,18 +215,23 @@ Result<Attached> attach_to_chosen(int control, const UniqueFd& file, const LoopR
   const int number = request.number;
   const int added = system_call("LOOP_CTL_ADD", [&] { return ::ioctl(control, LOOP_CTL_ADD, number); });
   if (added < 0 && added != -EEXIST) return failed("LOOP_CTL_ADD", -added, loop_node(number));
+  ScopeGuard made([&] { remove_number(control, number, false); });
+  if (added < 0) made.dismiss();  // it was there before
   auto attached = attach_to(number, file, request);
-  if (attached || added < 0) return attached;
-  const bool taken = attached.failure().error == EBUSY;
-  const int removed = remove_number(control, number, taken);
-  attached.failure().rollback.push_back({"LOOP_CTL_REMOVE", loop_node(number), removed});
+  if (!attached && added >= 0) {
+    attached.failure().rollback.push_back({"LOOP_CTL_REMOVE", loop_node(number), 0});
+    const bool taken = attached.failure().error == EBUSY;
+    made.dismiss();
+    attached.failure().rollback.back().error = remove_number(control, number, taken);
+  }
+  made.dismiss();
   return attached;
 }
 
 }  // namespace
 
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
-  const auto claimed = claim(request);
+  const auto claimed = claim(request, cancel);
   if (!claimed) return claimed.failure();
   const auto turn = take_turn(request, cancel);
   if (!turn) return turn.failure();
@@ -199,7 +248,7 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
   return failed("LOOP_CONFIGURE", EBUSY, request.file, "no free loop device could be had");
 }
 
-Result<LoopStatus> loop_change_file(int number, const std::string& file) {
+Result<LoopStatus> loop_change_file(int number, const std::string& file, Cancel& cancel) {
   {
     const auto before = loop_status(number);
     if (!before) return before.failure();
@@ -208,7 +257,7 @@ Result<LoopStatus> loop_change_file(int number, const std::string& file) {
     request.read_only = true;
     request.offset = before->offset;
     request.size_limit = before->size_limit;
-    const auto claimed = claim(request, number);
+    const auto claimed = claim(request, cancel, number);
     if (!claimed) return claimed.failure();
     auto device = open_loop(number, O_RDONLY);
     if (!device) return device.failure();

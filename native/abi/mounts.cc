@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
+#include "abi/scope_guard.h"
 #include "abi/system_call.h"
 
 namespace dmthin {
@@ -53,15 +54,19 @@ Status bind_mount(const BindRequest& request) {
   });
   if (result < 0) return failed("bind mount", -result, request.source, request.target);
   if (!request.read_only) return Nothing{};
+  const auto unmount = [&] {
+    return ::umount2(request.target.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
+  };
+  ScopeGuard bound(unmount);
   // The kernel looks at no other flag while it binds: read-only takes a second call.
   RemountRequest remount;
   remount.target = request.target;
   remount.mount_alone = true;
   remount.set = MS_RDONLY;
   auto done = remount_file_system(remount);
-  if (done) return done;
-  const int undone = ::umount2(request.target.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
-  done.failure().rollback.push_back({"umount2", request.target, undone});
+  if (!done) done.failure().rollback.push_back({"umount2", request.target, 0});
+  bound.dismiss();
+  if (!done) done.failure().rollback.back().error = unmount();
   return done;
 }
 

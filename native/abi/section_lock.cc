@@ -35,7 +35,8 @@ Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Canc
   }
 }
 
-Result<UniqueFd> lock_of_process() {
+/// A lock file that only this process has.
+static Result<UniqueFd> lock_of_process() {
   static const int file = ::memfd_create("dm-thin", MFD_CLOEXEC);
   // A lock belongs to an open file: each caller needs one of its own, of the one inode.
   const std::string path = "/proc/self/fd/" + std::to_string(file);
@@ -44,11 +45,19 @@ Result<UniqueFd> lock_of_process() {
   return UniqueFd(fd);
 }
 
-Status lock_thin(const UniqueFd& lock, uint32_t id, Cancel& cancel) {
+Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel) {
+  auto locked = lock_sections(pool_name, LockMode::kShared, cancel);
+  if (!locked && !locked.failure().cancelled) return lock_of_process();
+  return locked;
+}
+
+Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, ThinLock mode, Cancel& cancel) {
+  auto file = enter_sections(pool_name, cancel);
+  if (!file) return file;
   // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
   // other.
   struct flock one = {};
-  one.l_type = F_WRLCK;
+  one.l_type = mode == ThinLock::kShared ? F_RDLCK : F_WRLCK;
   one.l_whence = SEEK_SET;
   one.l_start = id;
   one.l_len = 1;
@@ -58,8 +67,8 @@ Status lock_thin(const UniqueFd& lock, uint32_t id, Cancel& cancel) {
       failure.cancelled = true;
       return failure;
     }
-    const int result = system_call("lock thin", [&] { return ::fcntl(lock.get(), F_OFD_SETLKW, &one); });
-    if (result >= 0) return Nothing{};
+    const int result = system_call("lock thin", [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
+    if (result >= 0) return file;
     if (result != -EINTR) return failed("lock thin", -result, std::to_string(id));
   }
 }

@@ -17,13 +17,16 @@ enum class LockMode { kShared, kExclusiveNow };
 /// Shared waits, and hears of cancellation. Exclusive answers EWOULDBLOCK at once when somebody is inside.
 Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel);
 
-/// In place of it where /run cannot be written: a file that only this process has, so that its own threads
-/// at least exclude each other in lock_thin.
-Result<UniqueFd> lock_of_process();
+/// How an activation of a thin id, and a snapshot of it, hold it. Of two snapshots of one origin the second
+/// would otherwise find it suspended by the first and send its message to an origin that the first has
+/// resumed; and an origin that is activated while its snapshot is made would not be suspended for it.
+enum class ThinLock { kShared, kExclusive };
 
-/// One thin id of the pool for oneself, until `lock` is closed. Waits, and hears of
-/// cancellation. Of two snapshots of one origin, in one process or two, the second would otherwise find it
-/// suspended by the first and send its message to an origin that the first has resumed.
-Status lock_thin(const UniqueFd& lock, uint32_t id, Cancel& cancel);
+/// The pool's lock shared, and one thin id of the pool, until the descriptor is closed. Waits, and hears of
+/// cancellation. Where /run cannot be written, only the threads of this process exclude each other.
+Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, ThinLock mode, Cancel& cancel);
+
+/// The pool's lock shared; where /run cannot be written, a file that only this process has.
+Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel);
 
 }  // namespace dmthin

@@ -1,6 +1,6 @@
 // The one place where the library enters the kernel for anything that can fail in an interesting way. In the
-// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, or to be the process's
-// last.
+// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, to throw std::bad_alloc, or
+// to be the process's last.
 #pragma once
 
 #include <cerrno>
@@ -8,7 +8,7 @@
 namespace dmthin {
 
 #ifdef DM_THIN_FAULTS
-enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay };
+enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay, kThrow };
 /// Arms one fault: the `nth` (1-based) call of `operation` from now on; `value` is an errno or milliseconds.
 void set_fault(const char* operation, int nth, FaultKind kind, int value);
 /// Disarms all; answers how many had not been reached, so that a test knows whether its fault came up.

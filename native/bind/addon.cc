@@ -34,6 +34,7 @@ void arm_fault(const Napi::CallbackInfo& info) {
                            : kind == "fail-after"  ? FaultKind::kFailAfter
                            : kind == "kill-before" ? FaultKind::kKillBefore
                            : kind == "kill-after"  ? FaultKind::kKillAfter
+                           : kind == "throw"       ? FaultKind::kThrow
                                                    : FaultKind::kDelay;
   set_fault(text(info[0]).c_str(), static_cast<int>(number(info[1])), chosen,
             static_cast<int>(number(info[3])));

@@ -51,8 +51,8 @@ Napi::Value loop_follow_file(Info info) {
 Napi::Value loop_change_to(Info info) {
   return start<LoopStatus>(
       info, Kind::kWaits,
-      [number_ = static_cast<int>(number(info[0])), file = text(info[1])](Work&) {
-        return loop_change_file(number_, file);
+      [number_ = static_cast<int>(number(info[0])), file = text(info[1])](Work& work) {
+        return loop_change_file(number_, file, work.cancel());
       },
       plainly);
 }

@@ -4,6 +4,8 @@
 
 #include <napi.h>
 
+#include <cerrno>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <new>
@@ -48,6 +50,8 @@ std::optional<int> run_task(Job& job, const TaskOf<T>& task, std::optional<Resul
     result.emplace(task(work));
   } catch (const std::bad_alloc&) {
     result.emplace(failed("allocate", ENOMEM));
+  } catch (const std::exception& fault) {  // nothing that leaves a job may end the process
+    result.emplace(failed("native", EIO, {}, fault.what()));
   }
   return work.again();
 }

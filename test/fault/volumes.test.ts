@@ -1,5 +1,6 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
 // @udev both
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
 import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
@@ -153,4 +154,22 @@ test('two snapshots of one origin at once: each message meets a suspended origin
     expect(seen).toContain(true)
     expect(dmInfo(origin.name)?.suspended).toBe(false)
     expect(dmStatus(origin.name)).toMatch(/ thin /)
+  }))
+
+test('an activation of an inactive origin waits for the end of its snapshot', () =>
+  withOrigin(async pool => {
+    const origin = await pool.createVolume({ sizeBytes: MiB })
+    hooks.setFault('DM_TARGET_MSG', 1, 'delay', 1_000)
+    const snapshot = pool.snapshotMany(origin, 1)
+    await sleep(200) // the message is under way
+    let done = false
+    const ended = snapshot.finally(() => (done = true))
+    const activation = origin.activate()
+    while (!done) {
+      expect(dmInfo(origin.name)).toBeUndefined()
+      await sleep(20)
+    }
+    await ended
+    await activation
+    expect(dmInfo(origin.name)?.suspended).toBe(false)
   }))

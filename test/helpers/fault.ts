@@ -6,9 +6,10 @@ import { loadAddon } from '../../lib/kernel/load-addon.js'
 
 /**
  * `fail`: the call is not made and answers with the errno. `fail-after`: it is made, and then answers with the errno.
- * `delay`: it is made after so many milliseconds. The two kinds that kill are for child processes.
+ * `delay`: it is made after so many milliseconds. `throw`: a C++ exception comes in its place, as of memory that has
+ * run out. The two kinds that kill are for child processes.
  */
-export type FaultKind = 'fail' | 'fail-after' | 'delay' | 'kill-before' | 'kill-after'
+export type FaultKind = 'fail' | 'fail-after' | 'delay' | 'throw' | 'kill-before' | 'kill-after'
 
 export interface Hooks {
   /** `value`: errno or milliseconds. `nth` counts the calls of `operation` from now on, from 1. */

@@ -9,8 +9,8 @@ import { explain, explained, poolStatusLine, type PoolContext } from './context.
  * proof otherwise: the numbers in it are those of before the going back.
  */
 export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<PoolStatusLine> {
-  const { port, name } = context
-  await explained(context, port.targetMessage({ name }, 0, text, signal))
+  const { port, name, address } = context
+  await explained(context, port.targetMessage(address, 0, text, signal))
   const line = await poolStatusLine(context)
   if ('transactionId' in line && !line.needsCheck) return line
   const said = `message ${JSON.stringify(text)} to ${JSON.stringify(name)}: taken, but the pool could not commit it`

@@ -1,9 +1,10 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
 import { type DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
-import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
+import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
-import { snapshotRefused } from './refused.js'
+import { withSharedLock } from './locks.js'
+import { sendSnapshots, snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
 import { message } from '../target/messages.js'
@@ -20,7 +21,8 @@ export async function activateMany(
   const unasked = volumes.every(volume => volume.batch.unasked)
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.activateRequest(readOnly, originOf),
-    send: (requests, batch) => pool.port.activateMany(activationGuard(pool, unasked), requests, batch),
+    send: (requests, batch) =>
+      withSharedLock(pool, batch.signal, () => pool.port.activateMany(activationGuard(pool, unasked), requests, batch)),
     settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
   })
 }
@@ -35,7 +37,7 @@ export function deactivateMany(
   const started = performance.now()
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.address(),
-    send: (addresses, batch) => pool.port.deactivateMany(pool, addresses, limitMs, batch),
+    send: (addresses, batch) => pool.port.deactivateMany(knownPool(pool), addresses, limitMs, batch),
     settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
   })
 }
@@ -48,7 +50,7 @@ export function deleteMany(
 ): Promise<VolumeResult[]> {
   return inBatches(pool, volumes, options, {
     prepare: volume => message.delete(volume.id),
-    send: (messages, batch) => pool.port.targetMessages({ name: pool.name }, 0, messages, batch),
+    send: (messages, batch) => pool.port.targetMessages(pool.address, 0, messages, batch),
     settle: (volume, outcome) => volume.batch.deleted(outcome),
   })
 }
@@ -96,7 +98,7 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    return (await explained(pool, pool.port.snapshot(origin.batch.snapshotRequest(ids), signal))).items
+    return (await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)).items
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

@@ -57,9 +57,9 @@ export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
   return startWatch(pool.port, watch, signal, onChanges, look)
 }
 
-async function statusOf({ port, name }: PoolContext): Promise<PoolStatus> {
-  const table = await poolTable(port, name)
-  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush)
+async function statusOf(pool: PoolContext): Promise<PoolStatus> {
+  const table = await poolTable(pool)
+  const [line] = await pool.port.tableStatus(pool.address, TABLE_FLAG.noflush)
   return poolStatus(line?.parameters ?? '', table)
 }
 

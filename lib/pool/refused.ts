@@ -1,10 +1,20 @@
-// The error of one create_snap among many: the kernel gives an errno per id.
-import { abortError, type DmThinError } from '../errors.js'
+// Snapshots by one native call: the kernel gives an errno for each id.
+import { abortError, ERRNO, type DmThinError } from '../errors.js'
 import { errorFromFailure } from '../kernel/failure.js'
+import type { SnapshotOutcome, SnapshotRequest } from '../kernel/port.js'
 import { message } from '../target/messages.js'
-import { explain, type PoolContext } from './context.js'
+import { explain, explained, type PoolContext } from './context.js'
+import { withSharedLock } from './locks.js'
 
-const ECANCELED = 125
+export const sendSnapshots = (
+  pool: PoolContext,
+  request: SnapshotRequest,
+  signal?: AbortSignal,
+): Promise<SnapshotOutcome> =>
+  explained(
+    pool,
+    withSharedLock(pool, signal, () => pool.port.snapshot(request, signal)),
+  )
 
 export function snapshotRefused(
   pool: PoolContext,
@@ -14,7 +24,7 @@ export function snapshotRefused(
   signal?: AbortSignal,
 ): Promise<DmThinError> {
   const detail = message.createSnap(id, origin)
-  if (errno === ECANCELED) return Promise.resolve(abortError(signal, { operation: detail, device: pool.name }))
+  if (errno === ERRNO.ECANCELED) return Promise.resolve(abortError(signal, { operation: detail, device: pool.name }))
   const fault = errorFromFailure({
     operation: 'DM_TARGET_MSG',
     errno,

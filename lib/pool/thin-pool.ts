@@ -2,25 +2,17 @@
 import { Undo } from '../device/undo.js'
 import { DmThinError, throwIfAborted } from '../errors.js'
 import { portOf } from '../kernel/native-port.js'
-import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import { deviceMinor, TABLE_FLAG } from '../kernel/port.js'
 import { thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
-import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
+import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
-import {
-  checkUp,
-  contextOf,
-  explained,
-  metadataOf,
-  poolTable,
-  readable,
-  thinIds,
-  volumeUuidPrefix,
-  type PoolContext,
-} from './context.js'
-import { externalOriginIn, originPath } from './external-origin.js'
+import { checkUp, contextOf, explained, metadataOf, poolTable, readable, thinIds, type PoolContext } from './context.js'
+import { originPath } from './external-origin.js'
+import { activeAs, ownActive, volumeOf } from './find-volume.js'
 import { growPool, type GrowOptions } from './grow.js'
+import { withPoolLock, type PoolLock } from './locks.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
 import { mendPool, type Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
@@ -30,7 +22,7 @@ import { watchPool, type PoolWatch } from './pool-events.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
 import { createPool } from './start.js'
 import { poolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
-import { ThinVolume, type VolumeIdentity } from './thin-volume.js'
+import { ThinVolume } from './thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
   checkThinId,
@@ -55,7 +47,8 @@ export class ThinPool {
   /**
    * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
    * the pool does. The metadata device must be blank, or `format: 'overwrite'` gives up what is on it. A failed step
-   * undoes the earlier ones; what was undone and what not is in the error's `rollback`.
+   * undoes the earlier ones, until an undo fails; what was undone and what not is in the error's `rollback`. Waits while
+   * another call creates, opens, grows or removes a pool of this name, or on these files or devices.
    *
    * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
    * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
@@ -66,17 +59,19 @@ export class ThinPool {
     throwIfAborted(options.signal)
     const port = portOf(options.kernel)
     const undo = new Undo()
-    return undo.guard(async () => {
-      const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
-      throwIfAborted(options.signal)
-      return ThinPool.#of(await contextOf(port, plan.name, device, plan.mapperLinks), [])
-    })
+    return withPoolLock(port, plan.name, options.signal, lock =>
+      undo.guard(async () => {
+        const device = await createPool(port, plan, options.format ?? 'blank', lock, undo, options.signal)
+        throwIfAborted(options.signal)
+        return ThinPool.#of(await contextOf(port, plan.name, device, plan.mapperLinks), [])
+      }),
+    )
   }
 
   /**
    * Takes up a pool: the running one of this name, or, with `data` and `metadata`, the one that they hold, brought
    * back. Of a running pool, those parameters that are given are compared. Never formats. What a dead process left half
-   * done is mended, and told in `findings`.
+   * done is put right, and told in `findings`; devices of other programs are only told. Waits for other calls as `create`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
    * `DM_POOL_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
@@ -89,11 +84,13 @@ export class ThinPool {
     throwIfAborted(options.signal)
     const port = portOf(options.kernel)
     const undo = new Undo()
-    return undo.guard(async () => {
-      const running = await findPool(port, options.name, plan, undo, options.signal)
-      const findings = mend ? await mendPool(port, options.name, running.device, options.signal) : []
-      return ThinPool.#of(await contextOf(port, options.name, running, links, options.signal), findings)
-    })
+    return withPoolLock(port, options.name, options.signal, lock =>
+      undo.guard(async () => {
+        const running = await findPool(port, options.name, plan, lock, undo, options.signal)
+        const findings = mend ? await mendPool(port, running, lock, options.signal) : []
+        return ThinPool.#of(await contextOf(port, options.name, running, links, options.signal), findings)
+      }),
+    )
   }
 
   static #of(context: PoolContext, findings: readonly Finding[]): ThinPool {
@@ -116,7 +113,7 @@ export class ThinPool {
     return this.#context.dataBlockBytes
   }
 
-  /** What open found amiss and mended. Empty after create, and in good times. */
+  /** What a dead process had left when the pool was opened, and what `open` did about it. Empty after create. */
   get findings(): readonly Finding[] {
     return this.#findings
   }
@@ -127,11 +124,11 @@ export class ThinPool {
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
-    const { port, name } = this.#context
+    const { port, address } = this.#context
     return this.#run(async () => {
       const [table, lines] = await Promise.all([
-        poolTable(port, name, options.signal),
-        port.tableStatus({ name }, TABLE_FLAG.noflush, options.signal),
+        poolTable(this.#context, options.signal),
+        port.tableStatus(address, TABLE_FLAG.noflush, options.signal),
       ])
       return poolStatus(lines[0]?.parameters ?? '', table)
     })
@@ -147,9 +144,9 @@ export class ThinPool {
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     const name = options.name === undefined ? undefined : checkName(options.name)
     const externalOrigin = originPath(options.externalOrigin)
-    const { port, ids } = this.#context
+    const { port, address, ids } = this.#context
     const make = async (id: number) => {
-      await port.targetMessage({ name: this.name }, 0, message.createThin(id), options.signal)
+      await port.targetMessage(address, 0, message.createThin(id), options.signal)
       return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
     return this.#run(async () => {
@@ -172,14 +169,15 @@ export class ThinPool {
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
     return this.#run(async () => {
-      if (unasked) return this.#volumeOf(id, undefined, given)
-      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), given, options.signal)
+      if (unasked) return volumeOf(this.#context, id, undefined, given)
+      if (known)
+        return volumeOf(this.#context, id, await ownActive(this.#context, id, options.signal), given, options.signal)
       await checkUp(this.#context, options.signal)
-      const active = await this.#activeAs(id, options.signal)
-      if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
+      const active = await activeAs(this.#context, id, options.signal)
+      if (!active && !(await thinIds(this.#context, options.signal)).includes(id)) {
         throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
       }
-      return this.#volumeOf(id, active, given, options.signal)
+      return volumeOf(this.#context, id, active, given, options.signal)
     })
   }
 
@@ -190,9 +188,9 @@ export class ThinPool {
       await checkUp(this.#context, options.signal)
       const all = await this.#context.port.activeThins(this.#context.device, options.signal)
       const active = new Map(all.map(thin => [thin.id, thin]))
-      const ids = await this.#thinIds(options.signal)
+      const ids = await thinIds(this.#context, options.signal)
       const found: ThinVolume[] = []
-      for (const id of ids) found.push(await this.#volumeOf(id, active.get(id), {}, options.signal))
+      for (const id of ids) found.push(await volumeOf(this.#context, id, active.get(id), {}, options.signal))
       return found
     })
   }
@@ -282,7 +280,8 @@ export class ThinPool {
   /**
    * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
    * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (also where its
-   * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it).
+   * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it), `DM_FILE_MISSING` (the
+   * path of a file below leads to another by now).
    */
   async grow(options: GrowOptions): Promise<void> {
     checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
@@ -292,7 +291,7 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(() => growPool(this.#context, sizes, options.signal))
+    await this.#run(() => this.#alone(options.signal, lock => growPool(this.#context, sizes, lock, options.signal)))
   }
 
   /**
@@ -326,10 +325,11 @@ export class ThinPool {
   }
 
   /**
-   * Takes the pool down: the mapped device, the loop devices below it, and what the options name. The volumes stay
-   * on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
+   * Takes the pool down: the mapped device, the loop devices that were attached for it, and what the options name. The
+   * volumes stay on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
    *
-   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be seen).
+   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be seen), `DM_NOT_FOUND` (the
+   * pool was taken down; another of its name is left alone).
    */
   async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
     checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
@@ -339,7 +339,7 @@ export class ThinPool {
       limitMs: checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 }),
       signal: options.signal,
     }
-    const removed = await this.#run(() => removePool(this.#context, plan))
+    const removed = await this.#run(() => this.#alone(options.signal, lock => removePool(this.#context, plan, lock)))
     await this.close()
     return removed
   }
@@ -358,41 +358,7 @@ export class ThinPool {
     return this.#context.pending.run(body)
   }
 
-  /** One question where this library activated it; only else a look at every device that holds the pool. */
-  async #activeAs(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
-    const { port, device } = this.#context
-    const own = await this.#ownActive(id, signal)
-    if (own) return own
-    return (await port.foreignThins(device, volumeUuidPrefix(device), signal)).find(thin => thin.id === id)
+  #alone<T>(signal: AbortSignal | undefined, body: (lock: PoolLock) => Promise<T>): Promise<T> {
+    return withPoolLock(this.#context.port, this.name, signal, body)
   }
-
-  async #ownActive(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
-    const uuid = volumeUuidPrefix(this.#context.device) + id
-    const own = await this.#context.port.deviceStatus({ uuid }, signal).catch(ifGone)
-    return own && { ...own, id }
-  }
-
-  #thinIds(signal?: AbortSignal): Promise<number[]> {
-    return thinIds(this.#context, signal)
-  }
-
-  async #volumeOf(
-    id: number,
-    active: ActiveThin | undefined,
-    given: Pick<VolumeIdentity, 'sizeBytes' | 'externalOrigin' | 'unasked'>,
-    signal?: AbortSignal,
-  ): Promise<ThinVolume> {
-    const inactive = () => new ThinVolume(this.#context, { id, ...given })
-    if (!active) return inactive()
-    const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
-    const lines = await this.#context.port.tableStatus({ name: active.name }, flags, signal).catch(ifGone)
-    if (!lines) return inactive() // somebody deactivated it since
-    const [line] = lines
-    const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
-    return new ThinVolume(this.#context, { id, ...given, ...found, active })
-  }
-}
-
-function ifGone(fault: DmThinError): undefined {
-  if (fault.code !== 'DM_NOT_FOUND') throw fault
 }

@@ -9,6 +9,7 @@ import {
   TABLE_FLAG,
   type ActivateRequest,
   type ActiveThin,
+  type DeviceAddress,
   type DeviceInfo,
   type Outcome,
   type SnapshotRequest,
@@ -17,9 +18,10 @@ import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
 import type { VolumeBatch } from './batch.js'
-import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
+import { activationGuard, addressOf, explain, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
-import { snapshotRefused } from './refused.js'
+import { withSharedLock } from './locks.js'
+import { sendSnapshots, snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import {
   checkThinId,
@@ -51,7 +53,7 @@ export class ThinVolume {
   #externalOrigin: string | undefined
   #device: number | undefined
   /** Set where another program activated it: then it has a uuid of its own, or none. */
-  #foreignName: string | undefined
+  #foreign: DeviceAddress | undefined
   #batch: VolumeBatch | undefined
 
   /** @internal Volumes come from a pool. */
@@ -95,8 +97,8 @@ export class ThinVolume {
     return volumeUuidPrefix(this.#pool.device) + this.id
   }
 
-  get #address(): { name: string } | { uuid: string } {
-    return this.#foreignName === undefined ? { uuid: this.#uuid } : { name: this.#foreignName }
+  get #address(): DeviceAddress {
+    return this.#foreign ?? { uuid: this.#uuid, label: this.#name }
   }
 
   /**
@@ -118,7 +120,8 @@ export class ThinVolume {
     return this.#run(async () => {
       const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
       const request = this.#activateRequest(name, sizeBytes, readOnly, origin)
-      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool, this.#unasked) }, signal)
+      const guard = activationGuard(this.#pool, this.#unasked)
+      const call = withSharedLock(this.#pool, signal, () => this.#port.activate({ ...request, guard }, signal))
       await this.#activated(request, await outcomeOf(call))
       this.#externalOrigin = externalOrigin
       return this
@@ -299,7 +302,7 @@ export class ThinVolume {
 
   #adopt(active: ActiveThin | undefined): void {
     this.#device = active?.device
-    this.#foreignName = active && active.uuid !== this.#uuid ? active.name : undefined
+    this.#foreign = active && active.uuid !== this.#uuid ? addressOf(active) : undefined
     if (active) this.#name = active.name
   }
 
@@ -324,7 +327,7 @@ export class ThinVolume {
   async #link(name: string, device: number): Promise<void> {
     if (!this.#pool.mapperLinks) return
     const undo = new Undo()
-    undo.push('DM_DEV_REMOVE', name, () => this.#port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    undo.push('DM_DEV_REMOVE', name, () => this.#port.remove(this.#address, DEFAULT_TIMEOUT_MS))
     await undo.guard(async () => this.#port.mapperLinks.make(name, device))
   }
 
@@ -339,7 +342,7 @@ export class ThinVolume {
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now()
-    const call = this.#port.deactivate(this.#pool, this.#address, limitMs, signal)
+    const call = this.#port.deactivate(knownPool(this.#pool), this.#address, limitMs, signal)
     await this.#deactivated(await outcomeOf(call), started)
   }
 
@@ -352,8 +355,8 @@ export class ThinVolume {
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {
-    const { name } = this.#pool
-    await this.#deleted(await outcomeOf(this.#port.targetMessage({ name }, 0, message.delete(this.id), signal)))
+    const { address } = this.#pool
+    await this.#deleted(await outcomeOf(this.#port.targetMessage(address, 0, message.delete(this.id), signal)))
   }
 
   async #deleted(outcome: Outcome): Promise<void> {
@@ -362,22 +365,21 @@ export class ThinVolume {
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const { items } = await explained(this.#pool, this.#port.snapshot(this.#snapshotRequest([id]), signal))
+    const { items } = await sendSnapshots(this.#pool, this.#snapshotRequest([id]), signal)
     const errno = items[0]?.errno ?? ERRNO.EIO
     if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
     return id
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
-    const { name: poolName, device: pool } = this.#pool
-    const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(pool)
-    return { pool, poolName, ownPrefix, originUuid: this.#uuid, originId: this.id, ids }
+    const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(this.#pool.device)
+    return { pool: knownPool(this.#pool), ownPrefix, originUuid: this.#uuid, originId: this.id, ids }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {
     if (!(fault instanceof DmThinError)) return fault
     const text = message.delete(this.id)
-    const errno = await this.#port.targetMessage({ name: this.#pool.name }, 0, text).then(
+    const errno = await this.#port.targetMessage(this.#pool.address, 0, text).then(
       () => 0,
       (second: DmThinError) => second.errno ?? -1,
     )

@@ -7,20 +7,20 @@
 
 namespace dmthin {
 
-ActivationGuard::ActivationGuard(std::string pool_name, uint64_t pool, std::string own_prefix)
-    : pool_name_(std::move(pool_name)), pool_(pool), own_prefix_(std::move(own_prefix)) {}
+ActivationGuard::ActivationGuard(KnownPool pool, std::string own_prefix)
+    : pool_(std::move(pool)), own_prefix_(std::move(own_prefix)) {}
 
 ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&preparing_); }
 
 Status ActivationGuard::prepare(Control& control, Cancel& cancel) {
   if (!lock_) {
-    auto locked = lock_sections(pool_name_, LockMode::kShared, cancel);
+    auto locked = lock_sections(pool_.name, LockMode::kShared, cancel);
     // A read-only /run takes away the mending of leftovers by `open`, not the call itself.
     if (locked) lock_ = std::move(*locked);
     if (!locked && locked.failure().cancelled) return locked.failure();
   }
-  if (pool_ != 0) {
-    const auto pool = pool_device(control, {pool_, pool_name_, {}}, cancel);
+  if (pool_.device != 0) {
+    const auto pool = pool_device(control, pool_, cancel);
     if (!pool) return pool.failure();
     auto others = foreign_thins(control, *pool, own_prefix_, cancel);
     if (!others) return others.failure();

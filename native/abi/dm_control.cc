@@ -21,6 +21,7 @@ constexpr size_t kLargestRoom =
     size_t{1024} * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
 
 std::string described(const Address& address) {
+  if (!address.label.empty()) return address.label;
   if (!address.name.empty()) return address.name;
   if (!address.uuid.empty()) return address.uuid;
   return std::to_string(address.device);

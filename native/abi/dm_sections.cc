@@ -94,12 +94,13 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
     return origin;
   }
   if (own.failure().error != ENXIO) return own.failure();
-  const auto others = foreign_thins(control, request.pool, request.own_prefix, cancel);
+  const auto others = foreign_thins(control, request.pool.device, request.own_prefix, cancel);
   if (!others) return others.failure();
   for (const ActiveThin& other : *others) {
     if (other.id != request.origin_id) continue;
-    const auto info = control.status({other.name, {}, 0}, cancel);
-    origin.address = {other.name, {}, 0};
+    const Address address{{}, other.uuid, other.uuid.empty() ? other.device : 0, other.name};
+    const auto info = control.status(address, cancel);
+    origin.address = address;
     origin.active = true;
     origin.was_suspended = info && (info->flags & DM_SUSPEND_FLAG) != 0;
   }
@@ -112,7 +113,7 @@ std::string create_snap(uint32_t id, uint32_t origin) {
 
 SnapshotItem send(Control& control, const SnapshotRequest& request, uint32_t id, Cancel& cancel) {
   const auto sent =
-      control.target_message({request.pool_name, {}, 0}, 0, create_snap(id, request.origin_id), cancel);
+      control.target_message(request.pool.address(), 0, create_snap(id, request.origin_id), cancel);
   return {id, sent ? 0 : sent.failure().cancelled ? ECANCELED : sent.failure().error};
 }
 
@@ -122,8 +123,8 @@ Failure undo_snapshots(Control& control, const SnapshotRequest& request, const S
   for (auto item = outcome.items.rbegin(); item != outcome.items.rend(); ++item) {
     if (item->error != 0) continue;
     const std::string text = "delete " + std::to_string(item->id);
-    const auto deleted = control.target_message({request.pool_name, {}, 0}, 0, text, undo.flag);
-    failure.rollback.push_back({text, request.pool_name, deleted ? 0 : deleted.failure().error});
+    const auto deleted = control.target_message(request.pool.address(), 0, text, undo.flag);
+    failure.rollback.push_back({text, request.pool.name, deleted ? 0 : deleted.failure().error});
   }
   return failure;
 }
@@ -135,13 +136,13 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const auto send_all = [&] {
     for (const uint32_t id : request.ids) outcome.items.push_back(send(control, request, id, cancel));
   };
-  const auto pool = pool_device(control, {request.pool, request.pool_name, {}}, cancel);
+  const auto pool = pool_device(control, request.pool, cancel);
   if (!pool) return pool.failure();
   if (pool->open_count == 0) {  // nothing of this pool is active
     send_all();
     return outcome;
   }
-  auto locked = lock_sections(request.pool_name, LockMode::kShared, cancel);
+  auto locked = lock_sections(request.pool.name, LockMode::kShared, cancel);
   if (!locked && locked.failure().cancelled) return locked.failure();
   if (!locked) locked = lock_of_process();
   if (locked) {
@@ -156,7 +157,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   }
   // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
   if ((pool->flags & DM_SUSPEND_FLAG) != 0) {
-    return failed(command::kSuspend.name, EAGAIN, request.pool_name, "the pool is suspended");
+    return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
   }
 
   Section section(cancel);

@@ -1,7 +1,7 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
 import { nodePath } from '../device/node-path.js'
 import { Pending } from '../device/pending.js'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO, hasCode } from '../errors.js'
 import {
   DEVICE_FLAG,
   deviceNumber,
@@ -100,13 +100,35 @@ export async function contextOf(
 /** What is needed to ask about a pool. */
 export type PoolAddress = Pick<PoolContext, 'port' | 'name' | 'address'>
 
-export async function thinIds(context: PoolAddress, signal?: AbortSignal): Promise<number[]> {
-  const source = await metadataOf(context, signal)
-  return (await readable(context, listThins(source, { signal }))).map(thin => thin.id)
+export async function thinIds(pool: PoolAddress, signal?: AbortSignal): Promise<number[]> {
+  const thins = await readMetadata(pool, signal, source => listThins(source, { signal }))
+  return thins.map(thin => thin.id)
+}
+
+/**
+ * Reads the metadata of a live pool. Where `read` finds it corrupt although its device has grown meanwhile, it reads it
+ * again: it looked for the new blocks on the device as it was before.
+ */
+export async function readMetadata<T>(
+  pool: PoolAddress,
+  signal: AbortSignal | undefined,
+  read: (source: BlockSource) => Promise<T>,
+): Promise<T> {
+  for (let source = await metadataOf(pool, signal); ;) {
+    try {
+      return await read(source)
+    } catch (fault) {
+      const now = hasCode(fault, 'DM_METADATA_CORRUPT')
+        ? await metadataOf(pool, signal).catch(() => undefined)
+        : undefined
+      if (!now || now.blockCount === source.blockCount) throw await whyUnreadable(pool, fault)
+      source = now
+    }
+  }
 }
 
 /** Reads metadata blocks of a live pool past the page cache, which is stale. */
-export async function metadataOf(pool: PoolAddress, signal?: AbortSignal): Promise<BlockSource> {
+async function metadataOf(pool: PoolAddress, signal?: AbortSignal): Promise<BlockSource> {
   const { port } = pool
   const path = nodePath((await poolTable(pool, signal)).metadataDevice)
   const blockCount = Math.floor((await port.blockSizeBytes(path, signal)) / METADATA_BLOCK_BYTES)
@@ -142,12 +164,10 @@ export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T>
   })
 }
 
-/** Passes on what reading the metadata gives. What cannot be read any more has mostly failed the pool before. */
-export function readable<T>(context: PoolAddress, call: Promise<T>): Promise<T> {
-  return call.catch(async (fault: unknown) => {
-    const explains = fault instanceof DmThinError ? await explain(context, fault) : undefined
-    throw explains?.code === 'DM_POOL_FAILED' ? explains : fault
-  })
+/** What cannot be read any more has mostly failed the pool before. */
+async function whyUnreadable(pool: PoolAddress, fault: unknown): Promise<unknown> {
+  const explains = fault instanceof DmThinError ? await explain(pool, fault) : undefined
+  return explains?.code === 'DM_POOL_FAILED' ? explains : fault
 }
 
 const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])

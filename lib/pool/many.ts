@@ -1,5 +1,5 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
-import { type DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
@@ -58,7 +58,10 @@ export function deleteMany(
 /** How often ids that another process was quicker with are replaced by others. */
 const ID_ROUNDS = 16
 
-/** One suspend of the origin, all snapshots, one resume; another round only for ids that turned out to be taken. */
+/** Snapshots under one suspend of their origin. */
+const SNAPSHOTS = 32
+
+/** For each chunk one suspend of the origin, the snapshots, one resume; another round only for ids that were taken. */
 export async function snapshotMany(
   pool: PoolContext,
   origin: ThinVolume,
@@ -66,6 +69,39 @@ export async function snapshotMany(
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, [origin])
+  const results: VolumeResult[] = []
+  for (const chunk of chunksOf(wanted)) {
+    try {
+      results.push(...(await snapshotChunk(pool, origin, chunk, signal)))
+    } catch (reason) {
+      if (results.length === 0 || !(reason instanceof DmThinError)) throw reason
+      const ids = typeof chunk === 'number' ? await pool.ids.take(chunk) : chunk
+      for (const id of ids) {
+        pool.ids.free(id)
+        results.push({ status: 'rejected', volume: copyOf(pool, origin, id), reason })
+      }
+    }
+  }
+  return results
+}
+
+function chunksOf(wanted: number | readonly number[]): (number | readonly number[])[] {
+  const count = typeof wanted === 'number' ? wanted : wanted.length
+  const starts = Array.from({ length: Math.ceil(count / SNAPSHOTS) }, (_, chunk) => chunk * SNAPSHOTS)
+  return starts.map(at =>
+    typeof wanted === 'number' ? Math.min(SNAPSHOTS, count - at) : wanted.slice(at, at + SNAPSHOTS),
+  )
+}
+
+const copyOf = (pool: PoolContext, { sizeBytes, externalOrigin }: ThinVolume, id: number): ThinVolume =>
+  new ThinVolume(pool, { id, sizeBytes, externalOrigin })
+
+async function snapshotChunk(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
   const given = typeof wanted === 'number' ? undefined : wanted
   const results: VolumeResult[] = []
   for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
@@ -76,8 +112,7 @@ export async function snapshotMany(
         missing += 1 // somebody else's: stays marked as used
         continue
       }
-      const { sizeBytes, externalOrigin } = origin
-      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin })
+      const volume = copyOf(pool, origin, id)
       if (errno === 0) {
         results.push({ status: 'fulfilled', volume, value: undefined })
         continue

@@ -8,7 +8,7 @@ import { checkBoolean, checkName, checkOptions, type SignalOption } from '../nam
 import { message } from '../target/messages.js'
 import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
-import { checkUp, contextOf, explained, metadataOf, poolTable, readable, thinIds, type PoolContext } from './context.js'
+import { checkUp, contextOf, explained, poolTable, readMetadata, thinIds, type PoolContext } from './context.js'
 import { originPath } from './external-origin.js'
 import { activeAs, ownActive, volumeOf } from './find-volume.js'
 import { growPool, type GrowOptions } from './grow.js'
@@ -202,8 +202,8 @@ export class ThinPool {
   async usage(options: SignalOption = {}): Promise<VolumeUsage[]> {
     checkOptions(options, ['signal'], 'usage')
     return this.#run(async () => {
-      const source = await metadataOf(this.#context, options.signal)
-      const all = await readable(this.#context, thinUsage(source, { signal: options.signal }))
+      const { signal } = options
+      const all = await readMetadata(this.#context, signal, source => thinUsage(source, { signal }))
       return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
         id,
         mappedBlocks,
@@ -214,9 +214,10 @@ export class ThinPool {
   }
 
   /**
-   * Snapshots of one volume under one suspend of it: as many as `wanted` says, or those with the ids in it. A result for
-   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed;
-   * then none is left.
+   * Snapshots of one volume: as many as `wanted` says, or those with the ids in it. An active origin is suspended once for
+   * each 32, so that its I/O is not held back for long; those 32 have the same content. A result for each: take the
+   * volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed for the first 32,
+   * or the call was aborted before; then none is left. Those that an abort comes before are rejected with `ABORT_ERR`.
    */
   async snapshotMany(
     origin: ThinVolume,
@@ -250,7 +251,7 @@ export class ThinPool {
     return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
   }
 
-  /** Deletes all, which must be inactive, 32 to a trip: so is progress told. A result for each, in the order given. */
+  /** Deletes all, which must be inactive, 64 to a trip: so is progress told. A result for each, in the order given. */
   async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
     checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
     return this.#run(() => deleteMany(this.#context, volumes, options))

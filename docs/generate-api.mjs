@@ -14,12 +14,21 @@ const page = join(root, 'docs/api.md')
 const CHAPTERS = [
   [
     'Pools',
-    ['thin-pool', 'options', 'grow', 'transaction-id', 'metadata-snapshot', 'remove', 'mend'].map(
-      name => `lib/pool/${name}.ts`,
-    ),
+    [
+      'thin-pool',
+      'options',
+      'check',
+      'commit-point',
+      'record',
+      'grow',
+      'transaction-id',
+      'metadata-snapshot',
+      'remove',
+      'mend',
+    ].map(name => `lib/pool/${name}.ts`),
   ],
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],
-  ['Status', ['lib/pool/status.ts', 'lib/target/thin-pool.ts']],
+  ['Status', ['lib/pool/status.ts', 'lib/pool/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
   ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
   [
     'Block devices',

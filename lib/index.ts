@@ -59,8 +59,11 @@ export type { MetadataSnapshot } from './pool/metadata-snapshot.js'
 export type { SetTransactionIdOptions } from './pool/transaction-id.js'
 export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from './pool/options.js'
 export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from './pool/batch.js'
+export type { MetadataAtRest, MetadataCheck } from './pool/check.js'
 export type { Finding } from './pool/mend.js'
 export type { RemovedPool, RemovePoolOptions } from './pool/remove.js'
+export type { Durability } from './pool/commit-point.js'
+export type { SnapshotsStatus } from './pool/snapshot-clock.js'
 export type {
   FailedPoolStatus,
   PoolStatus,

@@ -87,6 +87,7 @@ const WORDS: Record<string, (args: Args) => string> = {
     (messages as readonly string[])
       .map(each => `dmsetup message ${who(address)} ${String(sector)} ${quoted(each)}`)
       .join('; '),
+  commit: ([pool]) => `dmsetup status ${who(pool)}`, // without --noflush it commits
   activate: ([, request]) => activate(request),
   activateMany: ([, requests]) => (requests as readonly unknown[]).map(activate).join('; '),
   deactivate: ([, address, , limit]) => `dmsetup remove${limit ? ' --retry' : ''} ${who(address)}`,

@@ -68,6 +68,7 @@ function verdict(failure: NativeFailure): Verdict {
   if (operation === 'open control') return noDeviceMapper(why)
   // The node is somebody else's: container engines mask nodes with /dev/null.
   if (operation.startsWith('DM_') && errno === ENOTTY) return noDeviceMapper(why)
+  if (operation === 'commit') return notCommitted(failure, about)
   if (operation.startsWith('DM_')) return deviceMapperVerdict(failure, about, why)
   if (operation === 'double activation') {
     return { code: 'DM_ALREADY_ACTIVE', message: `the volume is active already, as ${JSON.stringify(detail)}` }
@@ -124,6 +125,16 @@ function permission(operation: string, about: string): Verdict {
 function noDeviceMapper(why: string): Verdict {
   const message = `this kernel offers no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
   return { code: 'DM_UNAVAILABLE', message }
+}
+
+/** native/abi/commit.h */
+function notCommitted({ errno, detail }: NativeFailure, about: string): Verdict {
+  const what = detail ? `message ${JSON.stringify(detail)} to${about}: taken, but` : `commit of${about}:`
+  const why =
+    errno === ENOSPC
+      ? 'it is read-only, perhaps out of metadata space'
+      : 'it has gone back to its last commit, and needs a check (thin_check) or has failed'
+  return { code: 'DM_NOT_COMMITTED', message: `${what} the pool could not commit it; ${why}` }
 }
 
 function deviceMapperVerdict(failure: NativeFailure, about: string, why: string): Verdict {

@@ -16,6 +16,7 @@ import {
   type ListedDevice,
   type Outcome,
 } from './port.js'
+import { readSmallFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
 const QUIET: Announcement = { flags: UDEV_NO_PROBING, transaction: 0 }
@@ -119,13 +120,14 @@ export class NativePort implements KernelPort {
   tableDeps: KernelPort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) => this.#call('tableStatus', signal, address, flags)
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
-  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0) =>
-    this.#call('targetMessage', signal, address, sector, message, flags)
-  targetMessages: KernelPort['targetMessages'] = async (address, sector, messages, { onDone, signal }) => {
-    const outcomes = await this.#each('targetMessages', signal, address, sector, messages)
+  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0, committed = false) =>
+    this.#call('targetMessage', signal, address, sector, message, flags, committed)
+  targetMessages: KernelPort['targetMessages'] = async (address, sector, messages, committed, { onDone, signal }) => {
+    const outcomes = await this.#each('targetMessages', signal, address, sector, messages, committed)
     outcomes.forEach((_, index) => onDone?.(index + 1))
     return outcomes
   }
+  commit: KernelPort['commit'] = (pool, signal) => this.#call('commit', signal, pool)
 
   udevBegin: KernelPort['udevBegin'] = signal => this.#call('udevBegin', signal)
   udevWait: KernelPort['udevWait'] = (transaction, limitMs, signal) =>
@@ -165,6 +167,9 @@ export class NativePort implements KernelPort {
     this.#call('loopDetachAtLastClose', signal, number)
   loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) => this.#call('loopDetach', signal, number, limitMs)
   loopHold: KernelPort['loopHold'] = (number, signal) => this.#call('loopHold', signal, number)
+  lockNode: KernelPort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
+  readSmallFile = readSmallFile
+  replaceSmallFile = replaceSmallFile
   release = (handle: Handle): void => void this.#addon['release']!(handle)
 
   identify: KernelPort['identify'] = (path, signal) => this.#call('identify', signal, path)
@@ -176,6 +181,8 @@ export class NativePort implements KernelPort {
   readBlocks: KernelPort['readBlocks'] = (path, blocks, blockBytes, exclusive, signal) =>
     this.#call('readBlocks', signal, path, blocks, blockBytes, exclusive)
   syncFile: KernelPort['syncFile'] = (file, signal) => this.#call('syncFile', signal, file)
+  syncFileSystem: KernelPort['syncFileSystem'] = (file, signal) => this.#call('syncFileSystem', signal, file)
+  allocateFile: KernelPort['allocateFile'] = (path, signal) => this.#call('allocateFile', signal, path)
   zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) => this.#call('zeroStart', signal, path, lengthBytes)
 
   blockOpen: KernelPort['blockOpen'] = (request, signal) => this.#call('blockOpen', signal, request)
@@ -218,7 +225,8 @@ export class NativePort implements KernelPort {
   treeRead: KernelPort['treeRead'] = (changes, request, memory, signal) =>
     this.#call('treeRead', signal, changes, request, memory)
 
-  treeOpen: KernelPort['treeOpen'] = (path, mostNames, signal) => this.#call('treeOpen', signal, path, mostNames)
+  treeOpen: KernelPort['treeOpen'] = (path, { names, bytes }, signal) =>
+    this.#call('treeOpen', signal, path, names, bytes)
   treeWrite: KernelPort['treeWrite'] = (handle, batch, chunks, signal) =>
     this.#call('treeWrite', signal, handle, batch, chunks)
   treeFinish: KernelPort['treeFinish'] = (handle, sync, signal) => this.#call('treeFinish', signal, handle, sync)

@@ -92,11 +92,20 @@ export interface SnapshotRequest {
   readonly originUuid: string
   readonly originId: number
   readonly ids: readonly number[]
+  /** As in `targetMessage`. */
+  readonly committed: boolean
+}
+
+export interface SnapshotItem {
+  readonly id: number
+  /** 0, or why there is no such snapshot. */
+  readonly errno: number
+  /** What failed: the message, or the `commit` after it. */
+  readonly operation: string
 }
 
 export interface SnapshotOutcome {
-  /** Per id: 0, or the errno with which the kernel refused it. */
-  readonly items: readonly { readonly id: number; readonly errno: number }[]
+  readonly items: readonly SnapshotItem[]
   /** Whether an active origin was suspended meanwhile. */
   readonly suspended: boolean
 }
@@ -210,20 +219,29 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
    * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.
    */
   statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
+  /**
+   * With `committed`, for a pool: rejects in the operation `commit` where the pool took the message and its status
+   * right after it, asked in the same hop, does not prove the commit. EIO: the pool has gone back to its last commit,
+   * or has failed. ENOSPC: it is out of metadata space, and only the metadata on disk tells.
+   */
   targetMessage(
     address: DeviceAddress,
     sector: number,
     message: string,
     signal?: AbortSignal,
     flags?: number,
+    committed?: boolean,
   ): Promise<string>
   /** One after the other, in one hop: 0 for each, or why not. What it answers is not told. */
   targetMessages(
     address: DeviceAddress,
     sector: number,
     messages: readonly string[],
+    committed: boolean,
     options: BatchOptions,
   ): Promise<Outcome[]>
+  /** Has a pool commit what it has in memory; rejects as `targetMessage` with `committed` does. */
+  commit(pool: DeviceAddress, signal?: AbortSignal): Promise<void>
 
   /** A udev transaction: a semaphore that udev counts down. Gone after `udevWait`, or with `release`. */
   udevBegin(signal?: AbortSignal): Promise<Handle>
@@ -278,7 +296,14 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   loopDetachAtLastClose(number: number, signal?: AbortSignal): Promise<boolean>
   loopDetach(number: number, limitMs: number, signal?: AbortSignal): Promise<void>
   loopHold(number: number, signal?: AbortSignal): Promise<Handle>
+  /** An exclusive flock(2) of a block device's node, or of a folder, until `release`. Waits for it. */
+  lockNode(path: string, signal?: AbortSignal): Promise<Handle>
   release(handle: Handle): void
+
+  /** Undefined where there is none. `DM_RECORD` where it cannot be read. */
+  readSmallFile(path: string): Promise<string | undefined>
+  /** Old or new content, whenever the machine stops; on disk when it resolves. Its callers exclude each other. */
+  replaceSmallFile(path: string, content: string): Promise<void>
 
   identify(path: string, signal?: AbortSignal): Promise<FileIdentity>
   createSparse(
@@ -300,6 +325,13 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
   /** Resolves when what anybody has written to the open file by now is on its disk. fdatasync(2) of a descriptor. */
   syncFile(file: number, signal?: AbortSignal): Promise<void>
+  /** Takes the blocks of a file's holes from its file system. fallocate(2) up to its size. */
+  allocateFile(path: string, signal?: AbortSignal): Promise<void>
+  /**
+   * Resolves when the file system of the open file has everything on its disk. Rejects with what the disk has refused since
+   * the file was opened. syncfs(2) of a descriptor.
+   */
+  syncFileSystem(file: number, signal?: AbortSignal): Promise<void>
   /** CLOCK_REALTIME: nanoseconds since 1970. */
   wallClock(): bigint
   /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */

@@ -9,6 +9,14 @@ export interface TreeChangesRequest {
   readonly detail: boolean
 }
 
+/** Beyond either, `treeWrite` fails with E2BIG: of "entries" or of "memory". */
+export interface TreeLimits {
+  /** Names that are made, missing parents among them. */
+  readonly names: number
+  /** Memory that is kept of the archive, in bytes. */
+  readonly bytes: number
+}
+
 export interface TreePort {
   /** Opens both trees; `release` closes them. */
   treeChangesOpen(request: TreeChangesRequest, signal?: AbortSignal): Promise<Handle>
@@ -17,13 +25,13 @@ export interface TreePort {
   /** Fills `memory` with parts of files of the upper tree. `request`: as native/tree/tree_read.h says. */
   treeRead(changes: Handle, request: Uint8Array, memory: Uint8Array, signal?: AbortSignal): Promise<void>
 
-  /** A directory to write an archive into. At most `mostNames` names are made in it (E2BIG). Closed by `release`. */
-  treeOpen(path: string, mostNames: number, signal?: AbortSignal): Promise<Handle>
+  /** Opens a directory to write an archive into. Closed by `release`. */
+  treeOpen(path: string, limits: TreeLimits, signal?: AbortSignal): Promise<Handle>
   /**
    * Records as native/tree/write_batch.h has them; `chunks` are what its `chunk` records name. One call at a time for
    * each handle, and neither the batch nor the chunks may be changed or detached until it settles.
    */
   treeWrite(handle: Handle, batch: Uint8Array, chunks: readonly Uint8Array[], signal?: AbortSignal): Promise<void>
-  /** The times of the directories; with `sync` all is on the disk then. */
+  /** Puts back the times of the last directory; with `sync` all is on the disk then. */
   treeFinish(handle: Handle, sync: boolean, signal?: AbortSignal): Promise<void>
 }

@@ -5,6 +5,7 @@ import type { Pending } from '../device/pending.js'
 import type { ActivateRequest, BatchOptions, DeviceAddress, Outcome, SnapshotRequest } from '../kernel/port.js'
 import { invalid } from '../units.js'
 import type { PoolContext } from './context.js'
+import type { VolumeRecord } from './record.js'
 import { ThinVolume } from './thin-volume.js'
 
 /** The outcome for one volume of many. */
@@ -29,6 +30,7 @@ export interface VolumeBatch {
   activateRequest(readOnly: boolean, originOf: (path: string) => string): ActivateRequest
   activated(request: ActivateRequest, outcome: Outcome): Promise<void>
   address(): DeviceAddress
+  recorded(): readonly [id: number, volume: VolumeRecord]
   deactivated(outcome: Outcome, started: number): Promise<void>
   deleted(outcome: Outcome): Promise<void>
 }

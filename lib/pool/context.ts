@@ -17,7 +17,10 @@ import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { listThins } from '../metadata/reader.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
+import type { Durability } from './commit-point.js'
 import { DeviceIds } from './device-ids.js'
+import type { PoolRecord } from './record.js'
+import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
   readonly port: KernelPort
@@ -34,8 +37,13 @@ export interface PoolContext {
   readonly dataBlockBytes: number
   /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
   readonly mapperLinks: boolean
+  readonly durability: Durability
+  readonly record: PoolRecord | undefined
+  /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
+  readonly metadataPath: string
   readonly pending: Pending
   readonly ids: DeviceIds
+  readonly clock: SnapshotClock
 }
 
 /**
@@ -79,12 +87,14 @@ export async function contextOf(
   port: KernelPort,
   name: string,
   { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
-  mapperLinks: boolean,
+  { mapperLinks, durability }: Pick<PoolContext, 'mapperLinks' | 'durability'>,
+  record: PoolRecord | undefined,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
   const address = addressOf({ name, uuid, device })
   const pool = { port, name, address }
   const table = await poolTable(pool, signal)
+  const metadataPath = nodePath(table.metadataDevice)
   return {
     ...pool,
     device,
@@ -92,8 +102,12 @@ export async function contextOf(
     uuid,
     dataBlockBytes: sectorsToBytes(table.blockSectors),
     mapperLinks,
+    durability,
+    record,
+    metadataPath,
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(() => thinIds(pool)),
+    clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
   }
 }
 

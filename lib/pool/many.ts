@@ -1,9 +1,11 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
 import { DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
+import { changePoolEach } from './commit-point.js'
 import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
 import { withSharedLock } from './locks.js'
+import { recordDeleted, recordNew } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
@@ -49,8 +51,16 @@ export function deleteMany(
   options: ManyOptions,
 ): Promise<VolumeResult[]> {
   return inBatches(pool, volumes, options, {
-    prepare: volume => message.delete(volume.id),
-    send: (messages, batch) => pool.port.targetMessages(pool.address, 0, messages, batch),
+    prepare: ({ id }) => ({ id, text: message.delete(id) }),
+    send: async (requests, batch) => {
+      const texts = requests.map(({ text }) => text)
+      const outcomes = await changePoolEach(pool, texts, batch)
+      await recordDeleted(
+        pool,
+        requests.filter((_, at) => typeof outcomes[at] === 'number').map(({ id }) => id),
+      )
+      return outcomes
+    },
     settle: (volume, outcome) => volume.batch.deleted(outcome),
   })
 }
@@ -69,6 +79,17 @@ export async function snapshotMany(
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, [origin])
+  const count = typeof wanted === 'number' ? wanted : wanted.length
+  const send = () => snapshotChunks(pool, origin, wanted, signal)
+  return pool.clock.counted(pool.name, count, send)
+}
+
+async function snapshotChunks(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
   const results: VolumeResult[] = []
   for (const chunk of chunksOf(wanted)) {
     try {
@@ -93,8 +114,8 @@ function chunksOf(wanted: number | readonly number[]): (number | readonly number
   )
 }
 
-const copyOf = (pool: PoolContext, { sizeBytes, externalOrigin }: ThinVolume, id: number): ThinVolume =>
-  new ThinVolume(pool, { id, sizeBytes, externalOrigin })
+const copyOf = (pool: PoolContext, { id: origin, sizeBytes, externalOrigin }: ThinVolume, id: number): ThinVolume =>
+  new ThinVolume(pool, { id, sizeBytes, externalOrigin, origin })
 
 async function snapshotChunk(
   pool: PoolContext,
@@ -107,7 +128,8 @@ async function snapshotChunk(
   for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
     const items = await createSnaps(pool, origin, given ?? missing, signal)
     missing = 0
-    for (const { id, errno } of items) {
+    for (const item of items) {
+      const { id, errno } = item
       if (errno === ERRNO.EEXIST && !given && round < ID_ROUNDS) {
         missing += 1 // somebody else's: stays marked as used
         continue
@@ -118,9 +140,13 @@ async function snapshotChunk(
         continue
       }
       pool.ids.free(id)
-      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, id, origin.id, errno, signal) })
+      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, item, origin.id, signal) })
     }
   }
+  await recordNew(
+    pool,
+    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.batch.recorded()] : [])),
+  )
   return results
 }
 
@@ -133,7 +159,7 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    return (await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)).items
+    return await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

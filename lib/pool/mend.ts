@@ -2,7 +2,7 @@
 // The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
 import { hasCode, type DmThinError } from '../errors.js'
 import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../kernel/port.js'
-import { addressOf, volumeUuidPrefix } from './context.js'
+import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from './context.js'
 import type { PoolLock } from './locks.js'
 import { POOL_UUID_PREFIX } from './start.js'
 
@@ -11,14 +11,33 @@ export interface Finding {
   /**
    * `suspended-volume`: left between suspend and resume; its I/O hung. `half-made-volume`: created, but without a
    * table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, since only a
-   * person suspends a pool. `not-checked`: nothing was looked at, since /run cannot be written and so other processes
-   * cannot be locked out.
+   * person suspends a pool. `needs-check`: the pool's metadata needs a check, so it takes no change and grows no more; or
+   * the pool has failed. `not-checked`: nothing was looked at, since /run cannot be written and so other processes
+   * cannot be locked out. Of the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
+   * `record-differs`, an option or the length of the pool is another; `volume-missing`, it has a volume that the pool has
+   * not; `volume-not-recorded`, the pool has one that it has not.
    */
-  readonly kind: 'suspended-volume' | 'half-made-volume' | 'abandoned-table' | 'suspended-pool' | 'not-checked'
+  readonly kind:
+    | 'suspended-volume'
+    | 'half-made-volume'
+    | 'abandoned-table'
+    | 'suspended-pool'
+    | 'needs-check'
+    | 'not-checked'
+    | 'record-missing'
+    | 'record-damaged'
+    | 'record-differs'
+    | 'volume-missing'
+    | 'volume-not-recorded'
   /** Name of the mapped device. */
   readonly device: string
-  /** `none` also where the device is another program's: it has no uuid of this library. */
-  readonly action: 'resumed' | 'removed' | 'cleared' | 'none'
+  /**
+   * `rebuilt` and `dropped`: done to the record. `none` also where the device is another program's: it has no uuid of
+   * this library.
+   */
+  readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
+  /** Of the record: the file, what differs, or the thin id. */
+  readonly detail?: string
   /** Where the action failed. */
   readonly error?: DmThinError
 }
@@ -45,6 +64,13 @@ export async function mendPool(
     findings.push(...(await mendVolume(port, volume, false)))
   }
   return findings
+}
+
+/** Looked for whatever is put right: a finding of it changes nothing. */
+export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Promise<Finding[]> {
+  const line = await poolStatusLine(pool, signal)
+  const needsCheck = !('transactionId' in line) || line.needsCheck
+  return needsCheck ? [{ kind: 'needs-check', device: pool.name, action: 'none' }] : []
 }
 
 /** `own`: this library made it. What another program made is only told: it may be at work with it. */

@@ -1,4 +1,5 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
+import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
@@ -12,6 +13,9 @@ import {
   SECTOR_BYTES,
   shown,
 } from '../units.js'
+import { checkHook, type MetadataCheck } from './check.js'
+import type { Durability } from './commit-point.js'
+import type { RecordedOptions } from './record.js'
 
 /** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
 export type DeviceSource =
@@ -60,12 +64,29 @@ export interface PoolOptions extends KernelOption, SignalOption {
    * they are taken away. Default false.
    */
   readonly mapperLinks?: boolean
+  /**
+   * When changes through this object resolve: creating, snapshotting and deleting volumes. `'committed'` (default): when
+   * the metadata on disk has the change; `DM_NOT_COMMITTED` where the pool could not commit it. `'lazy'`: when the
+   * kernel has taken it. The kernel commits each change either way and does not tell whether it could; `'lazy'` leaves
+   * out the look at the pool's status, for those who make many changes and prove them all by one `commit()` or
+   * `setTransactionId()`.
+   */
+  readonly durability?: Durability
+  /**
+   * Path of a file beside the pool that keeps what the kernel does not: the pool's length and options, and of each volume
+   * its name, size and origin. Made where it does not exist. Each change is on disk before the call that made it
+   * resolves. A pool that is brought back runs with the options recorded, unless they are given. Several processes may
+   * use it at once. Default: no record.
+   */
+  readonly record?: string
 }
 
 export interface CreatePoolOptions extends PoolOptions {
   /**
-   * `'blank'` (default): the metadata device must be all zeros at its start. `'overwrite'`: what is on it is lost,
-   * and with it every volume of the pool that it may have been.
+   * `'blank'` (default): the metadata device must be all zeros at its start, and neither device may hold a file system, a
+   * partition table, or a member of an array or of another volume manager (`DM_SIGNATURE_FOUND`). `'overwrite'`: what is
+   * on both is lost, and with it every volume of the pool that it may have been. Signatures on the data device stay until
+   * they are written over: `wipefs` takes them away.
    */
   readonly format?: 'blank' | 'overwrite'
 }
@@ -74,6 +95,13 @@ export interface OpenPoolOptions extends Partial<PoolOptions> {
   readonly name: string
   /** Put right what a dead process left of this library's devices (see `pool.findings`). Default true. */
   readonly mend?: boolean
+  /**
+   * Called before a pool is brought back from its files or devices, with the device that its metadata is on: to run
+   * `thin_check`, for example. What it throws ends the call with `DM_CHECK_FAILED`, and the pool is not started. Not
+   * called where the pool runs already. Default: nothing is checked; a pool whose metadata needs a check starts
+   * read-only, and `findings` says so.
+   */
+  readonly check?: MetadataCheck
 }
 
 /** Options with every default in place. */
@@ -89,6 +117,9 @@ export interface PoolPlan {
   readonly readOnly: boolean
   readonly errorIfNoSpace: boolean
   readonly mapperLinks: boolean
+  readonly durability: Durability
+  readonly record: string | undefined
+  readonly check: MetadataCheck | undefined
   /** The options that the caller named: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
 }
@@ -107,11 +138,14 @@ const POOL_OPTIONS = [
   'signal',
 ]
 
+/** Of the object, not of the pool. */
+const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'kernel']
+
 export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
 
 export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
-  checkOptions(options, [...POOL_OPTIONS, 'format', 'mapperLinks', 'kernel'], 'ThinPool.create')
+  checkOptions(options, [...POOL_OPTIONS, 'format', ...HANDLE_OPTIONS], 'ThinPool.create')
   if (options.format !== undefined && options.format !== 'blank' && options.format !== 'overwrite') {
     throw invalid(`format must be 'blank' or 'overwrite', but is ${shown(options.format)}`)
   }
@@ -121,14 +155,16 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** The plan, where data and metadata are named; a bare name adopts what runs. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'mend', 'mapperLinks', 'kernel'], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'mend', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
   checkName(options.name)
+  const check = checkHook(options.check)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
     if (extra) throw invalid(`ThinPool.open: ${extra} is compared only together with data and metadata`)
+    if (check) throw invalid('ThinPool.open: check is called only together with data and metadata')
     return undefined
   }
-  return checkPlan(options as PoolOptions)
+  return { ...checkPlan(options as PoolOptions), check }
 }
 
 function checkPlan(options: PoolOptions): PoolPlan {
@@ -148,8 +184,27 @@ function checkPlan(options: PoolOptions): PoolPlan {
     readOnly: checkBoolean('readOnly', options.readOnly),
     errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
+    durability: checkDurability(options.durability),
+    record: checkRecord(options.record),
+    check: undefined,
     given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }
+}
+
+export function checkRecord(record: unknown): string | undefined {
+  return record === undefined ? undefined : path.resolve(checkPath('record', record))
+}
+
+/** With the options of a record in the place of those that the caller left out. */
+export function withRecorded(plan: PoolPlan, recorded: RecordedOptions): PoolPlan {
+  const left = Object.entries(recorded).filter(([name]) => !plan.given.has(name))
+  return { ...plan, ...Object.fromEntries(left) }
+}
+
+export function checkDurability(durability: unknown): Durability {
+  if (durability === undefined) return 'committed'
+  if (durability === 'committed' || durability === 'lazy') return durability
+  throw invalid(`durability must be 'committed' or 'lazy', but is ${shown(durability)}`)
 }
 
 function checkSource(role: string, source: unknown, min: number, max: number): DeviceSource {
@@ -162,7 +217,7 @@ function checkSource(role: string, source: unknown, min: number, max: number): D
   }
   checkOptions(source, ['file', 'sizeBytes'], role)
   const { file, sizeBytes } = source as { file?: unknown; sizeBytes?: unknown }
-  const path = checkPath(`${role}.file`, file)
-  if (sizeBytes === undefined) return { file: path }
-  return { file: path, sizeBytes: checkNumber(`${role}.sizeBytes`, sizeBytes, { min, max, multipleOf: SECTOR_BYTES }) }
+  const where = checkPath(`${role}.file`, file)
+  if (sizeBytes === undefined) return { file: where }
+  return { file: where, sizeBytes: checkNumber(`${role}.sizeBytes`, sizeBytes, { min, max, multipleOf: SECTOR_BYTES }) }
 }

@@ -2,22 +2,25 @@
 import type { DeviceEvent } from '../device/device-changes.js'
 import type { Merging } from '../device/event-queue.js'
 import { asError, startWatch, Watch } from '../device/device-watch.js'
-import { deviceNumber, TABLE_FLAG } from '../kernel/port.js'
+import { deviceNumber } from '../kernel/port.js'
 import type { PoolMode } from '../target/thin-pool.js'
-import { poolTable, type PoolContext } from './context.js'
-import { poolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './status.js'
+import type { PoolContext } from './context.js'
+import { areSnapshotsLow } from './snapshot-clock.js'
+import { readPoolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './status.js'
 
 /**
  * `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same of metadata. `mode`: the
  * pool went from one mode to another (`out_of_data_space`, `ro`, back to `rw` …). `needs-check`: its metadata must be
- * checked before it is written again. `failed`: it serves nothing any more. `removed`: it was taken down, and the events
- * end. `initial` marks what was so when the watch began.
+ * checked before it is written again. `snapshots-low`: 90 % of the snapshots that a pool is given in its life are made;
+ * told for snapshots of this process at once, for those of others at the next event. `failed`: it serves nothing any
+ * more. `removed`: it was taken down, and the events end. `initial` marks what was so when the watch began.
  */
 export type PoolEvent =
   | { readonly type: 'low-water'; readonly status: WorkingPoolStatus; readonly initial: boolean }
   | { readonly type: 'metadata-low'; readonly status: WorkingPoolStatus; readonly initial: boolean }
   | { readonly type: 'mode'; readonly from: PoolMode; readonly to: PoolMode; readonly status: PoolStatus }
   | { readonly type: 'needs-check'; readonly status: WorkingPoolStatus; readonly initial: boolean }
+  | { readonly type: 'snapshots-low'; readonly status: WorkingPoolStatus; readonly initial: boolean }
   | { readonly type: 'failed'; readonly status: FailedPoolStatus; readonly initial: boolean }
   | { readonly type: 'removed' }
 
@@ -40,7 +43,7 @@ export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
   const compare = async () => {
     if (watch.closed) return
     try {
-      const now = await statusOf(pool)
+      const now = await readPoolStatus(pool)
       for (const event of eventsBetween(before, now)) watch.tell(event)
       before = now
     } catch (fault) {
@@ -54,13 +57,11 @@ export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
   const onChanges = (_: PoolWatch, changes: readonly DeviceEvent[]) => {
     if (changes.some(isOurs)) void look()
   }
+  watch.once(
+    'close',
+    pool.clock.onLow(() => void look()),
+  )
   return startWatch(pool.port, watch, signal, onChanges, look)
-}
-
-async function statusOf(pool: PoolContext): Promise<PoolStatus> {
-  const table = await poolTable(pool)
-  const [line] = await pool.port.tableStatus(pool.address, TABLE_FLAG.noflush)
-  return poolStatus(line?.parameters ?? '', table)
 }
 
 const hasFailed = (status: PoolStatus): status is FailedPoolStatus => status.data === undefined
@@ -76,6 +77,7 @@ export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): 
   }
   if (now.needsCheck && !before?.needsCheck) events.push({ type: 'needs-check', status: now, initial })
   const known = before && !hasFailed(before) ? before : undefined
+  if (isWorn(now) && !(known && isWorn(known))) events.push({ type: 'snapshots-low', status: now, initial })
   const grown = known !== undefined && known.data.totalBlocks !== now.data.totalBlocks
   if (isLow(now) && (!known || !isLow(known) || grown)) events.push({ type: 'low-water', status: now, initial })
   const moreMetadata = known !== undefined && known.metadata.totalBlocks !== now.metadata.totalBlocks
@@ -84,6 +86,8 @@ export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): 
   }
   return events
 }
+
+const isWorn = ({ snapshots }: WorkingPoolStatus): boolean => snapshots !== undefined && areSnapshotsLow(snapshots)
 
 /** As the kernel compares (dm-thin.c check_low_water_mark). */
 const isLow = ({ data, lowWaterMark }: WorkingPoolStatus): boolean =>

@@ -1,16 +1,18 @@
 // Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
 import { randomUUID } from 'node:crypto'
 import type { Undo } from '../device/undo.js'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
 import { deviceNumber, type DeviceInfo, type KernelPort } from '../kernel/port.js'
 import { classifySuperblock, type Superblock } from '../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { poolTableLine, type PoolTable } from '../target/thin-pool.js'
 import { invalid, MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../units.js'
 import { attachBacking, findSource, isStill, type Backing } from './backing.js'
+import { runCheck } from './check.js'
 import { addressOf, poolStatusLine } from './context.js'
 import type { PoolLock } from './locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
+import { lockNodes, refuseSignatures } from './signatures.js'
 
 /** Marks the mapped devices that this library made a pool of. */
 export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
@@ -30,16 +32,23 @@ export async function createPool(
   await refuseTakenName(port, plan.name, signal)
   const { data, metadata } = await attachBoth(port, plan, lock, undo, true, signal)
   checkDevices(plan, data, metadata)
+  const unlock = await lockNodes(port, [data, metadata], undo, signal)
   await refuseDataInUse(port, data, signal)
   const blockBytes = plan.dataBlockBytes!
   if (data.sizeBytes < blockBytes)
     throw invalid(`data has ${data.sizeBytes} bytes, less than one block of ${blockBytes}`)
   const kind = await readSuperblock(port, metadata, signal)
-  if (kind.kind !== 'blank' || !kind.allBlank) {
-    if (format !== 'overwrite') throw notBlank(metadata, kind.kind === 'pool' ? 'a thin pool' : 'data')
-    await port.zeroStart(metadata.path, METADATA_BLOCK_BYTES, signal)
+  const isBlank = kind.kind === 'blank' && kind.allBlank
+  if (format === 'overwrite') {
+    if (!isBlank) await port.zeroStart(metadata.path, METADATA_BLOCK_BYTES, signal)
+  } else {
+    if (!isBlank) throw notBlank(metadata, kind.kind === 'pool' ? 'a thin pool' : 'data')
+    await refuseSignatures(port, 'data', data, signal)
+    await refuseSignatures(port, 'metadata', metadata, signal)
   }
-  return startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  const info = await startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  unlock()
+  return info
 }
 
 /** Brings back the pool that the metadata describes. Never formats. */
@@ -53,6 +62,36 @@ export async function restartPool(
   const { data, metadata } = await attachBoth(port, plan, lock, undo, false, signal)
   checkDevices(plan, data, metadata)
   await refuseDataInUse(port, data, signal)
+  const superblock = await checkedSuperblock(port, plan, metadata, signal)
+  const blockBytes = superblock.dataBlockSizeSectors * SECTOR_BYTES
+  if (plan.dataBlockBytes !== undefined && plan.dataBlockBytes !== blockBytes) {
+    throw mismatch(plan.name, 'dataBlockBytes', blockBytes, plan.dataBlockBytes)
+  }
+  const blocks = Math.floor(data.sizeBytes / blockBytes)
+  if (blocks < superblock.dataSpaceMap.blocks) {
+    throw mismatch(plan.name, 'data blocks', superblock.dataSpaceMap.blocks, blocks)
+  }
+  // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
+  const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
+  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, undo, signal)
+}
+
+/** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */
+async function checkedSuperblock(
+  port: KernelPort,
+  plan: PoolPlan,
+  metadata: Backing,
+  signal?: AbortSignal,
+): Promise<Superblock> {
+  const { path } = metadata
+  const first = await superblockOf(port, metadata, signal)
+  if (plan.check === undefined) return first
+  await runCheck(plan.check, plan.name, { path, needsCheck: first.needsCheck, signal })
+  throwIfAborted(signal)
+  return superblockOf(port, metadata, signal)
+}
+
+async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Superblock> {
   const found = await readSuperblock(port, metadata, signal)
   if (found.kind === 'blank') {
     const hint = 'ThinPool.create makes a new pool of it'
@@ -64,16 +103,7 @@ export async function restartPool(
     const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may mend it`
     throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
   }
-  const { superblock } = found
-  const blockBytes = superblock.dataBlockSizeSectors * SECTOR_BYTES
-  if (plan.dataBlockBytes !== undefined && plan.dataBlockBytes !== blockBytes) {
-    throw mismatch(plan.name, 'dataBlockBytes', blockBytes, plan.dataBlockBytes)
-  }
-  const blocks = Math.floor(data.sizeBytes / blockBytes)
-  if (blocks < superblock.dataSpaceMap.blocks) {
-    throw mismatch(plan.name, 'data blocks', superblock.dataSpaceMap.blocks, blocks)
-  }
-  return startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  return found.superblock
 }
 
 export function mismatch(name: string, what: string, is: unknown, asked: unknown): DmThinError {

@@ -1,7 +1,11 @@
 // What a pool and a volume say of themselves, in bytes and blocks.
+import { nodePath } from '../device/node-path.js'
+import { TABLE_FLAG } from '../kernel/port.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../target/thin-pool.js'
 import { parseThinStatus } from '../target/thin.js'
 import { sectorsToBytes } from '../units.js'
+import { poolTable, type PoolContext } from './context.js'
+import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
 
 export interface SpaceStatus {
   readonly usedBlocks: number
@@ -35,6 +39,11 @@ export interface WorkingPoolStatus extends PoolStatusBase {
   readonly transactionId: bigint
   /** Block of the metadata snapshot, or null where none is held: see `reserveMetadataSnapshot()`. */
   readonly heldMetadataRoot: number | null
+  /**
+   * Snapshots in the life of the pool, read from its metadata as of the last commit. Undefined where the metadata device
+   * cannot be read.
+   */
+  readonly snapshots: SnapshotsStatus | undefined
 }
 
 /** A pool that has failed: the kernel prints no number of it any more, and there are none here. */
@@ -45,6 +54,7 @@ export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'erro
   readonly metadata: undefined
   readonly transactionId: undefined
   readonly heldMetadataRoot: undefined
+  readonly snapshots: undefined
 }
 
 /** Where `mode` is `fail` or `error` there are no numbers: `status.data?.usedBytes`, or look at `mode` first. */
@@ -60,7 +70,20 @@ const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): Spa
   totalBytes: totalBlocks * blockBytes,
 })
 
-export function poolStatus(parameters: string, table: PoolTable): PoolStatus {
+/** Asks the kernel, without a commit, and reads the superblock beside it. */
+export async function readPoolStatus(context: PoolContext, signal?: AbortSignal): Promise<PoolStatus> {
+  const { port, address, metadataPath } = context
+  const [table, [line], time] = await Promise.all([
+    poolTable(context, signal),
+    port.tableStatus(address, TABLE_FLAG.noflush, signal),
+    readSnapshotTime(port, metadataPath, signal),
+  ])
+  const same = nodePath(table.metadataDevice) === metadataPath
+  return poolStatus(line?.parameters ?? '', table, same ? time : undefined)
+}
+
+/** `time`: the snapshot clock, where it is known. Pure. */
+export function poolStatus(parameters: string, table: PoolTable, time?: number): PoolStatus {
   const line = parsePoolStatus(parameters)
   const blockBytes = sectorsToBytes(table.blockSectors)
   const lowWaterMark = { blocks: table.lowWaterBlocks, bytes: table.lowWaterBlocks * blockBytes }
@@ -73,6 +96,7 @@ export function poolStatus(parameters: string, table: PoolTable): PoolStatus {
       lowWaterMark,
       needsCheck: true,
       heldMetadataRoot: undefined,
+      snapshots: undefined,
       discard: table.ignoreDiscard
         ? 'ignore_discard'
         : table.noDiscardPassdown
@@ -92,6 +116,7 @@ export function poolStatus(parameters: string, table: PoolTable): PoolStatus {
     lowWaterMark,
     needsCheck: line.needsCheck,
     heldMetadataRoot: line.heldMetadataRoot,
+    snapshots: time === undefined ? undefined : snapshotsStatus(time),
     discard: line.discard,
     whenFull: line.whenFull,
   }

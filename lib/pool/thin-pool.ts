@@ -1,27 +1,26 @@
 // The pool: what users meet first.
-import { Undo } from '../device/undo.js'
-import { DmThinError, throwIfAborted } from '../errors.js'
-import { portOf } from '../kernel/native-port.js'
-import { deviceMinor, TABLE_FLAG } from '../kernel/port.js'
+import { deviceMinor } from '../kernel/port.js'
 import { thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
 import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
-import { checkUp, contextOf, explained, poolTable, readMetadata, thinIds, type PoolContext } from './context.js'
+import { changePool, commitPool } from './commit-point.js'
+import { explained, readMetadata, type PoolContext } from './context.js'
 import { originPath } from './external-origin.js'
-import { activeAs, ownActive, volumeOf } from './find-volume.js'
+import { findVolume, findVolumes } from './find-volume.js'
 import { growPool, type GrowOptions } from './grow.js'
 import { withPoolLock, type PoolLock } from './locks.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
-import { mendPool, type Finding } from './mend.js'
+import type { Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
-import { findPool } from './open.js'
-import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions, type OpenPoolOptions } from './options.js'
+import type { CreatePoolOptions, OpenPoolOptions } from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
+import { recordLength } from './record-check.js'
+import { recordNew } from './recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
-import { createPool } from './start.js'
-import { poolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
+import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
+import { makePool, takeUpPool, type TakenUp } from './take-up.js'
 import { ThinVolume } from './thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
@@ -39,33 +38,24 @@ export class ThinPool {
   readonly #findings: readonly Finding[]
   readonly #watches = new Set<PoolWatch>()
 
-  private constructor(context: PoolContext, findings: readonly Finding[]) {
+  private constructor({ context, findings }: TakenUp) {
     this.#context = context
     this.#findings = findings
   }
 
   /**
    * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
-   * the pool does. The metadata device must be blank, or `format: 'overwrite'` gives up what is on it. A failed step
-   * undoes the earlier ones, until an undo fails; what was undone and what not is in the error's `rollback`. Waits while
-   * another call creates, opens, grows or removes a pool of this name, or on these files or devices.
+   * the pool does. The metadata device must be blank and the data device without a signature, or `format: 'overwrite'`
+   * gives up what is on them. A failed step undoes the earlier ones, until an undo fails; what was undone and what not is
+   * in the error's `rollback`. Waits while another call creates, opens, grows or removes a pool of this name, or on these
+   * files or devices.
    *
-   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
+   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_SIGNATURE_FOUND`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
    * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
    * `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
   static async create(options: CreatePoolOptions): Promise<ThinPool> {
-    const plan = checkCreateOptions(options)
-    throwIfAborted(options.signal)
-    const port = portOf(options.kernel)
-    const undo = new Undo()
-    return withPoolLock(port, plan.name, options.signal, lock =>
-      undo.guard(async () => {
-        const device = await createPool(port, plan, options.format ?? 'blank', lock, undo, options.signal)
-        throwIfAborted(options.signal)
-        return ThinPool.#of(await contextOf(port, plan.name, device, plan.mapperLinks), [])
-      }),
-    )
+    return new ThinPool(await makePool(options))
   }
 
   /**
@@ -74,28 +64,10 @@ export class ThinPool {
    * done is put right, and told in `findings`; devices of other programs are only told. Waits for other calls as `create`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
-   * `DM_POOL_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
+   * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
-    const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
-    const plan = checkOpenOptions(options)
-    const mend = options.mend === undefined || checkBoolean('mend', options.mend)
-    const links = checkBoolean('mapperLinks', options.mapperLinks)
-    throwIfAborted(options.signal)
-    const port = portOf(options.kernel)
-    const undo = new Undo()
-    return withPoolLock(port, options.name, options.signal, lock =>
-      undo.guard(async () => {
-        const running = await findPool(port, options.name, plan, lock, undo, options.signal)
-        const findings = mend ? await mendPool(port, running, lock, options.signal) : []
-        return ThinPool.#of(await contextOf(port, options.name, running, links, options.signal), findings)
-      }),
-    )
-  }
-
-  static #of(context: PoolContext, findings: readonly Finding[]): ThinPool {
-    if (context.mapperLinks) context.port.mapperLinks.make(context.name, context.device)
-    return new ThinPool(context, findings)
+    return new ThinPool(await takeUpPool(typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions))
   }
 
   /** Name of the pool's mapped device. */
@@ -113,30 +85,25 @@ export class ThinPool {
     return this.#context.dataBlockBytes
   }
 
-  /** What a dead process had left when the pool was opened, and what `open` did about it. Empty after create. */
+  /** What open found: what it repaired, and what is left to the caller. Empty after create, and of a sound pool. */
   get findings(): readonly Finding[] {
     return this.#findings
   }
 
   /**
-   * Mode, space, and everything else of the kernel's status line. Does not commit the pool (NOFLUSH). A pool that was
+   * Mode, space, and everything else of the kernel's status line, and how many snapshots are left in the pool's life,
+   * of which the kernel does not speak. Does not commit the pool (NOFLUSH). A pool that was
    * taken down by somebody else is `DM_NOT_FOUND`.
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
-    const { port, address } = this.#context
-    return this.#run(async () => {
-      const [table, lines] = await Promise.all([
-        poolTable(this.#context, options.signal),
-        port.tableStatus(address, TABLE_FLAG.noflush, options.signal),
-      ])
-      return poolStatus(lines[0]?.parameters ?? '', table)
-    })
+    return this.#run(() => readPoolStatus(this.#context, options.signal))
   }
 
   /**
    * A new, empty volume; inactive. Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`.
+   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool took it and could not commit it),
+   * `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'id', 'name', 'externalOrigin', 'signal'], 'createVolume')
@@ -144,9 +111,10 @@ export class ThinPool {
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     const name = options.name === undefined ? undefined : checkName(options.name)
     const externalOrigin = originPath(options.externalOrigin)
-    const { port, address, ids } = this.#context
+    const { ids } = this.#context
     const make = async (id: number) => {
-      await port.targetMessage(address, 0, message.createThin(id), options.signal)
+      await changePool(this.#context, message.createThin(id), options.signal)
+      await recordNew(this.#context, [[id, { name: name ?? `${this.name}-${id}`, sizeBytes, externalOrigin }]])
       return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
     return this.#run(async () => {
@@ -159,7 +127,8 @@ export class ThinPool {
 
   /**
    * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes
-   * and no external origins: an inactive volume needs `sizeBytes`, and what it was made with, here or at `activate()`.
+   * and no external origins: without a `record` an inactive volume needs `sizeBytes`, and what it was made with, here or
+   * at `activate()`.
    */
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
@@ -168,31 +137,17 @@ export class ThinPool {
     const known = unasked || checkBoolean('known', options.known)
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
-    return this.#run(async () => {
-      if (unasked) return volumeOf(this.#context, id, undefined, given)
-      if (known)
-        return volumeOf(this.#context, id, await ownActive(this.#context, id, options.signal), given, options.signal)
-      await checkUp(this.#context, options.signal)
-      const active = await activeAs(this.#context, id, options.signal)
-      if (!active && !(await thinIds(this.#context, options.signal)).includes(id)) {
-        throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
-      }
-      return volumeOf(this.#context, id, active, given, options.signal)
-    })
+    const looks = unasked ? 'none' : known ? 'own' : 'all'
+    return this.#run(() => findVolume(this.#context, id, given, looks, options.signal))
   }
 
-  /** All volumes of the pool by ascending id, read from its metadata, with those active known as such. */
+  /**
+   * All volumes of the pool by ascending id, read from its metadata, with those active known as such; with names, sizes
+   * and origins where the pool has a `record`.
+   */
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
-    return this.#run(async () => {
-      await checkUp(this.#context, options.signal)
-      const all = await this.#context.port.activeThins(this.#context.device, options.signal)
-      const active = new Map(all.map(thin => [thin.id, thin]))
-      const ids = await thinIds(this.#context, options.signal)
-      const found: ThinVolume[] = []
-      for (const id of ids) found.push(await volumeOf(this.#context, id, active.get(id), {}, options.signal))
-      return found
-    })
+    return this.#run(() => findVolumes(this.#context, options.signal))
   }
 
   /**
@@ -216,8 +171,9 @@ export class ThinPool {
   /**
    * Snapshots of one volume: as many as `wanted` says, or those with the ids in it. An active origin is suspended once for
    * each 32, so that its I/O is not held back for long; those 32 have the same content. A result for each: take the
-   * volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed for the first 32,
-   * or the call was aborted before; then none is left. Those that an abort comes before are rejected with `ABORT_ERR`.
+   * volumes with `volumesOf`. Rejects as a whole with `DM_POOL_WORN` where the pool has not so many snapshots left, and
+   * where the origin could not be suspended or resumed for the first 32, or the call was aborted before; then none is
+   * left. Those that an abort comes before are rejected with `ABORT_ERR`.
    */
   async snapshotMany(
     origin: ThinVolume,
@@ -292,13 +248,29 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(() => this.#alone(options.signal, lock => growPool(this.#context, sizes, lock, options.signal)))
+    await this.#run(() =>
+      this.#alone(options.signal, async lock => {
+        await growPool(this.#context, sizes, lock, options.signal)
+        await recordLength(this.#context)
+      }),
+    )
+  }
+
+  /**
+   * Has the kernel commit the pool's metadata, and looks whether it could: when this resolves, every change of the pool
+   * before it is on disk, those of `durability: 'lazy'` too. Rejects with `DM_NOT_COMMITTED` where the pool could not
+   * commit since: changes after its last commit are lost. Rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
+   */
+  async commit(options: SignalOption = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'commit')
+    await this.#run(() => commitPool(this.#context, options.signal))
   }
 
   /**
    * Sets the pool's transaction id, a number for the caller's own bookkeeping, if it is `currentId` now
    * (`DM_TRANSACTION_MISMATCH` otherwise, with the id that it is as `detail`). When this resolves, the pool's metadata
-   * on disk has it, and every change of the pool before it. Rejects with `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   * on disk has it, and every change of the pool before it. Rejects with `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FAILED`.
    */
   async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
     checkOptions(options, ['currentId', 'newId', 'signal'], 'setTransactionId')
@@ -312,7 +284,7 @@ export class ThinPool {
    * `thin_ls`). A pool has one; no data block that it leads to is freed while it is held, and it is held until it is
    * released: the end of this process does not, nor does taking the pool down.
    *
-   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
+   * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
    */
   async reserveMetadataSnapshot(options: SignalOption = {}): Promise<MetadataSnapshot> {
     checkOptions(options, ['signal'], 'reserveMetadataSnapshot')
@@ -340,7 +312,13 @@ export class ThinPool {
       limitMs: checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 }),
       signal: options.signal,
     }
-    const removed = await this.#run(() => this.#alone(options.signal, lock => removePool(this.#context, plan, lock)))
+    const removed = await this.#run(() =>
+      this.#alone(options.signal, async lock => {
+        const taken = await removePool(this.#context, plan, lock)
+        if (plan.deleteFiles) await this.#context.record?.remove()
+        return taken
+      }),
+    )
     await this.close()
     return removed
   }

@@ -2,7 +2,7 @@
 import { withHolders } from '../device/holders.js'
 import { Pending } from '../device/pending.js'
 import { Undo } from '../device/undo.js'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError } from '../errors.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
   deviceMinor,
@@ -10,7 +10,6 @@ import {
   type ActivateRequest,
   type ActiveThin,
   type DeviceAddress,
-  type DeviceInfo,
   type Outcome,
   type SnapshotRequest,
 } from '../kernel/port.js'
@@ -18,10 +17,13 @@ import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
 import type { VolumeBatch } from './batch.js'
+import { changePool, isCommitted } from './commit-point.js'
 import { activationGuard, addressOf, explain, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
 import { withSharedLock } from './locks.js'
-import { sendSnapshots, snapshotRefused } from './refused.js'
+import type { VolumeRecord } from './record.js'
+import { deleteAgain, recordActive, recordDeleted, recordNew } from './recorded.js'
+import { outcomeOf, sendSnapshots, snapshotRefused, whoHasName } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import {
   checkThinId,
@@ -30,17 +32,8 @@ import {
   type ActivateOptions,
   type DeactivateOptions,
   type SnapshotOptions,
+  type VolumeIdentity,
 } from './volume-options.js'
-
-export interface VolumeIdentity {
-  readonly id: number
-  readonly name?: string | undefined
-  readonly sizeBytes?: number | undefined
-  readonly externalOrigin?: string | undefined
-  readonly active?: ActiveThin | undefined
-  /** Devices of other programs are not looked for: the caller says that there are none. */
-  readonly unasked?: boolean | undefined
-}
 
 export class ThinVolume {
   readonly #pool: PoolContext
@@ -48,6 +41,8 @@ export class ThinVolume {
   readonly #unasked: boolean
   /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
   readonly id: number
+  /** The thin id that it is a snapshot of; undefined where it is none, or where the pool has no `record`. */
+  readonly origin: number | undefined
   #name: string
   #sizeBytes: number | undefined
   #externalOrigin: string | undefined
@@ -60,6 +55,7 @@ export class ThinVolume {
   constructor(pool: PoolContext, identity: VolumeIdentity) {
     this.#pool = pool
     this.id = identity.id
+    this.origin = identity.origin
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
     this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
     this.#unasked = identity.unasked ?? false
@@ -145,7 +141,8 @@ export class ThinVolume {
    * not touched. The depth of a chain costs nothing.
    *
    * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, and with `activate` whatever that rejects with; the snapshot is then deleted again.
+   * `DM_POOL_FULL`, `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life), `DM_NOT_COMMITTED` (the pool took it
+   * and could not commit it), and with `activate` whatever that rejects with; the snapshot is then deleted again.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
@@ -163,7 +160,9 @@ export class ThinVolume {
         name,
         sizeBytes: this.#sizeBytes,
         externalOrigin: this.#externalOrigin,
+        origin: this.id,
       })
+      await recordNew(this.#pool, [made.#recorded])
       if (!options.activate) return made
       try {
         return await made.activate({ readOnly, ...(signal && { signal }) })
@@ -210,7 +209,8 @@ export class ThinVolume {
 
   /**
    * Deletes the volume from the pool; blocks that only it had are free then. It must be inactive
-   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has.
+   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has. Rejects with
+   * `DM_NOT_COMMITTED` where the pool took it and could not commit it: the volume may be there again.
    */
   async delete(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'delete')
@@ -259,9 +259,15 @@ export class ThinVolume {
         ),
       activated: (request, outcome) => this.#activated(request, outcome),
       address: () => this.#address,
+      recorded: () => this.#recorded,
       deactivated: (outcome, started) => this.#deactivated(outcome, started),
       deleted: outcome => this.#deleted(outcome),
     })
+  }
+
+  get #recorded(): readonly [number, VolumeRecord] {
+    const { id, name, sizeBytes, externalOrigin, origin } = this
+    return [id, { name, sizeBytes, externalOrigin, origin }]
   }
 
   get #port() {
@@ -315,29 +321,24 @@ export class ThinVolume {
   async #activated({ name, table }: ActivateRequest, outcome: Outcome): Promise<void> {
     if (typeof outcome !== 'number') {
       const fault = await originInUse(this.#pool, table[0]!, await explain(this.#pool, outcome))
-      throw await this.#whoHasName(fault)
+      throw await whoHasName(this.#pool, this.id, fault)
     }
-    await this.#link(name, outcome)
+    const sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+    await this.#settle(name, outcome, sizeBytes)
     this.#device = outcome
     this.#name = name
-    this.#sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
+    this.#sizeBytes = sizeBytes
   }
 
-  /** In /dev/mapper, where the pool's options ask for it. Without its link the device does not stay. */
-  async #link(name: string, device: number): Promise<void> {
-    if (!this.#pool.mapperLinks) return
+  /** Its link in /dev/mapper and its entry in the record, where there are such. Without them the device does not stay. */
+  async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
+    if (!this.#pool.mapperLinks && !this.#pool.record) return
     const undo = new Undo()
     undo.push('DM_DEV_REMOVE', name, () => this.#port.remove(this.#address, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => this.#port.mapperLinks.make(name, device))
-  }
-
-  /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
-  async #whoHasName(fault: DmThinError): Promise<DmThinError> {
-    if (fault.code !== 'DM_NAME_TAKEN') return fault
-    const other = await this.#port.deviceStatus({ uuid: this.#uuid }).catch(() => undefined)
-    if (!other) return fault
-    const text = `volume ${this.id} of pool ${this.#pool.name} is active already, as ${JSON.stringify(other.name)}`
-    return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
+    await undo.guard(async () => {
+      await recordActive(this.#pool, this.id, name, sizeBytes)
+      if (this.#pool.mapperLinks) this.#port.mapperLinks.make(name, device)
+    })
   }
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
@@ -355,8 +356,8 @@ export class ThinVolume {
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {
-    const { address } = this.#pool
-    await this.#deleted(await outcomeOf(this.#port.targetMessage(address, 0, message.delete(this.id), signal)))
+    await this.#deleted(await outcomeOf(changePool(this.#pool, message.delete(this.id), signal)))
+    await recordDeleted(this.#pool, [this.id])
   }
 
   async #deleted(outcome: Outcome): Promise<void> {
@@ -365,38 +366,28 @@ export class ThinVolume {
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const { items } = await sendSnapshots(this.#pool, this.#snapshotRequest([id]), signal)
-    const errno = items[0]?.errno ?? ERRNO.EIO
-    if (errno !== 0) throw await snapshotRefused(this.#pool, id, this.id, errno, signal)
+    const send = () => sendSnapshots(this.#pool, this.#snapshotRequest([id]), signal)
+    const [item] = await this.#pool.clock.counted(this.#pool.name, 1, send)
+    if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
     return id
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
     const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(this.#pool.device)
-    return { pool: knownPool(this.#pool), ownPrefix, originUuid: this.#uuid, originId: this.id, ids }
+    return {
+      pool: knownPool(this.#pool),
+      ownPrefix,
+      originUuid: this.#uuid,
+      originId: this.id,
+      ids,
+      committed: isCommitted(this.#pool),
+    }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {
     if (!(fault instanceof DmThinError)) return fault
-    const text = message.delete(this.id)
-    const errno = await this.#port.targetMessage(this.#pool.address, 0, text).then(
-      () => 0,
-      (second: DmThinError) => second.errno ?? -1,
-    )
-    if (errno === 0) this.#pool.ids.free(this.id)
-    return fault.refined(fault.code, fault.message, {
-      rollback: [...fault.rollback, { operation: text, device: this.#pool.name, errno }],
-    })
+    const step = await deleteAgain(this.#pool, this.id)
+    if (step.errno === 0) await recordDeleted(this.#pool, [this.id]).catch(() => {})
+    return fault.refined(fault.code, fault.message, { rollback: [...fault.rollback, step] })
   }
-}
-
-/** A refusal as a value: what many have in common with one. */
-function outcomeOf(call: Promise<DeviceInfo | string>): Promise<Outcome> {
-  return call.then(
-    answer => (typeof answer === 'string' ? 0 : answer.device),
-    (fault: unknown) => {
-      if (fault instanceof DmThinError) return fault
-      throw fault
-    },
-  )
 }

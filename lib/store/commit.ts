@@ -2,8 +2,10 @@
 import { hasCode } from '../errors.js'
 import type { ThinVolume } from '../index.js'
 import type { StoreContext } from './context.js'
+import type { Lease } from './leases.js'
 import { mountedAt, mountOf } from './mounted.js'
 import { prepare } from './prepare.js'
+import { makeWhole, refuseIfPoolIsFull } from './whole.js'
 import type { Row } from './records/row.js'
 import { parentGone, refuseTaken, settled, stateError } from './records/rows.js'
 import { step } from './steps.js'
@@ -20,17 +22,20 @@ export interface CommitWish {
 }
 
 export async function commit(store: StoreContext, key: string, wish: CommitWish): Promise<Row> {
-  const { records, writer, owner } = store
+  const { records, writer, owner, leases } = store
+  await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
   step('commit.intent', key)
-  const row = await writer.write(() => {
+  const { row, isUsed } = await writer.write(() => {
     const found = settled(records, key)
     if (found.kind !== 'active')
       throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
     if (wish.name !== key) refuseTaken(records, wish.name)
-    return records.update(found.id, ['ready'], { state: 'committing', owner: owner.id })!
+    const committing = records.update(found.id, ['ready'], { state: 'committing', owner: owner.id })!
+    // From here on no lease is given: those that there are may activate the volume, and write to it, at any time.
+    return { row: committing, isUsed: records.leases.of(found.thin).some(({ kind }) => kind === 'use') }
   })
   try {
-    return await seal(store, row, wish)
+    return await seal(store, row, { ...wish, isUsed })
   } catch (fault) {
     // The first fault is the one that is told. What cannot be recorded is put right after its owner's end.
     await writer.write(() => records.update(row.id, ['committing'], { state: 'ready', owner: null })).catch(() => {})
@@ -40,33 +45,41 @@ export async function commit(store: StoreContext, key: string, wish: CommitWish)
 
 /**
  * A committed layer made in one go, filled by `fill`: before it is whole there is nothing of it to be seen, and nothing
- * is left of it when this process dies.
+ * is left of it when this process dies. Resolves with a lease that keeps it.
  */
 export async function addCommitted(
   store: StoreContext,
   parent: string,
   wish: CommitWish,
   fill: (folder: string) => Promise<unknown>,
-): Promise<Row> {
+): Promise<Lease> {
   const { signal } = wish
   const options = signal ? { signal } : {}
-  const { row, mounts } = await prepare(store, { kind: 'active', key: null, parent, options })
+  const { row, path } = await prepare(store, { kind: 'active', key: null, parent, options })
+  const lease = await store.leases.keep(row)
   try {
-    await mountedAt(store, mounts[0]!, fill, signal)
-    return await seal(store, row, wish)
+    await mountedAt(store, mountOf(row, path), fill, signal)
+    await seal(store, row, wish)
+    return lease
   } catch (fault) {
+    await lease.release()
     await store.removals.abandon([row]).catch(() => {})
     throw fault
   }
 }
 
-/** From a row that is `making` or `committing` to a committed layer. */
-async function seal(store: StoreContext, row: Row, { name, labels, signal }: CommitWish): Promise<Row> {
+/** From a row that is `making` or `committing` to a committed layer. `isUsed`: a call may write to the volume. */
+async function seal(
+  store: StoreContext,
+  row: Row,
+  { name, labels, signal, isUsed = false }: CommitWish & { readonly isUsed?: boolean },
+): Promise<Row> {
   const { records, writer, volumes, points, removals } = store
   const key = row.key ?? name
   const volume = await volumes.active(row, signal)
+  await refuseIfPoolIsFull(store.pool)
   step('commit.deactivate', key)
-  const { mappedBytes, replaced } = await closed(store, row, volume, signal)
+  const { mappedBytes, replaced } = isUsed ? await copied(store, row, signal) : await closed(store, row, volume, signal)
   try {
     step('commit.point', key)
     const transaction = await points.point()
@@ -101,6 +114,8 @@ interface Closed {
 async function closed(store: StoreContext, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<Closed> {
   const abort = signal ? { signal } : {}
   try {
+    // One that was made here has just been unmounted, and told of every error.
+    if (row.key !== null) await makeWhole(store, row, volume, signal)
     const mappedBytes = await store.volumes.mappedBytes(volume, signal)
     await volume.deactivate({ timeoutMs: PATIENCE_MS, ...abort })
     return { mappedBytes }
@@ -115,8 +130,8 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
   const { records, writer, volumes, owner } = store
   for (;;) {
     const copy = await writer.write(() => {
-      const { parentId: parent, sizeBytes, fileSystem } = row
-      const rest = { parent, sizeBytes, fileSystem, at: store.clock(), labels: {} }
+      const { parentId: parent, sizeBytes, fileSystem, raw } = row
+      const rest = { parent, sizeBytes, fileSystem, raw, at: store.clock(), labels: {} }
       return records.insert({ key: null, kind: 'active', state: 'making', owner: owner.id, ...rest })
     })
     try {
@@ -125,8 +140,7 @@ async function copied(store: StoreContext, row: Row, signal?: AbortSignal): Prom
         const volume = await volumes.copy(row, copy, signal)
         made()
         await volume.activate(signal ? { signal } : {})
-        // Frozen is not unmounted: its journal has something to do, which a read-only view could not.
-        await mountedAt(store, mountOf(copy, volume.path), async () => {}, signal)
+        await makeWhole(store, { ...copy, key: row.key }, volume, signal)
         const mappedBytes = await volumes.mappedBytes(volume, signal)
         await volume.deactivate()
         return { mappedBytes, replaced: copy }
@@ -144,4 +158,5 @@ function exchange({ records, owner }: StoreContext, row: Row, copy: Row): void {
   records.update(copy.id, ['removing'], { thin: free })
   records.update(row.id, [row.state], { thin: copy.thin })
   records.update(copy.id, ['removing'], { thin: row.thin })
+  records.leases.moveKept(row.thin, copy.thin)
 }

@@ -3,9 +3,11 @@ import type { ThinPool } from '../index.js'
 import type { Bases } from './bases.js'
 import type { CommitPoints } from './commit-points.js'
 import type { Formatter } from './formatter.js'
+import type { Leases } from './leases.js'
 import type { Locks } from './locks.js'
 import type { Owner } from './records/owner.js'
 import type { Records } from './records/records.js'
+import type { Reserve } from './reserve.js'
 import type { Removals } from './removals.js'
 import type { LayerFileSystem } from './types.js'
 import type { Volumes } from './volumes.js'
@@ -21,6 +23,8 @@ export interface StoreParts {
   readonly points: CommitPoints
   readonly volumes: Volumes
   readonly locks: Locks
+  readonly leases: Leases
+  readonly reserve: Reserve
   readonly format: Formatter
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number

@@ -10,7 +10,8 @@ import { diffTar, type DiffTarOptions } from './diff/diff-tar.js'
 import { exportImage, type ExportOptions } from './images/export.js'
 import { importImage, type ImportedImage, type ImportOptions } from './images/import.js'
 import { Layer } from './layer.js'
-import { mountedAt, mountOf } from './mounted.js'
+import type { Lease } from './leases.js'
+import { withLayerMounted } from './layer-mount.js'
 import {
   checkKey,
   checkLabels,
@@ -26,6 +27,7 @@ import { hasChildren, settled, stateError, visible } from './records/rows.js'
 import { stagingFolder } from './staging.js'
 import { startStore } from './start.js'
 import { step } from './steps.js'
+import { WatchedStream } from './unpack/watched-stream.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './unpack/apply-tar.js'
 import { letGo, StoreUpkeep } from './upkeep.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
@@ -65,8 +67,8 @@ export class LayerStore extends StoreUpkeep {
    * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
    * open. Ends what a process that died left half done (see `findings`).
    *
-   * Rejects with `DM_STORE_DEPENDENCY` (better-sqlite3 is not there), `DM_STORE_MISMATCH` (another pool than the
-   * recorded one; records of layers, and no pool), `DM_STORE_DATABASE`, and whatever `ThinPool.open` and
+   * Rejects with `DM_STORE_DEPENDENCY` (better-sqlite3 is not there), `DM_STORE_MISMATCH` (another pool or disk than
+   * the recorded one; records of layers, and no pool; a pool that is not empty, and no records), `DM_STORE_DATABASE`, and whatever `ThinPool.open` and
    * `ThinPool.create` reject with.
    */
   static async open(options: OpenStoreOptions): Promise<LayerStore> {
@@ -102,8 +104,9 @@ export class LayerStore extends StoreUpkeep {
    * Makes an active layer a committed one with another name, on which others can stand. It is to be unmounted before;
    * one that somebody still has mounted is frozen for a moment, and the layer is what it was then.
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active). It stays active
-   * then.
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active), `DM_LAYER_DAMAGED` (its
+   * file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED` (the pool does not take all writes). It
+   * stays active then.
    */
   async commit(name: string, key: string, options: CommitOptions = {}): Promise<void> {
     checkOptions(options, ['labels', 'signal'], 'commit')
@@ -114,7 +117,7 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * What mount(2) needs for an active layer or a view; brings its device back where it is gone, as after a restart of
-   * the machine. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (committed).
+   * the machine. Empty for a raw layer: see `layer`. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (committed).
    */
   async mounts(key: string, options: SignalOption = {}): Promise<LayerMount[]> {
     return [...(await this.layer(key, options)).mounts]
@@ -123,32 +126,39 @@ export class LayerStore extends StoreUpkeep {
   /** An active layer or a view that there is. Rejects as `mounts` does. */
   async layer(key: string, options: SignalOption = {}): Promise<Layer> {
     checkOptions(options, ['signal'], 'layer')
-    return this.alone([checkKey('key', key)], async () => {
-      const row = settled(this.store.records, key)
+    checkKey('key', key)
+    const check = (row: Row) => {
       if (row.kind === 'committed') throw stateError(row, 'it is committed: prepare or view a child of it')
+    }
+    const activated = async (row: Row) => {
       const volume = await this.store.volumes.active(row, options.signal)
-      return new Layer(key, row.parentKey, [mountOf(row, volume.path)])
-    })
+      return new Layer(row, volume.path)
+    }
+    return this.alone([key], () => this.store.leases.using(key, activated, check))
   }
 
   /**
    * Removes a layer. When this resolves it is gone for all callers, also after a loss of power; its volume goes in the
    * background, as soon as nobody has it mounted, and its blocks are free then (see `cleanup`).
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE`.
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE` (it is being committed, or a running
+   * import needs it).
    */
   async remove(key: string): Promise<void> {
     await this.alone([checkKey('key', key)], async () => {
-      const { records, writer, removals } = this.store
-      await this.store.warm.drop(key)
+      const { records, writer, removals, leases } = this.store
+      await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
       step('remove.intent', key)
       const row = await writer.write(() => {
         const found = settled(records, key)
         const child = records.childOf(found.id)
         if (child) throw hasChildren(key, child)
+        if (records.leases.of(found.thin).some(({ kind }) => kind === 'keep'))
+          throw stateError(found, 'an import needs it')
         return records.abandon(found.id, ['ready'], this.store.owner.id)!
       })
       removals.add(row)
+      await this.store.warm.drop(key)
     })
   }
 
@@ -188,21 +198,26 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * What a layer has that its parent had not, in bytes of whole blocks: mapped blocks less those of the parent. The
-   * number of its files is not known to a block device, and 0. `DM_LAYER_NOT_FOUND`.
+   * number of its files is not known to a block device, and 0. `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (it is being
+   * committed).
    */
   async usage(key: string, options: SignalOption = {}): Promise<LayerUsage> {
     checkOptions(options, ['signal'], 'usage')
     return this.alone([checkKey('key', key)], async () => {
       const row = visible(this.store.records, key)
       const parent = row.parentId === null ? undefined : this.store.records.byId(row.parentId)
-      const mapped = row.mappedBytes ?? (await this.#mappedBytes(row, options.signal))
+      const mapped = row.mappedBytes ?? (await this.#mappedBytes(key, options.signal))
       return { bytes: Math.max(0, mapped - (parent?.mappedBytes ?? 0)), inodes: 0 }
     })
   }
 
   /**
    * Mounts a layer at a folder of the store's own for as long as `body` runs, and gives what that gives. Of a committed
-   * layer a passing view is mounted. The folder is not seen in other mount namespaces that are private.
+   * layer a passing view is mounted. The folder is not seen in other mount namespaces that are private. Resolves when all
+   * that was written is on the pool.
+   *
+   * Rejects with what `body` rejects with; with `DM_LAYER_SPACE` or `DM_LAYER_DAMAGED` where not all that was written came
+   * to the pool; with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, and what `mount()` and `prepare` reject with.
    */
   async withMounted<T>(
     key: string,
@@ -211,15 +226,8 @@ export class LayerStore extends StoreUpkeep {
   ): Promise<T> {
     checkOptions(options, ['readOnly', 'signal'], 'withMounted')
     const readOnly = checkBoolean('readOnly', options.readOnly)
-    const { signal } = options
     checkKey('key', key)
-    return this.run(async () => {
-      const row = settled(this.store.records, key)
-      if (row.kind === 'committed') return this.#withView(key, body, signal)
-      const volume = await this.store.locks.run([key], () => this.store.volumes.active(row, signal))
-      const source = mountOf(row, volume.path, readOnly || row.kind === 'view')
-      return mountedAt(this.store, source, body, signal)
-    })
+    return this.run(() => withLayerMounted(this.store, key, body, { readOnly, signal: options.signal }))
   }
 
   /**
@@ -227,8 +235,8 @@ export class LayerStore extends StoreUpkeep {
    * is written outside of it. The stream is taken for a stranger's. Resolves when all is on the disk.
    *
    * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream),
-   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `ABORT_ERR`, and what the stream itself fails with. The layer is removed then: half
-   * of one is none.
+   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and what the stream itself fails with. Where the
+   * stream has given anything by then the layer is removed: half of one is none. Before, it stays as it was.
    */
   async applyLayer(
     key: string,
@@ -239,13 +247,15 @@ export class LayerStore extends StoreUpkeep {
     const keep = checkBoolean('keepFailed', keepFailed)
     checkKey('key', key)
     return this.run(async () => {
-      const row = settled(this.store.records, key)
-      if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
+      const watched = new WatchedStream(stream)
+      const check = (row: Row) => {
+        if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
+      }
       try {
-        return await this.withMounted(key, folder => applyTar(folder, stream, rest))
+        return await withLayerMounted(this.store, key, folder => applyTar(folder, watched.stream, rest), { check })
       } catch (fault) {
         // The first fault is the one that is told.
-        if (!keep) await this.removeUnused(key).catch(() => false)
+        if (!keep && watched.hasGiven) await this.removeUnused(key).catch(() => false)
         throw fault
       }
     })
@@ -294,14 +304,25 @@ export class LayerStore extends StoreUpkeep {
     return exportImage(this, top, options)
   }
 
-  /** @internal A committed layer, filled at one go; nothing of it is to be seen before it is whole. */
+  /**
+   * @internal A committed layer, filled in one call; nothing of it is to be seen before it is whole. The lease keeps it from
+   * being removed.
+   */
   async addLayer(
     name: string,
     parent: string,
     fill: (folder: string) => Promise<unknown>,
     { labels = {}, signal }: CommitOptions,
-  ): Promise<void> {
-    await this.alone([name], () => addCommitted(this.store, parent, { name, labels, signal }, fill))
+  ): Promise<Lease> {
+    return this.alone([name], () => addCommitted(this.store, parent, { name, labels, signal }, fill))
+  }
+
+  /** @internal A lease that keeps a committed layer from being removed. `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`. */
+  async keepLayer(key: string): Promise<Lease> {
+    const check = (row: Row) => {
+      if (row.kind !== 'committed') throw stateError(row, `a committed layer is needed, and it is ${row.kind}`)
+    }
+    return this.run(() => this.store.leases.take(key, 'keep', check))
   }
 
   /** @internal */
@@ -324,10 +345,11 @@ export class LayerStore extends StoreUpkeep {
     if (parent !== '') checkKey('parent', parent)
     return this.alone([key], async () => {
       throwIfAborted(options.signal)
-      const plain = kind === 'active' && options.sizeBytes === undefined && options.fileSystem === undefined
+      const { sizeBytes, fileSystem, raw } = options
+      const plain = kind === 'active' && sizeBytes === undefined && fileSystem === undefined && raw === undefined
       const warm = plain ? await this.store.warm.take(key, parent, options.labels ?? {}) : undefined
-      const { row, mounts } = warm ?? (await prepare(this.store, { kind, key, parent, options }))
-      return new Layer(key, row.parentKey, mounts)
+      const { row, path } = warm ?? (await prepare(this.store, { kind, key, parent, options }))
+      return new Layer(row, path)
     })
   }
 
@@ -346,18 +368,8 @@ export class LayerStore extends StoreUpkeep {
     )
   }
 
-  async #withView<T>(parent: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const options = signal ? { signal } : {}
-    const { row, mounts } = await prepare(this.store, { kind: 'view', key: null, parent, options })
-    try {
-      return await mountedAt(this.store, mounts[0]!, body, signal)
-    } finally {
-      await this.store.removals.abandon([row])
-    }
-  }
-
-  async #mappedBytes(row: Row, signal?: AbortSignal): Promise<number> {
-    const { volumes } = this.store
-    return volumes.mappedBytes(await volumes.active(row, signal), signal)
+  async #mappedBytes(key: string, signal?: AbortSignal): Promise<number> {
+    const { volumes, leases } = this.store
+    return leases.using(key, async row => volumes.mappedBytes(await volumes.active(row, signal), signal))
   }
 }

@@ -1,18 +1,30 @@
 // File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { ERRNO, hasCode, type DmThinError } from '../errors.js'
+import { DmThinError, ERRNO, hasCode } from '../errors.js'
 import { mount, unmount, type MountFlags } from '../index.js'
+import { nativePort } from '../kernel/native-port.js'
 import type { StoreParts } from './context.js'
 import type { Row } from './records/row.js'
+import { stateError } from './records/rows.js'
 import type { LayerMount } from './types.js'
 
-/** What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. */
-export const mountOf = (row: Row, source: string, readOnly = row.kind === 'view'): LayerMount => ({
-  type: row.fileSystem,
-  source,
-  options: [...(row.fileSystem === 'xfs' ? ['nouuid'] : []), ...(readOnly ? ['ro'] : [])],
-})
+export function refuseRaw(row: Row): void {
+  if (row.raw) throw stateError(row, 'it is raw, and not mounted by the host: use its device')
+}
+
+/**
+ * What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. Throws
+ * `DM_LAYER_STATE` for a raw layer: everything that mounts one comes by here.
+ */
+export function mountOf(row: Row, source: string, readOnly = row.kind === 'view'): LayerMount {
+  refuseRaw(row)
+  return {
+    type: row.fileSystem,
+    source,
+    options: [...(row.fileSystem === 'xfs' ? ['nouuid'] : []), ...(readOnly ? ['ro'] : [])],
+  }
+}
 
 /** Mounts what `mounts()` gave, with the flags among its options as flags. */
 export async function mountLayer(
@@ -25,6 +37,8 @@ export async function mountLayer(
   const data = options.filter(option => option !== 'ro').join(',')
   await mount({ source, target, type, data, ...given, readOnly, ...(signal && { signal }) })
 }
+
+const EDQUOT = 122
 
 /** Whose mounts, and below which directory. */
 export type MountPlace = Pick<StoreParts, 'directory' | 'owner'>
@@ -43,13 +57,36 @@ export async function mountedAt<T>(
   try {
     await mountLayer(source, folder, { signal })
     try {
-      return await body(folder)
+      return source.options.includes('ro') ? await body(folder) : await written(folder, body)
     } finally {
       await takeOff(folder)
     }
   } finally {
     removeFolder(folder)
   }
+}
+
+/**
+ * Runs `body`, and then waits until all that was written is on the pool. An error of writing back, which unmounting would
+ * not tell, is that of the call. The descriptor is open from before the first write: the kernel tells each descriptor of
+ * errors since it was opened.
+ */
+async function written<T>(folder: string, body: (folder: string) => Promise<T>): Promise<T> {
+  const file = openSync(folder, 'r')
+  try {
+    const result = await body(folder)
+    await nativePort().syncFileSystem(file).catch(refuseLoss)
+    return result
+  } finally {
+    closeSync(file)
+  }
+}
+
+function refuseLoss(fault: unknown): never {
+  if (!(fault instanceof DmThinError)) throw fault
+  const isFull = fault.errno === ERRNO.ENOSPC || fault.errno === EDQUOT
+  const text = 'not all that was written to the layer is on the pool'
+  throw fault.refined(isFull ? 'DM_LAYER_SPACE' : 'DM_LAYER_DAMAGED', `${text}: ${fault.message}`)
 }
 
 /** At once where nobody is below it; else out of sight, and let go by the last one that is. */

@@ -11,8 +11,14 @@ export interface StorePoolOptions extends Pick<CreatePoolOptions, 'dataBlockByte
   readonly name?: string
   /** A block device, by its path, or a file. Default: the sparse file `data.img` of 100 GiB in the store's directory. */
   readonly data?: string | DeviceSource
-  /** Default: the sparse file `metadata.img` of 1 GiB in the store's directory. */
+  /** Default: the file `metadata.img` of 256 MiB in the store's directory, with its space allocated. */
   readonly metadata?: string | DeviceSource
+  /**
+   * Takes a pool that has volumes or a transaction id already, where nothing of it is recorded: they are left alone
+   * (`volume-without-layer`), and the transaction id goes up from where it is. Of another program's pool that is the end.
+   * Default false: `DM_STORE_MISMATCH`.
+   */
+  readonly adopt?: boolean
 }
 
 export interface OpenStoreOptions extends SignalOption {
@@ -29,6 +35,12 @@ export interface OpenStoreOptions extends SignalOption {
    * that is a file, which would keep its size else; false on block devices.
    */
   readonly discard?: boolean
+  /**
+   * Percent of the pool's data and of its metadata, 0 to 50, that are kept for removals and for the layers that there are:
+   * with less free, `prepare`, `view`, `warm` and imports reject with `DM_POOL_FULL`. Of the file system below a pool's file
+   * the same, at most 1 GiB. Default 10.
+   */
+  readonly reservePercent?: number
   /** Makes file systems. Default: `mkfs.ext4` and `mkfs.xfs` of the machine, the only programs that a store starts. */
   readonly format?: Formatter
 }
@@ -43,6 +55,12 @@ export interface PrepareOptions extends SignalOption {
   readonly sizeBytes?: number
   /** Only without a parent. Default: the store's. */
   readonly fileSystem?: LayerFileSystem
+  /**
+   * The layer is a block device for a virtual machine, and what is on it is not trusted: neither the store nor `Layer.mount`
+   * mounts it, `commit` takes its blocks as they are, and a larger size is that of the device alone. All layers above it
+   * are raw too. Default: as the parent; false without one.
+   */
+  readonly raw?: boolean
 }
 
 /** Sources of the pool, as they are recorded. */
@@ -64,15 +82,17 @@ const MAX_KEY_BYTES = 1024
 export interface StorePlan {
   readonly directory: string
   readonly pool: Partial<PoolPlace>
+  readonly adopt: boolean
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number
   readonly discard: boolean | undefined
+  readonly reservePercent: number
   readonly format: Formatter
   readonly signal: AbortSignal | undefined
 }
 
 export function checkOpen(options: OpenStoreOptions): StorePlan {
-  const known = ['directory', 'pool', 'fileSystem', 'sizeBytes', 'discard', 'format', 'signal']
+  const known = ['directory', 'pool', 'fileSystem', 'sizeBytes', 'discard', 'reservePercent', 'format', 'signal']
   checkOptions(options, known, 'LayerStore.open')
   if (options.format !== undefined && typeof options.format !== 'function') {
     throw invalid(`format must be a function, but is ${shown(options.format)}`)
@@ -81,16 +101,18 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
   return {
     directory: checkPath('directory', options.directory),
     pool: checkPool(options.pool ?? {}),
+    adopt: checkBoolean('pool.adopt', options.pool?.adopt),
     fileSystem,
     sizeBytes: checkSize(options.sizeBytes ?? DEFAULT_SIZE_BYTES, fileSystem),
     discard: options.discard === undefined ? undefined : checkBoolean('discard', options.discard),
+    reservePercent: checkNumber('reservePercent', options.reservePercent ?? 10, { min: 0, max: 50 }),
     format: options.format ?? runMkfs,
     signal: options.signal,
   }
 }
 
 function checkPool(pool: StorePoolOptions): Partial<PoolPlace> {
-  checkOptions(pool, ['name', 'data', 'metadata', 'dataBlockBytes', 'skipBlockZeroing'], 'pool')
+  checkOptions(pool, ['name', 'data', 'metadata', 'dataBlockBytes', 'skipBlockZeroing', 'adopt'], 'pool')
   const { name, data, metadata, dataBlockBytes, skipBlockZeroing } = pool
   return {
     ...(name !== undefined && { name: checkName(name, 'pool.name') }),
@@ -109,7 +131,8 @@ function sourceOf(what: string, source: string | DeviceSource): DeviceSource {
 }
 
 export function checkPrepare(options: PrepareOptions, call: string): PrepareOptions {
-  checkOptions(options, ['labels', 'sizeBytes', 'fileSystem', 'signal'], call)
+  checkOptions(options, ['labels', 'sizeBytes', 'fileSystem', 'raw', 'signal'], call)
+  if (options.raw !== undefined) checkBoolean('raw', options.raw)
   if (options.labels !== undefined) checkLabels(options.labels)
   if (options.fileSystem !== undefined) checkFileSystem(options.fileSystem)
   if (options.sizeBytes !== undefined) checkSize(options.sizeBytes, options.fileSystem ?? 'ext4')

@@ -8,12 +8,12 @@ import { checkFileSystem, checkSize, type PrepareOptions } from './options.js'
 import type { Row } from './records/row.js'
 import { refuseTaken, stateError } from './records/rows.js'
 import { step } from './steps.js'
-import type { LayerMount } from './types.js'
 import { isTaken, undoing } from './undoing.js'
 
 export interface Prepared {
   readonly row: Row
-  readonly mounts: readonly LayerMount[]
+  /** Of its device. */
+  readonly path: string
 }
 
 interface Wish {
@@ -25,6 +25,8 @@ interface Wish {
 }
 
 export async function prepare(store: StoreContext, wish: Wish): Promise<Prepared> {
+  // A passing view takes next to nothing, and what is in a full pool can be read by it.
+  if (wish.kind === 'active' || wish.key !== null) await store.reserve.check()
   for (;;) {
     const origin = wish.parent === '' ? await baseFor(store, wish.options) : undefined
     step('prepare.intent', wish.key ?? '')
@@ -59,6 +61,7 @@ function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: R
     throw invalid(`sizeBytes must be at least the parent's, ${parent.sizeBytes}, but is ${sizeBytes}`)
   }
   if (sizeBytes > parent.sizeBytes && kind === 'view') throw invalid('a view has the size of its parent')
+  if (parent.raw && options.raw === false) throw invalid('the parent is raw, so raw cannot be false')
   const row = records.insert(
     {
       key,
@@ -70,6 +73,7 @@ function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: R
       fileSystem,
       at: store.clock(),
       labels: options.labels ?? {},
+      raw: options.raw ?? parent.raw,
     },
     parent,
   )
@@ -100,16 +104,16 @@ async function make(store: StoreContext, { options, key }: Wish, { row, parent, 
   made()
   step('prepare.activate', key ?? '')
   const active = volumes.activate(row, volume, signal)
-  if (row.sizeBytes > parent.sizeBytes) {
+  if (row.sizeBytes > parent.sizeBytes && !row.raw) {
     const { path } = await active
     await grow(store, row, path, signal)
-    return { row: await recorded(store, row, await points.point()), mounts: [mountOf(row, path)] }
+    return { row: await recorded(store, row, await points.point()), path }
   }
   // The pool's own writing, the record after it, and the device's coming up do not wait for each other. What is recorded
   // is that the layer is there, and a device comes back on demand.
   const written = points.point().then(transaction => recorded(store, row, transaction))
   const [{ path }, ready] = await both(active, written)
-  return { row: ready, mounts: [mountOf(row, path)] }
+  return { row: ready, path }
 }
 
 /** There for callers, where it has a key. */

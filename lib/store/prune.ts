@@ -1,6 +1,7 @@
 // Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
 import type { StoreContext } from './context.js'
 import { infoOf, type Row } from './records/row.js'
+import { unfinished } from './recover.js'
 import { checkBoolean, checkOptions } from '../names.js'
 import { checkNumber, invalid } from '../units.js'
 import type { LayerInfo } from './types.js'
@@ -20,18 +21,26 @@ export interface PruneOptions {
 }
 
 /** What may go, in the order in which it does: the oldest first, a child before its parent. */
-export function prunable(store: StoreContext, options: PruneOptions): LayerInfo[] {
+export async function prunable(store: StoreContext, options: PruneOptions): Promise<LayerInfo[]> {
   checkOptions(options, ['dryRun', 'keep', 'most'], 'prune')
   checkBoolean('dryRun', options.dryRun)
   const { keep = [], most = Number.MAX_SAFE_INTEGER } = options
   checkNumber('most', most, { min: 0 })
   if (!Array.isArray(keep)) throw invalid('keep must be a list of keys')
   const named = new Set<string>(keep)
-  const rows = store.records.all().filter(row => row.key !== null)
+  const leased = new Set((await store.leases.living()).map(({ thin }) => thin))
+  const dead = new Set((await unfinished(store)).map(({ id }) => id))
+  const rows = store.records.all()
   const now = Date.now()
-  const roots = rows.filter(row => row.kind !== 'committed' || named.has(row.key!) || isKept(row, now))
-  const needed = withAncestors(roots, rows)
-  const free = rows.filter(row => !needed.has(row.id))
+  // What a call that lives is making has no key yet, and stands on layers as others do.
+  const isMade = (row: Row) => row.state === 'making' && !dead.has(row.id)
+  const isNeeded = (row: Row) =>
+    row.kind !== 'committed' || named.has(row.key!) || isKept(row, now) || leased.has(row.thin)
+  const needed = withAncestors(
+    rows.filter(row => (row.key === null ? isMade(row) : isNeeded(row))),
+    rows,
+  )
+  const free = rows.filter(row => row.key !== null && !needed.has(row.id))
   return leavesFirst(free).slice(0, most).map(infoOf)
 }
 

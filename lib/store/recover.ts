@@ -5,19 +5,46 @@ import { leftMounts, sweepMount } from './mounted.js'
 import type { Row } from './records/row.js'
 import { sweepStaging } from './staging.js'
 
+/** By how much a pool may be ahead of its records: what calls that died had told the pool and not yet recorded. */
+const MOST_AHEAD = 1000n
+
 export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   const findings: StoreFinding[] = []
   for (const folder of await leftMounts(store)) {
     await sweepMount(folder)
     findings.push({ kind: 'left-mounted', detail: folder, action: 'unmounted' })
   }
+  // Whether the records are those of this pool is known before anything is deleted by them.
+  const compared = await compare(store, true)
   for (const row of await unfinished(store)) {
-    if (await end(store, row)) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'undone' })
+    const action = await ended(store, row, ageOf(compared))
+    if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action })
   }
+  await store.leases.living() // those of dead owners are deleted
   await store.removals.takeOver()
   sweepStaging(store.directory, await store.owner.sweep())
-  findings.push(...(await compare(store, true)))
-  return findings
+  return [...findings, ...compared]
+}
+
+/**
+ * `behind`: the pool is older than the records. `ahead`: the records are older than the pool, as after they were restored
+ * from a backup: what they say is being made may have become a layer since, and be in use.
+ */
+type PoolAge = 'same' | 'behind' | 'ahead'
+
+export function ageOf(findings: readonly StoreFinding[]): PoolAge {
+  const kinds = new Set(findings.map(({ kind }) => kind))
+  if (kinds.has('transaction-behind')) return 'behind'
+  // A volume is recorded before it is made, so that one without a record was made after these records were written.
+  return kinds.has('transaction-ahead') || kinds.has('volume-without-layer') ? 'ahead' : 'same'
+}
+
+/** Undefined: another process was quicker. */
+async function ended(store: StoreContext, row: Row, age: PoolAge): Promise<StoreFinding['action'] | undefined> {
+  if (age === 'behind') return 'none'
+  if (age === 'same' || row.state !== 'making') return (await end(store, row)) ? 'undone' : undefined
+  const change = { state: 'retired', key: null, owner: null } as const
+  return (await store.writer.write(() => store.records.update(row, ['making'], change))) ? 'retired' : undefined
 }
 
 /** What dead processes were making or committing. What they were removing the removals find by themselves. */
@@ -50,11 +77,17 @@ export const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { 
 export async function compare(store: StoreContext, retire: boolean): Promise<StoreFinding[]> {
   const { records, writer, pool } = store
   const findings: StoreFinding[] = []
-  const status = await pool.status()
+  // The records first: calls under way raise the pool's id and then the records', so that the pool, read later, has at
+  // least what was recorded.
   const recorded = records.transaction
-  if (status.transactionId !== undefined && status.transactionId < recorded) {
-    const detail = `the pool has ${status.transactionId}, the records ${recorded}`
+  const { transactionId } = await pool.status()
+  if (transactionId !== undefined && transactionId < recorded) {
+    const detail = `the pool has ${transactionId}, the records ${recorded}`
     findings.push({ kind: 'transaction-behind', detail, action: 'none' })
+  }
+  if (transactionId !== undefined && transactionId - recorded > MOST_AHEAD) {
+    const detail = `the pool has ${transactionId}, the records ${recorded}`
+    findings.push({ kind: 'transaction-ahead', detail, action: 'none' })
   }
   const { lost, strange } = await disagreements(store)
   for (const row of lost) {

@@ -112,8 +112,9 @@ export class Removals {
   }
 
   async #remove(row: Row, written = true): Promise<void> {
-    const { volumes, points, records, writer } = this.#store
+    const { volumes, points, records, writer, leases } = this.#store
     try {
+      await leases.refuseUsed(row)
       await volumes.destroy(row, TIMEOUT_MS, written)
       // Not before the pool itself has forgotten it: else a loss of power would bring back a volume without a row.
       step('remove.point', String(row.thin))

@@ -5,24 +5,31 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { DmThinError, hasCode, throwIfAborted } from '../errors.js'
-import { type DeviceSource, GiB, ThinPool } from '../index.js'
+import { type DeviceSource, GiB, MiB, ThinPool } from '../index.js'
 import { nativePort } from '../kernel/native-port.js'
 import { Bases } from './bases.js'
 import { CommitPoints } from './commit-points.js'
 import type { StoreContext } from './context.js'
+import { checkDisks } from './disks.js'
+import { Leases } from './leases.js'
 import { Locks } from './locks.js'
 import type { PoolPlace, StorePlan } from './options.js'
 import { Owner } from './records/owner.js'
 import { Records } from './records/records.js'
+import { Reserve } from './reserve.js'
+import { allocateMetadata } from './allocate.js'
 import { Removals } from './removals.js'
 import { databaseFaults, isLocked, openDatabase, type Database } from './records/sqlite.js'
 import { Volumes } from './volumes.js'
 import { WarmSets } from './warm.js'
 import { Writer } from './records/writer.js'
 
-/** Sparse: what is promised, not what is taken. The pool's metadata needs some 48 bytes for each 64 KiB. */
+/**
+ * The data are sparse: what is promised, not what is taken. The metadata have their space from the start, and need some 48
+ * bytes for each 64 KiB of each generation of snapshots.
+ */
 const DATA_BYTES = 100 * GiB
-const METADATA_BYTES = 1 * GiB
+const METADATA_BYTES = 256 * MiB
 
 /** An open store, and how to let go of it. */
 export interface Started {
@@ -46,13 +53,21 @@ export async function startStore(plan: StorePlan): Promise<Started> {
     })
     throwIfAborted(plan.signal)
     owner = await Owner.begin(path.join(directory, 'owners'))
+    const disks = await checkDisks(records, place)
+    const wasUp = await isUp(place.name)
     pool = await openPool(place, records, plan.signal)
     const status = await pool.status()
     if (status.transactionId === undefined) {
       const text = `pool ${pool.name} has failed: take it down and run thin_check, then thin_repair, on its metadata`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
-    if (records.get('made') === undefined) await writer.write(() => confirmPlace(records, directory, place))
+    if (records.get('made') === undefined) {
+      if (!plan.adopt) await refuseForeign(pool, status.transactionId, records, wasUp)
+      await allocateMetadata(place.metadata)
+      await writer.write(() => confirmPlace(records, directory, place))
+    }
+    const known = JSON.stringify(disks)
+    if (records.get('disks') !== known) await writer.write(() => records.set('disks', known))
     const parts = {
       directory,
       pool,
@@ -62,6 +77,8 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       points: new CommitPoints(pool, status.transactionId, () => records.transaction),
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new Locks(),
+      leases: new Leases({ records, writer, owner }),
+      reserve: new Reserve(pool, plan.reservePercent, place.data),
       format: plan.format,
       fileSystem: plan.fileSystem,
       sizeBytes: plan.sizeBytes,
@@ -126,6 +143,20 @@ function confirmPlace(records: Records, directory: string, place: PoolPlace): vo
   records.set('made', place.name)
 }
 
+/**
+ * A pool in which something is, and nothing of it is recorded, is another program's, or a store's whose records are gone.
+ * The records are looked at last: another process that opens the same new store may have confirmed it meanwhile.
+ */
+async function refuseForeign(pool: ThinPool, transactionId: bigint, records: Records, wasUp: boolean): Promise<void> {
+  const volumes = await pool.volumes()
+  if (volumes.length === 0 && transactionId === 0n) return
+  if (records.get('made') !== undefined) return
+  if (!wasUp) await pool.remove() // brought up by this call
+  const what = `${volumes.length} volumes and transaction id ${transactionId}`
+  const text = `pool ${pool.name} has ${what}, and nothing of it is recorded: pool.adopt takes it as it is`
+  throw new DmThinError('DM_STORE_MISMATCH', text, { device: pool.name })
+}
+
 /** Another process may have another working directory. */
 function absolute(place: Partial<PoolPlace>): Partial<PoolPlace> {
   const resolved = (source: DeviceSource): DeviceSource =>
@@ -136,6 +167,16 @@ function absolute(place: Partial<PoolPlace>): Partial<PoolPlace> {
     ...place,
     ...(place.data && { data: resolved(place.data) }),
     ...(place.metadata && { metadata: resolved(place.metadata) }),
+  }
+}
+
+async function isUp(name: string): Promise<boolean> {
+  try {
+    await nativePort().deviceStatus({ name })
+    return true
+  } catch (fault) {
+    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
+    return false
   }
 }
 

@@ -21,6 +21,8 @@ export interface LayerInfo {
   /** Size of its file system in bytes. */
   readonly sizeBytes: number
   readonly fileSystem: LayerFileSystem
+  /** The host never mounts it: see `PrepareOptions.raw`. */
+  readonly raw: boolean
 }
 
 /** What mount(2) needs: containerd's form. */

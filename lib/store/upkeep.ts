@@ -1,13 +1,15 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../device/pending.js'
-import type { PoolStatus, RemovedPool } from '../index.js'
+import type { GrowOptions, PoolStatus, RemovedPool } from '../index.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
-import { checkKey } from './options.js'
+import { allocateMetadata } from './allocate.js'
+import { checkKey, type PoolPlace } from './options.js'
 import { prunable, type PruneOptions } from './prune.js'
 import type { StuckRemoval } from './removals.js'
+import { step } from './steps.js'
 import { spaceOf, type LayerSpace } from './space.js'
 import type { Database } from './records/sqlite.js'
 import type { LayerInfo } from './types.js'
@@ -83,13 +85,27 @@ export abstract class StoreUpkeep {
   }
 
   /**
+   * Makes the pool larger while it runs: see `ThinPool.grow`, which says what this rejects with. A metadata file has its
+   * space allocated, so that the file system below it cannot run out of it later (`DM_POOL_FULL` where it has none).
+   */
+  async grow(options: GrowOptions): Promise<void> {
+    await this.run(async () => {
+      step('grow.pool', '')
+      await this.store.pool.grow(options)
+      step('grow.allocate', '')
+      const { metadata } = JSON.parse(this.store.records.get('pool')!) as PoolPlace
+      if (options.metadataBytes !== undefined) await allocateMetadata(metadata)
+    })
+  }
+
+  /**
    * Removes committed layers that nobody needs, the oldest first: those on which no active layer and no view stands, and
    * neither `keep` nor the label `dm-thin/keep` nor `dm-thin/keep-until` (a time, as `2030-01-01T00:00:00Z`) of a layer
    * above them. Gives what it removed, or would.
    */
   async prune(options: PruneOptions = {}): Promise<LayerInfo[]> {
     return this.run(async () => {
-      const free = prunable(this.store, options)
+      const free = await prunable(this.store, options)
       if (options.dryRun) return free
       const gone: LayerInfo[] = []
       for (const info of free) if (await this.removeUnused(info.key)) gone.push(info)
@@ -114,12 +130,14 @@ export abstract class StoreUpkeep {
   /**
    * Mends what is safe to mend: what dead processes began is ended and unmounted, records of layers whose volume is lost
    * and on which nothing stands are deleted, loop devices that leaked are detached; with `deleteRetired`, volumes that the
-   * store knows nothing of are deleted. Gives everything that it found, with what it did.
+   * store knows nothing of are deleted. Nothing is deleted while the pool is older than the records, unless `acceptPool`
+   * says that it is right. Gives everything that it found, with what it did.
    */
   async repair(options: RepairOptions = {}): Promise<StoreFinding[]> {
-    checkOptions(options, ['dryRun', 'deleteRetired'], 'repair')
+    checkOptions(options, ['dryRun', 'deleteRetired', 'acceptPool'], 'repair')
     checkBoolean('dryRun', options.dryRun)
     checkBoolean('deleteRetired', options.deleteRetired)
+    checkBoolean('acceptPool', options.acceptPool)
     return this.run(() => repair(this.store, options))
   }
 

@@ -7,13 +7,18 @@ import { deviceNumber } from '../kernel/port.js'
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
 import { leftMounts, sweepMount } from './mounted.js'
-import { compare, end, keyOf, unfinished } from './recover.js'
+import { ageOf, compare, end, keyOf, unfinished } from './recover.js'
 
 export interface RepairOptions {
   /** Say what would be done, and do nothing. Default false. */
   readonly dryRun?: boolean
   /** Delete the volumes that the store knows nothing of, too. What is on them is lost. Default false. */
   readonly deleteRetired?: boolean
+  /**
+   * The pool is right where it is older than the records (`transaction-behind`): without this no record and no volume is
+   * deleted then. What was recorded of layers that this pool has not is lost. Default false.
+   */
+  readonly acceptPool?: boolean
 }
 
 /** Changes nothing. */
@@ -58,15 +63,25 @@ async function loops({ pool, directory }: StoreContext): Promise<StoreFinding[]>
 
 export async function repair(store: StoreContext, options: RepairOptions): Promise<StoreFinding[]> {
   const findings = await verify(store)
-  if (options.dryRun) return findings.map(finding => ({ ...finding, action: planned(finding, store, options) }))
+  const isBehind = ageOf(findings) === 'behind' && !options.acceptPool
+  const planOf = (finding: StoreFinding) =>
+    isBehind && BY_THE_RECORDS.has(finding.kind) ? 'none' : planned(finding, store, options)
+  if (options.dryRun) return findings.map(finding => ({ ...finding, action: planOf(finding) }))
   const done: StoreFinding[] = []
   for (const finding of findings) {
-    const action = planned(finding, store, options)
+    const action = planOf(finding)
     const error = action === 'none' ? undefined : await act(store, finding)
     done.push(error ? { ...finding, error } : { ...finding, action })
   }
   return done
 }
+
+/** What is deleted for these was found by records that an older pool does not answer to. */
+const BY_THE_RECORDS: ReadonlySet<StoreFinding['kind']> = new Set([
+  'layer-without-volume',
+  'volume-without-layer',
+  'unfinished',
+])
 
 function planned(finding: StoreFinding, store: StoreContext, options: RepairOptions): StoreFinding['action'] {
   switch (finding.kind) {
@@ -77,6 +92,8 @@ function planned(finding: StoreFinding, store: StoreContext, options: RepairOpti
     }
     case 'volume-without-layer':
       return options.deleteRetired ? 'deleted' : 'none'
+    case 'transaction-behind':
+      return options.acceptPool ? 'accepted' : 'none'
     case 'leaked-loop':
       return 'detached'
     case 'unfinished':
@@ -109,6 +126,11 @@ async function mend(store: StoreContext, { kind, thin, detail }: StoreFinding): 
     case 'unfinished':
       if (row) await end(store, row)
       return
+    case 'transaction-behind': {
+      const { transactionId } = await pool.status()
+      if (transactionId !== undefined) await writer.write(() => records.acceptTransaction(transactionId))
+      return
+    }
     case 'volume-without-layer':
       await (await pool.volume(thin!)).delete()
       break

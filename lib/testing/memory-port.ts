@@ -2,6 +2,7 @@
 import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
 import type { LockMode } from '../kernel/fair-locks.js'
 import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from '../kernel/port.js'
+import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'
 import { activate, activeThins, admit, foreignThins, poolDevice, snapshot } from './sections.js'
@@ -133,13 +134,18 @@ export class MemoryPort extends StoragePort implements KernelPort {
       return Array.from(ids, line).join('')
     })
 
-  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal) =>
-    this.call(signal, () => this.#mapper.message(address, sector, message))
-  targetMessages: KernelPort['targetMessages'] = (address, sector, messages, options) =>
+  targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, _flags, committed = false) =>
+    this.call(signal, () =>
+      committed
+        ? committedMessage(this.#mapper, address, sector, message)
+        : this.#mapper.message(address, sector, message),
+    )
+  targetMessages: KernelPort['targetMessages'] = (address, sector, messages, committed, options) =>
     this.#batch(messages, options, async message => {
-      await this.targetMessage(address, sector, message, options.signal)
+      await this.targetMessage(address, sector, message, options.signal, 0, committed)
       return 0
     })
+  commit: KernelPort['commit'] = (pool, signal) => this.call(signal, () => commit(this.#mapper, pool))
 
   openEvents = (): Handle => {
     const handle = this.state.handle(() => void this.#armed.delete(handle))

@@ -24,6 +24,8 @@ export class MemoryState {
   readonly mounts: Mounted[] = []
   /** The locks of pools, and of what lies below them: one set for all ports of this kernel. */
   readonly locks = new FairLocks()
+  /** Numbers of block devices whose node is locked, and paths of folders. */
+  readonly lockedNodes = new Set<number | string>()
   readonly #handles = new Map<number, () => void>()
   #nextHandle = 1
 

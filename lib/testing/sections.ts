@@ -11,6 +11,7 @@ import {
   type SnapshotOutcome,
   type SnapshotRequest,
 } from '../kernel/port.js'
+import { committedMessage } from './commit.js'
 import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 
@@ -86,12 +87,12 @@ function stubbornly(run: () => unknown, worth: (errno: number) => boolean): Refu
   return last
 }
 
-function errnoOf(run: () => unknown): number {
+function refusalOf(run: () => unknown): Refusal | undefined {
   try {
     run()
-    return 0
+    return undefined
   } catch (fault) {
-    if (fault instanceof Refusal) return fault.failure.errno
+    if (fault instanceof Refusal) return fault
     throw fault
   }
 }
@@ -100,10 +101,13 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
   const { device, name, uuid } = request.pool
   const pool: DeviceAddress = uuid === '' ? { device, label: name } : { uuid, label: name }
   const sendAll = () =>
-    request.ids.map(id => ({
-      id,
-      errno: errnoOf(() => mapper.message(pool, 0, `create_snap ${id} ${request.originId}`)),
-    }))
+    request.ids.map(id => {
+      const text = `create_snap ${id} ${request.originId}`
+      const refused = refusalOf(() =>
+        request.committed ? committedMessage(mapper, pool, 0, text) : mapper.message(pool, 0, text),
+      )
+      return { id, errno: refused?.failure.errno ?? 0, operation: refused?.failure.operation ?? '' }
+    })
   const info = poolDevice(mapper, request.pool)
   const origin = info.openCount === 0 ? undefined : findOrigin(mapper, request)
   if (!origin || origin.suspended) return { items: sendAll(), suspended: false }

@@ -40,6 +40,31 @@ export class StoragePort extends AbsentCalls {
   loopHold: KernelPort['loopHold'] = (number, signal) =>
     this.call(signal, () => this.state.handle(this.state.storage.attached('open loop', number).open(processOpener())))
 
+  lockNode: KernelPort['lockNode'] = (path, signal) =>
+    this.call(signal, async () => {
+      const device = this.state.node(path)?.number ?? path // or a folder
+      const { lockedNodes } = this.state
+      const take = () => (lockedNodes.has(device) ? undefined : lockedNodes.add(device))
+      await this.state.changes.until(take, signal, 'lock node')
+      return this.state.handle(() => {
+        lockedNodes.delete(device)
+        this.state.changes.announce()
+      })
+    })
+
+  readSmallFile: KernelPort['readSmallFile'] = path =>
+    this.call(undefined, () => {
+      const file = this.state.storage.file(path)
+      return file && Buffer.from(file.bytes.read(0, file.bytes.sizeBytes)).toString('utf8')
+    })
+
+  replaceSmallFile: KernelPort['replaceSmallFile'] = (path, content) =>
+    this.call(undefined, () => {
+      const bytes = Buffer.from(content)
+      this.state.storage.deleteFile(path)
+      this.state.storage.addFile(path, bytes.length).bytes.write(0, bytes)
+    })
+
   release = (handle: Handle): void => this.state.release(handle)
 
   identify: KernelPort['identify'] = (path, signal) =>
@@ -102,6 +127,8 @@ export class StoragePort extends AbsentCalls {
 
   /** There is nothing slower than memory. */
   syncFile: KernelPort['syncFile'] = (_file, signal) => this.call(signal, () => {})
+  allocateFile: KernelPort['allocateFile'] = (_path, signal) => this.call(signal, () => {})
+  syncFileSystem: KernelPort['syncFileSystem'] = (_file, signal) => this.call(signal, () => {})
 
   mount: KernelPort['mount'] = ({ source, target }, signal) =>
     this.call(signal, () => {

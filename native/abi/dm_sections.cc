@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "abi/commit.h"
 #include "abi/kernel_log.h"
 #include "abi/section_lock.h"
 #include "abi/thin_activity.h"
@@ -112,9 +113,13 @@ std::string create_snap(uint32_t id, uint32_t origin) {
 }
 
 SnapshotItem send(Control& control, const SnapshotRequest& request, uint32_t id, Cancel& cancel) {
-  const auto sent =
-      control.target_message(request.pool.address(), 0, create_snap(id, request.origin_id), cancel);
-  return {id, sent ? 0 : sent.failure().cancelled ? ECANCELED : sent.failure().error};
+  const Address pool = request.pool.address();
+  const std::string text = create_snap(id, request.origin_id);
+  const auto sent = request.committed ? committed_message(control, pool, 0, text, cancel)
+                                      : control.target_message(pool, 0, text, cancel);
+  if (sent) return {id, 0, {}};
+  const Failure& failure = sent.failure();
+  return {id, failure.cancelled ? ECANCELED : failure.error, failure.operation};
 }
 
 Failure undo_snapshots(Control& control, const SnapshotRequest& request, const SnapshotOutcome& outcome,

@@ -36,11 +36,13 @@ struct SnapshotRequest {
   uint32_t origin_id = 0;
   std::vector<uint32_t> ids;  // one snapshot each, under one suspend
   uint32_t event = 0;         // for udev, as in dm_control
+  bool committed = true;      // whether each must have been committed
 };
 
 struct SnapshotItem {
   uint32_t id = 0;
   int error = 0;
+  std::string operation;  // what failed
 };
 
 struct SnapshotOutcome {

@@ -4,7 +4,9 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -109,6 +111,24 @@ Status thaw_file_system(const std::string& path) {
   if (!fd) return fd.failure();
   const int result = system_call("FITHAW", [&] { return ::ioctl(fd->get(), FITHAW, 0); });
   if (result < 0) return failed("FITHAW", -result, path);
+  return Nothing{};
+}
+
+Status sync_file_system(int file) {
+  const int synced = system_call("syncfs", [&] { return ::syncfs(file); });
+  if (synced < 0) return failed("syncfs", -synced);
+  return Nothing{};
+}
+
+Status allocate_file(const std::string& path) {
+  const int opened = system_call("open", [&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC); });
+  if (opened < 0) return failed("open", -opened, path);
+  const UniqueFd fd(opened);
+  struct stat found = {};
+  const int looked = system_call("fstat", [&] { return ::fstat(fd.get(), &found); });
+  if (looked < 0) return failed("fstat", -looked, path);
+  const int allocated = system_call("fallocate", [&] { return ::fallocate(fd.get(), 0, 0, found.st_size); });
+  if (allocated < 0) return failed("fallocate", -allocated, path);
   return Nothing{};
 }
 

@@ -2,6 +2,8 @@
 
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <string_view>
 
 #include "abi/number.h"
@@ -24,6 +26,26 @@ bool is_failed_thin(const Target& target) {
 std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid) {
   if (uuid.compare(0, 7, "DMTHIN-") != 0) return std::nullopt;
   return number_in<uint32_t>(std::string_view(uuid).substr(uuid.rfind('-') + 1));
+}
+
+namespace {
+
+bool has_word(std::string_view text, std::string_view word) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (text.substr(at, end - at) == word) return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+int commit_error_of(const Target& status) {
+  const std::string_view text = status.parameters;
+  if (status.type != "thin-pool" || has_word(text, "needs_check")) return EIO;
+  if (has_word(text, "rw") || has_word(text, "out_of_data_space")) return 0;
+  return has_word(text, "ro") ? ENOSPC : EIO;
 }
 
 }  // namespace dmthin

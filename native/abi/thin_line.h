@@ -1,4 +1,5 @@
-// Which thin a mapped device is, from its table line and its uuid. Pure.
+// Which thin a mapped device is, from its table line and its uuid; and what a pool's status line says of its
+// commits. Pure.
 #pragma once
 
 #include <cstdint>
@@ -18,5 +19,9 @@ bool is_failed_thin(const Target& target);
 /// The number at the end of a uuid of ours (lib/pool/context.ts volumeUuidPrefix); another program's has
 /// none.
 std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
+
+/// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a check,
+/// or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
+int commit_error_of(const Target& status);
 
 }  // namespace dmthin

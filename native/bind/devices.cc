@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "abi/node_lock.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
 
@@ -102,6 +103,14 @@ Napi::Value loop_hold_open(Info info) {
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
 
+Napi::Value lock_block_node(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<UniqueFd>(
+      info, Kind::kWaits,
+      [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
+      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+}
+
 Napi::Value identify_file(Info info) {
   return start<FileIdentity>(
       info, Kind::kQuick, [path = text(info[0])](Work&) { return identify_path(path); }, plainly);
@@ -194,6 +203,7 @@ void export_devices(Napi::Env env, Napi::Object exports) {
   add("loopDetach", loop_detach_file);
   add("loopDetachAtLastClose", loop_detach_lazily);
   add("loopHold", loop_hold_open);
+  add("lockNode", lock_block_node);
   add("identify", identify_file);
   add("createSparse", create_sparse_file);
   add("growFile", grow_to);

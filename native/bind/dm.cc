@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "abi/commit.h"
 #include "bind/device_list.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
@@ -170,17 +171,30 @@ Napi::Value status_many(Info info) {
       });
 }
 
-/// (address, sector, message, flags)
+Result<std::string> send_message(Control& control, const Address& who, uint64_t sector, const std::string& text,
+                                 uint32_t flags, bool committed, Cancel& cancel) {
+  return committed ? committed_message(control, who, sector, text, cancel)
+                   : control.target_message(who, sector, text, cancel, flags);
+}
+
+/// (address, sector, message, flags, whether it must have been committed)
 Napi::Value target_message(Info info) {
   return start_command<std::string>(
       info, Kind::kWaits,
-      [who = address(info[0]), sector = number(info[1]), message = text(info[2]), flags = bits(info[3])](
-          Control& control, Cancel& cancel) {
-        return control.target_message(who, sector, message, cancel, flags);
+      [who = address(info[0]), sector = number(info[1]), message = text(info[2]), flags = bits(info[3]),
+       committed = truth(info[4])](Control& control, Cancel& cancel) {
+        return send_message(control, who, sector, message, flags, committed, cancel);
       });
 }
 
-/// (address, sector, messages, cancel id) → per message 0, or its failure. One after the other, as the kernel
+/// (address)
+Napi::Value commit_pool(Info info) {
+  return start_command<Nothing>(
+      info, Kind::kWaits,
+      [who = address(info[0])](Control& control, Cancel& cancel) { return commit(control, who, cancel); });
+}
+
+/// (address, sector, messages, whether each must have been committed, cancel id) → per message 0, or its failure. One after the other, as the kernel
 /// takes them.
 Napi::Value target_messages(Info info) {
   const auto array = info[2].As<Napi::Array>();
@@ -190,10 +204,10 @@ Napi::Value target_messages(Info info) {
   return start<Outcomes>(
       info, Kind::kWaits,
       [control = Environment::of(info.Env()).shared_control(), who = address(info[0]),
-       sector = number(info[1]), messages](Work& work) -> Result<Outcomes> {
+       sector = number(info[1]), messages, committed = truth(info[3])](Work& work) -> Result<Outcomes> {
         Outcomes outcomes;
         for (const std::string& each : messages)
-          outcomes.push_back(control->target_message(who, sector, each, work.cancel(), 0));
+          outcomes.push_back(send_message(*control, who, sector, each, 0, committed, work.cancel()));
         return outcomes;
       },
       [](Napi::Env env, Outcomes& outcomes) {
@@ -230,6 +244,7 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("statusMany", status_many);
   add("targetMessage", target_message);
   add("targetMessages", target_messages);
+  add("commit", commit_pool);
 }
 
 }  // namespace dmthin

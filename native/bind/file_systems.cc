@@ -89,6 +89,17 @@ Napi::Value thaw_frozen(Info info) {
       info, Kind::kWaits, [frozen](Work&) -> Status { return frozen ? frozen->thaw() : Nothing{}; }, plainly);
 }
 
+Napi::Value sync_open_file_system(Info info) {
+  return start<Nothing>(
+      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file_system(file); },
+      plainly);
+}
+
+Napi::Value allocate_path(Info info) {
+  return start<Nothing>(
+      info, Kind::kWaits, [path = text(info[0])](Work&) { return allocate_file(path); }, plainly);
+}
+
 Napi::Value trim_path(Info info) {
   const auto object = info[0].As<Napi::Object>();
   TrimRequest request;
@@ -127,6 +138,8 @@ void export_file_systems(Napi::Env env, Napi::Object exports) {
   add("holdersOfMount", holders_of_mount_at);
   add("freeze", freeze_path);
   add("thaw", thaw_frozen);
+  add("syncFileSystem", sync_open_file_system);
+  add("allocateFile", allocate_path);
   add("trim", trim_path);
   add("growFileSystem", grow_path);
 }

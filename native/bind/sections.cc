@@ -77,6 +77,7 @@ Napi::Value snapshot_origin(Info info) {
   request.origin_id = bits(object.Get("originId"));
   request.ids = ids(object.Get("ids"));
   request.event = bits(object.Get("udevFlags")) << 16;
+  request.committed = truth(object.Get("committed"));
   return start_command<SnapshotOutcome>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
     return snapshot(control, request, cancel);
   });

@@ -94,7 +94,7 @@ Napi::Value to_js(Napi::Env env, const Control::Event& event) {
 }
 
 static Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {
-  return Fields(env).set("id", item.id).set("errno", item.error).done();
+  return Fields(env).set("id", item.id).set("errno", item.error).set("operation", item.operation).done();
 }
 
 Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome) {

@@ -14,12 +14,14 @@ Shared held_writer(Info info) { return Environment::of(info.Env()).held<TreeWrit
 
 Failure closed() { return failed("write", EBADF); }
 
-/// (path, how many names at the most)
+/// (path, how many names at the most, how many bytes of memory)
 Napi::Value open_writer(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<Shared>(
       info, Kind::kWaits,
-      [path = text(info[0]), most = number(info[1])](Work&) { return TreeWriter::open(path, most); },
+      [path = text(info[0]), limits = WriteLimits{number(info[1]), number(info[2])}](Work&) {
+        return TreeWriter::open(path, limits);
+      },
       [environment](Napi::Env env, Shared& writer) -> Napi::Value {
         return to_js(env, environment->hold(std::move(writer)));
       });
@@ -46,8 +48,8 @@ Napi::Value write_batch(Info info) {
 Napi::Value finish_writing(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [writer = held_writer(info), sync = truth(info[1])](Work& work) -> Status {
-        return writer ? writer->finish(sync, work.cancel()) : closed();
+      [writer = held_writer(info), sync = truth(info[1])](Work&) -> Status {
+        return writer ? writer->finish(sync) : closed();
       },
       plainly);
 }

@@ -78,3 +78,20 @@ TEST(text_test, numbers) {
   CHECK(!number_after<int>("loop-control", "loop"));
   CHECK(!number_after<int>("loo", "loop"));
 }
+
+TEST(text_test, whether_a_pool_could_commit) {
+  const auto error = [](const std::string& parameters, const std::string& type = "thin-pool") {
+    Target target;
+    target.type = type;
+    target.parameters = parameters;
+    return commit_error_of(target);
+  };
+  const std::string rest = " discard_passdown queue_if_no_space ";
+  CHECK_EQUAL(error("0 12/1024 0/160 - rw" + rest + "- 256 "), 0);
+  CHECK_EQUAL(error("0 12/1024 0/160 - out_of_data_space" + rest + "- 256 "), 0);
+  CHECK_EQUAL(error("0 12/1024 0/160 - ro" + rest + "- 256 "), ENOSPC);
+  CHECK_EQUAL(error("0 12/1024 0/160 - ro" + rest + "needs_check 256 "), EIO);
+  CHECK_EQUAL(error("0 12/1024 0/160 - out_of_data_space" + rest + "needs_check 256 "), EIO);
+  for (const char* other : {"Fail", "Error", "", "rwx", " "}) CHECK_EQUAL(error(other), EIO);
+  CHECK_EQUAL(error("0 12/1024 0/160 - rw" + rest + "- 256 ", "linear"), EIO);
+}

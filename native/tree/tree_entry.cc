@@ -9,25 +9,15 @@
 #include <cstring>
 
 #include "abi/system_call.h"
+#include "tree/directory_names.h"
 
 namespace dmthin {
 namespace {
-
-constexpr size_t kListBytes = size_t{64} * 1024;
 
 // Newer than the headers of the oldest system that the library builds on; the same on x64 and arm64.
 constexpr long kOpenTree = 428;               // SYS_open_tree, since 5.2
 constexpr unsigned kOpenTreeClone = 1;        // OPEN_TREE_CLONE
 constexpr uint64_t kAttributeMount = 0x2000;  // STATX_ATTR_MOUNT_ROOT, since 5.8
-
-/// linux_dirent64, up to its name.
-struct DirentHead {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-};
-constexpr size_t kDirentName = 19;  // where the name begins: there is no padding behind the type
 
 struct Named {
   size_t name_at;
@@ -61,25 +51,15 @@ Result<UniqueFd> open_at(int parent, const char* name, int flags, const std::str
 Result<std::vector<Named>> names_of(int directory, std::vector<char>& names, const std::string& path,
                                     Cancel& cancel) {
   std::vector<Named> found;
-  std::vector<char> buffer(kListBytes);
+  DirectoryNames pieces(directory);
   for (;;) {
     if (cancel.requested()) return tree_cancelled(path);
-    const int got = system_call(
-        "getdents64", [&] { return ::syscall(SYS_getdents64, directory, buffer.data(), buffer.size()); });
-    if (got < 0) return tree_failure("getdents64", -got, path);
-    if (got == 0) return found;
-    const auto end = static_cast<size_t>(got);
-    for (size_t at = 0; at + kDirentName < end;) {
-      DirentHead head = {};
-      memcpy(&head, buffer.data() + at, kDirentName);
-      if (head.length <= kDirentName || head.length > end - at) return failed("getdents64", EIO, path);
-      const char* name = buffer.data() + at + kDirentName;
-      const size_t length = strnlen(name, head.length - kDirentName);
-      at += head.length;
-      const std::string_view text(name, length);
-      if (text == "." || text == ".." || text.empty()) continue;
-      found.push_back({names.size(), length, head.inode});
-      names.insert(names.end(), name, name + length);
+    const auto piece = pieces.next();
+    if (!piece) return tree_failure("getdents64", piece.failure().error, path);
+    if (*piece == nullptr) return found;
+    for (const DirectoryName& each : **piece) {
+      found.push_back({names.size(), each.name.size(), each.inode});
+      names.insert(names.end(), each.name.begin(), each.name.end());
       names.push_back('\0');
     }
   }

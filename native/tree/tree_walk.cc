@@ -1,5 +1,7 @@
 #include "tree/tree_walk.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -65,8 +67,10 @@ Result<std::vector<uint8_t>> TreeWalk::next(Cancel& cancel) {
 // makes it.
 Status TreeWalk::begin() {
   Frame frame;
-  frame.upper_fd = UniqueFd(::dup(upper_.fd.get()));
-  frame.lower_fd = lower_.fd ? UniqueFd(::dup(lower_.fd.get())) : UniqueFd();
+  // Not dup(): its copies stay open in every program that the process starts.
+  const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); };
+  frame.upper_fd = copy(upper_.fd.get());
+  frame.lower_fd = lower_.fd ? copy(lower_.fd.get()) : UniqueFd();
   if (!frame.upper_fd || (lower_.fd && !frame.lower_fd)) return failed("dup", errno, upper_.path);
   frame.lower_stat = lower_.stat;
   frame.upper_stat = upper_.stat;

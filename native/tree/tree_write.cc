@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "abi/system_call.h"
-#include "tree/write_remove.h"
 
 namespace dmthin {
 namespace {
@@ -49,7 +48,7 @@ mode_t type_bits(WriteType type) {
 
 }  // namespace
 
-Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, uint64_t most) {
+Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, const WriteLimits& limits) {
   const int fd =
       system_call("open tree", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (fd < 0) return failed("open tree", -fd, path);
@@ -57,9 +56,11 @@ Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, ui
   WriteStat stat;
   const int result = stat_at(fd, "", stat);
   if (result < 0) return failed("statx", -result, path);
-  auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, most));
+  const auto key = random_hash_key();
+  if (!key) return key.failure();
+  auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, *key, limits));
   // Whether the kernel has what every later step relies on, before anything is written.
-  const auto tried = writer->places_.open("");
+  const auto tried = writer->places_.look("");
   if (!tried) return tried.failure();
   return writer;
 }
@@ -72,8 +73,10 @@ Status TreeWriter::write(std::string_view batch, const std::vector<std::string_v
     if (!record) return record.failure();
     if (!*record) return Nothing{};
     if (cancel.requested()) return cancelled(path_of(**record));
-    const auto done = one(**record, chunks, cancel);
-    if (!done) return done;
+    auto done = one(**record, chunks, cancel);
+    if (done) continue;
+    if (done.failure().device.empty()) done.failure().device = path_of(**record);
+    return done;
   }
 }
 
@@ -97,6 +100,10 @@ Status TreeWriter::one(const WriteRecord& record, const std::vector<std::string_
   return failed("batch", EBADMSG);
 }
 
+WriteRemoval TreeWriter::removal_at(WriteMarks* keep, std::string path) {
+  return {keep, places_.root_stat().device, places_.marks().left(), std::move(path)};
+}
+
 /// What is in the way of a name goes: the last entry of a name counts.
 Status TreeWriter::make_way(const WriteParent& parent, const char* name, const std::string& path,
                             Cancel& cancel) {
@@ -104,7 +111,7 @@ Status TreeWriter::make_way(const WriteParent& parent, const char* name, const s
   const int result = stat_at(parent.fd, name, stat);
   if (result < 0) return failed("statx", -result, path);
   if (stat.directory() || stat.symlink()) places_.forget();
-  return remove_name(parent, name, {nullptr, places_.root_stat().device, path}, cancel);
+  return remove_name(parent, name, removal_at(nullptr, path), cancel);
 }
 
 /// Runs `make(parent)` and, where the name is taken, once more after that is out of the way.
@@ -121,9 +128,13 @@ Result<int> TreeWriter::made(const char* operation, const WriteRecord& record, C
     result = system_call(operation, [&] { return make(*parent); });
   }
   if (result < 0) return failed(operation, -result, path_of(record));
-  places_.written().add(parent->inode, record.name);
+  const int opened = record.type == WriteType::kFile ? result : -1;
+  if (const auto marked = places_.marks().made(parent->inode, record.name); !marked) {
+    if (opened >= 0) ::close(opened);
+    return marked.failure();
+  }
   // Not asked for again: it would be resolved anew where something was in the way.
-  return record.type == WriteType::kFile ? result : parent->fd;
+  return opened >= 0 ? opened : parent->fd;
 }
 
 Status TreeWriter::entry(const WriteRecord& record, Cancel& cancel) {
@@ -173,7 +184,10 @@ Status TreeWriter::end(uint64_t size) {
 }
 
 Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
-  if (record.name.empty()) return attributes_of_directory(record, places_.root(), "");
+  if (record.name.empty()) {
+    if (const auto left = places_.leave(); !left) return left;
+    return attributes_of_directory(record, places_.root(), "");
+  }
   const std::string path = path_of(record);
   if (const auto counted = places_.count(path); !counted) return counted;
   const auto parent = places_.make(record.parent);
@@ -192,21 +206,20 @@ Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
     }
   }
   if (result < 0) return failed("mkdir", -result, path);
-  places_.written().add(parent->inode, record.name);
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  const int fd = system_call("open", [&] { return ::openat(parent->fd, name, kFlags); });
-  if (fd < 0) return failed("open", -fd, path);
+  if (const auto marked = places_.marks().made(parent->inode, record.name); !marked) return marked;
+  const int fd = open_child(parent->fd, name);
+  if (fd < 0) return failed("openat2", -fd, path);
   return attributes_of_directory(record, UniqueFd(fd).get(), path);
 }
 
-/// Its times are set at the end, when nothing is written into it any more.
+/// From here on its times are put back whenever something was made or removed in it.
 Status TreeWriter::attributes_of_directory(const WriteRecord& record, int fd, const std::string& path) {
   const WriteAttributes attributes(record);
   WriteStat stat;
   const int result = stat_at(fd, "", stat);
   if (result < 0) return failed("statx", -result, path);
-  if (stat.device != places_.root_stat().device) return failed("open", EXDEV, path);
-  directories_.push_back({path, stat.inode, {attributes.times[0], attributes.times[1]}});
+  if (stat.device != places_.root_stat().device) return failed("openat2", EXDEV, path);
+  if (const auto marked = places_.marks().timed(stat.inode); !marked) return marked;
   return set_attributes(fd, attributes, path);
 }
 
@@ -216,33 +229,29 @@ Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
   const size_t slash = record.link.rfind('/');
   const bool nested = slash != std::string_view::npos;
   const char* from = record.link.data() + (nested ? slash + 1 : 0);
-  const auto source = places_.find(nested ? record.link.substr(0, slash) : std::string_view());
-  if (!source) return source.failure();
-  if (source->fd < 0) return failed("link", ENOENT, path, std::string(record.link));
-  // Kept apart: the next question to the places closes it.
-  const UniqueFd held(::fcntl(source->fd, F_DUPFD_CLOEXEC, 0));
-  if (!held) return failed("link", errno, path, std::string(record.link));
+  const auto folder = nested ? record.link.substr(0, slash) : std::string_view();
   const auto parent = places_.make(record.parent);
   if (!parent) return parent.failure();
+  auto source = folder == record.parent ? Result<UniqueFd>(UniqueFd()) : places_.look(folder);
+  if (!source) return source.failure();
+  const int held = folder == record.parent ? parent->fd : source->get();
+  if (held < 0) return failed("link", ENOENT, path, std::string(record.link));
   const char* name = record.name.data();
-  const auto link = [&] { return ::linkat(held.get(), from, parent->fd, name, 0); };
+  const auto link = [&] { return ::linkat(held, from, parent->fd, name, 0); };
   int result = system_call("link", link);
   if (result == -EEXIST) {
     WriteStat there;
     WriteStat target;
-    const int found = stat_at(held.get(), from, target);
+    const int found = stat_at(held, from, target);
     if (found < 0) return failed("link", -found, path, std::string(record.link));
     // Both names of one file already: to make way would take its last name away.
-    if (stat_at(parent->fd, name, there) == 0 && there.inode == target.inode) {
-      places_.written().add(parent->inode, record.name);
-      return Nothing{};
-    }
+    if (stat_at(parent->fd, name, there) == 0 && there.inode == target.inode)
+      return places_.marks().made(parent->inode, record.name);
     if (const auto free = make_way(*parent, name, path, cancel); !free) return free;
     result = system_call("link", link);
   }
   if (result < 0) return failed("link", -result, path, std::string(record.link));
-  places_.written().add(parent->inode, record.name);
-  return Nothing{};
+  return places_.marks().made(parent->inode, record.name);
 }
 
 Status TreeWriter::other(const WriteRecord& record, Cancel& cancel) {
@@ -265,8 +274,7 @@ Status TreeWriter::whiteout(const WriteRecord& record, Cancel& cancel) {
   if (!parent) return parent.failure();
   if (parent->fd < 0) return Nothing{};
   places_.forget();
-  const WriteRemoval removal{&places_.written(), places_.root_stat().device, path_of(record)};
-  return remove_name(*parent, record.name.data(), removal, cancel);
+  return remove_name(*parent, record.name.data(), removal_at(&places_.marks(), path_of(record)), cancel);
 }
 
 Status TreeWriter::opaque(const WriteRecord& record, Cancel& cancel) {
@@ -275,22 +283,13 @@ Status TreeWriter::opaque(const WriteRecord& record, Cancel& cancel) {
   if (!directory) return directory.failure();
   if (directory->fd < 0) return Nothing{};
   places_.forget();
-  const WriteRemoval removal{&places_.written(), places_.root_stat().device, std::string(record.parent)};
-  return empty_directory(directory->fd, removal, cancel);
+  if (places_.marks().has_emptied(directory->inode)) return Nothing{};
+  return empty_directory(directory->fd, removal_at(&places_.marks(), std::string(record.parent)), cancel);
 }
 
-Status TreeWriter::finish(bool sync, Cancel& cancel) {
+Status TreeWriter::finish(bool sync) {
   if (open_) return failed("batch", EBADMSG);
-  for (const Directory& each : directories_) {
-    if (cancel.requested()) return cancelled(each.path);
-    const auto found = places_.open(each.path);
-    if (!found) return found.failure();
-    WriteStat stat;
-    // Gone, or another by now: replaced or removed later in the archive.
-    if (!*found || stat_at(found->get(), "", stat) < 0 || stat.inode != each.inode) continue;
-    if (const auto set = set_times(found->get(), each.times, each.path); !set) return set;
-  }
-  directories_.clear();
+  if (const auto left = places_.leave(); !left) return left;
   if (!sync) return Nothing{};
   const int result = system_call("syncfs", [&] { return ::syncfs(places_.root()); });
   if (result < 0) return failed("syncfs", -result);

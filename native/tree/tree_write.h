@@ -9,6 +9,7 @@
 #include "abi/cancel.h"
 #include "tree/write_attributes.h"
 #include "tree/write_place.h"
+#include "tree/write_remove.h"
 
 namespace dmthin {
 
@@ -16,20 +17,15 @@ namespace dmthin {
 /// far.
 class TreeWriter {
  public:
-  /// `most`: how many names may be made, missing parents among them.
-  static Result<std::shared_ptr<TreeWriter>> open(const std::string& path, uint64_t most);
+  /// Missing parents are among the names.
+  static Result<std::shared_ptr<TreeWriter>> open(const std::string& path, const WriteLimits& limits);
 
   /// The records of one batch, in their order. `chunks` are what its `chunk` records name.
   Status write(std::string_view batch, const std::vector<std::string_view>& chunks, Cancel& cancel);
-  /// Sets the times of the directories; with `sync` the file system's data are on the disk then.
-  Status finish(bool sync, Cancel& cancel);
+  /// Leaves the last directory; with `sync` the file system's data are on the disk then.
+  Status finish(bool sync);
 
  private:
-  struct Directory {
-    std::string path;
-    uint64_t inode;
-    timespec times[2];
-  };
   /// A file of which more comes.
   struct Open {
     UniqueFd fd;
@@ -38,7 +34,8 @@ class TreeWriter {
     WriteAttributes attributes;
   };
 
-  TreeWriter(UniqueFd root, const WriteStat& stat, uint64_t most) : places_(std::move(root), stat, most) {}
+  TreeWriter(UniqueFd root, const WriteStat& stat, const HashKey& key, const WriteLimits& limits)
+      : places_(std::move(root), stat, key, limits) {}
 
   Status one(const WriteRecord& record, const std::vector<std::string_view>& chunks, Cancel& cancel);
   Status entry(const WriteRecord& record, Cancel& cancel);
@@ -51,12 +48,12 @@ class TreeWriter {
   Status end(uint64_t size);
   Status whiteout(const WriteRecord& record, Cancel& cancel);
   Status opaque(const WriteRecord& record, Cancel& cancel);
+  WriteRemoval removal_at(WriteMarks* keep, std::string path);
   Status make_way(const WriteParent& parent, const char* name, const std::string& path, Cancel& cancel);
   template <class Make>
   Result<int> made(const char* operation, const WriteRecord& record, Cancel& cancel, const Make& make);
 
   WritePlaces places_;
-  std::vector<Directory> directories_;
   std::unique_ptr<Open> open_;
 };
 

@@ -36,12 +36,19 @@ async function importImage(stack: Stack): Promise<void> {
 const start = (stack: Stack, name: string, ...rest: string[]): Promise<string> =>
   ctr(stack, 'run', '--snapshotter', SNAPSHOTTER, ...rest.slice(0, -1), IMAGE, name, '/bin/sh', '-c', rest.at(-1)!)
 
-/** The image and what stands on it, from the top down. */
+/**
+ * Removes the image and what has it as parent, from the top down. Removing the image sets off containerd's garbage
+ * collection, which may take a snapshot between the list and its removal: then it is gone, which is what is wanted.
+ */
 async function removeAll(stack: Stack): Promise<void> {
   await ctr(stack, 'images', 'rm', '--sync', IMAGE)
   for (let left = await snapshots(stack); left.length > 0; left = await snapshots(stack)) {
     const tops = left.filter(({ key }) => left.every(({ parent }) => parent !== key)).map(({ key }) => key)
-    await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', ...tops)
+    for (const key of tops) {
+      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', key).catch((fault: Error) => {
+        if (!/not found/.test(fault.message)) throw fault
+      })
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 // What both kernels must do. The real one is right: where they differ, the memory kernel is changed.
+import { CLOCK } from './clock.js'
 import { DEVICES } from './devices.js'
 import { EVENTS } from './events.js'
 import { LOOPS } from './loops.js'
@@ -8,6 +9,7 @@ import { MODES } from './modes.js'
 import { ORIGINS } from './origins.js'
 import { POOLS } from './pools.js'
 import { RANDOM } from './random.js'
+import { RECORDS } from './records.js'
 import { SPACE } from './space.js'
 import { SUSPEND } from './suspend.js'
 import { TABLES } from './tables.js'
@@ -20,6 +22,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   'suspend and resume': SUSPEND,
   'loop devices and files': LOOPS,
   'messages to a pool': MESSAGES,
+  'the snapshot clock': CLOCK,
   'thin tables': THINS,
   'external origins': ORIGINS,
   'blocks and space': SPACE,
@@ -27,6 +30,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   modes: MODES,
   events: EVENTS,
   'pools through the facade': POOLS,
+  'records of pools': RECORDS,
 }
 
 export const size = (): number => Object.values(CONTRACT).flat().length

@@ -113,4 +113,81 @@ export const MODES: readonly Case[] = [
         { metadataBytes: 2 * MiB },
       ),
   },
+  ...['createVolume', 'snapshot of an inactive volume', 'snapshot of an active one', 'delete', 'setTransactionId'].map(
+    (call): Case => ({
+      title: `a pool that takes the change and cannot commit it: ${call} rejects with DM_NOT_COMMITTED`,
+      run: machine =>
+        onLinear(machine, async ({ pool, swap }) => {
+          const idle = await pool.createVolume({ sizeBytes: MiB })
+          const active = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+          await swap('error')
+          const change = {
+            createVolume: () => pool.createVolume({ sizeBytes: MiB }),
+            'snapshot of an inactive volume': () => idle.snapshot(),
+            'snapshot of an active one': () => active.snapshot(),
+            delete: () => idle.delete(),
+            setTransactionId: () => pool.setTransactionId({ currentId: 0n, newId: 1n }),
+          }[call]!
+          await expect(change()).rejects.toMatchObject({ code: 'DM_NOT_COMMITTED', device: pool.name })
+          expect(await pool.status()).toMatchObject({ mode: 'fail' })
+        }),
+    }),
+  ),
+  {
+    title: 'of several changes each that was not committed rejects, and so does each that was refused after it',
+    run: machine =>
+      onLinear(machine, async ({ pool, swap }) => {
+        const volumes = []
+        for (let id = 0; id < 3; id++) volumes.push(await pool.createVolume({ sizeBytes: MiB }))
+        await swap('error')
+        const codes = (await pool.deleteMany(volumes)).map(each => each.status === 'rejected' && each.reason.code)
+        expect(codes).toEqual(['DM_NOT_COMMITTED', 'DM_POOL_FAILED', 'DM_POOL_FAILED'])
+      }),
+  },
+  {
+    title: 'snapshotMany of a pool that cannot commit: the first rejects with DM_NOT_COMMITTED, the rest is refused',
+    run: machine =>
+      onLinear(machine, async ({ pool, swap }) => {
+        const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+        await swap('error')
+        const results = await pool.snapshotMany(origin, 2)
+        const codes = results.map(each => each.status === 'rejected' && each.reason.code)
+        expect(codes).toEqual(['DM_NOT_COMMITTED', 'DM_POOL_FAILED'])
+        const { flags } = await machine.port.deviceStatus({ name: origin.name })
+        expect(flags & 2).toBe(0)
+      }),
+  },
+  {
+    title: 'with durability lazy a change resolves although it was not committed, and commit() rejects',
+    run: machine =>
+      onLinear(machine, async ({ pool, swap }) => {
+        const kernel = machine.kernel && { kernel: machine.kernel }
+        const lazy = await ThinPool.open({ name: pool.name, durability: 'lazy', ...kernel })
+        await lazy.createVolume({ sizeBytes: MiB, id: 0 })
+        await lazy.commit()
+        await swap('error')
+        await lazy.createVolume({ sizeBytes: MiB, id: 1 })
+        await expect(lazy.commit()).rejects.toMatchObject({ code: 'DM_NOT_COMMITTED', device: pool.name })
+      }),
+  },
+  {
+    title: 'the change that fills the metadata is committed and resolves, and the next is refused',
+    run: machine =>
+      withPool(
+        machine,
+        async ({ pool }) => {
+          let last = -1
+          let refused: unknown
+          while (refused === undefined) {
+            refused = await pool.createVolume({ sizeBytes: MiB }).then(
+              volume => void (last = volume.id),
+              (fault: unknown) => fault,
+            )
+          }
+          expect(refused).toMatchObject({ code: 'DM_POOL_READ_ONLY' })
+          expect((await pool.volumes()).at(-1)!.id).toBe(last)
+        },
+        { metadataBytes: 2 * MiB },
+      ),
+  },
 ]

@@ -1,6 +1,7 @@
 // The facade on either kernel: what users call, and what is left afterwards.
-import { MiB, ThinPool, volumesOf } from '../../lib/index.js'
-import { BLOCK, content, withPool, type Case } from './machine.js'
+import { MiB, ThinPool, volumesOf, type MetadataAtRest } from '../../lib/index.js'
+import { BLOCK, content, withLoops, withPool, type Case } from './machine.js'
+import { NEEDS_CHECK, setFlags } from './at-rest.js'
 
 export const POOLS: readonly Case[] = [
   {
@@ -160,6 +161,85 @@ export const POOLS: readonly Case[] = [
         const loops = [numbers.data, numbers.metadata].map(number => `/dev/loop${number.slice(2)}`)
         expect(removed).toMatchObject({ pool: name, volumes: [volume.name], loops })
         await expect(ThinPool.open({ ...reopen })).rejects.toMatchObject({ code: 'DM_FILE_MISSING' })
+      }),
+  },
+  {
+    title:
+      'a pool whose metadata needs a check starts read-only, with a finding; a check before the start may clear it',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen }) => {
+        expect(pool.findings).toEqual([])
+        await pool.remove()
+        await setFlags(machine, reopen, NEEDS_CHECK)
+        const found = [{ kind: 'needs-check', device: pool.name, action: 'none' }]
+        const again = await ThinPool.open({ ...reopen })
+        expect(again.findings).toEqual(found)
+        expect(await again.status()).toMatchObject({ mode: 'ro', needsCheck: true })
+        const adopted = await ThinPool.open({
+          ...reopen,
+          mend: false,
+          check: () => Promise.reject(new Error('called')),
+        })
+        expect(adopted.findings).toEqual(found)
+        await again.remove()
+
+        const asked: unknown[] = []
+        const check = async ({ path, needsCheck }: MetadataAtRest) => {
+          asked.push([path.startsWith('/dev/loop'), needsCheck])
+          await setFlags(machine, reopen, 0)
+        }
+        const checked = await ThinPool.open({ ...reopen, check })
+        expect(asked).toEqual([[true, true]])
+        expect(checked.findings).toEqual([])
+        expect(await checked.status()).toMatchObject({ mode: 'rw', needsCheck: false })
+      }),
+  },
+  {
+    title: 'a check that throws is DM_CHECK_FAILED, and the pool is not started',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen, name }) => {
+        await pool.remove()
+        const cause = new Error('damaged')
+        const check = () => Promise.reject(cause)
+        await expect(ThinPool.open({ ...reopen, check })).rejects.toMatchObject({ code: 'DM_CHECK_FAILED', cause })
+        await expect(machine.port.deviceStatus({ name })).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+        await (await ThinPool.open({ ...reopen, check: () => {} })).status()
+      }),
+  },
+  {
+    title:
+      'create refuses data with a signature, of a file and of a device, and leaves it as it is; overwrite takes it',
+    run: machine =>
+      withLoops(machine, [16 * BLOCK, 4 * MiB], async (numbers, files) => {
+        const [data = '', metadata = ''] = numbers.map(number => `/dev/loop${number.split(':')[1]}`)
+        await machine.write(files[0]!, 4096 - 10, Buffer.from('SWAPSPACE2'))
+        const kernel = machine.kernel && { kernel: machine.kernel }
+        const options = {
+          name: machine.name('pool'),
+          data: { device: data },
+          metadata: { device: metadata },
+          ...kernel,
+        }
+        await expect(ThinPool.create(options)).rejects.toMatchObject({ code: 'DM_SIGNATURE_FOUND', detail: 'swap' })
+        expect(Buffer.from(await machine.read(files[0]!, 4096 - 10, 10)).toString()).toBe('SWAPSPACE2')
+        await expect(machine.port.deviceStatus({ name: options.name })).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+        await ThinPool.create({ ...options, format: 'overwrite' })
+        await machine.port.remove({ name: options.name }, 5_000)
+      }),
+  },
+  {
+    title: 'a pool whose file was enlarged meanwhile starts with the length that it had, and grow() takes the rest',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen }) => {
+        const { file } = reopen.data as { readonly file: string }
+        await pool.remove()
+        await machine.port.growFile(file, 64 * BLOCK)
+        const again = await ThinPool.open({ ...reopen })
+        expect((await again.status()).data).toMatchObject({ totalBlocks: 16 })
+        await again.grow({ dataBytes: 64 * BLOCK })
+        await again.remove()
+        const grown = await ThinPool.open({ ...reopen })
+        expect((await grown.status()).data).toMatchObject({ totalBlocks: 64 })
       }),
   },
 ]

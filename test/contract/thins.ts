@@ -151,7 +151,8 @@ export const THINS: readonly Case[] = [
         const guard = { pool: another, ownPrefix: volumeUuidPrefix(device) }
         const request = { name: machine.name('thin'), uuid: '', table: [line('thin', `${numbers.pool} 0`, 2048)] }
         expect(await errnoOf(machine.port.activate({ ...request, guard, thinId: 0 }))).toBe(6)
-        const snapshot = { ...guard, originUuid: `${guard.ownPrefix}0`, originId: 0, ids: [1] }
+        const origin = { originUuid: `${guard.ownPrefix}0`, originId: 0 }
+        const snapshot = { ...guard, ...origin, ids: [1], committed: true }
         expect(await errnoOf(machine.port.snapshot(snapshot))).toBe(6)
         expect(await machine.port.activeThins(device)).toEqual([])
         expect((await pool.volumes()).map(volume => volume.id)).toEqual([0])

@@ -1,4 +1,5 @@
 // The page of the example service in a browser: live, usable, and as narrow as a phone.
+// @udev with
 import { Browser } from '../helpers/browser.js'
 import { Service } from '../helpers/sandbox-service.js'
 import { useScratch } from '../helpers/scratch.js'

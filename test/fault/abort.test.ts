@@ -1,6 +1,7 @@
 // An AbortSignal at each step of the compound calls. Each step is held up, so that the abort comes while it is under
 // way: the call then either rejects with AbortError and everything is as before, or it was past the point of no return
 // and succeeds. Nothing is ever left suspended.
+// @udev both
 import { open } from 'node:fs/promises'
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'

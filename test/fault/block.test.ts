@@ -1,4 +1,5 @@
 // Block devices, binds and mounted file systems: each call of the kernel made to fail, and abort in the middle of one.
+// @udev both
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import {
   bindMount,

@@ -1,4 +1,5 @@
 // ThinPool.create with files, and ThinPool.open of a pool at rest: each step made to fail in turn.
+// @udev both @second-kernel
 import { mkdirSync, rmSync } from 'node:fs'
 import { MiB, ThinPool } from '../../lib/index.js'
 import {
@@ -62,7 +63,11 @@ describe('a pool over files', () => {
       ['DM_DEV_RESUME', 1],
       ['DM_TABLE_STATUS', 2],
     ]
-    const READS: Places[] = [['open', 4]]
+    const READS: Places[] = [
+      ['open', 6],
+      ['open node', 2],
+      ['lock node', 2],
+    ]
 
     test.each([
       ['files', FILES],
@@ -126,7 +131,7 @@ describe('a pool over files', () => {
       ['DM_DEV_CREATE', 1],
       ['DM_TABLE_LOAD', 1],
       ['DM_DEV_RESUME', 1],
-      ['DM_TABLE_STATUS', 2],
+      ['DM_TABLE_STATUS', 3],
       ['DM_LIST_DEVICES', 1],
       ['DM_DEV_STATUS', 3],
     ]

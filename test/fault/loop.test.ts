@@ -1,4 +1,5 @@
 // LoopDevice.attach: each step made to fail in turn, and the way of kernels that have no LOOP_CONFIGURE.
+// @udev both
 import { closeSync, existsSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LoopDevice, MiB } from '../../lib/index.js'

@@ -1,4 +1,5 @@
 // A mapped device of any table: each step of making it and of replacing its table made to fail in turn.
+// @udev both
 import { MappedDevice, zero } from '../../lib/exports/kernel.js'
 import { expectCode } from '../helpers/expect-code.js'
 import {

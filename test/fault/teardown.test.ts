@@ -1,4 +1,5 @@
 // remove, grow and detach: after a fault nothing is suspended or half-way, and the same call made again succeeds.
+// @udev both
 import { statSync } from 'node:fs'
 import { MiB, ThinPool } from '../../lib/index.js'
 import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../helpers/fault.js'

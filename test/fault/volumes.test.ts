@@ -1,4 +1,5 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
+// @udev both
 import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
 import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
@@ -50,6 +51,7 @@ test('each step of snapshot and activate fails: the origin is resumed, no device
       ['DM_DEV_STATUS', 2],
       ['DM_DEV_SUSPEND', 1],
       ['DM_TARGET_MSG', 1],
+      ['DM_TABLE_STATUS', 1],
       ['DM_DEV_CREATE', 1],
       ['DM_TABLE_LOAD', 1],
       ['DM_LIST_DEVICES', 1],
@@ -111,6 +113,26 @@ test('snapshotMany: one refused message is one refused item; a refused suspend i
         expect(await state()).toBe(before)
       },
     )
+  }))
+
+test('createVolume: a failed look at the commit deletes the volume again, and says so', () =>
+  withOrigin(async (pool, _origin, state) => {
+    const before = await state()
+    const PLACES: Places[] = [
+      ['DM_TARGET_MSG', 1],
+      ['DM_TABLE_STATUS', 1],
+    ]
+    await failEach(
+      hooks,
+      PLACES,
+      () => pool.createVolume({ id: 9, sizeBytes: MiB }),
+      async outcome => {
+        expectNamed(outcome)
+        expect(undone(outcome)).toEqual(outcome.operation === 'DM_TABLE_STATUS' ? ['delete 9'] : [])
+        expect([outcome.where, await state()]).toEqual([outcome.where, before])
+      },
+    )
+    await (await noneAfter(hooks, PLACES, () => pool.createVolume({ id: 9, sizeBytes: MiB }))).delete()
   }))
 
 test('two snapshots of one origin at once: each message meets a suspended origin', () =>

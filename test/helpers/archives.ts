@@ -77,6 +77,12 @@ export function members(...list: Member[]): Buffer {
   )
 }
 
+/** A default ACL by which user 7 may read and write, as the kernel keeps it: version 2, then tag, rights and id of each. */
+export const DEFAULT_ACL = Buffer.from(
+  '02000000' + '01000700ffffffff' + '0200060007000000' + '04000500ffffffff' + '10000700ffffffff' + '20000500ffffffff',
+  'hex',
+)
+
 export const END = Buffer.alloc(1024)
 export const archive = (...list: Member[]): Buffer => Buffer.concat([members(...list), END])
 

@@ -36,6 +36,9 @@ export function dmInfo(name: string): DmInfo | undefined {
   }
 }
 
+/** The major number of mapped devices, which each kernel gives anew. */
+export const dmMajor = (): string => /^ *(\d+) device-mapper$/m.exec(readFileSync('/proc/devices', 'utf8'))![1]!
+
 /** Makes a mapped device behind the library's back. */
 export const dmCreate = (name: string, table: string): void => {
   run('dmsetup', ['create', '--noudevsync', name, '--table', table])

@@ -1,5 +1,6 @@
 // Pools of Docker's old driver. No Docker of today writes such records: they are written here as moby 24 wrote them, on
 // volumes that are really there. containerd's own are in test/clients/adopt.test.ts.
+// @udev both
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { AdoptedStore } from '../../lib/exports/store.js'

@@ -1,16 +1,29 @@
 // Scenario                                                  Test
 // C  layers on ext4 and xfs, on the disk afterwards         a layer on …
 // M  no space, no inodes                                    … that is full
-// M  something is mounted inside                            … on which another …
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+// M  something is mounted inside                            … on which another …, a folder of the same …
+// C  default ACLs, of the layer and of lower ones           the default ACL …
+// M  a directory is named again and again                   memory …
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { LoopDevice, MiB, mount, unmount } from '../../lib/index.js'
+import { bindMount, LoopDevice, MiB, mount, unmount } from '../../lib/index.js'
 import { applyTar } from '../../lib/store/unpack/apply-tar.js'
-import { archive, inPieces, seen, sha256, unpackedByTar, type Member } from '../helpers/archives.js'
+import {
+  archive,
+  DEFAULT_ACL,
+  inPieces,
+  members,
+  seen,
+  sha256,
+  unpackedByTar,
+  type Member,
+} from '../helpers/archives.js'
+import { runChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'
+import { extendedAttributes, setExtendedAttribute } from '../helpers/xattrs.js'
 
 const scratch = useScratch()
 let made = 0
@@ -121,5 +134,93 @@ test('a file system on which another is mounted: nothing is written or removed t
     } finally {
       await unmount(inner)
     }
+  })
+})
+
+test('a folder of the same file system that is mounted inside: nothing is written, changed or removed there', async () => {
+  await withFileSystem('ext4', 16 * MiB, async root => {
+    const [outside, inner] = [path.join(root, '../outside'), path.join(root, 'd/inner')]
+    mkdirSync(path.join(outside, 'sub'), { recursive: true })
+    mkdirSync(inner, { recursive: true })
+    writeFileSync(path.join(outside, 'kept'), 'kept')
+    const before = seen(outside)
+    await bindMount({ source: outside, target: inner })
+    try {
+      for (const list of [
+        [{ name: 'd/inner', type: '5', mode: 0o777, uid: 7 }],
+        [{ name: 'd/inner', content: 'evil' }],
+        [{ name: 'd/inner/kept', content: 'evil' }],
+        [{ name: '.wh.d' }],
+        [{ name: 'd/.wh.inner' }],
+        [{ name: 'd/.wh..wh..opq' }],
+        [{ name: 'd', type: '2', link: 'x' }],
+        [{ name: 'd/inner/new', content: 'own' }],
+      ] as Member[][]) {
+        await expectCode(applyTar(root, inPieces(archive(...list))), 'DM_LAYER_TAR')
+        expect(seen(outside)).toBe(before)
+      }
+    } finally {
+      await unmount(inner)
+    }
+  })
+})
+
+test.each([
+  ['ext4', 16 * MiB],
+  ['xfs', 320 * MiB],
+] as const)(
+  'the default ACL of a directory stays on %s, and nothing that a layer makes in it inherits',
+  async (type, bytes) => {
+    await withFileSystem(type, bytes, async root => {
+      const acl = 'system.posix_acl_default'
+      const lower = path.join(root, 'lower')
+      mkdirSync(lower)
+      setExtendedAttribute(lower, acl, DEFAULT_ACL)
+      const kinds = (folder: string): Member[] => [
+        { name: `${folder}/f`, mode: 0o640 },
+        { name: `${folder}/d`, type: '5', mode: 0o750 },
+        { name: `${folder}/p`, type: '6', mode: 0o600 },
+        { name: `${folder}/missing/f`, mode: 0o640 },
+      ]
+      const own: Member = { name: 'own', type: '5', mode: 0o755, time: 7, pax: [[`SCHILY.xattr.${acl}`, DEFAULT_ACL]] }
+      await applyTar(root, inPieces(archive(own, ...kinds('own'), ...kinds('lower'), { name: 'own/.wh.none' })))
+      const attributes = (...names: string[]) =>
+        extendedAttributes(names.map(name => Buffer.from(path.join(root, name))))
+      // XFS shows each ACL as it keeps it, too.
+      const plain = (words: string) => words.replace(/trusted\.SGI_ACL_DEFAULT=\w+/, '').trim()
+      const word = `${acl}=${DEFAULT_ACL.toString('hex')}`
+      expect(attributes('own', 'lower').map(plain)).toEqual([word, word])
+      for (const folder of ['own', 'lower']) {
+        const names = ['f', 'd', 'p', 'missing', 'missing/f'].map(name => `${folder}/${name}`)
+        expect(attributes(...names)).toEqual(['', '', '', '', ''])
+        expect(names.map(name => statSync(path.join(root, name)).mode & 0o777)).toEqual([
+          0o640, 0o750, 0o600, 0o755, 0o640,
+        ])
+      }
+      expect(statSync(path.join(root, 'own')).mtimeMs).toBe(7000)
+    })
+  },
+)
+
+test('memory does not grow with how often a directory is named: 20 000 times a path of 4 KB take less than 64 MiB', async () => {
+  await withFileSystem('ext4', 64 * MiB, async root => {
+    const long = Array.from({ length: 400 }, () => 'directory').join('/')
+    const member = { name: 'd', type: '5', mode: 0o755, pax: [['path', long]] } as const
+    const file = scratch.path('member')
+    writeFileSync(file, members(member))
+    const body = `
+      const { applyTar } = require(${JSON.stringify(path.resolve('dist/exports/store.js'))})
+      const member = require('node:fs').readFileSync(${JSON.stringify(file)})
+      const most = () => Number(/VmHWM:\\s*(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
+      async function* repeated(count) {
+        for (let i = 0; i < count; i++) yield member
+        yield Buffer.alloc(1024)
+      }
+      await applyTar(${JSON.stringify(root)}, repeated(2000))
+      const before = most()
+      await applyTar(${JSON.stringify(root)}, repeated(20000))
+      return most() - before`
+    const { value } = (await runChild(body)) as { value: number }
+    expect(value).toBeLessThan(64 * MiB)
   })
 })

@@ -1,4 +1,5 @@
 // What each mkfs makes is told as blkid tells it.
+// @udev both
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { detectFileSystem, KiB, LoopDevice, MiB } from '../../lib/index.js'
 import { writeAt } from '../helpers/blocks.js'

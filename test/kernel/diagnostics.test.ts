@@ -35,6 +35,7 @@ test('each call is told with its end, its time and its errno, compound ones too'
     expect(messages.map(({ call, errno }) => [call, errno])).toEqual([
       ['targetMessage', 0],
       ['activate', 0],
+      ['readBlocks', 0], // the snapshot clock, before the first snapshot
       ['snapshot', 0],
       ['deactivate', 0],
       ['targetMessage', 17],

@@ -1,4 +1,5 @@
 // The doctor sees what was left, says what to do, and takes away only what dead processes of the library left.
+// @udev both
 import { existsSync, lstatSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { KiB, MiB } from '../../lib/index.js'

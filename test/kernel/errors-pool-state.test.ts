@@ -76,7 +76,7 @@ test('metadata that cannot be written any more: read-only, needs a check; grow i
     const loop = run('losetup', ['--noheadings', '--output', 'NAME', '--associated', metadataFile]).trim()
     breakMetadata(`0 8192 flakey ${loop} 0 0 3600 1 error_writes`)
     // The kernel ignores the failed commit behind a message; this call looks at what became of it.
-    const fault = await expectCode(pool.setTransactionId({ currentId: 0n, newId: 1n }), 'DM_POOL_READ_ONLY')
+    const fault = await expectCode(pool.setTransactionId({ currentId: 0n, newId: 1n }), 'DM_NOT_COMMITTED')
     expect(fault.message).toContain('could not commit')
     expect(await pool.status()).toMatchObject({ mode: 'ro', needsCheck: true })
     expect(dmStatus(pool.name)).toContain('needs_check')

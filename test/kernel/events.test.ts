@@ -2,6 +2,7 @@
 // stratisd#79 events without a thread per device            a storm …; (one descriptor, one waiting thread)
 // K  arm, list, compare, poll: nothing missed               a storm …
 // K  low water fires once, re-arms at resume                a pool tells …
+// @udev both
 import { readdirSync } from 'node:fs'
 import { KiB, MiB, watchDevices, type DeviceEvent, type PoolEvent } from '../../lib/index.js'
 import { DeviceMapper } from '../../lib/exports/kernel.js'

@@ -3,6 +3,7 @@
 // dmtest external_origin: snap of it                        its snapshots …
 // all descendants need the same origin argument             its snapshots …; the contract
 // a mounted or claimed origin                               an origin that another claims …
+// @udev both
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { BlockDevice, LoopDevice, ThinPool } from '../../lib/index.js'

@@ -4,6 +4,7 @@
 // missing everywhere: refused by us, also across processes  another process …
 // also after a restart                                      after the pool was down …
 // volume active elsewhere, before and after                 activated by dmsetup before …, … after
+// @udev both
 import { MiB, ThinPool } from '../../lib/index.js'
 import { writeBlock } from '../helpers/blocks.js'
 import { runChild, startChild } from '../helpers/children.js'

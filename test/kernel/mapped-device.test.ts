@@ -8,6 +8,7 @@
 // A  one device split in two                                 one device split in two …
 // D  load failure removes the device, resume failure not; A leaks   a refused table leaves no device
 // (missing everywhere) replacement with a way back           replacing …; mapped-device-replace.test.ts
+// @udev both
 import { closeSync, openSync } from 'node:fs'
 import { MiB } from '../../lib/index.js'
 import { error, linear, MappedDevice, striped, treeText, zero, type Segment } from '../../lib/exports/kernel.js'

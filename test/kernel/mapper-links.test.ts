@@ -3,6 +3,7 @@
 // L  the link goes although the removal was deferred        a busy device keeps its link …
 // leftovers of a killed process; what is not ours           a link that is left over …; what is no link of ours …
 // with udev the links are udev's                            links lead to … (the same test in both worlds)
+// @udev both
 import { existsSync, lstatSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { MiB, ThinPool, volumesOf } from '../../lib/index.js'
 import { MappedDevice, zero } from '../../lib/exports/kernel.js'

@@ -8,6 +8,7 @@
 // A  long names cut (defect)                                a name of 127 bytes … whole; bad names …
 // D  thin id made before the name is checked (defect)       a taken name …
 // bad input about files, devices and old metadata           pool-backing.test.ts
+// @udev both
 import { statSync } from 'node:fs'
 import { type CreatePoolOptions, GiB, KiB, MiB, ThinPool } from '../../lib/index.js'
 import { writeAt } from '../helpers/blocks.js'

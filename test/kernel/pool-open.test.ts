@@ -9,6 +9,7 @@
 // K  garbage superblock                                     garbage …; a flipped bit …
 // K  read_only                                              a pool opened read-only …
 // bad input: vanished, another size, not a pool             the tests of those names
+// @udev both
 import { copyFileSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
 import { GiB, KiB, MiB, ThinPool, type OpenPoolOptions } from '../../lib/index.js'

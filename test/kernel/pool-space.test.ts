@@ -6,6 +6,7 @@
 // K  low-water event once, re-armed at resume               the low-water event …
 // K  out of metadata space, after_exhaust, delete refused   metadata that runs full …
 // K  grow that the kernel skips silently                    sizes after grow are compared (pool-grow)
+// @udev both
 import { readFileSync, writeFileSync } from 'node:fs'
 import { MiB, type ThinPool, type ThinVolume } from '../../lib/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'

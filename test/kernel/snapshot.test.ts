@@ -9,6 +9,7 @@
 // K  100 (there 1000) recursive snapshots                   a chain …
 // K  999 snapshots under one pause (here 100)               many.test.ts
 // K  messages while the pool is suspended                   an origin that a person has suspended …
+// @udev both @second-kernel
 import { MiB, volumesOf, type ThinPool } from '../../lib/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { volumeUuidPrefix } from '../../lib/pool/context.js'
@@ -28,7 +29,7 @@ async function rawSnapshot(name: string, originId: number, ids: number[]) {
   const pool = await port.deviceStatus({ name })
   const ownPrefix = volumeUuidPrefix(pool.device)
   const originUuid = ownPrefix + originId
-  return port.snapshot({ pool, ownPrefix, originUuid, originId, ids })
+  return port.snapshot({ pool, ownPrefix, originUuid, originId, ids, committed: true })
 }
 
 test('a snapshot of an inactive origin suspends nothing, activates nothing, and takes no data block', async () => {
@@ -37,7 +38,7 @@ test('a snapshot of an inactive origin suspends nothing, activates nothing, and 
     const before = snapshotKernelState()
     const snapshot = await volume.snapshot()
     expect(snapshot).toMatchObject({ id: 1, active: false, sizeBytes: 8 * MiB, name: `${name}-1` })
-    expect(await rawSnapshot(name, 0, [2])).toEqual({ items: [{ id: 2, errno: 0 }], suspended: false })
+    expect(await rawSnapshot(name, 0, [2])).toEqual({ items: [{ id: 2, errno: 0, operation: '' }], suspended: false })
     expect(snapshotKernelState()).toBe(before)
     expect((await pool.status()).data!.usedBlocks).toBe(0)
     expect(await idsOf(pool)).toEqual([0, 1, 2])
@@ -47,7 +48,7 @@ test('a snapshot of an inactive origin suspends nothing, activates nothing, and 
 test('an active origin is suspended for its snapshot, and running afterwards', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
-    expect(await rawSnapshot(name, 0, [1])).toEqual({ items: [{ id: 1, errno: 0 }], suspended: true })
+    expect(await rawSnapshot(name, 0, [1])).toEqual({ items: [{ id: 1, errno: 0, operation: '' }], suspended: true })
     expect(dmInfo(volume.name)).toMatchObject({ suspended: false, inactiveTable: false })
     await writeBlock(volume.path, 0, 1)
   })
@@ -87,9 +88,9 @@ test('of several snapshots under one suspend each has its own answer, and the or
     const { items, suspended } = await rawSnapshot(name, 0, [1, 2, 3])
     expect(suspended).toBe(true)
     expect(items).toEqual([
-      { id: 1, errno: 0 },
-      { id: 2, errno: 17 },
-      { id: 3, errno: 0 },
+      { id: 1, errno: 0, operation: '' },
+      { id: 2, errno: 17, operation: 'DM_TARGET_MSG' },
+      { id: 3, errno: 0, operation: '' },
     ])
     expect(dmInfo(volume.name)).toMatchObject({ suspended: false })
   })

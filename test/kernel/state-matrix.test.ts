@@ -24,6 +24,7 @@ const CLOSED = { closed: 'DM_CLOSED' } as const
 const GONE = { gone: 'DM_NOT_FOUND', ...CLOSED } as const
 const NO_METADATA = { failed: 'DM_POOL_FAILED', ...GONE } as const
 const NO_MESSAGE = { 'read-only': 'DM_POOL_READ_ONLY', ...NO_METADATA } as const
+const NOT_COMMITTED = { 'read-only': 'DM_NOT_COMMITTED', failed: 'DM_NOT_COMMITTED', ...GONE } as const
 const NO_SUSPEND = { 'pool suspended': 'DM_POOL_SUSPENDED', full: 'waits', ...NO_MESSAGE } as const
 const NO_ACTIVATION = { 'pool suspended': 'DM_POOL_SUSPENDED', ...NO_METADATA } as const
 
@@ -79,6 +80,7 @@ const ROWS: readonly PoolRow[] = [
     then: destroy,
   }),
   row('ThinPool.setTransactionId', '', NO_MESSAGE, ({ pool }) => pool.setTransactionId({ currentId: 0n, newId: 0n })),
+  row('ThinPool.commit', '', NOT_COMMITTED, ({ pool }) => pool.commit()),
   row('ThinPool.reserveMetadataSnapshot', '', NO_MESSAGE, ({ pool }) => pool.reserveMetadataSnapshot(), {
     then: (_, held) => (held as MetadataSnapshot).release(),
   }),

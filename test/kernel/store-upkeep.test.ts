@@ -1,6 +1,6 @@
 // Keeping a store in order: warm sets, pruning, who has which blocks, and finding and mending disagreements.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { copyFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { LayerStore, type StoreFinding, type StoreStep } from '../../lib/exports/store.js'
@@ -237,7 +237,46 @@ describe('disagreements', () => {
       ['transaction-behind', 'none'],
       ['layer-without-volume', 'none'],
     ])
+    // Nothing is deleted by the records while it is not known which of the two is right.
+    expect(kinds(await third.repair())).toEqual(kinds(third.findings))
+    expect(await keysOf(third)).toEqual(['later', 'layer'].sort())
+    expect(kinds(await third.repair({ acceptPool: true }))).toEqual([
+      ['transaction-behind', 'accepted'],
+      ['layer-without-volume', 'deleted'],
+    ])
+    expect(await keysOf(third)).toEqual(['layer'])
+    expect(await third.verify()).toEqual([])
     await third.close()
+    await endStore(files)
+  })
+
+  test('records that are older than the pool delete no volume: what they say is being made may be in use by now', async () => {
+    const files = storeFiles()
+    const { directory, options, poolName } = files
+    const database = ['layers.db', 'layers.db-wal']
+    const copied = (from: string, to: string) =>
+      database.forEach(name => copyFileSync(path.join(from, name), path.join(to, name)))
+    const backup = scratch.path('backup')
+    mkdirSync(backup)
+    const first = await LayerStore.open(options)
+    const back = (message: unknown) => {
+      const { step, key } = message as StoreStep
+      if (step === 'prepare.record' && key === 'live') copied(directory, backup)
+    }
+    subscribe('dm-thin:store', back)
+    await first.prepare('live').finally(() => unsubscribe('dm-thin:store', back))
+    await first.prepare('later')
+    const before = thinIdsBy(poolName)
+    await first.takeDown()
+    copied(backup, directory)
+    const second = await LayerStore.open(options)
+    expect(kinds(second.findings)).toEqual([
+      ['unfinished', 'retired'],
+      ['volume-without-layer', 'retired'],
+    ])
+    expect(await second.cleanup()).toEqual([])
+    expect(thinIdsBy(poolName)).toEqual(before)
+    await second.close()
     await endStore(files)
   })
 })

@@ -87,7 +87,7 @@ async function main(args) {
     throw new SetupError(`binaries are made on ${ARCHITECTURES.join(' or ')}, and this is ${process.arch}`)
   }
   const wanted = named.length > 0 ? named : ARCHITECTURES
-  await withLock('builds', async () => {
+  await withLock('prebuilds', async () => {
     const hash = hashOf(INPUTS)
     const stale = wanted.filter(arch => !ifStale || !isFresh(`prebuild-${arch}`, hash, [resultOf(arch)]))
     const missing = missingPackages(stale)

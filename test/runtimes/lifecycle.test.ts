@@ -1,5 +1,6 @@
 // The end of processes and workers with calls in flight, on the real binaries of each supported Node: nothing crashes,
 // nothing hangs, nothing is left suspended. (test/runtimes/lifecycle.cjs is what they run.)
+// @second-kernel
 import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node:child_process'
 import { copyFileSync, existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -7,12 +8,12 @@ import path from 'node:path'
 import { LoopDevice, MiB, ThinPool } from '../../lib/index.js'
 import { MARK, markedDevices, markedLoops } from '../helpers/kernel-state.js'
 import { takeDown, withPool } from '../helpers/pools.js'
+import { runtimePath } from '../helpers/runtimes.js'
 import { markedName, useScratch } from '../helpers/scratch.js'
 import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
 
 const scratch = useScratch()
-const runtimes = __dirname
-const script = path.join(runtimes, 'lifecycle.cjs')
+const script = path.join(__dirname, 'lifecycle.cjs')
 /** No test of how fast it is: what has not ended by then never ends. */
 const LIMIT_MS = 100_000
 const VOLUMES = 6
@@ -23,11 +24,7 @@ const ENDS_BADLY = /terminate called|FATAL ERROR|Assertion|Segmentation|AddressS
 function runtime(version: string): string {
   const copy = scratch.path(version)
   if (existsSync(copy)) return copy
-  const binary = path.join(runtimes, 'node_modules', version, 'bin', 'node')
-  if (!existsSync(binary)) {
-    throw new Error(`${binary} is missing: npm ci in test/runtimes brings it; npm test does that by itself`)
-  }
-  copyFileSync(binary, copy)
+  copyFileSync(runtimePath(version), copy)
   return copy
 }
 
@@ -96,7 +93,7 @@ test.each(VERSIONS)('%s: exits, throws, workers that end and are terminated, wit
 })
 
 test.each(VERSIONS)('%s: workers terminated at any moment of very many calls', version => {
-  const { status, signal, stdout, stderr } = spawnSync(runtime(version), [path.join(runtimes, 'storm.cjs'), '3'], {
+  const { status, signal, stdout, stderr } = spawnSync(runtime(version), [path.join(__dirname, 'storm.cjs'), '3'], {
     encoding: 'utf8',
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',

@@ -1,5 +1,5 @@
 // Dependencies and builds, each done only when it is stale.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { nodeDirectory } from './needs.mjs'
@@ -8,12 +8,12 @@ import { quietly, repository, SetupError, step, together } from './steps.mjs'
 
 /**
  * @typedef {{ name: string, title: string, command: string[], script?: string, inputs: string[], extra?: string[],
- *   results: string[], hint?: string, beside?: boolean }} Build
+ *   results: string[], hint?: string, beside?: boolean, before?: () => void, unless?: () => boolean }} Build
  *
- * `beside`: needs the packages and nothing else, and one processor or the network only.
+ * `beside`: needs the packages and nothing else. `unless`: is not needed then.
  */
 
-const nodeMajor = process.versions.node.split('.')[0]
+const [nodeMajor, nodeMinor] = process.versions.node.split('.').map(Number)
 const NATIVE_INPUTS = ['native', 'package-lock.json']
 const scriptHint = script => `Please see to the above, then repeat the command. This step alone: npm run ${script}`
 
@@ -38,18 +38,19 @@ const BUILDS = {
     beside: true,
     hint: 'Please see to the above, then repeat the command. This step alone: npm ci --prefix test/runtimes',
   },
+  // The binary that ships is the one that is tested. A build by hand in build/ would be loaded before it.
   native: {
-    ...scripted('build:native', 'native part (node-gyp)'),
-    inputs: [...NATIVE_INPUTS, 'binding.gyp'],
-    extra: [nodeMajor, process.arch],
-    results: ['build/Release'],
+    ...prebuilt(process.arch),
+    before: () => rmSync(join(repository, 'build'), { recursive: true, force: true }),
   },
+  arm64: { ...prebuilt('arm64'), beside: true },
   sqlite: {
     name: 'sqlite',
-    title: 'SQLite for Node (node-gyp): npm ci runs no install scripts',
+    title: 'SQLite for this Node (node-gyp), which has none of its own',
+    unless: () => nodeMajor > 22 || (nodeMajor === 22 && nodeMinor >= 16),
     command: ['node_modules/.bin/node-gyp', 'rebuild', '--release', '-C', 'node_modules/better-sqlite3'],
     inputs: ['package-lock.json'],
-    extra: [nodeMajor, process.arch],
+    extra: [String(nodeMajor), process.arch],
     results: ['node_modules/better-sqlite3/build/Release/better_sqlite3.node'],
     beside: true,
     hint: 'Please see to the above, then repeat the command.',
@@ -57,13 +58,13 @@ const BUILDS = {
   fault: {
     ...scripted('build:fault', 'native part with fault hooks (cmake)'),
     inputs: [...NATIVE_INPUTS, 'CMakeLists.txt', 'binding.gyp'],
-    extra: [nodeMajor, process.arch],
+    extra: [String(nodeMajor), process.arch],
     results: ['build-fault'],
   },
   asan: {
     ...scripted('build:asan', 'native part with ASan and UBSan (cmake)'),
     inputs: [...NATIVE_INPUTS, 'CMakeLists.txt', 'binding.gyp'],
-    extra: [nodeMajor, process.arch],
+    extra: [String(nodeMajor), process.arch],
     results: ['build-asan'],
   },
   typescript: {
@@ -78,6 +79,19 @@ const BUILDS = {
   },
 }
 
+/** @param {string} arch @returns {Build} */
+function prebuilt(arch) {
+  return {
+    name: `binary-${arch}`,
+    title: `binary for ${arch} (prebuildify)`,
+    script: 'prebuild',
+    command: [process.execPath, 'test/package/prebuild.mjs', '--if-stale', arch],
+    inputs: ['native', 'binding.gyp', 'package-lock.json', 'test/package/prebuild.mjs'],
+    results: [`prebuilds/linux-${arch}/dm-thin.glibc.node`],
+    hint: `Please see to the above, then repeat the command. This step alone: npm run prebuild -- ${arch}`,
+  }
+}
+
 /** @param {string} script @param {string} title */
 function scripted(script, title) {
   return { name: script.replace(':', '-'), title, script, command: ['npm', 'run', script], hint: scriptHint(script) }
@@ -87,7 +101,8 @@ function scripted(script, title) {
  * @param {(keyof typeof BUILDS)[]} names in the order in which they depend on each other
  */
 export async function ensureBuilt(names) {
-  const stale = () => names.map(name => BUILDS[name]).filter(build => hasScript(build) && !fresh(build))
+  const stale = () =>
+    names.map(name => BUILDS[name]).filter(build => hasScript(build) && !build.unless?.() && !fresh(build))
   if (stale().length === 0) return
   await withLock('builds', async () => {
     await inTurn(stale().filter(({ name }) => name === 'modules'))
@@ -100,6 +115,7 @@ export async function ensureBuilt(names) {
 async function inTurn(builds) {
   for (const build of builds) {
     const hash = hashNow(build)
+    build.before?.()
     await step(build.title, () => quietly(build.command, { env: buildEnvironment(), hint: build.hint }))
     setStamp(build.name, hash)
     // Sources edited during the build leave the stamp stale, and the next command builds again.

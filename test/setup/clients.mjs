@@ -1,7 +1,8 @@
 // containerd, runc and Docker for the tests in the guest, and containerd's own suite for snapshotters, built here. The
 // packages are unpacked into a cache folder and never installed: no daemon of theirs starts on this machine.
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { unpackPackages } from '../vm/apt.mjs'
 import { cacheDir } from '../vm/cache.mjs'
 import { inGuest } from './device-mapper.mjs'
 import { UNPACKED } from './packages.mjs'
@@ -28,42 +29,21 @@ export async function ensureClients() {
   await withLock('clients', async () => {
     mkdirSync(folder, { recursive: true })
     if (!haveClients()) {
-      await step('containerd and Docker, unpacked for the guest, not installed', () => unpack(UNPACKED.clients, root))
+      await step('containerd and Docker, unpacked for the guest, not installed', () =>
+        unpackPackages(UNPACKED.clients, root, { dependencies: true }),
+      )
       setStamp('clients', clientsHash)
     }
     if (!haveSuite()) {
       const go = join(folder, 'go')
-      await step("Go and containerd's sources, unpacked, not installed", () => unpack(UNPACKED.suite, go))
+      await step("Go and containerd's sources, unpacked, not installed", () =>
+        unpackPackages(UNPACKED.suite, go, { dependencies: true }),
+      )
       await step("containerd's suite for snapshotters (go test -c)", () => buildSuite(go, suite))
       rmSync(go, { recursive: true, force: true })
       setStamp('clients-suite', suiteHash)
     }
   })
-}
-
-/** These packages and all they need, except what this machine has already. @param {string[]} names @param {string} to */
-export async function unpack(names, to) {
-  const work = `${to}.unpacking`
-  rmSync(work, { recursive: true, force: true })
-  mkdirSync(join(work, 'archives/partial'), { recursive: true })
-  mkdirSync(join(work, 'root'))
-  const options = [`Dir::Cache::archives=${work}/archives/`, 'Debug::NoLocking=1', 'APT::Sandbox::User=root']
-  const flags = ['-y', '--no-install-recommends', '--download-only', ...options.flatMap(each => ['-o', each])]
-  const env = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' }
-  const hint = 'Please see to the above, then repeat the command. Nothing would have been installed.'
-  const download = () => quietly(['apt-get', 'install', ...flags, ...names], { env, hint })
-  try {
-    await download()
-  } catch (error) {
-    if (process.getuid?.() !== 0) throw error
-    await quietly(['apt-get', 'update'], { env }) // an index older than the archive, or none
-    await download()
-  }
-  const files = readdirSync(join(work, 'archives')).filter(name => name.endsWith('.deb'))
-  for (const file of files) await quietly(['dpkg-deb', '-x', join(work, 'archives', file), join(work, 'root')])
-  rmSync(to, { recursive: true, force: true })
-  renameSync(join(work, 'root'), to)
-  rmSync(work, { recursive: true, force: true })
 }
 
 /** Debian's Go sources are a GOPATH; what the machine has of them is one more. @param {string} go where they are unpacked */

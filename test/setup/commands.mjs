@@ -1,53 +1,56 @@
 // What each command of package.json does, after the machine is ready for it.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { cacheDir } from '../vm/cache.mjs'
 import { ensureKernel } from '../vm/kernel.mjs'
+import { chooseMachine } from '../vm/machine.mjs'
 import { runInGuest } from '../vm/run.mjs'
 import { main as vmMain, parseArguments } from '../vm/vm.mjs'
 import { buildEnvironment, ensureBuilt } from './build.mjs'
 import { ensureClients } from './clients.mjs'
 import { ensureContainerdPeer } from './containerd-peer.mjs'
 import { inGuest, whyNoDeviceMapper } from './device-mapper.mjs'
-import { hasTests, runPart } from './jest.mjs'
+import { runPart } from './jest.mjs'
+import { runParts } from './lanes.mjs'
+import { writeMatrix } from './matrix.mjs'
 import { ensurePackages } from './needs.mjs'
+import { everyPart, ON_DEVICES, usualParts } from './parts.mjs'
+import { testFiles } from './queue.mjs'
 import { openly, repository, say, SetupError, together } from './steps.mjs'
 import { countPart, summarize } from './summary.mjs'
+import { ensureTools } from './tools.mjs'
 
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 const FOR_TESTS = [...LIBRARY, 'examples', 'fault', 'runtimes']
-/** Tests with containerd and Docker, which only the guest may have. */
-const CLIENTS = ['clients']
-/**
- * What the kernel answers has nothing to do with udev: the contract, tables of targets, the matrix of states. Nor has
- * what an archive does to a file system, and what a store records of calls that are made in both worlds.
- */
-const WITHOUT_UDEV = [
-  'kernel/(targets-|state-matrix)',
-  'kernel/(apply-tar|layer-changes|store-(images|records|upkeep))',
-  'fault/apply-tar',
-]
 
-/** Packages and kernel that a guest needs; inside a guest there is nothing to do. */
-async function readyForGuest(groups) {
-  await ensurePackages(inGuest() ? groups : [...groups, 'guest'])
-  if (!inGuest()) ensureKernel(line => say(`- ${line}`))
+/** What a guest needs beside what builds need; inside a guest there is nothing to do. */
+async function readyForGuest({ qemu = false, peers = true } = {}) {
+  if (inGuest()) return
+  await ensureTools(['guest', ...(peers ? ['peers'] : []), ...(qemu ? ['qemu'] : [])])
+  const sayKernel = line => say(`- ${line}`)
+  if (qemu) await ensureKernel('qemu', sayKernel)
+  const machine = await chooseMachine(sayKernel)
+  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? ['peers'] : []), 'qemu'])
+  await machine.ensureKernel(sayKernel)
 }
 
-/** All builds and the clients, beside each other. @param {() => boolean} clientsToo asked when there are packages */
-async function ensureAll(clientsToo) {
-  await ensureBuilt(['modules'])
-  await together([ensureBuilt(FOR_TESTS), ...(clientsToo() ? [ensureClients()] : [])])
+/** All builds, the guests' packages and the clients, beside each other. */
+async function ensureAll({ clients, packed, qemu }) {
+  await ensurePackages(['build', 'dev', ...(packed ? ['cross'] : [])])
+  const guests = async () => {
+    await readyForGuest({ qemu })
+    if (clients) await ensureClients()
+  }
+  await together([ensureBuilt([...FOR_TESTS, ...(packed ? ['arm64'] : [])]), guests()])
 }
 
 /** @param {string[]} args */
 export async function demo(args) {
   const why = whyNoDeviceMapper()
-  await ensurePackages(why === undefined ? ['build'] : ['build', 'guest'])
-  if (why !== undefined) ensureKernel(line => say(`- ${line}`))
-  await ensureBuilt([...LIBRARY, 'examples'])
+  await ensurePackages(['build'])
+  const guest = why === undefined ? ensureTools(['guest']) : readyForGuest({ peers: false })
+  await together([ensureBuilt([...LIBRARY, 'examples']), guest])
   const command = [process.execPath, 'dist-examples/walkthrough/walkthrough.mjs', ...args]
   if (why === undefined) return openly(command)
   say(`${why}: running in a virtual machine`)
@@ -56,81 +59,67 @@ export async function demo(args) {
   return (await runInGuest({ command, cwd: repository, keep, env })).status
 }
 
-/** Everything. Kernel tests always run in the guest: they must not be able to hurt anybody's disks. */
+/** Everything. Tests on devices always run in a guest: they must not be able to hurt anybody's disks. */
 export async function test(args) {
-  await readyForGuest(['build', 'dev', 'peers'])
-  await ensureAll(() => hasTests(CLIENTS, args))
-  const devices = ['kernel', 'fault']
-  const parts = inGuest()
-    ? [
-        { title: 'this guest: unit', projects: ['unit'] },
-        {
-          title: 'this guest: all on devices',
-          projects: [...devices, 'contract', 'store', 'examples', 'runtimes', 'races'],
-        },
-      ]
-    : [
-        { title: 'host: unit, package', projects: ['unit', 'package'] },
-        // The longest first and small ones last, so that no lane is left with a long one at the end.
-        // Daemons of many threads. Without udev, whose rules take emulated processors a tenth of a second for each device.
-        { title: 'guest: clients', label: 'clients', projects: CLIENTS, guest: true },
-        { title: 'guest: contract, store', label: 'store', projects: ['contract', 'store'], guest: true },
-        // The examples run in the users' own world: they are programs over calls that the kernel tests make in both.
-        {
-          title: 'guest with udev: kernel, fault, examples',
-          label: 'udev',
-          projects: [...devices, 'examples'],
-          except: WITHOUT_UDEV,
-          guest: true,
-          udev: true,
-          divides: true,
-        },
-        { title: 'guest: runtimes', label: 'runtimes', projects: ['runtimes'], guest: true },
-        { title: 'guest: kernel, fault', label: 'bare', projects: devices, guest: true, divides: true },
-        // Alone, since only then can two processors of a guest run at the same time on a machine that has two.
-        { title: 'guest with two processors: races', projects: ['races'], guest: true, alone: true },
-      ]
-  return report(parts, args)
+  const needs = project => testFiles([project], args).length > 0
+  await ensureAll({
+    clients: needs('clients'),
+    packed: needs('package') && !inGuest(),
+    qemu: !inGuest() && process.env.DM_THIN_VM !== 'uml',
+  })
+  if (inGuest()) return report([here(['unit'], args), here([...ON_DEVICES, 'races'], args)], [], args)
+  return report([here(['unit', 'package'], args)], await usualParts(args), args)
+}
+
+/** Everything on each machine, with and without udev, for a release; the table goes to docs/test-matrix.md. */
+export async function testAll(args) {
+  await ensureAll({ clients: true, packed: true, qemu: true })
+  return report([here(['unit', 'package'], args)], everyPart(args), args, writeMatrix)
 }
 
 export async function unit(args) {
-  await ensurePackages(['build', 'peers'])
+  await ensurePackages(['build'])
+  await ensureTools(['guest', 'peers'])
   await ensureBuilt(LIBRARY)
-  return report([{ title: 'host: unit', projects: ['unit'] }], args)
+  return report([here(['unit'], args)], [], args)
 }
 
 /** The kernel tests on this machine's own kernel, for those who mean it. */
-export async function here(args) {
+export async function testHere(args) {
   const why = whyNoDeviceMapper()
   if (why !== undefined) {
     throw new SetupError(`${why}: these tests need root and a kernel with device mapper. "npm test" brings one.`)
   }
-  await ensurePackages(['build', 'dev', 'peers'])
+  await ensurePackages(['build', 'dev'])
+  await ensureTools(['guest', 'peers'])
   await ensureBuilt(FOR_TESTS)
-  return report(
-    [{ title: 'this kernel', projects: ['kernel', 'fault', 'contract', 'store', 'examples', 'races', 'runtimes'] }],
-    args,
-  )
+  return report([here(ON_DEVICES.filter(name => name !== 'clients').concat('races'), args)], [], args)
 }
 
-/** Four hours: each world takes the better part of one. */
+/** Four hours: with and without udev each takes the better part of one. */
 const LONG_LIMIT = 14_400
 
 /** Thousands of volumes, a million calls, storms of events. The figures stay in .cache/long. */
 export async function long(args) {
-  await readyForGuest(['build', 'dev', 'peers'])
-  await ensureBuilt([...LIBRARY])
-  const part = { projects: ['long'], guest: true, limit: LONG_LIMIT }
-  const worlds = [
-    { title: 'guest: long', label: 'bare', ...part },
-    // Only that in which udevd has a hand, unless something else is asked for.
-    { title: 'guest with udev: long', label: 'udev', ...part, udev: true, usual: ['long/(cycles|deletion|volumes)'] },
-  ]
-  return report(inGuest() ? [{ title: 'this guest: long', projects: ['long'] }] : worlds, args)
+  await ensurePackages(['build', 'dev'])
+  await readyForGuest()
+  await ensureBuilt([...LIBRARY, 'fault'])
+  if (inGuest()) return report([here(['long'], args)], [], args)
+  const machine = (await chooseMachine(say)).name
+  const all = testFiles(['long'], args)
+  const parts = [false, true].map(udev => ({
+    title: `long${udev ? ' with udev' : ''}`,
+    machine,
+    udev,
+    limit: LONG_LIMIT,
+    files: all.filter(file => file.udev.includes(udev ? 'with' : 'without')),
+  }))
+  return report([], parts, args)
 }
 
 export async function asan(args) {
-  await readyForGuest(['build', 'dev', 'peers'])
+  await ensurePackages(['build', 'dev'])
+  await readyForGuest({ qemu: true })
   await ensureBuilt([...LIBRARY, 'examples', 'asan', 'runtimes'])
   const library = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
   if (!existsSync(library)) throw new SetupError('gcc has no libasan.so; run as root: apt-get install g++')
@@ -140,122 +129,79 @@ export async function asan(args) {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
-  const part = { guest: !inGuest(), jestEnv }
-  return report(
-    [
-      {
-        title: 'guest under ASan: kernel, contract',
-        label: 'asan',
-        projects: ['kernel', 'contract'],
-        ...part,
-        divides: true,
-      },
-      { title: 'guest under ASan: races', projects: ['races'], ...part, alone: true },
-    ],
-    args,
-  )
+  const machine = 'qemu'
+  const parts = [
+    { title: 'ASan', machine, udev: false, jestEnv, files: testFiles(['kernel', 'contract'], args) },
+    {
+      title: 'ASan: races',
+      machine,
+      udev: false,
+      jestEnv,
+      processors: 2,
+      alone: true,
+      files: testFiles(['races'], args),
+    },
+  ]
+  return report([], parts, args)
 }
 
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */
 export async function bench(args) {
-  await readyForGuest(['build', 'peers'])
+  await ensurePackages(['build'])
+  await readyForGuest({ qemu: true })
   await ensureBuilt([...LIBRARY, 'examples'])
   await ensureContainerdPeer()
   return openly([process.execPath, 'test/bench/run.mjs', ...args])
 }
 
-/** npm and node in the guest find everything made: it has no network, and would build slowly. */
+/** npm and node in the guest find everything made: it has no network. */
 export async function vm(args) {
   if (inGuest()) return vmMain(args)
-  const { command } = parseArguments(args)
+  const { command, machine } = parseArguments(args)
   const program = command[0]?.split(/[\s/]/).find(Boolean)
   const builds = ['npm', 'npx', 'node'].includes(program ?? '')
-  await readyForGuest(builds ? ['build', 'dev', 'peers'] : args.includes('--udev') ? ['peers'] : [])
+  if (builds) await ensurePackages(['build', 'dev'])
+  await readyForGuest({ qemu: machine === 'qemu', peers: builds || args.includes('--udev') })
   if (builds) await ensureBuilt(FOR_TESTS)
-  if (command.some(word => CLIENTS.some(name => word.includes(name)))) await ensureClients()
+  if (command.some(word => word.includes('clients'))) await ensureClients()
   Object.assign(process.env, buildEnvironment())
   return vmMain(args)
 }
 
 export async function allSetup() {
-  await readyForGuest(['build', 'dev', 'peers'])
-  await ensureAll(() => true)
+  await ensureAll({ clients: true, packed: true, qemu: true })
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0
 }
 
-/** What a guest has, and what the rest of the machine keeps. */
-const GUEST_MEMORY = 3 * 2 ** 30
-const OWN_MEMORY = 2 * 2 ** 30
-/** Guests that share out the tests of one world: enough that no lane waits long for the others at the end. */
-const SHARDS = 3
+/** A part on this machine's own kernel. @param {string[]} projects @param {string[]} filters */
+const here = (projects, filters) => ({
+  title: `here: ${projects.join(', ')}`,
+  projects,
+  filters,
+  devices: projects.some(name => [...ON_DEVICES, 'races', 'long'].includes(name)),
+})
 
 /**
- * What runs in lanes, side by side, and what runs alone before and after. There are no more lanes than processors, one
- * for each guest: four emulated guests on two processors take a half longer than the same four two by two (measured).
- * @template {{ title: string, label?: string, guest?: boolean, alone?: boolean, divides?: boolean }} T
- * @param {T[]} parts @param {boolean} divided
+ * @param {ReturnType<typeof here>[]} local @param {import('./lanes.mjs').Part[]} parts @param {string[]} filters
+ * @param {(counted: import('./summary.mjs').Counted[]) => void} [keep]
  */
-function sideBySide(parts, divided) {
-  const room = Math.floor((totalmem() - OWN_MEMORY) / GUEST_MEMORY)
-  const most = Math.min(room, availableParallelism())
-  const side = parts.filter(part => part.guest && !part.alone)
-  const guests = side.flatMap(part => (divided && part.divides && most > 1 ? sharesOf(part) : [part]))
-  const lanes = Math.max(1, Math.min(most, guests.length))
-  const processors = Math.min(2, Math.max(1, Math.floor(availableParallelism() / lanes)))
-  return {
-    before: parts.filter(part => !part.guest),
-    lanes,
-    guests: guests.map(part => (lanes === 1 ? { ...part, label: '' } : { ...part, label: labelOf(part), processors })),
-    after: parts.filter(part => part.guest && part.alone),
-  }
-}
-
-/** @template {{ title: string }} T @param {T} part @returns {(T & { shard: string })[]} */
-const sharesOf = part =>
-  Array.from({ length: SHARDS }, (_, index) => {
-    const shard = `${index + 1}/${SHARDS}`
-    return { ...part, title: `${part.title} (${shard})`, shard }
-  })
-
-/** @param {{ label: string, shard?: string }} part */
-const labelOf = ({ label, shard }) => `[${[label, shard].filter(Boolean).join(' ')}]`
-
-/**
- * @param {(Omit<Parameters<typeof runPart>[0], 'filters'> & { usual?: string[] })[]} parts `usual`: the filters of a part
- *   where none are given
- * @param {string[]} filters
- */
-async function report(parts, filters) {
-  const wanted = parts.filter(({ projects }) => hasTests(projects, filters))
-  const filtersOf = part => (filters.length > 0 ? filters : (part.usual ?? []))
-  const run = part => runPart({ ...part, filters: filtersOf(part), guest: part.guest ?? false })
-  const { before, lanes, guests, after } = sideBySide(wanted, filters.length === 0)
-  const results = [
-    ...(await inLanes(1, before, run)),
-    ...(await inLanes(lanes, guests, run)),
-    ...(await inLanes(1, after, run)),
-  ]
+async function report(local, parts, filters, keep = () => {}) {
+  const results = []
+  for (const part of local) if (testFiles(part.projects, filters).length > 0) results.push(await runPart(part))
+  const testNamePattern = namePattern(filters)
+  results.push(...(await runParts(parts, { testNamePattern })))
   const counted = results.map(each => countPart(each, { mayBeEmpty: filters.length > 0, root: repository }))
+  keep(counted)
   // With a name pattern jest calls every other test skipped.
-  const byName = filters.some(word => /^(-t|--testNamePattern)/.test(word))
-  const { text, ok } = summarize(counted, { skippedMayBe: byName })
+  const { text, ok } = summarize(counted, { skippedMayBe: testNamePattern !== undefined })
   process.stderr.write('\n')
   await new Promise(done => process.stdout.write(`${text}\n`, done))
   return ok ? 0 : 1
 }
 
-/**
- * @template T, R
- * @param {number} lanes @param {T[]} items @param {(item: T) => Promise<R>} work
- * @returns {Promise<R[]>} in the order of the items
- */
-async function inLanes(lanes, items, work) {
-  const results = new Array(items.length)
-  const queue = items.entries()
-  const lane = async () => {
-    for (const [index, item] of queue) results[index] = await work(item)
-  }
-  await Promise.all(Array.from({ length: lanes }, lane))
-  return results
+/** The value of jest's -t. @param {string[]} words */
+function namePattern(words) {
+  const at = words.findIndex(word => /^(-t|--testNamePattern)(=|$)/.test(word))
+  return at < 0 ? undefined : (/=(.*)/.exec(words[at])?.[1] ?? words[at + 1])
 }

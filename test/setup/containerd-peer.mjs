@@ -2,7 +2,8 @@
 // is left out and does not keep the others from being made.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { clientsFolder, goIn, unpack } from './clients.mjs'
+import { unpackPackages } from '../vm/apt.mjs'
+import { clientsFolder, goIn } from './clients.mjs'
 import { inGuest } from './device-mapper.mjs'
 import { UNPACKED } from './packages.mjs'
 import { hashOf, isFresh, setStamp, withLock } from './stamps.mjs'
@@ -26,7 +27,9 @@ export async function ensureContainerdPeer() {
 /** @param {string} hash */
 async function build(hash) {
   const go = join(clientsFolder(), 'go-bench')
-  await step("Go and containerd's sources, unpacked, not installed", () => unpack(UNPACKED.suite, go))
+  await step("Go and containerd's sources, unpacked, not installed", () =>
+    unpackPackages(UNPACKED.suite, go, { dependencies: true }),
+  )
   const { program, env } = goIn(go)
   const command = [program, 'build', '-ldflags=-s -w', '-o', PROGRAM, `./${SOURCE}`]
   await step("the benchmark's program on containerd's snapshotter (go build)", () => quietly(command, { env }))

@@ -72,7 +72,8 @@ export async function ensurePackages(groups) {
   if (still.length > 0) throw new SetupError(`Still missing after the installation:\n${describe(still)}`)
 }
 
-function findMissing(groups) {
+/** @param {import('./packages.mjs').Group[]} groups */
+export function findMissing(groups) {
   const path = (process.env.PATH ?? '').split(':').filter(Boolean)
   return missingPackages(groups, { exists: existsSync, path, headers: nodeDirectory() !== undefined })
 }
@@ -86,7 +87,7 @@ function indexIsEmpty() {
 }
 
 /** @param {import('./packages.mjs').Package[]} missing */
-function describe(missing) {
+export function describe(missing) {
   const groups = [...new Set(missing.map(({ group }) => group))]
   return groups
     .map(group => {

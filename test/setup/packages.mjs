@@ -3,7 +3,8 @@
 /**
  * `files` are programs (looked for on PATH) or, with a slash, paths; one of them is enough.
  * @typedef {{ name: string, files: string[], group: Group }} Package
- * @typedef {'build' | 'dev' | 'fuzz' | 'guest' | 'peers'} Group
+ * `build`, `dev`, `cross` and `fuzz` are installed, the others are unpacked into the cache: see tools.mjs.
+ * @typedef {'build' | 'dev' | 'cross' | 'fuzz' | 'guest' | 'qemu' | 'peers'} Group
  */
 
 /** @type {Package[]} */
@@ -12,23 +13,23 @@ export const PACKAGES = [
   { group: 'build', name: 'make', files: ['make'] },
   { group: 'build', name: 'python3', files: ['python3'] },
   { group: 'dev', name: 'cmake', files: ['cmake'] },
-  { group: 'dev', name: 'g++-aarch64-linux-gnu', files: ['aarch64-linux-gnu-g++'] },
+  { group: 'cross', name: 'g++-aarch64-linux-gnu', files: ['aarch64-linux-gnu-g++'] },
   { group: 'fuzz', name: 'clang-19', files: ['clang++-19'] },
   {
     group: 'fuzz',
     name: 'libclang-rt-19-dev',
     files: ['x86_64', 'aarch64'].map(arch => `/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.fuzzer-${arch}.a`),
   },
-  { group: 'guest', name: 'qemu-system-x86', files: ['qemu-system-x86_64'] },
-  { group: 'guest', name: 'virtiofsd', files: ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', 'virtiofsd'] },
-  { group: 'guest', name: 'kmod', files: ['depmod'] },
-  { group: 'guest', name: 'xz-utils', files: ['xz'] },
+  { group: 'qemu', name: 'qemu-system-x86', files: ['qemu-system-x86_64'] },
+  { group: 'qemu', name: 'virtiofsd', files: ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', 'virtiofsd'] },
+  { group: 'qemu', name: 'xz-utils', files: ['xz'] },
+  { group: 'guest', name: 'kmod', files: ['modprobe'] },
+  { group: 'guest', name: 'dmsetup', files: ['dmsetup'] },
+  { group: 'guest', name: 'thin-provisioning-tools', files: ['thin_check'] },
   { group: 'guest', name: 'e2fsprogs', files: ['mkfs.ext4'] },
   { group: 'peers', name: 'udev', files: ['/usr/lib/systemd/systemd-udevd', '/lib/systemd/systemd-udevd'] },
-  { group: 'peers', name: 'dmsetup', files: ['dmsetup'] },
   { group: 'peers', name: 'libdevmapper-dev', files: ['/usr/include/libdevmapper.h'] },
   { group: 'peers', name: 'lvm2', files: ['lvm'] },
-  { group: 'peers', name: 'thin-provisioning-tools', files: ['thin_check'] },
   { group: 'peers', name: 'strace', files: ['strace'] },
   { group: 'peers', name: 'xfsprogs', files: ['mkfs.xfs'] },
   { group: 'peers', name: 'dosfstools', files: ['mkfs.vfat'] },
@@ -58,10 +59,12 @@ export const UNPACKED = {
 /** What each group is for, as it is said before anything is installed. */
 export const PURPOSE = {
   build: 'to build the native part',
-  dev: "for the developers' build and the shipped binaries",
+  dev: 'for the build with fault hooks',
+  cross: 'for the shipped binary for arm64',
   fuzz: 'to fuzz the native parsers',
-  guest: 'for the virtual machine',
-  peers: 'as witnesses and peers in tests',
+  guest: 'for a virtual machine',
+  qemu: 'for the virtual machine with a second kernel and two processors',
+  peers: 'as independent checks and peers in tests',
 }
 
 /**

@@ -1,12 +1,24 @@
 // The one entry behind the commands of package.json. It needs nothing but Node, and brings the rest:
 //
-//   node test/setup/run.mjs <demo|test|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
-import { allSetup, asan, bench, demo, here, long, test, unit, vm } from './commands.mjs'
+//   node test/setup/run.mjs <demo|test|test-all|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
+import { allSetup, asan, bench, demo, long, test, testAll, testHere, unit, vm } from './commands.mjs'
 import { fuzz } from './fuzz.mjs'
 import { checkPlatform, completePath } from './needs.mjs'
 import { say, SetupError } from './steps.mjs'
 
-const COMMANDS = { demo, test, unit, long, here, asan, fuzz, bench, vm, 'all-setup': allSetup }
+const COMMANDS = {
+  demo,
+  test,
+  'test-all': testAll,
+  unit,
+  long,
+  here: testHere,
+  asan,
+  fuzz,
+  bench,
+  vm,
+  'all-setup': allSetup,
+}
 
 async function main() {
   const [name, ...args] = process.argv.slice(2)

@@ -1,5 +1,6 @@
 // What a person sees while the machine is set up: one line a step, with the time it took.
 import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
 import { resolve } from 'node:path'
 
 export const repository = resolve(import.meta.dirname, '../..')
@@ -101,13 +102,18 @@ export function openly(command, env = {}) {
       env: { ...process.env, ...env },
       stdio: 'inherit',
     })
-    // Ctrl-C reaches the child by itself; this process waits for it and reports its end.
-    const forward = signal => child.kill(signal)
+    // Ctrl-C reaches the child by itself; this process waits for it, and ends as it was told to.
+    let told
+    const forward = signal => {
+      told = signal
+      child.kill(signal)
+    }
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
     for (const signal of signals) process.on(signal, forward)
     child.on('error', fail)
     child.on('close', (code, signal) => {
       for (const name of signals) process.off(name, forward)
+      if (told !== undefined) process.exit(128 + constants.signals[told])
       done(signal ? 1 : (code ?? 1))
     })
   })

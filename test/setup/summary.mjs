@@ -1,7 +1,7 @@
 // One summary from jest's reports of several parts. Pure.
 
 /**
- * @typedef {{ title: string, report?: any, status: number, note?: string, seconds: number }} Part
+ * @typedef {{ title: string, report?: any, status: number, notes?: string[], seconds: number }} Part
  * @typedef {{ title: string, suites: number, passed: number, failed: number, skipped: number, seconds: number,
  *   problems: string[] }} Counted
  */
@@ -13,10 +13,11 @@ const REASON_LINES = 12
  * @param {{ mayBeEmpty?: boolean, root?: string }} [options] @returns {Counted}
  */
 export function countPart(part, { mayBeEmpty = false, root = '' } = {}) {
-  const { title, report, seconds } = part
+  const { title, report, seconds, notes = [] } = part
   const counted = { title, suites: 0, passed: 0, failed: 0, skipped: 0, seconds, problems: [] }
   const problem = text => counted.problems.push(`${title}: ${text}`)
-  if (part.note) problem(part.note)
+  for (const note of notes) problem(note)
+  counted.failed += notes.length
   if (!report) {
     counted.failed += 1
     problem(`no report was written (exit status ${part.status})`)

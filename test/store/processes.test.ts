@@ -1,5 +1,6 @@
 // Two daemons and a tool at work on one store, and one of the daemons dies in the middle: the others go on, what the dead
 // one left the tool takes away, and everything that any of them was told is so.
+// @second-kernel
 import { execFile } from 'node:child_process'
 import path from 'node:path'
 import { promisify } from 'node:util'

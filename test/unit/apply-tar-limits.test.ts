@@ -3,12 +3,16 @@ import { readdirSync } from 'node:fs'
 import * as zlib from 'node:zlib'
 import { memoryKernel } from '../../lib/exports/testing'
 import { applyTar, type ApplyOptions } from '../../lib/store/unpack/apply-tar'
-import { archive, block, END, inPieces, members, sha256, useFolders, type Member } from '../helpers/archives'
+import { archive, block, END, inPieces, members, paxRecord, sha256, useFolders, type Member } from '../helpers/archives'
 import { rejection } from '../helpers/thrown'
 
 const folder = useFolders()
 const apply = (bytes: Buffer, options: ApplyOptions = {}) => applyTar(folder('root'), inPieces(bytes), options)
 const code = async (bytes: Buffer, options: ApplyOptions = {}) => (await rejection(() => apply(bytes, options))).code
+
+const MiB = 2 ** 20
+/** An extended header with one record of about so many bytes. */
+const comment = (bytes: number) => paxRecord('comment', Buffer.alloc(bytes - 64, 'c'))
 
 const FILES: Member[] = [
   { name: 'a', content: 'x'.repeat(1000) },
@@ -55,7 +59,40 @@ describe('limits', () => {
     const pax = Array.from({ length: 20 }, (_, i) => [`SCHILY.xattr.user.${i}`, Buffer.alloc(40_000)] as const)
     expect(await code(archive({ name: 'x', pax }))).toBe('DM_LAYER_LIMIT')
     const huge = members({ name: 'x', pax: [['comment', Buffer.alloc(5_000_000)]] })
-    expect(await code(huge)).toBe('DM_LAYER_TAR')
+    expect(await code(huge)).toBe('DM_LAYER_LIMIT')
+  })
+
+  test.each([
+    ['one extended header', [{ name: 'h', type: 'x', size: MiB }]],
+    ['one global header', [{ name: 'h', type: 'g', size: MiB }]],
+    ['one long name of GNU tar', [{ name: 'h', type: 'L', size: MiB }]],
+    [
+      'two that are too large together',
+      [
+        { name: 'h', type: 'x', content: comment(MiB / 2) },
+        { name: 'h', type: 'x', size: MiB / 2 },
+      ],
+    ],
+  ] as [string, Member[]][])('headers of more than 1 MiB are refused before they are read: %s', async (_, headers) => {
+    let given = 0
+    async function* counted() {
+      for (const bytes of [
+        ...headers.map(each => members(each)),
+        ...Array<Buffer>(64).fill(Buffer.alloc(MiB / 16, ' ')),
+      ]) {
+        given += bytes.length
+        yield await Promise.resolve(bytes)
+      }
+    }
+    expect(await rejection(() => applyTar(folder('root'), counted()))).toMatchObject({ code: 'DM_LAYER_LIMIT' })
+    expect(given).toBeLessThan(MiB)
+  })
+
+  test('an extended header of nearly 1 MiB with as many records as fit in it is taken', async () => {
+    const content = Buffer.concat([Buffer.from('6 a=b\n'.repeat(170_000)), Buffer.from('10 path=y\n')])
+    const bytes = Buffer.concat([members({ name: 'h', type: 'x', content }), archive({ name: 'x' })])
+    expect(await apply(bytes)).toMatchObject({ entries: 1 })
+    expect(readdirSync(folder('root'))).toEqual(['y'])
   })
 
   test('something endless behind the end', async () => {

@@ -5,6 +5,7 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -297,3 +298,31 @@ test('what is no tree, and what is no argument', async () => {
   await expectCode(changes(undefined, undefined as never), 'DM_INVALID_ARGUMENT')
   await expectCode(changes(lower, upper, { signals: 1 } as never), 'DM_INVALID_ARGUMENT')
 })
+
+test('programs that are started meanwhile get no descriptor of either tree: all are close-on-exec', async () => {
+  const { lower, upper } = twins()
+  // More than one batch holds, so that the walk is in the middle of it.
+  for (let i = 0; i < 2000; i++) writeFileSync(`${upper}/${'n'.repeat(200)}${i}`, '')
+  const CLOSE_ON_EXEC = 0o2000000
+  const inherited = () =>
+    readdirSync('/proc/self/fdinfo').filter(fd => {
+      const info = tryRead(`/proc/self/fdinfo/${fd}`)
+      return info !== undefined && (parseInt(/flags:\s*(\d+)/.exec(info)![1]!, 8) & CLOSE_ON_EXEC) === 0
+    })
+  const before = inherited()
+  const tar = diffTar(lower, upper)
+  try {
+    await tar[Symbol.asyncIterator]().next()
+    expect(inherited()).toEqual(before)
+  } finally {
+    tar.destroy()
+  }
+})
+
+function tryRead(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

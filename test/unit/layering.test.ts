@@ -95,8 +95,7 @@ describe('lib', () => {
       )
     expect([...new Set(foreign)].sort()).toEqual([
       'lib/store/load-tar-stream.ts tar-stream',
-      'lib/store/records/records.ts better-sqlite3', // types
-      'lib/store/records/sqlite.ts better-sqlite3',
+      'lib/store/records/better-sqlite.ts better-sqlite3',
     ])
     const early = files.filter(file => /^import (?!type )[^\n]*'(better-sqlite3|tar-stream)'/m.test(read(file)))
     expect(early).toEqual([])

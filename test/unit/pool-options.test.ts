@@ -25,6 +25,9 @@ test('what is left out has its default', () => {
     readOnly: false,
     errorIfNoSpace: false,
     mapperLinks: false,
+    durability: 'committed',
+    record: undefined,
+    check: undefined,
     given: new Set(['name', 'data', 'metadata']),
   })
 })
@@ -39,6 +42,7 @@ test('what is given is taken', () => {
     readOnly: true,
     errorIfNoSpace: true,
     mapperLinks: true,
+    durability: 'lazy' as const,
   }
   expect(create({ ...given, format: 'overwrite', signal: AbortSignal.timeout(1e6) })).toMatchObject(given)
 })

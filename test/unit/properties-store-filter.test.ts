@@ -16,6 +16,7 @@ const info: fc.Arbitrary<LayerInfo> = fc.record({
   createdAt: fc.constant(1n),
   updatedAt: fc.constant(1n),
   sizeBytes: fc.constant(2 ** 30),
+  raw: fc.constant(false),
   fileSystem: fc.constant('ext4'),
 })
 

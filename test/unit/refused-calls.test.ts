@@ -23,6 +23,7 @@ import {
 import type { KernelPort } from '../../lib/kernel/port'
 import { DeviceIds } from '../../lib/pool/device-ids'
 import { rejection, thrown } from '../helpers/thrown'
+import { SnapshotClock } from '../../lib/pool/snapshot-clock'
 
 const nobody = new Proxy({} as KernelPort, {
   get: (_, name) => {
@@ -38,6 +39,10 @@ const pool = {
   uuid: '',
   dataBlockBytes: 65536,
   mapperLinks: false,
+  durability: 'committed' as const,
+  record: undefined,
+  metadataPath: '/dev/loop1',
+  clock: new SnapshotClock(() => Promise.reject(new Error('the superblock was read'))),
   pending: new Pending('pool demo'),
   ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),
 }

@@ -12,6 +12,7 @@ const layer = (key: string, more: Partial<LayerInfo> = {}): LayerInfo => ({
   labels: {},
   sizeBytes: 2 ** 30,
   fileSystem: 'ext4',
+  raw: false,
   ...more,
 })
 

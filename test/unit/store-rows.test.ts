@@ -1,12 +1,12 @@
 // Rows of the store's records in the hands of two: what one takes back or deletes is its own, and not another's since.
-import Sqlite from 'better-sqlite3'
 import { Records } from '../../lib/store/records/records.js'
 import type { Row } from '../../lib/store/records/row.js'
+import { openDatabase } from '../../lib/store/records/sqlite.js'
 
 const OWNER = 'me'
 
-function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): void {
-  const database = new Sqlite(':memory:')
+async function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): Promise<void> {
+  const database = await openDatabase(':memory:')
   const records = new Records(database)
   records.found()
   const make = (key: string, parent?: Row) =>
@@ -61,3 +61,19 @@ test('the id of a deleted row is another’s by then', () =>
     expect(records.update(old, ['ready'], { state: 'removing' })).toBeUndefined()
     expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
   }))
+
+test('a file of version 1 gets what it lacks, and keeps what it has', async () => {
+  const database = await openDatabase(':memory:')
+  new Records(database).found()
+  database.exec(`DROP TABLE lease; ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
+    INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
+    VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)
+  const records = new Records(database)
+  records.found()
+  expect(records.byKey('old')).toMatchObject({ thin: 7, raw: false })
+  const id = records.leases.insert(7, 'use', OWNER)
+  expect(records.leases.of(7)).toEqual([{ id, thin: 7, kind: 'use', owner: OWNER }])
+  database.pragma('user_version = 99')
+  expect(() => new Records(database)).toThrow(expect.objectContaining({ code: 'DM_STORE_MISMATCH' }))
+  database.close()
+})

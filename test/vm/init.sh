@@ -20,6 +20,15 @@ fail() {
   exit 1
 }
 
+# A folder of the host, by the name of its share or by its path.
+share() {
+  if [ "$VM_MACHINE" = uml ]; then
+    mount -t hostfs -o "hostfs=$2" none "$3"
+  else
+    mount -t virtiofs "$1" "$3"
+  fi
+}
+
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null # the kernel may have mounted it already
@@ -29,9 +38,15 @@ modprobe -d "$VM_KERNEL_DIR" -aq $VM_MODULES
 
 # /sys/fs/fuse always exists in this kernel, and the mount point need not exist on the host for anything else.
 mount -t tmpfs tmpfs /mnt || fail 'no tmpfs'
-mkdir /mnt/upper /mnt/work /mnt/root
+mkdir /mnt/upper /mnt/work /mnt/root /mnt/tools
+# A file system of its own: a layer of an overlay may not lie within another layer.
+lower=/
+if [ -n "$VM_TOOLS" ]; then
+  share tools "$VM_TOOLS" /mnt/tools || fail 'the unpacked packages cannot be mounted'
+  lower=/mnt/tools:/
+fi
 # Without "announce submounts" off in virtiofsd, look-ups below the host's mount points would fail here.
-mount -t overlay -o "lowerdir=${VM_TOOLS:+$VM_TOOLS:}/,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root || fail 'no overlay'
+mount -t overlay -o "lowerdir=$lower,upperdir=/mnt/upper,workdir=/mnt/work" overlay /mnt/root || fail 'no overlay'
 
 new=/mnt/root
 mkdir -p $new/proc $new/sys $new/dev $new/run $new/tmp
@@ -50,11 +65,7 @@ cp "$run/config.sh" "$run/guest.sh" "$run/command.sh" $new/run/dm-thin-vm/
 
 # After /tmp and /run, for the work tree may lie below either of them.
 mkdir -p "$new$VM_TREE"
-if [ "$VM_MACHINE" = uml ]; then
-  mount -t hostfs -o "hostfs=$VM_TREE" none "$new$VM_TREE"
-else
-  mount -t virtiofs worktree "$new$VM_TREE"
-fi || fail 'the work tree cannot be mounted'
+share worktree "$VM_TREE" "$new$VM_TREE" || fail 'the work tree cannot be mounted'
 
 release=$(uname -r)
 mkdir -p "$new/usr/lib/modules/$release"

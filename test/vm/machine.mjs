@@ -49,11 +49,9 @@ async function kvmWorks(say) {
   } catch {
     return false
   }
-  if (toolPath('qemu-system-x86_64') === 'qemu-system-x86_64' && !onPath('qemu-system-x86_64')) return false
+  if (!existsSync(toolPath('qemu-system-x86_64'))) return false
   return (await qemu.accelerator(await qemu.ensureKernel(say), say)) === 'kvm'
 }
-
-const onPath = name => (process.env.PATH ?? '').split(':').some(folder => existsSync(join(folder, name)))
 
 /** That it starts is remembered until the next boot of this machine. @param {(line: string) => void} say */
 async function whyNoUmlHere(say) {

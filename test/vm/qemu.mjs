@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { cacheDir, repository } from './cache.mjs'
 import { childrenOf, spawnBound } from './children.mjs'
 import { ensureKernel } from './kernel.mjs'
-import { toolEnvironment, toolPath } from './tools.mjs'
+import { toolEnvironment, toolPath, toolsRoot } from './tools.mjs'
 
 const QEMU = 'qemu-system-x86_64'
 const PROBE_LIMIT = 8000
@@ -22,10 +22,13 @@ export const qemu = {
 /** @type {import('./machine.mjs').Machine['start']} */
 async function start({ kernel, accelerator, processors, folder, scratch, console: log, fail }) {
   const own = childrenOf()
-  for (const [tag, directory, extra] of [
+  const tools = toolsRoot()
+  const shares = [
     ['rootfs', '/', ['--readonly', '--cache=always']],
     ['worktree', repository, ['--cache=auto']],
-  ]) {
+    ...(tools ? [['tools', tools, ['--readonly', '--cache=always']]] : []),
+  ]
+  for (const [tag, directory, extra] of shares) {
     const child = share(folder, tag, directory, extra)
     let complaints = ''
     child.stderr.on('data', chunk => (complaints += chunk))
@@ -35,8 +38,8 @@ async function start({ kernel, accelerator, processors, folder, scratch, console
     })
     own.add(child)
   }
-  for (const tag of ['rootfs', 'worktree']) await socketOf(join(folder, `${tag}.sock`), () => own.ended)
-  const args = qemuArguments({ kernel, accelerator, processors, folder })
+  for (const [tag] of shares) await socketOf(join(folder, `${tag}.sock`), () => own.ended)
+  const args = qemuArguments({ kernel, accelerator, processors, folder, tags: shares.map(([tag]) => tag) })
   const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch, 'pipe', log]
   const main = spawnBound(toolPath(QEMU), [...firmware(), ...args], { stdio, env: toolEnvironment() })
   own.add(main)
@@ -45,9 +48,9 @@ async function start({ kernel, accelerator, processors, folder, scratch, console
 
 /** The firmware of a QEMU that is unpacked and not installed. */
 function firmware() {
-  const program = toolPath(QEMU)
-  const usr = program.startsWith('/usr/') || !program.includes('/') ? undefined : join(program, '../..')
-  return usr === undefined ? [] : ['share/qemu', 'share/seabios'].flatMap(path => ['-L', join(usr, path)])
+  const root = toolsRoot()
+  if (root === undefined || !toolPath(QEMU).startsWith(`${root}/`)) return []
+  return ['usr/share/qemu', 'usr/share/seabios'].flatMap(path => ['-L', join(root, path)])
 }
 
 /** @param {string} folder @param {string} tag @param {string} directory @param {string[]} extra */
@@ -137,14 +140,15 @@ function bootsWithKvm(kernel) {
 /**
  * Descriptors that QEMU inherits: 3 control port, 4 shell's console, 5 scratch disk (already without a name),
  * 6 the command's output, 7 the kernel's console (without a name, too).
- * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string, processors: number }} options
+ * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string, processors: number,
+ *   tags: string[] }} options
  */
-function qemuArguments({ kernel, accelerator, folder, processors }) {
+function qemuArguments({ kernel, accelerator, folder, processors, tags }) {
   const append = ['root=rootfs rootfstype=virtiofs ro', `init=${folder}/init.sh`, 'console=ttyS0 quiet panic=-1']
   // Where the host is busy, a second or so can pass between two instructions of the guest; its check whether the timer
   // ticks would then end in a panic.
   append.push('mitigations=off random.trust_cpu=on nowatchdog no_timer_check')
-  const share = tag => [
+  const device = tag => [
     ['-chardev', `socket,id=${tag},path=${folder}/${tag}.sock`],
     ['-device', `vhost-user-fs-pci,queue-size=1024,chardev=${tag},tag=${tag}`],
   ]
@@ -153,8 +157,7 @@ function qemuArguments({ kernel, accelerator, folder, processors }) {
     ['-object', 'memory-backend-memfd,id=memory,size=3G,share=on', '-m', '3G', '-smp', `${processors}`],
     ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-nic', 'none'],
     ['-kernel', kernel.image, '-append', append.join(' ')],
-    ...share('rootfs'),
-    ...share('worktree'),
+    ...tags.flatMap(device),
     ['-chardev', 'file,id=console,path=/dev/fdset/2', '-serial', 'chardev:console'],
     ['-device', 'virtio-serial-pci'],
     ['-chardev', 'socket,id=shell,fd=4', '-device', 'virtconsole,chardev=shell'],

@@ -8,13 +8,10 @@ export const toolsRoot = () => process.env.DM_THIN_TOOLS || undefined
 /** Where a program is: on this machine, or in the unpacked tree. @param {string} program a name or an absolute path */
 export function toolPath(program) {
   const root = toolsRoot()
-  const folders = ['usr/bin', 'usr/sbin']
-  const inTools = program.startsWith('/') ? [program] : folders.map(folder => `/${folder}/${program}`)
-  const onMachine = program.startsWith('/')
-    ? [program]
-    : (process.env.PATH ?? '').split(':').map(folder => join(folder, program))
-  if (onMachine.some(path => existsSync(path))) return program
-  return (root && inTools.map(path => join(root, path)).find(path => existsSync(path))) || program
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/bin'].filter(Boolean)
+  const names = program.startsWith('/') ? [program] : folders.map(folder => join(folder, program))
+  const places = root === undefined ? names : [...names, ...names.map(path => join(root, path))]
+  return places.find(path => existsSync(path)) ?? program
 }
 
 /** The environment in which unpacked programs find their libraries. */

@@ -7,7 +7,8 @@ import { checkOptions, checkPath, checkText, type SignalOption } from '../../nam
 import { checkNumber, GiB, invalid, MiB, shown } from '../../units.js'
 import { applyTar, type ApplyOptions, type ApplyProgress } from '../unpack/apply-tar.js'
 import { checkLabels } from '../options.js'
-import type { Labels, LayerInfo } from '../types.js'
+import type { Lease } from '../leases.js'
+import type { Labels } from '../types.js'
 import { archiveContents, directoryContents, type Contents } from './contents.js'
 import { chainId, type FoundImage, type ImageConfig } from './document.js'
 import { findImage } from './find.js'
@@ -47,14 +48,15 @@ export interface ImportedImage {
 export interface Layers {
   /** @internal A name for a folder of its own. */
   stagingFolder(): string
-  stat(key: string): Promise<LayerInfo>
+  /** @internal */
+  keepLayer(key: string): Promise<Lease>
   /** @internal */
   addLayer(
     name: string,
     parent: string,
     fill: (folder: string) => Promise<unknown>,
     options: SignalOption & { labels: Labels },
-  ): Promise<void>
+  ): Promise<Lease>
 }
 
 const KNOWN = ['name', 'platform', 'labels', 'devices', 'setuid', 'maxBytes', 'maxEntries', 'onProgress', 'signal']
@@ -102,37 +104,27 @@ async function contentsOf(
   return archiveContents(staging, createReadStream(file, { highWaterMark: MiB }), limits)
 }
 
+/** Nothing removes the lower layers while the upper ones are made: each is kept by a lease until all are there. */
 async function importLayers(
   store: Layers,
   contents: Contents,
   image: FoundImage,
   options: ImportOptions,
 ): Promise<ImportedImage> {
-  const { signal, labels = {}, onProgress, devices, setuid, maxBytes, maxEntries } = options
+  const leases: Lease[] = []
   const keys: string[] = []
-  for (const [at, layer] of image.layers.entries()) {
-    throwIfAborted(signal)
-    const parent = keys.at(-1)
-    const key = chainId(parent, layer.diffId)
-    const tell = (progress: ApplyProgress) => onProgress?.({ ...progress, layer: at + 1, layers: image.layers.length })
-    keys.push(key)
-    if (await has(store, key)) {
-      tell({ entries: 0, bytes: 0 })
-      continue
+  try {
+    for (const [at, layer] of image.layers.entries()) {
+      throwIfAborted(options.signal)
+      const parent = keys.at(-1)
+      const key = chainId(parent, layer.diffId)
+      const layers = image.layers.length
+      const tell = (progress: ApplyProgress) => options.onProgress?.({ ...progress, layer: at + 1, layers })
+      leases.push(await importLayer(store, contents, layer, { ...options, key, parent: parent ?? '', tell }))
+      keys.push(key)
     }
-    const limits = {
-      ...(signal && { signal }),
-      ...(devices && { devices }),
-      ...(setuid && { setuid }),
-      ...(maxBytes !== undefined && { maxBytes }),
-      ...(maxEntries !== undefined && { maxEntries }),
-    }
-    const digests = { ...(layer.digest !== undefined && { digest: layer.digest }), diffId: layer.diffId }
-    const fill = (folder: string) =>
-      applyTar(folder, contents.open(layer.path), { ...limits, ...digests, onProgress: tell })
-    await store.addLayer(key, parent ?? '', fill, { labels, ...(signal && { signal }) }).catch((fault: unknown) => {
-      if (!hasCode(fault, 'DM_LAYER_EXISTS')) throw fault // somebody imported the same at the same time
-    })
+  } finally {
+    await Promise.all(leases.map(lease => lease.release()))
   }
   const top = keys.at(-1)
   if (top === undefined) throw new DmThinError('DM_IMAGE', 'image: it has no layers')
@@ -140,11 +132,49 @@ async function importLayers(
   return { name, digest, config, layers: keys, top }
 }
 
-async function has(store: Layers, key: string): Promise<boolean> {
+interface LayerImport extends ImportOptions {
+  readonly key: string
+  readonly parent: string
+  readonly tell: (progress: ApplyProgress) => void
+}
+
+/** The layer, made where it is not there yet. Another import may make the same one at the same time. */
+async function importLayer(
+  store: Layers,
+  contents: Contents,
+  layer: FoundImage['layers'][number],
+  options: LayerImport,
+): Promise<Lease> {
+  const { key, parent, tell, signal, labels = {}, devices, setuid, maxBytes, maxEntries } = options
+  const there = await kept(store, key)
+  if (there) {
+    tell({ entries: 0, bytes: 0 })
+    return there
+  }
+  const limits = {
+    ...(signal && { signal }),
+    ...(devices && { devices }),
+    ...(setuid && { setuid }),
+    ...(maxBytes !== undefined && { maxBytes }),
+    ...(maxEntries !== undefined && { maxEntries }),
+  }
+  const digests = { ...(layer.digest !== undefined && { digest: layer.digest }), diffId: layer.diffId }
+  const fill = (folder: string) =>
+    applyTar(folder, contents.open(layer.path), { ...limits, ...digests, onProgress: tell })
   try {
-    return (await store.stat(key)).kind === 'committed'
+    return await store.addLayer(key, parent, fill, { labels, ...(signal && { signal }) })
   } catch (fault) {
-    if (hasCode(fault, 'DM_LAYER_NOT_FOUND')) return false
+    const made = hasCode(fault, 'DM_LAYER_EXISTS') ? await kept(store, key) : undefined
+    if (!made) throw fault
+    return made
+  }
+}
+
+async function kept(store: Layers, key: string): Promise<Lease | undefined> {
+  try {
+    return await store.keepLayer(key)
+  } catch (fault) {
+    if (hasCode(fault, 'DM_LAYER_NOT_FOUND', 'DM_LAYER_STATE')) return undefined
     throw fault
   }
 }

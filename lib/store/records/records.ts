@@ -1,49 +1,27 @@
 // What the store knows of its layers: one SQLite file. Plain statements, each well below a millisecond; whoever changes
 // something does so inside a transaction of the Writer.
-import type { Statement } from 'better-sqlite3'
 import { DmThinError } from '../../errors.js'
 import { MAX_THIN_ID } from '../../units.js'
+import { LeaseRows } from './lease-rows.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
+import type { SqlValue, Statement } from './database.js'
+import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
 import type { LayerFileSystem } from '../types.js'
-
-const VERSION = 1
-
-const SCHEMA = `
-  CREATE TABLE store (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-  CREATE TABLE layer (
-    id INTEGER PRIMARY KEY,
-    key TEXT,
-    kind TEXT NOT NULL CHECK (kind IN ('base', 'active', 'view', 'committed')),
-    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'committing', 'removing', 'retired')),
-    owner TEXT,
-    parent INTEGER REFERENCES layer (id) ON DELETE SET NULL,
-    thin INTEGER NOT NULL UNIQUE,
-    size INTEGER NOT NULL,
-    fs TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    updated INTEGER NOT NULL,
-    mapped INTEGER,
-    labels TEXT NOT NULL
-  ) STRICT;
-  CREATE UNIQUE INDEX layer_key ON layer (key) WHERE key IS NOT NULL;
-  CREATE UNIQUE INDEX layer_base ON layer (fs, size) WHERE kind = 'base' AND state IN ('making', 'ready');
-  CREATE INDEX layer_parent ON layer (parent);
-  CREATE INDEX layer_state ON layer (state) WHERE state <> 'ready';
-`
 
 /** Goes round. */
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
   ON CONFLICT DO UPDATE SET value = (value + 1) % ${MAX_THIN_ID + 1} RETURNING (value + ${MAX_THIN_ID}) % ${MAX_THIN_ID + 1} AS thin`
 
-const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, thin)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
+const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, raw, thin)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
 
 const COLUMNS = 'l.*, p.key AS parent_key, p.kind AS parent_kind FROM layer l LEFT JOIN layer p ON p.id = l.parent'
 
 export class Records {
   readonly #database: Database
   readonly #statements = new Map<string, Statement>()
+  readonly leases: LeaseRows
 
   /** Throws what `isLocked` knows while another process opens the file for the first time, or after a crash. */
   constructor(database: Database) {
@@ -53,11 +31,8 @@ export class Records {
     // What FULL does besides is to wait for the disk after each commit. The Writer does that, off the JavaScript thread.
     database.pragma('synchronous = NORMAL')
     database.pragma('foreign_keys = ON')
-    const version = database.pragma('user_version', { simple: true })
-    if (version !== 0 && version !== VERSION) {
-      const text = `${database.name} is of version ${String(version)}; this dm-thin knows version ${VERSION}`
-      throw new DmThinError('DM_STORE_MISMATCH', text, { device: database.name })
-    }
+    checkVersion(database)
+    this.leases = new LeaseRows(database)
   }
 
   /**
@@ -66,15 +41,13 @@ export class Records {
    * file busy all the time is told things, so its disk takes them.
    */
   checkpoint(): boolean {
-    const [result] = this.#database.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[]
-    return result?.busy !== 1
+    const busy = this.#database.pragma('wal_checkpoint(TRUNCATE)')
+    return busy !== 1
   }
 
-  /** Makes the tables of a new file. In a transaction: two processes may be at it. */
+  /** Makes the tables of a new file, or what one of an older version lacks. In a transaction: two processes may do it. */
   found(): void {
-    if (this.#database.pragma('user_version', { simple: true }) === VERSION) return
-    this.#database.exec(SCHEMA)
-    this.#database.pragma(`user_version = ${VERSION}`)
+    migrate(this.#database)
   }
 
   get(name: string): string | undefined {
@@ -95,6 +68,12 @@ export class Records {
   noteTransaction(id: bigint): void {
     if (id <= this.#noted) return // another of the same commit point was before
     if (id > this.transaction) this.set('transaction', String(id))
+    this.#noted = id
+  }
+
+  /** The records go on from where the pool is, though that is older. */
+  acceptTransaction(id: bigint): void {
+    this.set('transaction', String(id))
     this.#noted = id
   }
 
@@ -142,16 +121,17 @@ export class Records {
 
   /** Takes the next thin id that no row has, going round. */
   insert(row: RowInsert, parent?: Row): Row {
-    const { at, parent: parentId, ...rest } = row
+    const { at, parent: parentId, raw = false, ...rest } = row
     const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
-    const values = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
+    const before = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at]
+    const values = [...before, JSON.stringify(labels), Number(raw)]
     for (let tried = 0; tried <= MAX_THIN_ID; tried += 1) {
       const thin = Number((this.#get(NEXT_THIN) as { thin: bigint }).thin)
       const { changes, lastInsertRowid } = this.#run(INSERT, ...values, thin)
       if (changes === 0) continue // another row has this one
       const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
       const id = Number(lastInsertRowid)
-      return { ...rest, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
+      return { ...rest, raw, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
     }
     throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${MAX_THIN_ID + 1}`)
   }
@@ -167,11 +147,11 @@ export class Records {
   update(which: number | Row, from: readonly RowState[], change: RowChange): Row | undefined {
     const id = typeof which === 'number' ? which : which.id
     const sets: string[] = []
-    const values: unknown[] = []
+    const values: SqlValue[] = []
     for (const [name, value] of Object.entries(change)) {
       if (value === undefined) continue
       sets.push(`${COLUMN[name as keyof RowChange]} = ?`)
-      values.push(name === 'labels' ? JSON.stringify(value) : value)
+      values.push(name === 'labels' ? JSON.stringify(value) : (value as SqlValue))
     }
     const states = from.map(() => '?').join(', ')
     // The id of a deleted row may be another's by now; its thin id is not, for long.
@@ -208,27 +188,27 @@ export class Records {
     return Number((this.#get('SELECT count(*) AS n FROM layer WHERE key IS NOT NULL') as { n: bigint }).n)
   }
 
-  #row(where: string, ...values: unknown[]): Row | undefined {
+  #row(where: string, ...values: SqlValue[]): Row | undefined {
     const found = this.#get(`SELECT ${COLUMNS} WHERE ${where}`, ...values)
     return found === undefined ? undefined : rowOf(found as Stored)
   }
 
-  #rows(where: string, ...values: unknown[]): Row[] {
+  #rows(where: string, ...values: SqlValue[]): Row[] {
     const read = () => this.#statement(`SELECT ${COLUMNS} WHERE ${where}`).all(...values) as Stored[]
     return databaseFaults(this.#database.name, read).map(rowOf)
   }
 
-  #get(sql: string, ...values: unknown[]): unknown {
+  #get(sql: string, ...values: SqlValue[]): unknown {
     return databaseFaults(this.#database.name, () => this.#statement(sql).get(...values))
   }
 
-  #run(sql: string, ...values: unknown[]) {
+  #run(sql: string, ...values: SqlValue[]) {
     return this.#statement(sql).run(...values)
   }
 
   #statement(sql: string): Statement {
     let known = this.#statements.get(sql)
-    if (!known) this.#statements.set(sql, (known = this.#database.prepare(sql).safeIntegers()))
+    if (!known) this.#statements.set(sql, (known = this.#database.prepare(sql)))
     return known
   }
 }
@@ -261,6 +241,7 @@ interface Stored {
   readonly updated: bigint
   readonly mapped: bigint | null
   readonly labels: string
+  readonly raw: bigint
 }
 
 const rowOf = (stored: Stored): Row => ({
@@ -278,4 +259,5 @@ const rowOf = (stored: Stored): Row => ({
   updatedAt: stored.updated,
   mappedBytes: stored.mapped === null ? null : Number(stored.mapped),
   labels: JSON.parse(stored.labels) as Row['labels'],
+  raw: stored.raw !== 0n,
 })

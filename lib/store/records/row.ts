@@ -25,6 +25,8 @@ export interface Row {
   /** Of a committed layer and a base: what was mapped when it was made so. */
   readonly mappedBytes: number | null
   readonly labels: Labels
+  /** What is on it nobody of the host looks into: it is not mounted. */
+  readonly raw: boolean
 }
 
 export interface RowInsert {
@@ -37,6 +39,8 @@ export interface RowInsert {
   readonly fileSystem: LayerFileSystem
   readonly at: bigint
   readonly labels: Labels
+  /** Default false. */
+  readonly raw?: boolean
 }
 
 export interface RowChange {
@@ -60,4 +64,5 @@ export const infoOf = (row: Row): LayerInfo => ({
   labels: row.labels,
   sizeBytes: row.sizeBytes,
   fileSystem: row.fileSystem,
+  raw: row.raw,
 })

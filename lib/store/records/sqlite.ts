@@ -1,33 +1,40 @@
-// The database's library: an optional peer, loaded by the first store that is opened.
-import type Sqlite from 'better-sqlite3'
+// Opens databases, and names SQLite's errors. Node's own SQLite is used if this Node has it; better-sqlite3 otherwise.
+import { existsSync } from 'node:fs'
 import { DmThinError } from '../../errors.js'
 import { dependency } from '../dependency.js'
+import { BetterConnection, betterSqlite } from './better-sqlite.js'
+import { Database, type Connection } from './database.js'
+import { NodeConnection, nodeSqlite } from './node-sqlite.js'
 
-export type Database = Sqlite.Database
-type Constructor = new (file: string, options?: Sqlite.Options) => Database
+export { Database } from './database.js'
 
-let loaded: Promise<Constructor> | undefined
+type Connect = (file: string) => Connection
 
-/** Rejects with `DM_STORE_DEPENDENCY` where it is not installed, or not for this Node. */
-export function loadSqlite(): Promise<Constructor> {
+let loaded: Promise<Connect> | undefined
+
+/** Rejects with `DM_STORE_DEPENDENCY` if this Node has no SQLite and better-sqlite3 cannot be loaded. */
+export function loadSqlite(): Promise<Connect> {
   return (loaded ??= load().catch((fault: unknown) => {
     loaded = undefined // it may be installed meanwhile
     throw fault
   }))
 }
 
-function load(): Promise<Constructor> {
-  return dependency('better-sqlite3', '^12', async () => {
-    const { default: constructor } = (await import('better-sqlite3')) as unknown as { default: Constructor }
-    new constructor(':memory:').close() // the binary itself is looked for here
-    return constructor
-  })
+/** DM_THIN_SQLITE chooses for tests. */
+async function load(): Promise<Connect> {
+  const own = process.env['DM_THIN_SQLITE'] === 'better-sqlite3' ? undefined : nodeSqlite()
+  if (own) return file => new NodeConnection(own, file)
+  const constructor = await dependency('better-sqlite3', '^12', betterSqlite)
+  return file => new BetterConnection(constructor, file)
 }
 
 /** Opens without waiting for locks: who waits, waits by timer and not in the database's own sleep. */
 export async function openDatabase(file: string, options: { readonly mustExist?: boolean } = {}): Promise<Database> {
-  const constructor = await loadSqlite()
-  return databaseFaults(file, () => new constructor(file, { timeout: 0, fileMustExist: options.mustExist ?? false }))
+  const connect = await loadSqlite()
+  if (options.mustExist && !existsSync(file)) {
+    throw new DmThinError('DM_STORE_DATABASE', `${file} does not exist`, { device: file })
+  }
+  return databaseFaults(file, () => new Database(file, connect(file)))
 }
 
 /** Another process holds the lock that was needed. */
@@ -52,7 +59,27 @@ export function databaseFaults<T>(file: string, body: () => T): T {
   }
 }
 
+/** Of SQLite's result codes those that say something of their own: https://www.sqlite.org/rescode.html */
+const PRIMARY: Readonly<Record<number, string>> = {
+  1: 'SQLITE_ERROR',
+  5: 'SQLITE_BUSY',
+  6: 'SQLITE_LOCKED',
+  7: 'SQLITE_NOMEM',
+  8: 'SQLITE_READONLY',
+  10: 'SQLITE_IOERR',
+  11: 'SQLITE_CORRUPT',
+  13: 'SQLITE_FULL',
+  14: 'SQLITE_CANTOPEN',
+  19: 'SQLITE_CONSTRAINT',
+  26: 'SQLITE_NOTADB',
+}
+
+/** better-sqlite3 names the code; Node gives its number, whose low byte is the primary code. */
 function codeOf(fault: unknown): string | undefined {
-  if (typeof fault !== 'object' || fault === null || !('code' in fault)) return undefined
-  return typeof fault.code === 'string' && fault.code.startsWith('SQLITE_') ? fault.code : undefined
+  if (typeof fault !== 'object' || fault === null || !('code' in fault) || typeof fault.code !== 'string')
+    return undefined
+  if (fault.code.startsWith('SQLITE_')) return fault.code
+  if (fault.code !== 'ERR_SQLITE_ERROR' || !('errcode' in fault)) return undefined
+  const number = Number(fault.errcode)
+  return PRIMARY[number & 0xff] ?? `SQLITE_${number}`
 }

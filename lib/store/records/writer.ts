@@ -13,8 +13,17 @@ const MOST = 128
 const FIRST_PAUSE_MS = 1
 const LONGEST_PAUSE_MS = 50
 
+export interface WriteOptions {
+  /**
+   * Wait until the disk has it. False for what is of no use after a restart of the machine: it is seen by other processes
+   * at once. Default true.
+   */
+  readonly durable?: boolean
+}
+
 interface Change {
   readonly run: () => unknown
+  readonly durable: boolean
   readonly resolve: (value: never) => void
   readonly reject: (fault: unknown) => void
 }
@@ -23,9 +32,6 @@ type Result = { readonly value: unknown } | { readonly fault: unknown }
 
 export class Writer {
   readonly #database: Database
-  /** Made once: making them costs more than what is in them. */
-  readonly #together: (changes: readonly Change[]) => Result[]
-  readonly #nested: (run: Change['run']) => unknown
   readonly #queue: Change[] = []
   #flushing: Promise<void> | undefined
   /** What a disk did not take once, nobody knows of any more: nothing is acknowledged after it. */
@@ -35,15 +41,12 @@ export class Writer {
   constructor(database: Database) {
     this.#database = database
     this.#log = new LogFile(database)
-    const together = database.transaction((changes: readonly Change[]) => this.#each(changes))
-    this.#together = changes => together.immediate(changes)
-    this.#nested = database.transaction((run: Change['run']) => run())
   }
 
   /** Runs `change` in a transaction and resolves when it is on the disk. One that throws leaves nothing of itself. */
-  write<T>(change: () => T): Promise<T> {
+  write<T>(change: () => T, { durable = true }: WriteOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ run: change, resolve, reject })
+      this.#queue.push({ run: change, durable, resolve, reject })
       this.#flushing ??= this.#flush()
     })
   }
@@ -81,6 +84,7 @@ export class Writer {
   async #written(changes: readonly Change[]): Promise<Result[]> {
     if (this.#lost !== undefined) throw this.#lost
     const results = await this.#patiently(changes)
+    if (!changes.some(({ durable }) => durable)) return results
     await this.#log.sync().catch((cause: unknown) => {
       const text = `${this.#database.name}: the disk did not take what was written: ${(cause as Error).message}`
       throw (this.#lost = new DmThinError('DM_STORE_DATABASE', text, { device: this.#database.name, cause }))
@@ -92,7 +96,7 @@ export class Writer {
     const end = performance.now() + LIMIT_MS
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        return this.#together(changes)
+        return this.#database.immediate(() => this.#each(changes))
       } catch (fault) {
         if (!isLocked(fault)) throw fault
         if (performance.now() > end) throw tooLong(this.#database.name, fault)
@@ -110,7 +114,7 @@ export class Writer {
   /** A savepoint of its own, so that one change's refusal is not the others'. */
   #one({ run }: Change): Result {
     try {
-      return { value: this.#nested(run) }
+      return { value: this.#database.savepoint(run) }
     } catch (fault) {
       // A full disk and its like end the whole transaction: there is nothing to go on with.
       if (!this.#database.inTransaction || isLocked(fault)) throw fault

@@ -20,6 +20,11 @@ export interface ApplyOptions extends SignalOption, KernelOption {
   readonly maxBytes?: number
   /** Names that are made, missing parents among them. Default 4 000 000. */
   readonly maxEntries?: number
+  /**
+   * Memory for what has to be remembered of the layer, in bytes: 10 to 12 for each name, and 20 to 24 for each directory;
+   * and names of directories that are being removed. Default 64 MiB, which is enough for the default of `maxEntries`.
+   */
+  readonly maxMemoryBytes?: number
   /** Size of one file in bytes, holes included. Default: `maxBytes`. */
   readonly maxFileBytes?: number
   /**
@@ -62,6 +67,7 @@ export interface ApplyResult extends ApplyProgress {
 const KNOWN = [
   'maxBytes',
   'maxEntries',
+  'maxMemoryBytes',
   'maxFileBytes',
   'maxRatio',
   'maxRatioFromBytes',
@@ -97,6 +103,7 @@ function settingsOf(options: ApplyOptions): Settings {
   return {
     maxBytes,
     maxEntries: number('maxEntries', 4_000_000),
+    maxMemoryBytes: number('maxMemoryBytes', 64 * MiB),
     maxFileBytes: number('maxFileBytes', maxBytes),
     maxRatio: number('maxRatio', 200, 1),
     maxRatioFromBytes: number('maxRatioFromBytes', GiB),
@@ -168,7 +175,8 @@ class Application {
     const port = portOf(kernel)
     try {
       const entries = new TarEntries(await tarLibrary(), this.#reader)
-      const handle = await port.treeOpen(this.#root, this.#settings.maxEntries, signal)
+      const { maxEntries: names, maxMemoryBytes: bytes } = this.#settings
+      const handle = await port.treeOpen(this.#root, { names, bytes }, signal)
       const sink = new TreeSink(port, handle, signal, () => this.#tell())
       try {
         return await this.#apply(entries, sink)
@@ -220,8 +228,8 @@ class Application {
     await this.#reader.skip(padding(entry.storedBytes))
   }
 
-  async #sparse({ header, block, records }: FoundEntry, entry: TarEntry): Promise<SparseMap | undefined> {
-    if (isGnuSparse(block)) return gnuSparse(block, header.size, this.#reader)
+  async #sparse({ block, records }: FoundEntry, entry: TarEntry): Promise<SparseMap | undefined> {
+    if (isGnuSparse(block)) return gnuSparse(block, entry.storedBytes, this.#reader)
     return isPaxSparse(records) ? paxSparse(records, entry.storedBytes, this.#reader) : undefined
   }
 

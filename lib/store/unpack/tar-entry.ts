@@ -83,12 +83,9 @@ function checkedNumber(value: number, most: number, what: string, path: string):
   throw malformed(`entry ${readable(path)} has a ${what} number that there cannot be`)
 }
 
-/** tar-stream has its size from the same record, by parseInt: what is no number there must not be one here. */
 function storedBytes(header: TarHeader, records: PaxRecords, path: string): number {
   const said = paxValue(records, 'size')
-  const size = checkedNumber(header.size, Number.MAX_SAFE_INTEGER, 'size', path)
-  if (said !== undefined && paxNumber(said) !== size) throw malformed(`entry ${readable(path)} has two sizes`)
-  return size
+  return checkedNumber(said ? paxNumber(said) : header.size, Number.MAX_SAFE_INTEGER, 'size', path)
 }
 
 function timeOf(header: TarHeader, block: Buffer): FileTime {

@@ -52,6 +52,9 @@ export function layerError(fault: unknown): unknown {
   if (operation === 'entries') {
     return fault.refined('DM_LAYER_LIMIT', `the layer has more entries than maxEntries, at ${entry}`)
   }
+  if (operation === 'memory') {
+    return fault.refined('DM_LAYER_LIMIT', `the layer takes more memory than maxMemoryBytes, at ${entry}`)
+  }
   // A link to a directory, and an attribute that the file system takes of regular files alone, are EPERM too.
   const refusedForGood = errno === EPERM && (operation === 'link' || operation === 'setxattr')
   if (errno === EBUSY || refusedForGood || OF_THE_ENTRY.has(errno)) {

@@ -41,8 +41,8 @@ export async function tarLibrary(): Promise<TarLibrary> {
 }
 
 /**
- * Reads the headers of one entry, block by block, up to the entry's own. It never sees content, which is not its own to
- * carry, and lives no longer than for one entry.
+ * Reads the own block of one entry, and names of GNU tar in front of it. It never sees content or extended headers, and
+ * lives no longer than for one entry.
  */
 export class HeaderParser {
   readonly #extract: Extract
@@ -50,7 +50,7 @@ export class HeaderParser {
   #settle: ((fault?: Error) => void) | undefined
 
   constructor(library: TarLibrary) {
-    // With a mark of 0 every block is answered by a `drain`: more is wanted.
+    // With a mark of 0 every write is answered by a `drain`: more is wanted.
     this.#extract = library.extract({ filenameEncoding: 'latin1', allowUnknownFormat: true, highWaterMark: 0 })
     this.#extract.on('entry', header => {
       this.#header = header
@@ -60,15 +60,23 @@ export class HeaderParser {
     this.#extract.on('error', fault => this.#settle?.(fault))
   }
 
-  /** The header, if the block was the last of it. */
-  async add(block: Buffer): Promise<TarHeader | undefined> {
+  async longName(block: Buffer, content: Buffer): Promise<void> {
+    await this.#add(Buffer.concat([block, content]))
+  }
+
+  async entry(block: Buffer): Promise<TarHeader> {
+    await this.#add(block)
+    if (this.#header === undefined) throw malformed('the headers in front of an entry do not end where it begins')
+    return this.#header
+  }
+
+  async #add(bytes: Buffer): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#settle = fault => {
         if (fault === undefined) return resolve()
         reject(malformed(`the archive is none, or damaged: ${fault.message}`, { cause: fault }))
       }
-      this.#extract.write(block)
+      this.#extract.write(bytes)
     })
-    return this.#header
   }
 }

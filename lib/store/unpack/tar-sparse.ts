@@ -30,7 +30,10 @@ function checked(pieces: readonly number[], sizeBytes: number, storedBytes: numb
 }
 
 /** Whether extended headers say that a file is sparse. */
-export const isPaxSparse = (records: PaxRecords): boolean => records.some(([key]) => key.startsWith('GNU.sparse.'))
+export const isPaxSparse = (records: PaxRecords): boolean => {
+  for (const key of records.keys()) if (key.startsWith('GNU.sparse.')) return true
+  return false
+}
 
 export async function paxSparse(records: PaxRecords, storedBytes: number, reader: TarReader): Promise<SparseMap> {
   const number = (key: string) => {
@@ -43,9 +46,7 @@ export async function paxSparse(records: PaxRecords, storedBytes: number, reader
   if (major === 1) return storedMap(size, storedBytes, reader)
   if (major !== undefined && major !== 0) throw malformed(`sparse files of version ${major} are not known`)
   const map = paxValue(records, 'GNU.sparse.map')
-  const pieces = map
-    ? numbersOf(map.toString('latin1').split(','))
-    : records.filter(([key]) => /^GNU\.sparse\.(offset|numbytes)$/.test(key)).map(([, value]) => paxNumber(value))
+  const pieces = map ? numbersOf(map.toString('latin1').split(',')) : records.pieces().map(paxNumber)
   return checked(pieces, size, storedBytes, 0)
 }
 

@@ -20,6 +20,7 @@ FUZZ(thin_line) {
   }
   target.type = "linear";
   HOLDS(!thin_id_of(target, makedev(253, 0)) && !is_failed_thin(target));
+  HOLDS(commit_error_of(target) != 0);
   const std::string uuid = end == std::string::npos ? text : text.substr(end + 1);
   if (const auto id = thin_id_of_uuid(uuid)) {
     HOLDS(uuid.compare(0, 7, "DMTHIN-") == 0);

@@ -1,0 +1,52 @@
+// Small files that are read and replaced whole. What is there is the old content or the new one, whenever the machine
+// stops: a temporary file is written and synced, renamed over the old one, and the folder is synced.
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { DmThinError, ERRNO } from '../errors.js'
+
+/** The content; undefined where there is no such file. */
+export async function readSmallFile(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw asError('read file', file, fault)
+  }
+}
+
+/** Its callers hold a lock, so that the name of the temporary file is theirs alone; what a dead one left is replaced. */
+export async function replaceSmallFile(file: string, content: string): Promise<void> {
+  const temporary = `${file}.new`
+  try {
+    await synced(temporary, 'w', handle => handle.writeFile(content))
+    await rename(temporary, file)
+    await synced(path.dirname(file), 'r', () => Promise.resolve())
+  } catch (fault) {
+    await rm(temporary, { force: true }).catch(() => {})
+    throw asError('replace file', file, fault)
+  }
+}
+
+async function synced(
+  file: string,
+  flags: 'r' | 'w',
+  body: (handle: Awaited<ReturnType<typeof open>>) => Promise<void>,
+): Promise<void> {
+  const handle = await open(file, flags, 0o600)
+  try {
+    await body(handle)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function asError(operation: string, file: string, fault: unknown): DmThinError {
+  const { errno = -ERRNO.EIO, message } = fault as NodeJS.ErrnoException
+  return new DmThinError('DM_RECORD', `${operation} ${JSON.stringify(file)}: ${message}`, {
+    operation,
+    errno: Math.abs(errno),
+    device: file,
+    cause: fault,
+  })
+}

@@ -1,0 +1,39 @@
+// The package better-sqlite3: an optional peer, for those Nodes that have no SQLite of their own.
+import type Sqlite from 'better-sqlite3'
+import type { Connection, SqlValue, Statement } from './database.js'
+
+export type BetterSqlite = new (file: string, options?: Sqlite.Options) => Sqlite.Database
+
+export async function betterSqlite(): Promise<BetterSqlite> {
+  const { default: constructor } = (await import('better-sqlite3')) as unknown as { default: BetterSqlite }
+  new constructor(':memory:').close() // the binary itself is looked for here
+  return constructor
+}
+
+export class BetterConnection implements Connection {
+  readonly #database: Sqlite.Database
+
+  constructor(constructor: BetterSqlite, file: string) {
+    this.#database = new constructor(file, { timeout: 0 })
+  }
+
+  get inTransaction(): boolean {
+    return this.#database.inTransaction
+  }
+
+  prepare(sql: string): Statement {
+    const statement = this.#database.prepare(sql)
+    if (statement.reader) return statement.safeIntegers()
+    // Some PRAGMAs return a row and some do not; better-sqlite3 does not `get` from the latter.
+    const run = (...values: SqlValue[]) => statement.run(...values)
+    return { run, get: (...values) => void run(...values), all: (...values) => (run(...values), []) }
+  }
+
+  exec(sql: string): void {
+    this.#database.exec(sql)
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+}

@@ -1,0 +1,75 @@
+// What the store asks of SQLite, whichever library provides it. Statements do not wait for locks: the Writer waits by timer.
+
+export type SqlValue = string | number | bigint | null
+
+export interface Statement {
+  run(...values: SqlValue[]): { readonly changes: number; readonly lastInsertRowid: number | bigint }
+  /** The first row; its integers are bigints. */
+  get(...values: SqlValue[]): unknown
+  all(...values: SqlValue[]): unknown[]
+}
+
+/** One connection, as a library gives it. */
+export interface Connection {
+  readonly inTransaction: boolean
+  prepare(sql: string): Statement
+  exec(sql: string): void
+  close(): void
+}
+
+export class Database {
+  readonly name: string
+  readonly #connection: Connection
+
+  constructor(name: string, connection: Connection) {
+    this.name = name
+    this.#connection = connection
+  }
+
+  /** False if SQLite itself has rolled the transaction back, as after a full disk. */
+  get inTransaction(): boolean {
+    return this.#connection.inTransaction
+  }
+
+  prepare(sql: string): Statement {
+    return this.#connection.prepare(sql)
+  }
+
+  exec(sql: string): void {
+    this.#connection.exec(sql)
+  }
+
+  /** Runs a PRAGMA and returns its first value, or undefined. */
+  pragma(text: string): number | string | undefined {
+    const row = this.#connection.prepare(`PRAGMA ${text}`).get() as Record<string, bigint | string> | undefined
+    const [value] = Object.values(row ?? {})
+    return typeof value === 'bigint' ? Number(value) : value
+  }
+
+  /** Runs `body` in a transaction that may write from its beginning, and commits it; rolls it back if `body` throws. */
+  immediate<T>(body: () => T): T {
+    this.exec('BEGIN IMMEDIATE')
+    return this.#ended(body, 'COMMIT', 'ROLLBACK')
+  }
+
+  /** Runs `body` inside a transaction; if it throws, only what it did is rolled back. */
+  savepoint<T>(body: () => T): T {
+    this.exec('SAVEPOINT change')
+    return this.#ended(body, 'RELEASE change', 'ROLLBACK TO change; RELEASE change')
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  #ended<T>(body: () => T, end: string, undo: string): T {
+    try {
+      const value = body()
+      this.exec(end)
+      return value
+    } catch (fault) {
+      if (this.inTransaction) this.exec(undo)
+      throw fault
+    }
+  }
+}

@@ -1,0 +1,60 @@
+// The tables of the store's records, and what a later version added to them.
+import { DmThinError } from '../../errors.js'
+import type { Database } from './sqlite.js'
+
+/** What each version added to the one before it. The first makes a new file. */
+const STEPS: readonly string[] = [
+  `
+  CREATE TABLE store (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE layer (
+    id INTEGER PRIMARY KEY,
+    key TEXT,
+    kind TEXT NOT NULL CHECK (kind IN ('base', 'active', 'view', 'committed')),
+    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'committing', 'removing', 'retired')),
+    owner TEXT,
+    parent INTEGER REFERENCES layer (id) ON DELETE SET NULL,
+    thin INTEGER NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    fs TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    mapped INTEGER,
+    labels TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX layer_key ON layer (key) WHERE key IS NOT NULL;
+  CREATE UNIQUE INDEX layer_base ON layer (fs, size) WHERE kind = 'base' AND state IN ('making', 'ready');
+  CREATE INDEX layer_parent ON layer (parent);
+  CREATE INDEX layer_state ON layer (state) WHERE state <> 'ready';
+  `,
+  `
+  CREATE TABLE lease (
+    id INTEGER PRIMARY KEY,
+    thin INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('use', 'keep')),
+    owner TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX lease_thin ON lease (thin);
+  ALTER TABLE layer ADD COLUMN raw INTEGER NOT NULL DEFAULT 0;
+  `,
+]
+
+const VERSION = STEPS.length
+
+const versionOf = (database: Database): number => Number(database.pragma('user_version'))
+
+/** Throws `DM_STORE_MISMATCH` where the file is of a later version. */
+export function checkVersion(database: Database): void {
+  const version = versionOf(database)
+  if (version <= VERSION) return
+  const text = `${database.name} is of version ${version}; this dm-thin knows version ${VERSION}`
+  throw new DmThinError('DM_STORE_MISMATCH', text, { device: database.name })
+}
+
+/** Makes the tables of a new file, or what an older one lacks. In a transaction: two processes may do it. */
+export function migrate(database: Database): void {
+  checkVersion(database) // another process may have changed it since it was opened
+  const version = versionOf(database)
+  if (version === VERSION) return
+  for (const step of STEPS.slice(version)) database.exec(step)
+  database.pragma(`user_version = ${VERSION}`)
+}

@@ -1,0 +1,45 @@
+// A directory while names are made or removed in it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "abi/result.h"
+#include "abi/unique_fd.h"
+#include "tree/write_marks.h"
+#include "tree/write_stat.h"
+
+namespace dmthin {
+
+/// What making and removing names would change of the directory is put back when it is left: the times that
+/// the archive has given it; and its default ACL, which is away meanwhile, so that nothing made in it
+/// inherits any.
+class WriteVisit {
+ public:
+  WriteVisit() = default;
+  WriteVisit(const WriteVisit&) = delete;
+  WriteVisit& operator=(const WriteVisit&) = delete;
+  ~WriteVisit() { leave(); }
+
+  /// Leaves the directory before.
+  Status enter(UniqueFd fd, std::string_view path, const WriteMarks& marks);
+  /// Before a name is made.
+  Status hide_default_acl();
+  /// Nothing where no directory was entered.
+  Status leave();
+
+  explicit operator bool() const { return static_cast<bool>(fd_); }
+  int fd() const { return fd_.get(); }
+  uint64_t inode() const { return stat_.inode; }
+  const std::string& path() const { return path_; }
+
+ private:
+  UniqueFd fd_;
+  std::string path_;
+  WriteStat stat_;
+  bool timed_ = false;
+  bool acl_asked_ = false;
+  std::optional<std::string> acl_;
+};
+
+}  // namespace dmthin

@@ -1,0 +1,57 @@
+// Runs in a guest: takes test files from a queue until there are none, each by jest in this one process, so that jest and
+// what it transforms are loaded once. In band: tests of one kernel must not meet each other's devices by chance.
+//
+//   node test/setup/guest-runner.mjs QUEUE
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { repository } from './steps.mjs'
+
+const require = createRequire(join(repository, 'package.json'))
+const fromJest = createRequire(dirname(require.resolve('jest/package.json')) + '/')
+const { runCLI } = fromJest('@jest/core')
+const { formatTestResults } = createRequire(fromJest.resolve('@jest/core'))('@jest/test-result')
+
+const [folder] = process.argv.slice(2)
+const { files, testNamePattern } = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'))
+
+function claim(index) {
+  try {
+    mkdirSync(join(folder, `taken-${index}`))
+    return true
+  } catch (error) {
+    if (error.code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** On the disk at once: what ends the guest must not take it along. @param {string} path @param {string} text */
+function keep(path, text) {
+  const file = openSync(path, 'w')
+  writeSync(file, text)
+  fsyncSync(file)
+  closeSync(file)
+}
+
+async function run({ project, file }, index) {
+  const started = performance.now()
+  const chosen = { _: [file], $0: '', selectProjects: [project], runTestsByPath: true, testNamePattern }
+  const options = { ...chosen, runInBand: true, reporters: [], watchman: false, passWithNoTests: true }
+  const { results } = await runCLI(options, [repository])
+  const seconds = (performance.now() - started) / 1000
+  const { testResults } = formatTestResults(results)
+  keep(join(folder, `result-${index}.json`), JSON.stringify({ result: testResults, seconds }))
+  const ok = results.numFailedTests === 0 && results.numFailedTestSuites === 0 && results.numPassedTests > 0
+  const word = ok ? 'PASS' : results.numTotalTests === 0 ? 'NONE' : 'FAIL'
+  process.stderr.write(`${word} ${file} (${results.numPassedTests} passed, ${seconds.toFixed(1)} s)\n`)
+  for (const each of results.testResults) if (each.failureMessage) process.stderr.write(`${each.failureMessage}\n`)
+  return word !== 'FAIL'
+}
+
+// Before each file jest says there which project runs; what is for a person goes to standard error.
+process.stdout.write = () => true
+
+let ok = true
+for (const [index, file] of files.entries()) if (claim(index)) ok = (await run(file, index)) && ok
+// A test that leaves a timer or a handle keeps this process from ending, and the guest's limit makes that known.
+process.exitCode = ok ? 0 : 1

@@ -1,0 +1,108 @@
+// Guests side by side: as many as there are processors and memory for. Each takes files from a queue; a lane whose queue is
+// empty goes on with the next one.
+import { availableParallelism, freemem } from 'node:os'
+import { GUEST_DIED, runInGuest, TIMED_OUT } from '../vm/run.mjs'
+import { closeQueue, filesLeft, makeQueue } from './queue.mjs'
+import { repository, say } from './steps.mjs'
+
+const GUEST_MEMORY = 3 * 2 ** 30
+const OWN_MEMORY = 2 * 2 ** 30
+const USUAL_LIMIT = 2100
+/** A guest is not started for what another has done before it is ready, unless it is a long file. */
+const FEW_FILES = 1
+
+/**
+ * `single`: one guest at a time takes from this queue. `alone`: nothing else runs beside it.
+ * @typedef {{ title: string, machine: 'uml' | 'qemu', udev: boolean, processors?: number, single?: boolean, alone?: boolean,
+ *   limit?: number, files: { project: string, file: string }[], jestEnv?: Record<string, string> }} Part
+ */
+
+/**
+ * @param {Part[]} parts @param {{ testNamePattern?: string }} settings
+ * @returns {Promise<import('./summary.mjs').Part[]>} in the order of the parts
+ */
+export async function runParts(parts, settings) {
+  const runs = parts.filter(({ files }) => files.length > 0).map(part => new Run(part, settings))
+  const beside = runs.filter(({ part }) => !part.alone)
+  const room = Math.floor((freemem() - OWN_MEMORY) / GUEST_MEMORY)
+  const lanes = Math.max(1, Math.min(availableParallelism(), room))
+  await Promise.all(Array.from({ length: lanes }, (_, index) => inLane(beside, lanes === 1 ? '' : `[${index + 1}] `)))
+  for (const run of runs.filter(({ part }) => part.alone)) while (run.wantsGuest()) await run.guest('')
+  return runs.map(run => run.close())
+}
+
+async function inLane(runs, label) {
+  for (let run = next(runs); run !== undefined; run = next(runs)) await run.guest(label)
+}
+
+const next = runs => runs.find(run => run.wantsGuest())
+
+class Run {
+  /** @param {Part} part @param {object} settings */
+  constructor(part, settings) {
+    this.part = part
+    this.queue = makeQueue(part.title, part.files, settings)
+    this.guests = 0
+    this.started = 0
+    this.ended = 0
+    /** @type {string[]} */
+    this.notes = []
+    this.broken = false
+    process.once('exit', () => this.queue && closeQueue(this.queue))
+  }
+
+  wantsGuest() {
+    const left = filesLeft(this.queue)
+    if (this.broken || left === 0) return false
+    return this.guests === 0 || (!this.part.single && left > FEW_FILES)
+  }
+
+  /** @param {string} label */
+  async guest(label) {
+    const { title, machine, udev, processors = 1, limit = USUAL_LIMIT, jestEnv = {} } = this.part
+    const before = filesLeft(this.queue)
+    this.guests++
+    this.started ||= Date.now()
+    say(`\n== ${label}${title}`)
+    const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
+    // Emulated, V8's optimizing compiler costs more than its code saves in a test that runs once: a tenth of the time.
+    const node = [process.execPath, ...(machine === 'qemu' ? ['--no-opt'] : [])]
+    const command = [...(preset.length ? ['env', ...preset] : []), ...node, 'test/setup/guest-runner.mjs']
+    const { status } = await runInGuest({
+      command: [...command, this.queue.folder],
+      cwd: repository,
+      machine,
+      udev,
+      processors,
+      timeout: Number(process.env.DM_THIN_TEST_TIMEOUT ?? limit),
+      env: process.stderr.isTTY ? { FORCE_COLOR: '1' } : {},
+      onOutput: labelled(label),
+    })
+    this.guests--
+    this.ended = Date.now()
+    if (status === TIMED_OUT) this.notes.push(`a guest did not end within ${limit} s`)
+    if (status === GUEST_DIED) this.notes.push('a guest died')
+    // A guest that could not even take one file would fail again and again.
+    if (status !== 0 && filesLeft(this.queue) === before) this.broken = true
+    if (status !== 0) this.status = status
+  }
+
+  /** @returns {import('./summary.mjs').Part} */
+  close() {
+    const { results, lost, untaken } = closeQueue(this.queue)
+    this.queue = undefined
+    const notes = [...this.notes, ...lost.map(file => `not ended: ${file}`), ...untaken.map(file => `not run: ${file}`)]
+    const seconds = (this.ended - this.started) / 1000
+    return { title: this.part.title, report: { testResults: results }, status: this.status ?? 0, notes, seconds }
+  }
+}
+
+/** Whole lines with a label before them, so that the output of two guests can be told apart. @param {string} label */
+function labelled(label) {
+  let rest = ''
+  return chunk => {
+    const lines = (rest + String(chunk)).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) process.stderr.write(`${label}${line}\n`)
+  }
+}

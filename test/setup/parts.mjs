@@ -1,0 +1,64 @@
+// Which tests run where: the projects on devices, over the machines that there are.
+import { chooseMachine } from '../vm/machine.mjs'
+import { testFiles } from './queue.mjs'
+import { say } from './steps.mjs'
+
+/** What makes devices in the kernel, but `long`, and `races`, which mean something only with two processors. */
+export const ON_DEVICES = ['clients', 'store', 'contract', 'kernel', 'fault', 'examples', 'runtimes']
+const TITLES = { uml: 'User-Mode Linux', qemu: 'QEMU' }
+
+/** @param {string} machine @param {boolean} udev @param {string} [what] */
+const titleOf = (machine, udev, what) => `${TITLES[machine]}${udev ? ' with udev' : ''}${what ? `: ${what}` : ''}`
+
+const without = file => file.udev.includes('without')
+const withUdev = file => file.udev.includes('with')
+
+/**
+ * The parts of `npm test`. Each file runs once, or with and without udev where udev can change its result; if User-Mode
+ * Linux is the machine, races and the files of the second kernel run on QEMU.
+ * @param {string[]} filters @returns {Promise<import('./lanes.mjs').Part[]>}
+ */
+export async function usualParts(filters) {
+  const machine = (await chooseMachine(say)).name
+  const files = testFiles(ON_DEVICES, filters)
+  const races = testFiles(['races'], filters)
+  const second = machine === 'uml' && process.env.DM_THIN_VM === undefined
+  const two = second ? 'qemu' : machine
+  return [
+    // One guest for the second kernel, from the beginning: it is the longest of what cannot be divided.
+    ...(second ? [secondKernel(files)] : []),
+    { title: titleOf(machine, false), machine, udev: false, files: files.filter(without) },
+    { title: titleOf(machine, true), machine, udev: true, files: files.filter(withUdev) },
+    { title: titleOf(two, false, 'races'), machine: two, udev: false, processors: 2, alone: true, files: races },
+  ]
+}
+
+const secondKernel = files => ({
+  title: titleOf('qemu', false, 'second kernel'),
+  machine: 'qemu',
+  udev: false,
+  single: true,
+  files: files.filter(file => file.secondKernel),
+})
+
+/**
+ * Every project on each machine, with and without udev.
+ * @param {string[]} filters @returns {import('./lanes.mjs').Part[]}
+ */
+export function everyPart(filters) {
+  const files = testFiles(ON_DEVICES, filters)
+  const races = testFiles(['races'], filters)
+  const places = ['uml', 'qemu'].flatMap(machine => [false, true].map(udev => ({ machine, udev })))
+  const limit = 7200
+  return [
+    ...places.map(place => ({ title: titleOf(place.machine, place.udev), ...place, files, limit })),
+    ...places.map(place => ({
+      title: titleOf(place.machine, place.udev, 'races'),
+      ...place,
+      processors: 2,
+      alone: true,
+      files: races,
+      limit,
+    })),
+  ]
+}

@@ -1,0 +1,137 @@
+// The queue of test files and the choice of machine: plain ES modules, each question asked in a fresh node.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+
+function ask(module: string, body: string, env: Record<string, string> = {}): unknown {
+  const url = path.join(__dirname, '..', module)
+  const script = `import * as m from ${JSON.stringify(url)}
+    const answer = await (async () => { ${body} })().catch(error => ({ error: error.message }))
+    console.log(JSON.stringify(answer))`
+  const options = { encoding: 'utf8', env: { ...process.env, ...env } } as const
+  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], options))
+}
+
+describe('tags in a test file', () => {
+  const tags = (text: string) => ask('setup/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)
+
+  test('without a tag a file runs once, without udev', () => {
+    expect(tags('// About.\nimport x\n')).toEqual({ udev: ['without'], secondKernel: false })
+  })
+
+  test('@udev and @second-kernel are read from the first comment alone', () => {
+    expect(tags('// About.\n// @udev both @second-kernel\nimport x\n')).toEqual({
+      udev: ['without', 'with'],
+      secondKernel: true,
+    })
+    expect(tags('import x\n// @udev with\n')).toEqual({ udev: ['without'], secondKernel: false })
+  })
+
+  test('an unknown value of @udev is an error', () => {
+    expect(tags('// @udev sometimes\n')).toEqual({ error: '@udev is with, without or both, not sometimes' })
+  })
+})
+
+describe('a queue', () => {
+  const LABEL = 'unit test of the queue'
+
+  test('hands out each file once and returns outcomes, lost files and files that nobody took', () => {
+    const body = `
+      const { mkdirSync, writeFileSync } = await import('node:fs')
+      const files = ['a', 'b', 'c'].map(() => ({ project: 'unit', file: 'test/unit/units.test.ts' }))
+      files[1] = { project: 'unit', file: 'test/unit/names.test.ts' }
+      files[2] = { project: 'unit', file: 'test/unit/errors.test.ts' }
+      const queue = m.makeQueue(${JSON.stringify(LABEL)}, files, {})
+      const at = file => queue.files.findIndex(each => each.file.endsWith(file))
+      for (const file of ['units.test.ts', 'names.test.ts']) mkdirSync(queue.folder + '/taken-' + at(file))
+      let second = 'taken twice'
+      try { mkdirSync(queue.folder + '/taken-' + at('units.test.ts')) } catch (error) { second = error.code }
+      const left = m.filesLeft(queue)
+      writeFileSync(queue.folder + '/result-' + at('units.test.ts') + '.json', JSON.stringify({ result: [1], seconds: 2 }))
+      return { second, left, ...m.closeQueue(queue) }`
+    expect(ask('setup/queue.mjs', body)).toEqual({
+      second: 'EEXIST',
+      left: 1,
+      results: [1],
+      lost: ['test/unit/names.test.ts'],
+      untaken: ['test/unit/errors.test.ts'],
+    })
+  })
+
+  test('has the files that took longest the last time first', () => {
+    const body = `
+      const { mkdirSync, writeFileSync } = await import('node:fs')
+      const files = ['units', 'names', 'errors'].map(name => ({ project: 'unit', file: 'test/unit/' + name + '.test.ts' }))
+      const first = m.makeQueue(${JSON.stringify(LABEL)}, files, {})
+      const seconds = { units: 1, names: 3, errors: 2 }
+      for (const [index, { file }] of first.files.entries()) {
+        const name = file.split('/').at(-1).split('.')[0]
+        writeFileSync(first.folder + '/result-' + index + '.json', JSON.stringify({ result: [], seconds: seconds[name] }))
+      }
+      m.closeQueue(first)
+      const again = m.makeQueue(${JSON.stringify(LABEL)}, files, {})
+      m.closeQueue(again)
+      return again.files.map(({ file }) => file.split('/').at(-1))`
+    expect(ask('setup/queue.mjs', body)).toEqual(['names.test.ts', 'errors.test.ts', 'units.test.ts'])
+  })
+})
+
+describe('the memory of User-Mode Linux', () => {
+  const folder = (looks: Record<string, string>) =>
+    ask(
+      'vm/uml.mjs',
+      `const looks = ${JSON.stringify(looks)}; return m.memoryFolder(Object.keys(looks), each => looks[each] || undefined)`,
+    )
+
+  test('is in the first folder that serves', () => {
+    expect(folder({ '/dev/shm': 'is mounted noexec', '/tmp': '' })).toBe('/tmp')
+  })
+
+  test('has nowhere to be: the error names each folder with its reason and what to do', () => {
+    expect(folder({ '/dev/shm': 'is mounted noexec', '/tmp': 'has 64 MiB free, and 1024 are needed' })).toEqual({
+      error:
+        'User-Mode Linux has no place for its memory: /dev/shm is mounted noexec, /tmp has 64 MiB free, and 1024 are ' +
+        'needed. Set TMPDIR to a folder with 3 GiB that allows execution, or DM_THIN_VM=qemu.',
+    })
+  })
+})
+
+describe('the choice of machine', () => {
+  test('follows DM_THIN_VM and refuses another value of it', () => {
+    const chosen = (value: string) =>
+      ask('vm/machine.mjs', 'return (await m.chooseMachine(() => {})).name', { DM_THIN_VM: value })
+    expect(chosen('uml')).toBe('uml')
+    expect(chosen('qemu')).toBe('qemu')
+    expect(chosen('xen')).toEqual({ error: 'DM_THIN_VM is xen, and must be uml or qemu' })
+  })
+})
+
+describe('a group of processes', () => {
+  test('ends, with its files removed, when the process that started it is killed', async () => {
+    const scratch = mkdtempSync(path.join(tmpdir(), 'dm-thin-group-'))
+    const folder = path.join(scratch, 'folder')
+    mkdirSync(folder)
+    const body = `
+      const { existsSync } = await import('node:fs')
+      const { spawn } = await import('node:child_process')
+      const source = \`import { spawnGroup } from ${JSON.stringify(path.join(__dirname, '../vm/children.mjs'))}
+        const child = spawnGroup('sh', ['-c', 'sleep 1000 & echo started; wait'],
+          { stdio: ['pipe', 'pipe', 'inherit'] }, [${JSON.stringify(folder)}])
+        child.stdout.on('data', () => console.log(child.pid))\`
+      const harness = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
+      const pid = await new Promise(done => harness.stdout.once('data', data => done(Number(data))))
+      const { readFileSync, readdirSync } = await import('node:fs')
+      const groupOf = entry => {
+        try { const stat = readFileSync('/proc/' + entry + '/stat', 'utf8').split(') ')[1].split(' '); return stat[0] === 'Z' ? 0 : Number(stat[2]) }
+        catch { return 0 }
+      }
+      const members = () => readdirSync('/proc').filter(entry => /^[0-9]+$/.test(entry) && groupOf(entry) === pid).length
+      const before = members()
+      harness.kill('SIGKILL')
+      while (members() > 0 || existsSync(${JSON.stringify(folder)})) await new Promise(done => setTimeout(done, 10))
+      return before > 1`
+    expect(ask('vm/cache.mjs', body)).toBe(true)
+    rmSync(scratch, { recursive: true })
+  })
+})

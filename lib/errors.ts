@@ -66,7 +66,10 @@ export interface RollbackStep {
   readonly operation: string
   /** What it was about: a device name or a path. */
   readonly device: string
-  /** 0, or the errno with which the undo itself failed; -1 where it failed without one. */
+  /**
+   * 0: it was undone. The errno with which the undo itself failed; -1 where it failed without one. 125 (ECANCELED): not
+   * tried, because the undo of a later step failed and what that left may lie on this.
+   */
   readonly errno: number
 }
 
@@ -194,10 +197,11 @@ export const ERRNO = {
   ENOSPC: 28,
   ERANGE: 34,
   ENODATA: 61,
-  ETIMEDOUT: 110,
   EBADMSG: 74,
   EILSEQ: 84,
   EOPNOTSUPP: 95,
+  ETIMEDOUT: 110,
+  ECANCELED: 125,
 } as const
 
 // Node 20's table lacks these or names them otherwise.

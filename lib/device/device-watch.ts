@@ -22,6 +22,21 @@ interface Joining {
 export const asError = (fault: unknown): DmThinError =>
   fault instanceof DmThinError ? fault : new DmThinError('DM_KERNEL', String(fault), { cause: fault })
 
+/** What a caller's listener throws is an uncaught error of its own, as of any emitter, and ends no watch of another. */
+function isolated(tell: () => void, onThrown: (thrown: unknown) => void = uncaught): void {
+  try {
+    tell()
+  } catch (thrown) {
+    onThrown(thrown)
+  }
+}
+
+function uncaught(thrown: unknown): void {
+  queueMicrotask(() => {
+    throw thrown
+  })
+}
+
 /** The one loop: poll, arm, list; what differs from the last list is news. */
 class EventHub {
   readonly #port: KernelPort
@@ -62,13 +77,13 @@ class EventHub {
         const after = known(list)
         const changes = before ? changesBetween(before, after) : []
         before = after
-        if (changes.length > 0) for (const { onChanges } of [...this.#listeners]) onChanges(changes)
+        if (changes.length > 0) for (const { onChanges } of [...this.#listeners]) isolated(() => onChanges(changes))
         this.#admit(joining)
       }
     } catch (fault) {
       const error = asError(fault)
       for (const { reject } of this.#joining.splice(0)) reject(error)
-      for (const { onFault } of [...this.#listeners]) onFault(error)
+      for (const { onFault } of [...this.#listeners]) isolated(() => onFault(error))
       this.#listeners.clear()
     } finally {
       this.#running = false
@@ -120,9 +135,11 @@ interface WatchEvents<T> {
   /** Something is wrong with listening itself; nothing more comes. */
   fault: [DmThinError]
   close: []
+  /** What a listener of `change` has thrown. Where nobody listens for it, it is an uncaught error. The watch goes on. */
+  error: [unknown]
 }
 
-/** An EventEmitter (`change`, `fault`, `close`) and an async iterator over one stream. It keeps the process alive. */
+/** An EventEmitter (`change`, `fault`, `close`, `error`) and an async iterator over one stream. It keeps the process alive. */
 export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDisposable {
   readonly #queue: EventQueue<T>
   #read = false
@@ -163,7 +180,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   /** @internal */
   tell(event: T): void {
     if (this.#closed) return
-    this.emit('change', event)
+    isolated(() => this.emit('change', event), this.#thrown)
     // Whoever listens by emitter and never iterates must not fill a queue.
     if (this.#read || this.listenerCount('change') === 0) this.#queue.push(event)
   }
@@ -178,6 +195,11 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
     this.#onClose = onClose
     this.#ready = ready
     ready.catch((fault: unknown) => this.#end(asError(fault))) // who does not wait for `ready` hears by the stream
+  }
+
+  readonly #thrown = (thrown: unknown): void => {
+    if (this.listenerCount('error') === 0) uncaught(thrown)
+    else isolated(() => this.emit('error', thrown))
   }
 
   #end(fault?: DmThinError): void {

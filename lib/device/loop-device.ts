@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'
-import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
+import { encodeDevice, LOOP_MAJOR, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
 import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../names.js'
 import { checkNumber, invalid, SECTOR_BYTES } from '../units.js'
 import { describeHolders } from './holders.js'
@@ -235,6 +235,4 @@ function checkReference(value: unknown): string {
   throw invalid(`reference must have 1 to ${MAX_REFERENCE_BYTES} bytes, but has ${Buffer.byteLength(text)}`)
 }
 
-/** Loop devices have major 7 (Documentation/admin-guide/devices.txt). */
-const LOOP_MAJOR = 7
 const deviceOf = (number: number): number => encodeDevice(LOOP_MAJOR, number)

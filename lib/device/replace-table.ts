@@ -38,8 +38,8 @@ export async function replaceTable(replacement: Replacement, signal?: AbortSigna
     if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await loading.guard(() => port.tableLoad(address, table, loadFlags, signal))
     // Undone newest first: clear, restore, resume.
-    undo.push('DM_DEV_RESUME', name, () => port.resume(address))
-    undo.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly))
+    undo.push('DM_DEV_RESUME', name, () => port.resume(address), { always: true })
+    undo.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly), { always: true })
     undo.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await port.resume(address, signal, suspendFlags)
   })

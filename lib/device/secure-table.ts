@@ -1,8 +1,8 @@
 // Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
 import { DmThinError } from '../errors.js'
 import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port.js'
+import { maskError, secretsOf } from '../kernel/secrets.js'
 import type { Segment } from '../kernel/table.js'
-import { secretsOf } from '../target/crypt.js'
 import { Undo } from './undo.js'
 
 /** How long the undo of a failed creation waits for somebody who has opened the device meanwhile. */
@@ -35,11 +35,6 @@ export async function withoutSecrets<T>(table: readonly Segment[], call: Promise
   try {
     return await call
   } catch (fault) {
-    const secrets = table.flatMap(secretsOf)
-    if (!(fault instanceof DmThinError) || secrets.length === 0) throw fault
-    const clean = (text: string) => secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
-    const detail = fault.detail === undefined ? undefined : clean(fault.detail)
-    const kernelReason = fault.kernelReason === undefined ? undefined : clean(fault.kernelReason)
-    throw fault.refined(fault.code, clean(fault.message), { detail, kernelReason })
+    throw fault instanceof DmThinError ? maskError(fault, table.flatMap(secretsOf)) : fault
   }
 }

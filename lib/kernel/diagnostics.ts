@@ -2,12 +2,16 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { DmThinError } from '../errors.js'
 import { dmsetupWords } from './dmsetup-words.js'
+import { masked, maskError, secretsIn } from './secrets.js'
 
 /** What a subscriber of `tracing:dm-thin:call:…` is given; one object from the start of a call to its end. */
 export interface CallMessage {
-  /** The call of the kernel door: `tableLoad`, `activate`, `snapshot`, `loopAttach` … */
+  /** The call: `tableLoad`, `activate`, `snapshot`, `loopAttach` … */
   readonly call: string
-  /** Its arguments, as they go to the native side. Of tables with secure data the parameters are left out. */
+  /**
+   * Its arguments, as they go to the native side. Keys of crypt and integrity are masked, in results and errors too. Of
+   * tables with secure data the parameters are left out.
+   */
   readonly args: readonly unknown[]
   /** When it began, by `performance.now()`. */
   readonly started: number
@@ -45,15 +49,17 @@ export function told<T>(call: string, args: readonly unknown[], run: () => Promi
 }
 
 async function tell<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
-  const message: CallMessage = { call, args: withoutSecrets(call, args), started: performance.now() }
+  const secrets = secretsIn(args)
+  const shown = masked(withoutSecureData(call, args), secrets)
+  const message: CallMessage = { call, args: shown, started: performance.now() }
   channel.start.publish(message)
   try {
     const result = await run()
-    message.result = result
+    message.result = masked(result, secretsIn(result))
     message.errno = 0
     return result
   } catch (error) {
-    message.error = error
+    message.error = error instanceof DmThinError ? maskError(error, secrets) : error
     message.errno = error instanceof DmThinError ? (error.errno ?? -1) : -1
     channel.error.publish(message)
     throw error
@@ -66,8 +72,8 @@ async function tell<T>(call: string, args: readonly unknown[], run: () => Promis
 
 const SECURE_DATA = 0x8000
 
-/** A key of crypt is in its table line, and in its messages. */
-function withoutSecrets(call: string, args: readonly unknown[]): readonly unknown[] {
+/** What the caller marked as secret is left out whole. */
+function withoutSecureData(call: string, args: readonly unknown[]): readonly unknown[] {
   const flags = args[call === 'tableLoad' ? 2 : 3]
   const secret = (call === 'tableLoad' || call === 'targetMessage') && typeof flags === 'number' && flags & SECURE_DATA
   if (!secret) return args

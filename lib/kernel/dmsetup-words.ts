@@ -8,6 +8,7 @@ const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text :
 function who(address: unknown): string {
   const given = address as DeviceAddress
   if ('name' in given) return quoted(given.name)
+  if (given.label !== undefined) return quoted(given.label)
   if ('uuid' in given) return `--uuid ${quoted(given.uuid)}`
   return `--major ${deviceMajor(given.device)} --minor ${deviceMinor(given.device)}`
 }
@@ -48,14 +49,14 @@ function activate(request: unknown): string {
 }
 
 interface Snapshots {
-  readonly poolName: string
+  readonly pool: { readonly name: string }
   readonly originId: number
   readonly ids: readonly number[]
 }
 
 function snapshot([request]: Args): string {
-  const { poolName, originId, ids } = request as Snapshots
-  const messages = ids.map(id => `dmsetup message ${quoted(poolName)} 0 'create_snap ${id} ${originId}'`)
+  const { pool, originId, ids } = request as Snapshots
+  const messages = ids.map(id => `dmsetup message ${quoted(pool.name)} 0 'create_snap ${id} ${originId}'`)
   return messages.join('; ') // between suspend and resume of the origin, where it is active
 }
 

@@ -153,7 +153,7 @@ export class NativePort implements KernelPort {
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.#call('activeThins', signal, pool)
   foreignThins: KernelPort['foreignThins'] = (pool, ownPrefix, signal) =>
     this.#call('foreignThins', signal, pool, ownPrefix)
-  lockPool: KernelPort['lockPool'] = (poolName, signal) => this.#call('lockPool', signal, poolName)
+  lockPool: KernelPort['lockPool'] = (key, signal) => this.#call('lockPool', signal, key)
 
   loopAttach: KernelPort['loopAttach'] = (request, signal) => this.#call('loopAttach', signal, request)
   loopList: KernelPort['loopList'] = signal => this.#call('loopList', signal)

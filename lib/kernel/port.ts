@@ -8,9 +8,10 @@ import type { TreePort } from './tree-port.js'
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
 export type DeviceAddress =
   | { readonly name: string }
-  | { readonly uuid: string }
+  /** `label`: what errors call the device, in place of its uuid or number. */
+  | { readonly uuid: string; readonly label?: string }
   /** `dm_ioctl.dev`: major and minor in one number. */
-  | { readonly device: number }
+  | { readonly device: number; readonly label?: string }
 
 export interface DeviceInfo {
   readonly name: string
@@ -68,15 +69,16 @@ export interface ActivateRequest {
 
 /** What stands before activations, looked at once for each call. */
 export interface ActivationGuard {
-  /** The pool's name: its section lock is held shared until the devices are up. */
-  readonly lock: string
-  /** The pool's device: refused is a `thinId` that a device without `ownPrefix` has active. 0: only the lock is taken. */
-  readonly pool: number
+  /** Its lock is held shared until the devices are up. Refused is a `thinId` that a device without `ownPrefix` has active. */
+  readonly pool: KnownPool
   /** Empty: every device is taken for an own one, and none is looked at. */
   readonly ownPrefix: string
 }
 
-/** A pool as it was when it was opened. It is the same one while its device number has the name, or the uuid if any. */
+/**
+ * A pool as it was when it was opened. It is the same one while its device number has its uuid or, where it has none, its
+ * name. It is addressed by its uuid, or by the number where it has none.
+ */
 export interface KnownPool {
   readonly device: number
   readonly name: string
@@ -84,8 +86,7 @@ export interface KnownPool {
 }
 
 export interface SnapshotRequest {
-  readonly pool: number
-  readonly poolName: string
+  readonly pool: KnownPool
   /** As in `ActivationGuard`. */
   readonly ownPrefix: string
   readonly originUuid: string
@@ -279,8 +280,11 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>
-  /** The exclusive side of the section lock; rejects with EAGAIN while a compound call is under way somewhere. */
-  lockPool(poolName: string, signal?: AbortSignal): Promise<Handle>
+  /**
+   * The exclusive side of a lock, whose shared side `activate` and `snapshot` hold. `key`: a pool's name, or what names a
+   * device or file below pools. Waits in the order of asking. Ends with `release`, and with the process.
+   */
+  lockPool(key: string, signal?: AbortSignal): Promise<Handle>
 
   loopAttach(request: LoopRequest, signal?: AbortSignal): Promise<LoopStatus & { readonly held: Handle }>
   loopList(signal?: AbortSignal): Promise<LoopStatus[]>
@@ -354,6 +358,9 @@ export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inac
 /** Bits for `tableLoad` and `targetMessage`: the kernel wipes its copies of what it read (keys). */
 export const LOAD_FLAG = { readOnly: 0x1, secureData: 0x8000 } as const
 export const REMOVE_FLAG = { deferred: 0x20000 } as const
+
+/** Loop devices have major 7 (Documentation/admin-guide/devices.txt). */
+export const LOOP_MAJOR = 7
 
 /** `7` and `3` of 7:3, from the kernel's device number (include/linux/kdev_t.h new_decode_dev). */
 export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff

@@ -4,8 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError, ERRNO } from '../errors.js'
-import { encodeDevice, type Handle, type KernelPort, type LoopStatus } from '../kernel/port.js'
+import {
+  encodeDevice,
+  LOOP_MAJOR,
+  type FileIdentity,
+  type Handle,
+  type KernelPort,
+  type LoopStatus,
+} from '../kernel/port.js'
 import { invalid } from '../units.js'
+import { deviceKey, fileKey } from './locks.js'
 import type { DeviceSource } from './options.js'
 
 export interface Backing {
@@ -18,7 +26,72 @@ export interface Backing {
   readonly held?: Handle
 }
 
-const LOOP_MAJOR = 7
+/** `lo_file_name` of the loop devices that are attached for a pool: only they are detached with it. */
+export const POOL_LOOP_REFERENCE = 'dm-thin:pool'
+
+/** What a pool is to lie on, as it was found before the lock of it was taken. */
+export interface Source {
+  /** Of its lock. */
+  readonly key: string
+  readonly given: DeviceSource
+  readonly identity: FileIdentity
+}
+
+/** Finds what a pool is to lie on, and makes a file where that is asked for. */
+export async function findSource(
+  port: KernelPort,
+  role: string,
+  given: DeviceSource,
+  undo: Undo,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+): Promise<Source> {
+  if ('device' in given) {
+    const identity = await port.identify(given.device, signal)
+    if (!identity.blockDevice) {
+      throw invalid(`${role}.device ${JSON.stringify(given.device)} is not a block device; for a file pass { file: … }`)
+    }
+    return { key: await deviceKey(port, identity.targetDevice, signal), given, identity }
+  }
+  const file = path.resolve(given.file)
+  if (!mayCreate || given.sizeBytes === undefined) {
+    const identity = await checkFile(port, role, file, given.sizeBytes, signal)
+    return { key: fileKey(identity), given, identity }
+  }
+  const { created, ...identity } = await port.createSparse(file, given.sizeBytes, signal)
+  if (created) undo.push('unlink', file, () => deleteUnattached(port, file, identity))
+  return { key: fileKey(identity), given, identity }
+}
+
+/** Whether the path still leads to what was found. Another call may have deleted the file before its lock was taken. */
+export async function isStill(port: KernelPort, { key, given, identity }: Source, signal?: AbortSignal) {
+  if ('device' in given) return (await deviceKey(port, identity.targetDevice, signal)) === key
+  return isFile(port, path.resolve(given.file), identity, signal)
+}
+
+/** Whether this very file is at `file`. */
+export async function isFile(port: KernelPort, file: string, wanted: FileKey, signal?: AbortSignal): Promise<boolean> {
+  const now = await port.identify(file, signal).catch((fault: DmThinError) => {
+    if (fault.code !== 'DM_FILE_MISSING') throw fault
+  })
+  return now?.device === wanted.device && now.inode === wanted.inode
+}
+
+/** Deletes this very file. Gives false where another, or none, has its path. Rejects with `DM_BUSY` while it is attached. */
+export async function deleteUnattached(port: KernelPort, file: string, wanted: FileKey): Promise<boolean> {
+  if (!(await isFile(port, file, wanted))) return false
+  const attached = (await port.loopList()).find(
+    loop => loop.backingDevice === wanted.device && loop.backingInode === wanted.inode,
+  )
+  if (attached) {
+    const text = `${file} is attached to /dev/loop${attached.number}, so it is not deleted`
+    throw new DmThinError('DM_BUSY', text, { errno: ERRNO.EBUSY, operation: 'unlink', device: file })
+  }
+  await port.deleteFile(file)
+  return true
+}
+
+type FileKey = Pick<FileIdentity, 'device' | 'inode'>
 
 /**
  * Makes a block device of a source. A file is attached with autoclear: from the moment the pool holds it, the loop
@@ -26,26 +99,22 @@ const LOOP_MAJOR = 7
  */
 export async function attachBacking(
   port: KernelPort,
-  role: string,
-  source: DeviceSource,
+  { given, identity }: Source,
   undo: Undo,
   mayCreate: boolean,
   signal?: AbortSignal,
 ): Promise<Backing> {
-  if ('device' in source) return openDevice(port, role, source.device, signal)
-  const file = path.resolve(source.file)
-  if (mayCreate && source.sizeBytes !== undefined) {
-    const made = await port.createSparse(file, source.sizeBytes, signal)
-    if (made.created) undo.push('unlink', file, () => port.deleteFile(file))
-  } else {
-    await checkFile(port, role, file, source.sizeBytes, signal)
+  if ('device' in given) {
+    const sizeBytes = await port.blockSizeBytes(given.device, signal)
+    return { path: nodePath(identity.targetDevice), device: identity.targetDevice, sizeBytes }
   }
+  const file = path.resolve(given.file)
   const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
   if (found) {
     undo.push('release', found.path, async () => port.release(found.held!))
     return found
   }
-  const { held, ...status } = await port.loopAttach({ file, autoclear: true }, signal)
+  const { held, ...status } = await port.loopAttach({ file, autoclear: true, reference: POOL_LOOP_REFERENCE }, signal)
   undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
     port.release(held)
     await untilDetached(port, status, 5_000)
@@ -113,22 +182,13 @@ export async function untilDetached(port: KernelPort, ours: LoopStatus, limitMs:
   }
 }
 
-async function openDevice(port: KernelPort, role: string, device: string, signal?: AbortSignal): Promise<Backing> {
-  const identity = await port.identify(device, signal)
-  if (!identity.blockDevice) {
-    throw invalid(`${role}.device ${JSON.stringify(device)} is not a block device; for a file pass { file: … }`)
-  }
-  const sizeBytes = await port.blockSizeBytes(device, signal)
-  return { path: nodePath(identity.targetDevice), device: identity.targetDevice, sizeBytes }
-}
-
 async function checkFile(
   port: KernelPort,
   role: string,
   file: string,
   sizeBytes: number | undefined,
   signal?: AbortSignal,
-) {
+): Promise<FileIdentity> {
   const identity = await port.identify(file, signal).catch((fault: DmThinError) => {
     if (fault.code !== 'DM_FILE_MISSING') throw fault
     const hint = sizeBytes === undefined ? `; give ${role}.sizeBytes to ThinPool.create to have it made` : ''
@@ -140,4 +200,5 @@ async function checkFile(
     const text = `${file} has ${identity.sizeBytes} bytes, less than the ${sizeBytes} stated`
     throw new DmThinError('DM_FILE_SIZE', text, { device: file })
   }
+  return identity
 }

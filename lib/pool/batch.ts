@@ -65,7 +65,7 @@ export interface Steps<Request> {
 }
 
 /** Volumes per call to the native side: reading the arguments of more would hold the event loop. */
-const BATCH = 32
+const BATCH = 64
 /** How long one turn of the event loop is held, where the machine is slow or the code still cold. */
 const TURN_MS = 1
 
@@ -99,7 +99,6 @@ export async function inBatches<Request>(
   checkVolumes(pool, volumes)
   const progress = new ProgressOf(volumes.length, options.onProgress)
   const results = new Array<VolumeResult>(volumes.length)
-  const batches: Promise<void>[] = []
   for (let at = 0; at < volumes.length;) {
     if (at > 0) await nextTurn()
     const asked: Asked<Request>[] = []
@@ -115,9 +114,9 @@ export async function inBatches<Request>(
       }
       at += 1
     } while (at < volumes.length && asked.length < BATCH && !turn.isOver)
-    batches.push(oneBatch(asked, results, options.signal, progress, steps))
+    // One at a time: the others would wait on threads that other calls need.
+    await oneBatch(asked, results, options.signal, progress, steps)
   }
-  await Promise.all(batches)
   progress.throwIfFailed()
   return results
 }

@@ -4,7 +4,7 @@ import type { Outcome, SnapshotItem } from '../kernel/port.js'
 import { readPoolMetadata, type PoolMetadata } from '../metadata/reader.js'
 import { message } from '../target/messages.js'
 import type { PoolStatusLine } from '../target/thin-pool.js'
-import { explained, metadataOf, poolStatusLine, type PoolContext } from './context.js'
+import { explained, poolStatusLine, readMetadata, type PoolContext } from './context.js'
 
 /**
  * `'committed'`: each change of the pool resolves when the metadata on disk has it. `'lazy'`: when the kernel has taken
@@ -16,8 +16,8 @@ export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): bo
 
 /** Sends a message that changes the pool. With `durability: 'committed'` a success says that it is on disk. */
 export async function changePool(context: PoolContext, text: string, signal?: AbortSignal): Promise<void> {
-  const { port, name } = context
-  const sent = port.targetMessage({ name }, 0, text, signal, 0, isCommitted(context))
+  const { port, address } = context
+  const sent = port.targetMessage(address, 0, text, signal, 0, isCommitted(context))
   await sent.catch(unlessOnDisk(context, text))
 }
 
@@ -27,9 +27,9 @@ export function changePoolEach(
   texts: readonly string[],
   options: Parameters<PoolContext['port']['targetMessages']>[4],
 ): Promise<Outcome[]> {
-  const { port, name } = context
+  const { port, address } = context
   return port
-    .targetMessages({ name }, 0, texts, isCommitted(context), options)
+    .targetMessages(address, 0, texts, isCommitted(context), options)
     .then(outcomes => Promise.all(outcomes.map((outcome, at) => settled(context, texts[at]!, outcome))))
 }
 
@@ -48,8 +48,8 @@ export function settledSnapshots(
 
 /** Sends a message, has its commit proved whatever the durability, and gives the status after it. */
 export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<PoolStatusLine> {
-  const { port, name } = context
-  const sent = port.targetMessage({ name }, 0, text, signal, 0, true)
+  const { port, name, address } = context
+  const sent = port.targetMessage(address, 0, text, signal, 0, true)
   await explained(context, sent.catch(unlessOnDisk(context, text)))
   const line = await poolStatusLine(context)
   if ('transactionId' in line) return line
@@ -58,8 +58,8 @@ export async function commitMessage(context: PoolContext, text: string, signal?:
 
 /** Has the pool commit what it has in memory. */
 export async function commitPool(context: PoolContext, signal?: AbortSignal): Promise<void> {
-  const { port, name } = context
-  await explained(context, port.commit({ name }, signal))
+  const { port, address } = context
+  await explained(context, port.commit(address, signal))
 }
 
 /** The pool is out of metadata space: the commit that filled it up has worked, one begun after that has not. */
@@ -76,9 +76,7 @@ async function settled(context: PoolContext, text: string, outcome: Outcome): Pr
 }
 
 async function isOnDisk(context: PoolContext, text: string): Promise<boolean> {
-  const found = await metadataOf(context)
-    .then(source => readPoolMetadata(source))
-    .catch(() => undefined)
+  const found = await readMetadata(context, undefined, readPoolMetadata).catch(() => undefined)
   return found !== undefined && hasChange(found, text)
 }
 

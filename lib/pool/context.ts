@@ -1,14 +1,16 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
 import { nodePath } from '../device/node-path.js'
 import { Pending } from '../device/pending.js'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO, hasCode } from '../errors.js'
 import {
   DEVICE_FLAG,
   deviceNumber,
   TABLE_FLAG,
   type ActivationGuard,
+  type DeviceAddress,
   type DeviceInfo,
   type KernelPort,
+  type KnownPool,
 } from '../kernel/port.js'
 import type { BlockSource } from '../metadata/block-source.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
@@ -22,7 +24,10 @@ import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
   readonly port: KernelPort
+  /** For people, and for the lock. */
   readonly name: string
+  /** What every call names the pool by: its uuid or, where it has none, its device number. */
+  readonly address: DeviceAddress
   /** The pool's device number; thins name it in their tables. */
   readonly device: number
   /** `253:0` */
@@ -49,11 +54,16 @@ export interface PoolContext {
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
 
 /** `unasked`: devices of other programs are not looked for. */
-export const activationGuard = ({ name, device }: PoolContext, unasked: boolean): ActivationGuard => ({
-  lock: name,
-  pool: device,
-  ownPrefix: unasked ? '' : volumeUuidPrefix(device),
+export const activationGuard = (pool: PoolContext, unasked: boolean): ActivationGuard => ({
+  pool: knownPool(pool),
+  ownPrefix: unasked ? '' : volumeUuidPrefix(pool.device),
 })
+
+export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })
+
+/** The address that stays a device's own: its uuid or, where it has none, its number. Errors call it by its name. */
+export const addressOf = ({ name, uuid, device }: KnownPool): DeviceAddress =>
+  uuid === '' ? { device, label: name } : { uuid, label: name }
 
 /**
  * Whether the pool still runs on the device number that it had. Where not, no volume of it is active: thins cannot
@@ -64,7 +74,7 @@ export async function isUp({ port, name, uuid, device }: PoolContext, signal?: A
     if (fault.code === 'DM_NOT_FOUND') return undefined
     throw fault
   })
-  return info !== undefined && (info.name === name || (uuid !== '' && info.uuid === uuid))
+  return info !== undefined && (uuid === '' ? info.name === name : info.uuid === uuid)
 }
 
 export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<void> {
@@ -81,11 +91,12 @@ export async function contextOf(
   record: PoolRecord | undefined,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
-  const table = await poolTable(port, name, signal)
+  const address = addressOf({ name, uuid, device })
+  const pool = { port, name, address }
+  const table = await poolTable(pool, signal)
   const metadataPath = nodePath(table.metadataDevice)
   return {
-    port,
-    name,
+    ...pool,
     device,
     number: deviceNumber(device),
     uuid,
@@ -95,28 +106,51 @@ export async function contextOf(
     record,
     metadataPath,
     pending: new Pending(`pool ${name}`),
-    ids: new DeviceIds(abort => thinIds({ port, name }, abort)),
+    ids: new DeviceIds(() => thinIds(pool)),
     clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
   }
 }
 
-export async function thinIds(context: Pick<PoolContext, 'port' | 'name'>, signal?: AbortSignal): Promise<number[]> {
-  const source = await metadataOf(context, signal)
-  return (await readable(context, listThins(source, { signal }))).map(thin => thin.id)
+/** What is needed to ask about a pool. */
+export type PoolAddress = Pick<PoolContext, 'port' | 'name' | 'address'>
+
+export async function thinIds(pool: PoolAddress, signal?: AbortSignal): Promise<number[]> {
+  const thins = await readMetadata(pool, signal, source => listThins(source, { signal }))
+  return thins.map(thin => thin.id)
+}
+
+/**
+ * Reads the metadata of a live pool. Where `read` finds it corrupt although its device has grown meanwhile, it reads it
+ * again: it looked for the new blocks on the device as it was before.
+ */
+export async function readMetadata<T>(
+  pool: PoolAddress,
+  signal: AbortSignal | undefined,
+  read: (source: BlockSource) => Promise<T>,
+): Promise<T> {
+  for (let source = await metadataOf(pool, signal); ;) {
+    try {
+      return await read(source)
+    } catch (fault) {
+      const now = hasCode(fault, 'DM_METADATA_CORRUPT')
+        ? await metadataOf(pool, signal).catch(() => undefined)
+        : undefined
+      if (!now || now.blockCount === source.blockCount) throw await whyUnreadable(pool, fault)
+      source = now
+    }
+  }
 }
 
 /** Reads metadata blocks of a live pool past the page cache, which is stale. */
-export async function metadataOf(
-  { port, name }: Pick<PoolContext, 'port' | 'name'>,
-  signal?: AbortSignal,
-): Promise<BlockSource> {
-  const path = nodePath((await poolTable(port, name, signal)).metadataDevice)
+async function metadataOf(pool: PoolAddress, signal?: AbortSignal): Promise<BlockSource> {
+  const { port } = pool
+  const path = nodePath((await poolTable(pool, signal)).metadataDevice)
   const blockCount = Math.floor((await port.blockSizeBytes(path, signal)) / METADATA_BLOCK_BYTES)
   return { blockCount, read: blocks => port.readBlocks(path, blocks, METADATA_BLOCK_BYTES, false, signal) }
 }
 
-export async function poolTable(port: KernelPort, name: string, signal?: AbortSignal): Promise<PoolTable> {
-  const lines = await port.tableStatus({ name }, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
+export async function poolTable({ port, name, address }: PoolAddress, signal?: AbortSignal): Promise<PoolTable> {
+  const lines = await port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
   const line = lines[0]
   if (line?.type !== 'thin-pool') {
     const what = line ? `a ${line.type} device` : 'a device without a table'
@@ -127,10 +161,10 @@ export async function poolTable(port: KernelPort, name: string, signal?: AbortSi
 
 /** What the pool says of itself, without a commit. */
 export async function poolStatusLine(
-  { port, name }: Pick<PoolContext, 'port' | 'name'>,
+  { port, address }: PoolAddress,
   signal?: AbortSignal,
 ): Promise<ReturnType<typeof parsePoolStatus>> {
-  const [line] = await port.tableStatus({ name }, TABLE_FLAG.noflush, signal)
+  const [line] = await port.tableStatus(address, TABLE_FLAG.noflush, signal)
   return parsePoolStatus(line?.parameters ?? '')
 }
 
@@ -144,28 +178,24 @@ export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T>
   })
 }
 
-/** Passes on what reading the metadata gives. What cannot be read any more has mostly failed the pool before. */
-export function readable<T>(context: Pick<PoolContext, 'port' | 'name'>, call: Promise<T>): Promise<T> {
-  return call.catch(async (fault: unknown) => {
-    const explains = fault instanceof DmThinError ? await explain(context, fault) : undefined
-    throw explains?.code === 'DM_POOL_FAILED' ? explains : fault
-  })
+/** What cannot be read any more has mostly failed the pool before. */
+async function whyUnreadable(pool: PoolAddress, fault: unknown): Promise<unknown> {
+  const explains = fault instanceof DmThinError ? await explain(pool, fault) : undefined
+  return explains?.code === 'DM_POOL_FAILED' ? explains : fault
 }
 
 const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])
 
-export async function explain(
-  { port, name }: Pick<PoolContext, 'port' | 'name'>,
-  fault: DmThinError,
-): Promise<DmThinError> {
+export async function explain(pool: PoolAddress, fault: DmThinError): Promise<DmThinError> {
+  const { port, name, address } = pool
   if (!WORTH_A_LOOK.has(fault.code)) return fault
   const look = async () => {
-    const info = await port.deviceStatus({ name })
+    const info = await port.deviceStatus(address)
     if ((info.flags & DEVICE_FLAG.suspended) !== 0) {
       const hint = `resume it with \`dmsetup resume ${name}\``
       return fault.refined('DM_POOL_SUSPENDED', `pool ${name} is suspended; ${hint} (${fault.message})`)
     }
-    const status = await poolStatusLine({ port, name })
+    const status = await poolStatusLine(pool)
     if (status.mode === 'fail' || status.mode === 'error') {
       const hint = 'take it down and run thin_check, then thin_repair, on its metadata'
       return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)

@@ -1,16 +1,17 @@
 // Which thin id to ask for next. The kernel decides: an id that it says is taken is passed over.
+import { withOwnSignal } from '../device/own-signal.js'
 import { DmThinError, ERRNO } from '../errors.js'
 import { MAX_THIN_ID } from '../units.js'
 
 export class DeviceIds {
-  readonly #list: (signal?: AbortSignal) => Promise<Iterable<number>>
+  readonly #list: () => Promise<Iterable<number>>
   readonly #last: number
   readonly #used = new Set<number>()
   #loading: Promise<void> | undefined
   #next = 0
 
   /** `list` reads the ids that exist from the pool's metadata; it is asked once, before the first id is chosen. */
-  constructor(list: (signal?: AbortSignal) => Promise<Iterable<number>>, last = MAX_THIN_ID) {
+  constructor(list: () => Promise<Iterable<number>>, last = MAX_THIN_ID) {
     this.#list = list
     this.#last = last
   }
@@ -57,11 +58,14 @@ export class DeviceIds {
   }
 
   async #load(signal?: AbortSignal): Promise<void> {
-    this.#loading ??= this.#list(signal).then(ids => {
-      for (const id of ids) this.#used.add(id)
-    })
+    this.#loading ??= this.#read()
+    await withOwnSignal(this.#loading, signal)
+  }
+
+  /** Serves all that wait for the first id, so no one caller's signal gives it up. */
+  async #read(): Promise<void> {
     try {
-      await this.#loading
+      for (const id of await this.#list()) this.#used.add(id)
     } catch (fault) {
       this.#loading = undefined // ask again next time
       // Others commit faster than can be read. What they took the kernel says of each id.

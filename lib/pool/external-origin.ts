@@ -12,12 +12,12 @@ export const originPath = (path: string | undefined): string | undefined =>
 
 /** `7:3`, as the table names it. Refuses what would be read in a circle: the pool's own devices and volumes. */
 export async function externalOriginNumber(pool: PoolContext, path: string, signal?: AbortSignal): Promise<string> {
-  const { port, name } = pool
+  const { port } = pool
   const shown = `externalOrigin ${JSON.stringify(path)}`
   const { blockDevice, targetDevice } = await port.identify(path, signal)
   if (!blockDevice) throw invalid(`${shown} is not a block device; LoopDevice.attach makes one of a file`)
   const number = deviceNumber(targetDevice)
-  const { dataDevice, metadataDevice } = await poolTable(port, name, signal)
+  const { dataDevice, metadataDevice } = await poolTable(pool, signal)
   if ([pool.number, dataDevice, metadataDevice].includes(number))
     throw invalid(`${shown} is a device of the pool itself`)
   if (deviceMajor(targetDevice) === deviceMajor(pool.device)) {

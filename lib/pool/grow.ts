@@ -2,12 +2,13 @@
 import { nodePath } from '../device/node-path.js'
 import { DmThinError, type ErrorCode } from '../errors.js'
 import { poolTableLine, type PoolTable } from '../target/thin-pool.js'
-import { DEVICE_FLAG } from '../kernel/port.js'
+import { DEVICE_FLAG, parseDeviceNumber } from '../kernel/port.js'
+import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import type { SignalOption } from '../names.js'
-import { sectors, sectorsToBytes } from '../units.js'
-import { explained, poolStatusLine, poolTable, type PoolContext } from './context.js'
+import { MAX_METADATA_BYTES, sectors, sectorsToBytes } from '../units.js'
+import { checkUp, explained, poolStatusLine, poolTable, type PoolContext } from './context.js'
+import { deviceKey, type PoolLock } from './locks.js'
 import { loopOf } from './open.js'
-import { takeSectionLock } from './section-lock.js'
 
 export interface GrowOptions extends SignalOption {
   /** New size of the data, in bytes, whole sectors. */
@@ -19,10 +20,18 @@ export interface GrowOptions extends SignalOption {
 /** New total sizes. For a pool over files the files grow; a device must have grown before. */
 type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
 
-export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: AbortSignal): Promise<void> {
-  const { port, name } = context
-  const table = await poolTable(port, name, signal)
+export async function growPool(
+  context: PoolContext,
+  sizes: GrowSizes,
+  lock: PoolLock,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { port, address } = context
+  await checkUp(context, signal)
+  const table = await poolTable(context, signal)
   await checkGrows(context, table, signal)
+  const numbers = [table.dataDevice, table.metadataDevice]
+  await lock.takeBackings(await Promise.all(numbers.map(each => deviceKey(port, parseDeviceNumber(each)!, signal))))
   if (sizes.metadataBytes !== undefined) await growBacking(context, table.metadataDevice, sizes.metadataBytes, signal)
   if (sizes.dataBytes !== undefined) await growBacking(context, table.dataDevice, sizes.dataBytes, signal)
   const lengthSectors = sizes.dataBytes === undefined ? table.lengthSectors : sectors(sizes.dataBytes)
@@ -31,24 +40,25 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
   if (lengthSectors < table.lengthSectors)
     throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
   const putBack = async (fault: DmThinError) => {
-    await port.tableLoad({ name }, [poolTableLine(table)], 0)
-    await port.resume({ name })
+    await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors: await lengthNow(context, table) })], 0)
+    await port.resume(address)
     throw fault
   }
   const reload = async () => {
-    await port.tableLoad({ name }, [poolTableLine({ ...table, lengthSectors })], 0, signal)
+    await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors })], 0, signal)
     // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
-    await port.resume({ name }).catch(putBack)
-    if (!(await hasGrown(context, sectorsToBytes(lengthSectors))))
-      await putBack(refusal(context, 'DM_POOL_READ_ONLY', 'did not grow'))
+    await port.resume(address).catch(putBack)
+    if (!(await hasGrown(context, sizes))) await putBack(refusal(context, 'DM_POOL_READ_ONLY', 'did not grow'))
   }
-  // An `open` elsewhere would take the loaded table for an abandoned one.
-  const lock = await takeSectionLock(port, name, signal)
-  try {
-    await explained(context, reload())
-  } finally {
-    if (lock !== undefined) port.release(lock)
-  }
+  await explained(context, reload())
+}
+
+/** What the kernel has as the pool's length: it resumes no table that is shorter. */
+async function lengthNow(context: PoolContext, table: PoolTable): Promise<PoolTable['lengthSectors']> {
+  const status = await poolStatusLine(context)
+  if (!('totalDataBlocks' in status)) return table.lengthSectors
+  const whole = sectors(status.totalDataBlocks * context.dataBlockBytes)
+  return whole > table.lengthSectors ? whole : table.lengthSectors
 }
 
 /**
@@ -56,8 +66,8 @@ export async function growPool(context: PoolContext, sizes: GrowSizes, signal?: 
  * the reload would resume behind the back of whoever suspended it.
  */
 async function checkGrows(context: PoolContext, table: PoolTable, signal?: AbortSignal): Promise<void> {
-  const { port, name } = context
-  const { flags } = await port.deviceStatus({ name }, signal)
+  const { port, name, address } = context
+  const { flags } = await port.deviceStatus(address, signal)
   if ((flags & DEVICE_FLAG.suspended) !== 0) {
     throw refusal(context, 'DM_POOL_SUSPENDED', `is suspended; resume it with \`dmsetup resume ${name}\` to grow it`)
   }
@@ -73,9 +83,12 @@ const refusal = ({ name }: PoolContext, code: ErrorCode, text: string): DmThinEr
   new DmThinError(code, `pool ${name} ${text}`, { device: name })
 
 /** The kernel answers success without growing when the metadata needs a check (dm-thin.c maybe_resize_data_dev). */
-async function hasGrown(context: PoolContext, bytes: number): Promise<boolean> {
+async function hasGrown(context: PoolContext, { dataBytes, metadataBytes }: GrowSizes): Promise<boolean> {
   const status = await poolStatusLine(context)
-  return 'totalDataBlocks' in status && status.totalDataBlocks >= Math.floor(bytes / context.dataBlockBytes)
+  if (!('totalDataBlocks' in status)) return false
+  const dataBlocks = Math.floor((dataBytes ?? 0) / context.dataBlockBytes)
+  const metadataBlocks = Math.floor(Math.min(metadataBytes ?? 0, MAX_METADATA_BYTES) / METADATA_BLOCK_BYTES)
+  return status.totalDataBlocks >= dataBlocks && status.totalMetadataBlocks >= metadataBlocks
 }
 
 async function growBacking(context: PoolContext, number: string, bytes: number, signal?: AbortSignal): Promise<void> {
@@ -88,6 +101,10 @@ async function growBacking(context: PoolContext, number: string, bytes: number, 
   }
   if (loop.sizeBytes > bytes) throw tooSmall(context, loop.sizeBytes, bytes)
   const file = await port.identify(loop.file, signal)
+  if (file.device !== loop.backingDevice || file.inode !== loop.backingInode) {
+    const text = `pool ${context.name}: the file of /dev/loop${loop.number} is not at ${loop.file} any more; another is`
+    throw new DmThinError('DM_FILE_MISSING', text, { device: loop.file })
+  }
   if (file.sizeBytes < bytes) await port.growFile(loop.file, bytes, signal)
   await port.loopSetCapacity(loop.number, signal)
 }

@@ -1,11 +1,12 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
-import { type DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO } from '../errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
-import { changePoolEach, settledSnapshots } from './commit-point.js'
-import { activationGuard, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
+import { changePoolEach } from './commit-point.js'
+import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginsOf } from './external-origin.js'
+import { withSharedLock } from './locks.js'
 import { recordDeleted, recordNew } from './recorded.js'
-import { snapshotRefused } from './refused.js'
+import { sendSnapshots, snapshotRefused } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import { ThinVolume } from './thin-volume.js'
 import { message } from '../target/messages.js'
@@ -22,7 +23,8 @@ export async function activateMany(
   const unasked = volumes.every(volume => volume.batch.unasked)
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.activateRequest(readOnly, originOf),
-    send: (requests, batch) => pool.port.activateMany(activationGuard(pool, unasked), requests, batch),
+    send: (requests, batch) =>
+      withSharedLock(pool, batch.signal, () => pool.port.activateMany(activationGuard(pool, unasked), requests, batch)),
     settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
   })
 }
@@ -37,7 +39,7 @@ export function deactivateMany(
   const started = performance.now()
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.address(),
-    send: (addresses, batch) => pool.port.deactivateMany(pool, addresses, limitMs, batch),
+    send: (addresses, batch) => pool.port.deactivateMany(knownPool(pool), addresses, limitMs, batch),
     settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
   })
 }
@@ -66,7 +68,10 @@ export function deleteMany(
 /** How often ids that another process was quicker with are replaced by others. */
 const ID_ROUNDS = 16
 
-/** One suspend of the origin, all snapshots, one resume; another round only for ids that turned out to be taken. */
+/** Snapshots under one suspend of their origin. */
+const SNAPSHOTS = 32
+
+/** For each chunk one suspend of the origin, the snapshots, one resume; another round only for ids that were taken. */
 export async function snapshotMany(
   pool: PoolContext,
   origin: ThinVolume,
@@ -74,6 +79,50 @@ export async function snapshotMany(
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, [origin])
+  const count = typeof wanted === 'number' ? wanted : wanted.length
+  const send = () => snapshotChunks(pool, origin, wanted, signal)
+  return pool.clock.counted(pool.name, count, send)
+}
+
+async function snapshotChunks(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
+  const results: VolumeResult[] = []
+  for (const chunk of chunksOf(wanted)) {
+    try {
+      results.push(...(await snapshotChunk(pool, origin, chunk, signal)))
+    } catch (reason) {
+      if (results.length === 0 || !(reason instanceof DmThinError)) throw reason
+      const ids = typeof chunk === 'number' ? await pool.ids.take(chunk) : chunk
+      for (const id of ids) {
+        pool.ids.free(id)
+        results.push({ status: 'rejected', volume: copyOf(pool, origin, id), reason })
+      }
+    }
+  }
+  return results
+}
+
+function chunksOf(wanted: number | readonly number[]): (number | readonly number[])[] {
+  const count = typeof wanted === 'number' ? wanted : wanted.length
+  const starts = Array.from({ length: Math.ceil(count / SNAPSHOTS) }, (_, chunk) => chunk * SNAPSHOTS)
+  return starts.map(at =>
+    typeof wanted === 'number' ? Math.min(SNAPSHOTS, count - at) : wanted.slice(at, at + SNAPSHOTS),
+  )
+}
+
+const copyOf = (pool: PoolContext, { id: origin, sizeBytes, externalOrigin }: ThinVolume, id: number): ThinVolume =>
+  new ThinVolume(pool, { id, sizeBytes, externalOrigin, origin })
+
+async function snapshotChunk(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
   const given = typeof wanted === 'number' ? undefined : wanted
   const results: VolumeResult[] = []
   for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
@@ -85,8 +134,7 @@ export async function snapshotMany(
         missing += 1 // somebody else's: stays marked as used
         continue
       }
-      const { sizeBytes, externalOrigin } = origin
-      const volume = new ThinVolume(pool, { id, sizeBytes, externalOrigin, origin: origin.id })
+      const volume = copyOf(pool, origin, id)
       if (errno === 0) {
         results.push({ status: 'fulfilled', volume, value: undefined })
         continue
@@ -111,9 +159,7 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    const send = () => pool.port.snapshot(origin.batch.snapshotRequest(ids), signal)
-    const { items } = await explained(pool, pool.clock.counted(pool.name, ids.length, send))
-    return await settledSnapshots(pool, origin.id, items)
+    return await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

@@ -1,4 +1,5 @@
 // The metadata snapshot: a root that the kernel keeps as it is, for programs that read the metadata of a running pool.
+import { withOwnSignal } from '../device/own-signal.js'
 import { DmThinError } from '../errors.js'
 import { checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
@@ -37,12 +38,12 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
   let released: Promise<void> | undefined
   const release = (signal?: AbortSignal): Promise<void> => {
     released ??= context.pending
-      .run(() => releaseMetadataSnapshot(context, root, signal))
+      .run(() => releaseMetadataSnapshot(context, root))
       .catch((fault: unknown) => {
         released = undefined // to be tried again
         throw fault
       })
-    return released
+    return withOwnSignal(released, signal)
   }
   return {
     root,

@@ -6,13 +6,15 @@ import {
   deviceMinor,
   deviceMajor,
   DEVICE_FLAG,
+  LOOP_MAJOR,
   parseDeviceNumber,
   type DeviceInfo,
   type KernelPort,
 } from '../kernel/port.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
-import { poolTable } from './context.js'
+import { addressOf, poolTable } from './context.js'
+import type { PoolLock } from './locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
 import { mismatch, POOL_UUID_PREFIX, restartPool } from './start.js'
 
@@ -21,29 +23,35 @@ export async function findPool(
   port: KernelPort,
   name: string,
   plan: PoolPlan | undefined,
+  lock: PoolLock,
   undo: Undo,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
-  const running = await runningPool(port, name, signal)
+  const running = await runningPool(port, name, lock, signal)
   if (running) {
-    const table = await poolTable(port, name, signal)
+    const table = await poolTable({ port, name, address: addressOf(running) }, signal)
     if (plan) await comparePlan(port, plan, table, signal)
     return running
   }
-  if (plan) return restartPool(port, plan, undo, signal)
+  if (plan) return restartPool(port, plan, lock, undo, signal)
   const hint = 'pass data and metadata to bring it back from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }
 
-async function runningPool(port: KernelPort, name: string, signal?: AbortSignal): Promise<DeviceInfo | undefined> {
+async function runningPool(
+  port: KernelPort,
+  name: string,
+  lock: PoolLock,
+  signal?: AbortSignal,
+): Promise<DeviceInfo | undefined> {
   const info = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
     if (fault.code === 'DM_NOT_FOUND') return undefined
     throw fault
   })
   if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
-  // Created and never given a table: a process died between the two. Nothing can be using it.
-  if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0) return info
-  await port.remove({ name }, 1_000, signal)
+  // Created and never given a table: a process died between the two, unless it could not be locked out.
+  if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return info
+  await port.remove(addressOf(info), 1_000, signal)
   return undefined
 }
 
@@ -90,7 +98,6 @@ async function compareSource(
 
 /** The loop device with this number, or undefined where it is another kind of device. */
 export async function loopOf(port: KernelPort, number: string, signal?: AbortSignal) {
-  const LOOP_MAJOR = 7
   const device = parseDeviceNumber(number)
   if (device === undefined || deviceMajor(device) !== LOOP_MAJOR) return undefined
   return port.loopStatus(deviceMinor(device), signal)

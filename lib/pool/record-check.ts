@@ -1,9 +1,8 @@
 // The record compared with the kernel when a pool is opened: the kernel is right, and differences are told.
 import { hasCode } from '../errors.js'
-import type { KernelPort } from '../kernel/port.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
-import { poolTable, thinIds, type PoolContext } from './context.js'
+import { poolTable, thinIds, type PoolAddress, type PoolContext } from './context.js'
 import type { Finding } from './mend.js'
 import {
   PoolRecord,
@@ -15,23 +14,23 @@ import {
 } from './record.js'
 
 /** The record of a pool that has just been made. */
-export async function newRecord(port: KernelPort, name: string, file: string): Promise<PoolRecord> {
-  return PoolRecord.write(port, file, contentOf(name, await poolTable(port, name)))
+export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRecord> {
+  return PoolRecord.write(pool.port, file, contentOf(pool.name, await poolTable(pool)))
 }
 
 /** The record of a running pool, brought up to what the kernel says, and what was different. */
 export async function checkedRecord(
-  port: KernelPort,
-  name: string,
+  pool: PoolAddress,
   file: string,
   signal?: AbortSignal,
 ): Promise<{ readonly record: PoolRecord; readonly findings: Finding[] }> {
-  const truth = contentOf(name, await poolTable(port, name, signal))
+  const { port, name } = pool
+  const truth = contentOf(name, await poolTable(pool, signal))
   const found = await readRecord(port, file)
   const findings: Finding[] = []
   const tell = (kind: Finding['kind'], action: Finding['action'], detail: string) =>
     void findings.push({ kind, device: name, action, detail })
-  const ids = await thinIds({ port, name }, signal).catch((fault: unknown) => {
+  const ids = await thinIds(pool, signal).catch((fault: unknown) => {
     if (hasCode(fault, 'DM_METADATA_BUSY') || hasCode(fault, 'DM_METADATA_CORRUPT')) return undefined
     throw fault
   })
@@ -52,9 +51,10 @@ export async function checkedRecord(
 }
 
 /** Records how long the pool is now. */
-export async function recordLength({ port, name, record }: PoolContext): Promise<void> {
+export async function recordLength(context: PoolContext): Promise<void> {
+  const { record } = context
   if (!record) return
-  const { lengthSectors } = await poolTable(port, name)
+  const { lengthSectors } = await poolTable(context)
   await record.change(content => ({ ...content, dataBytes: sectorsToBytes(lengthSectors) }))
 }
 

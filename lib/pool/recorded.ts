@@ -16,12 +16,13 @@ export async function recordNew(
   } catch (fault) {
     if (!(fault instanceof DmThinError)) throw fault
     const rollback: RollbackStep[] = []
-    for (const [id] of volumes) rollback.push(await undone(context, id))
+    for (const [id] of volumes) rollback.push(await deleteAgain(context, id))
     throw fault.refined(fault.code, fault.message, { rollback })
   }
 }
 
-async function undone(context: PoolContext, id: number): Promise<RollbackStep> {
+/** Deletes a volume that a call has made and cannot hand out. */
+export async function deleteAgain(context: PoolContext, id: number): Promise<RollbackStep> {
   const operation = message.delete(id)
   const errno = await changePool(context, operation).then(
     () => 0,

@@ -1,11 +1,21 @@
-// The error of one create_snap among many: the kernel gives an errno per id.
-import { abortError, type DmThinError } from '../errors.js'
+// What the kernel refused, in the terms of volumes. Of snapshots by one native call it gives an errno for each id.
+import { abortError, DmThinError, ERRNO } from '../errors.js'
 import { errorFromFailure } from '../kernel/failure.js'
-import type { SnapshotItem } from '../kernel/port.js'
+import type { DeviceInfo, Outcome, SnapshotItem, SnapshotRequest } from '../kernel/port.js'
 import { message } from '../target/messages.js'
-import { explain, type PoolContext } from './context.js'
+import { settledSnapshots } from './commit-point.js'
+import { explain, explained, volumeUuidPrefix, type PoolContext } from './context.js'
+import { withSharedLock } from './locks.js'
 
-const ECANCELED = 125
+export async function sendSnapshots(
+  pool: PoolContext,
+  request: SnapshotRequest,
+  signal?: AbortSignal,
+): Promise<SnapshotItem[]> {
+  const send = () => pool.port.snapshot(request, signal)
+  const { items } = await explained(pool, withSharedLock(pool, signal, send))
+  return settledSnapshots(pool, request.originId, items)
+}
 
 export function snapshotRefused(
   pool: PoolContext,
@@ -14,7 +24,7 @@ export function snapshotRefused(
   signal?: AbortSignal,
 ): Promise<DmThinError> {
   const detail = message.createSnap(id, origin)
-  if (errno === ECANCELED) return Promise.resolve(abortError(signal, { operation: detail, device: pool.name }))
+  if (errno === ERRNO.ECANCELED) return Promise.resolve(abortError(signal, { operation: detail, device: pool.name }))
   const fault = errorFromFailure({
     operation,
     errno,
@@ -26,4 +36,24 @@ export function snapshotRefused(
     rollback: [],
   })
   return explain(pool, fault)
+}
+
+/** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
+export async function whoHasName(pool: PoolContext, id: number, fault: DmThinError): Promise<DmThinError> {
+  if (fault.code !== 'DM_NAME_TAKEN') return fault
+  const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool.device) + id }).catch(() => undefined)
+  if (!other) return fault
+  const text = `volume ${id} of pool ${pool.name} is active already, as ${JSON.stringify(other.name)}`
+  return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
+}
+
+/** A refusal as a value: what many have in common with one. */
+export function outcomeOf(call: Promise<DeviceInfo | void>): Promise<Outcome> {
+  return call.then(
+    answer => answer?.device ?? 0,
+    (fault: unknown) => {
+      if (fault instanceof DmThinError) return fault
+      throw fault
+    },
+  )
 }

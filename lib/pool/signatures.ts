@@ -19,10 +19,11 @@ export async function lockNodes(
   const release = () => {
     for (const handle of held.splice(0)) port.release(handle)
   }
-  undo.push('release', 'locks', () => {
+  const letGo = () => {
     release()
     return Promise.resolve(false)
-  })
+  }
+  undo.push('release', 'locks', letGo, { always: true })
   const byNumber = [...backings].sort((one, other) => one.device - other.device)
   for (const { path } of byNumber) held.push(await port.lockNode(path, signal))
   return release

@@ -7,9 +7,10 @@ import { classifySuperblock, type Superblock } from '../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { poolTableLine, type PoolTable } from '../target/thin-pool.js'
 import { invalid, MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../units.js'
-import { attachBacking, type Backing } from './backing.js'
+import { attachBacking, findSource, isStill, type Backing } from './backing.js'
 import { runCheck } from './check.js'
-import { poolStatusLine } from './context.js'
+import { addressOf, poolStatusLine } from './context.js'
+import type { PoolLock } from './locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
 import { lockNodes, refuseSignatures } from './signatures.js'
 
@@ -24,11 +25,12 @@ export async function createPool(
   port: KernelPort,
   plan: PoolPlan,
   format: 'blank' | 'overwrite',
+  lock: PoolLock,
   undo: Undo,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   await refuseTakenName(port, plan.name, signal)
-  const { data, metadata } = await attachBoth(port, plan, undo, true, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, undo, true, signal)
   checkDevices(plan, data, metadata)
   const unlock = await lockNodes(port, [data, metadata], undo, signal)
   await refuseDataInUse(port, data, signal)
@@ -53,10 +55,11 @@ export async function createPool(
 export async function restartPool(
   port: KernelPort,
   plan: PoolPlan,
+  lock: PoolLock,
   undo: Undo,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
-  const { data, metadata } = await attachBoth(port, plan, undo, false, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, undo, false, signal)
   checkDevices(plan, data, metadata)
   await refuseDataInUse(port, data, signal)
   const superblock = await checkedSuperblock(port, plan, metadata, signal)
@@ -131,17 +134,14 @@ async function startPool(
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const table = [poolTableLine(wantedTable(plan, blockBytes, data, metadata))]
-  const request = {
-    name: plan.name,
-    uuid: POOL_UUID_PREFIX + randomUUID(),
-    table,
-    guard: { lock: plan.name, pool: 0, ownPrefix: '' },
-  }
+  const uuid = POOL_UUID_PREFIX + randomUUID()
+  const request = { name: plan.name, uuid, table }
   const info = await port.activate(request, signal).catch((fault: unknown) => {
     throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
   })
-  undo.push('DM_DEV_REMOVE', plan.name, () => port.remove({ name: plan.name }, 5_000))
-  const { mode } = await poolStatusLine({ port, name: plan.name }, signal)
+  const address = addressOf(info)
+  undo.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
+  const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
   if (mode === 'fail' || mode === 'error') {
     throw new DmThinError(
       'DM_POOL_FAILED',
@@ -187,10 +187,25 @@ async function refuseTakenName(port: KernelPort, name: string, signal?: AbortSig
   }
 }
 
-async function attachBoth(port: KernelPort, plan: PoolPlan, undo: Undo, mayCreate: boolean, signal?: AbortSignal) {
-  const data = await attachBacking(port, 'data', plan.data, undo, mayCreate, signal)
-  const metadata = await attachBacking(port, 'metadata', plan.metadata, undo, mayCreate, signal)
-  return { data, metadata }
+async function attachBoth(
+  port: KernelPort,
+  plan: PoolPlan,
+  lock: PoolLock,
+  undo: Undo,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+) {
+  for (;;) {
+    const data = await findSource(port, 'data', plan.data, undo, mayCreate, signal)
+    const metadata = await findSource(port, 'metadata', plan.metadata, undo, mayCreate, signal)
+    await lock.takeBackings([data.key, metadata.key])
+    // While this call waited, another may have failed and deleted the files that it had made.
+    if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
+    return {
+      data: await attachBacking(port, data, undo, mayCreate, signal),
+      metadata: await attachBacking(port, metadata, undo, mayCreate, signal),
+    }
+  }
 }
 
 function checkDevices(plan: PoolPlan, data: Backing, metadata: Backing): void {

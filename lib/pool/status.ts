@@ -72,10 +72,10 @@ const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): Spa
 
 /** Asks the kernel, without a commit, and reads the superblock beside it. */
 export async function readPoolStatus(context: PoolContext, signal?: AbortSignal): Promise<PoolStatus> {
-  const { port, name, metadataPath } = context
+  const { port, address, metadataPath } = context
   const [table, [line], time] = await Promise.all([
-    poolTable(port, name, signal),
-    port.tableStatus({ name }, TABLE_FLAG.noflush, signal),
+    poolTable(context, signal),
+    port.tableStatus(address, TABLE_FLAG.noflush, signal),
     readSnapshotTime(port, metadataPath, signal),
   ])
   const same = nodePath(table.metadataDevice) === metadataPath

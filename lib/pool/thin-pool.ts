@@ -1,47 +1,27 @@
 // The pool: what users meet first.
-import { Undo } from '../device/undo.js'
-import { DmThinError, throwIfAborted } from '../errors.js'
-import { portOf } from '../kernel/native-port.js'
-import { deviceMinor, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import { deviceMinor } from '../kernel/port.js'
 import { thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'
-import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES, sectorsToBytes } from '../units.js'
+import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
 import { changePool, commitPool } from './commit-point.js'
-import {
-  checkUp,
-  contextOf,
-  explained,
-  metadataOf,
-  readable,
-  thinIds,
-  volumeUuidPrefix,
-  type PoolContext,
-} from './context.js'
-import { externalOriginIn, originPath } from './external-origin.js'
+import { explained, readMetadata, type PoolContext } from './context.js'
+import { originPath } from './external-origin.js'
+import { findVolume, findVolumes } from './find-volume.js'
 import { growPool, type GrowOptions } from './grow.js'
+import { withPoolLock, type PoolLock } from './locks.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
-import { conditionOf, mendPool, type Finding } from './mend.js'
+import type { Finding } from './mend.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
-import { findPool } from './open.js'
-import {
-  checkCreateOptions,
-  checkDurability,
-  checkOpenOptions,
-  checkRecord,
-  withRecorded,
-  type CreatePoolOptions,
-  type OpenPoolOptions,
-} from './options.js'
+import type { CreatePoolOptions, OpenPoolOptions } from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
-import { checkedRecord, newRecord, recordLength } from './record-check.js'
-import { readRecord } from './record.js'
-import { recordNew, recordOf } from './recorded.js'
+import { recordLength } from './record-check.js'
+import { recordNew } from './recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
-import { createPool } from './start.js'
 import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
-import { ThinVolume, type VolumeIdentity } from './thin-volume.js'
+import { makePool, takeUpPool, type TakenUp } from './take-up.js'
+import { ThinVolume } from './thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
   checkThinId,
@@ -58,73 +38,36 @@ export class ThinPool {
   readonly #findings: readonly Finding[]
   readonly #watches = new Set<PoolWatch>()
 
-  private constructor(context: PoolContext, findings: readonly Finding[]) {
+  private constructor({ context, findings }: TakenUp) {
     this.#context = context
     this.#findings = findings
   }
 
   /**
    * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
-   * the pool does. The metadata device must be blank and the data device without a
-   * signature, or `format: 'overwrite'` gives up what is on them. A failed step
-   * undoes the earlier ones; what was undone and what not is in the error's `rollback`.
+   * the pool does. The metadata device must be blank and the data device without a signature, or `format: 'overwrite'`
+   * gives up what is on them. A failed step undoes the earlier ones, until an undo fails; what was undone and what not is
+   * in the error's `rollback`. Waits while another call creates, opens, grows or removes a pool of this name, or on these
+   * files or devices.
    *
    * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_SIGNATURE_FOUND`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
    * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
    * `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
   static async create(options: CreatePoolOptions): Promise<ThinPool> {
-    const plan = checkCreateOptions(options)
-    throwIfAborted(options.signal)
-    const port = portOf(options.kernel)
-    const undo = new Undo()
-    return undo.guard(async () => {
-      const device = await createPool(port, plan, options.format ?? 'blank', undo, options.signal)
-      throwIfAborted(options.signal)
-      const record = plan.record === undefined ? undefined : await newRecord(port, plan.name, plan.record)
-      if (record) undo.push('unlink', record.file, () => record.remove())
-      return ThinPool.#of(await contextOf(port, plan.name, device, plan, record), [])
-    })
+    return new ThinPool(await makePool(options))
   }
 
   /**
    * Takes up a pool: the running one of this name, or, with `data` and `metadata`, the one that they hold, brought
    * back. Of a running pool, those parameters that are given are compared. Never formats. What a dead process left half
-   * done is mended, and told in `findings`.
+   * done is put right, and told in `findings`; devices of other programs are only told. Waits for other calls as `create`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
    * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
-    const options: OpenPoolOptions = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
-    const plan = checkOpenOptions(options)
-    const file = checkRecord(options.record)
-    const mend = options.mend === undefined || checkBoolean('mend', options.mend)
-    const handle = {
-      mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
-      durability: checkDurability(options.durability),
-    }
-    throwIfAborted(options.signal)
-    const port = portOf(options.kernel)
-    const undo = new Undo()
-    return undo.guard(async () => {
-      const found = file === undefined ? 'missing' : await readRecord(port, file)
-      const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
-      const running = await findPool(port, options.name, recorded, undo, options.signal)
-      const mended = mend ? await mendPool(port, options.name, running.device, options.signal) : []
-      const condition = await conditionOf(port, options.name, options.signal)
-      const checked = file === undefined ? undefined : await checkedRecord(port, options.name, file, options.signal)
-      const findings = [...mended, ...condition, ...(checked?.findings ?? [])]
-      return ThinPool.#of(
-        await contextOf(port, options.name, running, handle, checked?.record, options.signal),
-        findings,
-      )
-    })
-  }
-
-  static #of(context: PoolContext, findings: readonly Finding[]): ThinPool {
-    if (context.mapperLinks) context.port.mapperLinks.make(context.name, context.device)
-    return new ThinPool(context, findings)
+    return new ThinPool(await takeUpPool(typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions))
   }
 
   /** Name of the pool's mapped device. */
@@ -194,17 +137,8 @@ export class ThinPool {
     const known = unasked || checkBoolean('known', options.known)
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
     const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
-    return this.#run(async () => {
-      const told = { ...(await recordOf(this.#context, id)), ...defined(given) }
-      if (unasked) return this.#volumeOf(id, undefined, told)
-      if (known) return this.#volumeOf(id, await this.#ownActive(id, options.signal), told, options.signal)
-      await checkUp(this.#context, options.signal)
-      const active = await this.#activeAs(id, options.signal)
-      if (!active && !(await this.#thinIds(options.signal)).includes(id)) {
-        throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${this.name} has no volume ${id}`, { device: this.name })
-      }
-      return this.#volumeOf(id, active, told, options.signal)
-    })
+    const looks = unasked ? 'none' : known ? 'own' : 'all'
+    return this.#run(() => findVolume(this.#context, id, given, looks, options.signal))
   }
 
   /**
@@ -213,18 +147,7 @@ export class ThinPool {
    */
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
-    return this.#run(async () => {
-      await checkUp(this.#context, options.signal)
-      const all = await this.#context.port.activeThins(this.#context.device, options.signal)
-      const active = new Map(all.map(thin => [thin.id, thin]))
-      const ids = await this.#thinIds(options.signal)
-      const recorded = (await this.#context.record?.read())?.volumes
-      const found: ThinVolume[] = []
-      for (const id of ids) {
-        found.push(await this.#volumeOf(id, active.get(id), recorded?.get(id) ?? {}, options.signal))
-      }
-      return found
-    })
+    return this.#run(() => findVolumes(this.#context, options.signal))
   }
 
   /**
@@ -234,8 +157,8 @@ export class ThinPool {
   async usage(options: SignalOption = {}): Promise<VolumeUsage[]> {
     checkOptions(options, ['signal'], 'usage')
     return this.#run(async () => {
-      const source = await metadataOf(this.#context, options.signal)
-      const all = await readable(this.#context, thinUsage(source, { signal: options.signal }))
+      const { signal } = options
+      const all = await readMetadata(this.#context, signal, source => thinUsage(source, { signal }))
       return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
         id,
         mappedBlocks,
@@ -246,9 +169,11 @@ export class ThinPool {
   }
 
   /**
-   * Snapshots of one volume under one suspend of it: as many as `wanted` says, or those with the ids in it. A result for
-   * each: take the volumes with `volumesOf`. Rejects as a whole only where the origin could not be suspended or resumed,
-   * then none is left, and with `DM_POOL_WORN` where the pool has not so many snapshots left.
+   * Snapshots of one volume: as many as `wanted` says, or those with the ids in it. An active origin is suspended once for
+   * each 32, so that its I/O is not held back for long; those 32 have the same content. A result for each: take the
+   * volumes with `volumesOf`. Rejects as a whole with `DM_POOL_WORN` where the pool has not so many snapshots left, and
+   * where the origin could not be suspended or resumed for the first 32, or the call was aborted before; then none is
+   * left. Those that an abort comes before are rejected with `ABORT_ERR`.
    */
   async snapshotMany(
     origin: ThinVolume,
@@ -282,7 +207,7 @@ export class ThinPool {
     return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
   }
 
-  /** Deletes all, which must be inactive, 32 to a trip: so is progress told. A result for each, in the order given. */
+  /** Deletes all, which must be inactive, 64 to a trip: so is progress told. A result for each, in the order given. */
   async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
     checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
     return this.#run(() => deleteMany(this.#context, volumes, options))
@@ -312,7 +237,8 @@ export class ThinPool {
   /**
    * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
    * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (also where its
-   * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it).
+   * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it), `DM_FILE_MISSING` (the
+   * path of a file below leads to another by now).
    */
   async grow(options: GrowOptions): Promise<void> {
     checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
@@ -322,10 +248,12 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(async () => {
-      await growPool(this.#context, sizes, options.signal)
-      await recordLength(this.#context)
-    })
+    await this.#run(() =>
+      this.#alone(options.signal, async lock => {
+        await growPool(this.#context, sizes, lock, options.signal)
+        await recordLength(this.#context)
+      }),
+    )
   }
 
   /**
@@ -370,10 +298,11 @@ export class ThinPool {
   }
 
   /**
-   * Takes the pool down: the mapped device, the loop devices below it, and what the options name. The volumes stay
-   * on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
+   * Takes the pool down: the mapped device, the loop devices that were attached for it, and what the options name. The
+   * volumes stay on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
    *
-   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be seen).
+   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be seen), `DM_NOT_FOUND` (the
+   * pool was taken down; another of its name is left alone).
    */
   async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
     checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
@@ -383,8 +312,13 @@ export class ThinPool {
       limitMs: checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 }),
       signal: options.signal,
     }
-    const removed = await this.#run(() => removePool(this.#context, plan))
-    if (plan.deleteFiles) await this.#context.record?.remove()
+    const removed = await this.#run(() =>
+      this.#alone(options.signal, async lock => {
+        const taken = await removePool(this.#context, plan, lock)
+        if (plan.deleteFiles) await this.#context.record?.remove()
+        return taken
+      }),
+    )
     await this.close()
     return removed
   }
@@ -403,45 +337,7 @@ export class ThinPool {
     return this.#context.pending.run(body)
   }
 
-  /** One question where this library activated it; only else a look at every device that holds the pool. */
-  async #activeAs(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
-    const { port, device } = this.#context
-    const own = await this.#ownActive(id, signal)
-    if (own) return own
-    return (await port.foreignThins(device, volumeUuidPrefix(device), signal)).find(thin => thin.id === id)
+  #alone<T>(signal: AbortSignal | undefined, body: (lock: PoolLock) => Promise<T>): Promise<T> {
+    return withPoolLock(this.#context.port, this.name, signal, body)
   }
-
-  async #ownActive(id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
-    const uuid = volumeUuidPrefix(this.#context.device) + id
-    const own = await this.#context.port.deviceStatus({ uuid }, signal).catch(ifGone)
-    return own && { ...own, id }
-  }
-
-  #thinIds(signal?: AbortSignal): Promise<number[]> {
-    return thinIds(this.#context, signal)
-  }
-
-  async #volumeOf(
-    id: number,
-    active: ActiveThin | undefined,
-    given: Omit<VolumeIdentity, 'id' | 'active'>,
-    signal?: AbortSignal,
-  ): Promise<ThinVolume> {
-    const inactive = () => new ThinVolume(this.#context, { id, ...given })
-    if (!active) return inactive()
-    const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
-    const lines = await this.#context.port.tableStatus({ name: active.name }, flags, signal).catch(ifGone)
-    if (!lines) return inactive() // somebody deactivated it since
-    const [line] = lines
-    const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
-    return new ThinVolume(this.#context, { id, ...given, ...found, active })
-  }
-}
-
-/** Without the entries that are undefined: those must not hide what the record says. */
-const defined = <T extends object>(given: T): Partial<T> =>
-  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>
-
-function ifGone(fault: DmThinError): undefined {
-  if (fault.code !== 'DM_NOT_FOUND') throw fault
 }

@@ -9,7 +9,7 @@ import {
   TABLE_FLAG,
   type ActivateRequest,
   type ActiveThin,
-  type DeviceInfo,
+  type DeviceAddress,
   type Outcome,
   type SnapshotRequest,
 } from '../kernel/port.js'
@@ -17,12 +17,13 @@ import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
 import type { VolumeBatch } from './batch.js'
-import { changePool, isCommitted, settledSnapshots } from './commit-point.js'
-import { activationGuard, explain, explained, isUp, volumeUuidPrefix, type PoolContext } from './context.js'
+import { changePool, isCommitted } from './commit-point.js'
+import { activationGuard, addressOf, explain, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
+import { withSharedLock } from './locks.js'
 import type { VolumeRecord } from './record.js'
-import { recordActive, recordDeleted, recordNew } from './recorded.js'
-import { snapshotRefused } from './refused.js'
+import { deleteAgain, recordActive, recordDeleted, recordNew } from './recorded.js'
+import { outcomeOf, sendSnapshots, snapshotRefused, whoHasName } from './refused.js'
 import { volumeStatus, type VolumeStatus } from './status.js'
 import {
   checkThinId,
@@ -31,19 +32,8 @@ import {
   type ActivateOptions,
   type DeactivateOptions,
   type SnapshotOptions,
+  type VolumeIdentity,
 } from './volume-options.js'
-
-export interface VolumeIdentity {
-  readonly id: number
-  readonly name?: string | undefined
-  readonly sizeBytes?: number | undefined
-  readonly externalOrigin?: string | undefined
-  /** The thin id that it is a snapshot of. */
-  readonly origin?: number | undefined
-  readonly active?: ActiveThin | undefined
-  /** Devices of other programs are not looked for: the caller says that there are none. */
-  readonly unasked?: boolean | undefined
-}
 
 export class ThinVolume {
   readonly #pool: PoolContext
@@ -58,7 +48,7 @@ export class ThinVolume {
   #externalOrigin: string | undefined
   #device: number | undefined
   /** Set where another program activated it: then it has a uuid of its own, or none. */
-  #foreignName: string | undefined
+  #foreign: DeviceAddress | undefined
   #batch: VolumeBatch | undefined
 
   /** @internal Volumes come from a pool. */
@@ -103,8 +93,8 @@ export class ThinVolume {
     return volumeUuidPrefix(this.#pool.device) + this.id
   }
 
-  get #address(): { name: string } | { uuid: string } {
-    return this.#foreignName === undefined ? { uuid: this.#uuid } : { name: this.#foreignName }
+  get #address(): DeviceAddress {
+    return this.#foreign ?? { uuid: this.#uuid, label: this.#name }
   }
 
   /**
@@ -126,7 +116,8 @@ export class ThinVolume {
     return this.#run(async () => {
       const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
       const request = this.#activateRequest(name, sizeBytes, readOnly, origin)
-      const call = this.#port.activate({ ...request, guard: activationGuard(this.#pool, this.#unasked) }, signal)
+      const guard = activationGuard(this.#pool, this.#unasked)
+      const call = withSharedLock(this.#pool, signal, () => this.#port.activate({ ...request, guard }, signal))
       await this.#activated(request, await outcomeOf(call))
       this.#externalOrigin = externalOrigin
       return this
@@ -317,7 +308,7 @@ export class ThinVolume {
 
   #adopt(active: ActiveThin | undefined): void {
     this.#device = active?.device
-    this.#foreignName = active && active.uuid !== this.#uuid ? active.name : undefined
+    this.#foreign = active && active.uuid !== this.#uuid ? addressOf(active) : undefined
     if (active) this.#name = active.name
   }
 
@@ -330,7 +321,7 @@ export class ThinVolume {
   async #activated({ name, table }: ActivateRequest, outcome: Outcome): Promise<void> {
     if (typeof outcome !== 'number') {
       const fault = await originInUse(this.#pool, table[0]!, await explain(this.#pool, outcome))
-      throw await this.#whoHasName(fault)
+      throw await whoHasName(this.#pool, this.id, fault)
     }
     const sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
     await this.#settle(name, outcome, sizeBytes)
@@ -343,25 +334,16 @@ export class ThinVolume {
   async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
     if (!this.#pool.mapperLinks && !this.#pool.record) return
     const undo = new Undo()
-    undo.push('DM_DEV_REMOVE', name, () => this.#port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    undo.push('DM_DEV_REMOVE', name, () => this.#port.remove(this.#address, DEFAULT_TIMEOUT_MS))
     await undo.guard(async () => {
       await recordActive(this.#pool, this.id, name, sizeBytes)
       if (this.#pool.mapperLinks) this.#port.mapperLinks.make(name, device)
     })
   }
 
-  /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
-  async #whoHasName(fault: DmThinError): Promise<DmThinError> {
-    if (fault.code !== 'DM_NAME_TAKEN') return fault
-    const other = await this.#port.deviceStatus({ uuid: this.#uuid }).catch(() => undefined)
-    if (!other) return fault
-    const text = `volume ${this.id} of pool ${this.#pool.name} is active already, as ${JSON.stringify(other.name)}`
-    return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
-  }
-
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now()
-    const call = this.#port.deactivate(this.#pool, this.#address, limitMs, signal)
+    const call = this.#port.deactivate(knownPool(this.#pool), this.#address, limitMs, signal)
     await this.#deactivated(await outcomeOf(call), started)
   }
 
@@ -384,19 +366,16 @@ export class ThinVolume {
   }
 
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const send = () => this.#port.snapshot(this.#snapshotRequest([id]), signal)
-    const { items } = await explained(this.#pool, this.#pool.clock.counted(this.#pool.name, 1, send))
-    const [item] = await settledSnapshots(this.#pool, this.id, items)
+    const send = () => sendSnapshots(this.#pool, this.#snapshotRequest([id]), signal)
+    const [item] = await this.#pool.clock.counted(this.#pool.name, 1, send)
     if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
     return id
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
-    const { name: poolName, device: pool } = this.#pool
-    const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(pool)
+    const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(this.#pool.device)
     return {
-      pool,
-      poolName,
+      pool: knownPool(this.#pool),
       ownPrefix,
       originUuid: this.#uuid,
       originId: this.id,
@@ -407,26 +386,8 @@ export class ThinVolume {
 
   async #undoCreation(fault: unknown): Promise<unknown> {
     if (!(fault instanceof DmThinError)) return fault
-    const text = message.delete(this.id)
-    const errno = await changePool(this.#pool, text).then(
-      () => 0,
-      (second: DmThinError) => second.errno ?? -1,
-    )
-    if (errno === 0) this.#pool.ids.free(this.id)
-    if (errno === 0) await recordDeleted(this.#pool, [this.id]).catch(() => {})
-    return fault.refined(fault.code, fault.message, {
-      rollback: [...fault.rollback, { operation: text, device: this.#pool.name, errno }],
-    })
+    const step = await deleteAgain(this.#pool, this.id)
+    if (step.errno === 0) await recordDeleted(this.#pool, [this.id]).catch(() => {})
+    return fault.refined(fault.code, fault.message, { rollback: [...fault.rollback, step] })
   }
-}
-
-/** A refusal as a value: what many have in common with one. */
-function outcomeOf(call: Promise<DeviceInfo | void>): Promise<Outcome> {
-  return call.then(
-    answer => answer?.device ?? 0,
-    (fault: unknown) => {
-      if (fault instanceof DmThinError) return fault
-      throw fault
-    },
-  )
 }

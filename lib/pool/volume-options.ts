@@ -1,4 +1,5 @@
 // What callers may ask of a volume, and the checks before the kernel is asked.
+import type { ActiveThin } from '../kernel/port.js'
 import type { SignalOption } from '../names.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
 
@@ -57,6 +58,19 @@ export interface SnapshotOptions extends SignalOption {
   readonly activate?: boolean
   /** With `activate`: read-only. Default false. */
   readonly readOnly?: boolean
+}
+
+/** What is known of a volume when its object is made. */
+export interface VolumeIdentity {
+  readonly id: number
+  readonly name?: string | undefined
+  readonly sizeBytes?: number | undefined
+  readonly externalOrigin?: string | undefined
+  /** The thin id that it is a snapshot of. */
+  readonly origin?: number | undefined
+  readonly active?: ActiveThin | undefined
+  /** Devices of other programs are not looked for: the caller says that there are none. */
+  readonly unasked?: boolean | undefined
 }
 
 /** How long a busy device is tried where the caller says nothing. */

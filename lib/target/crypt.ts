@@ -1,5 +1,4 @@
 // The crypt target (drivers/md/dm-crypt.c).
-import type { Segment } from '../kernel/table.js'
 import { invalid } from '../units.js'
 import { defineTarget, type Sized } from './define.js'
 import { flag, numberWithin, OptionList, textWithin } from './option-list.js'
@@ -83,15 +82,3 @@ export const crypt = defineTarget<CryptTable>({
     ...OPTIONS.readCounted(reader),
   }),
 })
-
-/** What the kernel splits at (isspace): a line may have any number of them between its words. */
-const BLANKS = /[ \t-\r]+/
-
-/** The words of a segment that must not be shown to anybody: keys of crypt and of integrity. */
-export function secretsOf({ type, parameters }: Segment): readonly string[] {
-  const words = parameters.split(BLANKS).filter(word => word !== '')
-  if (type === 'crypt') return words.slice(1, 2).filter(word => /^[0-9a-fA-F]{2,}$/.test(word))
-  if (type !== 'integrity') return []
-  const keyed = words.map(word => /^(?:internal_hash|journal_crypt|journal_mac):[^:]+:(.+)$/.exec(word)?.[1] ?? '')
-  return keyed.filter(key => key !== '')
-}

@@ -319,7 +319,7 @@ const fits = (table: Table): boolean => table.targets.every(target => target.fit
 type Operation = Parameters<Faults['pass']>[0]
 
 export const described = (address: DeviceAddress): string =>
-  'name' in address ? address.name : 'uuid' in address ? address.uuid : String(address.device)
+  'name' in address ? address.name : (address.label ?? ('uuid' in address ? address.uuid : String(address.device)))
 
 /** Whether flags of an answer have a bit: for callers of the mapper. */
 export const isSuspended = (info: DeviceInfo): boolean => (info.flags & DEVICE_FLAG.suspended) !== 0

@@ -1,5 +1,6 @@
 // The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
 import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
+import type { LockMode } from '../kernel/fair-locks.js'
 import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from '../kernel/port.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
@@ -20,9 +21,19 @@ export class MemoryPort extends StoragePort implements KernelPort {
     return this.state.mapper
   }
 
-  /** Compound calls wait while somebody has the pool's section lock alone. */
-  #unlocked(pool: string, signal?: AbortSignal): Promise<true> {
-    return this.state.changes.until(() => (this.state.locked.has(pool) ? undefined : true), signal, 'flock')
+  /** Runs `body` with a pool's lock held shared, and one thin id's as `mode` says. */
+  async #inSection<T>(pool: string, id: number, mode: LockMode, signal: AbortSignal | undefined, body: () => T) {
+    const leave = await this.state.locks.take(pool, 'shared', signal)
+    try {
+      const release = await this.state.locks.take(`${pool} ${id}`, mode, signal)
+      try {
+        return body()
+      } finally {
+        release()
+      }
+    } finally {
+      leave()
+    }
   }
 
   /** The kernel lets nobody suspend or resume a thin while its pool is suspended. */
@@ -161,10 +172,14 @@ export class MemoryPort extends StoragePort implements KernelPort {
   }
 
   activate: KernelPort['activate'] = (request, signal) =>
-    this.call(signal, async () => {
-      if (request.guard) await this.#unlocked(request.guard.lock, signal)
-      admit(this.#mapper, request.guard, request)
-      return activate(this.#mapper, request)
+    this.call(signal, () => {
+      const { guard, thinId } = request
+      const act = () => {
+        admit(this.#mapper, guard, request)
+        return activate(this.#mapper, request)
+      }
+      if (!guard || thinId === undefined) return act()
+      return this.#inSection(guard.pool.name, thinId, 'shared', signal, act)
     })
 
   activateMany: KernelPort['activateMany'] = (guard, requests, options) =>
@@ -188,23 +203,17 @@ export class MemoryPort extends StoragePort implements KernelPort {
     })
 
   snapshot: KernelPort['snapshot'] = (request, signal) =>
-    this.call(signal, async () => {
-      await this.#unlocked(request.poolName, signal)
-      return snapshot(this.#mapper, request)
-    })
+    this.call(signal, () =>
+      this.#inSection(request.pool.name, request.originId, 'exclusive', signal, () => snapshot(this.#mapper, request)),
+    )
 
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.call(signal, () => activeThins(this.#mapper, pool))
 
   foreignThins: KernelPort['foreignThins'] = (pool, ownPrefix, signal) =>
     this.call(signal, () => foreignThins(this.#mapper, pool, ownPrefix))
 
-  lockPool: KernelPort['lockPool'] = (poolName, signal) =>
-    this.call(signal, () => {
-      const { locked } = this.state
-      if (locked.has(poolName)) throw new Refusal('flock', ERRNO.EAGAIN, { device: poolName })
-      locked.add(poolName)
-      return this.state.handle(() => void locked.delete(poolName))
-    })
+  lockPool: KernelPort['lockPool'] = (key, signal) =>
+    this.call(signal, async () => this.state.handle(await this.state.locks.take(key, 'exclusive', signal)))
 
   wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n
   noop: KernelPort['noop'] = signal => this.call(signal, () => 0)

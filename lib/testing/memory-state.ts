@@ -1,6 +1,7 @@
 // The memory kernel's parts together: what the port asks and what tests move by hand both act on this.
 import { ERRNO } from '../errors.js'
-import { deviceMajor, deviceMinor, parseDeviceNumber, type Handle } from '../kernel/port.js'
+import { FairLocks } from '../kernel/fair-locks.js'
+import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber, type Handle } from '../kernel/port.js'
 import type { BlockDevice } from './block-device.js'
 import { Changes } from './changes.js'
 import { Faults } from './faults.js'
@@ -9,8 +10,6 @@ import { Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
 import { Storage } from './storage.js'
-
-const LOOP_MAJOR = 7
 
 export interface Mounted {
   readonly target: string
@@ -23,8 +22,8 @@ export class MemoryState {
   readonly storage = new Storage()
   readonly mapper = new Mapper(this.faults, this.changes, text => this.#other(text))
   readonly mounts: Mounted[] = []
-  /** Pools whose section lock is held alone. */
-  readonly locked = new Set<string>()
+  /** The locks of pools, and of what lies below them: one set for all ports of this kernel. */
+  readonly locks = new FairLocks()
   /** Numbers of block devices whose node is locked, and paths of folders. */
   readonly lockedNodes = new Set<number | string>()
   readonly #handles = new Map<number, () => void>()

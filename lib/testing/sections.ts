@@ -37,15 +37,15 @@ export function foreignThins(mapper: Mapper, pool: number, ownPrefix: string): A
 /** Another device, perhaps another pool, may have the number by now. */
 export function poolDevice(mapper: Mapper, { device, name, uuid }: KnownPool): DeviceInfo {
   const info = mapper.status({ device })
-  if (info.name === name || (uuid !== '' && info.uuid === uuid)) return info
+  if (uuid === '' ? info.name === name : info.uuid === uuid) return info
   throw new Refusal('DM_DEV_STATUS', ERRNO.ENXIO, { device: name, detail: `is now ${info.name}` })
 }
 
 /** Throws where a device of another program has the volume active. */
 export function admit(mapper: Mapper, guard: ActivationGuard | undefined, { name, thinId }: ActivateRequest): void {
-  if (!guard || guard.pool === 0) return
-  poolDevice(mapper, { device: guard.pool, name: guard.lock, uuid: '' })
-  const other = foreignThins(mapper, guard.pool, guard.ownPrefix).find(thin => thin.id === (thinId ?? 0))
+  if (!guard || guard.pool.device === 0) return
+  poolDevice(mapper, guard.pool)
+  const other = foreignThins(mapper, guard.pool.device, guard.ownPrefix).find(thin => thin.id === (thinId ?? 0))
   if (other) throw new Refusal('double activation', ERRNO.EBUSY, { device: name, detail: other.name })
 }
 
@@ -98,7 +98,8 @@ function refusalOf(run: () => unknown): Refusal | undefined {
 }
 
 export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutcome {
-  const pool = { name: request.poolName }
+  const { device, name, uuid } = request.pool
+  const pool: DeviceAddress = uuid === '' ? { device, label: name } : { uuid, label: name }
   const sendAll = () =>
     request.ids.map(id => {
       const text = `create_snap ${id} ${request.originId}`
@@ -107,12 +108,12 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
       )
       return { id, errno: refused?.failure.errno ?? 0, operation: refused?.failure.operation ?? '' }
     })
-  const info = poolDevice(mapper, { device: request.pool, name: request.poolName, uuid: '' })
+  const info = poolDevice(mapper, request.pool)
   const origin = info.openCount === 0 ? undefined : findOrigin(mapper, request)
   if (!origin || origin.suspended) return { items: sendAll(), suspended: false }
   if (isSuspended(info)) {
     const detail = 'the pool is suspended'
-    throw new Refusal('DM_DEV_SUSPEND', ERRNO.EAGAIN, { device: request.poolName, detail })
+    throw new Refusal('DM_DEV_SUSPEND', ERRNO.EAGAIN, { device: name, detail })
   }
   mapper.suspend(origin.address)
   const items = sendAll()
@@ -122,9 +123,7 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
   )
   if (refused) {
     const made = items.filter(item => item.errno === 0).reverse()
-    const rollback = made.map(({ id }) =>
-      undone(`delete ${id}`, request.poolName, () => mapper.message(pool, 0, `delete ${id}`)),
-    )
+    const rollback = made.map(({ id }) => undone(`delete ${id}`, name, () => mapper.message(pool, 0, `delete ${id}`)))
     throw refused.with({ rollback })
   }
   return { items, suspended: true }
@@ -135,9 +134,9 @@ function findOrigin(
   request: SnapshotRequest,
 ): { readonly address: DeviceAddress; readonly suspended: boolean } | undefined {
   const own = mapper.find({ uuid: request.originUuid })
-  const other = mapper.thinsOn(request.pool).find(thin => thin.id === request.originId)?.device
+  const other = mapper.thinsOn(request.pool.device).find(thin => thin.id === request.originId)?.device
   const device = own ?? other
   if (!device) return undefined
-  const address = own ? { uuid: request.originUuid } : { name: device.name }
+  const address = device.uuid === '' ? { device: device.number } : { uuid: device.uuid }
   return { address, suspended: (device.info().flags & DEVICE_FLAG.suspended) !== 0 }
 }

@@ -1,13 +1,12 @@
 // Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
 import { ERRNO } from '../errors.js'
-import { encodeDevice, type FileIdentity, type LoopRequest, type LoopStatus } from '../kernel/port.js'
+import { encodeDevice, LOOP_MAJOR, type FileIdentity, type LoopRequest, type LoopStatus } from '../kernel/port.js'
 import { BlockDevice } from './block-device.js'
 import { IoError, Refusal } from './refusal.js'
 import { SparseBytes } from './sparse-bytes.js'
 
 /** The file system that all files are on: a major that no kernel gives. */
 const FILE_SYSTEM = encodeDevice(1001, 0)
-const LOOP_MAJOR = 7
 const SECTOR = 512
 
 export class MemoryFile {

@@ -8,15 +8,15 @@
 
 namespace dmthin {
 
-ActivationGuard::ActivationGuard(std::string pool_name, uint64_t pool, std::string own_prefix)
-    : pool_name_(std::move(pool_name)), pool_(pool), own_prefix_(std::move(own_prefix)) {}
+ActivationGuard::ActivationGuard(KnownPool pool, std::string own_prefix)
+    : pool_(std::move(pool)), own_prefix_(std::move(own_prefix)) {}
 
 ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&looking_); }
 
 Status ActivationGuard::look(Control& control, Cancel& cancel) {
   const MutexLock locked(looking_);
   if (looked_) return Nothing{};
-  const auto pool = pool_device(control, {pool_, pool_name_, {}}, cancel);
+  const auto pool = pool_device(control, pool_, cancel);
   if (!pool) return pool.failure();
   auto others = foreign_thins(control, *pool, own_prefix_, cancel);
   if (!others) return others.failure();
@@ -27,8 +27,8 @@ Status ActivationGuard::look(Control& control, Cancel& cancel) {
 
 Result<UniqueFd> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
                                         Cancel& cancel) {
-  if (pool_ == 0) return enter_sections(pool_name_, cancel);
-  auto lock = lock_thin(pool_name_, thin_id, ThinLock::kShared, cancel);
+  if (pool_.device == 0) return enter_sections(pool_.name, cancel);
+  auto lock = lock_thin(pool_.name, thin_id, ThinLock::kShared, cancel);
   if (!lock) return lock;
   const auto looked = look(control, cancel);
   if (!looked) return looked.failure();

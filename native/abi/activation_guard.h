@@ -15,8 +15,8 @@ namespace dmthin {
 
 class ActivationGuard {
  public:
-  /// `pool_name` names the lock. With `pool` 0 only the pool's lock is taken.
-  ActivationGuard(std::string pool_name, uint64_t pool, std::string own_prefix);
+  /// The pool's name names the lock. With device 0 only the pool's lock is taken.
+  ActivationGuard(KnownPool pool, std::string own_prefix);
   ~ActivationGuard();
   ActivationGuard(const ActivationGuard&) = delete;
   ActivationGuard& operator=(const ActivationGuard&) = delete;
@@ -29,8 +29,7 @@ class ActivationGuard {
  private:
   Status look(Control& control, Cancel& cancel);
 
-  const std::string pool_name_;
-  const uint64_t pool_;
+  const KnownPool pool_;
   const std::string own_prefix_;
   pthread_mutex_t looking_ = PTHREAD_MUTEX_INITIALIZER;
   bool looked_ = false;

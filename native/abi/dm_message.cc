@@ -176,6 +176,7 @@ Result<std::string> Reply::message_reply() const {
 }
 
 std::string described(const Address& address) {
+  if (!address.label.empty()) return address.label;
   if (!address.name.empty()) return address.name;
   if (!address.uuid.empty()) return address.uuid;
   return std::to_string(address.device);

@@ -25,7 +25,8 @@ struct Target {
 struct Address {
   std::string name;
   std::string uuid;
-  uint64_t device = 0;  // as in dm_ioctl.dev (huge_encode_dev)
+  uint64_t device = 0;     // as in dm_ioctl.dev (huge_encode_dev)
+  std::string label = {};  // what failures call it, in place of its uuid or number
 };
 
 /// The name, uuid or number that an address names a device by.

@@ -83,12 +83,13 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
     return origin;
   }
   if (own.failure().error != ENXIO) return own.failure();
-  const auto others = foreign_thins(control, request.pool, request.own_prefix, cancel);
+  const auto others = foreign_thins(control, request.pool.device, request.own_prefix, cancel);
   if (!others) return others.failure();
   for (const ActiveThin& other : *others) {
     if (other.id != request.origin_id) continue;
-    const auto info = control.status({other.name, {}, 0}, cancel);
-    origin.address = {other.name, {}, 0};
+    const Address address{{}, other.uuid, other.uuid.empty() ? other.device : 0, other.name};
+    const auto info = control.status(address, cancel);
+    origin.address = address;
     origin.active = true;
     origin.was_suspended = info && (info->flags & DM_SUSPEND_FLAG) != 0;
   }
@@ -96,7 +97,7 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
 }
 
 Call message(const SnapshotRequest& request, const std::string& text) {
-  Call call{command::kTargetMessage, {request.pool_name, {}, 0}};
+  Call call{command::kTargetMessage, request.pool.address()};
   call.payload = pack_message(0, text);
   return call;
 }
@@ -163,7 +164,7 @@ class SnapshotCalls {
       else item.operation = command::kTargetMessage.name;
     }
     if (last == nullptr || !request_.committed) return Nothing{};
-    const auto looked = verify_commit(control, {request_.pool_name, {}, 0}, "create_snap " + std::to_string(last->id));
+    const auto looked = verify_commit(control, request_.pool.address(), "create_snap " + std::to_string(last->id));
     if (looked) return Nothing{};
     if (looked.failure().operation != kCommit) return looked.failure();
     last->error = looked.failure().error;
@@ -175,7 +176,7 @@ class SnapshotCalls {
   Failure with_undone(Failure failure) const {
     for (size_t i = items.size(); i-- > 0;) {
       if (items[i].error == 0)
-        failure.rollback.push_back({deletion_of(items[i].id), request_.pool_name, undone_[i]});
+        failure.rollback.push_back({deletion_of(items[i].id), request_.pool.name, undone_[i]});
     }
     return failure;
   }
@@ -195,9 +196,9 @@ class SnapshotCalls {
 
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   // To the end: the origin is neither activated meanwhile nor suspended by another snapshot of it.
-  const auto lock = lock_thin(request.pool_name, request.origin_id, ThinLock::kExclusive, cancel);
+  const auto lock = lock_thin(request.pool.name, request.origin_id, ThinLock::kExclusive, cancel);
   if (!lock) return lock.failure();
-  const auto pool = pool_device(control, {request.pool, request.pool_name, {}}, cancel);
+  const auto pool = pool_device(control, request.pool, cancel);
   if (!pool) return pool.failure();
   // Open by nobody: nothing of this pool is active.
   const auto origin =
@@ -206,7 +207,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const bool suspends = origin->active && !origin->was_suspended;
   // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
   if (suspends && (pool->flags & DM_SUSPEND_FLAG) != 0) {
-    return failed(command::kSuspend.name, EAGAIN, request.pool_name, "the pool is suspended");
+    return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
   }
 
   SnapshotCalls calls(control, request);

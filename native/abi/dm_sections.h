@@ -30,8 +30,7 @@ Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
                                     const std::vector<Target>& table, uint32_t flags, Cancel& cancel);
 
 struct SnapshotRequest {
-  uint64_t pool = 0;
-  std::string pool_name;
+  KnownPool pool;
   std::string own_prefix;
   std::string origin_uuid;  // of the origin when this library activated it
   uint32_t origin_id = 0;

@@ -9,9 +9,41 @@
 
 namespace dmthin {
 
-Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel) {
+namespace {
+
+/// Behind the bytes of all thin ids.
+constexpr off_t kGate = off_t{1} << 32;
+
+/// Repeats `attempt` after signals, until it is through or the call was cancelled.
+template <typename Attempt>
+Status until_locked(const char* operation, const std::string& what, Cancel& cancel, Attempt attempt) {
+  for (;;) {
+    if (cancel.requested()) {
+      Failure failure = failed(operation, EINTR, what);
+      failure.cancelled = true;
+      return failure;
+    }
+    const int result = system_call(operation, attempt);
+    if (result >= 0) return Nothing{};
+    if (result != -EINTR) return failed(operation, -result, what);
+  }
+}
+
+/// The lock is the open file's, not the process's: threads exclude each other.
+struct flock byte_at(off_t offset, short type) {
+  struct flock one = {};
+  one.l_type = type;
+  one.l_whence = SEEK_SET;
+  one.l_start = offset;
+  one.l_len = 1;
+  return one;
+}
+
+}  // namespace
+
+Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& cancel) {
   const char* directory = "/run/dm-thin";
-  const std::string path = std::string(directory) + "/" + pool_name + ".lock";
+  const std::string path = std::string(directory) + "/" + key + ".lock";
   const auto open_file = [&] {
     return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   };
@@ -22,17 +54,17 @@ Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Canc
   }
   if (fd < 0) return failed("open lock", -fd, path);
   UniqueFd owned(fd);
-  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX | LOCK_NB;
-  for (;;) {
-    if (cancel.requested()) {
-      Failure failure = failed("flock", EINTR, path);
-      failure.cancelled = true;
-      return failure;
-    }
-    const int result = system_call("flock", [&] { return ::flock(fd, operation); });
-    if (result >= 0) return owned;
-    if (result != -EINTR) return failed("flock", -result, path);
-  }
+  struct flock gate = byte_at(kGate, F_WRLCK);
+  const auto entered =
+      until_locked("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
+  if (!entered) return entered.failure();
+  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
+  const auto locked = until_locked("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  if (!locked) return locked.failure();
+  gate.l_type = F_UNLCK;
+  const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
+  if (left < 0) return failed("lock gate", -left, path);
+  return owned;
 }
 
 /// A lock file that only this process has.
@@ -56,21 +88,11 @@ Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, ThinLock m
   if (!file) return file;
   // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
   // other.
-  struct flock one = {};
-  one.l_type = mode == ThinLock::kShared ? F_RDLCK : F_WRLCK;
-  one.l_whence = SEEK_SET;
-  one.l_start = id;
-  one.l_len = 1;
-  for (;;) {
-    if (cancel.requested()) {
-      Failure failure = failed("lock thin", EINTR, std::to_string(id));
-      failure.cancelled = true;
-      return failure;
-    }
-    const int result = system_call("lock thin", [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
-    if (result >= 0) return file;
-    if (result != -EINTR) return failed("lock thin", -result, std::to_string(id));
-  }
+  struct flock one = byte_at(id, mode == ThinLock::kShared ? F_RDLCK : F_WRLCK);
+  const auto locked = until_locked("lock thin", std::to_string(id), cancel,
+                                   [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
+  if (!locked) return locked.failure();
+  return file;
 }
 
 }  // namespace dmthin

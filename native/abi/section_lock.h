@@ -1,7 +1,6 @@
 // A lock file per pool, /run/dm-thin/NAME.lock. Compound calls hold it shared while a device of the pool is
-// half-made or suspended; whoever mends leftovers takes it exclusively first, and so never mistakes a call
-// that is under way in another process for the remains of a dead one. The lock is the kernel's (flock): it
-// ends with its holder.
+// half-made or suspended; what makes, repairs, grows or removes the pool holds it exclusively. The lock is the
+// kernel's (flock): it ends with its holder. Devices and files below pools have lock files of their own.
 #pragma once
 
 #include <string>
@@ -12,10 +11,11 @@
 
 namespace dmthin {
 
-enum class LockMode { kShared, kExclusiveNow };
+enum class LockMode { kShared, kExclusive };
 
-/// Shared waits, and hears of cancellation. Exclusive answers EWOULDBLOCK at once when somebody is inside.
-Result<UniqueFd> lock_sections(const std::string& pool_name, LockMode mode, Cancel& cancel);
+/// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive lock;
+/// so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the gate.
+Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& cancel);
 
 /// How an activation of a thin id, and a snapshot of it, hold it. Of two snapshots of one origin the second
 /// would otherwise find it suspended by the first and send its message to an origin that the first has

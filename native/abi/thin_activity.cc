@@ -60,7 +60,10 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
 
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel) {
   auto info = control.status({{}, {}, pool.device}, cancel);
-  if (!info || info->name == pool.name || (!pool.uuid.empty() && info->uuid == pool.uuid)) return info;
+  if (!info) return info;
+  // A uuid stays when the pool is renamed; a name may be another pool's.
+  const bool same = pool.uuid.empty() ? info->name == pool.name : info->uuid == pool.uuid;
+  if (same) return info;
   return failed(command::kDeviceStatus.name, ENXIO, pool.name, "is now " + info->name);
 }
 

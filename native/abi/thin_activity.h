@@ -21,15 +21,18 @@ struct ActiveThin {
   uint32_t id = 0;
 };
 
-/// A pool as a caller knows it: the number that it had, and its name or its uuid (empty: not looked at).
+/// A pool as a caller knows it: the number that it had, its name, and its uuid (empty where it has none).
 struct KnownPool {
   uint64_t device = 0;
   std::string name;
   std::string uuid;
+
+  /// By its uuid, or by its number where it has none; never by the name, which another pool may have by now.
+  Address address() const { return {{}, uuid, uuid.empty() ? device : 0, name}; }
 };
 
-/// The pool's device, by its number. ENXIO where the pool of this name or uuid was taken down: another
-/// device, perhaps another pool, may have its number by now, and the same ids.
+/// The pool's device, by its number. ENXIO where another device has the number by now: one of another uuid or,
+/// where the pool has none, of another name. That may be another pool with volumes of the same ids.
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel);
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second

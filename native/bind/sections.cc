@@ -19,12 +19,17 @@ struct RemoveRequest {
 
 using SharedControl = std::shared_ptr<Control>;
 
-/// { lock, pool, ownPrefix }; none where the device is no volume.
+/// { device, name, uuid }
+KnownPool known_pool(const Napi::Value& value) {
+  const auto object = value.As<Napi::Object>();
+  return {number(object.Get("device")), text(object.Get("name")), text(object.Get("uuid"))};
+}
+
+/// { pool, ownPrefix }; none where the device is no volume.
 std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value) {
   if (!value.IsObject()) return nullptr;
   const auto object = value.As<Napi::Object>();
-  return std::make_shared<ActivationGuard>(text(object.Get("lock")), number(object.Get("pool")),
-                                           text(object.Get("ownPrefix")));
+  return std::make_shared<ActivationGuard>(known_pool(object.Get("pool")), text(object.Get("ownPrefix")));
 }
 
 DeviceTask activation(const SharedControl& control, const std::shared_ptr<ActivationGuard>& guard,
@@ -66,8 +71,7 @@ Napi::Value activate_many(Info info) {
 Napi::Value snapshot_origin(Info info) {
   const auto object = info[0].As<Napi::Object>();
   SnapshotRequest request;
-  request.pool = number(object.Get("pool"));
-  request.pool_name = text(object.Get("poolName"));
+  request.pool = known_pool(object.Get("pool"));
   request.own_prefix = text(object.Get("ownPrefix"));
   request.origin_uuid = text(object.Get("originUuid"));
   request.origin_id = bits(object.Get("originId"));
@@ -118,12 +122,6 @@ Napi::Value remove_device(Info info) {
   return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3]), cookie), plainly);
 }
 
-/// { device, name, uuid }
-KnownPool known_pool(const Napi::Value& value) {
-  const auto object = value.As<Napi::Object>();
-  return {number(object.Get("device")), text(object.Get("name")), text(object.Get("uuid"))};
-}
-
 /// (pool, address, udev flags, limit in ms, cancel id)
 Napi::Value deactivate(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
@@ -161,14 +159,12 @@ Napi::Value foreign_thins_of(Info info) {
       });
 }
 
-/// The exclusive side of the section lock, as a handle for release(); EWOULDBLOCK when somebody is inside.
+/// The exclusive side of a lock, as a handle for release(). Waits.
 Napi::Value lock_pool(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
-      info, Kind::kQuick,
-      [pool = text(info[0])](Work& work) {
-        return lock_sections(pool, LockMode::kExclusiveNow, work.cancel());
-      },
+      info, Kind::kWaits,
+      [key = text(info[0])](Work& work) { return lock_sections(key, LockMode::kExclusive, work.cancel()); },
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
 

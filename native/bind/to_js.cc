@@ -153,7 +153,8 @@ bool truth(const Napi::Value& value) { return value.IsBoolean() && value.As<Napi
 
 Address address(const Napi::Value& value) {
   const auto object = value.As<Napi::Object>();
-  return {text(object.Get("name")), text(object.Get("uuid")), number(object.Get("device"))};
+  return {text(object.Get("name")), text(object.Get("uuid")), number(object.Get("device")),
+          text(object.Get("label"))};
 }
 
 std::vector<Target> table(const Napi::Value& value) {

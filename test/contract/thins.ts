@@ -143,16 +143,16 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool is meant by number and name: where the number is another’s, nothing is activated or snapshotted',
+    title: 'a pool is meant by number and uuid: where the number is another’s, nothing is activated or snapshotted',
     run: machine =>
       withPool(machine, async ({ pool, device, numbers, message }) => {
         await message('create_thin 0')
-        const own = { pool: device, ownPrefix: volumeUuidPrefix(device) }
+        const another = { device, name: machine.name('pool'), uuid: 'DMTHIN-POOL-another' }
+        const guard = { pool: another, ownPrefix: volumeUuidPrefix(device) }
         const request = { name: machine.name('thin'), uuid: '', table: [line('thin', `${numbers.pool} 0`, 2048)] }
-        const guard = { ...own, lock: machine.name('another') }
         expect(await errnoOf(machine.port.activate({ ...request, guard, thinId: 0 }))).toBe(6)
-        const origin = { poolName: guard.lock, originUuid: `${own.ownPrefix}0`, originId: 0 }
-        const snapshot = { ...own, ...origin, ids: [1], committed: true }
+        const origin = { originUuid: `${guard.ownPrefix}0`, originId: 0 }
+        const snapshot = { ...guard, ...origin, ids: [1], committed: true }
         expect(await errnoOf(machine.port.snapshot(snapshot))).toBe(6)
         expect(await machine.port.activeThins(device)).toEqual([])
         expect((await pool.volumes()).map(volume => volume.id)).toEqual([0])

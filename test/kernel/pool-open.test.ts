@@ -80,6 +80,7 @@ test('loop devices are found again by inode: by another path of the file, not by
     // The copy has the old path and another inode: it is not this pool's.
     await refused(reopen, 'DM_POOL_MISMATCH')
     await again.remove()
+    run('losetup', ['--detach', loop]) // attached by losetup, so it is not the pool's to detach
   })
 })
 

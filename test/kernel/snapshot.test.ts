@@ -26,10 +26,10 @@ const idsOf = async (pool: ThinPool) => (await pool.volumes()).map(volume => vol
 
 /** The request that volume.snapshot() makes of the kernel's side, for a look at what it answers. */
 async function rawSnapshot(name: string, originId: number, ids: number[]) {
-  const { device } = await port.deviceStatus({ name })
-  const ownPrefix = volumeUuidPrefix(device)
+  const pool = await port.deviceStatus({ name })
+  const ownPrefix = volumeUuidPrefix(pool.device)
   const originUuid = ownPrefix + originId
-  return port.snapshot({ pool: device, poolName: name, ownPrefix, originUuid, originId, ids, committed: true })
+  return port.snapshot({ pool, ownPrefix, originUuid, originId, ids, committed: true })
 }
 
 test('a snapshot of an inactive origin suspends nothing, activates nothing, and takes no data block', async () => {

@@ -208,8 +208,8 @@ test('where /run cannot be written: open mends nothing, and the threads of a pro
       `
       const { nativePort } = require('./dist/kernel/native-port.js')
       const pool = await dmThin.ThinPool.open(${JSON.stringify(name)})
-      const { device } = await nativePort().deviceStatus({ name: pool.name })
-      const origin = { pool: device, poolName: pool.name, ownPrefix: 'DMTHIN-', originUuid: ${JSON.stringify(dmInfo(`${name}-0`)!.uuid)} }
+      const known = await nativePort().deviceStatus({ name: pool.name })
+      const origin = { pool: known, ownPrefix: 'DMTHIN-', originUuid: ${JSON.stringify(dmInfo(`${name}-0`)!.uuid)} }
       const ids = Array.from({ length: 24 }, (_, at) => at + 1)
       const made = await Promise.all(ids.map(id => nativePort().snapshot({ ...origin, originId: 0, ids: [id] })))
       return { findings: pool.findings, suspended: made.map(each => each.suspended), codes: made.flatMap(each => each.items) }`,

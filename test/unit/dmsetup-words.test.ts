@@ -43,7 +43,7 @@ test.each([
   ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
   [
     'snapshot',
-    [{ poolName: 'p', originId: 1, ids: [2, 3] }],
+    [{ pool: { name: 'p' }, originId: 1, ids: [2, 3] }],
     "dmsetup message p 0 'create_snap 2 1'; dmsetup message p 0 'create_snap 3 1'",
   ],
   ['loopAttach', [{}], undefined],

@@ -286,7 +286,36 @@ describe('devices', () => {
     })
     await expect(data.detach({ timeoutMs: 0 })).rejects.toMatchObject({ code: 'DM_BUSY' })
     await pool.remove()
-    expect(await LoopDevice.list({ kernel })).toHaveLength(0)
+    // The kernel detaches the one at its last close, as it was told above; the other is the caller's.
+    expect((await LoopDevice.list({ kernel })).map(({ path }) => path)).toEqual([metadata.path])
+  })
+
+  test('a listener that throws ends no watch: neither its own nor another', async () => {
+    const kernel = memoryKernel()
+    const [throwing, other] = [watchDevices({ kernel }), watchDevices({ kernel })]
+    await Promise.all([throwing.ready, other.ready])
+    const [thrown, heard]: [unknown[], string[]] = [[], []]
+    const fault = new TypeError('odd')
+    throwing.on('error', reason => thrown.push(reason))
+    throwing.on('change', () => {
+      throw fault
+    })
+    const twice = new Promise<void>(resolve => {
+      other.on('change', ({ name }) => {
+        heard.push(name)
+        if (heard.length === 2) resolve()
+      })
+    })
+    const dm = await DeviceMapper.open({ kernel })
+    await dm.create({ name: 'first' })
+    await dm.create({ name: 'second' })
+    await twice
+    expect(heard).toEqual(['first', 'second'])
+    expect(thrown.every(reason => reason === fault)).toBe(true)
+    expect(thrown.length).toBeGreaterThan(0)
+    expect([throwing.closed, other.closed]).toEqual([false, false])
+    throwing.close()
+    other.close()
   })
 
   test('events are watched: made, raised, removed', () =>

@@ -4,7 +4,7 @@ import { memoryKernel } from '../../lib/exports/testing.js'
 import { Undo } from '../../lib/device/undo.js'
 import { portOf } from '../../lib/kernel/native-port.js'
 import type { KernelPort } from '../../lib/kernel/port.js'
-import { attachBacking } from '../../lib/pool/backing.js'
+import { attachBacking, findSource } from '../../lib/pool/backing.js'
 
 async function machine(): Promise<{ port: KernelPort; file: string; detach: () => void; number: number }> {
   const port = portOf(memoryKernel())
@@ -27,15 +27,20 @@ function withEvent(port: KernelPort, event: () => Promise<void> | void): KernelP
   })
 }
 
+async function attach(port: KernelPort, file: string) {
+  const source = await findSource(port, 'data', { file }, new Undo(), false)
+  return attachBacking(port, source, new Undo(), false)
+}
+
 test('a loop device that is there is taken up', async () => {
   const { port, file, number } = await machine()
-  const backing = await attachBacking(port, 'data', { file }, new Undo(), false)
+  const backing = await attach(port, file)
   expect(backing).toMatchObject({ path: `/dev/loop${number}`, sizeBytes: MiB })
 })
 
 test('one that goes in between is attached anew', async () => {
   const { port, file, detach } = await machine()
-  const backing = await attachBacking(withEvent(port, detach), 'data', { file }, new Undo(), false)
+  const backing = await attach(withEvent(port, detach), file)
   expect(await port.loopList()).toMatchObject([{ file, autoclear: true }])
   port.release(backing.held!)
   expect(await port.loopList()).toEqual([])
@@ -48,7 +53,7 @@ test('one whose number becomes that of another file is let alone', async () => {
     detach()
     expect((await port.loopAttach({ file: '/other.img' })).number).toBe(number)
   })
-  const backing = await attachBacking(other, 'data', { file }, new Undo(), false)
+  const backing = await attach(other, file)
   expect(backing.path).not.toBe(`/dev/loop${number}`)
   expect(await port.loopList()).toMatchObject([{ file: '/other.img' }, { file }])
 })

@@ -9,7 +9,7 @@ import { checkKernelName, checkKernelUuid } from '../../lib/kernel/kernel-names'
 import { deviceNumber, encodeDevice, parseDeviceNumber, type ListedDevice } from '../../lib/kernel/port'
 import { layTable } from '../../lib/kernel/table'
 import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../lib/names'
-import { secretsOf } from '../../lib/target/crypt'
+import { secretsOf } from '../../lib/kernel/secrets'
 import { checkNumber, sectors, sectorsToBytes } from '../../lib/units'
 import { anyText, everywhere, holds, outcome, same } from '../helpers/properties'
 import { TABLES, targetOf } from '../helpers/target-tables'
@@ -161,7 +161,7 @@ test('keys are found among the words of a table, however many blanks part them',
     same(secretsOf(line('integrity', ['7:0', '0', '-', 'J', '1', `journal_mac:hmac(sha256):${key}`])), [key])
   })
   everywhere(5000, fc.tuple(fc.constantFrom('crypt', 'integrity', 'linear'), anyText), ([type, parameters]) => {
-    for (const secret of secretsOf({ lengthSectors: 8, type, parameters })) holds(parameters.includes(secret), secret)
+    for (const secret of secretsOf({ type, parameters })) holds(parameters.includes(secret), secret)
   })
 })
 

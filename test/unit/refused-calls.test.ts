@@ -33,6 +33,7 @@ const nobody = new Proxy({} as KernelPort, {
 const pool = {
   port: nobody,
   name: 'demo',
+  address: { device: 0xfd00 },
   device: 0xfd00,
   number: '253:0',
   uuid: '',

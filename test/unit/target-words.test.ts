@@ -9,7 +9,7 @@ import {
   knownTargets,
   type Sized,
 } from '../../lib/exports/kernel'
-import { secretsOf } from '../../lib/target/crypt'
+import { secretsOf } from '../../lib/kernel/secrets'
 import { escapeWord } from '../../lib/target/words'
 import { thrown } from '../helpers/thrown'
 

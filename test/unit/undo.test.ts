@@ -40,13 +40,15 @@ test('the newest step is undone first, and the error tells the order', async () 
   )
 })
 
-test('an undo that fails is reported beside the first fault, and the others are done all the same', async () => {
+test('an undo that fails is reported beside the first fault, and the steps before it are not tried', async () => {
   const busy = new DmThinError('DM_BUSY', 'busy', { errno: 16 })
   const { order, error } = await attempt(3, { 2: busy })
-  expect(order).toEqual([3, 2, 1])
-  expect(error.rollback.map(({ errno }) => errno)).toEqual([0, 16, 0])
+  expect(order).toEqual([3, 2])
+  expect(error.rollback.map(({ errno }) => errno)).toEqual([0, 16, 125])
   expect(error.code).toBe('DM_TABLE_REFUSED')
-  expect(error.message).toBe('the kernel refused the table; not undone: step 2 of device 2 (EBUSY)')
+  expect(error.message).toBe(
+    'the kernel refused the table; not undone: step 2 of device 2 (EBUSY); not undone: step 1 of device 1 (ECANCELED)',
+  )
 })
 
 test('an undo that fails without an errno is -1', async () => {
@@ -69,6 +71,20 @@ test('what the native side undid comes first', async () => {
   const inner = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 0 }
   const { error } = await attempt(1, {}, refused.refined(refused.code, refused.message, { rollback: [inner] }))
   expect(error.rollback.map(({ operation }) => operation)).toEqual(['DM_DEV_REMOVE', 'step 1'])
+})
+
+test('where the native side could not undo its own steps, only a step that must always run is run', async () => {
+  const left = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 16 }
+  const undo = new Undo()
+  undo.push('unlink', 'file', () => Promise.reject(new Error('undone below what is left')))
+  undo.push('DM_DEV_RESUME', 'demo', async () => {}, { always: true })
+  const fault = refused.refined(refused.code, refused.message, { rollback: [left] })
+  const { rollback } = await rejection(() => undo.guard(() => Promise.reject(fault)))
+  expect(rollback.map(({ operation, errno }) => [operation, errno])).toEqual([
+    ['DM_DEV_REMOVE', 16],
+    ['DM_DEV_RESUME', 0],
+    ['unlink', 125],
+  ])
 })
 
 test('a step that finds nothing to take back is not listed', async () => {

@@ -1,0 +1,123 @@
+// The locks of a pool: by its name, and by what lies below it. docs/crash-safety.md has the table call x lock x order.
+// Each is taken first among the calls of this process, which wait in JavaScript, and then among all processes. So at
+// most one thread waits for an exclusive lock, and calls of this process that wait do not hold the threads that the
+// holder of the lock needs.
+import { DmThinError, ERRNO } from '../errors.js'
+import { FairLocks } from '../kernel/fair-locks.js'
+import {
+  deviceMajor,
+  deviceMinor,
+  deviceNumber,
+  LOOP_MAJOR,
+  type FileIdentity,
+  type Handle,
+  type KernelPort,
+} from '../kernel/port.js'
+
+const ofPort = new WeakMap<KernelPort, FairLocks>()
+
+function locksOf(port: KernelPort): FairLocks {
+  const locks = ofPort.get(port) ?? new FairLocks()
+  ofPort.set(port, locks)
+  return locks
+}
+
+/** The exclusive lock of one pool while a call makes, opens, grows or removes it. */
+export class PoolLock {
+  readonly #port: KernelPort
+  readonly #signal: AbortSignal | undefined
+  readonly #backings: (() => void)[] = []
+  #complete = true
+
+  constructor(port: KernelPort, signal: AbortSignal | undefined) {
+    this.#port = port
+    this.#signal = signal
+  }
+
+  /** Whether other processes are excluded too. False where /run cannot be written. */
+  get complete(): boolean {
+    return this.#complete
+  }
+
+  /** Excludes other pools from these devices or files, in an order that all calls have. Replaces what was taken before. */
+  async takeBackings(keys: readonly string[]): Promise<void> {
+    this.releaseBackings()
+    for (const key of [...new Set(keys)].sort()) this.#backings.push(await this.take(key))
+  }
+
+  releaseBackings(): void {
+    for (const release of this.#backings.splice(0).reverse()) release()
+  }
+
+  async take(key: string): Promise<() => void> {
+    const release = await locksOf(this.#port).take(key, 'exclusive', this.#signal)
+    try {
+      const handle = await this.#amongProcesses(key)
+      return () => {
+        if (handle !== undefined) this.#port.release(handle)
+        release()
+      }
+    } catch (fault) {
+      release()
+      throw fault
+    }
+  }
+
+  async #amongProcesses(key: string): Promise<Handle | undefined> {
+    try {
+      return await this.#port.lockPool(key, this.#signal)
+    } catch (fault) {
+      if (!(fault instanceof DmThinError) || fault.code === 'ABORT_ERR') throw fault
+      this.#complete = false
+      return undefined
+    }
+  }
+}
+
+/** Runs `body` while no other call, in any process, makes, opens, grows or removes this pool or activates in it. */
+export async function withPoolLock<T>(
+  port: KernelPort,
+  name: string,
+  signal: AbortSignal | undefined,
+  body: (lock: PoolLock) => Promise<T>,
+): Promise<T> {
+  const lock = new PoolLock(port, signal)
+  const release = await lock.take(name)
+  try {
+    return await body(lock)
+  } finally {
+    lock.releaseBackings()
+    release()
+  }
+}
+
+/**
+ * Runs `call`, which takes the shared lock among processes itself, while no call of this process holds the exclusive
+ * lock: it would wait on a thread that the holder may need.
+ */
+export async function withSharedLock<T>(
+  { port, name }: { readonly port: KernelPort; readonly name: string },
+  signal: AbortSignal | undefined,
+  call: () => Promise<T>,
+): Promise<T> {
+  const locks = locksOf(port)
+  const release = locks.tryTake(name, 'shared') ?? (await locks.take(name, 'shared', signal))
+  try {
+    return await call()
+  } finally {
+    release()
+  }
+}
+
+/** Names of pools have no `~`, so that no pool's lock is another's backing. */
+export const fileKey = ({ device, inode }: Pick<FileIdentity, 'device' | 'inode'>): string => `~file-${device}-${inode}`
+
+/** The lock of a device; of a loop device that of the file below it. */
+export async function deviceKey(port: KernelPort, device: number, signal?: AbortSignal): Promise<string> {
+  if (deviceMajor(device) !== LOOP_MAJOR) return `~device-${deviceNumber(device)}`
+  const loop = await port.loopStatus(deviceMinor(device), signal).catch((fault: DmThinError) => {
+    if (fault.errno !== ERRNO.ENXIO) throw fault
+  })
+  if (!loop) return `~device-${deviceNumber(device)}` // nothing is attached
+  return fileKey({ device: loop.backingDevice, inode: loop.backingInode })
+}

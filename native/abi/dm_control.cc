@@ -10,6 +10,14 @@
 #include "abi/system_call.h"
 
 namespace dmthin {
+
+std::string described(const Address& address) {
+  if (!address.label.empty()) return address.label;
+  if (!address.name.empty()) return address.name;
+  if (!address.uuid.empty()) return address.uuid;
+  return std::to_string(address.device);
+}
+
 namespace {
 
 constexpr const char* kControlNode = "/dev/mapper/control";
@@ -19,13 +27,6 @@ constexpr size_t kLineRoom = 1024;
 constexpr size_t kMessageRoom = 1024;  // a message that filled its buffer has run and cannot be repeated
 constexpr size_t kLargestRoom =
     size_t{1024} * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
-
-std::string described(const Address& address) {
-  if (!address.label.empty()) return address.label;
-  if (!address.name.empty()) return address.name;
-  if (!address.uuid.empty()) return address.uuid;
-  return std::to_string(address.device);
-}
 
 bool starts_with(const std::string& text, const std::string& prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;

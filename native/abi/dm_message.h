@@ -29,6 +29,9 @@ struct Address {
   std::string label = {};  // what failures call it, in place of its uuid or number
 };
 
+/// What failures call it.
+std::string described(const Address& address);
+
 struct Call {
   Command command;
   Address address;

@@ -11,7 +11,7 @@ namespace {
 Status look(Control& control, const Address& pool, const std::string& text, uint32_t flags, Cancel& cancel) {
   const auto status = control.table_status(pool, flags, cancel);
   if (!status) return status.failure();
-  const std::string who = pool.name.empty() ? pool.uuid : pool.name;
+  const std::string who = described(pool);
   if (status->empty()) return failed(command::kTableStatus.name, ENXIO, who, text);
   const int error = commit_error_of(status->front());
   if (error != 0) return failed(kCommit, error, who, text);

@@ -29,7 +29,7 @@ struct Address {
   std::string label = {};  // what failures call it, in place of its uuid or number
 };
 
-/// The name, uuid or number that an address names a device by.
+/// What failures call it.
 std::string described(const Address& address);
 
 struct Call {

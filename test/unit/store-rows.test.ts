@@ -74,6 +74,6 @@ test('a file of version 1 gets what it lacks, and keeps what it has', async () =
   const id = records.leases.insert(7, 'use', OWNER)
   expect(records.leases.of(7)).toEqual([{ id, thin: 7, kind: 'use', owner: OWNER }])
   database.pragma('user_version = 99')
-  expect(() => new Records(database)).toThrow(expect.objectContaining({ code: 'DM_STORE_MISMATCH' }))
+  expect(() => new Records(database)).toThrow(expect.objectContaining({ code: 'DM_STORE_MISMATCH' }) as Error)
   database.close()
 })

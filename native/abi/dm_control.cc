@@ -12,13 +12,6 @@
 
 namespace dmthin {
 
-std::string described(const Address& address) {
-  if (!address.label.empty()) return address.label;
-  if (!address.name.empty()) return address.name;
-  if (!address.uuid.empty()) return address.uuid;
-  return std::to_string(address.device);
-}
-
 namespace {
 
 constexpr const char* kControlNode = "/dev/mapper/control";

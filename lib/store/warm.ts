@@ -14,6 +14,8 @@ interface Kept {
   wanted: number
   readonly ready: Prepared[]
   making: number
+  /** Taken out of `ready` while the records are asked: it may come back. */
+  taking: number
   /** Those that wait until the set is full. */
   readonly waiting: { readonly resolve: () => void; readonly reject: (fault: unknown) => void }[]
 }
@@ -31,7 +33,7 @@ export class WarmSets {
   /** Resolves when `count` are there; rejects with what kept one from being made. */
   async keep(parent: string, count: number): Promise<void> {
     let kept = this.#sets.get(parent)
-    if (!kept) this.#sets.set(parent, (kept = { parent, wanted: 0, ready: [], making: 0, waiting: [] }))
+    if (!kept) this.#sets.set(parent, (kept = { parent, wanted: 0, ready: [], making: 0, taking: 0, waiting: [] }))
     kept.wanted = count
     if (count === 0) this.#sets.delete(parent)
     await this.#give(kept.ready.splice(count))
@@ -52,6 +54,7 @@ export class WarmSets {
     if (!kept || !first) return undefined
     const { records, writer, clock } = this.#store
     step('warm.take', key)
+    kept.taking += 1
     try {
       const row = await writer.write(() => {
         refuseTaken(records, key)
@@ -66,6 +69,7 @@ export class WarmSets {
       if (hasCode(fault, 'DM_LAYER_EXISTS')) kept.ready.unshift(first)
       throw fault
     } finally {
+      kept.taking -= 1
       setImmediate(() => this.#fill(kept)) // whoever took one does not wait for the next one's beginning
     }
     await this.#give([first])
@@ -87,7 +91,8 @@ export class WarmSets {
   }
 
   #fill(kept: Kept): void {
-    while (!this.#closed && kept.making < AT_ONCE && kept.ready.length + kept.making < kept.wanted) {
+    const coming = () => kept.ready.length + kept.making + kept.taking
+    while (!this.#closed && kept.making < AT_ONCE && coming() < kept.wanted) {
       kept.making += 1
       const running = this.#one(kept).finally(() => this.#running.delete(running))
       this.#running.add(running)

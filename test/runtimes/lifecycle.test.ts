@@ -1,6 +1,5 @@
 // The end of processes and workers with calls in flight, on the real binaries of each supported Node: nothing crashes,
 // nothing hangs, nothing is left suspended. (test/runtimes/lifecycle.cjs is what they run.)
-// @second-kernel
 import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node:child_process'
 import { copyFileSync, existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'

@@ -1,5 +1,6 @@
 // The layer store on each supported Node: those with an SQLite of their own use it, the others better-sqlite3, and each
 // opens what another has written. (test/runtimes/store.cjs is what they run.)
+// @second-kernel
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import { endStore, storeFiles } from '../helpers/stores.js'

@@ -6,6 +6,8 @@ import { Locks } from '../locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */
+/** In a row, until a device of the name is taken for somebody else's. */
+const MOST_NAME_TAKEN = 16
 const LET_GO_MS = 1_000
 
 interface Up {
@@ -64,13 +66,16 @@ export class Devices {
 
   async #active(record: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
     const abort = signal ? { signal } : {}
-    const volume = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes, ...abort })
-    if (volume.active) return volume
-    try {
-      return await volume.activate({ readOnly: true, ...abort })
-    } catch (fault) {
-      if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault // another process was quicker
-      return this.#active(record, signal)
+    for (let nameTaken = 0; ;) {
+      const volume = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes, ...abort })
+      if (volume.active) return volume
+      try {
+        return await volume.activate({ readOnly: true, ...abort })
+      } catch (fault) {
+        if (hasCode(fault, 'DM_ALREADY_ACTIVE')) continue // another process was quicker
+        // It was quicker, and its device had gone before it was known whose it was. Another's keeps the name.
+        if (!hasCode(fault, 'DM_NAME_TAKEN') || ++nameTaken > MOST_NAME_TAKEN) throw fault
+      }
     }
   }
 

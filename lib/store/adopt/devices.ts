@@ -6,9 +6,9 @@ import { Locks } from '../locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */
+const LET_GO_MS = 1_000
 /** In a row, until a device of the name is taken for somebody else's. */
 const MOST_NAME_TAKEN = 16
-const LET_GO_MS = 1_000
 
 interface Up {
   readonly volume: ThinVolume

@@ -34,7 +34,9 @@ export function traceCalls(): () => void {
 /** The name of the device that a call is about, where it has one among its arguments. */
 function deviceOf(args: readonly unknown[]): string | undefined {
   for (const each of args) {
-    const name = typeof each === 'object' && each !== null && 'name' in each ? each.name : undefined
+    if (typeof each !== 'object' || each === null) continue
+    // A device is addressed by its name, or by its uuid or number with a label.
+    const name = 'name' in each ? each.name : 'label' in each ? each.label : undefined
     if (typeof name === 'string') return name
   }
   return undefined

@@ -7,6 +7,8 @@
 // `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
 const common = {
   rootDir: __dirname,
+  // All else, the packages among it, need not be listed before each run.
+  roots: ['<rootDir>/lib', '<rootDir>/test', '<rootDir>/examples'],
   testEnvironment: 'node',
   transform: { '^.+\\.m?ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
   moduleNameMapper: {
@@ -24,12 +26,14 @@ const project = (name, extra = {}) => ({
   ...extra,
 })
 
+/** In guests the library and the helpers are one file. */
+const oneFile = { transform: { '^.+\\.m?ts$|/test/setup/modules\\.cjs$': '<rootDir>/test/setup/one-file.cjs' } }
 const packed = {
   globalSetup: '<rootDir>/test/package/global-setup.ts',
   globalTeardown: '<rootDir>/test/package/global-teardown.ts',
 }
-const longTime = { setupFilesAfterEnv: ['<rootDir>/test/helpers/long-time.cjs'] }
-const faultBuild = { setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
+const longTime = { ...oneFile, setupFilesAfterEnv: ['<rootDir>/test/helpers/long-time.cjs'] }
+const faultBuild = { ...oneFile, setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
 
 module.exports = {
   // Far beyond what any test takes: it ends what hangs, and must not end what is slow on a busy machine.
@@ -37,14 +41,14 @@ module.exports = {
   projects: [
     project('unit'),
     project('package', packed),
-    project('kernel'),
+    project('kernel', oneFile),
     project('fault', faultBuild),
-    project('contract'),
-    project('store'),
-    project('examples'),
-    project('clients'),
-    project('races'),
-    project('runtimes'),
+    project('contract', oneFile),
+    project('store', oneFile),
+    project('examples', oneFile),
+    project('clients', oneFile),
+    project('races', oneFile),
+    project('runtimes', oneFile),
     project('long', longTime),
   ],
 }

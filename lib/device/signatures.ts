@@ -98,8 +98,16 @@ export function signaturesIn(sizeBytes: number, blocks: ReadonlyMap<number, Uint
     }
     return piece
   }
-  const has = (at: number, magic: string): boolean =>
-    at >= 0 && at + magic.length <= sizeBytes && bytes(at, magic.length).toString('latin1') === magic
+  // No magic reaches from one block into the next.
+  const has = (at: number, magic: string): boolean => {
+    if (at < 0 || at + magic.length > sizeBytes) return false
+    const block = blocks.get(Math.floor(at / SIGNATURE_BLOCK_BYTES))
+    const inBlock = at % SIGNATURE_BLOCK_BYTES
+    for (let index = 0; index < magic.length; index++) {
+      if (block?.[inBlock + index] !== magic.charCodeAt(index)) return false
+    }
+    return true
+  }
   const found = new Set<string>(superblocksIn(bytes(0, 68 * KiB)).map(({ type }) => type))
   for (const [type, at, magic] of AT_START) if (has(at, magic)) found.add(type)
   for (const [type, before, magic] of AT_END) if (has(sizeBytes - before, magic)) found.add(type)

@@ -65,9 +65,6 @@ export function deleteMany(
   })
 }
 
-/** How often ids that another process was quicker with are replaced by others. */
-const ID_ROUNDS = 16
-
 /** Snapshots under one suspend of their origin. */
 const SNAPSHOTS = 32
 
@@ -125,13 +122,14 @@ async function snapshotChunk(
 ): Promise<VolumeResult[]> {
   const given = typeof wanted === 'number' ? undefined : wanted
   const results: VolumeResult[] = []
-  for (let round = 1, missing = given?.length ?? (wanted as number); missing > 0; round++) {
+  for (let missing = given?.length ?? (wanted as number); missing > 0;) {
     const items = await createSnaps(pool, origin, given ?? missing, signal)
     missing = 0
     for (const item of items) {
       const { id, errno } = item
-      if (errno === ERRNO.EEXIST && !given && round < ID_ROUNDS) {
-        missing += 1 // somebody else's: stays marked as used
+      if (errno === ERRNO.EEXIST && !given) {
+        // Another process made it. It stays marked as used, so each round has fewer ids to try and the rounds end.
+        missing += 1
         continue
       }
       const volume = copyOf(pool, origin, id)

@@ -242,9 +242,13 @@ async function readSuperblock(port: KernelPort, metadata: Backing, signal?: Abor
   const blocks = await port.readBlocks(metadata.path, numbers, METADATA_BLOCK_BYTES, true, signal)
   const found = classifySuperblock(blocks[0]!)
   if (found.kind === 'blank') {
-    return { kind: 'blank', allBlank: blocks.every(block => block.every(byte => byte === 0)) }
+    return { kind: 'blank', allBlank: blocks.every(isBlank) }
   }
   return found.kind === 'pool'
     ? { kind: 'pool', superblock: found.superblock }
     : { kind: 'garbage', detail: found.detail }
 }
+
+/** By comparison of whole blocks: a look at each byte would hold the event loop. */
+const isBlank = (block: Uint8Array): boolean => ZEROES.compare(block) === 0
+const ZEROES = Buffer.alloc(METADATA_BLOCK_BYTES)

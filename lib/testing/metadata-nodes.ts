@@ -88,27 +88,28 @@ export class MetadataBlocks {
     return { key: entries[0]?.key ?? 0, write: writeU64(block), block }
   }
 
-  /** Bitmaps of two bits for each of `blocks`; gives the index entries, in the order of the bitmaps. */
-  bitmaps(blocks: number, countOf: (block: number) => number, places: readonly number[]): Entry[] {
+  /** Bitmaps of two bits for each of `blocks`, whose `counts` are 0 if not given; gives the index entries in order. */
+  bitmaps(blocks: number, counts: ReadonlyMap<number, number>, places: readonly number[]): Entry[] {
     return places.map((place, at) => {
       const first = at * BITMAP_ENTRIES
       const length = Math.min(BITMAP_ENTRIES, blocks - first)
-      const counts = Array.from({ length }, (_, entry) => countOf(first + entry))
+      const used = [...counts].filter(([block, count]) => count > 0 && block >= first && block < first + length)
       this.put(place, BITMAP_SALT, view => {
-        for (const [entry, count] of counts.entries()) {
-          if (count === 0) continue
+        for (const [block, count] of used) {
+          const entry = block - first
           // The two bits are stored the other way round: 1 is stored as 2, and 3 means: see the tree of counts.
           const bits = count === 1 ? 2 : count === 2 ? 1 : 3
           const byte = 16 + Math.floor(entry / 4)
           view.setUint8(byte, view.getUint8(byte) | (bits << (2 * (entry % 4))))
         }
       })
-      const free = counts.filter(count => count === 0).length
-      const firstFree = counts.indexOf(0)
+      const free = length - used.length
+      let firstFree = 0
+      while (firstFree < length && (counts.get(first + firstFree) ?? 0) > 0) firstFree++
       const write = (view: DataView, offset: number) => {
         view.setBigUint64(offset, BigInt(place), true)
         view.setUint32(offset + 8, free, true)
-        view.setUint32(offset + 12, firstFree === -1 ? length : firstFree, true)
+        view.setUint32(offset + 12, firstFree, true)
       }
       return { key: at, write }
     })

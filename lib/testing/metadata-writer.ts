@@ -85,7 +85,7 @@ const detailsWriter = (thin: Thin) => (view: DataView, offset: number) => {
 function writeDataMap(blocks: MetadataBlocks, state: PoolState): SpaceMap {
   const counts = new Map(state.references)
   const places = Array.from({ length: bitmapsFor(state.dataBlocks) }, () => blocks.reserve())
-  const index = blocks.bitmaps(state.dataBlocks, block => counts.get(block) ?? 0, places)
+  const index = blocks.bitmaps(state.dataBlocks, counts, places)
   const many = state.references
     .filter(([, count]) => count > 2)
     .map(([key, count]) => ({ key, write: (view: DataView, offset: number) => view.setUint32(offset, count, true) }))
@@ -103,7 +103,8 @@ function writeMetadataMap(blocks: MetadataBlocks, state: PoolState): SpaceMap {
   const bitmapRoot = blocks.reserve()
   const places = Array.from({ length: bitmapsFor(state.metadataBlocks) }, () => blocks.reserve())
   const allocated = blocks.next
-  const entries = blocks.bitmaps(state.metadataBlocks, block => (block < allocated ? 1 : 0), places)
+  const counts = new Map(Array.from({ length: allocated }, (_, block) => [block, 1]))
+  const entries = blocks.bitmaps(state.metadataBlocks, counts, places)
   blocks.index(bitmapRoot, entries)
   return { blocks: state.metadataBlocks, allocated, bitmapRoot, countRoot }
 }

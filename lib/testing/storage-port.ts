@@ -110,10 +110,12 @@ export class StoragePort extends AbsentCalls {
       }
       this.step('pread', path)
       return blocks.map(block => {
-        const content = new Uint8Array(blockBytes)
         const left = Math.max(0, Math.min(blockBytes, bytes.sizeBytes - block * blockBytes))
-        content.set(bytes.read(block * blockBytes, left))
-        return content
+        const content = bytes.read(block * blockBytes, left)
+        if (left === blockBytes) return content
+        const whole = new Uint8Array(blockBytes)
+        whole.set(content)
+        return whole
       })
     })
 

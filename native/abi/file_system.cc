@@ -21,9 +21,9 @@ namespace {
 
 // Plain pthread objects: they have no destructor, so a thread may still use them while the process exits.
 // Held while thawing too: a process that exits waits for a thaw that is under way.
-pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t freeze_gate = PTHREAD_MUTEX_INITIALIZER;
 Frozen* all_frozen = nullptr;
-bool exiting = false;
+bool freezes_end = false;
 
 constexpr uint64_t kTrimPiece = uint64_t{4} << 30;
 
@@ -45,13 +45,13 @@ Result<UniqueFd> open_mounted(const std::string& path) {
 Frozen::Frozen(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {
   static const int registered = std::atexit(thaw_all_at_exit);
   (void)registered;
-  const MutexLock locked(gate);
+  const MutexLock locked(freeze_gate);
   next_ = all_frozen;
   all_frozen = this;
 }
 
 Frozen::~Frozen() {
-  pthread_mutex_lock(&gate);
+  pthread_mutex_lock(&freeze_gate);
   for (Frozen** link = &all_frozen; *link != nullptr; link = &(*link)->next_) {
     if (*link == this) {
       *link = next_;
@@ -59,13 +59,13 @@ Frozen::~Frozen() {
     }
   }
   thaw_once();
-  pthread_mutex_unlock(&gate);
+  pthread_mutex_unlock(&freeze_gate);
 }
 
-/// 0, or -errno. The gate is not held meanwhile: a freeze waits for writers, and a thaw must not wait for it.
+/// 0, or -errno. The lock is not held meanwhile: a freeze waits for writers, and a thaw must not wait for it.
 int Frozen::freeze() {
   const int result = system_call("FIFREEZE", [&] { return ::ioctl(fd_.get(), FIFREEZE, 0); });
-  const MutexLock locked(gate);
+  const MutexLock locked(freeze_gate);
   frozen_ = result >= 0;
   return result;
 }
@@ -81,17 +81,17 @@ int Frozen::thaw_once() {
 }
 
 Status Frozen::thaw() {
-  const MutexLock locked(gate);
+  const MutexLock locked(freeze_gate);
   const int result = thaw_once();
   if (result < 0) return failed("FITHAW", -result, path_);
   return Nothing{};
 }
 
 void thaw_all_at_exit() {
-  pthread_mutex_lock(&gate);
-  exiting = true;
+  pthread_mutex_lock(&freeze_gate);
+  freezes_end = true;
   for (Frozen* each = all_frozen; each != nullptr; each = each->next_) each->thaw_once();
-  pthread_mutex_unlock(&gate);
+  pthread_mutex_unlock(&freeze_gate);
 }
 
 Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Cancel& cancel) {
@@ -102,9 +102,9 @@ Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Canc
   auto frozen = std::make_shared<Frozen>(std::move(*fd), path);
   const int result = frozen->freeze();
   if (result < 0) return failed("FIFREEZE", -result, path);
-  pthread_mutex_lock(&gate);
-  const bool late = exiting;
-  pthread_mutex_unlock(&gate);
+  pthread_mutex_lock(&freeze_gate);
+  const bool late = freezes_end;
+  pthread_mutex_unlock(&freeze_gate);
   if (!late && !cancel.requested()) return frozen;
   Failure failure = failed("FIFREEZE", EINTR, path);
   failure.cancelled = true;

@@ -24,7 +24,7 @@ constexpr uint32_t kMagic = 0x0D4D;  // libdevmapper.h DM_COOKIE_MAGIC
 constexpr const char* kDirectory = "/run/dm-thin";
 constexpr const char* kPrefix = "cookie-";
 constexpr int kTries = 100;
-constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kNsPerMillisecond = 1'000'000;
 
 // The system's headers leave this to the caller (semctl(2)).
 union semun {
@@ -149,7 +149,7 @@ Status UdevCookie::wait(int64_t limit_ms, Cancel& cancel) {
     if (error == EAGAIN || error == EIDRM || error == EINVAL) return Nothing{};
     return ours;
   }
-  const int64_t end = now() + limit_ms * kMillisecond;
+  const int64_t end = now() + limit_ms * kNsPerMillisecond;
   for (;;) {
     Failure given_up = failed("wait for udev", EINTR);
     given_up.cancelled = true;

@@ -8,7 +8,7 @@
 namespace dmthin {
 namespace {
 
-using Shared = std::shared_ptr<BlockFile>;
+using SharedFile = std::shared_ptr<BlockFile>;
 
 Napi::Object info_object(Napi::Env env, const BlockInfo& info) {
   auto object = Napi::Object::New(env);
@@ -23,7 +23,7 @@ Napi::Object info_object(Napi::Env env, const BlockInfo& info) {
 }
 
 /// One that is closed: its calls fail with EBADF.
-Shared opened(Info info) {
+SharedFile file_of(Info info) {
   auto found = Environment::of(info.Env()).held<BlockFile>(bits(info[0]));
   return found ? found : std::make_shared<BlockFile>();
 }
@@ -47,7 +47,7 @@ Napi::Value open_device(Info info) {
 
 Napi::Value look(Info info) {
   return start<BlockInfo>(
-      info, Kind::kQuick, [file = opened(info)](Work&) { return block_info(*file); },
+      info, Kind::kQuick, [file = file_of(info)](Work&) { return block_info(*file); },
       [](Napi::Env env, BlockInfo& found) -> Napi::Value { return info_object(env, found); });
 }
 
@@ -59,7 +59,7 @@ Napi::Value erase(Info info) {
                                               : Erase::kZeroOut;
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = opened(info), how, offset = number(info[2]), length = number(info[3])](Work& work) {
+      [file = file_of(info), how, offset = number(info[2]), length = number(info[3])](Work& work) {
         return erase_range(*file, how, offset, length, work.cancel());
       },
       plainly);
@@ -68,18 +68,18 @@ Napi::Value erase(Info info) {
 Napi::Value make_read_only(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = opened(info), on = truth(info[1])](Work&) { return set_read_only(*file, on); }, plainly);
+      [file = file_of(info), on = truth(info[1])](Work&) { return set_read_only(*file, on); }, plainly);
 }
 
 Napi::Value flush(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = opened(info), drop = truth(info[1])](Work&) { return flush_block(*file, drop); }, plainly);
+      [file = file_of(info), drop = truth(info[1])](Work&) { return flush_block(*file, drop); }, plainly);
 }
 
 Napi::Value reread(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [file = opened(info)](Work&) { return reread_partitions(*file); }, plainly);
+      info, Kind::kWaits, [file = file_of(info)](Work&) { return reread_partitions(*file); }, plainly);
 }
 
 /// (handle, offset, memory)
@@ -87,7 +87,7 @@ Napi::Value read_into(Info info) {
   auto memory = std::make_shared<Memory>(info[2]);
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = opened(info), offset = number(info[1]), memory](Work& work) {
+      [file = file_of(info), offset = number(info[1]), memory](Work& work) {
         return read_block(*file, offset, memory->bytes, memory->length, work.cancel());
       },
       plainly);
@@ -97,7 +97,7 @@ Napi::Value write_from(Info info) {
   auto memory = std::make_shared<Memory>(info[2]);
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = opened(info), offset = number(info[1]), memory](Work& work) {
+      [file = file_of(info), offset = number(info[1]), memory](Work& work) {
         return write_block(*file, offset, memory->bytes, memory->length, work.cancel());
       },
       plainly);

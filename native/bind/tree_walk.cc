@@ -9,12 +9,12 @@
 namespace dmthin {
 namespace {
 
-using Shared = std::shared_ptr<TreeWalk>;
+using SharedWalk = std::shared_ptr<TreeWalk>;
 using Bytes = std::vector<uint8_t>;
 
-Shared opened(Info info) { return Environment::of(info.Env()).held<TreeWalk>(bits(info[0])); }
+SharedWalk walk_of(Info info) { return Environment::of(info.Env()).held<TreeWalk>(bits(info[0])); }
 
-Failure closed() { return failed("tree", EBADF); }
+Failure walk_closed() { return failed("tree", EBADF); }
 
 /// ({lower, upper, detail})
 Napi::Value open_walk(Info info) {
@@ -25,9 +25,9 @@ Napi::Value open_walk(Info info) {
   const Napi::Value lower = object.Get("lower");
   if (lower.IsString()) request.lower = text(lower);
   auto* environment = &Environment::of(info.Env());
-  return start<Shared>(
+  return start<SharedWalk>(
       info, Kind::kWaits, [request](Work&) { return open_tree_walk(request); },
-      [environment](Napi::Env env, Shared& walk) -> Napi::Value {
+      [environment](Napi::Env env, SharedWalk& walk) -> Napi::Value {
         return to_js(env, environment->hold(std::move(walk)));
       });
 }
@@ -36,8 +36,8 @@ Napi::Value open_walk(Info info) {
 Napi::Value next_changes(Info info) {
   return start<Bytes>(
       info, Kind::kWaits,
-      [walk = opened(info)](Work& work) -> Result<Bytes> {
-        if (!walk) return closed();
+      [walk = walk_of(info)](Work& work) -> Result<Bytes> {
+        if (!walk) return walk_closed();
         return walk->next(work.cancel());
       },
       [](Napi::Env env, Bytes& batch) -> Napi::Value {
@@ -52,8 +52,8 @@ Napi::Value read_files(Info info) {
   auto memory = std::make_shared<Memory>(info[2]);
   return start<Nothing>(
       info, Kind::kWaits,
-      [walk = opened(info), parts, memory](Work& work) -> Status {
-        if (!walk) return closed();
+      [walk = walk_of(info), parts, memory](Work& work) -> Status {
+        if (!walk) return walk_closed();
         if (!parts) return parts.failure();
         return read_parts(walk->upper(), *parts, memory->bytes, memory->length, work.cancel());
       },

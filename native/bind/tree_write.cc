@@ -8,21 +8,21 @@
 namespace dmthin {
 namespace {
 
-using Shared = std::shared_ptr<TreeWriter>;
+using SharedWriter = std::shared_ptr<TreeWriter>;
 
-Shared held_writer(Info info) { return Environment::of(info.Env()).held<TreeWriter>(bits(info[0])); }
+SharedWriter writer_of(Info info) { return Environment::of(info.Env()).held<TreeWriter>(bits(info[0])); }
 
-Failure closed() { return failed("write", EBADF); }
+Failure writer_closed() { return failed("write", EBADF); }
 
 /// (path, how many names at the most, how many bytes of memory)
 Napi::Value open_writer(Info info) {
   auto* environment = &Environment::of(info.Env());
-  return start<Shared>(
+  return start<SharedWriter>(
       info, Kind::kWaits,
       [path = text(info[0]), limits = WriteLimits{number(info[1]), number(info[2])}](Work&) {
         return TreeWriter::open(path, limits);
       },
-      [environment](Napi::Env env, Shared& writer) -> Napi::Value {
+      [environment](Napi::Env env, SharedWriter& writer) -> Napi::Value {
         return to_js(env, environment->hold(std::move(writer)));
       });
 }
@@ -35,8 +35,8 @@ Napi::Value write_batch(Info info) {
   for (uint32_t i = 0; i < list.Length(); ++i) chunks->emplace_back(list.Get(i));
   return start<Nothing>(
       info, Kind::kWaits,
-      [writer = held_writer(info), batch, chunks](Work& work) -> Status {
-        if (!writer) return closed();
+      [writer = writer_of(info), batch, chunks](Work& work) -> Status {
+        if (!writer) return writer_closed();
         std::vector<std::string_view> views;
         for (const Memory& each : *chunks) views.push_back(each.view());
         return writer->write(batch->view(), views, work.cancel());
@@ -48,8 +48,8 @@ Napi::Value write_batch(Info info) {
 Napi::Value finish_writing(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [writer = held_writer(info), sync = truth(info[1])](Work&) -> Status {
-        return writer ? writer->finish(sync) : closed();
+      [writer = writer_of(info), sync = truth(info[1])](Work&) -> Status {
+        return writer ? writer->finish(sync) : writer_closed();
       },
       plainly);
 }

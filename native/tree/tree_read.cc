@@ -13,7 +13,7 @@ namespace dmthin {
 namespace {
 
 // One call of the kernel, and what an abort waits for at most.
-constexpr size_t kPiece = size_t{1} << 20;
+constexpr size_t kReadBytes = size_t{1} << 20;
 constexpr size_t kPartHead = kIdentityBytes + 16;
 
 /// The directory of the last file: the next one is mostly in the same.
@@ -55,7 +55,7 @@ Status read_part(const TreeRoot& root, const FilePart& part, Folder& folder, uin
   if (!before) return before.failure();
   for (size_t done = 0; done < part.length;) {
     if (cancel.requested()) return tree_cancelled(part.path);
-    const size_t size = std::min(kPiece, part.length - done);
+    const size_t size = std::min(kReadBytes, part.length - done);
     const int got = system_call("read", [&] {
       return ::pread(fd->get(), memory + done, size, static_cast<off_t>(part.offset + done));
     });

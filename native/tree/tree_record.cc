@@ -8,14 +8,14 @@ constexpr size_t kBatchHead = 16;
 static_assert(sizeof(EntryIdentity) == kIdentityBytes, "the identity goes over as it lies in memory");
 }  // namespace
 
-Batch::Batch() : bytes_(kBatchHead) {}
+RecordBatch::RecordBatch() : bytes_(kBatchHead) {}
 
-void Batch::put(const void* bytes, size_t length) {
+void RecordBatch::put(const void* bytes, size_t length) {
   const auto* from = static_cast<const uint8_t*>(bytes);
   bytes_.insert(bytes_.end(), from, from + length);
 }
 
-void Batch::add(Change kind, const std::string& path, const EntryStat& stat, const std::string& link,
+void RecordBatch::add(Change kind, const std::string& path, const EntryStat& stat, const std::string& link,
                 const Xattrs& xattrs) {
   const size_t begin = bytes_.size();
   number(0);  // the length, when it is known
@@ -39,7 +39,7 @@ void Batch::add(Change kind, const std::string& path, const EntryStat& stat, con
   ++records_;
 }
 
-std::vector<uint8_t> Batch::finish(bool last, uint64_t seen) {
+std::vector<uint8_t> RecordBatch::finish(bool last, uint64_t seen) {
   const uint32_t ended = last ? 1 : 0;
   memcpy(bytes_.data(), &records_, sizeof records_);
   memcpy(bytes_.data() + 4, &ended, sizeof ended);

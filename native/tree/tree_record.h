@@ -20,9 +20,9 @@ enum class Change : uint8_t { kAdded = 'A', kChanged = 'C', kDeleted = 'D', kUnc
 
 constexpr size_t kIdentityBytes = 40;
 
-class Batch {
+class RecordBatch {
  public:
-  Batch();
+  RecordBatch();
   void add(Change kind, const std::string& path, const EntryStat& stat, const std::string& link,
            const Xattrs& xattrs);
   size_t size() const { return bytes_.size(); }

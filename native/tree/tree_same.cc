@@ -12,7 +12,7 @@
 namespace dmthin {
 namespace {
 
-constexpr size_t kPiece = size_t{256} * 1024;
+constexpr size_t kCompareBytes = size_t{256} * 1024;
 constexpr size_t kMostXattrBytes = 65536;  // XATTR_LIST_MAX and XATTR_SIZE_MAX
 constexpr size_t kMostLinkBytes = 4096;    // PATH_MAX
 constexpr const char* kHostLabel = "security.selinux";
@@ -28,9 +28,9 @@ bool has_none(int error) { return error == EOPNOTSUPP; }
 
 Result<size_t> fill(int fd, char* memory, const std::string& path, Cancel& cancel) {
   size_t filled = 0;
-  while (filled < kPiece) {
+  while (filled < kCompareBytes) {
     if (cancel.requested()) return tree_cancelled(path);
-    const int got = system_call("read", [&] { return ::read(fd, memory + filled, kPiece - filled); });
+    const int got = system_call("read", [&] { return ::read(fd, memory + filled, kCompareBytes - filled); });
     if (got == -EINTR) continue;
     if (got < 0) return tree_failure("read", -got, path);
     if (got == 0) break;
@@ -46,14 +46,14 @@ Result<bool> same_content(const Place& lower, const Place& upper, std::vector<ch
   if (!one) return one.failure();
   auto other = open_regular(upper.directory, upper.name, upper.path);
   if (!other) return other.failure();
-  if (scratch.size() < 2 * kPiece) scratch.resize(2 * kPiece);
+  if (scratch.size() < 2 * kCompareBytes) scratch.resize(2 * kCompareBytes);
   for (;;) {
     const auto left = fill(one->get(), scratch.data(), lower.path, cancel);
     if (!left) return left.failure();
-    const auto right = fill(other->get(), scratch.data() + kPiece, upper.path, cancel);
+    const auto right = fill(other->get(), scratch.data() + kCompareBytes, upper.path, cancel);
     if (!right) return right.failure();
-    if (*left != *right || memcmp(scratch.data(), scratch.data() + kPiece, *left) != 0) return false;
-    if (*left < kPiece) return true;
+    if (*left != *right || memcmp(scratch.data(), scratch.data() + kCompareBytes, *left) != 0) return false;
+    if (*left < kCompareBytes) return true;
   }
 }
 

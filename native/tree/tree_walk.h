@@ -64,7 +64,7 @@ class TreeWalk {
   bool begun_ = false;
   std::vector<Frame> frames_;
   std::string path_;  // of the directory in which it is; "" is the root
-  std::optional<Batch> batch_;
+  std::optional<RecordBatch> batch_;
   std::vector<char> scratch_;
   uint64_t seen_ = 0;
   Cancel* cancel_ = nullptr;

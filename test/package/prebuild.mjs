@@ -12,7 +12,7 @@ import { quietly, repository, say, SetupError, step } from '../setup/steps.mjs'
 
 /** The oldest Node that the package is for. Without it prebuildify would ask for the newest one's headers. */
 const TARGET = '20.0.0'
-const SOURCES = ['native/abi', 'native/bind', 'native/run', 'native/tree', 'native/sources.json', 'binding.gyp']
+const SOURCES = ['native/abi', 'native/bind', 'native/run', 'native/tree', 'native/parts', 'binding.gyp']
 const INPUTS = [...SOURCES, 'package-lock.json', 'test/package/prebuild.mjs']
 
 /** Debian's names: of the compilers, and of the packages that bring them. */

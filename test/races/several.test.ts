@@ -221,7 +221,7 @@ test('where /run cannot be written: open mends nothing, and the threads of a pro
       value: {
         findings: [{ kind: 'not-checked', device: name, action: 'none' }],
         suspended: ids.map(() => true),
-        codes: ids.map(id => ({ id, errno: 0 })),
+        codes: ids.map(id => ({ id, errno: 0, operation: '' })),
       },
     })
     expect(dmInfo(`${name}-0`)).toMatchObject({ suspended: false })

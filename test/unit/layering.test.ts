@@ -116,6 +116,7 @@ describe('native', () => {
     run: /^(abi|run)\//,
     tree: /^(abi|tree)\//,
     bind: /^(abi|run|tree|bind)\//,
+    parts: /^(abi|run|tree|bind)\//,
   }
 
   test('abi includes only itself, run and tree also abi, bind all', () => {

@@ -104,7 +104,8 @@ function processesOn(kernel: MemoryKernel, kind: Kind): [Process, Process] {
 async function runningScene(kind: Kind): Promise<Scene<Actor>> {
   const kernel = memoryKernel()
   const [first, second] = processesOn(kernel, kind)
-  const pool = await ThinPool.create({ ...kernel.poolOptions(NAME), kernel: first })
+  // Overwritten: a look for signatures on blank devices, thousands of times, would be most of the time.
+  const pool = await ThinPool.create({ ...kernel.poolOptions(NAME), kernel: first, format: 'overwrite' })
   await (await pool.createVolume(SIZE)).activate()
   await pool.createVolume(SIZE)
   const actor = async (process: Process): Promise<Actor> => {

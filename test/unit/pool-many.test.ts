@@ -27,6 +27,17 @@ test('deleteMany has one batch under way at a time', async () => {
   expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
 })
 
+test('snapshotMany passes over as many ids as another process has taken', async () => {
+  const { kernel, pool, origin } = await withVolumes()
+  await pool.snapshotMany(origin, 1)
+  const other = await ThinPool.open({ name: pool.name, kernel: processOn(kernel) })
+  const theirs = volumesOf(await other.snapshotMany(await other.volume(origin.id), 40)).map(({ id }) => id)
+  const own = volumesOf(await pool.snapshotMany(origin, 2)).map(({ id }) => id)
+  expect(own).toHaveLength(2)
+  expect(theirs).not.toEqual(expect.arrayContaining([own[0]]))
+  expect((await pool.volumes()).map(({ id }) => id)).toEqual([0, 1, ...theirs, ...own].sort((a, b) => a - b))
+})
+
 test('snapshotMany resumes the origin between chunks, and an abort between two rejects the rest', async () => {
   const { process, pool, origin } = await withVolumes()
   await pool.snapshotMany(origin, 1)

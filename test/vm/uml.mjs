@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { childrenOf, spawnGroup } from './children.mjs'
 import { ensureKernel } from './kernel.mjs'
+import { claimProcessor } from './processor.mjs'
 
 const MEMORY = 3 * 2 ** 30
 /** Free at the start; the file grows with what the guest uses. */
@@ -36,7 +37,10 @@ async function start({ kernel, folder, scratch, console: log }) {
   const stdio = ['pipe', log, log, 'pipe', 'pipe', 'pipe', scratch, log]
   const memory = memoryFolder()
   const env = { ...process.env, TMPDIR: memory, TMP: memory, TEMP: memory, HOME: folder }
-  const main = spawnGroup(kernel.image, args, { stdio, env }, [folder])
+  const processor = await claimProcessor()
+  const command = ['-c', String(processor.number), kernel.image, ...args]
+  const main = spawnGroup('taskset', command, { stdio, env }, [folder])
+  main.once('close', processor.release)
   own.add(main, { group: true })
   return { main, out: main.stdio[3], control: main.stdio[4], shell: main.stdio[5], children: own }
 }

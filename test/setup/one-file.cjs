@@ -1,0 +1,95 @@
+// A transformer for jest that gives tests the library and their helpers as one file. In a guest each module that jest
+// resolves, reads and compiles by itself costs system calls, of which a guest's are slow: with 200 modules that is more
+// than a second for each test file.
+//
+// Each module is replaced by one line that asks test/setup/modules.cjs for it; that file is replaced by all modules,
+// compiled by swc as jest would do it. Both are made anew if a module has changed.
+'use strict'
+
+const { createHash } = require('node:crypto')
+const { readdirSync, readFileSync, statSync } = require('node:fs')
+const path = require('node:path')
+const { transformSync } = require('@swc/core')
+const { createTransformer } = require('@swc/jest')
+
+const root = path.join(__dirname, '../..')
+const entry = path.join(__dirname, 'modules.cjs')
+const FOLDERS = ['lib', 'test/helpers', 'test/contract']
+const jsc = { target: 'es2022', parser: { syntax: 'typescript' } }
+const usual = createTransformer({ jsc })
+
+const isModule = file => file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.endsWith('.test.ts')
+
+/** Paths from the root of the project, of all modules. */
+function modules() {
+  const inFolder = folder => readdirSync(path.join(root, folder), { recursive: true }).map(name => `${folder}/${name}`)
+  return FOLDERS.flatMap(inFolder).filter(isModule).sort()
+}
+
+function compile(file) {
+  const filename = path.join(root, file)
+  const options = { filename, jsc, module: { type: 'commonjs' }, sourceMaps: true, swcrc: false }
+  const text = readFileSync(filename, 'utf8').replace(/^#!/, '//')
+  return transformSync(text, options)
+}
+
+const START = `'use strict'
+const made = new Map()
+function load(file) {
+  const known = made.get(file)
+  if (known) return known.exports
+  const module = { exports: {} }
+  made.set(file, module)
+  const filename = ROOT + file
+  const dirname = filename.slice(0, filename.lastIndexOf('/'))
+  modules[file](module, module.exports, wanted => find(dirname, wanted), filename, dirname)
+  return module.exports
+}
+function find(dirname, wanted) {
+  const own = /^dm-thin(?:\\/(.*))?$/.exec(wanted)
+  if (own) return load(own[1] ? 'lib/exports/' + own[1] + '.ts' : 'lib/index.ts')
+  if (!wanted.startsWith('.')) return require(wanted)
+  const filename = join(dirname, wanted)
+  const file = filename.slice(ROOT.length).replace(/(\\.js)?$/, '.ts')
+  return file in modules ? load(file) : require(filename)
+}
+const { join } = require('node:path')
+module.exports = load
+const modules = {
+`
+
+/** All modules, and their source maps one below the other. */
+function bundle() {
+  let code = `const ROOT = ${JSON.stringify(`${root}/`)};${START}`
+  const sections = []
+  for (const file of modules()) {
+    const { code: body, map } = compile(file)
+    code += `${JSON.stringify(file)}(module, exports, require, __filename, __dirname) {\n`
+    const parsed = JSON.parse(map)
+    const offset = { line: code.split('\n').length - 1, column: 0 }
+    sections.push({ offset, map: { ...parsed, sources: [path.join(root, file)], file } })
+    code += `${body}\n},\n`
+  }
+  return { code: `${code}}\n`, map: { version: 3, sections } }
+}
+
+module.exports = {
+  process(text, file, options) {
+    if (file === entry) return bundle()
+    const name = path.relative(root, file)
+    if (isModule(name) && FOLDERS.some(folder => name.startsWith(`${folder}/`))) {
+      return { code: `module.exports = require(${JSON.stringify(entry)})(${JSON.stringify(name)})` }
+    }
+    return usual.process(text, file, options)
+  },
+
+  getCacheKey(text, file, { configString }) {
+    const hash = createHash('sha256').update(configString).update(readFileSync(__filename)).update(file).update(text)
+    if (file !== entry) return hash.digest('hex').slice(0, 32)
+    for (const name of modules()) {
+      const { mtimeMs, size } = statSync(path.join(root, name))
+      hash.update(`${name} ${mtimeMs} ${size}\n`)
+    }
+    return hash.digest('hex').slice(0, 32)
+  },
+}

@@ -62,7 +62,7 @@ export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from '.
 export type { MetadataAtRest, MetadataCheck } from './pool/check.js'
 export type { Finding } from './pool/mend.js'
 export type { RemovedPool, RemovePoolOptions } from './pool/remove.js'
-export type { Durability } from './pool/commit-point.js'
+export type { Durability } from './pool/durability.js'
 export type { SnapshotsStatus } from './pool/snapshot-clock.js'
 export type {
   FailedPoolStatus,

@@ -1,5 +1,6 @@
 // What happened between two lists of the kernel's. Pure.
-import { deviceNumber, type ListedDevice } from '../kernel/port.js'
+import type { ListedDevice } from '../kernel/port.js'
+import { deviceNumber } from '../kernel/device-number.js'
 
 export interface DeviceEvent {
   /**

@@ -10,15 +10,14 @@ import {
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { nativePort } from '../kernel/native-port.js'
 import {
-  deviceNumber,
   LOAD_FLAG,
-  parseDeviceNumber,
   TABLE_FLAG,
   type DeviceAddress,
   type DeviceInfo,
   type KernelPort,
   type TargetLine,
 } from '../kernel/port.js'
+import { deviceNumber, parseDeviceNumber } from '../kernel/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'

@@ -1,5 +1,5 @@
 // The part of the kernel's door for block devices, mounts and mounted file systems.
-import type { Handle } from './port.js'
+import type { Handle } from './handle.js'
 
 export interface BlockInfo {
   /** `dev_t`, as the kernel's device number. */

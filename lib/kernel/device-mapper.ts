@@ -7,9 +7,7 @@ import { capabilitiesOf, type Capabilities } from './capabilities.js'
 import type { KernelOption } from './kernel.js'
 import { portOf } from './native-port.js'
 import {
-  deviceNumber,
   LOAD_FLAG,
-  parseDeviceNumber,
   REMOVE_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
@@ -17,6 +15,7 @@ import {
   type TargetLine,
   type TargetVersion,
 } from './port.js'
+import { deviceNumber, parseDeviceNumber } from './device-number.js'
 import { layTable, type Segment } from './table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 

@@ -1,5 +1,6 @@
 // A call of the kernel door as a person would type it: for the trace. Pure.
-import { deviceMajor, deviceMinor, TABLE_FLAG, type DeviceAddress, type TargetLine } from './port.js'
+import { TABLE_FLAG, type DeviceAddress, type TargetLine } from './port.js'
+import { deviceMajor, deviceMinor } from './device-number.js'
 
 type Args = readonly unknown[]
 

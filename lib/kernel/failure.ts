@@ -1,25 +1,9 @@
 // From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
 // operation and errno alone. Layers that know the pool refine it.
-import { abortError, DmThinError, ERRNO, errnoName, errnoText, type ErrorCode, type RollbackStep } from '../errors.js'
+import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../errors.js'
 import { blockVerdict } from './block-failure.js'
 import { treeVerdict } from './tree-failure.js'
-
-/** native/abi/result.h `Failure`, as to_js.cc writes it. */
-export interface NativeFailure {
-  readonly operation: string
-  readonly errno: number
-  readonly device: string
-  readonly detail: string
-  readonly kernelReason: string
-  readonly cancelled: boolean
-  readonly tries: number
-  readonly rollback: readonly RollbackStep[]
-}
-
-export interface Verdict {
-  readonly code: ErrorCode
-  readonly message: string
-}
+import type { NativeFailure, Verdict } from './verdict.js'
 
 const {
   EINTR,

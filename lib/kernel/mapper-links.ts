@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { DmThinError } from '../errors.js'
 import { mangleName, unmangleName } from './kernel-names.js'
-import { deviceMinor } from './port.js'
+import { deviceMinor } from './device-number.js'
 import { whyNoUdev } from './udev.js'
 
 /** Where udev runs nothing here does anything: the links are its own. All of it is memory (devtmpfs, sysfs). */

@@ -3,7 +3,8 @@
 import { throwIfAborted } from '../errors.js'
 import { unpackList, type PackedList } from './device-list.js'
 import { told } from './diagnostics.js'
-import { errorFromFailure, type NativeFailure } from './failure.js'
+import { errorFromFailure } from './failure.js'
+import type { NativeFailure } from './verdict.js'
 import { portInside, type Kernel } from './kernel.js'
 import { loadAddon, type Addon } from './load-addon.js'
 import { mapperLinks } from './mapper-links.js'
@@ -11,11 +12,11 @@ import {
   DEVICE_FLAG,
   type BatchOptions,
   type Announcement,
-  type Handle,
   type KernelPort,
   type ListedDevice,
   type Outcome,
 } from './port.js'
+import type { Handle } from './handle.js'
 import { readSmallFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
 

@@ -2,6 +2,7 @@
 // the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
 import type { DmThinError } from '../errors.js'
 import type { BlockPort, FileSystemPort } from './block-port.js'
+import type { Handle } from './handle.js'
 import type { MapperLinks } from './mapper-links.js'
 import type { TreePort } from './tree-port.js'
 
@@ -154,9 +155,6 @@ export interface FileIdentity {
   /** Of a block device: its own number. */
   readonly targetDevice: number
 }
-
-/** A descriptor that the native side keeps open until `release`. */
-export type Handle = number & { readonly __handle: unique symbol }
 
 /** What udev is told of a call. Default: UDEV_NO_PROBING, without a transaction. */
 export interface Announcement {
@@ -358,22 +356,3 @@ export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inac
 /** Bits for `tableLoad` and `targetMessage`: the kernel wipes its copies of what it read (keys). */
 export const LOAD_FLAG = { readOnly: 0x1, secureData: 0x8000 } as const
 export const REMOVE_FLAG = { deferred: 0x20000 } as const
-
-/** Loop devices have major 7 (Documentation/admin-guide/devices.txt). */
-export const LOOP_MAJOR = 7
-
-/** `7` and `3` of 7:3, from the kernel's device number (include/linux/kdev_t.h new_decode_dev). */
-export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff
-export const deviceMinor = (device: number): number => (device & 0xff) | ((device >>> 12) & 0xfff00)
-/** The other way round (new_encode_dev): unsigned, as the kernel's own. */
-export const encodeDevice = (major: number, minor: number): number =>
-  ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0
-/** The number of `7:3`; undefined where the text is no such number. */
-export function parseDeviceNumber(text: string): number | undefined {
-  const parts = /^(\d{1,4}):(\d{1,7})$/.exec(text)
-  if (!parts) return undefined
-  const [major, minor] = [Number(parts[1]), Number(parts[2])]
-  return major > 0xfff || minor > 0xfffff ? undefined : encodeDevice(major, minor)
-}
-/** `7:3`: how tables name a device. A path would need a node, and udev's symlinks come late or never. */
-export const deviceNumber = (device: number): string => `${deviceMajor(device)}:${deviceMinor(device)}`

@@ -1,6 +1,6 @@
 // What a refusal in a tree of files means.
 import { ERRNO } from '../errors.js'
-import type { NativeFailure, Verdict } from './failure.js'
+import type { NativeFailure, Verdict } from './verdict.js'
 
 const { ENOTDIR, EXDEV } = ERRNO
 

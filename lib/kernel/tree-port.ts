@@ -1,5 +1,5 @@
 // The part of the kernel's door for trees of files: mounted layers.
-import type { Handle } from './port.js'
+import type { Handle } from './handle.js'
 
 export interface TreeChangesRequest {
   /** Left out: everything in `upper` is added. */

@@ -2,7 +2,8 @@
 import { DmThinError } from '../errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber, invalid } from '../units.js'
-import type { Announcement, Handle, KernelPort } from './port.js'
+import type { Announcement, KernelPort } from './port.js'
+import type { Handle } from './handle.js'
 import { UDEV_FLAG, whyNoUdev } from './udev.js'
 
 /** Which of udev's rules are not to run for what is done in the transaction. Default: all run. */

@@ -4,14 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError, ERRNO } from '../errors.js'
-import {
-  encodeDevice,
-  LOOP_MAJOR,
-  type FileIdentity,
-  type Handle,
-  type KernelPort,
-  type LoopStatus,
-} from '../kernel/port.js'
+import type { FileIdentity, KernelPort, LoopStatus } from '../kernel/port.js'
+import type { Handle } from '../kernel/handle.js'
+import { encodeDevice, LOOP_MAJOR } from '../kernel/device-number.js'
 import { invalid } from '../units.js'
 import { deviceKey, fileKey } from './locks.js'
 import type { DeviceSource } from './options.js'

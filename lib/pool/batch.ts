@@ -1,11 +1,9 @@
 // One call for many volumes: a result for each, whatever becomes of the others.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DmThinError } from '../errors.js'
-import type { Pending } from '../device/pending.js'
-import type { ActivateRequest, BatchOptions, DeviceAddress, Outcome, SnapshotRequest } from '../kernel/port.js'
+import type { BatchOptions, Outcome } from '../kernel/port.js'
 import { invalid } from '../units.js'
 import type { PoolContext } from './context.js'
-import type { VolumeRecord } from './record.js'
 import { ThinVolume } from './thin-volume.js'
 
 /** The outcome for one volume of many. */
@@ -19,20 +17,6 @@ export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume
     if (result.status === 'rejected') throw result.reason
     return result.volume
   })
-}
-
-/** @internal What one volume has to do with a call for many. */
-export interface VolumeBatch {
-  readonly pending: Pending
-  readonly unasked: boolean
-  snapshotRequest(ids: readonly number[]): SnapshotRequest
-  /** `originOf` gives the number of an external origin, or throws. */
-  activateRequest(readOnly: boolean, originOf: (path: string) => string): ActivateRequest
-  activated(request: ActivateRequest, outcome: Outcome): Promise<void>
-  address(): DeviceAddress
-  recorded(): readonly [id: number, volume: VolumeRecord]
-  deactivated(outcome: Outcome, started: number): Promise<void>
-  deleted(outcome: Outcome): Promise<void>
 }
 
 export interface Progress {

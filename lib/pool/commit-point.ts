@@ -6,12 +6,6 @@ import { message } from '../target/messages.js'
 import type { PoolStatusLine } from '../target/thin-pool.js'
 import { explained, poolStatusLine, readMetadata, type PoolContext } from './context.js'
 
-/**
- * `'committed'`: each change of the pool resolves when the metadata on disk has it. `'lazy'`: when the kernel has taken
- * it; what proves it is a later `commit()` or `setTransactionId()`.
- */
-export type Durability = 'committed' | 'lazy'
-
 export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): boolean => durability === 'committed'
 
 /** Sends a message that changes the pool. With `durability: 'committed'` a success says that it is on disk. */

@@ -4,7 +4,6 @@ import { Pending } from '../device/pending.js'
 import { DmThinError, ERRNO, hasCode } from '../errors.js'
 import {
   DEVICE_FLAG,
-  deviceNumber,
   TABLE_FLAG,
   type ActivationGuard,
   type DeviceAddress,
@@ -12,12 +11,13 @@ import {
   type KernelPort,
   type KnownPool,
 } from '../kernel/port.js'
+import { deviceNumber } from '../kernel/device-number.js'
 import type { BlockSource } from '../metadata/block-source.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { listThins } from '../metadata/reader.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
-import type { Durability } from './commit-point.js'
+import type { Durability } from './durability.js'
 import { DeviceIds } from './device-ids.js'
 import type { PoolRecord } from './record.js'
 import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'

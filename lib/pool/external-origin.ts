@@ -1,11 +1,11 @@
 // The device that a volume reads where it has no block of its own: a third word of its table, at each activation.
 import { nodePath } from '../device/node-path.js'
 import { ERRNO, type DmThinError } from '../errors.js'
-import { deviceMajor, deviceNumber, parseDeviceNumber, TABLE_FLAG, type TargetLine } from '../kernel/port.js'
+import { TABLE_FLAG, type TargetLine } from '../kernel/port.js'
+import { deviceMajor, deviceNumber, parseDeviceNumber } from '../kernel/device-number.js'
 import { checkPath } from '../names.js'
 import { invalid } from '../units.js'
 import { poolTable, type PoolContext } from './context.js'
-import type { ThinVolume } from './thin-volume.js'
 
 export const originPath = (path: string | undefined): string | undefined =>
   path === undefined ? undefined : checkPath('externalOrigin', path)
@@ -47,7 +47,7 @@ export async function originInUse({ port }: PoolContext, table: TargetLine, faul
 /** Of many volumes, each path looked at once. Gives what tells a path's number, or throws why it has none. */
 export async function externalOriginsOf(
   pool: PoolContext,
-  volumes: readonly ThinVolume[],
+  volumes: readonly { readonly externalOrigin?: string | undefined }[],
   signal?: AbortSignal,
 ): Promise<(path: string) => string> {
   const found = new Map<string, string | DmThinError>()

@@ -4,15 +4,9 @@
 // holder of the lock needs.
 import { DmThinError, ERRNO } from '../errors.js'
 import { FairLocks } from '../kernel/fair-locks.js'
-import {
-  deviceMajor,
-  deviceMinor,
-  deviceNumber,
-  LOOP_MAJOR,
-  type FileIdentity,
-  type Handle,
-  type KernelPort,
-} from '../kernel/port.js'
+import type { FileIdentity, KernelPort } from '../kernel/port.js'
+import type { Handle } from '../kernel/handle.js'
+import { deviceMajor, deviceMinor, deviceNumber, LOOP_MAJOR } from '../kernel/device-number.js'
 
 const ofPort = new WeakMap<KernelPort, FairLocks>()
 

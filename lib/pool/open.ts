@@ -2,15 +2,8 @@
 import { nodePath } from '../device/node-path.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError } from '../errors.js'
-import {
-  deviceMinor,
-  deviceMajor,
-  DEVICE_FLAG,
-  LOOP_MAJOR,
-  parseDeviceNumber,
-  type DeviceInfo,
-  type KernelPort,
-} from '../kernel/port.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../kernel/device-number.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
 import { addressOf, poolTable } from './context.js'

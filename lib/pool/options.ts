@@ -14,7 +14,7 @@ import {
   shown,
 } from '../units.js'
 import { checkHook, type MetadataCheck } from './check.js'
-import type { Durability } from './commit-point.js'
+import { checkDurability, type Durability } from './durability.js'
 import type { RecordedOptions } from './record.js'
 
 /** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
@@ -199,12 +199,6 @@ export function checkRecord(record: unknown): string | undefined {
 export function withRecorded(plan: PoolPlan, recorded: RecordedOptions): PoolPlan {
   const left = Object.entries(recorded).filter(([name]) => !plan.given.has(name))
   return { ...plan, ...Object.fromEntries(left) }
-}
-
-export function checkDurability(durability: unknown): Durability {
-  if (durability === undefined) return 'committed'
-  if (durability === 'committed' || durability === 'lazy') return durability
-  throw invalid(`durability must be 'committed' or 'lazy', but is ${shown(durability)}`)
 }
 
 function checkSource(role: string, source: unknown, min: number, max: number): DeviceSource {

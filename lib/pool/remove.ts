@@ -1,7 +1,8 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
 import { describeHolders } from '../device/holders.js'
 import { DmThinError } from '../errors.js'
-import { parseDeviceNumber, type LoopStatus } from '../kernel/port.js'
+import type { LoopStatus } from '../kernel/port.js'
+import { parseDeviceNumber } from '../kernel/device-number.js'
 import type { SignalOption } from '../names.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from './context.js'

@@ -2,7 +2,8 @@
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../device/signatures.js'
 import type { Undo } from '../device/undo.js'
 import { DmThinError } from '../errors.js'
-import type { Handle, KernelPort } from '../kernel/port.js'
+import type { KernelPort } from '../kernel/port.js'
+import type { Handle } from '../kernel/handle.js'
 import type { Backing } from './backing.js'
 
 /**

@@ -10,13 +10,13 @@ import { conditionOf, mendPool, type Finding } from './mend.js'
 import { findPool } from './open.js'
 import {
   checkCreateOptions,
-  checkDurability,
   checkOpenOptions,
   checkRecord,
   withRecorded,
   type CreatePoolOptions,
   type OpenPoolOptions,
 } from './options.js'
+import { checkDurability } from './durability.js'
 import { checkedRecord, newRecord } from './record-check.js'
 import { readRecord } from './record.js'
 import { createPool } from './start.js'

@@ -1,5 +1,5 @@
 // The pool: what users meet first.
-import { deviceMinor } from '../kernel/port.js'
+import { deviceMinor } from '../kernel/device-number.js'
 import { thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
 import { message } from '../target/messages.js'

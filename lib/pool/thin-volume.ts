@@ -5,7 +5,6 @@ import { Undo } from '../device/undo.js'
 import { DmThinError } from '../errors.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
-  deviceMinor,
   TABLE_FLAG,
   type ActivateRequest,
   type ActiveThin,
@@ -13,10 +12,11 @@ import {
   type Outcome,
   type SnapshotRequest,
 } from '../kernel/port.js'
+import { deviceMinor } from '../kernel/device-number.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
 import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
-import type { VolumeBatch } from './batch.js'
+import type { VolumeBatch } from './volume-batch.js'
 import { changePool, isCommitted } from './commit-point.js'
 import { activationGuard, addressOf, explain, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'

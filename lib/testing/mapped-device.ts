@@ -1,5 +1,6 @@
 // A mapped device: its tables, and what it says of itself.
-import { DEVICE_FLAG, encodeDevice, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port.js'
+import { DEVICE_FLAG, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port.js'
+import { encodeDevice } from '../kernel/device-number.js'
 import { SECTOR_BYTES } from '../units.js'
 import { BlockDevice } from './block-device.js'
 import { IoError } from './refusal.js'

@@ -2,9 +2,7 @@
 import { ERRNO } from '../errors.js'
 import {
   DEVICE_FLAG,
-  deviceMinor,
   LOAD_FLAG,
-  parseDeviceNumber,
   REMOVE_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
@@ -12,6 +10,7 @@ import {
   type ListedDevice,
   type TargetLine,
 } from '../kernel/port.js'
+import { deviceMinor, parseDeviceNumber } from '../kernel/device-number.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import type { BlockDevice } from './block-device.js'
 import type { Changes } from './changes.js'

@@ -1,7 +1,8 @@
 // The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
 import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
 import type { LockMode } from '../kernel/fair-locks.js'
-import type { BatchOptions, DeviceAddress, Handle, KernelPort, Outcome } from '../kernel/port.js'
+import type { BatchOptions, DeviceAddress, KernelPort, Outcome } from '../kernel/port.js'
+import type { Handle } from '../kernel/handle.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'

@@ -1,5 +1,6 @@
 // A refusal as the native side would report it (native/abi/result.h Failure): the same way to a DmThinError follows.
-import { errorFromFailure, type NativeFailure } from '../kernel/failure.js'
+import { errorFromFailure } from '../kernel/failure.js'
+import type { NativeFailure } from '../kernel/verdict.js'
 import type { DmThinError, RollbackStep } from '../errors.js'
 
 interface Details {

@@ -1,6 +1,7 @@
 // What can stand in a table: error, zero, linear, thin-pool and thin. Status lines as the kernel prints them.
 import { ERRNO } from '../errors.js'
-import { deviceNumber, type TargetLine } from '../kernel/port.js'
+import type { TargetLine } from '../kernel/port.js'
+import { deviceNumber } from '../kernel/device-number.js'
 import { parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { SECTOR_BYTES } from '../units.js'
 import type { BlockDevice } from './block-device.js'

@@ -1,4 +1,5 @@
 // A pool of containerd's own snapshotter for device mapper, read by this library: the real one wrote the records.
+// @second-kernel
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { AdoptedStore, diffTar, LayerStore } from '../../lib/exports/store.js'

@@ -1,6 +1,5 @@
 // What containerd's suite does not ask of the example's server: labels of its own, classes of errors, batches, filters,
 // its socket, and how it ends.
-// @second-kernel
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { status } from '@grpc/grpc-js'

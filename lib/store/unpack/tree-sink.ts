@@ -1,5 +1,5 @@
 // Where entries go: batches, of which one is written by the kernel while the next is packed.
-import type { Handle } from '../../kernel/port.js'
+import type { Handle } from '../../kernel/handle.js'
 import type { TreePort } from '../../kernel/tree-port.js'
 import { MiB } from '../../units.js'
 import type { TarEntry } from './tar-entry.js'

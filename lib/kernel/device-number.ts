@@ -1,0 +1,20 @@
+// The kernel's device numbers: major and minor in one number, and as `7:3`. Pure.
+
+/** Loop devices have major 7 (Documentation/admin-guide/devices.txt). */
+export const LOOP_MAJOR = 7
+
+/** `7` and `3` of 7:3, from the kernel's device number (include/linux/kdev_t.h new_decode_dev). */
+export const deviceMajor = (device: number): number => (device >>> 8) & 0xfff
+export const deviceMinor = (device: number): number => (device & 0xff) | ((device >>> 12) & 0xfff00)
+/** The other way round (new_encode_dev): unsigned, as the kernel's own. */
+export const encodeDevice = (major: number, minor: number): number =>
+  ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0
+/** The number of `7:3`; undefined where the text is no such number. */
+export function parseDeviceNumber(text: string): number | undefined {
+  const parts = /^(\d{1,4}):(\d{1,7})$/.exec(text)
+  if (!parts) return undefined
+  const [major, minor] = [Number(parts[1]), Number(parts[2])]
+  return major > 0xfff || minor > 0xfffff ? undefined : encodeDevice(major, minor)
+}
+/** `7:3`: how tables name a device. A path would need a node, and udev's symlinks come late or never. */
+export const deviceNumber = (device: number): string => `${deviceMajor(device)}:${deviceMinor(device)}`

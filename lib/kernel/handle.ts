@@ -1,0 +1,2 @@
+/** A descriptor that the native side keeps open until `release`. */
+export type Handle = number & { readonly __handle: unique symbol }

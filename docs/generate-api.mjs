@@ -18,7 +18,7 @@ const CHAPTERS = [
       'thin-pool',
       'options',
       'check',
-      'commit-point',
+      'durability',
       'record',
       'grow',
       'transaction-id',

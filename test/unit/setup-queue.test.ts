@@ -1,8 +1,9 @@
 // The queue of test files and the choice of machine: plain ES modules, each question asked in a fresh node.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { compileFunction } from 'node:vm'
 
 function ask(module: string, body: string, env: Record<string, string> = {}): unknown {
   const url = path.join(__dirname, '..', module)
@@ -94,6 +95,63 @@ describe('the memory of User-Mode Linux', () => {
         'User-Mode Linux has no place for its memory: /dev/shm is mounted noexec, /tmp has 64 MiB free, and 1024 are ' +
         'needed. Set TMPDIR to a folder with 3 GiB that allows execution, or DM_THIN_VM=qemu.',
     })
+  })
+})
+
+describe('the processor of a User-Mode Linux guest', () => {
+  test('is one of those that this process may use', () => {
+    const allowed = (list: string) =>
+      ask('vm/processor.mjs', `return m.allowedProcessors('Name:\\tnode\\nCpus_allowed_list:\\t${list}\\nMems:\\t0')`)
+    expect(allowed('0-3')).toEqual([0, 1, 2, 3])
+    expect(allowed('1,4-5,9')).toEqual([1, 4, 5, 9])
+  })
+
+  test('is another for each guest, as long as there are others', () => {
+    const claims = `
+      const { readFileSync } = await import('node:fs')
+      const all = m.allowedProcessors(readFileSync('/proc/self/status', 'utf8'))
+      const claimed = []
+      for (const _ of all) claimed.push((await m.claimProcessor()).number)
+      return { all, claimed: claimed.sort((a, b) => a - b) }`
+    const { all, claimed } = ask('vm/processor.mjs', claims) as { all: number[]; claimed: number[] }
+    expect(claimed).toEqual(all)
+  })
+})
+
+describe('a User-Mode Linux that does not start', () => {
+  test('says so with its own last lines, and that ptrace may be what is missing', () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'dm-thin-image-'))
+    const image = path.join(folder, 'image')
+    writeFileSync(image, '#!/bin/sh\necho "check_ptrace : expected SIGSTOP"; exit 1\n', { mode: 0o755 })
+    expect(ask('vm/uml.mjs', `return m.whyNoUml({ image: ${JSON.stringify(image)} })`)).toBe(
+      'User-Mode Linux does not start here (ptrace is not permitted: a container may need --cap-add SYS_PTRACE):\n' +
+        'check_ptrace : expected SIGSTOP',
+    )
+    rmSync(folder, { recursive: true })
+  })
+})
+
+describe('the library as one file', () => {
+  const transform = (file: string) => {
+    const script = `const { process: make } = require(${JSON.stringify(path.join(__dirname, '../setup/one-file.cjs'))})
+      console.log(JSON.stringify(make('', ${JSON.stringify(path.join(__dirname, '../..', file))}, {})))`
+    return JSON.parse(execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', maxBuffer: 2 ** 26 })) as {
+      code: string
+      map: { sections: { map: { sources: string[] } }[] }
+    }
+  }
+
+  test('stands for each module by a line, and maps each back to its source', () => {
+    expect(transform('lib/units.ts').code).toMatch(
+      /^module\.exports = require\(".*modules\.cjs"\)\("lib\/units\.ts"\)$/,
+    )
+    const { code, map } = transform('test/setup/modules.cjs')
+    const module = { exports: (_: string): unknown => undefined }
+    const run = compileFunction(code, ['module', 'require']) as (own: object, load: NodeJS.Require) => void
+    run(module, require)
+    expect(module.exports('lib/units.ts')).toMatchObject({ MiB: 2 ** 20 })
+    const sources = map.sections.flatMap(section => section.map.sources)
+    expect(sources).toContain(path.join(__dirname, '../../lib/units.ts'))
   })
 })
 

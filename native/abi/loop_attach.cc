@@ -186,8 +186,18 @@ Result<UniqueFd> take_turn(const LoopRequest& request, Cancel& cancel) {
   }
 }
 
-/// Attaches to one number. EBUSY: another process has it.
-Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& request) {
+/// Waits until the device has let go of the file, a second at most: udev looks into a device that has just come, and the
+/// kernel detaches it when the last has closed it.
+void await_detached(int number, int file, const LoopRequest& request) {
+  const auto ours = identify(file, request.file);
+  for (int looks = 0; ours && looks < kMostLooks; ++looks) {
+    const auto status = loop_status(number);
+    if (!status || status->backing_device != ours->device || status->backing_inode != ours->inode) return;
+    pause();
+  }
+}
+
+Result<Attached> configure_and_look(int number, const UniqueFd& file, const LoopRequest& request) {
   auto device = open_loop(number, request.read_only ? O_RDONLY : O_RDWR);
   if (!device) return device.failure();
   const auto configured = configure(device->get(), file.get(), request, loop_node(number));
@@ -199,6 +209,14 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
   if (!status) return attachment.undo(status.failure());
   attachment.dismiss();
   return Attached{std::move(*status), std::move(*device)};
+}
+
+/// Attaches to one number. EBUSY: another process has it.
+Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& request) {
+  auto attached = configure_and_look(number, file, request);
+  const bool undone = !attached && !attached.failure().rollback.empty();
+  if (undone) await_detached(number, file.get(), request);
+  return attached;
 }
 
 /// udev looks into a device that has just come: its number can go when it has closed it. The turn is kept

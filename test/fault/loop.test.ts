@@ -1,6 +1,6 @@
 // LoopDevice.attach: each step made to fail in turn, and the way of kernels that have no LOOP_CONFIGURE.
 // @udev both
-import { closeSync, existsSync, openSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LoopDevice, MiB } from '../../lib/index.js'
 import {
@@ -48,6 +48,34 @@ const OLD_STEPS: Places[] = [
   ['LOOP_SET_DIRECT_IO', 1],
   ['LOOP_SET_BLOCK_SIZE', 1],
 ]
+
+/** Opens the loop device over `file` as soon as there is one, as udev does, and holds it for a while. */
+async function lookInto(path: string): Promise<void> {
+  const attached = () => loopNumbers().find(number => backingFile(number) === path)
+  while (attached() === undefined) await sleep(1)
+  const node = openSync(`/dev/loop${attached()}`, 'r')
+  await sleep(600)
+  closeSync(node)
+}
+
+const loopNumbers = () => readdirSync('/sys/block').flatMap(name => /^loop(\d+)$/.exec(name)?.[1] ?? [])
+
+function backingFile(number: string): string | undefined {
+  try {
+    return readFileSync(`/sys/block/loop${number}/loop/backing_file`, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}
+
+test('a failed attach resolves when the last that looks into the device has closed it: the file is free', async () => {
+  const before = snapshotKernelState()
+  hooks.setFault('open loop', 2, 'delay', 300)
+  const looking = lookInto(file)
+  expectNamed(await attemptWith(hooks, ['LOOP_GET_STATUS64', 1], attach))
+  expect(snapshotKernelState()).toEqual(before)
+  await looking
+})
 
 test('each step fails, and the file is attached nowhere', async () => {
   const places: Places[] = [...STEPS, ['LOOP_CONFIGURE', 1]]

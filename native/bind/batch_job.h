@@ -28,9 +28,9 @@ struct Batch {
 
 class BatchJob final : public SettlingJob {
  public:
-  BatchJob(std::shared_ptr<Batch> batch, size_t index, uint32_t cancel_id, TaskOf<DeviceInfo> task)
+  BatchJob(Kind kind, std::shared_ptr<Batch> batch, size_t index, uint32_t cancel_id, TaskOf<DeviceInfo> task)
       : batch_(std::move(batch)), index_(index), task_(std::move(task)) {
-    this->waits = true;
+    this->kind = kind;
     this->cancel_id = cancel_id;
   }
 
@@ -71,7 +71,7 @@ class BatchJob final : public SettlingJob {
 };
 
 /// `progress` is a function that is given the number of devices done, and must not throw; or null.
-inline Napi::Value start_batch(const Napi::CallbackInfo& info, std::vector<TaskOf<DeviceInfo>> tasks,
+inline Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind, std::vector<TaskOf<DeviceInfo>> tasks,
                                const Napi::Value& progress) {
   const auto batch = std::make_shared<Batch>(info.Env(), tasks.size());
   if (tasks.empty()) {
@@ -82,7 +82,7 @@ inline Napi::Value start_batch(const Napi::CallbackInfo& info, std::vector<TaskO
   std::vector<std::unique_ptr<Job>> jobs;
   jobs.reserve(tasks.size());
   for (size_t i = 0; i < tasks.size(); ++i) {
-    jobs.push_back(std::make_unique<BatchJob>(batch, i, cancel_id(info), std::move(tasks[i])));
+    jobs.push_back(std::make_unique<BatchJob>(kind, batch, i, cancel_id(info), std::move(tasks[i])));
   }
   const Napi::Value promise = batch->deferred.Promise();
   Environment::of(info.Env()).submit_batch(std::move(jobs));

@@ -1,8 +1,5 @@
 #include "run/worker_pool.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <deque>
@@ -55,7 +52,7 @@ struct Lane {
 // enters the kernel, so that there is always one thread to answer for a job that no thread can be started for.
 struct WorkerPool::State {
   struct Running {
-    pid_t thread;
+    Waker* thread;
     Job* job;
   };
   struct Delayed {
@@ -187,7 +184,7 @@ struct WorkerPool::State {
     for (const Running& each : running) {
       if (stopping) each.job->cancel.request();
       if (!each.job->cancel.requested()) continue;
-      wake_thread(each.thread);
+      each.thread->wake();
       any = true;
     }
     return any;
@@ -225,7 +222,7 @@ WorkerPool::~WorkerPool() { stop(); }
 void* WorkerPool::work(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
   State& state = **share;
-  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
+  Waker self;
   Locked locked(state.mutex);
   --state.starting;
   for (;;) {
@@ -243,7 +240,7 @@ void* WorkerPool::work(void* argument) {
     }
     Lane& lane = state.lane_of(*job);
     ++lane.running;
-    state.running.push_back({self, job.get()});
+    state.running.push_back({&self, job.get()});
     // Each thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
     // after 64. Threads are started by the dispatcher.
     for (int i = 0; i < 2 && state.short_of_threads(now); ++i) {

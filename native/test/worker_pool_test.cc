@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <thread>
 
 #include "abi/system_call.h"
@@ -163,6 +164,32 @@ TEST(worker_pool_test, giving_up_a_job_in_the_kernel) {
   pool.cancel(5);
   pool.wait_for(1);
   CHECK_EQUAL(given_up, 1);
+}
+
+TEST(worker_pool_test, a_thread_that_takes_no_signal_is_sent_one) {
+  Meeting blocked(2);
+  Pool pool(2);
+  int arrived = 0;
+  pool.add(
+      [&](Job&) {
+        sigset_t wake;
+        sigset_t pending;
+        sigemptyset(&wake);
+        sigaddset(&wake, wake_signal());
+        pthread_sigmask(SIG_BLOCK, &wake, nullptr);  // as in an uninterruptible wait
+        blocked.arrive();
+        do sigpending(&pending);
+        while (sigismember(&pending, wake_signal()) == 0);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        const timespec none = {};
+        while (sigtimedwait(&wake, nullptr, &none) > 0) ++arrived;
+        return std::nullopt;
+      },
+      Kind::kWaits, 5);
+  blocked.arrive();
+  pool.cancel(5);
+  pool.wait_for(1);
+  CHECK_EQUAL(arrived, 1);
 }
 
 TEST(worker_pool_test, giving_up_a_job_that_waits_its_turn) {

@@ -1,5 +1,7 @@
 #include "bind/environment.h"
 
+#include <exception>
+
 namespace dmthin {
 namespace {
 
@@ -21,6 +23,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
   // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node
   // 24 and later the function is gone by then, and the worker would never exit.
   napi_add_env_cleanup_hook(env, clean_up, this);
+  set_immediate_ = Napi::Persistent(env.Global().Get("setImmediate").As<Napi::Function>());
 }
 
 Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
@@ -46,6 +49,21 @@ void Environment::settle_done(napi_env env, napi_value, void* context, void*) {
   try {
     static_cast<Environment*>(context)->settle_all(env);
   } catch (const Napi::Error&) {
+    // As in settle_one().
+  }
+}
+
+// A conversion or a callback that throws rejects the promise of its own call.
+void Environment::settle_one(napi_env env, SettlingJob& job) {
+  try {
+    try {
+      job.settle(env);
+    } catch (const Napi::Error& thrown) {
+      job.reject(thrown.Value());
+    } catch (const std::exception& fault) {
+      job.reject(Napi::Error::New(env, fault.what()).Value());
+    }
+  } catch (const Napi::Error&) {
     // A worker that is being terminated runs no more JavaScript; its promises have nobody who waits for them.
   }
 }
@@ -58,13 +76,13 @@ void Environment::settle_all(napi_env env) {
   for (auto& job : pool_->take_done(kMostSettled, &more)) {
     Napi::HandleScope scope(env);
     auto* settling = static_cast<SettlingJob*>(job.get());
-    settling->settle(env);
+    settle_one(env, *settling);
     if (settling->last() && --pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
   }
   if (!more) return;
   const auto again =
       Napi::Function::New(env, [this](const Napi::CallbackInfo& info) { settle_all(info.Env()); });
-  Napi::Env(env).Global().Get("setImmediate").As<Napi::Function>().Call({again});
+  set_immediate_.Call({again});
 }
 
 void Environment::clean_up(void* argument) {

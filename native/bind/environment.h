@@ -15,6 +15,8 @@
 
 namespace dmthin {
 
+class SettlingJob;
+
 class Environment {
  public:
   explicit Environment(Napi::Env env);
@@ -42,11 +44,13 @@ class Environment {
   static void settle_done(napi_env env, napi_value, void* context, void*);
   static void clean_up(void* argument);
   void settle_all(napi_env env);
+  static void settle_one(napi_env env, SettlingJob& job);
 
   napi_env env_;
   std::shared_ptr<Control> control_ = std::make_shared<Control>();
   std::unique_ptr<WorkerPool> pool_;
   napi_threadsafe_function settle_ = nullptr;
+  Napi::FunctionReference set_immediate_;  // as it was at load: tests put mocks in its place
   std::map<uint32_t, std::shared_ptr<void>> held_;
   uint32_t next_handle_ = 1;
   size_t pending_ = 0;
@@ -56,6 +60,8 @@ class Environment {
 class SettlingJob : public Job {
  public:
   virtual void settle(Napi::Env env) = 0;
+  /// What is done if settle() threw.
+  virtual void reject(const Napi::Value& reason) = 0;
   /// Whether nothing of its call is under way any more once it has settled.
   virtual bool last() const { return true; }
 };

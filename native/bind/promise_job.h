@@ -81,6 +81,8 @@ class PromiseJob final : public SettlingJob {
     }
   }
 
+  void reject(const Napi::Value& reason) override { deferred_.Reject(reason); }
+
  private:
   Napi::Promise::Deferred deferred_;
   Task task_;

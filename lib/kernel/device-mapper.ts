@@ -250,7 +250,7 @@ export class DeviceMapper {
       wait: (options = {}) => port.pollEvents(handle, signalOf(options)),
       close: () => {
         closing.abort()
-        port.release(handle)
+        void port.release(handle)
       },
     }
   }

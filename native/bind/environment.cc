@@ -7,8 +7,42 @@ namespace {
 
 // 64 activations overlap in the kernel, with room beside them for calls that wait longer than those.
 constexpr size_t kMostThreads = 96;
+// How long the end of an environment waits for its handles to be closed.
+constexpr int64_t kClosingNs = 1'000'000'000;
 // Results of kernel waits that are settled in one turn of the event loop.
 constexpr size_t kMostSettled = 4;
+
+using Handles = std::map<uint32_t, std::shared_ptr<void>>;
+
+/// Destroys handles on a thread that may wait in close(2) for longer than the environment lives.
+struct Closing {
+  Mutex mutex;
+  Condition closed;
+  bool done = false;
+  Handles handles;
+
+  static void* run(void* argument) {
+    const std::unique_ptr<std::shared_ptr<Closing>> share(static_cast<std::shared_ptr<Closing>*>(argument));
+    Closing& closing = **share;
+    closing.handles.clear();
+    const Locked locked(closing.mutex);
+    closing.done = true;
+    closing.closed.wake_all();
+    return nullptr;
+  }
+};
+
+void close_all(Handles handles) {
+  if (handles.empty()) return;
+  const auto closing = std::make_shared<Closing>();
+  closing->handles = std::move(handles);
+  auto share = std::make_unique<std::shared_ptr<Closing>>(closing);
+  if (!start_thread(Closing::run, share.get())) return;  // closed here
+  (void)share.release();
+  const int64_t limit = now_ns() + kClosingNs;
+  const Locked locked(closing->mutex);
+  while (!closing->done && now_ns() < limit) closing->closed.wait_until(closing->mutex, limit);
+}
 
 }  // namespace
 
@@ -89,7 +123,7 @@ void Environment::clean_up(void* argument) {
   auto* self = static_cast<Environment*>(argument);
   self->pool_->stop();
   napi_release_threadsafe_function(self->settle_, napi_tsfn_abort);
-  self->held_.clear();
+  close_all(std::move(self->held_));
 }
 
 }  // namespace dmthin

@@ -29,7 +29,7 @@ class Environment {
   void submit_batch(std::vector<std::unique_ptr<Job>> jobs);
   void cancel(uint32_t id) { pool_->cancel(id); }
 
-  /// Keeps something open until release() or the end of the environment; gives the handle that names it.
+  /// Keeps something open until take() or the end of the environment; gives the handle that names it.
   uint32_t hold(std::shared_ptr<void> thing);
   uint32_t hold(UniqueFd fd) { return hold(std::make_shared<UniqueFd>(std::move(fd))); }
   /// What a handle names, or nothing. The caller knows the type by where the handle came from.
@@ -38,7 +38,12 @@ class Environment {
     const auto found = held_.find(handle);
     return found == held_.end() ? nullptr : std::static_pointer_cast<T>(found->second);
   }
-  void release(uint32_t handle) { held_.erase(handle); }
+  /// What a handle named, which it does no longer. To be destroyed on a worker: the last close of a device waits
+  /// for what is still to be written to it.
+  std::shared_ptr<void> take(uint32_t handle) {
+    auto found = held_.extract(handle);
+    return found ? std::move(found.mapped()) : nullptr;
+  }
 
  private:
   static void settle_done(napi_env env, napi_value, void* context, void*);

@@ -186,7 +186,7 @@ if (withUdev) {
     expect(await nativePort().udevSweep()).toBe(0)
     const handle = await nativePort().udevBegin()
     expect(semaphores()).toBe(1)
-    nativePort().release(handle)
+    await nativePort().release(handle)
   })
 }
 

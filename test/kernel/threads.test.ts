@@ -1,5 +1,6 @@
 // Scenario                                                  Test
 // more calls blocked than threads, and what ends them       a resume, a removal … ; a pool grows …
+// a close that waits                                        the last close …
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BlockDevice, KiB, MiB } from '../../lib/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
@@ -41,4 +42,21 @@ test('a pool grows while a hundred writes wait for its space', () =>
     await writes
     expect(await pool.status()).toMatchObject({ mode: 'rw' })
     expect(dmInfo(volume.name)).toMatchObject({ suspended: false })
+  }))
+
+test('the last close of a suspended device with dirty pages waits on a worker', () =>
+  withPool(async pool => {
+    const port = nativePort()
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const device = await BlockDevice.open(volume.path, { direct: false })
+    await port.suspend({ name: volume.name }, 0)
+    await device.write(0, Buffer.alloc(64 * KiB, 1))
+    let closed = false
+    const closing = device.close().then(() => void (closed = true))
+    await sleep(100)
+    expect(closed).toBe(false)
+    expect(await port.deviceStatus({ name: volume.name })).toMatchObject({ name: volume.name })
+    await port.resume({ name: volume.name })
+    await closing
+    expect((await port.deviceStatus({ name: volume.name })).openCount).toBe(0)
   }))

@@ -87,7 +87,7 @@ class EventHub {
       this.#listeners.clear()
     } finally {
       this.#running = false
-      this.#port.release(handle)
+      void this.#port.release(handle)
     }
     if (this.#joining.length > 0) void this.#run()
   }

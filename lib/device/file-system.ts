@@ -56,12 +56,12 @@ class Frozen implements FrozenFileSystem {
       this.#thawing = undefined
       throw fault
     }
-    this.#port.release(this.#handle)
+    await this.#port.release(this.#handle)
   }
 
   /** Lets go of the descriptor, whose end is one more try: while it is open, the mount is busy. */
-  abandon(): void {
-    this.#port.release(this.#handle)
+  abandon(): Promise<void> {
+    return this.#port.release(this.#handle)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -163,7 +163,7 @@ async function thawAfter(frozen: Frozen, before: unknown): Promise<void> {
   try {
     await frozen.thaw().catch(() => frozen.thaw())
   } catch (fault) {
-    frozen.abandon()
+    await frozen.abandon()
     if (!(fault instanceof DmThinError) || before === undefined) throw fault
     throw fault.refined(fault.code, fault.message, { cause: before })
   }

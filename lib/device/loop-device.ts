@@ -107,7 +107,7 @@ export class LoopDevice {
     const port = portOf(options.kernel)
     const { held, ...status } = await port.loopAttach(request, options.signal)
     const device = new LoopDevice(port, status, held)
-    if (!request.autoclear) device.#release()
+    if (!request.autoclear) await device.#release()
     return device
   }
 
@@ -202,7 +202,7 @@ export class LoopDevice {
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? 5_000, { min: 0 })
     const lazy = checkBoolean('lazy', options.lazy)
     return this.#pending.run(async () => {
-      this.#release()
+      await this.#release()
       if (lazy) return void (await this.#port.loopDetachAtLastClose(this.number, options.signal))
       await describeHolders(this.#port, deviceOf(this.number), this.path, () =>
         this.#port.loopDetach(this.number, limit, options.signal),
@@ -219,10 +219,10 @@ export class LoopDevice {
     await this.close()
   }
 
-  #release(): void {
-    if (this.#held === undefined) return
-    this.#port.release(this.#held)
+  async #release(): Promise<void> {
+    const held = this.#held
     this.#held = undefined
+    if (held !== undefined) await this.#port.release(held)
   }
 }
 

@@ -249,7 +249,7 @@ export class DeviceMapper {
       wait: (options = {}) => port.pollEvents(handle, signalOf(options)),
       close: () => {
         closing.abort()
-        port.release(handle)
+        void port.release(handle)
       },
     }
   }

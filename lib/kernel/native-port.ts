@@ -171,7 +171,8 @@ export class NativePort implements KernelPort {
   lockNode: KernelPort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
   readSmallFile = readSmallFile
   replaceSmallFile = replaceSmallFile
-  release = (handle: Handle): void => void this.#addon['release']!(handle)
+  // Without a thread it is closed all the same, here.
+  release = (handle: Handle): Promise<void> => this.#run<void>('release', undefined, [handle]).catch(() => {})
 
   identify: KernelPort['identify'] = (path, signal) => this.#call('identify', signal, path)
   createSparse: KernelPort['createSparse'] = (path, sizeBytes, signal) =>

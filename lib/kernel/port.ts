@@ -296,7 +296,8 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   loopHold(number: number, signal?: AbortSignal): Promise<Handle>
   /** An exclusive flock(2) of a block device's node, or of a folder, until `release`. Waits for it. */
   lockNode(path: string, signal?: AbortSignal): Promise<Handle>
-  release(handle: Handle): void
+  /** Resolves when it is closed, which may wait for what is still to be written to a device. Never rejects. */
+  release(handle: Handle): Promise<void>
 
   /** Undefined where there is none. `DM_RECORD` where it cannot be read. */
   readSmallFile(path: string): Promise<string | undefined>

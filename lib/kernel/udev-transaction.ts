@@ -44,6 +44,7 @@ export class UdevTransaction {
   readonly #handle: Handle | 0
   readonly #flags: number
   #ended = false
+  #released: Promise<void> | undefined
   /** Whether there is a udev to wait for. Without it there is no semaphore, and `finish()` returns at once. */
   readonly synchronized: boolean
   /** Why not, in words. */
@@ -78,7 +79,7 @@ export class UdevTransaction {
     try {
       await this.#port.udevWait(this.#handle, limit, options.signal)
     } finally {
-      this.#port.release(this.#handle)
+      await this.#port.release(this.#handle)
     }
   }
 
@@ -86,13 +87,13 @@ export class UdevTransaction {
   cancel(): void {
     if (this.#ended) return
     this.#end()
-    if (this.#handle !== 0) this.#port.release(this.#handle)
+    if (this.#handle !== 0) this.#released = this.#port.release(this.#handle)
   }
 
   /** `cancel()`, where it was not finished. */
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.cancel()
-    return Promise.resolve()
+    await this.#released
   }
 
   /** @internal */

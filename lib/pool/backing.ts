@@ -106,12 +106,12 @@ export async function attachBacking(
   const file = path.resolve(given.file)
   const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
   if (found) {
-    undo.push('release', found.path, async () => port.release(found.held!))
+    undo.push('release', found.path, () => port.release(found.held!))
     return found
   }
   const { held, ...status } = await port.loopAttach({ file, autoclear: true, reference: POOL_LOOP_REFERENCE }, signal)
   undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
-    port.release(held)
+    await port.release(held)
     await untilDetached(port, status, 5_000)
   })
   return loopBacking(status, held)
@@ -150,12 +150,12 @@ async function holdLoopOver(port: KernelPort, file: string, signal?: AbortSignal
     if (!found) return undefined
     const held = await port.loopHold(found.number, signal).catch(unlessGone)
     if (held === undefined) continue
-    const now = await findLoop(port, file, signal).catch(fault => {
-      port.release(held)
+    const now = await findLoop(port, file, signal).catch(async fault => {
+      await port.release(held)
       throw fault
     })
     if (now?.number === found.number) return loopBacking(now, held)
-    port.release(held)
+    await port.release(held)
   }
 }
 

@@ -48,7 +48,7 @@ export class PoolLock {
     try {
       const handle = await this.#amongProcesses(key)
       return () => {
-        if (handle !== undefined) this.#port.release(handle)
+        if (handle !== undefined) void this.#port.release(handle)
         release()
       }
     } catch (fault) {

@@ -142,7 +142,7 @@ export class PoolRecord {
       await this.#port.replaceSmallFile(this.#file, format(content))
       this.#content = content
     } finally {
-      this.#port.release(lock)
+      await this.#port.release(lock)
     }
   }
 }

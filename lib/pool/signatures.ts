@@ -15,14 +15,14 @@ export async function lockNodes(
   backings: readonly Backing[],
   undo: Undo,
   signal?: AbortSignal,
-): Promise<() => void> {
+): Promise<() => Promise<void>> {
   const held: Handle[] = []
-  const release = () => {
-    for (const handle of held.splice(0)) port.release(handle)
+  const release = async () => {
+    for (const handle of held.splice(0)) await port.release(handle)
   }
-  const letGo = () => {
-    release()
-    return Promise.resolve(false)
+  const letGo = async () => {
+    await release()
+    return false
   }
   undo.push('release', 'locks', letGo, { always: true })
   const byNumber = [...backings].sort((one, other) => one.device - other.device)

@@ -48,7 +48,7 @@ export async function createPool(
     await refuseSignatures(port, 'metadata', metadata, signal)
   }
   const info = await startPool(port, plan, blockBytes, data, metadata, undo, signal)
-  unlock()
+  await unlock()
   return info
 }
 
@@ -150,7 +150,7 @@ async function startPool(
     )
   }
   // The pool holds both devices open from here on, so they no longer need to be held for it.
-  for (const { held } of [data, metadata]) if (held !== undefined) port.release(held)
+  for (const { held } of [data, metadata]) if (held !== undefined) await port.release(held)
   return info
 }
 

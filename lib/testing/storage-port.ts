@@ -67,7 +67,7 @@ export class StoragePort extends AbsentCalls {
       this.state.storage.addFile(path, bytes.length).bytes.write(0, bytes)
     })
 
-  release = (handle: Handle): void => this.state.release(handle)
+  release = (handle: Handle): Promise<void> => Promise.resolve(this.state.release(handle))
 
   identify: KernelPort['identify'] = (path, signal) =>
     this.call(signal, (): FileIdentity => {

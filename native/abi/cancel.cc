@@ -1,6 +1,7 @@
 #include "abi/cancel.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +18,11 @@ pthread_cond_t left = PTHREAD_COND_INITIALIZER;
 Section* sections = nullptr;
 bool exiting = false;
 
-void ignore_wake(int) {}
+void woken(int, siginfo_t* info, void*) {
+  // The same signal may come from another process.
+  if (info->si_code != SI_QUEUE || info->si_pid != getpid()) return;
+  static_cast<std::atomic<bool>*>(info->si_value.sival_ptr)->store(false, std::memory_order_release);
+}
 
 int install_wake_signal() {
   // The first real-time signal that nobody has claimed: taking over another library's handler would break it.
@@ -25,7 +30,8 @@ int install_wake_signal() {
     struct sigaction current = {};
     if (sigaction(number, nullptr, &current) != 0 || current.sa_handler != SIG_DFL) continue;
     struct sigaction wake = {};
-    wake.sa_handler = ignore_wake;
+    wake.sa_sigaction = woken;
+    wake.sa_flags = SA_SIGINFO;
     sigemptyset(&wake.sa_mask);
     if (sigaction(number, &wake, nullptr) == 0) return number;
   }
@@ -52,7 +58,7 @@ void end_sections_at_exit() {
   while (sections != nullptr) {
     for (Section* each = sections; each != nullptr; each = each->next_) {
       each->cancel_.request();
-      if (!each->cancel_.shielded()) wake_thread(each->thread_);
+      if (!each->cancel_.shielded()) each->waker_.wake();
     }
     timespec until = {};
     clock_gettime(CLOCK_REALTIME, &until);
@@ -68,12 +74,28 @@ int wake_signal() {
   return number;
 }
 
-void wake_thread(pid_t thread) {
-  const int number = wake_signal();
-  if (number != 0) syscall(SYS_tgkill, getpid(), thread, number);
+Waker::Waker() : thread_(static_cast<pid_t>(syscall(SYS_gettid))) {}
+
+// A signal that was sent arrives at the latest when a system call of its thread returns: before the memory goes
+// that it points to.
+Waker::~Waker() {
+  if (under_way_.load(std::memory_order_acquire)) sched_yield();
 }
 
-Section::Section(Cancel& cancel) : cancel_(cancel), thread_(static_cast<pid_t>(syscall(SYS_gettid))) {
+void Waker::wake() {
+  const int number = wake_signal();
+  if (number == 0 || under_way_.exchange(true, std::memory_order_acq_rel)) return;
+  siginfo_t info = {};
+  info.si_signo = number;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = &under_way_;
+  if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread_, number, &info) != 0)
+    under_way_.store(false, std::memory_order_release);
+}
+
+Section::Section(Cancel& cancel) : cancel_(cancel) {
   static const int registered = std::atexit(end_sections_at_exit);
   (void)registered;
   pthread_mutex_lock(&gate);

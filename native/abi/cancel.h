@@ -24,12 +24,27 @@ class Cancel {
   std::atomic<bool> shielded_{false};
 };
 
-/// The signal that interrupts a blocked call; 0 if none is free. Its handler does nothing and is installed
-/// without SA_RESTART, so that the call returns EINTR. Installed once for the process, on first use.
+/// The signal that interrupts a blocked call; 0 if none is free. Its handler is installed without SA_RESTART, so
+/// that the call returns EINTR. Installed once for the process, on first use.
 int wake_signal();
 
-/// Sends the wake signal to one thread of this process.
-void wake_thread(pid_t thread);
+/// Sends the wake signal to one thread. A user's signals that have not arrived are counted by the kernel, and at
+/// the limit other programs get none; so the next is sent only after the last has arrived.
+class Waker {
+ public:
+  /// For the calling thread, which also destroys it.
+  Waker();
+  ~Waker();
+  Waker(const Waker&) = delete;
+  Waker& operator=(const Waker&) = delete;
+
+  /// On any thread.
+  void wake();
+
+ private:
+  const pid_t thread_;
+  std::atomic<bool> under_way_{false};
+};
 
 class Section {
  public:
@@ -44,7 +59,7 @@ class Section {
  private:
   friend void end_sections_at_exit();
   Cancel& cancel_;
-  const pid_t thread_;
+  Waker waker_;
   bool signal_blocked_ = false;
   Section* next_ = nullptr;
 };

@@ -162,8 +162,11 @@ Result<DeviceInfo> Control::create(const std::string& name, const std::string& u
 }
 
 namespace {
-/// The device as it is now, and whether the renaming itself raised a uevent.
-Result<DeviceInfo> renamed(const DeviceInfo& answer, Result<DeviceInfo> now) {
+/// The device as it is now, and whether the renaming itself raised a uevent. It is renamed: that it was cancelled
+/// no longer counts.
+Result<DeviceInfo> renamed(Control& control, const DeviceInfo& answer, const std::string& name) {
+  Cancel never;
+  auto now = control.status({name, {}, 0}, never);
   if (now) now->flags |= answer.flags & DM_UEVENT_GENERATED_FLAG;
   return now;
 }
@@ -175,7 +178,7 @@ Result<DeviceInfo> Control::rename(const std::string& name, const std::string& t
   call.payload = pack_string(to);
   const auto reply = run(call, cancel);
   if (!reply) return reply.failure();
-  return renamed(reply->info(), status({to, {}, 0}, cancel));
+  return renamed(*this, reply->info(), to);
 }
 
 Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string& uuid, uint32_t event,
@@ -184,7 +187,7 @@ Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string&
   call.payload = pack_string(uuid);
   const auto reply = run(call, cancel);
   if (!reply) return reply.failure();
-  return renamed(reply->info(), status({name, {}, 0}, cancel));
+  return renamed(*this, reply->info(), name);
 }
 
 Status Control::set_geometry(const Address& address, const std::string& geometry, Cancel& cancel) {

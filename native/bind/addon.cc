@@ -7,6 +7,7 @@
 #include "abi/system_call.h"
 #include "bind/environment.h"
 #include "bind/functions.h"
+#include "bind/start_command.h"
 #include "bind/to_js.h"
 
 namespace dmthin {
@@ -16,8 +17,19 @@ void cancel(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).cancel(static_cast<uint32_t>(number(info[0])));
 }
 
-void release(const Napi::CallbackInfo& info) {
-  Environment::of(info.Env()).release(static_cast<uint32_t>(number(info[0])));
+/// (handle, cancel id) → settles when what the handle named is closed.
+Napi::Value release(const Napi::CallbackInfo& info) {
+  constexpr int kLookAgainMs = 5;
+  const auto held = std::make_shared<std::shared_ptr<void>>(Environment::of(info.Env()).take(bits(info[0])));
+  return start<Nothing>(
+      info, Kind::kFrees,
+      [held](Work& work) -> Status {
+        // Whoever lets it go last closes it. A call that still has it lets it go on the JS thread.
+        if (held->use_count() > 1) work.again_after(kLookAgainMs);
+        else held->reset();
+        return Nothing{};
+      },
+      plainly);
 }
 
 /// Nanoseconds since 1970. JavaScript's own clocks are a millisecond or more away from what other processes read.

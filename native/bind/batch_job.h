@@ -23,14 +23,16 @@ struct Batch {
   Napi::FunctionReference progress;  // empty where nobody wants to know
   std::vector<std::optional<Result<DeviceInfo>>> results;
   std::atomic<size_t> left;
-  size_t told = 0;  // on the JS thread
+  // On the JS thread:
+  size_t told = 0;
+  bool rejected = false;
 };
 
 class BatchJob final : public SettlingJob {
  public:
-  BatchJob(std::shared_ptr<Batch> batch, size_t index, uint32_t cancel_id, TaskOf<DeviceInfo> task)
+  BatchJob(Kind kind, std::shared_ptr<Batch> batch, size_t index, uint32_t cancel_id, TaskOf<DeviceInfo> task)
       : batch_(std::move(batch)), index_(index), task_(std::move(task)) {
-    this->waits = true;
+    this->kind = kind;
     this->cancel_id = cancel_id;
   }
 
@@ -48,6 +50,7 @@ class BatchJob final : public SettlingJob {
   void settle(Napi::Env env) override {
     Batch& batch = *batch_;
     batch.told = batch.progress.IsEmpty() ? batch.results.size() : batch.told + 1;
+    if (batch.rejected) return;
     if (!batch.progress.IsEmpty())
       batch.progress.Call({Napi::Number::New(env, static_cast<double>(batch.told))});
     if (!last()) return;
@@ -62,6 +65,11 @@ class BatchJob final : public SettlingJob {
     batch.deferred.Resolve(outcomes);
   }
 
+  void reject(const Napi::Value& reason) override {
+    batch_->rejected = true;
+    batch_->deferred.Reject(reason);
+  }
+
   bool last() const override { return batch_->told == batch_->results.size(); }
 
  private:
@@ -70,8 +78,9 @@ class BatchJob final : public SettlingJob {
   TaskOf<DeviceInfo> task_;
 };
 
-/// `progress` is a function that is given the number of devices done, and must not throw; or null.
-inline Napi::Value start_batch(const Napi::CallbackInfo& info, std::vector<TaskOf<DeviceInfo>> tasks,
+/// `progress` is a function that is given the number of devices done; or null. If it throws, the promise rejects
+/// with that, and the devices go on.
+inline Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind, std::vector<TaskOf<DeviceInfo>> tasks,
                                const Napi::Value& progress) {
   const auto batch = std::make_shared<Batch>(info.Env(), tasks.size());
   if (tasks.empty()) {
@@ -82,7 +91,7 @@ inline Napi::Value start_batch(const Napi::CallbackInfo& info, std::vector<TaskO
   std::vector<std::unique_ptr<Job>> jobs;
   jobs.reserve(tasks.size());
   for (size_t i = 0; i < tasks.size(); ++i) {
-    jobs.push_back(std::make_unique<BatchJob>(batch, i, cancel_id(info), std::move(tasks[i])));
+    jobs.push_back(std::make_unique<BatchJob>(kind, batch, i, cancel_id(info), std::move(tasks[i])));
   }
   const Napi::Value promise = batch->deferred.Promise();
   Environment::of(info.Env()).submit_batch(std::move(jobs));

@@ -25,7 +25,7 @@ Napi::Value loop_attach_file(Info info) {
   request.block_size = static_cast<uint32_t>(number(object.Get("blockSizeBytes")));
   auto* environment = &Environment::of(info.Env());
   return start<Attached>(
-      info, Kind::kWaits, [request](Work& work) { return loop_attach(request, work.cancel()); },
+      info, Kind::kChanges, [request](Work& work) { return loop_attach(request, work.cancel()); },
       [environment](Napi::Env env, Attached& attached) -> Napi::Value {
         auto object = to_js(env, attached.status).As<Napi::Object>();
         object.Set("held", to_js(env, environment->hold(std::move(attached.held))));
@@ -45,12 +45,12 @@ Napi::Value loop_status_of(Info info) {
 Napi::Value loop_follow_file(Info info) {
   const int number_ = static_cast<int>(number(info[0]));
   return start<LoopStatus>(
-      info, Kind::kWaits, [number_](Work&) { return loop_set_capacity(number_); }, plainly);
+      info, Kind::kChanges, [number_](Work&) { return loop_set_capacity(number_); }, plainly);
 }
 
 Napi::Value loop_change_to(Info info) {
   return start<LoopStatus>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [number_ = static_cast<int>(number(info[0])), file = text(info[1])](Work& work) {
         return loop_change_file(number_, file, work.cancel());
       },
@@ -59,7 +59,7 @@ Napi::Value loop_change_to(Info info) {
 
 Napi::Value loop_direct(Info info) {
   return start<LoopStatus>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [number_ = static_cast<int>(number(info[0])), on = truth(info[1])](Work&) {
         return loop_set_direct_io(number_, on);
       },
@@ -68,7 +68,7 @@ Napi::Value loop_direct(Info info) {
 
 Napi::Value loop_detach_lazily(Info info) {
   return start<bool>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [number_ = static_cast<int>(number(info[0]))](Work&) { return loop_detach_at_last_close(number_); },
       [](Napi::Env env, bool& detached) -> Napi::Value { return Napi::Boolean::New(env, detached); });
 }
@@ -80,7 +80,7 @@ Napi::Value loop_detach_file(Info info) {
   auto started = std::make_shared<int64_t>(0);
   auto tries = std::make_shared<uint32_t>(0);
   return start<Nothing>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [number_, limit_ns, started, tries](Work& work) -> Status {
         if (*started == 0) *started = now_ns();
         ++*tries;
@@ -106,7 +106,7 @@ Napi::Value loop_hold_open(Info info) {
 Napi::Value lock_block_node(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
@@ -118,7 +118,7 @@ Napi::Value identify_file(Info info) {
 
 Napi::Value create_sparse_file(Info info) {
   return start<SparseFile>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [path = text(info[0]), size = number(info[1])](Work&) { return create_sparse(path, size); },
       [](Napi::Env env, SparseFile& file) -> Napi::Value {
         auto object = to_js(env, file.identity).As<Napi::Object>();
@@ -129,13 +129,13 @@ Napi::Value create_sparse_file(Info info) {
 
 Napi::Value grow_to(Info info) {
   return start<FileIdentity>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [path = text(info[0]), size = number(info[1])](Work&) { return grow_file(path, size); }, plainly);
 }
 
 Napi::Value delete_path(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [path = text(info[0])](Work&) { return delete_file(path); }, plainly);
+      info, Kind::kChanges, [path = text(info[0])](Work&) { return delete_file(path); }, plainly);
 }
 
 Napi::Value block_size(Info info) {

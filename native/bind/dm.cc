@@ -29,14 +29,14 @@ Napi::Value list_versions(Info info) {
 }
 
 Napi::Value target_version(Info info) {
-  return start_command<TargetVersion>(info, Kind::kWaits,
+  return start_command<TargetVersion>(info, Kind::kChanges,
                                       [type = text(info[0])](Control& control, Cancel& cancel) {
                                         return control.target_version(type, cancel);
                                       });
 }
 
 Napi::Value remove_all(Info info) {
-  return start_command<Nothing>(info, Kind::kWaits,
+  return start_command<Nothing>(info, Kind::kChanges,
                                 [flags = bits(info[0])](Control& control, Cancel& cancel) {
                                   return control.remove_all(flags, cancel);
                                 });
@@ -45,7 +45,7 @@ Napi::Value remove_all(Info info) {
 /// (name, uuid, flags, device)
 Napi::Value create(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [name = text(info[0]), uuid = text(info[1]), flags = bits(info[2]), device = number(info[3])](
           Control& control, Cancel& cancel) { return control.create(name, uuid, cancel, flags, device); });
 }
@@ -53,7 +53,7 @@ Napi::Value create(Info info) {
 /// (name, new name, udev flags, udev transaction or 0)
 Napi::Value rename_device(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [name = text(info[0]), to = text(info[1]), udev = bits(info[2]),
        cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
         return announced(cookie, udev,
@@ -64,7 +64,7 @@ Napi::Value rename_device(Info info) {
 /// (name, uuid, udev flags, udev transaction or 0)
 Napi::Value set_uuid(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [name = text(info[0]), uuid = text(info[1]), udev = bits(info[2]),
        cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
         return announced(cookie, udev,
@@ -74,7 +74,7 @@ Napi::Value set_uuid(Info info) {
 
 Napi::Value set_geometry(Info info) {
   return start_command<Nothing>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [who = address(info[0]), geometry = text(info[1])](Control& control, Cancel& cancel) {
         return control.set_geometry(who, geometry, cancel);
       });
@@ -90,7 +90,7 @@ Napi::Value suspend(Info info) {
 /// (address, udev flags, flags, udev transaction or 0)
 Napi::Value resume(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits,
+      info, Kind::kFrees,
       [who = address(info[0]), udev = bits(info[1]), flags = bits(info[2]),
        cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
         return announced(cookie, udev,
@@ -115,13 +115,13 @@ Napi::Value wait_for_event(Info info) {
 
 Napi::Value table_load(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [who = address(info[0]), lines = table(info[1]), flags = bits(info[2])](
           Control& control, Cancel& cancel) { return load_with_reason(control, who, lines, flags, cancel); });
 }
 
 Napi::Value table_clear(Info info) {
-  return start_command<DeviceInfo>(info, Kind::kWaits,
+  return start_command<DeviceInfo>(info, Kind::kChanges,
                                    [who = address(info[0])](Control& control, Cancel& cancel) {
                                      return control.table_clear(who, cancel);
                                    });
@@ -180,7 +180,7 @@ Result<std::string> send_message(Control& control, const Address& who, uint64_t 
 /// (address, sector, message, flags, whether it must have been committed)
 Napi::Value target_message(Info info) {
   return start_command<std::string>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [who = address(info[0]), sector = number(info[1]), message = text(info[2]), flags = bits(info[3]),
        committed = truth(info[4])](Control& control, Cancel& cancel) {
         return send_message(control, who, sector, message, flags, committed, cancel);
@@ -190,7 +190,7 @@ Napi::Value target_message(Info info) {
 /// (address)
 Napi::Value commit_pool(Info info) {
   return start_command<Nothing>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [who = address(info[0])](Control& control, Cancel& cancel) { return commit(control, who, cancel); });
 }
 
@@ -202,7 +202,7 @@ Napi::Value target_messages(Info info) {
   for (uint32_t i = 0; i < array.Length(); ++i) messages.push_back(text(array.Get(i)));
   using Outcomes = std::vector<Result<std::string>>;
   return start<Outcomes>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [control = Environment::of(info.Env()).shared_control(), who = address(info[0]),
        sector = number(info[1]), messages, committed = truth(info[3])](Work& work) -> Result<Outcomes> {
         Outcomes outcomes;

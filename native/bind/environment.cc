@@ -1,12 +1,48 @@
 #include "bind/environment.h"
 
+#include <exception>
+
 namespace dmthin {
 namespace {
 
 // 64 activations overlap in the kernel, with room beside them for calls that wait longer than those.
 constexpr size_t kMostThreads = 96;
+// How long the end of an environment waits for its handles to be closed.
+constexpr int64_t kClosingNs = 1'000'000'000;
 // Results of kernel waits that are settled in one turn of the event loop.
 constexpr size_t kMostSettled = 4;
+
+using Handles = std::map<uint32_t, std::shared_ptr<void>>;
+
+/// Destroys handles on a thread that may wait in close(2) for longer than the environment lives.
+struct Closing {
+  Mutex mutex;
+  Condition closed;
+  bool done = false;
+  Handles handles;
+
+  static void* run(void* argument) {
+    const std::unique_ptr<std::shared_ptr<Closing>> share(static_cast<std::shared_ptr<Closing>*>(argument));
+    Closing& closing = **share;
+    closing.handles.clear();
+    const Locked locked(closing.mutex);
+    closing.done = true;
+    closing.closed.wake_all();
+    return nullptr;
+  }
+};
+
+void close_all(Handles handles) {
+  if (handles.empty()) return;
+  const auto closing = std::make_shared<Closing>();
+  closing->handles = std::move(handles);
+  auto share = std::make_unique<std::shared_ptr<Closing>>(closing);
+  if (!start_thread(Closing::run, share.get())) return;  // closed here
+  (void)share.release();
+  const int64_t limit = now_ns() + kClosingNs;
+  const Locked locked(closing->mutex);
+  while (!closing->done && now_ns() < limit) closing->closed.wait_until(closing->mutex, limit);
+}
 
 }  // namespace
 
@@ -21,6 +57,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
   // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node
   // 24 and later the function is gone by then, and the worker would never exit.
   napi_add_env_cleanup_hook(env, clean_up, this);
+  set_immediate_ = Napi::Persistent(env.Global().Get("setImmediate").As<Napi::Function>());
 }
 
 Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
@@ -46,6 +83,21 @@ void Environment::settle_done(napi_env env, napi_value, void* context, void*) {
   try {
     static_cast<Environment*>(context)->settle_all(env);
   } catch (const Napi::Error&) {
+    // As in settle_one().
+  }
+}
+
+// A conversion or a callback that throws rejects the promise of its own call.
+void Environment::settle_one(napi_env env, SettlingJob& job) {
+  try {
+    try {
+      job.settle(env);
+    } catch (const Napi::Error& thrown) {
+      job.reject(thrown.Value());
+    } catch (const std::exception& fault) {
+      job.reject(Napi::Error::New(env, fault.what()).Value());
+    }
+  } catch (const Napi::Error&) {
     // A worker that is being terminated runs no more JavaScript; its promises have nobody who waits for them.
   }
 }
@@ -58,20 +110,20 @@ void Environment::settle_all(napi_env env) {
   for (auto& job : pool_->take_done(kMostSettled, &more)) {
     Napi::HandleScope scope(env);
     auto* settling = static_cast<SettlingJob*>(job.get());
-    settling->settle(env);
+    settle_one(env, *settling);
     if (settling->last() && --pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
   }
   if (!more) return;
   const auto again =
       Napi::Function::New(env, [this](const Napi::CallbackInfo& info) { settle_all(info.Env()); });
-  Napi::Env(env).Global().Get("setImmediate").As<Napi::Function>().Call({again});
+  set_immediate_.Call({again});
 }
 
 void Environment::clean_up(void* argument) {
   auto* self = static_cast<Environment*>(argument);
   self->pool_->stop();
   napi_release_threadsafe_function(self->settle_, napi_tsfn_abort);
-  self->held_.clear();
+  close_all(std::move(self->held_));
 }
 
 }  // namespace dmthin

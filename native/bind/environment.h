@@ -15,6 +15,8 @@
 
 namespace dmthin {
 
+class SettlingJob;
+
 class Environment {
  public:
   explicit Environment(Napi::Env env);
@@ -27,7 +29,7 @@ class Environment {
   void submit_batch(std::vector<std::unique_ptr<Job>> jobs);
   void cancel(uint32_t id) { pool_->cancel(id); }
 
-  /// Keeps something open until release() or the end of the environment; gives the handle that names it.
+  /// Keeps something open until take() or the end of the environment; gives the handle that names it.
   uint32_t hold(std::shared_ptr<void> thing);
   uint32_t hold(UniqueFd fd) { return hold(std::make_shared<UniqueFd>(std::move(fd))); }
   /// What a handle names, or nothing. The caller knows the type by where the handle came from.
@@ -36,17 +38,24 @@ class Environment {
     const auto found = held_.find(handle);
     return found == held_.end() ? nullptr : std::static_pointer_cast<T>(found->second);
   }
-  void release(uint32_t handle) { held_.erase(handle); }
+  /// What a handle named, which it does no longer. To be destroyed on a worker: the last close of a device waits
+  /// for what is still to be written to it.
+  std::shared_ptr<void> take(uint32_t handle) {
+    auto found = held_.extract(handle);
+    return found ? std::move(found.mapped()) : nullptr;
+  }
 
  private:
   static void settle_done(napi_env env, napi_value, void* context, void*);
   static void clean_up(void* argument);
   void settle_all(napi_env env);
+  static void settle_one(napi_env env, SettlingJob& job);
 
   napi_env env_;
   std::shared_ptr<Control> control_ = std::make_shared<Control>();
   std::unique_ptr<WorkerPool> pool_;
   napi_threadsafe_function settle_ = nullptr;
+  Napi::FunctionReference set_immediate_;  // as it was at load: tests put mocks in its place
   std::map<uint32_t, std::shared_ptr<void>> held_;
   uint32_t next_handle_ = 1;
   size_t pending_ = 0;
@@ -56,6 +65,8 @@ class Environment {
 class SettlingJob : public Job {
  public:
   virtual void settle(Napi::Env env) = 0;
+  /// What is done if settle() threw.
+  virtual void reject(const Napi::Value& reason) = 0;
   /// Whether nothing of its call is under way any more once it has settled.
   virtual bool last() const { return true; }
 };

@@ -82,11 +82,11 @@ Napi::Value freeze_path(Info info) {
 Napi::Value thaw_frozen(Info info) {
   if (info[0].IsString()) {
     return start<Nothing>(
-        info, Kind::kWaits, [path = text(info[0])](Work&) { return thaw_file_system(path); }, plainly);
+        info, Kind::kFrees, [path = text(info[0])](Work&) { return thaw_file_system(path); }, plainly);
   }
   auto frozen = Environment::of(info.Env()).held<Frozen>(bits(info[0]));
   return start<Nothing>(
-      info, Kind::kWaits, [frozen](Work&) -> Status { return frozen ? frozen->thaw() : Nothing{}; }, plainly);
+      info, Kind::kFrees, [frozen](Work&) -> Status { return frozen ? frozen->thaw() : Nothing{}; }, plainly);
 }
 
 Napi::Value sync_open_file_system(Info info) {

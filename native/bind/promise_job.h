@@ -31,8 +31,6 @@ class Work {
   std::optional<int> again_;
 };
 
-enum class Kind { kQuick, kWaits, kEndless };
-
 template <class T>
 using TaskOf = std::function<Result<T>(Work&)>;
 
@@ -40,10 +38,13 @@ using TaskOf = std::function<Result<T>(Work&)>;
 template <class T>
 std::optional<int> run_task(Job& job, const TaskOf<T>& task, std::optional<Result<T>>& result) {
   Work work(job);
-  if (!result && job.cancel.requested()) {  // given up before its turn came: nothing has been done
-    Failure failure = failed("", EINTR);
-    failure.cancelled = true;
-    result.emplace(std::move(failure));
+  if (job.refused) {
+    result.emplace(failed(kStartThread, EAGAIN));
+    return std::nullopt;
+  }
+  if (job.cancel.requested()) {  // before its turn came: nothing has been done since the last try
+    if (!result) result.emplace(failed("", EINTR));
+    if (!*result) result->failure().cancelled = true;
     return std::nullopt;
   }
   try {
@@ -64,8 +65,7 @@ class PromiseJob final : public SettlingJob {
 
   PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task, Convert convert)
       : deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)), convert_(std::move(convert)) {
-    this->waits = kind != Kind::kQuick;
-    this->endless = kind == Kind::kEndless;
+    this->kind = kind;
     this->cancel_id = cancel_id;
   }
 
@@ -80,6 +80,8 @@ class PromiseJob final : public SettlingJob {
       deferred_.Reject(to_js(env, result_->failure()));
     }
   }
+
+  void reject(const Napi::Value& reason) override { deferred_.Reject(reason); }
 
  private:
   Napi::Promise::Deferred deferred_;

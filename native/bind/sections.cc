@@ -65,7 +65,7 @@ Napi::Value activate_many(Info info) {
     const Napi::HandleScope scope(info.Env());
     tasks.push_back(activation(control, guard, requests.Get(i).As<Napi::Object>(), udev));
   }
-  return start_batch(info, std::move(tasks), info[3]);
+  return start_batch(info, Kind::kWaits, std::move(tasks), info[3]);
 }
 
 Napi::Value snapshot_origin(Info info) {
@@ -119,14 +119,14 @@ Napi::Value remove_device(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const RemoveRequest request{address(info[0]), bits(info[1]), truth(info[2]), {}};
   const auto cookie = udev_cookie(info.Env(), bits(info[4]));
-  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3]), cookie), plainly);
+  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3]), cookie), plainly);
 }
 
 /// (pool, address, udev flags, limit in ms, cancel id)
 Napi::Value deactivate(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const RemoveRequest request{address(info[1]), bits(info[2]), false, known_pool(info[0])};
-  return start<DeviceInfo>(info, Kind::kWaits, removal(control, request, number(info[3])), plainly);
+  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3])), plainly);
 }
 
 /// (pool, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
@@ -142,7 +142,7 @@ Napi::Value deactivate_many(Info info) {
     const RemoveRequest request{address(addresses.Get(i)), udev, false, pool};
     tasks.push_back(removal(control, request, number(info[3])));
   }
-  return start_batch(info, std::move(tasks), info[4]);
+  return start_batch(info, Kind::kChanges, std::move(tasks), info[4]);
 }
 
 Napi::Value active_thins_of(Info info) {
@@ -163,7 +163,7 @@ Napi::Value foreign_thins_of(Info info) {
 Napi::Value lock_pool(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
-      info, Kind::kWaits,
+      info, Kind::kChanges,
       [key = text(info[0])](Work& work) { return lock_sections(key, LockMode::kExclusive, work.cancel()); },
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }

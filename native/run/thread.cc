@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "abi/cancel.h"
+#include "abi/system_call.h"
 
 // glibc 2.34 moved these into libc.so under new versions. The old versions are still there and mean the same;
 // asking for them keeps the binary loadable on glibc 2.28, the oldest that Node 20 runs on.
@@ -29,7 +30,7 @@ int64_t now_ns() {
   return time.tv_sec * kSecond + time.tv_nsec;
 }
 
-Monitor::Monitor() {
+Condition::Condition() {
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);  // a set clock must not stretch a retry
@@ -37,16 +38,11 @@ Monitor::Monitor() {
   pthread_condattr_destroy(&attributes);
 }
 
-Monitor::~Monitor() {
-  pthread_cond_destroy(&condition_);
-  pthread_mutex_destroy(&mutex_);
-}
-
-void Monitor::wait_until(int64_t deadline_ns) {
+void Condition::wait_until(Mutex& mutex, int64_t deadline_ns) {
   timespec time = {};
   time.tv_sec = static_cast<time_t>(deadline_ns / kSecond);
   time.tv_nsec = static_cast<long>(deadline_ns % kSecond);
-  pthread_cond_timedwait(&condition_, &mutex_, &time);
+  pthread_cond_timedwait(&condition_, &mutex.mutex_, &time);
 }
 
 bool start_thread(void* (*run)(void*), void* argument) {
@@ -60,10 +56,14 @@ bool start_thread(void* (*run)(void*), void* argument) {
   if (wake_signal() != 0) sigdelset(&all_but_wake, wake_signal());
   sigprocmask(SIG_SETMASK, &all_but_wake, &before);
   pthread_t thread;
-  const bool started = pthread_create(&thread, &attributes, run, argument) == 0;
+  const int started = system_call(kStartThread, [&] {
+    const int error = pthread_create(&thread, &attributes, run, argument);
+    errno = error;
+    return error == 0 ? 0 : -1;
+  });
   sigprocmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
-  return started;
+  return started == 0;
 }
 
 }  // namespace dmthin

@@ -1,26 +1,58 @@
 #include "run/worker_pool.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <array>
+#include <deque>
 
 namespace dmthin {
 namespace {
 
-// Cheap calls are done by two threads: more would only fight for the lock. A third joins when one of the two
-// turned out to wait after all.
-constexpr size_t kQuickThreads = 2;
-constexpr int64_t kStalledNs = 1'000'000;
-constexpr int64_t kIdleNs = 10'000'000'000;
-constexpr int64_t kWakeAgainNs = 2'000'000;
 constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kStalledNs = kMillisecond;
+constexpr int64_t kWakeAgainNs = 2 * kMillisecond;
+constexpr int64_t kIdleNs = 10'000 * kMillisecond;
+constexpr int64_t kNever = INT64_MAX;
+// Cheap calls are done by two threads: more would only fight for the lock.
+constexpr size_t kQuickThreads = 2;
+constexpr size_t kFreeingThreads = 8;
+
+/// The jobs of one kind that wait for a thread, and how many threads may work on them.
+struct Lane {
+  std::deque<std::unique_ptr<Job>> queue;
+  size_t most;
+  int64_t patience;  // after so long without a job taken, one thread more than `most` joins
+  size_t running = 0;
+  int64_t moved = 0;  // when a job was taken last, or came to an empty queue
+
+  bool stalled(int64_t now) const { return patience != kNever && now - moved >= patience; }
+  size_t takeable(int64_t now) const {
+    const size_t room = most > running ? most - running : stalled(now) ? 1 : 0;
+    return std::min(queue.size(), room);
+  }
+  void push(std::unique_ptr<Job> job, int64_t now) {
+    if (queue.empty()) moved = now;
+    queue.push_back(std::move(job));
+  }
+  std::unique_ptr<Job> pop(int64_t now) {
+    auto job = std::move(queue.front());
+    queue.pop_front();
+    moved = now;
+    return job;
+  }
+  /// When the dispatcher has to look at it again.
+  int64_t due(int64_t now) const {
+    if (queue.empty() || patience == 0 || patience == kNever) return kNever;
+    return stalled(now) ? now + patience : moved + patience;
+  }
+};
 
 }  // namespace
 
+// One thread, the dispatcher, starts the others, keeps the time and sends the wake signals. It runs no job that
+// enters the kernel, so that there is always one thread to answer for a job that no thread can be started for.
 struct WorkerPool::State {
   struct Running {
-    pid_t thread;
+    Waker* thread;
     Job* job;
   };
   struct Delayed {
@@ -28,12 +60,21 @@ struct WorkerPool::State {
     std::unique_ptr<Job> job;
   };
 
-  Monitor monitor;
-  size_t most_threads;
+  explicit State(size_t most)  // in the order of Kind
+      : lanes{{{{}, kQuickThreads, kStalledNs},
+               {{}, kFreeingThreads, kStalledNs},
+               {{}, most, kNever},
+               {{}, most, kNever},
+               {{}, SIZE_MAX, 0}}} {}
+
+  Mutex mutex;
+  Condition call_worker;
+  Condition call_dispatcher;
+  Condition dispatcher_ended;
   std::function<void()> on_done;
-  std::deque<std::unique_ptr<Job>> quick;
-  std::deque<std::unique_ptr<Job>> waiting;
+  std::array<Lane, 5> lanes;
   std::vector<Delayed> delayed;
+  std::vector<std::unique_ptr<Job>> given_up;  // cancelled or refused before their turn
   std::vector<Running> running;
   std::deque<std::unique_ptr<Job>> done;
   bool told = false;  // of the finished jobs that are there
@@ -41,49 +82,120 @@ struct WorkerPool::State {
   size_t idle = 0;
   size_t woken = 0;     // idle threads that have been called and have not come yet
   size_t starting = 0;  // new threads that have not come yet
-  size_t quick_running = 0;
-  bool waker = false;
+  bool dispatching = false;
+  int64_t dispatcher_due = kNever;  // when it comes by itself
   bool stopping = false;
+
+  Lane& lane_of(const Job& job) { return lanes[static_cast<size_t>(job.kind)]; }
+
+  /// Whether more jobs could be taken right now than threads are on their way.
+  bool short_of_threads(int64_t now) const {
+    size_t takeable = 0;
+    for (const Lane& lane : lanes) takeable += lane.takeable(now);
+    return takeable > woken + starting;
+  }
+
+  /// Has the dispatcher look at everything no later than `due`.
+  void dispatch_at(int64_t due) {
+    if (due >= dispatcher_due) return;
+    dispatcher_due = due;
+    call_dispatcher.wake_one();
+  }
+
+  /// False if no thread is idle.
+  bool wake_idle() {
+    if (idle <= woken) return false;
+    ++woken;
+    call_worker.wake_one();
+    return true;
+  }
+
+  void queue(std::unique_ptr<Job> job, int64_t now) {
+    Lane& lane = lane_of(*job);
+    lane.push(std::move(job), now);
+    dispatch_at(lane.due(now));
+  }
+
+  std::unique_ptr<Job> pick(int64_t now) {
+    for (Lane& lane : lanes) {
+      if (lane.takeable(now) == 0) continue;
+      auto job = lane.pop(now);
+      dispatch_at(lane.due(now));
+      return job;
+    }
+    return nullptr;
+  }
 
   void move_due(int64_t now) {
     for (size_t i = 0; i < delayed.size();) {
-      if (delayed[i].due > now && !delayed[i].job->cancel.requested()) {
+      if (delayed[i].due > now) {
         ++i;
         continue;
       }
-      waiting.push_back(std::move(delayed[i].job));
+      queue(std::move(delayed[i].job), now);
       delayed.erase(delayed.begin() + static_cast<long>(i));
     }
   }
 
-  bool may_take_quick(int64_t now) const {
-    return !quick.empty() && (quick_running < kQuickThreads || now - quick.front()->queued_at_ > kStalledNs);
-  }
-
-  /// How many jobs further threads could take up right now.
-  size_t takeable(int64_t now) const {
-    return waiting.size() + (may_take_quick(now) ? std::min(quick.size(), kQuickThreads) : 0);
-  }
-
-  std::unique_ptr<Job> pick(int64_t now) {
-    auto& queue = may_take_quick(now) ? quick : waiting;
-    if (queue.empty()) return nullptr;
-    auto job = std::move(queue.front());
-    queue.pop_front();
-    return job;
-  }
-
-  int64_t next_due(int64_t now) const {
-    int64_t due = now + kIdleNs;
-    for (const Delayed& each : delayed) due = std::min(due, each.due);
-    return due;
+  std::optional<int> run(Job& job) {
+    mutex.unlock();
+    const auto again = job.run();
+    mutex.lock();
+    return again;
   }
 
   void finish(std::unique_ptr<Job> job) {
+    if (job->silent) {
+      mutex.unlock();
+      job.reset();
+      mutex.lock();
+      return;
+    }
     done.push_back(std::move(job));
     if (told || stopping) return;
     told = true;
     on_done();
+  }
+
+  void end_given_up() {
+    while (!given_up.empty()) {
+      auto job = std::move(given_up.back());
+      given_up.pop_back();
+      run(*job);
+      finish(std::move(job));
+    }
+  }
+
+  /// Gives up a job for want of a thread, where none is there to take it later. False if there is no such job.
+  bool refuse_one(int64_t now) {
+    for (Lane& lane : lanes) {
+      if (lane.takeable(now) == 0 || (lane.running > 0 && !lane.stalled(now))) continue;
+      auto job = lane.pop(now);
+      job->refused = true;
+      given_up.push_back(std::move(job));
+      return true;
+    }
+    return false;
+  }
+
+  /// Sends the wake signal to each thread whose job was cancelled. False if there was none.
+  bool wake_cancelled() {
+    bool any = false;
+    for (const Running& each : running) {
+      if (stopping) each.job->cancel.request();
+      if (!each.job->cancel.requested()) continue;
+      each.thread->wake();
+      any = true;
+    }
+    return any;
+  }
+
+  int64_t next_due(int64_t now) const {
+    if (!given_up.empty()) return now;
+    int64_t due = kNever;
+    for (const Delayed& each : delayed) due = std::min(due, each.due);
+    for (const Lane& lane : lanes) due = std::min(due, lane.due(now));
+    return due;
   }
 };
 
@@ -98,31 +210,10 @@ bool start(void* (*run)(void*), const std::shared_ptr<State>& state) {
   return false;
 }
 
-/// Calls an idle thread, or starts one, if there is more to do than threads on their way to it. Locked.
-template <class State>
-void call_one(void* (*run)(void*), const std::shared_ptr<State>& owner, int64_t now) {
-  State& state = *owner;
-  if (state.takeable(now) <= state.woken + state.starting) return;
-  if (state.idle > state.woken) {
-    ++state.woken;
-    state.monitor.wake_one();
-  } else if (state.threads < state.most_threads) {
-    ++state.threads;
-    ++state.starting;
-    state.monitor.unlock();
-    const bool started = start(run, owner);
-    state.monitor.lock();
-    if (started) return;
-    --state.threads;
-    --state.starting;
-  }
-}
-
 }  // namespace
 
 WorkerPool::WorkerPool(size_t most_threads, std::function<void()> on_done)
-    : state_(std::make_shared<State>()) {
-  state_->most_threads = most_threads;
+    : state_(std::make_shared<State>(most_threads)) {
   state_->on_done = std::move(on_done);
 }
 
@@ -130,121 +221,120 @@ WorkerPool::~WorkerPool() { stop(); }
 
 void* WorkerPool::work(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
-  const std::shared_ptr<State>& owner = *share;
-  State& state = *owner;
-  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
-  Locked locked(state.monitor);
+  State& state = **share;
+  Waker self;
+  Locked locked(state.mutex);
   --state.starting;
   for (;;) {
     const int64_t now = now_ns();
-    state.move_due(now);
     auto job = state.pick(now);
     if (!job) {
       if (state.stopping) break;
       ++state.idle;
-      state.monitor.wait_until(state.next_due(now));
+      state.call_worker.wait_until(state.mutex, now + kIdleNs);
       --state.idle;
       const bool called = state.woken > 0;
       if (called) --state.woken;
-      if (!called && state.delayed.empty() && now_ns() - now >= kIdleNs) break;
+      if (!called && now_ns() - now >= kIdleNs) break;
       continue;
     }
-    const bool quick = !job->waits;
-    const bool endless = job->endless;
-    if (quick) ++state.quick_running;
-    if (endless) ++state.most_threads;
-    state.running.push_back({self, job.get()});
-    // Growing is done here rather than in submit(): it takes time that the JS thread must not spend. Each
-    // thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
-    // after 64.
-    call_one(work, owner, now);
-    call_one(work, owner, now);
-    state.monitor.unlock();
-    const auto again = job->run();
-    state.monitor.lock();
-    if (quick) --state.quick_running;
-    if (endless) --state.most_threads;
+    Lane& lane = state.lane_of(*job);
+    ++lane.running;
+    state.running.push_back({&self, job.get()});
+    // Each thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
+    // after 64. Threads are started by the dispatcher.
+    for (int i = 0; i < 2 && state.short_of_threads(now); ++i) {
+      if (!state.wake_idle()) state.dispatch_at(now);
+    }
+    const auto again = state.run(*job);
+    --lane.running;
     state.running.erase(std::find_if(state.running.begin(), state.running.end(),
                                      [&](const State::Running& each) { return each.job == job.get(); }));
     if (again && !state.stopping) {
-      state.delayed.push_back({now_ns() + *again * kMillisecond, std::move(job)});
-    } else if (job->silent) {
-      state.monitor.unlock();
-      job.reset();
-      state.monitor.lock();
+      const int64_t due = now_ns() + *again * kMillisecond;
+      state.delayed.push_back({due, std::move(job)});
+      state.dispatch_at(due);
     } else {
       state.finish(std::move(job));
     }
   }
-  --state.threads;
-  state.monitor.wake_all();
+  if (--state.threads == 0) state.dispatch_at(now_ns());
   return nullptr;
 }
 
-// A signal that arrives just before the thread enters its call is lost, so it is sent again until the job
+// The wake signal that arrives just before a thread enters its call is lost, so it is sent again until the job
 // ends.
-void* WorkerPool::keep_waking(void* argument) {
+void* WorkerPool::dispatch(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
   const std::shared_ptr<State>& owner = *share;
   State& state = *owner;
-  Locked locked(state.monitor);
-  for (;;) {
-    bool any = false;
-    for (const State::Running& each : state.running) {
-      if (!each.job->cancel.requested()) continue;
-      wake_thread(each.thread);
-      any = true;
+  Locked locked(state.mutex);
+  while (!state.stopping || state.threads > 0) {
+    state.move_due(now_ns());
+    state.end_given_up();
+    for (int64_t now = now_ns(); state.short_of_threads(now); now = now_ns()) {
+      if (state.wake_idle()) continue;
+      ++state.threads;
+      ++state.starting;
+      state.mutex.unlock();
+      const bool started = start(work, owner);
+      state.mutex.lock();
+      if (started) continue;
+      --state.threads;
+      --state.starting;
+      if (!state.refuse_one(now)) break;
     }
-    if (!any) break;
-    state.monitor.unlock();
-    timespec pause{0, kWakeAgainNs};
-    nanosleep(&pause, nullptr);
-    state.monitor.lock();
+    if (state.stopping) state.call_worker.wake_all();
+    const int64_t now = now_ns();
+    const bool again = state.wake_cancelled() || state.stopping;
+    state.dispatcher_due = std::min(state.next_due(now), again ? now + kWakeAgainNs : kNever);
+    state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
+    state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again
   }
-  state.waker = false;
-  state.monitor.wake_all();
+  state.dispatching = false;
+  state.dispatcher_ended.wake_all();
   return nullptr;
 }
 
 void WorkerPool::submit(std::unique_ptr<Job> job) {
   State& state = *state_;
-  Locked locked(state.monitor);
+  Locked locked(state.mutex);
+  if (!state.dispatching && !(state.dispatching = start(dispatch, state_))) {
+    job->refused = true;
+    state.run(*job);
+    state.finish(std::move(job));
+    return;
+  }
   const int64_t now = now_ns();
-  job->queued_at_ = now;
-  (job->waits ? state.waiting : state.quick).push_back(std::move(job));
+  state.queue(std::move(job), now);
   // One thread on its way is enough: it calls the others.
-  if (state.woken + state.starting == 0) call_one(work, state_, now);
+  if (state.woken + state.starting > 0 || !state.short_of_threads(now)) return;
+  if (!state.wake_idle()) state.dispatch_at(now);
 }
 
 void WorkerPool::cancel(uint32_t cancel_id) {
   State& state = *state_;
-  Locked locked(state.monitor);
-  for (auto* queue : {&state.quick, &state.waiting}) {
-    for (auto& job : *queue) {
-      // It still runs, on a worker, and finds at its first step that it was cancelled.
-      if (job->cancel_id == cancel_id) job->cancel.request();
-    }
-  }
-  for (State::Delayed& each : state.delayed) {
+  Locked locked(state.mutex);
+  for (State::Running& each : state.running) {
     if (each.job->cancel_id == cancel_id) each.job->cancel.request();
   }
-  state.move_due(now_ns());
-  call_one(work, state_, now_ns());
-  for (State::Running& each : state.running) {
-    if (each.job->cancel_id != cancel_id) continue;
-    each.job->cancel.request();
-    wake_thread(each.thread);
-    if (state.waker) continue;
-    state.waker = start(keep_waking, state_);
-  }
+  const auto give_up = [&](std::unique_ptr<Job>& job) {
+    if (job->cancel_id != cancel_id) return false;
+    job->cancel.request();
+    state.given_up.push_back(std::move(job));
+    return true;
+  };
+  for (Lane& lane : state.lanes) std::erase_if(lane.queue, give_up);
+  std::erase_if(state.delayed, [&](State::Delayed& each) { return give_up(each.job); });
+  state.dispatch_at(now_ns());
 }
 
 std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool* more) {
   State& state = *state_;
-  Locked locked(state.monitor);
+  Locked locked(state.mutex);
   std::vector<std::unique_ptr<Job>> taken;
   for (size_t waits = 0; !state.done.empty() && waits < most_waits;) {
-    if (state.done.front()->waits) ++waits;
+    if (state.done.front()->kind != Kind::kQuick) ++waits;
     taken.push_back(std::move(state.done.front()));
     state.done.pop_front();
   }
@@ -254,19 +344,13 @@ std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool*
 
 void WorkerPool::stop() {
   State& state = *state_;
-  Locked locked(state.monitor);
+  Locked locked(state.mutex);
   state.stopping = true;
-  state.quick.clear();
-  state.waiting.clear();
+  for (Lane& lane : state.lanes) lane.queue.clear();
   state.delayed.clear();
-  while (state.threads > 0 || state.waker) {
-    for (State::Running& each : state.running) {
-      each.job->cancel.request();
-      wake_thread(each.thread);
-    }
-    state.monitor.wake_all();
-    state.monitor.wait_until(now_ns() + kWakeAgainNs);
-  }
+  state.given_up.clear();
+  state.dispatch_at(now_ns());
+  while (state.dispatching) state.dispatcher_ended.wait(state.mutex);
   state.done.clear();
 }
 

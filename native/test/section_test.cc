@@ -43,8 +43,6 @@ int exit_code_of(void (*body)()) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-pid_t this_thread() { return gettid(); }
-
 }  // namespace
 
 TEST(section_test, cancellation_is_heard_outside_only) {
@@ -67,6 +65,7 @@ TEST(section_test, the_wake_signal_is_blocked_while_shielded_only) {
     pthread_sigmask(SIG_BLOCK, nullptr, &set);
     return sigismember(&set, wake_signal()) == 1;
   };
+  Waker waker;
   Cancel cancel;
   CHECK(!blocked());
   {
@@ -74,7 +73,7 @@ TEST(section_test, the_wake_signal_is_blocked_while_shielded_only) {
     CHECK(!blocked());
     section.shield();
     CHECK(blocked());
-    wake_thread(this_thread());
+    waker.wake();
   }
   CHECK(!blocked());
 }

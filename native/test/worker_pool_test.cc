@@ -3,8 +3,11 @@
 #include "run/worker_pool.h"
 
 #include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <thread>
 
+#include "abi/system_call.h"
 #include "test/check.h"
 #include "test/waits.h"
 
@@ -18,8 +21,8 @@ using Body = std::function<std::optional<int>(Job&)>;
 
 class Lambda final : public Job {
  public:
-  Lambda(Body body, bool slow, uint32_t id) : body_(std::move(body)) {
-    waits = slow;
+  Lambda(Body body, Kind of, uint32_t id) : body_(std::move(body)) {
+    kind = of;
     cancel_id = id;
   }
   std::optional<int> run() override { return body_(*this); }
@@ -32,8 +35,8 @@ class Lambda final : public Job {
 class Pool {
  public:
   explicit Pool(size_t most) : pool_(most, [this] { ++told_; }) {}
-  void add(Body body, bool slow = true, uint32_t id = 0) {
-    pool_.submit(std::make_unique<Lambda>(std::move(body), slow, id));
+  void add(Body body, Kind kind = Kind::kWaits, uint32_t id = 0) {
+    pool_.submit(std::make_unique<Lambda>(std::move(body), kind, id));
   }
   void cancel(uint32_t id) { pool_.cancel(id); }
   void stop() { pool_.stop(); }
@@ -91,21 +94,58 @@ TEST(worker_pool_test, quick_jobs_are_not_held_up_by_waits) {
   for (int i = 0; i < 8; ++i) {
     pool.add([&](Job& job) { return (void)never.read(job.cancel), std::nullopt; });
   }
-  for (int i = 0; i < 100; ++i) pool.add([](Job&) { return std::nullopt; }, false);
+  for (int i = 0; i < 100; ++i) pool.add([](Job&) { return std::nullopt; }, Kind::kQuick);
   pool.wait_for(100);
   pool.stop();
 }
 
-TEST(worker_pool_test, quick_jobs_that_wait_after_all_are_joined_by_a_third) {
+TEST(worker_pool_test, a_quick_job_behind_two_that_wait_gets_a_third_thread) {
   Meeting three(3);
   Pool pool(96);
-  for (int i = 0; i < 3; ++i) pool.add([&](Job&) { return three.arrive(), std::nullopt; }, false);
-  for (size_t others = 0; three.here() < 3; ++others) {
-    pool.add([](Job&) { return std::nullopt; }, false);
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  pool.stop();
+  for (int i = 0; i < 3; ++i) pool.add([&](Job&) { return three.arrive(), std::nullopt; }, Kind::kQuick);
+  pool.wait_for(3);
   CHECK_EQUAL(three.here(), 3);
+}
+
+TEST(worker_pool_test, what_ends_the_waits_of_a_full_lane_is_not_behind_them) {
+  Pool pool(4);
+  for (const Kind full : {Kind::kWaits, Kind::kChanges}) {
+    for (const Kind ends : {Kind::kQuick, Kind::kFrees, Kind::kChanges, Kind::kEndless}) {
+      if (full == ends) continue;
+      Pipe pipe;
+      for (int i = 0; i < 6; ++i) pool.add([&](Job& job) { return (void)pipe.read(job.cancel), std::nullopt; }, full);
+      pool.add(
+          [&](Job&) {
+            for (int i = 0; i < 6; ++i) pipe.write();
+            return std::nullopt;
+          },
+          ends);
+      pool.wait_for(7);
+    }
+  }
+}
+
+TEST(worker_pool_test, what_frees_others_gets_a_thread_however_many_are_blocked) {
+  Meeting all(40);
+  Pool pool(1);
+  for (int i = 0; i < 40; ++i) pool.add([&](Job&) { return all.arrive(), std::nullopt; }, Kind::kFrees);
+  pool.wait_for(40);
+  CHECK_EQUAL(all.here(), 40);
+}
+
+TEST(worker_pool_test, a_job_is_tried_again_while_the_threads_of_its_kind_are_blocked) {
+  Pipe never;
+  Meeting tried(2);
+  Pool pool(2);
+  int runs = 0;
+  pool.add([&](Job&) {
+    if (++runs == 1) tried.arrive();
+    return runs < 3 ? std::optional<int>(1) : std::nullopt;
+  });
+  tried.arrive();
+  pool.add([&](Job& job) { return (void)never.read(job.cancel), std::nullopt; });
+  pool.wait_for(1);
+  CHECK_EQUAL(runs, 3);
 }
 
 TEST(worker_pool_test, giving_up_a_job_in_the_kernel) {
@@ -118,7 +158,7 @@ TEST(worker_pool_test, giving_up_a_job_in_the_kernel) {
     if (!pipe.read(job.cancel)) ++given_up;
     return std::nullopt;
   };
-  pool.add(block, true, 5);
+  pool.add(block, Kind::kWaits, 5);
   started.arrive();
   pool.cancel(4);  // somebody else's
   pool.cancel(5);
@@ -126,15 +166,40 @@ TEST(worker_pool_test, giving_up_a_job_in_the_kernel) {
   CHECK_EQUAL(given_up, 1);
 }
 
+TEST(worker_pool_test, a_thread_that_takes_no_signal_is_sent_one) {
+  Meeting blocked(2);
+  Pool pool(2);
+  int arrived = 0;
+  pool.add(
+      [&](Job&) {
+        sigset_t wake;
+        sigset_t pending;
+        sigemptyset(&wake);
+        sigaddset(&wake, wake_signal());
+        pthread_sigmask(SIG_BLOCK, &wake, nullptr);  // as in an uninterruptible wait
+        blocked.arrive();
+        do sigpending(&pending);
+        while (sigismember(&pending, wake_signal()) == 0);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        const timespec none = {};
+        while (sigtimedwait(&wake, nullptr, &none) > 0) ++arrived;
+        return std::nullopt;
+      },
+      Kind::kWaits, 5);
+  blocked.arrive();
+  pool.cancel(5);
+  pool.wait_for(1);
+  CHECK_EQUAL(arrived, 1);
+}
+
 TEST(worker_pool_test, giving_up_a_job_that_waits_its_turn) {
   Pipe pipe;
   Pool pool(1);
   std::atomic<int> given_up{0};
   pool.add([&](Job& job) { return (void)pipe.read(job.cancel), std::nullopt; });
-  pool.add([&](Job& job) { return given_up += job.cancel.requested() ? 1 : 0, std::nullopt; }, true, 6);
+  pool.add([&](Job& job) { return given_up += job.cancel.requested() ? 1 : 0, std::nullopt; }, Kind::kWaits, 6);
   pool.cancel(6);
-  pipe.write();
-  pool.wait_for(2);
+  pool.wait_for(1);  // while the thread is still blocked
   CHECK_EQUAL(given_up, 1);
 }
 
@@ -150,7 +215,7 @@ TEST(worker_pool_test, giving_up_a_job_between_two_tries) {
         tried.arrive();
         return kAnHour;
       },
-      true, 7);
+      Kind::kWaits, 7);
   tried.arrive();
   pool.cancel(7);
   pool.wait_for(1);
@@ -163,6 +228,66 @@ TEST(worker_pool_test, tries_again_after_its_delay) {
   pool.add([&](Job&) { return ++runs < 5 ? std::optional<int>(1) : std::nullopt; });
   pool.wait_for(1);
   CHECK_EQUAL(runs, 5);
+}
+
+TEST(worker_pool_test, jobs_are_refused_while_no_thread_can_be_started) {
+  for (const Kind kind : {Kind::kQuick, Kind::kFrees, Kind::kChanges, Kind::kWaits, Kind::kEndless}) {
+    for (const int nth : {1, 2}) {  // the dispatcher, or the first worker
+      std::atomic<int> refused{0};
+      std::atomic<int> ran{0};
+      Pool pool(4);
+      const auto body = [&](Job& job) { return ++(job.refused ? refused : ran), std::nullopt; };
+      set_fault(kStartThread, nth, FaultKind::kFail, EAGAIN);
+      pool.add(body, kind);
+      pool.wait_for(1);
+      CHECK_EQUAL(clear_faults(), 0);
+      pool.add(body, kind);
+      pool.wait_for(1);
+      CHECK_EQUAL(refused, 1);
+      CHECK_EQUAL(ran, 1);
+    }
+  }
+}
+
+TEST(worker_pool_test, a_job_whose_kind_has_a_thread_waits_for_it_if_no_other_can_be_started) {
+  Pipe pipe;
+  Meeting started(2);
+  std::atomic<int> refused{0};
+  Pool pool(4);
+  pool.add([&](Job& job) {
+    started.arrive();
+    return (void)pipe.read(job.cancel), std::nullopt;
+  });
+  started.arrive();
+  set_fault(kStartThread, 1, FaultKind::kFail, EAGAIN);
+  pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; });
+  while (clear_faults() > 0) {
+    set_fault(kStartThread, 1, FaultKind::kFail, EAGAIN);
+    std::this_thread::yield();
+  }
+  pipe.write();
+  pool.wait_for(2);
+  CHECK_EQUAL(refused, 0);
+}
+
+TEST(worker_pool_test, quick_jobs_behind_blocked_ones_are_refused_if_no_other_thread_can_be_started) {
+  Pipe never;
+  Meeting started(3);
+  std::atomic<int> refused{0};
+  Pool pool(4);
+  for (int i = 0; i < 2; ++i) {
+    pool.add(
+        [&](Job& job) {
+          started.arrive();
+          return (void)never.read(job.cancel), std::nullopt;
+        },
+        Kind::kQuick);
+  }
+  started.arrive();
+  set_fault(kStartThread, 1, FaultKind::kFail, EAGAIN);
+  pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; }, Kind::kQuick);
+  pool.wait_for(1);
+  CHECK_EQUAL(refused, 1);
 }
 
 TEST(worker_pool_test, stops_with_work_in_every_state) {
@@ -179,7 +304,7 @@ TEST(worker_pool_test, stops_with_work_in_every_state) {
   }
   started.arrive();
   for (int i = 0; i < 20; ++i) pool.add([](Job&) { return std::optional<int>(3'600'000); });
-  for (int i = 0; i < 20; ++i) pool.add([](Job&) { return std::nullopt; }, false);
+  for (int i = 0; i < 20; ++i) pool.add([](Job&) { return std::nullopt; }, Kind::kQuick);
   pool.stop();
   CHECK_EQUAL(given_up, 8);
   CHECK_EQUAL(pool.take(), 0u);
@@ -225,7 +350,7 @@ TEST(worker_pool_test, pools_come_and_go_with_work_under_way) {
     Pipe never;
     Pool pool(8);
     for (int i = 0; i < 12; ++i) {
-      pool.add([&](Job& job) { return (void)never.read(job.cancel), std::nullopt; }, i % 3 != 0);
+      pool.add([&](Job& job) { return (void)never.read(job.cancel), std::nullopt; }, i % 3 != 0 ? Kind::kWaits : Kind::kQuick);
     }
     if (round % 2 == 0) std::this_thread::yield();
   }

@@ -128,7 +128,7 @@ export const EVENTS: readonly Case[] = [
       expect(after.map(({ name }) => name)).toEqual([own])
       await port.remove({ name: own }, 5_000)
       expect(await port.nextList(events, { name: own }, true)).toEqual([])
-      port.release(events)
+      await port.release(events)
     },
   },
 ]

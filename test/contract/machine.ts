@@ -142,7 +142,7 @@ export async function withLoops(
       files,
     )
   } finally {
-    for (const { held } of loops) port.release(held)
+    for (const { held } of loops) await port.release(held)
     for (const file of files) await port.deleteFile(file)
   }
 }

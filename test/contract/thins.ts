@@ -231,8 +231,8 @@ export const THINS: readonly Case[] = [
           .activate({ name: own, uuid: '', table })
           .catch((refusal: unknown) => refusal)
         expect(fault).toMatchObject({ code: 'DM_TABLE_REFUSED', errno: 22, operation: 'DM_DEV_RESUME' })
-        machine.port.release(data.held)
-        machine.port.release(metadata.held)
+        await machine.port.release(data.held)
+        await machine.port.release(metadata.held)
         await untilAlone(machine.port, [fileOf(reopen.data), fileOf(reopen.metadata)])
         await ThinPool.open({ ...reopen })
       }),

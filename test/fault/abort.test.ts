@@ -6,11 +6,12 @@ import { open } from 'node:fs/promises'
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/index.js'
+import { DeviceMapper } from '../../lib/exports/kernel.js'
 import { filesIn, useFaults, type Hooks, type Places } from '../helpers/fault.js'
 import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
 import { takeDown, withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
-import { dmInfo } from '../helpers/witness.js'
+import { dmCreate, dmInfo, dmRemove } from '../helpers/witness.js'
 
 const scratch = useScratch()
 const hooks = useFaults()
@@ -163,6 +164,17 @@ test('a detach that waits for a holder', async () => {
   await holder.close()
   await device.detach()
   expect(markedLoops()).toEqual([])
+})
+
+test('a rename that the kernel has completed is not reported as aborted', async () => {
+  const dm = await DeviceMapper.open()
+  const [name, next] = [scratch.name('before'), scratch.name('after')]
+  dmCreate(name, '0 8 zero')
+  const renamed = await abortAt(hooks, ['DM_DEV_RENAME', 1], signal => dm.rename(name, next, { signal }))
+  expect(renamed).toMatchObject({ name: next })
+  const known = await abortAt(hooks, ['DM_DEV_RENAME', 1], signal => dm.setUuid(next, `${next}-uuid`, { signal }))
+  expect(known).toMatchObject({ name: next, uuid: `${next}-uuid` })
+  dmRemove(next)
 })
 
 test('a signal aborted beforehand: nothing is begun', () =>

@@ -74,6 +74,6 @@ export async function withLoops<T>(files: readonly string[], body: (numbers: str
   try {
     return await body(loops.map(loop => `7:${loop.number}`))
   } finally {
-    for (const { held } of loops) port.release(held)
+    for (const { held } of loops) await port.release(held)
   }
 }

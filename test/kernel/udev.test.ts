@@ -131,7 +131,7 @@ if (withUdev) {
   test('cancelled, or left by its block, a transaction takes its semaphore along', async () => {
     const udev = await dm.beginUdev()
     udev.cancel()
-    udev.cancel()
+    await udev[Symbol.asyncDispose]()
     await expectCode(udev.finish(), 'DM_CLOSED')
     await expectCode(dm.resume('x', { udev }), 'DM_CLOSED')
     const other = await dm.beginUdev()
@@ -148,10 +148,10 @@ if (withUdev) {
     expect(semaphores()).toBe(2)
     const next = await dm.beginUdev()
     expect(semaphores()).toBe(2)
-    next.cancel()
+    await next[Symbol.asyncDispose]()
     expect(await nativePort().udevSweep()).toBe(0)
     expect(semaphores()).toBe(1)
-    living.cancel()
+    await living[Symbol.asyncDispose]()
   })
 
   test('1 000 cycles leave the number of semaphores as it was', async () => {
@@ -160,7 +160,7 @@ if (withUdev) {
     for (let round = 0; round < 1000; round++) {
       const udev = await dm.beginUdev()
       if (round % 100 === 0) await dm.resume(name, { udev })
-      if (round % 3 === 0) udev.cancel()
+      if (round % 3 === 0) await udev[Symbol.asyncDispose]()
       else await udev.finish()
     }
     expect(semaphores()).toBe(0)
@@ -186,7 +186,7 @@ if (withUdev) {
     expect(await nativePort().udevSweep()).toBe(0)
     const handle = await nativePort().udevBegin()
     expect(semaphores()).toBe(1)
-    nativePort().release(handle)
+    await nativePort().release(handle)
   })
 }
 

@@ -42,7 +42,7 @@ test('one that goes in between is attached anew', async () => {
   const { port, file, detach } = await machine()
   const backing = await attach(withEvent(port, detach), file)
   expect(await port.loopList()).toMatchObject([{ file, autoclear: true }])
-  port.release(backing.held!)
+  await port.release(backing.held!)
   expect(await port.loopList()).toEqual([])
 })
 

@@ -51,7 +51,7 @@ export async function changes(
   try {
     return (await comparison.records(onProgress)).map(plain)
   } finally {
-    comparison.close()
+    await comparison.close()
   }
 }
 

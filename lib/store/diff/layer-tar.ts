@@ -71,7 +71,7 @@ export class LayerTar extends Readable {
       for (const hop of hopsOf(tarEntries(records))) await this.#writeHop(packer, comparison, hop)
       packer.finish()
     } finally {
-      comparison.close()
+      await comparison.close()
     }
   }
 

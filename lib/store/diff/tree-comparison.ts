@@ -58,7 +58,7 @@ export class TreeComparison {
     return memory
   }
 
-  close(): void {
-    this.#port.release(this.#handle)
+  close(): Promise<void> {
+    return this.#port.release(this.#handle)
   }
 }

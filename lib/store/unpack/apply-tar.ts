@@ -182,7 +182,7 @@ class Application {
         return await this.#apply(entries, sink)
       } finally {
         await sink.settled()
-        port.release(handle)
+        await port.release(handle)
       }
     } catch (fault) {
       throw layerError(fault)

@@ -34,6 +34,11 @@ export class Volumes {
     this.#discards = discards
   }
 
+  /** Thin ids that the pool's metadata has, as of its last commit. A message that the kernel has taken is in it. */
+  async ids(): Promise<Set<number>> {
+    return new Set((await this.#pool.volumes()).map(({ id }) => id))
+  }
+
   of(row: Row, signal?: Signal): Promise<ThinVolume> {
     return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
   }

@@ -145,7 +145,9 @@ export class Volumes {
   /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
   async #discarded(row: Row, found: ThinVolume): Promise<ThinVolume> {
     let volume = found
-    if (row.kind === 'view' && volume.active) await volume.deactivate({ timeoutMs: 0 }) // its device takes no discards
+    // A read-only device takes no discards: that of a view, and that of a committed layer of a pool without snapshots.
+    const isReadOnly = row.kind === 'view' || row.kind === 'committed'
+    if (isReadOnly && volume.active) await volume.deactivate({ timeoutMs: 0 })
     if (!volume.active) volume = await this.#activeForDiscard(row, volume)
     if (!volume.active) return volume
     step('remove.discard', String(row.thin))

@@ -19,6 +19,7 @@ import { Reserve } from '../../lib/store/reserve.js'
 import { Volumes } from '../../lib/store/volumes.js'
 import { WarmSets } from '../../lib/store/warm.js'
 import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
+import { setTime } from '../contract/at-rest.js'
 import { processOn, type Process } from './processes.js'
 
 export interface MemoryStore {
@@ -35,20 +36,38 @@ export interface MemoryStore {
 const NAME = 'layers'
 const SIZE_BYTES = 16 * MiB
 
+export interface MemoryStoreOptions {
+  /** How many snapshots the pool has made. Default 0. */
+  readonly snapshots?: number
+}
+
 /** Runs `body` on a new store, and closes what that leaves. */
-export async function withMemoryStore(body: (memory: MemoryStore) => Promise<void>): Promise<void> {
+export async function withMemoryStore(
+  body: (memory: MemoryStore) => Promise<void>,
+  options: MemoryStoreOptions = {},
+): Promise<void> {
   const directory = mkdtempSync(path.join(realpathSync(tmpdir()), 'dm-thin-memory-store-'))
   try {
-    await opened(directory, body)
+    await opened(directory, body, options)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
 }
 
-async function opened(directory: string, body: (memory: MemoryStore) => Promise<void>): Promise<void> {
+async function opened(
+  directory: string,
+  body: (memory: MemoryStore) => Promise<void>,
+  { snapshots }: MemoryStoreOptions,
+): Promise<void> {
   const kernel = memoryKernel()
   const process = processOn(kernel)
-  const pool = await ThinPool.create({ ...kernel.poolOptions(NAME), kernel: process })
+  const wanted = { ...kernel.poolOptions(NAME), kernel: process }
+  let pool = await ThinPool.create(wanted)
+  if (snapshots !== undefined) {
+    await pool.remove()
+    await setTime(kernel, wanted, snapshots)
+    pool = await ThinPool.open(wanted)
+  }
   const database = await openDatabase(path.join(directory, 'layers.db'))
   const records = new Records(database)
   const writer = new Writer(database)

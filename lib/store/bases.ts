@@ -12,6 +12,21 @@ import { isTaken, undoing } from './undoing.js'
 
 const PAUSE_MS = 20
 
+/**
+ * Removes empty file systems on which nothing stands, except that of the sizes that this store makes: of another size
+ * nothing else would ever take it away.
+ */
+export async function removeUnusedBases(store: StoreContext): Promise<void> {
+  const { records, writer, owner, removals, fileSystem, sizeBytes } = store
+  const gone = await writer.write(() =>
+    records
+      .unusedBases()
+      .filter(row => row.fileSystem !== fileSystem || row.sizeBytes !== sizeBytes)
+      .map(row => records.abandon(row.id, ['ready'], owner.id)!),
+  )
+  for (const row of gone) removals.add(row)
+}
+
 export class Bases {
   readonly #making = new Map<string, Promise<Row>>()
 

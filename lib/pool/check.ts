@@ -11,7 +11,7 @@ export interface MetadataAtRest {
   readonly signal: AbortSignal | undefined
 }
 
-/** Resolves or returns to have the pool started. What it throws ends `ThinPool.open` with `DM_CHECK_FAILED`. */
+/** Runs under the locks of the pool. Resolves or returns to have the pool started. What it throws ends `ThinPool.open` with `DM_CHECK_FAILED`. */
 export type MetadataCheck = (metadata: MetadataAtRest) => void | Promise<void>
 
 export function checkHook(check: unknown): MetadataCheck | undefined {

@@ -2,6 +2,7 @@
 // Each is taken first among the calls of this process, which wait in JavaScript, and then among all processes. So at
 // most one thread waits for an exclusive lock, and calls of this process that wait do not hold the threads that the
 // holder of the lock needs.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { DmThinError, ERRNO } from '../errors.js'
 import { FairLocks } from '../kernel/fair-locks.js'
 import type { FileIdentity, KernelPort } from '../kernel/port.js'
@@ -16,12 +17,24 @@ function locksOf(port: KernelPort): FairLocks {
   return locks
 }
 
+/** Inside of a caller's function: the locks of the calls that wait for it. */
+const outerLocks = new AsyncLocalStorage<readonly PoolLock[]>()
+
+/** Throws `DM_BUSY` inside of a function that the holder of this lock waits for: neither would end. */
+function refuseInside(port: KernelPort, key: string): void {
+  if (!outerLocks.getStore()?.some(lock => lock.isHeldFor(port, key))) return
+  const text = `${key} is locked by the call that waits for this function to end: use the pool after it`
+  throw new DmThinError('DM_BUSY', text, { device: key })
+}
+
 /** The exclusive lock of one pool while a call makes, opens, grows or removes it. */
 export class PoolLock {
   readonly #port: KernelPort
   readonly #signal: AbortSignal | undefined
   readonly #backings: (() => void)[] = []
+  readonly #keys = new Set<string>()
   #complete = true
+  #isInFunction = false
 
   constructor(port: KernelPort, signal: AbortSignal | undefined) {
     this.#port = port
@@ -43,11 +56,29 @@ export class PoolLock {
     for (const release of this.#backings.splice(0).reverse()) release()
   }
 
+  /** Runs a function of the caller's. What it calls rejects with `DM_BUSY` if it needs this lock. */
+  async waitFor<T>(body: () => Promise<T>): Promise<T> {
+    this.#isInFunction = true
+    try {
+      return await outerLocks.run([...(outerLocks.getStore() ?? []), this], body)
+    } finally {
+      this.#isInFunction = false
+    }
+  }
+
+  /** Whether `key` is held while a function of the caller's runs. */
+  isHeldFor(port: KernelPort, key: string): boolean {
+    return this.#isInFunction && this.#port === port && this.#keys.has(key)
+  }
+
   async take(key: string): Promise<() => void> {
+    refuseInside(this.#port, key)
     const release = await locksOf(this.#port).take(key, 'exclusive', this.#signal)
     try {
       const handle = await this.#amongProcesses(key)
+      this.#keys.add(key)
       return () => {
+        this.#keys.delete(key)
         if (handle !== undefined) void this.#port.release(handle)
         release()
       }
@@ -94,6 +125,7 @@ export async function withSharedLock<T>(
   signal: AbortSignal | undefined,
   call: () => Promise<T>,
 ): Promise<T> {
+  refuseInside(port, name)
   const locks = locksOf(port)
   const release = locks.tryTake(name, 'shared') ?? (await locks.take(name, 'shared', signal))
   try {

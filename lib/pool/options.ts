@@ -97,8 +97,10 @@ export interface OpenPoolOptions extends Partial<PoolOptions> {
   readonly mend?: boolean
   /**
    * Called before a pool is brought back from its files or devices, with the device that its metadata is on: to run
-   * `thin_check`, for example. What it throws ends the call with `DM_CHECK_FAILED`, and the pool is not started. Not
-   * called where the pool runs already. Default: nothing is checked; a pool whose metadata needs a check starts
+   * `thin_check`, for example. What it throws ends the call with `DM_CHECK_FAILED`, and the pool is not started. It runs
+   * while the call holds the locks of the pool's name, data and metadata: a call of this process inside of it that needs
+   * one of them, such as `ThinPool.open` of the same pool, rejects with `DM_BUSY`; one of another process, which the
+   * function starts and waits for, would wait for ever. Not called where the pool runs already. Default: nothing is checked; a pool whose metadata needs a check starts
    * read-only, and `findings` says so.
    */
   readonly check?: MetadataCheck

@@ -63,7 +63,7 @@ export async function restartPool(
   const { data, metadata } = await attachBoth(port, plan, lock, undo, false, signal)
   checkDevices(plan, data, metadata)
   await refuseDataInUse(port, data, signal)
-  const superblock = await checkedSuperblock(port, plan, metadata, signal)
+  const superblock = await checkedSuperblock(port, plan, metadata, lock, signal)
   const blockBytes = superblock.dataBlockSizeSectors * SECTOR_BYTES
   if (plan.dataBlockBytes !== undefined && plan.dataBlockBytes !== blockBytes) {
     throw mismatch(plan.name, 'dataBlockBytes', blockBytes, plan.dataBlockBytes)
@@ -82,12 +82,14 @@ async function checkedSuperblock(
   port: KernelPort,
   plan: PoolPlan,
   metadata: Backing,
+  lock: PoolLock,
   signal?: AbortSignal,
 ): Promise<Superblock> {
   const { path } = metadata
   const first = await superblockOf(port, metadata, signal)
-  if (plan.check === undefined) return first
-  await runCheck(plan.check, plan.name, { path, needsCheck: first.needsCheck, signal })
+  const { check } = plan
+  if (check === undefined) return first
+  await lock.waitFor(() => runCheck(check, plan.name, { path, needsCheck: first.needsCheck, signal }))
   throwIfAborted(signal)
   return superblockOf(port, metadata, signal)
 }

@@ -5,11 +5,27 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoreContext } from './context.js'
 import { mountedAt, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'
+import { end } from './recover.js'
 import { step } from './steps.js'
 import type { LayerFileSystem } from './types.js'
 import { isTaken, undoing } from './undoing.js'
 
 const PAUSE_MS = 20
+
+/**
+ * Removes empty file systems on which nothing stands, except that of the sizes that this store makes: of another size
+ * nothing else would ever take it away.
+ */
+export async function removeUnusedBases(store: StoreContext): Promise<void> {
+  const { records, writer, owner, removals, fileSystem, sizeBytes } = store
+  const gone = await writer.write(() =>
+    records
+      .unusedBases()
+      .filter(row => row.fileSystem !== fileSystem || row.sizeBytes !== sizeBytes)
+      .map(row => records.abandon(row.id, ['ready'], owner.id)!),
+  )
+  for (const row of gone) removals.add(row)
+}
 
 export class Bases {
   readonly #making = new Map<string, Promise<Row>>()
@@ -28,16 +44,13 @@ export class Bases {
   }
 
   async #made(store: StoreContext, fileSystem: LayerFileSystem, sizeBytes: number): Promise<Row> {
-    const { records, writer, owner, removals } = store
+    const { records, writer, owner } = store
     for (;;) {
       const there = records.base(fileSystem, sizeBytes)
       if (there?.state === 'ready') return there
       if (there) {
         if (await owner.lives(there.owner!)) await sleep(PAUSE_MS)
-        else {
-          const left = await writer.write(() => records.abandon(there.id, ['making'], owner.id))
-          if (left) removals.add(left)
-        }
+        else await end(store, there, await store.volumes.ids())
         continue
       }
       const row = await writer.write(() => {

@@ -1,4 +1,5 @@
 // A layer mounted for the store's own use, under a lease.
+import { hasCode } from '../errors.js'
 import type { SignalOption } from '../names.js'
 import type { StoreContext } from './context.js'
 import { mountedAt, mountOf, refuseRaw } from './mounted.js'
@@ -25,7 +26,7 @@ export async function withLayerMounted<T>(
   try {
     const { row } = lease
     refuseRaw(row)
-    if (row.kind === 'committed') return await withView(store, key, body, signal ? { signal } : {})
+    if (row.kind === 'committed') return await withView(store, row, key, body, signal ? { signal } : {})
     step('mounted.activate', key)
     const volume = await volumes.active(row, signal)
     return await mountedAt(store, mountOf(row, volume.path, readOnly || row.kind === 'view'), body, signal)
@@ -34,13 +35,23 @@ export async function withLayerMounted<T>(
   }
 }
 
+/** Of a pool that makes no snapshots any more the layer's own volume is mounted, so that its content can be copied. */
 async function withView<T>(
   store: StoreContext,
+  committed: Row,
   parent: string,
   body: (folder: string) => Promise<T>,
   options: SignalOption,
 ): Promise<T> {
-  const { row, path } = await prepare(store, { kind: 'view', key: null, parent, options })
+  const view = await prepare(store, { kind: 'view', key: null, parent, options }).catch((fault: unknown) => {
+    if (!hasCode(fault, 'DM_POOL_WORN')) throw fault
+  })
+  if (!view) {
+    // Its device stays until the layer is removed: another call may be about to mount it.
+    const volume = await store.volumes.active({ ...committed, kind: 'view' }, options.signal)
+    return mountedAt(store, mountOf(committed, volume.path, true), body, options.signal)
+  }
+  const { row, path } = view
   try {
     return await mountedAt(store, mountOf(row, path), body, options.signal)
   } finally {

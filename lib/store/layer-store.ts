@@ -88,8 +88,9 @@ export class LayerStore extends StoreUpkeep {
    * device is there and on the pool's disk when this resolves.
    *
    * Rejects with `DM_LAYER_EXISTS`, `DM_LAYER_NOT_FOUND` (the parent), `DM_INVALID_ARGUMENT` (the parent is not
-   * committed; the size), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_STORE_DEPENDENCY` (mkfs, for the first layer of a
-   * size), `ABORT_ERR`. Nothing of it is left then.
+   * committed; the size), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_WORN` (the pool makes no snapshots any more:
+   * `status().pool.snapshots` says how many are left), `DM_STORE_DEPENDENCY` (mkfs, for the first layer of a size),
+   * `ABORT_ERR`. Nothing of it is left then.
    */
   async prepare(key: string, parent = '', options: PrepareOptions = {}): Promise<Layer> {
     return this.#make('active', key, parent, checkPrepare(options, 'prepare'))
@@ -105,8 +106,8 @@ export class LayerStore extends StoreUpkeep {
    * one that somebody still has mounted is frozen for a moment, and the layer is what it was then.
    *
    * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active), `DM_LAYER_DAMAGED` (its
-   * file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED` (the pool does not take all writes). It
-   * stays active then.
+   * file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED` (the pool does not take all writes), `DM_POOL_WORN`
+   * (somebody has it mounted, and the pool makes no snapshots any more). It stays active then.
    */
   async commit(name: string, key: string, options: CommitOptions = {}): Promise<void> {
     checkOptions(options, ['labels', 'signal'], 'commit')
@@ -213,7 +214,7 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * Mounts a layer at a folder of the store's own for as long as `body` runs, and gives what that gives. Of a committed
-   * layer a passing view is mounted. The folder is not seen in other mount namespaces that are private. Resolves when all
+   * layer a passing view is mounted, or the layer itself if the pool makes no snapshots any more. The folder is not seen in other mount namespaces that are private. Resolves when all
    * that was written is on the pool.
    *
    * Rejects with what `body` rejects with; with `DM_LAYER_SPACE` or `DM_LAYER_DAMAGED` where not all that was written came
@@ -286,8 +287,8 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * Unpacks an image, each of its layers as a committed layer under its chain id (and what of `devices` and `setuid` is not
-   * the default); those that are there already are not made again. `source`: the directory of an OCI layout, an archive of one or of `docker save`, by its path or as a
-   * stream. Each document and layer is held to its digest.
+   * the default); those that are there already are not made again. `source`: the directory of an OCI layout, an archive of one or of `docker save`
+   * (plain or by gzip or zstd), by its path or as a stream. Each document and layer is held to its digest.
    *
    * Rejects with `DM_IMAGE`, `DM_LAYER_DIGEST`, and what `applyLayer` rejects with. Layers that were complete stay.
    */

@@ -30,7 +30,9 @@ export async function prepare(store: StoreContext, wish: Wish): Promise<Prepared
   for (;;) {
     const origin = wish.parent === '' ? await baseFor(store, wish.options) : undefined
     step('prepare.intent', wish.key ?? '')
-    const { row, parent } = await store.writer.write(() => begin(store, wish, origin))
+    const begun = await store.writer.write(() => begin(store, wish, origin))
+    if (!begun) continue
+    const { row, parent } = begun
     try {
       return await undoing(store, row, made => make(store, wish, { row, parent, made }))
     } catch (fault) {
@@ -45,13 +47,13 @@ function baseFor(store: StoreContext, options: PrepareOptions): Promise<Row> {
   return store.bases.get(store, fileSystem, sizeBytes)
 }
 
-/** Inside a transaction: whoever removes the parent meanwhile finds this row. */
-function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: Row; parent: Row } {
+/** Inside a transaction: whoever removes the parent meanwhile finds this row. Undefined: the base was removed. */
+function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: Row; parent: Row } | undefined {
   const { records } = store
   const { options, key, kind } = wish
   if (key !== null) refuseTaken(records, key)
   const parent = base ? records.byId(base.id) : committed(store, wish.parent)
-  if (!parent) throw new DmThinError('DM_LAYER_NOT_FOUND', 'the empty file system was taken away meanwhile')
+  if (parent?.state !== 'ready') return undefined
   const { fileSystem } = parent
   if (options.fileSystem !== undefined && checkFileSystem(options.fileSystem) !== fileSystem) {
     throw invalid(`fileSystem is the parent's, ${fileSystem}, and cannot be ${options.fileSystem}`)

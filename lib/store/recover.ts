@@ -7,6 +7,7 @@ import { sweepStaging } from './staging.js'
 
 /** By how much a pool may be ahead of its records: what calls that died had told the pool and not yet recorded. */
 const MOST_AHEAD = 1000n
+const NONE: ReadonlySet<number> = new Set()
 
 export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   const findings: StoreFinding[] = []
@@ -16,8 +17,11 @@ export async function recover(store: StoreContext): Promise<StoreFinding[]> {
   }
   // Whether the records are those of this pool is known before anything is deleted by them.
   const compared = await compare(store, true)
-  for (const row of await unfinished(store)) {
-    const action = await ended(store, row, ageOf(compared))
+  const begun = await unfinished(store)
+  // Read after the rows: for a dead owner's row no volume is made any more.
+  const ids = begun.length === 0 ? NONE : await store.volumes.ids()
+  for (const row of begun) {
+    const action = await ended(store, row, ids, ageOf(compared))
     if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action })
   }
   await store.leases.living() // those of dead owners are deleted
@@ -40,9 +44,14 @@ export function ageOf(findings: readonly StoreFinding[]): PoolAge {
 }
 
 /** Undefined: another process was quicker. */
-async function ended(store: StoreContext, row: Row, age: PoolAge): Promise<StoreFinding['action'] | undefined> {
+async function ended(
+  store: StoreContext,
+  row: Row,
+  ids: ReadonlySet<number>,
+  age: PoolAge,
+): Promise<StoreFinding['action'] | undefined> {
   if (age === 'behind') return 'none'
-  if (age === 'same' || row.state !== 'making') return (await end(store, row)) ? 'undone' : undefined
+  if (age === 'same' || row.state !== 'making') return (await end(store, row, ids)) ? 'undone' : undefined
   const change = { state: 'retired', key: null, owner: null } as const
   return (await store.writer.write(() => store.records.update(row, ['making'], change))) ? 'retired' : undefined
 }
@@ -57,15 +66,20 @@ export async function unfinished({ records, owner }: StoreContext): Promise<Row[
   return found
 }
 
-/** What was being made goes; what was being committed is the active layer that it was. False: another was quicker. */
-export async function end(store: StoreContext, row: Row): Promise<boolean> {
+/**
+ * What was being made goes; what was being committed is the active layer that it was. False: another was quicker. `ids`:
+ * what the pool has, read after the row. Of a volume that is not in it only the row is deleted: the kernel would complain
+ * of each call for it.
+ */
+export async function end(store: StoreContext, row: Row, ids: ReadonlySet<number>): Promise<boolean> {
   const { records, writer, removals, owner } = store
   const done = await writer.write(() => {
     const now = records.byId(row.id)
     if (!now || now.owner !== row.owner) return undefined // another process was quicker
-    return row.state === 'making'
-      ? records.abandon(row.id, ['making'], owner.id)
-      : records.update(row.id, ['committing'], { state: 'ready', owner: null })
+    if (row.state !== 'making') return records.update(row.id, ['committing'], { state: 'ready', owner: null })
+    if (ids.has(now.thin)) return records.abandon(row.id, ['making'], owner.id)
+    records.delete(now)
+    return now
   })
   if (done?.state === 'removing') removals.add(done)
   return done !== undefined
@@ -107,19 +121,16 @@ export async function compare(store: StoreContext, retire: boolean): Promise<Sto
  * gone, so that a volume without a row is none of a call under way. What seems lost may be younger than the reading.
  */
 async function disagreements(store: StoreContext): Promise<{ lost: Row[]; strange: number[] }> {
-  let ids = await idsOf(store)
+  let ids = await store.volumes.ids()
   let { lost, strange } = against(store, ids)
   if (lost.length + strange.length > 0) {
-    ids = await idsOf(store)
+    ids = await store.volumes.ids()
     const again = against(store, ids)
     lost = again.lost.filter(row => lost.some(before => before.id === row.id))
     strange = again.strange.filter(thin => strange.includes(thin))
   }
   return { lost, strange }
 }
-
-const idsOf = async ({ pool }: StoreContext): Promise<Set<number>> =>
-  new Set((await pool.volumes()).map(volume => volume.id))
 
 function against({ records }: StoreContext, ids: ReadonlySet<number>): { lost: Row[]; strange: number[] } {
   const rows = records.all()

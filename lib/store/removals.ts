@@ -77,10 +77,24 @@ export class Removals {
       if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) left.push(row)
     }
     if (left.length === 0) return
+    const gone = await this.#gone(left)
     // Not before the disk has it: a process may have written it and died. And not what has gone meanwhile, by this store or
     // by another that found the same owner dead: its thin id is nobody's now, or soon another's.
-    const taken = await writer.write(() => left.map(row => records.takeOver(row, owner.id)))
-    for (const row of taken) if (row) this.add(row)
+    const taken = await writer.write(() => {
+      const rows = left.map(row => records.takeOver(row, owner.id))
+      for (const row of rows) if (row && gone.has(row.thin)) records.delete(row)
+      return rows
+    })
+    for (const row of taken) if (row && !gone.has(row.thin)) this.add(row)
+  }
+
+  /** Thin ids that dead owners had deleted, all but their record. What this object removes it looks after itself. */
+  async #gone(left: readonly Row[]): Promise<Set<number>> {
+    const others = left.filter(row => !this.#known.has(row.id))
+    if (others.length === 0) return new Set()
+    // A pool that cannot say which it has refuses the removals one by one, and each of them says why.
+    const ids = await this.#store.volumes.ids().catch(() => undefined)
+    return new Set(others.filter(({ thin }) => ids?.has(thin) === false).map(({ thin }) => thin))
   }
 
   /** Tries everything that is left once more, at once, and says what still cannot go. */

@@ -7,6 +7,7 @@ import { checkNumber } from '../units.js'
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
 import { allocateMetadata } from './allocate.js'
+import { removeUnusedBases } from './bases.js'
 import { checkKey, type PoolPlace } from './options.js'
 import { prunable, type PruneOptions } from './prune.js'
 import type { StuckRemoval } from './removals.js'
@@ -102,7 +103,8 @@ export abstract class StoreUpkeep {
   /**
    * Removes committed layers that nobody needs, the oldest first: those on which no active layer and no view stands, and
    * neither `keep` nor the label `dm-thin/keep` nor `dm-thin/keep-until` (a time, as `2030-01-01T00:00:00Z`) of a layer
-   * above them. Gives what it removed, or would.
+   * above them. Gives what it removed, or would. Empty file systems of other sizes than `sizeBytes` of `open`, on which
+   * nothing stands any more, go too.
    */
   async prune(options: PruneOptions = {}): Promise<LayerInfo[]> {
     return this.run(async () => {
@@ -110,6 +112,7 @@ export abstract class StoreUpkeep {
       if (options.dryRun) return free
       const gone: LayerInfo[] = []
       for (const info of free) if (await this.removeUnused(info.key)) gone.push(info)
+      await removeUnusedBases(this.store)
       return gone
     })
   }

@@ -124,7 +124,7 @@ async function mend(store: StoreContext, { kind, thin, detail }: StoreFinding): 
     case 'left-mounted':
       return sweepMount(detail!)
     case 'unfinished':
-      if (row) await end(store, row)
+      if (row) await end(store, row, await store.volumes.ids())
       return
     case 'transaction-behind': {
       const { transactionId } = await pool.status()

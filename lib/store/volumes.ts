@@ -34,6 +34,11 @@ export class Volumes {
     this.#discards = discards
   }
 
+  /** Thin ids that the pool's metadata has, as of its last commit. A message that the kernel has taken is in it. */
+  async ids(): Promise<Set<number>> {
+    return new Set((await this.#pool.volumes()).map(({ id }) => id))
+  }
+
   of(row: Row, signal?: Signal): Promise<ThinVolume> {
     return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
   }
@@ -140,7 +145,9 @@ export class Volumes {
   /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
   async #discarded(row: Row, found: ThinVolume): Promise<ThinVolume> {
     let volume = found
-    if (row.kind === 'view' && volume.active) await volume.deactivate({ timeoutMs: 0 }) // its device takes no discards
+    // A read-only device takes no discards: that of a view, and that of a committed layer of a pool without snapshots.
+    const isReadOnly = row.kind === 'view' || row.kind === 'committed'
+    if (isReadOnly && volume.active) await volume.deactivate({ timeoutMs: 0 })
     if (!volume.active) volume = await this.#activeForDiscard(row, volume)
     if (!volume.active) return volume
     step('remove.discard', String(row.thin))

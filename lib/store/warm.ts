@@ -66,7 +66,9 @@ export class WarmSets {
       })
       if (row) return { ...first, row }
     } catch (fault) {
-      if (hasCode(fault, 'DM_LAYER_EXISTS')) kept.ready.unshift(first)
+      const isWanted = hasCode(fault, 'DM_LAYER_EXISTS') && kept.ready.length < kept.wanted
+      if (isWanted) kept.ready.unshift(first)
+      else await this.#give([first]).catch(() => {}) // the first fault is the one that is told
       throw fault
     } finally {
       kept.taking -= 1

@@ -7,7 +7,9 @@ const TIME = 44
 const FLAGS = 4
 export const NEEDS_CHECK = 1
 
-async function edit(machine: Machine, { metadata }: CreatePoolOptions, offset: number, value: number): Promise<void> {
+type Files = Pick<Machine, 'read' | 'write'>
+
+async function edit(machine: Files, { metadata }: CreatePoolOptions, offset: number, value: number): Promise<void> {
   const { file } = metadata as { readonly file: string }
   const block = await machine.read(file, 0, 4096)
   const view = new DataView(block.buffer, block.byteOffset, block.length)
@@ -17,9 +19,9 @@ async function edit(machine: Machine, { metadata }: CreatePoolOptions, offset: n
 }
 
 /** Sets the snapshot clock. */
-export const setTime = (machine: Machine, pool: CreatePoolOptions, time: number): Promise<void> =>
+export const setTime = (machine: Files, pool: CreatePoolOptions, time: number): Promise<void> =>
   edit(machine, pool, TIME, time)
 
 /** Sets the flags: NEEDS_CHECK or 0. */
-export const setFlags = (machine: Machine, pool: CreatePoolOptions, flags: number): Promise<void> =>
+export const setFlags = (machine: Files, pool: CreatePoolOptions, flags: number): Promise<void> =>
   edit(machine, pool, FLAGS, flags)

@@ -192,8 +192,6 @@ test('the page, and what a browser may do with it', () =>
   }))
 
 test('what a killed service leaves, the next one takes away; the base is made once', async () => {
-  // A volume is recorded before it is made: killed in between, the next service deletes what is not there.
-  scratch.log.allow(/thin: (Couldn't open thin internal|Deletion of thin)/, /ioctl: error adding target/)
   const source = scratch.path('source')
   mkdirSync(source)
   writeFileSync(path.join(source, 'release'), 'one')

@@ -11,10 +11,6 @@ import { killedWork } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
 
 const scratch = useScratch()
-/** What was only begun is not in the pool: the kernel says so when it is to be taken away. */
-beforeEach(() =>
-  scratch.log.allow(/thin: (Couldn't open thin internal|Deletion of thin)/, /ioctl: error adding target/),
-)
 
 /** A store that one whole round has passed over: the steps of it, and then whatever `body` does. */
 async function afterOneRound(body: (files: StoreFiles, steps: readonly string[]) => Promise<void>): Promise<void> {

@@ -26,7 +26,6 @@ const DATABASE = ['layers.db', 'layers.db-wal']
 const content = (name: string) => name.repeat(20_000)
 
 test('at every step of a layer’s life', async () => {
-  scratch.log.allow(/thin: (Couldn't open thin internal|Deletion of thin)/, /ioctl: error adding target/)
   const directory = scratch.path('store')
   const [dataName, metadataName] = [scratch.name('data'), scratch.name('metadata')]
   const disk = await LoggedDisk.make(dataName, scratch.path('data'), 512 * MiB)

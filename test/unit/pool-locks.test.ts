@@ -139,3 +139,50 @@ describe('fair locks', () => {
     expect(locks.tryTake('a', 'exclusive')).toBeDefined()
   })
 })
+
+describe('inside of the check of an open', () => {
+  /** Opens a pool at rest with a check that runs `inside`, and gives what became of that and of the open. */
+  async function opened(inside: (pool: ReturnType<MemoryKernel['poolOptions']>) => Promise<unknown>) {
+    const kernel = memoryKernel()
+    const options = kernel.poolOptions('images')
+    await (await ThinPool.create(options)).remove()
+    let result: PromiseSettledResult<unknown> | undefined
+    const check = async () => void ([result] = await Promise.allSettled([inside(options)]))
+    const pool = await ThinPool.open({ ...options, check })
+    expect(kernel.left().devices).toContain('images')
+    return { kernel, pool, code: codeOf(result!) }
+  }
+
+  test.each<[string, Parameters<typeof opened>[0]]>([
+    ['open of the same pool', options => ThinPool.open(options)],
+    ['open of what runs by that name', ({ name, kernel }) => ThinPool.open({ name, kernel })],
+    ['create of it', options => ThinPool.create(options)],
+    ['open of the same files under another name', options => ThinPool.open({ ...options, name: 'other' })],
+    ['open from a timer of it', options => new Promise(go => setTimeout(go, 1)).then(() => ThinPool.open(options))],
+  ])('%s is refused', async (_, inside) => {
+    expect((await opened(inside)).code).toBe('DM_BUSY')
+  })
+
+  test('create of another pool, and its check, are not refused', async () => {
+    const { code } = await opened(async ({ kernel }) => {
+      const others = memoryKernel()
+      const options = { ...others.poolOptions('images'), kernel: others }
+      await (await ThinPool.create(options)).remove()
+      await ThinPool.open({ ...options, check: async () => {} }) // of the same name, in another kernel
+      const files = {
+        data: { file: '/memory/2', sizeBytes: 16 * MiB },
+        metadata: { file: '/memory/3', sizeBytes: 4 * MiB },
+      }
+      await ThinPool.create({ kernel: kernel, name: 'second', ...files })
+    })
+    expect(code).toBe('fulfilled')
+  })
+
+  test('what the check has begun and not waited for works after it', async () => {
+    let late: Promise<ThinPool> | undefined
+    const { pool } = await opened(async options => {
+      late = new Promise(go => setTimeout(go, 50)).then(() => ThinPool.open(options))
+    })
+    expect((await late!).name).toBe(pool.name)
+  })
+})

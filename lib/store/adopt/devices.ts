@@ -1,7 +1,7 @@
 // The device of another program's volume, for as long as somebody here reads it: the one that its program made, or one
 // of our own. Held open meanwhile, so that nobody takes it away between finding it and mounting it.
 import { type DmThinError, ERRNO, hasCode } from '../../errors.js'
-import { BlockDevice, type ThinPool, type ThinVolume } from '../../index.js'
+import { BlockDevice, type BlockOpenOptions, type ThinPool, type ThinVolume } from '../../index.js'
 import { Locks } from '../locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
@@ -12,17 +12,22 @@ const MOST_NAME_TAKEN = 16
 
 interface Up {
   readonly volume: ThinVolume
-  readonly held: BlockDevice
+  readonly held: Pick<BlockDevice, 'close'>
 }
+
+type OpenDevice = (path: string, options: BlockOpenOptions) => Promise<Pick<BlockDevice, 'close'>>
 
 export class Devices {
   readonly #pool: ThinPool
+  readonly #open: OpenDevice
   readonly #locks = new Locks()
   /** How many here need it, by thin id. */
   readonly #users = new Map<number, number>()
 
-  constructor(pool: ThinPool) {
+  /** `open`: of the kernel that the pool is in. */
+  constructor(pool: ThinPool, open: OpenDevice = (path, options) => BlockDevice.open(path, options)) {
     this.#pool = pool
+    this.#open = open
   }
 
   async with<T>(record: ForeignRecord, body: (path: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -43,7 +48,7 @@ export class Devices {
     const abort = signal ? { signal } : {}
     for (;;) {
       const volume = await this.#active(record, signal)
-      const held = await BlockDevice.open(volume.path, { readOnly: true, ...abort }).catch(unlessGone)
+      const held = await this.#open(volume.path, { readOnly: true, ...abort }).catch(unlessGone)
       if (!held) continue
       if (await this.#isStill(record, volume, held)) {
         this.#users.set(record.thin, (this.#users.get(record.thin) ?? 0) + 1)
@@ -54,7 +59,7 @@ export class Devices {
   }
 
   /** Open, it stays; until then another process may have taken it away, and its number be another's by now. */
-  async #isStill({ thin, sizeBytes }: ForeignRecord, volume: ThinVolume, held: BlockDevice): Promise<boolean> {
+  async #isStill({ thin, sizeBytes }: ForeignRecord, volume: ThinVolume, held: Up['held']): Promise<boolean> {
     try {
       const now = await this.#pool.volume(thin, { sizeBytes })
       return now.active && now.path === volume.path

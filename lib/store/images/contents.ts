@@ -7,14 +7,20 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DmThinError, throwIfAborted } from '../../errors.js'
-import { MiB } from '../../units.js'
+import { GiB, KiB, MiB } from '../../units.js'
 import { loadTarStream } from '../load-tar-stream.js'
 import { digestOf } from '../digest.js'
+import { LayerStream } from '../unpack/layer-stream.js'
 import { damaged } from './document.js'
 
 /** No manifest or configuration is larger. */
 const MOST_DOCUMENT_BYTES = 8 * MiB
 const MOST_LINKS = 40
+/** Of the archive itself, for each entry: its header, an extended one in front of it, and what fills their blocks. */
+const OVERHEAD_BYTES = 4 * KiB
+const MOST_TRAILING_BYTES = 64 * MiB
+/** The defaults of layers: see `ApplyOptions`. */
+const MOST_RATIO = 200
 
 export interface Contents {
   has(name: string): boolean
@@ -108,10 +114,13 @@ async function unpack(
   { maxBytes, maxEntries, signal }: UnpackLimits,
 ): Promise<Found> {
   const { extract } = await loadTarStream()
+  const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MOST_TRAILING_BYTES
+  const bounds = { maxStreamBytes, maxRatio: MOST_RATIO, maxRatioFromBytes: GiB }
+  const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in it has its own
   const files = new Map<string, string>()
   const links = new Map<string, string>()
   const entries = extract()
-  const feeding = pipeline(Readable.from(archive), entries, signal ? { signal } : {})
+  const feeding = pipeline(Readable.from(stream.archive()), entries, signal ? { signal } : {})
   feeding.catch(() => {}) // the loop below hears of it first
   let [count, bytes] = [0, 0]
   try {
@@ -138,6 +147,8 @@ async function unpack(
     if (signal?.aborted) throwIfAborted(signal)
     if (fault instanceof DmThinError) throw fault
     throw damaged('archive', (fault as Error).message)
+  } finally {
+    stream.abandon()
   }
   // `docker save` of old links equal layers to each other.
   return name => {

@@ -33,6 +33,7 @@ export async function findImage(contents: Contents, wanted: Wanted): Promise<Fou
 
 async function fromLayout(contents: Contents, wanted: Wanted): Promise<FoundImage> {
   const index = parsed('index.json', await contents.document('index.json'))
+  refuseBoth('index.json', index)
   const all = descriptorsOf('index.json', index['manifests'])
   const named = wanted.name === undefined ? all : all.filter(each => namesOf(each).includes(wanted.name!))
   const first = one('index.json', named, all.flatMap(namesOf), wanted.name)
@@ -66,9 +67,8 @@ async function forPlatform(
 ): Promise<Descriptor> {
   const path = blobPath(descriptor.digest)
   const document = parsed(path, await contents.document(path, descriptor.digest))
-  if (!Array.isArray(document['manifests'])) return descriptor
-  // CVE-2021-41190: whoever reads it as a manifest sees another image than whoever reads it as an index.
-  if ('layers' in document || 'config' in document) throw damaged(path, 'it is an index and a manifest at once')
+  refuseBoth(path, document)
+  if (!('manifests' in document)) return descriptor
   if (deeper === 0) throw damaged(path, 'indexes in indexes without end')
   const all = descriptorsOf(path, document['manifests'])
   const fitting = all.filter(each => each.platform === undefined || platformOf(each) === platform)
@@ -76,6 +76,12 @@ async function forPlatform(
   const best = fitting.find(each => each.platform !== undefined) ?? fitting[0]
   if (!best) throw damaged(path, `it has nothing for ${platform}; there is ${all.map(platformOf).join(', ')}`)
   return forPlatform(contents, best, platform, deeper - 1)
+}
+
+/** CVE-2021-41190: whoever reads it as a manifest sees another image than whoever reads it as an index. */
+function refuseBoth(path: string, document: Record<string, unknown>): void {
+  const isManifest = 'layers' in document || 'config' in document
+  if (isManifest && 'manifests' in document) throw damaged(path, 'it is an index and a manifest at once')
 }
 
 const platformOf = ({ platform }: Descriptor): string => `${platform?.os ?? '?'}/${platform?.architecture ?? '?'}`

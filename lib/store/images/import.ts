@@ -14,7 +14,7 @@ import { chainId, type FoundImage, type ImageConfig } from './document.js'
 import { findImage } from './find.js'
 
 export interface ImportOptions
-  extends SignalOption, Pick<ApplyOptions, 'devices' | 'setuid' | 'maxBytes' | 'maxEntries'> {
+  extends SignalOption, Pick<ApplyOptions, 'devices' | 'setuid' | 'maxBytes' | 'maxEntries' | 'maxMemoryBytes'> {
   /** Which image, where there are several: `docker.io/library/busybox:latest`, as the archive names it. */
   readonly name?: string
   /** `linux/arm64`. Default: this machine's. */
@@ -62,9 +62,11 @@ export interface Layers {
   ): Promise<Lease>
 }
 
-const KNOWN = ['name', 'platform', 'labels', 'devices', 'setuid', 'maxBytes', 'maxEntries', 'onProgress', 'signal']
+const LIMITS = ['maxBytes', 'maxEntries', 'maxMemoryBytes']
+const KNOWN = ['name', 'platform', 'labels', 'devices', 'setuid', ...LIMITS, 'onProgress', 'signal']
 const DEFAULT_BYTES = 64 * GiB
 const DEFAULT_ENTRIES = 4_000_000
+const DEFAULT_MEMORY_BYTES = 64 * MiB
 
 export async function importImage(
   store: Layers,
@@ -77,6 +79,7 @@ export async function importImage(
   if (options.platform !== undefined) checkText('platform', options.platform)
   checkNumber('maxBytes', options.maxBytes ?? DEFAULT_BYTES, { min: 0 })
   checkNumber('maxEntries', options.maxEntries ?? DEFAULT_ENTRIES, { min: 0 })
+  checkNumber('maxMemoryBytes', options.maxMemoryBytes ?? DEFAULT_MEMORY_BYTES, { min: 0 })
   const contents = await contentsOf(store, source, options)
   try {
     const image = await findImage(contents, { name: options.name, platform: options.platform })
@@ -158,7 +161,7 @@ async function importLayer(
   layer: FoundImage['layers'][number],
   options: LayerImport,
 ): Promise<Lease> {
-  const { key, parent, tell, signal, labels = {}, devices, setuid, maxBytes, maxEntries } = options
+  const { key, parent, tell, signal, labels = {}, devices, setuid, maxBytes, maxEntries, maxMemoryBytes } = options
   const there = await kept(store, key)
   if (there) {
     tell({ entries: 0, bytes: 0 })
@@ -170,6 +173,7 @@ async function importLayer(
     ...(setuid && { setuid }),
     ...(maxBytes !== undefined && { maxBytes }),
     ...(maxEntries !== undefined && { maxEntries }),
+    ...(maxMemoryBytes !== undefined && { maxMemoryBytes }),
   }
   const digests = { ...(layer.digest !== undefined && { digest: layer.digest }), diffId: layer.diffId }
   const fill = (folder: string) =>

@@ -101,6 +101,13 @@ export class Records {
     )
   }
 
+  /** Bases on which no row stands. */
+  unusedBases(): Row[] {
+    return this.#rows(
+      `l.kind = 'base' AND l.state = 'ready' AND NOT EXISTS (SELECT 1 FROM layer c WHERE c.parent = l.id)`,
+    )
+  }
+
   /** Rows that are not simply there. */
   unready(): Row[] {
     return this.#rows(`l.state <> 'ready' ORDER BY l.id`)

@@ -1,6 +1,6 @@
 // A layer as it comes: compressed or not, and hashed on the way. The digest is of what was given, the diff id of the
 // archive in it; both are of all bytes, those behind the archive's end too.
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { Transform } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
@@ -63,14 +63,23 @@ export class LayerStream {
   readonly #given: AsyncIterator<Uint8Array>
   readonly #limits: StreamLimits
   readonly #signal: AbortSignal | undefined
-  readonly #digest = createHash('sha256')
-  #inner: ReturnType<typeof createHash> | undefined
+  readonly #digests: boolean
+  readonly #digest: Hash | undefined
+  #inner: Hash | undefined
   #givenBytes = 0
   #bytes = 0
   #ended = false
   #turn = performance.now()
 
-  constructor(stream: AsyncIterable<Uint8Array>, limits: StreamLimits, signal: AbortSignal | undefined) {
+  /** `digests`: they are asked for at the end. Default true. */
+  constructor(
+    stream: AsyncIterable<Uint8Array>,
+    limits: StreamLimits,
+    signal: AbortSignal | undefined,
+    { digests = true }: { readonly digests?: boolean } = {},
+  ) {
+    this.#digests = digests
+    this.#digest = digests ? createHash('sha256') : undefined
     this.#given = stream[Symbol.asyncIterator]()
     this.#limits = limits
     this.#signal = signal
@@ -85,7 +94,7 @@ export class LayerStream {
       for (let chunk = await this.#next(); chunk; chunk = await this.#next()) yield chunk
       return
     }
-    this.#inner = createHash('sha256')
+    this.#inner = this.#digests ? createHash('sha256') : undefined
     const pumping = this.#pump(start, unpack)
     try {
       for await (const chunk of unpack as AsyncIterable<Buffer>) {
@@ -103,7 +112,7 @@ export class LayerStream {
   }
 
   digests(): { digest: string; diffId: string } {
-    const digest = `sha256:${this.#digest.digest('hex')}`
+    const digest = `sha256:${this.#digest!.digest('hex')}`
     return { digest, diffId: this.#inner ? `sha256:${this.#inner.digest('hex')}` : digest }
   }
 
@@ -138,7 +147,7 @@ export class LayerStream {
     if (!(value instanceof Uint8Array)) throw invalid(`stream must give Uint8Arrays, but gave ${shown(value)}`)
     this.#givenBytes += value.length
     if (this.#givenBytes > this.#limits.maxStreamBytes) throw this.#tooLong()
-    this.#digest.update(value)
+    this.#digest?.update(value)
     return Buffer.from(value.buffer, value.byteOffset, value.length)
   }
 
@@ -173,7 +182,7 @@ export class LayerStream {
   }
 
   #count(chunk: Buffer): void {
-    this.#inner!.update(chunk)
+    this.#inner?.update(chunk)
     this.#bytes += chunk.length
     const { maxStreamBytes, maxRatio, maxRatioFromBytes } = this.#limits
     if (this.#bytes > maxStreamBytes) throw this.#tooLong()

@@ -13,6 +13,11 @@ export interface SparseMap {
 
 /** A map larger than that is no map. */
 const MOST_PIECES = 1_000_000
+/** Of a number in a map: fifteen are always a safe integer. */
+const MOST_DIGITS = 15
+const NUMBER = new RegExp(`^\\d{1,${MOST_DIGITS}}$`)
+
+const notNumbers = () => malformed('the map of a sparse file has something else than numbers')
 
 function checked(pieces: readonly number[], sizeBytes: number, storedBytes: number, mapBytes: number): SparseMap {
   if (pieces.length % 2 !== 0 || pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has no right map')
@@ -52,33 +57,37 @@ export async function paxSparse(records: PaxRecords, storedBytes: number, reader
 
 function numbersOf(texts: readonly string[]): number[] {
   return texts.map(each => {
-    if (!/^\d{1,15}$/.test(each)) throw malformed('the map of a sparse file has something else than numbers')
+    if (!NUMBER.test(each)) throw notNumbers()
     return Number(each)
   })
 }
 
-/** Version 1.0: in front of the content, a number a line, the first one saying how many pieces follow. */
+/**
+ * Version 1.0: in front of the content, a number a line, the first one saying how many pieces follow. Taken block by block,
+ * so that a map of a million pieces neither holds the event loop nor is read to its end before it is refused.
+ */
 async function storedMap(size: number, storedBytes: number, reader: TarReader): Promise<SparseMap> {
-  let text = ''
+  const pieces: number[] = []
+  let wanted: number | undefined
   let mapBytes = 0
-  let lines = 0
-  let wanted = 1
-  while (lines < wanted) {
+  for (let rest = ''; pieces.length !== wanted;) {
     if (mapBytes + BLOCK_BYTES > storedBytes) throw malformed('the map of a sparse file does not end')
     const block = await reader.exactly(BLOCK_BYTES)
     if (block === undefined) throw malformed('the archive is cut off: it ends within the map of a sparse file')
     mapBytes += BLOCK_BYTES
-    const more = block.toString('latin1')
-    text += more
-    lines += more.split('\n').length - 1
-    if (wanted === 1 && lines > 0) {
-      const count = Number(/^\d{1,7}(?=\n)/.exec(text)?.[0] ?? NaN)
-      if (!(count <= MOST_PIECES)) throw malformed('a sparse file has no right map')
-      wanted = 1 + 2 * count
-    }
-    if (lines === 0) throw malformed('the map of a sparse file has something else than numbers')
+    const lines = (rest + block.toString('latin1')).split('\n')
+    rest = lines.pop()!
+    wanted ??= 2 * countOf(lines.shift())
+    for (const number of numbersOf(lines.slice(0, wanted - pieces.length))) pieces.push(number)
+    if (pieces.length < wanted && rest.length > MOST_DIGITS) throw notNumbers()
   }
-  return checked(numbersOf(text.split('\n').slice(1, wanted)), size, storedBytes, mapBytes)
+  return checked(pieces, size, storedBytes, mapBytes)
+}
+
+function countOf(line: string | undefined): number {
+  const count = line !== undefined && /^\d{1,7}$/.test(line) ? Number(line) : NaN
+  if (count <= MOST_PIECES) return count
+  throw line === undefined ? notNumbers() : malformed('a sparse file has no right map')
 }
 
 /** Old GNU headers (typeflag S): four pieces in the header, and 21 in each block that follows where it says so. */

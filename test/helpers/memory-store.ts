@@ -1,0 +1,126 @@
+// What the calls of a layer store work with, on a pool of the memory kernel: records in a directory of their own, and as many
+// owners as there are processes. Nothing is mounted or formatted.
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { DmThinError, MiB, ThinPool } from '../../lib/index.js'
+import { Bases } from '../../lib/store/bases.js'
+import { CommitPoints } from '../../lib/store/commit-points.js'
+import type { StoreContext } from '../../lib/store/context.js'
+import { Leases } from '../../lib/store/leases.js'
+import { Locks } from '../../lib/store/locks.js'
+import { Owner } from '../../lib/store/records/owner.js'
+import { Records } from '../../lib/store/records/records.js'
+import type { Row, RowInsert } from '../../lib/store/records/row.js'
+import { openDatabase } from '../../lib/store/records/sqlite.js'
+import { Writer } from '../../lib/store/records/writer.js'
+import { Removals } from '../../lib/store/removals.js'
+import { Reserve } from '../../lib/store/reserve.js'
+import { Volumes } from '../../lib/store/volumes.js'
+import { WarmSets } from '../../lib/store/warm.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
+import { setTime } from '../contract/at-rest.js'
+import { processOn, type Process } from './processes.js'
+
+export interface MemoryStore {
+  readonly kernel: MemoryKernel
+  /** Its calls of the kernel can be listed and held. */
+  readonly process: Process
+  readonly store: StoreContext
+  /** A row as a call writes it; without `owner` that of this store. */
+  readonly insert: (row: Partial<RowInsert>) => Promise<Row>
+  /** A committed layer with a volume. */
+  readonly committed: (key: string) => Promise<Row>
+}
+
+const NAME = 'layers'
+const SIZE_BYTES = 16 * MiB
+
+export interface MemoryStoreOptions {
+  /** How many snapshots the pool has made. Default 0. */
+  readonly snapshots?: number
+}
+
+/** Runs `body` on a new store, and closes what that leaves. */
+export async function withMemoryStore(
+  body: (memory: MemoryStore) => Promise<void>,
+  options: MemoryStoreOptions = {},
+): Promise<void> {
+  const directory = mkdtempSync(path.join(realpathSync(tmpdir()), 'dm-thin-memory-store-'))
+  try {
+    await opened(directory, body, options)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+async function opened(
+  directory: string,
+  body: (memory: MemoryStore) => Promise<void>,
+  { snapshots }: MemoryStoreOptions,
+): Promise<void> {
+  const kernel = memoryKernel()
+  const process = processOn(kernel)
+  const wanted = { ...kernel.poolOptions(NAME), kernel: process }
+  let pool = await ThinPool.create(wanted)
+  if (snapshots !== undefined) {
+    await pool.remove()
+    await setTime(kernel, wanted, snapshots)
+    pool = await ThinPool.open(wanted)
+  }
+  const database = await openDatabase(path.join(directory, 'layers.db'))
+  const records = new Records(database)
+  const writer = new Writer(database)
+  const owner = await Owner.begin(path.join(directory, 'owners'))
+  await writer.write(() => records.found())
+  let now = 0n
+  const parts = {
+    directory,
+    pool,
+    records,
+    writer,
+    owner,
+    points: new CommitPoints(pool, 0n, () => records.transaction),
+    volumes: new Volumes(pool, false), // a discard is one of a device of the machine
+    locks: new Locks(),
+    leases: new Leases({ records, writer, owner }),
+    reserve: new Reserve(pool, 0, { file: path.join(directory, 'data.img') }),
+    format: () =>
+      Promise.reject(new DmThinError('DM_UNSUPPORTED', 'a node of the memory kernel is none of the machine')),
+    fileSystem: 'ext4' as const,
+    sizeBytes: SIZE_BYTES,
+    zeroed: true,
+    clock: () => (now += 1n),
+  }
+  const most = { ...parts, bases: new Bases(), removals: new Removals(parts) } as Omit<StoreContext, 'warm'>
+  const store = Object.assign(most, { warm: new WarmSets(most as StoreContext) })
+  const insert = (row: Partial<RowInsert>) => writer.write(() => records.insert({ ...plain(store), ...row }))
+  const committed = async (key: string) => {
+    const row = await insert({ key, kind: 'committed', state: 'ready', owner: null })
+    await pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes })
+    return row
+  }
+  try {
+    await body({ kernel, process, store, insert, committed })
+  } finally {
+    await store.warm.close()
+    await store.removals.stop()
+    await writer.settled()
+    owner.end()
+    await pool.close()
+    writer.close()
+    database.close()
+  }
+}
+
+const plain = ({ owner, clock, fileSystem, sizeBytes }: StoreContext): RowInsert => ({
+  key: null,
+  kind: 'active',
+  state: 'making',
+  owner: owner.id,
+  parent: null,
+  sizeBytes,
+  fileSystem,
+  at: clock(),
+  labels: {},
+})

@@ -24,7 +24,7 @@ const CHAPTERS = [
       'transaction-id',
       'metadata-snapshot',
       'remove',
-      'mend',
+      'repair',
     ].map(name => `lib/pool/${name}.ts`),
   ],
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],

@@ -1,4 +1,4 @@
-// Image layers, from the first to the last: written, committed, stood upon, looked at, pruned.
+// Image layers, from the first to the last: written, committed, used as parents, looked at, pruned.
 import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { MiB } from 'dm-thin'

@@ -143,7 +143,7 @@ export async function remount(target: string, options: RemountOptions): Promise<
 
 /**
  * Shows a folder or file at a second place (MS_BIND). With `readOnly` two calls of the kernel; where the second fails the
- * first is taken back. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `DM_KERNEL` (EINVAL: the
+ * first is rolled back. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `DM_KERNEL` (EINVAL: the
  * source is unbindable).
  */
 export async function bindMount(options: BindOptions): Promise<void> {

@@ -1,4 +1,4 @@
-// What a machine has, what it lacks, and what was left on it. Looks only; `mend` of a finding is for whoever says so.
+// What a machine has, what it lacks, and what was left on it. Looks only; `repair` of a finding is for whoever says so.
 import { readdirSync, readFileSync } from 'node:fs'
 import { LoopDevice } from '../device/loop-device.js'
 import { DmThinError } from '../errors.js'
@@ -15,7 +15,7 @@ export interface Finding {
   /** What a person can do. */
   readonly hint?: string
   /** What `--fix` does. Only what a dead process of this library left has one. */
-  readonly mend?: () => Promise<void>
+  readonly repair?: () => Promise<void>
 }
 
 const TARGETS = ['thin-pool', 'thin']
@@ -105,7 +105,7 @@ function links(port: KernelPort): Finding[] {
     kind: 'left',
     text: `/dev/mapper/${name} leads to a device that is gone, or another by now`,
     hint: `rm /dev/mapper/${name}`,
-    mend: () => Promise.resolve(port.mapperLinks.drop(name)),
+    repair: () => Promise.resolve(port.mapperLinks.drop(name)),
   }))
 }
 
@@ -120,7 +120,7 @@ async function loopDevices(): Promise<Finding[]> {
         kind: 'left',
         text: `${loop.path} over ${loop.file} was left by a process that has ended`,
         hint: `losetup --detach ${loop.path}`,
-        mend: () => loop.detach(),
+        repair: () => loop.detach(),
       })),
     ]
   } catch (fault) {
@@ -152,7 +152,7 @@ function semaphores(port: KernelPort): Finding[] {
       kind: 'note',
       text,
       hint: '--fix takes away those of ended ones',
-      mend: async () => void (await port.udevSweep()),
+      repair: async () => void (await port.udevSweep()),
     })
   }
   return findings

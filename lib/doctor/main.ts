@@ -22,14 +22,14 @@ async function main(args: readonly string[]): Promise<number> {
   }
   let findings = await examine()
   if (options.includes('--fix')) {
-    const mendable = findings.filter(({ mend }) => mend)
-    for (const { mend, text } of mendable) {
-      await mend!().then(
-        () => console.error(`mended: ${text}`),
-        (fault: unknown) => console.error(`not mended: ${text}: ${String(fault)}`),
+    const repairable = findings.filter(({ repair }) => repair)
+    for (const { repair, text } of repairable) {
+      await repair!().then(
+        () => console.error(`repaired: ${text}`),
+        (fault: unknown) => console.error(`not repaired: ${text}: ${String(fault)}`),
       )
     }
-    if (mendable.length > 0) findings = await examine()
+    if (repairable.length > 0) findings = await examine()
   }
   if (options.includes('--json'))
     console.log(
@@ -43,9 +43,9 @@ async function main(args: readonly string[]): Promise<number> {
   return findings.some(({ kind }) => kind === 'missing' || kind === 'left') ? 1 : 0
 }
 
-function print({ kind, text, hint, mend }: Finding): void {
+function print({ kind, text, hint, repair }: Finding): void {
   console.log(`${MARK[kind]}  ${text}`)
-  if (hint !== undefined) console.log(`         ${hint}${mend ? '; or dm-thin doctor --fix' : ''}`)
+  if (hint !== undefined) console.log(`         ${hint}${repair ? '; or dm-thin doctor --fix' : ''}`)
 }
 
 main(process.argv.slice(2)).then(

@@ -1,4 +1,4 @@
-// A call of the kernel door as a person would type it: for the trace. Pure.
+// A call of the low-level API as a person would type it: for the trace. Pure.
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from './port.js'
 import { deviceMajor, deviceMinor } from './device-number.js'
 

@@ -1,4 +1,4 @@
-// The single door to the kernel: what the layers above may ask for, in the kernel's words. Everything here runs off
+// The one interface to the kernel: what the layers above may ask for, in the kernel's words. Everything here runs off
 // the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
 import type { DmThinError } from '../errors.js'
 import type { BlockPort, FileSystemPort } from './block-port.js'

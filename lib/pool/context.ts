@@ -53,10 +53,10 @@ export interface PoolContext {
  */
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
 
-/** `unasked`: devices of other programs are not looked for. */
-export const activationGuard = (pool: PoolContext, unasked: boolean): ActivationGuard => ({
+/** `unchecked`: devices of other programs are not looked for. */
+export const activationGuard = (pool: PoolContext, unchecked: boolean): ActivationGuard => ({
   pool: knownPool(pool),
-  ownPrefix: unasked ? '' : volumeUuidPrefix(pool.device),
+  ownPrefix: unchecked ? '' : volumeUuidPrefix(pool.device),
 })
 
 export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })

@@ -20,11 +20,13 @@ export async function activateMany(
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, volumes)
   const originOf = await externalOriginsOf(pool, volumes, options.signal)
-  const unasked = volumes.every(volume => volume.batch.unasked)
+  const unchecked = volumes.every(volume => volume.batch.unchecked)
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.batch.activateRequest(readOnly, originOf),
     send: (requests, batch) =>
-      withSharedLock(pool, batch.signal, () => pool.port.activateMany(activationGuard(pool, unasked), requests, batch)),
+      withSharedLock(pool, batch.signal, () =>
+        pool.port.activateMany(activationGuard(pool, unchecked), requests, batch),
+      ),
     settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
   })
 }

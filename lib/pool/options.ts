@@ -94,7 +94,7 @@ export interface CreatePoolOptions extends PoolOptions {
 export interface OpenPoolOptions extends Partial<PoolOptions> {
   readonly name: string
   /** Put right what a dead process left of this library's devices (see `pool.findings`). Default true. */
-  readonly mend?: boolean
+  readonly repair?: boolean
   /**
    * Called before a pool is brought back from its files or devices, with the device that its metadata is on: to run
    * `thin_check`, for example. What it throws ends the call with `DM_CHECK_FAILED`, and the pool is not started. It runs
@@ -157,7 +157,7 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** The plan, where data and metadata are named; a bare name adopts what runs. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'mend', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'repair', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
   checkName(options.name)
   const check = checkHook(options.check)
   if (options.data === undefined && options.metadata === undefined) {

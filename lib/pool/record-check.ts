@@ -3,7 +3,7 @@ import { hasCode } from '../errors.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'
 import { poolTable, thinIds, type PoolAddress, type PoolContext } from './context.js'
-import type { Finding } from './mend.js'
+import type { Finding } from './repair.js'
 import {
   PoolRecord,
   readRecord,

@@ -103,7 +103,7 @@ async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortS
     })
   }
   if (found.kind !== 'pool') {
-    const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may mend it`
+    const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may repair it`
     throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
   }
   return found.superblock

@@ -6,7 +6,7 @@ import type { DeviceInfo, KernelPort } from '../kernel/port.js'
 import { checkBoolean } from '../names.js'
 import { addressOf, contextOf, type PoolContext } from './context.js'
 import { withPoolLock } from './locks.js'
-import { conditionOf, mendPool, type Finding } from './mend.js'
+import { conditionOf, repairPool, type Finding } from './repair.js'
 import { findPool } from './open.js'
 import {
   checkCreateOptions,
@@ -47,7 +47,7 @@ export async function makePool(options: CreatePoolOptions): Promise<TakenUp> {
 export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
   const plan = checkOpenOptions(options)
   const file = checkRecord(options.record)
-  const mend = options.mend === undefined || checkBoolean('mend', options.mend)
+  const repair = options.repair === undefined || checkBoolean('repair', options.repair)
   const handle = {
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     durability: checkDurability(options.durability),
@@ -62,11 +62,11 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
       const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
       const running = await findPool(port, name, recorded, lock, undo, signal)
       const pool = askable(port, name, running)
-      const mended = mend ? await mendPool(port, running, lock, signal) : []
+      const repaired = repair ? await repairPool(port, running, lock, signal) : []
       const condition = await conditionOf(pool, signal)
       const checked = file === undefined ? undefined : await checkedRecord(pool, file, signal)
       const context = await contextOf(port, name, running, handle, checked?.record, signal)
-      return { context: linked(context), findings: [...mended, ...condition, ...(checked?.findings ?? [])] }
+      return { context: linked(context), findings: [...repaired, ...condition, ...(checked?.findings ?? [])] }
     }),
   )
 }

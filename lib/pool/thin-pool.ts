@@ -12,7 +12,7 @@ import { findVolume, findVolumes } from './find-volume.js'
 import { growPool, type GrowOptions } from './grow.js'
 import { withPoolLock, type PoolLock } from './locks.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
-import type { Finding } from './mend.js'
+import type { Finding } from './repair.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import type { CreatePoolOptions, OpenPoolOptions } from './options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
@@ -133,11 +133,11 @@ export class ThinPool {
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
     checkThinId(id)
-    const unasked = options.known === 'unasked'
-    const known = unasked || checkBoolean('known', options.known)
+    const unchecked = options.known === 'unchecked'
+    const known = unchecked || checkBoolean('known', options.known)
     const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
-    const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unasked }
-    const looks = unasked ? 'none' : known ? 'own' : 'all'
+    const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unchecked }
+    const looks = unchecked ? 'none' : known ? 'own' : 'all'
     return this.#run(() => findVolume(this.#context, id, given, looks, options.signal))
   }
 
@@ -220,7 +220,7 @@ export class ThinPool {
   }
 
   /**
-   * What happens to the pool, from when `ready` of it resolves, and what is amiss already (marked `initial`): low on data or metadata, a
+   * What happens to the pool, from when `ready` of it resolves, and the conditions that hold already (marked `initial`): low on data or metadata, a
    * change of mode, a needed check, failure, removal. `for await` it, or listen to `change`. Nothing is polled: the
    * kernel's event is what makes the status be looked at. Ends with the signal, with `close()` of either, and after
    * `removed`. Unread events of one type are merged, the later counts.

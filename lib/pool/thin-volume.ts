@@ -38,7 +38,7 @@ import {
 export class ThinVolume {
   readonly #pool: PoolContext
   readonly #pending: Pending
-  readonly #unasked: boolean
+  readonly #unchecked: boolean
   /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
   readonly id: number
   /** The thin id that it is a snapshot of; undefined where it is none, or where the pool has no `record`. */
@@ -58,7 +58,7 @@ export class ThinVolume {
     this.origin = identity.origin
     this.#name = identity.name ?? `${pool.name}-${identity.id}`
     this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
-    this.#unasked = identity.unasked ?? false
+    this.#unchecked = identity.unchecked ?? false
     this.#sizeBytes = identity.sizeBytes
     this.#externalOrigin = identity.externalOrigin
     if (identity.active) this.#adopt(identity.active)
@@ -116,7 +116,7 @@ export class ThinVolume {
     return this.#run(async () => {
       const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
       const request = this.#activateRequest(name, sizeBytes, readOnly, origin)
-      const guard = activationGuard(this.#pool, this.#unasked)
+      const guard = activationGuard(this.#pool, this.#unchecked)
       const call = withSharedLock(this.#pool, signal, () => this.#port.activate({ ...request, guard }, signal))
       await this.#activated(request, await outcomeOf(call))
       this.#externalOrigin = externalOrigin
@@ -248,7 +248,7 @@ export class ThinVolume {
   get batch(): VolumeBatch {
     return (this.#batch ??= {
       pending: this.#pending,
-      unasked: this.#unasked,
+      unchecked: this.#unchecked,
       snapshotRequest: ids => this.#snapshotRequest(ids),
       activateRequest: (readOnly, originOf) =>
         this.#activateRequest(
@@ -373,7 +373,7 @@ export class ThinVolume {
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
-    const ownPrefix = this.#unasked ? '' : volumeUuidPrefix(this.#pool.device)
+    const ownPrefix = this.#unchecked ? '' : volumeUuidPrefix(this.#pool.device)
     return {
       pool: knownPool(this.#pool),
       ownPrefix,

@@ -6,7 +6,7 @@ import type { VolumeRecord } from './record.js'
 /** @internal What one volume has to do with a call for many. */
 export interface VolumeBatch {
   readonly pending: Pending
-  readonly unasked: boolean
+  readonly unchecked: boolean
   snapshotRequest(ids: readonly number[]): SnapshotRequest
   /** `originOf` gives the number of an external origin, or throws. */
   activateRequest(readOnly: boolean, originOf: (path: string) => string): ActivateRequest

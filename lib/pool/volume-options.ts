@@ -28,11 +28,11 @@ export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
   readonly sizeBytes?: number
   /**
    * The caller knows that the pool has the volume, and that no other program activates it: the pool's metadata is not
-   * read, and other devices are not looked at. `'unasked'`: not even its own is; it is taken for inactive until
+   * read, and other devices are not looked at. `'unchecked'`: not even its own is; it is taken for inactive until
    * `activate` or `refresh`, and of a device that another program made of it, `activate` and `snapshot` see nothing. Its
    * other calls fail where that is wrong. Default false.
    */
-  readonly known?: boolean | 'unasked'
+  readonly known?: boolean | 'unchecked'
 }
 
 export interface ActivateOptions extends ExternalOriginOption, SignalOption {
@@ -70,7 +70,7 @@ export interface VolumeIdentity {
   readonly origin?: number | undefined
   readonly active?: ActiveThin | undefined
   /** Devices of other programs are not looked for: the caller says that there are none. */
-  readonly unasked?: boolean | undefined
+  readonly unchecked?: boolean | undefined
 }
 
 /** How long a busy device is tried where the caller says nothing. */

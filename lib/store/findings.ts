@@ -1,7 +1,7 @@
 // Where the store's records, the pool and the kernel do not agree.
 import type { DmThinError } from '../errors.js'
 
-/** Something that was found amiss, and what was done about it. */
+/** An inconsistency that was found, and what was done about it. */
 export interface StoreFinding {
   /**
    * `unfinished`: a call that its process did not live to end. `left-mounted`: a mount of such a call.

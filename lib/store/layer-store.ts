@@ -233,7 +233,7 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * Unpacks a layer of an image (tar, plain or by gzip or zstd) into an active layer, by file descriptors, so that nothing
-   * is written outside of it. The stream is taken for a stranger's. Resolves when all is on the disk.
+   * is written outside of it. The stream is untrusted input. Resolves when all is on the disk.
    *
    * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream),
    * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and what the stream itself fails with. Where the

@@ -35,7 +35,7 @@ export abstract class StoreUpkeep {
   protected readonly store: StoreContext
   readonly #database: Database
   readonly #pending: Pending
-  /** What `open` found amiss, and what it did. */
+  /** The inconsistencies that `open` found, and what it did. */
   readonly findings: readonly StoreFinding[]
 
   /** @internal */
@@ -132,7 +132,7 @@ export abstract class StoreUpkeep {
   }
 
   /**
-   * Mends what is safe to mend: what dead processes began is ended and unmounted, records of layers whose volume is lost
+   * Repairs what is safe to repair: what dead processes began is ended and unmounted, records of layers whose volume is lost
    * and on which nothing stands are deleted, loop devices that leaked are detached; with `deleteRetired`, volumes that the
    * store knows nothing of are deleted. Nothing is deleted while the pool is older than the records, unless `acceptPool`
    * says that it is right. Gives everything that it found, with what it did.

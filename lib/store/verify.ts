@@ -1,4 +1,4 @@
-// Looking for every disagreement between records, pool and kernel; and mending those that are safe to mend.
+// Looking for every disagreement between records, pool and kernel; and repairing those that are safe to repair.
 import path from 'node:path'
 import type { DmThinError } from '../errors.js'
 import { LoopDevice } from '../index.js'
@@ -107,14 +107,14 @@ function planned(finding: StoreFinding, store: StoreContext, options: RepairOpti
 
 async function act(store: StoreContext, finding: StoreFinding): Promise<DmThinError | undefined> {
   try {
-    await mend(store, finding)
+    await repairOne(store, finding)
     return undefined
   } catch (fault) {
     return fault as DmThinError
   }
 }
 
-async function mend(store: StoreContext, { kind, thin, detail }: StoreFinding): Promise<void> {
+async function repairOne(store: StoreContext, { kind, thin, detail }: StoreFinding): Promise<void> {
   const { records, writer, pool } = store
   const row = thin === undefined ? undefined : records.byThin(thin)
   switch (kind) {

@@ -64,13 +64,13 @@ export class Volumes {
   async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
     if (signal) return this.copy(origin, row, signal)
     await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
-    return this.#unasked(row.thin, row.sizeBytes)
+    return this.#unchecked(row.thin, row.sizeBytes)
   }
 
   /** Of any: an active one is suspended meanwhile, which takes as long as writing out what its file system has. */
   async copy(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
-    await (await this.#unasked(origin.thin)).snapshot({ id: row.thin, ...options(signal) })
-    return this.#unasked(row.thin, row.sizeBytes)
+    await (await this.#unchecked(origin.thin)).snapshot({ id: row.thin, ...options(signal) })
+    return this.#unchecked(row.thin, row.sizeBytes)
   }
 
   /** Of a volume that has just been made. Another process that asked for its mounts may have been quicker. */
@@ -100,7 +100,7 @@ export class Volumes {
     const volume =
       written && this.#discards
         ? await this.#discarded(row, await this.of(row))
-        : await this.#unasked(row.thin, row.sizeBytes)
+        : await this.#unchecked(row.thin, row.sizeBytes)
     step('remove.deactivate', String(row.thin))
     await this.#unused.one(volume).catch((fault: unknown) => {
       if (!hasCode(fault, 'DM_BUSY')) throw fault
@@ -110,8 +110,8 @@ export class Volumes {
     await this.#useless.one(volume).catch(unlessMissing)
   }
 
-  #unasked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
-    return this.#pool.volume(thin, { known: 'unasked', ...(sizeBytes !== undefined && { sizeBytes }) })
+  #unchecked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
+    return this.#pool.volume(thin, { known: 'unchecked', ...(sizeBytes !== undefined && { sizeBytes }) })
   }
 
   async #snapshotTogether(wanted: readonly Snapshot[]): Promise<PromiseSettledResult<ThinVolume>[]> {
@@ -120,7 +120,7 @@ export class Volumes {
     const outcomes = new Map<number, PromiseSettledResult<ThinVolume>>()
     await Promise.all(
       [...byOrigin].map(async ([origin, thins]) => {
-        const results = await this.#pool.snapshotMany(await this.#unasked(origin), thins).then(settled, failed(thins))
+        const results = await this.#pool.snapshotMany(await this.#unchecked(origin), thins).then(settled, failed(thins))
         thins.forEach((thin, at) => outcomes.set(thin, results[at]!))
       }),
     )

@@ -258,7 +258,7 @@ export class MemoryPool {
     }
   }
 
-  /** A commit that cannot be written makes the pool read-only; one that cannot even be taken back makes it fail. */
+  /** A commit that cannot be written makes the pool read-only; one that cannot even be rolled back makes it fail. */
   #brokenMetadata(): 'ro' | 'fail' | undefined {
     const attempt = <T>(act: () => T): T | undefined => {
       try {

@@ -190,7 +190,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a deferred removal can be taken back by a message',
+    title: 'a deferred removal can be rolled back by a message',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         const close = machine.hold(nodeOf(device))

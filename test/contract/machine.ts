@@ -65,7 +65,7 @@ export async function withPool(
   const { flags } = await port.deviceStatus({ name }).catch(() => ({ flags: -1 }))
   if (flags === -1) return
   if ((flags & 2) !== 0) await port.resume({ name })
-  const again = await ThinPool.open({ name, mend: false, ...(machine.kernel && { kernel: machine.kernel }) })
+  const again = await ThinPool.open({ name, repair: false, ...(machine.kernel && { kernel: machine.kernel }) })
   await again.remove({ deactivate: true, deleteFiles: true })
 }
 

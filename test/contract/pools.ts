@@ -177,7 +177,7 @@ export const POOLS: readonly Case[] = [
         expect(await again.status()).toMatchObject({ mode: 'ro', needsCheck: true })
         const adopted = await ThinPool.open({
           ...reopen,
-          mend: false,
+          repair: false,
           check: () => Promise.reject(new Error('called')),
         })
         expect(adopted.findings).toEqual(found)

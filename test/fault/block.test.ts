@@ -100,7 +100,7 @@ test('a read and a discard that fail in the middle say how far they came', async
   await loop.detach()
 })
 
-test('a read-only bind whose second step fails is taken back', async () => {
+test('a read-only bind whose second step fails is rolled back', async () => {
   await withExt4(async target => {
     const view = scratch.path(scratch.name('view'))
     mkdirSync(view)

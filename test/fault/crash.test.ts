@@ -1,4 +1,4 @@
-// A process killed at each step: the next open sees what it left, mends it and says so; nothing leaks, no data is lost.
+// A process killed at each step: the next open sees what it left, repairs it and says so; nothing leaks, no data is lost.
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mkdirSync, rmSync } from 'node:fs'

@@ -92,7 +92,7 @@ describe('a pool over files', () => {
       expect(undone(await attemptWith(hooks, ['DM_DEV_RESUME', 1], create))).toEqual(['DM_DEV_REMOVE', ...made])
     })
 
-    test('a step that is made and then said to have failed is taken back, too', async () => {
+    test('a step that is made and then said to have failed is rolled back, too', async () => {
       const before = snapshotKernelState()
       for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'ftruncate', 'pread']) {
         const outcome = await attemptWith(hooks, [operation, 1], create, { kind: 'fail-after' })

@@ -71,7 +71,7 @@ describe('replacing a table', () => {
     expect(dmTable(device.name)).toBe('0 16 zero')
   })
 
-  test('a step that is made and then said to have failed is taken back, too: the old table is loaded again', async () => {
+  test('a step that is made and then said to have failed is rolled back, too: the old table is loaded again', async () => {
     const before = snapshotKernelState()
     for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
       const outcome = await attemptWith(hooks, [operation, 1], replace, { kind: 'fail-after' })

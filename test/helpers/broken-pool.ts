@@ -15,7 +15,7 @@ export interface BrokenPool {
   readonly volume: ThinVolume
   /** Replaces what lies below the metadata, as a dying disk would. */
   readonly breakMetadata: (table: string) => void
-  readonly mendMetadata: () => void
+  readonly repairMetadata: () => void
   readonly metadataFile: string
 }
 
@@ -41,7 +41,7 @@ export async function onLinear(scratch: Scratch, body: (broken: BrokenPool) => P
   })
   const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
   await writeBlock(volume.path, 0, 1)
-  await body({ pool, volume, metadataFile, breakMetadata: swap, mendMetadata: () => swap(whole) })
+  await body({ pool, volume, metadataFile, breakMetadata: swap, repairMetadata: () => swap(whole) })
   await takeDown(pool.name)
   dmRemove(linear)
   run('losetup', ['--detach', loop])

@@ -107,7 +107,7 @@ export async function noneAfter<T>(hooks: Hooks, places: readonly Places[], atte
   return value
 }
 
-/** The step is named, the kernel's number kept, and whatever had been done was taken back. */
+/** The step is named, the kernel's number kept, and whatever had been done was rolled back. */
 export function expectNamed({ operation, where, fault }: Faulted<unknown>, errno = EIO): void {
   expect([where, fault?.operation, fault?.errno]).toEqual([where, operation, errno])
   expect([where, fault?.rollback.filter(step => step.errno !== 0)]).toEqual([where, []])

@@ -63,7 +63,7 @@ export async function takeDown(name: string): Promise<void> {
   const info = dmInfo(name)
   if (!info) return
   if (info.suspended) dmResume(name)
-  const pool = await ThinPool.open({ name, mend: false })
+  const pool = await ThinPool.open({ name, repair: false })
   await pool.remove({ deactivate: true })
 }
 

@@ -1,4 +1,4 @@
-// Programs as second witnesses: what the library claims, somebody else must confirm.
+// Programs as independent checks: what the library claims, somebody else must confirm.
 import { spawnSync } from 'node:child_process'
 
 const LIMIT_MS = 60_000

@@ -1,4 +1,4 @@
-// Second witnesses for one device or one pool, by the tools of others.
+// Independent checks for one device or one pool, by the tools of others.
 import { readFileSync } from 'node:fs'
 import { run, tryRun } from './spawned.js'
 

@@ -121,7 +121,7 @@ test('a discard of a volume gives its blocks back to the pool', async () => {
   })
 })
 
-test('the read-only flag: blockdev sees it, writers are refused, and it is taken back', async () => {
+test('the read-only flag: blockdev sees it, writers are refused, and it is rolled back', async () => {
   await withLoop(MiB, async loop => {
     await using device = await BlockDevice.open(loop.path, { readOnly: true })
     await device.setReadOnly(true)

@@ -38,14 +38,14 @@ test.each(CHANGES)(
   '%s on metadata that cannot be written rejects with DM_NOT_COMMITTED, and is not there',
   async (_, change) => {
     scratch.log.allow(...BROKEN)
-    await onLinear(scratch, async ({ pool, volume: active, metadataFile, breakMetadata, mendMetadata }) => {
+    await onLinear(scratch, async ({ pool, volume: active, metadataFile, breakMetadata, repairMetadata }) => {
       const idle = await pool.createVolume({ sizeBytes: MiB })
       breakMetadata(unwritable(metadataFile))
       const fault = await expectCode(change({ pool, active, idle }), 'DM_NOT_COMMITTED')
       expect(fault).toMatchObject({ operation: 'commit', errno: 5, device: pool.name })
       expect(dmStatus(pool.name)).toMatch(/ ro .* needs_check /)
       expect(dmInfo(active.name)).toMatchObject({ suspended: false })
-      mendMetadata()
+      repairMetadata()
     })
     thinCheck(scratch.path('metadata.img'), '--clear-needs-check-flag')
     const again = await reopened()
@@ -57,14 +57,14 @@ test.each(CHANGES)(
 
 test('many changes on metadata that cannot be written: the first rejects with DM_NOT_COMMITTED, the rest is refused', async () => {
   scratch.log.allow(...BROKEN, /unable to service pool target messages/)
-  await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, mendMetadata }) => {
+  await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, repairMetadata }) => {
     const idle = [await pool.createVolume({ sizeBytes: MiB }), await pool.createVolume({ sizeBytes: MiB })]
     breakMetadata(unwritable(metadataFile))
     const made = await pool.snapshotMany(volume, 3)
     const deleted = await pool.deleteMany(idle)
     const codes = [...made, ...deleted].map(each => each.status === 'rejected' && each.reason.code)
     expect(codes).toEqual(['DM_NOT_COMMITTED', ...new Array<string>(4).fill('DM_POOL_READ_ONLY')])
-    mendMetadata()
+    repairMetadata()
   })
   thinCheck(scratch.path('metadata.img'), '--clear-needs-check-flag')
   const again = await reopened()
@@ -74,7 +74,7 @@ test('many changes on metadata that cannot be written: the first rejects with DM
 
 test('with durability lazy the changes resolve, and commit() rejects with DM_NOT_COMMITTED', async () => {
   scratch.log.allow(...BROKEN)
-  await onLinear(scratch, async ({ pool, metadataFile, breakMetadata, mendMetadata }) => {
+  await onLinear(scratch, async ({ pool, metadataFile, breakMetadata, repairMetadata }) => {
     const lazy = await ThinPool.open({ name: pool.name, durability: 'lazy' })
     for (let id = 1; id < 4; id++) await lazy.createVolume({ sizeBytes: MiB, id })
     await lazy.commit()
@@ -82,7 +82,7 @@ test('with durability lazy the changes resolve, and commit() rejects with DM_NOT
     await lazy.createVolume({ sizeBytes: MiB, id: 9 })
     await expectCode(lazy.commit(), 'DM_NOT_COMMITTED')
     await expectCode(lazy.createVolume({ sizeBytes: MiB, id: 10 }), 'DM_POOL_READ_ONLY')
-    mendMetadata()
+    repairMetadata()
   })
   thinCheck(scratch.path('metadata.img'), '--clear-needs-check-flag')
   const again = await reopened()

@@ -131,7 +131,7 @@ test('dependencies of the live table and of the loaded one', async () => {
   })
 })
 
-test('a deferred removal waits for the last that holds the device, and can be taken back', async () => {
+test('a deferred removal waits for the last that holds the device, and can be rolled back', async () => {
   await withDevice([segment('zero')], async name => {
     const { path } = await dm.status(name)
     const holder = openSync(path, 'r')

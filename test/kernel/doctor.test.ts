@@ -58,9 +58,9 @@ test('a loop device and a udev semaphore of a killed process are told, and taken
     { text: expect.stringContaining(`${file} was left by a process that has ended`) as string },
   ])
   if (udev) expect(told.some(({ text }) => text.startsWith('1 udev transactions'))).toBe(true)
-  const mended = doctor('--fix')
-  expect(mended.stderr).toMatch(/^mended: \/dev\/loop\d+/m)
-  expect(mended.status).toBe(0)
+  const repaired = doctor('--fix')
+  expect(repaired.stderr).toMatch(/^repaired: \/dev\/loop\d+/m)
+  expect(repaired.status).toBe(0)
   expect(markedLoops()).toEqual([])
   expect(doctor('--json').stdout).not.toContain('udev transactions')
 })

@@ -116,7 +116,7 @@ test.each([
   },
 )
 
-test('without loop devices: unavailable, and the files that were made are taken back', async () => {
+test('without loop devices: unavailable, and the files that were made are rolled back', async () => {
   const folder = folderFor('no-loop')
   const error = { code: 'DM_UNAVAILABLE', message: expect.stringContaining('modprobe loop') as string }
   const file = `${folder}/image`

@@ -69,9 +69,9 @@ test('a read-only pool takes no message; what it has can be read, and it goes li
   })
 })
 
-test('metadata that cannot be written any more: read-only, needs a check; grow is refused; mended by thin_check', async () => {
+test('metadata that cannot be written any more: read-only, needs a check; grow is refused; repaired by thin_check', async () => {
   scratch.log.allow(...BROKEN)
-  await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, mendMetadata }) => {
+  await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, repairMetadata }) => {
     // Reads work, writes fail: the commit fails, the abort succeeds.
     const loop = run('losetup', ['--noheadings', '--output', 'NAME', '--associated', metadataFile]).trim()
     breakMetadata(`0 8192 flakey ${loop} 0 0 3600 1 error_writes`)
@@ -84,7 +84,7 @@ test('metadata that cannot be written any more: read-only, needs a check; grow i
     expect(dmInfo(volume.name)).toMatchObject({ suspended: false })
     expect(await seedOf(volume.path, 0, [1])).toBe(1)
 
-    mendMetadata()
+    repairMetadata()
     await expectCode(pool.grow({ dataBytes: 32 * MiB }), 'DM_POOL_READ_ONLY')
     expect(dmInfo(pool.name)).toMatchObject({ suspended: false, inactiveTable: false })
     await expectCode(pool.createVolume({ sizeBytes: MiB }), 'DM_POOL_READ_ONLY')
@@ -104,7 +104,7 @@ test('metadata that cannot be written any more: read-only, needs a check; grow i
 
 test('a pool whose metadata is gone has failed, says so in every call, and can be taken down', async () => {
   scratch.log.allow(...BROKEN)
-  await onLinear(scratch, async ({ pool, volume, breakMetadata, mendMetadata }) => {
+  await onLinear(scratch, async ({ pool, volume, breakMetadata, repairMetadata }) => {
     const idle = await pool.createVolume({ sizeBytes: MiB })
     breakMetadata('0 8192 error')
     // It is the commit that finds out: until then the pool lives on what it has in memory.
@@ -125,7 +125,7 @@ test('a pool whose metadata is gone has failed, says so in every call, and can b
     expect(await volume.refresh()).toBe(true)
     await expectCode(pool.remove(), 'DM_POOL_IN_USE')
     expect((await pool.remove({ deactivate: true })).volumes).toEqual([volume.name])
-    mendMetadata()
+    repairMetadata()
   })
   thinCheck(scratch.path('metadata.img'), '--clear-needs-check-flag')
 })

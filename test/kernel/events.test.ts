@@ -144,7 +144,7 @@ test('a pool tells of its low-water mark, of being full, of growth after it, and
   })
 })
 
-test('what is amiss already when a watch begins is told first, and a pool that somebody takes down ends the events', async () => {
+test('the conditions that hold already when a watch begins is told first, and a pool that somebody takes down ends the events', async () => {
   await withPool({ dataBytes: 4 * 64 * KiB, lowWaterMarkBlocks: 4 }, async (pool, { name }) => {
     const watch = pool.events()
     await watch.ready

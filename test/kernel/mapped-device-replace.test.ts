@@ -76,7 +76,7 @@ test('a refused table leaves what somebody else has loaded', async () => {
   await device.remove()
 })
 
-test('a table that fails when it is resumed is taken back: the old one is live again, and works', async () => {
+test('a table that fails when it is resumed is rolled back: the old one is live again, and works', async () => {
   scratch.log.allow(/device-mapper: /)
   await withDevices(scratch, [4 * MiB, 16 * MiB], async ([metadataDevice, dataDevice]) => {
     const devices = { metadataDevice: metadataDevice!, dataDevice: dataDevice!, blockSectors: 128 }

@@ -70,7 +70,7 @@ const ROWS: readonly PoolRow[] = [
     volumesOf(await pool.statusMany([live])),
   ),
   row('ThinPool.open', '', { gone: 'DM_NOT_FOUND' }, async ({ pool: { name } }) =>
-    (await ThinPool.open({ name, mend: false })).close(),
+    (await ThinPool.open({ name, repair: false })).close(),
   ),
   row('ThinPool.create', 'of that name', { ...inEach('DM_NAME_TAKEN'), gone: 'resolves' }, createAgain, {
     then: (_, pool) => (pool as ThinPool).remove({ deleteFiles: true }),
@@ -172,7 +172,7 @@ const VOLUME_GETTERS = ['active', 'externalOrigin', 'name', 'path', 'sizeBytes']
 async function unchanged({ pool: { name } }: PoolBench): Promise<string> {
   if (process.env['DM_THIN_UDEV'] === '1') run('udevadm', ['settle'])
   const ids = async () => {
-    const other = await ThinPool.open({ name, mend: false })
+    const other = await ThinPool.open({ name, repair: false })
     return (await other.volumes()).map(volume => volume.id)
   }
   return `${snapshotKernelState()} ${String(await ids().catch((fault: { code: string }) => fault.code))}`

@@ -1,5 +1,5 @@
 // Layers of images into a store and out of it: what GNU tar makes of an archive, Docker's list of changes, the same bytes
-// each time, images that come back as they went; and strangers' archives, which leave nothing.
+// each time, images that come back as they went; and untrusted archives, which leave nothing.
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -155,7 +155,7 @@ test('an image comes in once, goes out, and comes back the same', () =>
     expect(run('ls', [path.join(directory, 'staging')]).trim()).toBe('')
   }))
 
-describe('a stranger’s archive', () => {
+describe('an untrusted archive', () => {
   const refused = (bytes: Buffer, code: string, options = {}) =>
     withStore({}, async (store, { poolName, dataFile }) => {
       await store.prepare('a', '')

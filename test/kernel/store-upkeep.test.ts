@@ -1,4 +1,4 @@
-// Keeping a store in order: warm sets, pruning, who has which blocks, and finding and mending disagreements.
+// Keeping a store in order: warm sets, pruning, who has which blocks, and finding and repairing disagreements.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { copyFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'

@@ -1,4 +1,4 @@
-// Layers from the first to the last: made, written, committed, stood upon, removed; on ext4 and on xfs.
+// Layers from the first to the last: made, written, committed, used as parents, removed; on ext4 and on xfs.
 // @udev both
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'

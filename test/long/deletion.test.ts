@@ -136,7 +136,7 @@ test('volumes that are active or suspended are not deleted, stay as they are, an
     }
     for (const volume of [suspended!, destroyed!]) dmSuspend(volume.name)
     const before = snapshotKernelState()
-    const other = await ThinPool.open({ name, mend: false })
+    const other = await ThinPool.open({ name, repair: false })
     for (const volume of [active!, suspended!, destroyed!]) {
       for (const object of [volume, await other.volume(volume.id)]) {
         expect(await expectCode(object.delete(), 'DM_VOLUME_ACTIVE')).toMatchObject({ errno: 16 })

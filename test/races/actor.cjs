@@ -20,7 +20,7 @@ function below(limit) {
 const one = list => list[below(list.length)]
 
 async function act() {
-  const pool = await ThinPool.open({ name, mend: false })
+  const pool = await ThinPool.open({ name, repair: false })
   const origin = await patiently(() => pool.volume(originId))
   /** @type {import('../../dist/index.js').ThinVolume[]} */
   const own = []

@@ -155,7 +155,7 @@ test('four threads, two processes and dmsetup on one pool at once: no id twice o
   })
 })
 
-test('processes killed in the middle: the others go on, and open finds the pool whole or mends it', async () => {
+test('processes killed in the middle: the others go on, and open finds the pool whole or repairs it', async () => {
   scratch.log.allow(...RACES)
   await withPool({ metadataBytes: 16 * MiB }, async (pool, { name }) => {
     const part = await prepare(pool)
@@ -200,7 +200,7 @@ test('the lock of a killed process is nobody’s: whoever waited for it goes on'
   })
 })
 
-test('where /run cannot be written: open mends nothing, and the threads of a process still keep apart', async () => {
+test('where /run cannot be written: open repairs nothing, and the threads of a process still keep apart', async () => {
   await withPool(async (pool, { name }) => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const emptyRun = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs -o ro none /run && exec "$@"', 'sh']

@@ -19,7 +19,7 @@ const [scenario, name] = isMainThread ? process.argv.slice(2) : workerData
 
 /** Begins calls of every kind and gives their promises; nobody waits for them here. */
 async function begin() {
-  const pool = await ThinPool.open({ name, mend: false })
+  const pool = await ThinPool.open({ name, repair: false })
   const origin = await pool.volume(0)
   const busy = await pool.volume(1)
   openSync(busy.path, 'r')
@@ -49,7 +49,7 @@ const exited = source => new Promise(resolve => source.once('exit', resolve))
 const SCENARIOS = {
   /** The event loop runs empty: what is pending is finished first, and what is idle holds nobody. */
   async natural() {
-    const pool = await ThinPool.open({ name, mend: false })
+    const pool = await ThinPool.open({ name, repair: false })
     for (let id = 2; id < 6; id++) {
       const volume = await pool.volume(id, SIZE)
       void volume.activate().then(() => process.stdout.write('.'))
@@ -119,7 +119,7 @@ const SCENARIOS = {
 }
 
 async function block() {
-  const pool = await ThinPool.open({ name, mend: false })
+  const pool = await ThinPool.open({ name, repair: false })
   const origin = await pool.volume(0)
   origin.snapshot({ id: 100 }).catch(() => {})
   await sleep(200)

@@ -142,8 +142,8 @@ async function afterPowerLoss(directory: string, { mark, keys, gone }: Moment): 
   const there = await keysOf(store)
   expect({ mark, there }).toEqual({ mark, there: expect.arrayContaining([...keys]) as unknown })
   for (const key of gone) expect({ mark, there }).not.toEqual({ mark, there: expect.arrayContaining([key]) as unknown })
-  const amiss = store.findings.filter(({ kind }) => kind !== 'unfinished')
-  expect({ mark, amiss }).toEqual({ mark, amiss: [] })
+  const inconsistent = store.findings.filter(({ kind }) => kind !== 'unfinished')
+  expect({ mark, inconsistent }).toEqual({ mark, inconsistent: [] })
   for (const key of there.filter(each => each.endsWith('-layer'))) {
     const file = key.replace('-layer', '')
     await store.withMounted(key, async folder => {

@@ -43,7 +43,7 @@ export async function pools(): Promise<void> {
   await ThinPool.create({ name: 'demo', data: { file: 'data.img', sizeBytes: 1n }, metadata })
 
   await ThinPool.open('demo')
-  await ThinPool.open({ name: 'demo', mend: false, mapperLinks: true, signal })
+  await ThinPool.open({ name: 'demo', repair: false, mapperLinks: true, signal })
   await ThinPool.open({ name: 'demo', data: { file: 'data.img' }, metadata: { file: 'metadata.img' } })
   // @ts-expect-error open never formats
   await ThinPool.open({ name: 'demo', format: 'overwrite' })

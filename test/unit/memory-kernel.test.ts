@@ -98,7 +98,7 @@ describe('faults on order', () => {
       expect(codes).toEqual(['made', 'DM_KERNEL', 'DM_KERNEL', 'made'])
     }))
 
-  test('what was ordered can be taken back', () =>
+  test('what was ordered can be rolled back', () =>
     withPool(async (kernel, pool) => {
       kernel.fail('TARGET_MSG', 'ENOSPC', { times: Infinity })
       await expect(pool.createVolume({ sizeBytes: MiB })).rejects.toMatchObject({ code: 'DM_POOL_FULL' })

@@ -26,7 +26,7 @@ test.each([
   ['still failed', status('Fail'), status('Fail'), []],
   ['healthy at first', undefined, line(10), []],
   [
-    'amiss at first',
+    'conditions at first',
     undefined,
     line(95, 100, 'ro', '950/1000', 'needs_check'),
     ['needs-check', 'low-water', 'metadata-low'],

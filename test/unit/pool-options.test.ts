@@ -103,7 +103,7 @@ describe('sources', () => {
 describe('open', () => {
   test('a bare name adopts what runs', () => {
     expect(checkOpenOptions({ name: 'demo' })).toBeUndefined()
-    expect(checkOpenOptions({ name: 'demo', mend: false })).toBeUndefined()
+    expect(checkOpenOptions({ name: 'demo', repair: false })).toBeUndefined()
   })
 
   test('with data and metadata there is a plan, whose block size is that of the metadata', () => {

@@ -105,7 +105,11 @@ describe.each(CALLS)('%s', (name, call, least) => {
 
 const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
   ['a pool without a name', () => ThinPool.open(''), 'name must be a non-empty string'],
-  ['a flag that is a number', () => ThinPool.open({ name: 'demo', mend: 1 as never }), 'mend must be true or false'],
+  [
+    'a flag that is a number',
+    () => ThinPool.open({ name: 'demo', repair: 1 as never }),
+    'repair must be true or false',
+  ],
   ['a loop device without a file', () => LoopDevice.attach({} as never), 'file must be a path'],
   ['an odd offset', () => LoopDevice.attach({ file: 'x', offsetBytes: 513 }), 'offsetBytes must be'],
   [

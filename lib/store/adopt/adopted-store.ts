@@ -76,7 +76,7 @@ export class AdoptedStore {
   }
 
   /**
-   * Finds the records and the pool. What runs on the pool is left alone, and nothing of it is mended.
+   * Finds the records and the pool. What runs on the pool is left alone, and nothing of it is repaired.
    *
    * Rejects with `DM_FILE_MISSING` (no records that are known), `DM_NOT_FOUND` (no such pool is up; records of several),
    * `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (this Node has no SQLite, and better-sqlite3 is not installed), and whatever `ThinPool.open` rejects with.
@@ -94,7 +94,7 @@ export class AdoptedStore {
       for (const folder of await leftMounts(place)) await sweepMount(folder)
       await owner.sweep()
       // Last: a pool that this brings back is not taken down again.
-      return new AdoptedStore(await ThinPool.open({ mend: false, ...wanted, ...abort }), records, place)
+      return new AdoptedStore(await ThinPool.open({ repair: false, ...wanted, ...abort }), records, place)
     } catch (fault) {
       owner.end()
       throw fault

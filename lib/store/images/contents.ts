@@ -1,5 +1,5 @@
 // Where an image's files are: a directory, or an archive that is unpacked beside the store first. The names in an archive
-// are a stranger's: they are looked up, and no file is ever made by one.
+// are untrusted input: they are looked up, and no file is ever made by one.
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync } from 'node:fs'
 import { mkdir, readFile, rm, stat } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-// Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is a stranger's.
+// Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is untrusted input.
 import { DmThinError } from '../../errors.js'
 import { portOf } from '../../kernel/native-port.js'
 import type { KernelOption } from '../../kernel/kernel.js'

@@ -77,8 +77,8 @@ export const manyTrials = {
     const file = fileOf(plan)
     for (const _ of range(plan.repeats)) {
       const store = await samples.time('open-10k', open)
-      const amiss = store.findings.filter(({ kind }) => kind !== 'volume-without-layer')
-      if (amiss.length > 0) throw new Error(`the store does not agree with its pool: ${amiss[0].kind}`)
+      const inconsistent = store.findings.filter(({ kind }) => kind !== 'volume-without-layer')
+      if (inconsistent.length > 0) throw new Error(`the store does not agree with its pool: ${inconsistent[0].kind}`)
       await store.close()
       const all = database => database.prepare('SELECT * FROM layer').all()
       await samples.time('open-10k@better-sqlite3', () => readAlone(file, all))

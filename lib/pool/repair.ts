@@ -42,7 +42,7 @@ export interface Finding {
   readonly error?: DmThinError
 }
 
-export async function mendPool(
+export async function repairPool(
   port: KernelPort,
   pool: DeviceInfo,
   lock: PoolLock,
@@ -58,10 +58,10 @@ export async function mendPool(
   if ((flags & DEVICE_FLAG.inactiveTable) !== 0) findings.push(await clearTable(port, pool, ownPool))
   const prefix = volumeUuidPrefix(device)
   for (const volume of await port.listDevices({ uuid: prefix }, signal)) {
-    findings.push(...(await mendVolume(port, volume, true)))
+    findings.push(...(await repairVolume(port, volume, true)))
   }
   for (const volume of await port.foreignThins(device, prefix, signal)) {
-    findings.push(...(await mendVolume(port, volume, false)))
+    findings.push(...(await repairVolume(port, volume, false)))
   }
   return findings
 }
@@ -74,7 +74,7 @@ export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Prom
 }
 
 /** `own`: this library made it. What another program made is only told: it may be at work with it. */
-async function mendVolume(port: KernelPort, volume: KnownPool, own: boolean): Promise<Finding[]> {
+async function repairVolume(port: KernelPort, volume: KnownPool, own: boolean): Promise<Finding[]> {
   const address = addressOf(volume)
   const found = await port.deviceStatus(address).catch((fault: unknown) => {
     if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
@@ -84,20 +84,20 @@ async function mendVolume(port: KernelPort, volume: KnownPool, own: boolean): Pr
   const has = (flag: number) => (flags & flag) !== 0
   if (!has(DEVICE_FLAG.activeTable)) {
     if (openCount > 0) return []
-    return [await mended('half-made-volume', name, 'removed', own && (() => port.remove(address, 5_000)))]
+    return [await repaired('half-made-volume', name, 'removed', own && (() => port.remove(address, 5_000)))]
   }
   const findings: Finding[] = []
   if (has(DEVICE_FLAG.inactiveTable)) findings.push(await clearTable(port, found, own))
   if (has(DEVICE_FLAG.suspended) && !has(DEVICE_FLAG.internalSuspend)) {
-    findings.push(await mended('suspended-volume', name, 'resumed', own && (() => port.resume(address))))
+    findings.push(await repaired('suspended-volume', name, 'resumed', own && (() => port.resume(address))))
   }
   return findings
 }
 
 const clearTable = (port: KernelPort, device: KnownPool, own: boolean): Promise<Finding> =>
-  mended('abandoned-table', device.name, 'cleared', own && (() => port.tableClear(addressOf(device))))
+  repaired('abandoned-table', device.name, 'cleared', own && (() => port.tableClear(addressOf(device))))
 
-async function mended(
+async function repaired(
   kind: Finding['kind'],
   device: string,
   action: Finding['action'],

@@ -5,7 +5,7 @@ const dm = await DeviceMapper.open()
 const { features } = await dm.capabilities()
 console.log(`interface ${dm.interfaceVersion.join('.')}, events ${features.eventPoll ? 'can be polled' : 'cannot'}`)
 
-const name = `kernel-door-${process.pid}`
+const name = `low-level-${process.pid}`
 await dm.create({ name })
 try {
   await dm.tableLoad(name, [
@@ -15,7 +15,7 @@ try {
   const { path } = await dm.resume(name)
   console.log(`live as ${path.replace(/\d+/, 'N')}`)
   for (const line of await dm.table(name)) console.log(line.startSectors, line.lengthSectors, line.type)
-  const listed = await dm.listDevices({ namePrefix: 'kernel-door-' })
+  const listed = await dm.listDevices({ namePrefix: 'low-level-' })
   console.log(`${listed.length} of its kind`)
 } finally {
   await dm.remove(name, { timeoutMs: 5_000 })

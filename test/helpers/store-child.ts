@@ -3,6 +3,8 @@
 import { spawn } from 'node:child_process'
 import path from 'node:path'
 import type { OpenStoreOptions } from '../../lib/exports/store.js'
+import { makeImage } from './oci-image.js'
+import type { Scratch } from './scratch.js'
 
 const repository = path.join(__dirname, '..', '..')
 const LIMIT_MS = 240_000
@@ -13,10 +15,21 @@ export interface Promised {
   readonly keys: ReadonlySet<string>
   /** Keys of which nothing may be left: their removal was acknowledged. */
   readonly gone: ReadonlySet<string>
+  /** To how many bytes of data the pool was grown at the least; 0 where that was not acknowledged. */
+  readonly grownBytes: number
   /** Every step of the store that it came to, in order. */
   readonly steps: readonly string[]
+  /** For each step what the child was at: `make`, `import` … With one call at a time: the call. */
+  readonly calls: readonly string[]
   /** How it ended: `SIGKILL`, or `end` where it did all its work. */
   readonly ending: string
+}
+
+/** What a child does. `wide`: so many at once. Default: a round of the plain calls, one at a time. */
+export interface Work {
+  readonly wide?: number
+  /** Instead of the plain round: a commit of a layer that is in use, a growth, a warm set, an import of this archive. */
+  readonly image?: string
 }
 
 export interface Kill {
@@ -34,7 +47,7 @@ export interface Kill {
  * One round of work under names that begin with `prefix`: a root layer, committed; a child and a view of it, a larger
  * one, a passing mount; removals; several of these at once where `wide` is more than 1.
  */
-const work = (options: OpenStoreOptions, prefix: string, { step, nth = 1 }: Kill, wide: number) => `
+const work = (options: OpenStoreOptions, prefix: string, { step, nth = 1 }: Kill, { wide = 1, image }: Work) => `
   const { writeSync, writeFileSync } = require('node:fs')
   const { subscribe } = require('node:diagnostics_channel')
   const say = line => writeSync(1, line + '\\n')
@@ -67,18 +80,44 @@ const work = (options: OpenStoreOptions, prefix: string, { step, nth = 1 }: Kill
     await store.update(name + '-child', { setLabels: { a: 'b' } })
     await store.cleanup()
   }
+  const more = async (store, name) => {
+    const [layer, used] = [name + '-layer', name + '-used']
+    await doing(store, 'make', name, store.prepare(name, ''))
+    await fill(store, name)
+    await doing(store, 'commit', name + ' ' + layer, store.commit(layer, name))
+    await store.prepare(used, '')
+    await store.withMounted(used, async folder => {
+      writeFileSync(folder + '/content', name.repeat(5000))
+      await doing(store, 'commit', used + ' ' + used + '-layer', store.commit(used + '-layer', used))
+    })
+    const { pool } = await store.status()
+    const sizes = { dataBytes: pool.data.totalBytes + 2 ** 20, metadataBytes: pool.metadata.totalBytes + 2 ** 20 }
+    say('doing grow') // its first step is before the promise
+    // Another of these has grown it further meanwhile.
+    const grown = store.grow(sizes).catch(fault => { if (fault.code !== 'DM_INVALID_ARGUMENT') throw fault })
+    await doing(store, 'grow', String(sizes.dataBytes), grown)
+    say('doing warm')
+    await doing(store, 'warm', layer, store.warm(layer, 2))
+    await doing(store, 'make', name + '-warm', store.prepare(name + '-warm', layer))
+    say('doing import')
+    const { top } = await store.importImage(${JSON.stringify(image)})
+    say('done make ' + top)
+    await doing(store, 'remove', name + '-warm', store.remove(name + '-warm'))
+    await store.cleanup()
+  }
   const run = async () => {
     say('begun')
     const store = await LayerStore.open(options)
-    await Promise.all(Array.from({ length: ${wide} }, (_, index) => round(store, ${JSON.stringify(prefix)} + index)))
+    const each = ${image === undefined ? 'round' : 'more'}
+    await Promise.all(Array.from({ length: ${wide} }, (_, index) => each(store, ${JSON.stringify(prefix)} + index)))
     await store.close()
     say('end')
   }
   run().catch(fault => { say('fault ' + (fault.stack ?? fault)); process.exit(1) })`
 
 /** Lets a child work until it is killed, or has come to its end. */
-export function killedWork(options: OpenStoreOptions, prefix: string, kill: Kill, wide = 1): Promise<Promised> {
-  const child = spawn(process.execPath, ['-e', work(options, prefix, kill, wide)], {
+export function killedWork(options: OpenStoreOptions, prefix: string, kill: Kill, done: Work = {}): Promise<Promised> {
+  const child = spawn(process.execPath, ['-e', work(options, prefix, kill, done)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let text = ''
@@ -119,29 +158,49 @@ function promisedBy(text: string, ending: string): Promised {
   const keys = new Set<string>()
   const gone = new Set<string>()
   const steps: string[] = []
+  const calls: string[] = []
+  let [call, grownBytes] = ['', 0]
   for (const line of text.split('\n')) {
     const [word = '', verb = '', key = '', name = ''] = line.split(' ')
-    if (word === 'step') steps.push(verb)
+    if (word === 'step') {
+      steps.push(verb)
+      calls.push(call)
+    }
+    if (word === 'doing') call = verb
     // Of what is asked for nothing is promised: neither that it is still there nor that it is not.
-    if (word === 'doing' && verb !== 'make') keys.delete(key)
+    if (word === 'doing' && (verb === 'remove' || verb === 'commit')) keys.delete(key)
     if (word !== 'done') continue
     if (verb === 'make') keys.add(key)
     if (verb === 'remove') gone.add(key)
+    if (verb === 'grow') grownBytes = Math.max(grownBytes, Number(key))
     if (verb === 'commit') {
       gone.add(key)
       keys.add(name)
     }
   }
-  return { keys, gone, steps, ending }
+  return { keys, gone, grownBytes, steps, calls, ending }
 }
 
 /** What several of them were promised, one beside or after the other. */
 export const together = (each: readonly Promised[]): Promised => ({
   keys: new Set(each.flatMap(({ keys }) => [...keys])),
   gone: new Set(each.flatMap(({ gone }) => [...gone])),
+  grownBytes: Math.max(...each.map(({ grownBytes }) => grownBytes)),
   steps: each.flatMap(({ steps }) => steps),
+  calls: each.flatMap(({ calls }) => calls),
   ending: each.map(({ ending }) => ending).join(' '),
 })
 
-/** What the file of a layer must hold; undefined where it stands on none. */
-export const contentOf = (key: string): string => key.replace(/-.*/, '').repeat(5000)
+/** What the file `content` of a layer must hold; one of `image` has that. */
+export const contentOf = (key: string): string =>
+  key.startsWith('sha256:') ? IMAGE_CONTENT : key.replace(/-.*/, '').repeat(5000)
+
+const IMAGE_CONTENT = 'image'.repeat(50_000)
+
+/** An image of two layers, for children to import. */
+export function imageToImport(scratch: Scratch): string {
+  const archive = scratch.path('image.tar')
+  const layers = [{ content: 'below' }, { content: IMAGE_CONTENT }]
+  makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive })
+  return archive
+}

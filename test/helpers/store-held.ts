@@ -7,11 +7,12 @@ import { contentOf, type Promised } from './store-child.js'
 import { keysOf, thinIdsBy, type StoreFiles } from './stores.js'
 
 /** Opens the store after a death, holds it to what was promised, and takes everything of the dead one away. */
-export async function held(files: StoreFiles, { keys, gone }: Promised): Promise<void> {
+export async function held(files: StoreFiles, { keys, gone, grownBytes }: Promised): Promise<void> {
   const store = await LayerStore.open(files.options)
   const there = await keysOf(store)
   for (const key of keys) expect(there).toContain(key)
   for (const key of gone) expect(there).not.toContain(key)
+  expect((await store.status()).pool.data!.totalBytes).toBeGreaterThanOrEqual(grownBytes)
   for (const finding of store.findings) expect(['unfinished', 'left-mounted']).toContain(finding.kind)
   for (const key of keys) {
     // One that was active may have been killed before it was filled: a committed one was filled.
@@ -26,7 +27,7 @@ export async function held(files: StoreFiles, { keys, gone }: Promised): Promise
   const bases = 1
   expect(thinIdsBy(files.poolName)).toHaveLength(there.length + bases)
   for (const key of there) if ((await store.stat(key)).kind !== 'committed') await store.remove(key)
-  for (const key of there.filter(each => each.endsWith('-layer'))) await store.remove(key)
+  await store.prune()
   expect(await store.cleanup()).toEqual([])
   expect(thinIdsBy(files.poolName)).toHaveLength(bases)
   const ours = markedDevices().filter(({ name }) => `${name}-`.startsWith(`${files.poolName}-`))

@@ -1,12 +1,12 @@
 // Five hundred deaths, each at a moment that nobody chose, of a process with four calls at once on a store.
 import { keepFigures } from '../helpers/long.js'
 import { seeded } from '../helpers/random.js'
-import { killedWork, together, type Promised } from '../helpers/store-child.js'
+import { imageToImport, killedWork, together, type Promised } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
 import { endStore, storeFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
 
-useScratch()
+const scratch = useScratch()
 const KILLS = 500
 /** About as many as a process comes to in all. */
 const MOST_STEPS = 180
@@ -20,6 +20,7 @@ test('what was acknowledged is there after each of 500 kills, and nothing leaks'
   const random = seeded(Date.now() % 2 ** 32)
   const steps: Record<string, number> = {}
   let [kills, ends] = [0, 0]
+  const image = imageToImport(scratch)
   const lane = async () => {
     const files = storeFiles()
     await held(files, await killedWork(files.options, 'first', {}))
@@ -27,7 +28,8 @@ test('what was acknowledged is there after each of 500 kills, and nothing leaks'
       const promised: Promised[] = []
       for (let death = 0; death < IN_A_ROW; death += 1) {
         const kill = { afterSteps: random.integer(0, MOST_STEPS), afterMs: random.integer(0, LONGEST_MS) }
-        promised.push(await killedWork(files.options, `r${round}d${death}x`, kill, 4))
+        const work = random.boolean() ? { wide: 4, image } : { wide: 4 }
+        promised.push(await killedWork(files.options, `r${round}d${death}x`, kill, work))
       }
       await held(files, together(promised))
       for (const { ending, steps: seen } of promised) {

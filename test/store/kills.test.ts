@@ -7,7 +7,7 @@ import { LayerStore } from '../../lib/exports/store.js'
 import { makeImage } from '../helpers/oci-image.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, type StoreFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
-import { killedWork } from '../helpers/store-child.js'
+import { imageToImport, killedWork, together } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
 
 const scratch = useScratch()
@@ -38,10 +38,58 @@ test('at every step', () =>
     }
   }))
 
+test('at each step of a commit of a layer in use, of a growth, of a warm set and of an import', async () => {
+  const files = storeFiles()
+  const image = imageToImport(scratch)
+  const first = await killedWork(files.options, 'first', {}, { image })
+  expect(first.ending).toBe('end')
+  await held(files, first)
+  // The first of its kind in the call.
+  const points = new Map<string, { step: string; nth: number }>()
+  first.steps.forEach((step, at) => {
+    const call = first.calls[at]!
+    const isAsked = ['grow', 'warm', 'import'].includes(call) || step === 'commit.copy'
+    if (!isAsked || step.startsWith('base.') || points.has(`${call} ${step}`)) return
+    points.set(`${call} ${step}`, { step, nth: first.steps.slice(0, at + 1).filter(each => each === step).length })
+  })
+  const steps = [...points.keys()]
+  for (const step of ['commit commit.copy', 'grow grow.pool', 'grow grow.allocate', 'warm prepare.snapshot'])
+    expect(steps).toContain(step)
+  for (const step of ['prepare.intent', 'prepare.snapshot', 'commit.deactivate', 'commit.point', 'commit.record'])
+    expect(steps).toContain(`import ${step}`)
+  for (const [at, kill] of [...points.values()].entries()) {
+    const promised = await killedWork(files.options, `m${at}x`, kill, { image })
+    expect([steps[at], promised.ending]).toEqual([steps[at], 'SIGKILL'])
+    await held(files, promised)
+  }
+  await endStore(files)
+})
+
+test('two processes, at random, with several calls at once', async () => {
+  scratch.log.allow(/transaction id/) // each raises it, and hears from the kernel when the other was quicker
+  const files = storeFiles()
+  const image = imageToImport(scratch)
+  await held(files, together(await Promise.all(['a', 'b'].map(name => killedWork(files.options, name, {}, { image })))))
+  for (let round = 0; round < 6; round += 1) {
+    const kill = (at: number) => ({ afterSteps: 12 * (round + at), afterMs: 7 * round })
+    const promised = await Promise.all([
+      killedWork(files.options, `p${round}x`, kill(1), { wide: 2, image }),
+      killedWork(files.options, `q${round}x`, kill(2), { wide: 2 }),
+    ])
+    await held(files, together(promised))
+  }
+  await endStore(files)
+})
+
 test('at random, with several calls at once', () =>
   afterOneRound(async files => {
     for (let round = 0; round < 10; round += 1) {
-      const promised = await killedWork(files.options, `r${round}x`, { afterSteps: 16 * round, afterMs: 5 * round }, 4)
+      const promised = await killedWork(
+        files.options,
+        `r${round}x`,
+        { afterSteps: 16 * round, afterMs: 5 * round },
+        { wide: 4 },
+      )
       await held(files, promised)
     }
   }))

@@ -54,12 +54,21 @@ test('at every step of a layer’s life', async () => {
   try {
     for (const name of ['one', 'two']) {
       const layer = `${name}-layer`
-      await store.prepare(name, name === 'two' ? 'one-layer' : '')
+      const isSecond = name === 'two' // from a warm set, and committed while it is mounted: a copy of it is the layer
+      if (isSecond) await store.warm('one-layer', 1)
+      await store.prepare(name, isSecond ? 'one-layer' : '')
       keys.add(name)
-      await store.withMounted(name, async folder => writeFileSync(path.join(folder, name), content(name)))
-      keys.delete(name) // from here on under either name
-      await store.commit(layer, name)
-      keys.add(layer)
+      const commit = async () => {
+        keys.delete(name) // from here on under either name
+        await store.commit(layer, name)
+        keys.add(layer)
+      }
+      await store.withMounted(name, async folder => {
+        writeFileSync(path.join(folder, name), content(name))
+        if (isSecond) await commit()
+      })
+      if (!isSecond) await commit()
+      else await store.warm('one-layer', 0)
       gone.add(name)
       await store.view(`${name}-view`, layer)
       keys.add(`${name}-view`)
@@ -77,6 +86,8 @@ test('at every step of a layer’s life', async () => {
   await unmount(directory)
   for (const each of [disk, metadataDisk, recordsDisk]) await each.end()
   expect(moments.length).toBeGreaterThan(30)
+  for (const step of ['warm.take', 'commit.copy'])
+    expect(moments.filter(({ mark }) => mark.endsWith(step))).toHaveLength(1)
 
   // All logs in step: the data's is replayed mark by mark, and what the others had lies ready by then.
   const recordsImage = scratch.path('image-records')

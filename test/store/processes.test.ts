@@ -56,8 +56,8 @@ test('one dies, the others do not notice', async () => {
   const endings: string[] = []
   for (const [round, death] of DEATHS.entries()) {
     const [dies, lives, seen] = await Promise.all([
-      killedWork(files.options, `d${round}x`, death, 2),
-      killedWork(files.options, `l${round}x`, {}, 2),
+      killedWork(files.options, `d${round}x`, death, { wide: 2 }),
+      killedWork(files.options, `l${round}x`, {}, { wide: 2 }),
       tool(files.options),
     ])
     // Of whom it is that dies, only that may be found: at the tool's open, or after it.

@@ -12,8 +12,17 @@
       ],
       "cflags!": ["-fno-exceptions"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
-      "cflags_cc": ["-std=c++20", "-fvisibility=hidden", "-Wall", "-Wextra"],
-      "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections"]
+      "cflags_cc": [
+        "-std=c++20",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-fstack-protector-strong",
+        "-U_FORTIFY_SOURCE",
+        "-D_FORTIFY_SOURCE=2"
+      ],
+      "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections", "-Wl,-z,relro", "-Wl,-z,now"],
+      "conditions": [["target_arch == 'x64'", { "cflags_cc": ["-fcf-protection"] }]]
     }
   ]
 }

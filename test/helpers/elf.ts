@@ -17,14 +17,28 @@ export interface SharedObject {
   /** Every version that it wants of a library, also those that no symbol names. */
   readonly versions: readonly string[]
   readonly stripped: boolean
+  /** All symbols are bound when it is loaded. */
+  readonly bindNow: boolean
+  /** What is bound then becomes read-only. */
+  readonly relro: boolean
 }
 
 const MACHINES: Record<number, string> = { 62: 'x64', 183: 'arm64' }
 const PT_LOAD = 1
 const PT_DYNAMIC = 2
+const PT_GNU_RELRO = 0x6474e552
+const DF_BIND_NOW = 8
 const SHT_SYMTAB = 2
 const SHT_DYNSYM = 11
-const DT = { needed: 1, strtab: 5, symtab: 6, versym: 0x6ffffff0, verneed: 0x6ffffffe, verneednum: 0x6fffffff }
+const DT = {
+  needed: 1,
+  strtab: 5,
+  symtab: 6,
+  flags: 30,
+  versym: 0x6ffffff0,
+  verneed: 0x6ffffffe,
+  verneednum: 0x6fffffff,
+}
 const SYMBOL_BYTES = 24
 /** The top bit of a version index says that the version is not the default one. */
 const VERSION_INDEX = 0x7fff
@@ -91,6 +105,8 @@ export function readSharedObject(file: Buffer): SharedObject {
     imports: symbols.filter(({ imported }) => imported).map(({ symbol, version }) => ({ symbol, version })),
     exports: symbols.filter(({ imported }) => !imported).map(({ symbol }) => symbol),
     versions: [...versions.values()],
+    bindNow: ((value(DT.flags) ?? 0) & DF_BIND_NOW) !== 0,
+    relro: segments.some(({ type }) => type === PT_GNU_RELRO),
     stripped: sections.every(({ type }) => type !== SHT_SYMTAB),
   }
 }

@@ -33,6 +33,13 @@ describe.each(['x64', 'arm64'])('the shipped binary for %s', arch => {
     expect(binary.imports.map(({ symbol }) => symbol)).toContain('napi_create_function')
   })
 
+  test('is hardened', () => {
+    const symbols = binary.imports.map(({ symbol }) => symbol)
+    expect(binary).toMatchObject({ bindNow: true, relro: true })
+    expect(symbols).toContain('__stack_chk_fail')
+    expect(symbols.filter(symbol => /^__\w+_chk$/.test(symbol))).not.toEqual([])
+  })
+
   test('asks for no newer symbol than the floor', () => {
     expect(binary.versions).toContain('GLIBC_2.17')
     expect(binary.imports.filter(({ version }) => version !== undefined && isAbove(version))).toEqual([])

@@ -11,7 +11,7 @@ async function machine(): Promise<{ port: KernelPort; file: string; detach: () =
   const file = '/data.img'
   await port.createSparse(file, MiB)
   const { number, held } = await port.loopAttach({ file, autoclear: true })
-  return { port, file, number, detach: () => port.release(held) }
+  return { port, file, number, detach: () => void port.release(held) }
 }
 
 /** What happens in between, once. */

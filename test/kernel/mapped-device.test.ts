@@ -187,6 +187,8 @@ test('a busy device is told with its holders; deferred, it goes when they do', a
   expect(await device.remove({ deferred: true })).toBe(false)
   expect(await device.info()).toMatchObject({ deferredRemove: true })
   closeSync(fd)
+  // The kernel removes it in a work of its own (drivers/md/dm.c do_deferred_remove).
+  while (dmInfo(device.name)) await new Promise(setImmediate)
   await expectCode(MappedDevice.open(device.name), 'DM_NOT_FOUND')
 })
 

@@ -34,7 +34,7 @@ export const mapperLinks: MapperLinks = {
     if (udevMakesLinks()) return
     const minor = deviceMinor(device)
     if (minorOf(name) === minor) return
-    this.drop(name) // one that a killed process left
+    unlinkStale(name) // one that a killed process left
     try {
       symlinkSync(`../dm-${minor}`, linkPath(name))
       seen?.add(mangleName(name))
@@ -43,17 +43,21 @@ export const mapperLinks: MapperLinks = {
     }
   },
   drop(name) {
-    if (!seenNow().has(mangleName(name))) return
-    const minor = minorOf(name)
-    if (minor === undefined || nameOf(minor) === name) return
-    try {
-      unlinkSync(linkPath(name))
-    } catch (fault) {
-      if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // another process was quicker
-      throw refusal('unlink', name, fault as NodeJS.ErrnoException)
-    }
+    if (seenNow().has(mangleName(name))) unlinkStale(name)
   },
   leads: (name, device) => minorOf(name) === deviceMinor(device) && !udevMakesLinks(),
+}
+
+/** Takes away a link of this kind that leads to no device of its name. */
+function unlinkStale(name: string): void {
+  const minor = minorOf(name)
+  if (minor === undefined || nameOf(minor) === name) return
+  try {
+    unlinkSync(linkPath(name))
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // another process was quicker
+    throw refusal('unlink', name, fault as NodeJS.ErrnoException)
+  }
 }
 
 /** Nothing where it is no name of a device. */

@@ -82,6 +82,7 @@ class Run {
     this.ended = Date.now()
     if (status === TIMED_OUT) this.notes.push(`a guest did not end within ${limit} s`)
     if (status === GUEST_DIED) this.notes.push('a guest died')
+    if (status > 128) this.notes.push(`signal ${status - 128} ended the process that runs the tests of a guest`)
     // A guest that could not even take one file would fail again and again.
     if (status !== 0 && filesLeft(this.queue) === before) this.broken = true
     if (status !== 0) this.status = status

@@ -130,7 +130,7 @@ export interface LoopStatus {
   readonly number: number
   readonly file: string
   readonly backingDevice: number
-  readonly backingInode: number
+  readonly backingInode: bigint
   readonly offsetBytes: number
   readonly sizeLimitBytes: number
   readonly sizeBytes: number
@@ -147,7 +147,7 @@ export interface LoopStatus {
 
 export interface FileIdentity {
   readonly device: number
-  readonly inode: number
+  readonly inode: bigint
   readonly sizeBytes: number
   readonly allocatedBytes: number
   readonly regular: boolean

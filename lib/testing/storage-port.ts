@@ -76,7 +76,7 @@ export class StoragePort extends AbsentCalls {
       const nothing = { sizeBytes: 0, allocatedBytes: 0, regular: false }
       return {
         device: encodeDevice(0, 5),
-        inode: node.number,
+        inode: BigInt(node.number),
         blockDevice: true,
         targetDevice: node.number,
         ...nothing,

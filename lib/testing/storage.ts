@@ -17,7 +17,7 @@ export class MemoryFile {
 
   constructor(
     path: string,
-    readonly inode: number,
+    readonly inode: bigint,
     readonly bytes: SparseBytes,
   ) {
     this.path = path
@@ -101,7 +101,7 @@ export class LoopMemory extends BlockDevice {
 export class Storage {
   readonly #files = new Map<string, MemoryFile>()
   readonly #loops = new Map<number, LoopMemory>()
-  #inodes = 0
+  #inodes = 0n
 
   get files(): readonly string[] {
     return [...this.#files.keys()].sort()

@@ -78,10 +78,12 @@ class BatchJob final : public SettlingJob {
   TaskOf<DeviceInfo> task_;
 };
 
-/// `progress` is a function that is given the number of devices done; or null. If it throws, the promise rejects
-/// with that, and the devices go on.
-inline Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind, std::vector<TaskOf<DeviceInfo>> tasks,
-                               const Napi::Value& progress) {
+/// `progress` is a function that is given the number of devices done; or null. If it throws, the promise
+/// rejects with that, and the devices go on.
+inline Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind,
+                               std::vector<TaskOf<DeviceInfo>> tasks, const Napi::Value& progress) {
+  if (!progress.IsFunction() && !progress.IsNull())
+    throw Napi::TypeError::New(info.Env(), "the native part was given no function and no null");
   const auto batch = std::make_shared<Batch>(info.Env(), tasks.size());
   if (tasks.empty()) {
     batch->deferred.Resolve(Napi::Array::New(info.Env()));

@@ -51,12 +51,17 @@ Napi::Value look(Info info) {
       [](Napi::Env env, BlockInfo& found) -> Napi::Value { return info_object(env, found); });
 }
 
+Erase erasure(const Napi::Value& value) {
+  const std::string word = text(value);
+  if (word == "discard") return Erase::kDiscard;
+  if (word == "secureDiscard") return Erase::kSecureDiscard;
+  if (word == "zeroOut") return Erase::kZeroOut;
+  throw Napi::TypeError::New(value.Env(), "there is no way to erase that is called " + word);
+}
+
 /// (handle, "discard" and so on, offset, length)
 Napi::Value erase(Info info) {
-  const std::string word = text(info[1]);
-  const Erase how = word == "discard"         ? Erase::kDiscard
-                    : word == "secureDiscard" ? Erase::kSecureDiscard
-                                              : Erase::kZeroOut;
+  const Erase how = erasure(info[1]);
   return start<Nothing>(
       info, Kind::kWaits,
       [file = file_of(info), how, offset = number(info[2]), length = number(info[3])](Work& work) {

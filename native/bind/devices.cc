@@ -14,15 +14,15 @@ Napi::Value loop_attach_file(Info info) {
   const auto object = info[0].As<Napi::Object>();
   LoopRequest request;
   request.file = text(object.Get("file"));
-  request.read_only = truth(object.Get("readOnly"));
-  request.direct_io = truth(object.Get("directIo"));
-  request.autoclear = truth(object.Get("autoclear"));
-  request.partition_scan = truth(object.Get("partitionScan"));
-  request.reference = text(object.Get("reference"));
-  if (object.Get("number").IsNumber()) request.number = static_cast<int>(number(object.Get("number")));
-  request.offset = number(object.Get("offsetBytes"));
-  request.size_limit = number(object.Get("sizeLimitBytes"));
-  request.block_size = static_cast<uint32_t>(number(object.Get("blockSizeBytes")));
+  request.read_only = truth_or(object.Get("readOnly"));
+  request.direct_io = truth_or(object.Get("directIo"));
+  request.autoclear = truth_or(object.Get("autoclear"));
+  request.partition_scan = truth_or(object.Get("partitionScan"));
+  request.reference = text_or(object.Get("reference"));
+  if (!object.Get("number").IsUndefined()) request.number = static_cast<int>(number(object.Get("number")));
+  request.offset = number_or(object.Get("offsetBytes"));
+  request.size_limit = number_or(object.Get("sizeLimitBytes"));
+  request.block_size = static_cast<uint32_t>(number_or(object.Get("blockSizeBytes")));
   auto* environment = &Environment::of(info.Env());
   return start<Attached>(
       info, Kind::kChanges, [request](Work& work) { return loop_attach(request, work.cancel()); },
@@ -106,8 +106,7 @@ Napi::Value loop_hold_open(Info info) {
 Napi::Value lock_block_node(Info info) {
   auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
-      info, Kind::kChanges,
-      [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
+      info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
 
@@ -150,8 +149,9 @@ Napi::Value read_some_blocks(Info info) {
   for (uint32_t i = 0; i < array.Length(); ++i) blocks.push_back(number(array.Get(i)));
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits,
-      [path = text(info[0]), blocks, size = static_cast<uint32_t>(number(info[2])),
-       exclusive = truth(info[3])](Work&) { return read_blocks(path, blocks, size, exclusive); },
+      [path = text(info[0]), blocks, size = bits(info[2]), exclusive = truth(info[3])](Work&) {
+        return read_blocks(path, blocks, size, exclusive);
+      },
       [](Napi::Env env, std::vector<std::vector<uint8_t>>& found) -> Napi::Value {
         auto list = Napi::Array::New(env, found.size());
         for (size_t i = 0; i < found.size(); ++i) {
@@ -170,7 +170,8 @@ Napi::Value zero_first(Info info) {
 
 Napi::Value sync_open_file(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file(file); }, plainly);
+      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file(file); },
+      plainly);
 }
 
 /// The cheapest ioctl there is (FIONREAD on a pipe), through the whole stack: what a call costs beside the

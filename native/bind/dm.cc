@@ -151,6 +151,8 @@ std::string one_line(std::string text) {
 /// thin a line of errno, length in sectors, and the kernel's text. A JavaScript object for each would cost
 /// more than the kernel's answer does.
 Napi::Value status_many(Info info) {
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
+    throw Napi::TypeError::New(info.Env(), "the native part was given no Uint32Array");
   const auto array = info[1].As<Napi::Uint32Array>();
   const std::vector<uint32_t> ids(array.Data(), array.Data() + array.ElementLength());
   return start_command<std::string>(
@@ -171,8 +173,8 @@ Napi::Value status_many(Info info) {
       });
 }
 
-Result<std::string> send_message(Control& control, const Address& who, uint64_t sector, const std::string& text,
-                                 uint32_t flags, bool committed, Cancel& cancel) {
+Result<std::string> send_message(Control& control, const Address& who, uint64_t sector,
+                                 const std::string& text, uint32_t flags, bool committed, Cancel& cancel) {
   return committed ? committed_message(control, who, sector, text, cancel)
                    : control.target_message(who, sector, text, cancel, flags);
 }
@@ -194,8 +196,8 @@ Napi::Value commit_pool(Info info) {
       [who = address(info[0])](Control& control, Cancel& cancel) { return commit(control, who, cancel); });
 }
 
-/// (address, sector, messages, whether each must have been committed, cancel id) → per message 0, or its failure. One after the other, as the kernel
-/// takes them.
+/// (address, sector, messages, whether each must have been committed, cancel id) → per message 0, or its
+/// failure. One after the other, as the kernel takes them.
 Napi::Value target_messages(Info info) {
   const auto array = info[2].As<Napi::Array>();
   std::vector<std::string> messages;
@@ -214,7 +216,8 @@ Napi::Value target_messages(Info info) {
         auto list = Napi::Array::New(env, outcomes.size());
         for (size_t i = 0; i < outcomes.size(); ++i) {
           const Napi::HandleScope scope(env);
-          list.Set(static_cast<uint32_t>(i), outcomes[i] ? to_js(env, 0U) : to_js(env, outcomes[i].failure()));
+          list.Set(static_cast<uint32_t>(i),
+                   outcomes[i] ? to_js(env, 0U) : to_js(env, outcomes[i].failure()));
         }
         return list;
       });

@@ -12,7 +12,7 @@ constexpr int64_t kClosingNs = 1'000'000'000;
 // Results of kernel waits that are settled in one turn of the event loop.
 constexpr size_t kMostSettled = 4;
 
-using Handles = std::map<uint32_t, std::shared_ptr<void>>;
+using Handles = std::map<uint32_t, Held>;
 
 /// Destroys handles on a thread that may wait in close(2) for longer than the environment lives.
 struct Closing {
@@ -70,12 +70,6 @@ void Environment::submit(std::unique_ptr<Job> job) {
 void Environment::submit_batch(std::vector<std::unique_ptr<Job>> jobs) {
   if (pending_++ == 0) napi_ref_threadsafe_function(env_, settle_);
   for (auto& job : jobs) pool_->submit(std::move(job));
-}
-
-uint32_t Environment::hold(std::shared_ptr<void> thing) {
-  const uint32_t handle = next_handle_++;
-  held_.emplace(handle, std::move(thing));
-  return handle;
 }
 
 void Environment::settle_done(napi_env env, napi_value, void* context, void*) {

@@ -7,6 +7,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <typeindex>
+#include <utility>
 #include <vector>
 
 #include "abi/dm_control.h"
@@ -16,6 +18,11 @@
 namespace dmthin {
 
 class SettlingJob;
+
+struct Held {
+  std::shared_ptr<void> thing;
+  std::type_index type;
+};
 
 class Environment {
  public:
@@ -30,19 +37,25 @@ class Environment {
   void cancel(uint32_t id) { pool_->cancel(id); }
 
   /// Keeps something open until take() or the end of the environment; gives the handle that names it.
-  uint32_t hold(std::shared_ptr<void> thing);
+  template <class T>
+  uint32_t hold(std::shared_ptr<T> thing) {
+    const uint32_t handle = next_handle_++;
+    held_.emplace(handle, Held{std::move(thing), typeid(T)});
+    return handle;
+  }
   uint32_t hold(UniqueFd fd) { return hold(std::make_shared<UniqueFd>(std::move(fd))); }
-  /// What a handle names, or nothing. The caller knows the type by where the handle came from.
+  /// What a handle names; nothing if it names nothing, or something of another type.
   template <class T>
   std::shared_ptr<T> held(uint32_t handle) const {
     const auto found = held_.find(handle);
-    return found == held_.end() ? nullptr : std::static_pointer_cast<T>(found->second);
+    if (found == held_.end() || found->second.type != typeid(T)) return nullptr;
+    return std::static_pointer_cast<T>(found->second.thing);
   }
-  /// What a handle named, which it does no longer. To be destroyed on a worker: the last close of a device waits
-  /// for what is still to be written to it.
+  /// What a handle named, which it does no longer. To be destroyed on a worker: the last close of a device
+  /// waits for what is still to be written to it.
   std::shared_ptr<void> take(uint32_t handle) {
     auto found = held_.extract(handle);
-    return found ? std::move(found.mapped()) : nullptr;
+    return found ? std::move(found.mapped().thing) : nullptr;
   }
 
  private:
@@ -56,7 +69,7 @@ class Environment {
   std::unique_ptr<WorkerPool> pool_;
   napi_threadsafe_function settle_ = nullptr;
   Napi::FunctionReference set_immediate_;  // as it was at load: tests put mocks in its place
-  std::map<uint32_t, std::shared_ptr<void>> held_;
+  std::map<uint32_t, Held> held_;
   uint32_t next_handle_ = 1;
   size_t pending_ = 0;
 };

@@ -105,7 +105,7 @@ Napi::Value trim_path(Info info) {
   TrimRequest request;
   request.path = text(object.Get("path"));
   request.offset = number(object.Get("offsetBytes"));
-  if (object.Get("lengthBytes").IsNumber()) request.length = number(object.Get("lengthBytes"));
+  request.length = number_or(object.Get("lengthBytes"), request.length);
   request.least_extent = number(object.Get("minimumBytes"));
   return start<uint64_t>(
       info, Kind::kWaits, [request](Work& work) { return trim_file_system(request, work.cancel()); },

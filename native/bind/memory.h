@@ -11,6 +11,8 @@ namespace dmthin {
 
 struct Memory {
   explicit Memory(const Napi::Value& value) {
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+      throw Napi::TypeError::New(value.Env(), "the native part was given no Uint8Array");
     auto array = value.As<Napi::Uint8Array>();
     kept = Napi::Persistent(array.As<Napi::Object>());
     bytes = array.Data();

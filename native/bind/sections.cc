@@ -25,9 +25,9 @@ KnownPool known_pool(const Napi::Value& value) {
   return {number(object.Get("device")), text(object.Get("name")), text(object.Get("uuid"))};
 }
 
-/// { pool, ownPrefix }; none where the device is no volume.
+/// { pool, ownPrefix }; null where the device is no volume.
 std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value) {
-  if (!value.IsObject()) return nullptr;
+  if (value.IsNull()) return nullptr;
   const auto object = value.As<Napi::Object>();
   return std::make_shared<ActivationGuard>(known_pool(object.Get("pool")), text(object.Get("ownPrefix")));
 }
@@ -40,8 +40,8 @@ DeviceTask activation(const SharedControl& control, const std::shared_ptr<Activa
   request.name = text(object.Get("name"));
   request.uuid = text(object.Get("uuid"));
   request.table = table(object.Get("table"));
-  request.read_only = truth(object.Get("readOnly"));
-  request.thin_id = bits(object.Get("thinId"));
+  request.read_only = truth_or(object.Get("readOnly"));
+  request.thin_id = static_cast<uint32_t>(number_or(object.Get("thinId")));
   return [control, request](Work& work) { return activate(*control, request, work.cancel()); };
 }
 

@@ -1,5 +1,7 @@
 #include "bind/to_js.h"
 
+#include <cmath>
+
 namespace dmthin {
 namespace {
 
@@ -13,6 +15,11 @@ class Fields {
   }
   Fields& set(const char* name, bool value) {
     object_.Set(name, Napi::Boolean::New(env_, value));
+    return *this;
+  }
+  /// overlayfs uses all 64 bits of an inode number.
+  Fields& inode(const char* name, uint64_t value) {
+    object_.Set(name, Napi::BigInt::New(env_, value));
     return *this;
   }
   Fields& set(const char* name, int value) {
@@ -112,7 +119,7 @@ Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
       .set("number", loop.number)
       .set("file", loop.file)
       .set("backingDevice", loop.backing_device)
-      .set("backingInode", loop.backing_inode)
+      .inode("backingInode", loop.backing_inode)
       .set("offsetBytes", loop.offset)
       .set("sizeLimitBytes", loop.size_limit)
       .set("sizeBytes", loop.size_bytes)
@@ -128,7 +135,7 @@ Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
 Napi::Value to_js(Napi::Env env, const FileIdentity& file) {
   return Fields(env)
       .set("device", file.device)
-      .set("inode", file.inode)
+      .inode("inode", file.inode)
       .set("sizeBytes", file.size_bytes)
       .set("allocatedBytes", file.allocated_bytes)
       .set("regular", file.regular)
@@ -141,20 +148,52 @@ Napi::Value to_js(Napi::Env env, const Holder& holder) {
   return Fields(env).set("kind", holder.kind).set("path", holder.path).set("pid", holder.pid).done();
 }
 
+namespace {
+Napi::Error wrong(const Napi::Value& value, const char* wanted) {
+  return Napi::TypeError::New(value.Env(), std::string("the native part was given no ") + wanted);
+}
+}  // namespace
+
 std::string text(const Napi::Value& value) {
-  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+  if (!value.IsString()) throw wrong(value, "string");
+  return value.As<Napi::String>().Utf8Value();
 }
 
 uint64_t number(const Napi::Value& value) {
-  return value.IsNumber() ? static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()) : 0;
+  constexpr double kMost = 9007199254740991;  // Number.MAX_SAFE_INTEGER
+  if (!value.IsNumber()) throw wrong(value, "number");
+  const double given = value.As<Napi::Number>().DoubleValue();
+  if (!(given >= 0 && given <= kMost) || given != std::trunc(given)) throw wrong(value, "whole number");
+  return static_cast<uint64_t>(given);
 }
 
-bool truth(const Napi::Value& value) { return value.IsBoolean() && value.As<Napi::Boolean>().Value(); }
+uint32_t bits(const Napi::Value& value) {
+  const uint64_t given = number(value);
+  if (given > UINT32_MAX) throw wrong(value, "number of 32 bits");
+  return static_cast<uint32_t>(given);
+}
+
+bool truth(const Napi::Value& value) {
+  if (!value.IsBoolean()) throw wrong(value, "boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string text_or(const Napi::Value& value, const char* otherwise) {
+  return value.IsUndefined() ? otherwise : text(value);
+}
+
+uint64_t number_or(const Napi::Value& value, uint64_t otherwise) {
+  return value.IsUndefined() ? otherwise : number(value);
+}
+
+bool truth_or(const Napi::Value& value, bool otherwise) {
+  return value.IsUndefined() ? otherwise : truth(value);
+}
 
 Address address(const Napi::Value& value) {
   const auto object = value.As<Napi::Object>();
-  return {text(object.Get("name")), text(object.Get("uuid")), number(object.Get("device")),
-          text(object.Get("label"))};
+  return {text_or(object.Get("name")), text_or(object.Get("uuid")), number_or(object.Get("device")),
+          text_or(object.Get("label"))};
 }
 
 std::vector<Target> table(const Napi::Value& value) {
@@ -172,7 +211,7 @@ std::vector<uint32_t> ids(const Napi::Value& value) {
   const auto array = value.As<Napi::Array>();
   std::vector<uint32_t> found;
   found.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) found.push_back(static_cast<uint32_t>(number(array.Get(i))));
+  for (uint32_t i = 0; i < array.Length(); ++i) found.push_back(bits(array.Get(i)));
   return found;
 }
 

@@ -1,4 +1,5 @@
-// Plain values to JavaScript and back. TypeScript has checked the arguments; here they are only read.
+// Plain values to JavaScript and back. A value of another type throws: what is missing is never taken for 0
+// or "".
 #pragma once
 
 #include <napi.h>
@@ -39,10 +40,15 @@ Napi::Value to_js(Napi::Env env, const std::vector<T>& list) {
 }
 
 std::string text(const Napi::Value& value);
+/// A whole number from 0 to 2^53 - 1.
 uint64_t number(const Napi::Value& value);
 /// Flags, ids and other 32 bits.
-inline uint32_t bits(const Napi::Value& value) { return static_cast<uint32_t>(number(value)); }
+uint32_t bits(const Napi::Value& value);
 bool truth(const Napi::Value& value);
+/// What may be left out, and its default.
+std::string text_or(const Napi::Value& value, const char* otherwise = "");
+uint64_t number_or(const Napi::Value& value, uint64_t otherwise = 0);
+bool truth_or(const Napi::Value& value, bool otherwise = false);
 Address address(const Napi::Value& value);
 std::vector<Target> table(const Napi::Value& value);
 std::vector<uint32_t> ids(const Napi::Value& value);

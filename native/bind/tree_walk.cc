@@ -23,7 +23,7 @@ Napi::Value open_walk(Info info) {
   request.upper = text(object.Get("upper"));
   request.detail = truth(object.Get("detail"));
   const Napi::Value lower = object.Get("lower");
-  if (lower.IsString()) request.lower = text(lower);
+  if (!lower.IsUndefined()) request.lower = text(lower);
   auto* environment = &Environment::of(info.Env());
   return start<SharedWalk>(
       info, Kind::kWaits, [request](Work&) { return open_tree_walk(request); },

@@ -65,7 +65,16 @@ export interface UnmountOptions extends KernelOption, SignalOption {
   readonly lazy?: boolean
 }
 
-const MS = { rdonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8, noatime: 0x400, relatime: 0x200000, rec: 0x4000 }
+const MS = {
+  rdonly: 0x1,
+  nosuid: 0x2,
+  nodev: 0x4,
+  noexec: 0x8,
+  noatime: 0x400,
+  rec: 0x4000,
+  relatime: 0x200000,
+  strictatime: 0x1000000,
+}
 const PROPAGATION: Readonly<Record<Propagation, number>> = {
   unbindable: 0x20000,
   private: 0x40000,
@@ -93,7 +102,7 @@ function bitsOf(options: MountFlags): { set: number; clear: number } {
     else clear |= BITS[name]
   }
   // The times are one choice of several to the kernel: noatime goes when another is named.
-  if (set & MS.noatime) clear |= MS.relatime
+  if (set & MS.noatime) clear |= MS.relatime | MS.strictatime
   else if (clear & MS.noatime) set |= MS.relatime
   return { set, clear }
 }

@@ -50,5 +50,7 @@ Status sync_file(int file);
 
 /// A small text file, without its last newline; empty when it cannot be read.
 std::string read_small_file(const std::string& path);
+/// A text file of any length, as of /proc; empty when it cannot be read.
+std::string read_whole_file(const std::string& path);
 
 }  // namespace dmthin

@@ -15,7 +15,7 @@
 
 #include "abi/block.h"
 #include "abi/loop.h"
-#include "abi/mount_info.h"
+#include "abi/mount_table.h"
 #include "abi/number.h"
 #include "abi/unique_fd.h"
 
@@ -33,24 +33,10 @@ void each_entry(const std::string& path, const std::function<void(const std::str
   ::closedir(directory);
 }
 
-std::string read_all(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  char buffer[16384];
-  for (ssize_t size; fd && (size = ::read(fd.get(), buffer, sizeof buffer)) > 0;) {
-    text.append(buffer, static_cast<size_t>(size));
-  }
-  return text;
-}
-
 std::string link_of(const std::string& path) {
   char buffer[4096];
   const ssize_t size = ::readlink(path.c_str(), buffer, sizeof buffer);
   return size > 0 ? std::string(buffer, static_cast<size_t>(size)) : std::string();
-}
-
-std::vector<MountLine> mounts_seen_by(const std::string& process) {
-  return parse_mount_info(read_all(process + "/mountinfo"));
 }
 
 /// btrfs and others on several devices give their mounts a number of no device (0:…): their source tells.
@@ -79,7 +65,7 @@ bool has_file_in(const std::string& process, const std::string& mount_id) {
   const std::string wanted = "mnt_id:\t" + mount_id + "\n";
   bool found = false;
   each_entry(process + "/fdinfo", [&](const std::string& name) {
-    found = found || read_all(process + "/fdinfo/" + name).find(wanted) != std::string::npos;
+    found = found || read_whole_file(process + "/fdinfo/" + name).find(wanted) != std::string::npos;
   });
   return found;
 }
@@ -91,14 +77,6 @@ bool lives_below(const std::string& process, const std::string& target) {
     if (path == target || path.compare(0, target.size() + 1, target + "/") == 0) return true;
   }
   return false;
-}
-
-/// As the mount table has it; the path itself where it leads nowhere.
-std::string without_links(const std::string& path) {
-  char* real = ::realpath(path.c_str(), nullptr);
-  std::string found = real == nullptr ? path : real;
-  ::free(real);
-  return found;
 }
 
 void each_process(const std::function<void(const std::string&, int)>& use) {
@@ -134,10 +112,8 @@ Result<std::vector<Holder>> holders_of_mount(const std::string& path) {
   if (!identity) return identity.failure();
   std::vector<Holder> found;
   const auto mounts = mounts_seen_by("/proc/self");
-  // The last one at a place lies on top of the others.
-  const auto own = std::find_if(mounts.rbegin(), mounts.rend(),
-                                [&](const MountLine& mount) { return mount.target == target; });
-  if (own == mounts.rend()) return found;
+  const MountLine* own = mount_at(mounts, target);
+  if (own == nullptr) return found;
   for (const MountLine& mount : mounts) {
     if (mount.parent == own->id) found.push_back({"mount", mount.target, static_cast<int>(::getpid())});
   }

@@ -54,9 +54,17 @@ std::vector<MountLine> parse_mount_info(const std::string& text) {
     // Behind the six fields: none of them is taken for it, whatever a mount point is called.
     const auto hyphen = std::find(words.begin() + kFields, words.end(), "-");
     if (words.end() - hyphen < kBehind) continue;
-    mounts.push_back({words[0], words[1], words[2], unescaped(words[4]), unescaped(*(hyphen + 2))});
+    const auto options = hyphen + kBehind;
+    mounts.push_back({words[0], words[1], words[2], unescaped(words[4]), unescaped(*(hyphen + 2)),
+                      options == words.end() ? std::string() : *options});
   }
   return mounts;
+}
+
+const MountLine* mount_at(const std::vector<MountLine>& mounts, const std::string& target) {
+  const auto found = std::find_if(mounts.rbegin(), mounts.rend(),
+                                  [&](const MountLine& mount) { return mount.target == target; });
+  return found == mounts.rend() ? nullptr : &*found;
 }
 
 }  // namespace dmthin

@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
+#include "abi/mount_table.h"
 #include "abi/scope_guard.h"
 #include "abi/system_call.h"
 
@@ -11,16 +12,31 @@ namespace {
 
 unsigned long flag_if(bool wanted, unsigned long flag) { return wanted ? flag : 0; }
 
-/// The flags of the mount at `target` as mount(2) takes them. statfs numbers all but one of them alike.
+/// Of the file system at `target`. No system call tells of it, only its mount's line.
+bool is_lazytime(const std::string& target) {
+  const auto mounts = mounts_seen_by("/proc/self");
+  const MountLine* mount = mount_at(mounts, without_links(target));
+  return mount != nullptr && ("," + mount->file_system_options + ",").find(",lazytime,") != std::string::npos;
+}
+
+/// The flags of the mount at `target` as mount(2) takes them, which clears those that it is not given. statfs
+/// numbers most of them alike.
 Result<unsigned long> flags_now(const std::string& target) {
   struct statfs stat = {};
   const int result = system_call("statfs", [&] { return ::statfs(target.c_str(), &stat); });
   if (result < 0) return failed("statfs", -result, target);
-  constexpr unsigned long kRelatime = 0x1000;  // ST_RELATIME, in no header without _GNU_SOURCE
+  // include/linux/statfs.h
+  constexpr unsigned long kStatRelatime = 0x1000;
+  constexpr unsigned long kStatNoSymlinks = 0x2000;
+  constexpr unsigned long kNoSymlinks = 256;  // MS_NOSYMFOLLOW, since 5.10
   constexpr unsigned long kSame = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS |
                                   MS_MANDLOCK | MS_NOATIME | MS_NODIRATIME;
   const auto flags = static_cast<unsigned long>(stat.f_flags);
-  return (flags & kSame) | flag_if((flags & kRelatime) != 0, MS_RELATIME);
+  // Beside MS_NODIRATIME alone the kernel would take relatime for the default.
+  const bool strict = (flags & (kStatRelatime | MS_NOATIME)) == 0;
+  return (flags & kSame) | flag_if((flags & kStatRelatime) != 0, MS_RELATIME) |
+         flag_if(strict, MS_STRICTATIME) | flag_if((flags & kStatNoSymlinks) != 0, kNoSymlinks) |
+         flag_if(is_lazytime(target), MS_LAZYTIME);
 }
 
 }  // namespace
@@ -54,9 +70,7 @@ Status bind_mount(const BindRequest& request) {
   });
   if (result < 0) return failed("bind mount", -result, request.source, request.target);
   if (!request.read_only) return Nothing{};
-  const auto unmount = [&] {
-    return ::umount2(request.target.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
-  };
+  const auto unmount = [&] { return ::umount2(request.target.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno; };
   ScopeGuard bound(unmount);
   // The kernel looks at no other flag while it binds: read-only takes a second call.
   RemountRequest remount;

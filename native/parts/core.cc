@@ -1,7 +1,7 @@
 // What calls the kernel, without Node.
 //
-// The package compiles each part as one source: the headers are read once, which takes a quarter of the time. The
-// developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
+// The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
+// The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
 #include "abi/activation_guard.cc"
 #include "abi/block.cc"
 #include "abi/block_device.cc"
@@ -19,6 +19,7 @@
 #include "abi/locked_memory.cc"
 #include "abi/loop.cc"
 #include "abi/loop_attach.cc"
+#include "abi/mount_table.cc"
 #include "abi/mounts.cc"
 #include "abi/node_lock.cc"
 #include "abi/section_lock.cc"

@@ -50,6 +50,12 @@ TEST(text_test, mounts) {
   CHECK_EQUAL(mounts[0].target, "/mnt/a b");
   CHECK_EQUAL(mounts[0].source, "/dev/mapper/a\\b");
   CHECK_EQUAL(mounts[1].target, "/mnt/\\9\\04");  // no octal number of three digits
+  CHECK_EQUAL(mounts[0].file_system_options, "rw");
+  CHECK_EQUAL(parse_mount_info("1 2 3 / /mnt rw - ext4 /dev/a")[0].file_system_options, "");
+  CHECK_EQUAL(mount_at(mounts, "/mnt/a b")->id, "24");
+  CHECK(mount_at(mounts, "/mnt") == nullptr);
+  const auto twice = parse_mount_info("1 0 0:1 / /m rw - ext4 a rw\n2 1 0:2 / /m rw - ext4 b rw");
+  CHECK_EQUAL(mount_at(twice, "/m")->id, "2");
   CHECK(parse_mount_info("1 2 3 / /mnt rw shared:1 ext4 /dev/a rw").empty());
   CHECK(parse_mount_info("1 2 3 / /mnt rw - ext4").empty());
 }

@@ -98,6 +98,28 @@ test('remounted, what is said changes and the rest stays', async () => {
   })
 })
 
+const fileSystemOptions = (target: string): string[] => found('FS-OPTIONS', target).split(',')
+
+test('a remount keeps lazytime, nosymfollow, and strictatime beside nodiratime', async () => {
+  await withExt4(async (target, loop) => {
+    await unmount(target)
+    run('mount', ['-o', 'lazytime,nosymfollow,strictatime,nodiratime', loop.path, target])
+    const [before, beforeOfAll] = [options(target), fileSystemOptions(target)]
+    expect(before).toEqual(expect.arrayContaining(['nosymfollow', 'nodiratime']))
+    expect(before).not.toContain('relatime')
+    expect(beforeOfAll).toContain('lazytime')
+    await remount(target, { noExec: true })
+    expect(options(target).sort()).toEqual([...before, 'noexec'].sort())
+    expect(fileSystemOptions(target)).toEqual(beforeOfAll)
+    await remount(target, { noDev: true, mountAlone: true })
+    expect(options(target).sort()).toEqual([...before, 'nodev', 'noexec'].sort())
+    expect(fileSystemOptions(target)).toEqual(beforeOfAll)
+    await remount(target, { noAtime: true })
+    expect(options(target)).toEqual(expect.arrayContaining(['noatime', 'nosymfollow']))
+    expect(fileSystemOptions(target)).toEqual(beforeOfAll)
+  })
+})
+
 test('propagation is what findmnt says, also of what is mounted below', async () => {
   const target = await tmpfs()
   mkdirSync(`${target}/below`)

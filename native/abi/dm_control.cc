@@ -18,7 +18,10 @@ constexpr const char* kControlNode = "/dev/mapper/control";
 // The kernel copies the whole buffer in and out, so it is as large as the answer usually is, and grows.
 constexpr size_t kListRoom = size_t{16} * 1024;
 constexpr size_t kLineRoom = 1024;
-constexpr size_t kMessageRoom = 1024;  // a message that filled its buffer has run and cannot be repeated
+// A message that filled its buffer has run and cannot be repeated. Those that begin with "@stats_" go to
+// dm-stats, which answers with a line for each area of a device; other targets answer with a few words.
+constexpr size_t kMessageRoom = 1024;
+constexpr size_t kStatisticsRoom = size_t{64} * 1024;
 constexpr size_t kLargestRoom =
     size_t{1024} * 1024 * 1024;  // the kernel's own limit (dm-ioctl.c copy_params)
 
@@ -162,8 +165,8 @@ Result<DeviceInfo> Control::create(const std::string& name, const std::string& u
 }
 
 namespace {
-/// The device as it is now, and whether the renaming itself raised a uevent. It is renamed: that it was cancelled
-/// no longer counts.
+/// The device as it is now, and whether the renaming itself raised a uevent. It is renamed: that it was
+/// cancelled no longer counts.
 Result<DeviceInfo> renamed(Control& control, const DeviceInfo& answer, const std::string& name) {
   Cancel never;
   auto now = control.status({name, {}, 0}, never);
@@ -255,7 +258,7 @@ Result<std::string> Control::target_message(const Address& address, uint64_t sec
                                             Cancel& cancel, uint32_t flags) {
   Call call{command::kTargetMessage, address, flags};
   call.payload = pack_message(sector, text);
-  auto reply = run(call, cancel);
+  auto reply = run(call, cancel, starts_with(text, "@stats_") ? kStatisticsRoom : kMessageRoom);
   if (!reply) {
     reply.failure().detail = text;
     return reply.failure();

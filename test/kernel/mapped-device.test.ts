@@ -192,6 +192,17 @@ test('a busy device is told with its holders; deferred, it goes when they do', a
   await expectCode(MappedDevice.open(device.name), 'DM_NOT_FOUND')
 })
 
+test('an answer of dm-stats comes whole, also of a message that can be sent only once', async () => {
+  await withDevice([zero({ lengthSectors: 256 })], async device => {
+    expect(await device.message('@stats_create - 1')).toBe('0')
+    // A line for each sector; the message clears the counters, so that asking again would lose them.
+    const lines = (await device.message('@stats_print_clear 0')).trim().split('\n')
+    expect(lines).toHaveLength(256)
+    expect(lines.at(-1)).toMatch(/^255\+1 0 /)
+    await device.message('@stats_delete 0')
+  })
+})
+
 test('closing lets go and takes nothing away; a closed object refuses', async () => {
   const name = scratch.name('closed')
   const table = [error({ lengthSectors: 8 })]

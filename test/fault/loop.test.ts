@@ -113,6 +113,15 @@ test('each of the older calls fails, and the file is attached nowhere', async ()
   }
 })
 
+test('an older kernel that has pages of the new device still to write is asked again', async () => {
+  const EAGAIN = 11
+  hooks.setFault('LOOP_CONFIGURE', 1, 'fail', ENOTTY)
+  for (let times = 0; times < 3; times++) hooks.setFault('LOOP_SET_STATUS64', 1, 'fail', EAGAIN)
+  const device = await attach()
+  expect(hooks.clearFaults()).toBe(0)
+  await device.detach()
+})
+
 test('a free number that another process takes first is asked for again', async () => {
   const EBUSY = 16
   for (let races = 0; races < 3; races++) hooks.setFault('LOOP_CONFIGURE', 1, 'fail', EBUSY)

@@ -77,6 +77,14 @@ test('two windows of one file may be attached where they do not overlap', async 
   await Promise.all([first.detach(), second.detach()])
 })
 
+test('windows of one file that do not overlap are attached at the same time', async () => {
+  const file = image()
+  const windows = Array.from({ length: 8 }, (_, at) => ({ file, sizeLimitBytes: 16 * KiB, offsetBytes: at * 16 * KiB }))
+  const devices = await Promise.all(windows.map(each => LoopDevice.attach(each)))
+  expect(devices.map(({ info }) => info.offsetBytes)).toEqual(windows.map(({ offsetBytes }) => offsetBytes))
+  await Promise.all(devices.map(device => device.detach()))
+})
+
 test('a file that is attached is refused, by any of its paths and at once; only one of two gets it', async () => {
   const file = image()
   linkSync(file, `${file}.link`)

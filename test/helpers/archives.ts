@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { spawnSync } from 'node:child_process'
+import { runForBytes as run } from './spawned.js'
 
 export interface Member {
   /** Bytes, one a character. */
@@ -91,15 +91,6 @@ export const sha256 = (bytes: Buffer): string => `sha256:${createHash('sha256').
 /** A stream that gives `bytes` in pieces of `size`. */
 export async function* inPieces(bytes: Buffer, size = 65_536): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size))
-}
-
-const MOST_OUTPUT = 256 * 1024 * 1024
-
-export function run(program: string, words: readonly string[], input?: Buffer): Buffer {
-  const { status, stdout, stderr, error } = spawnSync(program, words, { input, maxBuffer: MOST_OUTPUT })
-  if (error) throw error
-  if (status !== 0) throw new Error(`${program} ${words.join(' ')}: ${stderr.toString()}`)
-  return stdout
 }
 
 /** All that GNU tar knows of a tree, as a list to be read and the digest of everything. */

@@ -1,18 +1,16 @@
 // thin_check of what a test leaves, beside the tests that follow: it takes half a second, most of which it sleeps.
-import { execFile } from 'node:child_process'
+import { outcomeLater } from './spawner.js'
 
 const running: Promise<string[]>[] = []
 
 /** Starts the check of a metadata file that nobody uses any more, and calls `then` when it is done with it. */
 export function checkLater(file: string, options: readonly string[], then: () => void): void {
   const test = expect.getState().currentTestName ?? 'before any test'
-  const env = { ...process.env, LC_ALL: 'C', LD_PRELOAD: '' }
   running.push(
-    new Promise(done => {
-      execFile('thin_check', [...options, file], { env, timeout: 60_000 }, (fault, stdout, stderr) => {
-        then()
-        done(fault ? [`metadata after "${test}": ${stderr || stdout || fault.message}`] : [])
-      })
+    outcomeLater('thin_check', [...options, file]).then(({ status, stdout, stderr }) => {
+      then()
+      const said = [stderr, stdout].map(String).find(text => text !== '')
+      return status === 0 ? [] : [`metadata after "${test}": ${said ?? `ended with ${status}`}`]
     }),
   )
 }

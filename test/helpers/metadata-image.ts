@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +6,7 @@ import { METADATA_BLOCK_BYTES, viewOf } from '../../lib/metadata/block-source.js
 import { type BtreeNode, parseNode } from '../../lib/metadata/btree.js'
 import { blockChecksum, CHECKSUM_SALT } from '../../lib/metadata/crc32c.js'
 import { parseSuperblock, type Superblock } from '../../lib/metadata/superblock.js'
+import { run } from './spawned.js'
 import { poolXml, type XmlPool } from './metadata-xml.js'
 
 /** A directory for metadata images that `remove` takes away. */
@@ -23,12 +23,12 @@ export function restoreImage(file: string, pool: XmlPool, blocks = 2048): void {
   writeFileSync(`${file}.xml`, poolXml(pool))
   writeFileSync(file, '')
   truncateSync(file, blocks * METADATA_BLOCK_BYTES)
-  execFileSync('thin_restore', ['--quiet', '-i', `${file}.xml`, '-o', file], { stdio: 'pipe' })
+  run('thin_restore', ['--quiet', '-i', `${file}.xml`, '-o', file])
 }
 
 /** Throws with the tool's words unless `thin_check` finds nothing to say. */
 export function checkImage(file: string): void {
-  execFileSync('thin_check', ['--quiet', file], { stdio: 'pipe' })
+  run('thin_check', ['--quiet', file])
 }
 
 export interface ListedThin {
@@ -44,7 +44,7 @@ export interface ListedThin {
 /** What `thin_ls` says of a metadata image. */
 export function thinLs(file: string): ListedThin[] {
   const fields = 'DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS,TRANSACTION,CREATE_TIME,SNAP_TIME'
-  const text = execFileSync('thin_ls', ['--no-headers', '--format', fields, file], { stdio: 'pipe', encoding: 'utf8' })
+  const text = run('thin_ls', ['--no-headers', '--format', fields, file])
   const rows = text.split('\n').filter(line => line.trim() !== '')
   return rows.map(line => {
     const [id, mappedBlocks, exclusiveBlocks, sharedBlocks, transactionId, creationTime, snapshottedTime] = line

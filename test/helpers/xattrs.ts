@@ -1,5 +1,5 @@
 // Extended attributes by perl's syscall(): Node has no call for them, and attr is not on every machine.
-import { spawnSync } from 'node:child_process'
+import { runForBytes } from './spawned.js'
 
 const NUMBERS = process.arch === 'arm64' ? { set: 6, get: 9, list: 12 } : { set: 189, get: 192, list: 195 }
 
@@ -28,11 +28,8 @@ while (my $path = <STDIN>) {
 }
 `
 
-function perl(script: string, args: readonly string[], input = Buffer.alloc(0)): string {
-  const { status, stdout, stderr } = spawnSync('perl', ['-we', script, ...args], { input, maxBuffer: 2 ** 28 })
-  if (status !== 0) throw new Error(`perl ended with ${status}: ${stderr.toString()}`)
-  return stdout.toString('latin1')
-}
+const perl = (script: string, args: readonly string[], input?: Buffer): string =>
+  runForBytes('perl', ['-we', script, ...args], input).toString('latin1')
 
 /** lsetxattr(2). */
 export function setExtendedAttribute(path: string, name: string, value: Buffer): void {

@@ -1,16 +1,16 @@
 // A store keeps a reserve, says when it is reached, and goes on when the pool has grown or layers have gone.
-import { spawnSync } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { MiB } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
+import { tryRun } from '../helpers/spawned.js'
 import { withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
 
 useScratch()
 
 const fill = (mebibytes: number) => async (folder: string) =>
-  void spawnSync('dd', ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', `count=${mebibytes}`])
+  tryRun('dd', ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', `count=${mebibytes}`])
 
 test('below the reserve layers are removed and read, and none is made', () =>
   withStore({ dataBytes: 64 * MiB, reservePercent: 50 }, async store => {

@@ -1,5 +1,4 @@
 // What was written to a layer is on the pool when a call says so, and a layer that is not whole is not committed.
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { LayerStore } from '../../lib/exports/store.js'
@@ -15,7 +14,7 @@ const WRITING_BACK = [/low water mark/, /EXT4-fs/, /Buffer I\/O error/, /I\/O er
 
 /** More than the pool has, in one file and without fsync. Writes go to memory, so that `dd` is not told. */
 const overfill = async (folder: string) =>
-  void spawnSync('dd', ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', 'count=40'])
+  tryRun('dd', ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', 'count=40'])
 
 test('withMounted tells that what was written did not all come to the pool, and nothing of that is committed', () =>
   withStore({ dataBytes: 32 * MiB }, async (store: LayerStore) => {

@@ -1,12 +1,11 @@
 // Layers from the first to the last: made, written, committed, used as parents, removed; on ext4 and on xfs.
 // @udev both
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore, type LayerInfo } from '../../lib/exports/store.js'
 import { MiB, unmount } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
-import { run } from '../helpers/spawned.js'
+import { run, tryRun } from '../helpers/spawned.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmCreate, dmInfo, dmMajor, dmRemove } from '../helpers/witness.js'
@@ -185,7 +184,7 @@ test('a full pool is said inside, and everything goes on when there is space aga
     const told: { status?: number | null; stderr?: string } = {}
     const fill = store.withMounted('greedy', async folder => {
       const words = ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', 'count=60', 'conv=fsync']
-      Object.assign(told, spawnSync('dd', words, { encoding: 'utf8' }))
+      Object.assign(told, tryRun('dd', words))
     })
     await expect(fill).rejects.toMatchObject({ code: expect.stringMatching(/^DM_LAYER_(SPACE|DAMAGED)$/) as string })
     expect(told.status).not.toBe(0)

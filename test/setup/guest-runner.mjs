@@ -5,7 +5,10 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import spawner from './spawner.cjs'
 import { repository } from './steps.mjs'
+
+spawner.startSpawner()
 
 const require = createRequire(join(repository, 'package.json'))
 const fromJest = createRequire(dirname(require.resolve('jest/package.json')) + '/')

@@ -19,7 +19,6 @@ import {
   END,
   inPieces,
   members,
-  run,
   sealed,
   seen,
   sha256,
@@ -27,6 +26,7 @@ import {
   useFolders,
   type Member,
 } from '../helpers/archives'
+import { runForBytes as run } from '../helpers/spawned'
 
 const folder = useFolders()
 const ROOT: Member = { name: './', type: '5', mode: 0o755 }

@@ -6,7 +6,8 @@ import { gzipSync } from 'node:zlib'
 import { importImage, type ImportOptions, type Layers } from '../../lib/store/images/import.js'
 import type { Lease } from '../../lib/store/leases.js'
 import { DmThinError } from '../../lib/index.js'
-import { archive, inPieces, run, useFolders } from '../helpers/archives.js'
+import { archive, inPieces, useFolders } from '../helpers/archives.js'
+import { runForBytes } from '../helpers/spawned.js'
 import { rejection } from '../helpers/thrown.js'
 
 const folder = useFolders()
@@ -38,7 +39,7 @@ function layout(layer: Buffer, more: object = {}): string {
 }
 
 /** The same as an archive. */
-const packedLayout = (layer: Buffer): Buffer => run('tar', ['-C', layout(layer), '-c', '.'])
+const packedLayout = (layer: Buffer): Buffer => runForBytes('tar', ['-C', layout(layer), '-c', '.'])
 
 const small = archive({ name: 'a', content: 'of a' })
 

@@ -64,7 +64,14 @@ export function checkPath(name: string, value: unknown): string {
   return value
 }
 
+/** By what it has, since an AbortSignal of another realm (a vm context, jest) is no instance of this one's class. */
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== 'object' || value === null) return false
+  const { aborted, addEventListener } = value as Partial<AbortSignal>
+  return typeof aborted === 'boolean' && typeof addEventListener === 'function'
+}
+
 function checkSignal(value: unknown): void {
-  if (value === undefined || value instanceof AbortSignal) return
+  if (value === undefined || isSignal(value)) return
   throw invalid(`signal must be an AbortSignal, but is ${shown(value)}`)
 }

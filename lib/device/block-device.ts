@@ -1,7 +1,8 @@
 // Block devices: their size, their content past the page cache, and taking content away.
 import { DmThinError } from '../errors.js'
 import type { BlockInfo, Erasure } from '../kernel/block-port.js'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { nativePort, portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
 import type { Handle } from '../kernel/handle.js'
 import { deviceNumber } from '../kernel/device-number.js'
@@ -10,7 +11,7 @@ import { checkNumber, GiB, invalid, shown } from '../units.js'
 import { describeHolders, withHolders } from './holders.js'
 import { Pending } from './pending.js'
 
-export interface BlockOpenOptions extends SignalOption {
+export interface BlockOpenOptions extends KernelOption, SignalOption {
   /** Default false: for reading and writing. */
   readonly readOnly?: boolean
   /** Refuse a device that is mounted or claimed by another, and claim it (O_EXCL). Default false. */
@@ -68,8 +69,8 @@ export class BlockDevice {
    * others at the first write), `ABORT_ERR`.
    */
   static async open(path: string, options: BlockOpenOptions = {}): Promise<BlockDevice> {
-    checkOptions(options, ['readOnly', 'exclusive', 'direct', 'signal'], 'BlockDevice.open')
-    const port = nativePort()
+    checkOptions(options, ['readOnly', 'exclusive', 'direct', 'kernel', 'signal'], 'BlockDevice.open')
+    const port = portOf(options.kernel)
     const request = {
       path: checkPath('path', path),
       readOnly: checkBoolean('readOnly', options.readOnly),

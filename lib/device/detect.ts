@@ -1,5 +1,6 @@
 // What file system is on a device or in an image.
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
 import { checkOptions, checkPath, type SignalOption } from '../names.js'
 import {
@@ -33,10 +34,10 @@ const MOST_ROOT_BYTES = 64 * 1024
  */
 export async function detectFileSystem(
   path: string,
-  options: SignalOption = {},
+  options: KernelOption & SignalOption = {},
 ): Promise<DetectedFileSystem | undefined> {
-  checkOptions(options, ['signal'], 'detectFileSystem')
-  const port = nativePort()
+  checkOptions(options, ['kernel', 'signal'], 'detectFileSystem')
+  const port = portOf(options.kernel)
   const where = checkPath('path', path)
   const [start] = await port.peek(where, [{ offsetBytes: 0, lengthBytes: LOOKED_AT_BYTES }], options.signal)
   const [found, ...others] = superblocksIn(start!)

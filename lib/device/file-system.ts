@@ -2,18 +2,19 @@
 import path from 'node:path'
 import { abortError, DmThinError } from '../errors.js'
 import type { GrownFileSystem } from '../kernel/block-port.js'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
 import type { Handle } from '../kernel/handle.js'
 import { checkOptions, checkPath, type SignalOption } from '../names.js'
 import { checkNumber, invalid, shown } from '../units.js'
 
-export interface FrozenOptions extends SignalOption {
+export interface FrozenOptions extends KernelOption, SignalOption {
   /** How long it may stay frozen, in milliseconds, 1 to 2 147 483 647. Default 30 000. */
   readonly timeoutMs?: number
 }
 
-export interface TrimOptions extends SignalOption {
+export interface TrimOptions extends KernelOption, SignalOption {
   /** Where on the file system to begin, in bytes. Default 0. */
   readonly offsetBytes?: number
   /** How much of it, in bytes. Default: to the end. */
@@ -77,14 +78,14 @@ class Frozen implements FrozenFileSystem {
  * Rejects with `DM_BUSY` (frozen already), `DM_UNSUPPORTED`, `DM_FILE_MISSING`, `DM_PERMISSION`, `ABORT_ERR` (it is
  * thawed again).
  */
-export async function freeze(folder: string, options: SignalOption = {}): Promise<FrozenFileSystem> {
-  checkOptions(options, ['signal'], 'freeze')
-  return frozenAt(folder, options.signal)
+export async function freeze(folder: string, options: KernelOption & SignalOption = {}): Promise<FrozenFileSystem> {
+  checkOptions(options, ['kernel', 'signal'], 'freeze')
+  return frozenAt(folder, options)
 }
 
-async function frozenAt(folder: string, signal: AbortSignal | undefined): Promise<Frozen> {
+async function frozenAt(folder: string, { kernel, signal }: KernelOption & SignalOption): Promise<Frozen> {
   const where = path.resolve(checkPath('folder', folder))
-  const port = nativePort()
+  const port = portOf(kernel)
   return new Frozen(port, await port.freeze(where, signal), where)
 }
 
@@ -92,9 +93,9 @@ async function frozenAt(folder: string, signal: AbortSignal | undefined): Promis
  * Thaws a file system that somebody else has frozen and left: a process that was killed, `fsfreeze`. Rejects with
  * `DM_KERNEL` (EINVAL: it is not frozen), `DM_FILE_MISSING`, `DM_PERMISSION`.
  */
-export async function thaw(folder: string, options: SignalOption = {}): Promise<void> {
-  checkOptions(options, ['signal'], 'thaw')
-  await nativePort().thaw(path.resolve(checkPath('folder', folder)), options.signal)
+export async function thaw(folder: string, options: KernelOption & SignalOption = {}): Promise<void> {
+  checkOptions(options, ['kernel', 'signal'], 'thaw')
+  await portOf(options.kernel).thaw(path.resolve(checkPath('folder', folder)), options.signal)
 }
 
 /**
@@ -111,10 +112,10 @@ export async function whileFrozen<T>(
   body: (signal: AbortSignal) => Promise<T>,
   options: FrozenOptions = {},
 ): Promise<T> {
-  checkOptions(options, ['timeoutMs', 'signal'], 'whileFrozen')
+  checkOptions(options, ['timeoutMs', 'kernel', 'signal'], 'whileFrozen')
   const timeoutMs = checkNumber('timeoutMs', options.timeoutMs ?? 30_000, { min: 1, max: 2 ** 31 - 1 })
   if (typeof body !== 'function') throw invalid(`body must be a function, but is ${shown(body)}`)
-  const frozen = await frozenAt(folder, options.signal)
+  const frozen = await frozenAt(folder, options)
   const limit = limited(timeoutMs, options.signal)
   let fault: unknown
   try {
@@ -177,7 +178,7 @@ async function thawAfter(frozen: Frozen, before: unknown): Promise<void> {
  * `DM_KERNEL`, `ABORT_ERR` (`detail` says how much was discarded by then).
  */
 export async function trim(folder: string, options: TrimOptions = {}): Promise<number> {
-  checkOptions(options, ['offsetBytes', 'lengthBytes', 'minimumBytes', 'signal'], 'trim')
+  checkOptions(options, ['offsetBytes', 'lengthBytes', 'minimumBytes', 'kernel', 'signal'], 'trim')
   const { lengthBytes } = options
   const request = {
     path: path.resolve(checkPath('folder', folder)),
@@ -185,7 +186,7 @@ export async function trim(folder: string, options: TrimOptions = {}): Promise<n
     ...(lengthBytes === undefined ? {} : { lengthBytes: checkNumber('lengthBytes', lengthBytes, { min: 1 }) }),
     minimumBytes: checkNumber('minimumBytes', options.minimumBytes ?? 0, { min: 0 }),
   }
-  return nativePort().trim(request, options.signal)
+  return portOf(options.kernel).trim(request, options.signal)
 }
 
 /**
@@ -196,7 +197,10 @@ export async function trim(folder: string, options: TrimOptions = {}): Promise<n
  * Rejects with `DM_UNSUPPORTED` (another type), `DM_FILE_MISSING`, `DM_PERMISSION` (also ext4's word for a file system
  * with errors), `DM_KERNEL`.
  */
-export async function growFileSystem(folder: string, options: SignalOption = {}): Promise<GrownFileSystem> {
-  checkOptions(options, ['signal'], 'growFileSystem')
-  return nativePort().growFileSystem(path.resolve(checkPath('folder', folder)), options.signal)
+export async function growFileSystem(
+  folder: string,
+  options: KernelOption & SignalOption = {},
+): Promise<GrownFileSystem> {
+  checkOptions(options, ['kernel', 'signal'], 'growFileSystem')
+  return portOf(options.kernel).growFileSystem(path.resolve(checkPath('folder', folder)), options.signal)
 }

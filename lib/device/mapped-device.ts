@@ -8,7 +8,8 @@ import {
   type SuspendOptions,
 } from '../kernel/device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
-import { nativePort } from '../kernel/native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import {
   LOAD_FLAG,
   TABLE_FLAG,
@@ -28,7 +29,7 @@ import { replaceTable } from './replace-table.js'
 import { createSecurely, withoutSecrets } from './secure-table.js'
 import { Undo } from './undo.js'
 
-export interface CreateMappedDeviceOptions extends SignalOption {
+export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
   /** 1 to 127 bytes, any but `/`. */
   readonly name: string
   /** 1 to 128 bytes. Default none; it can be given later, once. */
@@ -87,14 +88,14 @@ export class MappedDevice {
   static async create(options: CreateMappedDeviceOptions): Promise<MappedDevice> {
     checkOptions(
       options,
-      ['name', 'uuid', 'table', 'readOnly', 'secureData', 'mapperLink', 'signal'],
+      ['name', 'uuid', 'table', 'readOnly', 'secureData', 'mapperLink', 'kernel', 'signal'],
       'MappedDevice.create',
     )
     const name = checkKernelName(options.name)
     const uuid = options.uuid === undefined ? '' : checkKernelUuid(options.uuid)
     const table = layTable(options.table)
     const request = { name, uuid, table, readOnly: checkBoolean('readOnly', options.readOnly) }
-    const port = nativePort()
+    const port = portOf(options.kernel)
     const secure = checkBoolean('secureData', options.secureData)
     const link = checkBoolean('mapperLink', options.mapperLink)
     const made = secure ? createSecurely(port, request, options.signal) : port.activate(request, options.signal)
@@ -106,9 +107,9 @@ export class MappedDevice {
   }
 
   /** A device that there is already, made by whomever: by its name, or `{ uuid }`, or `{ device: '253:4' }`. */
-  static async open(address: Address, options: SignalOption = {}): Promise<MappedDevice> {
-    checkOptions(options, ['signal'], 'MappedDevice.open')
-    const port = nativePort()
+  static async open(address: Address, options: KernelOption & SignalOption = {}): Promise<MappedDevice> {
+    checkOptions(options, ['kernel', 'signal'], 'MappedDevice.open')
+    const port = portOf(options.kernel)
     return new MappedDevice(port, await port.deviceStatus(addressOf(address), options.signal))
   }
 

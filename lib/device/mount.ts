@@ -33,7 +33,7 @@ export interface MountOptions extends MountFlags, KernelOption, SignalOption {
   readonly data?: string
 }
 
-export interface RemountOptions extends MountFlags, SignalOption {
+export interface RemountOptions extends MountFlags, KernelOption, SignalOption {
   /**
    * Of this mount alone (MS_BIND), and not of the file system, which may be mounted elsewhere too. Default false.
    */
@@ -42,7 +42,7 @@ export interface RemountOptions extends MountFlags, SignalOption {
   readonly data?: string
 }
 
-export interface BindOptions extends SignalOption {
+export interface BindOptions extends KernelOption, SignalOption {
   /** A folder or file, and where it is to be seen too, which exists. */
   readonly source: string
   readonly target: string
@@ -55,7 +55,7 @@ export interface BindOptions extends SignalOption {
 /** How mounts and unmounts below a mount are shared with its copies: mount_namespaces(7). */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
-export interface PropagationOptions extends SignalOption {
+export interface PropagationOptions extends KernelOption, SignalOption {
   /** Of everything that is mounted below too (MS_REC). Default false. */
   readonly recursive?: boolean
 }
@@ -140,13 +140,14 @@ export async function mount(options: MountOptions): Promise<void> {
  * `DM_PERMISSION`, `DM_KERNEL` (EINVAL: nothing is mounted there).
  */
 export async function remount(target: string, options: RemountOptions): Promise<void> {
-  checkOptions(options, [...FLAGS, 'mountAlone', 'data', 'signal'], 'remount')
+  checkOptions(options, [...FLAGS, 'mountAlone', 'data', 'kernel', 'signal'], 'remount')
   const where = path.resolve(checkPath('target', target))
   const mountAlone = checkBoolean('mountAlone', options.mountAlone)
   const data = checkText('data', options.data ?? '')
   if (mountAlone && data !== '') throw invalid('data belongs to the file system: not with mountAlone')
-  await sayHolders(nativePort(), where, () =>
-    nativePort().remount({ target: where, ...bitsOf(options), mountAlone, data }, options.signal),
+  const port = portOf(options.kernel)
+  await sayHolders(port, where, () =>
+    port.remount({ target: where, ...bitsOf(options), mountAlone, data }, options.signal),
   )
 }
 
@@ -156,7 +157,7 @@ export async function remount(target: string, options: RemountOptions): Promise<
  * source is unbindable).
  */
 export async function bindMount(options: BindOptions): Promise<void> {
-  checkOptions(options, ['source', 'target', 'recursive', 'readOnly', 'signal'], 'bindMount')
+  checkOptions(options, ['source', 'target', 'recursive', 'readOnly', 'kernel', 'signal'], 'bindMount')
   const request = {
     source: path.resolve(checkPath('source', options.source)),
     target: path.resolve(checkPath('target', options.target)),
@@ -166,7 +167,7 @@ export async function bindMount(options: BindOptions): Promise<void> {
   if (request.recursive && request.readOnly) {
     throw invalid('readOnly with recursive would leave the mounts below writable: remount each with mountAlone')
   }
-  await nativePort().bindMount(request, options.signal)
+  await portOf(options.kernel).bindMount(request, options.signal)
 }
 
 /**
@@ -178,13 +179,13 @@ export async function setPropagation(
   propagation: Propagation,
   options: PropagationOptions = {},
 ): Promise<void> {
-  checkOptions(options, ['recursive', 'signal'], 'setPropagation')
+  checkOptions(options, ['recursive', 'kernel', 'signal'], 'setPropagation')
   const where = path.resolve(checkPath('target', target))
   if (typeof propagation !== 'string' || !Object.hasOwn(PROPAGATION, propagation)) {
     throw invalid(`propagation must be one of ${Object.keys(PROPAGATION).join(', ')}, but is ${shown(propagation)}`)
   }
   const flags = PROPAGATION[propagation] | (checkBoolean('recursive', options.recursive) ? MS.rec : 0)
-  await nativePort().setPropagation(where, flags, options.signal)
+  await portOf(options.kernel).setPropagation(where, flags, options.signal)
 }
 
 /**

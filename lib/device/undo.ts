@@ -20,13 +20,17 @@ export class Undo {
     this.#steps.push({ operation, device, run, always })
   }
 
-  /** Runs `body`; if it fails, undoes what was pushed and rethrows with the list of what was undone and what not. */
+  /**
+   * Runs `body`; if it fails, undoes what was pushed and rethrows with the list of what was undone and what not. A fault
+   * of the program (a TypeError) is rethrown as it is.
+   */
   async guard<T>(body: () => Promise<T>): Promise<T> {
     try {
       return await body()
     } catch (fault) {
-      const error = fault instanceof DmThinError ? fault : new DmThinError('DM_KERNEL', String(fault), { cause: fault })
-      const done = await this.#unwind(error.rollback.some(notUndone))
+      const error = asRefusal(fault)
+      const done = await this.#unwind(error?.rollback.some(notUndone) ?? false)
+      if (error === undefined) throw fault
       if (done.length === 0) throw error
       throw error.refined(error.code, error.message, { rollback: [...error.rollback, ...done] })
     }
@@ -41,6 +45,13 @@ export class Undo {
     }
     return done
   }
+}
+
+/** A refusal of this library or of the system, which has a code; nothing of what else may be thrown. */
+function asRefusal(fault: unknown): DmThinError | undefined {
+  if (fault instanceof DmThinError) return fault
+  const code = typeof fault === 'object' && fault !== null ? (fault as { code?: unknown }).code : undefined
+  return typeof code === 'string' ? new DmThinError('DM_KERNEL', String(fault), { cause: fault }) : undefined
 }
 
 const notUndone = (step: RollbackStep): boolean => step.errno !== 0

@@ -2,12 +2,11 @@
 import { invalid, shown } from '../units.js'
 import type { KernelPort } from './port.js'
 
-/** @internal Where the port is. */
+/** Where the port is. No entry of the package exports it: nobody else can make a `Kernel`. */
 export const PORT = Symbol('port')
 
 /** A kernel to talk to. `memoryKernel()` of `dm-thin/testing` makes one; without, it is the machine's own. */
 export interface Kernel {
-  /** @internal */
   readonly [PORT]: KernelPort
 }
 

@@ -1,6 +1,20 @@
 // The hands with which a user's test moves the memory kernel. What the kernel itself does is in the contract.
-import { KiB, LoopDevice, MiB, mount, ThinPool, unmount, type Kernel } from '../../lib/index.js'
-import { DeviceMapper } from '../../lib/exports/kernel.js'
+import {
+  BlockDevice,
+  detectFileSystem,
+  freeze,
+  KiB,
+  LoopDevice,
+  MiB,
+  mount,
+  remount,
+  ThinPool,
+  trim,
+  unmount,
+  type Kernel,
+} from '../../lib/index.js'
+import { DeviceMapper, MappedDevice, zero } from '../../lib/exports/kernel.js'
+import { expectCode } from '../helpers/expect-code.js'
 import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
 import { watchDevices } from '../../lib/device/device-watch.js'
 
@@ -345,4 +359,25 @@ describe('devices', () => {
     await dm.remove(name)
     expect(kernel.left()).toEqual(NOTHING)
   })
+})
+
+test('a mapped device is made in the kernel that is named, and opened there', async () => {
+  const kernel = memoryKernel()
+  const made = await MappedDevice.create({ kernel, name: 'demo', table: [zero({ lengthSectors: 8 })] })
+  const opened = await MappedDevice.open('demo', { kernel })
+  expect([opened.device, (await opened.table()).map(({ type }) => type)]).toEqual([made.device, ['zero']])
+  await made.remove()
+  await expectCode(MappedDevice.open('demo', { kernel }), 'DM_NOT_FOUND')
+  expect(kernel.left()).toEqual(NOTHING)
+})
+
+test('what the kernel in memory has not is refused by that kernel, and not asked of the machine', async () => {
+  const kernel = memoryKernel()
+  const calls = [
+    BlockDevice.open('/dev/none', { kernel }),
+    detectFileSystem('/none', { kernel }),
+    freeze('/none', { kernel }),
+  ]
+  for (const call of [...calls, trim('/none', { kernel }), remount('/none', { kernel })])
+    await expectCode(call, 'DM_UNSUPPORTED')
 })

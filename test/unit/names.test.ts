@@ -66,6 +66,13 @@ describe('options', () => {
     expect(refused(() => checkOptions({ signal }, ['signal'], 'call'))).toMatch(/^signal must be an AbortSignal/)
   })
 
+  test('a signal of another class is one, as those of another realm and of jsdom are', () => {
+    class Foreign extends EventTarget {
+      readonly aborted = false
+    }
+    checkOptions({ signal: new Foreign() }, ['signal'], 'call')
+  })
+
   test('every kind of signal is one', () => {
     const signals = [AbortSignal.abort(), AbortSignal.timeout(1e6), new AbortController().signal, undefined]
     for (const signal of signals) checkOptions({ signal }, ['signal'], 'call')

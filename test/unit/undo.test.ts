@@ -60,11 +60,23 @@ test('nothing done, nothing to report: the error itself comes through', async ()
   expect((await attempt(0)).error).toBe(refused)
 })
 
-test('a fault of another kind is wrapped, and kept as the cause', async () => {
-  const fault = new TypeError('odd')
+test('a refusal of the system is wrapped, and kept as the cause', async () => {
+  const fault = Object.assign(new Error('no such file'), { code: 'ENOENT' })
   const { error } = await attempt(1, {}, fault)
   expect(error).toMatchObject({ code: 'DM_KERNEL', cause: fault })
   expect(error.rollback).toHaveLength(1)
+})
+
+test.each([new TypeError('odd'), undefined])('after the undoing %p is rethrown as it is', async fault => {
+  const order: string[] = []
+  const undo = new Undo()
+  const guarded = undo.guard(() => {
+    undo.push('step', 'device', async () => order.push('undone'))
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- anything can be thrown
+    return Promise.reject(fault)
+  })
+  await expect(guarded).rejects.toBe(fault)
+  expect(order).toEqual(['undone'])
 })
 
 test('what the native side undid comes first', async () => {

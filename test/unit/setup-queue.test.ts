@@ -4,15 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { compileFunction } from 'node:vm'
-
-function ask(module: string, body: string, env: Record<string, string> = {}): unknown {
-  const url = path.join(__dirname, '..', module)
-  const script = `import * as m from ${JSON.stringify(url)}
-    const answer = await (async () => { ${body} })().catch(error => ({ error: error.message }))
-    console.log(JSON.stringify(answer))`
-  const options = { encoding: 'utf8', env: { ...process.env, ...env } } as const
-  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], options))
-}
+import { ask } from '../helpers/ask.js'
 
 describe('tags in a test file', () => {
   const tags = (text: string) => ask('setup/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)

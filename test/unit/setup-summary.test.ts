@@ -1,12 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
-
-// The set-up is plain ES modules, since it runs before anything is installed: each question is asked in a fresh node.
-function ask(module: string, expression: string): unknown {
-  const url = join(__dirname, '..', module)
-  const script = `import * as m from ${JSON.stringify(url)}; console.log(JSON.stringify(${expression}))`
-  return JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }))
-}
+import { ask } from '../helpers/ask.js'
 
 const suite = (name: string, ...statuses: string[]) => ({
   name,
@@ -17,7 +9,7 @@ const part = (report: unknown, status = 0) => ({ title: 'part', report, status, 
 
 function summarize(parts: unknown[], options = "{ root: '/tree' }") {
   const list = JSON.stringify(parts)
-  return ask('setup/summary.mjs', `m.summarize(${list}.map(p => m.countPart(p, ${options})))`) as {
+  return ask('setup/summary.mjs', `return m.summarize(${list}.map(p => m.countPart(p, ${options})))`) as {
     text: string
     ok: boolean
   }
@@ -71,7 +63,7 @@ describe('missing packages', () => {
   const missing = (files: string[], headers: boolean) =>
     ask(
       'setup/packages.mjs',
-      `m.missingPackages(['build'], { exists: f => ${JSON.stringify(files)}.includes(f), path: ['/usr/bin'], headers: ${headers} }).map(p => p.name)`,
+      `return m.missingPackages(['build'], { exists: f => ${JSON.stringify(files)}.includes(f), path: ['/usr/bin'], headers: ${headers} }).map(p => p.name)`,
     )
 
   test('are those of which no program is on PATH, and headers', () => {
@@ -80,14 +72,14 @@ describe('missing packages', () => {
   })
 
   test('are installed on Debian only', () => {
-    const debian = (text: string) => ask('setup/packages.mjs', `m.distribution(${JSON.stringify(text)}).debian`)
+    const debian = (text: string) => ask('setup/packages.mjs', `return m.distribution(${JSON.stringify(text)}).debian`)
     expect(debian('PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\n')).toBe(true)
     expect(debian('ID=ubuntu\nID_LIKE=debian\n')).toBe(false)
   })
 })
 
 describe('the command lines', () => {
-  const parse = (...argv: string[]) => ask('vm/vm.mjs', `m.parseArguments(${JSON.stringify(argv)})`)
+  const parse = (...argv: string[]) => ask('vm/vm.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
 
   test('of the virtual machine: options end at -- or at the first other word', () => {
     const plain = { udev: false, keep: false, verbose: false, timeout: 1800 }
@@ -97,19 +89,19 @@ describe('the command lines', () => {
   })
 
   test('of the fuzzers: how often, which, and whether to keep what they find', () => {
-    const parse = (...argv: string[]) => ask('setup/fuzz.mjs', `m.parseArguments(${JSON.stringify(argv)})`)
+    const parse = (...argv: string[]) => ask('setup/fuzz.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
     expect(parse()).toEqual({ runs: 300_000, keep: false, targets: [] })
     expect(parse('--runs=7', 'reply', '--keep')).toEqual({ runs: 7, keep: true, targets: ['reply'] })
   })
 
   test('a single argument with blanks is a line for the shell', () => {
-    expect(ask('vm/vm.mjs', `m.commandWords(['a | b'])`)).toEqual(['/bin/sh', '-c', 'a | b'])
-    expect(ask('vm/vm.mjs', `m.commandWords(['a'])`)).toEqual(['a'])
+    expect(ask('vm/vm.mjs', `return m.commandWords(['a | b'])`)).toEqual(['/bin/sh', '-c', 'a | b'])
+    expect(ask('vm/vm.mjs', `return m.commandWords(['a'])`)).toEqual(['a'])
   })
 
   test('the environment passes what belongs to the project, and no more', () => {
     const host = { PATH: '/x', HOME: '/home/me', SECRET: 's', DM_THIN_X: '1', CI: 'true', DM_THIN_UDEV: '1' }
-    const env = ask('vm/guest-files.mjs', `m.guestEnvironment(${JSON.stringify(host)}, {}, false)`)
+    const env = ask('vm/guest-files.mjs', `return m.guestEnvironment(${JSON.stringify(host)}, {}, false)`)
     expect(env).toMatchObject({ DM_THIN_GUEST: '1', DM_THIN_X: '1', CI: 'true', HOME: '/root' })
     expect(env).not.toHaveProperty('SECRET')
     expect(env).not.toHaveProperty('DM_THIN_UDEV')

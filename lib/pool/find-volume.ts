@@ -1,6 +1,6 @@
 // The object of a volume that there is: inactive, or active as whoever activated it.
 import { DmThinError } from '../errors.js'
-import { TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
 import { sectorsToBytes } from '../units.js'
 import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn } from './external-origin.js'
@@ -50,13 +50,14 @@ async function activeAs(pool: PoolContext, id: number, signal?: AbortSignal): Pr
   return (await port.foreignThins(device, volumeUuidPrefix(device), signal)).find(thin => thin.id === id)
 }
 
+/** The volume's own device, once it has a table: before, somebody is just activating it, or has died of it. */
 async function ownActive(
   { port, device }: PoolContext,
   id: number,
   signal?: AbortSignal,
 ): Promise<ActiveThin | undefined> {
   const own = await port.deviceStatus({ uuid: volumeUuidPrefix(device) + id }, signal).catch(ifGone)
-  return own && { ...own, id }
+  return own && (own.flags & DEVICE_FLAG.activeTable) !== 0 ? { ...own, id } : undefined
 }
 
 async function volumeOf(

@@ -28,7 +28,7 @@ Status ActivationGuard::look(Control& control, Cancel& cancel) {
 Result<UniqueFd> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
                                         Cancel& cancel) {
   if (pool_.device == 0) return enter_sections(pool_.name, cancel);
-  auto lock = lock_thin(pool_.name, thin_id, ThinLock::kShared, cancel);
+  auto lock = lock_thin(pool_.name, thin_id, cancel);
   if (!lock) return lock;
   const auto looked = look(control, cancel);
   if (!looked) return looked.failure();

@@ -196,7 +196,7 @@ class SnapshotCalls {
 
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   // To the end: the origin is neither activated meanwhile nor suspended by another snapshot of it.
-  const auto lock = lock_thin(request.pool.name, request.origin_id, ThinLock::kExclusive, cancel);
+  const auto lock = lock_thin(request.pool.name, request.origin_id, cancel);
   if (!lock) return lock.failure();
   const auto pool = pool_device(control, request.pool, cancel);
   if (!pool) return pool.failure();

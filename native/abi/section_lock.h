@@ -1,6 +1,6 @@
 // A lock file per pool, /run/dm-thin/NAME.lock. Compound calls hold it shared while a device of the pool is
-// half-made or suspended; what makes, repairs, grows or removes the pool holds it exclusively. The lock is the
-// kernel's (flock): it ends with its holder. Devices and files below pools have lock files of their own.
+// half-made or suspended; what makes, repairs, grows or removes the pool holds it exclusively. The lock is
+// the kernel's (flock): it ends with its holder. Devices and files below pools have lock files of their own.
 #pragma once
 
 #include <string>
@@ -13,18 +13,20 @@ namespace dmthin {
 
 enum class LockMode { kShared, kExclusive };
 
-/// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive lock;
-/// so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the gate.
+/// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive
+/// lock; so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the
+/// gate.
 Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& cancel);
 
-/// How an activation of a thin id, and a snapshot of it, hold it. Of two snapshots of one origin the second
-/// would otherwise find it suspended by the first and send its message to an origin that the first has
-/// resumed; and an origin that is activated while its snapshot is made would not be suspended for it.
-enum class ThinLock { kShared, kExclusive };
-
-/// The pool's lock shared, and one thin id of the pool, until the descriptor is closed. Waits, and hears of
-/// cancellation. Where /run cannot be written, only the threads of this process exclude each other.
-Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, ThinLock mode, Cancel& cancel);
+/// The pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed. Waits,
+/// and hears of cancellation. Where /run cannot be written, only the threads of this process exclude each
+/// other.
+///
+/// Activations and snapshots of one thin id exclude each other. Of two snapshots the second would find the
+/// origin suspended by the first and send its message to an origin that the first has resumed; an origin that
+/// is activated while its snapshot is made would not be suspended for it; and of two activations the second
+/// would find a device that has no table yet.
+Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
 /// The pool's lock shared; where /run cannot be written, a file that only this process has.
 Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel);

@@ -1,5 +1,5 @@
 // Every example runs as a user would run it, says what it should, and leaves nothing behind.
-// @udev with @second-kernel
+// @udev with
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { useScratch } from '../helpers/scratch.js'

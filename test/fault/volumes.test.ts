@@ -2,15 +2,17 @@
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import { expectCode } from '../helpers/expect-code.js'
 import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmStatus } from '../helpers/witness.js'
+import { dmInfo, dmStatus, dmTable } from '../helpers/witness.js'
 
 useScratch()
 const hooks = useFaults()
 const RESUME_TRIES = 20
+const HELD_UP_MS = 800
 
 /** A pool with an active origin, and what must be the same after every fault. */
 async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () => Promise<string>) => Promise<void>) {
@@ -43,6 +45,25 @@ test('each step of an activation fails, and no device is left', () =>
       }
     }
     await noneAfter(hooks, PLACES, () => volume.activate())
+  }))
+
+test('a volume that another call is just activating is not active before it has its table, and is then', () =>
+  withOrigin(async pool => {
+    const volume = await pool.createVolume({ sizeBytes: MiB })
+    const { id } = volume
+    const name = `${pool.name}-${id}`
+    const other = await ThinPool.open(pool.name)
+    hooks.setFault('DM_TABLE_LOAD', 1, 'delay', HELD_UP_MS)
+    const activation = volume.activate()
+    while (!dmInfo(name)) await sleep(10)
+    const seen = await other.volume(id, { sizeBytes: MiB })
+    expect([seen.active, dmTable(name)]).toEqual([false, ''])
+    // Whoever asks for it now waits for the one that is under way.
+    await expectCode(seen.activate(), 'DM_ALREADY_ACTIVE')
+    expect(dmTable(name)).toMatch(/^0 2048 thin /)
+    expect((await other.volume(id)).active).toBe(true)
+    await activation
+    await other.close()
   }))
 
 test('each step of snapshot and activate fails: the origin is resumed, no device and no thin id is left', () =>

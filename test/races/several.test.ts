@@ -211,7 +211,7 @@ test('where /run cannot be written: open repairs nothing, and the threads of a p
       const known = await nativePort().deviceStatus({ name: pool.name })
       const origin = { pool: known, ownPrefix: 'DMTHIN-', originUuid: ${JSON.stringify(dmInfo(`${name}-0`)!.uuid)} }
       const ids = Array.from({ length: 24 }, (_, at) => at + 1)
-      const made = await Promise.all(ids.map(id => nativePort().snapshot({ ...origin, originId: 0, ids: [id] })))
+      const made = await Promise.all(ids.map(id => nativePort().snapshot({ ...origin, originId: 0, ids: [id], committed: true })))
       return { findings: pool.findings, suspended: made.map(each => each.suspended), codes: made.flatMap(each => each.items) }`,
       emptyRun,
     )

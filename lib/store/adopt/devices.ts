@@ -7,8 +7,8 @@ import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */
 const LET_GO_MS = 1_000
-/** In a row, until a device of the name is taken for somebody else's. */
-const MOST_NAME_TAKEN = 16
+/** In a row, until a device of the name is taken for somebody else's, or for one that a dead process has left half made. */
+const MOST_REFUSALS = 16
 
 interface Up {
   readonly volume: ThinVolume
@@ -71,15 +71,15 @@ export class Devices {
 
   async #active(record: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
     const abort = signal ? { signal } : {}
-    for (let nameTaken = 0; ;) {
+    for (let refusals = 1; ; refusals += 1) {
       const volume = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes, ...abort })
       if (volume.active) return volume
       try {
         return await volume.activate({ readOnly: true, ...abort })
       } catch (fault) {
-        if (hasCode(fault, 'DM_ALREADY_ACTIVE')) continue // another process was quicker
-        // It was quicker, and its device had gone before it was known whose it was. Another's keeps the name.
-        if (!hasCode(fault, 'DM_NAME_TAKEN') || ++nameTaken > MOST_NAME_TAKEN) throw fault
+        // Another process was quicker; its device may have gone before it was known whose it was.
+        const wasQuicker = hasCode(fault, 'DM_ALREADY_ACTIVE', 'DM_NAME_TAKEN')
+        if (!wasQuicker || refusals > MOST_REFUSALS) throw fault
       }
     }
   }

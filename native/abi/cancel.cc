@@ -76,8 +76,8 @@ int wake_signal() {
 
 Waker::Waker() : thread_(static_cast<pid_t>(syscall(SYS_gettid))) {}
 
-// A signal that was sent arrives at the latest when a system call of its thread returns: before the memory goes
-// that it points to.
+// A signal that was sent arrives at the latest when a system call of its thread returns: before the memory
+// goes that it points to.
 Waker::~Waker() {
   if (under_way_.load(std::memory_order_acquire)) sched_yield();
 }

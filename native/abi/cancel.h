@@ -24,12 +24,12 @@ class Cancel {
   std::atomic<bool> shielded_{false};
 };
 
-/// The signal that interrupts a blocked call; 0 if none is free. Its handler is installed without SA_RESTART, so
-/// that the call returns EINTR. Installed once for the process, on first use.
+/// The signal that interrupts a blocked call; 0 if none is free. Its handler is installed without SA_RESTART,
+/// so that the call returns EINTR. Installed once for the process, on first use.
 int wake_signal();
 
-/// Sends the wake signal to one thread. A user's signals that have not arrived are counted by the kernel, and at
-/// the limit other programs get none; so the next is sent only after the last has arrived.
+/// Sends the wake signal to one thread. A user's signals that have not arrived are counted by the kernel, and
+/// at the limit other programs get none; so the next is sent only after the last has arrived.
 class Waker {
  public:
   /// For the calling thread, which also destroys it.

@@ -9,8 +9,8 @@
 namespace dmthin {
 
 /// What a failed commit is called in a `Failure`. EIO: the pool has gone back to its last commit and needs a
-/// check, or has failed. ENOSPC: it is out of metadata space, and whether the change was committed before that
-/// only the metadata on disk tells.
+/// check, or has failed. ENOSPC: it is out of metadata space, and whether the change was committed before
+/// that only the metadata on disk tells.
 constexpr const char* kCommit = "commit";
 
 /// Sends a message to a pool and asks its status (NOFLUSH) right after it. The look is not given up: the
@@ -18,8 +18,8 @@ constexpr const char* kCommit = "commit";
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
                                       const std::string& text, Cancel& cancel);
 
-/// Asks a pool's status (NOFLUSH) after the message `text`, and fails with `kCommit` if its commit failed. It is
-/// not given up.
+/// Asks a pool's status (NOFLUSH) after the message `text`, and fails with `kCommit` if its commit failed. It
+/// is not given up.
 Status verify_commit(Control& control, const Address& pool, const std::string& text);
 
 /// Commits what the pool has in memory, and looks.

@@ -45,9 +45,9 @@ class PreparedCalls {
 
   const Result<int> fd_;
   std::vector<Slot> slots_;
-  std::vector<std::string> devices_;  // of each, for failure()
-  std::vector<uint8_t> bytes_;        // the requests, one behind the other
-  std::vector<uint8_t> scratch_;      // as large as the largest
+  std::vector<std::string> devices_;    // of each, for failure()
+  std::vector<uint8_t> bytes_;          // the requests, one behind the other
+  std::vector<uint8_t> scratch_;        // as large as the largest
   std::optional<LockedMemory> locked_;  // when there: the requests, scratch and slots in its place
 };
 

@@ -2,8 +2,8 @@
 
 #include <cerrno>
 
-#include "abi/dm_prepared.h"
 #include "abi/commit.h"
+#include "abi/dm_prepared.h"
 #include "abi/kernel_log.h"
 #include "abi/scope_guard.h"
 #include "abi/section_lock.h"
@@ -155,16 +155,20 @@ class SnapshotCalls {
   /// The failure of the call if the origin could not be resumed and undo() has run.
   Failure not_resumed(int error) const { return with_undone(calls_.failure(suspend_ + 1, error)); }
 
-  /// Names the failed call of each item, and asks whether the kernel has committed what the others made. After
-  /// a failed commit the pool takes no message, so that the one it belongs to is the last that was taken.
+  /// Names the failed call of each item, and asks whether the kernel has committed what the others made.
+  /// After a failed commit the pool takes no message, so that the one it belongs to is the last that was
+  /// taken.
   Status verify(Control& control) {
     SnapshotItem* last = nullptr;
     for (SnapshotItem& item : items) {
-      if (item.error == 0) last = &item;
-      else item.operation = command::kTargetMessage.name;
+      if (item.error == 0)
+        last = &item;
+      else
+        item.operation = command::kTargetMessage.name;
     }
     if (last == nullptr || !request_.committed) return Nothing{};
-    const auto looked = verify_commit(control, request_.pool.address(), "create_snap " + std::to_string(last->id));
+    const auto looked =
+        verify_commit(control, request_.pool.address(), "create_snap " + std::to_string(last->id));
     if (looked) return Nothing{};
     if (looked.failure().operation != kCommit) return looked.failure();
     last->error = looked.failure().error;

@@ -42,13 +42,13 @@ Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Canc
 /// FITHAW by path, for what somebody else froze. EINVAL when it is not frozen.
 Status thaw_file_system(const std::string& path);
 
-/// Waits until the file system of an open file or directory has everything on its disk (syncfs). Fails with what its
-/// disk has refused since the file was opened (Linux 5.8 or later). The file stays the caller's, open until this is
-/// through.
+/// Waits until the file system of an open file or directory has everything on its disk (syncfs). Fails with
+/// what its disk has refused since the file was opened (Linux 5.8 or later). The file stays the caller's,
+/// open until this is through.
 Status sync_file_system(int file);
 
-/// Allocates the blocks of a file that has holes, up to its size; they read as zeros (fallocate). EOPNOTSUPP where its
-/// file system cannot.
+/// Allocates the blocks of a file that has holes, up to its size; they read as zeros (fallocate). EOPNOTSUPP
+/// where its file system cannot.
 Status allocate_file(const std::string& path);
 
 struct TrimRequest {

@@ -149,8 +149,7 @@ Status lock_file(int fd, const LoopRequest& request, Cancel& cancel) {
     const int locked = system_call("flock", [&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
     if (locked >= 0) return Nothing{};
     if (locked != -EWOULDBLOCK && locked != -EINTR) return failed("flock", -locked, request.file);
-    if (tries == kMostWaits)
-      return failed("attach", EEXIST, request.file, "another program has locked it");
+    if (tries == kMostWaits) return failed("attach", EEXIST, request.file, "another program has locked it");
     pause();
   }
 }
@@ -186,8 +185,8 @@ Result<UniqueFd> take_turn(const LoopRequest& request, Cancel& cancel) {
   }
 }
 
-/// Waits until the device has let go of the file, a second at most: udev looks into a device that has just come, and the
-/// kernel detaches it when the last has closed it.
+/// Waits until the device has let go of the file, a second at most: udev looks into a device that has just
+/// come, and the kernel detaches it when the last has closed it.
 void await_detached(int number, int file, const LoopRequest& request) {
   const auto ours = identify(file, request.file);
   for (int looks = 0; ours && looks < kMostLooks; ++looks) {

@@ -8,7 +8,8 @@
 namespace dmthin {
 
 Result<UniqueFd> lock_node(const std::string& path, Cancel& cancel) {
-  const int fd = system_call("open node", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });
+  const int fd =
+      system_call("open node", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });
   if (fd < 0) return failed("open node", -fd, path);
   UniqueFd owned(fd);
   for (;;) {

@@ -31,8 +31,8 @@ struct KnownPool {
   Address address() const { return {{}, uuid, uuid.empty() ? device : 0, name}; }
 };
 
-/// The pool's device, by its number. ENXIO where another device has the number by now: one of another uuid or,
-/// where the pool has none, of another name. That may be another pool with volumes of the same ids.
+/// The pool's device, by its number. ENXIO where another device has the number by now: one of another uuid
+/// or, where the pool has none, of another name. That may be another pool with volumes of the same ids.
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel);
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second

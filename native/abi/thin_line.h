@@ -20,8 +20,8 @@ bool is_failed_thin(const Target& target);
 /// none.
 std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
 
-/// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a check,
-/// or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
+/// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a
+/// check, or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
 int commit_error_of(const Target& status);
 
 }  // namespace dmthin

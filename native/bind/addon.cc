@@ -25,14 +25,17 @@ Napi::Value release(const Napi::CallbackInfo& info) {
       info, Kind::kFrees,
       [held](Work& work) -> Status {
         // Whoever lets it go last closes it. A call that still has it lets it go on the JS thread.
-        if (held->use_count() > 1) work.again_after(kLookAgainMs);
-        else held->reset();
+        if (held->use_count() > 1)
+          work.again_after(kLookAgainMs);
+        else
+          held->reset();
         return Nothing{};
       },
       plainly);
 }
 
-/// Nanoseconds since 1970. JavaScript's own clocks are a millisecond or more away from what other processes read.
+/// Nanoseconds since 1970. JavaScript's own clocks are a millisecond or more away from what other processes
+/// read.
 Napi::Value wall_clock(const Napi::CallbackInfo& info) {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);

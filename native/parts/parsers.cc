@@ -1,7 +1,7 @@
 // Bytes in, values out: no system calls.
 //
-// The package compiles each part as one source: the headers are read once, which takes a quarter of the time. The
-// developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
+// The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
+// The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
 #include "abi/dm_message.cc"
 #include "abi/log_record.cc"
 #include "abi/loop_info.cc"

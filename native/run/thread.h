@@ -1,5 +1,5 @@
-// Threads, mutexes and conditions on plain pthreads. std::thread and std::condition_variable would raise the oldest
-// glibc and libstdc++ that the shipped binary loads on (see test/package/binary-floor.test.ts).
+// Threads, mutexes and conditions on plain pthreads. std::thread and std::condition_variable would raise the
+// oldest glibc and libstdc++ that the shipped binary loads on (see test/package/binary-floor.test.ts).
 #pragma once
 
 #include <pthread.h>
@@ -56,8 +56,8 @@ class Condition {
 /// The operation of the failure if a thread cannot be started.
 constexpr const char* kStartThread = "pthread_create";
 
-/// Starts a detached thread with a small stack and all signals blocked but the wake signal. Returns false if the
-/// system has no thread left.
+/// Starts a detached thread with a small stack and all signals blocked but the wake signal. Returns false if
+/// the system has no thread left.
 bool start_thread(void* (*run)(void*), void* argument);
 
 }  // namespace dmthin

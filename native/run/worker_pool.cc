@@ -48,8 +48,9 @@ struct Lane {
 
 }  // namespace
 
-// One thread, the dispatcher, starts the others, keeps the time and sends the wake signals. It runs no job that
-// enters the kernel, so that there is always one thread to answer for a job that no thread can be started for.
+// One thread, the dispatcher, starts the others, keeps the time and sends the wake signals. It runs no job
+// that enters the kernel, so that there is always one thread to answer for a job that no thread can be
+// started for.
 struct WorkerPool::State {
   struct Running {
     Waker* thread;
@@ -166,7 +167,8 @@ struct WorkerPool::State {
     }
   }
 
-  /// Gives up a job for want of a thread, where none is there to take it later. False if there is no such job.
+  /// Gives up a job for want of a thread, where none is there to take it later. False if there is no such
+  /// job.
   bool refuse_one(int64_t now) {
     for (Lane& lane : lanes) {
       if (lane.takeable(now) == 0 || (lane.running > 0 && !lane.stalled(now))) continue;
@@ -262,8 +264,8 @@ void* WorkerPool::work(void* argument) {
   return nullptr;
 }
 
-// The wake signal that arrives just before a thread enters its call is lost, so it is sent again until the job
-// ends.
+// The wake signal that arrives just before a thread enters its call is lost, so it is sent again until the
+// job ends.
 void* WorkerPool::dispatch(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
   const std::shared_ptr<State>& owner = *share;

@@ -50,8 +50,8 @@ class WorkerPool {
   void submit(std::unique_ptr<Job> job);
   /// Cancels jobs: one that waits its turn ends at once, one in the kernel is interrupted until it answers.
   void cancel(uint32_t cancel_id);
-  /// Finished jobs, oldest first: as many as there are, but at most `most_waits` that were not quick. While some
-  /// are left, `more` is set and `on_done` is not called again: the caller comes back by itself.
+  /// Finished jobs, oldest first: as many as there are, but at most `most_waits` that were not quick. While
+  /// some are left, `more` is set and `on_done` is not called again: the caller comes back by itself.
   std::vector<std::unique_ptr<Job>> take_done(size_t most_waits, bool* more);
   /// Cancels everything and waits until the last thread is out of the kernel. What is suspended is resumed.
   void stop();

@@ -113,7 +113,8 @@ TEST(worker_pool_test, what_ends_the_waits_of_a_full_lane_is_not_behind_them) {
     for (const Kind ends : {Kind::kQuick, Kind::kFrees, Kind::kChanges, Kind::kEndless}) {
       if (full == ends) continue;
       Pipe pipe;
-      for (int i = 0; i < 6; ++i) pool.add([&](Job& job) { return (void)pipe.read(job.cancel), std::nullopt; }, full);
+      for (int i = 0; i < 6; ++i)
+        pool.add([&](Job& job) { return (void)pipe.read(job.cancel), std::nullopt; }, full);
       pool.add(
           [&](Job&) {
             for (int i = 0; i < 6; ++i) pipe.write();
@@ -197,7 +198,8 @@ TEST(worker_pool_test, giving_up_a_job_that_waits_its_turn) {
   Pool pool(1);
   std::atomic<int> given_up{0};
   pool.add([&](Job& job) { return (void)pipe.read(job.cancel), std::nullopt; });
-  pool.add([&](Job& job) { return given_up += job.cancel.requested() ? 1 : 0, std::nullopt; }, Kind::kWaits, 6);
+  pool.add([&](Job& job) { return given_up += job.cancel.requested() ? 1 : 0, std::nullopt; }, Kind::kWaits,
+           6);
   pool.cancel(6);
   pool.wait_for(1);  // while the thread is still blocked
   CHECK_EQUAL(given_up, 1);
@@ -350,7 +352,8 @@ TEST(worker_pool_test, pools_come_and_go_with_work_under_way) {
     Pipe never;
     Pool pool(8);
     for (int i = 0; i < 12; ++i) {
-      pool.add([&](Job& job) { return (void)never.read(job.cancel), std::nullopt; }, i % 3 != 0 ? Kind::kWaits : Kind::kQuick);
+      pool.add([&](Job& job) { return (void)never.read(job.cancel), std::nullopt; },
+               i % 3 != 0 ? Kind::kWaits : Kind::kQuick);
     }
     if (round % 2 == 0) std::this_thread::yield();
   }

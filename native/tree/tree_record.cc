@@ -16,7 +16,7 @@ void RecordBatch::put(const void* bytes, size_t length) {
 }
 
 void RecordBatch::add(Change kind, const std::string& path, const EntryStat& stat, const std::string& link,
-                const Xattrs& xattrs) {
+                      const Xattrs& xattrs) {
   const size_t begin = bytes_.size();
   number(0);  // the length, when it is known
   number(static_cast<uint32_t>(kind));

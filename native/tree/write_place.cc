@@ -95,8 +95,7 @@ Status WritePlaces::make_missing(const std::string& path) {
     const std::string name = path.substr(begin, end - begin);
     if (const auto counted = count(path); !counted) return counted;
     // EEXIST: a link that leads nowhere.
-    int result =
-        system_call("mkdir", [&] { return ::mkdirat(parent->fd, name.c_str(), kMissingDirectory); });
+    int result = system_call("mkdir", [&] { return ::mkdirat(parent->fd, name.c_str(), kMissingDirectory); });
     if (result < 0) return failed("mkdir", -result, path);
     if (const auto marked = marks_.made(parent->inode, name); !marked) return marked;
     const int fd = open_child(parent->fd, name.c_str());

@@ -45,8 +45,7 @@ Status WriteVisit::hide_default_acl() {
   auto acl = default_acl(fd_.get(), path_);
   if (!acl) return acl.failure();
   if (*acl) {
-    const int result =
-        system_call("removexattr", [&] { return ::fremovexattr(fd_.get(), kDefaultAcl); });
+    const int result = system_call("removexattr", [&] { return ::fremovexattr(fd_.get(), kDefaultAcl); });
     if (result < 0) return failed("removexattr", -result, path_, kDefaultAcl);
   }
   acl_ = std::move(*acl);

@@ -72,8 +72,16 @@ test('blocks marked ts compile', () => {
   expect(problems).toEqual([])
 })
 
-test('the first lines of the README are the example', () => {
-  const [first] = blocks.filter(({ page }) => page === 'README.md')
-  const example = read('examples/first-lines/first-lines.mts')
-  expect(first?.code).toBe(example.replace(/^\/\/.*\n/, ''))
+/** What the oldest Node that is supported can run, of at most 12 lines. */
+test('the code of the README is that of examples, which the tests run', () => {
+  const examples = ['first-lines', 'first-layers'].map(name => read(`examples/${name}/${name}.mts`))
+  const code = blocks.filter(({ page }) => page === 'README.md').map(block => block.code)
+  expect(code).toEqual(examples.map(text => text.replace(/^\/\/.*\n/, '')))
+  for (const each of code)
+    expect(
+      each
+        .trim()
+        .split('\n')
+        .filter(line => line !== '').length,
+    ).toBeLessThanOrEqual(12)
 })

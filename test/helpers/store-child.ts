@@ -21,6 +21,8 @@ export interface Promised {
   readonly steps: readonly string[]
   /** For each step what the child was at: `make`, `import` … With one call at a time: the call. */
   readonly calls: readonly string[]
+  /** How many lines say `operation`. */
+  readonly operations: number
   /** How it ended: `SIGKILL`, or `end` where it did all its work. */
   readonly ending: string
 }
@@ -116,10 +118,12 @@ const work = (options: OpenStoreOptions, prefix: string, { step, nth = 1 }: Kill
   run().catch(fault => { say('fault ' + (fault.stack ?? fault)); process.exit(1) })`
 
 /** Lets a child work until it is killed, or has come to its end. */
-export function killedWork(options: OpenStoreOptions, prefix: string, kill: Kill, done: Work = {}): Promise<Promised> {
-  const child = spawn(process.execPath, ['-e', work(options, prefix, kill, done)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+export const killedWork = (options: OpenStoreOptions, prefix: string, kill: Kill, done: Work = {}): Promise<Promised> =>
+  untilKilled(['-e', work(options, prefix, kill, done)], kill)
+
+/** Runs node until it is killed, as `afterSteps` and `afterMs` say, or has come to its end. */
+export function untilKilled(words: readonly string[], kill: Kill): Promise<Promised> {
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
   const limit = setTimeout(() => child.kill('SIGABRT'), LIMIT_MS)
   let timer: NodeJS.Timeout | undefined
@@ -159,13 +163,14 @@ function promisedBy(text: string, ending: string): Promised {
   const gone = new Set<string>()
   const steps: string[] = []
   const calls: string[] = []
-  let [call, grownBytes] = ['', 0]
+  let [call, grownBytes, operations] = ['', 0, 0]
   for (const line of text.split('\n')) {
     const [word = '', verb = '', key = '', name = ''] = line.split(' ')
     if (word === 'step') {
       steps.push(verb)
       calls.push(call)
     }
+    if (word === 'operation') operations += 1
     if (word === 'doing') call = verb
     // Of what is asked for nothing is promised: neither that it is still there nor that it is not.
     if (word === 'doing' && (verb === 'remove' || verb === 'commit')) keys.delete(key)
@@ -178,7 +183,7 @@ function promisedBy(text: string, ending: string): Promised {
       keys.add(name)
     }
   }
-  return { keys, gone, grownBytes, steps, calls, ending }
+  return { keys, gone, grownBytes, operations, steps, calls, ending }
 }
 
 /** What several of them were promised, one beside or after the other. */
@@ -186,6 +191,7 @@ export const together = (each: readonly Promised[]): Promised => ({
   keys: new Set(each.flatMap(({ keys }) => [...keys])),
   gone: new Set(each.flatMap(({ gone }) => [...gone])),
   grownBytes: Math.max(...each.map(({ grownBytes }) => grownBytes)),
+  operations: each.reduce((sum, { operations }) => sum + operations, 0),
   steps: each.flatMap(({ steps }) => steps),
   calls: each.flatMap(({ calls }) => calls),
   ending: each.map(({ ending }) => ending).join(' '),

@@ -1,0 +1,71 @@
+// Scenario                                                  Test
+// chaos: four processes, all calls, aborts, kills, restarts   what was acknowledged is there …
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { MiB } from '../../lib/index.js'
+import { keepFigures } from '../helpers/long.js'
+import { markedDevices } from '../helpers/kernel-state.js'
+import { seeded } from '../helpers/random.js'
+import { imageToImport, killedWork, together, untilKilled } from '../helpers/store-child.js'
+import { held } from '../helpers/store-held.js'
+import { run } from '../helpers/spawned.js'
+import { endStore, storeFiles, type StoreFiles } from '../helpers/stores.js'
+import { useScratch } from '../helpers/scratch.js'
+
+const scratch = useScratch()
+const actor = path.join(__dirname, 'chaos-actor.cjs')
+const OPERATIONS = Number(process.env['DM_THIN_CHAOS_OPERATIONS'] ?? 100_000)
+const SEED = Number(process.env['DM_THIN_CHAOS_SEED'] ?? Date.now() % 2 ** 31)
+const ACTORS = ['a', 'b', 'c', 'd']
+const EACH = 300
+const LONGEST_MS = 6_000
+/** Of which a quarter of the rounds fills all that is not kept for removals. */
+const TIGHT_BYTES = 96 * MiB
+
+/** As after a restart of the machine nothing but the files is left: no mount, no device. */
+function restartMachine({ directory, poolName }: StoreFiles): void {
+  const mounted = readFileSync('/proc/self/mounts', 'utf8').split('\n')
+  for (const line of mounted) if (line.split(' ')[1]?.startsWith(`${directory}/`)) run('umount', [line.split(' ')[1]!])
+  const names = markedDevices().map(({ name }) => name)
+  for (const name of names.filter(each => each.startsWith(`${poolName}-`))) run('dmsetup', ['remove', '--retry', name])
+  run('dmsetup', ['remove', '--retry', poolName])
+}
+
+test('what was acknowledged is there after any calls of four processes, whenever they are killed', async () => {
+  process.stderr.write(`chaos: DM_THIN_CHAOS_SEED=${SEED}\n`)
+  scratch.log.allow(/no free data space|low water mark|out-of-data-space/, /I\/O error|EXT4-fs/)
+  scratch.log.allow(/transaction id/) // each raises it, and hears from the kernel when another was quicker
+  const random = seeded(SEED)
+  const image = imageToImport(scratch)
+  const [roomy, tight] = [storeFiles(), storeFiles({ dataBytes: TIGHT_BYTES })]
+  for (const files of [roomy, tight]) await held(files, await killedWork(files.options, 'first', {}))
+  const figures = { seed: SEED, operations: 0, acknowledged: 0, rounds: 0, kills: 0, restarts: 0 }
+  while (figures.operations < OPERATIONS) {
+    const files = figures.rounds % 4 === 3 ? tight : roomy
+    const live = ACTORS.map(letter => {
+      const name = `${letter}${figures.rounds}x`
+      const task = {
+        options: files.options,
+        name,
+        seed: random.integer(1, 2 ** 31),
+        operations: EACH,
+        image,
+        tight: files === tight,
+      }
+      const kill = random.boolean() ? { afterSteps: 0, afterMs: random.integer(0, LONGEST_MS) } : {}
+      return untilKilled([actor, JSON.stringify(task)], kill)
+    })
+    const told = await Promise.all(live)
+    const restart = random.integer(0, 3) === 0
+    if (restart) restartMachine(files)
+    const promised = together(told)
+    await held(files, promised)
+    figures.rounds += 1
+    figures.restarts += restart ? 1 : 0
+    figures.kills += told.filter(({ ending }) => ending === 'SIGKILL').length
+    figures.operations += promised.operations
+    figures.acknowledged += promised.keys.size + promised.gone.size
+    keepFigures('chaos', [figures])
+  }
+  for (const files of [roomy, tight]) await endStore(files)
+})

@@ -49,6 +49,7 @@ export class Browser {
     const child = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
       env: { ...process.env, LD_PRELOAD: '' },
+      detached: true, // a group of its own, which `close` ends
     })
     const browser = new Browser(child)
     for (;;) {
@@ -87,9 +88,12 @@ export class Browser {
 
   async close(): Promise<void> {
     const gone = once(this.#child, 'exit')
-    this.#child.kill('SIGKILL')
+    const group = -this.#child.pid!
+    process.kill(group, 'SIGKILL')
     await gone
-    for (const pipe of this.#child.stdio) pipe?.destroy() // its own children may have them still
+    // Its own children, which write to the profile, end a moment later.
+    while (isThere(group)) await sleep(5)
+    for (const pipe of this.#child.stdio) pipe?.destroy()
   }
 
   #take({ id, method, params, result, error }: Reply): void {
@@ -107,5 +111,14 @@ export class Browser {
     this.#waiting.delete(id)
     if (error) throw new Error(`${method}: ${error.message}`)
     return result as Result
+  }
+}
+
+function isThere(group: number): boolean {
+  try {
+    process.kill(group, 'SIGKILL')
+    return true
+  } catch {
+    return false
   }
 }

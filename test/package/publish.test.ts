@@ -31,6 +31,6 @@ test('what the package promises of itself is true', () => {
   const { dependencies, os, engines, scripts } = JSON.parse(text) as Record<string, Record<string, string>>
   expect(Object.keys(dependencies!).sort()).toEqual(['node-addon-api', 'node-gyp-build'])
   expect(os).toEqual(['linux'])
-  expect(engines).toEqual({ node: '>=20' })
+  expect(engines).toEqual({ node: '>=20.4' })
   expect(scripts!['install']).toBe('node-gyp-build')
 })

@@ -20,7 +20,7 @@ const TELLING: Record<string, RegExp> = {
     /read: written past the page cache\nafter a discard: nothing\nafter mkfs: ext4\nheld by: mount.*\n.*nobody could write\ntrimmed: true\ngrown by 32 MiB/,
   errors: /held by .*process of ours[\s\S]*ABORT_ERR \| AbortError[\s\S]*the kernel says: \S+/,
   events: /low-water\ngrown to 12 MiB\neverything was written/,
-  'first-layers': /type: 'ext4',\n  source: '\/dev\/dm-\d+',/,
+  'first-layers': /^\{ type: 'ext4', source: '\/dev\/dm-\d+', options: \[\] \}\n$/,
   'first-lines': /first-lines-1 \/dev\/dm-\d+ [\s\S]*first-lines-2 \/dev\/dm-\d+ [\s\S]*mappedBytes: 0/,
   'low-level': /events can be polled\nlive as \/dev\/dm-N\n0 2048 zero\n2048 8 error\n1 of its kind/,
   layers:

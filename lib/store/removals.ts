@@ -99,7 +99,10 @@ export class Removals {
 
   /** Tries everything that is left once more, at once, and says what still cannot go. */
   async drain(): Promise<StuckRemoval[]> {
+    const begunBefore = [...this.#running]
     await this.takeOver()
+    // What those found busy may have been let go since.
+    await Promise.all(begunBefore)
     for (const waiting of [...this.#waiting.values()]) this.#again(waiting)
     while (this.#running.size > 0) await Promise.all(this.#running)
     return this.stuck

@@ -16,7 +16,7 @@ import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'
-import { dmInfo, dmStatus, dmTable, thinCheck } from '../helpers/witness.js'
+import { dmCreate, dmInfo, dmStatus, dmTable, thinCheck } from '../helpers/witness.js'
 
 const scratch = useScratch()
 
@@ -105,7 +105,7 @@ describe('refused with the pool as it was, never suspended', () => {
     run('truncate', ['-s', '8M', file])
     const loop = run('losetup', ['--find', '--show', file]).trim()
     const name = scratch.name('linear')
-    run('dmsetup', ['create', '--noudevsync', name, '--table', `0 8192 linear ${loop} 0`])
+    dmCreate(name, `0 8192 linear ${loop} 0`)
     const device = `/dev/dm-${dmInfo(name)!.number.split(':')[1]}`
     const metadata = scratch.path('device-metadata.img')
     const pool = await ThinPool.create({

@@ -196,6 +196,7 @@ export const ERRNO = {
   EFBIG: 27,
   ENOSPC: 28,
   ERANGE: 34,
+  ENOSYS: 38,
   ENODATA: 61,
   EBADMSG: 74,
   EILSEQ: 84,

@@ -94,7 +94,7 @@ const BITS: Readonly<Record<(typeof FLAGS)[number], number>> = {
 }
 
 /** The bits that are said to be so, and those that are said not to be. */
-function bitsOf(options: MountFlags): { set: number; clear: number } {
+export function bitsOf(options: MountFlags): { set: number; clear: number } {
   let [set, clear] = [0, 0]
   for (const name of FLAGS) {
     if (options[name] === undefined) continue

@@ -105,6 +105,14 @@ export interface GrownFileSystem {
 
 export interface FileSystemPort {
   mount(request: MountRequest, signal?: AbortSignal): Promise<void>
+  /**
+   * Mounts in no mount namespace: nobody else sees it, and it goes with `release` and with the process. `path` leads this
+   * process to its root. ENOSYS before Linux 5.2.
+   */
+  mountDetached(
+    request: Omit<MountRequest, 'target'>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly handle: Handle; readonly path: string }>
   remount(request: RemountRequest, signal?: AbortSignal): Promise<void>
   bindMount(request: BindRequest, signal?: AbortSignal): Promise<void>
   setPropagation(target: string, flags: number, signal?: AbortSignal): Promise<void>

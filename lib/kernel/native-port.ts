@@ -209,6 +209,7 @@ export class NativePort implements KernelPort {
     )
 
   mount: KernelPort['mount'] = (request, signal) => this.#call('mount', signal, request)
+  mountDetached: KernelPort['mountDetached'] = (request, signal) => this.#call('mountDetached', signal, request)
   remount: KernelPort['remount'] = (request, signal) => this.#call('remount', signal, request)
   bindMount: KernelPort['bindMount'] = (request, signal) => this.#call('bindMount', signal, request)
   setPropagation: KernelPort['setPropagation'] = (target, flags, signal) =>

@@ -3,7 +3,7 @@ import { chmod, rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoreContext } from './context.js'
-import { mountedAt, mountOf } from './mounted.js'
+import { mountedInside, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'
 import { end } from './recover.js'
 import { step } from './steps.js'
@@ -80,7 +80,7 @@ async function format(store: StoreContext, row: Row, made: () => void): Promise<
   step('base.format', name)
   await store.format({ fileSystem: row.fileSystem, device: volume.path, zeroed: store.zeroed })
   step('base.empty', name)
-  await mountedAt(store, mountOf(row, volume.path), async folder => {
+  await mountedInside(store, mountOf(row, volume.path), async folder => {
     // A layer's root is empty, and may be read by all, as images expect it.
     await rmdir(path.join(folder, 'lost+found')).catch((fault: NodeJS.ErrnoException) => {
       if (fault.code !== 'ENOENT') throw fault

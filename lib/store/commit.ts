@@ -3,7 +3,7 @@ import { hasCode } from '../errors.js'
 import type { ThinVolume } from '../index.js'
 import type { StoreContext } from './context.js'
 import type { Lease } from './leases.js'
-import { mountedAt, mountOf } from './mounted.js'
+import { mountedInside, mountOf } from './mounted.js'
 import { prepare } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './whole.js'
 import type { Row } from './records/row.js'
@@ -58,7 +58,7 @@ export async function addCommitted(
   const { row, path } = await prepare(store, { kind: 'active', key: null, parent, options })
   const lease = await store.leases.keep(row)
   try {
-    await mountedAt(store, mountOf(row, path), fill, signal)
+    await mountedInside(store, mountOf(row, path), fill, signal)
     await seal(store, row, wish)
     return lease
   } catch (fault) {

@@ -2,7 +2,7 @@
 import { hasCode } from '../errors.js'
 import type { SignalOption } from '../names.js'
 import type { StoreContext } from './context.js'
-import { mountedAt, mountOf, refuseRaw } from './mounted.js'
+import { mountedAt, mountedInside, mountOf, refuseRaw } from './mounted.js'
 import { prepare } from './prepare.js'
 import type { Row } from './records/row.js'
 import { step } from './steps.js'
@@ -10,6 +10,8 @@ import { step } from './steps.js'
 interface Mounting {
   readonly signal?: AbortSignal | undefined
   readonly readOnly?: boolean
+  /** For the store's own work alone: see `mountedInside`. */
+  readonly inside?: boolean
   /** Throws where the layer is not of the kind that is needed. */
   readonly check?: (row: Row) => void
 }
@@ -19,17 +21,18 @@ export async function withLayerMounted<T>(
   store: StoreContext,
   key: string,
   body: (folder: string) => Promise<T>,
-  { readOnly = false, check, signal }: Mounting,
+  { readOnly = false, inside = false, check, signal }: Mounting,
 ): Promise<T> {
   const { locks, leases, volumes } = store
+  const mounted = inside ? mountedInside : mountedAt
   const lease = await locks.run([key], () => leases.take(key, 'use', check))
   try {
     const { row } = lease
     refuseRaw(row)
-    if (row.kind === 'committed') return await withView(store, row, key, body, signal ? { signal } : {})
+    if (row.kind === 'committed') return await withView(store, row, key, mounted, body, signal ? { signal } : {})
     step('mounted.activate', key)
     const volume = await volumes.active(row, signal)
-    return await mountedAt(store, mountOf(row, volume.path, readOnly || row.kind === 'view'), body, signal)
+    return await mounted(store, mountOf(row, volume.path, readOnly || row.kind === 'view'), body, signal)
   } finally {
     await lease.release()
   }
@@ -40,6 +43,7 @@ async function withView<T>(
   store: StoreContext,
   committed: Row,
   parent: string,
+  mounted: typeof mountedAt,
   body: (folder: string) => Promise<T>,
   options: SignalOption,
 ): Promise<T> {
@@ -49,11 +53,11 @@ async function withView<T>(
   if (!view) {
     // Its device stays until the layer is removed: another call may be about to mount it.
     const volume = await store.volumes.active({ ...committed, kind: 'view' }, options.signal)
-    return mountedAt(store, mountOf(committed, volume.path, true), body, options.signal)
+    return mounted(store, mountOf(committed, volume.path, true), body, options.signal)
   }
   const { row, path } = view
   try {
-    return await mountedAt(store, mountOf(row, path), body, options.signal)
+    return await mounted(store, mountOf(row, path), body, options.signal)
   } finally {
     await store.removals.abandon([row])
   }

@@ -214,8 +214,8 @@ export class LayerStore extends StoreUpkeep {
 
   /**
    * Mounts a layer at a folder of the store's own for as long as `body` runs, and gives what that gives. Of a committed
-   * layer a passing view is mounted, or the layer itself if the pool makes no snapshots any more. The folder is not seen in other mount namespaces that are private. Resolves when all
-   * that was written is on the pool.
+   * layer a passing view is mounted, or the layer itself if the pool makes no snapshots any more. The folder is not seen in other
+   * mount namespaces that are private. Resolves when all that was written is on the pool.
    *
    * Rejects with what `body` rejects with; with `DM_LAYER_SPACE` or `DM_LAYER_DAMAGED` where not all that was written came
    * to the pool; with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, and what `mount()` and `prepare` reject with.
@@ -253,7 +253,10 @@ export class LayerStore extends StoreUpkeep {
         if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
       }
       try {
-        return await withLayerMounted(this.store, key, folder => applyTar(folder, watched.stream, rest), { check })
+        return await withLayerMounted(this.store, key, folder => applyTar(folder, watched.stream, rest), {
+          check,
+          inside: true,
+        })
       } catch (fault) {
         // The first fault is the one that is told.
         if (!keep && watched.hasGiven) await this.removeUnused(key).catch(() => false)
@@ -360,12 +363,15 @@ export class LayerStore extends StoreUpkeep {
     upper: string,
     body: (lower: string | undefined, upper: string) => Promise<T>,
   ): Promise<T> {
-    const readOnly = { readOnly: true }
-    return this.withMounted(
+    const inside = { readOnly: true, inside: true }
+    return withLayerMounted(
+      this.store,
       upper,
-      folder =>
-        lower === '' ? body(undefined, folder) : this.withMounted(lower, below => body(below, folder), readOnly),
-      readOnly,
+      async folder =>
+        lower === ''
+          ? body(undefined, folder)
+          : withLayerMounted(this.store, lower, below => body(below, folder), inside),
+      inside,
     )
   }
 

@@ -5,6 +5,7 @@ import { DmThinError, ERRNO, hasCode } from '../errors.js'
 import { mount, unmount, type MountFlags } from '../index.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { StoreParts } from './context.js'
+import { mountDetached } from './detached.js'
 import type { Row } from './records/row.js'
 import { stateError } from './records/rows.js'
 import type { LayerMount } from './types.js'
@@ -43,9 +44,31 @@ const EDQUOT = 122
 /** Whose mounts, and below which directory. */
 export type MountPlace = Pick<StoreParts, 'directory' | 'owner'>
 
+/** What an image says of owners and devices has no effect on the host. */
+const FLAGS = { noSuid: true, noDev: true } as const
+
+/**
+ * Mounts it for the store alone for as long as `body` runs, which must not give the path to a program or a user: see
+ * `DetachedMount`. No other process sees it, and nothing is left of it if this one is killed.
+ */
+export async function mountedInside<T>(
+  place: MountPlace,
+  source: LayerMount,
+  body: (folder: string) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const mounted = await mountDetached(source, FLAGS, signal)
+  if (!mounted) return mountedAt(place, source, body, signal)
+  try {
+    return await useMounted(source, mounted.path, body)
+  } finally {
+    await mounted.close()
+  }
+}
+
 let counter = 0
 
-/** Mounts it for as long as `body` runs, whatever becomes of that. */
+/** Mounts it in a folder of the store for as long as `body` runs, whatever becomes of that. */
 export async function mountedAt<T>(
   { directory, owner }: MountPlace,
   source: LayerMount,
@@ -55,10 +78,9 @@ export async function mountedAt<T>(
   const folder = path.join(mountsOf(directory), `${owner.id}.${++counter}`)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   try {
-    // What an image says of owners and devices has no effect on the host.
-    await mountLayer(source, folder, { signal, noSuid: true, noDev: true })
+    await mountLayer(source, folder, { signal, ...FLAGS })
     try {
-      return source.options.includes('ro') ? await body(folder) : await written(folder, body)
+      return await useMounted(source, folder, body)
     } finally {
       await takeOff(folder)
     }
@@ -66,6 +88,9 @@ export async function mountedAt<T>(
     removeFolder(folder)
   }
 }
+
+const useMounted = <T>(source: LayerMount, folder: string, body: (folder: string) => Promise<T>): Promise<T> =>
+  source.options.includes('ro') ? body(folder) : written(folder, body)
 
 /**
  * Runs `body`, and then waits until all that was written is on the pool. An error of writing back, which unmounting would

@@ -3,7 +3,7 @@ import { DmThinError } from '../errors.js'
 import { growFileSystem } from '../index.js'
 import { invalid } from '../units.js'
 import type { StoreContext } from './context.js'
-import { mountedAt, mountOf } from './mounted.js'
+import { mountedInside, mountOf } from './mounted.js'
 import { checkFileSystem, checkSize, type PrepareOptions } from './options.js'
 import type { Row } from './records/row.js'
 import { refuseTaken, stateError } from './records/rows.js'
@@ -138,5 +138,5 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
 
 async function grow(store: StoreContext, row: Row, source: string, signal?: AbortSignal): Promise<void> {
   step('prepare.grow', row.key ?? '')
-  await mountedAt(store, mountOf(row, source), folder => growFileSystem(folder), signal)
+  await mountedInside(store, mountOf(row, source), folder => growFileSystem(folder), signal)
 }

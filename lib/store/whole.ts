@@ -4,7 +4,7 @@ import { DmThinError } from '../errors.js'
 import type { ThinPool, ThinVolume } from '../index.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { StoreContext } from './context.js'
-import { mountedAt, mountOf } from './mounted.js'
+import { mountedInside, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'
 
 /** Throws where the pool does not take all writes: what was written last may be lost, and nobody was told. */
@@ -34,7 +34,7 @@ export async function makeWhole(
     if (!found.needsRecovery) return
   }
   // The log of xfs says nothing of itself that is easy to read.
-  await mountedAt(store, mountOf(row, volume.path), async () => {}, signal)
+  await mountedInside(store, mountOf(row, volume.path), async () => {}, signal)
   if (row.fileSystem === 'ext4') refuseErrors(row, await ext4State(volume.path, signal))
 }
 

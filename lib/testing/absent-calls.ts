@@ -15,6 +15,7 @@ export class AbsentCalls extends PortCalls {
   peek: KernelPort['peek'] = () => absent('file systems')
   alignedBuffer: KernelPort['alignedBuffer'] = lengthBytes => new Uint8Array(lengthBytes)
 
+  mountDetached: KernelPort['mountDetached'] = () => absent('detached mounts')
   remount: KernelPort['remount'] = () => absent('file systems')
   bindMount: KernelPort['bindMount'] = () => absent('file systems')
   setPropagation: KernelPort['setPropagation'] = () => absent('file systems')

@@ -1,4 +1,5 @@
 // Mounts, mounted file systems and who holds them, for JavaScript.
+#include "abi/detached_mount.h"
 #include "abi/file_system.h"
 #include "abi/holders.h"
 #include "abi/mounts.h"
@@ -8,15 +9,35 @@
 namespace dmthin {
 namespace {
 
-Napi::Value mount_device(Info info) {
-  const auto object = info[0].As<Napi::Object>();
+/// Without its target.
+MountRequest mount_request(const Napi::Object& object) {
   MountRequest request;
   request.source = text(object.Get("source"));
-  request.target = text(object.Get("target"));
   request.type = text(object.Get("type"));
   request.flags = number(object.Get("flags"));
   request.data = text(object.Get("data"));
+  return request;
+}
+
+Napi::Value mount_device(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  MountRequest request = mount_request(object);
+  request.target = text(object.Get("target"));
   return start<Nothing>(info, Kind::kWaits, [request](Work&) { return mount_file_system(request); }, plainly);
+}
+
+/// A handle, whose release unmounts it, and the path by which this process reaches it.
+Napi::Value mount_device_detached(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<UniqueFd>(
+      info, Kind::kWaits,
+      [request = mount_request(info[0].As<Napi::Object>())](Work&) { return mount_detached(request); },
+      [environment](Napi::Env env, UniqueFd& mounted) -> Napi::Value {
+        auto object = Napi::Object::New(env);
+        object.Set("path", to_js(env, "/proc/self/fd/" + std::to_string(mounted.get())));
+        object.Set("handle", to_js(env, environment->hold(std::move(mounted))));
+        return object;
+      });
 }
 
 Napi::Value unmount_path(Info info) {
@@ -130,6 +151,7 @@ Napi::Value grow_path(Info info) {
 void export_file_systems(Napi::Env env, Napi::Object exports) {
   const Exporter add{env, exports};
   add("mount", mount_device);
+  add("mountDetached", mount_device_detached);
   add("remount", remount_path);
   add("bindMount", bind_path);
   add("setPropagation", set_propagation_of);

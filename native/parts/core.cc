@@ -8,6 +8,7 @@
 #include "abi/block_io.cc"
 #include "abi/cancel.cc"
 #include "abi/commit.cc"
+#include "abi/detached_mount.cc"
 #include "abi/dm_control.cc"
 #include "abi/dm_prepared.cc"
 #include "abi/dm_sections.cc"

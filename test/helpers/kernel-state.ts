@@ -23,8 +23,15 @@ export interface DmEntry {
 
 const DEVICES = ['info', '-c', '--noheadings', '--separator', ' ', '-o', 'name,attr,open,uuid']
 
-/** Marked mapped devices, by dmsetup. */
-export const markedDevices = (): DmEntry[] => (anyDeviceIsMarked() ? devicesIn(run('dmsetup', DEVICES)) : [])
+/** Marked mapped devices, by dmsetup. It asks for each that it has listed, and fails where one has gone since. */
+export function markedDevices(): DmEntry[] {
+  while (anyDeviceIsMarked()) {
+    const { status, stdout, stderr } = tryRun('dmsetup', DEVICES)
+    if (status === 0) return devicesIn(stdout)
+    if (!/does not exist/.test(stderr)) throw new Error(`dmsetup ${DEVICES.join(' ')} ended with ${status}: ${stderr}`)
+  }
+  return []
+}
 
 function devicesIn(text: string): DmEntry[] {
   const lines = text.split('\n')

@@ -26,7 +26,7 @@ export function tagsIn(text) {
 
 /**
  * @typedef {{ project: string, file: string, udev: ('with' | 'without')[], secondKernel: boolean }} TestFile
- * @param {string[]} projects @param {string[]} [filters] patterns of paths; words that begin with `-` are jest's
+ * @param {string[]} projects @param {string[]} [filters] patterns of paths within the repository; words that begin with `-` are jest's
  * @returns {TestFile[]}
  */
 export function testFiles(projects, filters = []) {
@@ -36,9 +36,9 @@ export function testFiles(projects, filters = []) {
     const names = existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : []
     return names
       .filter(name => name.endsWith('.test.ts'))
-      .map(name => join(folder, name))
-      .filter(path => patterns.length === 0 || patterns.some(pattern => pattern.test(path)))
-      .map(path => ({ project, file: relative(repository, path), ...tagsIn(readFileSync(path, 'utf8')) }))
+      .map(name => relative(repository, join(folder, name)))
+      .filter(file => patterns.length === 0 || patterns.some(pattern => pattern.test(file)))
+      .map(file => ({ project, file, ...tagsIn(readFileSync(join(repository, file), 'utf8')) }))
   })
 }
 

@@ -58,6 +58,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   loopSetDirectIo: [0, false],
   loopStatus: [0],
   mount: [{ source: 'none', target: 'none', type: 'none', flags: 0, data: '' }],
+  mountDetached: [{ source: 'none', type: 'none', flags: 0, data: '' }],
   nextList: [0, {}, false],
   noop: [],
   openEvents: [],

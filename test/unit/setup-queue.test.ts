@@ -26,6 +26,13 @@ describe('tags in a test file', () => {
   })
 })
 
+test('a pattern is looked for in the path within the repository, and not in that of the repository', () => {
+  const files = (pattern: string) =>
+    ask('setup/queue.mjs', `return m.testFiles(['races'], [${JSON.stringify(pattern)}]).map(({ file }) => file)`)
+  expect(files('races/lo{2}ps')).toEqual(['test/races/loops.test.ts'])
+  expect(files(path.basename(path.join(__dirname, '../..')) + '/test')).toEqual([])
+})
+
 describe('a queue', () => {
   const LABEL = 'unit test of the queue'
 

@@ -1,0 +1,37 @@
+// Where the kernel has no detached mounts, or refuses one, what the store mounts for itself.
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { archive, inPieces } from '../helpers/archives.js'
+import { useFaults } from '../helpers/fault.js'
+import { withStore } from '../helpers/stores.js'
+import { useScratch } from '../helpers/scratch.js'
+
+useScratch()
+const hooks = useFaults()
+const [EPERM, EIO, ENOSYS] = [1, 5, 38]
+const ARCHIVE = archive({ name: 'motd', content: 'hello' })
+
+test.each([ENOSYS, EPERM])('a kernel that answers %i mounts it in a folder of the store', errno =>
+  withStore({}, async store => {
+    await store.prepare('a')
+    hooks.setFault('fsopen', 1, 'fail', errno)
+    await store.applyLayer('a', inPieces(ARCHIVE))
+    expect(hooks.clearFaults()).toBe(0)
+    await store.withMounted('a', async folder => {
+      expect(readFileSync(path.join(folder, 'motd'), 'utf8')).toBe('hello')
+    })
+  }),
+)
+
+test.each(['fsopen', 'fsconfig', 'fsmount'])('a fault of %s is that of the call, and nothing is mounted', operation =>
+  withStore({}, async store => {
+    await store.prepare('a')
+    const before = readFileSync('/proc/self/mountinfo', 'utf8')
+    hooks.setFault(operation, 1, 'fail', EIO)
+    await expect(store.applyLayer('a', inPieces(ARCHIVE))).rejects.toMatchObject({ operation, errno: EIO })
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before)
+    await store.applyLayer('a', inPieces(ARCHIVE))
+    await store.remove('a')
+    expect(await store.cleanup()).toEqual([])
+  }),
+)

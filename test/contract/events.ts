@@ -1,4 +1,5 @@
 // Event numbers, waiting for them, and the descriptor that tells of all. drivers/md/dm.c, dm-thin.c
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool } from '../../lib/index.js'
 import { BLOCK, content, errnoOf, line, withDevice, withPool, type Case } from './machine.js'
 
@@ -90,8 +91,10 @@ export const EVENTS: readonly Case[] = [
     run: machine =>
       withDevice(machine, async ({ device, name }) => {
         const waiting = machine.port.wait({ device }, 0, 0)
-        setTimeout(() => void machine.port.rename(name, machine.name('renamed')), 20)
+        // The event comes before the call has asked for the device under its new name.
+        const renamed = sleep(20).then(() => machine.port.rename(name, machine.name('renamed')))
         expect((await waiting).info.eventNumber).toBe(1)
+        await renamed
       }),
   },
   {

@@ -6,7 +6,7 @@ import Sqlite from 'better-sqlite3'
 import { LayerStore, type StoreFinding, type StoreStep } from '../../lib/exports/store.js'
 import { MiB } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
-import { run } from '../helpers/spawned.js'
+import { run, tryRun } from '../helpers/spawned.js'
 import { killedWhileMounted, killedWork } from '../helpers/store-child.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -323,6 +323,21 @@ describe('open refuses', () => {
       writeFileSync(path.join(directory, 'layers.db'), 'x'.repeat(8192))
       await expectCode(LayerStore.open({ directory }), 'DM_STORE_DATABASE')
     }))
+})
+
+test('on a pool that does not zero its blocks ext4 is made without counting on zeros', async () => {
+  const files = storeFiles({ dataBytes: 128 * MiB })
+  writeFileSync(files.dataFile, Buffer.alloc(128 * MiB, 0xff)) // what lay there before
+  const pool = { ...files.options.pool!, skipBlockZeroing: true }
+  const store = await LayerStore.open({ ...files.options, pool })
+  const layer = await store.prepare('a', '')
+  await store.withMounted('a', async folder => {
+    for (let at = 0; at < 100; at += 1) writeFileSync(path.join(folder, String(at)), String(at))
+  })
+  expect(tryRun('e2fsck', ['-fn', layer.mounts[0]!.source])).toMatchObject({ status: 0 })
+  await store.commit('layer', 'a')
+  await store.close()
+  await endStore(files)
 })
 
 test('a formatter that fails leaves nothing, and one of the caller’s own is used', () =>

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "abi/scope_guard.h"
-#include "abi/section_lock.h"
 
 namespace dmthin {
 
@@ -25,9 +24,13 @@ Status ActivationGuard::look(Control& control, Cancel& cancel) {
   return Nothing{};
 }
 
-Result<UniqueFd> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
+Result<ThinLock> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
                                         Cancel& cancel) {
-  if (pool_.device == 0) return enter_sections(pool_.name, cancel);
+  if (pool_.device == 0) {
+    auto file = enter_sections(pool_.name, cancel);
+    if (!file) return file.failure();
+    return ThinLock{std::move(*file), false};
+  }
   auto lock = lock_thin(pool_.name, thin_id, cancel);
   if (!lock) return lock;
   const auto looked = look(control, cancel);

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "abi/dm_control.h"
+#include "abi/section_lock.h"
 #include "abi/thin_activity.h"
-#include "abi/unique_fd.h"
 
 namespace dmthin {
 
@@ -24,7 +24,7 @@ class ActivationGuard {
   /// The lock, which the activation holds to its end. Whoever comes first looks; a look that failed is tried
   /// again by the next. EBUSY says "double activation" as its operation and names the other device. Callable
   /// from many threads.
-  Result<UniqueFd> admit(Control& control, uint32_t thin_id, const std::string& name, Cancel& cancel);
+  Result<ThinLock> admit(Control& control, uint32_t thin_id, const std::string& name, Cancel& cancel);
 
  private:
   Status look(Control& control, Cancel& cancel);

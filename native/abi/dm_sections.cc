@@ -11,10 +11,23 @@
 
 namespace dmthin {
 
+namespace {
+
+/// Removes a device without a table, which an activation of a dead process has left. Whoever lives and is
+/// between the two has the lock of the thin id, as the caller has it now.
+bool remove_half_made(Control& control, const ActivateRequest& request, Cancel& cancel) {
+  const Address own{{}, request.uuid, 0};
+  const auto info = control.status(own, cancel);
+  if (!info || info->name != request.name || (info->flags & DM_ACTIVE_PRESENT_FLAG) != 0) return false;
+  return static_cast<bool>(control.remove(own, request.event, 0, cancel));
+}
+
+}  // namespace
+
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
   // Not shielded: it can be given up at each step. But process.exit() waits until it has been undone.
   Section section(cancel);
-  UniqueFd lock;
+  ThinLock lock;
   if (request.guard) {
     auto admitted = request.guard->admit(control, request.thin_id, request.name, cancel);
     if (!admitted) return admitted.failure();
@@ -29,7 +42,10 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
     failure.detail = request.uuid;
     return failure;
   }
-  if (const int error = calls.send(*create, cancel)) {
+  int error = calls.send(*create, cancel);
+  if (error == EBUSY && lock.of_machine && remove_half_made(control, request, cancel))
+    error = calls.send(*create, cancel);
+  if (error != 0) {
     Failure failure = calls.failure(*create, error);
     failure.detail = request.uuid;
     return failure;

@@ -83,16 +83,18 @@ Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel) {
   return locked;
 }
 
-Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
-  auto file = enter_sections(pool_name, cancel);
-  if (!file) return file;
+Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  auto file = lock_sections(pool_name, LockMode::kShared, cancel);
+  const bool of_machine = static_cast<bool>(file);
+  if (!file && !file.failure().cancelled) file = lock_of_process();
+  if (!file) return file.failure();
   // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
   // other.
   struct flock one = byte_at(id, F_WRLCK);
   const auto locked = until_locked("lock thin", std::to_string(id), cancel,
                                    [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
   if (!locked) return locked.failure();
-  return file;
+  return ThinLock{std::move(*file), of_machine};
 }
 
 }  // namespace dmthin

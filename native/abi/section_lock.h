@@ -18,6 +18,11 @@ enum class LockMode { kShared, kExclusive };
 /// gate.
 Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& cancel);
 
+struct ThinLock {
+  UniqueFd file;
+  bool of_machine = false;  // else other processes are not excluded
+};
+
 /// The pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed. Waits,
 /// and hears of cancellation. Where /run cannot be written, only the threads of this process exclude each
 /// other.
@@ -26,7 +31,7 @@ Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& ca
 /// origin suspended by the first and send its message to an origin that the first has resumed; an origin that
 /// is activated while its snapshot is made would not be suspended for it; and of two activations the second
 /// would find a device that has no table yet.
-Result<UniqueFd> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
+Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
 /// The pool's lock shared; where /run cannot be written, a file that only this process has.
 Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel);

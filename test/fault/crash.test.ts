@@ -68,6 +68,21 @@ describe('killed in an activation', () => {
     }),
   )
 
+  test.each(['DM_DEV_CREATE', 'DM_TABLE_LOAD'])(
+    'after %s: whoever has the pool open activates it all the same',
+    operation =>
+      withPool(async (pool, { name }) => {
+        await pool.createVolume({ sizeBytes: 4 * MiB, id: 0 })
+        const volume = await pool.createVolume({ sizeBytes: 4 * MiB, id: 1 })
+        runKilled(activate(name), { operation, kind: 'kill-after' })
+        expect(dmInfo(`${name}-1`)).toBeDefined()
+        expect((await pool.volume(1, { sizeBytes: 4 * MiB })).active).toBe(false)
+        await volume.activate()
+        await writeBlock(volume.path, 0, SEED)
+        expect(await seedOf(volume.path, 0, [SEED])).toBe(SEED)
+      }),
+  )
+
   test('after DM_DEV_RESUME: it is active, and known as such', () =>
     crashed(activate, { operation: 'DM_DEV_RESUME', kind: 'kill-after' }, async (pool, findings) => {
       expect(findings).toEqual([])

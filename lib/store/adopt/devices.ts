@@ -7,7 +7,7 @@ import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */
 const LET_GO_MS = 1_000
-/** In a row, until a device of the name is taken for somebody else's, or for one that a dead process has left half made. */
+/** In a row, until a device of the name is taken for somebody else's. */
 const MOST_REFUSALS = 16
 
 interface Up {

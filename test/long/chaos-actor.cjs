@@ -5,6 +5,7 @@
 const { writeSync, writeFileSync } = require('node:fs')
 const { setTimeout: sleep } = require('node:timers/promises')
 const { LayerStore } = require('../../dist/exports/store.js')
+const { lotsOf } = require('../helpers/lots.cjs')
 
 /** `name` has no hyphen: what comes before the first one of a key says what the layer's content is. */
 const { options, name, seed, operations, image, tight } = JSON.parse(process.argv[2])
@@ -22,14 +23,7 @@ const EXPLAINED = {
   grow: ['DM_INVALID_ARGUMENT'], // another has grown it further meanwhile
 }
 
-let state = (seed * 2654435761) >>> 0 || 1
-function below(limit) {
-  state = (state ^ (state << 13)) >>> 0
-  state = (state ^ (state >>> 17)) >>> 0
-  state = (state ^ (state << 5)) >>> 0
-  return state % limit
-}
-const one = list => list[below(list.length)]
+const { below, one } = lotsOf(seed)
 const say = line => writeSync(1, `${line}\n`)
 
 /** Own layers: their kind, and whether a call is under way. @type {Map<string, { kind: string, busy: boolean }>} */

@@ -6,18 +6,12 @@
 
 const { isMainThread, parentPort, workerData } = require('node:worker_threads')
 const { ThinPool, volumesOf } = require('../../dist/index.js')
+const { lotsOf } = require('../helpers/lots.cjs')
 
 const { name, seed, rounds, origin: originId, wanted } = isMainThread ? JSON.parse(process.argv[2]) : workerData
 const SIZE = { sizeBytes: 1024 * 1024 }
 
-let state = (seed * 2654435761) >>> 0 || 1
-function below(limit) {
-  state = (state ^ (state << 13)) >>> 0
-  state = (state ^ (state >>> 17)) >>> 0
-  state = (state ^ (state << 5)) >>> 0
-  return state % limit
-}
-const one = list => list[below(list.length)]
+const { one } = lotsOf(seed)
 
 async function act() {
   const pool = await ThinPool.open({ name, repair: false })

@@ -88,6 +88,14 @@ export const archive = (...list: Member[]): Buffer => Buffer.concat([members(...
 
 export const sha256 = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
+/** Streams the archive of one file of `size` bytes, a multiple of 64 KiB, without ever holding it as a whole. */
+export async function* largeFile(name: string, size: number): AsyncGenerator<Uint8Array> {
+  yield block({ name, size })
+  const piece = Buffer.alloc(65_536, 5)
+  for (let left = size; left > 0; left -= piece.length) yield await Promise.resolve(piece)
+  yield END
+}
+
 /** A stream that gives `bytes` in pieces of `size`. */
 export async function* inPieces(bytes: Buffer, size = 65_536): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size))

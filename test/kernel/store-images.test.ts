@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import type { Change } from '../../lib/exports/store.js'
 import { MiB } from '../../lib/index.js'
-import { archive, inPieces, members, seen, sha256, unpackedByTar } from '../helpers/archives.js'
+import { archive, inPieces, largeFile, members, seen, sha256, unpackedByTar } from '../helpers/archives.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { makeImage } from '../helpers/oci-image.js'
 import { run } from '../helpers/spawned.js'
@@ -156,7 +156,7 @@ test('an image comes in once, goes out, and comes back the same', () =>
   }))
 
 describe('an untrusted archive', () => {
-  const refused = (bytes: Buffer, code: string, options = {}) =>
+  const refused = (stream: AsyncIterable<Uint8Array>, code: string, options = {}) =>
     withStore({}, async (store, { poolName, dataFile }) => {
       await store.prepare('a', '')
       await store.commit('layer', 'a')
@@ -164,7 +164,7 @@ describe('an untrusted archive', () => {
       run('sync', [])
       const used = statSync(dataFile).blocks
       await store.prepare('x', 'layer')
-      await expectCode(store.applyLayer('x', inPieces(bytes), options), code as never)
+      await expectCode(store.applyLayer('x', stream, options), code as never)
       expect(await keysOf(store)).toEqual(['layer'])
       expect(await store.cleanup()).toEqual([])
       expect(thinIdsBy(poolName)).toHaveLength(2)
@@ -173,20 +173,20 @@ describe('an untrusted archive', () => {
     })
   const large = archive({ name: 'large', content: Buffer.alloc(8 * MiB, 5) })
 
-  test.each<[string, Buffer, string, object]>([
-    ['escapes by ..', archive({ name: '../../etc/evil', content: 'x' }), 'DM_LAYER_TAR', {}],
-    ['is cut off', large.subarray(0, 4 * MiB), 'DM_LAYER_TAR', {}],
-    ['is larger than allowed', large, 'DM_LAYER_LIMIT', { maxBytes: 4 * MiB }],
-    ['has another digest', large, 'DM_LAYER_DIGEST', { diffId: sha256(Buffer.from('other')) }],
-    ['is none', Buffer.alloc(100_000, 0x41), 'DM_LAYER_TAR', {}],
+  test.each<[string, () => AsyncIterable<Uint8Array>, string, object]>([
+    ['escapes by ..', () => inPieces(archive({ name: '../../etc/evil', content: 'x' })), 'DM_LAYER_TAR', {}],
+    ['is cut off', () => inPieces(large.subarray(0, 4 * MiB)), 'DM_LAYER_TAR', {}],
+    ['is larger than allowed', () => inPieces(large), 'DM_LAYER_LIMIT', { maxBytes: 4 * MiB }],
+    ['has another digest', () => inPieces(large), 'DM_LAYER_DIGEST', { diffId: sha256(Buffer.from('other')) }],
+    ['is none', () => inPieces(Buffer.alloc(100_000, 0x41)), 'DM_LAYER_TAR', {}],
+    ['does not fit into the layer', () => largeFile('huge', 70 * MiB), 'DM_LAYER_SPACE', {}],
     [
-      'does not fit into the layer',
-      archive({ name: 'huge', content: Buffer.alloc(70 * MiB, 5) }),
-      'DM_LAYER_SPACE',
-      {},
+      'has a device where none is allowed',
+      () => inPieces(archive({ name: 'd', type: '3' })),
+      'DM_LAYER_TAR',
+      { devices: 'refuse' },
     ],
-    ['has a device where none is allowed', archive({ name: 'd', type: '3' }), 'DM_LAYER_TAR', { devices: 'refuse' }],
-  ])('that %s: the layer is gone and the space is back', (_, bytes, code, options) => refused(bytes, code, options))
+  ])('that %s: the layer is gone and the space is back', (_, stream, code, options) => refused(stream(), code, options))
 
   test('by a link in the middle stays inside the layer', () =>
     withStore({}, async store => {
@@ -216,8 +216,7 @@ describe('an untrusted archive', () => {
     withStore({ dataBytes: 48 * MiB }, async store => {
       scratch.log.allow(/low water mark/, /EXT4-fs (warning|error)/, /Buffer I\/O error/, /I\/O error/)
       await store.prepare('a', '')
-      const fill = archive({ name: 'fill', content: run('head', ['-c', '1', '/dev/zero']) + 'x'.repeat(58 * MiB) })
-      await expectCode(store.applyLayer('a', inPieces(fill)), 'DM_LAYER_SPACE')
+      await expectCode(store.applyLayer('a', largeFile('fill', 58 * MiB)), 'DM_LAYER_SPACE')
       expect(await store.cleanup()).toEqual([])
       await store.prepare('b', '')
       await store.applyLayer('b', inPieces(LOWER))

@@ -1,6 +1,6 @@
 // The queue of test files and the choice of machine: plain ES modules, each question asked in a fresh node.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { compileFunction } from 'node:vm'
@@ -31,6 +31,22 @@ test('a pattern is looked for in the path within the repository, and not in that
     ask('setup/queue.mjs', `return m.testFiles(['races'], [${JSON.stringify(pattern)}]).map(({ file }) => file)`)
   expect(files('races/lo{2}ps')).toEqual(['test/races/loops.test.ts'])
   expect(files(path.basename(path.join(__dirname, '../..')) + '/test')).toEqual([])
+})
+
+test('a runner that has grown large leaves the rest of its queue to the next one', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'dm-thin-queue-'))
+  try {
+    const files = Array(2).fill({ project: 'unit', file: 'test/unit/units.test.ts' })
+    writeFileSync(path.join(folder, 'files.json'), JSON.stringify({ files, large: 0 }))
+    const runner = path.join(__dirname, '../setup/guest-runner.mjs')
+    const run = () => execFileSync(process.execPath, [runner, folder], { stdio: 'pipe' })
+    run()
+    expect(readdirSync(folder).sort()).toEqual(['files.json', 'result-0.json', 'taken-0'])
+    run()
+    expect(readdirSync(folder).sort()).toEqual(['files.json', 'result-0.json', 'result-1.json', 'taken-0', 'taken-1'])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
 
 describe('a queue', () => {

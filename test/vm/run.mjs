@@ -57,6 +57,9 @@ export async function runInGuest(options) {
       say('the guest died; the end of its console:')
       say(guest.consoleTail())
     }
+    if (guest.consoleText().includes('ran out of memory on the host side')) {
+      say('a process in the guest was ended: it had more mappings than vm.max_map_count allows on this machine')
+    }
     return { status, accelerator: accel, overhead }
   } finally {
     await guest.end()

@@ -12,8 +12,7 @@ import {
   type KnownPool,
 } from '../kernel/port.js'
 import { deviceNumber } from '../kernel/device-number.js'
-import type { BlockSource } from '../metadata/block-source.js'
-import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
+import { type BlockSource, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { listThins } from '../metadata/reader.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../units.js'

@@ -1,5 +1,5 @@
 // What the calls of one open store share.
-import type { ThinPool } from '../index.js'
+import type { ThinPool } from '../pool/thin-pool.js'
 import type { Bases } from './bases.js'
 import type { CommitPoints } from './commit-points.js'
 import type { Formatter } from './formatter.js'

@@ -1,6 +1,6 @@
 // A layer in a caller's hands: where it is, and mounting it.
 import { DmThinError } from '../errors.js'
-import { unmount, type MountFlags } from '../index.js'
+import { unmount, type MountFlags } from '../device/mount.js'
 import { checkOptions, checkPath, type SignalOption } from '../names.js'
 import { mountLayer, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'

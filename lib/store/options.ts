@@ -1,7 +1,7 @@
 // What callers may ask when they open a store, and the checks.
-import { type CreatePoolOptions, type DeviceSource, GiB, MiB } from '../index.js'
+import type { CreatePoolOptions, DeviceSource } from '../pool/options.js'
+import { GiB, MiB, checkNumber, invalid, shown } from '../units.js'
 import { checkBoolean, checkName, checkOptions, checkPath, checkText, type SignalOption } from '../names.js'
-import { checkNumber, invalid, shown } from '../units.js'
 import { runMkfs, type Formatter } from './formatter.js'
 import type { Labels, LayerFileSystem } from './types.js'
 

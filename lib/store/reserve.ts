@@ -2,7 +2,9 @@
 import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../errors.js'
-import { GiB, type DeviceSource, type ThinPool } from '../index.js'
+import { GiB } from '../units.js'
+import type { DeviceSource } from '../pool/options.js'
+import type { ThinPool } from '../pool/thin-pool.js'
 
 /** Of the file system below a pool's file, at the most. */
 const MOST_BELOW_BYTES = 1 * GiB

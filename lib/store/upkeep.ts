@@ -1,7 +1,9 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../device/pending.js'
 import { DmThinError } from '../errors.js'
-import type { GrowOptions, PoolStatus, RemovedPool } from '../index.js'
+import type { GrowOptions } from '../pool/grow.js'
+import type { PoolStatus } from '../pool/status.js'
+import type { RemovedPool } from '../pool/remove.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
 import { checkNumber } from '../units.js'
 import type { StoreContext } from './context.js'

@@ -1,6 +1,9 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
 import { DmThinError, hasCode } from '../errors.js'
-import { BlockDevice, type ThinPool, type ThinVolume, type VolumeResult } from '../index.js'
+import { BlockDevice } from '../device/block-device.js'
+import type { ThinPool } from '../pool/thin-pool.js'
+import type { ThinVolume } from '../pool/thin-volume.js'
+import type { VolumeResult } from '../pool/batch.js'
 import { Gather } from './gather.js'
 import type { Row } from './records/row.js'
 import { step } from './steps.js'

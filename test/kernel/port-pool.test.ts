@@ -9,7 +9,7 @@
 // K  multiple pools on the same metadata                    tables: …
 // K  immutable target                                       a pool cannot be replaced …
 // kernel log detail of EINVAL                               tables: … with the kernel's own reason
-import { ThinPool, MiB } from '../../lib/index.js'
+import { ThinPool, MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port.js'
 import { volumeUuidPrefix } from '../../lib/pool/context.js'

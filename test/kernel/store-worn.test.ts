@@ -3,7 +3,7 @@
 import { createReadStream } from 'node:fs'
 import { open, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { LayerStore } from '../../lib/exports/store.js'
+import { LayerStore } from '../../lib/entry/store.js'
 import { SNAPSHOT_LIMIT } from '../../lib/pool/snapshot-clock.js'
 import { setTime } from '../contract/at-rest.js'
 import { expectCode } from '../helpers/expect-code.js'

@@ -1,7 +1,7 @@
 // Streams that are too much, that lie about what they are, or that do not end.
 import { readdirSync } from 'node:fs'
 import * as zlib from 'node:zlib'
-import { memoryKernel } from '../../lib/exports/testing'
+import { memoryKernel } from '../../lib/entry/testing'
 import { applyTar, type ApplyOptions } from '../../lib/store/unpack/apply-tar'
 import { archive, block, END, inPieces, members, paxRecord, sha256, useFolders, type Member } from '../helpers/archives'
 import { rejection } from '../helpers/thrown'

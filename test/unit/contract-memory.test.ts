@@ -1,5 +1,5 @@
 // The contract on the memory kernel. The same cases run on the real one: test/contract/real-kernel.test.ts
-import { memoryKernel } from '../../lib/exports/testing.js'
+import { memoryKernel } from '../../lib/entry/testing.js'
 import { portInside } from '../../lib/kernel/kernel.js'
 import type { Machine } from '../contract/machine.js'
 import { contract } from '../contract/contract.js'

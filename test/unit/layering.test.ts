@@ -13,9 +13,8 @@ const LAYERS = [
   ['device'],
   ['pool'],
   ['testing'],
-  ['index.ts'],
   ['store'],
-  ['index.mts', 'exports', 'doctor'],
+  ['entry', 'doctor'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {

@@ -1,6 +1,6 @@
 // Lines of every target: what is written comes back, and whatever else a kernel may print is read or refused.
 import fc from 'fast-check'
-import { generic, knownTargets, parseStatusLine, parseTableLine } from '../../lib/exports/kernel'
+import { generic, knownTargets, parseStatusLine, parseTableLine } from '../../lib/entry/kernel'
 import { poolStatus, volumeStatus } from '../../lib/pool/status'
 import { LineReader } from '../../lib/target/line'
 import { parsePoolTable } from '../../lib/target/thin-pool'

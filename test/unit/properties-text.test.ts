@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { changesBetween, known } from '../../lib/device/device-changes'
 import { ownerIsGone, startTimeIn } from '../../lib/device/loop-owner'
-import { knownTargets, mangleName, unmangleName } from '../../lib/exports/kernel'
+import { knownTargets, mangleName, unmangleName } from '../../lib/entry/kernel'
 import { capabilitiesOf } from '../../lib/kernel/capabilities'
 import { dmsetupWords } from '../../lib/kernel/dmsetup-words'
 import { checkKernelName, checkKernelUuid } from '../../lib/kernel/kernel-names'

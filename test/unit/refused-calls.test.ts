@@ -1,6 +1,6 @@
 // A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
 import { Pending } from '../../lib/device/pending'
-import { MappedDevice, zero } from '../../lib/exports/kernel'
+import { MappedDevice, zero } from '../../lib/entry/kernel'
 import {
   alignedBuffer,
   bindMount,
@@ -19,7 +19,7 @@ import {
   trim,
   unmount,
   whileFrozen,
-} from '../../lib/index'
+} from '../../lib/entry/index'
 import type { KernelPort } from '../../lib/kernel/port'
 import { DeviceIds } from '../../lib/pool/device-ids'
 import { rejection, thrown } from '../helpers/thrown'

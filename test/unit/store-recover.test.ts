@@ -1,5 +1,5 @@
 // Recovery: what dead processes left in the records of a store, held against its pool, while other calls go on.
-import type { ThinPool } from '../../lib/index.js'
+import type { ThinPool } from '../../lib/entry/index.js'
 import type { StoreContext } from '../../lib/store/context.js'
 import { Records } from '../../lib/store/records/records.js'
 import { openDatabase } from '../../lib/store/records/sqlite.js'

@@ -8,7 +8,7 @@ import {
   parseTableLine,
   knownTargets,
   type Sized,
-} from '../../lib/exports/kernel'
+} from '../../lib/entry/kernel'
 import { secretsOf } from '../../lib/kernel/secrets'
 import { escapeWord } from '../../lib/target/words'
 import { thrown } from '../helpers/thrown'

@@ -1,7 +1,6 @@
 // The difference of two mounted layers as the tar of an OCI layer.
-import type { Readable } from 'node:stream'
+import { type Readable, pipeline } from 'node:stream'
 import { createGzip } from 'node:zlib'
-import { pipeline } from 'node:stream'
 import { checkOptions, type SignalOption } from '../../names.js'
 import { invalid, shown } from '../../units.js'
 import { checkTrees } from './changes.js'

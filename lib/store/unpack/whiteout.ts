@@ -1,6 +1,5 @@
 // Names by which a layer hides what lower layers have (OCI image specification, "Whiteouts").
-import type { TarEntry } from './tar-entry.js'
-import { joined } from './tar-entry.js'
+import { type TarEntry, joined } from './tar-entry.js'
 import { malformed, readable } from './tar-failure.js'
 
 const PREFIX = '.wh.'

@@ -11,7 +11,7 @@ import { run, tryRun } from '../helpers/spawned.js'
 import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
 
 const scratch = useScratch()
-const main = path.join(__dirname, '../../dist/doctor/main.js')
+const main = path.join(__dirname, '../../dist/cli/main.js')
 const kernelDoor = JSON.stringify(path.join(__dirname, '../../dist/entry/kernel.js'))
 const doctor = (...options: string[]) => tryRun(process.execPath, [main, 'doctor', ...options])
 const udev = existsSync('/run/udev/control')

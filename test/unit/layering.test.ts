@@ -14,7 +14,7 @@ const LAYERS = [
   ['pool'],
   ['testing'],
   ['store'],
-  ['entry', 'doctor'],
+  ['entry', 'cli'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {

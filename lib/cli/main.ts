@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // dm-thin doctor [--fix] [--json]: exit status 0 when nothing is to be done, 1 when something is, 2 for a wrong call.
-import { examine, type Finding } from './checks.js'
+import { examine, type Finding } from './doctor.js'
 
 const USAGE = `usage: dm-thin doctor [--fix] [--json]
 Looks at what this machine has for dm-thin, what is missing, and what dead processes left.

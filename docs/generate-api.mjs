@@ -15,17 +15,17 @@ const CHAPTERS = [
   [
     'Pools',
     [
-      'thin-pool',
-      'options',
-      'check',
-      'durability',
-      'record',
-      'grow',
-      'transaction-id',
-      'metadata-snapshot',
-      'remove',
-      'repair',
-    ].map(name => `lib/pool/${name}.ts`),
+      'lib/pool/thin-pool.ts',
+      'lib/pool/options.ts',
+      'lib/pool/check.ts',
+      'lib/pool/durability.ts',
+      'lib/pool/record.ts',
+      'lib/pool/grow.ts',
+      'lib/pool/transaction-id.ts',
+      'lib/pool/metadata-snapshot.ts',
+      'lib/pool/remove.ts',
+      'lib/pool/repair.ts',
+    ],
   ],
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/pool/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
@@ -46,9 +46,15 @@ const CHAPTERS = [
   ],
   [
     'dm-thin/kernel',
-    ['device-mapper', 'device-info', 'table', 'udev-transaction', 'kernel-names', 'capabilities', 'diagnostics'].map(
-      name => `lib/kernel/${name}.ts`,
-    ),
+    [
+      'lib/kernel/device-mapper.ts',
+      'lib/kernel/device-info.ts',
+      'lib/kernel/table.ts',
+      'lib/kernel/udev-transaction.ts',
+      'lib/kernel/kernel-names.ts',
+      'lib/kernel/capabilities.ts',
+      'lib/kernel/diagnostics.ts',
+    ],
   ],
   ['dm-thin/kernel: mapped devices', ['lib/device/mapped-device.ts', 'lib/device/device-tree.ts']],
   [
@@ -64,18 +70,34 @@ const CHAPTERS = [
   [
     'dm-thin/store',
     [
-      ['layer-store', 'upkeep', 'layer', 'options', 'types'],
-      ['unpack/apply-tar', 'diff/changes', 'diff/diff-tar', 'diff/tree-comparison', 'diff/layer-tar'],
-      ['images/import', 'images/export', 'images/document'],
-      ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter', 'filter/filter'],
-      ['adopt/adopted-store', 'adopt/foreign-record'],
-    ]
-      .flat()
-      .map(name => `lib/store/${name}.ts`),
+      'lib/store/layer-store.ts',
+      'lib/store/upkeep.ts',
+      'lib/store/layer.ts',
+      'lib/store/options.ts',
+      'lib/store/types.ts',
+      'lib/store/unpack/apply-tar.ts',
+      'lib/store/diff/changes.ts',
+      'lib/store/diff/diff-tar.ts',
+      'lib/store/diff/tree-comparison.ts',
+      'lib/store/diff/layer-tar.ts',
+      'lib/store/images/import.ts',
+      'lib/store/images/export.ts',
+      'lib/store/images/document.ts',
+      'lib/store/prune.ts',
+      'lib/store/space.ts',
+      'lib/store/findings.ts',
+      'lib/store/verify.ts',
+      'lib/store/removals.ts',
+      'lib/store/steps.ts',
+      'lib/store/formatter.ts',
+      'lib/store/filter/filter.ts',
+      'lib/store/adopt/adopted-store.ts',
+      'lib/store/adopt/foreign-record.ts',
+    ],
   ],
-  ['Options of many calls', ['lib/names.ts', 'lib/kernel/kernel.ts']],
-  ['Errors', ['lib/errors.ts']],
-  ['Units', ['lib/units.ts']],
+  ['Options of many calls', ['lib/base/options.ts', 'lib/kernel/kernel.ts']],
+  ['Errors', ['lib/base/errors.ts']],
+  ['Units', ['lib/base/units.ts']],
 ]
 
 const HEAD = `# API reference
@@ -89,7 +111,7 @@ Everything that \`import … from 'dm-thin'\` gives, and under the headings that
 the other pages; here is every name with its type. Codes such as \`DM_BUSY\` are explained in [Errors](errors.md).
 `
 
-const codes = readFileSync(join(root, 'lib/errors.ts'), 'utf8')
+const codes = readFileSync(join(root, 'lib/base/errors.ts'), 'utf8')
   .match(/^  \| '\w+'$/gm)
   .map(line => line.slice(5, -1))
 const isCode = name => codes.includes(name)

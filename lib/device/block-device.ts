@@ -1,15 +1,15 @@
 // Block devices: their size, their content past the page cache, and taking content away.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import type { BlockInfo, Erasure } from '../kernel/block-port.js'
 import type { KernelOption } from '../kernel/kernel.js'
 import { nativePort, portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
 import type { Handle } from '../kernel/handle.js'
-import { deviceNumber } from '../kernel/device-number.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired, type SignalOption } from '../names.js'
-import { checkNumber, GiB, invalid, shown } from '../units.js'
+import { deviceNumber } from '../base/device-number.js'
+import { checkBoolean, checkOptions, checkPath, checkRequired, type SignalOption } from '../base/options.js'
+import { checkNumber, GiB, invalid, shown } from '../base/units.js'
 import { describeHolders, withHolders } from './holders.js'
-import { Pending } from './pending.js'
+import { Pending } from '../base/pending.js'
 
 export interface BlockOpenOptions extends KernelOption, SignalOption {
   /** Default false: for reading and writing. */

@@ -2,7 +2,7 @@
 import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
-import { checkOptions, checkPath, type SignalOption } from '../names.js'
+import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   fatPlaces,
   fatRootLabel,

@@ -1,6 +1,6 @@
 // What happened between two lists of the kernel's. Pure.
 import type { ListedDevice } from '../kernel/port.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import { deviceNumber } from '../base/device-number.js'
 
 export interface DeviceEvent {
   /**

@@ -1,6 +1,6 @@
 // What a mapped device stands on, down to the disks: as data, and as a picture in text.
 import { TABLE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import { deviceNumber } from '../base/device-number.js'
 import { nodePath } from './node-path.js'
 
 export interface DeviceTree {

@@ -1,13 +1,13 @@
 // Mounted file systems: freeze and thaw, trim, grow.
 import path from 'node:path'
-import { abortError, DmThinError } from '../errors.js'
+import { abortError, DmThinError } from '../base/errors.js'
 import type { GrownFileSystem } from '../kernel/block-port.js'
 import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
 import type { Handle } from '../kernel/handle.js'
-import { checkOptions, checkPath, type SignalOption } from '../names.js'
-import { checkNumber, invalid, shown } from '../units.js'
+import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
+import { checkNumber, invalid, shown } from '../base/units.js'
 
 export interface FrozenOptions extends KernelOption, SignalOption {
   /** How long it may stay frozen, in milliseconds, 1 to 2 147 483 647. Default 30 000. */

@@ -1,5 +1,5 @@
 // "Busy" says by whom.
-import { DmThinError, type Holder } from '../errors.js'
+import { DmThinError, type Holder } from '../base/errors.js'
 import type { KernelPort } from '../kernel/port.js'
 
 const shown = (holder: Holder): string => {

@@ -4,12 +4,12 @@ import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'
 import type { KernelPort, LoopStatus } from '../kernel/port.js'
 import type { Handle } from '../kernel/handle.js'
-import { encodeDevice, LOOP_MAJOR } from '../kernel/device-number.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../names.js'
-import { checkNumber, invalid, SECTOR_BYTES } from '../units.js'
+import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
+import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../base/options.js'
+import { checkNumber, invalid, SECTOR_BYTES } from '../base/units.js'
 import { describeHolders } from './holders.js'
 import { ownerIsGone, ownMark } from './loop-owner.js'
-import { Pending } from './pending.js'
+import { Pending } from '../base/pending.js'
 
 export interface LoopAttachOptions extends KernelOption, SignalOption {
   /** The file. It must exist; a relative path is taken from the working directory. */

@@ -18,16 +18,16 @@ import {
   type KernelPort,
   type TargetLine,
 } from '../kernel/port.js'
-import { deviceNumber, parseDeviceNumber } from '../kernel/device-number.js'
+import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
-import { checkBoolean, checkOptions, checkText, type SignalOption } from '../names.js'
-import { checkNumber } from '../units.js'
+import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
+import { checkNumber } from '../base/units.js'
 import { deviceTree, type DeviceTree } from './device-tree.js'
 import { describeHolders } from './holders.js'
-import { Pending } from './pending.js'
+import { Pending } from '../base/pending.js'
 import { replaceTable } from './replace-table.js'
 import { createSecurely, withoutSecrets } from './secure-table.js'
-import { Undo } from './undo.js'
+import { Undo } from '../base/rollback.js'
 
 export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
   /** 1 to 127 bytes, any but `/`. */

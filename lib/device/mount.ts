@@ -1,11 +1,11 @@
 // mount(2) and umount2(2), off the JavaScript thread.
 import path from 'node:path'
-import { DmThinError, type Holder } from '../errors.js'
+import { DmThinError, type Holder } from '../base/errors.js'
 import type { KernelOption } from '../kernel/kernel.js'
 import { nativePort, portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
-import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../names.js'
-import { invalid, shown } from '../units.js'
+import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../base/options.js'
+import { invalid, shown } from '../base/units.js'
 import { saidBy, withHolders } from './holders.js'
 
 /** What a mount allows. In `mount` the default is false; in `remount` what is not said stays as it is. */

@@ -2,7 +2,7 @@
 // through libuv's threads would take longer and could queue behind a slow disk.
 import { readlinkSync } from 'node:fs'
 import path from 'node:path'
-import { deviceNumber } from '../kernel/device-number.js'
+import { deviceNumber } from '../base/device-number.js'
 
 export function nodePath(device: number | string): string {
   const number = typeof device === 'string' ? device : deviceNumber(device)

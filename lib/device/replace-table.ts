@@ -7,7 +7,7 @@ import {
   type KernelPort,
   type TargetLine,
 } from '../kernel/port.js'
-import { Undo } from './undo.js'
+import { Undo } from '../base/rollback.js'
 
 export interface Replacement {
   readonly port: KernelPort

@@ -1,9 +1,9 @@
 // Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port.js'
 import { maskError, secretsOf } from '../kernel/secrets.js'
 import type { Segment } from '../kernel/table.js'
-import { Undo } from './undo.js'
+import { Undo } from '../base/rollback.js'
 
 /** How long the undo of a failed creation waits for somebody who has opened the device meanwhile. */
 const UNDO_TIMEOUT_MS = 10_000

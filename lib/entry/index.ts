@@ -1,7 +1,7 @@
 // What the package exports. lib/entry/index.mts names the same for ESM; a test holds the two together.
-export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from '../errors.js'
-export type { SignalOption } from '../names.js'
-export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../units.js'
+export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from '../base/errors.js'
+export type { SignalOption } from '../base/options.js'
+export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../device/loop-device.js'
 export type { LoopStatus } from '../kernel/port.js'
 export type { Kernel, KernelOption } from '../kernel/kernel.js'

@@ -12,7 +12,7 @@ export type {
   WithUdev,
 } from '../kernel/device-mapper.js'
 export type { Capabilities, InterfaceFeature } from '../kernel/capabilities.js'
-export type { SignalOption } from '../names.js'
+export type { SignalOption } from '../base/options.js'
 export type { MappedDeviceInfo } from '../kernel/device-info.js'
 export { trace, type CallMessage } from '../kernel/diagnostics.js'
 export { mangleName, unmangleName } from '../kernel/kernel-names.js'

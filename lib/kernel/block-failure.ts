@@ -1,5 +1,5 @@
 // What a refusal by a block device, a loop device or a mounted file system means.
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 import type { NativeFailure, Verdict } from './verdict.js'
 
 const { EBUSY, EINVAL, ENOTBLK, ENOTTY, EOPNOTSUPP, ERANGE } = ERRNO

@@ -1,6 +1,6 @@
 // What the kernel says of a mapped device, with its flags spelled out.
 import { DEVICE_FLAG, type DeviceInfo } from './port.js'
-import { deviceMinor, deviceNumber } from './device-number.js'
+import { deviceMinor, deviceNumber } from '../base/device-number.js'
 
 export interface MappedDeviceInfo {
   readonly name: string

@@ -1,8 +1,8 @@
 // The device mapper as it is: one method for each command of the kernel, in its words, nothing clever.
 import { checkKernelName, checkKernelUuid } from './kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import { checkBoolean, checkOptions, checkText, type SignalOption } from '../names.js'
-import { checkNumber, invalid, shown } from '../units.js'
+import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
+import { checkNumber, invalid, shown } from '../base/units.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
 import type { KernelOption } from './kernel.js'
 import { portOf } from './native-port.js'
@@ -15,7 +15,7 @@ import {
   type TargetLine,
   type TargetVersion,
 } from './port.js'
-import { deviceNumber, parseDeviceNumber } from './device-number.js'
+import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from './table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 

@@ -1,6 +1,6 @@
 // What happens below, for those who want to see it: node:diagnostics_channel, and a trace in dmsetup's words.
 import { tracingChannel } from 'node:diagnostics_channel'
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import { dmsetupWords } from './dmsetup-words.js'
 import { masked, maskError, secretsIn } from './secrets.js'
 

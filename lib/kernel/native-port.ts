@@ -1,6 +1,6 @@
 // The port over the native addon. Arguments are packed, promises are passed on, refusals become DmThinErrors; an
 // AbortSignal becomes a number that `cancel` can name.
-import { throwIfAborted } from '../errors.js'
+import { throwIfAborted } from '../base/errors.js'
 import { unpackList, type PackedList } from './device-list.js'
 import { told } from './diagnostics.js'
 import { errorFromFailure } from './failure.js'

@@ -1,5 +1,5 @@
 // What a refusal in a tree of files means.
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 import type { NativeFailure, Verdict } from './verdict.js'
 
 const { ENOTDIR, EXDEV } = ERRNO

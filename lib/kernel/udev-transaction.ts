@@ -1,7 +1,7 @@
 // Many calls, one wait for udev, and never a hang.
-import { DmThinError } from '../errors.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
-import { checkNumber, invalid } from '../units.js'
+import { DmThinError } from '../base/errors.js'
+import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
+import { checkNumber, invalid } from '../base/units.js'
 import type { Announcement, KernelPort } from './port.js'
 import type { Handle } from './handle.js'
 import { UDEV_FLAG, whyNoUdev } from './udev.js'

@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../errors.js'
+import { throwIfAborted } from '../base/errors.js'
 import { type BlockSource, METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
 import { type BtreeNode, parseNode } from './btree.js'
 import { corruptBlock } from './metadata-error.js'

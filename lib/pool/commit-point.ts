@@ -1,5 +1,5 @@
 // Changes of a pool's metadata: a success says that the metadata on disk has the change.
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO } from '../base/errors.js'
 import type { Outcome, SnapshotItem } from '../kernel/port.js'
 import { readPoolMetadata, type PoolMetadata } from '../metadata/reader.js'
 import { message } from '../target/messages.js'

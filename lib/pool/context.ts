@@ -1,7 +1,7 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
 import { nodePath } from '../device/node-path.js'
-import { Pending } from '../device/pending.js'
-import { DmThinError, ERRNO, hasCode } from '../errors.js'
+import { Pending } from '../base/pending.js'
+import { DmThinError, ERRNO, hasCode } from '../base/errors.js'
 import {
   DEVICE_FLAG,
   TABLE_FLAG,
@@ -11,11 +11,11 @@ import {
   type KernelPort,
   type KnownPool,
 } from '../kernel/port.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import { deviceNumber } from '../base/device-number.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { listThins } from '../metadata/reader.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
-import { sectorsToBytes } from '../units.js'
+import { sectorsToBytes } from '../base/units.js'
 import type { Durability } from './durability.js'
 import { DeviceIds } from './device-ids.js'
 import type { PoolRecord } from './record.js'

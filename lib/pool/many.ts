@@ -1,5 +1,5 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO } from '../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { changePoolEach } from './commit-point.js'
 import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'

@@ -1,7 +1,7 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
 import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   checkNumber,
   invalid,
@@ -12,7 +12,7 @@ import {
   MIN_DATA_BLOCK_BYTES,
   SECTOR_BYTES,
   shown,
-} from '../units.js'
+} from '../base/units.js'
 import { checkHook, type MetadataCheck } from './check.js'
 import { checkDurability, type Durability } from './durability.js'
 import type { RecordedOptions } from './record.js'

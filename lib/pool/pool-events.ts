@@ -2,7 +2,7 @@
 import type { DeviceEvent } from '../device/device-changes.js'
 import type { Merging } from '../device/event-queue.js'
 import { asError, startWatch, Watch } from '../device/device-watch.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import { deviceNumber } from '../base/device-number.js'
 import type { PoolMode } from '../target/thin-pool.js'
 import type { PoolContext } from './context.js'
 import { areSnapshotsLow } from './snapshot-clock.js'

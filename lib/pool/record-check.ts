@@ -1,7 +1,7 @@
 // The record compared with the kernel when a pool is opened: the kernel is right, and differences are told.
-import { hasCode } from '../errors.js'
+import { hasCode } from '../base/errors.js'
 import type { PoolTable } from '../target/thin-pool.js'
-import { sectorsToBytes } from '../units.js'
+import { sectorsToBytes } from '../base/units.js'
 import { poolTable, thinIds, type PoolAddress, type PoolContext } from './context.js'
 import type { Finding } from './repair.js'
 import {

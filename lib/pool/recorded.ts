@@ -1,5 +1,5 @@
 // Volumes in the pool's record: written once the kernel has them, and before the caller does.
-import { DmThinError, type RollbackStep } from '../errors.js'
+import { DmThinError, type RollbackStep } from '../base/errors.js'
 import { message } from '../target/messages.js'
 import { changePool } from './commit-point.js'
 import type { PoolContext } from './context.js'

@@ -1,5 +1,5 @@
 // What the kernel refused, in the terms of volumes. Of snapshots by one native call it gives an errno for each id.
-import { abortError, DmThinError, ERRNO } from '../errors.js'
+import { abortError, DmThinError, ERRNO } from '../base/errors.js'
 import { errorFromFailure } from '../kernel/failure.js'
 import type { DeviceInfo, Outcome, SnapshotItem, SnapshotRequest } from '../kernel/port.js'
 import { message } from '../target/messages.js'

@@ -1,9 +1,9 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
 import { describeHolders } from '../device/holders.js'
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import type { LoopStatus } from '../kernel/port.js'
-import { parseDeviceNumber } from '../kernel/device-number.js'
-import type { SignalOption } from '../names.js'
+import { parseDeviceNumber } from '../base/device-number.js'
+import type { SignalOption } from '../base/options.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from './context.js'
 import { deviceKey, type PoolLock } from './locks.js'

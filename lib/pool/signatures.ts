@@ -1,7 +1,7 @@
 // What is on a pool's devices is looked at before anything is written to them.
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../device/signatures.js'
-import type { Undo } from '../device/undo.js'
-import { DmThinError } from '../errors.js'
+import type { Undo } from '../base/rollback.js'
+import { DmThinError } from '../base/errors.js'
 import type { KernelPort } from '../kernel/port.js'
 import type { Handle } from '../kernel/handle.js'
 import type { Backing } from './backing.js'

@@ -3,7 +3,7 @@ import { nodePath } from '../device/node-path.js'
 import { TABLE_FLAG } from '../kernel/port.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../target/thin-pool.js'
 import { parseThinStatus } from '../target/thin.js'
-import { sectorsToBytes } from '../units.js'
+import { sectorsToBytes } from '../base/units.js'
 import { poolTable, type PoolContext } from './context.js'
 import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
 

@@ -1,9 +1,9 @@
 // What a pool object begins with: a pool that has just been made, or one that was found.
-import { Undo } from '../device/undo.js'
-import { throwIfAborted } from '../errors.js'
+import { Undo } from '../base/rollback.js'
+import { throwIfAborted } from '../base/errors.js'
 import { portOf } from '../kernel/native-port.js'
 import type { DeviceInfo, KernelPort } from '../kernel/port.js'
-import { checkBoolean } from '../names.js'
+import { checkBoolean } from '../base/options.js'
 import { addressOf, contextOf, type PoolContext } from './context.js'
 import { withPoolLock } from './locks.js'
 import { conditionOf, repairPool, type Finding } from './repair.js'

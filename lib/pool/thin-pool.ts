@@ -1,9 +1,9 @@
 // The pool: what users meet first.
-import { deviceMinor } from '../kernel/device-number.js'
+import { deviceMinor } from '../base/device-number.js'
 import { thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
+import { checkBoolean, checkName, checkOptions, type SignalOption } from '../base/options.js'
 import { message } from '../target/messages.js'
-import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
+import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../base/units.js'
 import type { ManyOptions, VolumeResult } from './batch.js'
 import { changePool, commitPool } from './commit-point.js'
 import { explained, readMetadata, type PoolContext } from './context.js'

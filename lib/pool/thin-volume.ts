@@ -1,9 +1,9 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
 import { withHolders } from '../device/holders.js'
-import { Pending } from '../device/pending.js'
-import { Undo } from '../device/undo.js'
-import { DmThinError } from '../errors.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../names.js'
+import { Pending } from '../base/pending.js'
+import { Undo } from '../base/rollback.js'
+import { DmThinError } from '../base/errors.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   TABLE_FLAG,
   type ActivateRequest,
@@ -12,10 +12,10 @@ import {
   type Outcome,
   type SnapshotRequest,
 } from '../kernel/port.js'
-import { deviceMinor } from '../kernel/device-number.js'
+import { deviceMinor } from '../base/device-number.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'
-import { checkNumber, SECTOR_BYTES, sectors } from '../units.js'
+import { checkNumber, SECTOR_BYTES, sectors } from '../base/units.js'
 import type { VolumeBatch } from './volume-batch.js'
 import { changePool, isCommitted } from './commit-point.js'
 import { activationGuard, addressOf, explain, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'

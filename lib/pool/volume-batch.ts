@@ -1,5 +1,5 @@
 // What calls for many volumes ask of each of them.
-import type { Pending } from '../device/pending.js'
+import type { Pending } from '../base/pending.js'
 import type { ActivateRequest, DeviceAddress, Outcome, SnapshotRequest } from '../kernel/port.js'
 import type { VolumeRecord } from './record.js'
 

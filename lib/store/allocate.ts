@@ -1,6 +1,6 @@
 // The blocks of a pool's metadata file, taken from its file system ahead: a sparse one on a full file system would make
 // the kernel's writes of metadata fail, and the pool with them.
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO } from '../base/errors.js'
 import type { DeviceSource } from '../pool/options.js'
 import { nativePort } from '../kernel/native-port.js'
 

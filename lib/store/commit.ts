@@ -1,5 +1,5 @@
 // An active layer becomes one that others stand on.
-import { hasCode } from '../errors.js'
+import { hasCode } from '../base/errors.js'
 import type { ThinVolume } from '../pool/thin-volume.js'
 import type { StoreContext } from './context.js'
 import type { Lease } from './leases.js'

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import type { PoolPlace } from './options.js'
 import type { Records } from './records/records.js'
 

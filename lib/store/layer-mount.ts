@@ -1,6 +1,6 @@
 // A layer mounted for the store's own use, under a lease.
-import { hasCode } from '../errors.js'
-import type { SignalOption } from '../names.js'
+import { hasCode } from '../base/errors.js'
+import type { SignalOption } from '../base/options.js'
 import type { StoreContext } from './context.js'
 import { mountedAt, mountedInside, mountOf, refuseRaw } from './mounted.js'
 import { prepare } from './prepare.js'

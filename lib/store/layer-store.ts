@@ -1,9 +1,9 @@
 // Image layers on a thin pool: what users of `dm-thin/store` meet first.
 import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { hasCode, throwIfAborted } from '../errors.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
-import { invalid } from '../units.js'
+import { hasCode, throwIfAborted } from '../base/errors.js'
+import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
+import { invalid } from '../base/units.js'
 import { addCommitted, commit } from './commit.js'
 import { changes, type Change, type ChangesOptions } from './diff/changes.js'
 import { diffTar, type DiffTarOptions } from './diff/diff-tar.js'

@@ -1,7 +1,7 @@
 // A layer in a caller's hands: where it is, and mounting it.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import { unmount, type MountFlags } from '../device/mount.js'
-import { checkOptions, checkPath, type SignalOption } from '../names.js'
+import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import { mountLayer, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'
 import type { LayerMount } from './types.js'

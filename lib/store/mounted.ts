@@ -1,7 +1,7 @@
 // File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { DmThinError, ERRNO, hasCode } from '../errors.js'
+import { DmThinError, ERRNO, hasCode } from '../base/errors.js'
 import { mount, unmount, type MountFlags } from '../device/mount.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { StoreParts } from './context.js'

@@ -1,7 +1,7 @@
 // A new layer on top of a committed one: recorded as begun, made, recorded as there.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import { growFileSystem } from '../device/file-system.js'
-import { invalid } from '../units.js'
+import { invalid } from '../base/units.js'
 import type { StoreContext } from './context.js'
 import { mountedInside, mountOf } from './mounted.js'
 import { checkFileSystem, checkSize, type PrepareOptions } from './options.js'

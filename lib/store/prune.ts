@@ -2,8 +2,8 @@
 import type { StoreContext } from './context.js'
 import { infoOf, type Row } from './records/row.js'
 import { unfinished } from './recover.js'
-import { checkBoolean, checkOptions } from '../names.js'
-import { checkNumber, invalid } from '../units.js'
+import { checkBoolean, checkOptions } from '../base/options.js'
+import { checkNumber, invalid } from '../base/units.js'
 import type { LayerInfo } from './types.js'
 
 /** A layer with this label stays, with all below it, whatever the label says. */

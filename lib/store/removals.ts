@@ -1,5 +1,5 @@
 // Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import type { StoreParts } from './context.js'
 import type { Row, RowState } from './records/row.js'
 import { step } from './steps.js'

@@ -1,8 +1,8 @@
 // Space that only removals may use: a pool that is full to the last block of its metadata cannot even delete.
 import { statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError } from '../errors.js'
-import { GiB } from '../units.js'
+import { DmThinError } from '../base/errors.js'
+import { GiB } from '../base/units.js'
 import type { DeviceSource } from '../pool/options.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 

@@ -1,5 +1,5 @@
 // A row whose volume is being made: when that fails, neither stays.
-import { hasCode } from '../errors.js'
+import { hasCode } from '../base/errors.js'
 import type { StoreContext } from './context.js'
 import type { Row } from './records/row.js'
 

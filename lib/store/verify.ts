@@ -1,9 +1,9 @@
 // Looking for every disagreement between records, pool and kernel; and repairing those that are safe to repair.
 import path from 'node:path'
-import type { DmThinError } from '../errors.js'
+import type { DmThinError } from '../base/errors.js'
 import { LoopDevice } from '../device/loop-device.js'
 import { nativePort } from '../kernel/native-port.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import { deviceNumber } from '../base/device-number.js'
 import type { StoreContext } from './context.js'
 import type { StoreFinding } from './findings.js'
 import { leftMounts, sweepMount } from './mounted.js'

@@ -1,5 +1,5 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
-import { DmThinError, hasCode } from '../errors.js'
+import { DmThinError, hasCode } from '../base/errors.js'
 import { BlockDevice } from '../device/block-device.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 import type { ThinVolume } from '../pool/thin-volume.js'

@@ -1,5 +1,5 @@
 // Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
-import { hasCode } from '../errors.js'
+import { hasCode } from '../base/errors.js'
 import type { StoreContext } from './context.js'
 import { prepare, type Prepared } from './prepare.js'
 import { refuseTaken } from './records/rows.js'

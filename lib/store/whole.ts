@@ -1,6 +1,6 @@
 // Whether a layer that is to be committed is whole: its pool takes writes, and its file system has no errors and nothing
 // left in its journal. A committed layer is mounted read-only, where a journal cannot be replayed.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 import type { ThinVolume } from '../pool/thin-volume.js'
 import { nativePort } from '../kernel/native-port.js'

@@ -1,5 +1,5 @@
 // From the kernel's refusal to a code: every operation and errno that is told apart.
-import { ERRNO, type ErrorCode } from '../../lib/errors'
+import { ERRNO, type ErrorCode } from '../../lib/base/errors'
 import { errorFromFailure } from '../../lib/kernel/failure'
 import type { NativeFailure } from '../../lib/kernel/verdict'
 

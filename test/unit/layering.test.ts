@@ -6,7 +6,7 @@ const repository = path.join(__dirname, '../..')
 
 /** From the bottom up. Within a layer files may import each other. */
 const LAYERS = [
-  ['errors.ts', 'units.ts', 'names.ts'],
+  ['base'],
   ['kernel'],
   ['target'],
   ['metadata'],

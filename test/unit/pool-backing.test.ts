@@ -1,7 +1,7 @@
 // A loop device that is found and then goes, or whose number becomes another file's, between the look and the holding.
 import { MiB } from '../../lib/entry/index.js'
 import { memoryKernel } from '../../lib/entry/testing.js'
-import { Undo } from '../../lib/device/undo.js'
+import { Undo } from '../../lib/base/rollback.js'
 import { portOf } from '../../lib/kernel/native-port.js'
 import type { KernelPort } from '../../lib/kernel/port.js'
 import { attachBacking, findSource } from '../../lib/pool/backing.js'

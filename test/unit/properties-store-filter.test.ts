@@ -1,6 +1,6 @@
 // What holds of any filter and any pattern.
 import fc from 'fast-check'
-import { DmThinError } from '../../lib/errors.js'
+import { DmThinError } from '../../lib/base/errors.js'
 import { parseFilter } from '../../lib/store/filter/filter.js'
 import { compilePattern } from '../../lib/store/filter/pattern-program.js'
 import { parsePattern, PatternFault } from '../../lib/store/filter/pattern.js'

@@ -1,5 +1,5 @@
 // A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
-import { Pending } from '../../lib/device/pending'
+import { Pending } from '../../lib/base/pending'
 import { MappedDevice, zero } from '../../lib/entry/kernel'
 import {
   alignedBuffer,

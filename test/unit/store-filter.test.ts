@@ -1,5 +1,5 @@
 // containerd's filter language over layers: what it lets through, what it refuses and where.
-import { DmThinError } from '../../lib/errors.js'
+import { DmThinError } from '../../lib/base/errors.js'
 import { MAX_FILTER, MAX_PATTERN, parseFilter, parseFilters } from '../../lib/store/filter/filter.js'
 import type { LayerInfo } from '../../lib/store/types.js'
 

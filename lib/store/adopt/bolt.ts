@@ -1,6 +1,6 @@
 // Reading a database of bbolt, the key-value store in which containerd keeps its records: a B+tree of pages in one file.
 // Read only, from a copy in memory; every offset is held to it. Facts: bbolt's own sources, format version 2.
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 
 const MAGIC = 0xed0cdaed
 const VERSION = 2

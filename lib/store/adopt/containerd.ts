@@ -2,7 +2,7 @@
 // Both are read while containerd may write. Facts: its plugins/snapshots/devmapper and core/snapshots/storage.
 import { open, readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import { boltRoot, boltTransaction, type Bucket } from './bolt.js'
 import { deviceOf, type AdoptedKind, type ForeignRecord, type ForeignRecords } from './foreign-record.js'
 

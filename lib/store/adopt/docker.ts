@@ -3,7 +3,7 @@
 // daemon/graphdriver/devmapper and layer.
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import { deviceOf, type AdoptedKind, type ForeignRecord, type ForeignRecords } from './foreign-record.js'
 
 export const DOCKER_RECORDS = 'metadata'

@@ -1,6 +1,6 @@
 // What another program's records say of one of its layers; and holding those records to what they must be.
-import { DmThinError } from '../../errors.js'
-import { MAX_THIN_ID } from '../../units.js'
+import { DmThinError } from '../../base/errors.js'
+import { MAX_THIN_ID } from '../../base/units.js'
 import type { LayerKind } from '../types.js'
 
 /** `base`: the empty file system of all. `unknown`: a volume that only the record of the pool names. */

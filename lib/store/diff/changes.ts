@@ -1,6 +1,6 @@
 // What differs between a layer and its child, both mounted somewhere: Docker's list.
 import { isUtf8 } from 'node:buffer'
-import { checkOptions, checkPath, type SignalOption } from '../../names.js'
+import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { TreeComparison, type ChangesProgress } from './tree-comparison.js'
 import type { TreeKind, TreeRecord } from './tree-record.js'
 

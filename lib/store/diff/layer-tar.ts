@@ -1,7 +1,7 @@
 // The stream behind diffTar: compares, then reads files in pieces as fast as somebody takes them.
 import { Readable } from 'node:stream'
-import { abortError } from '../../errors.js'
-import { MiB } from '../../units.js'
+import { abortError } from '../../base/errors.js'
+import { MiB } from '../../base/units.js'
 import { loadTarStream } from '../load-tar-stream.js'
 import { tarEntries, type TarEntry } from './tar-entry.js'
 import { TarPacker } from './tar-packer.js'

@@ -1,5 +1,5 @@
 // From a change to an entry of a layer's tar: its header, and the extended one where ustar cannot say it. Pure.
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import { paxBlocks, paxTime, type PaxRecord } from './pax.js'
 import { detailsOf, type TreeDetails, type TreeRecord } from './tree-record.js'
 

@@ -1,5 +1,5 @@
 // Changes between two trees as the native side packs them (native/tree/tree_record.h). Pure: bytes in, values out.
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 
 /** A, C and D are Docker's. U: a regular file with several names that has not changed; only where detail is asked for. */
 export type TreeKind = 'A' | 'C' | 'D' | 'U'

@@ -4,8 +4,8 @@ import { createHash, type Hash } from 'node:crypto'
 import type { Transform } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
-import { abortError, DmThinError, throwIfAborted } from '../../errors.js'
-import { invalid, shown } from '../../units.js'
+import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
+import { invalid, shown } from '../../base/units.js'
 import { beyond, malformed } from './tar-failure.js'
 
 export interface StreamLimits {

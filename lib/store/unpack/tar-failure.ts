@@ -1,5 +1,5 @@
 // What is wrong with a layer's archive, and what the kernel's refusal of one of its entries means.
-import { DmThinError, ERRNO, type ErrorFacts } from '../../errors.js'
+import { DmThinError, ERRNO, type ErrorFacts } from '../../base/errors.js'
 
 /** Names are bytes, one a character; a message shows them as UTF-8, which most are. */
 export const readable = (bytes: string): string => JSON.stringify(Buffer.from(bytes, 'latin1').toString('utf8'))

@@ -1,5 +1,5 @@
 // One call for several callers: each gives up its own waiting, and the call goes on for the others.
-import { abortError, throwIfAborted } from '../errors.js'
+import { abortError, throwIfAborted } from './errors.js'
 
 /** Settles as `call` does, or rejects with `ABORT_ERR` when `signal` is aborted before that. */
 export async function withOwnSignal<T>(call: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -1,5 +1,5 @@
 // Steps that take back what a multi-step call has done, run newest first when a later step fails.
-import { DmThinError, ERRNO, type RollbackStep } from '../errors.js'
+import { DmThinError, ERRNO, type RollbackStep } from './errors.js'
 
 interface Step {
   readonly operation: string

@@ -1,5 +1,5 @@
 // What close() waits for: the calls of one object that are under way.
-import { DmThinError } from '../errors.js'
+import { DmThinError } from './errors.js'
 
 export class Pending {
   readonly #what: string

@@ -1,5 +1,5 @@
 // Locks by key within one process: shared or exclusive, in the order of asking, given up with a signal.
-import { abortError, throwIfAborted } from '../errors.js'
+import { abortError, throwIfAborted } from './errors.js'
 
 export type LockMode = 'shared' | 'exclusive'
 

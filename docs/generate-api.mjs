@@ -29,10 +29,10 @@ const CHAPTERS = [
   ],
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/pool/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
-  ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
+  ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port.ts']],
   [
     'Block devices',
-    ['lib/device/block-device.ts', 'lib/kernel/block-port.ts', 'lib/device/detect.ts', 'lib/device/superblocks.ts'],
+    ['lib/block/block-device.ts', 'lib/kernel/block-port.ts', 'lib/device/detect.ts', 'lib/device/superblocks.ts'],
   ],
   ['Mounts', ['lib/device/mount.ts', 'lib/device/file-system.ts']],
   [

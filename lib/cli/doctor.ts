@@ -1,6 +1,6 @@
 // What a machine has, what it lacks, and what was left on it. Looks only; `repair` of a finding is for whoever says so.
 import { readdirSync, readFileSync } from 'node:fs'
-import { LoopDevice } from '../device/loop-device.js'
+import { LoopDevice } from '../block/loop-device.js'
 import { DmThinError } from '../base/errors.js'
 import { nativePort } from '../kernel/native-port.js'
 import { danglingLinks } from '../kernel/mapper-links.js'

@@ -1,7 +1,7 @@
 // What a mapped device stands on, down to the disks: as data, and as a picture in text.
 import { TABLE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port.js'
 import { deviceNumber } from '../base/device-number.js'
-import { nodePath } from './node-path.js'
+import { nodePath } from '../block/node-path.js'
 
 export interface DeviceTree {
   /** `253:4` */

@@ -6,7 +6,7 @@ import { nativePort, portOf } from '../kernel/native-port.js'
 import type { KernelPort } from '../kernel/port.js'
 import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../base/options.js'
 import { invalid, shown } from '../base/units.js'
-import { saidBy, withHolders } from './holders.js'
+import { saidBy, withHolders } from '../block/holders.js'
 
 /** What a mount allows. In `mount` the default is false; in `remount` what is not said stays as it is. */
 export interface MountFlags {

@@ -2,7 +2,7 @@
 export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from '../base/errors.js'
 export type { SignalOption } from '../base/options.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
-export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../device/loop-device.js'
+export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../block/loop-device.js'
 export type { LoopStatus } from '../kernel/port.js'
 export type { Kernel, KernelOption } from '../kernel/kernel.js'
 export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '../device/device-watch.js'
@@ -15,7 +15,7 @@ export {
   type BlockFlushOptions,
   type BlockOpenOptions,
   type BlockRange,
-} from '../device/block-device.js'
+} from '../block/block-device.js'
 export type { BlockInfo, GrownFileSystem } from '../kernel/block-port.js'
 export {
   bindMount,

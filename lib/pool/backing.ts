@@ -1,7 +1,7 @@
 // The two devices below a pool: made, attached, or found again.
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { nodePath } from '../device/node-path.js'
+import { nodePath } from '../block/node-path.js'
 import type { Undo } from '../base/rollback.js'
 import { DmThinError, ERRNO } from '../base/errors.js'
 import type { FileIdentity, KernelPort, LoopStatus } from '../kernel/port.js'

@@ -1,5 +1,5 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
-import { nodePath } from '../device/node-path.js'
+import { nodePath } from '../block/node-path.js'
 import { Pending } from '../base/pending.js'
 import { DmThinError, ERRNO, hasCode } from '../base/errors.js'
 import {

@@ -1,5 +1,5 @@
 // The device that a volume reads where it has no block of its own: a third word of its table, at each activation.
-import { nodePath } from '../device/node-path.js'
+import { nodePath } from '../block/node-path.js'
 import { ERRNO, type DmThinError } from '../base/errors.js'
 import { TABLE_FLAG, type TargetLine } from '../kernel/port.js'
 import { deviceMajor, deviceNumber, parseDeviceNumber } from '../base/device-number.js'

@@ -1,5 +1,5 @@
 // A larger pool: file or device first, then the pool's own idea of its size.
-import { nodePath } from '../device/node-path.js'
+import { nodePath } from '../block/node-path.js'
 import { DmThinError, type ErrorCode } from '../base/errors.js'
 import { poolTableLine, type PoolTable } from '../target/thin-pool.js'
 import { DEVICE_FLAG } from '../kernel/port.js'

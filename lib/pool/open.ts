@@ -1,5 +1,5 @@
 // Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
-import { nodePath } from '../device/node-path.js'
+import { nodePath } from '../block/node-path.js'
 import type { Undo } from '../base/rollback.js'
 import { DmThinError } from '../base/errors.js'
 import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'

@@ -1,5 +1,5 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
-import { describeHolders } from '../device/holders.js'
+import { describeHolders } from '../block/holders.js'
 import { DmThinError } from '../base/errors.js'
 import type { LoopStatus } from '../kernel/port.js'
 import { parseDeviceNumber } from '../base/device-number.js'

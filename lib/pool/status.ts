@@ -1,5 +1,5 @@
 // What a pool and a volume say of themselves, in bytes and blocks.
-import { nodePath } from '../device/node-path.js'
+import { nodePath } from '../block/node-path.js'
 import { TABLE_FLAG } from '../kernel/port.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../target/thin-pool.js'
 import { parseThinStatus } from '../target/thin.js'

@@ -1,5 +1,5 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
-import { withHolders } from '../device/holders.js'
+import { withHolders } from '../block/holders.js'
 import { Pending } from '../base/pending.js'
 import { Undo } from '../base/rollback.js'
 import { DmThinError } from '../base/errors.js'

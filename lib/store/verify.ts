@@ -1,7 +1,7 @@
 // Looking for every disagreement between records, pool and kernel; and repairing those that are safe to repair.
 import path from 'node:path'
 import type { DmThinError } from '../base/errors.js'
-import { LoopDevice } from '../device/loop-device.js'
+import { LoopDevice } from '../block/loop-device.js'
 import { nativePort } from '../kernel/native-port.js'
 import { deviceNumber } from '../base/device-number.js'
 import type { StoreContext } from './context.js'

@@ -1,6 +1,6 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
 import { DmThinError, hasCode } from '../base/errors.js'
-import { BlockDevice } from '../device/block-device.js'
+import { BlockDevice } from '../block/block-device.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 import type { ThinVolume } from '../pool/thin-volume.js'
 import type { VolumeResult } from '../pool/batch.js'

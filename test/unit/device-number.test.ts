@@ -1,4 +1,4 @@
-import { nodePath } from '../../lib/device/node-path'
+import { nodePath } from '../../lib/block/node-path'
 import { deviceMajor, deviceMinor, deviceNumber, encodeDevice, parseDeviceNumber } from '../../lib/base/device-number'
 
 // The middle column is what the kernel's new_encode_dev (include/linux/kdev_t.h) makes of them.

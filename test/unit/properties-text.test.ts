@@ -1,7 +1,7 @@
 // Names, numbers, options and other text: from the kernel, from /proc, or from a caller without types.
 import fc from 'fast-check'
 import { changesBetween, known } from '../../lib/device/device-changes'
-import { ownerIsGone, startTimeIn } from '../../lib/device/loop-owner'
+import { ownerIsGone, startTimeIn } from '../../lib/block/loop-owner'
 import { knownTargets, mangleName, unmangleName } from '../../lib/entry/kernel'
 import { capabilitiesOf } from '../../lib/kernel/capabilities'
 import { dmsetupWords } from '../../lib/kernel/dmsetup-words'

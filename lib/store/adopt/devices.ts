@@ -1,7 +1,7 @@
 // The device of another program's volume, for as long as somebody here reads it: the one that its program made, or one
 // of our own. Held open meanwhile, so that nobody takes it away between finding it and mounting it.
 import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
-import { BlockDevice, type BlockOpenOptions } from '../../device/block-device.js'
+import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/thin-volume.js'
 import { Locks } from '../locks.js'

@@ -32,9 +32,14 @@ const CHAPTERS = [
   ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port.ts']],
   [
     'Block devices',
-    ['lib/block/block-device.ts', 'lib/kernel/block-port.ts', 'lib/device/detect.ts', 'lib/device/superblocks.ts'],
+    [
+      'lib/block/block-device.ts',
+      'lib/kernel/block-port.ts',
+      'lib/filesystem/detect.ts',
+      'lib/filesystem/superblocks.ts',
+    ],
   ],
-  ['Mounts', ['lib/device/mount.ts', 'lib/device/file-system.ts']],
+  ['Mounts', ['lib/filesystem/mount.ts', 'lib/filesystem/freeze-trim-grow.ts']],
   [
     'Events',
     [

@@ -31,7 +31,7 @@ export {
   type PropagationOptions,
   type RemountOptions,
   type UnmountOptions,
-} from '../device/mount.js'
+} from '../filesystem/mount.js'
 export {
   freeze,
   growFileSystem,
@@ -41,9 +41,9 @@ export {
   type FrozenFileSystem,
   type FrozenOptions,
   type TrimOptions,
-} from '../device/file-system.js'
-export { detectFileSystem, type DetectedFileSystem } from '../device/detect.js'
-export type { FileSystemType, Superblock } from '../device/superblocks.js'
+} from '../filesystem/freeze-trim-grow.js'
+export { detectFileSystem, type DetectedFileSystem } from '../filesystem/detect.js'
+export type { FileSystemType, Superblock } from '../filesystem/superblocks.js'
 export { ThinPool } from '../pool/thin-pool.js'
 export { ThinVolume } from '../pool/thin-volume.js'
 export type {

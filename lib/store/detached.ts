@@ -1,6 +1,6 @@
 // File systems mounted for the store alone, where no name leads to them.
 import { existsSync } from 'node:fs'
-import { type MountFlags, bitsOf } from '../device/mount.js'
+import { type MountFlags, bitsOf } from '../filesystem/mount.js'
 import { type DmThinError, ERRNO } from '../base/errors.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { LayerMount } from './types.js'

@@ -1,6 +1,6 @@
 // A layer in a caller's hands: where it is, and mounting it.
 import { DmThinError } from '../base/errors.js'
-import { unmount, type MountFlags } from '../device/mount.js'
+import { unmount, type MountFlags } from '../filesystem/mount.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import { mountLayer, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
 import { DmThinError, ERRNO, hasCode } from '../base/errors.js'
-import { mount, unmount, type MountFlags } from '../device/mount.js'
+import { mount, unmount, type MountFlags } from '../filesystem/mount.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { StoreParts } from './context.js'
 import { mountDetached } from './detached.js'

@@ -1,6 +1,6 @@
 // A new layer on top of a committed one: recorded as begun, made, recorded as there.
 import { DmThinError } from '../base/errors.js'
-import { growFileSystem } from '../device/file-system.js'
+import { growFileSystem } from '../filesystem/freeze-trim-grow.js'
 import { invalid } from '../base/units.js'
 import type { StoreContext } from './context.js'
 import { mountedInside, mountOf } from './mounted.js'

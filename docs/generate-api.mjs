@@ -43,9 +43,9 @@ const CHAPTERS = [
   [
     'Events',
     [
-      'lib/device/device-watch.ts',
-      'lib/device/device-changes.ts',
-      'lib/device/event-queue.ts',
+      'lib/events/device-watch.ts',
+      'lib/events/device-changes.ts',
+      'lib/events/event-queue.ts',
       'lib/pool/pool-events.ts',
     ],
   ],

@@ -5,9 +5,9 @@ export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../block/loop-device.js'
 export type { LoopStatus } from '../kernel/port.js'
 export type { Kernel, KernelOption } from '../kernel/kernel.js'
-export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '../device/device-watch.js'
-export type { DeviceEvent } from '../device/device-changes.js'
-export type { Overflow } from '../device/event-queue.js'
+export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '../events/device-watch.js'
+export type { DeviceEvent } from '../events/device-changes.js'
+export type { Overflow } from '../events/event-queue.js'
 export type { PoolEvent, PoolWatch } from '../pool/pool-events.js'
 export {
   alignedBuffer,

@@ -1,7 +1,7 @@
 // What happens to a pool, as words: the kernel says that something happened, its status line says what.
-import type { DeviceEvent } from '../device/device-changes.js'
-import type { Merging } from '../device/event-queue.js'
-import { asError, startWatch, Watch } from '../device/device-watch.js'
+import type { DeviceEvent } from '../events/device-changes.js'
+import type { Merging } from '../events/event-queue.js'
+import { asError, startWatch, Watch } from '../events/device-watch.js'
 import { deviceNumber } from '../base/device-number.js'
 import type { PoolMode } from '../target/thin-pool.js'
 import type { PoolContext } from './context.js'

@@ -1,4 +1,4 @@
-import { changesBetween, known } from '../../lib/device/device-changes'
+import { changesBetween, known } from '../../lib/events/device-changes'
 import type { ListedDevice } from '../../lib/kernel/port'
 
 const device = (minor: number, name: string, eventNumber = 0, uuid = ''): ListedDevice => ({

@@ -1,6 +1,6 @@
 // Names, numbers, options and other text: from the kernel, from /proc, or from a caller without types.
 import fc from 'fast-check'
-import { changesBetween, known } from '../../lib/device/device-changes'
+import { changesBetween, known } from '../../lib/events/device-changes'
 import { ownerIsGone, startTimeIn } from '../../lib/block/loop-owner'
 import { knownTargets, mangleName, unmangleName } from '../../lib/entry/kernel'
 import { capabilitiesOf } from '../../lib/kernel/capabilities'

@@ -52,16 +52,16 @@ const CHAPTERS = [
   [
     'dm-thin/kernel',
     [
-      'lib/kernel/device-mapper.ts',
-      'lib/kernel/device-info.ts',
+      'lib/mapper/device-mapper.ts',
+      'lib/mapper/device-info.ts',
       'lib/kernel/table.ts',
-      'lib/kernel/udev-transaction.ts',
+      'lib/mapper/udev-transaction.ts',
       'lib/kernel/kernel-names.ts',
-      'lib/kernel/capabilities.ts',
+      'lib/mapper/capabilities.ts',
       'lib/kernel/diagnostics.ts',
     ],
   ],
-  ['dm-thin/kernel: mapped devices', ['lib/device/mapped-device.ts', 'lib/device/device-tree.ts']],
+  ['dm-thin/kernel: mapped devices', ['lib/mapper/mapped-device.ts', 'lib/mapper/device-tree.ts']],
   [
     'dm-thin/kernel: targets',
     [

@@ -1,5 +1,5 @@
 // What `dm-thin/kernel` exports: the device mapper below the facade. kernel.mts names the same for ESM.
-export { DeviceMapper } from '../kernel/device-mapper.js'
+export { DeviceMapper } from '../mapper/device-mapper.js'
 export type {
   Address,
   DeviceEventResult,
@@ -10,22 +10,22 @@ export type {
   StatusOptions,
   SuspendOptions,
   WithUdev,
-} from '../kernel/device-mapper.js'
-export type { Capabilities, InterfaceFeature } from '../kernel/capabilities.js'
+} from '../mapper/device-mapper.js'
+export type { Capabilities, InterfaceFeature } from '../mapper/capabilities.js'
 export type { SignalOption } from '../base/options.js'
-export type { MappedDeviceInfo } from '../kernel/device-info.js'
+export type { MappedDeviceInfo } from '../mapper/device-info.js'
 export { trace, type CallMessage } from '../kernel/diagnostics.js'
 export { mangleName, unmangleName } from '../kernel/kernel-names.js'
 export type { TargetLine, TargetVersion } from '../kernel/port.js'
-export { UdevTransaction, type UdevRules, type UdevWaitOptions } from '../kernel/udev-transaction.js'
+export { UdevTransaction, type UdevRules, type UdevWaitOptions } from '../mapper/udev-transaction.js'
 export type { Segment } from '../kernel/table.js'
 export {
   MappedDevice,
   type CreateMappedDeviceOptions,
   type RemoveMappedDeviceOptions,
   type ReplaceTableOptions,
-} from '../device/mapped-device.js'
-export { treeText, type DeviceTree } from '../device/device-tree.js'
+} from '../mapper/mapped-device.js'
+export { treeText, type DeviceTree } from '../mapper/device-tree.js'
 export { defineTarget, type LineParser, type Sized, type Target, type TargetDefinition } from '../target/define.js'
 export type { LineReader } from '../target/line.js'
 export type { Word } from '../target/words.js'

@@ -1,11 +1,11 @@
 // The device mapper as it is: one method for each command of the kernel, in its words, nothing clever.
-import { checkKernelName, checkKernelUuid } from './kernel-names.js'
+import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid, shown } from '../base/units.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
-import type { KernelOption } from './kernel.js'
-import { portOf } from './native-port.js'
+import type { KernelOption } from '../kernel/kernel.js'
+import { portOf } from '../kernel/native-port.js'
 import {
   LOAD_FLAG,
   REMOVE_FLAG,
@@ -14,9 +14,9 @@ import {
   type KernelPort,
   type TargetLine,
   type TargetVersion,
-} from './port.js'
+} from '../kernel/port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
-import { layTable, type Segment } from './table.js'
+import { layTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 
 /** A device: its name, or `{ name }`, `{ uuid }` or `{ device: '253:4' }`. The kernel takes exactly one of them. */

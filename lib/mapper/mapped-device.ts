@@ -1,12 +1,6 @@
 // A mapped device of any targets: made of a table, looked at, given another table, taken away.
-import { decodeInfo, type MappedDeviceInfo } from '../kernel/device-info.js'
-import {
-  addressOf,
-  type Address,
-  type ReadOptions,
-  type StatusOptions,
-  type SuspendOptions,
-} from '../kernel/device-mapper.js'
+import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
+import { addressOf, type Address, type ReadOptions, type StatusOptions, type SuspendOptions } from './device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import type { KernelOption } from '../kernel/kernel.js'
 import { portOf } from '../kernel/native-port.js'

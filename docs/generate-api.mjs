@@ -29,12 +29,12 @@ const CHAPTERS = [
   ],
   ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],
   ['Status', ['lib/pool/status.ts', 'lib/pool/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
-  ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port.ts']],
+  ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port/port.ts']],
   [
     'Block devices',
     [
       'lib/block/block-device.ts',
-      'lib/kernel/block-port.ts',
+      'lib/kernel/port/block-port.ts',
       'lib/filesystem/detect.ts',
       'lib/filesystem/superblocks.ts',
     ],
@@ -58,7 +58,7 @@ const CHAPTERS = [
       'lib/mapper/udev-transaction.ts',
       'lib/kernel/kernel-names.ts',
       'lib/mapper/capabilities.ts',
-      'lib/kernel/diagnostics.ts',
+      'lib/kernel/trace/diagnostics.ts',
     ],
   ],
   ['dm-thin/kernel: mapped devices', ['lib/mapper/mapped-device.ts', 'lib/mapper/device-tree.ts']],
@@ -100,7 +100,7 @@ const CHAPTERS = [
       'lib/store/adopt/foreign-record.ts',
     ],
   ],
-  ['Options of many calls', ['lib/base/options.ts', 'lib/kernel/kernel.ts']],
+  ['Options of many calls', ['lib/base/options.ts', 'lib/kernel/kernel-option.ts']],
   ['Errors', ['lib/base/errors.ts']],
   ['Units', ['lib/base/units.ts']],
 ]

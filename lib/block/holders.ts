@@ -1,6 +1,6 @@
 // "Busy" says by whom.
 import { DmThinError, type Holder } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port.js'
+import type { KernelPort } from '../kernel/port/port.js'
 
 const shown = (holder: Holder): string => {
   if (holder.kind === 'mount') return `the mount ${holder.path} of process ${holder.pid}`

@@ -1,9 +1,9 @@
 // Loop devices: a file as a block device.
 import path from 'node:path'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
-import type { KernelPort, LoopStatus } from '../kernel/port.js'
-import type { Handle } from '../kernel/handle.js'
+import type { KernelPort, LoopStatus } from '../kernel/port/port.js'
+import type { Handle } from '../kernel/port/handle.js'
 import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
 import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid, SECTOR_BYTES } from '../base/units.js'

@@ -4,7 +4,7 @@ import { LoopDevice } from '../block/loop-device.js'
 import { DmThinError } from '../base/errors.js'
 import { nativePort } from '../kernel/native-port.js'
 import { danglingLinks } from '../kernel/mapper-links.js'
-import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port/port.js'
 import { whyNoUdev } from '../kernel/udev.js'
 import { parsePoolStatus } from '../target/thin-pool.js'
 

@@ -8,4 +8,4 @@ export {
   type SettableMode,
 } from '../testing/memory-kernel.js'
 export type { ErrnoName, FaultOptions, Operation } from '../testing/faults.js'
-export type { Kernel, KernelOption } from '../kernel/kernel.js'
+export type { Kernel, KernelOption } from '../kernel/kernel-option.js'

@@ -1,9 +1,9 @@
 // Events of mapped devices: one descriptor and one waiting thread, however many listen.
 import { EventEmitter } from 'node:events'
 import { DmThinError } from '../base/errors.js'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
-import type { KernelPort, ListedDevice } from '../kernel/port.js'
+import type { KernelPort, ListedDevice } from '../kernel/port/port.js'
 import { checkOptions, checkText, type SignalOption } from '../base/options.js'
 import { changesBetween, known, type DeviceEvent, type Known } from './device-changes.js'
 import { EventQueue, type Merging, type Overflow } from './event-queue.js'

@@ -1,7 +1,7 @@
 // What file system is on a device or in an image.
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port.js'
+import type { KernelPort } from '../kernel/port/port.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   fatPlaces,

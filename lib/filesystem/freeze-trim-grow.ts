@@ -1,11 +1,11 @@
 // Mounted file systems: freeze and thaw, trim, grow.
 import path from 'node:path'
 import { abortError, DmThinError } from '../base/errors.js'
-import type { GrownFileSystem } from '../kernel/block-port.js'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { GrownFileSystem } from '../kernel/port/block-port.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port.js'
-import type { Handle } from '../kernel/handle.js'
+import type { KernelPort } from '../kernel/port/port.js'
+import type { Handle } from '../kernel/port/handle.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid, shown } from '../base/units.js'
 

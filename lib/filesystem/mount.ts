@@ -1,9 +1,9 @@
 // mount(2) and umount2(2), off the JavaScript thread.
 import path from 'node:path'
 import { DmThinError, type Holder } from '../base/errors.js'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { nativePort, portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port.js'
+import type { KernelPort } from '../kernel/port/port.js'
 import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../base/options.js'
 import { invalid, shown } from '../base/units.js'
 import { saidBy, withHolders } from '../block/holders.js'

@@ -4,7 +4,7 @@ import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid, shown } from '../base/units.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
 import {
   LOAD_FLAG,
@@ -14,7 +14,7 @@ import {
   type KernelPort,
   type TargetLine,
   type TargetVersion,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'

@@ -1,5 +1,5 @@
 // What a mapped device stands on, down to the disks: as data, and as a picture in text.
-import { TABLE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port.js'
+import { TABLE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port/port.js'
 import { deviceNumber } from '../base/device-number.js'
 import { nodePath } from '../block/node-path.js'
 

@@ -2,7 +2,7 @@
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import { addressOf, type Address, type ReadOptions, type StatusOptions, type SuspendOptions } from './device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
 import {
   LOAD_FLAG,
@@ -11,7 +11,7 @@ import {
   type DeviceInfo,
   type KernelPort,
   type TargetLine,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'

@@ -6,7 +6,7 @@ import {
   type DeviceAddress,
   type KernelPort,
   type TargetLine,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { Undo } from '../base/rollback.js'
 
 export interface Replacement {

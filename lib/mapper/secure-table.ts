@@ -1,7 +1,7 @@
 // Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
 import { DmThinError } from '../base/errors.js'
-import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port.js'
-import { maskError, secretsOf } from '../kernel/secrets.js'
+import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port/port.js'
+import { maskError, secretsOf } from '../kernel/trace/secrets.js'
 import type { Segment } from '../kernel/table.js'
 import { Undo } from '../base/rollback.js'
 

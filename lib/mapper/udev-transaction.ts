@@ -2,8 +2,8 @@
 import { DmThinError } from '../base/errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid } from '../base/units.js'
-import type { Announcement, KernelPort } from '../kernel/port.js'
-import type { Handle } from '../kernel/handle.js'
+import type { Announcement, KernelPort } from '../kernel/port/port.js'
+import type { Handle } from '../kernel/port/handle.js'
 import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'
 
 /** Which of udev's rules are not to run for what is done in the transaction. Default: all run. */

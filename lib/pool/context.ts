@@ -10,7 +10,7 @@ import {
   type DeviceInfo,
   type KernelPort,
   type KnownPool,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { deviceNumber } from '../base/device-number.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { listThins } from '../metadata/reader.js'

@@ -1,6 +1,6 @@
 // The object of a volume that there is: inactive, or active as whoever activated it.
 import { DmThinError } from '../base/errors.js'
-import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../kernel/port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../kernel/port/port.js'
 import { sectorsToBytes } from '../base/units.js'
 import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from './context.js'
 import { externalOriginIn } from './external-origin.js'

@@ -2,7 +2,7 @@
 import { nodePath } from '../block/node-path.js'
 import type { Undo } from '../base/rollback.js'
 import { DmThinError } from '../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port/port.js'
 import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import { sectorsToBytes } from '../base/units.js'

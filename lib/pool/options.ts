@@ -1,6 +1,6 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
 import path from 'node:path'
-import type { KernelOption } from '../kernel/kernel.js'
+import type { KernelOption } from '../kernel/kernel-option.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   checkNumber,

@@ -2,7 +2,7 @@
 // size and origin. A JSON file that the caller names; the kernel's own metadata remain what counts.
 import path from 'node:path'
 import { DmThinError } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port.js'
+import type { KernelPort } from '../kernel/port/port.js'
 import { shown } from '../base/units.js'
 
 /** What is known of a volume besides the pool's metadata. */

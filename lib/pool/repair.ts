@@ -1,7 +1,7 @@
 // What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
 // The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
 import { hasCode, type DmThinError } from '../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../kernel/port.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../kernel/port/port.js'
 import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from './context.js'
 import type { PoolLock } from './locks.js'
 import { POOL_UUID_PREFIX } from './start.js'

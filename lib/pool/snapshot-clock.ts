@@ -3,7 +3,7 @@
 // 2^24 snapshots what does not fit spills into block addresses, and mappings of different volumes share blocks.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port.js'
+import type { KernelPort } from '../kernel/port/port.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { parseSuperblock } from '../metadata/superblock.js'
 

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Undo } from '../base/rollback.js'
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
-import type { DeviceInfo, KernelPort } from '../kernel/port.js'
+import type { DeviceInfo, KernelPort } from '../kernel/port/port.js'
 import { deviceNumber } from '../base/device-number.js'
 import { classifySuperblock, type Superblock } from '../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'

@@ -2,7 +2,7 @@
 import { Undo } from '../base/rollback.js'
 import { throwIfAborted } from '../base/errors.js'
 import { portOf } from '../kernel/native-port.js'
-import type { DeviceInfo, KernelPort } from '../kernel/port.js'
+import type { DeviceInfo, KernelPort } from '../kernel/port/port.js'
 import { checkBoolean } from '../base/options.js'
 import { addressOf, contextOf, type PoolContext } from './context.js'
 import { withPoolLock } from './locks.js'

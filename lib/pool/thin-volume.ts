@@ -11,7 +11,7 @@ import {
   type DeviceAddress,
   type Outcome,
   type SnapshotRequest,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { deviceMinor } from '../base/device-number.js'
 import { message } from '../target/messages.js'
 import { thinTableLine } from '../target/thin.js'

@@ -1,6 +1,6 @@
 // The kernel that users' tests import: an object to pass as `kernel`, and the hands to move it with.
 import path from 'node:path'
-import { PORT, type Kernel } from '../kernel/kernel.js'
+import { PORT, type Kernel } from '../kernel/kernel-option.js'
 import { checkName, checkOptions, checkPath } from '../base/options.js'
 import type { CreatePoolOptions } from '../pool/options.js'
 import { checkNumber, invalid, KiB, MiB, SECTOR_BYTES, shown } from '../base/units.js'

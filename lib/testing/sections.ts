@@ -10,7 +10,7 @@ import {
   type KnownPool,
   type SnapshotOutcome,
   type SnapshotRequest,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { committedMessage } from './commit.js'
 import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'

@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MiB } from '../../lib/entry/index.js'
 import { DeviceMapper, type CallMessage } from '../../lib/entry/kernel.js'
-import { dmsetupWords } from '../../lib/kernel/dmsetup-words.js'
+import { dmsetupWords } from '../../lib/kernel/trace/dmsetup-command.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run, tryRun } from '../helpers/spawned.js'

@@ -20,7 +20,7 @@ import {
   unmount,
   whileFrozen,
 } from '../../lib/entry/index'
-import type { KernelPort } from '../../lib/kernel/port'
+import type { KernelPort } from '../../lib/kernel/port/port'
 import { DeviceIds } from '../../lib/pool/device-ids'
 import { rejection, thrown } from '../helpers/thrown'
 import { SnapshotClock } from '../../lib/pool/snapshot-clock'

@@ -9,7 +9,7 @@ import {
   knownTargets,
   type Sized,
 } from '../../lib/entry/kernel'
-import { secretsOf } from '../../lib/kernel/secrets'
+import { secretsOf } from '../../lib/kernel/trace/secrets'
 import { escapeWord } from '../../lib/target/words'
 import { thrown } from '../helpers/thrown'
 

@@ -1,7 +1,7 @@
 // Two trees held open while they are compared, and while what differs is read.
 import { nativePort } from '../../kernel/native-port.js'
-import type { KernelPort } from '../../kernel/port.js'
-import type { Handle } from '../../kernel/handle.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import type { Handle } from '../../kernel/port/handle.js'
 import { packParts, readBatch, type FilePart, type TreeRecord } from './tree-record.js'
 
 export interface ChangesProgress {

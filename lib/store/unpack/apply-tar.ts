@@ -1,7 +1,7 @@
 // Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is untrusted input.
 import { DmThinError } from '../../base/errors.js'
 import { portOf } from '../../kernel/native-port.js'
-import type { KernelOption } from '../../kernel/kernel.js'
+import type { KernelOption } from '../../kernel/kernel-option.js'
 import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
 import { isDigest } from '../digest.js'

@@ -1,6 +1,6 @@
 // Where entries go: batches, of which one is written by the kernel while the next is packed.
-import type { Handle } from '../../kernel/handle.js'
-import type { TreePort } from '../../kernel/tree-port.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import type { TreePort } from '../../kernel/port/tree-port.js'
 import { MiB } from '../../base/units.js'
 import type { TarEntry } from './tar-entry.js'
 import { beyond, readable } from './tar-failure.js'

@@ -1,6 +1,6 @@
 // What a refusal in a tree of files means.
-import { ERRNO } from '../base/errors.js'
-import type { NativeFailure, Verdict } from './verdict.js'
+import { ERRNO } from '../../base/errors.js'
+import type { NativeFailure, Verdict } from './native-failure.js'
 
 const { ENOTDIR, EXDEV } = ERRNO
 

@@ -1,6 +1,6 @@
 // A call of the low-level API as a person would type it: for the trace. Pure.
-import { TABLE_FLAG, type DeviceAddress, type TargetLine } from './port.js'
-import { deviceMajor, deviceMinor } from '../base/device-number.js'
+import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../port/port.js'
+import { deviceMajor, deviceMinor } from '../../base/device-number.js'
 
 type Args = readonly unknown[]
 

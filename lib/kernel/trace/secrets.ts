@@ -1,5 +1,5 @@
 // Keys in what goes to the kernel and comes from it: they must not be shown to anybody, nor end up in a log.
-import type { DmThinError } from '../base/errors.js'
+import type { DmThinError } from '../../base/errors.js'
 
 /** What the kernel splits at (isspace): a line may have any number of them between its words. */
 const BLANKS = /[ \t-\r]+/

@@ -1,6 +1,6 @@
 // What a refusal by a block device, a loop device or a mounted file system means.
-import { ERRNO } from '../base/errors.js'
-import type { NativeFailure, Verdict } from './verdict.js'
+import { ERRNO } from '../../base/errors.js'
+import type { NativeFailure, Verdict } from './native-failure.js'
 
 const { EBUSY, EINVAL, ENOTBLK, ENOTTY, EOPNOTSUPP, ERANGE } = ERRNO
 

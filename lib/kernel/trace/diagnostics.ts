@@ -1,7 +1,7 @@
 // What happens below, for those who want to see it: node:diagnostics_channel, and a trace in dmsetup's words.
 import { tracingChannel } from 'node:diagnostics_channel'
-import { DmThinError } from '../base/errors.js'
-import { dmsetupWords } from './dmsetup-words.js'
+import { DmThinError } from '../../base/errors.js'
+import { dmsetupWords } from './dmsetup-command.js'
 import { masked, maskError, secretsIn } from './secrets.js'
 
 /** What a subscriber of `tracing:dm-thin:call:…` is given; one object from the start of a call to its end. */

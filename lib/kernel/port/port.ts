@@ -1,9 +1,9 @@
 // The one interface to the kernel: what the layers above may ask for, in the kernel's words. Everything here runs off
 // the JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
-import type { DmThinError } from '../base/errors.js'
+import type { DmThinError } from '../../base/errors.js'
 import type { BlockPort, FileSystemPort } from './block-port.js'
 import type { Handle } from './handle.js'
-import type { MapperLinks } from './mapper-links.js'
+import type { MapperLinks } from '../mapper-links.js'
 import type { TreePort } from './tree-port.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */

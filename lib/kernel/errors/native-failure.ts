@@ -1,5 +1,5 @@
 // What the native side says of a refusal, and what it means.
-import type { ErrorCode, RollbackStep } from '../base/errors.js'
+import type { ErrorCode, RollbackStep } from '../../base/errors.js'
 
 /** native/abi/result.h `Failure`, as to_js.cc writes it. */
 export interface NativeFailure {

@@ -1,9 +1,9 @@
 // From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
 // operation and errno alone. Layers that know the pool refine it.
-import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../base/errors.js'
-import { blockVerdict } from './block-failure.js'
-import { treeVerdict } from './tree-failure.js'
-import type { NativeFailure, Verdict } from './verdict.js'
+import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../../base/errors.js'
+import { blockVerdict } from './block.js'
+import { treeVerdict } from './tree.js'
+import type { NativeFailure, Verdict } from './native-failure.js'
 
 const {
   EINTR,

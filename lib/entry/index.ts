@@ -45,7 +45,7 @@ export {
 export { detectFileSystem, type DetectedFileSystem } from '../filesystem/detect.js'
 export type { FileSystemType, Superblock } from '../filesystem/superblocks.js'
 export { ThinPool } from '../pool/thin-pool.js'
-export { ThinVolume } from '../pool/thin-volume.js'
+export { ThinVolume } from '../pool/volume/thin-volume.js'
 export type {
   ActivateOptions,
   CreateVolumeOptions,
@@ -53,17 +53,17 @@ export type {
   ExternalOriginOption,
   FindVolumeOptions,
   SnapshotOptions,
-} from '../pool/volume-options.js'
-export type { GrowOptions } from '../pool/grow.js'
+} from '../pool/volume/volume-options.js'
+export type { GrowOptions } from '../pool/lifecycle/grow.js'
 export type { MetadataSnapshot } from '../pool/metadata-snapshot.js'
 export type { SetTransactionIdOptions } from '../pool/transaction-id.js'
-export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from '../pool/options.js'
-export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from '../pool/batch.js'
-export type { MetadataAtRest, MetadataCheck } from '../pool/check.js'
-export type { Finding } from '../pool/repair.js'
-export type { RemovedPool, RemovePoolOptions } from '../pool/remove.js'
-export type { Durability } from '../pool/durability.js'
-export type { SnapshotsStatus } from '../pool/snapshot-clock.js'
+export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from '../pool/lifecycle/options.js'
+export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from '../pool/volume/batch.js'
+export type { MetadataAtRest, MetadataCheck } from '../pool/lifecycle/check.js'
+export type { Finding } from '../pool/lifecycle/repair.js'
+export type { RemovedPool, RemovePoolOptions } from '../pool/lifecycle/remove.js'
+export type { Durability } from '../pool/state/durability.js'
+export type { SnapshotsStatus } from '../pool/state/snapshot-clock.js'
 export type {
   FailedPoolStatus,
   PoolStatus,
@@ -72,5 +72,5 @@ export type {
   VolumeStatus,
   VolumeUsage,
   WorkingPoolStatus,
-} from '../pool/status.js'
+} from '../pool/state/status.js'
 export type { PoolMode } from '../target/thin-pool.js'

@@ -3,8 +3,8 @@ import { DmThinError, ERRNO } from '../base/errors.js'
 import type { SignalOption } from '../base/options.js'
 import { message } from '../target/messages.js'
 import { invalid, shown } from '../base/units.js'
-import { commitMessage } from './commit-point.js'
-import { poolStatusLine, type PoolContext } from './context.js'
+import { commitMessage } from './state/commit-point.js'
+import { poolStatusLine, type PoolContext } from './state/context.js'
 
 export interface SetTransactionIdOptions extends SignalOption {
   /** The id that the pool has now, as far as the caller knows, 0n to 2^64-1. */

@@ -1,6 +1,6 @@
 // An active layer becomes one that others stand on.
 import { hasCode } from '../base/errors.js'
-import type { ThinVolume } from '../pool/thin-volume.js'
+import type { ThinVolume } from '../pool/volume/thin-volume.js'
 import type { StoreContext } from './context.js'
 import type { Lease } from './leases.js'
 import { mountedInside, mountOf } from './mounted.js'

@@ -1,5 +1,5 @@
 // What callers may ask when they open a store, and the checks.
-import type { CreatePoolOptions, DeviceSource } from '../pool/options.js'
+import type { CreatePoolOptions, DeviceSource } from '../pool/lifecycle/options.js'
 import { GiB, MiB, checkNumber, invalid, shown } from '../base/units.js'
 import { checkBoolean, checkName, checkOptions, checkPath, checkText, type SignalOption } from '../base/options.js'
 import { runMkfs, type Formatter } from './formatter.js'

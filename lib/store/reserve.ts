@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../base/errors.js'
 import { GiB } from '../base/units.js'
-import type { DeviceSource } from '../pool/options.js'
+import type { DeviceSource } from '../pool/lifecycle/options.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 
 /** Of the file system below a pool's file, at the most. */

@@ -1,9 +1,9 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../base/pending.js'
 import { DmThinError } from '../base/errors.js'
-import type { GrowOptions } from '../pool/grow.js'
-import type { PoolStatus } from '../pool/status.js'
-import type { RemovedPool } from '../pool/remove.js'
+import type { GrowOptions } from '../pool/lifecycle/grow.js'
+import type { PoolStatus } from '../pool/state/status.js'
+import type { RemovedPool } from '../pool/lifecycle/remove.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
 import { checkNumber } from '../base/units.js'
 import type { StoreContext } from './context.js'

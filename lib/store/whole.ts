@@ -2,7 +2,7 @@
 // left in its journal. A committed layer is mounted read-only, where a journal cannot be replayed.
 import { DmThinError } from '../base/errors.js'
 import type { ThinPool } from '../pool/thin-pool.js'
-import type { ThinVolume } from '../pool/thin-volume.js'
+import type { ThinVolume } from '../pool/volume/thin-volume.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { StoreContext } from './context.js'
 import { mountedInside, mountOf } from './mounted.js'

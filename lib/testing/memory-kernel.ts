@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { PORT, type Kernel } from '../kernel/kernel-option.js'
 import { checkName, checkOptions, checkPath } from '../base/options.js'
-import type { CreatePoolOptions } from '../pool/options.js'
+import type { CreatePoolOptions } from '../pool/lifecycle/options.js'
 import { checkNumber, invalid, KiB, MiB, SECTOR_BYTES, shown } from '../base/units.js'
 import { processOpener } from './block-device.js'
 import type { ErrnoName, FaultOptions, Operation } from './faults.js'

@@ -12,7 +12,7 @@
 import { ThinPool, MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port/port.js'
-import { volumeUuidPrefix } from '../../lib/pool/context.js'
+import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withLoops, withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'

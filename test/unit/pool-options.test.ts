@@ -1,5 +1,5 @@
-import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../lib/pool/options'
-import { checkThinId, checkVolumeSize } from '../../lib/pool/volume-options'
+import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../lib/pool/lifecycle/options'
+import { checkThinId, checkVolumeSize } from '../../lib/pool/volume/volume-options'
 import { GiB, KiB, MAX_METADATA_BYTES, MiB, TiB } from '../../lib/base/units'
 import { thrown } from '../helpers/thrown'
 

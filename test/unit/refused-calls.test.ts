@@ -21,9 +21,9 @@ import {
   whileFrozen,
 } from '../../lib/entry/index'
 import type { KernelPort } from '../../lib/kernel/port/port'
-import { DeviceIds } from '../../lib/pool/device-ids'
+import { DeviceIds } from '../../lib/pool/state/thin-ids'
 import { rejection, thrown } from '../helpers/thrown'
-import { SnapshotClock } from '../../lib/pool/snapshot-clock'
+import { SnapshotClock } from '../../lib/pool/state/snapshot-clock'
 
 const nobody = new Proxy({} as KernelPort, {
   get: (_, name) => {

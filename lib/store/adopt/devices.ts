@@ -3,7 +3,7 @@
 import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
-import type { ThinVolume } from '../../pool/thin-volume.js'
+import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import { Locks } from '../locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 

@@ -1,8 +1,8 @@
 // The object of a volume that there is: inactive, or active as whoever activated it.
-import { DmThinError } from '../base/errors.js'
-import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../kernel/port/port.js'
-import { sectorsToBytes } from '../base/units.js'
-import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from './context.js'
+import { DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../../kernel/port/port.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { externalOriginIn } from './external-origin.js'
 import { recordOf } from './recorded.js'
 import { ThinVolume } from './thin-volume.js'

@@ -1,7 +1,7 @@
 // Which thin id to ask for next. The kernel decides: an id that it says is taken is passed over.
-import { withOwnSignal } from '../base/own-signal.js'
-import { DmThinError, ERRNO } from '../base/errors.js'
-import { MAX_THIN_ID } from '../base/units.js'
+import { withOwnSignal } from '../../base/own-signal.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import { MAX_THIN_ID } from '../../base/units.js'
 
 export class DeviceIds {
   readonly #list: () => Promise<Iterable<number>>

@@ -1,15 +1,15 @@
 // Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
-import { nodePath } from '../block/node-path.js'
-import type { Undo } from '../base/rollback.js'
-import { DmThinError } from '../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port/port.js'
-import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
-import type { PoolTable } from '../target/thin-pool.js'
-import { sectorsToBytes } from '../base/units.js'
-import { addressOf, poolTable } from './context.js'
-import type { PoolLock } from './locks.js'
+import { nodePath } from '../../block/node-path.js'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../../kernel/port/port.js'
+import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../../base/device-number.js'
+import type { PoolTable } from '../../target/thin-pool.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { addressOf, poolTable } from '../state/context.js'
+import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
-import { mismatch, POOL_UUID_PREFIX, restartPool } from './start.js'
+import { mismatch, POOL_UUID_PREFIX, restartPool } from './create.js'
 
 /** Gives the pool's device, running. Without a plan only a running pool is taken. */
 export async function findPool(

@@ -2,10 +2,10 @@
 // counts in 32 bits and stores 24 of them with each mapping, without a mask (dm-thin-metadata.c pack_block_time): after
 // 2^24 snapshots what does not fit spills into block addresses, and mappings of different volumes share blocks.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port/port.js'
-import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
-import { parseSuperblock } from '../metadata/superblock.js'
+import { DmThinError } from '../../base/errors.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
+import { parseSuperblock } from '../../metadata/superblock.js'
 
 /** The last value of the clock that the kernel stores right. */
 const LAST_TIME = 2 ** 24 - 1

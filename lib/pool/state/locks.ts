@@ -3,11 +3,11 @@
 // most one thread waits for an exclusive lock, and calls of this process that wait do not hold the threads that the
 // holder of the lock needs.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { DmThinError, ERRNO } from '../base/errors.js'
-import { FairLocks } from '../base/fair-locks.js'
-import type { FileIdentity, KernelPort } from '../kernel/port/port.js'
-import type { Handle } from '../kernel/port/handle.js'
-import { deviceMajor, deviceMinor, deviceNumber, LOOP_MAJOR } from '../base/device-number.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import { FairLocks } from '../../base/fair-locks.js'
+import type { FileIdentity, KernelPort } from '../../kernel/port/port.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import { deviceMajor, deviceMinor, deviceNumber, LOOP_MAJOR } from '../../base/device-number.js'
 
 const ofPort = new WeakMap<KernelPort, FairLocks>()
 

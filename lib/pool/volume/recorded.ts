@@ -1,9 +1,9 @@
 // Volumes in the pool's record: written once the kernel has them, and before the caller does.
-import { DmThinError, type RollbackStep } from '../base/errors.js'
-import { message } from '../target/messages.js'
-import { changePool } from './commit-point.js'
-import type { PoolContext } from './context.js'
-import type { VolumeRecord } from './record.js'
+import { DmThinError, type RollbackStep } from '../../base/errors.js'
+import { message } from '../../target/messages.js'
+import { changePool } from '../state/commit-point.js'
+import type { PoolContext } from '../state/context.js'
+import type { VolumeRecord } from '../state/record.js'
 
 /** Records new volumes; where that fails they are deleted again. */
 export async function recordNew(

@@ -1,10 +1,10 @@
 // What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
 // The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
-import { hasCode, type DmThinError } from '../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../kernel/port/port.js'
-import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from './context.js'
-import type { PoolLock } from './locks.js'
-import { POOL_UUID_PREFIX } from './start.js'
+import { hasCode, type DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../../kernel/port/port.js'
+import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
+import type { PoolLock } from '../state/locks.js'
+import { POOL_UUID_PREFIX } from './create.js'
 
 /** Something that a dead process may have left, and what open did about it. */
 export interface Finding {

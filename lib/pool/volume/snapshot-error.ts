@@ -1,11 +1,11 @@
 // What the kernel refused, in the terms of volumes. Of snapshots by one native call it gives an errno for each id.
-import { abortError, DmThinError, ERRNO } from '../base/errors.js'
-import { errorFromFailure } from '../kernel/errors/translate.js'
-import type { DeviceInfo, Outcome, SnapshotItem, SnapshotRequest } from '../kernel/port/port.js'
-import { message } from '../target/messages.js'
-import { settledSnapshots } from './commit-point.js'
-import { explain, explained, volumeUuidPrefix, type PoolContext } from './context.js'
-import { withSharedLock } from './locks.js'
+import { abortError, DmThinError, ERRNO } from '../../base/errors.js'
+import { errorFromFailure } from '../../kernel/errors/translate.js'
+import type { DeviceInfo, Outcome, SnapshotItem, SnapshotRequest } from '../../kernel/port/port.js'
+import { message } from '../../target/messages.js'
+import { settledSnapshots } from '../state/commit-point.js'
+import { explain, explained, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { withSharedLock } from '../state/locks.js'
 
 export async function sendSnapshots(
   pool: PoolContext,

@@ -1,9 +1,9 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
-import { withHolders } from '../block/holders.js'
-import { Pending } from '../base/pending.js'
-import { Undo } from '../base/rollback.js'
-import { DmThinError } from '../base/errors.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../base/options.js'
+import { withHolders } from '../../block/holders.js'
+import { Pending } from '../../base/pending.js'
+import { Undo } from '../../base/rollback.js'
+import { DmThinError } from '../../base/errors.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import {
   TABLE_FLAG,
   type ActivateRequest,
@@ -11,20 +11,28 @@ import {
   type DeviceAddress,
   type Outcome,
   type SnapshotRequest,
-} from '../kernel/port/port.js'
-import { deviceMinor } from '../base/device-number.js'
-import { message } from '../target/messages.js'
-import { thinTableLine } from '../target/thin.js'
-import { checkNumber, SECTOR_BYTES, sectors } from '../base/units.js'
+} from '../../kernel/port/port.js'
+import { deviceMinor } from '../../base/device-number.js'
+import { message } from '../../target/messages.js'
+import { thinTableLine } from '../../target/thin.js'
+import { checkNumber, SECTOR_BYTES, sectors } from '../../base/units.js'
 import type { VolumeBatch } from './volume-batch.js'
-import { changePool, isCommitted } from './commit-point.js'
-import { activationGuard, addressOf, explain, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
+import { changePool, isCommitted } from '../state/commit-point.js'
+import {
+  activationGuard,
+  addressOf,
+  explain,
+  isUp,
+  knownPool,
+  volumeUuidPrefix,
+  type PoolContext,
+} from '../state/context.js'
 import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
-import { withSharedLock } from './locks.js'
-import type { VolumeRecord } from './record.js'
+import { withSharedLock } from '../state/locks.js'
+import type { VolumeRecord } from '../state/record.js'
 import { deleteAgain, recordActive, recordDeleted, recordNew } from './recorded.js'
-import { outcomeOf, sendSnapshots, snapshotRefused, whoHasName } from './refused.js'
-import { volumeStatus, type VolumeStatus } from './status.js'
+import { outcomeOf, sendSnapshots, snapshotRefused, whoHasName } from './snapshot-error.js'
+import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import {
   checkThinId,
   checkVolumeSize,

@@ -1,8 +1,8 @@
 // The record compared with the kernel when a pool is opened: the kernel is right, and differences are told.
-import { hasCode } from '../base/errors.js'
-import type { PoolTable } from '../target/thin-pool.js'
-import { sectorsToBytes } from '../base/units.js'
-import { poolTable, thinIds, type PoolAddress, type PoolContext } from './context.js'
+import { hasCode } from '../../base/errors.js'
+import type { PoolTable } from '../../target/thin-pool.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { poolTable, thinIds, type PoolAddress, type PoolContext } from '../state/context.js'
 import type { Finding } from './repair.js'
 import {
   PoolRecord,
@@ -11,7 +11,7 @@ import {
   refuseForeignRecord,
   type RecordContent,
   type RecordedOptions,
-} from './record.js'
+} from '../state/record.js'
 
 /** The record of a pool that has just been made. */
 export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRecord> {

@@ -1,15 +1,15 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
-import { DmThinError, ERRNO } from '../base/errors.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
-import { changePoolEach } from './commit-point.js'
-import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from './context.js'
+import { changePoolEach } from '../state/commit-point.js'
+import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { externalOriginsOf } from './external-origin.js'
-import { withSharedLock } from './locks.js'
+import { withSharedLock } from '../state/locks.js'
 import { recordDeleted, recordNew } from './recorded.js'
-import { sendSnapshots, snapshotRefused } from './refused.js'
-import { volumeStatus, type VolumeStatus } from './status.js'
+import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
+import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { ThinVolume } from './thin-volume.js'
-import { message } from '../target/messages.js'
+import { message } from '../../target/messages.js'
 
 /** Activates all at once: the native threads bound how many are in the kernel at a time. */
 export async function activateMany(

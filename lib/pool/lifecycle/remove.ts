@@ -1,12 +1,12 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
-import { describeHolders } from '../block/holders.js'
-import { DmThinError } from '../base/errors.js'
-import type { LoopStatus } from '../kernel/port/port.js'
-import { parseDeviceNumber } from '../base/device-number.js'
-import type { SignalOption } from '../base/options.js'
+import { describeHolders } from '../../block/holders.js'
+import { DmThinError } from '../../base/errors.js'
+import type { LoopStatus } from '../../kernel/port/port.js'
+import { parseDeviceNumber } from '../../base/device-number.js'
+import type { SignalOption } from '../../base/options.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'
-import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from './context.js'
-import { deviceKey, type PoolLock } from './locks.js'
+import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
+import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf } from './open.js'
 
 export interface RemovePoolOptions extends SignalOption {

@@ -1,9 +1,9 @@
 // A record beside the pool of what the kernel does not keep: the options that it runs with, and of each volume its name,
 // size and origin. A JSON file that the caller names; the kernel's own metadata remain what counts.
 import path from 'node:path'
-import { DmThinError } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port/port.js'
-import { shown } from '../base/units.js'
+import { DmThinError } from '../../base/errors.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import { shown } from '../../base/units.js'
 
 /** What is known of a volume besides the pool's metadata. */
 export interface VolumeRecord {

@@ -1,11 +1,11 @@
 // What a pool object begins with: a pool that has just been made, or one that was found.
-import { Undo } from '../base/rollback.js'
-import { throwIfAborted } from '../base/errors.js'
-import { portOf } from '../kernel/native-port.js'
-import type { DeviceInfo, KernelPort } from '../kernel/port/port.js'
-import { checkBoolean } from '../base/options.js'
-import { addressOf, contextOf, type PoolContext } from './context.js'
-import { withPoolLock } from './locks.js'
+import { Undo } from '../../base/rollback.js'
+import { throwIfAborted } from '../../base/errors.js'
+import { portOf } from '../../kernel/native-port.js'
+import type { DeviceInfo, KernelPort } from '../../kernel/port/port.js'
+import { checkBoolean } from '../../base/options.js'
+import { addressOf, contextOf, type PoolContext } from '../state/context.js'
+import { withPoolLock } from '../state/locks.js'
 import { conditionOf, repairPool, type Finding } from './repair.js'
 import { findPool } from './open.js'
 import {
@@ -16,10 +16,10 @@ import {
   type CreatePoolOptions,
   type OpenPoolOptions,
 } from './options.js'
-import { checkDurability } from './durability.js'
+import { checkDurability } from '../state/durability.js'
 import { checkedRecord, newRecord } from './record-check.js'
-import { readRecord } from './record.js'
-import { createPool } from './start.js'
+import { readRecord } from '../state/record.js'
+import { createPool } from './create.js'
 
 export interface TakenUp {
   readonly context: PoolContext

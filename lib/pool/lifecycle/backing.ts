@@ -1,14 +1,14 @@
 // The two devices below a pool: made, attached, or found again.
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { nodePath } from '../block/node-path.js'
-import type { Undo } from '../base/rollback.js'
-import { DmThinError, ERRNO } from '../base/errors.js'
-import type { FileIdentity, KernelPort, LoopStatus } from '../kernel/port/port.js'
-import type { Handle } from '../kernel/port/handle.js'
-import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
-import { invalid } from '../base/units.js'
-import { deviceKey, fileKey } from './locks.js'
+import { nodePath } from '../../block/node-path.js'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import type { FileIdentity, KernelPort, LoopStatus } from '../../kernel/port/port.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import { encodeDevice, LOOP_MAJOR } from '../../base/device-number.js'
+import { invalid } from '../../base/units.js'
+import { deviceKey, fileKey } from '../state/locks.js'
 import type { DeviceSource } from './options.js'
 
 export interface Backing {

@@ -1,7 +1,7 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
-import { nodePath } from '../block/node-path.js'
-import { Pending } from '../base/pending.js'
-import { DmThinError, ERRNO, hasCode } from '../base/errors.js'
+import { nodePath } from '../../block/node-path.js'
+import { Pending } from '../../base/pending.js'
+import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import {
   DEVICE_FLAG,
   TABLE_FLAG,
@@ -10,14 +10,14 @@ import {
   type DeviceInfo,
   type KernelPort,
   type KnownPool,
-} from '../kernel/port/port.js'
-import { deviceNumber } from '../base/device-number.js'
-import { type BlockSource, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
-import { listThins } from '../metadata/reader.js'
-import { parsePoolStatus, parsePoolTable, type PoolTable } from '../target/thin-pool.js'
-import { sectorsToBytes } from '../base/units.js'
+} from '../../kernel/port/port.js'
+import { deviceNumber } from '../../base/device-number.js'
+import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
+import { listThins } from '../../metadata/reader.js'
+import { parsePoolStatus, parsePoolTable, type PoolTable } from '../../target/thin-pool.js'
+import { sectorsToBytes } from '../../base/units.js'
 import type { Durability } from './durability.js'
-import { DeviceIds } from './device-ids.js'
+import { DeviceIds } from './thin-ids.js'
 import type { PoolRecord } from './record.js'
 import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
 

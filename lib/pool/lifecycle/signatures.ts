@@ -1,9 +1,9 @@
 // What is on a pool's devices is looked at before anything is written to them.
-import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../filesystem/signatures.js'
-import type { Undo } from '../base/rollback.js'
-import { DmThinError } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port/port.js'
-import type { Handle } from '../kernel/port/handle.js'
+import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../filesystem/signatures.js'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError } from '../../base/errors.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import type { Handle } from '../../kernel/port/handle.js'
 import type { Backing } from './backing.js'
 
 /**

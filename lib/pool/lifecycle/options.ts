@@ -1,7 +1,7 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
 import path from 'node:path'
-import type { KernelOption } from '../kernel/kernel-option.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../base/options.js'
+import type { KernelOption } from '../../kernel/kernel-option.js'
+import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import {
   checkNumber,
   invalid,
@@ -12,10 +12,10 @@ import {
   MIN_DATA_BLOCK_BYTES,
   SECTOR_BYTES,
   shown,
-} from '../base/units.js'
+} from '../../base/units.js'
 import { checkHook, type MetadataCheck } from './check.js'
-import { checkDurability, type Durability } from './durability.js'
-import type { RecordedOptions } from './record.js'
+import { checkDurability, type Durability } from '../state/durability.js'
+import type { RecordedOptions } from '../state/record.js'
 
 /** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
 export type DeviceSource =

@@ -1,7 +1,7 @@
 // What calls for many volumes ask of each of them.
-import type { Pending } from '../base/pending.js'
-import type { ActivateRequest, DeviceAddress, Outcome, SnapshotRequest } from '../kernel/port/port.js'
-import type { VolumeRecord } from './record.js'
+import type { Pending } from '../../base/pending.js'
+import type { ActivateRequest, DeviceAddress, Outcome, SnapshotRequest } from '../../kernel/port/port.js'
+import type { VolumeRecord } from '../state/record.js'
 
 /** @internal What one volume has to do with a call for many. */
 export interface VolumeBatch {

@@ -6,8 +6,8 @@ import type { StoreContext } from './context.js'
 import { mountedInside, mountOf } from './mounted.js'
 import type { Row } from './records/row.js'
 import { end } from './recover.js'
-import { step } from './steps.js'
-import type { LayerFileSystem } from './types.js'
+import { step } from './common/step-channel.js'
+import type { LayerFileSystem } from './common/types.js'
 import { isTaken, undoing } from './undoing.js'
 
 const PAUSE_MS = 20

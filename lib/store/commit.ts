@@ -8,8 +8,8 @@ import { prepare } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './whole.js'
 import type { Row } from './records/row.js'
 import { parentGone, refuseTaken, settled, stateError } from './records/rows.js'
-import { step } from './steps.js'
-import type { Labels } from './types.js'
+import { step } from './common/step-channel.js'
+import type { Labels } from './common/types.js'
 import { isTaken, undoing } from './undoing.js'
 
 /** Whoever unmounted it has mostly let go by then; a mount that stays is gone round. */

@@ -5,7 +5,7 @@ import type { StoreContext } from './context.js'
 import { mountedAt, mountedInside, mountOf, refuseRaw } from './mounted.js'
 import { prepare } from './prepare.js'
 import type { Row } from './records/row.js'
-import { step } from './steps.js'
+import { step } from './common/step-channel.js'
 
 interface Mounting {
   readonly signal?: AbortSignal | undefined

@@ -19,18 +19,18 @@ import {
   checkPrepare,
   type OpenStoreOptions,
   type PrepareOptions,
-} from './options.js'
+} from './common/options.js'
 import { prepare } from './prepare.js'
 import { recover } from './recover.js'
 import { infoOf, type Row } from './records/row.js'
 import { hasChildren, settled, stateError, visible } from './records/rows.js'
-import { stagingFolder } from './staging.js'
+import { stagingFolder } from './common/staging.js'
 import { startStore } from './start.js'
-import { step } from './steps.js'
+import { step } from './common/step-channel.js'
 import { WatchedStream } from './unpack/watched-stream.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './unpack/apply-tar.js'
 import { letGo, StoreUpkeep } from './upkeep.js'
-import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
+import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
 export interface CommitOptions extends SignalOption {
   /** Of the committed layer; those of the active one do not stay. Default none. */

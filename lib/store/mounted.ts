@@ -8,7 +8,7 @@ import type { StoreParts } from './context.js'
 import { mountDetached } from './detached.js'
 import type { Row } from './records/row.js'
 import { stateError } from './records/rows.js'
-import type { LayerMount } from './types.js'
+import type { LayerMount } from './common/types.js'
 
 export function refuseRaw(row: Row): void {
   if (row.raw) throw stateError(row, 'it is raw, and not mounted by the host: use its device')

@@ -4,10 +4,10 @@ import { growFileSystem } from '../filesystem/freeze-trim-grow.js'
 import { invalid } from '../base/units.js'
 import type { StoreContext } from './context.js'
 import { mountedInside, mountOf } from './mounted.js'
-import { checkFileSystem, checkSize, type PrepareOptions } from './options.js'
+import { checkFileSystem, checkSize, type PrepareOptions } from './common/options.js'
 import type { Row } from './records/row.js'
 import { refuseTaken, stateError } from './records/rows.js'
-import { step } from './steps.js'
+import { step } from './common/step-channel.js'
 import { isTaken, undoing } from './undoing.js'
 
 export interface Prepared {

@@ -2,7 +2,7 @@
 import { DmThinError } from '../base/errors.js'
 import type { StoreParts } from './context.js'
 import type { Row, RowState } from './records/row.js'
-import { step } from './steps.js'
+import { step } from './common/step-channel.js'
 
 /** Waits of the kernel that may overlap; the native side has threads for them. */
 const AT_ONCE = 64

@@ -1,6 +1,6 @@
 // Who has which blocks.
 import type { StoreContext } from './context.js'
-import type { LayerKind } from './types.js'
+import type { LayerKind } from './common/types.js'
 
 export interface LayerSpace {
   readonly key: string

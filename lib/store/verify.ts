@@ -5,7 +5,7 @@ import { LoopDevice } from '../block/loop-device.js'
 import { nativePort } from '../kernel/native-port.js'
 import { deviceNumber } from '../base/device-number.js'
 import type { StoreContext } from './context.js'
-import type { StoreFinding } from './findings.js'
+import type { StoreFinding } from './common/findings.js'
 import { leftMounts, sweepMount } from './mounted.js'
 import { ageOf, compare, end, keyOf, unfinished } from './recover.js'
 

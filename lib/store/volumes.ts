@@ -6,7 +6,7 @@ import type { ThinVolume } from '../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../pool/volume/batch.js'
 import { Gather } from './gather.js'
 import type { Row } from './records/row.js'
-import { step } from './steps.js'
+import { step } from './common/step-channel.js'
 
 type Signal = AbortSignal | undefined
 const options = (signal: Signal) => (signal ? { signal } : {})

@@ -3,8 +3,8 @@ import { hasCode } from '../base/errors.js'
 import type { StoreContext } from './context.js'
 import { prepare, type Prepared } from './prepare.js'
 import { refuseTaken } from './records/rows.js'
-import { step } from './steps.js'
-import type { Labels } from './types.js'
+import { step } from './common/step-channel.js'
+import type { Labels } from './common/types.js'
 
 /** Of one parent, made at once. */
 const AT_ONCE = 16

@@ -1,7 +1,7 @@
 // What another program's records say of one of its layers; and holding those records to what they must be.
 import { DmThinError } from '../../base/errors.js'
 import { MAX_THIN_ID } from '../../base/units.js'
-import type { LayerKind } from '../types.js'
+import type { LayerKind } from '../common/types.js'
 
 /** `base`: the empty file system of all. `unknown`: a volume that only the record of the pool names. */
 export type AdoptedKind = LayerKind | 'base' | 'unknown'

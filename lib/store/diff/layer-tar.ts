@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream'
 import { abortError } from '../../base/errors.js'
 import { MiB } from '../../base/units.js'
-import { loadTarStream } from '../load-tar-stream.js'
+import { loadTarStream } from '../common/tar-stream.js'
 import { tarEntries, type TarEntry } from './tar-entry.js'
 import { TarPacker } from './tar-packer.js'
 import { TreeComparison } from './tree-comparison.js'

@@ -1,5 +1,5 @@
 // tar-stream's packer with what it lacks: extended headers of any bytes, and a word when nobody takes more.
-import type { loadTarStream } from '../load-tar-stream.js'
+import type { loadTarStream } from '../common/tar-stream.js'
 import type { TarEntry, TarHeader } from './tar-entry.js'
 
 type Pack = ReturnType<Awaited<ReturnType<typeof loadTarStream>>['pack']>

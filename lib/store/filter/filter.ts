@@ -3,7 +3,7 @@
 import { DmThinError } from '../../base/errors.js'
 import { compilePattern } from './pattern-program.js'
 import { parsePattern, PatternFault } from './pattern.js'
-import type { LayerInfo } from '../types.js'
+import type { LayerInfo } from '../common/types.js'
 
 export type LayerFilter = (info: LayerInfo) => boolean
 

@@ -7,7 +7,7 @@ import type { Row, RowChange, RowState, RowInsert } from './row.js'
 import type { SqlValue, Statement } from './database.js'
 import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
-import type { LayerFileSystem } from '../types.js'
+import type { LayerFileSystem } from '../common/types.js'
 
 /** Goes round. */
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')

@@ -1,5 +1,5 @@
 // Packages that only a part of the library needs, and that are installed only by those who use that part.
-import { DmThinError } from '../base/errors.js'
+import { DmThinError } from '../../base/errors.js'
 
 /** `load` imports `name`. Rejects with `DM_STORE_DEPENDENCY` and the command that installs it. */
 export async function dependency<T>(name: string, range: string, load: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 // Where the store's records, the pool and the kernel do not agree.
-import type { DmThinError } from '../base/errors.js'
+import type { DmThinError } from '../../base/errors.js'
 
 /** An inconsistency that was found, and what was done about it. */
 export interface StoreFinding {

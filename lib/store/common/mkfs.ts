@@ -1,7 +1,7 @@
 // Making a file system: the one step that starts a program, once per file system and size of a store. Replaceable.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { DmThinError } from '../base/errors.js'
+import { DmThinError } from '../../base/errors.js'
 import type { LayerFileSystem } from './types.js'
 
 export interface FormatRequest {

@@ -8,7 +8,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFile
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { bindMount, LoopDevice, MiB, mount, unmount } from '../../lib/entry/index.js'
-import { applyTar } from '../../lib/store/unpack/apply-tar.js'
+import { applyTar } from '../../lib/store/tar-read/apply-tar.js'
 import {
   archive,
   DEFAULT_ACL,

@@ -10,7 +10,7 @@ import { DmThinError, throwIfAborted } from '../../base/errors.js'
 import { GiB, KiB, MiB } from '../../base/units.js'
 import { loadTarStream } from '../common/tar-stream.js'
 import { digestOf } from '../common/digest.js'
-import { LayerStream } from '../unpack/layer-stream.js'
+import { LayerStream } from '../tar-read/layer-stream.js'
 import { damaged } from './document.js'
 
 /** No manifest or configuration is larger. */

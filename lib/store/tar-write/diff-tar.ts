@@ -3,7 +3,7 @@ import { type Readable, pipeline } from 'node:stream'
 import { createGzip } from 'node:zlib'
 import { checkOptions, type SignalOption } from '../../base/options.js'
 import { invalid, shown } from '../../base/units.js'
-import { checkTrees } from './changes.js'
+import { checkTrees } from '../compare/changes.js'
 import { LayerTar, type TarProgress } from './layer-tar.js'
 
 export type { TarProgress } from './layer-tar.js'

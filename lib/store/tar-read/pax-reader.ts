@@ -1,6 +1,6 @@
 // The extended headers of an archive, byte by byte: values may be anything (a capability, a name in no encoding), and
 // tar-stream gives them decoded as UTF-8, which loses what is none. They never reach it: each is parsed once, here.
-import { malformed } from './tar-failure.js'
+import { malformed } from './tar-errors.js'
 
 /** Records `LENGTH KEY=VALUE\n`. Keys and values are bytes, one a character in keys. */
 export class PaxRecords {

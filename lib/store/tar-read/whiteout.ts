@@ -1,6 +1,6 @@
 // Names by which a layer hides what lower layers have (OCI image specification, "Whiteouts").
-import { type TarEntry, joined } from './tar-entry.js'
-import { malformed, readable } from './tar-failure.js'
+import { type TarEntry, joined } from './entry-reader.js'
+import { malformed, readable } from './tar-errors.js'
 
 const PREFIX = '.wh.'
 const OPAQUE = '.wh..wh..opq'

@@ -1,7 +1,7 @@
 // tar-stream, which reads the headers of archives. It is installed by those who unpack layers, and loaded when the first
 // one comes.
 import { loadTarStream } from '../common/tar-stream.js'
-import { malformed } from './tar-failure.js'
+import { malformed } from './tar-errors.js'
 
 /** What is used of a header, as tar-stream gives it. With `latin1` each character of a name is a byte. */
 export interface TarHeader {

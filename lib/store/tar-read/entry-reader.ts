@@ -1,7 +1,7 @@
 // One entry of an archive: what tar-stream and the extended headers say of it, put together and checked.
-import { malformed, readable } from './tar-failure.js'
+import { malformed, readable } from './tar-errors.js'
 import type { TarHeader } from './tar-library.js'
-import { paxNumber, paxTime, paxValue, xattrsOf, type FileTime, type PaxRecords } from './tar-pax.js'
+import { paxNumber, paxTime, paxValue, xattrsOf, type FileTime, type PaxRecords } from './pax-reader.js'
 
 /** In the order of native/tree/write_batch.h `WriteType`. */
 export const ENTRY_TYPES = ['file', 'directory', 'symlink', 'link', 'character-device', 'block-device', 'fifo'] as const

@@ -1,6 +1,6 @@
 // tar-stream's packer with what it lacks: extended headers of any bytes, and a word when nobody takes more.
 import type { loadTarStream } from '../common/tar-stream.js'
-import type { TarEntry, TarHeader } from './tar-entry.js'
+import type { TarEntry, TarHeader } from './entry-writer.js'
 
 type Pack = ReturnType<Awaited<ReturnType<typeof loadTarStream>>['pack']>
 

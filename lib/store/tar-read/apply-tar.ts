@@ -6,13 +6,13 @@ import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../
 import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
 import { isDigest } from '../common/digest.js'
 import { LayerStream } from './layer-stream.js'
-import { entryOf, isGnuSparse, joined, type TarEntry } from './tar-entry.js'
+import { entryOf, isGnuSparse, joined, type TarEntry } from './entry-reader.js'
 import { TarEntries, type FoundEntry } from './tar-entries.js'
-import { beyond, layerError, malformed, readable } from './tar-failure.js'
+import { beyond, layerError, malformed, readable } from './tar-errors.js'
 import { tarLibrary } from './tar-library.js'
 import { padding, TarReader } from './tar-reader.js'
-import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './tar-sparse.js'
-import { TreeSink } from './tree-sink.js'
+import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './sparse-map.js'
+import { TreeSink } from './tree-writer.js'
 import { whiteoutOf } from './whiteout.js'
 
 export interface ApplyOptions extends SignalOption, KernelOption {

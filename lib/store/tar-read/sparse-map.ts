@@ -1,6 +1,6 @@
 // Files with holes: where in the file the stored pieces belong. Old GNU headers, and GNU's three forms in extended ones.
-import { malformed } from './tar-failure.js'
-import { paxNumber, paxValue, type PaxRecords } from './tar-pax.js'
+import { malformed } from './tar-errors.js'
+import { paxNumber, paxValue, type PaxRecords } from './pax-reader.js'
 import { BLOCK_BYTES, type TarReader } from './tar-reader.js'
 
 export interface SparseMap {

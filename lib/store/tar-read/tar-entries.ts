@@ -1,7 +1,7 @@
 // Goes through an archive entry by entry, up to the blocks of zeros that end it.
-import { beyond, malformed } from './tar-failure.js'
+import { beyond, malformed } from './tar-errors.js'
 import { HeaderParser, type TarHeader, type TarLibrary } from './tar-library.js'
-import { checkGlobal, checkSum, lengthOf, NO_RECORDS, PaxRecords } from './tar-pax.js'
+import { checkGlobal, checkSum, lengthOf, NO_RECORDS, PaxRecords } from './pax-reader.js'
 import { BLOCK_BYTES, padding, type TarReader } from './tar-reader.js'
 
 /** Names, links, attributes and maps of one entry together, with the blocks that announce them. */

@@ -1,7 +1,7 @@
 // From a change to an entry of a layer's tar: its header, and the extended one where ustar cannot say it. Pure.
 import { DmThinError } from '../../base/errors.js'
-import { paxBlocks, paxTime, type PaxRecord } from './pax.js'
-import { detailsOf, type TreeDetails, type TreeRecord } from './tree-record.js'
+import { paxBlocks, paxTime, type PaxRecord } from './pax-writer.js'
+import { detailsOf, type TreeDetails, type TreeRecord } from '../compare/tree-record.js'
 
 /** The fields of tar-stream's header that are used here. */
 export interface TarHeader {

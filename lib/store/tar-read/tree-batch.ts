@@ -1,5 +1,5 @@
 // Packs what is to be written into one piece of memory, as native/tree/write_batch.h reads it.
-import { ENTRY_TYPES, type TarEntry } from './tar-entry.js'
+import { ENTRY_TYPES, type TarEntry } from './entry-reader.js'
 
 const KIND = { entry: 1, data: 2, chunk: 3, end: 4, whiteout: 5, opaque: 6 } as const
 /** Of an entry: data follows in records of their own, up to an `end`. */

@@ -2,10 +2,10 @@
 import type { Handle } from '../../kernel/port/handle.js'
 import type { TreePort } from '../../kernel/port/tree-port.js'
 import { MiB } from '../../base/units.js'
-import type { TarEntry } from './tar-entry.js'
-import { beyond, readable } from './tar-failure.js'
+import type { TarEntry } from './entry-reader.js'
+import { beyond, readable } from './tar-errors.js'
 import type { TarReader } from './tar-reader.js'
-import type { SparseMap } from './tar-sparse.js'
+import type { SparseMap } from './sparse-map.js'
 import { entryBytes, RECORD_BYTES, removalBytes, TreeBatch } from './tree-batch.js'
 
 const BATCH_BYTES = 1 * MiB

@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
 import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
 import { invalid, shown } from '../../base/units.js'
-import { beyond, malformed } from './tar-failure.js'
+import { beyond, malformed } from './tar-errors.js'
 
 export interface StreamLimits {
   /** Bytes, of what is given and of the archive in it. */

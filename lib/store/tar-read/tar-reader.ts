@@ -1,5 +1,5 @@
 // The bytes of an archive in the pieces in which they are needed: blocks, and whatever is there of a file's content.
-import { malformed } from './tar-failure.js'
+import { malformed } from './tar-errors.js'
 
 export const BLOCK_BYTES = 512
 

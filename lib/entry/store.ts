@@ -29,6 +29,6 @@ export {
   type AdoptedContents,
   type AdoptedLayer,
   type AdoptOptions,
-} from '../store/adopt/adopted-store.js'
-export type { AdoptedKind } from '../store/adopt/foreign-record.js'
+} from '../store/foreign/adopted-store.js'
+export type { AdoptedKind } from '../store/foreign/foreign-record.js'
 export type { ImageConfig } from '../store/images/document.js'

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { boltRoot, boltTransaction, type Bucket } from '../../lib/store/adopt/bolt.js'
+import { boltRoot, boltTransaction, type Bucket } from '../../lib/store/foreign/bolt.js'
 import { DmThinError } from '../../lib/base/errors.js'
 
 const tree = (): Buffer => gunzipSync(readFileSync(path.join(__dirname, 'bolt/tree.db.gz')))

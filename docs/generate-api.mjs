@@ -95,7 +95,7 @@ const CHAPTERS = [
       'lib/store/space.ts',
       'lib/store/common/findings.ts',
       'lib/store/verify.ts',
-      'lib/store/removals.ts',
+      'lib/store/engine/removal-queue.ts',
       'lib/store/common/step-channel.ts',
       'lib/store/common/mkfs.ts',
       'lib/store/filter/filter.ts',

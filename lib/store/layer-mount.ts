@@ -1,8 +1,8 @@
 // A layer mounted for the store's own use, under a lease.
 import { hasCode } from '../base/errors.js'
 import type { SignalOption } from '../base/options.js'
-import type { StoreContext } from './context.js'
-import { mountedAt, mountedInside, mountOf, refuseRaw } from './mounted.js'
+import type { StoreContext } from './engine/context.js'
+import { mountedAt, mountedInside, mountOf, refuseRaw } from './engine/temporary-mounts.js'
 import { prepare } from './prepare.js'
 import type { Row } from './records/row.js'
 import { step } from './common/step-channel.js'

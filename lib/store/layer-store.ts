@@ -10,7 +10,7 @@ import { diffTar, type DiffTarOptions } from './tar-write/diff-tar.js'
 import { exportImage, type ExportOptions } from './images/export.js'
 import { importImage, type ImportedImage, type ImportOptions } from './images/import.js'
 import { Layer } from './layer.js'
-import type { Lease } from './leases.js'
+import type { Lease } from './engine/leases.js'
 import { withLayerMounted } from './layer-mount.js'
 import {
   checkKey,

@@ -2,7 +2,7 @@
 import { DmThinError } from '../base/errors.js'
 import { unmount, type MountFlags } from '../filesystem/mount.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
-import { mountLayer, mountOf } from './mounted.js'
+import { mountLayer, mountOf } from './engine/temporary-mounts.js'
 import type { Row } from './records/row.js'
 import type { LayerMount } from './common/types.js'
 

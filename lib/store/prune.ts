@@ -1,5 +1,5 @@
 // Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
-import type { StoreContext } from './context.js'
+import type { StoreContext } from './engine/context.js'
 import { infoOf, type Row } from './records/row.js'
 import { unfinished } from './recover.js'
 import { checkBoolean, checkOptions } from '../base/options.js'

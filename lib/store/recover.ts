@@ -1,7 +1,7 @@
 // What an open store does first: it ends what dead processes began, and looks whether records and pool agree.
-import type { StoreContext } from './context.js'
+import type { StoreContext } from './engine/context.js'
 import type { StoreFinding } from './common/findings.js'
-import { leftMounts, sweepMount } from './mounted.js'
+import { leftMounts, sweepMount } from './engine/temporary-mounts.js'
 import type { Row } from './records/row.js'
 import { sweepStaging } from './common/staging.js'
 

@@ -1,5 +1,5 @@
 // Who has which blocks.
-import type { StoreContext } from './context.js'
+import type { StoreContext } from './engine/context.js'
 import type { LayerKind } from './common/types.js'
 
 export interface LayerSpace {

@@ -4,9 +4,9 @@ import type { DmThinError } from '../base/errors.js'
 import { LoopDevice } from '../block/loop-device.js'
 import { nativePort } from '../kernel/native-port.js'
 import { deviceNumber } from '../base/device-number.js'
-import type { StoreContext } from './context.js'
+import type { StoreContext } from './engine/context.js'
 import type { StoreFinding } from './common/findings.js'
-import { leftMounts, sweepMount } from './mounted.js'
+import { leftMounts, sweepMount } from './engine/temporary-mounts.js'
 import { ageOf, compare, end, keyOf, unfinished } from './recover.js'
 
 export interface RepairOptions {

@@ -1,6 +1,6 @@
 // Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
 import { hasCode } from '../base/errors.js'
-import type { StoreContext } from './context.js'
+import type { StoreContext } from './engine/context.js'
 import { prepare, type Prepared } from './prepare.js'
 import { refuseTaken } from './records/rows.js'
 import { step } from './common/step-channel.js'

@@ -4,8 +4,8 @@ import { DmThinError } from '../base/errors.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 import type { ThinVolume } from '../pool/volume/thin-volume.js'
 import { nativePort } from '../kernel/native-port.js'
-import type { StoreContext } from './context.js'
-import { mountedInside, mountOf } from './mounted.js'
+import type { StoreContext } from './engine/context.js'
+import { mountedInside, mountOf } from './engine/temporary-mounts.js'
 import type { Row } from './records/row.js'
 
 /** Throws where the pool does not take all writes: what was written last may be lost, and nobody was told. */

@@ -4,7 +4,7 @@ import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
-import { Locks } from '../locks.js'
+import { Locks } from '../engine/key-locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */

@@ -7,7 +7,7 @@ import { checkOptions, checkPath, checkText, type SignalOption } from '../../bas
 import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
 import { applyTar, type ApplyOptions, type ApplyProgress } from '../tar-read/apply-tar.js'
 import { checkLabels } from '../common/options.js'
-import type { Lease } from '../leases.js'
+import type { Lease } from '../engine/leases.js'
 import type { Labels } from '../common/types.js'
 import { archiveContents, directoryContents, type Contents } from './contents.js'
 import { chainId, type FoundImage, type ImageConfig } from './document.js'

@@ -1,9 +1,9 @@
 // File systems mounted for the store alone, where no name leads to them.
 import { existsSync } from 'node:fs'
-import { type MountFlags, bitsOf } from '../filesystem/mount.js'
-import { type DmThinError, ERRNO } from '../base/errors.js'
-import { nativePort } from '../kernel/native-port.js'
-import type { LayerMount } from './common/types.js'
+import { type MountFlags, bitsOf } from '../../filesystem/mount.js'
+import { type DmThinError, ERRNO } from '../../base/errors.js'
+import { nativePort } from '../../kernel/native-port.js'
+import type { LayerMount } from '../common/types.js'
 
 export interface DetachedMount {
   /**

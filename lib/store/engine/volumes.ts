@@ -1,12 +1,12 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
-import { DmThinError, hasCode } from '../base/errors.js'
-import { BlockDevice } from '../block/block-device.js'
-import type { ThinPool } from '../pool/thin-pool.js'
-import type { ThinVolume } from '../pool/volume/thin-volume.js'
-import type { VolumeResult } from '../pool/volume/batch.js'
-import { Gather } from './gather.js'
-import type { Row } from './records/row.js'
-import { step } from './common/step-channel.js'
+import { DmThinError, hasCode } from '../../base/errors.js'
+import { BlockDevice } from '../../block/block-device.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
+import type { ThinVolume } from '../../pool/volume/thin-volume.js'
+import type { VolumeResult } from '../../pool/volume/batch.js'
+import { Gather } from './coalesce.js'
+import type { Row } from '../records/row.js'
+import { step } from '../common/step-channel.js'
 
 type Signal = AbortSignal | undefined
 const options = (signal: Signal) => (signal ? { signal } : {})

@@ -1,7 +1,7 @@
 // The commit point of a change: the pool's transaction id goes up, and with it everything before is on the disk. Those
 // that ask while one is under way share the next.
-import { hasCode } from '../base/errors.js'
-import type { ThinPool } from '../pool/thin-pool.js'
+import { hasCode } from '../../base/errors.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
 
 const HIGHEST = 2n ** 64n - 1n
 

@@ -1,10 +1,10 @@
 // Space that only removals may use: a pool that is full to the last block of its metadata cannot even delete.
 import { statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError } from '../base/errors.js'
-import { GiB } from '../base/units.js'
-import type { DeviceSource } from '../pool/lifecycle/options.js'
-import type { ThinPool } from '../pool/thin-pool.js'
+import { DmThinError } from '../../base/errors.js'
+import { GiB } from '../../base/units.js'
+import type { DeviceSource } from '../../pool/lifecycle/options.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
 
 /** Of the file system below a pool's file, at the most. */
 const MOST_BELOW_BYTES = 1 * GiB

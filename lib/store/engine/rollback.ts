@@ -1,7 +1,7 @@
 // A row whose volume is being made: when that fails, neither stays.
-import { hasCode } from '../base/errors.js'
+import { hasCode } from '../../base/errors.js'
 import type { StoreContext } from './context.js'
-import type { Row } from './records/row.js'
+import type { Row } from '../records/row.js'
 
 /**
  * Runs `body`, which calls `made` when the pool has the volume. If it fails, takes back the volume and the row, or leaves

@@ -1,14 +1,14 @@
 // File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { DmThinError, ERRNO, hasCode } from '../base/errors.js'
-import { mount, unmount, type MountFlags } from '../filesystem/mount.js'
-import { nativePort } from '../kernel/native-port.js'
+import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
+import { mount, unmount, type MountFlags } from '../../filesystem/mount.js'
+import { nativePort } from '../../kernel/native-port.js'
 import type { StoreParts } from './context.js'
-import { mountDetached } from './detached.js'
-import type { Row } from './records/row.js'
-import { stateError } from './records/rows.js'
-import type { LayerMount } from './common/types.js'
+import { mountDetached } from './detached-mount.js'
+import type { Row } from '../records/row.js'
+import { stateError } from '../records/rows.js'
+import type { LayerMount } from '../common/types.js'
 
 export function refuseRaw(row: Row): void {
   if (row.raw) throw stateError(row, 'it is raw, and not mounted by the host: use its device')

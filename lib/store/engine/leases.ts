@@ -1,11 +1,11 @@
 // A lease on a layer: while a call has one, no call of this or another process seals or deletes the layer's volume. It is
 // taken in the transaction that reads the layer's row, so that what was read is true until the lease is released, and it
 // is recorded, so that other processes honour it. It ends with its owner.
-import { DmThinError } from '../base/errors.js'
+import { DmThinError } from '../../base/errors.js'
 import type { StoreParts } from './context.js'
-import type { LeaseKind, LeaseRow } from './records/lease-rows.js'
-import type { Row } from './records/row.js'
-import { settled } from './records/rows.js'
+import type { LeaseKind, LeaseRow } from '../records/lease-rows.js'
+import type { Row } from '../records/row.js'
+import { settled } from '../records/rows.js'
 
 type LeaseParts = Pick<StoreParts, 'records' | 'writer' | 'owner'>
 

@@ -1,8 +1,8 @@
 // Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
-import { DmThinError } from '../base/errors.js'
+import { DmThinError } from '../../base/errors.js'
 import type { StoreParts } from './context.js'
-import type { Row, RowState } from './records/row.js'
-import { step } from './common/step-channel.js'
+import type { Row, RowState } from '../records/row.js'
+import { step } from '../common/step-channel.js'
 
 /** Waits of the kernel that may overlap; the native side has threads for them. */
 const AT_ONCE = 64

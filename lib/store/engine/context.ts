@@ -1,18 +1,18 @@
 // What the calls of one open store share.
-import type { ThinPool } from '../pool/thin-pool.js'
-import type { Bases } from './bases.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
+import type { Bases } from '../bases.js'
 import type { CommitPoints } from './commit-points.js'
-import type { Formatter } from './common/mkfs.js'
+import type { Formatter } from '../common/mkfs.js'
 import type { Leases } from './leases.js'
-import type { Locks } from './locks.js'
-import type { Owner } from './records/owner.js'
-import type { Records } from './records/records.js'
+import type { Locks } from './key-locks.js'
+import type { Owner } from '../records/owner.js'
+import type { Records } from '../records/records.js'
 import type { Reserve } from './reserve.js'
-import type { Removals } from './removals.js'
-import type { LayerFileSystem } from './common/types.js'
+import type { Removals } from './removal-queue.js'
+import type { LayerFileSystem } from '../common/types.js'
 import type { Volumes } from './volumes.js'
-import type { WarmSets } from './warm.js'
-import type { Writer } from './records/writer.js'
+import type { WarmSets } from '../warm.js'
+import type { Writer } from '../records/writer.js'
 
 export interface StoreParts {
   readonly directory: string

@@ -4,14 +4,14 @@ import { pipeline } from 'node:stream/promises'
 import { hasCode, throwIfAborted } from '../base/errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
 import { invalid } from '../base/units.js'
-import { addCommitted, commit } from './commit.js'
+import { addCommitted, commit } from './layers/commit.js'
 import { changes, type Change, type ChangesOptions } from './compare/changes.js'
 import { diffTar, type DiffTarOptions } from './tar-write/diff-tar.js'
 import { exportImage, type ExportOptions } from './images/export.js'
 import { importImage, type ImportedImage, type ImportOptions } from './images/import.js'
-import { Layer } from './layer.js'
+import { Layer } from './layers/layer.js'
 import type { Lease } from './engine/leases.js'
-import { withLayerMounted } from './layer-mount.js'
+import { withLayerMounted } from './layers/layer-mount.js'
 import {
   checkKey,
   checkLabels,
@@ -20,7 +20,7 @@ import {
   type OpenStoreOptions,
   type PrepareOptions,
 } from './common/options.js'
-import { prepare } from './prepare.js'
+import { prepare } from './layers/prepare.js'
 import { recover } from './recover.js'
 import { infoOf, type Row } from './records/row.js'
 import { hasChildren, settled, stateError, visible } from './records/rows.js'

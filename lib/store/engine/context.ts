@@ -1,6 +1,6 @@
 // What the calls of one open store share.
 import type { ThinPool } from '../../pool/thin-pool.js'
-import type { Bases } from '../bases.js'
+import type { Bases } from '../layers/base-volumes.js'
 import type { CommitPoints } from './commit-points.js'
 import type { Formatter } from '../common/mkfs.js'
 import type { Leases } from './leases.js'
@@ -11,7 +11,7 @@ import type { Reserve } from './reserve.js'
 import type { Removals } from './removal-queue.js'
 import type { LayerFileSystem } from '../common/types.js'
 import type { Volumes } from './volumes.js'
-import type { WarmSets } from '../warm.js'
+import type { WarmSets } from '../layers/warm-pool.js'
 import type { Writer } from '../records/writer.js'
 
 export interface StoreParts {

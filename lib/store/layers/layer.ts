@@ -1,10 +1,10 @@
 // A layer in a caller's hands: where it is, and mounting it.
-import { DmThinError } from '../base/errors.js'
-import { unmount, type MountFlags } from '../filesystem/mount.js'
-import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
-import { mountLayer, mountOf } from './engine/temporary-mounts.js'
-import type { Row } from './records/row.js'
-import type { LayerMount } from './common/types.js'
+import { DmThinError } from '../../base/errors.js'
+import { unmount, type MountFlags } from '../../filesystem/mount.js'
+import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
+import { mountLayer, mountOf } from '../engine/temporary-mounts.js'
+import type { Row } from '../records/row.js'
+import type { LayerMount } from '../common/types.js'
 
 export interface MountLayerOptions extends MountFlags, SignalOption {}
 

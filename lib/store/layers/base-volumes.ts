@@ -2,13 +2,13 @@
 import { chmod, rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { StoreContext } from './engine/context.js'
-import { mountedInside, mountOf } from './engine/temporary-mounts.js'
-import type { Row } from './records/row.js'
-import { end } from './recover.js'
-import { step } from './common/step-channel.js'
-import type { LayerFileSystem } from './common/types.js'
-import { isTaken, undoing } from './engine/rollback.js'
+import type { StoreContext } from '../engine/context.js'
+import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import type { Row } from '../records/row.js'
+import { end } from '../recover.js'
+import { step } from '../common/step-channel.js'
+import type { LayerFileSystem } from '../common/types.js'
+import { isTaken, undoing } from '../engine/rollback.js'
 
 const PAUSE_MS = 20
 

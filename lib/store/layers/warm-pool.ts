@@ -1,10 +1,10 @@
 // Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
-import { hasCode } from '../base/errors.js'
-import type { StoreContext } from './engine/context.js'
+import { hasCode } from '../../base/errors.js'
+import type { StoreContext } from '../engine/context.js'
 import { prepare, type Prepared } from './prepare.js'
-import { refuseTaken } from './records/rows.js'
-import { step } from './common/step-channel.js'
-import type { Labels } from './common/types.js'
+import { refuseTaken } from '../records/rows.js'
+import { step } from '../common/step-channel.js'
+import type { Labels } from '../common/types.js'
 
 /** Of one parent, made at once. */
 const AT_ONCE = 16

@@ -1,11 +1,11 @@
 // A layer mounted for the store's own use, under a lease.
-import { hasCode } from '../base/errors.js'
-import type { SignalOption } from '../base/options.js'
-import type { StoreContext } from './engine/context.js'
-import { mountedAt, mountedInside, mountOf, refuseRaw } from './engine/temporary-mounts.js'
+import { hasCode } from '../../base/errors.js'
+import type { SignalOption } from '../../base/options.js'
+import type { StoreContext } from '../engine/context.js'
+import { mountedAt, mountedInside, mountOf, refuseRaw } from '../engine/temporary-mounts.js'
 import { prepare } from './prepare.js'
-import type { Row } from './records/row.js'
-import { step } from './common/step-channel.js'
+import type { Row } from '../records/row.js'
+import { step } from '../common/step-channel.js'
 
 interface Mounting {
   readonly signal?: AbortSignal | undefined

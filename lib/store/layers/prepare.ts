@@ -1,14 +1,14 @@
 // A new layer on top of a committed one: recorded as begun, made, recorded as there.
-import { DmThinError } from '../base/errors.js'
-import { growFileSystem } from '../filesystem/freeze-trim-grow.js'
-import { invalid } from '../base/units.js'
-import type { StoreContext } from './engine/context.js'
-import { mountedInside, mountOf } from './engine/temporary-mounts.js'
-import { checkFileSystem, checkSize, type PrepareOptions } from './common/options.js'
-import type { Row } from './records/row.js'
-import { refuseTaken, stateError } from './records/rows.js'
-import { step } from './common/step-channel.js'
-import { isTaken, undoing } from './engine/rollback.js'
+import { DmThinError } from '../../base/errors.js'
+import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
+import { invalid } from '../../base/units.js'
+import type { StoreContext } from '../engine/context.js'
+import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import { checkFileSystem, checkSize, type PrepareOptions } from '../common/options.js'
+import type { Row } from '../records/row.js'
+import { refuseTaken, stateError } from '../records/rows.js'
+import { step } from '../common/step-channel.js'
+import { isTaken, undoing } from '../engine/rollback.js'
 
 export interface Prepared {
   readonly row: Row

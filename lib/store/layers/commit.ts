@@ -1,16 +1,16 @@
 // An active layer becomes one that others stand on.
-import { hasCode } from '../base/errors.js'
-import type { ThinVolume } from '../pool/volume/thin-volume.js'
-import type { StoreContext } from './engine/context.js'
-import type { Lease } from './engine/leases.js'
-import { mountedInside, mountOf } from './engine/temporary-mounts.js'
+import { hasCode } from '../../base/errors.js'
+import type { ThinVolume } from '../../pool/volume/thin-volume.js'
+import type { StoreContext } from '../engine/context.js'
+import type { Lease } from '../engine/leases.js'
+import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
 import { prepare } from './prepare.js'
-import { makeWhole, refuseIfPoolIsFull } from './whole.js'
-import type { Row } from './records/row.js'
-import { parentGone, refuseTaken, settled, stateError } from './records/rows.js'
-import { step } from './common/step-channel.js'
-import type { Labels } from './common/types.js'
-import { isTaken, undoing } from './engine/rollback.js'
+import { makeWhole, refuseIfPoolIsFull } from './commit-check.js'
+import type { Row } from '../records/row.js'
+import { parentGone, refuseTaken, settled, stateError } from '../records/rows.js'
+import { step } from '../common/step-channel.js'
+import type { Labels } from '../common/types.js'
+import { isTaken, undoing } from '../engine/rollback.js'
 
 /** Whoever unmounted it has mostly let go by then; a mount that stays is gone round. */
 const PATIENCE_MS = 500

@@ -1,12 +1,12 @@
 // Whether a layer that is to be committed is whole: its pool takes writes, and its file system has no errors and nothing
 // left in its journal. A committed layer is mounted read-only, where a journal cannot be replayed.
-import { DmThinError } from '../base/errors.js'
-import type { ThinPool } from '../pool/thin-pool.js'
-import type { ThinVolume } from '../pool/volume/thin-volume.js'
-import { nativePort } from '../kernel/native-port.js'
-import type { StoreContext } from './engine/context.js'
-import { mountedInside, mountOf } from './engine/temporary-mounts.js'
-import type { Row } from './records/row.js'
+import { DmThinError } from '../../base/errors.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
+import type { ThinVolume } from '../../pool/volume/thin-volume.js'
+import { nativePort } from '../../kernel/native-port.js'
+import type { StoreContext } from '../engine/context.js'
+import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import type { Row } from '../records/row.js'
 
 /** Throws where the pool does not take all writes: what was written last may be lost, and nobody was told. */
 export async function refuseIfPoolIsFull(pool: ThinPool): Promise<void> {

@@ -1,10 +1,10 @@
 // Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
-import type { StoreContext } from './engine/context.js'
-import { infoOf, type Row } from './records/row.js'
-import { unfinished } from './recover.js'
-import { checkBoolean, checkOptions } from '../base/options.js'
-import { checkNumber, invalid } from '../base/units.js'
-import type { LayerInfo } from './common/types.js'
+import type { StoreContext } from '../engine/context.js'
+import { infoOf, type Row } from '../records/row.js'
+import { unfinished } from '../recover.js'
+import { checkBoolean, checkOptions } from '../../base/options.js'
+import { checkNumber, invalid } from '../../base/units.js'
+import type { LayerInfo } from '../common/types.js'
 
 /** A layer with this label stays, with all below it, whatever the label says. */
 export const KEEP_LABEL = 'dm-thin/keep'

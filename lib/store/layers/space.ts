@@ -1,6 +1,6 @@
 // Who has which blocks.
-import type { StoreContext } from './engine/context.js'
-import type { LayerKind } from './common/types.js'
+import type { StoreContext } from '../engine/context.js'
+import type { LayerKind } from '../common/types.js'
 
 export interface LayerSpace {
   readonly key: string

@@ -79,7 +79,7 @@ const CHAPTERS = [
     'dm-thin/store',
     [
       'lib/store/layer-store.ts',
-      'lib/store/upkeep.ts',
+      'lib/store/layer-store-base.ts',
       'lib/store/layers/layer.ts',
       'lib/store/common/options.ts',
       'lib/store/common/types.ts',
@@ -94,7 +94,7 @@ const CHAPTERS = [
       'lib/store/layers/prune.ts',
       'lib/store/layers/space.ts',
       'lib/store/common/findings.ts',
-      'lib/store/verify.ts',
+      'lib/store/recovery/verify.ts',
       'lib/store/engine/removal-queue.ts',
       'lib/store/common/step-channel.ts',
       'lib/store/common/mkfs.ts',

@@ -21,15 +21,15 @@ import {
   type PrepareOptions,
 } from './common/options.js'
 import { prepare } from './layers/prepare.js'
-import { recover } from './recover.js'
+import { recover } from './recovery/recover.js'
 import { infoOf, type Row } from './records/row.js'
 import { hasChildren, settled, stateError, visible } from './records/rows.js'
 import { stagingFolder } from './common/staging.js'
-import { startStore } from './start.js'
+import { startStore } from './recovery/open-store.js'
 import { step } from './common/step-channel.js'
 import { WatchedStream } from './tar-read/watched-stream.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './tar-read/apply-tar.js'
-import { letGo, StoreUpkeep } from './upkeep.js'
+import { letGo, StoreUpkeep } from './layer-store-base.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
 export interface CommitOptions extends SignalOption {

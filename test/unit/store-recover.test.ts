@@ -3,7 +3,7 @@ import type { ThinPool } from '../../lib/entry/index.js'
 import type { StoreContext } from '../../lib/store/engine/context.js'
 import { Records } from '../../lib/store/records/records.js'
 import { openDatabase } from '../../lib/store/records/sqlite.js'
-import { compare, recover } from '../../lib/store/recover.js'
+import { compare, recover } from '../../lib/store/recovery/recover.js'
 import { Volumes } from '../../lib/store/engine/volumes.js'
 import { withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
 

@@ -1,7 +1,7 @@
 // Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
 import type { StoreContext } from '../engine/context.js'
 import { infoOf, type Row } from '../records/row.js'
-import { unfinished } from '../recover.js'
+import { unfinished } from '../recovery/recover.js'
 import { checkBoolean, checkOptions } from '../../base/options.js'
 import { checkNumber, invalid } from '../../base/units.js'
 import type { LayerInfo } from '../common/types.js'

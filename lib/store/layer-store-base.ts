@@ -8,7 +8,7 @@ import { checkBoolean, checkOptions, type SignalOption } from '../base/options.j
 import { checkNumber } from '../base/units.js'
 import type { StoreContext } from './engine/context.js'
 import type { StoreFinding } from './common/findings.js'
-import { allocateMetadata } from './allocate.js'
+import { allocateMetadata } from './recovery/allocate-metadata.js'
 import { removeUnusedBases } from './layers/base-volumes.js'
 import { checkKey, type PoolPlace } from './common/options.js'
 import { prunable, type PruneOptions } from './layers/prune.js'
@@ -17,7 +17,7 @@ import { step } from './common/step-channel.js'
 import { spaceOf, type LayerSpace } from './layers/space.js'
 import type { Database } from './records/sqlite.js'
 import type { LayerInfo } from './common/types.js'
-import { repair, verify, type RepairOptions } from './verify.js'
+import { repair, verify, type RepairOptions } from './recovery/verify.js'
 
 /** More would be a mistake: each is a device of the kernel's. */
 const MOST_WARM = 1_000

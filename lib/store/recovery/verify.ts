@@ -1,12 +1,12 @@
 // Looking for every disagreement between records, pool and kernel; and repairing those that are safe to repair.
 import path from 'node:path'
-import type { DmThinError } from '../base/errors.js'
-import { LoopDevice } from '../block/loop-device.js'
-import { nativePort } from '../kernel/native-port.js'
-import { deviceNumber } from '../base/device-number.js'
-import type { StoreContext } from './engine/context.js'
-import type { StoreFinding } from './common/findings.js'
-import { leftMounts, sweepMount } from './engine/temporary-mounts.js'
+import type { DmThinError } from '../../base/errors.js'
+import { LoopDevice } from '../../block/loop-device.js'
+import { nativePort } from '../../kernel/native-port.js'
+import { deviceNumber } from '../../base/device-number.js'
+import type { StoreContext } from '../engine/context.js'
+import type { StoreFinding } from '../common/findings.js'
+import { leftMounts, sweepMount } from '../engine/temporary-mounts.js'
 import { ageOf, compare, end, keyOf, unfinished } from './recover.js'
 
 export interface RepairOptions {

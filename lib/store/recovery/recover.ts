@@ -1,9 +1,9 @@
 // What an open store does first: it ends what dead processes began, and looks whether records and pool agree.
-import type { StoreContext } from './engine/context.js'
-import type { StoreFinding } from './common/findings.js'
-import { leftMounts, sweepMount } from './engine/temporary-mounts.js'
-import type { Row } from './records/row.js'
-import { sweepStaging } from './common/staging.js'
+import type { StoreContext } from '../engine/context.js'
+import type { StoreFinding } from '../common/findings.js'
+import { leftMounts, sweepMount } from '../engine/temporary-mounts.js'
+import type { Row } from '../records/row.js'
+import { sweepStaging } from '../common/staging.js'
 
 /** By how much a pool may be ahead of its records: what calls that died had told the pool and not yet recorded. */
 const MOST_AHEAD = 1000n

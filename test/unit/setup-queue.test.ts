@@ -142,7 +142,7 @@ describe('the library as one file', () => {
 
   test('stands for each module by a line, and maps each back to its source', () => {
     expect(transform('lib/base/units.ts').code).toMatch(
-      /^module\.exports = require\(".*modules\.cjs"\)\("lib\/units\.ts"\)$/,
+      /^module\.exports = require\(".*modules\.cjs"\)\("lib\/base\/units\.ts"\)$/,
     )
     const { code, map } = transform('test/setup/modules.cjs')
     const module = { exports: (_: string): unknown => undefined }

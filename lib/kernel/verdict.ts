@@ -1,7 +1,7 @@
 // What the native side says of a refusal, and what it means.
 import type { ErrorCode, RollbackStep } from '../errors.js'
 
-/** native/abi/result.h `Failure`, as to_js.cc writes it. */
+/** native/system/result.h `Failure`, as to_js.cc writes it. */
 export interface NativeFailure {
   readonly operation: string
   readonly errno: number

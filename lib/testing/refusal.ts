@@ -1,4 +1,4 @@
-// A refusal as the native side would report it (native/abi/result.h Failure): the same way to a DmThinError follows.
+// A refusal as the native side would report it (native/system/result.h Failure): the same way to a DmThinError follows.
 import { errorFromFailure } from '../kernel/failure.js'
 import type { NativeFailure } from '../kernel/verdict.js'
 import type { DmThinError, RollbackStep } from '../errors.js'

@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "abi/scope_guard.h"
+#include "system/scope_guard.h"
 
 namespace dmthin {
 

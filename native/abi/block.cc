@@ -9,10 +9,10 @@
 
 #include <cstring>
 
-#include "abi/aligned.h"
-#include "abi/scope_guard.h"
-#include "abi/system_call.h"
-#include "abi/unique_fd.h"
+#include "system/aligned.h"
+#include "system/scope_guard.h"
+#include "system/system_call.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 namespace {

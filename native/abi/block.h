@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/result.h"
+#include "system/result.h"
 
 namespace dmthin {
 

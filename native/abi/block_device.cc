@@ -10,8 +10,8 @@
 #include <algorithm>
 
 #include "abi/block.h"
-#include "abi/number.h"
-#include "abi/system_call.h"
+#include "system/number.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

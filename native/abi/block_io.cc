@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "abi/aligned.h"
 #include "abi/block_device.h"
-#include "abi/system_call.h"
+#include "system/aligned.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

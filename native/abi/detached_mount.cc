@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

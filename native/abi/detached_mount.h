@@ -3,7 +3,7 @@
 #pragma once
 
 #include "abi/mounts.h"
-#include "abi/unique_fd.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 

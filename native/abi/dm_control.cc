@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "abi/scope_guard.h"
-#include "abi/system_call.h"
+#include "system/scope_guard.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "abi/cancel.h"
 #include "abi/dm_message.h"
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/cancel.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 

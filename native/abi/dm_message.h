@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "abi/dm_versions.h"
-#include "abi/result.h"
+#include "system/result.h"
 
 namespace dmthin {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "abi/dm_control.h"
-#include "abi/locked_memory.h"
+#include "system/locked_memory.h"
 
 namespace dmthin {
 

@@ -5,9 +5,9 @@
 #include "abi/commit.h"
 #include "abi/dm_prepared.h"
 #include "abi/kernel_log.h"
-#include "abi/scope_guard.h"
 #include "abi/section_lock.h"
 #include "abi/thin_activity.h"
+#include "system/scope_guard.h"
 
 namespace dmthin {
 

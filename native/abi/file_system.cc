@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "abi/file_system_numbers.h"
-#include "abi/scope_guard.h"
-#include "abi/system_call.h"
+#include "system/scope_guard.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <string>
 
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 

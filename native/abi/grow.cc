@@ -6,8 +6,8 @@
 #include "abi/block.h"
 #include "abi/file_system.h"
 #include "abi/file_system_numbers.h"
-#include "abi/number.h"
-#include "abi/system_call.h"
+#include "system/number.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

@@ -16,8 +16,8 @@
 #include "abi/block.h"
 #include "abi/loop.h"
 #include "abi/mount_table.h"
-#include "abi/number.h"
-#include "abi/unique_fd.h"
+#include "system/number.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 namespace {

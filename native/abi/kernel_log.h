@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "abi/unique_fd.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 

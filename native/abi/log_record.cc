@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "abi/number.h"
+#include "system/number.h"
 
 namespace dmthin {
 namespace {

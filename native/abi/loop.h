@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "abi/cancel.h"
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/cancel.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 
 struct loop_info64;
 

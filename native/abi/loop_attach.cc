@@ -8,8 +8,8 @@
 
 #include "abi/block.h"
 #include "abi/loop.h"
-#include "abi/scope_guard.h"
-#include "abi/system_call.h"
+#include "system/scope_guard.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

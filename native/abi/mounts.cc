@@ -4,8 +4,8 @@
 #include <sys/vfs.h>
 
 #include "abi/mount_table.h"
-#include "abi/scope_guard.h"
-#include "abi/system_call.h"
+#include "system/scope_guard.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "abi/result.h"
+#include "system/result.h"
 
 namespace dmthin {
 

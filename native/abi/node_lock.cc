@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 

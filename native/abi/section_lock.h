@@ -5,9 +5,9 @@
 
 #include <string>
 
-#include "abi/cancel.h"
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/cancel.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 

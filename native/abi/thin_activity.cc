@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "abi/number.h"
 #include "abi/thin_line.h"
+#include "system/number.h"
 
 namespace dmthin {
 namespace {

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <string_view>
 
-#include "abi/number.h"
+#include "system/number.h"
 
 namespace dmthin {
 

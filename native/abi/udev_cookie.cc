@@ -14,8 +14,8 @@
 #include <string>
 #include <utility>
 
-#include "abi/number.h"
-#include "abi/system_call.h"
+#include "system/number.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

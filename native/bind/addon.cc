@@ -4,11 +4,11 @@
 
 #include <ctime>
 
-#include "abi/system_call.h"
 #include "bind/environment.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
 #include "bind/to_js.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

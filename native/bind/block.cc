@@ -1,9 +1,9 @@
 // Open block devices for JavaScript.
-#include "abi/aligned.h"
 #include "abi/block_device.h"
 #include "bind/functions.h"
 #include "bind/memory.h"
 #include "bind/start_command.h"
+#include "system/aligned.h"
 
 namespace dmthin {
 namespace {

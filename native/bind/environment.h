@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "abi/dm_control.h"
-#include "abi/unique_fd.h"
 #include "run/worker_pool.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 

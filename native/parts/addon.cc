@@ -3,7 +3,6 @@
 // The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
 // The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
 #include "bind/addon.cc"
-
 #include "bind/block.cc"
 #include "bind/device_list.cc"
 #include "bind/devices.cc"

@@ -3,8 +3,8 @@
 #include <csignal>
 #include <ctime>
 
-#include "abi/cancel.h"
-#include "abi/system_call.h"
+#include "system/cancel.h"
+#include "system/system_call.h"
 
 // glibc 2.34 moved these into libc.so under new versions. The old versions are still there and mean the same;
 // asking for them keeps the binary loadable on glibc 2.28, the oldest that Node 20 runs on.

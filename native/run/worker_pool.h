@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "abi/cancel.h"
 #include "run/thread.h"
+#include "system/cancel.h"
 
 namespace dmthin {
 

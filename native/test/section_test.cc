@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "test/check.h"
 #include "test/waits.h"
 

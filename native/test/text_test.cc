@@ -3,8 +3,8 @@
 
 #include "abi/log_record.h"
 #include "abi/mount_info.h"
-#include "abi/number.h"
 #include "abi/thin_line.h"
+#include "system/number.h"
 #include "test/check.h"
 
 using namespace dmthin;

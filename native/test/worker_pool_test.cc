@@ -7,7 +7,7 @@
 #include <csignal>
 #include <thread>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 #include "test/check.h"
 #include "test/waits.h"
 

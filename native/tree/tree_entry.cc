@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 #include "tree/directory_names.h"
 
 namespace dmthin {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "tree/tree_record.h"
 
 namespace dmthin {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "tree/write_attributes.h"
 #include "tree/write_place.h"
 #include "tree/write_remove.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "abi/result.h"
+#include "system/result.h"
 #include "tree/write_batch.h"
 #include "tree/write_place.h"
 

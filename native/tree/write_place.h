@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 #include "tree/write_marks.h"
 #include "tree/write_stat.h"
 #include "tree/write_visit.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 #include "tree/directory_names.h"
 #include "tree/write_attributes.h"
 

@@ -1,7 +1,7 @@
 // Takes away what is below a name, or what of it an archive has not made itself.
 #pragma once
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "tree/write_place.h"
 
 namespace dmthin {

@@ -1,4 +1,4 @@
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 #ifdef DM_THIN_FAULTS
 #include <pthread.h>

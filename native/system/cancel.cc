@@ -1,4 +1,4 @@
-#include "abi/cancel.h"
+#include "system/cancel.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,4 +1,4 @@
-#include "abi/locked_memory.h"
+#include "system/locked_memory.h"
 
 #include <link.h>
 #include <sys/ioctl.h>

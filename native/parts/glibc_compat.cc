@@ -1,2 +1,2 @@
 // By itself: it defines symbols before the standard library's headers declare them.
-#include "abi/floor.cc"
+#include "system/glibc_compat.cc"

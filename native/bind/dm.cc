@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <string>
 
-#include "abi/commit.h"
 #include "bind/device_list.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
 #include "bind/udev.h"
+#include "dm/commit.h"
 
 namespace dmthin {
 namespace {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "abi/dm_control.h"
+#include "dm/control.h"
 #include "run/worker_pool.h"
 #include "system/unique_fd.h"
 

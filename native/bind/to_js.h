@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "abi/block.h"
-#include "abi/dm_sections.h"
 #include "abi/holders.h"
 #include "abi/loop.h"
-#include "abi/thin_activity.h"
+#include "dm/active_thins.h"
+#include "dm/sections.h"
 
 namespace dmthin {
 

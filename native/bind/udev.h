@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "abi/dm_control.h"
-#include "abi/udev_cookie.h"
 #include "bind/environment.h"
+#include "dm/control.h"
+#include "dm/udev_cookie.h"
 
 namespace dmthin {
 

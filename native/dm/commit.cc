@@ -1,8 +1,8 @@
-#include "abi/commit.h"
+#include "dm/commit.h"
 
 #include <cerrno>
 
-#include "abi/thin_line.h"
+#include "dm/thin_line.h"
 
 namespace dmthin {
 namespace {

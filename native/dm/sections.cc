@@ -1,12 +1,12 @@
-#include "abi/dm_sections.h"
+#include "dm/sections.h"
 
 #include <cerrno>
 
-#include "abi/commit.h"
-#include "abi/dm_prepared.h"
-#include "abi/kernel_log.h"
-#include "abi/section_lock.h"
-#include "abi/thin_activity.h"
+#include "dm/active_thins.h"
+#include "dm/commit.h"
+#include "dm/kernel_log.h"
+#include "dm/pool_lock.h"
+#include "dm/prepared_calls.h"
 #include "system/scope_guard.h"
 
 namespace dmthin {

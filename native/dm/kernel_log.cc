@@ -1,11 +1,11 @@
-#include "abi/kernel_log.h"
+#include "dm/kernel_log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 
-#include "abi/log_record.h"
+#include "dm/log_record.h"
 
 namespace dmthin {
 namespace {

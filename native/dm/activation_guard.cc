@@ -1,4 +1,4 @@
-#include "abi/activation_guard.h"
+#include "dm/activation_guard.h"
 
 #include <cerrno>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,4 +1,4 @@
-#include "abi/section_lock.h"
+#include "dm/pool_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,4 +1,4 @@
-#include "abi/thin_activity.h"
+#include "dm/active_thins.h"
 
 #include <dirent.h>
 #include <sys/sysmacros.h>
@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "abi/thin_line.h"
+#include "dm/thin_line.h"
 #include "system/number.h"
 
 namespace dmthin {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "abi/activation_guard.h"
-#include "abi/dm_control.h"
+#include "dm/activation_guard.h"
+#include "dm/control.h"
 
 namespace dmthin {
 

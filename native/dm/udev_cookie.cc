@@ -1,4 +1,4 @@
-#include "abi/udev_cookie.h"
+#include "dm/udev_cookie.h"
 
 #include <dirent.h>
 #include <fcntl.h>

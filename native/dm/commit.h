@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "abi/dm_control.h"
+#include "dm/control.h"
 
 namespace dmthin {
 

@@ -1,4 +1,4 @@
-#include "abi/dm_control.h"
+#include "dm/control.h"
 
 #include <fcntl.h>
 #include <poll.h>

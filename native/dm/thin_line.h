@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 
 namespace dmthin {
 

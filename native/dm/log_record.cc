@@ -1,4 +1,4 @@
-#include "abi/log_record.h"
+#include "dm/log_record.h"
 
 #include <sys/sysmacros.h>
 

@@ -1,4 +1,4 @@
-#include "abi/dm_prepared.h"
+#include "dm/prepared_calls.h"
 
 #include <sys/ioctl.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-#include "abi/thin_line.h"
+#include "dm/thin_line.h"
 
 #include <sys/sysmacros.h>
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/dm_control.h"
+#include "dm/control.h"
 #include "system/locked_memory.h"
 
 namespace dmthin {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "abi/dm_control.h"
-#include "abi/section_lock.h"
-#include "abi/thin_activity.h"
+#include "dm/active_thins.h"
+#include "dm/control.h"
+#include "dm/pool_lock.h"
 
 namespace dmthin {
 

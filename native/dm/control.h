@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 #include "system/cancel.h"
 #include "system/result.h"
 #include "system/unique_fd.h"

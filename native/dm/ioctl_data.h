@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/dm_versions.h"
+#include "dm/commands.h"
 #include "system/result.h"
 
 namespace dmthin {

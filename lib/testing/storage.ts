@@ -115,7 +115,7 @@ export class Storage {
     return this.#files.get(path)
   }
 
-  /** The errors of create_sparse in native/abi/block.cc. */
+  /** The errors of create_sparse in native/block/backing_file.cc. */
   createSparse(path: string, sizeBytes: number): FileIdentity & { readonly created: boolean } {
     const there = this.file(path)
     if (!there) return { ...this.addFile(path, sizeBytes).identity, created: true }

@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "abi/block.h"
-#include "abi/loop.h"
 #include "abi/mount_table.h"
+#include "block/backing_file.h"
+#include "block/loop.h"
 #include "system/number.h"
 #include "system/unique_fd.h"
 

@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-#include "abi/block.h"
+#include "block/backing_file.h"
 
 namespace dmthin {
 

@@ -1,8 +1,8 @@
 // Open block devices for JavaScript.
-#include "abi/block_device.h"
 #include "bind/functions.h"
 #include "bind/memory.h"
 #include "bind/start_command.h"
+#include "block/block_device.h"
 #include "system/aligned.h"
 
 namespace dmthin {

@@ -3,9 +3,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "abi/node_lock.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
+#include "block/node_lock.h"
 
 namespace dmthin {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "abi/block.h"
 #include "abi/holders.h"
-#include "abi/loop.h"
+#include "block/backing_file.h"
+#include "block/loop.h"
 #include "dm/active_thins.h"
 #include "dm/sections.h"
 

@@ -1,4 +1,4 @@
-// Files and loop devices, as far as the library asks for them. native/abi/loop.cc, block.cc
+// Files and loop devices, as far as the library asks for them. native/block/loop.cc, block.cc
 import { LoopDevice, MiB } from '../../lib/index.js'
 import { errnoOf, line, withDevice, withLoops, type Case, type Machine } from './machine.js'
 

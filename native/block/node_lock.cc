@@ -1,4 +1,4 @@
-#include "abi/node_lock.h"
+#include "block/node_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,4 +1,4 @@
-#include "abi/block.h"
+#include "block/backing_file.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>

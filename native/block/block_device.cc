@@ -1,4 +1,4 @@
-#include "abi/block_device.h"
+#include "block/block_device.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "abi/block.h"
+#include "block/backing_file.h"
 #include "system/number.h"
 #include "system/system_call.h"
 

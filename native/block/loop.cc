@@ -1,4 +1,4 @@
-#include "abi/loop.h"
+#include "block/loop.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "abi/block.h"
+#include "block/backing_file.h"
 #include "system/number.h"
 #include "system/system_call.h"
 

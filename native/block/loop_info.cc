@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "abi/loop.h"
+#include "block/loop.h"
 
 namespace dmthin {
 

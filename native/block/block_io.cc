@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "abi/block_device.h"
+#include "block/block_device.h"
 #include "system/aligned.h"
 #include "system/system_call.h"
 

@@ -6,8 +6,8 @@
 
 #include <ctime>
 
-#include "abi/block.h"
-#include "abi/loop.h"
+#include "block/backing_file.h"
+#include "block/loop.h"
 #include "system/scope_guard.h"
 #include "system/system_call.h"
 

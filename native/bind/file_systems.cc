@@ -1,10 +1,10 @@
 // Mounts, mounted file systems and who holds them, for JavaScript.
-#include "abi/detached_mount.h"
-#include "abi/file_system.h"
-#include "abi/holders.h"
-#include "abi/mounts.h"
 #include "bind/functions.h"
 #include "bind/start_command.h"
+#include "fs/detached_mount.h"
+#include "fs/freeze_trim.h"
+#include "fs/holders.h"
+#include "fs/mounts.h"
 
 namespace dmthin {
 namespace {

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "abi/holders.h"
 #include "block/backing_file.h"
 #include "block/loop.h"
 #include "dm/active_thins.h"
 #include "dm/sections.h"
+#include "fs/holders.h"
 
 namespace dmthin {
 

@@ -2,12 +2,6 @@
 //
 // The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
 // The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
-#include "abi/detached_mount.cc"
-#include "abi/file_system.cc"
-#include "abi/grow.cc"
-#include "abi/holders.cc"
-#include "abi/mount_table.cc"
-#include "abi/mounts.cc"
 #include "block/backing_file.cc"
 #include "block/block_device.cc"
 #include "block/block_io.cc"
@@ -23,6 +17,12 @@
 #include "dm/prepared_calls.cc"
 #include "dm/sections.cc"
 #include "dm/udev_cookie.cc"
+#include "fs/detached_mount.cc"
+#include "fs/freeze_trim.cc"
+#include "fs/grow.cc"
+#include "fs/holders.cc"
+#include "fs/mount_table.cc"
+#include "fs/mounts.cc"
 #include "run/thread.cc"
 #include "run/worker_pool.cc"
 #include "system/cancel.cc"

@@ -1,9 +1,9 @@
 // What is read out of the kernel's text: log records, mounts, tables and uuids of thins, numbers.
 #include <sys/sysmacros.h>
 
-#include "abi/mount_info.h"
 #include "dm/log_record.h"
 #include "dm/thin_line.h"
+#include "fs/mount_info.h"
 #include "system/number.h"
 #include "test/check.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/mount_info.h"
+#include "fs/mount_info.h"
 
 namespace dmthin {
 

@@ -1,4 +1,4 @@
-#include "abi/mount_info.h"
+#include "fs/mount_info.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "abi/detached_mount.h"
+#include "fs/detached_mount.h"
 
 #include <sys/mount.h>
 #include <sys/syscall.h>

@@ -1,9 +1,9 @@
-#include "abi/mounts.h"
+#include "fs/mounts.h"
 
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
-#include "abi/mount_table.h"
+#include "fs/mount_table.h"
 #include "system/scope_guard.h"
 #include "system/system_call.h"
 

@@ -2,7 +2,7 @@
 // last descriptor, also if the process is killed. Since Linux 5.2; before, ENOSYS.
 #pragma once
 
-#include "abi/mounts.h"
+#include "fs/mounts.h"
 #include "system/unique_fd.h"
 
 namespace dmthin {

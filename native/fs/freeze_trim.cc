@@ -1,4 +1,4 @@
-#include "abi/file_system.h"
+#include "fs/freeze_trim.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "abi/file_system_numbers.h"
+#include "fs/ioctl_numbers.h"
 #include "system/scope_guard.h"
 #include "system/system_call.h"
 

@@ -1,4 +1,4 @@
-#include "abi/mount_table.h"
+#include "fs/mount_table.h"
 
 #include <cstdlib>
 

@@ -3,9 +3,9 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-#include "abi/file_system.h"
-#include "abi/file_system_numbers.h"
 #include "block/backing_file.h"
+#include "fs/freeze_trim.h"
+#include "fs/ioctl_numbers.h"
 #include "system/number.h"
 #include "system/system_call.h"
 

@@ -1,4 +1,4 @@
-#include "abi/holders.h"
+#include "fs/holders.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "abi/mount_table.h"
 #include "block/backing_file.h"
 #include "block/loop.h"
+#include "fs/mount_table.h"
 #include "system/number.h"
 #include "system/unique_fd.h"
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "dm/control.h"
-#include "run/worker_pool.h"
 #include "system/unique_fd.h"
+#include "threads/worker_pool.h"
 
 namespace dmthin {
 

@@ -1,6 +1,6 @@
 // The threads: waits overlap, growth has a bound, and a job can be given up wherever it is. What does not
 // happen here never ends, and ctest's limit says so.
-#include "run/worker_pool.h"
+#include "threads/worker_pool.h"
 
 #include <atomic>
 #include <cerrno>

@@ -141,7 +141,7 @@ describe('lib', () => {
 describe('native', () => {
   const files = filesOf('native', /\.(cc|h)$/).filter(file => !file.startsWith('native/test/'))
   /** From the bottom up. A file includes files of its own folder, and of the folders before it. */
-  const FOLDERS = ['system', 'run', 'dm', 'block', 'fs', 'tree', 'bind', 'parts']
+  const FOLDERS = ['system', 'threads', 'dm', 'block', 'fs', 'tree', 'bind', 'parts']
   const folderOf = (file: string) => FOLDERS.indexOf(file.split('/')[1]!)
   const includesOf = (file: string) => found(read(file), /^#include ["<]([^">]+)[">]/gm)
   const own = (file: string) => found(read(file), /^#include "([^"]+)"/gm).map(name => path.join('native', name))

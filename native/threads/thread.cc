@@ -1,4 +1,4 @@
-#include "run/thread.h"
+#include "threads/thread.h"
 
 #include <csignal>
 #include <ctime>

@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
-#include "run/thread.h"
 #include "system/cancel.h"
+#include "threads/thread.h"
 
 namespace dmthin {
 

@@ -22,10 +22,10 @@ test('every source file is in the list, once', () => {
   expect([...listed].sort()).toEqual(files.sort())
 })
 
-test('only native/bind knows of Node', () => {
-  expect(lists.addon).toEqual(inFolder('bind').sort())
+test('only native/napi knows of Node', () => {
+  expect(lists.addon).toEqual(inFolder('napi').sort())
   const including = listed.filter(file => /#include [<"](napi|node_api|uv|v8)/.test(read(file)))
-  for (const file of including) expect(file).toMatch(/^native\/bind\//)
+  for (const file of including) expect(file).toMatch(/^native\/napi\//)
 })
 
 test('binding.gyp compiles each part as one source', () => {

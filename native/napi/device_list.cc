@@ -1,8 +1,8 @@
-#include "bind/device_list.h"
+#include "napi/device_list.h"
 
 #include <cstring>
 
-#include "bind/to_js.h"
+#include "napi/to_js.h"
 
 namespace dmthin {
 namespace {

@@ -3,9 +3,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "bind/functions.h"
-#include "bind/start_command.h"
 #include "block/node_lock.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
 
 namespace dmthin {
 namespace {

@@ -1,4 +1,4 @@
-#include "bind/environment.h"
+#include "napi/environment.h"
 
 #include <exception>
 

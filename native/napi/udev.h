@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "bind/environment.h"
 #include "dm/control.h"
 #include "dm/udev_cookie.h"
+#include "napi/environment.h"
 
 namespace dmthin {
 

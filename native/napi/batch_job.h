@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "bind/promise_job.h"
+#include "napi/promise_job.h"
 
 namespace dmthin {
 

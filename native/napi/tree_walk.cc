@@ -1,9 +1,9 @@
 // Comparing and reading trees for JavaScript.
 #include "tree/tree_walk.h"
 
-#include "bind/functions.h"
-#include "bind/memory.h"
-#include "bind/start_command.h"
+#include "napi/functions.h"
+#include "napi/memory.h"
+#include "napi/start_command.h"
 #include "tree/tree_read.h"
 
 namespace dmthin {

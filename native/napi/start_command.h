@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "bind/promise_job.h"
+#include "napi/promise_job.h"
 
 namespace dmthin {
 

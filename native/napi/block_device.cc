@@ -1,8 +1,9 @@
 // Open block devices for JavaScript.
-#include "bind/functions.h"
-#include "bind/memory.h"
-#include "bind/start_command.h"
 #include "block/block_device.h"
+
+#include "napi/functions.h"
+#include "napi/memory.h"
+#include "napi/start_command.h"
 #include "system/aligned.h"
 
 namespace dmthin {

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <string>
 
-#include "bind/device_list.h"
-#include "bind/functions.h"
-#include "bind/start_command.h"
-#include "bind/udev.h"
 #include "dm/commit.h"
+#include "napi/device_list.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
+#include "napi/udev.h"
 
 namespace dmthin {
 namespace {

@@ -1,10 +1,10 @@
 // Mounts, mounted file systems and who holds them, for JavaScript.
-#include "bind/functions.h"
-#include "bind/start_command.h"
 #include "fs/detached_mount.h"
 #include "fs/freeze_trim.h"
 #include "fs/holders.h"
 #include "fs/mounts.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
 
 namespace dmthin {
 namespace {

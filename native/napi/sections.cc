@@ -1,9 +1,9 @@
 // The compound calls for JavaScript: several steps of the kernel's in one hop.
-#include "bind/batch_job.h"
-#include "bind/functions.h"
-#include "bind/start_command.h"
-#include "bind/udev.h"
 #include "dm/pool_lock.h"
+#include "napi/batch_job.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
+#include "napi/udev.h"
 
 namespace dmthin {
 namespace {

@@ -1,9 +1,9 @@
 // The entries of an archive, from JavaScript's memory into a directory.
 #include "tree/tree_write.h"
 
-#include "bind/functions.h"
-#include "bind/memory.h"
-#include "bind/start_command.h"
+#include "napi/functions.h"
+#include "napi/memory.h"
+#include "napi/start_command.h"
 
 namespace dmthin {
 namespace {

@@ -4,10 +4,10 @@
 
 #include <ctime>
 
-#include "bind/environment.h"
-#include "bind/functions.h"
-#include "bind/start_command.h"
-#include "bind/to_js.h"
+#include "napi/environment.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
+#include "napi/to_js.h"
 #include "system/system_call.h"
 
 namespace dmthin {

@@ -1,8 +1,8 @@
 // Events of mapped devices for JavaScript: a descriptor of its own for each listener, armed, listed and
 // polled.
-#include "bind/device_list.h"
-#include "bind/functions.h"
-#include "bind/start_command.h"
+#include "napi/device_list.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
 
 namespace dmthin {
 namespace {

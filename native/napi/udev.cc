@@ -1,8 +1,8 @@
 // udev transactions for JavaScript.
-#include "bind/udev.h"
+#include "napi/udev.h"
 
-#include "bind/functions.h"
-#include "bind/start_command.h"
+#include "napi/functions.h"
+#include "napi/start_command.h"
 
 namespace dmthin {
 namespace {

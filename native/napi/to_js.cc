@@ -1,4 +1,4 @@
-#include "bind/to_js.h"
+#include "napi/to_js.h"
 
 #include <cmath>
 

@@ -12,8 +12,8 @@
 #include <optional>
 #include <utility>
 
-#include "bind/environment.h"
-#include "bind/to_js.h"
+#include "napi/environment.h"
+#include "napi/to_js.h"
 
 namespace dmthin {
 

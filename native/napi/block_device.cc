@@ -1,7 +1,7 @@
 // Open block devices for JavaScript.
 #include "block/block_device.h"
 
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/memory.h"
 #include "napi/start_command.h"
 #include "system/aligned.h"

@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <string>
 
+#include "dm/activate.h"
 #include "dm/commit.h"
 #include "napi/device_list.h"
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/start_command.h"
 #include "napi/udev.h"
 

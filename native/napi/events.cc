@@ -1,7 +1,7 @@
 // Events of mapped devices for JavaScript: a descriptor of its own for each listener, armed, listed and
 // polled.
 #include "napi/device_list.h"
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/start_command.h"
 
 namespace dmthin {

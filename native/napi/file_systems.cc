@@ -3,7 +3,7 @@
 #include "fs/freeze_trim.h"
 #include "fs/holders.h"
 #include "fs/mounts.h"
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/start_command.h"
 
 namespace dmthin {

@@ -196,6 +196,11 @@ Address address(const Napi::Value& value) {
           text_or(object.Get("label"))};
 }
 
+KnownPool known_pool(const Napi::Value& value) {
+  const auto object = value.As<Napi::Object>();
+  return {number(object.Get("device")), text(object.Get("name")), text(object.Get("uuid"))};
+}
+
 std::vector<Target> table(const Napi::Value& value) {
   const auto array = value.As<Napi::Array>();
   std::vector<Target> targets;

@@ -10,7 +10,7 @@
 #include "block/backing_file.h"
 #include "block/loop.h"
 #include "dm/active_thins.h"
-#include "dm/sections.h"
+#include "dm/snapshot.h"
 #include "fs/holders.h"
 
 namespace dmthin {
@@ -50,6 +50,8 @@ std::string text_or(const Napi::Value& value, const char* otherwise = "");
 uint64_t number_or(const Napi::Value& value, uint64_t otherwise = 0);
 bool truth_or(const Napi::Value& value, bool otherwise = false);
 Address address(const Napi::Value& value);
+/// { device, name, uuid }
+KnownPool known_pool(const Napi::Value& value);
 std::vector<Target> table(const Napi::Value& value);
 std::vector<uint32_t> ids(const Napi::Value& value);
 

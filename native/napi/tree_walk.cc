@@ -1,7 +1,7 @@
 // Comparing and reading trees for JavaScript.
 #include "tree/tree_walk.h"
 
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/memory.h"
 #include "napi/start_command.h"
 #include "tree/tree_read.h"

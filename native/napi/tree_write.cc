@@ -1,7 +1,7 @@
 // The entries of an archive, from JavaScript's memory into a directory.
 #include "tree/tree_write.h"
 
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/memory.h"
 #include "napi/start_command.h"
 

@@ -1,7 +1,7 @@
 // udev transactions for JavaScript.
 #include "napi/udev.h"
 
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/start_command.h"
 
 namespace dmthin {

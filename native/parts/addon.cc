@@ -2,15 +2,19 @@
 //
 // The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
 // The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
+#include "napi/activate.cc"
 #include "napi/addon.cc"
+#include "napi/backing_file.cc"
 #include "napi/block_device.cc"
 #include "napi/device_list.cc"
-#include "napi/devices.cc"
 #include "napi/dm.cc"
 #include "napi/environment.cc"
 #include "napi/events.cc"
 #include "napi/file_systems.cc"
-#include "napi/sections.cc"
+#include "napi/locks.cc"
+#include "napi/loop.cc"
+#include "napi/remove.cc"
+#include "napi/snapshot.cc"
 #include "napi/to_js.cc"
 #include "napi/tree_walk.cc"
 #include "napi/tree_write.cc"

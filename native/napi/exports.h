@@ -14,10 +14,14 @@ struct Exporter {
 };
 
 void export_dm(Napi::Env env, Napi::Object exports);
-void export_sections(Napi::Env env, Napi::Object exports);
+void export_activate(Napi::Env env, Napi::Object exports);
+void export_remove(Napi::Env env, Napi::Object exports);
+void export_snapshot(Napi::Env env, Napi::Object exports);
+void export_locks(Napi::Env env, Napi::Object exports);
 void export_events(Napi::Env env, Napi::Object exports);
 void export_udev(Napi::Env env, Napi::Object exports);
-void export_devices(Napi::Env env, Napi::Object exports);
+void export_loop(Napi::Env env, Napi::Object exports);
+void export_backing_files(Napi::Env env, Napi::Object exports);
 void export_blocks(Napi::Env env, Napi::Object exports);
 void export_file_systems(Napi::Env env, Napi::Object exports);
 void export_tree_walk(Napi::Env env, Napi::Object exports);

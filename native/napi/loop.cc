@@ -1,10 +1,7 @@
-// Loop devices, and the files and devices below a pool, for JavaScript.
-#include <fcntl.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+// Loop devices for JavaScript.
+#include "block/loop.h"
 
-#include "block/node_lock.h"
-#include "napi/functions.h"
+#include "napi/exports.h"
 #include "napi/start_command.h"
 
 namespace dmthin {
@@ -103,97 +100,9 @@ Napi::Value loop_hold_open(Info info) {
       [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
 }
 
-Napi::Value lock_block_node(Info info) {
-  auto* environment = &Environment::of(info.Env());
-  return start<UniqueFd>(
-      info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
-      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
-}
-
-Napi::Value identify_file(Info info) {
-  return start<FileIdentity>(
-      info, Kind::kQuick, [path = text(info[0])](Work&) { return identify_path(path); }, plainly);
-}
-
-Napi::Value create_sparse_file(Info info) {
-  return start<SparseFile>(
-      info, Kind::kChanges,
-      [path = text(info[0]), size = number(info[1])](Work&) { return create_sparse(path, size); },
-      [](Napi::Env env, SparseFile& file) -> Napi::Value {
-        auto object = to_js(env, file.identity).As<Napi::Object>();
-        object.Set("created", Napi::Boolean::New(env, file.created));
-        return object;
-      });
-}
-
-Napi::Value grow_to(Info info) {
-  return start<FileIdentity>(
-      info, Kind::kChanges,
-      [path = text(info[0]), size = number(info[1])](Work&) { return grow_file(path, size); }, plainly);
-}
-
-Napi::Value delete_path(Info info) {
-  return start<Nothing>(
-      info, Kind::kChanges, [path = text(info[0])](Work&) { return delete_file(path); }, plainly);
-}
-
-Napi::Value block_size(Info info) {
-  return start<uint64_t>(
-      info, Kind::kQuick, [path = text(info[0])](Work&) { return block_size_bytes(path); }, plainly);
-}
-
-Napi::Value read_some_blocks(Info info) {
-  std::vector<uint64_t> blocks;
-  const auto array = info[1].As<Napi::Array>();
-  blocks.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) blocks.push_back(number(array.Get(i)));
-  return start<std::vector<std::vector<uint8_t>>>(
-      info, Kind::kWaits,
-      [path = text(info[0]), blocks, size = bits(info[2]), exclusive = truth(info[3])](Work&) {
-        return read_blocks(path, blocks, size, exclusive);
-      },
-      [](Napi::Env env, std::vector<std::vector<uint8_t>>& found) -> Napi::Value {
-        auto list = Napi::Array::New(env, found.size());
-        for (size_t i = 0; i < found.size(); ++i) {
-          list.Set(static_cast<uint32_t>(i),
-                   Napi::Buffer<uint8_t>::Copy(env, found[i].data(), found[i].size()));
-        }
-        return list;
-      });
-}
-
-Napi::Value zero_first(Info info) {
-  return start<Nothing>(
-      info, Kind::kWaits,
-      [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, plainly);
-}
-
-Napi::Value sync_open_file(Info info) {
-  return start<Nothing>(
-      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file(file); },
-      plainly);
-}
-
-/// The cheapest ioctl there is (FIONREAD on a pipe), through the whole stack: what a call costs beside the
-/// kernel.
-Napi::Value noop(Info info) {
-  static const int pipe_end = [] {
-    int ends[2] = {-1, -1};
-    return ::pipe2(ends, O_CLOEXEC) == 0 ? ends[0] : -1;
-  }();
-  return start<uint32_t>(
-      info, Kind::kQuick,
-      [](Work&) -> Result<uint32_t> {
-        int readable = 0;
-        if (::ioctl(pipe_end, FIONREAD, &readable) < 0) return failed("FIONREAD", errno);
-        return static_cast<uint32_t>(readable);
-      },
-      plainly);
-}
-
 }  // namespace
 
-void export_devices(Napi::Env env, Napi::Object exports) {
+void export_loop(Napi::Env env, Napi::Object exports) {
   const Exporter add{env, exports};
   add("loopAttach", loop_attach_file);
   add("loopList", loop_list_all);
@@ -204,16 +113,6 @@ void export_devices(Napi::Env env, Napi::Object exports) {
   add("loopDetach", loop_detach_file);
   add("loopDetachAtLastClose", loop_detach_lazily);
   add("loopHold", loop_hold_open);
-  add("lockNode", lock_block_node);
-  add("identify", identify_file);
-  add("createSparse", create_sparse_file);
-  add("growFile", grow_to);
-  add("deleteFile", delete_path);
-  add("blockSizeBytes", block_size);
-  add("readBlocks", read_some_blocks);
-  add("zeroStart", zero_first);
-  add("syncFile", sync_open_file);
-  add("noop", noop);
 }
 
 }  // namespace dmthin

@@ -1,0 +1,34 @@
+// Locks for JavaScript: a handle holds one until release().
+#include "block/node_lock.h"
+#include "dm/pool_lock.h"
+#include "napi/exports.h"
+#include "napi/start_command.h"
+
+namespace dmthin {
+namespace {
+
+/// The exclusive side of a lock, as a handle for release(). Waits.
+Napi::Value lock_pool(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<UniqueFd>(
+      info, Kind::kChanges,
+      [key = text(info[0])](Work& work) { return lock_sections(key, LockMode::kExclusive, work.cancel()); },
+      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+}
+
+Napi::Value lock_block_node(Info info) {
+  auto* environment = &Environment::of(info.Env());
+  return start<UniqueFd>(
+      info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
+      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+}
+
+}  // namespace
+
+void export_locks(Napi::Env env, Napi::Object exports) {
+  const Exporter add{env, exports};
+  add("lockPool", lock_pool);
+  add("lockNode", lock_block_node);
+}
+
+}  // namespace dmthin

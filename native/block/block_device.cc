@@ -125,11 +125,7 @@ Status erase_range(const BlockFile& file, Erase how, uint64_t offset, uint64_t l
   const EraseCall call = call_for(how);
   for (uint64_t done = 0; done < length;) {
     const std::string so_far = std::to_string(done) + " of " + std::to_string(length) + " bytes done";
-    if (cancel.requested()) {
-      Failure failure = failed(call.name, EINTR, file.path, so_far);
-      failure.cancelled = true;
-      return failure;
-    }
+    if (cancel.requested()) return cancelled(call.name, file.path, so_far);
     uint64_t range[2] = {offset + done, piece_at(offset + done, length - done, call.piece, *info)};
     const int result = system_call(call.name, [&] { return ::ioctl(file.fd.get(), call.request, range); });
     if (result < 0) return failed(call.name, why_not_written(file.device, -result), file.path, so_far);

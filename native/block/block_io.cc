@@ -24,11 +24,7 @@ template <class Piece>
 Status each_piece(const char* operation, const BlockFile& file, uint64_t length, Cancel& cancel,
                   const Piece& piece) {
   for (uint64_t done = 0; done < length;) {
-    if (cancel.requested()) {
-      Failure failure = failed(operation, EINTR, file.path, so_far(done, length));
-      failure.cancelled = true;
-      return failure;
-    }
+    if (cancel.requested()) return cancelled(operation, file.path, so_far(done, length));
     const int moved = system_call(operation, [&] { return piece(done, std::min(kPiece, length - done)); });
     if (moved == -EINTR) continue;
     if (moved < 0)

@@ -1,6 +1,5 @@
 #include "block/loop.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 
 #include "block/backing_file.h"
+#include "system/directory.h"
 #include "system/number.h"
 #include "system/system_call.h"
 
@@ -47,15 +47,13 @@ Result<LoopStatus> loop_status(int number) {
 }
 
 Result<std::vector<LoopStatus>> loop_list() {
-  DIR* directory = ::opendir("/sys/block");
-  if (directory == nullptr) return failed("opendir", errno, "/sys/block");
   std::vector<int> numbers;
-  while (const dirent* entry = ::readdir(directory)) {
-    const auto number = number_after<int>(entry->d_name, "loop");
+  const int listed = each_name("/sys/block", [&](const char* name) {
+    const auto number = number_after<int>(name, "loop");
     // An unattached device has no `loop` folder; asking sysfs first avoids opening each of them.
     if (number && ::access(backing_file_path(*number).c_str(), F_OK) == 0) numbers.push_back(*number);
-  }
-  ::closedir(directory);
+  });
+  if (listed < 0) return failed("opendir", -listed, "/sys/block");
   std::sort(numbers.begin(), numbers.end());
   std::vector<LoopStatus> found;
   for (const int number : numbers) {

@@ -8,6 +8,7 @@
 
 #include "block/backing_file.h"
 #include "block/loop.h"
+#include "system/file_lock.h"
 #include "system/scope_guard.h"
 #include "system/system_call.h"
 
@@ -135,11 +136,7 @@ struct Claimed {
   FileIdentity identity;
 };
 
-Failure given_up(const LoopRequest& request) {
-  Failure failure = failed("LOOP_CTL_GET_FREE", EINTR, request.file);
-  failure.cancelled = true;
-  return failure;
-}
+Failure given_up(const LoopRequest& request) { return cancelled("LOOP_CTL_GET_FREE", request.file); }
 
 /// Locks the file: those who attach it, in one process or several, take turns, so that each finds the devices
 /// of those before it.
@@ -172,17 +169,15 @@ Result<Claimed> claim(const LoopRequest& request, Cancel& cancel, int except = -
 /// The control node, locked: whoever takes a free number (systemd does the same) takes turns, or as many
 /// callers as there are would ask for the same one, and all but one in vain. Closing it is the end of the
 /// turn.
-Result<UniqueFd> take_turn(const LoopRequest& request, Cancel& cancel) {
+Result<UniqueFd> take_turn(Cancel& cancel) {
   const int control =
       system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });
   if (control < 0) return failed("open loop-control", -control, "/dev/loop-control");
   UniqueFd owned(control);
-  for (;;) {
-    if (cancel.requested()) return given_up(request);
-    const int locked = system_call("flock loop-control", [&] { return ::flock(control, LOCK_EX); });
-    if (locked == 0) return owned;
-    if (locked != -EINTR) return failed("flock loop-control", -locked, "/dev/loop-control");
-  }
+  const auto locked = wait_for_lock("flock loop-control", "/dev/loop-control", cancel,
+                                    [&] { return ::flock(control, LOCK_EX); });
+  if (!locked) return locked.failure();
+  return owned;
 }
 
 /// Waits until the device has let go of the file, a second at most: udev looks into a device that has just
@@ -250,7 +245,7 @@ Result<Attached> attach_to_chosen(int control, const UniqueFd& file, const LoopR
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
   const auto claimed = claim(request, cancel);
   if (!claimed) return claimed.failure();
-  const auto turn = take_turn(request, cancel);
+  const auto turn = take_turn(cancel);
   if (!turn) return turn.failure();
   const int control = turn->get();
   if (request.number >= 0) return attach_to_chosen(control, claimed->file, request);

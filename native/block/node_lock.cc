@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-#include "system/system_call.h"
+#include "system/file_lock.h"
 
 namespace dmthin {
 
@@ -12,16 +12,9 @@ Result<UniqueFd> lock_node(const std::string& path, Cancel& cancel) {
       system_call("open node", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });
   if (fd < 0) return failed("open node", -fd, path);
   UniqueFd owned(fd);
-  for (;;) {
-    if (cancel.requested()) {
-      Failure failure = failed("lock node", EINTR, path);
-      failure.cancelled = true;
-      return failure;
-    }
-    const int result = system_call("lock node", [&] { return ::flock(fd, LOCK_EX); });
-    if (result >= 0) return owned;
-    if (result != -EINTR) return failed("lock node", -result, path);
-  }
+  const auto locked = wait_for_lock("lock node", path, cancel, [&] { return ::flock(fd, LOCK_EX); });
+  if (!locked) return locked.failure();
+  return owned;
 }
 
 }  // namespace dmthin

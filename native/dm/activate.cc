@@ -4,6 +4,7 @@
 
 #include "dm/kernel_log.h"
 #include "dm/prepared_calls.h"
+#include "system/critical_section.h"
 #include "system/scope_guard.h"
 
 namespace dmthin {
@@ -22,7 +23,7 @@ bool remove_half_made(Control& control, const ActivateRequest& request, Cancel& 
 
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
   // Not shielded: it can be given up at each step. But process.exit() waits until it has been undone.
-  Section section(cancel);
+  CriticalSection section(cancel);
   ThinLock lock;
   if (request.guard) {
     auto admitted = request.guard->admit(control, request.thin_id, request.name, cancel);

@@ -27,7 +27,7 @@ Status ActivationGuard::look(Control& control, Cancel& cancel) {
 Result<ThinLock> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
                                         Cancel& cancel) {
   if (pool_.device == 0) {
-    auto file = enter_sections(pool_.name, cancel);
+    auto file = lock_pool_shared(pool_.name, cancel);
     if (!file) return file.failure();
     return ThinLock{std::move(*file), false};
   }

@@ -1,12 +1,12 @@
 #include "dm/active_thins.h"
 
-#include <dirent.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <unordered_set>
 
 #include "dm/thin_line.h"
+#include "system/directory.h"
 #include "system/number.h"
 
 namespace dmthin {
@@ -16,14 +16,11 @@ namespace {
 bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
   const std::string path =
       "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/holders";
-  DIR* directory = ::opendir(path.c_str());
-  if (directory == nullptr) return false;
-  while (const dirent* entry = ::readdir(directory)) {
-    const auto number = number_after<unsigned>(entry->d_name, "dm-");
+  const auto add = [&](const char* name) {
+    const auto number = number_after<unsigned>(name, "dm-");
     if (number) found->push_back(makedev(major(device), *number));  // all mapped devices share one major
-  }
-  ::closedir(directory);
-  return true;
+  };
+  return each_name(path, add) == 0;
 }
 
 bool lies_on(Control& control, uint64_t device, uint64_t pool, Cancel& cancel) {

@@ -54,11 +54,7 @@ Result<Reply> Control::run(const Call& call, Cancel& cancel, size_t room) {
   if (!fd) return fd.failure();
   room = std::max(room, first_room(call));
   for (;;) {
-    if (cancel.requested()) {
-      Failure failure = failed(call.command.name, EINTR, described(call.address));
-      failure.cancelled = true;
-      return failure;
-    }
+    if (cancel.requested()) return cancelled(call.command.name, described(call.address));
     // Packed anew for each attempt: after a success the kernel has overwritten the request, and with
     // DM_SECURE_DATA_FLAG it has zeroed it even when it failed.
     auto bytes = pack(call, room);
@@ -148,11 +144,7 @@ Status Control::poll_events(Cancel& cancel) {
   if (!fd) return fd.failure();
   pollfd waiting{*fd, POLLIN, 0};
   for (;;) {
-    if (cancel.requested()) {
-      Failure failure = failed("poll events", EINTR, kControlNode);
-      failure.cancelled = true;
-      return failure;
-    }
+    if (cancel.requested()) return cancelled("poll events", kControlNode);
     const int result = system_call("poll events", [&] { return ::poll(&waiting, 1, -1); });
     if (result > 0) return Nothing{};
     if (result < 0 && result != -EINTR) return failed("poll events", -result, kControlNode);

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "system/system_call.h"
+#include "system/file_lock.h"
 
 namespace dmthin {
 
@@ -13,21 +13,6 @@ namespace {
 
 /// Behind the bytes of all thin ids.
 constexpr off_t kGate = off_t{1} << 32;
-
-/// Repeats `attempt` after signals, until it is through or the call was cancelled.
-template <typename Attempt>
-Status until_locked(const char* operation, const std::string& what, Cancel& cancel, Attempt attempt) {
-  for (;;) {
-    if (cancel.requested()) {
-      Failure failure = failed(operation, EINTR, what);
-      failure.cancelled = true;
-      return failure;
-    }
-    const int result = system_call(operation, attempt);
-    if (result >= 0) return Nothing{};
-    if (result != -EINTR) return failed(operation, -result, what);
-  }
-}
 
 /// The lock is the open file's, not the process's: threads exclude each other.
 struct flock byte_at(off_t offset, short type) {
@@ -41,7 +26,7 @@ struct flock byte_at(off_t offset, short type) {
 
 }  // namespace
 
-Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& cancel) {
+Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel) {
   const char* directory = "/run/dm-thin";
   const std::string path = std::string(directory) + "/" + key + ".lock";
   const auto open_file = [&] {
@@ -56,10 +41,10 @@ Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& ca
   UniqueFd owned(fd);
   struct flock gate = byte_at(kGate, F_WRLCK);
   const auto entered =
-      until_locked("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
+      wait_for_lock("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
   if (!entered) return entered.failure();
   const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
-  const auto locked = until_locked("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  const auto locked = wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
   if (!locked) return locked.failure();
   gate.l_type = F_UNLCK;
   const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
@@ -77,22 +62,22 @@ static Result<UniqueFd> lock_of_process() {
   return UniqueFd(fd);
 }
 
-Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel) {
-  auto locked = lock_sections(pool_name, LockMode::kShared, cancel);
+Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel) {
+  auto locked = lock_pool(pool_name, LockMode::kShared, cancel);
   if (!locked && !locked.failure().cancelled) return lock_of_process();
   return locked;
 }
 
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
-  auto file = lock_sections(pool_name, LockMode::kShared, cancel);
+  auto file = lock_pool(pool_name, LockMode::kShared, cancel);
   const bool of_machine = static_cast<bool>(file);
   if (!file && !file.failure().cancelled) file = lock_of_process();
   if (!file) return file.failure();
   // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
   // other.
   struct flock one = byte_at(id, F_WRLCK);
-  const auto locked = until_locked("lock thin", std::to_string(id), cancel,
-                                   [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
+  const auto locked = wait_for_lock("lock thin", std::to_string(id), cancel,
+                                    [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
   if (!locked) return locked.failure();
   return ThinLock{std::move(*file), of_machine};
 }

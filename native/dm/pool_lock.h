@@ -16,7 +16,7 @@ enum class LockMode { kShared, kExclusive };
 /// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive
 /// lock; so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the
 /// gate.
-Result<UniqueFd> lock_sections(const std::string& key, LockMode mode, Cancel& cancel);
+Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel);
 
 struct ThinLock {
   UniqueFd file;
@@ -34,6 +34,6 @@ struct ThinLock {
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
 /// The pool's lock shared; where /run cannot be written, a file that only this process has.
-Result<UniqueFd> enter_sections(const std::string& pool_name, Cancel& cancel);
+Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel);
 
 }  // namespace dmthin

@@ -5,6 +5,7 @@
 #include "dm/commit.h"
 #include "dm/pool_lock.h"
 #include "dm/prepared_calls.h"
+#include "system/critical_section.h"
 #include "system/scope_guard.h"
 
 namespace dmthin {
@@ -174,7 +175,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     calls.send_all(cancel);
     return verified();
   }
-  Section section(cancel);
+  CriticalSection section(cancel);
   const auto suspended = calls.suspend(cancel);
   if (!suspended) return suspended.failure();
   int error = 0;

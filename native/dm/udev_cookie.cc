@@ -1,6 +1,5 @@
 #include "dm/udev_cookie.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -14,6 +13,8 @@
 #include <string>
 #include <utility>
 
+#include "system/clock.h"
+#include "system/directory.h"
 #include "system/number.h"
 #include "system/system_call.h"
 
@@ -35,12 +36,6 @@ std::string lock_path(uint32_t key) {
   char name[64];
   snprintf(name, sizeof name, "%s/%s%08x", kDirectory, kPrefix, key);
   return name;
-}
-
-int64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
 // statx and not stat: that symbol is younger than the glibc that Node 20 asks for.
@@ -82,20 +77,17 @@ Status change(int semaphore, short by, const char* operation) {
 }  // namespace
 
 int sweep_udev_cookies() {
-  DIR* directory = ::opendir(kDirectory);
-  if (directory == nullptr) return 0;
   int swept = 0;
-  while (const dirent* entry = ::readdir(directory)) {
-    const uint32_t key = key_in(entry->d_name);
-    if (key >> 16 != kMagic) continue;
+  each_name(kDirectory, [&](const char* name) {
+    const uint32_t key = key_in(name);
+    if (key >> 16 != kMagic) return;
     const int fd = lock_key(key, 0);
-    if (fd < 0) continue;
+    if (fd < 0) return;
     const UniqueFd lock(fd);
     remove_semaphore(key);
     ::unlink(lock_path(key).c_str());
     ++swept;
-  }
-  ::closedir(directory);
+  });
   return swept;
 }
 
@@ -149,15 +141,13 @@ Status UdevCookie::wait(int64_t limit_ms, Cancel& cancel) {
     if (error == EAGAIN || error == EIDRM || error == EINVAL) return Nothing{};
     return ours;
   }
-  const int64_t end = now() + limit_ms * kNsPerMillisecond;
+  const int64_t end = now_ns() + limit_ms * kNsPerMillisecond;
   for (;;) {
-    Failure given_up = failed("wait for udev", EINTR);
-    given_up.cancelled = true;
     if (cancel.requested()) {
       remove();
-      return given_up;
+      return cancelled("wait for udev");
     }
-    const int64_t left = end - now();
+    const int64_t left = end - now_ns();
     sembuf zero{0, 0, 0};
     timespec time{left > 0 ? left / 1'000'000'000 : 0, left > 0 ? left % 1'000'000'000 : 0};
     const int result =

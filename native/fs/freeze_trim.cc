@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "fs/ioctl_numbers.h"
+#include "system/critical_section.h"
 #include "system/scope_guard.h"
 #include "system/system_call.h"
 
@@ -98,7 +99,7 @@ Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Canc
   auto fd = open_mounted(path);
   if (!fd) return fd.failure();
   // The process does not exit between the freeze and its being known to thaw_all_at_exit.
-  Section section(cancel);
+  CriticalSection section(cancel);
   auto frozen = std::make_shared<Frozen>(std::move(*fd), path);
   const int result = frozen->freeze();
   if (result < 0) return failed("FIFREEZE", -result, path);
@@ -106,8 +107,7 @@ Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Canc
   const bool late = freezes_end;
   pthread_mutex_unlock(&freeze_gate);
   if (!late && !cancel.requested()) return frozen;
-  Failure failure = failed("FIFREEZE", EINTR, path);
-  failure.cancelled = true;
+  Failure failure = cancelled("FIFREEZE", path);
   const auto thawed = frozen->thaw();
   failure.rollback.push_back({"FITHAW", path, thawed ? 0 : thawed.failure().error});
   return failure;
@@ -150,11 +150,8 @@ Result<uint64_t> trim_file_system(const TrimRequest& request, Cancel& cancel) {
       request.length > UINT64_MAX - request.offset ? UINT64_MAX : request.offset + request.length;
   uint64_t discarded = 0;
   for (uint64_t from = request.offset; from < end;) {
-    if (cancel.requested()) {
-      Failure failure = failed("FITRIM", EINTR, request.path, std::to_string(discarded) + " bytes discarded");
-      failure.cancelled = true;
-      return failure;
-    }
+    if (cancel.requested())
+      return cancelled("FITRIM", request.path, std::to_string(discarded) + " bytes discarded");
     // The size leaves out what the file system needs for itself: whatever lies behind it goes with the last.
     const bool last = !has_plain_places(stat) || size <= kTrimPiece || from >= size - kTrimPiece;
     const uint64_t to = last ? end : std::min(end, from + kTrimPiece);

@@ -1,6 +1,5 @@
 #include "fs/holders.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -8,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <functional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -16,6 +14,7 @@
 #include "block/backing_file.h"
 #include "block/loop.h"
 #include "fs/mount_table.h"
+#include "system/directory.h"
 #include "system/number.h"
 #include "system/unique_fd.h"
 
@@ -23,15 +22,6 @@ namespace dmthin {
 namespace {
 
 constexpr size_t kMostHolders = 32;
-
-void each_entry(const std::string& path, const std::function<void(const std::string&)>& use) {
-  DIR* directory = ::opendir(path.c_str());
-  if (directory == nullptr) return;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] != '.') use(entry->d_name);
-  }
-  ::closedir(directory);
-}
 
 std::string link_of(const std::string& path) {
   char buffer[4096];
@@ -50,7 +40,7 @@ bool mounted_from(const MountLine& mount, const std::string& number, uint64_t de
 
 bool opened_by(const std::string& process, uint64_t device) {
   bool found = false;
-  each_entry(process + "/fd", [&](const std::string& name) {
+  each_name(process + "/fd", [&](const std::string& name) {
     if (found) return;
     struct statx stat = {};
     if (::statx(AT_FDCWD, (process + "/fd/" + name).c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &stat) != 0)
@@ -64,7 +54,7 @@ bool opened_by(const std::string& process, uint64_t device) {
 bool has_file_in(const std::string& process, const std::string& mount_id) {
   const std::string wanted = "mnt_id:\t" + mount_id + "\n";
   bool found = false;
-  each_entry(process + "/fdinfo", [&](const std::string& name) {
+  each_name(process + "/fdinfo", [&](const std::string& name) {
     found = found || read_whole_file(process + "/fdinfo/" + name).find(wanted) != std::string::npos;
   });
   return found;
@@ -80,7 +70,7 @@ bool lives_below(const std::string& process, const std::string& target) {
 }
 
 void each_process(const std::function<void(const std::string&, int)>& use) {
-  each_entry("/proc", [&](const std::string& name) {
+  each_name("/proc", [&](const std::string& name) {
     const auto pid = number_in<int>(name);
     if (pid) use("/proc/" + name, *pid);
   });
@@ -91,8 +81,8 @@ void each_process(const std::function<void(const std::string&, int)>& use) {
 std::vector<Holder> holders(uint64_t device) {
   const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
   std::vector<Holder> found;
-  each_entry("/sys/dev/block/" + number + "/holders",
-             [&](const std::string& name) { found.push_back({"device", "/dev/" + name, 0}); });
+  each_name("/sys/dev/block/" + number + "/holders",
+            [&](const std::string& name) { found.push_back({"device", "/dev/" + name, 0}); });
   std::set<std::string> namespaces;  // one look at each mount table, however many processes share it
   each_process([&](const std::string& process, int pid) {
     if (found.size() >= kMostHolders) return;

@@ -1,5 +1,6 @@
 // Activations for JavaScript.
 #include "dm/activate.h"
+
 #include "napi/batch_job.h"
 #include "napi/exports.h"
 #include "napi/start_command.h"
@@ -25,7 +26,7 @@ DeviceTask activation(const SharedControl& control, const std::shared_ptr<Activa
   request.name = text(object.Get("name"));
   request.uuid = text(object.Get("uuid"));
   request.table = table(object.Get("table"));
-  request.read_only = truth_or(object.Get("readOnly"));
+  request.read_only = bool_or(object.Get("readOnly"));
   request.thin_id = static_cast<uint32_t>(number_or(object.Get("thinId")));
   return [control, request](Work& work) { return activate(*control, request, work.cancel()); };
 }
@@ -33,23 +34,20 @@ DeviceTask activation(const SharedControl& control, const std::shared_ptr<Activa
 /// (guard or null, request, udev flags, cancel id)
 Napi::Value activate_device(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const auto udev = bits(info[2]);
+  const auto udev = to_uint32(info[2]);
   return start<DeviceInfo>(info, Kind::kWaits,
                            activation(control, activation_guard(info[0]), info[1].As<Napi::Object>(), udev),
-                           plainly);
+                           by_type);
 }
 
 /// (guard, requests, udev flags, progress or null, cancel id) → per item the device number, or its failure.
 Napi::Value activate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const auto guard = activation_guard(info[0]);
-  const auto requests = info[1].As<Napi::Array>();
-  const auto udev = bits(info[2]);
-  std::vector<DeviceTask> tasks;
-  for (uint32_t i = 0; i < requests.Length(); ++i) {
-    const Napi::HandleScope scope(info.Env());
-    tasks.push_back(activation(control, guard, requests.Get(i).As<Napi::Object>(), udev));
-  }
+  const auto udev = to_uint32(info[2]);
+  auto tasks = list_of<DeviceTask>(info[1], [&](const Napi::Value& request) {
+    return activation(control, guard, request.As<Napi::Object>(), udev);
+  });
   return start_batch(info, Kind::kWaits, std::move(tasks), info[3]);
 }
 

@@ -24,7 +24,8 @@ Napi::Value cancel(Info info) {
 /// (handle, cancel id) → settles when what the handle named is closed.
 Napi::Value release(Info info) {
   constexpr int kLookAgainMs = 5;
-  const auto held = std::make_shared<std::shared_ptr<void>>(Environment::of(info.Env()).take(bits(info[0])));
+  const auto held =
+      std::make_shared<std::shared_ptr<void>>(Environment::of(info.Env()).take(to_uint32(info[0])));
   return start<Nothing>(
       info, Kind::kFrees,
       [held](Work& work) -> Status {
@@ -35,7 +36,7 @@ Napi::Value release(Info info) {
           held->reset();
         return Nothing{};
       },
-      plainly);
+      by_type);
 }
 
 /// Nanoseconds since 1970. JavaScript's own clocks are a millisecond or more away from what other processes
@@ -60,7 +61,7 @@ Napi::Value noop(Info info) {
         if (::ioctl(pipe_end, FIONREAD, &readable) < 0) return failed("FIONREAD", errno);
         return static_cast<uint32_t>(readable);
       },
-      plainly);
+      by_type);
 }
 
 #ifdef DM_THIN_FAULTS

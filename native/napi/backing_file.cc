@@ -1,5 +1,6 @@
 // The files and devices below a pool, for JavaScript.
 #include "block/backing_file.h"
+
 #include "napi/exports.h"
 #include "napi/start_command.h"
 
@@ -8,7 +9,7 @@ namespace {
 
 Napi::Value identify_file(Info info) {
   return start<FileIdentity>(
-      info, Kind::kQuick, [path = text(info[0])](Work&) { return identify_path(path); }, plainly);
+      info, Kind::kQuick, [path = text(info[0])](Work&) { return identify_path(path); }, by_type);
 }
 
 Napi::Value create_sparse_file(Info info) {
@@ -25,49 +26,39 @@ Napi::Value create_sparse_file(Info info) {
 Napi::Value grow_to(Info info) {
   return start<FileIdentity>(
       info, Kind::kChanges,
-      [path = text(info[0]), size = number(info[1])](Work&) { return grow_file(path, size); }, plainly);
+      [path = text(info[0]), size = number(info[1])](Work&) { return grow_file(path, size); }, by_type);
 }
 
 Napi::Value delete_path(Info info) {
   return start<Nothing>(
-      info, Kind::kChanges, [path = text(info[0])](Work&) { return delete_file(path); }, plainly);
+      info, Kind::kChanges, [path = text(info[0])](Work&) { return delete_file(path); }, by_type);
 }
 
 Napi::Value block_size(Info info) {
   return start<uint64_t>(
-      info, Kind::kQuick, [path = text(info[0])](Work&) { return block_size_bytes(path); }, plainly);
+      info, Kind::kQuick, [path = text(info[0])](Work&) { return block_size_bytes(path); }, by_type);
 }
 
 Napi::Value read_some_blocks(Info info) {
-  std::vector<uint64_t> blocks;
-  const auto array = info[1].As<Napi::Array>();
-  blocks.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) blocks.push_back(number(array.Get(i)));
+  const auto blocks = list_of<uint64_t>(info[1], number);
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits,
-      [path = text(info[0]), blocks, size = bits(info[2]), exclusive = truth(info[3])](Work&) {
+      [path = text(info[0]), blocks, size = to_uint32(info[2]), exclusive = to_bool(info[3])](Work&) {
         return read_blocks(path, blocks, size, exclusive);
       },
-      [](Napi::Env env, std::vector<std::vector<uint8_t>>& found) -> Napi::Value {
-        auto list = Napi::Array::New(env, found.size());
-        for (size_t i = 0; i < found.size(); ++i) {
-          list.Set(static_cast<uint32_t>(i),
-                   Napi::Buffer<uint8_t>::Copy(env, found[i].data(), found[i].size()));
-        }
-        return list;
-      });
+      by_type);
 }
 
 Napi::Value zero_first(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, plainly);
+      [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, by_type);
 }
 
 Napi::Value sync_open_file(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file(file); },
-      plainly);
+      info, Kind::kWaits, [file = static_cast<int>(to_uint32(info[0]))](Work&) { return sync_file(file); },
+      by_type);
 }
 
 }  // namespace

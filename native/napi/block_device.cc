@@ -25,7 +25,7 @@ Napi::Object info_object(Napi::Env env, const BlockInfo& info) {
 
 /// One that is closed: its calls fail with EBADF.
 SharedFile file_of(Info info) {
-  auto found = Environment::of(info.Env()).held<BlockFile>(bits(info[0]));
+  auto found = Environment::of(info.Env()).held<BlockFile>(to_uint32(info[0]));
   return found ? found : std::make_shared<BlockFile>();
 }
 
@@ -33,15 +33,14 @@ Napi::Value open_device(Info info) {
   const auto object = info[0].As<Napi::Object>();
   BlockOpenRequest request;
   request.path = text(object.Get("path"));
-  request.read_only = truth(object.Get("readOnly"));
-  request.exclusive = truth(object.Get("exclusive"));
-  request.direct = truth(object.Get("direct"));
-  auto* environment = &Environment::of(info.Env());
+  request.read_only = to_bool(object.Get("readOnly"));
+  request.exclusive = to_bool(object.Get("exclusive"));
+  request.direct = to_bool(object.Get("direct"));
   return start<OpenedBlock>(
       info, Kind::kWaits, [request](Work&) { return open_block(request); },
-      [environment](Napi::Env env, OpenedBlock& block) -> Napi::Value {
+      [](Napi::Env env, OpenedBlock& block) -> Napi::Value {
         auto object = info_object(env, block.info);
-        object.Set("handle", to_js(env, environment->hold(std::move(block.file))));
+        object.Set("handle", to_js(env, Environment::of(env).hold(std::move(block.file))));
         return object;
       });
 }
@@ -68,24 +67,24 @@ Napi::Value erase(Info info) {
       [file = file_of(info), how, offset = number(info[2]), length = number(info[3])](Work& work) {
         return erase_range(*file, how, offset, length, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value make_read_only(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = file_of(info), on = truth(info[1])](Work&) { return set_read_only(*file, on); }, plainly);
+      [file = file_of(info), on = to_bool(info[1])](Work&) { return set_read_only(*file, on); }, by_type);
 }
 
 Napi::Value flush(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [file = file_of(info), drop = truth(info[1])](Work&) { return flush_block(*file, drop); }, plainly);
+      [file = file_of(info), drop = to_bool(info[1])](Work&) { return flush_block(*file, drop); }, by_type);
 }
 
 Napi::Value reread(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [file = file_of(info)](Work&) { return reread_partitions(*file); }, plainly);
+      info, Kind::kWaits, [file = file_of(info)](Work&) { return reread_partitions(*file); }, by_type);
 }
 
 /// (handle, offset, memory)
@@ -96,7 +95,7 @@ Napi::Value read_into(Info info) {
       [file = file_of(info), offset = number(info[1]), memory](Work& work) {
         return read_block(*file, offset, memory->bytes, memory->length, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value write_from(Info info) {
@@ -106,7 +105,7 @@ Napi::Value write_from(Info info) {
       [file = file_of(info), offset = number(info[1]), memory](Work& work) {
         return write_block(*file, offset, memory->bytes, memory->length, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 /// Memory of Node's own, of which the part that is given begins where O_DIRECT lets it.
@@ -122,7 +121,7 @@ Napi::Value peek_at(Info info) {
   std::vector<ByteRange> ranges;
   const auto array = info[1].As<Napi::Array>();
   for (uint32_t i = 0; i + 1 < array.Length(); i += 2) {
-    ranges.push_back({number(array.Get(i)), bits(array.Get(i + 1))});
+    ranges.push_back({number(array.Get(i)), to_uint32(array.Get(i + 1))});
   }
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits, [path = text(info[0]), ranges](Work&) { return peek(path, ranges); },

@@ -38,7 +38,7 @@ Napi::Value target_version(Info info) {
 
 Napi::Value remove_all(Info info) {
   return start_command<Nothing>(info, Kind::kChanges,
-                                [flags = bits(info[0])](Control& control, Cancel& cancel) {
+                                [flags = to_uint32(info[0])](Control& control, Cancel& cancel) {
                                   return control.remove_all(flags, cancel);
                                 });
 }
@@ -47,7 +47,7 @@ Napi::Value remove_all(Info info) {
 Napi::Value create(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kChanges,
-      [name = text(info[0]), uuid = text(info[1]), flags = bits(info[2]), device = number(info[3])](
+      [name = text(info[0]), uuid = text(info[1]), flags = to_uint32(info[2]), device = number(info[3])](
           Control& control, Cancel& cancel) { return control.create(name, uuid, cancel, flags, device); });
 }
 
@@ -55,8 +55,8 @@ Napi::Value create(Info info) {
 Napi::Value rename_device(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kChanges,
-      [name = text(info[0]), to = text(info[1]), udev = bits(info[2]),
-       cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
+      [name = text(info[0]), to = text(info[1]), udev = to_uint32(info[2]),
+       cookie = udev_cookie(info.Env(), to_uint32(info[3]))](Control& control, Cancel& cancel) {
         return announced(cookie, udev,
                          [&](uint32_t event) { return control.rename(name, to, event, cancel); });
       });
@@ -66,8 +66,8 @@ Napi::Value rename_device(Info info) {
 Napi::Value set_uuid(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kChanges,
-      [name = text(info[0]), uuid = text(info[1]), udev = bits(info[2]),
-       cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
+      [name = text(info[0]), uuid = text(info[1]), udev = to_uint32(info[2]),
+       cookie = udev_cookie(info.Env(), to_uint32(info[3]))](Control& control, Cancel& cancel) {
         return announced(cookie, udev,
                          [&](uint32_t event) { return control.set_uuid(name, uuid, event, cancel); });
       });
@@ -83,7 +83,8 @@ Napi::Value set_geometry(Info info) {
 
 Napi::Value suspend(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kWaits, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kWaits,
+      [who = address(info[0]), flags = to_uint32(info[1])](Control& control, Cancel& cancel) {
         return control.suspend(who, flags, cancel);
       });
 }
@@ -92,8 +93,8 @@ Napi::Value suspend(Info info) {
 Napi::Value resume(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kFrees,
-      [who = address(info[0]), udev = bits(info[1]), flags = bits(info[2]),
-       cookie = udev_cookie(info.Env(), bits(info[3]))](Control& control, Cancel& cancel) {
+      [who = address(info[0]), udev = to_uint32(info[1]), flags = to_uint32(info[2]),
+       cookie = udev_cookie(info.Env(), to_uint32(info[3]))](Control& control, Cancel& cancel) {
         return announced(cookie, udev,
                          [&](uint32_t event) { return control.resume(who, event, flags, cancel); });
       });
@@ -101,7 +102,8 @@ Napi::Value resume(Info info) {
 
 Napi::Value device_status(Info info) {
   return start_command<DeviceInfo>(
-      info, Kind::kQuick, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kQuick,
+      [who = address(info[0]), flags = to_uint32(info[1])](Control& control, Cancel& cancel) {
         return control.status(who, cancel, flags);
       });
 }
@@ -110,14 +112,14 @@ Napi::Value device_status(Info info) {
 Napi::Value wait_for_event(Info info) {
   return start_command<Control::Event>(
       info, Kind::kEndless,
-      [who = address(info[0]), event = bits(info[1]), flags = bits(info[2])](
+      [who = address(info[0]), event = to_uint32(info[1]), flags = to_uint32(info[2])](
           Control& control, Cancel& cancel) { return control.wait(who, event, flags, cancel); });
 }
 
 Napi::Value table_load(Info info) {
   return start_command<DeviceInfo>(
       info, Kind::kChanges,
-      [who = address(info[0]), lines = table(info[1]), flags = bits(info[2])](
+      [who = address(info[0]), lines = table(info[1]), flags = to_uint32(info[2])](
           Control& control, Cancel& cancel) { return load_with_reason(control, who, lines, flags, cancel); });
 }
 
@@ -130,14 +132,16 @@ Napi::Value table_clear(Info info) {
 
 Napi::Value table_deps(Info info) {
   return start_command<std::vector<uint64_t>>(
-      info, Kind::kQuick, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kQuick,
+      [who = address(info[0]), flags = to_uint32(info[1])](Control& control, Cancel& cancel) {
         return control.table_deps(who, cancel, flags);
       });
 }
 
 Napi::Value table_status(Info info) {
   return start_command<std::vector<Target>>(
-      info, Kind::kQuick, [who = address(info[0]), flags = bits(info[1])](Control& control, Cancel& cancel) {
+      info, Kind::kQuick,
+      [who = address(info[0]), flags = to_uint32(info[1])](Control& control, Cancel& cancel) {
         return control.table_status(who, flags, cancel);
       });
 }
@@ -184,8 +188,8 @@ Result<std::string> send_message(Control& control, const Address& who, uint64_t 
 Napi::Value target_message(Info info) {
   return start_command<std::string>(
       info, Kind::kChanges,
-      [who = address(info[0]), sector = number(info[1]), message = text(info[2]), flags = bits(info[3]),
-       committed = truth(info[4])](Control& control, Cancel& cancel) {
+      [who = address(info[0]), sector = number(info[1]), message = text(info[2]), flags = to_uint32(info[3]),
+       committed = to_bool(info[4])](Control& control, Cancel& cancel) {
         return send_message(control, who, sector, message, flags, committed, cancel);
       });
 }
@@ -200,28 +204,20 @@ Napi::Value commit_pool(Info info) {
 /// (address, sector, messages, whether each must have been committed, cancel id) → per message 0, or its
 /// failure. One after the other, as the kernel takes them.
 Napi::Value target_messages(Info info) {
-  const auto array = info[2].As<Napi::Array>();
-  std::vector<std::string> messages;
-  for (uint32_t i = 0; i < array.Length(); ++i) messages.push_back(text(array.Get(i)));
-  using Outcomes = std::vector<Result<std::string>>;
+  using Outcomes = std::vector<Status>;
   return start<Outcomes>(
       info, Kind::kChanges,
       [control = Environment::of(info.Env()).shared_control(), who = address(info[0]),
-       sector = number(info[1]), messages, committed = truth(info[3])](Work& work) -> Result<Outcomes> {
+       sector = number(info[1]), messages = list_of<std::string>(info[2], text),
+       committed = to_bool(info[3])](Work& work) -> Result<Outcomes> {
         Outcomes outcomes;
-        for (const std::string& each : messages)
-          outcomes.push_back(send_message(*control, who, sector, each, 0, committed, work.cancel()));
+        for (const std::string& each : messages) {
+          const auto sent = send_message(*control, who, sector, each, 0, committed, work.cancel());
+          outcomes.push_back(sent ? Status(Nothing{}) : Status(sent.failure()));
+        }
         return outcomes;
       },
-      [](Napi::Env env, Outcomes& outcomes) {
-        auto list = Napi::Array::New(env, outcomes.size());
-        for (size_t i = 0; i < outcomes.size(); ++i) {
-          const Napi::HandleScope scope(env);
-          list.Set(static_cast<uint32_t>(i),
-                   outcomes[i] ? to_js(env, 0U) : to_js(env, outcomes[i].failure()));
-        }
-        return list;
-      });
+      by_type);
 }
 
 }  // namespace

@@ -2,11 +2,11 @@
 
 #include <exception>
 
+#include "system/clock.h"
+
 namespace dmthin {
 namespace {
 
-// 64 activations overlap in the kernel, with room beside them for calls that wait longer than those.
-constexpr size_t kMostThreads = 96;
 // How long the end of an environment waits for its handles to be closed.
 constexpr int64_t kClosingNs = 1'000'000'000;
 // Results of kernel waits that are settled in one turn of the event loop.

@@ -13,20 +13,20 @@ Napi::Value open_events(Info info) {
 
 /// A listener's own control node; an empty one, which hears of everything anew, for a handle that is closed.
 std::shared_ptr<Control> events(Info info) {
-  auto found = Environment::of(info.Env()).held<Control>(bits(info[0]));
+  auto found = Environment::of(info.Env()).held<Control>(to_uint32(info[0]));
   return found ? found : std::make_shared<Control>();
 }
 
 Napi::Value arm_events(Info info) {
   const auto control = events(info);
   return start<Nothing>(
-      info, Kind::kQuick, [control](Work& work) { return control->arm_poll(work.cancel()); }, plainly);
+      info, Kind::kQuick, [control](Work& work) { return control->arm_poll(work.cancel()); }, by_type);
 }
 
 Napi::Value poll_events(Info info) {
   const auto control = events(info);
   return start<Nothing>(
-      info, Kind::kEndless, [control](Work& work) { return control->poll_events(work.cancel()); }, plainly);
+      info, Kind::kEndless, [control](Work& work) { return control->poll_events(work.cancel()); }, by_type);
 }
 
 /// (handle, filter, whether to poll first, cancel id): poll, arm, list, in the order that misses nothing and
@@ -35,7 +35,7 @@ Napi::Value next_list(Info info) {
   const auto control = events(info);
   return start<DeviceList>(
       info, Kind::kEndless,
-      [control, filter = address(info[1]), poll = truth(info[2])](Work& work) -> Result<DeviceList> {
+      [control, filter = address(info[1]), poll = to_bool(info[2])](Work& work) -> Result<DeviceList> {
         if (poll) {
           auto news = control->poll_events(work.cancel());
           if (!news) return news.failure();
@@ -44,7 +44,7 @@ Napi::Value next_list(Info info) {
         if (!armed) return armed.failure();
         return device_list(*control, filter, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 }  // namespace

@@ -23,19 +23,18 @@ Napi::Value mount_device(Info info) {
   const auto object = info[0].As<Napi::Object>();
   MountRequest request = mount_request(object);
   request.target = text(object.Get("target"));
-  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return mount_file_system(request); }, plainly);
+  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return mount_file_system(request); }, by_type);
 }
 
 /// A handle, whose release unmounts it, and the path by which this process reaches it.
 Napi::Value mount_device_detached(Info info) {
-  auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
       info, Kind::kWaits,
       [request = mount_request(info[0].As<Napi::Object>())](Work&) { return mount_detached(request); },
-      [environment](Napi::Env env, UniqueFd& mounted) -> Napi::Value {
+      [](Napi::Env env, UniqueFd& mounted) -> Napi::Value {
         auto object = Napi::Object::New(env);
         object.Set("path", to_js(env, "/proc/self/fd/" + std::to_string(mounted.get())));
-        object.Set("handle", to_js(env, environment->hold(std::move(mounted))));
+        object.Set("handle", to_js(env, Environment::of(env).hold(std::move(mounted))));
         return object;
       });
 }
@@ -46,13 +45,13 @@ Napi::Value unmount_path(Info info) {
       [target = text(info[0]), flags = static_cast<int>(number(info[1]))](Work&) {
         return unmount_file_system(target, flags);
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value holders_of_device(Info info) {
   return start<std::vector<Holder>>(
       info, Kind::kWaits,
-      [device = number(info[0])](Work&) -> Result<std::vector<Holder>> { return holders(device); }, plainly);
+      [device = number(info[0])](Work&) -> Result<std::vector<Holder>> { return holders(device); }, by_type);
 }
 
 Napi::Value remount_path(Info info) {
@@ -61,10 +60,10 @@ Napi::Value remount_path(Info info) {
   request.target = text(object.Get("target"));
   request.set = number(object.Get("set"));
   request.clear = number(object.Get("clear"));
-  request.mount_alone = truth(object.Get("mountAlone"));
+  request.mount_alone = to_bool(object.Get("mountAlone"));
   request.data = text(object.Get("data"));
   return start<Nothing>(
-      info, Kind::kWaits, [request](Work&) { return remount_file_system(request); }, plainly);
+      info, Kind::kWaits, [request](Work&) { return remount_file_system(request); }, by_type);
 }
 
 Napi::Value bind_path(Info info) {
@@ -72,53 +71,49 @@ Napi::Value bind_path(Info info) {
   BindRequest request;
   request.source = text(object.Get("source"));
   request.target = text(object.Get("target"));
-  request.recursive = truth(object.Get("recursive"));
-  request.read_only = truth(object.Get("readOnly"));
-  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return bind_mount(request); }, plainly);
+  request.recursive = to_bool(object.Get("recursive"));
+  request.read_only = to_bool(object.Get("readOnly"));
+  return start<Nothing>(info, Kind::kWaits, [request](Work&) { return bind_mount(request); }, by_type);
 }
 
 Napi::Value set_propagation_of(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
       [target = text(info[0]), flags = number(info[1])](Work&) { return set_propagation(target, flags); },
-      plainly);
+      by_type);
 }
 
 Napi::Value holders_of_mount_at(Info info) {
   return start<std::vector<Holder>>(
-      info, Kind::kWaits, [target = text(info[0])](Work&) { return holders_of_mount(target); }, plainly);
+      info, Kind::kWaits, [target = text(info[0])](Work&) { return holders_of_mount(target); }, by_type);
 }
 
 Napi::Value freeze_path(Info info) {
-  auto* environment = &Environment::of(info.Env());
   return start<std::shared_ptr<Frozen>>(
       info, Kind::kWaits,
-      [path = text(info[0])](Work& work) { return freeze_file_system(path, work.cancel()); },
-      [environment](Napi::Env env, std::shared_ptr<Frozen>& frozen) {
-        return to_js(env, environment->hold(std::move(frozen)));
-      });
+      [path = text(info[0])](Work& work) { return freeze_file_system(path, work.cancel()); }, as_handle);
 }
 
 /// By the handle that froze it, or by path.
 Napi::Value thaw_frozen(Info info) {
   if (info[0].IsString()) {
     return start<Nothing>(
-        info, Kind::kFrees, [path = text(info[0])](Work&) { return thaw_file_system(path); }, plainly);
+        info, Kind::kFrees, [path = text(info[0])](Work&) { return thaw_file_system(path); }, by_type);
   }
-  auto frozen = Environment::of(info.Env()).held<Frozen>(bits(info[0]));
+  auto frozen = Environment::of(info.Env()).held<Frozen>(to_uint32(info[0]));
   return start<Nothing>(
-      info, Kind::kFrees, [frozen](Work&) -> Status { return frozen ? frozen->thaw() : Nothing{}; }, plainly);
+      info, Kind::kFrees, [frozen](Work&) -> Status { return frozen ? frozen->thaw() : Nothing{}; }, by_type);
 }
 
 Napi::Value sync_open_file_system(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [file = static_cast<int>(bits(info[0]))](Work&) { return sync_file_system(file); },
-      plainly);
+      info, Kind::kWaits,
+      [file = static_cast<int>(to_uint32(info[0]))](Work&) { return sync_file_system(file); }, by_type);
 }
 
 Napi::Value allocate_path(Info info) {
   return start<Nothing>(
-      info, Kind::kWaits, [path = text(info[0])](Work&) { return allocate_file(path); }, plainly);
+      info, Kind::kWaits, [path = text(info[0])](Work&) { return allocate_file(path); }, by_type);
 }
 
 Napi::Value trim_path(Info info) {
@@ -130,7 +125,7 @@ Napi::Value trim_path(Info info) {
   request.least_extent = number(object.Get("minimumBytes"));
   return start<uint64_t>(
       info, Kind::kWaits, [request](Work& work) { return trim_file_system(request, work.cancel()); },
-      plainly);
+      by_type);
 }
 
 Napi::Value grow_path(Info info) {

@@ -9,18 +9,16 @@ namespace {
 
 /// The exclusive side of a lock, as a handle for release(). Waits.
 Napi::Value lock_pool(Info info) {
-  auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
       info, Kind::kChanges,
-      [key = text(info[0])](Work& work) { return lock_sections(key, LockMode::kExclusive, work.cancel()); },
-      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+      [key = text(info[0])](Work& work) { return lock_pool(key, LockMode::kExclusive, work.cancel()); },
+      as_handle);
 }
 
 Napi::Value lock_block_node(Info info) {
-  auto* environment = &Environment::of(info.Env());
   return start<UniqueFd>(
       info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
-      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+      as_handle);
 }
 
 }  // namespace

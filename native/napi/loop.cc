@@ -3,6 +3,7 @@
 
 #include "napi/exports.h"
 #include "napi/start_command.h"
+#include "system/clock.h"
 
 namespace dmthin {
 namespace {
@@ -11,38 +12,37 @@ Napi::Value loop_attach_file(Info info) {
   const auto object = info[0].As<Napi::Object>();
   LoopRequest request;
   request.file = text(object.Get("file"));
-  request.read_only = truth_or(object.Get("readOnly"));
-  request.direct_io = truth_or(object.Get("directIo"));
-  request.autoclear = truth_or(object.Get("autoclear"));
-  request.partition_scan = truth_or(object.Get("partitionScan"));
+  request.read_only = bool_or(object.Get("readOnly"));
+  request.direct_io = bool_or(object.Get("directIo"));
+  request.autoclear = bool_or(object.Get("autoclear"));
+  request.partition_scan = bool_or(object.Get("partitionScan"));
   request.reference = text_or(object.Get("reference"));
   if (!object.Get("number").IsUndefined()) request.number = static_cast<int>(number(object.Get("number")));
   request.offset = number_or(object.Get("offsetBytes"));
   request.size_limit = number_or(object.Get("sizeLimitBytes"));
   request.block_size = static_cast<uint32_t>(number_or(object.Get("blockSizeBytes")));
-  auto* environment = &Environment::of(info.Env());
   return start<Attached>(
       info, Kind::kChanges, [request](Work& work) { return loop_attach(request, work.cancel()); },
-      [environment](Napi::Env env, Attached& attached) -> Napi::Value {
+      [](Napi::Env env, Attached& attached) -> Napi::Value {
         auto object = to_js(env, attached.status).As<Napi::Object>();
-        object.Set("held", to_js(env, environment->hold(std::move(attached.held))));
+        object.Set("held", to_js(env, Environment::of(env).hold(std::move(attached.held))));
         return object;
       });
 }
 
 Napi::Value loop_list_all(Info info) {
-  return start<std::vector<LoopStatus>>(info, Kind::kQuick, [](Work&) { return loop_list(); }, plainly);
+  return start<std::vector<LoopStatus>>(info, Kind::kQuick, [](Work&) { return loop_list(); }, by_type);
 }
 
 Napi::Value loop_status_of(Info info) {
   const int number_ = static_cast<int>(number(info[0]));
-  return start<LoopStatus>(info, Kind::kQuick, [number_](Work&) { return loop_status(number_); }, plainly);
+  return start<LoopStatus>(info, Kind::kQuick, [number_](Work&) { return loop_status(number_); }, by_type);
 }
 
 Napi::Value loop_follow_file(Info info) {
   const int number_ = static_cast<int>(number(info[0]));
   return start<LoopStatus>(
-      info, Kind::kChanges, [number_](Work&) { return loop_set_capacity(number_); }, plainly);
+      info, Kind::kChanges, [number_](Work&) { return loop_set_capacity(number_); }, by_type);
 }
 
 Napi::Value loop_change_to(Info info) {
@@ -51,16 +51,16 @@ Napi::Value loop_change_to(Info info) {
       [number_ = static_cast<int>(number(info[0])), file = text(info[1])](Work& work) {
         return loop_change_file(number_, file, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value loop_direct(Info info) {
   return start<LoopStatus>(
       info, Kind::kChanges,
-      [number_ = static_cast<int>(number(info[0])), on = truth(info[1])](Work&) {
+      [number_ = static_cast<int>(number(info[0])), on = to_bool(info[1])](Work&) {
         return loop_set_direct_io(number_, on);
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value loop_detach_lazily(Info info) {
@@ -89,15 +89,12 @@ Napi::Value loop_detach_file(Info info) {
           work.again_after(*tries < 6 ? 2 : 20);
         return detached;
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value loop_hold_open(Info info) {
   const int number_ = static_cast<int>(number(info[0]));
-  auto* environment = &Environment::of(info.Env());
-  return start<UniqueFd>(
-      info, Kind::kQuick, [number_](Work&) { return loop_hold(number_); },
-      [environment](Napi::Env env, UniqueFd& fd) { return to_js(env, environment->hold(std::move(fd))); });
+  return start<UniqueFd>(info, Kind::kQuick, [number_](Work&) { return loop_hold(number_); }, as_handle);
 }
 
 }  // namespace

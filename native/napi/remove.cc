@@ -3,6 +3,7 @@
 #include "napi/exports.h"
 #include "napi/start_command.h"
 #include "napi/udev.h"
+#include "system/clock.h"
 
 namespace dmthin {
 namespace {
@@ -52,16 +53,16 @@ DeviceTask removal(const SharedControl& control, const RemoveRequest& request, u
 /// (address, udev flags, deferred, limit in ms, udev transaction or 0, cancel id)
 Napi::Value remove_device(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const RemoveRequest request{address(info[0]), bits(info[1]), truth(info[2]), {}};
-  const auto cookie = udev_cookie(info.Env(), bits(info[4]));
-  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3]), cookie), plainly);
+  const RemoveRequest request{address(info[0]), to_uint32(info[1]), to_bool(info[2]), {}};
+  const auto cookie = udev_cookie(info.Env(), to_uint32(info[4]));
+  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3]), cookie), by_type);
 }
 
 /// (pool, address, udev flags, limit in ms, cancel id)
 Napi::Value deactivate(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const RemoveRequest request{address(info[1]), bits(info[2]), false, known_pool(info[0])};
-  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3])), plainly);
+  const RemoveRequest request{address(info[1]), to_uint32(info[2]), false, known_pool(info[0])};
+  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3])), by_type);
 }
 
 /// (pool, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
@@ -69,14 +70,11 @@ Napi::Value deactivate(Info info) {
 Napi::Value deactivate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const auto pool = known_pool(info[0]);
-  const auto addresses = info[1].As<Napi::Array>();
-  const auto udev = bits(info[2]);
-  std::vector<DeviceTask> tasks;
-  for (uint32_t i = 0; i < addresses.Length(); ++i) {
-    const Napi::HandleScope scope(info.Env());
-    const RemoveRequest request{address(addresses.Get(i)), udev, false, pool};
-    tasks.push_back(removal(control, request, number(info[3])));
-  }
+  const auto udev = to_uint32(info[2]);
+  const uint64_t limit_ms = number(info[3]);
+  auto tasks = list_of<DeviceTask>(info[1], [&](const Napi::Value& each) {
+    return removal(control, {address(each), udev, false, pool}, limit_ms);
+  });
   return start_batch(info, Kind::kChanges, std::move(tasks), info[4]);
 }
 

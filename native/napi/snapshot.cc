@@ -1,5 +1,6 @@
 // Snapshots for JavaScript, and which volumes of a pool are active.
 #include "dm/snapshot.h"
+
 #include "napi/exports.h"
 #include "napi/start_command.h"
 
@@ -12,10 +13,10 @@ Napi::Value snapshot_origin(Info info) {
   request.pool = known_pool(object.Get("pool"));
   request.own_prefix = text(object.Get("ownPrefix"));
   request.origin_uuid = text(object.Get("originUuid"));
-  request.origin_id = bits(object.Get("originId"));
-  request.ids = ids(object.Get("ids"));
-  request.event = bits(object.Get("udevFlags")) << 16;
-  request.committed = truth(object.Get("committed"));
+  request.origin_id = to_uint32(object.Get("originId"));
+  request.ids = list_of<uint32_t>(object.Get("ids"), to_uint32);
+  request.event = to_uint32(object.Get("udevFlags")) << 16;
+  request.committed = to_bool(object.Get("committed"));
   return start_command<SnapshotOutcome>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
     return snapshot(control, request, cancel);
   });

@@ -35,7 +35,7 @@ class Fields {
 
 }  // namespace
 
-static Napi::Value to_js(Napi::Env env, const Undone& step) {
+Napi::Value to_js(Napi::Env env, const Undone& step) {
   return Fields(env)
       .set("operation", step.operation)
       .set("device", step.device)
@@ -44,21 +44,16 @@ static Napi::Value to_js(Napi::Env env, const Undone& step) {
 }
 
 Napi::Value to_js(Napi::Env env, const Failure& failure) {
-  auto rollback = Napi::Array::New(env, failure.rollback.size());
-  for (size_t i = 0; i < failure.rollback.size(); ++i) {
-    rollback.Set(static_cast<uint32_t>(i), to_js(env, failure.rollback[i]));
-  }
-  Fields fields(env);
-  fields.set("operation", failure.operation)
+  return Fields(env)
+      .set("operation", failure.operation)
       .set("errno", failure.error)
       .set("device", failure.device)
       .set("detail", failure.detail)
       .set("kernelReason", failure.kernel_reason)
       .set("cancelled", failure.cancelled)
-      .set("tries", failure.tries);
-  Napi::Object object = fields.done().As<Napi::Object>();
-  object.Set("rollback", rollback);
-  return object;
+      .set("tries", failure.tries)
+      .set("rollback", failure.rollback)
+      .done();
 }
 
 Napi::Value to_js(Napi::Env env, const DeviceInfo& info) {
@@ -100,18 +95,12 @@ Napi::Value to_js(Napi::Env env, const Control::Event& event) {
   return Fields(env).set("info", event.info).set("targets", event.targets).done();
 }
 
-static Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {
+Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {
   return Fields(env).set("id", item.id).set("errno", item.error).set("operation", item.operation).done();
 }
 
 Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome) {
-  auto items = Napi::Array::New(env, outcome.items.size());
-  for (size_t i = 0; i < outcome.items.size(); ++i) {
-    items.Set(static_cast<uint32_t>(i), to_js(env, outcome.items[i]));
-  }
-  Napi::Object object = Fields(env).set("suspended", outcome.suspended).done().As<Napi::Object>();
-  object.Set("items", items);
-  return object;
+  return Fields(env).set("suspended", outcome.suspended).set("items", outcome.items).done();
 }
 
 Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
@@ -167,13 +156,13 @@ uint64_t number(const Napi::Value& value) {
   return static_cast<uint64_t>(given);
 }
 
-uint32_t bits(const Napi::Value& value) {
+uint32_t to_uint32(const Napi::Value& value) {
   const uint64_t given = number(value);
   if (given > UINT32_MAX) throw wrong(value, "number of 32 bits");
   return static_cast<uint32_t>(given);
 }
 
-bool truth(const Napi::Value& value) {
+bool to_bool(const Napi::Value& value) {
   if (!value.IsBoolean()) throw wrong(value, "boolean");
   return value.As<Napi::Boolean>().Value();
 }
@@ -186,8 +175,8 @@ uint64_t number_or(const Napi::Value& value, uint64_t otherwise) {
   return value.IsUndefined() ? otherwise : number(value);
 }
 
-bool truth_or(const Napi::Value& value, bool otherwise) {
-  return value.IsUndefined() ? otherwise : truth(value);
+bool bool_or(const Napi::Value& value, bool otherwise) {
+  return value.IsUndefined() ? otherwise : to_bool(value);
 }
 
 Address address(const Napi::Value& value) {
@@ -202,22 +191,11 @@ KnownPool known_pool(const Napi::Value& value) {
 }
 
 std::vector<Target> table(const Napi::Value& value) {
-  const auto array = value.As<Napi::Array>();
-  std::vector<Target> targets;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const auto line = array.Get(i).As<Napi::Object>();
-    targets.push_back({number(line.Get("startSectors")), number(line.Get("lengthSectors")),
-                       text(line.Get("type")), text(line.Get("parameters"))});
-  }
-  return targets;
-}
-
-std::vector<uint32_t> ids(const Napi::Value& value) {
-  const auto array = value.As<Napi::Array>();
-  std::vector<uint32_t> found;
-  found.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) found.push_back(bits(array.Get(i)));
-  return found;
+  return list_of<Target>(value, [](const Napi::Value& each) -> Target {
+    const auto line = each.As<Napi::Object>();
+    return {number(line.Get("startSectors")), number(line.Get("lengthSectors")), text(line.Get("type")),
+            text(line.Get("parameters"))};
+  });
 }
 
 }  // namespace dmthin

@@ -12,7 +12,7 @@ namespace {
 using SharedWalk = std::shared_ptr<TreeWalk>;
 using Bytes = std::vector<uint8_t>;
 
-SharedWalk walk_of(Info info) { return Environment::of(info.Env()).held<TreeWalk>(bits(info[0])); }
+SharedWalk walk_of(Info info) { return Environment::of(info.Env()).held<TreeWalk>(to_uint32(info[0])); }
 
 Failure walk_closed() { return failed("tree", EBADF); }
 
@@ -21,15 +21,11 @@ Napi::Value open_walk(Info info) {
   const auto object = info[0].As<Napi::Object>();
   TreeRequest request;
   request.upper = text(object.Get("upper"));
-  request.detail = truth(object.Get("detail"));
+  request.detail = to_bool(object.Get("detail"));
   const Napi::Value lower = object.Get("lower");
   if (!lower.IsUndefined()) request.lower = text(lower);
-  auto* environment = &Environment::of(info.Env());
   return start<SharedWalk>(
-      info, Kind::kWaits, [request](Work&) { return open_tree_walk(request); },
-      [environment](Napi::Env env, SharedWalk& walk) -> Napi::Value {
-        return to_js(env, environment->hold(std::move(walk)));
-      });
+      info, Kind::kWaits, [request](Work&) { return open_tree_walk(request); }, as_handle);
 }
 
 /// (handle)
@@ -40,9 +36,7 @@ Napi::Value next_changes(Info info) {
         if (!walk) return walk_closed();
         return walk->next(work.cancel());
       },
-      [](Napi::Env env, Bytes& batch) -> Napi::Value {
-        return Napi::Buffer<uint8_t>::Copy(env, batch.data(), batch.size());
-      });
+      by_type);
 }
 
 /// (handle, request, memory)
@@ -57,7 +51,7 @@ Napi::Value read_files(Info info) {
         if (!parts) return parts.failure();
         return read_parts(walk->upper(), *parts, memory->bytes, memory->length, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 }  // namespace

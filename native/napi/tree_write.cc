@@ -10,29 +10,25 @@ namespace {
 
 using SharedWriter = std::shared_ptr<TreeWriter>;
 
-SharedWriter writer_of(Info info) { return Environment::of(info.Env()).held<TreeWriter>(bits(info[0])); }
+SharedWriter writer_of(Info info) { return Environment::of(info.Env()).held<TreeWriter>(to_uint32(info[0])); }
 
 Failure writer_closed() { return failed("write", EBADF); }
 
 /// (path, how many names at the most, how many bytes of memory)
 Napi::Value open_writer(Info info) {
-  auto* environment = &Environment::of(info.Env());
   return start<SharedWriter>(
       info, Kind::kWaits,
       [path = text(info[0]), limits = WriteLimits{number(info[1]), number(info[2])}](Work&) {
         return TreeWriter::open(path, limits);
       },
-      [environment](Napi::Env env, SharedWriter& writer) -> Napi::Value {
-        return to_js(env, environment->hold(std::move(writer)));
-      });
+      as_handle);
 }
 
 /// (handle, batch, the chunks that it names)
 Napi::Value write_batch(Info info) {
   auto batch = std::make_shared<Memory>(info[1]);
-  auto chunks = std::make_shared<std::vector<Memory>>();
-  const auto list = info[2].As<Napi::Array>();
-  for (uint32_t i = 0; i < list.Length(); ++i) chunks->emplace_back(list.Get(i));
+  auto chunks = std::make_shared<std::vector<Memory>>(
+      list_of<Memory>(info[2], [](const Napi::Value& each) { return Memory(each); }));
   return start<Nothing>(
       info, Kind::kWaits,
       [writer = writer_of(info), batch, chunks](Work& work) -> Status {
@@ -41,17 +37,17 @@ Napi::Value write_batch(Info info) {
         for (const Memory& each : *chunks) views.push_back(each.view());
         return writer->write(batch->view(), views, work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 /// (handle, whether all is to be on the disk)
 Napi::Value finish_writing(Info info) {
   return start<Nothing>(
       info, Kind::kWaits,
-      [writer = writer_of(info), sync = truth(info[1])](Work&) -> Status {
+      [writer = writer_of(info), sync = to_bool(info[1])](Work&) -> Status {
         return writer ? writer->finish(sync) : writer_closed();
       },
-      plainly);
+      by_type);
 }
 
 }  // namespace

@@ -9,30 +9,30 @@ namespace {
 
 /// Gives a handle, which release() ends: the semaphore goes with it.
 Napi::Value udev_begin(Info info) {
-  auto* environment = &Environment::of(info.Env());
   return start<UdevCookie>(
       info, Kind::kQuick, [](Work&) { return UdevCookie::begin(); },
-      [environment](Napi::Env env, UdevCookie& cookie) {
-        return to_js(env, environment->hold(std::make_shared<UdevCookie>(std::move(cookie))));
+      [](Napi::Env env, UdevCookie& cookie) {
+        auto kept = std::make_shared<UdevCookie>(std::move(cookie));
+        return as_handle(env, kept);
       });
 }
 
 /// (handle, limit in ms, cancel id)
 Napi::Value udev_wait(Info info) {
-  const auto cookie = udev_cookie(info.Env(), bits(info[0]));
+  const auto cookie = udev_cookie(info.Env(), to_uint32(info[0]));
   return start<Nothing>(
       info, Kind::kEndless,
       [cookie, limit = number(info[1])](Work& work) -> Status {
         if (!cookie) return Nothing{};
         return cookie->wait(static_cast<int64_t>(limit), work.cancel());
       },
-      plainly);
+      by_type);
 }
 
 Napi::Value udev_sweep(Info info) {
   return start<uint32_t>(
       info, Kind::kQuick,
-      [](Work&) -> Result<uint32_t> { return static_cast<uint32_t>(sweep_udev_cookies()); }, plainly);
+      [](Work&) -> Result<uint32_t> { return static_cast<uint32_t>(sweep_udev_cookies()); }, by_type);
 }
 
 }  // namespace

@@ -1,8 +1,5 @@
-// How a blocked system call is given up, and the stretch in which it must not be.
-//
-// A canceller sets the flag and sends the wake signal to the thread; the call returns EINTR and the loop
-// around it looks at the flag. A Section is the stretch from before a device is suspended until after it is
-// resumed: once shielded it no longer hears of cancellation, and the process does not exit while one is open.
+// How a blocked system call is given up: a canceller sets the flag and sends the wake signal to the thread;
+// the call returns EINTR, and the loop around it looks at the flag.
 #pragma once
 
 #include <sys/types.h>
@@ -19,7 +16,7 @@ class Cancel {
   bool shielded() const { return shielded_.load(std::memory_order_acquire); }
 
  private:
-  friend class Section;
+  friend class CriticalSection;
   std::atomic<bool> requested_{false};
   std::atomic<bool> shielded_{false};
 };
@@ -44,24 +41,6 @@ class Waker {
  private:
   const pid_t thread_;
   std::atomic<bool> under_way_{false};
-};
-
-class Section {
- public:
-  explicit Section(Cancel& cancel);
-  ~Section();
-  Section(const Section&) = delete;
-  Section& operator=(const Section&) = delete;
-
-  /// From here to the end cancellation is not heard: something is suspended.
-  void shield();
-
- private:
-  friend void end_sections_at_exit();
-  Cancel& cancel_;
-  Waker waker_;
-  bool signal_blocked_ = false;
-  Section* next_ = nullptr;
 };
 
 }  // namespace dmthin

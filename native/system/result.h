@@ -1,7 +1,8 @@
-// A value, or what failed and why. Nothing in native/abi throws on a failed system call: errno stays a number
+// A value, or what failed and why. Nothing in native throws on a failed system call: errno stays a number
 // beside the name of the operation until TypeScript turns it into words.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -56,6 +57,13 @@ inline Failure failed(std::string operation, int error, std::string device = {},
   failure.error = error;
   failure.device = std::move(device);
   failure.detail = std::move(detail);
+  return failure;
+}
+
+/// The failure of a call that was given up.
+inline Failure cancelled(std::string operation, std::string device = {}, std::string detail = {}) {
+  Failure failure = failed(std::move(operation), EINTR, std::move(device), std::move(detail));
+  failure.cancelled = true;
   return failure;
 }
 

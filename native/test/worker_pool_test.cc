@@ -7,6 +7,7 @@
 #include <csignal>
 #include <thread>
 
+#include "system/critical_section.h"
 #include "system/system_call.h"
 #include "test/check.h"
 #include "test/waits.h"
@@ -318,7 +319,7 @@ TEST(worker_pool_test, stop_waits_for_a_shielded_section) {
   bool heard = false;
   bool resumed = false;
   pool.add([&](Job& job) {
-    Section section(job.cancel);
+    CriticalSection section(job.cancel);
     section.shield();
     suspended.arrive();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -24,12 +24,6 @@ constexpr size_t kStackBytes = size_t{256} * 1024;
 constexpr int64_t kSecond = 1'000'000'000;
 }  // namespace
 
-int64_t now_ns() {
-  timespec time = {};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * kSecond + time.tv_nsec;
-}
-
 Condition::Condition() {
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);

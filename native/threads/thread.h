@@ -8,9 +8,6 @@
 
 namespace dmthin {
 
-/// Nanoseconds of CLOCK_MONOTONIC.
-int64_t now_ns();
-
 class Mutex {
  public:
   Mutex() = default;

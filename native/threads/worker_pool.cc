@@ -4,6 +4,9 @@
 #include <array>
 #include <deque>
 
+#include "system/clock.h"
+#include "threads/lane.h"
+
 namespace dmthin {
 namespace {
 
@@ -11,40 +14,9 @@ constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kStalledNs = kMillisecond;
 constexpr int64_t kWakeAgainNs = 2 * kMillisecond;
 constexpr int64_t kIdleNs = 10'000 * kMillisecond;
-constexpr int64_t kNever = INT64_MAX;
 // Cheap calls are done by two threads: more would only fight for the lock.
 constexpr size_t kQuickThreads = 2;
 constexpr size_t kFreeingThreads = 8;
-
-/// The jobs of one kind that wait for a thread, and how many threads may work on them.
-struct Lane {
-  std::deque<std::unique_ptr<Job>> queue;
-  size_t most;
-  int64_t patience;  // after so long without a job taken, one thread more than `most` joins
-  size_t running = 0;
-  int64_t moved = 0;  // when a job was taken last, or came to an empty queue
-
-  bool stalled(int64_t now) const { return patience != kNever && now - moved >= patience; }
-  size_t takeable(int64_t now) const {
-    const size_t room = most > running ? most - running : stalled(now) ? 1 : 0;
-    return std::min(queue.size(), room);
-  }
-  void push(std::unique_ptr<Job> job, int64_t now) {
-    if (queue.empty()) moved = now;
-    queue.push_back(std::move(job));
-  }
-  std::unique_ptr<Job> pop(int64_t now) {
-    auto job = std::move(queue.front());
-    queue.pop_front();
-    moved = now;
-    return job;
-  }
-  /// When the dispatcher has to look at it again.
-  int64_t due(int64_t now) const {
-    if (queue.empty() || patience == 0 || patience == kNever) return kNever;
-    return stalled(now) ? now + patience : moved + patience;
-  }
-};
 
 }  // namespace
 

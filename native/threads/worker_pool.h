@@ -5,40 +5,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <vector>
 
-#include "system/cancel.h"
+#include "threads/job.h"
 #include "threads/thread.h"
 
 namespace dmthin {
 
-/// Which jobs share threads. No job waits for the threads of another kind.
-enum class Kind {
-  kQuick,    // answers at once
-  kFrees,    // ends the waits of others: resume, thaw, close
-  kChanges,  // makes, changes or removes devices and what they stand on
-  kWaits,    // waits for data, file systems or locks
-  kEndless,  // may wait for good
-};
-
-class Job {
- public:
-  Job() = default;
-  virtual ~Job() = default;
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
-
-  /// Runs on a worker thread. A value means: not yet, run again after so many milliseconds. A job that was
-  /// cancelled or refused before its turn came must return at once.
-  virtual std::optional<int> run() = 0;
-
-  Cancel cancel;
-  uint32_t cancel_id = 0;  // 0: cannot be named by a canceller
-  Kind kind = Kind::kQuick;
-  bool refused = false;  // there was no thread for it
-  bool silent = false;   // set by run(): its end is not told to anybody, it is destroyed on the worker
-};
+/// The most threads of what waits and of what changes, each. 64 activations overlap in the kernel, with room
+/// beside them for calls that wait longer than those.
+constexpr size_t kMostThreads = 96;
 
 class WorkerPool {
  public:

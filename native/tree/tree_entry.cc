@@ -71,11 +71,7 @@ bool EntryStat::directory() const { return S_ISDIR(mode); }
 bool EntryStat::regular() const { return S_ISREG(mode); }
 bool EntryStat::symlink() const { return S_ISLNK(mode); }
 
-Failure tree_cancelled(const std::string& path) {
-  Failure failure = failed("tree", EINTR, path);
-  failure.cancelled = true;
-  return failure;
-}
+Failure tree_cancelled(const std::string& path) { return cancelled("tree", path); }
 
 Failure tree_changed(const std::string& path) { return failed("tree changed", ESTALE, path); }
 

@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "system/result.h"
+#include "tree/parent_resolver.h"
 #include "tree/write_batch.h"
-#include "tree/write_place.h"
 
 namespace dmthin {
 

@@ -26,9 +26,9 @@ struct WriteParent {
   uint64_t inode = 0;
 };
 
-class WritePlaces {
+class ParentResolver {
  public:
-  WritePlaces(UniqueFd root, const WriteStat& stat, const HashKey& key, const WriteLimits& limits);
+  ParentResolver(UniqueFd root, const WriteStat& stat, const HashKey& key, const WriteLimits& limits);
 
   int root() const { return root_.get(); }
   const WriteStat& root_stat() const { return root_stat_; }

@@ -1,4 +1,4 @@
-#include "tree/write_place.h"
+#include "tree/parent_resolver.h"
 
 #include <sys/stat.h>
 
@@ -14,28 +14,29 @@ constexpr mode_t kMissingDirectory = 0755;
 
 }  // namespace
 
-WritePlaces::WritePlaces(UniqueFd root, const WriteStat& stat, const HashKey& key, const WriteLimits& limits)
+ParentResolver::ParentResolver(UniqueFd root, const WriteStat& stat, const HashKey& key,
+                               const WriteLimits& limits)
     : root_(std::move(root)), root_stat_(stat), left_(limits.names), marks_(key, limits.bytes) {}
 
-Status WritePlaces::count(std::string_view name) {
+Status ParentResolver::count(std::string_view name) {
   if (left_ == 0) return failed("entries", E2BIG, std::string(name));
   --left_;
   return Nothing{};
 }
 
-Status WritePlaces::leave() {
+Status ParentResolver::leave() {
   known_ = false;
   return visit_.leave();
 }
 
-Result<WriteParent> WritePlaces::enter(UniqueFd fd, std::string_view path) {
+Result<WriteParent> ParentResolver::enter(UniqueFd fd, std::string_view path) {
   known_ = false;
   if (const auto entered = visit_.enter(std::move(fd), path, marks_); !entered) return entered.failure();
   known_ = true;
   return WriteParent{visit_.fd(), visit_.inode()};
 }
 
-Result<UniqueFd> WritePlaces::look(std::string_view path) const {
+Result<UniqueFd> ParentResolver::look(std::string_view path) const {
   const std::string text(path);
   const int fd = open_inside(root_.get(), text.c_str());
   if (fd == -ENOENT || fd == -ENOTDIR) return UniqueFd();
@@ -43,14 +44,14 @@ Result<UniqueFd> WritePlaces::look(std::string_view path) const {
   return UniqueFd(fd);
 }
 
-Result<WriteParent> WritePlaces::find(std::string_view path) {
+Result<WriteParent> ParentResolver::find(std::string_view path) {
   if (known_ && path == visit_.path()) return WriteParent{visit_.fd(), visit_.inode()};
   auto fd = look(path);
   if (!fd) return fd.failure();
   return *fd ? enter(std::move(*fd), path) : WriteParent{};
 }
 
-Result<WriteParent> WritePlaces::make(std::string_view path) {
+Result<WriteParent> ParentResolver::make(std::string_view path) {
   if (!known_ || path != visit_.path()) {
     const std::string text(path);
     const int fd = open_inside(root_.get(), text.c_str());
@@ -67,7 +68,7 @@ Result<WriteParent> WritePlaces::make(std::string_view path) {
 
 /// How much of a path is there, of which not all is. By halves: one attempt for each part would take the
 /// square of a long path.
-Result<size_t> WritePlaces::longest_there(const std::string& path) const {
+Result<size_t> ParentResolver::longest_there(const std::string& path) const {
   std::vector<size_t> ends = {0};
   for (size_t at = path.find('/'); at != std::string::npos; at = path.find('/', at + 1)) ends.push_back(at);
   size_t there = 0;
@@ -84,7 +85,7 @@ Result<size_t> WritePlaces::longest_there(const std::string& path) const {
 
 /// From the longest part of the path that is there. Below it everything is new, so there is no link to
 /// follow.
-Status WritePlaces::make_missing(const std::string& path) {
+Status ParentResolver::make_missing(const std::string& path) {
   const auto there = longest_there(path);
   if (!there) return there.failure();
   auto parent = make(path.substr(0, *there));

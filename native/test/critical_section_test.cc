@@ -1,5 +1,7 @@
 // The stretch in which something is suspended: it does not hear of cancellation, and the process does not
 // exit in it.
+#include "system/critical_section.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,7 +10,6 @@
 #include <cstdlib>
 #include <thread>
 
-#include "system/cancel.h"
 #include "test/check.h"
 #include "test/waits.h"
 
@@ -45,11 +46,11 @@ int exit_code_of(void (*body)()) {
 
 }  // namespace
 
-TEST(section_test, cancellation_is_heard_outside_only) {
+TEST(critical_section_test, cancellation_is_heard_outside_only) {
   Cancel cancel;
   CHECK(!cancel.requested());
   {
-    Section section(cancel);
+    CriticalSection section(cancel);
     cancel.request();
     CHECK(cancel.requested());  // nothing is suspended yet
     section.shield();
@@ -58,7 +59,7 @@ TEST(section_test, cancellation_is_heard_outside_only) {
   CHECK(cancel.requested());
 }
 
-TEST(section_test, the_wake_signal_is_blocked_while_shielded_only) {
+TEST(critical_section_test, the_wake_signal_is_blocked_while_shielded_only) {
   CHECK(wake_signal() >= SIGRTMIN);
   const auto blocked = [] {
     sigset_t set;
@@ -69,7 +70,7 @@ TEST(section_test, the_wake_signal_is_blocked_while_shielded_only) {
   Cancel cancel;
   CHECK(!blocked());
   {
-    Section section(cancel);
+    CriticalSection section(cancel);
     CHECK(!blocked());
     section.shield();
     CHECK(blocked());
@@ -78,12 +79,12 @@ TEST(section_test, the_wake_signal_is_blocked_while_shielded_only) {
   CHECK(!blocked());
 }
 
-TEST(section_test, exit_waits_for_a_shielded_section) {
+TEST(critical_section_test, exit_waits_for_a_shielded_section) {
   CHECK_EQUAL(exit_code_of([] {
                 static auto* inside = new Meeting(2);
                 std::thread([] {
                   static Cancel cancel;
-                  Section section(cancel);
+                  CriticalSection section(cancel);
                   section.shield();
                   inside->arrive();
                   std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -95,13 +96,13 @@ TEST(section_test, exit_waits_for_a_shielded_section) {
               kLeft);
 }
 
-TEST(section_test, exit_gives_up_what_is_not_suspended_yet) {
+TEST(critical_section_test, exit_gives_up_what_is_not_suspended_yet) {
   CHECK_EQUAL(exit_code_of([] {
                 static auto* inside = new Meeting(2);
                 static auto* never = new Pipe;  // exit must not close it
                 std::thread([] {
                   static Cancel cancel;
-                  Section section(cancel);
+                  CriticalSection section(cancel);
                   inside->arrive();
                   if (!never->read(cancel)) code = kLeft;
                 }).detach();
@@ -111,7 +112,7 @@ TEST(section_test, exit_gives_up_what_is_not_suspended_yet) {
               kLeft);
 }
 
-TEST(section_test, nothing_new_is_suspended_once_the_process_exits) {
+TEST(critical_section_test, nothing_new_is_suspended_once_the_process_exits) {
   CHECK_EQUAL(exit_code_of([] {
                 static auto* inside = new Meeting(2);
                 std::thread([] {
@@ -119,7 +120,7 @@ TEST(section_test, nothing_new_is_suspended_once_the_process_exits) {
                   for (;;) {
                     static Cancel cancel;
                     code = kNotLeft;
-                    Section section(cancel);
+                    CriticalSection section(cancel);
                     code = kLeft;  // the last to be seen: no section begins after exit
                     section.shield();
                     std::this_thread::sleep_for(std::chrono::milliseconds(1));

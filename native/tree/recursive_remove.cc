@@ -1,4 +1,4 @@
-#include "tree/write_remove.h"
+#include "tree/recursive_remove.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -53,9 +53,9 @@ struct Level {
 
 // However deep the tree is, one directory is open at a time and the thread's stack does not grow: whoever
 // packed the lower layers chose the depth.
-class Emptying {
+class RecursiveRemover {
  public:
-  Emptying(const WriteRemoval& removal, Cancel& cancel) : removal_(removal), cancel_(cancel) {}
+  RecursiveRemover(const WriteRemoval& removal, Cancel& cancel) : removal_(removal), cancel_(cancel) {}
 
   /// `stays`: the directory itself is not about to be removed.
   Status run(UniqueFd directory, bool stays) {
@@ -198,7 +198,7 @@ class Emptying {
 Status empty_directory(int directory, const WriteRemoval& removal, Cancel& cancel) {
   const int fd = open_child(directory, ".");
   if (fd < 0) return failed("openat2", -fd, removal.path);
-  return Emptying(removal, cancel).run(UniqueFd(fd), true);
+  return RecursiveRemover(removal, cancel).run(UniqueFd(fd), true);
 }
 
 Status remove_name(const WriteParent& parent, const char* name, const WriteRemoval& removal, Cancel& cancel) {
@@ -212,7 +212,8 @@ Status remove_name(const WriteParent& parent, const char* name, const WriteRemov
   // Made by this archive, and no directory.
   if (stays && (fd == -ENOTDIR || fd == -ELOOP || fd == -ENOENT || fd == -ENXIO)) return Nothing{};
   if (fd < 0) return failed("openat2", -fd, removal.path);
-  if (const auto emptied = Emptying(removal, cancel).run(UniqueFd(fd), stays); !emptied) return emptied;
+  if (const auto emptied = RecursiveRemover(removal, cancel).run(UniqueFd(fd), stays); !emptied)
+    return emptied;
   if (stays) return Nothing{};
   const int result = system_call("rmdir", [&] { return ::unlinkat(parent.fd, name, AT_REMOVEDIR); });
   if (result == -ENOTEMPTY && removal.keep != nullptr) return Nothing{};

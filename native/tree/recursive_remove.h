@@ -2,7 +2,7 @@
 #pragma once
 
 #include "system/cancel.h"
-#include "tree/write_place.h"
+#include "tree/parent_resolver.h"
 
 namespace dmthin {
 

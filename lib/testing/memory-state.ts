@@ -1,5 +1,6 @@
 // The memory kernel's parts together: what the port asks and what tests move by hand both act on this.
 import { ERRNO } from '../errors.js'
+import type { NativeOperation } from '../kernel/operations.js'
 import { FairLocks } from '../kernel/fair-locks.js'
 import type { Handle } from '../kernel/handle.js'
 import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../kernel/device-number.js'
@@ -58,7 +59,7 @@ export class MemoryState {
     return this.mapper.find({ device: number })
   }
 
-  device(operation: string, path: string): BlockDevice {
+  device(operation: NativeOperation, path: string): BlockDevice {
     const device = this.node(path)
     if (device) return device
     const errno = this.storage.file(path) ? ERRNO.ENOTTY : ERRNO.ENOENT

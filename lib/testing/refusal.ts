@@ -1,5 +1,6 @@
 // A refusal as the native side would report it (native/system/result.h Failure): the same way to a DmThinError follows.
 import { errorFromFailure } from '../kernel/failure.js'
+import type { NativeOperation } from '../kernel/operations.js'
 import type { NativeFailure } from '../kernel/verdict.js'
 import type { DmThinError, RollbackStep } from '../errors.js'
 
@@ -14,7 +15,7 @@ interface Details {
 export class Refusal extends Error {
   readonly failure: NativeFailure
 
-  constructor(operation: string, errno: number, details: Details = {}) {
+  constructor(operation: NativeOperation | '', errno: number, details: Details = {}) {
     super(`${operation}: errno ${errno}`)
     const { device = '', detail = '', kernelReason = '', tries = 1, rollback = [] } = details
     this.failure = { operation, errno, device, detail, kernelReason, cancelled: false, tries, rollback }

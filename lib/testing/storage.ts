@@ -1,5 +1,6 @@
 // Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
 import { ERRNO } from '../errors.js'
+import type { NativeOperation } from '../kernel/operations.js'
 import type { FileIdentity, LoopRequest, LoopStatus } from '../kernel/port.js'
 import { encodeDevice, LOOP_MAJOR } from '../kernel/device-number.js'
 import { BlockDevice } from './block-device.js'
@@ -169,7 +170,7 @@ export class Storage {
     return this.#loops.get(index)
   }
 
-  attached(operation: string, index: number): LoopMemory {
+  attached(operation: NativeOperation, index: number): LoopMemory {
     const loop = this.loop(index)
     if (!loop) throw new Refusal(operation, ERRNO.ENXIO, { device: `/dev/loop${index}` })
     return loop

@@ -34,7 +34,7 @@ uint64_t queue_limit(uint64_t device, const char* name) {
 }
 
 struct EraseCall {
-  const char* name;
+  Operation name;
   unsigned long request;
   uint64_t piece;
 };
@@ -46,9 +46,9 @@ EraseCall call_for(Erase how) {
     case Erase::kSecureDiscard:
       return {"BLKSECDISCARD", BLKSECDISCARD, kZeroPiece};
     case Erase::kZeroOut:
-      return {"BLKZEROOUT", BLKZEROOUT, kZeroPiece};
+      break;
   }
-  return {};
+  return {"BLKZEROOUT", BLKZEROOUT, kZeroPiece};
 }
 
 /// How much of `left` comes next. Ends where a unit of discarding does: a device keeps what is discarded in

@@ -21,7 +21,7 @@ std::string so_far(uint64_t done, uint64_t length) {
 
 /// Runs `piece(at, size)`, which answers how many bytes it moved, until all are.
 template <class Piece>
-Status each_piece(const char* operation, const BlockFile& file, uint64_t length, Cancel& cancel,
+Status each_piece(Operation operation, const BlockFile& file, uint64_t length, Cancel& cancel,
                   const Piece& piece) {
   for (uint64_t done = 0; done < length;) {
     if (cancel.requested()) return cancelled(operation, file.path, so_far(done, length));

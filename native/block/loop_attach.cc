@@ -71,7 +71,7 @@ Status set_fd_and_status(int device, int backing, const LoopRequest& request, co
   int result = system_call("LOOP_SET_FD", [&] { return ::ioctl(device, LOOP_SET_FD, backing); });
   if (result < 0) return failed("LOOP_SET_FD", -result, node, request.file);
   Attachment attachment(device);
-  const auto undo = [&](const char* operation) {
+  const auto undo = [&](Operation operation) {
     return attachment.undo(failed(operation, -result, node, request.file));
   };
   loop_info64 info = info_for(request);

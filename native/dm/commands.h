@@ -8,11 +8,13 @@
 
 #include <cstdint>
 
+#include "system/operation.h"
+
 namespace dmthin {
 
 struct Command {
   unsigned long request;
-  const char* name;
+  Operation name;
   uint32_t minor;
   /// The answer can be larger than the buffer and asking again changes nothing: grow and repeat.
   bool grows;

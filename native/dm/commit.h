@@ -11,7 +11,7 @@ namespace dmthin {
 /// What a failed commit is called in a `Failure`. EIO: the pool has gone back to its last commit and needs a
 /// check, or has failed. ENOSPC: it is out of metadata space, and whether the change was committed before
 /// that only the metadata on disk tells.
-constexpr const char* kCommit = "commit";
+constexpr Operation kCommit = "commit";
 
 /// Sends a message to a pool and asks its status (NOFLUSH) right after it. The look is not given up: the
 /// message has been taken. If the look itself fails, what a create_thin or create_snap made is deleted again.

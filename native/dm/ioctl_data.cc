@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kAlign = 8;
 constexpr size_t align_up(size_t size) { return (size + kAlign - 1) & ~(kAlign - 1); }
 constexpr size_t kHeader = sizeof(dm_ioctl);
-constexpr const char* kParse = "parse the kernel's answer";
+constexpr Operation kParse = "parse the kernel's answer";
 
 Failure malformed(const char* what) { return failed(kParse, EBADMSG, {}, what); }
 

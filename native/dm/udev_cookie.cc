@@ -67,7 +67,7 @@ void remove_semaphore(uint32_t key) {
   if (semaphore >= 0) ::semctl(semaphore, 0, IPC_RMID);
 }
 
-Status change(int semaphore, short by, const char* operation) {
+Status change(int semaphore, short by, Operation operation) {
   sembuf step{0, by, IPC_NOWAIT};  // never waits, also where somebody else has counted it down
   const int result = system_call(operation, [&] { return ::semop(semaphore, &step, 1); });
   if (result < 0) return failed(operation, -result);

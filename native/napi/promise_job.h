@@ -43,7 +43,7 @@ std::optional<int> run_task(Job& job, const TaskOf<T>& task, std::optional<Resul
     return std::nullopt;
   }
   if (job.cancel.requested()) {  // before its turn came: nothing has been done since the last try
-    if (!result) result.emplace(failed("", EINTR));
+    if (!result) result.emplace(failed(Operation::none(), EINTR));
     if (!*result) result->failure().cancelled = true;
     return std::nullopt;
   }

@@ -2,8 +2,9 @@
 //
 // The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
 // The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
-#include "napi/activate.cc"
 #include "napi/addon.cc"
+
+#include "napi/activate.cc"
 #include "napi/backing_file.cc"
 #include "napi/block_device.cc"
 #include "napi/device_list.cc"

@@ -12,7 +12,7 @@ namespace dmthin {
 
 /// Repeats `attempt` after signals, until it has the lock or the call was cancelled. `file` is for messages.
 template <typename Attempt>
-Status wait_for_lock(const char* operation, const std::string& file, Cancel& cancel, Attempt attempt) {
+Status wait_for_lock(Operation operation, const std::string& file, Cancel& cancel, Attempt attempt) {
   for (;;) {
     if (cancel.requested()) return cancelled(operation, file);
     const int result = system_call(operation, attempt);

@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "system/operation.h"
+
 namespace dmthin {
 
 /// One undone step of a compound call; `error` is 0 when the undo itself succeeded.
@@ -20,7 +22,8 @@ struct Undone {
 };
 
 struct Failure {
-  std::string operation;         // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
+  Operation operation =
+      Operation::none();         // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
   int error = 0;                 // errno as the kernel gave it
   std::string device;            // the name, uuid or path that the call was about
   std::string detail;            // the message text, the table, or what the call found instead
@@ -51,9 +54,9 @@ class Result {
 struct Nothing {};
 using Status = Result<Nothing>;
 
-inline Failure failed(std::string operation, int error, std::string device = {}, std::string detail = {}) {
+inline Failure failed(Operation operation, int error, std::string device = {}, std::string detail = {}) {
   Failure failure;
-  failure.operation = std::move(operation);
+  failure.operation = operation;
   failure.error = error;
   failure.device = std::move(device);
   failure.detail = std::move(detail);
@@ -61,8 +64,8 @@ inline Failure failed(std::string operation, int error, std::string device = {},
 }
 
 /// The failure of a call that was given up.
-inline Failure cancelled(std::string operation, std::string device = {}, std::string detail = {}) {
-  Failure failure = failed(std::move(operation), EINTR, std::move(device), std::move(detail));
+inline Failure cancelled(Operation operation, std::string device = {}, std::string detail = {}) {
+  Failure failure = failed(operation, EINTR, std::move(device), std::move(detail));
   failure.cancelled = true;
   return failure;
 }

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "system/operation.h"
+
 namespace dmthin {
 
 #ifdef DM_THIN_FAULTS
@@ -23,11 +25,11 @@ inline int fault_after(const char*, int result) { return result; }
 /// Runs `call`, which answers like a system call (-1 and errno on failure). The result is the call's own, or
 /// -errno.
 template <class Call>
-int system_call(const char* operation, Call call) {
-  if (const int injected = fault_before(operation)) return -injected;
+int system_call(Operation operation, Call call) {
+  if (const int injected = fault_before(operation.name())) return -injected;
   int result = static_cast<int>(call());
   if (result < 0) result = -errno;
-  return fault_after(operation, result);
+  return fault_after(operation.name(), result);
 }
 
 }  // namespace dmthin

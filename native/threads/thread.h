@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "system/operation.h"
+
 namespace dmthin {
 
 class Mutex {
@@ -51,7 +53,7 @@ class Condition {
 };
 
 /// The operation of the failure if a thread cannot be started.
-constexpr const char* kStartThread = "pthread_create";
+constexpr Operation kStartThread = "pthread_create";
 
 /// Starts a detached thread with a small stack and all signals blocked but the wake signal. Returns false if
 /// the system has no thread left.

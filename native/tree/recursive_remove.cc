@@ -78,9 +78,7 @@ class RecursiveRemover {
   }
 
  private:
-  Failure refused(const char* operation, int result) const {
-    return failed(operation, -result, removal_.path);
-  }
+  Failure refused(Operation operation, int result) const { return failed(operation, -result, removal_.path); }
 
   Failure cancelled() const {
     Failure failure = failed("remove", EINTR, removal_.path);

@@ -75,7 +75,7 @@ Failure tree_cancelled(const std::string& path) { return cancelled("tree", path)
 
 Failure tree_changed(const std::string& path) { return failed("tree changed", ESTALE, path); }
 
-Failure tree_failure(const char* operation, int error, const std::string& path) {
+Failure tree_failure(Operation operation, int error, const std::string& path) {
   if (error == ENOENT || error == ENOTDIR || error == ELOOP || error == ESTALE) return tree_changed(path);
   return failed(operation, error, path);
 }

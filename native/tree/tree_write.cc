@@ -110,7 +110,7 @@ Status TreeWriter::remove_existing(const WriteParent& parent, const char* name, 
 
 /// Runs `make(parent)` and, where the name is taken, once more after that is out of the way.
 template <class Make>
-Result<int> TreeWriter::made(const char* operation, const WriteRecord& record, Cancel& cancel,
+Result<int> TreeWriter::made(Operation operation, const WriteRecord& record, Cancel& cancel,
                              const Make& make) {
   if (const auto counted = parents_.count(path_of(record)); !counted) return counted.failure();
   const auto parent = parents_.make(record.parent);
@@ -252,12 +252,13 @@ Status TreeWriter::other(const WriteRecord& record, Cancel& cancel) {
   const char* name = record.name.data();
   const bool symlink = record.type == WriteType::kSymlink;
   const auto parent =
-      made(symlink ? "symlink" : "mknod", record, cancel, [&](const WriteParent& into) -> long {
-        if (symlink) return ::symlinkat(record.link.data(), into.fd, name);
-        const mode_t mode = type_bits(record.type) | (record.mode & 0777);
-        // The call and not mknodat: its symbol is younger than the glibc that Node 20 asks for.
-        return syscall(SYS_mknodat, into.fd, name, mode, makedev(record.major, record.minor));
-      });
+      made(symlink ? Operation("symlink") : Operation("mknod"), record, cancel,
+           [&](const WriteParent& into) -> long {
+             if (symlink) return ::symlinkat(record.link.data(), into.fd, name);
+             const mode_t mode = type_bits(record.type) | (record.mode & 0777);
+             // The call and not mknodat: its symbol is younger than the glibc that Node 20 asks for.
+             return syscall(SYS_mknodat, into.fd, name, mode, makedev(record.major, record.minor));
+           });
   if (!parent) return parent.failure();
   return set_attributes_of_name(*parent, name, WriteAttributes(record), path_of(record));
 }

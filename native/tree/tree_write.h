@@ -52,7 +52,7 @@ class TreeWriter {
   Status remove_existing(const WriteParent& parent, const char* name, const std::string& path,
                          Cancel& cancel);
   template <class Make>
-  Result<int> made(const char* operation, const WriteRecord& record, Cancel& cancel, const Make& make);
+  Result<int> made(Operation operation, const WriteRecord& record, Cancel& cancel, const Make& make);
 
   ParentResolver parents_;
   std::unique_ptr<Open> open_;

@@ -53,7 +53,7 @@ test('blocks marked ts compile', () => {
       noEmit: true,
       declaration: false,
       noUnusedLocals: false,
-      paths: { 'dm-thin': ['./lib/index.ts'], 'dm-thin/*': ['./lib/exports/*.ts'] },
+      paths: { 'dm-thin': ['./lib/entry/index.ts'], 'dm-thin/*': ['./lib/entry/*.ts'] },
     },
     root,
   )

@@ -2,7 +2,7 @@
   "targets": [
     {
       "target_name": "dm_thin",
-      "sources": ["native/parts/parsers.cc", "native/parts/core.cc", "native/parts/floor.cc", "native/parts/addon.cc"],
+      "sources": ["native/parts/parsers.cc", "native/parts/core.cc", "native/parts/glibc_compat.cc", "native/parts/addon.cc"],
       "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": [
         "NAPI_VERSION=8",

@@ -1,4 +1,4 @@
-// The list of mapped devices as the native side hands it over: see native/bind/device_list.h.
+// The list of mapped devices as the native side hands it over: see native/napi/device_list.h.
 import type { ListedDevice } from './port/port.js'
 
 export interface PackedList {

@@ -1,4 +1,4 @@
-// Messages whose commit is looked at, step for step as native/abi/commit.cc has them.
+// Messages whose commit is looked at, step for step as native/dm/commit.cc has them.
 import { ERRNO } from '../base/errors.js'
 import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/port.js'
 import { described, type Mapper } from './mapper.js'

@@ -2,6 +2,7 @@
 import { ERRNO } from '../base/errors.js'
 import { FairLocks } from '../base/fair-locks.js'
 import type { Handle } from '../kernel/port/handle.js'
+import type { NativeOperation } from '../kernel/port/operations.js'
 import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
 import type { BlockDevice } from './block-device.js'
 import { Changes } from './changes.js'
@@ -58,7 +59,7 @@ export class MemoryState {
     return this.mapper.find({ device: number })
   }
 
-  device(operation: string, path: string): BlockDevice {
+  device(operation: NativeOperation, path: string): BlockDevice {
     const device = this.node(path)
     if (device) return device
     const errno = this.storage.file(path) ? ERRNO.ENOTTY : ERRNO.ENOENT

@@ -1,5 +1,6 @@
-// A refusal as the native side would report it (native/abi/result.h Failure): the same way to a DmThinError follows.
+// A refusal as the native side would report it (native/system/result.h Failure): the same way to a DmThinError follows.
 import { errorFromFailure } from '../kernel/errors/translate.js'
+import type { NativeOperation } from '../kernel/port/operations.js'
 import type { NativeFailure } from '../kernel/errors/native-failure.js'
 import type { DmThinError, RollbackStep } from '../base/errors.js'
 
@@ -14,7 +15,7 @@ interface Details {
 export class Refusal extends Error {
   readonly failure: NativeFailure
 
-  constructor(operation: string, errno: number, details: Details = {}) {
+  constructor(operation: NativeOperation | '', errno: number, details: Details = {}) {
     super(`${operation}: errno ${errno}`)
     const { device = '', detail = '', kernelReason = '', tries = 1, rollback = [] } = details
     this.failure = { operation, errno, device, detail, kernelReason, cancelled: false, tries, rollback }

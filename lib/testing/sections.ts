@@ -1,4 +1,4 @@
-// The compound calls, step for step as native/abi/dm_sections.cc and thin_activity.cc have them.
+// The compound calls, step for step as native/dm/activate.cc, snapshot.cc and active_thins.cc have them.
 import { ERRNO, type RollbackStep } from '../base/errors.js'
 import {
   DEVICE_FLAG,

@@ -1,5 +1,6 @@
 // Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
 import { ERRNO } from '../base/errors.js'
+import type { NativeOperation } from '../kernel/port/operations.js'
 import type { FileIdentity, LoopRequest, LoopStatus } from '../kernel/port/port.js'
 import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
 import { BlockDevice } from './block-device.js'
@@ -115,7 +116,7 @@ export class Storage {
     return this.#files.get(path)
   }
 
-  /** The errors of create_sparse in native/abi/block.cc. */
+  /** The errors of create_sparse in native/block/backing_file.cc. */
   createSparse(path: string, sizeBytes: number): FileIdentity & { readonly created: boolean } {
     const there = this.file(path)
     if (!there) return { ...this.addFile(path, sizeBytes).identity, created: true }
@@ -169,7 +170,7 @@ export class Storage {
     return this.#loops.get(index)
   }
 
-  attached(operation: string, index: number): LoopMemory {
+  attached(operation: NativeOperation, index: number): LoopMemory {
     const loop = this.loop(index)
     if (!loop) throw new Refusal(operation, ERRNO.ENXIO, { device: `/dev/loop${index}` })
     return loop

@@ -2,9 +2,9 @@
 //
 // The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
 // The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
-#include "abi/dm_message.cc"
-#include "abi/log_record.cc"
-#include "abi/loop_info.cc"
-#include "abi/mount_info.cc"
-#include "abi/thin_line.cc"
+#include "block/loop_info.cc"
+#include "dm/ioctl_data.cc"
+#include "dm/log_record.cc"
+#include "dm/thin_line.cc"
+#include "fs/mount_info.cc"
 #include "tree/write_batch.cc"

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 
 namespace dmthin::test {
 

@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 #include "test/check.h"
 
 using namespace dmthin;

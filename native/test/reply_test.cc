@@ -4,7 +4,7 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 #include "test/check.h"
 #include "test/listed.h"
 

@@ -1,10 +1,10 @@
 // What is read out of the kernel's text: log records, mounts, tables and uuids of thins, numbers.
 #include <sys/sysmacros.h>
 
-#include "abi/log_record.h"
-#include "abi/mount_info.h"
-#include "abi/number.h"
-#include "abi/thin_line.h"
+#include "dm/log_record.h"
+#include "dm/thin_line.h"
+#include "fs/mount_info.h"
+#include "system/number.h"
 #include "test/check.h"
 
 using namespace dmthin;

@@ -8,7 +8,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 
 namespace dmthin::test {
 

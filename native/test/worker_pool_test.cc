@@ -1,13 +1,14 @@
 // The threads: waits overlap, growth has a bound, and a job can be given up wherever it is. What does not
 // happen here never ends, and ctest's limit says so.
-#include "run/worker_pool.h"
+#include "threads/worker_pool.h"
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <thread>
 
-#include "abi/system_call.h"
+#include "system/critical_section.h"
+#include "system/system_call.h"
 #include "test/check.h"
 #include "test/waits.h"
 
@@ -239,7 +240,7 @@ TEST(worker_pool_test, jobs_are_refused_while_no_thread_can_be_started) {
       std::atomic<int> ran{0};
       Pool pool(4);
       const auto body = [&](Job& job) { return ++(job.refused ? refused : ran), std::nullopt; };
-      set_fault(kStartThread, nth, FaultKind::kFail, EAGAIN);
+      set_fault(kStartThread.name(), nth, FaultKind::kFail, EAGAIN);
       pool.add(body, kind);
       pool.wait_for(1);
       CHECK_EQUAL(clear_faults(), 0);
@@ -261,10 +262,10 @@ TEST(worker_pool_test, a_job_whose_kind_has_a_thread_waits_for_it_if_no_other_ca
     return (void)pipe.read(job.cancel), std::nullopt;
   });
   started.arrive();
-  set_fault(kStartThread, 1, FaultKind::kFail, EAGAIN);
+  set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
   pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; });
   while (clear_faults() > 0) {
-    set_fault(kStartThread, 1, FaultKind::kFail, EAGAIN);
+    set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
     std::this_thread::yield();
   }
   pipe.write();
@@ -286,7 +287,7 @@ TEST(worker_pool_test, quick_jobs_behind_blocked_ones_are_refused_if_no_other_th
         Kind::kQuick);
   }
   started.arrive();
-  set_fault(kStartThread, 1, FaultKind::kFail, EAGAIN);
+  set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
   pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; }, Kind::kQuick);
   pool.wait_for(1);
   CHECK_EQUAL(refused, 1);
@@ -318,7 +319,7 @@ TEST(worker_pool_test, stop_waits_for_a_shielded_section) {
   bool heard = false;
   bool resumed = false;
   pool.add([&](Job& job) {
-    Section section(job.cancel);
+    CriticalSection section(job.cancel);
     section.shield();
     suspended.arrive();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

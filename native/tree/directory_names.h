@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "abi/result.h"
+#include "system/result.h"
 
 namespace dmthin {
 

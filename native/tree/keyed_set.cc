@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstring>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 #include "tree/directory_names.h"
 
 namespace dmthin {
@@ -71,15 +71,11 @@ bool EntryStat::directory() const { return S_ISDIR(mode); }
 bool EntryStat::regular() const { return S_ISREG(mode); }
 bool EntryStat::symlink() const { return S_ISLNK(mode); }
 
-Failure tree_cancelled(const std::string& path) {
-  Failure failure = failed("tree", EINTR, path);
-  failure.cancelled = true;
-  return failure;
-}
+Failure tree_cancelled(const std::string& path) { return cancelled("tree", path); }
 
 Failure tree_changed(const std::string& path) { return failed("tree changed", ESTALE, path); }
 
-Failure tree_failure(const char* operation, int error, const std::string& path) {
+Failure tree_failure(Operation operation, int error, const std::string& path) {
   if (error == ENOENT || error == ENOTDIR || error == ELOOP || error == ESTALE) return tree_changed(path);
   return failed(operation, error, path);
 }

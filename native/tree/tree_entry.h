@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "abi/cancel.h"
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/cancel.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 
 namespace dmthin {
 
@@ -70,7 +70,7 @@ Failure tree_cancelled(const std::string& path);
 
 /// A failure of a call on an entry. What is gone, or is something else than it was, is told as "tree
 /// changed".
-Failure tree_failure(const char* operation, int error, const std::string& path);
+Failure tree_failure(Operation operation, int error, const std::string& path);
 Failure tree_changed(const std::string& path);
 
 /// EXDEV ("tree mount") where something is mounted on the entry. Paths are only for messages.

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 #include "tree/tree_record.h"
 
 namespace dmthin {

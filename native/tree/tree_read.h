@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "tree/tree_entry.h"
 
 namespace dmthin {

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

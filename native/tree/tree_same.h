@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "tree/tree_entry.h"
 
 namespace dmthin {

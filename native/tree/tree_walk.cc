@@ -88,7 +88,7 @@ Status TreeWalk::begin() {
   }
   if (!same) return same.failure();
   if (!*same) {
-    const auto status = tell(Change::kChanged, upper);
+    const auto status = emit(Change::kChanged, upper);
     if (!status) return status.failure();
   }
   return push(std::move(frame));
@@ -138,11 +138,11 @@ Status TreeWalk::self(Frame& frame, std::string_view name) {
   const std::string path = path_with(name);
   if (lower) {
     const Place gone{frame.lower_fd.get(), frame.lower.c_name(at), &frame.lower.entries[at].stat, path};
-    return tell(Change::kDeleted, gone);
+    return emit(Change::kDeleted, gone);
   }
   const EntryStat& stat = frame.upper.entries[at].stat;
   if (stat.directory()) frame.pending.push_back({std::nullopt, at, true});
-  return tell(Change::kAdded, {frame.upper_fd.get(), frame.upper.c_name(at), &stat, path});
+  return emit(Change::kAdded, {frame.upper_fd.get(), frame.upper.c_name(at), &stat, path});
 }
 
 Status TreeWalk::both(Frame& frame) {
@@ -167,8 +167,8 @@ Status TreeWalk::both(Frame& frame) {
     const auto below = lower.directory() ? std::optional<size_t>(lower_at) : std::nullopt;
     frame.pending.push_back({below, upper_at, !*same});
   }
-  if (!*same) return tell(Change::kChanged, here);
-  return told_anyway ? tell(Change::kUnchanged, here) : Nothing{};
+  if (!*same) return emit(Change::kChanged, here);
+  return told_anyway ? emit(Change::kUnchanged, here) : Nothing{};
 }
 
 Status TreeWalk::descend() {
@@ -199,7 +199,7 @@ Status TreeWalk::leave() {
   Frame& parent = frames_.back();
   if (frame.differs) {
     if (!frame.told) {
-      const auto status = tell(Change::kChanged, {frame.upper_fd.get(), "", &frame.upper_stat, path_});
+      const auto status = emit(Change::kChanged, {frame.upper_fd.get(), "", &frame.upper_stat, path_});
       if (!status) return status.failure();
     }
     parent.differs = true;
@@ -224,7 +224,7 @@ Status TreeWalk::open_again(Frame& parent, const Frame& child) {
   return open(child.lower_fd, parent.lower_stat, parent.lower_fd);
 }
 
-Status TreeWalk::tell(Change kind, const Place& place) {
+Status TreeWalk::emit(Change kind, const Place& place) {
   if (kind != Change::kUnchanged && !frames_.empty()) frames_.back().differs = true;
   std::string link;
   Xattrs xattrs;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
 #include "tree/tree_record.h"
 
 namespace dmthin {
@@ -56,7 +56,7 @@ class TreeWalk {
   Status leave();
   Status open_again(Frame& parent, const Frame& child);
   Status push(Frame frame);
-  Status tell(Change kind, const Place& place);
+  Status emit(Change kind, const Place& place);
   std::string path_with(std::string_view name) const;
 
   TreeRoot lower_, upper_;

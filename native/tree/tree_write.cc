@@ -6,7 +6,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {
@@ -18,12 +18,6 @@ std::string joined(std::string_view parent, std::string_view name) {
 }
 
 std::string path_of(const WriteRecord& record) { return joined(record.parent, record.name); }
-
-Failure cancelled(const std::string& path) {
-  Failure failure = failed("write", EINTR, path);
-  failure.cancelled = true;
-  return failure;
-}
 
 Status write_all(int fd, uint64_t offset, std::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
@@ -60,7 +54,7 @@ Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, co
   if (!key) return key.failure();
   auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, *key, limits));
   // Whether the kernel has what every later step relies on, before anything is written.
-  const auto tried = writer->places_.look("");
+  const auto tried = writer->parents_.look("");
   if (!tried) return tried.failure();
   return writer;
 }
@@ -72,7 +66,7 @@ Status TreeWriter::write(std::string_view batch, const std::vector<std::string_v
     const auto record = records.next();
     if (!record) return record.failure();
     if (!*record) return Nothing{};
-    if (cancel.requested()) return cancelled(path_of(**record));
+    if (cancel.requested()) return cancelled("write", path_of(**record));
     auto done = one(**record, chunks, cancel);
     if (done) continue;
     if (done.failure().device.empty()) done.failure().device = path_of(**record);
@@ -101,35 +95,35 @@ Status TreeWriter::one(const WriteRecord& record, const std::vector<std::string_
 }
 
 WriteRemoval TreeWriter::removal_at(WriteMarks* keep, std::string path) {
-  return {keep, places_.root_stat().device, places_.marks().left(), std::move(path)};
+  return {keep, parents_.root_stat().device, parents_.marks().left(), std::move(path)};
 }
 
 /// What is in the way of a name goes: the last entry of a name counts.
-Status TreeWriter::make_way(const WriteParent& parent, const char* name, const std::string& path,
-                            Cancel& cancel) {
+Status TreeWriter::remove_existing(const WriteParent& parent, const char* name, const std::string& path,
+                                   Cancel& cancel) {
   WriteStat stat;
   const int result = stat_at(parent.fd, name, stat);
   if (result < 0) return failed("statx", -result, path);
-  if (stat.directory() || stat.symlink()) places_.forget();
+  if (stat.directory() || stat.symlink()) parents_.forget();
   return remove_name(parent, name, removal_at(nullptr, path), cancel);
 }
 
 /// Runs `make(parent)` and, where the name is taken, once more after that is out of the way.
 template <class Make>
-Result<int> TreeWriter::made(const char* operation, const WriteRecord& record, Cancel& cancel,
+Result<int> TreeWriter::made(Operation operation, const WriteRecord& record, Cancel& cancel,
                              const Make& make) {
-  if (const auto counted = places_.count(path_of(record)); !counted) return counted.failure();
-  const auto parent = places_.make(record.parent);
+  if (const auto counted = parents_.count(path_of(record)); !counted) return counted.failure();
+  const auto parent = parents_.make(record.parent);
   if (!parent) return parent.failure();
   int result = system_call(operation, [&] { return make(*parent); });
   if (result == -EEXIST) {
-    const auto free = make_way(*parent, record.name.data(), path_of(record), cancel);
+    const auto free = remove_existing(*parent, record.name.data(), path_of(record), cancel);
     if (!free) return free.failure();
     result = system_call(operation, [&] { return make(*parent); });
   }
   if (result < 0) return failed(operation, -result, path_of(record));
   const int opened = record.type == WriteType::kFile ? result : -1;
-  if (const auto marked = places_.marks().made(parent->inode, record.name); !marked) {
+  if (const auto marked = parents_.marks().made(parent->inode, record.name); !marked) {
     if (opened >= 0) ::close(opened);
     return marked.failure();
   }
@@ -185,12 +179,12 @@ Status TreeWriter::end(uint64_t size) {
 
 Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
   if (record.name.empty()) {
-    if (const auto left = places_.leave(); !left) return left;
-    return attributes_of_directory(record, places_.root(), "");
+    if (const auto left = parents_.leave(); !left) return left;
+    return attributes_of_directory(record, parents_.root(), "");
   }
   const std::string path = path_of(record);
-  if (const auto counted = places_.count(path); !counted) return counted;
-  const auto parent = places_.make(record.parent);
+  if (const auto counted = parents_.count(path); !counted) return counted;
+  const auto parent = parents_.make(record.parent);
   if (!parent) return parent.failure();
   const char* name = record.name.data();
   const auto make = [&] { return ::mkdirat(parent->fd, name, record.mode & 0777); };
@@ -201,12 +195,12 @@ Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
     if (result < 0) return failed("statx", -result, path);
     // A directory that is there keeps what is in it.
     if (!stat.directory()) {
-      if (const auto free = make_way(*parent, name, path, cancel); !free) return free;
+      if (const auto free = remove_existing(*parent, name, path, cancel); !free) return free;
       result = system_call("mkdir", make);
     }
   }
   if (result < 0) return failed("mkdir", -result, path);
-  if (const auto marked = places_.marks().made(parent->inode, record.name); !marked) return marked;
+  if (const auto marked = parents_.marks().made(parent->inode, record.name); !marked) return marked;
   const int fd = open_child(parent->fd, name);
   if (fd < 0) return failed("openat2", -fd, path);
   return attributes_of_directory(record, UniqueFd(fd).get(), path);
@@ -218,21 +212,21 @@ Status TreeWriter::attributes_of_directory(const WriteRecord& record, int fd, co
   WriteStat stat;
   const int result = stat_at(fd, "", stat);
   if (result < 0) return failed("statx", -result, path);
-  if (stat.device != places_.root_stat().device) return failed("openat2", EXDEV, path);
-  if (const auto marked = places_.marks().timed(stat.inode); !marked) return marked;
+  if (stat.device != parents_.root_stat().device) return failed("openat2", EXDEV, path);
+  if (const auto marked = parents_.marks().timed(stat.inode); !marked) return marked;
   return set_attributes(fd, attributes, path);
 }
 
 Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
   const std::string path = path_of(record);
-  if (const auto counted = places_.count(path); !counted) return counted;
+  if (const auto counted = parents_.count(path); !counted) return counted;
   const size_t slash = record.link.rfind('/');
   const bool nested = slash != std::string_view::npos;
   const char* from = record.link.data() + (nested ? slash + 1 : 0);
   const auto folder = nested ? record.link.substr(0, slash) : std::string_view();
-  const auto parent = places_.make(record.parent);
+  const auto parent = parents_.make(record.parent);
   if (!parent) return parent.failure();
-  auto source = folder == record.parent ? Result<UniqueFd>(UniqueFd()) : places_.look(folder);
+  auto source = folder == record.parent ? Result<UniqueFd>(UniqueFd()) : parents_.look(folder);
   if (!source) return source.failure();
   const int held = folder == record.parent ? parent->fd : source->get();
   if (held < 0) return failed("link", ENOENT, path, std::string(record.link));
@@ -246,52 +240,53 @@ Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
     if (found < 0) return failed("link", -found, path, std::string(record.link));
     // Both names of one file already: to make way would take its last name away.
     if (stat_at(parent->fd, name, there) == 0 && there.inode == target.inode)
-      return places_.marks().made(parent->inode, record.name);
-    if (const auto free = make_way(*parent, name, path, cancel); !free) return free;
+      return parents_.marks().made(parent->inode, record.name);
+    if (const auto free = remove_existing(*parent, name, path, cancel); !free) return free;
     result = system_call("link", link);
   }
   if (result < 0) return failed("link", -result, path, std::string(record.link));
-  return places_.marks().made(parent->inode, record.name);
+  return parents_.marks().made(parent->inode, record.name);
 }
 
 Status TreeWriter::other(const WriteRecord& record, Cancel& cancel) {
   const char* name = record.name.data();
   const bool symlink = record.type == WriteType::kSymlink;
   const auto parent =
-      made(symlink ? "symlink" : "mknod", record, cancel, [&](const WriteParent& into) -> long {
-        if (symlink) return ::symlinkat(record.link.data(), into.fd, name);
-        const mode_t mode = type_bits(record.type) | (record.mode & 0777);
-        // The call and not mknodat: its symbol is younger than the glibc that Node 20 asks for.
-        return syscall(SYS_mknodat, into.fd, name, mode, makedev(record.major, record.minor));
-      });
+      made(symlink ? Operation("symlink") : Operation("mknod"), record, cancel,
+           [&](const WriteParent& into) -> long {
+             if (symlink) return ::symlinkat(record.link.data(), into.fd, name);
+             const mode_t mode = type_bits(record.type) | (record.mode & 0777);
+             // The call and not mknodat: its symbol is younger than the glibc that Node 20 asks for.
+             return syscall(SYS_mknodat, into.fd, name, mode, makedev(record.major, record.minor));
+           });
   if (!parent) return parent.failure();
   return set_attributes_of_name(*parent, name, WriteAttributes(record), path_of(record));
 }
 
 Status TreeWriter::whiteout(const WriteRecord& record, Cancel& cancel) {
   if (open_) return failed("batch", EBADMSG);
-  const auto parent = places_.find(record.parent);
+  const auto parent = parents_.find(record.parent);
   if (!parent) return parent.failure();
   if (parent->fd < 0) return Nothing{};
-  places_.forget();
-  return remove_name(*parent, record.name.data(), removal_at(&places_.marks(), path_of(record)), cancel);
+  parents_.forget();
+  return remove_name(*parent, record.name.data(), removal_at(&parents_.marks(), path_of(record)), cancel);
 }
 
 Status TreeWriter::opaque(const WriteRecord& record, Cancel& cancel) {
   if (open_) return failed("batch", EBADMSG);
-  const auto directory = places_.find(record.parent);
+  const auto directory = parents_.find(record.parent);
   if (!directory) return directory.failure();
   if (directory->fd < 0) return Nothing{};
-  places_.forget();
-  if (places_.marks().has_emptied(directory->inode)) return Nothing{};
-  return empty_directory(directory->fd, removal_at(&places_.marks(), std::string(record.parent)), cancel);
+  parents_.forget();
+  if (parents_.marks().has_emptied(directory->inode)) return Nothing{};
+  return empty_directory(directory->fd, removal_at(&parents_.marks(), std::string(record.parent)), cancel);
 }
 
 Status TreeWriter::finish(bool sync) {
   if (open_) return failed("batch", EBADMSG);
-  if (const auto left = places_.leave(); !left) return left;
+  if (const auto left = parents_.leave(); !left) return left;
   if (!sync) return Nothing{};
-  const int result = system_call("syncfs", [&] { return ::syncfs(places_.root()); });
+  const int result = system_call("syncfs", [&] { return ::syncfs(parents_.root()); });
   if (result < 0) return failed("syncfs", -result);
   return Nothing{};
 }

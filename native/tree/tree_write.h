@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
-#include "abi/cancel.h"
+#include "system/cancel.h"
+#include "tree/parent_resolver.h"
+#include "tree/recursive_remove.h"
 #include "tree/write_attributes.h"
-#include "tree/write_place.h"
-#include "tree/write_remove.h"
 
 namespace dmthin {
 
@@ -35,7 +35,7 @@ class TreeWriter {
   };
 
   TreeWriter(UniqueFd root, const WriteStat& stat, const HashKey& key, const WriteLimits& limits)
-      : places_(std::move(root), stat, key, limits) {}
+      : parents_(std::move(root), stat, key, limits) {}
 
   Status one(const WriteRecord& record, const std::vector<std::string_view>& chunks, Cancel& cancel);
   Status entry(const WriteRecord& record, Cancel& cancel);
@@ -49,11 +49,12 @@ class TreeWriter {
   Status whiteout(const WriteRecord& record, Cancel& cancel);
   Status opaque(const WriteRecord& record, Cancel& cancel);
   WriteRemoval removal_at(WriteMarks* keep, std::string path);
-  Status make_way(const WriteParent& parent, const char* name, const std::string& path, Cancel& cancel);
+  Status remove_existing(const WriteParent& parent, const char* name, const std::string& path,
+                         Cancel& cancel);
   template <class Make>
-  Result<int> made(const char* operation, const WriteRecord& record, Cancel& cancel, const Make& make);
+  Result<int> made(Operation operation, const WriteRecord& record, Cancel& cancel, const Make& make);
 
-  WritePlaces places_;
+  ParentResolver parents_;
   std::unique_ptr<Open> open_;
 };
 

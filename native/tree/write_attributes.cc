@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 
 namespace dmthin {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "abi/result.h"
+#include "system/result.h"
+#include "tree/parent_resolver.h"
 #include "tree/write_batch.h"
-#include "tree/write_place.h"
 
 namespace dmthin {
 

@@ -15,7 +15,7 @@
 #include <optional>
 #include <string_view>
 
-#include "abi/result.h"
+#include "system/result.h"
 
 namespace dmthin {
 

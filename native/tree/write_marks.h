@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "abi/result.h"
+#include "system/result.h"
 #include "tree/keyed_set.h"
 
 namespace dmthin {

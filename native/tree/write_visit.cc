@@ -2,7 +2,7 @@
 
 #include <sys/xattr.h>
 
-#include "abi/system_call.h"
+#include "system/system_call.h"
 #include "tree/write_attributes.h"
 
 namespace dmthin {

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "abi/result.h"
-#include "abi/unique_fd.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
 #include "tree/write_marks.h"
 #include "tree/write_stat.h"
 

@@ -1,4 +1,4 @@
-// Files and loop devices, as far as the library asks for them. native/abi/loop.cc, block.cc
+// Files and loop devices, as far as the library asks for them. native/block/loop.cc, backing_file.cc
 import { LoopDevice, MiB } from '../../lib/entry/index.js'
 import { errnoOf, line, withDevice, withLoops, type Case, type Machine } from './machine.js'
 

@@ -3,7 +3,7 @@
 //   node test/package/prebuild.mjs [--if-stale] [x64] [arm64]
 //
 // Built in a copy of the package, so that the work tree's own build/ stays as its developer left it.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { buildEnvironment } from '../setup/build.mjs'
@@ -12,7 +12,8 @@ import { quietly, repository, say, SetupError, step } from '../setup/steps.mjs'
 
 /** The oldest Node that the package is for. Without it prebuildify would ask for the newest one's headers. */
 const TARGET = '20.0.0'
-const SOURCES = ['native/abi', 'native/bind', 'native/run', 'native/tree', 'native/parts', 'binding.gyp']
+const FOLDERS = readdirSync(join(repository, 'native')).filter(name => name !== 'test')
+const SOURCES = [...FOLDERS.map(name => `native/${name}`), 'binding.gyp']
 const INPUTS = [...SOURCES, 'package-lock.json', 'test/package/prebuild.mjs']
 
 /** Debian's names: of the compilers, and of the packages that bring them. */

@@ -16,7 +16,7 @@ const failure = (facts: Partial<NativeFailure>): NativeFailure => ({
 })
 
 const E = ERRNO
-const TABLE: [operation: string, errno: number, code: ErrorCode, detail?: string][] = [
+const TABLE: [operation: NativeFailure['operation'], errno: number, code: ErrorCode, detail?: string][] = [
   ['open control', E.ENOENT, 'DM_UNAVAILABLE'],
   ['open control', E.ENODEV, 'DM_UNAVAILABLE'],
   ['open control', E.EACCES, 'DM_PERMISSION'],
@@ -91,7 +91,7 @@ describe('messages', () => {
   })
 
   test('say the errno once, although the kernel’s log ends with it, too', () => {
-    const refused = { operation: 'DM_TABLE_LOAD', errno: E.ENOTBLK, detail: 'thin-pool 7:1 7:0 128 0' }
+    const refused = { operation: 'DM_TABLE_LOAD', errno: E.ENOTBLK, detail: 'thin-pool 7:1 7:0 128 0' } as const
     const kernelReason = 'thin-pool: Error creating metadata object (-ENOTBLK); thin-pool: gave up (-15)'
     const error = errorFromFailure(failure({ ...refused, kernelReason }))
     expect(error.kernelReason).toBe('thin-pool: Error creating metadata object; thin-pool: gave up')
@@ -102,7 +102,7 @@ describe('messages', () => {
   })
 
   test('say how often a busy device was tried', () => {
-    const busy = { operation: 'DM_DEV_REMOVE', errno: E.EBUSY }
+    const busy = { operation: 'DM_DEV_REMOVE', errno: E.EBUSY } as const
     expect(message({ ...busy, tries: 1 })).toBe('remove "demo": device is busy after 1 try')
     expect(message({ ...busy, tries: 24 })).toBe('remove "demo": device is busy after 24 tries')
   })

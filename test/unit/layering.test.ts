@@ -27,6 +27,37 @@ function filesOf(folder: string, extension: RegExp): string[] {
 const read = (file: string) => readFileSync(path.join(repository, file), 'utf8')
 const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(match => match[1]!)
 
+/** The files of a circle of imports, or none. */
+function circleIn(imports: ReadonlyMap<string, readonly string[]>): string[] {
+  const finished = new Set<string>()
+  const visit = (file: string, above: readonly string[]): string[] => {
+    if (above.includes(file)) return [...above.slice(above.indexOf(file)), file]
+    if (finished.has(file)) return []
+    for (const next of imports.get(file) ?? []) {
+      const circle = visit(next, [...above, file])
+      if (circle.length > 0) return circle
+    }
+    finished.add(file)
+    return []
+  }
+  for (const file of imports.keys()) {
+    const circle = visit(file, [])
+    if (circle.length > 0) return circle
+  }
+  return []
+}
+
+test('a circle of imports is found', () => {
+  const circle = new Map([
+    ['a', ['b', 'c']],
+    ['b', []],
+    ['c', ['d']],
+    ['d', ['c']],
+  ])
+  expect(circleIn(circle)).toEqual(['c', 'd', 'c'])
+  expect(circleIn(new Map([['a', ['b']]]))).toEqual([])
+})
+
 describe('lib', () => {
   const files = filesOf('lib', /(?<!\.d)\.m?ts$/)
   const layerOf = (file: string) => {
@@ -111,30 +142,34 @@ describe('lib', () => {
 
 describe('native', () => {
   const files = filesOf('native', /\.(cc|h)$/).filter(file => !file.startsWith('native/test/'))
-  const layerOf = (file: string) => file.split('/')[1]
-  const includesOf = (file: string) => found(read(file), /^#include ["<]([^">]+)[">]/gm)
-  const ALLOWED: Record<string, RegExp> = {
-    abi: /^abi\//,
-    run: /^(abi|run)\//,
-    tree: /^(abi|tree)\//,
-    bind: /^(abi|run|tree|bind)\//,
-    parts: /^(abi|run|tree|bind)\//,
-  }
+  /** From the bottom up. A file includes files of its own folder, and of the folders before it. */
+  const FOLDERS = ['system', 'threads', 'dm', 'block', 'fs', 'tree', 'napi', 'parts']
+  const folderOf = (file: string) => FOLDERS.indexOf(file.split('/')[1]!)
+  const own = (file: string) => found(read(file), /^#include "([^"]+)"/gm).map(name => path.join('native', name))
 
-  test('abi includes only itself, run and tree also abi, bind all', () => {
-    expect(files.filter(file => ALLOWED[layerOf(file)!] === undefined)).toEqual([])
-    const own = (file: string) => includesOf(file).filter(name => /^(\.|abi|run|tree|bind)/.test(name))
-    const wrong = files.flatMap(file =>
-      own(file)
-        .filter(name => !ALLOWED[layerOf(file)!]!.test(name))
-        .map(name => `${file} includes ${name}`),
-    )
-    expect(wrong).toEqual([])
+  test('every file is in a folder that has its place', () => {
+    expect(files.length).toBeGreaterThan(100)
+    expect(files.filter(file => folderOf(file) < 0)).toEqual([])
   })
 
-  test('only bind knows Node', () => {
-    const knowing = files.filter(file => includesOf(file).some(name => /^(napi|node|js_native|uv|v8)/.test(name)))
-    expect([...new Set(knowing.map(layerOf))]).toEqual(['bind'])
+  test('every include goes down, or stays in its folder', () => {
+    const upward = files.flatMap(file =>
+      own(file)
+        .filter(included => folderOf(included) > folderOf(file))
+        .map(included => `${file} includes ${included}`),
+    )
+    expect(upward).toEqual([])
+  })
+
+  test('every include is of a file that there is, and none leads back to itself', () => {
+    expect(files.flatMap(own).length).toBeGreaterThan(300)
+    expect(files.flatMap(own).filter(file => !files.includes(file))).toEqual([])
+    expect(circleIn(new Map(files.map(file => [file, own(file)])))).toEqual([])
+  })
+
+  test('only napi knows Node', () => {
+    const knowing = files.filter(file => /^#include <(napi|node|js_native|uv|v8)/m.test(read(file)))
+    expect([...new Set(knowing.map(file => file.split('/')[1]))]).toEqual(['napi'])
   })
 
   test('nothing spawns', () => {

@@ -9,6 +9,8 @@ const parts = readdirSync(path.join(repository, 'native/parts')).map(name => `na
 const lists = Object.fromEntries(parts.map(part => [path.basename(part, '.cc'), sourcesIn(part)]))
 const listed = Object.values(lists).flat()
 
+const folders = readdirSync(path.join(repository, 'native')).filter(name => !['parts', 'test'].includes(name))
+
 /** Every .cc of a folder, as the list names them. */
 const inFolder = (folder: string) =>
   readdirSync(path.join(repository, 'native', folder))
@@ -16,14 +18,14 @@ const inFolder = (folder: string) =>
     .map(name => `native/${folder}/${name}`)
 
 test('every source file is in the list, once', () => {
-  const files = ['abi', 'run', 'tree', 'bind'].flatMap(inFolder)
+  const files = folders.flatMap(inFolder)
   expect([...listed].sort()).toEqual(files.sort())
 })
 
-test('only native/bind knows of Node', () => {
-  expect(lists.addon).toEqual(inFolder('bind').sort())
+test('only native/napi knows of Node', () => {
+  expect([...lists.addon!].sort()).toEqual(inFolder('napi').sort())
   const including = listed.filter(file => /#include [<"](napi|node_api|uv|v8)/.test(read(file)))
-  for (const file of including) expect(file).toMatch(/^native\/bind\//)
+  for (const file of including) expect(file).toMatch(/^native\/napi\//)
 })
 
 test('binding.gyp compiles each part as one source', () => {
@@ -34,7 +36,7 @@ test('binding.gyp compiles each part as one source', () => {
 test('CMakeLists.txt compiles the parts, and names no source of its own', () => {
   const text = read('CMakeLists.txt')
   for (const part of Object.keys(lists)) expect(text).toMatch(new RegExp(`sources_of\\(${part} `))
-  expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(abi|run|tree|bind)\/\w+\.cc/)
+  expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(?!test\/)[a-z_]+\/\w+\.cc/)
 })
 
 test('both builds define the same for the addon', () => {

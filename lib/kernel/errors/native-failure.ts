@@ -1,9 +1,10 @@
 // What the native side says of a refusal, and what it means.
 import type { ErrorCode, RollbackStep } from '../../base/errors.js'
+import type { NativeOperation } from '../port/operations.js'
 
-/** native/abi/result.h `Failure`, as to_js.cc writes it. */
+/** native/system/result.h `Failure`, as to_js.cc writes it. */
 export interface NativeFailure {
-  readonly operation: string
+  readonly operation: NativeOperation | ''
   readonly errno: number
   readonly device: string
   readonly detail: string

@@ -111,7 +111,7 @@ function noDeviceMapper(why: string): Verdict {
   return { code: 'DM_UNAVAILABLE', message }
 }
 
-/** native/abi/commit.h */
+/** native/dm/commit.h */
 function notCommitted({ errno, detail }: NativeFailure, about: string): Verdict {
   const what = detail ? `message ${JSON.stringify(detail)} to${about}: taken, but` : `commit of${about}:`
   const why =

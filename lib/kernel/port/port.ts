@@ -4,6 +4,7 @@ import type { DmThinError } from '../../base/errors.js'
 import type { BlockPort, FileSystemPort } from './block-port.js'
 import type { Handle } from './handle.js'
 import type { MapperLinks } from '../mapper-links.js'
+import type { NativeOperation } from './operations.js'
 import type { TreePort } from './tree-port.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
@@ -102,7 +103,7 @@ export interface SnapshotItem {
   /** 0, or why there is no such snapshot. */
   readonly errno: number
   /** What failed: the message, or the `commit` after it. */
-  readonly operation: string
+  readonly operation: NativeOperation | ''
 }
 
 export interface SnapshotOutcome {

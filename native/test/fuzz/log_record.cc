@@ -1,5 +1,5 @@
 // A record of /dev/kmsg: anybody with the right to write there can make one.
-#include "abi/log_record.h"
+#include "dm/log_record.h"
 
 #include <sys/sysmacros.h>
 

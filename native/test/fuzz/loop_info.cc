@@ -5,7 +5,7 @@
 #include <cstring>
 #include <memory>
 
-#include "abi/loop.h"
+#include "block/loop.h"
 #include "test/fuzz/target.h"
 
 using namespace dmthin;

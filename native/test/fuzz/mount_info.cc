@@ -1,5 +1,5 @@
 // /proc/PID/mountinfo, whose mount points and sources other users can name.
-#include "abi/mount_info.h"
+#include "fs/mount_info.h"
 
 #include "test/fuzz/target.h"
 

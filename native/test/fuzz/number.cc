@@ -1,5 +1,5 @@
 // A number of sysfs or of /proc, or of a file's name.
-#include "abi/number.h"
+#include "system/number.h"
 
 #include <string>
 

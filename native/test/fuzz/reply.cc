@@ -1,7 +1,7 @@
 // The kernel's answer to any command, read as the answer to each.
 #include <cerrno>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 #include "test/fuzz/target.h"
 #include "test/listed.h"
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "abi/dm_message.h"
+#include "dm/ioctl_data.h"
 #include "test/fuzz/target.h"
 
 using namespace dmthin;

@@ -1,5 +1,5 @@
 // A table line, of any target, and a uuid: is it a thin of this pool, and which?
-#include "abi/thin_line.h"
+#include "dm/thin_line.h"
 
 #include <sys/sysmacros.h>
 

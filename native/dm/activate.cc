@@ -1,0 +1,81 @@
+#include "dm/activate.h"
+
+#include <cerrno>
+
+#include "dm/kernel_log.h"
+#include "dm/prepared_calls.h"
+#include "system/critical_section.h"
+#include "system/scope_guard.h"
+
+namespace dmthin {
+namespace {
+
+/// Removes a device without a table, which an activation of a dead process has left. Whoever lives and is
+/// between the two has the lock of the thin id, as the caller has it now.
+bool remove_half_made(Control& control, const ActivateRequest& request, Cancel& cancel) {
+  const Address own{{}, request.uuid, 0};
+  const auto info = control.status(own, cancel);
+  if (!info || info->name != request.name || (info->flags & DM_ACTIVE_PRESENT_FLAG) != 0) return false;
+  return static_cast<bool>(control.remove(own, request.event, 0, cancel));
+}
+
+}  // namespace
+
+Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
+  // Not shielded: it can be given up at each step. But process.exit() waits until it has been undone.
+  CriticalSection section(cancel);
+  ThinLock lock;
+  if (request.guard) {
+    auto admitted = request.guard->admit(control, request.thin_id, request.name, cancel);
+    if (!admitted) return admitted.failure();
+    lock = std::move(*admitted);
+  }
+  PreparedCalls calls(control);
+  const Address address{request.name, {}, 0};
+  const auto create = calls.add({command::kCreate, {request.name, request.uuid, 0}});
+  const auto remove = create ? calls.add({command::kRemove, address, 0, request.event}) : create;
+  if (!remove) {
+    Failure failure = remove.failure();
+    failure.detail = request.uuid;
+    return failure;
+  }
+  int error = calls.send(*create, cancel);
+  if (error == EBUSY && lock.of_machine && remove_half_made(control, request, cancel))
+    error = calls.send(*create, cancel);
+  if (error != 0) {
+    Failure failure = calls.failure(*create, error);
+    failure.detail = request.uuid;
+    return failure;
+  }
+  // udev may hold a new node for a moment.
+  const auto undo = [&] { return calls.undo(*remove, while_busy); };
+  ScopeGuard half_made(undo);
+  const uint64_t device = calls.answer().dev;
+  KernelLog log;
+  auto done = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
+  if (done) done = control.resume(address, request.event, 0, cancel);
+  if (done) {
+    half_made.dismiss();
+    return done;
+  }
+  Failure& failure = done.failure();
+  if (!request.table.empty())
+    failure.detail = request.table.front().type + " " + request.table.front().parameters;
+  failure.kernel_reason = log.reason(device);
+  failure.rollback.push_back({command::kRemove.name, request.name, 0});
+  half_made.dismiss();
+  failure.rollback.back().error = undo();
+  return done;
+}
+
+Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
+                                    const std::vector<Target>& table, uint32_t flags, Cancel& cancel) {
+  KernelLog log;
+  auto loaded = control.table_load(address, table, flags, cancel);
+  if (loaded) return loaded;
+  const auto info = control.status(address, cancel);
+  if (info) loaded.failure().kernel_reason = log.reason(info->device);
+  return loaded;
+}
+
+}  // namespace dmthin

@@ -1,0 +1,30 @@
+// A device made, loaded and resumed on one thread: a failed step undoes the earlier ones, newest first.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dm/activation_guard.h"
+#include "dm/control.h"
+
+namespace dmthin {
+
+struct ActivateRequest {
+  std::string name;
+  std::string uuid;
+  std::vector<Target> table;
+  bool read_only = false;
+  uint32_t event = 0;                      // for udev, as in dm_control
+  std::shared_ptr<ActivationGuard> guard;  // of the pool that `thin_id` belongs to; may be null
+  uint32_t thin_id = 0;
+};
+
+/// DM_DEV_CREATE, DM_TABLE_LOAD, resume, once the guard, if there is one, has let it in.
+Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel);
+
+/// DM_TABLE_LOAD with the kernel log's reason attached when the table is refused.
+Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
+                                    const std::vector<Target>& table, uint32_t flags, Cancel& cancel);
+
+}  // namespace dmthin

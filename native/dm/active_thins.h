@@ -1,0 +1,50 @@
+// Which thin ids of a pool are active. The kernel lets one id be active under two names, which corrupts its
+// data, and it wants an active origin suspended for a snapshot; both need the kernel's tables, not our
+// memory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dm/control.h"
+
+namespace dmthin {
+
+/// Of a thin whose pool has failed and that another program activated: nothing tells its id.
+constexpr uint32_t kUnknownThinId = UINT32_MAX;
+
+struct ActiveThin {
+  std::string name;
+  std::string uuid;
+  uint64_t device = 0;
+  uint32_t id = 0;
+};
+
+/// A pool as a caller knows it: the number that it had, its name, and its uuid (empty where it has none).
+struct KnownPool {
+  uint64_t device = 0;
+  std::string name;
+  std::string uuid;
+
+  /// By its uuid, or by its number where it has none; never by the name, which another pool may have by now.
+  Address address() const { return {{}, uuid, uuid.empty() ? device : 0, name}; }
+};
+
+/// The pool's device, by its number. ENXIO where another device has the number by now: one of another uuid
+/// or, where the pool has none, of another name. That may be another pool with volumes of the same ids.
+Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel);
+
+/// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
+/// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that
+/// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody. With an empty
+/// prefix all are ours, and nobody is asked.
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
+                                              Cancel& cancel);
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
+                                              const std::string& own_prefix, Cancel& cancel);
+
+/// Every active thin of the pool, whoever made it.
+Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel);
+
+}  // namespace dmthin

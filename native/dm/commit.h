@@ -1,0 +1,28 @@
+// Changes of a pool's metadata. The kernel commits after each message and ignores the result of that
+// (dm-thin.c pool_message), so success is what the pool's status says afterwards.
+#pragma once
+
+#include <string>
+
+#include "dm/control.h"
+
+namespace dmthin {
+
+/// What a failed commit is called in a `Failure`. EIO: the pool has gone back to its last commit and needs a
+/// check, or has failed. ENOSPC: it is out of metadata space, and whether the change was committed before
+/// that only the metadata on disk tells.
+constexpr Operation kCommit = "commit";
+
+/// Sends a message to a pool and asks its status (NOFLUSH) right after it. The look is not given up: the
+/// message has been taken. If the look itself fails, what a create_thin or create_snap made is deleted again.
+Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
+                                      const std::string& text, Cancel& cancel);
+
+/// Asks a pool's status (NOFLUSH) after the message `text`, and fails with `kCommit` if its commit failed. It
+/// is not given up.
+Status verify_commit(Control& control, const Address& pool, const std::string& text);
+
+/// Commits what the pool has in memory, and looks.
+Status commit(Control& control, const Address& pool, Cancel& cancel);
+
+}  // namespace dmthin

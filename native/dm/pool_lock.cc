@@ -1,0 +1,85 @@
+#include "dm/pool_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "system/file_lock.h"
+
+namespace dmthin {
+
+namespace {
+
+/// Behind the bytes of all thin ids.
+constexpr off_t kGate = off_t{1} << 32;
+
+/// The lock is the open file's, not the process's: threads exclude each other.
+struct flock byte_at(off_t offset, short type) {
+  struct flock one = {};
+  one.l_type = type;
+  one.l_whence = SEEK_SET;
+  one.l_start = offset;
+  one.l_len = 1;
+  return one;
+}
+
+}  // namespace
+
+Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel) {
+  const char* directory = "/run/dm-thin";
+  const std::string path = std::string(directory) + "/" + key + ".lock";
+  const auto open_file = [&] {
+    return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  };
+  int fd = system_call("open lock", open_file);
+  if (fd == -ENOENT) {
+    ::mkdir(directory, 0700);
+    fd = system_call("open lock", open_file);
+  }
+  if (fd < 0) return failed("open lock", -fd, path);
+  UniqueFd owned(fd);
+  struct flock gate = byte_at(kGate, F_WRLCK);
+  const auto entered =
+      wait_for_lock("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
+  if (!entered) return entered.failure();
+  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
+  const auto locked = wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  if (!locked) return locked.failure();
+  gate.l_type = F_UNLCK;
+  const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
+  if (left < 0) return failed("lock gate", -left, path);
+  return owned;
+}
+
+/// A lock file that only this process has.
+static Result<UniqueFd> lock_of_process() {
+  static const int file = ::memfd_create("dm-thin", MFD_CLOEXEC);
+  // A lock belongs to an open file: each caller needs one of its own, of the one inode.
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const int fd = system_call("open lock", [&] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); });
+  if (fd < 0) return failed("open lock", -fd, path);
+  return UniqueFd(fd);
+}
+
+Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel) {
+  auto locked = lock_pool(pool_name, LockMode::kShared, cancel);
+  if (!locked && !locked.failure().cancelled) return lock_of_process();
+  return locked;
+}
+
+Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  auto file = lock_pool(pool_name, LockMode::kShared, cancel);
+  const bool of_machine = static_cast<bool>(file);
+  if (!file && !file.failure().cancelled) file = lock_of_process();
+  if (!file) return file.failure();
+  // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
+  // other.
+  struct flock one = byte_at(id, F_WRLCK);
+  const auto locked = wait_for_lock("lock thin", std::to_string(id), cancel,
+                                    [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
+  if (!locked) return locked.failure();
+  return ThinLock{std::move(*file), of_machine};
+}
+
+}  // namespace dmthin

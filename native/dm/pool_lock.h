@@ -1,0 +1,39 @@
+// A lock file per pool, /run/dm-thin/NAME.lock. Compound calls hold it shared while a device of the pool is
+// half-made or suspended; what makes, repairs, grows or removes the pool holds it exclusively. The lock is
+// the kernel's (flock): it ends with its holder. Devices and files below pools have lock files of their own.
+#pragma once
+
+#include <string>
+
+#include "system/cancel.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
+
+namespace dmthin {
+
+enum class LockMode { kShared, kExclusive };
+
+/// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive
+/// lock; so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the
+/// gate.
+Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel);
+
+struct ThinLock {
+  UniqueFd file;
+  bool of_machine = false;  // else other processes are not excluded
+};
+
+/// The pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed. Waits,
+/// and hears of cancellation. Where /run cannot be written, only the threads of this process exclude each
+/// other.
+///
+/// Activations and snapshots of one thin id exclude each other. Of two snapshots the second would find the
+/// origin suspended by the first and send its message to an origin that the first has resumed; an origin that
+/// is activated while its snapshot is made would not be suspended for it; and of two activations the second
+/// would find a device that has no table yet.
+Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
+
+/// The pool's lock shared; where /run cannot be written, a file that only this process has.
+Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel);
+
+}  // namespace dmthin

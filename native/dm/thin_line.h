@@ -1,0 +1,27 @@
+// Which thin a mapped device is, from its table line and its uuid; and what a pool's status line says of its
+// commits. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "dm/ioctl_data.h"
+
+namespace dmthin {
+
+/// The id of "MAJ:MIN ID [external origin]"; nothing where it is not a thin of this pool.
+std::optional<uint32_t> thin_id_of(const Target& target, uint64_t pool);
+
+/// Once its pool has failed, a thin prints one word for its table too (dm-thin.c thin_status).
+bool is_failed_thin(const Target& target);
+
+/// The number at the end of a uuid of ours (lib/pool/state/context.ts volumeUuidPrefix); another program's has
+/// none.
+std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
+
+/// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a
+/// check, or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
+int commit_error_of(const Target& status);
+
+}  // namespace dmthin

@@ -1,0 +1,32 @@
+// Locks for JavaScript: a handle holds one until release().
+#include "block/node_lock.h"
+#include "dm/pool_lock.h"
+#include "napi/exports.h"
+#include "napi/start_command.h"
+
+namespace dmthin {
+namespace {
+
+/// The exclusive side of a lock, as a handle for release(). Waits.
+Napi::Value lock_pool(Info info) {
+  return start<UniqueFd>(
+      info, Kind::kChanges,
+      [key = text(info[0])](Work& work) { return lock_pool(key, LockMode::kExclusive, work.cancel()); },
+      as_handle);
+}
+
+Napi::Value lock_block_node(Info info) {
+  return start<UniqueFd>(
+      info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
+      as_handle);
+}
+
+}  // namespace
+
+void export_locks(Napi::Env env, Napi::Object exports) {
+  const Exporter add{env, exports};
+  add("lockPool", lock_pool);
+  add("lockNode", lock_block_node);
+}
+
+}  // namespace dmthin

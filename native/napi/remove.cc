@@ -1,0 +1,90 @@
+// Removals for JavaScript. A busy device is tried again here, without a thread between tries.
+#include "napi/batch_job.h"
+#include "napi/exports.h"
+#include "napi/start_command.h"
+#include "napi/udev.h"
+#include "system/clock.h"
+
+namespace dmthin {
+namespace {
+
+using SharedControl = std::shared_ptr<Control>;
+using DeviceTask = TaskOf<DeviceInfo>;
+
+/// One removal. Of a volume only while its pool runs, for another pool's could have its uuid by then.
+struct RemoveRequest {
+  Address address;
+  uint32_t udev = 0;
+  bool deferred = false;
+  std::optional<KnownPool> pool;
+};
+
+/// Removal, tried again on EBUSY only, until `limit_ms` are over. Between tries no thread is kept.
+DeviceTask removal(const SharedControl& control, const RemoveRequest& request, uint64_t limit_ms,
+                   const std::shared_ptr<UdevCookie>& cookie = nullptr) {
+  struct Progress {
+    int64_t started = 0;
+    uint32_t tries = 0;
+  };
+  const auto progress = std::make_shared<Progress>();
+  const int64_t limit_ns = static_cast<int64_t>(limit_ms) * 1'000'000;
+  return [control, progress, request, limit_ns, cookie](Work& work) -> Result<DeviceInfo> {
+    if (progress->started == 0) progress->started = now_ns();
+    ++progress->tries;
+    if (request.pool) {
+      const auto pool = pool_device(*control, *request.pool, work.cancel());
+      if (!pool) return pool.failure();
+    }
+    auto removed = announced(cookie, request.udev, [&](uint32_t event) {
+      return control->remove(request.address, event, request.deferred ? DM_DEFERRED_REMOVE : 0,
+                             work.cancel());
+    });
+    if (removed) return removed;
+    removed.failure().tries = progress->tries;
+    const bool over = now_ns() - progress->started >= limit_ns;
+    if (removed.failure().error == EBUSY && !over) {
+      // Most holders are udev's own, gone within milliseconds; later tries are spaced out to 100 ms.
+      work.again_after(static_cast<int>(progress->tries < 8 ? 1 << progress->tries : 100));
+    }
+    return removed;
+  };
+}
+
+/// (address, udev flags, deferred, limit in ms, udev transaction or 0, cancel id)
+Napi::Value remove_device(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const RemoveRequest request{address(info[0]), to_uint32(info[1]), to_bool(info[2]), {}};
+  const auto cookie = udev_cookie(info.Env(), to_uint32(info[4]));
+  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3]), cookie), by_type);
+}
+
+/// (pool, address, udev flags, limit in ms, cancel id)
+Napi::Value deactivate(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const RemoveRequest request{address(info[1]), to_uint32(info[2]), false, known_pool(info[0])};
+  return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3])), by_type);
+}
+
+/// (pool, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
+/// its failure.
+Napi::Value deactivate_many(Info info) {
+  const auto control = Environment::of(info.Env()).shared_control();
+  const auto pool = known_pool(info[0]);
+  const auto udev = to_uint32(info[2]);
+  const uint64_t limit_ms = number(info[3]);
+  auto tasks = list_of<DeviceTask>(info[1], [&](const Napi::Value& each) {
+    return removal(control, {address(each), udev, false, pool}, limit_ms);
+  });
+  return start_batch(info, Kind::kChanges, std::move(tasks), info[4]);
+}
+
+}  // namespace
+
+void export_remove(Napi::Env env, Napi::Object exports) {
+  const Exporter add{env, exports};
+  add("remove", remove_device);
+  add("deactivate", deactivate);
+  add("deactivateMany", deactivate_many);
+}
+
+}  // namespace dmthin

@@ -1,0 +1,48 @@
+// Snapshots for JavaScript, and which volumes of a pool are active.
+#include "dm/snapshot.h"
+
+#include "napi/exports.h"
+#include "napi/start_command.h"
+
+namespace dmthin {
+namespace {
+
+Napi::Value snapshot_origin(Info info) {
+  const auto object = info[0].As<Napi::Object>();
+  SnapshotRequest request;
+  request.pool = known_pool(object.Get("pool"));
+  request.own_prefix = text(object.Get("ownPrefix"));
+  request.origin_uuid = text(object.Get("originUuid"));
+  request.origin_id = to_uint32(object.Get("originId"));
+  request.ids = list_of<uint32_t>(object.Get("ids"), to_uint32);
+  request.event = to_uint32(object.Get("udevFlags")) << 16;
+  request.committed = to_bool(object.Get("committed"));
+  return start_command<SnapshotOutcome>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
+    return snapshot(control, request, cancel);
+  });
+}
+
+Napi::Value active_thins_of(Info info) {
+  return start_command<std::vector<ActiveThin>>(info, Kind::kQuick,
+                                                [pool = number(info[0])](Control& control, Cancel& cancel) {
+                                                  return active_thins(control, pool, cancel);
+                                                });
+}
+
+Napi::Value foreign_thins_of(Info info) {
+  return start_command<std::vector<ActiveThin>>(
+      info, Kind::kQuick, [pool = number(info[0]), prefix = text(info[1])](Control& control, Cancel& cancel) {
+        return foreign_thins(control, pool, prefix, cancel);
+      });
+}
+
+}  // namespace
+
+void export_snapshot(Napi::Env env, Napi::Object exports) {
+  const Exporter add{env, exports};
+  add("snapshot", snapshot_origin);
+  add("activeThins", active_thins_of);
+  add("foreignThins", foreign_thins_of);
+}
+
+}  // namespace dmthin

@@ -1,0 +1,80 @@
+#include "system/system_call.h"
+
+#ifdef DM_THIN_FAULTS
+#include <pthread.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace dmthin {
+namespace {
+
+struct Fault {
+  std::string operation;
+  int remaining;
+  FaultKind kind;
+  int value;
+};
+
+pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+std::vector<Fault>& armed() {
+  static auto* faults = new std::vector<Fault>();  // never destroyed: threads may outlive static objects
+  return *faults;
+}
+
+bool acts_after(FaultKind kind) { return kind == FaultKind::kKillAfter || kind == FaultKind::kFailAfter; }
+
+/// Counts one call of `operation` against the armed faults of this phase; the one that is due is disarmed.
+bool take(const char* operation, bool after, Fault* due) {
+  pthread_mutex_lock(&lock);
+  bool found = false;
+  auto& faults = armed();
+  for (size_t i = 0; i < faults.size(); ++i) {
+    if (faults[i].operation != operation || acts_after(faults[i].kind) != after) continue;
+    if (--faults[i].remaining > 0) continue;
+    *due = faults[i];
+    faults.erase(faults.begin() + static_cast<long>(i));
+    found = true;
+    break;
+  }
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+}  // namespace
+
+void set_fault(const char* operation, int nth, FaultKind kind, int value) {
+  pthread_mutex_lock(&lock);
+  armed().push_back(Fault{operation, nth, kind, value});
+  pthread_mutex_unlock(&lock);
+}
+
+int clear_faults() {
+  pthread_mutex_lock(&lock);
+  const int left = static_cast<int>(armed().size());
+  armed().clear();
+  pthread_mutex_unlock(&lock);
+  return left;
+}
+
+int fault_before(const char* operation) {
+  Fault due{};
+  if (!take(operation, false, &due)) return 0;
+  if (due.kind == FaultKind::kKillBefore) kill(getpid(), SIGKILL);
+  if (due.kind == FaultKind::kDelay) usleep(static_cast<useconds_t>(due.value) * 1000);
+  if (due.kind == FaultKind::kThrow) throw std::bad_alloc();
+  return due.kind == FaultKind::kFail ? due.value : 0;
+}
+
+int fault_after(const char* operation, int result) {
+  Fault due{};
+  if (!take(operation, true, &due)) return result;
+  if (due.kind == FaultKind::kKillAfter) kill(getpid(), SIGKILL);
+  return -due.value;
+}
+
+}  // namespace dmthin
+#endif

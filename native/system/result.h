@@ -1,0 +1,73 @@
+// A value, or what failed and why. Nothing in native throws on a failed system call: errno stays a number
+// beside the name of the operation until TypeScript turns it into words.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "system/operation.h"
+
+namespace dmthin {
+
+/// One undone step of a compound call; `error` is 0 when the undo itself succeeded.
+struct Undone {
+  std::string operation;
+  std::string device;
+  int error = 0;
+};
+
+struct Failure {
+  Operation operation =
+      Operation::none();         // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
+  int error = 0;                 // errno as the kernel gave it
+  std::string device;            // the name, uuid or path that the call was about
+  std::string detail;            // the message text, the table, or what the call found instead
+  std::string kernel_reason;     // the kernel log's own words, when they could be read
+  bool cancelled = false;        // ended by an AbortSignal or by the end of the environment
+  uint32_t tries = 1;            // how often a busy device was tried
+  std::vector<Undone> rollback;  // newest step first
+};
+
+template <class T>
+class Result {
+ public:
+  Result(T value) : state_(std::move(value)) {}
+  Result(Failure failure) : state_(std::move(failure)) {}
+
+  explicit operator bool() const { return state_.index() == 0; }
+  T& operator*() { return std::get<0>(state_); }
+  const T& operator*() const { return std::get<0>(state_); }
+  T* operator->() { return &std::get<0>(state_); }
+  const T* operator->() const { return &std::get<0>(state_); }
+  Failure& failure() { return std::get<1>(state_); }
+  const Failure& failure() const { return std::get<1>(state_); }
+
+ private:
+  std::variant<T, Failure> state_;
+};
+
+struct Nothing {};
+using Status = Result<Nothing>;
+
+inline Failure failed(Operation operation, int error, std::string device = {}, std::string detail = {}) {
+  Failure failure;
+  failure.operation = operation;
+  failure.error = error;
+  failure.device = std::move(device);
+  failure.detail = std::move(detail);
+  return failure;
+}
+
+/// The failure of a call that was given up.
+inline Failure cancelled(Operation operation, std::string device = {}, std::string detail = {}) {
+  Failure failure = failed(operation, EINTR, std::move(device), std::move(detail));
+  failure.cancelled = true;
+  return failure;
+}
+
+}  // namespace dmthin

@@ -1,0 +1,35 @@
+// The one place where the library enters the kernel for anything that can fail in an interesting way. In the
+// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, to throw std::bad_alloc, or
+// to be the process's last.
+#pragma once
+
+#include <cerrno>
+
+#include "system/operation.h"
+
+namespace dmthin {
+
+#ifdef DM_THIN_FAULTS
+enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay, kThrow };
+/// Arms one fault: the `nth` (1-based) call of `operation` from now on; `value` is an errno or milliseconds.
+void set_fault(const char* operation, int nth, FaultKind kind, int value);
+/// Disarms all; answers how many had not been reached, so that a test knows whether its fault came up.
+int clear_faults();
+int fault_before(const char* operation);
+int fault_after(const char* operation, int result);
+#else
+inline int fault_before(const char*) { return 0; }
+inline int fault_after(const char*, int result) { return result; }
+#endif
+
+/// Runs `call`, which answers like a system call (-1 and errno on failure). The result is the call's own, or
+/// -errno.
+template <class Call>
+int system_call(Operation operation, Call call) {
+  if (const int injected = fault_before(operation.name())) return -injected;
+  int result = static_cast<int>(call());
+  if (result < 0) result = -errno;
+  return fault_after(operation.name(), result);
+}
+
+}  // namespace dmthin

@@ -1,0 +1,62 @@
+// Threads, mutexes and conditions on plain pthreads. std::thread and std::condition_variable would raise the
+// oldest glibc and libstdc++ that the shipped binary loads on (see test/package/binary-floor.test.ts).
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+
+#include "system/operation.h"
+
+namespace dmthin {
+
+class Mutex {
+ public:
+  Mutex() = default;
+  ~Mutex() { pthread_mutex_destroy(&mutex_); }
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  void lock() { pthread_mutex_lock(&mutex_); }
+  void unlock() { pthread_mutex_unlock(&mutex_); }
+
+ private:
+  friend class Condition;
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+};
+
+class Locked {
+ public:
+  explicit Locked(Mutex& mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~Locked() { mutex_.unlock(); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  Mutex& mutex_;
+};
+
+class Condition {
+ public:
+  Condition();
+  ~Condition() { pthread_cond_destroy(&condition_); }
+  Condition(const Condition&) = delete;
+  Condition& operator=(const Condition&) = delete;
+
+  void wait(Mutex& mutex) { pthread_cond_wait(&condition_, &mutex.mutex_); }
+  void wait_until(Mutex& mutex, int64_t deadline_ns);
+  void wake_one() { pthread_cond_signal(&condition_); }
+  void wake_all() { pthread_cond_broadcast(&condition_); }
+
+ private:
+  pthread_cond_t condition_;
+};
+
+/// The operation of the failure if a thread cannot be started.
+constexpr Operation kStartThread = "pthread_create";
+
+/// Starts a detached thread with a small stack and all signals blocked but the wake signal. Returns false if
+/// the system has no thread left.
+bool start_thread(void* (*run)(void*), void* argument);
+
+}  // namespace dmthin

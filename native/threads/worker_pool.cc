@@ -1,0 +1,331 @@
+#include "threads/worker_pool.h"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+
+#include "system/clock.h"
+#include "threads/lane.h"
+
+namespace dmthin {
+namespace {
+
+constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kStalledNs = kMillisecond;
+constexpr int64_t kWakeAgainNs = 2 * kMillisecond;
+constexpr int64_t kIdleNs = 10'000 * kMillisecond;
+// Cheap calls are done by two threads: more would only fight for the lock.
+constexpr size_t kQuickThreads = 2;
+constexpr size_t kFreeingThreads = 8;
+
+}  // namespace
+
+// One thread, the dispatcher, starts the others, keeps the time and sends the wake signals. It runs no job
+// that enters the kernel, so that there is always one thread to answer for a job that no thread can be
+// started for.
+struct WorkerPool::State {
+  struct Running {
+    Waker* thread;
+    Job* job;
+  };
+  struct Delayed {
+    int64_t due;
+    std::unique_ptr<Job> job;
+  };
+
+  explicit State(size_t most)  // in the order of Kind
+      : lanes{{{{}, kQuickThreads, kStalledNs},
+               {{}, kFreeingThreads, kStalledNs},
+               {{}, most, kNever},
+               {{}, most, kNever},
+               {{}, SIZE_MAX, 0}}} {}
+
+  Mutex mutex;
+  Condition call_worker;
+  Condition call_dispatcher;
+  Condition dispatcher_ended;
+  std::function<void()> on_done;
+  std::array<Lane, 5> lanes;
+  std::vector<Delayed> delayed;
+  std::vector<std::unique_ptr<Job>> given_up;  // cancelled or refused before their turn
+  std::vector<Running> running;
+  std::deque<std::unique_ptr<Job>> done;
+  bool told = false;  // of the finished jobs that are there
+  size_t threads = 0;
+  size_t idle = 0;
+  size_t woken = 0;     // idle threads that have been called and have not come yet
+  size_t starting = 0;  // new threads that have not come yet
+  bool dispatching = false;
+  int64_t dispatcher_due = kNever;  // when it comes by itself
+  bool stopping = false;
+
+  Lane& lane_of(const Job& job) { return lanes[static_cast<size_t>(job.kind)]; }
+
+  /// Whether more jobs could be taken right now than threads are on their way.
+  bool short_of_threads(int64_t now) const {
+    size_t takeable = 0;
+    for (const Lane& lane : lanes) takeable += lane.takeable(now);
+    return takeable > woken + starting;
+  }
+
+  /// Has the dispatcher look at everything no later than `due`.
+  void dispatch_at(int64_t due) {
+    if (due >= dispatcher_due) return;
+    dispatcher_due = due;
+    call_dispatcher.wake_one();
+  }
+
+  /// False if no thread is idle.
+  bool wake_idle() {
+    if (idle <= woken) return false;
+    ++woken;
+    call_worker.wake_one();
+    return true;
+  }
+
+  void queue(std::unique_ptr<Job> job, int64_t now) {
+    Lane& lane = lane_of(*job);
+    lane.push(std::move(job), now);
+    dispatch_at(lane.due(now));
+  }
+
+  std::unique_ptr<Job> pick(int64_t now) {
+    for (Lane& lane : lanes) {
+      if (lane.takeable(now) == 0) continue;
+      auto job = lane.pop(now);
+      dispatch_at(lane.due(now));
+      return job;
+    }
+    return nullptr;
+  }
+
+  void move_due(int64_t now) {
+    for (size_t i = 0; i < delayed.size();) {
+      if (delayed[i].due > now) {
+        ++i;
+        continue;
+      }
+      queue(std::move(delayed[i].job), now);
+      delayed.erase(delayed.begin() + static_cast<long>(i));
+    }
+  }
+
+  std::optional<int> run(Job& job) {
+    mutex.unlock();
+    const auto again = job.run();
+    mutex.lock();
+    return again;
+  }
+
+  void finish(std::unique_ptr<Job> job) {
+    if (job->silent) {
+      mutex.unlock();
+      job.reset();
+      mutex.lock();
+      return;
+    }
+    done.push_back(std::move(job));
+    if (told || stopping) return;
+    told = true;
+    on_done();
+  }
+
+  void end_given_up() {
+    while (!given_up.empty()) {
+      auto job = std::move(given_up.back());
+      given_up.pop_back();
+      run(*job);
+      finish(std::move(job));
+    }
+  }
+
+  /// Gives up a job for want of a thread, where none is there to take it later. False if there is no such
+  /// job.
+  bool refuse_one(int64_t now) {
+    for (Lane& lane : lanes) {
+      if (lane.takeable(now) == 0 || (lane.running > 0 && !lane.stalled(now))) continue;
+      auto job = lane.pop(now);
+      job->refused = true;
+      given_up.push_back(std::move(job));
+      return true;
+    }
+    return false;
+  }
+
+  /// Sends the wake signal to each thread whose job was cancelled. False if there was none.
+  bool wake_cancelled() {
+    bool any = false;
+    for (const Running& each : running) {
+      if (stopping) each.job->cancel.request();
+      if (!each.job->cancel.requested()) continue;
+      each.thread->wake();
+      any = true;
+    }
+    return any;
+  }
+
+  int64_t next_due(int64_t now) const {
+    if (!given_up.empty()) return now;
+    int64_t due = kNever;
+    for (const Delayed& each : delayed) due = std::min(due, each.due);
+    for (const Lane& lane : lanes) due = std::min(due, lane.due(now));
+    return due;
+  }
+};
+
+namespace {
+
+/// A thread shares the state with the pool, so that its last step may come after the pool is gone.
+template <class State>
+bool start(void* (*run)(void*), const std::shared_ptr<State>& state) {
+  auto* share = new std::shared_ptr<State>(state);
+  if (start_thread(run, share)) return true;
+  delete share;
+  return false;
+}
+
+}  // namespace
+
+WorkerPool::WorkerPool(size_t most_threads, std::function<void()> on_done)
+    : state_(std::make_shared<State>(most_threads)) {
+  state_->on_done = std::move(on_done);
+}
+
+WorkerPool::~WorkerPool() { stop(); }
+
+void* WorkerPool::work(void* argument) {
+  const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
+  State& state = **share;
+  Waker self;
+  Locked locked(state.mutex);
+  --state.starting;
+  for (;;) {
+    const int64_t now = now_ns();
+    auto job = state.pick(now);
+    if (!job) {
+      if (state.stopping) break;
+      ++state.idle;
+      state.call_worker.wait_until(state.mutex, now + kIdleNs);
+      --state.idle;
+      const bool called = state.woken > 0;
+      if (called) --state.woken;
+      if (!called && now_ns() - now >= kIdleNs) break;
+      continue;
+    }
+    Lane& lane = state.lane_of(*job);
+    ++lane.running;
+    state.running.push_back({&self, job.get()});
+    // Each thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
+    // after 64. Threads are started by the dispatcher.
+    for (int i = 0; i < 2 && state.short_of_threads(now); ++i) {
+      if (!state.wake_idle()) state.dispatch_at(now);
+    }
+    const auto again = state.run(*job);
+    --lane.running;
+    state.running.erase(std::find_if(state.running.begin(), state.running.end(),
+                                     [&](const State::Running& each) { return each.job == job.get(); }));
+    if (again && !state.stopping) {
+      const int64_t due = now_ns() + *again * kMillisecond;
+      state.delayed.push_back({due, std::move(job)});
+      state.dispatch_at(due);
+    } else {
+      state.finish(std::move(job));
+    }
+  }
+  if (--state.threads == 0) state.dispatch_at(now_ns());
+  return nullptr;
+}
+
+// The wake signal that arrives just before a thread enters its call is lost, so it is sent again until the
+// job ends.
+void* WorkerPool::dispatch(void* argument) {
+  const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
+  const std::shared_ptr<State>& owner = *share;
+  State& state = *owner;
+  Locked locked(state.mutex);
+  while (!state.stopping || state.threads > 0) {
+    state.move_due(now_ns());
+    state.end_given_up();
+    for (int64_t now = now_ns(); state.short_of_threads(now); now = now_ns()) {
+      if (state.wake_idle()) continue;
+      ++state.threads;
+      ++state.starting;
+      state.mutex.unlock();
+      const bool started = start(work, owner);
+      state.mutex.lock();
+      if (started) continue;
+      --state.threads;
+      --state.starting;
+      if (!state.refuse_one(now)) break;
+    }
+    if (state.stopping) state.call_worker.wake_all();
+    const int64_t now = now_ns();
+    const bool again = state.wake_cancelled() || state.stopping;
+    state.dispatcher_due = std::min(state.next_due(now), again ? now + kWakeAgainNs : kNever);
+    state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
+    state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again
+  }
+  state.dispatching = false;
+  state.dispatcher_ended.wake_all();
+  return nullptr;
+}
+
+void WorkerPool::submit(std::unique_ptr<Job> job) {
+  State& state = *state_;
+  Locked locked(state.mutex);
+  if (!state.dispatching && !(state.dispatching = start(dispatch, state_))) {
+    job->refused = true;
+    state.run(*job);
+    state.finish(std::move(job));
+    return;
+  }
+  const int64_t now = now_ns();
+  state.queue(std::move(job), now);
+  // One thread on its way is enough: it calls the others.
+  if (state.woken + state.starting > 0 || !state.short_of_threads(now)) return;
+  if (!state.wake_idle()) state.dispatch_at(now);
+}
+
+void WorkerPool::cancel(uint32_t cancel_id) {
+  State& state = *state_;
+  Locked locked(state.mutex);
+  for (State::Running& each : state.running) {
+    if (each.job->cancel_id == cancel_id) each.job->cancel.request();
+  }
+  const auto give_up = [&](std::unique_ptr<Job>& job) {
+    if (job->cancel_id != cancel_id) return false;
+    job->cancel.request();
+    state.given_up.push_back(std::move(job));
+    return true;
+  };
+  for (Lane& lane : state.lanes) std::erase_if(lane.queue, give_up);
+  std::erase_if(state.delayed, [&](State::Delayed& each) { return give_up(each.job); });
+  state.dispatch_at(now_ns());
+}
+
+std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool* more) {
+  State& state = *state_;
+  Locked locked(state.mutex);
+  std::vector<std::unique_ptr<Job>> taken;
+  for (size_t waits = 0; !state.done.empty() && waits < most_waits;) {
+    if (state.done.front()->kind != Kind::kQuick) ++waits;
+    taken.push_back(std::move(state.done.front()));
+    state.done.pop_front();
+  }
+  *more = state.told = !state.done.empty();
+  return taken;
+}
+
+void WorkerPool::stop() {
+  State& state = *state_;
+  Locked locked(state.mutex);
+  state.stopping = true;
+  for (Lane& lane : state.lanes) lane.queue.clear();
+  state.delayed.clear();
+  state.given_up.clear();
+  state.dispatch_at(now_ns());
+  while (state.dispatching) state.dispatcher_ended.wait(state.mutex);
+  state.done.clear();
+}
+
+}  // namespace dmthin

@@ -1,4 +1,5 @@
 // The example prints, on a real kernel, every line that docs/how-it-works.md shows of it.
+// @second-kernel
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { useScratch } from '../helpers/scratch.js'

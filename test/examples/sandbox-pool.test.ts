@@ -1,5 +1,5 @@
 // The service of the example: what it gives out, what it refuses, and that it leaves nothing.
-// @udev with @second-kernel
+// @udev with
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'

@@ -185,7 +185,8 @@ export class NativePort implements KernelPort {
   syncFile: KernelPort['syncFile'] = (file, signal) => this.#call('syncFile', signal, file)
   syncFileSystem: KernelPort['syncFileSystem'] = (file, signal) => this.#call('syncFileSystem', signal, file)
   allocateFile: KernelPort['allocateFile'] = (path, signal) => this.#call('allocateFile', signal, path)
-  zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) => this.#call('zeroStart', signal, path, lengthBytes)
+  zeroBlocks: KernelPort['zeroBlocks'] = (path, blocks, blockBytes, signal) =>
+    this.#call('zeroBlocks', signal, path, blocks, blockBytes)
 
   blockOpen: KernelPort['blockOpen'] = (request, signal) => this.#call('blockOpen', signal, request)
   blockInfo: KernelPort['blockInfo'] = (handle, signal) => this.#call('blockInfo', signal, handle)

@@ -121,12 +121,15 @@ export class StoragePort extends AbsentCalls {
       })
     })
 
-  zeroStart: KernelPort['zeroStart'] = (path, lengthBytes, signal) =>
+  zeroBlocks: KernelPort['zeroBlocks'] = (path, blocks, blockBytes, signal) =>
     this.call(signal, () => {
       const device = this.state.device('pwrite', path)
       if (device.refuses('alone')) throw new Refusal('open', ERRNO.EBUSY, { device: path })
       this.step('pwrite', path)
-      device.write(0, new Uint8Array(lengthBytes))
+      for (const block of blocks) {
+        const left = Math.max(0, Math.min(blockBytes, device.sizeBytes - block * blockBytes))
+        device.write(block * blockBytes, new Uint8Array(left))
+      }
     })
 
   /** There is nothing slower than memory. */

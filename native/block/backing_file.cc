@@ -172,14 +172,21 @@ Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
   return found;
 }
 
-Status zero_start(const std::string& path, uint64_t length) {
+Status zero_blocks(const std::string& path, const std::vector<uint64_t>& blocks, uint32_t block_bytes) {
   auto fd = open_path(path, O_WRONLY | O_DIRECT | O_EXCL);
   if (!fd) return fd.failure();
-  const Aligned zeros = aligned(length);
+  const Aligned zeros = aligned(block_bytes);
   if (!zeros) return failed("posix_memalign", ENOMEM, path);
-  const int written = system_call("pwrite", [&] { return ::pwrite(fd->get(), zeros.get(), length, 0); });
-  if (written < 0) return failed("pwrite", -written, path);
-  if (static_cast<uint64_t>(written) != length) return failed("pwrite", EIO, path, "short write");
+  const off_t end = ::lseek(fd->get(), 0, SEEK_END);
+  if (end < 0) return failed("lseek", errno, path);
+  for (const uint64_t block : blocks) {
+    const auto at = static_cast<off_t>(block * block_bytes);
+    if (at >= end) continue;
+    const auto length = static_cast<size_t>(std::min<off_t>(block_bytes, end - at));
+    const int written = system_call("pwrite", [&] { return ::pwrite(fd->get(), zeros.get(), length, at); });
+    if (written < 0) return failed("pwrite", -written, path, "block " + std::to_string(block));
+    if (static_cast<size_t>(written) != length) return failed("pwrite", EIO, path, "short write");
+  }
   const int synced = system_call("fdatasync", [&] { return ::fdatasync(fd->get()); });
   if (synced < 0) return failed("fdatasync", -synced, path);
   return Nothing{};

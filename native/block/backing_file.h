@@ -42,8 +42,9 @@ Result<uint64_t> block_size_bytes(const std::string& path);
 Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
                                                       const std::vector<uint64_t>& blocks,
                                                       uint32_t block_bytes, bool exclusive);
-/// Writes zeros over the first `length` bytes of a device that nobody uses, and waits until they are on it.
-Status zero_start(const std::string& path, uint64_t length);
+/// Writes zeros over the given blocks of a device that nobody uses, up to its end, and waits until they are
+/// on it.
+Status zero_blocks(const std::string& path, const std::vector<uint64_t>& blocks, uint32_t block_bytes);
 /// Waits until what was written to an open file, by whomever, is on its disk (fdatasync). The file stays the
 /// caller's, open until this is through.
 Status sync_file(int file);

@@ -49,10 +49,14 @@ Napi::Value read_some_blocks(Info info) {
       by_type);
 }
 
-Napi::Value zero_first(Info info) {
+Napi::Value zero_some_blocks(Info info) {
+  const auto blocks = list_of<uint64_t>(info[1], number);
   return start<Nothing>(
       info, Kind::kWaits,
-      [path = text(info[0]), length = number(info[1])](Work&) { return zero_start(path, length); }, by_type);
+      [path = text(info[0]), blocks, size = to_uint32(info[2])](Work&) {
+        return zero_blocks(path, blocks, size);
+      },
+      by_type);
 }
 
 Napi::Value sync_open_file(Info info) {
@@ -71,7 +75,7 @@ void export_backing_files(Napi::Env env, Napi::Object exports) {
   add("deleteFile", delete_path);
   add("blockSizeBytes", block_size);
   add("readBlocks", read_some_blocks);
-  add("zeroStart", zero_first);
+  add("zeroBlocks", zero_some_blocks);
   add("syncFile", sync_open_file);
 }
 

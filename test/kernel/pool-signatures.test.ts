@@ -9,7 +9,7 @@ import { LoopDevice, MiB, ThinPool, type CreatePoolOptions } from '../../lib/ent
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { run, tryRun } from '../helpers/spawned.js'
 
 const scratch = useScratch()
 let made = 0
@@ -51,7 +51,7 @@ async function onLoops(body: (options: CreatePoolOptions, data: string, metadata
 }
 
 test.each(SIGNATURES)(
-  'create on a data device with %s rejects with DM_SIGNATURE_FOUND and writes nothing; overwrite takes it',
+  'create on a data device with %s rejects with DM_SIGNATURE_FOUND and writes nothing; overwrite takes it and erases it',
   (type, sign) =>
     onLoops(async (options, data) => {
       sign(data)
@@ -62,6 +62,7 @@ test.each(SIGNATURES)(
       const pool = await ThinPool.create({ ...options, format: 'overwrite' })
       expect(await pool.status()).toMatchObject({ mode: 'rw' })
       await pool.remove()
+      expect(tryRun('blkid', ['-p', data]).status).toBe(2) // finds nothing
     }),
 )
 

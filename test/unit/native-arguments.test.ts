@@ -101,7 +101,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   version: [],
   wait: [address, 0, 0],
   wallClock: [],
-  zeroStart: ['none', 1],
+  zeroBlocks: ['none', [0], 4096],
 }
 
 /** An address needs one of its keys, and none of them by name. */

@@ -322,7 +322,8 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
     exclusive: boolean,
     signal?: AbortSignal,
   ): Promise<Uint8Array[]>
-  zeroStart(path: string, lengthBytes: number, signal?: AbortSignal): Promise<void>
+  /** O_DIRECT, then fdatasync; what lies past the end is left out. Refuses a device in use with EBUSY. */
+  zeroBlocks(path: string, blocks: readonly number[], blockBytes: number, signal?: AbortSignal): Promise<void>
   /** Resolves when what anybody has written to the open file by now is on its disk. fdatasync(2) of a descriptor. */
   syncFile(file: number, signal?: AbortSignal): Promise<void>
   /** Takes the blocks of a file's holes from its file system. fallocate(2) up to its size. */

@@ -13,7 +13,7 @@ import { runCheck } from './check.js'
 import { addressOf, poolStatusLine } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
-import { lockNodes, refuseSignatures } from './signatures.js'
+import { eraseSignatures, lockNodes, refuseSignatures } from './signatures.js'
 
 /** Marks the mapped devices that this library made a pool of. */
 export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
@@ -41,7 +41,9 @@ export async function createPool(
   const kind = await readSuperblock(port, metadata, signal)
   const isBlank = kind.kind === 'blank' && kind.allBlank
   if (format === 'overwrite') {
-    if (!isBlank) await port.zeroStart(metadata.path, METADATA_BLOCK_BYTES, signal)
+    if (!isBlank) await port.zeroBlocks(metadata.path, [0], METADATA_BLOCK_BYTES, signal)
+    await eraseSignatures(port, data, signal)
+    await eraseSignatures(port, metadata, signal)
   } else {
     if (!isBlank) throw notBlank(metadata, kind.kind === 'pool' ? 'a thin pool' : 'data')
     await refuseSignatures(port, 'data', data, signal)

@@ -85,8 +85,8 @@ export interface CreatePoolOptions extends PoolOptions {
   /**
    * `'blank'` (default): the metadata device must be all zeros at its start, and neither device may hold a file system, a
    * partition table, or a member of an array or of another volume manager (`DM_SIGNATURE_FOUND`). `'overwrite'`: what is
-   * on both is lost, and with it every volume of the pool that it may have been. Signatures on the data device stay until
-   * they are written over: `wipefs` takes them away.
+   * on both is lost, and with it every volume of the pool that it may have been. The signatures on
+   * both devices are erased.
    */
   readonly format?: 'blank' | 'overwrite'
 }

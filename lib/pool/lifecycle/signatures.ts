@@ -31,20 +31,33 @@ export async function lockNodes(
 }
 
 /**
- * Refuses a device with a signature of something on it: `DM_SIGNATURE_FOUND`. One that somebody has mounted, or uses in
- * another way, is `DM_BUSY`.
+ * Rejects with `DM_SIGNATURE_FOUND` if a device holds a signature of something, and with `DM_BUSY` if it is mounted or
+ * in use in another way.
  */
 export async function refuseSignatures(
   port: KernelPort,
   role: string,
-  { path, sizeBytes }: Backing,
+  backing: Backing,
   signal?: AbortSignal,
 ): Promise<void> {
-  const numbers = signatureBlocks(sizeBytes)
-  const blocks = await port.readBlocks(path, numbers, SIGNATURE_BLOCK_BYTES, true, signal)
-  const found = signaturesIn(sizeBytes, new Map(numbers.map((number, at) => [number, blocks[at]!])))
+  const found = await signaturesOn(port, backing, signal)
   if (found.length === 0) return
   const what = found.join(', ')
-  const text = `${role} ${path} holds ${what}; format: 'overwrite' gives that up, or wipe it (wipefs)`
-  throw new DmThinError('DM_SIGNATURE_FOUND', text, { device: path, detail: what })
+  const text = `${role} ${backing.path} holds ${what}; format: 'overwrite' gives that up, or wipe it (wipefs)`
+  throw new DmThinError('DM_SIGNATURE_FOUND', text, { device: backing.path, detail: what })
+}
+
+/**
+ * Zeroes each block that may hold a signature, if there is one. A pool writes to its data device only what its volumes
+ * write: until then blkid, udev and people would take the device for what it was.
+ */
+export async function eraseSignatures(port: KernelPort, backing: Backing, signal?: AbortSignal): Promise<void> {
+  if ((await signaturesOn(port, backing, signal)).length === 0) return
+  await port.zeroBlocks(backing.path, signatureBlocks(backing.sizeBytes), SIGNATURE_BLOCK_BYTES, signal)
+}
+
+async function signaturesOn(port: KernelPort, { path, sizeBytes }: Backing, signal?: AbortSignal): Promise<string[]> {
+  const numbers = signatureBlocks(sizeBytes)
+  const blocks = await port.readBlocks(path, numbers, SIGNATURE_BLOCK_BYTES, true, signal)
+  return signaturesIn(sizeBytes, new Map(numbers.map((number, at) => [number, blocks[at]!])))
 }

@@ -51,6 +51,9 @@ export const dmRemove = (name: string): void => void run('dmsetup', ['remove', '
 export const dmMessage = (name: string, ...words: string[]): void =>
   void run('dmsetup', ['message', name, '0', ...words])
 
+/** Loads a table that the next resume makes live. */
+export const dmLoad = (name: string, table: string): void => void run('dmsetup', ['load', name, '--table', table])
+
 export const dmSuspend = (name: string): void => void run('dmsetup', ['suspend', '--noudevsync', name])
 
 export const dmResume = (name: string): void => void run('dmsetup', ['resume', '--noudevsync', name])

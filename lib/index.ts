@@ -1,5 +1,10 @@
-// What the package exports. lib/index.mts names the same for ESM; a test holds the two together.
-export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from './errors.js'
+/**
+ * Contains thin pools, thin volumes, loop devices, block devices, mounts and events.
+ *
+ * @module dm-thin
+ */
+// index.mts names the same for ESM; a test holds the two together.
+export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type RollbackStep } from './errors.js'
 export type { SignalOption } from './names.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from './units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from './device/loop-device.js'
@@ -69,8 +74,10 @@ export type {
   PoolStatus,
   PoolStatusBase,
   SpaceStatus,
+  UnknownVolumeStatus,
   VolumeStatus,
   VolumeUsage,
   WorkingPoolStatus,
+  WorkingVolumeStatus,
 } from './pool/status.js'
 export type { PoolMode } from './target/thin-pool.js'

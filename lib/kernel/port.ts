@@ -47,6 +47,7 @@ export interface WaitResult {
   readonly targets: readonly TargetLine[]
 }
 
+/** The version of a target that the kernel has loaded. */
 export interface TargetVersion {
   readonly name: string
   readonly version: readonly number[]
@@ -126,6 +127,7 @@ export interface LoopRequest {
   readonly blockSizeBytes?: number
 }
 
+/** The state of a loop device. */
 export interface LoopStatus {
   readonly number: number
   readonly file: string

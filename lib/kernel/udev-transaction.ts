@@ -20,6 +20,7 @@ export interface UdevRules {
   readonly lowPriority?: boolean
 }
 
+/** Options of `UdevTransaction.finish`. */
 export interface UdevWaitOptions extends SignalOption {
   /** How long udev may take, in milliseconds. Default 30 000. */
   readonly timeoutMs?: number

@@ -2,6 +2,7 @@
 import type { StoreContext } from './context.js'
 import type { LayerKind } from './types.js'
 
+/** The space that one layer takes in the pool. */
 export interface LayerSpace {
   readonly key: string
   readonly parent: string

@@ -15,6 +15,7 @@ import { Devices } from './devices.js'
 import { DOCKER_RECORDS, dockerRecords } from './docker.js'
 import type { AdoptedKind, ForeignRecord, ForeignRecords } from './foreign-record.js'
 
+/** Options of `AdoptedStore.open`. */
 export interface AdoptOptions extends SignalOption {
   /**
    * Where the other program keeps its records. Of containerd: `/var/lib/containerd/io.containerd.snapshotter.v1.devmapper`
@@ -28,6 +29,7 @@ export interface AdoptOptions extends SignalOption {
   readonly pool?: string | OpenPoolOptions
 }
 
+/** A layer in the records of another program. */
 export interface AdoptedLayer {
   /** containerd's key or name; Docker's chain id, container id, or the name of its volume where it knows no other. */
   readonly key: string
@@ -46,6 +48,7 @@ export interface AdoptedLayer {
   readonly sharedBytes: number
 }
 
+/** The layers that the records of another program name, and the volumes that they do not name. */
 export interface AdoptedContents {
   readonly layers: readonly AdoptedLayer[]
   /** Thin ids of volumes that no record names. */
@@ -60,6 +63,7 @@ const MOUNT_OPTIONS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
 /** Where layers are mounted for `withMounted`. What a dead process left there goes at the next `open`. */
 const PLACE = '/run/dm-thin/adopted'
 
+/** The layers of containerd or Docker on a thin pool, for reading. */
 export class AdoptedStore {
   readonly #pool: ThinPool
   readonly #records: ForeignRecords
@@ -166,6 +170,7 @@ export class AdoptedStore {
     })
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

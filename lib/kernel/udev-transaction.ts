@@ -37,8 +37,9 @@ export const UDEV_RULE_NAMES = [
 const DEFAULT_TIMEOUT_MS = 30_000
 
 /**
- * Pass it as `udev` to `resume`, `remove`, `rename` and `setUuid`, then `finish()`. Of each transaction the semaphore is
- * taken away on every path: finished, timed out, aborted, cancelled, or left by a process that died.
+ * Calls whose uevents udev handles before `finish()` resolves. Pass it as `udev` to `resume`, `remove`, `rename` and
+ * `setUuid`, then `finish()`. Of each transaction the semaphore is taken away on every path: finished, timed out,
+ * aborted, cancelled, or left by a process that died.
  */
 export class UdevTransaction {
   readonly #port: KernelPort

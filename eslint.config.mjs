@@ -65,7 +65,18 @@ const JAVASCRIPT_RULES = {
 }
 
 export default tseslint.config(
-  { ignores: ['**/dist/', '**/dist-examples/', '**/build*/', 'prebuilds/', '.cache/', 'coverage/', 'docs/api/'] },
+  {
+    ignores: [
+      '**/dist/',
+      '**/dist-examples/',
+      'dist-site/',
+      '**/build*/',
+      'prebuilds/',
+      '.cache/',
+      'coverage/',
+      'docs/api/',
+    ],
+  },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     files: ['lib/**/*.{ts,mts}', 'test/**/*.ts', 'examples/**/*.mts'],
@@ -100,8 +111,8 @@ export default tseslint.config(
     rules: JAVASCRIPT_RULES,
   },
   {
-    // A page in a browser.
-    files: ['examples/**/page/*.js'],
+    // What runs in a browser.
+    files: ['examples/**/page/*.js', 'docs/.vitepress/theme/*.mjs'],
     languageOptions: {
       ecmaVersion: 2024,
       sourceType: 'module',

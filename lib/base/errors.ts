@@ -2,6 +2,7 @@
 // a heading of its own in docs/errors.md. Messages are for people and may change.
 import { getSystemErrorMap } from 'node:util'
 
+/** A code that identifies the cause of a `DmThinError`. */
 export type ErrorCode =
   | 'ABORT_ERR'
   | 'DM_ALREADY_ACTIVE'
@@ -82,6 +83,7 @@ export interface Holder {
   readonly pid: number
 }
 
+/** The facts of a `DmThinError`, as its constructor takes them. */
 export interface ErrorFacts {
   readonly errno?: number | undefined
   readonly operation?: string | undefined
@@ -95,7 +97,9 @@ export interface ErrorFacts {
   readonly cause?: unknown
 }
 
+/** The error that each call of this library throws or rejects with. */
 export class DmThinError extends Error {
+  /** `DmThinError`, or `AbortError` with the code `ABORT_ERR`, as the errors of Node have it. */
   override readonly name: string = 'DmThinError'
   /** Which fault it is. Branch on this. */
   readonly code: ErrorCode
@@ -118,6 +122,7 @@ export class DmThinError extends Error {
   /** What was undone and what was not. Empty when nothing had been done yet. */
   readonly rollback: readonly RollbackStep[]
 
+  /** Makes an error; steps of `facts.rollback` that failed are appended to the message. */
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     const failedUndo = (facts.rollback ?? []).filter(step => step.errno !== 0)
     const tail = failedUndo.map(step => `; not undone: ${step.operation} of ${step.device} (${errnoName(step.errno)})`)

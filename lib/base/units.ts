@@ -6,10 +6,15 @@ declare const unit: unique symbol
 /** 512-byte sectors: the unit of every mapping table. */
 export type Sectors = number & { readonly [unit]: 'sectors' }
 
+/** 1024 bytes. */
 export const KiB = 1024
+/** 1024 KiB. */
 export const MiB = 1024 * KiB
+/** 1024 MiB. */
 export const GiB = 1024 * MiB
+/** 1024 GiB. */
 export const TiB = 1024 * GiB
+/** The sector of the kernel's tables, in bytes. */
 export const SECTOR_BYTES = 512
 
 /** Thin ids are 24 bits wide (drivers/md/dm-thin.c MAX_DEV_ID). */

@@ -11,6 +11,7 @@ import { checkNumber, GiB, invalid, shown } from '../base/units.js'
 import { describeHolders, withHolders } from './holders.js'
 import { Pending } from '../base/pending.js'
 
+/** Options of `BlockDevice.open`. */
 export interface BlockOpenOptions extends KernelOption, SignalOption {
   /** Default false: for reading and writing. */
   readonly readOnly?: boolean
@@ -33,6 +34,7 @@ export interface BlockRange extends SignalOption {
   readonly signal?: AbortSignal
 }
 
+/** Options of `BlockDevice.flush`. */
 export interface BlockFlushOptions extends SignalOption {
   /** Forget what the page cache has of the device too (BLKFLSBUF). Default false. */
   readonly dropCache?: boolean
@@ -41,6 +43,7 @@ export interface BlockFlushOptions extends SignalOption {
 /** What one read gives at the most: a buffer has to hold it. */
 const MAX_READ_BYTES = 1 * GiB
 
+/** A block device that this process has open for reading, writing and discarding. */
 export class BlockDevice {
   readonly #port: KernelPort
   readonly #handle: Handle
@@ -203,6 +206,7 @@ export class BlockDevice {
     await this.#pending.close(() => this.#port.release(this.#handle))
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -11,6 +11,7 @@ import { describeHolders } from './holders.js'
 import { ownerIsGone, ownMark } from './loop-owner.js'
 import { Pending } from '../base/pending.js'
 
+/** Options of `LoopDevice.attach`. */
 export interface LoopAttachOptions extends KernelOption, SignalOption {
   /** The file. It must exist; a relative path is taken from the working directory. */
   readonly file: string
@@ -40,6 +41,7 @@ export interface LoopAttachOptions extends KernelOption, SignalOption {
   readonly reference?: string
 }
 
+/** Options of `LoopDevice.detach`. */
 export interface LoopWaitOptions extends SignalOption {
   /** How long to wait for others to close the device, in milliseconds. Default 5 000. */
   readonly timeoutMs?: number
@@ -64,6 +66,7 @@ const ATTACH_OPTIONS = [
   'signal',
 ]
 
+/** A loop device: a file that the kernel shows as a block device. */
 export class LoopDevice {
   readonly #port: KernelPort
   readonly #pending: Pending
@@ -215,6 +218,7 @@ export class LoopDevice {
     await this.#pending.close(() => this.#release())
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

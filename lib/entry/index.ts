@@ -1,5 +1,10 @@
-// What the package exports. lib/entry/index.mts names the same for ESM; a test holds the two together.
-export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from '../base/errors.js'
+/**
+ * Contains thin pools, thin volumes, loop devices, block devices, mounts and events.
+ *
+ * @module dm-thin
+ */
+// index.mts names the same for ESM; a test holds the two together.
+export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type RollbackStep } from '../base/errors.js'
 export type { SignalOption } from '../base/options.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../block/loop-device.js'
@@ -69,8 +74,10 @@ export type {
   PoolStatus,
   PoolStatusBase,
   SpaceStatus,
+  UnknownVolumeStatus,
   VolumeStatus,
   VolumeUsage,
   WorkingPoolStatus,
+  WorkingVolumeStatus,
 } from '../pool/state/status.js'
 export type { PoolMode } from '../target/thin-pool.js'

@@ -1,4 +1,9 @@
-// What `dm-thin/kernel` exports: the device mapper below the facade. kernel.mts names the same for ESM.
+/**
+ * Contains the device mapper below the facade: its commands, mapped devices, and the tables and statuses of targets.
+ *
+ * @module dm-thin/kernel
+ */
+// kernel.mts names the same for ESM.
 export { DeviceMapper } from '../mapper/device-mapper.js'
 export type {
   Address,

@@ -1,4 +1,9 @@
-// What `dm-thin/testing` exports: a kernel in memory for tests of one's own. testing.mts names the same for ESM.
+/**
+ * Contains a kernel in memory, for tests of your own that need no root.
+ *
+ * @module dm-thin/testing
+ */
+// testing.mts names the same for ESM.
 export {
   memoryKernel,
   type Leftovers,

@@ -2,6 +2,7 @@
 import type { ListedDevice } from '../kernel/port/port.js'
 import { deviceNumber } from '../base/device-number.js'
 
+/** A change of one mapped device, as a `DeviceWatch` delivers it. */
 export interface DeviceEvent {
   /**
    * `added` and `removed`; `renamed`: another name or a first uuid; `event`: the target raised one (a pool is low on

@@ -122,6 +122,7 @@ export function eventHub(port: KernelPort): EventHub {
   return hub
 }
 
+/** Options of `watchDevices`. */
 export interface DeviceWatchOptions extends KernelOption, SignalOption {
   /** Only devices whose name begins so. Default: all. */
   readonly namePrefix?: string
@@ -158,6 +159,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
     return this.#ready
   }
 
+  /** Whether the watch has ended. */
   get closed(): boolean {
     return this.#closed
   }
@@ -173,6 +175,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
     return this.#queue
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
   }
@@ -218,6 +221,7 @@ function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
   return () => signal?.removeEventListener('abort', act)
 }
 
+/** A watch of mapped devices, which `watchDevices` returns. */
 export type DeviceWatch = Watch<DeviceEvent>
 
 /**

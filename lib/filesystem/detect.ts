@@ -12,6 +12,7 @@ import {
   type Superblock,
 } from './superblocks.js'
 
+/** The file system, volume manager or swap area that `detectFileSystem` finds on a device. */
 export interface DetectedFileSystem extends Superblock {
   /**
    * Other types whose magic is there too, left by what was on the device before. Where this is not empty nobody can

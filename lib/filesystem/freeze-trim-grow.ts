@@ -9,11 +9,13 @@ import type { Handle } from '../kernel/port/handle.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid, shown } from '../base/units.js'
 
+/** Options of `whileFrozen`. */
 export interface FrozenOptions extends KernelOption, SignalOption {
   /** How long it may stay frozen, in milliseconds, 1 to 2 147 483 647. Default 30 000. */
   readonly timeoutMs?: number
 }
 
+/** Options of `trim`. */
 export interface TrimOptions extends KernelOption, SignalOption {
   /** Where on the file system to begin, in bytes. Default 0. */
   readonly offsetBytes?: number

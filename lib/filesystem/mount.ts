@@ -22,6 +22,7 @@ export interface MountFlags {
   readonly noExec?: boolean
 }
 
+/** Options of `mount`. */
 export interface MountOptions extends MountFlags, KernelOption, SignalOption {
   /** The block device. */
   readonly source: string
@@ -33,6 +34,7 @@ export interface MountOptions extends MountFlags, KernelOption, SignalOption {
   readonly data?: string
 }
 
+/** Options of `remount`. */
 export interface RemountOptions extends MountFlags, KernelOption, SignalOption {
   /**
    * Of this mount alone (MS_BIND), and not of the file system, which may be mounted elsewhere too. Default false.
@@ -42,6 +44,7 @@ export interface RemountOptions extends MountFlags, KernelOption, SignalOption {
   readonly data?: string
 }
 
+/** Options of `bindMount`. */
 export interface BindOptions extends KernelOption, SignalOption {
   /** A folder or file, and where it is to be seen too, which exists. */
   readonly source: string
@@ -55,11 +58,13 @@ export interface BindOptions extends KernelOption, SignalOption {
 /** How mounts and unmounts below a mount are shared with its copies: mount_namespaces(7). */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
+/** Options of `setPropagation`. */
 export interface PropagationOptions extends KernelOption, SignalOption {
   /** Of everything that is mounted below too (MS_REC). Default false. */
   readonly recursive?: boolean
 }
 
+/** Options of `unmount`. */
 export interface UnmountOptions extends KernelOption, SignalOption {
   /** MNT_DETACH: out of sight at once, let go at the last use. Default false. */
   readonly lazy?: boolean

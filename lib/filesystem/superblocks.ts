@@ -2,6 +2,7 @@
 // out. The names are blkid's. The numbers are of the kernel's headers (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h,
 // include/uapi/linux/btrfs_tree.h, include/linux/f2fs_fs.h, include/linux/swap.h …).
 
+/** A type of content that `detectFileSystem` recognizes, by the name that blkid gives it. */
 export type FileSystemType =
   | 'ext2'
   | 'ext3'
@@ -16,6 +17,7 @@ export type FileSystemType =
   | 'crypto_LUKS'
   | 'LVM2_member'
 
+/** The facts of a superblock. */
 export interface Superblock {
   readonly type: FileSystemType
   /** Empty where it has none. */

@@ -7,9 +7,11 @@ export const PORT = Symbol('port')
 
 /** A kernel to talk to. `memoryKernel()` of `dm-thin/testing` makes one; without, it is the machine's own. */
 export interface Kernel {
+  /** @hidden Opaque. */
   readonly [PORT]: KernelPort
 }
 
+/** Option of the calls that can use another kernel than that of the machine. */
 export interface KernelOption {
   /** For tests: another kernel than the machine's, from `dm-thin/testing`. */
   readonly kernel?: Kernel

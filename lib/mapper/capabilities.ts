@@ -27,8 +27,14 @@ const INTERFACE_FEATURES = {
   filteredList: [4, 45],
 } as const satisfies Record<string, readonly [number, number]>
 
+/**
+ * A feature of the interface of the device mapper.
+ *
+ * @useDeclaredType
+ */
 export type InterfaceFeature = keyof typeof INTERFACE_FEATURES
 
+/** The features and targets that the running kernel has. */
 export interface Capabilities {
   readonly interfaceVersion: readonly number[]
   readonly features: Readonly<Record<InterfaceFeature, boolean>>

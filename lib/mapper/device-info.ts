@@ -2,6 +2,7 @@
 import { DEVICE_FLAG, type DeviceInfo } from '../kernel/port/port.js'
 import { deviceMinor, deviceNumber } from '../base/device-number.js'
 
+/** The state of a mapped device. */
 export interface MappedDeviceInfo {
   readonly name: string
   /** Empty where it has none. */

@@ -23,17 +23,20 @@ import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from
 export type Address =
   string | { readonly name: string } | { readonly uuid: string } | { readonly device: string | number }
 
+/** Option of the calls that raise a uevent. */
 export interface WithUdev extends SignalOption {
   /** The transaction that the call's uevent belongs to. Default: none, and udev is told not to probe. */
   readonly udev?: UdevTransaction
 }
 
+/** Options of `DeviceMapper.listDevices`. */
 export interface ListFilter extends SignalOption {
   /** Only devices whose name begins so. The kernel filters (since 5.13); older kernels' lists are filtered here. */
   readonly namePrefix?: string
   readonly uuidPrefix?: string
 }
 
+/** A mapped device in the list of the kernel. */
 export interface ListEntry {
   readonly name: string
   /** Empty where it has none. */
@@ -50,11 +53,13 @@ export interface ReadOptions extends SignalOption {
   readonly inactive?: boolean
 }
 
+/** Options of `DeviceMapper.tableStatus`. */
 export interface StatusOptions extends ReadOptions {
   /** Without: a target may flush first; a thin pool commits its metadata. Default true. */
   readonly noflush?: boolean
 }
 
+/** Options of `DeviceMapper.suspend` and `DeviceMapper.resume`. */
 export interface SuspendOptions extends SignalOption {
   /** Queued I/O stays queued instead of being finished first. Default false. */
   readonly noflush?: boolean
@@ -62,20 +67,24 @@ export interface SuspendOptions extends SignalOption {
   readonly skipLockfs?: boolean
 }
 
+/** The state of a device after the event that `DeviceMapper.wait` waited for. */
 export interface DeviceEventResult {
   readonly info: MappedDeviceInfo
   /** The status lines of its table, after the event. */
   readonly targets: readonly TargetLine[]
 }
 
+/** A waiter for events of all mapped devices, on one file descriptor. */
 export interface EventPoll {
   /** From now on news count. To miss nothing: arm, then list, then wait. */
   arm(options?: SignalOption): Promise<void>
   /** Until something has happened to any mapped device since `arm`. On a thread of its own; abortable. */
   wait(options?: SignalOption): Promise<void>
+  /** Closes the file descriptor. */
   close(): void
 }
 
+/** The commands of the device mapper, one method for each. */
 export class DeviceMapper {
   readonly #port: KernelPort
   /** The running kernel's interface version, as `[4, 48, 0]`. */

@@ -3,6 +3,7 @@ import { TABLE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port/p
 import { deviceNumber } from '../base/device-number.js'
 import { nodePath } from '../block/node-path.js'
 
+/** A mapped device with the devices that its table uses. */
 export interface DeviceTree {
   /** `253:4` */
   readonly device: string

@@ -23,6 +23,7 @@ import { replaceTable } from './replace-table.js'
 import { createSecurely, withoutSecrets } from './secure-table.js'
 import { Undo } from '../base/rollback.js'
 
+/** Options of `MappedDevice.create`. */
 export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
   /** 1 to 127 bytes, any but `/`. */
   readonly name: string
@@ -40,6 +41,7 @@ export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
   readonly mapperLink?: boolean
 }
 
+/** Options of `MappedDevice.replaceTable`. */
 export interface ReplaceTableOptions extends SignalOption {
   /** Of the new table. Default false, whatever the old one was. */
   readonly readOnly?: boolean
@@ -51,6 +53,7 @@ export interface ReplaceTableOptions extends SignalOption {
   readonly skipLockfs?: boolean
 }
 
+/** Options of `MappedDevice.remove`. */
 export interface RemoveMappedDeviceOptions extends SignalOption {
   /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
   readonly timeoutMs?: number
@@ -60,6 +63,7 @@ export interface RemoveMappedDeviceOptions extends SignalOption {
 
 const DEFAULT_TIMEOUT_MS = 10_000
 
+/** A mapped device with any table. */
 export class MappedDevice {
   readonly #port: KernelPort
   readonly #pending: Pending
@@ -253,6 +257,7 @@ export class MappedDevice {
     await this.#pending.close()
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -20,6 +20,7 @@ export interface UdevRules {
   readonly lowPriority?: boolean
 }
 
+/** Options of `UdevTransaction.finish`. */
 export interface UdevWaitOptions extends SignalOption {
   /** How long udev may take, in milliseconds. Default 30 000. */
   readonly timeoutMs?: number
@@ -36,8 +37,9 @@ export const UDEV_RULE_NAMES = [
 const DEFAULT_TIMEOUT_MS = 30_000
 
 /**
- * Pass it as `udev` to `resume`, `remove`, `rename` and `setUuid`, then `finish()`. Of each transaction the semaphore is
- * taken away on every path: finished, timed out, aborted, cancelled, or left by a process that died.
+ * Calls whose uevents udev handles before `finish()` resolves. Pass it as `udev` to `resume`, `remove`, `rename` and
+ * `setUuid`, then `finish()`. Of each transaction the semaphore is taken away on every path: finished, timed out,
+ * aborted, cancelled, or left by a process that died.
  */
 export class UdevTransaction {
   readonly #port: KernelPort

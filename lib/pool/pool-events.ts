@@ -24,6 +24,7 @@ export type PoolEvent =
   | { readonly type: 'failed'; readonly status: FailedPoolStatus; readonly initial: boolean }
   | { readonly type: 'removed' }
 
+/** A watch of one pool, which `ThinPool.events` returns. */
 export type PoolWatch = Watch<PoolEvent>
 
 /** Of two unread mode changes the ends count; of the others the later says it all. */

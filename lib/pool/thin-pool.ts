@@ -33,6 +33,7 @@ import {
   type FindVolumeOptions,
 } from './volume/volume-options.js'
 
+/** A thin pool: two devices, for data and for metadata, from which thin volumes take their blocks. */
 export class ThinPool {
   readonly #context: PoolContext
   readonly #findings: readonly Finding[]
@@ -329,6 +330,7 @@ export class ThinPool {
     await this.#context.pending.close()
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

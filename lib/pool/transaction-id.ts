@@ -6,6 +6,7 @@ import { invalid, shown } from '../base/units.js'
 import { commitMessage } from './state/commit-point.js'
 import { poolStatusLine, type PoolContext } from './state/context.js'
 
+/** Options of `ThinPool.setTransactionId`. */
 export interface SetTransactionIdOptions extends SignalOption {
   /** The id that the pool has now, as far as the caller knows, 0n to 2^64-1. */
   readonly currentId: bigint

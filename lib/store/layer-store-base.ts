@@ -22,6 +22,7 @@ import { repair, verify, type RepairOptions } from './recovery/verify.js'
 /** More would be a mistake: each is a device of the kernel's. */
 const MOST_WARM = 1_000
 
+/** The state of a store and of its pool. */
 export interface StoreStatus {
   readonly pool: PoolStatus
   /** Layers that have a key. */
@@ -152,6 +153,7 @@ export abstract class StoreUpkeep {
     await this.#pending.close(() => letGo(this.store, this.#database))
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -32,11 +32,13 @@ import { applyTar, type ApplyOptions, type ApplyResult } from './tar-read/apply-
 import { letGo, StoreUpkeep } from './layer-store-base.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
+/** Options of `LayerStore.commit`. */
 export interface CommitOptions extends SignalOption {
   /** Of the committed layer; those of the active one do not stay. Default none. */
   readonly labels?: Labels
 }
 
+/** Options of `LayerStore.update`. */
 export interface UpdateOptions {
   /** In place of all labels. */
   readonly labels?: Labels
@@ -44,16 +46,19 @@ export interface UpdateOptions {
   readonly setLabels?: Labels
 }
 
+/** Options of `LayerStore.withMounted`. */
 export interface WithMountedOptions extends SignalOption {
   /** No writes. Of committed layers and views always. Default false. */
   readonly readOnly?: boolean
 }
 
+/** Options of `LayerStore.applyLayer`. */
 export interface ApplyLayerOptions extends Omit<ApplyOptions, 'kernel'> {
   /** After a failure the layer stays, with whatever is in it. Default false. */
   readonly keepFailed?: boolean
 }
 
+/** Options of `LayerStore.walk`. */
 export interface WalkOptions {
   /** Which layers. Default all. */
   readonly filter?: (info: LayerInfo) => boolean
@@ -62,6 +67,7 @@ export interface WalkOptions {
 /** How many records are read at once while walking. */
 const PAGE = 500
 
+/** A store of image layers on a thin pool, in the terms of containerd's snapshotters. */
 export class LayerStore extends StoreUpkeep {
   /**
    * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it

@@ -5,6 +5,7 @@ import type { LineReader } from './line.js'
 import { choice, flag, OptionList } from './option-list.js'
 import { deviceWord, numberWord, textWord, type Word } from './words.js'
 
+/** Features of the cache target. */
 export interface CacheFeatures {
   /** Default `writeback`, the kernel's. */
   readonly mode?: 'writeback' | 'writethrough' | 'passthrough'
@@ -28,6 +29,7 @@ export interface CacheTable extends Sized, CacheFeatures {
   readonly policyArguments?: Readonly<Record<string, string>>
 }
 
+/** Status of the cache target. */
 export type CacheStatus =
   | {
       readonly state: 'rw' | 'ro'

@@ -4,6 +4,7 @@ import { defineTarget, type Sized } from './define.js'
 import { flag, numberWithin, OptionList, textWithin } from './option-list.js'
 import { deviceWord, offsetWord, textWord } from './words.js'
 
+/** Optional arguments of the crypt target. */
 export interface CryptOptions {
   /** Discards go down: an onlooker sees which sectors are unused. */
   readonly allowDiscards?: boolean

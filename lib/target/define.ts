@@ -29,7 +29,9 @@ export interface LineParser {
 export interface Target<Table extends Sized, Status = null> extends LineParser {
   /** Throws `DM_INVALID_ARGUMENT`, naming the option, before the kernel is asked. */
   (table: Table): Segment
+  /** A table line of the kernel's, typed. */
   readonly parseTable: (line: Segment) => Table
+  /** A status line of the kernel's, typed; `null` for a target that has no status. */
   readonly parseStatus: (line: Segment) => Status
 }
 

@@ -5,6 +5,7 @@ import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { deviceWord, numberWord, offsetWord, type Word } from './words.js'
 
+/** A device and the time by which I/O of one class is delayed on it. */
 export interface DelayClass {
   /** `7:0`, or a path. */
   readonly device: string

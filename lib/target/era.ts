@@ -10,6 +10,7 @@ export interface EraTable extends Sized {
   readonly blockSectors: number
 }
 
+/** Status of the era target. */
 export type EraStatus =
   | {
       readonly state: 'active'

@@ -3,6 +3,7 @@ import { defineTarget, type Sized } from './define.js'
 import { flag, numberWithin, OptionList, textWithin } from './option-list.js'
 import { choiceWord, deviceWord, numberWord, offsetWord } from './words.js'
 
+/** Optional arguments of the integrity target. */
 export interface IntegrityOptions {
   /** Keep the tags on another device. */
   readonly metaDevice?: string
@@ -50,6 +51,7 @@ export interface IntegrityTable extends Sized, IntegrityOptions {
   readonly mode: 'J' | 'B' | 'D' | 'R' | 'I'
 }
 
+/** Status of the integrity target. */
 export interface IntegrityStatus {
   /** How many tags were wrong. */
   readonly mismatches: number

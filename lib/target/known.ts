@@ -50,12 +50,18 @@ type Known = typeof KNOWN
 type TableOf<Parser extends LineParser> = ReturnType<Parser['parseTable']>
 type StatusOf<Parser extends LineParser> = ReturnType<Parser['parseStatus']>
 
-/** A table line, typed. Of a target that nobody here knows the kind is `generic`. */
+/**
+ * A table line, typed: `kind` is a name of `knownTargets`, and `table` what `parseTable` of that target returns. Of any
+ * other target the kind is `generic`.
+ */
 export type ParsedTable =
   | { [Type in keyof Known]: { readonly kind: Type; readonly table: TableOf<Known[Type]> } }[keyof Known]
   | { readonly kind: 'generic'; readonly table: GenericTable }
 
-/** A status line, typed. `null`: the target has none. */
+/**
+ * A status line, typed: `kind` is a name of `knownTargets`, and `status` what `parseStatus` of that target returns; it is
+ * `null` if the target has none. Of any other target the kind is `generic`.
+ */
 export type ParsedStatus =
   | { [Type in keyof Known]: { readonly kind: Type; readonly status: StatusOf<Known[Type]> } }[keyof Known]
   | { readonly kind: 'generic'; readonly status: string }
@@ -66,6 +72,7 @@ export interface ParsedOwnTable<Own extends LineParser> {
   readonly table: TableOf<Own>
 }
 
+/** A status line of a target that the caller defined. */
 export interface ParsedOwnStatus<Own extends LineParser> {
   readonly kind: 'own'
   readonly status: StatusOf<Own>

@@ -20,6 +20,7 @@ export class LineReader {
     return this.#at
   }
 
+  /** Takes the next word. Throws `DM_KERNEL` at the end of the line. */
   word(field: string): string {
     const word = this.#words[this.#at]
     this.#at += 1
@@ -32,16 +33,19 @@ export class LineReader {
     return this.#words[this.#at]
   }
 
+  /** Takes the next word as a whole number, from 0 to 2^53-1. */
   number(field: string): number {
     return this.asNumber(field, this.word(field))
   }
 
+  /** Reads a word that was taken already as a whole number, from 0 to 2^53-1. */
   asNumber(field: string, word: string): number {
     const value = Number(word)
     if (!/^\d+$/.test(word) || !Number.isSafeInteger(value)) throw this.unexpected(field, JSON.stringify(word))
     return value
   }
 
+  /** Takes the next word as a whole number of any size, from 0. */
   bigint(field: string): bigint {
     const word = this.word(field)
     if (!/^\d+$/.test(word)) throw this.unexpected(field, JSON.stringify(word))
@@ -76,12 +80,14 @@ export class LineReader {
     return letters as Letter[]
   }
 
+  /** Takes the next word, which must be one of these. */
   oneOf<Word extends string>(field: string, words: readonly Word[]): Word {
     const word = this.word(field)
     if (!(words as readonly string[]).includes(word)) throw this.unexpected(field, JSON.stringify(word))
     return word as Word
   }
 
+  /** Takes the next word, which must be one of these, if the line has one. */
   optionalOneOf<Word extends string>(field: string, words: readonly Word[]): Word | undefined {
     return this.optional() === undefined ? undefined : this.oneOf(field, words)
   }

@@ -10,6 +10,7 @@ export interface LogWritesTable extends Sized {
   readonly logDevice: string
 }
 
+/** Status of the log-writes target. */
 export interface LogWritesStatus {
   readonly loggedEntries: number
   /** The last sector of the log device that has been written. */

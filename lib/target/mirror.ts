@@ -16,12 +16,14 @@ export interface MirrorLog {
   readonly sync?: 'sync' | 'nosync'
 }
 
+/** A device that holds one copy of a mirror. */
 export interface MirrorCopy {
   readonly device: string
   /** Where it begins on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
 }
 
+/** Features of the mirror target. */
 export interface MirrorFeatures {
   /** A failed copy is left out, and told; without, I/O goes on as if nothing were. */
   readonly handleErrors?: boolean
@@ -38,6 +40,7 @@ export interface MirrorTable extends Sized, MirrorFeatures {
 /** `A`: alive; `F`, `D`, `S`, `R`: a flush, write, sync or read has failed; `U`: it is not known which. */
 export type MirrorHealth = 'A' | 'F' | 'D' | 'S' | 'R' | 'U'
 
+/** Status of the mirror target. */
 export interface MirrorStatus {
   readonly copies: readonly { readonly device: string; readonly health: MirrorHealth }[]
   readonly syncedRegions: number

@@ -4,6 +4,7 @@ import { defineTarget, type Sized } from './define.js'
 import { choice, choiceAfter, deviceAfter, numberAfter, numbersAfter, OptionList } from './option-list.js'
 import { deviceWord, listOf, numberWord, textWord } from './words.js'
 
+/** Optional arguments of the raid target. */
 export interface RaidOptions {
   /** Whether the devices are taken to be in sync at first. Default: as their superblocks say. */
   readonly sync?: 'sync' | 'nosync'
@@ -28,6 +29,7 @@ export interface RaidOptions {
   readonly journalMode?: 'writethrough' | 'writeback'
 }
 
+/** A device of a raid. */
 export interface RaidDevice {
   /** Where its superblock and bitmap are; null: it has none. */
   readonly metadata: string | null
@@ -44,6 +46,7 @@ export interface RaidTable extends Sized, RaidOptions {
   readonly devices: readonly RaidDevice[]
 }
 
+/** Status of the raid target. */
 export interface RaidStatus {
   readonly raidType: string
   /** `A`: in sync; `a`: not in sync yet; `D`: failed; `-`: missing. */

@@ -4,6 +4,7 @@ import { defineTarget, type Sized, type TargetDefinition } from './define.js'
 import { flag, OptionList } from './option-list.js'
 import { choiceWord, deviceWord, powerOfTwo } from './words.js'
 
+/** Features of the snapshot target. */
 export interface SnapshotFeatures {
   /** A discard of a whole chunk frees its exception (since 5.2). */
   readonly discardZeroesCow?: boolean
@@ -26,6 +27,7 @@ export interface SnapshotTable extends Sized, SnapshotFeatures {
   readonly chunkSectors: number
 }
 
+/** Status of the snapshot target. */
 export type SnapshotStatus =
   | {
       readonly state: 'active'

@@ -3,6 +3,7 @@ import { invalid } from '../base/units.js'
 import { defineTarget, type Sized } from './define.js'
 import { listOf, numberWord, pieceWords } from './words.js'
 
+/** A device of a striped target, from an offset on. */
 export interface Stripe {
   /** `7:0`, or a path. */
   readonly device: string
@@ -18,6 +19,7 @@ export interface StripedTable extends Sized {
   readonly stripes: readonly Stripe[]
 }
 
+/** Status of the striped target. */
 export interface StripedStatus {
   /** `failed`: the device has had errors since the table was loaded. */
   readonly stripes: readonly { readonly device: string; readonly failed: boolean }[]

@@ -70,6 +70,7 @@ export function parsePoolTable(line: TargetLine): PoolTable {
 /** `fail`: the kernel could not even roll back; `error`: it could not read its own status. */
 export type PoolMode = 'rw' | 'ro' | 'out_of_data_space' | 'fail' | 'error'
 
+/** Status of the thin-pool target. */
 export interface PoolStatusLine {
   readonly mode: Exclude<PoolMode, 'fail' | 'error'>
   readonly transactionId: bigint
@@ -118,6 +119,7 @@ export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly
   }
 }
 
+/** Features of the thin-pool target. */
 export interface ThinPoolFeatures {
   /** New blocks are not zeroed first: their readers see what was there before. */
   readonly skipBlockZeroing?: boolean

@@ -26,6 +26,7 @@ export function parseThinTable(line: TargetLine): ThinTable {
   return { lengthSectors: line.lengthSectors as Sectors, poolDevice, id, externalOrigin: reader.optional() }
 }
 
+/** Status of the thin target. */
 export type ThinStatusLine =
   | { readonly state: 'active'; readonly mappedBytes: number; readonly highestMappedByte: number | null }
   | { readonly state: 'fail' | 'error' }

@@ -4,6 +4,7 @@ import { defineTarget, type Sized } from './define.js'
 import { choice, deviceAfter, flag, numberAfter, OptionList, textAfter } from './option-list.js'
 import { deviceWord, numberWord, offsetWord, powerOfTwo, textWord } from './words.js'
 
+/** Optional arguments of the verity target. */
 export interface VerityOptions {
   /** What a wrong hash leads to. Default: the read fails. */
   readonly onCorruption?: 'ignore_corruption' | 'restart_on_corruption' | 'panic_on_corruption'
@@ -46,6 +47,7 @@ export interface VerityTable extends Sized, VerityOptions {
   readonly salt?: string
 }
 
+/** Status of the verity target. */
 export interface VerityStatus {
   /** No wrong hash has been met so far. */
   readonly valid: boolean

@@ -3,6 +3,7 @@ import { defineTarget, type Sized } from './define.js'
 import { choice, flag, numberAfter, OptionList } from './option-list.js'
 import { choiceWord, deviceWord, powerOfTwo } from './words.js'
 
+/** Optional arguments of the writecache target. */
 export interface WritecacheOptions {
   /** Where the cache begins on its device, in sectors. Default 0. */
   readonly startSector?: number
@@ -38,6 +39,7 @@ export interface WritecacheTable extends Sized, WritecacheOptions {
   readonly blockBytes: number
 }
 
+/** Status of the writecache target. */
 export interface WritecacheStatus {
   /** 0, or the number of the error that it met. */
   readonly error: number

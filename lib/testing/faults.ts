@@ -40,7 +40,10 @@ export const OPERATIONS = [
 
 type Known = (typeof OPERATIONS)[number]
 type WithoutPrefix<Name extends string> = Name extends `DM_${infer Rest}` ? Rest : never
-/** An operation, by the kernel's name or, of the device mapper's, without the `DM_`: `TARGET_MSG`. */
+/**
+ * An operation, by the kernel's name: `DM_TABLE_LOAD`, `LOOP_CONFIGURE`, `mount`, `pwrite` … A command of the device
+ * mapper is known without `DM_` too: `TABLE_LOAD`. `read` and `write` are I/O to the node of a device.
+ */
 export type Operation = Known | WithoutPrefix<Known>
 
 /** Linux's own numbers, whatever machine this runs on. */
@@ -51,9 +54,14 @@ const NUMBERS = {
   ENOSYS: 38,
   ETIMEDOUT: 110,
 } as const
-/** An error number by name. */
+/**
+ * An error number by name.
+ *
+ * @useDeclaredType
+ */
 export type ErrnoName = keyof typeof NUMBERS
 
+/** Options of `MemoryKernel.fail`. */
 export interface FaultOptions {
   /** How many calls pass before the first that fails. Default 0: the next one fails. */
   readonly after?: number

@@ -12,6 +12,7 @@ import { MemoryPort } from './memory-port.js'
 import { MemoryState } from './memory-state.js'
 import { HeldBack, IoError, Refusal } from './refusal.js'
 
+/** Options of `memoryKernel`. */
 export interface MemoryKernelOptions {
   /** How many data blocks of 64 KiB a pool of `poolOptions()` has. Default 1024: 64 MiB. */
   readonly dataBlocks?: number
@@ -80,6 +81,7 @@ export interface MemoryKernel extends Kernel {
    * whose `code` is `EIO`, `ENOSPC` or `EPERM`.
    */
   write(path: string, offsetBytes: number, content: Uint8Array | number): Promise<void>
+  /** Reads from a device's node, or a file of this kernel. */
   read(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>
   /** Discards: blocks that are covered whole are unmapped. */
   discard(path: string, offsetBytes: number, lengthBytes: number): Promise<void>
@@ -88,6 +90,7 @@ export interface MemoryKernel extends Kernel {
 
   /** Makes a file, sparse. Paths are names in memory. */
   addFile(path: string, sizeBytes: number): void
+  /** Returns what is left in this kernel. */
   left(): Leftovers
 }
 

@@ -1,7 +1,8 @@
 // A real browser, driven by the debugging protocol over two pipes: no driver, and no port.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import path from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -14,6 +15,17 @@ const FLAGS = [
   '--disable-dev-shm-usage',
   '--remote-debugging-pipe',
 ]
+
+/** Installed, or unpacked into the cache (see test/setup/tools.mjs), where one library has a folder of its own. */
+function findProgram(): { program: string; libraries: string[] } {
+  const installed = PROGRAMS.map(name => `/usr/bin/${name}`).find(existsSync)
+  if (installed !== undefined) return { program: installed, libraries: [] }
+  const below = path.join(process.env.DM_THIN_TOOLS ?? '/none', 'usr/lib')
+  const program = path.join(below, 'chromium/chromium-headless-shell')
+  if (!existsSync(program)) throw new Error(`none of ${PROGRAMS.join(', ')} is installed`)
+  const folders = readdirSync(below).filter(name => name.endsWith('-linux-gnu'))
+  return { program, libraries: folders.flatMap(name => [path.join(below, name), path.join(below, name, 'pulseaudio')]) }
+}
 
 interface Reply {
   readonly id?: number
@@ -44,11 +56,10 @@ export class Browser {
 
   /** With one empty page; `profile` is a folder for its files. */
   static async start(profile: string): Promise<Browser> {
-    const program = PROGRAMS.map(name => `/usr/bin/${name}`).find(existsSync)
-    if (program === undefined) throw new Error(`none of ${PROGRAMS.join(', ')} is installed`)
+    const { program, libraries } = findProgram()
     const child = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
-      env: { ...process.env, LD_PRELOAD: '' },
+      env: { ...process.env, LD_PRELOAD: '', ...(libraries.length > 0 && { LD_LIBRARY_PATH: libraries.join(':') }) },
       detached: true, // a group of its own, which `close` ends
     })
     const browser = new Browser(child)

@@ -7,7 +7,7 @@ const inFolder = (folder: string): string[] =>
   readdirSync(path.join(root, folder))
     .filter(name => name.endsWith('.md'))
     .map(name => path.join(folder, name))
-const pages = [...inFolder('.'), ...inFolder('docs')].sort()
+const pages = [...inFolder('.'), ...inFolder('docs'), ...inFolder('docs/api')].sort()
 
 const read = (page: string): string => readFileSync(path.join(root, page), 'utf8')
 const withoutCode = (page: string): string =>
@@ -15,18 +15,19 @@ const withoutCode = (page: string): string =>
     .replace(/^```[\s\S]*?^```$/gm, '')
     .replace(/`[^`\n]*`/g, '`x`')
 
-/** The anchor that a heading gets: lower case, no punctuation, hyphens for blanks. */
-const anchors = (page: string): string[] =>
-  [
-    ...read(page)
-      .replace(/^```[\s\S]*?^```$/gm, '')
-      .matchAll(/^#+ (.*)$/gm),
-  ].map(([, heading]) =>
+/** The anchors of a page: of each heading lower case, no punctuation, hyphens for blanks, a number from the second on. */
+function anchors(page: string): string[] {
+  const text = read(page).replace(/^```[\s\S]*?^```$/gm, '')
+  const slugs = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
     heading!
       .toLowerCase()
       .replace(/[^\w\- ]/g, '')
       .replaceAll(' ', '-'),
   )
+  const count = (slug: string, index: number) => slugs.slice(0, index).filter(each => each === slug).length
+  const numbered = slugs.map((slug, index) => (count(slug, index) ? `${slug}-${count(slug, index)}` : slug))
+  return [...numbered, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(match => match[1]!)]
+}
 
 function brokenLinks(page: string): string[] {
   const targets = [...withoutCode(page).matchAll(/\]\(([^)\s]+)\)/g)].map(match => match[1]!)
@@ -44,7 +45,9 @@ test.each(pages)('%s: every relative link leads somewhere', page => {
 })
 
 test('the pages lead from one to the next in the order of the index', () => {
-  const order = [...read('docs/README.md').matchAll(/^\d+\. \[[^\]]+\]\(([^)]+)\)/gm)].map(match => match[1]!)
+  const order = [...read('docs/README.md').matchAll(/^\d+\. \[[^\]]+\]\(([^)]+)\)/gm)]
+    .map(match => match[1]!)
+    .filter(name => !name.startsWith('api/'))
   expect([...order].sort()).toEqual(
     readdirSync(path.join(root, 'docs')).filter(name => name.endsWith('.md') && !/^(README|benchmark)/.test(name)),
   )
@@ -53,7 +56,7 @@ test('the pages lead from one to the next in the order of the index', () => {
     next: /next: \[[^\]]+\]\(([^)]+)\)/.exec(read(`docs/${name}`))?.[1],
   })
   for (const [index, name] of order.entries()) {
-    const next = order[index + 1] ?? 'benchmark.md'
+    const next = order[index + 1] ?? 'api/README.md'
     expect({ name, ...neighbours(name) }).toEqual({ name, previous: order[index - 1], next })
   }
 })

@@ -1,6 +1,7 @@
 // The part of the kernel's door for block devices, mounts and mounted file systems.
 import type { Handle } from './handle.js'
 
+/** The properties that the kernel states of a block device. */
 export interface BlockInfo {
   /** `dev_t`, as the kernel's device number. */
   readonly device: number
@@ -93,6 +94,7 @@ export interface TrimRequest {
   readonly minimumBytes: number
 }
 
+/** The sizes of a file system before and after `growFileSystem`. */
 export interface GrownFileSystem {
   readonly type: 'ext4' | 'xfs'
   /** What the device below has, in bytes. */

@@ -48,6 +48,7 @@ export interface WaitResult {
   readonly targets: readonly TargetLine[]
 }
 
+/** The version of a target that the kernel has loaded. */
 export interface TargetVersion {
   readonly name: string
   readonly version: readonly number[]
@@ -127,6 +128,7 @@ export interface LoopRequest {
   readonly blockSizeBytes?: number
 }
 
+/** The state of a loop device. */
 export interface LoopStatus {
   readonly number: number
   readonly file: string

@@ -11,6 +11,7 @@ import { checkUp, explained, poolStatusLine, poolTable, type PoolContext } from 
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf } from './open.js'
 
+/** Options of `ThinPool.grow`. */
 export interface GrowOptions extends SignalOption {
   /** New size of the data, in bytes, whole sectors. */
   readonly dataBytes?: number

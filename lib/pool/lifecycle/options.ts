@@ -32,6 +32,7 @@ export type DeviceSource =
       readonly sizeBytes?: never
     }
 
+/** Options that `ThinPool.create` and `ThinPool.open` share. */
 export interface PoolOptions extends KernelOption, SignalOption {
   /** Name of the mapped device, 1 to 127 bytes of `0-9A-Za-z#+-.:=@_`. */
   readonly name: string
@@ -81,6 +82,7 @@ export interface PoolOptions extends KernelOption, SignalOption {
   readonly record?: string
 }
 
+/** Options of `ThinPool.create`. */
 export interface CreatePoolOptions extends PoolOptions {
   /**
    * `'blank'` (default): the metadata device must be all zeros at its start, and neither device may hold a file system, a
@@ -91,7 +93,9 @@ export interface CreatePoolOptions extends PoolOptions {
   readonly format?: 'blank' | 'overwrite'
 }
 
+/** Options of `ThinPool.open`. */
 export interface OpenPoolOptions extends Partial<PoolOptions> {
+  /** Name of the mapped device of the pool. */
   readonly name: string
   /** Put right what a dead process left of this library's devices (see `pool.findings`). Default true. */
   readonly repair?: boolean

@@ -9,6 +9,7 @@ import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../s
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf } from './open.js'
 
+/** Options of `ThinPool.remove`. */
 export interface RemovePoolOptions extends SignalOption {
   /** Deactivate active volumes first; without it they are a reason to refuse (`DM_POOL_IN_USE`). Default false. */
   readonly deactivate?: boolean

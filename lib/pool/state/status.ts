@@ -7,6 +7,7 @@ import { sectorsToBytes } from '../../base/units.js'
 import { poolTable, type PoolContext } from './context.js'
 import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
 
+/** The used and the total space of a device of the pool, in its blocks and in bytes. */
 export interface SpaceStatus {
   readonly usedBlocks: number
   readonly totalBlocks: number
@@ -132,7 +133,8 @@ export interface VolumeUsage {
   readonly sharedBlocks: number
 }
 
-interface WorkingVolumeStatus {
+/** The status of an active volume. */
+export interface WorkingVolumeStatus {
   readonly state: 'active'
   readonly sizeBytes: number
   /** Blocks mapped to this volume, its own and shared ones, in bytes. */
@@ -141,7 +143,8 @@ interface WorkingVolumeStatus {
   readonly highestMappedByte: number | null
 }
 
-interface UnknownVolumeStatus {
+/** The status of an active volume of which the kernel states no blocks. */
+export interface UnknownVolumeStatus {
   /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
   readonly state: 'fail' | 'error'
   readonly sizeBytes: number

@@ -19,11 +19,13 @@ export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume
   })
 }
 
+/** The number of volumes that a call on many volumes has finished. */
 export interface Progress {
   readonly done: number
   readonly total: number
 }
 
+/** Options of the calls on many volumes. */
 export interface ManyOptions {
   /** Called after each volume, on the JavaScript thread. */
   readonly onProgress?: (progress: Progress) => void

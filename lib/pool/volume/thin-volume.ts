@@ -43,6 +43,7 @@ import {
   type VolumeIdentity,
 } from './volume-options.js'
 
+/** A thin volume of a pool, active or not. */
 export class ThinVolume {
   readonly #pool: PoolContext
   readonly #pending: Pending
@@ -240,6 +241,7 @@ export class ThinVolume {
     await this.#pending.close()
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

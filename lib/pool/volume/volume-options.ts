@@ -13,6 +13,7 @@ export interface ExternalOriginOption {
   readonly externalOrigin?: string
 }
 
+/** Options of `ThinPool.createVolume`. */
 export interface CreateVolumeOptions extends ExternalOriginOption, SignalOption {
   /** Size in bytes, whole sectors. It takes no space until it is written. */
   readonly sizeBytes: number
@@ -35,6 +36,7 @@ export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
   readonly known?: boolean | 'unchecked'
 }
 
+/** Options of `ThinVolume.activate`. */
 export interface ActivateOptions extends ExternalOriginOption, SignalOption {
   /** Size in bytes, whole sectors. Default: what is known of the volume; the pool itself stores no sizes. */
   readonly sizeBytes?: number
@@ -44,11 +46,13 @@ export interface ActivateOptions extends ExternalOriginOption, SignalOption {
   readonly readOnly?: boolean
 }
 
+/** Options of `ThinVolume.deactivate`. */
 export interface DeactivateOptions extends SignalOption {
   /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
   readonly timeoutMs?: number
 }
 
+/** Options of `ThinVolume.snapshot`. */
 export interface SnapshotOptions extends SignalOption {
   /** The new volume's id, 0 to 2^24-1. Default: a free one. */
   readonly id?: number

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { DmThinError } from '../../base/errors.js'
 import type { LayerFileSystem } from './types.js'
 
+/** The file system that a `Formatter` is asked to make. */
 export interface FormatRequest {
   readonly fileSystem: LayerFileSystem
   /** Node of the block device: `/dev/dm-7`. */

@@ -21,6 +21,7 @@ export interface StorePoolOptions extends Pick<CreatePoolOptions, 'dataBlockByte
   readonly adopt?: boolean
 }
 
+/** Options of `LayerStore.open`. */
 export interface OpenStoreOptions extends SignalOption {
   /** Where the records are, and the pool's files where it has no devices of its own. Made if it is missing. */
   readonly directory: string
@@ -45,6 +46,7 @@ export interface OpenStoreOptions extends SignalOption {
   readonly format?: Formatter
 }
 
+/** Options of `LayerStore.prepare`. */
 export interface PrepareOptions extends SignalOption {
   /** Default none. */
   readonly labels?: Labels

@@ -3,10 +3,13 @@
 /** `active`: writable, of a container. `view`: read-only. `committed`: a layer; others can stand on it. */
 export type LayerKind = 'active' | 'view' | 'committed'
 
+/** A file system that layers can have. */
 export type LayerFileSystem = 'ext4' | 'xfs'
 
+/** Labels of a layer: texts by name. */
 export type Labels = Readonly<Record<string, string>>
 
+/** The record of a layer. */
 export interface LayerInfo {
   /** The key of an active layer or a view, the name of a committed one. */
   readonly key: string

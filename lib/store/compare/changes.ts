@@ -2,13 +2,14 @@
 import { isUtf8 } from 'node:buffer'
 import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { TreeComparison, type ChangesProgress } from './tree-comparison.js'
-import type { TreeKind, TreeRecord } from './tree-record.js'
+import type { TreeRecord } from './tree-record.js'
 
 export type { ChangesProgress } from './tree-comparison.js'
 
 /** `A`: added. `C`: changed, or a directory in which something is. `D`: deleted, with all that was in it. */
-export type ChangeKind = Exclude<TreeKind, 'U'>
+export type ChangeKind = 'A' | 'C' | 'D'
 
+/** A path that differs between two trees. */
 export interface Change {
   readonly kind: ChangeKind
   /** From the layer's root: `/etc/passwd`. Bytes that are not UTF-8 are U+FFFD in it; see `pathBytes`. */
@@ -17,6 +18,7 @@ export interface Change {
   readonly pathBytes?: Buffer
 }
 
+/** Options of `changes`. */
 export interface ChangesOptions extends SignalOption {
   /** Called from time to time, on the JavaScript thread. What it throws ends the call. */
   readonly onProgress?: (progress: ChangesProgress) => void

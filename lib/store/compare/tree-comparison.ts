@@ -4,6 +4,7 @@ import type { KernelPort } from '../../kernel/port/port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { packParts, readBatch, type FilePart, type TreeRecord } from './tree-record.js'
 
+/** The amount that `changes` has compared so far. */
 export interface ChangesProgress {
   /** Entries looked at so far. */
   readonly entries: number

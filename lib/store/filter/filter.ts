@@ -5,6 +5,7 @@ import { compilePattern } from './pattern-program.js'
 import { parsePattern, PatternFault } from './pattern.js'
 import type { LayerInfo } from '../common/types.js'
 
+/** A function that selects layers. */
 export type LayerFilter = (info: LayerInfo) => boolean
 
 /** Characters of a regular expression. */

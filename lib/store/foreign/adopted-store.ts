@@ -17,6 +17,7 @@ import { Devices } from './devices.js'
 import { DOCKER_RECORDS, dockerRecords } from './docker.js'
 import type { AdoptedKind, ForeignRecord, ForeignRecords } from './foreign-record.js'
 
+/** Options of `AdoptedStore.open`. */
 export interface AdoptOptions extends SignalOption {
   /**
    * Where the other program keeps its records. Of containerd: `/var/lib/containerd/io.containerd.snapshotter.v1.devmapper`
@@ -30,6 +31,7 @@ export interface AdoptOptions extends SignalOption {
   readonly pool?: string | OpenPoolOptions
 }
 
+/** A layer in the records of another program. */
 export interface AdoptedLayer {
   /** containerd's key or name; Docker's chain id, container id, or the name of its volume where it knows no other. */
   readonly key: string
@@ -48,6 +50,7 @@ export interface AdoptedLayer {
   readonly sharedBytes: number
 }
 
+/** The layers that the records of another program name, and the volumes that they do not name. */
 export interface AdoptedContents {
   readonly layers: readonly AdoptedLayer[]
   /** Thin ids of volumes that no record names. */
@@ -62,6 +65,7 @@ const MOUNT_OPTIONS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
 /** Where layers are mounted for `withMounted`. What a dead process left there goes at the next `open`. */
 const PLACE = '/run/dm-thin/adopted'
 
+/** The layers of containerd or Docker on a thin pool, for reading. */
 export class AdoptedStore {
   readonly #pool: ThinPool
   readonly #records: ForeignRecords
@@ -168,6 +172,7 @@ export class AdoptedStore {
     })
   }
 
+  /** Calls `close()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -15,6 +15,7 @@ import type { LayerInfo } from '../common/types.js'
 import { digested } from './contents.js'
 import { blobPath, type Descriptor, type ImageConfig } from './document.js'
 
+/** Options of `LayerStore.exportImage`. */
 export interface ExportOptions extends SignalOption {
   /** Its name in the archive: `docker.io/library/mine:latest`. Default none: Docker then loads it without one. */
   readonly name?: string
@@ -26,6 +27,7 @@ export interface ExportOptions extends SignalOption {
   readonly onProgress?: (progress: ExportProgress) => void
 }
 
+/** The number of layers that `LayerStore.exportImage` has written so far. */
 export interface ExportProgress {
   /** Layers that are done. */
   readonly layer: number

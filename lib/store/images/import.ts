@@ -13,6 +13,7 @@ import { archiveContents, directoryContents, type Contents } from './contents.js
 import { chainId, type FoundImage, type ImageConfig } from './document.js'
 import { findImage } from './find.js'
 
+/** Options of `LayerStore.importImage`. */
 export interface ImportOptions
   extends SignalOption, Pick<ApplyOptions, 'devices' | 'setuid' | 'maxBytes' | 'maxEntries' | 'maxMemoryBytes'> {
   /** Which image, where there are several: `docker.io/library/busybox:latest`, as the archive names it. */
@@ -25,12 +26,14 @@ export interface ImportOptions
   readonly onProgress?: (progress: ImportProgress) => void
 }
 
+/** The amount that `LayerStore.importImage` has unpacked so far. */
 export interface ImportProgress extends ApplyProgress {
   /** Which of the layers, from 1, the lowest. */
   readonly layer: number
   readonly layers: number
 }
 
+/** An image that `LayerStore.importImage` has imported. */
 export interface ImportedImage {
   /** As the archive has it. */
   readonly name: string | undefined

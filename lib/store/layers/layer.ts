@@ -6,9 +6,12 @@ import { mountLayer, mountOf } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
 import type { LayerMount } from '../common/types.js'
 
+/** Options of `Layer.mount`. */
 export interface MountLayerOptions extends MountFlags, SignalOption {}
 
+/** A layer of a store, with its block device and its mounts. */
 export class Layer {
+  /** The key of the layer. */
   readonly key: string
   /** `''` where it stands on nothing. */
   readonly parent: string

@@ -11,6 +11,7 @@ export const KEEP_LABEL = 'dm-thin/keep'
 /** The same until a time, as `2030-01-01T00:00:00Z`: a lease. */
 export const KEEP_UNTIL_LABEL = 'dm-thin/keep-until'
 
+/** Options of `LayerStore.prune`. */
 export interface PruneOptions {
   /** Say what would go, and remove nothing. Default false. */
   readonly dryRun?: boolean

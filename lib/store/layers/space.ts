@@ -2,6 +2,7 @@
 import type { StoreContext } from '../engine/context.js'
 import type { LayerKind } from '../common/types.js'
 
+/** The space that one layer takes in the pool. */
 export interface LayerSpace {
   readonly key: string
   readonly parent: string

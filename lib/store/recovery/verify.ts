@@ -9,6 +9,7 @@ import type { StoreFinding } from '../common/findings.js'
 import { leftMounts, sweepMount } from '../engine/temporary-mounts.js'
 import { ageOf, compare, end, keyOf, unfinished } from './recover.js'
 
+/** Options of `LayerStore.repair`. */
 export interface RepairOptions {
   /** Say what would be done, and do nothing. Default false. */
   readonly dryRun?: boolean

@@ -15,6 +15,7 @@ import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './sparse-map.
 import { TreeSink } from './tree-writer.js'
 import { whiteoutOf } from './whiteout.js'
 
+/** Options of `applyTar`. */
 export interface ApplyOptions extends SignalOption, KernelOption {
   /** Content of files in all, in bytes. Default 64 GiB. */
   readonly maxBytes?: number
@@ -50,6 +51,7 @@ export interface ApplyOptions extends SignalOption, KernelOption {
   readonly onProgress?: (progress: ApplyProgress) => void
 }
 
+/** The amount that `applyTar` has unpacked so far. */
 export interface ApplyProgress {
   /** Entries of the archive so far. */
   readonly entries: number
@@ -57,6 +59,7 @@ export interface ApplyProgress {
   readonly bytes: number
 }
 
+/** The amount that `applyTar` has unpacked, and the digests of the archive. */
 export interface ApplyResult extends ApplyProgress {
   /** Of the stream as it was given. */
   readonly digest: string

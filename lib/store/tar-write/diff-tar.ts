@@ -8,6 +8,7 @@ import { LayerTar, type TarProgress } from './layer-tar.js'
 
 export type { TarProgress } from './layer-tar.js'
 
+/** Options of `diffTar`. */
 export interface DiffTarOptions extends SignalOption {
   /** Default `none`. */
   readonly compression?: 'gzip' | 'none'

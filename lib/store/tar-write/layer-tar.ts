@@ -8,6 +8,7 @@ import { TarPacker } from './tar-packer.js'
 import { TreeComparison } from '../compare/tree-comparison.js'
 import type { FilePart } from '../compare/tree-record.js'
 
+/** The amount that `diffTar` has written so far. */
 export interface TarProgress {
   /** Entries written so far. */
   readonly entries: number

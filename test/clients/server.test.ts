@@ -1,4 +1,4 @@
-// What containerd's suite does not ask of the example's server: labels of its own, classes of errors, batches, filters,
+// What containerd's suite does not ask of the snapshotter: labels of its own, classes of errors, batches, filters,
 // its socket, and how it ends.
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -94,7 +94,7 @@ test(
       await expect(startServer(options)).rejects.toThrow(/another server listens on/)
       const file = scratch.path('file')
       writeFileSync(file, 'kept')
-      await expect(startServer({ ...options, address: file })).rejects.toThrow(/is no socket/)
+      await expect(startServer({ ...options, address: file })).rejects.toThrow(/is not a socket/)
       expect(readFileSync(file, 'utf8')).toBe('kept')
 
       const last = Promise.all(['one', 'two', 'three'].map(name => client.prepare(name)))

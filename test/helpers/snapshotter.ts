@@ -1,4 +1,4 @@
-// The example's server as a process of its own, on a store in a folder, and the packages of the clients.
+// The snapshotter as a process of its own, on a store in a folder, and the packages of the clients.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
@@ -6,7 +6,7 @@ import { ThinPool } from '../../lib/index.js'
 import { tryRun } from './spawned.js'
 
 const repository = path.join(__dirname, '../..')
-const PROGRAM = path.join(repository, 'dist-examples/containerd-snapshotter/main.mjs')
+const PROGRAM = path.join(repository, 'dist/cli/main.js')
 const CLIENTS = path.join(process.env['DM_THIN_CACHE'] ?? path.join(repository, '.cache/vm'), 'clients')
 
 /** A minute of a real machine is ten of an emulated one. */
@@ -75,10 +75,10 @@ export interface ServerOptions {
   readonly more?: readonly string[]
 }
 
-/** When it has said that it listens, which is all that it says. */
+/** Resolves when it listens. It prints nothing else. */
 export async function startServer({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: npm run build:examples`)
-  const args = [PROGRAM, '--address', address, '--root', root, '--pool-name', pool, ...more]
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: npm run build:ts`)
+  const args = [PROGRAM, 'snapshotter', '--address', address, '--root', root, '--pool-name', pool, ...more]
   const server = new Daemon(process.execPath, ['--no-opt', ...args])
   await server.until('it listened', () => server.output.includes('\n'))
   if (server.output !== `listening on ${address}\n`) throw new Error(`the server says: ${server.output}`)

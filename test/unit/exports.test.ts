@@ -8,6 +8,7 @@ test.each([
   ['index', 'ThinPool', 'ErrorCode'],
   ['exports/kernel', 'DeviceMapper', 'Segment'],
   ['exports/store', 'LayerStore', 'LayerInfo'],
+  ['exports/snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['exports/testing', 'memoryKernel', 'MemoryKernel'],
 ])('both faces of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))

@@ -15,7 +15,8 @@ const LAYERS = [
   ['testing'],
   ['index.ts'],
   ['store'],
-  ['index.mts', 'exports', 'doctor'],
+  ['index.mts', 'exports', 'snapshotter'],
+  ['cli'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {

@@ -1,6 +1,6 @@
 // One call of the command line: its output, its interruption and its exit code.
 import { once } from 'node:events'
-import { Command, InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import { DmThinError } from '../index.js'
 import { parseSize } from '../snapshotter/size.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'

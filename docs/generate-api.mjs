@@ -73,6 +73,7 @@ const CHAPTERS = [
       .flat()
       .map(name => `lib/store/${name}.ts`),
   ],
+  ['dm-thin/snapshotter', ['snapshotter', 'pools'].map(name => `lib/snapshotter/${name}.ts`)],
   ['Options of many calls', ['lib/names.ts', 'lib/kernel/kernel.ts']],
   ['Errors', ['lib/errors.ts']],
   ['Units', ['lib/units.ts']],

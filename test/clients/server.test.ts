@@ -5,7 +5,15 @@ import path from 'node:path'
 import { status } from '@grpc/grpc-js'
 import { useScratch } from '../helpers/scratch.js'
 import { SnapshotsClient } from '../helpers/snapshots-client.js'
-import { PATIENCE_MS, removePool, startServer, type Daemon, type ServerOptions } from '../helpers/snapshotter.js'
+import { MAIN } from '../helpers/command-line.js'
+import {
+  PATIENCE_MS,
+  removePool,
+  startServer,
+  untilListening,
+  type Daemon,
+  type ServerOptions,
+} from '../helpers/snapshotter.js'
 import { run } from '../helpers/spawned.js'
 
 const scratch = useScratch()
@@ -157,5 +165,74 @@ test(
       '--pool',
       'fast',
     ),
+  PATIENCE_MS,
+)
+
+/** Asks a server for a layer, ends it by a signal, and expects that its socket is gone and the layer is not. */
+async function servesUntil(signal: NodeJS.Signals, server: Daemon, address: string): Promise<void> {
+  const client = new SnapshotsClient(address)
+  try {
+    const [mount] = await client.prepare('layer')
+    expect(await server.end(signal)).toBe(0)
+    expect(existsSync(address)).toBe(false)
+    expect(server.output).toBe(`listening on ${address}\n`)
+    expect(existsSync(mount!.source)).toBe(true)
+  } finally {
+    client.close()
+    await server.end('SIGKILL')
+  }
+}
+
+test(
+  'the command line of the systemd unit in the docs serves from block devices until SIGINT',
+  async () => {
+    const page = readFileSync(path.join(__dirname, '../../docs/containerd.md'), 'utf8')
+    const [, command] = /^ExecStart=((?:.*\\\n)*.*)$/m.exec(page)!
+    const [address, root, pool] = [scratch.path('unit.sock'), scratch.path('unit'), scratch.name('unit')]
+    const loops = ['512M', '16M'].map((size, at) => {
+      run('truncate', ['-s', size, scratch.path(`device-${at}`)])
+      return run('losetup', ['--find', '--show', scratch.path(`device-${at}`)]).trim()
+    })
+    // What this machine has in the place of what the page names.
+    const here: Record<string, string> = {
+      '/usr/bin/node': process.execPath,
+      '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
+      '/run/dm-thin/snapshotter.sock': address,
+      '/var/lib/dm-thin': root,
+      '/dev/vg/thin-data': loops[0]!,
+      '/dev/vg/thin-metadata': loops[1]!,
+      '20GiB': '64MiB',
+    }
+    const words = command!.replaceAll('\\\n', ' ').split(/ +/)
+    expect(words).toEqual(expect.arrayContaining(Object.keys(here)))
+    const [node, ...program] = words.map(word => here[word] ?? word)
+    expect(node).toBe(process.execPath)
+    try {
+      const server = await untilListening(address, [...program, '--pool-name', pool])
+      await servesUntil('SIGINT', server, address)
+    } finally {
+      await removePool(pool)
+      for (const loop of loops) run('losetup', ['--detach', loop])
+    }
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'the example, a program of its own around startSnapshotter, serves until SIGTERM',
+  async () => {
+    const program = path.join(__dirname, '../../dist-examples/containerd-snapshotter/containerd-snapshotter.mjs')
+    const [address, root] = [scratch.path('example.sock'), scratch.path('example')]
+    const pool = scratch.name('example')
+    // The example takes the pool of the store as it finds it: this one, whose name the tests know.
+    const first = await startServer({ address, root, pool, more: ['--size', '64MiB'] })
+    try {
+      expect(await first.end()).toBe(0)
+      await servesUntil('SIGTERM', await untilListening(address, [program, address, root]), address)
+    } finally {
+      await first.end('SIGKILL')
+      await removePool(pool)
+    }
+  },
   PATIENCE_MS,
 )

@@ -3,10 +3,10 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { ThinPool } from '../../lib/index.js'
+import { MAIN } from './command-line.js'
 import { tryRun } from './spawned.js'
 
 const repository = path.join(__dirname, '../..')
-const PROGRAM = path.join(repository, 'dist/cli/main.js')
 const CLIENTS = path.join(process.env['DM_THIN_CACHE'] ?? path.join(repository, '.cache/vm'), 'clients')
 
 /** A minute of a real machine is ten of an emulated one. */
@@ -76,10 +76,13 @@ export interface ServerOptions {
 }
 
 /** Resolves when it listens. It prints nothing else. */
-export async function startServer({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: npm run build:ts`)
-  const args = [PROGRAM, 'snapshotter', '--address', address, '--root', root, '--pool-name', pool, ...more]
-  const server = new Daemon(process.execPath, ['--no-opt', ...args])
+export const startServer = ({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> =>
+  untilListening(address, [MAIN, 'snapshotter', '--address', address, '--root', root, '--pool-name', pool, ...more])
+
+/** Runs a program of Node that prints where it listens. */
+export async function untilListening(address: string, program: readonly string[]): Promise<Daemon> {
+  if (!existsSync(program[0]!)) throw new Error(`${program[0]} is missing: npm run build:ts, npm run build:examples`)
+  const server = new Daemon(process.execPath, ['--no-opt', ...program])
   await server.until('it listened', () => server.output.includes('\n'))
   if (server.output !== `listening on ${address}\n`) throw new Error(`the server says: ${server.output}`)
   return server

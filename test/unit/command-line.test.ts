@@ -61,7 +61,13 @@ test('the table of exit codes on the page has each code of an error where it is'
 
 describe('output', () => {
   test('sizes, columns and names are readable, and names cannot reach the terminal as commands', () => {
-    expect([0, 512, 65536, 1.5 * 2 ** 30, 2 ** 50].map(sizeText)).toEqual(['0 B', '512 B', '64 KiB', '1.5 GiB', '1 PiB'])
+    expect([0, 512, 65536, 1.5 * 2 ** 30, 2 ** 50].map(sizeText)).toEqual([
+      '0 B',
+      '512 B',
+      '64 KiB',
+      '1.5 GiB',
+      '1 PiB',
+    ])
     expect(table(['A', 'LONG'], [['wide', 'x'], ['y', '']])).toBe('A     LONG\nwide  x\ny') // prettier-ignore
     expect(['plain', 'two words', 'esc\x1b[2J'].map(nameText)).toEqual(['plain', '"two words"', '"esc\\u001b[2J"'])
   })
@@ -123,7 +129,7 @@ describe('a progress bar', () => {
     progress.end()
     progress.end()
     expect(written).toEqual([
-      '\r\x1b[Kimporting [##########----------] 1/2  a de',
+      '\r\x1b[Kimporting [##########----------] 1/2  a det',
       '\r\x1b[Kimporting [####################] 2/2',
       '\r\x1b[K',
     ])

@@ -109,7 +109,9 @@ describe('lib', () => {
 
   test('the command line alone imports commander, and nothing imports the command line', () => {
     expect([...new Set(foreignOf('lib/cli/'))]).toEqual(['commander'])
-    const importing = files.filter(file => !file.startsWith('lib/cli/') && own(file).some(name => /^lib\/cli\//.test(name)))
+    const importing = files.filter(
+      file => !file.startsWith('lib/cli/') && own(file).some(name => /^lib\/cli\//.test(name)),
+    )
     expect(importing).toEqual([])
   })
 

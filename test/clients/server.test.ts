@@ -1,11 +1,11 @@
 // What containerd's suite does not ask of the snapshotter: labels of its own, classes of errors, batches, filters,
 // its socket, and how it ends.
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { status } from '@grpc/grpc-js'
 import { useScratch } from '../helpers/scratch.js'
 import { SnapshotsClient } from '../helpers/snapshots-client.js'
-import { MAIN } from '../helpers/command-line.js'
+import { dmThin, MAIN } from '../helpers/command-line.js'
 import {
   PATIENCE_MS,
   removePool,
@@ -37,6 +37,7 @@ async function withServer(
     client.close()
     await server.end('SIGKILL')
     for (const each of [pool, `${pool}.fast`]) await removePool(each)
+    rmSync(options.root, { recursive: true }) // the guest's memory
   }
 }
 
@@ -224,13 +225,13 @@ test(
     const program = path.join(__dirname, '../../dist-examples/containerd-snapshotter/containerd-snapshotter.mjs')
     const [address, root] = [scratch.path('example.sock'), scratch.path('example')]
     const pool = scratch.name('example')
-    // The example takes the pool of the store as it finds it: this one, whose name the tests know.
-    const first = await startServer({ address, root, pool, more: ['--size', '64MiB'] })
+    // The example takes the store as it finds it: with a small pool, whose name the tests know.
+    const files = ['--pool-data', scratch.path('example.data'), '--pool-metadata', scratch.path('example.metadata')]
+    const sizes = ['--pool-data-size', '512MiB', '--pool-metadata-size', '16MiB']
+    expect(dmThin('layer', 'create', root, '--pool-name', pool, ...files, ...sizes).status).toBe(0)
     try {
-      expect(await first.end()).toBe(0)
       await servesUntil('SIGTERM', await untilListening(address, [program, address, root]), address)
     } finally {
-      await first.end('SIGKILL')
       await removePool(pool)
     }
   },

@@ -10,6 +10,8 @@ import { Progress } from './progress.js'
 /** The exit code of a program that a signal ended, as shells number it: 128 and the signal's number. */
 const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: 143 } as const
 const SIGPIPE_EXIT = 141
+/** Codes of what a call rejects with if it is aborted: this library's and Node's, and the write that nobody reads. */
+const ABORT_CODES: ReadonlySet<string | undefined> = new Set(['ABORT_ERR', 'EPIPE'])
 
 export class Call {
   readonly json: boolean
@@ -57,21 +59,22 @@ export class Call {
     return new Progress(process.stderr, title)
   }
 
-  /** Prints an error, and returns its exit code. */
+  /** Prints an error, and returns its exit code. A reader that has gone is no error to print. */
   fail(fault: unknown): number {
     const exitCode = this.#exitCodeOf(fault)
+    if (exitCode === SIGPIPE_EXIT) return exitCode
     if (this.json) process.stderr.write(`${jsonText({ error: { ...errorFacts(fault), exitCode } }, 2)}\n`)
     else this.note(errorText(fault))
     return exitCode
   }
 
   #exitCodeOf(fault: unknown): number {
-    const aborted = fault instanceof DmThinError ? fault.code === 'ABORT_ERR' : (fault as Error).name === 'AbortError'
-    return aborted && this.signal.aborted ? (this.signal.reason as number) : exitCodeOf(fault)
+    const isOfAbort = ABORT_CODES.has((fault as NodeJS.ErrnoException).code)
+    return isOfAbort && this.signal.aborted ? (this.signal.reason as number) : exitCodeOf(fault)
   }
 
   async #write(text: string): Promise<void> {
-    this.signal.throwIfAborted()
+    if (this.signal.aborted) throw new DmThinError('ABORT_ERR', 'the call was aborted')
     if (!process.stdout.write(text)) await once(process.stdout, 'drain', { signal: this.signal })
   }
 }

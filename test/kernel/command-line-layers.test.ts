@@ -6,7 +6,7 @@
 // what is removed                                           prune …
 // each kind of error of layers                              exit code …
 // a terminal                                                a progress bar …
-// a signal                                                  SIGINT …
+// a signal                                                  SIGINT …, a call whose reader has gone …
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -230,6 +230,23 @@ test('a progress bar is drawn on a terminal, erased at the end, and nowhere else
     const shown = run('script', ['--quiet', '--return', '--command', command, '/dev/null'])
     expect(shown).toMatch(/\r\x1b\[Kimporting \[-{20}\] 0\/2 {2}layer 1: /)
     expect(shown.slice(shown.lastIndexOf('importing'))).toContain('\r\x1b[K')
+  }))
+
+test('a call whose reader has gone ends with exit code 141, and prints no error', () =>
+  withMadeStore(async ({ directory }) => {
+    await inStore(directory, async store => {
+      await store.prepare('many')
+      await store.withMounted('many', folder => {
+        // More text than a pipe holds.
+        for (let at = 0; at < 2000; at++) writeFileSync(path.join(folder, `${'name-'.repeat(20)}${at}`), '')
+        return Promise.resolve()
+      })
+    })
+    for (const json of ['', '--json']) {
+      const changes = `${process.execPath} ${MAIN} layer changes ${directory} many ${json}`
+      const printed = run('sh', ['-c', `{ { ${changes} 2>&4; echo "exit $?" >&4; } | head -n 1 >/dev/null; } 4>&1`])
+      expect(printed).toBe('exit 141\n')
+    }
   }))
 
 test('SIGINT ends an import with exit code 130, and nothing of it is left', () =>

@@ -1,5 +1,6 @@
-// What a machine has, what it lacks, and what was left on it. Looks only; `repair` of a finding is for whoever says so.
+// dm-thin doctor: what a machine has, what it lacks, and what was left on it. Only --fix calls a finding's `repair`.
 import { readdirSync, readFileSync } from 'node:fs'
+import type { Command } from 'commander'
 import { LoopDevice } from '../block/loop-device.js'
 import { DmThinError } from '../base/errors.js'
 import { nativePort } from '../kernel/native-port.js'
@@ -7,8 +8,11 @@ import { danglingLinks } from '../kernel/mapper-links.js'
 import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port/port.js'
 import { whyNoUdev } from '../kernel/udev.js'
 import { parsePoolStatus } from '../target/thin-pool.js'
+import { action, subcommand, type Call } from './call.js'
+import { EXIT } from './exit-codes.js'
+import { errorText } from './output.js'
 
-export interface Finding {
+interface Finding {
   /** `ok`: there. `note`: worth knowing. `missing` and `left`: something is to be done. */
   readonly kind: 'ok' | 'note' | 'missing' | 'left'
   readonly text: string
@@ -18,9 +22,42 @@ export interface Finding {
   readonly repair?: () => Promise<void>
 }
 
+export function addDoctorCommand(program: Command): void {
+  subcommand(
+    program,
+    'doctor',
+    'Report what this machine has for dm-thin, what is missing, and what dead processes left.',
+    'dm-thin doctor',
+  )
+    .option('--fix', 'remove what dead processes of this library left, and nothing else')
+    .action(action(doctor))
+}
+
+const MARK: Record<Finding['kind'], string> = { ok: 'ok     ', note: 'note   ', missing: 'missing', left: 'left   ' }
+
+async function doctor(call: Call, { fix }: { fix?: true }): Promise<number> {
+  let findings = await examine()
+  const repairable = fix ? findings.filter(({ repair }) => repair) : []
+  for (const { repair, text } of repairable) {
+    await repair!().then(
+      () => call.note(`repaired: ${text}`),
+      (fault: unknown) => call.note(`not repaired: ${text}: ${errorText(fault)}`),
+    )
+  }
+  if (repairable.length > 0) findings = await examine()
+  const facts = findings.map(({ kind, text, hint }) => ({ kind, text, hint }))
+  call.print(facts, () => findings.map(findingText).join('\n'))
+  return findings.some(({ kind }) => kind === 'missing' || kind === 'left') ? EXIT.findings : EXIT.ok
+}
+
+function findingText({ kind, text, hint, repair }: Finding): string {
+  const first = `${MARK[kind]}  ${text}`
+  return hint === undefined ? first : `${first}\n         ${hint}${repair ? '; or dm-thin doctor --fix' : ''}`
+}
+
 const TARGETS = ['thin-pool', 'thin']
 
-export async function examine(port: KernelPort = nativePort()): Promise<Finding[]> {
+async function examine(port: KernelPort = nativePort()): Promise<Finding[]> {
   const findings: Finding[] = []
   const version = await askVersion(port, findings)
   if (version) {
@@ -93,7 +130,11 @@ function poolFindings(name: string, parameters: string): Finding[] {
   const findings: Finding[] = []
   if (status.needsCheck) findings.push({ kind: 'left', text: `pool ${name} needs a check`, hint: repair })
   if (status.mode === 'out_of_data_space') {
-    findings.push({ kind: 'left', text: `pool ${name} is full: its writers wait`, hint: 'pool.grow({ dataBytes })' })
+    findings.push({
+      kind: 'left',
+      text: `pool ${name} is full: its writers wait`,
+      hint: `dm-thin pool grow ${name} --data SIZE`,
+    })
   }
   const used = Math.round((100 * status.usedDataBlocks) / status.totalDataBlocks)
   findings.push({ kind: used >= 90 ? 'note' : 'ok', text: `pool ${name}: ${used} % of its data blocks are used` })

@@ -24,7 +24,13 @@ export type { StuckRemoval } from '../store/engine/removal-queue.js'
 export type { StoreStep } from '../store/common/step-channel.js'
 export { runMkfs, type Formatter, type FormatRequest } from '../store/common/mkfs.js'
 export type { Labels, LayerFileSystem, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/types.js'
-export { changes, type Change, type ChangeKind, type ChangesOptions, type ChangesProgress } from '../store/compare/changes.js'
+export {
+  changes,
+  type Change,
+  type ChangeKind,
+  type ChangesOptions,
+  type ChangesProgress,
+} from '../store/compare/changes.js'
 export { diffTar, type DiffTarOptions, type TarProgress } from '../store/tar-write/diff-tar.js'
 export { applyTar, type ApplyOptions, type ApplyProgress, type ApplyResult } from '../store/tar-read/apply-tar.js'
 export type { ImportedImage, ImportOptions, ImportProgress } from '../store/images/import.js'

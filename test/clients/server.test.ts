@@ -1,11 +1,19 @@
-// What containerd's suite does not ask of the example's server: labels of its own, classes of errors, batches, filters,
+// What containerd's suite does not ask of the snapshotter: labels of its own, classes of errors, batches, filters,
 // its socket, and how it ends.
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { status } from '@grpc/grpc-js'
 import { useScratch } from '../helpers/scratch.js'
 import { SnapshotsClient } from '../helpers/snapshots-client.js'
-import { PATIENCE_MS, removePool, startServer, type Daemon, type ServerOptions } from '../helpers/snapshotter.js'
+import { dmThin, MAIN } from '../helpers/command-line.js'
+import {
+  PATIENCE_MS,
+  removePool,
+  startServer,
+  untilListening,
+  type Daemon,
+  type ServerOptions,
+} from '../helpers/snapshotter.js'
 import { run } from '../helpers/spawned.js'
 
 const scratch = useScratch()
@@ -29,6 +37,7 @@ async function withServer(
     client.close()
     await server.end('SIGKILL')
     for (const each of [pool, `${pool}.fast`]) await removePool(each)
+    rmSync(options.root, { recursive: true }) // the guest's memory
   }
 }
 
@@ -94,7 +103,7 @@ test(
       await expect(startServer(options)).rejects.toThrow(/another server listens on/)
       const file = scratch.path('file')
       writeFileSync(file, 'kept')
-      await expect(startServer({ ...options, address: file })).rejects.toThrow(/is no socket/)
+      await expect(startServer({ ...options, address: file })).rejects.toThrow(/is not a socket/)
       expect(readFileSync(file, 'utf8')).toBe('kept')
 
       const last = Promise.all(['one', 'two', 'three'].map(name => client.prepare(name)))
@@ -157,5 +166,74 @@ test(
       '--pool',
       'fast',
     ),
+  PATIENCE_MS,
+)
+
+/** Asks a server for a layer, ends it by a signal, and expects that its socket is gone and the layer is not. */
+async function servesUntil(signal: NodeJS.Signals, server: Daemon, address: string): Promise<void> {
+  const client = new SnapshotsClient(address)
+  try {
+    const [mount] = await client.prepare('layer')
+    expect(await server.end(signal)).toBe(0)
+    expect(existsSync(address)).toBe(false)
+    expect(server.output).toBe(`listening on ${address}\n`)
+    expect(existsSync(mount!.source)).toBe(true)
+  } finally {
+    client.close()
+    await server.end('SIGKILL')
+  }
+}
+
+test(
+  'the command line of the systemd unit in the docs serves from block devices until SIGINT',
+  async () => {
+    const page = readFileSync(path.join(__dirname, '../../docs/containerd.md'), 'utf8')
+    const [, command] = /^ExecStart=((?:.*\\\n)*.*)$/m.exec(page)!
+    const [address, root, pool] = [scratch.path('unit.sock'), scratch.path('unit'), scratch.name('unit')]
+    const loops = ['512M', '16M'].map((size, at) => {
+      run('truncate', ['-s', size, scratch.path(`device-${at}`)])
+      return run('losetup', ['--find', '--show', scratch.path(`device-${at}`)]).trim()
+    })
+    // What this machine has in the place of what the page names.
+    const here: Record<string, string> = {
+      '/usr/bin/node': process.execPath,
+      '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
+      '/run/dm-thin/snapshotter.sock': address,
+      '/var/lib/dm-thin': root,
+      '/dev/vg/thin-data': loops[0]!,
+      '/dev/vg/thin-metadata': loops[1]!,
+      '20GiB': '64MiB',
+    }
+    const words = command!.replaceAll('\\\n', ' ').split(/ +/)
+    expect(words).toEqual(expect.arrayContaining(Object.keys(here)))
+    const [node, ...program] = words.map(word => here[word] ?? word)
+    expect(node).toBe(process.execPath)
+    try {
+      const server = await untilListening(address, [...program, '--pool-name', pool])
+      await servesUntil('SIGINT', server, address)
+    } finally {
+      await removePool(pool)
+      for (const loop of loops) run('losetup', ['--detach', loop])
+    }
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'the example, a program of its own around startSnapshotter, serves until SIGTERM',
+  async () => {
+    const program = path.join(__dirname, '../../dist-examples/containerd-snapshotter/containerd-snapshotter.mjs')
+    const [address, root] = [scratch.path('example.sock'), scratch.path('example')]
+    const pool = scratch.name('example')
+    // The example takes the store as it finds it: with a small pool, whose name the tests know.
+    const files = ['--pool-data', scratch.path('example.data'), '--pool-metadata', scratch.path('example.metadata')]
+    const sizes = ['--pool-data-size', '512MiB', '--pool-metadata-size', '16MiB']
+    expect(dmThin('layer', 'create', root, '--pool-name', pool, ...files, ...sizes).status).toBe(0)
+    try {
+      await servesUntil('SIGTERM', await untilListening(address, [program, address, root]), address)
+    } finally {
+      await removePool(pool)
+    }
+  },
   PATIENCE_MS,
 )

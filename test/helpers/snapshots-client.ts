@@ -3,7 +3,7 @@ import path from 'node:path'
 import { credentials, loadPackageDefinition, Metadata, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 
-const PROTO = path.join(__dirname, '../../examples/containerd-snapshotter/snapshots.proto')
+const PROTO = path.join(__dirname, '../../lib/snapshotter/snapshots.proto')
 
 export interface MountRow {
   readonly type: string

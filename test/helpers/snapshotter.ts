@@ -1,12 +1,12 @@
-// The example's server as a process of its own, on a store in a folder, and the packages of the clients.
+// The snapshotter as a process of its own, on a store in a folder, and the packages of the clients.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { ThinPool } from '../../lib/entry/index.js'
+import { MAIN } from './command-line.js'
 import { tryRun } from './spawned.js'
 
 const repository = path.join(__dirname, '../..')
-const PROGRAM = path.join(repository, 'dist-examples/containerd-snapshotter/main.mjs')
 const CLIENTS = path.join(process.env['DM_THIN_CACHE'] ?? path.join(repository, '.cache/vm'), 'clients')
 
 /** A minute of a real machine is ten of an emulated one. */
@@ -75,11 +75,14 @@ export interface ServerOptions {
   readonly more?: readonly string[]
 }
 
-/** When it has said that it listens, which is all that it says. */
-export async function startServer({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: npm run build:examples`)
-  const args = [PROGRAM, '--address', address, '--root', root, '--pool-name', pool, ...more]
-  const server = new Daemon(process.execPath, ['--no-opt', ...args])
+/** Resolves when it listens. It prints nothing else. */
+export const startServer = ({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> =>
+  untilListening(address, [MAIN, 'snapshotter', '--address', address, '--root', root, '--pool-name', pool, ...more])
+
+/** Runs a program of Node that prints where it listens. */
+export async function untilListening(address: string, program: readonly string[]): Promise<Daemon> {
+  if (!existsSync(program[0]!)) throw new Error(`${program[0]} is missing: npm run build:ts, npm run build:examples`)
+  const server = new Daemon(process.execPath, ['--no-opt', ...program])
   await server.until('it listened', () => server.output.includes('\n'))
   if (server.output !== `listening on ${address}\n`) throw new Error(`the server says: ${server.output}`)
   return server

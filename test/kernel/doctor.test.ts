@@ -4,16 +4,16 @@ import { existsSync, lstatSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import path from 'node:path'
 import { KiB, MiB } from '../../lib/entry/index.js'
 import { runChild } from '../helpers/children.js'
+import { dmThin } from '../helpers/command-line.js'
 import { markedLoops } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { run } from '../helpers/spawned.js'
 import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
 
 const scratch = useScratch()
-const main = path.join(__dirname, '../../dist/cli/main.js')
+const doctor = (...options: string[]) => dmThin('doctor', ...options)
 const kernelDoor = JSON.stringify(path.join(__dirname, '../../dist/entry/kernel.js'))
-const doctor = (...options: string[]) => tryRun(process.execPath, [main, 'doctor', ...options])
 const udev = existsSync('/run/udev/control')
 
 test('on a machine in order it says what is there, and that nothing is to be done', () => {
@@ -59,7 +59,7 @@ test('a loop device and a udev semaphore of a killed process are told, and taken
   ])
   if (udev) expect(told.some(({ text }) => text.startsWith('1 udev transactions'))).toBe(true)
   const repaired = doctor('--fix')
-  expect(repaired.stderr).toMatch(/^repaired: \/dev\/loop\d+/m)
+  expect(repaired.stderr).toMatch(/^dm-thin: repaired: \/dev\/loop\d+/m)
   expect(repaired.status).toBe(0)
   expect(markedLoops()).toEqual([])
   expect(doctor('--json').stdout).not.toContain('udev transactions')
@@ -80,11 +80,13 @@ test('a link that leads nowhere is told where no udev sees to it, and taken away
   dmRemove(other)
 })
 
-test('a wrong call says how it is called', () => {
+test('a wrong option says which, and --help has an example', () => {
   expect(doctor('--wrong')).toMatchObject({
     status: 2,
-    stderr: expect.stringContaining('unknown option --wrong') as string,
+    stderr: expect.stringContaining("unknown option '--wrong'") as string,
   })
-  expect(tryRun(process.execPath, [main])).toMatchObject({ status: 2 })
-  expect(tryRun(process.execPath, [main, '--help']).stdout).toMatch(/^usage: dm-thin doctor/)
+  expect(doctor('--help')).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^Usage: dm-thin doctor [^]*Example:\n {2}dm-thin doctor/) as string,
+  })
 })

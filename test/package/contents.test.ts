@@ -13,8 +13,9 @@ const withExtension = (extension: string) => files.filter(name => name.startsWit
 test('the package holds what it needs, and what a reader looks for first', () => {
   const wanted = ['package.json', 'README.md', 'LICENSE', 'binding.gyp', 'native/parts/core.cc']
   const binaries = ['x64', 'arm64'].map(arch => `prebuilds/linux-${arch}/dm-thin.glibc.node`)
-  const dist = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map(name => `dist/${name}`)
-  expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist]))
+  const dist = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli/main.js'].map(name => `dist/${name}`)
+  const service = 'lib/snapshotter/snapshots.proto'
+  expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist, service]))
 })
 
 test('every source of the binary is in it, so that it can be built where no binary fits', () => {
@@ -27,7 +28,7 @@ test('every source of the binary is in it, so that it can be built where no bina
 
 test('nothing else is in it', () => {
   const expected =
-    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
+    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|lib\/snapshotter\/snapshots\.proto|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
   expect(files.filter(name => !expected.test(name))).toEqual([])
 })
 

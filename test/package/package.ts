@@ -114,7 +114,7 @@ function install(made: string): void {
   const where = path.join(made, 'consumer')
   mkdirSync(where)
   const dependencies: Record<string, string> = { 'dm-thin': 'file:../dm-thin.tgz' }
-  for (const name of ['node-addon-api', 'node-gyp-build']) {
+  for (const name of ['commander', 'node-addon-api', 'node-gyp-build']) {
     dependencies[name] = `file:../${pack(made, path.join(repository, 'node_modules', name))}`
   }
   writeFileSync(path.join(where, 'package.json'), JSON.stringify({ name: 'consumer', private: true, dependencies }))

@@ -29,7 +29,7 @@ test('the types resolve in every way that TypeScript has', () => {
 test('what the package promises of itself is true', () => {
   const text = readFileSync(path.join(repository, 'package.json'), 'utf8')
   const { dependencies, os, engines, scripts } = JSON.parse(text) as Record<string, Record<string, string>>
-  expect(Object.keys(dependencies!).sort()).toEqual(['node-addon-api', 'node-gyp-build'])
+  expect(Object.keys(dependencies!).sort()).toEqual(['commander', 'node-addon-api', 'node-gyp-build'])
   expect(os).toEqual(['linux'])
   expect(engines).toEqual({ node: '>=20.4' })
   expect(scripts!['install']).toBe('node-gyp-build')

@@ -10,6 +10,8 @@ import { defineTarget, DeviceMapper, linear, MappedDevice, parseTableLine, trace
 import type { CallMessage, Segment, SignalOption, TargetLine, UdevTransaction } from 'dm-thin/kernel'
 import { memoryKernel } from 'dm-thin/testing'
 import type { ErrnoName, Leftovers, MemoryKernel } from 'dm-thin/testing'
+import { startSnapshotter } from 'dm-thin/snapshotter'
+import type { Snapshotter } from 'dm-thin/snapshotter'
 
 export async function use(signal: AbortSignal): Promise<PoolStatus> {
   const options: CreatePoolOptions = {
@@ -55,6 +57,9 @@ export async function below(message: CallMessage, options: SignalOption): Promis
   console.log(message.durationMs, own({ lengthSectors: 8, device: '7:0' }), (await device.table()).map(line => parseTableLine(line)))
   return device.status()
 }
+
+export const serve = (address: string): Promise<Snapshotter> =>
+  startSnapshotter({ address, store: { directory: '/var/lib/dm-thin' }, pools: { fast: {} } })
 
 export async function inATest(errno: ErrnoName): Promise<Leftovers> {
   const kernel: MemoryKernel = memoryKernel({ dataBlocks: 16 })

@@ -8,6 +8,7 @@ test.each([
   ['index', 'ThinPool', 'ErrorCode'],
   ['kernel', 'DeviceMapper', 'Segment'],
   ['store', 'LayerStore', 'LayerInfo'],
+  ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('both faces of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))

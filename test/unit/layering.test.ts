@@ -17,7 +17,9 @@ const LAYERS = [
   ['pool'],
   ['testing'],
   ['store'],
-  ['entry', 'cli'],
+  ['snapshotter'],
+  ['entry'],
+  ['cli'],
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {
@@ -112,7 +114,7 @@ describe('lib', () => {
 
   test('nothing but Node itself and the loader is imported', () => {
     const foreign = files
-      .filter(file => !file.startsWith('lib/store/'))
+      .filter(file => !/^lib\/(store|snapshotter|cli)\//.test(file))
       .flatMap(importsOf)
       .filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
     expect(foreign).toEqual([])
@@ -132,6 +134,27 @@ describe('lib', () => {
     ])
     const early = files.filter(file => /^import (?!type )[^\n]*'(better-sqlite3|tar-stream)'/m.test(read(file)))
     expect(early).toEqual([])
+  })
+
+  const foreignOf = (folder: string) =>
+    files
+      .filter(file => file.startsWith(folder))
+      .flatMap(file => importsOf(file).filter(name => !/^(\.|node:)/.test(name)))
+
+  test('the command line alone imports commander, and nothing imports the command line', () => {
+    expect([...new Set(foreignOf('lib/cli/'))]).toEqual(['commander'])
+    const importing = files.filter(
+      file => !file.startsWith('lib/cli/') && own(file).some(name => /^lib\/cli\//.test(name)),
+    )
+    expect(importing).toEqual([])
+  })
+
+  test('the snapshotter imports its optional peers, in one file, and when it starts', () => {
+    expect([...new Set(foreignOf('lib/snapshotter/'))].sort()).toEqual(['@grpc/grpc-js', '@grpc/proto-loader'])
+    const early = files.filter(file => /^import (?!type )[^\n]*'@grpc\//m.test(read(file)))
+    expect(early).toEqual([])
+    const late = files.filter(file => /\bimport\('@grpc\//.test(read(file)))
+    expect(late).toEqual(['lib/snapshotter/grpc.ts'])
   })
 
   test('nothing spawns but the one formatter of the store, which can be replaced', () => {

@@ -1,7 +1,7 @@
 // The ten calls of containerd's snapshots service, each answered by the layer store of a pool.
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { parseFilters } from 'dm-thin/store'
-import { changeOf, kept, wishesOf } from './labels.mjs'
+import { parseFilters } from '../store/filter/filter.js'
+import { changeOf, kept, diskOf } from './labels.js'
 import {
   infoOf,
   mountsOf,
@@ -12,23 +12,26 @@ import {
   type ListRequest,
   type NewRequest,
   type UpdateRequest,
-} from './messages.mjs'
-import type { Pools } from './pools.mjs'
-import { answerTo } from './refused.mjs'
+} from './messages.js'
+import type { Pools } from './pools.js'
+import { statusOf } from './errors.js'
 
-/** As many as containerd's own service sends at once. */
+/** containerd's own service sends as many at once. */
 const BATCH = 100
 
-export function snapshotsService(pools: Pools): UntypedServiceImplementation {
+type Report = (text: string, error: unknown) => void
+
+export function snapshotsService(pools: Pools, report: Report): UntypedServiceImplementation {
+  const unary = unaryWith(report)
   return {
     prepare: unary('prepare', async ({ key, parent, labels }: NewRequest, signal) => {
-      const options = { labels: kept(labels), ...wishesOf(labels, parent), signal }
+      const options = { labels: kept(labels), ...diskOf(labels, parent), signal }
       return pools.make(key, parent, labels, async store =>
         mountsOf((await store.prepare(key, parent, options)).mounts),
       )
     }),
     view: unary('view', async ({ key, parent, labels }: NewRequest, signal) => {
-      const options = { labels: kept(labels), ...(parent === '' && wishesOf(labels, parent)), signal }
+      const options = { labels: kept(labels), ...(parent === '' && diskOf(labels, parent)), signal }
       return pools.make(key, parent, labels, async store => mountsOf((await store.view(key, parent, options)).mounts))
     }),
     mounts: unary('mounts', async ({ key }: KeyRequest) => mountsOf(await (await pools.having(key)).mounts(key))),
@@ -51,24 +54,29 @@ export function snapshotsService(pools: Pools): UntypedServiceImplementation {
       await Promise.all(pools.all.map(store => store.cleanup()))
       return {}
     }),
-    list: (call: ServerWritableStream<ListRequest, { info: Info[] }>) => void list(pools, call),
+    list: (call: ServerWritableStream<ListRequest, { info: Info[] }>) => void list(pools, call, report),
   }
 }
 
-/** A call with one answer. `signal` is the client's going away, or its deadline. */
-function unary<Request, Response>(name: string, answer: (request: Request, signal: AbortSignal) => Promise<Response>) {
-  return (call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>): void => {
+/** Returns a handler for calls with one answer. `signal` aborts when the client goes or its deadline passes. */
+const unaryWith =
+  (report: Report) =>
+  <Request, Response>(name: string, answer: (request: Request, signal: AbortSignal) => Promise<Response>) =>
+  (call: ServerUnaryCall<Request, Response>, reply: sendUnaryData<Response>): void => {
     const abort = new AbortController()
     call.on('cancelled', () => abort.abort())
     const { key = '' } = call.request as { key?: string }
     answer(call.request, abort.signal).then(
       response => reply(null, response),
-      (error: unknown) => reply(answerTo(error, name, key)),
+      (error: unknown) => reply(statusOf(error, `${name} ${JSON.stringify(key)}`, report)),
     )
   }
-}
 
-async function list(pools: Pools, call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> {
+async function list(
+  pools: Pools,
+  call: ServerWritableStream<ListRequest, { info: Info[] }>,
+  report: Report,
+): Promise<void> {
   let batch: Info[] = []
   const send = async (): Promise<void> => {
     const more = call.write({ info: batch })
@@ -87,11 +95,11 @@ async function list(pools: Pools, call: ServerWritableStream<ListRequest, { info
     if (batch.length > 0) await send()
     call.end()
   } catch (error) {
-    call.emit('error', answerTo(error, 'list', ''))
+    call.emit('error', statusOf(error, 'list', report))
   }
 }
 
-/** When the client has taken what was sent, or has gone. */
+/** Resolves when the client has taken what was sent, or has gone. */
 const drained = (call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> =>
   new Promise(done => {
     call.once('drain', done)

@@ -1,17 +1,20 @@
-// One socket, several pools: a layer lies in one of them, with all that is below it. Where nothing is below, a label of
-// the image says in which.
+// Several pools below one socket. A layer is in the pool of its parent; a layer without a parent is in the pool that a
+// label names.
 import { existsSync } from 'node:fs'
 import { mkdir, readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { status } from '@grpc/grpc-js'
-import { DmThinError } from 'dm-thin'
-import { LayerStore, type Labels, type OpenStoreOptions } from 'dm-thin/store'
-import { Refused } from './refused.mjs'
+import { LayerStore } from '../store/layer-store.js'
+import type { Labels } from '../store/common/types.js'
+import type { OpenStoreOptions } from '../store/common/options.js'
+import { DmThinError } from '../base/errors.js'
+import { RequestError } from './errors.js'
+import { STATUS } from './grpc.js'
 
 const POOL = 'containerd.io/snapshot/dm-thin/pool'
-/** In the label: the pool of `--root` itself. */
+/** The value of the label for the pool of the store itself. */
 const MAIN = 'default'
 
+/** Block devices of a pool, by their paths. Both or none: without them the pool has files. */
 export interface PoolDevices {
   readonly data?: string
   readonly metadata?: string
@@ -25,7 +28,7 @@ export class Pools {
     this.#byName = byName
   }
 
-  /** Opens the store of `options`, those named, and those that earlier starts made beside it. */
+  /** Opens the store of `options`, the named ones, and those that earlier starts made in its directory. */
   static async open(options: OpenStoreOptions, named: ReadonlyMap<string, PoolDevices>): Promise<Pools> {
     const folder = path.join(options.directory, 'pools')
     const known = existsSync(folder) ? await readdir(folder) : []
@@ -51,26 +54,26 @@ export class Pools {
     return [...this.#byName.values()]
   }
 
-  /** The store that has a layer; where none has it, one that says so. */
+  /** Returns the store that has a layer, or the main one, which then rejects with `DM_LAYER_NOT_FOUND`. */
   async having(key: string): Promise<LayerStore> {
     const [main, ...others] = this.all
     for (const store of others) if (await has(store, key)) return store
     return main!
   }
 
-  /** Makes a layer: in the pool of its parent, or in that of its label. No two pools have layers of one key. */
+  /** Runs `body` with the store in which a new layer goes: that of its parent, or the one that its label names. */
   async make<T>(key: string, parent: string, labels: Labels, body: (store: LayerStore) => Promise<T>): Promise<T> {
     const store = parent === '' ? this.#labelled(labels) : await this.having(parent)
     return this.named(key, store, body)
   }
 
-  /** A layer of `store` gets the name `key`, when no other has it. */
+  /** Runs `body`, which makes a layer named `key` in `store`, if no other pool has one of this name. */
   async named<T>(key: string, store: LayerStore, body: (store: LayerStore) => Promise<T>): Promise<T> {
     if (this.#byName.size === 1) return body(store)
     return this.#inTurn(key, async () => {
       for (const other of this.all) {
         if (other !== store && (await has(other, key)))
-          throw new Refused(status.ALREADY_EXISTS, `another pool has a layer ${JSON.stringify(key)}`)
+          throw new RequestError(STATUS.ALREADY_EXISTS, `another pool has a layer ${JSON.stringify(key)}`)
       }
       return body(store)
     })
@@ -85,7 +88,7 @@ export class Pools {
     const store = this.#byName.get(name)
     if (store) return store
     const known = [...this.#byName.keys()].join(', ')
-    throw new Refused(status.INVALID_ARGUMENT, `label ${POOL} is ${JSON.stringify(name)}: there is ${known}`)
+    throw new RequestError(STATUS.INVALID_ARGUMENT, `label ${POOL} is ${JSON.stringify(name)}: there is ${known}`)
   }
 
   async #inTurn<T>(key: string, body: () => Promise<T>): Promise<T> {
@@ -113,9 +116,5 @@ async function has(store: LayerStore, key: string): Promise<boolean> {
   }
 }
 
-/** `NAME` or `NAME=DATA,METADATA`; undefined where it is neither. */
-export function parsePool(text: string): [string, PoolDevices] | undefined {
-  const [, name, data, metadata] = /^([A-Za-z0-9][A-Za-z0-9_-]{0,31})(?:=([^,]+),([^,]+))?$/.exec(text) ?? []
-  if (name === undefined || name === MAIN) return undefined
-  return [name, data !== undefined && metadata !== undefined ? { data, metadata } : {}]
-}
+/** Whether a further pool can have this name: it is a directory's and part of a mapped device's. */
+export const isPoolName = (name: string): boolean => name !== MAIN && /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(name)

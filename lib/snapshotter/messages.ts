@@ -1,5 +1,5 @@
-// The messages of snapshots.proto as the loader gives them, and the store's words put into them.
-import type { Labels, LayerInfo, LayerKind, LayerMount, LayerUsage } from 'dm-thin/store'
+// The messages of snapshots.proto as the loader gives them, and the conversion of a store's results into them.
+import type { Labels, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/types.js'
 
 export interface NewRequest {
   key: string

@@ -1,0 +1,127 @@
+// One call of the command line: its output, its interruption and its exit code.
+import { once } from 'node:events'
+import { InvalidArgumentError, type Command } from 'commander'
+import { DmThinError } from '../entry/index.js'
+import { parseSize } from '../snapshotter/size.js'
+import { EXIT, exitCodeOf } from './exit-codes.js'
+import { errorFacts, errorText, jsonText } from './output.js'
+import { Progress } from './progress.js'
+
+/** The exit code of a program that a signal ended, as shells number it: 128 and the signal's number. */
+const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: 143 } as const
+const SIGPIPE_EXIT = 141
+/** Codes of what a call rejects with if it is aborted: this library's and Node's, and the write that nobody reads. */
+const ABORT_CODES: ReadonlySet<string | undefined> = new Set(['ABORT_ERR', 'EPIPE'])
+
+export class Call {
+  readonly json: boolean
+  readonly #abort = new AbortController()
+
+  constructor(json: boolean) {
+    this.json = json
+  }
+
+  /** Aborts at SIGINT or SIGTERM, and if the reader of the output has gone. A second signal ends the process. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  abortOnSignals(): void {
+    for (const [name, exitCode] of Object.entries(SIGNALS)) process.once(name, () => this.#abort.abort(exitCode))
+    process.stdout.on('error', (fault: NodeJS.ErrnoException) => {
+      if (fault.code !== 'EPIPE') throw fault
+      this.#abort.abort(SIGPIPE_EXIT)
+    })
+  }
+
+  /** Prints a result: `value` with --json, the text otherwise. */
+  print(value: unknown, text: () => string): void {
+    const output = this.json ? jsonText(value, 2) : text()
+    if (output !== '') process.stdout.write(`${output}\n`)
+  }
+
+  /** Prints items as they come, a line each; with --json they are one array. */
+  async printEach<T>(items: AsyncIterable<T>, text: (item: T) => string): Promise<void> {
+    let before = '['
+    for await (const item of items) {
+      await this.#write(this.json ? `${before}\n  ${jsonText(item)}` : `${text(item)}\n`)
+      before = ','
+    }
+    if (this.json) await this.#write(before === '[' ? '[]\n' : '\n]\n')
+  }
+
+  /** Prints a line for people beside the result. */
+  note(text: string): void {
+    process.stderr.write(`dm-thin: ${text}\n`)
+  }
+
+  progress(title: string): Progress {
+    return new Progress(process.stderr, title)
+  }
+
+  /** Prints an error, and returns its exit code. A reader that has gone is no error to print. */
+  fail(fault: unknown): number {
+    const exitCode = this.#exitCodeOf(fault)
+    if (exitCode === SIGPIPE_EXIT) return exitCode
+    if (this.json) process.stderr.write(`${jsonText({ error: { ...errorFacts(fault), exitCode } }, 2)}\n`)
+    else this.note(errorText(fault))
+    return exitCode
+  }
+
+  #exitCodeOf(fault: unknown): number {
+    const isOfAbort = ABORT_CODES.has((fault as NodeJS.ErrnoException).code)
+    return isOfAbort && this.signal.aborted ? (this.signal.reason as number) : exitCodeOf(fault)
+  }
+
+  async #write(text: string): Promise<void> {
+    if (this.signal.aborted) throw new DmThinError('ABORT_ERR', 'the call was aborted')
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain', { signal: this.signal })
+  }
+}
+
+type Body<Options, Args extends unknown[]> = (call: Call, options: Options, ...args: Args) => Promise<number | void>
+
+/** Makes an action of commander: the exit code is what `body` returns, or that of its error. */
+export function action<Options, Args extends unknown[]>(body: Body<Options, Args>) {
+  return async (...given: unknown[]): Promise<void> => {
+    const options = given.at(-2) as Options & { readonly json?: boolean }
+    const call = new Call(options.json === true)
+    call.abortOnSignals()
+    try {
+      process.exitCode = (await body(call, options, ...(given.slice(0, -2) as Args))) ?? EXIT.ok
+    } catch (fault) {
+      process.exitCode = call.fail(fault)
+    }
+  }
+}
+
+/** Adds a command with --json and an example in its help. */
+export function subcommand(parent: Command, usage: string, summary: string, example: string): Command {
+  return parent
+    .command(usage)
+    .description(summary)
+    .option('--json', 'print JSON')
+    .addHelpText('after', `\nExample:\n  ${example}`)
+}
+
+/** Parses the size of an option. */
+export function size(text: string): number {
+  const bytes = parseSize(text)
+  if (bytes === undefined) throw new InvalidArgumentError('A size is 10GiB, 512MiB or a number of bytes.')
+  return bytes
+}
+
+/** An error of the call itself, which commander cannot see. */
+export const usageError = (text: string): DmThinError => new DmThinError('DM_INVALID_ARGUMENT', text)
+
+/** Parses a whole number of an option or argument. */
+export function count(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
+  return Number(text)
+}
+
+/** Collects thin ids. */
+export const ids = (text: string, before: readonly number[] = []): number[] => [...before, count(text)]
+
+/** Collects the values of an option that may be given several times. */
+export const each = (text: string, before: readonly string[] = []): string[] => [...before, text]

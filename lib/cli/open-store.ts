@@ -1,0 +1,39 @@
+// Opening the store of a directory: only `layer create` makes one.
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { LayerStore, type OpenStoreOptions, type StoreFinding } from '../entry/store.js'
+import { DmThinError } from '../entry/index.js'
+import type { Call } from './call.js'
+import { errorText, nameText } from './output.js'
+
+/** Opens a store for as long as `body` runs. What opening repaired is printed beside the result. */
+export async function withStore<T>(
+  call: Call,
+  directory: string,
+  body: (store: LayerStore) => Promise<T>,
+  options: Partial<OpenStoreOptions> = {},
+): Promise<T> {
+  const where = path.resolve(directory)
+  if (!existsSync(path.join(where, 'layers.db'))) {
+    throw new DmThinError('DM_NOT_FOUND', `no layer store in ${where}: dm-thin layer create makes one`, {
+      device: where,
+    })
+  }
+  const store = await LayerStore.open({ ...options, directory: where, signal: call.signal })
+  try {
+    if (!call.json) for (const finding of store.findings) call.note(`found at opening: ${findingText(finding)}`)
+    return await body(store)
+  } finally {
+    await store.close()
+  }
+}
+
+export function findingText({ kind, key, thin, detail, action, error }: StoreFinding): string {
+  const what = [
+    key === undefined ? undefined : nameText(key),
+    thin === undefined ? undefined : `volume ${thin}`,
+    detail,
+  ]
+  const about = what.filter(each => each !== undefined).join(', ')
+  return `${kind}${about === '' ? '' : `: ${about}`}: ${error ? `not repaired: ${errorText(error)}` : action}`
+}

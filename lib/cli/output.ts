@@ -1,0 +1,70 @@
+// Text for people, and JSON for programs.
+import { DmThinError } from '../entry/index.js'
+
+/** Formats columns that are as wide as their longest cell. */
+export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [titles, ...rows]
+  const widths = titles.map((_, at) => Math.max(...lines.map(line => line[at]!.length)))
+  return lines
+    .map(line =>
+      line
+        .map((cell, at) => cell.padEnd(widths[at]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+/** Formats names and values, one pair a line. */
+export function pairs(entries: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...entries.map(([name]) => name.length))
+  return entries.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n')
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+
+/** `512 B`, `64 MiB`, `1.5 GiB`. */
+export function sizeText(bytes: number): string {
+  const at = Math.max(0, Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10)))
+  const value = bytes / 2 ** (10 * at)
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${UNITS[at]}`
+}
+
+/** `3.0 GiB of 10 GiB (30 %)` */
+export const usedText = (used: number, total: number): string =>
+  `${sizeText(used)} of ${sizeText(total)} (${Math.round((100 * used) / total)} %)`
+
+/** Quotes a name with characters that would break a line or reach the terminal as commands. */
+export const nameText = (name: string): string => (/^[^\s\p{C}"]+$/u.test(name) ? name : JSON.stringify(name))
+
+/** Integers beyond 2^53 and times in nanoseconds are bigints: JSON has them as text. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(
+    value,
+    (_, each: unknown) => {
+      if (typeof each === 'bigint') return String(each)
+      return each instanceof Error ? errorFacts(each) : each
+    },
+    indent,
+  )
+}
+
+/** Returns what a program may branch on, and the message. */
+export function errorFacts(fault: unknown): object {
+  if (!(fault instanceof DmThinError)) return { message: String(fault) }
+  const { code, message, errno, operation, device, detail, kernelReason, holders, rollback } = fault
+  return {
+    code,
+    message,
+    errno,
+    operation,
+    device,
+    detail,
+    kernelReason,
+    ...(holders.length > 0 && { holders }),
+    ...(rollback.length > 0 && { rollback }),
+  }
+}
+
+export const errorText = (fault: unknown): string =>
+  fault instanceof DmThinError ? `${fault.message} (${fault.code})` : String(fault)

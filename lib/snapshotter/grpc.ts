@@ -1,0 +1,43 @@
+// gRPC: two optional peer dependencies, loaded when a server starts, and the status codes of the protocol.
+import path from 'node:path'
+import type * as grpcJs from '@grpc/grpc-js'
+import { DmThinError } from '../base/errors.js'
+
+/** The status codes that the snapshotter answers with, as gRPC numbers them. */
+export const STATUS = {
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  UNIMPLEMENTED: 12,
+  UNAVAILABLE: 14,
+} as const
+
+export type Status = (typeof STATUS)[keyof typeof STATUS]
+
+/** A file of the package, beside this source; the compiler does not copy it into `dist`. */
+const PROTO = path.join(__dirname, '../../lib/snapshotter/snapshots.proto')
+const SERVICE = 'containerd.services.snapshots.v1.Snapshots'
+
+export interface LoadedGrpc {
+  readonly grpc: typeof grpcJs
+  readonly service: grpcJs.ServiceDefinition
+}
+
+/** Loads both packages and the definition of the service. Rejects with `DM_STORE_DEPENDENCY` if one is missing. */
+export async function loadGrpc(): Promise<LoadedGrpc> {
+  const [grpc, loader] = await Promise.all([
+    import('@grpc/grpc-js').catch(missing('@grpc/grpc-js@^1.14')),
+    import('@grpc/proto-loader').catch(missing('@grpc/proto-loader@^0.8')),
+  ])
+  const definition = loader.loadSync(PROTO, { keepCase: true, longs: String, enums: Number, defaults: true })
+  return { grpc, service: definition[SERVICE] as grpcJs.ServiceDefinition }
+}
+
+const missing = (wanted: string) => (cause: unknown) => {
+  const message = `the snapshotter needs a package that cannot be loaded: npm install ${wanted}`
+  throw new DmThinError('DM_STORE_DEPENDENCY', message, { detail: wanted.slice(0, wanted.lastIndexOf('@')), cause })
+}

@@ -1,0 +1,55 @@
+// Labels of containerd: which of them a layer keeps, and those that choose its size and file system.
+import type { Labels, LayerFileSystem } from '../store/common/types.js'
+import type { UpdateOptions } from '../store/layer-store.js'
+import { RequestError } from './errors.js'
+import { STATUS } from './grpc.js'
+import { parseSize } from './size.js'
+
+const SIZE = 'containerd.io/snapshot/dm-thin/size'
+const FILE_SYSTEM = 'containerd.io/snapshot/dm-thin/fstype'
+
+/** Drops labels without a value: containerd deletes a label so. */
+export const kept = (labels: Labels): Record<string, string> =>
+  Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ''))
+
+interface RequestedDisk {
+  readonly sizeBytes?: number
+  readonly fileSystem?: LayerFileSystem
+}
+
+/**
+ * Returns the size and the file system that the labels ask for. A client that unpacks an image gives all its layers the
+ * same labels, and a layer has the file system of its parent: the label of the file system counts only without a parent.
+ */
+export function diskOf(labels: Labels, parent: string): RequestedDisk {
+  const size = labels[SIZE]
+  const fileSystem = labels[FILE_SYSTEM]
+  if (fileSystem !== undefined && fileSystem !== 'ext4' && fileSystem !== 'xfs')
+    throw new RequestError(
+      STATUS.INVALID_ARGUMENT,
+      `label ${FILE_SYSTEM} is ${JSON.stringify(fileSystem)}: ext4 or xfs`,
+    )
+  const sizeBytes = size === undefined ? undefined : parseSize(size)
+  if (size !== undefined && sizeBytes === undefined)
+    throw new RequestError(STATUS.INVALID_ARGUMENT, `label ${SIZE} is ${JSON.stringify(size)}: 10GiB, 512MiB or bytes`)
+  return {
+    ...(sizeBytes !== undefined && { sizeBytes }),
+    ...(fileSystem !== undefined && parent === '' && { fileSystem }),
+  }
+}
+
+/**
+ * Returns the change that an update asks for. Only the labels of a layer can change. The mask names which of them; without
+ * a mask all are replaced.
+ */
+export function changeOf(wanted: Labels, paths: readonly string[]): UpdateOptions {
+  const all = paths.length === 0 || paths.includes('labels')
+  const some = paths
+    .filter(path => path !== 'labels')
+    .map(path => {
+      if (path.startsWith('labels.')) return path.slice('labels.'.length)
+      throw new RequestError(STATUS.INVALID_ARGUMENT, `${JSON.stringify(path)} of a snapshot cannot be updated`)
+    })
+  if (all) return { labels: kept(wanted) }
+  return { setLabels: Object.fromEntries(some.map(key => [key, Object.hasOwn(wanted, key) ? wanted[key]! : ''])) }
+}

@@ -7,6 +7,7 @@ import { isPoolName, Pools, type PoolDevices } from './pools.js'
 import { listen } from './server.js'
 import { snapshotsService } from './service.js'
 
+/** Where a snapshotter listens, where its stores are, and which pools they use. */
 export interface SnapshotterOptions {
   /** Path of the Unix socket. A socket that no server listens on is replaced. */
   readonly address: string
@@ -22,6 +23,7 @@ export interface SnapshotterOptions {
   readonly onError?: (text: string, error: unknown) => void
 }
 
+/** A running snapshotter. */
 export interface Snapshotter {
   /** Path of the socket, absolute. */
   readonly address: string

@@ -7,7 +7,7 @@
 // each kind of error of pools and volumes                   exit code …; of layers: command-line-layers.test.ts
 import { existsSync, mkdirSync } from 'node:fs'
 import { dmThin, jsonOf, linesOf, MAIN } from '../helpers/command-line.js'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run, tryRun } from '../helpers/spawned.js'

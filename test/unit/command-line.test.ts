@@ -8,7 +8,7 @@ import { jsonText, nameText, sizeText, table } from '../../lib/cli/output.js'
 import { makeProgram } from '../../lib/cli/program.js'
 import { Progress } from '../../lib/cli/progress.js'
 import type { LayerInfo } from '../../lib/entry/store.js'
-import { DmThinError } from '../../lib/index.js'
+import { DmThinError } from '../../lib/entry/index.js'
 
 const page = readFileSync(path.join(__dirname, '../../docs/command-line.md'), 'utf8')
 

@@ -28,7 +28,11 @@ export interface TestStoreOptions extends Partial<Omit<OpenStoreOptions, 'direct
 
 /** Options of a new store in a directory of its own. */
 export function storeFiles({ dataBytes = 2 * GiB, check: _, ...given }: TestStoreOptions = {}): StoreFiles {
-  const directory = mkdtempSync(path.join(realpathSync(tmpdir()), MARK))
+  return storeFilesIn(mkdtempSync(path.join(realpathSync(tmpdir()), MARK)), { dataBytes, ...given })
+}
+
+/** The same in a directory of the caller's. */
+export function storeFilesIn(directory: string, { dataBytes = 2 * GiB, ...given }: TestStoreOptions): StoreFiles {
   const poolName = markedName('store')
   const dataFile = path.join(directory, 'data.img')
   const metadataFile = path.join(directory, 'metadata.img')

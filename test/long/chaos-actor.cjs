@@ -8,8 +8,10 @@ const { LayerStore } = require('../../dist/entry/store.js')
 const { lotsOf } = require('../helpers/lots.cjs')
 
 /** `name` has no hyphen: what comes before the first one of a key says what the layer's content is. */
-const { options, name, seed, operations, image, tight } = JSON.parse(process.argv[2])
+const { options, name, seed, operations, image, tight, full } = JSON.parse(process.argv[2])
 const AT_ONCE = 4
+/** What a call may answer while the disk below the pool and the records has no space. */
+const FULL_DISK = ['DM_LAYER_SPACE', 'DM_POOL_FULL', 'DM_STORE_DATABASE']
 /** What a call may answer where others act at the same time, or where it was given up. */
 const EXPLAINED = {
   any: [
@@ -18,6 +20,7 @@ const EXPLAINED = {
     'DM_LAYER_STATE',
     'DM_BUSY',
     ...(tight ? ['DM_LAYER_SPACE', 'DM_POOL_FULL'] : []),
+    ...(full ? FULL_DISK : []),
   ],
   remove: ['DM_LAYER_HAS_CHILDREN'],
   grow: ['DM_INVALID_ARGUMENT'], // another has grown it further meanwhile
@@ -185,7 +188,10 @@ async function act(store) {
 }
 
 async function run() {
-  const store = await LayerStore.open(options)
+  const store = await LayerStore.open(options).catch(fault => {
+    if (!full || fault.code !== 'DM_STORE_DATABASE') throw fault
+  })
+  if (store === undefined) return say('end')
   let left = operations
   const worker = async () => {
     while (left-- > 0) await act(store)

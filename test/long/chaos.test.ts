@@ -1,15 +1,17 @@
 // Scenario                                                  Test
-// chaos: four processes, all calls, aborts, kills, restarts   what was acknowledged is there …
-import { readFileSync } from 'node:fs'
+// chaos: four processes, all calls, aborts, kills, restarts,  what was acknowledged is there …
+//   a full pool, a full disk below it
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB } from '../../lib/entry/index.js'
 import { keepFigures } from '../helpers/long.js'
 import { markedDevices } from '../helpers/kernel-state.js'
 import { seeded } from '../helpers/random.js'
 import { imageToImport, killedWork, together, untilKilled } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
-import { run } from '../helpers/spawned.js'
-import { endStore, storeFiles, type StoreFiles } from '../helpers/stores.js'
+import { run, tryRun } from '../helpers/spawned.js'
+import { endStore, storeFiles, storeFilesIn, type StoreFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
 
 const scratch = useScratch()
@@ -21,6 +23,33 @@ const EACH = 300
 const LONGEST_MS = 6_000
 /** Of which a quarter of the rounds fills all that is not kept for removals. */
 const TIGHT_BYTES = 96 * MiB
+
+/** The disk below the third store: the pool's data file may grow to more than it has. */
+const DISK_MIB = 192
+const FILLED_WITHIN_MS = 3_000
+
+class SmallDisk {
+  readonly files: StoreFiles
+  readonly #ballast: string
+
+  constructor(readonly target: string) {
+    mkdirSync(target)
+    run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m`, 'none', target])
+    const directory = path.join(target, 'store')
+    mkdirSync(directory)
+    this.files = storeFilesIn(directory, {})
+    this.#ballast = path.join(target, 'ballast')
+  }
+
+  /** Takes all the space that is left. */
+  fill(): void {
+    tryRun('dd', ['if=/dev/zero', `of=${this.#ballast}`, 'bs=64k', 'status=none'])
+  }
+
+  empty(): void {
+    rmSync(this.#ballast, { force: true })
+  }
+}
 
 /** As after a restart of the machine nothing but the files is left: no mount, no device. */
 function restartMachine({ directory, poolName }: StoreFiles): void {
@@ -37,11 +66,17 @@ test('what was acknowledged is there after any calls of four processes, whenever
   scratch.log.allow(/transaction id/) // each raises it, and hears from the kernel when another was quicker
   const random = seeded(SEED)
   const image = imageToImport(scratch)
-  const [roomy, tight] = [storeFiles(), storeFiles({ dataBytes: TIGHT_BYTES })]
-  for (const files of [roomy, tight]) await held(files, await killedWork(files.options, 'first', {}))
-  const figures = { seed: SEED, operations: 0, acknowledged: 0, rounds: 0, kills: 0, restarts: 0 }
+  const [roomy, tight, disk] = [
+    storeFiles(),
+    storeFiles({ dataBytes: TIGHT_BYTES }),
+    new SmallDisk(scratch.path('disk')),
+  ]
+  const stores = [roomy, tight, disk.files]
+  for (const files of stores) await held(files, await killedWork(files.options, 'first', {}))
+  const figures = { seed: SEED, operations: 0, acknowledged: 0, rounds: 0, kills: 0, restarts: 0, full: 0 }
   while (figures.operations < OPERATIONS) {
-    const files = figures.rounds % 4 === 3 ? tight : roomy
+    const files = [roomy, tight, roomy, disk.files][figures.rounds % 1 + 3]!
+    const isFull = files === disk.files
     const live = ACTORS.map(letter => {
       const name = `${letter}${figures.rounds}x`
       const task = {
@@ -51,21 +86,26 @@ test('what was acknowledged is there after any calls of four processes, whenever
         operations: EACH,
         image,
         tight: files === tight,
+        full: isFull,
       }
       const kill = random.boolean() ? { afterSteps: 0, afterMs: random.integer(0, LONGEST_MS) } : {}
       return untilKilled([actor, JSON.stringify(task)], kill)
     })
+    const filled = isFull ? sleep(random.integer(0, FILLED_WITHIN_MS)).then(() => disk.fill()) : undefined
     const told = await Promise.all(live)
+    await filled
+    disk.empty()
     const restart = random.integer(0, 3) === 0
     if (restart) restartMachine(files)
     const promised = together(told)
     await held(files, promised)
     figures.rounds += 1
     figures.restarts += restart ? 1 : 0
+    figures.full += isFull ? 1 : 0
     figures.kills += told.filter(({ ending }) => ending === 'SIGKILL').length
     figures.operations += promised.operations
     figures.acknowledged += promised.keys.size + promised.gone.size
     keepFigures('chaos', [figures])
   }
-  for (const files of [roomy, tight]) await endStore(files)
+  for (const files of stores) await endStore(files)
 })

@@ -13,8 +13,8 @@ const common = {
   transform: { '^.+\\.m?ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
-    '^dm-thin$': '<rootDir>/lib/index.ts',
-    '^dm-thin/(.*)$': '<rootDir>/lib/exports/$1.ts',
+    '^dm-thin$': '<rootDir>/lib/entry/index.ts',
+    '^dm-thin/(.*)$': '<rootDir>/lib/entry/$1.ts',
   },
   cacheDirectory: '<rootDir>/.cache/jest',
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/build', '<rootDir>/.cache'],

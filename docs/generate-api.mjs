@@ -15,42 +15,56 @@ const CHAPTERS = [
   [
     'Pools',
     [
-      'thin-pool',
-      'options',
-      'check',
-      'durability',
-      'record',
-      'grow',
-      'transaction-id',
-      'metadata-snapshot',
-      'remove',
-      'repair',
-    ].map(name => `lib/pool/${name}.ts`),
+      'lib/pool/thin-pool.ts',
+      'lib/pool/lifecycle/options.ts',
+      'lib/pool/lifecycle/check.ts',
+      'lib/pool/state/durability.ts',
+      'lib/pool/state/record.ts',
+      'lib/pool/lifecycle/grow.ts',
+      'lib/pool/transaction-id.ts',
+      'lib/pool/metadata-snapshot.ts',
+      'lib/pool/lifecycle/remove.ts',
+      'lib/pool/lifecycle/repair.ts',
+    ],
   ],
-  ['Volumes and snapshots', ['lib/pool/thin-volume.ts', 'lib/pool/volume-options.ts', 'lib/pool/batch.ts']],
-  ['Status', ['lib/pool/status.ts', 'lib/pool/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
-  ['Loop devices', ['lib/device/loop-device.ts', 'lib/kernel/port.ts']],
+  [
+    'Volumes and snapshots',
+    ['lib/pool/volume/thin-volume.ts', 'lib/pool/volume/volume-options.ts', 'lib/pool/volume/batch.ts'],
+  ],
+  ['Status', ['lib/pool/state/status.ts', 'lib/pool/state/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
+  ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port/port.ts']],
   [
     'Block devices',
-    ['lib/device/block-device.ts', 'lib/kernel/block-port.ts', 'lib/device/detect.ts', 'lib/device/superblocks.ts'],
+    [
+      'lib/block/block-device.ts',
+      'lib/kernel/port/block-port.ts',
+      'lib/filesystem/detect.ts',
+      'lib/filesystem/superblocks.ts',
+    ],
   ],
-  ['Mounts', ['lib/device/mount.ts', 'lib/device/file-system.ts']],
+  ['Mounts', ['lib/filesystem/mount.ts', 'lib/filesystem/freeze-trim-grow.ts']],
   [
     'Events',
     [
-      'lib/device/device-watch.ts',
-      'lib/device/device-changes.ts',
-      'lib/device/event-queue.ts',
+      'lib/events/device-watch.ts',
+      'lib/events/device-changes.ts',
+      'lib/events/event-queue.ts',
       'lib/pool/pool-events.ts',
     ],
   ],
   [
     'dm-thin/kernel',
-    ['device-mapper', 'device-info', 'table', 'udev-transaction', 'kernel-names', 'capabilities', 'diagnostics'].map(
-      name => `lib/kernel/${name}.ts`,
-    ),
+    [
+      'lib/mapper/device-mapper.ts',
+      'lib/mapper/device-info.ts',
+      'lib/kernel/table.ts',
+      'lib/mapper/udev-transaction.ts',
+      'lib/kernel/kernel-names.ts',
+      'lib/mapper/capabilities.ts',
+      'lib/kernel/trace/diagnostics.ts',
+    ],
   ],
-  ['dm-thin/kernel: mapped devices', ['lib/device/mapped-device.ts', 'lib/device/device-tree.ts']],
+  ['dm-thin/kernel: mapped devices', ['lib/mapper/mapped-device.ts', 'lib/mapper/device-tree.ts']],
   [
     'dm-thin/kernel: targets',
     [
@@ -64,18 +78,34 @@ const CHAPTERS = [
   [
     'dm-thin/store',
     [
-      ['layer-store', 'upkeep', 'layer', 'options', 'types'],
-      ['unpack/apply-tar', 'diff/changes', 'diff/diff-tar', 'diff/tree-comparison', 'diff/layer-tar'],
-      ['images/import', 'images/export', 'images/document'],
-      ['prune', 'space', 'findings', 'verify', 'removals', 'steps', 'formatter', 'filter/filter'],
-      ['adopt/adopted-store', 'adopt/foreign-record'],
-    ]
-      .flat()
-      .map(name => `lib/store/${name}.ts`),
+      'lib/store/layer-store.ts',
+      'lib/store/layer-store-base.ts',
+      'lib/store/layers/layer.ts',
+      'lib/store/common/options.ts',
+      'lib/store/common/types.ts',
+      'lib/store/tar-read/apply-tar.ts',
+      'lib/store/compare/changes.ts',
+      'lib/store/tar-write/diff-tar.ts',
+      'lib/store/compare/tree-comparison.ts',
+      'lib/store/tar-write/layer-tar.ts',
+      'lib/store/images/import.ts',
+      'lib/store/images/export.ts',
+      'lib/store/images/document.ts',
+      'lib/store/layers/prune.ts',
+      'lib/store/layers/space.ts',
+      'lib/store/common/findings.ts',
+      'lib/store/recovery/verify.ts',
+      'lib/store/engine/removal-queue.ts',
+      'lib/store/common/step-channel.ts',
+      'lib/store/common/mkfs.ts',
+      'lib/store/filter/filter.ts',
+      'lib/store/foreign/adopted-store.ts',
+      'lib/store/foreign/foreign-record.ts',
+    ],
   ],
-  ['Options of many calls', ['lib/names.ts', 'lib/kernel/kernel.ts']],
-  ['Errors', ['lib/errors.ts']],
-  ['Units', ['lib/units.ts']],
+  ['Options of many calls', ['lib/base/options.ts', 'lib/kernel/kernel-option.ts']],
+  ['Errors', ['lib/base/errors.ts']],
+  ['Units', ['lib/base/units.ts']],
 ]
 
 const HEAD = `# API reference
@@ -89,7 +119,7 @@ Everything that \`import … from 'dm-thin'\` gives, and under the headings that
 the other pages; here is every name with its type. Codes such as \`DM_BUSY\` are explained in [Errors](errors.md).
 `
 
-const codes = readFileSync(join(root, 'lib/errors.ts'), 'utf8')
+const codes = readFileSync(join(root, 'lib/base/errors.ts'), 'utf8')
   .match(/^  \| '\w+'$/gm)
   .map(line => line.slice(5, -1))
 const isCode = name => codes.includes(name)

@@ -2,7 +2,7 @@
 // DM_THIN_PREBUILD to a folder to load another build, as the sanitizer and fault tests do.
 import path from 'node:path'
 import load from 'node-gyp-build'
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 
 export type Addon = Record<string, (...args: unknown[]) => unknown>
 

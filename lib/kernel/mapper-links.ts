@@ -1,8 +1,8 @@
 // Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 import { mangleName, unmangleName } from './kernel-names.js'
-import { deviceMinor } from './device-number.js'
+import { deviceMinor } from '../base/device-number.js'
 import { whyNoUdev } from './udev.js'
 
 /** Where udev runs nothing here does anything: the links are its own. All of it is memory (devtmpfs, sysfs). */

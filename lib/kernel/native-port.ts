@@ -1,11 +1,11 @@
 // The port over the native addon. Arguments are packed, promises are passed on, refusals become DmThinErrors; an
 // AbortSignal becomes a number that `cancel` can name.
-import { throwIfAborted } from '../errors.js'
+import { throwIfAborted } from '../base/errors.js'
 import { unpackList, type PackedList } from './device-list.js'
-import { told } from './diagnostics.js'
-import { errorFromFailure } from './failure.js'
-import type { NativeFailure } from './verdict.js'
-import { portInside, type Kernel } from './kernel.js'
+import { told } from './trace/diagnostics.js'
+import { errorFromFailure } from './errors/translate.js'
+import type { NativeFailure } from './errors/native-failure.js'
+import { portInside, type Kernel } from './kernel-option.js'
 import { loadAddon, type Addon } from './load-addon.js'
 import { mapperLinks } from './mapper-links.js'
 import {
@@ -15,8 +15,8 @@ import {
   type KernelPort,
   type ListedDevice,
   type Outcome,
-} from './port.js'
-import type { Handle } from './handle.js'
+} from './port/port.js'
+import type { Handle } from './port/handle.js'
 import { readSmallFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
 

@@ -2,7 +2,7 @@
 // stops: a temporary file is written and synced, renamed over the old one, and the folder is synced.
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError, ERRNO } from '../errors.js'
+import { DmThinError, ERRNO } from '../base/errors.js'
 
 /** The content; undefined where there is no such file. */
 export async function readSmallFile(file: string): Promise<string | undefined> {

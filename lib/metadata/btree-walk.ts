@@ -1,6 +1,5 @@
-import { throwIfAborted } from '../errors.js'
-import type { BlockSource } from './block-source.js'
-import { METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
+import { throwIfAborted } from '../base/errors.js'
+import { type BlockSource, METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
 import { type BtreeNode, parseNode } from './btree.js'
 import { corruptBlock } from './metadata-error.js'
 

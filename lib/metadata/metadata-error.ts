@@ -1,4 +1,4 @@
-import { DmThinError } from '../errors.js'
+import { DmThinError } from '../base/errors.js'
 
 /**
  * Why reading thin metadata failed.

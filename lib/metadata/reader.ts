@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../errors.js'
+import { throwIfAborted } from '../base/errors.js'
 import type { BlockSource } from './block-source.js'
 import { NodeReader, readBlocks } from './btree-walk.js'
 import { readDevices, readMappingRoots, type ThinDevice } from './details.js'

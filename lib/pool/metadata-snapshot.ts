@@ -1,10 +1,10 @@
 // The metadata snapshot: a root that the kernel keeps as it is, for programs that read the metadata of a running pool.
-import { withOwnSignal } from '../device/own-signal.js'
-import { DmThinError } from '../errors.js'
-import { checkOptions, type SignalOption } from '../names.js'
+import { withOwnSignal } from '../base/own-signal.js'
+import { DmThinError } from '../base/errors.js'
+import { checkOptions, type SignalOption } from '../base/options.js'
 import { message } from '../target/messages.js'
-import { commitMessage } from './commit-point.js'
-import { poolStatusLine, type PoolContext } from './context.js'
+import { commitMessage } from './state/commit-point.js'
+import { poolStatusLine, type PoolContext } from './state/context.js'
 
 /** A metadata snapshot that this object has reserved. `await using` releases it. */
 export interface MetadataSnapshot extends AsyncDisposable {

@@ -1,12 +1,12 @@
 // What happens to a pool, as words: the kernel says that something happened, its status line says what.
-import type { DeviceEvent } from '../device/device-changes.js'
-import type { Merging } from '../device/event-queue.js'
-import { asError, startWatch, Watch } from '../device/device-watch.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import type { DeviceEvent } from '../events/device-changes.js'
+import type { Merging } from '../events/event-queue.js'
+import { asError, startWatch, Watch } from '../events/device-watch.js'
+import { deviceNumber } from '../base/device-number.js'
 import type { PoolMode } from '../target/thin-pool.js'
-import type { PoolContext } from './context.js'
-import { areSnapshotsLow } from './snapshot-clock.js'
-import { readPoolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './status.js'
+import type { PoolContext } from './state/context.js'
+import { areSnapshotsLow } from './state/snapshot-clock.js'
+import { readPoolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './state/status.js'
 
 /**
  * `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same of metadata. `mode`: the

@@ -1,27 +1,27 @@
 // The pool: what users meet first.
-import { deviceMinor } from '../kernel/device-number.js'
+import { deviceMinor } from '../base/device-number.js'
 import { thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions, type SignalOption } from '../names.js'
+import { checkBoolean, checkName, checkOptions, type SignalOption } from '../base/options.js'
 import { message } from '../target/messages.js'
-import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../units.js'
-import type { ManyOptions, VolumeResult } from './batch.js'
-import { changePool, commitPool } from './commit-point.js'
-import { explained, readMetadata, type PoolContext } from './context.js'
-import { originPath } from './external-origin.js'
-import { findVolume, findVolumes } from './find-volume.js'
-import { growPool, type GrowOptions } from './grow.js'
-import { withPoolLock, type PoolLock } from './locks.js'
-import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './many.js'
-import type { Finding } from './repair.js'
+import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../base/units.js'
+import type { ManyOptions, VolumeResult } from './volume/batch.js'
+import { changePool, commitPool } from './state/commit-point.js'
+import { explained, readMetadata, type PoolContext } from './state/context.js'
+import { originPath } from './volume/external-origin.js'
+import { findVolume, findVolumes } from './volume/find-volume.js'
+import { growPool, type GrowOptions } from './lifecycle/grow.js'
+import { withPoolLock, type PoolLock } from './state/locks.js'
+import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './volume/bulk.js'
+import type { Finding } from './lifecycle/repair.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
-import type { CreatePoolOptions, OpenPoolOptions } from './options.js'
+import type { CreatePoolOptions, OpenPoolOptions } from './lifecycle/options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
-import { recordLength } from './record-check.js'
-import { recordNew } from './recorded.js'
-import { removePool, type RemovedPool, type RemovePoolOptions } from './remove.js'
-import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './status.js'
-import { makePool, takeUpPool, type TakenUp } from './take-up.js'
-import { ThinVolume } from './thin-volume.js'
+import { recordLength } from './lifecycle/record-check.js'
+import { recordNew } from './volume/recorded.js'
+import { removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
+import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './state/status.js'
+import { makePool, takeUpPool, type TakenUp } from './lifecycle/take-up.js'
+import { ThinVolume } from './volume/thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
 import {
   checkThinId,
@@ -31,7 +31,7 @@ import {
   type CreateVolumeOptions,
   type DeactivateOptions,
   type FindVolumeOptions,
-} from './volume-options.js'
+} from './volume/volume-options.js'
 
 export class ThinPool {
   readonly #context: PoolContext

@@ -1,10 +1,10 @@
 // The pool's transaction id: a number of its owner's, compared and set by the kernel.
-import { DmThinError, ERRNO } from '../errors.js'
-import type { SignalOption } from '../names.js'
+import { DmThinError, ERRNO } from '../base/errors.js'
+import type { SignalOption } from '../base/options.js'
 import { message } from '../target/messages.js'
-import { invalid, shown } from '../units.js'
-import { commitMessage } from './commit-point.js'
-import { poolStatusLine, type PoolContext } from './context.js'
+import { invalid, shown } from '../base/units.js'
+import { commitMessage } from './state/commit-point.js'
+import { poolStatusLine, type PoolContext } from './state/context.js'
 
 export interface SetTransactionIdOptions extends SignalOption {
   /** The id that the pool has now, as far as the caller knows, 0n to 2^64-1. */

@@ -1,17 +1,17 @@
 // Image layers on a thin pool: what users of `dm-thin/store` meet first.
 import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { hasCode, throwIfAborted } from '../errors.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../names.js'
-import { invalid } from '../units.js'
-import { addCommitted, commit } from './commit.js'
-import { changes, type Change, type ChangesOptions } from './diff/changes.js'
-import { diffTar, type DiffTarOptions } from './diff/diff-tar.js'
+import { hasCode, throwIfAborted } from '../base/errors.js'
+import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
+import { invalid } from '../base/units.js'
+import { addCommitted, commit } from './layers/commit.js'
+import { changes, type Change, type ChangesOptions } from './compare/changes.js'
+import { diffTar, type DiffTarOptions } from './tar-write/diff-tar.js'
 import { exportImage, type ExportOptions } from './images/export.js'
 import { importImage, type ImportedImage, type ImportOptions } from './images/import.js'
-import { Layer } from './layer.js'
-import type { Lease } from './leases.js'
-import { withLayerMounted } from './layer-mount.js'
+import { Layer } from './layers/layer.js'
+import type { Lease } from './engine/leases.js'
+import { withLayerMounted } from './layers/layer-mount.js'
 import {
   checkKey,
   checkLabels,
@@ -19,18 +19,18 @@ import {
   checkPrepare,
   type OpenStoreOptions,
   type PrepareOptions,
-} from './options.js'
-import { prepare } from './prepare.js'
-import { recover } from './recover.js'
+} from './common/options.js'
+import { prepare } from './layers/prepare.js'
+import { recover } from './recovery/recover.js'
 import { infoOf, type Row } from './records/row.js'
 import { hasChildren, settled, stateError, visible } from './records/rows.js'
-import { stagingFolder } from './staging.js'
-import { startStore } from './start.js'
-import { step } from './steps.js'
-import { WatchedStream } from './unpack/watched-stream.js'
-import { applyTar, type ApplyOptions, type ApplyResult } from './unpack/apply-tar.js'
-import { letGo, StoreUpkeep } from './upkeep.js'
-import type { Labels, LayerInfo, LayerMount, LayerUsage } from './types.js'
+import { stagingFolder } from './common/staging.js'
+import { startStore } from './recovery/open-store.js'
+import { step } from './common/step-channel.js'
+import { WatchedStream } from './tar-read/watched-stream.js'
+import { applyTar, type ApplyOptions, type ApplyResult } from './tar-read/apply-tar.js'
+import { letGo, StoreUpkeep } from './layer-store-base.js'
+import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
 export interface CommitOptions extends SignalOption {
   /** Of the committed layer; those of the active one do not stay. Default none. */

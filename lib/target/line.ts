@@ -1,6 +1,6 @@
 // Reading a target's line word by word: tolerant at the tail, exact before it.
-import { DmThinError } from '../errors.js'
-import { SECTOR_BYTES } from '../units.js'
+import { DmThinError } from '../base/errors.js'
+import { SECTOR_BYTES } from '../base/units.js'
 
 /** A line of the kernel's, word by word. Each call that takes a word names what it should be: errors say it. */
 export class LineReader {

@@ -1,5 +1,5 @@
 // The mirror target: the older of the two ways to keep copies (drivers/md/dm-raid1.c, dm-log.c).
-import { checkOptions } from '../names.js'
+import { checkOptions } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { flag, OptionList } from './option-list.js'

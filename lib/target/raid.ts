@@ -1,5 +1,5 @@
 // The raid target: the kernel's md behind a table (drivers/md/dm-raid.c).
-import { checkOptions } from '../names.js'
+import { checkOptions } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import { choice, choiceAfter, deviceAfter, numberAfter, numbersAfter, OptionList } from './option-list.js'
 import { deviceWord, listOf, numberWord, textWord } from './words.js'

@@ -1,6 +1,6 @@
 // The thin target: its table line and its status line. Pure; source: drivers/md/dm-thin.c (thin_ctr, thin_status).
-import type { TargetLine } from '../kernel/port.js'
-import { MAX_THIN_ID, SECTOR_BYTES, type Sectors } from '../units.js'
+import type { TargetLine } from '../kernel/port/port.js'
+import { MAX_THIN_ID, SECTOR_BYTES, type Sectors } from '../base/units.js'
 import { defineTarget, type Sized } from './define.js'
 import { LineReader } from './line.js'
 import { deviceWord, numberWord } from './words.js'

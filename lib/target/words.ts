@@ -1,6 +1,6 @@
 // The words of a table line, from checked values; and how they are written so that the kernel reads them back.
-import { checkOptions, checkPath, hasHalf } from '../names.js'
-import { checkNumber, invalid, shown, type Range } from '../units.js'
+import { checkOptions, checkPath, hasHalf } from '../base/options.js'
+import { checkNumber, invalid, shown, type Range } from '../base/units.js'
 
 /** One argument of a target. Text may have blanks and backslashes: it is escaped when the line is made. */
 export type Word = string | number

@@ -1,6 +1,6 @@
 // What the kernel in memory has not: each of these calls says so.
-import { DmThinError } from '../errors.js'
-import type { KernelPort } from '../kernel/port.js'
+import { DmThinError } from '../base/errors.js'
+import type { KernelPort } from '../kernel/port/port.js'
 import { PortCalls } from './port-calls.js'
 
 export class AbsentCalls extends PortCalls {

@@ -1,5 +1,5 @@
 // What loop devices and mapped devices have in common: a number, bytes, and who has them open.
-import type { Holder } from '../errors.js'
+import type { Holder } from '../base/errors.js'
 import type { Bytes } from './sparse-bytes.js'
 
 /** Who has a device open. Mapped devices share one claim on what lies below them; a mount claims it for itself. */

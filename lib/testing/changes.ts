@@ -1,5 +1,5 @@
 // Waiting, in memory: whoever waits is woken at every change of the kernel's state, and looks again.
-import { abortError } from '../errors.js'
+import { abortError } from '../base/errors.js'
 
 export class Changes {
   #waiting = new Set<() => void>()

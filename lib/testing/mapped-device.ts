@@ -1,7 +1,7 @@
 // A mapped device: its tables, and what it says of itself.
-import { DEVICE_FLAG, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port.js'
-import { encodeDevice } from '../kernel/device-number.js'
-import { SECTOR_BYTES } from '../units.js'
+import { DEVICE_FLAG, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port/port.js'
+import { encodeDevice } from '../base/device-number.js'
+import { SECTOR_BYTES } from '../base/units.js'
 import { BlockDevice } from './block-device.js'
 import { IoError } from './refusal.js'
 import type { Target } from './targets.js'

@@ -1,5 +1,5 @@
 // The device mapper: names, lookups, tables, suspend and resume. The rules of drivers/md/dm-ioctl.c and dm.c.
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 import {
   DEVICE_FLAG,
   LOAD_FLAG,
@@ -9,8 +9,8 @@ import {
   type DeviceInfo,
   type ListedDevice,
   type TargetLine,
-} from '../kernel/port.js'
-import { deviceMinor, parseDeviceNumber } from '../kernel/device-number.js'
+} from '../kernel/port/port.js'
+import { deviceMinor, parseDeviceNumber } from '../base/device-number.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import type { BlockDevice } from './block-device.js'
 import type { Changes } from './changes.js'

@@ -1,8 +1,8 @@
 // A thin pool at work: modes, space, and what it does with reads and writes. The rules of drivers/md/dm-thin.c.
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import type { PoolTable } from '../target/thin-pool.js'
-import { SECTOR_BYTES } from '../units.js'
+import { SECTOR_BYTES } from '../base/units.js'
 import { isBlank, loadMetadata } from './metadata-loader.js'
 import { metadataBlocksOf, writeMetadata } from './metadata-writer.js'
 import { PoolState, type Thin } from './pool-state.js'

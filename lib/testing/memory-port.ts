@@ -1,8 +1,8 @@
 // The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
-import { DmThinError, ERRNO, throwIfAborted } from '../errors.js'
-import type { LockMode } from '../kernel/fair-locks.js'
-import type { BatchOptions, DeviceAddress, KernelPort, Outcome } from '../kernel/port.js'
-import type { Handle } from '../kernel/handle.js'
+import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
+import type { LockMode } from '../base/fair-locks.js'
+import type { BatchOptions, DeviceAddress, KernelPort, Outcome } from '../kernel/port/port.js'
+import type { Handle } from '../kernel/port/handle.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'

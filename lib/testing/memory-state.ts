@@ -1,8 +1,8 @@
 // The memory kernel's parts together: what the port asks and what tests move by hand both act on this.
-import { ERRNO } from '../errors.js'
-import { FairLocks } from '../kernel/fair-locks.js'
-import type { Handle } from '../kernel/handle.js'
-import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../kernel/device-number.js'
+import { ERRNO } from '../base/errors.js'
+import { FairLocks } from '../base/fair-locks.js'
+import type { Handle } from '../kernel/port/handle.js'
+import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
 import type { BlockDevice } from './block-device.js'
 import { Changes } from './changes.js'
 import { Faults } from './faults.js'

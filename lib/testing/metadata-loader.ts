@@ -1,5 +1,5 @@
 // A pool's state out of its metadata: what the memory kernel wrote, or an image of a real pool.
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 import { METADATA_BLOCK_BYTES, safeU64, viewOf } from '../metadata/block-source.js'
 import { mappedDataBlock, parseNode, type BtreeNode } from '../metadata/btree.js'
 import { MAX_LEVELS } from '../metadata/btree-walk.js'

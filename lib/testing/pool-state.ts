@@ -1,6 +1,6 @@
 // What a pool's metadata says: thins, their mappings, how often each data block is mapped. The rules of
 // drivers/md/dm-thin-metadata.c, without its disk.
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 
 export interface Mapping {
   readonly block: number

@@ -1,6 +1,6 @@
 // How every call of the memory kernel's door begins and ends: faults on order, refusals, retries.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { abortError, ERRNO, throwIfAborted } from '../errors.js'
+import { abortError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { MemoryState } from './memory-state.js'
 import { Refusal } from './refusal.js'
 

@@ -1,7 +1,7 @@
 // A refusal as the native side would report it (native/abi/result.h Failure): the same way to a DmThinError follows.
-import { errorFromFailure } from '../kernel/failure.js'
-import type { NativeFailure } from '../kernel/verdict.js'
-import type { DmThinError, RollbackStep } from '../errors.js'
+import { errorFromFailure } from '../kernel/errors/translate.js'
+import type { NativeFailure } from '../kernel/errors/native-failure.js'
+import type { DmThinError, RollbackStep } from '../base/errors.js'
 
 interface Details {
   readonly device?: string

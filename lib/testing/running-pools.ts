@@ -1,5 +1,5 @@
 // Which pools run, over which metadata, on which mapped device. dm-thin.c __pool_find
-import { ERRNO } from '../errors.js'
+import { ERRNO } from '../base/errors.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import type { BlockDevice } from './block-device.js'
 import { MappedDevice } from './mapped-device.js'

@@ -1,5 +1,5 @@
 // The compound calls, step for step as native/abi/dm_sections.cc and thin_activity.cc have them.
-import { ERRNO, type RollbackStep } from '../errors.js'
+import { ERRNO, type RollbackStep } from '../base/errors.js'
 import {
   DEVICE_FLAG,
   type ActivateRequest,
@@ -10,7 +10,7 @@ import {
   type KnownPool,
   type SnapshotOutcome,
   type SnapshotRequest,
-} from '../kernel/port.js'
+} from '../kernel/port/port.js'
 import { committedMessage } from './commit.js'
 import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'

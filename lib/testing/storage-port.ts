@@ -1,8 +1,8 @@
 // The half of the door that is about files, loop devices, and what is read and mounted.
-import { ERRNO } from '../errors.js'
-import type { FileIdentity, KernelPort } from '../kernel/port.js'
-import type { Handle } from '../kernel/handle.js'
-import { encodeDevice } from '../kernel/device-number.js'
+import { ERRNO } from '../base/errors.js'
+import type { FileIdentity, KernelPort } from '../kernel/port/port.js'
+import type { Handle } from '../kernel/port/handle.js'
+import { encodeDevice } from '../base/device-number.js'
 import { processOpener, type Opener } from './block-device.js'
 import { AbsentCalls } from './absent-calls.js'
 import { Refusal } from './refusal.js'

@@ -1,7 +1,7 @@
 // Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
-import { ERRNO } from '../errors.js'
-import type { FileIdentity, LoopRequest, LoopStatus } from '../kernel/port.js'
-import { encodeDevice, LOOP_MAJOR } from '../kernel/device-number.js'
+import { ERRNO } from '../base/errors.js'
+import type { FileIdentity, LoopRequest, LoopStatus } from '../kernel/port/port.js'
+import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
 import { BlockDevice } from './block-device.js'
 import { IoError, Refusal } from './refusal.js'
 import { SparseBytes } from './sparse-bytes.js'

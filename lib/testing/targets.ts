@@ -1,9 +1,9 @@
 // What can stand in a table: error, zero, linear, thin-pool and thin. Status lines as the kernel prints them.
-import { ERRNO } from '../errors.js'
-import type { TargetLine } from '../kernel/port.js'
-import { deviceNumber } from '../kernel/device-number.js'
+import { ERRNO } from '../base/errors.js'
+import type { TargetLine } from '../kernel/port/port.js'
+import { deviceNumber } from '../base/device-number.js'
 import { parsePoolTable, type PoolTable } from '../target/thin-pool.js'
-import { SECTOR_BYTES } from '../units.js'
+import { SECTOR_BYTES } from '../base/units.js'
 import type { BlockDevice } from './block-device.js'
 import { deviceId, type MemoryPool } from './memory-pool.js'
 import type { Thin } from './pool-state.js'

@@ -1,4 +1,4 @@
-// Changes on their way to JavaScript: one block of memory for many, read by lib/store/diff/tree-record.ts.
+// Changes on their way to JavaScript: one block of memory for many, read by lib/store/compare/tree-record.ts.
 //
 // A batch: u32 records, u32 whether it is the last, u64 entries looked at so far; then the records.
 // A record: u32 its length, u8 kind, 3 bytes 0, u32 lengths of path and link target, u32 extended attributes,

@@ -2,8 +2,8 @@
 // @second-kernel
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { AdoptedStore, diffTar, LayerStore } from '../../lib/exports/store.js'
-import { GiB, MiB, ThinPool } from '../../lib/index.js'
+import { AdoptedStore, diffTar, LayerStore } from '../../lib/entry/store.js'
+import { GiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { ctr, mappedMounts, mountCgroups } from '../helpers/containerd.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { makeImage } from '../helpers/oci-image.js'

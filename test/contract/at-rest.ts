@@ -1,6 +1,6 @@
 // The superblock of a pool at rest, changed by hand.
 import { blockChecksum, CHECKSUM_SALT } from '../../lib/metadata/crc32c.js'
-import type { CreatePoolOptions } from '../../lib/index.js'
+import type { CreatePoolOptions } from '../../lib/entry/index.js'
 import type { Machine } from './machine.js'
 
 const TIME = 44

@@ -1,6 +1,6 @@
 // The snapshot clock, and the library before its end. drivers/md/dm-thin-metadata.c __create_snap, pack_block_time
-import { MiB, ThinPool } from '../../lib/index.js'
-import { SNAPSHOT_LIMIT } from '../../lib/pool/snapshot-clock.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
+import { SNAPSHOT_LIMIT } from '../../lib/pool/state/snapshot-clock.js'
 import { setTime } from './at-rest.js'
 import { withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 

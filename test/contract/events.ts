@@ -1,6 +1,6 @@
 // Event numbers, waiting for them, and the descriptor that tells of all. drivers/md/dm.c, dm-thin.c
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { BLOCK, content, errnoOf, line, withDevice, withPool, type Case } from './machine.js'
 
 export const EVENTS: readonly Case[] = [

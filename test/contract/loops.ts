@@ -1,5 +1,5 @@
 // Files and loop devices, as far as the library asks for them. native/abi/loop.cc, block.cc
-import { LoopDevice, MiB } from '../../lib/index.js'
+import { LoopDevice, MiB } from '../../lib/entry/index.js'
 import { errnoOf, line, withDevice, withLoops, type Case, type Machine } from './machine.js'
 
 const options = ({ kernel }: Machine) => (kernel ? { kernel } : {})

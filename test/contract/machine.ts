@@ -1,7 +1,7 @@
 // What a contract case needs of a kernel, whichever it is.
-import type { CreatePoolOptions, Kernel } from '../../lib/index.js'
-import { KiB, MiB, ThinPool } from '../../lib/index.js'
-import type { KernelPort, TargetLine } from '../../lib/kernel/port.js'
+import type { CreatePoolOptions, Kernel } from '../../lib/entry/index.js'
+import { KiB, MiB, ThinPool } from '../../lib/entry/index.js'
+import type { KernelPort, TargetLine } from '../../lib/kernel/port/port.js'
 
 export interface Machine {
   readonly port: KernelPort

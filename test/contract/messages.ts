@@ -1,5 +1,5 @@
 // What a pool can be told, and with which errno it refuses. drivers/md/dm-thin.c pool_message
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { errnoOf, withPool, type Case } from './machine.js'
 
 const EBUSY = 16

@@ -1,5 +1,5 @@
 // Read-only, out of metadata, failed. drivers/md/dm-thin.c set_pool_mode
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { BLOCK, content, errnoOf, line, nodeOf, withLoops, withPool, type Case, type Machine } from './machine.js'
 
 const EOPNOTSUPP = 95

@@ -1,5 +1,5 @@
 // The facade on either kernel: what users call, and what is left afterwards.
-import { MiB, ThinPool, volumesOf, type MetadataAtRest } from '../../lib/index.js'
+import { MiB, ThinPool, volumesOf, type MetadataAtRest } from '../../lib/entry/index.js'
 import { BLOCK, content, withLoops, withPool, type Case } from './machine.js'
 import { NEEDS_CHECK, setFlags } from './at-rest.js'
 

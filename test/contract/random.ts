@@ -1,5 +1,5 @@
 // Random histories of volumes: what the pool counts is what a plain list of who wrote what gives.
-import { MiB, type ThinVolume } from '../../lib/index.js'
+import { MiB, type ThinVolume } from '../../lib/entry/index.js'
 import { SeededRandom } from '../helpers/metadata-xml.js'
 import { BLOCK, content, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 

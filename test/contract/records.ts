@@ -1,5 +1,5 @@
 // The record beside a pool: what it knows after the pool was down, and what is told where it is wrong.
-import { MiB, ThinPool, volumesOf, type CreatePoolOptions } from '../../lib/index.js'
+import { MiB, ThinPool, volumesOf, type CreatePoolOptions } from '../../lib/entry/index.js'
 import { BLOCK, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
 interface RecordAtHand extends PoolAtHand {

@@ -1,5 +1,5 @@
 // Which write takes a block, which shares one, which gives one back; and what happens when there is none.
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { BLOCK, content, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
 const used = async ({ pool }: PoolAtHand): Promise<number> => (await pool.status()).data!.usedBlocks
@@ -196,7 +196,7 @@ export const SPACE: readonly Case[] = [
     title: 'contents, mappings and counts survive the pool',
     run: machine =>
       withPool(machine, async at => {
-        const { ThinPool } = await import('../../lib/index.js')
+        const { ThinPool } = await import('../../lib/entry/index.js')
         const origin = await volumeOf(at)
         await machine.write(origin.path, BLOCK, content(5, 2 * BLOCK))
         await origin.snapshot()

@@ -1,6 +1,6 @@
 // Unpacking a layer: each call of the kernel made to fail.
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { applyTar } from '../../lib/store/unpack/apply-tar.js'
+import { applyTar } from '../../lib/store/tar-read/apply-tar.js'
 import { archive, DEFAULT_ACL, inPieces, type Member } from '../helpers/archives.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { EIO, useFaults } from '../helpers/fault.js'

@@ -17,7 +17,7 @@ import {
   trim,
   unmount,
   whileFrozen,
-} from '../../lib/index.js'
+} from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../helpers/fault.js'
 import { markedMounts } from '../helpers/kernel-state.js'

@@ -2,7 +2,7 @@
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mkdirSync, rmSync } from 'node:fs'
-import { MiB, ThinPool, type Finding } from '../../lib/index.js'
+import { MiB, ThinPool, type Finding } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { runKilled, type Kill } from '../helpers/fault-child.js'

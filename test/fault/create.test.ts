@@ -1,7 +1,7 @@
 // ThinPool.create with files, and ThinPool.open of a pool at rest: each step made to fail in turn.
 // @udev both @second-kernel
 import { mkdirSync, rmSync } from 'node:fs'
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import {
   attemptWith,
   EIO,

@@ -1,7 +1,7 @@
 // A C++ exception in place of each step of the compound calls, as of memory that has run out: nothing stays suspended,
 // half-made or attached.
 import { mkdirSync, rmSync } from 'node:fs'
-import { bindMount, DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/index.js'
+import { bindMount, DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
 import { attemptWith, filesIn, ENOMEM, useFaults, type Places } from '../helpers/fault.js'
 import { markedMounts, snapshotKernelState } from '../helpers/kernel-state.js'
 import { takeDown, withPool } from '../helpers/pools.js'

@@ -2,7 +2,7 @@
 // @udev both
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LoopDevice, MiB } from '../../lib/index.js'
+import { LoopDevice, MiB } from '../../lib/entry/index.js'
 import {
   attemptWith,
   EINVAL,

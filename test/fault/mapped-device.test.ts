@@ -1,6 +1,6 @@
 // A mapped device of any table: each step of making it and of replacing its table made to fail in turn.
 // @udev both
-import { MappedDevice, zero } from '../../lib/exports/kernel.js'
+import { MappedDevice, zero } from '../../lib/entry/kernel.js'
 import { expectCode } from '../helpers/expect-code.js'
 import {
   attemptWith,

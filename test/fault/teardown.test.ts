@@ -1,7 +1,7 @@
 // remove, grow and detach: after a fault nothing is suspended or half-way, and the same call made again succeeds.
 // @udev both
 import { statSync } from 'node:fs'
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../helpers/fault.js'
 import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

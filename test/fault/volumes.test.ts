@@ -1,7 +1,7 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

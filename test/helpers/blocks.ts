@@ -1,7 +1,7 @@
 // Reading and writing block devices with content that can be told apart: by seed, and by place within the seed.
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { KiB } from '../../lib/index.js'
+import { KiB } from '../../lib/entry/index.js'
 import { tryRun } from './spawned.js'
 
 /** The data block of the test pools. */

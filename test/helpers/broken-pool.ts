@@ -1,5 +1,5 @@
 // A pool whose metadata lies on a linear device of ours, so that it can be taken from under it.
-import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { writeBlock } from './blocks.js'
 import { takeDown } from './pools.js'
 import type { Scratch } from './scratch.js'

@@ -1,4 +1,4 @@
-import { DmThinError, type ErrorCode } from '../../lib/index.js'
+import { DmThinError, type ErrorCode } from '../../lib/entry/index.js'
 
 /** The typed error with which `promise` rejects. Fails when it fulfils, or rejects with anything else. */
 export async function expectCode(promise: Promise<unknown>, code: ErrorCode): Promise<DmThinError> {

@@ -1,7 +1,7 @@
 // The hooks of the fault build: one call made to fail, and what came of it.
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { DmThinError } from '../../lib/index.js'
+import { DmThinError } from '../../lib/entry/index.js'
 import { loadAddon } from '../../lib/kernel/load-addon.js'
 
 /**

@@ -1,6 +1,6 @@
 // Options of pools that do not exist yet, and what must hold when creating one is refused.
 import { existsSync, statSync } from 'node:fs'
-import { type CreatePoolOptions, type DmThinError, type ErrorCode, MiB, ThinPool } from '../../lib/index.js'
+import { type CreatePoolOptions, type DmThinError, type ErrorCode, MiB, ThinPool } from '../../lib/entry/index.js'
 import { expectCode } from './expect-code.js'
 import { snapshotKernelState } from './kernel-state.js'
 import type { Scratch } from './scratch.js'

@@ -2,7 +2,7 @@
 // log-writes target notes writes when they are flushed (drivers/md/dm-log-writes.c), so that those of which nobody knew
 // that they had arrived come late, or not at all.
 import { closeSync, openSync, readSync, truncateSync, writeSync } from 'node:fs'
-import { LoopDevice } from '../../lib/index.js'
+import { LoopDevice } from '../../lib/entry/index.js'
 import { dmCreate, dmMessage, dmRemove } from './witness.js'
 
 const SECTOR = 512

@@ -1,7 +1,7 @@
 // What the long tests have in common: a look at a pool at rest, and figures that are kept.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { ThinPool } from '../../lib/index.js'
+import { ThinPool } from '../../lib/entry/index.js'
 import type { PoolFiles } from './pools.js'
 import { thinCheck, thinUsageBy, type ThinUsage } from './witness.js'
 

@@ -1,6 +1,6 @@
 // Methods against states: each call is tried, and what came of all of them is compared with the table in one look.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError, type ErrorCode } from '../../lib/index.js'
+import { DmThinError, type ErrorCode } from '../../lib/entry/index.js'
 
 /** `waits`: in the kernel, until the signal gives it up; the call then rejects with `ABORT_ERR`. */
 export type Expected = 'resolves' | 'waits' | ErrorCode

@@ -2,7 +2,7 @@
 // are N times as many, from a seed of their own; a failure prints it, and DM_THIN_PROPERTY_SEED repeats it.
 import { inspect, isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
-import { DmThinError } from '../../lib/errors'
+import { DmThinError } from '../../lib/base/errors'
 
 const SEED = 20
 const times = Number(process.env['DM_THIN_PROPERTY_TIMES'] ?? 1)

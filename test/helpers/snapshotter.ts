@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { ThinPool } from '../../lib/index.js'
+import { ThinPool } from '../../lib/entry/index.js'
 import { tryRun } from './spawned.js'
 
 const repository = path.join(__dirname, '../..')

@@ -2,7 +2,7 @@
 // moment. What it was told to be done it says at once, and whoever looks afterwards holds the store to that.
 import { spawn } from 'node:child_process'
 import path from 'node:path'
-import type { OpenStoreOptions } from '../../lib/exports/store.js'
+import type { OpenStoreOptions } from '../../lib/entry/store.js'
 import { makeImage } from './oci-image.js'
 import type { Scratch } from './scratch.js'
 
@@ -58,7 +58,7 @@ const work = (options: OpenStoreOptions, prefix: string, { step, nth = 1 }: Kill
     say('step ' + step)
     if (step === ${JSON.stringify(step ?? '')} && --left === 0) process.kill(process.pid, 'SIGKILL')
   })
-  const { LayerStore } = require(${JSON.stringify(path.join(repository, 'dist/exports/store.js'))})
+  const { LayerStore } = require(${JSON.stringify(path.join(repository, 'dist/entry/store.js'))})
   const options = ${JSON.stringify(options)}
   const fill = (store, key) => store.withMounted(key, async folder => writeFileSync(folder + '/content', key.repeat(5000)))
   const doing = async (store, verb, key, call) => {
@@ -146,7 +146,7 @@ export function untilKilled(words: readonly string[], kill: Kill): Promise<Promi
 /** A child makes a layer and dies while it has it mounted. */
 export async function killedWhileMounted(options: OpenStoreOptions, key: string): Promise<void> {
   const source = `
-    const { LayerStore } = require(${JSON.stringify(path.join(repository, 'dist/exports/store.js'))})
+    const { LayerStore } = require(${JSON.stringify(path.join(repository, 'dist/entry/store.js'))})
     const run = async () => {
       const store = await LayerStore.open(${JSON.stringify(options)})
       await store.prepare(${JSON.stringify(key)}, '')

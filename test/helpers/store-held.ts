@@ -1,7 +1,7 @@
 // A store after the death of a process that worked on it, held to what that was promised.
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { LayerStore } from '../../lib/exports/store.js'
+import { LayerStore } from '../../lib/entry/store.js'
 import { markedDevices } from './kernel-state.js'
 import { contentOf, type Promised } from './store-child.js'
 import { keysOf, thinIdsBy, type StoreFiles } from './stores.js'

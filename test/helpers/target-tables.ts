@@ -1,6 +1,6 @@
 // Any table of each target, as it is read: what the kernel has a default for is said, and a flag that is off is not.
 import fc from 'fast-check'
-import * as kernel from '../../lib/exports/kernel'
+import * as kernel from '../../lib/entry/kernel'
 
 const whole = fc.oneof(fc.nat(300), fc.nat(), fc.maxSafeNat())
 const upTo = (max: number) => fc.oneof(fc.nat(Math.min(max, 300)), fc.nat(max), fc.constant(max))

@@ -1,6 +1,6 @@
 // One target against the kernel: our line is taken, theirs is read, and what was read is taken again.
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { MappedDevice, type Sized, type Target, type TargetLine } from '../../lib/exports/kernel.js'
+import { MappedDevice, type Sized, type Target, type TargetLine } from '../../lib/entry/kernel.js'
 import { readAt } from './blocks.js'
 import { withLoops } from './pools.js'
 import type { Scratch } from './scratch.js'

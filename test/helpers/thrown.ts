@@ -1,4 +1,4 @@
-import { DmThinError } from '../../lib/errors'
+import { DmThinError } from '../../lib/base/errors'
 
 /** What `act` throws, which must be an error of this library. */
 export function thrown(act: () => unknown): DmThinError {

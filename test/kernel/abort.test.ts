@@ -7,7 +7,7 @@
 // @udev both
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LoopDevice, MiB, mount, ThinPool, unmount, volumesOf } from '../../lib/index.js'
+import { LoopDevice, MiB, mount, ThinPool, unmount, volumesOf } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'

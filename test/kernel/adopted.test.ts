@@ -3,8 +3,8 @@
 // @udev both
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { AdoptedStore } from '../../lib/exports/store.js'
-import { MiB, mount, type ThinPool, type ThinVolume, unmount } from '../../lib/index.js'
+import { AdoptedStore } from '../../lib/entry/store.js'
+import { MiB, mount, type ThinPool, type ThinVolume, unmount } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'

@@ -7,8 +7,8 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { bindMount, LoopDevice, MiB, mount, unmount } from '../../lib/index.js'
-import { applyTar } from '../../lib/store/unpack/apply-tar.js'
+import { bindMount, LoopDevice, MiB, mount, unmount } from '../../lib/entry/index.js'
+import { applyTar } from '../../lib/store/tar-read/apply-tar.js'
 import {
   archive,
   DEFAULT_ACL,
@@ -209,7 +209,7 @@ test('memory does not grow with how often a directory is named: 20 000 times a p
     const file = scratch.path('member')
     writeFileSync(file, members(member))
     const body = `
-      const { applyTar } = require(${JSON.stringify(path.resolve('dist/exports/store.js'))})
+      const { applyTar } = require(${JSON.stringify(path.resolve('dist/entry/store.js'))})
       const member = require('node:fs').readFileSync(${JSON.stringify(file)})
       const most = () => Number(/VmHWM:\\s*(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
       async function* repeated(count) {

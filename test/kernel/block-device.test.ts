@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from '
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { alignedBuffer, BlockDevice, KiB, LoopDevice, MiB } from '../../lib/index.js'
+import { alignedBuffer, BlockDevice, KiB, LoopDevice, MiB } from '../../lib/entry/index.js'
 import { BLOCK, pattern, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { withPool } from '../helpers/pools.js'
@@ -236,7 +236,7 @@ test('a long write and a long read are given up between two pieces, and say how 
 test('a worker that is terminated in the middle of a write ends, and lets go of the device', async () => {
   await withLoop(64 * MiB, async loop => {
     const [slow, path] = delayed(loop)
-    const library = require.resolve('../../dist/index.js')
+    const library = require.resolve('../../dist/entry/index.js')
     const source = `
       const { parentPort } = require('node:worker_threads')
       const { BlockDevice, MiB } = require(${JSON.stringify(library)})

@@ -2,7 +2,7 @@
 // K  commit failure sets needs_check                        … cannot be written
 // D  success of a message is no success of its commit       each change …
 // C8 create, snapshot and delete resolve uncommitted        each change …
-import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { BROKEN, onLinear } from '../helpers/broken-pool.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { useScratch } from '../helpers/scratch.js'

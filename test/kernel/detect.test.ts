@@ -1,7 +1,7 @@
 // What each mkfs makes is told as blkid tells it.
 // @udev both
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { detectFileSystem, KiB, LoopDevice, MiB } from '../../lib/index.js'
+import { detectFileSystem, KiB, LoopDevice, MiB } from '../../lib/entry/index.js'
 import { writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { useScratch } from '../helpers/scratch.js'

@@ -10,8 +10,8 @@
 // L  DM_GET_TARGET_VERSION, geometry, remove all            …
 // @udev both
 import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { DmThinError, MiB } from '../../lib/index.js'
-import { DeviceMapper, type Segment } from '../../lib/exports/kernel.js'
+import { DmThinError, MiB } from '../../lib/entry/index.js'
+import { DeviceMapper, type Segment } from '../../lib/entry/kernel.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedDevices } from '../helpers/kernel-state.js'
 import { withLoops, withPool } from '../helpers/pools.js'

@@ -1,8 +1,8 @@
 // Every call can be seen, the trace is dmsetup's, and a key is in neither.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { MiB } from '../../lib/index.js'
-import { DeviceMapper, type CallMessage } from '../../lib/exports/kernel.js'
-import { dmsetupWords } from '../../lib/kernel/dmsetup-words.js'
+import { MiB } from '../../lib/entry/index.js'
+import { DeviceMapper, type CallMessage } from '../../lib/entry/kernel.js'
+import { dmsetupWords } from '../../lib/kernel/trace/dmsetup-command.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run, tryRun } from '../helpers/spawned.js'
@@ -105,7 +105,7 @@ test('a table with secure data is told without its parameters', async () => {
 })
 
 test('DEBUG=dm-thin prints a line for each call', () => {
-  const program = `require(${JSON.stringify(require.resolve('../../dist/exports/kernel.js'))}).DeviceMapper.open()`
+  const program = `require(${JSON.stringify(require.resolve('../../dist/entry/kernel.js'))}).DeviceMapper.open()`
   const { stderr } = tryRun('env', ['DEBUG=other,dm-thin', process.execPath, '-e', program])
   expect(stderr).toMatch(/^dm-thin +[\d.]+ ms {2}dmsetup version {2}ok\n$/)
   expect(tryRun('env', ['DEBUG=other', process.execPath, '-e', program]).stderr).toBe('')

@@ -2,7 +2,7 @@
 // @udev both
 import { existsSync, lstatSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { KiB, MiB } from '../../lib/index.js'
+import { KiB, MiB } from '../../lib/entry/index.js'
 import { runChild } from '../helpers/children.js'
 import { markedLoops } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'
@@ -11,8 +11,8 @@ import { run, tryRun } from '../helpers/spawned.js'
 import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
 
 const scratch = useScratch()
-const main = path.join(__dirname, '../../dist/doctor/main.js')
-const kernelDoor = JSON.stringify(path.join(__dirname, '../../dist/exports/kernel.js'))
+const main = path.join(__dirname, '../../dist/cli/main.js')
+const kernelDoor = JSON.stringify(path.join(__dirname, '../../dist/entry/kernel.js'))
 const doctor = (...options: string[]) => tryRun(process.execPath, [main, 'doctor', ...options])
 const udev = existsSync('/run/udev/control')
 

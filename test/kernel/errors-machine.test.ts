@@ -5,7 +5,7 @@
 // C  errno out of text                                      errno and operation in each; port-devices.test.ts (locale)
 // capability checked for each call, also with an open descriptor   a process that gives root up …
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { runChild } from '../helpers/children.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

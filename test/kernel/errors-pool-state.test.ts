@@ -6,7 +6,7 @@
 // K  commit failure sets needs_check                        metadata that cannot be written …
 // M  ResizePool leaves the pool suspended (defect)          grow of a pool that needs a check …
 // full: data, metadata                                      pool-space.test.ts
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { BROKEN, onLinear } from '../helpers/broken-pool.js'
 import { expectCode } from '../helpers/expect-code.js'

@@ -4,8 +4,8 @@
 // K  low water fires once, re-arms at resume                a pool tells …
 // @udev both
 import { readdirSync } from 'node:fs'
-import { KiB, MiB, watchDevices, type DeviceEvent, type PoolEvent } from '../../lib/index.js'
-import { DeviceMapper } from '../../lib/exports/kernel.js'
+import { KiB, MiB, watchDevices, type DeviceEvent, type PoolEvent } from '../../lib/entry/index.js'
+import { DeviceMapper } from '../../lib/entry/kernel.js'
 import { writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { MARK } from '../helpers/kernel-state.js'

@@ -6,7 +6,7 @@
 // @udev both
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { BlockDevice, LoopDevice, ThinPool } from '../../lib/index.js'
+import { BlockDevice, LoopDevice, ThinPool } from '../../lib/entry/index.js'
 import { BLOCK, pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

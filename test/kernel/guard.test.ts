@@ -5,7 +5,7 @@
 // also after a restart                                      after the pool was down …
 // volume active elsewhere, before and after                 activated by dmsetup before …, … after
 // @udev both
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { writeBlock } from '../helpers/blocks.js'
 import { runChild, startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'

@@ -2,9 +2,9 @@
 // somebody writes, and that is what the walk goes by.
 import { appendFileSync, chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
-import { MiB, mount, type ThinVolume, unmount } from '../../lib/index.js'
-import { changes } from '../../lib/store/diff/changes.js'
-import { diffTar } from '../../lib/store/diff/diff-tar.js'
+import { MiB, mount, type ThinVolume, unmount } from '../../lib/entry/index.js'
+import { changes } from '../../lib/store/compare/changes.js'
+import { diffTar } from '../../lib/store/tar-write/diff-tar.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'

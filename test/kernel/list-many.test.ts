@@ -1,7 +1,7 @@
 // Scenario                                                  Test
 // A machine with very many devices                          1 000 devices …; 10 000 in long/large-list.test.ts
 // @udev both
-import { DeviceMapper } from '../../lib/exports/kernel.js'
+import { DeviceMapper } from '../../lib/entry/kernel.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'

@@ -1,7 +1,7 @@
 // While an origin is suspended, no page of the code that resumes it may have to come from a disk: it could lie on that
 // origin.
 import { readFileSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'
 

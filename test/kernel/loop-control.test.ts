@@ -6,7 +6,7 @@
 // M  leftovers of a killed process                          what a dead process left …
 // @udev both
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { BlockDevice, KiB, LoopDevice, MiB } from '../../lib/index.js'
+import { BlockDevice, KiB, LoopDevice, MiB } from '../../lib/entry/index.js'
 import { pattern, readAt } from '../helpers/blocks.js'
 import { startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'

@@ -8,7 +8,7 @@
 // bad input: vanished, not a file, odd sizes                what cannot be attached …
 // @udev both
 import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { KiB, LoopDevice, MiB, type LoopAttachOptions } from '../../lib/index.js'
+import { KiB, LoopDevice, MiB, type LoopAttachOptions } from '../../lib/entry/index.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'

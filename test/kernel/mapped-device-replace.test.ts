@@ -6,8 +6,8 @@
 // two at once                                                two replacements at once …
 // D  set_data, set_segments of a suspended device            a suspended device is resumed …
 // @udev both
-import { MiB } from '../../lib/index.js'
-import { linear, MappedDevice, thin, thinPool, zero } from '../../lib/exports/kernel.js'
+import { MiB } from '../../lib/entry/index.js'
+import { linear, MappedDevice, thin, thinPool, zero } from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'

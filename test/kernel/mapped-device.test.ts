@@ -10,8 +10,8 @@
 // (missing everywhere) replacement with a way back           replacing …; mapped-device-replace.test.ts
 // @udev both
 import { closeSync, openSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
-import { error, linear, MappedDevice, striped, treeText, zero, type Segment } from '../../lib/exports/kernel.js'
+import { MiB } from '../../lib/entry/index.js'
+import { error, linear, MappedDevice, striped, treeText, zero, type Segment } from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedDevices } from '../helpers/kernel-state.js'

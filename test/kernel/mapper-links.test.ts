@@ -5,8 +5,8 @@
 // with udev the links are udev's                            links lead to … (the same test with udev and without)
 // @udev both
 import { existsSync, lstatSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { MiB, ThinPool, volumesOf } from '../../lib/index.js'
-import { MappedDevice, zero } from '../../lib/exports/kernel.js'
+import { MiB, ThinPool, volumesOf } from '../../lib/entry/index.js'
+import { MappedDevice, zero } from '../../lib/entry/kernel.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

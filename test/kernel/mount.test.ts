@@ -7,7 +7,7 @@
 // bad luck: busy, held open by another process              in use …; the holders of a busy volume …
 // @udev both
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { MiB, mount, type ThinPool, unmount, type MountOptions, type ThinVolume } from '../../lib/index.js'
+import { MiB, mount, type ThinPool, unmount, type MountOptions, type ThinVolume } from '../../lib/entry/index.js'
 import { startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedMounts, snapshotKernelState } from '../helpers/kernel-state.js'

@@ -8,7 +8,7 @@
 // @udev both
 import { writeFileSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
-import { type CreatePoolOptions, KiB, MiB, ThinPool } from '../../lib/index.js'
+import { type CreatePoolOptions, KiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { writeAt } from '../helpers/blocks.js'
 import { freshPool, refusedPool } from '../helpers/fresh-pool.js'
 import { markedLoops } from '../helpers/kernel-state.js'

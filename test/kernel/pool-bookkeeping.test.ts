@@ -2,7 +2,7 @@
 // dmtest transaction_id: 0..1000 CAS, wrong first argument  the transaction id …
 // dmtest held_root: hold, twice, release, live readers      a metadata snapshot …
 // M  the commit point of a journal; result of commit ignored metadata that cannot be written … (errors-pool-state.test.ts)
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { BLOCK, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

@@ -10,7 +10,7 @@
 // bad input about files, devices and old metadata           pool-backing.test.ts
 // @udev both
 import { statSync } from 'node:fs'
-import { type CreatePoolOptions, GiB, KiB, MiB, ThinPool } from '../../lib/index.js'
+import { type CreatePoolOptions, GiB, KiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { writeAt } from '../helpers/blocks.js'
 import { freshPool, refusedPool } from '../helpers/fresh-pool.js'
 import { markedDevices, markedLoops } from '../helpers/kernel-state.js'

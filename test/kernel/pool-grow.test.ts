@@ -9,7 +9,7 @@
 // @udev both
 import { statSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { BLOCK, pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

@@ -12,7 +12,7 @@
 // @udev both
 import { copyFileSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
-import { GiB, KiB, MiB, ThinPool, type OpenPoolOptions } from '../../lib/index.js'
+import { GiB, KiB, MiB, ThinPool, type OpenPoolOptions } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'

@@ -3,7 +3,7 @@
 // the record cannot be written                              a record that cannot be written …
 // a crash while it is written                               what a dead process left …
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { MiB, ThinPool } from '../../lib/index.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

@@ -7,7 +7,7 @@
 // bad luck: held open by another process, mounted           a busy volume …, a mounted volume …
 // @udev both
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
-import { LoopDevice, MiB, mount, ThinPool, unmount } from '../../lib/index.js'
+import { LoopDevice, MiB, mount, ThinPool, unmount } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedDevices, markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

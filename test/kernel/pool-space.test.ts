@@ -8,7 +8,7 @@
 // K  grow that the kernel skips silently                    sizes after grow are compared (pool-grow)
 // @udev both
 import { readFileSync, writeFileSync } from 'node:fs'
-import { MiB, type ThinPool, type ThinVolume } from '../../lib/index.js'
+import { MiB, type ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { BLOCK, directWrite, pattern, readAt, seedOf, writeAt, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'

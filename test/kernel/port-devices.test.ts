@@ -13,10 +13,10 @@
 // C/S EBUSY is what is retried, and only EBUSY              removing waits …; nothing but EBUSY …
 // L/C errno out of localized text                           errno is a number in any locale
 import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { DEVICE_FLAG, TABLE_FLAG, type TargetLine } from '../../lib/kernel/port.js'
-import { deviceNumber } from '../../lib/kernel/device-number.js'
+import { DEVICE_FLAG, TABLE_FLAG, type TargetLine } from '../../lib/kernel/port/port.js'
+import { deviceNumber } from '../../lib/base/device-number.js'
 import { readAt } from '../helpers/blocks.js'
 import { runChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'

@@ -9,10 +9,10 @@
 // K  multiple pools on the same metadata                    tables: …
 // K  immutable target                                       a pool cannot be replaced …
 // kernel log detail of EINVAL                               tables: … with the kernel's own reason
-import { ThinPool, MiB } from '../../lib/index.js'
+import { ThinPool, MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port.js'
-import { volumeUuidPrefix } from '../../lib/pool/context.js'
+import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port/port.js'
+import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withLoops, withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'

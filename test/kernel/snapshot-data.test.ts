@@ -9,7 +9,7 @@
 // K  thin_ls: live == offline, own count                    usage …
 // containerd#2988 skip_block_zeroing                        zeroing …
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../lib/index.js'
+import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../lib/entry/index.js'
 import { BLOCK, pattern, readAt, seedOf, writeAt, writeBlock } from '../helpers/blocks.js'
 import { markedLoops } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

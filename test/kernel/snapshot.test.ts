@@ -10,9 +10,9 @@
 // K  999 snapshots under one pause (here 100)               many.test.ts
 // K  messages while the pool is suspended                   an origin that a person has suspended …
 // @udev both @second-kernel
-import { MiB, volumesOf, type ThinPool } from '../../lib/index.js'
+import { MiB, volumesOf, type ThinPool } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { volumeUuidPrefix } from '../../lib/pool/context.js'
+import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

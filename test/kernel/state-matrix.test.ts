@@ -7,7 +7,7 @@
 // M  ResizePool: a failure leaves the pool suspended        ThinPool.grow, in each state
 // D  a failed create_snap leaves the origin suspended       snapshot, in each state
 // the devices below                                         state-matrix-devices.test.ts
-import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../lib/index.js'
+import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../lib/entry/index.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
 import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../helpers/pool-states.js'

@@ -6,9 +6,9 @@
 // K  thin_ls live == offline                                snapshot-data.test.ts
 // stale page cache of live metadata                         the list of volumes follows …
 // C  WalkDevices, GetDeviceNames                            the list of volumes …
-import { KiB, MiB, ThinPool } from '../../lib/index.js'
+import { KiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { TABLE_FLAG } from '../../lib/kernel/port.js'
+import { TABLE_FLAG } from '../../lib/kernel/port/port.js'
 import { BLOCK, directWrite, pattern, writeAt } from '../helpers/blocks.js'
 import { markedLoops } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

@@ -1,6 +1,6 @@
 // A store takes no disk and no pool for its own that is not: by what the disk says of itself, and by what is in the pool.
-import { LayerStore } from '../../lib/exports/store.js'
-import { LoopDevice, MiB, ThinPool } from '../../lib/index.js'
+import { LayerStore } from '../../lib/entry/store.js'
+import { LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { takeDown } from '../helpers/pools.js'
 import { run } from '../helpers/spawned.js'

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LayerStore, type OpenStoreOptions } from '../../lib/exports/store.js'
+import { LayerStore, type OpenStoreOptions } from '../../lib/entry/store.js'
 import { archive } from '../helpers/archives.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { makeImage } from '../helpers/oci-image.js'
@@ -28,7 +28,7 @@ async function stoppedAt(options: OpenStoreOptions, { step, nth = 1 }: { step: s
     subscribe('dm-thin:store', each => {
       if (each.step === ${JSON.stringify(step)} && --left === 0) process.kill(process.pid, 'SIGSTOP')
     })
-    const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/exports/store.js'))})
+    const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/entry/store.js'))})
     LayerStore.open(${JSON.stringify(options)}).then(async store => {
       await (async () => { ${work} })().then(() => console.log('done'), fault => console.log(fault.message))
       await store.close()

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { LayerStore } from '../../lib/exports/store.js'
+import { LayerStore } from '../../lib/entry/store.js'
 import { archive } from '../helpers/archives.js'
 import { endStore, storeFiles, withStore } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -76,7 +76,7 @@ test('of a process that is killed while it unpacks no mount is left, and its dev
   const store = await LayerStore.open(files.options)
   const { mounts } = await store.prepare('a')
   await store.close()
-  const library = path.join(__dirname, '../../dist/exports/store.js')
+  const library = path.join(__dirname, '../../dist/entry/store.js')
   const source = `
     const { LayerStore } = require(${JSON.stringify(library)})
     async function* stream() {

@@ -1,7 +1,7 @@
 // The disk of a store's records: a slow one, and one that dies.
 import { mkdirSync } from 'node:fs'
-import { LayerStore } from '../../lib/exports/store.js'
-import { LoopDevice, MiB, mount, unmount } from '../../lib/index.js'
+import { LayerStore } from '../../lib/entry/store.js'
+import { LoopDevice, MiB, mount, unmount } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { run } from '../helpers/spawned.js'
 import { endStore, keysOf, storeFiles, type StoreFiles } from '../helpers/stores.js'

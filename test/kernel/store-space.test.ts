@@ -1,7 +1,7 @@
 // A store keeps a reserve, says when it is reached, and goes on when the pool has grown or layers have gone.
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { tryRun } from '../helpers/spawned.js'
 import { withStore } from '../helpers/stores.js'

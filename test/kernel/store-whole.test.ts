@@ -1,8 +1,8 @@
 // What was written to a layer is on the pool when a call says so, and a layer that is not whole is not committed.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import type { LayerStore } from '../../lib/exports/store.js'
-import { MiB, unmount } from '../../lib/index.js'
+import type { LayerStore } from '../../lib/entry/store.js'
+import { MiB, unmount } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { run, tryRun } from '../helpers/spawned.js'
 import { keysOf, withStore } from '../helpers/stores.js'

@@ -2,8 +2,8 @@
 // @udev both
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { LayerStore, type LayerInfo } from '../../lib/exports/store.js'
-import { MiB, unmount } from '../../lib/index.js'
+import { LayerStore, type LayerInfo } from '../../lib/entry/store.js'
+import { MiB, unmount } from '../../lib/entry/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { run, tryRun } from '../helpers/spawned.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'

@@ -2,8 +2,8 @@
 // D  cachedev minimal                                        a cache …
 // D  cachedev: meta, cache, origin size change; suspend      a cache grows …
 // the kernel's lines of cache, writecache and era            each test, by roundTrip()
-import { MiB } from '../../lib/index.js'
-import { cache, era, linear, MappedDevice, writecache } from '../../lib/exports/kernel.js'
+import { MiB } from '../../lib/entry/index.js'
+import { cache, era, linear, MappedDevice, writecache } from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'

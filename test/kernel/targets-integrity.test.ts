@@ -3,8 +3,8 @@
 // A  verity                                                  a verity device …
 // a key must not get into a log                              the error of a refused crypt table …
 import { createHash, randomBytes } from 'node:crypto'
-import { MiB } from '../../lib/index.js'
-import { crypt, integrity, MappedDevice, verity } from '../../lib/exports/kernel.js'
+import { MiB } from '../../lib/entry/index.js'
+import { crypt, integrity, MappedDevice, verity } from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'

@@ -4,7 +4,7 @@
 // a line of ours, the kernel's TABLE and STATUS of it        each test, by roundTrip()
 // a path with a blank, a backslash, a tab                    a path with blanks and backslashes …
 import { readdirSync, symlinkSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import {
   delay,
   error,
@@ -16,7 +16,7 @@ import {
   striped,
   zero,
   type FlakeyFeatures,
-} from '../../lib/exports/kernel.js'
+} from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { useScratch } from '../helpers/scratch.js'
 import { dmTable } from '../helpers/witness.js'

@@ -1,7 +1,7 @@
 // Scenario                                                   Test
 // the kernel's lines of raid and mirror                      each test, by roundTrip()
-import { MiB } from '../../lib/index.js'
-import { mirror, raid } from '../../lib/exports/kernel.js'
+import { MiB } from '../../lib/entry/index.js'
+import { mirror, raid } from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'

@@ -3,7 +3,7 @@
 // thin-pool, thin below the facade                           a thin pool …
 // K  external origin: equal, smaller, bigger, fractional tail   a thin volume reads what it does not have …; external origins …
 import { writeFileSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import {
   linear,
   MappedDevice,
@@ -13,7 +13,7 @@ import {
   thin,
   thinPool,
   zero,
-} from '../../lib/exports/kernel.js'
+} from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
 import { useScratch } from '../helpers/scratch.js'

@@ -2,7 +2,7 @@
 // more calls blocked than threads, and what ends them       a resume, a removal … ; a pool grows …
 // a close that waits                                        the last close …
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BlockDevice, KiB, MiB } from '../../lib/index.js'
+import { BlockDevice, KiB, MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'

@@ -8,8 +8,8 @@
 // @udev both
 import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readlinkSync } from 'node:fs'
-import { DeviceMapper, thin } from '../../lib/exports/kernel.js'
-import { MiB } from '../../lib/index.js'
+import { DeviceMapper, thin } from '../../lib/entry/kernel.js'
+import { MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { runChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
@@ -141,7 +141,7 @@ if (withUdev) {
 
   test('what a killed process left is taken away by the next that begins, and no living one’s', async () => {
     const living = await dm.beginUdev()
-    const path = JSON.stringify(require.resolve('../../dist/exports/kernel.js'))
+    const path = JSON.stringify(require.resolve('../../dist/entry/kernel.js'))
     await runChild(
       `const dm = await require(${path}).DeviceMapper.open(); await dm.beginUdev(); process.kill(process.pid, 'SIGKILL')`,
     ).catch(() => undefined)

@@ -12,7 +12,7 @@
 // @udev both
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
-import { MiB, type ThinPool } from '../../lib/index.js'
+import { MiB, type ThinPool } from '../../lib/entry/index.js'
 import { BLOCK, pattern, seedOf, writeAt, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

@@ -3,8 +3,8 @@
 // K  non-power-of-2 (57 off), too-small, too-large fail     block sizes that it has not …
 // K  too-small-a-metadata-dev-fails                         metadata that is too small …
 import { truncateSync, writeFileSync } from 'node:fs'
-import { GiB, KiB, MiB, SECTOR_BYTES } from '../../lib/index.js'
-import { generic, MappedDevice } from '../../lib/exports/kernel.js'
+import { GiB, KiB, MiB, SECTOR_BYTES } from '../../lib/entry/index.js'
+import { generic, MappedDevice } from '../../lib/entry/kernel.js'
 import { pattern, readAt, writeAt } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { freshPool, refusedPool } from '../helpers/fresh-pool.js'

@@ -4,7 +4,7 @@
 
 const { writeSync, writeFileSync } = require('node:fs')
 const { setTimeout: sleep } = require('node:timers/promises')
-const { LayerStore } = require('../../dist/exports/store.js')
+const { LayerStore } = require('../../dist/entry/store.js')
 const { lotsOf } = require('../helpers/lots.cjs')
 
 /** `name` has no hyphen: what comes before the first one of a key says what the layer's content is. */

@@ -2,7 +2,7 @@
 // chaos: four processes, all calls, aborts, kills, restarts   what was acknowledged is there …
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { keepFigures } from '../helpers/long.js'
 import { markedDevices } from '../helpers/kernel-state.js'
 import { seeded } from '../helpers/random.js'

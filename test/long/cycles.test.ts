@@ -1,7 +1,7 @@
 // Scenario                                                  Test
 // moby#33603 leaked semaphores; kata#2031 leaked devices    10 000 times active and inactive …
 // @udev both
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { endure, expectFlat, machine } from '../helpers/endurance.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'

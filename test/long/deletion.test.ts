@@ -6,7 +6,7 @@
 // K  delete-after-out-of-space                              a pool runs full and is emptied …
 // K  delete-active-id-fails; suspended                      volumes that are active or suspended …
 // @udev both
-import { MiB, ThinPool, type ThinVolume } from '../../lib/index.js'
+import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { BLOCK, seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'

@@ -7,8 +7,8 @@ const { closeSync, constants, fsyncSync, openSync, readdirSync, readFileSync, wr
 const { setTimeout: sleep } = require('node:timers/promises')
 const { setFlagsFromString } = require('node:v8')
 const { runInNewContext } = require('node:vm')
-const { ThinPool, volumesOf, watchDevices } = require('../../dist/index.js')
-const { DeviceMapper } = require('../../dist/exports/kernel.js')
+const { ThinPool, volumesOf, watchDevices } = require('../../dist/entry/index.js')
+const { DeviceMapper } = require('../../dist/entry/kernel.js')
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc')

@@ -1,7 +1,7 @@
 // Scenario                                                  Test
 // a million ioctls, memory, descriptors and threads flat    a million ioctls …
 import { readFileSync } from 'node:fs'
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { endure, expectFlat, machine } from '../helpers/endurance.js'
 import { withPool } from '../helpers/pools.js'
 import { useScratch } from '../helpers/scratch.js'

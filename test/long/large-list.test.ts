@@ -1,7 +1,7 @@
 // Scenario                                                  Test
 // a list of 10 000 devices (DM_BUFFER_FULL)                 10 000 devices …
-import { DeviceMapper } from '../../lib/exports/kernel.js'
-import { watchDevices } from '../../lib/index.js'
+import { DeviceMapper } from '../../lib/entry/kernel.js'
+import { watchDevices } from '../../lib/entry/index.js'
 import { MARK } from '../helpers/kernel-state.js'
 import { range } from '../helpers/long.js'
 import { useScratch } from '../helpers/scratch.js'

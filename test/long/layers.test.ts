@@ -17,7 +17,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../lib/index.js'
+import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../lib/entry/index.js'
 import { BLOCK, pattern, readAt, writeBlock } from '../helpers/blocks.js'
 import { atRest, idsOf, range } from '../helpers/long.js'
 import { withPool } from '../helpers/pools.js'

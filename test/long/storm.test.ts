@@ -1,6 +1,6 @@
 // Scenario                                                  Test
 // stratisd#79 events without a thread per device, for long  a storm of events …
-import { MiB } from '../../lib/index.js'
+import { MiB } from '../../lib/entry/index.js'
 import { BLOCK } from '../helpers/blocks.js'
 import { endure, expectFlat, machine } from '../helpers/endurance.js'
 import { withPool } from '../helpers/pools.js'

@@ -4,7 +4,7 @@
 // K  lots-of-recursive-snaps (1000), many-snaps-with-changes   a thousand snapshots, each of the one before …
 // K  create-many-delete-many, try-and-create-duplicates     a thousand empty volumes …
 // @udev both
-import { MiB, type ThinPool, volumesOf } from '../../lib/index.js'
+import { MiB, type ThinPool, volumesOf } from '../../lib/entry/index.js'
 import { BLOCK, seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedDevices } from '../helpers/kernel-state.js'

@@ -42,7 +42,7 @@ test('no file of the inside can be reached', () => {
   const code = ask(
     consumer(),
     'inside.cjs',
-    `try { require('dm-thin/dist/errors.js') } catch (fault) { console.log(JSON.stringify(fault.code)) }`,
+    `try { require('dm-thin/dist/base/errors.js') } catch (fault) { console.log(JSON.stringify(fault.code)) }`,
   )
   expect(code).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
 })

@@ -5,7 +5,7 @@
 'use strict'
 
 const { isMainThread, parentPort, workerData } = require('node:worker_threads')
-const { ThinPool, volumesOf } = require('../../dist/index.js')
+const { ThinPool, volumesOf } = require('../../dist/entry/index.js')
 const { lotsOf } = require('../helpers/lots.cjs')
 
 const { name, seed, rounds, origin: originId, wanted } = isMainThread ? JSON.parse(process.argv[2]) : workerData
@@ -16,7 +16,7 @@ const { one } = lotsOf(seed)
 async function act() {
   const pool = await ThinPool.open({ name, repair: false })
   const origin = await patiently(() => pool.volume(originId))
-  /** @type {import('../../dist/index.js').ThinVolume[]} */
+  /** @type {import('../../dist/entry/index.js').ThinVolume[]} */
   const own = []
   const unexpected = []
   let refused = 0

@@ -4,7 +4,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { KiB, LoopDevice } from '../../lib/index.js'
+import { KiB, LoopDevice } from '../../lib/entry/index.js'
 import { pattern, readAt } from '../helpers/blocks.js'
 import { runChild } from '../helpers/children.js'
 import { markedLoops } from '../helpers/kernel-state.js'

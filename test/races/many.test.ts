@@ -5,7 +5,7 @@
 // C  two thins: ids differ; ids never given twice           two callers at once …
 // K  duplicates                                             ids that others took …
 // moby#5771 … serial creation                               all of them overlap (nothing here asserts a time)
-import { MiB, ThinPool, volumesOf, type ThinVolume, type VolumeResult } from '../../lib/index.js'
+import { MiB, ThinPool, volumesOf, type ThinVolume, type VolumeResult } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'

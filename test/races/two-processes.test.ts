@@ -4,7 +4,7 @@
 // D  adoption; C restart                                    a pool made by a process that has ended …
 // C  ids never given twice                                  two processes create volumes …
 // guard across processes                                    guard.test.ts
-import { MiB, ThinPool, volumesOf } from '../../lib/index.js'
+import { MiB, ThinPool, volumesOf } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/blocks.js'
 import { runChild, startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'

@@ -7,7 +7,7 @@
 const { openSync } = require('node:fs')
 const { setTimeout: sleep } = require('node:timers/promises')
 const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads')
-const { ThinPool } = require('../../dist/index.js')
+const { ThinPool } = require('../../dist/entry/index.js')
 
 const WORKERS = 2
 const ROUNDS = 2

@@ -4,7 +4,7 @@ import { spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node
 import { copyFileSync, existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
-import { LoopDevice, MiB, ThinPool } from '../../lib/index.js'
+import { LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
 import { MARK, markedDevices, markedLoops } from '../helpers/kernel-state.js'
 import { takeDown, withPool } from '../helpers/pools.js'
 import { runtimePath } from '../helpers/runtimes.js'

@@ -2,7 +2,7 @@
 'use strict'
 
 const { writeFileSync } = require('node:fs')
-const { LayerStore } = require('../../dist/exports/store.js')
+const { LayerStore } = require('../../dist/entry/store.js')
 const { isLocked, loadSqlite, openDatabase } = require('../../dist/store/records/sqlite.js')
 
 const [options, key, file] = process.argv.slice(2)

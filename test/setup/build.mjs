@@ -72,7 +72,7 @@ const BUILDS = {
   typescript: {
     ...scripted('build:ts', 'TypeScript'),
     inputs: ['lib', 'tsconfig.json', 'package.json', 'package-lock.json'],
-    results: ['dist/index.js'],
+    results: ['dist/entry/index.js'],
   },
   examples: {
     ...scripted('build:examples', 'examples'),

@@ -47,7 +47,7 @@ function load(file) {
 }
 function find(dirname, wanted) {
   const own = /^dm-thin(?:\\/(.*))?$/.exec(wanted)
-  if (own) return load(own[1] ? 'lib/exports/' + own[1] + '.ts' : 'lib/index.ts')
+  if (own) return load('lib/entry/' + (own[1] ?? 'index') + '.ts')
   if (!wanted.startsWith('.')) return require(wanted)
   const filename = join(dirname, wanted)
   const file = filename.slice(ROOT.length).replace(/(\\.js)?$/, '.ts')

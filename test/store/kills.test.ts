@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { LayerStore } from '../../lib/exports/store.js'
+import { LayerStore } from '../../lib/entry/store.js'
 import { makeImage } from '../helpers/oci-image.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, type StoreFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
@@ -122,7 +122,7 @@ test('in the middle of an image: of the layer that was not whole there is nothin
       subscribe('dm-thin:store', each => {
         if (each.step === ${JSON.stringify(step)} && --left === 0) process.kill(process.pid, 'SIGKILL')
       })
-      const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/exports/store.js'))})
+      const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/entry/store.js'))})
       LayerStore.open(${JSON.stringify(files.options)}).then(store => store.importImage(${JSON.stringify(image)}))`
     expect(spawnSync(process.execPath, ['-e', source]).signal).toBe('SIGKILL')
     const store = await LayerStore.open(files.options)

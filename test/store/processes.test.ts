@@ -20,7 +20,7 @@ const LOOKS = 3
 /** Opens the store as often as it is told, and says what it found each time: one line of JSON. */
 async function tool(options: object): Promise<{ layers: number; findings: string[]; disagreements: string[] }[]> {
   const source = `
-    const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/exports/store.js'))})
+    const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/entry/store.js'))})
     const shown = ({ kind, error }) => kind + (error ? ': ' + error.message : '')
     const look = async index => {
       const store = await LayerStore.open(${JSON.stringify(options)})

@@ -1,5 +1,5 @@
 // `await using` on everything that closes. Compiled, never run.
-import { LoopDevice, ThinPool } from '../../lib/index.js'
+import { LoopDevice, ThinPool } from '../../lib/entry/index.js'
 
 export async function scope(): Promise<string> {
   await using pool = await ThinPool.open('demo')

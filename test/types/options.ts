@@ -1,5 +1,5 @@
 // Options: what a caller may write, and what the compiler refuses. Compiled, never run.
-import { LoopDevice, mount, ThinPool, type CreatePoolOptions, type ThinVolume } from '../../lib/index.js'
+import { LoopDevice, mount, ThinPool, type CreatePoolOptions, type ThinVolume } from '../../lib/entry/index.js'
 
 declare const pool: ThinPool
 declare const volume: ThinVolume

@@ -10,7 +10,7 @@ import {
   type ThinVolume,
   type VolumeResult,
   type VolumeStatus,
-} from '../../lib/index.js'
+} from '../../lib/entry/index.js'
 
 /** Compiles only where the two types are one. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false

@@ -10,7 +10,7 @@ import {
   type Segment,
   type Sized,
   type TargetLine,
-} from '../../lib/exports/kernel.js'
+} from '../../lib/entry/kernel.js'
 
 declare const line: TargetLine
 

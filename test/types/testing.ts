@@ -1,7 +1,7 @@
 // A kernel in memory goes wherever a kernel goes, and nothing else does. Compiled, never run.
-import { LoopDevice, mount, ThinPool, unmount, type Kernel } from '../../lib/index.js'
-import { DeviceMapper } from '../../lib/exports/kernel.js'
-import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
+import { LoopDevice, mount, ThinPool, unmount, type Kernel } from '../../lib/entry/index.js'
+import { DeviceMapper } from '../../lib/entry/kernel.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 
 export async function kernels(): Promise<void> {
   const kernel: MemoryKernel = memoryKernel({ dataBlocks: 100 })

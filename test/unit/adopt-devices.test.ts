@@ -1,8 +1,8 @@
 // The device of a volume of another program, while other processes take it up and let it go: the order is forced.
-import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
-import { MiB, ThinPool } from '../../lib/index.js'
-import { Devices } from '../../lib/store/adopt/devices.js'
-import type { ForeignRecord } from '../../lib/store/adopt/foreign-record.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
+import { Devices } from '../../lib/store/foreign/devices.js'
+import type { ForeignRecord } from '../../lib/store/foreign/foreign-record.js'
 import { processOn, type Process } from '../helpers/processes.js'
 
 const NAME = 'images'

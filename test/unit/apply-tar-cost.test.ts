@@ -1,7 +1,7 @@
 // What unpacking takes of memory and work follows the archive's size, whatever it says.
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { applyTar, type ApplyOptions } from '../../lib/store/unpack/apply-tar'
+import { applyTar, type ApplyOptions } from '../../lib/store/tar-read/apply-tar'
 import { END, inPieces, archive, members, useFolders, type Member } from '../helpers/archives'
 import { rejection } from '../helpers/thrown'
 

@@ -1,7 +1,7 @@
 // Archives of somebody who means harm. Whatever they say, nothing happens outside of the folder.
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { applyTar, type ApplyOptions } from '../../lib/store/unpack/apply-tar'
+import { applyTar, type ApplyOptions } from '../../lib/store/tar-read/apply-tar'
 import { archive, block, END, inPieces, members, sealed, seen, useFolders, type Member } from '../helpers/archives'
 import { rejection } from '../helpers/thrown'
 

@@ -1,8 +1,8 @@
 // Streams that are too much, that lie about what they are, or that do not end.
 import { readdirSync } from 'node:fs'
 import * as zlib from 'node:zlib'
-import { memoryKernel } from '../../lib/exports/testing'
-import { applyTar, type ApplyOptions } from '../../lib/store/unpack/apply-tar'
+import { memoryKernel } from '../../lib/entry/testing'
+import { applyTar, type ApplyOptions } from '../../lib/store/tar-read/apply-tar'
 import { archive, block, END, inPieces, members, paxRecord, sha256, useFolders, type Member } from '../helpers/archives'
 import { rejection } from '../helpers/thrown'
 
@@ -270,7 +270,7 @@ test('without tar-stream it says what to install', async () => {
     jest.doMock('tar-stream', () => {
       throw Object.assign(new Error("Cannot find module 'tar-stream'"), { code: 'MODULE_NOT_FOUND' })
     })
-    const { tarLibrary } = await import('../../lib/store/unpack/tar-library.js')
+    const { tarLibrary } = await import('../../lib/store/tar-read/tar-library.js')
     const fault: unknown = await tarLibrary().catch((error: unknown) => error)
     expect(fault).toMatchObject({ code: 'DM_STORE_DEPENDENCY' })
     expect((fault as Error).message).toContain('npm install tar-stream')

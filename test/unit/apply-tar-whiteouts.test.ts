@@ -1,7 +1,7 @@
 // What a layer hides of lower ones, and what it does not: its own.
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { applyTar } from '../../lib/store/unpack/apply-tar'
+import { applyTar } from '../../lib/store/tar-read/apply-tar'
 import { archive, inPieces, useFolders, type Member } from '../helpers/archives'
 import { rejection } from '../helpers/thrown'
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { applyTar } from '../../lib/store/unpack/apply-tar'
+import { applyTar } from '../../lib/store/tar-read/apply-tar'
 import {
   archive,
   block,

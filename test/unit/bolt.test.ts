@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { boltRoot, boltTransaction, type Bucket } from '../../lib/store/adopt/bolt.js'
-import { DmThinError } from '../../lib/errors.js'
+import { boltRoot, boltTransaction, type Bucket } from '../../lib/store/foreign/bolt.js'
+import { DmThinError } from '../../lib/base/errors.js'
 
 const tree = (): Buffer => gunzipSync(readFileSync(path.join(__dirname, 'bolt/tree.db.gz')))
 const PAGE = 4096

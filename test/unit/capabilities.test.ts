@@ -1,4 +1,4 @@
-import { capabilitiesOf } from '../../lib/kernel/capabilities'
+import { capabilitiesOf } from '../../lib/mapper/capabilities'
 
 const at = (...version: number[]) => capabilitiesOf(version, []).features
 

@@ -14,8 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
-import { changes } from '../../lib/store/diff/changes'
-import { diffTar } from '../../lib/store/diff/diff-tar'
+import { changes } from '../../lib/store/compare/changes'
+import { diffTar } from '../../lib/store/tar-write/diff-tar'
 import { expectCode } from '../helpers/expect-code'
 import { seeded } from '../helpers/random'
 import { RandomTree } from '../helpers/random-tree'

@@ -1,6 +1,6 @@
 // The contract on the memory kernel. The same cases run on the real one: test/contract/real-kernel.test.ts
-import { memoryKernel } from '../../lib/exports/testing.js'
-import { portInside } from '../../lib/kernel/kernel.js'
+import { memoryKernel } from '../../lib/entry/testing.js'
+import { portInside } from '../../lib/kernel/kernel-option.js'
 import type { Machine } from '../contract/machine.js'
 import { contract } from '../contract/contract.js'
 

@@ -1,6 +1,6 @@
-import { DmThinError, ERRNO } from '../../lib/errors'
-import { DeviceIds } from '../../lib/pool/device-ids'
-import { MAX_THIN_ID } from '../../lib/units'
+import { DmThinError, ERRNO } from '../../lib/base/errors'
+import { DeviceIds } from '../../lib/pool/state/thin-ids'
+import { MAX_THIN_ID } from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { rejection } from '../helpers/thrown'
 

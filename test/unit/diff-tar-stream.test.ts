@@ -13,7 +13,7 @@ import {
 import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { diffTar } from '../../lib/store/diff/diff-tar'
+import { diffTar } from '../../lib/store/tar-write/diff-tar'
 import { expectCode } from '../helpers/expect-code'
 import { run } from '../helpers/spawned'
 import { readTar } from '../helpers/tar'

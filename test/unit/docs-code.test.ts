@@ -40,7 +40,7 @@ test('each program compiles against the library', () => {
       noEmit: true,
       declaration: false,
       noUnusedLocals: false,
-      paths: { 'dm-thin': ['./lib/index.ts'], 'dm-thin/*': ['./lib/exports/*.ts'] },
+      paths: { 'dm-thin': ['./lib/entry/index.ts'], 'dm-thin/*': ['./lib/entry/*.ts'] },
     },
     root,
   )

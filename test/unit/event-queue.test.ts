@@ -1,4 +1,4 @@
-import { EventQueue, MAX_UNREAD, type Overflow } from '../../lib/device/event-queue'
+import { EventQueue, MAX_UNREAD, type Overflow } from '../../lib/events/event-queue'
 
 interface Event {
   readonly about: string

@@ -2,19 +2,19 @@
 import ts from 'typescript'
 import path from 'node:path'
 
-const lib = path.join(__dirname, '../../lib')
+const lib = path.join(__dirname, '../../lib/entry')
 
 test.each([
   ['index', 'ThinPool', 'ErrorCode'],
-  ['exports/kernel', 'DeviceMapper', 'Segment'],
-  ['exports/store', 'LayerStore', 'LayerInfo'],
-  ['exports/testing', 'memoryKernel', 'MemoryKernel'],
+  ['kernel', 'DeviceMapper', 'Segment'],
+  ['store', 'LayerStore', 'LayerInfo'],
+  ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('both faces of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
-  const { config } = ts.readConfigFile(path.join(lib, '../tsconfig.json'), name => ts.sys.readFile(name)) as {
+  const { config } = ts.readConfigFile(path.join(lib, '../../tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown
   }
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, path.join(lib, '..'))
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, path.join(lib, '../..'))
   const program = ts.createProgram(files, options)
   const checker = program.getTypeChecker()
   const [cjs, esm] = files.map(file => {

@@ -1,7 +1,7 @@
 // From the kernel's refusal to a code: every operation and errno that is told apart.
-import { ERRNO, type ErrorCode } from '../../lib/errors'
-import { errorFromFailure } from '../../lib/kernel/failure'
-import type { NativeFailure } from '../../lib/kernel/verdict'
+import { ERRNO, type ErrorCode } from '../../lib/base/errors'
+import { errorFromFailure } from '../../lib/kernel/errors/translate'
+import type { NativeFailure } from '../../lib/kernel/errors/native-failure'
 
 const failure = (facts: Partial<NativeFailure>): NativeFailure => ({
   operation: 'DM_DEV_STATUS',

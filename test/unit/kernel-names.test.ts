@@ -1,6 +1,6 @@
 // Scenario                                                  Test
 // L  mangling modes hex and none, mixed strings, \x5cx      mangled …; what was not written so …
-import { mangleName, unmangleName } from '../../lib/exports/kernel'
+import { mangleName, unmangleName } from '../../lib/entry/kernel'
 import { checkKernelName, checkKernelUuid } from '../../lib/kernel/kernel-names'
 import { thrown } from '../helpers/thrown'
 

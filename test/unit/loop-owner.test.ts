@@ -1,6 +1,6 @@
 // Whether the process that left its mark on a loop device is gone.
 import { spawnSync } from 'node:child_process'
-import { ownerIsGone, ownMark } from '../../lib/device/loop-owner'
+import { ownerIsGone, ownMark } from '../../lib/block/loop-owner'
 
 const [, , start = '', namespace = ''] = ownMark().split(':')
 const ended = () => spawnSync(process.execPath, ['-e', '']).pid

@@ -12,11 +12,11 @@ import {
   trim,
   unmount,
   type Kernel,
-} from '../../lib/index.js'
-import { DeviceMapper, MappedDevice, zero } from '../../lib/exports/kernel.js'
+} from '../../lib/entry/index.js'
+import { DeviceMapper, MappedDevice, zero } from '../../lib/entry/kernel.js'
 import { expectCode } from '../helpers/expect-code.js'
-import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
-import { watchDevices } from '../../lib/device/device-watch.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
+import { watchDevices } from '../../lib/events/device-watch.js'
 
 // On a laptop there is no addon: whoever loads it here fails.
 jest.mock('../../lib/kernel/load-addon', () => ({

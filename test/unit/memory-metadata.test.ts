@@ -1,9 +1,9 @@
 // The metadata that the memory kernel writes is the kernel's own format: thin_check finds no fault in it, and thin_ls
 // counts what the library counts. Images that thin_restore made are read back.
 import { writeFileSync } from 'node:fs'
-import { MiB, ThinPool } from '../../lib/index.js'
-import { DeviceMapper } from '../../lib/exports/kernel.js'
-import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
+import { DeviceMapper } from '../../lib/entry/kernel.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { treeBlocks } from '../../lib/testing/metadata-nodes.js'
 import { loadMetadata } from '../../lib/testing/metadata-loader.js'
 import { TableRefusal } from '../../lib/testing/refusal.js'

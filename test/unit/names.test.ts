@@ -1,4 +1,4 @@
-import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../lib/names'
+import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../lib/base/options'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 

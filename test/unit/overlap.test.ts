@@ -1,9 +1,9 @@
 // Every two public calls on one pool, made to overlap at each kernel call of the first: it is held before that call while
 // the second runs, until that has ended or waits. By one process, and by two. What must hold afterwards, whatever the two
 // have done to each other: nothing is suspended, half made, leaked or lost, and a call that was refused says why.
-import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
-import { DmThinError, MiB, ThinPool, volumesOf, type ErrorCode, type ThinVolume } from '../../lib/index.js'
-import { DEVICE_FLAG } from '../../lib/kernel/port.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
+import { DmThinError, MiB, ThinPool, volumesOf, type ErrorCode, type ThinVolume } from '../../lib/entry/index.js'
+import { DEVICE_FLAG } from '../../lib/kernel/port/port.js'
 import { processOn, type Process } from '../helpers/processes.js'
 
 const NAME = 'images'

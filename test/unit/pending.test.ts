@@ -1,4 +1,4 @@
-import { Pending } from '../../lib/device/pending'
+import { Pending } from '../../lib/base/pending'
 import { rejection, thrown } from '../helpers/thrown'
 
 function deferred() {

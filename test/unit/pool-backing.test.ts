@@ -1,10 +1,10 @@
 // A loop device that is found and then goes, or whose number becomes another file's, between the look and the holding.
-import { MiB } from '../../lib/index.js'
-import { memoryKernel } from '../../lib/exports/testing.js'
-import { Undo } from '../../lib/device/undo.js'
+import { MiB } from '../../lib/entry/index.js'
+import { memoryKernel } from '../../lib/entry/testing.js'
+import { Undo } from '../../lib/base/rollback.js'
 import { portOf } from '../../lib/kernel/native-port.js'
-import type { KernelPort } from '../../lib/kernel/port.js'
-import { attachBacking, findSource } from '../../lib/pool/backing.js'
+import type { KernelPort } from '../../lib/kernel/port/port.js'
+import { attachBacking, findSource } from '../../lib/pool/lifecycle/backing.js'
 
 async function machine(): Promise<{ port: KernelPort; file: string; detach: () => void; number: number }> {
   const port = portOf(memoryKernel())

@@ -1,5 +1,5 @@
 import { eventsBetween } from '../../lib/pool/pool-events'
-import { poolStatus, type PoolStatus } from '../../lib/pool/status'
+import { poolStatus, type PoolStatus } from '../../lib/pool/state/status'
 import { parsePoolTable } from '../../lib/target/thin-pool'
 
 const table = parsePoolTable({

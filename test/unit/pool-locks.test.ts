@@ -1,8 +1,8 @@
 // Calls that make, open, grow and remove a pool take turns, among the calls of one process and among processes.
-import { memoryKernel, type MemoryKernel } from '../../lib/exports/testing.js'
-import { MiB, ThinPool } from '../../lib/index.js'
-import { FairLocks } from '../../lib/kernel/fair-locks.js'
-import { DEVICE_FLAG } from '../../lib/kernel/port.js'
+import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
+import { MiB, ThinPool } from '../../lib/entry/index.js'
+import { FairLocks } from '../../lib/base/fair-locks.js'
+import { DEVICE_FLAG } from '../../lib/kernel/port/port.js'
 import { processOn } from '../helpers/processes.js'
 
 const KINDS = ['one process', 'several processes'] as const

@@ -1,6 +1,6 @@
 // Calls for many volumes: how much of them is under way at once, and how they are given up.
-import { memoryKernel } from '../../lib/exports/testing.js'
-import { MiB, ThinPool, volumesOf, type ThinVolume } from '../../lib/index.js'
+import { memoryKernel } from '../../lib/entry/testing.js'
+import { MiB, ThinPool, volumesOf, type ThinVolume } from '../../lib/entry/index.js'
 import { processOn } from '../helpers/processes.js'
 
 const COUNT = 200

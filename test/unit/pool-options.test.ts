@@ -1,6 +1,6 @@
-import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../lib/pool/options'
-import { checkThinId, checkVolumeSize } from '../../lib/pool/volume-options'
-import { GiB, KiB, MAX_METADATA_BYTES, MiB, TiB } from '../../lib/units'
+import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../lib/pool/lifecycle/options'
+import { checkThinId, checkVolumeSize } from '../../lib/pool/volume/volume-options'
+import { GiB, KiB, MAX_METADATA_BYTES, MiB, TiB } from '../../lib/base/units'
 import { thrown } from '../helpers/thrown'
 
 const data = { file: 'data.img', sizeBytes: 10 * GiB }

@@ -1,10 +1,10 @@
 // What holds of any filter and any pattern.
 import fc from 'fast-check'
-import { DmThinError } from '../../lib/errors.js'
+import { DmThinError } from '../../lib/base/errors.js'
 import { parseFilter } from '../../lib/store/filter/filter.js'
 import { compilePattern } from '../../lib/store/filter/pattern-program.js'
 import { parsePattern, PatternFault } from '../../lib/store/filter/pattern.js'
-import type { LayerInfo } from '../../lib/store/types.js'
+import type { LayerInfo } from '../../lib/store/common/types.js'
 import { anyText, everywhere, holds } from '../helpers/properties.js'
 
 const text = fc.oneof(fc.constantFrom('a', 'b', 'a.b', ''), fc.string({ unit: 'grapheme', maxLength: 6 }))

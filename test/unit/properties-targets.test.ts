@@ -1,7 +1,7 @@
 // Lines of every target: what is written comes back, and whatever else a kernel may print is read or refused.
 import fc from 'fast-check'
-import { generic, knownTargets, parseStatusLine, parseTableLine } from '../../lib/exports/kernel'
-import { poolStatus, volumeStatus } from '../../lib/pool/status'
+import { generic, knownTargets, parseStatusLine, parseTableLine } from '../../lib/entry/kernel'
+import { poolStatus, volumeStatus } from '../../lib/pool/state/status'
 import { LineReader } from '../../lib/target/line'
 import { parsePoolTable } from '../../lib/target/thin-pool'
 import { parseThinTable } from '../../lib/target/thin'

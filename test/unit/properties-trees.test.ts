@@ -1,7 +1,7 @@
 // Lists of changes from the native side, and extended headers of tars: any bytes are a value or an error.
 import fc from 'fast-check'
-import { paxBlocks, paxTime } from '../../lib/store/diff/pax'
-import { detailsOf, packParts, readBatch } from '../../lib/store/diff/tree-record'
+import { paxBlocks, paxTime } from '../../lib/store/tar-write/pax-writer'
+import { detailsOf, packParts, readBatch } from '../../lib/store/compare/tree-record'
 import { checkPlain, everywhere, holds, outcome, same } from '../helpers/properties'
 import { readTar } from '../helpers/tar'
 

@@ -1,6 +1,6 @@
 // A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
-import { Pending } from '../../lib/device/pending'
-import { MappedDevice, zero } from '../../lib/exports/kernel'
+import { Pending } from '../../lib/base/pending'
+import { MappedDevice, zero } from '../../lib/entry/kernel'
 import {
   alignedBuffer,
   bindMount,
@@ -19,11 +19,11 @@ import {
   trim,
   unmount,
   whileFrozen,
-} from '../../lib/index'
-import type { KernelPort } from '../../lib/kernel/port'
-import { DeviceIds } from '../../lib/pool/device-ids'
+} from '../../lib/entry/index'
+import type { KernelPort } from '../../lib/kernel/port/port'
+import { DeviceIds } from '../../lib/pool/state/thin-ids'
 import { rejection, thrown } from '../helpers/thrown'
-import { SnapshotClock } from '../../lib/pool/snapshot-clock'
+import { SnapshotClock } from '../../lib/pool/state/snapshot-clock'
 
 const nobody = new Proxy({} as KernelPort, {
   get: (_, name) => {

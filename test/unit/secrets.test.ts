@@ -1,7 +1,7 @@
 // Keys of crypt and integrity are shown to nobody who traces calls, whether or not the caller said that they are secret.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { DmThinError } from '../../lib/errors.js'
-import { told, type CallMessage } from '../../lib/kernel/diagnostics.js'
+import { DmThinError } from '../../lib/base/errors.js'
+import { told, type CallMessage } from '../../lib/kernel/trace/diagnostics.js'
 
 const KEY = '00112233445566778899aabbccddeeff'
 const line = (type: string, parameters: string) => ({ startSectors: 0, lengthSectors: 8, type, parameters })

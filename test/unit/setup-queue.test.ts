@@ -141,16 +141,16 @@ describe('the library as one file', () => {
   }
 
   test('stands for each module by a line, and maps each back to its source', () => {
-    expect(transform('lib/units.ts').code).toMatch(
-      /^module\.exports = require\(".*modules\.cjs"\)\("lib\/units\.ts"\)$/,
+    expect(transform('lib/base/units.ts').code).toMatch(
+      /^module\.exports = require\(".*modules\.cjs"\)\("lib\/base\/units\.ts"\)$/,
     )
     const { code, map } = transform('test/setup/modules.cjs')
     const module = { exports: (_: string): unknown => undefined }
     const run = compileFunction(code, ['module', 'require']) as (own: object, load: NodeJS.Require) => void
     run(module, require)
-    expect(module.exports('lib/units.ts')).toMatchObject({ MiB: 2 ** 20 })
+    expect(module.exports('lib/base/units.ts')).toMatchObject({ MiB: 2 ** 20 })
     const sources = map.sections.flatMap(section => section.map.sources)
-    expect(sources).toContain(path.join(__dirname, '../../lib/units.ts'))
+    expect(sources).toContain(path.join(__dirname, '../../lib/base/units.ts'))
   })
 })
 

@@ -1,5 +1,5 @@
 // Signatures over bytes made here; test/kernel/pool-signatures.test.ts has those of the tools.
-import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../lib/device/signatures'
+import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../lib/filesystem/signatures'
 import fc from 'fast-check'
 import { everywhere } from '../helpers/properties'
 

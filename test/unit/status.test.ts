@@ -1,4 +1,4 @@
-import { poolStatus, volumeStatus } from '../../lib/pool/status'
+import { poolStatus, volumeStatus } from '../../lib/pool/state/status'
 import { parsePoolTable } from '../../lib/target/thin-pool'
 
 const table = (features: string) =>

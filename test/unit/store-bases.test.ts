@@ -1,6 +1,6 @@
 // Empty file systems on which nothing stands any more: they go, and a layer that is being made gets another.
-import { removeUnusedBases } from '../../lib/store/bases.js'
-import { prepare } from '../../lib/store/prepare.js'
+import { removeUnusedBases } from '../../lib/store/layers/base-volumes.js'
+import { prepare } from '../../lib/store/layers/prepare.js'
 import { withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
 
 const OTHER_BYTES = 32 * 2 ** 20

@@ -1,7 +1,7 @@
 // containerd's filter language over layers: what it lets through, what it refuses and where.
-import { DmThinError } from '../../lib/errors.js'
+import { DmThinError } from '../../lib/base/errors.js'
 import { MAX_FILTER, MAX_PATTERN, parseFilter, parseFilters } from '../../lib/store/filter/filter.js'
-import type { LayerInfo } from '../../lib/store/types.js'
+import type { LayerInfo } from '../../lib/store/common/types.js'
 
 const layer = (key: string, more: Partial<LayerInfo> = {}): LayerInfo => ({
   key,

@@ -1,10 +1,10 @@
 // Recovery: what dead processes left in the records of a store, held against its pool, while other calls go on.
-import type { ThinPool } from '../../lib/index.js'
-import type { StoreContext } from '../../lib/store/context.js'
+import type { ThinPool } from '../../lib/entry/index.js'
+import type { StoreContext } from '../../lib/store/engine/context.js'
 import { Records } from '../../lib/store/records/records.js'
 import { openDatabase } from '../../lib/store/records/sqlite.js'
-import { compare, recover } from '../../lib/store/recover.js'
-import { Volumes } from '../../lib/store/volumes.js'
+import { compare, recover } from '../../lib/store/recovery/recover.js'
+import { Volumes } from '../../lib/store/engine/volumes.js'
 import { withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
 
 /** Nobody has its lock. */

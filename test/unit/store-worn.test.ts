@@ -1,7 +1,7 @@
 // A store on a pool that makes no snapshots any more: what needs one is refused with its own code, and leaves nothing.
-import { SNAPSHOT_LIMIT } from '../../lib/pool/snapshot-clock.js'
-import { prepare } from '../../lib/store/prepare.js'
-import { recover } from '../../lib/store/recover.js'
+import { SNAPSHOT_LIMIT } from '../../lib/pool/state/snapshot-clock.js'
+import { prepare } from '../../lib/store/layers/prepare.js'
+import { recover } from '../../lib/store/recovery/recover.js'
 import { withMemoryStore } from '../helpers/memory-store.js'
 
 const WORN = { code: 'DM_POOL_WORN' }

@@ -1,5 +1,11 @@
 // The parser of superblocks, over bytes made here field by field; test/kernel/detect.test.ts has those of every mkfs.
-import { fatPlaces, fatRootLabel, LOOKED_AT_BYTES, superblocksIn, type Superblock } from '../../lib/device/superblocks'
+import {
+  fatPlaces,
+  fatRootLabel,
+  LOOKED_AT_BYTES,
+  superblocksIn,
+  type Superblock,
+} from '../../lib/filesystem/superblocks'
 
 const UUID = '00112233-4455-6677-8899-aabbccddeeff'
 const RAW_UUID = Buffer.from(UUID.replaceAll('-', ''), 'hex')

@@ -1,7 +1,7 @@
 // Extended headers and names: their bytes, exactly.
-import { splitPath } from '../../lib/store/unpack/tar-entry'
-import { PaxRecords, paxTime, paxValue, xattrsOf } from '../../lib/store/unpack/tar-pax'
-import { padding, TarReader } from '../../lib/store/unpack/tar-reader'
+import { splitPath } from '../../lib/store/tar-read/entry-reader'
+import { PaxRecords, paxTime, paxValue, xattrsOf } from '../../lib/store/tar-read/pax-reader'
+import { padding, TarReader } from '../../lib/store/tar-read/tar-reader'
 import { paxRecord } from '../helpers/archives'
 import { rejection, thrown } from '../helpers/thrown'
 

@@ -1,7 +1,7 @@
 // The map in front of a sparse file's content (GNU, version 1.0): taken in parts, and refused at its first wrong line.
-import { paxSparse } from '../../lib/store/unpack/tar-sparse.js'
-import { PaxRecords } from '../../lib/store/unpack/tar-pax.js'
-import { TarReader } from '../../lib/store/unpack/tar-reader.js'
+import { paxSparse } from '../../lib/store/tar-read/sparse-map.js'
+import { PaxRecords } from '../../lib/store/tar-read/pax-reader.js'
+import { TarReader } from '../../lib/store/tar-read/tar-reader.js'
 import { paxRecord } from '../helpers/archives.js'
 import { rejection } from '../helpers/thrown.js'
 

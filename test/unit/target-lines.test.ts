@@ -1,6 +1,6 @@
 // Every target with words of its own: lines as kernels print them, read, and written again; what is refused.
-import * as kernel from '../../lib/exports/kernel'
-import { parseStatusLine, parseTableLine, type Segment } from '../../lib/exports/kernel'
+import * as kernel from '../../lib/entry/kernel'
+import { parseStatusLine, parseTableLine, type Segment } from '../../lib/entry/kernel'
 import { LINES } from '../helpers/target-lines'
 import { thrown } from '../helpers/thrown'
 

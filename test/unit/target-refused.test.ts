@@ -1,5 +1,5 @@
 // Tables that cannot be are refused before the kernel is asked, naming the option.
-import * as kernel from '../../lib/exports/kernel'
+import * as kernel from '../../lib/entry/kernel'
 import { thrown } from '../helpers/thrown'
 
 const targetOf = (type: string) =>

@@ -1,5 +1,5 @@
 import { parsePoolStatus, parsePoolTable, poolTableLine, type PoolTable } from '../../lib/target/thin-pool'
-import type { Sectors } from '../../lib/units'
+import type { Sectors } from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 

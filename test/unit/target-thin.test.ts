@@ -1,6 +1,6 @@
 import { message } from '../../lib/target/messages'
 import { parseThinStatus, parseThinTable, thinTableLine } from '../../lib/target/thin'
-import { MAX_THIN_ID, type Sectors } from '../../lib/units'
+import { MAX_THIN_ID, type Sectors } from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 

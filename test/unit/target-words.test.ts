@@ -8,8 +8,8 @@ import {
   parseTableLine,
   knownTargets,
   type Sized,
-} from '../../lib/exports/kernel'
-import { secretsOf } from '../../lib/kernel/secrets'
+} from '../../lib/entry/kernel'
+import { secretsOf } from '../../lib/kernel/trace/secrets'
 import { escapeWord } from '../../lib/target/words'
 import { thrown } from '../helpers/thrown'
 

@@ -1,6 +1,6 @@
 // What is packed for the native side is what native/tree/write_batch.h says of it.
-import type { TarEntry } from '../../lib/store/unpack/tar-entry'
-import { entryBytes, RECORD_BYTES, removalBytes, TreeBatch } from '../../lib/store/unpack/tree-batch'
+import type { TarEntry } from '../../lib/store/tar-read/entry-reader'
+import { entryBytes, RECORD_BYTES, removalBytes, TreeBatch } from '../../lib/store/tar-read/tree-batch'
 
 const ENTRY: TarEntry = {
   type: 'symlink',

@@ -1,5 +1,5 @@
-import { Undo } from '../../lib/device/undo'
-import { DmThinError } from '../../lib/errors'
+import { Undo } from '../../lib/base/rollback'
+import { DmThinError } from '../../lib/base/errors'
 import { rejection } from '../helpers/thrown'
 
 const refused = new DmThinError('DM_TABLE_REFUSED', 'the kernel refused the table', { errno: 22 })

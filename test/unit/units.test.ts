@@ -9,7 +9,7 @@ import {
   sectorsToBytes,
   shown,
   TiB,
-} from '../../lib/units'
+} from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 

@@ -1,9 +1,9 @@
 // containerd's filter language, for what a caller wants of a list of layers: `kind==active`, `labels.owner`,
 // `name~=/^sha256:/,labels."a b"!=c`. Read here as containerd reads it, to the blank. Pure.
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import { compilePattern } from './pattern-program.js'
 import { parsePattern, PatternFault } from './pattern.js'
-import type { LayerInfo } from '../types.js'
+import type { LayerInfo } from '../common/types.js'
 
 export type LayerFilter = (info: LayerInfo) => boolean
 

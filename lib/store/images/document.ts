@@ -1,7 +1,7 @@
 // The documents of images, by their public specifications: what is read of them, and no more is believed than is checked.
-import { DmThinError } from '../../errors.js'
-import { shown } from '../../units.js'
-import { digestOf, isDigest } from '../digest.js'
+import { DmThinError } from '../../base/errors.js'
+import { shown } from '../../base/units.js'
+import { digestOf, isDigest } from '../common/digest.js'
 
 export interface Descriptor {
   readonly mediaType?: string

@@ -1,6 +1,6 @@
 // Which image is meant, and what it is made of: an OCI layout, or what `docker save` writes.
 import { arch } from 'node:process'
-import { digestOf } from '../digest.js'
+import { digestOf } from '../common/digest.js'
 import type { Contents } from './contents.js'
 import {
   blobPath,

@@ -1,13 +1,13 @@
 // What the store knows of its layers: one SQLite file. Plain statements, each well below a millisecond; whoever changes
 // something does so inside a transaction of the Writer.
-import { DmThinError } from '../../errors.js'
-import { MAX_THIN_ID } from '../../units.js'
+import { DmThinError } from '../../base/errors.js'
+import { MAX_THIN_ID } from '../../base/units.js'
 import { LeaseRows } from './lease-rows.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
 import type { SqlValue, Statement } from './database.js'
 import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
-import type { LayerFileSystem } from '../types.js'
+import type { LayerFileSystem } from '../common/types.js'
 
 /** Goes round. */
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')

@@ -1,5 +1,5 @@
 // One record of the store: a thin volume, and what it is to callers.
-import type { Labels, LayerFileSystem, LayerInfo, LayerKind } from '../types.js'
+import type { Labels, LayerFileSystem, LayerInfo, LayerKind } from '../common/types.js'
 
 /**
  * `making`, `committing`: its owner is in the middle of a call. `removing`: gone for callers, and the volume goes in the

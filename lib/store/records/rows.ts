@@ -1,5 +1,5 @@
 // A key, and the row that callers mean by it.
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import type { Records } from './records.js'
 import type { Row } from './row.js'
 

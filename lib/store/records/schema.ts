@@ -1,5 +1,5 @@
 // The tables of the store's records, and what a later version added to them.
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import type { Database } from './sqlite.js'
 
 /** What each version added to the one before it. The first makes a new file. */

@@ -1,7 +1,7 @@
 // Opens databases, and names SQLite's errors. Node's own SQLite is used if this Node has it; better-sqlite3 otherwise.
 import { existsSync } from 'node:fs'
-import { DmThinError } from '../../errors.js'
-import { dependency } from '../dependency.js'
+import { DmThinError } from '../../base/errors.js'
+import { dependency } from '../common/optional-dependency.js'
 import { BetterConnection, betterSqlite } from './better-sqlite.js'
 import { Database, type Connection } from './database.js'
 import { NodeConnection, nodeSqlite } from './node-sqlite.js'

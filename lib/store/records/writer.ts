@@ -2,7 +2,7 @@
 // event loop, or while the disk is waited for, share it. Nothing waits inside a transaction, and a commit does not wait for
 // the disk: that is done by a thread, before anybody is told. A lock of another process is waited for by timer.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError } from '../../errors.js'
+import { DmThinError } from '../../base/errors.js'
 import { LogFile } from './log-file.js'
 import { databaseError, isLocked, type Database } from './sqlite.js'
 

@@ -43,7 +43,7 @@ const device = (number, name, uuid, eventNumber = 3) => {
 const target = (start, type, parameters) => Buffer.concat([u64(start, 8), u32(0, 0), field(type, 16), text(parameters)])
 const version = name => Buffer.concat([u32(0, 1, 23, 0), text(name)])
 
-/** As lib/store/unpack/tree-batch.ts packs them. */
+/** As lib/store/tar-read/tree-batch.ts packs them. */
 function writeEntry(type, parent, name, { link = '', attributes = [], data = '', flags = 0, mode = 0o644 } = {}) {
   const packed = Buffer.concat(
     attributes.map(([key, value]) => Buffer.concat([u32(key.length, value.length), text(key), Buffer.from(value)])),

@@ -1,4 +1,4 @@
-// Makes tree.db, which the tests of lib/store/adopt/bolt.ts read, with bbolt itself: buckets in pages and inside of
+// Makes tree.db, which the tests of lib/store/foreign/bolt.ts read, with bbolt itself: buckets in pages and inside of
 // values, branches, a value of many pages, and what several transactions leave. Run with Debian's Go as
 // `GO111MODULE=off go run test/unit/bolt/make.go tree.db`, from packages golang-go and golang-github-coreos-bbolt-dev.
 package main

@@ -1,0 +1,240 @@
+// Loop devices: a file as a block device.
+import path from 'node:path'
+import type { KernelOption } from '../kernel/kernel-option.js'
+import { portOf } from '../kernel/native-port.js'
+import type { KernelPort, LoopStatus } from '../kernel/port/port.js'
+import type { Handle } from '../kernel/port/handle.js'
+import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
+import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../base/options.js'
+import { checkNumber, invalid, SECTOR_BYTES } from '../base/units.js'
+import { describeHolders } from './holders.js'
+import { ownerIsGone, ownMark } from './loop-owner.js'
+import { Pending } from '../base/pending.js'
+
+export interface LoopAttachOptions extends KernelOption, SignalOption {
+  /** The file. It must exist; a relative path is taken from the working directory. */
+  readonly file: string
+  /** N of `/dev/loopN`, 0 to 1 048 575. It is made where it does not exist. Default: one that is free. */
+  readonly number?: number
+  /** Default false. */
+  readonly readOnly?: boolean
+  /** Bypass the page cache of the file (LO_FLAGS_DIRECT_IO). Default false. */
+  readonly directIo?: boolean
+  /**
+   * Detach when nobody has the device open any more. This object holds it open until `close()`. Default false: it
+   * stays attached until `detach()`.
+   */
+  readonly autoclear?: boolean
+  /** The kernel looks for partitions and makes `/dev/loop3p1` … (LO_FLAGS_PARTSCAN). Default false. */
+  readonly partitionScan?: boolean
+  /** Where in the file the device begins, in bytes, a multiple of 512. Default 0. */
+  readonly offsetBytes?: number
+  /** How much of the file the device shows, in bytes; 0: to the end. Default 0. */
+  readonly sizeLimitBytes?: number
+  /** Logical block size of the device, 512 to 4096. Default: the kernel's choice, 512. */
+  readonly blockSizeBytes?: number
+  /**
+   * A text for whoever lists loop devices (`lo_file_name`), at most 63 bytes. It says that somebody else looks after
+   * the device: `findLeaked()` leaves it alone. Default: the mark of this process; with `autoclear` the file's path.
+   */
+  readonly reference?: string
+}
+
+export interface LoopWaitOptions extends SignalOption {
+  /** How long to wait for others to close the device, in milliseconds. Default 5 000. */
+  readonly timeoutMs?: number
+  /**
+   * Do not wait: the kernel detaches it at once, or when its last user closes it. Default false.
+   */
+  readonly lazy?: boolean
+}
+
+const ATTACH_OPTIONS = [
+  'file',
+  'number',
+  'readOnly',
+  'directIo',
+  'autoclear',
+  'partitionScan',
+  'offsetBytes',
+  'sizeLimitBytes',
+  'blockSizeBytes',
+  'reference',
+  'kernel',
+  'signal',
+]
+
+export class LoopDevice {
+  readonly #port: KernelPort
+  readonly #pending: Pending
+  #status: LoopStatus
+  #held: Handle | undefined
+
+  private constructor(port: KernelPort, status: LoopStatus, held?: Handle) {
+    this.#port = port
+    this.#status = status
+    this.#held = held
+    this.#pending = new Pending(this.path)
+  }
+
+  /**
+   * Attaches a file to a free loop device (LOOP_CTL_GET_FREE, LOOP_CONFIGURE; on kernels before 5.8 LOOP_SET_FD and
+   * LOOP_SET_STATUS64). Waits for the kernel, not in JavaScript.
+   *
+   * Rejects with `DM_FILE_MISSING`, `DM_FILE_ATTACHED` (two loop devices over one file have two caches), `DM_BUSY` (the
+   * `number` asked for is in use), `DM_UNAVAILABLE` (no loop module), `DM_PERMISSION`, `DM_INVALID_ARGUMENT`,
+   * `ABORT_ERR`.
+   */
+  static async attach(options: LoopAttachOptions): Promise<LoopDevice> {
+    checkOptions(options, ATTACH_OPTIONS, 'LoopDevice.attach')
+    const { number, reference } = options
+    const request = {
+      file: path.resolve(checkPath('file', options.file)),
+      ...(number === undefined ? {} : { number: checkNumber('number', number, { min: 0, max: MAX_NUMBER }) }),
+      reference: reference === undefined ? (options.autoclear ? '' : ownMark()) : checkReference(reference),
+      readOnly: checkBoolean('readOnly', options.readOnly),
+      directIo: checkBoolean('directIo', options.directIo),
+      autoclear: checkBoolean('autoclear', options.autoclear),
+      partitionScan: checkBoolean('partitionScan', options.partitionScan),
+      offsetBytes: checkNumber('offsetBytes', options.offsetBytes ?? 0, { min: 0, multipleOf: SECTOR_BYTES }),
+      sizeLimitBytes: checkNumber('sizeLimitBytes', options.sizeLimitBytes ?? 0, { min: 0, multipleOf: SECTOR_BYTES }),
+      blockSizeBytes: checkNumber('blockSizeBytes', options.blockSizeBytes ?? 0, {
+        min: 0,
+        max: 4096,
+        multipleOf: 512,
+      }),
+    }
+    const port = portOf(options.kernel)
+    const { held, ...status } = await port.loopAttach(request, options.signal)
+    const device = new LoopDevice(port, status, held)
+    if (!request.autoclear) await device.#release()
+    return device
+  }
+
+  /** All attached loop devices of the machine, by number. Devices detached while it looks are left out. */
+  static async list(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
+    checkOptions(options, ['kernel', 'signal'], 'LoopDevice.list')
+    const port = portOf(options.kernel)
+    const found = await port.loopList(options.signal)
+    return found.map(status => new LoopDevice(port, status))
+  }
+
+  /**
+   * Loop devices that a process of this library attached and left: it has ended without detaching them, and nobody
+   * holds them, so that nobody would miss them. Not among them: those of living processes, with `autoclear`, with a
+   * `reference` of their own, and those of other programs or other pid namespaces, of which nothing is known.
+   */
+  static async findLeaked(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
+    checkOptions(options, ['kernel', 'signal'], 'LoopDevice.findLeaked')
+    const port = portOf(options.kernel)
+    const all = await port.loopList(options.signal)
+    const left = all.filter(each => !each.autoclear && ownerIsGone(each.reference))
+    const holders = await Promise.all(left.map(each => port.holders(deviceOf(each.number), options.signal)))
+    return left.filter((_, index) => holders[index]?.length === 0).map(status => new LoopDevice(port, status))
+  }
+
+  /** `/dev/loop3` */
+  get path(): string {
+    return `/dev/loop${this.#status.number}`
+  }
+
+  /** 3 of `/dev/loop3`. */
+  get number(): number {
+    return this.#status.number
+  }
+
+  /** The path that the kernel has for the file now; ` (deleted)` is appended when it has none. */
+  get file(): string {
+    return this.#status.file
+  }
+
+  /** What the kernel said last: at attach, list, resize or refresh. */
+  get info(): LoopStatus {
+    return this.#status
+  }
+
+  /** Asks the kernel again. Rejects with `DM_KERNEL` (ENXIO) when it is not attached any more. */
+  async refresh(options: SignalOption = {}): Promise<LoopStatus> {
+    checkOptions(options, ['signal'], 'refresh')
+    return this.#pending.run(async () => (this.#status = await this.#port.loopStatus(this.number, options.signal)))
+  }
+
+  /** After the file has changed its size: the device follows (LOOP_SET_CAPACITY). Gives the new size in bytes. */
+  async resize(options: SignalOption = {}): Promise<number> {
+    checkOptions(options, ['signal'], 'resize')
+    return this.#pending.run(async () => {
+      this.#status = await this.#port.loopSetCapacity(this.number, options.signal)
+      return this.#status.sizeBytes
+    })
+  }
+
+  /** Past the page cache of the file, or through it (LOOP_SET_DIRECT_IO), while the device is in use. */
+  async setDirectIo(directIo: boolean, options: SignalOption = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'setDirectIo')
+    checkRequired('directIo', directIo)
+    await this.#pending.run(async () => {
+      this.#status = await this.#port.loopSetDirectIo(this.number, directIo, options.signal)
+    })
+  }
+
+  /**
+   * Puts another file below a read-only device, under whoever has it open (LOOP_CHANGE_FD). It must give the device
+   * the size that it has.
+   *
+   * Rejects with `DM_INVALID_ARGUMENT` (the device can be written, or the size differs), `DM_FILE_MISSING`,
+   * `DM_FILE_ATTACHED`, `DM_PERMISSION`.
+   */
+  async changeFile(file: string, options: SignalOption = {}): Promise<void> {
+    checkOptions(options, ['signal'], 'changeFile')
+    const other = path.resolve(checkPath('file', file))
+    await this.#pending.run(async () => {
+      this.#status = await this.#port.loopChangeFile(this.number, other, options.signal)
+    })
+  }
+
+  /**
+   * Detaches the file and waits until it is. Somebody who holds the device open keeps it attached: `DM_BUSY` after
+   * `timeoutMs`, with the holders that could be seen; the kernel then detaches at their last close. With `lazy` that is
+   * left to the kernel from the start.
+   */
+  async detach(options: LoopWaitOptions = {}): Promise<void> {
+    checkOptions(options, ['timeoutMs', 'lazy', 'signal'], 'detach')
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? 5_000, { min: 0 })
+    const lazy = checkBoolean('lazy', options.lazy)
+    return this.#pending.run(async () => {
+      await this.#release()
+      if (lazy) return void (await this.#port.loopDetachAtLastClose(this.number, options.signal))
+      await describeHolders(this.#port, deviceOf(this.number), this.path, () =>
+        this.#port.loopDetach(this.number, limit, options.signal),
+      )
+    })
+  }
+
+  /** Lets go of the descriptor that keeps an autoclear device attached. Idempotent; never detaches by itself. */
+  async close(): Promise<void> {
+    await this.#pending.close(() => this.#release())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #release(): Promise<void> {
+    const held = this.#held
+    this.#held = undefined
+    if (held !== undefined) await this.#port.release(held)
+  }
+}
+
+/** Minors have 20 bits. */
+const MAX_NUMBER = 2 ** 20 - 1
+/** LO_NAME_SIZE, less the terminator. */
+const MAX_REFERENCE_BYTES = 63
+
+function checkReference(value: unknown): string {
+  const text = checkText('reference', value)
+  if (text !== '' && Buffer.byteLength(text) <= MAX_REFERENCE_BYTES) return text
+  throw invalid(`reference must have 1 to ${MAX_REFERENCE_BYTES} bytes, but has ${Buffer.byteLength(text)}`)
+}
+
+const deviceOf = (number: number): number => encodeDevice(LOOP_MAJOR, number)

@@ -1,0 +1,76 @@
+// What the package exports. lib/entry/index.mts names the same for ESM; a test holds the two together.
+export { DmThinError, type ErrorCode, type Holder, type RollbackStep } from '../base/errors.js'
+export type { SignalOption } from '../base/options.js'
+export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
+export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../block/loop-device.js'
+export type { LoopStatus } from '../kernel/port/port.js'
+export type { Kernel, KernelOption } from '../kernel/kernel-option.js'
+export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '../events/device-watch.js'
+export type { DeviceEvent } from '../events/device-changes.js'
+export type { Overflow } from '../events/event-queue.js'
+export type { PoolEvent, PoolWatch } from '../pool/pool-events.js'
+export {
+  alignedBuffer,
+  BlockDevice,
+  type BlockFlushOptions,
+  type BlockOpenOptions,
+  type BlockRange,
+} from '../block/block-device.js'
+export type { BlockInfo, GrownFileSystem } from '../kernel/port/block-port.js'
+export {
+  bindMount,
+  holdersOf,
+  mount,
+  remount,
+  setPropagation,
+  unmount,
+  type BindOptions,
+  type MountFlags,
+  type MountOptions,
+  type Propagation,
+  type PropagationOptions,
+  type RemountOptions,
+  type UnmountOptions,
+} from '../filesystem/mount.js'
+export {
+  freeze,
+  growFileSystem,
+  thaw,
+  trim,
+  whileFrozen,
+  type FrozenFileSystem,
+  type FrozenOptions,
+  type TrimOptions,
+} from '../filesystem/freeze-trim-grow.js'
+export { detectFileSystem, type DetectedFileSystem } from '../filesystem/detect.js'
+export type { FileSystemType, Superblock } from '../filesystem/superblocks.js'
+export { ThinPool } from '../pool/thin-pool.js'
+export { ThinVolume } from '../pool/volume/thin-volume.js'
+export type {
+  ActivateOptions,
+  CreateVolumeOptions,
+  DeactivateOptions,
+  ExternalOriginOption,
+  FindVolumeOptions,
+  SnapshotOptions,
+} from '../pool/volume/volume-options.js'
+export type { GrowOptions } from '../pool/lifecycle/grow.js'
+export type { MetadataSnapshot } from '../pool/metadata-snapshot.js'
+export type { SetTransactionIdOptions } from '../pool/transaction-id.js'
+export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from '../pool/lifecycle/options.js'
+export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from '../pool/volume/batch.js'
+export type { MetadataAtRest, MetadataCheck } from '../pool/lifecycle/check.js'
+export type { Finding } from '../pool/lifecycle/repair.js'
+export type { RemovedPool, RemovePoolOptions } from '../pool/lifecycle/remove.js'
+export type { Durability } from '../pool/state/durability.js'
+export type { SnapshotsStatus } from '../pool/state/snapshot-clock.js'
+export type {
+  FailedPoolStatus,
+  PoolStatus,
+  PoolStatusBase,
+  SpaceStatus,
+  VolumeStatus,
+  VolumeUsage,
+  WorkingPoolStatus,
+} from '../pool/state/status.js'
+export type { PoolMode } from '../target/thin-pool.js'

@@ -1,0 +1,34 @@
+// What `dm-thin/store` exports: image layers on a thin pool. store.mts names the same for ESM.
+export {
+  LayerStore,
+  type ApplyLayerOptions,
+  type CommitOptions,
+  type UpdateOptions,
+  type WalkOptions,
+  type WithMountedOptions,
+} from '../store/layer-store.js'
+export { parseFilter, parseFilters, type LayerFilter } from '../store/filter/filter.js'
+export { Layer, type MountLayerOptions } from '../store/layers/layer.js'
+export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/common/options.js'
+export type { StoreStatus } from '../store/layer-store-base.js'
+export type { StoreFinding } from '../store/common/findings.js'
+export type { LayerSpace } from '../store/layers/space.js'
+export type { PruneOptions } from '../store/layers/prune.js'
+export type { RepairOptions } from '../store/recovery/verify.js'
+export type { StuckRemoval } from '../store/engine/removal-queue.js'
+export type { StoreStep } from '../store/common/step-channel.js'
+export { runMkfs, type Formatter, type FormatRequest } from '../store/common/mkfs.js'
+export type { Labels, LayerFileSystem, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/types.js'
+export { changes, type Change, type ChangeKind, type ChangesOptions } from '../store/compare/changes.js'
+export { diffTar, type DiffTarOptions, type TarProgress } from '../store/tar-write/diff-tar.js'
+export { applyTar, type ApplyOptions, type ApplyProgress, type ApplyResult } from '../store/tar-read/apply-tar.js'
+export type { ImportedImage, ImportOptions, ImportProgress } from '../store/images/import.js'
+export type { ExportOptions, ExportProgress } from '../store/images/export.js'
+export {
+  AdoptedStore,
+  type AdoptedContents,
+  type AdoptedLayer,
+  type AdoptOptions,
+} from '../store/foreign/adopted-store.js'
+export type { AdoptedKind } from '../store/foreign/foreign-record.js'
+export type { ImageConfig } from '../store/images/document.js'

@@ -1,0 +1,67 @@
+// What happened between two lists of the kernel's. Pure.
+import type { ListedDevice } from '../kernel/port/port.js'
+import { deviceNumber } from '../base/device-number.js'
+
+export interface DeviceEvent {
+  /**
+   * `added` and `removed`; `renamed`: another name or a first uuid; `event`: the target raised one (a pool is low on
+   * space, a path failed, a mirror is in sync …).
+   */
+  readonly type: 'added' | 'removed' | 'renamed' | 'event'
+  readonly name: string
+  readonly uuid: string
+  /** `253:4` */
+  readonly device: string
+  /** The kernel's count of the device's events, modulo 2^32. */
+  readonly eventNumber: number
+  /** With `event`: how many there were since the last that was told. */
+  readonly count?: number
+  /** With `renamed`: the name before. */
+  readonly previousName?: string
+}
+
+export type Known = ReadonlyMap<number, ListedDevice>
+
+export const known = (list: readonly ListedDevice[]): Known => new Map(list.map(each => [each.device, each]))
+
+/** In the order in which it can have happened: what went, then what came, then what went on. */
+export function changesBetween(before: Known, after: Known): DeviceEvent[] {
+  const gone: DeviceEvent[] = []
+  const come: DeviceEvent[] = []
+  const raised: DeviceEvent[] = []
+  for (const old of before.values()) {
+    const now = after.get(old.device)
+    if (!now || !isSame(old, now)) gone.push(told('removed', old))
+  }
+  for (const now of after.values()) {
+    const old = before.get(now.device)
+    if (!old || !isSame(old, now)) {
+      come.push(told('added', now))
+      continue
+    }
+    if (old.name !== now.name || old.uuid !== now.uuid) {
+      come.push({ ...told('renamed', now), previousName: old.name })
+    }
+    const count = numberOf(now) - numberOf(old)
+    if (count !== 0) raised.push({ ...told('event', now), count: count >>> 0 })
+  }
+  return [...gone, ...come, ...raised]
+}
+
+const numberOf = ({ eventNumber = 0 }: ListedDevice): number => eventNumber
+
+const told = (type: DeviceEvent['type'], device: ListedDevice): DeviceEvent => ({
+  type,
+  name: device.name,
+  uuid: device.uuid,
+  device: deviceNumber(device.device),
+  eventNumber: numberOf(device),
+})
+
+/** A number is given again once its device is gone. A uuid never changes, and the count of events never falls. */
+function isSame(old: ListedDevice, now: ListedDevice): boolean {
+  if (old.uuid !== now.uuid && old.uuid !== '') return false
+  if (old.uuid === '' && now.uuid === '' && old.name !== now.name && numberOf(now) === 0 && numberOf(old) > 0)
+    return false
+  return (numberOf(now) - numberOf(old)) >>> 0 < 2 ** 31
+}

@@ -1,0 +1,45 @@
+// What a refusal by a block device, a loop device or a mounted file system means.
+import { ERRNO } from '../../base/errors.js'
+import type { NativeFailure, Verdict } from './native-failure.js'
+
+const { EBUSY, EINVAL, ENOTBLK, ENOTTY, EOPNOTSUPP, ERANGE } = ERRNO
+
+/** What was asked for, where the kernel's word alone does not say it. */
+const ACTS: Readonly<Record<string, string>> = {
+  BLKDISCARD: 'discard',
+  BLKSECDISCARD: 'discard securely',
+  BLKZEROOUT: 'write zeros',
+  BLKRRPART: 'have partitions',
+  FIFREEZE: 'be frozen',
+  FITHAW: 'be thawed',
+  FITRIM: 'be trimmed',
+  EXT4_IOC_RESIZE_FS: 'grow while it is mounted',
+  XFS_IOC_FSGROWFSDATA: 'grow while it is mounted',
+  grow: 'grow while it is mounted',
+}
+
+/** Undefined where operation and errno say nothing special. */
+export function blockVerdict(failure: NativeFailure, about: string, why: string): Verdict | undefined {
+  const { operation, errno, device, detail } = failure
+  if (operation === 'range' && errno === ERANGE) {
+    return { code: 'DM_INVALID_ARGUMENT', message: `the range ends behind ${device}, which has ${detail} bytes` }
+  }
+  if (operation === 'open block device' && errno === ENOTBLK) {
+    return { code: 'DM_INVALID_ARGUMENT', message: `${device} is not a block device` }
+  }
+  if (operation === 'LOOP_CHANGE_FD' && errno === EINVAL) {
+    const rule = 'only a read-only loop device takes another file, and only one that gives it the same size'
+    return { code: 'DM_INVALID_ARGUMENT', message: `${device} cannot change to ${detail}: ${rule}` }
+  }
+  if (operation === 'FIFREEZE' && errno === EBUSY) {
+    return { code: 'DM_BUSY', message: `the file system at ${device} is frozen already` }
+  }
+  if (operation === 'FITHAW' && errno === EINVAL) {
+    return { code: 'DM_KERNEL', message: `the file system at ${device} is not frozen (${why})` }
+  }
+  // What has no partitions answers EINVAL; what does not know the call at all, ENOTTY.
+  const unknown = errno === EOPNOTSUPP || errno === ENOTTY || (operation === 'BLKRRPART' && errno === EINVAL)
+  const act = ACTS[operation]
+  if (!unknown || act === undefined) return undefined
+  return { code: 'DM_UNSUPPORTED', message: `${operation}${about}: it cannot ${act} (${detail || why})` }
+}

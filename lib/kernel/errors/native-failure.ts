@@ -1,0 +1,19 @@
+// What the native side says of a refusal, and what it means.
+import type { ErrorCode, RollbackStep } from '../../base/errors.js'
+
+/** native/abi/result.h `Failure`, as to_js.cc writes it. */
+export interface NativeFailure {
+  readonly operation: string
+  readonly errno: number
+  readonly device: string
+  readonly detail: string
+  readonly kernelReason: string
+  readonly cancelled: boolean
+  readonly tries: number
+  readonly rollback: readonly RollbackStep[]
+}
+
+export interface Verdict {
+  readonly code: ErrorCode
+  readonly message: string
+}

@@ -1,0 +1,186 @@
+// From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
+// operation and errno alone. Layers that know the pool refine it.
+import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../../base/errors.js'
+import { blockVerdict } from './block.js'
+import { treeVerdict } from './tree.js'
+import type { NativeFailure, Verdict } from './native-failure.js'
+
+const {
+  EINTR,
+  EACCES,
+  EPERM,
+  ENOENT,
+  ENODEV,
+  ENXIO,
+  EBUSY,
+  EINVAL,
+  EEXIST,
+  ENODATA,
+  ETIMEDOUT,
+  ENOSPC,
+  EOPNOTSUPP,
+  EFBIG,
+  ERANGE,
+  ENOTTY,
+} = ERRNO
+
+/** The log ends many a reason with the errno, as `(-EINVAL)` or, without names for them, `(-22)`: it has its own field. */
+const ERRNO_IN_REASON = / \((?:-E[A-Z0-9]+|-\d+)\)(?=;|$)/g
+
+export function errorFromFailure(given: NativeFailure, signal?: AbortSignal): DmThinError {
+  const failure = { ...given, kernelReason: given.kernelReason.replace(ERRNO_IN_REASON, '') }
+  const facts = {
+    errno: failure.errno,
+    operation: failure.operation || undefined,
+    device: failure.device || undefined,
+    detail: failure.detail || undefined,
+    kernelReason: failure.kernelReason || undefined,
+    tries: failure.tries,
+    rollback: failure.rollback,
+  }
+  // Nothing but our own wake signal reaches the native threads, so EINTR means that the call was given up.
+  if (failure.cancelled || failure.errno === EINTR) return abortError(signal, facts)
+  const { code, message } = verdict(failure)
+  return new DmThinError(code, message, facts)
+}
+
+function verdict(failure: NativeFailure): Verdict {
+  const { operation, errno, device, detail } = failure
+  const about = device ? ` ${JSON.stringify(device)}` : ''
+  const why = `${errnoName(errno)}, ${errnoText(errno)}`
+  if (errno === EACCES || errno === EPERM) return permission(operation, about)
+  if (operation === 'open control') return noDeviceMapper(why)
+  // The node is somebody else's: container engines mask nodes with /dev/null.
+  if (operation.startsWith('DM_') && errno === ENOTTY) return noDeviceMapper(why)
+  if (operation === 'commit') return notCommitted(failure, about)
+  if (operation.startsWith('DM_')) return deviceMapperVerdict(failure, about, why)
+  if (operation === 'double activation') {
+    return { code: 'DM_ALREADY_ACTIVE', message: `the volume is active already, as ${JSON.stringify(detail)}` }
+  }
+  if (operation === 'open loop-control' || (operation === 'LOOP_CTL_GET_FREE' && errno === ENOTTY)) {
+    return {
+      code: 'DM_UNAVAILABLE',
+      message: `no loop devices: ${device} cannot be used (${why}); try \`modprobe loop\``,
+    }
+  }
+  if (operation === 'attach' && errno === EEXIST) {
+    return {
+      code: 'DM_FILE_ATTACHED',
+      message: `${device} is attached already: ${detail}; two loop devices over one file have two caches`,
+    }
+  }
+  if (operation === 'wait for udev' && errno === ETIMEDOUT) {
+    return {
+      code: 'DM_UDEV_TIMEOUT',
+      message: 'udev did not finish in time; the devices are there, its links may be late: look at `udevadm monitor`',
+    }
+  }
+  if (operation === 'LOOP_CLR_FD' && errno === EBUSY) {
+    return { code: 'DM_BUSY', message: `${device} is held open; the kernel detaches it when its last user closes it` }
+  }
+  if (operation === 'create file' && (errno === EFBIG || errno === ERANGE)) {
+    return {
+      code: 'DM_FILE_SIZE',
+      message: `${device} exists and has ${detail} bytes, which is not the size asked for`,
+    }
+  }
+  if (operation === 'ftruncate' && errno === EOPNOTSUPP) {
+    return {
+      code: 'DM_FILE_NO_HOLES',
+      message: `the file system of ${device} has no holes: the file would be written out in full`,
+    }
+  }
+  if (operation === 'ftruncate' && errno === ERANGE) {
+    return { code: 'DM_FILE_SIZE', message: `${device} has ${detail} bytes already; files are only grown` }
+  }
+  const special = blockVerdict(failure, about, why) ?? treeVerdict(failure)
+  if (special) return special
+  if (errno === ENOENT) return { code: 'DM_FILE_MISSING', message: `${operation}${about}: no such file or directory` }
+  if (errno === EBUSY)
+    return { code: 'DM_BUSY', message: `${operation}${about}${detail ? ` at ${detail}` : ''}: in use (EBUSY)` }
+  return { code: 'DM_KERNEL', message: `${operation}${about}${detail ? ` (${detail})` : ''}: ${why}` }
+}
+
+function permission(operation: string, about: string): Verdict {
+  const message = `${operation}${about}: not permitted; device mapper, loop devices and mounts need root (CAP_SYS_ADMIN)`
+  return { code: 'DM_PERMISSION', message }
+}
+
+function noDeviceMapper(why: string): Verdict {
+  const message = `this kernel offers no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
+  return { code: 'DM_UNAVAILABLE', message }
+}
+
+/** native/abi/commit.h */
+function notCommitted({ errno, detail }: NativeFailure, about: string): Verdict {
+  const what = detail ? `message ${JSON.stringify(detail)} to${about}: taken, but` : `commit of${about}:`
+  const why =
+    errno === ENOSPC
+      ? 'it is read-only, perhaps out of metadata space'
+      : 'it has gone back to its last commit, and needs a check (thin_check) or has failed'
+  return { code: 'DM_NOT_COMMITTED', message: `${what} the pool could not commit it; ${why}` }
+}
+
+function deviceMapperVerdict(failure: NativeFailure, about: string, why: string): Verdict {
+  const { operation, errno, detail, kernelReason, tries } = failure
+  const step = operation
+    .replace(/^DM_(DEV_)?/, '')
+    .toLowerCase()
+    .replaceAll('_', ' ')
+  if (operation === 'DM_TARGET_MSG') return messageVerdict(detail, errno, about, why)
+  if (operation === 'DM_DEV_CREATE' && errno === EBUSY) {
+    return { code: 'DM_NAME_TAKEN', message: `a mapped device${about} exists already` }
+  }
+  // dm.c alloc_dev gives nothing but NULL for a minor that is taken, and dm_create makes ENXIO of it.
+  if (operation === 'DM_DEV_CREATE' && errno === ENXIO) {
+    return { code: 'DM_NAME_TAKEN', message: `create${about}: the kernel has no such minor to give; it is taken` }
+  }
+  if (operation === 'DM_DEV_RENAME' && errno === EBUSY) {
+    return { code: 'DM_NAME_TAKEN', message: `rename${about}: another mapped device has that name or uuid` }
+  }
+  if (operation === 'DM_GET_TARGET_VERSION' && errno === EINVAL) {
+    const hint = `try \`modprobe dm-${failure.device}\``
+    return { code: 'DM_UNAVAILABLE', message: `this kernel has no target${about}; ${hint}` }
+  }
+  if (operation === 'DM_DEV_REMOVE' && errno === EBUSY) {
+    return {
+      code: 'DM_BUSY',
+      message: `remove${about}: device is busy after ${tries} ${tries === 1 ? 'try' : 'tries'}`,
+    }
+  }
+  // A load that answers ENXIO may also mean a device that the table names; a resume cannot.
+  const gone = operation === 'DM_DEV_RESUME' && errno === ENXIO
+  if (!gone && (operation === 'DM_TABLE_LOAD' || operation === 'DM_DEV_RESUME')) {
+    if (errno === ENODATA)
+      return { code: 'DM_VOLUME_NOT_FOUND', message: `${step}${about}: the pool has no such volume (${detail})` }
+    const reason = kernelReason ? `: ${kernelReason}` : ''
+    const act = operation === 'DM_TABLE_LOAD' ? 'refused the table' : 'could not make the table live'
+    return {
+      code: 'DM_TABLE_REFUSED',
+      message: `the kernel ${act} of${about}${reason} (${why})${detail && `: ${detail}`}`,
+    }
+  }
+  if (errno === ENXIO || errno === ENODEV)
+    return { code: 'DM_NOT_FOUND', message: `${step}${about}: no such mapped device` }
+  return { code: 'DM_KERNEL', message: `${step}${about}: ${why}` }
+}
+
+function messageVerdict(message: string, errno: number, about: string, why: string): Verdict {
+  const said = `message ${JSON.stringify(message)} to${about}`
+  if (errno === EEXIST) return { code: 'DM_VOLUME_EXISTS', message: `${said}: a volume with this id exists` }
+  if (errno === ENODATA) return { code: 'DM_VOLUME_NOT_FOUND', message: `${said}: the pool has no such volume` }
+  if (errno === ENOSPC) return { code: 'DM_POOL_FULL', message: `${said}: the pool is out of space` }
+  if (errno === EOPNOTSUPP)
+    return {
+      code: 'DM_POOL_READ_ONLY',
+      message: `${said}: the pool takes no messages (read-only, out of metadata, or failed)`,
+    }
+  if (errno === EBUSY && message.startsWith('delete'))
+    return { code: 'DM_VOLUME_ACTIVE', message: `${said}: the volume is active` }
+  if (errno === EBUSY && message === 'reserve_metadata_snap')
+    return { code: 'DM_METADATA_SNAPSHOT_HELD', message: `${said}: a metadata snapshot is held already` }
+  if (errno === EINVAL && message === 'release_metadata_snap')
+    return { code: 'DM_METADATA_SNAPSHOT_NOT_HELD', message: `${said}: no metadata snapshot is held` }
+  if (errno === ENXIO) return { code: 'DM_NOT_FOUND', message: `${said}: no such mapped device` }
+  return { code: 'DM_KERNEL', message: `${said}: ${why}` }
+}

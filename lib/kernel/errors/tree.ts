@@ -1,0 +1,21 @@
+// What a refusal in a tree of files means.
+import { ERRNO } from '../../base/errors.js'
+import type { NativeFailure, Verdict } from './native-failure.js'
+
+const { ENOTDIR, EXDEV } = ERRNO
+
+/** Undefined where operation and errno say nothing special. */
+export function treeVerdict({ operation, errno, device }: NativeFailure): Verdict | undefined {
+  if (operation === 'tree changed') {
+    const rule = 'a layer that is compared or read must not be written to'
+    return { code: 'DM_LAYER_CHANGED', message: `${JSON.stringify(device)} has changed meanwhile: ${rule}` }
+  }
+  if (operation === 'tree mount' && errno === EXDEV) {
+    const message = `something is mounted on ${JSON.stringify(device)}, and hides what the layer has there: unmount it first`
+    return { code: 'DM_UNSUPPORTED', message }
+  }
+  if (operation === 'open tree' && errno === ENOTDIR) {
+    return { code: 'DM_INVALID_ARGUMENT', message: `${device} is not a directory` }
+  }
+  return undefined
+}

@@ -1,0 +1,89 @@
+// What happens below, for those who want to see it: node:diagnostics_channel, and a trace in dmsetup's words.
+import { tracingChannel } from 'node:diagnostics_channel'
+import { DmThinError } from '../../base/errors.js'
+import { dmsetupWords } from './dmsetup-command.js'
+import { masked, maskError, secretsIn } from './secrets.js'
+
+/** What a subscriber of `tracing:dm-thin:call:…` is given; one object from the start of a call to its end. */
+export interface CallMessage {
+  /** The call: `tableLoad`, `activate`, `snapshot`, `loopAttach` … */
+  readonly call: string
+  /**
+   * Its arguments, as they go to the native side. Keys of crypt and integrity are masked, in results and errors too. Of
+   * tables with secure data the parameters are left out.
+   */
+  readonly args: readonly unknown[]
+  /** When it began, by `performance.now()`. */
+  readonly started: number
+  /** At its end: how long it took, in milliseconds. */
+  durationMs?: number
+  /** At its end: 0, or the errno with which the kernel refused it; -1 where it failed without one. */
+  errno?: number
+  result?: unknown
+  error?: unknown
+}
+
+/** The channels `tracing:dm-thin:call:start`, `:asyncEnd` and `:error`. Nothing is done while nobody listens. */
+const channel = tracingChannel<CallMessage, CallMessage>('dm-thin:call')
+
+let tracing = isTraced()
+
+function isTraced(): boolean {
+  return (process.env['DEBUG'] ?? '')
+    .split(/[\s,]+/)
+    .some(word => word === 'dm-thin' || word === 'dm-thin:*' || word === '*')
+}
+
+/** Turns the trace on standard error on or off, as the environment's `DEBUG=dm-thin` does at the start. */
+export function trace(on: boolean): void {
+  tracing = on
+}
+
+const isHeard = (): boolean =>
+  channel.start.hasSubscribers || channel.asyncEnd.hasSubscribers || channel.error.hasSubscribers
+
+/** Runs a call and tells of it, if anybody listens. */
+export function told<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
+  if (!tracing && !isHeard()) return run()
+  return tell(call, args, run)
+}
+
+async function tell<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
+  const secrets = secretsIn(args)
+  const shown = masked(withoutSecureData(call, args), secrets)
+  const message: CallMessage = { call, args: shown, started: performance.now() }
+  channel.start.publish(message)
+  try {
+    const result = await run()
+    message.result = masked(result, secretsIn(result))
+    message.errno = 0
+    return result
+  } catch (error) {
+    message.error = error instanceof DmThinError ? maskError(error, secrets) : error
+    message.errno = error instanceof DmThinError ? (error.errno ?? -1) : -1
+    channel.error.publish(message)
+    throw error
+  } finally {
+    message.durationMs = performance.now() - message.started
+    channel.asyncEnd.publish(message)
+    if (tracing) print(message)
+  }
+}
+
+const SECURE_DATA = 0x8000
+
+/** What the caller marked as secret is left out whole. */
+function withoutSecureData(call: string, args: readonly unknown[]): readonly unknown[] {
+  const flags = args[call === 'tableLoad' ? 2 : 3]
+  const secret = (call === 'tableLoad' || call === 'targetMessage') && typeof flags === 'number' && flags & SECURE_DATA
+  if (!secret) return args
+  if (call === 'targetMessage') return [args[0], args[1], '…', args[3]]
+  const table = (args[1] as readonly object[]).map(line => ({ ...line, parameters: '…' }))
+  return [args[0], table, ...args.slice(2)]
+}
+
+function print({ call, args, durationMs = 0, errno = 0, error }: CallMessage): void {
+  const outcome = errno === 0 ? 'ok' : error instanceof DmThinError ? `${error.code} (errno ${errno})` : 'failed'
+  const words = dmsetupWords(call, args) ?? call
+  process.stderr.write(`dm-thin ${durationMs.toFixed(1).padStart(7)} ms  ${words}  ${outcome}\n`)
+}

@@ -1,0 +1,82 @@
+// Putting another table under a live device, and the way back.
+import {
+  DEVICE_FLAG,
+  LOAD_FLAG,
+  TABLE_FLAG,
+  type DeviceAddress,
+  type KernelPort,
+  type TargetLine,
+} from '../kernel/port/port.js'
+import { Undo } from '../base/rollback.js'
+
+export interface Replacement {
+  readonly port: KernelPort
+  readonly address: DeviceAddress
+  readonly name: string
+  readonly table: readonly TargetLine[]
+  /** LOAD_FLAG bits. */
+  readonly loadFlags: number
+  /** TABLE_FLAG bits for the suspend: noflush, skipLockfs. */
+  readonly suspendFlags: number
+}
+
+/**
+ * Load, then suspend, swap and resume. The last three are one command of the kernel's (dm-ioctl.c do_resume suspends a
+ * device that has a loaded table): I/O is never held back while JavaScript has its turn, and a killed process leaves
+ * no suspended device.
+ */
+export async function replaceTable(replacement: Replacement, signal?: AbortSignal): Promise<void> {
+  const { port, address, name, table, loadFlags, suspendFlags } = replacement
+  const undo = new Undo()
+  await undo.guard(async () => {
+    const before = await liveTable(port, address)
+    const { flags } = await port.deviceStatus(address)
+    const wasReadOnly = (flags & DEVICE_FLAG.readOnly) !== 0
+    const loading = new Undo()
+    // Where somebody else's table was loaded before, that one is still there when ours is refused.
+    const hadLoaded = (flags & DEVICE_FLAG.inactiveTable) !== 0
+    if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
+    await loading.guard(() => port.tableLoad(address, table, loadFlags, signal))
+    // Undone newest first: clear, restore, resume.
+    undo.push('DM_DEV_RESUME', name, () => port.resume(address), { always: true })
+    undo.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly), { always: true })
+    undo.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
+    await port.resume(address, signal, suspendFlags)
+  })
+}
+
+const isLoaded = async ({ port, address }: Replacement): Promise<boolean> =>
+  ((await port.deviceStatus(address)).flags & DEVICE_FLAG.inactiveTable) !== 0
+
+/**
+ * What was refused is not there to be cleared. Not asked for in vain: after a TABLE_CLEAR of a device with a live table
+ * some kernels free memory twice when it is renamed and removed (docs/limits.md).
+ */
+const clearLoaded = async (replacement: Replacement): Promise<unknown> =>
+  (await isLoaded(replacement)) && replacement.port.tableClear(replacement.address)
+
+const liveTable = (port: KernelPort, address: DeviceAddress): Promise<TargetLine[]> =>
+  port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush)
+
+/**
+ * A target that refuses only when it is resumed has been swapped in already: then the old table is loaded again. So it
+ * is where the new one could not be cleared, since the resume would make that live.
+ */
+async function restore(
+  replacement: Replacement,
+  before: readonly TargetLine[],
+  wasReadOnly: boolean,
+): Promise<unknown> {
+  const { port, address, loadFlags } = replacement
+  const now = await liveTable(port, address)
+  const isOld = now.length === before.length && now.every((line, at) => isSame(line, before[at]!))
+  if (before.length === 0 || (isOld && !(await isLoaded(replacement)))) return false
+  const flags = (loadFlags & LOAD_FLAG.secureData) | (wasReadOnly ? LOAD_FLAG.readOnly : 0)
+  return port.tableLoad(address, before, flags)
+}
+
+const isSame = (one: TargetLine, other: TargetLine): boolean =>
+  one.startSectors === other.startSectors &&
+  one.lengthSectors === other.lengthSectors &&
+  one.type === other.type &&
+  one.parameters === other.parameters

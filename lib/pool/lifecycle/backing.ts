@@ -1,0 +1,199 @@
+// The two devices below a pool: made, attached, or found again.
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { nodePath } from '../../block/node-path.js'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import type { FileIdentity, KernelPort, LoopStatus } from '../../kernel/port/port.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import { encodeDevice, LOOP_MAJOR } from '../../base/device-number.js'
+import { invalid } from '../../base/units.js'
+import { deviceKey, fileKey } from '../state/locks.js'
+import type { DeviceSource } from './options.js'
+
+export interface Backing {
+  /** `/dev/loop3` or the block device's own node. */
+  readonly path: string
+  /** The kernel's number for it, which goes into the table. */
+  readonly device: number
+  readonly sizeBytes: number
+  /** Keeps an autoclear loop device attached until the pool holds it. */
+  readonly held?: Handle
+}
+
+/** `lo_file_name` of the loop devices that are attached for a pool: only they are detached with it. */
+export const POOL_LOOP_REFERENCE = 'dm-thin:pool'
+
+/** What a pool is to lie on, as it was found before the lock of it was taken. */
+export interface Source {
+  /** Of its lock. */
+  readonly key: string
+  readonly given: DeviceSource
+  readonly identity: FileIdentity
+}
+
+/** Finds what a pool is to lie on, and makes a file where that is asked for. */
+export async function findSource(
+  port: KernelPort,
+  role: string,
+  given: DeviceSource,
+  undo: Undo,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+): Promise<Source> {
+  if ('device' in given) {
+    const identity = await port.identify(given.device, signal)
+    if (!identity.blockDevice) {
+      throw invalid(`${role}.device ${JSON.stringify(given.device)} is not a block device; for a file pass { file: … }`)
+    }
+    return { key: await deviceKey(port, identity.targetDevice, signal), given, identity }
+  }
+  const file = path.resolve(given.file)
+  if (!mayCreate || given.sizeBytes === undefined) {
+    const identity = await checkFile(port, role, file, given.sizeBytes, signal)
+    return { key: fileKey(identity), given, identity }
+  }
+  const { created, ...identity } = await port.createSparse(file, given.sizeBytes, signal)
+  if (created) undo.push('unlink', file, () => deleteUnattached(port, file, identity))
+  return { key: fileKey(identity), given, identity }
+}
+
+/** Whether the path still leads to what was found. Another call may have deleted the file before its lock was taken. */
+export async function isStill(port: KernelPort, { key, given, identity }: Source, signal?: AbortSignal) {
+  if ('device' in given) return (await deviceKey(port, identity.targetDevice, signal)) === key
+  return isFile(port, path.resolve(given.file), identity, signal)
+}
+
+/** Whether this very file is at `file`. */
+export async function isFile(port: KernelPort, file: string, wanted: FileKey, signal?: AbortSignal): Promise<boolean> {
+  const now = await port.identify(file, signal).catch((fault: DmThinError) => {
+    if (fault.code !== 'DM_FILE_MISSING') throw fault
+  })
+  return now?.device === wanted.device && now.inode === wanted.inode
+}
+
+/** Deletes this very file. Gives false where another, or none, has its path. Rejects with `DM_BUSY` while it is attached. */
+export async function deleteUnattached(port: KernelPort, file: string, wanted: FileKey): Promise<boolean> {
+  if (!(await isFile(port, file, wanted))) return false
+  const attached = (await port.loopList()).find(
+    loop => loop.backingDevice === wanted.device && loop.backingInode === wanted.inode,
+  )
+  if (attached) {
+    const text = `${file} is attached to /dev/loop${attached.number}, so it is not deleted`
+    throw new DmThinError('DM_BUSY', text, { errno: ERRNO.EBUSY, operation: 'unlink', device: file })
+  }
+  await port.deleteFile(file)
+  return true
+}
+
+type FileKey = Pick<FileIdentity, 'device' | 'inode'>
+
+/**
+ * Makes a block device of a source. A file is attached with autoclear: from the moment the pool holds it, the loop
+ * device lives exactly as long as the pool, and before that as long as this process. Nothing can leak it.
+ */
+export async function attachBacking(
+  port: KernelPort,
+  { given, identity }: Source,
+  undo: Undo,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+): Promise<Backing> {
+  if ('device' in given) {
+    const sizeBytes = await port.blockSizeBytes(given.device, signal)
+    return { path: nodePath(identity.targetDevice), device: identity.targetDevice, sizeBytes }
+  }
+  const file = path.resolve(given.file)
+  const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
+  if (found) {
+    undo.push('release', found.path, () => port.release(found.held!))
+    return found
+  }
+  const { held, ...status } = await port.loopAttach({ file, autoclear: true, reference: POOL_LOOP_REFERENCE }, signal)
+  undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
+    await port.release(held)
+    await untilDetached(port, status, 5_000)
+  })
+  return loopBacking(status, held)
+}
+
+const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
+  path: `/dev/loop${status.number}`,
+  device: encodeDevice(LOOP_MAJOR, status.number),
+  sizeBytes: status.sizeBytes,
+  held,
+})
+
+/**
+ * The loop device over this very file: found by device and inode, because paths change and lie. One that shows only a
+ * part of the file, as for partitions, is another device; the attach then says that the file is taken.
+ */
+export async function findLoop(port: KernelPort, file: string, signal?: AbortSignal): Promise<LoopStatus | undefined> {
+  const identity = await port.identify(file, signal)
+  const all = await port.loopList(signal)
+  return all.find(
+    loop =>
+      loop.backingDevice === identity.device &&
+      loop.backingInode === identity.inode &&
+      loop.offsetBytes === 0 &&
+      loop.sizeLimitBytes === 0,
+  )
+}
+
+/**
+ * Finds the loop device over this file and keeps it attached. Between the look and the holding its last user, a dying
+ * process or udev, may close it; and its number may then be given to another file, which must never be taken for ours.
+ */
+async function holdLoopOver(port: KernelPort, file: string, signal?: AbortSignal): Promise<Backing | undefined> {
+  for (;;) {
+    const found = await findLoop(port, file, signal)
+    if (!found) return undefined
+    const held = await port.loopHold(found.number, signal).catch(unlessGone)
+    if (held === undefined) continue
+    const now = await findLoop(port, file, signal).catch(async fault => {
+      await port.release(held)
+      throw fault
+    })
+    if (now?.number === found.number) return loopBacking(now, held)
+    await port.release(held)
+  }
+}
+
+function unlessGone(fault: DmThinError): undefined {
+  if (fault.errno !== ERRNO.ENXIO && fault.errno !== ERRNO.ENOENT) throw fault
+}
+
+/**
+ * An autoclear device detaches at its last close, which the kernel may finish a moment after the closing. The
+ * number is free from then on: what is attached under it with another file is somebody else's.
+ */
+export async function untilDetached(port: KernelPort, ours: LoopStatus, limitMs: number): Promise<void> {
+  const isOurs = (loop: LoopStatus) =>
+    loop.number === ours.number && loop.backingDevice === ours.backingDevice && loop.backingInode === ours.backingInode
+  const deadline = Date.now() + Math.min(limitMs, 2_000)
+  while ((await port.loopList()).some(isOurs)) {
+    if (Date.now() > deadline) return port.loopDetach(ours.number, limitMs)
+    await sleep(5)
+  }
+}
+
+async function checkFile(
+  port: KernelPort,
+  role: string,
+  file: string,
+  sizeBytes: number | undefined,
+  signal?: AbortSignal,
+): Promise<FileIdentity> {
+  const identity = await port.identify(file, signal).catch((fault: DmThinError) => {
+    if (fault.code !== 'DM_FILE_MISSING') throw fault
+    const hint = sizeBytes === undefined ? `; give ${role}.sizeBytes to ThinPool.create to have it made` : ''
+    throw fault.refined('DM_FILE_MISSING', `${role} file ${file} does not exist${hint}`)
+  })
+  if (!identity.regular) throw invalid(`${role}.file ${JSON.stringify(file)} is not a regular file`)
+  // A larger one has been grown since: the options with which a pool was created open it too.
+  if (sizeBytes !== undefined && identity.sizeBytes < sizeBytes) {
+    const text = `${file} has ${identity.sizeBytes} bytes, less than the ${sizeBytes} stated`
+    throw new DmThinError('DM_FILE_SIZE', text, { device: file })
+  }
+  return identity
+}

@@ -1,0 +1,257 @@
+// Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
+import { randomUUID } from 'node:crypto'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
+import type { DeviceInfo, KernelPort } from '../../kernel/port/port.js'
+import { deviceNumber } from '../../base/device-number.js'
+import { classifySuperblock, type Superblock } from '../../metadata/superblock.js'
+import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
+import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
+import { invalid, MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
+import { attachBacking, findSource, isStill, type Backing } from './backing.js'
+import { runCheck } from './check.js'
+import { addressOf, poolStatusLine } from '../state/context.js'
+import type { PoolLock } from '../state/locks.js'
+import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
+import { lockNodes, refuseSignatures } from './signatures.js'
+
+/** Marks the mapped devices that this library made a pool of. */
+export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
+
+/** How much must be zero for a metadata device to count as blank: every common file system's magic lies in it. */
+const BLANK_BLOCKS = 32
+
+/** Creates a pool on blank metadata. Whatever fails, earlier steps are undone. */
+export async function createPool(
+  port: KernelPort,
+  plan: PoolPlan,
+  format: 'blank' | 'overwrite',
+  lock: PoolLock,
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<DeviceInfo> {
+  await refuseTakenName(port, plan.name, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, undo, true, signal)
+  checkDevices(plan, data, metadata)
+  const unlock = await lockNodes(port, [data, metadata], undo, signal)
+  await refuseDataInUse(port, data, signal)
+  const blockBytes = plan.dataBlockBytes!
+  if (data.sizeBytes < blockBytes)
+    throw invalid(`data has ${data.sizeBytes} bytes, less than one block of ${blockBytes}`)
+  const kind = await readSuperblock(port, metadata, signal)
+  const isBlank = kind.kind === 'blank' && kind.allBlank
+  if (format === 'overwrite') {
+    if (!isBlank) await port.zeroStart(metadata.path, METADATA_BLOCK_BYTES, signal)
+  } else {
+    if (!isBlank) throw notBlank(metadata, kind.kind === 'pool' ? 'a thin pool' : 'data')
+    await refuseSignatures(port, 'data', data, signal)
+    await refuseSignatures(port, 'metadata', metadata, signal)
+  }
+  const info = await startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  await unlock()
+  return info
+}
+
+/** Brings back the pool that the metadata describes. Never formats. */
+export async function restartPool(
+  port: KernelPort,
+  plan: PoolPlan,
+  lock: PoolLock,
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<DeviceInfo> {
+  const { data, metadata } = await attachBoth(port, plan, lock, undo, false, signal)
+  checkDevices(plan, data, metadata)
+  await refuseDataInUse(port, data, signal)
+  const superblock = await checkedSuperblock(port, plan, metadata, lock, signal)
+  const blockBytes = superblock.dataBlockSizeSectors * SECTOR_BYTES
+  if (plan.dataBlockBytes !== undefined && plan.dataBlockBytes !== blockBytes) {
+    throw mismatch(plan.name, 'dataBlockBytes', blockBytes, plan.dataBlockBytes)
+  }
+  const blocks = Math.floor(data.sizeBytes / blockBytes)
+  if (blocks < superblock.dataSpaceMap.blocks) {
+    throw mismatch(plan.name, 'data blocks', superblock.dataSpaceMap.blocks, blocks)
+  }
+  // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
+  const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
+  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, undo, signal)
+}
+
+/** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */
+async function checkedSuperblock(
+  port: KernelPort,
+  plan: PoolPlan,
+  metadata: Backing,
+  lock: PoolLock,
+  signal?: AbortSignal,
+): Promise<Superblock> {
+  const { path } = metadata
+  const first = await superblockOf(port, metadata, signal)
+  const { check } = plan
+  if (check === undefined) return first
+  await lock.waitFor(() => runCheck(check, plan.name, { path, needsCheck: first.needsCheck, signal }))
+  throwIfAborted(signal)
+  return superblockOf(port, metadata, signal)
+}
+
+async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Superblock> {
+  const found = await readSuperblock(port, metadata, signal)
+  if (found.kind === 'blank') {
+    const hint = 'ThinPool.create makes a new pool of it'
+    throw new DmThinError('DM_METADATA_BLANK', `${metadata.path} is blank: there is no pool on it; ${hint}`, {
+      device: metadata.path,
+    })
+  }
+  if (found.kind !== 'pool') {
+    const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may repair it`
+    throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
+  }
+  return found.superblock
+}
+
+export function mismatch(name: string, what: string, is: unknown, asked: unknown): DmThinError {
+  const text = `pool ${name}: ${what} is ${String(is)}, but ${String(asked)} was asked for`
+  return new DmThinError('DM_POOL_MISMATCH', text, { device: name })
+}
+
+export const wantedTable = (plan: PoolPlan, blockBytes: number, data: Backing, metadata: Backing): PoolTable => ({
+  lengthSectors: sectors(data.sizeBytes),
+  metadataDevice: deviceNumber(metadata.device),
+  dataDevice: deviceNumber(data.device),
+  blockSectors: sectors(blockBytes),
+  lowWaterBlocks: plan.lowWaterMarkBlocks,
+  skipBlockZeroing: plan.skipBlockZeroing,
+  ignoreDiscard: plan.ignoreDiscard,
+  noDiscardPassdown: plan.noDiscardPassdown,
+  readOnly: plan.readOnly,
+  errorIfNoSpace: plan.errorIfNoSpace,
+})
+
+async function startPool(
+  port: KernelPort,
+  plan: PoolPlan,
+  blockBytes: number,
+  data: Backing,
+  metadata: Backing,
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<DeviceInfo> {
+  const table = [poolTableLine(wantedTable(plan, blockBytes, data, metadata))]
+  const uuid = POOL_UUID_PREFIX + randomUUID()
+  const request = { name: plan.name, uuid, table }
+  const info = await port.activate(request, signal).catch((fault: unknown) => {
+    throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
+  })
+  const address = addressOf(info)
+  undo.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
+  const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
+  if (mode === 'fail' || mode === 'error') {
+    throw new DmThinError(
+      'DM_POOL_FAILED',
+      `pool ${plan.name} failed as it started; check its metadata with thin_check`,
+    )
+  }
+  // The pool holds both devices open from here on, so they no longer need to be held for it.
+  for (const { held } of [data, metadata]) if (held !== undefined) await port.release(held)
+  return info
+}
+
+function startRefused(fault: DmThinError, data: Backing, metadata: Backing): DmThinError {
+  if (fault.code === 'DM_KERNEL' || fault.code === 'DM_TABLE_REFUSED') {
+    if (fault.errno === ERRNO.EBUSY) {
+      return fault.refined(
+        'DM_BUSY',
+        `${data.path} or ${metadata.path} is in use by another pool or mount (${fault.message})`,
+      )
+    }
+    if (fault.errno === ERRNO.ENOTBLK || fault.errno === ERRNO.EILSEQ) {
+      return fault.refined(
+        'DM_METADATA_CORRUPT',
+        `the kernel could not read the metadata on ${metadata.path} (${fault.message})`,
+      )
+    }
+  }
+  return fault
+}
+
+async function refuseTakenName(port: KernelPort, name: string, signal?: AbortSignal): Promise<void> {
+  const taken = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
+    if (fault.code === 'DM_NOT_FOUND') return undefined
+    throw fault
+  })
+  if (taken) {
+    throw new DmThinError(
+      'DM_NAME_TAKEN',
+      `a mapped device "${name}" exists already; ThinPool.open adopts a running pool`,
+      {
+        device: name,
+      },
+    )
+  }
+}
+
+async function attachBoth(
+  port: KernelPort,
+  plan: PoolPlan,
+  lock: PoolLock,
+  undo: Undo,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+) {
+  for (;;) {
+    const data = await findSource(port, 'data', plan.data, undo, mayCreate, signal)
+    const metadata = await findSource(port, 'metadata', plan.metadata, undo, mayCreate, signal)
+    await lock.takeBackings([data.key, metadata.key])
+    // While this call waited, another may have failed and deleted the files that it had made.
+    if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
+    return {
+      data: await attachBacking(port, data, undo, mayCreate, signal),
+      metadata: await attachBacking(port, metadata, undo, mayCreate, signal),
+    }
+  }
+}
+
+function checkDevices(plan: PoolPlan, data: Backing, metadata: Backing): void {
+  if (data.device === metadata.device) throw invalid(`data and metadata are the same device ${data.path}`)
+  if (metadata.sizeBytes < MIN_METADATA_BYTES) {
+    throw invalid(`metadata has ${metadata.sizeBytes} bytes; the least is ${MIN_METADATA_BYTES}`)
+  }
+  if ('device' in plan.metadata) return // a larger device is allowed: the kernel uses the first part of it
+  if (metadata.sizeBytes > MAX_METADATA_BYTES) {
+    throw invalid(`metadata has ${metadata.sizeBytes} bytes; the kernel uses at most ${MAX_METADATA_BYTES}`)
+  }
+}
+
+/**
+ * Mapped devices share one claim on what lies below them, so the kernel lets two pools have one data device, and each
+ * would overwrite the other's blocks. An exclusive open by somebody who is no mapped device is refused.
+ */
+async function refuseDataInUse(port: KernelPort, data: Backing, signal?: AbortSignal): Promise<void> {
+  await port.readBlocks(data.path, [0], METADATA_BLOCK_BYTES, true, signal)
+}
+
+function notBlank(metadata: Backing, what: string): DmThinError {
+  const text = `${metadata.path} is not blank: it holds ${what}; format: 'overwrite' gives that up, ThinPool.open uses a pool`
+  return new DmThinError('DM_METADATA_NOT_BLANK', text, { device: metadata.path })
+}
+
+type Found =
+  | { readonly kind: 'blank'; readonly allBlank: boolean }
+  | { readonly kind: 'pool'; readonly superblock: Superblock }
+  | { readonly kind: 'garbage'; readonly detail: string }
+
+async function readSuperblock(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Found> {
+  const numbers = Array.from({ length: BLANK_BLOCKS }, (_, block) => block)
+  const blocks = await port.readBlocks(metadata.path, numbers, METADATA_BLOCK_BYTES, true, signal)
+  const found = classifySuperblock(blocks[0]!)
+  if (found.kind === 'blank') {
+    return { kind: 'blank', allBlank: blocks.every(isBlank) }
+  }
+  return found.kind === 'pool'
+    ? { kind: 'pool', superblock: found.superblock }
+    : { kind: 'garbage', detail: found.detail }
+}
+
+/** By comparison of whole blocks: a look at each byte would hold the event loop. */
+const isBlank = (block: Uint8Array): boolean => ZEROES.compare(block) === 0
+const ZEROES = Buffer.alloc(METADATA_BLOCK_BYTES)

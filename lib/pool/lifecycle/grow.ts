@@ -1,0 +1,116 @@
+// A larger pool: file or device first, then the pool's own idea of its size.
+import { nodePath } from '../../block/node-path.js'
+import { DmThinError, type ErrorCode } from '../../base/errors.js'
+import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
+import { DEVICE_FLAG } from '../../kernel/port/port.js'
+import { parseDeviceNumber } from '../../base/device-number.js'
+import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
+import type { SignalOption } from '../../base/options.js'
+import { MAX_METADATA_BYTES, sectors, sectorsToBytes } from '../../base/units.js'
+import { checkUp, explained, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
+import { deviceKey, type PoolLock } from '../state/locks.js'
+import { loopOf } from './open.js'
+
+export interface GrowOptions extends SignalOption {
+  /** New size of the data, in bytes, whole sectors. */
+  readonly dataBytes?: number
+  /** New size of the metadata, in bytes, whole sectors. */
+  readonly metadataBytes?: number
+}
+
+/** New total sizes. For a pool over files the files grow; a device must have grown before. */
+type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
+
+export async function growPool(
+  context: PoolContext,
+  sizes: GrowSizes,
+  lock: PoolLock,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { port, address } = context
+  await checkUp(context, signal)
+  const table = await poolTable(context, signal)
+  await checkGrows(context, table, signal)
+  const numbers = [table.dataDevice, table.metadataDevice]
+  await lock.takeBackings(await Promise.all(numbers.map(each => deviceKey(port, parseDeviceNumber(each)!, signal))))
+  if (sizes.metadataBytes !== undefined) await growBacking(context, table.metadataDevice, sizes.metadataBytes, signal)
+  if (sizes.dataBytes !== undefined) await growBacking(context, table.dataDevice, sizes.dataBytes, signal)
+  const lengthSectors = sizes.dataBytes === undefined ? table.lengthSectors : sectors(sizes.dataBytes)
+  // A table shorter than the pool is accepted by the load and refused by the resume, which leaves the pool
+  // suspended with the bad table live: so it is refused here.
+  if (lengthSectors < table.lengthSectors)
+    throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
+  const putBack = async (fault: DmThinError) => {
+    await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors: await lengthNow(context, table) })], 0)
+    await port.resume(address)
+    throw fault
+  }
+  const reload = async () => {
+    await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors })], 0, signal)
+    // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
+    await port.resume(address).catch(putBack)
+    if (!(await hasGrown(context, sizes))) await putBack(refusal(context, 'DM_POOL_READ_ONLY', 'did not grow'))
+  }
+  await explained(context, reload())
+}
+
+/** What the kernel has as the pool's length: it resumes no table that is shorter. */
+async function lengthNow(context: PoolContext, table: PoolTable): Promise<PoolTable['lengthSectors']> {
+  const status = await poolStatusLine(context)
+  if (!('totalDataBlocks' in status)) return table.lengthSectors
+  const whole = sectors(status.totalDataBlocks * context.dataBlockBytes)
+  return whole > table.lengthSectors ? whole : table.lengthSectors
+}
+
+/**
+ * Refused before a file has grown: a pool that the kernel would reload without growing it, and a suspended one, which
+ * the reload would resume behind the back of whoever suspended it.
+ */
+async function checkGrows(context: PoolContext, table: PoolTable, signal?: AbortSignal): Promise<void> {
+  const { port, name, address } = context
+  const { flags } = await port.deviceStatus(address, signal)
+  if ((flags & DEVICE_FLAG.suspended) !== 0) {
+    throw refusal(context, 'DM_POOL_SUSPENDED', `is suspended; resume it with \`dmsetup resume ${name}\` to grow it`)
+  }
+  const status = await poolStatusLine(context, signal)
+  if (!('totalDataBlocks' in status)) throw refusal(context, 'DM_POOL_FAILED', 'has failed, so it cannot grow')
+  if (table.readOnly) throw refusal(context, 'DM_POOL_READ_ONLY', 'was opened read-only, so it cannot grow')
+  if (status.needsCheck) {
+    throw refusal(context, 'DM_POOL_READ_ONLY', 'cannot grow: its metadata needs a check (thin_check)')
+  }
+}
+
+const refusal = ({ name }: PoolContext, code: ErrorCode, text: string): DmThinError =>
+  new DmThinError(code, `pool ${name} ${text}`, { device: name })
+
+/** The kernel answers success without growing when the metadata needs a check (dm-thin.c maybe_resize_data_dev). */
+async function hasGrown(context: PoolContext, { dataBytes, metadataBytes }: GrowSizes): Promise<boolean> {
+  const status = await poolStatusLine(context)
+  if (!('totalDataBlocks' in status)) return false
+  const dataBlocks = Math.floor((dataBytes ?? 0) / context.dataBlockBytes)
+  const metadataBlocks = Math.floor(Math.min(metadataBytes ?? 0, MAX_METADATA_BYTES) / METADATA_BLOCK_BYTES)
+  return status.totalDataBlocks >= dataBlocks && status.totalMetadataBlocks >= metadataBlocks
+}
+
+async function growBacking(context: PoolContext, number: string, bytes: number, signal?: AbortSignal): Promise<void> {
+  const { port } = context
+  const loop = await loopOf(port, number, signal)
+  if (!loop) {
+    const has = await port.blockSizeBytes(nodePath(number), signal)
+    if (has < bytes) throw tooSmall(context, has, bytes)
+    return
+  }
+  if (loop.sizeBytes > bytes) throw tooSmall(context, loop.sizeBytes, bytes)
+  const file = await port.identify(loop.file, signal)
+  if (file.device !== loop.backingDevice || file.inode !== loop.backingInode) {
+    const text = `pool ${context.name}: the file of /dev/loop${loop.number} is not at ${loop.file} any more; another is`
+    throw new DmThinError('DM_FILE_MISSING', text, { device: loop.file })
+  }
+  if (file.sizeBytes < bytes) await port.growFile(loop.file, bytes, signal)
+  await port.loopSetCapacity(loop.number, signal)
+}
+
+function tooSmall({ name }: PoolContext, has: number, asked: number): DmThinError {
+  const text = `pool ${name}: ${asked} bytes asked for, but it stands at ${has}; pools only grow, and a device must be grown first`
+  return new DmThinError('DM_INVALID_ARGUMENT', text, { device: name })
+}

@@ -1,0 +1,97 @@
+// Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
+import { nodePath } from '../../block/node-path.js'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../../kernel/port/port.js'
+import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../../base/device-number.js'
+import type { PoolTable } from '../../target/thin-pool.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { addressOf, poolTable } from '../state/context.js'
+import type { PoolLock } from '../state/locks.js'
+import type { DeviceSource, PoolPlan } from './options.js'
+import { mismatch, POOL_UUID_PREFIX, restartPool } from './create.js'
+
+/** Gives the pool's device, running. Without a plan only a running pool is taken. */
+export async function findPool(
+  port: KernelPort,
+  name: string,
+  plan: PoolPlan | undefined,
+  lock: PoolLock,
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<DeviceInfo> {
+  const running = await runningPool(port, name, lock, signal)
+  if (running) {
+    const table = await poolTable({ port, name, address: addressOf(running) }, signal)
+    if (plan) await comparePlan(port, plan, table, signal)
+    return running
+  }
+  if (plan) return restartPool(port, plan, lock, undo, signal)
+  const hint = 'pass data and metadata to bring it back from its files or devices'
+  throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
+}
+
+async function runningPool(
+  port: KernelPort,
+  name: string,
+  lock: PoolLock,
+  signal?: AbortSignal,
+): Promise<DeviceInfo | undefined> {
+  const info = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
+    if (fault.code === 'DM_NOT_FOUND') return undefined
+    throw fault
+  })
+  if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
+  // Created and never given a table: a process died between the two, unless it could not be locked out.
+  if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return info
+  await port.remove(addressOf(info), 1_000, signal)
+  return undefined
+}
+
+async function comparePlan(port: KernelPort, plan: PoolPlan, table: PoolTable, signal?: AbortSignal): Promise<void> {
+  const differ = (what: string, is: unknown, asked: unknown) => {
+    if (plan.given.has(what) && is !== asked) throw mismatch(plan.name, what, is, asked)
+  }
+  const blockBytes = sectorsToBytes(table.blockSectors)
+  differ('dataBlockBytes', blockBytes, plan.dataBlockBytes)
+  differ('lowWaterMarkBlocks', table.lowWaterBlocks, plan.lowWaterMarkBlocks)
+  for (const flag of [
+    'skipBlockZeroing',
+    'ignoreDiscard',
+    'noDiscardPassdown',
+    'readOnly',
+    'errorIfNoSpace',
+  ] as const) {
+    differ(flag, table[flag], plan[flag])
+  }
+  await compareSource(port, plan, 'data', plan.data, table.dataDevice, signal)
+  await compareSource(port, plan, 'metadata', plan.metadata, table.metadataDevice, signal)
+}
+
+async function compareSource(
+  port: KernelPort,
+  plan: PoolPlan,
+  role: string,
+  source: DeviceSource,
+  number: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const running = parseDeviceNumber(number)
+  if ('device' in source) {
+    const { targetDevice } = await port.identify(source.device, signal)
+    if (targetDevice !== running) throw mismatch(plan.name, role, nodePath(number), source.device)
+    return
+  }
+  const file = await port.identify(source.file, signal)
+  const loop = await loopOf(port, number, signal)
+  if (!loop || loop.backingDevice !== file.device || loop.backingInode !== file.inode) {
+    throw mismatch(plan.name, role, loop?.file ?? nodePath(number), source.file)
+  }
+}
+
+/** The loop device with this number, or undefined where it is another kind of device. */
+export async function loopOf(port: KernelPort, number: string, signal?: AbortSignal) {
+  const device = parseDeviceNumber(number)
+  if (device === undefined || deviceMajor(device) !== LOOP_MAJOR) return undefined
+  return port.loopStatus(deviceMinor(device), signal)
+}

@@ -1,0 +1,85 @@
+// The record compared with the kernel when a pool is opened: the kernel is right, and differences are told.
+import { hasCode } from '../../base/errors.js'
+import type { PoolTable } from '../../target/thin-pool.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { poolTable, thinIds, type PoolAddress, type PoolContext } from '../state/context.js'
+import type { Finding } from './repair.js'
+import {
+  PoolRecord,
+  readRecord,
+  RECORDED_OPTIONS,
+  refuseForeignRecord,
+  type RecordContent,
+  type RecordedOptions,
+} from '../state/record.js'
+
+/** The record of a pool that has just been made. */
+export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRecord> {
+  return PoolRecord.write(pool.port, file, contentOf(pool.name, await poolTable(pool)))
+}
+
+/** The record of a running pool, brought up to what the kernel says, and what was different. */
+export async function checkedRecord(
+  pool: PoolAddress,
+  file: string,
+  signal?: AbortSignal,
+): Promise<{ readonly record: PoolRecord; readonly findings: Finding[] }> {
+  const { port, name } = pool
+  const truth = contentOf(name, await poolTable(pool, signal))
+  const found = await readRecord(port, file)
+  const findings: Finding[] = []
+  const tell = (kind: Finding['kind'], action: Finding['action'], detail: string) =>
+    void findings.push({ kind, device: name, action, detail })
+  const ids = await thinIds(pool, signal).catch((fault: unknown) => {
+    if (hasCode(fault, 'DM_METADATA_BUSY') || hasCode(fault, 'DM_METADATA_CORRUPT')) return undefined
+    throw fault
+  })
+  if (typeof found === 'string') {
+    tell(found === 'missing' ? 'record-missing' : 'record-damaged', 'rebuilt', file)
+    return { record: await PoolRecord.write(port, file, truth), findings }
+  }
+  refuseForeignRecord(file, found, name, truth.dataBlockBytes)
+  for (const [what, was, is] of differences(found, truth))
+    tell('record-differs', 'rebuilt', `${what}: ${was}, is ${is}`)
+  const there = new Set(ids)
+  const volumes = new Map([...found.volumes].filter(([id]) => ids === undefined || there.has(id)))
+  for (const id of found.volumes.keys()) if (!volumes.has(id)) tell('volume-missing', 'dropped', String(id))
+  for (const id of there) if (!volumes.has(id)) tell('volume-not-recorded', 'none', String(id))
+  const isSame = findings.every(({ kind }) => kind === 'volume-not-recorded')
+  const record = await PoolRecord.open(port, file, { ...truth, volumes }, isSame)
+  return { record, findings }
+}
+
+/** Records how long the pool is now. */
+export async function recordLength(context: PoolContext): Promise<void> {
+  const { record } = context
+  if (!record) return
+  const { lengthSectors } = await poolTable(context)
+  await record.change(content => ({ ...content, dataBytes: sectorsToBytes(lengthSectors) }))
+}
+
+function contentOf(pool: string, table: PoolTable): RecordContent {
+  return {
+    pool,
+    dataBlockBytes: sectorsToBytes(table.blockSectors),
+    dataBytes: sectorsToBytes(table.lengthSectors),
+    options: optionsOf(table),
+    volumes: new Map(),
+  }
+}
+
+const optionsOf = (table: PoolTable): RecordedOptions => ({
+  lowWaterMarkBlocks: table.lowWaterBlocks,
+  skipBlockZeroing: table.skipBlockZeroing,
+  ignoreDiscard: table.ignoreDiscard,
+  noDiscardPassdown: table.noDiscardPassdown,
+  readOnly: table.readOnly,
+  errorIfNoSpace: table.errorIfNoSpace,
+})
+
+function differences(was: RecordContent, is: RecordContent): (readonly [string, string, string])[] {
+  const options = RECORDED_OPTIONS.map(name => [name, was.options[name], is.options[name]] as const)
+  return [['dataBytes', was.dataBytes, is.dataBytes] as const, ...options].flatMap(([what, a, b]) =>
+    a === b ? [] : [[what, String(a), String(b)] as const],
+  )
+}

@@ -1,0 +1,89 @@
+// Taking a pool apart, top down: volumes, pool, loop devices, files.
+import { describeHolders } from '../../block/holders.js'
+import { DmThinError } from '../../base/errors.js'
+import type { LoopStatus } from '../../kernel/port/port.js'
+import { parseDeviceNumber } from '../../base/device-number.js'
+import type { SignalOption } from '../../base/options.js'
+import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'
+import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
+import { deviceKey, type PoolLock } from '../state/locks.js'
+import { loopOf } from './open.js'
+
+export interface RemovePoolOptions extends SignalOption {
+  /** Deactivate active volumes first; without it they are a reason to refuse (`DM_POOL_IN_USE`). Default false. */
+  readonly deactivate?: boolean
+  /**
+   * Delete the files below the loop devices that `create` or `open` attached for the pool: the volumes are gone then. A
+   * file is deleted only where its path still leads to it. Default false.
+   */
+  readonly deleteFiles?: boolean
+  /** How long busy devices are tried, in milliseconds, each. Default 10 000. */
+  readonly timeoutMs?: number
+}
+
+/** Another process was quicker. */
+function unlessGone(fault: DmThinError): void {
+  if (fault.code !== 'DM_NOT_FOUND') throw fault
+}
+
+/** What was taken away. */
+export interface RemovedPool {
+  readonly pool: string
+  /** Names of the mapped devices of volumes. */
+  readonly volumes: readonly string[]
+  /** Those that were attached for the pool: `/dev/loop3` … */
+  readonly loops: readonly string[]
+  /** Deleted files. */
+  readonly files: readonly string[]
+}
+
+export async function removePool(
+  context: PoolContext,
+  options: { deactivate: boolean; deleteFiles: boolean; limitMs: number; signal?: AbortSignal | undefined },
+  lock: PoolLock,
+): Promise<RemovedPool> {
+  const { port, name, address, device } = context
+  const { limitMs, signal } = options
+  await checkUp(context, signal)
+  const table = await poolTable(context, signal)
+  const below = [table.dataDevice, table.metadataDevice]
+  await lock.takeBackings(await Promise.all(below.map(each => deviceKey(port, parseDeviceNumber(each)!, signal))))
+  const loops: LoopStatus[] = []
+  for (const number of below) {
+    const loop = await loopOf(port, number, signal)
+    // One that another attached, the caller for instance, is not the pool's to detach, and its file not to delete.
+    if (loop?.autoclear && loop.reference === POOL_LOOP_REFERENCE) loops.push(loop)
+  }
+  const volumes = await port.activeThins(device, signal)
+  if (volumes.length > 0 && !options.deactivate) {
+    const names = volumes.slice(0, 5).map(volume => volume.name)
+    const more = volumes.length > names.length ? ` and ${volumes.length - names.length} more` : ''
+    const text = `pool ${name} has active volumes: ${names.join(', ')}${more}; deactivate them or pass deactivate: true`
+    throw new DmThinError('DM_POOL_IN_USE', text, { device: name })
+  }
+  const outcomes = await Promise.allSettled(
+    volumes.map(volume =>
+      describeHolders(port, volume.device, volume.name, async () => {
+        await port.deactivate(knownPool(context), addressOf(volume), limitMs, signal).catch(unlessGone)
+      }),
+    ),
+  )
+  for (const volume of volumes) port.mapperLinks.drop(volume.name)
+  const stuck = outcomes.find(outcome => outcome.status === 'rejected')
+  if (stuck) throw stuck.reason
+  await describeHolders(port, device, name, () => port.remove(address, limitMs, signal))
+  port.mapperLinks.drop(name)
+  // The pool is down and cannot come back by itself: from here on cancelling would only leave loop devices behind.
+  for (const loop of loops) await untilDetached(port, loop, limitMs)
+  const files: string[] = []
+  for (const { file, backingDevice, backingInode } of options.deleteFiles ? loops : []) {
+    const deleted = await deleteUnattached(port, file, { device: backingDevice, inode: backingInode })
+    if (deleted) files.push(file)
+  }
+  return {
+    pool: name,
+    volumes: volumes.map(volume => volume.name),
+    loops: loops.map(loop => `/dev/loop${loop.number}`),
+    files,
+  }
+}

@@ -1,0 +1,111 @@
+// What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
+// The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
+import { hasCode, type DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../../kernel/port/port.js'
+import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
+import type { PoolLock } from '../state/locks.js'
+import { POOL_UUID_PREFIX } from './create.js'
+
+/** Something that a dead process may have left, and what open did about it. */
+export interface Finding {
+  /**
+   * `suspended-volume`: left between suspend and resume; its I/O hung. `half-made-volume`: created, but without a
+   * table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, since only a
+   * person suspends a pool. `needs-check`: the pool's metadata needs a check, so it takes no change and grows no more; or
+   * the pool has failed. `not-checked`: nothing was looked at, since /run cannot be written and so other processes
+   * cannot be locked out. Of the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
+   * `record-differs`, an option or the length of the pool is another; `volume-missing`, it has a volume that the pool has
+   * not; `volume-not-recorded`, the pool has one that it has not.
+   */
+  readonly kind:
+    | 'suspended-volume'
+    | 'half-made-volume'
+    | 'abandoned-table'
+    | 'suspended-pool'
+    | 'needs-check'
+    | 'not-checked'
+    | 'record-missing'
+    | 'record-damaged'
+    | 'record-differs'
+    | 'volume-missing'
+    | 'volume-not-recorded'
+  /** Name of the mapped device. */
+  readonly device: string
+  /**
+   * `rebuilt` and `dropped`: done to the record. `none` also where the device is another program's: it has no uuid of
+   * this library.
+   */
+  readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
+  /** Of the record: the file, what differs, or the thin id. */
+  readonly detail?: string
+  /** Where the action failed. */
+  readonly error?: DmThinError
+}
+
+export async function repairPool(
+  port: KernelPort,
+  pool: DeviceInfo,
+  lock: PoolLock,
+  signal?: AbortSignal,
+): Promise<Finding[]> {
+  const { name, device, flags } = pool
+  if (!lock.complete) return [{ kind: 'not-checked', device: name, action: 'none' }]
+  if ((flags & DEVICE_FLAG.suspended) !== 0) {
+    return [{ kind: 'suspended-pool', device: name, action: 'none' }] // its volumes are suspended with it
+  }
+  const findings: Finding[] = []
+  const ownPool = pool.uuid.startsWith(POOL_UUID_PREFIX)
+  if ((flags & DEVICE_FLAG.inactiveTable) !== 0) findings.push(await clearTable(port, pool, ownPool))
+  const prefix = volumeUuidPrefix(device)
+  for (const volume of await port.listDevices({ uuid: prefix }, signal)) {
+    findings.push(...(await repairVolume(port, volume, true)))
+  }
+  for (const volume of await port.foreignThins(device, prefix, signal)) {
+    findings.push(...(await repairVolume(port, volume, false)))
+  }
+  return findings
+}
+
+/** Looked for whatever is put right: a finding of it changes nothing. */
+export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Promise<Finding[]> {
+  const line = await poolStatusLine(pool, signal)
+  const needsCheck = !('transactionId' in line) || line.needsCheck
+  return needsCheck ? [{ kind: 'needs-check', device: pool.name, action: 'none' }] : []
+}
+
+/** `own`: this library made it. What another program made is only told: it may be at work with it. */
+async function repairVolume(port: KernelPort, volume: KnownPool, own: boolean): Promise<Finding[]> {
+  const address = addressOf(volume)
+  const found = await port.deviceStatus(address).catch((fault: unknown) => {
+    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
+  })
+  if (!found) return [] // another process took it away since
+  const { name, flags, openCount } = found
+  const has = (flag: number) => (flags & flag) !== 0
+  if (!has(DEVICE_FLAG.activeTable)) {
+    if (openCount > 0) return []
+    return [await repaired('half-made-volume', name, 'removed', own && (() => port.remove(address, 5_000)))]
+  }
+  const findings: Finding[] = []
+  if (has(DEVICE_FLAG.inactiveTable)) findings.push(await clearTable(port, found, own))
+  if (has(DEVICE_FLAG.suspended) && !has(DEVICE_FLAG.internalSuspend)) {
+    findings.push(await repaired('suspended-volume', name, 'resumed', own && (() => port.resume(address))))
+  }
+  return findings
+}
+
+const clearTable = (port: KernelPort, device: KnownPool, own: boolean): Promise<Finding> =>
+  repaired('abandoned-table', device.name, 'cleared', own && (() => port.tableClear(addressOf(device))))
+
+async function repaired(
+  kind: Finding['kind'],
+  device: string,
+  action: Finding['action'],
+  act: false | (() => Promise<unknown>),
+): Promise<Finding> {
+  if (act === false) return { kind, device, action: 'none' }
+  return act().then(
+    () => ({ kind, device, action }),
+    (error: DmThinError) => ({ kind, device, action: 'none' as const, error }),
+  )
+}

@@ -1,0 +1,50 @@
+// What is on a pool's devices is looked at before anything is written to them.
+import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../filesystem/signatures.js'
+import type { Undo } from '../../base/rollback.js'
+import { DmThinError } from '../../base/errors.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import type { Backing } from './backing.js'
+
+/**
+ * Locks the nodes (flock) for as long as a pool is made of them, one after the other by device number, so that two that
+ * wait for each other's cannot be. Gives what lets them go.
+ */
+export async function lockNodes(
+  port: KernelPort,
+  backings: readonly Backing[],
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<() => Promise<void>> {
+  const held: Handle[] = []
+  const release = async () => {
+    for (const handle of held.splice(0)) await port.release(handle)
+  }
+  const letGo = async () => {
+    await release()
+    return false
+  }
+  undo.push('release', 'locks', letGo, { always: true })
+  const byNumber = [...backings].sort((one, other) => one.device - other.device)
+  for (const { path } of byNumber) held.push(await port.lockNode(path, signal))
+  return release
+}
+
+/**
+ * Refuses a device with a signature of something on it: `DM_SIGNATURE_FOUND`. One that somebody has mounted, or uses in
+ * another way, is `DM_BUSY`.
+ */
+export async function refuseSignatures(
+  port: KernelPort,
+  role: string,
+  { path, sizeBytes }: Backing,
+  signal?: AbortSignal,
+): Promise<void> {
+  const numbers = signatureBlocks(sizeBytes)
+  const blocks = await port.readBlocks(path, numbers, SIGNATURE_BLOCK_BYTES, true, signal)
+  const found = signaturesIn(sizeBytes, new Map(numbers.map((number, at) => [number, blocks[at]!])))
+  if (found.length === 0) return
+  const what = found.join(', ')
+  const text = `${role} ${path} holds ${what}; format: 'overwrite' gives that up, or wipe it (wipefs)`
+  throw new DmThinError('DM_SIGNATURE_FOUND', text, { device: path, detail: what })
+}

@@ -1,0 +1,83 @@
+// What a pool object begins with: a pool that has just been made, or one that was found.
+import { Undo } from '../../base/rollback.js'
+import { throwIfAborted } from '../../base/errors.js'
+import { portOf } from '../../kernel/native-port.js'
+import type { DeviceInfo, KernelPort } from '../../kernel/port/port.js'
+import { checkBoolean } from '../../base/options.js'
+import { addressOf, contextOf, type PoolContext } from '../state/context.js'
+import { withPoolLock } from '../state/locks.js'
+import { conditionOf, repairPool, type Finding } from './repair.js'
+import { findPool } from './open.js'
+import {
+  checkCreateOptions,
+  checkOpenOptions,
+  checkRecord,
+  withRecorded,
+  type CreatePoolOptions,
+  type OpenPoolOptions,
+} from './options.js'
+import { checkDurability } from '../state/durability.js'
+import { checkedRecord, newRecord } from './record-check.js'
+import { readRecord } from '../state/record.js'
+import { createPool } from './create.js'
+
+export interface TakenUp {
+  readonly context: PoolContext
+  readonly findings: readonly Finding[]
+}
+
+export async function makePool(options: CreatePoolOptions): Promise<TakenUp> {
+  const plan = checkCreateOptions(options)
+  const { signal, format = 'blank' } = options
+  throwIfAborted(signal)
+  const port = portOf(options.kernel)
+  const undo = new Undo()
+  return withPoolLock(port, plan.name, signal, lock =>
+    undo.guard(async () => {
+      const made = await createPool(port, plan, format, lock, undo, signal)
+      throwIfAborted(signal)
+      const record =
+        plan.record === undefined ? undefined : await newRecord(askable(port, plan.name, made), plan.record)
+      if (record) undo.push('unlink', record.file, () => record.remove())
+      return { context: linked(await contextOf(port, plan.name, made, plan, record)), findings: [] }
+    }),
+  )
+}
+
+export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
+  const plan = checkOpenOptions(options)
+  const file = checkRecord(options.record)
+  const repair = options.repair === undefined || checkBoolean('repair', options.repair)
+  const handle = {
+    mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
+    durability: checkDurability(options.durability),
+  }
+  const { name, signal } = options
+  throwIfAborted(signal)
+  const port = portOf(options.kernel)
+  const undo = new Undo()
+  return withPoolLock(port, name, signal, lock =>
+    undo.guard(async () => {
+      const found = file === undefined ? 'missing' : await readRecord(port, file)
+      const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
+      const running = await findPool(port, name, recorded, lock, undo, signal)
+      const pool = askable(port, name, running)
+      const repaired = repair ? await repairPool(port, running, lock, signal) : []
+      const condition = await conditionOf(pool, signal)
+      const checked = file === undefined ? undefined : await checkedRecord(pool, file, signal)
+      const context = await contextOf(port, name, running, handle, checked?.record, signal)
+      return { context: linked(context), findings: [...repaired, ...condition, ...(checked?.findings ?? [])] }
+    }),
+  )
+}
+
+const askable = (port: KernelPort, name: string, { device, uuid }: DeviceInfo) => ({
+  port,
+  name,
+  address: addressOf({ name, device, uuid }),
+})
+
+function linked(context: PoolContext): PoolContext {
+  if (context.mapperLinks) context.port.mapperLinks.make(context.name, context.device)
+  return context
+}

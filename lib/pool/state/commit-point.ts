@@ -1,0 +1,85 @@
+// Changes of a pool's metadata: a success says that the metadata on disk has the change.
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import type { Outcome, SnapshotItem } from '../../kernel/port/port.js'
+import { readPoolMetadata, type PoolMetadata } from '../../metadata/reader.js'
+import { message } from '../../target/messages.js'
+import type { PoolStatusLine } from '../../target/thin-pool.js'
+import { explained, poolStatusLine, readMetadata, type PoolContext } from './context.js'
+
+export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): boolean => durability === 'committed'
+
+/** Sends a message that changes the pool. With `durability: 'committed'` a success says that it is on disk. */
+export async function changePool(context: PoolContext, text: string, signal?: AbortSignal): Promise<void> {
+  const { port, address } = context
+  const sent = port.targetMessage(address, 0, text, signal, 0, isCommitted(context))
+  await sent.catch(unlessOnDisk(context, text))
+}
+
+/** Sends several messages in one hop, each as `changePool` does. */
+export function changePoolEach(
+  context: PoolContext,
+  texts: readonly string[],
+  options: Parameters<PoolContext['port']['targetMessages']>[4],
+): Promise<Outcome[]> {
+  const { port, address } = context
+  return port
+    .targetMessages(address, 0, texts, isCommitted(context), options)
+    .then(outcomes => Promise.all(outcomes.map((outcome, at) => settled(context, texts[at]!, outcome))))
+}
+
+/** Takes items of `port.snapshot` whose snapshot is on disk after all for made. */
+export function settledSnapshots(
+  context: PoolContext,
+  origin: number,
+  items: readonly SnapshotItem[],
+): Promise<SnapshotItem[]> {
+  const settle = async (item: SnapshotItem): Promise<SnapshotItem> => {
+    const doubtful = item.operation === 'commit' && item.errno === ERRNO.ENOSPC
+    return doubtful && (await isOnDisk(context, message.createSnap(item.id, origin))) ? { ...item, errno: 0 } : item
+  }
+  return Promise.all(items.map(settle))
+}
+
+/** Sends a message, has its commit proved whatever the durability, and gives the status after it. */
+export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<PoolStatusLine> {
+  const { port, name, address } = context
+  const sent = port.targetMessage(address, 0, text, signal, 0, true)
+  await explained(context, sent.catch(unlessOnDisk(context, text)))
+  const line = await poolStatusLine(context)
+  if ('transactionId' in line) return line
+  throw new DmThinError('DM_POOL_FAILED', `pool ${name} failed right after ${JSON.stringify(text)}`, { device: name })
+}
+
+/** Has the pool commit what it has in memory. */
+export async function commitPool(context: PoolContext, signal?: AbortSignal): Promise<void> {
+  const { port, address } = context
+  await explained(context, port.commit(address, signal))
+}
+
+/** The pool is out of metadata space: the commit that filled it up has worked, one begun after that has not. */
+const isDoubtful = (fault: unknown): boolean =>
+  fault instanceof DmThinError && fault.code === 'DM_NOT_COMMITTED' && fault.errno === ERRNO.ENOSPC
+
+const unlessOnDisk = (context: PoolContext, text: string) => async (fault: unknown) => {
+  if (isDoubtful(fault) && (await isOnDisk(context, text))) return
+  throw fault
+}
+
+async function settled(context: PoolContext, text: string, outcome: Outcome): Promise<Outcome> {
+  return isDoubtful(outcome) && (await isOnDisk(context, text)) ? 0 : outcome
+}
+
+async function isOnDisk(context: PoolContext, text: string): Promise<boolean> {
+  const found = await readMetadata(context, undefined, readPoolMetadata).catch(() => undefined)
+  return found !== undefined && hasChange(found, text)
+}
+
+/** Whether metadata shows what a message asks for. */
+function hasChange({ superblock, thins }: PoolMetadata, text: string): boolean {
+  const [command, first, second] = text.split(' ')
+  const exists = thins.some(({ id }) => id === Number(first))
+  if (command === 'create_thin' || command === 'create_snap') return exists
+  if (command === 'delete') return !exists
+  if (command === 'set_transaction_id') return superblock.transactionId === BigInt(second ?? -1)
+  return (command === 'reserve_metadata_snap') === (superblock.metadataSnapshotBlock !== 0)
+}

@@ -1,0 +1,220 @@
+// A record beside the pool of what the kernel does not keep: the options that it runs with, and of each volume its name,
+// size and origin. A JSON file that the caller names; the kernel's own metadata remain what counts.
+import path from 'node:path'
+import { DmThinError } from '../../base/errors.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import { shown } from '../../base/units.js'
+
+/** What is known of a volume besides the pool's metadata. */
+export interface VolumeRecord {
+  readonly name: string
+  /** Unknown of a snapshot of a volume whose size was unknown. */
+  readonly sizeBytes?: number | undefined
+  /** The thin id that it is a snapshot of. */
+  readonly origin?: number | undefined
+  readonly externalOrigin?: string | undefined
+}
+
+export const RECORDED_OPTIONS = [
+  'lowWaterMarkBlocks',
+  'skipBlockZeroing',
+  'ignoreDiscard',
+  'noDiscardPassdown',
+  'readOnly',
+  'errorIfNoSpace',
+] as const
+
+/** Options of the pool's table. */
+export interface RecordedOptions {
+  readonly lowWaterMarkBlocks: number
+  readonly skipBlockZeroing: boolean
+  readonly ignoreDiscard: boolean
+  readonly noDiscardPassdown: boolean
+  readonly readOnly: boolean
+  readonly errorIfNoSpace: boolean
+}
+
+export interface RecordContent {
+  readonly pool: string
+  readonly dataBlockBytes: number
+  /** Length of the pool's data, in bytes. */
+  readonly dataBytes: number
+  readonly options: RecordedOptions
+  readonly volumes: ReadonlyMap<number, VolumeRecord>
+}
+
+type Change = (content: RecordContent) => RecordContent
+
+interface Waiting {
+  readonly change: Change
+  readonly resolve: () => void
+  readonly reject: (fault: unknown) => void
+}
+
+const FORMAT = 1
+
+export class PoolRecord {
+  readonly #port: KernelPort
+  readonly #file: string
+  readonly #waiting: Waiting[] = []
+  #content: RecordContent
+  #writing = false
+
+  private constructor(port: KernelPort, file: string, content: RecordContent) {
+    this.#port = port
+    this.#file = file
+    this.#content = content
+  }
+
+  /** Replaces what is in the file. */
+  static async write(port: KernelPort, file: string, content: RecordContent): Promise<PoolRecord> {
+    const record = new PoolRecord(port, file, content)
+    await record.change(() => content)
+    return record
+  }
+
+  /** With `isSame` the file has this content already. */
+  static async open(port: KernelPort, file: string, content: RecordContent, isSame: boolean): Promise<PoolRecord> {
+    return isSame ? new PoolRecord(port, file, content) : PoolRecord.write(port, file, content)
+  }
+
+  get file(): string {
+    return this.#file
+  }
+
+  /** As of the last change through this object, or the last `read`. */
+  get content(): RecordContent {
+    return this.#content
+  }
+
+  /** Reads what other processes have written. */
+  async read(): Promise<RecordContent> {
+    const found = await readRecord(this.#port, this.#file)
+    if (typeof found === 'object') this.#content = found
+    return this.#content
+  }
+
+  put(volumes: Iterable<readonly [id: number, volume: VolumeRecord]>): Promise<void> {
+    const added = [...volumes]
+    return this.change(content => ({ ...content, volumes: new Map([...content.volumes, ...added]) }))
+  }
+
+  drop(ids: Iterable<number>): Promise<void> {
+    const dropped = new Set(ids)
+    return this.change(content => ({
+      ...content,
+      volumes: new Map([...content.volumes].filter(([id]) => !dropped.has(id))),
+    }))
+  }
+
+  /** Resolves when the change is on disk. Changes that come while one is written are written together. */
+  change(change: Change): Promise<void> {
+    const done = new Promise<void>((resolve, reject) => this.#waiting.push({ change, resolve, reject }))
+    if (!this.#writing) void this.#write()
+    return done
+  }
+
+  async remove(): Promise<void> {
+    await this.#port.deleteFile(this.#file)
+  }
+
+  async #write(): Promise<void> {
+    this.#writing = true
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0)
+      try {
+        await this.#apply(batch.map(({ change }) => change))
+        for (const { resolve } of batch) resolve()
+      } catch (fault) {
+        for (const { reject } of batch) reject(fault)
+      }
+    }
+    this.#writing = false
+  }
+
+  /** Other processes change the same file: the folder's lock makes reading and replacing one step. */
+  async #apply(changes: readonly Change[]): Promise<void> {
+    const lock = await this.#port.lockNode(path.dirname(this.#file)).catch(notLocked)
+    try {
+      const found = await readRecord(this.#port, this.#file)
+      let content = typeof found === 'object' ? found : this.#content
+      for (const change of changes) content = change(content)
+      await this.#port.replaceSmallFile(this.#file, format(content))
+      this.#content = content
+    } finally {
+      await this.#port.release(lock)
+    }
+  }
+}
+
+/** Without its folder a record cannot be written either. */
+function notLocked(fault: unknown): never {
+  if (!(fault instanceof DmThinError)) throw fault
+  throw fault.refined('DM_RECORD', `the record cannot be locked: ${fault.message}`)
+}
+
+/** `missing`, or `damaged`: it is no record. */
+export async function readRecord(port: KernelPort, file: string): Promise<RecordContent | 'missing' | 'damaged'> {
+  const text = await port.readSmallFile(file)
+  if (text === undefined) return 'missing'
+  try {
+    return parse(JSON.parse(text))
+  } catch (fault) {
+    if (fault instanceof SyntaxError || fault instanceof TypeError) return 'damaged'
+    throw fault
+  }
+}
+
+function format({ volumes, ...rest }: RecordContent): string {
+  const list = [...volumes].sort(([a], [b]) => a - b).map(([id, volume]) => ({ id, ...volume }))
+  return `${JSON.stringify({ format: FORMAT, ...rest, volumes: list })}\n`
+}
+
+/** Throws TypeError where it is something else. */
+function parse(value: unknown): RecordContent {
+  const record = object(value)
+  if (record['format'] !== FORMAT) throw new TypeError('another format')
+  const given = object(record['options'])
+  const volumes = list(record['volumes']).map(each => {
+    const volume = object(each)
+    const known: VolumeRecord = {
+      name: text(volume['name']),
+      ...(volume['sizeBytes'] === undefined ? {} : { sizeBytes: count(volume['sizeBytes']) }),
+      ...(volume['origin'] === undefined ? {} : { origin: count(volume['origin']) }),
+      ...(volume['externalOrigin'] === undefined ? {} : { externalOrigin: text(volume['externalOrigin']) }),
+    }
+    return [count(volume['id']), known] as const
+  })
+  return {
+    pool: text(record['pool']),
+    dataBlockBytes: count(record['dataBlockBytes']),
+    dataBytes: count(record['dataBytes']),
+    options: {
+      lowWaterMarkBlocks: count(given['lowWaterMarkBlocks']),
+      skipBlockZeroing: truth(given['skipBlockZeroing']),
+      ignoreDiscard: truth(given['ignoreDiscard']),
+      noDiscardPassdown: truth(given['noDiscardPassdown']),
+      readOnly: truth(given['readOnly']),
+      errorIfNoSpace: truth(given['errorIfNoSpace']),
+    },
+    volumes: new Map(volumes),
+  }
+}
+
+function checked<T>(is: boolean, value: unknown): T {
+  if (!is) throw new TypeError(`unexpected ${shown(value)}`)
+  return value as T
+}
+
+const object = (value: unknown) => checked<Record<string, unknown>>(typeof value === 'object' && value !== null, value)
+const list = (value: unknown) => checked<unknown[]>(Array.isArray(value), value)
+const text = (value: unknown) => checked<string>(typeof value === 'string', value)
+const count = (value: unknown) => checked<number>(Number.isSafeInteger(value) && (value as number) >= 0, value)
+const truth = (value: unknown) => checked<boolean>(typeof value === 'boolean', value)
+
+/** A record of another pool must not be written over. */
+export function refuseForeignRecord(file: string, content: RecordContent, pool: string, dataBlockBytes: number): void {
+  if (content.pool === pool && content.dataBlockBytes === dataBlockBytes) return
+  const text = `${file} is the record of pool ${content.pool} with blocks of ${content.dataBlockBytes} bytes, not of ${pool} with ${dataBlockBytes}`
+  throw new DmThinError('DM_POOL_MISMATCH', text, { device: pool, detail: file })
+}

@@ -1,0 +1,115 @@
+// The pool's snapshot clock. Each snapshot in the life of a pool advances it by one, deleted ones included. The kernel
+// counts in 32 bits and stores 24 of them with each mapping, without a mask (dm-thin-metadata.c pack_block_time): after
+// 2^24 snapshots what does not fit spills into block addresses, and mappings of different volumes share blocks.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DmThinError } from '../../base/errors.js'
+import type { KernelPort } from '../../kernel/port/port.js'
+import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
+import { parseSuperblock } from '../../metadata/superblock.js'
+
+/** The last value of the clock that the kernel stores right. */
+const LAST_TIME = 2 ** 24 - 1
+/** How many snapshots short of that the library stops: others may make some between two looks at the superblock. */
+export const SNAPSHOT_MARGIN = 2 ** 16
+/** How many snapshots a pool is given in its life. */
+export const SNAPSHOT_LIMIT = LAST_TIME - SNAPSHOT_MARGIN
+/** Where the event is raised: 90 %. */
+const LOW = Math.floor(SNAPSHOT_LIMIT * 0.9)
+/** After how many snapshots of this process the superblock is read again, while the limit is far. */
+const RECHECK = 1024
+/** The kernel may be writing the superblock while it is read. */
+const READ_TRIES = 5
+const READ_PAUSE_MS = 2
+
+/** Snapshots in the life of a pool, deleted ones included. */
+export interface SnapshotsStatus {
+  readonly made: number
+  /** How many the library still makes: 0 is `DM_POOL_WORN` from the next on. */
+  readonly left: number
+  /** `made` and `left` together: 2^24 - 1, less a margin of 2^16. */
+  readonly limit: number
+}
+
+export const snapshotsStatus = (time: number): SnapshotsStatus => ({
+  made: time,
+  left: Math.max(0, SNAPSHOT_LIMIT - time),
+  limit: SNAPSHOT_LIMIT,
+})
+
+export const areSnapshotsLow = ({ made }: SnapshotsStatus): boolean => made >= LOW
+
+/** The clock as it is in the superblock on disk; undefined where that cannot be read. */
+export async function readSnapshotTime(
+  port: KernelPort,
+  metadataPath: string,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const [block] = await port.readBlocks(metadataPath, [0], METADATA_BLOCK_BYTES, false, signal)
+      return parseSuperblock(block!).time
+    } catch (fault) {
+      signal?.throwIfAborted()
+      const torn = fault instanceof DmThinError && fault.code === 'DM_METADATA_CORRUPT'
+      if (!torn || tries >= READ_TRIES) return undefined
+      await sleep(READ_PAUSE_MS)
+    }
+  }
+}
+
+/** What one pool object knows of the clock. The superblock is read now and then, and snapshots of its own are counted. */
+export class SnapshotClock {
+  readonly #read: () => Promise<number | undefined>
+  readonly #whenLow = new Set<() => void>()
+  #time: number | undefined
+  #since = 0
+  #isLow = false
+
+  constructor(read: () => Promise<number | undefined>) {
+    this.#read = read
+  }
+
+  /**
+   * Runs `send`, which makes `count` snapshots, or refuses them with `DM_POOL_WORN`. Where the superblock cannot be read
+   * nothing is refused: then the kernel cannot commit either.
+   */
+  async counted<T>(pool: string, count: number, send: () => Promise<T>): Promise<T> {
+    if (this.#mustRead(count)) await this.#look()
+    if (this.#time === undefined) return send()
+    const { made, left } = snapshotsStatus(this.#time + this.#since)
+    if (count > left) throw worn(pool, made)
+    this.#since += count
+    try {
+      return await send()
+    } finally {
+      if (!this.#isLow && areSnapshotsLow(snapshotsStatus(made + count))) await this.#look()
+    }
+  }
+
+  /** Calls `tell` when snapshots of this object reach 90 % of the limit, until the function that it gives is called. */
+  onLow(tell: () => void): () => void {
+    this.#whenLow.add(tell)
+    return () => void this.#whenLow.delete(tell)
+  }
+
+  #mustRead(count: number): boolean {
+    if (this.#time === undefined) return true
+    const near = this.#time + this.#since + count > SNAPSHOT_LIMIT - SNAPSHOT_MARGIN
+    return near || this.#since + count > RECHECK
+  }
+
+  async #look(): Promise<void> {
+    const time = await this.#read()
+    if (time === undefined) return
+    this.#time = time
+    this.#since = 0
+    if (this.#isLow || !areSnapshotsLow(snapshotsStatus(time))) return
+    this.#isLow = true
+    for (const tell of this.#whenLow) tell()
+  }
+}
+
+function worn(pool: string, made: number): DmThinError {
+  const text = `pool ${pool} has made ${made} snapshots, and the kernel corrupts mappings after ${LAST_TIME}; copy its volumes to a new pool`
+  return new DmThinError('DM_POOL_WORN', text, { device: pool })
+}

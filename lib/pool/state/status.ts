@@ -1,0 +1,160 @@
+// What a pool and a volume say of themselves, in bytes and blocks.
+import { nodePath } from '../../block/node-path.js'
+import { TABLE_FLAG } from '../../kernel/port/port.js'
+import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thin-pool.js'
+import { parseThinStatus } from '../../target/thin.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { poolTable, type PoolContext } from './context.js'
+import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
+
+export interface SpaceStatus {
+  readonly usedBlocks: number
+  readonly totalBlocks: number
+  readonly blockBytes: number
+  readonly usedBytes: number
+  readonly totalBytes: number
+}
+
+/** What is known of a pool whatever has become of it. */
+export interface PoolStatusBase {
+  readonly lowWaterMark: { readonly blocks: number; readonly bytes: number }
+  /** The metadata must be checked (thin_check) before the pool is written again. Of a failed pool always true. */
+  readonly needsCheck: boolean
+  readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
+  /** What happens to writes when there is no space. `error_if_no_space` also after the kernel's own time-out. */
+  readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
+}
+
+/** A pool that works. */
+export interface WorkingPoolStatus extends PoolStatusBase {
+  /** `rw`; `ro` (read-only: asked for, out of metadata, or after a fault); `out_of_data_space`. */
+  readonly mode: Exclude<PoolMode, 'fail' | 'error'>
+  readonly data: SpaceStatus
+  /** Of 4 KiB blocks. `usedBlocks` includes the commit reserve of up to 4096 blocks. */
+  readonly metadata: SpaceStatus & {
+    /** Free metadata blocks at which the kernel raises an event; it chooses min(1024, a quarter) itself. */
+    readonly lowWaterMarkBlocks: number | undefined
+  }
+  /** A counter for the owner's own bookkeeping: see `setTransactionId()`. */
+  readonly transactionId: bigint
+  /** Block of the metadata snapshot, or null where none is held: see `reserveMetadataSnapshot()`. */
+  readonly heldMetadataRoot: number | null
+  /**
+   * Snapshots in the life of the pool, read from its metadata as of the last commit. Undefined where the metadata device
+   * cannot be read.
+   */
+  readonly snapshots: SnapshotsStatus | undefined
+}
+
+/** A pool that has failed: the kernel prints no number of it any more, and there are none here. */
+export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'error'> extends PoolStatusBase {
+  /** `fail`: the kernel could not even roll back; `error`: it could not read the status. */
+  readonly mode: Mode
+  readonly data: undefined
+  readonly metadata: undefined
+  readonly transactionId: undefined
+  readonly heldMetadataRoot: undefined
+  readonly snapshots: undefined
+}
+
+/** Where `mode` is `fail` or `error` there are no numbers: `status.data?.usedBytes`, or look at `mode` first. */
+export type PoolStatus = WorkingPoolStatus | FailedPoolStatus<'fail'> | FailedPoolStatus<'error'>
+
+const METADATA_BLOCK_BYTES = 4096
+
+const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): SpaceStatus => ({
+  usedBlocks,
+  totalBlocks,
+  blockBytes,
+  usedBytes: usedBlocks * blockBytes,
+  totalBytes: totalBlocks * blockBytes,
+})
+
+/** Asks the kernel, without a commit, and reads the superblock beside it. */
+export async function readPoolStatus(context: PoolContext, signal?: AbortSignal): Promise<PoolStatus> {
+  const { port, address, metadataPath } = context
+  const [table, [line], time] = await Promise.all([
+    poolTable(context, signal),
+    port.tableStatus(address, TABLE_FLAG.noflush, signal),
+    readSnapshotTime(port, metadataPath, signal),
+  ])
+  const same = nodePath(table.metadataDevice) === metadataPath
+  return poolStatus(line?.parameters ?? '', table, same ? time : undefined)
+}
+
+/** `time`: the snapshot clock, where it is known. Pure. */
+export function poolStatus(parameters: string, table: PoolTable, time?: number): PoolStatus {
+  const line = parsePoolStatus(parameters)
+  const blockBytes = sectorsToBytes(table.blockSectors)
+  const lowWaterMark = { blocks: table.lowWaterBlocks, bytes: table.lowWaterBlocks * blockBytes }
+  if (!('transactionId' in line)) {
+    return {
+      mode: line.mode,
+      data: undefined,
+      metadata: undefined,
+      transactionId: undefined,
+      lowWaterMark,
+      needsCheck: true,
+      heldMetadataRoot: undefined,
+      snapshots: undefined,
+      discard: table.ignoreDiscard
+        ? 'ignore_discard'
+        : table.noDiscardPassdown
+          ? 'no_discard_passdown'
+          : 'discard_passdown',
+      whenFull: table.errorIfNoSpace ? 'error_if_no_space' : 'queue_if_no_space',
+    }
+  }
+  return {
+    mode: line.mode,
+    data: space(line.usedDataBlocks, line.totalDataBlocks, blockBytes),
+    metadata: {
+      ...space(line.usedMetadataBlocks, line.totalMetadataBlocks, METADATA_BLOCK_BYTES),
+      lowWaterMarkBlocks: line.metadataLowWaterBlocks,
+    },
+    transactionId: line.transactionId,
+    lowWaterMark,
+    needsCheck: line.needsCheck,
+    heldMetadataRoot: line.heldMetadataRoot,
+    snapshots: time === undefined ? undefined : snapshotsStatus(time),
+    discard: line.discard,
+    whenFull: line.whenFull,
+  }
+}
+
+/** A volume's share of the pool, counted in the pool's own metadata. */
+export interface VolumeUsage {
+  readonly id: number
+  readonly mappedBlocks: number
+  /** Blocks that only this volume maps: what deleting it gives back. */
+  readonly exclusiveBlocks: number
+  /** Blocks that another volume maps too. */
+  readonly sharedBlocks: number
+}
+
+interface WorkingVolumeStatus {
+  readonly state: 'active'
+  readonly sizeBytes: number
+  /** Blocks mapped to this volume, its own and shared ones, in bytes. */
+  readonly mappedBytes: number
+  /** The last byte that is mapped, or null where nothing is. */
+  readonly highestMappedByte: number | null
+}
+
+interface UnknownVolumeStatus {
+  /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
+  readonly state: 'fail' | 'error'
+  readonly sizeBytes: number
+  readonly mappedBytes: undefined
+  readonly highestMappedByte: undefined
+}
+
+/** Where `state` is `fail` or `error` nothing is known of the blocks. */
+export type VolumeStatus = WorkingVolumeStatus | UnknownVolumeStatus
+
+export function volumeStatus(parameters: string, lengthSectors: number): VolumeStatus {
+  const line = parseThinStatus(parameters)
+  const sizeBytes = sectorsToBytes(lengthSectors)
+  if (line.state === 'active') return { ...line, sizeBytes }
+  return { state: line.state, sizeBytes, mappedBytes: undefined, highestMappedByte: undefined }
+}

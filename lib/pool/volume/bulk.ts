@@ -1,0 +1,200 @@
+// Many volumes at once: what the kernel lets overlap, overlaps.
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
+import { changePoolEach } from '../state/commit-point.js'
+import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { externalOriginsOf } from './external-origin.js'
+import { withSharedLock } from '../state/locks.js'
+import { recordDeleted, recordNew } from './recorded.js'
+import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
+import { volumeStatus, type VolumeStatus } from '../state/status.js'
+import { ThinVolume } from './thin-volume.js'
+import { message } from '../../target/messages.js'
+
+/** Activates all at once: the native threads bound how many are in the kernel at a time. */
+export async function activateMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  options: ManyOptions,
+  readOnly: boolean,
+): Promise<VolumeResult[]> {
+  checkVolumes(pool, volumes)
+  const originOf = await externalOriginsOf(pool, volumes, options.signal)
+  const unchecked = volumes.every(volume => volume.batch.unchecked)
+  return inBatches(pool, volumes, options, {
+    prepare: volume => volume.batch.activateRequest(readOnly, originOf),
+    send: (requests, batch) =>
+      withSharedLock(pool, batch.signal, () =>
+        pool.port.activateMany(activationGuard(pool, unchecked), requests, batch),
+      ),
+    settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
+  })
+}
+
+/** Deactivates all at once. */
+export function deactivateMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  options: ManyOptions,
+  limitMs: number,
+): Promise<VolumeResult[]> {
+  const started = performance.now()
+  return inBatches(pool, volumes, options, {
+    prepare: volume => volume.batch.address(),
+    send: (addresses, batch) => pool.port.deactivateMany(knownPool(pool), addresses, limitMs, batch),
+    settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
+  })
+}
+
+/** Deletes all, a batch to a trip: the kernel takes one message after the other. */
+export function deleteMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  options: ManyOptions,
+): Promise<VolumeResult[]> {
+  return inBatches(pool, volumes, options, {
+    prepare: ({ id }) => ({ id, text: message.delete(id) }),
+    send: async (requests, batch) => {
+      const texts = requests.map(({ text }) => text)
+      const outcomes = await changePoolEach(pool, texts, batch)
+      await recordDeleted(
+        pool,
+        requests.filter((_, at) => typeof outcomes[at] === 'number').map(({ id }) => id),
+      )
+      return outcomes
+    },
+    settle: (volume, outcome) => volume.batch.deleted(outcome),
+  })
+}
+
+/** Snapshots under one suspend of their origin. */
+const SNAPSHOTS = 32
+
+/** For each chunk one suspend of the origin, the snapshots, one resume; another round only for ids that were taken. */
+export async function snapshotMany(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
+  checkVolumes(pool, [origin])
+  const count = typeof wanted === 'number' ? wanted : wanted.length
+  const send = () => snapshotChunks(pool, origin, wanted, signal)
+  return pool.clock.counted(pool.name, count, send)
+}
+
+async function snapshotChunks(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
+  const results: VolumeResult[] = []
+  for (const chunk of chunksOf(wanted)) {
+    try {
+      results.push(...(await snapshotChunk(pool, origin, chunk, signal)))
+    } catch (reason) {
+      if (results.length === 0 || !(reason instanceof DmThinError)) throw reason
+      const ids = typeof chunk === 'number' ? await pool.ids.take(chunk) : chunk
+      for (const id of ids) {
+        pool.ids.free(id)
+        results.push({ status: 'rejected', volume: copyOf(pool, origin, id), reason })
+      }
+    }
+  }
+  return results
+}
+
+function chunksOf(wanted: number | readonly number[]): (number | readonly number[])[] {
+  const count = typeof wanted === 'number' ? wanted : wanted.length
+  const starts = Array.from({ length: Math.ceil(count / SNAPSHOTS) }, (_, chunk) => chunk * SNAPSHOTS)
+  return starts.map(at =>
+    typeof wanted === 'number' ? Math.min(SNAPSHOTS, count - at) : wanted.slice(at, at + SNAPSHOTS),
+  )
+}
+
+const copyOf = (pool: PoolContext, { id: origin, sizeBytes, externalOrigin }: ThinVolume, id: number): ThinVolume =>
+  new ThinVolume(pool, { id, sizeBytes, externalOrigin, origin })
+
+async function snapshotChunk(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+): Promise<VolumeResult[]> {
+  const given = typeof wanted === 'number' ? undefined : wanted
+  const results: VolumeResult[] = []
+  for (let missing = given?.length ?? (wanted as number); missing > 0;) {
+    const items = await createSnaps(pool, origin, given ?? missing, signal)
+    missing = 0
+    for (const item of items) {
+      const { id, errno } = item
+      if (errno === ERRNO.EEXIST && !given) {
+        // Another process made it. It stays marked as used, so each round has fewer ids to try and the rounds end.
+        missing += 1
+        continue
+      }
+      const volume = copyOf(pool, origin, id)
+      if (errno === 0) {
+        results.push({ status: 'fulfilled', volume, value: undefined })
+        continue
+      }
+      pool.ids.free(id)
+      results.push({ status: 'rejected', volume, reason: await snapshotRefused(pool, item, origin.id, signal) })
+    }
+  }
+  await recordNew(
+    pool,
+    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.batch.recorded()] : [])),
+  )
+  return results
+}
+
+async function createSnaps(
+  pool: PoolContext,
+  origin: ThinVolume,
+  wanted: number | readonly number[],
+  signal?: AbortSignal,
+) {
+  const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
+  ids.forEach(id => pool.ids.use(id))
+  try {
+    return await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)
+  } catch (fault) {
+    for (const id of ids) pool.ids.free(id)
+    throw fault
+  }
+}
+
+/** The status of many volumes in one trip to the kernel's side. */
+export async function statusMany(
+  pool: PoolContext,
+  volumes: readonly ThinVolume[],
+  signal?: AbortSignal,
+): Promise<VolumeResult<VolumeStatus>[]> {
+  checkVolumes(pool, volumes)
+  const ids = Uint32Array.from(volumes, volume => volume.id)
+  const [up, text] = await Promise.all([
+    isUp(pool, signal),
+    pool.port.statusMany(volumeUuidPrefix(pool.device), ids, signal),
+  ])
+  const lines = up ? text.split('\n') : []
+  const results: VolumeResult<VolumeStatus>[] = []
+  for (const [index, volume] of volumes.entries()) {
+    const [, errno, length, parameters] = STATUS_LINE.exec(lines[index] ?? '') ?? []
+    if (errno === '0') {
+      results.push({ status: 'fulfilled', volume, value: volumeStatus(parameters!, Number(length)) })
+      continue
+    }
+    // Inactive, or activated by another program under a uuid of its own: the single question gives the exact answer.
+    const single = await volume.status(signal ? { signal } : {}).then(
+      value => ({ status: 'fulfilled' as const, volume, value }),
+      (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
+    )
+    results.push(single)
+  }
+  return results
+}
+
+/** A line of the port's statusMany. */
+const STATUS_LINE = /^(\d+) (\d+) (.*)$/

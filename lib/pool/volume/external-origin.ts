@@ -1,0 +1,62 @@
+// The device that a volume reads where it has no block of its own: a third word of its table, at each activation.
+import { nodePath } from '../../block/node-path.js'
+import { ERRNO, type DmThinError } from '../../base/errors.js'
+import { TABLE_FLAG, type TargetLine } from '../../kernel/port/port.js'
+import { deviceMajor, deviceNumber, parseDeviceNumber } from '../../base/device-number.js'
+import { checkPath } from '../../base/options.js'
+import { invalid } from '../../base/units.js'
+import { poolTable, type PoolContext } from '../state/context.js'
+
+export const originPath = (path: string | undefined): string | undefined =>
+  path === undefined ? undefined : checkPath('externalOrigin', path)
+
+/** `7:3`, as the table names it. Refuses what would be read in a circle: the pool's own devices and volumes. */
+export async function externalOriginNumber(pool: PoolContext, path: string, signal?: AbortSignal): Promise<string> {
+  const { port } = pool
+  const shown = `externalOrigin ${JSON.stringify(path)}`
+  const { blockDevice, targetDevice } = await port.identify(path, signal)
+  if (!blockDevice) throw invalid(`${shown} is not a block device; LoopDevice.attach makes one of a file`)
+  const number = deviceNumber(targetDevice)
+  const { dataDevice, metadataDevice } = await poolTable(pool, signal)
+  if ([pool.number, dataDevice, metadataDevice].includes(number))
+    throw invalid(`${shown} is a device of the pool itself`)
+  if (deviceMajor(targetDevice) === deviceMajor(pool.device)) {
+    const lines = await port.tableStatus({ device: targetDevice }, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
+    const isVolume = lines.some(({ type, parameters }) => type === 'thin' && parameters.startsWith(`${pool.number} `))
+    if (isVolume) throw invalid(`${shown} is a volume of the same pool; take a snapshot of it instead`)
+  }
+  return number
+}
+
+/** Of an active volume: its external origin's node, by the table line. A failed pool's volumes do not tell. */
+export function externalOriginIn({ parameters }: TargetLine): string | undefined {
+  const [, , origin] = parameters.trim().split(' ')
+  return origin === undefined ? undefined : nodePath(origin)
+}
+
+/** What claims a device for itself, such as a mount, cannot be an origin meanwhile: the kernel says EBUSY of nothing else. */
+export async function originInUse({ port }: PoolContext, table: TargetLine, fault: DmThinError): Promise<DmThinError> {
+  const [, , origin] = table.parameters.split(' ')
+  if (origin === undefined || fault.code !== 'DM_TABLE_REFUSED' || fault.errno !== ERRNO.EBUSY) return fault
+  const path = nodePath(origin)
+  const holders = await port.holders(parseDeviceNumber(origin) ?? 0).catch(() => [])
+  const text = `the external origin ${path} is in use by a mount or another that claims it (${fault.message})`
+  return fault.refined('DM_BUSY', text, { device: path, holders })
+}
+
+/** Of many volumes, each path looked at once. Gives what tells a path's number, or throws why it has none. */
+export async function externalOriginsOf(
+  pool: PoolContext,
+  volumes: readonly { readonly externalOrigin?: string | undefined }[],
+  signal?: AbortSignal,
+): Promise<(path: string) => string> {
+  const found = new Map<string, string | DmThinError>()
+  for (const path of new Set(volumes.flatMap(({ externalOrigin }) => externalOrigin ?? []))) {
+    found.set(path, await externalOriginNumber(pool, path, signal).catch((fault: DmThinError) => fault))
+  }
+  return path => {
+    const number = found.get(path)!
+    if (typeof number !== 'string') throw number
+    return number
+  }
+}

@@ -1,0 +1,86 @@
+// The object of a volume that there is: inactive, or active as whoever activated it.
+import { DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../../kernel/port/port.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { externalOriginIn } from './external-origin.js'
+import { recordOf } from './recorded.js'
+import { ThinVolume } from './thin-volume.js'
+import type { VolumeIdentity } from './volume-options.js'
+
+type Given = Omit<VolumeIdentity, 'id' | 'active'>
+
+/** What is looked at: no device, the volume's own one, or the pool's metadata and every device. */
+type Looks = 'none' | 'own' | 'all'
+
+export async function findVolume(
+  pool: PoolContext,
+  id: number,
+  given: Given,
+  looks: Looks,
+  signal?: AbortSignal,
+): Promise<ThinVolume> {
+  const told = { ...(await recordOf(pool, id)), ...defined(given) }
+  if (looks === 'none') return volumeOf(pool, id, undefined, told)
+  if (looks === 'own') return volumeOf(pool, id, await ownActive(pool, id, signal), told, signal)
+  await checkUp(pool, signal)
+  const active = await activeAs(pool, id, signal)
+  if (!active && !(await thinIds(pool, signal)).includes(id)) {
+    throw new DmThinError('DM_VOLUME_NOT_FOUND', `pool ${pool.name} has no volume ${id}`, { device: pool.name })
+  }
+  return volumeOf(pool, id, active, told, signal)
+}
+
+export async function findVolumes(pool: PoolContext, signal?: AbortSignal): Promise<ThinVolume[]> {
+  await checkUp(pool, signal)
+  const all = await pool.port.activeThins(pool.device, signal)
+  const active = new Map(all.map(thin => [thin.id, thin]))
+  const ids = await thinIds(pool, signal)
+  const recorded = (await pool.record?.read())?.volumes
+  const found: ThinVolume[] = []
+  for (const id of ids) found.push(await volumeOf(pool, id, active.get(id), recorded?.get(id) ?? {}, signal))
+  return found
+}
+
+/** One question where this library activated it; only else a look at every device that holds the pool. */
+async function activeAs(pool: PoolContext, id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
+  const { port, device } = pool
+  const own = await ownActive(pool, id, signal)
+  if (own) return own
+  return (await port.foreignThins(device, volumeUuidPrefix(device), signal)).find(thin => thin.id === id)
+}
+
+/** The volume's own device, once it has a table: before, somebody is just activating it, or has died of it. */
+async function ownActive(
+  { port, device }: PoolContext,
+  id: number,
+  signal?: AbortSignal,
+): Promise<ActiveThin | undefined> {
+  const own = await port.deviceStatus({ uuid: volumeUuidPrefix(device) + id }, signal).catch(ifGone)
+  return own && (own.flags & DEVICE_FLAG.activeTable) !== 0 ? { ...own, id } : undefined
+}
+
+async function volumeOf(
+  pool: PoolContext,
+  id: number,
+  active: ActiveThin | undefined,
+  given: Given,
+  signal?: AbortSignal,
+): Promise<ThinVolume> {
+  const inactive = () => new ThinVolume(pool, { id, ...given })
+  if (!active) return inactive()
+  const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
+  const lines = await pool.port.tableStatus(addressOf(active), flags, signal).catch(ifGone)
+  if (!lines) return inactive() // somebody deactivated it since
+  const [line] = lines
+  const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
+  return new ThinVolume(pool, { id, ...given, ...found, active })
+}
+
+/** Without the entries that are undefined: those must not hide what the record says. */
+const defined = <T extends object>(given: T): Partial<T> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>
+
+function ifGone(fault: DmThinError): undefined {
+  if (fault.code !== 'DM_NOT_FOUND') throw fault
+}

@@ -1,0 +1,59 @@
+// What the kernel refused, in the terms of volumes. Of snapshots by one native call it gives an errno for each id.
+import { abortError, DmThinError, ERRNO } from '../../base/errors.js'
+import { errorFromFailure } from '../../kernel/errors/translate.js'
+import type { DeviceInfo, Outcome, SnapshotItem, SnapshotRequest } from '../../kernel/port/port.js'
+import { message } from '../../target/messages.js'
+import { settledSnapshots } from '../state/commit-point.js'
+import { explain, explained, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { withSharedLock } from '../state/locks.js'
+
+export async function sendSnapshots(
+  pool: PoolContext,
+  request: SnapshotRequest,
+  signal?: AbortSignal,
+): Promise<SnapshotItem[]> {
+  const send = () => pool.port.snapshot(request, signal)
+  const { items } = await explained(pool, withSharedLock(pool, signal, send))
+  return settledSnapshots(pool, request.originId, items)
+}
+
+export function snapshotRefused(
+  pool: PoolContext,
+  { id, errno, operation }: SnapshotItem,
+  origin: number,
+  signal?: AbortSignal,
+): Promise<DmThinError> {
+  const detail = message.createSnap(id, origin)
+  if (errno === ERRNO.ECANCELED) return Promise.resolve(abortError(signal, { operation: detail, device: pool.name }))
+  const fault = errorFromFailure({
+    operation,
+    errno,
+    device: pool.name,
+    detail,
+    kernelReason: '',
+    cancelled: false,
+    tries: 1,
+    rollback: [],
+  })
+  return explain(pool, fault)
+}
+
+/** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
+export async function whoHasName(pool: PoolContext, id: number, fault: DmThinError): Promise<DmThinError> {
+  if (fault.code !== 'DM_NAME_TAKEN') return fault
+  const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool.device) + id }).catch(() => undefined)
+  if (!other) return fault
+  const text = `volume ${id} of pool ${pool.name} is active already, as ${JSON.stringify(other.name)}`
+  return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
+}
+
+/** A refusal as a value: what many have in common with one. */
+export function outcomeOf(call: Promise<DeviceInfo | void>): Promise<Outcome> {
+  return call.then(
+    answer => answer?.device ?? 0,
+    (fault: unknown) => {
+      if (fault instanceof DmThinError) return fault
+      throw fault
+    },
+  )
+}

@@ -1,0 +1,51 @@
+// Space that only removals may use: a pool that is full to the last block of its metadata cannot even delete.
+import { statfs } from 'node:fs/promises'
+import path from 'node:path'
+import { DmThinError } from '../../base/errors.js'
+import { GiB } from '../../base/units.js'
+import type { DeviceSource } from '../../pool/lifecycle/options.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
+
+/** Of the file system below a pool's file, at the most. */
+const MOST_BELOW_BYTES = 1 * GiB
+
+export class Reserve {
+  readonly #pool: ThinPool
+  readonly #percent: number
+  readonly #data: DeviceSource
+  #asking: Promise<void> | undefined
+
+  constructor(pool: ThinPool, percent: number, data: DeviceSource) {
+    this.#pool = pool
+    this.#percent = percent
+    this.#data = data
+  }
+
+  /** Rejects with `DM_POOL_FULL` where less than the reserve is free. Calls at the same time ask once. */
+  check(): Promise<void> {
+    return (this.#asking ??= this.#ask().finally(() => (this.#asking = undefined)))
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#percent === 0) return
+    const { data, metadata } = await this.#pool.status()
+    if (data === undefined) return // a pool that has failed says so itself
+    this.#refuse('data', data.totalBytes - data.usedBytes, this.#of(data.totalBytes))
+    this.#refuse('metadata', metadata.totalBytes - metadata.usedBytes, this.#of(metadata.totalBytes))
+    if (this.#data.file === undefined) return
+    const { bsize, blocks, bavail } = await statfs(path.dirname(this.#data.file))
+    const growing = data.totalBytes - data.usedBytes
+    const wanted = Math.min(this.#of(bsize * blocks), MOST_BELOW_BYTES, growing)
+    this.#refuse(`the file system of ${this.#data.file}`, bsize * bavail, wanted)
+  }
+
+  #of(bytes: number): number {
+    return (bytes * this.#percent) / 100
+  }
+
+  #refuse(what: string, freeBytes: number, wantedBytes: number): void {
+    if (freeBytes >= wantedBytes) return
+    const text = `pool ${this.#pool.name}: ${what} has ${freeBytes} bytes free, of which ${Math.ceil(wantedBytes)} are reserved`
+    throw new DmThinError('DM_POOL_FULL', `${text}: remove layers, or grow the pool`, { device: this.#pool.name })
+  }
+}

@@ -1,0 +1,194 @@
+// The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
+import { DmThinError, hasCode } from '../../base/errors.js'
+import { BlockDevice } from '../../block/block-device.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
+import type { ThinVolume } from '../../pool/volume/thin-volume.js'
+import type { VolumeResult } from '../../pool/volume/batch.js'
+import { Gather } from './coalesce.js'
+import type { Row } from '../records/row.js'
+import { step } from '../common/step-channel.js'
+
+type Signal = AbortSignal | undefined
+const options = (signal: Signal) => (signal ? { signal } : {})
+
+/** One that is busy for longer does not hold up the others, and is tried again by itself. */
+const TOGETHER_MS = 50
+
+interface Snapshot {
+  readonly origin: number
+  readonly thin: number
+}
+
+export class Volumes {
+  readonly #pool: ThinPool
+  readonly #discards: boolean
+  // The kernel waits for each device that comes or goes, and takes messages one after the other.
+  readonly #snapshots = new Gather<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
+  readonly #writable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
+    inTurn: false,
+  })
+  readonly #readable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), { inTurn: false })
+  readonly #unused = new Gather<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
+  readonly #useless = new Gather<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
+
+  /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
+  constructor(pool: ThinPool, discards: boolean) {
+    this.#pool = pool
+    this.#discards = discards
+  }
+
+  /** Thin ids that the pool's metadata has, as of its last commit. A message that the kernel has taken is in it. */
+  async ids(): Promise<Set<number>> {
+    return new Set((await this.#pool.volumes()).map(({ id }) => id))
+  }
+
+  of(row: Row, signal?: Signal): Promise<ThinVolume> {
+    return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
+  }
+
+  /** The volume with its device, by whomever it was activated. */
+  async active(row: Row, signal?: Signal): Promise<ThinVolume> {
+    const volume = await this.of(row, signal)
+    if (volume.active) return volume
+    try {
+      return await volume.activate({ readOnly: row.kind === 'view', ...options(signal) })
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault
+      return this.of(row, signal)
+    }
+  }
+
+  /** A new volume for a base, which is a snapshot of nothing. */
+  create(row: Row, signal?: Signal): Promise<ThinVolume> {
+    return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...options(signal) })
+  }
+
+  /** Of an origin that nobody writes to. Inactive: `activate` gives it its device. */
+  async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
+    if (signal) return this.copy(origin, row, signal)
+    await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
+    return this.#unchecked(row.thin, row.sizeBytes)
+  }
+
+  /** Of any: an active one is suspended meanwhile, which takes as long as writing out what its file system has. */
+  async copy(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
+    await (await this.#unchecked(origin.thin)).snapshot({ id: row.thin, ...options(signal) })
+    return this.#unchecked(row.thin, row.sizeBytes)
+  }
+
+  /** Of a volume that has just been made. Another process that asked for its mounts may have been quicker. */
+  async activate(row: Row, volume: ThinVolume, signal?: Signal): Promise<ThinVolume> {
+    const readOnly = row.kind === 'view'
+    try {
+      if (signal) return await volume.activate({ readOnly, signal })
+      return await (readOnly ? this.#readable : this.#writable).one(volume)
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault
+      return this.active(row, signal)
+    }
+  }
+
+  /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
+  async mappedBytes(volume: ThinVolume, signal?: Signal): Promise<number> {
+    const status = await volume.status(options(signal))
+    if (status.mappedBytes !== undefined) return status.mappedBytes
+    throw new DmThinError('DM_POOL_FAILED', `volume ${volume.id} of pool ${this.#pool.name}: state ${status.state}`)
+  }
+
+  /**
+   * Deactivates and deletes it; what is not there any more is gone already. `written`: there may be something to give
+   * back to whatever the pool stands on.
+   */
+  async destroy(row: Row, timeoutMs: number, written = true): Promise<void> {
+    const volume =
+      written && this.#discards
+        ? await this.#discarded(row, await this.of(row))
+        : await this.#unchecked(row.thin, row.sizeBytes)
+    step('remove.deactivate', String(row.thin))
+    await this.#unused.one(volume).catch((fault: unknown) => {
+      if (!hasCode(fault, 'DM_BUSY')) throw fault
+      return volume.deactivate({ timeoutMs })
+    })
+    step('remove.delete', String(row.thin))
+    await this.#useless.one(volume).catch(unlessMissing)
+  }
+
+  #unchecked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
+    return this.#pool.volume(thin, { known: 'unchecked', ...(sizeBytes !== undefined && { sizeBytes }) })
+  }
+
+  async #snapshotTogether(wanted: readonly Snapshot[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    const byOrigin = new Map<number, number[]>()
+    for (const { origin, thin } of wanted) byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), thin])
+    const outcomes = new Map<number, PromiseSettledResult<ThinVolume>>()
+    await Promise.all(
+      [...byOrigin].map(async ([origin, thins]) => {
+        const results = await this.#pool.snapshotMany(await this.#unchecked(origin), thins).then(settled, failed(thins))
+        thins.forEach((thin, at) => outcomes.set(thin, results[at]!))
+      }),
+    )
+    return wanted.map(({ thin }) => outcomes.get(thin)!)
+  }
+
+  async #activateTogether(
+    volumes: readonly ThinVolume[],
+    readOnly: boolean,
+  ): Promise<PromiseSettledResult<ThinVolume>[]> {
+    return settled(await this.#pool.activateMany(volumes, { readOnly }))
+  }
+
+  async #deactivateTogether(volumes: readonly ThinVolume[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    return settled(await this.#pool.deactivateMany(volumes, { timeoutMs: TOGETHER_MS }))
+  }
+
+  async #deleteTogether(volumes: readonly ThinVolume[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    return settled(await this.#pool.deleteMany(volumes))
+  }
+
+  /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
+  async #discarded(row: Row, found: ThinVolume): Promise<ThinVolume> {
+    let volume = found
+    // A read-only device takes no discards: that of a view, and that of a committed layer of a pool without snapshots.
+    const isReadOnly = row.kind === 'view' || row.kind === 'committed'
+    if (isReadOnly && volume.active) await volume.deactivate({ timeoutMs: 0 })
+    if (!volume.active) volume = await this.#activeForDiscard(row, volume)
+    if (!volume.active) return volume
+    step('remove.discard', String(row.thin))
+    const device = await BlockDevice.open(volume.path, { exclusive: true })
+    try {
+      await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch((fault: unknown) => {
+        if (!hasCode(fault, 'DM_UNSUPPORTED')) throw fault
+      })
+    } finally {
+      await device.close()
+    }
+    return volume
+  }
+
+  async #activeForDiscard(row: Row, volume: ThinVolume): Promise<ThinVolume> {
+    try {
+      return await volume.activate()
+    } catch (fault) {
+      if (hasCode(fault, 'DM_ALREADY_ACTIVE')) return this.of(row)
+      unlessMissing(fault)
+      return volume
+    }
+  }
+}
+
+const settled = (results: readonly VolumeResult[]): PromiseSettledResult<ThinVolume>[] =>
+  results.map(result =>
+    result.status === 'fulfilled'
+      ? { status: 'fulfilled', value: result.volume }
+      : { status: 'rejected', reason: result.reason },
+  )
+
+/** Refused as a whole: none of them was made. */
+const failed =
+  (thins: readonly number[]) =>
+  (reason: unknown): PromiseSettledResult<ThinVolume>[] =>
+    thins.map(() => ({ status: 'rejected', reason }))
+
+function unlessMissing(fault: unknown): void {
+  if (!hasCode(fault, 'DM_VOLUME_NOT_FOUND')) throw fault
+}

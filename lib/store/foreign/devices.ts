@@ -1,0 +1,106 @@
+// The device of another program's volume, for as long as somebody here reads it: the one that its program made, or one
+// of our own. Held open meanwhile, so that nobody takes it away between finding it and mounting it.
+import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
+import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
+import type { ThinPool } from '../../pool/thin-pool.js'
+import type { ThinVolume } from '../../pool/volume/thin-volume.js'
+import { Locks } from '../engine/key-locks.js'
+import type { ForeignRecord } from './foreign-record.js'
+
+/** udev may be looking into a device that was just unmounted. */
+const LET_GO_MS = 1_000
+/** In a row, until a device of the name is taken for somebody else's. */
+const MOST_REFUSALS = 16
+
+interface Up {
+  readonly volume: ThinVolume
+  readonly held: Pick<BlockDevice, 'close'>
+}
+
+type OpenDevice = (path: string, options: BlockOpenOptions) => Promise<Pick<BlockDevice, 'close'>>
+
+export class Devices {
+  readonly #pool: ThinPool
+  readonly #open: OpenDevice
+  readonly #locks = new Locks()
+  /** How many here need it, by thin id. */
+  readonly #users = new Map<number, number>()
+
+  /** `open`: of the kernel that the pool is in. */
+  constructor(pool: ThinPool, open: OpenDevice = (path, options) => BlockDevice.open(path, options)) {
+    this.#pool = pool
+    this.#open = open
+  }
+
+  async with<T>(record: ForeignRecord, body: (path: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const lock = [String(record.thin)]
+    const up = await this.#locks.run(lock, () => this.#up(record, signal))
+    let result: T
+    try {
+      result = await body(up.volume.path)
+    } catch (fault) {
+      await this.#locks.run(lock, () => this.#down(up)).catch(() => {}) // the first fault is the one that is told
+      throw fault
+    }
+    await this.#locks.run(lock, () => this.#down(up))
+    return result
+  }
+
+  async #up(record: ForeignRecord, signal?: AbortSignal): Promise<Up> {
+    const abort = signal ? { signal } : {}
+    for (;;) {
+      const volume = await this.#active(record, signal)
+      const held = await this.#open(volume.path, { readOnly: true, ...abort }).catch(unlessGone)
+      if (!held) continue
+      if (await this.#isStill(record, volume, held)) {
+        this.#users.set(record.thin, (this.#users.get(record.thin) ?? 0) + 1)
+        return { volume, held }
+      }
+      await held.close()
+    }
+  }
+
+  /** Open, it stays; until then another process may have taken it away, and its number be another's by now. */
+  async #isStill({ thin, sizeBytes }: ForeignRecord, volume: ThinVolume, held: Up['held']): Promise<boolean> {
+    try {
+      const now = await this.#pool.volume(thin, { sizeBytes })
+      return now.active && now.path === volume.path
+    } catch (fault) {
+      await held.close().catch(() => {}) // the first fault is the one that is told
+      throw fault
+    }
+  }
+
+  async #active(record: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
+    const abort = signal ? { signal } : {}
+    for (let refusals = 1; ; refusals += 1) {
+      const volume = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes, ...abort })
+      if (volume.active) return volume
+      try {
+        return await volume.activate({ readOnly: true, ...abort })
+      } catch (fault) {
+        // Another process was quicker; its device may have gone before it was known whose it was.
+        const wasQuicker = hasCode(fault, 'DM_ALREADY_ACTIVE', 'DM_NAME_TAKEN')
+        if (!wasQuicker || refusals > MOST_REFUSALS) throw fault
+      }
+    }
+  }
+
+  /** A device of this library goes with the last that needs it, in whichever process; also one that a dead process left. */
+  async #down({ volume, held }: Up): Promise<void> {
+    const left = this.#users.get(volume.id)! - 1
+    if (left > 0) this.#users.set(volume.id, left)
+    else this.#users.delete(volume.id)
+    await held.close()
+    if (left > 0 || volume.name !== `${this.#pool.name}-${volume.id}`) return
+    await volume.deactivate({ timeoutMs: LET_GO_MS }).catch((fault: unknown) => {
+      if (!hasCode(fault, 'DM_BUSY', 'DM_NOT_FOUND')) throw fault
+    })
+  }
+}
+
+function unlessGone(fault: unknown): undefined {
+  const { errno } = fault as DmThinError
+  if (errno !== ERRNO.ENOENT && errno !== ERRNO.ENXIO && errno !== ERRNO.ENODEV) throw fault
+  return undefined
+}

@@ -1,0 +1,86 @@
+// Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
+import type { StoreContext } from '../engine/context.js'
+import { infoOf, type Row } from '../records/row.js'
+import { unfinished } from '../recovery/recover.js'
+import { checkBoolean, checkOptions } from '../../base/options.js'
+import { checkNumber, invalid } from '../../base/units.js'
+import type { LayerInfo } from '../common/types.js'
+
+/** A layer with this label stays, with all below it, whatever the label says. */
+export const KEEP_LABEL = 'dm-thin/keep'
+/** The same until a time, as `2030-01-01T00:00:00Z`: a lease. */
+export const KEEP_UNTIL_LABEL = 'dm-thin/keep-until'
+
+export interface PruneOptions {
+  /** Say what would go, and remove nothing. Default false. */
+  readonly dryRun?: boolean
+  /** Keys of committed layers that stay, with all below them: references that the caller knows of. Default none. */
+  readonly keep?: readonly string[]
+  /** Stop when so many have gone. Default: all that nobody needs. */
+  readonly most?: number
+}
+
+/** What may go, in the order in which it does: the oldest first, a child before its parent. */
+export async function prunable(store: StoreContext, options: PruneOptions): Promise<LayerInfo[]> {
+  checkOptions(options, ['dryRun', 'keep', 'most'], 'prune')
+  checkBoolean('dryRun', options.dryRun)
+  const { keep = [], most = Number.MAX_SAFE_INTEGER } = options
+  checkNumber('most', most, { min: 0 })
+  if (!Array.isArray(keep)) throw invalid('keep must be a list of keys')
+  const named = new Set<string>(keep)
+  const leased = new Set((await store.leases.living()).map(({ thin }) => thin))
+  const dead = new Set((await unfinished(store)).map(({ id }) => id))
+  const rows = store.records.all()
+  const now = Date.now()
+  // What a call that lives is making has no key yet, and stands on layers as others do.
+  const isMade = (row: Row) => row.state === 'making' && !dead.has(row.id)
+  const isNeeded = (row: Row) =>
+    row.kind !== 'committed' || named.has(row.key!) || isKept(row, now) || leased.has(row.thin)
+  const needed = withAncestors(
+    rows.filter(row => (row.key === null ? isMade(row) : isNeeded(row))),
+    rows,
+  )
+  const free = rows.filter(row => row.key !== null && !needed.has(row.id))
+  return leavesFirst(free).slice(0, most).map(infoOf)
+}
+
+function isKept({ labels }: Row, now: number): boolean {
+  if (labels[KEEP_LABEL] !== undefined) return true
+  const until = labels[KEEP_UNTIL_LABEL]
+  if (until === undefined) return false
+  const end = Date.parse(until)
+  return Number.isNaN(end) || end > now // one that cannot be read keeps: nothing is lost by that
+}
+
+function withAncestors(roots: readonly Row[], rows: readonly Row[]): Set<number> {
+  const byId = new Map(rows.map(row => [row.id, row]))
+  const needed = new Set<number>()
+  for (const root of roots) {
+    for (let row: Row | undefined = root; row && !needed.has(row.id);) {
+      needed.add(row.id)
+      row = row.parentId === null ? undefined : byId.get(row.parentId)
+    }
+  }
+  return needed
+}
+
+/** Of those without a child left, always the oldest. */
+function leavesFirst(rows: readonly Row[]): Row[] {
+  const left = new Map(rows.map(row => [row.id, row]))
+  const children = new Map<number, number>()
+  for (const { parentId } of rows) if (parentId !== null) children.set(parentId, (children.get(parentId) ?? 0) + 1)
+  const older = (a: Row, b: Row) => (a.updatedAt < b.updatedAt ? -1 : a.updatedAt > b.updatedAt ? 1 : a.id - b.id)
+  const leaves = rows.filter(row => !children.has(row.id)).sort(older)
+  const order: Row[] = []
+  for (let row = leaves.shift(); row; row = leaves.shift()) {
+    order.push(row)
+    const parent = row.parentId === null ? undefined : left.get(row.parentId)
+    const count = parent && children.get(parent.id)! - 1
+    if (!parent || count === undefined) continue
+    children.set(parent.id, count)
+    if (count > 0) continue
+    const at = leaves.findIndex(leaf => older(parent, leaf) < 0)
+    leaves.splice(at < 0 ? leaves.length : at, 0, parent)
+  }
+  return order
+}

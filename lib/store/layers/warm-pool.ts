@@ -1,0 +1,122 @@
+// Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
+import { hasCode } from '../../base/errors.js'
+import type { StoreContext } from '../engine/context.js'
+import { prepare, type Prepared } from './prepare.js'
+import { refuseTaken } from '../records/rows.js'
+import { step } from '../common/step-channel.js'
+import type { Labels } from '../common/types.js'
+
+/** Of one parent, made at once. */
+const AT_ONCE = 16
+
+interface Kept {
+  readonly parent: string
+  wanted: number
+  readonly ready: Prepared[]
+  making: number
+  /** Taken out of `ready` while the records are asked: it may come back. */
+  taking: number
+  /** Those that wait until the set is full. */
+  readonly waiting: { readonly resolve: () => void; readonly reject: (fault: unknown) => void }[]
+}
+
+export class WarmSets {
+  readonly #store: StoreContext
+  readonly #sets = new Map<string, Kept>()
+  readonly #running = new Set<Promise<void>>()
+  #closed = false
+
+  constructor(store: StoreContext) {
+    this.#store = store
+  }
+
+  /** Resolves when `count` are there; rejects with what kept one from being made. */
+  async keep(parent: string, count: number): Promise<void> {
+    let kept = this.#sets.get(parent)
+    if (!kept) this.#sets.set(parent, (kept = { parent, wanted: 0, ready: [], making: 0, taking: 0, waiting: [] }))
+    kept.wanted = count
+    if (count === 0) this.#sets.delete(parent)
+    await this.#give(kept.ready.splice(count))
+    if (kept.ready.length >= count) return
+    const full = new Promise<void>((resolve, reject) => kept.waiting.push({ resolve, reject }))
+    this.#fill(kept)
+    await full
+  }
+
+  sizes(): Record<string, number> {
+    return Object.fromEntries([...this.#sets].map(([parent, { ready }]) => [parent, ready.length]))
+  }
+
+  /** One of the set, under its name; undefined where there is none. */
+  async take(key: string, parent: string, labels: Labels): Promise<Prepared | undefined> {
+    const kept = this.#sets.get(parent)
+    const first = kept?.ready.shift()
+    if (!kept || !first) return undefined
+    const { records, writer, clock } = this.#store
+    step('warm.take', key)
+    kept.taking += 1
+    try {
+      const row = await writer.write(() => {
+        refuseTaken(records, key)
+        // Another layer may have the parent's name by now.
+        if (records.byKey(parent)?.id !== first.row.parentId) return undefined
+        const at = clock()
+        const change = { key, state: 'ready', owner: null, labels, createdAt: at, updatedAt: at } as const
+        return records.update(first.row, ['making'], change)
+      })
+      if (row) return { ...first, row }
+    } catch (fault) {
+      const isWanted = hasCode(fault, 'DM_LAYER_EXISTS') && kept.ready.length < kept.wanted
+      if (isWanted) kept.ready.unshift(first)
+      else await this.#give([first]).catch(() => {}) // the first fault is the one that is told
+      throw fault
+    } finally {
+      kept.taking -= 1
+      setImmediate(() => this.#fill(kept)) // whoever took one does not wait for the next one's beginning
+    }
+    await this.#give([first])
+    return undefined
+  }
+
+  /** The parent goes, and what was made for it. */
+  async drop(parent: string): Promise<void> {
+    if (this.#sets.has(parent)) await this.keep(parent, 0)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const sets = [...this.#sets.values()]
+    this.#sets.clear()
+    for (const kept of sets) kept.wanted = 0
+    await Promise.all(this.#running)
+    await this.#give(sets.flatMap(kept => kept.ready.splice(0)))
+  }
+
+  #fill(kept: Kept): void {
+    const coming = () => kept.ready.length + kept.making + kept.taking
+    while (!this.#closed && kept.making < AT_ONCE && coming() < kept.wanted) {
+      kept.making += 1
+      const running = this.#one(kept).finally(() => this.#running.delete(running))
+      this.#running.add(running)
+    }
+    if (kept.ready.length >= kept.wanted) for (const { resolve } of kept.waiting.splice(0)) resolve()
+  }
+
+  async #one(kept: Kept): Promise<void> {
+    try {
+      const made = await prepare(this.#store, { kind: 'active', key: null, parent: kept.parent, options: {} })
+      kept.making -= 1
+      if (kept.ready.length < kept.wanted) kept.ready.push(made)
+      else await this.#give([made])
+      this.#fill(kept)
+    } catch (fault) {
+      kept.making -= 1
+      // Not tried again before somebody takes one or asks: a pool that is full stays so for a while.
+      for (const { reject } of kept.waiting.splice(0)) reject(fault)
+    }
+  }
+
+  async #give(made: readonly Prepared[]): Promise<void> {
+    if (made.length > 0) await this.#store.removals.abandon(made.map(({ row }) => row))
+  }
+}

@@ -1,4 +1,0 @@
-// The one place that knows tar-stream: an optional peer dependency, loaded with the first tar.
-import { dependency } from './dependency.js'
-
-export const loadTarStream = () => dependency('tar-stream', '^3.1.7', () => import('tar-stream'))

@@ -1,0 +1,264 @@
+// Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is untrusted input.
+import { DmThinError } from '../../base/errors.js'
+import { portOf } from '../../kernel/native-port.js'
+import type { KernelOption } from '../../kernel/kernel-option.js'
+import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
+import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
+import { isDigest } from '../common/digest.js'
+import { LayerStream } from './layer-stream.js'
+import { entryOf, isGnuSparse, joined, type TarEntry } from './entry-reader.js'
+import { TarEntries, type FoundEntry } from './tar-entries.js'
+import { beyond, layerError, malformed, readable } from './tar-errors.js'
+import { tarLibrary } from './tar-library.js'
+import { padding, TarReader } from './tar-reader.js'
+import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './sparse-map.js'
+import { TreeSink } from './tree-writer.js'
+import { whiteoutOf } from './whiteout.js'
+
+export interface ApplyOptions extends SignalOption, KernelOption {
+  /** Content of files in all, in bytes. Default 64 GiB. */
+  readonly maxBytes?: number
+  /** Names that are made, missing parents among them. Default 4 000 000. */
+  readonly maxEntries?: number
+  /**
+   * Memory for what has to be remembered of the layer, in bytes: 10 to 12 for each name, and 20 to 24 for each directory;
+   * and names of directories that are being removed. Default 64 MiB, which is enough for the default of `maxEntries`.
+   */
+  readonly maxMemoryBytes?: number
+  /** Size of one file in bytes, holes included. Default: `maxBytes`. */
+  readonly maxFileBytes?: number
+  /**
+   * To how many times its compressed size a layer may unfold, beyond its first `maxRatioFromBytes`. Default 200. Gzip
+   * reaches 1032 with zeros alone, zstd far more; images have 2 to 10.
+   */
+  readonly maxRatio?: number
+  /** Bytes of archive for which `maxRatio` is not asked. Default 1 GiB. */
+  readonly maxRatioFromBytes?: number
+  /** Device nodes: make them, reject the layer, or leave them out. Default `allow`. */
+  readonly devices?: 'allow' | 'refuse' | 'skip'
+  /** `strip` takes set-user-id, set-group-id and capabilities from files. Default `keep`. */
+  readonly setuid?: 'keep' | 'strip'
+  /** `sha256:` and 64 hexadecimal digits: of the stream as it is given. */
+  readonly digest?: string
+  /** `sha256:` and 64 hexadecimal digits: of the archive, uncompressed. */
+  readonly diffId?: string
+  /** Whether `.wh.NAME` and `.wh..wh..opq` remove what lower layers have; otherwise they are files. Default true. */
+  readonly whiteouts?: boolean
+  /** Whether all is on the disk at the end (syncfs). Default true. */
+  readonly sync?: boolean
+  /** Called now and then, after a batch has been written, and at the end. */
+  readonly onProgress?: (progress: ApplyProgress) => void
+}
+
+export interface ApplyProgress {
+  /** Entries of the archive so far. */
+  readonly entries: number
+  /** Content of files so far, in bytes. */
+  readonly bytes: number
+}
+
+export interface ApplyResult extends ApplyProgress {
+  /** Of the stream as it was given. */
+  readonly digest: string
+  /** Of the archive in it: the same where it is not compressed. */
+  readonly diffId: string
+}
+
+const KNOWN = [
+  'maxBytes',
+  'maxEntries',
+  'maxMemoryBytes',
+  'maxFileBytes',
+  'maxRatio',
+  'maxRatioFromBytes',
+  'devices',
+  'setuid',
+  'digest',
+  'diffId',
+  'whiteouts',
+  'sync',
+  'onProgress',
+  'signal',
+  'kernel',
+] as const
+
+/** Headers and padding of one entry, as far as they count into how long a stream may be. */
+const OVERHEAD_BYTES = 4096
+/** Archives are filled up to what a tape took at once; more than that is none. */
+const MOST_TRAILING_BYTES = 64 * MiB
+
+type Settings = Required<Omit<ApplyOptions, 'signal' | 'kernel' | 'digest' | 'diffId' | 'onProgress'>>
+
+function settingsOf(options: ApplyOptions): Settings {
+  checkOptions(options, KNOWN, 'applyTar')
+  const number = (name: keyof ApplyOptions, fallback: number, min = 0) =>
+    options[name] === undefined ? fallback : checkNumber(name, options[name], { min })
+  const flag = (name: 'whiteouts' | 'sync') => options[name] === undefined || checkBoolean(name, options[name])
+  const maxBytes = number('maxBytes', 64 * GiB)
+  checkDigest('digest', options.digest)
+  checkDigest('diffId', options.diffId)
+  if (options.onProgress !== undefined && typeof options.onProgress !== 'function') {
+    throw invalid(`onProgress must be a function, but is ${shown(options.onProgress)}`)
+  }
+  return {
+    maxBytes,
+    maxEntries: number('maxEntries', 4_000_000),
+    maxMemoryBytes: number('maxMemoryBytes', 64 * MiB),
+    maxFileBytes: number('maxFileBytes', maxBytes),
+    maxRatio: number('maxRatio', 200, 1),
+    maxRatioFromBytes: number('maxRatioFromBytes', GiB),
+    devices: oneOf('devices', options.devices ?? 'allow', ['allow', 'refuse', 'skip']),
+    setuid: oneOf('setuid', options.setuid ?? 'keep', ['keep', 'strip']),
+    whiteouts: flag('whiteouts'),
+    sync: flag('sync'),
+  }
+}
+
+function oneOf<T extends string>(name: string, value: T, known: readonly T[]): T {
+  if (known.includes(value)) return value
+  throw invalid(`${name} must be ${known.map(shown).join(', ')}, but is ${shown(value)}`)
+}
+
+function checkDigest(name: string, value: unknown): void {
+  if (value === undefined || isDigest(value)) return
+  throw invalid(`${name} must be "sha256:" and 64 hexadecimal digits, but is ${shown(value)}`)
+}
+
+/**
+ * Unpacks `stream`, a layer of OCI or Docker (tar, plain or by gzip or zstd), into the directory `root`: names, content
+ * with its holes, owners, modes, times in nanoseconds, extended attributes, links, devices, FIFOs; what the layer hides
+ * of lower ones is removed. Nothing is written outside `root`, nor on another file system inside it.
+ *
+ * Chunks of the stream must not change once they have been given. After a rejection whatever has been written stays in
+ * `root`, for the caller to throw away. An error of the stream itself is passed on as it is.
+ *
+ * Rejects with `DM_LAYER_TAR` (damaged, cut off, or an entry that is refused), `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`,
+ * `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream is not installed), `DM_UNSUPPORTED` (another compression, zstd on
+ * a Node that has none, a kernel before 5.6), `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT`, `DM_PERMISSION`, `ABORT_ERR`.
+ */
+export async function applyTar(
+  root: string,
+  stream: AsyncIterable<Uint8Array>,
+  options: ApplyOptions = {},
+): Promise<ApplyResult> {
+  checkPath('root', root)
+  const settings = settingsOf(options)
+  if (typeof (stream as Partial<typeof stream> | null)?.[Symbol.asyncIterator] !== 'function') {
+    throw invalid(`stream must be iterable by "for await", but is ${shown(stream)}`)
+  }
+  return new Application(root, stream, options, settings).run()
+}
+
+class Application {
+  readonly #root: string
+  readonly #options: ApplyOptions
+  readonly #settings: Settings
+  readonly #stream: LayerStream
+  readonly #archive: AsyncGenerator<Buffer, void, undefined>
+  readonly #reader: TarReader
+  #entries = 0
+  #bytes = 0
+
+  constructor(root: string, stream: AsyncIterable<Uint8Array>, options: ApplyOptions, settings: Settings) {
+    this.#root = root
+    this.#options = options
+    this.#settings = settings
+    const { maxBytes, maxEntries, maxRatio, maxRatioFromBytes } = settings
+    const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MOST_TRAILING_BYTES
+    this.#stream = new LayerStream(stream, { maxStreamBytes, maxRatio, maxRatioFromBytes }, options.signal)
+    this.#archive = this.#stream.archive()
+    this.#reader = new TarReader(this.#archive)
+  }
+
+  async run(): Promise<ApplyResult> {
+    const { signal, kernel } = this.#options
+    const port = portOf(kernel)
+    try {
+      const entries = new TarEntries(await tarLibrary(), this.#reader)
+      const { maxEntries: names, maxMemoryBytes: bytes } = this.#settings
+      const handle = await port.treeOpen(this.#root, { names, bytes }, signal)
+      const sink = new TreeSink(port, handle, signal, () => this.#tell())
+      try {
+        return await this.#apply(entries, sink)
+      } finally {
+        await sink.settled()
+        await port.release(handle)
+      }
+    } catch (fault) {
+      throw layerError(fault)
+    } finally {
+      void this.#archive.return()
+      this.#stream.abandon()
+    }
+  }
+
+  async #apply(entries: TarEntries, sink: TreeSink): Promise<ApplyResult> {
+    for (let found = await entries.next(); found; found = await entries.next()) await this.#entry(found, sink)
+    await this.#reader.drain(MOST_TRAILING_BYTES, () => beyond('more than 64 MiB follow the end of the archive'))
+    const digests = this.#stream.digests()
+    this.#compare('digest', digests.digest)
+    this.#compare('diffId', digests.diffId)
+    const proved = this.#options.digest !== undefined || this.#options.diffId !== undefined
+    if (!entries.endMarked && !proved) {
+      throw malformed('the archive is cut off: its end is not marked, and no digest says that it is whole')
+    }
+    await sink.finish(this.#settings.sync)
+    this.#tell()
+    return { ...digests, entries: this.#entries, bytes: this.#bytes }
+  }
+
+  async #entry(found: FoundEntry, sink: TreeSink): Promise<void> {
+    const entry = this.#allowed(entryOf(found.header, found.block, found.records))
+    this.#entries += 1
+    if (this.#entries > this.#settings.maxEntries) throw beyond('the layer has more entries than maxEntries')
+    const sparse = entry.type === 'file' ? await this.#sparse(found, entry) : undefined
+    const content = entry.storedBytes - (sparse?.mapBytes ?? 0)
+    const path = readable(joined(entry.parent, entry.name))
+    if ((sparse?.sizeBytes ?? content) > this.#settings.maxFileBytes) throw beyond(`file ${path} is over maxFileBytes`)
+    if (this.#bytes + content > this.#settings.maxBytes) throw beyond(`the layer's files are over maxBytes at ${path}`)
+    this.#bytes += content
+    const whiteout = this.#settings.whiteouts ? whiteoutOf(entry) : undefined
+    if (whiteout === undefined) {
+      await this.#write(entry, sink, sparse)
+    } else {
+      await this.#reader.skip(content)
+      if (whiteout.kind === 'opaque') await sink.opaque(entry.parent)
+      if (whiteout.kind === 'name') await sink.whiteout(entry.parent, whiteout.name)
+    }
+    await this.#reader.skip(padding(entry.storedBytes))
+  }
+
+  async #sparse({ block, records }: FoundEntry, entry: TarEntry): Promise<SparseMap | undefined> {
+    if (isGnuSparse(block)) return gnuSparse(block, entry.storedBytes, this.#reader)
+    return isPaxSparse(records) ? paxSparse(records, entry.storedBytes, this.#reader) : undefined
+  }
+
+  async #write(entry: TarEntry, sink: TreeSink, sparse: SparseMap | undefined): Promise<void> {
+    if (entry.name === '' && entry.type !== 'directory') throw malformed('the root of the layer is not a directory')
+    if (entry.type === 'character-device' || entry.type === 'block-device') {
+      if (this.#settings.devices === 'skip') return
+      const path = readable(joined(entry.parent, entry.name))
+      if (this.#settings.devices === 'refuse')
+        throw malformed(`entry ${path} is a device node, and devices are refused`)
+    }
+    await sink.entry(entry, this.#reader, sparse)
+  }
+
+  /** Without what `setuid: 'strip'` takes away. A directory's set-group-id gives nobody a right. */
+  #allowed(entry: TarEntry): TarEntry {
+    if (this.#settings.setuid === 'keep' || entry.type === 'directory') return entry
+    const xattrs = new Map(entry.xattrs)
+    xattrs.delete('security.capability')
+    return { ...entry, mode: entry.mode & ~0o6000, xattrs }
+  }
+
+  #compare(name: 'digest' | 'diffId', found: string): void {
+    const wanted = this.#options[name]
+    if (wanted === undefined || wanted === found) return
+    throw new DmThinError('DM_LAYER_DIGEST', `the layer's ${name} is ${found}, and not ${wanted}`, { detail: found })
+  }
+
+  #tell(): void {
+    this.#options.onProgress?.({ entries: this.#entries, bytes: this.#bytes })
+  }
+}

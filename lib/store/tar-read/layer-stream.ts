@@ -1,0 +1,213 @@
+// A layer as it comes: compressed or not, and hashed on the way. The digest is of what was given, the diff id of the
+// archive in it; both are of all bytes, those behind the archive's end too.
+import { createHash, type Hash } from 'node:crypto'
+import type { Transform } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import * as zlib from 'node:zlib'
+import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
+import { invalid, shown } from '../../base/units.js'
+import { beyond, malformed } from './tar-errors.js'
+
+export interface StreamLimits {
+  /** Bytes, of what is given and of the archive in it. */
+  readonly maxStreamBytes: number
+  readonly maxRatio: number
+  readonly maxRatioFromBytes: number
+}
+
+const OUTPUT_BYTES = 256 * 1024
+const GZIP = Buffer.from([0x1f, 0x8b])
+const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd])
+/** Of zstd too: a frame to be skipped, 0x184D2A50 to 0x184D2A5F. */
+const isSkippable = (start: Buffer) => start.length >= 4 && (start.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50
+const OTHERS: readonly (readonly [magic: Buffer, name: string])[] = [
+  [Buffer.from([0x42, 0x5a, 0x68]), 'bzip2'],
+  [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), 'xz'],
+]
+const MAGIC_BYTES = 6
+/** How long the event loop may be held. */
+const TURN_MS = 5
+
+/** Of Node 22.15 and 23.8 and later. */
+interface ZstdInNode {
+  readonly createZstdDecompress?: (options: zlib.ZlibOptions) => Transform & { readonly bytesWritten: number }
+}
+
+type Decompressor = Transform & { readonly bytesWritten: number }
+
+function decompressor(start: Buffer): Decompressor | undefined {
+  if (start.subarray(0, 2).equals(GZIP)) return zlib.createGunzip({ chunkSize: OUTPUT_BYTES })
+  if (start.subarray(0, 4).equals(ZSTD) || isSkippable(start)) {
+    const create = (zlib as ZstdInNode).createZstdDecompress
+    if (create) return create({ chunkSize: OUTPUT_BYTES })
+    const message = 'the layer is compressed with zstd, which Node has from 22.15 and 23.8 on'
+    throw new DmThinError('DM_UNSUPPORTED', `${message}; this is ${process.version}`)
+  }
+  const other = OTHERS.find(([magic]) => start.subarray(0, magic.length).equals(magic))
+  if (other)
+    throw new DmThinError('DM_UNSUPPORTED', `the layer is compressed with ${other[1]}; layers are gzip or zstd`)
+  return undefined
+}
+
+/** Waits for `promise`, but no longer than until the abort. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise<T>((resolve, reject) => {
+    const stop = () => reject(abortError(signal))
+    signal.addEventListener('abort', stop, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
+}
+
+export class LayerStream {
+  readonly #given: AsyncIterator<Uint8Array>
+  readonly #limits: StreamLimits
+  readonly #signal: AbortSignal | undefined
+  readonly #digests: boolean
+  readonly #digest: Hash | undefined
+  #inner: Hash | undefined
+  #givenBytes = 0
+  #bytes = 0
+  #ended = false
+  #turn = performance.now()
+
+  /** `digests`: they are asked for at the end. Default true. */
+  constructor(
+    stream: AsyncIterable<Uint8Array>,
+    limits: StreamLimits,
+    signal: AbortSignal | undefined,
+    { digests = true }: { readonly digests?: boolean } = {},
+  ) {
+    this.#digests = digests
+    this.#digest = digests ? createHash('sha256') : undefined
+    this.#given = stream[Symbol.asyncIterator]()
+    this.#limits = limits
+    this.#signal = signal
+  }
+
+  /** The archive. Once it has ended, `digests` may be asked for. */
+  async *archive(): AsyncGenerator<Buffer, void, undefined> {
+    const start = await this.#start()
+    const unpack = decompressor(start)
+    if (!unpack) {
+      if (start.length > 0) yield start
+      for (let chunk = await this.#next(); chunk; chunk = await this.#next()) yield chunk
+      return
+    }
+    this.#inner = this.#digests ? createHash('sha256') : undefined
+    const pumping = this.#pump(start, unpack)
+    try {
+      for await (const chunk of unpack as AsyncIterable<Buffer>) {
+        this.#count(chunk)
+        yield chunk
+      }
+    } catch (fault) {
+      throw decompressionFault(fault)
+    } finally {
+      unpack.destroy()
+    }
+    const fault = await pumping
+    if (fault) throw fault
+    if (unpack.bytesWritten < this.#givenBytes) throw unread(start)
+  }
+
+  digests(): { digest: string; diffId: string } {
+    const digest = `sha256:${this.#digest!.digest('hex')}`
+    return { digest, diffId: this.#inner ? `sha256:${this.#inner.digest('hex')}` : digest }
+  }
+
+  /** Lets go of what was not read. Not waited for: a source that hangs would hang here too. */
+  abandon(): void {
+    if (this.#ended) return
+    this.#ended = true
+    void Promise.resolve(this.#given.return?.()).catch(() => {})
+  }
+
+  /** Enough to know the compression by; less only where there is no more. */
+  async #start(): Promise<Buffer> {
+    let start: Buffer = Buffer.alloc(0)
+    while (start.length < MAGIC_BYTES) {
+      const chunk = await this.#next()
+      if (!chunk) break
+      start = start.length === 0 ? chunk : Buffer.concat([start, chunk])
+    }
+    return start
+  }
+
+  async #next(): Promise<Buffer | undefined> {
+    await this.#pause()
+    throwIfAborted(this.#signal)
+    if (this.#ended) return undefined
+    const next = await orAborted(this.#given.next(), this.#signal)
+    if (next.done === true) {
+      this.#ended = true
+      return undefined
+    }
+    const { value } = next
+    if (!(value instanceof Uint8Array)) throw invalid(`stream must give Uint8Arrays, but gave ${shown(value)}`)
+    this.#givenBytes += value.length
+    if (this.#givenBytes > this.#limits.maxStreamBytes) throw this.#tooLong()
+    this.#digest?.update(value)
+    return Buffer.from(value.buffer, value.byteOffset, value.length)
+  }
+
+  /**
+   * A source that never waits, and writes that are done before the next one is asked for, would keep timers and I/O from
+   * their turn: Node settles up to a thousand of such results in one.
+   */
+  async #pause(): Promise<void> {
+    if (performance.now() - this.#turn < TURN_MS) return
+    await nextTurn()
+    this.#turn = performance.now()
+  }
+
+  /** Feeds the decompressor. It may be done before the stream is: the rest counts for the digest alone. */
+  async #pump(start: Buffer, unpack: Decompressor): Promise<Error | undefined> {
+    let ended = false
+    let wake = () => {}
+    unpack.once('end', () => (ended = true))
+    for (const event of ['drain', 'end', 'close']) unpack.on(event, () => wake())
+    try {
+      for (let chunk: Buffer | undefined = start; chunk; chunk = await this.#next()) {
+        if (ended) continue
+        if (unpack.destroyed) return undefined
+        if (!unpack.write(chunk)) await new Promise<void>(resolve => (wake = resolve))
+      }
+      if (!unpack.destroyed) unpack.end()
+      return undefined
+    } catch (fault) {
+      unpack.destroy(fault as Error)
+      return fault as Error
+    }
+  }
+
+  #count(chunk: Buffer): void {
+    this.#inner?.update(chunk)
+    this.#bytes += chunk.length
+    const { maxStreamBytes, maxRatio, maxRatioFromBytes } = this.#limits
+    if (this.#bytes > maxStreamBytes) throw this.#tooLong()
+    if (this.#bytes > maxRatioFromBytes && this.#bytes > maxRatio * this.#givenBytes) {
+      throw beyond(`the layer unfolds to more than ${maxRatio} times its compressed size (maxRatio)`)
+    }
+  }
+
+  #tooLong(): DmThinError {
+    return beyond(
+      `the stream has more than the ${this.#limits.maxStreamBytes} bytes that maxBytes and maxEntries allow`,
+    )
+  }
+}
+
+/** zlib stops at what is no further member, and says nothing. zstd of Node 22 and 24 stops behind its first frame. */
+function unread(start: Buffer): DmThinError {
+  if (start.subarray(0, 2).equals(GZIP)) return malformed('something else follows the compressed layer')
+  const message = `the zstd layer has several frames, or something behind them; ${process.version} reads one`
+  return new DmThinError('DM_UNSUPPORTED', `${message}, and Node 26 all`)
+}
+
+function decompressionFault(fault: unknown): unknown {
+  if (fault instanceof DmThinError) return fault
+  const { code, message } = fault as NodeJS.ErrnoException
+  if (code === undefined || !/^(Z_|ZSTD_|ERR_(BUFFER|ZLIB))/.test(code)) return fault
+  return malformed(`the compressed layer is damaged or cut off: ${message}`, { cause: fault })
+}

@@ -1,0 +1,65 @@
+// What is wrong with a layer's archive, and what the kernel's refusal of one of its entries means.
+import { DmThinError, ERRNO, type ErrorFacts } from '../../base/errors.js'
+
+/** Names are bytes, one a character; a message shows them as UTF-8, which most are. */
+export const readable = (bytes: string): string => JSON.stringify(Buffer.from(bytes, 'latin1').toString('utf8'))
+
+export const malformed = (message: string, facts: ErrorFacts = {}): DmThinError =>
+  new DmThinError('DM_LAYER_TAR', message, facts)
+
+export const beyond = (message: string): DmThinError => new DmThinError('DM_LAYER_LIMIT', message)
+
+const { EBUSY, EEXIST, EFBIG, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } = ERRNO
+const [E2BIG, EXDEV, ENOTDIR, EISDIR, EMLINK, ENAMETOOLONG, ENOSYS, ENOTEMPTY, ELOOP, EDQUOT] = [
+  7, 18, 20, 21, 31, 36, 38, 39, 40, 122,
+]
+
+/** Errnos with which the kernel refuses an entry, and not the whole file system. */
+const OF_THE_ENTRY = new Set([
+  E2BIG,
+  EEXIST,
+  EFBIG,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  EMLINK,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  ERANGE,
+  EXDEV,
+])
+
+/** The error of a tree function, refined to what it means for a layer. */
+export function layerError(fault: unknown): unknown {
+  if (!(fault instanceof DmThinError) || fault.errno === undefined || fault.code === 'ABORT_ERR') return fault
+  const { errno, operation } = fault
+  const entry = fault.device === undefined ? 'an entry' : `entry ${JSON.stringify(fault.device)}`
+  if (errno === ENOSPC || errno === EDQUOT) {
+    return fault.refined('DM_LAYER_SPACE', `no space is left for the layer's files, at ${entry}`)
+  }
+  if (operation === 'openat2' && (errno === ENOSYS || (errno === EPERM && fault.device === undefined))) {
+    const rule = 'unpacking needs openat2(2), of Linux 5.6 or later'
+    return fault.refined('DM_UNSUPPORTED', `this kernel has no openat2: ${rule}`)
+  }
+  if (operation === 'open tree') {
+    return errno === ENOTDIR
+      ? fault.refined('DM_INVALID_ARGUMENT', `root ${JSON.stringify(fault.device)} is not a directory`)
+      : fault
+  }
+  if (operation === 'entries') {
+    return fault.refined('DM_LAYER_LIMIT', `the layer has more entries than maxEntries, at ${entry}`)
+  }
+  if (operation === 'memory') {
+    return fault.refined('DM_LAYER_LIMIT', `the layer takes more memory than maxMemoryBytes, at ${entry}`)
+  }
+  // A link to a directory, and an attribute that the file system takes of regular files alone, are EPERM too.
+  const refusedForGood = errno === EPERM && (operation === 'link' || operation === 'setxattr')
+  if (errno === EBUSY || refusedForGood || OF_THE_ENTRY.has(errno)) {
+    const why = fault.detail === undefined ? '' : ` (${fault.detail})`
+    return fault.refined('DM_LAYER_TAR', `${entry} cannot be made${why}: ${fault.message}`)
+  }
+  return fault
+}

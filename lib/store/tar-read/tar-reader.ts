@@ -1,0 +1,81 @@
+// The bytes of an archive in the pieces in which they are needed: blocks, and whatever is there of a file's content.
+import { malformed } from './tar-errors.js'
+
+export const BLOCK_BYTES = 512
+
+/** How many bytes fill the last block of so many. */
+export const padding = (bytes: number): number => (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES
+
+export class TarReader {
+  readonly #chunks: AsyncIterator<Buffer>
+  #chunk: Buffer = Buffer.alloc(0)
+  #at = 0
+
+  constructor(chunks: AsyncIterator<Buffer>) {
+    this.#chunks = chunks
+  }
+
+  /** `length` bytes where they lie in one piece, which is nearly always. Undefined: ask `exactly`. */
+  at(length: number): Buffer | undefined {
+    const end = this.#at + length
+    if (end > this.#chunk.length) return undefined
+    const taken = this.#chunk.subarray(this.#at, end)
+    this.#at = end
+    return taken
+  }
+
+  /** At least one byte, at most `most`, if any is there. Undefined: ask `some`. */
+  here(most: number): Buffer | undefined {
+    const length = Math.min(most, this.#chunk.length - this.#at)
+    return length === 0 ? undefined : this.at(length)
+  }
+
+  /** Undefined at the end of the stream; DM_LAYER_TAR where it ends in the middle. */
+  async exactly(length: number): Promise<Buffer | undefined> {
+    const pieces: Buffer[] = []
+    let left = length
+    while (left > 0) {
+      const piece = this.here(left)
+      if (piece === undefined) {
+        if (await this.#next()) continue
+        if (left === length) return undefined
+        throw malformed('the archive is cut off: it ends within a block')
+      }
+      pieces.push(piece)
+      left -= piece.length
+    }
+    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
+  }
+
+  async some(most: number): Promise<Buffer> {
+    for (;;) {
+      const piece = this.here(most)
+      if (piece !== undefined) return piece
+      if (!(await this.#next())) throw malformed('the archive is cut off: it ends within the content of a file')
+    }
+  }
+
+  async skip(length: number): Promise<void> {
+    for (let left = length; left > 0;) {
+      left -= (this.here(left) ?? (await this.some(left))).length
+    }
+  }
+
+  /** Whatever follows, to its end; how many bytes they are. */
+  async drain(most: number, tooMany: () => Error): Promise<void> {
+    let left = most
+    do {
+      left -= this.#chunk.length - this.#at
+      this.#at = this.#chunk.length
+      if (left < 0) throw tooMany()
+    } while (await this.#next())
+  }
+
+  async #next(): Promise<boolean> {
+    const next = await this.#chunks.next()
+    if (next.done === true) return false
+    this.#chunk = next.value
+    this.#at = 0
+    return true
+  }
+}

@@ -1,0 +1,130 @@
+// The stream behind diffTar: compares, then reads files in pieces as fast as somebody takes them.
+import { Readable } from 'node:stream'
+import { abortError } from '../../base/errors.js'
+import { MiB } from '../../base/units.js'
+import { loadTarStream } from '../common/tar-stream.js'
+import { tarEntries, type TarEntry } from './entry-writer.js'
+import { TarPacker } from './tar-packer.js'
+import { TreeComparison } from '../compare/tree-comparison.js'
+import type { FilePart } from '../compare/tree-record.js'
+
+export interface TarProgress {
+  /** Entries written so far. */
+  readonly entries: number
+  /** Entries of the whole tar; sockets, which are left out, are counted. */
+  readonly totalEntries: number
+  /** Bytes of files' content that were read so far. */
+  readonly bytes: number
+}
+
+export interface LayerTarOptions {
+  readonly signal: AbortSignal | undefined
+  readonly onProgress: ((progress: TarProgress) => void) | undefined
+}
+
+/** What is read in one hop: one piece of a large file, or many small ones. */
+const HOP_BYTES = 1 * MiB
+const HOP_ENTRIES = 512
+/** What lies ready for whoever reads the stream. */
+const READY_BYTES = MiB / 4
+
+export class LayerTar extends Readable {
+  readonly #lower: string | undefined
+  readonly #upper: string
+  readonly #options: LayerTarOptions
+  readonly #stop = new AbortController()
+  readonly #onAbort = () => void this.destroy(abortError(this.#options.signal))
+  #packer: TarPacker | undefined
+  #writing: Promise<void> | undefined
+  readonly #done = { entries: 0, totalEntries: 0, bytes: 0 }
+
+  constructor(lower: string | undefined, upper: string, options: LayerTarOptions) {
+    super({ highWaterMark: READY_BYTES })
+    this.#lower = lower
+    this.#upper = upper
+    this.#options = options
+    if (options.signal?.aborted) this.#onAbort()
+    else options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  override _read(): void {
+    this.#packer?.resume()
+    this.#writing ??= this.#write().catch((fault: unknown) => void this.destroy(fault as Error))
+  }
+
+  /** Done when the last native call has let go, and everything is closed. */
+  override _destroy(fault: Error | null, done: (fault: Error | null) => void): void {
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#stop.abort()
+    this.#packer?.destroy()
+    void (this.#writing ?? Promise.resolve()).then(() => done(fault))
+  }
+
+  async #write(): Promise<void> {
+    const { pack } = await loadTarStream()
+    const compared = { lower: this.#lower, upper: this.#upper, detail: true }
+    const comparison = await TreeComparison.open(compared, this.#stop.signal)
+    try {
+      const records = await comparison.records(undefined)
+      this.#done.totalEntries = records.reduce((sum, { kind }) => sum + (kind === 'U' ? 0 : 1), 0)
+      const packer = (this.#packer = new TarPacker(pack(), chunk => this.push(chunk)))
+      for (const hop of hopsOf(tarEntries(records))) await this.#writeHop(packer, comparison, hop)
+      packer.finish()
+    } finally {
+      await comparison.close()
+    }
+  }
+
+  async #writeHop(packer: TarPacker, comparison: TreeComparison, hop: readonly TarEntry[]): Promise<void> {
+    const [first] = hop
+    if (first!.header.size > HOP_BYTES) {
+      await packer.addInPieces(first!, this.#piecesOf(packer, comparison, first!))
+    } else {
+      const content = await comparison.read(hop.flatMap(each => partsOf(each, 0, each.header.size)))
+      let at = 0
+      for (const each of hop) {
+        await packer.room()
+        await packer.add(each, content.subarray(at, (at += each.header.size)))
+      }
+      this.#done.bytes += content.length
+    }
+    this.#done.entries += hop.length
+    this.#tell()
+  }
+
+  async *#piecesOf(packer: TarPacker, comparison: TreeComparison, entry: TarEntry): AsyncGenerator<Buffer> {
+    const { size } = entry.header
+    for (let at = 0; at < size; at += HOP_BYTES) {
+      await packer.room()
+      const piece = await comparison.read(partsOf(entry, at, Math.min(HOP_BYTES, size - at)))
+      yield piece
+      this.#done.bytes += piece.length
+      this.#tell()
+    }
+  }
+
+  #tell(): void {
+    this.#options.onProgress?.({ ...this.#done })
+  }
+}
+
+function partsOf({ key, header, identity }: TarEntry, offsetBytes: number, lengthBytes: number): FilePart[] {
+  return identity === undefined || header.size === 0 ? [] : [{ key, identity, offsetBytes, lengthBytes }]
+}
+
+/** Entries whose content is read at once. One that is larger than that comes alone. */
+function* hopsOf(entries: Iterable<TarEntry>): Generator<TarEntry[]> {
+  let hop: TarEntry[] = []
+  let bytes = 0
+  for (const entry of entries) {
+    const { size } = entry.header
+    if (hop.length > 0 && (hop.length === HOP_ENTRIES || bytes + size > HOP_BYTES)) {
+      yield hop
+      hop = []
+      bytes = 0
+    }
+    hop.push(entry)
+    bytes += size
+  }
+  if (hop.length > 0) yield hop
+}

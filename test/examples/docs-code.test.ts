@@ -123,6 +123,25 @@ const BETWEEN: Record<string, Record<number, () => void>> = {
   mounts: { 2: () => run('mount', [deviceOf('images-0'), '/mnt/a']) },
 }
 
+/** What the programs of a page print, where the page says it or where that shows that they did what they are for. */
+const PRINTS: Record<string, readonly RegExp[]> = {
+  README: [/^first-lines-1 \/dev\/dm-\d+ /m, /source: '\/dev\/dm-\d+'/],
+  'block-devices': [/^x{512}$/m],
+  containerd: [/^made restored$/m, /^removed layers-/m],
+  'mapped-devices': [
+    /state: 'active', usedSectors: 16, totalSectors: 2048, metadataSectors: 16/,
+    /upSeconds: 60/,
+    /^joined /m,
+  ],
+  kernel: [/^my\\x20disk\nmy disk$/m],
+  pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
+  'recipe-database-clone': [/^\{ cents: 603 \}$/m],
+  'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
+  store: [/^C \/motd$/m],
+  testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
+  udev: [/^images \/dev\/dm-\d+$/m],
+}
+
 const deviceOf = (name: string): string =>
   `/dev/dm-${run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', name]).trim()}`
 const lines = (text: string): string[] => text.split('\n').filter(line => line !== '')
@@ -161,11 +180,14 @@ test.each(withPrograms)('%s: its programs run in their order', page => {
     BEFORE[name]?.()
     const blocks = programs(page).filter(block => !isForContainerd(block))
     const files = writePrograms(blocks, path.join(root, '.cache/docs-code/guest'))
+    let printed = ''
     for (const [index, file] of files.entries()) {
       BETWEEN[name]?.[index]?.()
       const { status, stderr, stdout } = tryRun('env', ['-C', folder, `TMPDIR=${folder}`, process.execPath, file])
       expect({ program: path.basename(file), status, stderr, stdout }).toMatchObject({ status: 0, stderr: '' })
+      printed += stdout
     }
+    for (const text of PRINTS[name] ?? []) expect(printed).toMatch(text)
     if (page === 'README.md') expect(readdirSync(folder)).toEqual([])
   } finally {
     cleanUp()

@@ -60,7 +60,7 @@ export type ErrorCode =
   | 'DM_VOLUME_EXISTS'
   | 'DM_VOLUME_NOT_FOUND'
 
-/** A rollback step of a failed call, newest first. `errno` 0: it was rolled back. */
+/** One step that a failed call took back, in the order of undoing (newest first). `errno` 0: it was undone. */
 export interface RollbackStep {
   /** The undoing operation: `DM_DEV_REMOVE`, `delete 7`, `unlink` … */
   readonly operation: string

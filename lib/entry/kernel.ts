@@ -1,4 +1,4 @@
-// What `dm-thin/kernel` exports: the device mapper below the pool API. kernel.mts names the same for ESM.
+// What `dm-thin/kernel` exports: the device mapper below the facade. kernel.mts names the same for ESM.
 export { DeviceMapper } from '../mapper/device-mapper.js'
 export type {
   Address,

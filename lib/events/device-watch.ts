@@ -37,7 +37,7 @@ function uncaught(thrown: unknown): void {
   })
 }
 
-/** The one loop: poll, arm, list; what differs from the last list is reported. */
+/** The one loop: poll, arm, list; what differs from the last list is news. */
 class EventHub {
   readonly #port: KernelPort
   readonly #listeners = new Set<Listener>()

@@ -69,7 +69,7 @@ export interface DeviceEventResult {
 }
 
 export interface EventPoll {
-  /** Arms the event poll. To miss no event: arm, then list, then wait. */
+  /** From now on news count. To miss nothing: arm, then list, then wait. */
   arm(options?: SignalOption): Promise<void>
   /** Until something has happened to any mapped device since `arm`. On a thread of its own; abortable. */
   wait(options?: SignalOption): Promise<void>

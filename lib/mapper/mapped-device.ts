@@ -219,7 +219,7 @@ export class MappedDevice {
     })
   }
 
-  /** Returns the devices below this one, down to the disks. `treeText` draws them. */
+  /** All that it stands on, down to the disks. `treeText` draws it. */
   async tree(options: SignalOption = {}): Promise<DeviceTree> {
     checkOptions(options, ['signal'], 'tree')
     return this.#run(async () => {

@@ -1,4 +1,4 @@
-// The memory kernel's implementation of the kernel interface: each refusal by way of the same errno and the same words.
+// The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { LockMode } from '../base/fair-locks.js'
 import type { BatchOptions, DeviceAddress, KernelPort, Outcome } from '../kernel/port/port.js'

@@ -1,4 +1,4 @@
-// Compound calls: steps that belong together run on one thread without a return to JavaScript between them,
+// Compound calls: steps that belong together run on one thread without a hop through JavaScript between them,
 // and a failed step undoes the earlier ones, newest first. What is suspended here is resumed here, whatever
 // happens.
 #pragma once

@@ -1,4 +1,4 @@
-// The compound calls for JavaScript: several steps of the kernel in one native call.
+// The compound calls for JavaScript: several steps of the kernel's in one hop.
 #include "abi/section_lock.h"
 #include "bind/batch_job.h"
 #include "bind/functions.h"

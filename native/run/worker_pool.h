@@ -17,7 +17,7 @@ namespace dmthin {
 enum class Kind {
   kQuick,    // answers at once
   kFrees,    // ends the waits of others: resume, thaw, close
-  kChanges,  // makes, changes or removes devices and those below them
+  kChanges,  // makes, changes or removes devices and what they stand on
   kWaits,    // waits for data, file systems or locks
   kEndless,  // may wait for good
 };

@@ -1,4 +1,4 @@
-// The part of the kernel interface for block devices, mounts and mounted file systems.
+// The part of the kernel's door for block devices, mounts and mounted file systems.
 import type { Handle } from './handle.js'
 
 export interface BlockInfo {

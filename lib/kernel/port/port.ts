@@ -213,13 +213,13 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
   /**
-   * Status lines (NOFLUSH) of many thins in one native call. Their uuids are `prefix` and the id. One string: per thin a line
+   * Status lines (NOFLUSH) of many thins in one hop. Their uuids are `prefix` and the id. One string: per thin a line
    * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.
    */
   statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
   /**
    * With `committed`, for a pool: rejects in the operation `commit` where the pool took the message and its status
-   * right after it, asked in the same native call, does not prove the commit. EIO: the pool has gone back to its last commit,
+   * right after it, asked in the same hop, does not prove the commit. EIO: the pool has gone back to its last commit,
    * or has failed. ENOSPC: it is out of metadata space, and only the metadata on disk tells.
    */
   targetMessage(
@@ -230,7 +230,7 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
     flags?: number,
     committed?: boolean,
   ): Promise<string>
-  /** One after the other, in one native call: 0 for each, or why not. What it answers is not told. */
+  /** One after the other, in one hop: 0 for each, or why not. What it answers is not told. */
   targetMessages(
     address: DeviceAddress,
     sector: number,
@@ -253,7 +253,7 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   armEvents(events: Handle, signal?: AbortSignal): Promise<void>
   /** Waits, on a thread of its own, until something has happened since the last `armEvents`. */
   pollEvents(events: Handle, signal?: AbortSignal): Promise<void>
-  /** With `poll`, waits for an event first; then arms and lists, in one native call. */
+  /** With `poll` waits for news first; then arms, and lists: in one hop. */
   nextList(
     events: Handle,
     filter: { name?: string; uuid?: string },
@@ -261,20 +261,20 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
     signal?: AbortSignal,
   ): Promise<ListedDevice[]>
 
-  /** Create, load and resume in one native call; a failed step undoes the earlier ones. */
+  /** Create, load and resume in one hop; a failed step undoes the earlier ones. */
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
-  /** `activate` for many at once, in one native call. Rejects only where `signal` is aborted already. */
+  /** `activate` for many at once, in one hop. Rejects only where `signal` is aborted already. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
-  /** `remove` in the same native call as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
+  /** `remove` in the same hop as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
   deactivate(pool: KnownPool, address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
-  /** `deactivate` for many at once, in one native call. */
+  /** `deactivate` for many at once, in one hop. */
   deactivateMany(
     pool: KnownPool,
     addresses: readonly DeviceAddress[],
     limitMs: number,
     options: BatchOptions,
   ): Promise<Outcome[]>
-  /** Suspend, create_snap for each id, resume, in one native call; the resume happens whatever fails. */
+  /** Suspend, create_snap for each id, resume, in one hop; the resume happens whatever fails. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>

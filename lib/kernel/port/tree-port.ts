@@ -1,4 +1,4 @@
-// The part of the kernel interface for trees of files: mounted layers.
+// The part of the kernel's door for trees of files: mounted layers.
 import type { Handle } from './handle.js'
 
 export interface TreeChangesRequest {

@@ -4,7 +4,7 @@ import type { StoreContext } from './context.js'
 import type { Row } from '../records/row.js'
 
 /**
- * Runs `body`, which calls `made` when the pool has the volume. If it fails, rolls back the volume and the row, or leaves
+ * Runs `body`, which calls `made` when the pool has the volume. If it fails, takes back the volume and the row, or leaves
  * both to the removals.
  */
 export async function undoing<T>(store: StoreContext, row: Row, body: (made: () => void) => Promise<T>): Promise<T> {

@@ -31,7 +31,7 @@ export class Volumes {
   readonly #unused = new Gather<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
   readonly #useless = new Gather<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
 
-  /** `discards`: what a removed volume had is given back to the devices below the pool. */
+  /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
   constructor(pool: ThinPool, discards: boolean) {
     this.#pool = pool
     this.#discards = discards
@@ -97,7 +97,7 @@ export class Volumes {
 
   /**
    * Deactivates and deletes it; what is not there any more is gone already. `written`: there may be something to give
-   * back to the devices below the pool.
+   * back to whatever the pool stands on.
    */
   async destroy(row: Row, timeoutMs: number, written = true): Promise<void> {
     const volume =

@@ -43,7 +43,7 @@ export interface ImportedImage {
    * these are not the defaults, as `;setuid=strip`.
    */
   readonly layers: readonly string[]
-  /** Key of the highest: the parent of a container's layer. */
+  /** Key of the highest: what a container's layer stands on. */
   readonly top: string
 }
 

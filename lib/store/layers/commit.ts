@@ -1,4 +1,4 @@
-// Commits an active layer.
+// An active layer becomes one that others stand on.
 import { hasCode } from '../../base/errors.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { StoreContext } from '../engine/context.js'
@@ -37,7 +37,7 @@ export async function commit(store: StoreContext, key: string, wish: CommitWish)
   try {
     return await seal(store, row, { ...wish, isUsed })
   } catch (fault) {
-    // The first fault is the one that is reported. What cannot be recorded is repaired after its owner's end.
+    // The first fault is the one that is told. What cannot be recorded is put right after its owner's end.
     await writer.write(() => records.update(row.id, ['committing'], { state: 'ready', owner: null })).catch(() => {})
     throw fault
   }

@@ -10,7 +10,7 @@ export interface MountLayerOptions extends MountFlags, SignalOption {}
 
 export class Layer {
   readonly key: string
-  /** `''` if it has no parent. */
+  /** `''` where it stands on nothing. */
   readonly parent: string
   /** Its block device, as `/dev/dm-7`. */
   readonly device: string

@@ -34,8 +34,6 @@ export default defineConfig({
     ],
     sidebar: [{ text: name, link: '/' }, ...sidebarOf(read('docs/README.md'))],
     outline: [2, 3],
-    // Each page says itself what comes before it and after it.
-    docFooter: { prev: false, next: false },
     search: { provider: 'local' },
   },
   // The script of the diagrams is one file of 2.5 MB, which only pages with a diagram load.

@@ -7,6 +7,6 @@ const pool = await ThinPool.create({ name: 'first-lines', data, metadata })
 const base = await pool.createVolume({ sizeBytes: 1 * GiB })
 await base.activate() // base.path is a block device now
 const copies = volumesOf(await pool.snapshotMany(base, 2)) // two copies, no bytes copied
-volumesOf(await pool.activateMany(copies)) // at once, not one after the other
+volumesOf(await pool.activateMany(copies)) // all at the same time
 for (const copy of copies) console.log(copy.name, copy.path, await copy.status())
 await pool.remove({ deactivate: true, deleteFiles: true }) // volumes, pool, loop devices, both files

@@ -26,7 +26,7 @@ await inFolder('layers', async directory => {
   const [one, two] = await Promise.all(['one', 'two'].map(key => store.usage(key)))
   console.log(`one has more of its own than two: ${one!.bytes > two!.bytes}`)
 
-  console.log(`unneeded while they stand on it: ${(await store.prune({ dryRun: true })).length} layers`)
+  console.log(`not needed while it is their parent: ${(await store.prune({ dryRun: true })).length} layers`)
   for (const key of ['one', 'two', 'look']) await store.remove(key)
   console.log(`pruned: ${(await store.prune()).map(({ key }) => key).join()}`)
 

@@ -1,4 +1,4 @@
-// 64 snapshots under one suspend, activated at once with progress, asked for their status in one trip.
+// 64 snapshots, activated at the same time with progress, and their status read by one native call.
 import { GiB, volumesOf } from 'dm-thin'
 import { withPool } from '../scratch.mjs'
 

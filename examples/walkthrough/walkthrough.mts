@@ -26,7 +26,7 @@ const files = [dataFile, metadataFile]
 const allFiles = [...files, path.join(folder, 'store/data.img'), path.join(folder, 'store/metadata.img')]
 const keep = process.argv.includes('--keep')
 
-const volumeName = (id: number): string => `walkthrough-volumn-${String(id + 1).padStart(3, '0')}`
+const volumeName = (id: number): string => `walkthrough-volume-${String(id + 1).padStart(3, '0')}`
 const mountPoint = (id: number): string => path.join(folder, volumeName(id))
 
 async function mountVolume(volume: ThinVolume): Promise<string> {

@@ -11,8 +11,8 @@ import { metricNames, metricOf } from './trials.mjs'
 
 const docs = join(root, 'docs')
 const EMULATED =
-  'Under emulation every time is 10 to 40 times a real machine’s, and not evenly: compare within a row, not with elsewhere.'
-const UNSYNCED = ', where SQLite’s fsync costs nothing (`--store disk` has them on a disk)'
+  'Under emulation, times are 10 to 40 times those of a real machine, and not uniformly: compare only within a row.'
+const UNSYNCED = ', where SQLite’s fsync costs nothing (`--store disk` puts them on a disk)'
 const pictures = [
   {
     file: 'latency.svg',
@@ -31,19 +31,19 @@ const pictures = [
   },
   {
     file: 'events.svg',
-    title: 'From an event in the kernel to who listens (logarithmic scale)',
+    title: 'From an event in the kernel to its listener (logarithmic scale)',
     scale: 'log',
     metrics: ['event-latency'],
   },
   {
     file: 'noop.svg',
-    title: 'One cheap ioctl through the whole stack (logarithmic scale)',
+    title: 'One inexpensive ioctl through the whole stack (logarithmic scale)',
     scale: 'log',
     metrics: ['noop-async', 'noop-async-64'],
   },
   {
     file: 'resident-memory.svg',
-    title: 'Snapshot and activation by how much memory the process holds',
+    title: 'Snapshot and activation by the resident memory of the process',
     scale: 'linear',
     metrics: ['resident-memory'],
   },
@@ -105,7 +105,7 @@ function draw(results) {
 }
 
 function tableOf(results) {
-  const header = ['| metric | ours | peers (how many times ours) | to reach |', '|---|---|---|---|']
+  const header = ['| metric | ours | peers (multiple of ours) | target |', '|---|---|---|---|']
   const rows = results.map(result => {
     const peers = Object.keys(result.peers).map(label => `${label} ${peerText(result, label)}`)
     const ours = result.ours === null ? 'not measured' : `**${readable(result.ours)} ${result.unit}**`
@@ -138,7 +138,7 @@ function machineLines({ machine, rounds, backing, store }) {
     `- pool: 64 KiB blocks, 256 MiB of metadata, sparse files behind loop devices (${backing})`,
     ...(store ? [`- records of the layer stores: ${store}${/tmpfs/.test(store) ? UNSYNCED : ''}`] : []),
     `- ${rounds} rounds, a fresh process for each trial, peers interleaved; medians per operation; ${date}`,
-    '- the first third of each trial’s samples is warm-up and not counted, for every peer alike',
+    '- the first third of the samples of each trial is warm-up and not counted, for every peer',
   ]
 }
 
@@ -153,16 +153,16 @@ function floorLines(results) {
   ]
   if (lines.length === 0) return []
   return [
-    '## Where a figure is not reached',
+    '## Why some targets are not reached',
     '',
-    'A call goes to a thread and comes back through the event loop, so that JavaScript never waits. Around the cheapest',
-    'ioctl, one after the other, that costs',
+    'A call runs on a thread and returns through the event loop, so JavaScript never waits. For the least expensive ioctl,',
+    'one after the other, this costs',
     '',
     ...lines,
     '',
-    'and what `c-async` pays of it is the machine’s own price for waking a sleeping processor twice. Each row with one',
-    'call after the other contains it once for each call. `status-batch` makes 100 objects for JavaScript and `list-10k`',
-    '10 000, with their texts, where `c` only points at them; and in the wide rows 64 threads and the event loop share',
+    'The share of `c-async` is the cost of waking a sleeping processor twice on this machine. Each row with one call after',
+    'the other contains this cost once for each call. `status-batch` creates 100 JavaScript objects and `list-10k` 10 000,',
+    'with their texts, where `c` only points at them. In the rows with concurrent calls, 64 threads and the event loop share',
     'the processors.',
     '',
   ]
@@ -172,42 +172,44 @@ export function pageText(report, drawn) {
   return [
     '# Benchmark',
     '',
+    '[Documentation](README.md)',
+    '',
     'Written by `npm run bench -- --page` from the last run; the figures are in [results.json](benchmark/results.json).',
     '',
     ...machineLines(report),
     '',
-    'Peers: `c` is a C program of raw ioctls with one thread, `c-64` the same with 64 threads; `c-async` hands each call',
-    'to a second thread and sleeps in epoll until it is done, which is the least that a caller pays who may not block;',
-    '`libdevmapper` is the same C program with that library in place of the bare ioctls, without udev cookies and nodes,',
-    'and with one thread, since it allows no more; `dmsetup` is one process of it for each step, started from Node by',
-    '`execFile`, and `dmsetup-all` one for all volumes.',
+    'Peers: `c` is a C program that calls ioctls with one thread, `c-64` the same with 64 threads. `c-async` hands each call',
+    'to a second thread and sleeps in epoll until it is done, which is the minimum cost for a caller that may not block.',
+    '`libdevmapper` is the same C program with that library instead of ioctls, without udev cookies and nodes, and with one',
+    'thread, because the library allows no more. `dmsetup` is one process of it for each step, started from Node with',
+    '`execFile`, and `dmsetup-all` one process for all volumes.',
     ...(report.machine.accelerator === 'tcg' ? [EMULATED] : []),
     '',
     ...tableOf(complete(report.results)),
     '',
     ...drawn.flatMap(picture => [picture, '']),
     ...floorLines(report.results),
-    '## Why the wide rows are so much faster',
+    '## Why concurrent calls are faster',
     '',
-    'Activating and removing a thin volume each wait for the kernel to pass a grace period of its own. That is waiting,',
-    'not work, so 64 of them overlap where the caller lets them: `activateMany` and `deactivateMany` do. Messages to a',
-    'pool are taken one at a time by the kernel, whoever sends them.',
+    'Activating and removing a thin volume each wait for a grace period of the kernel. These waits overlap, so 64 of them take',
+    'little longer than one: `activateMany` and `deactivateMany` use this. The kernel processes the messages of a pool one at',
+    'a time, whoever sends them.',
     '',
     '## How the events and the long list are measured',
     '',
-    '`event-latency`: a C program renames a device, which raises an event of it, and notes the time just before. The',
-    'listener is another process and notes the time at which it knows which device it was: here in the `change` callback',
-    'of `watchDevices`, in `c` after poll, DM_DEV_ARM_POLL and DM_LIST_DEVICES, in `c-async` after the thread that did',
-    'so has woken another. Both clocks are CLOCK_MONOTONIC, and before each event both sides sleep for 20 ms. A',
-    '`pool.events()` asks for the status besides, which is two calls more.',
+    '`event-latency`: a C program renames a device, which raises an event, and records the time just before. The listener is',
+    'another process and records the time at which it knows the device: here in the `change` callback of `watchDevices`, in',
+    '`c` after poll, DM_DEV_ARM_POLL and DM_LIST_DEVICES, in `c-async` after the thread that did so has woken another. Both',
+    'use CLOCK_MONOTONIC, and both sides sleep for 20 ms before each event. `pool.events()` also reads the status, which is',
+    'two more calls.',
     '',
-    '`list-10k`: 10 000 devices without tables, with uuids, are up for all rounds. `listDevices()` gives an object for',
-    'each; `c` gives pointers into the kernel’s answer. Each list is checked, outside the timing: every device once,',
-    'with its own uuid; and a prefix filter gives its own and no other.',
+    '`list-10k`: 10 000 devices without tables, with uuids, exist during all rounds. `listDevices()` returns an object for',
+    'each; `c` returns pointers into the kernel’s reply. Each list is checked outside the timing: every device once, with its',
+    'own uuid; and a prefix filter returns its devices and no other.',
     '',
     ...loopLines,
     ...storeLines,
-    '## Repeat it',
+    '## Repeat the benchmark',
     '',
     '```sh',
     'npm run bench                               # all metrics, five rounds',
@@ -217,8 +219,8 @@ export function pageText(report, drawn) {
     'npm run bench -- --page                     # this page and its pictures',
     '```',
     '',
-    'With device mapper and root it measures on the machine itself, on a scratch pool of its own. Elsewhere the cheap',
-    'ioctl is measured on the host and the rest in the virtual machine.',
+    'With the device mapper and root, it measures on the machine itself, with a temporary pool. Otherwise it measures the',
+    'inexpensive ioctl on the host and the rest in the virtual machine.',
     '',
   ].join('\n')
 }

@@ -75,12 +75,12 @@ const beside = atMost => [
 export const storeMetrics = {
   prepare: {
     unit: 'ms',
-    what: 'a layer on a committed one, with its mounts, one after the other',
+    what: 'a layer with a committed parent, with its mounts, one call after the other',
     targets: [{ atMost: 1.25, peer: 'c' }],
   },
   'prepare-100': {
     unit: 'ms',
-    what: '100 layers at once, wall time divided by 100',
+    what: '100 concurrent layers, wall time divided by 100',
     targets: [
       { faster: 8, peer: 'c' },
       { faster: 50, peer: 'containerd' },
@@ -88,17 +88,17 @@ export const storeMetrics = {
   },
   'prepare-warm': {
     unit: 'ms',
-    what: 'a layer from the warm set',
+    what: 'a warm layer',
     targets: [{ faster: 10, peer: 'cold' }],
   },
   'remove-100': {
     unit: 'ms',
-    what: '100 removals at once until all are acknowledged, divided by 100',
+    what: '100 concurrent removals until all are acknowledged, divided by 100',
     targets: [{ faster: 8, peer: 'c' }],
   },
   'remove-100-gone': {
     unit: 'ms',
-    what: 'the same until their space is back in the pool',
+    what: 'the same until their space is free in the pool',
     targets: [{ faster: 8, peer: 'c' }],
   },
   import: { unit: 'ms', what: unpacked(small, whole), targets: beside(2) },
@@ -107,13 +107,13 @@ export const storeMetrics = {
   'import-large-mounted': { unit: 'ms', what: unpacked(large, mounted), targets: beside(1.1) },
   diff: {
     unit: 'ms',
-    what: '200 changes found in a layer of 20 000 files',
+    what: 'finding 200 changes in a layer of 20 000 files',
     targets: [{ atMost: 1.5, peer: 'c' }],
   },
-  'diff-tar': { unit: 'ms', what: 'the archive of the same changes, written to nowhere', targets: [] },
-  'open-10k': { unit: 'ms', what: 'a store of 10 000 layers opened', targets: [{ below: 2000 }] },
-  'stat-10k': { unit: 'µs', what: 'what is recorded of one of 10 000 layers', targets: [] },
-  'walk-10k': { unit: 'ms', what: 'all of 10 000 layers, in order', targets: [] },
+  'diff-tar': { unit: 'ms', what: 'the archive of the same changes, discarded', targets: [] },
+  'open-10k': { unit: 'ms', what: 'opening a store of 10 000 layers', targets: [{ below: 2000 }] },
+  'stat-10k': { unit: 'µs', what: 'the record of one of 10 000 layers', targets: [] },
+  'walk-10k': { unit: 'ms', what: 'the records of all 10 000 layers, in order', targets: [] },
   'prepare-10k': {
     unit: 'ms',
     what: '`prepare` in a store of 10 000 layers',

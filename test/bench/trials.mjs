@@ -142,7 +142,7 @@ const metricTable = {
   },
   activate: {
     unit: 'ms',
-    what: 'one after the other',
+    what: 'one call after the other',
     targets: [
       { atMost: 1.15, peer: 'c' },
       { atMost: 1.15, peer: 'libdevmapper' },
@@ -151,7 +151,7 @@ const metricTable = {
   },
   remove: {
     unit: 'ms',
-    what: 'one after the other',
+    what: 'one call after the other',
     targets: [
       { atMost: 1.15, peer: 'c' },
       { atMost: 1.15, peer: 'libdevmapper' },
@@ -160,7 +160,7 @@ const metricTable = {
   },
   'activate-64': {
     unit: 'ms',
-    what: '64 at once, wall time divided by 64',
+    what: '64 concurrent calls, wall time divided by 64',
     targets: [
       { atMost: 1.3, peer: 'c-64' },
       { faster: 10, peer: 'c' },
@@ -169,7 +169,7 @@ const metricTable = {
   },
   'remove-64': {
     unit: 'ms',
-    what: '64 at once, wall time divided by 64',
+    what: '64 concurrent calls, wall time divided by 64',
     targets: [
       { atMost: 1.3, peer: 'c-64' },
       { faster: 12, peer: 'c' },
@@ -178,17 +178,17 @@ const metricTable = {
   },
   'noop-async': {
     unit: 'µs',
-    what: 'one cheap ioctl through the whole stack, one after the other',
+    what: 'one inexpensive ioctl through the whole stack, one call after the other',
     targets: [{ below: 25, where: 'host' }],
   },
   'noop-async-64': {
     unit: 'µs',
-    what: 'one cheap ioctl through the whole stack, 64 in flight',
+    what: 'one inexpensive ioctl through the whole stack, 64 in flight',
     targets: [{ below: 3, where: 'host' }],
   },
   'event-latency': {
     unit: 'ms',
-    what: 'from an event in the kernel to the callback that tells of it',
+    what: 'from an event in the kernel to the callback',
     targets: [{ atMost: 1.5, peer: 'c-async' }],
   },
   'list-10k': {
@@ -198,7 +198,7 @@ const metricTable = {
   },
   'resident-memory': {
     unit: 'ms',
-    what: 'create_snap and activation in a process that holds much memory; ours with the larger amount',
+    what: 'create_snap and activation in a process with large resident memory; ours with the larger amount',
     targets: [{ atMost: 1.1, peer: 'ours-100MiB' }],
   },
   'event-loop': {

@@ -1,15 +1,16 @@
 // A pool of containerd's own snapshotter for device mapper, read by this library: the real one wrote the records.
 // @second-kernel
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { AdoptedStore, diffTar, LayerStore } from '../../lib/entry/store.js'
 import { GiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { ctr, mappedMounts, mountCgroups } from '../helpers/containerd.js'
+import { isForContainerd, programs, writePrograms } from '../helpers/docs-code.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { makeImage } from '../helpers/oci-image.js'
 import { useScratch } from '../helpers/scratch.js'
 import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/snapshotter.js'
-import { run } from '../helpers/spawned.js'
+import { run, tryRun } from '../helpers/spawned.js'
 import { thinCheck } from '../helpers/witness.js'
 
 const scratch = useScratch()
@@ -29,6 +30,25 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
   pool_name = "${pool}"
   base_image_size = "64MB"
 `
+
+/** Runs the programs of a page that read a pool of containerd, in the place where they look for it. */
+async function runPrograms(directory: string): Promise<void> {
+  const place = '/var/lib/containerd/io.containerd.snapshotter.v1.devmapper'
+  mkdirSync(path.dirname(place), { recursive: true })
+  symlinkSync(directory, place)
+  try {
+    const blocks = programs('docs/store.md').filter(isForContainerd)
+    const files = writePrograms(blocks, path.join(__dirname, '../../.cache/docs-code/clients'))
+    expect(files).toHaveLength(2)
+    for (const file of files) expect(tryRun(process.execPath, [file])).toMatchObject({ status: 0, stderr: '' })
+    const copied = await LayerStore.open({ directory: '/var/lib/layers' })
+    expect((await copied.status()).layers).toBe(1)
+    await copied.takeDown()
+  } finally {
+    rmSync(place)
+    rmSync('/var/lib/layers', { recursive: true, force: true })
+  }
+}
 
 test(
   'its layers are listed, looked into, and copied into a store, while it runs',
@@ -61,6 +81,8 @@ test(
       await ctr(stack, 'images', 'import', ...DEVMAPPER, archive)
       await ctr(stack, 'run', ...DEVMAPPER, '--detach', IMAGE, 'box', '/bin/sh', '-c', 'echo own > /own; sleep 100000')
       const devices = run('dmsetup', ['ls'])
+      await runPrograms(directory)
+      expect(run('dmsetup', ['ls'])).toBe(devices)
 
       const adopted = await AdoptedStore.open({ directory })
       expect([adopted.program, adopted.poolName]).toEqual(['containerd', poolName])

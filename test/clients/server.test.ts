@@ -123,7 +123,7 @@ test(
 )
 
 test(
-  'a label chooses the pool of an image, and what stands on it is in the same; later starts know the pools',
+  'a label chooses the pool of an image, and its containers are in the same; later starts know the pools',
   () =>
     withServer(
       async (client, server, options) => {

@@ -29,7 +29,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   'random histories': RANDOM,
   modes: MODES,
   events: EVENTS,
-  'pools through the facade': POOLS,
+  'calls of the pool API on pools': POOLS,
   'records of pools': RECORDS,
 }
 

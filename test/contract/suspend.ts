@@ -71,7 +71,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'while the pool is suspended no thin can be loaded: EINVAL, and DM_POOL_SUSPENDED from the facade',
+    title: 'while the pool is suspended no thin can be loaded: EINVAL, and DM_POOL_SUSPENDED from the pool API',
     run: machine =>
       withPool(machine, async ({ pool, name, numbers }) => {
         const idle = await pool.createVolume({ sizeBytes: MiB })

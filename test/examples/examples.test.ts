@@ -24,7 +24,7 @@ const TELLING: Record<string, RegExp> = {
   'first-lines': /first-lines-1 \/dev\/dm-\d+ [\s\S]*first-lines-2 \/dev\/dm-\d+ [\s\S]*mappedBytes: 0/,
   'low-level': /events can be polled\nlive as \/dev\/dm-N\n0 2048 zero\n2048 8 error\n1 of its kind/,
   layers:
-    /^one: changed in one\ntwo: hello from the base\nbase: hello from the base; its view has the options ro\none has more of its own than two: true\nunneeded while they stand on it: 0 layers\npruned: base\ntaken down with 2 loop devices\n$/,
+    /^one: changed in one\ntwo: hello from the base\nbase: hello from the base; its view has the options ro\none has more of its own than two: true\nnot needed while it is their parent: 0 layers\npruned: base\ntaken down with 2 loop devices\n$/,
   loop: /attached, 8 MiB\nlisted with its file: true\ngrown to 16 MiB\ndetached, 0 left/,
   'many-at-once': /activated 64 of 64\nstatus of 64 volumes; 0 map any data yet\n64 deactivated/,
   mount: /original: written to the original\ncopy: changed in the copy/,

@@ -52,7 +52,7 @@ const frozenNow = async (target: string): Promise<boolean> => {
   return tried === undefined
 }
 
-test('each call of an open device fails by name, and the device is let go', async () => {
+test('each call of an open device fails by name, and the device is released', async () => {
   const loop = await attached(4 * MiB)
   const open = () => BlockDevice.open(loop.path)
   const opening: Places[] = [

@@ -96,7 +96,7 @@ test('a storm: 200 devices come and go while others listen, and the books balanc
   told.close()
 })
 
-test('aborted, closed, or left in the middle of a loop, a watch ends, and the last one lets go of the kernel', async () => {
+test('aborted, closed, or left in the middle of a loop, a watch ends, and the last one releases the descriptor', async () => {
   const controller = new AbortController()
   const watch = watchDevices({ signal: controller.signal })
   await watch.ready

@@ -203,7 +203,7 @@ test('an answer of dm-stats comes whole, also of a message that can be sent only
   })
 })
 
-test('closing lets go and takes nothing away; a closed object refuses', async () => {
+test('closing releases the object and removes nothing; a closed object rejects', async () => {
   const name = scratch.name('closed')
   const table = [error({ lengthSectors: 8 })]
   {

@@ -78,7 +78,7 @@ test('create over files that hold something rejects too: data at its start, meta
   expect(snapshotKernelState()).toBe('')
 })
 
-test('a node that another process has locked: create waits, can be given up, and goes on when it is let go', () =>
+test('a node that another process has locked: create waits, can be aborted, and continues when it is released', () =>
   onLoops(async options => {
     const { device } = options.data as { device: string }
     const locker = spawn('flock', ['--exclusive', device, 'sh', '-c', 'echo locked; read line'], {

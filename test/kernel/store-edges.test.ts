@@ -9,7 +9,7 @@ import { thinIdsBy, withStore } from '../helpers/stores.js'
 
 const scratch = useScratch()
 
-test('prune removes the empty file system of a size that nothing stands on, and it is made again when it is needed', () =>
+test('prune removes the empty file system of a size that no layer uses, and it is made again when it is needed', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('a', '')
     await store.prepare('large', '', { sizeBytes: 128 * MiB })

@@ -49,7 +49,7 @@ test('a raw layer has a device and no mounts, and all that would mount it is ref
     expect(read(layer.device)).toBe('a')
   }))
 
-test('commit, view and growth of a raw layer take its blocks as they are, and what stands on it is raw', () =>
+test('commit, view and growth of a raw layer take its blocks as they are, and a layer with a raw parent is raw', () =>
   withStore({}, async (store, { poolName }) => {
     write((await store.prepare('a', '', { raw: true })).device, 'a')
     await store.commit('layer', 'a')

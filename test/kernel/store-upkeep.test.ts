@@ -160,7 +160,7 @@ describe('disagreements', () => {
       expect(await store.verify()).toEqual([])
     }))
 
-  test('a layer whose volume is lost: said, and its record goes when nothing stands on it', () =>
+  test('a layer whose volume is lost: reported, and its record is deleted when it has no children', () =>
     withStore({}, async (store, { poolName, options }) => {
       await committed(store, 'layer')
       const before = thinIdsBy(poolName)

@@ -88,7 +88,7 @@ test('a merge copies the exceptions back into the origin', async () => {
   })
 })
 
-test('a thin pool and a thin volume below the facade', async () => {
+test('a thin pool and a thin volume without the pool API', async () => {
   await withDevices(scratch, [4 * MiB, 16 * MiB], async ([metadataDevice, dataDevice]) => {
     const table = {
       lengthSectors: 32768,

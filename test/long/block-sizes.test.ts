@@ -43,7 +43,7 @@ test('block sizes that the kernel has, powers of two or not, hold data, and a sn
   }
 })
 
-test('block sizes that it has not are refused by us before it is asked, and by the kernel below the facade', async () => {
+test('invalid block sizes are rejected by the library before the kernel is called, and by the kernel itself', async () => {
   scratch.log.allow(/device-mapper: (table|ioctl|thin): /)
   const around = [1, 64, 57, 127].flatMap(off => [128, 256, 1024, 2 ** 20].map(size => size + off))
   const bad = [1, 64, 127, ...around, 2 ** 21 - 64, 2 ** 21 + 1, 2 ** 21 + 128, 2 ** 22]

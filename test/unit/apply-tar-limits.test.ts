@@ -217,7 +217,7 @@ describe('a stream', () => {
     expect(left).toBe(true)
   })
 
-  test('is let go where the layer is refused', async () => {
+  test('is released if the layer is rejected', async () => {
     let left = false
     async function* source() {
       try {

@@ -35,7 +35,7 @@ function portWith(devices: Record<number, { targets: string[]; deps: number[] }>
   return { port: port as unknown as KernelPort, asked }
 }
 
-test('what several stand on is asked once, and comes below each', async () => {
+test('a device that several use is read once, and comes below each', async () => {
   const mapped = (minor: number) => encodeDevice(253, minor)
   const { port, asked } = portWith({
     0: { targets: ['striped'], deps: [mapped(1), mapped(2)] },

@@ -67,7 +67,13 @@ test('the pages are up to date', () => {
 test('each entry and each class has a page, which the index of the documentation names', () => {
   const names = [...[...api.keys()].map(pageOf), ...classes.map(({ name }) => `${name}.md`), 'README.md']
   expect(Object.keys(pages).sort()).toEqual(names.sort())
-  expect([...api.keys()]).toEqual(['dm-thin', 'dm-thin/kernel', 'dm-thin/store', 'dm-thin/snapshotter', 'dm-thin/testing'])
+  expect([...api.keys()]).toEqual([
+    'dm-thin',
+    'dm-thin/kernel',
+    'dm-thin/store',
+    'dm-thin/snapshotter',
+    'dm-thin/testing',
+  ])
   const index = readFileSync(path.join(root, 'docs/README.md'), 'utf8')
   expect(names.filter(name => !index.includes(`(api/${name})`))).toEqual([])
 })

@@ -1,48 +1,29 @@
-// Every block of code that a page marks as ts compiles against the library, and the README's is an example that runs.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// Every program of the pages is plain JavaScript that compiles against the library; those of the README are examples.
+// test/examples/docs-code.test.ts runs them.
+import { spawnSync } from 'node:child_process'
+import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import ts from 'typescript'
+import { blocksOf, pages, programs, writePrograms } from '../helpers/docs-code.js'
 
 const root = path.join(__dirname, '../..')
-const folder = path.join(root, '.cache/docs-code')
+const folder = path.join(root, '.cache/docs-code/unit')
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8')
-const inFolder = (name: string): string[] =>
-  readdirSync(path.join(root, name))
-    .filter(file => file.endsWith('.md'))
-    .map(file => path.join(name, file))
+const blocks = programs()
+let files: string[] = []
 
-interface Block {
-  readonly page: string
-  readonly line: number
-  readonly code: string
-}
-
-const blocks: Block[] = [...inFolder('.'), ...inFolder('docs')].flatMap(page => {
-  const text = read(page)
-  return [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(match => ({
-    page,
-    line: text.slice(0, match.index).split('\n').length + 1,
-    code: match[1]!,
-  }))
+beforeAll(() => {
+  rmSync(folder, { recursive: true, force: true })
+  files = writePrograms(blocks, folder)
 })
 
-/** A block may go on where the reader is: with a pool and a volume at hand. */
-function given(code: string): string {
-  const declares = (name: string) => new RegExp(`\\b(const|let|using) ${name}\\b`).test(code)
-  const lines = ["import type * as library from 'dm-thin'"]
-  if (!declares('pool')) lines.push('declare const pool: library.ThinPool')
-  if (!declares('volume')) lines.push('declare const volume: library.ThinVolume')
-  return `${lines.join('; ')}\n`
-}
+test('the pages have programs, and none in TypeScript', () => {
+  expect(blocks.length).toBeGreaterThan(40)
+  const guides = pages.filter(page => !page.startsWith('docs/api')) // signatures there are in TypeScript
+  expect(guides.flatMap(page => blocksOf(page, '(?:ts|typescript|mts)'))).toEqual([])
+})
 
-test('blocks marked ts compile', () => {
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder, { recursive: true })
-  const files = blocks.map((block, index) => {
-    const file = path.join(folder, `block-${index}.mts`)
-    writeFileSync(file, given(block.code) + block.code)
-    return file
-  })
+test('each program compiles against the library', () => {
   const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), name => readFileSync(name, 'utf8')) as {
     config: { compilerOptions: object }
   }
@@ -50,6 +31,12 @@ test('blocks marked ts compile', () => {
     {
       ...config.compilerOptions,
       rootDir: '.',
+      allowJs: true,
+      checkJs: true,
+      noImplicitAny: false,
+      noUncheckedIndexedAccess: false,
+      strictNullChecks: false,
+      strictFunctionTypes: false,
       noEmit: true,
       declaration: false,
       noUnusedLocals: false,
@@ -58,7 +45,7 @@ test('blocks marked ts compile', () => {
     root,
   )
   const program = ts.createProgram(files, options)
-  // Of the blocks alone: whether the library compiles is not asked here.
+  // Of the programs alone: whether the library compiles is not asked here.
   const diagnostics = files.flatMap(name => {
     const source = program.getSourceFile(name)
     return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
@@ -68,20 +55,21 @@ test('blocks marked ts compile', () => {
     const at = line + file!.getLineAndCharacterOfPosition(start ?? 0).line - 1
     return `${page}:${at}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`
   })
-  expect(blocks.length).toBeGreaterThan(10)
   expect(problems).toEqual([])
 })
 
-/** What the oldest Node that is supported can run, of at most 12 lines. */
-test('the code of the README is that of examples, which the tests run', () => {
+test('this Node can parse each program', () => {
+  const parse = `const { SourceTextModule } = require('node:vm'); const { readFileSync } = require('node:fs')
+    for (const file of process.argv.slice(1)) new SourceTextModule(readFileSync(file, 'utf8'), { identifier: file })`
+  const flags = ['--experimental-vm-modules', '--no-warnings', '-e', parse]
+  const { status, stderr } = spawnSync(process.execPath, [...flags, ...files], { encoding: 'utf8' })
+  expect(stderr).toBe('')
+  expect(status).toBe(0)
+})
+
+test('the programs of the README are examples of at most 12 lines', () => {
   const examples = ['first-lines', 'first-layers'].map(name => read(`examples/${name}/${name}.mts`))
-  const code = blocks.filter(({ page }) => page === 'README.md').map(block => block.code)
+  const code = programs('README.md').map(block => block.code)
   expect(code).toEqual(examples.map(text => text.replace(/^\/\/.*\n/, '')))
-  for (const each of code)
-    expect(
-      each
-        .trim()
-        .split('\n')
-        .filter(line => line !== '').length,
-    ).toBeLessThanOrEqual(12)
+  for (const each of code) expect(each.split('\n').filter(line => line !== '').length).toBeLessThanOrEqual(12)
 })

@@ -1,4 +1,4 @@
-// Links between pages lead somewhere, and the pages of docs/ follow each other in the order of their index.
+// Links between pages lead somewhere, and the index of docs/ lists each page.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
@@ -44,19 +44,19 @@ test.each(pages)('%s: every relative link leads somewhere', page => {
   expect(brokenLinks(page)).toEqual([])
 })
 
-test('the pages lead from one to the next in the order of the index', () => {
-  const order = [...read('docs/README.md').matchAll(/^\d+\. \[[^\]]+\]\(([^)]+)\)/gm)]
+test('the index lists each page once, in groups, and each page leads back to it', () => {
+  const index = read('docs/README.md')
+  const listed = [...index.matchAll(/^- \[[^\]]+\]\(([^)]+)\)/gm)]
     .map(match => match[1]!)
     .filter(name => !name.startsWith('api/'))
-  expect([...order].sort()).toEqual(
-    readdirSync(path.join(root, 'docs')).filter(name => name.endsWith('.md') && !/^(README|benchmark)/.test(name)),
-  )
-  const neighbours = (name: string) => ({
-    previous: /previous: \[[^\]]+\]\(([^)]+)\)/.exec(read(`docs/${name}`))?.[1],
-    next: /next: \[[^\]]+\]\(([^)]+)\)/.exec(read(`docs/${name}`))?.[1],
-  })
-  for (const [index, name] of order.entries()) {
-    const next = order[index + 1] ?? 'api/README.md'
-    expect({ name, ...neighbours(name) }).toEqual({ name, previous: order[index - 1], next })
-  }
+  const names = readdirSync(path.join(root, 'docs')).filter(name => name.endsWith('.md') && name !== 'README.md')
+  expect([...listed].sort()).toEqual(names.sort())
+  expect([...index.matchAll(/^## (.*)$/gm)].map(match => match[1])).toEqual([
+    'Start',
+    'Guides',
+    'Operations',
+    'Reference',
+    'Project',
+  ])
+  expect(names.filter(name => !/^\[Documentation\]\(README\.md\)/m.test(read(`docs/${name}`)))).toEqual([])
 })

@@ -128,7 +128,7 @@ describe('faults on order', () => {
     'LOOP_CONFIGURE',
     'create file',
     'pread',
-  ] as const)('create that fails at %s takes back what it did', async operation => {
+  ] as const)('create that fails at %s rolls back its steps', async operation => {
     const kernel = memoryKernel()
     kernel.fail(operation, 'EIO')
     await expect(ThinPool.create(kernel.poolOptions())).rejects.toMatchObject({ errno: 5 })
@@ -349,7 +349,7 @@ describe('devices', () => {
       expect(seen.indexOf('added demo-0')).toBeLessThan(seen.indexOf('removed demo-0'))
     }))
 
-  test('the device mapper below the facade is there', async () => {
+  test('the low-level API works on it', async () => {
     const kernel = memoryKernel()
     const dm = await DeviceMapper.open({ kernel })
     const { name } = await dm.create({ name: 'joined', uuid: 'example' })

@@ -54,7 +54,7 @@ test.each(Object.keys(STATUSES))('any status of %s is read as it was printed, wh
   })
 })
 
-test('the facade’s own readers of pools and volumes', () => {
+test('the parsers of pools and volumes of the pool API', () => {
   const pool = parsePoolTable({ startSectors: 0, ...lineOf('thin-pool', '7:1 7:0 128 0 1 error_if_no_space') })
   everywhere(10_000, anyLine(statusLines('thin-pool')), line => {
     outcome(() => poolStatus(line, pool))

@@ -28,7 +28,7 @@ test('thin ids go round, past those that are taken', () =>
     expect([make('c').thin, make('d').thin]).toEqual([2 ** 24 - 1, 2])
   }))
 
-test('a failed call takes back what it made, recorded as there or not', () =>
+test('a failed call rolls back what it made, recorded as ready or not', () =>
   withRecords((records, make) => {
     const [making, ready] = [make('a'), make('b')]
     records.update(ready, ['making'], { state: 'ready', owner: null })

@@ -99,7 +99,7 @@ test('where the native side could not undo its own steps, only a step that must 
   ])
 })
 
-test('a step that finds nothing to take back is not listed', async () => {
+test('a step with nothing to roll back is not listed', async () => {
   const undo = new Undo()
   undo.push('first', 'device', async () => {})
   undo.push('second', 'device', async () => false)

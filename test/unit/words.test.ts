@@ -1,0 +1,122 @@
+// The glossary of CONTRIBUTING names words that are not used: metaphors where the field has a term. They are looked for in
+// pages, in comments and messages of lib and native, and in titles of tests.
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+
+const root = path.join(__dirname, '../..')
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8')
+
+/** Each word of the glossary's last column, in all its forms. */
+const FORMS: Record<string, RegExp> = {
+  amiss: /\bamiss\b/,
+  door: /\bdoors?\b/,
+  facade: /\bfa[cç]ades?\b/,
+  hop: /\bhops?\b/,
+  mend: /\bmend(s|ed|ing)?\b/,
+  news: /\bnews\b/,
+  'put right': /\bput(s|ting)? right\b/,
+  'stands on': /\b(stand|stands|standing|stood) (up)?on\b/,
+  stranger: /\bstrangers?\b/,
+  'take back': /\b(take|takes|taken|taking|took) back\b/,
+  trip: /\btrips?\b/,
+  witness: /\bwitness(es|ed)?\b/,
+  worlds: /\b(both|other|two) worlds\b/,
+}
+
+/** Words for "reports", "is ignored", "again" and the like, in pages alone. */
+const IN_PAGES: readonly RegExp[] = [
+  /\b(told|tells|heard|hears)\b/,
+  /\b(anew|meanwhile|mostly)\b/,
+  /\blets? go\b/,
+  /\b(has|have) not the\b/,
+]
+
+function filesOf(folder: string, extension: RegExp): string[] {
+  const names = readdirSync(path.join(root, folder), { recursive: true }) as string[]
+  return names.filter(name => extension.test(name)).map(name => path.join(folder, name))
+}
+
+const pages = [
+  ...readdirSync(root).filter(name => name.endsWith('.md')),
+  ...filesOf('docs', /\.md$/),
+  ...filesOf('examples', /\.md$/),
+]
+/** Signatures and docstrings, which have their place in lib. */
+const isReference = (page: string): boolean => /^docs\/api/.test(page)
+const sources = [...filesOf('lib', /\.m?ts$/), ...filesOf('native', /\.(cc|h)$/)]
+const tests = filesOf('test', /\.ts$/)
+
+interface Line {
+  readonly where: string
+  readonly text: string
+}
+
+const linesOf = (file: string, text = read(file)): Line[] =>
+  text.split('\n').map((line, at) => ({ where: `${file}:${at + 1}`, text: line }))
+
+/** The page without the glossary's last column, which names the words. */
+function pageLines(page: string): Line[] {
+  if (page !== 'CONTRIBUTING.md') return linesOf(page)
+  const isRow = ({ text }: Line): boolean => /^\|.*\|.*\|.*\|$/.test(text)
+  return linesOf(page).map(line => (isRow(line) ? { ...line, text: line.text.replace(/[^|]*\|$/, '') } : line))
+}
+
+/** Titles of tests and suites, and of the cases of the contract. */
+const titlesOf = (file: string): Line[] =>
+  [
+    ...read(file).matchAll(
+      /(?:\b(?:test|it|describe)(?:\.\w+)*(?:\([^()]*\))?\(\s*|\btitle: )(?:'([^'\n]+)'|`([^`\n]+)`|"([^"\n]+)")/g,
+    ),
+  ].map(match => ({ where: file, text: match[1] ?? match[2] ?? match[3]! }))
+
+const found = (lines: readonly Line[], words: readonly RegExp[]): string[] =>
+  lines
+    .filter(({ text }) => words.some(word => word.test(text.toLowerCase())))
+    .map(({ where, text }) => `${where}: ${text.trim()}`)
+
+/** The last column of the glossary. */
+function glossary(): string[] {
+  const section = /^## Glossary\n([\s\S]*?)^## /m.exec(read('CONTRIBUTING.md'))![1]!
+  const rows = section.split('\n').filter(line => line.startsWith('|'))
+  expect(rows.length).toBeLessThanOrEqual(40)
+  return rows
+    .slice(2)
+    .flatMap(row => row.split('|').at(-2)!.split(','))
+    .map(word => word.trim())
+    .filter(word => word !== '')
+}
+
+test('the words that are looked for are those of the glossary', () => {
+  expect(glossary().sort()).toEqual(Object.keys(FORMS).sort())
+})
+
+test('a word is found in each of its forms, and no other', () => {
+  const all = Object.values(FORMS)
+  const of = (text: string): number => found([{ where: '', text }], all).length
+  for (const text of ['A door.', 'taken back', 'stood upon', 'in one hop', 'Puts right']) expect(of(text)).toBe(1)
+  for (const text of ['outdoors', 'commend', 'hello world', 'withstand', 'stripped', 'a shop']) expect(of(text)).toBe(0)
+})
+
+test('no page uses them', () => {
+  expect(pages.length).toBeGreaterThan(30)
+  const lines = pages.filter(page => !isReference(page)).flatMap(pageLines)
+  expect(found(lines, [...Object.values(FORMS), ...IN_PAGES])).toEqual([])
+})
+
+/** Lines of lib and native that use them. The comments there are rewritten file by file: the number only falls. */
+const LEFT_IN_SOURCES = 87
+
+test('comments, messages and names of lib and native use them no more than before', () => {
+  expect(sources.length).toBeGreaterThan(200)
+  const left = found(
+    sources.flatMap(file => linesOf(file)),
+    Object.values(FORMS),
+  )
+  if (left.length > LEFT_IN_SOURCES) expect(left).toEqual([])
+})
+
+test('no title of a test uses them', () => {
+  const titles = tests.flatMap(titlesOf)
+  expect(titles.length).toBeGreaterThan(800)
+  expect(found(titles, Object.values(FORMS))).toEqual([])
+})

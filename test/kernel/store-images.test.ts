@@ -155,6 +155,23 @@ test('an image comes in once, goes out, and comes back the same', () =>
     expect(run('ls', [path.join(directory, 'staging')]).trim()).toBe('')
   }))
 
+test('an image archive without space to stage its files rejects with DM_LAYER_SPACE, and nothing stays staged', () =>
+  withStore({}, async (store, { directory }) => {
+    const file = scratch.path('image.tar')
+    const layers = [{ large: 'x'.repeat(MiB) }]
+    makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: file })
+    const staging = path.join(directory, 'staging')
+    mkdirSync(staging, { recursive: true })
+    run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', staging])
+    try {
+      await expectCode(store.importImage(file), 'DM_LAYER_SPACE')
+      expect(run('ls', [staging])).toBe('')
+    } finally {
+      run('umount', [staging])
+    }
+    expect((await store.importImage(file)).layers).toHaveLength(1)
+  }))
+
 describe('an untrusted archive', () => {
   const refused = (stream: AsyncIterable<Uint8Array>, code: string, options = {}) =>
     withStore({}, async (store, { poolName, dataFile }) => {

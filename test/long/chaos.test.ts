@@ -75,7 +75,7 @@ test('what was acknowledged is there after any calls of four processes, whenever
   for (const files of stores) await held(files, await killedWork(files.options, 'first', {}))
   const figures = { seed: SEED, operations: 0, acknowledged: 0, rounds: 0, kills: 0, restarts: 0, full: 0 }
   while (figures.operations < OPERATIONS) {
-    const files = [roomy, tight, roomy, disk.files][figures.rounds % 1 + 3]!
+    const files = [roomy, tight, roomy, disk.files][(figures.rounds % 1) + 3]!
     const isFull = files === disk.files
     const live = ACTORS.map(letter => {
       const name = `${letter}${figures.rounds}x`

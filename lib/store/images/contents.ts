@@ -146,7 +146,9 @@ async function unpack(
     entries.destroy()
     if (signal?.aborted) throwIfAborted(signal)
     if (fault instanceof DmThinError) throw fault
-    throw damaged('archive', (fault as Error).message)
+    const { code, message } = fault as NodeJS.ErrnoException
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw noSpace(folder, message)
+    throw damaged('archive', message)
   } finally {
     stream.abandon()
   }
@@ -164,6 +166,10 @@ async function unpack(
 }
 
 const plain = (name: string): string => path.posix.normalize(`/${name}`).slice(1)
+const noSpace = (folder: string, why: string): DmThinError =>
+  new DmThinError('DM_LAYER_SPACE', `the files of the image archive do not fit below ${folder}: ${why}`, {
+    device: folder,
+  })
 const limit = (what: string): DmThinError => new DmThinError('DM_LAYER_LIMIT', `image archive: ${what}`)
 
 /** For what is written: passes bytes through, and counts and digests them. */

@@ -7,12 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB } from '../../lib/entry/index.js'
 import { keepFigures } from '../helpers/long.js'
 import { markedDevices } from '../helpers/kernel-state.js'
+import { takeDown } from '../helpers/pools.js'
 import { seeded } from '../helpers/random.js'
 import { imageToImport, killedWork, together, untilKilled } from '../helpers/store-child.js'
 import { held } from '../helpers/store-held.js'
 import { run, tryRun } from '../helpers/spawned.js'
 import { endStore, storeFiles, storeFilesIn, type StoreFiles } from '../helpers/stores.js'
 import { useScratch } from '../helpers/scratch.js'
+import { thinCheck } from '../helpers/witness.js'
 
 const scratch = useScratch()
 const actor = path.join(__dirname, 'chaos-actor.cjs')
@@ -25,8 +27,8 @@ const LONGEST_MS = 6_000
 const TIGHT_BYTES = 96 * MiB
 
 /** The disk below the third store: the pool's data file may grow to more than it has. */
-const DISK_MIB = 192
-const FILLED_WITHIN_MS = 3_000
+const DISK_MIB = 512
+const FILLED_WITHIN_MS = 6_000
 
 class SmallDisk {
   readonly files: StoreFiles
@@ -48,6 +50,13 @@ class SmallDisk {
 
   empty(): void {
     rmSync(this.#ballast, { force: true })
+  }
+
+  /** Takes the pool down, has thin_check look at its metadata, and unmounts the disk. */
+  async end(): Promise<void> {
+    await takeDown(this.files.poolName)
+    thinCheck(this.files.metadataFile)
+    run('umount', [this.target])
   }
 }
 
@@ -75,7 +84,7 @@ test('what was acknowledged is there after any calls of four processes, whenever
   for (const files of stores) await held(files, await killedWork(files.options, 'first', {}))
   const figures = { seed: SEED, operations: 0, acknowledged: 0, rounds: 0, kills: 0, restarts: 0, full: 0 }
   while (figures.operations < OPERATIONS) {
-    const files = [roomy, tight, roomy, disk.files][(figures.rounds % 1) + 3]!
+    const files = [roomy, tight, roomy, disk.files][figures.rounds % 4]!
     const isFull = files === disk.files
     const live = ACTORS.map(letter => {
       const name = `${letter}${figures.rounds}x`
@@ -107,5 +116,6 @@ test('what was acknowledged is there after any calls of four processes, whenever
     figures.acknowledged += promised.keys.size + promised.gone.size
     keepFigures('chaos', [figures])
   }
-  for (const files of stores) await endStore(files)
+  for (const files of [roomy, tight]) await endStore(files)
+  await disk.end()
 })

@@ -94,7 +94,7 @@ const CHAPTERS = [
       'lib/store/layers/prune.ts',
       'lib/store/layers/space.ts',
       'lib/store/common/findings.ts',
-      'lib/store/recovery/verify.ts',
+      'lib/store/recovery/repair.ts',
       'lib/store/engine/removal-queue.ts',
       'lib/store/common/step-channel.ts',
       'lib/store/common/mkfs.ts',

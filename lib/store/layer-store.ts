@@ -25,11 +25,12 @@ import { recover } from './recovery/recover.js'
 import { infoOf, type Row } from './records/row.js'
 import { hasChildren, settled, stateError, visible } from './records/rows.js'
 import { stagingFolder } from './common/staging.js'
-import { startStore } from './recovery/open-store.js'
+import { closeStore } from './open/close-store.js'
+import { openStore } from './open/open-store.js'
 import { step } from './common/step-channel.js'
 import { WatchedStream } from './tar-read/watched-stream.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './tar-read/apply-tar.js'
-import { letGo, StoreUpkeep } from './layer-store-base.js'
+import { LayerStoreBase } from './layer-store-base.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
 export interface CommitOptions extends SignalOption {
@@ -62,7 +63,7 @@ export interface WalkOptions {
 /** How many records are read at once while walking. */
 const PAGE = 500
 
-export class LayerStore extends StoreUpkeep {
+export class LayerStore extends LayerStoreBase {
   /**
    * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
    * open. Ends what a process that died left half done (see `findings`).
@@ -74,11 +75,11 @@ export class LayerStore extends StoreUpkeep {
   static async open(options: OpenStoreOptions): Promise<LayerStore> {
     const plan = checkOpen(options)
     throwIfAborted(plan.signal)
-    const { store, database } = await startStore(plan)
+    const store = await openStore(plan)
     try {
-      return new LayerStore(store, database, await recover(store))
+      return new LayerStore(store, await recover(store))
     } catch (fault) {
-      await letGo(store, database)
+      await closeStore(store)
       throw fault
     }
   }

@@ -8,7 +8,17 @@
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freeze, growFileSystem, LoopDevice, MiB, mount, thaw, trim, unmount, whileFrozen } from '../../lib/entry/index.js'
+import {
+  freeze,
+  growFileSystem,
+  LoopDevice,
+  MiB,
+  mount,
+  thaw,
+  trim,
+  unmount,
+  whileFrozen,
+} from '../../lib/entry/index.js'
 import { startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { withPool } from '../helpers/pools.js'

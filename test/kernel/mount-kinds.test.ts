@@ -6,7 +6,16 @@
 // @udev both
 import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { bindMount, holdersOf, LoopDevice, MiB, mount, remount, setPropagation, unmount } from '../../lib/entry/index.js'
+import {
+  bindMount,
+  holdersOf,
+  LoopDevice,
+  MiB,
+  mount,
+  remount,
+  setPropagation,
+  unmount,
+} from '../../lib/entry/index.js'
 import { startChild } from '../helpers/children.js'
 import { expectCode } from '../helpers/expect-code.js'
 import { markedMounts } from '../helpers/kernel-state.js'

@@ -2,12 +2,18 @@
 // taken in the transaction that reads the layer's row, so that what was read is true until the lease is released, and it
 // is recorded, so that other processes honour it. It ends with its owner.
 import { DmThinError } from '../../base/errors.js'
-import type { StoreParts } from './context.js'
 import type { LeaseKind, LeaseRow } from '../records/lease-rows.js'
 import type { Row } from '../records/row.js'
+import type { Owner } from '../records/owner.js'
+import type { Records } from '../records/records.js'
 import { settled } from '../records/rows.js'
+import type { Writer } from '../records/writer.js'
 
-type LeaseParts = Pick<StoreParts, 'records' | 'writer' | 'owner'>
+interface LeaseParts {
+  readonly records: Records
+  readonly writer: Writer
+  readonly owner: Owner
+}
 
 /** A layer as it is until `release`. */
 export interface Lease {

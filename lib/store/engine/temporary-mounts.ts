@@ -4,8 +4,8 @@ import path from 'node:path'
 import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { mount, unmount, type MountFlags } from '../../filesystem/mount.js'
 import { nativePort } from '../../kernel/native-port.js'
-import type { StoreParts } from './context.js'
 import { mountDetached } from './detached-mount.js'
+import type { Owner } from '../records/owner.js'
 import type { Row } from '../records/row.js'
 import { stateError } from '../records/rows.js'
 import type { LayerMount } from '../common/types.js'
@@ -42,7 +42,10 @@ export async function mountLayer(
 const EDQUOT = 122
 
 /** Whose mounts, and below which directory. */
-export type MountPlace = Pick<StoreParts, 'directory' | 'owner'>
+export interface MountPlace {
+  readonly directory: string
+  readonly owner: Owner
+}
 
 /** What an image says of owners and devices has no effect on the host. */
 const FLAGS = { noSuid: true, noDev: true } as const

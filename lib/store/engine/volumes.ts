@@ -4,7 +4,7 @@ import { BlockDevice } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
-import { Gather } from './coalesce.js'
+import { Coalescer } from './coalescer.js'
 import type { Row } from '../records/row.js'
 import { step } from '../common/step-channel.js'
 
@@ -23,13 +23,15 @@ export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
   // The kernel waits for each device that comes or goes, and takes messages one after the other.
-  readonly #snapshots = new Gather<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
-  readonly #writable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
+  readonly #snapshots = new Coalescer<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
+  readonly #writable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
     inTurn: false,
   })
-  readonly #readable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), { inTurn: false })
-  readonly #unused = new Gather<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
-  readonly #useless = new Gather<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
+  readonly #readable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), {
+    inTurn: false,
+  })
+  readonly #unused = new Coalescer<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
+  readonly #useless = new Coalescer<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
 
   /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
   constructor(pool: ThinPool, discards: boolean) {

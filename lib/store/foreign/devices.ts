@@ -4,7 +4,7 @@ import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
-import { Locks } from '../engine/key-locks.js'
+import { KeyLocks } from '../engine/key-locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */
@@ -22,7 +22,7 @@ type OpenDevice = (path: string, options: BlockOpenOptions) => Promise<Pick<Bloc
 export class Devices {
   readonly #pool: ThinPool
   readonly #open: OpenDevice
-  readonly #locks = new Locks()
+  readonly #locks = new KeyLocks()
   /** How many here need it, by thin id. */
   readonly #users = new Map<number, number>()
 

@@ -1,5 +1,5 @@
 // Who has which blocks.
-import type { StoreContext } from '../engine/context.js'
+import type { StoreParts } from '../engine/parts.js'
 import type { LayerKind } from '../common/types.js'
 
 export interface LayerSpace {
@@ -12,7 +12,10 @@ export interface LayerSpace {
   readonly sharedBytes: number
 }
 
-export async function spaceOf({ pool, records }: StoreContext, signal?: AbortSignal): Promise<LayerSpace[]> {
+export async function spaceOf(
+  { pool, records }: Pick<StoreParts, 'pool' | 'records'>,
+  signal?: AbortSignal,
+): Promise<LayerSpace[]> {
   const usage = new Map((await pool.usage(signal ? { signal } : {})).map(each => [each.id, each]))
   return records
     .all()

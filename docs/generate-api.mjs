@@ -32,7 +32,7 @@ const CHAPTERS = [
     ['lib/pool/volume/thin-volume.ts', 'lib/pool/volume/volume-options.ts', 'lib/pool/volume/batch.ts'],
   ],
   ['Status', ['lib/pool/state/status.ts', 'lib/pool/state/snapshot-clock.ts', 'lib/target/thin-pool.ts']],
-  ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port/port.ts']],
+  ['Loop devices', ['lib/block/loop-device.ts', 'lib/kernel/port/loop-port.ts']],
   [
     'Block devices',
     [
@@ -42,7 +42,7 @@ const CHAPTERS = [
       'lib/filesystem/superblocks.ts',
     ],
   ],
-  ['Mounts', ['lib/filesystem/mount.ts', 'lib/filesystem/freeze-trim-grow.ts']],
+  ['Mounts', ['lib/filesystem/mount.ts', 'lib/filesystem/freeze-trim-grow.ts', 'lib/kernel/port/file-system-port.ts']],
   [
     'Events',
     [
@@ -57,6 +57,7 @@ const CHAPTERS = [
     [
       'lib/mapper/device-mapper.ts',
       'lib/mapper/device-info.ts',
+      'lib/kernel/port/device-port.ts',
       'lib/kernel/table.ts',
       'lib/mapper/udev-transaction.ts',
       'lib/kernel/kernel-names.ts',

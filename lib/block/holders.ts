@@ -1,6 +1,6 @@
 // "Busy" says by whom.
 import { DmThinError, type Holder } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port/port.js'
+import type { MountPort } from '../kernel/port/mount-port.js'
 
 const shown = (holder: Holder): string => {
   if (holder.kind === 'mount') return `the mount ${holder.path} of process ${holder.pid}`
@@ -32,7 +32,7 @@ export interface Held {
 
 /** Runs `body`, which waits for `name` to be let go. A DM_BUSY of it says by whom it is held: see `withHolders`. */
 export async function describeHolders<T>(
-  port: KernelPort,
+  port: MountPort,
   device: number,
   name: string,
   body: () => Promise<T>,
@@ -46,7 +46,7 @@ export async function describeHolders<T>(
 }
 
 /** A DM_BUSY gets the device's name, how long it was tried, and the holders, looked up once, after the last try. */
-export async function withHolders(port: KernelPort, { device, name, started }: Held, fault: unknown): Promise<unknown> {
+export async function withHolders(port: MountPort, { device, name, started }: Held, fault: unknown): Promise<unknown> {
   if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') return fault
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`

@@ -11,10 +11,10 @@ import {
   REMOVE_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
-  type KernelPort,
   type TargetLine,
   type TargetVersion,
-} from '../kernel/port/port.js'
+} from '../kernel/port/device-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'

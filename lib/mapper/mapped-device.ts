@@ -9,9 +9,9 @@ import {
   TABLE_FLAG,
   type DeviceAddress,
   type DeviceInfo,
-  type KernelPort,
   type TargetLine,
-} from '../kernel/port/port.js'
+} from '../kernel/port/device-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'

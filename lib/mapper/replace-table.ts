@@ -4,13 +4,13 @@ import {
   LOAD_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
-  type KernelPort,
   type TargetLine,
-} from '../kernel/port/port.js'
+  type DevicePort,
+} from '../kernel/port/device-port.js'
 import { Undo } from '../base/rollback.js'
 
 export interface Replacement {
-  readonly port: KernelPort
+  readonly port: DevicePort
   readonly address: DeviceAddress
   readonly name: string
   readonly table: readonly TargetLine[]
@@ -55,7 +55,7 @@ const isLoaded = async ({ port, address }: Replacement): Promise<boolean> =>
 const clearLoaded = async (replacement: Replacement): Promise<unknown> =>
   (await isLoaded(replacement)) && replacement.port.tableClear(replacement.address)
 
-const liveTable = (port: KernelPort, address: DeviceAddress): Promise<TargetLine[]> =>
+const liveTable = (port: DevicePort, address: DeviceAddress): Promise<TargetLine[]> =>
   port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush)
 
 /**

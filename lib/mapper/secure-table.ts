@@ -1,6 +1,6 @@
 // Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
 import { DmThinError } from '../base/errors.js'
-import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port/port.js'
+import { LOAD_FLAG, type DeviceInfo, type TargetLine, type DevicePort } from '../kernel/port/device-port.js'
 import { maskError, secretsOf } from '../kernel/trace/secrets.js'
 import type { Segment } from '../kernel/table.js'
 import { Undo } from '../base/rollback.js'
@@ -17,7 +17,7 @@ export interface SecureRequest {
 
 /** In three hops: the native section does not know the flag. */
 export async function createSecurely(
-  port: KernelPort,
+  port: DevicePort,
   { name, uuid, table, readOnly }: SecureRequest,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {

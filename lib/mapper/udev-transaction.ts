@@ -2,7 +2,7 @@
 import { DmThinError } from '../base/errors.js'
 import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
 import { checkNumber, invalid } from '../base/units.js'
-import type { Announcement, KernelPort } from '../kernel/port/port.js'
+import type { Announcement, UdevPort } from '../kernel/port/udev-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'
 
@@ -40,7 +40,7 @@ const DEFAULT_TIMEOUT_MS = 30_000
  * taken away on every path: finished, timed out, aborted, cancelled, or left by a process that died.
  */
 export class UdevTransaction {
-  readonly #port: KernelPort
+  readonly #port: UdevPort
   readonly #handle: Handle | 0
   readonly #flags: number
   #ended = false
@@ -50,7 +50,7 @@ export class UdevTransaction {
   /** Why not, in words. */
   readonly reason: string | undefined
 
-  private constructor(port: KernelPort, handle: Handle | 0, flags: number, reason: string | undefined) {
+  private constructor(port: UdevPort, handle: Handle | 0, flags: number, reason: string | undefined) {
     this.#port = port
     this.#handle = handle
     this.#flags = flags
@@ -59,7 +59,7 @@ export class UdevTransaction {
   }
 
   /** @internal */
-  static async begin(port: KernelPort, rules: UdevRules, signal?: AbortSignal): Promise<UdevTransaction> {
+  static async begin(port: UdevPort, rules: UdevRules, signal?: AbortSignal): Promise<UdevTransaction> {
     const chosen = UDEV_RULE_NAMES.filter(name => checkBoolean(name, rules[name])).map(name => UDEV_FLAG[name])
     const flags = chosen.reduce((all, flag) => all | flag, UDEV_FLAG.primarySource as number)
     const reason = whyNoUdev()

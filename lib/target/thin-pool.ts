@@ -1,6 +1,6 @@
 // The thin-pool target: its table line and its status line. Pure; source of both: drivers/md/dm-thin.c
 // (pool_ctr, pool_status) and Documentation/admin-guide/device-mapper/thin-provisioning.rst.
-import type { TargetLine } from '../kernel/port/port.js'
+import type { TargetLine } from '../kernel/port/device-port.js'
 import type { Sectors } from '../base/units.js'
 import { defineTarget, type Sized } from './define.js'
 import { fraction, LineReader } from './line.js'

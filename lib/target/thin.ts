@@ -1,5 +1,5 @@
 // The thin target: its table line and its status line. Pure; source: drivers/md/dm-thin.c (thin_ctr, thin_status).
-import type { TargetLine } from '../kernel/port/port.js'
+import type { TargetLine } from '../kernel/port/device-port.js'
 import { MAX_THIN_ID, SECTOR_BYTES, type Sectors } from '../base/units.js'
 import { defineTarget, type Sized } from './define.js'
 import { LineReader } from './line.js'

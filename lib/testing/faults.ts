@@ -26,6 +26,8 @@ export const OPERATIONS = [
   'DM_GET_TARGET_VERSION',
   'LOOP_CONFIGURE',
   'LOOP_SET_CAPACITY',
+  'LOOP_CHANGE_FD',
+  'LOOP_SET_DIRECT_IO',
   'LOOP_CLR_FD',
   'create file',
   'ftruncate',

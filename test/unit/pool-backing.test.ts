@@ -3,7 +3,7 @@ import { MiB } from '../../lib/entry/index.js'
 import { memoryKernel } from '../../lib/entry/testing.js'
 import { Undo } from '../../lib/base/rollback.js'
 import { portOf } from '../../lib/kernel/native-port.js'
-import type { KernelPort } from '../../lib/kernel/port/port.js'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port.js'
 import { attachBacking, findSource } from '../../lib/pool/lifecycle/backing.js'
 
 async function machine(): Promise<{ port: KernelPort; file: string; detach: () => void; number: number }> {

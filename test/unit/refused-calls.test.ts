@@ -20,7 +20,7 @@ import {
   unmount,
   whileFrozen,
 } from '../../lib/entry/index'
-import type { KernelPort } from '../../lib/kernel/port/port'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port'
 import { DeviceIds } from '../../lib/pool/state/thin-ids'
 import { rejection, thrown } from '../helpers/thrown'
 import { SnapshotClock } from '../../lib/pool/state/snapshot-clock'

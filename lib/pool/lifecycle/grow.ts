@@ -2,7 +2,7 @@
 import { nodePath } from '../../block/node-path.js'
 import { DmThinError, type ErrorCode } from '../../base/errors.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
-import { DEVICE_FLAG } from '../../kernel/port/port.js'
+import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import type { SignalOption } from '../../base/options.js'

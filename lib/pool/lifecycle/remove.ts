@@ -1,7 +1,7 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
 import { describeHolders } from '../../block/holders.js'
 import { DmThinError } from '../../base/errors.js'
-import type { LoopStatus } from '../../kernel/port/port.js'
+import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { SignalOption } from '../../base/options.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'

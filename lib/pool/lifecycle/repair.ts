@@ -1,7 +1,9 @@
 // What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
 // The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
 import { hasCode, type DmThinError } from '../../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../../kernel/port/port.js'
+import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
+import type { KnownPool } from '../../kernel/port/pool-port.js'
 import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import { POOL_UUID_PREFIX } from './create.js'

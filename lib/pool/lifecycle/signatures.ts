@@ -2,7 +2,7 @@
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../filesystem/signatures.js'
 import type { Undo } from '../../base/rollback.js'
 import { DmThinError } from '../../base/errors.js'
-import type { KernelPort } from '../../kernel/port/port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import type { Backing } from './backing.js'
 

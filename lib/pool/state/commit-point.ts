@@ -1,6 +1,6 @@
 // Changes of a pool's metadata: a success says that the metadata on disk has the change.
 import { DmThinError, ERRNO } from '../../base/errors.js'
-import type { Outcome, SnapshotItem } from '../../kernel/port/port.js'
+import type { Outcome, SnapshotItem } from '../../kernel/port/pool-port.js'
 import { readPoolMetadata, type PoolMetadata } from '../../metadata/reader.js'
 import { message } from '../../target/messages.js'
 import type { PoolStatusLine } from '../../target/thin-pool.js'

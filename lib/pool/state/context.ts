@@ -2,15 +2,9 @@
 import { nodePath } from '../../block/node-path.js'
 import { Pending } from '../../base/pending.js'
 import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
-import {
-  DEVICE_FLAG,
-  TABLE_FLAG,
-  type ActivationGuard,
-  type DeviceAddress,
-  type DeviceInfo,
-  type KernelPort,
-  type KnownPool,
-} from '../../kernel/port/port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type DeviceAddress, type DeviceInfo } from '../../kernel/port/device-port.js'
+import type { ActivationGuard, KnownPool } from '../../kernel/port/pool-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { listThins } from '../../metadata/reader.js'

@@ -1,7 +1,7 @@
 // One call for many volumes: a result for each, whatever becomes of the others.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
-import type { BatchOptions, Outcome } from '../../kernel/port/port.js'
+import type { BatchOptions, Outcome } from '../../kernel/port/pool-port.js'
 import { invalid } from '../../base/units.js'
 import type { PoolContext } from '../state/context.js'
 import { ThinVolume } from './thin-volume.js'

@@ -1,6 +1,7 @@
 // The object of a volume that there is: inactive, or active as whoever activated it.
 import { DmThinError } from '../../base/errors.js'
-import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../../kernel/port/port.js'
+import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
+import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { externalOriginIn } from './external-origin.js'

@@ -4,14 +4,8 @@ import { Pending } from '../../base/pending.js'
 import { Undo } from '../../base/rollback.js'
 import { DmThinError } from '../../base/errors.js'
 import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
-import {
-  TABLE_FLAG,
-  type ActivateRequest,
-  type ActiveThin,
-  type DeviceAddress,
-  type Outcome,
-  type SnapshotRequest,
-} from '../../kernel/port/port.js'
+import { TABLE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
+import type { ActivateRequest, ActiveThin, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import { deviceMinor } from '../../base/device-number.js'
 import { message } from '../../target/messages.js'
 import { thinTableLine } from '../../target/thin.js'

@@ -1,6 +1,7 @@
 // What calls for many volumes ask of each of them.
 import type { Pending } from '../../base/pending.js'
-import type { ActivateRequest, DeviceAddress, Outcome, SnapshotRequest } from '../../kernel/port/port.js'
+import type { ActivateRequest, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
+import type { DeviceAddress } from '../../kernel/port/device-port.js'
 import type { VolumeRecord } from '../state/record.js'
 
 /** @internal What one volume has to do with a call for many. */

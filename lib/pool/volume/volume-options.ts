@@ -1,5 +1,5 @@
 // What callers may ask of a volume, and the checks before the kernel is asked.
-import type { ActiveThin } from '../../kernel/port/port.js'
+import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import type { SignalOption } from '../../base/options.js'
 import { checkNumber, MAX_THIN_ID, SECTOR_BYTES } from '../../base/units.js'
 

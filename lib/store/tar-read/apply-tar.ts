@@ -1,6 +1,6 @@
 // Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is untrusted input.
 import { DmThinError } from '../../base/errors.js'
-import { portOf } from '../../kernel/native-port.js'
+import { machinePortOf } from '../../kernel/native-port.js'
 import type { KernelOption } from '../../kernel/kernel-option.js'
 import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
@@ -172,8 +172,8 @@ class Application {
 
   async run(): Promise<ApplyResult> {
     const { signal, kernel } = this.#options
-    const port = portOf(kernel)
     try {
+      const port = machinePortOf(kernel, 'trees of files')
       const entries = new TarEntries(await tarLibrary(), this.#reader)
       const { maxEntries: names, maxMemoryBytes: bytes } = this.#settings
       const handle = await port.treeOpen(this.#root, { names, bytes }, signal)

@@ -6,8 +6,17 @@ import { machinePortOf, nativePort } from '../kernel/native-port.js'
 import type { MachinePort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { deviceNumber } from '../base/device-number.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired, type SignalOption } from '../base/options.js'
-import { checkNumber, GiB, invalid, shown } from '../base/units.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkPath,
+  checkRequired,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../base/options.js'
+import { GiB } from '../base/units.js'
 import { describeHolders, withHolders } from './holders.js'
 import { Pending } from '../base/pending.js'
 

@@ -5,8 +5,7 @@ import type { GrownFileSystem, FileSystemPort } from '../kernel/port/file-system
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf } from '../kernel/native-port.js'
 import type { Handle } from '../kernel/port/handle.js'
-import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import { checkOptions, checkPath, type SignalOption, checkNumber, invalid, shown } from '../base/options.js'
 
 export interface FrozenOptions extends KernelOption, SignalOption {
   /** How long it may stay frozen, in milliseconds, 1 to 2 147 483 647. Default 30 000. */

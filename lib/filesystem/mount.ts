@@ -4,8 +4,7 @@ import { DmThinError, type Holder } from '../base/errors.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf, nativePort, portOf } from '../kernel/native-port.js'
 import type { MountPort } from '../kernel/port/mount-port.js'
-import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../base/options.js'
-import { invalid, shown } from '../base/units.js'
+import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption, invalid, shown } from '../base/options.js'
 import { saidBy, withHolders } from '../block/holders.js'
 
 /** What a mount allows. In `mount` the default is false; in `remount` what is not said stays as it is. */

@@ -1,8 +1,15 @@
 // The device mapper as it is: one method for each command of the kernel, in its words, nothing clever.
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkText,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../base/options.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'

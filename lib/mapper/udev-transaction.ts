@@ -1,7 +1,6 @@
 // Many calls, one wait for udev, and never a hang.
 import { DmThinError } from '../base/errors.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid } from '../base/units.js'
+import { checkBoolean, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
 import type { Announcement, UdevPort } from '../kernel/port/udev-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'

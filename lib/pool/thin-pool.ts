@@ -1,9 +1,9 @@
 // The pool: what users meet first.
 import { deviceMinor } from '../base/device-number.js'
 import { thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions, type SignalOption } from '../base/options.js'
+import { checkBoolean, checkName, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
 import { message } from '../target/messages.js'
-import { checkNumber, invalid, MAX_THIN_ID, SECTOR_BYTES } from '../base/units.js'
+import { MAX_THIN_ID, SECTOR_BYTES } from '../base/units.js'
 import type { ManyOptions, VolumeResult } from './volume/batch.js'
 import { changePool, commitPool } from './state/commit-point.js'
 import { explained, readMetadata, type PoolContext } from './state/context.js'

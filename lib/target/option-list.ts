@@ -1,7 +1,6 @@
 // The optional arguments of a target: words of their own, or words with values behind them, in any order. Each target
 // says once what there is, and gets a writer and a reader of it.
-import { checkBoolean } from '../base/options.js'
-import type { Range } from '../base/units.js'
+import { checkBoolean, type Range } from '../base/options.js'
 import type { LineReader } from './line.js'
 import { choiceWord, deviceWord, listOf, numberWord, textWord, type Word } from './words.js'
 

@@ -2,7 +2,7 @@
 import { ERRNO } from '../base/errors.js'
 import type { FileIdentity } from '../kernel/port/file-port.js'
 import type { LoopRequest, LoopStatus } from '../kernel/port/loop-port.js'
-import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
+import { encodeDevice, loopNumber } from '../base/device-number.js'
 import { BlockDevice } from './block-device.js'
 import { IoError, Refusal } from './refusal.js'
 import { SparseBytes } from './sparse-bytes.js'
@@ -46,7 +46,7 @@ export class LoopMemory extends BlockDevice {
     readonly detach: () => void,
   ) {
     super()
-    this.number = encodeDevice(LOOP_MAJOR, index)
+    this.number = loopNumber(index)
     this.path = `/dev/loop${index}`
     this.autoclear = request.autoclear === true
     this.directIo = request.directIo === true
@@ -175,7 +175,7 @@ export class Storage {
   changeFile(index: number, path: string): LoopMemory {
     const operation = 'LOOP_CHANGE_FD'
     const loop = this.attached(operation, index)
-    const file = this.#claimed({ ...loop.request, file: path })
+    const file = this.#claimed({ ...loop.request, file: path }, loop)
     if (!loop.readOnly || loop.capacityOver(file) !== loop.capacityOver(loop.file)) {
       throw new Refusal(operation, ERRNO.EINVAL, { device: loop.path, detail: path })
     }
@@ -184,9 +184,9 @@ export class Storage {
   }
 
   /** The file for a loop device, if no other has the same part of it. */
-  #claimed(request: LoopRequest): MemoryFile {
+  #claimed(request: LoopRequest, own?: LoopMemory): MemoryFile {
     const file = this.opened(request.file)
-    const other = this.loops.find(loop => loop.file === file && overlap(loop.request, request))
+    const other = this.loops.find(loop => loop !== own && loop.file === file && overlap(loop.request, request))
     if (other) throw new Refusal('attach', ERRNO.EEXIST, { device: request.file, detail: other.path })
     return file
   }

@@ -11,7 +11,8 @@ import { deviceNumber, encodeDevice, parseDeviceNumber } from '../../lib/base/de
 import { layTable } from '../../lib/kernel/table'
 import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../lib/base/options'
 import { secretsOf } from '../../lib/kernel/trace/secrets'
-import { checkNumber, sectors, sectorsToBytes } from '../../lib/base/units'
+import { checkNumber } from '../../lib/base/options'
+import { sectors, sectorsToBytes } from '../../lib/base/units'
 import { anyText, everywhere, holds, outcome, same } from '../helpers/properties'
 import { TABLES, targetOf } from '../helpers/target-tables'
 

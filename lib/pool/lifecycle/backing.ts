@@ -1,15 +1,15 @@
 // The two devices below a pool: made, attached, or found again.
+import { undefinedIf, DmThinError, ERRNO } from '../../base/errors.js'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../../block/node-path.js'
 import type { Undo } from '../../base/rollback.js'
-import { DmThinError, ERRNO } from '../../base/errors.js'
 import type { FileIdentity } from '../../kernel/port/file-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
-import { encodeDevice, LOOP_MAJOR } from '../../base/device-number.js'
-import { invalid } from '../../base/units.js'
+import { loopNumber } from '../../base/device-number.js'
+import { invalid } from '../../base/options.js'
 import { deviceKey, fileKey } from '../state/locks.js'
 import type { DeviceSource } from './options.js'
 
@@ -68,9 +68,7 @@ export async function isStill(port: KernelPort, { key, given, identity }: Source
 
 /** Whether this very file is at `file`. */
 export async function isFile(port: KernelPort, file: string, wanted: FileKey, signal?: AbortSignal): Promise<boolean> {
-  const now = await port.identify(file, signal).catch((fault: DmThinError) => {
-    if (fault.code !== 'DM_FILE_MISSING') throw fault
-  })
+  const now = await port.identify(file, signal).catch(undefinedIf('DM_FILE_MISSING'))
   return now?.device === wanted.device && now.inode === wanted.inode
 }
 
@@ -121,7 +119,7 @@ export async function attachBacking(
 
 const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
   path: `/dev/loop${status.number}`,
-  device: encodeDevice(LOOP_MAJOR, status.number),
+  device: loopNumber(status.number),
   sizeBytes: status.sizeBytes,
   held,
 })

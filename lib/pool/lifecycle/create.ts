@@ -1,14 +1,15 @@
 // Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
+import { undefinedIf, DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
 import { randomUUID } from 'node:crypto'
 import type { Undo } from '../../base/rollback.js'
-import { DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { classifySuperblock, type Superblock } from '../../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
-import { invalid, MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
+import { invalid } from '../../base/options.js'
+import { MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
 import { attachBacking, findSource, isStill, type Backing } from './backing.js'
 import { runCheck } from './check.js'
 import { addressOf, poolStatusLine } from '../state/context.js'
@@ -176,10 +177,7 @@ function startRefused(fault: DmThinError, data: Backing, metadata: Backing): DmT
 }
 
 async function refuseTakenName(port: KernelPort, name: string, signal?: AbortSignal): Promise<void> {
-  const taken = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
-    if (fault.code === 'DM_NOT_FOUND') return undefined
-    throw fault
-  })
+  const taken = await port.deviceStatus({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
   if (taken) {
     throw new DmThinError(
       'DM_NAME_TAKEN',

@@ -1,7 +1,7 @@
 // Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
+import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import type { Undo } from '../../base/rollback.js'
-import { DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../../base/device-number.js'
@@ -38,10 +38,7 @@ async function runningPool(
   lock: PoolLock,
   signal?: AbortSignal,
 ): Promise<DeviceInfo | undefined> {
-  const info = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
-    if (fault.code === 'DM_NOT_FOUND') return undefined
-    throw fault
-  })
+  const info = await port.deviceStatus({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
   if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
   // Created and never given a table: a process died between the two, unless it could not be locked out.
   if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return info

@@ -1,7 +1,7 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
+import { undefinedIf, DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import { Pending } from '../../base/pending.js'
-import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { DEVICE_FLAG, TABLE_FLAG, type DeviceAddress, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { ActivationGuard, KnownPool } from '../../kernel/port/pool-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
@@ -63,10 +63,7 @@ export const addressOf = ({ name, uuid, device }: KnownPool): DeviceAddress =>
  * outlive their pool. Another pool may have the number by then, with volumes of the same ids and so of the same uuids.
  */
 export async function isUp({ port, name, uuid, device }: PoolContext, signal?: AbortSignal): Promise<boolean> {
-  const info = await port.deviceStatus({ device }, signal).catch((fault: DmThinError) => {
-    if (fault.code === 'DM_NOT_FOUND') return undefined
-    throw fault
-  })
+  const info = await port.deviceStatus({ device }, signal).catch(undefinedIf('DM_NOT_FOUND'))
   return info !== undefined && (uuid === '' ? info.name === name : info.uuid === uuid)
 }
 

@@ -3,7 +3,7 @@
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
-import { shown } from '../../base/units.js'
+import { shown } from '../../base/options.js'
 
 /** What is known of a volume besides the pool's metadata. */
 export interface VolumeRecord {

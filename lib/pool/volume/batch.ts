@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
 import type { BatchOptions, Outcome } from '../../kernel/port/pool-port.js'
-import { invalid } from '../../base/units.js'
+import { invalid } from '../../base/options.js'
 import type { PoolContext } from '../state/context.js'
 import { ThinVolume } from './thin-volume.js'
 

@@ -1,4 +1,5 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
+import { signalOption } from '../../base/options.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { changePoolEach } from '../state/commit-point.js'
@@ -187,7 +188,7 @@ export async function statusMany(
       continue
     }
     // Inactive, or activated by another program under a uuid of its own: the single question gives the exact answer.
-    const single = await volume.status(signal ? { signal } : {}).then(
+    const single = await volume.status(signalOption(signal)).then(
       value => ({ status: 'fulfilled' as const, volume, value }),
       (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
     )

@@ -1,15 +1,23 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
+import {
+  signalOption,
+  checkBoolean,
+  checkName,
+  checkOptions,
+  checkPath,
+  type SignalOption,
+  checkNumber,
+} from '../../base/options.js'
 import { withHolders } from '../../block/holders.js'
 import { Pending } from '../../base/pending.js'
 import { Undo } from '../../base/rollback.js'
 import { DmThinError } from '../../base/errors.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { TABLE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, ActiveThin, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import { deviceMinor } from '../../base/device-number.js'
 import { message } from '../../target/messages.js'
 import { thinTableLine } from '../../target/thin.js'
-import { checkNumber, SECTOR_BYTES, sectors } from '../../base/units.js'
+import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import type { VolumeBatch } from './volume-batch.js'
 import { changePool, isCommitted } from '../state/commit-point.js'
 import {
@@ -167,7 +175,7 @@ export class ThinVolume {
       await recordNew(this.#pool, [made.#recorded])
       if (!options.activate) return made
       try {
-        return await made.activate({ readOnly, ...(signal && { signal }) })
+        return await made.activate({ readOnly, ...signalOption(signal) })
       } catch (fault) {
         throw await made.#undoCreation(fault)
       }

@@ -1,4 +1,5 @@
 // File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
+import { signalOption } from '../../base/options.js'
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
 import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
@@ -36,7 +37,7 @@ export async function mountLayer(
   const { signal, ...given } = flags
   const readOnly = options.includes('ro') || given.readOnly === true
   const data = options.filter(option => option !== 'ro').join(',')
-  await mount({ source, target, type, data, ...given, readOnly, ...(signal && { signal }) })
+  await mount({ source, target, type, data, ...given, readOnly, ...signalOption(signal) })
 }
 
 const EDQUOT = 122

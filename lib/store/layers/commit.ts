@@ -1,4 +1,5 @@
 // An active layer becomes one that others stand on.
+import { signalOption } from '../../base/options.js'
 import { hasCode } from '../../base/errors.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { StoreParts } from '../engine/parts.js'
@@ -54,7 +55,7 @@ export async function addCommitted(
   fill: (folder: string) => Promise<unknown>,
 ): Promise<Lease> {
   const { signal } = request
-  const options = signal ? { signal } : {}
+  const options = signalOption(signal)
   const { row, path } = await prepare(parts, { kind: 'active', key: null, parent, options })
   const lease = await parts.leases.keep(row)
   try {
@@ -112,7 +113,7 @@ interface Closed {
 
 /** Nobody writes to it any more when this resolves. */
 async function closed(parts: StoreParts, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<Closed> {
-  const abort = signal ? { signal } : {}
+  const abort = signalOption(signal)
   try {
     // One that was made here has just been unmounted, and told of every error.
     if (row.key !== null) await makeWhole(parts, row, volume, signal)
@@ -139,7 +140,7 @@ async function copied(parts: StoreParts, row: Row, signal?: AbortSignal): Promis
         step('commit.copy', row.key ?? '')
         const volume = await volumes.copy(row, copy, signal)
         made()
-        await volume.activate(signal ? { signal } : {})
+        await volume.activate(signalOption(signal))
         await makeWhole(parts, { ...copy, key: row.key }, volume, signal)
         const mappedBytes = await volumes.mappedBytes(volume, signal)
         await volume.deactivate()

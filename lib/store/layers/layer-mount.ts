@@ -1,6 +1,6 @@
 // A layer mounted for the store's own use, under a lease.
-import { hasCode } from '../../base/errors.js'
-import type { SignalOption } from '../../base/options.js'
+import { signalOption, type SignalOption } from '../../base/options.js'
+import { undefinedIf } from '../../base/errors.js'
 import { mountedAt, mountedInside, mountOf, refuseRaw } from '../engine/temporary-mounts.js'
 import { prepare, type PrepareParts } from './prepare.js'
 import type { Row } from '../records/row.js'
@@ -28,7 +28,7 @@ export async function withLayerMounted<T>(
   try {
     const { row } = lease
     refuseRaw(row)
-    if (row.kind === 'committed') return await withView(parts, row, key, mounted, body, signal ? { signal } : {})
+    if (row.kind === 'committed') return await withView(parts, row, key, mounted, body, signalOption(signal))
     step('mounted.activate', key)
     const volume = await volumes.active(row, signal)
     return await mounted(parts, mountOf(row, volume.path, readOnly || row.kind === 'view'), body, signal)
@@ -46,9 +46,7 @@ async function withView<T>(
   body: (folder: string) => Promise<T>,
   options: SignalOption,
 ): Promise<T> {
-  const view = await prepare(parts, { kind: 'view', key: null, parent, options }).catch((fault: unknown) => {
-    if (!hasCode(fault, 'DM_POOL_WORN')) throw fault
-  })
+  const view = await prepare(parts, { kind: 'view', key: null, parent, options }).catch(undefinedIf('DM_POOL_WORN'))
   if (!view) {
     // Its device stays until the layer is removed: another call may be about to mount it.
     const volume = await parts.volumes.active({ ...committed, kind: 'view' }, options.signal)

@@ -1,7 +1,7 @@
 // A new layer on top of a committed one: recorded as begun, made, recorded as there.
 import { DmThinError } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
-import { invalid } from '../../base/units.js'
+import { invalid } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
 import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
 import { checkFileSystem, type PrepareOptions } from '../common/options.js'

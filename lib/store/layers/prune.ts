@@ -2,8 +2,7 @@
 import type { StoreParts } from '../engine/parts.js'
 import { infoOf, type Row } from '../records/row.js'
 import { unfinished } from '../engine/unfinished.js'
-import { checkBoolean, checkOptions } from '../../base/options.js'
-import { checkNumber, invalid } from '../../base/units.js'
+import { checkBoolean, checkOptions, checkNumber, invalid } from '../../base/options.js'
 import type { LayerInfo } from '../common/types.js'
 
 /** A layer with this label stays, with all below it, whatever the label says. */

@@ -1,4 +1,5 @@
 // Who has which blocks.
+import { signalOption } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { LayerKind } from '../common/types.js'
 
@@ -16,7 +17,7 @@ export async function spaceOf(
   { pool, records }: Pick<StoreParts, 'pool' | 'records'>,
   signal?: AbortSignal,
 ): Promise<LayerSpace[]> {
-  const usage = new Map((await pool.usage(signal ? { signal } : {})).map(each => [each.id, each]))
+  const usage = new Map((await pool.usage(signalOption(signal))).map(each => [each.id, each]))
   return records
     .all()
     .filter(row => row.key !== null && row.state !== 'making')

@@ -1,6 +1,7 @@
 // The pool of a store: opened, or made where it is not there yet; and refused where it cannot be that of the records.
+import { signalOption } from '../../base/options.js'
+import { undefinedIf, DmThinError, hasCode } from '../../base/errors.js'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError, hasCode } from '../../base/errors.js'
 import { nativePort } from '../../kernel/native-port.js'
 import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import { ThinPool } from '../../pool/thin-pool.js'
@@ -12,7 +13,7 @@ const PAUSE_MS = 100
 
 /** A pool that is not there yet is made; another process may be first, and then it is there. */
 export async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal): Promise<ThinPool> {
-  const abort = signal ? { signal } : {}
+  const abort = signalOption(signal)
   // A writer in a container is told that the pool is full, and does not hang for a minute.
   const options = { ...place, errorIfNoSpace: true, ...abort }
   const found = { ...options, data: whateverSize(place.data), metadata: whateverSize(place.metadata) }
@@ -66,11 +67,5 @@ export async function refuseForeign(
 }
 
 export async function isUp(name: string): Promise<boolean> {
-  try {
-    await nativePort().deviceStatus({ name })
-    return true
-  } catch (fault) {
-    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
-    return false
-  }
+  return (await nativePort().deviceStatus({ name }).catch(undefinedIf('DM_NOT_FOUND'))) !== undefined
 }

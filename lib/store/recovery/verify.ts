@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { LoopDevice } from '../../block/loop-device.js'
 import { nativePort } from '../../kernel/native-port.js'
-import { deviceNumber } from '../../base/device-number.js'
+import { loopNumber } from '../../base/device-number.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { StoreFinding } from '../common/findings.js'
 import { leftMounts } from '../engine/temporary-mounts.js'
@@ -43,8 +43,8 @@ async function devices({ pool }: Pick<StoreParts, 'pool'>): Promise<StoreFinding
 
 /** Loop devices over files of this store that its pool does not stand on. A folder of it may be another store's. */
 async function loops({ pool, directory }: Pick<StoreParts, 'pool' | 'directory'>): Promise<StoreFinding[]> {
-  const used = (await nativePort().tableDeps({ name: pool.name })).map(deviceNumber)
+  const used = await nativePort().tableDeps({ name: pool.name })
   return (await LoopDevice.list())
-    .filter(loop => path.dirname(loop.file) === directory && !used.includes(`7:${loop.number}`))
+    .filter(loop => path.dirname(loop.file) === directory && !used.includes(loopNumber(loop.number)))
     .map(loop => ({ kind: 'leaked-loop', detail: loop.path, action: 'none' }))
 }

@@ -2,8 +2,16 @@
 import { DmThinError } from '../../base/errors.js'
 import { machinePortOf } from '../../kernel/native-port.js'
 import type { KernelOption } from '../../kernel/kernel-option.js'
-import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
-import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkPath,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../../base/options.js'
+import { GiB, MiB } from '../../base/units.js'
 import { isDigest } from '../common/digest.js'
 import { LayerStream } from './layer-stream.js'
 import { entryOf, isGnuSparse, joined, type TarEntry } from './entry-reader.js'

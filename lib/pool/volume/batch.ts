@@ -90,7 +90,7 @@ export async function inBatches<Request>(
     do {
       const volume = volumes[at]!
       try {
-        volume.batch.pending.check()
+        volume.state.pending.check()
         asked.push({ at, volume, request: steps.prepare(volume) })
       } catch (reason) {
         results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
@@ -126,11 +126,11 @@ async function oneBatch<Request>(
     }
   }
   const call = done()
-  for (const { volume } of asked) volume.batch.pending.enter(call)
+  for (const { volume } of asked) volume.state.pending.enter(call)
   try {
     await call
   } finally {
-    for (const { volume } of asked) volume.batch.pending.leave(call)
+    for (const { volume } of asked) volume.state.pending.leave(call)
   }
 }
 

@@ -21,15 +21,20 @@ export async function activateMany(
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, volumes)
   const originOf = await externalOriginsOf(pool, volumes, options.signal)
-  const unchecked = volumes.every(volume => volume.batch.unchecked)
+  const unchecked = volumes.every(volume => volume.state.unchecked)
   return inBatches(pool, volumes, options, {
-    prepare: volume => volume.batch.activateRequest(readOnly, originOf),
+    prepare: volume => activateRequest(volume, readOnly, originOf),
     send: (requests, batch) =>
       withSharedLock(pool, batch.signal, () =>
         pool.port.activateMany(activationGuard(pool, unchecked), requests, batch),
       ),
-    settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
+    settle: (volume, outcome, request) => volume.state.activated(request, outcome),
   })
+}
+
+function activateRequest({ state }: ThinVolume, readOnly: boolean, originOf: (path: string) => string) {
+  const origin = state.externalOrigin && originOf(state.externalOrigin)
+  return state.activateRequest(state.name, state.sizeFor(), readOnly, origin)
 }
 
 /** Deactivates all at once. */
@@ -41,9 +46,9 @@ export function deactivateMany(
 ): Promise<VolumeResult[]> {
   const started = performance.now()
   return inBatches(pool, volumes, options, {
-    prepare: volume => volume.batch.address(),
+    prepare: volume => volume.state.address,
     send: (addresses, batch) => pool.port.deactivateMany(knownPool(pool), addresses, limitMs, batch),
-    settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
+    settle: (volume, outcome) => volume.state.deactivated(outcome, started),
   })
 }
 
@@ -64,7 +69,7 @@ export function deleteMany(
       )
       return outcomes
     },
-    settle: (volume, outcome) => volume.batch.deleted(outcome),
+    settle: (volume, outcome) => volume.state.deleted(outcome),
   })
 }
 
@@ -146,7 +151,7 @@ async function snapshotChunk(
   }
   await recordNew(
     pool,
-    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.batch.recorded()] : [])),
+    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.state.recorded] : [])),
   )
   return results
 }
@@ -160,7 +165,7 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    return await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)
+    return await sendSnapshots(pool, origin.state.snapshotRequest(ids), signal)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault

@@ -4,7 +4,6 @@ import { generic, knownTargets, parseStatusLine, parseTableLine } from '../../li
 import { poolStatus, volumeStatus } from '../../lib/pool/state/status'
 import { LineReader } from '../../lib/target/line'
 import { parsePoolTable } from '../../lib/target/thin-pool'
-import { parseThinTable } from '../../lib/target/thin'
 import { escapeWord } from '../../lib/target/words'
 import { splitAsKernel } from '../helpers/kernel-splitter'
 import { anyLine, anyText, everywhere, outcome, same } from '../helpers/properties'
@@ -54,13 +53,12 @@ test.each(Object.keys(STATUSES))('any status of %s is read as it was printed, wh
   })
 })
 
-test('the facade’s own readers of pools and volumes', () => {
+test('the facade’s own readers of pools, and of statuses', () => {
   const pool = parsePoolTable({ startSectors: 0, ...lineOf('thin-pool', '7:1 7:0 128 0 1 error_if_no_space') })
   everywhere(10_000, anyLine(statusLines('thin-pool')), line => {
     outcome(() => poolStatus(line, pool))
     outcome(() => volumeStatus(line, 8192))
     outcome(() => parsePoolTable({ startSectors: 0, ...lineOf('thin-pool', line) }))
-    outcome(() => parseThinTable({ startSectors: 0, ...lineOf('thin', line) }))
   })
 })
 

@@ -1,7 +1,6 @@
 // The two devices below a pool: made, attached, or found again.
 import { undefinedIf, DmThinError, ERRNO } from '../../base/errors.js'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../../block/node-path.js'
 import type { Undo } from '../../base/rollback.js'
 import type { FileIdentity } from '../../kernel/port/file-port.js'
@@ -11,6 +10,7 @@ import type { Handle } from '../../kernel/port/handle.js'
 import { loopNumber } from '../../base/device-number.js'
 import { invalid } from '../../base/options.js'
 import { deviceKey, fileKey } from '../state/locks.js'
+import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
 import type { DeviceSource } from './options.js'
 
 export interface Backing {
@@ -106,8 +106,8 @@ export async function attachBacking(
   const file = path.resolve(given.file)
   const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
   if (found) {
-    undo.push('release', found.path, () => port.release(found.held!))
-    return found
+    undo.push('release', `/dev/loop${found.number}`, () => port.release(found.held))
+    return loopBacking(found, found.held)
   }
   const { held, ...status } = await port.loopAttach({ file, autoclear: true, reference: POOL_LOOP_REFERENCE }, signal)
   undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
@@ -123,59 +123,6 @@ const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
   sizeBytes: status.sizeBytes,
   held,
 })
-
-/**
- * The loop device over this very file: found by device and inode, because paths change and lie. One that shows only a
- * part of the file, as for partitions, is another device; the attach then says that the file is taken.
- */
-export async function findLoop(port: KernelPort, file: string, signal?: AbortSignal): Promise<LoopStatus | undefined> {
-  const identity = await port.identify(file, signal)
-  const all = await port.loopList(signal)
-  return all.find(
-    loop =>
-      loop.backingDevice === identity.device &&
-      loop.backingInode === identity.inode &&
-      loop.offsetBytes === 0 &&
-      loop.sizeLimitBytes === 0,
-  )
-}
-
-/**
- * Finds the loop device over this file and keeps it attached. Between the look and the holding its last user, a dying
- * process or udev, may close it; and its number may then be given to another file, which must never be taken for ours.
- */
-async function holdLoopOver(port: KernelPort, file: string, signal?: AbortSignal): Promise<Backing | undefined> {
-  for (;;) {
-    const found = await findLoop(port, file, signal)
-    if (!found) return undefined
-    const held = await port.loopHold(found.number, signal).catch(unlessGone)
-    if (held === undefined) continue
-    const now = await findLoop(port, file, signal).catch(async fault => {
-      await port.release(held)
-      throw fault
-    })
-    if (now?.number === found.number) return loopBacking(now, held)
-    await port.release(held)
-  }
-}
-
-function unlessGone(fault: DmThinError): undefined {
-  if (fault.errno !== ERRNO.ENXIO && fault.errno !== ERRNO.ENOENT) throw fault
-}
-
-/**
- * An autoclear device detaches at its last close, which the kernel may finish a moment after the closing. The
- * number is free from then on: what is attached under it with another file is somebody else's.
- */
-export async function untilDetached(port: KernelPort, ours: LoopStatus, limitMs: number): Promise<void> {
-  const isOurs = (loop: LoopStatus) =>
-    loop.number === ours.number && loop.backingDevice === ours.backingDevice && loop.backingInode === ours.backingInode
-  const deadline = Date.now() + Math.min(limitMs, 2_000)
-  while ((await port.loopList()).some(isOurs)) {
-    if (Date.now() > deadline) return port.loopDetach(ours.number, limitMs)
-    await sleep(5)
-  }
-}
 
 async function checkFile(
   port: KernelPort,

@@ -7,9 +7,10 @@ import { parseDeviceNumber } from '../../base/device-number.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import type { SignalOption } from '../../base/options.js'
 import { MAX_METADATA_BYTES, sectors, sectorsToBytes } from '../../base/units.js'
-import { checkUp, explained, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
+import { checkUp, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
+import { explained } from '../state/explain-error.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
-import { loopOf } from './open.js'
+import { loopOf } from '../../block/find-loop.js'
 
 export interface GrowOptions extends SignalOption {
   /** New size of the data, in bytes, whole sectors. */

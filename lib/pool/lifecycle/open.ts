@@ -1,10 +1,11 @@
 // Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
+import { loopOf } from '../../block/find-loop.js'
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import type { Undo } from '../../base/rollback.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
-import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../../base/device-number.js'
+import { parseDeviceNumber } from '../../base/device-number.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { addressOf, poolTable } from '../state/context.js'
@@ -85,11 +86,4 @@ async function compareSource(
   if (!loop || loop.backingDevice !== file.device || loop.backingInode !== file.inode) {
     throw mismatch(plan.name, role, loop?.file ?? nodePath(number), source.file)
   }
-}
-
-/** The loop device with this number, or undefined where it is another kind of device. */
-export async function loopOf(port: KernelPort, number: string, signal?: AbortSignal) {
-  const device = parseDeviceNumber(number)
-  if (device === undefined || deviceMajor(device) !== LOOP_MAJOR) return undefined
-  return port.loopStatus(deviceMinor(device), signal)
 }

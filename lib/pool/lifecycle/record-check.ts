@@ -2,7 +2,8 @@
 import { undefinedIf } from '../../base/errors.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { poolTable, thinIds, type PoolAddress, type PoolContext } from '../state/context.js'
+import { poolTable, type PoolAddress, type PoolContext } from '../state/context.js'
+import { thinIds } from '../state/live-metadata.js'
 import type { Finding } from './repair.js'
 import {
   PoolRecord,

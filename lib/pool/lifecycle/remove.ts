@@ -4,10 +4,10 @@ import { describeHolders } from '../../block/holders.js'
 import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { SignalOption } from '../../base/options.js'
-import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'
+import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
-import { loopOf } from './open.js'
+import { loopOf, untilDetached } from '../../block/find-loop.js'
 
 export interface RemovePoolOptions extends SignalOption {
   /** Deactivate active volumes first; without it they are a reason to refuse (`DM_POOL_IN_USE`). Default false. */

@@ -5,7 +5,8 @@ import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { Outcome, SnapshotItem, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import { message } from '../../target/messages.js'
 import { settledSnapshots } from '../state/commit-point.js'
-import { explain, explained, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { explain, explained } from '../state/explain-error.js'
+import { volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
 
 export async function sendSnapshots(

@@ -7,9 +7,10 @@ import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { withHolders } from '../../block/holders.js'
 import type { DeviceAddress } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, ActiveThin, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
-import { thinTableLine } from '../../target/thin.js'
+import { thin } from '../../target/thin.js'
 import { isCommitted } from '../state/commit-point.js'
-import { addressOf, explain, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { addressOf, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { explain } from '../state/explain-error.js'
 import type { VolumeRecord } from '../state/record.js'
 import { originInUse } from './external-origin.js'
 import { recordActive } from './recorded.js'
@@ -88,8 +89,9 @@ export class VolumeState {
   }
 
   activateRequest(name: string, sizeBytes: number, readOnly: boolean, externalOrigin?: string): ActivateRequest {
-    const thin = { lengthSectors: sectors(sizeBytes), poolDevice: this.pool.number, id: this.id, externalOrigin }
-    return { name, uuid: this.uuid, table: [thinTableLine(thin)], readOnly, thinId: this.id }
+    const origin = externalOrigin !== undefined && { externalOrigin }
+    const segment = thin({ lengthSectors: sectors(sizeBytes), poolDevice: this.pool.number, id: this.id, ...origin })
+    return { name, uuid: this.uuid, table: [{ startSectors: 0, ...segment }], readOnly, thinId: this.id }
   }
 
   snapshotRequest(ids: readonly number[]): SnapshotRequest {

@@ -51,11 +51,16 @@ export async function withHolders(port: MountPort, { device, name, started }: He
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`
   const holders = device === 0 ? [] : await port.holders(device).catch(() => [])
-  return saidBy(fault, name, tries, holders)
+  return withHolderText(fault, name, tries, holders)
 }
 
 /** The fault, with who holds what it was about. */
-export function saidBy(fault: DmThinError, name: string, tries: string, holders: readonly Holder[]): DmThinError {
+export function withHolderText(
+  fault: DmThinError,
+  name: string,
+  tries: string,
+  holders: readonly Holder[],
+): DmThinError {
   const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
   const act = ACTS[fault.operation ?? ''] ?? 'remove'
   const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`

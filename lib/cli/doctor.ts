@@ -40,7 +40,7 @@ async function askVersion(port: KernelPort, findings: Finding[]): Promise<boolea
     findings.push({ kind: 'ok', text: `device mapper, interface ${(await port.version()).join('.')}` })
     return true
   } catch (fault) {
-    findings.push({ kind: 'missing', text: saidBy(fault) })
+    findings.push({ kind: 'missing', text: textOf(fault) })
     return false
   }
 }
@@ -50,7 +50,7 @@ async function target(port: KernelPort, type: string): Promise<Finding> {
     const { version } = await port.targetVersion(type)
     return { kind: 'ok', text: `target ${type} ${version.join('.')}` }
   } catch (fault) {
-    return { kind: 'missing', text: saidBy(fault), hint: 'modprobe dm-thin-pool' }
+    return { kind: 'missing', text: textOf(fault), hint: 'modprobe dm-thin-pool' }
   }
 }
 
@@ -125,7 +125,7 @@ async function loopDevices(): Promise<Finding[]> {
       })),
     ]
   } catch (fault) {
-    return [{ kind: 'missing', text: saidBy(fault) }]
+    return [{ kind: 'missing', text: textOf(fault) }]
   }
 }
 
@@ -165,7 +165,7 @@ function cookieKeys(): string[] {
   return keys.filter(key => key >>> 16 === COOKIE_MAGIC).map(key => key.toString(16).padStart(8, '0'))
 }
 
-const saidBy = (fault: unknown): string => (fault instanceof DmThinError ? fault.message : String(fault))
+const textOf = (fault: unknown): string => (fault instanceof DmThinError ? fault.message : String(fault))
 
 function listed(folder: string): string[] {
   try {

@@ -5,7 +5,7 @@ import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf, nativePort, portOf } from '../kernel/native-port.js'
 import type { MountPort } from '../kernel/port/mount-port.js'
 import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption, invalid, shown } from '../base/options.js'
-import { saidBy, withHolders } from '../block/holders.js'
+import { withHolderText, withHolders } from '../block/holders.js'
 
 /** What a mount allows. In `mount` the default is false; in `remount` what is not said stays as it is. */
 export interface MountFlags {
@@ -206,7 +206,7 @@ async function sayHolders(port: MountPort, where: string, body: () => Promise<vo
   } catch (fault) {
     if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
     const holders = await port.holdersOfMount(where).catch(() => [])
-    throw saidBy(fault, where, 'one try', holders)
+    throw withHolderText(fault, where, 'one try', holders)
   }
 }
 

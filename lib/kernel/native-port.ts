@@ -2,7 +2,7 @@
 // AbortSignal becomes a number that `cancel` can name.
 import { DmThinError, throwIfAborted } from '../base/errors.js'
 import { unpackList, type PackedList } from './device-list.js'
-import { told } from './trace/diagnostics.js'
+import { traced } from './trace/diagnostics.js'
 import { errorFromFailure } from './errors/translate.js'
 import type { NativeFailure } from './errors/native-failure.js'
 import { portInside, type Kernel } from './kernel-option.js'
@@ -10,13 +10,13 @@ import { loadAddon, type Addon } from './load-addon.js'
 import { mapperLinks } from './mapper-links.js'
 import { DEVICE_FLAG, type ListedDevice } from './port/device-port.js'
 import type { BatchOptions, Outcome } from './port/pool-port.js'
-import type { Announcement } from './port/udev-port.js'
+import type { UdevOptions } from './port/udev-port.js'
 import type { KernelPort, MachinePort } from './port/kernel-port.js'
 import type { Handle } from './port/handle.js'
 import { readSmallFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
-const QUIET: Announcement = { flags: UDEV_NO_PROBING, transaction: 0 }
+const QUIET: UdevOptions = { flags: UDEV_NO_PROBING, transaction: 0 }
 
 const refused = (failure: NativeFailure): never => {
   throw errorFromFailure(failure)
@@ -29,11 +29,11 @@ export class NativePort implements MachinePort {
 
   /** Calls `addon[name](...args, cancelId)`. After an abort it settles once the kernel has let go. */
   #call<T>(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<T> {
-    return told(name, args, () => this.#run<T>(name, signal, args))
+    return traced(name, args, () => this.#run<T>(name, signal, args))
   }
 
   #list(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<ListedDevice[]> {
-    return told(name, args, async () => unpackList(await this.#run<PackedList>(name, signal, args)))
+    return traced(name, args, async () => unpackList(await this.#run<PackedList>(name, signal, args)))
   }
 
   #run<T>(name: string, signal: AbortSignal | undefined, args: readonly unknown[]): Promise<T> {

@@ -20,7 +20,7 @@ import { describeHolders } from '../block/holders.js'
 import { Pending } from '../base/pending.js'
 import { replaceTable } from './replace-table.js'
 import { createSecurely, withoutSecrets } from './secure-table.js'
-import { Undo } from '../base/rollback.js'
+import { Rollback } from '../base/rollback.js'
 
 export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
   /** 1 to 127 bytes, any but `/`. */
@@ -93,9 +93,9 @@ export class MappedDevice {
     const link = checkBoolean('mapperLink', options.mapperLink)
     const made = secure ? createSecurely(port, request, options.signal) : port.activate(request, options.signal)
     const info = await withoutSecrets(table, made)
-    const undo = new Undo()
-    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => link && port.mapperLinks.make(name, info.device))
+    const rollback = new Rollback()
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    await rollback.guard(async () => link && port.mapperLinks.make(name, info.device))
     return new MappedDevice(port, info)
   }
 
@@ -189,13 +189,13 @@ export class MappedDevice {
       // The kernel renames by name alone: by the one that the device has now.
       const { name: from, device } = await this.#port.deviceStatus(this.#address, options.signal)
       const links = this.#port.mapperLinks
-      const undo = new Undo()
+      const rollback = new Rollback()
       // The new link first: where it cannot be made, nothing has been renamed.
       if (links.leads(from, device)) {
         links.make(to, device)
-        undo.push('unlink', `/dev/mapper/${to}`, async () => links.drop(to))
+        rollback.push('unlink', `/dev/mapper/${to}`, async () => links.drop(to))
       }
-      this.#adopt(await undo.guard(() => this.#port.rename(from, to, options.signal)))
+      this.#adopt(await rollback.guard(() => this.#port.rename(from, to, options.signal)))
       links.drop(from)
     })
   }

@@ -3,7 +3,7 @@ import { DmThinError } from '../base/errors.js'
 import { LOAD_FLAG, type DeviceInfo, type TargetLine, type DevicePort } from '../kernel/port/device-port.js'
 import { maskError, secretsOf } from '../kernel/trace/secrets.js'
 import type { Segment } from '../kernel/table.js'
-import { Undo } from '../base/rollback.js'
+import { Rollback } from '../base/rollback.js'
 
 /** How long the undo of a failed creation waits for somebody who has opened the device meanwhile. */
 const UNDO_TIMEOUT_MS = 10_000
@@ -21,10 +21,10 @@ export async function createSecurely(
   { name, uuid, table, readOnly }: SecureRequest,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
-  const undo = new Undo()
-  return undo.guard(async () => {
+  const rollback = new Rollback()
+  return rollback.guard(async () => {
     await port.create(name, uuid, signal)
-    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, UNDO_TIMEOUT_MS))
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove({ name }, UNDO_TIMEOUT_MS))
     await port.tableLoad({ name }, table, LOAD_FLAG.secureData | (readOnly ? LOAD_FLAG.readOnly : 0), signal)
     return port.resume({ name }, signal)
   })

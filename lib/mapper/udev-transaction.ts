@@ -1,7 +1,7 @@
 // Many calls, one wait for udev, and never a hang.
 import { DmThinError } from '../base/errors.js'
 import { checkBoolean, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
-import type { Announcement, UdevPort } from '../kernel/port/udev-port.js'
+import type { UdevOptions, UdevPort } from '../kernel/port/udev-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'
 
@@ -96,7 +96,7 @@ export class UdevTransaction {
   }
 
   /** @internal */
-  get announcement(): Announcement {
+  get announcement(): UdevOptions {
     if (this.#ended) throw new DmThinError('DM_CLOSED', 'the udev transaction has ended')
     return { flags: this.#flags, transaction: this.#handle }
   }
@@ -108,7 +108,7 @@ export class UdevTransaction {
 }
 
 /** What a call with an `udev` option passes on. */
-export function announcementOf(udev: UdevTransaction | undefined): Announcement | undefined {
+export function announcementOf(udev: UdevTransaction | undefined): UdevOptions | undefined {
   if (udev === undefined) return undefined
   if (!(udev instanceof UdevTransaction)) throw invalid('udev must be a transaction of beginUdev()')
   return udev.announcement

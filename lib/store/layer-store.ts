@@ -22,7 +22,7 @@ import {
 import { prepare } from './layers/prepare.js'
 import { recover } from './recovery/recover.js'
 import { infoOf, type Row } from './records/row.js'
-import { hasChildren, settled, stateError, visible } from './records/rows.js'
+import { hasChildren, readyRow, stateError, visible } from './records/rows.js'
 import { stagingFolder } from './common/staging.js'
 import { closeStore } from './open/close-store.js'
 import { openStore } from './open/open-store.js'
@@ -151,7 +151,7 @@ export class LayerStore extends LayerStoreBase {
       await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
       step('remove.intent', key)
       const row = await writer.write(() => {
-        const found = settled(records, key)
+        const found = readyRow(records, key)
         const child = records.childOf(found.id)
         if (child) throw hasChildren(key, child)
         if (records.leases.of(found.thin).some(({ kind }) => kind === 'keep'))
@@ -176,7 +176,7 @@ export class LayerStore extends LayerStoreBase {
     return this.alone([checkKey('key', key)], () =>
       this.store.writer.write(() => {
         const { records } = this.store
-        const row = settled(records, key)
+        const row = readyRow(records, key)
         const labels = { ...(change.labels ?? row.labels), ...change.setLabels }
         for (const [name, value] of Object.entries(change.setLabels ?? {})) if (value === '') delete labels[name]
         return infoOf(records.update(row.id, ['ready'], { labels, updatedAt: this.store.clock() })!)

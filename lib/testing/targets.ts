@@ -6,7 +6,7 @@ import { parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import type { BlockDevice } from './block-device.js'
 import { deviceId, type MemoryPool } from './memory-pool.js'
-import type { Thin } from './pool-state.js'
+import type { Thin } from './pool-metadata.js'
 import { IoError, TableRefusal } from './refusal.js'
 
 /** One line of a table, at work. Offsets are from its own start. */

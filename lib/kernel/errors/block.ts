@@ -1,6 +1,6 @@
 // What a refusal by a block device, a loop device or a mounted file system means.
 import { ERRNO } from '../../base/errors.js'
-import type { NativeFailure, Verdict } from './native-failure.js'
+import type { NativeFailure, Classification } from './native-failure.js'
 
 const { EBUSY, EINVAL, ENOTBLK, ENOTTY, EOPNOTSUPP, ERANGE } = ERRNO
 
@@ -19,7 +19,7 @@ const ACTS: Readonly<Record<string, string>> = {
 }
 
 /** Undefined where operation and errno say nothing special. */
-export function blockVerdict(failure: NativeFailure, about: string, why: string): Verdict | undefined {
+export function classifyBlock(failure: NativeFailure, about: string, why: string): Classification | undefined {
   const { operation, errno, device, detail } = failure
   if (operation === 'range' && errno === ERANGE) {
     return { code: 'DM_INVALID_ARGUMENT', message: `the range ends behind ${device}, which has ${detail} bytes` }

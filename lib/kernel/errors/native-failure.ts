@@ -13,7 +13,7 @@ export interface NativeFailure {
   readonly rollback: readonly RollbackStep[]
 }
 
-export interface Verdict {
+export interface Classification {
   readonly code: ErrorCode
   readonly message: string
 }

@@ -1,5 +1,5 @@
 // Mapped devices: the commands of the device mapper.
-import type { Announcement } from './udev-port.js'
+import type { UdevOptions } from './udev-port.js'
 
 /** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
 export type DeviceAddress =
@@ -74,15 +74,15 @@ export interface DevicePort {
     limitMs: number,
     signal?: AbortSignal,
     deferred?: boolean,
-    udev?: Announcement,
+    udev?: UdevOptions,
   ): Promise<DeviceInfo>
   /** The answer is the device under its new name. */
-  rename(name: string, to: string, signal?: AbortSignal, udev?: Announcement): Promise<DeviceInfo>
-  setUuid(name: string, uuid: string, signal?: AbortSignal, udev?: Announcement): Promise<DeviceInfo>
+  rename(name: string, to: string, signal?: AbortSignal, udev?: UdevOptions): Promise<DeviceInfo>
+  setUuid(name: string, uuid: string, signal?: AbortSignal, udev?: UdevOptions): Promise<DeviceInfo>
   /** `geometry`: cylinders, heads, sectors and start, as text. */
   setGeometry(address: DeviceAddress, geometry: string, signal?: AbortSignal): Promise<void>
   suspend(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceInfo>
-  resume(address: DeviceAddress, signal?: AbortSignal, flags?: number, udev?: Announcement): Promise<DeviceInfo>
+  resume(address: DeviceAddress, signal?: AbortSignal, flags?: number, udev?: UdevOptions): Promise<DeviceInfo>
   deviceStatus(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
   /** Waits until the event number is another than `eventNumber`, on a thread of its own. */
   wait(address: DeviceAddress, eventNumber: number, flags: number, signal?: AbortSignal): Promise<WaitResult>

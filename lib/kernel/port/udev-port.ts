@@ -2,7 +2,7 @@
 import type { Handle, HandlePort } from './handle.js'
 
 /** What udev is told of a call. Default: UDEV_NO_PROBING, without a transaction. */
-export interface Announcement {
+export interface UdevOptions {
   /** Bits of udev.ts. */
   readonly flags: number
   readonly transaction: Handle | 0

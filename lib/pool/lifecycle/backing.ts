@@ -2,7 +2,7 @@
 import { undefinedIf, DmThinError, ERRNO } from '../../base/errors.js'
 import path from 'node:path'
 import { nodePath } from '../../block/node-path.js'
-import type { Undo } from '../../base/rollback.js'
+import type { Rollback } from '../../base/rollback.js'
 import type { FileIdentity } from '../../kernel/port/file-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { LoopStatus } from '../../kernel/port/loop-port.js'
@@ -39,7 +39,7 @@ export async function findSource(
   port: KernelPort,
   role: string,
   given: DeviceSource,
-  undo: Undo,
+  rollback: Rollback,
   mayCreate: boolean,
   signal?: AbortSignal,
 ): Promise<Source> {
@@ -56,7 +56,7 @@ export async function findSource(
     return { key: fileKey(identity), given, identity }
   }
   const { created, ...identity } = await port.createSparse(file, given.sizeBytes, signal)
-  if (created) undo.push('unlink', file, () => deleteUnattached(port, file, identity))
+  if (created) rollback.push('unlink', file, () => deleteUnattached(port, file, identity))
   return { key: fileKey(identity), given, identity }
 }
 
@@ -95,7 +95,7 @@ type FileKey = Pick<FileIdentity, 'device' | 'inode'>
 export async function attachBacking(
   port: KernelPort,
   { given, identity }: Source,
-  undo: Undo,
+  rollback: Rollback,
   mayCreate: boolean,
   signal?: AbortSignal,
 ): Promise<Backing> {
@@ -106,11 +106,11 @@ export async function attachBacking(
   const file = path.resolve(given.file)
   const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
   if (found) {
-    undo.push('release', `/dev/loop${found.number}`, () => port.release(found.held))
+    rollback.push('release', `/dev/loop${found.number}`, () => port.release(found.held))
     return loopBacking(found, found.held)
   }
   const { held, ...status } = await port.loopAttach({ file, autoclear: true, reference: POOL_LOOP_REFERENCE }, signal)
-  undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
+  rollback.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
     await port.release(held)
     await untilDetached(port, status, 5_000)
   })

@@ -1,7 +1,7 @@
 // Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
 import { undefinedIf, DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
 import { randomUUID } from 'node:crypto'
-import type { Undo } from '../../base/rollback.js'
+import type { Rollback } from '../../base/rollback.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
@@ -29,13 +29,13 @@ export async function createPool(
   plan: PoolPlan,
   format: 'blank' | 'overwrite',
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   await refuseTakenName(port, plan.name, signal)
-  const { data, metadata } = await attachBoth(port, plan, lock, undo, true, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, rollback, true, signal)
   checkDevices(plan, data, metadata)
-  const unlock = await lockNodes(port, [data, metadata], undo, signal)
+  const unlock = await lockNodes(port, [data, metadata], rollback, signal)
   await refuseDataInUse(port, data, signal)
   const blockBytes = plan.dataBlockBytes!
   if (data.sizeBytes < blockBytes)
@@ -49,7 +49,7 @@ export async function createPool(
     await refuseSignatures(port, 'data', data, signal)
     await refuseSignatures(port, 'metadata', metadata, signal)
   }
-  const info = await startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  const info = await startPool(port, plan, blockBytes, data, metadata, rollback, signal)
   await unlock()
   return info
 }
@@ -59,10 +59,10 @@ export async function restartPool(
   port: KernelPort,
   plan: PoolPlan,
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
-  const { data, metadata } = await attachBoth(port, plan, lock, undo, false, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, rollback, false, signal)
   checkDevices(plan, data, metadata)
   await refuseDataInUse(port, data, signal)
   const superblock = await checkedSuperblock(port, plan, metadata, lock, signal)
@@ -76,7 +76,7 @@ export async function restartPool(
   }
   // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
   const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
-  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, undo, signal)
+  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, rollback, signal)
 }
 
 /** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */
@@ -135,7 +135,7 @@ async function startPool(
   blockBytes: number,
   data: Backing,
   metadata: Backing,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const table = [poolTableLine(wantedTable(plan, blockBytes, data, metadata))]
@@ -145,7 +145,7 @@ async function startPool(
     throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
   })
   const address = addressOf(info)
-  undo.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
+  rollback.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
   const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
   if (mode === 'fail' || mode === 'error') {
     throw new DmThinError(
@@ -193,19 +193,19 @@ async function attachBoth(
   port: KernelPort,
   plan: PoolPlan,
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   mayCreate: boolean,
   signal?: AbortSignal,
 ) {
   for (;;) {
-    const data = await findSource(port, 'data', plan.data, undo, mayCreate, signal)
-    const metadata = await findSource(port, 'metadata', plan.metadata, undo, mayCreate, signal)
+    const data = await findSource(port, 'data', plan.data, rollback, mayCreate, signal)
+    const metadata = await findSource(port, 'metadata', plan.metadata, rollback, mayCreate, signal)
     await lock.takeBackings([data.key, metadata.key])
     // While this call waited, another may have failed and deleted the files that it had made.
     if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
     return {
-      data: await attachBacking(port, data, undo, mayCreate, signal),
-      metadata: await attachBacking(port, metadata, undo, mayCreate, signal),
+      data: await attachBacking(port, data, rollback, mayCreate, signal),
+      metadata: await attachBacking(port, metadata, rollback, mayCreate, signal),
     }
   }
 }

@@ -2,7 +2,7 @@
 import { loopOf } from '../../block/find-loop.js'
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
-import type { Undo } from '../../base/rollback.js'
+import type { Rollback } from '../../base/rollback.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
@@ -19,7 +19,7 @@ export async function findPool(
   name: string,
   plan: PoolPlan | undefined,
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const running = await runningPool(port, name, lock, signal)
@@ -28,7 +28,7 @@ export async function findPool(
     if (plan) await comparePlan(port, plan, table, signal)
     return running
   }
-  if (plan) return restartPool(port, plan, lock, undo, signal)
+  if (plan) return restartPool(port, plan, lock, rollback, signal)
   const hint = 'pass data and metadata to bring it back from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }

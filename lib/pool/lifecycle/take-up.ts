@@ -1,5 +1,5 @@
 // What a pool object begins with: a pool that has just been made, or one that was found.
-import { Undo } from '../../base/rollback.js'
+import { Rollback } from '../../base/rollback.js'
 import { throwIfAborted } from '../../base/errors.js'
 import { portOf } from '../../kernel/native-port.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
@@ -33,14 +33,14 @@ export async function makePool(options: CreatePoolOptions): Promise<TakenUp> {
   const { signal, format = 'blank' } = options
   throwIfAborted(signal)
   const port = portOf(options.kernel)
-  const undo = new Undo()
+  const rollback = new Rollback()
   return withPoolLock(port, plan.name, signal, lock =>
-    undo.guard(async () => {
-      const made = await createPool(port, plan, format, lock, undo, signal)
+    rollback.guard(async () => {
+      const made = await createPool(port, plan, format, lock, rollback, signal)
       throwIfAborted(signal)
       const record =
         plan.record === undefined ? undefined : await newRecord(askable(port, plan.name, made), plan.record)
-      if (record) undo.push('unlink', record.file, () => record.remove())
+      if (record) rollback.push('unlink', record.file, () => record.remove())
       return { context: linked(await contextOf(port, plan.name, made, plan, record)), findings: [] }
     }),
   )
@@ -57,12 +57,12 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
   const { name, signal } = options
   throwIfAborted(signal)
   const port = portOf(options.kernel)
-  const undo = new Undo()
+  const rollback = new Rollback()
   return withPoolLock(port, name, signal, lock =>
-    undo.guard(async () => {
+    rollback.guard(async () => {
       const found = file === undefined ? 'missing' : await readRecord(port, file)
       const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
-      const running = await findPool(port, name, recorded, lock, undo, signal)
+      const running = await findPool(port, name, recorded, lock, rollback, signal)
       const pool = askable(port, name, running)
       const repaired = repair ? await repairPool(port, running, lock, signal) : []
       const condition = await conditionOf(pool, signal)

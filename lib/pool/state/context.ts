@@ -7,7 +7,7 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../../target/thin-pool.js'
 import type { Durability } from './durability.js'
-import { DeviceIds } from './thin-ids.js'
+import { ThinIds } from './thin-ids.js'
 import type { PoolRecord } from './record.js'
 import { SnapshotClock } from './snapshot-clock.js'
 
@@ -31,7 +31,7 @@ export interface PoolContext {
   /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
   readonly metadataPath: string
   readonly pending: Pending
-  readonly ids: DeviceIds
+  readonly ids: ThinIds
   readonly clock: SnapshotClock
 }
 

@@ -9,7 +9,7 @@ import { addressOf, poolTable, type PoolContext } from './context.js'
 import { thinIds } from './live-metadata.js'
 import type { PoolRecord } from './record.js'
 import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
-import { DeviceIds } from './thin-ids.js'
+import { ThinIds } from './thin-ids.js'
 
 export async function contextOf(
   port: KernelPort,
@@ -34,7 +34,7 @@ export async function contextOf(
     record,
     metadataPath,
     pending: new Pending(`pool ${name}`),
-    ids: new DeviceIds(() => thinIds(pool)),
+    ids: new ThinIds(() => thinIds(pool)),
     clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
   }
 }

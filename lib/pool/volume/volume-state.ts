@@ -2,7 +2,7 @@
 import { deviceMinor } from '../../base/device-number.js'
 import { DmThinError } from '../../base/errors.js'
 import { Pending } from '../../base/pending.js'
-import { Undo } from '../../base/rollback.js'
+import { Rollback } from '../../base/rollback.js'
 import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { withHolders } from '../../block/holders.js'
 import type { DeviceAddress } from '../../kernel/port/device-port.js'
@@ -136,9 +136,9 @@ export class VolumeState {
   async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
     const { port, record, mapperLinks } = this.pool
     if (!mapperLinks && !record) return
-    const undo = new Undo()
-    undo.push('DM_DEV_REMOVE', name, () => port.remove(this.address, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => {
+    const rollback = new Rollback()
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove(this.address, DEFAULT_TIMEOUT_MS))
+    await rollback.guard(async () => {
       await recordActive(this.pool, this.id, name, sizeBytes)
       if (mapperLinks) port.mapperLinks.make(name, device)
     })

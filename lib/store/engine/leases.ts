@@ -6,7 +6,7 @@ import type { LeaseKind, LeaseRow } from '../records/lease-rows.js'
 import type { Row } from '../records/row.js'
 import type { Owner } from '../records/owner.js'
 import type { Records } from '../records/records.js'
-import { settled } from '../records/rows.js'
+import { readyRow } from '../records/rows.js'
 import type { Writer } from '../records/writer.js'
 
 interface LeaseParts {
@@ -33,7 +33,7 @@ export class Leases {
     const { records, writer, owner } = this.#parts
     return writer.write(
       () => {
-        const row = settled(records, key)
+        const row = readyRow(records, key)
         check(row)
         return this.#lease(row, records.leases.insert(row.thin, kind, owner.id))
       },
@@ -66,7 +66,7 @@ export class Leases {
     const dead: LeaseRow[] = []
     const lives = new Map<string, boolean>()
     for (const lease of found) {
-      if (!lives.has(lease.owner)) lives.set(lease.owner, await owner.lives(lease.owner))
+      if (!lives.has(lease.owner)) lives.set(lease.owner, await owner.isAlive(lease.owner))
       ;(lives.get(lease.owner) === true ? living : dead).push(lease)
     }
     if (dead.length > 0) await writer.write(() => dead.forEach(({ id }) => records.leases.delete(id)))

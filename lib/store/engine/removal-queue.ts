@@ -85,7 +85,7 @@ export class RemovalQueue {
   /** Takes up what is recorded as being removed, unless another that lives is at it. */
   async takeOver(): Promise<void> {
     const { records, owner, writer } = this.#parts
-    const isOthers = async (id: string) => id !== owner.id && (await owner.lives(id))
+    const isOthers = async (id: string) => id !== owner.id && (await owner.isAlive(id))
     const left: Row[] = []
     for (const row of records.unready()) {
       if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) left.push(row)

@@ -86,7 +86,7 @@ export async function mountedAt<T>(
     try {
       return await useMounted(source, folder, body)
     } finally {
-      await takeOff(folder)
+      await unmountOrDetach(folder)
     }
   } finally {
     removeFolder(folder)
@@ -120,7 +120,7 @@ function refuseLoss(fault: unknown): never {
 }
 
 /** At once where nobody is below it; else out of sight, and let go by the last one that is. */
-async function takeOff(folder: string): Promise<void> {
+async function unmountOrDetach(folder: string): Promise<void> {
   await unmount(folder).catch((fault: unknown) => {
     if (hasCode(fault, 'DM_BUSY')) return unmount(folder, { lazy: true })
     throw fault
@@ -131,14 +131,14 @@ async function takeOff(folder: string): Promise<void> {
 export async function leftMounts({ directory, owner }: MountPlace): Promise<string[]> {
   const left: string[] = []
   for (const name of listed(mountsOf(directory))) {
-    if (!(await owner.lives(name.split('.')[0]!))) left.push(path.join(mountsOf(directory), name))
+    if (!(await owner.isAlive(name.split('.')[0]!))) left.push(path.join(mountsOf(directory), name))
   }
   return left
 }
 
 /** Takes one of them away. Another process may be quicker. */
 export async function sweepMount(folder: string): Promise<void> {
-  await takeOff(folder).catch((fault: unknown) => {
+  await unmountOrDetach(folder).catch((fault: unknown) => {
     const isOff = hasCode(fault, 'DM_FILE_MISSING') || (fault as DmThinError).errno === ERRNO.EINVAL
     if (!isOff) throw fault
   })

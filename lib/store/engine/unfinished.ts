@@ -7,7 +7,7 @@ export async function unfinished({ records, owner }: Pick<StoreParts, 'records' 
   const found: Row[] = []
   for (const row of records.unready()) {
     const isBegun = row.state === 'making' || row.state === 'committing'
-    if (isBegun && row.owner !== null && !(await owner.lives(row.owner))) found.push(row)
+    if (isBegun && row.owner !== null && !(await owner.isAlive(row.owner))) found.push(row)
   }
   return found
 }

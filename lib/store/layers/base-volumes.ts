@@ -75,7 +75,7 @@ export class BaseVolumes {
       const there = records.base(fileSystem, sizeBytes)
       if (there?.state === 'ready') return there
       if (there) {
-        if (await owner.lives(there.owner!)) await sleep(PAUSE_MS)
+        if (await owner.isAlive(there.owner!)) await sleep(PAUSE_MS)
         else await endUnfinished(this.#parts, there, await volumes.ids())
         continue
       }

@@ -8,7 +8,7 @@ import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
 import { prepare, type PrepareParts } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './commit-check.js'
 import type { Row } from '../records/row.js'
-import { parentGone, refuseTaken, settled, stateError } from '../records/rows.js'
+import { parentGone, refuseTaken, readyRow, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { Labels } from '../common/types.js'
 import { isTaken, withRollback } from '../engine/rollback.js'
@@ -27,7 +27,7 @@ export async function commit(parts: StoreParts, key: string, request: CommitRequ
   await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
   step('commit.intent', key)
   const { row, isUsed } = await writer.write(() => {
-    const found = settled(records, key)
+    const found = readyRow(records, key)
     if (found.kind !== 'active')
       throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
     if (request.name !== key) refuseTaken(records, request.name)

@@ -1,25 +1,12 @@
 // "Busy" says by whom.
 import { DmThinError, type Holder } from '../base/errors.js'
+import { verbOf } from '../kernel/errors/verbs.js'
 import type { MountPort } from '../kernel/port/mount-port.js'
 
 const shown = (holder: Holder): string => {
   if (holder.kind === 'mount') return `the mount ${holder.path} of process ${holder.pid}`
   if (holder.kind === 'process') return `process ${holder.pid} (${holder.path})`
   return `the device ${holder.path}`
-}
-
-/** What was tried, by the refused operation; anything else is a removal. */
-const ACTS: Readonly<Record<string, string>> = {
-  LOOP_CLR_FD: 'detach',
-  'open block device': 'open',
-  BLKDISCARD: 'discard',
-  BLKSECDISCARD: 'discard securely',
-  BLKZEROOUT: 'zero out',
-  BLKRRPART: 'read the partitions of',
-  mount: 'mount',
-  umount2: 'unmount',
-  remount: 'remount',
-  pwrite: 'write',
 }
 
 export interface Held {
@@ -62,7 +49,7 @@ export function withHolderText(
   holders: readonly Holder[],
 ): DmThinError {
   const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
-  const act = ACTS[fault.operation ?? ''] ?? 'remove'
-  const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
+  const verb = verbOf(fault.operation) ?? 'remove'
+  const text = `${verb} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
   return fault.refined('DM_BUSY', text, { holders, device: name })
 }

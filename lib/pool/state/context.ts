@@ -1,15 +1,15 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
-import { Pending } from '../../base/pending.js'
+import type { Pending } from '../../base/pending.js'
 import { TABLE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
 import type { ActivationGuard, KnownPool } from '../../kernel/port/pool-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../../target/thin-pool.js'
 import type { Durability } from './durability.js'
-import { ThinIds } from './thin-ids.js'
+import type { ThinIds } from './thin-ids.js'
 import type { PoolRecord } from './record.js'
-import { SnapshotClock } from './snapshot-clock.js'
+import type { SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
   readonly port: KernelPort

@@ -18,3 +18,5 @@ export function parseDeviceNumber(text: string): number | undefined {
 }
 /** `7:3`: how tables name a device. A path would need a node, and udev's symlinks come late or never. */
 export const deviceNumber = (device: number): string => `${deviceMajor(device)}:${deviceMinor(device)}`
+/** The number of `/dev/loop3`. */
+export const loopNumber = (index: number): number => encodeDevice(LOOP_MAJOR, index)

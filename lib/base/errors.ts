@@ -166,6 +166,13 @@ export class DmThinError extends Error {
 export const hasCode = (fault: unknown, ...codes: readonly ErrorCode[]): fault is DmThinError =>
   fault instanceof DmThinError && codes.includes(fault.code)
 
+/** For `catch`: undefined for an error with one of the codes; others are thrown again. */
+export const undefinedIf =
+  (...codes: readonly ErrorCode[]) =>
+  (fault: unknown): undefined => {
+    if (!hasCode(fault, ...codes)) throw fault
+  }
+
 /** What `signal.throwIfAborted()` would say, as this library says it; the reason stays as `cause`. */
 export function abortError(signal: AbortSignal | undefined, facts: ErrorFacts = {}): DmThinError {
   const { operation, device, tries = 1 } = facts

@@ -1,10 +1,43 @@
-// Device names and option names, checked before the kernel is asked.
-import { invalid, shown } from './units.js'
+// What callers give, checked before the kernel is asked: options by name, numbers, names, paths.
+import { DmThinError } from './errors.js'
 
 /** What every call takes that can wait. */
 export interface SignalOption {
   /** Gives the call up: it rejects with `ABORT_ERR` when the kernel has let go and what was done is undone. */
   readonly signal?: AbortSignal
+}
+
+/** The option for a signal that may be undefined. */
+export const signalOption = (signal: AbortSignal | undefined): SignalOption => (signal ? { signal } : {})
+
+export function invalid(message: string): DmThinError {
+  return new DmThinError('DM_INVALID_ARGUMENT', message)
+}
+
+export interface Range {
+  readonly min: number
+  readonly max?: number
+  readonly multipleOf?: number
+}
+
+/** A whole, safe number within a range, or a DM_INVALID_ARGUMENT that names the option, the range and the value. */
+export function checkNumber(name: string, value: unknown, range: Range): number {
+  const max = range.max ?? Number.MAX_SAFE_INTEGER
+  const step = range.multipleOf ?? 1
+  if (typeof value === 'number' && Number.isSafeInteger(value)) {
+    if (value >= range.min && value <= max && value % step === 0) return value
+  }
+  const steps = step === 1 ? '' : ` in steps of ${step}`
+  throw invalid(`${name} must be a whole number from ${range.min} to ${max}${steps}, but is ${shown(value)}`)
+}
+
+/** A value as a message shows it. Of objects the kind only: what they say of themselves is theirs, and may throw. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value !== 'object' || value === null) return String(value)
+  return Array.isArray(value) ? 'an array' : 'an object'
 }
 
 /** One byte less than DM_NAME_LEN: the last byte is the terminator, and the kernel cuts a longer name silently. */

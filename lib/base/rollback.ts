@@ -8,7 +8,7 @@ interface Step {
   readonly always: boolean
 }
 
-export class Undo {
+export class Rollback {
   readonly #steps: Step[] = []
 
   /**

@@ -1,6 +1,5 @@
 // Units are in the names: options and fields end in Bytes, Sectors or Blocks. Where a number crosses from bytes to
 // the kernel's sectors it changes its type, so that the two cannot be mixed up unnoticed.
-import { DmThinError } from './errors.js'
 
 declare const unit: unique symbol
 /** 512-byte sectors: the unit of every mapping table. */
@@ -27,33 +26,3 @@ export const MAX_METADATA_BYTES = 255 * 16320 * 4096
 
 export const sectors = (bytes: number): Sectors => (bytes / SECTOR_BYTES) as Sectors
 export const sectorsToBytes = (count: number): number => count * SECTOR_BYTES
-
-export function invalid(message: string): DmThinError {
-  return new DmThinError('DM_INVALID_ARGUMENT', message)
-}
-
-export interface Range {
-  readonly min: number
-  readonly max?: number
-  readonly multipleOf?: number
-}
-
-/** A whole, safe number within a range, or a DM_INVALID_ARGUMENT that names the option, the range and the value. */
-export function checkNumber(name: string, value: unknown, range: Range): number {
-  const max = range.max ?? Number.MAX_SAFE_INTEGER
-  const step = range.multipleOf ?? 1
-  if (typeof value === 'number' && Number.isSafeInteger(value)) {
-    if (value >= range.min && value <= max && value % step === 0) return value
-  }
-  const steps = step === 1 ? '' : ` in steps of ${step}`
-  throw invalid(`${name} must be a whole number from ${range.min} to ${max}${steps}, but is ${shown(value)}`)
-}
-
-/** A value as a message shows it. Of objects the kind only: what they say of themselves is theirs, and may throw. */
-export function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function') return 'a function'
-  if (typeof value !== 'object' || value === null) return String(value)
-  return Array.isArray(value) ? 'an array' : 'an object'
-}

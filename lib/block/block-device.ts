@@ -2,12 +2,21 @@
 import { DmThinError } from '../base/errors.js'
 import type { BlockInfo, Erasure } from '../kernel/port/block-port.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
-import { nativePort, portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port/port.js'
+import { machinePortOf, nativePort } from '../kernel/native-port.js'
+import type { MachinePort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { deviceNumber } from '../base/device-number.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired, type SignalOption } from '../base/options.js'
-import { checkNumber, GiB, invalid, shown } from '../base/units.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkPath,
+  checkRequired,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../base/options.js'
+import { GiB } from '../base/units.js'
 import { describeHolders, withHolders } from './holders.js'
 import { Pending } from '../base/pending.js'
 
@@ -45,7 +54,7 @@ const MAX_READ_BYTES = 1 * GiB
 
 /** A block device that this process has open for reading, writing and discarding. */
 export class BlockDevice {
-  readonly #port: KernelPort
+  readonly #port: MachinePort
   readonly #handle: Handle
   readonly #pending: Pending
   readonly #opened: BlockInfo
@@ -54,7 +63,7 @@ export class BlockDevice {
   /** The path by which it was opened. */
   readonly path: string
 
-  private constructor(port: KernelPort, path: string, handle: Handle, opened: BlockInfo, options: BlockOpenOptions) {
+  private constructor(port: MachinePort, path: string, handle: Handle, opened: BlockInfo, options: BlockOpenOptions) {
     this.#port = port
     this.#handle = handle
     this.#opened = opened
@@ -73,7 +82,7 @@ export class BlockDevice {
    */
   static async open(path: string, options: BlockOpenOptions = {}): Promise<BlockDevice> {
     checkOptions(options, ['readOnly', 'exclusive', 'direct', 'kernel', 'signal'], 'BlockDevice.open')
-    const port = portOf(options.kernel)
+    const port = machinePortOf(options.kernel, 'block devices')
     const request = {
       path: checkPath('path', path),
       readOnly: checkBoolean('readOnly', options.readOnly),

@@ -1,25 +1,12 @@
 // "Busy" says by whom.
 import { DmThinError, type Holder } from '../base/errors.js'
-import type { KernelPort } from '../kernel/port/port.js'
+import { verbOf } from '../kernel/errors/verbs.js'
+import type { MountPort } from '../kernel/port/mount-port.js'
 
 const shown = (holder: Holder): string => {
   if (holder.kind === 'mount') return `the mount ${holder.path} of process ${holder.pid}`
   if (holder.kind === 'process') return `process ${holder.pid} (${holder.path})`
   return `the device ${holder.path}`
-}
-
-/** What was tried, by the refused operation; anything else is a removal. */
-const ACTS: Readonly<Record<string, string>> = {
-  LOOP_CLR_FD: 'detach',
-  'open block device': 'open',
-  BLKDISCARD: 'discard',
-  BLKSECDISCARD: 'discard securely',
-  BLKZEROOUT: 'zero out',
-  BLKRRPART: 'read the partitions of',
-  mount: 'mount',
-  umount2: 'unmount',
-  remount: 'remount',
-  pwrite: 'write',
 }
 
 export interface Held {
@@ -32,7 +19,7 @@ export interface Held {
 
 /** Runs `body`, which waits for `name` to be let go. A DM_BUSY of it says by whom it is held: see `withHolders`. */
 export async function describeHolders<T>(
-  port: KernelPort,
+  port: MountPort,
   device: number,
   name: string,
   body: () => Promise<T>,
@@ -46,18 +33,23 @@ export async function describeHolders<T>(
 }
 
 /** A DM_BUSY gets the device's name, how long it was tried, and the holders, looked up once, after the last try. */
-export async function withHolders(port: KernelPort, { device, name, started }: Held, fault: unknown): Promise<unknown> {
+export async function withHolders(port: MountPort, { device, name, started }: Held, fault: unknown): Promise<unknown> {
   if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') return fault
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   const tries = fault.tries === 1 ? 'one try' : `${fault.tries ?? 1} tries in ${seconds} s`
   const holders = device === 0 ? [] : await port.holders(device).catch(() => [])
-  return saidBy(fault, name, tries, holders)
+  return withHolderText(fault, name, tries, holders)
 }
 
 /** The fault, with who holds what it was about. */
-export function saidBy(fault: DmThinError, name: string, tries: string, holders: readonly Holder[]): DmThinError {
+export function withHolderText(
+  fault: DmThinError,
+  name: string,
+  tries: string,
+  holders: readonly Holder[],
+): DmThinError {
   const by = holders.length === 0 ? '' : `; held by ${holders.slice(0, 3).map(shown).join(', ')}`
-  const act = ACTS[fault.operation ?? ''] ?? 'remove'
-  const text = `${act} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
+  const verb = verbOf(fault.operation) ?? 'remove'
+  const text = `${verb} ${JSON.stringify(name)}: device is busy after ${tries}${by}`
   return fault.refined('DM_BUSY', text, { holders, device: name })
 }

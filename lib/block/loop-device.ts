@@ -2,11 +2,21 @@
 import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
-import type { KernelPort, LoopStatus } from '../kernel/port/port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
+import type { LoopStatus } from '../kernel/port/loop-port.js'
 import type { Handle } from '../kernel/port/handle.js'
-import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
-import { checkBoolean, checkOptions, checkPath, checkRequired, checkText, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid, SECTOR_BYTES } from '../base/units.js'
+import { loopNumber } from '../base/device-number.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkPath,
+  checkRequired,
+  checkText,
+  type SignalOption,
+  checkNumber,
+  invalid,
+} from '../base/options.js'
+import { SECTOR_BYTES } from '../base/units.js'
 import { describeHolders } from './holders.js'
 import { ownerIsGone, ownMark } from './loop-owner.js'
 import { Pending } from '../base/pending.js'
@@ -132,7 +142,7 @@ export class LoopDevice {
     const port = portOf(options.kernel)
     const all = await port.loopList(options.signal)
     const left = all.filter(each => !each.autoclear && ownerIsGone(each.reference))
-    const holders = await Promise.all(left.map(each => port.holders(deviceOf(each.number), options.signal)))
+    const holders = await Promise.all(left.map(each => port.holders(loopNumber(each.number), options.signal)))
     return left.filter((_, index) => holders[index]?.length === 0).map(status => new LoopDevice(port, status))
   }
 
@@ -207,7 +217,7 @@ export class LoopDevice {
     return this.#pending.run(async () => {
       await this.#release()
       if (lazy) return void (await this.#port.loopDetachAtLastClose(this.number, options.signal))
-      await describeHolders(this.#port, deviceOf(this.number), this.path, () =>
+      await describeHolders(this.#port, loopNumber(this.number), this.path, () =>
         this.#port.loopDetach(this.number, limit, options.signal),
       )
     })
@@ -240,5 +250,3 @@ function checkReference(value: unknown): string {
   if (text !== '' && Buffer.byteLength(text) <= MAX_REFERENCE_BYTES) return text
   throw invalid(`reference must have 1 to ${MAX_REFERENCE_BYTES} bytes, but has ${Buffer.byteLength(text)}`)
 }
-
-const deviceOf = (number: number): number => encodeDevice(LOOP_MAJOR, number)

@@ -5,7 +5,8 @@ import { LoopDevice } from '../block/loop-device.js'
 import { DmThinError } from '../base/errors.js'
 import { nativePort } from '../kernel/native-port.js'
 import { danglingLinks } from '../kernel/mapper-links.js'
-import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo, type KernelPort } from '../kernel/port/port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo } from '../kernel/port/device-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { whyNoUdev } from '../kernel/udev.js'
 import { parsePoolStatus } from '../target/thin-pool.js'
 import { action, subcommand, type Call } from './call.js'
@@ -76,7 +77,7 @@ async function askVersion(port: KernelPort, findings: Finding[]): Promise<boolea
     findings.push({ kind: 'ok', text: `device mapper, interface ${(await port.version()).join('.')}` })
     return true
   } catch (fault) {
-    findings.push({ kind: 'missing', text: saidBy(fault) })
+    findings.push({ kind: 'missing', text: textOf(fault) })
     return false
   }
 }
@@ -86,7 +87,7 @@ async function target(port: KernelPort, type: string): Promise<Finding> {
     const { version } = await port.targetVersion(type)
     return { kind: 'ok', text: `target ${type} ${version.join('.')}` }
   } catch (fault) {
-    return { kind: 'missing', text: saidBy(fault), hint: 'modprobe dm-thin-pool' }
+    return { kind: 'missing', text: textOf(fault), hint: 'modprobe dm-thin-pool' }
   }
 }
 
@@ -165,7 +166,7 @@ async function loopDevices(): Promise<Finding[]> {
       })),
     ]
   } catch (fault) {
-    return [{ kind: 'missing', text: saidBy(fault) }]
+    return [{ kind: 'missing', text: textOf(fault) }]
   }
 }
 
@@ -205,7 +206,7 @@ function cookieKeys(): string[] {
   return keys.filter(key => key >>> 16 === COOKIE_MAGIC).map(key => key.toString(16).padStart(8, '0'))
 }
 
-const saidBy = (fault: unknown): string => (fault instanceof DmThinError ? fault.message : String(fault))
+const textOf = (fault: unknown): string => (fault instanceof DmThinError ? fault.message : String(fault))
 
 function listed(folder: string): string[] {
   try {

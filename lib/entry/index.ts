@@ -8,7 +8,7 @@ export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type Rollbac
 export type { SignalOption } from '../base/options.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
 export { LoopDevice, type LoopAttachOptions, type LoopWaitOptions } from '../block/loop-device.js'
-export type { LoopStatus } from '../kernel/port/port.js'
+export type { LoopStatus } from '../kernel/port/loop-port.js'
 export type { Kernel, KernelOption } from '../kernel/kernel-option.js'
 export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '../events/device-watch.js'
 export type { DeviceEvent } from '../events/device-changes.js'
@@ -21,7 +21,8 @@ export {
   type BlockOpenOptions,
   type BlockRange,
 } from '../block/block-device.js'
-export type { BlockInfo, GrownFileSystem } from '../kernel/port/block-port.js'
+export type { BlockInfo } from '../kernel/port/block-port.js'
+export type { GrownFileSystem } from '../kernel/port/file-system-port.js'
 export {
   bindMount,
   holdersOf,

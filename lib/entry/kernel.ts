@@ -21,7 +21,7 @@ export type { SignalOption } from '../base/options.js'
 export type { MappedDeviceInfo } from '../mapper/device-info.js'
 export { trace, type CallMessage } from '../kernel/trace/diagnostics.js'
 export { mangleName, unmangleName } from '../kernel/kernel-names.js'
-export type { TargetLine, TargetVersion } from '../kernel/port/port.js'
+export type { TargetLine, TargetVersion } from '../kernel/port/device-port.js'
 export { UdevTransaction, type UdevRules, type UdevWaitOptions } from '../mapper/udev-transaction.js'
 export type { Segment } from '../kernel/table.js'
 export {

@@ -1,5 +1,5 @@
 // What happened between two lists of the kernel's. Pure.
-import type { ListedDevice } from '../kernel/port/port.js'
+import type { ListedDevice } from '../kernel/port/device-port.js'
 import { deviceNumber } from '../base/device-number.js'
 
 /** A change of one mapped device, as a `DeviceWatch` delivers it. */

@@ -1,7 +1,7 @@
 // What file system is on a device or in an image.
 import type { KernelOption } from '../kernel/kernel-option.js'
-import { portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port/port.js'
+import { machinePortOf } from '../kernel/native-port.js'
+import type { BlockPort } from '../kernel/port/block-port.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   fatPlaces,
@@ -38,7 +38,7 @@ export async function detectFileSystem(
   options: KernelOption & SignalOption = {},
 ): Promise<DetectedFileSystem | undefined> {
   checkOptions(options, ['kernel', 'signal'], 'detectFileSystem')
-  const port = portOf(options.kernel)
+  const port = machinePortOf(options.kernel, 'file systems')
   const where = checkPath('path', path)
   const [start] = await port.peek(where, [{ offsetBytes: 0, lengthBytes: LOOKED_AT_BYTES }], options.signal)
   const [found, ...others] = superblocksIn(start!)
@@ -47,7 +47,7 @@ export async function detectFileSystem(
   return { ...found, label: label ?? found.label, alsoFound: others.map(each => each.type) }
 }
 
-async function fatLabel(port: KernelPort, path: string, start: Uint8Array, signal?: AbortSignal) {
+async function fatLabel(port: BlockPort, path: string, start: Uint8Array, signal?: AbortSignal) {
   const places = fatPlaces(Buffer.from(start.buffer, start.byteOffset, start.byteLength))
   if (places === undefined || places.rootBytes === 0) return undefined
   const over = places.rootAt % STEP

@@ -1,13 +1,11 @@
 // Mounted file systems: freeze and thaw, trim, grow.
 import path from 'node:path'
 import { abortError, DmThinError } from '../base/errors.js'
-import type { GrownFileSystem } from '../kernel/port/block-port.js'
+import type { GrownFileSystem, FileSystemPort } from '../kernel/port/file-system-port.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
-import { portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port/port.js'
+import { machinePortOf } from '../kernel/native-port.js'
 import type { Handle } from '../kernel/port/handle.js'
-import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import { checkOptions, checkPath, type SignalOption, checkNumber, invalid, shown } from '../base/options.js'
 
 /** Options of `whileFrozen`. */
 export interface FrozenOptions extends KernelOption, SignalOption {
@@ -39,12 +37,12 @@ export interface FrozenFileSystem extends AsyncDisposable {
 }
 
 class Frozen implements FrozenFileSystem {
-  readonly #port: KernelPort
+  readonly #port: FileSystemPort
   readonly #handle: Handle
   #thawing: Promise<void> | undefined
   readonly path: string
 
-  constructor(port: KernelPort, handle: Handle, folder: string) {
+  constructor(port: FileSystemPort, handle: Handle, folder: string) {
     this.#port = port
     this.#handle = handle
     this.path = folder
@@ -87,7 +85,7 @@ export async function freeze(folder: string, options: KernelOption & SignalOptio
 
 async function frozenAt(folder: string, { kernel, signal }: KernelOption & SignalOption): Promise<Frozen> {
   const where = path.resolve(checkPath('folder', folder))
-  const port = portOf(kernel)
+  const port = machinePortOf(kernel, 'file systems')
   return new Frozen(port, await port.freeze(where, signal), where)
 }
 
@@ -97,7 +95,7 @@ async function frozenAt(folder: string, { kernel, signal }: KernelOption & Signa
  */
 export async function thaw(folder: string, options: KernelOption & SignalOption = {}): Promise<void> {
   checkOptions(options, ['kernel', 'signal'], 'thaw')
-  await portOf(options.kernel).thaw(path.resolve(checkPath('folder', folder)), options.signal)
+  await machinePortOf(options.kernel, 'file systems').thaw(path.resolve(checkPath('folder', folder)), options.signal)
 }
 
 /**
@@ -188,7 +186,7 @@ export async function trim(folder: string, options: TrimOptions = {}): Promise<n
     ...(lengthBytes === undefined ? {} : { lengthBytes: checkNumber('lengthBytes', lengthBytes, { min: 1 }) }),
     minimumBytes: checkNumber('minimumBytes', options.minimumBytes ?? 0, { min: 0 }),
   }
-  return portOf(options.kernel).trim(request, options.signal)
+  return machinePortOf(options.kernel, 'file systems').trim(request, options.signal)
 }
 
 /**
@@ -204,5 +202,8 @@ export async function growFileSystem(
   options: KernelOption & SignalOption = {},
 ): Promise<GrownFileSystem> {
   checkOptions(options, ['kernel', 'signal'], 'growFileSystem')
-  return portOf(options.kernel).growFileSystem(path.resolve(checkPath('folder', folder)), options.signal)
+  return machinePortOf(options.kernel, 'file systems').growFileSystem(
+    path.resolve(checkPath('folder', folder)),
+    options.signal,
+  )
 }

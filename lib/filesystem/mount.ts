@@ -2,11 +2,10 @@
 import path from 'node:path'
 import { DmThinError, type Holder } from '../base/errors.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
-import { nativePort, portOf } from '../kernel/native-port.js'
-import type { KernelPort } from '../kernel/port/port.js'
-import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption } from '../base/options.js'
-import { invalid, shown } from '../base/units.js'
-import { saidBy, withHolders } from '../block/holders.js'
+import { machinePortOf, nativePort, portOf } from '../kernel/native-port.js'
+import type { MountPort } from '../kernel/port/mount-port.js'
+import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption, invalid, shown } from '../base/options.js'
+import { withHolderText, withHolders } from '../block/holders.js'
 
 /** What a mount allows. In `mount` the default is false; in `remount` what is not said stays as it is. */
 export interface MountFlags {
@@ -150,7 +149,7 @@ export async function remount(target: string, options: RemountOptions): Promise<
   const mountAlone = checkBoolean('mountAlone', options.mountAlone)
   const data = checkText('data', options.data ?? '')
   if (mountAlone && data !== '') throw invalid('data belongs to the file system: not with mountAlone')
-  const port = portOf(options.kernel)
+  const port = machinePortOf(options.kernel, 'file systems')
   await sayHolders(port, where, () =>
     port.remount({ target: where, ...bitsOf(options), mountAlone, data }, options.signal),
   )
@@ -172,7 +171,7 @@ export async function bindMount(options: BindOptions): Promise<void> {
   if (request.recursive && request.readOnly) {
     throw invalid('readOnly with recursive would leave the mounts below writable: remount each with mountAlone')
   }
-  await portOf(options.kernel).bindMount(request, options.signal)
+  await machinePortOf(options.kernel, 'file systems').bindMount(request, options.signal)
 }
 
 /**
@@ -190,7 +189,7 @@ export async function setPropagation(
     throw invalid(`propagation must be one of ${Object.keys(PROPAGATION).join(', ')}, but is ${shown(propagation)}`)
   }
   const flags = PROPAGATION[propagation] | (checkBoolean('recursive', options.recursive) ? MS.rec : 0)
-  await portOf(options.kernel).setPropagation(where, flags, options.signal)
+  await machinePortOf(options.kernel, 'file systems').setPropagation(where, flags, options.signal)
 }
 
 /**
@@ -206,13 +205,13 @@ export async function unmount(target: string, options: UnmountOptions = {}): Pro
 }
 
 /** A DM_BUSY of `body` says who is below the mount. */
-async function sayHolders(port: KernelPort, where: string, body: () => Promise<void>): Promise<void> {
+async function sayHolders(port: MountPort, where: string, body: () => Promise<void>): Promise<void> {
   try {
     await body()
   } catch (fault) {
     if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') throw fault
     const holders = await port.holdersOfMount(where).catch(() => [])
-    throw saidBy(fault, where, 'one try', holders)
+    throw withHolderText(fault, where, 'one try', holders)
   }
 }
 

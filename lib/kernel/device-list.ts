@@ -1,5 +1,5 @@
 // The list of mapped devices as the native side hands it over: see native/napi/device_list.h.
-import type { ListedDevice } from './port/port.js'
+import type { ListedDevice } from './port/device-port.js'
 
 export interface PackedList {
   /** Name, NUL, uuid, NUL for each device, in pieces. */

@@ -1,6 +1,5 @@
 // What the kernel takes as a name, and how libdevmapper writes what it does not.
-import { checkText } from '../base/options.js'
-import { invalid, shown } from '../base/units.js'
+import { checkText, invalid, shown } from '../base/options.js'
 
 /** DM_NAME_LEN and DM_UUID_LEN less the end. The kernel cuts a longer one without a word. */
 const MAX_NAME_BYTES = 127

@@ -1,6 +1,6 @@
 // Which kernel a call talks to: the machine's own, or one in memory (dm-thin/testing). Opaque to users; a port inside.
-import { invalid, shown } from '../base/units.js'
-import type { KernelPort } from './port/port.js'
+import { invalid, shown } from '../base/options.js'
+import type { KernelPort } from './port/kernel-port.js'
 
 /** Where the port is. No entry of the package exports it: nobody else can make a `Kernel`. */
 export const PORT = Symbol('port')

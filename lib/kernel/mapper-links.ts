@@ -3,17 +3,8 @@ import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlink
 import { DmThinError } from '../base/errors.js'
 import { mangleName, unmangleName } from './kernel-names.js'
 import { deviceMinor } from '../base/device-number.js'
+import type { MapperLinks } from './port/device-port.js'
 import { whyNoUdev } from './udev.js'
-
-/** Where udev runs nothing here does anything: the links are its own. All of it is memory (devtmpfs, sysfs). */
-export interface MapperLinks {
-  /** Refuses with `DM_NAME_TAKEN` where something else has the place. */
-  make(name: string, device: number): void
-  /** Takes the link away, unless it leads to a device of this name. What is no link of this kind is left. */
-  drop(name: string): void
-  /** Whether there is a link of this name to this very device. */
-  leads(name: string, device: number): boolean
-}
 
 /** Names whose links lead to a device that is gone, or is another by now. None where udev runs: it sees to its own. */
 export function danglingLinks(): string[] {

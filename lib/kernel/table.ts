@@ -1,6 +1,6 @@
 // A table is its segments laid end to end: who writes one gives lengths, and the starts follow.
-import { checkNumber, invalid, shown } from '../base/units.js'
-import type { TargetLine } from './port/port.js'
+import { checkNumber, invalid, shown } from '../base/options.js'
+import type { TargetLine } from './port/device-port.js'
 
 /** A stretch of a mapped device and what is behind it. The targets of this package make them. */
 export interface Segment {

@@ -1,5 +1,5 @@
 // What a kernel can do, from the versions that it tells, by one table.
-import type { TargetVersion } from '../kernel/port/port.js'
+import type { TargetVersion } from '../kernel/port/device-port.js'
 
 /** The lowest interface version (DM_VERSION) of each feature; source: the kernel's history of dm-ioctl.h. */
 const INTERFACE_FEATURES = {

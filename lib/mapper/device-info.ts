@@ -1,5 +1,5 @@
 // What the kernel says of a mapped device, with its flags spelled out.
-import { DEVICE_FLAG, type DeviceInfo } from '../kernel/port/port.js'
+import { DEVICE_FLAG, type DeviceInfo } from '../kernel/port/device-port.js'
 import { deviceMinor, deviceNumber } from '../base/device-number.js'
 
 /** The state of a mapped device. */

@@ -1,8 +1,15 @@
 // The device mapper as it is: one method for each command of the kernel, in its words, nothing clever.
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkText,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../base/options.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
@@ -11,10 +18,10 @@ import {
   REMOVE_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
-  type KernelPort,
   type TargetLine,
   type TargetVersion,
-} from '../kernel/port/port.js'
+} from '../kernel/port/device-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'

@@ -1,5 +1,5 @@
 // What a mapped device stands on, down to the disks: as data, and as a picture in text.
-import { TABLE_FLAG, type KernelPort, type ListedDevice } from '../kernel/port/port.js'
+import { TABLE_FLAG, type ListedDevice, type DevicePort } from '../kernel/port/device-port.js'
 import { deviceNumber } from '../base/device-number.js'
 import { nodePath } from '../block/node-path.js'
 
@@ -18,7 +18,7 @@ export interface DeviceTree {
 }
 
 /** Looks at one device after the other: it is no snapshot of a machine on which tables are being replaced meanwhile. */
-export async function deviceTree(port: KernelPort, device: number, signal?: AbortSignal): Promise<DeviceTree> {
+export async function deviceTree(port: DevicePort, device: number, signal?: AbortSignal): Promise<DeviceTree> {
   const listed = await port.listDevices({}, signal)
   const mapped = new Map(listed.map(each => [each.device, each]))
   const seen = new Map<number, Promise<DeviceTree>>()
@@ -33,7 +33,7 @@ export async function deviceTree(port: KernelPort, device: number, signal?: Abor
 }
 
 async function treeNode(
-  port: KernelPort,
+  port: DevicePort,
   number: number,
   mapped: ListedDevice | undefined,
   nodeOf: (number: number) => Promise<DeviceTree>,

@@ -9,19 +9,18 @@ import {
   TABLE_FLAG,
   type DeviceAddress,
   type DeviceInfo,
-  type KernelPort,
   type TargetLine,
-} from '../kernel/port/port.js'
+} from '../kernel/port/device-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
-import { checkBoolean, checkOptions, checkText, type SignalOption } from '../base/options.js'
-import { checkNumber } from '../base/units.js'
+import { checkBoolean, checkOptions, checkText, type SignalOption, checkNumber } from '../base/options.js'
 import { deviceTree, type DeviceTree } from './device-tree.js'
 import { describeHolders } from '../block/holders.js'
 import { Pending } from '../base/pending.js'
 import { replaceTable } from './replace-table.js'
 import { createSecurely, withoutSecrets } from './secure-table.js'
-import { Undo } from '../base/rollback.js'
+import { Rollback } from '../base/rollback.js'
 
 /** Options of `MappedDevice.create`. */
 export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
@@ -98,9 +97,9 @@ export class MappedDevice {
     const link = checkBoolean('mapperLink', options.mapperLink)
     const made = secure ? createSecurely(port, request, options.signal) : port.activate(request, options.signal)
     const info = await withoutSecrets(table, made)
-    const undo = new Undo()
-    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => link && port.mapperLinks.make(name, info.device))
+    const rollback = new Rollback()
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    await rollback.guard(async () => link && port.mapperLinks.make(name, info.device))
     return new MappedDevice(port, info)
   }
 
@@ -194,13 +193,13 @@ export class MappedDevice {
       // The kernel renames by name alone: by the one that the device has now.
       const { name: from, device } = await this.#port.deviceStatus(this.#address, options.signal)
       const links = this.#port.mapperLinks
-      const undo = new Undo()
+      const rollback = new Rollback()
       // The new link first: where it cannot be made, nothing has been renamed.
       if (links.leads(from, device)) {
         links.make(to, device)
-        undo.push('unlink', `/dev/mapper/${to}`, async () => links.drop(to))
+        rollback.push('unlink', `/dev/mapper/${to}`, async () => links.drop(to))
       }
-      this.#adopt(await undo.guard(() => this.#port.rename(from, to, options.signal)))
+      this.#adopt(await rollback.guard(() => this.#port.rename(from, to, options.signal)))
       links.drop(from)
     })
   }

@@ -4,13 +4,13 @@ import {
   LOAD_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
-  type KernelPort,
   type TargetLine,
-} from '../kernel/port/port.js'
-import { Undo } from '../base/rollback.js'
+  type DevicePort,
+} from '../kernel/port/device-port.js'
+import { Rollback } from '../base/rollback.js'
 
 export interface Replacement {
-  readonly port: KernelPort
+  readonly port: DevicePort
   readonly address: DeviceAddress
   readonly name: string
   readonly table: readonly TargetLine[]
@@ -27,20 +27,20 @@ export interface Replacement {
  */
 export async function replaceTable(replacement: Replacement, signal?: AbortSignal): Promise<void> {
   const { port, address, name, table, loadFlags, suspendFlags } = replacement
-  const undo = new Undo()
-  await undo.guard(async () => {
+  const rollback = new Rollback()
+  await rollback.guard(async () => {
     const before = await liveTable(port, address)
     const { flags } = await port.deviceStatus(address)
     const wasReadOnly = (flags & DEVICE_FLAG.readOnly) !== 0
-    const loading = new Undo()
+    const loading = new Rollback()
     // Where somebody else's table was loaded before, that one is still there when ours is refused.
     const hadLoaded = (flags & DEVICE_FLAG.inactiveTable) !== 0
     if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await loading.guard(() => port.tableLoad(address, table, loadFlags, signal))
     // Undone newest first: clear, restore, resume.
-    undo.push('DM_DEV_RESUME', name, () => port.resume(address), { always: true })
-    undo.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly), { always: true })
-    undo.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
+    rollback.push('DM_DEV_RESUME', name, () => port.resume(address), { always: true })
+    rollback.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly), { always: true })
+    rollback.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await port.resume(address, signal, suspendFlags)
   })
 }
@@ -55,7 +55,7 @@ const isLoaded = async ({ port, address }: Replacement): Promise<boolean> =>
 const clearLoaded = async (replacement: Replacement): Promise<unknown> =>
   (await isLoaded(replacement)) && replacement.port.tableClear(replacement.address)
 
-const liveTable = (port: KernelPort, address: DeviceAddress): Promise<TargetLine[]> =>
+const liveTable = (port: DevicePort, address: DeviceAddress): Promise<TargetLine[]> =>
   port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush)
 
 /**

@@ -1,9 +1,9 @@
 // Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
 import { DmThinError } from '../base/errors.js'
-import { LOAD_FLAG, type DeviceInfo, type KernelPort, type TargetLine } from '../kernel/port/port.js'
+import { LOAD_FLAG, type DeviceInfo, type TargetLine, type DevicePort } from '../kernel/port/device-port.js'
 import { maskError, secretsOf } from '../kernel/trace/secrets.js'
 import type { Segment } from '../kernel/table.js'
-import { Undo } from '../base/rollback.js'
+import { Rollback } from '../base/rollback.js'
 
 /** How long the undo of a failed creation waits for somebody who has opened the device meanwhile. */
 const UNDO_TIMEOUT_MS = 10_000
@@ -17,14 +17,14 @@ export interface SecureRequest {
 
 /** In three hops: the native section does not know the flag. */
 export async function createSecurely(
-  port: KernelPort,
+  port: DevicePort,
   { name, uuid, table, readOnly }: SecureRequest,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
-  const undo = new Undo()
-  return undo.guard(async () => {
+  const rollback = new Rollback()
+  return rollback.guard(async () => {
     await port.create(name, uuid, signal)
-    undo.push('DM_DEV_REMOVE', name, () => port.remove({ name }, UNDO_TIMEOUT_MS))
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove({ name }, UNDO_TIMEOUT_MS))
     await port.tableLoad({ name }, table, LOAD_FLAG.secureData | (readOnly ? LOAD_FLAG.readOnly : 0), signal)
     return port.resume({ name }, signal)
   })

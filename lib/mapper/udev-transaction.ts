@@ -1,8 +1,7 @@
 // Many calls, one wait for udev, and never a hang.
 import { DmThinError } from '../base/errors.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
-import { checkNumber, invalid } from '../base/units.js'
-import type { Announcement, KernelPort } from '../kernel/port/port.js'
+import { checkBoolean, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
+import type { UdevOptions, UdevPort } from '../kernel/port/udev-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'
 
@@ -42,7 +41,7 @@ const DEFAULT_TIMEOUT_MS = 30_000
  * aborted, cancelled, or left by a process that died.
  */
 export class UdevTransaction {
-  readonly #port: KernelPort
+  readonly #port: UdevPort
   readonly #handle: Handle | 0
   readonly #flags: number
   #ended = false
@@ -52,7 +51,7 @@ export class UdevTransaction {
   /** Why not, in words. */
   readonly reason: string | undefined
 
-  private constructor(port: KernelPort, handle: Handle | 0, flags: number, reason: string | undefined) {
+  private constructor(port: UdevPort, handle: Handle | 0, flags: number, reason: string | undefined) {
     this.#port = port
     this.#handle = handle
     this.#flags = flags
@@ -61,7 +60,7 @@ export class UdevTransaction {
   }
 
   /** @internal */
-  static async begin(port: KernelPort, rules: UdevRules, signal?: AbortSignal): Promise<UdevTransaction> {
+  static async begin(port: UdevPort, rules: UdevRules, signal?: AbortSignal): Promise<UdevTransaction> {
     const chosen = UDEV_RULE_NAMES.filter(name => checkBoolean(name, rules[name])).map(name => UDEV_FLAG[name])
     const flags = chosen.reduce((all, flag) => all | flag, UDEV_FLAG.primarySource as number)
     const reason = whyNoUdev()
@@ -99,7 +98,7 @@ export class UdevTransaction {
   }
 
   /** @internal */
-  get announcement(): Announcement {
+  get announcement(): UdevOptions {
     if (this.#ended) throw new DmThinError('DM_CLOSED', 'the udev transaction has ended')
     return { flags: this.#flags, transaction: this.#handle }
   }
@@ -111,7 +110,7 @@ export class UdevTransaction {
 }
 
 /** What a call with an `udev` option passes on. */
-export function announcementOf(udev: UdevTransaction | undefined): Announcement | undefined {
+export function announcementOf(udev: UdevTransaction | undefined): UdevOptions | undefined {
   if (udev === undefined) return undefined
   if (!(udev instanceof UdevTransaction)) throw invalid('udev must be a transaction of beginUdev()')
   return udev.announcement

@@ -1,8 +1,7 @@
 // The pool's transaction id: a number of its owner's, compared and set by the kernel.
 import { DmThinError, ERRNO } from '../base/errors.js'
-import type { SignalOption } from '../base/options.js'
+import { type SignalOption, invalid, shown } from '../base/options.js'
 import { message } from '../target/messages.js'
-import { invalid, shown } from '../base/units.js'
 import { commitMessage } from './state/commit-point.js'
 import { poolStatusLine, type PoolContext } from './state/context.js'
 

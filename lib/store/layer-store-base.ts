@@ -1,23 +1,21 @@
 // An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
 import { Pending } from '../base/pending.js'
-import { DmThinError } from '../base/errors.js'
 import type { GrowOptions } from '../pool/lifecycle/grow.js'
 import type { PoolStatus } from '../pool/state/status.js'
 import type { RemovedPool } from '../pool/lifecycle/remove.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
-import { checkNumber } from '../base/units.js'
-import type { StoreContext } from './engine/context.js'
+import { checkBoolean, checkOptions, type SignalOption, checkNumber } from '../base/options.js'
 import type { StoreFinding } from './common/findings.js'
-import { allocateMetadata } from './recovery/allocate-metadata.js'
-import { removeUnusedBases } from './layers/base-volumes.js'
+import { allocateMetadata } from './open/allocate-metadata.js'
 import { checkKey, type PoolPlace } from './common/options.js'
 import { prunable, type PruneOptions } from './layers/prune.js'
 import type { StuckRemoval } from './engine/removal-queue.js'
 import { step } from './common/step-channel.js'
 import { spaceOf, type LayerSpace } from './layers/space.js'
-import type { Database } from './records/sqlite.js'
+import { closeStore, finishWork, refuseOthers } from './open/close-store.js'
+import type { OpenStore } from './open/open-store.js'
 import type { LayerInfo } from './common/types.js'
-import { repair, verify, type RepairOptions } from './recovery/verify.js'
+import { repair, type RepairOptions } from './recovery/repair.js'
+import { verify } from './recovery/verify.js'
 
 /** More would be a mistake: each is a device of the kernel's. */
 const MOST_WARM = 1_000
@@ -33,18 +31,16 @@ export interface StoreStatus {
   readonly warm: Readonly<Record<string, number>>
 }
 
-export abstract class StoreUpkeep {
+export abstract class LayerStoreBase {
   /** @internal */
-  protected readonly store: StoreContext
-  readonly #database: Database
+  protected readonly store: OpenStore
   readonly #pending: Pending
   /** The inconsistencies that `open` found, and what it did. */
   readonly findings: readonly StoreFinding[]
 
   /** @internal */
-  protected constructor(store: StoreContext, database: Database, findings: readonly StoreFinding[]) {
+  protected constructor(store: OpenStore, findings: readonly StoreFinding[]) {
     this.store = store
-    this.#database = database
     this.#pending = new Pending(`the store in ${store.directory}`)
     this.findings = findings
   }
@@ -115,7 +111,7 @@ export abstract class StoreUpkeep {
       if (options.dryRun) return free
       const gone: LayerInfo[] = []
       for (const info of free) if (await this.removeUnused(info.key)) gone.push(info)
-      await removeUnusedBases(this.store)
+      await this.store.bases.removeUnused()
       return gone
     })
   }
@@ -150,7 +146,7 @@ export abstract class StoreUpkeep {
 
   /** Waits for the calls under way and lets nothing new in. Layers, devices, mounts and the pool stay. Idempotent. */
   async close(): Promise<void> {
-    await this.#pending.close(() => letGo(this.store, this.#database))
+    await this.#pending.close(() => closeStore(this.store))
   }
 
   /** Calls `close()`: for `await using`. */
@@ -167,12 +163,12 @@ export abstract class StoreUpkeep {
   async takeDown(): Promise<RemovedPool> {
     let removed: RemovedPool | undefined
     await this.#pending.close(async () => {
-      await quiet(this.store)
+      await finishWork(this.store)
       await refuseOthers(this.store).catch(async (fault: unknown) => {
-        await letGo(this.store, this.#database)
+        await closeStore(this.store)
         throw fault
       })
-      removed = await this.store.pool.remove({ deactivate: true }).finally(() => letGo(this.store, this.#database))
+      removed = await this.store.pool.remove({ deactivate: true }).finally(() => closeStore(this.store))
     })
     return removed ?? { pool: this.poolName, volumes: [], loops: [], files: [] }
   }
@@ -189,29 +185,4 @@ export abstract class StoreUpkeep {
   protected alone<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {
     return this.run(() => this.store.locks.run(keys, body))
   }
-}
-
-/** Begins nothing any more, and waits for what has begun. */
-async function quiet({ warm, removals, writer }: StoreContext): Promise<void> {
-  await warm.close()
-  await removals.stop()
-  await writer.settled()
-}
-
-/** Another store object that lives would find its devices gone. */
-async function refuseOthers({ owner, directory }: StoreContext): Promise<void> {
-  const living = await owner.sweep()
-  living.delete(owner.id)
-  if (living.size === 0) return
-  const text = `the store in ${directory} is open in ${living.size} other objects: close them first`
-  throw new DmThinError('DM_BUSY', text, { device: directory })
-}
-
-/** @internal */
-export async function letGo(store: StoreContext, database: Database): Promise<void> {
-  await quiet(store)
-  store.owner.end()
-  await store.pool.close()
-  store.writer.close()
-  database.close()
 }

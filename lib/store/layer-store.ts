@@ -2,8 +2,7 @@
 import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { hasCode, throwIfAborted } from '../base/errors.js'
-import { checkBoolean, checkOptions, type SignalOption } from '../base/options.js'
-import { invalid } from '../base/units.js'
+import { checkBoolean, checkOptions, type SignalOption, invalid } from '../base/options.js'
 import { addCommitted, commit } from './layers/commit.js'
 import { changes, type Change, type ChangesOptions } from './compare/changes.js'
 import { diffTar, type DiffTarOptions } from './tar-write/diff-tar.js'
@@ -23,13 +22,14 @@ import {
 import { prepare } from './layers/prepare.js'
 import { recover } from './recovery/recover.js'
 import { infoOf, type Row } from './records/row.js'
-import { hasChildren, settled, stateError, visible } from './records/rows.js'
+import { hasChildren, readyRow, stateError, visible } from './records/rows.js'
 import { stagingFolder } from './common/staging.js'
-import { startStore } from './recovery/open-store.js'
+import { closeStore } from './open/close-store.js'
+import { openStore } from './open/open-store.js'
 import { step } from './common/step-channel.js'
 import { WatchedStream } from './tar-read/watched-stream.js'
 import { applyTar, type ApplyOptions, type ApplyResult } from './tar-read/apply-tar.js'
-import { letGo, StoreUpkeep } from './layer-store-base.js'
+import { LayerStoreBase } from './layer-store-base.js'
 import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
 /** Options of `LayerStore.commit`. */
@@ -68,7 +68,7 @@ export interface WalkOptions {
 const PAGE = 500
 
 /** A store of image layers on a thin pool, in the terms of containerd's snapshotters. */
-export class LayerStore extends StoreUpkeep {
+export class LayerStore extends LayerStoreBase {
   /**
    * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
    * open. Ends what a process that died left half done (see `findings`).
@@ -80,11 +80,11 @@ export class LayerStore extends StoreUpkeep {
   static async open(options: OpenStoreOptions): Promise<LayerStore> {
     const plan = checkOpen(options)
     throwIfAborted(plan.signal)
-    const { store, database } = await startStore(plan)
+    const store = await openStore(plan)
     try {
-      return new LayerStore(store, database, await recover(store))
+      return new LayerStore(store, await recover(store))
     } catch (fault) {
-      await letGo(store, database)
+      await closeStore(store)
       throw fault
     }
   }
@@ -157,7 +157,7 @@ export class LayerStore extends StoreUpkeep {
       await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
       step('remove.intent', key)
       const row = await writer.write(() => {
-        const found = settled(records, key)
+        const found = readyRow(records, key)
         const child = records.childOf(found.id)
         if (child) throw hasChildren(key, child)
         if (records.leases.of(found.thin).some(({ kind }) => kind === 'keep'))
@@ -182,7 +182,7 @@ export class LayerStore extends StoreUpkeep {
     return this.alone([checkKey('key', key)], () =>
       this.store.writer.write(() => {
         const { records } = this.store
-        const row = settled(records, key)
+        const row = readyRow(records, key)
         const labels = { ...(change.labels ?? row.labels), ...change.setLabels }
         for (const [name, value] of Object.entries(change.setLabels ?? {})) if (value === '') delete labels[name]
         return infoOf(records.update(row.id, ['ready'], { labels, updatedAt: this.store.clock() })!)

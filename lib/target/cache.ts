@@ -1,5 +1,5 @@
 // The cache target: a fast device before a slow one (drivers/md/dm-cache-target.c).
-import { invalid, shown } from '../base/units.js'
+import { invalid, shown } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { choice, flag, OptionList } from './option-list.js'

@@ -1,5 +1,5 @@
 // The crypt target (drivers/md/dm-crypt.c).
-import { invalid } from '../base/units.js'
+import { invalid } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import { flag, numberWithin, OptionList, textWithin } from './option-list.js'
 import { deviceWord, offsetWord, textWord } from './words.js'

@@ -1,8 +1,7 @@
 // What a target is to this library: how its table is written, and how its lines are read. Every target here is made by
 // defineTarget(), and so may be a user's own.
 import type { Segment } from '../kernel/table.js'
-import { checkOptions } from '../base/options.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import { checkOptions, checkNumber, invalid, shown } from '../base/options.js'
 import { LineReader } from './line.js'
 import { escapeWord, type Word } from './words.js'
 

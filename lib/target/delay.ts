@@ -1,6 +1,5 @@
 // The delay target: I/O is held back for a while (drivers/md/dm-delay.c).
-import { checkOptions } from '../base/options.js'
-import { invalid } from '../base/units.js'
+import { checkOptions, invalid } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { deviceWord, numberWord, offsetWord, type Word } from './words.js'

@@ -1,6 +1,5 @@
 // The flakey target: a device that fails now and then (drivers/md/dm-flakey.c).
-import { checkOptions } from '../base/options.js'
-import { checkNumber } from '../base/units.js'
+import { checkOptions, checkNumber } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { flag, numberAfter, OptionList } from './option-list.js'

@@ -1,7 +1,6 @@
 // Any target, by its words.
 import type { Segment } from '../kernel/table.js'
-import { checkOptions, checkText } from '../base/options.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import { checkOptions, checkText, checkNumber, invalid, shown } from '../base/options.js'
 import type { Sized } from './define.js'
 import { escapeWord, type Word } from './words.js'
 

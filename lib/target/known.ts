@@ -1,6 +1,6 @@
 // Which targets there are, and the reading of a line of any of them.
 import type { Segment } from '../kernel/table.js'
-import { invalid, shown } from '../base/units.js'
+import { invalid, shown } from '../base/options.js'
 import { cache } from './cache.js'
 import { crypt } from './crypt.js'
 import type { LineParser } from './define.js'

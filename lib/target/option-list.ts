@@ -1,7 +1,6 @@
 // The optional arguments of a target: words of their own, or words with values behind them, in any order. Each target
 // says once what there is, and gets a writer and a reader of it.
-import { checkBoolean } from '../base/options.js'
-import type { Range } from '../base/units.js'
+import { checkBoolean, type Range } from '../base/options.js'
 import type { LineReader } from './line.js'
 import { choiceWord, deviceWord, listOf, numberWord, textWord, type Word } from './words.js'
 
@@ -112,8 +111,23 @@ export class OptionList<Options extends object> {
     return found as Options
   }
 
+  /** Of a list of words alone: those that are known. Others are passed over. */
+  readKnown(reader: LineReader): Options {
+    const found: Record<string, unknown> = {}
+    for (let left = this.#count(reader); left > 0; left -= 1) {
+      const word = reader.word('option')
+      const entry = [...this.#options].find(([, option]) => option.matches(word))
+      if (entry) found[entry[0]] = entry[1].read(reader, word, undefined)
+    }
+    return found as Options
+  }
+
   /** The number of words, and those; a line that ends before the number has none. */
   readCounted(reader: LineReader): Options {
-    return this.read(reader, reader.optional() === undefined ? 0 : reader.number('number of options'))
+    return this.read(reader, this.#count(reader))
+  }
+
+  #count(reader: LineReader): number {
+    return reader.optional() === undefined ? 0 : reader.number('number of options')
   }
 }

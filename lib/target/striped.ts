@@ -1,5 +1,5 @@
 // The striped target: chunks of several devices in turn, as RAID 0 has them (drivers/md/dm-stripe.c).
-import { invalid } from '../base/units.js'
+import { invalid } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import { listOf, numberWord, pieceWords } from './words.js'
 

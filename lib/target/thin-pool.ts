@@ -1,70 +1,94 @@
 // The thin-pool target: its table line and its status line. Pure; source of both: drivers/md/dm-thin.c
 // (pool_ctr, pool_status) and Documentation/admin-guide/device-mapper/thin-provisioning.rst.
-import type { TargetLine } from '../kernel/port/port.js'
+import type { TargetLine } from '../kernel/port/device-port.js'
 import type { Sectors } from '../base/units.js'
 import { defineTarget, type Sized } from './define.js'
 import { fraction, LineReader } from './line.js'
 import { flag, OptionList } from './option-list.js'
 import { deviceWord, numberWord } from './words.js'
 
-export interface PoolTable {
+/** Features of the thin-pool target. */
+export interface ThinPoolFeatures {
+  /** New blocks are not zeroed first: their readers see what was there before. */
+  readonly skipBlockZeroing?: boolean
+  readonly ignoreDiscard?: boolean
+  readonly noDiscardPassdown?: boolean
+  readonly readOnly?: boolean
+  readonly errorIfNoSpace?: boolean
+}
+
+/** A thin pool, below the facade. A metadata device that begins with 4 KiB of zeros is formatted when it is loaded. */
+export interface ThinPoolTable extends Sized, ThinPoolFeatures {
+  /** `7:1`, or a path. */
+  readonly metadataDevice: string
+  readonly dataDevice: string
+  /** In sectors: 128 (64 KiB) to 2097152 (1 GiB), in steps of 128. */
+  readonly blockSectors: number
+  /** Free data blocks at which the kernel raises its low-water event. Default 0. */
+  readonly lowWaterBlocks?: number
+}
+
+const OPTIONS = new OptionList<ThinPoolFeatures>({
+  skipBlockZeroing: flag('skip_block_zeroing'),
+  ignoreDiscard: flag('ignore_discard'),
+  noDiscardPassdown: flag('no_discard_passdown'),
+  readOnly: flag('read_only'),
+  errorIfNoSpace: flag('error_if_no_space'),
+})
+
+interface PoolWords {
+  readonly metadataDevice: string
+  readonly dataDevice: string
+  readonly blockSectors: number
+  readonly lowWaterBlocks: number
+}
+
+const wordsOf = (reader: LineReader): PoolWords => ({
+  metadataDevice: reader.word('metadata device'),
+  dataDevice: reader.word('data device'),
+  blockSectors: reader.number('data block size'),
+  lowWaterBlocks: reader.number('low-water mark'),
+})
+
+/** A thin pool, below the facade (dm-thin-pool). */
+export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
+  type: 'thin-pool',
+  options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],
+  format: table => [
+    deviceWord('metadataDevice', table.metadataDevice),
+    deviceWord('dataDevice', table.dataDevice),
+    numberWord('blockSectors', table.blockSectors, { min: 128, max: 2097152, multipleOf: 128 }),
+    numberWord('lowWaterBlocks', table.lowWaterBlocks ?? 0),
+    ...OPTIONS.counted(table),
+  ],
+  parseTable: reader => ({ ...wordsOf(reader), ...OPTIONS.readCounted(reader) }),
+  parseStatus: (_, line) => parsePoolStatus(line.parameters),
+})
+
+/** The table of a pool with all that it may leave out. */
+export interface PoolTable extends Required<ThinPoolTable> {
   readonly lengthSectors: Sectors
   /** `7:1`, as the kernel prints devices. */
   readonly metadataDevice: string
-  readonly dataDevice: string
   readonly blockSectors: Sectors
-  /** Free data blocks at which the kernel raises its low-water event. */
-  readonly lowWaterBlocks: number
-  readonly skipBlockZeroing: boolean
-  readonly ignoreDiscard: boolean
-  readonly noDiscardPassdown: boolean
-  readonly readOnly: boolean
-  readonly errorIfNoSpace: boolean
 }
 
-const FEATURES = [
-  ['skipBlockZeroing', 'skip_block_zeroing'],
-  ['ignoreDiscard', 'ignore_discard'],
-  ['noDiscardPassdown', 'no_discard_passdown'],
-  ['readOnly', 'read_only'],
-  ['errorIfNoSpace', 'error_if_no_space'],
-] as const
+export const poolTableLine = (table: PoolTable): TargetLine => ({ startSectors: 0, ...thinPool(table) })
 
-export function poolTableLine(table: PoolTable): TargetLine {
-  const features = FEATURES.filter(([field]) => table[field]).map(([, word]) => word)
-  const words = [
-    table.metadataDevice,
-    table.dataDevice,
-    table.blockSectors,
-    table.lowWaterBlocks,
-    features.length,
-    ...features,
-  ]
-  return { startSectors: 0, lengthSectors: table.lengthSectors, type: 'thin-pool', parameters: words.join(' ') }
+const NO_FEATURES = {
+  skipBlockZeroing: false,
+  ignoreDiscard: false,
+  noDiscardPassdown: false,
+  readOnly: false,
+  errorIfNoSpace: false,
 }
 
+/** Passes over features that a newer kernel has: a pool with one is used as one without. */
 export function parsePoolTable(line: TargetLine): PoolTable {
   const reader = new LineReader('thin-pool table', line.parameters)
-  const metadataDevice = reader.word('metadata device')
-  const dataDevice = reader.word('data device')
-  const blockSectors = reader.number('data block size') as Sectors
-  const lowWaterBlocks = reader.number('low-water mark')
-  const features = new Set<string>()
-  for (let left = reader.optional() === undefined ? 0 : reader.number('feature count'); left > 0; left--) {
-    features.add(reader.word('feature'))
-  }
-  return {
-    lengthSectors: line.lengthSectors as Sectors,
-    metadataDevice,
-    dataDevice,
-    blockSectors,
-    lowWaterBlocks,
-    skipBlockZeroing: features.has('skip_block_zeroing'),
-    ignoreDiscard: features.has('ignore_discard'),
-    noDiscardPassdown: features.has('no_discard_passdown'),
-    readOnly: features.has('read_only'),
-    errorIfNoSpace: features.has('error_if_no_space'),
-  }
+  const words = wordsOf(reader)
+  const [lengthSectors, blockSectors] = [line.lengthSectors as Sectors, words.blockSectors as Sectors]
+  return { ...words, lengthSectors, blockSectors, ...NO_FEATURES, ...OPTIONS.readKnown(reader) }
 }
 
 /** `fail`: the kernel could not even roll back; `error`: it could not read its own status. */
@@ -118,53 +142,3 @@ export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly
     metadataLowWaterBlocks: lowWater,
   }
 }
-
-/** Features of the thin-pool target. */
-export interface ThinPoolFeatures {
-  /** New blocks are not zeroed first: their readers see what was there before. */
-  readonly skipBlockZeroing?: boolean
-  readonly ignoreDiscard?: boolean
-  readonly noDiscardPassdown?: boolean
-  readonly readOnly?: boolean
-  readonly errorIfNoSpace?: boolean
-}
-
-/** A thin pool, below the facade. A metadata device that begins with 4 KiB of zeros is formatted when it is loaded. */
-export interface ThinPoolTable extends Sized, ThinPoolFeatures {
-  /** `7:1`, or a path. */
-  readonly metadataDevice: string
-  readonly dataDevice: string
-  /** In sectors: 128 (64 KiB) to 2097152 (1 GiB), in steps of 128. */
-  readonly blockSectors: number
-  /** Free data blocks at which the kernel raises its low-water event. Default 0. */
-  readonly lowWaterBlocks?: number
-}
-
-const OPTIONS = new OptionList<ThinPoolFeatures>({
-  skipBlockZeroing: flag('skip_block_zeroing'),
-  ignoreDiscard: flag('ignore_discard'),
-  noDiscardPassdown: flag('no_discard_passdown'),
-  readOnly: flag('read_only'),
-  errorIfNoSpace: flag('error_if_no_space'),
-})
-
-/** A thin pool, below the facade (dm-thin-pool). */
-export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
-  type: 'thin-pool',
-  options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],
-  format: table => [
-    deviceWord('metadataDevice', table.metadataDevice),
-    deviceWord('dataDevice', table.dataDevice),
-    numberWord('blockSectors', table.blockSectors, { min: 128, max: 2097152, multipleOf: 128 }),
-    numberWord('lowWaterBlocks', table.lowWaterBlocks ?? 0),
-    ...OPTIONS.counted(table),
-  ],
-  parseTable: reader => ({
-    metadataDevice: reader.word('metadata device'),
-    dataDevice: reader.word('data device'),
-    blockSectors: reader.number('data block size'),
-    lowWaterBlocks: reader.number('low-water mark'),
-    ...OPTIONS.readCounted(reader),
-  }),
-  parseStatus: (_, line) => parsePoolStatus(line.parameters),
-})

@@ -1,30 +1,8 @@
 // The thin target: its table line and its status line. Pure; source: drivers/md/dm-thin.c (thin_ctr, thin_status).
-import type { TargetLine } from '../kernel/port/port.js'
-import { MAX_THIN_ID, SECTOR_BYTES, type Sectors } from '../base/units.js'
+import { MAX_THIN_ID, SECTOR_BYTES } from '../base/units.js'
 import { defineTarget, type Sized } from './define.js'
 import { LineReader } from './line.js'
 import { deviceWord, numberWord } from './words.js'
-
-export interface ThinTable {
-  readonly lengthSectors: Sectors
-  /** The pool, as `253:0`. */
-  readonly poolDevice: string
-  readonly id: number
-  /** `7:3`: what is read where the thin has no block. */
-  readonly externalOrigin?: string | undefined
-}
-
-export function thinTableLine({ poolDevice, id, externalOrigin, lengthSectors }: ThinTable): TargetLine {
-  const parameters = [poolDevice, id, ...(externalOrigin === undefined ? [] : [externalOrigin])].join(' ')
-  return { startSectors: 0, lengthSectors, type: 'thin', parameters }
-}
-
-export function parseThinTable(line: TargetLine): ThinTable {
-  const reader = new LineReader('thin table', line.parameters)
-  const poolDevice = reader.word('pool')
-  const id = reader.number('thin id')
-  return { lengthSectors: line.lengthSectors as Sectors, poolDevice, id, externalOrigin: reader.optional() }
-}
 
 /** Status of the thin target. */
 export type ThinStatusLine =
@@ -76,8 +54,10 @@ export const thin = defineTarget<ThinVolumeTable, ThinStatusLine>({
     numberWord('id', id, { min: 0, max: MAX_THIN_ID }),
     ...(externalOrigin === undefined ? [] : [deviceWord('externalOrigin', externalOrigin)]),
   ],
-  parseTable(_, line) {
-    const { poolDevice, id, externalOrigin } = parseThinTable({ startSectors: 0, ...line })
+  parseTable: reader => {
+    const poolDevice = reader.word('pool')
+    const id = reader.number('thin id')
+    const externalOrigin = reader.optional()
     return { poolDevice, id, ...(externalOrigin !== undefined && { externalOrigin }) }
   },
   parseStatus: (_, line) => parseThinStatus(line.parameters),

@@ -1,6 +1,5 @@
 // The words of a table line, from checked values; and how they are written so that the kernel reads them back.
-import { checkOptions, checkPath, hasHalf } from '../base/options.js'
-import { checkNumber, invalid, shown, type Range } from '../base/units.js'
+import { checkOptions, checkPath, hasHalf, checkNumber, invalid, shown, type Range } from '../base/options.js'
 
 /** One argument of a target. Text may have blanks and backslashes: it is escaped when the line is made. */
 export type Word = string | number

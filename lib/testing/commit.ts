@@ -1,6 +1,6 @@
 // Messages whose commit is looked at, step for step as native/dm/commit.cc has them.
 import { ERRNO } from '../base/errors.js'
-import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/port.js'
+import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/device-port.js'
 import { described, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 

@@ -1,6 +1,6 @@
 // Faults on order: the next call of an operation fails as the kernel would make it fail.
 import { ERRNO } from '../base/errors.js'
-import { checkNumber, invalid, shown } from '../base/units.js'
+import { checkNumber, invalid, shown } from '../base/options.js'
 import { IoError, Refusal } from './refusal.js'
 
 /** The kernel's names for what can be made to fail; `write` and `read` are I/O to a device's node. */
@@ -26,6 +26,8 @@ export const OPERATIONS = [
   'DM_GET_TARGET_VERSION',
   'LOOP_CONFIGURE',
   'LOOP_SET_CAPACITY',
+  'LOOP_CHANGE_FD',
+  'LOOP_SET_DIRECT_IO',
   'LOOP_CLR_FD',
   'create file',
   'ftruncate',

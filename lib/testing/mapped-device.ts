@@ -1,5 +1,5 @@
 // A mapped device: its tables, and what it says of itself.
-import { DEVICE_FLAG, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port/port.js'
+import { DEVICE_FLAG, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port/device-port.js'
 import { encodeDevice } from '../base/device-number.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import { BlockDevice } from './block-device.js'

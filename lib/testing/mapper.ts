@@ -9,7 +9,7 @@ import {
   type DeviceInfo,
   type ListedDevice,
   type TargetLine,
-} from '../kernel/port/port.js'
+} from '../kernel/port/device-port.js'
 import { deviceMinor, parseDeviceNumber } from '../base/device-number.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import type { BlockDevice } from './block-device.js'

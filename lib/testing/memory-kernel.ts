@@ -1,9 +1,9 @@
 // The kernel that users' tests import: an object to pass as `kernel`, and the hands to move it with.
 import path from 'node:path'
 import { PORT, type Kernel } from '../kernel/kernel-option.js'
-import { checkName, checkOptions, checkPath } from '../base/options.js'
+import { checkName, checkOptions, checkPath, checkNumber, invalid, shown } from '../base/options.js'
 import type { CreatePoolOptions } from '../pool/lifecycle/options.js'
-import { checkNumber, invalid, KiB, MiB, SECTOR_BYTES, shown } from '../base/units.js'
+import { KiB, MiB, SECTOR_BYTES } from '../base/units.js'
 import { processOpener } from './block-device.js'
 import type { ErrnoName, FaultOptions, Operation } from './faults.js'
 import { MappedDevice } from './mapped-device.js'

@@ -5,7 +5,7 @@ import type { PoolTable } from '../target/thin-pool.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import { isBlank, loadMetadata } from './metadata-loader.js'
 import { metadataBlocksOf, writeMetadata } from './metadata-writer.js'
-import { PoolState, type Thin } from './pool-state.js'
+import { PoolMetadata, type Thin } from './pool-metadata.js'
 import { HeldBack, IoError, TableRefusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
 
@@ -23,7 +23,7 @@ const metadataBlocksIn = (metadata: Bytes): number =>
   Math.min(Math.floor(metadata.sizeBytes / METADATA_BLOCK_BYTES), MAX_METADATA_BLOCKS)
 
 export class MemoryPool {
-  readonly state: PoolState
+  readonly state: PoolMetadata
   readonly #metadata: Bytes
   readonly #data: Bytes
   readonly #opened = new Map<number, number>()
@@ -43,7 +43,7 @@ export class MemoryPool {
     this.#metadata = metadata
     this.#data = data
     const sizes = { blockSectors, dataBlocks: 0, metadataBlocks: metadataBlocksIn(metadata) }
-    this.state = isBlank(metadata) ? new PoolState(sizes) : loadMetadata(metadata)
+    this.state = isBlank(metadata) ? new PoolMetadata(sizes) : loadMetadata(metadata)
     if (this.state.blockSectors !== blockSectors) throw new TableRefusal(ERRNO.EINVAL, 'Error creating metadata object')
     this.sync()
   }

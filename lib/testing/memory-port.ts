@@ -1,7 +1,9 @@
 // The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { LockMode } from '../base/fair-locks.js'
-import type { BatchOptions, DeviceAddress, KernelPort, Outcome } from '../kernel/port/port.js'
+import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'
+import type { DeviceAddress } from '../kernel/port/device-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
@@ -171,6 +173,11 @@ export class MemoryPort extends StoragePort implements KernelPort {
     await this.armEvents(events, signal)
     return this.listDevices(filter, signal)
   }
+
+  /** A udev that is done at once: whoever waits for it goes on. */
+  udevBegin: KernelPort['udevBegin'] = signal => this.call(signal, () => this.state.handle(() => {}))
+  udevWait: KernelPort['udevWait'] = (_transaction, _limitMs, signal) => this.call(signal, () => {})
+  udevSweep: KernelPort['udevSweep'] = () => Promise.resolve(0)
 
   activate: KernelPort['activate'] = (request, signal) =>
     this.call(signal, () => {

@@ -2,7 +2,7 @@
 import { ERRNO } from '../base/errors.js'
 import { FairLocks } from '../base/fair-locks.js'
 import type { Handle } from '../kernel/port/handle.js'
-import type { NativeOperation } from '../kernel/port/operations.js'
+import type { NativeOperation } from '../kernel/errors/native-operation.js'
 import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
 import type { BlockDevice } from './block-device.js'
 import { Changes } from './changes.js'

@@ -5,7 +5,7 @@ import { mappedDataBlock, parseNode, type BtreeNode } from '../metadata/btree.js
 import { MAX_LEVELS } from '../metadata/btree-walk.js'
 import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
 import { parseSuperblock, type Superblock } from '../metadata/superblock.js'
-import { PoolState, type Mapping, type Thin } from './pool-state.js'
+import { PoolMetadata, type Mapping, type Thin } from './pool-metadata.js'
 import { TableRefusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
 
@@ -17,7 +17,7 @@ const blockOf = (metadata: Bytes, block: number): Uint8Array =>
   metadata.read(block * METADATA_BLOCK_BYTES, METADATA_BLOCK_BYTES)
 
 /** Refuses as the kernel does: ENOTBLK for a block that was written for another place, EILSEQ for other damage. */
-export function loadMetadata(metadata: Bytes): PoolState {
+export function loadMetadata(metadata: Bytes): PoolMetadata {
   const first = blockOf(metadata, 0)
   const reason = 'Error creating metadata object'
   if (viewOf(first).getBigUint64(8, true) !== 0n) throw new TableRefusal(ERRNO.ENOTBLK, reason)
@@ -29,13 +29,13 @@ export function loadMetadata(metadata: Bytes): PoolState {
   }
 }
 
-function stateOf(metadata: Bytes, found: Superblock): PoolState {
+function stateOf(metadata: Bytes, found: Superblock): PoolMetadata {
   const sizes = {
     blockSectors: found.dataBlockSizeSectors,
     dataBlocks: found.dataSpaceMap.blocks,
     metadataBlocks: found.metadataSpaceMap.blocks,
   }
-  const state = new PoolState(sizes, found.formattedMetadataBlocks)
+  const state = new PoolMetadata(sizes, found.formattedMetadataBlocks)
   state.time = found.time
   state.transactionId = found.transactionId
   state.needsCheck = found.needsCheck

@@ -2,7 +2,7 @@
 // the kernel lets snapshots share nodes, which saves room and says the same.
 import { CHECKSUM_SALT } from '../metadata/crc32c.js'
 import { BITMAP_ENTRIES, MetadataBlocks, treeBlocks, writeU64, type Entry } from './metadata-nodes.js'
-import type { PoolState, Thin } from './pool-state.js'
+import type { PoolMetadata, Thin } from './pool-metadata.js'
 
 const MAGIC = 27022010
 const VERSION = 2
@@ -37,7 +37,7 @@ const thinBlocks = (thins: Iterable<Thin>): number => {
 }
 
 /** How many metadata blocks `writeMetadata` takes. */
-export function metadataBlocksOf(state: PoolState): number {
+export function metadataBlocksOf(state: PoolMetadata): number {
   const held = state.held ? 1 + thinBlocks(state.held.thins) : 0
   const bitmaps = bitmapsFor(state.dataBlocks)
   const data = bitmaps + treeBlocks(bitmaps, INDEX_ENTRY_BYTES) + treeBlocks(state.countedBlocks, COUNT_BYTES)
@@ -46,7 +46,7 @@ export function metadataBlocksOf(state: PoolState): number {
 }
 
 /** Block number -> content. What is not in it is free. */
-export function writeMetadata(state: PoolState): Map<number, Uint8Array> {
+export function writeMetadata(state: PoolMetadata): Map<number, Uint8Array> {
   const blocks = new MetadataBlocks(HELD_BLOCK)
   if (state.held) {
     const place = blocks.reserve()
@@ -82,7 +82,7 @@ const detailsWriter = (thin: Thin) => (view: DataView, offset: number) => {
   view.setUint32(offset + 20, thin.snapshottedTime, true)
 }
 
-function writeDataMap(blocks: MetadataBlocks, state: PoolState): SpaceMap {
+function writeDataMap(blocks: MetadataBlocks, state: PoolMetadata): SpaceMap {
   const counts = new Map(state.references)
   const places = Array.from({ length: bitmapsFor(state.dataBlocks) }, () => blocks.reserve())
   const index = blocks.bitmaps(state.dataBlocks, counts, places)
@@ -98,7 +98,7 @@ function writeDataMap(blocks: MetadataBlocks, state: PoolState): SpaceMap {
 }
 
 /** Last, since it says of every block that is taken, its own included. */
-function writeMetadataMap(blocks: MetadataBlocks, state: PoolState): SpaceMap {
+function writeMetadataMap(blocks: MetadataBlocks, state: PoolMetadata): SpaceMap {
   const countRoot = blocks.tree([], COUNT_BYTES)
   const bitmapRoot = blocks.reserve()
   const places = Array.from({ length: bitmapsFor(state.metadataBlocks) }, () => blocks.reserve())
@@ -113,7 +113,7 @@ function writeMetadataMap(blocks: MetadataBlocks, state: PoolState): SpaceMap {
 function superblock(
   blocks: MetadataBlocks,
   place: number,
-  state: PoolState,
+  state: PoolMetadata,
   own: { readonly time: number; readonly transactionId: bigint; readonly heldBlock: number },
   roots: Roots,
   maps?: { readonly data: SpaceMap; readonly metadata: SpaceMap },

@@ -1,6 +1,6 @@
 // A refusal as the native side would report it (native/system/result.h Failure): the same way to a DmThinError follows.
 import { errorFromFailure } from '../kernel/errors/translate.js'
-import type { NativeOperation } from '../kernel/port/operations.js'
+import type { NativeOperation } from '../kernel/errors/native-operation.js'
 import type { NativeFailure } from '../kernel/errors/native-failure.js'
 import type { DmThinError, RollbackStep } from '../base/errors.js'
 

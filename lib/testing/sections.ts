@@ -1,16 +1,14 @@
 // The compound calls, step for step as native/dm/activate.cc, snapshot.cc and active_thins.cc have them.
 import { ERRNO, type RollbackStep } from '../base/errors.js'
-import {
-  DEVICE_FLAG,
-  type ActivateRequest,
-  type ActivationGuard,
-  type ActiveThin,
-  type DeviceAddress,
-  type DeviceInfo,
-  type KnownPool,
-  type SnapshotOutcome,
-  type SnapshotRequest,
-} from '../kernel/port/port.js'
+import { DEVICE_FLAG, type DeviceAddress, type DeviceInfo } from '../kernel/port/device-port.js'
+import type {
+  ActivateRequest,
+  ActivationGuard,
+  ActiveThin,
+  KnownPool,
+  SnapshotOutcome,
+  SnapshotRequest,
+} from '../kernel/port/pool-port.js'
 import { committedMessage } from './commit.js'
 import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'

@@ -1,13 +1,14 @@
 // The half of the door that is about files, loop devices, and what is read and mounted.
 import { ERRNO } from '../base/errors.js'
-import type { FileIdentity, KernelPort } from '../kernel/port/port.js'
+import type { FileIdentity } from '../kernel/port/file-port.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { encodeDevice } from '../base/device-number.js'
 import { processOpener, type Opener } from './block-device.js'
-import { AbsentCalls } from './absent-calls.js'
+import { PortCalls } from './port-calls.js'
 import { Refusal } from './refusal.js'
 
-export class StoragePort extends AbsentCalls {
+export class StoragePort extends PortCalls {
   loopAttach: KernelPort['loopAttach'] = (request, signal) =>
     this.call(signal, () => {
       this.step('LOOP_CONFIGURE', request.file)
@@ -27,6 +28,26 @@ export class StoragePort extends AbsentCalls {
       const loop = this.state.storage.attached('LOOP_SET_CAPACITY', number)
       loop.setCapacity()
       return loop.status
+    })
+
+  loopChangeFile: KernelPort['loopChangeFile'] = (number, file, signal) =>
+    this.call(signal, () => {
+      this.step('LOOP_CHANGE_FD', `/dev/loop${number}`)
+      return this.state.storage.changeFile(number, file).status
+    })
+
+  loopSetDirectIo: KernelPort['loopSetDirectIo'] = (number, directIo, signal) =>
+    this.call(signal, () => {
+      this.step('LOOP_SET_DIRECT_IO', `/dev/loop${number}`)
+      const loop = this.state.storage.attached('LOOP_SET_DIRECT_IO', number)
+      loop.directIo = directIo
+      return loop.status
+    })
+
+  loopDetachAtLastClose: KernelPort['loopDetachAtLastClose'] = (number, signal) =>
+    this.call(signal, () => {
+      this.step('LOOP_CLR_FD', `/dev/loop${number}`)
+      return this.state.storage.detach(number)
     })
 
   loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) =>

@@ -1,8 +1,9 @@
 // Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
 import { ERRNO } from '../base/errors.js'
-import type { NativeOperation } from '../kernel/port/operations.js'
-import type { FileIdentity, LoopRequest, LoopStatus } from '../kernel/port/port.js'
-import { encodeDevice, LOOP_MAJOR } from '../base/device-number.js'
+import type { NativeOperation } from '../kernel/errors/native-operation.js'
+import type { FileIdentity } from '../kernel/port/file-port.js'
+import type { LoopRequest, LoopStatus } from '../kernel/port/loop-port.js'
+import { encodeDevice, loopNumber } from '../base/device-number.js'
 import { BlockDevice } from './block-device.js'
 import { IoError, Refusal } from './refusal.js'
 import { SparseBytes } from './sparse-bytes.js'
@@ -37,17 +38,19 @@ export class LoopMemory extends BlockDevice {
   readonly path: string
   #capacity = 0
   autoclear: boolean
+  directIo: boolean
 
   constructor(
     readonly index: number,
-    readonly file: MemoryFile,
+    public file: MemoryFile,
     readonly request: LoopRequest,
     readonly detach: () => void,
   ) {
     super()
-    this.number = encodeDevice(LOOP_MAJOR, index)
+    this.number = loopNumber(index)
     this.path = `/dev/loop${index}`
     this.autoclear = request.autoclear === true
+    this.directIo = request.directIo === true
     this.setCapacity()
   }
 
@@ -60,10 +63,15 @@ export class LoopMemory extends BlockDevice {
   }
 
   setCapacity(): void {
+    this.#capacity = this.capacityOver(this.file)
+  }
+
+  /** What the device would have over a file. */
+  capacityOver(file: MemoryFile): number {
     const { offsetBytes = 0, sizeLimitBytes = 0 } = this.request
-    const left = Math.max(0, this.file.bytes.sizeBytes - offsetBytes)
+    const left = Math.max(0, file.bytes.sizeBytes - offsetBytes)
     const shown = sizeLimitBytes === 0 ? left : Math.min(left, sizeLimitBytes)
-    this.#capacity = Math.floor(shown / SECTOR) * SECTOR
+    return Math.floor(shown / SECTOR) * SECTOR
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -76,7 +84,7 @@ export class LoopMemory extends BlockDevice {
   }
 
   get status(): LoopStatus {
-    const { offsetBytes = 0, sizeLimitBytes = 0, directIo = false } = this.request
+    const { offsetBytes = 0, sizeLimitBytes = 0 } = this.request
     return {
       number: this.index,
       file: this.file.path ?? `${this.file.lastPath} (deleted)`,
@@ -87,7 +95,7 @@ export class LoopMemory extends BlockDevice {
       sizeBytes: this.sizeBytes,
       readOnly: this.readOnly,
       autoclear: this.autoclear,
-      directIo,
+      directIo: this.directIo,
       partitionScan: this.request.partitionScan ?? false,
       blockSizeBytes: this.request.blockSizeBytes || SECTOR,
       reference: this.request.reference || (this.file.path ?? this.file.lastPath),
@@ -156,14 +164,32 @@ export class Storage {
   }
 
   attach(request: LoopRequest): LoopMemory {
-    const file = this.opened(request.file)
-    const other = this.loops.find(loop => loop.file === file && overlap(loop.request, request))
-    if (other) throw new Refusal('attach', ERRNO.EEXIST, { device: request.file, detail: other.path })
+    const file = this.#claimed(request)
     let index = 0
     while (this.#loops.has(index)) index += 1
     const loop = new LoopMemory(index, file, request, () => this.#loops.delete(index))
     this.#loops.set(index, loop)
     return loop
+  }
+
+  /** Another file of the same size below a read-only device. drivers/block/loop.c loop_change_fd */
+  changeFile(index: number, path: string): LoopMemory {
+    const operation = 'LOOP_CHANGE_FD'
+    const loop = this.attached(operation, index)
+    const file = this.#claimed({ ...loop.request, file: path }, loop)
+    if (!loop.readOnly || loop.capacityOver(file) !== loop.capacityOver(loop.file)) {
+      throw new Refusal(operation, ERRNO.EINVAL, { device: loop.path, detail: path })
+    }
+    loop.file = file
+    return loop
+  }
+
+  /** The file for a loop device, if no other has the same part of it. */
+  #claimed(request: LoopRequest, own?: LoopMemory): MemoryFile {
+    const file = this.opened(request.file)
+    const other = this.loops.find(loop => loop !== own && loop.file === file && overlap(loop.request, request))
+    if (other) throw new Refusal('attach', ERRNO.EEXIST, { device: request.file, detail: other.path })
+    return file
   }
 
   loop(index: number): LoopMemory | undefined {

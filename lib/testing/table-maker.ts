@@ -1,6 +1,6 @@
 // From the lines of a load to a table at work, with everything that a refused one opened closed again.
 import { ERRNO } from '../base/errors.js'
-import type { TargetLine } from '../kernel/port/port.js'
+import type { TargetLine } from '../kernel/port/device-port.js'
 import type { BlockDevice, Opener } from './block-device.js'
 import type { MappedDevice, Table } from './mapped-device.js'
 import { TableRefusal } from './refusal.js'

@@ -1,12 +1,12 @@
 // What can stand in a table: error, zero, linear, thin-pool and thin. Status lines as the kernel prints them.
 import { ERRNO } from '../base/errors.js'
-import type { TargetLine } from '../kernel/port/port.js'
+import type { TargetLine } from '../kernel/port/device-port.js'
 import { deviceNumber } from '../base/device-number.js'
 import { parsePoolTable, type PoolTable } from '../target/thin-pool.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import type { BlockDevice } from './block-device.js'
 import { deviceId, type MemoryPool } from './memory-pool.js'
-import type { Thin } from './pool-state.js'
+import type { Thin } from './pool-metadata.js'
 import { IoError, TableRefusal } from './refusal.js'
 
 /** One line of a table, at work. Offsets are from its own start. */

@@ -1,4 +1,4 @@
-// What a failure names as having failed. TypeScript decides by these names (lib/kernel/port/operations.ts): a unit
+// What a failure names as having failed. TypeScript decides by these names (lib/kernel/errors/native-operation.ts): a unit
 // test holds the two lists together, and the compiler refuses a name that is not in this one.
 #pragma once
 

@@ -1,5 +1,5 @@
 // Names, uuids, numbers; create, rename, remove, list. drivers/md/dm-ioctl.c
-import { DEVICE_FLAG, REMOVE_FLAG } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG, REMOVE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { errnoOf, line, nodeOf, withDevice, type Case } from './machine.js'
 
 const EBUSY = 16

@@ -103,4 +103,56 @@ export const LOOPS: readonly Case[] = [
         expect([second!.length, third!.length, third![0]]).toEqual([4096, 4096, 0])
       }),
   },
+  {
+    title: 'a read-only device takes another file of its size, under whoever has it open, and no other',
+    run: async machine => {
+      const files = ['first', 'second', 'small'].map(machine.path) as [string, string, string]
+      const [first, second, small] = files
+      for (const file of [first, second]) await machine.port.createSparse(file, MiB)
+      await machine.port.createSparse(small, MiB / 2)
+      const loop = await LoopDevice.attach({ file: first, readOnly: true, ...options(machine) })
+      await withDevice(machine, async () => {
+        await loop.changeFile(second)
+        expect([loop.file, (await machine.port.loopStatus(loop.number)).file]).toEqual([second, second])
+        expect(await errnoOf(machine.port.loopChangeFile(loop.number, small))).toBe(22)
+        expect(await errnoOf(machine.port.loopChangeFile(loop.number, second))).toBe(0)
+        expect(await errnoOf(machine.port.loopChangeFile(loop.number, machine.path('none')))).toBe(2)
+      }, [line('linear', `7:${loop.number} 0`)])
+      await loop.detach()
+      const writable = await LoopDevice.attach({ file: first, ...options(machine) })
+      expect(await errnoOf(machine.port.loopChangeFile(writable.number, second))).toBe(22)
+      const third = await LoopDevice.attach({ file: second, readOnly: true, ...options(machine) })
+      expect(await errnoOf(machine.port.loopChangeFile(third.number, first))).toBe(17)
+      await third.detach()
+      await writable.detach()
+      for (const file of files) await machine.port.deleteFile(file)
+    },
+  },
+  {
+    title: 'direct I/O is turned on and off, and the status says which',
+    run: machine =>
+      withLoops(machine, [MiB], async ([number]) => {
+        const index = Number(number!.slice(2))
+        for (const directIo of [true, false]) {
+          expect(await machine.port.loopSetDirectIo(index, directIo)).toMatchObject({ directIo })
+          expect(await machine.port.loopStatus(index)).toMatchObject({ directIo })
+        }
+      }),
+  },
+  {
+    title: 'a detach at the last close says whether the device is detached already',
+    run: async machine => {
+      const file = machine.path('file')
+      await machine.port.createSparse(file, MiB)
+      const held = await LoopDevice.attach({ file, ...options(machine) })
+      await withDevice(machine, async () => {
+        await held.close()
+        expect(await machine.port.loopDetachAtLastClose(held.number)).toBe(false)
+      }, [line('linear', `7:${held.number} 0`)])
+      const isThere = async () => (await machine.port.loopList()).some(each => each.file === file)
+      while (await isThere()) await new Promise(setImmediate)
+      expect(await machine.port.loopDetachAtLastClose(held.number)).toBe(true)
+      await machine.port.deleteFile(file)
+    },
+  },
 ]

@@ -1,7 +1,8 @@
 // What a contract case needs of a kernel, whichever it is.
 import type { CreatePoolOptions, Kernel } from '../../lib/entry/index.js'
 import { KiB, MiB, ThinPool } from '../../lib/entry/index.js'
-import type { KernelPort, TargetLine } from '../../lib/kernel/port/port.js'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port.js'
+import type { TargetLine } from '../../lib/kernel/port/device-port.js'
 
 export interface Machine {
   readonly port: KernelPort

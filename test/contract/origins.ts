@@ -1,6 +1,6 @@
 // External origins: what a thin reads where it has no block. drivers/md/dm-thin.c schedule_external_copy, process_bio
 import { MiB, volumesOf } from '../../lib/entry/index.js'
-import { TABLE_FLAG } from '../../lib/kernel/port/port.js'
+import { TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { BLOCK, content, errnoOf, line, numberOf, withLoops, withPool, type Case, type Machine } from './machine.js'
 
 /** Three blocks and a half of 7. */

@@ -1,6 +1,6 @@
 // Suspend and resume, of devices and of pools with their thins. drivers/md/dm.c, dm-thin.c
 import { MiB } from '../../lib/entry/index.js'
-import { DEVICE_FLAG } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { content, errnoOf, line, nodeOf, withDevice, withPool, type Case, type Machine } from './machine.js'
 
 const { suspended, internalSuspend } = DEVICE_FLAG

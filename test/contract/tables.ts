@@ -1,5 +1,5 @@
 // Loading, making live, clearing, reading tables. drivers/md/dm-ioctl.c, dm-table.c
-import { DEVICE_FLAG, TABLE_FLAG } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG, TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { content, errnoOf, line, nodeOf, numberOf, withDevice, withLoops, type Case } from './machine.js'
 
 const { activeTable, inactiveTable, readOnly, suspended } = DEVICE_FLAG

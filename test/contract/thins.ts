@@ -1,6 +1,6 @@
 // Tables of thins and pools: what is refused, and with which errno. drivers/md/dm-thin.c thin_ctr, pool_ctr
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { TABLE_FLAG } from '../../lib/kernel/port/port.js'
+import { TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
 import { BLOCK, content, errnoOf, line, numberOf, withDevice, withLoops, withPool, type Case } from './machine.js'
 

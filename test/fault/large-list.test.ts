@@ -1,6 +1,6 @@
 // Answers larger than the first buffer: real ones, of hundreds of devices and of a table with many lines.
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { TABLE_FLAG } from '../../lib/kernel/port/port.js'
+import { TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { MARK } from '../helpers/kernel-state.js'
 import { useScratch } from '../helpers/scratch.js'
 import { run } from '../helpers/spawned.js'

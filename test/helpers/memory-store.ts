@@ -4,20 +4,18 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DmThinError, MiB, ThinPool } from '../../lib/entry/index.js'
-import { Bases } from '../../lib/store/layers/base-volumes.js'
 import { CommitPoints } from '../../lib/store/engine/commit-points.js'
-import type { StoreContext } from '../../lib/store/engine/context.js'
 import { Leases } from '../../lib/store/engine/leases.js'
-import { Locks } from '../../lib/store/engine/key-locks.js'
+import { KeyLocks } from '../../lib/store/engine/key-locks.js'
 import { Owner } from '../../lib/store/records/owner.js'
 import { Records } from '../../lib/store/records/records.js'
 import type { Row, RowInsert } from '../../lib/store/records/row.js'
 import { openDatabase } from '../../lib/store/records/sqlite.js'
 import { Writer } from '../../lib/store/records/writer.js'
-import { Removals } from '../../lib/store/engine/removal-queue.js'
+import { RemovalQueue } from '../../lib/store/engine/removal-queue.js'
 import { Reserve } from '../../lib/store/engine/reserve.js'
 import { Volumes } from '../../lib/store/engine/volumes.js'
-import { WarmSets } from '../../lib/store/layers/warm-pool.js'
+import { openStoreOf, type OpenStore } from '../../lib/store/open/open-store.js'
 import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { setTime } from '../contract/at-rest.js'
 import { processOn, type Process } from './processes.js'
@@ -26,7 +24,7 @@ export interface MemoryStore {
   readonly kernel: MemoryKernel
   /** Its calls of the kernel can be listed and held. */
   readonly process: Process
-  readonly store: StoreContext
+  readonly store: OpenStore
   /** A row as a call writes it; without `owner` that of this store. */
   readonly insert: (row: Partial<RowInsert>) => Promise<Row>
   /** A committed layer with a volume. */
@@ -34,7 +32,8 @@ export interface MemoryStore {
 }
 
 const NAME = 'layers'
-const SIZE_BYTES = 16 * MiB
+/** Of layers without a parent. */
+export const SIZE_BYTES = 16 * MiB
 
 export interface MemoryStoreOptions {
   /** How many snapshots the pool has made. Default 0. */
@@ -74,7 +73,7 @@ async function opened(
   const owner = await Owner.begin(path.join(directory, 'owners'))
   await writer.write(() => records.found())
   let now = 0n
-  const parts = {
+  const basic = {
     directory,
     pool,
     records,
@@ -82,18 +81,18 @@ async function opened(
     owner,
     points: new CommitPoints(pool, 0n, () => records.transaction),
     volumes: new Volumes(pool, false), // a discard is one of a device of the machine
-    locks: new Locks(),
+    locks: new KeyLocks(),
     leases: new Leases({ records, writer, owner }),
     reserve: new Reserve(pool, 0, { file: path.join(directory, 'data.img') }),
-    format: () =>
-      Promise.reject(new DmThinError('DM_UNSUPPORTED', 'a node of the memory kernel is none of the machine')),
-    fileSystem: 'ext4' as const,
-    sizeBytes: SIZE_BYTES,
-    zeroed: true,
     clock: () => (now += 1n),
   }
-  const most = { ...parts, bases: new Bases(), removals: new Removals(parts) } as Omit<StoreContext, 'warm'>
-  const store = Object.assign(most, { warm: new WarmSets(most as StoreContext) })
+  const store = openStoreOf({ ...basic, removals: new RemovalQueue(basic) }, database, {
+    format: () =>
+      Promise.reject(new DmThinError('DM_UNSUPPORTED', 'a node of the memory kernel is none of the machine')),
+    fileSystem: 'ext4',
+    sizeBytes: SIZE_BYTES,
+    zeroed: true,
+  })
   const insert = (row: Partial<RowInsert>) => writer.write(() => records.insert({ ...plain(store), ...row }))
   const committed = async (key: string) => {
     const row = await insert({ key, kind: 'committed', state: 'ready', owner: null })
@@ -113,14 +112,14 @@ async function opened(
   }
 }
 
-const plain = ({ owner, clock, fileSystem, sizeBytes }: StoreContext): RowInsert => ({
+const plain = ({ owner, clock }: OpenStore): RowInsert => ({
   key: null,
   kind: 'active',
   state: 'making',
   owner: owner.id,
   parent: null,
-  sizeBytes,
-  fileSystem,
+  sizeBytes: SIZE_BYTES,
+  fileSystem: 'ext4',
   at: clock(),
   labels: {},
 })

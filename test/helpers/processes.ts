@@ -1,6 +1,6 @@
 // Several processes on one kernel in memory, and calls of theirs that are held at any of their steps.
 import { PORT, type Kernel } from '../../lib/kernel/kernel-option.js'
-import type { KernelPort } from '../../lib/kernel/port/port.js'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port.js'
 
 export interface Process extends Kernel {
   readonly port: KernelPort

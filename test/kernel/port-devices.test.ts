@@ -15,7 +15,7 @@
 import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { DEVICE_FLAG, TABLE_FLAG, type TargetLine } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type TargetLine } from '../../lib/kernel/port/device-port.js'
 import { deviceNumber } from '../../lib/base/device-number.js'
 import { readAt } from '../helpers/blocks.js'
 import { runChild } from '../helpers/children.js'

@@ -11,7 +11,7 @@
 // kernel log detail of EINVAL                               tables: … with the kernel's own reason
 import { ThinPool, MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port/device-port.js'
 import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
 import { snapshotKernelState } from '../helpers/kernel-state.js'
 import { withLoops, withPool } from '../helpers/pools.js'

@@ -8,7 +8,7 @@
 // C  WalkDevices, GetDeviceNames                            the list of volumes …
 import { KiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { TABLE_FLAG } from '../../lib/kernel/port/port.js'
+import { TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { BLOCK, directWrite, pattern, writeAt } from '../helpers/blocks.js'
 import { markedLoops } from '../helpers/kernel-state.js'
 import { withPool } from '../helpers/pools.js'

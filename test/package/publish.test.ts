@@ -12,7 +12,7 @@ test('publint has nothing to say of the tarball', () => {
 })
 
 test('the types resolve in every way that TypeScript has', () => {
-  const { stdout } = tool('@arethetypeswrong/cli/dist/entry/index.js', '--format', 'json')
+  const { stdout } = tool('@arethetypeswrong/cli/dist/index.js', '--format', 'json')
   const { analysis, problems } = JSON.parse(stdout) as {
     analysis: { entrypoints: Record<string, { resolutions: Record<string, unknown> }> }
     problems?: Record<string, unknown>

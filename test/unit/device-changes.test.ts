@@ -1,5 +1,5 @@
 import { changesBetween, known } from '../../lib/events/device-changes'
-import type { ListedDevice } from '../../lib/kernel/port/port'
+import type { ListedDevice } from '../../lib/kernel/port/device-port'
 
 const device = (minor: number, name: string, eventNumber = 0, uuid = ''): ListedDevice => ({
   device: 0xfd00 + minor,

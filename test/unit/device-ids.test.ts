@@ -1,10 +1,10 @@
 import { DmThinError, ERRNO } from '../../lib/base/errors'
-import { DeviceIds } from '../../lib/pool/state/thin-ids'
+import { ThinIds } from '../../lib/pool/state/thin-ids'
 import { MAX_THIN_ID } from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { rejection } from '../helpers/thrown'
 
-const idsOf = (...existing: number[]) => new DeviceIds(() => Promise.resolve(existing))
+const idsOf = (...existing: number[]) => new ThinIds(() => Promise.resolve(existing))
 const taken = new DmThinError('DM_VOLUME_EXISTS', 'exists', { errno: ERRNO.EEXIST })
 const full = new DmThinError('DM_POOL_FULL', 'full', { errno: ERRNO.ENOSPC })
 
@@ -14,7 +14,7 @@ test('the ids that exist are passed over', async () => {
 
 test('what exists is asked for once, and again only if that failed', async () => {
   let asked = 0
-  const ids = new DeviceIds(() => (++asked === 1 ? Promise.reject(full) : Promise.resolve([0])))
+  const ids = new ThinIds(() => (++asked === 1 ? Promise.reject(full) : Promise.resolve([0])))
   expect(await rejection(() => ids.take(1))).toBe(full)
   expect(await ids.take(1)).toEqual([1])
   expect(await ids.take(1)).toEqual([2])
@@ -24,7 +24,7 @@ test('what exists is asked for once, and again only if that failed', async () =>
 test('where others commit faster than can be read, the kernel alone says what is taken, and is read again next time', async () => {
   const busy = new DmThinError('DM_METADATA_BUSY', 'busy')
   let asked = 0
-  const ids = new DeviceIds(() => (++asked === 1 ? Promise.reject(busy) : Promise.resolve([0, 1, 2])))
+  const ids = new ThinIds(() => (++asked === 1 ? Promise.reject(busy) : Promise.resolve([0, 1, 2])))
   const make = (id: number) => (id === 0 ? Promise.reject(taken) : Promise.resolve(id))
   expect(await ids.withNew(undefined, make)).toBe(3)
   expect(asked).toBe(2)
@@ -38,7 +38,7 @@ test('an id that is free again is not the next one: the counter goes on until it
 })
 
 test('after the last id comes the first that is free; when none is, the pool is full', async () => {
-  const ids = new DeviceIds(() => Promise.resolve([0, 3, 15]), 15)
+  const ids = new ThinIds(() => Promise.resolve([0, 3, 15]), 15)
   await ids.take(10)
   expect(await ids.take(3)).toEqual([12, 13, 14])
   expect(await rejection(() => ids.take(1))).toMatchObject({ code: 'DM_POOL_FULL' })
@@ -65,7 +65,7 @@ describe('making a volume', () => {
   })
 
   test('an id that was not used is given back, and any other refusal is passed on', async () => {
-    const ids = new DeviceIds(() => Promise.resolve([1, 2, 3]), 3)
+    const ids = new ThinIds(() => Promise.resolve([1, 2, 3]), 3)
     expect(await rejection(() => ids.withNew(undefined, () => Promise.reject(full)))).toBe(full)
     expect(await ids.take(1)).toEqual([0])
   })
@@ -74,7 +74,7 @@ describe('making a volume', () => {
 test('calls at the same time never get the same id', async () => {
   const random = seeded(7)
   const existing = Array.from({ length: 200 }, () => random.integer(0, 500))
-  const ids = new DeviceIds(async () => {
+  const ids = new ThinIds(async () => {
     await new Promise(setImmediate)
     return existing
   })

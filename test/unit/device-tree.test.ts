@@ -1,6 +1,7 @@
 // The tree of a device from a kernel that answers from a table, and its picture.
 import { deviceTree, treeText, type DeviceTree } from '../../lib/mapper/device-tree'
-import type { DeviceAddress, KernelPort } from '../../lib/kernel/port/port'
+import type { DeviceAddress } from '../../lib/kernel/port/device-port'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port'
 import { encodeDevice } from '../../lib/base/device-number'
 
 const leaf = (device: string): DeviceTree => ({

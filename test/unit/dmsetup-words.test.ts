@@ -1,5 +1,5 @@
 import { dmsetupWords } from '../../lib/kernel/trace/dmsetup-command'
-import { TABLE_FLAG } from '../../lib/kernel/port/port'
+import { TABLE_FLAG } from '../../lib/kernel/port/device-port'
 
 const line = (type: string, parameters = '', startSectors = 0) => ({ startSectors, lengthSectors: 8, type, parameters })
 const pool = { device: 0xfd00, name: 'p', uuid: '' }

@@ -1,26 +1,47 @@
-// Folders are layers and imports only go down: read from the import lines, so that the picture stays true.
+// Imports only go down, read from the import lines, so that the picture stays true: of files, types among them.
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
 const repository = path.join(__dirname, '../..')
 
-/** From the bottom up. Within a layer files may import each other. */
-const LAYERS = [
-  ['base'],
-  ['kernel'],
-  ['target'],
-  ['metadata'],
-  ['block'],
-  ['filesystem'],
-  ['events'],
-  ['mapper'],
-  ['pool'],
-  ['testing'],
-  ['store'],
-  ['snapshotter'],
-  ['entry'],
-  ['cli'],
+/** Folders of lib from the bottom up: a file imports those of its own folder and of folders further up in this list. */
+const ORDER = [
+  'base',
+  'kernel/errors',
+  'kernel/port',
+  'kernel/trace',
+  'kernel',
+  'target',
+  'metadata',
+  'block',
+  'filesystem',
+  'events',
+  'mapper',
+  'pool/state',
+  'pool/lifecycle',
+  'pool/volume',
+  'pool',
+  'testing',
+  'store/common',
+  'store/filter',
+  'store/compare',
+  'store/tar-read',
+  'store/tar-write',
+  'store/records',
+  'store/engine',
+  'store/layers',
+  'store/open',
+  'store/recovery',
+  'store/images',
+  'store/foreign',
+  'store',
+  'snapshotter',
+  'entry',
+  'cli',
 ]
+/** A file for each target; and the kernel in memory, which is one thing. */
+const MAY_BE_LARGE = ['target', 'testing']
+const MOST_FILES = 15
 
 function filesOf(folder: string, extension: RegExp): string[] {
   const names = readdirSync(path.join(repository, folder), { recursive: true }) as string[]
@@ -29,24 +50,21 @@ function filesOf(folder: string, extension: RegExp): string[] {
 const read = (file: string) => readFileSync(path.join(repository, file), 'utf8')
 const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(match => match[1]!)
 
-/** The files of a circle of imports, or none. */
-function circleIn(imports: ReadonlyMap<string, readonly string[]>): string[] {
-  const finished = new Set<string>()
-  const visit = (file: string, above: readonly string[]): string[] => {
-    if (above.includes(file)) return [...above.slice(above.indexOf(file)), file]
-    if (finished.has(file)) return []
-    for (const next of imports.get(file) ?? []) {
-      const circle = visit(next, [...above, file])
-      if (circle.length > 0) return circle
-    }
-    finished.add(file)
-    return []
+/** Files that lead back to themselves, along the imports of each. */
+function circles(importsOf: ReadonlyMap<string, readonly string[]>): string[] {
+  const [done, inside] = [new Set<string>(), [] as string[]]
+  const found: string[] = []
+  const visit = (file: string) => {
+    const at = inside.indexOf(file)
+    if (at >= 0) found.push([...inside.slice(at), file].join(' > '))
+    if (at >= 0 || done.has(file)) return
+    inside.push(file)
+    for (const imported of importsOf.get(file) ?? []) visit(imported)
+    inside.pop()
+    done.add(file)
   }
-  for (const file of imports.keys()) {
-    const circle = visit(file, [])
-    if (circle.length > 0) return circle
-  }
-  return []
+  for (const file of importsOf.keys()) visit(file)
+  return found
 }
 
 test('a circle of imports is found', () => {
@@ -56,34 +74,41 @@ test('a circle of imports is found', () => {
     ['c', ['d']],
     ['d', ['c']],
   ])
-  expect(circleIn(circle)).toEqual(['c', 'd', 'c'])
-  expect(circleIn(new Map([['a', ['b']]]))).toEqual([])
+  expect(circles(circle)).toEqual(['c > d > c'])
+  expect(circles(new Map([['a', ['b']]]))).toEqual([])
 })
 
 describe('lib', () => {
   const files = filesOf('lib', /(?<!\.d)\.m?ts$/)
-  const layerOf = (file: string) => {
-    const [top] = path.relative('lib', file).split('/')
-    return LAYERS.findIndex(layer => layer.includes(top!))
-  }
+  const folderOf = (file: string) => path.relative('lib', path.dirname(file))
   const importsOf = (file: string) => found(read(file), /(?<!\.)\b(?:from|import|require\()\s*\(?'([^'\n]+)'/g)
   const own = (file: string) =>
     importsOf(file)
       .filter(name => name.startsWith('.'))
       .map(name => path.join(path.dirname(file), name.replace(/\.js$/, '.ts')))
 
-  test('every file has a layer', () => {
+  test('every folder has a place in the order, and every place is a folder', () => {
     expect(files.length).toBeGreaterThan(30)
-    expect(files.filter(file => layerOf(file) < 0)).toEqual([])
+    expect([...new Set(files.map(folderOf))].sort()).toEqual([...ORDER].sort())
   })
 
-  test('every import goes down, or stays in its layer', () => {
+  test('every import stays in its folder or goes down', () => {
+    const place = (file: string) => ORDER.indexOf(folderOf(file))
     const upward = files.flatMap(file =>
       own(file)
-        .filter(imported => layerOf(imported) > layerOf(file))
+        .filter(imported => place(imported) > place(file))
         .map(imported => `${file} imports ${imported}`),
     )
     expect(upward).toEqual([])
+  })
+
+  test('no file imports itself by way of others, not even for a type', () => {
+    expect(circles(new Map(files.map(file => [file, own(file)])))).toEqual([])
+  })
+
+  test(`no folder has more than ${MOST_FILES} files of its own`, () => {
+    const sizes = ORDER.map(folder => [folder, files.filter(file => folderOf(file) === folder).length] as const)
+    expect(sizes.filter(([folder, size]) => size > MOST_FILES && !MAY_BE_LARGE.includes(folder))).toEqual([])
   })
 
   test('every import is of a file that there is', () => {
@@ -187,7 +212,7 @@ describe('native', () => {
   test('every include is of a file that there is, and none leads back to itself', () => {
     expect(files.flatMap(own).length).toBeGreaterThan(300)
     expect(files.flatMap(own).filter(file => !files.includes(file))).toEqual([])
-    expect(circleIn(new Map(files.map(file => [file, own(file)])))).toEqual([])
+    expect(circles(new Map(files.map(file => [file, own(file)])))).toEqual([])
   })
 
   test('only napi knows Node', () => {

@@ -16,7 +16,7 @@ describe('operations', () => {
 
   test('TypeScript has the list of C++', () => {
     expect(native.length).toBeGreaterThan(100)
-    expect(found(read('lib/kernel/port/operations.ts'), /^ {2}\| (['"])(.*)\1$/gm)).toEqual(native)
+    expect(found(read('lib/kernel/errors/native-operation.ts'), /^ {2}\| (['"])(.*)\1$/gm)).toEqual(native)
   })
 
   test('the list is sorted, and each name of it is used in C++', () => {

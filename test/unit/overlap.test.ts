@@ -3,7 +3,7 @@
 // have done to each other: nothing is suspended, half made, leaked or lost, and a call that was refused says why.
 import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { DmThinError, MiB, ThinPool, volumesOf, type ErrorCode, type ThinVolume } from '../../lib/entry/index.js'
-import { DEVICE_FLAG } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { processOn, type Process } from '../helpers/processes.js'
 
 const NAME = 'images'

@@ -1,9 +1,9 @@
 // A loop device that is found and then goes, or whose number becomes another file's, between the look and the holding.
 import { MiB } from '../../lib/entry/index.js'
 import { memoryKernel } from '../../lib/entry/testing.js'
-import { Undo } from '../../lib/base/rollback.js'
+import { Rollback } from '../../lib/base/rollback.js'
 import { portOf } from '../../lib/kernel/native-port.js'
-import type { KernelPort } from '../../lib/kernel/port/port.js'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port.js'
 import { attachBacking, findSource } from '../../lib/pool/lifecycle/backing.js'
 
 async function machine(): Promise<{ port: KernelPort; file: string; detach: () => void; number: number }> {
@@ -28,8 +28,8 @@ function withEvent(port: KernelPort, event: () => Promise<void> | void): KernelP
 }
 
 async function attach(port: KernelPort, file: string) {
-  const source = await findSource(port, 'data', { file }, new Undo(), false)
-  return attachBacking(port, source, new Undo(), false)
+  const source = await findSource(port, 'data', { file }, new Rollback(), false)
+  return attachBacking(port, source, new Rollback(), false)
 }
 
 test('a loop device that is there is taken up', async () => {

@@ -1,7 +1,7 @@
 // A pool is its uuid, a file its device and inode: what was replaced is not touched, nor what another made.
 import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { LoopDevice, MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
-import { DEVICE_FLAG } from '../../lib/kernel/port/port.js'
+import { DEVICE_FLAG } from '../../lib/kernel/port/device-port.js'
 import { processOn } from '../helpers/processes.js'
 
 interface Replaced {

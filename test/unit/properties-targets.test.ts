@@ -4,7 +4,6 @@ import { generic, knownTargets, parseStatusLine, parseTableLine } from '../../li
 import { poolStatus, volumeStatus } from '../../lib/pool/state/status'
 import { LineReader } from '../../lib/target/line'
 import { parsePoolTable } from '../../lib/target/thin-pool'
-import { parseThinTable } from '../../lib/target/thin'
 import { escapeWord } from '../../lib/target/words'
 import { splitAsKernel } from '../helpers/kernel-splitter'
 import { anyLine, anyText, everywhere, outcome, same } from '../helpers/properties'
@@ -60,7 +59,6 @@ test('the parsers of pools and volumes of the pool API', () => {
     outcome(() => poolStatus(line, pool))
     outcome(() => volumeStatus(line, 8192))
     outcome(() => parsePoolTable({ startSectors: 0, ...lineOf('thin-pool', line) }))
-    outcome(() => parseThinTable({ startSectors: 0, ...lineOf('thin', line) }))
   })
 })
 

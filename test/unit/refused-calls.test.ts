@@ -20,8 +20,8 @@ import {
   unmount,
   whileFrozen,
 } from '../../lib/entry/index'
-import type { KernelPort } from '../../lib/kernel/port/port'
-import { DeviceIds } from '../../lib/pool/state/thin-ids'
+import type { KernelPort } from '../../lib/kernel/port/kernel-port'
+import { ThinIds } from '../../lib/pool/state/thin-ids'
 import { rejection, thrown } from '../helpers/thrown'
 import { SnapshotClock } from '../../lib/pool/state/snapshot-clock'
 
@@ -44,7 +44,7 @@ const pool = {
   metadataPath: '/dev/loop1',
   clock: new SnapshotClock(() => Promise.reject(new Error('the superblock was read'))),
   pending: new Pending('pool demo'),
-  ids: new DeviceIds(() => Promise.reject(new Error('the metadata was read'))),
+  ids: new ThinIds(() => Promise.reject(new Error('the metadata was read'))),
 }
 const volume = (sizeBytes?: number) => new ThinVolume(pool, { id: 7, sizeBytes })
 

@@ -1,7 +1,7 @@
 // Keys of crypt and integrity are shown to nobody who traces calls, whether or not the caller said that they are secret.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { DmThinError } from '../../lib/base/errors.js'
-import { told, type CallMessage } from '../../lib/kernel/trace/diagnostics.js'
+import { traced, type CallMessage } from '../../lib/kernel/trace/diagnostics.js'
 
 const KEY = '00112233445566778899aabbccddeeff'
 const line = (type: string, parameters: string) => ({ startSectors: 0, lengthSectors: 8, type, parameters })
@@ -31,7 +31,7 @@ const CALLS: [call: string, args: readonly unknown[]][] = [
 ]
 
 test.each(CALLS)('%s of %j is told without the key', async (call, args) => {
-  const text = await heard(() => told(call, args, () => Promise.resolve(0)))
+  const text = await heard(() => traced(call, args, () => Promise.resolve(0)))
   expect(text).not.toContain(KEY)
   expect(text).toContain('…')
 })
@@ -39,14 +39,14 @@ test.each(CALLS)('%s of %j is told without the key', async (call, args) => {
 test('a table that is read is told without the key, and given with it', async () => {
   const table = [CRYPT]
   let given: unknown
-  const text = await heard(async () => (given = await told('tableStatus', [{ name: 'a' }, 16], async () => table)))
+  const text = await heard(async () => (given = await traced('tableStatus', [{ name: 'a' }, 16], async () => table)))
   expect(text).not.toContain(KEY)
   expect(given).toBe(table)
 })
 
 test('an error is told without the key', async () => {
   const fault = new DmThinError('DM_TABLE_REFUSED', `refused: crypt ${CRYPT.parameters}`, { detail: CRYPT.parameters })
-  const text = await heard(() => told('activate', [null, { table: [CRYPT] }], () => Promise.reject(fault)))
+  const text = await heard(() => traced('activate', [null, { table: [CRYPT] }], () => Promise.reject(fault)))
   expect(text).not.toContain(KEY)
   expect(text).toContain('refused')
 })

@@ -1,9 +1,10 @@
 // Recovery: what dead processes left in the records of a store, held against its pool, while other calls go on.
 import type { ThinPool } from '../../lib/entry/index.js'
-import type { StoreContext } from '../../lib/store/engine/context.js'
 import { Records } from '../../lib/store/records/records.js'
 import { openDatabase } from '../../lib/store/records/sqlite.js'
-import { compare, recover } from '../../lib/store/recovery/recover.js'
+import { Writer } from '../../lib/store/records/writer.js'
+import { compare } from '../../lib/store/recovery/consistency.js'
+import { recover } from '../../lib/store/recovery/recover.js'
 import { Volumes } from '../../lib/store/engine/volumes.js'
 import { withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
 
@@ -33,7 +34,9 @@ test('a commit point between the two readings is not a pool that is behind its r
     volumes: async () => [],
   } as unknown as ThinPool
   const volumes = new Volumes(pool, false)
-  expect(await compare({ pool, records, volumes } as StoreContext, false)).toEqual([])
+  const writer = new Writer(database)
+  expect(await compare({ pool, records, writer, volumes, clock: () => 0n }, false)).toEqual([])
+  writer.close()
   database.close()
 })
 
@@ -77,7 +80,7 @@ test('an empty file system that a dead process had not made yet is made under an
     const { store, insert } = memory
     await insert({ kind: 'base', owner: DEAD })
     const changes = await changesOf(memory, () =>
-      expect(store.bases.get(store, 'ext4', store.sizeBytes)).rejects.toThrow('a node of the memory kernel'),
+      expect(store.bases.get()).rejects.toThrow('a node of the memory kernel'),
     )
     // That of the new one, which could not be formatted.
     expect(changes.filter(name => name === 'deactivateMany')).toHaveLength(1)

@@ -62,8 +62,8 @@ describe('the table', () => {
     ['7:1', 'word 2 (data device) is the end of the line'],
     ['7:1 7:0 x 0', 'word 3 (data block size) is "x"'],
     ['7:1 7:0 128 -1', 'word 4 (low-water mark) is "-1"'],
-    ['7:1 7:0 128 0 two', 'word 5 (feature count) is "two"'],
-    ['7:1 7:0 128 0 2 read_only', 'word 7 (feature) is the end of the line'],
+    ['7:1 7:0 128 0 two', 'word 5 (number of options) is "two"'],
+    ['7:1 7:0 128 0 2 read_only', 'word 7 (option) is the end of the line'],
   ])('%p is an error that names the place', (parameters, place) => {
     const error = thrown(() => parsePoolTable(line(parameters)))
     expect(error.code).toBe('DM_KERNEL')

@@ -1,15 +1,15 @@
 import { message } from '../../lib/target/messages'
-import { parseThinStatus, parseThinTable, thinTableLine } from '../../lib/target/thin'
+import { parseThinStatus, thin } from '../../lib/target/thin'
 import { MAX_THIN_ID, type Sectors } from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 
-const line = (parameters: string) => ({ startSectors: 0, lengthSectors: 2097152, type: 'thin', parameters })
+const line = (parameters: string) => ({ lengthSectors: 2097152, type: 'thin', parameters })
 
 describe('the table', () => {
   test('is written as the kernel documents it', () => {
     const table = { lengthSectors: 2097152 as Sectors, poolDevice: '253:0', id: 7 }
-    expect(thinTableLine(table)).toEqual(line('253:0 7'))
+    expect(thin(table)).toEqual(line('253:0 7'))
   })
 
   test('comes back as it was written', () => {
@@ -20,12 +20,12 @@ describe('the table', () => {
         poolDevice: `${random.integer(1, 4095)}:${random.integer(0, 1048575)}`,
         id: random.pick([0, MAX_THIN_ID, random.integer(0, MAX_THIN_ID)]),
       }
-      expect(parseThinTable(thinTableLine(table))).toEqual({ ...table, externalOrigin: undefined })
+      expect(thin.parseTable(thin(table))).toEqual(table)
     }
   })
 
   test('of another program may have an external origin', () => {
-    expect(parseThinTable(line('253:0 7 8:16'))).toMatchObject({ id: 7, externalOrigin: '8:16' })
+    expect(thin.parseTable(line('253:0 7 8:16'))).toMatchObject({ id: 7, externalOrigin: '8:16' })
   })
 
   test.each([
@@ -33,7 +33,7 @@ describe('the table', () => {
     ['253:0', 'word 2 (thin id) is the end of the line'],
     ['253:0 seven', 'word 2 (thin id) is "seven"'],
   ])('%p is an error that names the place', (parameters, place) => {
-    expect(thrown(() => parseThinTable(line(parameters))).message).toContain(`thin table: ${place}`)
+    expect(thrown(() => thin.parseTable(line(parameters))).message).toContain(`thin table: ${place}`)
   })
 })
 

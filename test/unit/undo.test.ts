@@ -1,4 +1,4 @@
-import { Undo } from '../../lib/base/rollback'
+import { Rollback } from '../../lib/base/rollback'
 import { DmThinError } from '../../lib/base/errors'
 import { rejection } from '../helpers/thrown'
 
@@ -7,7 +7,7 @@ const refused = new DmThinError('DM_TABLE_REFUSED', 'the kernel refused the tabl
 /** Steps 1 to `count`, then a fault; `failing` says how the undoing of a step fails. */
 function attempt(count: number, failing: Record<number, unknown> = {}, fault: unknown = refused) {
   const order: number[] = []
-  const undo = new Undo()
+  const undo = new Rollback()
   const error = rejection(() =>
     undo.guard(async () => {
       for (let step = 1; step <= count; step++) {
@@ -23,7 +23,7 @@ function attempt(count: number, failing: Record<number, unknown> = {}, fault: un
 }
 
 test('what succeeds is left alone', async () => {
-  const undo = new Undo()
+  const undo = new Rollback()
   const result = await undo.guard(async () => {
     undo.push('step', 'device', () => Promise.reject(new Error('undone without need')))
     return 7
@@ -69,7 +69,7 @@ test('a refusal of the system is wrapped, and kept as the cause', async () => {
 
 test.each([new TypeError('odd'), undefined])('after the undoing %p is rethrown as it is', async fault => {
   const order: string[] = []
-  const undo = new Undo()
+  const undo = new Rollback()
   const guarded = undo.guard(() => {
     undo.push('step', 'device', async () => order.push('undone'))
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- anything can be thrown
@@ -87,7 +87,7 @@ test('what the native side undid comes first', async () => {
 
 test('where the native side could not undo its own steps, only a step that must always run is run', async () => {
   const left = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 16 }
-  const undo = new Undo()
+  const undo = new Rollback()
   undo.push('unlink', 'file', () => Promise.reject(new Error('undone below what is left')))
   undo.push('DM_DEV_RESUME', 'demo', async () => {}, { always: true })
   const fault = refused.refined(refused.code, refused.message, { rollback: [left] })
@@ -100,7 +100,7 @@ test('where the native side could not undo its own steps, only a step that must 
 })
 
 test('a step with nothing to roll back is not listed', async () => {
-  const undo = new Undo()
+  const undo = new Rollback()
   undo.push('first', 'device', async () => {})
   undo.push('second', 'device', async () => false)
   const { rollback } = await rejection(() => undo.guard(() => Promise.reject(refused)))
@@ -108,7 +108,7 @@ test('a step with nothing to roll back is not listed', async () => {
 })
 
 test('a step is undone only once', async () => {
-  const undo = new Undo()
+  const undo = new Rollback()
   const order: string[] = []
   undo.push('step', 'device', async () => order.push('undone'))
   await rejection(() => undo.guard(() => Promise.reject(refused)))

@@ -1,15 +1,5 @@
-import {
-  checkNumber,
-  GiB,
-  KiB,
-  MAX_METADATA_BYTES,
-  MAX_THIN_ID,
-  MiB,
-  sectors,
-  sectorsToBytes,
-  shown,
-  TiB,
-} from '../../lib/base/units'
+import { checkNumber, shown } from '../../lib/base/options'
+import { GiB, KiB, MAX_METADATA_BYTES, MAX_THIN_ID, MiB, sectors, sectorsToBytes, TiB } from '../../lib/base/units'
 import { seeded } from '../helpers/random'
 import { thrown } from '../helpers/thrown'
 

@@ -1,25 +1,15 @@
 // What a refusal by a block device, a loop device or a mounted file system means.
 import { ERRNO } from '../../base/errors.js'
-import type { NativeFailure, Verdict } from './native-failure.js'
+import type { NativeFailure, Classification } from './native-failure.js'
+import { verbOf } from './verbs.js'
 
 const { EBUSY, EINVAL, ENOTBLK, ENOTTY, EOPNOTSUPP, ERANGE } = ERRNO
 
-/** What was asked for, where the kernel's word alone does not say it. */
-const ACTS: Readonly<Record<string, string>> = {
-  BLKDISCARD: 'discard',
-  BLKSECDISCARD: 'discard securely',
-  BLKZEROOUT: 'write zeros',
-  BLKRRPART: 'have partitions',
-  FIFREEZE: 'be frozen',
-  FITHAW: 'be thawed',
-  FITRIM: 'be trimmed',
-  EXT4_IOC_RESIZE_FS: 'grow while it is mounted',
-  XFS_IOC_FSGROWFSDATA: 'grow while it is mounted',
-  grow: 'grow while it is mounted',
-}
+/** What a device or a file system may be without. */
+const MAY_BE_ABSENT = /^(BLK\w+|FI\w+|EXT4_IOC\w+|XFS_IOC\w+|grow)$/
 
 /** Undefined where operation and errno say nothing special. */
-export function blockVerdict(failure: NativeFailure, about: string, why: string): Verdict | undefined {
+export function classifyBlock(failure: NativeFailure, about: string, why: string): Classification | undefined {
   const { operation, errno, device, detail } = failure
   if (operation === 'range' && errno === ERANGE) {
     return { code: 'DM_INVALID_ARGUMENT', message: `the range ends behind ${device}, which has ${detail} bytes` }
@@ -39,7 +29,7 @@ export function blockVerdict(failure: NativeFailure, about: string, why: string)
   }
   // What has no partitions answers EINVAL; what does not know the call at all, ENOTTY.
   const unknown = errno === EOPNOTSUPP || errno === ENOTTY || (operation === 'BLKRRPART' && errno === EINVAL)
-  const act = ACTS[operation]
-  if (!unknown || act === undefined) return undefined
-  return { code: 'DM_UNSUPPORTED', message: `${operation}${about}: it cannot ${act} (${detail || why})` }
+  const verb = verbOf(operation)
+  if (!unknown || verb === undefined || !MAY_BE_ABSENT.test(operation)) return undefined
+  return { code: 'DM_UNSUPPORTED', message: `cannot ${verb}${about}: ${operation} is not supported (${detail || why})` }
 }

@@ -1,6 +1,6 @@
 // What the native side says of a refusal, and what it means.
 import type { ErrorCode, RollbackStep } from '../../base/errors.js'
-import type { NativeOperation } from '../port/operations.js'
+import type { NativeOperation } from './native-operation.js'
 
 /** native/system/result.h `Failure`, as to_js.cc writes it. */
 export interface NativeFailure {
@@ -14,7 +14,7 @@ export interface NativeFailure {
   readonly rollback: readonly RollbackStep[]
 }
 
-export interface Verdict {
+export interface Classification {
   readonly code: ErrorCode
   readonly message: string
 }

@@ -1,9 +1,9 @@
 // From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
 // operation and errno alone. Layers that know the pool refine it.
 import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../../base/errors.js'
-import { blockVerdict } from './block.js'
-import { treeVerdict } from './tree.js'
-import type { NativeFailure, Verdict } from './native-failure.js'
+import { classifyBlock } from './block.js'
+import { classifyTree } from './tree.js'
+import type { NativeFailure, Classification } from './native-failure.js'
 
 const {
   EINTR,
@@ -40,11 +40,11 @@ export function errorFromFailure(given: NativeFailure, signal?: AbortSignal): Dm
   }
   // Nothing but our own wake signal reaches the native threads, so EINTR means that the call was given up.
   if (failure.cancelled || failure.errno === EINTR) return abortError(signal, facts)
-  const { code, message } = verdict(failure)
+  const { code, message } = classify(failure)
   return new DmThinError(code, message, facts)
 }
 
-function verdict(failure: NativeFailure): Verdict {
+function classify(failure: NativeFailure): Classification {
   const { operation, errno, device, detail } = failure
   const about = device ? ` ${JSON.stringify(device)}` : ''
   const why = `${errnoName(errno)}, ${errnoText(errno)}`
@@ -53,7 +53,7 @@ function verdict(failure: NativeFailure): Verdict {
   // The node is somebody else's: container engines mask nodes with /dev/null.
   if (operation.startsWith('DM_') && errno === ENOTTY) return noDeviceMapper(why)
   if (operation === 'commit') return notCommitted(failure, about)
-  if (operation.startsWith('DM_')) return deviceMapperVerdict(failure, about, why)
+  if (operation.startsWith('DM_')) return classifyDeviceMapper(failure, about, why)
   if (operation === 'double activation') {
     return { code: 'DM_ALREADY_ACTIVE', message: `the volume is active already, as ${JSON.stringify(detail)}` }
   }
@@ -93,7 +93,7 @@ function verdict(failure: NativeFailure): Verdict {
   if (operation === 'ftruncate' && errno === ERANGE) {
     return { code: 'DM_FILE_SIZE', message: `${device} has ${detail} bytes already; files are only grown` }
   }
-  const special = blockVerdict(failure, about, why) ?? treeVerdict(failure)
+  const special = classifyBlock(failure, about, why) ?? classifyTree(failure)
   if (special) return special
   if (errno === ENOENT) return { code: 'DM_FILE_MISSING', message: `${operation}${about}: no such file or directory` }
   if (errno === EBUSY)
@@ -101,18 +101,18 @@ function verdict(failure: NativeFailure): Verdict {
   return { code: 'DM_KERNEL', message: `${operation}${about}${detail ? ` (${detail})` : ''}: ${why}` }
 }
 
-function permission(operation: string, about: string): Verdict {
+function permission(operation: string, about: string): Classification {
   const message = `${operation}${about}: not permitted; device mapper, loop devices and mounts need root (CAP_SYS_ADMIN)`
   return { code: 'DM_PERMISSION', message }
 }
 
-function noDeviceMapper(why: string): Verdict {
+function noDeviceMapper(why: string): Classification {
   const message = `this kernel offers no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
   return { code: 'DM_UNAVAILABLE', message }
 }
 
 /** native/dm/commit.h */
-function notCommitted({ errno, detail }: NativeFailure, about: string): Verdict {
+function notCommitted({ errno, detail }: NativeFailure, about: string): Classification {
   const what = detail ? `message ${JSON.stringify(detail)} to${about}: taken, but` : `commit of${about}:`
   const why =
     errno === ENOSPC
@@ -121,13 +121,13 @@ function notCommitted({ errno, detail }: NativeFailure, about: string): Verdict 
   return { code: 'DM_NOT_COMMITTED', message: `${what} the pool could not commit it; ${why}` }
 }
 
-function deviceMapperVerdict(failure: NativeFailure, about: string, why: string): Verdict {
+function classifyDeviceMapper(failure: NativeFailure, about: string, why: string): Classification {
   const { operation, errno, detail, kernelReason, tries } = failure
   const step = operation
     .replace(/^DM_(DEV_)?/, '')
     .toLowerCase()
     .replaceAll('_', ' ')
-  if (operation === 'DM_TARGET_MSG') return messageVerdict(detail, errno, about, why)
+  if (operation === 'DM_TARGET_MSG') return classifyMessage(detail, errno, about, why)
   if (operation === 'DM_DEV_CREATE' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `a mapped device${about} exists already` }
   }
@@ -165,7 +165,7 @@ function deviceMapperVerdict(failure: NativeFailure, about: string, why: string)
   return { code: 'DM_KERNEL', message: `${step}${about}: ${why}` }
 }
 
-function messageVerdict(message: string, errno: number, about: string, why: string): Verdict {
+function classifyMessage(message: string, errno: number, about: string, why: string): Classification {
   const said = `message ${JSON.stringify(message)} to${about}`
   if (errno === EEXIST) return { code: 'DM_VOLUME_EXISTS', message: `${said}: a volume with this id exists` }
   if (errno === ENODATA) return { code: 'DM_VOLUME_NOT_FOUND', message: `${said}: the pool has no such volume` }

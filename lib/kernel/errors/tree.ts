@@ -1,11 +1,11 @@
 // What a refusal in a tree of files means.
 import { ERRNO } from '../../base/errors.js'
-import type { NativeFailure, Verdict } from './native-failure.js'
+import type { NativeFailure, Classification } from './native-failure.js'
 
 const { ENOTDIR, EXDEV } = ERRNO
 
 /** Undefined where operation and errno say nothing special. */
-export function treeVerdict({ operation, errno, device }: NativeFailure): Verdict | undefined {
+export function classifyTree({ operation, errno, device }: NativeFailure): Classification | undefined {
   if (operation === 'tree changed') {
     const rule = 'a layer that is compared or read must not be written to'
     return { code: 'DM_LAYER_CHANGED', message: `${JSON.stringify(device)} has changed meanwhile: ${rule}` }

@@ -1,5 +1,5 @@
-// The part of the kernel's door for trees of files: mounted layers.
-import type { Handle } from './handle.js'
+// Trees of files: mounted layers.
+import type { Handle, HandlePort } from './handle.js'
 
 export interface TreeChangesRequest {
   /** Left out: everything in `upper` is added. */
@@ -17,7 +17,7 @@ export interface TreeLimits {
   readonly bytes: number
 }
 
-export interface TreePort {
+export interface TreePort extends HandlePort {
   /** Opens both trees; `release` closes them. */
   treeChangesOpen(request: TreeChangesRequest, signal?: AbortSignal): Promise<Handle>
   /** The next batch, as native/tree/tree_record.h says. One call at a time; after a failure there is no next one. */

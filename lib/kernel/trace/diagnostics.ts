@@ -43,7 +43,7 @@ const isHeard = (): boolean =>
   channel.start.hasSubscribers || channel.asyncEnd.hasSubscribers || channel.error.hasSubscribers
 
 /** Runs a call and tells of it, if anybody listens. */
-export function told<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
+export function traced<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
   if (!tracing && !isHeard()) return run()
   return tell(call, args, run)
 }

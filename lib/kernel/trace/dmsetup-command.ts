@@ -1,5 +1,5 @@
 // A call of the low-level API as a person would type it: for the trace. Pure.
-import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../port/port.js'
+import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../port/device-port.js'
 import { deviceMajor, deviceMinor } from '../../base/device-number.js'
 
 type Args = readonly unknown[]

@@ -1,14 +1,16 @@
 // The two devices below a pool: made, attached, or found again.
+import { undefinedIf, DmThinError, ERRNO } from '../../base/errors.js'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { nodePath } from '../../block/node-path.js'
-import type { Undo } from '../../base/rollback.js'
-import { DmThinError, ERRNO } from '../../base/errors.js'
-import type { FileIdentity, KernelPort, LoopStatus } from '../../kernel/port/port.js'
+import type { Rollback } from '../../base/rollback.js'
+import type { FileIdentity } from '../../kernel/port/file-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
+import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
-import { encodeDevice, LOOP_MAJOR } from '../../base/device-number.js'
-import { invalid } from '../../base/units.js'
+import { loopNumber } from '../../base/device-number.js'
+import { invalid } from '../../base/options.js'
 import { deviceKey, fileKey } from '../state/locks.js'
+import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
 import type { DeviceSource } from './options.js'
 
 export interface Backing {
@@ -37,7 +39,7 @@ export async function findSource(
   port: KernelPort,
   role: string,
   given: DeviceSource,
-  undo: Undo,
+  rollback: Rollback,
   mayCreate: boolean,
   signal?: AbortSignal,
 ): Promise<Source> {
@@ -54,7 +56,7 @@ export async function findSource(
     return { key: fileKey(identity), given, identity }
   }
   const { created, ...identity } = await port.createSparse(file, given.sizeBytes, signal)
-  if (created) undo.push('unlink', file, () => deleteUnattached(port, file, identity))
+  if (created) rollback.push('unlink', file, () => deleteUnattached(port, file, identity))
   return { key: fileKey(identity), given, identity }
 }
 
@@ -66,9 +68,7 @@ export async function isStill(port: KernelPort, { key, given, identity }: Source
 
 /** Whether this very file is at `file`. */
 export async function isFile(port: KernelPort, file: string, wanted: FileKey, signal?: AbortSignal): Promise<boolean> {
-  const now = await port.identify(file, signal).catch((fault: DmThinError) => {
-    if (fault.code !== 'DM_FILE_MISSING') throw fault
-  })
+  const now = await port.identify(file, signal).catch(undefinedIf('DM_FILE_MISSING'))
   return now?.device === wanted.device && now.inode === wanted.inode
 }
 
@@ -95,7 +95,7 @@ type FileKey = Pick<FileIdentity, 'device' | 'inode'>
 export async function attachBacking(
   port: KernelPort,
   { given, identity }: Source,
-  undo: Undo,
+  rollback: Rollback,
   mayCreate: boolean,
   signal?: AbortSignal,
 ): Promise<Backing> {
@@ -106,11 +106,11 @@ export async function attachBacking(
   const file = path.resolve(given.file)
   const found = mayCreate ? undefined : await holdLoopOver(port, file, signal)
   if (found) {
-    undo.push('release', found.path, () => port.release(found.held!))
-    return found
+    rollback.push('release', `/dev/loop${found.number}`, () => port.release(found.held))
+    return loopBacking(found, found.held)
   }
   const { held, ...status } = await port.loopAttach({ file, autoclear: true, reference: POOL_LOOP_REFERENCE }, signal)
-  undo.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
+  rollback.push('LOOP_CLR_FD', `/dev/loop${status.number}`, async () => {
     await port.release(held)
     await untilDetached(port, status, 5_000)
   })
@@ -119,63 +119,10 @@ export async function attachBacking(
 
 const loopBacking = (status: LoopStatus, held: Handle): Backing => ({
   path: `/dev/loop${status.number}`,
-  device: encodeDevice(LOOP_MAJOR, status.number),
+  device: loopNumber(status.number),
   sizeBytes: status.sizeBytes,
   held,
 })
-
-/**
- * The loop device over this very file: found by device and inode, because paths change and lie. One that shows only a
- * part of the file, as for partitions, is another device; the attach then says that the file is taken.
- */
-export async function findLoop(port: KernelPort, file: string, signal?: AbortSignal): Promise<LoopStatus | undefined> {
-  const identity = await port.identify(file, signal)
-  const all = await port.loopList(signal)
-  return all.find(
-    loop =>
-      loop.backingDevice === identity.device &&
-      loop.backingInode === identity.inode &&
-      loop.offsetBytes === 0 &&
-      loop.sizeLimitBytes === 0,
-  )
-}
-
-/**
- * Finds the loop device over this file and keeps it attached. Between the look and the holding its last user, a dying
- * process or udev, may close it; and its number may then be given to another file, which must never be taken for ours.
- */
-async function holdLoopOver(port: KernelPort, file: string, signal?: AbortSignal): Promise<Backing | undefined> {
-  for (;;) {
-    const found = await findLoop(port, file, signal)
-    if (!found) return undefined
-    const held = await port.loopHold(found.number, signal).catch(unlessGone)
-    if (held === undefined) continue
-    const now = await findLoop(port, file, signal).catch(async fault => {
-      await port.release(held)
-      throw fault
-    })
-    if (now?.number === found.number) return loopBacking(now, held)
-    await port.release(held)
-  }
-}
-
-function unlessGone(fault: DmThinError): undefined {
-  if (fault.errno !== ERRNO.ENXIO && fault.errno !== ERRNO.ENOENT) throw fault
-}
-
-/**
- * An autoclear device detaches at its last close, which the kernel may finish a moment after the closing. The
- * number is free from then on: what is attached under it with another file is somebody else's.
- */
-export async function untilDetached(port: KernelPort, ours: LoopStatus, limitMs: number): Promise<void> {
-  const isOurs = (loop: LoopStatus) =>
-    loop.number === ours.number && loop.backingDevice === ours.backingDevice && loop.backingInode === ours.backingInode
-  const deadline = Date.now() + Math.min(limitMs, 2_000)
-  while ((await port.loopList()).some(isOurs)) {
-    if (Date.now() > deadline) return port.loopDetach(ours.number, limitMs)
-    await sleep(5)
-  }
-}
 
 async function checkFile(
   port: KernelPort,

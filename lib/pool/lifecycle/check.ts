@@ -1,6 +1,6 @@
 // The caller's own check of a pool's metadata, before the pool is started.
 import { DmThinError } from '../../base/errors.js'
-import { invalid, shown } from '../../base/units.js'
+import { invalid, shown } from '../../base/options.js'
 
 /** The metadata of a pool that is about to be started. Nothing uses it yet. */
 export interface MetadataAtRest {

@@ -1,13 +1,15 @@
 // Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
+import { undefinedIf, DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
 import { randomUUID } from 'node:crypto'
-import type { Undo } from '../../base/rollback.js'
-import { DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
-import type { DeviceInfo, KernelPort } from '../../kernel/port/port.js'
+import type { Rollback } from '../../base/rollback.js'
+import type { DeviceInfo } from '../../kernel/port/device-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { classifySuperblock, type Superblock } from '../../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
-import { invalid, MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
+import { invalid } from '../../base/options.js'
+import { MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
 import { attachBacking, findSource, isStill, type Backing } from './backing.js'
 import { runCheck } from './check.js'
 import { addressOf, poolStatusLine } from '../state/context.js'
@@ -27,13 +29,13 @@ export async function createPool(
   plan: PoolPlan,
   format: 'blank' | 'overwrite',
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   await refuseTakenName(port, plan.name, signal)
-  const { data, metadata } = await attachBoth(port, plan, lock, undo, true, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, rollback, true, signal)
   checkDevices(plan, data, metadata)
-  const unlock = await lockNodes(port, [data, metadata], undo, signal)
+  const unlock = await lockNodes(port, [data, metadata], rollback, signal)
   await refuseDataInUse(port, data, signal)
   const blockBytes = plan.dataBlockBytes!
   if (data.sizeBytes < blockBytes)
@@ -49,7 +51,7 @@ export async function createPool(
     await refuseSignatures(port, 'data', data, signal)
     await refuseSignatures(port, 'metadata', metadata, signal)
   }
-  const info = await startPool(port, plan, blockBytes, data, metadata, undo, signal)
+  const info = await startPool(port, plan, blockBytes, data, metadata, rollback, signal)
   await unlock()
   return info
 }
@@ -59,10 +61,10 @@ export async function restartPool(
   port: KernelPort,
   plan: PoolPlan,
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
-  const { data, metadata } = await attachBoth(port, plan, lock, undo, false, signal)
+  const { data, metadata } = await attachBoth(port, plan, lock, rollback, false, signal)
   checkDevices(plan, data, metadata)
   await refuseDataInUse(port, data, signal)
   const superblock = await checkedSuperblock(port, plan, metadata, lock, signal)
@@ -76,7 +78,7 @@ export async function restartPool(
   }
   // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
   const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
-  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, undo, signal)
+  return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, rollback, signal)
 }
 
 /** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */
@@ -135,7 +137,7 @@ async function startPool(
   blockBytes: number,
   data: Backing,
   metadata: Backing,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const table = [poolTableLine(wantedTable(plan, blockBytes, data, metadata))]
@@ -145,7 +147,7 @@ async function startPool(
     throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
   })
   const address = addressOf(info)
-  undo.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
+  rollback.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
   const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
   if (mode === 'fail' || mode === 'error') {
     throw new DmThinError(
@@ -177,10 +179,7 @@ function startRefused(fault: DmThinError, data: Backing, metadata: Backing): DmT
 }
 
 async function refuseTakenName(port: KernelPort, name: string, signal?: AbortSignal): Promise<void> {
-  const taken = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
-    if (fault.code === 'DM_NOT_FOUND') return undefined
-    throw fault
-  })
+  const taken = await port.deviceStatus({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
   if (taken) {
     throw new DmThinError(
       'DM_NAME_TAKEN',
@@ -196,19 +195,19 @@ async function attachBoth(
   port: KernelPort,
   plan: PoolPlan,
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   mayCreate: boolean,
   signal?: AbortSignal,
 ) {
   for (;;) {
-    const data = await findSource(port, 'data', plan.data, undo, mayCreate, signal)
-    const metadata = await findSource(port, 'metadata', plan.metadata, undo, mayCreate, signal)
+    const data = await findSource(port, 'data', plan.data, rollback, mayCreate, signal)
+    const metadata = await findSource(port, 'metadata', plan.metadata, rollback, mayCreate, signal)
     await lock.takeBackings([data.key, metadata.key])
     // While this call waited, another may have failed and deleted the files that it had made.
     if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
     return {
-      data: await attachBacking(port, data, undo, mayCreate, signal),
-      metadata: await attachBacking(port, metadata, undo, mayCreate, signal),
+      data: await attachBacking(port, data, rollback, mayCreate, signal),
+      metadata: await attachBacking(port, metadata, rollback, mayCreate, signal),
     }
   }
 }

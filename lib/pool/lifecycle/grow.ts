@@ -2,14 +2,15 @@
 import { nodePath } from '../../block/node-path.js'
 import { DmThinError, type ErrorCode } from '../../base/errors.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
-import { DEVICE_FLAG } from '../../kernel/port/port.js'
+import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import type { SignalOption } from '../../base/options.js'
 import { MAX_METADATA_BYTES, sectors, sectorsToBytes } from '../../base/units.js'
-import { checkUp, explained, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
+import { checkUp, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
+import { explained } from '../state/explain-error.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
-import { loopOf } from './open.js'
+import { loopOf } from '../../block/find-loop.js'
 
 /** Options of `ThinPool.grow`. */
 export interface GrowOptions extends SignalOption {

@@ -1,9 +1,11 @@
 // Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
+import { loopOf } from '../../block/find-loop.js'
+import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
-import type { Undo } from '../../base/rollback.js'
-import { DmThinError } from '../../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort } from '../../kernel/port/port.js'
-import { deviceMinor, deviceMajor, LOOP_MAJOR, parseDeviceNumber } from '../../base/device-number.js'
+import type { Rollback } from '../../base/rollback.js'
+import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
+import { parseDeviceNumber } from '../../base/device-number.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { addressOf, poolTable } from '../state/context.js'
@@ -17,7 +19,7 @@ export async function findPool(
   name: string,
   plan: PoolPlan | undefined,
   lock: PoolLock,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const running = await runningPool(port, name, lock, signal)
@@ -26,7 +28,7 @@ export async function findPool(
     if (plan) await comparePlan(port, plan, table, signal)
     return running
   }
-  if (plan) return restartPool(port, plan, lock, undo, signal)
+  if (plan) return restartPool(port, plan, lock, rollback, signal)
   const hint = 'pass data and metadata to bring it back from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }
@@ -37,10 +39,7 @@ async function runningPool(
   lock: PoolLock,
   signal?: AbortSignal,
 ): Promise<DeviceInfo | undefined> {
-  const info = await port.deviceStatus({ name }, signal).catch((fault: DmThinError) => {
-    if (fault.code === 'DM_NOT_FOUND') return undefined
-    throw fault
-  })
+  const info = await port.deviceStatus({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
   if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
   // Created and never given a table: a process died between the two, unless it could not be locked out.
   if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return info
@@ -87,11 +86,4 @@ async function compareSource(
   if (!loop || loop.backingDevice !== file.device || loop.backingInode !== file.inode) {
     throw mismatch(plan.name, role, loop?.file ?? nodePath(number), source.file)
   }
-}
-
-/** The loop device with this number, or undefined where it is another kind of device. */
-export async function loopOf(port: KernelPort, number: string, signal?: AbortSignal) {
-  const device = parseDeviceNumber(number)
-  if (device === undefined || deviceMajor(device) !== LOOP_MAJOR) return undefined
-  return port.loopStatus(deviceMinor(device), signal)
 }

@@ -1,17 +1,23 @@
 // What callers may ask of a pool, and the checks before the kernel is asked.
 import path from 'node:path'
 import type { KernelOption } from '../../kernel/kernel-option.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import {
+  checkBoolean,
+  checkName,
+  checkOptions,
+  checkPath,
+  type SignalOption,
   checkNumber,
   invalid,
+  shown,
+} from '../../base/options.js'
+import {
   KiB,
   MAX_DATA_BLOCK_BYTES,
   MAX_METADATA_BYTES,
   MiB,
   MIN_DATA_BLOCK_BYTES,
   SECTOR_BYTES,
-  shown,
 } from '../../base/units.js'
 import { checkHook, type MetadataCheck } from './check.js'
 import { checkDurability, type Durability } from '../state/durability.js'

@@ -1,8 +1,9 @@
 // The record compared with the kernel when a pool is opened: the kernel is right, and differences are told.
-import { hasCode } from '../../base/errors.js'
+import { undefinedIf } from '../../base/errors.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { poolTable, thinIds, type PoolAddress, type PoolContext } from '../state/context.js'
+import { poolTable, type PoolAddress, type PoolContext } from '../state/context.js'
+import { thinIds } from '../state/live-metadata.js'
 import type { Finding } from './repair.js'
 import {
   PoolRecord,
@@ -30,10 +31,7 @@ export async function checkedRecord(
   const findings: Finding[] = []
   const tell = (kind: Finding['kind'], action: Finding['action'], detail: string) =>
     void findings.push({ kind, device: name, action, detail })
-  const ids = await thinIds(pool, signal).catch((fault: unknown) => {
-    if (hasCode(fault, 'DM_METADATA_BUSY') || hasCode(fault, 'DM_METADATA_CORRUPT')) return undefined
-    throw fault
-  })
+  const ids = await thinIds(pool, signal).catch(undefinedIf('DM_METADATA_BUSY', 'DM_METADATA_CORRUPT'))
   if (typeof found === 'string') {
     tell(found === 'missing' ? 'record-missing' : 'record-damaged', 'rebuilt', file)
     return { record: await PoolRecord.write(port, file, truth), findings }

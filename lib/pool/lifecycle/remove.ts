@@ -1,13 +1,13 @@
 // Taking a pool apart, top down: volumes, pool, loop devices, files.
+import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { describeHolders } from '../../block/holders.js'
-import { DmThinError } from '../../base/errors.js'
-import type { LoopStatus } from '../../kernel/port/port.js'
+import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { SignalOption } from '../../base/options.js'
-import { deleteUnattached, POOL_LOOP_REFERENCE, untilDetached } from './backing.js'
+import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
-import { loopOf } from './open.js'
+import { loopOf, untilDetached } from '../../block/find-loop.js'
 
 /** Options of `ThinPool.remove`. */
 export interface RemovePoolOptions extends SignalOption {
@@ -20,11 +20,6 @@ export interface RemovePoolOptions extends SignalOption {
   readonly deleteFiles?: boolean
   /** How long busy devices are tried, in milliseconds, each. Default 10 000. */
   readonly timeoutMs?: number
-}
-
-/** Another process was quicker. */
-function unlessGone(fault: DmThinError): void {
-  if (fault.code !== 'DM_NOT_FOUND') throw fault
 }
 
 /** What was taken away. */
@@ -65,7 +60,8 @@ export async function removePool(
   const outcomes = await Promise.allSettled(
     volumes.map(volume =>
       describeHolders(port, volume.device, volume.name, async () => {
-        await port.deactivate(knownPool(context), addressOf(volume), limitMs, signal).catch(unlessGone)
+        // Another process may be quicker.
+        await port.deactivate(knownPool(context), addressOf(volume), limitMs, signal).catch(undefinedIf('DM_NOT_FOUND'))
       }),
     ),
   )

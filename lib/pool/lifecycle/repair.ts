@@ -1,7 +1,9 @@
 // What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
 // The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
-import { hasCode, type DmThinError } from '../../base/errors.js'
-import { DEVICE_FLAG, type DeviceInfo, type KernelPort, type KnownPool } from '../../kernel/port/port.js'
+import { undefinedIf, type DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
+import type { KnownPool } from '../../kernel/port/pool-port.js'
 import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import { POOL_UUID_PREFIX } from './create.js'
@@ -76,9 +78,7 @@ export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Prom
 /** `own`: this library made it. What another program made is only told: it may be at work with it. */
 async function repairVolume(port: KernelPort, volume: KnownPool, own: boolean): Promise<Finding[]> {
   const address = addressOf(volume)
-  const found = await port.deviceStatus(address).catch((fault: unknown) => {
-    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
-  })
+  const found = await port.deviceStatus(address).catch(undefinedIf('DM_NOT_FOUND'))
   if (!found) return [] // another process took it away since
   const { name, flags, openCount } = found
   const has = (flag: number) => (flags & flag) !== 0

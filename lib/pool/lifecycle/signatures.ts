@@ -1,8 +1,8 @@
 // What is on a pool's devices is looked at before anything is written to them.
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../filesystem/signatures.js'
-import type { Undo } from '../../base/rollback.js'
+import type { Rollback } from '../../base/rollback.js'
 import { DmThinError } from '../../base/errors.js'
-import type { KernelPort } from '../../kernel/port/port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import type { Backing } from './backing.js'
 
@@ -13,7 +13,7 @@ import type { Backing } from './backing.js'
 export async function lockNodes(
   port: KernelPort,
   backings: readonly Backing[],
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<() => Promise<void>> {
   const held: Handle[] = []
@@ -24,7 +24,7 @@ export async function lockNodes(
     await release()
     return false
   }
-  undo.push('release', 'locks', letGo, { always: true })
+  rollback.push('release', 'locks', letGo, { always: true })
   const byNumber = [...backings].sort((one, other) => one.device - other.device)
   for (const { path } of byNumber) held.push(await port.lockNode(path, signal))
   return release

@@ -1,10 +1,12 @@
 // What a pool object begins with: a pool that has just been made, or one that was found.
-import { Undo } from '../../base/rollback.js'
+import { Rollback } from '../../base/rollback.js'
 import { throwIfAborted } from '../../base/errors.js'
 import { portOf } from '../../kernel/native-port.js'
-import type { DeviceInfo, KernelPort } from '../../kernel/port/port.js'
+import type { DeviceInfo } from '../../kernel/port/device-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { checkBoolean } from '../../base/options.js'
-import { addressOf, contextOf, type PoolContext } from '../state/context.js'
+import { addressOf, type PoolContext } from '../state/context.js'
+import { contextOf } from '../state/new-context.js'
 import { withPoolLock } from '../state/locks.js'
 import { conditionOf, repairPool, type Finding } from './repair.js'
 import { findPool } from './open.js'
@@ -31,14 +33,14 @@ export async function makePool(options: CreatePoolOptions): Promise<TakenUp> {
   const { signal, format = 'blank' } = options
   throwIfAborted(signal)
   const port = portOf(options.kernel)
-  const undo = new Undo()
+  const rollback = new Rollback()
   return withPoolLock(port, plan.name, signal, lock =>
-    undo.guard(async () => {
-      const made = await createPool(port, plan, format, lock, undo, signal)
+    rollback.guard(async () => {
+      const made = await createPool(port, plan, format, lock, rollback, signal)
       throwIfAborted(signal)
       const record =
         plan.record === undefined ? undefined : await newRecord(askable(port, plan.name, made), plan.record)
-      if (record) undo.push('unlink', record.file, () => record.remove())
+      if (record) rollback.push('unlink', record.file, () => record.remove())
       return { context: linked(await contextOf(port, plan.name, made, plan, record)), findings: [] }
     }),
   )
@@ -55,12 +57,12 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
   const { name, signal } = options
   throwIfAborted(signal)
   const port = portOf(options.kernel)
-  const undo = new Undo()
+  const rollback = new Rollback()
   return withPoolLock(port, name, signal, lock =>
-    undo.guard(async () => {
+    rollback.guard(async () => {
       const found = file === undefined ? 'missing' : await readRecord(port, file)
       const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
-      const running = await findPool(port, name, recorded, lock, undo, signal)
+      const running = await findPool(port, name, recorded, lock, rollback, signal)
       const pool = askable(port, name, running)
       const repaired = repair ? await repairPool(port, running, lock, signal) : []
       const condition = await conditionOf(pool, signal)

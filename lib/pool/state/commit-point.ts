@@ -1,10 +1,12 @@
 // Changes of a pool's metadata: a success says that the metadata on disk has the change.
 import { DmThinError, ERRNO } from '../../base/errors.js'
-import type { Outcome, SnapshotItem } from '../../kernel/port/port.js'
+import type { Outcome, SnapshotItem } from '../../kernel/port/pool-port.js'
 import { readPoolMetadata, type PoolMetadata } from '../../metadata/reader.js'
 import { message } from '../../target/messages.js'
 import type { PoolStatusLine } from '../../target/thin-pool.js'
-import { explained, poolStatusLine, readMetadata, type PoolContext } from './context.js'
+import { explained } from './explain-error.js'
+import { poolStatusLine, type PoolContext } from './context.js'
+import { readMetadata } from './live-metadata.js'
 
 export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): boolean => durability === 'committed'
 

@@ -1,5 +1,5 @@
 // When a change of a pool counts as made.
-import { invalid, shown } from '../../base/units.js'
+import { invalid, shown } from '../../base/options.js'
 
 /**
  * `'committed'`: each change of the pool resolves when the metadata on disk has it. `'lazy'`: when the kernel has taken

@@ -5,7 +5,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { FairLocks } from '../../base/fair-locks.js'
-import type { FileIdentity, KernelPort } from '../../kernel/port/port.js'
+import type { FileIdentity } from '../../kernel/port/file-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { deviceMajor, deviceMinor, deviceNumber, LOOP_MAJOR } from '../../base/device-number.js'
 

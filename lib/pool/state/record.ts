@@ -2,8 +2,8 @@
 // size and origin. A JSON file that the caller names; the kernel's own metadata remain what counts.
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
-import type { KernelPort } from '../../kernel/port/port.js'
-import { shown } from '../../base/units.js'
+import type { FilePort } from '../../kernel/port/file-port.js'
+import { shown } from '../../base/options.js'
 
 /** What is known of a volume besides the pool's metadata. */
 export interface VolumeRecord {
@@ -54,27 +54,27 @@ interface Waiting {
 const FORMAT = 1
 
 export class PoolRecord {
-  readonly #port: KernelPort
+  readonly #port: FilePort
   readonly #file: string
   readonly #waiting: Waiting[] = []
   #content: RecordContent
   #writing = false
 
-  private constructor(port: KernelPort, file: string, content: RecordContent) {
+  private constructor(port: FilePort, file: string, content: RecordContent) {
     this.#port = port
     this.#file = file
     this.#content = content
   }
 
   /** Replaces what is in the file. */
-  static async write(port: KernelPort, file: string, content: RecordContent): Promise<PoolRecord> {
+  static async write(port: FilePort, file: string, content: RecordContent): Promise<PoolRecord> {
     const record = new PoolRecord(port, file, content)
     await record.change(() => content)
     return record
   }
 
   /** With `isSame` the file has this content already. */
-  static async open(port: KernelPort, file: string, content: RecordContent, isSame: boolean): Promise<PoolRecord> {
+  static async open(port: FilePort, file: string, content: RecordContent, isSame: boolean): Promise<PoolRecord> {
     return isSame ? new PoolRecord(port, file, content) : PoolRecord.write(port, file, content)
   }
 
@@ -154,7 +154,7 @@ function notLocked(fault: unknown): never {
 }
 
 /** `missing`, or `damaged`: it is no record. */
-export async function readRecord(port: KernelPort, file: string): Promise<RecordContent | 'missing' | 'damaged'> {
+export async function readRecord(port: FilePort, file: string): Promise<RecordContent | 'missing' | 'damaged'> {
   const text = await port.readSmallFile(file)
   if (text === undefined) return 'missing'
   try {

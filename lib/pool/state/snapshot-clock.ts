@@ -3,7 +3,7 @@
 // 2^24 snapshots what does not fit spills into block addresses, and mappings of different volumes share blocks.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
-import type { KernelPort } from '../../kernel/port/port.js'
+import type { FilePort } from '../../kernel/port/file-port.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { parseSuperblock } from '../../metadata/superblock.js'
 
@@ -40,7 +40,7 @@ export const areSnapshotsLow = ({ made }: SnapshotsStatus): boolean => made >= L
 
 /** The clock as it is in the superblock on disk; undefined where that cannot be read. */
 export async function readSnapshotTime(
-  port: KernelPort,
+  port: FilePort,
   metadataPath: string,
   signal?: AbortSignal,
 ): Promise<number | undefined> {

@@ -1,6 +1,6 @@
 // What a pool and a volume say of themselves, in bytes and blocks.
 import { nodePath } from '../../block/node-path.js'
-import { TABLE_FLAG } from '../../kernel/port/port.js'
+import { TABLE_FLAG } from '../../kernel/port/device-port.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thin-pool.js'
 import { parseThinStatus } from '../../target/thin.js'
 import { sectorsToBytes } from '../../base/units.js'

@@ -3,7 +3,7 @@ import { withOwnSignal } from '../../base/own-signal.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { MAX_THIN_ID } from '../../base/units.js'
 
-export class DeviceIds {
+export class ThinIds {
   readonly #list: () => Promise<Iterable<number>>
   readonly #last: number
   readonly #used = new Set<number>()

@@ -1,8 +1,8 @@
 // One call for many volumes: a result for each, whatever becomes of the others.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
-import type { BatchOptions, Outcome } from '../../kernel/port/port.js'
-import { invalid } from '../../base/units.js'
+import type { BatchOptions, Outcome } from '../../kernel/port/pool-port.js'
+import { invalid } from '../../base/options.js'
 import type { PoolContext } from '../state/context.js'
 import { ThinVolume } from './thin-volume.js'
 
@@ -92,7 +92,7 @@ export async function inBatches<Request>(
     do {
       const volume = volumes[at]!
       try {
-        volume.batch.pending.check()
+        volume.state.pending.check()
         asked.push({ at, volume, request: steps.prepare(volume) })
       } catch (reason) {
         results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
@@ -128,11 +128,11 @@ async function oneBatch<Request>(
     }
   }
   const call = done()
-  for (const { volume } of asked) volume.batch.pending.enter(call)
+  for (const { volume } of asked) volume.state.pending.enter(call)
   try {
     await call
   } finally {
-    for (const { volume } of asked) volume.batch.pending.leave(call)
+    for (const { volume } of asked) volume.state.pending.leave(call)
   }
 }
 

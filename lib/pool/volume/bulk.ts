@@ -1,4 +1,5 @@
 // Many volumes at once: what the kernel lets overlap, overlaps.
+import { signalOption } from '../../base/options.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { changePoolEach } from '../state/commit-point.js'
@@ -20,15 +21,20 @@ export async function activateMany(
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, volumes)
   const originOf = await externalOriginsOf(pool, volumes, options.signal)
-  const unchecked = volumes.every(volume => volume.batch.unchecked)
+  const unchecked = volumes.every(volume => volume.state.unchecked)
   return inBatches(pool, volumes, options, {
-    prepare: volume => volume.batch.activateRequest(readOnly, originOf),
+    prepare: volume => activateRequest(volume, readOnly, originOf),
     send: (requests, batch) =>
       withSharedLock(pool, batch.signal, () =>
         pool.port.activateMany(activationGuard(pool, unchecked), requests, batch),
       ),
-    settle: (volume, outcome, request) => volume.batch.activated(request, outcome),
+    settle: (volume, outcome, request) => volume.state.activated(request, outcome),
   })
+}
+
+function activateRequest({ state }: ThinVolume, readOnly: boolean, originOf: (path: string) => string) {
+  const origin = state.externalOrigin && originOf(state.externalOrigin)
+  return state.activateRequest(state.name, state.sizeFor(), readOnly, origin)
 }
 
 /** Deactivates all at once. */
@@ -40,9 +46,9 @@ export function deactivateMany(
 ): Promise<VolumeResult[]> {
   const started = performance.now()
   return inBatches(pool, volumes, options, {
-    prepare: volume => volume.batch.address(),
+    prepare: volume => volume.state.address,
     send: (addresses, batch) => pool.port.deactivateMany(knownPool(pool), addresses, limitMs, batch),
-    settle: (volume, outcome) => volume.batch.deactivated(outcome, started),
+    settle: (volume, outcome) => volume.state.deactivated(outcome, started),
   })
 }
 
@@ -63,7 +69,7 @@ export function deleteMany(
       )
       return outcomes
     },
-    settle: (volume, outcome) => volume.batch.deleted(outcome),
+    settle: (volume, outcome) => volume.state.deleted(outcome),
   })
 }
 
@@ -145,7 +151,7 @@ async function snapshotChunk(
   }
   await recordNew(
     pool,
-    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.batch.recorded()] : [])),
+    results.flatMap(({ status, volume }) => (status === 'fulfilled' ? [volume.state.recorded] : [])),
   )
   return results
 }
@@ -159,7 +165,7 @@ async function createSnaps(
   const ids = typeof wanted === 'number' ? await pool.ids.take(wanted, signal) : wanted
   ids.forEach(id => pool.ids.use(id))
   try {
-    return await sendSnapshots(pool, origin.batch.snapshotRequest(ids), signal)
+    return await sendSnapshots(pool, origin.state.snapshotRequest(ids), signal)
   } catch (fault) {
     for (const id of ids) pool.ids.free(id)
     throw fault
@@ -187,7 +193,7 @@ export async function statusMany(
       continue
     }
     // Inactive, or activated by another program under a uuid of its own: the single question gives the exact answer.
-    const single = await volume.status(signal ? { signal } : {}).then(
+    const single = await volume.status(signalOption(signal)).then(
       value => ({ status: 'fulfilled' as const, volume, value }),
       (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
     )

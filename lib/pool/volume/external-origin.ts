@@ -1,10 +1,9 @@
 // The device that a volume reads where it has no block of its own: a third word of its table, at each activation.
 import { nodePath } from '../../block/node-path.js'
 import { ERRNO, type DmThinError } from '../../base/errors.js'
-import { TABLE_FLAG, type TargetLine } from '../../kernel/port/port.js'
+import { TABLE_FLAG, type TargetLine } from '../../kernel/port/device-port.js'
 import { deviceMajor, deviceNumber, parseDeviceNumber } from '../../base/device-number.js'
-import { checkPath } from '../../base/options.js'
-import { invalid } from '../../base/units.js'
+import { checkPath, invalid } from '../../base/options.js'
 import { poolTable, type PoolContext } from '../state/context.js'
 
 export const originPath = (path: string | undefined): string | undefined =>

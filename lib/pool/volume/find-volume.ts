@@ -1,8 +1,10 @@
 // The object of a volume that there is: inactive, or active as whoever activated it.
-import { DmThinError } from '../../base/errors.js'
-import { DEVICE_FLAG, TABLE_FLAG, type ActiveThin } from '../../kernel/port/port.js'
+import { undefinedIf, DmThinError } from '../../base/errors.js'
+import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
+import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { addressOf, checkUp, thinIds, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { addressOf, checkUp, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { thinIds } from '../state/live-metadata.js'
 import { externalOriginIn } from './external-origin.js'
 import { recordOf } from './recorded.js'
 import { ThinVolume } from './thin-volume.js'
@@ -56,7 +58,9 @@ async function ownActive(
   id: number,
   signal?: AbortSignal,
 ): Promise<ActiveThin | undefined> {
-  const own = await port.deviceStatus({ uuid: volumeUuidPrefix(device) + id }, signal).catch(ifGone)
+  const own = await port
+    .deviceStatus({ uuid: volumeUuidPrefix(device) + id }, signal)
+    .catch(undefinedIf('DM_NOT_FOUND'))
   return own && (own.flags & DEVICE_FLAG.activeTable) !== 0 ? { ...own, id } : undefined
 }
 
@@ -70,7 +74,7 @@ async function volumeOf(
   const inactive = () => new ThinVolume(pool, { id, ...given })
   if (!active) return inactive()
   const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
-  const lines = await pool.port.tableStatus(addressOf(active), flags, signal).catch(ifGone)
+  const lines = await pool.port.tableStatus(addressOf(active), flags, signal).catch(undefinedIf('DM_NOT_FOUND'))
   if (!lines) return inactive() // somebody deactivated it since
   const [line] = lines
   const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
@@ -80,7 +84,3 @@ async function volumeOf(
 /** Without the entries that are undefined: those must not hide what the record says. */
 const defined = <T extends object>(given: T): Partial<T> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>
-
-function ifGone(fault: DmThinError): undefined {
-  if (fault.code !== 'DM_NOT_FOUND') throw fault
-}

@@ -1,10 +1,12 @@
 // What the kernel refused, in the terms of volumes. Of snapshots by one native call it gives an errno for each id.
 import { abortError, DmThinError, ERRNO } from '../../base/errors.js'
 import { errorFromFailure } from '../../kernel/errors/translate.js'
-import type { DeviceInfo, Outcome, SnapshotItem, SnapshotRequest } from '../../kernel/port/port.js'
+import type { DeviceInfo } from '../../kernel/port/device-port.js'
+import type { Outcome, SnapshotItem, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import { message } from '../../target/messages.js'
 import { settledSnapshots } from '../state/commit-point.js'
-import { explain, explained, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { explain, explained } from '../state/explain-error.js'
+import { volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
 
 export async function sendSnapshots(

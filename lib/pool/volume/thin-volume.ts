@@ -1,109 +1,72 @@
 // A thin volume: a thin id of a pool, and a mapped device while it is active.
-import { withHolders } from '../../block/holders.js'
-import { Pending } from '../../base/pending.js'
-import { Undo } from '../../base/rollback.js'
-import { DmThinError } from '../../base/errors.js'
-import { checkBoolean, checkName, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
+import { DmThinError, hasCode } from '../../base/errors.js'
 import {
-  TABLE_FLAG,
-  type ActivateRequest,
-  type ActiveThin,
-  type DeviceAddress,
-  type Outcome,
-  type SnapshotRequest,
-} from '../../kernel/port/port.js'
-import { deviceMinor } from '../../base/device-number.js'
+  checkBoolean,
+  checkName,
+  checkNumber,
+  checkOptions,
+  checkPath,
+  signalOption,
+  type SignalOption,
+} from '../../base/options.js'
+import { SECTOR_BYTES } from '../../base/units.js'
+import { TABLE_FLAG } from '../../kernel/port/device-port.js'
 import { message } from '../../target/messages.js'
-import { thinTableLine } from '../../target/thin.js'
-import { checkNumber, SECTOR_BYTES, sectors } from '../../base/units.js'
-import type { VolumeBatch } from './volume-batch.js'
-import { changePool, isCommitted } from '../state/commit-point.js'
-import {
-  activationGuard,
-  addressOf,
-  explain,
-  isUp,
-  knownPool,
-  volumeUuidPrefix,
-  type PoolContext,
-} from '../state/context.js'
-import { externalOriginIn, externalOriginNumber, originInUse } from './external-origin.js'
+import { changePool } from '../state/commit-point.js'
+import { activationGuard, isUp, knownPool, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
-import type { VolumeRecord } from '../state/record.js'
-import { deleteAgain, recordActive, recordDeleted, recordNew } from './recorded.js'
-import { outcomeOf, sendSnapshots, snapshotRefused, whoHasName } from './snapshot-error.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
+import { externalOriginIn, externalOriginNumber } from './external-origin.js'
+import { deleteAgain, recordDeleted, recordNew } from './recorded.js'
+import { outcomeOf, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
   checkThinId,
-  checkVolumeSize,
   DEFAULT_TIMEOUT_MS,
   type ActivateOptions,
   type DeactivateOptions,
   type SnapshotOptions,
   type VolumeIdentity,
 } from './volume-options.js'
+import { VolumeState } from './volume-state.js'
 
 /** A thin volume of a pool, active or not. */
 export class ThinVolume {
-  readonly #pool: PoolContext
-  readonly #pending: Pending
-  readonly #unchecked: boolean
+  readonly #state: VolumeState
   /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
   readonly id: number
   /** The thin id that it is a snapshot of; undefined where it is none, or where the pool has no `record`. */
   readonly origin: number | undefined
-  #name: string
-  #sizeBytes: number | undefined
-  #externalOrigin: string | undefined
-  #device: number | undefined
-  /** Set where another program activated it: then it has a uuid of its own, or none. */
-  #foreign: DeviceAddress | undefined
-  #batch: VolumeBatch | undefined
 
   /** @internal Volumes come from a pool. */
   constructor(pool: PoolContext, identity: VolumeIdentity) {
-    this.#pool = pool
+    this.#state = new VolumeState(pool, identity)
     this.id = identity.id
     this.origin = identity.origin
-    this.#name = identity.name ?? `${pool.name}-${identity.id}`
-    this.#pending = new Pending(`volume ${identity.id} of pool ${pool.name}`, pool.pending)
-    this.#unchecked = identity.unchecked ?? false
-    this.#sizeBytes = identity.sizeBytes
-    this.#externalOrigin = identity.externalOrigin
-    if (identity.active) this.#adopt(identity.active)
   }
 
   /** Name of the mapped device, now or when it will be activated. Default `POOL-ID`. */
   get name(): string {
-    return this.#name
+    return this.#state.name
   }
 
   /** Size in bytes, where known: the pool stores none. Given at creation, or read from the active device. */
   get sizeBytes(): number | undefined {
-    return this.#sizeBytes
+    return this.#state.sizeBytes
   }
 
   /** The device that it reads where it has no block of its own, where known: the pool stores none. */
   get externalOrigin(): string | undefined {
-    return this.#externalOrigin
+    return this.#state.externalOrigin
   }
 
   /** Whether this object knows the volume to be active. Another process may know better: see `refresh()`. */
   get active(): boolean {
-    return this.#device !== undefined
+    return this.#state.device !== undefined
   }
 
   /** `/dev/dm-N`: there from activation to deactivation, with udev and without. Throws `DM_NOT_ACTIVE` otherwise. */
   get path(): string {
-    return `/dev/dm-${deviceMinor(this.#activeDevice())}`
-  }
-
-  get #uuid(): string {
-    return volumeUuidPrefix(this.#pool.device) + this.id
-  }
-
-  get #address(): DeviceAddress {
-    return this.#foreign ?? { uuid: this.#uuid, label: this.#name }
+    return this.#state.path
   }
 
   /**
@@ -117,18 +80,18 @@ export class ThinVolume {
    */
   async activate(options: ActivateOptions = {}): Promise<this> {
     checkOptions(options, ['sizeBytes', 'name', 'readOnly', 'externalOrigin', 'signal'], 'activate')
-    const name = options.name === undefined ? this.#name : checkName(options.name)
+    const name = options.name === undefined ? this.#state.name : checkName(options.name)
     const readOnly = checkBoolean('readOnly', options.readOnly)
-    const sizeBytes = this.#sizeFor(options.sizeBytes)
-    const { signal, externalOrigin = this.#externalOrigin } = options
+    const sizeBytes = this.#state.sizeFor(options.sizeBytes)
+    const { signal, externalOrigin = this.#state.externalOrigin } = options
     if (externalOrigin !== undefined) checkPath('externalOrigin', externalOrigin)
     return this.#run(async () => {
       const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
-      const request = this.#activateRequest(name, sizeBytes, readOnly, origin)
-      const guard = activationGuard(this.#pool, this.#unchecked)
+      const request = this.#state.activateRequest(name, sizeBytes, readOnly, origin)
+      const guard = activationGuard(this.#pool, this.#state.unchecked)
       const call = withSharedLock(this.#pool, signal, () => this.#port.activate({ ...request, guard }, signal))
-      await this.#activated(request, await outcomeOf(call))
-      this.#externalOrigin = externalOrigin
+      await this.#state.activated(request, await outcomeOf(call))
+      this.#state.externalOrigin = externalOrigin
       return this
     })
   }
@@ -159,7 +122,7 @@ export class ThinVolume {
     const name = options.name === undefined ? undefined : checkName(options.name)
     const readOnly = checkBoolean('readOnly', options.readOnly)
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
-    if (checkBoolean('activate', options.activate)) this.#sizeFor(undefined)
+    if (checkBoolean('activate', options.activate)) this.#state.sizeFor()
     return this.#run(async () => {
       const make = (id: number) => this.#createSnap(id, signal)
       const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
@@ -167,14 +130,14 @@ export class ThinVolume {
       const made = new ThinVolume(this.#pool, {
         id,
         name,
-        sizeBytes: this.#sizeBytes,
-        externalOrigin: this.#externalOrigin,
+        sizeBytes: this.#state.sizeBytes,
+        externalOrigin: this.#state.externalOrigin,
         origin: this.id,
       })
-      await recordNew(this.#pool, [made.#recorded])
+      await recordNew(this.#pool, [made.#state.recorded])
       if (!options.activate) return made
       try {
-        return await made.activate({ readOnly, ...(signal && { signal }) })
+        return await made.activate({ readOnly, ...signalOption(signal) })
       } catch (fault) {
         throw await made.#undoCreation(fault)
       }
@@ -185,13 +148,13 @@ export class ThinVolume {
   async status(options: SignalOption = {}): Promise<VolumeStatus> {
     checkOptions(options, ['signal'], 'status')
     return this.#run(async () => {
-      this.#activeDevice()
+      this.#state.activeDevice()
       const [up, [line]] = await Promise.all([
         isUp(this.#pool, options.signal),
-        this.#port.tableStatus(this.#address, TABLE_FLAG.noflush, options.signal).catch(this.#gone),
+        this.#port.tableStatus(this.#state.address, TABLE_FLAG.noflush, options.signal).catch(this.#gone),
       ])
-      if (!up) this.#adopt(undefined)
-      if (!up || !line) throw this.#notActive()
+      if (!up) this.#state.adopt(undefined)
+      if (!up || !line) throw this.#state.notActive()
       return volumeStatus(line.parameters, line.lengthSectors)
     })
   }
@@ -202,15 +165,15 @@ export class ThinVolume {
     return this.#run(async () => {
       const up = await isUp(this.#pool, options.signal)
       const all = up ? await this.#port.activeThins(this.#pool.device, options.signal) : []
-      this.#adopt(all.find(thin => thin.id === this.id))
-      if (this.#device !== undefined) {
+      this.#state.adopt(all.find(thin => thin.id === this.id))
+      if (this.#state.device !== undefined) {
         const [line] = await this.#port.tableStatus(
-          this.#address,
+          this.#state.address,
           TABLE_FLAG.table | TABLE_FLAG.noflush,
           options.signal,
         )
-        if (line) this.#sizeBytes = line.lengthSectors * SECTOR_BYTES
-        if (line) this.#externalOrigin = externalOriginIn(line)
+        if (line) this.#state.sizeBytes = line.lengthSectors * SECTOR_BYTES
+        if (line) this.#state.externalOrigin = externalOriginIn(line)
       }
       return this.active
     })
@@ -238,7 +201,7 @@ export class ThinVolume {
 
   /** Waits for the calls under way on this object and lets nothing new in. The device and the volume stay. */
   async close(): Promise<void> {
-    await this.#pending.close()
+    await this.#state.pending.close()
   }
 
   /** Calls `close()`: for `await using`. */
@@ -251,147 +214,45 @@ export class ThinVolume {
     return this.#pool === pool
   }
 
-  /**
-   * @internal What one of many needs. `request` throws what can be known before the kernel is asked; the calls count as
-   * under way while the promise given to `enter` runs; `settle` takes over the outcome, or throws.
-   */
-  get batch(): VolumeBatch {
-    return (this.#batch ??= {
-      pending: this.#pending,
-      unchecked: this.#unchecked,
-      snapshotRequest: ids => this.#snapshotRequest(ids),
-      activateRequest: (readOnly, originOf) =>
-        this.#activateRequest(
-          this.#name,
-          this.#sizeFor(undefined),
-          readOnly,
-          this.#externalOrigin && originOf(this.#externalOrigin),
-        ),
-      activated: (request, outcome) => this.#activated(request, outcome),
-      address: () => this.#address,
-      recorded: () => this.#recorded,
-      deactivated: (outcome, started) => this.#deactivated(outcome, started),
-      deleted: outcome => this.#deleted(outcome),
-    })
+  /** @internal For calls of many volumes. */
+  get state(): VolumeState {
+    return this.#state
   }
 
-  get #recorded(): readonly [number, VolumeRecord] {
-    const { id, name, sizeBytes, externalOrigin, origin } = this
-    return [id, { name, sizeBytes, externalOrigin, origin }]
+  get #pool() {
+    return this.#state.pool
   }
 
   get #port() {
-    return this.#pool.port
+    return this.#state.pool.port
   }
 
   #run<T>(body: () => Promise<T>): Promise<T> {
-    return this.#pending.run(body)
-  }
-
-  #activeDevice(): number {
-    if (this.#device === undefined) throw this.#notActive()
-    return this.#device
-  }
-
-  #notActive(): DmThinError {
-    return new DmThinError('DM_NOT_ACTIVE', `volume ${this.id} of pool ${this.#pool.name} is not active`, {
-      device: this.#name,
-    })
+    return this.#state.pending.run(body)
   }
 
   readonly #gone = (fault: unknown): never => {
-    if (fault instanceof DmThinError && fault.code === 'DM_NOT_FOUND') {
-      this.#device = undefined
-      throw this.#notActive()
-    }
-    throw fault
-  }
-
-  #sizeFor(given: number | undefined): number {
-    const size = given ?? this.#sizeBytes
-    if (size !== undefined) return checkVolumeSize(size)
-    throw new DmThinError(
-      'DM_SIZE_UNKNOWN',
-      `the size of volume ${this.id} is not known: a pool stores no sizes; pass sizeBytes`,
-    )
-  }
-
-  #adopt(active: ActiveThin | undefined): void {
-    this.#device = active?.device
-    this.#foreign = active && active.uuid !== this.#uuid ? addressOf(active) : undefined
-    if (active) this.#name = active.name
-  }
-
-  #activateRequest(name: string, sizeBytes: number, readOnly: boolean, externalOrigin?: string): ActivateRequest {
-    const thin = { lengthSectors: sectors(sizeBytes), poolDevice: this.#pool.number, id: this.id, externalOrigin }
-    const table = [thinTableLine(thin)]
-    return { name, uuid: this.#uuid, table, readOnly, thinId: this.id }
-  }
-
-  async #activated({ name, table }: ActivateRequest, outcome: Outcome): Promise<void> {
-    if (typeof outcome !== 'number') {
-      const fault = await originInUse(this.#pool, table[0]!, await explain(this.#pool, outcome))
-      throw await whoHasName(this.#pool, this.id, fault)
-    }
-    const sizeBytes = table[0]!.lengthSectors * SECTOR_BYTES
-    await this.#settle(name, outcome, sizeBytes)
-    this.#device = outcome
-    this.#name = name
-    this.#sizeBytes = sizeBytes
-  }
-
-  /** Its link in /dev/mapper and its entry in the record, where there are such. Without them the device does not stay. */
-  async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
-    if (!this.#pool.mapperLinks && !this.#pool.record) return
-    const undo = new Undo()
-    undo.push('DM_DEV_REMOVE', name, () => this.#port.remove(this.#address, DEFAULT_TIMEOUT_MS))
-    await undo.guard(async () => {
-      await recordActive(this.#pool, this.id, name, sizeBytes)
-      if (this.#pool.mapperLinks) this.#port.mapperLinks.make(name, device)
-    })
+    if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault
+    this.#state.device = undefined
+    throw this.#state.notActive()
   }
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now()
-    const call = this.#port.deactivate(knownPool(this.#pool), this.#address, limitMs, signal)
-    await this.#deactivated(await outcomeOf(call), started)
-  }
-
-  async #deactivated(outcome: Outcome, started: number): Promise<void> {
-    if (typeof outcome !== 'number' && outcome.code !== 'DM_NOT_FOUND') {
-      throw await withHolders(this.#port, { device: this.#device ?? 0, name: this.#name, started }, outcome)
-    }
-    this.#adopt(undefined) // first: the device is gone, whatever becomes of its link
-    this.#port.mapperLinks.drop(this.#name)
+    const call = this.#port.deactivate(knownPool(this.#pool), this.#state.address, limitMs, signal)
+    await this.#state.deactivated(await outcomeOf(call), started)
   }
 
   async #delete(signal?: AbortSignal): Promise<void> {
-    await this.#deleted(await outcomeOf(changePool(this.#pool, message.delete(this.id), signal)))
+    await this.#state.deleted(await outcomeOf(changePool(this.#pool, message.delete(this.id), signal)))
     await recordDeleted(this.#pool, [this.id])
   }
 
-  async #deleted(outcome: Outcome): Promise<void> {
-    if (typeof outcome !== 'number') throw await explain(this.#pool, outcome)
-    this.#pool.ids.free(this.id)
-  }
-
   async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const send = () => sendSnapshots(this.#pool, this.#snapshotRequest([id]), signal)
+    const send = () => sendSnapshots(this.#pool, this.#state.snapshotRequest([id]), signal)
     const [item] = await this.#pool.clock.counted(this.#pool.name, 1, send)
     if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
     return id
-  }
-
-  #snapshotRequest(ids: readonly number[]): SnapshotRequest {
-    const ownPrefix = this.#unchecked ? '' : volumeUuidPrefix(this.#pool.device)
-    return {
-      pool: knownPool(this.#pool),
-      ownPrefix,
-      originUuid: this.#uuid,
-      originId: this.id,
-      ids,
-      committed: isCommitted(this.#pool),
-    }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {

@@ -1,7 +1,7 @@
 // What callers may ask of a volume, and the checks before the kernel is asked.
-import type { ActiveThin } from '../../kernel/port/port.js'
-import type { SignalOption } from '../../base/options.js'
-import { checkNumber, MAX_THIN_ID, SECTOR_BYTES } from '../../base/units.js'
+import type { ActiveThin } from '../../kernel/port/pool-port.js'
+import { type SignalOption, checkNumber } from '../../base/options.js'
+import { MAX_THIN_ID, SECTOR_BYTES } from '../../base/units.js'
 
 /** Where a volume is read that has no block of its own there. */
 export interface ExternalOriginOption {

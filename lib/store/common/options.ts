@@ -1,7 +1,17 @@
 // What callers may ask when they open a store, and the checks.
 import type { CreatePoolOptions, DeviceSource } from '../../pool/lifecycle/options.js'
-import { GiB, MiB, checkNumber, invalid, shown } from '../../base/units.js'
-import { checkBoolean, checkName, checkOptions, checkPath, checkText, type SignalOption } from '../../base/options.js'
+import { GiB, MiB } from '../../base/units.js'
+import {
+  checkNumber,
+  invalid,
+  shown,
+  checkBoolean,
+  checkName,
+  checkOptions,
+  checkPath,
+  checkText,
+  type SignalOption,
+} from '../../base/options.js'
 import { runMkfs, type Formatter } from './mkfs.js'
 import type { Labels, LayerFileSystem } from './types.js'
 

@@ -1,6 +1,6 @@
 // Two trees held open while they are compared, and while what differs is read.
 import { nativePort } from '../../kernel/native-port.js'
-import type { KernelPort } from '../../kernel/port/port.js'
+import type { TreePort } from '../../kernel/port/tree-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { packParts, readBatch, type FilePart, type TreeRecord } from './tree-record.js'
 
@@ -20,11 +20,11 @@ export interface Compared {
 }
 
 export class TreeComparison {
-  readonly #port: KernelPort
+  readonly #port: TreePort
   readonly #handle: Handle
   readonly #signal: AbortSignal | undefined
 
-  private constructor(port: KernelPort, handle: Handle, signal: AbortSignal | undefined) {
+  private constructor(port: TreePort, handle: Handle, signal: AbortSignal | undefined) {
     this.#port = port
     this.#handle = handle
     this.#signal = signal

@@ -1,5 +1,5 @@
 // One call at a time for each layer, in this process. Between processes the rows' states do that.
-export class Locks {
+export class KeyLocks {
   readonly #tails = new Map<string, Promise<unknown>>()
 
   async run<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {

@@ -2,12 +2,18 @@
 // taken in the transaction that reads the layer's row, so that what was read is true until the lease is released, and it
 // is recorded, so that other processes honour it. It ends with its owner.
 import { DmThinError } from '../../base/errors.js'
-import type { StoreParts } from './context.js'
 import type { LeaseKind, LeaseRow } from '../records/lease-rows.js'
 import type { Row } from '../records/row.js'
-import { settled } from '../records/rows.js'
+import type { Owner } from '../records/owner.js'
+import type { Records } from '../records/records.js'
+import { readyRow } from '../records/rows.js'
+import type { Writer } from '../records/writer.js'
 
-type LeaseParts = Pick<StoreParts, 'records' | 'writer' | 'owner'>
+interface LeaseParts {
+  readonly records: Records
+  readonly writer: Writer
+  readonly owner: Owner
+}
 
 /** A layer as it is until `release`. */
 export interface Lease {
@@ -27,7 +33,7 @@ export class Leases {
     const { records, writer, owner } = this.#parts
     return writer.write(
       () => {
-        const row = settled(records, key)
+        const row = readyRow(records, key)
         check(row)
         return this.#lease(row, records.leases.insert(row.thin, kind, owner.id))
       },
@@ -60,7 +66,7 @@ export class Leases {
     const dead: LeaseRow[] = []
     const lives = new Map<string, boolean>()
     for (const lease of found) {
-      if (!lives.has(lease.owner)) lives.set(lease.owner, await owner.lives(lease.owner))
+      if (!lives.has(lease.owner)) lives.set(lease.owner, await owner.isAlive(lease.owner))
       ;(lives.get(lease.owner) === true ? living : dead).push(lease)
     }
     if (dead.length > 0) await writer.write(() => dead.forEach(({ id }) => records.leases.delete(id)))

@@ -1,7 +1,12 @@
 // Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
 import { DmThinError } from '../../base/errors.js'
-import type { StoreParts } from './context.js'
+import type { Owner } from '../records/owner.js'
+import type { Records } from '../records/records.js'
 import type { Row, RowState } from '../records/row.js'
+import type { Writer } from '../records/writer.js'
+import type { CommitPoints } from './commit-points.js'
+import type { Leases } from './leases.js'
+import type { Volumes } from './volumes.js'
 import { step } from '../common/step-channel.js'
 
 /** Waits of the kernel that may overlap; the native side has threads for them. */
@@ -24,8 +29,17 @@ interface Waiting {
   readonly timer: NodeJS.Timeout
 }
 
-export class Removals {
-  readonly #store: StoreParts
+interface RemovalParts {
+  readonly records: Records
+  readonly writer: Writer
+  readonly owner: Owner
+  readonly points: CommitPoints
+  readonly volumes: Volumes
+  readonly leases: Leases
+}
+
+export class RemovalQueue {
+  readonly #parts: RemovalParts
   readonly #queue: Row[] = []
   readonly #known = new Set<number>()
   readonly #waiting = new Map<number, Waiting>()
@@ -33,8 +47,8 @@ export class Removals {
   readonly #running = new Set<Promise<void>>()
   #stopped = false
 
-  constructor(store: StoreParts) {
-    this.#store = store
+  constructor(parts: RemovalParts) {
+    this.#parts = parts
   }
 
   /** How many are under way or wait. */
@@ -63,15 +77,15 @@ export class Removals {
 
   /** What was being made is given up: its record says so, and its volume goes. */
   async abandon(rows: readonly Row[], from: RowState = 'making'): Promise<void> {
-    const { records, writer, owner } = this.#store
+    const { records, writer, owner } = this.#parts
     const left = await writer.write(() => rows.map(({ id }) => records.abandon(id, [from], owner.id)))
     for (const row of left) if (row) this.add(row)
   }
 
   /** Takes up what is recorded as being removed, unless another that lives is at it. */
   async takeOver(): Promise<void> {
-    const { records, owner, writer } = this.#store
-    const isOthers = async (id: string) => id !== owner.id && (await owner.lives(id))
+    const { records, owner, writer } = this.#parts
+    const isOthers = async (id: string) => id !== owner.id && (await owner.isAlive(id))
     const left: Row[] = []
     for (const row of records.unready()) {
       if (row.state === 'removing' && !(await isOthers(row.owner ?? owner.id))) left.push(row)
@@ -93,7 +107,7 @@ export class Removals {
     const others = left.filter(row => !this.#known.has(row.id))
     if (others.length === 0) return new Set()
     // A pool that cannot say which it has refuses the removals one by one, and each of them says why.
-    const ids = await this.#store.volumes.ids().catch(() => undefined)
+    const ids = await this.#parts.volumes.ids().catch(() => undefined)
     return new Set(others.filter(({ thin }) => ids?.has(thin) === false).map(({ thin }) => thin))
   }
 
@@ -129,7 +143,7 @@ export class Removals {
   }
 
   async #remove(row: Row, written = true): Promise<void> {
-    const { volumes, points, records, writer, leases } = this.#store
+    const { volumes, points, records, writer, leases } = this.#parts
     try {
       await leases.refuseUsed(row)
       await volumes.destroy(row, TIMEOUT_MS, written)

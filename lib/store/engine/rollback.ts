@@ -1,24 +1,30 @@
 // A row whose volume is being made: when that fails, neither stays.
 import { hasCode } from '../../base/errors.js'
-import type { StoreContext } from './context.js'
+import type { StoreParts } from './parts.js'
 import type { Row } from '../records/row.js'
+
+type RollbackParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner'>
 
 /**
  * Runs `body`, which calls `made` when the pool has the volume. If it fails, takes back the volume and the row, or leaves
  * both to the removals.
  */
-export async function undoing<T>(store: StoreContext, row: Row, body: (made: () => void) => Promise<T>): Promise<T> {
+export async function withRollback<T>(
+  parts: RollbackParts,
+  row: Row,
+  body: (made: () => void) => Promise<T>,
+): Promise<T> {
   let isMade = false
   try {
     return await body(() => (isMade = true))
   } catch (fault) {
-    await takeBack(store, row, isMade, fault)
+    await takeBack(parts, row, isMade, fault)
     throw fault
   }
 }
 
-async function takeBack(store: StoreContext, row: Row, isMade: boolean, fault: unknown): Promise<void> {
-  const { records, writer, removals, owner } = store
+async function takeBack(parts: RollbackParts, row: Row, isMade: boolean, fault: unknown): Promise<void> {
+  const { records, writer, removals, owner } = parts
   try {
     if (!isMade) {
       // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.

@@ -1,11 +1,12 @@
 // File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
+import { signalOption } from '../../base/options.js'
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
 import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { mount, unmount, type MountFlags } from '../../filesystem/mount.js'
 import { nativePort } from '../../kernel/native-port.js'
-import type { StoreParts } from './context.js'
 import { mountDetached } from './detached-mount.js'
+import type { Owner } from '../records/owner.js'
 import type { Row } from '../records/row.js'
 import { stateError } from '../records/rows.js'
 import type { LayerMount } from '../common/types.js'
@@ -36,13 +37,16 @@ export async function mountLayer(
   const { signal, ...given } = flags
   const readOnly = options.includes('ro') || given.readOnly === true
   const data = options.filter(option => option !== 'ro').join(',')
-  await mount({ source, target, type, data, ...given, readOnly, ...(signal && { signal }) })
+  await mount({ source, target, type, data, ...given, readOnly, ...signalOption(signal) })
 }
 
 const EDQUOT = 122
 
 /** Whose mounts, and below which directory. */
-export type MountPlace = Pick<StoreParts, 'directory' | 'owner'>
+export interface MountPlace {
+  readonly directory: string
+  readonly owner: Owner
+}
 
 /** What an image says of owners and devices has no effect on the host. */
 const FLAGS = { noSuid: true, noDev: true } as const
@@ -82,7 +86,7 @@ export async function mountedAt<T>(
     try {
       return await useMounted(source, folder, body)
     } finally {
-      await takeOff(folder)
+      await unmountOrDetach(folder)
     }
   } finally {
     removeFolder(folder)
@@ -116,7 +120,7 @@ function refuseLoss(fault: unknown): never {
 }
 
 /** At once where nobody is below it; else out of sight, and let go by the last one that is. */
-async function takeOff(folder: string): Promise<void> {
+async function unmountOrDetach(folder: string): Promise<void> {
   await unmount(folder).catch((fault: unknown) => {
     if (hasCode(fault, 'DM_BUSY')) return unmount(folder, { lazy: true })
     throw fault
@@ -127,14 +131,14 @@ async function takeOff(folder: string): Promise<void> {
 export async function leftMounts({ directory, owner }: MountPlace): Promise<string[]> {
   const left: string[] = []
   for (const name of listed(mountsOf(directory))) {
-    if (!(await owner.lives(name.split('.')[0]!))) left.push(path.join(mountsOf(directory), name))
+    if (!(await owner.isAlive(name.split('.')[0]!))) left.push(path.join(mountsOf(directory), name))
   }
   return left
 }
 
 /** Takes one of them away. Another process may be quicker. */
 export async function sweepMount(folder: string): Promise<void> {
-  await takeOff(folder).catch((fault: unknown) => {
+  await unmountOrDetach(folder).catch((fault: unknown) => {
     const isOff = hasCode(fault, 'DM_FILE_MISSING') || (fault as DmThinError).errno === ERRNO.EINVAL
     if (!isOff) throw fault
   })

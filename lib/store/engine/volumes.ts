@@ -1,15 +1,15 @@
 // The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
-import { DmThinError, hasCode } from '../../base/errors.js'
+import { signalOption } from '../../base/options.js'
+import { undefinedIf, DmThinError, hasCode } from '../../base/errors.js'
 import { BlockDevice } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
-import { Gather } from './coalesce.js'
+import { Coalescer } from './coalescer.js'
 import type { Row } from '../records/row.js'
 import { step } from '../common/step-channel.js'
 
 type Signal = AbortSignal | undefined
-const options = (signal: Signal) => (signal ? { signal } : {})
 
 /** One that is busy for longer does not hold up the others, and is tried again by itself. */
 const TOGETHER_MS = 50
@@ -23,13 +23,15 @@ export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
   // The kernel waits for each device that comes or goes, and takes messages one after the other.
-  readonly #snapshots = new Gather<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
-  readonly #writable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
+  readonly #snapshots = new Coalescer<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
+  readonly #writable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
     inTurn: false,
   })
-  readonly #readable = new Gather<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), { inTurn: false })
-  readonly #unused = new Gather<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
-  readonly #useless = new Gather<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
+  readonly #readable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), {
+    inTurn: false,
+  })
+  readonly #unused = new Coalescer<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
+  readonly #useless = new Coalescer<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
 
   /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
   constructor(pool: ThinPool, discards: boolean) {
@@ -43,7 +45,7 @@ export class Volumes {
   }
 
   of(row: Row, signal?: Signal): Promise<ThinVolume> {
-    return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...options(signal) })
+    return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...signalOption(signal) })
   }
 
   /** The volume with its device, by whomever it was activated. */
@@ -51,7 +53,7 @@ export class Volumes {
     const volume = await this.of(row, signal)
     if (volume.active) return volume
     try {
-      return await volume.activate({ readOnly: row.kind === 'view', ...options(signal) })
+      return await volume.activate({ readOnly: row.kind === 'view', ...signalOption(signal) })
     } catch (fault) {
       if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault
       return this.of(row, signal)
@@ -60,7 +62,7 @@ export class Volumes {
 
   /** A new volume for a base, which is a snapshot of nothing. */
   create(row: Row, signal?: Signal): Promise<ThinVolume> {
-    return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...options(signal) })
+    return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...signalOption(signal) })
   }
 
   /** Of an origin that nobody writes to. Inactive: `activate` gives it its device. */
@@ -72,7 +74,7 @@ export class Volumes {
 
   /** Of any: an active one is suspended meanwhile, which takes as long as writing out what its file system has. */
   async copy(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
-    await (await this.#unchecked(origin.thin)).snapshot({ id: row.thin, ...options(signal) })
+    await (await this.#unchecked(origin.thin)).snapshot({ id: row.thin, ...signalOption(signal) })
     return this.#unchecked(row.thin, row.sizeBytes)
   }
 
@@ -90,7 +92,7 @@ export class Volumes {
 
   /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
   async mappedBytes(volume: ThinVolume, signal?: Signal): Promise<number> {
-    const status = await volume.status(options(signal))
+    const status = await volume.status(signalOption(signal))
     if (status.mappedBytes !== undefined) return status.mappedBytes
     throw new DmThinError('DM_POOL_FAILED', `volume ${volume.id} of pool ${this.#pool.name}: state ${status.state}`)
   }
@@ -110,7 +112,7 @@ export class Volumes {
       return volume.deactivate({ timeoutMs })
     })
     step('remove.delete', String(row.thin))
-    await this.#useless.one(volume).catch(unlessMissing)
+    await this.#useless.one(volume).catch(undefinedIf('DM_VOLUME_NOT_FOUND'))
   }
 
   #unchecked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
@@ -156,9 +158,7 @@ export class Volumes {
     step('remove.discard', String(row.thin))
     const device = await BlockDevice.open(volume.path, { exclusive: true })
     try {
-      await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch((fault: unknown) => {
-        if (!hasCode(fault, 'DM_UNSUPPORTED')) throw fault
-      })
+      await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch(undefinedIf('DM_UNSUPPORTED'))
     } finally {
       await device.close()
     }
@@ -170,8 +170,8 @@ export class Volumes {
       return await volume.activate()
     } catch (fault) {
       if (hasCode(fault, 'DM_ALREADY_ACTIVE')) return this.of(row)
-      unlessMissing(fault)
-      return volume
+      if (hasCode(fault, 'DM_VOLUME_NOT_FOUND')) return volume
+      throw fault
     }
   }
 }
@@ -188,7 +188,3 @@ const failed =
   (thins: readonly number[]) =>
   (reason: unknown): PromiseSettledResult<ThinVolume>[] =>
     thins.map(() => ({ status: 'rejected', reason }))
-
-function unlessMissing(fault: unknown): void {
-  if (!hasCode(fault, 'DM_VOLUME_NOT_FOUND')) throw fault
-}

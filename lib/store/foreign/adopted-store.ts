@@ -1,5 +1,6 @@
 // The layers of another program's store on a thin pool: who made them, what they are, which blocks they have, and what
 // is in them. Nothing of it is changed.
+import { signalOption, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Pending } from '../../base/pending.js'
@@ -7,7 +8,6 @@ import { DmThinError } from '../../base/errors.js'
 import { detectFileSystem } from '../../filesystem/detect.js'
 import { ThinPool } from '../../pool/thin-pool.js'
 import type { OpenPoolOptions } from '../../pool/lifecycle/options.js'
-import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { leftMounts, mountedAt, sweepMount, type MountPlace } from '../engine/temporary-mounts.js'
 import { checkKey } from '../common/options.js'
 import { Owner } from '../records/owner.js'
@@ -92,7 +92,7 @@ export class AdoptedStore {
     const directory = path.resolve(checkPath('directory', options.directory))
     const { pool: given, signal } = options
     const records = await recordsIn(directory, typeof given === 'object' ? given.name : given)
-    const abort = signal ? { signal } : {}
+    const abort = signalOption(signal)
     const wanted = typeof given === 'object' ? given : { name: records.poolName }
     const owner = await Owner.begin(path.join(PLACE, 'owners'))
     try {
@@ -178,12 +178,12 @@ export class AdoptedStore {
   }
 
   async #read(signal?: AbortSignal): Promise<ForeignRecord[]> {
-    const { transactionId = 0n } = await this.#pool.status(signal ? { signal } : {})
+    const { transactionId = 0n } = await this.#pool.status(signalOption(signal))
     return this.#records.read(transactionId)
   }
 
   async #mounted<T>(device: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const type = (await detectFileSystem(device, signal ? { signal } : {}))?.type
+    const type = (await detectFileSystem(device, signalOption(signal)))?.type
     if (type !== 'ext4' && type !== 'xfs') {
       const text = `${device} has ${type ?? 'no file system that is known'}, and not ext4 or xfs`
       throw new DmThinError('DM_UNSUPPORTED', text, { device })

@@ -1,10 +1,11 @@
 // The device of another program's volume, for as long as somebody here reads it: the one that its program made, or one
 // of our own. Held open meanwhile, so that nobody takes it away between finding it and mounting it.
+import { signalOption } from '../../base/options.js'
 import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
-import { Locks } from '../engine/key-locks.js'
+import { KeyLocks } from '../engine/key-locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
 /** udev may be looking into a device that was just unmounted. */
@@ -22,7 +23,7 @@ type OpenDevice = (path: string, options: BlockOpenOptions) => Promise<Pick<Bloc
 export class Devices {
   readonly #pool: ThinPool
   readonly #open: OpenDevice
-  readonly #locks = new Locks()
+  readonly #locks = new KeyLocks()
   /** How many here need it, by thin id. */
   readonly #users = new Map<number, number>()
 
@@ -47,7 +48,7 @@ export class Devices {
   }
 
   async #up(record: ForeignRecord, signal?: AbortSignal): Promise<Up> {
-    const abort = signal ? { signal } : {}
+    const abort = signalOption(signal)
     for (;;) {
       const volume = await this.#active(record, signal)
       const held = await this.#open(volume.path, { readOnly: true, ...abort }).catch(unlessGone)
@@ -72,7 +73,7 @@ export class Devices {
   }
 
   async #active(record: ForeignRecord, signal?: AbortSignal): Promise<ThinVolume> {
-    const abort = signal ? { signal } : {}
+    const abort = signalOption(signal)
     for (let refusals = 1; ; refusals += 1) {
       const volume = await this.#pool.volume(record.thin, { sizeBytes: record.sizeBytes, ...abort })
       if (volume.active) return volume

@@ -1,5 +1,6 @@
 // Where an image's files are: a directory, or an archive that is unpacked beside the store first. The names in an archive
 // are untrusted input: they are looked up, and no file is ever made by one.
+import { signalOption } from '../../base/options.js'
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync } from 'node:fs'
 import { mkdir, readFile, rm, stat } from 'node:fs/promises'
@@ -120,7 +121,7 @@ async function unpack(
   const files = new Map<string, string>()
   const links = new Map<string, string>()
   const entries = extract()
-  const feeding = pipeline(Readable.from(stream.archive()), entries, signal ? { signal } : {})
+  const feeding = pipeline(Readable.from(stream.archive()), entries, signalOption(signal))
   feeding.catch(() => {}) // the loop below hears of it first
   let [count, bytes] = [0, 0]
   try {

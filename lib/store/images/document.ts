@@ -1,6 +1,6 @@
 // The documents of images, by their public specifications: what is read of them, and no more is believed than is checked.
 import { DmThinError } from '../../base/errors.js'
-import { shown } from '../../base/units.js'
+import { shown } from '../../base/options.js'
 import { digestOf, isDigest } from '../common/digest.js'
 
 export interface Descriptor {

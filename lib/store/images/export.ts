@@ -1,4 +1,5 @@
 // A committed layer and all below it as an image: an archive that containerd, Docker and the tools of OCI read.
+import { signalOption, checkOptions, checkText, type SignalOption, invalid, shown } from '../../base/options.js'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -7,9 +8,8 @@ import { pipeline } from 'node:stream/promises'
 import { arch } from 'node:process'
 import { createGzip } from 'node:zlib'
 import { DmThinError, throwIfAborted } from '../../base/errors.js'
-import { checkOptions, checkText, type SignalOption } from '../../base/options.js'
 import { digestOf } from '../common/digest.js'
-import { invalid, MiB, shown } from '../../base/units.js'
+import { MiB } from '../../base/units.js'
 import { loadTarStream } from '../common/tar-stream.js'
 import type { LayerInfo } from '../common/types.js'
 import { digested } from './contents.js'
@@ -55,7 +55,7 @@ export function exportImage(store: LayerSource, top: string, options: ExportOpti
     throw invalid(`compression must be 'gzip' or 'none', but is ${shown(compression)}`)
   }
   const archive = new PassThrough()
-  pipeline(archiveOf(store, top, options), archive, signal ? { signal } : {}).catch((fault: Error) => {
+  pipeline(archiveOf(store, top, options), archive, signalOption(signal)).catch((fault: Error) => {
     archive.destroy(fault)
   })
   return archive
@@ -90,10 +90,10 @@ async function layersOf(
     throwIfAborted(signal)
     const file = path.join(staging, String(at))
     let [diffId, digest, size] = ['', '', 0]
-    const tar = digested(store.diffLayer(key, signal ? { signal } : {}), each => (diffId = each))
+    const tar = digested(store.diffLayer(key, signalOption(signal)), each => (diffId = each))
     const bytes = compression === 'none' ? tar : joined(Readable.from(tar), createGzip(), () => {})
     const counted = digested(bytes, (each, count) => ([digest, size] = [each, count]))
-    await pipeline(counted, createWriteStream(file, { mode: 0o600 }), signal ? { signal } : {})
+    await pipeline(counted, createWriteStream(file, { mode: 0o600 }), signalOption(signal))
     layers.push({ mediaType: layerType(compression), digest, size, content: file })
     diffIds.push(diffId)
     onProgress?.({ layer: at + 1, layers: chain.length })

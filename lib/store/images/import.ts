@@ -1,10 +1,19 @@
 // An image's layers into the store: each a committed layer under its chain id, so that images share what they share.
+import {
+  signalOption,
+  checkOptions,
+  checkPath,
+  checkText,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../../base/options.js'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError, hasCode, throwIfAborted } from '../../base/errors.js'
-import { checkOptions, checkPath, checkText, type SignalOption } from '../../base/options.js'
-import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
+import { GiB, MiB } from '../../base/units.js'
 import { applyTar, type ApplyOptions, type ApplyProgress } from '../tar-read/apply-tar.js'
 import { checkLabels } from '../common/options.js'
 import type { Lease } from '../engine/leases.js'
@@ -171,7 +180,7 @@ async function importLayer(
     return there
   }
   const limits = {
-    ...(signal && { signal }),
+    ...signalOption(signal),
     ...(devices && { devices }),
     ...(setuid && { setuid }),
     ...(maxBytes !== undefined && { maxBytes }),
@@ -182,7 +191,7 @@ async function importLayer(
   const fill = (folder: string) =>
     applyTar(folder, contents.open(layer.path), { ...limits, ...digests, onProgress: tell })
   try {
-    return await store.addLayer(key, parent, fill, { labels, ...(signal && { signal }) })
+    return await store.addLayer(key, parent, fill, { labels, ...signalOption(signal) })
   } catch (fault) {
     const made = hasCode(fault, 'DM_LAYER_EXISTS') ? await kept(store, key) : undefined
     if (!made) throw fault

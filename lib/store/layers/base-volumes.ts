@@ -2,99 +2,124 @@
 import { chmod, rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { StoreContext } from '../engine/context.js'
 import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
-import { end } from '../recovery/recover.js'
+import type { StoreParts } from '../engine/parts.js'
+import { endUnfinished } from '../engine/unfinished.js'
 import { step } from '../common/step-channel.js'
+import type { Formatter } from '../common/mkfs.js'
+import { checkSize, type PrepareOptions } from '../common/options.js'
 import type { LayerFileSystem } from '../common/types.js'
-import { isTaken, undoing } from '../engine/rollback.js'
+import { isTaken, withRollback } from '../engine/rollback.js'
 
 const PAUSE_MS = 20
 
-/**
- * Removes empty file systems on which nothing stands, except that of the sizes that this store makes: of another size
- * nothing else would ever take it away.
- */
-export async function removeUnusedBases(store: StoreContext): Promise<void> {
-  const { records, writer, owner, removals, fileSystem, sizeBytes } = store
-  const gone = await writer.write(() =>
-    records
-      .unusedBases()
-      .filter(row => row.fileSystem !== fileSystem || row.sizeBytes !== sizeBytes)
-      .map(row => records.abandon(row.id, ['ready'], owner.id)!),
-  )
-  for (const row of gone) removals.add(row)
+export interface BaseOptions {
+  readonly format: Formatter
+  /** Whether the pool zeroes a block before it is written in part. */
+  readonly zeroed: boolean
+  /** Of layers that say nothing of it. */
+  readonly fileSystem: LayerFileSystem
+  readonly sizeBytes: number
 }
 
-export class Bases {
+type BaseParts = Pick<
+  StoreParts,
+  'directory' | 'records' | 'writer' | 'owner' | 'volumes' | 'points' | 'removals' | 'clock'
+>
+
+export class BaseVolumes {
+  readonly #parts: BaseParts
+  readonly #options: BaseOptions
   readonly #making = new Map<string, Promise<Row>>()
 
-  /** The base, made if there is none. Another process that makes it is waited for. */
-  get(store: StoreContext, fileSystem: LayerFileSystem, sizeBytes: number): Promise<Row> {
-    const there = store.records.base(fileSystem, sizeBytes)
+  constructor(parts: BaseParts, options: BaseOptions) {
+    this.#parts = parts
+    this.#options = options
+  }
+
+  /** The base for a layer without a parent, made if there is none. Another process that makes it is waited for. */
+  get(wanted: Pick<PrepareOptions, 'fileSystem' | 'sizeBytes'> = {}): Promise<Row> {
+    const fileSystem = wanted.fileSystem ?? this.#options.fileSystem
+    const sizeBytes = checkSize(wanted.sizeBytes ?? this.#options.sizeBytes, fileSystem)
+    const there = this.#parts.records.base(fileSystem, sizeBytes)
     if (there?.state === 'ready') return Promise.resolve(there)
     const name = `${fileSystem} ${sizeBytes}`
     let making = this.#making.get(name)
     if (!making) {
-      making = this.#made(store, fileSystem, sizeBytes).finally(() => this.#making.delete(name))
+      making = this.#made(fileSystem, sizeBytes).finally(() => this.#making.delete(name))
       this.#making.set(name, making)
     }
     return making
   }
 
-  async #made(store: StoreContext, fileSystem: LayerFileSystem, sizeBytes: number): Promise<Row> {
-    const { records, writer, owner } = store
+  /**
+   * Removes empty file systems on which nothing stands, except that of the size that this store makes: of another size
+   * nothing else would ever take it away.
+   */
+  async removeUnused(): Promise<void> {
+    const { records, writer, owner, removals } = this.#parts
+    const { fileSystem, sizeBytes } = this.#options
+    const gone = await writer.write(() =>
+      records
+        .unusedBases()
+        .filter(row => row.fileSystem !== fileSystem || row.sizeBytes !== sizeBytes)
+        .map(row => records.abandon(row.id, ['ready'], owner.id)!),
+    )
+    for (const row of gone) removals.add(row)
+  }
+
+  async #made(fileSystem: LayerFileSystem, sizeBytes: number): Promise<Row> {
+    const { records, writer, owner, volumes, clock } = this.#parts
     for (;;) {
       const there = records.base(fileSystem, sizeBytes)
       if (there?.state === 'ready') return there
       if (there) {
-        if (await owner.lives(there.owner!)) await sleep(PAUSE_MS)
-        else await end(store, there, await store.volumes.ids())
+        if (await owner.isAlive(there.owner!)) await sleep(PAUSE_MS)
+        else await endUnfinished(this.#parts, there, await volumes.ids())
         continue
       }
       const row = await writer.write(() => {
         if (records.base(fileSystem, sizeBytes)) return undefined // another process was first
-        const at = store.clock()
         const base = { key: null, kind: 'base', state: 'making', parent: null, labels: {} } as const
-        return records.insert({ ...base, owner: owner.id, sizeBytes, fileSystem, at })
+        return records.insert({ ...base, owner: owner.id, sizeBytes, fileSystem, at: clock() })
       })
       if (!row) continue
       try {
-        return await undoing(store, row, made => format(store, row, made))
+        return await withRollback(this.#parts, row, made => this.#format(row, made))
       } catch (fault) {
         if (!isTaken(fault)) throw fault
       }
     }
   }
-}
 
-async function format(store: StoreContext, row: Row, made: () => void): Promise<Row> {
-  const { volumes, points, records, writer } = store
-  const name = `${row.fileSystem} ${row.sizeBytes}`
-  step('base.create', name)
-  const volume = await volumes.create(row)
-  made()
-  step('base.activate', name)
-  await volume.activate()
-  step('base.format', name)
-  await store.format({ fileSystem: row.fileSystem, device: volume.path, zeroed: store.zeroed })
-  step('base.empty', name)
-  await mountedInside(store, mountOf(row, volume.path), async folder => {
-    // A layer's root is empty, and may be read by all, as images expect it.
-    await rmdir(path.join(folder, 'lost+found')).catch((fault: NodeJS.ErrnoException) => {
-      if (fault.code !== 'ENOENT') throw fault
+  async #format(row: Row, made: () => void): Promise<Row> {
+    const { volumes, points, records, writer } = this.#parts
+    const name = `${row.fileSystem} ${row.sizeBytes}`
+    step('base.create', name)
+    const volume = await volumes.create(row)
+    made()
+    step('base.activate', name)
+    await volume.activate()
+    step('base.format', name)
+    await this.#options.format({ fileSystem: row.fileSystem, device: volume.path, zeroed: this.#options.zeroed })
+    step('base.empty', name)
+    await mountedInside(this.#parts, mountOf(row, volume.path), async folder => {
+      // A layer's root is empty, and may be read by all, as images expect it.
+      await rmdir(path.join(folder, 'lost+found')).catch((fault: NodeJS.ErrnoException) => {
+        if (fault.code !== 'ENOENT') throw fault
+      })
+      await chmod(folder, 0o755)
     })
-    await chmod(folder, 0o755)
-  })
-  const mappedBytes = await volumes.mappedBytes(volume)
-  step('base.deactivate', name)
-  await volume.deactivate()
-  step('base.point', name)
-  const transaction = await points.point()
-  step('base.record', name)
-  return writer.write(() => {
-    records.noteTransaction(transaction)
-    return records.update(row.id, ['making'], { state: 'ready', owner: null, mappedBytes })!
-  })
+    const mappedBytes = await volumes.mappedBytes(volume)
+    step('base.deactivate', name)
+    await volume.deactivate()
+    step('base.point', name)
+    const transaction = await points.point()
+    step('base.record', name)
+    return writer.write(() => {
+      records.noteTransaction(transaction)
+      return records.update(row.id, ['making'], { state: 'ready', owner: null, mappedBytes })!
+    })
+  }
 }

@@ -4,8 +4,7 @@ import { DmThinError } from '../../base/errors.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import { nativePort } from '../../kernel/native-port.js'
-import type { StoreContext } from '../engine/context.js'
-import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import { mountedInside, mountOf, type MountPlace } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
 
 /** Throws where the pool does not take all writes: what was written last may be lost, and nobody was told. */
@@ -21,12 +20,7 @@ export async function refuseIfPoolIsFull(pool: ThinPool): Promise<void> {
  * Refuses a file system that has errors (`DM_LAYER_DAMAGED`), and replays the journal of one that was not unmounted, as
  * after a loss of power. The volume is active. A raw layer is not looked into.
  */
-export async function makeWhole(
-  store: StoreContext,
-  row: Row,
-  volume: ThinVolume,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function makeWhole(place: MountPlace, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<void> {
   if (row.raw) return
   if (row.fileSystem === 'ext4') {
     const found = await ext4State(volume.path, signal)
@@ -35,7 +29,7 @@ export async function makeWhole(
     if (!found.needsRecovery) return
   }
   // The log of xfs says nothing of itself that is easy to read.
-  await mountedInside(store, mountOf(row, volume.path), async () => {}, signal)
+  await mountedInside(place, mountOf(row, volume.path), async () => {}, signal)
   if (row.fileSystem === 'ext4') refuseErrors(row, await ext4State(volume.path, signal))
 }
 

@@ -1,9 +1,8 @@
 // A layer mounted for the store's own use, under a lease.
-import { hasCode } from '../../base/errors.js'
-import type { SignalOption } from '../../base/options.js'
-import type { StoreContext } from '../engine/context.js'
+import { signalOption, type SignalOption } from '../../base/options.js'
+import { undefinedIf } from '../../base/errors.js'
 import { mountedAt, mountedInside, mountOf, refuseRaw } from '../engine/temporary-mounts.js'
-import { prepare } from './prepare.js'
+import { prepare, type PrepareParts } from './prepare.js'
 import type { Row } from '../records/row.js'
 import { step } from '../common/step-channel.js'
 
@@ -18,21 +17,21 @@ interface Mounting {
 
 /** Runs `body` while the layer is mounted; of a committed layer a passing view is. */
 export async function withLayerMounted<T>(
-  store: StoreContext,
+  parts: PrepareParts,
   key: string,
   body: (folder: string) => Promise<T>,
   { readOnly = false, inside = false, check, signal }: Mounting,
 ): Promise<T> {
-  const { locks, leases, volumes } = store
+  const { locks, leases, volumes } = parts
   const mounted = inside ? mountedInside : mountedAt
   const lease = await locks.run([key], () => leases.take(key, 'use', check))
   try {
     const { row } = lease
     refuseRaw(row)
-    if (row.kind === 'committed') return await withView(store, row, key, mounted, body, signal ? { signal } : {})
+    if (row.kind === 'committed') return await withView(parts, row, key, mounted, body, signalOption(signal))
     step('mounted.activate', key)
     const volume = await volumes.active(row, signal)
-    return await mounted(store, mountOf(row, volume.path, readOnly || row.kind === 'view'), body, signal)
+    return await mounted(parts, mountOf(row, volume.path, readOnly || row.kind === 'view'), body, signal)
   } finally {
     await lease.release()
   }
@@ -40,25 +39,23 @@ export async function withLayerMounted<T>(
 
 /** Of a pool that makes no snapshots any more the layer's own volume is mounted, so that its content can be copied. */
 async function withView<T>(
-  store: StoreContext,
+  parts: PrepareParts,
   committed: Row,
   parent: string,
   mounted: typeof mountedAt,
   body: (folder: string) => Promise<T>,
   options: SignalOption,
 ): Promise<T> {
-  const view = await prepare(store, { kind: 'view', key: null, parent, options }).catch((fault: unknown) => {
-    if (!hasCode(fault, 'DM_POOL_WORN')) throw fault
-  })
+  const view = await prepare(parts, { kind: 'view', key: null, parent, options }).catch(undefinedIf('DM_POOL_WORN'))
   if (!view) {
     // Its device stays until the layer is removed: another call may be about to mount it.
-    const volume = await store.volumes.active({ ...committed, kind: 'view' }, options.signal)
-    return mounted(store, mountOf(committed, volume.path, true), body, options.signal)
+    const volume = await parts.volumes.active({ ...committed, kind: 'view' }, options.signal)
+    return mounted(parts, mountOf(committed, volume.path, true), body, options.signal)
   }
   const { row, path } = view
   try {
-    return await mounted(store, mountOf(row, path), body, options.signal)
+    return await mounted(parts, mountOf(row, path), body, options.signal)
   } finally {
-    await store.removals.abandon([row])
+    await parts.removals.abandon([row])
   }
 }

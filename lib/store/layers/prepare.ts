@@ -1,14 +1,16 @@
 // A new layer on top of a committed one: recorded as begun, made, recorded as there.
 import { DmThinError } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
-import { invalid } from '../../base/units.js'
-import type { StoreContext } from '../engine/context.js'
+import { invalid } from '../../base/options.js'
+import type { StoreParts } from '../engine/parts.js'
 import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
-import { checkFileSystem, checkSize, type PrepareOptions } from '../common/options.js'
+import { checkFileSystem, type PrepareOptions } from '../common/options.js'
+import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
 import { refuseTaken, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
-import { isTaken, undoing } from '../engine/rollback.js'
+import type { BaseVolumes } from './base-volumes.js'
+import { isTaken, withRollback } from '../engine/rollback.js'
 
 export interface Prepared {
   readonly row: Row
@@ -16,7 +18,11 @@ export interface Prepared {
   readonly path: string
 }
 
-interface Wish {
+export interface PrepareParts extends StoreParts {
+  readonly bases: BaseVolumes
+}
+
+interface PrepareRequest {
   readonly kind: 'active' | 'view'
   /** Null: for the store's own use; never made ready, and gone with its owner. */
   readonly key: string | null
@@ -24,35 +30,33 @@ interface Wish {
   readonly options: PrepareOptions
 }
 
-export async function prepare(store: StoreContext, wish: Wish): Promise<Prepared> {
+export async function prepare(parts: PrepareParts, request: PrepareRequest): Promise<Prepared> {
   // A passing view takes next to nothing, and what is in a full pool can be read by it.
-  if (wish.kind === 'active' || wish.key !== null) await store.reserve.check()
+  if (request.kind === 'active' || request.key !== null) await parts.reserve.check()
   for (;;) {
-    const origin = wish.parent === '' ? await baseFor(store, wish.options) : undefined
-    step('prepare.intent', wish.key ?? '')
-    const begun = await store.writer.write(() => begin(store, wish, origin))
+    const origin = request.parent === '' ? await parts.bases.get(request.options) : undefined
+    step('prepare.intent', request.key ?? '')
+    const begun = await parts.writer.write(() => begin(parts, request, origin))
     if (!begun) continue
     const { row, parent } = begun
     try {
-      return await undoing(store, row, made => make(store, wish, { row, parent, made }))
+      return await withRollback(parts, row, made => make(parts, request, { row, parent, made }))
     } catch (fault) {
       if (!isTaken(fault)) throw fault // with another id, then
     }
   }
 }
 
-function baseFor(store: StoreContext, options: PrepareOptions): Promise<Row> {
-  const fileSystem = options.fileSystem ?? store.fileSystem
-  const sizeBytes = checkSize(options.sizeBytes ?? store.sizeBytes, fileSystem)
-  return store.bases.get(store, fileSystem, sizeBytes)
-}
-
 /** Inside a transaction: whoever removes the parent meanwhile finds this row. Undefined: the base was removed. */
-function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: Row; parent: Row } | undefined {
-  const { records } = store
-  const { options, key, kind } = wish
+function begin(
+  parts: StoreParts,
+  request: PrepareRequest,
+  base: Row | undefined,
+): { row: Row; parent: Row } | undefined {
+  const { records } = parts
+  const { options, key, kind } = request
   if (key !== null) refuseTaken(records, key)
-  const parent = base ? records.byId(base.id) : committed(store, wish.parent)
+  const parent = base ? records.byId(base.id) : committed(parts.records, request.parent)
   if (parent?.state !== 'ready') return undefined
   const { fileSystem } = parent
   if (options.fileSystem !== undefined && checkFileSystem(options.fileSystem) !== fileSystem) {
@@ -69,11 +73,11 @@ function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: R
       key,
       kind,
       state: 'making',
-      owner: store.owner.id,
+      owner: parts.owner.id,
       parent: parent.id,
       sizeBytes,
       fileSystem,
-      at: store.clock(),
+      at: parts.clock(),
       labels: options.labels ?? {},
       raw: options.raw ?? parent.raw,
     },
@@ -82,8 +86,8 @@ function begin(store: StoreContext, wish: Wish, base: Row | undefined): { row: R
   return { row, parent }
 }
 
-function committed(store: StoreContext, key: string): Row {
-  const parent = store.records.byKey(key)
+function committed(records: Records, key: string): Row {
+  const parent = records.byKey(key)
   if (!parent || parent.state === 'making') {
     throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no parent ${JSON.stringify(key)}`, { device: key })
   }
@@ -98,8 +102,12 @@ interface Making {
   readonly made: () => void
 }
 
-async function make(store: StoreContext, { options, key }: Wish, { row, parent, made }: Making): Promise<Prepared> {
-  const { volumes, points } = store
+async function make(
+  parts: StoreParts,
+  { options, key }: PrepareRequest,
+  { row, parent, made }: Making,
+): Promise<Prepared> {
+  const { volumes, points } = parts
   const { signal } = options
   step('prepare.snapshot', key ?? '')
   const volume = await volumes.snapshot(parent, row, signal)
@@ -108,18 +116,18 @@ async function make(store: StoreContext, { options, key }: Wish, { row, parent, 
   const active = volumes.activate(row, volume, signal)
   if (row.sizeBytes > parent.sizeBytes && !row.raw) {
     const { path } = await active
-    await grow(store, row, path, signal)
-    return { row: await recorded(store, row, await points.point()), path }
+    await grow(parts, row, path, signal)
+    return { row: await recorded(parts, row, await points.point()), path }
   }
   // The pool's own writing, the record after it, and the device's coming up do not wait for each other. What is recorded
   // is that the layer is there, and a device comes back on demand.
-  const written = points.point().then(transaction => recorded(store, row, transaction))
+  const written = points.point().then(transaction => recorded(parts, row, transaction))
   const [{ path }, ready] = await both(active, written)
   return { row: ready, path }
 }
 
 /** There for callers, where it has a key. */
-async function recorded({ records, writer }: StoreContext, row: Row, transaction: bigint): Promise<Row> {
+async function recorded({ records, writer }: StoreParts, row: Row, transaction: bigint): Promise<Row> {
   if (row.key === null) return row
   step('prepare.record', row.key)
   const ready = await writer.write(() => {
@@ -136,7 +144,7 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
   return Promise.all([one, other])
 }
 
-async function grow(store: StoreContext, row: Row, source: string, signal?: AbortSignal): Promise<void> {
+async function grow(parts: StoreParts, row: Row, source: string, signal?: AbortSignal): Promise<void> {
   step('prepare.grow', row.key ?? '')
-  await mountedInside(store, mountOf(row, source), folder => growFileSystem(folder), signal)
+  await mountedInside(parts, mountOf(row, source), folder => growFileSystem(folder), signal)
 }

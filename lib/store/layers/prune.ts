@@ -1,9 +1,8 @@
 // Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
-import type { StoreContext } from '../engine/context.js'
+import type { StoreParts } from '../engine/parts.js'
 import { infoOf, type Row } from '../records/row.js'
-import { unfinished } from '../recovery/recover.js'
-import { checkBoolean, checkOptions } from '../../base/options.js'
-import { checkNumber, invalid } from '../../base/units.js'
+import { unfinished } from '../engine/unfinished.js'
+import { checkBoolean, checkOptions, checkNumber, invalid } from '../../base/options.js'
 import type { LayerInfo } from '../common/types.js'
 
 /** A layer with this label stays, with all below it, whatever the label says. */
@@ -22,16 +21,19 @@ export interface PruneOptions {
 }
 
 /** What may go, in the order in which it does: the oldest first, a child before its parent. */
-export async function prunable(store: StoreContext, options: PruneOptions): Promise<LayerInfo[]> {
+export async function prunable(
+  parts: Pick<StoreParts, 'records' | 'owner' | 'leases'>,
+  options: PruneOptions,
+): Promise<LayerInfo[]> {
   checkOptions(options, ['dryRun', 'keep', 'most'], 'prune')
   checkBoolean('dryRun', options.dryRun)
   const { keep = [], most = Number.MAX_SAFE_INTEGER } = options
   checkNumber('most', most, { min: 0 })
   if (!Array.isArray(keep)) throw invalid('keep must be a list of keys')
   const named = new Set<string>(keep)
-  const leased = new Set((await store.leases.living()).map(({ thin }) => thin))
-  const dead = new Set((await unfinished(store)).map(({ id }) => id))
-  const rows = store.records.all()
+  const leased = new Set((await parts.leases.living()).map(({ thin }) => thin))
+  const dead = new Set((await unfinished(parts)).map(({ id }) => id))
+  const rows = parts.records.all()
   const now = Date.now()
   // What a call that lives is making has no key yet, and stands on layers as others do.
   const isMade = (row: Row) => row.state === 'making' && !dead.has(row.id)

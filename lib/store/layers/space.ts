@@ -1,5 +1,6 @@
 // Who has which blocks.
-import type { StoreContext } from '../engine/context.js'
+import { signalOption } from '../../base/options.js'
+import type { StoreParts } from '../engine/parts.js'
 import type { LayerKind } from '../common/types.js'
 
 /** The space that one layer takes in the pool. */
@@ -13,8 +14,11 @@ export interface LayerSpace {
   readonly sharedBytes: number
 }
 
-export async function spaceOf({ pool, records }: StoreContext, signal?: AbortSignal): Promise<LayerSpace[]> {
-  const usage = new Map((await pool.usage(signal ? { signal } : {})).map(each => [each.id, each]))
+export async function spaceOf(
+  { pool, records }: Pick<StoreParts, 'pool' | 'records'>,
+  signal?: AbortSignal,
+): Promise<LayerSpace[]> {
+  const usage = new Map((await pool.usage(signalOption(signal))).map(each => [each.id, each]))
   return records
     .all()
     .filter(row => row.key !== null && row.state !== 'making')

@@ -1,7 +1,7 @@
 // Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
 import { hasCode } from '../../base/errors.js'
-import type { StoreContext } from '../engine/context.js'
-import { prepare, type Prepared } from './prepare.js'
+import type { StoreParts } from '../engine/parts.js'
+import type { Prepared } from './prepare.js'
 import { refuseTaken } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { Labels } from '../common/types.js'
@@ -20,14 +20,19 @@ interface Kept {
   readonly waiting: { readonly resolve: () => void; readonly reject: (fault: unknown) => void }[]
 }
 
-export class WarmSets {
-  readonly #store: StoreContext
+type WarmParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'clock'>
+
+export class WarmPool {
+  readonly #parts: WarmParts
+  readonly #prepare: (parent: string) => Promise<Prepared>
   readonly #sets = new Map<string, Kept>()
   readonly #running = new Set<Promise<void>>()
   #closed = false
 
-  constructor(store: StoreContext) {
-    this.#store = store
+  /** `prepare`: makes a layer without a key. */
+  constructor(parts: WarmParts, prepare: (parent: string) => Promise<Prepared>) {
+    this.#parts = parts
+    this.#prepare = prepare
   }
 
   /** Resolves when `count` are there; rejects with what kept one from being made. */
@@ -52,7 +57,7 @@ export class WarmSets {
     const kept = this.#sets.get(parent)
     const first = kept?.ready.shift()
     if (!kept || !first) return undefined
-    const { records, writer, clock } = this.#store
+    const { records, writer, clock } = this.#parts
     step('warm.take', key)
     kept.taking += 1
     try {
@@ -104,7 +109,7 @@ export class WarmSets {
 
   async #one(kept: Kept): Promise<void> {
     try {
-      const made = await prepare(this.#store, { kind: 'active', key: null, parent: kept.parent, options: {} })
+      const made = await this.#prepare(kept.parent)
       kept.making -= 1
       if (kept.ready.length < kept.wanted) kept.ready.push(made)
       else await this.#give([made])
@@ -117,6 +122,6 @@ export class WarmSets {
   }
 
   async #give(made: readonly Prepared[]): Promise<void> {
-    if (made.length > 0) await this.#store.removals.abandon(made.map(({ row }) => row))
+    if (made.length > 0) await this.#parts.removals.abandon(made.map(({ row }) => row))
   }
 }

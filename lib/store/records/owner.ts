@@ -29,7 +29,7 @@ export class Owner {
   }
 
   /** False where it has ended in any way. Its file is gone then. */
-  async lives(id: string): Promise<boolean> {
+  async isAlive(id: string): Promise<boolean> {
     if (id === this.id) return true
     const file = path.join(this.#folder, id)
     if (!existsSync(file)) return false
@@ -44,7 +44,7 @@ export class Owner {
   async sweep(): Promise<Set<string>> {
     const living = new Set<string>()
     for (const id of readdirSync(this.#folder)) {
-      if (!id.includes('-journal') && (await this.lives(id))) living.add(id)
+      if (!id.includes('-journal') && (await this.isAlive(id))) living.add(id)
     }
     return living
   }

@@ -11,7 +11,7 @@ export function visible(records: Records, key: string): Row {
 }
 
 /** `visible`, and in nobody's hands. */
-export function settled(records: Records, key: string): Row {
+export function readyRow(records: Records, key: string): Row {
   const row = visible(records, key)
   if (row.state === 'ready') return row
   throw stateError(row, 'another process is committing it')

@@ -1,9 +1,17 @@
 // Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is untrusted input.
 import { DmThinError } from '../../base/errors.js'
-import { portOf } from '../../kernel/native-port.js'
+import { machinePortOf } from '../../kernel/native-port.js'
 import type { KernelOption } from '../../kernel/kernel-option.js'
-import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
-import { checkNumber, GiB, invalid, MiB, shown } from '../../base/units.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkPath,
+  type SignalOption,
+  checkNumber,
+  invalid,
+  shown,
+} from '../../base/options.js'
+import { GiB, MiB } from '../../base/units.js'
 import { isDigest } from '../common/digest.js'
 import { LayerStream } from './layer-stream.js'
 import { entryOf, isGnuSparse, joined, type TarEntry } from './entry-reader.js'
@@ -12,7 +20,7 @@ import { beyond, layerError, malformed, readable } from './tar-errors.js'
 import { tarLibrary } from './tar-library.js'
 import { padding, TarReader } from './tar-reader.js'
 import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './sparse-map.js'
-import { TreeSink } from './tree-writer.js'
+import { TreeWriter } from './tree-writer.js'
 import { whiteoutOf } from './whiteout.js'
 
 /** Options of `applyTar`. */
@@ -175,12 +183,12 @@ class Application {
 
   async run(): Promise<ApplyResult> {
     const { signal, kernel } = this.#options
-    const port = portOf(kernel)
     try {
+      const port = machinePortOf(kernel, 'trees of files')
       const entries = new TarEntries(await tarLibrary(), this.#reader)
       const { maxEntries: names, maxMemoryBytes: bytes } = this.#settings
       const handle = await port.treeOpen(this.#root, { names, bytes }, signal)
-      const sink = new TreeSink(port, handle, signal, () => this.#tell())
+      const sink = new TreeWriter(port, handle, signal, () => this.#tell())
       try {
         return await this.#apply(entries, sink)
       } finally {
@@ -195,7 +203,7 @@ class Application {
     }
   }
 
-  async #apply(entries: TarEntries, sink: TreeSink): Promise<ApplyResult> {
+  async #apply(entries: TarEntries, sink: TreeWriter): Promise<ApplyResult> {
     for (let found = await entries.next(); found; found = await entries.next()) await this.#entry(found, sink)
     await this.#reader.drain(MOST_TRAILING_BYTES, () => beyond('more than 64 MiB follow the end of the archive'))
     const digests = this.#stream.digests()
@@ -210,7 +218,7 @@ class Application {
     return { ...digests, entries: this.#entries, bytes: this.#bytes }
   }
 
-  async #entry(found: FoundEntry, sink: TreeSink): Promise<void> {
+  async #entry(found: FoundEntry, sink: TreeWriter): Promise<void> {
     const entry = this.#allowed(entryOf(found.header, found.block, found.records))
     this.#entries += 1
     if (this.#entries > this.#settings.maxEntries) throw beyond('the layer has more entries than maxEntries')
@@ -236,7 +244,7 @@ class Application {
     return isPaxSparse(records) ? paxSparse(records, entry.storedBytes, this.#reader) : undefined
   }
 
-  async #write(entry: TarEntry, sink: TreeSink, sparse: SparseMap | undefined): Promise<void> {
+  async #write(entry: TarEntry, sink: TreeWriter, sparse: SparseMap | undefined): Promise<void> {
     if (entry.name === '' && entry.type !== 'directory') throw malformed('the root of the layer is not a directory')
     if (entry.type === 'character-device' || entry.type === 'block-device') {
       if (this.#settings.devices === 'skip') return

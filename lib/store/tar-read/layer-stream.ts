@@ -5,7 +5,7 @@ import type { Transform } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
 import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
-import { invalid, shown } from '../../base/units.js'
+import { invalid, shown } from '../../base/options.js'
 import { beyond, malformed } from './tar-errors.js'
 
 export interface StreamLimits {

@@ -18,7 +18,7 @@ const LARGE_PIECE_BYTES = 16 * 1024
 /** The most of names and attributes that one entry may have. */
 const ENTRY_BYTES = BATCH_BYTES / 2
 
-export class TreeSink {
+export class TreeWriter {
   readonly #port: TreePort
   readonly #handle: Handle
   readonly #signal: AbortSignal | undefined

@@ -1,8 +1,7 @@
 // The difference of two mounted layers as the tar of an OCI layer.
 import { type Readable, pipeline } from 'node:stream'
 import { createGzip } from 'node:zlib'
-import { checkOptions, type SignalOption } from '../../base/options.js'
-import { invalid, shown } from '../../base/units.js'
+import { checkOptions, type SignalOption, invalid, shown } from '../../base/options.js'
 import { checkTrees } from '../compare/changes.js'
 import { LayerTar, type TarProgress } from './layer-tar.js'
 

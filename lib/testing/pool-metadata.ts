@@ -32,7 +32,7 @@ export interface PoolSizes {
 /** A refusal by errno; 0 is success, as the kernel's own functions have it. */
 type Errno = number
 
-export class PoolState {
+export class PoolMetadata {
   readonly blockSectors: number
   readonly formattedMetadataBlocks: number
   dataBlocks: number

@@ -1,4 +1,4 @@
-// Calls of one turn of the event loop, done together: one trip to the native side for many costs little more than for
+// Calls of one turn of the event loop, done together: one call of the native side for many costs little more than for
 // one. Not all in one, so that what the first of them are for can begin while the last are still on their way.
 interface Waiting<Item, Value> {
   readonly item: Item
@@ -8,7 +8,7 @@ interface Waiting<Item, Value> {
 
 const TOGETHER = 16
 
-export class Gather<Item, Value> {
+export class Coalescer<Item, Value> {
   readonly #together: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Value>[]>
   readonly #inTurn: boolean
   readonly #waiting: Waiting<Item, Value>[] = []
@@ -16,7 +16,7 @@ export class Gather<Item, Value> {
 
   /**
    * `together`: a result for each, in the order given; or rejects for all. `inTurn`: for what the kernel takes one after
-   * the other anyway, one trip at a time.
+   * the other anyway, one call at a time.
    */
   constructor(
     together: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Value>[]>,
@@ -37,13 +37,13 @@ export class Gather<Item, Value> {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const trip = this.#trip(this.#waiting.splice(0, TOGETHER))
-      if (this.#inTurn) await trip
+      const running = this.#call(this.#waiting.splice(0, TOGETHER))
+      if (this.#inTurn) await running
     }
     this.#begun = false
   }
 
-  async #trip(waiting: readonly Waiting<Item, Value>[]): Promise<void> {
+  async #call(waiting: readonly Waiting<Item, Value>[]): Promise<void> {
     try {
       const results = await this.#together(waiting.map(({ item }) => item))
       waiting.forEach(({ resolve, reject }, at) => {

@@ -1,0 +1,42 @@
+// What is the matter with a pool, when the kernel refused a call with an errno that says little.
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
+import { poolStatusLine, type PoolAddress, type PoolContext } from './context.js'
+
+/**
+ * Passes on what a call gives; when the kernel refused it with an errno that says little, looks at the pool and says
+ * what is the matter: suspended, read-only, failed. Only a refusal costs the look.
+ */
+export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T> {
+  return call.catch(async (fault: unknown) => {
+    throw fault instanceof DmThinError ? await explain(context, fault) : fault
+  })
+}
+
+const WORTH_A_LOOK = new Set(['DM_KERNEL', 'DM_TABLE_REFUSED', 'DM_POOL_READ_ONLY', 'DM_NOT_FOUND'])
+
+export async function explain(pool: PoolAddress, fault: DmThinError): Promise<DmThinError> {
+  const { port, name, address } = pool
+  if (!WORTH_A_LOOK.has(fault.code)) return fault
+  const look = async () => {
+    const info = await port.deviceStatus(address)
+    if ((info.flags & DEVICE_FLAG.suspended) !== 0) {
+      const hint = `resume it with \`dmsetup resume ${name}\``
+      return fault.refined('DM_POOL_SUSPENDED', `pool ${name} is suspended; ${hint} (${fault.message})`)
+    }
+    const status = await poolStatusLine(pool)
+    if (status.mode === 'fail' || status.mode === 'error') {
+      const hint = 'take it down and run thin_check, then thin_repair, on its metadata'
+      return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)
+    }
+    if (status.mode === 'ro') {
+      const why = status.needsCheck ? 'its metadata needs a check (thin_check)' : 'it may be out of metadata space'
+      return fault.refined('DM_POOL_READ_ONLY', `pool ${name} is read-only: ${why} (${fault.message})`)
+    }
+    return fault
+  }
+  return look().catch((second: unknown) => {
+    const gone = second instanceof DmThinError && second.errno === ERRNO.ENXIO
+    return gone ? fault.refined('DM_NOT_FOUND', `pool ${name} is not active any more (${fault.message})`) : fault
+  })
+}

@@ -1,0 +1,40 @@
+// Makes what a pool and its volumes share.
+import { deviceNumber } from '../../base/device-number.js'
+import { Pending } from '../../base/pending.js'
+import { sectorsToBytes } from '../../base/units.js'
+import { nodePath } from '../../block/node-path.js'
+import type { DeviceInfo } from '../../kernel/port/device-port.js'
+import type { KernelPort } from '../../kernel/port/kernel-port.js'
+import { addressOf, poolTable, type PoolContext } from './context.js'
+import { thinIds } from './live-metadata.js'
+import type { PoolRecord } from './record.js'
+import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
+import { ThinIds } from './thin-ids.js'
+
+export async function contextOf(
+  port: KernelPort,
+  name: string,
+  { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
+  { mapperLinks, durability }: Pick<PoolContext, 'mapperLinks' | 'durability'>,
+  record: PoolRecord | undefined,
+  signal?: AbortSignal,
+): Promise<PoolContext> {
+  const address = addressOf({ name, uuid, device })
+  const pool = { port, name, address }
+  const table = await poolTable(pool, signal)
+  const metadataPath = nodePath(table.metadataDevice)
+  return {
+    ...pool,
+    device,
+    number: deviceNumber(device),
+    uuid,
+    dataBlockBytes: sectorsToBytes(table.blockSectors),
+    mapperLinks,
+    durability,
+    record,
+    metadataPath,
+    pending: new Pending(`pool ${name}`),
+    ids: new ThinIds(() => thinIds(pool)),
+    clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
+  }
+}

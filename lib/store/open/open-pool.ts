@@ -1,0 +1,71 @@
+// The pool of a store: opened, or made where it is not there yet; and refused where it cannot be that of the records.
+import { signalOption } from '../../base/options.js'
+import { undefinedIf, DmThinError, hasCode } from '../../base/errors.js'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { nativePort } from '../../kernel/native-port.js'
+import type { DeviceSource } from '../../pool/lifecycle/options.js'
+import { ThinPool } from '../../pool/thin-pool.js'
+import type { PoolPlace } from '../common/options.js'
+import type { Records } from '../records/records.js'
+
+const TRIES = 100
+const PAUSE_MS = 100
+
+/** A pool that is not there yet is made; another process may be first, and then it is there. */
+export async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal): Promise<ThinPool> {
+  const abort = signalOption(signal)
+  // A writer in a container is told that the pool is full, and does not hang for a minute.
+  const options = { ...place, errorIfNoSpace: true, ...abort }
+  const found = { ...options, data: whateverSize(place.data), metadata: whateverSize(place.metadata) }
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ThinPool.open(found)
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_FILE_MISSING', 'DM_METADATA_BLANK', 'DM_NOT_FOUND', 'DM_BUSY')) throw fault
+      if (!hasCode(fault, 'DM_BUSY')) refuseLoss(records, place, fault)
+      else if (tries >= TRIES) throw fault
+    }
+    try {
+      return await ThinPool.create(options)
+    } catch (fault) {
+      const first = hasCode(fault, 'DM_NAME_TAKEN', 'DM_BUSY', 'DM_FILE_ATTACHED', 'DM_METADATA_NOT_BLANK')
+      if (!first || tries >= TRIES) throw fault
+      await sleep(PAUSE_MS)
+    }
+  }
+}
+
+/** An existing file has the size that it has: it may have been grown. */
+const whateverSize = (source: DeviceSource): DeviceSource =>
+  source.file === undefined ? source : { file: source.file }
+
+/** Layers are recorded, and their pool is not there: a new one would make the loss final. */
+function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {
+  if (records.all().length === 0) return
+  const where = place.data.file ?? (place.data as { device: string }).device
+  const text = `layers are recorded, but their pool is not on ${where}: ${(cause as Error).message}`
+  throw new DmThinError('DM_STORE_MISMATCH', text, { device: place.name, cause })
+}
+
+/**
+ * A pool in which something is, and nothing of it is recorded, is another program's, or a store's whose records are gone.
+ * The records are looked at last: another process that opens the same new store may have confirmed it meanwhile.
+ */
+export async function refuseForeign(
+  pool: ThinPool,
+  transactionId: bigint,
+  records: Records,
+  wasUp: boolean,
+): Promise<void> {
+  const volumes = await pool.volumes()
+  if (volumes.length === 0 && transactionId === 0n) return
+  if (records.get('made') !== undefined) return
+  if (!wasUp) await pool.remove() // brought up by this call
+  const what = `${volumes.length} volumes and transaction id ${transactionId}`
+  const text = `pool ${pool.name} has ${what}, and nothing of it is recorded: pool.adopt takes it as it is`
+  throw new DmThinError('DM_STORE_MISMATCH', text, { device: pool.name })
+}
+
+export async function isUp(name: string): Promise<boolean> {
+  return (await nativePort().deviceStatus({ name }).catch(undefinedIf('DM_NOT_FOUND'))) !== undefined
+}

@@ -1,0 +1,100 @@
+// Repairing those disagreements of records, pool and kernel that are safe to repair.
+import type { DmThinError } from '../../base/errors.js'
+import { LoopDevice } from '../../block/loop-device.js'
+import type { StoreFinding } from '../common/findings.js'
+import type { StoreParts } from '../engine/parts.js'
+import { sweepMount } from '../engine/temporary-mounts.js'
+import { endUnfinished } from '../engine/unfinished.js'
+import { ageOf } from './consistency.js'
+import { verify } from './verify.js'
+
+/** Options of `LayerStore.repair`. */
+export interface RepairOptions {
+  /** Say what would be done, and do nothing. Default false. */
+  readonly dryRun?: boolean
+  /** Delete the volumes that the store knows nothing of, too. What is on them is lost. Default false. */
+  readonly deleteRetired?: boolean
+  /**
+   * The pool is right where it is older than the records (`transaction-behind`): without this no record and no volume is
+   * deleted then. What was recorded of layers that this pool has not is lost. Default false.
+   */
+  readonly acceptPool?: boolean
+}
+
+export async function repair(parts: StoreParts, options: RepairOptions): Promise<StoreFinding[]> {
+  const findings = await verify(parts)
+  const isBehind = ageOf(findings) === 'behind' && !options.acceptPool
+  const planOf = (finding: StoreFinding) =>
+    isBehind && BY_THE_RECORDS.has(finding.kind) ? 'none' : planned(finding, parts, options)
+  if (options.dryRun) return findings.map(finding => ({ ...finding, action: planOf(finding) }))
+  const done: StoreFinding[] = []
+  for (const finding of findings) {
+    const action = planOf(finding)
+    const error = action === 'none' ? undefined : await act(parts, finding)
+    done.push(error ? { ...finding, error } : { ...finding, action })
+  }
+  return done
+}
+
+/** What is deleted for these was found by records that an older pool does not answer to. */
+const BY_THE_RECORDS: ReadonlySet<StoreFinding['kind']> = new Set([
+  'layer-without-volume',
+  'volume-without-layer',
+  'unfinished',
+])
+
+function planned(finding: StoreFinding, parts: StoreParts, options: RepairOptions): StoreFinding['action'] {
+  switch (finding.kind) {
+    case 'layer-without-volume': {
+      // With children there is something left of it: what they have.
+      const row = parts.records.byThin(finding.thin!)
+      return row && parts.records.childOf(row.id) === undefined ? 'deleted' : 'none'
+    }
+    case 'volume-without-layer':
+      return options.deleteRetired ? 'deleted' : 'none'
+    case 'transaction-behind':
+      return options.acceptPool ? 'accepted' : 'none'
+    case 'leaked-loop':
+      return 'detached'
+    case 'unfinished':
+      return 'undone'
+    case 'left-mounted':
+      return 'unmounted'
+    default:
+      return 'none'
+  }
+}
+
+async function act(parts: StoreParts, finding: StoreFinding): Promise<DmThinError | undefined> {
+  try {
+    await repairOne(parts, finding)
+    return undefined
+  } catch (fault) {
+    return fault as DmThinError
+  }
+}
+
+async function repairOne(parts: StoreParts, { kind, thin, detail }: StoreFinding): Promise<void> {
+  const { records, writer, pool } = parts
+  const row = thin === undefined ? undefined : records.byThin(thin)
+  switch (kind) {
+    case 'leaked-loop':
+      await (await LoopDevice.list()).find(loop => loop.path === detail)?.detach()
+      return
+    case 'left-mounted':
+      return sweepMount(detail!)
+    case 'unfinished':
+      if (row) await endUnfinished(parts, row, await parts.volumes.ids())
+      return
+    case 'transaction-behind': {
+      const { transactionId } = await pool.status()
+      if (transactionId !== undefined) await writer.write(() => records.acceptTransaction(transactionId))
+      return
+    }
+    case 'volume-without-layer':
+      await (await pool.volume(thin!)).delete()
+      break
+    default:
+  }
+  if (row) await writer.write(() => records.delete(row))
+}

@@ -27,7 +27,7 @@ const project = (name, extra = {}) => ({
 })
 
 /** In guests the library and the helpers are one file. */
-const oneFile = { transform: { '^.+\\.m?ts$|/test/setup/modules\\.cjs$': '<rootDir>/test/setup/one-file.cjs' } }
+const oneFile = { transform: { '^.+\\.m?ts$|/test/setup/modules\\.cjs$': '<rootDir>/test/tools/runner/one-file.cjs' } }
 const packed = {
   globalSetup: '<rootDir>/test/package/global-setup.ts',
   globalTeardown: '<rootDir>/test/package/global-teardown.ts',

@@ -16,7 +16,7 @@ const FLAGS = [
   '--remote-debugging-pipe',
 ]
 
-/** Installed, or unpacked into the cache (see test/setup/tools.mjs), where one library has a folder of its own. */
+/** Installed, or unpacked into the cache (see test/tools/setup/tools.mjs), where one library has a folder of its own. */
 function findProgram(): { program: string; libraries: string[] } {
   const installed = PROGRAMS.map(name => `/usr/bin/${name}`).find(existsSync)
   if (installed !== undefined) return { program: installed, libraries: [] }

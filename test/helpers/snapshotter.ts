@@ -17,7 +17,7 @@ export const SUITE = path.join(CLIENTS, 'suite')
 /** A path in the tree of unpacked packages, or on this machine where it has the package itself. */
 export function unpacked(file: string): string {
   const found = [path.join(CLIENTS, 'root', file), file].find(each => existsSync(each))
-  if (found === undefined) throw new Error(`${file} is missing: node test/setup/run.mjs all-setup`)
+  if (found === undefined) throw new Error(`${file} is missing: node test/tools/run.mjs all-setup`)
   return found
 }
 

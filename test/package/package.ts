@@ -97,7 +97,7 @@ export function makePackage(): void {
 function packAndInstall(made: string): void {
   const stage = path.join(made, 'stage')
   mkdirSync(stage)
-  const prebuild = path.join(repository, 'test/package/prebuild.mjs')
+  const prebuild = path.join(repository, 'test/tools/prebuild.mjs')
   execFileSync(process.execPath, [prebuild, '--if-stale'], { stdio: ['ignore', 'inherit', 'inherit'] })
   // More than belongs into the tarball: package.json has to choose.
   for (const name of IN_STAGE.filter(name => existsSync(path.join(repository, name)))) {

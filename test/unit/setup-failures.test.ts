@@ -57,7 +57,7 @@ describe('a download', () => {
 
 describe('two commands in one work tree', () => {
   const withLock = (name: string, body: string) =>
-    `import { withLock } from ${JSON.stringify(path.join(__dirname, '../setup/stamps.mjs'))}
+    `import { withLock } from ${JSON.stringify(path.join(__dirname, '../tools/setup/stamps.mjs'))}
      await withLock(${JSON.stringify(name)}, async () => { ${body} })`
   const start = (source: string) => spawn(process.execPath, ['--input-type=module', '-e', source])
   const name = `test-${process.pid}`
@@ -99,7 +99,7 @@ describe('a guest', () => {
       `const { spawn } = await import('node:child_process')
        const { mkdtempSync } = await import('node:fs')
        const { PassThrough } = await import('node:stream')
-       const { childrenOf } = await import(${JSON.stringify(path.join(__dirname, '../vm/children.mjs'))})
+       const { childrenOf } = await import(${JSON.stringify(path.join(__dirname, '../tools/vm/children.mjs'))})
        const machine = { async start({ console: log }) {
          const children = childrenOf()
          const main = spawn('sh', ['-c', ${JSON.stringify(script)}], { stdio: ['ignore', log, 'pipe'], detached: true })

@@ -38,7 +38,7 @@ test('a runner that has grown large leaves the rest of its queue to the next one
   try {
     const files = Array(2).fill({ project: 'unit', file: 'test/unit/units.test.ts' })
     writeFileSync(path.join(folder, 'files.json'), JSON.stringify({ files, large: 0 }))
-    const runner = path.join(__dirname, '../setup/guest-runner.mjs')
+    const runner = path.join(__dirname, '../tools/runner/guest-runner.mjs')
     const run = () => execFileSync(process.execPath, [runner, folder], { stdio: 'pipe' })
     run()
     expect(readdirSync(folder).sort()).toEqual(['files.json', 'result-0.json', 'taken-0'])
@@ -148,7 +148,7 @@ describe('a User-Mode Linux that does not start', () => {
 
 describe('the library as one file', () => {
   const transform = (file: string) => {
-    const script = `const { process: make } = require(${JSON.stringify(path.join(__dirname, '../setup/one-file.cjs'))})
+    const script = `const { process: make } = require(${JSON.stringify(path.join(__dirname, '../tools/runner/one-file.cjs'))})
       console.log(JSON.stringify(make('', ${JSON.stringify(path.join(__dirname, '../..', file))}, {})))`
     return JSON.parse(execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', maxBuffer: 2 ** 26 })) as {
       code: string
@@ -160,7 +160,7 @@ describe('the library as one file', () => {
     expect(transform('lib/base/units.ts').code).toMatch(
       /^module\.exports = require\(".*modules\.cjs"\)\("lib\/base\/units\.ts"\)$/,
     )
-    const { code, map } = transform('test/setup/modules.cjs')
+    const { code, map } = transform('test/tools/runner/modules.cjs')
     const module = { exports: (_: string): unknown => undefined }
     const run = compileFunction(code, ['module', 'require']) as (own: object, load: NodeJS.Require) => void
     run(module, require)
@@ -188,7 +188,7 @@ describe('a group of processes', () => {
     const body = `
       const { existsSync } = await import('node:fs')
       const { spawn } = await import('node:child_process')
-      const source = \`import { spawnGroup } from ${JSON.stringify(path.join(__dirname, '../vm/children.mjs'))}
+      const source = \`import { spawnGroup } from ${JSON.stringify(path.join(__dirname, '../tools/vm/children.mjs'))}
         const child = spawnGroup('sh', ['-c', 'sleep 1000 & echo started; wait'],
           { stdio: ['pipe', 'pipe', 'inherit'] }, [${JSON.stringify(folder)}])
         child.stdout.on('data', () => console.log(child.pid))\`

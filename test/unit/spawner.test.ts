@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { outcomeLater, outcomeOf, type Outcome } from '../helpers/spawner.js'
 
-const { startSpawner } = jest.requireActual<{ startSpawner: () => void }>('../setup/spawner.cjs')
+const { startSpawner } = jest.requireActual<{ startSpawner: () => void }>('../tools/runner/spawner.cjs')
 const PLACE = 'DM_THIN_SPAWNER'
 
 /** Runs `body` without a spawner, then with one of its own. */

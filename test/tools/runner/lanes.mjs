@@ -3,7 +3,7 @@
 import { availableParallelism, freemem } from 'node:os'
 import { GUEST_DIED, runInGuest, TIMED_OUT } from '../vm/run.mjs'
 import { closeQueue, filesLeft, makeQueue } from './queue.mjs'
-import { repository, say } from './steps.mjs'
+import { repository, say } from '../setup/steps.mjs'
 
 const GUEST_MEMORY = 3 * 2 ** 30
 const OWN_MEMORY = 2 * 2 ** 30
@@ -67,7 +67,7 @@ class Run {
     const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
     // Emulated, V8's optimizing compiler costs more than its code saves in a test that runs once: a tenth of the time.
     const node = [process.execPath, ...(machine === 'qemu' ? ['--no-opt'] : [])]
-    const command = [...(preset.length ? ['env', ...preset] : []), ...node, 'test/setup/guest-runner.mjs']
+    const command = [...(preset.length ? ['env', ...preset] : []), ...node, 'test/tools/runner/guest-runner.mjs']
     const { status } = await runInGuest({
       command: [...command, this.queue.folder],
       cwd: repository,

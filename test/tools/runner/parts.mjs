@@ -1,7 +1,7 @@
 // Which tests run where: the projects on devices, over the machines that there are.
 import { chooseMachine } from '../vm/machine.mjs'
 import { testFiles } from './queue.mjs'
-import { say } from './steps.mjs'
+import { say } from '../setup/steps.mjs'
 
 /** What makes devices in the kernel, but `long`, and `races`, which mean something only with two processors. */
 export const ON_DEVICES = ['clients', 'store', 'contract', 'kernel', 'fault', 'examples', 'runtimes']

@@ -1,20 +1,20 @@
 // The binaries that the package ships, for x64 and arm64, one of them by a cross compiler:
 //
-//   node test/package/prebuild.mjs [--if-stale] [x64] [arm64]
+//   node test/tools/prebuild.mjs [--if-stale] [x64] [arm64]
 //
 // Built in a copy of the package, so that the work tree's own build/ stays as its developer left it.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { buildEnvironment } from '../setup/build.mjs'
-import { hashOf, isFresh, setStamp, withLock } from '../setup/stamps.mjs'
-import { quietly, repository, say, SetupError, step } from '../setup/steps.mjs'
+import { buildEnvironment } from './setup/build.mjs'
+import { hashOf, isFresh, setStamp, withLock } from './setup/stamps.mjs'
+import { quietly, repository, say, SetupError, step } from './setup/steps.mjs'
 
 /** The oldest Node that the package is for. Without it prebuildify would ask for the newest one's headers. */
 const TARGET = '20.0.0'
 const FOLDERS = readdirSync(join(repository, 'native')).filter(name => name !== 'test')
 const SOURCES = [...FOLDERS.map(name => `native/${name}`), 'binding.gyp']
-const INPUTS = [...SOURCES, 'package-lock.json', 'test/package/prebuild.mjs']
+const INPUTS = [...SOURCES, 'package-lock.json', 'test/tools/prebuild.mjs']
 
 /** Debian's names: of the compilers, and of the packages that bring them. */
 const TRIPLETS = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }

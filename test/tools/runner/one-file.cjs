@@ -2,7 +2,7 @@
 // resolves, reads and compiles by itself costs system calls, of which a guest's are slow: with 200 modules that is more
 // than a second for each test file.
 //
-// Each module is replaced by one line that asks test/setup/modules.cjs for it; that file is replaced by all modules,
+// Each module is replaced by one line that asks test/tools/runner/modules.cjs for it; that file is replaced by all modules,
 // compiled by swc as jest would do it. Both are made anew if a module has changed.
 'use strict'
 
@@ -12,7 +12,7 @@ const path = require('node:path')
 const { transformSync } = require('@swc/core')
 const { createTransformer } = require('@swc/jest')
 
-const root = path.join(__dirname, '../..')
+const root = path.join(__dirname, '../../..')
 const entry = path.join(__dirname, 'modules.cjs')
 const FOLDERS = ['lib', 'test/helpers', 'test/contract']
 const jsc = { target: 'es2022', parser: { syntax: 'typescript' } }

@@ -1,6 +1,6 @@
 // Runs a command in a virtual machine, by default in the fastest that works here:
 //
-//   node test/vm/vm.mjs [--uml|--qemu] [--udev] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
+//   node test/tools/vm/vm.mjs [--uml|--qemu] [--udev] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
 //
 // Exit status: the command's own (128 + N after signal N); 124 if the guest was ended at the time limit, 125 if it
 // died (its kernel console is shown), 130 and the like after a signal to the harness.

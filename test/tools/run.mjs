@@ -1,10 +1,10 @@
 // The one entry behind the commands of package.json. It needs nothing but Node, and brings the rest:
 //
-//   node test/setup/run.mjs <demo|test|test-all|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
-import { allSetup, asan, bench, demo, long, test, testAll, testHere, unit, vm } from './commands.mjs'
-import { fuzz } from './fuzz.mjs'
-import { checkPlatform, completePath } from './needs.mjs'
-import { say, SetupError } from './steps.mjs'
+//   node test/tools/run.mjs <demo|test|test-all|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
+import { allSetup, asan, bench, demo, long, test, testAll, testHere, unit, vm } from './runner/commands.mjs'
+import { fuzz } from './runner/fuzz.mjs'
+import { checkPlatform, completePath } from './setup/needs.mjs'
+import { say, SetupError } from './setup/steps.mjs'
 
 const COMMANDS = {
   demo,

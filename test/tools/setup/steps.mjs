@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 
-export const repository = resolve(import.meta.dirname, '../..')
+export const repository = resolve(import.meta.dirname, '../../..')
 const TAIL_LINES = 40
 
 /** A fault with a message for the person at the keyboard: printed as it is, without a stack. */

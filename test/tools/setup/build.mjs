@@ -87,8 +87,8 @@ function prebuilt(arch) {
     name: `binary-${arch}`,
     title: `binary for ${arch} (prebuildify)`,
     script: 'prebuild',
-    command: [process.execPath, 'test/package/prebuild.mjs', '--if-stale', arch],
-    inputs: ['native', 'binding.gyp', 'package-lock.json', 'test/package/prebuild.mjs'],
+    command: [process.execPath, 'test/tools/prebuild.mjs', '--if-stale', arch],
+    inputs: ['native', 'binding.gyp', 'package-lock.json', 'test/tools/prebuild.mjs'],
     results: [`prebuilds/linux-${arch}/dm-thin.glibc.node`],
     hint: `Please see to the above, then repeat the command. This step alone: npm run prebuild -- ${arch}`,
   }

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { ensurePackages } from './needs.mjs'
-import { quietly, repository, say, seconds, SetupError, step } from './steps.mjs'
+import { ensurePackages } from '../setup/needs.mjs'
+import { quietly, repository, say, seconds, SetupError, step } from '../setup/steps.mjs'
 
 /** Of each target, unless --runs says otherwise. */
 const BOUNDED_RUNS = 300_000

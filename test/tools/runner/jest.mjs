@@ -1,7 +1,7 @@
 // Runs jest for one part of the tests in this machine, and reads its report. Guests have a runner of their own.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { openly, repository, say } from './steps.mjs'
+import { openly, repository, say } from '../setup/steps.mjs'
 
 const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')

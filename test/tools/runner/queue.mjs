@@ -4,7 +4,7 @@
 // guest has claimed, made by mkdir, which succeeds once. A guest leaves the outcome of file N in `result-N.json`.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { repository } from './steps.mjs'
+import { repository } from '../setup/steps.mjs'
 
 const TIMES = join(repository, '.cache/results/times.json')
 /** Where no time is known: the projects with long files first, then the larger files. */

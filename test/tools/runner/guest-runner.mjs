@@ -4,12 +4,12 @@
 // It ends before the queue is empty if it has grown large: jest keeps something of each file, and each page of a process in
 // User-Mode Linux is a mapping of the host's, of which a process may have 65530 (vm.max_map_count). The next guest goes on.
 //
-//   node test/setup/guest-runner.mjs QUEUE
+//   node test/tools/runner/guest-runner.mjs QUEUE
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import spawner from './spawner.cjs'
-import { repository } from './steps.mjs'
+import { repository } from '../setup/steps.mjs'
 
 spawner.startSpawner()
 

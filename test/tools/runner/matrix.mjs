@@ -2,7 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheDir } from '../vm/cache.mjs'
-import { repository } from './steps.mjs'
+import { repository } from '../setup/steps.mjs'
 
 /** @param {import('./summary.mjs').Counted[]} parts */
 export function writeMatrix(parts) {

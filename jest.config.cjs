@@ -32,8 +32,8 @@ const packed = {
   globalSetup: '<rootDir>/test/package/global-setup.ts',
   globalTeardown: '<rootDir>/test/package/global-teardown.ts',
 }
-const longTime = { ...oneFile, setupFilesAfterEnv: ['<rootDir>/test/helpers/long-time.cjs'] }
-const faultBuild = { ...oneFile, setupFiles: ['<rootDir>/test/helpers/fault-build.cjs'] }
+const longTime = { ...oneFile, setupFilesAfterEnv: ['<rootDir>/test/helpers/long/use-long-timeout.cjs'] }
+const faultBuild = { ...oneFile, setupFiles: ['<rootDir>/test/helpers/fault/use-fault-build.cjs'] }
 
 module.exports = {
   // Far beyond what any test takes: it ends what hangs, and must not end what is slow on a busy machine.

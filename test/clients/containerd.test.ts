@@ -12,12 +12,12 @@ import {
   volumesOfPool,
   withStack,
   type Stack,
-} from '../helpers/containerd.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { useScratch } from '../helpers/scratch.js'
-import { Daemon, PATIENCE_MS, startServer, unpacked } from '../helpers/snapshotter.js'
-import { SnapshotsClient } from '../helpers/snapshots-client.js'
-import { run } from '../helpers/spawned.js'
+} from '../helpers/containerd/containerd.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { Daemon, PATIENCE_MS, startServer, unpacked } from '../helpers/containerd/snapshotter.js'
+import { SnapshotsClient } from '../helpers/containerd/snapshots-client.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const IMAGE = 'docker.io/library/small:1'

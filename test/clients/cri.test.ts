@@ -4,10 +4,10 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import { ctr, SNAPSHOTTER, snapshots, withStack } from '../helpers/containerd.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { useScratch } from '../helpers/scratch.js'
-import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/snapshotter.js'
+import { ctr, SNAPSHOTTER, snapshots, withStack } from '../helpers/containerd/containerd.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
 
 const scratch = useScratch()
 const PORT = 5000

@@ -3,10 +3,10 @@ import { execFile } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { mappedMounts, SNAPSHOTTER, snapshots, withStack } from '../helpers/containerd.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { useScratch } from '../helpers/scratch.js'
-import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/snapshotter.js'
+import { mappedMounts, SNAPSHOTTER, snapshots, withStack } from '../helpers/containerd/containerd.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
 
 const scratch = useScratch()
 const execute = promisify(execFile)

@@ -3,9 +3,9 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { status } from '@grpc/grpc-js'
-import { useScratch } from '../helpers/scratch.js'
-import { SnapshotsClient } from '../helpers/snapshots-client.js'
-import { dmThin, MAIN } from '../helpers/command-line.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { SnapshotsClient } from '../helpers/containerd/snapshots-client.js'
+import { dmThin, MAIN } from '../helpers/process/command-line.js'
 import {
   PATIENCE_MS,
   removePool,
@@ -13,8 +13,8 @@ import {
   untilListening,
   type Daemon,
   type ServerOptions,
-} from '../helpers/snapshotter.js'
-import { run } from '../helpers/spawned.js'
+} from '../helpers/containerd/snapshotter.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const MiB = 2 ** 20

@@ -1,6 +1,6 @@
 // Random histories of volumes: what the pool counts is what a plain list of who wrote what gives.
 import { MiB, type ThinVolume } from '../../lib/entry/index.js'
-import { SeededRandom } from '../helpers/metadata-xml.js'
+import { SeededRandom } from '../helpers/metadata/xml.js'
 import { BLOCK, content, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
 const STEPS = 60

@@ -3,9 +3,9 @@
 import { closeSync, openSync } from 'node:fs'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { contract } from './contract.js'
-import { directWrite, readAt, writeAt } from '../helpers/blocks.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { directWrite, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let counter = 0

@@ -12,8 +12,8 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { isForContainerd, pages, programs, writePrograms } from '../helpers/docs-code.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
 
 const root = path.join(__dirname, '../..')
 const MiB = 2 ** 20

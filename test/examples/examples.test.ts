@@ -2,8 +2,8 @@
 // @udev with
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
 
 const root = path.join(__dirname, '../..')
 const compiled = path.join(root, 'dist-examples')

@@ -2,8 +2,8 @@
 // @second-kernel
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { useScratch } from '../helpers/scratch.js'
-import { tryRun } from '../helpers/spawned.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { tryRun } from '../helpers/process/spawned.js'
 
 const root = path.join(__dirname, '../..')
 const scratch = useScratch()

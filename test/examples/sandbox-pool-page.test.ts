@@ -1,8 +1,8 @@
 // The page of the example service in a browser: live, usable, and as narrow as a phone.
 // @udev with
-import { Browser } from '../helpers/browser.js'
-import { Service } from '../helpers/sandbox-service.js'
-import { useScratch } from '../helpers/scratch.js'
+import { Browser } from '../helpers/docs/browser.js'
+import { Service } from '../helpers/process/sandbox-service.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

@@ -18,11 +18,11 @@ import {
   unmount,
   whileFrozen,
 } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../helpers/fault.js'
-import { markedMounts } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../helpers/fault/fault.js'
+import { markedMounts } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -13,10 +13,10 @@ import {
   undone,
   useFaults,
   type Places,
-} from '../helpers/fault.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { takeDown } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
+} from '../helpers/fault/fault.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { takeDown } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

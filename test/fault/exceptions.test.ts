@@ -2,11 +2,11 @@
 // half-made or attached.
 import { mkdirSync, rmSync } from 'node:fs'
 import { bindMount, DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
-import { attemptWith, filesIn, ENOMEM, useFaults, type Places } from '../helpers/fault.js'
-import { markedMounts, snapshotKernelState } from '../helpers/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo } from '../helpers/witness.js'
+import { attemptWith, filesIn, ENOMEM, useFaults, type Places } from '../helpers/fault/fault.js'
+import { markedMounts, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { takeDown, withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -14,10 +14,10 @@ import {
   undone,
   useFaults,
   type Places,
-} from '../helpers/fault.js'
-import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+} from '../helpers/fault/fault.js'
+import { markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -2,11 +2,11 @@
 // @udev both
 import { statSync } from 'node:fs'
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../helpers/fault.js'
-import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmTable } from '../helpers/witness.js'
+import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../helpers/fault/fault.js'
+import { markedDevices, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo, dmTable } from '../helpers/kernel/dmsetup.js'
 
 useScratch()
 const hooks = useFaults()

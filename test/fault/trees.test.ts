@@ -4,10 +4,10 @@ import { buffer } from 'node:stream/consumers'
 import { mount, unmount } from '../../lib/entry/index.js'
 import { changes } from '../../lib/store/compare/changes.js'
 import { diffTar } from '../../lib/store/tar-write/diff-tar.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { EIO, useFaults } from '../helpers/fault.js'
-import { useScratch } from '../helpers/scratch.js'
-import { setExtendedAttribute } from '../helpers/xattrs.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { EIO, useFaults } from '../helpers/fault/fault.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { setExtendedAttribute } from '../helpers/tree/xattrs.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -2,12 +2,12 @@
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmStatus, dmTable } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault/fault.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo, dmStatus, dmTable } from '../helpers/kernel/dmsetup.js'
 
 useScratch()
 const hooks = useFaults()

@@ -5,11 +5,11 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import path from 'node:path'
 import { AdoptedStore } from '../../lib/entry/store.js'
 import { MiB, mount, type ThinPool, type ThinVolume, unmount } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmCreate, dmInfo, dmRemove } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmCreate, dmInfo, dmRemove } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const SIZE = 32 * MiB

@@ -18,12 +18,12 @@ import {
   sha256,
   unpackedByTar,
   type Member,
-} from '../helpers/archives.js'
-import { runChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { extendedAttributes, setExtendedAttribute } from '../helpers/xattrs.js'
+} from '../helpers/tree/archives.js'
+import { runChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { extendedAttributes, setExtendedAttribute } from '../helpers/tree/xattrs.js'
 
 const scratch = useScratch()
 let made = 0

@@ -11,12 +11,12 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { alignedBuffer, BlockDevice, KiB, LoopDevice, MiB } from '../../lib/entry/index.js'
-import { BLOCK, pattern, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { dmCreate, dmRemove } from '../helpers/witness.js'
+import { BLOCK, pattern, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { dmCreate, dmRemove } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 let made = 0

@@ -6,12 +6,12 @@
 // pools that something is wrong with                        pool ls lists …, pool status reports …
 // each kind of error of pools and volumes                   exit code …; of layers: command-line-layers.test.ts
 import { existsSync, mkdirSync } from 'node:fs'
-import { dmThin, jsonOf, linesOf, MAIN } from '../helpers/command-line.js'
+import { dmThin, jsonOf, linesOf, MAIN } from '../helpers/process/command-line.js'
 import { MiB } from '../../lib/entry/index.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { dmCreate, dmInfo, dmRemove } from '../helpers/witness.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { dmCreate, dmInfo, dmRemove } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

@@ -3,11 +3,11 @@
 // D  success of a message is no success of its commit       each change …
 // C8 create, snapshot and delete resolve uncommitted        each change …
 import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
-import { BROKEN, onLinear } from '../helpers/broken-pool.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo, dmStatus, thinCheck } from '../helpers/witness.js'
+import { BROKEN, onLinear } from '../helpers/pool/broken-pool.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo, dmStatus, thinCheck } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

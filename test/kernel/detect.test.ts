@@ -2,10 +2,10 @@
 // @udev both
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { detectFileSystem, KiB, LoopDevice, MiB } from '../../lib/entry/index.js'
-import { writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let made = 0

@@ -12,12 +12,12 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { DmThinError, MiB } from '../../lib/entry/index.js'
 import { DeviceMapper, type Segment } from '../../lib/entry/kernel.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices } from '../helpers/kernel-state.js'
-import { withLoops, withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo, dmTable } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices } from '../helpers/kernel/kernel-state.js'
+import { withLoops, withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 let dm: DeviceMapper

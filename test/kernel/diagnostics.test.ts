@@ -3,10 +3,10 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MiB } from '../../lib/entry/index.js'
 import { DeviceMapper, type CallMessage } from '../../lib/entry/kernel.js'
 import { dmsetupWords } from '../../lib/kernel/trace/dmsetup-command.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { dmInfo, dmTable } from '../helpers/witness.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { dmInfo, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

@@ -3,13 +3,13 @@
 import { existsSync, lstatSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { KiB, MiB } from '../../lib/entry/index.js'
-import { runChild } from '../helpers/children.js'
-import { dmThin } from '../helpers/command-line.js'
-import { markedLoops } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
+import { runChild } from '../helpers/process/children.js'
+import { dmThin } from '../helpers/process/command-line.js'
+import { markedLoops } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const doctor = (...options: string[]) => dmThin('doctor', ...options)

@@ -6,11 +6,11 @@
 // capability checked for each call, also with an open descriptor   a process that gives root up …
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { MiB } from '../../lib/entry/index.js'
-import { runChild } from '../helpers/children.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { tryRun } from '../helpers/spawned.js'
+import { runChild } from '../helpers/process/children.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { tryRun } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const text = JSON.stringify

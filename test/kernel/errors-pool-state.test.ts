@@ -7,14 +7,14 @@
 // M  ResizePool leaves the pool suspended (defect)          grow of a pool that needs a check …
 // full: data, metadata                                      pool-space.test.ts
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { seedOf, writeBlock } from '../helpers/blocks.js'
-import { BROKEN, onLinear } from '../helpers/broken-pool.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { dmInfo, dmResume, dmStatus, dmSuspend, dmTable, thinCheck } from '../helpers/witness.js'
-import { withPool } from '../helpers/pools.js'
+import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { BROKEN, onLinear } from '../helpers/pool/broken-pool.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { dmInfo, dmResume, dmStatus, dmSuspend, dmTable, thinCheck } from '../helpers/kernel/dmsetup.js'
+import { withPool } from '../helpers/pool/pools.js'
 
 const scratch = useScratch()
 

@@ -6,12 +6,12 @@
 import { readdirSync } from 'node:fs'
 import { KiB, MiB, watchDevices, type DeviceEvent, type PoolEvent } from '../../lib/entry/index.js'
 import { DeviceMapper } from '../../lib/entry/kernel.js'
-import { writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { MARK } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
+import { writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { MARK } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmRemove, dmResume, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

@@ -7,12 +7,12 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { BlockDevice, LoopDevice, ThinPool } from '../../lib/entry/index.js'
-import { BLOCK, pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove, dmTable } from '../helpers/witness.js'
+import { BLOCK, pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

@@ -19,11 +19,11 @@ import {
   unmount,
   whileFrozen,
 } from '../../lib/entry/index.js'
-import { startChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { startChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let made = 0

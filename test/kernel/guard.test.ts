@@ -6,13 +6,13 @@
 // volume active elsewhere, before and after                 activated by dmsetup before …, … after
 // @udev both
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { writeBlock } from '../helpers/blocks.js'
-import { runChild, startChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove, dmTable } from '../helpers/witness.js'
+import { writeBlock } from '../helpers/kernel/blocks.js'
+import { runChild, startChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

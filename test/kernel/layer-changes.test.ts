@@ -5,12 +5,12 @@ import { buffer } from 'node:stream/consumers'
 import { MiB, mount, type ThinVolume, unmount } from '../../lib/entry/index.js'
 import { changes } from '../../lib/store/compare/changes.js'
 import { diffTar } from '../../lib/store/tar-write/diff-tar.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { applyLayer, listed } from '../helpers/tar.js'
-import { changesBetween, survey } from '../helpers/trees.js'
-import { setExtendedAttribute } from '../helpers/xattrs.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { applyLayer, listed } from '../helpers/tree/tar.js'
+import { changesBetween, survey } from '../helpers/tree/trees.js'
+import { setExtendedAttribute } from '../helpers/tree/xattrs.js'
 
 const scratch = useScratch()
 

@@ -3,9 +3,9 @@
 // @udev both
 import { DeviceMapper } from '../../lib/entry/kernel.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo } from '../helpers/witness.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const port = nativePort()

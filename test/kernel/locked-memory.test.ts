@@ -2,8 +2,8 @@
 // origin.
 import { readFileSync } from 'node:fs'
 import { MiB } from '../../lib/entry/index.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 useScratch()
 

@@ -7,12 +7,12 @@
 // @udev both
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { BlockDevice, KiB, LoopDevice, MiB } from '../../lib/entry/index.js'
-import { pattern, readAt } from '../helpers/blocks.js'
-import { startChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedLoops } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { pattern, readAt } from '../helpers/kernel/blocks.js'
+import { startChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedLoops } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let made = 0

@@ -9,11 +9,11 @@
 // @udev both
 import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { KiB, LoopDevice, MiB, type LoopAttachOptions } from '../../lib/entry/index.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run, tryRun } from '../helpers/spawned.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let made = 0

@@ -8,12 +8,12 @@
 // @udev both
 import { MiB } from '../../lib/entry/index.js'
 import { linear, MappedDevice, thin, thinPool, zero } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { run } from '../helpers/spawned.js'
-import { readBelow, withDevices } from '../helpers/targets.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmTable } from '../helpers/witness.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { run } from '../helpers/process/spawned.js'
+import { readBelow, withDevices } from '../helpers/target/round-trip.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const running = { suspended: false, liveTable: true, inactiveTable: false }

@@ -12,13 +12,13 @@
 import { closeSync, openSync } from 'node:fs'
 import { MiB } from '../../lib/entry/index.js'
 import { error, linear, MappedDevice, striped, treeText, zero, type Segment } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices } from '../helpers/kernel-state.js'
-import { run } from '../helpers/spawned.js'
-import { withDevices } from '../helpers/targets.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove, dmTable } from '../helpers/witness.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices } from '../helpers/kernel/kernel-state.js'
+import { run } from '../helpers/process/spawned.js'
+import { withDevices } from '../helpers/target/round-trip.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const nodeOf = (device: string): string => `/dev/loop${device.slice(2)}`

@@ -7,13 +7,13 @@
 import { existsSync, lstatSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { MiB, ThinPool, volumesOf } from '../../lib/entry/index.js'
 import { MappedDevice, zero } from '../../lib/entry/kernel.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
 import { mapperLinks } from '../../lib/kernel/mapper-links.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo } from '../helpers/witness.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const withUdev = existsSync('/run/udev/control')

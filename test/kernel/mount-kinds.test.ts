@@ -16,11 +16,11 @@ import {
   setPropagation,
   unmount,
 } from '../../lib/entry/index.js'
-import { startChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedMounts } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { startChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedMounts } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let made = 0

@@ -8,12 +8,12 @@
 // @udev both
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { MiB, mount, type ThinPool, unmount, type MountOptions, type ThinVolume } from '../../lib/entry/index.js'
-import { startChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedMounts, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { startChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedMounts, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 let folders = 0

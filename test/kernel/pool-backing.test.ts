@@ -9,13 +9,13 @@
 import { writeFileSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
 import { type CreatePoolOptions, KiB, MiB, ThinPool } from '../../lib/entry/index.js'
-import { writeAt } from '../helpers/blocks.js'
-import { freshPool, refusedPool } from '../helpers/fresh-pool.js'
-import { markedLoops } from '../helpers/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { thinCheck } from '../helpers/witness.js'
+import { writeAt } from '../helpers/kernel/blocks.js'
+import { freshPool, refusedPool } from '../helpers/pool/fresh-pool.js'
+import { markedLoops } from '../helpers/kernel/kernel-state.js'
+import { takeDown, withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { thinCheck } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const fresh = (changes: Partial<CreatePoolOptions> = {}) => freshPool(scratch, changes)

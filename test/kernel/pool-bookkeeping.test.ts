@@ -3,12 +3,12 @@
 // dmtest held_root: hold, twice, release, live readers      a metadata snapshot …
 // M  the commit point of a journal; result of commit ignored metadata that cannot be written … (errors-pool-state.test.ts)
 import { MiB } from '../../lib/entry/index.js'
-import { BLOCK, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmMessage, dmStatus, dmTable, thinUsageBy } from '../helpers/witness.js'
+import { BLOCK, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmMessage, dmStatus, dmTable, thinUsageBy } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

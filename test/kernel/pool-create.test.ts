@@ -11,12 +11,12 @@
 // @udev both
 import { statSync } from 'node:fs'
 import { type CreatePoolOptions, GiB, KiB, MiB, ThinPool } from '../../lib/entry/index.js'
-import { writeAt } from '../helpers/blocks.js'
-import { freshPool, refusedPool } from '../helpers/fresh-pool.js'
-import { markedDevices, markedLoops } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmRemove, dmStatus, dmTable } from '../helpers/witness.js'
+import { writeAt } from '../helpers/kernel/blocks.js'
+import { freshPool, refusedPool } from '../helpers/pool/fresh-pool.js'
+import { markedDevices, markedLoops } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmRemove, dmStatus, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const fresh = (changes: Partial<CreatePoolOptions> = {}) => freshPool(scratch, changes)

@@ -10,13 +10,13 @@
 import { statSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { BLOCK, pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmCreate, dmInfo, dmStatus, dmTable, thinCheck } from '../helpers/witness.js'
+import { BLOCK, pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmCreate, dmInfo, dmStatus, dmTable, thinCheck } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

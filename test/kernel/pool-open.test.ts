@@ -13,13 +13,13 @@
 import { copyFileSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
 import { GiB, KiB, MiB, ThinPool, type OpenPoolOptions } from '../../lib/entry/index.js'
-import { seedOf, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool, type PoolFiles } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend, dmTable } from '../helpers/witness.js'
+import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool, type PoolFiles } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

@@ -4,10 +4,10 @@
 // a crash while it is written                               what a dead process left …
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

@@ -8,12 +8,12 @@
 // @udev both
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB, mount, ThinPool, unmount } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices, markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo, dmTable, dmCreate } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices, markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo, dmTable, dmCreate } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

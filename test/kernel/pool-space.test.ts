@@ -10,11 +10,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { MiB, type ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { BLOCK, directWrite, pattern, readAt, seedOf, writeAt, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmResume, dmStatus, dmSuspend, dmTable } from '../helpers/witness.js'
+import { BLOCK, directWrite, pattern, readAt, seedOf, writeAt, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmResume, dmStatus, dmSuspend, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const TIMEOUT = '/sys/module/dm_thin_pool/parameters/no_space_timeout'

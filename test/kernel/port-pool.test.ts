@@ -13,10 +13,10 @@ import { ThinPool, MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { DEVICE_FLAG, type TargetLine } from '../../lib/kernel/port/device-port.js'
 import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withLoops, withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmStatus, dmTable } from '../helpers/witness.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withLoops, withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo, dmStatus, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const port = nativePort()

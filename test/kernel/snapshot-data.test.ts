@@ -10,12 +10,12 @@
 // containerd#2988 skip_block_zeroing                        zeroing …
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../lib/entry/index.js'
-import { BLOCK, pattern, readAt, seedOf, writeAt, writeBlock } from '../helpers/blocks.js'
-import { markedLoops } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmMessage, thinUsageBy } from '../helpers/witness.js'
+import { BLOCK, pattern, readAt, seedOf, writeAt, writeBlock } from '../helpers/kernel/blocks.js'
+import { markedLoops } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmMessage, thinUsageBy } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const SIZE = 4 * MiB

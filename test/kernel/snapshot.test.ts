@@ -13,12 +13,12 @@
 import { MiB, volumesOf, type ThinPool } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { volumeUuidPrefix } from '../../lib/pool/state/context.js'
-import { seedOf, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
+import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const port = nativePort()

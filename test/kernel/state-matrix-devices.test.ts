@@ -11,12 +11,12 @@ import { once } from 'node:events'
 import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB, type ErrorCode } from '../../lib/entry/index.js'
 import { linear, MappedDevice, zero } from '../../lib/entry/kernel.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/pool/matrix.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 type Leave = (() => Promise<void> | void) | void

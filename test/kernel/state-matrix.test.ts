@@ -8,12 +8,12 @@
 // D  a failed create_snap leaves the origin suspended       snapshot, in each state
 // the devices below                                         state-matrix-devices.test.ts
 import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../lib/entry/index.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/matrix.js'
-import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../helpers/pool-states.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { dmInfo } from '../helpers/witness.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../helpers/pool/matrix.js'
+import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../helpers/pool/pool-states.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const SIZE = { sizeBytes: 8 * MiB }

@@ -9,11 +9,11 @@
 import { KiB, MiB, ThinPool } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
-import { BLOCK, directWrite, pattern, writeAt } from '../helpers/blocks.js'
-import { markedLoops } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmMessage, dmStatus, thinUsageBy } from '../helpers/witness.js'
+import { BLOCK, directWrite, pattern, writeAt } from '../helpers/kernel/blocks.js'
+import { markedLoops } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmMessage, dmStatus, thinUsageBy } from '../helpers/kernel/dmsetup.js'
 
 useScratch()
 const port = nativePort()

@@ -1,12 +1,12 @@
 // A store takes no disk and no pool for its own that is not: by what the disk says of itself, and by what is in the pool.
 import { LayerStore } from '../../lib/entry/store.js'
 import { LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { takeDown } from '../helpers/pools.js'
-import { run } from '../helpers/spawned.js'
-import { endStore, keysOf, storeFiles } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, dmRemove } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { takeDown } from '../helpers/pool/pools.js'
+import { run } from '../helpers/process/spawned.js'
+import { endStore, keysOf, storeFiles } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo, dmRemove } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

@@ -3,9 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { MiB } from '../../lib/entry/index.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { useScratch } from '../helpers/scratch.js'
-import { thinIdsBy, withStore } from '../helpers/stores.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { thinIdsBy, withStore } from '../helpers/store/stores.js'
 
 const scratch = useScratch()
 

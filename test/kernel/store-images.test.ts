@@ -6,12 +6,12 @@ import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import type { Change } from '../../lib/entry/store.js'
 import { MiB } from '../../lib/entry/index.js'
-import { archive, inPieces, largeFile, members, seen, sha256, unpackedByTar } from '../helpers/archives.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { run } from '../helpers/spawned.js'
-import { keysOf, thinIdsBy, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
+import { archive, inPieces, largeFile, members, seen, sha256, unpackedByTar } from '../helpers/tree/archives.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { run } from '../helpers/process/spawned.js'
+import { keysOf, thinIdsBy, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

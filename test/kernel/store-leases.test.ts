@@ -5,12 +5,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LayerStore, type OpenStoreOptions } from '../../lib/entry/store.js'
-import { archive } from '../helpers/archives.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { keysOf, thinIdsBy, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo } from '../helpers/witness.js'
+import { archive } from '../helpers/tree/archives.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { keysOf, thinIdsBy, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

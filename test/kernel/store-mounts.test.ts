@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore } from '../../lib/entry/store.js'
-import { archive } from '../helpers/archives.js'
-import { endStore, storeFiles, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo } from '../helpers/witness.js'
+import { archive } from '../helpers/tree/archives.js'
+import { endStore, storeFiles, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 useScratch()
 

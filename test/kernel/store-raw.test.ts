@@ -1,10 +1,10 @@
 // Raw layers: what a virtual machine wrote is never mounted by the host. The bytes here are no file system, so that any
 // mount would fail.
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
-import { expectCode } from '../helpers/expect-code.js'
-import { run } from '../helpers/spawned.js'
-import { keysOf, thinIdsBy, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { run } from '../helpers/process/spawned.js'
+import { keysOf, thinIdsBy, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

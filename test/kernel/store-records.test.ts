@@ -2,11 +2,11 @@
 import { mkdirSync } from 'node:fs'
 import { LayerStore } from '../../lib/entry/store.js'
 import { LoopDevice, MiB, mount, unmount } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { run } from '../helpers/spawned.js'
-import { endStore, keysOf, storeFiles, type StoreFiles } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove, dmResume } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { run } from '../helpers/process/spawned.js'
+import { endStore, keysOf, storeFiles, type StoreFiles } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmResume } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const SIZE = 32 * MiB

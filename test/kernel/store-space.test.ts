@@ -2,10 +2,10 @@
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { MiB } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { tryRun } from '../helpers/spawned.js'
-import { withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { tryRun } from '../helpers/process/spawned.js'
+import { withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 useScratch()
 

@@ -5,12 +5,12 @@ import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { LayerStore, type StoreFinding, type StoreStep } from '../../lib/entry/store.js'
 import { MiB } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { killedWhileMounted, killedWork } from '../helpers/store-child.js'
-import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmMessage, dmRemove, thinUsageBy } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { killedWhileMounted, killedWork } from '../helpers/store/store-child.js'
+import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmMessage, dmRemove, thinUsageBy } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

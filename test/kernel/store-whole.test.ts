@@ -3,10 +3,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { LayerStore } from '../../lib/entry/store.js'
 import { MiB, unmount } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { keysOf, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { keysOf, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

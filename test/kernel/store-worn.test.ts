@@ -6,9 +6,9 @@ import path from 'node:path'
 import { LayerStore } from '../../lib/entry/store.js'
 import { SNAPSHOT_LIMIT } from '../../lib/pool/state/snapshot-clock.js'
 import { setTime } from '../contract/at-rest.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { useScratch } from '../helpers/scratch.js'
-import { withStore } from '../helpers/stores.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { withStore } from '../helpers/store/stores.js'
 
 useScratch()
 

@@ -4,11 +4,11 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore, type LayerInfo } from '../../lib/entry/store.js'
 import { MiB, unmount } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { run, tryRun } from '../helpers/spawned.js'
-import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmMajor, dmRemove } from '../helpers/witness.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { run, tryRun } from '../helpers/process/spawned.js'
+import { endStore, keysOf, storeFiles, thinIdsBy, withStore } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmMajor, dmRemove } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 

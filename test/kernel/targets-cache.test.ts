@@ -4,9 +4,9 @@
 // the kernel's lines of cache, writecache and era            each test, by roundTrip()
 import { MiB } from '../../lib/entry/index.js'
 import { cache, era, linear, MappedDevice, writecache } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
-import { useScratch } from '../helpers/scratch.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/target/round-trip.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

@@ -5,10 +5,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { MiB } from '../../lib/entry/index.js'
 import { crypt, integrity, MappedDevice, verity } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
-import { useScratch } from '../helpers/scratch.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/target/round-trip.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const nodeOf = (device: string): string => `/dev/loop${device.slice(2)}`

@@ -17,10 +17,10 @@ import {
   zero,
   type FlakeyFeatures,
 } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmTable } from '../helpers/witness.js'
-import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmTable } from '../helpers/kernel/dmsetup.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/target/round-trip.js'
 
 const scratch = useScratch()
 const lengthSectors = 2048

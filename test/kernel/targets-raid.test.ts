@@ -2,9 +2,9 @@
 // the kernel's lines of raid and mirror                      each test, by roundTrip()
 import { MiB } from '../../lib/entry/index.js'
 import { mirror, raid } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
-import { useScratch } from '../helpers/scratch.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/target/round-trip.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

@@ -14,9 +14,9 @@ import {
   thinPool,
   zero,
 } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { readBelow, roundTrip, withDevices } from '../helpers/targets.js'
-import { useScratch } from '../helpers/scratch.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { readBelow, roundTrip, withDevices } from '../helpers/target/round-trip.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const lengthSectors = 2048

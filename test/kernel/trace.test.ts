@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { useScratch } from '../helpers/scratch.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const walkthrough = path.join(__dirname, '..', '..', 'dist-examples', 'walkthrough', 'walkthrough.mjs')

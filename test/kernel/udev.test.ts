@@ -11,12 +11,12 @@ import { closeSync, existsSync, openSync, readdirSync, readlinkSync } from 'node
 import { DeviceMapper, thin } from '../../lib/entry/kernel.js'
 import { MiB } from '../../lib/entry/index.js'
 import { nativePort } from '../../lib/kernel/native-port.js'
-import { runChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
-import { cookieSemaphores, dmInfo } from '../helpers/witness.js'
+import { runChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
+import { cookieSemaphores, dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 let dm: DeviceMapper

@@ -5,14 +5,14 @@
 import { truncateSync, writeFileSync } from 'node:fs'
 import { GiB, KiB, MiB, SECTOR_BYTES } from '../../lib/entry/index.js'
 import { generic, MappedDevice } from '../../lib/entry/kernel.js'
-import { pattern, readAt, writeAt } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { freshPool, refusedPool } from '../helpers/fresh-pool.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { range } from '../helpers/long.js'
-import { withLoops, withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmStatus, dmTable } from '../helpers/witness.js'
+import { pattern, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { freshPool, refusedPool } from '../helpers/pool/fresh-pool.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { range } from '../helpers/long/report.js'
+import { withLoops, withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmStatus, dmTable } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 /** In sectors: the smallest and the largest, and between them powers of two and what is none. */

@@ -6,7 +6,7 @@ const { writeSync, writeFileSync } = require('node:fs')
 const { constants } = require('node:os')
 const { setTimeout: sleep } = require('node:timers/promises')
 const { LayerStore } = require('../../dist/entry/store.js')
-const { lotsOf } = require('../helpers/lots.cjs')
+const { lotsOf } = require('../helpers/random/xorshift.cjs')
 
 /** `name` has no hyphen: what comes before the first one of a key says what the layer's content is. */
 const { options, name, seed, operations, image, tight, full } = JSON.parse(process.argv[2])

@@ -2,9 +2,9 @@
 // moby#33603 leaked semaphores; kata#2031 leaked devices    10 000 times active and inactive …
 // @udev both
 import { MiB } from '../../lib/entry/index.js'
-import { endure, expectFlat, machine } from '../helpers/endurance.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
+import { endure, expectFlat, machine } from '../helpers/long/endurance.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 useScratch()
 

@@ -7,14 +7,14 @@
 // K  delete-active-id-fails; suspended                      volumes that are active or suspended …
 // @udev both
 import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
-import { BLOCK, seedOf, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { snapshotKernelState } from '../helpers/kernel-state.js'
-import { atRest, idsOf, range } from '../helpers/long.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { tryRun } from '../helpers/spawned.js'
-import { dmInfo, dmResume, dmStatus, dmSuspend } from '../helpers/witness.js'
+import { BLOCK, seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { atRest, idsOf, range } from '../helpers/long/report.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { tryRun } from '../helpers/process/spawned.js'
+import { dmInfo, dmResume, dmStatus, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const COUNT = 1000

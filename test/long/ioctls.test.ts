@@ -2,9 +2,9 @@
 // a million ioctls, memory, descriptors and threads flat    a million ioctls …
 import { readFileSync } from 'node:fs'
 import { MiB } from '../../lib/entry/index.js'
-import { endure, expectFlat, machine } from '../helpers/endurance.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
+import { endure, expectFlat, machine } from '../helpers/long/endurance.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

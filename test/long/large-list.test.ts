@@ -2,10 +2,10 @@
 // a list of 10 000 devices (DM_BUFFER_FULL)                 10 000 devices …
 import { DeviceMapper } from '../../lib/entry/kernel.js'
 import { watchDevices } from '../../lib/entry/index.js'
-import { MARK } from '../helpers/kernel-state.js'
-import { range } from '../helpers/long.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { MARK } from '../helpers/kernel/kernel-state.js'
+import { range } from '../helpers/long/report.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const COUNT = 10_000

@@ -18,12 +18,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../lib/entry/index.js'
-import { BLOCK, pattern, readAt, writeBlock } from '../helpers/blocks.js'
-import { atRest, idsOf, range } from '../helpers/long.js'
-import { withPool } from '../helpers/pools.js'
-import { seeded, type Random } from '../helpers/random.js'
-import { useScratch } from '../helpers/scratch.js'
-import { run } from '../helpers/spawned.js'
+import { BLOCK, pattern, readAt, writeBlock } from '../helpers/kernel/blocks.js'
+import { atRest, idsOf, range } from '../helpers/long/report.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { seeded, type Random } from '../helpers/random/random.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { run } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const LAYERS = 128

@@ -1,10 +1,10 @@
 // Five hundred deaths, each at a moment that nobody chose, of a process with four calls at once on a store.
-import { keepFigures } from '../helpers/long.js'
-import { seeded } from '../helpers/random.js'
-import { imageToImport, killedWork, together, type Promised } from '../helpers/store-child.js'
-import { held } from '../helpers/store-held.js'
-import { endStore, storeFiles } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
+import { keepFigures } from '../helpers/long/report.js'
+import { seeded } from '../helpers/random/random.js'
+import { imageToImport, killedWork, together, type Promised } from '../helpers/store/store-child.js'
+import { held } from '../helpers/store/store-held.js'
+import { endStore, storeFiles } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const KILLS = 500

@@ -1,10 +1,10 @@
 // Scenario                                                  Test
 // stratisd#79 events without a thread per device, for long  a storm of events …
 import { MiB } from '../../lib/entry/index.js'
-import { BLOCK } from '../helpers/blocks.js'
-import { endure, expectFlat, machine } from '../helpers/endurance.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
+import { BLOCK } from '../helpers/kernel/blocks.js'
+import { endure, expectFlat, machine } from '../helpers/long/endurance.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 

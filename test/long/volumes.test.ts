@@ -5,13 +5,13 @@
 // K  create-many-delete-many, try-and-create-duplicates     a thousand empty volumes …
 // @udev both
 import { MiB, type ThinPool, volumesOf } from '../../lib/entry/index.js'
-import { BLOCK, seedOf, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices } from '../helpers/kernel-state.js'
-import { atRest, idsOf, range } from '../helpers/long.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmStatus } from '../helpers/witness.js'
+import { BLOCK, seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices } from '../helpers/kernel/kernel-state.js'
+import { atRest, idsOf, range } from '../helpers/long/report.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmStatus } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const COUNT = 1000

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { readSharedObject } from '../helpers/elf'
+import { readSharedObject } from '../helpers/package/elf'
 
 // What the binaries may ask for at most: what every machine has that runs Node 20 (glibc 2.28, libstdc++ of GCC 8).
 const FLOOR: Record<string, string> = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '8' }

@@ -6,7 +6,7 @@
 
 const { isMainThread, parentPort, workerData } = require('node:worker_threads')
 const { ThinPool, volumesOf } = require('../../dist/entry/index.js')
-const { lotsOf } = require('../helpers/lots.cjs')
+const { lotsOf } = require('../helpers/random/xorshift.cjs')
 
 const { name, seed, rounds, origin: originId, wanted } = isMainThread ? JSON.parse(process.argv[2]) : workerData
 const SIZE = { sizeBytes: 1024 * 1024 }

@@ -5,10 +5,10 @@ import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { KiB, LoopDevice } from '../../lib/entry/index.js'
-import { pattern, readAt } from '../helpers/blocks.js'
-import { runChild } from '../helpers/children.js'
-import { markedLoops } from '../helpers/kernel-state.js'
-import { useScratch } from '../helpers/scratch.js'
+import { pattern, readAt } from '../helpers/kernel/blocks.js'
+import { runChild } from '../helpers/process/children.js'
+import { markedLoops } from '../helpers/kernel/kernel-state.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 let made = 0

@@ -6,12 +6,12 @@
 // K  duplicates                                             ids that others took …
 // moby#5771 … serial creation                               all of them overlap (nothing here asserts a time)
 import { MiB, ThinPool, volumesOf, type ThinVolume, type VolumeResult } from '../../lib/entry/index.js'
-import { seedOf, writeBlock } from '../helpers/blocks.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmMessage, dmRemove, dmStatus, thinUsageBy } from '../helpers/witness.js'
+import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmMessage, dmRemove, dmStatus, thinUsageBy } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const codes = (results: readonly VolumeResult<unknown>[]) =>

@@ -14,12 +14,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { runChild, startChild } from '../helpers/children.js'
-import { markedDevices } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { tryRun } from '../helpers/spawned.js'
-import { dmInfo, thinUsageBy } from '../helpers/witness.js'
+import { runChild, startChild } from '../helpers/process/children.js'
+import { markedDevices } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { tryRun } from '../helpers/process/spawned.js'
+import { dmInfo, thinUsageBy } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const script = path.join(__dirname, 'actor.cjs')

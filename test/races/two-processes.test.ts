@@ -5,13 +5,13 @@
 // C  ids never given twice                                  two processes create volumes …
 // guard across processes                                    guard.test.ts
 import { MiB, ThinPool, volumesOf } from '../../lib/entry/index.js'
-import { seedOf, writeBlock } from '../helpers/blocks.js'
-import { runChild, startChild } from '../helpers/children.js'
-import { expectCode } from '../helpers/expect-code.js'
-import { markedDevices, markedLoops, snapshotKernelState } from '../helpers/kernel-state.js'
-import { withPool } from '../helpers/pools.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo, thinCheck } from '../helpers/witness.js'
+import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
+import { runChild, startChild } from '../helpers/process/children.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
+import { markedDevices, markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
+import { withPool } from '../helpers/pool/pools.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo, thinCheck } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const text = JSON.stringify

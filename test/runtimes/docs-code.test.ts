@@ -4,9 +4,9 @@
 import { mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { programs, writePrograms } from '../helpers/docs-code.js'
-import { runtimePath } from '../helpers/runtimes.js'
-import { useScratch } from '../helpers/scratch.js'
-import { tryRun } from '../helpers/spawned.js'
+import { runtimePath } from '../helpers/process/runtimes.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { tryRun } from '../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const PARSE = `const { SourceTextModule } = require('node:vm'); const { readFileSync } = require('node:fs')

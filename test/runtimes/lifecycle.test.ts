@@ -5,11 +5,11 @@ import { copyFileSync, existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
-import { MARK, markedDevices, markedLoops } from '../helpers/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pools.js'
-import { runtimePath } from '../helpers/runtimes.js'
-import { markedName, useScratch } from '../helpers/scratch.js'
-import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/witness.js'
+import { MARK, markedDevices, markedLoops } from '../helpers/kernel/kernel-state.js'
+import { takeDown, withPool } from '../helpers/pool/pools.js'
+import { runtimePath } from '../helpers/process/runtimes.js'
+import { markedName, useScratch } from '../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const script = path.join(__dirname, 'lifecycle.cjs')

@@ -3,9 +3,9 @@
 // @second-kernel
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
-import { endStore, storeFiles } from '../helpers/stores.js'
-import { runtimePath } from '../helpers/runtimes.js'
-import { useScratch } from '../helpers/scratch.js'
+import { endStore, storeFiles } from '../helpers/store/stores.js'
+import { runtimePath } from '../helpers/process/runtimes.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const script = path.join(__dirname, 'store.cjs')

@@ -4,11 +4,11 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore } from '../../lib/entry/store.js'
-import { makeImage } from '../helpers/oci-image.js'
-import { endStore, keysOf, storeFiles, thinIdsBy, type StoreFiles } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { imageToImport, killedWork, together } from '../helpers/store-child.js'
-import { held } from '../helpers/store-held.js'
+import { makeImage } from '../helpers/store/oci-image.js'
+import { endStore, keysOf, storeFiles, thinIdsBy, type StoreFiles } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { imageToImport, killedWork, together } from '../helpers/store/store-child.js'
+import { held } from '../helpers/store/store-held.js'
 
 const scratch = useScratch()
 

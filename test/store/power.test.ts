@@ -5,11 +5,11 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore } from '../../lib/entry/store.js'
 import { MiB, mount, unmount } from '../../lib/entry/index.js'
-import { LoggedDisk } from '../helpers/log-writes.js'
-import { checkAfterPowerLoss, copySparse, Promises, recoverRecords } from '../helpers/power.js'
-import { run } from '../helpers/spawned.js'
-import { useScratch } from '../helpers/scratch.js'
-import { dmInfo } from '../helpers/witness.js'
+import { LoggedDisk } from '../helpers/kernel/log-writes.js'
+import { checkAfterPowerLoss, copySparse, Promises, recoverRecords } from '../helpers/store/power.js'
+import { run } from '../helpers/process/spawned.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { dmInfo } from '../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const content = (name: string) => name.repeat(20_000)

@@ -4,10 +4,10 @@
 import { execFile } from 'node:child_process'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { endStore, storeFiles } from '../helpers/stores.js'
-import { useScratch } from '../helpers/scratch.js'
-import { killedWork, together } from '../helpers/store-child.js'
-import { held } from '../helpers/store-held.js'
+import { endStore, storeFiles } from '../helpers/store/stores.js'
+import { useScratch } from '../helpers/kernel/scratch.js'
+import { killedWork, together } from '../helpers/store/store-child.js'
+import { held } from '../helpers/store/store-held.js'
 
 const scratch = useScratch()
 /** Where one of them dies, a round each. */

@@ -3,7 +3,7 @@ import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { Devices } from '../../lib/store/foreign/devices.js'
 import type { ForeignRecord } from '../../lib/store/foreign/foreign-record.js'
-import { processOn, type Process } from '../helpers/processes.js'
+import { processOn, type Process } from '../helpers/process/processes.js'
 
 const NAME = 'images'
 const RECORD: ForeignRecord = { key: 'a', parent: '', kind: 'committed', thin: 0, sizeBytes: MiB, isWhole: true }

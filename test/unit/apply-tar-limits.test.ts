@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs'
 import * as zlib from 'node:zlib'
 import { memoryKernel } from '../../lib/entry/testing'
 import { applyTar, type ApplyOptions } from '../../lib/store/tar-read/apply-tar'
-import { archive, block, END, inPieces, members, paxRecord, sha256, useFolders, type Member } from '../helpers/archives'
-import { rejection } from '../helpers/thrown'
+import { archive, block, END, inPieces, members, paxRecord, sha256, useFolders, type Member } from '../helpers/tree/archives'
+import { rejection } from '../helpers/errors/thrown'
 
 const folder = useFolders()
 const apply = (bytes: Buffer, options: ApplyOptions = {}) => applyTar(folder('root'), inPieces(bytes), options)

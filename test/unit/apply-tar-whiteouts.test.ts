@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { applyTar } from '../../lib/store/tar-read/apply-tar'
-import { archive, inPieces, useFolders, type Member } from '../helpers/archives'
-import { rejection } from '../helpers/thrown'
+import { archive, inPieces, useFolders, type Member } from '../helpers/tree/archives'
+import { rejection } from '../helpers/errors/thrown'
 
 const folder = useFolders()
 

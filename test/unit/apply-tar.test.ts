@@ -25,8 +25,8 @@ import {
   unpackedByTar,
   useFolders,
   type Member,
-} from '../helpers/archives'
-import { runForBytes as run } from '../helpers/spawned'
+} from '../helpers/tree/archives'
+import { runForBytes as run } from '../helpers/process/spawned'
 
 const folder = useFolders()
 const ROOT: Member = { name: './', type: '5', mode: 0o755 }

@@ -16,13 +16,13 @@ import {
 import { buffer } from 'node:stream/consumers'
 import { changes } from '../../lib/store/compare/changes'
 import { diffTar } from '../../lib/store/tar-write/diff-tar'
-import { expectCode } from '../helpers/expect-code'
-import { seeded } from '../helpers/random'
-import { RandomTree } from '../helpers/random-tree'
-import { run, tryRun } from '../helpers/spawned'
-import { readTar } from '../helpers/tar'
-import { changesBetween, copyTree, inTree, survey, useTemporary } from '../helpers/trees'
-import { setExtendedAttribute } from '../helpers/xattrs'
+import { expectCode } from '../helpers/errors/expect-code'
+import { seeded } from '../helpers/random/random'
+import { RandomTree } from '../helpers/tree/random-tree'
+import { run, tryRun } from '../helpers/process/spawned'
+import { readTar } from '../helpers/tree/tar'
+import { changesBetween, copyTree, inTree, survey, useTemporary } from '../helpers/tree/trees'
+import { setExtendedAttribute } from '../helpers/tree/xattrs'
 
 const temporary = useTemporary()
 const isRoot = process.getuid?.() === 0

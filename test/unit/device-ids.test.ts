@@ -1,8 +1,8 @@
 import { DmThinError, ERRNO } from '../../lib/base/errors'
 import { ThinIds } from '../../lib/pool/state/thin-ids'
 import { MAX_THIN_ID } from '../../lib/base/units'
-import { seeded } from '../helpers/random'
-import { rejection } from '../helpers/thrown'
+import { seeded } from '../helpers/random/random'
+import { rejection } from '../helpers/errors/thrown'
 
 const idsOf = (...existing: number[]) => new ThinIds(() => Promise.resolve(existing))
 const taken = new DmThinError('DM_VOLUME_EXISTS', 'exists', { errno: ERRNO.EEXIST })

@@ -14,10 +14,10 @@ import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { diffTar } from '../../lib/store/tar-write/diff-tar'
-import { expectCode } from '../helpers/expect-code'
-import { run } from '../helpers/spawned'
-import { readTar } from '../helpers/tar'
-import { useTemporary } from '../helpers/trees'
+import { expectCode } from '../helpers/errors/expect-code'
+import { run } from '../helpers/process/spawned'
+import { readTar } from '../helpers/tree/tar'
+import { useTemporary } from '../helpers/tree/trees'
 
 const temporary = useTemporary()
 const descriptors = () => readdirSync('/proc/self/fd').length

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { publicApi, type Exported, type Member } from '../helpers/public-api'
+import { publicApi, type Exported, type Member } from '../helpers/docs/public-api'
 
 const root = path.join(__dirname, '../..')
 const folder = path.join(root, 'docs/api')

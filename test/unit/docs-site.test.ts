@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { Browser } from '../helpers/browser'
+import { Browser } from '../helpers/docs/browser'
 
 const root = path.join(__dirname, '../..')
 const folder = mkdtempSync(path.join(tmpdir(), 'dm-thin-site-'))

@@ -1,5 +1,5 @@
 import { abortError, DmThinError, errnoName, errnoText, throwIfAborted, type RollbackStep } from '../../lib/base/errors'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 const undone: RollbackStep = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 0 }
 const stuck: RollbackStep = { operation: 'unlink', device: '/data.img', errno: 30 }

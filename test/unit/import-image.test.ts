@@ -6,9 +6,9 @@ import { gzipSync } from 'node:zlib'
 import { importImage, type ImportOptions, type Layers } from '../../lib/store/images/import.js'
 import type { Lease } from '../../lib/store/engine/leases.js'
 import { DmThinError } from '../../lib/entry/index.js'
-import { archive, inPieces, useFolders } from '../helpers/archives.js'
-import { runForBytes } from '../helpers/spawned.js'
-import { rejection } from '../helpers/thrown.js'
+import { archive, inPieces, useFolders } from '../helpers/tree/archives.js'
+import { runForBytes } from '../helpers/process/spawned.js'
+import { rejection } from '../helpers/errors/thrown.js'
 
 const folder = useFolders()
 const NAMES = 3000

@@ -2,7 +2,7 @@
 // L  mangling modes hex and none, mixed strings, \x5cx      mangled …; what was not written so …
 import { mangleName, unmangleName } from '../../lib/entry/kernel'
 import { checkKernelName, checkKernelUuid } from '../../lib/kernel/kernel-names'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 test.each([
   ['vg-lv_1.x:y=@+#', 'vg-lv_1.x:y=@+#'],

@@ -1,5 +1,5 @@
 import { fraction, LineReader } from '../../lib/target/line'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 const reader = (line: string) => new LineReader('some status', line)
 

@@ -14,7 +14,7 @@ import {
   type Kernel,
 } from '../../lib/entry/index.js'
 import { DeviceMapper, MappedDevice, zero } from '../../lib/entry/kernel.js'
-import { expectCode } from '../helpers/expect-code.js'
+import { expectCode } from '../helpers/errors/expect-code.js'
 import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { watchDevices } from '../../lib/events/device-watch.js'
 

@@ -9,7 +9,7 @@ import { loadMetadata } from '../../lib/testing/metadata-loader.js'
 import { TableRefusal } from '../../lib/testing/refusal.js'
 import { SparseBytes } from '../../lib/testing/sparse-bytes.js'
 import { writeMetadata } from '../../lib/testing/metadata-writer.js'
-import { checkImage, imageDirectory, MetadataImage, restoreImage, thinLs } from '../helpers/metadata-image.js'
+import { checkImage, imageDirectory, MetadataImage, restoreImage, thinLs } from '../helpers/metadata/image.js'
 
 const BLOCK = 65536
 const images = imageDirectory()

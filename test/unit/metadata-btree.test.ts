@@ -2,7 +2,7 @@ import { viewOf } from '../../lib/metadata/block-source.js'
 import { mappedDataBlock, parseNode } from '../../lib/metadata/btree.js'
 import { blockChecksum, CHECKSUM_SALT } from '../../lib/metadata/crc32c.js'
 import { SaturatingCounts } from '../../lib/metadata/saturating-counts.js'
-import { SeededRandom } from '../helpers/metadata-xml.js'
+import { SeededRandom } from '../helpers/metadata/xml.js'
 
 const BLOCK = 40
 const RULES = { leafValueBytes: 8, metadataBlocks: 1000 }

@@ -1,7 +1,7 @@
 import { MetadataError } from '../../lib/metadata/metadata-error.js'
 import { listThins, thinUsage, type ThinUsage } from '../../lib/metadata/reader.js'
-import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata-image.js'
-import { memoryBlockSource } from '../helpers/metadata-source.js'
+import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata/image.js'
+import { memoryBlockSource } from '../helpers/metadata/source.js'
 
 const directory = imageDirectory()
 let intact: MetadataImage

@@ -1,5 +1,5 @@
 import { blockChecksum, CHECKSUM_SALT, crc32cRaw } from '../../lib/metadata/crc32c.js'
-import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata-image.js'
+import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata/image.js'
 
 const crc32c = (bytes: Uint8Array): number => ~crc32cRaw(bytes) >>> 0
 

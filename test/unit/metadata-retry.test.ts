@@ -1,7 +1,7 @@
 import { type BlockSource } from '../../lib/metadata/block-source.js'
 import { listThins, readPoolMetadata, thinUsage } from '../../lib/metadata/reader.js'
-import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata-image.js'
-import { memoryBlockSource } from '../helpers/metadata-source.js'
+import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata/image.js'
+import { memoryBlockSource } from '../helpers/metadata/source.js'
 
 const directory = imageDirectory()
 let older: MetadataImage

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { thinUsage } from '../../lib/metadata/reader.js'
-import { imageDirectory, MetadataImage, restoreImage, thinLs } from '../helpers/metadata-image.js'
-import { memoryBlockSource } from '../helpers/metadata-source.js'
+import { imageDirectory, MetadataImage, restoreImage, thinLs } from '../helpers/metadata/image.js'
+import { memoryBlockSource } from '../helpers/metadata/source.js'
 
 // thin_restore shares leaves but builds the nodes above them anew for each thin. A kernel snapshot shares from the
 // root down, so here nodes of one restored tree are put into others, and thin_ls is asked again.

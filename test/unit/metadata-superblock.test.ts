@@ -1,6 +1,6 @@
 import { classifySuperblock, parseSuperblock } from '../../lib/metadata/superblock.js'
-import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata-image.js'
-import { SeededRandom } from '../helpers/metadata-xml.js'
+import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata/image.js'
+import { SeededRandom } from '../helpers/metadata/xml.js'
 
 const directory = imageDirectory()
 let pool: Uint8Array

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { listThins, readPoolMetadata, thinUsage } from '../../lib/metadata/reader.js'
-import { checkImage, fileHash, imageDirectory, restoreImage, thinLs } from '../helpers/metadata-image.js'
-import { fileBlockSource, memoryBlockSource } from '../helpers/metadata-source.js'
-import { randomPool, SeededRandom, type XmlPool } from '../helpers/metadata-xml.js'
+import { checkImage, fileHash, imageDirectory, restoreImage, thinLs } from '../helpers/metadata/image.js'
+import { fileBlockSource, memoryBlockSource } from '../helpers/metadata/source.js'
+import { randomPool, SeededRandom, type XmlPool } from '../helpers/metadata/xml.js'
 
 const directory = imageDirectory()
 afterAll(() => directory.remove())

@@ -1,6 +1,6 @@
 import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../lib/base/options'
-import { seeded } from '../helpers/random'
-import { thrown } from '../helpers/thrown'
+import { seeded } from '../helpers/random/random'
+import { thrown } from '../helpers/errors/thrown'
 
 const refused = (act: () => unknown): string => {
   const error = thrown(act)

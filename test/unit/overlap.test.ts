@@ -4,7 +4,7 @@
 import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { DmThinError, MiB, ThinPool, volumesOf, type ErrorCode, type ThinVolume } from '../../lib/entry/index.js'
 import { DEVICE_FLAG } from '../../lib/kernel/port/device-port.js'
-import { processOn, type Process } from '../helpers/processes.js'
+import { processOn, type Process } from '../helpers/process/processes.js'
 
 const NAME = 'images'
 const SIZE = { sizeBytes: MiB }

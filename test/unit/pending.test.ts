@@ -1,5 +1,5 @@
 import { Pending } from '../../lib/base/pending'
-import { rejection, thrown } from '../helpers/thrown'
+import { rejection, thrown } from '../helpers/errors/thrown'
 
 function deferred() {
   let resolve = () => {}

@@ -2,7 +2,7 @@
 import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { LoopDevice, MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { DEVICE_FLAG } from '../../lib/kernel/port/device-port.js'
-import { processOn } from '../helpers/processes.js'
+import { processOn } from '../helpers/process/processes.js'
 
 interface Replaced {
   readonly kernel: MemoryKernel

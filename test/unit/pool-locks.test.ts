@@ -3,7 +3,7 @@ import { memoryKernel, type MemoryKernel } from '../../lib/entry/testing.js'
 import { MiB, ThinPool } from '../../lib/entry/index.js'
 import { FairLocks } from '../../lib/base/fair-locks.js'
 import { DEVICE_FLAG } from '../../lib/kernel/port/device-port.js'
-import { processOn } from '../helpers/processes.js'
+import { processOn } from '../helpers/process/processes.js'
 
 const KINDS = ['one process', 'several processes'] as const
 

@@ -1,7 +1,7 @@
 // Calls for many volumes: how much of them is under way at once, and how they are given up.
 import { memoryKernel } from '../../lib/entry/testing.js'
 import { MiB, ThinPool, volumesOf, type ThinVolume } from '../../lib/entry/index.js'
-import { processOn } from '../helpers/processes.js'
+import { processOn } from '../helpers/process/processes.js'
 
 const COUNT = 200
 

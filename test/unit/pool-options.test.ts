@@ -1,7 +1,7 @@
 import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../lib/pool/lifecycle/options'
 import { checkThinId, checkVolumeSize } from '../../lib/pool/volume/volume-options'
 import { GiB, KiB, MAX_METADATA_BYTES, MiB, TiB } from '../../lib/base/units'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 const data = { file: 'data.img', sizeBytes: 10 * GiB }
 const metadata = { file: 'metadata.img', sizeBytes: 1 * GiB }

@@ -8,9 +8,9 @@ import { listThins, thinUsage, type ThinUsage } from '../../lib/metadata/reader.
 import { classifySuperblock, parseSuperblock } from '../../lib/metadata/superblock.js'
 import { loadMetadata } from '../../lib/testing/metadata-loader.js'
 import { TableRefusal } from '../../lib/testing/refusal.js'
-import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata-image.js'
-import { memoryBlockSource } from '../helpers/metadata-source.js'
-import { checkPlain, everywhere, everywhereLater, holds, outcome, same } from '../helpers/properties.js'
+import { imageDirectory, MetadataImage, restoreImage } from '../helpers/metadata/image.js'
+import { memoryBlockSource } from '../helpers/metadata/source.js'
+import { checkPlain, everywhere, everywhereLater, holds, outcome, same } from '../helpers/random/properties.js'
 
 const directory = imageDirectory()
 afterAll(() => directory.remove())

@@ -5,7 +5,7 @@ import { parseFilter } from '../../lib/store/filter/filter.js'
 import { compilePattern } from '../../lib/store/filter/pattern-program.js'
 import { parsePattern, PatternFault } from '../../lib/store/filter/pattern.js'
 import type { LayerInfo } from '../../lib/store/common/types.js'
-import { anyText, everywhere, holds } from '../helpers/properties.js'
+import { anyText, everywhere, holds } from '../helpers/random/properties.js'
 
 const text = fc.oneof(fc.constantFrom('a', 'b', 'a.b', ''), fc.string({ unit: 'grapheme', maxLength: 6 }))
 const info: fc.Arbitrary<LayerInfo> = fc.record({

@@ -1,7 +1,7 @@
 // File systems from anybody: any bytes with a magic, or several, in them.
 import fc from 'fast-check'
 import { fatPlaces, fatRootLabel, LOOKED_AT_BYTES, superblocksIn } from '../../lib/filesystem/superblocks'
-import { checkPlain, everywhere, outcome, same } from '../helpers/properties'
+import { checkPlain, everywhere, outcome, same } from '../helpers/random/properties'
 
 type Piece = readonly [at: number, bytes: Buffer]
 

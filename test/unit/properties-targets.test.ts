@@ -5,11 +5,11 @@ import { poolStatus, volumeStatus } from '../../lib/pool/state/status'
 import { LineReader } from '../../lib/target/line'
 import { parsePoolTable } from '../../lib/target/thin-pool'
 import { escapeWord } from '../../lib/target/words'
-import { splitAsKernel } from '../helpers/kernel-splitter'
-import { anyLine, anyText, everywhere, outcome, same } from '../helpers/properties'
-import { LINES, STATUS_LINES } from '../helpers/target-lines'
-import { STATUSES } from '../helpers/target-statuses'
-import { lineOf, TABLES, targetOf } from '../helpers/target-tables'
+import { splitAsKernel } from '../helpers/kernel/kernel-splitter'
+import { anyLine, anyText, everywhere, outcome, same } from '../helpers/random/properties'
+import { LINES, STATUS_LINES } from '../helpers/target/lines'
+import { STATUSES } from '../helpers/target/statuses'
+import { lineOf, TABLES, targetOf } from '../helpers/target/tables'
 
 const tableLines = (type: string) => LINES.filter(([each]) => each === type).map(([, parameters]) => parameters)
 const statusLines = (type: string) => STATUS_LINES.filter(([each]) => each === type).map(([, parameters]) => parameters)

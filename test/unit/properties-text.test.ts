@@ -13,8 +13,8 @@ import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../
 import { secretsOf } from '../../lib/kernel/trace/secrets'
 import { checkNumber } from '../../lib/base/options'
 import { sectors, sectorsToBytes } from '../../lib/base/units'
-import { anyText, everywhere, holds, outcome, same } from '../helpers/properties'
-import { TABLES, targetOf } from '../helpers/target-tables'
+import { anyText, everywhere, holds, outcome, same } from '../helpers/random/properties'
+import { TABLES, targetOf } from '../helpers/target/tables'
 
 const anyThing = fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true })
 

@@ -2,8 +2,8 @@
 import fc from 'fast-check'
 import { paxBlocks, paxTime } from '../../lib/store/tar-write/pax-writer'
 import { detailsOf, packParts, readBatch } from '../../lib/store/compare/tree-record'
-import { checkPlain, everywhere, holds, outcome, same } from '../helpers/properties'
-import { readTar } from '../helpers/tar'
+import { checkPlain, everywhere, holds, outcome, same } from '../helpers/random/properties'
+import { readTar } from '../helpers/tree/tar'
 
 interface Made {
   readonly kind: 'A' | 'C' | 'D' | 'U'

@@ -22,7 +22,7 @@ import {
 } from '../../lib/entry/index'
 import type { KernelPort } from '../../lib/kernel/port/kernel-port'
 import { ThinIds } from '../../lib/pool/state/thin-ids'
-import { rejection, thrown } from '../helpers/thrown'
+import { rejection, thrown } from '../helpers/errors/thrown'
 import { SnapshotClock } from '../../lib/pool/state/snapshot-clock'
 
 const nobody = new Proxy({} as KernelPort, {

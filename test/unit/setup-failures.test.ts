@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { ask } from '../helpers/ask.js'
+import { ask } from '../helpers/process/ask.js'
 
 let folder = ''
 beforeEach(() => {

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { compileFunction } from 'node:vm'
-import { ask } from '../helpers/ask.js'
+import { ask } from '../helpers/process/ask.js'
 
 describe('tags in a test file', () => {
   const tags = (text: string) => ask('setup/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)

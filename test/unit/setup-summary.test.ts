@@ -1,4 +1,4 @@
-import { ask } from '../helpers/ask.js'
+import { ask } from '../helpers/process/ask.js'
 
 const suite = (name: string, ...statuses: string[]) => ({
   name,

@@ -1,7 +1,7 @@
 // Signatures over bytes made here; test/kernel/pool-signatures.test.ts has those of the tools.
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../lib/filesystem/signatures'
 import fc from 'fast-check'
-import { everywhere } from '../helpers/properties'
+import { everywhere } from '../helpers/random/properties'
 
 const KiB = 1024
 const MiB = 1024 * KiB

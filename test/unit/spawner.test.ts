@@ -1,6 +1,6 @@
 // Programs that a small shell starts for the process that runs the tests of a guest: the same outcomes as without it.
 import { readdirSync } from 'node:fs'
-import { outcomeLater, outcomeOf, type Outcome } from '../helpers/spawner.js'
+import { outcomeLater, outcomeOf, type Outcome } from '../helpers/process/spawner.js'
 
 const { startSpawner } = jest.requireActual<{ startSpawner: () => void }>('../tools/runner/spawner.cjs')
 const PLACE = 'DM_THIN_SPAWNER'

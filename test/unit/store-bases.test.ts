@@ -1,6 +1,6 @@
 // Empty file systems on which nothing stands any more: they go, and a layer that is being made gets another.
 import { prepare } from '../../lib/store/layers/prepare.js'
-import { SIZE_BYTES, withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
+import { SIZE_BYTES, withMemoryStore, type MemoryStore } from '../helpers/store/memory-store.js'
 
 const OTHER_BYTES = 32 * 2 ** 20
 

@@ -6,7 +6,7 @@ import { Writer } from '../../lib/store/records/writer.js'
 import { compare } from '../../lib/store/recovery/consistency.js'
 import { recover } from '../../lib/store/recovery/recover.js'
 import { Volumes } from '../../lib/store/engine/volumes.js'
-import { withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
+import { withMemoryStore, type MemoryStore } from '../helpers/store/memory-store.js'
 
 /** Nobody has its lock. */
 const DEAD = 'dead'

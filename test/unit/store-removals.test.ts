@@ -1,6 +1,6 @@
 // Removals in the background: what is left, and what whoever waits for them is told.
 import { DmThinError } from '../../lib/entry/index.js'
-import { withMemoryStore } from '../helpers/memory-store.js'
+import { withMemoryStore } from '../helpers/store/memory-store.js'
 
 test('an attempt that began before the call and found the layer busy is made once more by it', () =>
   withMemoryStore(async ({ store, insert }) => {

@@ -1,5 +1,5 @@
 // Warm layers: what is taken, refused and put back while the background fills the set. The order is forced.
-import { withMemoryStore, type MemoryStore } from '../helpers/memory-store.js'
+import { withMemoryStore, type MemoryStore } from '../helpers/store/memory-store.js'
 
 const snapshotsOf = ({ process }: MemoryStore) => process.calls.filter(name => name === 'snapshot').length
 

@@ -2,7 +2,7 @@
 import { SNAPSHOT_LIMIT } from '../../lib/pool/state/snapshot-clock.js'
 import { prepare } from '../../lib/store/layers/prepare.js'
 import { recover } from '../../lib/store/recovery/recover.js'
-import { withMemoryStore } from '../helpers/memory-store.js'
+import { withMemoryStore } from '../helpers/store/memory-store.js'
 
 const WORN = { code: 'DM_POOL_WORN' }
 

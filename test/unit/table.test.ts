@@ -1,5 +1,5 @@
 import { layTable, type Segment } from '../../lib/kernel/table'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 const segment = (lengthSectors: unknown, type: unknown = 'zero', parameters: unknown = '') =>
   ({ lengthSectors, type, parameters }) as Segment

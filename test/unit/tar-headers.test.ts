@@ -2,8 +2,8 @@
 import { splitPath } from '../../lib/store/tar-read/entry-reader'
 import { PaxRecords, paxTime, paxValue, xattrsOf } from '../../lib/store/tar-read/pax-reader'
 import { padding, TarReader } from '../../lib/store/tar-read/tar-reader'
-import { paxRecord } from '../helpers/archives'
-import { rejection, thrown } from '../helpers/thrown'
+import { paxRecord } from '../helpers/tree/archives'
+import { rejection, thrown } from '../helpers/errors/thrown'
 
 test('records: values with newlines, equal signs and bytes of no encoding; the last counts, an empty one is none', () => {
   const value = Buffer.from([10, 61, 0, 255, 10])

@@ -2,8 +2,8 @@
 import { paxSparse } from '../../lib/store/tar-read/sparse-map.js'
 import { PaxRecords } from '../../lib/store/tar-read/pax-reader.js'
 import { TarReader } from '../../lib/store/tar-read/tar-reader.js'
-import { paxRecord } from '../helpers/archives.js'
-import { rejection } from '../helpers/thrown.js'
+import { paxRecord } from '../helpers/tree/archives.js'
+import { rejection } from '../helpers/errors/thrown.js'
 
 const BLOCK_BYTES = 512
 const RECORDS: readonly [string, string][] = [

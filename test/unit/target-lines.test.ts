@@ -1,8 +1,8 @@
 // Every target with words of its own: lines as kernels print them, read, and written again; what is refused.
 import * as kernel from '../../lib/entry/kernel'
 import { parseStatusLine, parseTableLine, type Segment } from '../../lib/entry/kernel'
-import { LINES } from '../helpers/target-lines'
-import { thrown } from '../helpers/thrown'
+import { LINES } from '../helpers/target/lines'
+import { thrown } from '../helpers/errors/thrown'
 
 const segment = (type: string, parameters: string, lengthSectors = 8192): Segment => ({
   lengthSectors,

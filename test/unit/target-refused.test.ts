@@ -1,6 +1,6 @@
 // Tables that cannot be are refused before the kernel is asked, naming the option.
 import * as kernel from '../../lib/entry/kernel'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 const targetOf = (type: string) =>
   Object.values(kernel)

@@ -1,7 +1,7 @@
 import { parsePoolStatus, parsePoolTable, poolTableLine, type PoolTable } from '../../lib/target/thin-pool'
 import type { Sectors } from '../../lib/base/units'
-import { seeded } from '../helpers/random'
-import { thrown } from '../helpers/thrown'
+import { seeded } from '../helpers/random/random'
+import { thrown } from '../helpers/errors/thrown'
 
 const PLAIN: PoolTable = {
   lengthSectors: 20971522 as Sectors,

@@ -1,8 +1,8 @@
 import { message } from '../../lib/target/messages'
 import { parseThinStatus, thin } from '../../lib/target/thin'
 import { MAX_THIN_ID, type Sectors } from '../../lib/base/units'
-import { seeded } from '../helpers/random'
-import { thrown } from '../helpers/thrown'
+import { seeded } from '../helpers/random/random'
+import { thrown } from '../helpers/errors/thrown'
 
 const line = (parameters: string) => ({ lengthSectors: 2097152, type: 'thin', parameters })
 

@@ -11,7 +11,7 @@ import {
 } from '../../lib/entry/kernel'
 import { secretsOf } from '../../lib/kernel/trace/secrets'
 import { escapeWord } from '../../lib/target/words'
-import { thrown } from '../helpers/thrown'
+import { thrown } from '../helpers/errors/thrown'
 
 test.each(['', 'a\0b', 'à', '\u00a0', '砠', 'a\ud800', 1.5, Number.NaN, 2 ** 53])('%p is no word', word => {
   expect(thrown(() => escapeWord(word)).code).toBe('DM_INVALID_ARGUMENT')

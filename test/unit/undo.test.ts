@@ -1,6 +1,6 @@
 import { Rollback } from '../../lib/base/rollback'
 import { DmThinError } from '../../lib/base/errors'
-import { rejection } from '../helpers/thrown'
+import { rejection } from '../helpers/errors/thrown'
 
 const refused = new DmThinError('DM_TABLE_REFUSED', 'the kernel refused the table', { errno: 22 })
 

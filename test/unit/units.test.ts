@@ -1,7 +1,7 @@
 import { checkNumber, shown } from '../../lib/base/options'
 import { GiB, KiB, MAX_METADATA_BYTES, MAX_THIN_ID, MiB, sectors, sectorsToBytes, TiB } from '../../lib/base/units'
-import { seeded } from '../helpers/random'
-import { thrown } from '../helpers/thrown'
+import { seeded } from '../helpers/random/random'
+import { thrown } from '../helpers/errors/thrown'
 
 test('the units are powers of 1024, the limits those of the kernel', () => {
   expect([KiB, MiB, GiB, TiB]).toEqual([1024, 1024 ** 2, 1024 ** 3, 1024 ** 4])

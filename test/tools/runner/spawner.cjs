@@ -1,6 +1,6 @@
 // A small shell that starts programs for the process that runs the tests of a guest. To fork is what costs in User-Mode
 // Linux: each page that a process writes to after it has forked costs some 80 us, and jest's has tens of thousands.
-// test/helpers/spawner.ts talks to it.
+// test/helpers/process/spawner.ts talks to it.
 'use strict'
 
 const { execFileSync, spawn } = require('node:child_process')

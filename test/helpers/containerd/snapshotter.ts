@@ -1,0 +1,96 @@
+// The snapshotter as a process of its own, on a store in a folder, and the packages of the clients.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { ThinPool } from '../../../lib/entry/index.js'
+import { MAIN } from '../process/command-line.js'
+import { tryRun } from '../process/spawned.js'
+
+const repository = path.join(__dirname, '../../..')
+const CLIENTS = path.join(process.env['DM_THIN_CACHE'] ?? path.join(repository, '.cache/vm'), 'clients')
+
+/** A minute of a real machine is ten of an emulated one. */
+export const PATIENCE_MS = 900_000
+
+export const SUITE = path.join(CLIENTS, 'suite')
+
+/** A path in the tree of unpacked packages, or on this machine where it has the package itself. */
+export function unpacked(file: string): string {
+  const found = [path.join(CLIENTS, 'root', file), file].find(each => existsSync(each))
+  if (found === undefined) throw new Error(`${file} is missing: node test/tools/run.mjs all-setup`)
+  return found
+}
+
+/** With the programs of those packages, and their libraries, before what the machine has. */
+export function clientEnvironment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
+  const below = (...folders: string[]) => folders.map(folder => path.join(CLIENTS, 'root', folder))
+  return {
+    ...process.env,
+    LC_ALL: 'C',
+    PATH: [...below('usr/bin', 'usr/sbin'), process.env['PATH']].join(':'),
+    LD_LIBRARY_PATH: below('usr/lib/x86_64-linux-gnu').join(':'),
+    XTABLES_LIBDIR: below('usr/lib/x86_64-linux-gnu/xtables').join(':'),
+    ...more,
+  }
+}
+
+/** A program that goes on until it is told to end. What it prints is kept. */
+export class Daemon {
+  readonly process: ChildProcess
+  readonly ended: Promise<number | null>
+  output = ''
+
+  constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.process = child
+    const keep = (chunk: Buffer) => (this.output += chunk.toString())
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    this.ended = new Promise((done, fail) => {
+      child.on('error', fail)
+      child.on('close', done)
+    })
+    this.ended.catch(() => {})
+  }
+
+  /** Waits for what `ready` looks for; throws with the output if the program ends before. */
+  async until(what: string, ready: () => boolean | Promise<boolean>): Promise<void> {
+    for (let ended = false; !(await ready());) {
+      if (ended) throw new Error(`it ended before ${what}:\n${this.output}`)
+      const pause = new Promise<'pause'>(done => setTimeout(done, 100, 'pause'))
+      ended = (await Promise.race([pause, this.ended])) !== 'pause'
+    }
+  }
+
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill(signal)
+    return this.ended
+  }
+}
+
+export interface ServerOptions {
+  readonly address: string
+  readonly root: string
+  readonly pool: string
+  readonly more?: readonly string[]
+}
+
+/** Resolves when it listens. It prints nothing else. */
+export const startServer = ({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> =>
+  untilListening(address, [MAIN, 'snapshotter', '--address', address, '--root', root, '--pool-name', pool, ...more])
+
+/** Runs a program of Node that prints where it listens. */
+export async function untilListening(address: string, program: readonly string[]): Promise<Daemon> {
+  if (!existsSync(program[0]!)) throw new Error(`${program[0]} is missing: npm run build:ts, npm run build:examples`)
+  const server = new Daemon(process.execPath, ['--no-opt', ...program])
+  await server.until('it listened', () => server.output.includes('\n'))
+  if (server.output !== `listening on ${address}\n`) throw new Error(`the server says: ${server.output}`)
+  return server
+}
+
+/** Takes the pool down with all its volumes: the end of a test, which a store itself never does. */
+export async function removePool(name: string): Promise<void> {
+  if (tryRun('dmsetup', ['info', name]).status !== 0) return
+  const pool = await ThinPool.open(name)
+  await pool.remove({ deactivate: true })
+}

@@ -1,4 +1,4 @@
-// The contract on the real kernel. The same cases run on the memory kernel: test/unit/contract-memory.test.ts
+// The contract on the real kernel. The same cases run on the memory kernel: test/unit/testing/contract.test.ts
 // @second-kernel
 import { closeSync, openSync } from 'node:fs'
 import { nativePort } from '../../lib/kernel/native-port.js'

@@ -1,0 +1,144 @@
+// The command line without a kernel: help, the pages, exit codes, the tree of layers and the progress bar.
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Command } from 'commander'
+import { EXIT, EXIT_OF } from '../../../lib/cli/exit-codes.js'
+import { layerTrees, treeText } from '../../../lib/cli/layer-tree.js'
+import { jsonText, nameText, sizeText, table } from '../../../lib/cli/output.js'
+import { makeProgram } from '../../../lib/cli/program.js'
+import { Progress } from '../../../lib/cli/progress.js'
+import type { LayerInfo } from '../../../lib/entry/store.js'
+import { DmThinError } from '../../../lib/entry/index.js'
+
+const page = readFileSync(path.join(__dirname, '../../../docs/command-line.md'), 'utf8')
+
+/** The commands that do something, by their names, as `pool ls`. */
+const commands = (parent: Command, above: readonly string[] = []): [string, Command][] =>
+  parent.commands.flatMap((command): [string, Command][] => {
+    const names = [...above, command.name()]
+    return command.commands.length > 0 ? commands(command, names) : [[names.join(' '), command]]
+  })
+const all = commands(makeProgram())
+
+/** Help as it is printed, with what stands after the options. */
+function helpOf(command: Command): string {
+  let text = ''
+  command.configureOutput({ writeOut: more => (text += more) }).outputHelp()
+  return text
+}
+
+test.each(all)('%s has --json, an example that parses, and a place on the page', (name, command) => {
+  const help = helpOf(command)
+  expect(help).toContain('--json')
+  const example = /\nExample:\n {2}(.+)\n$/.exec(help)?.[1]
+  expect(example).toContain(`dm-thin ${name}`)
+  expect(page).toContain(`\n${example}\n`)
+  for (const { long } of command.options) expect(page).toContain(`\`${long}`)
+
+  let parsed = false
+  const words = example!.slice(example!.indexOf('dm-thin ') + 'dm-thin '.length).split(' ')
+  const program = makeProgram()
+  const [, twin] = commands(program).find(([each]) => each === name)!
+  twin.action(() => void (parsed = true))
+  program.parse(words, { from: 'user' })
+  expect(parsed).toBe(true)
+})
+
+test('the page has every command and no other', () => {
+  const headings = [...page.matchAll(/^### (.+)$/gm)].map(match => match[1]!)
+  expect(headings).toEqual(all.map(([name]) => name))
+})
+
+test('the table of exit codes on the page has each code of an error where it is', () => {
+  const rows = [...page.matchAll(/^\| (\d+) +\| [^|]+ \| ([^|]*)\|$/gm)]
+  const onPage = rows.flatMap(([, exit, codes]) =>
+    [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => [code, Number(exit)] as const),
+  )
+  expect(Object.fromEntries(onPage)).toEqual(EXIT_OF)
+  const numbers = new Set(rows.map(([, exit]) => Number(exit)))
+  expect(Object.values(EXIT).filter(exit => !numbers.has(exit))).toEqual([])
+})
+
+describe('output', () => {
+  test('sizes, columns and names are readable, and names cannot reach the terminal as commands', () => {
+    expect([0, 512, 65536, 1.5 * 2 ** 30, 2 ** 50].map(sizeText)).toEqual([
+      '0 B',
+      '512 B',
+      '64 KiB',
+      '1.5 GiB',
+      '1 PiB',
+    ])
+    expect(table(['A', 'LONG'], [['wide', 'x'], ['y', '']])).toBe('A     LONG\nwide  x\ny') // prettier-ignore
+    expect(['plain', 'two words', 'esc\x1b[2J'].map(nameText)).toEqual(['plain', '"two words"', '"esc\\u001b[2J"'])
+  })
+
+  test('JSON has bigints as text and errors as their facts', () => {
+    const error = new DmThinError('DM_BUSY', 'busy', { device: 'x' })
+    expect(JSON.parse(jsonText({ id: 2n ** 60n, error }))).toEqual({
+      id: '1152921504606846976',
+      error: { code: 'DM_BUSY', message: 'busy', device: 'x' },
+    })
+  })
+})
+
+describe('the tree of layers', () => {
+  const layer = (key: string, parent: string, kind: LayerInfo['kind'] = 'committed'): LayerInfo => ({
+    key,
+    parent,
+    kind,
+    createdAt: 0n,
+    updatedAt: 0n,
+    labels: {},
+    sizeBytes: 2 ** 30,
+    fileSystem: 'ext4',
+    raw: key === 'vm',
+  })
+
+  test('has each layer below its parent, whatever the order', () => {
+    const layers = [layer('vm', 'b', 'active'), layer('c', 'a'), layer('b', 'a'), layer('a', ''), layer('z', '')]
+    expect(treeText(layerTrees(layers)).split('\n')).toEqual([
+      'a committed, 1 GiB ext4',
+      '├─ c committed, 1 GiB ext4',
+      '└─ b committed, 1 GiB ext4',
+      '   └─ vm active, 1 GiB raw',
+      'z committed, 1 GiB ext4',
+    ])
+    expect(treeText(layerTrees([]))).toBe('')
+  })
+
+  test('of a chain of 20 000 layers is made without recursion', () => {
+    const chain = Array.from({ length: 20_000 }, (_, at) => layer(`k${at}`, at === 0 ? '' : `k${at - 1}`))
+    const lines = treeText(layerTrees(chain.slice(0, 3000))).split('\n')
+    expect(lines).toHaveLength(3000)
+    expect(lines[2]).toBe('   └─ k2 committed, 1 GiB ext4')
+    expect(layerTrees(chain)).toHaveLength(1)
+  })
+})
+
+describe('a progress bar', () => {
+  const drawn = (isTTY: boolean, columns: number) => {
+    const written: string[] = []
+    const progress = new Progress({ isTTY, columns, write: text => written.push(text) }, 'importing')
+    return { written, progress }
+  }
+
+  test('fits the width of the terminal, and is erased at the end', () => {
+    const { written, progress } = drawn(true, 44)
+    progress.update(1, 2, 'a detail that is too long')
+    progress.update(2, 2)
+    progress.end()
+    progress.end()
+    expect(written).toEqual([
+      '\r\x1b[Kimporting [##########----------] 1/2  a det',
+      '\r\x1b[Kimporting [####################] 2/2',
+      '\r\x1b[K',
+    ])
+  })
+
+  test('is not drawn where there is no terminal', () => {
+    const { written, progress } = drawn(false, 80)
+    progress.update(1, 1)
+    progress.end()
+    expect(written).toEqual([])
+  })
+})

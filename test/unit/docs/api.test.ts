@@ -1,0 +1,130 @@
+// docs/api says what the docstrings say, of everything that is public and of nothing else. When this fails: npm run docs
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { publicApi, type Exported, type Member } from '../../helpers/docs/public-api'
+
+const root = path.join(__dirname, '../../..')
+const folder = path.join(root, 'docs/api')
+const contentsOf = (directory: string): Record<string, string> =>
+  Object.fromEntries(readdirSync(directory).map(name => [name, readFileSync(path.join(directory, name), 'utf8')]))
+
+const api = publicApi()
+const pages = contentsOf(folder)
+const pageOf = (entry: string): string => `${entry.replace('dm-thin/', '')}.md`
+const all = [...new Set([...api.values()].flat())]
+const classes = all.filter(({ isClass }) => isClass)
+
+/** Without links, escapes and line breaks. */
+const plain = (text: string): string =>
+  text
+    .replace(/\[(`[^`]*`)\]\([^)]*\)/g, '$1')
+    .replaceAll('\\', '')
+    .replace(/\s+/g, ' ')
+const firstSentence = (text: string): string => plain(/^.*?(?:[.:](?=\s)|$)/s.exec(text)![0])
+const nameIn = (heading: string): string => heading.replaceAll('\\', '').replace(/\(\)|\?$/g, '')
+
+/** What is under each heading of a level, down to the next one of it or above. */
+function sections(page: string, level: number): Map<string, string> {
+  const parts = page.split(new RegExp(`^(?=#{1,${level}} )`, 'm'))
+  const wanted = parts.filter(part => part.startsWith(`${'#'.repeat(level)} `))
+  return new Map(wanted.map(part => [nameIn(/^#+ (.*)/.exec(part)![1]!), part]))
+}
+
+const KINDS = /^#+ (?:Constructors|Properties|Accessors|Methods)$/m
+
+/** The entries of members: rows of tables, and headings one level below those of their kinds. */
+function memberEntries(text: string, level: number): Map<string, string> {
+  const kinds = text.split(new RegExp(`^(?=#{1,${level}} )`, 'm')).filter(part => KINDS.test(part.split('\n')[0]!))
+  return new Map(
+    kinds.flatMap(part => [
+      ...sections(part, level + 1),
+      ...[...part.matchAll(/^\| <a id="property-[^"]*"><\/a> `([^`.]+?)\??` \|.*$/gm)].map(
+        ([row, name]) => [name!, row] as [string, string],
+      ),
+    ]),
+  )
+}
+
+const textOf = ({ entry, name, isClass }: Exported): string =>
+  isClass ? (pages[`${name}.md`] ?? '') : (sections(pages[pageOf(entry)]!, 3).get(name) ?? '')
+const entriesOf = (each: Exported): Map<string, string> => memberEntries(textOf(each), each.isClass ? 2 : 4)
+
+test('the pages are up to date', () => {
+  const fresh = mkdtempSync(path.join(tmpdir(), 'dm-thin-api-'))
+  try {
+    const program = path.join(root, 'node_modules/typedoc/bin/typedoc')
+    const args = [program, '--out', fresh, '--logLevel', 'Warn']
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' })
+    expect({ status, output: stdout + stderr }).toEqual({ status: 0, output: '' })
+    expect(contentsOf(fresh)).toEqual(pages)
+  } finally {
+    rmSync(fresh, { recursive: true })
+  }
+})
+
+test('each entry and each class has a page, which the index of the documentation names', () => {
+  const names = [...[...api.keys()].map(pageOf), ...classes.map(({ name }) => `${name}.md`), 'README.md']
+  expect(Object.keys(pages).sort()).toEqual(names.sort())
+  expect([...api.keys()]).toEqual([
+    'dm-thin',
+    'dm-thin/kernel',
+    'dm-thin/store',
+    'dm-thin/snapshotter',
+    'dm-thin/testing',
+  ])
+  const index = readFileSync(path.join(root, 'docs/README.md'), 'utf8')
+  expect(names.filter(name => !index.includes(`(api/${name})`))).toEqual([])
+})
+
+test.each([...api])('the page of %s has an entry for each thing that it exports, and no other', (entry, exported) => {
+  const page = pages[pageOf(entry)]!
+  const listed = [...page.matchAll(/^\| \[(\w+)\]\(\w+\.md\) \|/gm)].map(match => match[1]!)
+  const names = exported.map(({ name }) => name)
+  expect([...sections(page, 3).keys(), ...listed].sort()).toEqual(names.sort())
+})
+
+test('each thing that is exported has a description of its own, which its entry begins with', () => {
+  expect(all.length).toBeGreaterThan(200)
+  expect(all.filter(({ own }) => own === '').map(({ name }) => name)).toEqual([])
+  const wrong = all.filter(each => !plain(textOf(each)).includes(firstSentence(each.own)))
+  expect(wrong.map(({ name }) => name)).toEqual([])
+})
+
+test.each(classes.map(each => [each.name, each] as const))(
+  '%s: each public member has an entry, and no other',
+  (_, each) => {
+    expect([...entriesOf(each).keys()].sort()).toEqual([...new Set(each.members.map(({ name }) => name))].sort())
+    expect(each.members.filter(({ own }) => own === '').map(({ name }) => name)).toEqual([])
+  },
+)
+
+test('each member of an interface has an entry, and there is no other; each method is described', () => {
+  const interfaces = all.filter(({ isClass, members }) => !isClass && members.length > 0)
+  expect(interfaces.length).toBeGreaterThan(100)
+  const differing = interfaces.filter(each => {
+    const [found, wanted] = [[...entriesOf(each).keys()], each.members.map(({ name }) => name)]
+    return found.sort().join() !== wanted.sort().join()
+  })
+  expect(differing.map(({ name }) => name)).toEqual([])
+  const methods = interfaces.flatMap(({ name, members }) => members.map(each => ({ ...each, of: name })))
+  const silent = methods.filter(({ method, own }) => method && own === '')
+  expect(silent.map(({ of, name }) => `${of}.${name}`)).toEqual([])
+})
+
+test('the entry of a member has the description of its own declaration, and says where it is inherited from', () => {
+  const isWrong = (entry: string, { own, inherited }: Member): boolean => {
+    if (inherited && !/#### Inherited from|\| \[?`\w+[<`].*\|$/.test(entry)) return true
+    if (own !== '') return !plain(entry).includes(firstSentence(own))
+    const fourth = entry.replaceAll('\\|', '').split(' | ')[3] ?? '-' // a description, or else the base
+    return entry.startsWith('|') && !/^(- ?\|?|\[?`.*)$/.test(fourth)
+  }
+  const wrong = all.flatMap(each => {
+    const entries = entriesOf(each)
+    return each.members
+      .filter(member => isWrong(entries.get(member.name) ?? '', member))
+      .map(member => `${each.name}.${member.name}`)
+  })
+  expect(wrong).toEqual([])
+})

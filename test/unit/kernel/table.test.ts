@@ -1,0 +1,32 @@
+import { layTable, type Segment } from '../../../lib/kernel/table'
+import { thrown } from '../../helpers/errors/thrown'
+
+const segment = (lengthSectors: unknown, type: unknown = 'zero', parameters: unknown = '') =>
+  ({ lengthSectors, type, parameters }) as Segment
+
+test('segments are laid end to end', () => {
+  expect(layTable([segment(8), segment(16, 'linear', '7:0 0'), segment(1)])).toEqual([
+    { startSectors: 0, lengthSectors: 8, type: 'zero', parameters: '' },
+    { startSectors: 8, lengthSectors: 16, type: 'linear', parameters: '7:0 0' },
+    { startSectors: 24, lengthSectors: 1, type: 'zero', parameters: '' },
+  ])
+})
+
+test.each([
+  ['no segment', []],
+  ['no array', { 0: segment(8) }],
+  ['a length of 0', [segment(0)]],
+  ['a fraction of a sector', [segment(1.5)]],
+  ['a target without a name', [segment(8, '')]],
+  ['a target’s name of 16 bytes', [segment(8, 'x'.repeat(16))]],
+  ['parameters with an end in them', [segment(8, 'linear', 'a\0b')]],
+  ['parameters that are no text', [segment(8, 'linear', 7)]],
+])('refused is %s', (_, segments) => {
+  expect(thrown(() => layTable(segments as Segment[]))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+})
+
+test('the segment at fault is named', () => {
+  expect(thrown(() => layTable([segment(8), segment(-1)]))).toMatchObject({
+    message: expect.stringMatching(/^segment 1: lengthSectors/) as string,
+  })
+})

@@ -1,0 +1,77 @@
+// Calls for many volumes: how much of them is under way at once, and how they are given up.
+import { memoryKernel } from '../../../lib/entry/testing.js'
+import { MiB, ThinPool, volumesOf, type ThinVolume } from '../../../lib/entry/index.js'
+import { processOn } from '../../helpers/process/processes.js'
+
+const COUNT = 200
+
+async function withVolumes() {
+  const kernel = memoryKernel()
+  const process = processOn(kernel)
+  const pool = await ThinPool.create({ ...kernel.poolOptions('images'), kernel: process })
+  const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+  return { kernel, process, pool, origin }
+}
+
+test('deleteMany has one batch under way at a time', async () => {
+  const { process, pool, origin } = await withVolumes()
+  const volumes = volumesOf(await pool.snapshotMany(origin, COUNT))
+  const before = process.calls.length
+  const held = process.holdAt('targetMessages')
+  const deleting = pool.deleteMany(volumes)
+  await held.reached
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  expect(process.calls.slice(before)).toEqual(['targetMessages'])
+  held.go()
+  expect(volumesOf(await deleting)).toHaveLength(COUNT)
+  expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
+})
+
+test('snapshotMany passes over as many ids as another process has taken', async () => {
+  const { kernel, pool, origin } = await withVolumes()
+  await pool.snapshotMany(origin, 1)
+  const other = await ThinPool.open({ name: pool.name, kernel: processOn(kernel) })
+  const theirs = volumesOf(await other.snapshotMany(await other.volume(origin.id), 40)).map(({ id }) => id)
+  const own = volumesOf(await pool.snapshotMany(origin, 2)).map(({ id }) => id)
+  expect(own).toHaveLength(2)
+  expect(theirs).not.toEqual(expect.arrayContaining([own[0]]))
+  expect((await pool.volumes()).map(({ id }) => id)).toEqual([0, 1, ...theirs, ...own].sort((a, b) => a - b))
+})
+
+test('snapshotMany resumes the origin between chunks, and an abort between two rejects the rest', async () => {
+  const { process, pool, origin } = await withVolumes()
+  await pool.snapshotMany(origin, 1)
+  const before = process.calls.length
+  const abort = new AbortController()
+  const held = process.holdAt('snapshot')
+  const snapshotting = pool.snapshotMany(origin, COUNT, { signal: abort.signal })
+  await held.reached
+  held.go()
+  const next = process.holdAt('snapshot')
+  await next.reached
+  abort.abort()
+  next.go()
+  const results = await snapshotting
+  expect(results).toHaveLength(COUNT)
+  const made = results.filter(({ status }) => status === 'fulfilled').map(({ volume }) => volume.id)
+  const codes = results.flatMap(result => (result.status === 'rejected' ? [result.reason.code] : []))
+  expect(made.length).toBeLessThan(COUNT)
+  expect(codes).toEqual(new Array(COUNT - made.length).fill('ABORT_ERR'))
+  const ids = (volumes: readonly ThinVolume[]) => volumes.map(({ id }) => id).sort((a, b) => a - b)
+  expect(ids(await pool.volumes())).toEqual([0, 1, ...made])
+  expect(process.calls.slice(before).filter(call => call === 'snapshot').length).toBeGreaterThan(1)
+})
+
+test('a signal gives up its own call alone where several wait for the first look at the ids', async () => {
+  const { pool, process } = await withVolumes()
+  const again = await ThinPool.open({ name: pool.name, kernel: process })
+  const abort = new AbortController()
+  const held = process.holdAt('readBlocks')
+  const first = again.createVolume({ sizeBytes: MiB, signal: abort.signal })
+  await held.reached
+  const second = again.createVolume({ sizeBytes: MiB })
+  abort.abort()
+  await expect(first).rejects.toMatchObject({ code: 'ABORT_ERR' })
+  held.go()
+  expect(await second).toMatchObject({ id: 1 })
+})

@@ -1,0 +1,193 @@
+// A call with a wrong option is refused before the kernel is asked: here there is no kernel to ask.
+import { Pending } from '../../../lib/base/pending'
+import { MappedDevice, zero } from '../../../lib/entry/kernel'
+import {
+  alignedBuffer,
+  bindMount,
+  BlockDevice,
+  detectFileSystem,
+  freeze,
+  growFileSystem,
+  holdersOf,
+  LoopDevice,
+  mount,
+  remount,
+  setPropagation,
+  thaw,
+  ThinPool,
+  ThinVolume,
+  trim,
+  unmount,
+  whileFrozen,
+} from '../../../lib/entry/index'
+import type { KernelPort } from '../../../lib/kernel/port/kernel-port'
+import { ThinIds } from '../../../lib/pool/state/thin-ids'
+import { rejection, thrown } from '../../helpers/errors/thrown'
+import { SnapshotClock } from '../../../lib/pool/state/snapshot-clock'
+
+const nobody = new Proxy({} as KernelPort, {
+  get: (_, name) => {
+    throw new Error(`the kernel was asked: ${String(name)}`)
+  },
+})
+const pool = {
+  port: nobody,
+  name: 'demo',
+  address: { device: 0xfd00 },
+  device: 0xfd00,
+  number: '253:0',
+  uuid: '',
+  dataBlockBytes: 65536,
+  mapperLinks: false,
+  durability: 'committed' as const,
+  record: undefined,
+  metadataPath: '/dev/loop1',
+  clock: new SnapshotClock(() => Promise.reject(new Error('the superblock was read'))),
+  pending: new Pending('pool demo'),
+  ids: new ThinIds(() => Promise.reject(new Error('the metadata was read'))),
+}
+const volume = (sizeBytes?: number) => new ThinVolume(pool, { id: 7, sizeBytes })
+
+const data = { file: 'data.img', sizeBytes: 2 ** 30 }
+const metadata = { file: 'metadata.img', sizeBytes: 2 ** 30 }
+const table = [zero({ lengthSectors: 8 })]
+type Call = (options: never) => Promise<unknown>
+const CALLS: [name: string, call: Call, least: object][] = [
+  ['ThinPool.create', options => ThinPool.create(options), { name: 'demo', data, metadata }],
+  ['ThinPool.open', options => ThinPool.open(options), { name: 'demo' }],
+  ['LoopDevice.attach', options => LoopDevice.attach(options), { file: 'data.img' }],
+  ['LoopDevice.list', options => LoopDevice.list(options), {}],
+  ['MappedDevice.create', options => MappedDevice.create(options), { name: 'demo', table }],
+  ['MappedDevice.open', options => MappedDevice.open('demo', options), {}],
+  ['mount', options => mount(options), { source: '/dev/dm-1', target: '/mnt', type: 'ext4' }],
+  ['LoopDevice.findLeaked', options => LoopDevice.findLeaked(options), {}],
+  ['unmount', options => unmount('/mnt', options), {}],
+  ['remount', options => remount('/mnt', options), {}],
+  ['bindMount', options => bindMount(options), { source: '/a', target: '/b' }],
+  ['setPropagation', options => setPropagation('/mnt', 'private', options), {}],
+  ['holdersOf', options => holdersOf('/dev/x', options), {}],
+  ['BlockDevice.open', options => BlockDevice.open('/dev/x', options), {}],
+  ['detectFileSystem', options => detectFileSystem('/dev/x', options), {}],
+  ['freeze', options => freeze('/mnt', options), {}],
+  ['thaw', options => thaw('/mnt', options), {}],
+  ['whileFrozen', options => whileFrozen('/mnt', async () => 1, options), {}],
+  ['trim', options => trim('/mnt', options), {}],
+  ['growFileSystem', options => growFileSystem('/mnt', options), {}],
+  ['activate', options => volume(512).activate(options), {}],
+  ['deactivate', options => volume().deactivate(options), {}],
+  ['snapshot', options => volume().snapshot(options), {}],
+  ['status', options => volume().status(options), {}],
+  ['refresh', options => volume().refresh(options), {}],
+  ['delete', options => volume().delete(options), {}],
+  ['destroy', options => volume().destroy(options), {}],
+]
+
+describe.each(CALLS)('%s', (name, call, least) => {
+  const refusal = (options: unknown) => rejection(() => call(options as never))
+
+  test('refuses an unknown option by name', async () => {
+    const error = await refusal({ ...least, tpyo: 1 })
+    expect(error.code).toBe('DM_INVALID_ARGUMENT')
+    expect(error.message).toContain(`${name}: unknown option "tpyo"; known are `)
+  })
+
+  test('refuses a signal that is none', async () => {
+    expect(await refusal({ ...least, signal: new AbortController() })).toMatchObject({
+      code: 'DM_INVALID_ARGUMENT',
+      message: 'signal must be an AbortSignal, but is an object',
+    })
+  })
+
+  test.each([[null], [7], [[]]])('refuses %p for options', async options => {
+    expect((await refusal(options)).message).toContain(`${name}: options must be an object`)
+  })
+})
+
+const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
+  ['a pool without a name', () => ThinPool.open(''), 'name must be a non-empty string'],
+  [
+    'a flag that is a number',
+    () => ThinPool.open({ name: 'demo', repair: 1 as never }),
+    'repair must be true or false',
+  ],
+  ['a loop device without a file', () => LoopDevice.attach({} as never), 'file must be a path'],
+  ['an odd offset', () => LoopDevice.attach({ file: 'x', offsetBytes: 513 }), 'offsetBytes must be'],
+  [
+    'a loop block beyond a page',
+    () => LoopDevice.attach({ file: 'x', blockSizeBytes: 8192 }),
+    'blockSizeBytes must be',
+  ],
+  ['a mapped device without a name', () => MappedDevice.create({ table } as never), 'name must be'],
+  ['a mapped device without a table', () => MappedDevice.create({ name: 'x' } as never), 'a table must be'],
+  ['a table of nothing', () => MappedDevice.create({ name: 'x', table: [undefined as never] }), 'segment 0'],
+  ['two addresses', () => MappedDevice.open({ name: 'a', uuid: 'b' }), 'an address is one of'],
+  ['a mount without a type', () => mount({ source: '/dev/x', target: '/mnt' } as never), 'type must be a path'],
+  [
+    'mount data that is no text',
+    () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 7 as never }),
+    'data must be text',
+  ],
+  [
+    'mount data with a NUL',
+    () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 'nouuid\0,x' }),
+    'data must be text',
+  ],
+  ['no mount point', () => unmount(''), 'target must be a path'],
+  ['a loop number of 21 bits', () => LoopDevice.attach({ file: 'x', number: 2 ** 20 }), 'number must be'],
+  ['a long reference', () => LoopDevice.attach({ file: 'x', reference: 'a'.repeat(64) }), 'reference must have'],
+  ['an empty reference', () => LoopDevice.attach({ file: 'x', reference: '' }), 'reference must have'],
+  ['direct that is no flag', () => BlockDevice.open('/dev/x', { direct: 1 as never }), 'direct must be'],
+  ['a device without a path', () => BlockDevice.open(''), 'path must be a path'],
+  ['a remount of a flag that is none', () => remount('/mnt', { noExec: 'yes' as never }), 'noExec must be'],
+  ['data of one mount alone', () => remount('/mnt', { mountAlone: true, data: 'x' }), 'data belongs to'],
+  [
+    'a read-only bind of everything below',
+    () => bindMount({ source: '/a', target: '/b', recursive: true, readOnly: true }),
+    'readOnly with recursive',
+  ],
+  ['an unknown propagation', () => setPropagation('/mnt', 'toString' as never), 'propagation must be one of'],
+  ['a body that is none', () => whileFrozen('/mnt', 7 as never), 'body must be a function'],
+  ['no time to be frozen', () => whileFrozen('/mnt', async () => 1, { timeoutMs: 0 }), 'timeoutMs must be'],
+  ['an empty part to trim', () => trim('/mnt', { lengthBytes: 0 }), 'lengthBytes must be'],
+  ['an empty volume', () => volume().activate({ sizeBytes: 0 }), 'sizeBytes must be'],
+  ['a name with a slash', () => volume(512).activate({ name: 'a/b' }), 'has "/"'],
+  ['an id of 25 bits', () => volume().snapshot({ id: 2 ** 24 }), 'id must be'],
+  ['a time below zero', () => volume().deactivate({ timeoutMs: -1 }), 'timeoutMs must be'],
+]
+
+test.each(WRONG)('%s is refused', async (_, call, message) => {
+  const error = await rejection(call)
+  expect(error.code).toBe('DM_INVALID_ARGUMENT')
+  expect(error.message).toContain(message)
+})
+
+test('a size that nobody told is asked for, not guessed', async () => {
+  expect(await rejection(() => volume().activate())).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
+  expect(await rejection(() => volume().snapshot({ activate: true }))).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
+})
+
+test('a buffer beyond all measure is refused', () => {
+  expect(thrown(() => alignedBuffer(2 ** 40))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+  expect(thrown(() => alignedBuffer(-1))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+})
+
+test('an inactive volume has no path and no status, and says so', async () => {
+  expect(thrown(() => volume().path)).toMatchObject({ code: 'DM_NOT_ACTIVE', device: 'demo-7' })
+  expect(await rejection(() => volume().status())).toMatchObject({ code: 'DM_NOT_ACTIVE' })
+})
+
+test('a closed volume takes no calls', async () => {
+  const closed = volume(512)
+  await closed.close()
+  for (const call of [() => closed.activate(), () => closed.snapshot(), () => closed.delete()]) {
+    expect(await rejection(call)).toMatchObject({ code: 'DM_CLOSED', message: 'volume 7 of pool demo is closed' })
+  }
+})
+
+test('a call given up before it began asks nobody', async () => {
+  const signal = AbortSignal.abort('why')
+  const plan = { name: 'demo', data, metadata, signal }
+  for (const call of [() => ThinPool.create(plan), () => ThinPool.open({ name: 'demo', signal })]) {
+    expect(await rejection(call)).toMatchObject({ code: 'ABORT_ERR', cause: 'why' })
+  }
+})

@@ -1,0 +1,153 @@
+// What holds of any filter and any pattern.
+import fc from 'fast-check'
+import { DmThinError } from '../../../../lib/base/errors.js'
+import { parseFilter } from '../../../../lib/store/filter/filter.js'
+import { compilePattern } from '../../../../lib/store/filter/pattern-program.js'
+import { parsePattern, PatternFault } from '../../../../lib/store/filter/pattern.js'
+import type { LayerInfo } from '../../../../lib/store/common/types.js'
+import { anyText, everywhere, holds } from '../../../helpers/random/properties.js'
+
+const text = fc.oneof(fc.constantFrom('a', 'b', 'a.b', ''), fc.string({ unit: 'grapheme', maxLength: 6 }))
+const info: fc.Arbitrary<LayerInfo> = fc.record({
+  key: text,
+  parent: text,
+  kind: fc.constantFrom('active', 'view', 'committed'),
+  labels: fc.dictionary(text, text, { maxKeys: 3 }),
+  createdAt: fc.constant(1n),
+  updatedAt: fc.constant(1n),
+  sizeBytes: fc.constant(2 ** 30),
+  raw: fc.constant(false),
+  fileSystem: fc.constant('ext4'),
+})
+
+/** In double quotes, each character as it is or in one of Go's escapes for it. */
+const quoted = (value: string, escaped: readonly boolean[]): string => {
+  const characters = [...value].map((character, index) => {
+    const code = character.codePointAt(0)!
+    const plain = !/["\\\n\0\ufffd]/.test(character)
+    if (plain && !escaped[index % escaped.length]) return character
+    if (code < 0x80) return `\\${code.toString(8).padStart(3, '0')}`
+    return `\\U${code.toString(16).padStart(8, '0')}`
+  })
+  return `"${characters.join('')}"`
+}
+const escaped = fc.array(fc.boolean(), { minLength: 1, maxLength: 5 })
+const blanks = fc.constantFrom('', '', ' ', '\t ', '\u00a0')
+
+interface Selector {
+  readonly written: string
+  readonly holds: (info: LayerInfo) => boolean
+}
+
+const selector: fc.Arbitrary<Selector> = fc
+  .record({
+    field: fc.constantFrom('name', 'parent', 'kind', 'labels', 'other'),
+    key: text,
+    operator: fc.constantFrom('', '==', '!='),
+    value: fc.oneof(text, fc.constantFrom('active', 'view', 'committed')),
+    escaped,
+    blanks: fc.tuple(blanks, blanks),
+  })
+  .map(({ field, key, operator, value, escaped, blanks: [before, after] }) => {
+    const path = field === 'labels' ? `labels.${quoted(key, escaped)}` : field
+    const written = operator === '' ? path : `${path}${before}${operator}${after}${quoted(value, escaped)}`
+    const found = (layer: LayerInfo): string | undefined => {
+      if (field === 'name') return layer.key
+      if (field === 'parent' || field === 'kind') return layer[field]
+      return field === 'labels' && Object.hasOwn(layer.labels, key) ? layer.labels[key] : undefined
+    }
+    return {
+      written,
+      holds: layer => {
+        if (operator === '') return found(layer) !== undefined
+        return operator === '==' ? found(layer) === value : (found(layer) ?? '') !== value
+      },
+    }
+  })
+
+test('a filter that is put together says what its parts say', () => {
+  const parts = fc.tuple(fc.array(selector, { minLength: 1, maxLength: 3 }), blanks, info)
+  everywhere(1500, parts, ([selectors, blank, layer]) => {
+    const filter = selectors.map(({ written }) => written).join(`,${blank}`)
+    const wanted = selectors.every(({ holds }) => holds(layer))
+    holds(parseFilter(filter)(layer) === wanted, filter)
+  })
+})
+
+test('any text is a filter or an error that says where', () => {
+  const words = fc.array(
+    fc.oneof(
+      fc.constantFrom(
+        'name',
+        'labels',
+        '.',
+        ',',
+        '==',
+        '!=',
+        '~=',
+        '"',
+        '/',
+        '|',
+        '\\',
+        ' ',
+        '(',
+        '[',
+        '*',
+        'a',
+        '=',
+        '~',
+      ),
+      anyText,
+    ),
+    { maxLength: 12 },
+  )
+  const texts = fc.oneof(
+    anyText,
+    words.map(list => list.join('')),
+  )
+  everywhere(3000, fc.tuple(texts, info), ([filter, layer]) => {
+    try {
+      holds(typeof parseFilter(filter)(layer) === 'boolean', filter)
+    } catch (error) {
+      if (!(error instanceof DmThinError)) throw error
+      const at = Number(error.detail)
+      holds(error.code === 'DM_FILTER' && at >= 0 && at <= filter.length, error)
+    }
+  })
+})
+
+/** Patterns that JavaScript's own expressions mean the same by. */
+const { pattern } = fc.letrec<{ pattern: string }>(tie => ({
+  pattern: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.constantFrom('a', 'b', '[ab]', '[^a]', '\\d', '\\w', '\\W', '^', '$', '\\b', '\\B', '\\.', ''),
+    fc.tuple(tie('pattern'), tie('pattern')).map(([left, right]) => left + right),
+    fc.tuple(tie('pattern'), tie('pattern')).map(([left, right]) => `(?:${left}|${right})`),
+    fc
+      .tuple(tie('pattern'), fc.constantFrom('*', '+', '?', '*?', '{2}', '{1,}', '{0,2}'))
+      .map(([inner, times]) => `(${inner})${times}`),
+  ),
+}))
+
+test('a pattern finds what the engine of JavaScript finds', () => {
+  const subject = fc.string({ unit: fc.constantFrom('a', 'b', '0', ' ', '-'), maxLength: 8 })
+  everywhere(2000, fc.tuple(pattern, fc.array(subject, { minLength: 3, maxLength: 6 })), ([source, subjects]) => {
+    const own = compilePattern(parsePattern(source))
+    const theirs = new RegExp(source, 'u')
+    for (const each of subjects) holds(own(each) === theirs.test(each), [source, each])
+  })
+})
+
+test('any text is a pattern or is refused at one of its characters', () => {
+  const words = fc
+    .array(fc.oneof(fc.constantFrom(...'()[]{}*+?|\\^$.-:,P<>=!ipd01aE'.split('')), anyText), { maxLength: 16 })
+    .map(list => list.join(''))
+  everywhere(3000, fc.tuple(words, anyText), ([source, subject]) => {
+    try {
+      holds(typeof compilePattern(parsePattern(source))(subject) === 'boolean', source)
+    } catch (error) {
+      if (!(error instanceof PatternFault)) throw error
+      holds(error.at >= 0 && error.at <= source.length, source)
+    }
+  })
+})

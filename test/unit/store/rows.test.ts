@@ -1,0 +1,79 @@
+// Rows of the store's records in the hands of two: what one takes back or deletes is its own, and not another's since.
+import { Records } from '../../../lib/store/records/records.js'
+import type { Row } from '../../../lib/store/records/row.js'
+import { openDatabase } from '../../../lib/store/records/sqlite.js'
+
+const OWNER = 'me'
+
+async function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): Promise<void> {
+  const database = await openDatabase(':memory:')
+  const records = new Records(database)
+  records.found()
+  const make = (key: string, parent?: Row) =>
+    records.insert(
+      {
+        ...{ key, kind: 'active', state: 'making', owner: OWNER, parent: parent?.id ?? null },
+        ...{ sizeBytes: 2 ** 26, fileSystem: 'ext4', at: 1n, labels: {} },
+      },
+      parent,
+    )
+  body(records, make)
+  database.close()
+}
+
+test('thin ids go round, past those that are taken', () =>
+  withRecords((records, make) => {
+    expect([make('a').thin, make('b').thin]).toEqual([0, 1])
+    records.set('next', String(2 ** 24 - 1))
+    expect([make('c').thin, make('d').thin]).toEqual([2 ** 24 - 1, 2])
+  }))
+
+test('a failed call rolls back what it made, recorded as ready or not', () =>
+  withRecords((records, make) => {
+    const [making, ready] = [make('a'), make('b')]
+    records.update(ready, ['making'], { state: 'ready', owner: null })
+    for (const row of [making, ready]) {
+      expect(records.takeBack(row, OWNER)).toMatchObject({ id: row.id, key: null, state: 'removing', owner: OWNER })
+    }
+    expect([records.has('a'), records.has('b')]).toEqual([false, false])
+  }))
+
+test('not what another process has committed, removed, or stood something upon meanwhile', () =>
+  withRecords((records, make) => {
+    const [committed, below, removed] = [make('a'), make('b'), make('c')]
+    for (const row of [committed, below, removed]) records.update(row, ['making'], { state: 'ready', owner: null })
+    records.update(committed.id, ['ready'], { key: 'layer', kind: 'committed' })
+    make('child', below)
+    records.abandon(removed.id, ['ready'], 'another')
+    for (const row of [committed, below, removed]) expect(records.takeBack(row, OWNER)).toBeUndefined()
+    expect([records.has('layer'), records.has('b')]).toEqual([true, true])
+  }))
+
+test('the id of a deleted row is another’s by then', () =>
+  withRecords((records, make) => {
+    const old = make('a')
+    records.delete(old)
+    const next = make('a')
+    expect(next.id).toBe(old.id)
+    records.update(next, ['making'], { state: 'ready', owner: null })
+    expect(records.takeBack(old, OWNER)).toBeUndefined()
+    records.delete(old)
+    expect(records.update(old, ['ready'], { state: 'removing' })).toBeUndefined()
+    expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
+  }))
+
+test('a file of version 1 gets what it lacks, and keeps what it has', async () => {
+  const database = await openDatabase(':memory:')
+  new Records(database).found()
+  database.exec(`DROP TABLE lease; ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
+    INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
+    VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)
+  const records = new Records(database)
+  records.found()
+  expect(records.byKey('old')).toMatchObject({ thin: 7, raw: false })
+  const id = records.leases.insert(7, 'use', OWNER)
+  expect(records.leases.of(7)).toEqual([{ id, thin: 7, kind: 'use', owner: OWNER }])
+  database.pragma('user_version = 99')
+  expect(() => new Records(database)).toThrow(expect.objectContaining({ code: 'DM_STORE_MISMATCH' }) as Error)
+  database.close()
+})

@@ -1,0 +1,291 @@
+// Archives of somebody who means harm. Whatever they say, nothing happens outside of the folder.
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { applyTar, type ApplyOptions } from '../../../../lib/store/tar-read/apply-tar'
+import { archive, block, END, inPieces, members, sealed, seen, useFolders, type Member } from '../../../helpers/tree/archives'
+import { rejection } from '../../../helpers/errors/thrown'
+
+const folder = useFolders()
+
+interface Outcome {
+  /** Undefined where the archive was taken. */
+  code: string | undefined
+  root: string
+}
+
+/**
+ * The archive in a folder beside which lies another one that somebody would like to reach. Whether it was refused or
+ * not, that one is as it was.
+ */
+async function harmless(bytes: Buffer, options: ApplyOptions = {}): Promise<Outcome> {
+  const base = folder('base')
+  const root = folder('base/root')
+  writeFileSync(path.join(folder('base/outside'), 'secret'), 'secret')
+  const before = seen(path.join(base, 'outside'))
+  const code = await applyTar(root, inPieces(bytes), options).then(
+    () => undefined,
+    (fault: { code: string }) => fault.code,
+  )
+  expect(seen(path.join(base, 'outside'))).toBe(before)
+  expect(readdirSync(base).sort()).toEqual(['outside', 'root'])
+  return { code, root }
+}
+const refused = async (...list: Member[]) => (await harmless(archive(...list))).code
+
+describe('a name that leads out', () => {
+  test.each(['../outside/x', '..', 'a/../../outside/x', './../x', 'a/..', '/../x', 'a/../b'])('%s', async name => {
+    expect(await refused({ name, content: 'evil' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'plain', content: 'evil', pax: [['path', name]] })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name, type: '5' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'l', type: '1', link: name })).toBe('DM_LAYER_TAR')
+  })
+
+  test('an absolute one lies inside', async () => {
+    const { code, root } = await harmless(archive({ name: '/tmp/dm-thin-evil', content: 'x' }))
+    expect(code).toBeUndefined()
+    expect(existsSync('/tmp/dm-thin-evil')).toBe(false)
+    expect(readdirSync(path.join(root, 'tmp'))).toEqual(['dm-thin-evil'])
+  })
+})
+
+describe('a link in the middle of a name', () => {
+  const outside = (list: Member[]) => harmless(archive(...list))
+
+  test('one that leads out, relative or absolute, leads no further than the root', async () => {
+    for (const link of ['../outside', '../../../../../../../../tmp', '/', '/tmp', '..', 'a/../../../..']) {
+      const { root } = await outside([
+        { name: 'l', type: '2', link },
+        { name: 'l/evil', content: 'x' },
+        { name: 'l/d', type: '5' },
+        { name: 'l/n', type: '6' },
+        { name: 'l/s', type: '2', link: '/etc/passwd' },
+        { name: 'l/.wh.secret' },
+        { name: 'l/.wh..wh..opq' },
+        { name: 'l/h', type: '1', link: 'l/evil' },
+      ])
+      expect(existsSync('/tmp/evil')).toBe(false)
+      expect(existsSync('/evil')).toBe(false)
+      expect(readdirSync(root)).not.toContain('outside')
+    }
+  })
+
+  test('one that is already there', async () => {
+    const root = folder('base/root')
+    symlinkSync(folder('base/outside'), path.join(root, 'out'))
+    const { code } = await harmless(archive({ name: 'out/secret', content: 'evil' }))
+    expect(code).toBe('DM_LAYER_TAR')
+  })
+
+  test('through one to another, in a circle, and a folder that becomes one between two entries', async () => {
+    const chain: Member[] = [
+      { name: 'a', type: '2', link: 'b' },
+      { name: 'b', type: '2', link: '../outside' },
+      { name: 'a/secret', content: 'evil' },
+    ]
+    expect((await outside(chain)).code).toBe('DM_LAYER_TAR')
+    const circle: Member[] = [
+      { name: 'x', type: '2', link: 'y' },
+      { name: 'y', type: '2', link: 'x' },
+      { name: 'x/z', content: 'evil' },
+    ]
+    expect((await outside(circle)).code).toBe('DM_LAYER_TAR')
+    const exchanged: Member[] = [
+      { name: 'd', type: '5' },
+      { name: 'd/first', content: '1' },
+      { name: 'd', type: '2', link: '../outside' },
+      { name: 'd/secret', content: 'evil' },
+    ]
+    expect((await outside(exchanged)).code).toBe('DM_LAYER_TAR')
+  })
+
+  test('of /proc', async () => {
+    const { root } = await outside([
+      { name: 'p', type: '2', link: '/proc/self/root' },
+      { name: 'p/dm-thin-evil', content: 'x' },
+    ])
+    expect(existsSync('/dm-thin-evil')).toBe(false)
+    expect(lstatSync(path.join(root, 'p')).isSymbolicLink()).toBe(true)
+  })
+})
+
+describe('a link at the end of a name', () => {
+  test('is replaced, and what it leads to is not touched', async () => {
+    for (const second of [{ content: 'evil' }, { type: '5', mode: 0o777 }, { type: '6' }, { type: '2', link: 'z' }]) {
+      const target = '../outside/secret'
+      const list = [
+        { name: 'l', type: '2', link: target },
+        { ...second, name: 'l', uid: 666, mode: 0o777 },
+      ]
+      const { code, root } = await harmless(archive(...list))
+      expect(code).toBeUndefined()
+      expect(lstatSync(path.join(root, 'l')).uid).toBe(666)
+    }
+  })
+
+  test('its own attributes are its own', async () => {
+    const list = [{ name: 'l', type: '2', link: '../outside/secret', uid: 666, mode: 0o777, time: 1 }]
+    expect((await harmless(archive(...list))).code).toBeUndefined()
+  })
+})
+
+describe('a hard link', () => {
+  test('to the outside by a link in the middle', async () => {
+    for (const link of ['../outside', folder('base/outside')]) {
+      const list = [
+        { name: 'd', type: '2', link },
+        { name: 'h', type: '1', link: 'd/secret' },
+      ]
+      const { code } = await harmless(archive(...list, { name: 'h', content: 'evil' }))
+      expect(code).toBe('DM_LAYER_TAR')
+    }
+  })
+
+  test('to a link that leads out is one to the link; to a folder, to nothing, to the root', async () => {
+    const list: Member[] = [
+      { name: 'l', type: '2', link: '../outside/secret' },
+      { name: 'h', type: '1', link: 'l' },
+      { name: 'h', content: 'evil' },
+    ]
+    expect((await harmless(archive(...list))).code).toBeUndefined()
+    expect(await refused({ name: 'd', type: '5' }, { name: 'h', type: '1', link: 'd' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'h', type: '1', link: 'none/there' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'h', type: '1', link: './' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'h', type: '1', link: '' })).toBe('DM_LAYER_TAR')
+  })
+})
+
+describe('names that there cannot be', () => {
+  test('with a NUL, too long, in a file, of the root', async () => {
+    expect(await refused({ name: 'n', pax: [['path', 'a\0b']] })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'n', pax: [['path', 'x'.repeat(256)]] })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'n', pax: [['path', 'long/'.repeat(900)]] })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'n', type: '2', pax: [['linkpath', 'x'.repeat(5000)]] })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 'f' }, { name: 'f/g' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: './', pax: [['path', '.']], type: '0' })).toBe('DM_LAYER_TAR')
+    expect(await refused({ name: 's', type: '2', link: '' })).toBe('DM_LAYER_TAR')
+  })
+
+  test('what the kernel said is in the error', async () => {
+    const bytes = archive({ name: 'n', pax: [['path', 'x'.repeat(256)]] })
+    const error = await rejection(() => applyTar(folder('root'), inPieces(bytes)))
+    expect(error).toMatchObject({ code: 'DM_LAYER_TAR', operation: 'create', errno: 36 })
+  })
+})
+
+describe('headers that lie', () => {
+  test('kinds that layers do not have, global records that stand for every entry', async () => {
+    for (const type of ['V', 'M', 'D', 'A', 'X', 'Z']) expect(await refused({ name: 'x', type })).toBe('DM_LAYER_TAR')
+    const records = (key: string) => ({ name: 'g', type: 'g', content: `${key.length + 6} ${key}=1\n`.padEnd(0) })
+    for (const key of ['path', 'size', 'SCHILY.xattr.user.x', 'GNU.sparse.map']) {
+      const text = records(key).content
+      const content = `${text.length} ${text.slice(text.indexOf(' ') + 1)}`
+      expect(await refused({ name: 'g', type: 'g', content }, { name: 'x' })).toBe('DM_LAYER_TAR')
+    }
+    expect(await refused({ name: 'g', type: 'g', content: '13 comment=x\n' }, { name: 'x' })).toBeUndefined()
+  })
+
+  test('sums, numbers and records that are none', async () => {
+    const wrongSum = block({ name: 'x' })
+    wrongSum[0] = 0x79
+    expect((await harmless(Buffer.concat([wrongSum, END]))).code).toBe('DM_LAYER_TAR')
+    for (const [at, length, text] of [
+      [124, 12, 'nonsense'],
+      [108, 8, 'nonsense'],
+      [136, 12, 'nonsense'],
+    ] as const) {
+      const header = block({ name: 'x' })
+      header.fill(0, at, at + length).write(text, at)
+      expect((await harmless(Buffer.concat([sealed(header), END]))).code).toBe('DM_LAYER_TAR')
+    }
+    for (const [key, value] of [
+      ['size', '12x'],
+      ['size', '-1'],
+      ['uid', '4294967295'],
+      ['uid', '-1'],
+      ['gid', 'root'],
+      ['mtime', 'yesterday'],
+      ['mtime', '1e9'],
+      ['GNU.sparse.major', '7'],
+      ['GNU.sparse.map', '0,1,0,1'],
+    ] as const) {
+      expect(await refused({ name: 'x', pax: [[key, value]] })).toBe('DM_LAYER_TAR')
+    }
+    for (const content of ['9 a=b\n', '0 a=b\n', 'x', '6 a=bc\n', '6 abc\n', '5 =b\n', '999999 a=b\n']) {
+      const records = { name: 'p', type: 'x', content }
+      expect({ content, code: await refused(records, { name: 'x' }) }).toEqual({ content, code: 'DM_LAYER_TAR' })
+    }
+  })
+
+  test('maps of sparse files', async () => {
+    const sparse = (size: number, map: string, content = '') =>
+      refused({
+        name: 'x',
+        content,
+        pax: [
+          ['GNU.sparse.size', `${size}`],
+          ['GNU.sparse.map', map],
+        ],
+      })
+    expect(await sparse(10, '0,4', 'four')).toBeUndefined()
+    expect(await sparse(10, '0,4,2,4', 'overlaps')).toBe('DM_LAYER_TAR')
+    expect(await sparse(10, '8,4', 'four')).toBe('DM_LAYER_TAR')
+    expect(await sparse(10, '0,5', 'four')).toBe('DM_LAYER_TAR')
+    expect(await sparse(10, '0,3', 'four')).toBe('DM_LAYER_TAR')
+    expect(await sparse(10, '0,x', 'four')).toBe('DM_LAYER_TAR')
+    expect(await sparse(10, '0', '')).toBe('DM_LAYER_TAR')
+    const stored = (content: string) =>
+      refused({
+        name: 'x',
+        content: content.padEnd(512, '\0'),
+        pax: [
+          ['GNU.sparse.major', '1'],
+          ['GNU.sparse.minor', '0'],
+          ['GNU.sparse.realsize', '9'],
+        ],
+      })
+    for (const map of ['', '9999999\n', '2\n0\n', 'x\n', '1\n0\nx\n', '-1\n'])
+      expect(await stored(map)).toBe('DM_LAYER_TAR')
+  })
+
+  test('a device number that is none, a device in place of content', async () => {
+    expect(await refused({ name: 'x', type: '3', major: 0o777777 })).toBe('DM_LAYER_TAR')
+    const { code, root } = await harmless(archive({ name: 'x', type: '6', size: 512 }, { name: 'y' }))
+    expect(code).toBeUndefined()
+    expect(readdirSync(root).sort()).toEqual(['x', 'y'])
+  })
+})
+
+describe('an archive that is cut off', () => {
+  const whole = members({ name: 'a', content: 'x'.repeat(700) }, { name: 'b', content: 'y', pax: [['mtime', '1']] })
+
+  test('anywhere', async () => {
+    for (let at = 0; at < whole.length; at += 128) {
+      expect({ at, code: (await harmless(whole.subarray(0, at))).code }).toEqual({ at, code: 'DM_LAYER_TAR' })
+    }
+  })
+
+  test('zeros between two entries, and after the end anything', async () => {
+    const between = Buffer.concat([members({ name: 'a' }), Buffer.alloc(512), archive({ name: 'b' })])
+    expect((await harmless(between)).code).toBe('DM_LAYER_TAR')
+    const { code, root } = await harmless(Buffer.concat([archive({ name: 'a' }), archive({ name: '../b' })]))
+    expect(code).toBeUndefined()
+    expect(readdirSync(root)).toEqual(['a'])
+  })
+})
+
+test('something else is mounted inside: nothing is written there', async () => {
+  const bytes = archive({ name: 'proc/sys/kernel/hostname', content: 'evil' })
+  const before = readFileSync('/proc/sys/kernel/hostname', 'utf8')
+  const error = await rejection(() => applyTar('/', inPieces(bytes)))
+  expect(error).toMatchObject({ code: 'DM_LAYER_TAR', operation: 'openat2', errno: 18 })
+  expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(before)
+})
+
+test('a root that is none', async () => {
+  const file = path.join(folder('root'), 'file')
+  writeFileSync(file, '')
+  mkdirSync(path.join(folder('root'), 'd'))
+  const end = () => inPieces(archive())
+  expect(await rejection(() => applyTar(file, end()))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+  expect(await rejection(() => applyTar(`${file}-none`, end()))).toMatchObject({ code: 'DM_FILE_MISSING' })
+})

@@ -1,0 +1,105 @@
+// What a layer hides of lower ones, and what it does not: its own.
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { applyTar } from '../../../../lib/store/tar-read/apply-tar'
+import { archive, inPieces, useFolders, type Member } from '../../../helpers/tree/archives'
+import { rejection } from '../../../helpers/errors/thrown'
+
+const folder = useFolders()
+
+/** Lower layers, and upon them one of `list`: what is there in the end. */
+async function upon(lower: Record<string, string>, list: Member[], options = {}): Promise<string[]> {
+  const root = folder('root')
+  for (const [name, content] of Object.entries(lower)) {
+    mkdirSync(path.dirname(path.join(root, name)), { recursive: true })
+    writeFileSync(path.join(root, name), content)
+  }
+  await applyTar(root, inPieces(archive(...list)), options)
+  return (readdirSync(root, { recursive: true }) as string[]).sort()
+}
+
+const LOWER = { 'a/x': 'lower', 'a/y': 'lower', 'a/sub/z': 'lower', b: 'lower' }
+
+test('a name, with all below it; one that is not there', async () => {
+  expect(await upon(LOWER, [{ name: '.wh.a' }, { name: 'no/where/.wh.x' }, { name: '.wh.none' }])).toEqual(['b'])
+  expect(await upon(LOWER, [{ name: 'a/.wh.x' }, { name: 'a/.wh.sub' }])).toEqual(['a', 'a/y', 'b'])
+})
+
+test('a name that the layer has itself stays, before its whiteout and after it', async () => {
+  const own: Member = { name: 'a/x', content: 'own' }
+  for (const list of [
+    [own, { name: 'a/.wh.x' }],
+    [{ name: 'a/.wh.x' }, own],
+  ]) {
+    expect(await upon(LOWER, list)).toContain('a/x')
+    expect(readFileSync(path.join(folder('root'), 'a/x'), 'utf8')).toBe('own')
+  }
+})
+
+test('of a folder that the layer has too, what is lower goes', async () => {
+  const list = [{ name: 'a', type: '5', mode: 0o755 }, { name: 'a/new', content: 'own' }, { name: '.wh.a' }]
+  expect(await upon(LOWER, list)).toEqual(['a', 'a/new', 'b'])
+})
+
+describe('an opaque folder', () => {
+  test.each(['first', 'last'])('takes away what is lower, and nothing of the layer itself: %s', async place => {
+    const opaque = { name: 'a/.wh..wh..opq' }
+    const own: Member[] = [
+      { name: 'a/new', content: 'own' },
+      { name: 'a/x', content: 'own' },
+      { name: 'a/sub/deep/own', content: 'own' },
+      { name: 'a/linked', type: '1', link: 'b' },
+      { name: 'a/symlink', type: '2', link: 'x' },
+    ]
+    const list = place === 'first' ? [opaque, ...own] : [...own, opaque]
+    const left = ['a', 'a/linked', 'a/new', 'a/sub', 'a/sub/deep', 'a/sub/deep/own', 'a/symlink', 'a/x', 'b']
+    expect(await upon(LOWER, list)).toEqual(left)
+  })
+
+  test('the root itself, and one that is not there', async () => {
+    expect(await upon(LOWER, [{ name: 'own' }, { name: '.wh..wh..opq' }, { name: 'z/.wh..wh..opq' }])).toEqual(['own'])
+  })
+
+  test('reached by a link in the middle', async () => {
+    const root = folder('root')
+    mkdirSync(path.join(root, 'real'))
+    writeFileSync(path.join(root, 'real/lower'), '')
+    symlinkSync('real', path.join(root, 'link'))
+    await applyTar(root, inPieces(archive({ name: 'link/own' }, { name: 'real/.wh..wh..opq' })))
+    expect(readdirSync(path.join(root, 'real'))).toEqual(['own'])
+  })
+
+  test('a tree deeper than a path may be long', async () => {
+    const root = folder('root')
+    const long = Array.from({ length: 200 }, () => 'deep-folder').join('/')
+    const down: Member[] = Array.from({ length: 6 }, (_, i) => [
+      { name: `s${i}/f`, pax: [['path', `${i === 0 ? 'a' : `s${i}`}/${long}/f`]] as [string, string][] },
+      { name: `s${i + 1}`, type: '2', pax: [['linkpath', `${i === 0 ? 'a' : `s${i}`}/${long}`]] as [string, string][] },
+    ]).flat()
+    await applyTar(root, inPieces(archive(...down)))
+    await applyTar(root, inPieces(archive({ name: '.wh.a' })))
+    expect(existsSync(path.join(root, 'a'))).toBe(false)
+  })
+})
+
+test('what aufs left for itself is left out', async () => {
+  const list = [
+    { name: '.wh..wh.aufs' },
+    { name: '.wh..wh.plnk/12.3', content: 'x' },
+    { name: '.wh..wh.orph', type: '5' },
+  ]
+  expect(await upon({ b: '' }, list)).toEqual(['b'])
+})
+
+test('as files, where whiteouts are none', async () => {
+  const found = await upon({ b: '' }, [{ name: '.wh.b' }, { name: '.wh..wh..opq' }], { whiteouts: false })
+  expect(found).toEqual(['.wh..wh..opq', '.wh.b', 'b'])
+})
+
+test.each(['.wh.', '.wh..', '.wh...', 'a/.wh...', '.wh.a/b'])('%s hides nothing that there can be', async name => {
+  const root = folder('root')
+  mkdirSync(path.join(root, 'a'))
+  const error = await rejection(() => applyTar(path.join(root, 'a'), inPieces(archive({ name }))))
+  expect(error.code).toBe('DM_LAYER_TAR')
+  expect(readdirSync(root)).toEqual(['a'])
+})

@@ -1,0 +1,60 @@
+// Warm layers: what is taken, refused and put back while the background fills the set. The order is forced.
+import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-store.js'
+
+const snapshotsOf = ({ process }: MemoryStore) => process.calls.filter(name => name === 'snapshot').length
+
+test('a take that is refused puts its layer back: none is made in its place meanwhile', () =>
+  withMemoryStore(async memory => {
+    const { store, committed } = memory
+    await committed('base')
+    await committed('taken')
+    await store.warm.keep('base', 1)
+    expect(snapshotsOf(memory)).toBe(1)
+    // Both in one turn: the set is looked at while the records are asked.
+    const refused = expect(store.warm.take('taken', 'base', {})).rejects.toMatchObject({ code: 'DM_LAYER_EXISTS' })
+    await Promise.all([refused, store.warm.keep('base', 1)])
+    expect(snapshotsOf(memory)).toBe(1)
+    expect(store.warm.sizes()).toEqual({ base: 1 })
+    expect(store.records.unready()).toHaveLength(1)
+    expect(store.removals.size).toBe(0)
+  }))
+
+test('a take that is granted has one made in its place', () =>
+  withMemoryStore(async memory => {
+    const { store, committed } = memory
+    await committed('base')
+    await store.warm.keep('base', 1)
+    const [taken] = await Promise.all([store.warm.take('a', 'base', {}), store.warm.keep('base', 1)])
+    expect(taken!.row.key).toBe('a')
+    expect(snapshotsOf(memory)).toBe(2)
+    expect(store.warm.sizes()).toEqual({ base: 1 })
+  }))
+
+test('a set that is given up while one of it is taken and refused keeps nothing', () =>
+  withMemoryStore(async memory => {
+    const { store, committed } = memory
+    await committed('base')
+    await committed('taken')
+    await store.warm.keep('base', 1)
+    const refused = expect(store.warm.take('taken', 'base', {})).rejects.toMatchObject({ code: 'DM_LAYER_EXISTS' })
+    await Promise.all([refused, store.warm.keep('base', 0)])
+    expect(await store.removals.drain()).toEqual([])
+    expect(store.records.unready()).toEqual([])
+    expect(await store.pool.volumes()).toHaveLength(2)
+  }))
+
+test('a set that is given up while one of it is made keeps nothing', () =>
+  withMemoryStore(async memory => {
+    const { store, process, committed } = memory
+    await committed('base')
+    const held = process.holdAt('snapshot')
+    const kept = store.warm.keep('base', 1)
+    await held.reached
+    await store.warm.keep('base', 0)
+    held.go()
+    await kept
+    await store.warm.close()
+    expect(await store.removals.drain()).toEqual([])
+    expect(store.records.unready()).toEqual([])
+    expect(await store.pool.volumes()).toHaveLength(1)
+  }))

@@ -1,0 +1,227 @@
+// Imports only go down, read from the import lines, so that the picture stays true: of files, types among them.
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+
+const repository = path.join(__dirname, '../../..')
+
+/** Folders of lib from the bottom up: a file imports those of its own folder and of folders further up in this list. */
+const ORDER = [
+  'base',
+  'kernel/errors',
+  'kernel/port',
+  'kernel/trace',
+  'kernel',
+  'target',
+  'metadata',
+  'block',
+  'filesystem',
+  'events',
+  'mapper',
+  'pool/state',
+  'pool/lifecycle',
+  'pool/volume',
+  'pool',
+  'testing',
+  'store/common',
+  'store/filter',
+  'store/compare',
+  'store/tar-read',
+  'store/tar-write',
+  'store/records',
+  'store/engine',
+  'store/layers',
+  'store/open',
+  'store/recovery',
+  'store/images',
+  'store/foreign',
+  'store',
+  'snapshotter',
+  'entry',
+  'cli',
+]
+/** A file for each target; and the kernel in memory, which is one thing. */
+const MAY_BE_LARGE = ['target', 'testing']
+const MOST_FILES = 15
+
+function filesOf(folder: string, extension: RegExp): string[] {
+  const names = readdirSync(path.join(repository, folder), { recursive: true }) as string[]
+  return names.filter(name => extension.test(name)).map(name => path.join(folder, name))
+}
+const read = (file: string) => readFileSync(path.join(repository, file), 'utf8')
+const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(match => match[1]!)
+
+/** Files that lead back to themselves, along the imports of each. */
+function circles(importsOf: ReadonlyMap<string, readonly string[]>): string[] {
+  const [done, inside] = [new Set<string>(), [] as string[]]
+  const found: string[] = []
+  const visit = (file: string) => {
+    const at = inside.indexOf(file)
+    if (at >= 0) found.push([...inside.slice(at), file].join(' > '))
+    if (at >= 0 || done.has(file)) return
+    inside.push(file)
+    for (const imported of importsOf.get(file) ?? []) visit(imported)
+    inside.pop()
+    done.add(file)
+  }
+  for (const file of importsOf.keys()) visit(file)
+  return found
+}
+
+test('a circle of imports is found', () => {
+  const circle = new Map([
+    ['a', ['b', 'c']],
+    ['b', []],
+    ['c', ['d']],
+    ['d', ['c']],
+  ])
+  expect(circles(circle)).toEqual(['c > d > c'])
+  expect(circles(new Map([['a', ['b']]]))).toEqual([])
+})
+
+describe('lib', () => {
+  const files = filesOf('lib', /(?<!\.d)\.m?ts$/)
+  const folderOf = (file: string) => path.relative('lib', path.dirname(file))
+  const importsOf = (file: string) => found(read(file), /(?<!\.)\b(?:from|import|require\()\s*\(?'([^'\n]+)'/g)
+  const own = (file: string) =>
+    importsOf(file)
+      .filter(name => name.startsWith('.'))
+      .map(name => path.join(path.dirname(file), name.replace(/\.js$/, '.ts')))
+
+  test('every folder has a place in the order, and every place is a folder', () => {
+    expect(files.length).toBeGreaterThan(30)
+    expect([...new Set(files.map(folderOf))].sort()).toEqual([...ORDER].sort())
+  })
+
+  test('every import stays in its folder or goes down', () => {
+    const place = (file: string) => ORDER.indexOf(folderOf(file))
+    const upward = files.flatMap(file =>
+      own(file)
+        .filter(imported => place(imported) > place(file))
+        .map(imported => `${file} imports ${imported}`),
+    )
+    expect(upward).toEqual([])
+  })
+
+  test('no file imports itself by way of others, not even for a type', () => {
+    expect(circles(new Map(files.map(file => [file, own(file)])))).toEqual([])
+  })
+
+  test(`no folder has more than ${MOST_FILES} files of its own`, () => {
+    const sizes = ORDER.map(folder => [folder, files.filter(file => folderOf(file) === folder).length] as const)
+    expect(sizes.filter(([folder, size]) => size > MOST_FILES && !MAY_BE_LARGE.includes(folder))).toEqual([])
+  })
+
+  test('every import is of a file that there is', () => {
+    expect(files.flatMap(own).length).toBeGreaterThan(50)
+    expect(files.flatMap(own).filter(file => !files.includes(file))).toEqual([])
+  })
+
+  test('target and metadata are pure: of the kernel they know the types, and of Node nothing', () => {
+    const pure = files.filter(file => /^lib\/(target|metadata)\//.test(file))
+    const impure = pure.filter(
+      file =>
+        importsOf(file).some(name => name.startsWith('node:')) || /^import (?!type )[^\n]*\/kernel\//m.test(read(file)),
+    )
+    expect(impure).toEqual([])
+  })
+
+  test('one file loads the addon, one knows its functions', () => {
+    const loading = (name: string) => files.filter(file => importsOf(file).some(imported => imported.endsWith(name)))
+    expect(loading('node-gyp-build')).toEqual(['lib/kernel/load-addon.ts'])
+    expect(loading('/load-addon.js')).toEqual(['lib/kernel/native-port.ts'])
+  })
+
+  test('the memory kernel does not know the native side', () => {
+    const testing = files.filter(file => /^lib\/testing\//.test(file))
+    expect(testing.length).toBeGreaterThan(10)
+    expect(testing.filter(file => importsOf(file).some(name => /native-port|load-addon/.test(name)))).toEqual([])
+  })
+
+  test('nothing but Node itself and the loader is imported', () => {
+    const foreign = files
+      .filter(file => !/^lib\/(store|snapshotter|cli)\//.test(file))
+      .flatMap(importsOf)
+      .filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
+    expect(foreign).toEqual([])
+  })
+
+  test('the store imports its optional peers too, each in one file, and when it needs them', () => {
+    const foreign = files
+      .filter(file => file.startsWith('lib/store/'))
+      .flatMap(file =>
+        importsOf(file)
+          .filter(name => !/^(\.|node:)/.test(name))
+          .map(name => `${file} ${name}`),
+      )
+    expect([...new Set(foreign)].sort()).toEqual([
+      'lib/store/common/tar-stream.ts tar-stream',
+      'lib/store/records/better-sqlite.ts better-sqlite3',
+    ])
+    const early = files.filter(file => /^import (?!type )[^\n]*'(better-sqlite3|tar-stream)'/m.test(read(file)))
+    expect(early).toEqual([])
+  })
+
+  const foreignOf = (folder: string) =>
+    files
+      .filter(file => file.startsWith(folder))
+      .flatMap(file => importsOf(file).filter(name => !/^(\.|node:)/.test(name)))
+
+  test('the command line alone imports commander, and nothing imports the command line', () => {
+    expect([...new Set(foreignOf('lib/cli/'))]).toEqual(['commander'])
+    const importing = files.filter(
+      file => !file.startsWith('lib/cli/') && own(file).some(name => /^lib\/cli\//.test(name)),
+    )
+    expect(importing).toEqual([])
+  })
+
+  test('the snapshotter imports its optional peers, in one file, and when it starts', () => {
+    expect([...new Set(foreignOf('lib/snapshotter/'))].sort()).toEqual(['@grpc/grpc-js', '@grpc/proto-loader'])
+    const early = files.filter(file => /^import (?!type )[^\n]*'@grpc\//m.test(read(file)))
+    expect(early).toEqual([])
+    const late = files.filter(file => /\bimport\('@grpc\//.test(read(file)))
+    expect(late).toEqual(['lib/snapshotter/grpc.ts'])
+  })
+
+  test('nothing spawns but the one formatter of the store, which can be replaced', () => {
+    const spawning = files.filter(file => /child_process|node:cluster|process\.binding|\bspawn/.test(read(file)))
+    expect(spawning).toEqual(['lib/store/common/mkfs.ts'])
+  })
+})
+
+describe('native', () => {
+  const files = filesOf('native', /\.(cc|h)$/).filter(file => !file.startsWith('native/test/'))
+  /** From the bottom up. A file includes files of its own folder, and of the folders before it. */
+  const FOLDERS = ['system', 'threads', 'dm', 'block', 'fs', 'tree', 'napi', 'parts']
+  const folderOf = (file: string) => FOLDERS.indexOf(file.split('/')[1]!)
+  const own = (file: string) => found(read(file), /^#include "([^"]+)"/gm).map(name => path.join('native', name))
+
+  test('every file is in a folder that has its place', () => {
+    expect(files.length).toBeGreaterThan(100)
+    expect(files.filter(file => folderOf(file) < 0)).toEqual([])
+  })
+
+  test('every include goes down, or stays in its folder', () => {
+    const upward = files.flatMap(file =>
+      own(file)
+        .filter(included => folderOf(included) > folderOf(file))
+        .map(included => `${file} includes ${included}`),
+    )
+    expect(upward).toEqual([])
+  })
+
+  test('every include is of a file that there is, and none leads back to itself', () => {
+    expect(files.flatMap(own).length).toBeGreaterThan(300)
+    expect(files.flatMap(own).filter(file => !files.includes(file))).toEqual([])
+    expect(circles(new Map(files.map(file => [file, own(file)])))).toEqual([])
+  })
+
+  test('only napi knows Node', () => {
+    const knowing = files.filter(file => /^#include <(napi|node|js_native|uv|v8)/m.test(read(file)))
+    expect([...new Set(knowing.map(file => file.split('/')[1]))]).toEqual(['napi'])
+  })
+
+  test('nothing spawns', () => {
+    const spawn = /\b(exec[lv][pe]*|execveat|popen|system|posix_spawnp?|v?fork|wordexp)\s*\(|SYS_(exec\w+|fork|vfork)/
+    expect(files.filter(file => spawn.test(read(file).replace(/\/\/.*$/gm, '')))).toEqual([])
+  })
+})

@@ -1,0 +1,74 @@
+// Programs that a small shell starts for the process that runs the tests of a guest: the same outcomes as without it.
+import { readdirSync } from 'node:fs'
+import { outcomeLater, outcomeOf, type Outcome } from '../../helpers/process/spawner.js'
+
+const { startSpawner } = jest.requireActual<{ startSpawner: () => void }>('../../tools/runner/spawner.cjs')
+const PLACE = 'DM_THIN_SPAWNER'
+
+/** Runs `body` without a spawner, then with one of its own. */
+async function bothWays<T>(body: () => T | Promise<T>): Promise<[without: T, within: T]> {
+  const before = process.env[PLACE]
+  delete process.env[PLACE]
+  const without = await body()
+  startSpawner()
+  try {
+    return [without, await body()]
+  } finally {
+    if (before === undefined) delete process.env[PLACE]
+    else process.env[PLACE] = before
+  }
+}
+
+const text = ({ status, stdout, stderr }: Outcome) => [status, stdout.toString('latin1'), stderr.toString('latin1')]
+
+const PROGRAMS: Readonly<Record<string, [command: string, args: string[], input?: Buffer]>> = {
+  'words with quotes, blanks and ends of lines': ['printf', ['%s|', "it's", '"$HOME"', 'a  b', 'two\nlines', '']],
+  'an exit status, and both outputs': ['sh', ['-c', 'echo out; echo err >&2; exit 7']],
+  'an input of any bytes, larger than a pipe': ['od', ['-An', '-tx1', '-v'], Buffer.from([...Array(70_000).keys()])],
+  'no input': ['cat', []],
+  'a locale of its own': ['sh', ['-c', 'echo $LC_ALL']],
+  'arguments larger than a pipe': ['printf', ['%s', 'x'.repeat(100_000)]],
+}
+
+test.each(Object.keys(PROGRAMS))('%s', async what => {
+  const [command, args, input] = PROGRAMS[what]!
+  const [without, within] = await bothWays(() => text(outcomeOf(command, args, input)))
+  expect(within).toEqual(without)
+  expect(without[0]).not.toBeNull()
+})
+
+test('a program that is not there throws, and the next one runs', async () => {
+  const [without, within] = await bothWays(() => {
+    expect(() => outcomeOf('no-such-program', [])).toThrow(/no-such-program/)
+    return text(outcomeOf('echo', ['next']))
+  })
+  expect(within).toEqual(without)
+})
+
+test('programs beside the process end in their own time, each with its own output', async () => {
+  const run = async (word: string) => text(await outcomeLater('sh', ['-c', `echo ${word}; exit ${word.length}`]))
+  const [without, within] = await bothWays(() => Promise.all(['a', 'bb', 'ccc'].map(run)))
+  expect(within).toEqual(without)
+  expect(within).toEqual([
+    [1, 'a\n', ''],
+    [2, 'bb\n', ''],
+    [3, 'ccc\n', ''],
+  ])
+})
+
+test('a program that does not end is killed with the shell; the next one is started without it', async () => {
+  await bothWays(() => {
+    expect(() => outcomeOf('sleep', ['60'], undefined, 200)).toThrow(/sleep|ETIMEDOUT/)
+    expect(text(outcomeOf('echo', ['next']))).toEqual([0, 'next\n', ''])
+  })
+})
+
+test('nothing is kept of a program but the last output', async () => {
+  await bothWays(async () => {
+    await outcomeLater('true', [])
+    const place = process.env[PLACE]
+    if (place === undefined) return
+    const { folder } = JSON.parse(place) as { folder: string }
+    expect(readdirSync(folder).sort()).toEqual(['answers', 'commands'])
+  })
+})

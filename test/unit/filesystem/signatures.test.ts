@@ -1,4 +1,4 @@
-// Signatures over bytes made here; test/kernel/pool-signatures.test.ts has those of the tools.
+// Signatures over bytes made here; test/kernel/pool/signatures.test.ts has those of the tools.
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../../lib/filesystem/signatures'
 import fc from 'fast-check'
 import { everywhere } from '../../helpers/random/properties'

@@ -1,4 +1,4 @@
-// The parser of superblocks, over bytes made here field by field; test/kernel/detect.test.ts has those of every mkfs.
+// The parser of superblocks, over bytes made here field by field; test/kernel/filesystem/detect.test.ts has those of every mkfs.
 import {
   fatPlaces,
   fatRootLabel,

@@ -1,0 +1,219 @@
+// The command line for pools and volumes, and the exit code of each kind of error.
+//
+// Scenario                                                  Test
+// text, JSON and exit codes of pool …                       a pool from its creation to its removal
+// text, JSON and exit codes of volume …                     volumes from their creation to their deletion
+// pools that something is wrong with                        pool ls lists …, pool status reports …
+// each kind of error of pools and volumes                   exit code …; of layers: command-line-layers.test.ts
+import { existsSync, mkdirSync } from 'node:fs'
+import { dmThin, jsonOf, linesOf, MAIN } from '../../helpers/process/command-line.js'
+import { MiB } from '../../../lib/entry/index.js'
+import { withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { run, tryRun } from '../../helpers/process/spawned.js'
+import { dmCreate, dmInfo, dmRemove } from '../../helpers/kernel/dmsetup.js'
+
+const scratch = useScratch()
+
+interface Volume {
+  readonly id: number
+  readonly name: string
+  readonly active: boolean
+  readonly path: string | null
+  readonly sizeBytes: number | null
+  readonly origin: number | null
+  readonly error?: { readonly code: string }
+}
+
+/** Arguments that name the files of a pool. */
+function filesOf(name: string): string[] {
+  const folder = scratch.path(name)
+  mkdirSync(folder, { recursive: true })
+  return ['--data', `${folder}/data.img`, '--metadata', `${folder}/metadata.img`]
+}
+const SIZES = ['--data-size', '64MiB', '--metadata-size', '4MiB']
+
+test('a pool from its creation to its removal: create, ls, status, grow, remove, open', () => {
+  const name = scratch.name('pool')
+  const files = filesOf(name)
+  const created = linesOf('pool', 'create', name, ...files, ...SIZES, '--block-size', '128KiB', '--error-if-no-space')
+  expect(created).toContain('mode  rw')
+  expect(created).toContain('data  0 B of 64 MiB (0 %)')
+  expect(created).toContain('data block  128 KiB')
+  expect(created).toContain('when full  error_if_no_space')
+  const [data, metadata] = run('dmsetup', ['table', name]).trim().split(' ').slice(3, 5) as [string, string]
+  expect([data, metadata].every(number => number.startsWith('7:'))).toBe(true)
+
+  const minor = dmInfo(name)!.number.split(':')[1]!
+  const [title, ...rows] = linesOf('pool', 'ls')
+  expect(title).toBe('NAME  DEVICE  MODE  DATA  METADATA')
+  expect(rows).toHaveLength(1)
+  expect(rows[0]).toMatch(`${name}  /dev/dm-${minor}  rw  0 B of 64 MiB (0 %)  `)
+  expect(jsonOf(0, 'pool', 'ls')).toMatchObject([{ name, path: `/dev/dm-${minor}`, status: { mode: 'rw' } }])
+
+  expect(linesOf('pool', 'status', name)).toEqual(expect.arrayContaining([`name  ${name}`, 'needs check  no']))
+  const status = { name, mode: 'rw', transactionId: '0', dataBlockBytes: 131072, findings: [] }
+  expect(jsonOf(0, 'pool', 'status', name)).toMatchObject({ ...status, data: { totalBytes: 64 * MiB } })
+
+  expect(linesOf('pool', 'grow', name, '--data', '128MiB')).toContain('data  0 B of 128 MiB (0 %)')
+  expect(jsonOf(0, 'pool', 'grow', name, '--metadata', '8MiB')).toMatchObject({
+    data: { totalBytes: 128 * MiB },
+    metadata: { totalBytes: 8 * MiB },
+  })
+  expect(run('dmsetup', ['table', name])).toMatch(/^0 262144 thin-pool /)
+
+  expect(linesOf('pool', 'remove', name)).toEqual(
+    expect.arrayContaining([`removed  ${name}`, 'volumes deactivated  0', 'files deleted  none']),
+  )
+  expect(dmInfo(name)).toBeUndefined()
+  expect(linesOf('pool', 'ls')).toEqual(['NAME  DEVICE  MODE  DATA  METADATA'])
+
+  expect(linesOf('pool', 'open', name, ...files)).toContain('data  0 B of 128 MiB (0 %)')
+  const removed = jsonOf<{ pool: string; files: string[] }>(0, 'pool', 'remove', name, '--delete-files')
+  expect(removed).toMatchObject({ pool: name, volumes: [] })
+  expect(removed.files).toHaveLength(2)
+  expect(removed.files.filter(file => existsSync(file))).toEqual([])
+})
+
+test('volumes from their creation to their deletion: create, ls, activate, status, snapshot, deactivate, delete', async () => {
+  scratch.log.allow(/thin: Deletion of thin device 7 failed/)
+  const record = scratch.path('record.json')
+  await withPool({ record }, (_, { name }) => {
+    const volume = (command: string, ...args: string[]) => linesOf('volume', command, name, ...args, '--record', record)
+    const asJson = <T>(status: number, command: string, ...args: string[]) =>
+      jsonOf<T>(status, 'volume', command, name, ...args, '--record', record)
+
+    expect(volume('create', '--size', '16MiB')).toEqual([
+      'ID  NAME  DEVICE  SIZE  ORIGIN',
+      `0  ${name}-0  -  16 MiB  -`,
+    ])
+    const named = scratch.name('golden')
+    const [golden] = asJson<Volume[]>(0, 'create', '--size', '8MiB', '--id', '7', '--name', named, '--activate')
+    expect(golden).toMatchObject({ id: 7, name: named, active: true, sizeBytes: 8 * MiB, origin: null })
+    expect(golden!.path).toBe(`/dev/dm-${dmInfo(named)!.number.split(':')[1]}`)
+    run('dd', ['if=/dev/urandom', `of=${golden!.path}`, 'bs=1M', 'count=2', 'oflag=direct'])
+
+    expect(volume('snapshot', '7')).toEqual(['ID  NAME  DEVICE  SIZE  ORIGIN', `1  ${name}-1  -  8 MiB  7`])
+    const many = asJson<Volume[]>(0, 'snapshot', '7', '--count', '3', '--activate', '--read-only')
+    expect(many.map(({ id, active, origin }) => [id, active, origin])).toEqual([
+      [2, true, 7],
+      [3, true, 7],
+      [4, true, 7],
+    ])
+    expect(run('blockdev', ['--getro', many[0]!.path!]).trim()).toBe('1')
+
+    expect(volume('activate', '0', '1')).toEqual([
+      'ID  NAME  DEVICE  SIZE  ORIGIN',
+      expect.stringMatching(/^0 {2}\S+ {2}\/dev\/dm-\d+ {2}16 MiB {2}-$/),
+      expect.stringMatching(/^1 {2}\S+ {2}\/dev\/dm-\d+ {2}8 MiB {2}7$/),
+    ])
+    expect(volume('status', '7')).toEqual(expect.arrayContaining(['id  7', 'size  8 MiB', 'mapped  2 MiB']))
+    expect(asJson(0, 'status', '0')).toMatchObject({ id: 0, state: 'active', mappedBytes: 0 })
+
+    expect(volume('ls').map(line => line.split('  ')[0])).toEqual(['ID', '0', '1', '2', '3', '4', '7'])
+    const usage = asJson<{ id: number; exclusiveBytes: number; sharedBytes: number }[]>(0, 'ls', '--usage')
+    expect(usage.find(({ id }) => id === 7)).toMatchObject({ exclusiveBytes: 0, sharedBytes: 2 * MiB })
+    expect(volume('ls', '--usage')[0]).toBe('ID  NAME  DEVICE  SIZE  ORIGIN  EXCLUSIVE  SHARED')
+
+    // One of several fails: the others are done, and its kind of error is the exit code.
+    const partly = dmThin('volume', 'deactivate', name, '2', '3', '4', '--record', record, '--json')
+    expect(partly.status).toBe(0)
+    const deleted = dmThin('volume', 'delete', name, '2', '7', '3', '--record', record, '--json')
+    expect(deleted.status).toBe(5)
+    expect(deleted.stderr).toMatch(/^dm-thin: volume 7: .*\(DM_VOLUME_ACTIVE\)$/m)
+    const results = JSON.parse(deleted.stdout) as Volume[]
+    expect(results.map(({ id, error }) => [id, error?.code])).toEqual([
+      [2, undefined],
+      [7, 'DM_VOLUME_ACTIVE'],
+      [3, undefined],
+    ])
+    expect(volume('ls').map(line => line.split('  ')[0])).toEqual(['ID', '0', '1', '4', '7'])
+
+    const other = scratch.name('other')
+    expect(volume('deactivate', '7', '--timeout-ms', '1000')).toHaveLength(2)
+    expect(volume('activate', '7', '--name', other)[1]).toMatch(`7  ${other}  /dev/dm-`)
+    expect(volume('deactivate', '0', '1', '7')).toHaveLength(4)
+    expect(volume('delete', '0', '1', '4', '7')).toHaveLength(5)
+    expect(asJson(0, 'ls')).toEqual([])
+    return Promise.resolve()
+  })
+})
+
+test('pool ls --all lists pools of other programs too; a suspended pool and a failed call change nothing', async () => {
+  const foreign = scratch.name('foreign')
+  await withPool(async (_, { name }) => {
+    const [folder, other] = [scratch.path('foreign'), scratch.name('zero')]
+    mkdirSync(folder)
+    for (const [file, size] of [
+      ['data', '16M'],
+      ['metadata', '4M'],
+    ])
+      run('truncate', ['-s', size!, `${folder}/${file}`])
+    const [data, metadata] = ['data', 'metadata'].map(file =>
+      run('losetup', ['--find', '--show', `${folder}/${file}`]).trim(),
+    )
+    dmCreate(foreign, `0 32768 thin-pool ${metadata} ${data} 128 0`)
+    dmCreate(other, '0 8 zero')
+    const names = (...options: string[]) =>
+      jsonOf<{ name: string }[]>(0, 'pool', 'ls', ...options).map(each => each.name)
+    expect(names()).toEqual([name])
+    expect(names('--all').sort()).toEqual([foreign, name].sort())
+    expect(jsonOf(0, 'pool', 'status', foreign)).toMatchObject({ name: foreign, mode: 'rw' })
+    for (const each of [foreign, other]) dmRemove(each)
+    for (const loop of [data, metadata]) run('losetup', ['--detach', loop!])
+  })
+})
+
+describe('exit code', () => {
+  /** The exit code, and the code in the error that --json prints. */
+  const failed = (...args: string[]) => {
+    const { status, stdout, stderr } = dmThin(...args, '--json')
+    const { error } = JSON.parse(stderr) as { error: { code?: string; message: string; exitCode: number } }
+    expect({ stdout, exitCode: error.exitCode }).toEqual({ stdout: '', exitCode: status })
+    return [status, error.code]
+  }
+
+  test('2 for a wrong call', () => {
+    expect(dmThin().status).toBe(2)
+    expect(dmThin('pool', 'lss')).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('unknown command') as string,
+    })
+    expect(dmThin('pool', 'status').stderr).toContain("missing required argument 'pool'")
+    const typed = dmThin('volume', 'create', 'x', '--size', 'much')
+    expect(typed).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('A size is 10GiB') as string })
+    expect(failed('pool', 'grow', 'x')).toEqual([2, 'DM_INVALID_ARGUMENT'])
+    expect(failed('pool', 'status', 'a/b')).toEqual([2, 'DM_INVALID_ARGUMENT'])
+  })
+
+  test('3 for what does not exist, 4 for what exists already, 5 for a state that does not permit the call', async () => {
+    const missing = dmThin('pool', 'status', scratch.name('none'))
+    expect(missing).toMatchObject({ status: 3, stdout: '' })
+    expect(missing.stderr).toMatch(/^dm-thin: no pool .* \(DM_NOT_FOUND\)\n$/)
+    await withPool(async (pool, { name }) => {
+      expect(failed('volume', 'activate', name, '5', '--size', '1MiB')).toEqual([3, 'DM_VOLUME_NOT_FOUND'])
+      expect(failed('layer', 'ls', scratch.path('none'))).toEqual([3, 'DM_NOT_FOUND'])
+      expect(failed('pool', 'create', name, ...filesOf(name), ...SIZES)).toEqual([4, 'DM_NAME_TAKEN'])
+      await pool.createVolume({ sizeBytes: MiB, id: 3 })
+      expect(failed('volume', 'create', name, '--size', '1MiB', '--id', '3')).toEqual([4, 'DM_VOLUME_EXISTS'])
+      expect(failed('volume', 'status', name, '3')).toEqual([5, 'DM_NOT_ACTIVE'])
+      scratch.log.allow(/thin: Creation of new (thinly-provisioned|snapshot) .* failed/)
+    })
+  })
+
+  test('8 for what is not as recorded', () =>
+    withPool((_, { name, dataFile, metadataFile }) => {
+      const other = scratch.path('other.img')
+      run('truncate', ['-s', '64M', other])
+      const open = (data: string) => ['pool', 'open', name, '--data', data, '--metadata', metadataFile]
+      expect(failed(...open(other))).toEqual([8, 'DM_POOL_MISMATCH'])
+      expect(dmThin(...open(dataFile)).status).toBe(0)
+      return Promise.resolve()
+    }))
+
+  test('7 for a machine that lacks something', () => {
+    const mask = 'mount --bind /dev/null /dev/mapper/control && exec "$@"'
+    const masked = ['--mount', 'sh', '-c', mask, 'sh', process.execPath, MAIN, 'pool', 'ls']
+    expect(tryRun('unshare', masked)).toMatchObject({ status: 7, stdout: '' })
+  })
+})

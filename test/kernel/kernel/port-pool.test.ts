@@ -1,0 +1,231 @@
+// Scenario                                                  Test
+// the errno table of thin messages                          messages: …
+// the errno table of thin and thin-pool tables              tables: …
+// D  load failure / resume failure leave the device         … leaves no device
+// A  device left if resume fails                            a table that cannot be made live …
+// K  thin activation while the pool is suspended fails      errors-pool-state.test.ts
+// K  transaction id: zero, compare and set, wrong first     the transaction id …
+// K  held_root: no initial hold, cannot hold or release twice, cycles, check passes   the metadata snapshot …
+// K  multiple pools on the same metadata                    tables: …
+// K  immutable target                                       a pool cannot be replaced …
+// kernel log detail of EINVAL                               tables: … with the kernel's own reason
+import { ThinPool, MiB } from '../../../lib/entry/index.js'
+import { nativePort } from '../../../lib/kernel/native-port.js'
+import { DEVICE_FLAG, type TargetLine } from '../../../lib/kernel/port/device-port.js'
+import { volumeUuidPrefix } from '../../../lib/pool/state/context.js'
+import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { withLoops, withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo, dmStatus, dmTable } from '../../helpers/kernel/dmsetup.js'
+
+const scratch = useScratch()
+const port = nativePort()
+
+/** The kernel's line for a table that it refuses, and for a message that it refuses. */
+const REFUSALS = [/device-mapper: (table|ioctl|thin|thin metadata|core): /]
+
+const message = (name: string, text: string) => port.targetMessage({ name }, 0, text)
+const errnoOf = (call: Promise<unknown>) =>
+  call.then(
+    () => 0,
+    (fault: { errno?: number }) => fault.errno,
+  )
+
+test('messages: each refusal has its errno, and the pool is as it was', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool(async (pool, { name }) => {
+    await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const before = [snapshotKernelState(), dmStatus(name)]
+    const expected: [string, number][] = [
+      ['create_thin 0', 17],
+      ['create_snap 0 0', 17],
+      ['create_snap 1 77', 61],
+      ['delete 77', 61],
+      ['delete 0', 16],
+      ['create_thin 16777216', 22],
+      ['create_snap 1 16777216', 22],
+      ['delete 16777216', 22],
+      ['create_thin', 22],
+      ['create_thin 1 2', 22],
+      ['create_thin one', 22],
+      ['unheard_of 1', 22],
+      ['', 22],
+      ['set_transaction_id 1 2', 22],
+      ['release_metadata_snap', 22],
+    ]
+    const found: [string, number | undefined][] = []
+    for (const [text] of expected) found.push([text, await errnoOf(message(name, text))])
+    expect(found).toEqual(expected)
+    expect([snapshotKernelState(), dmStatus(name)]).toEqual(before)
+  })
+})
+
+test('the transaction id begins at zero, is compared and set, and survives the pool', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool(async (pool, { name, reopen }) => {
+    expect((await pool.status()).transactionId).toBe(0n)
+    for (let id = 0; id < 50; id++) await message(name, `set_transaction_id ${id} ${id + 1}`)
+    expect(await errnoOf(message(name, 'set_transaction_id 49 51'))).toBe(22)
+    await message(name, `set_transaction_id 50 ${2n ** 63n + 1n}`)
+    expect((await pool.status()).transactionId).toBe(2n ** 63n + 1n)
+    await pool.remove()
+    const again = await ThinPool.open(reopen)
+    expect((await again.status()).transactionId).toBe(2n ** 63n + 1n)
+  })
+})
+
+test('the metadata snapshot: none at first, held once, released once, and thin_check passes while it is held', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool(async (pool, { name, metadataFile, reopen }) => {
+    expect((await pool.status()).heldMetadataRoot).toBeNull()
+    expect(await errnoOf(message(name, 'release_metadata_snap'))).toBe(22)
+    for (let round = 0; round < 8; round++) {
+      await message(name, 'reserve_metadata_snap')
+      expect(await errnoOf(message(name, 'reserve_metadata_snap'))).toBe(16)
+      expect((await pool.status()).heldMetadataRoot).toBe(Number(dmStatus(name).split(' ')[6]))
+      await message(name, 'release_metadata_snap')
+    }
+    await message(name, 'reserve_metadata_snap')
+    await pool.createVolume({ sizeBytes: MiB })
+    await pool.remove() // withPool checks the metadata with the snapshot in it
+    expect(metadataFile).not.toBe('')
+    const again = await ThinPool.open(reopen)
+    expect((await again.status()).heldMetadataRoot).not.toBeNull()
+    await again.remove()
+  })
+})
+
+test('messages work while the pool is suspended, and not to what is no pool', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool(async (pool, { name }) => {
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    for (const time of [1, 2]) expect([time, await port.suspend({ name }, 0)]).toMatchObject([time, { name }])
+    const info = await port.deviceStatus({ name: volume.name })
+    expect(info.flags & DEVICE_FLAG.internalSuspend).toBe(DEVICE_FLAG.internalSuspend)
+    await message(name, 'create_thin 4')
+    await port.resume({ name })
+    expect((await pool.volumes()).map(each => each.id)).toEqual([0, 4])
+    expect(await errnoOf(message(volume.name, 'create_thin 5'))).toBe(22)
+  })
+})
+
+test('tables: each refusal has its errno and the kernel’s own reason, and leaves no device', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool({ dataBytes: 8 * MiB }, async (pool, { name }) => {
+    await pool.createVolume({ sizeBytes: MiB })
+    const [metadata, data] = dmTable(name).split(' ').slice(3)
+    const number = dmInfo(name)!.number
+    const spare = await port.createSparse(scratch.path('spare'), 4 * MiB)
+    expect(spare.created).toBe(true)
+    await withLoops([scratch.path('spare')], async ([blank]) => {
+      const before = snapshotKernelState()
+      const thin = (parameters: string): TargetLine[] => [
+        { startSectors: 0, lengthSectors: 2048, type: 'thin', parameters },
+      ]
+      const poolOf = (parameters: string, lengthSectors = 8192): TargetLine[] => [
+        { startSectors: 0, lengthSectors, type: 'thin-pool', parameters },
+      ]
+      const expected: [string, TargetLine[], number, RegExp][] = [
+        ['an unknown thin id', thin(`${number} 77`), 61, /Couldn't open thin internal device/],
+        ['a thin on what is no pool', thin(`${blank} 0`), 22, /Couldn't get pool mapped device/],
+        ['a thin without an id', thin(number), 22, /Invalid argument count/],
+        ['a thin id beyond 24 bits', thin(`${number} 16777216`), 22, /Invalid device id/],
+        ['a pool on running metadata', poolOf(`${metadata} ${data} 128 0`), 16, /./],
+        ['data and metadata the same', poolOf(`${blank} ${blank} 128 0`), 22, /./],
+        ['a block size of 64 sectors', poolOf(`${blank} ${data} 64 0`), 22, /Invalid block size/],
+        ['a block size of 128 + 57', poolOf(`${blank} ${data} 185 0`), 22, /Invalid block size/],
+        ['a block size beyond 1 GiB', poolOf(`${blank} ${data} 2097153 0`), 22, /Invalid block size/],
+        ['an unknown feature', poolOf(`${blank} ${data} 128 0 1 fast`), 22, /Unrecognised pool feature/],
+        ['longer than the data device', poolOf(`${blank} ${data} 128 0`, 1 << 20), 22, /too small/],
+        ['a device that is not there', poolOf(`${blank} 240:9999 128 0`), 6, /Error getting data device/],
+        [
+          'no target of the name',
+          [{ startSectors: 0, lengthSectors: 8, type: 'none', parameters: '' }],
+          22,
+          /unknown target type/,
+        ],
+        [
+          'a target of no length',
+          [{ startSectors: 0, lengthSectors: 0, type: 'error', parameters: '' }],
+          22,
+          /zero-length/,
+        ],
+        ['no targets', [], 22, /^/],
+        [
+          'a gap between targets',
+          [...poolOf('', 8), ...poolOf('', 8)].map((each, at) => ({ ...each, type: 'error', startSectors: at * 16 })),
+          22,
+          /Gap in table/,
+        ],
+      ]
+      for (const [what, table, errno, reason] of expected) {
+        const device = scratch.name('refused')
+        const fault = (await port.activate({ name: device, uuid: '', table }).catch((refusal: unknown) => refusal)) as {
+          kernelReason?: string
+        }
+        expect({ what, ...fault }).toMatchObject({
+          what,
+          errno,
+          operation: expect.stringMatching(/^DM_(TABLE_LOAD|DEV_RESUME)$/) as string,
+          rollback: [{ operation: 'DM_DEV_REMOVE', device, errno: 0 }],
+        })
+        expect(`${what}: ${fault.kernelReason ?? ''}`).toMatch(reason)
+        expect(dmInfo(device)).toBeUndefined()
+      }
+      expect(snapshotKernelState()).toBe(before)
+    })
+  })
+})
+
+test('a table that cannot be made live leaves no device either', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool({ dataBytes: 8 * MiB }, async (pool, { name, dataFile, metadataFile }) => {
+    await pool.remove()
+    await withLoops([dataFile, metadataFile], async ([data, metadata]) => {
+      const before = snapshotKernelState()
+      // Loading a pool that is shorter than its metadata says works; the resume is what refuses it.
+      const table = [
+        {
+          startSectors: 0,
+          lengthSectors: 1024,
+          type: 'thin-pool',
+          parameters: `${metadata} ${data} 128 0`,
+        },
+      ]
+      const fault = await port.activate({ name, uuid: '', table }).catch((refusal: unknown) => refusal)
+      expect(fault).toMatchObject({
+        code: 'DM_TABLE_REFUSED',
+        errno: 22,
+        operation: 'DM_DEV_RESUME',
+        rollback: [{ operation: 'DM_DEV_REMOVE', device: name, errno: 0 }],
+      })
+      expect(snapshotKernelState()).toBe(before)
+    })
+  })
+})
+
+test('a pool cannot be replaced by another target, nor change discards or devices, and stays live', async () => {
+  scratch.log.allow(...REFUSALS)
+  await withPool({ dataBytes: 8 * MiB }, async (pool, { name }) => {
+    const live = dmTable(name)
+    const [metadata, data] = live.split(' ').slice(3)
+    const lengthSectors = 16384
+    const load = (type: string, parameters: string) =>
+      port.tableLoad({ name }, [{ startSectors: 0, lengthSectors, type, parameters }], 0)
+    expect(await errnoOf(load('zero', ''))).toBe(22)
+    expect(await errnoOf(load('thin-pool', `${metadata} ${data} 128 0 1 ignore_discard`))).toBe(22)
+    expect(await errnoOf(load('thin-pool', `${data} ${metadata} 128 0`))).not.toBe(0)
+    expect(dmTable(name)).toBe(live)
+    await port.tableClear({ name })
+    await pool.createVolume({ sizeBytes: MiB })
+  })
+})
+
+test('status lines of many volumes in one answer, with an errno for each that is not there', async () => {
+  await withPool(async (pool, { name }) => {
+    await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const { device } = await port.deviceStatus({ name })
+    const text = await port.statusMany(volumeUuidPrefix(device), Uint32Array.of(0, 77))
+    expect(text).toMatch(/^0 2048 0 - ?\n6 .*\n$/)
+  })
+})

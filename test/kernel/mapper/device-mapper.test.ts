@@ -1,0 +1,267 @@
+// Scenario                                                  Test
+// D  rename_uuid, rename_uuid_id, set_uuid                  a uuid is given once …
+// D  rename, rename_id, rename_non_existent                 renaming …
+// D  table_status (+_table, inactive)                       a loaded table …
+// D  device_wait returns an empty table, compares with 0    waiting for an event …
+// D  persistent minor never filled in                       a minor can be asked for …
+// K  uuid+dev, none: ENXIO; name+uuid: EINVAL               an address is one …
+// K  SECURE_DATA zeroes the buffer                          secure data …
+// M  deferred removal and its cancellation                  a deferred removal …
+// L  DM_GET_TARGET_VERSION, geometry, remove all            …
+// @udev both
+import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { DmThinError, MiB } from '../../../lib/entry/index.js'
+import { DeviceMapper, type Segment } from '../../../lib/entry/kernel.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { markedDevices } from '../../helpers/kernel/kernel-state.js'
+import { withLoops, withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { run } from '../../helpers/process/spawned.js'
+import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
+
+const scratch = useScratch()
+let dm: DeviceMapper
+beforeAll(async () => {
+  dm = await DeviceMapper.open()
+})
+const segment = (type: string, parameters = '', lengthSectors = 8): Segment => ({ lengthSectors, type, parameters })
+
+async function withDevice<T>(table: Segment[], body: (name: string) => Promise<T>): Promise<T> {
+  const name = scratch.name('door')
+  await dm.create({ name })
+  await dm.tableLoad(name, table)
+  await dm.resume(name)
+  const result = await body(name)
+  if (dmInfo(name)) await dm.remove(name, { timeoutMs: 5_000 })
+  return result
+}
+
+test('the capabilities are those of the running kernel', async () => {
+  const { features, interfaceVersion, targets } = await dm.capabilities()
+  expect(interfaceVersion.join('.')).toBe(/Driver version:\s+(\S+)/.exec(run('dmsetup', ['version']))![1])
+  expect(features).toMatchObject({ messages: true, eventPoll: true, targetVersion: true, filteredList: true })
+  expect(targets.get('thin-pool')).toEqual((await dm.targetVersion('thin-pool')).slice())
+  expect(await dm.version()).toEqual(dm.interfaceVersion)
+})
+
+test('a target is asked for by name, and its module is loaded for that; a made-up one is not there', async () => {
+  const version = await dm.targetVersion('linear')
+  const listed = await dm.listVersions()
+  expect(listed.find(target => target.name === 'linear')?.version).toEqual(version)
+  const fault = await expectCode(dm.targetVersion('no-such-target'), 'DM_UNAVAILABLE')
+  expect(fault.message).toMatch(/no target "no-such-target"/)
+})
+
+test('renaming: the answer carries the new name, a taken one is refused, and so is what is not there', async () => {
+  scratch.log.allow(/Unable to (change name|rename)/)
+  await withDevice([segment('error')], async name => {
+    await withDevice([segment('error')], async other => {
+      await expectCode(dm.rename(name, other), 'DM_NAME_TAKEN')
+      await expectCode(dm.rename(name, name), 'DM_NAME_TAKEN')
+    })
+    const next = scratch.name('renamed')
+    expect(await dm.rename(name, next)).toMatchObject({ name: next, liveTable: true })
+    expect(dmInfo(name)).toBeUndefined()
+    expect(dmTable(next)).toBe('0 8 error')
+    await expectCode(dm.rename(name, scratch.name('x')), 'DM_NOT_FOUND')
+    await dm.remove(next)
+  })
+})
+
+test('a uuid is given once: not changed, not given twice', async () => {
+  scratch.log.allow(/Unable to change uuid/)
+  await withDevice([segment('error')], async name => {
+    expect(await dm.setUuid(name, `${name}-uuid`)).toMatchObject({ name, uuid: `${name}-uuid` })
+    expect(dmInfo(name)).toMatchObject({ uuid: `${name}-uuid` })
+    expect(await dm.setUuid(name, 'another').catch((fault: unknown) => fault)).toMatchObject({ errno: 22 })
+    await withDevice([segment('error')], other => expectCode(dm.setUuid(other, `${name}-uuid`), 'DM_NAME_TAKEN'))
+    expect(await dm.status({ uuid: `${name}-uuid` })).toMatchObject({ name })
+  })
+})
+
+test('an address is one of name, uuid and number; the kernel never sees two', async () => {
+  await withDevice([segment('error')], async name => {
+    const { device, path } = await dm.status(name)
+    expect(dmInfo(name)).toMatchObject({ number: device })
+    expect(path).toBe(`/dev/dm-${device.split(':')[1]}`)
+    expect(await dm.status({ device })).toMatchObject({ name })
+    for (const address of [{}, { name, uuid: 'x' }, { device: 'x' }, { device: '1:2:3' }, '', 'a/b', '..']) {
+      await expectCode(dm.status(address as never), 'DM_INVALID_ARGUMENT')
+    }
+  })
+})
+
+test('a minor can be asked for, and a taken one is refused', async () => {
+  const name = scratch.name('minor')
+  expect(await dm.create({ name, minor: 4711 })).toMatchObject({ device: expect.stringMatching(/:4711$/) as string })
+  await expectCode(dm.create({ name: scratch.name('minor'), minor: 4711 }), 'DM_NAME_TAKEN')
+  await dm.remove(name)
+  expect(markedDevices()).toEqual([])
+})
+
+test('a loaded table is inactive until the resume, and cleared without one', async () => {
+  await withDevice([segment('error')], async name => {
+    await dm.tableLoad(name, [segment('zero', '', 16), segment('error', '', 8)])
+    expect(await dm.status(name)).toMatchObject({ inactiveTable: true, targetCount: 1 })
+    expect(await dm.status(name, { inactive: true })).toMatchObject({ targetCount: 2 })
+    expect(await dm.table(name, { inactive: true })).toEqual([
+      { startSectors: 0, lengthSectors: 16, type: 'zero', parameters: '' },
+      { startSectors: 16, lengthSectors: 8, type: 'error', parameters: '' },
+    ])
+    expect(await dm.table(name)).toMatchObject([{ type: 'error' }])
+    expect(await dm.tableClear(name)).toMatchObject({ inactiveTable: false })
+    await dm.tableLoad(name, [segment('zero', '', 16)], { readOnly: true })
+    await dm.suspend(name, { noflush: true, skipLockfs: true })
+    expect(dmInfo(name)).toMatchObject({ suspended: true })
+    expect(await dm.resume(name, { noflush: true })).toMatchObject({ readOnly: true, suspended: false })
+    expect(dmTable(name)).toBe('0 16 zero')
+  })
+})
+
+test('dependencies of the live table and of the loaded one', async () => {
+  const file = scratch.path('deps.img')
+  writeFileSync(file, Buffer.alloc(MiB))
+  await withLoops([file], async ([number]) => {
+    await withDevice([segment('error')], async name => {
+      await dm.tableLoad(name, [segment('linear', `${number} 0`)])
+      expect(await dm.tableDeps(name)).toEqual([])
+      expect(await dm.tableDeps(name, { inactive: true })).toEqual([number])
+      await dm.tableClear(name)
+    })
+  })
+})
+
+test('a deferred removal waits for the last that holds the device, and can be rolled back', async () => {
+  await withDevice([segment('zero')], async name => {
+    const { path } = await dm.status(name)
+    const holder = openSync(path, 'r')
+    expect(await dm.remove(name, { deferred: true })).toMatchObject({ deferredRemove: true, ueventGenerated: false })
+    expect(await dm.status(name)).toMatchObject({ deferredRemove: true })
+    await dm.cancelDeferredRemove(name)
+    expect(await dm.status(name)).toMatchObject({ deferredRemove: false })
+    await dm.remove(name, { deferred: true })
+    closeSync(holder)
+    while (dmInfo(name)) await new Promise(setImmediate)
+    await expectCode(dm.cancelDeferredRemove(name), 'DM_NOT_FOUND')
+  })
+})
+
+test('a message has its reply, one without a reply is empty, and a wrong one is refused', async () => {
+  scratch.log.allow(/Target type does not support messages/)
+  await withDevice([segment('zero')], async name => {
+    expect(await dm.message(name, '@stats_create - 8')).toBe('0')
+    expect(await dm.message(name, '@stats_list')).toMatch(/^0: 0\+8 8 /)
+    expect(await dm.message(name, '@stats_delete 0')).toBe('')
+    expect(await dm.message(name, 'what').catch((fault: unknown) => fault)).toMatchObject({ errno: 22 })
+  })
+})
+
+test('a geometry is taken, and one that ends before its start refused', async () => {
+  await withDevice([segment('zero', '', 2048)], async name => {
+    await dm.setGeometry(name, { cylinders: 1, heads: 64, sectors: 32, startSector: 0 })
+    scratch.log.allow(/Start sector is beyond the geometry limits/)
+    const beyond = dm.setGeometry(name, { cylinders: 1, heads: 1, sectors: 1, startSector: 1e9 })
+    expect(await beyond.catch((fault: unknown) => fault)).toMatchObject({ errno: 22 })
+  })
+})
+
+test('secure data is a table like any other, also where the first buffer was too small or the load refused', async () => {
+  await withDevice([segment('error')], async name => {
+    await dm.tableLoad(name, [segment('zero')], { secureData: true })
+    await dm.resume(name)
+    expect(dmTable(name)).toBe('0 8 zero')
+    scratch.log.allow(/device-mapper: /)
+    await expectCode(dm.tableLoad(name, [segment('no-such')], { secureData: true }), 'DM_TABLE_REFUSED')
+    expect(await dm.message(name, '@stats_list', { secureData: true })).toBe('')
+  })
+})
+
+test('integrity measurement lines come for the targets that have them', async () => {
+  const file = scratch.path('ima.img')
+  writeFileSync(file, Buffer.alloc(MiB))
+  await withLoops([file], async ([number]) => {
+    await withDevice([segment('linear', `${number} 0`)], async name => {
+      expect(await dm.imaMeasurement(name)).toEqual([
+        {
+          startSectors: 0,
+          lengthSectors: 8,
+          type: 'linear',
+          parameters: expect.stringMatching(/^target_name=linear,target_version=[\d.]+,.*start=0;$/) as string,
+        },
+      ])
+    })
+  })
+})
+
+test('waiting for an event: at once where it has come already, later where it comes, never where it does not', async () => {
+  await withPool(async (pool, { name }) => {
+    const { eventNumber } = await dm.status(name)
+    const waiting = dm.wait(name)
+    const aborted = dm.wait(name, { signal: AbortSignal.timeout(50) })
+    await expectCode(aborted, 'ABORT_ERR')
+    await dm.suspend(name)
+    await dm.resume(name)
+    const volume = await pool.createVolume({ sizeBytes: MiB })
+    run('dmsetup', ['message', name, '0', `create_thin ${volume.id + 1}`])
+    const gone = await dm.wait(name, { eventNumber: eventNumber === 0 ? 1 : eventNumber - 1 })
+    expect(gone).toMatchObject({ info: { name, eventNumber }, targets: [{ type: 'thin-pool' }] })
+    run('dmsetup', ['message', name, '0', `delete ${volume.id + 1}`])
+    const controller = new AbortController()
+    const never = dm.wait(name, { signal: controller.signal })
+    controller.abort()
+    await expectCode(never, 'ABORT_ERR')
+    // An event of a pool that is easily had: its removal wakes those who wait for it.
+    await pool.remove()
+    expect(await waiting.catch((fault: unknown) => fault)).toBeDefined()
+  })
+})
+
+test('more waits than the threads that other calls have do not keep those from running', async () => {
+  await withDevice([segment('error')], async name => {
+    const controller = new AbortController()
+    const waits = Array.from({ length: 120 }, () => dm.wait(name, { signal: controller.signal }))
+    const settled = Promise.allSettled(waits)
+    expect(await dm.status(name)).toMatchObject({ openCount: 0 })
+    await withDevice([segment('zero')], other => dm.status(other))
+    controller.abort()
+    const outcomes = await settled
+    expect(outcomes.every(each => each.status === 'rejected' && each.reason instanceof DmThinError)).toBe(true)
+  })
+})
+
+test('the event poll: armed, quiet; then something happens to any device', async () => {
+  const poll = dm.openEventPoll()
+  await poll.arm()
+  await expectCode(poll.wait({ signal: AbortSignal.timeout(50) }), 'ABORT_ERR')
+  const news = poll.wait()
+  await withDevice([segment('error')], () => news)
+  await poll.wait() // not armed again: still news
+  poll.close()
+})
+
+test('listing filters by prefix, and tells how many events each device has had', async () => {
+  await withDevice([segment('error')], async name => {
+    const [own] = await dm.listDevices({ namePrefix: name })
+    expect(own).toEqual({ name, uuid: '', device: dmInfo(name)!.number, eventNumber: expect.any(Number) as number })
+    expect(await dm.listDevices({ uuidPrefix: 'dmthintest-none' })).toEqual([])
+  })
+})
+
+test('removing all is refused where it is not asked for in full', async () => {
+  await withDevice([segment('error')], async name => {
+    await expectCode(dm.removeAll({} as never), 'DM_INVALID_ARGUMENT')
+    await expectCode(dm.removeAll({ everyMappedDeviceOfThisMachine: false } as never), 'DM_INVALID_ARGUMENT')
+    expect(dmInfo(name)).toBeDefined()
+    const { path } = await dm.status(name)
+    const other = scratch.name('other')
+    await dm.create({ name: other })
+    const holder = openSync(path, 'r')
+    scratch.log.allow(/remove_all left 1 open device/)
+    await dm.removeAll({ everyMappedDeviceOfThisMachine: true })
+    expect(markedDevices().map(device => device.name)).toEqual([name])
+    await dm.removeAll({ everyMappedDeviceOfThisMachine: true, deferred: true })
+    expect(await dm.status(name)).toMatchObject({ deferredRemove: true })
+    closeSync(holder)
+    while (dmInfo(name)) await new Promise(setImmediate)
+  })
+})

@@ -1,0 +1,200 @@
+// Scenario                                                  Test
+// D  new against setup, idempotent adoption                 a running pool is adopted …
+// D  setup compares tables                                  every parameter that differs …
+// C  pool_device: found again after a restart               a pool at rest comes back …
+// M  existing loops by device and inode                     loop devices are found again by inode …
+// M  ReduceLoopBackSize                                     data that has become shorter …
+// K  reopening with another block size                      another block size …
+// K  zeroed superblock is formatted silently                blank metadata … never formatted
+// K  garbage superblock                                     garbage …; a flipped bit …
+// K  read_only                                              a pool opened read-only …
+// bad input: vanished, another size, not a pool             the tests of those names
+// @udev both
+import { copyFileSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { truncate } from 'node:fs/promises'
+import { GiB, KiB, MiB, ThinPool, type OpenPoolOptions } from '../../../lib/entry/index.js'
+import { seedOf, writeBlock } from '../../helpers/kernel/blocks.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { markedLoops, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { withPool, type PoolFiles } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { run } from '../../helpers/process/spawned.js'
+import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend, dmTable } from '../../helpers/kernel/dmsetup.js'
+
+const scratch = useScratch()
+
+async function refused(options: OpenPoolOptions | string, code: Parameters<typeof expectCode>[1]) {
+  const before = snapshotKernelState()
+  const fault = await expectCode(ThinPool.open(options), code)
+  expect(snapshotKernelState()).toBe(before)
+  return fault
+}
+
+test('a running pool is adopted by its name alone, or with its files, and by several at once', async () => {
+  await withPool(async (pool, { name, reopen }) => {
+    await pool.createVolume({ sizeBytes: MiB, id: 5 })
+    const before = snapshotKernelState()
+    const opened = await Promise.all([ThinPool.open(name), ThinPool.open({ name }), ThinPool.open(reopen)])
+    for (const other of opened) {
+      expect(other.path).toBe(pool.path)
+      expect(other.findings).toEqual([])
+      expect((await other.volumes()).map(volume => volume.id)).toEqual([5])
+      await other.close()
+    }
+    expect(snapshotKernelState()).toBe(before)
+  })
+})
+
+test('a pool at rest comes back with its volumes and their content, and with the same table', async () => {
+  await withPool({ lowWaterMarkBlocks: 10 }, async (pool, { name, reopen }) => {
+    const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
+    await writeBlock(volume.path, 9, 42)
+    await volume.snapshot({ id: 7 })
+    const table = dmTable(name).split(' ').slice(5).join(' ')
+    await pool.remove({ deactivate: true })
+    expect(markedLoops()).toEqual([])
+
+    const again = await ThinPool.open({ ...reopen, lowWaterMarkBlocks: 10 })
+    expect(dmTable(name).split(' ').slice(5).join(' ')).toBe(table)
+    expect((await again.volumes()).map(each => [each.id, each.active])).toEqual([
+      [0, false],
+      [7, false],
+    ])
+    for (const id of [0, 7]) {
+      const found = await (await again.volume(id, { sizeBytes: 16 * MiB })).activate()
+      expect(await seedOf(found.path, 9, [42])).toBe(42)
+    }
+  })
+})
+
+test('loop devices are found again by inode: by another path of the file, not by the path it had', async () => {
+  await withPool(async (pool, { dataFile, metadataFile, reopen }) => {
+    await pool.remove()
+    const loop = run('losetup', ['--find', '--show', dataFile]).trim()
+    linkSync(dataFile, `${dataFile}.link`)
+    renameSync(dataFile, `${dataFile}.moved`)
+    copyFileSync(`${dataFile}.moved`, dataFile)
+    const again = await ThinPool.open({ ...reopen, data: { file: `${dataFile}.link` } })
+    expect(markedLoops().map(each => each.file)).toEqual([`${dataFile}.moved`, metadataFile])
+    expect(dmTable(again.name)).toContain(` ${loop.replace('/dev/loop', '7:')} 128`)
+    // The copy has the old path and another inode: it is not this pool's.
+    await refused(reopen, 'DM_POOL_MISMATCH')
+    await again.remove()
+    run('losetup', ['--detach', loop]) // attached by losetup, so it is not the pool's to detach
+  })
+})
+
+describe('a running pool that is not as asked for', () => {
+  test('every parameter that differs is named', async () => {
+    const changes: [string, Partial<OpenPoolOptions>][] = [
+      ['dataBlockBytes', { dataBlockBytes: 128 * KiB }],
+      ['lowWaterMarkBlocks', { lowWaterMarkBlocks: 1 }],
+      ['skipBlockZeroing', { skipBlockZeroing: true }],
+      ['ignoreDiscard', { ignoreDiscard: true }],
+      ['noDiscardPassdown', { noDiscardPassdown: true }],
+      ['readOnly', { readOnly: true }],
+      ['errorIfNoSpace', { errorIfNoSpace: true }],
+    ]
+    await withPool(async (_, { reopen }) => {
+      for (const [what, change] of changes) {
+        expect((await refused({ ...reopen, ...change }, 'DM_POOL_MISMATCH')).message).toContain(what)
+      }
+    })
+  })
+
+  test('data and metadata exchanged are named', async () => {
+    await withPool(async (_, { reopen }) => {
+      const exchanged = { ...reopen, data: reopen.metadata, metadata: reopen.data }
+      expect((await refused(exchanged, 'DM_POOL_MISMATCH')).message).toContain('data is ')
+      const device = markedLoops()[0]!.name
+      await refused({ ...reopen, metadata: { device } }, 'DM_POOL_MISMATCH')
+    })
+  })
+})
+
+/** A pool that has been there and is at rest; `body` spoils something. */
+const atRest = (body: (files: PoolFiles) => Promise<void>) =>
+  withPool({ check: false }, async (pool, files) => {
+    await pool.createVolume({ sizeBytes: MiB })
+    await pool.remove()
+    await body(files)
+  })
+
+describe('a pool at rest that cannot come back', () => {
+  test('another block size is refused', () =>
+    atRest(async ({ reopen }) => {
+      const fault = await refused({ ...reopen, dataBlockBytes: 128 * KiB }, 'DM_POOL_MISMATCH')
+      expect(fault.message).toContain('65536')
+    }))
+
+  test('data that has become shorter is refused before the kernel would leave the pool suspended', () =>
+    atRest(async ({ reopen, dataFile }) => {
+      await truncate(dataFile, 32 * MiB)
+      await refused(reopen, 'DM_POOL_MISMATCH')
+    }))
+
+  test('a file that is smaller than stated', () =>
+    atRest(async ({ reopen, dataFile }) => {
+      await refused({ ...reopen, data: { file: dataFile, sizeBytes: 32 * GiB } }, 'DM_FILE_SIZE')
+    }))
+
+  test('a file that has vanished', () =>
+    atRest(async ({ reopen, metadataFile }) => {
+      rmSync(metadataFile)
+      expect((await refused(reopen, 'DM_FILE_MISSING')).message).toContain(metadataFile)
+    }))
+
+  test('blank metadata is told as such and never formatted', () =>
+    atRest(async ({ reopen, metadataFile }) => {
+      await truncate(metadataFile, 0)
+      await truncate(metadataFile, 4 * MiB)
+      await refused(reopen, 'DM_METADATA_BLANK')
+      expect(readFileSync(metadataFile).every(byte => byte === 0)).toBe(true)
+    }))
+
+  test.each([
+    ['garbage', (file: string) => writeSync(openSync(file, 'r+'), Buffer.alloc(4096, 0x5a), 0, 4096, 0)],
+    ['a flipped bit, seen by the checksum', (file: string) => writeSync(openSync(file, 'r+'), 'X', 3000)],
+  ])('%s is corrupt metadata, and stays as it is', async (_, spoil) =>
+    atRest(async ({ reopen, metadataFile }) => {
+      spoil(metadataFile)
+      const content = readFileSync(metadataFile)
+      await refused(reopen, 'DM_METADATA_CORRUPT')
+      expect(readFileSync(metadataFile).equals(content)).toBe(true)
+    }),
+  )
+})
+
+test('a pool opened read-only takes no message and keeps its content', async () => {
+  scratch.log.allow(/unable to service pool target messages in READ_ONLY/)
+  await withPool(async (pool, { reopen }) => {
+    const { id } = await pool.createVolume({ sizeBytes: MiB })
+    await pool.remove()
+    const again = await ThinPool.open({ ...reopen, readOnly: true })
+    expect((await again.status()).mode).toBe('ro')
+    await expectCode(again.createVolume({ sizeBytes: MiB }), 'DM_POOL_READ_ONLY')
+    const volume = await (await again.volume(id, { sizeBytes: MiB })).activate({ readOnly: true })
+    expect(await seedOf(volume.path, 0, [])).toBe('zero')
+  })
+})
+
+test('what is no pool, what is not there, and options without files', async () => {
+  const name = scratch.name('error')
+  await refused(name, 'DM_NOT_FOUND')
+  dmCreate(name, '0 8 zero')
+  await refused(name, 'DM_NOT_A_POOL')
+  dmRemove(name)
+  await refused({ name, lowWaterMarkBlocks: 3 }, 'DM_INVALID_ARGUMENT')
+  await refused({ name, data: { file: '/nowhere' } }, 'DM_INVALID_ARGUMENT')
+  await refused('', 'DM_INVALID_ARGUMENT')
+})
+
+test('a pool that a person has suspended is opened, told, and left suspended', async () => {
+  await withPool(async (_, { name }) => {
+    dmSuspend(name)
+    const again = await ThinPool.open(name)
+    expect(again.findings).toEqual([{ kind: 'suspended-pool', device: name, action: 'none' }])
+    expect(dmInfo(name)).toMatchObject({ suspended: true })
+    dmResume(name)
+  })
+})

@@ -1,0 +1,71 @@
+// A store whose pool has come to the margin of the kernel's snapshot clock: nothing new is made, and all that there is can
+// be read, committed, exported and removed.
+import { createReadStream } from 'node:fs'
+import { open, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { LayerStore } from '../../../lib/entry/store.js'
+import { SNAPSHOT_LIMIT } from '../../../lib/pool/state/snapshot-clock.js'
+import { setTime } from '../../contract/at-rest.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { withStore } from '../../helpers/store/stores.js'
+
+useScratch()
+
+const files = {
+  read: async (file: string, offset: number, length: number) => {
+    const handle = await open(file)
+    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, offset)
+    await handle.close()
+    return buffer
+  },
+  write: async (file: string, offset: number, content: Uint8Array) => {
+    const handle = await open(file, 'r+')
+    await handle.write(content, 0, content.length, offset)
+    await handle.sync()
+    await handle.close()
+  },
+}
+
+test('nothing new is made, and what there is can be read, committed, exported and removed', () =>
+  withStore({}, async (first, { options, metadataFile }) => {
+    await first.prepare('a', '')
+    await first.withMounted('a', folder => writeFile(path.join(folder, 'content'), 'of a'))
+    await first.commit('base', 'a')
+    await first.prepare('b', 'base')
+    await first.takeDown()
+    const metadata = { file: metadataFile }
+    await setTime(files, { name: '', data: metadata, metadata }, SNAPSHOT_LIMIT)
+
+    const store = await LayerStore.open(options)
+    expect((await store.status()).pool.snapshots).toMatchObject({ left: 0 })
+    await expectCode(store.prepare('c', 'base'), 'DM_POOL_WORN')
+    await expectCode(store.view('c', 'base'), 'DM_POOL_WORN')
+    await expectCode(store.warm('base', 1), 'DM_POOL_WORN')
+    await expectCode(store.importImage(await exported(store, 'base'), {}), 'DM_POOL_WORN')
+
+    await store.withMounted('b', folder => writeFile(path.join(folder, 'more'), 'of b'))
+    await store.withMounted('b', async () => {
+      // Somebody has it mounted: the committed layer would be a snapshot of it.
+      await expectCode(store.commit('top', 'b'), 'DM_POOL_WORN')
+    })
+    await store.commit('top', 'b')
+    const content = (name: string) => async (folder: string) => readFile(path.join(folder, name), 'utf8')
+    expect(await store.withMounted('top', content('more'))).toBe('of b')
+    expect(await store.withMounted('top', content('content'))).toBe('of a')
+    await expect(
+      store.withMounted('top', folder => writeFile(path.join(folder, 'more'), 'changed')),
+    ).rejects.toMatchObject({ code: 'EROFS' })
+    expect(await store.verify()).toEqual([])
+    await store.remove('top')
+    await store.remove('base')
+    expect(await store.cleanup()).toEqual([])
+    await store.close()
+  }))
+
+/** An archive of the layer, for another store to import. */
+async function exported(store: LayerStore, key: string): Promise<AsyncIterable<Uint8Array>> {
+  const file = path.join(store.directory, 'exported.tar')
+  await writeFile(file, store.exportImage(key))
+  return createReadStream(file)
+}

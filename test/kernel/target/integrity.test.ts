@@ -1,0 +1,158 @@
+// Scenario                                                   Test
+// A  crypt                                                   a crypt device …
+// A  verity                                                  a verity device …
+// a key must not get into a log                              the error of a refused crypt table …
+import { createHash, randomBytes } from 'node:crypto'
+import { MiB } from '../../../lib/entry/index.js'
+import { crypt, integrity, MappedDevice, verity } from '../../../lib/entry/kernel.js'
+import { pattern, readAt, writeAt } from '../../helpers/kernel/blocks.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { readBelow, roundTrip, withDevices } from '../../helpers/target/round-trip.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+
+const scratch = useScratch()
+const nodeOf = (device: string): string => `/dev/loop${device.slice(2)}`
+
+test('a crypt device keeps what is written from the eyes of those below, and gives it back under the same key', async () => {
+  await withDevices(scratch, [MiB], async ([device]) => {
+    const plain = {
+      lengthSectors: 2048,
+      cipher: 'aes-cbc-essiv:sha256',
+      key: randomBytes(32).toString('hex'),
+      ivOffset: 0,
+      device: device!,
+      offsetSectors: 0,
+    }
+    await roundTrip(scratch, crypt, plain, async seen => {
+      expect(seen.table).toEqual(plain)
+      await writeAt(seen.device.path, 0, pattern(1, 4096))
+    })
+    expect((await readBelow(device!, 0, 4096)).equals(pattern(1, 4096))).toBe(false)
+    await roundTrip(scratch, crypt, plain, async seen => {
+      expect((await readAt(seen.device.path, 0, 4096)).equals(pattern(1, 4096))).toBe(true)
+    })
+    const options = {
+      allowDiscards: true,
+      sameCpuCrypt: true,
+      submitFromCryptCpus: true,
+      noReadWorkqueue: true,
+      noWriteWorkqueue: true,
+      sectorSizeBytes: 4096,
+      ivLargeSectors: true,
+    }
+    await roundTrip(scratch, crypt, { ...plain, ...options }, ({ table }) => {
+      expect(table).toEqual({ ...plain, ...options })
+    })
+  })
+})
+
+test('the error of a refused crypt table does not tell the key, and no device is left', async () => {
+  scratch.log.allow(/device-mapper: /)
+  await withDevices(scratch, [MiB], async ([device]) => {
+    const key = randomBytes(32).toString('hex')
+    const table = [crypt({ lengthSectors: 2048, cipher: 'no-such-cipher', key, device: device! })]
+    for (const secureData of [false, true]) {
+      const name = scratch.name('refused')
+      const fault = await expectCode(MappedDevice.create({ name, table, secureData }), 'DM_TABLE_REFUSED')
+      expect(JSON.stringify([fault.message, fault.detail, fault.kernelReason])).not.toContain(key)
+    }
+  })
+})
+
+test('secure data: the device is the same', async () => {
+  await withDevices(scratch, [MiB], async ([device]) => {
+    const key = randomBytes(32).toString('hex')
+    const table = [crypt({ lengthSectors: 2048, cipher: 'aes-cbc-essiv:sha256', key, device: device! })]
+    const made = await MappedDevice.create({ name: scratch.name('secure'), table, secureData: true })
+    expect(crypt.parseTable((await made.table())[0]!).key).toBe(key)
+    await made.replaceTable(table, { secureData: true })
+    await made.remove()
+  })
+})
+
+test('a verity device gives what its hashes vouch for, and fails what they do not', async () => {
+  scratch.log.allow(/verity|I\/O error/)
+  await withDevices(scratch, [8192, 4096], async ([dataDevice, hashDevice]) => {
+    const data = pattern(9, 8192)
+    await writeAt(nodeOf(dataDevice!), 0, data)
+    const salt = randomBytes(16)
+    const digest = (block: Buffer) => createHash('sha256').update(salt).update(block).digest()
+    const hashes = Buffer.alloc(4096)
+    digest(data.subarray(0, 4096)).copy(hashes, 0)
+    digest(data.subarray(4096)).copy(hashes, 32)
+    await writeAt(nodeOf(hashDevice!), 0, hashes)
+    const table = {
+      lengthSectors: 16,
+      version: 1 as const,
+      dataDevice: dataDevice!,
+      hashDevice: hashDevice!,
+      dataBlockBytes: 4096,
+      hashBlockBytes: 4096,
+      dataBlocks: 2,
+      hashStartBlock: 0,
+      algorithm: 'sha256',
+      rootDigest: digest(hashes).toString('hex'),
+      salt: salt.toString('hex'),
+    }
+    const readOnly = { readOnly: true }
+    const options = { onCorruption: 'ignore_corruption' as const, ignoreZeroBlocks: true, checkAtMostOnce: true }
+    await roundTrip(
+      scratch,
+      verity,
+      { ...table, ...options },
+      seen => {
+        expect(seen.table).toEqual({ ...table, ...options })
+      },
+      readOnly,
+    )
+    const look = async (valid: boolean) =>
+      roundTrip(
+        scratch,
+        verity,
+        table,
+        async seen => {
+          expect(seen.table).toEqual(table)
+          expect((await readAt(seen.device.path, 0, 4096)).equals(data.subarray(0, 4096))).toBe(true)
+          const second = readAt(seen.device.path, 4096, 4096)
+          if (valid) expect((await second).equals(data.subarray(4096))).toBe(true)
+          else await expect(second).rejects.toMatchObject({ code: 'EIO' })
+          expect(verity.parseStatus((await seen.device.status())[0]!)).toEqual({ valid })
+        },
+        { ...readOnly, reload: valid },
+      )
+    await look(true)
+    await writeAt(nodeOf(dataDevice!), 4096, pattern(10, 4096))
+    await look(false)
+  })
+})
+
+test('an integrity device is formatted at the first load, which tells how much it offers', async () => {
+  // Read-ahead comes to sectors that were never written, and so have no tag.
+  scratch.log.allow(/Checksum failed/)
+  await withDevices(scratch, [4 * MiB], async ([device]) => {
+    const table = {
+      lengthSectors: 1,
+      device: device!,
+      reservedSectors: 0,
+      tagBytes: 4,
+      mode: 'J' as const,
+      internalHash: 'crc32c',
+    }
+    let lengthSectors = 0
+    await roundTrip(scratch, integrity, table, ({ table: read, status }) => {
+      expect(read).toMatchObject(table)
+      expect(status).toMatchObject({ mismatches: 0, recalculatedSectors: null })
+      lengthSectors = status.providedDataSectors
+    })
+    expect(lengthSectors).toBeGreaterThan(1)
+    await roundTrip(scratch, integrity, { ...table, lengthSectors }, async ({ device: made }) => {
+      await writeAt(made.path, 0, pattern(1, 4096))
+      expect((await readAt(made.path, 0, 4096)).equals(pattern(1, 4096))).toBe(true)
+    })
+    for (const mode of ['B', 'D'] as const) {
+      await roundTrip(scratch, integrity, { ...table, lengthSectors, mode }, ({ table: read }) => {
+        expect(read).toMatchObject({ mode, internalHash: 'crc32c' })
+      })
+    }
+  })
+})

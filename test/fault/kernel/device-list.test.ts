@@ -1,9 +1,9 @@
 // Answers larger than the first buffer: real ones, of hundreds of devices and of a table with many lines.
-import { nativePort } from '../../lib/kernel/native-port.js'
-import { TABLE_FLAG } from '../../lib/kernel/port/device-port.js'
-import { MARK } from '../helpers/kernel/kernel-state.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { run } from '../helpers/process/spawned.js'
+import { nativePort } from '../../../lib/kernel/native-port.js'
+import { TABLE_FLAG } from '../../../lib/kernel/port/device-port.js'
+import { MARK } from '../../helpers/kernel/kernel-state.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { run } from '../../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const DEVICES = 300

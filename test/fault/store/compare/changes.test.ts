@@ -1,13 +1,13 @@
 // Comparing and reading trees: each call of the kernel made to fail, and an abort in the middle of one.
 import { linkSync, lutimesSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
-import { mount, unmount } from '../../lib/entry/index.js'
-import { changes } from '../../lib/store/compare/changes.js'
-import { diffTar } from '../../lib/store/tar-write/diff-tar.js'
-import { expectCode } from '../helpers/errors/expect-code.js'
-import { EIO, useFaults } from '../helpers/fault/fault.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { setExtendedAttribute } from '../helpers/tree/xattrs.js'
+import { mount, unmount } from '../../../../lib/entry/index.js'
+import { changes } from '../../../../lib/store/compare/changes.js'
+import { diffTar } from '../../../../lib/store/tar-write/diff-tar.js'
+import { expectCode } from '../../../helpers/errors/expect-code.js'
+import { EIO, useFaults } from '../../../helpers/fault/fault.js'
+import { useScratch } from '../../../helpers/kernel/scratch.js'
+import { setExtendedAttribute } from '../../../helpers/tree/xattrs.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -1,10 +1,10 @@
 // Unpacking a layer: each call of the kernel made to fail.
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { applyTar } from '../../lib/store/tar-read/apply-tar.js'
-import { archive, DEFAULT_ACL, inPieces, type Member } from '../helpers/tree/archives.js'
-import { expectCode } from '../helpers/errors/expect-code.js'
-import { EIO, useFaults } from '../helpers/fault/fault.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
+import { applyTar } from '../../../../lib/store/tar-read/apply-tar.js'
+import { archive, DEFAULT_ACL, inPieces, type Member } from '../../../helpers/tree/archives.js'
+import { expectCode } from '../../../helpers/errors/expect-code.js'
+import { EIO, useFaults } from '../../../helpers/fault/fault.js'
+import { useScratch } from '../../../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -1,7 +1,7 @@
 // A mapped device of any table: each step of making it and of replacing its table made to fail in turn.
 // @udev both
-import { MappedDevice, zero } from '../../lib/entry/kernel.js'
-import { expectCode } from '../helpers/errors/expect-code.js'
+import { MappedDevice, zero } from '../../../lib/entry/kernel.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
 import {
   attemptWith,
   EIO,
@@ -12,10 +12,10 @@ import {
   undone,
   useFaults,
   type Places,
-} from '../helpers/fault/fault.js'
-import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { dmInfo, dmTable } from '../helpers/kernel/dmsetup.js'
+} from '../../helpers/fault/fault.js'
+import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -1,13 +1,13 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/errors/expect-code.js'
-import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../helpers/fault/fault.js'
-import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { withPool } from '../helpers/pool/pools.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { dmInfo, dmStatus, dmTable } from '../helpers/kernel/dmsetup.js'
+import { MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../../helpers/fault/fault.js'
+import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo, dmStatus, dmTable } from '../../helpers/kernel/dmsetup.js'
 
 useScratch()
 const hooks = useFaults()

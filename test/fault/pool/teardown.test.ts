@@ -1,12 +1,12 @@
 // remove, grow and detach: after a fault nothing is suspended or half-way, and the same call made again succeeds.
 // @udev both
 import { statSync } from 'node:fs'
-import { MiB, ThinPool } from '../../lib/entry/index.js'
-import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../helpers/fault/fault.js'
-import { markedDevices, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { withPool } from '../helpers/pool/pools.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { dmInfo, dmTable } from '../helpers/kernel/dmsetup.js'
+import { MiB, ThinPool } from '../../../lib/entry/index.js'
+import { attemptWith, EIO, expectNamed, failEach, useFaults, type Places } from '../../helpers/fault/fault.js'
+import { markedDevices, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
 
 useScratch()
 const hooks = useFaults()

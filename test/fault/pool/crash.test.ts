@@ -2,15 +2,15 @@
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mkdirSync, rmSync } from 'node:fs'
-import { MiB, ThinPool, type Finding } from '../../lib/entry/index.js'
-import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
-import { expectCode } from '../helpers/errors/expect-code.js'
-import { runKilled, type Kill } from '../helpers/fault/fault-child.js'
-import { useFaults } from '../helpers/fault/fault.js'
-import { markedDevices, markedLoops } from '../helpers/kernel/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pool/pools.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { dmInfo, thinCheck } from '../helpers/kernel/dmsetup.js'
+import { MiB, ThinPool, type Finding } from '../../../lib/entry/index.js'
+import { seedOf, writeBlock } from '../../helpers/kernel/blocks.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { runKilled, type Kill } from '../../helpers/fault/fault-child.js'
+import { useFaults } from '../../helpers/fault/fault.js'
+import { markedDevices, markedLoops } from '../../helpers/kernel/kernel-state.js'
+import { takeDown, withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo, thinCheck } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 useFaults()

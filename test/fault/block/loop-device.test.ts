@@ -2,7 +2,7 @@
 // @udev both
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LoopDevice, MiB } from '../../lib/entry/index.js'
+import { LoopDevice, MiB } from '../../../lib/entry/index.js'
 import {
   attemptWith,
   EINVAL,
@@ -14,10 +14,10 @@ import {
   undone,
   useFaults,
   type Places,
-} from '../helpers/fault/fault.js'
-import { markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { run } from '../helpers/process/spawned.js'
+} from '../../helpers/fault/fault.js'
+import { markedLoops, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { run } from '../../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

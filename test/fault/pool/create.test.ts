@@ -1,7 +1,7 @@
 // ThinPool.create with files, and ThinPool.open of a pool at rest: each step made to fail in turn.
 // @udev both @second-kernel
 import { mkdirSync, rmSync } from 'node:fs'
-import { MiB, ThinPool } from '../../lib/entry/index.js'
+import { MiB, ThinPool } from '../../../lib/entry/index.js'
 import {
   attemptWith,
   EIO,
@@ -13,10 +13,10 @@ import {
   undone,
   useFaults,
   type Places,
-} from '../helpers/fault/fault.js'
-import { snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { takeDown } from '../helpers/pool/pools.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
+} from '../../helpers/fault/fault.js'
+import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { takeDown } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -1,10 +1,10 @@
 // Where the kernel has no detached mounts, or refuses one, what the store mounts for itself.
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { archive, inPieces } from '../helpers/tree/archives.js'
-import { useFaults } from '../helpers/fault/fault.js'
-import { withStore } from '../helpers/store/stores.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
+import { archive, inPieces } from '../../helpers/tree/archives.js'
+import { useFaults } from '../../helpers/fault/fault.js'
+import { withStore } from '../../helpers/store/stores.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
 
 useScratch()
 const hooks = useFaults()

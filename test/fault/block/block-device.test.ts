@@ -17,12 +17,12 @@ import {
   trim,
   unmount,
   whileFrozen,
-} from '../../lib/entry/index.js'
-import { expectCode } from '../helpers/errors/expect-code.js'
-import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../helpers/fault/fault.js'
-import { markedMounts } from '../helpers/kernel/kernel-state.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { run } from '../helpers/process/spawned.js'
+} from '../../../lib/entry/index.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
+import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../../helpers/fault/fault.js'
+import { markedMounts } from '../../helpers/kernel/kernel-state.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { run } from '../../helpers/process/spawned.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

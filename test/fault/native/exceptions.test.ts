@@ -1,12 +1,12 @@
 // A C++ exception in place of each step of the compound calls, as of memory that has run out: nothing stays suspended,
 // half-made or attached.
 import { mkdirSync, rmSync } from 'node:fs'
-import { bindMount, DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
-import { attemptWith, filesIn, ENOMEM, useFaults, type Places } from '../helpers/fault/fault.js'
-import { markedMounts, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pool/pools.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { dmInfo } from '../helpers/kernel/dmsetup.js'
+import { bindMount, DmThinError, LoopDevice, MiB, ThinPool } from '../../../lib/entry/index.js'
+import { attemptWith, filesIn, ENOMEM, useFaults, type Places } from '../../helpers/fault/fault.js'
+import { markedMounts, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { takeDown, withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

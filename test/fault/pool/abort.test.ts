@@ -5,13 +5,13 @@
 import { open } from 'node:fs/promises'
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DmThinError, LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
-import { DeviceMapper } from '../../lib/entry/kernel.js'
-import { filesIn, useFaults, type Hooks, type Places } from '../helpers/fault/fault.js'
-import { markedLoops, snapshotKernelState } from '../helpers/kernel/kernel-state.js'
-import { takeDown, withPool } from '../helpers/pool/pools.js'
-import { useScratch } from '../helpers/kernel/scratch.js'
-import { dmCreate, dmInfo, dmRemove } from '../helpers/kernel/dmsetup.js'
+import { DmThinError, LoopDevice, MiB, ThinPool } from '../../../lib/entry/index.js'
+import { DeviceMapper } from '../../../lib/entry/kernel.js'
+import { filesIn, useFaults, type Hooks, type Places } from '../../helpers/fault/fault.js'
+import { markedLoops, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { takeDown, withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmCreate, dmInfo, dmRemove } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const hooks = useFaults()

@@ -2,7 +2,7 @@
 
 // Projects are kinds of test, by what they need. `unit` runs anywhere; `kernel`, `fault`, `contract`, `store`, `examples`,
 // `clients` and `races` need root and a kernel with device mapper, and are started inside the guest by `npm test` (see
-// test/setup and test/vm).
+// test/tools).
 // `races` are those that mean something only where two processors run at the same time.
 // `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
 const common = {
@@ -27,7 +27,9 @@ const project = (name, extra = {}) => ({
 })
 
 /** In guests the library and the helpers are one file. */
-const oneFile = { transform: { '^.+\\.m?ts$|/test/setup/modules\\.cjs$': '<rootDir>/test/tools/runner/one-file.cjs' } }
+const oneFile = {
+  transform: { '^.+\\.m?ts$|/test/tools/runner/modules\\.cjs$': '<rootDir>/test/tools/runner/one-file.cjs' },
+}
 const packed = {
   globalSetup: '<rootDir>/test/package/global-setup.ts',
   globalTeardown: '<rootDir>/test/package/global-teardown.ts',

@@ -61,7 +61,7 @@ export type ErrorCode =
   | 'DM_VOLUME_EXISTS'
   | 'DM_VOLUME_NOT_FOUND'
 
-/** One step that a failed call took back, in the order of undoing (newest first). `errno` 0: it was undone. */
+/** A rollback step of a failed call, newest first. `errno` 0: it was rolled back. */
 export interface RollbackStep {
   /** The undoing operation: `DM_DEV_REMOVE`, `delete 7`, `unlink` … */
   readonly operation: string

@@ -1,4 +1,4 @@
-// Steps that take back what a multi-step call has done, run newest first when a later step fails.
+// Steps that roll back what a multi-step call has done, run newest first when a later step fails.
 import { DmThinError, ERRNO, type RollbackStep } from './errors.js'
 
 interface Step {
@@ -12,7 +12,7 @@ export class Rollback {
   readonly #steps: Step[] = []
 
   /**
-   * `run` may resolve to `false`: there was nothing to take back, and the step is not listed. It is not run when the
+   * `run` may resolve to `false`: there was nothing to roll back, and the step is not listed. It is not run when the
    * undoing of a later step failed, since what that left may lie on it: a device on its loop device, that on its file.
    * With `always` it is run in any case.
    */
@@ -36,7 +36,7 @@ export class Rollback {
     }
   }
 
-  /** `stopped`: what failed could not take back its own steps. */
+  /** `stopped`: what failed could not roll back its own steps. */
   async #unwind(stopped: boolean): Promise<RollbackStep[]> {
     const done: RollbackStep[] = []
     for (const { operation, device, run, always } of this.#steps.splice(0).reverse()) {
@@ -56,7 +56,7 @@ function asRefusal(fault: unknown): DmThinError | undefined {
 
 const notUndone = (step: RollbackStep): boolean => step.errno !== 0
 
-/** Gives 0, or the errno of the failure, or -1 where that has none; undefined where there was nothing to take back. */
+/** Gives 0, or the errno of the failure, or -1 where that has none; undefined where there was nothing to roll back. */
 async function attempt(run: () => Promise<unknown>): Promise<number | undefined> {
   try {
     return (await run()) === false ? undefined : 0

@@ -1,5 +1,5 @@
 /**
- * Contains the device mapper below the facade: its commands, mapped devices, and the tables and statuses of targets.
+ * Contains the device mapper below the pool API: its commands, mapped devices, and the tables and statuses of targets.
  *
  * @module dm-thin/kernel
  */

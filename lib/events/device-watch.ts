@@ -38,7 +38,7 @@ function uncaught(thrown: unknown): void {
   })
 }
 
-/** The one loop: poll, arm, list; what differs from the last list is news. */
+/** The one loop: poll, arm, list; what differs from the last list is reported. */
 class EventHub {
   readonly #port: KernelPort
   readonly #listeners = new Set<Listener>()

@@ -83,7 +83,7 @@ export interface DeviceEventResult {
 
 /** A waiter for events of all mapped devices, on one file descriptor. */
 export interface EventPoll {
-  /** From now on news count. To miss nothing: arm, then list, then wait. */
+  /** Arms the event poll. To miss no event: arm, then list, then wait. */
   arm(options?: SignalOption): Promise<void>
   /** Until something has happened to any mapped device since `arm`. On a thread of its own; abortable. */
   wait(options?: SignalOption): Promise<void>

@@ -1,4 +1,4 @@
-// What a mapped device stands on, down to the disks: as data, and as a picture in text.
+// The devices below a mapped device, down to the disks: as data, and as text.
 import { TABLE_FLAG, type ListedDevice, type DevicePort } from '../kernel/port/device-port.js'
 import { deviceNumber } from '../base/device-number.js'
 import { nodePath } from '../block/node-path.js'
@@ -13,7 +13,7 @@ export interface DeviceTree {
   readonly name: string | null
   /** The target of each segment of the live table, in order. Empty for others, and for a device without a table. */
   readonly targets: readonly string[]
-  /** What its table names (DM_TABLE_DEPS), in the kernel's order. What several stand on comes again below each. */
+  /** What its table names (DM_TABLE_DEPS), in the kernel's order. A device that several use comes below each. */
   readonly children: readonly DeviceTree[]
 }
 

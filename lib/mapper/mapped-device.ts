@@ -222,7 +222,7 @@ export class MappedDevice {
     })
   }
 
-  /** All that it stands on, down to the disks. `treeText` draws it. */
+  /** Returns the devices below this one, down to the disks. `treeText` draws them. */
   async tree(options: SignalOption = {}): Promise<DeviceTree> {
     checkOptions(options, ['signal'], 'tree')
     return this.#run(async () => {

@@ -15,7 +15,7 @@ export interface SecureRequest {
   readonly readOnly: boolean
 }
 
-/** In three hops: the native section does not know the flag. */
+/** Makes three native calls: the compound call does not know the flag. */
 export async function createSecurely(
   port: DevicePort,
   { name, uuid, table, readOnly }: SecureRequest,

@@ -25,7 +25,7 @@ export interface BlockSource {
 
   /**
    * Reads blocks by number; one result of 4096 bytes per number, in the order asked. Up to {@link READ_BATCH}
-   * numbers come at once, distinct and ascending, so that one hop to native code serves them all. The results
+   * numbers come at once, distinct and ascending, so that one native call serves them all. The results
    * are kept: an implementation must not reuse their memory. Rejects on an I/O error or a short read.
    */
   read(blocks: readonly number[]): Promise<Uint8Array[]>

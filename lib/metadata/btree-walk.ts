@@ -94,8 +94,8 @@ interface Pending {
 }
 
 /**
- * Walks trees of one kind level by level, all roots at once, so that reads come in full batches instead of one round
- * trip per node. Within a level, nodes come in key order.
+ * Walks trees of one kind level by level, all roots at once, so that reads come in full batches instead of one call
+ * for each node. Within a level, nodes come in key order.
  */
 export async function walkTrees(
   reader: NodeReader,

@@ -67,7 +67,7 @@ export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
 
 const hasFailed = (status: PoolStatus): status is FailedPoolStatus => status.data === undefined
 
-/** What of `now` is news. A condition is told once, and again after it was over or the pool has grown. Pure. */
+/** Returns the events between two states. A condition is told once, and again after it was over or the pool has grown. Pure. */
 export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): PoolEvent[] {
   const events: PoolEvent[] = []
   const initial = before === undefined

@@ -64,7 +64,7 @@ export class ThinPool {
   /**
    * Takes up a pool: the running one of this name, or, with `data` and `metadata`, the one that they hold, brought
    * back. Of a running pool, those parameters that are given are compared. Never formats. What a dead process left half
-   * done is put right, and told in `findings`; devices of other programs are only told. Waits for other calls as `create`.
+   * done is repaired and reported in `findings`; devices of other programs are only reported. Waits for other calls as `create`.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
    * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
@@ -210,13 +210,13 @@ export class ThinPool {
     return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
   }
 
-  /** Deletes all, which must be inactive, 64 to a trip: so is progress told. A result for each, in the order given. */
+  /** Deletes all, which must be inactive, in batches of 64, after each of which progress is reported. A result for each, in the order given. */
   async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
     checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
     return this.#run(() => deleteMany(this.#context, volumes, options))
   }
 
-  /** The status of all, in one trip. A result for each, in the order given. */
+  /** Returns the status of all, with one native call. A result for each, in the order given. */
   async statusMany(volumes: readonly ThinVolume[], options: SignalOption = {}): Promise<VolumeResult<VolumeStatus>[]> {
     checkOptions(options, ['signal'], 'statusMany')
     return this.#run(() => statusMany(this.#context, volumes, options.signal))

@@ -17,7 +17,7 @@ export interface ThinPoolFeatures {
   readonly errorIfNoSpace?: boolean
 }
 
-/** A thin pool, below the facade. A metadata device that begins with 4 KiB of zeros is formatted when it is loaded. */
+/** A thin pool, without the checks of the pool API. A metadata device that begins with 4 KiB of zeros is formatted when it is loaded. */
 export interface ThinPoolTable extends Sized, ThinPoolFeatures {
   /** `7:1`, or a path. */
   readonly metadataDevice: string
@@ -50,7 +50,7 @@ const wordsOf = (reader: LineReader): PoolWords => ({
   lowWaterBlocks: reader.number('low-water mark'),
 })
 
-/** A thin pool, below the facade (dm-thin-pool). */
+/** A thin pool, without the checks of the pool API (dm-thin-pool). */
 export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
   type: 'thin-pool',
   options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],

@@ -35,7 +35,7 @@ const mappedStatus = (mappedBytes: number, highest: number | null): ThinStatusLi
   highestMappedByte: highest === null ? null : highest + SECTOR_BYTES - 1,
 })
 
-/** A thin volume, below the facade: nothing here keeps a volume from being active twice. */
+/** A thin volume, without the checks of the pool API: nothing here keeps a volume from being active twice. */
 export interface ThinVolumeTable extends Sized {
   /** The pool, `253:0` or a path. */
   readonly poolDevice: string
@@ -45,7 +45,7 @@ export interface ThinVolumeTable extends Sized {
   readonly externalOrigin?: string
 }
 
-/** A volume of a thin pool, below the facade (dm-thin). */
+/** A volume of a thin pool, without the checks of the pool API (dm-thin). */
 export const thin = defineTarget<ThinVolumeTable, ThinStatusLine>({
   type: 'thin',
   options: ['poolDevice', 'id', 'externalOrigin'],

@@ -14,7 +14,7 @@ export interface VerityOptions {
   readonly ignoreZeroBlocks?: boolean
   readonly checkAtMostOnce?: boolean
   readonly tryVerifyInTasklet?: boolean
-  /** Where the parity is, for blocks that can be put right. With it the other three are needed. */
+  /** Where the parity is, for blocks that can be corrected. With it the other three are needed. */
   readonly fecDevice?: string
   /** In blocks. */
   readonly fecBlocks?: number

@@ -58,7 +58,7 @@ export interface MemoryKernel extends Kernel {
    * `{ after: 2, times: 3 }`: the third, fourth and fifth. Several orders for one operation are served one by one.
    */
   fail(operation: Operation, errno: ErrnoName, options?: FaultOptions): void
-  /** Takes back what `fail` ordered and nobody met yet. */
+  /** Removes the faults of `fail` that have not occurred. */
   clearFaults(): void
 
   /** Puts a pool into a mode, whatever it is in, and raises the event that goes with it. */

@@ -1,4 +1,4 @@
-// The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
+// The memory kernel's implementation of the kernel interface: each refusal by way of the same errno and the same words.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { LockMode } from '../base/fair-locks.js'
 import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'

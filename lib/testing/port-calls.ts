@@ -1,4 +1,4 @@
-// How every call of the memory kernel's door begins and ends: faults on order, refusals, retries.
+// How every call of the memory kernel begins and ends: faults on order, refusals, retries.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { abortError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { MemoryState } from './memory-state.js'

@@ -1,4 +1,4 @@
-// The half of the door that is about files, loop devices, and what is read and mounted.
+// The half of the interface that is about files, loop devices, and what is read and mounted.
 import { ERRNO } from '../base/errors.js'
 import type { FileIdentity } from '../kernel/port/file-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'

@@ -31,8 +31,8 @@ class Control {
   Status each_device(const Address& filter, Cancel& cancel, const std::function<void(const Listed&)>& tell);
   Result<std::vector<TargetVersion>> list_versions(Cancel& cancel);
   /// Counts the events that this descriptor has not been told of from now on. To miss none: arm, then list,
-  /// then poll (dm-ioctl.c dm_poll). The descriptor must be nobody else's: arming takes the news from all who
-  /// poll it.
+  /// then poll (dm-ioctl.c dm_poll). The descriptor must be nobody else's: arming takes the events from all
+  /// who poll it.
   Status arm_poll(Cancel& cancel);
   /// Waits until anything has happened to any mapped device since it was armed: made, renamed, removed, or an
   /// event of its own.

@@ -30,15 +30,15 @@ Napi::Value poll_events(Info info) {
 }
 
 /// (handle, filter, whether to poll first, cancel id): poll, arm, list, in the order that misses nothing and
-/// in one hop.
+/// in one native call.
 Napi::Value next_list(Info info) {
   const auto control = events(info);
   return start<DeviceList>(
       info, Kind::kEndless,
       [control, filter = address(info[1]), poll = to_bool(info[2])](Work& work) -> Result<DeviceList> {
         if (poll) {
-          auto news = control->poll_events(work.cancel());
-          if (!news) return news.failure();
+          auto events = control->poll_events(work.cancel());
+          if (!events) return events.failure();
         }
         auto armed = control->arm_poll(work.cancel());
         if (!armed) return armed.failure();

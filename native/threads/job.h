@@ -12,7 +12,7 @@ namespace dmthin {
 enum class Kind {
   kQuick,    // answers at once
   kFrees,    // ends the waits of others: resume, thaw, close
-  kChanges,  // makes, changes or removes devices and what they stand on
+  kChanges,  // makes, changes or removes devices and those below them
   kWaits,    // waits for data, file systems or locks
   kEndless,  // may wait for good
 };

@@ -63,7 +63,7 @@ Result<std::vector<uint8_t>> TreeWalk::next(Cancel& cancel) {
   return batch_->finish(frames_.empty(), seen_);
 }
 
-// The root is a change only for its own sake; and what stands on nothing is compared with a root as mkfs
+// The root is a change only for its own sake; and a layer without a parent is compared with a root as mkfs
 // makes it.
 Status TreeWalk::begin() {
   Frame frame;

@@ -77,7 +77,7 @@ async function measureInGuest({ only, rounds, peers, backing, store }) {
   if (peers) inner.push('--peers', peers.join(','))
   if (store) inner.push('--store', store)
   const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]
-  const vm = [join(root, 'test', 'vm', 'vm.mjs'), '--timeout', String(GUEST_LIMIT_S), '--', ...bench]
+  const vm = [join(root, 'test/tools/vm/vm.mjs'), '--timeout', String(GUEST_LIMIT_S), '--', ...bench]
   progress('no device mapper here: the kernel measurements run in the virtual machine')
   const { status } = spawnSync(process.execPath, vm, { cwd: root, stdio: ['ignore', 2, 2] })
   // With a failed trial the status is not 0 either, but the results are there and say what failed.

@@ -1,7 +1,14 @@
 // containerd's own suite for snapshotters against the example's server: what containerd expects of one, in its words.
 import { existsSync } from 'node:fs'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import { clientEnvironment, Daemon, PATIENCE_MS, removePool, startServer, SUITE } from '../helpers/containerd/snapshotter.js'
+import {
+  clientEnvironment,
+  Daemon,
+  PATIENCE_MS,
+  removePool,
+  startServer,
+  SUITE,
+} from '../helpers/containerd/snapshotter.js'
 
 const scratch = useScratch()
 

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
-import { isForContainerd, pages, programs, writePrograms } from '../helpers/docs-code.js'
+import { isForContainerd, pages, programs, writePrograms } from '../helpers/docs/code.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
 import { run, tryRun } from '../helpers/process/spawned.js'
 

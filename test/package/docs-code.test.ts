@@ -2,7 +2,7 @@
 // run.
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { programs, type Block } from '../helpers/docs-code.js'
+import { programs, type Block } from '../helpers/docs/code.js'
 import { consumer, plainEnvironment, run } from './package'
 
 const runIn = (name: string, code: string) => {

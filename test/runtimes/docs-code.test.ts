@@ -3,7 +3,7 @@
 // starts another: test/examples runs it on this Node, and store.test.ts beside this file has the store on each.
 import { mkdirSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { programs, writePrograms } from '../helpers/docs-code.js'
+import { programs, writePrograms } from '../helpers/docs/code.js'
 import { runtimePath } from '../helpers/process/runtimes.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
 import { tryRun } from '../helpers/process/spawned.js'

@@ -100,7 +100,7 @@ export interface DevicePort {
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
   /**
    * With `committed`, for a pool: rejects in the operation `commit` where the pool took the message and its status
-   * right after it, asked in the same hop, does not prove the commit. EIO: the pool has gone back to its last commit,
+   * right after it, asked in the same native call, does not prove the commit. EIO: the pool has gone back to its last commit,
    * or has failed. ENOSPC: it is out of metadata space, and only the metadata on disk tells.
    */
   targetMessage(

@@ -8,7 +8,7 @@ export interface EventPort extends HandlePort {
   armEvents(events: Handle, signal?: AbortSignal): Promise<void>
   /** Waits, on a thread of its own, until something has happened since the last `armEvents`. */
   pollEvents(events: Handle, signal?: AbortSignal): Promise<void>
-  /** With `poll` waits for news first; then arms, and lists: in one hop. */
+  /** With `poll`, waits for an event first; then arms and lists, in one native call. */
   nextList(
     events: Handle,
     filter: { name?: string; uuid?: string },

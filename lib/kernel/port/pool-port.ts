@@ -74,11 +74,11 @@ export type Outcome = number | DmThinError
 
 export interface PoolPort extends HandlePort {
   /**
-   * Status lines (NOFLUSH) of many thins in one hop. Their uuids are `prefix` and the id. One string: per thin a line
+   * Status lines (NOFLUSH) of many thins in one native call. Their uuids are `prefix` and the id. One string: per thin a line
    * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.
    */
   statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
-  /** One after the other, in one hop: 0 for each, or why not. What it answers is not told. */
+  /** One after the other, in one native call: 0 for each, or why not. What it answers is not told. */
   targetMessages(
     address: DeviceAddress,
     sector: number,
@@ -88,20 +88,20 @@ export interface PoolPort extends HandlePort {
   ): Promise<Outcome[]>
   /** Has a pool commit what it has in memory; rejects as `targetMessage` with `committed` does. */
   commit(pool: DeviceAddress, signal?: AbortSignal): Promise<void>
-  /** Create, load and resume in one hop; a failed step undoes the earlier ones. */
+  /** Create, load and resume in one native call; a failed step undoes the earlier ones. */
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
-  /** `activate` for many at once, in one hop. Rejects only where `signal` is aborted already. */
+  /** `activate` for many at once, in one native call. Rejects only where `signal` is aborted already. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
-  /** `remove` in the same hop as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
+  /** `remove` in the same native call as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
   deactivate(pool: KnownPool, address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
-  /** `deactivate` for many at once, in one hop. */
+  /** `deactivate` for many at once, in one native call. */
   deactivateMany(
     pool: KnownPool,
     addresses: readonly DeviceAddress[],
     limitMs: number,
     options: BatchOptions,
   ): Promise<Outcome[]>
-  /** Suspend, create_snap for each id, resume, in one hop; the resume happens whatever fails. */
+  /** Suspend, create_snap for each id, resume, in one native call; the resume happens whatever fails. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>

@@ -103,7 +103,7 @@ export interface CreatePoolOptions extends PoolOptions {
 export interface OpenPoolOptions extends Partial<PoolOptions> {
   /** Name of the mapped device of the pool. */
   readonly name: string
-  /** Put right what a dead process left of this library's devices (see `pool.findings`). Default true. */
+  /** Repairs what a crashed process left of this library's devices (see `pool.findings`). Default true. */
   readonly repair?: boolean
   /**
    * Called before a pool is brought back from its files or devices, with the device that its metadata is on: to run

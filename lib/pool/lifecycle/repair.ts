@@ -68,7 +68,7 @@ export async function repairPool(
   return findings
 }
 
-/** Looked for whatever is put right: a finding of it changes nothing. */
+/** Looked for even if nothing is repaired: such a finding changes nothing. */
 export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Promise<Finding[]> {
   const line = await poolStatusLine(pool, signal)
   const needsCheck = !('transactionId' in line) || line.needsCheck

@@ -17,7 +17,7 @@ export async function changePool(context: PoolContext, text: string, signal?: Ab
   await sent.catch(unlessOnDisk(context, text))
 }
 
-/** Sends several messages in one hop, each as `changePool` does. */
+/** Sends several messages in one native call, each as `changePool` does. */
 export function changePoolEach(
   context: PoolContext,
   texts: readonly string[],

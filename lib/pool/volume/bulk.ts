@@ -52,7 +52,7 @@ export function deactivateMany(
   })
 }
 
-/** Deletes all, a batch to a trip: the kernel takes one message after the other. */
+/** Deletes all, one native call for each batch: the kernel takes one message after the other. */
 export function deleteMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
@@ -172,7 +172,7 @@ async function createSnaps(
   }
 }
 
-/** The status of many volumes in one trip to the kernel's side. */
+/** The status of many volumes with one native call. */
 export async function statusMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],

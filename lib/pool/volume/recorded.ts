@@ -32,7 +32,7 @@ export async function deleteAgain(context: PoolContext, id: number): Promise<Rol
   return { operation, device: context.name, errno }
 }
 
-/** Records what an activation has shown of a volume, where it is news. */
+/** Records what an activation has shown of a volume, if it is new. */
 export async function recordActive(context: PoolContext, id: number, name: string, sizeBytes: number): Promise<void> {
   const { record } = context
   const known = record?.content.volumes.get(id)

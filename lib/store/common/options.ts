@@ -42,7 +42,7 @@ export interface OpenStoreOptions extends SignalOption {
   /** Size of the file system of layers without a parent, in bytes, whole MiB. Default 10 GiB. */
   readonly sizeBytes?: number
   /**
-   * Give blocks of removed layers back to what the pool stands on (a discard before the deletion). Default: true where
+   * Give blocks of removed layers back to the devices below the pool (a discard before the deletion). Default: true where
    * that is a file, which would keep its size else; false on block devices.
    */
   readonly discard?: boolean

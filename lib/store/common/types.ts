@@ -1,6 +1,6 @@
 // What callers of a layer store give and get. The words are those of containerd's snapshotters.
 
-/** `active`: writable, of a container. `view`: read-only. `committed`: a layer; others can stand on it. */
+/** `active`: writable, of a container. `view`: read-only. `committed`: a layer; others can have it as parent. */
 export type LayerKind = 'active' | 'view' | 'committed'
 
 /** A file system that layers can have. */
@@ -13,7 +13,7 @@ export type Labels = Readonly<Record<string, string>>
 export interface LayerInfo {
   /** The key of an active layer or a view, the name of a committed one. */
   readonly key: string
-  /** The name of the committed layer below; `''` for one that stands on nothing. */
+  /** The name of the committed layer below; `''` for a layer without a parent. */
   readonly parent: string
   readonly kind: LayerKind
   /** Nanoseconds since 1970: of `prepare` or `view`, or of the commit. */

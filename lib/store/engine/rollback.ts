@@ -6,7 +6,7 @@ import type { Row } from '../records/row.js'
 type RollbackParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner'>
 
 /**
- * Runs `body`, which calls `made` when the pool has the volume. If it fails, takes back the volume and the row, or leaves
+ * Runs `body`, which calls `made` when the pool has the volume. If it fails, rolls back the volume and the row, or leaves
  * both to the removals.
  */
 export async function withRollback<T>(

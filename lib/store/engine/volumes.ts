@@ -33,7 +33,7 @@ export class Volumes {
   readonly #unused = new Coalescer<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
   readonly #useless = new Coalescer<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
 
-  /** `discards`: what a removed volume had is given back to whatever the pool stands on. */
+  /** `discards`: what a removed volume had is given back to the devices below the pool. */
   constructor(pool: ThinPool, discards: boolean) {
     this.#pool = pool
     this.#discards = discards
@@ -99,7 +99,7 @@ export class Volumes {
 
   /**
    * Deactivates and deletes it; what is not there any more is gone already. `written`: there may be something to give
-   * back to whatever the pool stands on.
+   * back to the devices below the pool.
    */
   async destroy(row: Row, timeoutMs: number, written = true): Promise<void> {
     const volume =

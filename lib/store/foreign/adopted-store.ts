@@ -35,7 +35,7 @@ export interface AdoptOptions extends SignalOption {
 export interface AdoptedLayer {
   /** containerd's key or name; Docker's chain id, container id, or the name of its volume where it knows no other. */
   readonly key: string
-  /** The key of the layer below; `''` for one that stands on nothing that is recorded. */
+  /** The key of the layer below; `''` for a layer without a recorded parent. */
   readonly parent: string
   readonly kind: AdoptedKind
   /** The thin id in the pool. */

@@ -8,7 +8,7 @@ export type AdoptedKind = LayerKind | 'base' | 'unknown'
 
 export interface ForeignRecord {
   readonly key: string
-  /** `''` where it stands on nothing, or on nothing that is recorded. */
+  /** `''` if it has no parent, or none that is recorded. */
   readonly parent: string
   readonly kind: AdoptedKind
   readonly thin: number

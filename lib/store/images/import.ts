@@ -55,7 +55,7 @@ export interface ImportedImage {
    * these are not the defaults, as `;setuid=strip`.
    */
   readonly layers: readonly string[]
-  /** Key of the highest: what a container's layer stands on. */
+  /** Key of the highest: the parent of a container's layer. */
   readonly top: string
 }
 

@@ -1,4 +1,4 @@
-// An active layer becomes one that others stand on.
+// Commits an active layer.
 import { signalOption } from '../../base/options.js'
 import { hasCode } from '../../base/errors.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
@@ -38,7 +38,7 @@ export async function commit(parts: StoreParts, key: string, request: CommitRequ
   try {
     return await seal(parts, row, { ...request, isUsed })
   } catch (fault) {
-    // The first fault is the one that is told. What cannot be recorded is put right after its owner's end.
+    // The first fault is the one that is reported. What cannot be recorded is repaired after its owner's end.
     await writer.write(() => records.update(row.id, ['committing'], { state: 'ready', owner: null })).catch(() => {})
     throw fault
   }

@@ -13,7 +13,7 @@ export interface MountLayerOptions extends MountFlags, SignalOption {}
 export class Layer {
   /** The key of the layer. */
   readonly key: string
-  /** `''` where it stands on nothing. */
+  /** `''` if it has no parent. */
   readonly parent: string
   /** Its block device, as `/dev/dm-7`. */
   readonly device: string

@@ -1,4 +1,4 @@
-// Committed layers that nobody needs: no container or view stands on them, and nobody asked to keep them.
+// Committed layers that nobody needs: no container or view has them as ancestor, and nobody asked to keep them.
 import type { StoreParts } from '../engine/parts.js'
 import { infoOf, type Row } from '../records/row.js'
 import { unfinished } from '../engine/unfinished.js'
@@ -35,7 +35,7 @@ export async function prunable(
   const dead = new Set((await unfinished(parts)).map(({ id }) => id))
   const rows = parts.records.all()
   const now = Date.now()
-  // What a call that lives is making has no key yet, and stands on layers as others do.
+  // What a call that lives is making has no key yet, and has ancestors as others do.
   const isMade = (row: Row) => row.state === 'making' && !dead.has(row.id)
   const isNeeded = (row: Row) =>
     row.kind !== 'committed' || named.has(row.key!) || isKept(row, now) || leased.has(row.thin)

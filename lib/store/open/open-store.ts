@@ -98,7 +98,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
   }
 }
 
-/** @internal The parts that stand on the others. */
+/** @internal The parts that use other parts. */
 export function openStoreOf(parts: StoreParts, database: Database, options: BaseOptions): OpenStore {
   const preparing = { ...parts, bases: new BaseVolumes(parts, options) }
   const warm = new WarmPool(parts, parent => prepare(preparing, { kind: 'active', key: null, parent, options: {} }))

@@ -41,7 +41,7 @@ async function devices({ pool }: Pick<StoreParts, 'pool'>): Promise<StoreFinding
   return findings
 }
 
-/** Loop devices over files of this store that its pool does not stand on. A folder of it may be another store's. */
+/** Loop devices over files of this store that its pool does not use. A folder of it may be another store's. */
 async function loops({ pool, directory }: Pick<StoreParts, 'pool' | 'directory'>): Promise<StoreFinding[]> {
   const used = await nativePort().tableDeps({ name: pool.name })
   return (await LoopDevice.list())

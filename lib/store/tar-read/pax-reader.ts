@@ -94,7 +94,7 @@ export function checkGlobal(records: PaxRecords): void {
   }
 }
 
-/** The last value of a key; an empty one takes back what the entry's own header says. */
+/** The last value of a key; an empty one cancels the entry's own header. */
 export function paxValue(records: PaxRecords, key: string): Buffer | undefined {
   const value = records.last(key)
   return value === undefined || value.length === 0 ? undefined : value

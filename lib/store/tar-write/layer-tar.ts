@@ -23,9 +23,9 @@ export interface LayerTarOptions {
   readonly onProgress: ((progress: TarProgress) => void) | undefined
 }
 
-/** What is read in one hop: one piece of a large file, or many small ones. */
-const HOP_BYTES = 1 * MiB
-const HOP_ENTRIES = 512
+/** What is read with one native call: one piece of a large file, or many small ones. */
+const CHUNK_BYTES = 1 * MiB
+const CHUNK_ENTRIES = 512
 /** What lies ready for whoever reads the stream. */
 const READY_BYTES = MiB / 4
 
@@ -69,35 +69,35 @@ export class LayerTar extends Readable {
       const records = await comparison.records(undefined)
       this.#done.totalEntries = records.reduce((sum, { kind }) => sum + (kind === 'U' ? 0 : 1), 0)
       const packer = (this.#packer = new TarPacker(pack(), chunk => this.push(chunk)))
-      for (const hop of hopsOf(tarEntries(records))) await this.#writeHop(packer, comparison, hop)
+      for (const chunk of chunksOf(tarEntries(records))) await this.#writeChunk(packer, comparison, chunk)
       packer.finish()
     } finally {
       await comparison.close()
     }
   }
 
-  async #writeHop(packer: TarPacker, comparison: TreeComparison, hop: readonly TarEntry[]): Promise<void> {
-    const [first] = hop
-    if (first!.header.size > HOP_BYTES) {
+  async #writeChunk(packer: TarPacker, comparison: TreeComparison, chunk: readonly TarEntry[]): Promise<void> {
+    const [first] = chunk
+    if (first!.header.size > CHUNK_BYTES) {
       await packer.addInPieces(first!, this.#piecesOf(packer, comparison, first!))
     } else {
-      const content = await comparison.read(hop.flatMap(each => partsOf(each, 0, each.header.size)))
+      const content = await comparison.read(chunk.flatMap(each => partsOf(each, 0, each.header.size)))
       let at = 0
-      for (const each of hop) {
+      for (const each of chunk) {
         await packer.room()
         await packer.add(each, content.subarray(at, (at += each.header.size)))
       }
       this.#done.bytes += content.length
     }
-    this.#done.entries += hop.length
+    this.#done.entries += chunk.length
     this.#tell()
   }
 
   async *#piecesOf(packer: TarPacker, comparison: TreeComparison, entry: TarEntry): AsyncGenerator<Buffer> {
     const { size } = entry.header
-    for (let at = 0; at < size; at += HOP_BYTES) {
+    for (let at = 0; at < size; at += CHUNK_BYTES) {
       await packer.room()
-      const piece = await comparison.read(partsOf(entry, at, Math.min(HOP_BYTES, size - at)))
+      const piece = await comparison.read(partsOf(entry, at, Math.min(CHUNK_BYTES, size - at)))
       yield piece
       this.#done.bytes += piece.length
       this.#tell()
@@ -114,18 +114,18 @@ function partsOf({ key, header, identity }: TarEntry, offsetBytes: number, lengt
 }
 
 /** Entries whose content is read at once. One that is larger than that comes alone. */
-function* hopsOf(entries: Iterable<TarEntry>): Generator<TarEntry[]> {
-  let hop: TarEntry[] = []
+function* chunksOf(entries: Iterable<TarEntry>): Generator<TarEntry[]> {
+  let chunk: TarEntry[] = []
   let bytes = 0
   for (const entry of entries) {
     const { size } = entry.header
-    if (hop.length > 0 && (hop.length === HOP_ENTRIES || bytes + size > HOP_BYTES)) {
-      yield hop
-      hop = []
+    if (chunk.length > 0 && (chunk.length === CHUNK_ENTRIES || bytes + size > CHUNK_BYTES)) {
+      yield chunk
+      chunk = []
       bytes = 0
     }
-    hop.push(entry)
+    chunk.push(entry)
     bytes += size
   }
-  if (hop.length > 0) yield hop
+  if (chunk.length > 0) yield chunk
 }

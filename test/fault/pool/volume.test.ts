@@ -3,7 +3,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
-import { attemptWith, EIO, expectNamed, failEach, noneAfter, undone, useFaults, type Places } from '../../helpers/fault/fault.js'
+import {
+  attemptWith,
+  EIO,
+  expectNamed,
+  failEach,
+  noneAfter,
+  undone,
+  useFaults,
+  type Places,
+} from '../../helpers/fault/fault.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'

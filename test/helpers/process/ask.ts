@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 
 /**
- * What `body` returns, the inside of an async function in which `m` is the module, a path below test/; `{ error }` with
+ * What `body` returns, the inside of an async function in which `m` is the module, a path below test/tools; `{ error }` with
  * the message if it throws.
  */
 export function ask(module: string, body: string, env: Record<string, string> = {}): unknown {
-  const url = path.join(__dirname, '../..', module)
+  const url = path.join(__dirname, '../../tools', module)
   const script = `import * as m from ${JSON.stringify(url)}
     const answer = await (async () => { ${body} })().catch(error => ({ error: error.message }))
     console.log(JSON.stringify(answer))`

@@ -1,4 +1,4 @@
-// Programs started by the small shell of test/setup/spawner.mjs where there is one, and by this process elsewhere.
+// Programs started by the small shell of test/tools/runner/spawner.cjs where there is one, and by this process elsewhere.
 import { execFile, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs'

@@ -1,5 +1,5 @@
 // A table line of every target: its parameters, and a part of what they say.
-/** Seen on Linux 6.12 by test/kernel/targets-*.test.ts, but for those marked. */
+/** Seen on Linux 6.12 by test/kernel/target/*.test.ts, but for those marked. */
 export const LINES: [string, string, object][] = [
   ['linear', '7:0 1024', { device: '7:0', offsetSectors: 1024 }],
   [

@@ -7,7 +7,14 @@
 // M  ResizePool: a failure leaves the pool suspended        ThinPool.grow, in each state
 // D  a failed create_snap leaves the origin suspended       snapshot, in each state
 // the devices below                                         state-matrix-devices.test.ts
-import { MiB, ThinPool, ThinVolume, volumesOf, type ErrorCode, type MetadataSnapshot } from '../../../lib/entry/index.js'
+import {
+  MiB,
+  ThinPool,
+  ThinVolume,
+  volumesOf,
+  type ErrorCode,
+  type MetadataSnapshot,
+} from '../../../lib/entry/index.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../../helpers/pool/matrix.js'
 import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../../helpers/pool/pool-states.js'

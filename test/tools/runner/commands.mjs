@@ -22,22 +22,24 @@ import { countPart, summarize } from './summary.mjs'
 import { ensureTools } from '../setup/tools.mjs'
 
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
+/** Groups of packages that some commands add. */
+const [PEERS, QEMU, CROSS] = /** @type {const} */ ([['peers'], ['qemu'], ['cross']])
 const FOR_TESTS = [...LIBRARY, 'examples', 'fault', 'runtimes']
 
 /** What a guest needs beside what builds need; inside a guest there is nothing to do. */
 async function readyForGuest({ qemu = false, peers = true } = {}) {
   if (inGuest()) return
-  await ensureTools(['guest', ...(peers ? ['peers'] : []), ...(qemu ? ['qemu'] : [])])
+  await ensureTools(['guest', ...(peers ? PEERS : []), ...(qemu ? QEMU : [])])
   const sayKernel = line => say(`- ${line}`)
   if (qemu) await ensureKernel('qemu', sayKernel)
   const machine = await chooseMachine(sayKernel)
-  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? ['peers'] : []), 'qemu'])
+  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? PEERS : []), 'qemu'])
   await machine.ensureKernel(sayKernel)
 }
 
 /** All builds, the guests' packages and the clients, beside each other. */
 async function ensureAll({ clients, packed, qemu }) {
-  await ensurePackages(['build', 'dev', ...(packed ? ['cross'] : [])])
+  await ensurePackages(['build', 'dev', ...(packed ? CROSS : [])])
   const guests = async () => {
     await readyForGuest({ qemu })
     if (clients) await ensureClients()
@@ -55,6 +57,7 @@ export async function demo(args) {
   if (why === undefined) return openly(command)
   say(`${why}: running in a virtual machine`)
   const keep = args.includes('--keep') && process.stdin.isTTY
+  /** @type {Record<string, string>} */
   const env = process.stdout.isTTY ? { FORCE_COLOR: '1', COLUMNS: String(process.stdout.columns) } : {}
   return (await runInGuest({ command, cwd: repository, keep, env })).status
 }
@@ -130,6 +133,7 @@ export async function asan(args) {
     DM_THIN_PREBUILD: join(repository, 'build-asan'),
   }
   const machine = 'qemu'
+  /** @type {import('./lanes.mjs').Part[]} */
   const parts = [
     { title: 'ASan', machine, udev: false, jestEnv, files: testFiles(['kernel', 'contract'], args) },
     {

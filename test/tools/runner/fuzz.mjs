@@ -30,6 +30,7 @@ async function fuzzCompiler() {
 
 /** @param {string[]} args */
 export function parseArguments(args) {
+  /** @type {{ runs: number, keep: boolean, targets: string[] }} */
   const chosen = { runs: BOUNDED_RUNS, keep: false, targets: [] }
   for (const word of args) {
     const runs = /^--runs=([1-9]\d*)$/.exec(word)?.[1]

@@ -41,6 +41,7 @@ class Run {
   /** @param {Part} part @param {object} settings */
   constructor(part, settings) {
     this.part = part
+    this.closed = false
     this.queue = makeQueue(part.title, part.files, settings)
     this.guests = 0
     this.started = 0
@@ -48,7 +49,7 @@ class Run {
     /** @type {string[]} */
     this.notes = []
     this.broken = false
-    process.once('exit', () => this.queue && closeQueue(this.queue))
+    process.once('exit', () => this.closed || closeQueue(this.queue))
   }
 
   wantsGuest() {
@@ -91,7 +92,7 @@ class Run {
   /** @returns {import('./summary.mjs').Part} */
   close() {
     const { results, lost, untaken } = closeQueue(this.queue)
-    this.queue = undefined
+    this.closed = true
     const notes = [...this.notes, ...lost.map(file => `not ended: ${file}`), ...untaken.map(file => `not run: ${file}`)]
     const seconds = (this.ended - this.started) / 1000
     return { title: this.part.title, report: { testResults: results }, status: this.status ?? 0, notes, seconds }

@@ -15,7 +15,7 @@ const { createTransformer } = require('@swc/jest')
 const root = path.join(__dirname, '../../..')
 const entry = path.join(__dirname, 'modules.cjs')
 const FOLDERS = ['lib', 'test/helpers', 'test/contract']
-const jsc = { target: 'es2022', parser: { syntax: 'typescript' } }
+const jsc = /** @type {const} */ ({ target: 'es2022', parser: { syntax: 'typescript' } })
 const usual = createTransformer({ jsc })
 
 const isModule = file => file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.endsWith('.test.ts')
@@ -28,6 +28,7 @@ function modules() {
 
 function compile(file) {
   const filename = path.join(root, file)
+  /** @type {import('@swc/core').Options} */
   const options = { filename, jsc, module: { type: 'commonjs' }, sourceMaps: true, swcrc: false }
   const text = readFileSync(filename, 'utf8').replace(/^#!/, '//')
   return transformSync(text, options)
@@ -65,7 +66,7 @@ function bundle() {
   for (const file of modules()) {
     const { code: body, map } = compile(file)
     code += `${JSON.stringify(file)}(module, exports, require, __filename, __dirname) {\n`
-    const parsed = JSON.parse(map)
+    const parsed = JSON.parse(/** @type {string} */ (map))
     const offset = { line: code.split('\n').length - 1, column: 0 }
     sections.push({ offset, map: { ...parsed, sources: [path.join(root, file)], file } })
     code += `${body}\n},\n`
@@ -80,7 +81,7 @@ module.exports = {
     if (isModule(name) && FOLDERS.some(folder => name.startsWith(`${folder}/`))) {
       return { code: `module.exports = require(${JSON.stringify(entry)})(${JSON.stringify(name)})` }
     }
-    return usual.process(text, file, options)
+    return usual.process?.(text, file, options)
   },
 
   getCacheKey(text, file, { configString }) {

@@ -10,7 +10,9 @@ const TITLES = { uml: 'User-Mode Linux', qemu: 'QEMU' }
 /** @param {string} machine @param {boolean} udev @param {string} [what] */
 const titleOf = (machine, udev, what) => `${TITLES[machine]}${udev ? ' with udev' : ''}${what ? `: ${what}` : ''}`
 
+/** @param {import('./queue.mjs').TestFile} file */
 const without = file => file.udev.includes('without')
+/** @param {import('./queue.mjs').TestFile} file */
 const withUdev = file => file.udev.includes('with')
 
 /**
@@ -33,6 +35,7 @@ export async function usualParts(filters) {
   ]
 }
 
+/** @param {import('./queue.mjs').TestFile[]} files @returns {import('./lanes.mjs').Part} */
 const secondKernel = files => ({
   title: titleOf('qemu', false, 'second kernel'),
   machine: 'qemu',
@@ -48,7 +51,9 @@ const secondKernel = files => ({
 export function everyPart(filters) {
   const files = testFiles(ON_DEVICES, filters)
   const races = testFiles(['races'], filters)
-  const places = ['uml', 'qemu'].flatMap(machine => [false, true].map(udev => ({ machine, udev })))
+  const places = /** @type {const} */ (['uml', 'qemu']).flatMap(machine =>
+    [false, true].map(udev => ({ machine, udev })),
+  )
   const limit = 7200
   return [
     ...places.map(place => ({ title: titleOf(place.machine, place.udev), ...place, files, limit })),

@@ -14,6 +14,7 @@ const REASON_LINES = 12
  */
 export function countPart(part, { mayBeEmpty = false, root = '' } = {}) {
   const { title, report, seconds, notes = [] } = part
+  /** @type {Counted} */
   const counted = { title, suites: 0, passed: 0, failed: 0, skipped: 0, seconds, problems: [] }
   const problem = text => counted.problems.push(`${title}: ${text}`)
   for (const note of notes) problem(note)

@@ -57,8 +57,8 @@ function endLine() {
  * @param {Promise<unknown>[]} works
  */
 export async function together(works) {
-  const failed = (await Promise.allSettled(works)).filter(({ status }) => status === 'rejected')
-  if (failed.length > 0) throw failed[0].reason
+  const failed = (await Promise.allSettled(works)).find(({ status }) => status === 'rejected')
+  if (failed?.status === 'rejected') throw failed.reason
 }
 
 /** @param {number} started */

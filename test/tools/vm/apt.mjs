@@ -21,8 +21,8 @@ const HOUR = 3600 * 1000
 
 /** @param {string} file @param {string[]} args @param {string} [cwd] @returns {Promise<string>} standard output */
 export async function run(file, args, cwd) {
-  const env = { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' }
-  env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`
+  const own = { LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive', PATH: `${process.env.PATH}:/usr/sbin:/sbin` }
+  const env = { ...process.env, ...own }
   try {
     return (await execute(file, args, { cwd, env, maxBuffer: 2 ** 26 })).stdout
   } catch (error) {

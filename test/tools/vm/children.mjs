@@ -1,6 +1,8 @@
 // Child processes that end with the harness, however it ends.
 import { spawn } from 'node:child_process'
 
+/** @typedef {(import('node:child_process').IOType | number | null)[]} Stdio */
+
 /**
  * Starts a program that the kernel kills when the harness ends.
  * @param {string} file @param {string[]} args @param {import('node:child_process').SpawnOptions} options
@@ -12,7 +14,8 @@ export function spawnBound(file, args, options) {
 /**
  * Starts a program in a process group of its own, all of which is killed when the harness ends: a shell in the group waits
  * for the end of its standard input, which the harness holds. `files` are removed then.
- * @param {string} file @param {string[]} args @param {import('node:child_process').SpawnOptions} options stdio[0] is taken
+ * @param {string} file @param {string[]} args
+ * @param {{ stdio: Stdio, env?: NodeJS.ProcessEnv }} options stdio[0] is taken
  * @param {string[]} files
  */
 export function spawnGroup(file, args, options, files = []) {
@@ -21,10 +24,11 @@ export function spawnGroup(file, args, options, files = []) {
     'exec 9<&0 </dev/null; n=$1; shift; (read -r _ <&9; r=; i=0; ' +
     'while [ $i -lt $n ]; do rm -rf -- "$1"; shift; i=$((i+1)); done; kill -KILL 0) >/dev/null 2>&1 & ' +
     'while [ $n -gt 0 ]; do shift; n=$((n-1)); done; exec 9<&-; exec "$@"'
+  /** @type {Stdio} */
   const stdio = ['pipe', ...options.stdio.slice(1)]
   const words = ['-c', script, 'sh', String(files.length), ...files, file, ...args]
   const child = spawn('/bin/sh', words, { ...options, stdio, detached: true })
-  child.stdin.on('error', () => {})
+  child.stdin?.on('error', () => {})
   return child
 }
 

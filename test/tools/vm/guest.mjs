@@ -31,8 +31,8 @@ export class Guest {
       this.kill()
       rmSync(folder, { recursive: true, force: true })
     }
-    this.signals = ['SIGINT', 'SIGTERM', 'SIGHUP'].map(signal => [signal, () => this.interrupted(signal)])
-    for (const [signal, handler] of this.signals) process.on(signal, handler)
+    this.signals = ['SIGINT', 'SIGTERM', 'SIGHUP'].map(signal => ({ signal, handler: () => this.interrupted(signal) }))
+    for (const { signal, handler } of this.signals) process.on(signal, handler)
     process.on('exit', this.onExit)
     // The reader of the output has gone (as with `| head -1`).
     this.onBrokenPipe = () => this.interrupted('SIGPIPE')
@@ -77,7 +77,7 @@ export class Guest {
     }, timeout * 1000)
     main.on('error', error => this.fail(error))
     // What an ended process leaves behind of its group would hold the channels open.
-    main.on('exit', () => this.children.kill())
+    main.on('exit', () => this.children?.kill())
     main.on('close', () => {
       clearTimeout(this.limit)
       if (this.interruptedBy) return // the harness is about to exit
@@ -188,7 +188,7 @@ export class Guest {
     this.kill()
     await this.children?.end()
     if (this.inShell) process.stdin.destroy()
-    for (const [signal, handler] of this.signals) process.off(signal, handler)
+    for (const { signal, handler } of this.signals) process.off(signal, handler)
     process.off('exit', this.onExit)
     process.stdout.off('error', this.onBrokenPipe)
     clearInterval(this.watch)

@@ -99,5 +99,6 @@ const describe = dir => ({ release: readdirSync(join(dir, 'lib/modules'))[0], di
 function newestCached(kernels) {
   const versions = readdirSync(kernels).filter(name => existsSync(join(kernels, name, 'image')))
   versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
-  return versions.length === 0 ? undefined : join(kernels, versions.at(-1))
+  const newest = versions.at(-1)
+  return newest && join(kernels, newest)
 }

@@ -23,15 +23,16 @@ export const qemu = {
 async function start({ kernel, accelerator, processors, folder, scratch, console: log, fail }) {
   const own = childrenOf()
   const tools = toolsRoot()
+  /** @type {[tag: string, directory: string, options: string[]][]} */
   const shares = [
     ['rootfs', '/', ['--readonly', '--cache=always']],
     ['worktree', repository, ['--cache=auto']],
-    ...(tools ? [['tools', tools, ['--readonly', '--cache=always']]] : []),
   ]
+  if (tools) shares.push(['tools', tools, ['--readonly', '--cache=always']])
   for (const [tag, directory, extra] of shares) {
     const child = share(folder, tag, directory, extra)
     let complaints = ''
-    child.stderr.on('data', chunk => (complaints += chunk))
+    child.stderr?.on('data', chunk => (complaints += chunk))
     child.on('error', fail)
     child.on('exit', code => {
       if (code && !own.ended) fail(new Error(`virtiofsd for ${directory} ended with ${code}: ${complaints.trim()}`))
@@ -40,10 +41,13 @@ async function start({ kernel, accelerator, processors, folder, scratch, console
   }
   for (const [tag] of shares) await socketOf(join(folder, `${tag}.sock`), () => own.ended)
   const args = qemuArguments({ kernel, accelerator, processors, folder, tags: shares.map(([tag]) => tag) })
+  /** @type {import('./children.mjs').Stdio} */
   const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch, 'pipe', log]
   const main = spawnBound(toolPath(QEMU), [...firmware(), ...args], { stdio, env: toolEnvironment() })
   own.add(main)
-  return { main, control: main.stdio[3], shell: main.stdio[4], out: main.stdio[6], children: own }
+  /** @type {any[]} The descriptors above are pipes. */
+  const [, , , control, shell, , out] = main.stdio
+  return { main, control, shell, out, children: own }
 }
 
 /** The firmware of a QEMU that is unpacked and not installed. */
@@ -80,7 +84,7 @@ function virtiofsd() {
 /**
  * Emulated is the plain processor: what `max` has more (AVX, SMAP, string instructions said to be fast, 57-bit addresses)
  * is used by the kernel and the C library and costs the emulator more than what it replaces. A fifth of the tests' time.
- * @param {'kvm' | 'tcg'} accelerator
+ * @param {string} accelerator `kvm` or `tcg`
  */
 function acceleration(accelerator) {
   return accelerator === 'kvm'
@@ -122,11 +126,12 @@ function bootsWithKvm(kernel) {
   return new Promise(done => {
     const args = ['-machine', 'q35', ...acceleration('kvm'), '-smp', '2', '-m', '512M', '-nodefaults', '-no-reboot']
     args.push('-display', 'none', '-serial', 'stdio', '-kernel', kernel.image, '-append', 'console=ttyS0 panic=-1')
+    /** @type {import('./children.mjs').Stdio} */
     const stdio = ['ignore', 'pipe', 'ignore']
     const child = spawnBound(toolPath(QEMU), [...firmware(), ...args], { stdio, env: toolEnvironment() })
     const limit = setTimeout(() => child.kill('SIGKILL'), PROBE_LIMIT)
     let text = ''
-    child.stdout.on('data', chunk => {
+    child.stdout?.on('data', chunk => {
       text += chunk
     })
     child.on('error', () => done(false))
@@ -140,7 +145,7 @@ function bootsWithKvm(kernel) {
 /**
  * Descriptors that QEMU inherits: 3 control port, 4 shell's console, 5 scratch disk (already without a name),
  * 6 the command's output, 7 the kernel's console (without a name, too).
- * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: 'kvm' | 'tcg', folder: string, processors: number,
+ * @param {{ kernel: import('./kernel.mjs').Kernel, accelerator: string, folder: string, processors: number,
  *   tags: string[] }} options
  */
 function qemuArguments({ kernel, accelerator, folder, processors, tags }) {

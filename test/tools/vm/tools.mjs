@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** The unpacked tree, or undefined if nothing is missing. Set by test/setup before a guest starts. */
+/** The unpacked tree, or undefined if nothing is missing. Set by test/tools/setup before a guest starts. */
 export const toolsRoot = () => process.env.DM_THIN_TOOLS || undefined
 
 /** Where a program is: on this machine, or in the unpacked tree. @param {string} program a name or an absolute path */

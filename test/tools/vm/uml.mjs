@@ -34,6 +34,7 @@ async function start({ kernel, folder, scratch, console: log }) {
   // Descriptors: 3 output, 4 control, 5 shell, 6 the scratch disk (without a name by now), 7 the kernel's console.
   args.push('con=null', 'con0=null,fd:7', 'ssl=null', 'ssl1=null,fd:3', 'ssl2=null,fd:4', 'ssl3=fd:5,fd:5')
   args.push('ubd0=/proc/self/fd/6', `uml_dir=${folder}`, 'umid=uml', 'random.trust_cpu=on')
+  /** @type {import('./children.mjs').Stdio} */
   const stdio = ['pipe', log, log, 'pipe', 'pipe', 'pipe', scratch, log]
   const memory = memoryFolder()
   const env = { ...process.env, TMPDIR: memory, TMP: memory, TEMP: memory, HOME: folder }
@@ -42,7 +43,9 @@ async function start({ kernel, folder, scratch, console: log }) {
   const main = spawnGroup('taskset', command, { stdio, env }, [folder])
   main.once('close', processor.release)
   own.add(main, { group: true })
-  return { main, out: main.stdio[3], control: main.stdio[4], shell: main.stdio[5], children: own }
+  /** @type {any[]} The descriptors above are pipes. */
+  const [, , , out, control, shell] = main.stdio
+  return { main, out, control, shell, children: own }
 }
 
 /** A guest's memory is a file without a name that is mapped executable. */
@@ -95,7 +98,7 @@ export function whyNoUml(kernel) {
   const args = ['mem=64M', 'rootfstype=hostfs', 'rootflags=/', 'ro', 'init=/nonexistent/init', 'panic=-1', 'con=null']
   args.push('con0=null,fd:1', `uml_dir=${folder}`, 'umid=probe')
   const env = { ...process.env, TMPDIR: memory, TMP: memory, TEMP: memory }
-  const options = { env, encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' }
+  const options = /** @type {const} */ ({ env, encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' })
   const script = 'trap "" TERM; "$@" </dev/null 2>&1; rm -rf "$0"'
   const { stdout = '' } = spawnSync('setsid', ['-w', '/bin/sh', '-c', script, folder, kernel.image, ...args], options)
   if (/Requested init|VFS: Mounted root|Run \/nonexistent/.test(stdout)) return undefined

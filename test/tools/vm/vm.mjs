@@ -22,11 +22,12 @@ export function parseArguments(argv) {
   const options = { udev: false, keep: false, verbose: false, timeout: 1800, command: [] }
   const words = [...argv]
   while (words.length > 0 && words[0].startsWith('-')) {
-    const word = words.shift()
+    const word = words.shift() ?? ''
     if (word === '--') break
     const [name, inline] = word.split('=', 2)
     if (name === '--udev') options.udev = true
-    else if (name === '--uml' || name === '--qemu') options.machine = name.slice(2)
+    else if (name === '--uml') options.machine = 'uml'
+    else if (name === '--qemu') options.machine = 'qemu'
     else if (name === '--keep') options.keep = true
     else if (name === '--verbose') options.verbose = true
     else if (name === '--timeout') {
@@ -50,9 +51,9 @@ export async function main(argv) {
   const command = commandWords(options.command)
   if (process.env.DM_THIN_GUEST === '1') {
     if (command.length === 0) return 0
-    const { status, signal, error } = spawnSync(command[0], command.slice(1), { stdio: 'inherit' })
+    const { status, error } = spawnSync(command[0], command.slice(1), { stdio: 'inherit' })
     if (error) throw error
-    return signal ? 1 : status
+    return status ?? 1
   }
   const { status } = await runInGuest({ ...options, command, cwd: callerDirectory() })
   return status

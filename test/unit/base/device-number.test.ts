@@ -1,5 +1,11 @@
 import { nodePath } from '../../../lib/block/node-path'
-import { deviceMajor, deviceMinor, deviceNumber, encodeDevice, parseDeviceNumber } from '../../../lib/base/device-number'
+import {
+  deviceMajor,
+  deviceMinor,
+  deviceNumber,
+  encodeDevice,
+  parseDeviceNumber,
+} from '../../../lib/base/device-number'
 
 // The middle column is what the kernel's new_encode_dev (include/linux/kdev_t.h) makes of them.
 test.each([

@@ -1,4 +1,11 @@
-import { abortError, DmThinError, errnoName, errnoText, throwIfAborted, type RollbackStep } from '../../../lib/base/errors'
+import {
+  abortError,
+  DmThinError,
+  errnoName,
+  errnoText,
+  throwIfAborted,
+  type RollbackStep,
+} from '../../../lib/base/errors'
 import { thrown } from '../../helpers/errors/thrown'
 
 const undone: RollbackStep = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 0 }

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import ts from 'typescript'
-import { blocksOf, pages, programs, writePrograms } from '../../helpers/docs-code.js'
+import { blocksOf, pages, programs, writePrograms } from '../../helpers/docs/code.js'
 
 const root = path.join(__dirname, '../../..')
 const folder = path.join(root, '.cache/docs-code/unit')

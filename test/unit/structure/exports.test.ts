@@ -12,7 +12,7 @@ test.each([
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('both faces of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
-  const { config } = ts.readConfigFile(path.join(lib, '../../../tsconfig.json'), name => ts.sys.readFile(name)) as {
+  const { config } = ts.readConfigFile(path.join(lib, '../../tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown
   }
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, path.join(lib, '../..'))

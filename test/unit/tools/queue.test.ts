@@ -7,7 +7,7 @@ import { compileFunction } from 'node:vm'
 import { ask } from '../../helpers/process/ask.js'
 
 describe('tags in a test file', () => {
-  const tags = (text: string) => ask('setup/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)
+  const tags = (text: string) => ask('runner/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)
 
   test('without a tag a file runs once, without udev', () => {
     expect(tags('// About.\nimport x\n')).toEqual({ udev: ['without'], secondKernel: false })
@@ -28,7 +28,7 @@ describe('tags in a test file', () => {
 
 test('a pattern is looked for in the path within the repository, and not in that of the repository', () => {
   const files = (pattern: string) =>
-    ask('setup/queue.mjs', `return m.testFiles(['races'], [${JSON.stringify(pattern)}]).map(({ file }) => file)`)
+    ask('runner/queue.mjs', `return m.testFiles(['races'], [${JSON.stringify(pattern)}]).map(({ file }) => file)`)
   expect(files('races/lo{2}ps')).toEqual(['test/races/loops.test.ts'])
   expect(files(path.basename(path.join(__dirname, '../../..')) + '/test')).toEqual([])
 })
@@ -60,13 +60,13 @@ describe('a queue', () => {
       files[2] = { project: 'unit', file: 'test/unit/base/errors.test.ts' }
       const queue = m.makeQueue(${JSON.stringify(LABEL)}, files, {})
       const at = file => queue.files.findIndex(each => each.file.endsWith(file))
-      for (const file of ['units.test.ts', 'names.test.ts']) mkdirSync(queue.folder + '/taken-' + at(file))
+      for (const file of ['units.test.ts', 'options.test.ts']) mkdirSync(queue.folder + '/taken-' + at(file))
       let second = 'taken twice'
       try { mkdirSync(queue.folder + '/taken-' + at('units.test.ts')) } catch (error) { second = error.code }
       const left = m.filesLeft(queue)
       writeFileSync(queue.folder + '/result-' + at('units.test.ts') + '.json', JSON.stringify({ result: [1], seconds: 2 }))
       return { second, left, ...m.closeQueue(queue) }`
-    expect(ask('setup/queue.mjs', body)).toEqual({
+    expect(ask('runner/queue.mjs', body)).toEqual({
       second: 'EEXIST',
       left: 1,
       results: [1],
@@ -78,9 +78,9 @@ describe('a queue', () => {
   test('has the files that took longest the last time first', () => {
     const body = `
       const { mkdirSync, writeFileSync } = await import('node:fs')
-      const files = ['units', 'names', 'errors'].map(name => ({ project: 'unit', file: 'test/unit/' + name + '.test.ts' }))
+      const files = ['units', 'options', 'errors'].map(name => ({ project: 'unit', file: 'test/unit/base/' + name + '.test.ts' }))
       const first = m.makeQueue(${JSON.stringify(LABEL)}, files, {})
-      const seconds = { units: 1, names: 3, errors: 2 }
+      const seconds = { units: 1, options: 3, errors: 2 }
       for (const [index, { file }] of first.files.entries()) {
         const name = file.split('/').at(-1).split('.')[0]
         writeFileSync(first.folder + '/result-' + index + '.json', JSON.stringify({ result: [], seconds: seconds[name] }))
@@ -89,7 +89,7 @@ describe('a queue', () => {
       const again = m.makeQueue(${JSON.stringify(LABEL)}, files, {})
       m.closeQueue(again)
       return again.files.map(({ file }) => file.split('/').at(-1))`
-    expect(ask('setup/queue.mjs', body)).toEqual(['names.test.ts', 'errors.test.ts', 'units.test.ts'])
+    expect(ask('runner/queue.mjs', body)).toEqual(['options.test.ts', 'errors.test.ts', 'units.test.ts'])
   })
 })
 

@@ -9,7 +9,7 @@ const part = (report: unknown, status = 0) => ({ title: 'part', report, status, 
 
 function summarize(parts: unknown[], options = "{ root: '/tree' }") {
   const list = JSON.stringify(parts)
-  return ask('setup/summary.mjs', `return m.summarize(${list}.map(p => m.countPart(p, ${options})))`) as {
+  return ask('runner/summary.mjs', `return m.summarize(${list}.map(p => m.countPart(p, ${options})))`) as {
     text: string
     ok: boolean
   }
@@ -89,7 +89,7 @@ describe('the command lines', () => {
   })
 
   test('of the fuzzers: how often, which, and whether to keep what they find', () => {
-    const parse = (...argv: string[]) => ask('setup/fuzz.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
+    const parse = (...argv: string[]) => ask('runner/fuzz.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
     expect(parse()).toEqual({ runs: 300_000, keep: false, targets: [] })
     expect(parse('--runs=7', 'reply', '--keep')).toEqual({ runs: 7, keep: true, targets: ['reply'] })
   })

@@ -2,7 +2,17 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { applyTar, type ApplyOptions } from '../../../../lib/store/tar-read/apply-tar'
-import { archive, block, END, inPieces, members, sealed, seen, useFolders, type Member } from '../../../helpers/tree/archives'
+import {
+  archive,
+  block,
+  END,
+  inPieces,
+  members,
+  sealed,
+  seen,
+  useFolders,
+  type Member,
+} from '../../../helpers/tree/archives'
 import { rejection } from '../../../helpers/errors/thrown'
 
 const folder = useFolders()

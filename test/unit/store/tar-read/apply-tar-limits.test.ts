@@ -3,7 +3,17 @@ import { readdirSync } from 'node:fs'
 import * as zlib from 'node:zlib'
 import { memoryKernel } from '../../../../lib/entry/testing'
 import { applyTar, type ApplyOptions } from '../../../../lib/store/tar-read/apply-tar'
-import { archive, block, END, inPieces, members, paxRecord, sha256, useFolders, type Member } from '../../../helpers/tree/archives'
+import {
+  archive,
+  block,
+  END,
+  inPieces,
+  members,
+  paxRecord,
+  sha256,
+  useFolders,
+  type Member,
+} from '../../../helpers/tree/archives'
 import { rejection } from '../../../helpers/errors/thrown'
 
 const folder = useFolders()

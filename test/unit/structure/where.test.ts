@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
-const root = path.join(__dirname, '../..')
+const root = path.join(__dirname, '../../..')
 
 /** By the number in the list: the end of the file's path. */
 const ANSWERS: readonly string[] = [

@@ -145,10 +145,10 @@ export class NativePort implements KernelPort {
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)
   activateMany: KernelPort['activateMany'] = (guard, requests, options) =>
     this.#batch('activateMany', options, guard, requests, UDEV_NO_PROBING)
-  deactivate: KernelPort['deactivate'] = ({ device, name, uuid }, address, limitMs, signal) =>
-    this.#call('deactivate', signal, { device, name, uuid }, address, UDEV_NO_PROBING, limitMs)
-  deactivateMany: KernelPort['deactivateMany'] = ({ device, name, uuid }, addresses, limitMs, options) =>
-    this.#batch('deactivateMany', options, { device, name, uuid }, addresses, UDEV_NO_PROBING, limitMs)
+  deactivate: KernelPort['deactivate'] = (pool, address, limitMs, signal) =>
+    this.#call('deactivate', signal, pool ?? null, address, UDEV_NO_PROBING, limitMs)
+  deactivateMany: KernelPort['deactivateMany'] = (pool, addresses, limitMs, options) =>
+    this.#batch('deactivateMany', options, pool ?? null, addresses, UDEV_NO_PROBING, limitMs)
   snapshot: KernelPort['snapshot'] = (request, signal) =>
     this.#call('snapshot', signal, { ...request, udevFlags: UDEV_NO_PROBING })
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.#call('activeThins', signal, pool)

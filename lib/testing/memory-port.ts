@@ -192,7 +192,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
   deactivate: KernelPort['deactivate'] = (pool, address, limitMs, signal) =>
     this.call(signal, () =>
       this.patiently(limitMs, signal, () => {
-        poolDevice(this.#mapper, pool)
+        if (pool) poolDevice(this.#mapper, pool)
         return this.#mapper.remove(address)
       }),
     )

@@ -148,7 +148,7 @@ export const THINS: readonly Case[] = [
       withPool(machine, async ({ pool, device, numbers, message }) => {
         await message('create_thin 0')
         const another = { device, name: machine.name('pool'), uuid: 'DMTHIN-POOL-another' }
-        const guard = { pool: another, ownPrefix: volumeUuidPrefix(device) }
+        const guard = { pool: another, ownPrefix: volumeUuidPrefix({ device, uuid: another.uuid }) }
         const request = { name: machine.name('thin'), uuid: '', table: [line('thin', `${numbers.pool} 0`, 2048)] }
         expect(await errnoOf(machine.port.activate({ ...request, guard, thinId: 0 }))).toBe(6)
         const origin = { originUuid: `${guard.ownPrefix}0`, originId: 0 }
@@ -177,7 +177,10 @@ export const THINS: readonly Case[] = [
             [foreign, 1],
           ].sort(),
         )
-        const others = await machine.port.foreignThins(device, volumeUuidPrefix(device))
+        const others = await machine.port.foreignThins(
+          device,
+          volumeUuidPrefix(await machine.port.deviceStatus({ device })),
+        )
         expect(others.map(({ name, id }) => [name, id])).toEqual([[foreign, 1]])
       }),
   },
@@ -258,7 +261,10 @@ export const THINS: readonly Case[] = [
     run: machine =>
       withPool(machine, async ({ pool, device }) => {
         await (await pool.createVolume({ sizeBytes: MiB })).activate()
-        const text = await machine.port.statusMany(volumeUuidPrefix(device), Uint32Array.of(0, 77))
+        const text = await machine.port.statusMany(
+          volumeUuidPrefix(await machine.port.deviceStatus({ device })),
+          Uint32Array.of(0, 77),
+        )
         expect(text).toMatch(/^0 2048 0 - ?\n6 .*\n$/)
       }),
   },

@@ -266,11 +266,19 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
   /** `activate` for many at once, in one hop. Rejects only where `signal` is aborted already. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
-  /** `remove` in the same hop as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
-  deactivate(pool: KnownPool, address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
+  /**
+   * `remove` in the same hop as a look whether the pool still runs: ENXIO where not, or where the volume is gone. Without
+   * `pool` nobody looks.
+   */
+  deactivate(
+    pool: KnownPool | undefined,
+    address: DeviceAddress,
+    limitMs: number,
+    signal?: AbortSignal,
+  ): Promise<DeviceInfo>
   /** `deactivate` for many at once, in one hop. */
   deactivateMany(
-    pool: KnownPool,
+    pool: KnownPool | undefined,
     addresses: readonly DeviceAddress[],
     limitMs: number,
     options: BatchOptions,

@@ -45,17 +45,30 @@ export interface PoolContext {
   readonly clock: SnapshotClock
 }
 
+/** What the uuid of a pool that this library has started begins with. What follows is new at each start. */
+export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
+
+type PoolIdentity = Pick<KnownPool, 'device' | 'uuid'>
+
+/**
+ * Whether the uuid of a volume names this start of the pool. Then a device with that uuid is a volume of this pool, and
+ * nobody needs to ask whether the pool still runs.
+ */
+export const isNamedByVolumes = ({ uuid }: Pick<PoolIdentity, 'uuid'>): boolean => uuid.startsWith(POOL_UUID_PREFIX)
+
 /**
  * The uuid of an active volume is this prefix and its id. It is the same in every process, and the kernel refuses a
- * second device with the same uuid: that makes it the guard against activating one volume twice. The pool's device
- * number is in it because thins cannot outlive the pool's mapped device.
+ * second device with the same uuid: that makes it the guard against activating one volume twice. In it are the random
+ * part of the pool's uuid or, if another program has started the pool, the pool's device number: thins cannot outlive
+ * the pool's mapped device.
  */
-export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
+export const volumeUuidPrefix = (pool: PoolIdentity): string =>
+  `DMTHIN-${isNamedByVolumes(pool) ? pool.uuid.slice(POOL_UUID_PREFIX.length) : deviceNumber(pool.device)}-`
 
 /** `unchecked`: devices of other programs are not looked for. */
 export const activationGuard = (pool: PoolContext, unchecked: boolean): ActivationGuard => ({
   pool: knownPool(pool),
-  ownPrefix: unchecked ? '' : volumeUuidPrefix(pool.device),
+  ownPrefix: unchecked ? '' : volumeUuidPrefix(pool),
 })
 
 export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })

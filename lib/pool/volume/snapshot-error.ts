@@ -41,7 +41,7 @@ export function snapshotRefused(
 /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
 export async function whoHasName(pool: PoolContext, id: number, fault: DmThinError): Promise<DmThinError> {
   if (fault.code !== 'DM_NAME_TAKEN') return fault
-  const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool.device) + id }).catch(() => undefined)
+  const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool) + id }).catch(() => undefined)
   if (!other) return fault
   const text = `volume ${id} of pool ${pool.name} is active already, as ${JSON.stringify(other.name)}`
   return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })

@@ -22,6 +22,7 @@ import {
   activationGuard,
   addressOf,
   explain,
+  isNamedByVolumes,
   isUp,
   knownPool,
   volumeUuidPrefix,
@@ -98,7 +99,12 @@ export class ThinVolume {
   }
 
   get #uuid(): string {
-    return volumeUuidPrefix(this.#pool.device) + this.id
+    return volumeUuidPrefix(this.#pool) + this.id
+  }
+
+  /** Whether a device at its address cannot be a volume of another pool. */
+  get #isOwnNow(): boolean {
+    return this.#foreign === undefined && isNamedByVolumes(this.#pool)
   }
 
   get #address(): DeviceAddress {
@@ -186,7 +192,7 @@ export class ThinVolume {
     return this.#run(async () => {
       this.#activeDevice()
       const [up, [line]] = await Promise.all([
-        isUp(this.#pool, options.signal),
+        this.#isOwnNow || isUp(this.#pool, options.signal),
         this.#port.tableStatus(this.#address, TABLE_FLAG.noflush, options.signal).catch(this.#gone),
       ])
       if (!up) this.#adopt(undefined)
@@ -267,6 +273,7 @@ export class ThinVolume {
         ),
       activated: (request, outcome) => this.#activated(request, outcome),
       address: () => this.#address,
+      isOwnNow: () => this.#isOwnNow,
       recorded: () => this.#recorded,
       deactivated: (outcome, started) => this.#deactivated(outcome, started),
       deleted: outcome => this.#deleted(outcome),
@@ -351,7 +358,8 @@ export class ThinVolume {
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now()
-    const call = this.#port.deactivate(knownPool(this.#pool), this.#address, limitMs, signal)
+    const pool = this.#isOwnNow ? undefined : knownPool(this.#pool)
+    const call = this.#port.deactivate(pool, this.#address, limitMs, signal)
     await this.#deactivated(await outcomeOf(call), started)
   }
 
@@ -381,7 +389,7 @@ export class ThinVolume {
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {
-    const ownPrefix = this.#unchecked ? '' : volumeUuidPrefix(this.#pool.device)
+    const ownPrefix = this.#unchecked ? '' : volumeUuidPrefix(this.#pool)
     return {
       pool: knownPool(this.#pool),
       ownPrefix,

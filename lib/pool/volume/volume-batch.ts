@@ -12,6 +12,7 @@ export interface VolumeBatch {
   activateRequest(readOnly: boolean, originOf: (path: string) => string): ActivateRequest
   activated(request: ActivateRequest, outcome: Outcome): Promise<void>
   address(): DeviceAddress
+  isOwnNow(): boolean
   recorded(): readonly [id: number, volume: VolumeRecord]
   deactivated(outcome: Outcome, started: number): Promise<void>
   deleted(outcome: Outcome): Promise<void>

@@ -4,7 +4,7 @@ import { TABLE_FLAG } from '../../kernel/port/port.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thin-pool.js'
 import { parseThinStatus } from '../../target/thin.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { poolTable, type PoolContext } from './context.js'
+import { poolStatusLine, poolTable, type PoolContext } from './context.js'
 import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
 
 export interface SpaceStatus {
@@ -80,6 +80,20 @@ export async function readPoolStatus(context: PoolContext, signal?: AbortSignal)
   ])
   const same = nodePath(table.metadataDevice) === metadataPath
   return poolStatus(line?.parameters ?? '', table, same ? time : undefined)
+}
+
+export interface PoolSpace {
+  readonly data: SpaceStatus
+  readonly metadata: SpaceStatus
+}
+
+export async function readPoolSpace(context: PoolContext, signal?: AbortSignal): Promise<PoolSpace | undefined> {
+  const line = await poolStatusLine(context, signal)
+  if (!('transactionId' in line)) return undefined
+  return {
+    data: space(line.usedDataBlocks, line.totalDataBlocks, context.dataBlockBytes),
+    metadata: space(line.usedMetadataBlocks, line.totalMetadataBlocks, METADATA_BLOCK_BYTES),
+  }
 }
 
 /** `time`: the snapshot clock, where it is known. Pure. */

@@ -15,6 +15,7 @@ import {
   type KernelPort,
   type ListedDevice,
   type Outcome,
+  type SnapshotOutcome,
 } from './port/port.js'
 import type { Handle } from './port/handle.js'
 import { readSmallFile, replaceSmallFile } from './small-file.js'
@@ -151,6 +152,20 @@ export class NativePort implements KernelPort {
     this.#batch('deactivateMany', options, pool ?? null, addresses, UDEV_NO_PROBING, limitMs)
   snapshot: KernelPort['snapshot'] = (request, signal) =>
     this.#call('snapshot', signal, { ...request, udevFlags: UDEV_NO_PROBING })
+  snapshotActive: KernelPort['snapshotActive'] = async (request, activation, signal) => {
+    type Answer = SnapshotOutcome & { readonly activated?: number | NativeFailure }
+    const snapshot = { ...request, udevFlags: UDEV_NO_PROBING }
+    const { activated, ...outcome } = await this.#call<Answer>(
+      'snapshotActive',
+      signal,
+      snapshot,
+      activation.guard,
+      activation,
+      UDEV_NO_PROBING,
+    )
+    if (activated === undefined) return outcome
+    return { ...outcome, activated: typeof activated === 'number' ? activated : errorFromFailure(activated, signal) }
+  }
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.#call('activeThins', signal, pool)
   foreignThins: KernelPort['foreignThins'] = (pool, ownPrefix, signal) =>
     this.#call('foreignThins', signal, pool, ownPrefix)

@@ -208,6 +208,16 @@ export class MemoryPort extends StoragePort implements KernelPort {
       this.#inSection(request.pool.name, request.originId, 'exclusive', signal, () => snapshot(this.#mapper, request)),
     )
 
+  snapshotActive: KernelPort['snapshotActive'] = async (request, activation, signal) => {
+    const outcome = await this.snapshot(request, signal)
+    if (outcome.items.length !== 1 || outcome.items[0]!.errno !== 0) return outcome
+    const activated = await this.activate(activation, signal).then(
+      info => info.device,
+      (fault: DmThinError) => fault,
+    )
+    return { ...outcome, activated }
+  }
+
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.call(signal, () => activeThins(this.#mapper, pool))
 
   foreignThins: KernelPort['foreignThins'] = (pool, ownPrefix, signal) =>

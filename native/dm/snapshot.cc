@@ -191,4 +191,14 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   return verified();
 }
 
+Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
+                                             const ActivateRequest& activation, Cancel& cancel) {
+  auto made = snapshot(control, request, cancel);
+  if (!made) return made.failure();
+  ActiveSnapshot active{std::move(*made), std::nullopt};
+  if (active.outcome.items.size() == 1 && active.outcome.items.front().error == 0)
+    active.activated = activate(control, activation, cancel);
+  return active;
+}
+
 }  // namespace dmthin

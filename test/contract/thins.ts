@@ -159,6 +159,48 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
+    title: 'a snapshot is made and activated in one call; a refused activation leaves the snapshot, and says why',
+    run: machine =>
+      withPool(machine, async ({ pool, device, numbers }) => {
+        const origin = await pool.createVolume({ sizeBytes: MiB })
+        const info = await machine.port.deviceStatus({ device })
+        const ownPrefix = volumeUuidPrefix(info)
+        const known = { device, name: info.name, uuid: info.uuid }
+        const make = (id: number, name: string, thinId = id) =>
+          machine.port.snapshotActive(
+            { pool: known, ownPrefix, originUuid: `${ownPrefix}0`, originId: origin.id, ids: [id], committed: true },
+            {
+              name,
+              uuid: ownPrefix + id,
+              table: [line('thin', `${numbers.pool} ${thinId}`, 2048)],
+              thinId: id,
+              guard: { pool: known, ownPrefix },
+            },
+          )
+        const name = machine.name('copy')
+        const made = await make(1, name)
+        expect(made).toMatchObject({ items: [{ id: 1, errno: 0 }], suspended: false })
+        expect(made.activated).toBe((await machine.port.deviceStatus({ name })).device)
+        expect(await make(2, name)).toMatchObject({
+          items: [{ id: 2, errno: 0 }],
+          activated: { code: 'DM_NAME_TAKEN' },
+        })
+        expect(await make(2, machine.name('other'))).toEqual({
+          items: [{ id: 2, errno: 17, operation: 'DM_TARGET_MSG' }],
+          suspended: false,
+        })
+        const refused = await make(3, machine.name('missing'), 77)
+        expect(refused).toMatchObject({ activated: { code: 'DM_VOLUME_NOT_FOUND', rollback: [{ errno: 0 }] } })
+        expect((await pool.volumes()).map(({ id, active }) => [id, active])).toEqual([
+          [0, false],
+          [1, true],
+          [2, false],
+          [3, false],
+        ])
+        await machine.port.remove({ name }, 5_000)
+      }),
+  },
+  {
     title: 'the active thins of a pool are listed, ours and those of others',
     run: machine =>
       withPool(machine, async ({ pool, device, numbers }) => {

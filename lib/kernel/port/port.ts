@@ -285,6 +285,15 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   ): Promise<Outcome[]>
   /** Suspend, create_snap for each id, resume, in one hop; the resume happens whatever fails. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
+  /**
+   * `snapshot` of one id and `activate` of it, in one call. `activated` is left out if there is no snapshot; if the
+   * activation was refused, the snapshot stays.
+   */
+  snapshotActive(
+    request: SnapshotRequest,
+    activation: ActivateRequest & { readonly guard: ActivationGuard },
+    signal?: AbortSignal,
+  ): Promise<SnapshotOutcome & { readonly activated?: Outcome }>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>
   /**

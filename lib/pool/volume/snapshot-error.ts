@@ -17,6 +17,19 @@ export async function sendSnapshots(
   return settledSnapshots(pool, request.originId, items)
 }
 
+/** A snapshot of one id, and what became of its activation; undefined if that has not been tried. */
+export async function sendSnapshotActive(
+  pool: PoolContext,
+  request: SnapshotRequest,
+  activation: Parameters<PoolContext['port']['snapshotActive']>[1],
+  signal?: AbortSignal,
+): Promise<{ readonly item: SnapshotItem; readonly activated: Outcome | undefined }> {
+  const send = () => pool.port.snapshotActive(request, activation, signal)
+  const { items, activated } = await explained(pool, withSharedLock(pool, signal, send))
+  const [item] = await settledSnapshots(pool, request.originId, items)
+  return { item: item!, activated }
+}
+
 export function snapshotRefused(
   pool: PoolContext,
   { id, errno, operation }: SnapshotItem,

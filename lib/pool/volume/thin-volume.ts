@@ -32,7 +32,7 @@ import { externalOriginIn, externalOriginNumber, originInUse } from './external-
 import { withSharedLock } from '../state/locks.js'
 import type { VolumeRecord } from '../state/record.js'
 import { deleteAgain, recordActive, recordDeleted, recordNew } from './recorded.js'
-import { outcomeOf, sendSnapshots, snapshotRefused, whoHasName } from './snapshot-error.js'
+import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused, whoHasName } from './snapshot-error.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import {
   checkThinId,
@@ -43,6 +43,12 @@ import {
   type SnapshotOptions,
   type VolumeIdentity,
 } from './volume-options.js'
+
+interface CreatedSnapshot {
+  readonly made: ThinVolume
+  /** If it was activated in the same call: what came of it. */
+  readonly activated: { readonly request: ActivateRequest; readonly outcome: Outcome } | undefined
+}
 
 export class ThinVolume {
   readonly #pool: PoolContext
@@ -166,20 +172,18 @@ export class ThinVolume {
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     if (checkBoolean('activate', options.activate)) this.#sizeFor(undefined)
     return this.#run(async () => {
-      const make = (id: number) => this.#createSnap(id, signal)
-      const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
-      this.#pool.ids.use(id)
-      const made = new ThinVolume(this.#pool, {
-        id,
-        name,
-        sizeBytes: this.#sizeBytes,
-        externalOrigin: this.#externalOrigin,
-        origin: this.id,
-      })
+      // Between the two calls of a pool with a record that is written; an external origin is looked at before each.
+      const together = options.activate && !this.#pool.record && this.#externalOrigin === undefined
+      const make = (id: number) => this.#createSnap(id, name, together ? { readOnly } : undefined, signal)
+      const created = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
+      const { made, activated } = created
+      this.#pool.ids.use(made.id)
       await recordNew(this.#pool, [made.#recorded])
       if (!options.activate) return made
       try {
-        return await made.activate({ readOnly, ...(signal && { signal }) })
+        if (activated === undefined) return await made.activate({ readOnly, ...(signal && { signal }) })
+        await made.#activated(activated.request, activated.outcome)
+        return made
       } catch (fault) {
         throw await made.#undoCreation(fault)
       }
@@ -381,11 +385,27 @@ export class ThinVolume {
     this.#pool.ids.free(this.id)
   }
 
-  async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const send = () => sendSnapshots(this.#pool, this.#snapshotRequest([id]), signal)
-    const [item] = await this.#pool.clock.counted(this.#pool.name, 1, send)
-    if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
-    return id
+  /** `activation`: activates it in the same call. */
+  async #createSnap(
+    id: number,
+    name: string | undefined,
+    activation: { readonly readOnly: boolean } | undefined,
+    signal?: AbortSignal,
+  ): Promise<CreatedSnapshot> {
+    const { sizeBytes, externalOrigin, id: origin } = this
+    const made = new ThinVolume(this.#pool, { id, name, sizeBytes, externalOrigin, origin })
+    const wanted = this.#snapshotRequest([id])
+    // Nobody can have the id active that the pool did not have until now.
+    const guard = activationGuard(this.#pool, true)
+    const request = activation && made.#activateRequest(made.name, this.#sizeFor(undefined), activation.readOnly)
+    const send = async () => {
+      if (request) return sendSnapshotActive(this.#pool, wanted, { ...request, guard }, signal)
+      const [item] = await sendSnapshots(this.#pool, wanted, signal)
+      return { item: item!, activated: undefined }
+    }
+    const { item, activated } = await this.#pool.clock.counted(this.#pool.name, 1, send)
+    if (item.errno !== 0) throw await snapshotRefused(this.#pool, item, this.id, signal)
+    return { made, activated: request && activated !== undefined ? { request, outcome: activated } : undefined }
   }
 
   #snapshotRequest(ids: readonly number[]): SnapshotRequest {

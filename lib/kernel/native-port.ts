@@ -121,6 +121,7 @@ export class NativePort implements KernelPort {
   tableClear: KernelPort['tableClear'] = (address, signal) => this.#call('tableClear', signal, address)
   tableDeps: KernelPort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) => this.#call('tableStatus', signal, address, flags)
+  tableAndStatus: KernelPort['tableAndStatus'] = (address, signal) => this.#call('tableAndStatus', signal, address)
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, flags = 0, committed = false) =>
     this.#call('targetMessage', signal, address, sector, message, flags, committed)

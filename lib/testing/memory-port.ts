@@ -1,7 +1,13 @@
 // The door to the memory kernel: every method of the port, each refusal by way of the same errno and the same words.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { LockMode } from '../base/fair-locks.js'
-import type { BatchOptions, DeviceAddress, KernelPort, Outcome } from '../kernel/port/port.js'
+import {
+  TABLE_FLAG,
+  type BatchOptions,
+  type DeviceAddress,
+  type KernelPort,
+  type Outcome,
+} from '../kernel/port/port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
@@ -120,6 +126,12 @@ export class MemoryPort extends StoragePort implements KernelPort {
 
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) =>
     this.call(signal, () => this.#mapper.tableStatus(address, flags))
+
+  tableAndStatus: KernelPort['tableAndStatus'] = (address, signal) =>
+    this.call(signal, () => ({
+      table: this.#mapper.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush),
+      status: this.#mapper.tableStatus(address, TABLE_FLAG.noflush),
+    }))
 
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) =>
     this.call(signal, () => {

@@ -39,12 +39,22 @@ Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel
   }
   if (fd < 0) return failed("open lock", -fd, path);
   UniqueFd owned(fd);
+  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
+  const auto lock = [&] {
+    return wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  };
+  // One call says that nobody waits for the exclusive lock, in place of two that go through the gate.
   struct flock gate = byte_at(kGate, F_WRLCK);
+  if (mode == LockMode::kShared && ::fcntl(fd, F_OFD_GETLK, &gate) == 0 && gate.l_type == F_UNLCK) {
+    const auto locked = lock();
+    if (!locked) return locked.failure();
+    return owned;
+  }
+  gate = byte_at(kGate, F_WRLCK);
   const auto entered =
       wait_for_lock("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
   if (!entered) return entered.failure();
-  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
-  const auto locked = wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  const auto locked = lock();
   if (!locked) return locked.failure();
   gate.l_type = F_UNLCK;
   const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });

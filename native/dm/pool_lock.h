@@ -14,8 +14,8 @@ namespace dmthin {
 enum class LockMode { kShared, kExclusive };
 
 /// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive
-/// lock; so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the
-/// gate.
+/// lock; so whoever waits for that holds a gate until it has it, and whoever comes later waits at the gate.
+/// Calls that have looked at the gate just before still pass, once.
 Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel);
 
 struct ThinLock {

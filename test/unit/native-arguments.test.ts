@@ -77,6 +77,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   setUuid: ['none', 'other', 0, 0],
   snapshot: [snapshot],
   snapshotActive: [snapshot, guard, { name: 'none', uuid: '', table: [] }, 0],
+  tableAndStatus: [address],
   statusMany: ['DMTHIN-none-', new Uint32Array(1)],
   suspend: [address, 0],
   syncFile: [0],

@@ -213,6 +213,11 @@ export interface KernelPort extends BlockPort, FileSystemPort, TreePort {
   tableDeps(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<number[]>
   /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
+  /** The lines of the table and of the status, both NOFLUSH, in one call. */
+  tableAndStatus(
+    address: DeviceAddress,
+    signal?: AbortSignal,
+  ): Promise<{ readonly table: readonly TargetLine[]; readonly status: readonly TargetLine[] }>
   /**
    * Status lines (NOFLUSH) of many thins in one hop. Their uuids are `prefix` and the id. One string: per thin a line
    * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.

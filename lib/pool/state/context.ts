@@ -10,6 +10,7 @@ import {
   type DeviceInfo,
   type KernelPort,
   type KnownPool,
+  type TargetLine,
 } from '../../kernel/port/port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
@@ -38,6 +39,8 @@ export interface PoolContext {
   readonly mapperLinks: boolean
   readonly durability: Durability
   readonly record: PoolRecord | undefined
+  /** `7:1`, as it stands in the table. */
+  readonly metadataDevice: string
   /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
   readonly metadataPath: string
   readonly pending: Pending
@@ -116,6 +119,7 @@ export async function contextOf(
     mapperLinks,
     durability,
     record,
+    metadataDevice: table.metadataDevice,
     metadataPath,
     pending: new Pending(`pool ${name}`),
     ids: new DeviceIds(() => thinIds(pool)),
@@ -163,7 +167,11 @@ async function metadataOf(pool: PoolAddress, signal?: AbortSignal): Promise<Bloc
 
 export async function poolTable({ port, name, address }: PoolAddress, signal?: AbortSignal): Promise<PoolTable> {
   const lines = await port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
-  const line = lines[0]
+  return tableOfPool(name, lines)
+}
+
+/** Rejects what is not a pool's table. */
+export function tableOfPool(name: string, [line]: readonly TargetLine[]): PoolTable {
   if (line?.type !== 'thin-pool') {
     const what = line ? `a ${line.type} device` : 'a device without a table'
     throw new DmThinError('DM_NOT_A_POOL', `${JSON.stringify(name)} is ${what}, not a thin pool`, { device: name })

@@ -39,7 +39,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
     return failure;
   }
   int error = calls.send(*create, cancel);
-  if (error == EBUSY && lock.of_machine && remove_half_made(control, request, cancel))
+  if (error == EBUSY && lock.of_machine() && remove_half_made(control, request, cancel))
     error = calls.send(*create, cancel);
   if (error != 0) {
     Failure failure = calls.failure(*create, error);

@@ -78,18 +78,33 @@ Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel) 
   return locked;
 }
 
-Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+ThinLock::~ThinLock() {
+  if (!file_.fd || file_.fd.use_count() == 1) return;  // closing the file ends its locks
+  struct flock one = byte_at(id_, F_UNLCK);
+  ::fcntl(file_.fd->get(), F_OFD_SETLK, &one);
+}
+
+Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cancel) {
   auto file = lock_pool(pool_name, LockMode::kShared, cancel);
   const bool of_machine = static_cast<bool>(file);
   if (!file && !file.failure().cancelled) file = lock_of_process();
   if (!file) return file.failure();
-  // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
-  // other.
+  return ThinLockFile{std::make_shared<const UniqueFd>(std::move(*file)), of_machine};
+}
+
+Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel) {
+  // One byte of the file for each id.
   struct flock one = byte_at(id, F_WRLCK);
   const auto locked = wait_for_lock("lock thin", std::to_string(id), cancel,
-                                    [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
+                                    [&] { return ::fcntl(file.fd->get(), F_OFD_SETLKW, &one); });
   if (!locked) return locked.failure();
-  return ThinLock{std::move(*file), of_machine};
+  return ThinLock(file, id);
+}
+
+Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  const auto file = open_thin_locks(pool_name, cancel);
+  if (!file) return file.failure();
+  return lock_thin(*file, id, cancel);
 }
 
 }  // namespace dmthin

@@ -9,10 +9,11 @@
 namespace dmthin {
 
 /// { pool, ownPrefix }; null where the device is no volume.
-std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value) {
+std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value, ActivationGuard::For number) {
   if (value.IsNull()) return nullptr;
   const auto object = value.As<Napi::Object>();
-  return std::make_shared<ActivationGuard>(known_pool(object.Get("pool")), text(object.Get("ownPrefix")));
+  return std::make_shared<ActivationGuard>(known_pool(object.Get("pool")), text(object.Get("ownPrefix")),
+                                           number);
 }
 
 ActivateRequest activate_request(const std::shared_ptr<ActivationGuard>& guard, const Napi::Object& object,
@@ -52,7 +53,7 @@ Napi::Value activate_device(Info info) {
 /// (guard, requests, udev flags, progress or null, cancel id) → per item the device number, or its failure.
 Napi::Value activate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const auto guard = activation_guard(info[0]);
+  const auto guard = activation_guard(info[0], ActivationGuard::For::kMany);
   const auto udev = to_uint32(info[2]);
   auto tasks = list_of<DeviceTask>(info[1], [&](const Napi::Value& request) {
     return activation(control, guard, request.As<Napi::Object>(), udev);

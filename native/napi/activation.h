@@ -10,7 +10,8 @@
 namespace dmthin {
 
 /// { pool, ownPrefix }; null where the device is no volume.
-std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value);
+std::shared_ptr<ActivationGuard> activation_guard(const Napi::Value& value,
+                                                  ActivationGuard::For number = ActivationGuard::For::kOne);
 ActivateRequest activate_request(const std::shared_ptr<ActivationGuard>& guard, const Napi::Object& object,
                                  uint32_t udev);
 

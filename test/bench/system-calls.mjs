@@ -76,5 +76,8 @@ function print(operations) {
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const operations = countedCalls()
   if (!process.argv.includes('--json')) print(operations)
-  else console.log(JSON.stringify(Object.fromEntries([...operations].map(([name, calls]) => [name, Object.fromEntries(calls)]))))
+  else
+    console.log(
+      JSON.stringify(Object.fromEntries([...operations].map(([name, calls]) => [name, Object.fromEntries(calls)]))),
+    )
 }

@@ -80,7 +80,7 @@ async function opened(
     records,
     writer,
     owner,
-    points: new CommitPoints(pool, 0n),
+    points: new CommitPoints(pool, 0n, () => records.transaction),
     volumes: new Volumes(pool, false), // a discard is one of a device of the machine
     locks: new Locks(),
     leases: new Leases({ records, writer, owner }),

@@ -7,14 +7,16 @@ const HIGHEST = 2n ** 64n - 1n
 
 export class CommitPoints {
   readonly #pool: ThinPool
+  readonly #recorded: () => bigint
   #id: bigint
   #running: Promise<bigint> | undefined
   #next: Promise<bigint> | undefined
 
-  /** `id`: what the pool has now. */
-  constructor(pool: ThinPool, id: bigint) {
+  /** `recorded`: the highest id that any process has written down. */
+  constructor(pool: ThinPool, id: bigint, recorded: () => bigint) {
     this.#pool = pool
     this.#id = id
+    this.#recorded = recorded
   }
 
   /** Resolves with the transaction id when all that the pool was told before is on its disk. */
@@ -38,6 +40,9 @@ export class CommitPoints {
 
   /** Another process may have raised it: the kernel says so, and the pool says to what. */
   async #raise(): Promise<bigint> {
+    // Without it the kernel would refuse what another process has raised, and complain in its log.
+    const recorded = this.#recorded()
+    if (recorded > this.#id) this.#id = recorded
     for (;;) {
       const newId = this.#id === HIGHEST ? 1n : this.#id + 1n
       try {

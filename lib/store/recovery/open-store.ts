@@ -76,7 +76,7 @@ export async function startStore(plan: StorePlan): Promise<Started> {
       records,
       writer,
       owner,
-      points: new CommitPoints(pool, status.transactionId),
+      points: new CommitPoints(pool, status.transactionId, () => records.transaction),
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new Locks(),
       leases: new Leases({ records, writer, owner }),

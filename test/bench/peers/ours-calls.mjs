@@ -56,13 +56,16 @@ async function poolOperations() {
 }
 
 async function storeOperations() {
-  const pool = { name: name('store'), data: files('store-data'), metadata: { ...files('store-metadata'), sizeBytes: 16 * MiB } }
+  const pool = {
+    name: name('store'),
+    data: files('store-data'),
+    metadata: { ...files('store-metadata'), sizeBytes: 16 * MiB },
+  }
   const store = await LayerStore.open({ directory: join(directory, 'store'), pool, sizeBytes: 64 * MiB })
   await store.prepare('base', '')
   await store.commit('parent', 'base')
   const keys = range(WARM_UP + ROUNDS).map(index => `layer-${index}`)
   await counted('store.prepare', keys, key => store.prepare(key, 'parent'))
-  await counted('store.remove', keys, key => store.remove(key))
   await store.close()
   await (await ThinPool.open({ name: name('store') })).remove({ deactivate: true })
 }

@@ -1,5 +1,5 @@
 // Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { DmThinError } from '../base/errors.js'
 import { mangleName, unmangleName } from './kernel-names.js'
 import { deviceMinor } from '../base/device-number.js'
@@ -28,13 +28,13 @@ export const mapperLinks: MapperLinks = {
     unlinkStale(name) // one that a killed process left
     try {
       symlinkSync(`../dm-${minor}`, linkPath(name))
-      seen?.add(mangleName(name))
     } catch (fault) {
       throw refusal('symlink', name, fault as NodeJS.ErrnoException)
     }
   },
   drop(name) {
-    if (seenNow().has(mangleName(name))) unlinkStale(name)
+    // Mostly there is none: then one system call says so.
+    if (minorOf(name) !== undefined && !udevMakesLinks()) unlinkStale(name)
   },
   leads: (name, device) => minorOf(name) === deviceMinor(device) && !udevMakesLinks(),
 }
@@ -75,20 +75,6 @@ function minorOf(name: string): number | undefined {
   } catch {
     return undefined
   }
-}
-
-let seen: Set<string> | undefined
-
-/**
- * What is there; nothing where udev makes the links. Many removals are told of in one turn of the event loop: looked at
- * once for all of them.
- */
-function seenNow(): Set<string> {
-  if (!seen) {
-    seen = new Set(udevMakesLinks() || !existsSync(FOLDER) ? [] : readdirSync(FOLDER))
-    setImmediate(() => (seen = undefined))
-  }
-  return seen
 }
 
 /** What the kernel calls the device now; undefined where it is gone. */

@@ -9,7 +9,7 @@ import { portInside, type Kernel } from './kernel-option.js'
 import { loadAddon, type Addon } from './load-addon.js'
 import { mapperLinks } from './mapper-links.js'
 import { DEVICE_FLAG, type ListedDevice } from './port/device-port.js'
-import type { BatchOptions, Outcome } from './port/pool-port.js'
+import type { BatchOptions, Outcome, SnapshotOutcome } from './port/pool-port.js'
 import type { UdevOptions } from './port/udev-port.js'
 import type { KernelPort, MachinePort } from './port/kernel-port.js'
 import type { Handle } from './port/handle.js'
@@ -117,6 +117,7 @@ export class NativePort implements MachinePort {
   tableDeps: MachinePort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: MachinePort['tableStatus'] = (address, flags, signal) =>
     this.#call('tableStatus', signal, address, flags)
+  tableAndStatus: MachinePort['tableAndStatus'] = (address, signal) => this.#call('tableAndStatus', signal, address)
   statusMany: MachinePort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: MachinePort['targetMessage'] = (address, sector, message, signal, flags = 0, committed = false) =>
     this.#call('targetMessage', signal, address, sector, message, flags, committed)
@@ -142,12 +143,26 @@ export class NativePort implements MachinePort {
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)
   activateMany: MachinePort['activateMany'] = (guard, requests, options) =>
     this.#batch('activateMany', options, guard, requests, UDEV_NO_PROBING)
-  deactivate: MachinePort['deactivate'] = ({ device, name, uuid }, address, limitMs, signal) =>
-    this.#call('deactivate', signal, { device, name, uuid }, address, UDEV_NO_PROBING, limitMs)
-  deactivateMany: MachinePort['deactivateMany'] = ({ device, name, uuid }, addresses, limitMs, options) =>
-    this.#batch('deactivateMany', options, { device, name, uuid }, addresses, UDEV_NO_PROBING, limitMs)
+  deactivate: MachinePort['deactivate'] = (pool, address, limitMs, signal) =>
+    this.#call('deactivate', signal, pool ?? null, address, UDEV_NO_PROBING, limitMs)
+  deactivateMany: MachinePort['deactivateMany'] = (pool, addresses, limitMs, options) =>
+    this.#batch('deactivateMany', options, pool ?? null, addresses, UDEV_NO_PROBING, limitMs)
   snapshot: MachinePort['snapshot'] = (request, signal) =>
     this.#call('snapshot', signal, { ...request, udevFlags: UDEV_NO_PROBING })
+  snapshotActive: MachinePort['snapshotActive'] = async (request, activation, signal) => {
+    type Answer = SnapshotOutcome & { readonly activated?: number | NativeFailure }
+    const snapshot = { ...request, udevFlags: UDEV_NO_PROBING }
+    const { activated, ...outcome } = await this.#call<Answer>(
+      'snapshotActive',
+      signal,
+      snapshot,
+      activation.guard,
+      activation,
+      UDEV_NO_PROBING,
+    )
+    if (activated === undefined) return outcome
+    return { ...outcome, activated: typeof activated === 'number' ? activated : errorFromFailure(activated, signal) }
+  }
   activeThins: MachinePort['activeThins'] = (pool, signal) => this.#call('activeThins', signal, pool)
   foreignThins: MachinePort['foreignThins'] = (pool, ownPrefix, signal) =>
     this.#call('foreignThins', signal, pool, ownPrefix)

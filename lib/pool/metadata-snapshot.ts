@@ -18,8 +18,13 @@ export interface MetadataSnapshot extends AsyncDisposable {
 }
 
 export async function reserveMetadataSnapshot(context: PoolContext, signal?: AbortSignal): Promise<MetadataSnapshot> {
-  const { heldMetadataRoot } = await commitMessage(context, message.reserveMetadataSnap(), signal)
-  if (heldMetadataRoot !== null) return heldBy(context, heldMetadataRoot)
+  await commitMessage(context, message.reserveMetadataSnap(), signal)
+  const line = await poolStatusLine(context)
+  if (!('transactionId' in line)) {
+    const text = `pool ${context.name} failed right after its metadata snapshot was reserved`
+    throw new DmThinError('DM_POOL_FAILED', text, { device: context.name })
+  }
+  if (line.heldMetadataRoot !== null) return heldBy(context, line.heldMetadataRoot)
   const text = `pool ${context.name}: the metadata snapshot was released by somebody else at once`
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }

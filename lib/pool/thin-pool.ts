@@ -21,7 +21,14 @@ import { watchPool, type PoolWatch } from './pool-events.js'
 import { recordLength } from './lifecycle/record-check.js'
 import { recordNew } from './volume/recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
-import { readPoolStatus, type PoolStatus, type VolumeStatus, type VolumeUsage } from './state/status.js'
+import {
+  readPoolSpace,
+  readPoolStatus,
+  type PoolSpace,
+  type PoolStatus,
+  type VolumeStatus,
+  type VolumeUsage,
+} from './state/status.js'
 import { makePool, takeUpPool, type TakenUp } from './lifecycle/take-up.js'
 import { ThinVolume } from './volume/thin-volume.js'
 import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
@@ -101,6 +108,11 @@ export class ThinPool {
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
     return this.#run(() => readPoolStatus(this.#context, options.signal))
+  }
+
+  /** @internal What `status()` says of space, asked for with one call of the kernel. Undefined if the pool has failed. */
+  async space(signal?: AbortSignal): Promise<PoolSpace | undefined> {
+    return this.#run(() => readPoolSpace(this.#context, signal))
   }
 
   /**

@@ -2,7 +2,7 @@
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { LockMode } from '../base/fair-locks.js'
 import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'
-import type { DeviceAddress } from '../kernel/port/device-port.js'
+import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { commit, committedMessage } from './commit.js'
@@ -123,6 +123,12 @@ export class MemoryPort extends StoragePort implements KernelPort {
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) =>
     this.call(signal, () => this.#mapper.tableStatus(address, flags))
 
+  tableAndStatus: KernelPort['tableAndStatus'] = (address, signal) =>
+    this.call(signal, () => ({
+      table: this.#mapper.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush),
+      status: this.#mapper.tableStatus(address, TABLE_FLAG.noflush),
+    }))
+
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) =>
     this.call(signal, () => {
       const line = (id: number): string => {
@@ -199,7 +205,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
   deactivate: KernelPort['deactivate'] = (pool, address, limitMs, signal) =>
     this.call(signal, () =>
       this.patiently(limitMs, signal, () => {
-        poolDevice(this.#mapper, pool)
+        if (pool) poolDevice(this.#mapper, pool)
         return this.#mapper.remove(address)
       }),
     )
@@ -214,6 +220,16 @@ export class MemoryPort extends StoragePort implements KernelPort {
     this.call(signal, () =>
       this.#inSection(request.pool.name, request.originId, 'exclusive', signal, () => snapshot(this.#mapper, request)),
     )
+
+  snapshotActive: KernelPort['snapshotActive'] = async (request, activation, signal) => {
+    const outcome = await this.snapshot(request, signal)
+    if (outcome.items.length !== 1 || outcome.items[0]!.errno !== 0) return outcome
+    const activated = await this.activate(activation, signal).then(
+      info => info.device,
+      (fault: DmThinError) => fault,
+    )
+    return { ...outcome, activated }
+  }
 
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.call(signal, () => activeThins(this.#mapper, pool))
 

@@ -2,7 +2,6 @@
 
 #include <cerrno>
 
-#include "dm/kernel_log.h"
 #include "dm/prepared_calls.h"
 #include "system/critical_section.h"
 #include "system/scope_guard.h"
@@ -40,7 +39,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
     return failure;
   }
   int error = calls.send(*create, cancel);
-  if (error == EBUSY && lock.of_machine && remove_half_made(control, request, cancel))
+  if (error == EBUSY && lock.of_machine() && remove_half_made(control, request, cancel))
     error = calls.send(*create, cancel);
   if (error != 0) {
     Failure failure = calls.failure(*create, error);
@@ -51,7 +50,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   const auto undo = [&] { return calls.undo(*remove, while_busy); };
   ScopeGuard half_made(undo);
   const uint64_t device = calls.answer().dev;
-  KernelLog log;
+  const auto log = control.logs().borrow();
   auto done = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
   if (done) done = control.resume(address, request.event, 0, cancel);
   if (done) {
@@ -61,7 +60,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   Failure& failure = done.failure();
   if (!request.table.empty())
     failure.detail = request.table.front().type + " " + request.table.front().parameters;
-  failure.kernel_reason = log.reason(device);
+  failure.kernel_reason = log->reason(device);
   failure.rollback.push_back({command::kRemove.name, request.name, 0});
   half_made.dismiss();
   failure.rollback.back().error = undo();
@@ -70,11 +69,11 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
 
 Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
                                     const std::vector<Target>& table, uint32_t flags, Cancel& cancel) {
-  KernelLog log;
+  const auto log = control.logs().borrow();
   auto loaded = control.table_load(address, table, flags, cancel);
   if (loaded) return loaded;
   const auto info = control.status(address, cancel);
-  if (info) loaded.failure().kernel_reason = log.reason(info->device);
+  if (info) loaded.failure().kernel_reason = log->reason(info->device);
   return loaded;
 }
 

@@ -7,8 +7,8 @@
 
 namespace dmthin {
 
-ActivationGuard::ActivationGuard(KnownPool pool, std::string own_prefix)
-    : pool_(std::move(pool)), own_prefix_(std::move(own_prefix)) {}
+ActivationGuard::ActivationGuard(KnownPool pool, std::string own_prefix, For number)
+    : pool_(std::move(pool)), own_prefix_(std::move(own_prefix)), number_(number) {}
 
 ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&looking_); }
 
@@ -24,14 +24,31 @@ Status ActivationGuard::look(Control& control, Cancel& cancel) {
   return Nothing{};
 }
 
+Result<ThinLock> ActivationGuard::lock_among_many(uint32_t thin_id, const std::string& name, Cancel& cancel) {
+  ThinLockFile file;
+  {
+    const MutexLock locked(looking_);
+    if (!file_.fd) {
+      auto opened = open_thin_locks(pool_.name, cancel);
+      if (!opened) return opened.failure();
+      file_ = std::move(*opened);
+    }
+    // The same volume twice in one call.
+    if (!begun_.insert(thin_id).second) return failed("double activation", EBUSY, name, name);
+    file = file_;
+  }
+  return lock_thin(file, thin_id, cancel);
+}
+
 Result<ThinLock> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
                                         Cancel& cancel) {
   if (pool_.device == 0) {
     auto file = lock_pool_shared(pool_.name, cancel);
     if (!file) return file.failure();
-    return ThinLock{std::move(*file), false};
+    return ThinLock({std::make_shared<const UniqueFd>(std::move(*file)), false}, 0);
   }
-  auto lock = lock_thin(pool_.name, thin_id, cancel);
+  auto lock =
+      number_ == For::kOne ? lock_thin(pool_.name, thin_id, cancel) : lock_among_many(thin_id, name, cancel);
   if (!lock) return lock;
   const auto looked = look(control, cancel);
   if (!looked) return looked.failure();

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "dm/active_thins.h"
@@ -15,8 +16,11 @@ namespace dmthin {
 
 class ActivationGuard {
  public:
+  /// For one activation, or for many of one call, which share the lock file.
+  enum class For { kOne, kMany };
+
   /// The pool's name names the lock. With device 0 only the pool's lock is taken.
-  ActivationGuard(KnownPool pool, std::string own_prefix);
+  ActivationGuard(KnownPool pool, std::string own_prefix, For number);
   ~ActivationGuard();
   ActivationGuard(const ActivationGuard&) = delete;
   ActivationGuard& operator=(const ActivationGuard&) = delete;
@@ -28,10 +32,14 @@ class ActivationGuard {
 
  private:
   Status look(Control& control, Cancel& cancel);
+  Result<ThinLock> lock_among_many(uint32_t thin_id, const std::string& name, Cancel& cancel);
 
   const KnownPool pool_;
   const std::string own_prefix_;
+  const For number_;
   pthread_mutex_t looking_ = PTHREAD_MUTEX_INITIALIZER;
+  ThinLockFile file_;                   // of many
+  std::unordered_set<uint32_t> begun_;  // of many: their lock file does not exclude them from each other
   bool looked_ = false;
   std::vector<ActiveThin> foreign_;
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dm/ioctl_data.h"
+#include "dm/kernel_logs.h"
 #include "system/cancel.h"
 #include "system/result.h"
 #include "system/unique_fd.h"
@@ -76,12 +77,14 @@ class Control {
 
   /// The control node, opened by the first call that needs it. For PreparedCalls.
   Result<int> descriptor();
+  KernelLogs& logs() { return logs_; }
 
  private:
   Result<Reply> run(const Call& call, Cancel& cancel, size_t room = 0);
 
   pthread_mutex_t opening_ = PTHREAD_MUTEX_INITIALIZER;
   UniqueFd fd_;
+  KernelLogs logs_;
   std::atomic<size_t> list_room_{0};  // for the next list of all devices
 };
 

@@ -14,7 +14,9 @@ constexpr int kMostRecords = 1000;
 
 }  // namespace
 
-KernelLog::KernelLog() : fd_(::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
+KernelLog::KernelLog() : fd_(::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
+
+void KernelLog::begin() {
   if (fd_) ::lseek(fd_.get(), 0, SEEK_END);
 }
 

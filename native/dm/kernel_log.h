@@ -10,9 +10,11 @@ namespace dmthin {
 
 class KernelLog {
  public:
-  /// Remembers where the log ends now. Without the right to read /dev/kmsg there is no reason, and no error.
+  /// Without the right to read /dev/kmsg there is no reason, and no error.
   KernelLog();
-  /// What the device mapper has logged about this device since then; empty when it said nothing.
+  /// Remembers where the log ends now.
+  void begin();
+  /// What the device mapper has logged about this device since begin(); empty when it said nothing.
   std::string reason(uint64_t device);
 
  private:

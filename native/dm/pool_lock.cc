@@ -39,12 +39,22 @@ Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel
   }
   if (fd < 0) return failed("open lock", -fd, path);
   UniqueFd owned(fd);
+  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
+  const auto lock = [&] {
+    return wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  };
+  // One call says that nobody waits for the exclusive lock, in place of two that go through the gate.
   struct flock gate = byte_at(kGate, F_WRLCK);
+  if (mode == LockMode::kShared && ::fcntl(fd, F_OFD_GETLK, &gate) == 0 && gate.l_type == F_UNLCK) {
+    const auto locked = lock();
+    if (!locked) return locked.failure();
+    return owned;
+  }
+  gate = byte_at(kGate, F_WRLCK);
   const auto entered =
       wait_for_lock("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
   if (!entered) return entered.failure();
-  const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
-  const auto locked = wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
+  const auto locked = lock();
   if (!locked) return locked.failure();
   gate.l_type = F_UNLCK;
   const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
@@ -68,18 +78,33 @@ Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel) 
   return locked;
 }
 
-Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+ThinLock::~ThinLock() {
+  if (!file_.fd || file_.fd.use_count() == 1) return;  // closing the file ends its locks
+  struct flock one = byte_at(id_, F_UNLCK);
+  ::fcntl(file_.fd->get(), F_OFD_SETLK, &one);
+}
+
+Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cancel) {
   auto file = lock_pool(pool_name, LockMode::kShared, cancel);
   const bool of_machine = static_cast<bool>(file);
   if (!file && !file.failure().cancelled) file = lock_of_process();
   if (!file) return file.failure();
-  // One byte of the file for each id. The lock is the open file's, not the process's: threads exclude each
-  // other.
+  return ThinLockFile{std::make_shared<const UniqueFd>(std::move(*file)), of_machine};
+}
+
+Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel) {
+  // One byte of the file for each id.
   struct flock one = byte_at(id, F_WRLCK);
   const auto locked = wait_for_lock("lock thin", std::to_string(id), cancel,
-                                    [&] { return ::fcntl(file->get(), F_OFD_SETLKW, &one); });
+                                    [&] { return ::fcntl(file.fd->get(), F_OFD_SETLKW, &one); });
   if (!locked) return locked.failure();
-  return ThinLock{std::move(*file), of_machine};
+  return ThinLock(file, id);
+}
+
+Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  const auto file = open_thin_locks(pool_name, cancel);
+  if (!file) return file.failure();
+  return lock_thin(*file, id, cancel);
 }
 
 }  // namespace dmthin

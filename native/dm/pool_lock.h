@@ -3,7 +3,9 @@
 // the kernel's (flock): it ends with its holder. Devices and files below pools have lock files of their own.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "system/cancel.h"
 #include "system/result.h"
@@ -14,14 +16,42 @@ namespace dmthin {
 enum class LockMode { kShared, kExclusive };
 
 /// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive
-/// lock; so each waits behind a gate, which is left once the lock is held: nobody overtakes whoever is in the
-/// gate.
+/// lock; so whoever waits for that holds a gate until it has it, and whoever comes later waits at the gate.
+/// Calls that have looked at the gate just before still pass, once.
 Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel);
 
-struct ThinLock {
-  UniqueFd file;
+/// The lock file of a pool with the pool's lock, shared. Calls for many volumes open one for all.
+struct ThinLockFile {
+  std::shared_ptr<const UniqueFd> fd;
   bool of_machine = false;  // else other processes are not excluded
 };
+
+/// A thin id, locked until this is destroyed.
+class ThinLock {
+ public:
+  ThinLock() = default;
+  ThinLock(ThinLockFile file, uint32_t id) : file_(std::move(file)), id_(id) {}
+  ThinLock(ThinLock&& other) noexcept : file_(std::exchange(other.file_, {})), id_(other.id_) {}
+  ThinLock& operator=(ThinLock&& other) noexcept {
+    std::swap(file_, other.file_);
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ThinLock(const ThinLock&) = delete;
+  ThinLock& operator=(const ThinLock&) = delete;
+  ~ThinLock();
+
+  bool of_machine() const { return file_.of_machine; }
+
+ private:
+  ThinLockFile file_;
+  uint32_t id_ = 0;
+};
+
+/// Where /run cannot be written, a file that only this process has.
+Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cancel);
+/// Excludes whoever has opened another file. Waits, and hears of cancellation.
+Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel);
 
 /// The pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed. Waits,
 /// and hears of cancellation. Where /run cannot be written, only the threads of this process exclude each

@@ -17,7 +17,8 @@ struct Origin {
   bool was_suspended = false;
 };
 
-Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Cancel& cancel) {
+Result<Origin> find_origin(Control& control, const SnapshotRequest& request, const DeviceInfo& pool,
+                           Cancel& cancel) {
   Origin origin;
   const auto own = control.status({{}, request.origin_uuid, 0}, cancel);
   if (own) {
@@ -27,7 +28,7 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
     return origin;
   }
   if (own.failure().error != ENXIO) return own.failure();
-  const auto others = foreign_thins(control, request.pool.device, request.own_prefix, cancel);
+  const auto others = foreign_thins(control, pool, request.own_prefix, cancel);
   if (!others) return others.failure();
   for (const ActiveThin& other : *others) {
     if (other.id != request.origin_id) continue;
@@ -150,7 +151,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   if (!pool) return pool.failure();
   // Open by nobody: nothing of this pool is active.
   const auto origin =
-      pool->open_count == 0 ? Result<Origin>(Origin{}) : find_origin(control, request, cancel);
+      pool->open_count == 0 ? Result<Origin>(Origin{}) : find_origin(control, request, *pool, cancel);
   if (!origin) return origin.failure();
   const bool suspends = origin->active && !origin->was_suspended;
   // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
@@ -189,6 +190,16 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     return calls.not_resumed(error);
   }
   return verified();
+}
+
+Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
+                                             const ActivateRequest& activation, Cancel& cancel) {
+  auto made = snapshot(control, request, cancel);
+  if (!made) return made.failure();
+  ActiveSnapshot active{std::move(*made), std::nullopt};
+  if (active.outcome.items.size() == 1 && active.outcome.items.front().error == 0)
+    active.activated = activate(control, activation, cancel);
+  return active;
 }
 
 }  // namespace dmthin

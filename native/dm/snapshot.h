@@ -1,9 +1,11 @@
 // Snapshots of one thin on one thread. What is suspended here is resumed here, whatever happens.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "dm/activate.h"
 #include "dm/active_thins.h"
 
 namespace dmthin {
@@ -33,5 +35,15 @@ struct SnapshotOutcome {
 /// somebody else had suspended already is left suspended. A failed resume is the failure of the call, after
 /// the snapshots made by it have been deleted again.
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel);
+
+struct ActiveSnapshot {
+  SnapshotOutcome outcome;
+  std::optional<Result<DeviceInfo>> activated;  // none if there is no snapshot to activate
+};
+
+/// A snapshot of one id, and its activation. Whoever asked for it deletes the snapshot if the activation
+/// failed.
+Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
+                                             const ActivateRequest& activation, Cancel& cancel);
 
 }  // namespace dmthin

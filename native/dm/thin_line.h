@@ -16,8 +16,8 @@ std::optional<uint32_t> thin_id_of(const Target& target, uint64_t pool);
 /// Once its pool has failed, a thin prints one word for its table too (dm-thin.c thin_status).
 bool is_failed_thin(const Target& target);
 
-/// The number at the end of a uuid of ours (lib/pool/state/context.ts volumeUuidPrefix); another program's has
-/// none.
+/// The number at the end of a uuid of ours (lib/pool/state/context.ts volumeUuidPrefix); another program's
+/// has none.
 std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
 
 /// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a

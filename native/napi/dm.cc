@@ -146,6 +146,31 @@ Napi::Value table_status(Info info) {
       });
 }
 
+struct TableAndStatus {
+  std::vector<Target> table;
+  std::vector<Target> status;
+};
+
+/// (address)
+Napi::Value table_and_status(Info info) {
+  return start<TableAndStatus>(
+      info, Kind::kQuick,
+      [control = Environment::of(info.Env()).shared_control(),
+       who = address(info[0])](Work& work) -> Result<TableAndStatus> {
+        auto table = control->table_status(who, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, work.cancel());
+        if (!table) return table.failure();
+        auto status = control->table_status(who, DM_NOFLUSH_FLAG, work.cancel());
+        if (!status) return status.failure();
+        return TableAndStatus{std::move(*table), std::move(*status)};
+      },
+      [](Napi::Env env, TableAndStatus& lines) -> Napi::Value {
+        auto object = Napi::Object::New(env);
+        object.Set("table", to_js(env, lines.table));
+        object.Set("status", to_js(env, lines.status));
+        return object;
+      });
+}
+
 /// No target prints one with an end of line in it: that would be taken for the next thin's.
 std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -241,6 +266,7 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("tableClear", table_clear);
   add("tableDeps", table_deps);
   add("tableStatus", table_status);
+  add("tableAndStatus", table_and_status);
   add("statusMany", status_many);
   add("targetMessage", target_message);
   add("targetMessages", target_messages);

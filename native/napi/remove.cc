@@ -11,7 +11,8 @@ namespace {
 using SharedControl = std::shared_ptr<Control>;
 using DeviceTask = TaskOf<DeviceInfo>;
 
-/// One removal. Of a volume only while its pool runs, for another pool's could have its uuid by then.
+/// One removal; of a volume, if its uuid or number may be that of another pool's by then, only while its pool
+/// runs.
 struct RemoveRequest {
   Address address;
   uint32_t udev = 0;
@@ -58,18 +59,23 @@ Napi::Value remove_device(Info info) {
   return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3]), cookie), by_type);
 }
 
-/// (pool, address, udev flags, limit in ms, cancel id)
+std::optional<KnownPool> pool_to_look_at(const Napi::Value& value) {
+  if (value.IsNull()) return std::nullopt;
+  return known_pool(value);
+}
+
+/// (pool or null, address, udev flags, limit in ms, cancel id)
 Napi::Value deactivate(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const RemoveRequest request{address(info[1]), to_uint32(info[2]), false, known_pool(info[0])};
+  const RemoveRequest request{address(info[1]), to_uint32(info[2]), false, pool_to_look_at(info[0])};
   return start<DeviceInfo>(info, Kind::kChanges, removal(control, request, number(info[3])), by_type);
 }
 
-/// (pool, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
-/// its failure.
+/// (pool or null, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device
+/// number, or its failure.
 Napi::Value deactivate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const auto pool = known_pool(info[0]);
+  const auto pool = pool_to_look_at(info[0]);
   const auto udev = to_uint32(info[2]);
   const uint64_t limit_ms = number(info[3]);
   auto tasks = list_of<DeviceTask>(info[1], [&](const Napi::Value& each) {

@@ -1,14 +1,14 @@
 // Snapshots for JavaScript, and which volumes of a pool are active.
 #include "dm/snapshot.h"
 
+#include "napi/activation.h"
 #include "napi/exports.h"
 #include "napi/start_command.h"
 
 namespace dmthin {
 namespace {
 
-Napi::Value snapshot_origin(Info info) {
-  const auto object = info[0].As<Napi::Object>();
+SnapshotRequest snapshot_request(const Napi::Object& object) {
   SnapshotRequest request;
   request.pool = known_pool(object.Get("pool"));
   request.own_prefix = text(object.Get("ownPrefix"));
@@ -17,9 +17,26 @@ Napi::Value snapshot_origin(Info info) {
   request.ids = list_of<uint32_t>(object.Get("ids"), to_uint32);
   request.event = to_uint32(object.Get("udevFlags")) << 16;
   request.committed = to_bool(object.Get("committed"));
-  return start_command<SnapshotOutcome>(info, Kind::kWaits, [request](Control& control, Cancel& cancel) {
-    return snapshot(control, request, cancel);
-  });
+  return request;
+}
+
+Napi::Value snapshot_origin(Info info) {
+  return start_command<SnapshotOutcome>(
+      info, Kind::kWaits,
+      [request = snapshot_request(info[0].As<Napi::Object>())](Control& control, Cancel& cancel) {
+        return snapshot(control, request, cancel);
+      });
+}
+
+/// (snapshot request of one id, guard, activation request, udev flags, cancel id)
+Napi::Value snapshot_active(Info info) {
+  auto activation =
+      activate_request(activation_guard(info[1]), info[2].As<Napi::Object>(), to_uint32(info[3]));
+  return start_command<ActiveSnapshot>(
+      info, Kind::kWaits,
+      [request = snapshot_request(info[0].As<Napi::Object>()), activation](Control& control, Cancel& cancel) {
+        return snapshot_and_activate(control, request, activation, cancel);
+      });
 }
 
 Napi::Value active_thins_of(Info info) {
@@ -41,6 +58,7 @@ Napi::Value foreign_thins_of(Info info) {
 void export_snapshot(Napi::Env env, Napi::Object exports) {
   const Exporter add{env, exports};
   add("snapshot", snapshot_origin);
+  add("snapshotActive", snapshot_active);
   add("activeThins", active_thins_of);
   add("foreignThins", foreign_thins_of);
 }

@@ -103,6 +103,14 @@ Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome) {
   return Fields(env).set("suspended", outcome.suspended).set("items", outcome.items).done();
 }
 
+Napi::Value to_js(Napi::Env env, const ActiveSnapshot& snapshot) {
+  auto object = to_js(env, snapshot.outcome).As<Napi::Object>();
+  if (!snapshot.activated) return object;
+  const auto& activated = *snapshot.activated;
+  object.Set("activated", activated ? to_js(env, activated->device) : to_js(env, activated.failure()));
+  return object;
+}
+
 Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
   return Fields(env)
       .set("number", loop.number)

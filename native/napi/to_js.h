@@ -24,6 +24,7 @@ Napi::Value to_js(Napi::Env env, const Control::Event& event);
 Napi::Value to_js(Napi::Env env, const ActiveThin& thin);
 Napi::Value to_js(Napi::Env env, const SnapshotItem& item);
 Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome);
+Napi::Value to_js(Napi::Env env, const ActiveSnapshot& snapshot);
 Napi::Value to_js(Napi::Env env, const LoopStatus& loop);
 Napi::Value to_js(Napi::Env env, const FileIdentity& file);
 Napi::Value to_js(Napi::Env env, const Holder& holder);

@@ -31,7 +31,6 @@
 #include "system/locked_memory.cc"
 #include "threads/thread.cc"
 #include "threads/worker_pool.cc"
-#include "tree/directory_names.cc"
 #include "tree/keyed_set.cc"
 #include "tree/parent_resolver.cc"
 #include "tree/recursive_remove.cc"

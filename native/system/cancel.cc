@@ -38,7 +38,15 @@ int wake_signal() {
   return number;
 }
 
-Waker::Waker() : thread_(static_cast<pid_t>(syscall(SYS_gettid))) {}
+namespace {
+/// Asked once for each thread.
+pid_t own_thread() {
+  static thread_local const pid_t id = static_cast<pid_t>(syscall(SYS_gettid));
+  return id;
+}
+}  // namespace
+
+Waker::Waker() : thread_(own_thread()) {}
 
 // A signal that was sent arrives at the latest when a system call of its thread returns: before the memory
 // goes that it points to.

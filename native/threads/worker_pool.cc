@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <utility>
 
 #include "system/clock.h"
 #include "threads/lane.h"
@@ -58,6 +59,25 @@ struct WorkerPool::State {
   bool dispatching = false;
   int64_t dispatcher_due = kNever;  // when it comes by itself
   bool stopping = false;
+  // Who is to be woken by unlock(): a thread that is woken while the mutex is held only waits for it.
+  size_t workers_called = 0;
+  bool dispatcher_called = false;
+
+  void lock() { mutex.lock(); }
+  void unlock() {
+    const size_t workers = std::exchange(workers_called, 0);
+    const bool dispatcher = std::exchange(dispatcher_called, false);
+    mutex.unlock();
+    for (size_t i = 0; i < workers; ++i) call_worker.wake_one();
+    if (dispatcher) call_dispatcher.wake_one();
+  }
+  /// Waits on a condition, once everybody is woken who is to be.
+  template <class Wait>
+  void wait(const Wait& wait) {
+    for (; workers_called > 0; --workers_called) call_worker.wake_one();
+    if (std::exchange(dispatcher_called, false)) call_dispatcher.wake_one();
+    wait();
+  }
 
   Lane& lane_of(const Job& job) { return lanes[static_cast<size_t>(job.kind)]; }
 
@@ -72,28 +92,35 @@ struct WorkerPool::State {
   void dispatch_at(int64_t due) {
     if (due >= dispatcher_due) return;
     dispatcher_due = due;
-    call_dispatcher.wake_one();
+    dispatcher_called = true;
   }
 
   /// False if no thread is idle.
   bool wake_idle() {
     if (idle <= woken) return false;
     ++woken;
-    call_worker.wake_one();
+    ++workers_called;
     return true;
   }
 
   void queue(std::unique_ptr<Job> job, int64_t now) {
     Lane& lane = lane_of(*job);
     lane.push(std::move(job), now);
-    dispatch_at(lane.due(now));
+    watch(lane, now);
+  }
+
+  /// Has the dispatcher look for a stalled lane. While there is room for one more thread, whoever finishes or
+  /// is called takes the job, and nobody needs to look.
+  void watch(const Lane& lane, int64_t now) {
+    if (lane.running >= lane.most) dispatch_at(lane.due(now));
   }
 
   std::unique_ptr<Job> pick(int64_t now) {
     for (Lane& lane : lanes) {
       if (lane.takeable(now) == 0) continue;
       auto job = lane.pop(now);
-      dispatch_at(lane.due(now));
+      ++lane.running;
+      watch(lane, now);
       return job;
     }
     return nullptr;
@@ -111,23 +138,26 @@ struct WorkerPool::State {
   }
 
   std::optional<int> run(Job& job) {
-    mutex.unlock();
+    unlock();
     const auto again = job.run();
-    mutex.lock();
+    lock();
     return again;
   }
 
   void finish(std::unique_ptr<Job> job) {
     if (job->silent) {
-      mutex.unlock();
+      unlock();
       job.reset();
-      mutex.lock();
+      lock();
       return;
     }
     done.push_back(std::move(job));
     if (told || stopping) return;
     told = true;
+    // Whoever is told takes this mutex next. The pool is not gone meanwhile: it waits for its threads.
+    unlock();
     on_done();
+    lock();
   }
 
   void end_given_up() {
@@ -173,6 +203,18 @@ struct WorkerPool::State {
   }
 };
 
+/// Holds the state's mutex.
+class WorkerPool::Turn {
+ public:
+  explicit Turn(State& state) : state_(state) { state_.lock(); }
+  ~Turn() { state_.unlock(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  State& state_;
+};
+
 namespace {
 
 /// A thread shares the state with the pool, so that its last step may come after the pool is gone.
@@ -197,7 +239,7 @@ void* WorkerPool::work(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
   State& state = **share;
   Waker self;
-  Locked locked(state.mutex);
+  const Turn turn(state);
   --state.starting;
   for (;;) {
     const int64_t now = now_ns();
@@ -205,7 +247,7 @@ void* WorkerPool::work(void* argument) {
     if (!job) {
       if (state.stopping) break;
       ++state.idle;
-      state.call_worker.wait_until(state.mutex, now + kIdleNs);
+      state.wait([&] { state.call_worker.wait_until(state.mutex, now + kIdleNs); });
       --state.idle;
       const bool called = state.woken > 0;
       if (called) --state.woken;
@@ -213,7 +255,6 @@ void* WorkerPool::work(void* argument) {
       continue;
     }
     Lane& lane = state.lane_of(*job);
-    ++lane.running;
     state.running.push_back({&self, job.get()});
     // Each thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
     // after 64. Threads are started by the dispatcher.
@@ -224,7 +265,10 @@ void* WorkerPool::work(void* argument) {
     --lane.running;
     state.running.erase(std::find_if(state.running.begin(), state.running.end(),
                                      [&](const State::Running& each) { return each.job == job.get(); }));
-    if (again && !state.stopping) {
+    if (again && !state.stopping && job->cancel.requested()) {  // cancelled since it has looked
+      state.given_up.push_back(std::move(job));
+      state.dispatch_at(now_ns());
+    } else if (again && !state.stopping) {
       const int64_t due = now_ns() + *again * kMillisecond;
       state.delayed.push_back({due, std::move(job)});
       state.dispatch_at(due);
@@ -242,7 +286,7 @@ void* WorkerPool::dispatch(void* argument) {
   const std::unique_ptr<std::shared_ptr<State>> share(static_cast<std::shared_ptr<State>*>(argument));
   const std::shared_ptr<State>& owner = *share;
   State& state = *owner;
-  Locked locked(state.mutex);
+  const Turn turn(state);
   while (!state.stopping || state.threads > 0) {
     state.move_due(now_ns());
     state.end_given_up();
@@ -250,9 +294,9 @@ void* WorkerPool::dispatch(void* argument) {
       if (state.wake_idle()) continue;
       ++state.threads;
       ++state.starting;
-      state.mutex.unlock();
+      state.unlock();
       const bool started = start(work, owner);
-      state.mutex.lock();
+      state.lock();
       if (started) continue;
       --state.threads;
       --state.starting;
@@ -262,7 +306,7 @@ void* WorkerPool::dispatch(void* argument) {
     const int64_t now = now_ns();
     const bool again = state.wake_cancelled() || state.stopping;
     state.dispatcher_due = std::min(state.next_due(now), again ? now + kWakeAgainNs : kNever);
-    state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
+    state.wait([&] { state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due); });
     state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again
   }
   state.dispatching = false;
@@ -272,7 +316,7 @@ void* WorkerPool::dispatch(void* argument) {
 
 void WorkerPool::submit(std::unique_ptr<Job> job) {
   State& state = *state_;
-  Locked locked(state.mutex);
+  const Turn turn(state);
   if (!state.dispatching && !(state.dispatching = start(dispatch, state_))) {
     job->refused = true;
     state.run(*job);
@@ -288,7 +332,7 @@ void WorkerPool::submit(std::unique_ptr<Job> job) {
 
 void WorkerPool::cancel(uint32_t cancel_id) {
   State& state = *state_;
-  Locked locked(state.mutex);
+  const Turn turn(state);
   for (State::Running& each : state.running) {
     if (each.job->cancel_id == cancel_id) each.job->cancel.request();
   }
@@ -305,7 +349,7 @@ void WorkerPool::cancel(uint32_t cancel_id) {
 
 std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool* more) {
   State& state = *state_;
-  Locked locked(state.mutex);
+  const Turn turn(state);
   std::vector<std::unique_ptr<Job>> taken;
   for (size_t waits = 0; !state.done.empty() && waits < most_waits;) {
     if (state.done.front()->kind != Kind::kQuick) ++waits;
@@ -318,13 +362,13 @@ std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool*
 
 void WorkerPool::stop() {
   State& state = *state_;
-  Locked locked(state.mutex);
+  const Turn turn(state);
   state.stopping = true;
   for (Lane& lane : state.lanes) lane.queue.clear();
   state.delayed.clear();
   state.given_up.clear();
   state.dispatch_at(now_ns());
-  while (state.dispatching) state.dispatcher_ended.wait(state.mutex);
+  while (state.dispatching) state.wait([&] { state.dispatcher_ended.wait(state.mutex); });
   state.done.clear();
 }
 

@@ -34,6 +34,7 @@ class WorkerPool {
 
  private:
   struct State;
+  class Turn;
   static void* work(void* argument);
   static void* dispatch(void* argument);
   std::shared_ptr<State> state_;

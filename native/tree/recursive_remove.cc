@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "system/directory.h"
 #include "system/system_call.h"
-#include "tree/directory_names.h"
 #include "tree/write_attributes.h"
 
 namespace dmthin {

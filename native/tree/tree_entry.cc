@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "system/directory.h"
 #include "system/system_call.h"
-#include "tree/directory_names.h"
 
 namespace dmthin {
 namespace {

@@ -17,8 +17,8 @@ struct FilePart {
   uint32_t length = 0;
 };
 
-/// Requests as lib/store/compare/tree-record.ts packs them: for each part the identity (40 bytes), u64 offset,
-/// u32 length, u32 length of the path, path. EBADMSG where the bytes are no such thing.
+/// Requests as lib/store/compare/tree-record.ts packs them: for each part the identity (40 bytes), u64
+/// offset, u32 length, u32 length of the path, path. EBADMSG where the bytes are no such thing.
 Result<std::vector<FilePart>> parts_in(const uint8_t* bytes, size_t length);
 
 /// Fills `memory` with the parts, one behind the other: it has as many bytes as they have together. A file

@@ -20,7 +20,7 @@ async function devicesOf(name) {
 }
 
 export async function openStore(plan, directory, options = {}) {
-  const pool = { name: plan.pool, ...(await devicesOf(plan.pool)) }
+  const pool = { name: plan.pool, ...(await devicesOf(plan.pool)), adopt: true } // the other peers' origin is in it
   return LayerStore.open({ directory, pool, sizeBytes: plan.sectors * SECTOR_BYTES, ...options })
 }
 

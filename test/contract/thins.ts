@@ -148,7 +148,7 @@ export const THINS: readonly Case[] = [
       withPool(machine, async ({ pool, device, numbers, message }) => {
         await message('create_thin 0')
         const another = { device, name: machine.name('pool'), uuid: 'DMTHIN-POOL-another' }
-        const guard = { pool: another, ownPrefix: volumeUuidPrefix(device) }
+        const guard = { pool: another, ownPrefix: volumeUuidPrefix({ device, uuid: another.uuid }) }
         const request = { name: machine.name('thin'), uuid: '', table: [line('thin', `${numbers.pool} 0`, 2048)] }
         expect(await errnoOf(machine.port.activate({ ...request, guard, thinId: 0 }))).toBe(6)
         const origin = { originUuid: `${guard.ownPrefix}0`, originId: 0 }
@@ -156,6 +156,48 @@ export const THINS: readonly Case[] = [
         expect(await errnoOf(machine.port.snapshot(snapshot))).toBe(6)
         expect(await machine.port.activeThins(device)).toEqual([])
         expect((await pool.volumes()).map(volume => volume.id)).toEqual([0])
+      }),
+  },
+  {
+    title: 'a snapshot is made and activated in one call; a refused activation leaves the snapshot, and says why',
+    run: machine =>
+      withPool(machine, async ({ pool, device, numbers }) => {
+        const origin = await pool.createVolume({ sizeBytes: MiB })
+        const info = await machine.port.deviceStatus({ device })
+        const ownPrefix = volumeUuidPrefix(info)
+        const known = { device, name: info.name, uuid: info.uuid }
+        const make = (id: number, name: string, thinId = id) =>
+          machine.port.snapshotActive(
+            { pool: known, ownPrefix, originUuid: `${ownPrefix}0`, originId: origin.id, ids: [id], committed: true },
+            {
+              name,
+              uuid: ownPrefix + id,
+              table: [line('thin', `${numbers.pool} ${thinId}`, 2048)],
+              thinId: id,
+              guard: { pool: known, ownPrefix },
+            },
+          )
+        const name = machine.name('copy')
+        const made = await make(1, name)
+        expect(made).toMatchObject({ items: [{ id: 1, errno: 0 }], suspended: false })
+        expect(made.activated).toBe((await machine.port.deviceStatus({ name })).device)
+        expect(await make(2, name)).toMatchObject({
+          items: [{ id: 2, errno: 0 }],
+          activated: { code: 'DM_NAME_TAKEN' },
+        })
+        expect(await make(2, machine.name('other'))).toEqual({
+          items: [{ id: 2, errno: 17, operation: 'DM_TARGET_MSG' }],
+          suspended: false,
+        })
+        const refused = await make(3, machine.name('missing'), 77)
+        expect(refused).toMatchObject({ activated: { code: 'DM_VOLUME_NOT_FOUND', rollback: [{ errno: 0 }] } })
+        expect((await pool.volumes()).map(({ id, active }) => [id, active])).toEqual([
+          [0, false],
+          [1, true],
+          [2, false],
+          [3, false],
+        ])
+        await machine.port.remove({ name }, 5_000)
       }),
   },
   {
@@ -177,7 +219,10 @@ export const THINS: readonly Case[] = [
             [foreign, 1],
           ].sort(),
         )
-        const others = await machine.port.foreignThins(device, volumeUuidPrefix(device))
+        const others = await machine.port.foreignThins(
+          device,
+          volumeUuidPrefix(await machine.port.deviceStatus({ device })),
+        )
         expect(others.map(({ name, id }) => [name, id])).toEqual([[foreign, 1]])
       }),
   },
@@ -258,7 +303,10 @@ export const THINS: readonly Case[] = [
     run: machine =>
       withPool(machine, async ({ pool, device }) => {
         await (await pool.createVolume({ sizeBytes: MiB })).activate()
-        const text = await machine.port.statusMany(volumeUuidPrefix(device), Uint32Array.of(0, 77))
+        const text = await machine.port.statusMany(
+          volumeUuidPrefix(await machine.port.deviceStatus({ device })),
+          Uint32Array.of(0, 77),
+        )
         expect(text).toMatch(/^0 2048 0 - ?\n6 .*\n$/)
       }),
   },

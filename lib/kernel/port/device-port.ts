@@ -98,6 +98,11 @@ export interface DevicePort {
   tableDeps(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<number[]>
   /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
+  /** Returns the lines of the table and of the status, both NOFLUSH, in one native call. */
+  tableAndStatus(
+    address: DeviceAddress,
+    signal?: AbortSignal,
+  ): Promise<{ readonly table: readonly TargetLine[]; readonly status: readonly TargetLine[] }>
   /**
    * With `committed`, for a pool: rejects in the operation `commit` where the pool took the message and its status
    * right after it, asked in the same native call, does not prove the commit. EIO: the pool has gone back to its last commit,

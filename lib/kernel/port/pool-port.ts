@@ -92,17 +92,34 @@ export interface PoolPort extends HandlePort {
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
   /** `activate` for many at once, in one native call. Rejects only where `signal` is aborted already. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
-  /** `remove` in the same native call as a look whether the pool still runs: ENXIO where not, or where the volume is gone. */
-  deactivate(pool: KnownPool, address: DeviceAddress, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
+  /**
+   * `remove` in the same native call as a look whether the pool still runs: ENXIO if it does not, or if the volume is gone.
+   * Without `pool` nobody looks.
+   */
+  deactivate(
+    pool: KnownPool | undefined,
+    address: DeviceAddress,
+    limitMs: number,
+    signal?: AbortSignal,
+  ): Promise<DeviceInfo>
   /** `deactivate` for many at once, in one native call. */
   deactivateMany(
-    pool: KnownPool,
+    pool: KnownPool | undefined,
     addresses: readonly DeviceAddress[],
     limitMs: number,
     options: BatchOptions,
   ): Promise<Outcome[]>
   /** Suspend, create_snap for each id, resume, in one native call; the resume happens whatever fails. */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
+  /**
+   * `snapshot` of one id and `activate` of it, in one call. `activated` is left out if there is no snapshot; if the
+   * activation was refused, the snapshot stays.
+   */
+  snapshotActive(
+    request: SnapshotRequest,
+    activation: ActivateRequest & { readonly guard: ActivationGuard },
+    signal?: AbortSignal,
+  ): Promise<SnapshotOutcome & { readonly activated?: Outcome }>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>
   /**

@@ -12,13 +12,12 @@ import { invalid } from '../../base/options.js'
 import { MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
 import { attachBacking, findSource, isStill, type Backing } from './backing.js'
 import { runCheck } from './check.js'
-import { addressOf, poolStatusLine } from '../state/context.js'
+import { addressOf, POOL_UUID_PREFIX, poolStatusLine } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
 import { eraseSignatures, lockNodes, refuseSignatures } from './signatures.js'
 
 /** Marks the mapped devices that this library made a pool of. */
-export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
 
 /** How much must be zero for a metadata device to count as blank: every common file system's magic lies in it. */
 const BLANK_BLOCKS = 32

@@ -8,10 +8,10 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { addressOf, poolTable } from '../state/context.js'
+import { addressOf, POOL_UUID_PREFIX, poolTable } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
-import { mismatch, POOL_UUID_PREFIX, restartPool } from './create.js'
+import { mismatch, restartPool } from './create.js'
 
 /** Gives the pool's device, running. Without a plan only a running pool is taken. */
 export async function findPool(

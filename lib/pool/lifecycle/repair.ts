@@ -4,9 +4,8 @@ import { undefinedIf, type DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { KnownPool } from '../../kernel/port/pool-port.js'
-import { addressOf, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
+import { addressOf, POOL_UUID_PREFIX, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
-import { POOL_UUID_PREFIX } from './create.js'
 
 /** Something that a dead process may have left, and what open did about it. */
 export interface Finding {
@@ -58,7 +57,7 @@ export async function repairPool(
   const findings: Finding[] = []
   const ownPool = pool.uuid.startsWith(POOL_UUID_PREFIX)
   if ((flags & DEVICE_FLAG.inactiveTable) !== 0) findings.push(await clearTable(port, pool, ownPool))
-  const prefix = volumeUuidPrefix(device)
+  const prefix = volumeUuidPrefix(pool)
   for (const volume of await port.listDevices({ uuid: prefix }, signal)) {
     findings.push(...(await repairVolume(port, volume, true)))
   }

@@ -3,9 +3,8 @@ import { DmThinError, ERRNO } from '../../base/errors.js'
 import type { Outcome, SnapshotItem } from '../../kernel/port/pool-port.js'
 import { readPoolMetadata, type PoolMetadata } from '../../metadata/reader.js'
 import { message } from '../../target/messages.js'
-import type { PoolStatusLine } from '../../target/thin-pool.js'
 import { explained } from './explain-error.js'
-import { poolStatusLine, type PoolContext } from './context.js'
+import type { PoolContext } from './context.js'
 import { readMetadata } from './live-metadata.js'
 
 export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): boolean => durability === 'committed'
@@ -42,14 +41,11 @@ export function settledSnapshots(
   return Promise.all(items.map(settle))
 }
 
-/** Sends a message, has its commit proved whatever the durability, and gives the status after it. */
-export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<PoolStatusLine> {
-  const { port, name, address } = context
+/** Sends a message, and has its commit proved whatever the durability. */
+export async function commitMessage(context: PoolContext, text: string, signal?: AbortSignal): Promise<void> {
+  const { port, address } = context
   const sent = port.targetMessage(address, 0, text, signal, 0, true)
   await explained(context, sent.catch(unlessOnDisk(context, text)))
-  const line = await poolStatusLine(context)
-  if ('transactionId' in line) return line
-  throw new DmThinError('DM_POOL_FAILED', `pool ${name} failed right after ${JSON.stringify(text)}`, { device: name })
 }
 
 /** Has the pool commit what it has in memory. */

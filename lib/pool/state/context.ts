@@ -1,7 +1,7 @@
 // What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import type { Pending } from '../../base/pending.js'
-import { TABLE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
+import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../../kernel/port/device-port.js'
 import type { ActivationGuard, KnownPool } from '../../kernel/port/pool-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
@@ -28,6 +28,8 @@ export interface PoolContext {
   readonly mapperLinks: boolean
   readonly durability: Durability
   readonly record: PoolRecord | undefined
+  /** `7:1`, as it stands in the table. */
+  readonly metadataDevice: string
   /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
   readonly metadataPath: string
   readonly pending: Pending
@@ -35,17 +37,30 @@ export interface PoolContext {
   readonly clock: SnapshotClock
 }
 
+/** What the uuid of a pool that this library has started begins with. What follows is new at each start. */
+export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
+
+type PoolIdentity = Pick<KnownPool, 'device' | 'uuid'>
+
+/**
+ * Whether the uuid of a volume names this start of the pool. Then a device with that uuid is a volume of this pool, and
+ * nobody needs to ask whether the pool still runs.
+ */
+export const isNamedByVolumes = ({ uuid }: Pick<PoolIdentity, 'uuid'>): boolean => uuid.startsWith(POOL_UUID_PREFIX)
+
 /**
  * The uuid of an active volume is this prefix and its id. It is the same in every process, and the kernel refuses a
- * second device with the same uuid: that makes it the guard against activating one volume twice. The pool's device
- * number is in it because thins cannot outlive the pool's mapped device.
+ * second device with the same uuid: that makes it the guard against activating one volume twice. In it are the random
+ * part of the pool's uuid or, if another program has started the pool, the pool's device number: thins cannot outlive
+ * the pool's mapped device.
  */
-export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
+export const volumeUuidPrefix = (pool: PoolIdentity): string =>
+  `DMTHIN-${isNamedByVolumes(pool) ? pool.uuid.slice(POOL_UUID_PREFIX.length) : deviceNumber(pool.device)}-`
 
 /** `unchecked`: devices of other programs are not looked for. */
 export const activationGuard = (pool: PoolContext, unchecked: boolean): ActivationGuard => ({
   pool: knownPool(pool),
-  ownPrefix: unchecked ? '' : volumeUuidPrefix(pool.device),
+  ownPrefix: unchecked ? '' : volumeUuidPrefix(pool),
 })
 
 export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })
@@ -74,7 +89,11 @@ export type PoolAddress = Pick<PoolContext, 'port' | 'name' | 'address'>
 
 export async function poolTable({ port, name, address }: PoolAddress, signal?: AbortSignal): Promise<PoolTable> {
   const lines = await port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
-  const line = lines[0]
+  return tableOfPool(name, lines)
+}
+
+/** Rejects what is not a pool's table. */
+export function tableOfPool(name: string, [line]: readonly TargetLine[]): PoolTable {
   if (line?.type !== 'thin-pool') {
     const what = line ? `a ${line.type} device` : 'a device without a table'
     throw new DmThinError('DM_NOT_A_POOL', `${JSON.stringify(name)} is ${what}, not a thin pool`, { device: name })

@@ -32,6 +32,7 @@ export async function contextOf(
     mapperLinks,
     durability,
     record,
+    metadataDevice: table.metadataDevice,
     metadataPath,
     pending: new Pending(`pool ${name}`),
     ids: new ThinIds(() => thinIds(pool)),

@@ -1,10 +1,8 @@
 // What a pool and a volume say of themselves, in bytes and blocks.
-import { nodePath } from '../../block/node-path.js'
-import { TABLE_FLAG } from '../../kernel/port/device-port.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thin-pool.js'
 import { parseThinStatus } from '../../target/thin.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { poolTable, type PoolContext } from './context.js'
+import { poolStatusLine, tableOfPool, type PoolContext } from './context.js'
 import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
 
 /** The used and the total space of a device of the pool, in its blocks and in bytes. */
@@ -73,14 +71,28 @@ const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): Spa
 
 /** Asks the kernel, without a commit, and reads the superblock beside it. */
 export async function readPoolStatus(context: PoolContext, signal?: AbortSignal): Promise<PoolStatus> {
-  const { port, address, metadataPath } = context
-  const [table, [line], time] = await Promise.all([
-    poolTable(context, signal),
-    port.tableStatus(address, TABLE_FLAG.noflush, signal),
+  const { port, address, metadataPath, metadataDevice } = context
+  const [lines, time] = await Promise.all([
+    port.tableAndStatus(address, signal),
     readSnapshotTime(port, metadataPath, signal),
   ])
-  const same = nodePath(table.metadataDevice) === metadataPath
-  return poolStatus(line?.parameters ?? '', table, same ? time : undefined)
+  const table = tableOfPool(context.name, lines.table)
+  const same = table.metadataDevice === metadataDevice
+  return poolStatus(lines.status[0]?.parameters ?? '', table, same ? time : undefined)
+}
+
+export interface PoolSpace {
+  readonly data: SpaceStatus
+  readonly metadata: SpaceStatus
+}
+
+export async function readPoolSpace(context: PoolContext, signal?: AbortSignal): Promise<PoolSpace | undefined> {
+  const line = await poolStatusLine(context, signal)
+  if (!('transactionId' in line)) return undefined
+  return {
+    data: space(line.usedDataBlocks, line.totalDataBlocks, context.dataBlockBytes),
+    metadata: space(line.usedMetadataBlocks, line.totalMetadataBlocks, METADATA_BLOCK_BYTES),
+  }
 }
 
 /** `time`: the snapshot clock, where it is known. Pure. */

@@ -3,7 +3,14 @@ import { signalOption } from '../../base/options.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { changePoolEach } from '../state/commit-point.js'
-import { activationGuard, isUp, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import {
+  activationGuard,
+  isNamedByVolumes,
+  isUp,
+  knownPool,
+  volumeUuidPrefix,
+  type PoolContext,
+} from '../state/context.js'
 import { externalOriginsOf } from './external-origin.js'
 import { withSharedLock } from '../state/locks.js'
 import { recordDeleted, recordNew } from './recorded.js'
@@ -45,9 +52,11 @@ export function deactivateMany(
   limitMs: number,
 ): Promise<VolumeResult[]> {
   const started = performance.now()
+  checkVolumes(pool, volumes)
+  const looked = volumes.every(volume => volume.state.isOwnNow) ? undefined : knownPool(pool)
   return inBatches(pool, volumes, options, {
     prepare: volume => volume.state.address,
-    send: (addresses, batch) => pool.port.deactivateMany(knownPool(pool), addresses, limitMs, batch),
+    send: (addresses, batch) => pool.port.deactivateMany(looked, addresses, limitMs, batch),
     settle: (volume, outcome) => volume.state.deactivated(outcome, started),
   })
 }
@@ -181,8 +190,8 @@ export async function statusMany(
   checkVolumes(pool, volumes)
   const ids = Uint32Array.from(volumes, volume => volume.id)
   const [up, text] = await Promise.all([
-    isUp(pool, signal),
-    pool.port.statusMany(volumeUuidPrefix(pool.device), ids, signal),
+    isNamedByVolumes(pool) || isUp(pool, signal),
+    pool.port.statusMany(volumeUuidPrefix(pool), ids, signal),
   ])
   const lines = up ? text.split('\n') : []
   const results: VolumeResult<VolumeStatus>[] = []

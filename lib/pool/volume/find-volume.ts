@@ -49,17 +49,13 @@ async function activeAs(pool: PoolContext, id: number, signal?: AbortSignal): Pr
   const { port, device } = pool
   const own = await ownActive(pool, id, signal)
   if (own) return own
-  return (await port.foreignThins(device, volumeUuidPrefix(device), signal)).find(thin => thin.id === id)
+  return (await port.foreignThins(device, volumeUuidPrefix(pool), signal)).find(thin => thin.id === id)
 }
 
 /** The volume's own device, once it has a table: before, somebody is just activating it, or has died of it. */
-async function ownActive(
-  { port, device }: PoolContext,
-  id: number,
-  signal?: AbortSignal,
-): Promise<ActiveThin | undefined> {
-  const own = await port
-    .deviceStatus({ uuid: volumeUuidPrefix(device) + id }, signal)
+async function ownActive(pool: PoolContext, id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
+  const own = await pool.port
+    .deviceStatus({ uuid: volumeUuidPrefix(pool) + id }, signal)
     .catch(undefinedIf('DM_NOT_FOUND'))
   return own && (own.flags & DEVICE_FLAG.activeTable) !== 0 ? { ...own, id } : undefined
 }

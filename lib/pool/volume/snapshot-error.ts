@@ -19,6 +19,19 @@ export async function sendSnapshots(
   return settledSnapshots(pool, request.originId, items)
 }
 
+/** A snapshot of one id, and what became of its activation; undefined if that has not been tried. */
+export async function sendSnapshotActive(
+  pool: PoolContext,
+  request: SnapshotRequest,
+  activation: Parameters<PoolContext['port']['snapshotActive']>[1],
+  signal?: AbortSignal,
+): Promise<{ readonly item: SnapshotItem; readonly activated: Outcome | undefined }> {
+  const send = () => pool.port.snapshotActive(request, activation, signal)
+  const { items, activated } = await explained(pool, withSharedLock(pool, signal, send))
+  const [item] = await settledSnapshots(pool, request.originId, items)
+  return { item: item!, activated }
+}
+
 export function snapshotRefused(
   pool: PoolContext,
   { id, errno, operation }: SnapshotItem,
@@ -43,7 +56,7 @@ export function snapshotRefused(
 /** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
 export async function whoHasName(pool: PoolContext, id: number, fault: DmThinError): Promise<DmThinError> {
   if (fault.code !== 'DM_NAME_TAKEN') return fault
-  const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool.device) + id }).catch(() => undefined)
+  const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool) + id }).catch(() => undefined)
   if (!other) return fault
   const text = `volume ${id} of pool ${pool.name} is active already, as ${JSON.stringify(other.name)}`
   return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })

@@ -11,6 +11,7 @@ import {
 } from '../../base/options.js'
 import { SECTOR_BYTES } from '../../base/units.js'
 import { TABLE_FLAG } from '../../kernel/port/device-port.js'
+import type { ActivateRequest, Outcome } from '../../kernel/port/pool-port.js'
 import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import { activationGuard, isUp, knownPool, type PoolContext } from '../state/context.js'
@@ -18,7 +19,7 @@ import { withSharedLock } from '../state/locks.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
 import { deleteAgain, recordDeleted, recordNew } from './recorded.js'
-import { outcomeOf, sendSnapshots, snapshotRefused } from './snapshot-error.js'
+import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
   checkThinId,
   DEFAULT_TIMEOUT_MS,
@@ -28,6 +29,12 @@ import {
   type VolumeIdentity,
 } from './volume-options.js'
 import { VolumeState } from './volume-state.js'
+
+interface CreatedSnapshot {
+  readonly made: ThinVolume
+  /** If it was activated in the same call: its outcome. */
+  readonly activated: { readonly request: ActivateRequest; readonly outcome: Outcome } | undefined
+}
 
 /** A thin volume of a pool, active or not. */
 export class ThinVolume {
@@ -124,20 +131,18 @@ export class ThinVolume {
     const wanted = options.id === undefined ? undefined : checkThinId(options.id)
     if (checkBoolean('activate', options.activate)) this.#state.sizeFor()
     return this.#run(async () => {
-      const make = (id: number) => this.#createSnap(id, signal)
-      const id = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
-      this.#pool.ids.use(id)
-      const made = new ThinVolume(this.#pool, {
-        id,
-        name,
-        sizeBytes: this.#state.sizeBytes,
-        externalOrigin: this.#state.externalOrigin,
-        origin: this.id,
-      })
+      // Between the two calls of a pool with a record that is written; an external origin is looked at before each.
+      const together = options.activate && !this.#pool.record && this.#state.externalOrigin === undefined
+      const make = (id: number) => this.#createSnap(id, name, together ? { readOnly } : undefined, signal)
+      const created = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
+      const { made, activated } = created
+      this.#pool.ids.use(made.id)
       await recordNew(this.#pool, [made.#state.recorded])
       if (!options.activate) return made
       try {
-        return await made.activate({ readOnly, ...signalOption(signal) })
+        if (activated === undefined) return await made.activate({ readOnly, ...signalOption(signal) })
+        await made.#state.activated(activated.request, activated.outcome)
+        return made
       } catch (fault) {
         throw await made.#undoCreation(fault)
       }
@@ -150,7 +155,7 @@ export class ThinVolume {
     return this.#run(async () => {
       this.#state.activeDevice()
       const [up, [line]] = await Promise.all([
-        isUp(this.#pool, options.signal),
+        this.#state.isOwnNow || isUp(this.#pool, options.signal),
         this.#port.tableStatus(this.#state.address, TABLE_FLAG.noflush, options.signal).catch(this.#gone),
       ])
       if (!up) this.#state.adopt(undefined)
@@ -239,7 +244,8 @@ export class ThinVolume {
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now()
-    const call = this.#port.deactivate(knownPool(this.#pool), this.#state.address, limitMs, signal)
+    const pool = this.#state.isOwnNow ? undefined : knownPool(this.#pool)
+    const call = this.#port.deactivate(pool, this.#state.address, limitMs, signal)
     await this.#state.deactivated(await outcomeOf(call), started)
   }
 
@@ -248,11 +254,28 @@ export class ThinVolume {
     await recordDeleted(this.#pool, [this.id])
   }
 
-  async #createSnap(id: number, signal?: AbortSignal): Promise<number> {
-    const send = () => sendSnapshots(this.#pool, this.#state.snapshotRequest([id]), signal)
-    const [item] = await this.#pool.clock.counted(this.#pool.name, 1, send)
-    if (item!.errno !== 0) throw await snapshotRefused(this.#pool, item!, this.id, signal)
-    return id
+  /** `activation`: activates it in the same call. */
+  async #createSnap(
+    id: number,
+    name: string | undefined,
+    activation: { readonly readOnly: boolean } | undefined,
+    signal?: AbortSignal,
+  ): Promise<CreatedSnapshot> {
+    const { sizeBytes, externalOrigin, id: origin } = this.#state
+    const made = new ThinVolume(this.#pool, { id, name, sizeBytes, externalOrigin, origin })
+    const wanted = this.#state.snapshotRequest([id])
+    // Nobody can have the id active that the pool did not have until now.
+    const guard = activationGuard(this.#pool, true)
+    const { state } = made
+    const request = activation && state.activateRequest(state.name, this.#state.sizeFor(), activation.readOnly)
+    const send = async () => {
+      if (request) return sendSnapshotActive(this.#pool, wanted, { ...request, guard }, signal)
+      const [item] = await sendSnapshots(this.#pool, wanted, signal)
+      return { item: item!, activated: undefined }
+    }
+    const { item, activated } = await this.#pool.clock.counted(this.#pool.name, 1, send)
+    if (item.errno !== 0) throw await snapshotRefused(this.#pool, item, this.id, signal)
+    return { made, activated: request && activated !== undefined ? { request, outcome: activated } : undefined }
   }
 
   async #undoCreation(fault: unknown): Promise<unknown> {

@@ -9,7 +9,7 @@ import type { DeviceAddress } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, ActiveThin, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import { thin } from '../../target/thin.js'
 import { isCommitted } from '../state/commit-point.js'
-import { addressOf, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
+import { addressOf, isNamedByVolumes, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { explain } from '../state/explain-error.js'
 import type { VolumeRecord } from '../state/record.js'
 import { originInUse } from './external-origin.js'
@@ -45,7 +45,12 @@ export class VolumeState {
   }
 
   get uuid(): string {
-    return volumeUuidPrefix(this.pool.device) + this.id
+    return volumeUuidPrefix(this.pool) + this.id
+  }
+
+  /** Whether a device at its address cannot be a volume of another pool. */
+  get isOwnNow(): boolean {
+    return this.#foreign === undefined && isNamedByVolumes(this.pool)
   }
 
   get address(): DeviceAddress {
@@ -97,7 +102,7 @@ export class VolumeState {
   snapshotRequest(ids: readonly number[]): SnapshotRequest {
     return {
       pool: knownPool(this.pool),
-      ownPrefix: this.unchecked ? '' : volumeUuidPrefix(this.pool.device),
+      ownPrefix: this.unchecked ? '' : volumeUuidPrefix(this.pool),
       originUuid: this.uuid,
       originId: this.id,
       ids,

@@ -40,6 +40,7 @@ export class CommitPoints {
 
   /** Another process may have raised it: the kernel says so, and the pool says to what. */
   async #raise(): Promise<bigint> {
+    // Without it the kernel would refuse what another process has raised, and complain in its log.
     const recorded = this.#recorded()
     if (recorded > this.#id) this.#id = recorded
     for (;;) {

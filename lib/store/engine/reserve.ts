@@ -28,8 +28,9 @@ export class Reserve {
 
   async #ask(): Promise<void> {
     if (this.#percent === 0) return
-    const { data, metadata } = await this.#pool.status()
-    if (data === undefined) return // a pool that has failed says so itself
+    const space = await this.#pool.space()
+    if (space === undefined) return // a pool that has failed says so itself
+    const { data, metadata } = space
     this.#refuse('data', data.totalBytes - data.usedBytes, this.#of(data.totalBytes))
     this.#refuse('metadata', metadata.totalBytes - metadata.usedBytes, this.#of(metadata.totalBytes))
     if (this.#data.file === undefined) return

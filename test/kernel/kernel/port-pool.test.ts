@@ -224,8 +224,8 @@ test('a pool cannot be replaced by another target, nor change discards or device
 test('status lines of many volumes in one answer, with an errno for each that is not there', async () => {
   await withPool(async (pool, { name }) => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const { device } = await port.deviceStatus({ name })
-    const text = await port.statusMany(volumeUuidPrefix(device), Uint32Array.of(0, 77))
+    const { device, uuid } = await port.deviceStatus({ name })
+    const text = await port.statusMany(volumeUuidPrefix({ device, uuid }), Uint32Array.of(0, 77))
     expect(text).toMatch(/^0 2048 0 - ?\n6 .*\n$/)
   })
 })

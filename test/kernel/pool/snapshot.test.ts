@@ -27,7 +27,7 @@ const idsOf = async (pool: ThinPool) => (await pool.volumes()).map(volume => vol
 /** The request that volume.snapshot() makes of the kernel's side, for a look at what it answers. */
 async function rawSnapshot(name: string, originId: number, ids: number[]) {
   const pool = await port.deviceStatus({ name })
-  const ownPrefix = volumeUuidPrefix(pool.device)
+  const ownPrefix = volumeUuidPrefix(pool)
   const originUuid = ownPrefix + originId
   return port.snapshot({ pool, ownPrefix, originUuid, originId, ids, committed: true })
 }

@@ -8,6 +8,7 @@ const address = { uuid: 'DMTHIN-none' }
 const table = [{ startSectors: 0, lengthSectors: 8, type: 'zero', parameters: '' }]
 const pool = { device: 1, name: 'none', uuid: 'DMTHIN-none' }
 const guard = { pool, ownPrefix: 'DMTHIN-' }
+const snapshot = { pool, ownPrefix: '', originUuid: 'none', originId: 0, ids: [1], committed: true, udevFlags: 0 }
 const device = { name: 'none', uuid: '', table }
 const memory = new Uint8Array(1)
 
@@ -74,7 +75,9 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   setGeometry: [address, '1 1 1 0'],
   setPropagation: ['none', 0],
   setUuid: ['none', 'other', 0, 0],
-  snapshot: [{ pool, ownPrefix: '', originUuid: 'none', originId: 0, ids: [1], committed: true, udevFlags: 0 }],
+  snapshot: [snapshot],
+  snapshotActive: [snapshot, guard, { name: 'none', uuid: '', table: [] }, 0],
+  tableAndStatus: [address],
   statusMany: ['DMTHIN-none-', new Uint32Array(1)],
   suspend: [address, 0],
   syncFile: [0],

@@ -41,6 +41,7 @@ const pool = {
   mapperLinks: false,
   durability: 'committed' as const,
   record: undefined,
+  metadataDevice: '7:1',
   metadataPath: '/dev/loop1',
   clock: new SnapshotClock(() => Promise.reject(new Error('the superblock was read'))),
   pending: new Pending('pool demo'),

@@ -13,7 +13,7 @@ const withExtension = (extension: string) => files.filter(name => name.startsWit
 test('the package holds what it needs, and what a reader looks for first', () => {
   const wanted = ['package.json', 'README.md', 'LICENSE', 'binding.gyp', 'native/parts/core.cc']
   const binaries = ['x64', 'arm64'].map(arch => `prebuilds/linux-${arch}/dm-thin.glibc.node`)
-  const dist = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map(name => `dist/${name}`)
+  const dist = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map(name => `dist/entry/${name}`)
   expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist]))
 })
 

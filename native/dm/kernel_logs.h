@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "dm/kernel_log.h"
@@ -17,13 +18,18 @@ class KernelLogs {
   KernelLogs(const KernelLogs&) = delete;
   KernelLogs& operator=(const KernelLogs&) = delete;
 
+  struct GiveBack {
+    KernelLogs* logs;
+    void operator()(KernelLog* log) const noexcept {
+      std::unique_ptr<KernelLog> owned(log);
+      const MutexLock locked(logs->mutex_);
+      if (logs->idle_.size() < logs->idle_.capacity()) logs->idle_.push_back(std::move(owned));
+    }
+  };
+
   /// A log that is this caller's alone, from its end on. It comes back when the pointer goes.
-  auto borrow() {
-    auto give_back = [this](KernelLog* log) {
-      const MutexLock locked(mutex_);
-      idle_.emplace_back(log);
-    };
-    std::unique_ptr<KernelLog, decltype(give_back)> log(take(), give_back);
+  std::unique_ptr<KernelLog, GiveBack> borrow() {
+    std::unique_ptr<KernelLog, GiveBack> log(take(), GiveBack{this});
     log->begin();
     return log;
   }
@@ -32,7 +38,7 @@ class KernelLogs {
   KernelLog* take() {
     const MutexLock locked(mutex_);
     if (idle_.empty()) {
-      idle_.reserve(++made_);  // so that giving back does not allocate
+      idle_.reserve(++made_);  // giving back does not allocate
       return new KernelLog;
     }
     KernelLog* const log = idle_.back().release();

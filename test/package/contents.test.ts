@@ -13,16 +13,11 @@ const withExtension = (extension: string) => files.filter(name => name.startsWit
 test('the package holds what it needs, and what a reader looks for first', () => {
   const wanted = ['package.json', 'README.md', 'LICENSE', 'binding.gyp', 'native/parts/core.cc']
   const binaries = ['x64', 'arm64'].map(arch => `prebuilds/linux-${arch}/dm-thin.glibc.node`)
-<<<<<<< HEAD
   const dist = ['entry/index.js', 'entry/index.mjs', 'entry/index.d.ts', 'entry/index.d.mts', 'cli/main.js'].map(
     name => `dist/${name}`,
   )
   const service = 'lib/snapshotter/snapshots.proto'
   expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist, service]))
-=======
-  const dist = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map(name => `dist/entry/${name}`)
-  expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist]))
->>>>>>> h-native
 })
 
 test('every source of the binary is in it, so that it can be built where no binary fits', () => {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 
 const repository = path.join(__dirname, '../../..')
-const library = path.join(repository, 'dist', 'index.js')
+const library = path.join(repository, 'dist', 'entry', 'index.js')
 
 /**
  * The body of an async function in which `dmThin` is the library. What it returns is printed as JSON; an error as

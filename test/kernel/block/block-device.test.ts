@@ -236,7 +236,7 @@ test('a long write and a long read are given up between two pieces, and say how 
 test('a worker that is terminated in the middle of a write ends, and releases the device', async () => {
   await withLoop(64 * MiB, async loop => {
     const [slow, path] = delayed(loop)
-    const library = require.resolve('../../dist/entry/index.js')
+    const library = require.resolve('../../../dist/entry/index.js')
     const source = `
       const { parentPort } = require('node:worker_threads')
       const { BlockDevice, MiB } = require(${JSON.stringify(library)})

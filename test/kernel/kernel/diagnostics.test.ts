@@ -105,7 +105,7 @@ test('a table with secure data is told without its parameters', async () => {
 })
 
 test('DEBUG=dm-thin prints a line for each call', () => {
-  const program = `require(${JSON.stringify(require.resolve('../../dist/entry/kernel.js'))}).DeviceMapper.open()`
+  const program = `require(${JSON.stringify(require.resolve('../../../dist/entry/kernel.js'))}).DeviceMapper.open()`
   const { stderr } = tryRun('env', ['DEBUG=other,dm-thin', process.execPath, '-e', program])
   expect(stderr).toMatch(/^dm-thin +[\d.]+ ms {2}dmsetup version {2}ok\n$/)
   expect(tryRun('env', ['DEBUG=other', process.execPath, '-e', program]).stderr).toBe('')

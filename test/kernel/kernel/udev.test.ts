@@ -141,7 +141,7 @@ if (withUdev) {
 
   test('what a killed process left is taken away by the next that begins, and no living one’s', async () => {
     const living = await dm.beginUdev()
-    const path = JSON.stringify(require.resolve('../../dist/entry/kernel.js'))
+    const path = JSON.stringify(require.resolve('../../../dist/entry/kernel.js'))
     await runChild(
       `const dm = await require(${path}).DeviceMapper.open(); await dm.beginUdev(); process.kill(process.pid, 'SIGKILL')`,
     ).catch(() => undefined)

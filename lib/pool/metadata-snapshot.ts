@@ -1,4 +1,4 @@
-// The metadata snapshot: a root that the kernel keeps as it is, for programs that read the metadata of a running pool.
+// The metadata snapshot: a root that the kernel keeps unchanged, for programs that read the metadata of a running pool.
 import { withOwnSignal } from '../base/own-signal.js'
 import { DmThinError } from '../base/errors.js'
 import { checkOptions, type SignalOption } from '../base/options.js'
@@ -6,13 +6,13 @@ import { message } from '../target/messages.js'
 import { commitMessage } from './state/commit-point.js'
 import { poolStatusLine, type PoolContext } from './state/context.js'
 
-/** A metadata snapshot that this object has reserved. `await using` releases it. */
+/** A metadata snapshot that this object reserved. `await using` releases it. */
 export interface MetadataSnapshot extends AsyncDisposable {
-  /** The block of the metadata device, of 4096 bytes, that the root is in: `heldMetadataRoot` of the status. */
+  /** The block of the root on the metadata device, in units of 4096 bytes: `heldMetadataRoot` of the status. */
   readonly root: number
   /**
-   * Releases it; blocks that only it kept are free then. Done once, however often it is called. Rejects with
-   * `DM_METADATA_SNAPSHOT_NOT_HELD` where somebody else has released it meanwhile.
+   * Releases the metadata snapshot, which frees the blocks that only it kept. Repeated calls have no effect. Rejects
+   * with `DM_METADATA_SNAPSHOT_NOT_HELD` if another program has released it.
    */
   release(options?: SignalOption): Promise<void>
 }
@@ -24,7 +24,7 @@ export async function reserveMetadataSnapshot(context: PoolContext, signal?: Abo
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }
 
-/** With a `root`: only that one. */
+/** Releases the metadata snapshot. With a `root`: only if it is that one. */
 export async function releaseMetadataSnapshot(
   context: PoolContext,
   root?: number,
@@ -40,7 +40,7 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
     released ??= context.pending
       .run(() => releaseMetadataSnapshot(context, root))
       .catch((fault: unknown) => {
-        released = undefined // to be tried again
+        released = undefined // allow another attempt
         throw fault
       })
     return withOwnSignal(released, signal)
@@ -55,7 +55,10 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
   }
 }
 
-/** The kernel releases whatever is held: one that was reserved by somebody else meanwhile must not go. */
+/**
+ * Checks that the held metadata snapshot is this one. The kernel releases any, also one that another program has
+ * reserved since.
+ */
 async function checkRoot(context: PoolContext, root: number): Promise<void> {
   const line = await poolStatusLine(context)
   if (!('transactionId' in line) || line.heldMetadataRoot === root) return

@@ -1,4 +1,5 @@
-// Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
+// Creation of a pool's mapped device: for `create`, which formats the metadata, and for `open`, which starts the
+// existing pool.
 import { undefinedIf, DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
 import { randomUUID } from 'node:crypto'
 import type { Rollback } from '../../base/rollback.js'
@@ -17,13 +18,16 @@ import type { PoolLock } from '../state/locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
 import { eraseSignatures, lockNodes, refuseSignatures } from './signatures.js'
 
-/** Marks the mapped devices that this library made a pool of. */
+/** Prefix of the uuids of pool devices that this library made. */
 export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
 
-/** How much must be zero for a metadata device to count as blank: every common file system's magic lies in it. */
+/**
+ * Number of blocks that must be zero for a metadata device to count as blank. The magic of every common file system is
+ * in them.
+ */
 const BLANK_BLOCKS = 32
 
-/** Creates a pool on blank metadata. Whatever fails, earlier steps are undone. */
+/** Creates a pool on blank metadata. Rolls back the completed steps if one fails. */
 export async function createPool(
   port: KernelPort,
   plan: PoolPlan,
@@ -56,7 +60,7 @@ export async function createPool(
   return info
 }
 
-/** Brings back the pool that the metadata describes. Never formats. */
+/** Starts the pool that the metadata describes. Never formats. */
 export async function restartPool(
   port: KernelPort,
   plan: PoolPlan,
@@ -76,12 +80,13 @@ export async function restartPool(
   if (blocks < superblock.dataSpaceMap.blocks) {
     throw mismatch(plan.name, 'data blocks', superblock.dataSpaceMap.blocks, blocks)
   }
-  // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
+  // The kernel would grow the pool to a longer table, and a pool never shrinks. A larger device is therefore left to
+  // grow().
   const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
   return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, rollback, signal)
 }
 
-/** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */
+/** Returns the superblock of a pool that is not running, read again after the caller's check, which may change it. */
 async function checkedSuperblock(
   port: KernelPort,
   plan: PoolPlan,
@@ -155,7 +160,7 @@ async function startPool(
       `pool ${plan.name} failed as it started; check its metadata with thin_check`,
     )
   }
-  // The pool holds both devices open from here on, so they no longer need to be held for it.
+  // The pool now holds both devices open.
   for (const { held } of [data, metadata]) if (held !== undefined) await port.release(held)
   return info
 }
@@ -203,7 +208,7 @@ async function attachBoth(
     const data = await findSource(port, 'data', plan.data, rollback, mayCreate, signal)
     const metadata = await findSource(port, 'metadata', plan.metadata, rollback, mayCreate, signal)
     await lock.takeBackings([data.key, metadata.key])
-    // While this call waited, another may have failed and deleted the files that it had made.
+    // While this call waited, another may have failed and deleted the files that it had created.
     if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
     return {
       data: await attachBacking(port, data, rollback, mayCreate, signal),
@@ -217,15 +222,16 @@ function checkDevices(plan: PoolPlan, data: Backing, metadata: Backing): void {
   if (metadata.sizeBytes < MIN_METADATA_BYTES) {
     throw invalid(`metadata has ${metadata.sizeBytes} bytes; the least is ${MIN_METADATA_BYTES}`)
   }
-  if ('device' in plan.metadata) return // a larger device is allowed: the kernel uses the first part of it
+  if ('device' in plan.metadata) return // A larger device is allowed: the kernel uses the first part of it.
   if (metadata.sizeBytes > MAX_METADATA_BYTES) {
     throw invalid(`metadata has ${metadata.sizeBytes} bytes; the kernel uses at most ${MAX_METADATA_BYTES}`)
   }
 }
 
 /**
- * Mapped devices share one claim on what lies below them, so the kernel lets two pools have one data device, and each
- * would overwrite the other's blocks. An exclusive open by somebody who is no mapped device is refused.
+ * Rejects a data device that is in use. Mapped devices share one claim on the devices below them, so the kernel lets
+ * two pools use one data device, and each would overwrite the other's blocks. An exclusive open by anything else is
+ * rejected by the kernel.
  */
 async function refuseDataInUse(port: KernelPort, data: Backing, signal?: AbortSignal): Promise<void> {
   await port.readBlocks(data.path, [0], METADATA_BLOCK_BYTES, true, signal)
@@ -253,6 +259,6 @@ async function readSuperblock(port: KernelPort, metadata: Backing, signal?: Abor
     : { kind: 'garbage', detail: found.detail }
 }
 
-/** By comparison of whole blocks: a look at each byte would hold the event loop. */
+/** Returns true if the block is zero. Compares whole blocks, because a loop over bytes would block the event loop. */
 const isBlank = (block: Uint8Array): boolean => ZEROES.compare(block) === 0
 const ZEROES = Buffer.alloc(METADATA_BLOCK_BYTES)

@@ -1,4 +1,5 @@
-// What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
+// The state that a pool and its volumes share. Volumes refer to it and not to the pool, so that neither file imports
+// the other.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import type { Pending } from '../../base/pending.js'
 import { TABLE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
@@ -13,22 +14,22 @@ import type { SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
   readonly port: KernelPort
-  /** For people, and for the lock. */
+  /** The name for messages and for the lock. */
   readonly name: string
-  /** What every call names the pool by: its uuid or, where it has none, its device number. */
+  /** The address of the pool in every call: its uuid or, if it has none, its device number. */
   readonly address: DeviceAddress
-  /** The pool's device number; thins name it in their tables. */
+  /** The pool's device number, which the tables of its volumes contain. */
   readonly device: number
   /** `253:0` */
   readonly number: string
-  /** Of the pool's device; another one after each start. */
+  /** The uuid of the pool's device; it changes with each start. */
   readonly uuid: string
   readonly dataBlockBytes: number
-  /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
+  /** True if activated volumes get a link in /dev/mapper when udev does not create it. */
   readonly mapperLinks: boolean
   readonly durability: Durability
   readonly record: PoolRecord | undefined
-  /** `/dev/loop1`: what the metadata lies on, for as long as the pool runs. */
+  /** `/dev/loop1`: the device of the metadata, as long as the pool runs. */
   readonly metadataPath: string
   readonly pending: Pending
   readonly ids: ThinIds
@@ -36,13 +37,13 @@ export interface PoolContext {
 }
 
 /**
- * The uuid of an active volume is this prefix and its id. It is the same in every process, and the kernel refuses a
- * second device with the same uuid: that makes it the guard against activating one volume twice. The pool's device
- * number is in it because thins cannot outlive the pool's mapped device.
+ * The prefix of an active volume's uuid, which its id follows. It is the same in every process, and the kernel rejects
+ * a second device with the same uuid: this prevents activating one volume twice. It contains the pool's device number
+ * because thin devices cannot outlive the pool's mapped device.
  */
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
 
-/** `unchecked`: devices of other programs are not looked for. */
+/** The guard of an activation. `unchecked`: no search for devices of other programs. */
 export const activationGuard = (pool: PoolContext, unchecked: boolean): ActivationGuard => ({
   pool: knownPool(pool),
   ownPrefix: unchecked ? '' : volumeUuidPrefix(pool.device),
@@ -50,13 +51,16 @@ export const activationGuard = (pool: PoolContext, unchecked: boolean): Activati
 
 export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })
 
-/** The address that stays a device's own: its uuid or, where it has none, its number. Errors call it by its name. */
+/**
+ * Returns the address that stays with a device: its uuid or, if it has none, its number. Errors refer to it by name.
+ */
 export const addressOf = ({ name, uuid, device }: KnownPool): DeviceAddress =>
   uuid === '' ? { device, label: name } : { uuid, label: name }
 
 /**
- * Whether the pool still runs on the device number that it had. Where not, no volume of it is active: thins cannot
- * outlive their pool. Another pool may have the number by then, with volumes of the same ids and so of the same uuids.
+ * Returns true if the pool still runs on its device number. If not, none of its volumes is active, because thin devices
+ * cannot outlive their pool. Another pool may have been assigned the number, with volumes of the same ids and therefore
+ * the same uuids.
  */
 export async function isUp({ port, name, uuid, device }: PoolContext, signal?: AbortSignal): Promise<boolean> {
   const info = await port.deviceStatus({ device }, signal).catch(undefinedIf('DM_NOT_FOUND'))
@@ -69,7 +73,7 @@ export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<
   throw new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
 }
 
-/** What is needed to ask about a pool. */
+/** The fields needed to query a pool. */
 export type PoolAddress = Pick<PoolContext, 'port' | 'name' | 'address'>
 
 export async function poolTable({ port, name, address }: PoolAddress, signal?: AbortSignal): Promise<PoolTable> {
@@ -82,7 +86,7 @@ export async function poolTable({ port, name, address }: PoolAddress, signal?: A
   return parsePoolTable(line)
 }
 
-/** What the pool says of itself, without a commit. */
+/** Returns the pool's status line, without a commit. */
 export async function poolStatusLine(
   { port, address }: PoolAddress,
   signal?: AbortSignal,

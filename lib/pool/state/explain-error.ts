@@ -1,11 +1,11 @@
-// What is the matter with a pool, when the kernel refused a call with an errno that says little.
+// Explains errors: if the kernel's errno is ambiguous, the pool's state identifies the cause.
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
 import { poolStatusLine, type PoolAddress, type PoolContext } from './context.js'
 
 /**
- * Passes on what a call gives; when the kernel refused it with an errno that says little, looks at the pool and says
- * what is the matter: suspended, read-only, failed. Only a refusal costs the look.
+ * Returns the result of a call. If the call fails with an ambiguous errno, reads the pool's state and rejects with the
+ * specific code: suspended, read-only or failed. The extra status call is made only on failure.
  */
 export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T> {
   return call.catch(async (fault: unknown) => {

@@ -1,6 +1,6 @@
 // Bounded queue between the producer and the reader of events.
 
-/** The number of events that were not read in time; see `EventQueue`. */
+/** The marker in place of events that were dropped unread; see `EventQueue`. */
 export interface Overflow {
   readonly type: 'overflow'
 }

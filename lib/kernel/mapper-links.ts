@@ -1,4 +1,4 @@
-// Links in /dev/mapper where no udev makes them: `/dev/mapper/NAME` leads to `../dm-N`, as udev's own do.
+// Links in /dev/mapper, created if udev does not: `/dev/mapper/NAME` points to `../dm-N`, as udev's own links do.
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { DmThinError } from '../base/errors.js'
 import { mangleName, unmangleName } from './kernel-names.js'
@@ -6,7 +6,10 @@ import { deviceMinor } from '../base/device-number.js'
 import type { MapperLinks } from './port/device-port.js'
 import { whyNoUdev } from './udev.js'
 
-/** Names whose links lead to a device that is gone, or is another by now. None where udev runs: it sees to its own. */
+/**
+ * Returns the names of links that point to a removed or replaced device. Empty if udev runs, which maintains its own
+ * links.
+ */
 export function danglingLinks(): string[] {
   if (udevMakesLinks()) return []
   return readdirSync(FOLDER, { withFileTypes: true })
@@ -25,7 +28,7 @@ export const mapperLinks: MapperLinks = {
     if (udevMakesLinks()) return
     const minor = deviceMinor(device)
     if (minorOf(name) === minor) return
-    unlinkStale(name) // one that a killed process left
+    unlinkStale(name) // left by a killed process
     try {
       symlinkSync(`../dm-${minor}`, linkPath(name))
       seen?.add(mangleName(name))
@@ -39,19 +42,19 @@ export const mapperLinks: MapperLinks = {
   leads: (name, device) => minorOf(name) === deviceMinor(device) && !udevMakesLinks(),
 }
 
-/** Takes away a link of this kind that leads to no device of its name. */
+/** Deletes a link of this kind that does not point to a device of its name. */
 function unlinkStale(name: string): void {
   const minor = minorOf(name)
   if (minor === undefined || nameOf(minor) === name) return
   try {
     unlinkSync(linkPath(name))
   } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // another process was quicker
+    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // deleted concurrently
     throw refusal('unlink', name, fault as NodeJS.ErrnoException)
   }
 }
 
-/** Nothing where it is no name of a device. */
+/** Returns the device name of an entry, or an empty list if it is not one. */
 function plainName(entry: string): string[] {
   try {
     return [unmangleName(entry)]
@@ -64,11 +67,12 @@ const udevMakesLinks = (): boolean => whyNoUdev() === undefined
 
 const linkPath = (name: string): string => `${FOLDER}/${mangleName(name)}`
 
-/** Of a link like ours; undefined where there is none, or something else. */
+/** Returns the minor number of a link of this kind; undefined if there is no such link. */
 function minorOf(name: string): number | undefined {
   const path = linkPath(name)
   try {
-    // Every removal asks, and mostly there is none: an exception each time would cost more than all the rest.
+    // Every removal checks this, and usually there is no link: an exception each time would cost more than everything
+    // else.
     if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return undefined
     const minor = /^\.\.\/dm-(\d+)$/.exec(readlinkSync(path))?.[1]
     return minor === undefined ? undefined : Number(minor)
@@ -80,8 +84,8 @@ function minorOf(name: string): number | undefined {
 let seen: Set<string> | undefined
 
 /**
- * What is there; nothing where udev makes the links. Many removals are told of in one turn of the event loop: looked at
- * once for all of them.
+ * Returns the existing links, or an empty set if udev makes the links. One directory listing serves all removals in one
+ * turn of the event loop.
  */
 function seenNow(): Set<string> {
   if (!seen) {
@@ -91,7 +95,7 @@ function seenNow(): Set<string> {
   return seen
 }
 
-/** What the kernel calls the device now; undefined where it is gone. */
+/** Returns the kernel's present name of the device; undefined if the device is gone. */
 function nameOf(minor: number): string | undefined {
   try {
     return readFileSync(`/sys/block/dm-${minor}/dm/name`, 'utf8').slice(0, -1)

@@ -59,10 +59,10 @@ async function treeNode(
 /**
  * Formats the tree:
  *
- * joined 253:2 linear, striped
- * ├─ /dev/loop0 7:0
- * └─ base 253:1 linear
- * └─ /dev/loop1 7:1
+ *     joined 253:2 linear, striped
+ *     ├─ /dev/loop0 7:0
+ *     └─ base 253:1 linear
+ *        └─ /dev/loop1 7:1
  */
 export function treeText(tree: DeviceTree): string {
   return [label(tree), ...branches(tree)].join('\n')

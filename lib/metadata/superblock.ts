@@ -25,8 +25,9 @@ export interface SpaceMapRoot {
 /** The committed state of a pool (`struct thin_disk_superblock`, `dm-thin-metadata.c`). */
 export interface Superblock {
   /**
-   * The kernel stopped changing this pool until it is checked. The kernel sets the flag in memory first, and on disk
-   * often only when the pool is removed. `false` therefore proves nothing for a pool in use: read its status line.
+   * True if the kernel requires a check before it changes this pool again. The kernel sets the flag in memory first,
+   * and on disk often only when the pool is removed. `false` therefore proves nothing for a pool in use: read its
+   * status line.
    */
   readonly needsCheck: boolean
   /** Snapshot clock, u32: each snapshot advances it by one. Mappings contain only its low 24 bits. */
@@ -65,8 +66,7 @@ export type SuperblockKind =
  * - `blank`: all zero. Only in this case does the kernel format a new pool there (`__superblock_all_zeroes`).
  * - `pool`: a valid superblock of a pool that this library can read.
  * - `garbage`: anything else, with the reason in `detail`. That includes a pool of a kernel with unknown features, so
- *   it
- *   does not prove that the device contains nothing of value.
+ *   it does not prove that the device contains nothing of value.
  *
  * Throws RangeError unless given exactly 4096 bytes.
  */

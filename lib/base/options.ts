@@ -92,13 +92,13 @@ export const hasHalf = (text: string): boolean => HALF.test(text)
 /** Checks a text that the kernel reads: it must be encodable, and a NUL would end it early. */
 export function checkText(name: string, value: unknown): string {
   if (typeof value === 'string' && !value.includes('\0') && !hasHalf(value)) return value
-  throw invalid(`${name} must be text without a NUL character or half a character, but is ${shown(value)}`)
+  throw invalid(`${name} must be a string without NUL characters and unpaired surrogates, but is ${shown(value)}`)
 }
 
 export function checkPath(name: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') throw invalid(`${name} must be a path, but is ${shown(value)}`)
   if (value.includes('\0')) throw invalid(`${name} must not contain a NUL character`)
-  if (hasHalf(value)) throw invalid(`${name} must not contain half a character, but is ${shown(value)}`)
+  if (hasHalf(value)) throw invalid(`${name} must not contain an unpaired surrogate, but is ${shown(value)}`)
   return value
 }
 

@@ -53,7 +53,7 @@ export interface LoopAttachOptions extends KernelOption, SignalOption {
 
 /** Options of `LoopDevice.detach`. */
 export interface LoopWaitOptions extends SignalOption {
-  /** How long to wait for others to close the device, in milliseconds. Default 5 000. */
+  /** Time to wait for others to close the device, in milliseconds. Default 5 000. */
   readonly timeoutMs?: number
   /** Does not wait: the kernel detaches the device immediately, or when its last user closes it. Default false. */
   readonly lazy?: boolean

@@ -60,6 +60,6 @@ export function unmangleName(mangled: string): string {
   }
   const name = Buffer.from(bytes).toString()
   const isText = Buffer.from(name).equals(Buffer.from(bytes)) && !name.includes('\0')
-  if (!isText) throw invalid(`${shown(mangled)} stands for bytes that are no text`)
+  if (!isText) throw invalid(`${shown(mangled)} does not decode to valid UTF-8 without NUL characters`)
   return name
 }

@@ -109,7 +109,7 @@ function refusal(operation: string, name: string, fault: NodeJS.ErrnoException):
   const errno = fault.errno === undefined ? undefined : Math.abs(fault.errno)
   const facts = { errno, operation, device: path, cause: fault }
   if (fault.code === 'EEXIST') {
-    return new DmThinError('DM_NAME_TAKEN', `${path} is there already, and no link that may be replaced`, facts)
+    return new DmThinError('DM_NAME_TAKEN', `${path} exists and is not a link that may be replaced`, facts)
   }
   return new DmThinError('DM_KERNEL', `${operation} ${JSON.stringify(path)}: ${fault.message}`, facts)
 }

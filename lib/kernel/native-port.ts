@@ -256,6 +256,6 @@ export const portOf = (kernel: Kernel | undefined): KernelPort =>
 export function machinePortOf(kernel: Kernel | undefined, what: string): MachinePort {
   if (kernel === undefined) return nativePort()
   portInside(kernel)
-  const text = `the kernel in memory has no ${what}: see docs/testing.md for what it leaves out`
+  const text = `the memory kernel does not support ${what}: see docs/testing.md`
   throw new DmThinError('DM_UNSUPPORTED', text)
 }

@@ -30,7 +30,7 @@ export function layTable(segments: readonly Segment[]): TargetLine[] {
       throw invalid(`${what}: type must be a target's name of 1 to ${MAX_TYPE_BYTES} bytes, but is ${shown(type)}`)
     }
     if (typeof parameters !== 'string' || parameters.includes('\0')) {
-      throw invalid(`${what}: parameters must be text without a NUL character, but are ${shown(parameters)}`)
+      throw invalid(`${what}: parameters must be a string without NUL characters, but are ${shown(parameters)}`)
     }
     const line = { startSectors, lengthSectors, type, parameters }
     startSectors += lengthSectors

@@ -136,7 +136,9 @@ export class DeviceMapper {
   ): Promise<void> {
     checkOptions(options, ['everyMappedDeviceOfThisMachine', 'deferred', 'signal'], 'removeAll')
     if (options.everyMappedDeviceOfThisMachine !== true) {
-      throw invalid('removeAll: it removes the devices of everybody; say so with everyMappedDeviceOfThisMachine: true')
+      throw invalid(
+        'removeAll: it removes the devices of all programs; confirm that with everyMappedDeviceOfThisMachine: true',
+      )
     }
     await this.#port.removeAll(checkBoolean('deferred', options.deferred) ? REMOVE_FLAG.deferred : 0, options.signal)
   }

@@ -55,7 +55,7 @@ export interface ReplaceTableOptions extends SignalOption {
 
 /** Options of `MappedDevice.remove`. */
 export interface RemoveMappedDeviceOptions extends SignalOption {
-  /** How long to retry while the device is busy, in milliseconds. Default 10 000; 0: one attempt. */
+  /** Time for which a busy device is retried, in milliseconds. Default 10 000; 0: one attempt. */
   readonly timeoutMs?: number
   /** Leaves a busy device to the kernel, which removes it when it is closed. Default false. */
   readonly deferred?: boolean

@@ -5,7 +5,7 @@ import { maskError, secretsOf } from '../kernel/trace/secrets.js'
 import type { Segment } from '../kernel/table.js'
 import { Rollback } from '../base/rollback.js'
 
-/** How long the rollback of a failed creation waits if another program has opened the device. */
+/** The time limit of the rollback of a failed creation, if another program has opened the device. */
 const UNDO_TIMEOUT_MS = 10_000
 
 export interface SecureRequest {

@@ -15,7 +15,7 @@ export interface UdevRules {
   readonly disableDiskRules?: boolean
   /** Disables the rules of desktops and the like. Default false. */
   readonly disableOtherRules?: boolean
-  /** Gives links a low priority: another device with the same link wins. Default false. */
+  /** Lowers the priority of links: another device with the same link wins. Default false. */
   readonly lowPriority?: boolean
 }
 

@@ -18,7 +18,7 @@ export interface NodeReaderOptions {
   readonly cachedNodes?: number | undefined
 }
 
-/** Reads and checks tree nodes, many at once. Belongs to one attempt: its cache is valid for one commit only. */
+/** A reader of checked tree nodes. Belongs to one attempt at a read: its cache is valid for one commit only. */
 export class NodeReader {
   readonly metadataBlocks: number
   private readonly signal: AbortSignal | undefined
@@ -79,7 +79,7 @@ export async function readBlocks(source: BlockSource, blocks: readonly number[])
 
 /** The callbacks of {@link walkTrees}. */
 export interface TreeVisitor {
-  /** Called for a block that a root or a parent refers to. Return false to skip reading it (again). */
+  /** Handles a block that a root or a parent refers to. Return false to skip reading it (again). */
   reach(block: number): boolean
   internal?(node: BtreeNode, children: readonly number[]): void
   leaf(node: BtreeNode, level: number): void

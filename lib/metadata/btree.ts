@@ -62,7 +62,7 @@ export function parseNode(bytes: Uint8Array, block: number, rules: NodeRules): B
   const view = viewOf(bytes)
   const stored = view.getUint32(0, true)
   const checksum = blockChecksum(bytes, CHECKSUM_SALT.btreeNode)
-  if (stored !== checksum) throw corruptBlock(block, `tree node checksum is ${stored}, its content gives ${checksum}`)
+  if (stored !== checksum) throw corruptBlock(block, `tree node checksum is ${stored}, its content has ${checksum}`)
   const location = view.getBigUint64(8, true)
   if (location !== BigInt(block)) throw corruptBlock(block, `tree node was written for block ${location}`)
   checkHeader(view, block, rules)

@@ -97,7 +97,7 @@ export function parseSuperblock(bytes: Uint8Array): Superblock {
   const magic = view.getBigUint64(32, true)
   if (magic !== BigInt(MAGIC)) throw corruptBlock(0, `not a thin pool superblock (magic number ${magic})`)
   const checksum = blockChecksum(bytes, CHECKSUM_SALT.superblock)
-  if (u32(0) !== checksum) throw corruptBlock(0, `superblock checksum is ${u32(0)}, its content gives ${checksum}`)
+  if (u32(0) !== checksum) throw corruptBlock(0, `superblock checksum is ${u32(0)}, its content has ${checksum}`)
   if (view.getBigUint64(8, true) !== 0n) throw corruptBlock(0, 'superblock was written for another location')
   if (u32(40) !== VERSION) throw corruptBlock(0, `metadata version ${u32(40)}, this library reads ${VERSION}`)
   if (u32(360) !== 0) throw corruptBlock(0, `incompatible features 0x${u32(360).toString(16)}`)
@@ -130,10 +130,10 @@ export function parseSuperblock(bytes: Uint8Array): Superblock {
 
 function checkSizes({ dataSpaceMap, metadataSpaceMap, dataBlockSizeSectors: sectors }: Superblock): void {
   if (metadataSpaceMap.blocks > MAX_METADATA_BLOCKS) {
-    throw corruptBlock(0, `${metadataSpaceMap.blocks} metadata blocks, the most is ${MAX_METADATA_BLOCKS}`)
+    throw corruptBlock(0, `${metadataSpaceMap.blocks} metadata blocks, the maximum is ${MAX_METADATA_BLOCKS}`)
   }
   if (dataSpaceMap.blocks > MAX_DATA_BLOCKS) {
-    throw corruptBlock(0, `${dataSpaceMap.blocks} data blocks, the most is ${MAX_DATA_BLOCKS}`)
+    throw corruptBlock(0, `${dataSpaceMap.blocks} data blocks, the maximum is ${MAX_DATA_BLOCKS}`)
   }
   for (const map of [dataSpaceMap, metadataSpaceMap]) {
     if (map.allocated > map.blocks) throw corruptBlock(0, `${map.allocated} of ${map.blocks} blocks allocated`)

@@ -20,7 +20,7 @@ export interface MetadataSnapshot extends AsyncDisposable {
 export async function reserveMetadataSnapshot(context: PoolContext, signal?: AbortSignal): Promise<MetadataSnapshot> {
   const { heldMetadataRoot } = await commitMessage(context, message.reserveMetadataSnap(), signal)
   if (heldMetadataRoot !== null) return heldBy(context, heldMetadataRoot)
-  const text = `pool ${context.name}: the metadata snapshot was released by somebody else at once`
+  const text = `pool ${context.name}: another program released the metadata snapshot immediately`
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }
 
@@ -62,7 +62,7 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
 async function checkRoot(context: PoolContext, root: number): Promise<void> {
   const line = await poolStatusLine(context)
   if (!('transactionId' in line) || line.heldMetadataRoot === root) return
-  const now = line.heldMetadataRoot === null ? 'none is held' : `the one at block ${line.heldMetadataRoot} is another`
-  const text = `pool ${context.name}: the metadata snapshot at block ${root} was released by somebody else; ${now}`
+  const now = line.heldMetadataRoot === null ? 'none is held' : `another one is held at block ${line.heldMetadataRoot}`
+  const text = `pool ${context.name}: another program released the metadata snapshot at block ${root}; ${now}`
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }

@@ -12,7 +12,7 @@ export function escapeWord(word: Word): string {
   if (typeof word === 'number' && Number.isSafeInteger(word)) return String(word)
   if (typeof word !== 'string' || word === '' || word.includes('\0') || hasHalf(word)) {
     throw invalid(
-      `a word of a table must be a whole number, or text of whole characters without a NUL, but is ${shown(word)}`,
+      `a word of a table must be a whole number, or a string without NUL characters and unpaired surrogates, but is ${shown(word)}`,
     )
   }
   // The kernel splits bytes, and treats 0xa0 as a blank (lib/ctype.c). In UTF-8 it is the last byte of `à` and others;
@@ -51,7 +51,7 @@ export function choiceWord<Choice extends string>(name: string, value: unknown, 
 /** Returns a text that the target itself parses: the name of a cipher, a digest … */
 export function textWord(name: string, value: unknown, allowed: RegExp = /^[^\0]+$/): string {
   if (typeof value === 'string' && allowed.test(value)) return value
-  throw invalid(`${name} must be text like ${String(allowed)}, but is ${shown(value)}`)
+  throw invalid(`${name} must match ${String(allowed)}, but is ${shown(value)}`)
 }
 
 export const powerOfTwo = (name: string, value: unknown, range: Range): number => {

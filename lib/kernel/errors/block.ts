@@ -12,13 +12,16 @@ const MAY_BE_ABSENT = /^(BLK\w+|FI\w+|EXT4_IOC\w+|XFS_IOC\w+|grow)$/
 export function classifyBlock(failure: NativeFailure, about: string, why: string): Classification | undefined {
   const { operation, errno, device, detail } = failure
   if (operation === 'range' && errno === ERANGE) {
-    return { code: 'DM_INVALID_ARGUMENT', message: `the range ends behind ${device}, which has ${detail} bytes` }
+    return {
+      code: 'DM_INVALID_ARGUMENT',
+      message: `the range ends after the end of ${device}, which has ${detail} bytes`,
+    }
   }
   if (operation === 'open block device' && errno === ENOTBLK) {
     return { code: 'DM_INVALID_ARGUMENT', message: `${device} is not a block device` }
   }
   if (operation === 'LOOP_CHANGE_FD' && errno === EINVAL) {
-    const rule = 'only a read-only loop device takes another file, and only one that gives it the same size'
+    const rule = 'only the file of a read-only loop device can be replaced, and only by one of the same size'
     return { code: 'DM_INVALID_ARGUMENT', message: `${device} cannot change to ${detail}: ${rule}` }
   }
   if (operation === 'FIFREEZE' && errno === EBUSY) {

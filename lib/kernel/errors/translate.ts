@@ -74,7 +74,7 @@ function classify(failure: NativeFailure): Classification {
   if (operation === 'wait for udev' && errno === ETIMEDOUT) {
     return {
       code: 'DM_UDEV_TIMEOUT',
-      message: 'udev did not finish in time; the devices are there, its links may be late: look at `udevadm monitor`',
+      message: 'udev did not finish in time; the devices exist, their links may be late: see `udevadm monitor`',
     }
   }
   if (operation === 'LOOP_CLR_FD' && errno === EBUSY) {
@@ -83,7 +83,7 @@ function classify(failure: NativeFailure): Classification {
   if (operation === 'create file' && (errno === EFBIG || errno === ERANGE)) {
     return {
       code: 'DM_FILE_SIZE',
-      message: `${device} exists and has ${detail} bytes, which is not the size asked for`,
+      message: `${device} exists and has ${detail} bytes, which is not the requested size`,
     }
   }
   if (operation === 'ftruncate' && errno === EOPNOTSUPP) {
@@ -109,17 +109,17 @@ function permission(operation: string, about: string): Classification {
 }
 
 function noDeviceMapper(why: string): Classification {
-  const message = `this kernel offers no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
+  const message = `this kernel has no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
   return { code: 'DM_UNAVAILABLE', message }
 }
 
 /** Returns the classification of a commit that failed: native/dm/commit.h. */
 function notCommitted({ errno, detail }: NativeFailure, about: string): Classification {
-  const what = detail ? `message ${JSON.stringify(detail)} to${about}: taken, but` : `commit of${about}:`
+  const what = detail ? `message ${JSON.stringify(detail)} to${about}: accepted, but` : `commit of${about}:`
   const why =
     errno === ENOSPC
       ? 'it is read-only, perhaps out of metadata space'
-      : 'it has gone back to its last commit, and needs a check (thin_check) or has failed'
+      : 'it has reverted to its last commit, and needs a check (thin_check) or has failed'
   return { code: 'DM_NOT_COMMITTED', message: `${what} the pool could not commit it; ${why}` }
 }
 
@@ -135,7 +135,7 @@ function classifyDeviceMapper(failure: NativeFailure, about: string, why: string
   }
   // dm.c alloc_dev returns only NULL for a minor in use, which dm_create turns into ENXIO.
   if (operation === 'DM_DEV_CREATE' && errno === ENXIO) {
-    return { code: 'DM_NAME_TAKEN', message: `create${about}: the kernel has no such minor to give; it is taken` }
+    return { code: 'DM_NAME_TAKEN', message: `create${about}: the requested minor is in use` }
   }
   if (operation === 'DM_DEV_RENAME' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `rename${about}: another mapped device has that name or uuid` }
@@ -175,7 +175,7 @@ function classifyMessage(message: string, errno: number, about: string, why: str
   if (errno === EOPNOTSUPP)
     return {
       code: 'DM_POOL_READ_ONLY',
-      message: `${said}: the pool takes no messages (read-only, out of metadata, or failed)`,
+      message: `${said}: the pool accepts no messages (read-only, out of metadata, or failed)`,
     }
   if (errno === EBUSY && message.startsWith('delete'))
     return { code: 'DM_VOLUME_ACTIVE', message: `${said}: the volume is active` }

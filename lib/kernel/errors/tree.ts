@@ -8,7 +8,7 @@ const { ENOTDIR, EXDEV } = ERRNO
 export function classifyTree({ operation, errno, device }: NativeFailure): Classification | undefined {
   if (operation === 'tree changed') {
     const rule = 'a layer that is compared or read must not be written to'
-    return { code: 'DM_LAYER_CHANGED', message: `${JSON.stringify(device)} has changed meanwhile: ${rule}` }
+    return { code: 'DM_LAYER_CHANGED', message: `${JSON.stringify(device)} has changed during the call: ${rule}` }
   }
   if (operation === 'tree mount' && errno === EXDEV) {
     const message = `something is mounted on ${JSON.stringify(device)}, and hides what the layer has there: unmount it first`

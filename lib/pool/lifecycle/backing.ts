@@ -139,7 +139,7 @@ async function checkFile(
 ): Promise<FileIdentity> {
   const identity = await port.identify(file, signal).catch((fault: DmThinError) => {
     if (fault.code !== 'DM_FILE_MISSING') throw fault
-    const hint = sizeBytes === undefined ? `; give ${role}.sizeBytes to ThinPool.create to have it made` : ''
+    const hint = sizeBytes === undefined ? `; pass ${role}.sizeBytes to ThinPool.create to create it` : ''
     throw fault.refined('DM_FILE_MISSING', `${role} file ${file} does not exist${hint}`)
   })
   if (!identity.regular) throw invalid(`${role}.file ${JSON.stringify(file)} is not a regular file`)

@@ -106,20 +106,20 @@ async function checkedSuperblock(
 async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Superblock> {
   const found = await readSuperblock(port, metadata, signal)
   if (found.kind === 'blank') {
-    const hint = 'ThinPool.create makes a new pool of it'
-    throw new DmThinError('DM_METADATA_BLANK', `${metadata.path} is blank: there is no pool on it; ${hint}`, {
+    const hint = 'ThinPool.create creates a pool on it'
+    throw new DmThinError('DM_METADATA_BLANK', `${metadata.path} is blank: it contains no pool; ${hint}`, {
       device: metadata.path,
     })
   }
   if (found.kind !== 'pool') {
-    const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may repair it`
+    const text = `${metadata.path} does not contain readable pool metadata: ${found.detail}; thin_check reports details, thin_repair may repair it`
     throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
   }
   return found.superblock
 }
 
 export function mismatch(name: string, what: string, is: unknown, asked: unknown): DmThinError {
-  const text = `pool ${name}: ${what} is ${String(is)}, but ${String(asked)} was asked for`
+  const text = `pool ${name}: ${what} is ${String(is)}, but ${String(asked)} was requested`
   return new DmThinError('DM_POOL_MISMATCH', text, { device: name })
 }
 
@@ -155,10 +155,7 @@ async function startPool(
   rollback.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
   const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
   if (mode === 'fail' || mode === 'error') {
-    throw new DmThinError(
-      'DM_POOL_FAILED',
-      `pool ${plan.name} failed as it started; check its metadata with thin_check`,
-    )
+    throw new DmThinError('DM_POOL_FAILED', `pool ${plan.name} failed at its start; check its metadata with thin_check`)
   }
   // The pool now holds both devices open.
   for (const { held } of [data, metadata]) if (held !== undefined) await port.release(held)
@@ -188,7 +185,7 @@ async function refuseTakenName(port: KernelPort, name: string, signal?: AbortSig
   if (taken) {
     throw new DmThinError(
       'DM_NAME_TAKEN',
-      `a mapped device "${name}" exists already; ThinPool.open adopts a running pool`,
+      `a mapped device "${name}" exists already; ThinPool.open attaches to a running pool`,
       {
         device: name,
       },
@@ -220,7 +217,7 @@ async function attachBoth(
 function checkDevices(plan: PoolPlan, data: Backing, metadata: Backing): void {
   if (data.device === metadata.device) throw invalid(`data and metadata are the same device ${data.path}`)
   if (metadata.sizeBytes < MIN_METADATA_BYTES) {
-    throw invalid(`metadata has ${metadata.sizeBytes} bytes; the least is ${MIN_METADATA_BYTES}`)
+    throw invalid(`metadata has ${metadata.sizeBytes} bytes; it must be at least ${MIN_METADATA_BYTES}`)
   }
   if ('device' in plan.metadata) return // A larger device is allowed: the kernel uses the first part of it.
   if (metadata.sizeBytes > MAX_METADATA_BYTES) {
@@ -238,7 +235,7 @@ async function refuseDataInUse(port: KernelPort, data: Backing, signal?: AbortSi
 }
 
 function notBlank(metadata: Backing, what: string): DmThinError {
-  const text = `${metadata.path} is not blank: it holds ${what}; format: 'overwrite' gives that up, ThinPool.open uses a pool`
+  const text = `${metadata.path} is not blank: it holds ${what}; format: 'overwrite' discards it, ThinPool.open opens a pool`
   return new DmThinError('DM_METADATA_NOT_BLANK', text, { device: metadata.path })
 }
 

@@ -108,7 +108,7 @@ async function growBacking(context: PoolContext, number: string, bytes: number, 
   if (loop.sizeBytes > bytes) throw tooSmall(context, loop.sizeBytes, bytes)
   const file = await port.identify(loop.file, signal)
   if (file.device !== loop.backingDevice || file.inode !== loop.backingInode) {
-    const text = `pool ${context.name}: the file of /dev/loop${loop.number} is not at ${loop.file} any more; another is`
+    const text = `pool ${context.name}: the file of /dev/loop${loop.number} is no longer at ${loop.file}, which is another file`
     throw new DmThinError('DM_FILE_MISSING', text, { device: loop.file })
   }
   if (file.sizeBytes < bytes) await port.growFile(loop.file, bytes, signal)
@@ -116,6 +116,6 @@ async function growBacking(context: PoolContext, number: string, bytes: number, 
 }
 
 function tooSmall({ name }: PoolContext, has: number, asked: number): DmThinError {
-  const text = `pool ${name}: ${asked} bytes asked for, but it stands at ${has}; pools only grow, and a device must be grown first`
+  const text = `pool ${name}: ${asked} bytes were requested, but the current size is ${has}; pools only grow, and a device must be grown first`
   return new DmThinError('DM_INVALID_ARGUMENT', text, { device: name })
 }

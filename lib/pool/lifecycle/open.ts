@@ -29,7 +29,7 @@ export async function findPool(
     return running
   }
   if (plan) return restartPool(port, plan, lock, rollback, signal)
-  const hint = 'pass data and metadata to bring it back from its files or devices'
+  const hint = 'pass data and metadata to start it from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }
 

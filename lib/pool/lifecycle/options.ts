@@ -177,8 +177,8 @@ export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined
   const check = checkHook(options.check)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
-    if (extra) throw invalid(`ThinPool.open: ${extra} is compared only together with data and metadata`)
-    if (check) throw invalid('ThinPool.open: check is called only together with data and metadata')
+    if (extra) throw invalid(`ThinPool.open: ${extra} requires data and metadata`)
+    if (check) throw invalid('ThinPool.open: check requires data and metadata')
     return undefined
   }
   return { ...checkPlan(options as PoolOptions), check }

@@ -20,7 +20,7 @@ export interface RemovePoolOptions extends SignalOption {
    * A file is deleted only if its path still leads to it. Default false.
    */
   readonly deleteFiles?: boolean
-  /** How long to retry each busy device, in milliseconds. Default 10 000. */
+  /** Time for which each busy device is retried, in milliseconds. Default 10 000. */
   readonly timeoutMs?: number
 }
 

@@ -43,7 +43,7 @@ export async function refuseSignatures(
   const found = await signaturesOn(port, backing, signal)
   if (found.length === 0) return
   const what = found.join(', ')
-  const text = `${role} ${backing.path} holds ${what}; format: 'overwrite' gives that up, or wipe it (wipefs)`
+  const text = `${role} ${backing.path} holds ${what}; format: 'overwrite' discards it, or wipe it (wipefs)`
   throw new DmThinError('DM_SIGNATURE_FOUND', text, { device: backing.path, detail: what })
 }
 

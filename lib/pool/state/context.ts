@@ -37,13 +37,13 @@ export interface PoolContext {
 }
 
 /**
- * The prefix of an active volume's uuid, which its id follows. It is the same in every process, and the kernel rejects
- * a second device with the same uuid: this prevents activating one volume twice. It contains the pool's device number
- * because thin devices cannot outlive the pool's mapped device.
+ * Returns the prefix of an active volume's uuid, which its id follows. It is the same in every process, and the kernel
+ * rejects a second device with the same uuid: this prevents activating one volume twice. It contains the pool's device
+ * number because thin devices cannot outlive the pool's mapped device.
  */
 export const volumeUuidPrefix = (poolDevice: number): string => `DMTHIN-${deviceNumber(poolDevice)}-`
 
-/** The guard of an activation. `unchecked`: no search for devices of other programs. */
+/** Returns the guard of an activation. `unchecked`: no search for devices of other programs. */
 export const activationGuard = (pool: PoolContext, unchecked: boolean): ActivationGuard => ({
   pool: knownPool(pool),
   ownPrefix: unchecked ? '' : volumeUuidPrefix(pool.device),
@@ -69,7 +69,7 @@ export async function isUp({ port, name, uuid, device }: PoolContext, signal?: A
 
 export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<void> {
   if (await isUp(pool, signal)) return
-  const text = `pool ${pool.name} was taken down since it was opened here: open it again`
+  const text = `pool ${pool.name} was removed after it was opened here: open it again`
   throw new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
 }
 

@@ -26,7 +26,7 @@ export async function explain(pool: PoolAddress, fault: DmThinError): Promise<Dm
     }
     const status = await poolStatusLine(pool)
     if (status.mode === 'fail' || status.mode === 'error') {
-      const hint = 'take it down and run thin_check, then thin_repair, on its metadata'
+      const hint = 'remove it and run thin_check, then thin_repair, on its metadata'
       return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)
     }
     if (status.mode === 'ro') {
@@ -37,6 +37,6 @@ export async function explain(pool: PoolAddress, fault: DmThinError): Promise<Dm
   }
   return look().catch((second: unknown) => {
     const gone = second instanceof DmThinError && second.errno === ERRNO.ENXIO
-    return gone ? fault.refined('DM_NOT_FOUND', `pool ${name} is not active any more (${fault.message})`) : fault
+    return gone ? fault.refined('DM_NOT_FOUND', `pool ${name} is no longer active (${fault.message})`) : fault
   })
 }

@@ -138,7 +138,7 @@ export async function withSharedLock<T>(
   }
 }
 
-/** The lock key of a file. Pool names have no `~`, so no pool's lock collides with one of a file or device. */
+/** Returns the lock key of a file. Pool names have no `~`, so no pool's lock collides with one of a file or device. */
 export const fileKey = ({ device, inode }: Pick<FileIdentity, 'device' | 'inode'>): string => `~file-${device}-${inode}`
 
 /** Returns the lock key of a device; for a loop device, that of the file below it. */

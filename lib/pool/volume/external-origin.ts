@@ -49,7 +49,7 @@ export async function originInUse({ port }: PoolContext, table: TargetLine, faul
   if (origin === undefined || fault.code !== 'DM_TABLE_REFUSED' || fault.errno !== ERRNO.EBUSY) return fault
   const path = nodePath(origin)
   const holders = await port.holders(parseDeviceNumber(origin) ?? 0).catch(() => [])
-  const text = `the external origin ${path} is in use by a mount or another that claims it (${fault.message})`
+  const text = `the external origin ${path} is in use: a mount or another user claims it (${fault.message})`
   return fault.refined('DM_BUSY', text, { device: path, holders })
 }
 

@@ -49,7 +49,7 @@ export interface ActivateOptions extends ExternalOriginOption, SignalOption {
 
 /** Options of `ThinVolume.deactivate`. */
 export interface DeactivateOptions extends SignalOption {
-  /** How long to retry while the device is busy, in milliseconds. Default 10 000; 0: one attempt. */
+  /** Time for which a busy device is retried, in milliseconds. Default 10 000; 0: one attempt. */
   readonly timeoutMs?: number
 }
 

@@ -1,4 +1,4 @@
-// Tracks the calls in progress on an object, so that close() can wait for them.
+// The calls in progress on an object, tracked so that close() can wait for them.
 import { DmThinError } from './errors.js'
 
 export class Pending {

@@ -1,4 +1,4 @@
-// Finds a loop device by the file below it, or by its number.
+// Search for a loop device by the file below it, or by its number.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
 import { type DmThinError, ERRNO } from '../base/errors.js'

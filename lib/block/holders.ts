@@ -1,4 +1,4 @@
-// Adds the holders to `DM_BUSY` errors.
+// The holders of a device in `DM_BUSY` errors.
 import { DmThinError, type Holder } from '../base/errors.js'
 import { verbOf } from '../kernel/errors/verbs.js'
 import type { MountPort } from '../kernel/port/mount-port.js'

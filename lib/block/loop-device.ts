@@ -204,9 +204,9 @@ export class LoopDevice {
   }
 
   /**
-   * Detaches the file and waits until it is detached. If another program keeps the device open, rejects with `DM_BUSY`
-   * after `timeoutMs`, with the holders that could be found; the kernel detaches the device at its last close. With
-   * `lazy` the call does not wait for that.
+   * Detaches the file and waits until it is detached. If the device is still open after `timeoutMs`, rejects with
+   * `DM_BUSY` and the holders that could be found; the kernel detaches the device at its last close. With `lazy` the
+   * call does not wait for that.
    */
   async detach(options: LoopWaitOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'lazy', 'signal'], 'detach')

@@ -1,4 +1,4 @@
-// Mounts and unmounts: mount(2) and umount2(2), off the JavaScript thread.
+// Mount, remount, bind mount and unmount: mount(2) and umount2(2), off the JavaScript thread.
 import path from 'node:path'
 import { DmThinError, type Holder } from '../base/errors.js'
 import type { KernelOption } from '../kernel/kernel-option.js'

@@ -1,5 +1,5 @@
-// Finds the native binary: a fresh local build first, otherwise the prebuilt one of the package. Set DM_THIN_PREBUILD
-// to a folder to load another build, as the sanitizer and fault tests do.
+// The native binary: a fresh local build if there is one, otherwise the prebuilt one of the package. Set
+// DM_THIN_PREBUILD to a folder to load another build, as the sanitizer and fault tests do.
 import path from 'node:path'
 import load from 'node-gyp-build'
 import { DmThinError } from '../base/errors.js'

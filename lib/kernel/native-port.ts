@@ -171,7 +171,7 @@ export class NativePort implements MachinePort {
   lockNode: MachinePort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
   readSmallFile = readSmallFile
   replaceSmallFile = replaceSmallFile
-  // If no thread is available, the handle is closed on this thread.
+  // Without a free thread, the handle is closed on this thread.
   release = (handle: Handle): Promise<void> => this.#run<void>('release', undefined, [handle]).catch(() => {})
 
   identify: MachinePort['identify'] = (path, signal) => this.#call('identify', signal, path)

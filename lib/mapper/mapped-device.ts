@@ -185,7 +185,7 @@ export class MappedDevice {
     await this.#change(async () => this.#adopt(await this.#port.suspend(this.#address, flags, options.signal)))
   }
 
-  /** Resumes the device. If another program has loaded a table, that table becomes live. */
+  /** Resumes the device. If a table has been loaded, that table becomes live. */
   async resume(options: SuspendOptions = {}): Promise<void> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'resume')
     const flags = flagsOf(options)

@@ -1,3 +1,4 @@
+// The source of metadata blocks, and their sizes.
 import { corruptBlock } from './metadata-error.js'
 
 /** Size of every metadata block in bytes (`THIN_METADATA_BLOCK_SIZE`: 8 sectors). */

@@ -1,3 +1,4 @@
+// Walks of B-trees, level by level and in batches of reads.
 import { throwIfAborted } from '../base/errors.js'
 import { type BlockSource, METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
 import { type BtreeNode, parseNode } from './btree.js'

@@ -1,3 +1,4 @@
+// The node of an on-disk B-tree: parser and checks.
 import { METADATA_BLOCK_BYTES, safeU64, viewOf } from './block-source.js'
 import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock } from './metadata-error.js'

@@ -1,3 +1,4 @@
+// The details tree and the roots of mapping trees, by thin id.
 import { safeU64 } from './block-source.js'
 import { type BtreeNode, checkBlockNumber } from './btree.js'
 import { type NodeReader, walkEntries } from './btree-walk.js'

@@ -1,3 +1,4 @@
+// Mapped, exclusive and shared blocks, counted in the mapping trees of volumes.
 import { type BtreeNode, mappedDataBlock, MAPPING_BYTES } from './btree.js'
 import { MAX_LEVELS, type NodeReader, walkTrees } from './btree-walk.js'
 import { corruptBlock } from './metadata-error.js'

@@ -1,3 +1,4 @@
+// The error of a metadata read.
 import { DmThinError } from '../base/errors.js'
 
 /**

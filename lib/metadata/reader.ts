@@ -1,3 +1,4 @@
+// Reader of a pool's metadata from a single commit: superblock, list of volumes, their usage.
 import { throwIfAborted } from '../base/errors.js'
 import type { BlockSource } from './block-source.js'
 import { NodeReader, readBlocks } from './btree-walk.js'

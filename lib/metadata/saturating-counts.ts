@@ -1,3 +1,4 @@
+// Counters of data blocks with two bits each.
 const BLOCKS_PER_CHUNK = 2 ** 16
 const BLOCKS_PER_BYTE = 4
 

@@ -1,3 +1,4 @@
+// The superblock of a pool's metadata: classification and parser.
 import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES, safeU64, viewOf } from './block-source.js'
 import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock, MetadataError } from './metadata-error.js'

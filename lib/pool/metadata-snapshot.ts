@@ -12,7 +12,7 @@ export interface MetadataSnapshot extends AsyncDisposable {
   readonly root: number
   /**
    * Releases the metadata snapshot, which frees the blocks that only it kept. Repeated calls have no effect. Rejects
-   * with `DM_METADATA_SNAPSHOT_NOT_HELD` if another program has released it.
+   * with `DM_METADATA_SNAPSHOT_NOT_HELD` if it was released by other means, such as another program.
    */
   release(options?: SignalOption): Promise<void>
 }
@@ -20,7 +20,7 @@ export interface MetadataSnapshot extends AsyncDisposable {
 export async function reserveMetadataSnapshot(context: PoolContext, signal?: AbortSignal): Promise<MetadataSnapshot> {
   const { heldMetadataRoot } = await commitMessage(context, message.reserveMetadataSnap(), signal)
   if (heldMetadataRoot !== null) return heldBy(context, heldMetadataRoot)
-  const text = `pool ${context.name}: another program released the metadata snapshot immediately`
+  const text = `pool ${context.name}: the metadata snapshot was released by another call immediately`
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }
 
@@ -56,13 +56,13 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
 }
 
 /**
- * Checks that the held metadata snapshot is this one. The kernel releases any, also one that another program has
- * reserved since.
+ * Checks that the held metadata snapshot is this one. The kernel releases any, also one that was reserved since by
+ * another call.
  */
 async function checkRoot(context: PoolContext, root: number): Promise<void> {
   const line = await poolStatusLine(context)
   if (!('transactionId' in line) || line.heldMetadataRoot === root) return
   const now = line.heldMetadataRoot === null ? 'none is held' : `another one is held at block ${line.heldMetadataRoot}`
-  const text = `pool ${context.name}: another program released the metadata snapshot at block ${root}; ${now}`
+  const text = `pool ${context.name}: the metadata snapshot at block ${root} was released by another call; ${now}`
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }

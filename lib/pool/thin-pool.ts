@@ -101,7 +101,7 @@ export class ThinPool {
   /**
    * Returns the mode, the space and every other field of the kernel's status line, and the number of snapshots that the
    * pool can still take in its life, which the kernel does not report. Does not commit the pool (NOFLUSH). Rejects with
-   * `DM_NOT_FOUND` if another program removed the pool.
+   * `DM_NOT_FOUND` if the pool was removed by other means than this object.
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')

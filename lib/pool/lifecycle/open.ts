@@ -1,4 +1,4 @@
-// Finds a pool: attaches to a running one, or starts it from its files or devices.
+// Search for a pool: attaches to a running one, or starts it from its files or devices.
 import { loopOf } from '../../block/find-loop.js'
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'

@@ -1,4 +1,4 @@
-// Explains errors: if the kernel's errno is ambiguous, the pool's state identifies the cause.
+// Explanation of ambiguous errnos by the state of the pool.
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
 import { poolStatusLine, type PoolAddress, type PoolContext } from './context.js'

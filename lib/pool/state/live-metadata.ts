@@ -1,4 +1,4 @@
-// Reads the metadata of a running pool.
+// Reader of a running pool's metadata.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'

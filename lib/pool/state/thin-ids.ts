@@ -50,7 +50,7 @@ export class ThinIds {
       try {
         return await make(id)
       } catch (fault) {
-        if (fault instanceof DmThinError && fault.errno === ERRNO.EEXIST) continue // created by another process: stays in use
+        if (fault instanceof DmThinError && fault.errno === ERRNO.EEXIST) continue // not created here: stays in use
         this.free(id)
         throw fault
       }

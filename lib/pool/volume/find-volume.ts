@@ -1,4 +1,4 @@
-// Finds an existing volume: inactive, or active, whoever activated it.
+// Search for an existing volume: inactive, or active, whoever activated it.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
 import type { ActiveThin } from '../../kernel/port/pool-port.js'

@@ -14,6 +14,8 @@ const HEADLESS = /^(what|where|whose|who|whoever|whom|whether|how|which|when|why
 const VAGUE = /\b(told|hears?|heard|gives|anew|meanwhile)\b/i
 /** A word in -s, which is not the plural of "Options of" nor a pronoun. */
 const VERB = /^(?!This\b|Its\b|As\b)([A-Z][a-z]*[^su\W]s)\b(?! (?:of|are|is)\b)/
+/** A noun that is also a verb: "Calls on many volumes". */
+const PLURAL = /^\w+s (of|on|by|in|and)\b/
 
 type Kind = 'call' | 'getter' | 'type' | 'other'
 
@@ -87,6 +89,10 @@ function docstringsOf({ name, tree }: Source): Docstring[] {
 
 const docstrings = sources.flatMap(docstringsOf)
 const of = (...kinds: Kind[]): Docstring[] => docstrings.filter(({ kind }) => kinds.includes(kind))
+/** The first lines of the files. Those of entries are docstrings of modules. */
+const headers: readonly Docstring[] = sources
+  .filter(({ tree }) => tree.text.startsWith('//'))
+  .map(({ name, tree }) => ({ where: name, kind: 'other', text: plain(tree.text.split('\n')[0]!) }))
 const shown = (found: readonly Docstring[]): string[] =>
   found.map(({ where, text }) => `${where}: ${text.slice(0, 80)}`)
 const beginsWithVerb = ({ text }: Docstring): boolean => VERB.test(text)
@@ -137,13 +143,14 @@ test('each exported function and each public method begins with a verb in the th
   expect(shown(of('call').filter(each => !beginsWithVerb(each)))).toEqual([])
 })
 
-test('getters, types and classes begin with a noun phrase', () => {
+test('getters, types, classes and headers of files begin with a noun phrase', () => {
   expect(of('getter', 'type').length).toBeGreaterThan(200)
-  expect(shown(of('getter', 'type').filter(({ text }) => verbs.has(text.split(' ')[0]!)))).toEqual([])
+  expect(headers.length).toBeGreaterThan(100)
+  const nouns = [...of('getter', 'type'), ...headers]
+  expect(shown(nouns.filter(({ text }) => verbs.has(text.split(' ')[0]!) && !PLURAL.test(text)))).toEqual([])
 })
 
 test('no docstring and no header of a file begins with a clause without a subject', () => {
-  const headers = sources.map(({ name, tree }) => ({ where: name, kind: 'other' as const, text: plain(tree.text) }))
   expect(shown([...docstrings, ...headers].filter(({ text }) => HEADLESS.test(text)))).toEqual([])
 })
 

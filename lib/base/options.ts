@@ -3,7 +3,7 @@ import { DmThinError } from './errors.js'
 
 /** The option of every call that can wait. */
 export interface SignalOption {
-  /** Aborts the call: it rejects with `ABORT_ERR` when the kernel has returned and completed steps are rolled back. */
+  /** Aborts the call: it rejects with `ABORT_ERR` when the kernel has returned and the completed steps are rolled back. */
   readonly signal?: AbortSignal
 }
 

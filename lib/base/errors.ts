@@ -1,5 +1,5 @@
-// One class for every fault, told apart by `code`. The code is the contract: stable within a major version, with
-// a heading of its own in docs/errors.md. Messages are for people and may change.
+// The single error class; `code` identifies the error. Codes are stable within a major version, and each has a heading
+// in docs/errors.md. Messages are for people and may change.
 import { getSystemErrorMap } from 'node:util'
 
 /** A code that identifies the cause of a `DmThinError`. */
@@ -61,25 +61,25 @@ export type ErrorCode =
   | 'DM_VOLUME_EXISTS'
   | 'DM_VOLUME_NOT_FOUND'
 
-/** A rollback step of a failed call, newest first. `errno` 0: it was rolled back. */
+/** A rollback step of a failed call, newest first. `errno` 0: the step was rolled back. */
 export interface RollbackStep {
-  /** The undoing operation: `DM_DEV_REMOVE`, `delete 7`, `unlink` … */
+  /** The operation of the rollback: `DM_DEV_REMOVE`, `delete 7`, `unlink` … */
   readonly operation: string
-  /** What it was about: a device name or a path. */
+  /** The device name or path. */
   readonly device: string
   /**
-   * 0: it was undone. The errno with which the undo itself failed; -1 where it failed without one. 125 (ECANCELED): not
-   * tried, because the undo of a later step failed and what that left may lie on this.
+   * 0: rolled back. Otherwise the errno of the failed rollback step; -1 if it failed without one. 125 (ECANCELED): not
+   * attempted, because the rollback of a later step failed and its remains may use this.
    */
   readonly errno: number
 }
 
-/** Somebody who keeps a device busy, as far as /proc and sysfs tell. */
+/** A holder that keeps a device busy, as far as /proc and sysfs show it. */
 export interface Holder {
   readonly kind: 'mount' | 'process' | 'device'
   /** The mount point, the program's name, or the node of the device stacked on it. */
   readonly path: string
-  /** A process that has it; 0 for a device. */
+  /** The process id of the holder; 0 for a device. */
   readonly pid: number
 }
 
@@ -99,34 +99,37 @@ export interface ErrorFacts {
 
 /** The error that each call of this library throws or rejects with. */
 export class DmThinError extends Error {
-  /** `DmThinError`, or `AbortError` with the code `ABORT_ERR`, as the errors of Node have it. */
+  /** `DmThinError`, or `AbortError` with the code `ABORT_ERR`, as for Node's own errors. */
   override readonly name: string = 'DmThinError'
-  /** Which fault it is. Branch on this. */
+  /** The code that identifies the error. Branch on this. */
   readonly code: ErrorCode
-  /** The kernel's number, positive, where the kernel refused. */
+  /** The kernel's errno, positive, if the kernel rejected the call. */
   readonly errno: number | undefined
-  /** The kernel's name of the refused call: `DM_TABLE_LOAD`, `LOOP_CONFIGURE`, `mount` … */
+  /** The kernel's name of the rejected call: `DM_TABLE_LOAD`, `LOOP_CONFIGURE`, `mount` … */
   readonly operation: string | undefined
-  /** The device name or path it was about. */
+  /** The device name or path. */
   readonly device: string | undefined
-  /** What was asked or found: the table line, the message, the other device. */
+  /** The requested or found value: the table line, the message, the other device. */
   readonly detail: string | undefined
-  /** The kernel log's own reason for a refused table, when /dev/kmsg could be read. */
+  /** The reason for a rejected table in the kernel log, if /dev/kmsg could be read. */
   readonly kernelReason: string | undefined
-  /** How often a busy device was tried. */
+  /** The number of attempts on a busy device. */
   readonly tries: number | undefined
-  /** With `DM_BUSY`: who was seen holding it. Empty when nobody could be seen. */
+  /** With `DM_BUSY`: the holders that were found. Empty if none was found. */
   readonly holders: readonly Holder[]
-  /** With `DM_METADATA_CORRUPT`: the block of the metadata device, of 4096 bytes, that is wrong, where it is one. */
+  /**
+   * With `DM_METADATA_CORRUPT`: the corrupt block of the metadata device, in units of 4096 bytes, if it is a single
+   * one.
+   */
   readonly block: number | undefined
-  /** What was undone and what was not. Empty when nothing had been done yet. */
+  /** The rollback steps and their results. Empty if there was nothing to roll back. */
   readonly rollback: readonly RollbackStep[]
 
-  /** Makes an error; steps of `facts.rollback` that failed are appended to the message. */
+  /** Makes an error. Appends the failed steps of `facts.rollback` to the message. */
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     const failedUndo = (facts.rollback ?? []).filter(step => step.errno !== 0)
     const tail = failedUndo.map(step => `; not undone: ${step.operation} of ${step.device} (${errnoName(step.errno)})`)
-    // A refined message brings along what its first error already said.
+    // The message of a refined error already contains the failed steps.
     super(
       message + tail.filter(text => !message.includes(text)).join(''),
       facts.cause === undefined ? {} : { cause: facts.cause },
@@ -144,7 +147,7 @@ export class DmThinError extends Error {
     if (code === 'ABORT_ERR') this.name = 'AbortError'
   }
 
-  /** A copy with another code and message that keeps every fact of this one, for a layer that knows more. */
+  /** Returns a copy with another code and message and every fact of this error, for a layer that knows more. */
   refined(code: ErrorCode, message: string, facts: ErrorFacts = {}): DmThinError {
     return new DmThinError(code, message, {
       errno: this.errno,
@@ -162,18 +165,18 @@ export class DmThinError extends Error {
   }
 }
 
-/** @internal Whether it is a fault of this library with one of these codes. */
+/** @internal Returns true for an error of this library with one of these codes. */
 export const hasCode = (fault: unknown, ...codes: readonly ErrorCode[]): fault is DmThinError =>
   fault instanceof DmThinError && codes.includes(fault.code)
 
-/** For `catch`: undefined for an error with one of the codes; others are thrown again. */
+/** Returns a handler for `catch` that returns undefined for an error with one of the codes, and rethrows others. */
 export const undefinedIf =
   (...codes: readonly ErrorCode[]) =>
   (fault: unknown): undefined => {
     if (!hasCode(fault, ...codes)) throw fault
   }
 
-/** What `signal.throwIfAborted()` would say, as this library says it; the reason stays as `cause`. */
+/** Returns the error for an aborted signal, whose reason becomes the `cause`. */
 export function abortError(signal: AbortSignal | undefined, facts: ErrorFacts = {}): DmThinError {
   const { operation, device, tries = 1 } = facts
   const about = device === undefined ? '' : ` of ${JSON.stringify(device)}`
@@ -187,7 +190,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal)
 }
 
-/** errno numbers that the library branches on. Linux's own, the same on x64 and arm64. */
+/** The errno numbers that the library branches on: Linux's own, the same on x64 and arm64. */
 export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,
@@ -217,7 +220,7 @@ export const ERRNO = {
   ECANCELED: 125,
 } as const
 
-// Node 20's table lacks these or names them otherwise.
+// Node 20's table lacks these or has other names for them.
 const SUPPLEMENT = new Map<number, [string, string]>([
   [15, ['ENOTBLK', 'block device required']],
   [95, ['EOPNOTSUPP', 'operation not supported']],
@@ -229,7 +232,7 @@ function systemError(errno: number): [string, string] {
   return SUPPLEMENT.get(errno) ?? getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, `error ${errno}`]
 }
 
-/** `EBUSY` for 16. */
+/** Returns `EBUSY` for 16. */
 export const errnoName = (errno: number): string => (errno < 0 ? 'error' : systemError(errno)[0])
-/** `resource busy or locked` for 16. */
+/** Returns `resource busy or locked` for 16. */
 export const errnoText = (errno: number): string => systemError(errno)[1]

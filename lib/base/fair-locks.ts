@@ -1,4 +1,4 @@
-// Locks by key within one process: shared or exclusive, in the order of asking, given up with a signal.
+// Locks by key within one process: shared or exclusive, granted in the order of requests, with an abort by signal.
 import { abortError, throwIfAborted } from './errors.js'
 
 export type LockMode = 'shared' | 'exclusive'
@@ -8,7 +8,7 @@ interface Waiter {
   readonly admit: () => void
 }
 
-/** One lock. Whoever waits for it exclusively is not overtaken by those that ask for it shared later. */
+/** A single lock. Later shared requests do not overtake a waiting exclusive one. */
 class FairLock {
   #shared = 0
   #exclusive = false
@@ -18,7 +18,7 @@ class FairLock {
     return !this.#exclusive && this.#shared === 0 && this.#waiting.length === 0
   }
 
-  /** Takes the lock if nobody holds it in the way of `mode` and nobody waits. */
+  /** Takes the lock if no holder conflicts with `mode` and no request waits. */
   tryTake(mode: LockMode): boolean {
     if (this.#waiting.length > 0 || !this.#fits(mode)) return false
     this.#take(mode)
@@ -39,7 +39,7 @@ class FairLock {
         this.#waiting = this.#waiting.filter(each => each !== waiter)
         forget()
         reject(abortError(signal, { operation: 'flock' }))
-        this.#admit() // those behind it may fit now
+        this.#admit() // later requests may be granted now
       }
       signal?.addEventListener('abort', giveUp, { once: true })
       this.#waiting.push(waiter)
@@ -73,7 +73,7 @@ class FairLock {
 export class FairLocks {
   readonly #locks = new Map<string, FairLock>()
 
-  /** Takes the lock if it can be had at once. Returns the function that releases it. */
+  /** Takes the lock if that is possible immediately. Returns the function that releases it. */
   tryTake(key: string, mode: LockMode): (() => void) | undefined {
     return this.#at(key).tryTake(mode) ? this.#releaser(key, mode) : undefined
   }

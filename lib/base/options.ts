@@ -1,13 +1,13 @@
-// What callers give, checked before the kernel is asked: options by name, numbers, names, paths.
+// Validation of arguments before the kernel is called: options by name, numbers, names, paths.
 import { DmThinError } from './errors.js'
 
-/** What every call takes that can wait. */
+/** The option of every call that can wait. */
 export interface SignalOption {
-  /** Gives the call up: it rejects with `ABORT_ERR` when the kernel has let go and what was done is undone. */
+  /** Aborts the call: it rejects with `ABORT_ERR` when the kernel has returned and the completed steps are rolled back. */
   readonly signal?: AbortSignal
 }
 
-/** The option for a signal that may be undefined. */
+/** Returns the option for a signal that may be undefined. */
 export const signalOption = (signal: AbortSignal | undefined): SignalOption => (signal ? { signal } : {})
 
 export function invalid(message: string): DmThinError {
@@ -20,7 +20,9 @@ export interface Range {
   readonly multipleOf?: number
 }
 
-/** A whole, safe number within a range, or a DM_INVALID_ARGUMENT that names the option, the range and the value. */
+/**
+ * Returns a safe integer within a range. Throws a DM_INVALID_ARGUMENT that names the option, the range and the value.
+ */
 export function checkNumber(name: string, value: unknown, range: Range): number {
   const max = range.max ?? Number.MAX_SAFE_INTEGER
   const step = range.multipleOf ?? 1
@@ -31,7 +33,10 @@ export function checkNumber(name: string, value: unknown, range: Range): number 
   throw invalid(`${name} must be a whole number from ${range.min} to ${max}${steps}, but is ${shown(value)}`)
 }
 
-/** A value as a message shows it. Of objects the kind only: what they say of themselves is theirs, and may throw. */
+/**
+ * Formats a value for a message. Of objects only the kind is shown: their own conversion to text is foreign code and
+ * may throw.
+ */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'bigint') return `${value}n`
@@ -40,12 +45,12 @@ export function shown(value: unknown): string {
   return Array.isArray(value) ? 'an array' : 'an object'
 }
 
-/** One byte less than DM_NAME_LEN: the last byte is the terminator, and the kernel cuts a longer name silently. */
+/** DM_NAME_LEN minus the terminator. The kernel silently truncates a longer name. */
 const MAX_NAME_BYTES = 127
 
 /**
- * A name that the kernel and udev both take as it is. The kernel allows every byte but `/`; the narrower set here is
- * udev's own, so that `/dev/mapper/NAME` reads like the name (libdevmapper mangles others as `\xNN`).
+ * Checks a name that both the kernel and udev accept unchanged. The kernel allows every byte except `/`; the narrower
+ * set here is udev's, so that `/dev/mapper/NAME` equals the name (libdevmapper mangles others as `\xNN`).
  */
 export function checkName(name: unknown, what = 'name'): string {
   if (typeof name !== 'string' || name === '')
@@ -59,7 +64,7 @@ export function checkName(name: unknown, what = 'name'): string {
   return name
 }
 
-/** Refuses misspelled options by name instead of ignoring them; `signal`, where it is known, is looked at here. */
+/** Rejects misspelled options by name instead of ignoring them. Checks `signal` if the call has that option. */
 export function checkOptions(options: unknown, known: readonly string[], call: string): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw invalid(`${call}: options must be an object, but are ${shown(options)}`)
@@ -74,30 +79,33 @@ export function checkBoolean(name: string, value: unknown): boolean {
   return value === undefined ? false : checkRequired(name, value)
 }
 
-/** A flag that must be said. */
+/** Checks a flag that must be given. */
 export function checkRequired(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw invalid(`${name} must be true or false, but is ${shown(value)}`)
   return value
 }
 
-/** Half of a character, without the other: there are no bytes for it, and in its place would go U+FFFD. */
+/** An unpaired surrogate: it has no encoding in bytes, and U+FFFD would replace it. */
 const HALF = /\p{Surrogate}/u
 export const hasHalf = (text: string): boolean => HALF.test(text)
 
-/** Text that the kernel reads: any that has bytes, but a NUL would end it early. */
+/** Checks a text that the kernel reads: it must be encodable, and a NUL would end it early. */
 export function checkText(name: string, value: unknown): string {
   if (typeof value === 'string' && !value.includes('\0') && !hasHalf(value)) return value
-  throw invalid(`${name} must be text without a NUL character or half a character, but is ${shown(value)}`)
+  throw invalid(`${name} must be a string without NUL characters and unpaired surrogates, but is ${shown(value)}`)
 }
 
 export function checkPath(name: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') throw invalid(`${name} must be a path, but is ${shown(value)}`)
   if (value.includes('\0')) throw invalid(`${name} must not contain a NUL character`)
-  if (hasHalf(value)) throw invalid(`${name} must not contain half a character, but is ${shown(value)}`)
+  if (hasHalf(value)) throw invalid(`${name} must not contain an unpaired surrogate, but is ${shown(value)}`)
   return value
 }
 
-/** By what it has, since an AbortSignal of another realm (a vm context, jest) is no instance of this one's class. */
+/**
+ * Returns true for an AbortSignal, by its members: one of another realm (a vm context, jest) is not an instance of this
+ * realm's class.
+ */
 function isSignal(value: unknown): value is AbortSignal {
   if (typeof value !== 'object' || value === null) return false
   const { aborted, addEventListener } = value as Partial<AbortSignal>

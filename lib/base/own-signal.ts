@@ -1,10 +1,10 @@
-// One call for several callers: each gives up its own waiting, and the call goes on for the others.
+// One call shared by several callers: each can abort its own waiting, and the call continues for the others.
 import { abortError, throwIfAborted } from './errors.js'
 
-/** Settles as `call` does, or rejects with `ABORT_ERR` when `signal` is aborted before that. */
+/** Settles as `call` does, or rejects with `ABORT_ERR` if `signal` is aborted first. */
 export async function withOwnSignal<T>(call: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return call
-  call.catch(() => {}) // heard by its other callers
+  call.catch(() => {}) // its other callers handle the rejection
   throwIfAborted(signal)
   let giveUp = () => {}
   const aborted = new Promise<never>((_, reject) => {

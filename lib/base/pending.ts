@@ -1,4 +1,4 @@
-// What close() waits for: the calls of one object that are under way.
+// The calls in progress on an object, tracked so that close() can wait for them.
 import { DmThinError } from './errors.js'
 
 export class Pending {
@@ -7,7 +7,7 @@ export class Pending {
   readonly #running = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
 
-  /** With an `owner`, its close() waits for these calls too, and it being closed refuses them. */
+  /** With an `owner`: the owner's close() waits for these calls too, and a closed owner rejects them. */
   constructor(what: string, owner?: Pending) {
     this.#what = what
     this.#owner = owner
@@ -22,7 +22,7 @@ export class Pending {
     if (this.closed) throw new DmThinError('DM_CLOSED', `${this.#what} is closed`)
   }
 
-  /** For a call that is one of many in a batch: counts as under way from `enter` to `leave`. */
+  /** Counts one call of a batch as in progress from `enter` to `leave`. */
   enter(call: Promise<unknown>): void {
     this.#running.add(call)
   }
@@ -44,7 +44,7 @@ export class Pending {
     }
   }
 
-  /** Lets nothing new in, waits for what runs, then runs `last` once, however often it is called. */
+  /** Rejects new calls, waits for those in progress, and runs `last` once, even if it is called repeatedly. */
   close(last: () => Promise<void> | void = () => {}): Promise<void> {
     return (this.#closing ??= (async () => {
       await Promise.allSettled(this.#running)

@@ -1,4 +1,4 @@
-// Steps that roll back what a multi-step call has done, run newest first when a later step fails.
+// Rollback steps of a multi-step call, run newest first if a later step fails.
 import { DmThinError, ERRNO, type RollbackStep } from './errors.js'
 
 interface Step {
@@ -12,17 +12,17 @@ export class Rollback {
   readonly #steps: Step[] = []
 
   /**
-   * `run` may resolve to `false`: there was nothing to roll back, and the step is not listed. It is not run when the
-   * undoing of a later step failed, since what that left may lie on it: a device on its loop device, that on its file.
-   * With `always` it is run in any case.
+   * Adds a rollback step. `run` may resolve to `false`: there was nothing to roll back, and the step is not listed. The
+   * step is not run if the rollback of a later step failed, because its remains may use this one: a device uses its
+   * loop device, which uses its file. With `always` it is run in any case.
    */
   push(operation: string, device: string, run: () => Promise<unknown>, { always = false } = {}): void {
     this.#steps.push({ operation, device, run, always })
   }
 
   /**
-   * Runs `body`; if it fails, undoes what was pushed and rethrows with the list of what was undone and what not. A fault
-   * of the program (a TypeError) is rethrown as it is.
+   * Runs `body`. If it fails, runs the rollback steps and rethrows the error with their results. A programming error (a
+   * TypeError) is rethrown unchanged.
    */
   async guard<T>(body: () => Promise<T>): Promise<T> {
     try {
@@ -36,7 +36,7 @@ export class Rollback {
     }
   }
 
-  /** `stopped`: what failed could not roll back its own steps. */
+  /** Runs the rollback steps. `stopped`: the failed call could not roll back its own steps. */
   async #unwind(stopped: boolean): Promise<RollbackStep[]> {
     const done: RollbackStep[] = []
     for (const { operation, device, run, always } of this.#steps.splice(0).reverse()) {
@@ -47,7 +47,7 @@ export class Rollback {
   }
 }
 
-/** A refusal of this library or of the system, which has a code; nothing of what else may be thrown. */
+/** Returns an error of this library or of the system, which has a code; undefined for other thrown values. */
 function asRefusal(fault: unknown): DmThinError | undefined {
   if (fault instanceof DmThinError) return fault
   const code = typeof fault === 'object' && fault !== null ? (fault as { code?: unknown }).code : undefined
@@ -56,7 +56,7 @@ function asRefusal(fault: unknown): DmThinError | undefined {
 
 const notUndone = (step: RollbackStep): boolean => step.errno !== 0
 
-/** Gives 0, or the errno of the failure, or -1 where that has none; undefined where there was nothing to roll back. */
+/** Returns 0, the errno of the failure, or -1 if it has none; undefined if there was nothing to roll back. */
 async function attempt(run: () => Promise<unknown>): Promise<number | undefined> {
   try {
     return (await run()) === false ? undefined : 0

@@ -1,5 +1,5 @@
-// Units are in the names: options and fields end in Bytes, Sectors or Blocks. Where a number crosses from bytes to
-// the kernel's sectors it changes its type, so that the two cannot be mixed up unnoticed.
+// Units are part of the names: options and fields end in Bytes, Sectors or Blocks. The number of sectors that the
+// kernel receives has a type of its own, so that bytes and sectors cannot be mixed up.
 
 declare const unit: unique symbol
 /** 512-byte sectors: the unit of every mapping table. */
@@ -16,9 +16,12 @@ export const TiB = 1024 * GiB
 /** The sector of the kernel's tables, in bytes. */
 export const SECTOR_BYTES = 512
 
-/** Thin ids are 24 bits wide (drivers/md/dm-thin.c MAX_DEV_ID). */
+/** The highest thin id; thin ids have 24 bits (drivers/md/dm-thin.c MAX_DEV_ID). */
 export const MAX_THIN_ID = 2 ** 24 - 1
-/** Data blocks are 64 KiB to 1 GiB, in steps of 64 KiB (dm-thin.c DATA_DEV_BLOCK_SIZE_MIN_SECTORS …). */
+/**
+ * The smallest data block, of 64 KiB; sizes are 64 KiB to 1 GiB in steps of 64 KiB (dm-thin.c
+ * DATA_DEV_BLOCK_SIZE_MIN_SECTORS …).
+ */
 export const MIN_DATA_BLOCK_BYTES = 64 * KiB
 export const MAX_DATA_BLOCK_BYTES = 1 * GiB
 /** The largest metadata device that the kernel uses: 255 bitmaps of 16320 blocks of 4 KiB. */

@@ -1,4 +1,4 @@
-// Block devices: their size, their content past the page cache, and taking content away.
+// Block devices: size, reads and writes past the page cache, discard.
 import { DmThinError } from '../base/errors.js'
 import type { BlockInfo, Erasure } from '../kernel/port/block-port.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
@@ -22,34 +22,34 @@ import { Pending } from '../base/pending.js'
 
 /** Options of `BlockDevice.open`. */
 export interface BlockOpenOptions extends KernelOption, SignalOption {
-  /** Default false: for reading and writing. */
+  /** Opens for reading only. Default false: for reading and writing. */
   readonly readOnly?: boolean
-  /** Refuse a device that is mounted or claimed by another, and claim it (O_EXCL). Default false. */
+  /** Claims the device (O_EXCL), and rejects one that is mounted or claimed by another. Default false. */
   readonly exclusive?: boolean
   /**
-   * Past the page cache (O_DIRECT): offsets and lengths are then multiples of the logical block size. False: through
-   * it, at any byte. Default true.
+   * Bypasses the page cache (O_DIRECT): offsets and lengths must be multiples of the logical block size. False: uses
+   * the page cache, at any byte. Default true.
    */
   readonly direct?: boolean
 }
 
-/** A part of a device. Both must be said: nothing here takes the whole device by default. */
+/** A range of a device. Both fields are required: no call covers the whole device by default. */
 export interface BlockRange extends SignalOption {
-  /** Where it begins, in bytes, a multiple of the logical block size. */
+  /** Start of the range in bytes, a multiple of the logical block size. */
   readonly offsetBytes: number
-  /** Its length in bytes, a multiple of the logical block size. */
+  /** Length of the range in bytes, a multiple of the logical block size. */
   readonly lengthBytes: number
-  /** Heard between two pieces; `detail` of the error says how much was done. */
+  /** Aborts the call between two pieces. The `detail` of the error contains how much was done. */
   readonly signal?: AbortSignal
 }
 
 /** Options of `BlockDevice.flush`. */
 export interface BlockFlushOptions extends SignalOption {
-  /** Forget what the page cache has of the device too (BLKFLSBUF). Default false. */
+  /** Also drops the page cache of the device (BLKFLSBUF). Default false. */
   readonly dropCache?: boolean
 }
 
-/** What one read gives at the most: a buffer has to hold it. */
+/** The maximum of one read, whose buffer has to hold it. */
 const MAX_READ_BYTES = 1 * GiB
 
 /** A block device that this process has open for reading, writing and discarding. */
@@ -60,7 +60,7 @@ export class BlockDevice {
   readonly #opened: BlockInfo
   readonly #direct: boolean
   readonly #writable: boolean
-  /** The path by which it was opened. */
+  /** The path with which it was opened. */
   readonly path: string
 
   private constructor(port: MachinePort, path: string, handle: Handle, opened: BlockInfo, options: BlockOpenOptions) {
@@ -74,10 +74,10 @@ export class BlockDevice {
   }
 
   /**
-   * Opens a block device. Opened for writing, its closing makes udev look at it.
+   * Opens a block device. If it is opened for writing, closing it makes udev probe it.
    *
-   * Rejects with `DM_FILE_MISSING`, `DM_BUSY` (with `exclusive`: somebody has it, see `holders`),
-   * `DM_INVALID_ARGUMENT` (no block device), `DM_PERMISSION`, `DM_KERNEL` (EROFS: some read-only devices say so here,
+   * Rejects with `DM_FILE_MISSING`, `DM_BUSY` (with `exclusive`: the device is in use, see `holders`),
+   * `DM_INVALID_ARGUMENT` (not a block device), `DM_PERMISSION`, `DM_KERNEL` (EROFS: some read-only devices fail here,
    * others at the first write), `ABORT_ERR`.
    */
   static async open(path: string, options: BlockOpenOptions = {}): Promise<BlockDevice> {
@@ -103,53 +103,59 @@ export class BlockDevice {
     }
   }
 
-  /** `7:3`, the kernel's number for it. */
+  /** `7:3`, the device number. */
   get number(): string {
     return deviceNumber(this.#opened.device)
   }
 
-  /** The least that is read or written at once, in bytes; ranges are multiples of it. */
+  /** The logical block size in bytes, the smallest unit of reads and writes. Ranges are multiples of it. */
   get logicalBlockBytes(): number {
     return this.#opened.logicalBlockBytes
   }
 
-  /** Asks the kernel what the device is now. */
+  /** Returns the present properties of the device, read from the kernel. */
   async info(options: SignalOption = {}): Promise<BlockInfo> {
     checkOptions(options, ['signal'], 'info')
     return this.#pending.run(() => this.#port.blockInfo(this.#handle, options.signal))
   }
 
-  /** The size in bytes, as it is now (BLKGETSIZE64). */
+  /** Returns the present size in bytes (BLKGETSIZE64). */
   async size(options: SignalOption = {}): Promise<number> {
     checkOptions(options, ['signal'], 'size')
     return this.#pending.run(async () => (await this.#port.blockInfo(this.#handle, options.signal)).sizeBytes)
   }
 
   /**
-   * Tells the device that this content counts no more (BLKDISCARD), 1 GiB at a time. What is read there afterwards is
-   * the device's affair. Waits for the device, not in JavaScript.
+   * Discards a range (BLKDISCARD), 1 GiB at a time: the device may drop its contents. Reads of a discarded range return
+   * device-dependent data. Waits for the device without blocking JavaScript.
    *
    * Rejects with `DM_UNSUPPORTED`, `DM_BUSY`, `DM_INVALID_ARGUMENT` (the range, or opened read-only), `DM_KERNEL`,
-   * `ABORT_ERR` (a part is discarded by then).
+   * `ABORT_ERR` (a part is already discarded).
    */
   async discard(range: BlockRange): Promise<void> {
     return this.#erase('discard', range)
   }
 
-  /** A discard after which no copy is left on the device (BLKSECDISCARD). Few devices can: `DM_UNSUPPORTED`. */
+  /**
+   * Discards a range so that no copy is left on the device (BLKSECDISCARD). Rejects with `DM_UNSUPPORTED` on most
+   * devices.
+   */
   async secureDiscard(range: BlockRange): Promise<void> {
     return this.#erase('secureDiscard', range)
   }
 
   /**
-   * Makes a part read as zeros and keeps its space (BLKZEROOUT), 64 MiB at a time; by a command of the device where it
-   * has one, by writing where not. Rejects as `discard` does.
+   * Zeroes a range and keeps its space (BLKZEROOUT), 64 MiB at a time: with a command of the device if it has one, by
+   * writing otherwise. Rejects as `discard` does.
    */
   async zeroOut(range: BlockRange): Promise<void> {
     return this.#erase('zeroOut', range)
   }
 
-  /** Whether the device takes writes from now on (BLKROSET). Who has it open for writing already is refused none. */
+  /**
+   * Sets whether the device accepts writes (BLKROSET). Programs that have it open for writing already keep their
+   * access.
+   */
   async setReadOnly(readOnly: boolean, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'setReadOnly')
     checkRequired('readOnly', readOnly)
@@ -157,8 +163,8 @@ export class BlockDevice {
   }
 
   /**
-   * Waits until everything that was written is on the device and out of its own cache (fsync). A write past the page
-   * cache is on the device when it resolves, and safe from a loss of power after this.
+   * Waits until all writes are on the device and out of its cache (fsync). A write past the page cache is on the device
+   * when it resolves, and survives a power loss after this call.
    */
   async flush(options: BlockFlushOptions = {}): Promise<void> {
     checkOptions(options, ['dropCache', 'signal'], 'flush')
@@ -167,8 +173,8 @@ export class BlockDevice {
   }
 
   /**
-   * The kernel reads the partition table again (BLKRRPART). Rejects with `DM_BUSY` while a partition is in use,
-   * `DM_UNSUPPORTED` where the device has none (a loop device without `partitionScan`).
+   * Makes the kernel read the partition table again (BLKRRPART). Rejects with `DM_BUSY` while a partition is in use,
+   * and with `DM_UNSUPPORTED` if the device has no partitions (a loop device without `partitionScan`).
    */
   async rereadPartitions(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'rereadPartitions')
@@ -176,10 +182,10 @@ export class BlockDevice {
   }
 
   /**
-   * Reads a part, 1 MiB at a time, at most 1 GiB in all. An abort is heard between two pieces. The buffer that it gives
-   * is aligned, so that `write` takes it without a copy.
+   * Reads a range, 1 MiB at a time, at most 1 GiB in all. An abort takes effect between two pieces. The returned buffer
+   * is aligned, so that `write` does not need to copy it.
    *
-   * Rejects with `DM_INVALID_ARGUMENT` (the range ends behind the device), `DM_KERNEL` (EIO …), `ABORT_ERR`.
+   * Rejects with `DM_INVALID_ARGUMENT` (the range ends after the end of the device), `DM_KERNEL` (EIO …), `ABORT_ERR`.
    */
   async read(offsetBytes: number, lengthBytes: number, options: SignalOption = {}): Promise<Buffer> {
     checkOptions(options, ['signal'], 'read')
@@ -193,11 +199,12 @@ export class BlockDevice {
   }
 
   /**
-   * Writes a buffer of any kind, 1 MiB at a time. One that is not aligned is copied on the way. It must not be changed
-   * or transferred before this has settled. An abort is heard between two pieces; `detail` says how much was written.
+   * Writes a buffer of any kind, 1 MiB at a time. A buffer that is not aligned is copied. The buffer must not be
+   * changed or transferred before the call settles. An abort takes effect between two pieces; `detail` contains how
+   * much was written.
    *
-   * Rejects with `DM_INVALID_ARGUMENT` (the range, or opened read-only), `DM_KERNEL` (EIO, ENOSPC of a full thin
-   * pool …), `ABORT_ERR`.
+   * Rejects with `DM_INVALID_ARGUMENT` (the range, or opened read-only), `DM_KERNEL` (EIO, ENOSPC of a full thin pool
+   * …), `ABORT_ERR`.
    */
   async write(offsetBytes: number, buffer: ArrayBufferView, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'write')
@@ -210,12 +217,12 @@ export class BlockDevice {
     return this.#pending.run(() => this.#port.blockWrite(this.#handle, offset, memory, options.signal))
   }
 
-  /** Lets go of the device after the calls that are under way. Idempotent. */
+  /** Closes the device after the calls in progress. Idempotent. */
   async close(): Promise<void> {
     await this.#pending.close(() => this.#port.release(this.#handle))
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
@@ -245,7 +252,7 @@ export class BlockDevice {
   }
 }
 
-/** Zeros in memory that reads and writes past the page cache take without a copy, up to 1 GiB. */
+/** Returns a zeroed buffer, up to 1 GiB, that reads and writes past the page cache use without a copy. */
 export function alignedBuffer(lengthBytes: number): Buffer {
   const length = checkNumber('lengthBytes', lengthBytes, { min: 0, max: MAX_READ_BYTES })
   const memory = nativePort().alignedBuffer(length)

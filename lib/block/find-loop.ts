@@ -1,4 +1,4 @@
-// Finds a loop device again: by the file below it, or by its number.
+// Search for a loop device by the file below it, or by its number.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
 import { type DmThinError, ERRNO } from '../base/errors.js'
@@ -6,7 +6,7 @@ import type { FilePort } from '../kernel/port/file-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import type { LoopPort, LoopStatus } from '../kernel/port/loop-port.js'
 
-/** The loop device with this number, or undefined where it is another kind of device. */
+/** Returns the loop device with this number, or undefined if it is another kind of device. */
 export async function loopOf(port: LoopPort, number: string, signal?: AbortSignal) {
   const device = parseDeviceNumber(number)
   if (device === undefined || deviceMajor(device) !== LOOP_MAJOR) return undefined
@@ -14,8 +14,9 @@ export async function loopOf(port: LoopPort, number: string, signal?: AbortSigna
 }
 
 /**
- * The loop device over this very file: found by device and inode, because paths change and lie. One that shows only a
- * part of the file, as for partitions, is another device; the attach then says that the file is taken.
+ * Returns the loop device over this very file. It compares device and inode, because paths change and may mislead. A
+ * loop device that shows only a part of the file, as for partitions, does not count; the attach reports the file as
+ * attached in that case.
  */
 async function findLoop(
   port: LoopPort & FilePort,
@@ -34,8 +35,9 @@ async function findLoop(
 }
 
 /**
- * Finds the loop device over this file and keeps it attached. Between the look and the holding its last user, a dying
- * process or udev, may close it; and its number may then be given to another file, which must never be taken for ours.
+ * Finds the loop device over this file and keeps it attached. Before it is held, its last user (an ending process or
+ * udev) may close it, and the kernel may attach another file under its number. That device must not be mistaken for the
+ * one that was found.
  */
 export async function holdLoopOver(
   port: LoopPort & FilePort,
@@ -61,8 +63,9 @@ function unlessGone(fault: DmThinError): undefined {
 }
 
 /**
- * An autoclear device detaches at its last close, which the kernel may finish a moment after the closing. The
- * number is free from then on: what is attached under it with another file is somebody else's.
+ * Waits until an autoclear device is detached. The kernel detaches it at the last close, which may complete a moment
+ * after the call. Its number is free afterwards: a device with another file under that number belongs to another
+ * program.
  */
 export async function untilDetached(port: LoopPort, ours: LoopStatus, limitMs: number): Promise<void> {
   const isOurs = (loop: LoopStatus) =>

@@ -1,4 +1,4 @@
-// "Busy" says by whom.
+// The holders of a device in `DM_BUSY` errors.
 import { DmThinError, type Holder } from '../base/errors.js'
 import { verbOf } from '../kernel/errors/verbs.js'
 import type { MountPort } from '../kernel/port/mount-port.js'
@@ -10,14 +10,14 @@ const shown = (holder: Holder): string => {
 }
 
 export interface Held {
-  /** The device's number; 0 where it is not known. */
+  /** The device number; 0 if it is unknown. */
   readonly device: number
   readonly name: string
-  /** When the first try began, by `performance.now()`. */
+  /** The time of the first attempt, by `performance.now()`. */
   readonly started: number
 }
 
-/** Runs `body`, which waits for `name` to be let go. A DM_BUSY of it says by whom it is held: see `withHolders`. */
+/** Runs `body`, which waits until `name` is no longer in use. Adds the holders to its `DM_BUSY`: see `withHolders`. */
 export async function describeHolders<T>(
   port: MountPort,
   device: number,
@@ -32,7 +32,10 @@ export async function describeHolders<T>(
   }
 }
 
-/** A DM_BUSY gets the device's name, how long it was tried, and the holders, looked up once, after the last try. */
+/**
+ * Adds to a `DM_BUSY` the device's name, the time since the first attempt, and the holders, which are looked up once,
+ * after the last attempt.
+ */
 export async function withHolders(port: MountPort, { device, name, started }: Held, fault: unknown): Promise<unknown> {
   if (!(fault instanceof DmThinError) || fault.code !== 'DM_BUSY') return fault
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
@@ -41,7 +44,7 @@ export async function withHolders(port: MountPort, { device, name, started }: He
   return withHolderText(fault, name, tries, holders)
 }
 
-/** The fault, with who holds what it was about. */
+/** Returns the error with its holders in the message. */
 export function withHolderText(
   fault: DmThinError,
   name: string,

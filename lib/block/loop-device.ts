@@ -1,4 +1,4 @@
-// Loop devices: a file as a block device.
+// Loop devices: files as block devices.
 import path from 'node:path'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
@@ -23,41 +23,39 @@ import { Pending } from '../base/pending.js'
 
 /** Options of `LoopDevice.attach`. */
 export interface LoopAttachOptions extends KernelOption, SignalOption {
-  /** The file. It must exist; a relative path is taken from the working directory. */
+  /** Path of an existing file. A relative path starts at the working directory. */
   readonly file: string
-  /** N of `/dev/loopN`, 0 to 1 048 575. It is made where it does not exist. Default: one that is free. */
+  /** N of `/dev/loopN`, 0 to 1 048 575. The device is created if it does not exist. Default: a free number. */
   readonly number?: number
-  /** Default false. */
+  /** Attaches read-only. Default false. */
   readonly readOnly?: boolean
-  /** Bypass the page cache of the file (LO_FLAGS_DIRECT_IO). Default false. */
+  /** Bypasses the page cache of the file (LO_FLAGS_DIRECT_IO). Default false. */
   readonly directIo?: boolean
   /**
-   * Detach when nobody has the device open any more. This object holds it open until `close()`. Default false: it
-   * stays attached until `detach()`.
+   * Detaches the device when it is no longer open. This object holds it open until `close()`. Default false: it stays
+   * attached until `detach()`.
    */
   readonly autoclear?: boolean
-  /** The kernel looks for partitions and makes `/dev/loop3p1` … (LO_FLAGS_PARTSCAN). Default false. */
+  /** Makes the kernel search for partitions and create `/dev/loop3p1` … (LO_FLAGS_PARTSCAN). Default false. */
   readonly partitionScan?: boolean
-  /** Where in the file the device begins, in bytes, a multiple of 512. Default 0. */
+  /** Start of the device in the file, in bytes, a multiple of 512. Default 0. */
   readonly offsetBytes?: number
-  /** How much of the file the device shows, in bytes; 0: to the end. Default 0. */
+  /** Maximum size of the device in bytes; 0: to the end of the file. Default 0. */
   readonly sizeLimitBytes?: number
   /** Logical block size of the device, 512 to 4096. Default: the kernel's choice, 512. */
   readonly blockSizeBytes?: number
   /**
-   * A text for whoever lists loop devices (`lo_file_name`), at most 63 bytes. It says that somebody else looks after
-   * the device: `findLeaked()` leaves it alone. Default: the mark of this process; with `autoclear` the file's path.
+   * A text that is shown when loop devices are listed (`lo_file_name`), at most 63 bytes. It marks the device as
+   * managed by someone: `findLeaked()` ignores it. Default: a mark of this process; with `autoclear` the file's path.
    */
   readonly reference?: string
 }
 
 /** Options of `LoopDevice.detach`. */
 export interface LoopWaitOptions extends SignalOption {
-  /** How long to wait for others to close the device, in milliseconds. Default 5 000. */
+  /** Time to wait for others to close the device, in milliseconds. Default 5 000. */
   readonly timeoutMs?: number
-  /**
-   * Do not wait: the kernel detaches it at once, or when its last user closes it. Default false.
-   */
+  /** Does not wait: the kernel detaches the device immediately, or when its last user closes it. Default false. */
   readonly lazy?: boolean
 }
 
@@ -76,7 +74,7 @@ const ATTACH_OPTIONS = [
   'signal',
 ]
 
-/** A loop device: a file that the kernel shows as a block device. */
+/** A loop device: a file that the kernel presents as a block device. */
 export class LoopDevice {
   readonly #port: KernelPort
   readonly #pending: Pending
@@ -92,10 +90,10 @@ export class LoopDevice {
 
   /**
    * Attaches a file to a free loop device (LOOP_CTL_GET_FREE, LOOP_CONFIGURE; on kernels before 5.8 LOOP_SET_FD and
-   * LOOP_SET_STATUS64). Waits for the kernel, not in JavaScript.
+   * LOOP_SET_STATUS64). Waits for the kernel without blocking JavaScript.
    *
    * Rejects with `DM_FILE_MISSING`, `DM_FILE_ATTACHED` (two loop devices over one file have two caches), `DM_BUSY` (the
-   * `number` asked for is in use), `DM_UNAVAILABLE` (no loop module), `DM_PERMISSION`, `DM_INVALID_ARGUMENT`,
+   * `number` requested is in use), `DM_UNAVAILABLE` (no loop module), `DM_PERMISSION`, `DM_INVALID_ARGUMENT`,
    * `ABORT_ERR`.
    */
   static async attach(options: LoopAttachOptions): Promise<LoopDevice> {
@@ -124,7 +122,7 @@ export class LoopDevice {
     return device
   }
 
-  /** All attached loop devices of the machine, by number. Devices detached while it looks are left out. */
+  /** Returns all attached loop devices of the machine, by number. Omits devices that are detached during the call. */
   static async list(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
     checkOptions(options, ['kernel', 'signal'], 'LoopDevice.list')
     const port = portOf(options.kernel)
@@ -133,9 +131,9 @@ export class LoopDevice {
   }
 
   /**
-   * Loop devices that a process of this library attached and left: it has ended without detaching them, and nobody
-   * holds them, so that nobody would miss them. Not among them: those of living processes, with `autoclear`, with a
-   * `reference` of their own, and those of other programs or other pid namespaces, of which nothing is known.
+   * Returns the loop devices that a process of this library attached and left: the process ended without detaching
+   * them, and nothing holds them. It does not return devices of running processes, devices with `autoclear` or with a
+   * `reference` of their own, and devices of other programs or other pid namespaces, whose state is unknown.
    */
   static async findLeaked(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
     checkOptions(options, ['kernel', 'signal'], 'LoopDevice.findLeaked')
@@ -146,33 +144,33 @@ export class LoopDevice {
     return left.filter((_, index) => holders[index]?.length === 0).map(status => new LoopDevice(port, status))
   }
 
-  /** `/dev/loop3` */
+  /** `/dev/loop3`, the node of the device. */
   get path(): string {
     return `/dev/loop${this.#status.number}`
   }
 
-  /** 3 of `/dev/loop3`. */
+  /** N of `/dev/loopN`. */
   get number(): number {
     return this.#status.number
   }
 
-  /** The path that the kernel has for the file now; ` (deleted)` is appended when it has none. */
+  /** The kernel's present path of the file. If the file is deleted, the kernel appends ` (deleted)`. */
   get file(): string {
     return this.#status.file
   }
 
-  /** What the kernel said last: at attach, list, resize or refresh. */
+  /** The state that the kernel last reported: at attach, list, resize or refresh. */
   get info(): LoopStatus {
     return this.#status
   }
 
-  /** Asks the kernel again. Rejects with `DM_KERNEL` (ENXIO) when it is not attached any more. */
+  /** Reads the device's state from the kernel. Rejects with `DM_KERNEL` (ENXIO) if it is no longer attached. */
   async refresh(options: SignalOption = {}): Promise<LoopStatus> {
     checkOptions(options, ['signal'], 'refresh')
     return this.#pending.run(async () => (this.#status = await this.#port.loopStatus(this.number, options.signal)))
   }
 
-  /** After the file has changed its size: the device follows (LOOP_SET_CAPACITY). Gives the new size in bytes. */
+  /** Adapts the device to the changed size of its file (LOOP_SET_CAPACITY). Returns the new size in bytes. */
   async resize(options: SignalOption = {}): Promise<number> {
     checkOptions(options, ['signal'], 'resize')
     return this.#pending.run(async () => {
@@ -181,7 +179,7 @@ export class LoopDevice {
     })
   }
 
-  /** Past the page cache of the file, or through it (LOOP_SET_DIRECT_IO), while the device is in use. */
+  /** Sets whether the device bypasses the page cache of the file (LOOP_SET_DIRECT_IO), also while it is in use. */
   async setDirectIo(directIo: boolean, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'setDirectIo')
     checkRequired('directIo', directIo)
@@ -191,10 +189,10 @@ export class LoopDevice {
   }
 
   /**
-   * Puts another file below a read-only device, under whoever has it open (LOOP_CHANGE_FD). It must give the device
-   * the size that it has.
+   * Replaces the file below a read-only device, also while it is open (LOOP_CHANGE_FD). The new file must result in the
+   * same device size.
    *
-   * Rejects with `DM_INVALID_ARGUMENT` (the device can be written, or the size differs), `DM_FILE_MISSING`,
+   * Rejects with `DM_INVALID_ARGUMENT` (the device is writable, or the size differs), `DM_FILE_MISSING`,
    * `DM_FILE_ATTACHED`, `DM_PERMISSION`.
    */
   async changeFile(file: string, options: SignalOption = {}): Promise<void> {
@@ -206,9 +204,9 @@ export class LoopDevice {
   }
 
   /**
-   * Detaches the file and waits until it is. Somebody who holds the device open keeps it attached: `DM_BUSY` after
-   * `timeoutMs`, with the holders that could be seen; the kernel then detaches at their last close. With `lazy` that is
-   * left to the kernel from the start.
+   * Detaches the file and waits until it is detached. If the device is still open after `timeoutMs`, rejects with
+   * `DM_BUSY` and the holders that could be found; the kernel detaches the device at its last close. With `lazy` the
+   * call does not wait for that.
    */
   async detach(options: LoopWaitOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'lazy', 'signal'], 'detach')
@@ -223,12 +221,12 @@ export class LoopDevice {
     })
   }
 
-  /** Lets go of the descriptor that keeps an autoclear device attached. Idempotent; never detaches by itself. */
+  /** Closes the descriptor that keeps an autoclear device attached. Idempotent. Does not detach the device itself. */
   async close(): Promise<void> {
     await this.#pending.close(() => this.#release())
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
@@ -242,7 +240,7 @@ export class LoopDevice {
 
 /** Minors have 20 bits. */
 const MAX_NUMBER = 2 ** 20 - 1
-/** LO_NAME_SIZE, less the terminator. */
+/** LO_NAME_SIZE minus the terminator. */
 const MAX_REFERENCE_BYTES = 63
 
 function checkReference(value: unknown): string {

@@ -1,5 +1,6 @@
-// Whose loop device it is. The kernel does not know; so what attaches one and does not hand it over leaves its own
-// number in the device's reference (lo_file_name), and the start time, since numbers are used again.
+// The owner of a loop device, which the kernel does not know. Code that attaches a loop device and keeps it therefore
+// writes its process id into the device's reference (lo_file_name), with the start time, because process ids are
+// reused.
 import { readFileSync, readlinkSync } from 'node:fs'
 
 const MARK = /^dm-thin:(\d+):(\d+):(\d+)$/
@@ -10,7 +11,9 @@ interface Owner {
   readonly namespace: string
 }
 
-/** The start time of a process, in ticks since boot (proc(5), field 22); undefined where there is none. */
+/**
+ * Returns the start time of a process, in ticks since boot (proc(5), field 22); undefined if there is no such process.
+ */
 function startTime(pid: number | 'self'): string | undefined {
   let text: string
   try {
@@ -21,16 +24,16 @@ function startTime(pid: number | 'self'): string | undefined {
   return startTimeIn(text)
 }
 
-/** Of `/proc/PID/stat`. */
+/** Returns the start time in the text of `/proc/PID/stat`. */
 export function startTimeIn(text: string): string | undefined {
-  // The name before it is in parentheses, and may have blanks and parentheses itself.
+  // The name before these fields is in parentheses, and may itself contain blanks and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const [state, time] = [fields[0], fields[19]]
-  // What is dead and not yet waited for owns nothing.
+  // A process that has ended and was not yet waited for owns nothing.
   return state === 'Z' || state === 'X' ? undefined : time
 }
 
-/** Numbers of processes mean something within one namespace. */
+/** Returns the pid namespace, within which process ids are unique. */
 function pidNamespace(): string {
   try {
     return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0'
@@ -39,7 +42,7 @@ function pidNamespace(): string {
   }
 }
 
-/** At most 63 bytes, which is what the kernel keeps. */
+/** Returns the mark of this process, at most 63 bytes, which is what the kernel keeps. */
 export function ownMark(): string {
   return `dm-thin:${process.pid}:${startTime('self') ?? 0}:${pidNamespace()}`
 }
@@ -50,7 +53,9 @@ function ownerOf(reference: string): Owner | undefined {
   return { pid: Number(pid), startTime: time, namespace }
 }
 
-/** Whether the process that marked it is certain to be gone. One of another container cannot be looked for. */
+/**
+ * Returns true if the process that made the mark has certainly ended. A process of another container cannot be checked.
+ */
 export function ownerIsGone(reference: string): boolean {
   const owner = ownerOf(reference)
   return owner !== undefined && owner.namespace === pidNamespace() && startTime(owner.pid) !== owner.startTime

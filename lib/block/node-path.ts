@@ -1,5 +1,5 @@
-// The node of a device number, from sysfs: `/dev/loop3` for 7:3. Read synchronously: sysfs is memory, and a call
-// on libuv's threads would take longer and could queue behind a slow disk.
+// The node of a device number, from sysfs: `/dev/loop3` for 7:3. It is read synchronously: sysfs is in memory, and a
+// call on libuv's threads would take longer and could queue after a slow disk access.
 import { readlinkSync } from 'node:fs'
 import path from 'node:path'
 import { deviceNumber } from '../base/device-number.js'

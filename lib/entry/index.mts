@@ -1,6 +1,6 @@
-// The ESM face of the same build: the very classes of index.ts, so that `instanceof` holds across formats. Values are
-// named, since `export *` of a CommonJS module brings `__esModule` along and, from Node 23, `module.exports`; a test
-// holds the names to those of index.ts.
+// The ESM entry of the same build, with the same classes as index.ts, so that `instanceof` holds across formats. Values
+// are exported by name, because `export *` of a CommonJS module adds `__esModule` and, from Node 23, `module.exports`. A
+// test compares the names with those of index.ts.
 export type * from './index.js'
 export {
   alignedBuffer,

@@ -3,7 +3,7 @@
  *
  * @module dm-thin
  */
-// index.mts names the same for ESM; a test holds the two together.
+// index.mts exports the same names for ESM; a test compares them.
 export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type RollbackStep } from '../base/errors.js'
 export type { SignalOption } from '../base/options.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'

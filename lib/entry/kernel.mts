@@ -1,4 +1,4 @@
-// The ESM face of kernel.ts: see index.mts.
+// The ESM entry of kernel.ts: see index.mts.
 export type * from './kernel.js'
 export {
   cache,

@@ -3,7 +3,7 @@
  *
  * @module dm-thin/kernel
  */
-// kernel.mts names the same for ESM.
+// kernel.mts exports the same names for ESM.
 export { DeviceMapper } from '../mapper/device-mapper.js'
 export type {
   Address,

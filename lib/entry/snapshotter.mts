@@ -1,3 +1,3 @@
-// The ESM face of snapshotter.ts: see index.mts.
+// The ESM entry of snapshotter.ts: see index.mts.
 export type * from './snapshotter.js'
 export { startSnapshotter } from './snapshotter.js'

@@ -1,8 +1,8 @@
 /**
- * Contains the server that makes a layer store a snapshotter of containerd.
+ * Contains the server that makes a layer store a snapshotter for containerd.
  *
  * @module dm-thin/snapshotter
  */
-// snapshotter.mts names the same for ESM.
+// snapshotter.mts exports the same names for ESM.
 export { startSnapshotter, type Snapshotter, type SnapshotterOptions } from '../snapshotter/snapshotter.js'
 export type { PoolDevices } from '../snapshotter/pools.js'

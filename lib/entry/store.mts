@@ -1,4 +1,4 @@
-// The ESM face of store.ts: see index.mts.
+// The ESM entry of store.ts: see index.mts.
 export type * from './store.js'
 export {
   AdoptedStore,

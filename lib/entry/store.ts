@@ -3,7 +3,7 @@
  *
  * @module dm-thin/store
  */
-// store.mts names the same for ESM.
+// store.mts exports the same names for ESM.
 export {
   LayerStore,
   type ApplyLayerOptions,

@@ -1,3 +1,3 @@
-// The ESM face of testing.ts: see index.mts.
+// The ESM entry of testing.ts: see index.mts.
 export type * from './testing.js'
 export { memoryKernel } from './testing.js'

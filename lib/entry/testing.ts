@@ -3,7 +3,7 @@
  *
  * @module dm-thin/testing
  */
-// testing.mts names the same for ESM.
+// testing.mts exports the same names for ESM.
 export {
   memoryKernel,
   type Leftovers,

@@ -1,23 +1,23 @@
-// What happened between two lists of the kernel's. Pure.
+// Differences between two device lists. Pure.
 import type { ListedDevice } from '../kernel/port/device-port.js'
 import { deviceNumber } from '../base/device-number.js'
 
 /** A change of one mapped device, as a `DeviceWatch` delivers it. */
 export interface DeviceEvent {
   /**
-   * `added` and `removed`; `renamed`: another name or a first uuid; `event`: the target raised one (a pool is low on
+   * `added` and `removed`; `renamed`: a new name or a first uuid; `event`: the target raised an event (a pool is low on
    * space, a path failed, a mirror is in sync …).
    */
   readonly type: 'added' | 'removed' | 'renamed' | 'event'
   readonly name: string
   readonly uuid: string
-  /** `253:4` */
+  /** `253:4`, the device number. */
   readonly device: string
   /** The kernel's count of the device's events, modulo 2^32. */
   readonly eventNumber: number
-  /** With `event`: how many there were since the last that was told. */
+  /** With `event`: the number of events since the last report. */
   readonly count?: number
-  /** With `renamed`: the name before. */
+  /** With `renamed`: the previous name. */
   readonly previousName?: string
 }
 
@@ -25,7 +25,7 @@ export type Known = ReadonlyMap<number, ListedDevice>
 
 export const known = (list: readonly ListedDevice[]): Known => new Map(list.map(each => [each.device, each]))
 
-/** In the order in which it can have happened: what went, then what came, then what went on. */
+/** Returns the changes in a possible order: removed devices, added ones, changed ones. */
 export function changesBetween(before: Known, after: Known): DeviceEvent[] {
   const gone: DeviceEvent[] = []
   const come: DeviceEvent[] = []
@@ -59,7 +59,10 @@ const told = (type: DeviceEvent['type'], device: ListedDevice): DeviceEvent => (
   eventNumber: numberOf(device),
 })
 
-/** A number is given again once its device is gone. A uuid never changes, and the count of events never falls. */
+/**
+ * Returns true if both are the same device. A device number is reused after its device is gone. A uuid never changes,
+ * and the event count never decreases.
+ */
 function isSame(old: ListedDevice, now: ListedDevice): boolean {
   if (old.uuid !== now.uuid && old.uuid !== '') return false
   if (old.uuid === '' && now.uuid === '' && old.name !== now.name && numberOf(now) === 0 && numberOf(old) > 0)

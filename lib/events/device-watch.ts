@@ -1,4 +1,4 @@
-// Events of mapped devices: one descriptor and one waiting thread, however many listen.
+// Events of mapped devices: one descriptor and one waiting thread for all watches.
 import { EventEmitter } from 'node:events'
 import { DmThinError } from '../base/errors.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
@@ -23,7 +23,10 @@ interface Joining {
 export const asError = (fault: unknown): DmThinError =>
   fault instanceof DmThinError ? fault : new DmThinError('DM_KERNEL', String(fault), { cause: fault })
 
-/** What a caller's listener throws is an uncaught error of its own, as of any emitter, and ends no watch of another. */
+/**
+ * Runs a listener. An exception of one listener becomes an uncaught error, as with any emitter, and does not end the
+ * watches of others.
+ */
 function isolated(tell: () => void, onThrown: (thrown: unknown) => void = uncaught): void {
   try {
     tell()
@@ -38,7 +41,7 @@ function uncaught(thrown: unknown): void {
   })
 }
 
-/** The one loop: poll, arm, list; what differs from the last list is reported. */
+/** The single loop: poll, arm, list. It reports the differences from the last list. */
 class EventHub {
   readonly #port: KernelPort
   readonly #listeners = new Set<Listener>()
@@ -50,10 +53,10 @@ class EventHub {
     this.#port = port
   }
 
-  /** Resolves once `listener` hears of everything that happens from then on. */
+  /** Adds a listener. Resolves when the listener receives every later event. */
   join(listener: Listener): Promise<void> {
     const joined = new Promise<void>((resolve, reject) => this.#joining.push({ listener, resolve, reject }))
-    this.#poll?.abort() // a fresh list is where the new listener begins
+    this.#poll?.abort() // a new listener begins with a new list
     if (!this.#running) void this.#run()
     return joined
   }
@@ -101,7 +104,7 @@ class EventHub {
     try {
       return await this.#port.nextList(handle, {}, poll, poll ? signal : undefined)
     } catch (fault) {
-      if (signal.aborted) return undefined // somebody joined, or the last one left
+      if (signal.aborted) return undefined // a listener joined, or the last one left
       throw fault
     }
   }
@@ -125,23 +128,29 @@ export function eventHub(port: KernelPort): EventHub {
 
 /** Options of `watchDevices`. */
 export interface DeviceWatchOptions extends KernelOption, SignalOption {
-  /** Only devices whose name begins so. Default: all. */
+  /** Reports only devices whose name begins with this. Default: all. */
   readonly namePrefix?: string
   readonly uuidPrefix?: string
-  /** Ends it: the iterator is over, and nothing more is emitted. */
+  /** Ends the watch: the iterator ends, and no more events are emitted. */
   readonly signal?: AbortSignal
 }
 
 interface WatchEvents<T> {
   change: [T]
-  /** Something is wrong with listening itself; nothing more comes. */
+  /** The error that ended the watch; no more events follow. */
   fault: [DmThinError]
   close: []
-  /** What a listener of `change` has thrown. Where nobody listens for it, it is an uncaught error. The watch goes on. */
+  /**
+   * The exception of a listener of `change`. Without a listener of `error` it is an uncaught error. The watch
+   * continues.
+   */
   error: [unknown]
 }
 
-/** An EventEmitter (`change`, `fault`, `close`, `error`) and an async iterator over one stream. It keeps the process alive. */
+/**
+ * An EventEmitter (`change`, `fault`, `close`, `error`) and an async iterator over one stream. It keeps the process
+ * alive.
+ */
 export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDisposable {
   readonly #queue: EventQueue<T>
   #read = false
@@ -155,28 +164,31 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
     this.#queue = new EventQueue(merging, () => this.close())
   }
 
-  /** Resolves once everything that happens from then on is heard of; rejects where listening is not possible. */
+  /** A promise that resolves when the watch reports every later event, and rejects if watching is not possible. */
   get ready(): Promise<void> {
     return this.#ready
   }
 
-  /** Whether the watch has ended. */
+  /** True if the watch has ended. */
   get closed(): boolean {
     return this.#closed
   }
 
-  /** Ends it. Idempotent. What has not been read yet can still be read. */
+  /** Ends the watch. Idempotent. Unread events can still be read. */
   close(): void {
     this.#end()
   }
 
-  /** One reader. Events from before the first call are there too, from when the watch was made. */
+  /**
+   * Returns the iterator, of which there is one. It also delivers events from before the first call, since the watch
+   * was made.
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<T | Overflow> {
     this.#read = true
     return this.#queue
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
   }
@@ -185,7 +197,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   tell(event: T): void {
     if (this.#closed) return
     isolated(() => this.emit('change', event), this.#thrown)
-    // Whoever listens by emitter and never iterates must not fill a queue.
+    // A caller that only listens to `change` and never iterates must not fill a queue.
     if (this.#read || this.listenerCount('change') === 0) this.#queue.push(event)
   }
 
@@ -198,7 +210,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   begin(onClose: () => void, ready: Promise<void>): void {
     this.#onClose = onClose
     this.#ready = ready
-    ready.catch((fault: unknown) => this.#end(asError(fault))) // who does not wait for `ready` hears by the stream
+    ready.catch((fault: unknown) => this.#end(asError(fault))) // if `ready` is not awaited, the stream reports the error
   }
 
   readonly #thrown = (thrown: unknown): void => {
@@ -216,7 +228,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
   }
 }
 
-/** Runs `act` when `signal` is aborted; gives what takes that back. */
+/** Runs `act` when `signal` is aborted. Returns the function that removes this listener. */
 function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
   signal?.addEventListener('abort', act, { once: true })
   return () => signal?.removeEventListener('abort', act)
@@ -226,12 +238,12 @@ function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
 export type DeviceWatch = Watch<DeviceEvent>
 
 /**
- * Watches mapped devices: made, renamed, removed, and what their targets raise, from when `ready` resolves. Nothing is
- * told twice. Between two reads events of one device are merged, and `count` adds up; with 10 000 unread, all are
- * dropped for one `overflow`: list again.
+ * Watches mapped devices: added, renamed and removed devices, and events of their targets, from the time at which
+ * `ready` resolves. Each change is reported once. Between two reads, events of one device are merged, and `count` is
+ * their sum. If 10 000 events are unread, all are dropped for one `overflow`: list the devices again.
  *
- * No device has a thread or is asked for its status: the kernel's one poll descriptor says that something is new, and
- * the list with its event numbers says what. Needs interface 4.37. `DM_UNAVAILABLE`, `DM_PERMISSION`.
+ * No device needs a thread or a status query: the kernel's single poll descriptor reports a change, and the list with
+ * its event numbers shows which. Needs interface 4.37. Rejects with `DM_UNAVAILABLE`, `DM_PERMISSION`.
  */
 export function watchDevices(options: DeviceWatchOptions = {}): DeviceWatch {
   checkOptions(options, ['namePrefix', 'uuidPrefix', 'kernel', 'signal'], 'watchDevices')
@@ -244,7 +256,7 @@ export function watchDevices(options: DeviceWatchOptions = {}): DeviceWatch {
   })
 }
 
-/** Joins the hub for as long as the watch is open. `first` is done before it is `ready`. */
+/** Starts a watch, which belongs to the hub while it is open. `first` runs before it is `ready`. */
 export function startWatch<T>(
   port: KernelPort,
   watch: Watch<T>,
@@ -267,7 +279,7 @@ export function startWatch<T>(
   return watch
 }
 
-/** Two events of one device are one with the counts added; what came and went stays apart. */
+/** Two events of one device merge into one with the sum of their counts; added and removed devices stay separate. */
 const MERGING: Merging<DeviceEvent> = {
   subjectOf: event => event.device,
   merge: (earlier, later) =>

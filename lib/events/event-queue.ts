@@ -1,18 +1,18 @@
-// Between whoever makes events and whoever reads them one by one.
+// Bounded queue between the producer and the reader of events.
 
-/** What was not read in time; see `EventQueue`. */
+/** The marker in place of events that were dropped unread; see `EventQueue`. */
 export interface Overflow {
   readonly type: 'overflow'
 }
 
-/** Unread events are kept; how many, is bounded. */
+/** The maximum number of unread events. */
 export const MAX_UNREAD = 10_000
 
-/** When two unread events are one. */
+/** The rules by which two unread events are merged. */
 export interface Merging<T> {
-  /** What the event is about. Only the latest unread event of one subject is merged with. */
+  /** Returns the subject of the event. An event is merged only with the latest unread event of its subject. */
   subjectOf(event: T): string
-  /** What the two come to, or undefined where both must be told. */
+  /** Returns the merged event, or undefined if both must be reported. */
   merge(earlier: T, later: T): T | undefined
 }
 
@@ -22,8 +22,8 @@ interface Box<T> {
 }
 
 /**
- * An async iterator over what is pushed. A reader that is slow finds merged events where two can be one; with
- * MAX_UNREAD of them unread, all are dropped for one `overflow`, which says: look at the whole again.
+ * An async iterator over pushed events. For a slow reader, events are merged if possible. If MAX_UNREAD events are
+ * unread, all are dropped for one `overflow`, after which the reader must read the whole state again.
  */
 export class EventQueue<T> implements AsyncIterableIterator<T | Overflow> {
   readonly #merging: Merging<T>
@@ -60,7 +60,7 @@ export class EventQueue<T> implements AsyncIterableIterator<T | Overflow> {
     this.#latest.set(subject, box)
   }
 
-  /** What is unread can still be read; then it ends, or throws `fault`. */
+  /** Ends the queue after the unread events, or throws `fault` after them. */
   end(fault?: Error): void {
     if (this.#ended) return
     this.#ended = true

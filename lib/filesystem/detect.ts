@@ -1,4 +1,4 @@
-// What file system is on a device or in an image.
+// Detection of the file system on a device or in an image.
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf } from '../kernel/native-port.js'
 import type { BlockPort } from '../kernel/port/block-port.js'
@@ -15,21 +15,21 @@ import {
 /** The file system, volume manager or swap area that `detectFileSystem` finds on a device. */
 export interface DetectedFileSystem extends Superblock {
   /**
-   * Other types whose magic is there too, left by what was on the device before. Where this is not empty nobody can
-   * tell for certain which of them is the one; wipe the others.
+   * Other types whose magic is also present, left by earlier contents of the device. If this is not empty, the type is
+   * uncertain; wipe the other signatures.
    */
   readonly alsoFound: readonly FileSystemType[]
 }
 
 const STEP = 4096
-/** The root folder of a FAT: what is behind this has no label. */
+/** The limit within the root folder of a FAT: a label after it is not found. */
 const MOST_ROOT_BYTES = 64 * 1024
 
 /**
- * What is on a block device or in an image file, from its magic: ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, swap,
- * squashfs, erofs, crypto_LUKS, LVM2_member, named as blkid names them; undefined where it is none of these (or
- * nothing). Reads 68 KiB past the page cache, off the JavaScript thread. What it gives is what the disk says: neither
- * checked nor safe to mount for that.
+ * Returns the contents of a block device or an image file by magic: ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, swap,
+ * squashfs, erofs, crypto_LUKS, LVM2_member, named as blkid names them; undefined if it is none of these (or empty).
+ * Reads 68 KiB past the page cache, off the JavaScript thread. The result is data from the disk: it is not verified,
+ * and recognizing a type does not make the device safe to mount.
  *
  * Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL` (EIO, EISDIR …), `ABORT_ERR`.
  */

@@ -9,29 +9,29 @@ import { checkOptions, checkPath, type SignalOption, checkNumber, invalid, shown
 
 /** Options of `whileFrozen`. */
 export interface FrozenOptions extends KernelOption, SignalOption {
-  /** How long it may stay frozen, in milliseconds, 1 to 2 147 483 647. Default 30 000. */
+  /** Maximum duration of the freeze in milliseconds, 1 to 2 147 483 647. Default 30 000. */
   readonly timeoutMs?: number
 }
 
 /** Options of `trim`. */
 export interface TrimOptions extends KernelOption, SignalOption {
-  /** Where on the file system to begin, in bytes. Default 0. */
+  /** Start of the range on the file system, in bytes. Default 0. */
   readonly offsetBytes?: number
-  /** How much of it, in bytes. Default: to the end. */
+  /** Length of the range in bytes. Default: to the end. */
   readonly lengthBytes?: number
-  /** Free pieces that are smaller are left, in bytes. Default 0: the device's own least. */
+  /** Minimum size of a free extent to discard, in bytes. Default 0: the device's own minimum. */
   readonly minimumBytes?: number
-  /** Heard between two pieces of 4 GiB on ext4 and xfs, and before the first on others. */
+  /** Aborts the call: between two pieces of 4 GiB on ext4 and xfs, before the first piece on others. */
   readonly signal?: AbortSignal
 }
 
 /** A file system that this process has frozen. `await using` thaws it. */
 export interface FrozenFileSystem extends AsyncDisposable {
-  /** The folder by which it was frozen. */
+  /** The folder with which it was frozen. */
   readonly path: string
   /**
-   * Lets the writers go on (FITHAW). Idempotent; one that failed may be called again. By the descriptor that froze it,
-   * so a mount that has been moved or covered is found.
+   * Thaws the file system (FITHAW): its writers continue. Idempotent; a failed call may be repeated. It uses the
+   * descriptor that froze the file system, so it also works for a mount that was moved or covered.
    */
   readonly thaw: () => Promise<void>
 }
@@ -60,7 +60,7 @@ class Frozen implements FrozenFileSystem {
     await this.#port.release(this.#handle)
   }
 
-  /** Lets go of the descriptor, whose end is one more try: while it is open, the mount is busy. */
+  /** Closes the descriptor, which attempts the thaw once more: while it is open, the mount is busy. */
   abandon(): Promise<void> {
     return this.#port.release(this.#handle)
   }
@@ -71,9 +71,9 @@ class Frozen implements FrozenFileSystem {
 }
 
 /**
- * Freezes the file system that is mounted at `folder` or holds it (FIFREEZE): what was written is on the device, its
- * journal is empty, and every writer waits. Prefer `whileFrozen`, which cannot forget the thaw. `process.exit()`, the end
- * of a worker and an uncaught error thaw it; a process that is killed leaves it frozen: see `thaw`.
+ * Freezes the file system that is mounted at `folder` or contains it (FIFREEZE): completed writes are on the device,
+ * its journal is empty, and every writer waits. Prefer `whileFrozen`, which always thaws. `process.exit()`, the end of
+ * a worker and an uncaught error thaw it; a process that is killed leaves it frozen: see `thaw`.
  *
  * Rejects with `DM_BUSY` (frozen already), `DM_UNSUPPORTED`, `DM_FILE_MISSING`, `DM_PERMISSION`, `ABORT_ERR` (it is
  * thawed again).
@@ -90,8 +90,8 @@ async function frozenAt(folder: string, { kernel, signal }: KernelOption & Signa
 }
 
 /**
- * Thaws a file system that somebody else has frozen and left: a process that was killed, `fsfreeze`. Rejects with
- * `DM_KERNEL` (EINVAL: it is not frozen), `DM_FILE_MISSING`, `DM_PERMISSION`.
+ * Thaws a file system that another process froze and left: one that was killed, or `fsfreeze`. Rejects with `DM_KERNEL`
+ * (EINVAL: it is not frozen), `DM_FILE_MISSING`, `DM_PERMISSION`.
  */
 export async function thaw(folder: string, options: KernelOption & SignalOption = {}): Promise<void> {
   checkOptions(options, ['kernel', 'signal'], 'thaw')
@@ -99,12 +99,12 @@ export async function thaw(folder: string, options: KernelOption & SignalOption 
 }
 
 /**
- * Runs `body` while the file system at `folder` is frozen, and thaws it whatever comes of that: it returns, it throws,
- * `timeoutMs` is over, `signal` is aborted. `body` gets a signal that is aborted with the last two; it must not write to
- * the file system, which would wait for the thaw.
+ * Runs `body` while the file system at `folder` is frozen, and always thaws it: when `body` returns or throws, when
+ * `timeoutMs` is over, or when `signal` is aborted. In the last two cases the signal that `body` receives is aborted.
+ * `body` must not write to the file system, because the write would wait for the thaw.
  *
- * Gives what `body` gives. Rejects with what `body` rejects with; with `ABORT_ERR` when it was thawed before `body` came
- * to its end, since what was made then is not of one moment; with what `freeze` rejects with; with `DM_KERNEL` when it
+ * Returns the result of `body`. Rejects with the error of `body`; with `ABORT_ERR` if the file system was thawed before
+ * `body` ended, because the result is not of a single point in time; with the codes of `freeze`; with `DM_KERNEL` if it
  * cannot be thawed.
  */
 export async function whileFrozen<T>(
@@ -129,7 +129,10 @@ export async function whileFrozen<T>(
   }
 }
 
-/** Aborted by the caller's signal or when the time is over. Until `end`, the time keeps the process alive. */
+/**
+ * Returns a signal that is aborted by the caller's signal or when the time is over. Until `end`, the timer keeps the
+ * process alive.
+ */
 function limited(timeoutMs: number, outer: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
   const controller = new AbortController()
   const late = () => controller.abort(new DOMException(`frozen for ${timeoutMs} ms`, 'TimeoutError'))
@@ -144,7 +147,7 @@ function limited(timeoutMs: number, outer: AbortSignal | undefined): { signal: A
   return { signal: controller.signal, end }
 }
 
-/** The body's end, or the abort, whichever is first. */
+/** Resolves at the end of `body`, or rejects at the abort, whichever is first. */
 async function untilAborted<T>(where: string, body: (signal: AbortSignal) => Promise<T>, signal: AbortSignal) {
   let stop = () => {}
   const aborted = new Promise<never>((_, reject) => {
@@ -159,7 +162,10 @@ async function untilAborted<T>(where: string, body: (signal: AbortSignal) => Pro
   }
 }
 
-/** Twice where it has to be. A thaw that fails is worse than whatever failed before it, which stays as its cause. */
+/**
+ * Thaws, with a second attempt if the first fails. A failed thaw is worse than an earlier error, which becomes its
+ * cause.
+ */
 async function thawAfter(frozen: Frozen, before: unknown): Promise<void> {
   try {
     await frozen.thaw().catch(() => frozen.thaw())
@@ -171,11 +177,12 @@ async function thawAfter(frozen: Frozen, before: unknown): Promise<void> {
 }
 
 /**
- * Discards what the file system at `folder` does not use (FITRIM, as `fstrim`). Gives how many bytes it says that it
- * discarded; ext4 leaves out what it discarded before. Waits for the device, not in JavaScript.
+ * Discards the unused blocks of the file system at `folder` (FITRIM, as `fstrim`). Returns the number of bytes that the
+ * file system reports as discarded; ext4 omits those it discarded earlier. Waits for the device without blocking
+ * JavaScript.
  *
- * Rejects with `DM_UNSUPPORTED` (the file system or the device below cannot), `DM_FILE_MISSING`, `DM_PERMISSION`,
- * `DM_KERNEL`, `ABORT_ERR` (`detail` says how much was discarded by then).
+ * Rejects with `DM_UNSUPPORTED` (by the file system or the device below), `DM_FILE_MISSING`, `DM_PERMISSION`,
+ * `DM_KERNEL`, `ABORT_ERR` (`detail` contains how much was discarded).
  */
 export async function trim(folder: string, options: TrimOptions = {}): Promise<number> {
   checkOptions(options, ['offsetBytes', 'lengthBytes', 'minimumBytes', 'kernel', 'signal'], 'trim')
@@ -190,12 +197,12 @@ export async function trim(folder: string, options: TrimOptions = {}): Promise<n
 }
 
 /**
- * The file system mounted at `folder` takes the whole of the device below it, which has grown (EXT4_IOC_RESIZE_FS,
- * XFS_IOC_FSGROWFSDATA). It stays in use meanwhile. Does nothing where it has the device's size already; never makes it
- * smaller. Once begun it is not interrupted.
+ * Grows the file system mounted at `folder` to the size of the device below it, which has grown (EXT4_IOC_RESIZE_FS,
+ * XFS_IOC_FSGROWFSDATA). It stays in use. Does nothing if it has the device's size already; never shrinks it. Cannot be
+ * aborted once begun.
  *
- * Rejects with `DM_UNSUPPORTED` (another type), `DM_FILE_MISSING`, `DM_PERMISSION` (also ext4's word for a file system
- * with errors), `DM_KERNEL`.
+ * Rejects with `DM_UNSUPPORTED` (another type), `DM_FILE_MISSING`, `DM_PERMISSION` (also if ext4 has recorded errors in
+ * the file system), `DM_KERNEL`.
  */
 export async function growFileSystem(
   folder: string,

@@ -1,4 +1,4 @@
-// mount(2) and umount2(2), off the JavaScript thread.
+// Mount, remount, bind mount and unmount: mount(2) and umount2(2), off the JavaScript thread.
 import path from 'node:path'
 import { DmThinError, type Holder } from '../base/errors.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
@@ -7,65 +7,66 @@ import type { MountPort } from '../kernel/port/mount-port.js'
 import { checkBoolean, checkOptions, checkPath, checkText, type SignalOption, invalid, shown } from '../base/options.js'
 import { withHolderText, withHolders } from '../block/holders.js'
 
-/** What a mount allows. In `mount` the default is false; in `remount` what is not said stays as it is. */
+/** Flags of a mount. In `mount` the default is false; in `remount` omitted flags keep their value. */
 export interface MountFlags {
   /** MS_RDONLY: no writes. */
   readonly readOnly?: boolean
-  /** MS_NOATIME: reading a file does not write its time. */
+  /** MS_NOATIME: reading a file does not update its access time. */
   readonly noAtime?: boolean
-  /** MS_NOSUID: setuid bits count for nothing. */
+  /** MS_NOSUID: setuid bits are ignored. */
   readonly noSuid?: boolean
   /** MS_NODEV: device nodes cannot be opened. */
   readonly noDev?: boolean
-  /** MS_NOEXEC: no program is started from it. */
+  /** MS_NOEXEC: programs on it cannot be executed. */
   readonly noExec?: boolean
 }
 
 /** Options of `mount`. */
 export interface MountOptions extends MountFlags, KernelOption, SignalOption {
-  /** The block device. */
+  /** Path of the block device. */
   readonly source: string
-  /** An existing folder. */
+  /** Path of an existing folder. */
   readonly target: string
-  /** The file system's name for the kernel: `ext4`, `xfs` … */
+  /** The kernel's name of the file system: `ext4`, `xfs` … */
   readonly type: string
-  /** The file system's own options, comma separated: `nouuid` for a second xfs of the same origin. */
+  /** Options of the file system, separated by commas: `nouuid` for a second xfs of the same origin. */
   readonly data?: string
 }
 
 /** Options of `remount`. */
 export interface RemountOptions extends MountFlags, KernelOption, SignalOption {
-  /**
-   * Of this mount alone (MS_BIND), and not of the file system, which may be mounted elsewhere too. Default false.
-   */
+  /** Changes only this mount (MS_BIND), and not the file system, which may be mounted elsewhere too. Default false. */
   readonly mountAlone?: boolean
-  /** The file system's own options. Default: as they are. */
+  /** Options of the file system. Default: unchanged. */
   readonly data?: string
 }
 
 /** Options of `bindMount`. */
 export interface BindOptions extends KernelOption, SignalOption {
-  /** A folder or file, and where it is to be seen too, which exists. */
+  /** The folder or file that is mounted at `target`, which must exist. */
   readonly source: string
   readonly target: string
-  /** With everything that is mounted below `source` (MS_REC). Default false. */
+  /** Includes everything that is mounted below `source` (MS_REC). Default false. */
   readonly recursive?: boolean
-  /** This view takes no writes. Not with `recursive`, of which the kernel would leave the lower mounts out. Default false. */
+  /**
+   * Makes the new mount read-only. Not with `recursive`, because the kernel would not apply it to the lower mounts.
+   * Default false.
+   */
   readonly readOnly?: boolean
 }
 
-/** How mounts and unmounts below a mount are shared with its copies: mount_namespaces(7). */
+/** The propagation of mounts and unmounts below a mount to its copies: mount_namespaces(7). */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
 /** Options of `setPropagation`. */
 export interface PropagationOptions extends KernelOption, SignalOption {
-  /** Of everything that is mounted below too (MS_REC). Default false. */
+  /** Includes everything that is mounted below (MS_REC). Default false. */
   readonly recursive?: boolean
 }
 
 /** Options of `unmount`. */
 export interface UnmountOptions extends KernelOption, SignalOption {
-  /** MNT_DETACH: out of sight at once, let go at the last use. Default false. */
+  /** Detaches the mount immediately and releases it at its last use (MNT_DETACH). Default false. */
   readonly lazy?: boolean
 }
 
@@ -97,7 +98,7 @@ const BITS: Readonly<Record<(typeof FLAGS)[number], number>> = {
   noExec: MS.noexec,
 }
 
-/** The bits that are said to be so, and those that are said not to be. */
+/** Returns the bits of flags that are true, and those of flags that are false. */
 export function bitsOf(options: MountFlags): { set: number; clear: number } {
   let [set, clear] = [0, 0]
   for (const name of FLAGS) {
@@ -105,16 +106,16 @@ export function bitsOf(options: MountFlags): { set: number; clear: number } {
     if (checkBoolean(name, options[name])) set |= BITS[name]
     else clear |= BITS[name]
   }
-  // The times are one choice of several to the kernel: noatime goes when another is named.
+  // To the kernel, the access-time flags are one choice of several: another one replaces noatime.
   if (set & MS.noatime) clear |= MS.relatime | MS.strictatime
   else if (clear & MS.noatime) set |= MS.relatime
   return { set, clear }
 }
 
 /**
- * Mounts a file system. Waits for the kernel (journal replay can take long), not in JavaScript.
- * Rejects with `DM_BUSY` (mounted there already, or the device is held: see `holders`), `DM_FILE_MISSING`,
- * `DM_PERMISSION`, `DM_KERNEL` (the file system's own refusal, in `errno`), `DM_INVALID_ARGUMENT`.
+ * Mounts a file system. Waits for the kernel (journal replay can take long) without blocking JavaScript. Rejects with
+ * `DM_BUSY` (mounted there already, or the device is held: see `holders`), `DM_FILE_MISSING`, `DM_PERMISSION`,
+ * `DM_KERNEL` (the file system's own error, in `errno`), `DM_INVALID_ARGUMENT`.
  */
 export async function mount(options: MountOptions): Promise<void> {
   checkOptions(options, ['source', 'target', 'type', ...FLAGS, 'data', 'kernel', 'signal'], 'mount')
@@ -139,7 +140,7 @@ export async function mount(options: MountOptions): Promise<void> {
 }
 
 /**
- * Changes what the mount at `target` allows (MS_REMOUNT); files in use stay so. What is not said stays as it is.
+ * Changes the flags of the mount at `target` (MS_REMOUNT); files in use stay open. Omitted flags keep their value.
  * Rejects with `DM_BUSY` (a file is open for writing, with `readOnly`; see `holders`), `DM_FILE_MISSING`,
  * `DM_PERMISSION`, `DM_KERNEL` (EINVAL: nothing is mounted there).
  */
@@ -156,9 +157,9 @@ export async function remount(target: string, options: RemountOptions): Promise<
 }
 
 /**
- * Shows a folder or file at a second place (MS_BIND). With `readOnly` two calls of the kernel; where the second fails the
- * first is rolled back. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `DM_KERNEL` (EINVAL: the
- * source is unbindable).
+ * Mounts a folder or file at a second place (MS_BIND). With `readOnly` it makes two calls of the kernel; if the second
+ * fails, the first is rolled back. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `DM_KERNEL`
+ * (EINVAL: the source is unbindable).
  */
 export async function bindMount(options: BindOptions): Promise<void> {
   checkOptions(options, ['source', 'target', 'recursive', 'readOnly', 'kernel', 'signal'], 'bindMount')
@@ -175,8 +176,8 @@ export async function bindMount(options: BindOptions): Promise<void> {
 }
 
 /**
- * Says how the mount at `target` shares what is mounted below it. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`,
- * `DM_KERNEL` (EINVAL: nothing is mounted there).
+ * Sets the propagation of the mounts below `target`. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL`
+ * (EINVAL: nothing is mounted there).
  */
 export async function setPropagation(
   target: string,
@@ -193,8 +194,8 @@ export async function setPropagation(
 }
 
 /**
- * Unmounts what is mounted at `target`. Rejects with `DM_BUSY` while a file below it is in use, with those that could be
- * seen in `holders`; `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL` (EINVAL: nothing is mounted there).
+ * Unmounts the file system at `target`. Rejects with `DM_BUSY` while a file below it is in use, with the holders that
+ * could be found in `holders`; `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL` (EINVAL: nothing is mounted there).
  */
 export async function unmount(target: string, options: UnmountOptions = {}): Promise<void> {
   checkOptions(options, ['lazy', 'kernel', 'signal'], 'unmount')
@@ -204,7 +205,7 @@ export async function unmount(target: string, options: UnmountOptions = {}): Pro
   await sayHolders(port, where, () => port.unmount(where, flags, options.signal))
 }
 
-/** A DM_BUSY of `body` says who is below the mount. */
+/** Adds the holders of the mount to a `DM_BUSY` of `body`. */
 async function sayHolders(port: MountPort, where: string, body: () => Promise<void>): Promise<void> {
   try {
     await body()
@@ -216,9 +217,10 @@ async function sayHolders(port: MountPort, where: string, body: () => Promise<vo
 }
 
 /**
- * Who holds a block device, or keeps a mount busy (`path` is its folder), as far as /proc and sysfs tell: mounts, in the
- * mount namespaces of other processes too; processes that have it, or a file below it, open; devices stacked on it, and
- * loop devices over its files. At most 32 or so. Rejects with `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT`.
+ * Returns the holders of a block device, or of a mount (`path` is its folder), as far as /proc and sysfs show them:
+ * mounts, including those in the mount namespaces of other processes; processes that have it, or a file below it, open;
+ * devices stacked on it; loop devices over its files. About 32 at most. Rejects with `DM_FILE_MISSING`,
+ * `DM_INVALID_ARGUMENT`.
  */
 export async function holdersOf(path_: string, options: SignalOption = {}): Promise<Holder[]> {
   checkOptions(options, ['signal'], 'holdersOf')

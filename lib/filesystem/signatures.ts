@@ -1,14 +1,14 @@
-// What a device holds before it is overwritten: file systems, partition tables, members of arrays and of other volume
-// managers, by the magic that each leaves at its start or its end. Pure: bytes in, names out. The names are blkid's
-// where it has one.
+// Signatures on a device that is to be overwritten: file systems, partition tables, members of arrays and of other
+// volume managers, by the magic of each at its start or its end. Pure: bytes in, names out. The names are those of
+// blkid, if it has one.
 import { superblocksIn } from './superblocks.js'
 
-/** A piece that is looked at: blocks of this size are read whole. */
+/** The block size of the search. Whole blocks are read. */
 export const SIGNATURE_BLOCK_BYTES = 4096
 
 const KiB = 1024
 
-/** Where each puts its magic, in bytes from the start. */
+/** The offset of each magic, in bytes from the start. */
 const AT_START: readonly (readonly [type: string, at: number, magic: string])[] = [
   ['ntfs', 3, 'NTFS    '],
   ['exfat', 3, 'EXFAT   '],
@@ -37,15 +37,15 @@ const AT_START: readonly (readonly [type: string, at: number, magic: string])[] 
   ['linux_raid_member', 4 * KiB, '\xfc\x4e\x2b\xa9\x01\0\0\0'], // 1.2
   ['gpt', 512, 'EFI PART'],
   ['gpt', 4 * KiB, 'EFI PART'],
-  // The second header of LUKS2, which cryptsetup restores the first from.
+  // The second header of LUKS2, from which cryptsetup restores the first.
   ...[16, 32, 64, 128, 256, 512].map(at => ['crypto_LUKS', at * KiB, 'SKUL\xba\xbe'] as const),
-  // The superblocks of device mapper targets with metadata of their own (magic as u64, little-endian).
+  // The superblocks of device mapper targets with their own metadata (magic as u64, little-endian).
   ['DM_thin_pool', 32, '\xba\x52\x9c\x01\0\0\0\0'],
   ['DM_cache', 32, '\x03\xc4\x18\0\0\0\0\0'],
   ['DM_era', 32, '\x7b\x07\xc1\x7e\0\0\0\0'],
 ]
 
-/** The same from the end of the device. */
+/** The offset of each magic, in bytes from the end of the device. */
 const AT_END: readonly (readonly [type: string, before: number, magic: string])[] = [
   ['gpt', 512, 'EFI PART'],
   ['gpt', 4096, 'EFI PART'],
@@ -57,19 +57,22 @@ const ZFS = { label: 256 * KiB, uberblocks: 128 * KiB, least: KiB }
 const UBERBLOCK = ['\x0c\xb1\xba\0\0\0\0\0', '\0\0\0\0\0\xba\xb1\x0c']
 const MD_MAGIC = '\xfc\x4e\x2b\xa9'
 
-/** Beginnings of the four labels of a ZFS vdev, two at each end. */
+/** Returns the offsets of the four labels of a ZFS vdev, two at each end. */
 function zfsLabels(sizeBytes: number): number[] {
   const end = Math.floor(sizeBytes / ZFS.label) * ZFS.label
   return [0, ZFS.label, end - 2 * ZFS.label, end - ZFS.label]
 }
 
-/** Of MD, versions 0.90 and 1.0: the last whole 64 KiB, and the last 8 KiB in steps of 4 KiB. */
+/**
+ * Returns the offsets of MD superblocks, versions 0.90 and 1.0: the last whole 64 KiB, and the last 8 KiB in steps of 4
+ * KiB.
+ */
 const mdPlaces = (sizeBytes: number): number[] => [
   Math.floor(sizeBytes / (64 * KiB)) * 64 * KiB - 64 * KiB,
   Math.floor((Math.floor(sizeBytes / 512) - 16) / 8) * 8 * 512,
 ]
 
-/** The blocks of a device of this size that `signaturesIn` looks at, ascending. */
+/** Returns the block numbers that `signaturesIn` needs of a device of this size, ascending. */
 export function signatureBlocks(sizeBytes: number): number[] {
   const ranges: [from: number, length: number][] = [[0, 68 * KiB]]
   for (const [, at, magic] of AT_START) ranges.push([at, magic.length])
@@ -85,7 +88,10 @@ export function signatureBlocks(sizeBytes: number): number[] {
   return [...blocks].sort((a, b) => a - b)
 }
 
-/** What is there, each once. `blocks`: content by block number, of those that `signatureBlocks` names. */
+/**
+ * Returns the names of the signatures found, each once. `blocks`: contents of the blocks of `signatureBlocks` by
+ * number.
+ */
 export function signaturesIn(sizeBytes: number, blocks: ReadonlyMap<number, Uint8Array>): string[] {
   const bytes = (from: number, length: number): Buffer => {
     const piece = Buffer.alloc(length)
@@ -98,7 +104,7 @@ export function signaturesIn(sizeBytes: number, blocks: ReadonlyMap<number, Uint
     }
     return piece
   }
-  // No magic reaches from one block into the next.
+  // No magic crosses a block boundary.
   const has = (at: number, magic: string): boolean => {
     if (at < 0 || at + magic.length > sizeBytes) return false
     const block = blocks.get(Math.floor(at / SIGNATURE_BLOCK_BYTES))
@@ -124,7 +130,10 @@ function hasUberblock(label: number, has: (at: number, magic: string) => boolean
   return false
 }
 
-/** A master boot record: the boot sectors of file systems end alike, and have no entries of this form. */
+/**
+ * Returns true for a master boot record. The boot sectors of file systems have the same ending, and no entries of this
+ * form.
+ */
 function isPartitionTable(sector: Buffer): boolean {
   if (sector.readUInt16LE(510) !== 0xaa55) return false
   return [446, 462, 478, 494].every(entry => (sector.readUInt8(entry) & 0x7f) === 0)

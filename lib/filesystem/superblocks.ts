@@ -1,8 +1,8 @@
-// What is on a device, from its first bytes: the magic of each file system, its label and uuid. Pure: bytes in, facts
-// out. The names are blkid's. The numbers are of the kernel's headers (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h,
+// Superblocks at the start of a device: magic, label and uuid of each file system. Pure: bytes in, facts out. The names
+// are those of blkid. The numbers are from the kernel's headers (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h,
 // include/uapi/linux/btrfs_tree.h, include/linux/f2fs_fs.h, include/linux/swap.h …).
 
-/** A type of content that `detectFileSystem` recognizes, by the name that blkid gives it. */
+/** A type of content that `detectFileSystem` recognizes, by its blkid name. */
 export type FileSystemType =
   | 'ext2'
   | 'ext3'
@@ -20,22 +20,25 @@ export type FileSystemType =
 /** The facts of a superblock. */
 export interface Superblock {
   readonly type: FileSystemType
-  /** Empty where it has none. */
+  /** The label; empty if there is none. */
   readonly label: string
-  /** As the kernel and blkid write it; empty where it has none. */
+  /** The uuid as the kernel and blkid write it; empty if there is none. */
   readonly uuid: string
-  /** Its own idea of its size, in bytes; undefined where it does not say. */
+  /** The size in bytes according to the superblock; undefined if it has none. */
   readonly sizeBytes: number | undefined
-  /** In bytes; undefined where it has none. */
+  /** The block size in bytes; undefined if there is none. */
   readonly blockBytes: number | undefined
 }
 
-/** The superblock of btrfs is the farthest that is looked at, at 64 KiB; swap's magic ends the first page. */
+/**
+ * The number of bytes that are read. The farthest superblock is that of btrfs, at 64 KiB; the magic of swap ends the
+ * first page.
+ */
 export const LOOKED_AT_BYTES = 68 * 1024
 
 const SUPERBLOCK_AT = 1024
 
-/** All that are there: more than one where an older one has left its magic. */
+/** Returns all superblocks found: more than one if earlier contents have left their magic. */
 export function superblocksIn(start: Uint8Array): Superblock[] {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength)
   const whole = bytes.length < LOOKED_AT_BYTES ? Buffer.concat([bytes], LOOKED_AT_BYTES) : bytes
@@ -55,7 +58,7 @@ const READERS: readonly ((bytes: Buffer) => Superblock | undefined)[] = [
   btrfs,
 ]
 
-/** Text of a field of fixed length, which ends at its first NUL. */
+/** Returns the text of a field of fixed length, which ends at its first NUL. */
 const text = (bytes: Buffer, at: number, length: number, encoding: 'utf8' | 'latin1' | 'utf16le' = 'utf8'): string =>
   bytes
     .toString(encoding, at, at + length)
@@ -71,17 +74,17 @@ function uuid(bytes: Buffer, at: number): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 
-/** Of a u64; undefined beyond 2^53, which no device has. */
+/** Multiplies a u64; undefined beyond 2^53, which no device reaches. */
 function product(count: bigint, size: number): number | undefined {
   const bytes = count * BigInt(size)
   return bytes <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(bytes) : undefined
 }
 
-/** Undefined where a shift of the disk's own is out of all bounds. */
+/** Returns 2^shift; undefined if the shift, which is read from disk, is out of range. */
 const power = (shift: number): number | undefined => (shift <= 30 ? 2 ** shift : undefined)
 
 const EXT = { journalDevice: 0x8, bits64: 0x80, hasJournal: 0x4 }
-/** Features that ext3's and ext2's own drivers know; any other makes it an ext4. */
+/** Features that the drivers of ext3 and ext2 support; any other makes the file system an ext4. */
 const EXT3_INCOMPATIBLE = 0x2 | 0x4 | 0x10
 const EXT3_READ_ONLY = 0x1 | 0x2 | 0x4
 
@@ -160,10 +163,10 @@ function squashfs(bytes: Buffer): Superblock | undefined {
   return { type: 'squashfs', label: '', uuid: '', sizeBytes, blockBytes: bytes.readUInt32LE(12) }
 }
 
-/** What a boot sector says of where things are; undefined where it is no FAT. */
+/** Offsets and lengths from a boot sector; undefined if it is not a FAT. */
 export interface FatPlaces {
   readonly sectorBytes: number
-  /** Of the root folder: in it is the label that counts. Of no bytes where the boot sector names none. */
+  /** The root folder, which has the label in effect. Its length is 0 if the boot sector does not name one. */
   readonly rootAt: number
   readonly rootBytes: number
 }
@@ -180,10 +183,10 @@ export function fatPlaces(bytes: Buffer): FatPlaces | undefined {
   const tableSectors = wide ? bytes.readUInt32LE(36) : bytes.readUInt16LE(22)
   const data = (reserved + tables * tableSectors) * sectorBytes
   if (!wide) return { sectorBytes, rootAt: data, rootBytes: entries * 32 }
-  // The root folder of FAT32 is a chain of clusters; the label comes first in it, whoever made it.
+  // The root folder of FAT32 is a chain of clusters. The label is its first entry with every formatter.
   const clusterBytes = cluster * sectorBytes
   const rootCluster = bytes.readUInt32LE(44)
-  // The first two are none.
+  // Clusters 0 and 1 do not exist.
   if (rootCluster < 2) return { sectorBytes, rootAt: data, rootBytes: 0 }
   return { sectorBytes, rootAt: data + (rootCluster - 2) * clusterBytes, rootBytes: clusterBytes }
 }
@@ -204,20 +207,20 @@ function vfat(bytes: Buffer): Superblock | undefined {
   }
 }
 
-/** The label in the root folder, which a change of the label changes; undefined where there is none. */
+/** Returns the label in the root folder, which a relabel changes; undefined if there is none. */
 export function fatRootLabel(root: Uint8Array): string | undefined {
   const bytes = Buffer.from(root.buffer, root.byteOffset, root.byteLength)
   for (let at = 0; at + 32 <= bytes.length; at += 32) {
     const [first, attributes] = [bytes.readUInt8(at), bytes.readUInt8(at + 11)]
     if (first === 0) return undefined
-    // Deleted, or a piece of a long name (which has the volume's bit too).
+    // The entry is deleted, or a part of a long name (which has the volume bit too).
     if (first === 0xe5 || (attributes & 0x3f) === 0x0f) continue
     if ((attributes & 0x18) === 0x08) return text(bytes, at, 11, 'latin1')
   }
   return undefined
 }
 
-/** The magic ends a page of the machine that made it, and the header fills the rest. */
+/** Parses a swap header. The magic ends a page of the machine that made it, and the header fills the rest. */
 function swap(bytes: Buffer): Superblock | undefined {
   for (const page of [4096, 8192, 16384, 32768, 65536]) {
     if (!has(bytes, page - 10, 'SWAPSPACE2')) continue
@@ -239,7 +242,7 @@ function luks(bytes: Buffer): Superblock | undefined {
   return { type: 'crypto_LUKS', label, uuid: text(bytes, 168, 40), sizeBytes: undefined, blockBytes: undefined }
 }
 
-/** The label of a physical volume is in one of the first four sectors. */
+/** Parses the label of a physical volume, which is in one of the first four sectors. */
 function lvm(bytes: Buffer): Superblock | undefined {
   const at = [0, 512, 1024, 1536].find(each => has(bytes, each, 'LABELONE') && has(bytes, each + 24, 'LVM2 001'))
   if (at === undefined) return undefined

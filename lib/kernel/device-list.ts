@@ -1,10 +1,10 @@
-// The list of mapped devices as the native side hands it over: see native/napi/device_list.h.
+// The list of mapped devices in the format of native code: see native/napi/device_list.h.
 import type { ListedDevice } from './port/device-port.js'
 
 export interface PackedList {
-  /** Name, NUL, uuid, NUL for each device, in pieces. */
+  /** For each device: name, NUL, uuid, NUL; in pieces. */
   readonly texts: readonly string[]
-  /** Its number, and its event number or -1. */
+  /** For each device: its number, and its event number or -1. */
   readonly numbers: Float64Array
 }
 

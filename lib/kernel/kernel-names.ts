@@ -1,11 +1,14 @@
-// What the kernel takes as a name, and how libdevmapper writes what it does not.
+// The names that the kernel accepts, and libdevmapper's mangling of others.
 import { checkText, invalid, shown } from '../base/options.js'
 
-/** DM_NAME_LEN and DM_UUID_LEN less the end. The kernel cuts a longer one without a word. */
+/** DM_NAME_LEN and DM_UUID_LEN minus the terminator. The kernel silently truncates a longer name. */
 const MAX_NAME_BYTES = 127
 const MAX_UUID_BYTES = 128
 
-/** Any bytes but `/` (dm-ioctl.c check_name); `control`, `.` and `..` would hide what is in /dev/mapper. */
+/**
+ * Checks a name of any bytes but `/` (dm-ioctl.c check_name). `control`, `.` and `..` would hide entries of
+ * /dev/mapper.
+ */
 export function checkKernelName(name: unknown, what = 'name'): string {
   const text = checkLength(what, name, MAX_NAME_BYTES)
   if (text.includes('/')) throw invalid(`${what} ${shown(text)} has a "/": a device's name is not a path`)
@@ -22,14 +25,14 @@ function checkLength(what: string, value: unknown, most: number): string {
   throw invalid(`${what} must have 1 to ${most} bytes, but has ${bytes}`)
 }
 
-/** What udev lets through in a symlink's name as it is. */
+/** The characters that udev accepts unchanged in the name of a symlink. */
 const PLAIN = /[0-9A-Za-z#+\-.:=@_]/
 const ALL_PLAIN = /^[0-9A-Za-z#+\-.:=@_]+$/
 const MANGLED = /\\x([0-9a-f]{2})/g
 
 /**
- * How libdevmapper writes a name (its mode `hex`): each byte that udev does not take becomes `\xNN`, in lower case, the
- * backslash included. A name made so is found by `dmsetup` under its plain spelling.
+ * Mangles a name as libdevmapper does (its mode `hex`): each byte that udev does not accept becomes `\xNN`, in lower
+ * case, the backslash included. `dmsetup` finds such a name under its unmangled spelling.
  */
 export function mangleName(name: string): string {
   if (ALL_PLAIN.test(checkText('name', name))) return name
@@ -42,9 +45,9 @@ export function mangleName(name: string): string {
 }
 
 /**
- * The other way round. Throws `DM_INVALID_ARGUMENT` for what was not written so: a character that should have been
- * mangled, or a mangled backslash that mangles again (`\x5cx20`), which libdevmapper refuses too; and for bytes that are
- * no text (not UTF-8, or a NUL), which no string could stand for.
+ * Unmangles a name. Throws `DM_INVALID_ARGUMENT` if libdevmapper would not have written it: for a character that should
+ * have been mangled, or a mangled backslash that mangles again (`\x5cx20`), which libdevmapper rejects too; and for
+ * bytes that no string represents (invalid UTF-8, or a NUL).
  */
 export function unmangleName(mangled: string): string {
   const plain = checkText('name', mangled).replace(MANGLED, '')
@@ -57,6 +60,6 @@ export function unmangleName(mangled: string): string {
   }
   const name = Buffer.from(bytes).toString()
   const isText = Buffer.from(name).equals(Buffer.from(bytes)) && !name.includes('\0')
-  if (!isText) throw invalid(`${shown(mangled)} stands for bytes that are no text`)
+  if (!isText) throw invalid(`${shown(mangled)} does not decode to valid UTF-8 without NUL characters`)
   return name
 }

@@ -1,23 +1,26 @@
-// Which kernel a call talks to: the machine's own, or one in memory (dm-thin/testing). Opaque to users; a port inside.
+// The kernel that a call uses: the machine's own, or one in memory (dm-thin/testing). Users see an opaque object, which
+// contains a port.
 import { invalid, shown } from '../base/options.js'
 import type { KernelPort } from './port/kernel-port.js'
 
-/** Where the port is. No entry of the package exports it: nobody else can make a `Kernel`. */
+/** The key of the port. No entry of the package exports it, so that no one else can make a `Kernel`. */
 export const PORT = Symbol('port')
 
-/** A kernel to talk to. `memoryKernel()` of `dm-thin/testing` makes one; without, it is the machine's own. */
+/**
+ * A kernel for calls of the library. `memoryKernel()` of `dm-thin/testing` makes one; the default is the machine's own.
+ */
 export interface Kernel {
   /** @hidden Opaque. */
   readonly [PORT]: KernelPort
 }
 
-/** Option of the calls that can use another kernel than that of the machine. */
+/** The option of calls that can use another kernel than the machine's. */
 export interface KernelOption {
-  /** For tests: another kernel than the machine's, from `dm-thin/testing`. */
+  /** Another kernel than the machine's, from `dm-thin/testing`. Default: the machine's. */
   readonly kernel?: Kernel
 }
 
-/** @internal The port in what a caller gave as `kernel`. */
+/** @internal Returns the port in a caller's `kernel`. */
 export function portInside(kernel: unknown): KernelPort {
   const port = typeof kernel === 'object' && kernel !== null ? (kernel as Partial<Kernel>)[PORT] : undefined
   if (port === undefined) throw invalid(`kernel must be a kernel of dm-thin/testing, but is ${shown(kernel)}`)

@@ -1,4 +1,4 @@
-// Finds the native binary: a fresh local build first, then the prebuilt one that the package ships. Set
+// The native binary: a fresh local build if there is one, otherwise the prebuilt one of the package. Set
 // DM_THIN_PREBUILD to a folder to load another build, as the sanitizer and fault tests do.
 import path from 'node:path'
 import load from 'node-gyp-build'
@@ -8,7 +8,7 @@ export type Addon = Record<string, (...args: unknown[]) => unknown>
 
 let loaded: Addon | undefined
 
-/** Loads once per environment; workers get instances of their own. Throws DM_UNAVAILABLE with what to do. */
+/** Loads the binary once per environment; each worker has its own instance. Throws DM_UNAVAILABLE with instructions. */
 export function loadAddon(): Addon {
   if (loaded) return loaded
   if (process.platform !== 'linux') {

@@ -6,7 +6,10 @@ import { deviceMinor } from '../base/device-number.js'
 import type { MapperLinks } from './port/device-port.js'
 import { whyNoUdev } from './udev.js'
 
-/** Names whose links lead to a device that is gone, or is another by now. None where udev runs: it sees to its own. */
+/**
+ * Returns the names of links that point to a removed or replaced device. Empty if udev runs, which maintains its own
+ * links.
+ */
 export function danglingLinks(): string[] {
   if (udevMakesLinks()) return []
   return readdirSync(FOLDER, { withFileTypes: true })
@@ -25,7 +28,7 @@ export const mapperLinks: MapperLinks = {
     if (udevMakesLinks()) return
     const minor = deviceMinor(device)
     if (minorOf(name) === minor) return
-    unlinkStale(name) // one that a killed process left
+    unlinkStale(name) // left by a killed process
     try {
       symlinkSync(`../dm-${minor}`, linkPath(name))
     } catch (fault) {
@@ -39,19 +42,19 @@ export const mapperLinks: MapperLinks = {
   leads: (name, device) => minorOf(name) === deviceMinor(device) && !udevMakesLinks(),
 }
 
-/** Takes away a link of this kind that leads to no device of its name. */
+/** Deletes a link of this kind that does not point to a device of its name. */
 function unlinkStale(name: string): void {
   const minor = minorOf(name)
   if (minor === undefined || nameOf(minor) === name) return
   try {
     unlinkSync(linkPath(name))
   } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // another process was quicker
+    if ((fault as NodeJS.ErrnoException).code === 'ENOENT') return // deleted concurrently
     throw refusal('unlink', name, fault as NodeJS.ErrnoException)
   }
 }
 
-/** Nothing where it is no name of a device. */
+/** Returns the device name of an entry, or an empty list if it is not one. */
 function plainName(entry: string): string[] {
   try {
     return [unmangleName(entry)]
@@ -64,11 +67,12 @@ const udevMakesLinks = (): boolean => whyNoUdev() === undefined
 
 const linkPath = (name: string): string => `${FOLDER}/${mangleName(name)}`
 
-/** Of a link like ours; undefined where there is none, or something else. */
+/** Returns the minor number of a link of this kind; undefined if there is no such link. */
 function minorOf(name: string): number | undefined {
   const path = linkPath(name)
   try {
-    // Every removal asks, and mostly there is none: an exception each time would cost more than all the rest.
+    // Every removal checks this, and usually there is no link: an exception each time would cost more than everything
+    // else.
     if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return undefined
     const minor = /^\.\.\/dm-(\d+)$/.exec(readlinkSync(path))?.[1]
     return minor === undefined ? undefined : Number(minor)
@@ -91,7 +95,7 @@ function refusal(operation: string, name: string, fault: NodeJS.ErrnoException):
   const errno = fault.errno === undefined ? undefined : Math.abs(fault.errno)
   const facts = { errno, operation, device: path, cause: fault }
   if (fault.code === 'EEXIST') {
-    return new DmThinError('DM_NAME_TAKEN', `${path} is there already, and no link that may be replaced`, facts)
+    return new DmThinError('DM_NAME_TAKEN', `${path} exists and is not a link that may be replaced`, facts)
   }
   return new DmThinError('DM_KERNEL', `${operation} ${JSON.stringify(path)}: ${fault.message}`, facts)
 }

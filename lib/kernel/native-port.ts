@@ -1,5 +1,5 @@
-// The port over the native addon. Arguments are packed, promises are passed on, refusals become DmThinErrors; an
-// AbortSignal becomes a number that `cancel` can name.
+// The port over the native addon. It packs arguments, returns the addon's promises, and converts failures to
+// DmThinErrors; an AbortSignal becomes a number for `cancel`.
 import { DmThinError, throwIfAborted } from '../base/errors.js'
 import { unpackList, type PackedList } from './device-list.js'
 import { traced } from './trace/diagnostics.js'
@@ -27,7 +27,7 @@ export class NativePort implements MachinePort {
   readonly #calls = new Map<AbortSignal, { readonly ids: Set<number>; readonly cancel: () => void }>()
   #nextCancelId = 1
 
-  /** Calls `addon[name](...args, cancelId)`. After an abort it settles once the kernel has let go. */
+  /** Calls `addon[name](...args, cancelId)`. After an abort it settles when the kernel has returned. */
   #call<T>(name: string, signal: AbortSignal | undefined, ...args: unknown[]): Promise<T> {
     return traced(name, args, () => this.#run<T>(name, signal, args))
   }
@@ -60,7 +60,10 @@ export class NativePort implements MachinePort {
     }
   }
 
-  /** The calls that a signal gives up. One listener serves them all: Node warns of a leak from the eleventh on. */
+  /**
+   * Returns the calls that a signal aborts. One listener serves them all, because Node warns of a leak from the
+   * eleventh on.
+   */
   #listen(signal: AbortSignal): Set<number> {
     const known = this.#calls.get(signal)
     if (known) return known.ids
@@ -183,7 +186,7 @@ export class NativePort implements MachinePort {
   lockNode: MachinePort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
   readSmallFile = readSmallFile
   replaceSmallFile = replaceSmallFile
-  // Without a thread it is closed all the same, here.
+  // Without a free thread, the handle is closed on this thread.
   release = (handle: Handle): Promise<void> => this.#run<void>('release', undefined, [handle]).catch(() => {})
 
   identify: MachinePort['identify'] = (path, signal) => this.#call('identify', signal, path)
@@ -252,19 +255,22 @@ export class NativePort implements MachinePort {
 
 let shared: NativePort | undefined
 
-/** The port of this environment. */
+/** Returns the port of this environment. */
 export function nativePort(): MachinePort {
   return (shared ??= new NativePort())
 }
 
-/** The port of the kernel that a caller named, or of the machine's own. */
+/** Returns the port of the caller's kernel, or of the machine's. */
 export const portOf = (kernel: Kernel | undefined): KernelPort =>
   kernel === undefined ? nativePort() : portInside(kernel)
 
-/** The port of the machine's own kernel, for what the one in memory has not. Throws `DM_UNSUPPORTED` if that is named. */
+/**
+ * Returns the port of the machine's kernel, for calls that the memory kernel lacks. Throws `DM_UNSUPPORTED` for the
+ * memory kernel.
+ */
 export function machinePortOf(kernel: Kernel | undefined, what: string): MachinePort {
   if (kernel === undefined) return nativePort()
   portInside(kernel)
-  const text = `the kernel in memory has no ${what}: see docs/testing.md for what it leaves out`
+  const text = `the memory kernel does not support ${what}: see docs/testing.md`
   throw new DmThinError('DM_UNSUPPORTED', text)
 }

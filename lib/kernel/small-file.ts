@@ -1,10 +1,10 @@
-// Small files that are read and replaced whole. What is there is the old content or the new one, whenever the machine
-// stops: a temporary file is written and synced, renamed over the old one, and the folder is synced.
+// Small files that are read and replaced as a whole. A crash of the machine leaves the old or the new content: a
+// temporary file is written and synced, renamed over the old file, and the folder is synced.
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError, ERRNO } from '../base/errors.js'
 
-/** The content; undefined where there is no such file. */
+/** Returns the content; undefined if there is no such file. */
 export async function readSmallFile(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8')
@@ -14,7 +14,10 @@ export async function readSmallFile(file: string): Promise<string | undefined> {
   }
 }
 
-/** Its callers hold a lock, so that the name of the temporary file is theirs alone; what a dead one left is replaced. */
+/**
+ * Replaces the content. Callers hold a lock, so that no one else uses the name of the temporary file; one that a crash
+ * left is overwritten.
+ */
 export async function replaceSmallFile(file: string, content: string): Promise<void> {
   const temporary = `${file}.new`
   try {

@@ -1,8 +1,8 @@
-// A table is its segments laid end to end: who writes one gives lengths, and the starts follow.
+// Tables: segments one after the other. Each has a length, from which the start sectors follow.
 import { checkNumber, invalid, shown } from '../base/options.js'
 import type { TargetLine } from './port/device-port.js'
 
-/** A stretch of a mapped device and what is behind it. The targets of this package make them. */
+/** A range of a mapped device and its mapping. The targets of this package make segments. */
 export interface Segment {
   readonly lengthSectors: number
   /** The target's name: `linear`, `thin` … At most 15 bytes. */
@@ -11,12 +11,12 @@ export interface Segment {
   readonly parameters: string
 }
 
-/** dm_target_spec.target_type, less its end. */
+/** dm_target_spec.target_type minus the terminator. */
 const MAX_TYPE_BYTES = 15
 
 const isArray = (value: unknown): boolean => Array.isArray(value)
 
-/** Lays segments end to end from sector 0. Throws `DM_INVALID_ARGUMENT`, naming the segment. */
+/** Arranges segments one after the other from sector 0. Throws `DM_INVALID_ARGUMENT`, naming the segment. */
 export function layTable(segments: readonly Segment[]): TargetLine[] {
   if (!isArray(segments) || segments.length === 0) throw invalid('a table must be an array of at least one segment')
   let startSectors = 0
@@ -30,7 +30,7 @@ export function layTable(segments: readonly Segment[]): TargetLine[] {
       throw invalid(`${what}: type must be a target's name of 1 to ${MAX_TYPE_BYTES} bytes, but is ${shown(type)}`)
     }
     if (typeof parameters !== 'string' || parameters.includes('\0')) {
-      throw invalid(`${what}: parameters must be text without a NUL character, but are ${shown(parameters)}`)
+      throw invalid(`${what}: parameters must be a string without NUL characters, but are ${shown(parameters)}`)
     }
     const line = { startSectors, lengthSectors, type, parameters }
     startSectors += lengthSectors

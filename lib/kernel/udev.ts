@@ -1,4 +1,4 @@
-// What udev is told about our devices, and whether there is a udev that would answer.
+// The udev flags of this library's devices, and the check for a running udev.
 import { existsSync, readlinkSync } from 'node:fs'
 
 /** Bits of libdevmapper.h, for the upper half of dm_ioctl.event_nr. */
@@ -9,28 +9,29 @@ export const UDEV_FLAG = {
   disableOtherRules: 0x8,
   lowPriority: 0x10,
   disableLibraryFallback: 0x20,
-  /** Without it udev takes the event for a spurious one and reuses the flags of an older. */
+  /** Without it udev considers the event spurious and reuses the flags of an earlier one. */
   primarySource: 0x40,
 } as const
 
 /**
- * The pools' own devices: flags beside an empty cookie. udev makes the `/dev/mapper` link and does not probe the
- * content. Probing opens a new volume behind its user's back, and is the common cause of EBUSY at removal. With no
- * cookie there is nothing to wait for, so nothing hangs where udevd is missing, stopped, or on the other side of a
- * container: the node to use is `/dev/dm-N`, which the kernel itself makes (devtmpfs).
+ * The flags of a pool's own devices, with an empty cookie. udev creates the `/dev/mapper` link and does not probe the
+ * content. A probe would open a new volume without its user's knowledge, the common cause of EBUSY at removal. Without
+ * a cookie there is nothing to wait for, so no call hangs if udevd is missing, stopped, or outside a container: use the
+ * node `/dev/dm-N`, which the kernel itself creates (devtmpfs).
  */
 export const UDEV_NO_PROBING =
   UDEV_FLAG.primarySource | UDEV_FLAG.disableOtherRules | UDEV_FLAG.disableDiskRules | UDEV_FLAG.disableSubsystemRules
 
 const CONTROL = '/run/udev/control'
-/** The rule that counts a transaction down, wherever a distribution keeps it. */
+/** The rule that counts a transaction down, in the folders of the distributions. */
 const RULES = ['/usr/lib/udev/rules.d', '/lib/udev/rules.d', '/etc/udev/rules.d', '/run/udev/rules.d'].map(
   folder => `${folder}/95-dm-notify.rules`,
 )
 
 /**
- * Why a transaction would never be counted down here; undefined where it will be. Looked at anew each time: udevd may
- * be started later in the life of a service. sysfs, proc and run are memory, so these reads do not wait.
+ * Returns the reason why a transaction would never be counted down here; undefined if it would be. Checked each time,
+ * because udevd may be started later in the life of a service. sysfs, proc and run are in memory, so these reads do not
+ * block.
  */
 export function whyNoUdev(): string | undefined {
   if (!existsSync(CONTROL)) return 'udevd does not run here'

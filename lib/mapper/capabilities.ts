@@ -1,7 +1,7 @@
-// What a kernel can do, from the versions that it tells, by one table.
+// Capabilities of a kernel, from the versions that it reports and one table.
 import type { TargetVersion } from '../kernel/port/device-port.js'
 
-/** The lowest interface version (DM_VERSION) of each feature; source: the kernel's history of dm-ioctl.h. */
+/** The lowest interface version (DM_VERSION) of each feature, from the kernel's history of dm-ioctl.h. */
 const INTERFACE_FEATURES = {
   /** DM_LIST_VERSIONS */
   listVersions: [4, 1],
@@ -9,11 +9,11 @@ const INTERFACE_FEATURES = {
   messages: [4, 2],
   /** DM_DEV_SET_GEOMETRY */
   geometry: [4, 6],
-  /** Uevents carry a cookie for udev. */
+  /** cookies for udev in uevents */
   udevCookies: [4, 15],
   /** DM_QUERY_INACTIVE_TABLE_FLAG */
   inactiveTables: [4, 16],
-  /** A uuid can be given later, by DM_DEV_RENAME. */
+  /** setting a uuid after creation, by DM_DEV_RENAME */
   setUuid: [4, 19],
   /** DM_SECURE_DATA_FLAG */
   secureData: [4, 20],
@@ -38,7 +38,7 @@ export type InterfaceFeature = keyof typeof INTERFACE_FEATURES
 export interface Capabilities {
   readonly interfaceVersion: readonly number[]
   readonly features: Readonly<Record<InterfaceFeature, boolean>>
-  /** Version of each target that is loaded. Others may be loaded when a table names them. */
+  /** The version of each loaded target. Other targets may be loaded when a table names them. */
   readonly targets: ReadonlyMap<string, readonly number[]>
 }
 

@@ -1,36 +1,36 @@
-// What the kernel says of a mapped device, with its flags spelled out.
+// The kernel's information about a mapped device, with its flags decoded.
 import { DEVICE_FLAG, type DeviceInfo } from '../kernel/port/device-port.js'
 import { deviceMinor, deviceNumber } from '../base/device-number.js'
 
 /** The state of a mapped device. */
 export interface MappedDeviceInfo {
   readonly name: string
-  /** Empty where it has none. */
+  /** The uuid; empty if there is none. */
   readonly uuid: string
-  /** `253:4` */
+  /** `253:4`, the device number. */
   readonly device: string
-  /** `/dev/dm-4`: there since the first table was loaded, with udev and without. */
+  /** `/dev/dm-4`. The node exists since the first table was loaded, with udev and without. */
   readonly path: string
-  /** How many have it open: processes, mounts, and devices stacked on it. */
+  /** The number of users that have it open: processes, mounts, and devices stacked on it. */
   readonly openCount: number
-  /** Of the table that was asked about. */
+  /** The number of targets in the table that was queried. */
   readonly targetCount: number
-  /** How many events it has had, modulo 2^32. */
+  /** The number of events, modulo 2^32. */
   readonly eventNumber: number
   readonly readOnly: boolean
   readonly suspended: boolean
-  /** Suspended by the kernel itself, as the thins of a suspended pool are. */
+  /** True if the kernel suspended it, as it does with the volumes of a suspended pool. */
   readonly internalSuspend: boolean
   readonly liveTable: boolean
-  /** A table has been loaded that is not live yet. */
+  /** True if a table is loaded that is not live yet. */
   readonly inactiveTable: boolean
-  /** Will be removed when the last that holds it lets go. */
+  /** True if the kernel will remove it when it is no longer open. */
   readonly deferredRemove: boolean
-  /** The call raised a uevent. */
+  /** True if the call raised a uevent. */
   readonly ueventGenerated: boolean
 }
 
-/** The kernel sends the request's flags back; only those that say something of the device are looked at. */
+/** Decodes the flags. The kernel returns the flags of the request too; only those about the device are read. */
 export function decodeInfo(info: DeviceInfo): MappedDeviceInfo {
   const has = (flag: number) => (info.flags & flag) !== 0
   return {

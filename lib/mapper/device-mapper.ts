@@ -1,4 +1,4 @@
-// The device mapper as it is: one method for each command of the kernel, in its words, nothing clever.
+// The device mapper: one method per command of the kernel, with the kernel's terms and no further logic.
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import {
@@ -26,19 +26,25 @@ import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
 import { layTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 
-/** A device: its name, or `{ name }`, `{ uuid }` or `{ device: '253:4' }`. The kernel takes exactly one of them. */
+/**
+ * The address of a device: its name, or `{ name }`, `{ uuid }` or `{ device: '253:4' }`. The kernel accepts exactly one
+ * of them.
+ */
 export type Address =
   string | { readonly name: string } | { readonly uuid: string } | { readonly device: string | number }
 
-/** Option of the calls that raise a uevent. */
+/** The option of calls that raise a uevent. */
 export interface WithUdev extends SignalOption {
-  /** The transaction that the call's uevent belongs to. Default: none, and udev is told not to probe. */
+  /** The transaction that the call's uevent belongs to. Default: none, and udev does not probe the device. */
   readonly udev?: UdevTransaction
 }
 
 /** Options of `DeviceMapper.listDevices`. */
 export interface ListFilter extends SignalOption {
-  /** Only devices whose name begins so. The kernel filters (since 5.13); older kernels' lists are filtered here. */
+  /**
+   * Lists only devices whose name begins with this. The kernel filters since 5.13; lists of older kernels are filtered
+   * here.
+   */
   readonly namePrefix?: string
   readonly uuidPrefix?: string
 }
@@ -46,31 +52,31 @@ export interface ListFilter extends SignalOption {
 /** A mapped device in the list of the kernel. */
 export interface ListEntry {
   readonly name: string
-  /** Empty where it has none. */
+  /** The uuid; empty if there is none. */
   readonly uuid: string
-  /** `253:4` */
+  /** `253:4`, the device number. */
   readonly device: string
-  /** How many events it has had, modulo 2^32. Undefined before interface 4.37. */
+  /** The number of events, modulo 2^32. Undefined before interface 4.37. */
   readonly eventNumber: number | undefined
 }
 
 /** Flags of the calls that read a table. */
 export interface ReadOptions extends SignalOption {
-  /** The table that was loaded and is not live yet, instead of the live one. Default false. */
+  /** Reads the table that is loaded and not live yet, instead of the live one. Default false. */
   readonly inactive?: boolean
 }
 
 /** Options of `DeviceMapper.tableStatus`. */
 export interface StatusOptions extends ReadOptions {
-  /** Without: a target may flush first; a thin pool commits its metadata. Default true. */
+  /** Prevents a flush. False: a target may flush first; a thin pool commits its metadata. Default true. */
   readonly noflush?: boolean
 }
 
 /** Options of `DeviceMapper.suspend` and `DeviceMapper.resume`. */
 export interface SuspendOptions extends SignalOption {
-  /** Queued I/O stays queued instead of being finished first. Default false. */
+  /** Keeps queued I/O queued instead of completing it first. Default false. */
   readonly noflush?: boolean
-  /** A mounted file system is not frozen first. Default false. */
+  /** Does not freeze a mounted file system first. Default false. */
   readonly skipLockfs?: boolean
 }
 
@@ -83,9 +89,9 @@ export interface DeviceEventResult {
 
 /** A waiter for events of all mapped devices, on one file descriptor. */
 export interface EventPoll {
-  /** Arms the event poll. To miss no event: arm, then list, then wait. */
+  /** Arms the event poll. To miss no event: arm, list, and wait, in this order. */
   arm(options?: SignalOption): Promise<void>
-  /** Until something has happened to any mapped device since `arm`. On a thread of its own; abortable. */
+  /** Waits until any mapped device has changed since `arm`. Runs on a thread of its own and can be aborted. */
   wait(options?: SignalOption): Promise<void>
   /** Closes the file descriptor. */
   close(): void
@@ -102,40 +108,42 @@ export class DeviceMapper {
     this.interfaceVersion = version
   }
 
-  /** Asks for the version, and so finds out what is missing: `DM_UNAVAILABLE`, `DM_PERMISSION`. */
+  /** Opens the device mapper by querying its version. Rejects with `DM_UNAVAILABLE`, `DM_PERMISSION`. */
   static async open(options: KernelOption & SignalOption = {}): Promise<DeviceMapper> {
     checkOptions(options, ['kernel', 'signal'], 'open')
     const port = portOf(options.kernel)
     return new DeviceMapper(port, await port.version(options.signal))
   }
 
-  /** DM_VERSION */
+  /** Returns the interface version (DM_VERSION). */
   async version(options: SignalOption = {}): Promise<readonly number[]> {
     checkOptions(options, ['signal'], 'version')
     return this.#port.version(options.signal)
   }
 
-  /** What this kernel's interface and its targets can do, by their versions. */
+  /** Returns the features of this kernel's interface and targets, according to their versions. */
   async capabilities(options: SignalOption = {}): Promise<Capabilities> {
     checkOptions(options, ['signal'], 'capabilities')
     return capabilitiesOf(this.interfaceVersion, await this.#port.listVersions(options.signal))
   }
 
   /**
-   * DM_REMOVE_ALL: takes away **every** mapped device of the machine that nobody holds open, whoever made it; hence the
-   * option that must be spelled out. `deferred`: those in use follow when they are let go.
+   * Removes **every** mapped device of the machine that is not open, whoever created it (DM_REMOVE_ALL). The required
+   * option guards against calling it by accident. `deferred`: devices in use are removed when they are closed.
    */
   async removeAll(
     options: { readonly everyMappedDeviceOfThisMachine: true; readonly deferred?: boolean } & SignalOption,
   ): Promise<void> {
     checkOptions(options, ['everyMappedDeviceOfThisMachine', 'deferred', 'signal'], 'removeAll')
     if (options.everyMappedDeviceOfThisMachine !== true) {
-      throw invalid('removeAll: it removes the devices of everybody; say so with everyMappedDeviceOfThisMachine: true')
+      throw invalid(
+        'removeAll: it removes the devices of all programs; confirm that with everyMappedDeviceOfThisMachine: true',
+      )
     }
     await this.#port.removeAll(checkBoolean('deferred', options.deferred) ? REMOVE_FLAG.deferred : 0, options.signal)
   }
 
-  /** DM_LIST_DEVICES, with uuids and event numbers. */
+  /** Lists the mapped devices, with uuids and event numbers (DM_LIST_DEVICES). */
   async listDevices(options: ListFilter = {}): Promise<ListEntry[]> {
     checkOptions(options, ['namePrefix', 'uuidPrefix', 'signal'], 'listDevices')
     const listed = await this.#port.listDevices(listFilter(options), options.signal)
@@ -147,13 +155,16 @@ export class DeviceMapper {
     }))
   }
 
-  /** DM_LIST_VERSIONS: the targets that are loaded. */
+  /** Lists the loaded targets (DM_LIST_VERSIONS). */
   async listVersions(options: SignalOption = {}): Promise<TargetVersion[]> {
     checkOptions(options, ['signal'], 'listVersions')
     return this.#port.listVersions(options.signal)
   }
 
-  /** DM_GET_TARGET_VERSION (4.41): one target's; its module is loaded for it. `DM_UNAVAILABLE` where there is none. */
+  /**
+   * Returns the version of one target, and loads its module for that (DM_GET_TARGET_VERSION, 4.41). Rejects with
+   * `DM_UNAVAILABLE` if there is no such target.
+   */
   async targetVersion(type: string, options: SignalOption = {}): Promise<readonly number[]> {
     checkOptions(options, ['signal'], 'targetVersion')
     const { version } = await this.#port.targetVersion(checkText('type', type), options.signal)
@@ -161,8 +172,8 @@ export class DeviceMapper {
   }
 
   /**
-   * DM_DEV_CREATE: a device without a table; its node comes with the first table. `minor` asks for a certain one.
-   * `DM_NAME_TAKEN` where the name, the uuid or the minor is.
+   * Creates a device without a table (DM_DEV_CREATE). Its node appears with the first table. `minor` requests a certain
+   * minor number. Rejects with `DM_NAME_TAKEN` if the name, the uuid or the minor is in use.
    */
   async create(
     options: { readonly name: string; readonly uuid?: string; readonly minor?: number } & SignalOption,
@@ -175,8 +186,9 @@ export class DeviceMapper {
   }
 
   /**
-   * DM_DEV_REMOVE. Busy devices are tried again for `timeoutMs` (default 0: once), then `DM_BUSY`. `deferred`: a busy
-   * one is removed by the kernel when it is let go; `deferredRemove` of the answer says that it waits for that.
+   * Removes a device (DM_DEV_REMOVE). Retries a busy device for `timeoutMs` (default 0: one attempt), after which it
+   * rejects with `DM_BUSY`. `deferred`: the kernel removes a busy device when it is closed; `deferredRemove` of the
+   * result is true in that case.
    */
   async remove(
     address: Address,
@@ -189,47 +201,53 @@ export class DeviceMapper {
     return decodeInfo(await this.#port.remove(addressOf(address), limit, options.signal, deferred, udev))
   }
 
-  /** Takes a deferred removal back, by the message `@cancel_deferred_remove`. `DM_NOT_FOUND` where it is too late. */
+  /**
+   * Cancels a deferred removal with the message `@cancel_deferred_remove`. Rejects with `DM_NOT_FOUND` if the device is
+   * gone.
+   */
   async cancelDeferredRemove(address: Address, options: SignalOption = {}): Promise<void> {
     await this.message(address, '@cancel_deferred_remove', options)
   }
 
-  /** DM_DEV_RENAME. By name only: the kernel renames nothing by its uuid. Gives the device under its new name. */
+  /**
+   * Renames a device (DM_DEV_RENAME). The device is addressed by name only, because the kernel does not rename by uuid.
+   * Returns the device under its new name.
+   */
   async rename(name: string, to: string, options: WithUdev = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['udev', 'signal'], 'rename')
     const names = [checkKernelName(name), checkKernelName(to, 'the new name')] as const
     return decodeInfo(await this.#port.rename(...names, options.signal, announcementOf(options.udev)))
   }
 
-  /** DM_DEV_RENAME with DM_UUID_FLAG (4.19): a device without a uuid gets one, once. */
+  /** Sets the uuid of a device that has none, which is possible once (DM_DEV_RENAME with DM_UUID_FLAG, 4.19). */
   async setUuid(name: string, uuid: string, options: WithUdev = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['udev', 'signal'], 'setUuid')
     const names = [checkKernelName(name), checkKernelUuid(uuid)] as const
     return decodeInfo(await this.#port.setUuid(...names, options.signal, announcementOf(options.udev)))
   }
 
-  /** DM_DEV_SUSPEND: holds new I/O back, after what is under way has finished. Waits for that. */
+  /** Suspends a device: holds back new I/O and waits until the I/O in progress has completed (DM_DEV_SUSPEND). */
   async suspend(address: Address, options: SuspendOptions = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'suspend')
     return decodeInfo(await this.#port.suspend(addressOf(address), suspendFlags(options), options.signal))
   }
 
-  /** DM_DEV_SUSPEND without its flag: makes a loaded table live, and lets I/O through. */
+  /** Resumes a device: makes a loaded table live and continues I/O (DM_DEV_SUSPEND without its flag). */
   async resume(address: Address, options: SuspendOptions & WithUdev = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['noflush', 'skipLockfs', 'udev', 'signal'], 'resume')
     const udev = announcementOf(options.udev)
     return decodeInfo(await this.#port.resume(addressOf(address), options.signal, suspendFlags(options), udev))
   }
 
-  /** DM_DEV_STATUS */
+  /** Returns the state of a device (DM_DEV_STATUS). */
   async status(address: Address, options: ReadOptions = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['inactive', 'signal'], 'status')
     return decodeInfo(await this.#port.deviceStatus(addressOf(address), options.signal, inactiveFlag(options)))
   }
 
   /**
-   * DM_DEV_WAIT: until the device's event number is another than `eventNumber` (default: the present one). Blocks a
-   * thread of its own for as long as it takes; many devices are better watched by events.
+   * Waits until the device's event number differs from `eventNumber` (default: the present one) (DM_DEV_WAIT). Occupies
+   * a thread of its own during the wait; to watch many devices, use events.
    */
   async wait(
     address: Address,
@@ -246,15 +264,16 @@ export class DeviceMapper {
   }
 
   /**
-   * A udev transaction: what is done with it is waited for by its `finish()`, for links such as /dev/mapper/NAME. Where
-   * there is no udev it is `synchronized: false` and waits for nothing. Takes away what dead processes left.
+   * Begins a udev transaction. Its `finish()` waits until udev has handled the calls made with it, and created links
+   * such as /dev/mapper/NAME. Without udev the transaction has `synchronized: false` and does not wait. Also removes
+   * the semaphores that crashed processes left.
    */
   async beginUdev(options: UdevRules & SignalOption = {}): Promise<UdevTransaction> {
     checkOptions(options, [...UDEV_RULE_NAMES, 'signal'], 'beginUdev')
     return UdevTransaction.begin(this.#port, options, options.signal)
   }
 
-  /** DM_DEV_ARM_POLL (4.37) and poll(2), on a descriptor of its own. `close` it. */
+  /** Opens an event poll on a file descriptor of its own (DM_DEV_ARM_POLL, 4.37, and poll(2)). `close` it. */
   openEventPoll(): EventPoll {
     const port = this.#port
     const handle = port.openEvents()
@@ -271,8 +290,9 @@ export class DeviceMapper {
   }
 
   /**
-   * DM_TABLE_LOAD: a table for the device, live at the next `resume`. `secureData`: the kernel wipes its copies of the
-   * request (keys of crypt); JavaScript's own strings nobody can wipe. `DM_TABLE_REFUSED` with `kernelReason`.
+   * Loads a table, which becomes live at the next `resume` (DM_TABLE_LOAD). `secureData`: the kernel wipes its copies
+   * of the request (keys of crypt); JavaScript's own strings cannot be wiped. Rejects with `DM_TABLE_REFUSED` and a
+   * `kernelReason`.
    */
   async tableLoad(
     address: Address,
@@ -286,33 +306,35 @@ export class DeviceMapper {
     return decodeInfo(await this.#port.tableLoad(addressOf(address), layTable(table), flags, options.signal))
   }
 
-  /** DM_TABLE_CLEAR: drops the table that was loaded and is not live yet. */
+  /** Drops the table that is loaded and not live yet (DM_TABLE_CLEAR). */
   async tableClear(address: Address, options: SignalOption = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['signal'], 'tableClear')
     return decodeInfo(await this.#port.tableClear(addressOf(address), options.signal))
   }
 
-  /** DM_TABLE_DEPS: the devices that the table names, as `7:0`. */
+  /** Returns the devices that the table names, as `7:0` (DM_TABLE_DEPS). */
   async tableDeps(address: Address, options: ReadOptions = {}): Promise<string[]> {
     checkOptions(options, ['inactive', 'signal'], 'tableDeps')
     const found = await this.#port.tableDeps(addressOf(address), options.signal, inactiveFlag(options))
     return found.map(deviceNumber)
   }
 
-  /** DM_TABLE_STATUS: the status line of each target. */
+  /** Returns the status line of each target (DM_TABLE_STATUS). */
   async tableStatus(address: Address, options: StatusOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'noflush', 'signal'], 'tableStatus')
     return this.#port.tableStatus(addressOf(address), statusFlags(options), options.signal)
   }
 
-  /** DM_TABLE_STATUS with DM_STATUS_TABLE_FLAG: the table line of each target, as it could be loaded again. */
+  /** Returns the table line of each target, as it could be loaded again (DM_TABLE_STATUS with DM_STATUS_TABLE_FLAG). */
   async table(address: Address, options: ReadOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'signal'], 'table')
     const flags = TABLE_FLAG.table | TABLE_FLAG.noflush | inactiveFlag(options)
     return this.#port.tableStatus(addressOf(address), flags, options.signal)
   }
 
-  /** DM_TABLE_STATUS with DM_IMA_MEASUREMENT_FLAG (5.15): each target as the integrity measurement records it. */
+  /**
+   * Returns each target as the integrity measurement records it (DM_TABLE_STATUS with DM_IMA_MEASUREMENT_FLAG, 5.15).
+   */
   async imaMeasurement(address: Address, options: ReadOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'signal'], 'imaMeasurement')
     const flags = TABLE_FLAG.ima | TABLE_FLAG.noflush | inactiveFlag(options)
@@ -320,8 +342,8 @@ export class DeviceMapper {
   }
 
   /**
-   * DM_TARGET_MSG, to the target at `sector` (default 0); what begins with `@` is for the device mapper itself. Gives
-   * the reply, or '' where the target has none. It is never sent twice.
+   * Sends a message to the target at `sector` (default 0), or to the device mapper itself if it begins with `@`
+   * (DM_TARGET_MSG). Returns the reply, or '' if there is none. It is never sent twice.
    */
   async message(
     address: Address,
@@ -334,7 +356,7 @@ export class DeviceMapper {
     return this.#port.targetMessage(addressOf(address), sector, checkText('message', message), options.signal, flags)
   }
 
-  /** DM_DEV_SET_GEOMETRY (4.6): what programs of another age are told of the disk. */
+  /** Sets the legacy CHS geometry of a device (DM_DEV_SET_GEOMETRY, 4.6). */
   async setGeometry(
     address: Address,
     geometry: {
@@ -357,7 +379,7 @@ export class DeviceMapper {
   }
 }
 
-/** What the port is asked by: exactly one of name, uuid and number, checked. */
+/** Returns the address for the port: exactly one of name, uuid and number, checked. */
 export function addressOf(address: Address): DeviceAddress {
   if (typeof address === 'string') return { name: checkKernelName(address) }
   const given = Object.keys(address)
@@ -391,7 +413,7 @@ const suspendFlags = ({ noflush, skipLockfs }: SuspendOptions): number =>
   (checkBoolean('noflush', noflush) ? TABLE_FLAG.noflush : 0) |
   (checkBoolean('skipLockfs', skipLockfs) ? TABLE_FLAG.skipLockfs : 0)
 
-/** The kernel looks at the minor alone; 20 bits of it fit (MINORBITS). */
+/** Returns a device number with this minor, which is all that the kernel reads; it has up to 20 bits (MINORBITS). */
 function minorDevice(minor: number): number {
   const checked = checkNumber('minor', minor, { min: 0, max: 2 ** 20 - 1 })
   return (checked & 0xff) | ((checked & ~0xff) << 12)

@@ -5,19 +5,25 @@ import { nodePath } from '../block/node-path.js'
 
 /** A mapped device with the devices that its table uses. */
 export interface DeviceTree {
-  /** `253:4` */
+  /** `253:4`, the device number. */
   readonly device: string
   /** The node: `/dev/dm-4`, `/dev/loop3`. */
   readonly path: string
-  /** Of a mapped device; null for any other, which has nothing below it here. */
+  /** Name of a mapped device; null for any other device, whose lower devices are not listed. */
   readonly name: string | null
   /** The target of each segment of the live table, in order. Empty for others, and for a device without a table. */
   readonly targets: readonly string[]
-  /** What its table names (DM_TABLE_DEPS), in the kernel's order. A device that several use comes below each. */
+  /**
+   * The devices that its table names (DM_TABLE_DEPS), in the kernel's order. A device with several users is listed
+   * below each of them.
+   */
   readonly children: readonly DeviceTree[]
 }
 
-/** Looks at one device after the other: it is no snapshot of a machine on which tables are being replaced meanwhile. */
+/**
+ * Returns the tree. Reads one device after the other, so it is not a consistent picture if tables are replaced during
+ * the call.
+ */
 export async function deviceTree(port: DevicePort, device: number, signal?: AbortSignal): Promise<DeviceTree> {
   const listed = await port.listDevices({}, signal)
   const mapped = new Map(listed.map(each => [each.device, each]))
@@ -44,14 +50,14 @@ async function treeNode(
   if (!mapped) return { device, path, name: null, targets: [], children: [] }
   const lines = await port.tableStatus({ device: number }, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
   const below = await port.tableDeps({ device: number }, signal)
-  // No circles: the kernel refuses a table with its own device in it, and so does opening what is above.
+  // There are no cycles: the kernel rejects a table that contains its own device, or a device above it.
   const children: DeviceTree[] = []
   for (const each of below) children.push(await nodeOf(each))
   return { device, path, name: mapped.name, targets: lines.map(line => line.type), children }
 }
 
 /**
- * The picture:
+ * Formats the tree:
  *
  *     joined 253:2 linear, striped
  *     ├─ /dev/loop0 7:0
@@ -70,14 +76,14 @@ function branches({ children }: DeviceTree): string[] {
   })
 }
 
-/** Names may have any bytes but a slash: those that would break the picture are written out. */
+/** Names may contain any byte but a slash: those that would break the layout are escaped. */
 function label({ name, path, device, targets }: DeviceTree): string {
   if (name === null) return `${path} ${device}`
   const plain = /^[^\s\p{C}"]+$/u.test(name) ? name : JSON.stringify(name)
   return `${plain} ${device} ${runs(targets)}`
 }
 
-/** `linear ×3, striped`: a table may have thousands of segments. */
+/** Formats the targets as `linear ×3, striped`: a table may have thousands of segments. */
 function runs(targets: readonly string[]): string {
   if (targets.length === 0) return '(no table)'
   const groups: { type: string; count: number }[] = []

@@ -1,4 +1,4 @@
-// A mapped device of any targets: made of a table, looked at, given another table, taken away.
+// A mapped device of any targets: created from a table, queried, reloaded, removed.
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import { addressOf, type Address, type ReadOptions, type StatusOptions, type SuspendOptions } from './device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
@@ -24,39 +24,40 @@ import { Rollback } from '../base/rollback.js'
 
 /** Options of `MappedDevice.create`. */
 export interface CreateMappedDeviceOptions extends KernelOption, SignalOption {
-  /** 1 to 127 bytes, any but `/`. */
+  /** Name of the device, 1 to 127 bytes, any but `/`. */
   readonly name: string
-  /** 1 to 128 bytes. Default none; it can be given later, once. */
+  /** The uuid, 1 to 128 bytes. Default: none; it can be set later, once. */
   readonly uuid?: string
   /** Segments from sector 0 on, as the targets make them. At least one. */
   readonly table: readonly Segment[]
-  /** Writes to the node fail. Default false. */
+  /** Creates a read-only device: writes to it fail. Default false. */
   readonly readOnly?: boolean
-  /** The kernel wipes its copies of the table: for keys of `crypt`. Default false. */
+  /** Makes the kernel wipe its copies of the table, for keys of `crypt`. Default false. */
   readonly secureData?: boolean
   /**
-   * Where no udev makes it: a link `/dev/mapper/NAME`, which follows `rename` and goes with `remove`. Default false.
+   * Creates a link `/dev/mapper/NAME` if udev does not. The link follows `rename` and is deleted by `remove`. Default
+   * false.
    */
   readonly mapperLink?: boolean
 }
 
 /** Options of `MappedDevice.replaceTable`. */
 export interface ReplaceTableOptions extends SignalOption {
-  /** Of the new table. Default false, whatever the old one was. */
+  /** Makes the device read-only with the new table. Default false, whatever the old one was. */
   readonly readOnly?: boolean
-  /** The kernel wipes its copies of the table. Default false. */
+  /** Makes the kernel wipe its copies of the table. Default false. */
   readonly secureData?: boolean
-  /** Queued I/O stays queued for the new table, instead of being finished by the old one. Default false. */
+  /** Keeps queued I/O queued for the new table, instead of completing it with the old one. Default false. */
   readonly noflush?: boolean
-  /** A mounted file system is not frozen first. Default false. */
+  /** Does not freeze a mounted file system first. Default false. */
   readonly skipLockfs?: boolean
 }
 
 /** Options of `MappedDevice.remove`. */
 export interface RemoveMappedDeviceOptions extends SignalOption {
-  /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
+  /** Time for which a busy device is retried, in milliseconds. Default 10 000; 0: one attempt. */
   readonly timeoutMs?: number
-  /** A busy device is left to the kernel, which removes it when it is let go. Default false. */
+  /** Leaves a busy device to the kernel, which removes it when it is closed. Default false. */
   readonly deferred?: boolean
 }
 
@@ -67,7 +68,7 @@ export class MappedDevice {
   readonly #port: KernelPort
   readonly #pending: Pending
   #info: MappedDeviceInfo
-  /** One change after the other: a device has room for one loaded table. */
+  /** The queue of changes, which run one at a time: a device has room for one loaded table. */
   #turn: Promise<unknown> = Promise.resolve()
 
   private constructor(port: KernelPort, info: DeviceInfo) {
@@ -77,9 +78,10 @@ export class MappedDevice {
   }
 
   /**
-   * Makes a device: create, load, resume. A failed step takes the earlier ones back, so that no device is left.
+   * Creates a device: create, load, resume. If a step fails, the completed steps are rolled back, so that no device is
+   * left.
    *
-   * Rejects with `DM_NAME_TAKEN` (or the uuid is), `DM_TABLE_REFUSED` with `kernelReason`, `DM_INVALID_ARGUMENT`,
+   * Rejects with `DM_NAME_TAKEN` (the name or the uuid), `DM_TABLE_REFUSED` with `kernelReason`, `DM_INVALID_ARGUMENT`,
    * `DM_PERMISSION`, `DM_UNAVAILABLE`, `ABORT_ERR`.
    */
   static async create(options: CreateMappedDeviceOptions): Promise<MappedDevice> {
@@ -103,47 +105,52 @@ export class MappedDevice {
     return new MappedDevice(port, info)
   }
 
-  /** A device that there is already, made by whomever: by its name, or `{ uuid }`, or `{ device: '253:4' }`. */
+  /** Opens an existing device, whoever created it: by its name, `{ uuid }`, or `{ device: '253:4' }`. */
   static async open(address: Address, options: KernelOption & SignalOption = {}): Promise<MappedDevice> {
     checkOptions(options, ['kernel', 'signal'], 'MappedDevice.open')
     const port = portOf(options.kernel)
     return new MappedDevice(port, await port.deviceStatus(addressOf(address), options.signal))
   }
 
-  /** As this object knows it: another process may have renamed it. */
+  /** The name as this object knows it. Another process may have renamed the device. */
   get name(): string {
     return this.#info.name
   }
 
-  /** Empty where it has none. */
+  /** The uuid; empty if there is none. */
   get uuid(): string {
     return this.#info.uuid
   }
 
-  /** `253:4`: what other tables name it by. */
+  /** `253:4`, the device number, which other tables use. */
   get device(): string {
     return this.#info.device
   }
 
-  /** `/dev/dm-4`: there since its first table, with udev and without. */
+  /** `/dev/dm-4`. The node exists since the first table was loaded, with udev and without. */
   get path(): string {
     return this.#info.path
   }
 
-  /** DM_DEV_STATUS: asks the kernel, and takes its answer over (a new name, too, where the device has a uuid). */
+  /**
+   * Returns the device's state from the kernel (DM_DEV_STATUS), and updates this object (also the name, if the device
+   * has a uuid).
+   */
   async info(options: SignalOption = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['signal'], 'info')
     return this.#run(async () => this.#adopt(await this.#port.deviceStatus(this.#address, options.signal)))
   }
 
-  /** The table line of each segment, to be read by its target or by `parseTableLine`. Shows the keys of `crypt`. */
+  /**
+   * Returns the table line of each segment, which its target or `parseTableLine` parses. Contains the keys of `crypt`.
+   */
   async table(options: ReadOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'signal'], 'table')
     const flags = TABLE_FLAG.table | TABLE_FLAG.noflush | inactiveFlag(options)
     return this.#run(() => this.#port.tableStatus(this.#address, flags, options.signal))
   }
 
-  /** The status line of each segment, to be read by its target or by `parseStatusLine`. */
+  /** Returns the status line of each segment, which its target or `parseStatusLine` parses. */
   async status(options: StatusOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'noflush', 'signal'], 'status')
     const noflush = options.noflush === undefined || checkBoolean('noflush', options.noflush)
@@ -152,9 +159,9 @@ export class MappedDevice {
   }
 
   /**
-   * Another table for the live device: load, suspend, resume. Waits for the I/O that is under way. What cannot be
-   * loaded changes nothing; when a later step fails, the loaded table is dropped and the device goes on with the old
-   * one, resumed. `rollback` of the error says what was done. A device that was suspended is resumed too.
+   * Replaces the table of the live device: load, suspend, resume. Waits for the I/O in progress. If the table cannot be
+   * loaded, nothing changes. If a later step fails, the loaded table is dropped and the device is resumed with the old
+   * one; `rollback` of the error lists the steps. A device that was suspended is resumed too.
    *
    * Rejects with `DM_TABLE_REFUSED`, `DM_NOT_FOUND`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
@@ -171,30 +178,30 @@ export class MappedDevice {
     })
   }
 
-  /** DM_DEV_SUSPEND: holds new I/O back, after what is under way has finished. Waits for that. */
+  /** Suspends the device: holds back new I/O and waits until the I/O in progress has completed (DM_DEV_SUSPEND). */
   async suspend(options: SuspendOptions = {}): Promise<void> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'suspend')
     const flags = flagsOf(options)
     await this.#change(async () => this.#adopt(await this.#port.suspend(this.#address, flags, options.signal)))
   }
 
-  /** Lets I/O through again; a table that somebody has loaded meanwhile becomes live. */
+  /** Resumes the device. If a table has been loaded, that table becomes live. */
   async resume(options: SuspendOptions = {}): Promise<void> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'resume')
     const flags = flagsOf(options)
     await this.#change(async () => this.#adopt(await this.#port.resume(this.#address, options.signal, flags)))
   }
 
-  /** DM_DEV_RENAME. `DM_NAME_TAKEN` where another device, or this one, has the name. */
+  /** Renames the device (DM_DEV_RENAME). Rejects with `DM_NAME_TAKEN` if another device, or this one, has the name. */
   async rename(name: string, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'rename')
     const to = checkKernelName(name)
     await this.#change(async () => {
-      // The kernel renames by name alone: by the one that the device has now.
+      // The kernel renames by name alone: by the present one.
       const { name: from, device } = await this.#port.deviceStatus(this.#address, options.signal)
       const links = this.#port.mapperLinks
       const rollback = new Rollback()
-      // The new link first: where it cannot be made, nothing has been renamed.
+      // The new link comes first: if it cannot be created, nothing has been renamed.
       if (links.leads(from, device)) {
         links.make(to, device)
         rollback.push('unlink', `/dev/mapper/${to}`, async () => links.drop(to))
@@ -204,7 +211,7 @@ export class MappedDevice {
     })
   }
 
-  /** DM_TARGET_MSG to the target at `sector` (default 0). Gives its reply, or ''. */
+  /** Sends a message to the target at `sector` (default 0) (DM_TARGET_MSG). Returns its reply, or ''. */
   async message(message: string, options: { readonly sector?: number } & SignalOption = {}): Promise<string> {
     checkOptions(options, ['sector', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
@@ -212,7 +219,7 @@ export class MappedDevice {
     return this.#run(() => this.#port.targetMessage(this.#address, sector, text, options.signal))
   }
 
-  /** DM_TABLE_DEPS: what its table names, as `7:0`, each once. */
+  /** Returns the devices that its table names, as `7:0`, each once (DM_TABLE_DEPS). */
   async deps(options: ReadOptions = {}): Promise<string[]> {
     checkOptions(options, ['inactive', 'signal'], 'deps')
     const flags = inactiveFlag(options)
@@ -222,7 +229,7 @@ export class MappedDevice {
     })
   }
 
-  /** Returns the devices below this one, down to the disks. `treeText` draws them. */
+  /** Returns the devices below this one, down to the disks. `treeText` formats them. */
   async tree(options: SignalOption = {}): Promise<DeviceTree> {
     checkOptions(options, ['signal'], 'tree')
     return this.#run(async () => {
@@ -232,9 +239,9 @@ export class MappedDevice {
   }
 
   /**
-   * Takes the device away. While somebody holds it open it is tried again, on EBUSY only, until `timeoutMs` are over:
-   * then `DM_BUSY` with the holders that could be seen. Gives whether it is gone: false only with `deferred`, where the
-   * kernel removes it later. The devices below stay.
+   * Removes the device. The devices below stay. Retries while the device is open (only on EBUSY) for up to `timeoutMs`,
+   * after which it rejects with `DM_BUSY` and the holders that could be found. Returns true if the device is gone;
+   * false only with `deferred`, if the kernel removes it later.
    */
   async remove(options: RemoveMappedDeviceOptions = {}): Promise<boolean> {
     checkOptions(options, ['timeoutMs', 'deferred', 'signal'], 'remove')
@@ -251,17 +258,17 @@ export class MappedDevice {
     })
   }
 
-  /** Waits for the calls under way on this object and lets nothing new in. The device stays. */
+  /** Waits for the calls in progress on this object and rejects new ones. The device stays. */
   async close(): Promise<void> {
     await this.#pending.close()
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  /** The uuid where there is one: it stays when others rename the device. */
+  /** The uuid if there is one: a rename by another program does not change it. */
   get #address(): DeviceAddress {
     return this.uuid === '' ? { name: this.name } : { uuid: this.uuid }
   }

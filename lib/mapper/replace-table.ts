@@ -1,4 +1,4 @@
-// Putting another table under a live device, and the way back.
+// Replacement of a live device's table, and its rollback.
 import {
   DEVICE_FLAG,
   LOAD_FLAG,
@@ -21,9 +21,9 @@ export interface Replacement {
 }
 
 /**
- * Load, then suspend, swap and resume. The last three are one command of the kernel's (dm-ioctl.c do_resume suspends a
- * device that has a loaded table): I/O is never held back while JavaScript has its turn, and a killed process leaves
- * no suspended device.
+ * Replaces the table: load, followed by suspend, swap and resume. The last three are one command of the kernel
+ * (dm-ioctl.c do_resume suspends a device that has a loaded table): I/O is never held back while JavaScript runs, and a
+ * killed process leaves no suspended device.
  */
 export async function replaceTable(replacement: Replacement, signal?: AbortSignal): Promise<void> {
   const { port, address, name, table, loadFlags, suspendFlags } = replacement
@@ -33,11 +33,11 @@ export async function replaceTable(replacement: Replacement, signal?: AbortSigna
     const { flags } = await port.deviceStatus(address)
     const wasReadOnly = (flags & DEVICE_FLAG.readOnly) !== 0
     const loading = new Rollback()
-    // Where somebody else's table was loaded before, that one is still there when ours is refused.
+    // A table that another program has loaded before is still loaded after the kernel has rejected this one.
     const hadLoaded = (flags & DEVICE_FLAG.inactiveTable) !== 0
     if (!hadLoaded) loading.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
     await loading.guard(() => port.tableLoad(address, table, loadFlags, signal))
-    // Undone newest first: clear, restore, resume.
+    // Run newest first: clear, restore, resume.
     rollback.push('DM_DEV_RESUME', name, () => port.resume(address), { always: true })
     rollback.push('DM_TABLE_LOAD', name, () => restore(replacement, before, wasReadOnly), { always: true })
     rollback.push('DM_TABLE_CLEAR', name, () => clearLoaded(replacement))
@@ -49,8 +49,9 @@ const isLoaded = async ({ port, address }: Replacement): Promise<boolean> =>
   ((await port.deviceStatus(address)).flags & DEVICE_FLAG.inactiveTable) !== 0
 
 /**
- * What was refused is not there to be cleared. Not asked for in vain: after a TABLE_CLEAR of a device with a live table
- * some kernels free memory twice when it is renamed and removed (docs/limits.md).
+ * Clears the loaded table. A rejected table is not loaded and needs no clear. An unnecessary clear is avoided, because
+ * after a TABLE_CLEAR of a device with a live table some kernels free memory twice when the device is renamed and
+ * removed (docs/limits.md).
  */
 const clearLoaded = async (replacement: Replacement): Promise<unknown> =>
   (await isLoaded(replacement)) && replacement.port.tableClear(replacement.address)
@@ -59,8 +60,8 @@ const liveTable = (port: DevicePort, address: DeviceAddress): Promise<TargetLine
   port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush)
 
 /**
- * A target that refuses only when it is resumed has been swapped in already: then the old table is loaded again. So it
- * is where the new one could not be cleared, since the resume would make that live.
+ * Loads the old table again. That is necessary if a target failed only at the resume, when it was swapped in already,
+ * and if the new table could not be cleared, because the resume would make it live.
  */
 async function restore(
   replacement: Replacement,

@@ -1,11 +1,11 @@
-// Making a mapped device from a table with keys in it: nothing of them is left behind, in the kernel or in an error.
+// Creation of a mapped device from a table that contains keys. No key is left behind in the kernel or in an error.
 import { DmThinError } from '../base/errors.js'
 import { LOAD_FLAG, type DeviceInfo, type TargetLine, type DevicePort } from '../kernel/port/device-port.js'
 import { maskError, secretsOf } from '../kernel/trace/secrets.js'
 import type { Segment } from '../kernel/table.js'
 import { Rollback } from '../base/rollback.js'
 
-/** How long the undo of a failed creation waits for somebody who has opened the device meanwhile. */
+/** The time limit of the rollback of a failed creation, if another program has opened the device. */
 const UNDO_TIMEOUT_MS = 10_000
 
 export interface SecureRequest {
@@ -15,7 +15,7 @@ export interface SecureRequest {
   readonly readOnly: boolean
 }
 
-/** Makes three native calls: the compound call does not know the flag. */
+/** Creates the device with three native calls: the compound call does not support the flag. */
 export async function createSecurely(
   port: DevicePort,
   { name, uuid, table, readOnly }: SecureRequest,
@@ -30,7 +30,7 @@ export async function createSecurely(
   })
 }
 
-/** Errors tell the table that was refused, and end up in logs: keys are taken out. */
+/** Removes keys from errors, which contain the rejected table and may be logged. */
 export async function withoutSecrets<T>(table: readonly Segment[], call: Promise<T>): Promise<T> {
   try {
     return await call

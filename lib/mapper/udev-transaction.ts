@@ -1,27 +1,27 @@
-// Many calls, one wait for udev, and never a hang.
+// udev transactions: many calls, one wait for udev with a time limit.
 import { DmThinError } from '../base/errors.js'
 import { checkBoolean, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
 import type { UdevOptions, UdevPort } from '../kernel/port/udev-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'
 
-/** Which of udev's rules are not to run for what is done in the transaction. Default: all run. */
+/** The udev rules that are disabled for the calls of a transaction. Default: all rules run. */
 export interface UdevRules {
-  /** No links in /dev/mapper. */
+  /** Creates no links in /dev/mapper. Default false. */
   readonly disableDmRules?: boolean
-  /** No scan by LVM and the like. */
+  /** Prevents scans by LVM and the like. Default false. */
   readonly disableSubsystemRules?: boolean
-  /** No links in /dev/disk, no look at the content. */
+  /** Creates no links in /dev/disk and does not probe the content. Default false. */
   readonly disableDiskRules?: boolean
-  /** Nothing of desktops and the like. */
+  /** Disables the rules of desktops and the like. Default false. */
   readonly disableOtherRules?: boolean
-  /** Weak links: another device with the same link wins. */
+  /** Lowers the priority of links: another device with the same link wins. Default false. */
   readonly lowPriority?: boolean
 }
 
 /** Options of `UdevTransaction.finish`. */
 export interface UdevWaitOptions extends SignalOption {
-  /** How long udev may take, in milliseconds. Default 30 000. */
+  /** Time limit for udev in milliseconds. Default 30 000. */
   readonly timeoutMs?: number
 }
 
@@ -36,9 +36,9 @@ export const UDEV_RULE_NAMES = [
 const DEFAULT_TIMEOUT_MS = 30_000
 
 /**
- * Calls whose uevents udev handles before `finish()` resolves. Pass it as `udev` to `resume`, `remove`, `rename` and
- * `setUuid`, then `finish()`. Of each transaction the semaphore is taken away on every path: finished, timed out,
- * aborted, cancelled, or left by a process that died.
+ * A set of calls whose uevents udev handles before `finish()` resolves. Pass it as `udev` to `resume`, `remove`,
+ * `rename` and `setUuid`, and call `finish()` afterwards. The semaphore of a transaction is removed in every case:
+ * finished, timed out, aborted, cancelled, or left by a crashed process.
  */
 export class UdevTransaction {
   readonly #port: UdevPort
@@ -46,9 +46,9 @@ export class UdevTransaction {
   readonly #flags: number
   #ended = false
   #released: Promise<void> | undefined
-  /** Whether there is a udev to wait for. Without it there is no semaphore, and `finish()` returns at once. */
+  /** True if there is a udev to wait for. Without it there is no semaphore, and `finish()` returns immediately. */
   readonly synchronized: boolean
-  /** Why not, in words. */
+  /** The reason why `synchronized` is false, as text. */
   readonly reason: string | undefined
 
   private constructor(port: UdevPort, handle: Handle | 0, flags: number, reason: string | undefined) {
@@ -69,8 +69,8 @@ export class UdevTransaction {
   }
 
   /**
-   * Waits until udev has gone through its rules for everything that was done. `DM_UDEV_TIMEOUT` after `timeoutMs`; the
-   * devices are as they are, only udev's links may be late.
+   * Waits until udev has run its rules for every call of the transaction. Rejects with `DM_UDEV_TIMEOUT` after
+   * `timeoutMs`; the devices are not affected, only udev's links may be late.
    */
   async finish(options: UdevWaitOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'finish')
@@ -84,14 +84,14 @@ export class UdevTransaction {
     }
   }
 
-  /** Gives up waiting. What was done is done. Idempotent. */
+  /** Cancels the wait. The calls of the transaction are not reverted. Idempotent. */
   cancel(): void {
     if (this.#ended) return
     this.#end()
     if (this.#handle !== 0) this.#released = this.#port.release(this.#handle)
   }
 
-  /** `cancel()`, where it was not finished. */
+  /** Calls `cancel()` if the transaction is not finished, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.cancel()
     await this.#released
@@ -109,7 +109,7 @@ export class UdevTransaction {
   }
 }
 
-/** What a call with an `udev` option passes on. */
+/** Returns the options that a call with an `udev` option passes to the port. */
 export function announcementOf(udev: UdevTransaction | undefined): UdevOptions | undefined {
   if (udev === undefined) return undefined
   if (!(udev instanceof UdevTransaction)) throw invalid('udev must be a transaction of beginUdev()')

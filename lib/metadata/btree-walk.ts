@@ -1,24 +1,25 @@
+// Walks of B-trees, level by level and in batches of reads.
 import { throwIfAborted } from '../base/errors.js'
 import { type BlockSource, METADATA_BLOCK_BYTES, READ_BATCH } from './block-source.js'
 import { type BtreeNode, parseNode } from './btree.js'
 import { corruptBlock } from './metadata-error.js'
 
 /**
- * Deepest tree accepted, in levels. Nodes other than a root are at least a third full (84 entries), which makes
- * seven levels enough for 2^40 blocks; what goes deeper than this is a loop.
+ * The maximum depth of a tree, in levels. Nodes other than a root are at least a third full (84 entries), so that seven
+ * levels suffice for 2^40 blocks; a deeper tree contains a loop.
  */
 export const MAX_LEVELS = 12
 
-/** What a {@link NodeReader} needs to know besides its source. */
+/** The options of a {@link NodeReader} besides its source. */
 export interface NodeReaderOptions {
   /** Metadata blocks in use, from the superblock. */
   readonly metadataBlocks: number
   readonly signal?: AbortSignal | undefined
-  /** Nodes kept for a second look, 4 KiB each. Default 2048 (8 MiB); 0 keeps none. */
+  /** Number of cached nodes, 4 KiB each. Default 2048 (8 MiB); 0: no cache. */
   readonly cachedNodes?: number | undefined
 }
 
-/** Reads checked tree nodes, many at once. Belongs to one attempt: its cache is true for one commit only. */
+/** A reader of checked tree nodes. Belongs to one attempt at a read: its cache is valid for one commit only. */
 export class NodeReader {
   readonly metadataBlocks: number
   private readonly signal: AbortSignal | undefined
@@ -35,8 +36,8 @@ export class NodeReader {
   }
 
   /**
-   * Reads distinct blocks as tree nodes and yields them in the order asked, a batch at a time. Within a batch the
-   * source is asked in disk order, which is what makes a spinning or striped device fast.
+   * Reads distinct blocks as tree nodes and yields them in the order requested, a batch at a time. Within a batch the
+   * blocks are read in disk order, which makes spinning and striped devices fast.
    */
   async *read(blocks: readonly number[], leafValueBytes: number): AsyncGenerator<BtreeNode> {
     for (let start = 0; start < blocks.length; start += READ_BATCH) {
@@ -52,7 +53,7 @@ export class NodeReader {
     const missing: number[] = []
     for (const block of batch) {
       const node = this.cache.get(block)
-      // A block cached from one kind of tree and reached from another is read again, to fail in its checks.
+      // A block cached from one kind of tree and reached from another is read again, so that its checks fail.
       if (node && (!node.leaf || node.valueBytes === leafValueBytes)) nodes.set(block, node)
       else missing.push(block)
     }
@@ -68,7 +69,7 @@ export class NodeReader {
   }
 }
 
-/** Reads blocks and holds the source to its contract, since every later check trusts the length. */
+/** Reads blocks and checks the source's result, because every later check relies on the length. */
 export async function readBlocks(source: BlockSource, blocks: readonly number[]): Promise<Uint8Array[]> {
   const contents = await source.read(blocks)
   if (contents.length !== blocks.length || contents.some(bytes => bytes.length !== METADATA_BLOCK_BYTES)) {
@@ -77,16 +78,16 @@ export async function readBlocks(source: BlockSource, blocks: readonly number[])
   return contents
 }
 
-/** What {@link walkTrees} calls on its way. */
+/** The callbacks of {@link walkTrees}. */
 export interface TreeVisitor {
-  /** A block is referenced, as a root or by a parent. Return false not to read it (again). */
+  /** Handles a block that a root or a parent refers to. Return false to skip reading it (again). */
   reach(block: number): boolean
   internal?(node: BtreeNode, children: readonly number[]): void
   leaf(node: BtreeNode, level: number): void
 }
 
-// A node to read, and the half-open range its keys must be in. A lookup descends by the parents' keys, so an entry
-// outside that range could not be found by the kernel either.
+// A node to read, and the half-open range that its keys must be in. A lookup descends by the parents' keys, so the
+// kernel could not find an entry outside that range either.
 interface Pending {
   readonly block: number
   readonly low: number
@@ -94,8 +95,8 @@ interface Pending {
 }
 
 /**
- * Walks trees of one kind level by level, all roots at once, so that reads come in full batches instead of one call
- * for each node. Within a level, nodes come in key order.
+ * Walks trees of one kind level by level, all roots at once, so that reads are in full batches instead of one call for
+ * each node. Within a level, nodes are in key order.
  */
 export async function walkTrees(
   reader: NodeReader,
@@ -142,8 +143,8 @@ function checkRange(node: BtreeNode, low: number, high: number): void {
 }
 
 /**
- * Calls `entry` for each entry of one tree, by ascending key. For the small trees (one entry per thin).
- * Throws `DM_METADATA_CORRUPT` also for a node reached twice and for leaves at different levels.
+ * Calls `entry` for each entry of one tree, by ascending key. For the small trees (one entry per volume). Also throws
+ * `DM_METADATA_CORRUPT` for a node reached twice and for leaves at different levels.
  */
 export async function walkEntries(
   reader: NodeReader,

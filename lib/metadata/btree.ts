@@ -1,3 +1,4 @@
+// The node of an on-disk B-tree: parser and checks.
 import { METADATA_BLOCK_BYTES, safeU64, viewOf } from './block-source.js'
 import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock } from './metadata-error.js'
@@ -17,7 +18,7 @@ export class BtreeNode {
   readonly valueBytes: number
   private readonly valuesAt: number
 
-  /** Use {@link parseNode}: the header is trusted here. */
+  /** Use {@link parseNode}: the constructor does not check the header. */
   constructor(
     readonly block: number,
     readonly view: DataView,
@@ -32,18 +33,18 @@ export class BtreeNode {
     return safeU64(this.view, HEADER_BYTES + KEY_BYTES * index, this.block, `key ${index}`)
   }
 
-  /** Offset of a value in {@link view}. */
+  /** Returns the offset of a value in {@link view}. */
   valueOffset(index: number): number {
     return this.valuesAt + this.valueBytes * index
   }
 
-  /** A value that is a block number of this metadata device: a child, or the root of another tree. */
+  /** Returns a value that is a block number of this metadata device: a child, or the root of another tree. */
   blockNumber(index: number): number {
     return safeU64(this.view, this.valueOffset(index), this.block, `block number ${index}`)
   }
 }
 
-/** What a node has to satisfy besides being well formed. */
+/** The requirements on a node besides being well formed. */
 export interface NodeRules {
   /** Bytes of one leaf value in this kind of tree. */
   readonly leafValueBytes: number
@@ -54,7 +55,7 @@ export interface NodeRules {
 /**
  * Checks and opens a B-tree node read from `block`.
  *
- * Throws `DM_METADATA_CORRUPT` with that block unless the checksum fits, the node says it lives in this block, it is
+ * Throws `DM_METADATA_CORRUPT` with that block unless the checksum matches, the node contains this block number, it is
  * either leaf or internal, its arrays fit the block, its values have the expected size, its keys ascend strictly and
  * its children are blocks of this device other than the superblock.
  */
@@ -62,7 +63,7 @@ export function parseNode(bytes: Uint8Array, block: number, rules: NodeRules): B
   const view = viewOf(bytes)
   const stored = view.getUint32(0, true)
   const checksum = blockChecksum(bytes, CHECKSUM_SALT.btreeNode)
-  if (stored !== checksum) throw corruptBlock(block, `tree node checksum is ${stored}, its content gives ${checksum}`)
+  if (stored !== checksum) throw corruptBlock(block, `tree node checksum is ${stored}, its content has ${checksum}`)
   const location = view.getBigUint64(8, true)
   if (location !== BigInt(block)) throw corruptBlock(block, `tree node was written for block ${location}`)
   checkHeader(view, block, rules)
@@ -96,7 +97,7 @@ function checkHeader(view: DataView, block: number, rules: NodeRules): void {
   if (count === 0 && flags === FLAG_INTERNAL) throw corruptBlock(block, 'internal tree node without children')
 }
 
-/** The block number in entry `index` of `node`, checked to be a tree block of this device. */
+/** Returns the block number in entry `index` of `node`, checked to be a tree block of this device. */
 export function checkBlockNumber(node: BtreeNode, index: number, metadataBlocks: number): number {
   const target = node.blockNumber(index)
   // Block 0 is the superblock, never part of a tree.
@@ -106,12 +107,12 @@ export function checkBlockNumber(node: BtreeNode, index: number, metadataBlocks:
   return target
 }
 
-/** Bytes of a value in a thin's mapping tree. */
+/** Bytes of a value in a volume's mapping tree. */
 export const MAPPING_BYTES = 8
 
 /**
- * Data block of a mapping: the upper 40 bits of its value. (The lower 24 are the snapshot clock at its creation,
- * `pack_block_time` in dm-thin-metadata.c.) Below 2^40, so exact as a number.
+ * Returns the data block of a mapping: the upper 40 bits of its value. (The lower 24 are the snapshot clock at its
+ * creation, `pack_block_time` in dm-thin-metadata.c.) It is below 2^40, so exact as a number.
  */
 export function mappedDataBlock(node: BtreeNode, index: number): number {
   const offset = node.valueOffset(index)

@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli), reflected. Four tables, so that one step takes four bytes: every block read is checked,
-// and a table of one byte at a time made the checksum the largest part of a walk.
+// CRC-32C (Castagnoli), reflected. With four tables, one step processes four bytes: every block that is read is
+// checked, and with a single table the checksum was the largest part of a walk.
 const POLYNOMIAL = 0x82f63b78
 const TABLE = buildTables()
 
@@ -18,10 +18,10 @@ function buildTables(): Uint32Array {
 }
 
 /**
- * CRC-32C of `bytes[start..end)` without the final inversion, as an unsigned 32-bit number.
+ * Returns the CRC-32C of `bytes[start..end)` without the final inversion, as an unsigned 32-bit number.
  *
- * The ordinary CRC-32C is `~crc32cRaw(bytes) >>> 0`. Device mapper stores the raw form
- * (Linux `drivers/md/persistent-data/dm-block-manager.c`, `dm_bm_checksum`).
+ * The ordinary CRC-32C is `~crc32cRaw(bytes) >>> 0`. Device mapper stores the raw form (Linux
+ * `drivers/md/persistent-data/dm-block-manager.c`, `dm_bm_checksum`).
  */
 export function crc32cRaw(bytes: Uint8Array, start = 0, end = bytes.length): number {
   let crc = 0xffffffff
@@ -39,12 +39,12 @@ export function crc32cRaw(bytes: Uint8Array, start = 0, end = bytes.length): num
 }
 
 /**
- * What each kind of block mixes into its checksum, so that a valid block of one kind is not valid as another.
+ * The value that each kind of block mixes into its checksum, so that a valid block of one kind is not valid as another.
  * Source: `SUPERBLOCK_CSUM_XOR` in `dm-thin-metadata.c`, `BTREE_CSUM_XOR` in `dm-btree-spine.c`.
  */
 export const CHECKSUM_SALT = { superblock: 160774, btreeNode: 121107 } as const
 
-/** The checksum a metadata block must carry in its first four bytes: everything after them, salted. */
+/** Returns the checksum that a metadata block must have in its first four bytes: of everything after them, salted. */
 export function blockChecksum(block: Uint8Array, salt: number): number {
   return (crc32cRaw(block, 4) ^ salt) >>> 0
 }

@@ -1,3 +1,4 @@
+// The details tree and the roots of mapping trees, by thin id.
 import { safeU64 } from './block-source.js'
 import { type BtreeNode, checkBlockNumber } from './btree.js'
 import { type NodeReader, walkEntries } from './btree-walk.js'
@@ -10,21 +11,21 @@ const ROOT_BYTES = 8
 // `MAX_DEV_ID` in dm-thin.c: thin ids have 24 bits.
 const MAX_THIN_ID = 2 ** 24 - 1
 
-/** What a pool records of one thin. There is no size: that is only in the table of an active thin. */
+/** The metadata of one volume. It has no size, which is only in the table of an active volume. */
 export interface ThinDevice {
   /** 0 to 2^24-1. */
   readonly id: number
   /** Data blocks mapped, shared ones included, as the kernel counts them. */
   readonly mappedBlocks: number
-  /** The pool's transaction id when this thin was made. */
+  /** The pool's transaction id when the volume was created. */
   readonly transactionId: bigint
-  /** The pool's snapshot clock when this thin was made (u32, not a time of day). */
+  /** The pool's snapshot clock when the volume was created (u32, not a time of day). */
   readonly creationTime: number
-  /** The snapshot clock when this thin last took part in a snapshot; mappings older than this may be shared. */
+  /** The snapshot clock when the volume last took part in a snapshot; older mappings may be shared. */
   readonly snapshottedTime: number
 }
 
-/** All thins of the pool by ascending id. Reads only the details tree: one node per 42 to 126 thins. */
+/** Returns all volumes of the pool by ascending id. Reads only the details tree: one node per 42 to 126 volumes. */
 export async function readDevices(reader: NodeReader, superblock: Superblock): Promise<ThinDevice[]> {
   const devices: ThinDevice[] = []
   await walkEntries(reader, superblock.deviceDetailsRoot, DETAILS_BYTES, (key, node, index) => {
@@ -40,7 +41,7 @@ export async function readDevices(reader: NodeReader, superblock: Superblock): P
   return devices
 }
 
-/** Thin id -> metadata block of the root of its mapping tree, by ascending id. Snapshots may share a root. */
+/** Returns the root block of each volume's mapping tree by thin id, ascending. Snapshots may share a root. */
 export async function readMappingRoots(reader: NodeReader, superblock: Superblock): Promise<Map<number, number>> {
   const roots = new Map<number, number>()
   await walkEntries(reader, superblock.dataMappingRoot, ROOT_BYTES, (key, node, index) => {

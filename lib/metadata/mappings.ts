@@ -1,25 +1,26 @@
+// Mapped, exclusive and shared blocks, counted in the mapping trees of volumes.
 import { type BtreeNode, mappedDataBlock, MAPPING_BYTES } from './btree.js'
 import { MAX_LEVELS, type NodeReader, walkTrees } from './btree-walk.js'
 import { corruptBlock } from './metadata-error.js'
 import { SaturatingCounts } from './saturating-counts.js'
 
-/** Mappings of one thin, counted in its tree. */
+/** The mappings of one volume, counted in its tree. */
 export interface MappingCount {
   /** Data blocks mapped. */
   mapped: number
-  /** Of these, the ones nothing else in the pool maps: what deleting the thin would give back. */
+  /** The mapped data blocks that nothing else in the pool maps: deleting the volume frees them. */
   exclusive: number
 }
 
 /**
- * Counts mapped and exclusive data blocks of each thin; gives one result per root, in order.
+ * Counts mapped and exclusive data blocks of each volume. Returns one result per root, in order.
  *
- * A snapshot starts by sharing its origin's root, and each write then copies only the path to one leaf. So most of
- * many snapshots is common nodes, and each distinct node is read once here, whatever number of thins it serves. That
- * a node is reached from more than one parent makes all below it shared without a look; only in leaves that belong
- * to one thin alone does the count of each data block decide, which takes a second look at those leaves once all
- * counts are known. Memory: 2 bits per mapped data block, 7 bytes per metadata block, and while leaves are read some
- * 60 bytes per distinct leaf, which holds 84 to 252 mappings.
+ * A snapshot starts by sharing its origin's root, and each write copies only the path to one leaf. So most nodes of
+ * many snapshots are common, and each distinct node is read once here, whatever the number of volumes that use it. If a
+ * node has more than one parent, everything below it is shared without further reads. Only in leaves that belong to one
+ * volume alone does the count of each data block decide; these leaves are read a second time when all counts are known.
+ * Memory: 2 bits per mapped data block, 7 bytes per metadata block, and during the reading of leaves about 60 bytes per
+ * distinct leaf, which holds 84 to 252 mappings.
  *
  * @param dataBlocks data blocks in the pool; a mapping at or past it is `DM_METADATA_CORRUPT`
  */
@@ -89,8 +90,8 @@ function countLeaf(leaf: BtreeNode, dataReferences: SaturatingCounts, dataBlocks
   }
 }
 
-// Sums entries below a node, each internal node once. The walk met every node only once and so could not see a
-// loop through nodes already met, nor that leaves are at one level; both show here.
+// Sums entries below a node, each internal node once. The walk reads every node only once. It cannot detect a loop
+// through nodes already read, nor leaves at different levels; this sum detects both.
 function measurer({ children, leafEntries }: Forest): (root: number) => number {
   const known = new Map<number, { mapped: number; height: number }>()
   const visit = (block: number, level: number): { mapped: number; height: number } => {
@@ -115,7 +116,8 @@ function measurer({ children, leafEntries }: Forest): (root: number) => number {
   return root => visit(root, 1).mapped
 }
 
-// For each leaf that only one thin reaches, and by one path only: the position of that thin's root plus one.
+// Returns for each leaf that only one volume reaches, and by one path only, the position of that volume's root plus
+// one.
 function findOwners({ nodeReferences, children }: Forest, roots: readonly number[]): Uint32Array {
   const owners = new Uint32Array(nodeReferences.length)
   for (const [position, root] of roots.entries()) {

@@ -1,3 +1,4 @@
+// Reader of a pool's metadata from a single commit: superblock, list of volumes, their usage.
 import { throwIfAborted } from '../base/errors.js'
 import type { BlockSource } from './block-source.js'
 import { NodeReader, readBlocks } from './btree-walk.js'
@@ -6,35 +7,35 @@ import { countMappings } from './mappings.js'
 import { corruptBlock, MetadataError } from './metadata-error.js'
 import { parseSuperblock, type Superblock } from './superblock.js'
 
-/** How to read the metadata of a pool that may be in use. */
+/** Options for reading the metadata of a pool that may be in use. */
 export interface ReadOptions {
-  /** Rejects with the signal's reason, between two reads. */
+  /** Aborts between two reads: rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-  /** How often to start before giving up with `DM_METADATA_BUSY`. Default 50, at least 1. */
+  /** Maximum number of attempts, after which it rejects with `DM_METADATA_BUSY`. Default 50, at least 1. */
   readonly attempts?: number | undefined
 }
 
-/** The superblock and the thins, from one and the same commit. */
+/** The superblock and the volumes, from the same commit. */
 export interface PoolMetadata {
   readonly superblock: Superblock
   readonly thins: ThinDevice[]
 }
 
-/** One thin with its share of the pool, in data blocks: the EXCLUSIVE and SHARED of `thin_ls`. */
+/** One volume with its space in the pool, in data blocks: the EXCLUSIVE and SHARED of `thin_ls`. */
 export interface ThinUsage extends ThinDevice {
   /** Data blocks mapped, counted in the tree: here `exclusiveBlocks + sharedBlocks`. */
   readonly mappedBlocks: number
-  /** Mapped by this thin alone: what deleting it would give back. */
+  /** Data blocks mapped by this volume alone: deleting it frees them. */
   readonly exclusiveBlocks: number
-  /** Mapped by another thin too. */
+  /** Data blocks mapped by another volume too. */
   readonly sharedBlocks: number
 }
 
 /**
- * Reads the superblock and the list of thins. Works on a pool in use, on an inactive one and on an image.
+ * Reads the superblock and the list of volumes. Works on a pool in use, on an inactive one and on an image.
  *
- * Rejects with `DM_METADATA_CORRUPT` (with the block), `DM_METADATA_BUSY`, the signal's reason, or whatever the
- * source rejects with. A blank device is corrupt here: ask `classifySuperblock` first where that is expected.
+ * Rejects with `DM_METADATA_CORRUPT` (with the block), `DM_METADATA_BUSY`, the signal's reason, or the error of the
+ * source. A blank device counts as corrupt: call `classifySuperblock` first if a blank one is expected.
  */
 export function readPoolMetadata(source: BlockSource, options: ReadOptions = {}): Promise<PoolMetadata> {
   return readCommitted(source, options, async (superblock, reader) => ({
@@ -44,18 +45,19 @@ export function readPoolMetadata(source: BlockSource, options: ReadOptions = {})
 }
 
 /**
- * The thins of a pool by ascending id. Cheap: the mappings are not read. Rejects like {@link readPoolMetadata}.
+ * Returns the volumes of a pool by ascending id. Cheap: the mappings are not read. Rejects like {@link
+ * readPoolMetadata}.
  */
 export async function listThins(source: BlockSource, options: ReadOptions = {}): Promise<ThinDevice[]> {
   return (await readPoolMetadata(source, options)).thins
 }
 
 /**
- * The thins of a pool by ascending id, with exclusive and shared blocks counted.
+ * Returns the volumes of a pool by ascending id, with exclusive and shared blocks counted.
  *
- * Reads every distinct node of every mapping tree, and leaves of one thin alone up to twice: about 8 MiB for a
- * million unshared mappings. A pool that commits faster than this takes (the kernel commits each second while there
- * are writes, and on each flush) ends in `DM_METADATA_BUSY`. Rejects like {@link readPoolMetadata}.
+ * Reads every distinct node of every mapping tree, and leaves of one volume alone up to twice: about 8 MiB for a
+ * million unshared mappings. Rejects with `DM_METADATA_BUSY` if the pool commits faster than this takes (the kernel
+ * commits each second while there are writes, and on each flush). Also rejects like {@link readPoolMetadata}.
  */
 export function thinUsage(source: BlockSource, options: ReadOptions = {}): Promise<ThinUsage[]> {
   return readCommitted(source, options, async (superblock, reader) => {
@@ -81,17 +83,17 @@ function checkSameThins(superblock: Superblock, devices: readonly ThinDevice[], 
 }
 
 /**
- * Runs `walk` so that all it reads belongs to one commit, without stopping the pool.
+ * Runs `walk` so that all its reads belong to one commit, without stopping the pool.
  *
- * Why this is sound: thin metadata is copy-on-write in transactions. The kernel only allocates metadata blocks that
- * are free both now and in the last committed state, so nothing the superblock on disk leads to is overwritten until
- * a later superblock has been written and flushed; and a commit that changed anything moved the roots of the trees
- * and space maps it touched, so that superblock differs. If the 4096 bytes are the same after the walk as before it,
- * no block of the walk was replaced meanwhile. If they differ, whatever was read, damage included, may be a mixture
- * and counts for nothing. (For the bytes to come back to what they were, a series of commits would have to place
+ * Why this is sound: pool metadata is copy-on-write in transactions. The kernel only allocates metadata blocks that are
+ * free both now and in the last committed state, so nothing that the superblock on disk refers to is overwritten until
+ * a later superblock has been written and flushed; and a commit with a change has moved the roots of the trees and
+ * space maps that it changed, so that its superblock differs. If the 4096 bytes are the same after the walk as before
+ * it, no block of the walk was replaced during it. If they differ, the blocks read, corrupt ones included, may be a
+ * mixture and are discarded. (For the bytes to return to their former value, a series of commits would have to place
  * every root on its old block and keep all counts, while the walk runs.)
  *
- * All this holds only for reads that see the disk: see {@link BlockSource} on `O_DIRECT`.
+ * All this holds only for reads that reach the disk: see {@link BlockSource} on `O_DIRECT`.
  */
 async function readCommitted<T>(
   source: BlockSource,

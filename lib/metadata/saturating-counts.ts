@@ -1,15 +1,17 @@
+// Counters of data blocks with two bits each.
 const BLOCKS_PER_CHUNK = 2 ** 16
 const BLOCKS_PER_BYTE = 4
 
 /**
- * Counts "none, one, more" for data blocks, two bits each: telling shared from exclusive needs no more.
+ * Counters with the values "none, one, more" for data blocks, two bits each: that is enough to tell shared from
+ * exclusive.
  *
- * Chunks of 16 KiB come into being when first counted in, so the memory follows the blocks that are mapped and not
- * the size a superblock claims: at most 2 bits per data block of the pool, plus a part of one chunk per run.
+ * Chunks of 16 KiB are allocated at their first count, so the memory depends on the blocks that are mapped and not on
+ * the size in a superblock: at most 2 bits per data block of the pool, plus a part of one chunk per run.
  */
 export class SaturatingCounts {
   private readonly chunks = new Map<number, Uint8Array>()
-  // Neighbouring mappings mostly have neighbouring data blocks.
+  // Neighbouring mappings usually have neighbouring data blocks.
   private lastIndex = -1
   private lastChunk: Uint8Array | undefined
 
@@ -27,7 +29,7 @@ export class SaturatingCounts {
     if (((byte >> shift) & 3) < 2) chunk[position >> 2] = byte + (1 << shift)
   }
 
-  /** 0, 1, or 2 for anything more. */
+  /** Returns 0, 1, or 2 for anything more. */
   count(block: number): number {
     const chunk = this.chunk(Math.floor(block / BLOCKS_PER_CHUNK))
     const position = block % BLOCKS_PER_CHUNK

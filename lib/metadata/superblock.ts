@@ -1,3 +1,4 @@
+// The superblock of a pool's metadata: classification and parser.
 import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES, safeU64, viewOf } from './block-source.js'
 import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock, MetadataError } from './metadata-error.js'
@@ -6,13 +7,13 @@ const MAGIC = 27022010
 const VERSION = 2
 const FLAG_NEEDS_CHECK = 1
 const METADATA_BLOCK_SECTORS = 8
-// A mapping keeps the data block in the upper 40 bits of its value.
+// A mapping has the data block in the upper 40 bits of its value.
 const MAX_DATA_BLOCKS = 2 ** 40
 // `DATA_DEV_BLOCK_SIZE_MIN_SECTORS` and `…_MAX_SECTORS` in dm-thin.c: 64 KiB to 1 GiB, in steps of 64 KiB.
 const MIN_DATA_BLOCK_SECTORS = 128
 const MAX_DATA_BLOCK_SECTORS = 2097152
 
-/** What the superblock says of one space map (`struct disk_sm_root`). */
+/** The superblock's fields about one space map (`struct disk_sm_root`). */
 export interface SpaceMapRoot {
   /** Blocks the map covers: data blocks of the pool, or 4096-byte metadata blocks. */
   readonly blocks: number
@@ -25,44 +26,48 @@ export interface SpaceMapRoot {
 /** The committed state of a pool (`struct thin_disk_superblock`, `dm-thin-metadata.c`). */
 export interface Superblock {
   /**
-   * The kernel refused to go on with this pool until it is checked. The kernel sets this in memory first and on
-   * disk often only at teardown, so `false` proves nothing for a pool in use: ask its status line.
+   * True if the kernel requires a check before it changes this pool again. The kernel sets the flag in memory first,
+   * and on disk often only when the pool is removed. `false` therefore proves nothing for a pool in use: read its
+   * status line.
    */
   readonly needsCheck: boolean
-  /** Snapshot clock, u32: up by one with each snapshot. Mappings hold only its low 24 bits. */
+  /** Snapshot clock, u32: each snapshot advances it by one. Mappings contain only its low 24 bits. */
   readonly time: number
   /** The caller's own counter, compared and set by `set_transaction_id`; a full u64. */
   readonly transactionId: bigint
-  /** Metadata block of the reserved metadata snapshot, 0 when none is held. */
+  /** Metadata block of the reserved metadata snapshot, 0 if none is held. */
   readonly metadataSnapshotBlock: number
   readonly dataSpaceMap: SpaceMapRoot
-  /** Its `blocks` is the size of the metadata in use; the field written at format time does not follow growth. */
+  /**
+   * The space map of the metadata. Its `blocks` is the size of the metadata in use; the field written at format time is
+   * not updated by growth.
+   */
   readonly metadataSpaceMap: SpaceMapRoot
   /** Metadata block of the tree thin id -> root of that thin's mapping tree. */
   readonly dataMappingRoot: number
   /** Metadata block of the tree thin id -> device details. */
   readonly deviceDetailsRoot: number
-  /** In 512-byte sectors: 128 (64 KiB) to 2097152 (1 GiB). */
+  /** Data block size in 512-byte sectors: 128 (64 KiB) to 2097152 (1 GiB). */
   readonly dataBlockSizeSectors: number
-  /** Metadata blocks when the pool was formatted. */
+  /** Number of metadata blocks when the pool was formatted. */
   readonly formattedMetadataBlocks: number
   readonly compatFlags: number
   readonly compatReadOnlyFlags: number
 }
 
-/** What the first block of a metadata device holds, see {@link classifySuperblock}. */
+/** The kind of contents of a metadata device's first block, see {@link classifySuperblock}. */
 export type SuperblockKind =
   | { readonly kind: 'blank' }
   | { readonly kind: 'pool'; readonly superblock: Superblock }
   | { readonly kind: 'garbage'; readonly detail: string }
 
 /**
- * Says what the first 4096 bytes of a metadata device hold.
+ * Classifies the first 4096 bytes of a metadata device.
  *
- * - `blank`: all zero. Only then does the kernel format a new pool there (`__superblock_all_zeroes`).
- * - `pool`: a valid superblock of a pool this library can read.
- * - `garbage`: anything else, `detail` says why. That includes a pool made by a kernel with features unknown here,
- *   so it is never proof that nothing of value is on the device.
+ * - `blank`: all zero. Only in this case does the kernel format a new pool there (`__superblock_all_zeroes`).
+ * - `pool`: a valid superblock of a pool that this library can read.
+ * - `garbage`: anything else, with the reason in `detail`. That includes a pool of a kernel with unknown features, so
+ *   it does not prove that the device contains nothing of value.
  *
  * Throws RangeError unless given exactly 4096 bytes.
  */
@@ -81,7 +86,7 @@ export function classifySuperblock(bytes: Uint8Array): SuperblockKind {
  * Reads and checks the superblock in block 0.
  *
  * Throws `DM_METADATA_CORRUPT` (block 0) for a wrong checksum, magic number, version or location, for incompatible
- * feature flags, and for sizes or tree positions no pool can have; RangeError unless given exactly 4096 bytes.
+ * feature flags, and for sizes or tree positions that no pool can have; RangeError unless given exactly 4096 bytes.
  */
 export function parseSuperblock(bytes: Uint8Array): Superblock {
   checkLength(bytes)
@@ -89,11 +94,11 @@ export function parseSuperblock(bytes: Uint8Array): Superblock {
   const u32 = (offset: number): number => view.getUint32(offset, true)
   const u64 = (offset: number, field: string): number => safeU64(view, offset, 0, field)
 
-  // The magic number first: on a foreign block it explains more than a wrong checksum does.
+  // The magic number first: for a foreign block it is more informative than a wrong checksum.
   const magic = view.getBigUint64(32, true)
   if (magic !== BigInt(MAGIC)) throw corruptBlock(0, `not a thin pool superblock (magic number ${magic})`)
   const checksum = blockChecksum(bytes, CHECKSUM_SALT.superblock)
-  if (u32(0) !== checksum) throw corruptBlock(0, `superblock checksum is ${u32(0)}, its content gives ${checksum}`)
+  if (u32(0) !== checksum) throw corruptBlock(0, `superblock checksum is ${u32(0)}, its content has ${checksum}`)
   if (view.getBigUint64(8, true) !== 0n) throw corruptBlock(0, 'superblock was written for another location')
   if (u32(40) !== VERSION) throw corruptBlock(0, `metadata version ${u32(40)}, this library reads ${VERSION}`)
   if (u32(360) !== 0) throw corruptBlock(0, `incompatible features 0x${u32(360).toString(16)}`)
@@ -126,10 +131,10 @@ export function parseSuperblock(bytes: Uint8Array): Superblock {
 
 function checkSizes({ dataSpaceMap, metadataSpaceMap, dataBlockSizeSectors: sectors }: Superblock): void {
   if (metadataSpaceMap.blocks > MAX_METADATA_BLOCKS) {
-    throw corruptBlock(0, `${metadataSpaceMap.blocks} metadata blocks, the most is ${MAX_METADATA_BLOCKS}`)
+    throw corruptBlock(0, `${metadataSpaceMap.blocks} metadata blocks, the maximum is ${MAX_METADATA_BLOCKS}`)
   }
   if (dataSpaceMap.blocks > MAX_DATA_BLOCKS) {
-    throw corruptBlock(0, `${dataSpaceMap.blocks} data blocks, the most is ${MAX_DATA_BLOCKS}`)
+    throw corruptBlock(0, `${dataSpaceMap.blocks} data blocks, the maximum is ${MAX_DATA_BLOCKS}`)
   }
   for (const map of [dataSpaceMap, metadataSpaceMap]) {
     if (map.allocated > map.blocks) throw corruptBlock(0, `${map.allocated} of ${map.blocks} blocks allocated`)

@@ -1,4 +1,4 @@
-// The metadata snapshot: a root that the kernel keeps as it is, for programs that read the metadata of a running pool.
+// The metadata snapshot: a root that the kernel keeps unchanged, for programs that read the metadata of a running pool.
 import { withOwnSignal } from '../base/own-signal.js'
 import { DmThinError } from '../base/errors.js'
 import { checkOptions, type SignalOption } from '../base/options.js'
@@ -6,13 +6,13 @@ import { message } from '../target/messages.js'
 import { commitMessage } from './state/commit-point.js'
 import { poolStatusLine, type PoolContext } from './state/context.js'
 
-/** A metadata snapshot that this object has reserved. `await using` releases it. */
+/** A metadata snapshot that this object reserved. `await using` releases it. */
 export interface MetadataSnapshot extends AsyncDisposable {
-  /** The block of the metadata device, of 4096 bytes, that the root is in: `heldMetadataRoot` of the status. */
+  /** The block of the root on the metadata device, in units of 4096 bytes: `heldMetadataRoot` of the status. */
   readonly root: number
   /**
-   * Releases it; blocks that only it kept are free then. Done once, however often it is called. Rejects with
-   * `DM_METADATA_SNAPSHOT_NOT_HELD` where somebody else has released it meanwhile.
+   * Releases the metadata snapshot, which frees the blocks that only it kept. Repeated calls have no effect. Rejects
+   * with `DM_METADATA_SNAPSHOT_NOT_HELD` if it was released by other means, such as another program.
    */
   release(options?: SignalOption): Promise<void>
 }
@@ -29,7 +29,7 @@ export async function reserveMetadataSnapshot(context: PoolContext, signal?: Abo
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }
 
-/** With a `root`: only that one. */
+/** Releases the metadata snapshot. With a `root`: only if it is that one. */
 export async function releaseMetadataSnapshot(
   context: PoolContext,
   root?: number,
@@ -45,7 +45,7 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
     released ??= context.pending
       .run(() => releaseMetadataSnapshot(context, root))
       .catch((fault: unknown) => {
-        released = undefined // to be tried again
+        released = undefined // allow another attempt
         throw fault
       })
     return withOwnSignal(released, signal)
@@ -60,11 +60,14 @@ function heldBy(context: PoolContext, root: number): MetadataSnapshot {
   }
 }
 
-/** The kernel releases whatever is held: one that was reserved by somebody else meanwhile must not go. */
+/**
+ * Checks that the held metadata snapshot is this one. The kernel releases any, also one that was reserved since by
+ * another call.
+ */
 async function checkRoot(context: PoolContext, root: number): Promise<void> {
   const line = await poolStatusLine(context)
   if (!('transactionId' in line) || line.heldMetadataRoot === root) return
-  const now = line.heldMetadataRoot === null ? 'none is held' : `the one at block ${line.heldMetadataRoot} is another`
-  const text = `pool ${context.name}: the metadata snapshot at block ${root} was released by somebody else; ${now}`
+  const now = line.heldMetadataRoot === null ? 'none is held' : `another one is held at block ${line.heldMetadataRoot}`
+  const text = `pool ${context.name}: the metadata snapshot at block ${root} was released by another call; ${now}`
   throw new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', text, { device: context.name })
 }

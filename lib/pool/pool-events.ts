@@ -1,4 +1,4 @@
-// What happens to a pool, as words: the kernel says that something happened, its status line says what.
+// Events of a pool. The kernel reports that the pool changed; a comparison of its status lines shows the change.
 import type { DeviceEvent } from '../events/device-changes.js'
 import type { Merging } from '../events/event-queue.js'
 import { asError, startWatch, Watch } from '../events/device-watch.js'
@@ -9,11 +9,12 @@ import { areSnapshotsLow } from './state/snapshot-clock.js'
 import { readPoolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './state/status.js'
 
 /**
- * `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same of metadata. `mode`: the
- * pool went from one mode to another (`out_of_data_space`, `ro`, back to `rw` …). `needs-check`: its metadata must be
- * checked before it is written again. `snapshots-low`: 90 % of the snapshots that a pool is given in its life are made;
- * told for snapshots of this process at once, for those of others at the next event. `failed`: it serves nothing any
- * more. `removed`: it was taken down, and the events end. `initial` marks what was so when the watch began.
+ * An event of a pool. `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same for
+ * metadata. `mode`: the mode changed (`out_of_data_space`, `ro`, back to `rw` …). `needs-check`: the metadata must be
+ * checked before it is written again. `snapshots-low`: 90 % of the snapshots that a pool can take in its life are made;
+ * reported immediately for snapshots of this process, and at the next event for those of others. `failed`: the pool no
+ * longer serves I/O. `removed`: the pool was removed, and the events end. `initial` marks conditions that held when the
+ * watch began.
  */
 export type PoolEvent =
   | { readonly type: 'low-water'; readonly status: WorkingPoolStatus; readonly initial: boolean }
@@ -27,7 +28,7 @@ export type PoolEvent =
 /** A watch of one pool, which `ThinPool.events` returns. */
 export type PoolWatch = Watch<PoolEvent>
 
-/** Of two unread mode changes the ends count; of the others the later says it all. */
+/** Two unread mode changes merge into one from the first mode to the last; of other events the later one is kept. */
 const MERGING: Merging<PoolEvent> = {
   subjectOf: event => event.type,
   merge: (earlier, later) =>
@@ -39,7 +40,7 @@ export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
   const device = deviceNumber(pool.device)
   let before: PoolStatus | undefined
   let looking = Promise.resolve()
-  // One look after the other: an event that comes meanwhile is in the next.
+  // One look at a time: an event that arrives during a look is covered by the next one.
   const look = () => (looking = looking.then(() => compare()))
   const compare = async () => {
     if (watch.closed) return
@@ -67,7 +68,10 @@ export function watchPool(pool: PoolContext, signal?: AbortSignal): PoolWatch {
 
 const hasFailed = (status: PoolStatus): status is FailedPoolStatus => status.data === undefined
 
-/** Returns the events between two states. A condition is told once, and again after it was over or the pool has grown. Pure. */
+/**
+ * Returns the events between two states. A condition is reported once, and again after it has ended or the pool has
+ * grown. Pure.
+ */
 export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): PoolEvent[] {
   const events: PoolEvent[] = []
   const initial = before === undefined
@@ -90,7 +94,7 @@ export function eventsBetween(before: PoolStatus | undefined, now: PoolStatus): 
 
 const isWorn = ({ snapshots }: WorkingPoolStatus): boolean => snapshots !== undefined && areSnapshotsLow(snapshots)
 
-/** As the kernel compares (dm-thin.c check_low_water_mark). */
+/** Compares as the kernel does (dm-thin.c check_low_water_mark). */
 const isLow = ({ data, lowWaterMark }: WorkingPoolStatus): boolean =>
   data.totalBlocks - data.usedBlocks <= lowWaterMark.blocks
 

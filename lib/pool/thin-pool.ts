@@ -1,4 +1,4 @@
-// The pool: what users meet first.
+// The pool class, the entry point of the library.
 import { deviceMinor } from '../base/device-number.js'
 import { thinUsage } from '../metadata/reader.js'
 import { checkBoolean, checkName, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
@@ -54,27 +54,29 @@ export class ThinPool {
   }
 
   /**
-   * Makes a new pool. Files are made sparse where they do not exist and attached to loop devices that live as long as
-   * the pool does. The metadata device must be blank and the data device without a signature, or `format: 'overwrite'`
-   * gives up what is on them. A failed step undoes the earlier ones, until an undo fails; what was undone and what not is
-   * in the error's `rollback`. Waits while another call creates, opens, grows or removes a pool of this name, or on these
-   * files or devices.
+   * Creates a pool. A missing file is created sparse. Each file is attached to a loop device that exists as long as the
+   * pool does. By default the metadata device must be blank and the data device must have no signature;
+   * `format: 'overwrite'` discards the contents of both. If a step fails, the completed steps are rolled back until a
+   * rollback step fails; the error's `rollback` lists the steps and their results. Waits while another call creates,
+   * opens, grows or removes a pool of this name, or a pool on these files or devices.
    *
-   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_SIGNATURE_FOUND`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`, `DM_FILE_ATTACHED`,
-   * `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`, `DM_PERMISSION`,
-   * `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
+   * Rejects with `DM_NAME_TAKEN`, `DM_METADATA_NOT_BLANK`, `DM_SIGNATURE_FOUND`, `DM_FILE_SIZE`, `DM_FILE_NO_HOLES`,
+   * `DM_FILE_ATTACHED`, `DM_FILE_MISSING`, `DM_BUSY` (a device is in use), `DM_TABLE_REFUSED`, `DM_UNAVAILABLE`,
+   * `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
   static async create(options: CreatePoolOptions): Promise<ThinPool> {
     return new ThinPool(await makePool(options))
   }
 
   /**
-   * Takes up a pool: the running one of this name, or, with `data` and `metadata`, the one that they hold, brought
-   * back. Of a running pool, those parameters that are given are compared. Never formats. What a dead process left half
-   * done is repaired and reported in `findings`; devices of other programs are only reported. Waits for other calls as `create`.
+   * Opens an existing pool. With a name alone, attaches to the running pool of that name. With `data` and `metadata`,
+   * starts the pool if it is not running; if it is running, each option that is given must match it. Never formats.
+   * Repairs what a crashed process left behind and reports it in `findings`; devices of other programs are only
+   * reported. Waits for other calls as `create` does.
    *
    * Rejects with `DM_NOT_FOUND`, `DM_NOT_A_POOL`, `DM_POOL_MISMATCH`, `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
-   * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`, `DM_PERMISSION`, `ABORT_ERR`.
+   * `DM_POOL_FAILED`, `DM_CHECK_FAILED`, `DM_FILE_MISSING`, `DM_FILE_SIZE`, `DM_BUSY`, `DM_UNAVAILABLE`,
+   * `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
     return new ThinPool(await takeUpPool(typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions))
@@ -85,25 +87,28 @@ export class ThinPool {
     return this.#context.name
   }
 
-  /** `/dev/dm-N` of the pool itself. Not for reading or writing. */
+  /** `/dev/dm-N` of the pool's own mapped device. It is not for reading or writing. */
   get path(): string {
     return `/dev/dm-${deviceMinor(this.#context.device)}`
   }
 
-  /** The data block size in bytes: what a write to a shared block copies. */
+  /** The data block size in bytes: the amount that a write to a shared block copies. */
   get dataBlockBytes(): number {
     return this.#context.dataBlockBytes
   }
 
-  /** What open found: what it repaired, and what is left to the caller. Empty after create, and of a sound pool. */
+  /**
+   * The findings of `open`: the repairs that it made and the inconsistencies that it left to the caller. Empty after
+   * `create`, and if nothing was found.
+   */
   get findings(): readonly Finding[] {
     return this.#findings
   }
 
   /**
-   * Mode, space, and everything else of the kernel's status line, and how many snapshots are left in the pool's life,
-   * of which the kernel does not speak. Does not commit the pool (NOFLUSH). A pool that was
-   * taken down by somebody else is `DM_NOT_FOUND`.
+   * Returns the mode, the space and every other field of the kernel's status line, and the number of snapshots that the
+   * pool can still take in its life, which the kernel does not report. Does not commit the pool (NOFLUSH). Rejects with
+   * `DM_NOT_FOUND` if the pool was removed by other means than this object.
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
@@ -116,8 +121,8 @@ export class ThinPool {
   }
 
   /**
-   * A new, empty volume; inactive. Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool took it and could not commit it),
+   * Creates an empty, inactive volume. Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool accepted the volume and could not commit it),
    * `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
@@ -141,9 +146,9 @@ export class ThinPool {
   }
 
   /**
-   * The volume with this id, active or not. `DM_VOLUME_NOT_FOUND` where the pool has none. The pool stores no sizes
-   * and no external origins: without a `record` an inactive volume needs `sizeBytes`, and what it was made with, here or
-   * at `activate()`.
+   * Returns the volume with this id, active or inactive. Rejects with `DM_VOLUME_NOT_FOUND` if the pool does not have
+   * it. The pool stores neither sizes nor external origins: without a `record`, an inactive volume needs its
+   * `sizeBytes` and its `externalOrigin`, if it has one, here or at `activate()`.
    */
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
@@ -157,8 +162,8 @@ export class ThinPool {
   }
 
   /**
-   * All volumes of the pool by ascending id, read from its metadata, with those active known as such; with names, sizes
-   * and origins where the pool has a `record`.
+   * Returns all volumes of the pool by ascending id, read from its metadata. Volumes that are active are marked as
+   * such. Names, sizes and origins are known if the pool has a `record`.
    */
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
@@ -166,8 +171,9 @@ export class ThinPool {
   }
 
   /**
-   * Exclusive and shared blocks of each volume, counted in the pool's metadata as of its last commit, without
-   * stopping it. Time grows with the mappings. `DM_METADATA_BUSY` where the pool commits faster than can be read.
+   * Returns the exclusive and shared blocks of each volume, counted in the pool's metadata as of its last commit. The
+   * pool keeps running. The time grows with the number of mappings. Rejects with `DM_METADATA_BUSY` if the pool commits
+   * faster than its metadata can be read.
    */
   async usage(options: SignalOption = {}): Promise<VolumeUsage[]> {
     checkOptions(options, ['signal'], 'usage')
@@ -184,11 +190,12 @@ export class ThinPool {
   }
 
   /**
-   * Snapshots of one volume: as many as `wanted` says, or those with the ids in it. An active origin is suspended once for
-   * each 32, so that its I/O is not held back for long; those 32 have the same content. A result for each: take the
-   * volumes with `volumesOf`. Rejects as a whole with `DM_POOL_WORN` where the pool has not so many snapshots left, and
-   * where the origin could not be suspended or resumed for the first 32, or the call was aborted before; then none is
-   * left. Those that an abort comes before are rejected with `ABORT_ERR`.
+   * Creates snapshots of one volume: `wanted` is their number, or the list of their ids. Suspends an active origin once
+   * for every 32 snapshots, so that its I/O is held back only briefly; those 32 have the same content. Returns a result
+   * for each; `volumesOf` extracts the volumes. Rejects as a whole, and leaves no snapshot behind, with `DM_POOL_WORN`
+   * if the pool cannot take that many more snapshots, if the origin could not be suspended or resumed for the first 32,
+   * and if the call was aborted before that. If the call is aborted later, the results of the remaining snapshots are
+   * rejected with `ABORT_ERR`.
    */
   async snapshotMany(
     origin: ThinVolume,
@@ -202,7 +209,7 @@ export class ThinPool {
     return this.#run(() => snapshotMany(this.#context, origin, wanted, options.signal))
   }
 
-  /** Activates all at once; the kernel's waits overlap. A result for each, in the order given. */
+  /** Activates all volumes concurrently; the kernel's waits overlap. Returns a result for each, in the order given. */
   async activateMany(
     volumes: readonly ThinVolume[],
     options: ManyOptions & Pick<ActivateOptions, 'readOnly'> = {},
@@ -212,7 +219,7 @@ export class ThinPool {
     return this.#run(() => activateMany(this.#context, volumes, options, readOnly))
   }
 
-  /** Deactivates all at once. A result for each, in the order given. */
+  /** Deactivates all volumes concurrently. Returns a result for each, in the order given. */
   async deactivateMany(
     volumes: readonly ThinVolume[],
     options: ManyOptions & Pick<DeactivateOptions, 'timeoutMs'> = {},
@@ -222,23 +229,27 @@ export class ThinPool {
     return this.#run(() => deactivateMany(this.#context, volumes, options, limitMs))
   }
 
-  /** Deletes all, which must be inactive, in batches of 64, after each of which progress is reported. A result for each, in the order given. */
+  /**
+   * Deletes all volumes, which must be inactive, in batches of 64. Reports progress after each batch. Returns a result
+   * for each, in the order given.
+   */
   async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
     checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
     return this.#run(() => deleteMany(this.#context, volumes, options))
   }
 
-  /** Returns the status of all, with one native call. A result for each, in the order given. */
+  /** Returns the status of all volumes, with one native call: a result for each, in the order given. */
   async statusMany(volumes: readonly ThinVolume[], options: SignalOption = {}): Promise<VolumeResult<VolumeStatus>[]> {
     checkOptions(options, ['signal'], 'statusMany')
     return this.#run(() => statusMany(this.#context, volumes, options.signal))
   }
 
   /**
-   * What happens to the pool, from when `ready` of it resolves, and the conditions that hold already (marked `initial`): low on data or metadata, a
-   * change of mode, a needed check, failure, removal. `for await` it, or listen to `change`. Nothing is polled: the
-   * kernel's event is what makes the status be looked at. Ends with the signal, with `close()` of either, and after
-   * `removed`. Unread events of one type are merged, the later counts.
+   * Returns a watch of the pool's events: low on data or metadata, a change of mode, a needed check, failure, removal.
+   * Events count from the time at which the watch's `ready` resolves; conditions that hold already are reported first,
+   * marked `initial`. Read the watch with `for await`, or listen to `change`. It does not poll: the status is read when
+   * the kernel raises an event. The watch ends with the signal, with `close()` of the watch or the pool, and after
+   * `removed`. Unread events of one type are merged into the latest.
    */
   events(options: SignalOption = {}): PoolWatch {
     checkOptions(options, ['signal'], 'events')
@@ -250,10 +261,10 @@ export class ThinPool {
   }
 
   /**
-   * Makes the pool larger while it runs; writers that wait for space go on. Files grow with it, block devices must
-   * have grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (also where its
+   * Grows the pool while it runs; writers that wait for space continue. Files grow with it; block devices must have
+   * been grown before. Pools never shrink. Rejects with `DM_INVALID_ARGUMENT`, `DM_POOL_READ_ONLY` (also if its
    * metadata needs a check), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED` (a reload would resume it), `DM_FILE_MISSING` (the
-   * path of a file below leads to another by now).
+   * path of a file below the pool now leads to another file).
    */
   async grow(options: GrowOptions): Promise<void> {
     checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
@@ -272,9 +283,9 @@ export class ThinPool {
   }
 
   /**
-   * Has the kernel commit the pool's metadata, and looks whether it could: when this resolves, every change of the pool
-   * before it is on disk, those of `durability: 'lazy'` too. Rejects with `DM_NOT_COMMITTED` where the pool could not
-   * commit since: changes after its last commit are lost. Rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
+   * Commits the pool's metadata and verifies the commit. When this resolves, every earlier change of the pool is on
+   * disk, including changes made with `durability: 'lazy'`. Rejects with `DM_NOT_COMMITTED` if the pool could not
+   * commit: changes after its last commit are lost. Also rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
    */
   async commit(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'commit')
@@ -282,9 +293,9 @@ export class ThinPool {
   }
 
   /**
-   * Sets the pool's transaction id, a number for the caller's own bookkeeping, if it is `currentId` now
-   * (`DM_TRANSACTION_MISMATCH` otherwise, with the id that it is as `detail`). When this resolves, the pool's metadata
-   * on disk has it, and every change of the pool before it. Rejects with `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`,
+   * Sets the pool's transaction id, a number for the caller's own bookkeeping, if its present value is `currentId`.
+   * Otherwise rejects with `DM_TRANSACTION_MISMATCH`, with the present value as `detail`. When this resolves, the id
+   * and every earlier change of the pool are on disk. Rejects with `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`,
    * `DM_POOL_FAILED`.
    */
   async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
@@ -295,9 +306,9 @@ export class ThinPool {
   }
 
   /**
-   * Holds the metadata as it is now for programs that read it while the pool goes on (`thin_dump --metadata-snap`,
-   * `thin_ls`). A pool has one; no data block that it leads to is freed while it is held, and it is held until it is
-   * released: the end of this process does not, nor does taking the pool down.
+   * Reserves a metadata snapshot: the metadata in its present state, for programs that read it while the pool runs
+   * (`thin_dump --metadata-snap`, `thin_ls`). A pool has at most one. While it is held, no data block that it refers to
+   * is freed. It is held until it is released, even after this process ends or the pool is removed.
    *
    * Rejects with `DM_METADATA_SNAPSHOT_HELD`, `DM_NOT_COMMITTED`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`.
    */
@@ -306,18 +317,21 @@ export class ThinPool {
     return this.#run(() => reserveMetadataSnapshot(this.#context, options.signal))
   }
 
-  /** Releases the metadata snapshot, whoever reserved it. `DM_METADATA_SNAPSHOT_NOT_HELD` where there is none. */
+  /**
+   * Releases the metadata snapshot, whoever reserved it. Rejects with `DM_METADATA_SNAPSHOT_NOT_HELD` if there is none.
+   */
   async releaseMetadataSnapshot(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'releaseMetadataSnapshot')
     await this.#run(() => releaseMetadataSnapshot(this.#context, undefined, options.signal))
   }
 
   /**
-   * Takes the pool down: the mapped device, the loop devices that were attached for it, and what the options name. The
-   * volumes stay on the files or devices, unless `deleteFiles`. Gives what it took. Closes this object.
+   * Removes the pool's mapped device, the loop devices that were attached for it, and whatever else the options name.
+   * The volumes remain on the files or devices, unless `deleteFiles` is set. Returns what it removed. Closes this
+   * object.
    *
-   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be seen), `DM_NOT_FOUND` (the
-   * pool was taken down; another of its name is left alone).
+   * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be found), `DM_NOT_FOUND`
+   * (the pool was removed before; a new pool of that name is not touched).
    */
   async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
     checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
@@ -338,13 +352,13 @@ export class ThinPool {
     return removed
   }
 
-  /** Waits for the calls under way and lets nothing new in. Pool, volumes and devices stay. Idempotent. */
+  /** Waits for the calls in progress and rejects new ones. The pool, its volumes and its devices stay. Idempotent. */
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.close()
     await this.#context.pending.close()
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -1,4 +1,4 @@
-// The pool's transaction id: a number of its owner's, compared and set by the kernel.
+// The pool's transaction id: a number for the owner's bookkeeping, compared and set by the kernel.
 import { DmThinError, ERRNO } from '../base/errors.js'
 import { type SignalOption, invalid, shown } from '../base/options.js'
 import { message } from '../target/messages.js'
@@ -7,9 +7,9 @@ import { poolStatusLine, type PoolContext } from './state/context.js'
 
 /** Options of `ThinPool.setTransactionId`. */
 export interface SetTransactionIdOptions extends SignalOption {
-  /** The id that the pool has now, as far as the caller knows, 0n to 2^64-1. */
+  /** The pool's present id as far as the caller knows, 0n to 2^64-1. */
   readonly currentId: bigint
-  /** The id that it is to have. */
+  /** The new id, 0n to 2^64-1. */
   readonly newId: bigint
 }
 
@@ -25,7 +25,7 @@ export async function setTransactionId(
   })
 }
 
-/** The kernel answers EINVAL, and does not say what the id is. */
+/** Refines the kernel's EINVAL, which does not contain the present id. */
 async function mismatch(context: PoolContext, currentId: bigint, fault: DmThinError): Promise<DmThinError> {
   if (fault.errno !== ERRNO.EINVAL) return fault
   const line = await poolStatusLine(context).catch(() => undefined)

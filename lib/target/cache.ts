@@ -1,4 +1,4 @@
-// The cache target: a fast device before a slow one (drivers/md/dm-cache-target.c).
+// The cache target: a fast device that caches a slow one (drivers/md/dm-cache-target.c).
 import { invalid, shown } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
@@ -7,25 +7,25 @@ import { deviceWord, numberWord, textWord, type Word } from './words.js'
 
 /** Features of the cache target. */
 export interface CacheFeatures {
-  /** Default `writeback`, the kernel's. */
+  /** The mode of the cache. Default `writeback`, the kernel's. */
   readonly mode?: 'writeback' | 'writethrough' | 'passthrough'
-  /** The second format of the metadata, which keeps dirty bits apart. */
+  /** Uses the second format of the metadata, which stores dirty bits separately. Default false. */
   readonly metadata2?: boolean
   readonly noDiscardPassdown?: boolean
 }
 
-/** A slow device, a fast one, and what is known of both. */
+/** The table of the cache target: the slow device, the fast device, and the metadata of both. */
 export interface CacheTable extends Sized, CacheFeatures {
   readonly metadataDevice: string
-  /** The fast one. */
+  /** The fast device. */
   readonly cacheDevice: string
-  /** The slow one. */
+  /** The slow device. */
   readonly originDevice: string
-  /** What is cached at once, in sectors: 64 (32 KiB) to 2097152 (1 GiB), in steps of 64. */
+  /** Cache block size in sectors: 64 (32 KiB) to 2097152 (1 GiB), in steps of 64. */
   readonly blockSectors: number
-  /** `default`, `smq`, `cleaner` … */
+  /** The cache policy: `default`, `smq`, `cleaner` … */
   readonly policy: string
-  /** `migration_threshold` and others, with their values. Default none. */
+  /** Arguments of the policy with their values: `migration_threshold` and others. Default none. */
   readonly policyArguments?: Readonly<Record<string, string>>
 }
 
@@ -47,7 +47,7 @@ export type CacheStatus =
       readonly promotions: number
       readonly dirtyBlocks: number
       readonly features: CacheFeatures
-      /** Of the target itself: `migration_threshold`. */
+      /** Arguments of the target itself: `migration_threshold`. */
       readonly coreArguments: Readonly<Record<string, string>>
       readonly policy: string
       readonly policyArguments: Readonly<Record<string, string>>
@@ -75,7 +75,7 @@ function readPairs(reader: LineReader, what: string): Record<string, string> {
   return { ...pairs }
 }
 
-/** A fast device before a slow one (dm-cache). */
+/** Caches a slow device on a fast one (dm-cache). */
 export const cache = defineTarget<CacheTable, CacheStatus>({
   type: 'cache',
   options: [

@@ -6,38 +6,39 @@ import { deviceWord, offsetWord, textWord } from './words.js'
 
 /** Optional arguments of the crypt target. */
 export interface CryptOptions {
-  /** Discards go down: an onlooker sees which sectors are unused. */
+  /** Passes discards down, which reveals the unused sectors. Default false. */
   readonly allowDiscards?: boolean
   readonly sameCpuCrypt?: boolean
-  /** Since 6.10. */
+  /** Runs the work queues with high priority (since 6.10). Default false. */
   readonly highPriority?: boolean
   readonly submitFromCryptCpus?: boolean
   readonly noReadWorkqueue?: boolean
   readonly noWriteWorkqueue?: boolean
-  /** `28:aead`: bytes of a tag for each sector, and its kind; the device below must store them. */
+  /** `28:aead`: bytes of a tag for each sector, and its kind. The device below must store the tags. */
   readonly integrity?: string
-  /** The share of the key that is for the tags, in bytes (since 6.11). */
+  /** The part of the key for the tags, in bytes (since 6.11). */
   readonly integrityKeyBytes?: number
-  /** What is encrypted at once, in bytes: 512, 1024, 2048 or 4096. Default 512. */
+  /** Encryption sector size in bytes: 512, 1024, 2048 or 4096. Default 512. */
   readonly sectorSizeBytes?: number
-  /** The IV counts in such sectors and not in those of 512 bytes. */
+  /** Makes the IV count these sectors instead of sectors of 512 bytes. Default false. */
   readonly ivLargeSectors?: boolean
 }
 
-/** A device with encrypted content. */
+/** The table of the crypt target: a device with encrypted content. */
 export interface CryptTable extends Sized, CryptOptions {
-  /** `aes-xts-plain64`, or `capi:xts(aes)-plain64`. */
+  /** The cipher: `aes-xts-plain64`, or `capi:xts(aes)-plain64`. */
   readonly cipher: string
   /**
-   * In hexadecimal digits; or `:32:logon:name`, a key of the kernel's keyring: its bytes, type and description; or `-`
-   * for none. The kernel prints it in the table: who may read tables has the key, unless it is in the keyring.
+   * The key in hexadecimal digits; or `:32:logon:name`, a key of the kernel's keyring: its bytes, type and description;
+   * or `-` for no key. The kernel includes the key in the table: everyone who may read tables has it, unless it is in
+   * the keyring.
    */
   readonly key: string
-  /** Added to the sector for the IV. Default 0. */
+  /** Number added to the sector for the IV. Default 0. */
   readonly ivOffset?: number
-  /** `7:0`, or a path. */
+  /** The encrypted device: `7:0`, or a path. */
   readonly device: string
-  /** Where it begins on the device, in sectors. Default 0. */
+  /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
 }
 
@@ -56,13 +57,13 @@ const OPTIONS = new OptionList<CryptOptions>({
 
 const KEY = /^(-|(?:[0-9a-fA-F]{2})+|:\d+:(?:logon|user|encrypted|trusted):[^\0]+)$/
 
-/** Says nothing of the value: an error's message ends up in a log. */
+/** Checks the key. The error does not contain the value, because messages are logged. */
 function keyWord(key: unknown): string {
   if (typeof key === 'string' && KEY.test(key)) return key
   throw invalid('key must be hexadecimal digits in pairs, ":BYTES:TYPE:DESCRIPTION" of the keyring, or "-"')
 }
 
-/** Shows the plain content of an encrypted device (dm-crypt). */
+/** Decrypts a device: its mapped device has the plain content (dm-crypt). */
 export const crypt = defineTarget<CryptTable>({
   type: 'crypt',
   options: ['cipher', 'key', 'ivOffset', 'device', 'offsetSectors', ...OPTIONS.names],

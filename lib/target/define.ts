@@ -1,54 +1,54 @@
-// What a target is to this library: how its table is written, and how its lines are read. Every target here is made by
-// defineTarget(), and so may be a user's own.
+// Target definitions: the writer of a table and the parsers of its lines. Every target here is made by defineTarget(),
+// which users can call for targets of their own.
 import type { Segment } from '../kernel/table.js'
 import { checkOptions, checkNumber, invalid, shown } from '../base/options.js'
 import { LineReader } from './line.js'
 import { escapeWord, type Word } from './words.js'
 
-/** What every table of a target has. */
+/** The field that every table of a target has. */
 export interface Sized {
-  /** How much of the mapped device it makes up, in sectors of 512 bytes, from 1. */
+  /** Length of the segment in sectors of 512 bytes, from 1. */
   readonly lengthSectors: number
 }
 
-/** The reading half of a target: all that a line can be looked at with. */
+/** The parsers of a target's lines. */
 export interface LineParser {
   /** The kernel's name of the target. */
   readonly type: string
-  /** A table line of the kernel's, typed. Rejects with `DM_KERNEL`, naming the word that is not understood. */
+  /** Parses a table line of the kernel. Throws `DM_KERNEL`, naming the word that is invalid. */
   readonly parseTable: (line: Segment) => Sized
-  /** A status line of the kernel's, typed; `null` for a target that has no status. */
+  /** Parses a status line of the kernel; `null` for a target that has no status. */
   readonly parseStatus: (line: Segment) => unknown
 }
 
 /**
- * A target: called with its table it gives a segment for a mapped device. `parseTable` and `parseStatus` read what the
- * kernel prints, which is not always what it was given: devices come back as numbers, and some defaults in words.
+ * A target. Called with its table, it returns a segment for a mapped device. `parseTable` and `parseStatus` parse the
+ * kernel's lines, which may differ from the table that was loaded: devices are numbers, and some defaults are explicit.
  */
 export interface Target<Table extends Sized, Status = null> extends LineParser {
-  /** Throws `DM_INVALID_ARGUMENT`, naming the option, before the kernel is asked. */
+  /** Throws `DM_INVALID_ARGUMENT`, naming the option, before the kernel is called. */
   (table: Table): Segment
-  /** A table line of the kernel's, typed. */
+  /** Parses a table line of the kernel. */
   readonly parseTable: (line: Segment) => Table
-  /** A status line of the kernel's, typed; `null` for a target that has no status. */
+  /** Parses a status line of the kernel; `null` for a target that has no status. */
   readonly parseStatus: (line: Segment) => Status
 }
 
-/** What `defineTarget` is told. */
+/** The argument of `defineTarget`. */
 export interface TargetDefinition<Table extends Sized, Status = null> {
-  /** The kernel's name of the target, 1 to 15 bytes: `dmsetup targets` lists them. */
+  /** The kernel's name of the target, 1 to 15 bytes. `dmsetup targets` lists the names. */
   readonly type: string
-  /** The options of the table beside `lengthSectors`. Others are refused by name. */
+  /** The options of the table besides `lengthSectors`. Others are rejected by name. */
   readonly options: readonly Exclude<keyof Table & string, 'lengthSectors'>[]
-  /** The arguments in the kernel's order. Blanks and backslashes in them are escaped. Check the values here. */
+  /** Returns the arguments in the kernel's order. Blanks and backslashes in them are escaped. Check the values here. */
   format(table: Table): readonly Word[]
-  /** Takes the words of a table line one by one. What is left over at the end is from a newer kernel. */
+  /** Parses a table line word by word. Words that are left at the end belong to a newer kernel. */
   parseTable(reader: LineReader, line: Segment): Omit<Table, 'lengthSectors'>
-  /** Likewise for a status line. Leave it out where the target prints none. */
+  /** Parses a status line likewise. Omit it if the target has no status. */
   parseStatus?(reader: LineReader, line: Segment): Status
 }
 
-/** Makes a target of its own, equal in rank to those of this library. */
+/** Defines a target, with the same abilities as those of this library. */
 export function defineTarget<Table extends Sized, Status = null>(
   definition: TargetDefinition<Table, Status>,
 ): Target<Table, Status> {
@@ -76,7 +76,7 @@ export function defineTarget<Table extends Sized, Status = null>(
   })
 }
 
-/** A target may be handed the line of another: then its words would be taken for something that they are not. */
+/** Checks that the line belongs to this target: the words of another would be misinterpreted. */
 function checkLine(line: unknown, type: string): Segment {
   if (typeof line !== 'object' || line === null) throw invalid(`a line must be an object, but is ${shown(line)}`)
   const found = line as Segment

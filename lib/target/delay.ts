@@ -1,4 +1,4 @@
-// The delay target: I/O is held back for a while (drivers/md/dm-delay.c).
+// The delay target, which delays I/O (drivers/md/dm-delay.c).
 import { checkOptions, invalid } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
@@ -6,25 +6,25 @@ import { deviceWord, numberWord, offsetWord, type Word } from './words.js'
 
 /** A device and the time by which I/O of one class is delayed on it. */
 export interface DelayClass {
-  /** `7:0`, or a path. */
+  /** The device: `7:0`, or a path. */
   readonly device: string
-  /** Where it begins on the device, in sectors. Default 0. */
+  /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
-  /** In milliseconds, from 0. */
+  /** Delay in milliseconds, from 0. */
   readonly delayMs: number
 }
 
-/** What is held back, and for how long. */
+/** The table of the delay target: delays by class of I/O. */
 export interface DelayTable extends Sized {
-  /** Reads; and whatever has no class of its own. */
+  /** Delay of reads, and of classes that are not given. */
   readonly read: DelayClass
-  /** Default: as reads. */
+  /** Delay of writes. Default: as reads. */
   readonly write?: DelayClass
-  /** Needs `write`. Default: as writes. */
+  /** Delay of flushes. Needs `write`. Default: as writes. */
   readonly flush?: DelayClass
 }
 
-/** How many of each are being held back now. */
+/** Status of the delay target: the number of delayed requests of each class. */
 export interface DelayStatus {
   readonly reads: number
   readonly writes: number
@@ -48,7 +48,7 @@ const readClass = (reader: LineReader, name: string): DelayClass => ({
   delayMs: reader.number(`${name} delay`),
 })
 
-/** I/O is held back for a while (dm-delay). */
+/** Delays I/O (dm-delay). */
 export const delay = defineTarget<DelayTable, DelayStatus>({
   type: 'delay',
   options: ['read', 'write', 'flush'],

@@ -1,12 +1,12 @@
-// The era target: in which span of time each block was written last (drivers/md/dm-era-target.c).
+// The era target, which records the era in which each block was last written (drivers/md/dm-era-target.c).
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord, numberWord } from './words.js'
 
-/** A device, and where is kept when its blocks were written. */
+/** The table of the era target: a device, and the device of its records. */
 export interface EraTable extends Sized {
   readonly metadataDevice: string
   readonly originDevice: string
-  /** In sectors: a multiple of 8 (4 KiB). */
+  /** Block size in sectors, a multiple of 8 (4 KiB). */
   readonly blockSectors: number
 }
 
@@ -18,12 +18,12 @@ export type EraStatus =
       readonly usedMetadataBlocks: number
       readonly totalMetadataBlocks: number
       readonly currentEra: number
-      /** Metadata block of the metadata snapshot, or null where none is held. */
+      /** Metadata block of the metadata snapshot, or null if none is held. */
       readonly heldMetadataRoot: number | null
     }
   | { readonly state: 'Error' }
 
-/** Keeps in which span of time each block was written last (dm-era). */
+/** Records the era in which each block was last written (dm-era). */
 export const era = defineTarget<EraTable, EraStatus>({
   type: 'era',
   options: ['metadataDevice', 'originDevice', 'blockSectors'],

@@ -1,7 +1,7 @@
-// The error target: all I/O fails (drivers/md/dm-target.c). What is behind a device that went away.
+// The error target, on which all I/O fails (drivers/md/dm-target.c). It replaces a device that is gone.
 import { defineTarget, type Sized } from './define.js'
 
-/** All I/O fails. What is put behind a device that went away. */
+/** Fails all I/O, in place of a device that is gone. */
 export const error = defineTarget<Sized>({
   type: 'error',
   options: [],

@@ -1,44 +1,44 @@
-// The flakey target: a device that fails now and then (drivers/md/dm-flakey.c).
+// The flakey target: a device that fails at intervals (drivers/md/dm-flakey.c).
 import { checkOptions, checkNumber } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { flag, numberAfter, OptionList } from './option-list.js'
 import { choiceWord, deviceWord, offsetWord, type Word } from './words.js'
 
-/** One byte of each I/O is overwritten while the device is down. */
+/** A byte of each I/O that is overwritten while the device is down. */
 export interface CorruptBioByte {
-  /** Which byte, from 1. */
+  /** Position of the byte, from 1. */
   readonly nthByte: number
   readonly direction: 'r' | 'w'
   /** The new value, 0 to 255. */
   readonly value: number
-  /** Only I/O that has all these bits of the kernel's `bi_opf`; 0: any. Default 0. */
+  /** Restricts this to I/O that has all these bits of the kernel's `bi_opf`; 0: any. Default 0. */
   readonly flags?: number
 }
 
-/** What happens while the device is down. Without any of them: reads and writes fail. */
+/** The behavior while the device is down. Default: reads and writes fail. */
 export interface FlakeyFeatures {
-  /** Since Linux 6.5; before, reads failed unless writes were singled out. */
+  /** Fails reads. Since Linux 6.5; before, reads failed unless an option for writes was given. */
   readonly errorReads?: boolean
-  /** Writes are dropped without a word. */
+  /** Drops writes silently. */
   readonly dropWrites?: boolean
-  /** Not together with `dropWrites`. */
+  /** Fails writes. Not together with `dropWrites`. */
   readonly errorWrites?: boolean
   readonly corruptBioByte?: CorruptBioByte
-  /** In so many of 1 000 000 000 reads a random byte is changed. */
+  /** Corrupts a random byte in this many of 1 000 000 000 reads. */
   readonly randomReadCorrupt?: number
   readonly randomWriteCorrupt?: number
 }
 
-/** A device in turn well and down. */
+/** The table of the flakey target: a device that is alternately up and down. */
 export interface FlakeyTable extends Sized, FlakeyFeatures {
-  /** `7:0`, or a path. */
+  /** The device: `7:0`, or a path. */
   readonly device: string
-  /** Where it begins on the device, in sectors. Default 0. */
+  /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
-  /** For how long it is well, in seconds. */
+  /** Duration of each interval in which it works, in seconds. */
   readonly upSeconds: number
-  /** For how long it fails after that, in seconds. Not both can be 0. */
+  /** Duration of each interval in which it fails, in seconds. The two must not both be 0. */
   readonly downSeconds: number
 }
 
@@ -74,7 +74,7 @@ const FEATURES = new OptionList<FlakeyFeatures>({
   randomWriteCorrupt: numberAfter('random_write_corrupt', { min: 0, max: ALWAYS }),
 })
 
-/** A device that fails now and then (dm-flakey). */
+/** Fails at intervals (dm-flakey). */
 export const flakey = defineTarget<FlakeyTable>({
   type: 'flakey',
   options: ['device', 'offsetSectors', 'upSeconds', 'downSeconds', ...FEATURES.names],

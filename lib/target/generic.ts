@@ -1,18 +1,23 @@
-// Any target, by its words.
+// Segments of any target, from its words.
 import type { Segment } from '../kernel/table.js'
 import { checkOptions, checkText, checkNumber, invalid, shown } from '../base/options.js'
 import type { Sized } from './define.js'
 import { escapeWord, type Word } from './words.js'
 
-/** A segment by its words. */
+/** The table of any target, as words. */
 export interface GenericTable extends Sized {
   /** The kernel's name of the target, 1 to 15 bytes. */
   readonly type: string
-  /** Text goes to the kernel as it is; an array is joined, blanks and backslashes in its words escaped. */
+  /**
+   * The target's arguments. A text is passed to the kernel unchanged; the words of an array are escaped (blanks and
+   * backslashes) and joined.
+   */
   readonly parameters: string | readonly Word[]
 }
 
-/** A segment of a target that this library has no words for: `switch`, `multipath`, `vdo`, one of the user's own. */
+/**
+ * Returns a segment of a target that this library does not define: `switch`, `multipath`, `vdo`, one of the user's own.
+ */
 export function generic(table: GenericTable): Segment {
   checkOptions(table, ['lengthSectors', 'type', 'parameters'], 'generic')
   const { type, parameters } = table

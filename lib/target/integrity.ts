@@ -1,62 +1,64 @@
-// The integrity target: a tag for each sector, kept on the device itself (drivers/md/dm-integrity.c).
+// The integrity target: a tag for each sector, stored on the device itself (drivers/md/dm-integrity.c).
 import { defineTarget, type Sized } from './define.js'
 import { flag, numberWithin, OptionList, textWithin } from './option-list.js'
 import { choiceWord, deviceWord, numberWord, offsetWord } from './words.js'
 
 /** Optional arguments of the integrity target. */
 export interface IntegrityOptions {
-  /** Keep the tags on another device. */
+  /** Stores the tags on this device instead. */
   readonly metaDevice?: string
-  /** 512 to 4096. Default 512. */
+  /** Block size in bytes, 512 to 4096. Default 512. */
   readonly blockSizeBytes?: number
-  /** Compute the tags of what is on the device; it goes on in the background. */
+  /** Computes the tags of the device's contents, in the background. Default false. */
   readonly recalculate?: boolean
   readonly resetRecalculate?: boolean
   readonly allowDiscards?: boolean
   readonly journalSectors?: number
-  /** A power of two. */
+  /** Number of interleaved sectors, a power of two. */
   readonly interleaveSectors?: number
-  /** A power of two. Default 128. */
+  /** Number of sectors in a buffer, a power of two. Default 128. */
   readonly bufferSectors?: number
-  /** In percent. Default 50. */
+  /** Journal watermark in percent. Default 50. */
   readonly journalWatermark?: number
-  /** In milliseconds. Default 10 000. */
+  /** Commit interval in milliseconds. Default 10 000. */
   readonly commitTimeMs?: number
-  /** Of mode `B`: sectors for each bit of the bitmap. */
+  /** For mode `B`: sectors for each bit of the bitmap. */
   readonly sectorsPerBit?: number
-  /** Of mode `B`, in milliseconds. */
+  /** For mode `B`: flush interval of the bitmap, in milliseconds. */
   readonly bitmapFlushIntervalMs?: number
   readonly fixPadding?: boolean
   readonly fixHmac?: boolean
   readonly legacyRecalculate?: boolean
-  /** `crc32c`, or `hmac(sha256):KEY` with a key in hexadecimal digits: tags are computed here. */
+  /** `crc32c`, or `hmac(sha256):KEY` with a key in hexadecimal digits: the target computes the tags. */
   readonly internalHash?: string
-  /** An algorithm, or one and its key. */
+  /** The algorithm that encrypts the journal, with or without a key. */
   readonly journalCrypt?: string
   readonly journalMac?: string
 }
 
 /**
- * The length to give is what the device offers once it is formatted: load it with one sector, and read
- * `providedDataSectors`. A device that begins with zeros is formatted when its table is loaded.
+ * The table of the integrity target. Its length must be the size that the device has after formatting: load it with one
+ * sector, and read `providedDataSectors`. A device that begins with zeros is formatted when its table is loaded.
  */
 export interface IntegrityTable extends Sized, IntegrityOptions {
-  /** `7:0`, or a path. */
+  /** The device: `7:0`, or a path. */
   readonly device: string
-  /** Left free at the beginning, in sectors. Default 0. */
+  /** Reserved sectors at the beginning. Default 0. */
   readonly reservedSectors?: number
-  /** Default: what the internal hash gives. */
+  /** Size of a tag in bytes. Default: that of the internal hash. */
   readonly tagBytes?: number
-  /** `J`: with a journal; `B`: with a bitmap; `D`: without either; `R`: recovery; `I`: tags of the device (6.11). */
+  /**
+   * `J`: with a journal; `B`: with a bitmap; `D`: without either; `R`: recovery; `I`: tags of the device itself (6.11).
+   */
   readonly mode: 'J' | 'B' | 'D' | 'R' | 'I'
 }
 
 /** Status of the integrity target. */
 export interface IntegrityStatus {
-  /** How many tags were wrong. */
+  /** The number of wrong tags. */
   readonly mismatches: number
   readonly providedDataSectors: number
-  /** How far the recalculation has come, or null where there is none. */
+  /** Progress of the recalculation in sectors, or null if there is none. */
   readonly recalculatedSectors: number | null
 }
 
@@ -83,7 +85,7 @@ const OPTIONS = new OptionList<IntegrityOptions>({
 
 const MODES = ['J', 'B', 'D', 'R', 'I'] as const
 
-/** A tag for each sector, kept on the device itself (dm-integrity). */
+/** Verifies a tag for each sector, stored on the device itself (dm-integrity). */
 export const integrity = defineTarget<IntegrityTable, IntegrityStatus>({
   type: 'integrity',
   options: ['device', 'reservedSectors', 'tagBytes', 'mode', ...OPTIONS.names],

@@ -1,4 +1,4 @@
-// Which targets there are, and the reading of a line of any of them.
+// The targets of this library, and the parsing of a line of any of them.
 import type { Segment } from '../kernel/table.js'
 import { invalid, shown } from '../base/options.js'
 import { cache } from './cache.js'
@@ -22,7 +22,7 @@ import { verity } from './verity.js'
 import { writecache } from './writecache.js'
 import { zero } from './zero.js'
 
-/** By the kernel's names. */
+/** The targets by the kernel's names. */
 const KNOWN = {
   cache,
   crypt,
@@ -51,39 +51,39 @@ type TableOf<Parser extends LineParser> = ReturnType<Parser['parseTable']>
 type StatusOf<Parser extends LineParser> = ReturnType<Parser['parseStatus']>
 
 /**
- * A table line, typed: `kind` is a name of `knownTargets`, and `table` what `parseTable` of that target returns. Of any
- * other target the kind is `generic`.
+ * A parsed table line. `kind` is a name of `knownTargets`, and `table` the result of that target's `parseTable`. For
+ * any other target the kind is `generic`.
  */
 export type ParsedTable =
   | { [Type in keyof Known]: { readonly kind: Type; readonly table: TableOf<Known[Type]> } }[keyof Known]
   | { readonly kind: 'generic'; readonly table: GenericTable }
 
 /**
- * A status line, typed: `kind` is a name of `knownTargets`, and `status` what `parseStatus` of that target returns; it is
- * `null` if the target has none. Of any other target the kind is `generic`.
+ * A parsed status line. `kind` is a name of `knownTargets`, and `status` the result of that target's `parseStatus`; it
+ * is `null` if the target has none. For any other target the kind is `generic`.
  */
 export type ParsedStatus =
   | { [Type in keyof Known]: { readonly kind: Type; readonly status: StatusOf<Known[Type]> } }[keyof Known]
   | { readonly kind: 'generic'; readonly status: string }
 
-/** Of a target of the user's own. */
+/** A parsed table line of a target that the caller defined. */
 export interface ParsedOwnTable<Own extends LineParser> {
   readonly kind: 'own'
   readonly table: TableOf<Own>
 }
 
-/** A status line of a target that the caller defined. */
+/** A parsed status line of a target that the caller defined. */
 export interface ParsedOwnStatus<Own extends LineParser> {
   readonly kind: 'own'
   readonly status: StatusOf<Own>
 }
 
-/** The names of the targets that have words of their own here. */
+/** The names of the targets that this library defines. */
 export const knownTargets: readonly string[] = Object.keys(KNOWN)
 
 /**
- * Reads a table line of any target. `own` are targets of the user's: they come before those of the library, so that one
- * of the same name replaces it. Throws `DM_KERNEL` for a line that its target does not understand.
+ * Parses a table line of any target. `own` are the caller's targets; they take precedence over those of the library, so
+ * that one of the same name replaces it. Throws `DM_KERNEL` for a line that its target cannot parse.
  */
 export function parseTableLine<Own extends LineParser = never>(
   line: Segment,
@@ -97,7 +97,7 @@ export function parseTableLine<Own extends LineParser = never>(
   return { kind: 'generic', table: { lengthSectors: line.lengthSectors, type, parameters } }
 }
 
-/** The same for a status line. */
+/** Parses a status line of any target, with the same rules. */
 export function parseStatusLine<Own extends LineParser = never>(
   line: Segment,
   own: readonly Own[] = [],

@@ -1,8 +1,8 @@
-// Reading a target's line word by word: tolerant at the tail, exact before it.
+// Reader of a target's line, word by word: tolerant of additional words at the end, exact before them.
 import { DmThinError } from '../base/errors.js'
 import { SECTOR_BYTES } from '../base/units.js'
 
-/** A line of the kernel's, word by word. Each call that takes a word names what it should be: errors say it. */
+/** A reader of a kernel line, word by word. Each call that takes a word names the field, which errors contain. */
 export class LineReader {
   readonly #what: string
   readonly #line: string
@@ -15,7 +15,7 @@ export class LineReader {
     this.#words = line.split(' ').filter(word => word !== '')
   }
 
-  /** How many words have been taken. */
+  /** The number of words taken. */
   get at(): number {
     return this.#at
   }
@@ -28,37 +28,37 @@ export class LineReader {
     return word
   }
 
-  /** The next word without taking it; undefined at the end of the line. */
+  /** Returns the next word without taking it; undefined at the end of the line. */
   optional(): string | undefined {
     return this.#words[this.#at]
   }
 
-  /** Takes the next word as a whole number, from 0 to 2^53-1. */
+  /** Takes the next word as an integer from 0 to 2^53-1. */
   number(field: string): number {
     return this.asNumber(field, this.word(field))
   }
 
-  /** Reads a word that was taken already as a whole number, from 0 to 2^53-1. */
+  /** Converts a word that was taken to an integer from 0 to 2^53-1. */
   asNumber(field: string, word: string): number {
     const value = Number(word)
     if (!/^\d+$/.test(word) || !Number.isSafeInteger(value)) throw this.unexpected(field, JSON.stringify(word))
     return value
   }
 
-  /** Takes the next word as a whole number of any size, from 0. */
+  /** Takes the next word as a non-negative integer of any size. */
   bigint(field: string): bigint {
     const word = this.word(field)
     if (!/^\d+$/.test(word)) throw this.unexpected(field, JSON.stringify(word))
     return BigInt(word)
   }
 
-  /** With a sign, or without. */
+  /** Takes the next word as an integer, with or without a sign. */
   integer(field: string): number {
     const word = this.word(field)
     return word.startsWith('-') ? 0 - this.asNumber(field, word.slice(1)) : this.asNumber(field, word)
   }
 
-  /** Sectors, in bytes: refused where those are past 2^53, and would be rounded. */
+  /** Takes a number of sectors and returns bytes. Rejects results past 2^53, which would be rounded. */
   sectorBytes(field: string): number {
     const word = this.word(field)
     const bytes = this.asNumber(field, word) * SECTOR_BYTES
@@ -66,12 +66,12 @@ export class LineReader {
     return bytes
   }
 
-  /** `used/total` */
+  /** Takes a word `used/total`. */
   fraction(field: string): [number, number] {
     return fraction(this, field)
   }
 
-  /** One word of `count` letters: the state of each of several devices. */
+  /** Takes a word of `count` letters: the state of each of several devices. */
   letters<Letter extends string>(field: string, alphabet: readonly Letter[], count: number): Letter[] {
     const word = this.word(field)
     const letters = [...word]
@@ -92,19 +92,19 @@ export class LineReader {
     return this.optional() === undefined ? undefined : this.oneOf(field, words)
   }
 
-  /** The words that are left, without taking them. */
+  /** Returns the remaining words without taking them. */
   rest(): readonly string[] {
     return this.#words.slice(this.#at)
   }
 
-  /** The error for the word that was taken last. */
+  /** Returns the error for the word that was taken last. */
   unexpected(field: string, found: string): DmThinError {
     const where = `word ${this.#at} (${field})`
     return new DmThinError('DM_KERNEL', `${this.#what}: ${where} is ${found} in ${JSON.stringify(this.#line)}`)
   }
 }
 
-/** `used/total`. */
+/** Takes a word `used/total`. */
 export function fraction(reader: LineReader, field: string): [number, number] {
   const parts = reader.word(field).split('/')
   return [reader.asNumber(field, parts[0] ?? ''), reader.asNumber(field, parts[1] ?? '')]

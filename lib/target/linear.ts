@@ -1,16 +1,16 @@
-// The linear target: a piece of another device (drivers/md/dm-linear.c).
+// The linear target: a range of another device (drivers/md/dm-linear.c).
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord, offsetWord } from './words.js'
 
-/** A piece of another device. */
+/** The table of the linear target: a range of another device. */
 export interface LinearTable extends Sized {
-  /** `7:0`, or a path. */
+  /** The device: `7:0`, or a path. */
   readonly device: string
-  /** Where the piece begins on the device, in sectors. Default 0. */
+  /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
 }
 
-/** A piece of another device (dm-linear). */
+/** Maps a range of another device (dm-linear). */
 export const linear = defineTarget<LinearTable>({
   type: 'linear',
   options: ['device', 'offsetSectors'],

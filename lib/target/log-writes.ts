@@ -1,11 +1,10 @@
-// The log-writes target: passes I/O on, and logs each write with its data to a second device
-// (drivers/md/dm-log-writes.c).
+// The log-writes target, which logs each write with its data to a second device (drivers/md/dm-log-writes.c).
 import { defineTarget, type Sized } from './define.js'
 import { deviceWord } from './words.js'
 
-/** A device, and where its writes are logged. */
+/** The table of the log-writes target: a device, and the log of its writes. */
 export interface LogWritesTable extends Sized {
-  /** `7:0`, or a path. */
+  /** The device: `7:0`, or a path. */
   readonly device: string
   readonly logDevice: string
 }
@@ -13,9 +12,9 @@ export interface LogWritesTable extends Sized {
 /** Status of the log-writes target. */
 export interface LogWritesStatus {
   readonly loggedEntries: number
-  /** The last sector of the log device that has been written. */
+  /** The last written sector of the log device. */
   readonly lastSector: number
-  /** The log device is full or failed: nothing is logged any more. */
+  /** True if the log device is full or failed and logging has stopped. */
   readonly loggingDisabled: boolean
 }
 

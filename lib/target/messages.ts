@@ -1,4 +1,4 @@
-// What a thin pool can be told (drivers/md/dm-thin.c pool_message). Each commits the pool's metadata when it succeeds.
+// The messages of a thin pool (drivers/md/dm-thin.c pool_message). Each commits the pool's metadata if it succeeds.
 export const message = {
   createThin: (id: number): string => `create_thin ${id}`,
   createSnap: (id: number, origin: number): string => `create_snap ${id} ${origin}`,

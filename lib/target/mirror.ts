@@ -1,43 +1,43 @@
-// The mirror target: the older of the two ways to keep copies (drivers/md/dm-raid1.c, dm-log.c).
+// The mirror target, the older one of two for copies on several devices (drivers/md/dm-raid1.c, dm-log.c).
 import { checkOptions } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import type { LineReader } from './line.js'
 import { flag, OptionList } from './option-list.js'
 import { choiceWord, deviceWord, listOf, numberWord, pieceWords, powerOfTwo, type Word } from './words.js'
 
-/** What remembers which regions are in sync: memory (`core`) or a device (`disk`). */
+/** The log of regions that are in sync: in memory (`core`) or on a device (`disk`). */
 export interface MirrorLog {
   readonly kind: 'core' | 'disk'
-  /** Of `disk`. */
+  /** The device of a `disk` log. */
   readonly device?: string
-  /** What is marked at once, in sectors: a power of two. */
+  /** Region size in sectors, a power of two. */
   readonly regionSectors: number
-  /** `nosync`: the copies are taken to be the same at first. Default: as the log says. */
+  /** `nosync`: the copies are assumed to be equal at first. Default: as the log has it. */
   readonly sync?: 'sync' | 'nosync'
 }
 
 /** A device that holds one copy of a mirror. */
 export interface MirrorCopy {
   readonly device: string
-  /** Where it begins on the device, in sectors. Default 0. */
+  /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
 }
 
 /** Features of the mirror target. */
 export interface MirrorFeatures {
-  /** A failed copy is left out, and told; without, I/O goes on as if nothing were. */
+  /** Excludes and reports a failed copy. Without it, I/O continues as if the copy had not failed. */
   readonly handleErrors?: boolean
   readonly keepLog?: boolean
 }
 
-/** Devices with the same content, and what remembers where they are in sync. */
+/** The table of the mirror target: devices with the same content, and the log. */
 export interface MirrorTable extends Sized, MirrorFeatures {
   readonly log: MirrorLog
-  /** Two to nine; the first is what the others are made equal to. */
+  /** Two to nine copies. The others are made equal to the first. */
   readonly copies: readonly MirrorCopy[]
 }
 
-/** `A`: alive; `F`, `D`, `S`, `R`: a flush, write, sync or read has failed; `U`: it is not known which. */
+/** `A`: alive; `F`, `D`, `S`, `R`: a flush, write, sync or read failed; `U`: the failure is unknown. */
 export type MirrorHealth = 'A' | 'F' | 'D' | 'S' | 'R' | 'U'
 
 /** Status of the mirror target. */
@@ -45,7 +45,7 @@ export interface MirrorStatus {
   readonly copies: readonly { readonly device: string; readonly health: MirrorHealth }[]
   readonly syncedRegions: number
   readonly totalRegions: number
-  /** The log's own words: its kind, for `disk` its device and health. */
+  /** The words of the log: its kind, for `disk` its device and health. */
   readonly log: readonly string[]
 }
 
@@ -72,7 +72,7 @@ function readLog(reader: LineReader): MirrorLog {
   return { kind, ...on, regionSectors, ...(hasSync && { sync: reader.oneOf('sync', SYNC) }) }
 }
 
-/** The older of the two ways to keep copies (dm-mirror). */
+/** Mirrors I/O to copies on several devices (dm-mirror, the older way). */
 export const mirror = defineTarget<MirrorTable, MirrorStatus>({
   type: 'mirror',
   options: ['log', 'copies', ...FEATURES.names],

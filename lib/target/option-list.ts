@@ -1,5 +1,5 @@
-// The optional arguments of a target: words of their own, or words with values behind them, in any order. Each target
-// says once what there is, and gets a writer and a reader of it.
+// The optional arguments of a target: words, or words followed by values, in any order. A target lists its options
+// once, which defines their writer and their parser.
 import { checkBoolean, type Range } from '../base/options.js'
 import type { LineReader } from './line.js'
 import { choiceWord, deviceWord, listOf, numberWord, textWord, type Word } from './words.js'
@@ -8,32 +8,32 @@ import { choiceWord, deviceWord, listOf, numberWord, textWord, type Word } from 
 interface Option<Value> {
   matches(word: string): boolean
   write(name: string, value: Value): readonly Word[]
-  /** After `word` was taken. `earlier`: what it was before, where it comes twice. */
+  /** Parses the option after `word` was taken. `earlier`: its previous value, if the word occurs twice. */
   read(reader: LineReader, word: string, earlier: Value | undefined): Value
 }
 
-/** `allow_discards` */
+/** Defines a flag: `allow_discards`. */
 export const flag = (word: string): Option<boolean> => ({
   matches: found => found === word,
   write: (name, value) => (checkBoolean(name, value) ? [word] : []),
   read: () => true,
 })
 
-/** One of several words that exclude each other: `sync`, `nosync`. */
+/** Defines a choice between words that exclude each other: `sync`, `nosync`. */
 export const choice = <Choice extends string>(choices: readonly Choice[]): Option<Choice> => ({
   matches: found => (choices as readonly string[]).includes(found),
   write: (name, value) => [choiceWord(name, value, choices)],
   read: (_, word) => word as Choice,
 })
 
-/** `fec_roots 2` */
+/** Defines a word followed by a number: `fec_roots 2`. */
 export const numberAfter = (word: string, range: Range = { min: 0 }): Option<number> => ({
   matches: found => found === word,
   write: (name, value) => [word, numberWord(name, value, range)],
   read: reader => (range.min < 0 ? reader.integer(word) : reader.number(word)),
 })
 
-/** `use_fec_from_device 7:0` */
+/** Defines a word followed by a device: `use_fec_from_device 7:0`. */
 export const deviceAfter = (word: string): Option<string> => ({
   matches: found => found === word,
   write: (name, value) => [word, deviceWord(name, value)],
@@ -52,28 +52,28 @@ export const choiceAfter = <Choice extends string>(word: string, choices: readon
   read: reader => reader.oneOf(word, choices),
 })
 
-/** `rebuild 0 rebuild 2` */
+/** Defines a word followed by a number that may be repeated: `rebuild 0 rebuild 2`. */
 export const numbersAfter = (word: string): Option<readonly number[]> => ({
   matches: found => found === word,
   write: (name, value) => listOf(name, value, 0).flatMap(each => [word, numberWord(name, each)]),
   read: (reader, _, earlier = []) => [...earlier, reader.number(word)],
 })
 
-/** `sector_size:4096` */
+/** Defines a word that contains a number: `sector_size:4096`. */
 export const numberWithin = (word: string, range: Range = { min: 0 }): Option<number> => ({
   matches: found => found.startsWith(`${word}:`),
   write: (name, value) => [`${word}:${numberWord(name, value, range)}`],
   read: (reader, found) => reader.asNumber(word, found.slice(word.length + 1)),
 })
 
-/** `internal_hash:crc32c` */
+/** Defines a word that contains a text: `internal_hash:crc32c`. */
 export const textWithin = (word: string): Option<string> => ({
   matches: found => found.startsWith(`${word}:`),
   write: (name, value) => [`${word}:${textWord(name, value)}`],
   read: (_, found) => found.slice(word.length + 1),
 })
 
-/** A list of options: which there are, in the order in which the kernel prints them. */
+/** A list of options, in the order in which the kernel prints them. */
 export class OptionList<Options extends object> {
   readonly #options: ReadonlyMap<string, Option<unknown>>
   readonly names: readonly (keyof Options & string)[]
@@ -83,7 +83,7 @@ export class OptionList<Options extends object> {
     this.#options = new Map(Object.entries(options))
   }
 
-  /** The words of those that are given. */
+  /** Returns the words of the given options. */
   words(table: Options): readonly Word[] {
     return this.names.flatMap(name => {
       const value = table[name]
@@ -91,13 +91,13 @@ export class OptionList<Options extends object> {
     })
   }
 
-  /** Their words behind the number of words; with `omitNone` nothing at all where there are none. */
+  /** Returns the number of words, followed by the words; with `omitNone` nothing if there are none. */
   counted(table: Options, { omitNone = false } = {}): readonly Word[] {
     const words = this.words(table)
     return words.length === 0 && omitNone ? [] : [words.length, ...words]
   }
 
-  /** `count` words. One that is not known is an error: what follows it could be its value. */
+  /** Parses `count` words. Throws for an unknown word, because the next word might be its value. */
   read(reader: LineReader, count: number): Options {
     const found: Record<string, unknown> = {}
     const end = reader.at + count
@@ -111,7 +111,7 @@ export class OptionList<Options extends object> {
     return found as Options
   }
 
-  /** Of a list of words alone: those that are known. Others are passed over. */
+  /** Parses the known words of a list without values. Skips other words. */
   readKnown(reader: LineReader): Options {
     const found: Record<string, unknown> = {}
     for (let left = this.#count(reader); left > 0; left -= 1) {
@@ -122,7 +122,7 @@ export class OptionList<Options extends object> {
     return found as Options
   }
 
-  /** The number of words, and those; a line that ends before the number has none. */
+  /** Parses the number of words, followed by these words; a line that ends before the number has none. */
   readCounted(reader: LineReader): Options {
     return this.read(reader, this.#count(reader))
   }

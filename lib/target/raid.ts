@@ -1,4 +1,4 @@
-// The raid target: the kernel's md behind a table (drivers/md/dm-raid.c).
+// The raid target: the kernel's md as a table (drivers/md/dm-raid.c).
 import { checkOptions } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import { choice, choiceAfter, deviceAfter, numberAfter, numbersAfter, OptionList } from './option-list.js'
@@ -6,23 +6,23 @@ import { deviceWord, listOf, numberWord, textWord } from './words.js'
 
 /** Optional arguments of the raid target. */
 export interface RaidOptions {
-  /** Whether the devices are taken to be in sync at first. Default: as their superblocks say. */
+  /** The assumed initial state of the devices. Default: as in their superblocks. */
   readonly sync?: 'sync' | 'nosync'
-  /** Devices to be written anew, by their place. */
+  /** Indexes of the devices to be rebuilt. */
   readonly rebuild?: readonly number[]
-  /** Between two clearings of bits, in milliseconds. */
+  /** Interval between two clearings of bits, in milliseconds. */
   readonly daemonSleepMs?: number
-  /** In KiB per second and device. */
+  /** Minimum rate of recovery in KiB per second and device. */
   readonly minRecoveryRate?: number
   readonly maxRecoveryRate?: number
-  /** Devices that are read only where there is no other, by their place. */
+  /** Indexes of the devices that are read only if there is no other. */
   readonly writeMostly?: readonly number[]
   readonly maxWriteBehindSectors?: number
   readonly stripeCacheSectors?: number
   readonly regionSectors?: number
   readonly raid10Copies?: number
   readonly raid10Format?: 'near' | 'far' | 'offset'
-  /** How many devices more than before, or, below zero, fewer. */
+  /** Number of devices to add or, if negative, to remove. */
   readonly deltaDisks?: number
   readonly dataOffsetSectors?: number
   readonly journalDevice?: string
@@ -31,17 +31,17 @@ export interface RaidOptions {
 
 /** A device of a raid. */
 export interface RaidDevice {
-  /** Where its superblock and bitmap are; null: it has none. */
+  /** Device of its superblock and bitmap; null: none. */
   readonly metadata: string | null
-  /** Null: it is missing. */
+  /** Device of its data; null: missing. */
   readonly data: string | null
 }
 
-/** Devices that make up a raid, each with a device for its metadata. */
+/** The table of the raid target: its devices, each with a device for its metadata. */
 export interface RaidTable extends Sized, RaidOptions {
-  /** `raid0`, `raid1`, `raid5_ls`, `raid10` … */
+  /** The raid level: `raid0`, `raid1`, `raid5_ls`, `raid10` … */
   readonly raidType: string
-  /** In sectors; 0 for raid1. */
+  /** Chunk size in sectors; 0 for raid1. */
   readonly chunkSectors: number
   readonly devices: readonly RaidDevice[]
 }
@@ -53,13 +53,15 @@ export interface RaidStatus {
   readonly health: readonly ('A' | 'a' | 'D' | '-')[]
   readonly syncedSectors: number
   readonly totalSectors: number
-  /** `idle`, `resync`, `recover`, `check`, `repair`, `reshape`, `frozen`, `undef` */
+  /** The present action: `idle`, `resync`, `recover`, `check`, `repair`, `reshape`, `frozen`, `undef`. */
   readonly action: string
-  /** What the last check found different. */
+  /** The number of mismatches that the last check found. */
   readonly mismatches: number
-  /** Undefined before 4.8 or so. */
+  /** Offset of the data on the devices, in sectors. Undefined before about 4.8. */
   readonly dataOffsetSectors: number | undefined
-  /** Of the journal device: `A` write-through, `a` write-back, `D` failed, `-` none. Undefined before 4.11 or so. */
+  /**
+   * State of the journal device: `A` write-through, `a` write-back, `D` failed, `-` none. Undefined before about 4.11.
+   */
   readonly journal: 'A' | 'a' | 'D' | '-' | undefined
 }
 
@@ -87,7 +89,7 @@ const OPTIONS = new OptionList<RaidOptions>({
 const HEALTH = ['A', 'a', 'D', '-'] as const
 const ACTIONS = ['idle', 'resync', 'recover', 'check', 'repair', 'reshape', 'frozen', 'undef', 'halt'] as const
 
-/** The kernel's md behind a table (dm-raid). */
+/** Combines devices to a raid of the kernel's md (dm-raid). */
 export const raid = defineTarget<RaidTable, RaidStatus>({
   type: 'raid',
   options: ['raidType', 'chunkSectors', 'devices', ...OPTIONS.names],

@@ -1,4 +1,4 @@
-// The old snapshots, which are no thin volumes: exceptions to an origin, copied into a device of their own
+// The snapshot targets, which are older than thin volumes: exceptions to an origin, copied to a device of their own
 // (drivers/md/dm-snap.c, dm-snap-persistent.c).
 import { defineTarget, type Sized, type TargetDefinition } from './define.js'
 import { flag, OptionList } from './option-list.js'
@@ -6,24 +6,24 @@ import { choiceWord, deviceWord, powerOfTwo } from './words.js'
 
 /** Features of the snapshot target. */
 export interface SnapshotFeatures {
-  /** A discard of a whole chunk frees its exception (since 5.2). */
+  /** Frees an exception if its whole chunk is discarded (since 5.2). */
   readonly discardZeroesCow?: boolean
-  /** Discards go down to the origin (since 5.2). */
+  /** Passes discards to the origin (since 5.2). */
   readonly discardPassdownOrigin?: boolean
 }
 
-/** An origin, and where what differs from it is kept. */
+/** The table of the snapshot target: an origin, and the device of its exceptions. */
 export interface SnapshotTable extends Sized, SnapshotFeatures {
   /** The device under the origin, `7:0` or a path. */
   readonly originDevice: string
-  /** Where the exceptions are kept. */
+  /** The device of the exceptions. */
   readonly cowDevice: string
   /**
-   * `P`: they outlive the machine; `PO`: the same, and a full device is told as `Overflow`; `N`: they are lost when the
-   * table is.
+   * `P`: exceptions survive a reboot; `PO`: the same, and a full device is reported as `Overflow`; `N`: exceptions are
+   * lost with the table.
    */
   readonly persistent: 'P' | 'PO' | 'N'
-  /** What is copied at once, in sectors: a power of two, at least a page. */
+  /** Chunk size in sectors, a power of two, at least a page. */
   readonly chunkSectors: number
 }
 
@@ -33,7 +33,7 @@ export type SnapshotStatus =
       readonly state: 'active'
       readonly usedSectors: number
       readonly totalSectors: number
-      /** Of the used ones: for the list of exceptions itself. */
+      /** The used sectors of the list of exceptions itself. */
       readonly metadataSectors: number
     }
   | { readonly state: 'Invalid' | 'Overflow' | 'Merge failed' | 'Unknown' }
@@ -69,19 +69,19 @@ const definition: Omit<TargetDefinition<SnapshotTable, SnapshotStatus>, 'type'> 
   },
 }
 
-/** A snapshot of an origin. */
+/** Presents a snapshot of an origin (dm-snapshot). */
 export const snapshot = defineTarget<SnapshotTable, SnapshotStatus>({ type: 'snapshot', ...definition })
 
-/** Takes the place of the origin, and copies the exceptions back. `persistent` must not be `N`. */
+/** Merges a snapshot: takes the place of the origin, and copies the exceptions to it. `persistent` must not be `N`. */
 export const snapshotMerge = defineTarget<SnapshotTable, SnapshotStatus>({ type: 'snapshot-merge', ...definition })
 
-/** The device under an origin. */
+/** The table of the snapshot-origin target. */
 export interface SnapshotOriginTable extends Sized {
-  /** `7:0`, or a path. */
+  /** The device under the origin: `7:0`, or a path. */
   readonly originDevice: string
 }
 
-/** What snapshots are taken of: writes to it copy first. */
+/** Presents an origin of snapshots: a write copies the old content to them first. */
 export const snapshotOrigin = defineTarget<SnapshotOriginTable>({
   type: 'snapshot-origin',
   options: ['originDevice'],

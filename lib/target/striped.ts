@@ -1,33 +1,33 @@
-// The striped target: chunks of several devices in turn, as RAID 0 has them (drivers/md/dm-stripe.c).
+// The striped target: chunks of several devices in turn, as in RAID 0 (drivers/md/dm-stripe.c).
 import { invalid } from '../base/options.js'
 import { defineTarget, type Sized } from './define.js'
 import { listOf, numberWord, pieceWords } from './words.js'
 
-/** A device of a striped target, from an offset on. */
+/** A device of a striped target, with an offset. */
 export interface Stripe {
-  /** `7:0`, or a path. */
+  /** The device: `7:0`, or a path. */
   readonly device: string
-  /** Where it begins on the device, in sectors. Default 0. */
+  /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
 }
 
-/** Its length must be a whole number of chunks on each device. */
+/** The table of the striped target. Its length must be a whole number of chunks on each device. */
 export interface StripedTable extends Sized {
-  /** How much of one device comes before the next has its turn, in sectors, from 1. */
+  /** Chunk size in sectors, from 1: the amount on one device before the next one follows. */
   readonly chunkSectors: number
-  /** At least one. */
+  /** The devices, at least one. */
   readonly stripes: readonly Stripe[]
 }
 
 /** Status of the striped target. */
 export interface StripedStatus {
-  /** `failed`: the device has had errors since the table was loaded. */
+  /** The devices. `failed`: the device has had errors since the table was loaded. */
   readonly stripes: readonly { readonly device: string; readonly failed: boolean }[]
 }
 
 const MAX_STRIPES = 65535
 
-/** Chunks of several devices in turn, as RAID 0 has them (dm-stripe). */
+/** Stripes chunks across several devices in turn, as in RAID 0 (dm-stripe). */
 export const striped = defineTarget<StripedTable, StripedStatus>({
   type: 'striped',
   options: ['chunkSectors', 'stripes'],

@@ -9,7 +9,7 @@ import { deviceWord, numberWord } from './words.js'
 
 /** Features of the thin-pool target. */
 export interface ThinPoolFeatures {
-  /** New blocks are not zeroed first: their readers see what was there before. */
+  /** Does not zero new blocks first: their previous contents can be read. Default false. */
   readonly skipBlockZeroing?: boolean
   readonly ignoreDiscard?: boolean
   readonly noDiscardPassdown?: boolean
@@ -17,12 +17,15 @@ export interface ThinPoolFeatures {
   readonly errorIfNoSpace?: boolean
 }
 
-/** A thin pool, without the checks of the pool API. A metadata device that begins with 4 KiB of zeros is formatted when it is loaded. */
+/**
+ * The table of a thin pool, without the checks of the pool API. A metadata device that begins with 4 KiB of zeros is
+ * formatted when the table is loaded.
+ */
 export interface ThinPoolTable extends Sized, ThinPoolFeatures {
-  /** `7:1`, or a path. */
+  /** The metadata device: `7:1`, or a path. */
   readonly metadataDevice: string
   readonly dataDevice: string
-  /** In sectors: 128 (64 KiB) to 2097152 (1 GiB), in steps of 128. */
+  /** Data block size in sectors: 128 (64 KiB) to 2097152 (1 GiB), in steps of 128. */
   readonly blockSectors: number
   /** Free data blocks at which the kernel raises its low-water event. Default 0. */
   readonly lowWaterBlocks?: number
@@ -50,7 +53,7 @@ const wordsOf = (reader: LineReader): PoolWords => ({
   lowWaterBlocks: reader.number('low-water mark'),
 })
 
-/** A thin pool, without the checks of the pool API (dm-thin-pool). */
+/** Makes a thin pool, without the checks of the pool API (dm-thin-pool). */
 export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
   type: 'thin-pool',
   options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],
@@ -65,10 +68,10 @@ export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolS
   parseStatus: (_, line) => parsePoolStatus(line.parameters),
 })
 
-/** The table of a pool with all that it may leave out. */
+/** The table of a pool with all optional fields. */
 export interface PoolTable extends Required<ThinPoolTable> {
   readonly lengthSectors: Sectors
-  /** `7:1`, as the kernel prints devices. */
+  /** `7:1`, in the kernel's notation of devices. */
   readonly metadataDevice: string
   readonly blockSectors: Sectors
 }
@@ -83,7 +86,7 @@ const NO_FEATURES = {
   errorIfNoSpace: false,
 }
 
-/** Passes over features that a newer kernel has: a pool with one is used as one without. */
+/** Parses a pool's table line. Ignores features of newer kernels: a pool with one is treated as one without. */
 export function parsePoolTable(line: TargetLine): PoolTable {
   const reader = new LineReader('thin-pool table', line.parameters)
   const words = wordsOf(reader)
@@ -91,7 +94,7 @@ export function parsePoolTable(line: TargetLine): PoolTable {
   return { ...words, lengthSectors, blockSectors, ...NO_FEATURES, ...OPTIONS.readKnown(reader) }
 }
 
-/** `fail`: the kernel could not even roll back; `error`: it could not read its own status. */
+/** The mode of a pool. `fail`: the kernel could not even roll back; `error`: it could not read its own status. */
 export type PoolMode = 'rw' | 'ro' | 'out_of_data_space' | 'fail' | 'error'
 
 /** Status of the thin-pool target. */
@@ -102,16 +105,16 @@ export interface PoolStatusLine {
   readonly totalMetadataBlocks: number
   readonly usedDataBlocks: number
   readonly totalDataBlocks: number
-  /** Metadata block of the metadata snapshot, or null where none is held. */
+  /** Metadata block of the metadata snapshot, or null if none is held. */
   readonly heldMetadataRoot: number | null
   readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
   readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
   readonly needsCheck: boolean
-  /** Free metadata blocks at which the kernel raises an event; chosen by the kernel. Absent before 4.19 or so. */
+  /** Free metadata blocks at which the kernel raises an event; chosen by the kernel. Absent before about 4.19. */
   readonly metadataLowWaterBlocks: number | undefined
 }
 
-/** Reads the INFO status line. New fields at the end are passed over; an unknown word names its position. */
+/** Parses the INFO status line. Ignores new fields at the end. The error for an unknown word contains its position. */
 export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly mode: 'fail' | 'error' } {
   const text = parameters.trim()
   if (text === 'Fail') return { mode: 'fail' }
@@ -124,7 +127,7 @@ export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly
   const heldMetadataRoot = held === '-' ? null : reader.asNumber('held metadata root', held)
   const mode = reader.oneOf('mode', ['rw', 'ro', 'out_of_data_space'])
   const discard = reader.oneOf('discard', ['discard_passdown', 'no_discard_passdown', 'ignore_discard'])
-  // The last three came one after the other (1.10, 1.16, 1.20 of the target): an older kernel ends earlier.
+  // The last three were added one by one (1.10, 1.16, 1.20 of the target): the line of an older kernel ends earlier.
   const whenFull = reader.optionalOneOf('when full', ['queue_if_no_space', 'error_if_no_space'])
   const needsCheck = reader.optionalOneOf('needs check', ['needs_check', '-'])
   const lowWater = reader.optional() === undefined ? undefined : reader.number('metadata low-water mark')

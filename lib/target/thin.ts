@@ -9,7 +9,7 @@ export type ThinStatusLine =
   | { readonly state: 'active'; readonly mappedBytes: number; readonly highestMappedByte: number | null }
   | { readonly state: 'fail' | 'error' }
 
-/** `<mapped sectors> <highest mapped sector|->`; a lone `-` stands for a thin that is not set up yet. */
+/** Parses `<mapped sectors> <highest mapped sector|->`; a lone `-` stands for a volume that is not yet set up. */
 export function parseThinStatus(parameters: string): ThinStatusLine {
   const usual = USUAL.exec(parameters)
   if (usual) {
@@ -25,27 +25,27 @@ export function parseThinStatus(parameters: string): ThinStatusLine {
   return mappedStatus(mapped, next === undefined || next === '-' ? null : reader.sectorBytes('highest mapped sector'))
 }
 
-/** What nearly every line looks like: read at once, since hundreds are asked for together. In bytes below 2^53. */
+/** The form of nearly every line, parsed at once, because hundreds are requested together. In bytes below 2^53. */
 const USUAL = /^(\d{1,13}) (\d{1,13}|-) ?$/
 
-/** `highest`: the first byte of the highest sector that is mapped. */
+/** Returns the status. `highest`: the first byte of the highest mapped sector. */
 const mappedStatus = (mappedBytes: number, highest: number | null): ThinStatusLine => ({
   state: 'active',
   mappedBytes,
   highestMappedByte: highest === null ? null : highest + SECTOR_BYTES - 1,
 })
 
-/** A thin volume, without the checks of the pool API: nothing here keeps a volume from being active twice. */
+/** The table of a thin volume, without the checks of the pool API: it may be active twice. */
 export interface ThinVolumeTable extends Sized {
-  /** The pool, `253:0` or a path. */
+  /** The pool: `253:0`, or a path. */
   readonly poolDevice: string
-  /** 0 to 2^24-1. */
+  /** The thin id, 0 to 2^24-1. */
   readonly id: number
-  /** What blocks are read from that the volume does not have: any device, read-only. Default none. */
+  /** The device that is read at blocks of which the volume has none: any device, read-only. Default none. */
   readonly externalOrigin?: string
 }
 
-/** A volume of a thin pool, without the checks of the pool API (dm-thin). */
+/** Maps a volume of a thin pool, without the checks of the pool API (dm-thin). */
 export const thin = defineTarget<ThinVolumeTable, ThinStatusLine>({
   type: 'thin',
   options: ['poolDevice', 'id', 'externalOrigin'],

@@ -1,4 +1,4 @@
-// The verity target: a read-only device whose every block is checked against a tree of hashes
+// The verity target: a read-only device on which every block is verified with a tree of hashes
 // (drivers/md/dm-verity-target.c).
 import { defineTarget, type Sized } from './define.js'
 import { choice, deviceAfter, flag, numberAfter, OptionList, textAfter } from './option-list.js'
@@ -6,19 +6,19 @@ import { deviceWord, numberWord, offsetWord, powerOfTwo, textWord } from './word
 
 /** Optional arguments of the verity target. */
 export interface VerityOptions {
-  /** What a wrong hash leads to. Default: the read fails. */
+  /** The reaction to a wrong hash. Default: the read fails. */
   readonly onCorruption?: 'ignore_corruption' | 'restart_on_corruption' | 'panic_on_corruption'
-  /** What a failed read leads to (since 6.12). Default: the read fails. */
+  /** The reaction to a failed read (since 6.12). Default: the read fails. */
   readonly onError?: 'restart_on_error' | 'panic_on_error'
-  /** Blocks whose hash is that of zeros are not read, and give zeros. */
+  /** Returns zeros for blocks whose hash is that of zeros, without reading them. Default false. */
   readonly ignoreZeroBlocks?: boolean
   readonly checkAtMostOnce?: boolean
   readonly tryVerifyInTasklet?: boolean
-  /** Where the parity is, for blocks that can be corrected. With it the other three are needed. */
+  /** Device of the parity with which blocks are corrected. It requires the other three options. */
   readonly fecDevice?: string
-  /** In blocks. */
+  /** Number of blocks covered by the parity. */
   readonly fecBlocks?: number
-  /** Where the parity begins, in blocks. */
+  /** Start of the parity, in blocks. */
   readonly fecStart?: number
   /** Bytes of parity for each 255, 2 to 24. */
   readonly fecRoots?: number
@@ -26,30 +26,30 @@ export interface VerityOptions {
   readonly rootHashSigKeyDesc?: string
 }
 
-/** A device, its hashes, and the digest that vouches for them. */
+/** The table of the verity target: a device, its hashes, and the root digest. */
 export interface VerityTable extends Sized, VerityOptions {
-  /** 1; 0 is that of Chromium OS. Default 1. */
+  /** The format: 1, or 0 for that of Chromium OS. Default 1. */
   readonly version?: 0 | 1
-  /** `7:0`, or a path. */
+  /** The device of the data: `7:0`, or a path. */
   readonly dataDevice: string
   readonly hashDevice: string
-  /** A power of two from 512, in bytes. */
+  /** Data block size in bytes, a power of two from 512. */
   readonly dataBlockBytes: number
   readonly hashBlockBytes: number
   readonly dataBlocks: number
-  /** Where the hashes begin, in blocks of `hashBlockBytes`. Default 0. */
+  /** Start of the hashes, in blocks of `hashBlockBytes`. Default 0. */
   readonly hashStartBlock?: number
-  /** `sha256` … */
+  /** The hash algorithm: `sha256` … */
   readonly algorithm: string
-  /** In hexadecimal digits. */
+  /** The root digest in hexadecimal digits. */
   readonly rootDigest: string
-  /** In hexadecimal digits; empty: none. Default empty. */
+  /** The salt in hexadecimal digits; empty: none. Default empty. */
   readonly salt?: string
 }
 
 /** Status of the verity target. */
 export interface VerityStatus {
-  /** No wrong hash has been met so far. */
+  /** True if no wrong hash was found so far. */
   readonly valid: boolean
 }
 
@@ -69,7 +69,9 @@ const OPTIONS = new OptionList<VerityOptions>({
 const HEX = /^([0-9a-fA-F]{2})+$/
 const BLOCK = { min: 512, max: 2 ** 31 }
 
-/** A read-only device whose every block is checked against a tree of hashes (dm-verity). Create it `readOnly`. */
+/**
+ * Verifies every block of a read-only device with a tree of hashes (dm-verity). Create the mapped device `readOnly`.
+ */
 export const verity = defineTarget<VerityTable, VerityStatus>({
   type: 'verity',
   options: [

@@ -1,52 +1,52 @@
-// The writecache target: writes go to a fast device first (drivers/md/dm-writecache.c).
+// The writecache target, which writes to a fast device first (drivers/md/dm-writecache.c).
 import { defineTarget, type Sized } from './define.js'
 import { choice, flag, numberAfter, OptionList } from './option-list.js'
 import { choiceWord, deviceWord, powerOfTwo } from './words.js'
 
 /** Optional arguments of the writecache target. */
 export interface WritecacheOptions {
-  /** Where the cache begins on its device, in sectors. Default 0. */
+  /** Start of the cache on its device, in sectors. Default 0. */
   readonly startSector?: number
-  /** Write back from so many percent of used blocks on. Default 50. */
+  /** Percentage of used blocks at which writeback starts. Default 50. */
   readonly highWatermark?: number
-  /** And stop at so many. Default 45. */
+  /** Percentage of used blocks at which writeback stops. Default 45. */
   readonly lowWatermark?: number
-  /** Blocks under way at once. Default: no limit. */
+  /** Maximum number of blocks in writeback. Default: no limit. */
   readonly writebackJobs?: number
-  /** Commit after so many blocks. Default 64 for persistent memory, 65536 else. */
+  /** Number of blocks after which it commits. Default 64 for persistent memory, 65536 otherwise. */
   readonly autocommitBlocks?: number
-  /** Commit after so long, in milliseconds. Default 1000. */
+  /** Time after which it commits, in milliseconds. Default 1000. */
   readonly autocommitTimeMs?: number
-  /** Write back what is older, in milliseconds. Default: never for its age. */
+  /** Age at which a block is written back, in milliseconds. Default: age does not matter. */
   readonly maxAgeMs?: number
-  /** Take nothing new in, and write all back. */
+  /** Caches nothing new, and writes everything back. Default false. */
   readonly cleaner?: boolean
-  /** Write back with FUA, or with a flush behind. Only for persistent memory. */
+  /** Writes back with FUA, or with a flush afterwards. Only for persistent memory. */
   readonly writebackFua?: 'fua' | 'nofua'
-  /** Cache only what file systems mark as metadata. */
+  /** Caches only what file systems mark as metadata. Default false. */
   readonly metadataOnly?: boolean
-  /** Hold the writing back while the origin was used within so long, in milliseconds. Default 3000. */
+  /** Pauses writeback if the origin was used within this time, in milliseconds. Default 3000. */
   readonly pauseWritebackMs?: number
 }
 
-/** A device, and a faster one for its writes. */
+/** The table of the writecache target: a device, and a faster one for its writes. */
 export interface WritecacheTable extends Sized, WritecacheOptions {
-  /** `p`: the cache is persistent memory (DAX), `s`: a block device. */
+  /** The kind of cache. `p`: persistent memory (DAX); `s`: a block device. */
   readonly kind: 'p' | 's'
   readonly originDevice: string
   readonly cacheDevice: string
-  /** In bytes, a power of two from 512 to 4096. */
+  /** Block size in bytes, a power of two from 512 to 4096. */
   readonly blockBytes: number
 }
 
 /** Status of the writecache target. */
 export interface WritecacheStatus {
-  /** 0, or the number of the error that it met. */
+  /** 0, or the errno of an error. */
   readonly error: number
   readonly totalBlocks: number
   readonly freeBlocks: number
   readonly writebackBlocks: number
-  /** What comes from here on is undefined before Linux 5.15. */
+  /** This and the following fields are undefined before Linux 5.15. */
   readonly readBlocks: number | undefined
   readonly readHits: number | undefined
   readonly writeBlocks: number | undefined
@@ -75,7 +75,7 @@ const OPTIONS = new OptionList<WritecacheOptions>({
   pauseWritebackMs: numberAfter('pause_writeback', { min: 0, max: 3_600_000 }),
 })
 
-/** Writes go to a fast device first (dm-writecache). */
+/** Writes to a fast device first (dm-writecache). */
 export const writecache = defineTarget<WritecacheTable, WritecacheStatus>({
   type: 'writecache',
   options: ['kind', 'originDevice', 'cacheDevice', 'blockBytes', ...OPTIONS.names],

@@ -1,7 +1,7 @@
-// The zero target: reads give zeros, writes are dropped (drivers/md/dm-zero.c).
+// The zero target: reads return zeros, writes are dropped (drivers/md/dm-zero.c).
 import { defineTarget, type Sized } from './define.js'
 
-/** Reads give zeros, writes are dropped (dm-zero). */
+/** Returns zeros for reads, and drops writes (dm-zero). */
 export const zero = defineTarget<Sized>({
   type: 'zero',
   options: [],

@@ -1,8 +1,8 @@
-// What the native side says of a refusal, and what it means.
+// The failure that native code reports, and its classification.
 import type { ErrorCode, RollbackStep } from '../../base/errors.js'
 import type { NativeOperation } from './native-operation.js'
 
-/** native/system/result.h `Failure`, as to_js.cc writes it. */
+/** A failure: `Failure` of native/system/result.h, as to_js.cc writes it. */
 export interface NativeFailure {
   readonly operation: NativeOperation | ''
   readonly errno: number

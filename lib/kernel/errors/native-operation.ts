@@ -1,4 +1,4 @@
-// What a failure of the native side names as having failed: the list of native/system/operation.h, in its order.
+// The operations that a native failure may name: the list of native/system/operation.h, in its order.
 
 export type NativeOperation =
   | 'BLKDISCARD'

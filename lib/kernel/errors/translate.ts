@@ -1,5 +1,5 @@
-// From what the native side says of a refusal to a DmThinError: the facts as they are, the code that follows from
-// operation and errno alone. Layers that know the pool refine it.
+// Translation of native failures into DmThinErrors: the facts unchanged, and the code that follows from operation and
+// errno alone. Layers that know the pool refine the error.
 import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../../base/errors.js'
 import { classifyBlock } from './block.js'
 import { classifyTree } from './tree.js'
@@ -24,7 +24,9 @@ const {
   ENOTTY,
 } = ERRNO
 
-/** The log ends many a reason with the errno, as `(-EINVAL)` or, without names for them, `(-22)`: it has its own field. */
+/**
+ * The log ends many reasons with the errno, as `(-EINVAL)` or, if it has no name, `(-22)`. The errno has its own field.
+ */
 const ERRNO_IN_REASON = / \((?:-E[A-Z0-9]+|-\d+)\)(?=;|$)/g
 
 export function errorFromFailure(given: NativeFailure, signal?: AbortSignal): DmThinError {
@@ -38,7 +40,7 @@ export function errorFromFailure(given: NativeFailure, signal?: AbortSignal): Dm
     tries: failure.tries,
     rollback: failure.rollback,
   }
-  // Nothing but our own wake signal reaches the native threads, so EINTR means that the call was given up.
+  // Only the library's own wake signal reaches the native threads, so EINTR means that the call was aborted.
   if (failure.cancelled || failure.errno === EINTR) return abortError(signal, facts)
   const { code, message } = classify(failure)
   return new DmThinError(code, message, facts)
@@ -50,7 +52,7 @@ function classify(failure: NativeFailure): Classification {
   const why = `${errnoName(errno)}, ${errnoText(errno)}`
   if (errno === EACCES || errno === EPERM) return permission(operation, about)
   if (operation === 'open control') return noDeviceMapper(why)
-  // The node is somebody else's: container engines mask nodes with /dev/null.
+  // The node is not that of the device mapper: container engines mask nodes with /dev/null.
   if (operation.startsWith('DM_') && errno === ENOTTY) return noDeviceMapper(why)
   if (operation === 'commit') return notCommitted(failure, about)
   if (operation.startsWith('DM_')) return classifyDeviceMapper(failure, about, why)
@@ -72,7 +74,7 @@ function classify(failure: NativeFailure): Classification {
   if (operation === 'wait for udev' && errno === ETIMEDOUT) {
     return {
       code: 'DM_UDEV_TIMEOUT',
-      message: 'udev did not finish in time; the devices are there, its links may be late: look at `udevadm monitor`',
+      message: 'udev did not finish in time; the devices exist, their links may be late: see `udevadm monitor`',
     }
   }
   if (operation === 'LOOP_CLR_FD' && errno === EBUSY) {
@@ -81,7 +83,7 @@ function classify(failure: NativeFailure): Classification {
   if (operation === 'create file' && (errno === EFBIG || errno === ERANGE)) {
     return {
       code: 'DM_FILE_SIZE',
-      message: `${device} exists and has ${detail} bytes, which is not the size asked for`,
+      message: `${device} exists and has ${detail} bytes, which is not the requested size`,
     }
   }
   if (operation === 'ftruncate' && errno === EOPNOTSUPP) {
@@ -107,17 +109,17 @@ function permission(operation: string, about: string): Classification {
 }
 
 function noDeviceMapper(why: string): Classification {
-  const message = `this kernel offers no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
+  const message = `this kernel has no device mapper: /dev/mapper/control cannot be used (${why}); try \`modprobe dm-mod\``
   return { code: 'DM_UNAVAILABLE', message }
 }
 
-/** native/dm/commit.h */
+/** Returns the classification of a commit that failed: native/dm/commit.h. */
 function notCommitted({ errno, detail }: NativeFailure, about: string): Classification {
-  const what = detail ? `message ${JSON.stringify(detail)} to${about}: taken, but` : `commit of${about}:`
+  const what = detail ? `message ${JSON.stringify(detail)} to${about}: accepted, but` : `commit of${about}:`
   const why =
     errno === ENOSPC
       ? 'it is read-only, perhaps out of metadata space'
-      : 'it has gone back to its last commit, and needs a check (thin_check) or has failed'
+      : 'it has reverted to its last commit, and needs a check (thin_check) or has failed'
   return { code: 'DM_NOT_COMMITTED', message: `${what} the pool could not commit it; ${why}` }
 }
 
@@ -131,9 +133,9 @@ function classifyDeviceMapper(failure: NativeFailure, about: string, why: string
   if (operation === 'DM_DEV_CREATE' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `a mapped device${about} exists already` }
   }
-  // dm.c alloc_dev gives nothing but NULL for a minor that is taken, and dm_create makes ENXIO of it.
+  // dm.c alloc_dev returns only NULL for a minor in use, which dm_create turns into ENXIO.
   if (operation === 'DM_DEV_CREATE' && errno === ENXIO) {
-    return { code: 'DM_NAME_TAKEN', message: `create${about}: the kernel has no such minor to give; it is taken` }
+    return { code: 'DM_NAME_TAKEN', message: `create${about}: the requested minor is in use` }
   }
   if (operation === 'DM_DEV_RENAME' && errno === EBUSY) {
     return { code: 'DM_NAME_TAKEN', message: `rename${about}: another mapped device has that name or uuid` }
@@ -148,7 +150,7 @@ function classifyDeviceMapper(failure: NativeFailure, about: string, why: string
       message: `remove${about}: device is busy after ${tries} ${tries === 1 ? 'try' : 'tries'}`,
     }
   }
-  // A load that answers ENXIO may also mean a device that the table names; a resume cannot.
+  // A load that returns ENXIO may also refer to a device in the table; a resume cannot.
   const gone = operation === 'DM_DEV_RESUME' && errno === ENXIO
   if (!gone && (operation === 'DM_TABLE_LOAD' || operation === 'DM_DEV_RESUME')) {
     if (errno === ENODATA)
@@ -173,7 +175,7 @@ function classifyMessage(message: string, errno: number, about: string, why: str
   if (errno === EOPNOTSUPP)
     return {
       code: 'DM_POOL_READ_ONLY',
-      message: `${said}: the pool takes no messages (read-only, out of metadata, or failed)`,
+      message: `${said}: the pool accepts no messages (read-only, out of metadata, or failed)`,
     }
   if (errno === EBUSY && message.startsWith('delete'))
     return { code: 'DM_VOLUME_ACTIVE', message: `${said}: the volume is active` }

@@ -1,4 +1,4 @@
-// What an operation of the kernel does, as messages say it: the device's or the folder's name follows.
+// The verbs of kernel operations in messages; the name of the device or folder follows.
 const VERBS: Readonly<Record<string, string>> = {
   LOOP_CLR_FD: 'detach',
   'open block device': 'open',

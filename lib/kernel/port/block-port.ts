@@ -1,20 +1,20 @@
-// Block devices: their size, their content past the page cache. And parts of what is on one.
+// Block devices: size, reads and writes past the page cache, and reads of ranges by path.
 import type { Handle, HandlePort } from './handle.js'
 
-/** The properties that the kernel states of a block device. */
+/** The properties that the kernel reports of a block device. */
 export interface BlockInfo {
-  /** `dev_t`, as the kernel's device number. */
+  /** The kernel's device number (`dev_t`). */
   readonly device: number
   readonly sizeBytes: number
-  /** The least that is read or written at once, in bytes. */
+  /** The smallest unit of reads and writes, in bytes. */
   readonly logicalBlockBytes: number
-  /** What the device itself writes at once, in bytes. */
+  /** The smallest unit that the device itself writes, in bytes. */
   readonly physicalBlockBytes: number
-  /** Whether the device takes no writes. */
+  /** True if the device accepts no writes. */
   readonly readOnly: boolean
-  /** What it discards at the least, in bytes; 0 where it cannot discard. */
+  /** The smallest unit of discards, in bytes; 0 if the device does not support discards. */
   readonly discardGranularityBytes: number
-  /** What it discards in one request at the most, in bytes; 0 where it cannot discard. */
+  /** The maximum of one discard request, in bytes; 0 if the device does not support discards. */
   readonly discardMaxBytes: number
 }
 
@@ -30,7 +30,7 @@ export type Erasure = 'discard' | 'secureDiscard' | 'zeroOut'
 export interface BlockPort extends HandlePort {
   blockOpen(request: BlockOpenRequest, signal?: AbortSignal): Promise<BlockInfo & { readonly handle: Handle }>
   blockInfo(handle: Handle, signal?: AbortSignal): Promise<BlockInfo>
-  /** In pieces, so that an abort is heard between two. */
+  /** Erases in pieces, between which an abort takes effect. */
   blockErase(
     handle: Handle,
     how: Erasure,
@@ -41,12 +41,12 @@ export interface BlockPort extends HandlePort {
   blockSetReadOnly(handle: Handle, readOnly: boolean, signal?: AbortSignal): Promise<void>
   blockFlush(handle: Handle, dropCache: boolean, signal?: AbortSignal): Promise<void>
   blockReread(handle: Handle, signal?: AbortSignal): Promise<void>
-  /** Fills `memory`, which must not be detached meanwhile. */
+  /** Fills `memory`, which must not be detached during the call. */
   blockRead(handle: Handle, offsetBytes: number, memory: Uint8Array, signal?: AbortSignal): Promise<void>
   blockWrite(handle: Handle, offsetBytes: number, memory: Uint8Array, signal?: AbortSignal): Promise<void>
-  /** Zeros whose address O_DIRECT takes. */
+  /** Returns zeroed memory whose address O_DIRECT accepts. */
   alignedBuffer(lengthBytes: number): Uint8Array
-  /** Parts of a device or file; what lies behind its end is left out. In steps of 4096 bytes. */
+  /** Reads ranges of a device or file, in steps of 4096 bytes. Parts after its end are omitted. */
   peek(path: string, ranges: readonly ByteRange[], signal?: AbortSignal): Promise<Uint8Array[]>
 }
 

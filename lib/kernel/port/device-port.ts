@@ -1,10 +1,13 @@
 // Mapped devices: the commands of the device mapper.
 import type { UdevOptions } from './udev-port.js'
 
-/** Exactly one of the three; the kernel refuses two (drivers/md/dm-ioctl.c __find_device_hash_cell). */
+/**
+ * The address of a device, exactly one of the three; the kernel rejects two (drivers/md/dm-ioctl.c
+ * __find_device_hash_cell).
+ */
 export type DeviceAddress =
   | { readonly name: string }
-  /** `label`: what errors call the device, in place of its uuid or number. */
+  /** `label`: the name of the device in errors, instead of its uuid or number. */
   | { readonly uuid: string; readonly label?: string }
   /** `dm_ioctl.dev`: major and minor in one number. */
   | { readonly device: number; readonly label?: string }
@@ -24,7 +27,7 @@ export interface ListedDevice {
   readonly name: string
   readonly uuid: string
   readonly device: number
-  /** How many events the device has had, modulo 2^32; undefined on kernels whose list does not say (before 4.37). */
+  /** The number of events, modulo 2^32; undefined on kernels whose list does not have it (before 4.37). */
   readonly eventNumber?: number
 }
 
@@ -36,7 +39,7 @@ export interface TargetLine {
   readonly parameters: string
 }
 
-/** What DM_DEV_WAIT tells: the device as it is after the event, and the lines of its table. */
+/** The result of DM_DEV_WAIT: the device after the event, and the lines of its table. */
 export interface WaitResult {
   readonly info: DeviceInfo
   readonly targets: readonly TargetLine[]
@@ -48,13 +51,16 @@ export interface TargetVersion {
   readonly version: readonly number[]
 }
 
-/** Where udev runs nothing here does anything: the links are its own. All of it is memory (devtmpfs, sysfs). */
+/**
+ * Links in /dev/mapper. If udev runs, these calls do nothing, because it maintains its own links. They access memory
+ * only (devtmpfs, sysfs).
+ */
 export interface MapperLinks {
-  /** Refuses with `DM_NAME_TAKEN` where something else has the place. */
+  /** Creates the link. Throws `DM_NAME_TAKEN` if something else exists under its name. */
   make(name: string, device: number): void
-  /** Takes the link away, unless it leads to a device of this name. What is no link of this kind is left. */
+  /** Deletes the link, unless it points to a device of this name. Anything that is not a link of this kind is kept. */
   drop(name: string): void
-  /** Whether there is a link of this name to this very device. */
+  /** Returns true if a link of this name points to this very device. */
   leads(name: string, device: number): boolean
 }
 
@@ -63,13 +69,15 @@ export interface DevicePort {
   version(signal?: AbortSignal): Promise<readonly number[]>
   listDevices(filter: { name?: string; uuid?: string }, signal?: AbortSignal): Promise<ListedDevice[]>
   listVersions(signal?: AbortSignal): Promise<TargetVersion[]>
-  /** Asks for one target's version; the kernel loads its module where it has to. */
+  /** Returns one target's version; the kernel loads its module if necessary. */
   targetVersion(type: string, signal?: AbortSignal): Promise<TargetVersion>
-  /** All mapped devices of the machine. With REMOVE_FLAG.deferred those in use too, once they are let go. */
+  /** Removes all mapped devices of the machine. With REMOVE_FLAG.deferred also those in use, when they are closed. */
   removeAll(flags: number, signal?: AbortSignal): Promise<void>
-  /** `wanted`: a device number to be given, with its minor free. */
+  /** Creates a device. `wanted`: a device number whose minor is free. */
   create(name: string, uuid: string, signal?: AbortSignal, wanted?: number): Promise<DeviceInfo>
-  /** Retries on EBUSY only, until `limitMs` are over. `deferred`: the kernel removes it when it is let go. */
+  /**
+   * Removes a device. Retries on EBUSY only, for up to `limitMs`. `deferred`: the kernel removes it when it is closed.
+   */
   remove(
     address: DeviceAddress,
     limitMs: number,
@@ -77,17 +85,17 @@ export interface DevicePort {
     deferred?: boolean,
     udev?: UdevOptions,
   ): Promise<DeviceInfo>
-  /** The answer is the device under its new name. */
+  /** Renames a device. Returns the device under its new name. */
   rename(name: string, to: string, signal?: AbortSignal, udev?: UdevOptions): Promise<DeviceInfo>
   setUuid(name: string, uuid: string, signal?: AbortSignal, udev?: UdevOptions): Promise<DeviceInfo>
-  /** `geometry`: cylinders, heads, sectors and start, as text. */
+  /** Sets the geometry: cylinders, heads, sectors and start, as text. */
   setGeometry(address: DeviceAddress, geometry: string, signal?: AbortSignal): Promise<void>
   suspend(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceInfo>
   resume(address: DeviceAddress, signal?: AbortSignal, flags?: number, udev?: UdevOptions): Promise<DeviceInfo>
   deviceStatus(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
-  /** Waits until the event number is another than `eventNumber`, on a thread of its own. */
+  /** Waits until the event number differs from `eventNumber`, on a thread of its own. */
   wait(address: DeviceAddress, eventNumber: number, flags: number, signal?: AbortSignal): Promise<WaitResult>
-  /** `flags` of LOAD_FLAG. */
+  /** Loads a table. `flags` are those of LOAD_FLAG. */
   tableLoad(
     address: DeviceAddress,
     table: readonly TargetLine[],
@@ -96,7 +104,10 @@ export interface DevicePort {
   ): Promise<DeviceInfo>
   tableClear(address: DeviceAddress, signal?: AbortSignal): Promise<DeviceInfo>
   tableDeps(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<number[]>
-  /** `flags` of TABLE_FLAG. Without NOFLUSH the status of a pool commits its metadata. */
+  /**
+   * Returns the lines of a table or status. `flags` are those of TABLE_FLAG. Without NOFLUSH, the status of a pool
+   * commits its metadata.
+   */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
   /** Returns the lines of the table and of the status, both NOFLUSH, in one native call. */
   tableAndStatus(
@@ -104,9 +115,10 @@ export interface DevicePort {
     signal?: AbortSignal,
   ): Promise<{ readonly table: readonly TargetLine[]; readonly status: readonly TargetLine[] }>
   /**
-   * With `committed`, for a pool: rejects in the operation `commit` where the pool took the message and its status
-   * right after it, asked in the same native call, does not prove the commit. EIO: the pool has gone back to its last commit,
-   * or has failed. ENOSPC: it is out of metadata space, and only the metadata on disk tells.
+   * Sends a message. With `committed`, for a pool: rejects in the operation `commit` if the pool accepted the message
+   * and its status right afterwards, read in the same native call, does not prove the commit. EIO: the pool has
+   * reverted to its last commit, or has failed. ENOSPC: it is out of metadata space, and only the metadata on disk
+   * shows the result.
    */
   targetMessage(
     address: DeviceAddress,
@@ -116,7 +128,7 @@ export interface DevicePort {
     flags?: number,
     committed?: boolean,
   ): Promise<string>
-  /** The cheapest ioctl there is, through the whole stack: for measuring the stack. */
+  /** Runs the cheapest ioctl through the whole stack, for measurements of the stack. */
   noop(signal?: AbortSignal): Promise<number>
 }
 
@@ -127,16 +139,18 @@ export const DEVICE_FLAG = {
   persistentMinor: 0x8,
   activeTable: 0x20,
   inactiveTable: 0x40,
-  /** The call raised a uevent: udev will hear of it. */
+  /** The call raised a uevent, which udev receives. */
   ueventGenerated: 0x2000,
-  /** It will be removed when the last that holds it lets go. */
+  /** The kernel removes the device when it is no longer open. */
   deferredRemove: 0x20000,
-  /** Suspended by the kernel because its pool is. */
+  /** Suspended by the kernel because its pool is suspended. */
   internalSuspend: 0x40000,
 } as const
 
 /** Bits for `tableStatus` and `suspend`. */
 export const TABLE_FLAG = { table: 0x10, noflush: 0x800, skipLockfs: 0x400, inactive: 0x1000, ima: 0x80000 } as const
-/** Bits for `tableLoad` and `targetMessage`: the kernel wipes its copies of what it read (keys). */
+/**
+ * Bits for `tableLoad` and `targetMessage`. `secureData`: the kernel wipes its copies of the data that it read (keys).
+ */
 export const LOAD_FLAG = { readOnly: 0x1, secureData: 0x8000 } as const
 export const REMOVE_FLAG = { deferred: 0x20000 } as const

@@ -1,4 +1,4 @@
-// Files and device nodes, by path: what pools and their records need.
+// Files and device nodes, by path, as pools and their records need them.
 import type { Handle, HandlePort } from './handle.js'
 
 export interface FileIdentity {
@@ -8,16 +8,19 @@ export interface FileIdentity {
   readonly allocatedBytes: number
   readonly regular: boolean
   readonly blockDevice: boolean
-  /** Of a block device: its own number. */
+  /** The device number of a block device. */
   readonly targetDevice: number
 }
 
 export interface FilePort extends HandlePort {
-  /** An exclusive flock(2) of a block device's node, or of a folder, until `release`. Waits for it. */
+  /** Takes an exclusive flock(2) on a block device's node, or on a folder, until `release`. Waits for it. */
   lockNode(path: string, signal?: AbortSignal): Promise<Handle>
-  /** Undefined where there is none. `DM_RECORD` where it cannot be read. */
+  /** Returns the content; undefined if there is no such file. Rejects with `DM_RECORD` if it is not readable. */
   readSmallFile(path: string): Promise<string | undefined>
-  /** Old or new content, whenever the machine stops; on disk when it resolves. Its callers exclude each other. */
+  /**
+   * Replaces a file so that a crash of the machine leaves the old or the new content. The new content is on disk when
+   * it resolves. Callers must exclude each other.
+   */
   replaceSmallFile(path: string, content: string): Promise<void>
   identify(path: string, signal?: AbortSignal): Promise<FileIdentity>
   createSparse(
@@ -28,7 +31,7 @@ export interface FilePort extends HandlePort {
   growFile(path: string, sizeBytes: number, signal?: AbortSignal): Promise<FileIdentity>
   deleteFile(path: string, signal?: AbortSignal): Promise<void>
   blockSizeBytes(path: string, signal?: AbortSignal): Promise<number>
-  /** O_DIRECT; blocks past the end read as zeros. `exclusive` refuses a device in use with EBUSY. */
+  /** Reads with O_DIRECT; blocks past the end read as zeros. `exclusive` rejects a device in use with EBUSY. */
   readBlocks(
     path: string,
     blocks: readonly number[],
@@ -36,15 +39,21 @@ export interface FilePort extends HandlePort {
     exclusive: boolean,
     signal?: AbortSignal,
   ): Promise<Uint8Array[]>
-  /** O_DIRECT, then fdatasync; what lies past the end is left out. Refuses a device in use with EBUSY. */
+  /**
+   * Zeroes blocks with O_DIRECT, followed by fdatasync; blocks past the end are skipped. Rejects a device in use with
+   * EBUSY.
+   */
   zeroBlocks(path: string, blocks: readonly number[], blockBytes: number, signal?: AbortSignal): Promise<void>
-  /** Resolves when what anybody has written to the open file by now is on its disk. fdatasync(2) of a descriptor. */
+  /**
+   * Resolves when all data written to the open file so far, by any process, is on its disk: fdatasync(2) of a
+   * descriptor.
+   */
   syncFile(file: number, signal?: AbortSignal): Promise<void>
-  /** Takes the blocks of a file's holes from its file system. fallocate(2) up to its size. */
+  /** Allocates the holes of a file in its file system: fallocate(2) up to its size. */
   allocateFile(path: string, signal?: AbortSignal): Promise<void>
   /**
-   * Resolves when the file system of the open file has everything on its disk. Rejects with what the disk has refused since
-   * the file was opened. syncfs(2) of a descriptor.
+   * Resolves when all data of the open file's file system is on its disk: syncfs(2) of a descriptor. Rejects with an
+   * error that the disk has reported since the file was opened.
    */
   syncFileSystem(file: number, signal?: AbortSignal): Promise<void>
 }

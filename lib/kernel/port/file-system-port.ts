@@ -1,13 +1,13 @@
-// Mounted file systems, and mounts of other kinds.
+// Mounted file systems, and mounts.
 import type { Handle, HandlePort } from './handle.js'
 import type { MountRequest } from './mount-port.js'
 
 export interface RemountRequest {
   readonly target: string
-  /** MS_ flags to set and to clear; the others stay. */
+  /** MS_ flags to set and to clear; others keep their value. */
   readonly set: number
   readonly clear: number
-  /** MS_BIND: the mount, and not the file system below it. */
+  /** MS_BIND: changes the mount, and not the file system. */
   readonly mountAlone: boolean
   readonly data: string
 }
@@ -22,7 +22,7 @@ export interface BindRequest {
 export interface TrimRequest {
   readonly path: string
   readonly offsetBytes: number
-  /** Left out: to the end. */
+  /** The length in bytes. Default: to the end. */
   readonly lengthBytes?: number
   readonly minimumBytes: number
 }
@@ -30,18 +30,18 @@ export interface TrimRequest {
 /** The sizes of a file system before and after `growFileSystem`. */
 export interface GrownFileSystem {
   readonly type: 'ext4' | 'xfs'
-  /** What the device below has, in bytes. */
+  /** The size of the device below, in bytes. */
   readonly deviceBytes: number
-  /** What statfs(2) told before, in bytes: ext4 leaves its own tables out. */
+  /** The size before, according to statfs(2), in bytes: ext4 omits its own tables. */
   readonly beforeBytes: number
-  /** What statfs(2) tells now, in bytes. */
+  /** The size after, according to statfs(2), in bytes. */
   readonly afterBytes: number
 }
 
 export interface FileSystemPort extends HandlePort {
   /**
-   * Mounts in no mount namespace: nobody else sees it, and it goes with `release` and with the process. `path` leads this
-   * process to its root. ENOSYS before Linux 5.2.
+   * Mounts outside any mount namespace: other processes do not see the mount, and it ends with `release` and with the
+   * process. `path` is its root for this process. ENOSYS before Linux 5.2.
    */
   mountDetached(
     request: Omit<MountRequest, 'target'>,
@@ -50,11 +50,11 @@ export interface FileSystemPort extends HandlePort {
   remount(request: RemountRequest, signal?: AbortSignal): Promise<void>
   bindMount(request: BindRequest, signal?: AbortSignal): Promise<void>
   setPropagation(target: string, flags: number, signal?: AbortSignal): Promise<void>
-  /** Thawed by `release` too, and by process.exit(). */
+  /** Freezes a file system. `release` and process.exit() thaw it too. */
   freeze(path: string, signal?: AbortSignal): Promise<Handle>
-  /** By handle: nothing where it is thawed already. By path: EINVAL then. */
+  /** Thaws a file system. If it is thawed already: no effect by handle, EINVAL by path. */
   thaw(frozen: Handle | string, signal?: AbortSignal): Promise<void>
-  /** How many bytes the file system says that it discarded. */
+  /** Discards unused blocks. Returns the number of bytes that the file system reports. */
   trim(request: TrimRequest, signal?: AbortSignal): Promise<number>
   growFileSystem(path: string, signal?: AbortSignal): Promise<GrownFileSystem>
 }

@@ -1,8 +1,8 @@
-/** A descriptor that the native side keeps open until `release`. */
+/** A descriptor that native code keeps open until `release`. */
 export type Handle = number & { readonly __handle: unique symbol }
 
-/** What gives handles. */
+/** The port's calls on handles. */
 export interface HandlePort {
-  /** Resolves when it is closed, which may wait for what is still to be written to a device. Never rejects. */
+  /** Resolves when the descriptor is closed, which may wait for pending writes to a device. Never rejects. */
   release(handle: Handle): Promise<void>
 }

@@ -1,5 +1,5 @@
-// The interface to the kernel: what the folders above may ask for, in the kernel's words. Everything here runs off the
-// JavaScript thread and rejects with a DmThinError that carries the kernel's errno.
+// The kernel interface: the only place that calls the kernel, in the kernel's terms. Every call runs off the JavaScript
+// thread and rejects with a DmThinError that carries the kernel's errno.
 import type { BlockPort } from './block-port.js'
 import type { DevicePort } from './device-port.js'
 import type { EventPort } from './event-port.js'
@@ -11,11 +11,11 @@ import type { PoolPort } from './pool-port.js'
 import type { TreePort } from './tree-port.js'
 import type { UdevPort } from './udev-port.js'
 
-/** What every kernel has, the one in memory too. */
+/** The calls that every kernel has, including the memory kernel. */
 export interface KernelPort extends DevicePort, PoolPort, UdevPort, EventPort, LoopPort, FilePort, MountPort {
-  /** CLOCK_REALTIME: nanoseconds since 1970. */
+  /** Returns CLOCK_REALTIME: nanoseconds since 1970. */
   wallClock(): bigint
 }
 
-/** What the machine's own kernel has besides. */
+/** The calls of the machine's own kernel. */
 export interface MachinePort extends KernelPort, BlockPort, FileSystemPort, TreePort {}

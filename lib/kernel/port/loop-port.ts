@@ -3,9 +3,9 @@ import type { Handle, HandlePort } from './handle.js'
 
 export interface LoopRequest {
   readonly file: string
-  /** Left out: one that is free. */
+  /** The number of the loop device. Default: a free one. */
   readonly number?: number
-  /** `lo_file_name`; empty or left out: the file's path. */
+  /** `lo_file_name`. Default, also for an empty text: the file's path. */
   readonly reference?: string
   readonly readOnly?: boolean
   readonly directIo?: boolean
@@ -28,11 +28,11 @@ export interface LoopStatus {
   readonly readOnly: boolean
   readonly autoclear: boolean
   readonly directIo: boolean
-  /** Whether the kernel looks for partitions on it. */
+  /** True if the kernel searches it for partitions. */
   readonly partitionScan: boolean
-  /** Its logical block size. */
+  /** Its logical block size in bytes. */
   readonly blockSizeBytes: number
-  /** What whoever attached it left in `lo_file_name`. */
+  /** The text that whoever attached it stored in `lo_file_name`. */
   readonly reference: string
 }
 
@@ -43,7 +43,7 @@ export interface LoopPort extends HandlePort {
   loopSetCapacity(number: number, signal?: AbortSignal): Promise<LoopStatus>
   loopChangeFile(number: number, file: string, signal?: AbortSignal): Promise<LoopStatus>
   loopSetDirectIo(number: number, directIo: boolean, signal?: AbortSignal): Promise<LoopStatus>
-  /** Asks once: whether it is detached already, or will be when its last user closes it. */
+  /** Requests the detach once. Returns true if the device is detached, or will be when its last user closes it. */
   loopDetachAtLastClose(number: number, signal?: AbortSignal): Promise<boolean>
   loopDetach(number: number, limitMs: number, signal?: AbortSignal): Promise<void>
   loopHold(number: number, signal?: AbortSignal): Promise<Handle>

@@ -1,4 +1,4 @@
-// Mounting and unmounting, and who has a device in use.
+// Mounts, unmounts, and the holders of a device.
 
 export interface MountRequest {
   readonly source: string

@@ -1,4 +1,4 @@
-// Thin pools and thins: what takes several commands of the device mapper, in one call.
+// Thin pools and volumes: compound calls of several device mapper commands.
 import type { NativeOperation } from '../errors/native-operation.js'
 import type { DmThinError } from '../../base/errors.js'
 import type { DeviceAddress, DeviceInfo, TargetLine } from './device-port.js'
@@ -16,21 +16,24 @@ export interface ActivateRequest {
   readonly uuid: string
   readonly table: readonly TargetLine[]
   readonly readOnly?: boolean
-  /** Of a volume: what its guard is asked about. */
+  /** The thin id of a volume, for the check of its guard. */
   readonly thinId?: number
 }
 
-/** What stands before activations, looked at once for each call. */
+/** The guard of activations, checked once for each call. */
 export interface ActivationGuard {
-  /** Its lock is held shared until the devices are up. Refused is a `thinId` that a device without `ownPrefix` has active. */
+  /**
+   * The pool whose lock is held shared until the devices are active. Rejects a `thinId` that is active as a device
+   * without `ownPrefix`.
+   */
   readonly pool: KnownPool
-  /** Empty: every device is taken for an own one, and none is looked at. */
+  /** The prefix of the library's own devices. Empty: every device counts as own, and none is examined. */
   readonly ownPrefix: string
 }
 
 /**
- * A pool as it was when it was opened. It is the same one while its device number has its uuid or, where it has none, its
- * name. It is addressed by its uuid, or by the number where it has none.
+ * A pool as it was when it was opened. It is the same one while its device number has its uuid or, if it has none, its
+ * name. It is addressed by its uuid, or by its number if it has none.
  */
 export interface KnownPool {
   readonly device: number
@@ -51,34 +54,36 @@ export interface SnapshotRequest {
 
 export interface SnapshotItem {
   readonly id: number
-  /** 0, or why there is no such snapshot. */
+  /** 0, or the errno with which the snapshot failed. */
   readonly errno: number
-  /** What failed: the message, or the `commit` after it. */
+  /** The failed operation: the message, or the `commit` after it. */
   readonly operation: NativeOperation | ''
 }
 
 export interface SnapshotOutcome {
   readonly items: readonly SnapshotItem[]
-  /** Whether an active origin was suspended meanwhile. */
+  /** True if an active origin was suspended during the call. */
   readonly suspended: boolean
 }
 
 export interface BatchOptions {
-  /** Told how many are done, after each; it must not throw. */
+  /** Called with the number of finished items, after each; it must not throw. */
   readonly onDone?: ((done: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** Of one device of a batch: its number, or what went wrong with it. */
+/** The outcome for one device of a batch: its number, or the error. */
 export type Outcome = number | DmThinError
 
 export interface PoolPort extends HandlePort {
   /**
-   * Status lines (NOFLUSH) of many thins in one native call. Their uuids are `prefix` and the id. One string: per thin a line
-   * `ERRNO LENGTH_SECTORS STATUS`, each ended by a newline.
+   * Returns the status lines (NOFLUSH) of many volumes in one native call. Their uuids are `prefix` and the id. The
+   * result is one string: for each volume a line `ERRNO LENGTH_SECTORS STATUS` that ends with a newline.
    */
   statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
-  /** One after the other, in one native call: 0 for each, or why not. What it answers is not told. */
+  /**
+   * Sends messages one after the other, in one native call. Returns 0 or the error for each; replies are not returned.
+   */
   targetMessages(
     address: DeviceAddress,
     sector: number,
@@ -86,11 +91,11 @@ export interface PoolPort extends HandlePort {
     committed: boolean,
     options: BatchOptions,
   ): Promise<Outcome[]>
-  /** Has a pool commit what it has in memory; rejects as `targetMessage` with `committed` does. */
+  /** Commits what a pool has in memory; rejects as `targetMessage` with `committed` does. */
   commit(pool: DeviceAddress, signal?: AbortSignal): Promise<void>
-  /** Create, load and resume in one native call; a failed step undoes the earlier ones. */
+  /** Creates, loads and resumes in one native call. If a step fails, the completed steps are rolled back. */
   activate(request: ActivateRequest & { readonly guard?: ActivationGuard }, signal?: AbortSignal): Promise<DeviceInfo>
-  /** `activate` for many at once, in one native call. Rejects only where `signal` is aborted already. */
+  /** Activates many concurrently, in one native call. Rejects only if `signal` is already aborted. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
   /**
    * `remove` in the same native call as a look whether the pool still runs: ENXIO if it does not, or if the volume is gone.
@@ -109,7 +114,10 @@ export interface PoolPort extends HandlePort {
     limitMs: number,
     options: BatchOptions,
   ): Promise<Outcome[]>
-  /** Suspend, create_snap for each id, resume, in one native call; the resume happens whatever fails. */
+  /**
+   * Suspends the origin, sends create_snap for each id and resumes it, in one native call, which resumes it in every
+   * case.
+   */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   /**
    * `snapshot` of one id and `activate` of it, in one call. `activated` is left out if there is no snapshot; if the
@@ -123,8 +131,8 @@ export interface PoolPort extends HandlePort {
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>
   /**
-   * The exclusive side of a lock, whose shared side `activate` and `snapshot` hold. `key`: a pool's name, or what names a
-   * device or file below pools. Waits in the order of asking. Ends with `release`, and with the process.
+   * Takes the exclusive side of a lock, whose shared side `activate` and `snapshot` take. `key`: a pool's name, or the
+   * key of a device or file below pools. Waits in the order of requests. Ends with `release`, and with the process.
    */
   lockPool(key: string, signal?: AbortSignal): Promise<Handle>
 }

@@ -1,7 +1,7 @@
-// udev: what it is told of a call, and waiting for it.
+// udev: the flags of a call for it, and waiting for it.
 import type { Handle, HandlePort } from './handle.js'
 
-/** What udev is told of a call. Default: UDEV_NO_PROBING, without a transaction. */
+/** The udev flags of a call. Default: UDEV_NO_PROBING, without a transaction. */
 export interface UdevOptions {
   /** Bits of udev.ts. */
   readonly flags: number
@@ -9,10 +9,10 @@ export interface UdevOptions {
 }
 
 export interface UdevPort extends HandlePort {
-  /** A udev transaction: a semaphore that udev counts down. Gone after `udevWait`, or with `release`. */
+  /** Begins a udev transaction: a semaphore that udev counts down. `udevWait` or `release` removes it. */
   udevBegin(signal?: AbortSignal): Promise<Handle>
-  /** Until udev has gone through everything announced. Rejects with DM_UDEV_TIMEOUT after `limitMs`. */
+  /** Waits until udev has handled all announced events. Rejects with DM_UDEV_TIMEOUT after `limitMs`. */
   udevWait(transaction: Handle, limitMs: number, signal?: AbortSignal): Promise<void>
-  /** Takes away what dead processes left; gives how many there were. */
+  /** Removes the semaphores that crashed processes left. Returns their number. */
   udevSweep(signal?: AbortSignal): Promise<number>
 }

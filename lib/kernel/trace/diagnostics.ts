@@ -1,29 +1,29 @@
-// What happens below, for those who want to see it: node:diagnostics_channel, and a trace in dmsetup's words.
+// Diagnostics of kernel calls: node:diagnostics_channel, and a trace as dmsetup commands.
 import { tracingChannel } from 'node:diagnostics_channel'
 import { DmThinError } from '../../base/errors.js'
 import { dmsetupWords } from './dmsetup-command.js'
 import { masked, maskError, secretsIn } from './secrets.js'
 
-/** What a subscriber of `tracing:dm-thin:call:…` is given; one object from the start of a call to its end. */
+/** The message to subscribers of `tracing:dm-thin:call:…`; one object from the start of a call to its end. */
 export interface CallMessage {
-  /** The call: `tableLoad`, `activate`, `snapshot`, `loopAttach` … */
+  /** The name of the call: `tableLoad`, `activate`, `snapshot`, `loopAttach` … */
   readonly call: string
   /**
-   * Its arguments, as they go to the native side. Keys of crypt and integrity are masked, in results and errors too. Of
-   * tables with secure data the parameters are left out.
+   * The arguments, as native code receives them. Keys of crypt and integrity are masked, also in results and errors.
+   * The parameters of tables with secure data are omitted.
    */
   readonly args: readonly unknown[]
-  /** When it began, by `performance.now()`. */
+  /** The start time, by `performance.now()`. */
   readonly started: number
-  /** At its end: how long it took, in milliseconds. */
+  /** At the end: the duration in milliseconds. */
   durationMs?: number
-  /** At its end: 0, or the errno with which the kernel refused it; -1 where it failed without one. */
+  /** At the end: 0, or the errno with which the kernel rejected the call; -1 if it failed without one. */
   errno?: number
   result?: unknown
   error?: unknown
 }
 
-/** The channels `tracing:dm-thin:call:start`, `:asyncEnd` and `:error`. Nothing is done while nobody listens. */
+/** The channels `tracing:dm-thin:call:start`, `:asyncEnd` and `:error`. Without subscribers nothing is done. */
 const channel = tracingChannel<CallMessage, CallMessage>('dm-thin:call')
 
 let tracing = isTraced()
@@ -34,7 +34,7 @@ function isTraced(): boolean {
     .some(word => word === 'dm-thin' || word === 'dm-thin:*' || word === '*')
 }
 
-/** Turns the trace on standard error on or off, as the environment's `DEBUG=dm-thin` does at the start. */
+/** Turns the trace on standard error on or off, which the environment's `DEBUG=dm-thin` turns on at the start. */
 export function trace(on: boolean): void {
   tracing = on
 }
@@ -42,7 +42,7 @@ export function trace(on: boolean): void {
 const isHeard = (): boolean =>
   channel.start.hasSubscribers || channel.asyncEnd.hasSubscribers || channel.error.hasSubscribers
 
-/** Runs a call and tells of it, if anybody listens. */
+/** Runs a call and publishes it, if there is a subscriber. */
 export function traced<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
   if (!tracing && !isHeard()) return run()
   return tell(call, args, run)
@@ -72,7 +72,7 @@ async function tell<T>(call: string, args: readonly unknown[], run: () => Promis
 
 const SECURE_DATA = 0x8000
 
-/** What the caller marked as secret is left out whole. */
+/** Omits the arguments that the caller marked as secret. */
 function withoutSecureData(call: string, args: readonly unknown[]): readonly unknown[] {
   const flags = args[call === 'tableLoad' ? 2 : 3]
   const secret = (call === 'tableLoad' || call === 'targetMessage') && typeof flags === 'number' && flags & SECURE_DATA

@@ -1,4 +1,4 @@
-// A call of the low-level API as a person would type it: for the trace. Pure.
+// A call of the low-level API as a command line, for the trace. Pure.
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../port/device-port.js'
 import { deviceMajor, deviceMinor } from '../../base/device-number.js'
 
@@ -58,7 +58,7 @@ interface Snapshots {
 function snapshot([request]: Args): string {
   const { pool, originId, ids } = request as Snapshots
   const messages = ids.map(id => `dmsetup message ${quoted(pool.name)} 0 'create_snap ${id} ${originId}'`)
-  return messages.join('; ') // between suspend and resume of the origin, where it is active
+  return messages.join('; ') // between suspend and resume of the origin, if it is active
 }
 
 const WORDS: Record<string, (args: Args) => string> = {
@@ -97,7 +97,7 @@ const WORDS: Record<string, (args: Args) => string> = {
   snapshot,
 }
 
-/** `dmsetup …` for what dmsetup can do too; undefined for the rest. */
+/** Returns `dmsetup …` for calls that dmsetup supports too; undefined for others. */
 export function dmsetupWords(call: string, args: readonly unknown[]): string | undefined {
   return Object.hasOwn(WORDS, call) ? WORDS[call]!(args) : undefined
 }

@@ -1,10 +1,10 @@
-// Keys in what goes to the kernel and comes from it: they must not be shown to anybody, nor end up in a log.
+// Keys in data to and from the kernel, which must not be shown or logged.
 import type { DmThinError } from '../../base/errors.js'
 
-/** What the kernel splits at (isspace): a line may have any number of them between its words. */
+/** The characters at which the kernel splits (isspace): there may be several of them between words. */
 const BLANKS = /[ \t-\r]+/
 
-/** The words of a table line that must not be shown to anybody: keys of crypt and of integrity. */
+/** Returns the secret words of a table line: keys of crypt and of integrity. */
 export function secretsOf({ type, parameters }: { readonly type: string; readonly parameters: string }): string[] {
   const words = parameters.split(BLANKS).filter(word => word !== '')
   if (type === 'crypt') return words.slice(1, 2).filter(word => /^[0-9a-fA-F]{2,}$/.test(word))
@@ -26,7 +26,7 @@ export function secretsIn(value: unknown): string[] {
   return [...own, ...Object.values(value).flatMap(secretsIn)]
 }
 
-/** A copy with each of `secrets` replaced; the value itself where there are none. */
+/** Returns a copy in which each of `secrets` is replaced, or the value itself if there are none. */
 export function masked<T>(value: T, secrets: readonly string[]): T {
   return secrets.length === 0 ? value : (copyOf(value, text => maskText(text, secrets)) as T)
 }
@@ -34,7 +34,7 @@ export function masked<T>(value: T, secrets: readonly string[]): T {
 export const maskText = (text: string, secrets: readonly string[]): string =>
   secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
 
-/** The same error, without what is secret in its texts. */
+/** Returns the same error with the secrets in its texts masked. */
 export function maskError(fault: DmThinError, secrets: readonly string[]): DmThinError {
   if (secrets.length === 0) return fault
   const clean = (text: string | undefined) => (text === undefined ? undefined : maskText(text, secrets))

@@ -1,4 +1,4 @@
-// The two devices below a pool: made, attached, or found again.
+// The two devices below a pool: created, attached, or found.
 import { undefinedIf, DmThinError, ERRNO } from '../../base/errors.js'
 import path from 'node:path'
 import { nodePath } from '../../block/node-path.js'
@@ -14,27 +14,27 @@ import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
 import type { DeviceSource } from './options.js'
 
 export interface Backing {
-  /** `/dev/loop3` or the block device's own node. */
+  /** `/dev/loop3`, or the node of the block device. */
   readonly path: string
-  /** The kernel's number for it, which goes into the table. */
+  /** The device number, as the pool's table has it. */
   readonly device: number
   readonly sizeBytes: number
-  /** Keeps an autoclear loop device attached until the pool holds it. */
+  /** A handle that keeps an autoclear loop device attached until the pool holds it. */
   readonly held?: Handle
 }
 
-/** `lo_file_name` of the loop devices that are attached for a pool: only they are detached with it. */
+/** The `lo_file_name` of loop devices that are attached for a pool: only they are detached with it. */
 export const POOL_LOOP_REFERENCE = 'dm-thin:pool'
 
-/** What a pool is to lie on, as it was found before the lock of it was taken. */
+/** A file or device for a pool, as it was found before its lock was taken. */
 export interface Source {
-  /** Of its lock. */
+  /** The key of its lock. */
   readonly key: string
   readonly given: DeviceSource
   readonly identity: FileIdentity
 }
 
-/** Finds what a pool is to lie on, and makes a file where that is asked for. */
+/** Finds a pool's file or device. Creates the file if that is requested. */
 export async function findSource(
   port: KernelPort,
   role: string,
@@ -60,19 +60,25 @@ export async function findSource(
   return { key: fileKey(identity), given, identity }
 }
 
-/** Whether the path still leads to what was found. Another call may have deleted the file before its lock was taken. */
+/**
+ * Returns true if the path still leads to the file or device that was found. Another call may have deleted the file
+ * before its lock was taken.
+ */
 export async function isStill(port: KernelPort, { key, given, identity }: Source, signal?: AbortSignal) {
   if ('device' in given) return (await deviceKey(port, identity.targetDevice, signal)) === key
   return isFile(port, path.resolve(given.file), identity, signal)
 }
 
-/** Whether this very file is at `file`. */
+/** Returns true if `file` is the path of this very file. */
 export async function isFile(port: KernelPort, file: string, wanted: FileKey, signal?: AbortSignal): Promise<boolean> {
   const now = await port.identify(file, signal).catch(undefinedIf('DM_FILE_MISSING'))
   return now?.device === wanted.device && now.inode === wanted.inode
 }
 
-/** Deletes this very file. Gives false where another, or none, has its path. Rejects with `DM_BUSY` while it is attached. */
+/**
+ * Deletes this very file. Returns false if its path leads to another file or to none. Rejects with `DM_BUSY` while it
+ * is attached.
+ */
 export async function deleteUnattached(port: KernelPort, file: string, wanted: FileKey): Promise<boolean> {
   if (!(await isFile(port, file, wanted))) return false
   const attached = (await port.loopList()).find(
@@ -89,8 +95,8 @@ export async function deleteUnattached(port: KernelPort, file: string, wanted: F
 type FileKey = Pick<FileIdentity, 'device' | 'inode'>
 
 /**
- * Makes a block device of a source. A file is attached with autoclear: from the moment the pool holds it, the loop
- * device lives exactly as long as the pool, and before that as long as this process. Nothing can leak it.
+ * Returns a block device for a source. Attaches a file with autoclear: the loop device exists as long as the pool that
+ * holds it, and before that as long as this process. So it cannot leak.
  */
 export async function attachBacking(
   port: KernelPort,
@@ -133,11 +139,11 @@ async function checkFile(
 ): Promise<FileIdentity> {
   const identity = await port.identify(file, signal).catch((fault: DmThinError) => {
     if (fault.code !== 'DM_FILE_MISSING') throw fault
-    const hint = sizeBytes === undefined ? `; give ${role}.sizeBytes to ThinPool.create to have it made` : ''
+    const hint = sizeBytes === undefined ? `; pass ${role}.sizeBytes to ThinPool.create to create it` : ''
     throw fault.refined('DM_FILE_MISSING', `${role} file ${file} does not exist${hint}`)
   })
   if (!identity.regular) throw invalid(`${role}.file ${JSON.stringify(file)} is not a regular file`)
-  // A larger one has been grown since: the options with which a pool was created open it too.
+  // A larger file has been grown: the options with which a pool was created must open it too.
   if (sizeBytes !== undefined && identity.sizeBytes < sizeBytes) {
     const text = `${file} has ${identity.sizeBytes} bytes, less than the ${sizeBytes} stated`
     throw new DmThinError('DM_FILE_SIZE', text, { device: file })

@@ -1,17 +1,23 @@
-// The caller's own check of a pool's metadata, before the pool is started.
+// The caller's check of a pool's metadata, before the pool is started.
 import { DmThinError } from '../../base/errors.js'
 import { invalid, shown } from '../../base/options.js'
 
-/** The metadata of a pool that is about to be started. Nothing uses it yet. */
+/** The metadata of a pool that is not yet started. Nothing uses it. */
 export interface MetadataAtRest {
-  /** The device that the metadata is on: `/dev/loop3`, or the block device itself. */
+  /** The device of the metadata: `/dev/loop3`, or the block device itself. */
   readonly path: string
-  /** The flag on disk. The kernel starts such a pool read-only, until `thin_check --clear-needs-check-flag`. */
+  /**
+   * The needs-check flag on disk. The kernel starts such a pool read-only, until `thin_check --clear-needs-check-flag`
+   * is run.
+   */
   readonly needsCheck: boolean
   readonly signal: AbortSignal | undefined
 }
 
-/** Runs under the locks of the pool. Resolves or returns to have the pool started. What it throws ends `ThinPool.open` with `DM_CHECK_FAILED`. */
+/**
+ * A function that checks the metadata while the locks of the pool are held. The pool is started when it returns or
+ * resolves. If it throws or rejects, `ThinPool.open` rejects with `DM_CHECK_FAILED`.
+ */
 export type MetadataCheck = (metadata: MetadataAtRest) => void | Promise<void>
 
 export function checkHook(check: unknown): MetadataCheck | undefined {

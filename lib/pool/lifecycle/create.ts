@@ -1,4 +1,5 @@
-// Making a pool's mapped device: for create (format anew) and for open (bring back what is on the metadata device).
+// Creation of a pool's mapped device: for `create`, which formats the metadata, and for `open`, which starts the
+// existing pool.
 import { undefinedIf, DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
 import { randomUUID } from 'node:crypto'
 import type { Rollback } from '../../base/rollback.js'
@@ -19,10 +20,13 @@ import { eraseSignatures, lockNodes, refuseSignatures } from './signatures.js'
 
 /** Marks the mapped devices that this library made a pool of. */
 
-/** How much must be zero for a metadata device to count as blank: every common file system's magic lies in it. */
+/**
+ * Number of blocks that must be zero for a metadata device to count as blank. The magic of every common file system is
+ * in them.
+ */
 const BLANK_BLOCKS = 32
 
-/** Creates a pool on blank metadata. Whatever fails, earlier steps are undone. */
+/** Creates a pool on blank metadata. Rolls back the completed steps if one fails. */
 export async function createPool(
   port: KernelPort,
   plan: PoolPlan,
@@ -55,7 +59,7 @@ export async function createPool(
   return info
 }
 
-/** Brings back the pool that the metadata describes. Never formats. */
+/** Starts the pool that the metadata describes. Never formats. */
 export async function restartPool(
   port: KernelPort,
   plan: PoolPlan,
@@ -75,12 +79,13 @@ export async function restartPool(
   if (blocks < superblock.dataSpaceMap.blocks) {
     throw mismatch(plan.name, 'data blocks', superblock.dataSpaceMap.blocks, blocks)
   }
-  // The kernel would grow the pool to a longer table, and a pool never shrinks: a larger device is left to grow().
+  // The kernel would grow the pool to a longer table, and a pool never shrinks. A larger device is therefore left to
+  // grow().
   const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
   return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, rollback, signal)
 }
 
-/** The superblock of a pool at rest, read again after the caller's check, which may have changed it. */
+/** Returns the superblock of a pool that is not running, read again after the caller's check, which may change it. */
 async function checkedSuperblock(
   port: KernelPort,
   plan: PoolPlan,
@@ -100,20 +105,20 @@ async function checkedSuperblock(
 async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Superblock> {
   const found = await readSuperblock(port, metadata, signal)
   if (found.kind === 'blank') {
-    const hint = 'ThinPool.create makes a new pool of it'
-    throw new DmThinError('DM_METADATA_BLANK', `${metadata.path} is blank: there is no pool on it; ${hint}`, {
+    const hint = 'ThinPool.create creates a pool on it'
+    throw new DmThinError('DM_METADATA_BLANK', `${metadata.path} is blank: it contains no pool; ${hint}`, {
       device: metadata.path,
     })
   }
   if (found.kind !== 'pool') {
-    const text = `${metadata.path} holds no readable pool metadata: ${found.detail}; thin_check tells more, thin_repair may repair it`
+    const text = `${metadata.path} does not contain readable pool metadata: ${found.detail}; thin_check reports details, thin_repair may repair it`
     throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
   }
   return found.superblock
 }
 
 export function mismatch(name: string, what: string, is: unknown, asked: unknown): DmThinError {
-  const text = `pool ${name}: ${what} is ${String(is)}, but ${String(asked)} was asked for`
+  const text = `pool ${name}: ${what} is ${String(is)}, but ${String(asked)} was requested`
   return new DmThinError('DM_POOL_MISMATCH', text, { device: name })
 }
 
@@ -149,12 +154,9 @@ async function startPool(
   rollback.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
   const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
   if (mode === 'fail' || mode === 'error') {
-    throw new DmThinError(
-      'DM_POOL_FAILED',
-      `pool ${plan.name} failed as it started; check its metadata with thin_check`,
-    )
+    throw new DmThinError('DM_POOL_FAILED', `pool ${plan.name} failed at its start; check its metadata with thin_check`)
   }
-  // The pool holds both devices open from here on, so they no longer need to be held for it.
+  // The pool now holds both devices open.
   for (const { held } of [data, metadata]) if (held !== undefined) await port.release(held)
   return info
 }
@@ -182,7 +184,7 @@ async function refuseTakenName(port: KernelPort, name: string, signal?: AbortSig
   if (taken) {
     throw new DmThinError(
       'DM_NAME_TAKEN',
-      `a mapped device "${name}" exists already; ThinPool.open adopts a running pool`,
+      `a mapped device "${name}" exists already; ThinPool.open attaches to a running pool`,
       {
         device: name,
       },
@@ -202,7 +204,7 @@ async function attachBoth(
     const data = await findSource(port, 'data', plan.data, rollback, mayCreate, signal)
     const metadata = await findSource(port, 'metadata', plan.metadata, rollback, mayCreate, signal)
     await lock.takeBackings([data.key, metadata.key])
-    // While this call waited, another may have failed and deleted the files that it had made.
+    // While this call waited, another may have failed and deleted the files that it had created.
     if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
     return {
       data: await attachBacking(port, data, rollback, mayCreate, signal),
@@ -214,24 +216,25 @@ async function attachBoth(
 function checkDevices(plan: PoolPlan, data: Backing, metadata: Backing): void {
   if (data.device === metadata.device) throw invalid(`data and metadata are the same device ${data.path}`)
   if (metadata.sizeBytes < MIN_METADATA_BYTES) {
-    throw invalid(`metadata has ${metadata.sizeBytes} bytes; the least is ${MIN_METADATA_BYTES}`)
+    throw invalid(`metadata has ${metadata.sizeBytes} bytes; it must be at least ${MIN_METADATA_BYTES}`)
   }
-  if ('device' in plan.metadata) return // a larger device is allowed: the kernel uses the first part of it
+  if ('device' in plan.metadata) return // A larger device is allowed: the kernel uses the first part of it.
   if (metadata.sizeBytes > MAX_METADATA_BYTES) {
     throw invalid(`metadata has ${metadata.sizeBytes} bytes; the kernel uses at most ${MAX_METADATA_BYTES}`)
   }
 }
 
 /**
- * Mapped devices share one claim on what lies below them, so the kernel lets two pools have one data device, and each
- * would overwrite the other's blocks. An exclusive open by somebody who is no mapped device is refused.
+ * Rejects a data device that is in use. Mapped devices share one claim on the devices below them, so the kernel lets
+ * two pools use one data device, and each would overwrite the other's blocks. An exclusive open by anything else is
+ * rejected by the kernel.
  */
 async function refuseDataInUse(port: KernelPort, data: Backing, signal?: AbortSignal): Promise<void> {
   await port.readBlocks(data.path, [0], METADATA_BLOCK_BYTES, true, signal)
 }
 
 function notBlank(metadata: Backing, what: string): DmThinError {
-  const text = `${metadata.path} is not blank: it holds ${what}; format: 'overwrite' gives that up, ThinPool.open uses a pool`
+  const text = `${metadata.path} is not blank: it holds ${what}; format: 'overwrite' discards it, ThinPool.open opens a pool`
   return new DmThinError('DM_METADATA_NOT_BLANK', text, { device: metadata.path })
 }
 
@@ -252,6 +255,6 @@ async function readSuperblock(port: KernelPort, metadata: Backing, signal?: Abor
     : { kind: 'garbage', detail: found.detail }
 }
 
-/** By comparison of whole blocks: a look at each byte would hold the event loop. */
+/** Returns true if the block is zero. Compares whole blocks, because a loop over bytes would block the event loop. */
 const isBlank = (block: Uint8Array): boolean => ZEROES.compare(block) === 0
 const ZEROES = Buffer.alloc(METADATA_BLOCK_BYTES)

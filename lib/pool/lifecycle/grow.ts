@@ -1,4 +1,4 @@
-// A larger pool: file or device first, then the pool's own idea of its size.
+// Growth of a pool: the file or device first, the pool's table afterwards.
 import { nodePath } from '../../block/node-path.js'
 import { DmThinError, type ErrorCode } from '../../base/errors.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
@@ -14,13 +14,13 @@ import { loopOf } from '../../block/find-loop.js'
 
 /** Options of `ThinPool.grow`. */
 export interface GrowOptions extends SignalOption {
-  /** New size of the data, in bytes, whole sectors. */
+  /** New size of the data device in bytes, whole sectors. */
   readonly dataBytes?: number
-  /** New size of the metadata, in bytes, whole sectors. */
+  /** New size of the metadata device in bytes, whole sectors. */
   readonly metadataBytes?: number
 }
 
-/** New total sizes. For a pool over files the files grow; a device must have grown before. */
+/** New total sizes. Files grow with the pool; block devices must have been grown before. */
 type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
 
 export async function growPool(
@@ -38,8 +38,8 @@ export async function growPool(
   if (sizes.metadataBytes !== undefined) await growBacking(context, table.metadataDevice, sizes.metadataBytes, signal)
   if (sizes.dataBytes !== undefined) await growBacking(context, table.dataDevice, sizes.dataBytes, signal)
   const lengthSectors = sizes.dataBytes === undefined ? table.lengthSectors : sectors(sizes.dataBytes)
-  // A table shorter than the pool is accepted by the load and refused by the resume, which leaves the pool
-  // suspended with the bad table live: so it is refused here.
+  // The kernel accepts a table shorter than the pool at the load and rejects it at the resume, which leaves the pool
+  // suspended with the bad table live. It is therefore rejected here.
   if (lengthSectors < table.lengthSectors)
     throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
   const putBack = async (fault: DmThinError) => {
@@ -49,14 +49,14 @@ export async function growPool(
   }
   const reload = async () => {
     await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors })], 0, signal)
-    // Loaded but not live: the resume is not given up, it is what makes the pool usable again.
+    // The table is loaded but not live. The resume is not aborted, because it makes the pool usable again.
     await port.resume(address).catch(putBack)
     if (!(await hasGrown(context, sizes))) await putBack(refusal(context, 'DM_POOL_READ_ONLY', 'did not grow'))
   }
   await explained(context, reload())
 }
 
-/** What the kernel has as the pool's length: it resumes no table that is shorter. */
+/** Returns the pool's length as the kernel has it. The kernel resumes no shorter table. */
 async function lengthNow(context: PoolContext, table: PoolTable): Promise<PoolTable['lengthSectors']> {
   const status = await poolStatusLine(context)
   if (!('totalDataBlocks' in status)) return table.lengthSectors
@@ -65,8 +65,8 @@ async function lengthNow(context: PoolContext, table: PoolTable): Promise<PoolTa
 }
 
 /**
- * Refused before a file has grown: a pool that the kernel would reload without growing it, and a suspended one, which
- * the reload would resume behind the back of whoever suspended it.
+ * Rejects, before a file has grown, a pool that the kernel would reload without growing it, and a suspended pool, which
+ * the reload would resume although another program suspended it.
  */
 async function checkGrows(context: PoolContext, table: PoolTable, signal?: AbortSignal): Promise<void> {
   const { port, name, address } = context
@@ -85,7 +85,10 @@ async function checkGrows(context: PoolContext, table: PoolTable, signal?: Abort
 const refusal = ({ name }: PoolContext, code: ErrorCode, text: string): DmThinError =>
   new DmThinError(code, `pool ${name} ${text}`, { device: name })
 
-/** The kernel answers success without growing when the metadata needs a check (dm-thin.c maybe_resize_data_dev). */
+/**
+ * Returns true if the pool has grown. The kernel reports success without growing if the metadata needs a check
+ * (dm-thin.c maybe_resize_data_dev).
+ */
 async function hasGrown(context: PoolContext, { dataBytes, metadataBytes }: GrowSizes): Promise<boolean> {
   const status = await poolStatusLine(context)
   if (!('totalDataBlocks' in status)) return false
@@ -105,7 +108,7 @@ async function growBacking(context: PoolContext, number: string, bytes: number, 
   if (loop.sizeBytes > bytes) throw tooSmall(context, loop.sizeBytes, bytes)
   const file = await port.identify(loop.file, signal)
   if (file.device !== loop.backingDevice || file.inode !== loop.backingInode) {
-    const text = `pool ${context.name}: the file of /dev/loop${loop.number} is not at ${loop.file} any more; another is`
+    const text = `pool ${context.name}: the file of /dev/loop${loop.number} is no longer at ${loop.file}, which is another file`
     throw new DmThinError('DM_FILE_MISSING', text, { device: loop.file })
   }
   if (file.sizeBytes < bytes) await port.growFile(loop.file, bytes, signal)
@@ -113,6 +116,6 @@ async function growBacking(context: PoolContext, number: string, bytes: number, 
 }
 
 function tooSmall({ name }: PoolContext, has: number, asked: number): DmThinError {
-  const text = `pool ${name}: ${asked} bytes asked for, but it stands at ${has}; pools only grow, and a device must be grown first`
+  const text = `pool ${name}: ${asked} bytes were requested, but the current size is ${has}; pools only grow, and a device must be grown first`
   return new DmThinError('DM_INVALID_ARGUMENT', text, { device: name })
 }

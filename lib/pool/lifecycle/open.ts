@@ -1,4 +1,4 @@
-// Finding a pool again: adopted where it runs, brought back where its files or devices are at rest.
+// Search for a pool: attaches to a running one, or starts it from its files or devices.
 import { loopOf } from '../../block/find-loop.js'
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
@@ -13,7 +13,7 @@ import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
 import { mismatch, restartPool } from './create.js'
 
-/** Gives the pool's device, running. Without a plan only a running pool is taken. */
+/** Returns the device of the running pool. Without a plan, it does not start a pool. */
 export async function findPool(
   port: KernelPort,
   name: string,
@@ -29,7 +29,7 @@ export async function findPool(
     return running
   }
   if (plan) return restartPool(port, plan, lock, rollback, signal)
-  const hint = 'pass data and metadata to bring it back from its files or devices'
+  const hint = 'pass data and metadata to start it from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }
 
@@ -41,7 +41,8 @@ async function runningPool(
 ): Promise<DeviceInfo | undefined> {
   const info = await port.deviceStatus({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
   if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
-  // Created and never given a table: a process died between the two, unless it could not be locked out.
+  // A device without a table: a process crashed between creating it and loading the table, unless other processes could
+  // not be excluded.
   if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return info
   await port.remove(addressOf(info), 1_000, signal)
   return undefined

@@ -1,4 +1,4 @@
-// What callers may ask of a pool, and the checks before the kernel is asked.
+// Pool options and their validation.
 import path from 'node:path'
 import type { KernelOption } from '../../kernel/kernel-option.js'
 import {
@@ -23,12 +23,12 @@ import { checkHook, type MetadataCheck } from './check.js'
 import { checkDurability, type Durability } from '../state/durability.js'
 import type { RecordedOptions } from '../state/record.js'
 
-/** A file (made sparse where it does not exist, and attached to a loop device) or a block device. */
+/** A file, which is attached to a loop device and created sparse if it is missing, or a block device. */
 export type DeviceSource =
   | {
-      /** Path of the file; a relative one is taken from the working directory. */
+      /** Path of the file. A relative path starts at the working directory. */
       readonly file: string
-      /** Size in bytes, whole sectors. Needed where the file does not exist; an existing one must have this size. */
+      /** Size in bytes, whole sectors. Required if the file does not exist; an existing file must have this size. */
       readonly sizeBytes?: number
     }
   | {
@@ -42,48 +42,54 @@ export type DeviceSource =
 export interface PoolOptions extends KernelOption, SignalOption {
   /** Name of the mapped device, 1 to 127 bytes of `0-9A-Za-z#+-.:=@_`. */
   readonly name: string
-  /** Where the volumes' blocks go. */
+  /** Device of the volumes' data blocks. */
   readonly data: DeviceSource
-  /** Where the mappings go; 2 MiB to 15.875 GiB. About 48 bytes per data block and snapshot generation. */
+  /** Device of the mappings, 2 MiB to 15.875 GiB. It needs about 48 bytes per data block and snapshot generation. */
   readonly metadata: DeviceSource
   /**
-   * Data block size in bytes: 64 KiB to 1 GiB in steps of 64 KiB. What a write to a shared block copies, and what a
-   * volume grows by. Fixed for the life of the pool. Default for create 64 KiB; for open what the metadata says.
+   * Data block size in bytes: 64 KiB to 1 GiB in steps of 64 KiB. A write to a shared block copies this much, and a
+   * volume grows in units of it. Fixed for the life of the pool. Default for `create`: 64 KiB; for `open`: the value in
+   * the metadata.
    */
   readonly dataBlockBytes?: number
-  /** Raise the low-water event when this many data blocks are free. Default 0: never. */
+  /** Number of free data blocks at which the kernel raises the low-water event. Default 0: never. */
   readonly lowWaterMarkBlocks?: number
   /**
-   * Do not zero new blocks before their first partial write. Faster, but what such a block held before, of any
-   * volume, can be read in its other parts. Default false.
+   * Does not zero new blocks before their first partial write. This is faster, but the rest of such a block exposes its
+   * previous contents, which may be of any volume. Default false.
    */
   readonly skipBlockZeroing?: boolean
-  /** Discards of volumes do not free blocks. Cannot change while the pool is active. Default false. */
+  /** Keeps blocks that a volume discards. Cannot change while the pool is running. Default false. */
   readonly ignoreDiscard?: boolean
-  /** Discards free blocks of the pool but are not passed to the data device (the file keeps its size). Default false. */
+  /**
+   * Frees discarded blocks in the pool without passing the discard to the data device: the file keeps its size. Default
+   * false.
+   */
   readonly noDiscardPassdown?: boolean
-  /** No write, no message. Default false. */
+  /** Makes the pool read-only: it accepts neither writes nor messages. Default false. */
   readonly readOnly?: boolean
-  /** Writes fail at once when the pool is full, instead of waiting up to a minute for it to grow. Default false. */
+  /**
+   * Makes writes fail immediately if the pool is full, instead of waiting up to a minute for it to grow. Default false.
+   */
   readonly errorIfNoSpace?: boolean
   /**
-   * Where no udev makes them: links `/dev/mapper/NAME` for the pool and for what is activated through this object, until
-   * they are taken away. Default false.
+   * Creates links `/dev/mapper/NAME` if udev does not: for the pool and for volumes that are activated through this
+   * object, until they are removed. Default false.
    */
   readonly mapperLinks?: boolean
   /**
-   * When changes through this object resolve: creating, snapshotting and deleting volumes. `'committed'` (default): when
-   * the metadata on disk has the change; `DM_NOT_COMMITTED` where the pool could not commit it. `'lazy'`: when the
-   * kernel has taken it. The kernel commits each change either way and does not tell whether it could; `'lazy'` leaves
-   * out the look at the pool's status, for those who make many changes and prove them all by one `commit()` or
-   * `setTransactionId()`.
+   * Determines when creating, snapshotting and deleting volumes through this object resolves. `'committed'` (default):
+   * when the change is in the metadata on disk; rejects with `DM_NOT_COMMITTED` if the pool could not commit it.
+   * `'lazy'`: when the kernel has accepted the change. The kernel commits each change in both cases and does not report
+   * whether the commit succeeded; `'lazy'` omits the check of the pool's status. It is for callers who make many
+   * changes and verify all of them with one `commit()` or `setTransactionId()`.
    */
   readonly durability?: Durability
   /**
-   * Path of a file beside the pool that keeps what the kernel does not: the pool's length and options, and of each volume
-   * its name, size and origin. Made where it does not exist. Each change is on disk before the call that made it
-   * resolves. A pool that is brought back runs with the options recorded, unless they are given. Several processes may
-   * use it at once. Default: no record.
+   * Path of a file beside the pool that keeps what the kernel does not: the pool's length and options, and the name,
+   * size and origin of each volume. It is created if missing. Each change is on disk before the call that made it
+   * resolves. A pool that is started runs with the recorded options, unless other values are given. Several processes
+   * may use the file concurrently. Default: no record.
    */
   readonly record?: string
 }
@@ -91,10 +97,9 @@ export interface PoolOptions extends KernelOption, SignalOption {
 /** Options of `ThinPool.create`. */
 export interface CreatePoolOptions extends PoolOptions {
   /**
-   * `'blank'` (default): the metadata device must be all zeros at its start, and neither device may hold a file system, a
-   * partition table, or a member of an array or of another volume manager (`DM_SIGNATURE_FOUND`). `'overwrite'`: what is
-   * on both is lost, and with it every volume of the pool that it may have been. The signatures on
-   * both devices are erased.
+   * `'blank'` (default): the start of the metadata device must be all zeros, and neither device may hold a file system,
+   * a partition table, or a member of an array or of another volume manager (`DM_SIGNATURE_FOUND`). `'overwrite'`: the
+   * contents of both devices are lost, with every volume of a pool on them. The signatures on both devices are erased.
    */
   readonly format?: 'blank' | 'overwrite'
 }
@@ -106,17 +111,17 @@ export interface OpenPoolOptions extends Partial<PoolOptions> {
   /** Repairs what a crashed process left of this library's devices (see `pool.findings`). Default true. */
   readonly repair?: boolean
   /**
-   * Called before a pool is brought back from its files or devices, with the device that its metadata is on: to run
-   * `thin_check`, for example. What it throws ends the call with `DM_CHECK_FAILED`, and the pool is not started. It runs
-   * while the call holds the locks of the pool's name, data and metadata: a call of this process inside of it that needs
-   * one of them, such as `ThinPool.open` of the same pool, rejects with `DM_BUSY`; one of another process, which the
-   * function starts and waits for, would wait for ever. Not called where the pool runs already. Default: nothing is checked; a pool whose metadata needs a check starts
-   * read-only, and `findings` says so.
+   * Function that is called with the device of the metadata before a pool is started, for example to run `thin_check`.
+   * If it throws, the call rejects with `DM_CHECK_FAILED` and the pool is not started. The call holds the locks of the
+   * pool's name, data and metadata while it runs. A call of this process inside the function that needs one of them,
+   * such as `ThinPool.open` of the same pool, rejects with `DM_BUSY`; such a call of another process, which the
+   * function starts and waits for, would wait forever. It is not called if the pool is running already. Default: no
+   * check; a pool whose metadata needs a check starts read-only, and `findings` reports it.
    */
   readonly check?: MetadataCheck
 }
 
-/** Options with every default in place. */
+/** Options with all defaults applied. */
 export interface PoolPlan {
   readonly name: string
   readonly data: DeviceSource
@@ -132,7 +137,7 @@ export interface PoolPlan {
   readonly durability: Durability
   readonly record: string | undefined
   readonly check: MetadataCheck | undefined
-  /** The options that the caller named: only these are compared with a running pool. */
+  /** The options that the caller passed: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
 }
 
@@ -150,7 +155,7 @@ const POOL_OPTIONS = [
   'signal',
 ]
 
-/** Of the object, not of the pool. */
+/** Options of the object, not of the pool. */
 const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'kernel']
 
 export const MIN_METADATA_BYTES = 2 * MiB
@@ -165,15 +170,15 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
   return { ...plan, dataBlockBytes: plan.dataBlockBytes ?? DEFAULT_DATA_BLOCK_BYTES }
 }
 
-/** The plan, where data and metadata are named; a bare name adopts what runs. */
+/** Returns the plan if data and metadata are given; undefined for a name alone, which attaches to a running pool. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
   checkOptions(options, [...POOL_OPTIONS, 'repair', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
   checkName(options.name)
   const check = checkHook(options.check)
   if (options.data === undefined && options.metadata === undefined) {
     const extra = POOL_OPTIONS.slice(3, -1).find(name => name in options)
-    if (extra) throw invalid(`ThinPool.open: ${extra} is compared only together with data and metadata`)
-    if (check) throw invalid('ThinPool.open: check is called only together with data and metadata')
+    if (extra) throw invalid(`ThinPool.open: ${extra} requires data and metadata`)
+    if (check) throw invalid('ThinPool.open: check requires data and metadata')
     return undefined
   }
   return { ...checkPlan(options as PoolOptions), check }
@@ -207,7 +212,7 @@ export function checkRecord(record: unknown): string | undefined {
   return record === undefined ? undefined : path.resolve(checkPath('record', record))
 }
 
-/** With the options of a record in the place of those that the caller left out. */
+/** Returns the plan with recorded options in place of those that the caller omitted. */
 export function withRecorded(plan: PoolPlan, recorded: RecordedOptions): PoolPlan {
   const left = Object.entries(recorded).filter(([name]) => !plan.given.has(name))
   return { ...plan, ...Object.fromEntries(left) }

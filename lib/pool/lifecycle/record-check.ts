@@ -1,4 +1,5 @@
-// The record compared with the kernel when a pool is opened: the kernel is right, and differences are told.
+// Comparison of the record with the kernel when a pool is opened. The kernel's state is authoritative; differences are
+// reported.
 import { undefinedIf } from '../../base/errors.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
@@ -14,12 +15,12 @@ import {
   type RecordedOptions,
 } from '../state/record.js'
 
-/** The record of a pool that has just been made. */
+/** Creates the record of a new pool. */
 export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRecord> {
   return PoolRecord.write(pool.port, file, contentOf(pool.name, await poolTable(pool)))
 }
 
-/** The record of a running pool, brought up to what the kernel says, and what was different. */
+/** Returns the record of a running pool, updated to the kernel's state, and the differences. */
 export async function checkedRecord(
   pool: PoolAddress,
   file: string,
@@ -48,7 +49,7 @@ export async function checkedRecord(
   return { record, findings }
 }
 
-/** Records how long the pool is now. */
+/** Records the present length of the pool. */
 export async function recordLength(context: PoolContext): Promise<void> {
   const { record } = context
   if (!record) return

@@ -1,4 +1,4 @@
-// Taking a pool apart, top down: volumes, pool, loop devices, files.
+// Removal of a pool, top down: volumes, pool, loop devices, files.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { describeHolders } from '../../block/holders.js'
 import type { LoopStatus } from '../../kernel/port/loop-port.js'
@@ -11,23 +11,25 @@ import { loopOf, untilDetached } from '../../block/find-loop.js'
 
 /** Options of `ThinPool.remove`. */
 export interface RemovePoolOptions extends SignalOption {
-  /** Deactivate active volumes first; without it they are a reason to refuse (`DM_POOL_IN_USE`). Default false. */
+  /**
+   * Deactivates active volumes first. Without it, active volumes reject the call with `DM_POOL_IN_USE`. Default false.
+   */
   readonly deactivate?: boolean
   /**
-   * Delete the files below the loop devices that `create` or `open` attached for the pool: the volumes are gone then. A
-   * file is deleted only where its path still leads to it. Default false.
+   * Deletes the files below the loop devices that `create` or `open` attached for the pool, and with them the volumes.
+   * A file is deleted only if its path still leads to it. Default false.
    */
   readonly deleteFiles?: boolean
-  /** How long busy devices are tried, in milliseconds, each. Default 10 000. */
+  /** Time for which each busy device is retried, in milliseconds. Default 10 000. */
   readonly timeoutMs?: number
 }
 
-/** What was taken away. */
+/** The devices and files that were removed. */
 export interface RemovedPool {
   readonly pool: string
   /** Names of the mapped devices of volumes. */
   readonly volumes: readonly string[]
-  /** Those that were attached for the pool: `/dev/loop3` … */
+  /** Loop devices that were attached for the pool: `/dev/loop3` … */
   readonly loops: readonly string[]
   /** Deleted files. */
   readonly files: readonly string[]
@@ -47,7 +49,7 @@ export async function removePool(
   const loops: LoopStatus[] = []
   for (const number of below) {
     const loop = await loopOf(port, number, signal)
-    // One that another attached, the caller for instance, is not the pool's to detach, and its file not to delete.
+    // The pool does not detach a loop device that another attached, such as the caller, and does not delete its file.
     if (loop?.autoclear && loop.reference === POOL_LOOP_REFERENCE) loops.push(loop)
   }
   const volumes = await port.activeThins(device, signal)
@@ -60,7 +62,7 @@ export async function removePool(
   const outcomes = await Promise.allSettled(
     volumes.map(volume =>
       describeHolders(port, volume.device, volume.name, async () => {
-        // Another process may be quicker.
+        // Another process may deactivate the volume first.
         await port.deactivate(knownPool(context), addressOf(volume), limitMs, signal).catch(undefinedIf('DM_NOT_FOUND'))
       }),
     ),
@@ -70,7 +72,7 @@ export async function removePool(
   if (stuck) throw stuck.reason
   await describeHolders(port, device, name, () => port.remove(address, limitMs, signal))
   port.mapperLinks.drop(name)
-  // The pool is down and cannot come back by itself: from here on cancelling would only leave loop devices behind.
+  // The pool is removed and cannot return by itself: an abort from here on would only leave loop devices behind.
   for (const loop of loops) await untilDetached(port, loop, limitMs)
   const files: string[] = []
   for (const { file, backingDevice, backingInode } of options.deleteFiles ? loops : []) {

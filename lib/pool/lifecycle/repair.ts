@@ -1,5 +1,5 @@
-// What a process that died in the middle of a compound call leaves behind, and putting it right at the next open.
-// The pool's lock tells the dead from the busy: compound calls hold it shared, and flock ends with its holder.
+// Recovery of state left by a process that crashed within a compound call, run when a pool is opened. The pool's lock
+// tells a crash from a call in progress: compound calls hold it shared, and a flock ends with its holder.
 import { undefinedIf, type DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
@@ -7,16 +7,16 @@ import type { KnownPool } from '../../kernel/port/pool-port.js'
 import { addressOf, POOL_UUID_PREFIX, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 
-/** Something that a dead process may have left, and what open did about it. */
+/** An inconsistency that a crashed process may have left, and the action that `open` took. */
 export interface Finding {
   /**
-   * `suspended-volume`: left between suspend and resume; its I/O hung. `half-made-volume`: created, but without a
-   * table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, since only a
-   * person suspends a pool. `needs-check`: the pool's metadata needs a check, so it takes no change and grows no more; or
-   * the pool has failed. `not-checked`: nothing was looked at, since /run cannot be written and so other processes
-   * cannot be locked out. Of the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
-   * `record-differs`, an option or the length of the pool is another; `volume-missing`, it has a volume that the pool has
-   * not; `volume-not-recorded`, the pool has one that it has not.
+   * `suspended-volume`: left between suspend and resume, with its I/O blocked. `half-made-volume`: created, but without
+   * a table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, because only
+   * an operator suspends a pool. `needs-check`: the pool's metadata needs a check, so the pool accepts no changes and
+   * cannot grow; or the pool has failed. `not-checked`: nothing was examined, because /run is not writable and other
+   * processes cannot be excluded. Findings about the record: `record-missing` and `record-damaged`, its names and sizes
+   * are unknown again; `record-differs`, an option or the length of the pool differs; `volume-missing`, the pool does
+   * not have a recorded volume; `volume-not-recorded`, the record does not have a volume of the pool.
    */
   readonly kind:
     | 'suspended-volume'
@@ -33,13 +33,13 @@ export interface Finding {
   /** Name of the mapped device. */
   readonly device: string
   /**
-   * `rebuilt` and `dropped`: done to the record. `none` also where the device is another program's: it has no uuid of
-   * this library.
+   * The action taken. `rebuilt` and `dropped` apply to the record. `none` also if the device belongs to another
+   * program: it has no uuid of this library.
    */
   readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
-  /** Of the record: the file, what differs, or the thin id. */
+  /** For a finding about the record: the file, the difference, or the thin id. */
   readonly detail?: string
-  /** Where the action failed. */
+  /** The error, if the action failed. */
   readonly error?: DmThinError
 }
 
@@ -52,7 +52,7 @@ export async function repairPool(
   const { name, device, flags } = pool
   if (!lock.complete) return [{ kind: 'not-checked', device: name, action: 'none' }]
   if ((flags & DEVICE_FLAG.suspended) !== 0) {
-    return [{ kind: 'suspended-pool', device: name, action: 'none' }] // its volumes are suspended with it
+    return [{ kind: 'suspended-pool', device: name, action: 'none' }] // its volumes are suspended too
   }
   const findings: Finding[] = []
   const ownPool = pool.uuid.startsWith(POOL_UUID_PREFIX)
@@ -67,18 +67,21 @@ export async function repairPool(
   return findings
 }
 
-/** Looked for even if nothing is repaired: such a finding changes nothing. */
+/** Returns a finding if the pool needs a check. Runs even without repair, because it changes nothing. */
 export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Promise<Finding[]> {
   const line = await poolStatusLine(pool, signal)
   const needsCheck = !('transactionId' in line) || line.needsCheck
   return needsCheck ? [{ kind: 'needs-check', device: pool.name, action: 'none' }] : []
 }
 
-/** `own`: this library made it. What another program made is only told: it may be at work with it. */
+/**
+ * Repairs a volume of this library (`own`). A volume of another program is only reported: that program may be working
+ * on it.
+ */
 async function repairVolume(port: KernelPort, volume: KnownPool, own: boolean): Promise<Finding[]> {
   const address = addressOf(volume)
   const found = await port.deviceStatus(address).catch(undefinedIf('DM_NOT_FOUND'))
-  if (!found) return [] // another process took it away since
+  if (!found) return [] // removed concurrently
   const { name, flags, openCount } = found
   const has = (flag: number) => (flags & flag) !== 0
   if (!has(DEVICE_FLAG.activeTable)) {

@@ -1,4 +1,4 @@
-// What is on a pool's devices is looked at before anything is written to them.
+// Signatures on a pool's devices, checked before anything is written to them.
 import { SIGNATURE_BLOCK_BYTES, signatureBlocks, signaturesIn } from '../../filesystem/signatures.js'
 import type { Rollback } from '../../base/rollback.js'
 import { DmThinError } from '../../base/errors.js'
@@ -7,8 +7,8 @@ import type { Handle } from '../../kernel/port/handle.js'
 import type { Backing } from './backing.js'
 
 /**
- * Locks the nodes (flock) for as long as a pool is made of them, one after the other by device number, so that two that
- * wait for each other's cannot be. Gives what lets them go.
+ * Locks the nodes (flock) while a pool is created on them, one after the other by device number, so that two calls
+ * cannot deadlock. Returns the function that releases them.
  */
 export async function lockNodes(
   port: KernelPort,
@@ -31,8 +31,8 @@ export async function lockNodes(
 }
 
 /**
- * Rejects with `DM_SIGNATURE_FOUND` if a device holds a signature of something, and with `DM_BUSY` if it is mounted or
- * in use in another way.
+ * Rejects with `DM_SIGNATURE_FOUND` if a device holds a signature, and with `DM_BUSY` if it is mounted or otherwise in
+ * use.
  */
 export async function refuseSignatures(
   port: KernelPort,
@@ -43,13 +43,13 @@ export async function refuseSignatures(
   const found = await signaturesOn(port, backing, signal)
   if (found.length === 0) return
   const what = found.join(', ')
-  const text = `${role} ${backing.path} holds ${what}; format: 'overwrite' gives that up, or wipe it (wipefs)`
+  const text = `${role} ${backing.path} holds ${what}; format: 'overwrite' discards it, or wipe it (wipefs)`
   throw new DmThinError('DM_SIGNATURE_FOUND', text, { device: backing.path, detail: what })
 }
 
 /**
  * Zeroes each block that may hold a signature, if there is one. A pool writes to its data device only what its volumes
- * write: until then blkid, udev and people would take the device for what it was.
+ * write: until then, blkid, udev and people would misidentify the device.
  */
 export async function eraseSignatures(port: KernelPort, backing: Backing, signal?: AbortSignal): Promise<void> {
   if ((await signaturesOn(port, backing, signal)).length === 0) return

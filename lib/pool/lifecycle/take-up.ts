@@ -1,4 +1,4 @@
-// What a pool object begins with: a pool that has just been made, or one that was found.
+// The initial state of a pool object: of a pool that was just created, or of one that was found.
 import { Rollback } from '../../base/rollback.js'
 import { throwIfAborted } from '../../base/errors.js'
 import { portOf } from '../../kernel/native-port.js'

@@ -1,4 +1,4 @@
-// Changes of a pool's metadata: a success says that the metadata on disk has the change.
+// Changes of a pool's metadata. Success means that the metadata on disk has the change.
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import type { Outcome, SnapshotItem } from '../../kernel/port/pool-port.js'
 import { readPoolMetadata, type PoolMetadata } from '../../metadata/reader.js'
@@ -9,7 +9,7 @@ import { readMetadata } from './live-metadata.js'
 
 export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): boolean => durability === 'committed'
 
-/** Sends a message that changes the pool. With `durability: 'committed'` a success says that it is on disk. */
+/** Sends a message that changes the pool. With `durability: 'committed'`, success means that the change is on disk. */
 export async function changePool(context: PoolContext, text: string, signal?: AbortSignal): Promise<void> {
   const { port, address } = context
   const sent = port.targetMessage(address, 0, text, signal, 0, isCommitted(context))
@@ -28,7 +28,10 @@ export function changePoolEach(
     .then(outcomes => Promise.all(outcomes.map((outcome, at) => settled(context, texts[at]!, outcome))))
 }
 
-/** Takes items of `port.snapshot` whose snapshot is on disk after all for made. */
+/**
+ * Changes items of `port.snapshot` to successes if their commit failed for lack of space and their snapshot is on disk
+ * nevertheless.
+ */
 export function settledSnapshots(
   context: PoolContext,
   origin: number,
@@ -48,13 +51,16 @@ export async function commitMessage(context: PoolContext, text: string, signal?:
   await explained(context, sent.catch(unlessOnDisk(context, text)))
 }
 
-/** Has the pool commit what it has in memory. */
+/** Commits the changes that the pool has in memory. */
 export async function commitPool(context: PoolContext, signal?: AbortSignal): Promise<void> {
   const { port, address } = context
   await explained(context, port.commit(address, signal))
 }
 
-/** The pool is out of metadata space: the commit that filled it up has worked, one begun after that has not. */
+/**
+ * Returns true if the pool is out of metadata space: the commit that exhausted it has succeeded, a commit begun later
+ * has not.
+ */
 const isDoubtful = (fault: unknown): boolean =>
   fault instanceof DmThinError && fault.code === 'DM_NOT_COMMITTED' && fault.errno === ERRNO.ENOSPC
 
@@ -72,7 +78,7 @@ async function isOnDisk(context: PoolContext, text: string): Promise<boolean> {
   return found !== undefined && hasChange(found, text)
 }
 
-/** Whether metadata shows what a message asks for. */
+/** Returns true if the metadata has the change that a message requests. */
 function hasChange({ superblock, thins }: PoolMetadata, text: string): boolean {
   const [command, first, second] = text.split(' ')
   const exists = thins.some(({ id }) => id === Number(first))

@@ -1,4 +1,5 @@
-// What a pool and its volumes share. Volumes hold this and not the pool, so that neither file imports the other.
+// The state that a pool and its volumes share. Volumes refer to it and not to the pool, so that neither file imports
+// the other.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import type { Pending } from '../../base/pending.js'
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../../kernel/port/device-port.js'
@@ -13,18 +14,18 @@ import type { SnapshotClock } from './snapshot-clock.js'
 
 export interface PoolContext {
   readonly port: KernelPort
-  /** For people, and for the lock. */
+  /** The name for messages and for the lock. */
   readonly name: string
-  /** What every call names the pool by: its uuid or, where it has none, its device number. */
+  /** The address of the pool in every call: its uuid or, if it has none, its device number. */
   readonly address: DeviceAddress
-  /** The pool's device number; thins name it in their tables. */
+  /** The pool's device number, which the tables of its volumes contain. */
   readonly device: number
   /** `253:0` */
   readonly number: string
-  /** Of the pool's device; another one after each start. */
+  /** The uuid of the pool's device; it changes with each start. */
   readonly uuid: string
   readonly dataBlockBytes: number
-  /** Whether what is activated gets a link in /dev/mapper where no udev makes it. */
+  /** True if activated volumes get a link in /dev/mapper when udev does not create it. */
   readonly mapperLinks: boolean
   readonly durability: Durability
   readonly record: PoolRecord | undefined
@@ -57,7 +58,7 @@ export const isNamedByVolumes = ({ uuid }: Pick<PoolIdentity, 'uuid'>): boolean 
 export const volumeUuidPrefix = (pool: PoolIdentity): string =>
   `DMTHIN-${isNamedByVolumes(pool) ? pool.uuid.slice(POOL_UUID_PREFIX.length) : deviceNumber(pool.device)}-`
 
-/** `unchecked`: devices of other programs are not looked for. */
+/** Returns the guard of an activation. `unchecked`: no search for devices of other programs. */
 export const activationGuard = (pool: PoolContext, unchecked: boolean): ActivationGuard => ({
   pool: knownPool(pool),
   ownPrefix: unchecked ? '' : volumeUuidPrefix(pool),
@@ -65,13 +66,16 @@ export const activationGuard = (pool: PoolContext, unchecked: boolean): Activati
 
 export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })
 
-/** The address that stays a device's own: its uuid or, where it has none, its number. Errors call it by its name. */
+/**
+ * Returns the address that stays with a device: its uuid or, if it has none, its number. Errors refer to it by name.
+ */
 export const addressOf = ({ name, uuid, device }: KnownPool): DeviceAddress =>
   uuid === '' ? { device, label: name } : { uuid, label: name }
 
 /**
- * Whether the pool still runs on the device number that it had. Where not, no volume of it is active: thins cannot
- * outlive their pool. Another pool may have the number by then, with volumes of the same ids and so of the same uuids.
+ * Returns true if the pool still runs on its device number. If not, none of its volumes is active, because thin devices
+ * cannot outlive their pool. Another pool may have been assigned the number, with volumes of the same ids and therefore
+ * the same uuids.
  */
 export async function isUp({ port, name, uuid, device }: PoolContext, signal?: AbortSignal): Promise<boolean> {
   const info = await port.deviceStatus({ device }, signal).catch(undefinedIf('DM_NOT_FOUND'))
@@ -80,11 +84,11 @@ export async function isUp({ port, name, uuid, device }: PoolContext, signal?: A
 
 export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<void> {
   if (await isUp(pool, signal)) return
-  const text = `pool ${pool.name} was taken down since it was opened here: open it again`
+  const text = `pool ${pool.name} was removed after it was opened here: open it again`
   throw new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
 }
 
-/** What is needed to ask about a pool. */
+/** The fields needed to query a pool. */
 export type PoolAddress = Pick<PoolContext, 'port' | 'name' | 'address'>
 
 export async function poolTable({ port, name, address }: PoolAddress, signal?: AbortSignal): Promise<PoolTable> {
@@ -101,7 +105,7 @@ export function tableOfPool(name: string, [line]: readonly TargetLine[]): PoolTa
   return parsePoolTable(line)
 }
 
-/** What the pool says of itself, without a commit. */
+/** Returns the pool's status line, without a commit. */
 export async function poolStatusLine(
   { port, address }: PoolAddress,
   signal?: AbortSignal,

@@ -1,9 +1,9 @@
-// When a change of a pool counts as made.
+// The durability of a pool's changes.
 import { invalid, shown } from '../../base/options.js'
 
 /**
- * `'committed'`: each change of the pool resolves when the metadata on disk has it. `'lazy'`: when the kernel has taken
- * it; what proves it is a later `commit()` or `setTransactionId()`.
+ * The time at which a change of the pool resolves. `'committed'`: when the metadata on disk has it. `'lazy'`: when the
+ * kernel has accepted it; a later `commit()` or `setTransactionId()` verifies it.
  */
 export type Durability = 'committed' | 'lazy'
 

@@ -1,11 +1,11 @@
-// What is the matter with a pool, when the kernel refused a call with an errno that says little.
+// Explanation of ambiguous errnos by the state of the pool.
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
 import { poolStatusLine, type PoolAddress, type PoolContext } from './context.js'
 
 /**
- * Passes on what a call gives; when the kernel refused it with an errno that says little, looks at the pool and says
- * what is the matter: suspended, read-only, failed. Only a refusal costs the look.
+ * Returns the result of a call. If the call fails with an ambiguous errno, reads the pool's state and rejects with the
+ * specific code: suspended, read-only or failed. The extra status call is made only on failure.
  */
 export function explained<T>(context: PoolContext, call: Promise<T>): Promise<T> {
   return call.catch(async (fault: unknown) => {
@@ -26,7 +26,7 @@ export async function explain(pool: PoolAddress, fault: DmThinError): Promise<Dm
     }
     const status = await poolStatusLine(pool)
     if (status.mode === 'fail' || status.mode === 'error') {
-      const hint = 'take it down and run thin_check, then thin_repair, on its metadata'
+      const hint = 'remove it and run thin_check, then thin_repair, on its metadata'
       return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)
     }
     if (status.mode === 'ro') {
@@ -37,6 +37,6 @@ export async function explain(pool: PoolAddress, fault: DmThinError): Promise<Dm
   }
   return look().catch((second: unknown) => {
     const gone = second instanceof DmThinError && second.errno === ERRNO.ENXIO
-    return gone ? fault.refined('DM_NOT_FOUND', `pool ${name} is not active any more (${fault.message})`) : fault
+    return gone ? fault.refined('DM_NOT_FOUND', `pool ${name} is no longer active (${fault.message})`) : fault
   })
 }

@@ -1,4 +1,4 @@
-// Reads the metadata of a pool that is up.
+// Reader of a running pool's metadata.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
@@ -12,8 +12,8 @@ export async function thinIds(pool: PoolAddress, signal?: AbortSignal): Promise<
 }
 
 /**
- * Reads the metadata of a live pool. Where `read` finds it corrupt although its device has grown meanwhile, it reads it
- * again: it looked for the new blocks on the device as it was before.
+ * Reads the metadata of a running pool. Reads it again if `read` finds it corrupt and its device has grown during the
+ * read: the new blocks were looked up on the device of the old size.
  */
 export async function readMetadata<T>(
   pool: PoolAddress,
@@ -33,7 +33,7 @@ export async function readMetadata<T>(
   }
 }
 
-/** Reads metadata blocks of a live pool past the page cache, which is stale. */
+/** Returns a reader of a running pool's metadata blocks that bypasses the page cache, which is stale. */
 async function metadataOf(pool: PoolAddress, signal?: AbortSignal): Promise<BlockSource> {
   const { port } = pool
   const path = nodePath((await poolTable(pool, signal)).metadataDevice)
@@ -41,7 +41,7 @@ async function metadataOf(pool: PoolAddress, signal?: AbortSignal): Promise<Bloc
   return { blockCount, read: blocks => port.readBlocks(path, blocks, METADATA_BLOCK_BYTES, false, signal) }
 }
 
-/** What cannot be read any more has mostly failed the pool before. */
+/** Replaces a read error by the pool's failure, if the pool has failed: that is the usual cause. */
 async function whyUnreadable(pool: PoolAddress, fault: unknown): Promise<unknown> {
   const explains = fault instanceof DmThinError ? await explain(pool, fault) : undefined
   return explains?.code === 'DM_POOL_FAILED' ? explains : fault

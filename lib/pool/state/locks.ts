@@ -1,7 +1,7 @@
-// The locks of a pool: by its name, and by what lies below it. docs/crash-safety.md has the table call x lock x order.
-// Each is taken first among the calls of this process, which wait in JavaScript, and then among all processes. So at
-// most one thread waits for an exclusive lock, and calls of this process that wait do not hold the threads that the
-// holder of the lock needs.
+// The locks of a pool: by its name, and by its files or devices. docs/crash-safety.md has the table of calls, locks and
+// order. Each lock is taken first among the calls of this process, which wait in JavaScript, and then among all
+// processes. So at most one thread waits for an exclusive lock, and waiting calls of this process do not occupy the
+// threads that the holder of the lock needs.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { FairLocks } from '../../base/fair-locks.js'
@@ -18,17 +18,17 @@ function locksOf(port: KernelPort): FairLocks {
   return locks
 }
 
-/** Inside of a caller's function: the locks of the calls that wait for it. */
+/** The locks of the calls that wait for a function of the caller, inside that function. */
 const outerLocks = new AsyncLocalStorage<readonly PoolLock[]>()
 
-/** Throws `DM_BUSY` inside of a function that the holder of this lock waits for: neither would end. */
+/** Throws `DM_BUSY` inside a function that the holder of this lock waits for, which would be a deadlock. */
 function refuseInside(port: KernelPort, key: string): void {
   if (!outerLocks.getStore()?.some(lock => lock.isHeldFor(port, key))) return
   const text = `${key} is locked by the call that waits for this function to end: use the pool after it`
   throw new DmThinError('DM_BUSY', text, { device: key })
 }
 
-/** The exclusive lock of one pool while a call makes, opens, grows or removes it. */
+/** The exclusive lock of one pool while a call creates, opens, grows or removes it. */
 export class PoolLock {
   readonly #port: KernelPort
   readonly #signal: AbortSignal | undefined
@@ -42,12 +42,14 @@ export class PoolLock {
     this.#signal = signal
   }
 
-  /** Whether other processes are excluded too. False where /run cannot be written. */
+  /** True if other processes are excluded too. False if /run is not writable. */
   get complete(): boolean {
     return this.#complete
   }
 
-  /** Excludes other pools from these devices or files, in an order that all calls have. Replaces what was taken before. */
+  /**
+   * Excludes other pools from these devices or files, in an order that all calls share. Replaces those taken before.
+   */
   async takeBackings(keys: readonly string[]): Promise<void> {
     this.releaseBackings()
     for (const key of [...new Set(keys)].sort()) this.#backings.push(await this.take(key))
@@ -57,7 +59,7 @@ export class PoolLock {
     for (const release of this.#backings.splice(0).reverse()) release()
   }
 
-  /** Runs a function of the caller's. What it calls rejects with `DM_BUSY` if it needs this lock. */
+  /** Runs a function of the caller. Calls inside it reject with `DM_BUSY` if they need this lock. */
   async waitFor<T>(body: () => Promise<T>): Promise<T> {
     this.#isInFunction = true
     try {
@@ -67,7 +69,7 @@ export class PoolLock {
     }
   }
 
-  /** Whether `key` is held while a function of the caller's runs. */
+  /** Returns true if `key` is held while a function of the caller runs. */
   isHeldFor(port: KernelPort, key: string): boolean {
     return this.#isInFunction && this.#port === port && this.#keys.has(key)
   }
@@ -100,7 +102,7 @@ export class PoolLock {
   }
 }
 
-/** Runs `body` while no other call, in any process, makes, opens, grows or removes this pool or activates in it. */
+/** Runs `body` while no other call, in any process, creates, opens, grows or removes this pool or activates in it. */
 export async function withPoolLock<T>(
   port: KernelPort,
   name: string,
@@ -118,7 +120,7 @@ export async function withPoolLock<T>(
 }
 
 /**
- * Runs `call`, which takes the shared lock among processes itself, while no call of this process holds the exclusive
+ * Runs `call`, which takes the lock shared among processes itself, while no call of this process holds the exclusive
  * lock: it would wait on a thread that the holder may need.
  */
 export async function withSharedLock<T>(
@@ -136,15 +138,15 @@ export async function withSharedLock<T>(
   }
 }
 
-/** Names of pools have no `~`, so that no pool's lock is another's backing. */
+/** Returns the lock key of a file. Pool names have no `~`, so no pool's lock collides with one of a file or device. */
 export const fileKey = ({ device, inode }: Pick<FileIdentity, 'device' | 'inode'>): string => `~file-${device}-${inode}`
 
-/** The lock of a device; of a loop device that of the file below it. */
+/** Returns the lock key of a device; for a loop device, that of the file below it. */
 export async function deviceKey(port: KernelPort, device: number, signal?: AbortSignal): Promise<string> {
   if (deviceMajor(device) !== LOOP_MAJOR) return `~device-${deviceNumber(device)}`
   const loop = await port.loopStatus(deviceMinor(device), signal).catch((fault: DmThinError) => {
     if (fault.errno !== ERRNO.ENXIO) throw fault
   })
-  if (!loop) return `~device-${deviceNumber(device)}` // nothing is attached
+  if (!loop) return `~device-${deviceNumber(device)}` // no file is attached
   return fileKey({ device: loop.backingDevice, inode: loop.backingInode })
 }

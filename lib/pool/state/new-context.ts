@@ -1,4 +1,4 @@
-// Makes what a pool and its volumes share.
+// Creation of the state that a pool and its volumes share.
 import { deviceNumber } from '../../base/device-number.js'
 import { Pending } from '../../base/pending.js'
 import { sectorsToBytes } from '../../base/units.js'

@@ -1,16 +1,16 @@
-// A record beside the pool of what the kernel does not keep: the options that it runs with, and of each volume its name,
-// size and origin. A JSON file that the caller names; the kernel's own metadata remain what counts.
+// The record beside the pool of what the kernel does not keep: the pool's options, and the name, size and origin of
+// each volume. It is a JSON file that the caller names; the kernel's metadata is authoritative.
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
 import { shown } from '../../base/options.js'
 
-/** What is known of a volume besides the pool's metadata. */
+/** The recorded facts about a volume that the pool's metadata does not have. */
 export interface VolumeRecord {
   readonly name: string
-  /** Unknown of a snapshot of a volume whose size was unknown. */
+  /** Undefined for a snapshot of a volume whose size was unknown. */
   readonly sizeBytes?: number | undefined
-  /** The thin id that it is a snapshot of. */
+  /** The thin id of the origin, if the volume is a snapshot. */
   readonly origin?: number | undefined
   readonly externalOrigin?: string | undefined
 }
@@ -37,7 +37,7 @@ export interface RecordedOptions {
 export interface RecordContent {
   readonly pool: string
   readonly dataBlockBytes: number
-  /** Length of the pool's data, in bytes. */
+  /** Length of the pool's data in bytes. */
   readonly dataBytes: number
   readonly options: RecordedOptions
   readonly volumes: ReadonlyMap<number, VolumeRecord>
@@ -66,14 +66,14 @@ export class PoolRecord {
     this.#content = content
   }
 
-  /** Replaces what is in the file. */
+  /** Replaces the contents of the file. */
   static async write(port: FilePort, file: string, content: RecordContent): Promise<PoolRecord> {
     const record = new PoolRecord(port, file, content)
     await record.change(() => content)
     return record
   }
 
-  /** With `isSame` the file has this content already. */
+  /** Opens the record. `isSame`: the file has this content already. */
   static async open(port: FilePort, file: string, content: RecordContent, isSame: boolean): Promise<PoolRecord> {
     return isSame ? new PoolRecord(port, file, content) : PoolRecord.write(port, file, content)
   }
@@ -82,12 +82,12 @@ export class PoolRecord {
     return this.#file
   }
 
-  /** As of the last change through this object, or the last `read`. */
+  /** The content as of the last change through this object, or the last `read`. */
   get content(): RecordContent {
     return this.#content
   }
 
-  /** Reads what other processes have written. */
+  /** Reads the changes of other processes. */
   async read(): Promise<RecordContent> {
     const found = await readRecord(this.#port, this.#file)
     if (typeof found === 'object') this.#content = found
@@ -107,7 +107,7 @@ export class PoolRecord {
     }))
   }
 
-  /** Resolves when the change is on disk. Changes that come while one is written are written together. */
+  /** Resolves when the change is on disk. Changes that arrive during a write are combined into the next write. */
   change(change: Change): Promise<void> {
     const done = new Promise<void>((resolve, reject) => this.#waiting.push({ change, resolve, reject }))
     if (!this.#writing) void this.#write()
@@ -132,7 +132,9 @@ export class PoolRecord {
     this.#writing = false
   }
 
-  /** Other processes change the same file: the folder's lock makes reading and replacing one step. */
+  /**
+   * Applies changes. Other processes change the same file: the lock of its folder makes reading and replacing one step.
+   */
   async #apply(changes: readonly Change[]): Promise<void> {
     const lock = await this.#port.lockNode(path.dirname(this.#file)).catch(notLocked)
     try {
@@ -147,13 +149,13 @@ export class PoolRecord {
   }
 }
 
-/** Without its folder a record cannot be written either. */
+/** Converts the error of a missing folder: without it, a record cannot be written either. */
 function notLocked(fault: unknown): never {
   if (!(fault instanceof DmThinError)) throw fault
   throw fault.refined('DM_RECORD', `the record cannot be locked: ${fault.message}`)
 }
 
-/** `missing`, or `damaged`: it is no record. */
+/** Returns the content, `missing`, or `damaged` if the file is not a valid record. */
 export async function readRecord(port: FilePort, file: string): Promise<RecordContent | 'missing' | 'damaged'> {
   const text = await port.readSmallFile(file)
   if (text === undefined) return 'missing'
@@ -170,7 +172,7 @@ function format({ volumes, ...rest }: RecordContent): string {
   return `${JSON.stringify({ format: FORMAT, ...rest, volumes: list })}\n`
 }
 
-/** Throws TypeError where it is something else. */
+/** Parses a record. Throws TypeError if it is invalid. */
 function parse(value: unknown): RecordContent {
   const record = object(value)
   if (record['format'] !== FORMAT) throw new TypeError('another format')
@@ -212,7 +214,7 @@ const text = (value: unknown) => checked<string>(typeof value === 'string', valu
 const count = (value: unknown) => checked<number>(Number.isSafeInteger(value) && (value as number) >= 0, value)
 const truth = (value: unknown) => checked<boolean>(typeof value === 'boolean', value)
 
-/** A record of another pool must not be written over. */
+/** Throws if the record belongs to another pool, so that it is not overwritten. */
 export function refuseForeignRecord(file: string, content: RecordContent, pool: string, dataBlockBytes: number): void {
   if (content.pool === pool && content.dataBlockBytes === dataBlockBytes) return
   const text = `${file} is the record of pool ${content.pool} with blocks of ${content.dataBlockBytes} bytes, not of ${pool} with ${dataBlockBytes}`

@@ -1,32 +1,35 @@
 // The pool's snapshot clock. Each snapshot in the life of a pool advances it by one, deleted ones included. The kernel
 // counts in 32 bits and stores 24 of them with each mapping, without a mask (dm-thin-metadata.c pack_block_time): after
-// 2^24 snapshots what does not fit spills into block addresses, and mappings of different volumes share blocks.
+// 2^24 snapshots the excess bits spill into block addresses, and mappings of different volumes share blocks.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { parseSuperblock } from '../../metadata/superblock.js'
 
-/** The last value of the clock that the kernel stores right. */
+/** The last value of the clock that the kernel stores correctly. */
 const LAST_TIME = 2 ** 24 - 1
-/** How many snapshots short of that the library stops: others may make some between two looks at the superblock. */
+/**
+ * The number of snapshots before that value at which the library stops: other programs may create some between two
+ * reads of the superblock.
+ */
 export const SNAPSHOT_MARGIN = 2 ** 16
-/** How many snapshots a pool is given in its life. */
+/** The number of snapshots that a pool can take in its life. */
 export const SNAPSHOT_LIMIT = LAST_TIME - SNAPSHOT_MARGIN
-/** Where the event is raised: 90 %. */
+/** The threshold of the event: 90 %. */
 const LOW = Math.floor(SNAPSHOT_LIMIT * 0.9)
-/** After how many snapshots of this process the superblock is read again, while the limit is far. */
+/** The number of snapshots of this process after which the superblock is read again, while the limit is far. */
 const RECHECK = 1024
-/** The kernel may be writing the superblock while it is read. */
+/** The number of attempts: the kernel may be writing the superblock while it is read. */
 const READ_TRIES = 5
 const READ_PAUSE_MS = 2
 
 /** Snapshots in the life of a pool, deleted ones included. */
 export interface SnapshotsStatus {
   readonly made: number
-  /** How many the library still makes: 0 is `DM_POOL_WORN` from the next on. */
+  /** The number of snapshots that the library still creates. If it is 0, the next one rejects with `DM_POOL_WORN`. */
   readonly left: number
-  /** `made` and `left` together: 2^24 - 1, less a margin of 2^16. */
+  /** `made` plus `left`: 2^24 - 1, minus a margin of 2^16. */
   readonly limit: number
 }
 
@@ -38,7 +41,7 @@ export const snapshotsStatus = (time: number): SnapshotsStatus => ({
 
 export const areSnapshotsLow = ({ made }: SnapshotsStatus): boolean => made >= LOW
 
-/** The clock as it is in the superblock on disk; undefined where that cannot be read. */
+/** Returns the clock in the superblock on disk; undefined if it cannot be read. */
 export async function readSnapshotTime(
   port: FilePort,
   metadataPath: string,
@@ -57,7 +60,7 @@ export async function readSnapshotTime(
   }
 }
 
-/** What one pool object knows of the clock. The superblock is read now and then, and snapshots of its own are counted. */
+/** The clock as one pool object knows it. It reads the superblock now and then, and counts its own snapshots. */
 export class SnapshotClock {
   readonly #read: () => Promise<number | undefined>
   readonly #whenLow = new Set<() => void>()
@@ -70,8 +73,8 @@ export class SnapshotClock {
   }
 
   /**
-   * Runs `send`, which makes `count` snapshots, or refuses them with `DM_POOL_WORN`. Where the superblock cannot be read
-   * nothing is refused: then the kernel cannot commit either.
+   * Runs `send`, which creates `count` snapshots, or rejects with `DM_POOL_WORN`. If the superblock cannot be read,
+   * nothing is rejected: in that case the kernel cannot commit either.
    */
   async counted<T>(pool: string, count: number, send: () => Promise<T>): Promise<T> {
     if (this.#mustRead(count)) await this.#look()
@@ -86,7 +89,7 @@ export class SnapshotClock {
     }
   }
 
-  /** Calls `tell` when snapshots of this object reach 90 % of the limit, until the function that it gives is called. */
+  /** Calls `tell` when snapshots of this object reach 90 % of the limit. Returns the function that stops this. */
   onLow(tell: () => void): () => void {
     this.#whenLow.add(tell)
     return () => void this.#whenLow.delete(tell)

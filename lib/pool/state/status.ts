@@ -14,38 +14,40 @@ export interface SpaceStatus {
   readonly totalBytes: number
 }
 
-/** What is known of a pool whatever has become of it. */
+/** The fields that a pool has in every mode. */
 export interface PoolStatusBase {
   readonly lowWaterMark: { readonly blocks: number; readonly bytes: number }
-  /** The metadata must be checked (thin_check) before the pool is written again. Of a failed pool always true. */
+  /**
+   * True if the metadata must be checked (thin_check) before the pool is written again. Always true for a failed pool.
+   */
   readonly needsCheck: boolean
   readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
-  /** What happens to writes when there is no space. `error_if_no_space` also after the kernel's own time-out. */
+  /** The handling of writes if the pool is out of space. `error_if_no_space` also after the kernel's own timeout. */
   readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
 }
 
-/** A pool that works. */
+/** The status of a working pool. */
 export interface WorkingPoolStatus extends PoolStatusBase {
-  /** `rw`; `ro` (read-only: asked for, out of metadata, or after a fault); `out_of_data_space`. */
+  /** `rw`; `ro` (read-only: as requested, out of metadata, or after an error); `out_of_data_space`. */
   readonly mode: Exclude<PoolMode, 'fail' | 'error'>
   readonly data: SpaceStatus
-  /** Of 4 KiB blocks. `usedBlocks` includes the commit reserve of up to 4096 blocks. */
+  /** Space of the metadata device in 4 KiB blocks. `usedBlocks` includes the commit reserve of up to 4096 blocks. */
   readonly metadata: SpaceStatus & {
-    /** Free metadata blocks at which the kernel raises an event; it chooses min(1024, a quarter) itself. */
+    /** Free metadata blocks at which the kernel raises an event. The kernel chooses it: min(1024, a quarter). */
     readonly lowWaterMarkBlocks: number | undefined
   }
   /** A counter for the owner's own bookkeeping: see `setTransactionId()`. */
   readonly transactionId: bigint
-  /** Block of the metadata snapshot, or null where none is held: see `reserveMetadataSnapshot()`. */
+  /** Block of the metadata snapshot, or null if none is held: see `reserveMetadataSnapshot()`. */
   readonly heldMetadataRoot: number | null
   /**
-   * Snapshots in the life of the pool, read from its metadata as of the last commit. Undefined where the metadata device
+   * Snapshots in the life of the pool, read from its metadata as of the last commit. Undefined if the metadata device
    * cannot be read.
    */
   readonly snapshots: SnapshotsStatus | undefined
 }
 
-/** A pool that has failed: the kernel prints no number of it any more, and there are none here. */
+/** The status of a failed pool. The kernel reports no numbers for it, so there are none here. */
 export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'error'> extends PoolStatusBase {
   /** `fail`: the kernel could not even roll back; `error`: it could not read the status. */
   readonly mode: Mode
@@ -56,7 +58,10 @@ export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'erro
   readonly snapshots: undefined
 }
 
-/** Where `mode` is `fail` or `error` there are no numbers: `status.data?.usedBytes`, or look at `mode` first. */
+/**
+ * The status of a pool. If `mode` is `fail` or `error`, it has no numbers: use `status.data?.usedBytes`, or check
+ * `mode` first.
+ */
 export type PoolStatus = WorkingPoolStatus | FailedPoolStatus<'fail'> | FailedPoolStatus<'error'>
 
 const METADATA_BLOCK_BYTES = 4096
@@ -69,7 +74,7 @@ const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): Spa
   totalBytes: totalBlocks * blockBytes,
 })
 
-/** Asks the kernel, without a commit, and reads the superblock beside it. */
+/** Reads the status from the kernel, without a commit, and the superblock from disk. */
 export async function readPoolStatus(context: PoolContext, signal?: AbortSignal): Promise<PoolStatus> {
   const { port, address, metadataPath, metadataDevice } = context
   const [lines, time] = await Promise.all([
@@ -95,7 +100,7 @@ export async function readPoolSpace(context: PoolContext, signal?: AbortSignal):
   }
 }
 
-/** `time`: the snapshot clock, where it is known. Pure. */
+/** Parses a status line. `time`: the snapshot clock, if it is known. Pure. */
 export function poolStatus(parameters: string, table: PoolTable, time?: number): PoolStatus {
   const line = parsePoolStatus(parameters)
   const blockBytes = sectorsToBytes(table.blockSectors)
@@ -135,11 +140,11 @@ export function poolStatus(parameters: string, table: PoolTable, time?: number):
   }
 }
 
-/** A volume's share of the pool, counted in the pool's own metadata. */
+/** The space of one volume, counted in the pool's metadata. */
 export interface VolumeUsage {
   readonly id: number
   readonly mappedBlocks: number
-  /** Blocks that only this volume maps: what deleting it gives back. */
+  /** Blocks that only this volume maps: deleting it frees them. */
   readonly exclusiveBlocks: number
   /** Blocks that another volume maps too. */
   readonly sharedBlocks: number
@@ -149,13 +154,13 @@ export interface VolumeUsage {
 export interface WorkingVolumeStatus {
   readonly state: 'active'
   readonly sizeBytes: number
-  /** Blocks mapped to this volume, its own and shared ones, in bytes. */
+  /** Blocks mapped by this volume, exclusive and shared, in bytes. */
   readonly mappedBytes: number
-  /** The last byte that is mapped, or null where nothing is. */
+  /** The last mapped byte, or null if no block is mapped. */
   readonly highestMappedByte: number | null
 }
 
-/** The status of an active volume of which the kernel states no blocks. */
+/** The status of an active volume for which the kernel reports no blocks. */
 export interface UnknownVolumeStatus {
   /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
   readonly state: 'fail' | 'error'
@@ -164,7 +169,7 @@ export interface UnknownVolumeStatus {
   readonly highestMappedByte: undefined
 }
 
-/** Where `state` is `fail` or `error` nothing is known of the blocks. */
+/** The status of an active volume. If `state` is `fail` or `error`, its blocks are unknown. */
 export type VolumeStatus = WorkingVolumeStatus | UnknownVolumeStatus
 
 export function volumeStatus(parameters: string, lengthSectors: number): VolumeStatus {

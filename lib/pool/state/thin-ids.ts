@@ -1,4 +1,4 @@
-// Which thin id to ask for next. The kernel decides: an id that it says is taken is passed over.
+// Choice of the next thin id. The kernel decides: an id that it reports as in use is skipped.
 import { withOwnSignal } from '../../base/own-signal.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { MAX_THIN_ID } from '../../base/units.js'
@@ -10,13 +10,13 @@ export class ThinIds {
   #loading: Promise<void> | undefined
   #next = 0
 
-  /** `list` reads the ids that exist from the pool's metadata; it is asked once, before the first id is chosen. */
+  /** `list` reads the existing ids from the pool's metadata; it is called once, before the first id is chosen. */
   constructor(list: () => Promise<Iterable<number>>, last = MAX_THIN_ID) {
     this.#list = list
     this.#last = last
   }
 
-  /** Reserves `count` ids that nobody here uses. */
+  /** Reserves `count` ids that are not in use in this process. */
   async take(count: number, signal?: AbortSignal): Promise<number[]> {
     await this.#load(signal)
     if (this.#used.size + count > this.#last + 1) {
@@ -33,24 +33,24 @@ export class ThinIds {
     return taken
   }
 
-  /** The id exists, whoever made it. */
+  /** Marks the id as in use, whoever created the volume. */
   use(id: number): void {
     this.#used.add(id)
   }
 
-  /** The id is free again: deleted, or never made. */
+  /** Marks the id as free: its volume was deleted, or not created. */
   free(id: number): void {
     this.#used.delete(id)
   }
 
-  /** Chooses an id, calls `make`, and takes another one for as long as the kernel says that the id exists. */
+  /** Chooses an id and calls `make`. Repeats this with another id if the kernel reports that the id exists. */
   async withNew<T>(signal: AbortSignal | undefined, make: (id: number) => Promise<T>): Promise<T> {
     for (;;) {
       const [id = 0] = await this.take(1, signal)
       try {
         return await make(id)
       } catch (fault) {
-        if (fault instanceof DmThinError && fault.errno === ERRNO.EEXIST) continue // somebody else's: stays used
+        if (fault instanceof DmThinError && fault.errno === ERRNO.EEXIST) continue // not created here: stays in use
         this.free(id)
         throw fault
       }
@@ -62,13 +62,13 @@ export class ThinIds {
     await withOwnSignal(this.#loading, signal)
   }
 
-  /** Serves all that wait for the first id, so no one caller's signal gives it up. */
+  /** Serves all callers that wait for the first id, so the signal of one of them does not abort it. */
   async #read(): Promise<void> {
     try {
       for (const id of await this.#list()) this.#used.add(id)
     } catch (fault) {
-      this.#loading = undefined // ask again next time
-      // Others commit faster than can be read. What they took the kernel says of each id.
+      this.#loading = undefined // try again at the next call
+      // Other processes commit faster than the metadata can be read. The kernel rejects their ids one by one.
       if (!(fault instanceof DmThinError && fault.code === 'DM_METADATA_BUSY')) throw fault
     }
   }

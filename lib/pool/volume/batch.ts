@@ -1,4 +1,4 @@
-// One call for many volumes: a result for each, whatever becomes of the others.
+// Calls on many volumes. Each volume gets its own result; a failure does not stop the others.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
 import type { BatchOptions, Outcome } from '../../kernel/port/pool-port.js'
@@ -11,7 +11,7 @@ export type VolumeResult<T = void> =
   | { readonly status: 'fulfilled'; readonly volume: ThinVolume; readonly value: T }
   | { readonly status: 'rejected'; readonly volume: ThinVolume; readonly reason: DmThinError }
 
-/** The volumes of results that all succeeded; throws the first reason otherwise. */
+/** Returns the volumes of results that all succeeded. Throws the first reason if a result failed. */
 export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume[] {
   return results.map(result => {
     if (result.status === 'rejected') throw result.reason
@@ -25,11 +25,14 @@ export interface Progress {
   readonly total: number
 }
 
-/** Options of the calls on many volumes. */
+/** Options of calls on many volumes. */
 export interface ManyOptions {
   /** Called after each volume, on the JavaScript thread. */
   readonly onProgress?: (progress: Progress) => void
-  /** Volumes not begun yet reject with `ABORT_ERR`; those under way are given up where the kernel allows it. */
+  /**
+   * Aborts the call. Volumes that were not started reject with `ABORT_ERR`; those in progress are aborted if the kernel
+   * allows it.
+   */
   readonly signal?: AbortSignal
 }
 
@@ -43,16 +46,16 @@ export function checkVolumes(pool: PoolContext, volumes: readonly ThinVolume[]):
 }
 
 export interface Steps<Request> {
-  /** What the kernel will be asked; throws where it need not be asked. */
+  /** Returns the request to the kernel. Throws if the kernel need not be called. */
   prepare(volume: ThinVolume): Request
   send(requests: Request[], options: BatchOptions): Promise<Outcome[]>
-  /** Takes over what has been done; throws where the kernel refused. */
+  /** Applies the outcome to the volume. Throws if the kernel rejected the request. */
   settle(volume: ThinVolume, outcome: Outcome, request: Request): Promise<void>
 }
 
-/** Volumes per call to the native side: reading the arguments of more would hold the event loop. */
+/** Volumes per native call. Converting the arguments of more would block the event loop. */
 const BATCH = 64
-/** How long one turn of the event loop is held, where the machine is slow or the code still cold. */
+/** The longest turn of the event loop in milliseconds, on a slow machine or with code that is not yet compiled. */
 const TURN_MS = 1
 
 class Turn {
@@ -62,7 +65,7 @@ class Turn {
     return performance.now() - this.#started > TURN_MS
   }
 
-  /** Lets timers and I/O have their turn, where this one is over. */
+  /** Yields to timers and I/O if this turn has used up its time. */
   async pause(): Promise<void> {
     if (!this.isOver) return
     await nextTurn()
@@ -100,7 +103,7 @@ export async function inBatches<Request>(
       }
       at += 1
     } while (at < volumes.length && asked.length < BATCH && !turn.isOver)
-    // One at a time: the others would wait on threads that other calls need.
+    // One batch at a time: others would wait on threads that other calls need.
     await oneBatch(asked, results, options.signal, progress, steps)
   }
   progress.throwIfFailed()
@@ -136,14 +139,17 @@ async function oneBatch<Request>(
   }
 }
 
-/** A call that did not even begin was refused for each of its volumes. */
+/** Returns the same error as the outcome of each volume, for a call that failed before its first volume. */
 const allRefused = (count: number, progress: ProgressOf) => (fault: unknown) => {
   if (!(fault instanceof DmThinError)) throw fault
   for (let at = 0; at < count; at++) progress.one()
   return new Array<Outcome>(count).fill(fault)
 }
 
-/** Counts what is done. What the caller's function throws must not reach the native side: it is kept for the end. */
+/**
+ * Counter of finished volumes. An exception of the caller's function must not reach native code: it is kept and thrown
+ * at the end.
+ */
 class ProgressOf {
   readonly #total: number
   readonly #tell: ManyOptions['onProgress']

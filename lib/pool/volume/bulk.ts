@@ -1,4 +1,4 @@
-// Many volumes at once: what the kernel lets overlap, overlaps.
+// Concurrent calls on many volumes.
 import { signalOption } from '../../base/options.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
@@ -19,7 +19,7 @@ import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { ThinVolume } from './thin-volume.js'
 import { message } from '../../target/messages.js'
 
-/** Activates all at once: the native threads bound how many are in the kernel at a time. */
+/** Activates all volumes. The number of native threads limits how many are in the kernel at a time. */
 export async function activateMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
@@ -44,7 +44,7 @@ function activateRequest({ state }: ThinVolume, readOnly: boolean, originOf: (pa
   return state.activateRequest(state.name, state.sizeFor(), readOnly, origin)
 }
 
-/** Deactivates all at once. */
+/** Deactivates all volumes. */
 export function deactivateMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
@@ -61,7 +61,7 @@ export function deactivateMany(
   })
 }
 
-/** Deletes all, one native call for each batch: the kernel takes one message after the other. */
+/** Deletes all volumes, with one native call per batch: the kernel processes one message at a time. */
 export function deleteMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
@@ -85,7 +85,10 @@ export function deleteMany(
 /** Snapshots under one suspend of their origin. */
 const SNAPSHOTS = 32
 
-/** For each chunk one suspend of the origin, the snapshots, one resume; another round only for ids that were taken. */
+/**
+ * Creates snapshots in chunks: one suspend of the origin, the snapshots, one resume. Repeats a chunk only for ids that
+ * were in use.
+ */
 export async function snapshotMany(
   pool: PoolContext,
   origin: ThinVolume,
@@ -145,7 +148,8 @@ async function snapshotChunk(
     for (const item of items) {
       const { id, errno } = item
       if (errno === ERRNO.EEXIST && !given) {
-        // Another process made it. It stays marked as used, so each round has fewer ids to try and the rounds end.
+        // Another process created this id. It stays marked as used, so each round has fewer ids to try and the rounds
+        // end.
         missing += 1
         continue
       }
@@ -181,7 +185,7 @@ async function createSnaps(
   }
 }
 
-/** The status of many volumes with one native call. */
+/** Returns the status of many volumes with one native call. */
 export async function statusMany(
   pool: PoolContext,
   volumes: readonly ThinVolume[],
@@ -201,7 +205,8 @@ export async function statusMany(
       results.push({ status: 'fulfilled', volume, value: volumeStatus(parameters!, Number(length)) })
       continue
     }
-    // Inactive, or activated by another program under a uuid of its own: the single question gives the exact answer.
+    // The volume is inactive, or another program activated it under a different uuid: a single query returns the exact
+    // answer.
     const single = await volume.status(signalOption(signal)).then(
       value => ({ status: 'fulfilled' as const, volume, value }),
       (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
@@ -211,5 +216,5 @@ export async function statusMany(
   return results
 }
 
-/** A line of the port's statusMany. */
+/** A line of the result of the port's `statusMany`. */
 const STATUS_LINE = /^(\d+) (\d+) (.*)$/

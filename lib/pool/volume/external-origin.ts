@@ -1,4 +1,5 @@
-// The device that a volume reads where it has no block of its own: a third word of its table, at each activation.
+// The external origin of a volume: the device that it reads at blocks of which it has none. It is the third word of the
+// table, to be given at each activation.
 import { nodePath } from '../../block/node-path.js'
 import { ERRNO, type DmThinError } from '../../base/errors.js'
 import { TABLE_FLAG, type TargetLine } from '../../kernel/port/device-port.js'
@@ -9,7 +10,10 @@ import { poolTable, type PoolContext } from '../state/context.js'
 export const originPath = (path: string | undefined): string | undefined =>
   path === undefined ? undefined : checkPath('externalOrigin', path)
 
-/** `7:3`, as the table names it. Refuses what would be read in a circle: the pool's own devices and volumes. */
+/**
+ * Returns the device number as the table has it, such as `7:3`. Rejects the pool's own devices and volumes, which would
+ * make reads circular.
+ */
 export async function externalOriginNumber(pool: PoolContext, path: string, signal?: AbortSignal): Promise<string> {
   const { port } = pool
   const shown = `externalOrigin ${JSON.stringify(path)}`
@@ -27,23 +31,32 @@ export async function externalOriginNumber(pool: PoolContext, path: string, sign
   return number
 }
 
-/** Of an active volume: its external origin's node, by the table line. A failed pool's volumes do not tell. */
+/**
+ * Returns the node of an active volume's external origin, from its table line. The line of a volume of a failed pool
+ * does not have it.
+ */
 export function externalOriginIn({ parameters }: TargetLine): string | undefined {
   const [, , origin] = parameters.trim().split(' ')
   return origin === undefined ? undefined : nodePath(origin)
 }
 
-/** What claims a device for itself, such as a mount, cannot be an origin meanwhile: the kernel says EBUSY of nothing else. */
+/**
+ * Refines EBUSY: the external origin cannot be one while something claims it exclusively, such as a mount. The kernel
+ * returns EBUSY for nothing else here.
+ */
 export async function originInUse({ port }: PoolContext, table: TargetLine, fault: DmThinError): Promise<DmThinError> {
   const [, , origin] = table.parameters.split(' ')
   if (origin === undefined || fault.code !== 'DM_TABLE_REFUSED' || fault.errno !== ERRNO.EBUSY) return fault
   const path = nodePath(origin)
   const holders = await port.holders(parseDeviceNumber(origin) ?? 0).catch(() => [])
-  const text = `the external origin ${path} is in use by a mount or another that claims it (${fault.message})`
+  const text = `the external origin ${path} is in use: a mount or another user claims it (${fault.message})`
   return fault.refined('DM_BUSY', text, { device: path, holders })
 }
 
-/** Of many volumes, each path looked at once. Gives what tells a path's number, or throws why it has none. */
+/**
+ * Resolves the external origins of many volumes, each path once. Returns a function that returns the number of a path,
+ * or throws the reason why it has none.
+ */
 export async function externalOriginsOf(
   pool: PoolContext,
   volumes: readonly { readonly externalOrigin?: string | undefined }[],

@@ -1,4 +1,4 @@
-// The object of a volume that there is: inactive, or active as whoever activated it.
+// Search for an existing volume: inactive, or active, whoever activated it.
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
@@ -12,7 +12,7 @@ import type { VolumeIdentity } from './volume-options.js'
 
 type Given = Omit<VolumeIdentity, 'id' | 'active'>
 
-/** What is looked at: no device, the volume's own one, or the pool's metadata and every device. */
+/** The devices to look at: none, the volume's own one, or every device together with the pool's metadata. */
 type Looks = 'none' | 'own' | 'all'
 
 export async function findVolume(
@@ -44,7 +44,10 @@ export async function findVolumes(pool: PoolContext, signal?: AbortSignal): Prom
   return found
 }
 
-/** One question where this library activated it; only else a look at every device that holds the pool. */
+/**
+ * Returns the active device of a volume. One query suffices if this library activated it; otherwise every device that
+ * holds the pool is examined.
+ */
 async function activeAs(pool: PoolContext, id: number, signal?: AbortSignal): Promise<ActiveThin | undefined> {
   const { port, device } = pool
   const own = await ownActive(pool, id, signal)
@@ -71,12 +74,12 @@ async function volumeOf(
   if (!active) return inactive()
   const flags = TABLE_FLAG.table | TABLE_FLAG.noflush
   const lines = await pool.port.tableStatus(addressOf(active), flags, signal).catch(undefinedIf('DM_NOT_FOUND'))
-  if (!lines) return inactive() // somebody deactivated it since
+  if (!lines) return inactive() // deactivated concurrently
   const [line] = lines
   const found = line && { sizeBytes: sectorsToBytes(line.lengthSectors), externalOrigin: externalOriginIn(line) }
   return new ThinVolume(pool, { id, ...given, ...found, active })
 }
 
-/** Without the entries that are undefined: those must not hide what the record says. */
+/** Returns the entries that are not undefined: undefined ones must not override the record. */
 const defined = <T extends object>(given: T): Partial<T> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>

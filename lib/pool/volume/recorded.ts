@@ -1,11 +1,11 @@
-// Volumes in the pool's record: written once the kernel has them, and before the caller does.
+// Volumes in the pool's record. A volume is recorded after the kernel has created it and before the caller receives it.
 import { DmThinError, type RollbackStep } from '../../base/errors.js'
 import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import type { PoolContext } from '../state/context.js'
 import type { VolumeRecord } from '../state/record.js'
 
-/** Records new volumes; where that fails they are deleted again. */
+/** Records new volumes. If that fails, deletes them from the pool. */
 export async function recordNew(
   context: PoolContext,
   volumes: readonly (readonly [id: number, volume: VolumeRecord])[],
@@ -21,7 +21,7 @@ export async function recordNew(
   }
 }
 
-/** Deletes a volume that a call has made and cannot hand out. */
+/** Deletes a volume that a failed call created. */
 export async function deleteAgain(context: PoolContext, id: number): Promise<RollbackStep> {
   const operation = message.delete(id)
   const errno = await changePool(context, operation).then(
@@ -32,7 +32,7 @@ export async function deleteAgain(context: PoolContext, id: number): Promise<Rol
   return { operation, device: context.name, errno }
 }
 
-/** Records what an activation has shown of a volume, if it is new. */
+/** Records the name and size with which a volume was activated, if they changed. */
 export async function recordActive(context: PoolContext, id: number, name: string, sizeBytes: number): Promise<void> {
   const { record } = context
   const known = record?.content.volumes.get(id)
@@ -46,7 +46,7 @@ export async function recordDeleted(context: PoolContext, ids: readonly number[]
   if (known.length > 0) await record?.drop(known)
 }
 
-/** What the record says of a volume; asked anew where it is not known here. */
+/** Returns the record's entry for a volume. Reads the record again if the entry is not in memory. */
 export async function recordOf(context: PoolContext, id: number): Promise<VolumeRecord | undefined> {
   const { record } = context
   return record && (record.content.volumes.get(id) ?? (await record.read()).volumes.get(id))

@@ -1,4 +1,4 @@
-// What the kernel refused, in the terms of volumes. Of snapshots by one native call it gives an errno for each id.
+// Kernel errors in terms of volumes. The native snapshot call returns an errno for each id.
 import { abortError, DmThinError, ERRNO } from '../../base/errors.js'
 import { errorFromFailure } from '../../kernel/errors/translate.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
@@ -53,7 +53,7 @@ export function snapshotRefused(
   return explain(pool, fault)
 }
 
-/** The kernel says EBUSY both for a taken name and for a taken uuid; which of the two, it must be asked. */
+/** Tells apart a used name and a used uuid, for both of which the kernel returns EBUSY, by querying the device. */
 export async function whoHasName(pool: PoolContext, id: number, fault: DmThinError): Promise<DmThinError> {
   if (fault.code !== 'DM_NAME_TAKEN') return fault
   const other = await pool.port.deviceStatus({ uuid: volumeUuidPrefix(pool) + id }).catch(() => undefined)
@@ -62,7 +62,7 @@ export async function whoHasName(pool: PoolContext, id: number, fault: DmThinErr
   return fault.refined('DM_ALREADY_ACTIVE', text, { detail: other.name })
 }
 
-/** A refusal as a value: what many have in common with one. */
+/** Converts a rejection to a value, so that calls on one and on many volumes share code. */
 export function outcomeOf(call: Promise<DeviceInfo | void>): Promise<Outcome> {
   return call.then(
     answer => answer?.device ?? 0,

@@ -1,4 +1,4 @@
-// A thin volume: a thin id of a pool, and a mapped device while it is active.
+// The class of thin volumes: a thin id of a pool, and a mapped device while the volume is active.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import {
   checkBoolean,
@@ -39,9 +39,12 @@ interface CreatedSnapshot {
 /** A thin volume of a pool, active or not. */
 export class ThinVolume {
   readonly #state: VolumeState
-  /** The thin id, 0 to 2^24-1: what the pool knows the volume by. */
+  /** The thin id, 0 to 2^24-1, which identifies the volume in its pool. */
   readonly id: number
-  /** The thin id that it is a snapshot of; undefined where it is none, or where the pool has no `record`. */
+  /**
+   * The thin id of the origin if this volume is a snapshot. Undefined if it is not one, and if the pool has no
+   * `record`.
+   */
   readonly origin: number | undefined
 
   /** @internal Volumes come from a pool. */
@@ -51,38 +54,49 @@ export class ThinVolume {
     this.origin = identity.origin
   }
 
-  /** Name of the mapped device, now or when it will be activated. Default `POOL-ID`. */
+  /** Name of the mapped device, at present or after the next activation. Default `POOL-ID`. */
   get name(): string {
     return this.#state.name
   }
 
-  /** Size in bytes, where known: the pool stores none. Given at creation, or read from the active device. */
+  /**
+   * Size in bytes. The pool stores no sizes: it is the size given at creation or read from the active device, and
+   * undefined if neither is known.
+   */
   get sizeBytes(): number | undefined {
     return this.#state.sizeBytes
   }
 
-  /** The device that it reads where it has no block of its own, where known: the pool stores none. */
+  /**
+   * The device that the volume reads at blocks of which it has none. The pool does not store it: undefined if it is
+   * unknown.
+   */
   get externalOrigin(): string | undefined {
     return this.#state.externalOrigin
   }
 
-  /** Whether this object knows the volume to be active. Another process may know better: see `refresh()`. */
+  /**
+   * State of the volume as this object knows it: true if active. Another process may have changed it: see `refresh()`.
+   */
   get active(): boolean {
     return this.#state.device !== undefined
   }
 
-  /** `/dev/dm-N`: there from activation to deactivation, with udev and without. Throws `DM_NOT_ACTIVE` otherwise. */
+  /**
+   * `/dev/dm-N`. The node exists from activation to deactivation, with udev and without. Throws `DM_NOT_ACTIVE` if the
+   * volume is inactive.
+   */
   get path(): string {
     return this.#state.path
   }
 
   /**
-   * Makes the volume a block device: create, load, resume as one native call. Waits for the kernel (its RCU grace
-   * periods, milliseconds), not in JavaScript; many at once overlap.
+   * Activates the volume: creates its mapped device, loads its table and resumes it, in one native call. The kernel
+   * takes milliseconds (RCU grace periods), during which JavaScript is not blocked; concurrent calls overlap.
    *
-   * Rejects with `DM_ALREADY_ACTIVE` (by any process, under any name: one volume under two names loses data),
+   * Rejects with `DM_ALREADY_ACTIVE` (by any process and under any name: a volume active under two names loses data),
    * `DM_NAME_TAKEN`, `DM_VOLUME_NOT_FOUND`, `DM_SIZE_UNKNOWN`, `DM_POOL_SUSPENDED`, `DM_POOL_FAILED`,
-   * `DM_TABLE_REFUSED`, `ABORT_ERR`; of an external origin `DM_FILE_MISSING`, `DM_BUSY` (mounted, or claimed by
+   * `DM_TABLE_REFUSED`, `ABORT_ERR`; for an external origin with `DM_FILE_MISSING`, `DM_BUSY` (mounted, or claimed by
    * another), `DM_INVALID_ARGUMENT`. In each case no device is left.
    */
   async activate(options: ActivateOptions = {}): Promise<this> {
@@ -104,9 +118,9 @@ export class ThinVolume {
   }
 
   /**
-   * Takes the block device away; the volume and its data stay. While somebody holds it open it is tried again, on
-   * EBUSY only, until `timeoutMs` are over: then `DM_BUSY` with the holders that could be seen. An inactive volume is
-   * left as it is.
+   * Deactivates the volume: removes its mapped device. The volume and its data stay. Retries while the device is open
+   * (only on EBUSY) for up to `timeoutMs`, after which it rejects with `DM_BUSY` and the holders that could be found.
+   * Does nothing if the volume is inactive.
    */
   async deactivate(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'deactivate')
@@ -115,13 +129,14 @@ export class ThinVolume {
   }
 
   /**
-   * A new volume with the same content, sharing all blocks, and with the same external origin where there is one. An
-   * active origin is suspended, snapshotted and resumed in one native section that always resumes; an inactive one is
-   * not touched. The depth of a chain costs nothing.
+   * Creates a snapshot: a volume with the same content that shares all blocks, and has the same external origin if
+   * there is one. An active origin is suspended, snapshotted and resumed in one native critical section, which always
+   * resumes it; an inactive one is not touched. The cost does not depend on the depth of snapshots.
    *
-   * Rejects with `DM_VOLUME_EXISTS` (a given id is taken), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life), `DM_NOT_COMMITTED` (the pool took it
-   * and could not commit it), and with `activate` whatever that rejects with; the snapshot is then deleted again.
+   * Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`, `DM_POOL_FULL`,
+   * `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life), `DM_NOT_COMMITTED` (the pool accepted the snapshot
+   * and could not commit it). With `activate` it also rejects with the codes of `activate()`, and the snapshot is
+   * deleted again.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
@@ -149,7 +164,10 @@ export class ThinVolume {
     })
   }
 
-  /** Mapped bytes and size, without committing the pool (NOFLUSH). `DM_NOT_ACTIVE` where it has no device. */
+  /**
+   * Returns the mapped bytes and the size, without committing the pool (NOFLUSH). Rejects with `DM_NOT_ACTIVE` if the
+   * volume has no device.
+   */
   async status(options: SignalOption = {}): Promise<VolumeStatus> {
     checkOptions(options, ['signal'], 'status')
     return this.#run(async () => {
@@ -164,7 +182,10 @@ export class ThinVolume {
     })
   }
 
-  /** Asks the kernel whether and as what the volume is active, and remembers it. */
+  /**
+   * Updates this object from the kernel: active or not, name, size and external origin. Returns true if the volume is
+   * active.
+   */
   async refresh(options: SignalOption = {}): Promise<boolean> {
     checkOptions(options, ['signal'], 'refresh')
     return this.#run(async () => {
@@ -185,16 +206,16 @@ export class ThinVolume {
   }
 
   /**
-   * Deletes the volume from the pool; blocks that only it had are free then. It must be inactive
-   * (`DM_VOLUME_ACTIVE`). The kernel's time grows with the blocks that only this volume has. Rejects with
-   * `DM_NOT_COMMITTED` where the pool took it and could not commit it: the volume may be there again.
+   * Deletes the volume from the pool, which frees its exclusive blocks. Rejects with `DM_VOLUME_ACTIVE` if the volume
+   * is active. The kernel's time grows with the number of exclusive blocks. Rejects with `DM_NOT_COMMITTED` if the pool
+   * deleted the volume and could not commit that: the volume may exist again.
    */
   async delete(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'delete')
     await this.#run(() => this.#delete(options.signal))
   }
 
-  /** `deactivate()` and `delete()`. */
+  /** Deactivates and deletes the volume, as `deactivate()` and `delete()` do. */
   async destroy(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'destroy')
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
@@ -204,17 +225,17 @@ export class ThinVolume {
     })
   }
 
-  /** Waits for the calls under way on this object and lets nothing new in. The device and the volume stay. */
+  /** Waits for the calls in progress on this object and rejects new ones. The device and the volume stay. */
   async close(): Promise<void> {
     await this.#state.pending.close()
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  /** @internal Whether the volume belongs to this pool. */
+  /** @internal Returns true if the volume belongs to this pool. */
   belongsTo(pool: PoolContext): boolean {
     return this.#pool === pool
   }

@@ -1,21 +1,22 @@
-// What callers may ask of a volume, and the checks before the kernel is asked.
+// Options of volumes and their validation.
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import { type SignalOption, checkNumber } from '../../base/options.js'
 import { MAX_THIN_ID, SECTOR_BYTES } from '../../base/units.js'
 
-/** Where a volume is read that has no block of its own there. */
+/** The external origin of a volume. */
 export interface ExternalOriginOption {
   /**
-   * Path of a block device, read where the volume has no block of its own, and never written. Nobody else may write to
-   * it either while it serves. Past its end there are zeros. The pool does not store it: each activation, of this
-   * volume and of its snapshots, must name it again, or what it gave reads as zeros. Volume objects remember it.
+   * Path of a block device that the volume reads at blocks of which it has none. The volume never writes to it. No one
+   * else may write to it while it serves as an external origin. Reads past its end return zeros. The pool does not
+   * store it: each activation of this volume and of its snapshots must name it again, or its data reads as zeros.
+   * Volume objects remember it.
    */
   readonly externalOrigin?: string
 }
 
 /** Options of `ThinPool.createVolume`. */
 export interface CreateVolumeOptions extends ExternalOriginOption, SignalOption {
-  /** Size in bytes, whole sectors. It takes no space until it is written. */
+  /** Size in bytes, whole sectors. The volume takes no space until it is written. */
   readonly sizeBytes: number
   /** The thin id, 0 to 2^24-1. Default: a free one. */
   readonly id?: number
@@ -23,32 +24,32 @@ export interface CreateVolumeOptions extends ExternalOriginOption, SignalOption 
   readonly name?: string
 }
 
-/** What the pool does not know of an inactive volume. */
+/** Facts about an inactive volume that its pool does not store. */
 export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
-  /** Size in bytes, whole sectors. An active volume is asked for it. */
+  /** Size in bytes, whole sectors. The size of an active volume is read from its device. */
   readonly sizeBytes?: number
   /**
-   * The caller knows that the pool has the volume, and that no other program activates it: the pool's metadata is not
-   * read, and other devices are not looked at. `'unchecked'`: not even its own is; it is taken for inactive until
-   * `activate` or `refresh`, and of a device that another program made of it, `activate` and `snapshot` see nothing. Its
-   * other calls fail where that is wrong. Default false.
+   * Skips checks that your own records make unnecessary. `true`: does not verify that the pool has this volume, and
+   * does not look for devices that other programs made of it. `'unchecked'`: does not look for this library's own
+   * device either; the volume counts as inactive until `activate()` or `refresh()`, and `activate()` and `snapshot()`
+   * do not notice a device that another program made of it. Other calls fail if your records are wrong. Default false.
    */
   readonly known?: boolean | 'unchecked'
 }
 
 /** Options of `ThinVolume.activate`. */
 export interface ActivateOptions extends ExternalOriginOption, SignalOption {
-  /** Size in bytes, whole sectors. Default: what is known of the volume; the pool itself stores no sizes. */
+  /** Size in bytes, whole sectors. Default: the known size of the volume; the pool itself stores no sizes. */
   readonly sizeBytes?: number
   /** Name of the mapped device. Default: the volume's name. */
   readonly name?: string
-  /** Writes to the node fail. Default false. */
+  /** Activates read-only: writes to the device fail. Default false. */
   readonly readOnly?: boolean
 }
 
 /** Options of `ThinVolume.deactivate`. */
 export interface DeactivateOptions extends SignalOption {
-  /** How long a busy device is tried, in milliseconds. Default 10 000; 0: once. */
+  /** Time for which a busy device is retried, in milliseconds. Default 10 000; 0: one attempt. */
   readonly timeoutMs?: number
 }
 
@@ -58,26 +59,26 @@ export interface SnapshotOptions extends SignalOption {
   readonly id?: number
   /** Name of the new volume's mapped device. Default `POOL-ID`. */
   readonly name?: string
-  /** Activate the snapshot too. Default false. If that fails the snapshot is deleted again. */
+  /** Activates the snapshot too. If that fails, the snapshot is deleted again. Default false. */
   readonly activate?: boolean
-  /** With `activate`: read-only. Default false. */
+  /** With `activate`: activates read-only. Default false. */
   readonly readOnly?: boolean
 }
 
-/** What is known of a volume when its object is made. */
+/** The known facts about a volume when its object is made. */
 export interface VolumeIdentity {
   readonly id: number
   readonly name?: string | undefined
   readonly sizeBytes?: number | undefined
   readonly externalOrigin?: string | undefined
-  /** The thin id that it is a snapshot of. */
+  /** The thin id of the origin, if the volume is a snapshot. */
   readonly origin?: number | undefined
   readonly active?: ActiveThin | undefined
-  /** Devices of other programs are not looked for: the caller says that there are none. */
+  /** True to skip the search for devices of other programs: the caller guarantees that there are none. */
   readonly unchecked?: boolean | undefined
 }
 
-/** How long a busy device is tried where the caller says nothing. */
+/** The default time for which a busy device is retried. */
 export const DEFAULT_TIMEOUT_MS = 10_000
 
 export function checkThinId(id: unknown): number {

@@ -1,4 +1,4 @@
-// What is known of one volume, and what the kernel's answers make of it: for calls of one volume and of many.
+// The state of one volume, and how results of the kernel change it. Calls on one volume and on many share it.
 import { deviceMinor } from '../../base/device-number.js'
 import { DmThinError } from '../../base/errors.js'
 import { Pending } from '../../base/pending.js'
@@ -21,15 +21,15 @@ export class VolumeState {
   readonly pool: PoolContext
   readonly id: number
   readonly origin: number | undefined
-  /** Whether its activation looks at no other devices. */
+  /** True if activation does not look at other devices. */
   readonly unchecked: boolean
   readonly pending: Pending
   name: string
   sizeBytes: number | undefined
   externalOrigin: string | undefined
-  /** The number of its mapped device; undefined while it has none. */
+  /** The number of its mapped device; undefined while it is inactive. */
   device: number | undefined
-  /** Set if another program activated it: then it has a uuid of its own, or none. */
+  /** The address of a device that another program activated, which has a different uuid or none. */
   #foreign: DeviceAddress | undefined
 
   constructor(pool: PoolContext, identity: VolumeIdentity) {
@@ -57,7 +57,7 @@ export class VolumeState {
     return this.#foreign ?? { uuid: this.uuid, label: this.name }
   }
 
-  /** Throws `DM_NOT_ACTIVE` while it has no device. */
+  /** Returns the device number. Throws `DM_NOT_ACTIVE` while the volume has no device. */
   activeDevice(): number {
     if (this.device === undefined) throw this.notActive()
     return this.device
@@ -67,7 +67,7 @@ export class VolumeState {
     return `/dev/dm-${deviceMinor(this.activeDevice())}`
   }
 
-  /** Its entry in the pool's record. */
+  /** The volume's entry in the pool's record. */
   get recorded(): readonly [id: number, volume: VolumeRecord] {
     const { id, name, sizeBytes, externalOrigin, origin } = this
     return [id, { name, sizeBytes, externalOrigin, origin }]
@@ -78,14 +78,14 @@ export class VolumeState {
     return new DmThinError('DM_NOT_ACTIVE', text, { device: this.name })
   }
 
-  /** Takes over what the kernel has as its device; undefined: none. */
+  /** Sets the volume's device as the kernel reports it; undefined: inactive. */
   adopt(active: ActiveThin | undefined): void {
     this.device = active?.device
     this.#foreign = active && active.uuid !== this.uuid ? addressOf(active) : undefined
     if (active) this.name = active.name
   }
 
-  /** The size to activate it with. Throws `DM_SIZE_UNKNOWN`. */
+  /** Returns the size for an activation. Throws `DM_SIZE_UNKNOWN`. */
   sizeFor(given?: number): number {
     const size = given ?? this.sizeBytes
     if (size !== undefined) return checkVolumeSize(size)
@@ -110,7 +110,7 @@ export class VolumeState {
     }
   }
 
-  /** Takes over what became of an activation; throws if the kernel refused it. */
+  /** Applies the outcome of an activation. Throws if the kernel rejected it. */
   async activated({ name, table }: ActivateRequest, outcome: Outcome): Promise<void> {
     if (typeof outcome !== 'number') {
       const fault = await originInUse(this.pool, table[0]!, await explain(this.pool, outcome))
@@ -128,7 +128,7 @@ export class VolumeState {
     if (typeof outcome !== 'number' && outcome.code !== 'DM_NOT_FOUND') {
       throw await withHolders(port, { device: this.device ?? 0, name: this.name, started }, outcome)
     }
-    this.adopt(undefined) // first: the device is gone, whatever becomes of its link
+    this.adopt(undefined) // First: the device is gone, whether or not its link can be removed.
     port.mapperLinks.drop(this.name)
   }
 
@@ -137,7 +137,10 @@ export class VolumeState {
     this.pool.ids.free(this.id)
   }
 
-  /** Its link in /dev/mapper and its entry in the record, if there are such. Without them the device does not stay. */
+  /**
+   * Creates the link in /dev/mapper and the entry in the record, if the pool has them. If that fails, removes the
+   * device.
+   */
   async #settle(name: string, device: number, sizeBytes: number): Promise<void> {
     const { port, record, mapperLinks } = this.pool
     if (!mapperLinks && !record) return

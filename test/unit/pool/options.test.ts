@@ -117,7 +117,7 @@ describe('open', () => {
 
   test('a parameter that would be compared with nothing is refused', () => {
     const message = refused(() => checkOpenOptions({ name: 'demo', dataBlockBytes: 65536 }))
-    expect(message).toContain('dataBlockBytes is compared only together with data and metadata')
+    expect(message).toContain('dataBlockBytes requires data and metadata')
   })
 
   test('it never formats', () => {

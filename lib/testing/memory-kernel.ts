@@ -62,7 +62,7 @@ export interface MemoryKernel extends Kernel {
   /** Removes the faults of `fail` that have not occurred. */
   clearFaults(): void
 
-  /** Sets the mode of a pool, from any mode, and raises an event. */
+  /** Sets the mode of a pool, from any mode. Raises an event if the mode changes. */
   setMode(pool: PoolRef, mode: SettableMode): void
   /**
    * Allocates all free data blocks except `leaveBlocks` (default 0), as if others had written them. If no block is left,

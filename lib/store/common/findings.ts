@@ -30,9 +30,9 @@ export interface StoreFinding {
   /** The folder, the device, or the two numbers that differ. */
   readonly detail?: string
   /**
-   * `undone`: the unfinished call was reverted. `unmounted`, `deleted`, `detached`: the mount, layer, volume or loop device
-   * was. `retired`: the thin id is not used again. `accepted`: the records continue from the state of the pool. `none`:
-   * nothing was changed.
+   * `undone`: the unfinished call was reverted. `unmounted`: the folder was unmounted. `retired`: the thin id is not used
+   * again. `deleted`: the record or the volume was deleted. `detached`: the loop device was detached. `accepted`: the
+   * records continue from the state of the pool. `none`: nothing was changed.
    */
   readonly action: 'undone' | 'unmounted' | 'retired' | 'deleted' | 'detached' | 'accepted' | 'none'
   /** The reason why the removal is stuck, or why the action failed. */

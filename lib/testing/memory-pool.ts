@@ -13,7 +13,7 @@ import type { Bytes } from './sparse-bytes.js'
 const MODES = ['rw', 'out_of_data_space', 'out_of_metadata_space', 'ro', 'fail'] as const
 export type Mode = (typeof MODES)[number]
 
-/** The limit of metadata blocks that are reserved for commits: 16 MiB (dm-thin-metadata.c __set_metadata_reserve). */
+/** The limit of the reserve for commits: 16 MiB, or a tenth if that is less (dm-thin-metadata.c __set_metadata_reserve). */
 const MAX_RESERVE = 4096
 /** The limit of free metadata blocks at which the kernel raises its event (dm-thin.c calc_metadata_threshold). */
 const MAX_LOW_METADATA = 1024

@@ -9,7 +9,7 @@ export interface Bytes {
   write(offset: number, content: Uint8Array): void
 }
 
-/** Sparse content. */
+/** The sparse content of a file. */
 export class SparseBytes implements Bytes {
   readonly #pages = new Map<number, Uint8Array>()
   #sizeBytes: number

@@ -9,7 +9,7 @@ import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
 import type { LayerFileSystem } from '../common/types.js'
 
-/** Returns the next thin id, and continues at 0 after the last. */
+/** The statement that returns the next thin id. It continues at 0 after the last id. */
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
   ON CONFLICT DO UPDATE SET value = (value + 1) % ${MAX_THIN_ID + 1} RETURNING (value + ${MAX_THIN_ID}) % ${MAX_THIN_ID + 1} AS thin`
 

@@ -24,7 +24,7 @@ export interface MemoryKernelOptions {
 export type PoolRef = string | { readonly name: string }
 
 /**
- * The mode of a pool. `ro` is the state after a failed write of the metadata; the metadata then needs a check.
+ * The mode of a pool. `ro` is the state after a failed write of the metadata, in which the metadata needs a check.
  * `out_of_metadata_space` is reported as `ro` too, but the metadata needs no check.
  */
 export type SettableMode = 'rw' | 'out_of_data_space' | 'out_of_metadata_space' | 'ro' | 'fail'

@@ -28,7 +28,7 @@ export function mountOf(row: Row, source: string, readOnly = row.kind === 'view'
   }
 }
 
-/** Mounts what `mounts()` gave, with the flags among its options as flags. */
+/** Mounts a layer with the arguments of `mounts()`. Converts `ro` in its options to a flag. */
 export async function mountLayer(
   { type, source, options }: LayerMount,
   target: string,

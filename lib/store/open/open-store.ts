@@ -58,7 +58,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
     pool = await openPool(place, records, plan.signal)
     const status = await pool.status()
     if (status.transactionId === undefined) {
-      const text = `pool ${pool.name} has failed: take it down and run thin_check, then thin_repair, on its metadata`
+      const text = `pool ${pool.name} has failed: remove it, and run thin_check and thin_repair on its metadata`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
     if (records.get('made') === undefined) {

@@ -23,6 +23,7 @@ export function whiteoutOf(entry: TarEntry): Whiteout | undefined {
   }
   if (!entry.name.startsWith(PREFIX)) return undefined
   const name = entry.name.slice(PREFIX.length)
-  if (name === '' || name === '.' || name === '..') throw malformed(`entry ${readable(path)} is a whiteout without a name`)
+  if (name === '' || name === '.' || name === '..')
+    throw malformed(`entry ${readable(path)} is a whiteout without a name`)
   return { kind: 'name', name }
 }

@@ -18,7 +18,7 @@ export abstract class BlockDevice implements Bytes {
   abstract readonly readOnly: boolean
   abstract read(offset: number, length: number): Uint8Array
   abstract write(offset: number, content: Uint8Array): void
-  /** Called after the last opener has closed the device. */
+  /** Runs after the last opener has closed the device. */
   protected abstract lastClosed(): void
 
   get openers(): readonly Opener[] {

@@ -1,7 +1,7 @@
-// Waits for the state of the memory kernel: each change wakes all waiting calls, which check their condition again.
+// The waiting calls of the memory kernel. Each change of its state wakes them, and they check their condition again.
 import { abortError } from '../base/errors.js'
 
-/** The waiting calls of a memory kernel. */
+/** The waiting calls of one memory kernel. */
 export class Changes {
   #waiting = new Set<() => void>()
 

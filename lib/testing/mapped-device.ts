@@ -24,7 +24,7 @@ export class MappedDevice extends BlockDevice {
   readonly path: string
   live: Table | undefined
   inactive: Table | undefined
-  /** Whether the device has a node, which is created with the first table. */
+  /** True if the device has a node, which is created with the first table. */
   hasNode = false
   suspended = false
   internalSuspend = false

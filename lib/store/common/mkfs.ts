@@ -11,7 +11,7 @@ export interface FormatRequest {
   /** The node of the block device, such as `/dev/dm-7`. */
   readonly device: string
   /**
-   * Whether every block that has not been written reads as zeros. False on a pool that does not zero blocks
+   * True if every block that has not been written reads as zeros. False on a pool that does not zero blocks
    * (`skipBlockZeroing`): a block that is written in part has its previous content in the rest.
    */
   readonly zeroed: boolean

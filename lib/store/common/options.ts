@@ -72,7 +72,7 @@ export interface PrepareOptions extends SignalOption {
   /** The file system of a layer without a parent. Default: that of the store. With a parent it must be that of the parent. */
   readonly fileSystem?: LayerFileSystem
   /**
-   * Whether the layer is a block device for a virtual machine, whose content is untrusted input. Neither the store nor
+   * True if the layer is a block device for a virtual machine, whose content is untrusted input. Neither the store nor
    * `Layer.mount` mounts it, `commit` does not check its content, and a larger `sizeBytes` grows the device only. All
    * layers above a raw layer are raw. Default: that of the parent; false without a parent.
    */

@@ -27,7 +27,7 @@ export interface LayerInfo {
   /** The size of the file system in bytes. */
   readonly sizeBytes: number
   readonly fileSystem: LayerFileSystem
-  /** Whether the layer is raw, so that the host never mounts it: see `PrepareOptions.raw`. */
+  /** True if the layer is raw, so that the host never mounts it: see `PrepareOptions.raw`. */
   readonly raw: boolean
 }
 

@@ -15,7 +15,7 @@ export interface ChangesProgress {
 export interface Compared {
   readonly lower: string | undefined
   readonly upper: string
-  /** Whether the records have what a tar needs. */
+  /** True if the records need the details for a tar. */
   readonly detail: boolean
 }
 

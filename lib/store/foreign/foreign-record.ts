@@ -13,7 +13,7 @@ export interface ForeignRecord {
   readonly kind: AdoptedKind
   readonly thin: number
   readonly sizeBytes: number
-  /** Whether the layer is complete. False if its program was creating or removing it, or has abandoned it. */
+  /** True if the layer is complete. False if its program was creating or removing it, or has abandoned it. */
   readonly isWhole: boolean
 }
 

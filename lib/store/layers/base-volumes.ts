@@ -16,7 +16,7 @@ const PAUSE_MS = 20
 
 export interface BaseOptions {
   readonly format: Formatter
-  /** Whether the pool zeroes a block before it is written in part. */
+  /** True if the pool zeroes a block before it is written in part. */
   readonly zeroed: boolean
   /** The default file system. */
   readonly fileSystem: LayerFileSystem

@@ -1,4 +1,4 @@
-// Checks before a commit: the pool accepts writes, and the file system of the layer has no errors and an empty journal. A
+// The checks before a commit: the pool accepts writes, and the file system of the layer has no errors and an empty journal. A
 // committed layer is mounted read-only, so that its journal could not be replayed later.
 import { DmThinError } from '../../base/errors.js'
 import type { ThinPool } from '../../pool/thin-pool.js'

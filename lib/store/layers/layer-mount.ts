@@ -9,7 +9,7 @@ import { step } from '../common/step-channel.js'
 interface Mounting {
   readonly signal?: AbortSignal | undefined
   readonly readOnly?: boolean
-  /** Whether only this process uses the mount: see `mountedInside`. */
+  /** True if only this process uses the mount: see `mountedInside`. */
   readonly inside?: boolean
   /** A function that throws if the layer is not of the required kind. */
   readonly check?: (row: Row) => void

@@ -27,7 +27,7 @@ export class Database {
     this.#connection = connection
   }
 
-  /** Whether a transaction is open. False after SQLite has rolled it back by itself, for example because of a full disk. */
+  /** True if a transaction is open. False after SQLite has rolled it back by itself, for example because of a full disk. */
   get inTransaction(): boolean {
     return this.#connection.inTransaction
   }

@@ -25,7 +25,7 @@ export interface Row {
   /** The mapped blocks of a committed layer or base volume at the time of its commit, in bytes; null for others. */
   readonly mappedBytes: number | null
   readonly labels: Labels
-  /** Whether the content is untrusted input that the host does not mount. */
+  /** True if the content is untrusted input that the host does not mount. */
   readonly raw: boolean
 }
 
@@ -39,7 +39,7 @@ export interface RowInsert {
   readonly fileSystem: LayerFileSystem
   readonly at: bigint
   readonly labels: Labels
-  /** Whether the layer is raw. Default false. */
+  /** True if the layer is raw. Default false. */
   readonly raw?: boolean
 }
 

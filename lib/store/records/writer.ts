@@ -16,7 +16,7 @@ const LONGEST_PAUSE_MS = 50
 
 export interface WriteOptions {
   /**
-   * Whether to wait until the change is on the disk. False for changes that are useless after a restart of the machine;
+   * True if `write` waits until the change is on the disk. False for changes that are useless after a restart of the machine;
    * other processes see them immediately. Default true.
    */
   readonly durable?: boolean

@@ -51,9 +51,9 @@ export interface ApplyOptions extends SignalOption, KernelOption {
   readonly digest?: string
   /** The expected digest of the uncompressed archive: `sha256:` and 64 hexadecimal digits. Default: not checked. */
   readonly diffId?: string
-  /** Whether `.wh.NAME` and `.wh..wh..opq` remove content of lower layers; otherwise they are files. Default true. */
+  /** True if `.wh.NAME` and `.wh..wh..opq` remove content of lower layers; otherwise they are files. Default true. */
   readonly whiteouts?: boolean
-  /** Whether to sync the file system at the end (syncfs), so that everything is on the disk. Default true. */
+  /** True if the file system is synced at the end (syncfs), so that everything is on the disk. Default true. */
   readonly sync?: boolean
   /** Called after batches have been written, and at the end. */
   readonly onProgress?: (progress: ApplyProgress) => void

@@ -153,7 +153,7 @@ export class LayerStream {
   }
 
   /**
-   * Gives the event loop a turn from time to time. If the source never waits and each write completes before the next one,
+   * Yields to the event loop from time to time. If the source never waits and each write completes before the next one,
    * Node settles up to a thousand results in one turn, and timers and I/O are delayed.
    */
   async #pause(): Promise<void> {

@@ -25,7 +25,7 @@ export interface FoundEntry {
 export class TarEntries {
   readonly #library: TarLibrary
   readonly #reader: TarReader
-  /** Whether the end of the archive was marked, as in all complete archives. */
+  /** True if the end of the archive was marked, as in all complete archives. */
   endMarked = false
 
   constructor(library: TarLibrary, reader: TarReader) {

@@ -1,7 +1,7 @@
 // A wrapper of a stream that records whether the stream has delivered data.
 /** A stream, with the fact whether it has delivered data. */
 export class WatchedStream {
-  /** Whether the stream has delivered data. If false, nothing of the stream can have been written. */
+  /** True if the stream has delivered data. If false, nothing of the stream can have been written. */
   hasGiven = false
   /** The wrapped stream. A value that is not iterable is passed on unchanged; its reader rejects it. */
   readonly stream: AsyncIterable<Uint8Array>

@@ -15,7 +15,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const where = path.resolve(directory)
   if (!existsSync(path.join(where, 'layers.db'))) {
-    throw new DmThinError('DM_NOT_FOUND', `no layer store in ${where}: dm-thin layer create makes one`, {
+    throw new DmThinError('DM_NOT_FOUND', `no layer store in ${where}: create one with dm-thin layer create`, {
       device: where,
     })
   }

@@ -162,7 +162,7 @@ export abstract class LayerStoreBase {
 
   /**
    * Closes the store and removes all mapped devices of its pool. The next `open` starts the pool again, with all its
-   * layers. Returns the devices that were removed. Rejects with `DM_BUSY` if another object has the store open, or if a
+   * layers. Returns the names of the devices that were removed. Rejects with `DM_BUSY` if another object has the store open, or if a
    * layer is mounted (see `holders`); in that case the store is closed and the pool stays.
    */
   async takeDown(): Promise<RemovedPool> {

@@ -150,7 +150,7 @@ export class RemovalQueue {
     try {
       await leases.refuseUsed(row)
       await volumes.destroy(row, TIMEOUT_MS, written)
-      // The row is deleted after the commit of the pool. Otherwise, after a loss of power, the volume could exist without a row.
+      // The row is deleted after the commit of the pool. Otherwise the volume could exist without a row after a loss of power.
       step('remove.point', String(row.thin))
       const transaction = await points.point()
       step('remove.record', String(row.thin))

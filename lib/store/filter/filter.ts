@@ -81,7 +81,7 @@ class FilterReader {
     if (bad !== null) this.#fail('an invalid character', bad.index)
     const found = [this.#selector()]
     while (this.#at < this.#text.length) {
-      if (this.#peek() !== ',') this.#fail('a comma or the end should be here')
+      if (this.#peek() !== ',') this.#fail('a comma or the end is expected here')
       this.#at += 1
       found.push(this.#selector())
     }
@@ -134,14 +134,14 @@ class FilterReader {
         return info => matches(fieldOf(info, path) ?? '')
       }
       default:
-        this.#fail('==, != or ~= should be here', start)
+        this.#fail('==, != or ~= is expected here', start)
     }
   }
 
   #field(): string {
     this.#skipBlanks()
     if (this.#peek() === '"') return this.#quoted()
-    return this.#match(/[A-Za-z0-9_]+/) ?? this.#fail('the name of a field should be here')
+    return this.#match(/[A-Za-z0-9_]+/) ?? this.#fail('the name of a field is expected here')
   }
 
   #value(pattern: boolean): string {
@@ -149,7 +149,7 @@ class FilterReader {
     const first = this.#peek()
     if (first === '"' || (pattern && (first === '/' || first === '|'))) return this.#quoted()
     // Quotes, operators and separators are separate tokens at the start of a value.
-    if (first === '' || /["/|.,=!~]/.test(first) || !VALUE.test(first)) this.#fail('a value should be here')
+    if (first === '' || /["/|.,=!~]/.test(first) || !VALUE.test(first)) this.#fail('a value is expected here')
     return this.#match(new RegExp(`${VALUE.source}+`))!
   }
 

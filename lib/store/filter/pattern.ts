@@ -117,7 +117,7 @@ class PatternReader {
     const least = Number(found[1])
     const most = found[2] === undefined ? least : found[3] === '' ? Infinity : Number(found[3])
     if (least > MOST_REPEATS || (most !== Infinity && most > MOST_REPEATS)) this.#fail('repeated too often')
-    if (most < least) this.#fail('repeated at most less often than at least')
+    if (most < least) this.#fail('the maximum of a repetition is less than its minimum')
     this.#at += found[0].length
     return { least, most }
   }

@@ -162,7 +162,7 @@ export class AdoptedStore {
       if (!found)
         throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no layer ${JSON.stringify(key)}`, { device: key })
       if (found.kind !== 'committed' && found.kind !== 'base')
-        throw unfit(key, `it is ${found.kind}: others write to it`)
+        throw unfit(key, `only committed layers and base volumes can be mounted, and it is ${found.kind}`)
       if (!found.isWhole) throw unfit(key, 'it is being created or removed, or is unfinished')
       return this.#devices.with(found, device => this.#mounted(device, body, options.signal), options.signal)
     })

@@ -24,7 +24,7 @@ export interface PrepareParts extends StoreParts {
 
 interface PrepareRequest {
   readonly kind: 'active' | 'view'
-  /** The key; null for a temporary or warm layer, which never becomes `ready` by itself and is removed after its owner's end. */
+  /** The key; null for a temporary or warm layer, which does not become `ready` and is removed after its owner's end. */
   readonly key: string | null
   readonly parent: string
   readonly options: PrepareOptions

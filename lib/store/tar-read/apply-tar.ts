@@ -213,7 +213,7 @@ class Application {
     this.#compare('diffId', digests.diffId)
     const proved = this.#options.digest !== undefined || this.#options.diffId !== undefined
     if (!entries.endMarked && !proved) {
-      throw malformed('the archive is cut off: its end is not marked, and no digest says that it is whole')
+      throw malformed('the archive is cut off: its end is not marked, and no digest proves that it is complete')
     }
     await sink.finish(this.#settings.sync)
     this.#tell()
@@ -252,7 +252,7 @@ class Application {
       if (this.#settings.devices === 'skip') return
       const path = readable(joined(entry.parent, entry.name))
       if (this.#settings.devices === 'refuse')
-        throw malformed(`entry ${path} is a device node, and devices are refused`)
+        throw malformed(`entry ${path} is a device node, and devices are rejected`)
     }
     await sink.entry(entry, this.#reader, sparse)
   }

@@ -75,12 +75,12 @@ function typeOf(header: TarHeader, block: Buffer, path: string): EntryType {
   const known = ENTRY_TYPES.find(type => type === header.type)
   if (known) return known
   const flag = JSON.stringify(String.fromCharCode(block[156]!))
-  throw malformed(`entry ${readable(path)} is of a kind that layers do not have (typeflag ${flag})`)
+  throw malformed(`entry ${readable(path)} has a type that layers do not have (typeflag ${flag})`)
 }
 
 function checkedNumber(value: number, most: number, what: string, path: string): number {
   if (Number.isSafeInteger(value) && value >= 0 && value <= most) return value
-  throw malformed(`entry ${readable(path)} has a ${what} number that there cannot be`)
+  throw malformed(`entry ${readable(path)} has a ${what} number that is out of range`)
 }
 
 function storedBytes(header: TarHeader, records: PaxRecords, path: string): number {
@@ -90,20 +90,21 @@ function storedBytes(header: TarHeader, records: PaxRecords, path: string): numb
 
 function timeOf(header: TarHeader, block: Buffer): FileTime {
   const seconds = header.mtime.getTime() / 1000
-  if (!Number.isSafeInteger(seconds)) throw malformed(`entry ${readable(header.name)} has a time that there cannot be`)
+  if (!Number.isSafeInteger(seconds)) throw malformed(`entry ${readable(header.name)} has a time that is out of range`)
   // For times before 1970 in base 256, tar-stream uses the one's complement, so that its value is one too high.
   return { seconds: block[136] === 0xff ? seconds - 1 : seconds, nanoseconds: 0 }
 }
 
 function linkOf(type: EntryType, link: string, path: string): string {
   if (type === 'symlink') {
-    if (link === '' || link.includes('\0')) throw malformed(`entry ${readable(path)} is a link to nothing`)
+    if (link === '' || link.includes('\0'))
+      throw malformed(`entry ${readable(path)} is a symbolic link without a valid target`)
     checkLength(link, path)
     return link
   }
   if (type !== 'link') return ''
   const { parent, name } = splitPath(link)
-  if (name === '') throw malformed(`entry ${readable(path)} is a hard link to nothing`)
+  if (name === '') throw malformed(`entry ${readable(path)} is a hard link without a target`)
   return joined(parent, name)
 }
 

@@ -188,7 +188,7 @@ export class LayerStream {
     const { maxStreamBytes, maxRatio, maxRatioFromBytes } = this.#limits
     if (this.#bytes > maxStreamBytes) throw this.#tooLong()
     if (this.#bytes > maxRatioFromBytes && this.#bytes > maxRatio * this.#givenBytes) {
-      throw beyond(`the layer unfolds to more than ${maxRatio} times its compressed size (maxRatio)`)
+      throw beyond(`the uncompressed layer has more than ${maxRatio} times its compressed size (maxRatio)`)
     }
   }
 

@@ -94,7 +94,7 @@ const NOT_GLOBAL = /^(path|linkpath|size|GNU\.sparse\..*|SCHILY\.xattr\..*)$/
 /** Checks the keys of a global header. */
 export function checkGlobal(records: PaxRecords): void {
   for (const key of records.keys()) {
-    if (NOT_GLOBAL.test(key)) throw malformed(`a global header has ${key}, which would stand for every entry`)
+    if (NOT_GLOBAL.test(key)) throw malformed(`a global header has ${key}, which would apply to every entry`)
   }
 }
 
@@ -139,6 +139,6 @@ export function paxTime(value: Buffer): FileTime {
 
 export function paxNumber(value: Buffer): number {
   const text = value.toString('latin1', 0, 40)
-  if (!/^\d{1,16}$/.test(text)) throw malformed(`${JSON.stringify(text)} is no number`)
+  if (!/^\d{1,16}$/.test(text)) throw malformed(`${JSON.stringify(text)} is not a number`)
   return Number(text)
 }

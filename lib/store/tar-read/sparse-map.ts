@@ -18,7 +18,7 @@ const MOST_PIECES = 1_000_000
 const MOST_DIGITS = 15
 const NUMBER = new RegExp(`^\\d{1,${MOST_DIGITS}}$`)
 
-const notNumbers = () => malformed('the map of a sparse file has something else than numbers')
+const notNumbers = () => malformed('the map of a sparse file contains something other than numbers')
 
 function checked(pieces: readonly number[], sizeBytes: number, storedBytes: number, mapBytes: number): SparseMap {
   if (pieces.length % 2 !== 0 || pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has an invalid map')
@@ -31,7 +31,7 @@ function checked(pieces: readonly number[], sizeBytes: number, storedBytes: numb
     stored += length
   }
   if (!Number.isSafeInteger(sizeBytes) || end > sizeBytes) throw malformed('a sparse file is shorter than its pieces')
-  if (stored !== storedBytes - mapBytes) throw malformed('a sparse file has more or less content than its map says')
+  if (stored !== storedBytes - mapBytes) throw malformed('a sparse file has more or less content than its map')
   return { pieces, sizeBytes, mapBytes }
 }
 
@@ -50,7 +50,7 @@ export async function paxSparse(records: PaxRecords, storedBytes: number, reader
   if (size === undefined) throw malformed('a sparse file has no size')
   const major = number('GNU.sparse.major')
   if (major === 1) return storedMap(size, storedBytes, reader)
-  if (major !== undefined && major !== 0) throw malformed(`sparse files of version ${major} are not known`)
+  if (major !== undefined && major !== 0) throw malformed(`sparse files of version ${major} are not supported`)
   const map = paxValue(records, 'GNU.sparse.map')
   const pieces = map ? numbersOf(map.toString('latin1').split(',')) : records.pieces().map(paxNumber)
   return checked(pieces, size, storedBytes, 0)
@@ -121,6 +121,6 @@ function gnuNumber(block: Buffer, at: number): number {
     throw malformed('a sparse file has a number that is too large')
   }
   const text = /^ *([0-7]{1,12})[ \0]*$/.exec(block.toString('latin1', at, at + 12))?.[1]
-  if (text === undefined) throw malformed('a sparse file has a number that is none')
+  if (text === undefined) throw malformed('a sparse file has an invalid number')
   return Number.parseInt(text, 8)
 }

@@ -59,7 +59,7 @@ export function layerError(fault: unknown): unknown {
   const refusedForGood = errno === EPERM && (operation === 'link' || operation === 'setxattr')
   if (errno === EBUSY || refusedForGood || OF_THE_ENTRY.has(errno)) {
     const why = fault.detail === undefined ? '' : ` (${fault.detail})`
-    return fault.refined('DM_LAYER_TAR', `${entry} cannot be made${why}: ${fault.message}`)
+    return fault.refined('DM_LAYER_TAR', `${entry} cannot be created${why}: ${fault.message}`)
   }
   return fault
 }

@@ -42,6 +42,8 @@ export interface LayerMount {
 
 /** The space that a layer added to its parent. */
 export interface LayerUsage {
+  /** The mapped blocks of the layer minus those of its parent, in bytes. */
   readonly bytes: number
+  /** Always 0, because a block device has no file count. */
   readonly inodes: number
 }

@@ -118,7 +118,7 @@ async function unpack(
   const { extract } = await loadTarStream()
   const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MOST_TRAILING_BYTES
   const bounds = { maxStreamBytes, maxRatio: MOST_RATIO, maxRatioFromBytes: GiB }
-  const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in it has its own
+  const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in the archive has a digest
   const files = new Map<string, string>()
   const links = new Map<string, string>()
   const entries = extract()

@@ -53,7 +53,7 @@ export class Database {
     return this.#ended(body, 'COMMIT', 'ROLLBACK')
   }
 
-  /** Runs `body` inside a transaction; if it throws, only what it did is rolled back. */
+  /** Runs `body` inside a transaction. If `body` throws, only its own changes are rolled back. */
   savepoint<T>(body: () => T): T {
     this.exec('SAVEPOINT change')
     return this.#ended(body, 'RELEASE change', 'ROLLBACK TO change; RELEASE change')

@@ -1,4 +1,4 @@
-// One call of the command line: its output, its interruption and its exit code.
+// A call of the command line: its output, its abort and its exit code.
 import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
 import { DmThinError } from '../entry/index.js'
@@ -7,12 +7,13 @@ import { EXIT, exitCodeOf } from './exit-codes.js'
 import { errorFacts, errorText, jsonText } from './output.js'
 import { Progress } from './progress.js'
 
-/** The exit code of a program that a signal ended, as shells number it: 128 and the signal's number. */
+/** The exit codes of a program that was ended by a signal, as in shells: 128 plus the number of the signal. */
 const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: 143 } as const
 const SIGPIPE_EXIT = 141
-/** Codes of what a call rejects with if it is aborted: this library's and Node's, and the write that nobody reads. */
+/** The error codes of an aborted call: that of this library and of Node, and that of a write without a reader. */
 const ABORT_CODES: ReadonlySet<string | undefined> = new Set(['ABORT_ERR', 'EPIPE'])
 
+/** A call of the command line. */
 export class Call {
   readonly json: boolean
   readonly #abort = new AbortController()
@@ -21,7 +22,7 @@ export class Call {
     this.json = json
   }
 
-  /** Aborts at SIGINT or SIGTERM, and if the reader of the output has gone. A second signal ends the process. */
+  /** The signal that aborts at SIGINT or SIGTERM, or if the reader of the output ends. A second signal ends the process. */
   get signal(): AbortSignal {
     return this.#abort.signal
   }
@@ -40,7 +41,7 @@ export class Call {
     if (output !== '') process.stdout.write(`${output}\n`)
   }
 
-  /** Prints items as they come, a line each; with --json they are one array. */
+  /** Prints items as they arrive, one in each line; with --json, as one array. */
   async printEach<T>(items: AsyncIterable<T>, text: (item: T) => string): Promise<void> {
     let before = '['
     for await (const item of items) {
@@ -50,7 +51,7 @@ export class Call {
     if (this.json) await this.#write(before === '[' ? '[]\n' : '\n]\n')
   }
 
-  /** Prints a line for people beside the result. */
+  /** Prints a line for people in addition to the result. */
   note(text: string): void {
     process.stderr.write(`dm-thin: ${text}\n`)
   }
@@ -59,7 +60,7 @@ export class Call {
     return new Progress(process.stderr, title)
   }
 
-  /** Prints an error, and returns its exit code. A reader that has gone is no error to print. */
+  /** Prints an error, and returns its exit code. Does not print an error if the reader of the output has ended. */
   fail(fault: unknown): number {
     const exitCode = this.#exitCodeOf(fault)
     if (exitCode === SIGPIPE_EXIT) return exitCode
@@ -81,7 +82,7 @@ export class Call {
 
 type Body<Options, Args extends unknown[]> = (call: Call, options: Options, ...args: Args) => Promise<number | void>
 
-/** Makes an action of commander: the exit code is what `body` returns, or that of its error. */
+/** Creates an action of commander. The exit code is the result of `body`, or that of its error. */
 export function action<Options, Args extends unknown[]>(body: Body<Options, Args>) {
   return async (...given: unknown[]): Promise<void> => {
     const options = given.at(-2) as Options & { readonly json?: boolean }
@@ -111,7 +112,7 @@ export function size(text: string): number {
   return bytes
 }
 
-/** An error of the call itself, which commander cannot see. */
+/** Returns an error for a wrong call that commander does not detect. */
 export const usageError = (text: string): DmThinError => new DmThinError('DM_INVALID_ARGUMENT', text)
 
 /** Parses a whole number of an option or argument. */

@@ -1,4 +1,5 @@
-// dm-thin doctor: what a machine has, what it lacks, and what was left on it. Only --fix calls a finding's `repair`.
+// The command dm-thin doctor: the support for dm-thin on this machine, and remains of dead processes. Only --fix calls
+// `repair` of a finding.
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { LoopDevice } from '../block/loop-device.js'
@@ -14,12 +15,12 @@ import { EXIT } from './exit-codes.js'
 import { errorText } from './output.js'
 
 interface Finding {
-  /** `ok`: there. `note`: worth knowing. `missing` and `left`: something is to be done. */
+  /** `ok`: supported. `note`: information. `missing` and `left`: an action is needed. */
   readonly kind: 'ok' | 'note' | 'missing' | 'left'
   readonly text: string
-  /** What a person can do. */
+  /** The action for an operator. */
   readonly hint?: string
-  /** What `--fix` does. Only what a dead process of this library left has one. */
+  /** The action of `--fix`. Only remains of dead processes of this library have one. */
   readonly repair?: () => Promise<void>
 }
 

@@ -1,34 +1,34 @@
-// The exit codes of the command line: one for each kind of error. docs/command-line.md has the same table.
+// The exit codes of the command line, one for each kind of error. docs/command-line.md has the same table.
 import { DmThinError, type ErrorCode } from '../entry/index.js'
 
 export const EXIT = {
-  /** Done. */
+  /** The command succeeded. */
   ok: 0,
-  /** Done, and the result names something that is left to do. */
+  /** The command succeeded, and its result contains something that needs an action. */
   findings: 1,
-  /** An unknown command or option, a missing or invalid argument. */
+  /** The call is wrong: an unknown command or option, a missing or invalid argument. */
   usage: 2,
   /** The named pool, volume, layer, store or file does not exist. */
   notFound: 3,
-  /** The name, the id or the place is taken. */
+  /** The name, the id or the device is in use. */
   exists: 4,
   /** The state of the object does not permit the call: it is in use, active, not active, suspended. */
   state: 5,
-  /** The pool, the layer or the disk below is full, or the pool makes no more snapshots. */
+  /** The pool, the layer or the disk below is full, or the pool cannot create further snapshots. */
   space: 6,
   /** The machine lacks something: root, a kernel feature, a package, a program. */
   machine: 7,
   /** Something is damaged, failed, or not what was recorded. */
   damaged: 8,
-  /** The image or archive is refused. */
+  /** The image or archive is rejected. */
   input: 9,
   /** Any other error. */
   other: 10,
-  /** Ended by SIGINT, as shells number it. */
+  /** The command was ended by SIGINT, with the number of shells. */
   interrupted: 130,
 } as const
 
-/** A code without an entry here is an error of the compiler. */
+/** The exit code of each error code. The compiler reports a missing entry. */
 export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   ABORT_ERR: EXIT.interrupted,
   DM_ALREADY_ACTIVE: EXIT.state,

@@ -1,4 +1,4 @@
-// dm-thin layer import and export.
+// The commands dm-thin layer import and export.
 import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
@@ -19,7 +19,7 @@ export interface ImportImageOptions {
   readonly skipDevices?: true
 }
 
-/** `-` as the archive is standard input. */
+/** Imports an image. The archive `-` is standard input. */
 export async function importImage(call: Call, options: ImportImageOptions, directory: string, archive: string) {
   const { name, platform, fs, size, label = [], stripSetuid, skipDevices } = options
   const progress = call.progress('importing')
@@ -55,7 +55,7 @@ export interface ExportImageOptions {
   readonly uncompressed?: true
 }
 
-/** Without --output the archive goes to standard output, which must not be a terminal. */
+/** Exports an image. Without --output, writes to standard output, which must not be a terminal. */
 export async function exportImage(call: Call, options: ExportImageOptions, directory: string, layer: string) {
   const { output, name, uncompressed } = options
   if (output === undefined && (call.json || process.stdout.isTTY)) {
@@ -76,7 +76,7 @@ export async function exportImage(call: Call, options: ExportImageOptions, direc
   if (output !== undefined) call.print({ layer, output, bytes }, () => `${nameText(output)} ${sizeText(bytes)}`)
 }
 
-/** Returns how many bytes it wrote. A file that exists stays as it is; after an error the new one is removed. */
+/** Writes a new file, and returns the number of bytes. Rejects if the file exists. Removes the new file after an error. */
 async function toNewFile(path: string, write: (file: Writable) => Promise<void>): Promise<number> {
   const file = createWriteStream(path, { flags: 'wx' })
   try {

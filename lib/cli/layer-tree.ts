@@ -1,4 +1,4 @@
-// The layers of a store as a tree: each below its parent.
+// The tree of a store's layers: each layer below its parent.
 import type { LayerInfo } from '../entry/store.js'
 import { nameText, sizeText } from './output.js'
 
@@ -10,7 +10,7 @@ export interface LayerTree extends Omit<LayerInfo, 'parent'> {
 export function layerTrees(layers: readonly LayerInfo[]): LayerTree[] {
   const byParent = new Map<string, LayerInfo[]>()
   for (const layer of layers) byParent.set(layer.parent, [...(byParent.get(layer.parent) ?? []), layer])
-  // Deepest first without recursion: a chain may have thousands of layers.
+  // The deepest layers are first. There is no recursion, because a chain may have thousands of layers.
   const order = [...(byParent.get('') ?? [])]
   for (const layer of order) order.push(...(byParent.get(layer.key) ?? []))
   const trees = new Map<string, LayerTree>()
@@ -31,7 +31,7 @@ export function layerTrees(layers: readonly LayerInfo[]): LayerTree[] {
  */
 export function treeText(trees: readonly LayerTree[]): string {
   const lines: string[] = []
-  // A stack in the place of recursion, the next on top.
+  // A stack instead of recursion, with the next item on top.
   const rest = trees.map(tree => ({ tree, head: '', tail: '' })).reverse()
   for (let next = rest.pop(); next; next = rest.pop()) {
     const { tree, head, tail } = next

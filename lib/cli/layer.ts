@@ -1,4 +1,4 @@
-// dm-thin layer …
+// The commands dm-thin layer.
 import { Option, type Command } from 'commander'
 import {
   LayerStore,
@@ -139,7 +139,7 @@ async function layersOf(store: Store, filter?: readonly string[]): Promise<Layer
   return layers
 }
 
-/** `2026-01-31 12:00:00`, UTC. */
+/** Formats a time: `2026-01-31 12:00:00`, UTC. */
 const timeText = (nanoseconds: bigint): string =>
   new Date(Number(nanoseconds / 1_000_000n)).toISOString().slice(0, 19).replace('T', ' ')
 
@@ -186,7 +186,7 @@ async function space(call: Call, _: object, directory: string): Promise<void> {
   )
 }
 
-/** Prints findings. Those that are left as they are, are left to do. */
+/** Prints findings. Returns `findings` if an action is still needed for one of them. */
 function findings(call: Call, found: readonly StoreFinding[]): number {
   call.print(found, () => (found.length === 0 ? 'nothing found' : found.map(findingText).join('\n')))
   return found.some(({ action }) => action === 'none') ? EXIT.findings : EXIT.ok
@@ -211,7 +211,7 @@ interface PruneCommandOptions {
   readonly most?: number
 }
 
-/** The blocks of removed layers are free when it ends, but for volumes that are still in use. */
+/** Prunes layers, and waits until their blocks are free, except those of volumes that are still in use. */
 async function prune(call: Call, options: PruneCommandOptions, directory: string): Promise<number> {
   const { dryRun = false, keep = [], most } = options
   return withStore(call, directory, async store => {

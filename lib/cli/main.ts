@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// What `npx dm-thin` runs.
+// The program of `npx dm-thin`.
 
 async function main(): Promise<void> {
   const { run } = await import('./program.js')

@@ -1,4 +1,4 @@
-// Opening the store of a directory: only `layer create` makes one.
+// The opening of an existing store. Only `layer create` creates a store.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore, type OpenStoreOptions, type StoreFinding } from '../entry/store.js'
@@ -6,7 +6,7 @@ import { DmThinError } from '../entry/index.js'
 import type { Call } from './call.js'
 import { errorText, nameText } from './output.js'
 
-/** Opens a store for as long as `body` runs. What opening repaired is printed beside the result. */
+/** Opens a store while `body` runs. Prints the findings of `open` in addition to the result. */
 export async function withStore<T>(
   call: Call,
   directory: string,
@@ -15,7 +15,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const where = path.resolve(directory)
   if (!existsSync(path.join(where, 'layers.db'))) {
-    throw new DmThinError('DM_NOT_FOUND', `no layer store in ${where}: dm-thin layer create makes one`, {
+    throw new DmThinError('DM_NOT_FOUND', `no layer store in ${where}: create one with dm-thin layer create`, {
       device: where,
     })
   }

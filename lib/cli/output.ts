@@ -1,4 +1,4 @@
-// Text for people, and JSON for programs.
+// The formats of output: text for people, and JSON for programs.
 import { DmThinError } from '../entry/index.js'
 
 /** Formats columns that are as wide as their longest cell. */
@@ -15,7 +15,7 @@ export function table(titles: readonly string[], rows: readonly (readonly string
     .join('\n')
 }
 
-/** Formats names and values, one pair a line. */
+/** Formats names and values, one pair in each line. */
 export function pairs(entries: readonly (readonly [string, string])[]): string {
   const width = Math.max(...entries.map(([name]) => name.length))
   return entries.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n')
@@ -23,21 +23,21 @@ export function pairs(entries: readonly (readonly [string, string])[]): string {
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
-/** `512 B`, `64 MiB`, `1.5 GiB`. */
+/** Formats a size: `512 B`, `64 MiB`, `1.5 GiB`. */
 export function sizeText(bytes: number): string {
   const at = Math.max(0, Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10)))
   const value = bytes / 2 ** (10 * at)
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${UNITS[at]}`
 }
 
-/** `3.0 GiB of 10 GiB (30 %)` */
+/** Formats a usage: `3.0 GiB of 10 GiB (30 %)`. */
 export const usedText = (used: number, total: number): string =>
   `${sizeText(used)} of ${sizeText(total)} (${Math.round((100 * used) / total)} %)`
 
 /** Quotes a name with characters that would break a line or reach the terminal as commands. */
 export const nameText = (name: string): string => (/^[^\s\p{C}"]+$/u.test(name) ? name : JSON.stringify(name))
 
-/** Integers beyond 2^53 and times in nanoseconds are bigints: JSON has them as text. */
+/** Formats JSON. Bigints (integers beyond 2^53, and times in nanoseconds) become strings. */
 export function jsonText(value: unknown, indent?: number): string {
   return JSON.stringify(
     value,
@@ -49,7 +49,7 @@ export function jsonText(value: unknown, indent?: number): string {
   )
 }
 
-/** Returns what a program may branch on, and the message. */
+/** Returns the fields of an error that programs use, and the message. */
 export function errorFacts(fault: unknown): object {
   if (!(fault instanceof DmThinError)) return { message: String(fault) }
   const { code, message, errno, operation, device, detail, kernelReason, holders, rollback } = fault

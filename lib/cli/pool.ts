@@ -1,4 +1,4 @@
-// dm-thin pool …
+// The commands dm-thin pool.
 import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { DmThinError, ThinPool, type DeviceSource, type PoolStatus } from '../entry/index.js'
@@ -6,7 +6,7 @@ import { DeviceMapper, type ListEntry } from '../entry/kernel.js'
 import { action, count, size, subcommand, usageError, type Call } from './call.js'
 import { errorText, nameText, pairs, sizeText, table, usedText } from './output.js'
 
-/** The start of the uuid of each pool that this library made. */
+/** The prefix of the uuid of each pool that this library created. */
 const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
 
 interface RecordOption {
@@ -99,7 +99,7 @@ export function sourceOf(path: string, sizeBytes?: number): DeviceSource {
 export const recordOf = ({ record }: { readonly record?: string | undefined }): { record?: string } =>
   record === undefined ? {} : { record }
 
-/** Opens a pool for as long as `body` runs. */
+/** Opens a pool while `body` runs. */
 export async function withPool<T>(
   call: Call,
   options: Parameters<typeof ThinPool.open>[0] & object,
@@ -128,7 +128,7 @@ async function list(call: Call, all: boolean): Promise<void> {
       pools.push({ name, path, status: await withPool(call, { name, repair: false }, each => each.status({ signal })) })
     } catch (error) {
       if (!(error instanceof DmThinError) || error.code === 'ABORT_ERR') throw error
-      if (error.code !== 'DM_NOT_FOUND') pools.push({ name, path, error }) // taken down since it was listed
+      if (error.code !== 'DM_NOT_FOUND') pools.push({ name, path, error }) // removed since it was listed
     }
   }
   call.print(pools, () => table(['NAME', 'DEVICE', 'MODE', 'DATA', 'METADATA'], pools.map(row)))

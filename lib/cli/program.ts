@@ -1,4 +1,4 @@
-// The commands of dm-thin, and the run of one.
+// The parser of the command line, with all commands.
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Command, CommanderError } from 'commander'
@@ -17,7 +17,7 @@ Exit codes: 0 done, 1 done and something is left to do, 2 wrong call, 3 not foun
 permit it, 6 no space, 7 the machine lacks something, 8 damaged or not as recorded, 9 input refused, 10 other error,
 130 interrupted.`
 
-/** Makes the parser, with all commands. */
+/** Creates the parser, with all commands. */
 export function makeProgram(): Command {
   const program = new Command('dm-thin')
     .description('Thin pools, thin volumes, snapshots and image layers of this machine.')

@@ -1,4 +1,4 @@
-// A progress bar on a terminal; nothing anywhere else.
+// A progress bar. It is drawn only on a terminal.
 
 /** The parts of a stream of the process that a bar needs. */
 export interface Terminal {
@@ -11,6 +11,7 @@ const BAR = 20
 const INTERVAL_MS = 100
 const ERASE_LINE = '\r\x1b[K'
 
+/** A progress bar on one line. */
 export class Progress {
   readonly #terminal: Terminal
   readonly #title: string
@@ -22,7 +23,7 @@ export class Progress {
     this.#title = title
   }
 
-  /** Draws `done` of `total`, at most ten times a second, and the last step always. */
+  /** Draws `done` of `total`, at most ten times per second. The last step is always drawn. */
   update(done: number, total: number, detail = ''): void {
     const now = performance.now()
     if (!this.#terminal.isTTY || (done < total && now - this.#drawnAt < INTERVAL_MS)) return

@@ -1,4 +1,4 @@
-// dm-thin snapshotter
+// The command dm-thin snapshotter.
 import { once } from 'node:events'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { LayerFileSystem } from '../entry/store.js'
@@ -36,7 +36,7 @@ export function addSnapshotterCommand(program: Command): void {
     .action(action(serve))
 }
 
-/** Parses `NAME` or `NAME=DATA,METADATA`; the name is checked where the pools are opened. */
+/** Parses `NAME` or `NAME=DATA,METADATA`. The name is checked when the pools are opened. */
 function further(text: string, before: Readonly<Record<string, PoolDevices>>): Readonly<Record<string, PoolDevices>> {
   const [, name, data, metadata] = /^([^=,]+)(?:=([^,]+),([^,]+))?$/.exec(text) ?? []
   if (name === undefined) throw new InvalidArgumentError('It must be NAME or NAME=DATA,METADATA.')

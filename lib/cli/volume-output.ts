@@ -1,4 +1,4 @@
-// Volumes as the command line prints them: of one call, or of one for many with a progress bar and a result for each.
+// The output of volumes: of a call for one volume, or of a call for many with a progress bar and a result for each.
 import type { ThinVolume, VolumeResult } from '../entry/index.js'
 import type { Call } from './call.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'

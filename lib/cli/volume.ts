@@ -1,4 +1,4 @@
-// dm-thin volume …
+// The commands dm-thin volume.
 import type { Command } from 'commander'
 import { volumesOf, type ThinPool, type ThinVolume } from '../entry/index.js'
 import { action, count, ids, size, subcommand, usageError, type Call } from './call.js'
@@ -56,7 +56,7 @@ export function addVolumeCommands(program: Command): void {
     .action(action(remove))
 }
 
-/** Opens the pool of the command for as long as `body` runs. */
+/** Opens the pool of the command while `body` runs. */
 const inPool = <T>(call: Call, name: string, options: VolumeOptions, body: (pool: ThinPool) => Promise<T>) =>
   withPool(call, { name, ...recordOf(options) }, body)
 

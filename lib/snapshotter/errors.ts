@@ -1,9 +1,9 @@
-// Errors as gRPC statuses, in the classes that containerd branches on.
+// The translation of errors to gRPC statuses, in the classes that containerd distinguishes.
 import type { ServiceError } from '@grpc/grpc-js'
 import { DmThinError, type ErrorCode } from '../base/errors.js'
 import { STATUS, type Status } from './grpc.js'
 
-/** A request that the snapshotter itself refuses. */
+/** The error of a request that the snapshotter itself rejects. */
 export class RequestError extends Error {
   readonly status: Status
   constructor(status: Status, message: string) {
@@ -14,7 +14,7 @@ export class RequestError extends Error {
 
 const STATUS_OF: Partial<Record<ErrorCode, Status>> = {
   ABORT_ERR: STATUS.CANCELLED,
-  // Not UNAVAILABLE or the like: garbage collection of containerd skips these, and stops at any other.
+  // containerd's garbage collection skips layers with FAILED_PRECONDITION, and stops at other statuses.
   DM_BUSY: STATUS.FAILED_PRECONDITION,
   DM_CLOSED: STATUS.UNAVAILABLE,
   DM_FILTER: STATUS.INVALID_ARGUMENT,
@@ -28,7 +28,7 @@ const STATUS_OF: Partial<Record<ErrorCode, Status>> = {
   DM_UNSUPPORTED: STATUS.UNIMPLEMENTED,
 }
 
-/** Returns the status that the client gets. An error that no client caused is reported to `report` too. */
+/** Returns the status for the client. Passes errors that no client caused to `report` too. */
 export function statusOf(error: unknown, about: string, report: (text: string, error: unknown) => void) {
   if (error instanceof RequestError) return { code: error.status, details: error.message }
   const code = error instanceof DmThinError ? STATUS_OF[error.code] : undefined

@@ -3,7 +3,7 @@ import path from 'node:path'
 import type * as grpcJs from '@grpc/grpc-js'
 import { DmThinError } from '../base/errors.js'
 
-/** The status codes that the snapshotter answers with, as gRPC numbers them. */
+/** The status codes of the snapshotter, with the numbers of gRPC. */
 export const STATUS = {
   CANCELLED: 1,
   UNKNOWN: 2,
@@ -18,7 +18,7 @@ export const STATUS = {
 
 export type Status = (typeof STATUS)[keyof typeof STATUS]
 
-/** A file of the package, beside this source; the compiler does not copy it into `dist`. */
+/** The path of the definition. It is in the folder of the source, because the compiler does not copy it into `dist`. */
 const PROTO = path.join(__dirname, '../../lib/snapshotter/snapshots.proto')
 const SERVICE = 'containerd.services.snapshots.v1.Snapshots'
 

@@ -1,4 +1,4 @@
-// Labels of containerd: which of them a layer keeps, and those that choose its size and file system.
+// The labels of containerd: those that a layer keeps, and those that select its size and file system.
 import type { Labels, LayerFileSystem } from '../store/common/types.js'
 import type { UpdateOptions } from '../store/layer-store.js'
 import { RequestError } from './errors.js'
@@ -8,7 +8,7 @@ import { parseSize } from './size.js'
 const SIZE = 'containerd.io/snapshot/dm-thin/size'
 const FILE_SYSTEM = 'containerd.io/snapshot/dm-thin/fstype'
 
-/** Drops labels without a value: containerd deletes a label so. */
+/** Drops labels without a value, because containerd deletes a label by setting it to an empty value. */
 export const kept = (labels: Labels): Record<string, string> =>
   Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ''))
 
@@ -18,8 +18,8 @@ interface RequestedDisk {
 }
 
 /**
- * Returns the size and the file system that the labels ask for. A client that unpacks an image gives all its layers the
- * same labels, and a layer has the file system of its parent: the label of the file system counts only without a parent.
+ * Returns the size and the file system that the labels select. A client that unpacks an image sets the same labels on all its
+ * layers, and a layer has the file system of its parent, so that the label of the file system is ignored if there is a parent.
  */
 export function diskOf(labels: Labels, parent: string): RequestedDisk {
   const size = labels[SIZE]
@@ -39,8 +39,8 @@ export function diskOf(labels: Labels, parent: string): RequestedDisk {
 }
 
 /**
- * Returns the change that an update asks for. Only the labels of a layer can change. The mask names which of them; without
- * a mask all are replaced.
+ * Returns the change for an update request. Only the labels of a layer can change. The mask names the labels to change;
+ * without a mask, all labels are replaced.
  */
 export function changeOf(wanted: Labels, paths: readonly string[]): UpdateOptions {
   const all = paths.length === 0 || paths.includes('labels')

@@ -1,4 +1,4 @@
-// The messages of snapshots.proto as the loader gives them, and the conversion of a store's results into them.
+// The messages of snapshots.proto in the form of the loader, and the conversion of a store's results to them.
 import type { Labels, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/types.js'
 
 export interface NewRequest {

@@ -1,5 +1,5 @@
-// Several pools below one socket. A layer is in the pool of its parent; a layer without a parent is in the pool that a
-// label names.
+// The pools of one snapshotter. A layer is in the pool of its parent. A layer without a parent is in the pool that a label
+// names.
 import { existsSync } from 'node:fs'
 import { mkdir, readdir } from 'node:fs/promises'
 import path from 'node:path'
@@ -11,15 +11,16 @@ import { RequestError } from './errors.js'
 import { STATUS } from './grpc.js'
 
 const POOL = 'containerd.io/snapshot/dm-thin/pool'
-/** The value of the label for the pool of the store itself. */
+/** The value of the label for the main pool, which is that of the store itself. */
 const MAIN = 'default'
 
-/** Block devices of a pool, by their paths. Both or none: without them the pool has files. */
+/** The paths of the block devices of a pool. Set both or neither; without them, the pool has files. */
 export interface PoolDevices {
   readonly data?: string
   readonly metadata?: string
 }
 
+/** The stores of a snapshotter, one for each pool. */
 export class Pools {
   readonly #byName: ReadonlyMap<string, LayerStore>
   readonly #turns = new Map<string, Promise<unknown>>()
@@ -28,7 +29,7 @@ export class Pools {
     this.#byName = byName
   }
 
-  /** Opens the store of `options`, the named ones, and those that earlier starts made in its directory. */
+  /** Opens the store of `options`, the named stores, and those that earlier starts created in its directory. */
   static async open(options: OpenStoreOptions, named: ReadonlyMap<string, PoolDevices>): Promise<Pools> {
     const folder = path.join(options.directory, 'pools')
     const known = existsSync(folder) ? await readdir(folder) : []
@@ -54,20 +55,20 @@ export class Pools {
     return [...this.#byName.values()]
   }
 
-  /** Returns the store that has a layer, or the main one, which then rejects with `DM_LAYER_NOT_FOUND`. */
+  /** Returns the store that has a layer, or the main store, whose calls reject with `DM_LAYER_NOT_FOUND`. */
   async having(key: string): Promise<LayerStore> {
     const [main, ...others] = this.all
     for (const store of others) if (await has(store, key)) return store
     return main!
   }
 
-  /** Runs `body` with the store in which a new layer goes: that of its parent, or the one that its label names. */
+  /** Runs `body` with the store for a new layer: that of its parent, or the one that its label names. */
   async make<T>(key: string, parent: string, labels: Labels, body: (store: LayerStore) => Promise<T>): Promise<T> {
     const store = parent === '' ? this.#labelled(labels) : await this.having(parent)
     return this.named(key, store, body)
   }
 
-  /** Runs `body`, which makes a layer named `key` in `store`, if no other pool has one of this name. */
+  /** Runs `body`, which creates a layer named `key` in `store`, if no other pool has a layer of this name. */
   async named<T>(key: string, store: LayerStore, body: (store: LayerStore) => Promise<T>): Promise<T> {
     if (this.#byName.size === 1) return body(store)
     return this.#inTurn(key, async () => {
@@ -116,5 +117,5 @@ async function has(store: LayerStore, key: string): Promise<boolean> {
   }
 }
 
-/** Whether a further pool can have this name: it is a directory's and part of a mapped device's. */
+/** Returns whether a further pool can have this name. It becomes the name of a directory, and part of a mapped device's. */
 export const isPoolName = (name: string): boolean => name !== MAIN && /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(name)

@@ -1,4 +1,5 @@
-// The gRPC server on a Unix socket: it replaces a socket that no server listens on, and answers the last calls at its end.
+// The gRPC server on a Unix socket. It replaces a socket on which no server listens, and completes the calls in progress when
+// it stops.
 import { once } from 'node:events'
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -7,15 +8,15 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import { DmThinError } from '../base/errors.js'
 import type { LoadedGrpc } from './grpc.js'
 
-/** For the calls that are under way at the end. systemd gives 90 s by default. */
+/** The limit for calls in progress when the server stops. The default limit of systemd is 90 s. */
 const LAST_CALLS_MS = 60_000
 
 export interface Listening {
-  /** Takes no more calls, waits for those that run, and removes the socket. */
+  /** Rejects new calls, waits for the calls in progress, and removes the socket. */
   stop(): Promise<void>
 }
 
-/** Listens on a socket that only root may connect to: a client can delete every layer. */
+/** Listens on a socket to which only root can connect, because a client can delete every layer. */
 export async function listen(
   { grpc, service }: LoadedGrpc,
   address: string,
@@ -40,7 +41,7 @@ export async function listen(
   }
 }
 
-/** Removes the socket that a killed server left. A socket on which a server answers stays. */
+/** Removes the socket of a server that was killed. Rejects with `DM_BUSY` if a server listens on the socket. */
 async function removeStaleSocket(address: string): Promise<void> {
   const found = await lstat(address).catch(() => undefined)
   if (found === undefined) return

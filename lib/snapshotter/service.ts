@@ -1,4 +1,4 @@
-// The ten calls of containerd's snapshots service, each answered by the layer store of a pool.
+// The ten calls of containerd's snapshots service, implemented with the layer store of a pool.
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { parseFilters } from '../store/filter/filter.js'
 import { changeOf, kept, diskOf } from './labels.js'
@@ -16,7 +16,7 @@ import {
 import type { Pools } from './pools.js'
 import { statusOf } from './errors.js'
 
-/** containerd's own service sends as many at once. */
+/** The number of layers in one message, as in containerd's own service. */
 const BATCH = 100
 
 type Report = (text: string, error: unknown) => void
@@ -58,7 +58,7 @@ export function snapshotsService(pools: Pools, report: Report): UntypedServiceIm
   }
 }
 
-/** Returns a handler for calls with one answer. `signal` aborts when the client goes or its deadline passes. */
+/** Returns a handler for calls with one response. `signal` aborts if the client disconnects or its deadline passes. */
 const unaryWith =
   (report: Report) =>
   <Request, Response>(name: string, answer: (request: Request, signal: AbortSignal) => Promise<Response>) =>
@@ -99,7 +99,7 @@ async function list(
   }
 }
 
-/** Resolves when the client has taken what was sent, or has gone. */
+/** Waits until the client has received the messages, or has disconnected. */
 const drained = (call: ServerWritableStream<ListRequest, { info: Info[] }>): Promise<void> =>
   new Promise(done => {
     call.once('drain', done)

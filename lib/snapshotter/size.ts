@@ -1,4 +1,4 @@
-// Sizes as people write them.
+// Sizes with units.
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 }
 

@@ -1,4 +1,4 @@
-// A layer store as a snapshotter of containerd, listening on a Unix socket.
+// A snapshotter of containerd: a layer store that is served on a Unix socket.
 import path from 'node:path'
 import type { OpenStoreOptions } from '../store/common/options.js'
 import { DmThinError } from '../base/errors.js'
@@ -7,40 +7,40 @@ import { isPoolName, Pools, type PoolDevices } from './pools.js'
 import { listen } from './server.js'
 import { snapshotsService } from './service.js'
 
-/** Where a snapshotter listens, where its stores are, and which pools they use. */
+/** Options of `startSnapshotter`: its socket, its stores and their pools. */
 export interface SnapshotterOptions {
-  /** Path of the Unix socket. A socket that no server listens on is replaced. */
+  /** The path of the Unix socket. A socket on which no server listens is replaced. */
   readonly address: string
-  /** The store of the layers, as `LayerStore.open` takes it. */
+  /** The options of the store, for `LayerStore.open`. */
   readonly store: Omit<OpenStoreOptions, 'signal'>
   /**
-   * More pools below the same socket, by name: `A-Z`, `a-z`, `0-9`, `_` and `-`, at most 32, and not `default`. Each has
-   * its records in `pools/NAME` of the store's directory, where later starts find it. A pool without devices has files
-   * there. Default none.
+   * Further pools of the same socket, by name. A name has at most 32 characters (`A-Z`, `a-z`, `0-9`, `_` and `-`), begins
+   * with a letter or digit, and is not `default`. The records of each pool are in `pools/NAME` of the store's directory,
+   * where later starts find them. A pool without devices has its files there. Default none.
    */
   readonly pools?: Readonly<Record<string, PoolDevices>>
-  /** Receives errors that no client caused. Default: they are printed to standard error. */
+  /** Called with errors that no client caused. Default: prints them to standard error. */
   readonly onError?: (text: string, error: unknown) => void
 }
 
 /** A running snapshotter. */
 export interface Snapshotter {
-  /** Path of the socket, absolute. */
+  /** The absolute path of the socket. */
   readonly address: string
   /**
-   * Takes no more calls, waits at most a minute for those under way, removes the socket and closes the stores.
-   * Containers go on: their devices and mounts stay. Idempotent.
+   * Rejects new calls, waits at most a minute for the calls in progress, removes the socket and closes the stores. Containers
+   * keep running, because their devices and mounts stay. Idempotent.
    */
   stop(): Promise<void>
 }
 
 /**
- * Opens the store and answers the snapshots service of containerd on a Unix socket that only root may use. Resolves when
- * it listens.
+ * Opens the store and serves the snapshots service of containerd on a Unix socket that only root can use. Resolves when the
+ * server listens.
  *
  * Rejects with `DM_STORE_DEPENDENCY` (`@grpc/grpc-js` or `@grpc/proto-loader` is not installed), `DM_BUSY` (another server
- * listens on the address), `DM_INVALID_ARGUMENT` (also if the address exists and is not a socket), and what
- * `LayerStore.open` rejects with.
+ * listens on the address), `DM_INVALID_ARGUMENT` (also if the address exists and is not a socket), and the codes of
+ * `LayerStore.open`.
  */
 export async function startSnapshotter(options: SnapshotterOptions): Promise<Snapshotter> {
   const named = new Map(Object.entries(options.pools ?? {}))

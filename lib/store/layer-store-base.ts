@@ -1,4 +1,4 @@
-// An open store as such: its end, and keeping it in order. What it is for is in layer-store.ts.
+// The base class of `LayerStore`: status, maintenance and closing of an open store. Calls on layers are in layer-store.ts.
 import { Pending } from '../base/pending.js'
 import type { GrowOptions } from '../pool/lifecycle/grow.js'
 import type { PoolStatus } from '../pool/state/status.js'
@@ -17,25 +17,26 @@ import type { LayerInfo } from './common/types.js'
 import { repair, type RepairOptions } from './recovery/repair.js'
 import { verify } from './recovery/verify.js'
 
-/** More would be a mistake: each is a device of the kernel's. */
+/** The limit of `warm`. Each warm layer is a mapped device of the kernel, so that a larger number is probably a mistake. */
 const MOST_WARM = 1_000
 
 /** The state of a store and of its pool. */
 export interface StoreStatus {
   readonly pool: PoolStatus
-  /** Layers that have a key. */
+  /** The number of layers that have a key. */
   readonly layers: number
-  /** Volumes of removed layers that this object has still to take away. */
+  /** The number of volumes of removed layers that this object has not deleted yet. */
   readonly removing: number
-  /** By parent: how many of its warm set are ready. */
+  /** The number of warm layers that are ready, by parent. */
   readonly warm: Readonly<Record<string, number>>
 }
 
+/** The part of `LayerStore` that does not depend on single layers. */
 export abstract class LayerStoreBase {
   /** @internal */
   protected readonly store: OpenStore
   readonly #pending: Pending
-  /** The inconsistencies that `open` found, and what it did. */
+  /** The inconsistencies that `open` found, and the actions that it took. */
   readonly findings: readonly StoreFinding[]
 
   /** @internal */
@@ -45,23 +46,24 @@ export abstract class LayerStoreBase {
     this.findings = findings
   }
 
-  /** The directory, as an absolute path. */
+  /** The directory of the store, as an absolute path. */
   get directory(): string {
     return this.store.directory
   }
 
-  /** Name of the pool's mapped device. */
+  /** The name of the pool's mapped device. */
   get poolName(): string {
     return this.store.pool.name
   }
 
   /**
-   * Keeps `count` layers on top of a committed one ready, 0 to 1000: made, active, on the disk, and without a name. A
-   * `prepare` with this parent and no size of its own takes one, and another is made in the background. Resolves when
-   * they are there; the background stops at the first that cannot be made, until the next is taken. 0 gives them up, as
-   * closing does. They are of this object alone.
+   * Keeps `count` warm layers of a committed layer ready, 0 to 1000. A warm layer is an active layer without a key, whose
+   * snapshot is committed to disk. `prepare` takes one if it is called with this parent and without `sizeBytes`,
+   * `fileSystem` and `raw`, and another is created in the background. Resolves when `count` warm layers are ready. If one
+   * cannot be created, the background work stops until the next warm layer is taken. A `count` of 0 removes the warm
+   * layers, as `close` does. Warm layers belong to this object only.
    *
-   * Rejects with whatever `prepare` rejects with.
+   * Rejects with the codes of `prepare`.
    */
   async warm(parent: string, count: number): Promise<void> {
     checkKey('parent', parent)
@@ -69,12 +71,15 @@ export abstract class LayerStoreBase {
     await this.run(() => this.store.warm.keep(parent, count))
   }
 
-  /** Waits until what was removed is gone from the pool too. Gives what cannot go yet, and who has it. */
+  /**
+   * Waits until the volumes of removed layers are deleted from the pool. Returns those that cannot be deleted yet, with
+   * their holders.
+   */
   async cleanup(): Promise<StuckRemoval[]> {
     return this.run(() => this.store.removals.drain())
   }
 
-  /** How full the pool is and in which mode, and what this object is at. */
+  /** Returns the usage and mode of the pool, and the numbers of layers, of removals in progress and of warm layers. */
   async status(options: SignalOption = {}): Promise<StoreStatus> {
     checkOptions(options, ['signal'], 'status')
     return this.run(async () => ({
@@ -86,8 +91,8 @@ export abstract class LayerStoreBase {
   }
 
   /**
-   * Makes the pool larger while it runs: see `ThinPool.grow`, which says what this rejects with. A metadata file has its
-   * space allocated, so that the file system below it cannot run out of it later (`DM_POOL_FULL` where it has none).
+   * Grows the pool while it runs. Rejects with the codes of `ThinPool.grow`. The space of a metadata file is allocated, so
+   * that the file system below it cannot run out of space later; rejects with `DM_POOL_FULL` if there is not enough space.
    */
   async grow(options: GrowOptions): Promise<void> {
     await this.run(async () => {
@@ -100,10 +105,11 @@ export abstract class LayerStoreBase {
   }
 
   /**
-   * Removes committed layers that nobody needs, the oldest first: those on which no active layer and no view stands, and
-   * neither `keep` nor the label `dm-thin/keep` nor `dm-thin/keep-until` (a time, as `2030-01-01T00:00:00Z`) of a layer
-   * above them. Gives what it removed, or would. Empty file systems of other sizes than `sizeBytes` of `open`, on which
-   * nothing stands any more, go too.
+   * Removes committed layers that are not needed, the oldest first. A layer is needed if an active layer or a view has it
+   * as an ancestor. It is also needed if `keep` names it or a layer above it, or if one of these has the label
+   * `dm-thin/keep`, or the label `dm-thin/keep-until` with a time in the future, such as `2030-01-01T00:00:00Z`. Returns
+   * the layers that were removed, or would be removed with `dryRun`. Also removes base volumes that no layer uses and
+   * whose size or type is not that of `open`.
    */
   async prune(options: PruneOptions = {}): Promise<LayerInfo[]> {
     return this.run(async () => {
@@ -117,24 +123,24 @@ export abstract class LayerStoreBase {
   }
 
   /**
-   * Blocks of each layer that only it has, and that others have too, in bytes, counted in the pool's metadata as of its
-   * last commit. Time grows with the blocks of all. `DM_METADATA_BUSY`.
+   * Returns the exclusive and the shared blocks of each layer, in bytes, counted in the pool's metadata as of its last
+   * commit. The time is proportional to the number of blocks of all layers. Rejects with `DM_METADATA_BUSY`.
    */
   async space(options: SignalOption = {}): Promise<LayerSpace[]> {
     checkOptions(options, ['signal'], 'space')
     return this.run(() => spaceOf(this.store, options.signal))
   }
 
-  /** Looks for every disagreement between the records, the pool and the kernel's devices. Changes nothing. */
+  /** Returns all inconsistencies between the records, the pool and the kernel's devices. Changes nothing. */
   async verify(): Promise<StoreFinding[]> {
     return this.run(() => verify(this.store))
   }
 
   /**
-   * Repairs what is safe to repair: what dead processes began is ended and unmounted, records of layers whose volume is lost
-   * and on which nothing stands are deleted, loop devices that leaked are detached; with `deleteRetired`, volumes that the
-   * store knows nothing of are deleted. Nothing is deleted while the pool is older than the records, unless `acceptPool`
-   * says that it is right. Gives everything that it found, with what it did.
+   * Repairs the inconsistencies that are safe to repair. Unfinished calls of dead processes are ended, and their mounts are
+   * unmounted. Records of layers whose volume is lost and that have no children are deleted. Leaked loop devices are
+   * detached. With `deleteRetired`, volumes without a record are deleted. Nothing is deleted while the pool is older than
+   * the records, unless `acceptPool` confirms the pool. Returns everything that was found, with the actions that were taken.
    */
   async repair(options: RepairOptions = {}): Promise<StoreFinding[]> {
     checkOptions(options, ['dryRun', 'deleteRetired', 'acceptPool'], 'repair')
@@ -144,21 +150,20 @@ export abstract class LayerStoreBase {
     return this.run(() => repair(this.store, options))
   }
 
-  /** Waits for the calls under way and lets nothing new in. Layers, devices, mounts and the pool stay. Idempotent. */
+  /** Waits for the calls in progress and rejects new ones. Layers, devices, mounts and the pool stay. Idempotent. */
   async close(): Promise<void> {
     await this.#pending.close(() => closeStore(this.store))
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
   /**
-   * `close()`, and takes the pool down: no device of it is left, and everything comes back by `open`. Nobody else may
-   * have the store open. Gives what it took. Rejects with `DM_BUSY` (another object has the store open; a layer is mounted, see
-   * `holders`): the store is
-   * closed then, and the pool stays.
+   * Closes the store and removes all mapped devices of its pool. The next `open` starts the pool again, with all its
+   * layers. Returns the names of the devices that were removed. Rejects with `DM_BUSY` if another object has the store open, or if a
+   * layer is mounted (see `holders`); in that case the store is closed and the pool stays.
    */
   async takeDown(): Promise<RemovedPool> {
     let removed: RemovedPool | undefined
@@ -173,7 +178,7 @@ export abstract class LayerStoreBase {
     return removed ?? { pool: this.poolName, volumes: [], loops: [], files: [] }
   }
 
-  /** Removes a layer if nobody has taken it up meanwhile. */
+  /** Removes a layer unless it has been removed, or taken into use, concurrently. Returns whether it was removed. */
   protected abstract removeUnused(key: string): Promise<boolean>
 
   /** @internal Runs a call that `close()` waits for. */
@@ -181,7 +186,7 @@ export abstract class LayerStoreBase {
     return this.#pending.run(body)
   }
 
-  /** @internal `run`, when no other call of these layers runs. */
+  /** @internal Runs a call that `close()` waits for, while no other call of this object on these layers runs. */
   protected alone<T>(keys: readonly string[], body: () => Promise<T>): Promise<T> {
     return this.run(() => this.store.locks.run(keys, body))
   }

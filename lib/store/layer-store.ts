@@ -1,4 +1,4 @@
-// Image layers on a thin pool: what users of `dm-thin/store` meet first.
+// The main class of `dm-thin/store`: image layers on a thin pool.
 import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { hasCode, throwIfAborted } from '../base/errors.js'
@@ -34,48 +34,49 @@ import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.j
 
 /** Options of `LayerStore.commit`. */
 export interface CommitOptions extends SignalOption {
-  /** Of the committed layer; those of the active one do not stay. Default none. */
+  /** Labels of the committed layer. They replace those of the active layer. Default none. */
   readonly labels?: Labels
 }
 
 /** Options of `LayerStore.update`. */
 export interface UpdateOptions {
-  /** In place of all labels. */
+  /** Labels that replace all existing labels. Default: the existing labels. */
   readonly labels?: Labels
-  /** These alone; one with an empty value is taken away. */
+  /** Labels to add or change; the others stay. A label with an empty value is removed. Default none. */
   readonly setLabels?: Labels
 }
 
 /** Options of `LayerStore.withMounted`. */
 export interface WithMountedOptions extends SignalOption {
-  /** No writes. Of committed layers and views always. Default false. */
+  /** Mounts the layer read-only. Committed layers and views are always mounted read-only. Default false. */
   readonly readOnly?: boolean
 }
 
 /** Options of `LayerStore.applyLayer`. */
 export interface ApplyLayerOptions extends Omit<ApplyOptions, 'kernel'> {
-  /** After a failure the layer stays, with whatever is in it. Default false. */
+  /** Keeps the layer after a failure, with its incomplete content. Default false. */
   readonly keepFailed?: boolean
 }
 
 /** Options of `LayerStore.walk`. */
 export interface WalkOptions {
-  /** Which layers. Default all. */
+  /** Selects the layers to return. Default: all layers. */
   readonly filter?: (info: LayerInfo) => boolean
 }
 
-/** How many records are read at once while walking. */
+/** The number of records that `walk` reads at once. */
 const PAGE = 500
 
 /** A store of image layers on a thin pool, in the terms of containerd's snapshotters. */
 export class LayerStore extends LayerStoreBase {
   /**
-   * Opens the store in a directory, and makes what is missing: the records, and the pool. Several processes may have it
-   * open. Ends what a process that died left half done (see `findings`).
+   * Opens the store in a directory. Creates the records and the pool if they do not exist. Several processes can have
+   * the same store open. Recovers what a crashed process left behind, and reports it in `findings`.
    *
-   * Rejects with `DM_STORE_DEPENDENCY` (this Node has no SQLite, and better-sqlite3 is not installed), `DM_STORE_MISMATCH` (another pool or disk than
-   * the recorded one; records of layers, and no pool; a pool that is not empty, and no records), `DM_STORE_DATABASE`, and whatever `ThinPool.open` and
-   * `ThinPool.create` reject with.
+   * Rejects with `DM_STORE_DEPENDENCY` if this Node has no SQLite and better-sqlite3 is not installed, and with
+   * `DM_STORE_DATABASE`. Rejects with `DM_STORE_MISMATCH` if the pool or disk is not the recorded one, if layers are
+   * recorded and the pool does not exist, or if the pool is not empty and has no records. Also rejects with the codes of
+   * `ThinPool.open` and `ThinPool.create`.
    */
   static async open(options: OpenStoreOptions): Promise<LayerStore> {
     const plan = checkOpen(options)
@@ -90,30 +91,32 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * A writable layer on top of a committed one, or of an empty file system (`parent` `''`): a snapshot, active. Its
-   * device is there and on the pool's disk when this resolves.
+   * Creates an active layer: a writable snapshot of the committed layer `parent`, or of an empty file system if `parent`
+   * is `''`. When the promise resolves, the layer's device exists and the snapshot is committed to the pool's disk. If the
+   * call rejects, it leaves nothing behind.
    *
    * Rejects with `DM_LAYER_EXISTS`, `DM_LAYER_NOT_FOUND` (the parent), `DM_INVALID_ARGUMENT` (the parent is not
-   * committed; the size), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_WORN` (the pool makes no snapshots any more:
-   * `status().pool.snapshots` says how many are left), `DM_STORE_DEPENDENCY` (mkfs, for the first layer of a size),
-   * `ABORT_ERR`. Nothing of it is left then.
+   * committed, or the size is invalid), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_WORN` (the pool cannot create
+   * further snapshots; `status().pool.snapshots` reports how many are left), `DM_STORE_DEPENDENCY` (mkfs, for the first
+   * layer of a size), `ABORT_ERR`.
    */
   async prepare(key: string, parent = '', options: PrepareOptions = {}): Promise<Layer> {
     return this.#make('active', key, parent, checkPrepare(options, 'prepare'))
   }
 
-  /** A read-only look at a committed layer. Cannot be committed. Rejects as `prepare` does. */
+  /** Creates a view: a read-only snapshot of a committed layer. It cannot be committed. Rejects as `prepare` does. */
   async view(key: string, parent = '', options: PrepareOptions = {}): Promise<Layer> {
     return this.#make('view', key, parent, checkPrepare(options, 'view'))
   }
 
   /**
-   * Makes an active layer a committed one with another name, on which others can stand. It is to be unmounted before;
-   * one that somebody still has mounted is frozen for a moment, and the layer is what it was then.
+   * Commits an active layer: it becomes a committed layer named `name`, which other layers can have as parent. Unmount the
+   * layer first. If it is still mounted, it is frozen briefly, and the committed layer has the content of that moment.
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (not active), `DM_LAYER_DAMAGED` (its
-   * file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED` (the pool does not take all writes), `DM_POOL_WORN`
-   * (somebody has it mounted, and the pool makes no snapshots any more). It stays active then.
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (the layer is not active),
+   * `DM_LAYER_DAMAGED` (its file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED` (the pool does
+   * not accept all writes), `DM_POOL_WORN` (the layer is mounted, and the pool cannot create further snapshots). If the
+   * call rejects, the layer stays active.
    */
   async commit(name: string, key: string, options: CommitOptions = {}): Promise<void> {
     checkOptions(options, ['labels', 'signal'], 'commit')
@@ -123,14 +126,15 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * What mount(2) needs for an active layer or a view; brings its device back where it is gone, as after a restart of
-   * the machine. Empty for a raw layer: see `layer`. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (committed).
+   * Returns the arguments of mount(2) for an active layer or a view. Activates its device if it does not exist, for
+   * example after a restart of the machine. Returns an empty list for a raw layer: see `layer`. Rejects with
+   * `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is committed).
    */
   async mounts(key: string, options: SignalOption = {}): Promise<LayerMount[]> {
     return [...(await this.layer(key, options)).mounts]
   }
 
-  /** An active layer or a view that there is. Rejects as `mounts` does. */
+  /** Returns an existing active layer or view. Activates its device if it does not exist. Rejects as `mounts` does. */
   async layer(key: string, options: SignalOption = {}): Promise<Layer> {
     checkOptions(options, ['signal'], 'layer')
     checkKey('key', key)
@@ -145,16 +149,16 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * Removes a layer. When this resolves it is gone for all callers, also after a loss of power; its volume goes in the
-   * background, as soon as nobody has it mounted, and its blocks are free then (see `cleanup`).
+   * Removes a layer. When the promise resolves, no caller finds the layer any more, even after a loss of power. Its volume
+   * is deleted in the background as soon as it is not mounted, and its blocks become free at that time (see `cleanup`).
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE` (it is being committed, or a running
-   * import needs it).
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_HAS_CHILDREN`, `DM_LAYER_STATE` (the layer is being committed, or a
+   * running import needs it).
    */
   async remove(key: string): Promise<void> {
     await this.alone([checkKey('key', key)], async () => {
       const { records, writer, removals, leases } = this.store
-      await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
+      await leases.living(records.byKey(key)?.thin) // deletes the leases of dead owners
       step('remove.intent', key)
       const row = await writer.write(() => {
         const found = readyRow(records, key)
@@ -169,12 +173,15 @@ export class LayerStore extends LayerStoreBase {
     })
   }
 
-  /** What is recorded of a layer. Answers from the records alone. `DM_LAYER_NOT_FOUND`. */
+  /** Returns the record of a layer. Reads the records only. Rejects with `DM_LAYER_NOT_FOUND`. */
   async stat(key: string): Promise<LayerInfo> {
     return this.run(async () => infoOf(visible(this.store.records, checkKey('key', key))))
   }
 
-  /** Changes a layer's labels, and with them its `updatedAt`. `DM_LAYER_NOT_FOUND`. */
+  /**
+   * Changes the labels of a layer, sets its `updatedAt`, and returns its new record. Rejects with `DM_LAYER_NOT_FOUND`,
+   * `DM_LAYER_STATE` (the layer is being committed).
+   */
   async update(key: string, change: UpdateOptions): Promise<LayerInfo> {
     checkOptions(change, ['labels', 'setLabels'], 'update')
     if (change.labels !== undefined) checkLabels(change.labels)
@@ -190,7 +197,10 @@ export class LayerStore extends LayerStoreBase {
     )
   }
 
-  /** All layers, by the bytes of their keys. What changes meanwhile may be in it or not. */
+  /**
+   * Returns all layers, in the order of the bytes of their keys. Layers that are created or removed during the iteration
+   * may be included or not.
+   */
   async *walk(options: WalkOptions = {}): AsyncGenerator<LayerInfo> {
     checkOptions(options, ['filter'], 'walk')
     const { filter = () => true } = options
@@ -204,9 +214,9 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * What a layer has that its parent had not, in bytes of whole blocks: mapped blocks less those of the parent. The
-   * number of its files is not known to a block device, and 0. `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (it is being
-   * committed).
+   * Returns the space that a layer added to its parent: its mapped blocks minus those of the parent, in bytes. `inodes` is
+   * always 0, because a block device has no file count. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is
+   * being committed).
    */
   async usage(key: string, options: SignalOption = {}): Promise<LayerUsage> {
     checkOptions(options, ['signal'], 'usage')
@@ -219,12 +229,12 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * Mounts a layer at a folder of the store's own for as long as `body` runs, and gives what that gives. Of a committed
-   * layer a passing view is mounted, or the layer itself if the pool makes no snapshots any more. The folder is not seen in other
-   * mount namespaces that are private. Resolves when all that was written is on the pool.
+   * Mounts a layer at a folder of the store while `body` runs, and returns the result of `body`. For a committed layer, a
+   * temporary view is mounted, or the layer itself, read-only, if the pool cannot create further snapshots. Other private
+   * mount namespaces do not see the mount. Resolves when everything that was written is on the pool.
    *
-   * Rejects with what `body` rejects with; with `DM_LAYER_SPACE` or `DM_LAYER_DAMAGED` where not all that was written came
-   * to the pool; with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, and what `mount()` and `prepare` reject with.
+   * Rejects with the error of `body`; with `DM_LAYER_SPACE` or `DM_LAYER_DAMAGED` if not everything that was written
+   * reached the pool; with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, and the codes of `mount()` and `prepare`.
    */
   async withMounted<T>(
     key: string,
@@ -238,12 +248,14 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * Unpacks a layer of an image (tar, plain or by gzip or zstd) into an active layer, by file descriptors, so that nothing
-   * is written outside of it. The stream is untrusted input. Resolves when all is on the disk.
+   * Unpacks a layer of an image (a tar archive, plain or compressed with gzip or zstd) into an active layer. Uses file
+   * descriptors, so that nothing is written outside of the layer. The stream is untrusted input. Resolves when everything
+   * is on the disk.
    *
    * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream),
-   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and what the stream itself fails with. Where the
-   * stream has given anything by then the layer is removed: half of one is none. Before, it stays as it was.
+   * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and the error of the stream itself. If the call
+   * rejects after the stream has delivered data, the layer is removed, because its content is incomplete (see
+   * `keepFailed`). If it rejects before that, the layer stays as it was.
    */
   async applyLayer(
     key: string,
@@ -256,7 +268,7 @@ export class LayerStore extends LayerStoreBase {
     return this.run(async () => {
       const watched = new WatchedStream(stream)
       const check = (row: Row) => {
-        if (row.kind !== 'active') throw stateError(row, `only an active layer is written to, and it is ${row.kind}`)
+        if (row.kind !== 'active') throw stateError(row, `only an active layer can be written, and it is ${row.kind}`)
       }
       try {
         return await withLayerMounted(this.store, key, folder => applyTar(folder, watched.stream, rest), {
@@ -264,7 +276,7 @@ export class LayerStore extends LayerStoreBase {
           inside: true,
         })
       } catch (fault) {
-        // The first fault is the one that is told.
+        // The first error is the one that is reported.
         if (!keep && watched.hasGiven) await this.removeUnused(key).catch(() => false)
         throw fault
       }
@@ -272,9 +284,10 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * What a layer makes of its parent, as the tar of an OCI layer, or all of it where it has none: the same bytes for the
-   * same files. Work begins at once; destroy the stream to give it up. It ends with what `diffTar` of the guide says:
-   * `DM_LAYER_CHANGED` where somebody writes to the layer meanwhile, `DM_LAYER_NOT_FOUND` …
+   * Returns the changes of a layer from its parent as the tar of an OCI layer, or its whole content if it has no parent.
+   * The same files result in the same bytes. The work begins immediately; destroy the stream to cancel it. The stream
+   * fails with the codes of `diffTar` in the guide, for example `DM_LAYER_CHANGED` if the layer is written concurrently,
+   * or `DM_LAYER_NOT_FOUND`.
    */
   diffLayer(key: string, options: DiffTarOptions = {}): Readable {
     checkKey('key', key)
@@ -287,7 +300,10 @@ export class LayerStore extends LayerStoreBase {
     return out
   }
 
-  /** What is other in `upper` than in `lower` (`''`: than in nothing), by path: Docker's A, C and D. */
+  /**
+   * Returns the differences of `upper` from `lower`, by path: added, changed and deleted, as Docker's A, C and D. If
+   * `lower` is `''`, everything in `upper` is added.
+   */
   async *changes(lower: string, upper: string, options: ChangesOptions = {}): AsyncGenerator<Change> {
     if (lower !== '') checkKey('lower', lower)
     checkKey('upper', upper)
@@ -295,19 +311,22 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * Unpacks an image, each of its layers as a committed layer under its chain id (and what of `devices` and `setuid` is not
-   * the default); those that are there already are not made again. `source`: the directory of an OCI layout, an archive of one or of `docker save`
-   * (plain or by gzip or zstd), by its path or as a stream. Each document and layer is held to its digest.
+   * Unpacks an image. Each of its layers becomes a committed layer whose name is its chain id, followed by the values of
+   * `devices` and `setuid` that are not the default. Layers that exist are not unpacked again. `source` is the directory of
+   * an OCI layout, or an archive of one or of `docker save` (plain or compressed with gzip or zstd), by its path or as a
+   * stream. The digest of each document and layer is verified.
    *
-   * Rejects with `DM_IMAGE`, `DM_LAYER_DIGEST`, and what `applyLayer` rejects with. Layers that were complete stay.
+   * Rejects with `DM_IMAGE`, `DM_LAYER_DIGEST`, and the codes of `applyLayer`. If the call rejects, the layers that were
+   * complete stay.
    */
   async importImage(source: string | AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<ImportedImage> {
     return this.run(() => importImage(this, source, options))
   }
 
   /**
-   * A committed layer and all below it as an archive that `docker load`, `ctr images import` and the tools of OCI read.
-   * Ends with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (not committed), and what `diffLayer` ends with.
+   * Returns a committed layer and all its ancestors as an archive that `docker load`, `ctr images import` and OCI tools
+   * read. The stream fails with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is not committed), and the codes of
+   * `diffLayer`.
    */
   exportImage(top: string, options: ExportOptions = {}): Readable {
     checkKey('top', top)
@@ -315,8 +334,8 @@ export class LayerStore extends LayerStoreBase {
   }
 
   /**
-   * @internal A committed layer, filled in one call; nothing of it is to be seen before it is whole. The lease keeps it from
-   * being removed.
+   * @internal Adds a committed layer and fills it in one call. The layer is not visible before it is complete. The lease
+   * prevents its removal.
    */
   async addLayer(
     name: string,
@@ -327,7 +346,10 @@ export class LayerStore extends LayerStoreBase {
     return this.alone([name], () => addCommitted(this.store, parent, { name, labels, signal }, fill))
   }
 
-  /** @internal A lease that keeps a committed layer from being removed. `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`. */
+  /**
+   * @internal Takes a lease that prevents the removal of a committed layer. Rejects with `DM_LAYER_NOT_FOUND`,
+   * `DM_LAYER_STATE`.
+   */
   async keepLayer(key: string): Promise<Lease> {
     const check = (row: Row) => {
       if (row.kind !== 'committed') throw stateError(row, `a committed layer is needed, and it is ${row.kind}`)
@@ -363,7 +385,7 @@ export class LayerStore extends LayerStoreBase {
     })
   }
 
-  /** Both mounted for as long as `body` runs; `lower` `''`: none. */
+  /** Mounts both layers while `body` runs. If `lower` is `''`, only `upper` is mounted. */
   #withBoth<T>(
     lower: string,
     upper: string,

@@ -1,37 +1,38 @@
-// What loop devices and mapped devices have in common: a number, bytes, and who has them open.
+// The base class of loop devices and mapped devices: a number, content, and openers.
 import type { Holder } from '../base/errors.js'
 import type { Bytes } from './sparse-bytes.js'
 
-/** Who has a device open. Mapped devices share one claim on what lies below them; a mount claims it for itself. */
+/** An opener of a device. Mapped devices share one claim on the devices below them; a mount claims a device exclusively. */
 export interface Opener extends Holder {
   readonly claim: 'none' | 'mapped' | 'alone'
 }
 
+/** A block device in memory. */
 export abstract class BlockDevice implements Bytes {
   readonly #openers = new Set<Opener>()
 
   abstract readonly number: number
-  /** `/dev/loop0`, `/dev/dm-0` */
+  /** The path, such as `/dev/loop0` or `/dev/dm-0`. */
   abstract readonly path: string
   abstract readonly sizeBytes: number
   abstract readonly readOnly: boolean
   abstract read(offset: number, length: number): Uint8Array
   abstract write(offset: number, content: Uint8Array): void
-  /** Called when the last opener has gone. */
+  /** Runs after the last opener has closed the device. */
   protected abstract lastClosed(): void
 
   get openers(): readonly Opener[] {
     return [...this.#openers]
   }
 
-  /** Whether an open with this claim would be refused with EBUSY. */
+  /** Returns whether an open with this claim would fail with EBUSY. */
   refuses(claim: Opener['claim']): boolean {
     const claims = this.openers.map(opener => opener.claim)
     if (claim === 'none') return false
     return claims.includes('alone') || (claim === 'alone' && claims.includes('mapped'))
   }
 
-  /** Gives what closes it again; closing twice is closing once. */
+  /** Opens the device. Returns a function that closes it; further calls of this function have no effect. */
   open(opener: Opener): () => void {
     const own = { ...opener }
     this.#openers.add(own)

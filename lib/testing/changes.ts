@@ -1,16 +1,18 @@
-// Waiting, in memory: whoever waits is woken at every change of the kernel's state, and looks again.
+// The waiting calls of the memory kernel. Each change of its state wakes them, and they check their condition again.
 import { abortError } from '../base/errors.js'
 
+/** The waiting calls of one memory kernel. */
 export class Changes {
   #waiting = new Set<() => void>()
 
+  /** Wakes all waiting calls. */
   announce(): void {
     const woken = this.#waiting
     this.#waiting = new Set()
     for (const wake of woken) wake()
   }
 
-  /** Until `look` gives something; looked at once now, and after each change. Rejects when `signal` is aborted. */
+  /** Waits until `look` returns a value. Calls it immediately and after each change. Rejects if `signal` is aborted. */
   async until<T>(look: () => T | undefined, signal?: AbortSignal, operation?: string): Promise<T> {
     for (;;) {
       if (signal?.aborted) throw abortError(signal, { operation })

@@ -1,10 +1,10 @@
-// Messages whose commit is looked at, step for step as native/dm/commit.cc has them.
+// Messages with a verified commit, with the steps of native/dm/commit.cc.
 import { ERRNO } from '../base/errors.js'
 import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/device-port.js'
 import { described, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 
-/** Sends a message to a pool and looks at its status; a refusal of the operation `commit` where it does not prove it. */
+/** Sends a message to a pool and checks its status. Throws a refusal of `commit` if the status does not prove the commit. */
 export function committedMessage(mapper: Mapper, pool: DeviceAddress, sector: number, text: string): string {
   const answer = mapper.message(pool, sector, text)
   try {
@@ -18,7 +18,7 @@ export function committedMessage(mapper: Mapper, pool: DeviceAddress, sector: nu
   return answer
 }
 
-/** Commits what the pool has in memory, and looks. */
+/** Commits a pool, and checks its status. */
 export function commit(mapper: Mapper, pool: DeviceAddress): void {
   mapper.poolOf(mapper.lookup('DM_TABLE_STATUS', pool))?.commit()
   look(mapper, pool, '')

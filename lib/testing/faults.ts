@@ -1,9 +1,9 @@
-// Faults on order: the next call of an operation fails as the kernel would make it fail.
+// Injected faults: the next call of an operation fails as it would fail in the kernel.
 import { ERRNO } from '../base/errors.js'
 import { checkNumber, invalid, shown } from '../base/options.js'
 import { IoError, Refusal } from './refusal.js'
 
-/** The kernel's names for what can be made to fail; `write` and `read` are I/O to a device's node. */
+/** The operations that can fail, by the kernel's names; `write` and `read` are I/O to the node of a device. */
 export const OPERATIONS = [
   'DM_VERSION',
   'DM_REMOVE_ALL',
@@ -43,12 +43,12 @@ export const OPERATIONS = [
 type Known = (typeof OPERATIONS)[number]
 type WithoutPrefix<Name extends string> = Name extends `DM_${infer Rest}` ? Rest : never
 /**
- * An operation, by the kernel's name: `DM_TABLE_LOAD`, `LOOP_CONFIGURE`, `mount`, `pwrite` … A command of the device
- * mapper is known without `DM_` too: `TABLE_LOAD`. `read` and `write` are I/O to the node of a device.
+ * An operation, by the kernel's name: `DM_TABLE_LOAD`, `LOOP_CONFIGURE`, `mount`, `pwrite` … The prefix `DM_` can be omitted:
+ * `TABLE_LOAD`. `read` and `write` are I/O to the node of a device.
  */
 export type Operation = Known | WithoutPrefix<Known>
 
-/** Linux's own numbers, whatever machine this runs on. */
+/** The numbers of Linux, on every machine. */
 const NUMBERS = {
   ...ERRNO,
   EROFS: 30,
@@ -57,7 +57,7 @@ const NUMBERS = {
   ETIMEDOUT: 110,
 } as const
 /**
- * An error number by name.
+ * The name of an error number.
  *
  * @useDeclaredType
  */
@@ -65,9 +65,9 @@ export type ErrnoName = keyof typeof NUMBERS
 
 /** Options of `MemoryKernel.fail`. */
 export interface FaultOptions {
-  /** How many calls pass before the first that fails. Default 0: the next one fails. */
+  /** The number of calls that succeed before the first that fails. Default 0: the next call fails. */
   readonly after?: number
-  /** How many fail then. Default 1; Infinity: all. */
+  /** The number of calls that fail after these. Default 1; `Infinity`: all. */
   readonly times?: number
 }
 
@@ -78,6 +78,7 @@ interface Fault {
   times: number
 }
 
+/** The injected faults of a memory kernel. */
 export class Faults {
   #ordered: Fault[] = []
 
@@ -95,7 +96,7 @@ export class Faults {
     this.#ordered = []
   }
 
-  /** Throws where a fault was ordered for this call. */
+  /** Throws if a fault was injected for this call. */
   pass(operation: Known, details: { readonly device?: string; readonly detail?: string } = {}): void {
     const fault = this.#due(operation)
     if (fault === undefined) return

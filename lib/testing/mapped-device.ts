@@ -1,4 +1,4 @@
-// A mapped device: its tables, and what it says of itself.
+// A mapped device in memory: its tables, its state and its content.
 import { DEVICE_FLAG, type DeviceInfo, type ListedDevice, type TargetLine } from '../kernel/port/device-port.js'
 import { encodeDevice } from '../base/device-number.js'
 import { SECTOR_BYTES } from '../base/units.js'
@@ -6,7 +6,7 @@ import { BlockDevice } from './block-device.js'
 import { IoError } from './refusal.js'
 import type { Target } from './targets.js'
 
-/** Beyond what a kernel gives to block devices (512), so that no path ever leads to a device of this machine. */
+/** The major number. Kernels assign at most 512 to block devices, so that no path leads to a device of this machine. */
 export const MAPPED_MAJOR = 1000
 
 export const mappedNumber = (minor: number): number => encodeDevice(MAPPED_MAJOR, minor)
@@ -14,7 +14,7 @@ export const mappedNumber = (minor: number): number => encodeDevice(MAPPED_MAJOR
 export interface Table {
   readonly targets: readonly Target[]
   readonly readOnly: boolean
-  /** The devices that it names. */
+  /** The devices that the table names. */
   readonly below: readonly BlockDevice[]
   readonly destroy: () => void
 }
@@ -24,7 +24,7 @@ export class MappedDevice extends BlockDevice {
   readonly path: string
   live: Table | undefined
   inactive: Table | undefined
-  /** Its node comes with the first table. */
+  /** True if the device has a node, which is created with the first table. */
   hasNode = false
   suspended = false
   internalSuspend = false
@@ -52,7 +52,7 @@ export class MappedDevice extends BlockDevice {
     return this.suspended || this.internalSuspend
   }
 
-  /** What `flags` of the request ask for, and what the call adds. */
+  /** Returns the state. `inactive`: of the inactive table. `uevent`: whether the call generated a uevent. */
   info({ inactive = false, uevent = false } = {}): DeviceInfo {
     const table = inactive ? this.inactive : this.live
     const flag = (on: boolean, bit: number) => (on ? bit : 0)

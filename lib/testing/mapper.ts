@@ -1,4 +1,5 @@
-// The device mapper: names, lookups, tables, suspend and resume. The rules of drivers/md/dm-ioctl.c and dm.c.
+// The device mapper in memory: names, lookups, tables, suspend and resume. Its rules are those of drivers/md/dm-ioctl.c and
+// dm.c.
 import { ERRNO } from '../base/errors.js'
 import {
   DEVICE_FLAG,
@@ -25,14 +26,15 @@ const ENAMETOOLONG = 36
 const MAX_NAME_BYTES = 127
 const MAX_UUID_BYTES = 128
 
+/** The device mapper of a memory kernel. */
 export class Mapper {
   readonly #devices = new Map<number, MappedDevice>()
   readonly #pools: RunningPools
   readonly #faults: Faults
   readonly #changes: Changes
-  /** A device that is not mapped, by number or path. */
+  /** Returns a device that is not a mapped device, by number or path, or an errno. */
   readonly #below: (text: string) => BlockDevice | number
-  /** Global events so far: what the poll descriptor tells of. */
+  /** The number of events of all devices, which the poll descriptor reports. */
   events = 0
 
   constructor(faults: Faults, changes: Changes, below: (text: string) => BlockDevice | number) {
@@ -50,7 +52,7 @@ export class Mapper {
     return this.#pools.on(device)
   }
 
-  /** What is on metadata devices is written when somebody looks. */
+  /** Writes the metadata of all pools to their devices. This is done only before the metadata is read. */
   sync(): void {
     this.#pools.sync()
   }
@@ -86,7 +88,7 @@ export class Mapper {
     let minor = 0
     while (this.#devices.has(minor)) minor += 1
     if (wanted !== undefined) minor = deviceMinor(wanted)
-    // The kernel makes the device before it looks at the name.
+    // The kernel creates the device before it checks the name.
     if (this.#devices.has(minor)) throw refuse(ERRNO.ENXIO)
     const taken = this.devices.some(each => each.name === name || (uuid !== '' && each.uuid === uuid))
     if (taken) throw refuse(ERRNO.EBUSY)
@@ -182,7 +184,7 @@ export class Mapper {
     const refuse = (errno: number) => new Refusal('DM_DEV_RESUME', errno, { device: described(address) })
     const swapped = device.inactive
     if (swapped) {
-      this.sync() // what lies below a pool may be another device from here on
+      this.sync() // after the swap, the device below a pool may be another one
       this.#suspend(device)
       if (!fits(swapped)) {
         device.inactive = undefined
@@ -248,7 +250,7 @@ export class Mapper {
     return ''
   }
 
-  /** Devices with a thin of this pool in their live table. */
+  /** Returns the devices that have a thin of this pool in their live table. */
   thinsOn(pool: number): { readonly device: MappedDevice; readonly id: number }[] {
     return this.devices.flatMap(device => {
       const target = device.live?.targets.find(each => each.thinId !== undefined)
@@ -257,7 +259,7 @@ export class Mapper {
     })
   }
 
-  /** An event of a device, as its target would raise it. */
+  /** Raises an event of a device, as its target would. */
   raise(device: MappedDevice): void {
     this.#raise(device)
   }
@@ -288,7 +290,7 @@ export class Mapper {
   }
 
   #drop(device: MappedDevice): void {
-    if (device.live) device.eventNumber += 1 // whoever waits for an event is woken
+    if (device.live) device.eventNumber += 1 // wakes calls that wait for an event
     this.#devices.delete(device.minor)
     device.inactive?.destroy()
     device.live?.destroy()
@@ -312,7 +314,7 @@ export class Mapper {
 
 const TOO_SMALL = 'a device is too small for target'
 
-/** Looked at with the limits of the whole table: at the first load of a device, and after that at the resume. */
+/** Checks the sizes of the devices below, as the kernel does at the first load of a device, and later at the resume. */
 const fits = (table: Table): boolean => table.targets.every(target => target.fits?.() !== false)
 
 type Operation = Parameters<Faults['pass']>[0]
@@ -320,8 +322,8 @@ type Operation = Parameters<Faults['pass']>[0]
 export const described = (address: DeviceAddress): string =>
   'name' in address ? address.name : (address.label ?? ('uuid' in address ? address.uuid : String(address.device)))
 
-/** Whether flags of an answer have a bit: for callers of the mapper. */
+/** Returns whether the device is suspended. */
 export const isSuspended = (info: DeviceInfo): boolean => (info.flags & DEVICE_FLAG.suspended) !== 0
 
-/** dm-ioctl.c check_name */
+/** Checks a name, as dm-ioctl.c check_name does. */
 const isName = (name: string): boolean => name !== '' && !name.includes('/') && !['.', '..', 'control'].includes(name)

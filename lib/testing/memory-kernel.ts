@@ -1,4 +1,4 @@
-// The kernel that users' tests import: an object to pass as `kernel`, and the hands to move it with.
+// The memory kernel: the object that tests pass as `kernel`, with controls for faults, modes and I/O.
 import path from 'node:path'
 import { PORT, type Kernel } from '../kernel/kernel-option.js'
 import { checkName, checkOptions, checkPath, checkNumber, invalid, shown } from '../base/options.js'
@@ -14,83 +14,87 @@ import { HeldBack, IoError, Refusal } from './refusal.js'
 
 /** Options of `memoryKernel`. */
 export interface MemoryKernelOptions {
-  /** How many data blocks of 64 KiB a pool of `poolOptions()` has. Default 1024: 64 MiB. */
+  /** The number of data blocks of 64 KiB of a pool of `poolOptions()`. Default 1024 (64 MiB). */
   readonly dataBlocks?: number
-  /** How much metadata it has, in bytes. Default 4 MiB. */
+  /** The size of the metadata of such a pool, in bytes. Default 4 MiB. */
   readonly metadataBytes?: number
 }
 
-/** A pool, or its name. */
+/** A pool object, or the name of a pool. */
 export type PoolRef = string | { readonly name: string }
 
 /**
- * `ro`: as after a failed write of the metadata, which then needs a check. `out_of_metadata_space` shows as `ro` too,
- * without that.
+ * The mode of a pool. `ro` is the state after a failed write of the metadata, in which the metadata needs a check.
+ * `out_of_metadata_space` is reported as `ro` too, but the metadata needs no check.
  */
 export type SettableMode = 'rw' | 'out_of_data_space' | 'out_of_metadata_space' | 'ro' | 'fail'
 
-/** What is left in the memory kernel: for `expect(kernel.left()).toEqual({ … })` after a test. */
+/** The objects that are left in the memory kernel, for `expect(kernel.left()).toEqual({ … })` after a test. */
 export interface Leftovers {
-  /** Names of mapped devices. */
+  /** The names of mapped devices. */
   readonly devices: readonly string[]
-  /** `/dev/loop0` … */
+  /** The paths of loop devices, such as `/dev/loop0`. */
   readonly loops: readonly string[]
   readonly files: readonly string[]
-  /** Mount points. */
+  /** The mount points. */
   readonly mounts: readonly string[]
 }
 
 const DATA_BLOCK_BYTES = 64 * KiB
-/** What `write` writes where only a length is given. */
+/** The byte that `write` writes if only a length is passed. */
 const FILLING = 0x5a
 const CHUNK = 1 * MiB
 
-/** A kernel in memory. Nothing of the machine is read or changed; neither root nor Linux is needed. */
+/** A kernel in memory. It reads and changes nothing of the machine. It needs neither root nor Linux. */
 export interface MemoryKernel extends Kernel {
   /**
-   * Options for `ThinPool.create`: this kernel, a name, and files of the sizes given to `memoryKernel`. With the same
-   * name again they open the same pool.
+   * Returns options for `ThinPool.create`: this kernel, a name, and files of the sizes passed to `memoryKernel`. The same
+   * name results in the same files, so that `ThinPool.open` finds the same pool. Default name `memory`.
    */
   poolOptions(name?: string): CreatePoolOptions & { readonly kernel: Kernel }
 
   /**
-   * The next call of an operation fails with an error of the kernel. `kernel.fail('TARGET_MSG', 'ENOSPC')`;
-   * `{ after: 2, times: 3 }`: the third, fourth and fifth. Several orders for one operation are served one by one.
+   * Injects a fault: the next call of an operation fails with an error of the kernel, for example
+   * `kernel.fail('TARGET_MSG', 'ENOSPC')`. With `{ after: 2, times: 3 }`, the third, fourth and fifth call fail. Several
+   * faults for one operation are used in the order in which they were injected.
    */
   fail(operation: Operation, errno: ErrnoName, options?: FaultOptions): void
   /** Removes the faults of `fail` that have not occurred. */
   clearFaults(): void
 
-  /** Puts a pool into a mode, whatever it is in, and raises the event that goes with it. */
+  /** Sets the mode of a pool, from any mode. Raises an event if the mode changes. */
   setMode(pool: PoolRef, mode: SettableMode): void
   /**
-   * Takes all free data blocks, as if others had written them; the pool is then `out_of_data_space`, unless
-   * `leaveBlocks` are left. The blocks belong to no volume, so `usage()` does not show them.
+   * Allocates all free data blocks except `leaveBlocks` (default 0), as if others had written them. If no block is left,
+   * the mode of the pool becomes `out_of_data_space`. The blocks belong to no volume, so `usage()` does not report them.
    */
   fill(pool: PoolRef, options?: { readonly leaveBlocks?: number }): void
-  /** Gives back what `fill` took. */
+  /** Frees the blocks that `fill` allocated. */
   drain(pool: PoolRef): void
-  /** What the kernel does after a minute without space: writes that wait fail with `ENOSPC`, and the status says so. */
+  /**
+   * Ends the wait for space, as the kernel does after a minute: writes that wait fail with `ENOSPC`, and the status reports
+   * it.
+   */
   expireNoSpace(pool: PoolRef): void
   /** Raises an event on a device, by its name. */
   raiseEvent(device: string): void
 
   /**
-   * Writes to a device's node (`volume.path`), or a file of this kernel: bytes, or a length. Flushes. Blocks are
-   * allocated and copied as in the kernel. Waits as a write would: for space, or for a resume. Rejects with an error
-   * whose `code` is `EIO`, `ENOSPC` or `EPERM`.
+   * Writes to the node of a device (`volume.path`), or to a file of this kernel, and flushes. `content` is the bytes, or
+   * their number. Blocks are allocated and copied as in the kernel. Waits for space or for a resume, as a write does in the
+   * kernel. Rejects with an error whose `code` is `EIO`, `ENOSPC` or `EPERM`.
    */
   write(path: string, offsetBytes: number, content: Uint8Array | number): Promise<void>
-  /** Reads from a device's node, or a file of this kernel. */
+  /** Reads from the node of a device, or from a file of this kernel. */
   read(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>
-  /** Discards: blocks that are covered whole are unmapped. */
+  /** Discards a range of a device. Blocks that are completely in the range are unmapped. */
   discard(path: string, offsetBytes: number, lengthBytes: number): Promise<void>
-  /** Keeps a device open, as a program would: it is busy until the function that this gives is called. */
+  /** Opens a device, as a program would. The device is busy until the returned function is called. */
   hold(path: string): () => void
 
-  /** Makes a file, sparse. Paths are names in memory. */
+  /** Creates a sparse file. Paths are names in memory. */
   addFile(path: string, sizeBytes: number): void
-  /** Returns what is left in this kernel. */
+  /** Returns the objects that are left in this kernel. */
   left(): Leftovers
 }
 
@@ -249,8 +253,8 @@ class InMemory implements MemoryKernel {
 }
 
 /**
- * Makes a kernel in memory, empty. Pass it as `kernel` where a call takes one: `ThinPool.create`, `ThinPool.open`,
- * `LoopDevice`, `mount`, `DeviceMapper.open`. What it leaves out is in docs/testing.md.
+ * Creates an empty kernel in memory. Pass it as `kernel` to the calls that have this option: `ThinPool.create`,
+ * `ThinPool.open`, `LoopDevice`, `mount`, `DeviceMapper.open`. docs/testing.md lists what it does not support.
  */
 export function memoryKernel(options: MemoryKernelOptions = {}): MemoryKernel {
   checkOptions(options, ['dataBlocks', 'metadataBytes'], 'memoryKernel')

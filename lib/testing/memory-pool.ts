@@ -1,4 +1,4 @@
-// A thin pool at work: modes, space, and what it does with reads and writes. The rules of drivers/md/dm-thin.c.
+// A thin pool in memory: modes, space, reads and writes. Its rules are those of drivers/md/dm-thin.c.
 import { ERRNO } from '../base/errors.js'
 import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import type { PoolTable } from '../target/thin-pool.js'
@@ -9,19 +9,20 @@ import { PoolMetadata, type Thin } from './pool-metadata.js'
 import { HeldBack, IoError, TableRefusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
 
-/** As the kernel has them, from good to bad. `out_of_metadata_space` shows as `ro`. */
+/** The modes of the kernel, from best to worst. `out_of_metadata_space` is reported as `ro`. */
 const MODES = ['rw', 'out_of_data_space', 'out_of_metadata_space', 'ro', 'fail'] as const
 export type Mode = (typeof MODES)[number]
 
-/** Kept free for commits: 16 MiB, or a tenth (dm-thin-metadata.c __set_metadata_reserve). */
+/** The limit of the reserve for commits: 16 MiB, or a tenth if that is less (dm-thin-metadata.c __set_metadata_reserve). */
 const MAX_RESERVE = 4096
-/** Free metadata blocks at which the kernel raises its event (dm-thin.c calc_metadata_threshold). */
+/** The limit of free metadata blocks at which the kernel raises its event (dm-thin.c calc_metadata_threshold). */
 const MAX_LOW_METADATA = 1024
 const CHUNK = 1024 * 1024
 
 const metadataBlocksIn = (metadata: Bytes): number =>
   Math.min(Math.floor(metadata.sizeBytes / METADATA_BLOCK_BYTES), MAX_METADATA_BLOCKS)
 
+/** A running thin pool. */
 export class MemoryPool {
   readonly state: PoolMetadata
   readonly #metadata: Bytes
@@ -32,13 +33,13 @@ export class MemoryPool {
   #errorIfNoSpace = false
   #lowWaterTold = false
   #stale = true
-  /** Blocks that are taken by nobody: see `fill` of the memory kernel. */
+  /** The number of allocated blocks that belong to no volume: see `fill` of the memory kernel. */
   #taken = 0
   suspended = false
   /** Raises an event on the pool's device. */
   onEvent: () => void = () => {}
 
-  /** Formats blank metadata, as the kernel does without a question. */
+  /** Formats blank metadata, as the kernel does without being asked to. */
   constructor(metadata: Bytes, data: Bytes, blockSectors: number) {
     this.#metadata = metadata
     this.#data = data
@@ -65,8 +66,8 @@ export class MemoryPool {
   }
 
   /**
-   * A table becomes live, or goes on: then the mode stays what it was. An errno where the pool cannot be resumed with
-   * it.
+   * Makes a table live. The mode stays if the table is live already. Returns an errno if the pool cannot be resumed with the
+   * table.
    */
   bind(table: PoolTable): number {
     if (table !== this.#table) {
@@ -96,7 +97,7 @@ export class MemoryPool {
     if (mode !== old) this.onEvent()
   }
 
-  /** For tests: any mode from any other. Out of `ro` by a fault the metadata needs a check. */
+  /** Sets any mode from any mode, for tests. In `ro` and `fail` the metadata needs a check. */
   forceMode(mode: Mode): void {
     this.state.needsCheck = mode === 'ro' || mode === 'fail'
     const changed = this.#mode !== mode
@@ -105,12 +106,12 @@ export class MemoryPool {
     if (changed) this.onEvent()
   }
 
-  /** The kernel's minute is over: who waits for space gets ENOSPC, and the status says so. */
+  /** Ends the wait for space, as the kernel does after a minute: writes fail with ENOSPC, and the status reports it. */
   expireNoSpace(): void {
     if (this.#mode === 'out_of_data_space') this.#errorIfNoSpace = true
   }
 
-  /** Takes blocks that no volume has, as if others had written them; without any left, one write more was tried. */
+  /** Allocates all free blocks but `leaveBlocks`, for no volume. If no block is left, behaves as if another write was tried. */
   take(leaveBlocks: number): void {
     this.#taken += Math.max(0, this.freeDataBlocks - leaveBlocks)
     if (leaveBlocks === 0 && this.#mode === 'rw') this.#allocate()
@@ -131,7 +132,7 @@ export class MemoryPool {
     if (this.#mode === 'out_of_data_space' && this.freeDataBlocks > 0) this.setMode('rw')
   }
 
-  /** Brings what lies on the metadata device up to date. */
+  /** Writes the metadata to its device if it has changed. */
   sync(): void {
     if (!this.#stale || this.#mode === 'fail' || this.#brokenMetadata()) return
     this.#stale = false
@@ -140,7 +141,7 @@ export class MemoryPool {
     }
   }
 
-  /** Words of a message; gives an errno. */
+  /** Processes the words of a message. Returns an errno. */
   message(words: readonly string[]): number {
     if (MODES.indexOf(this.#mode) >= MODES.indexOf('out_of_metadata_space')) return ERRNO.EOPNOTSUPP
     const errno = this.#obey((words[0] ?? '').toLowerCase(), words.slice(1))
@@ -175,7 +176,7 @@ export class MemoryPool {
     ].join(' ')
   }
 
-  /** What is not mapped is the external origin's, and zeros past its end. */
+  /** Reads from a thin. Unmapped blocks are those of the external origin, with zeros after its end. */
   read(thin: Thin, offset: number, length: number, origin?: Bytes): Uint8Array {
     if (this.#mode === 'fail') throw new IoError('EIO')
     const content = new Uint8Array(length)
@@ -199,7 +200,7 @@ export class MemoryPool {
     if (this.mode === 'fail') throw new IoError('EIO')
   }
 
-  /** Unmaps what is covered whole. */
+  /** Unmaps the blocks that are completely in the range. */
   discard(thin: Thin, offset: number, length: number): void {
     if (this.ignoresDiscard) throw new IoError('EOPNOTSUPP')
     if (this.#mode !== 'rw') throw new IoError('EIO')
@@ -223,7 +224,7 @@ export class MemoryPool {
     return block
   }
 
-  /** Looks for a free block, as an allocation does; without one the mode changes. */
+  /** Checks for a free block, as an allocation does. Raises the low-water event. Changes the mode if no block is free. */
   #allocate(): void {
     if (this.#mode !== 'rw') return
     const free = this.freeDataBlocks
@@ -258,7 +259,7 @@ export class MemoryPool {
     }
   }
 
-  /** A commit that cannot be written makes the pool read-only; one that cannot even be rolled back makes it fail. */
+  /** Returns `ro` if a commit cannot be written, and `fail` if the metadata cannot even be read to roll back. */
   #brokenMetadata(): 'ro' | 'fail' | undefined {
     const attempt = <T>(act: () => T): T | undefined => {
       try {
@@ -289,7 +290,10 @@ export class MemoryPool {
     return Math.max(0, total - metadataBlocksOf(this.state) - reserve)
   }
 
-  /** dm-thin.c maybe_resize_data_dev, maybe_resize_metadata_dev: without a word nothing grows that needs a check. */
+  /**
+   * Resizes the pool, as dm-thin.c maybe_resize_data_dev and maybe_resize_metadata_dev do. Like the kernel, silently does not
+   * grow a pool whose metadata needs a check.
+   */
   #resize(table: PoolTable): number {
     const dataBlocks = Math.floor(table.lengthSectors / this.state.blockSectors)
     const metadataBlocks = metadataBlocksIn(this.#metadata)
@@ -317,7 +321,7 @@ export class MemoryPool {
   }
 }
 
-/** Zeros past the end. */
+/** Reads a range. The bytes after the end of the source are zeros. */
 function upToEnd(source: Bytes, offset: number, length: number): Uint8Array {
   const content = new Uint8Array(length)
   const there = Math.min(length, source.sizeBytes - offset)
@@ -334,11 +338,11 @@ const ARITY: Record<string, number> = {
   release_metadata_snap: 0,
 }
 
-/** What kstrtoull reads as decimal, as far as it fits. */
+/** The decimal numbers that kstrtoull accepts, without the check for overflow. */
 const NUMBER = /^\+?\d{1,20}$/
 const decimal = (word: string): bigint => BigInt(word.replace('+', ''))
 
-/** 24 bits; undefined where the word is no such number. */
+/** Parses a device id of 24 bits. Returns undefined if the word is not a valid id. */
 export function deviceId(word: string): number | undefined {
   const id = NUMBER.test(word) ? Number(word) : Infinity
   return id < 2 ** 24 ? id : undefined

@@ -1,4 +1,5 @@
-// The memory kernel's implementation of the kernel interface: each refusal by way of the same errno and the same words.
+// The memory kernel's implementation of the kernel interface. Its errors have the same errno and text as those of the
+// native side.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { LockMode } from '../base/fair-locks.js'
 import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'
@@ -14,17 +15,18 @@ import { TARGETS } from './targets.js'
 
 const VERSION = [4, 48, 0]
 
+/** The kernel interface of a memory kernel. */
 export class MemoryPort extends StoragePort implements KernelPort {
-  /** There is no /dev/mapper in memory, as where udev makes the links. */
+  /** No links are created: /dev/mapper does not exist in memory. */
   readonly mapperLinks = { make: () => {}, drop: () => {}, leads: () => false }
-  /** Per descriptor: the events that it knows of. */
+  /** The number of events at the last arming, by descriptor. */
   readonly #armed = new Map<Handle, number>()
 
   get #mapper() {
     return this.state.mapper
   }
 
-  /** Runs `body` with a pool's lock held shared, and one thin id's as `mode` says. */
+  /** Runs `body` with a shared lock of the pool, and a lock of the thin id in mode `mode`. */
   async #inSection<T>(pool: string, id: number, mode: LockMode, signal: AbortSignal | undefined, body: () => T) {
     const leave = await this.state.locks.take(pool, 'shared', signal)
     try {
@@ -39,7 +41,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
     }
   }
 
-  /** The kernel lets nobody suspend or resume a thin while its pool is suspended. */
+  /** Waits until the pool is resumed: the kernel does not suspend or resume a thin while its pool is suspended. */
   #untilPoolResumed(operation: string, address: DeviceAddress, signal?: AbortSignal): Promise<true> {
     const look = () => (this.#mapper.find(address)?.internalSuspend ? undefined : true)
     return this.state.changes.until(look, signal, operation)
@@ -180,7 +182,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
     return this.listDevices(filter, signal)
   }
 
-  /** A udev that is done at once: whoever waits for it goes on. */
+  /** Simulates a udev that completes immediately. */
   udevBegin: KernelPort['udevBegin'] = signal => this.call(signal, () => this.state.handle(() => {}))
   udevWait: KernelPort['udevWait'] = (_transaction, _limitMs, signal) => this.call(signal, () => {})
   udevSweep: KernelPort['udevSweep'] = () => Promise.resolve(0)

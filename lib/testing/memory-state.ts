@@ -1,4 +1,4 @@
-// The memory kernel's parts together: what the port asks and what tests move by hand both act on this.
+// The state of a memory kernel. The port and the controls for tests use it.
 import { ERRNO } from '../base/errors.js'
 import { FairLocks } from '../base/fair-locks.js'
 import type { Handle } from '../kernel/port/handle.js'
@@ -18,15 +18,16 @@ export interface Mounted {
   readonly close: () => void
 }
 
+/** The parts of a memory kernel. */
 export class MemoryState {
   readonly faults = new Faults()
   readonly changes = new Changes()
   readonly storage = new Storage()
   readonly mapper = new Mapper(this.faults, this.changes, text => this.#other(text))
   readonly mounts: Mounted[] = []
-  /** The locks of pools, and of what lies below them: one set for all ports of this kernel. */
+  /** The locks of pools and of the devices below them, for all ports of this kernel. */
   readonly locks = new FairLocks()
-  /** Numbers of block devices whose node is locked, and paths of folders. */
+  /** The locked nodes and folders: numbers of block devices, and paths of folders. */
   readonly lockedNodes = new Set<number | string>()
   readonly #handles = new Map<number, () => void>()
   #nextHandle = 1
@@ -44,7 +45,7 @@ export class MemoryState {
     this.changes.announce()
   }
 
-  /** The block device behind a node: `/dev/dm-0`, `/dev/loop0`, `/dev/block/7:0`. */
+  /** Returns the block device of a node: `/dev/dm-0`, `/dev/loop0`, `/dev/block/7:0`. */
   node(path: string): BlockDevice | undefined {
     const mapped = this.mapper.devices.find(device => device.hasNode && device.path === path)
     if (mapped) return mapped
@@ -66,7 +67,7 @@ export class MemoryState {
     throw new Refusal(errno === ERRNO.ENOENT ? 'open' : operation, errno, { device: path })
   }
 
-  /** A device or a file, for reading; what lies on metadata devices is brought up to date first. */
+  /** Returns the content of a device or file. Writes the metadata of all pools to their devices first. */
   content(path: string): Bytes {
     this.mapper.sync()
     const found = this.node(path) ?? this.storage.file(path)?.bytes
@@ -74,7 +75,7 @@ export class MemoryState {
     return found
   }
 
-  /** Until I/O to a device goes through: it is neither suspended nor below a suspended pool. */
+  /** Waits until I/O to a device is possible: neither the device nor its pool is suspended. */
   async untilResumed(path: string): Promise<void> {
     await this.changes.until(() => {
       const device = this.node(path)

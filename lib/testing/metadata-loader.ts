@@ -1,4 +1,4 @@
-// A pool's state out of its metadata: what the memory kernel wrote, or an image of a real pool.
+// The loader of a pool's state from its metadata: that of the memory kernel, or an image of a real pool.
 import { ERRNO } from '../base/errors.js'
 import { METADATA_BLOCK_BYTES, safeU64, viewOf } from '../metadata/block-source.js'
 import { mappedDataBlock, parseNode, type BtreeNode } from '../metadata/btree.js'
@@ -16,7 +16,10 @@ export const isBlank = (metadata: Bytes): boolean => blockOf(metadata, 0).every(
 const blockOf = (metadata: Bytes, block: number): Uint8Array =>
   metadata.read(block * METADATA_BLOCK_BYTES, METADATA_BLOCK_BYTES)
 
-/** Refuses as the kernel does: ENOTBLK for a block that was written for another place, EILSEQ for other damage. */
+/**
+ * Loads the metadata. Throws the errors of the kernel: ENOTBLK if a block was written for another place, EILSEQ for other
+ * damage.
+ */
 export function loadMetadata(metadata: Bytes): PoolMetadata {
   const first = blockOf(metadata, 0)
   const reason = 'Error creating metadata object'

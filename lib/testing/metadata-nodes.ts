@@ -1,14 +1,14 @@
-// Blocks of the on-disk format: tree nodes, bitmaps, an index, each with its checksum.
+// The blocks of the on-disk format: tree nodes, bitmaps and an index, each with its checksum.
 import { METADATA_BLOCK_BYTES, viewOf } from '../metadata/block-source.js'
 import { blockChecksum, CHECKSUM_SALT } from '../metadata/crc32c.js'
 
-/** Salts of the blocks that the reader never reads (dm-space-map-common.c, dm-space-map-metadata.c). */
+/** The salts of blocks that lib/metadata does not read (dm-space-map-common.c, dm-space-map-metadata.c). */
 const BITMAP_SALT = 240779
 const INDEX_SALT = 160478
 const HEADER_BYTES = 32
 const INTERNAL = 1
 const LEAF = 2
-/** Blocks that one bitmap says of. */
+/** The number of blocks in one bitmap. */
 export const BITMAP_ENTRIES = 16320
 
 export interface Entry {
@@ -16,11 +16,11 @@ export interface Entry {
   readonly write: (view: DataView, offset: number) => void
 }
 
-/** A multiple of three, so that nodes can be split in three (dm-btree.c calc_max_entries). */
+/** Returns the capacity of a node: a multiple of three, so that it can be split in three (dm-btree.c calc_max_entries). */
 export const capacityOf = (valueBytes: number): number =>
   3 * Math.floor((METADATA_BLOCK_BYTES - HEADER_BYTES) / (8 + valueBytes) / 3)
 
-/** How many blocks `MetadataBlocks.tree` takes for so many entries. */
+/** Returns the number of blocks that `MetadataBlocks.tree` needs for so many entries. */
 export function treeBlocks(entries: number, valueBytes: number): number {
   let nodes = Math.max(1, Math.ceil(entries / capacityOf(valueBytes)))
   let all = nodes
@@ -36,7 +36,7 @@ export const writeU64 =
   (view: DataView, offset: number): void =>
     view.setBigUint64(offset, BigInt(value), true)
 
-/** Hands out blocks in ascending order, and keeps what was written to them. */
+/** The blocks of the metadata: allocates them in ascending order, and keeps their content. */
 export class MetadataBlocks {
   readonly written = new Map<number, Uint8Array>()
   #next: number
@@ -64,7 +64,7 @@ export class MetadataBlocks {
     return block
   }
 
-  /** Writes a tree of entries by ascending key; gives its root. */
+  /** Writes a tree of entries, which are sorted by key. Returns the block of its root. */
   tree(entries: readonly Entry[], valueBytes: number): number {
     let level = spread(entries, capacityOf(valueBytes)).map(part => this.#node(LEAF, part, valueBytes))
     while (level.length > 1) {
@@ -88,7 +88,10 @@ export class MetadataBlocks {
     return { key: entries[0]?.key ?? 0, write: writeU64(block), block }
   }
 
-  /** Bitmaps of two bits for each of `blocks`, whose `counts` are 0 if not given; gives the index entries in order. */
+  /**
+   * Writes bitmaps with two bits for each of `blocks`. Blocks that are not in `counts` have the count 0. Returns the index
+   * entries, in order.
+   */
   bitmaps(blocks: number, counts: ReadonlyMap<number, number>, places: readonly number[]): Entry[] {
     return places.map((place, at) => {
       const first = at * BITMAP_ENTRIES
@@ -97,7 +100,7 @@ export class MetadataBlocks {
       this.put(place, BITMAP_SALT, view => {
         for (const [block, count] of used) {
           const entry = block - first
-          // The two bits are stored the other way round: 1 is stored as 2, and 3 means: see the tree of counts.
+          // The two bits are stored in reverse order: 1 is stored as 2. 3 means that the count is in the tree of counts.
           const bits = count === 1 ? 2 : count === 2 ? 1 : 3
           const byte = 16 + Math.floor(entry / 4)
           view.setUint8(byte, view.getUint8(byte) | (bits << (2 * (entry % 4))))
@@ -115,13 +118,13 @@ export class MetadataBlocks {
     })
   }
 
-  /** The block that names all bitmaps of the metadata itself. */
+  /** Writes the index of the bitmaps of the metadata itself. */
   index(place: number, entries: readonly Entry[]): void {
     this.put(place, INDEX_SALT, view => entries.forEach(({ write }, at) => write(view, 16 + 16 * at)))
   }
 }
 
-/** In parts of about the same size, none larger than `most`: no node but a root is less than half full. */
+/** Splits items into parts of similar size, at most `most`, so that only a root can be less than half full. */
 function spread<T>(items: readonly T[], most: number): T[][] {
   const parts = Math.max(1, Math.ceil(items.length / most))
   return Array.from({ length: parts }, (_, part) =>

@@ -1,5 +1,5 @@
-// The whole of a pool's metadata, written as the kernel would leave it after a commit. Each thin has a tree of its own:
-// the kernel lets snapshots share nodes, which saves room and says the same.
+// The writer of a pool's metadata, in the state that the kernel leaves after a commit. Each thin has a separate tree, whereas
+// in the kernel snapshots share nodes, which saves space and has the same meaning.
 import { CHECKSUM_SALT } from '../metadata/crc32c.js'
 import { BITMAP_ENTRIES, MetadataBlocks, treeBlocks, writeU64, type Entry } from './metadata-nodes.js'
 import type { PoolMetadata, Thin } from './pool-metadata.js'
@@ -24,7 +24,7 @@ interface SpaceMap {
 
 const bitmapsFor = (blocks: number): number => Math.ceil(blocks / BITMAP_ENTRIES)
 
-/** The block of a metadata snapshot: its content does not change while it is held, so it stays where it is. */
+/** The block of a metadata snapshot. It is constant, because the snapshot does not change while it is held. */
 export const HELD_BLOCK = 1
 
 const thinBlocks = (thins: Iterable<Thin>): number => {
@@ -36,7 +36,7 @@ const thinBlocks = (thins: Iterable<Thin>): number => {
   return blocks + treeBlocks(all, 8) + treeBlocks(all, DETAILS_BYTES)
 }
 
-/** How many metadata blocks `writeMetadata` takes. */
+/** Returns the number of metadata blocks that `writeMetadata` needs. */
 export function metadataBlocksOf(state: PoolMetadata): number {
   const held = state.held ? 1 + thinBlocks(state.held.thins) : 0
   const bitmaps = bitmapsFor(state.dataBlocks)
@@ -45,7 +45,7 @@ export function metadataBlocksOf(state: PoolMetadata): number {
   return 1 + held + thinBlocks(state.thins.values()) + data + metadata
 }
 
-/** Block number -> content. What is not in it is free. */
+/** Returns the content of all used blocks, by block number. */
 export function writeMetadata(state: PoolMetadata): Map<number, Uint8Array> {
   const blocks = new MetadataBlocks(HELD_BLOCK)
   if (state.held) {
@@ -97,7 +97,7 @@ function writeDataMap(blocks: MetadataBlocks, state: PoolMetadata): SpaceMap {
   }
 }
 
-/** Last, since it says of every block that is taken, its own included. */
+/** Writes the space map of the metadata. It must be written last, because it includes all used blocks and its own. */
 function writeMetadataMap(blocks: MetadataBlocks, state: PoolMetadata): SpaceMap {
   const countRoot = blocks.tree([], COUNT_BYTES)
   const bitmapRoot = blocks.reserve()
@@ -109,7 +109,7 @@ function writeMetadataMap(blocks: MetadataBlocks, state: PoolMetadata): SpaceMap
   return { blocks: state.metadataBlocks, allocated, bitmapRoot, countRoot }
 }
 
-/** Without `maps` it is the copy in a metadata snapshot, whose space maps are zero. */
+/** Writes a superblock. Without `maps`, it is the copy in a metadata snapshot, whose space maps are zero. */
 function superblock(
   blocks: MetadataBlocks,
   place: number,

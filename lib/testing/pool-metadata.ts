@@ -1,10 +1,10 @@
-// What a pool's metadata says: thins, their mappings, how often each data block is mapped. The rules of
-// drivers/md/dm-thin-metadata.c, without its disk.
+// The content of a pool's metadata: thins, their mappings, and the reference count of each data block. Its rules are those of
+// drivers/md/dm-thin-metadata.c, without the disk.
 import { ERRNO } from '../base/errors.js'
 
 export interface Mapping {
   readonly block: number
-  /** The snapshot clock when it was made: older than the thin's last snapshot means that it may be shared. */
+  /** The snapshot clock at its creation. If it is older than the last snapshot of the thin, the block may be shared. */
   readonly time: number
 }
 
@@ -16,7 +16,7 @@ export interface Thin {
   snapshottedTime: number
 }
 
-/** What a metadata snapshot keeps. */
+/** The content of a metadata snapshot. */
 export interface HeldState {
   readonly transactionId: bigint
   readonly time: number
@@ -29,9 +29,10 @@ export interface PoolSizes {
   readonly metadataBlocks: number
 }
 
-/** A refusal by errno; 0 is success, as the kernel's own functions have it. */
+/** An errno, or 0 for success, as in functions of the kernel. */
 type Errno = number
 
+/** The metadata of a pool. */
 export class PoolMetadata {
   readonly blockSectors: number
   readonly formattedMetadataBlocks: number
@@ -44,7 +45,7 @@ export class PoolMetadata {
   readonly thins = new Map<number, Thin>()
   readonly #references = new Map<number, number>()
   #counted = 0
-  /** No block below is free. */
+  /** A block number below which no block is free. */
   #firstFree = 0
 
   constructor(sizes: PoolSizes, formattedMetadataBlocks = sizes.metadataBlocks) {
@@ -58,12 +59,12 @@ export class PoolMetadata {
     return this.#references.size
   }
 
-  /** Blocks that are mapped more than twice: each has an entry in a tree of its own. */
+  /** The number of blocks that are mapped more than twice. Each of them has an entry in the tree of counts. */
   get countedBlocks(): number {
     return this.#counted
   }
 
-  /** Data block -> how often it is mapped, by ascending block. */
+  /** The data blocks and their reference counts, in ascending order of blocks. */
   get references(): readonly (readonly [number, number])[] {
     return [...this.#references].sort(([a], [b]) => a - b)
   }
@@ -113,24 +114,24 @@ export class PoolMetadata {
     return 0
   }
 
-  /** Takes over a thin with its mappings. */
+  /** Adds a thin with its mappings. */
   addThin(thin: Thin): void {
     this.thins.set(thin.id, thin)
     this.#take(thin)
   }
 
-  /** What is held keeps its data blocks, whatever is deleted. */
+  /** Holds a metadata snapshot. Its data blocks stay allocated if its thins are deleted. */
   hold(held: HeldState): void {
     this.held = held
     for (const thin of held.thins) this.#take(thin)
   }
 
-  /** The kernel goes by the clock alone: once shared, a block is copied although its other owner is gone. */
+  /** Returns whether a block counts as shared. The kernel uses only the clock: the other owner may have been deleted. */
   isShared(thin: Thin, mapping: Mapping): boolean {
     return thin.snapshottedTime > mapping.time
   }
 
-  /** Maps `virtual` to a block of its own; `from` is where the blocks to choose among begin. There must be a free one. */
+  /** Maps `virtual` to the first free data block, and returns it. There must be a free block. */
   map(thin: Thin, virtual: number): number {
     while (this.#references.has(this.#firstFree)) this.#firstFree += 1
     const block = this.#firstFree

@@ -1,4 +1,4 @@
-// How every call of the memory kernel begins and ends: faults on order, refusals, retries.
+// The common parts of all calls of the memory kernel: injected faults, translation of errors, retries.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { abortError, ERRNO, throwIfAborted } from '../base/errors.js'
 import type { MemoryState } from './memory-state.js'
@@ -6,6 +6,7 @@ import { Refusal } from './refusal.js'
 
 const RETRY_MS = 10
 
+/** The base class of the ports. */
 export class PortCalls {
   protected readonly state: MemoryState
 
@@ -13,7 +14,7 @@ export class PortCalls {
     this.state = state
   }
 
-  /** In a turn of its own, as calls of the native side are; a refusal becomes the error that it would be there. */
+  /** Runs a call asynchronously, as the native side does, and translates a refusal to the error of the native side. */
   protected async call<T>(signal: AbortSignal | undefined, body: () => T | Promise<T>): Promise<T> {
     throwIfAborted(signal)
     await Promise.resolve()
@@ -28,7 +29,7 @@ export class PortCalls {
     this.state.faults.pass(operation, { device })
   }
 
-  /** Tries again on EBUSY, until `limitMs` are over. */
+  /** Runs `attempt`, and retries on EBUSY until `limitMs` have passed. */
   protected async patiently<T>(limitMs: number, signal: AbortSignal | undefined, attempt: () => T): Promise<T> {
     const deadline = performance.now() + limitMs
     for (let tries = 1; ; tries++) {

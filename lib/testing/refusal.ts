@@ -1,4 +1,5 @@
-// A refusal as the native side would report it (native/system/result.h Failure): the same way to a DmThinError follows.
+// Errors of the memory kernel. A refusal has the form of `Failure` of the native side (native/system/result.h), so that its
+// translation to a `DmThinError` is the same.
 import { errorFromFailure } from '../kernel/errors/translate.js'
 import type { NativeOperation } from '../kernel/errors/native-operation.js'
 import type { NativeFailure } from '../kernel/errors/native-failure.js'
@@ -12,6 +13,7 @@ interface Details {
   readonly rollback?: readonly RollbackStep[]
 }
 
+/** A failed operation of the kernel. */
 export class Refusal extends Error {
   readonly failure: NativeFailure
 
@@ -30,7 +32,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What a target says of a table that it does not take: `ti->error`, and the errno of its constructor. */
+/** The rejection of a table by a target: the text of `ti->error`, and the errno of the target's constructor. */
 export class TableRefusal extends Error {
   constructor(
     readonly errno: number,
@@ -40,12 +42,12 @@ export class TableRefusal extends Error {
   }
 }
 
-/** An I/O that failed. `code` as Node has it in errors of its own. */
+/** An I/O that failed. `code` is the same as in errors of Node. */
 export class IoError extends Error {
   constructor(readonly code: 'EIO' | 'ENOSPC' | 'EPERM' | 'EOPNOTSUPP') {
     super(`${code}: in-memory block device`)
   }
 }
 
-/** An I/O that the kernel holds back, until there is space or its device is resumed. */
+/** An I/O that waits until there is space, or until its device is resumed. */
 export class HeldBack extends Error {}

@@ -1,4 +1,4 @@
-// Which pools run, over which metadata, on which mapped device. dm-thin.c __pool_find
+// The running pools with their metadata and mapped devices, as in dm-thin.c __pool_find.
 import { ERRNO } from '../base/errors.js'
 import type { PoolTable } from '../target/thin-pool.js'
 import type { BlockDevice } from './block-device.js'
@@ -11,10 +11,11 @@ interface RunningPool {
   readonly metadata: BlockDevice
   readonly data: BlockDevice
   readonly owner: MappedDevice
-  /** Tables with the pool or one of its thins. */
+  /** The number of tables that use the pool or one of its thins. */
   users: number
 }
 
+/** The running pools of a memory kernel. */
 export class RunningPools {
   readonly #pools: RunningPool[] = []
   readonly #onEvent: (owner: MappedDevice) => void

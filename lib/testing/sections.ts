@@ -1,4 +1,4 @@
-// The compound calls, step for step as native/dm/activate.cc, snapshot.cc and active_thins.cc have them.
+// The compound calls, with the steps of native/dm/activate.cc, snapshot.cc and active_thins.cc.
 import { ERRNO, type RollbackStep } from '../base/errors.js'
 import { DEVICE_FLAG, type DeviceAddress, type DeviceInfo } from '../kernel/port/device-port.js'
 import type {
@@ -14,7 +14,7 @@ import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 
 const LOAD_READ_ONLY = 1
-/** How often an undoing step is tried, and the resume after a snapshot. */
+/** The number of attempts of a rollback step, and of the resume after a snapshot. */
 const TRIES = 20
 
 export function activeThins(mapper: Mapper, pool: number): ActiveThin[] {
@@ -32,14 +32,14 @@ export function foreignThins(mapper: Mapper, pool: number, ownPrefix: string): A
   return activeThins(mapper, pool).filter(thin => !thin.uuid.startsWith(ownPrefix))
 }
 
-/** Another device, perhaps another pool, may have the number by now. */
+/** Returns the state of a pool's device. Throws if the number now belongs to another device. */
 export function poolDevice(mapper: Mapper, { device, name, uuid }: KnownPool): DeviceInfo {
   const info = mapper.status({ device })
   if (uuid === '' ? info.name === name : info.uuid === uuid) return info
   throw new Refusal('DM_DEV_STATUS', ERRNO.ENXIO, { device: name, detail: `is now ${info.name}` })
 }
 
-/** Throws where a device of another program has the volume active. */
+/** Throws if a device of another program has the volume active. */
 export function admit(mapper: Mapper, guard: ActivationGuard | undefined, { name, thinId }: ActivateRequest): void {
   if (!guard || guard.pool.device === 0) return
   poolDevice(mapper, guard.pool)
@@ -69,7 +69,7 @@ function undone(operation: string, device: string, run: () => unknown): Rollback
   return { operation, device, errno: stubbornly(run, errno => errno === ERRNO.EBUSY)?.failure.errno ?? 0 }
 }
 
-/** Tries again while it is refused with an errno that is `worth` it; gives the last refusal. */
+/** Runs `run`, and retries if `worth` accepts the errno. Returns the last refusal. */
 function stubbornly(run: () => unknown, worth: (errno: number) => boolean): Refusal | undefined {
   let last: Refusal | undefined
   for (let tries = 0; tries < TRIES; tries++) {

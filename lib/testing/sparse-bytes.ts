@@ -1,14 +1,15 @@
-// Content of files and devices. What was never written is zero and takes no memory.
+// The content of files and devices in memory. Pages that were never written are zero and use no memory.
 
 export const PAGE_BYTES = 4096
 
-/** Something with bytes at places: a file, a loop device, a mapped device. */
+/** The content of a file, a loop device or a mapped device. */
 export interface Bytes {
   readonly sizeBytes: number
   read(offset: number, length: number): Uint8Array
   write(offset: number, content: Uint8Array): void
 }
 
+/** The sparse content of a file. */
 export class SparseBytes implements Bytes {
   readonly #pages = new Map<number, Uint8Array>()
   #sizeBytes: number
@@ -47,7 +48,7 @@ export class SparseBytes implements Bytes {
   }
 }
 
-/** Page, offset within it, offset within the whole, and how many bytes. */
+/** Splits a range by pages: the page, the offset in the page, the offset in the range, and the length. */
 function* pagesOf(offset: number, length: number): Generator<[number, number, number, number]> {
   for (let at = 0; at < length;) {
     const page = Math.floor((offset + at) / PAGE_BYTES)

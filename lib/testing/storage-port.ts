@@ -1,4 +1,4 @@
-// The half of the interface that is about files, loop devices, and what is read and mounted.
+// The part of the memory kernel's port for files, loop devices, reads and mounts.
 import { ERRNO } from '../base/errors.js'
 import type { FileIdentity } from '../kernel/port/file-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
@@ -8,6 +8,7 @@ import { processOpener, type Opener } from './block-device.js'
 import { PortCalls } from './port-calls.js'
 import { Refusal } from './refusal.js'
 
+/** The calls for files, loop devices, reads and mounts. */
 export class StoragePort extends PortCalls {
   loopAttach: KernelPort['loopAttach'] = (request, signal) =>
     this.call(signal, () => {
@@ -153,7 +154,7 @@ export class StoragePort extends PortCalls {
       }
     })
 
-  /** There is nothing slower than memory. */
+  /** Does nothing, because there is no disk. */
   syncFile: KernelPort['syncFile'] = (_file, signal) => this.call(signal, () => {})
   allocateFile: KernelPort['allocateFile'] = (_path, signal) => this.call(signal, () => {})
   syncFileSystem: KernelPort['syncFileSystem'] = (_file, signal) => this.call(signal, () => {})

@@ -1,4 +1,4 @@
-// Files and loop devices in memory. Paths are names only: nothing of the machine's own is read or written.
+// Files and loop devices in memory. Paths are names only: nothing of the machine is read or written.
 import { ERRNO } from '../base/errors.js'
 import type { NativeOperation } from '../kernel/errors/native-operation.js'
 import type { FileIdentity } from '../kernel/port/file-port.js'
@@ -8,12 +8,13 @@ import { BlockDevice } from './block-device.js'
 import { IoError, Refusal } from './refusal.js'
 import { SparseBytes } from './sparse-bytes.js'
 
-/** The file system that all files are on: a major that no kernel gives. */
+/** The device number of the file system of all files. Kernels do not assign this major. */
 const FILE_SYSTEM = encodeDevice(1001, 0)
 const SECTOR = 512
 
+/** A file. */
 export class MemoryFile {
-  /** Where it is found; undefined once it is deleted. Whoever has it open keeps it. */
+  /** The path; undefined after the file is deleted. Openers keep the file. */
   path: string | undefined
   readonly lastPath: string
 
@@ -33,6 +34,7 @@ export class MemoryFile {
   }
 }
 
+/** A loop device. */
 export class LoopMemory extends BlockDevice {
   readonly number: number
   readonly path: string
@@ -66,7 +68,7 @@ export class LoopMemory extends BlockDevice {
     this.#capacity = this.capacityOver(this.file)
   }
 
-  /** What the device would have over a file. */
+  /** Returns the size that the device would have with a file. */
   capacityOver(file: MemoryFile): number {
     const { offsetBytes = 0, sizeLimitBytes = 0 } = this.request
     const left = Math.max(0, file.bytes.sizeBytes - offsetBytes)
@@ -107,6 +109,7 @@ export class LoopMemory extends BlockDevice {
   }
 }
 
+/** The files and loop devices of a memory kernel. */
 export class Storage {
   readonly #files = new Map<string, MemoryFile>()
   readonly #loops = new Map<number, LoopMemory>()
@@ -124,7 +127,7 @@ export class Storage {
     return this.#files.get(path)
   }
 
-  /** The errors of create_sparse in native/block/backing_file.cc. */
+  /** Creates a sparse file. Its errors are those of create_sparse in native/block/backing_file.cc. */
   createSparse(path: string, sizeBytes: number): FileIdentity & { readonly created: boolean } {
     const there = this.file(path)
     if (!there) return { ...this.addFile(path, sizeBytes).identity, created: true }
@@ -172,7 +175,7 @@ export class Storage {
     return loop
   }
 
-  /** Another file of the same size below a read-only device. drivers/block/loop.c loop_change_fd */
+  /** Replaces the file of a read-only device by another of the same size, as drivers/block/loop.c loop_change_fd does. */
   changeFile(index: number, path: string): LoopMemory {
     const operation = 'LOOP_CHANGE_FD'
     const loop = this.attached(operation, index)
@@ -184,7 +187,7 @@ export class Storage {
     return loop
   }
 
-  /** The file for a loop device, if no other has the same part of it. */
+  /** Returns the file for a loop device. Throws if another loop device has an overlapping part of it. */
   #claimed(request: LoopRequest, own?: LoopMemory): MemoryFile {
     const file = this.opened(request.file)
     const other = this.loops.find(loop => loop !== own && loop.file === file && overlap(loop.request, request))
@@ -202,7 +205,7 @@ export class Storage {
     return loop
   }
 
-  /** False while somebody holds it open: then it goes at the last close. */
+  /** Detaches a loop device. Returns false if it is open; in that case it is detached at the last close. */
   detach(index: number): boolean {
     const loop = this.loop(index)
     if (!loop) return true

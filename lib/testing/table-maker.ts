@@ -1,4 +1,4 @@
-// From the lines of a load to a table at work, with everything that a refused one opened closed again.
+// The construction of a table from its lines. If a line is rejected, all devices that were opened are closed again.
 import { ERRNO } from '../base/errors.js'
 import type { TargetLine } from '../kernel/port/device-port.js'
 import type { BlockDevice, Opener } from './block-device.js'
@@ -6,7 +6,7 @@ import type { MappedDevice, Table } from './mapped-device.js'
 import { TableRefusal } from './refusal.js'
 import { TARGETS, type Surroundings, type Target } from './targets.js'
 
-/** How a table reaches what it names: `open` gives the device, or throws without a reason. */
+/** The access of a table to other devices. `open` returns the device, or throws without a reason. */
 type Reach = Omit<Surroundings, 'open'> & { open(text: string): BlockDevice }
 
 export function makeTable(device: MappedDevice, lines: readonly TargetLine[], readOnly: boolean, reach: Reach): Table {
@@ -48,7 +48,7 @@ function named(reach: Reach, text: string, reason: string): BlockDevice {
   }
 }
 
-/** In the order of dm-table.c dm_table_add_target. */
+/** Creates a target. The checks have the order of dm-table.c dm_table_add_target. */
 function makeTarget(line: TargetLine, end: number, count: number, around: Surroundings): Target {
   const refuse = (reason: string) => new TableRefusal(ERRNO.EINVAL, `${line.type}: ${reason}`)
   const known = Object.hasOwn(TARGETS, line.type) ? TARGETS[line.type] : undefined

@@ -1,4 +1,4 @@
-// What can stand in a table: error, zero, linear, thin-pool and thin. Status lines as the kernel prints them.
+// The targets of the memory kernel: error, zero, linear, thin-pool and thin, with the status lines of the kernel.
 import { ERRNO } from '../base/errors.js'
 import type { TargetLine } from '../kernel/port/device-port.js'
 import { deviceNumber } from '../base/device-number.js'
@@ -9,34 +9,34 @@ import { deviceId, type MemoryPool } from './memory-pool.js'
 import type { Thin } from './pool-metadata.js'
 import { IoError, TableRefusal } from './refusal.js'
 
-/** One line of a table, at work. Offsets are from its own start. */
+/** The target of one line of a table. Offsets are relative to the start of the line. */
 export interface Target {
   readonly line: TargetLine
   /** The pool of a thin-pool or thin target. */
   readonly pool?: MemoryPool
   readonly thinId?: number
-  /** The line's own words, for DM_STATUS_TABLE_FLAG. */
+  /** Returns the parameters of the line, for DM_STATUS_TABLE_FLAG. */
   table(): string
   status(): string
   read(offset: number, length: number): Uint8Array
   write(offset: number, content: Uint8Array): void
   discard?(offset: number, length: number): void
-  /** Gives an errno. */
+  /** Processes a message. Returns an errno. */
   message?(words: readonly string[]): number
-  /** Whether what it names is as long as it says. */
+  /** Returns whether the devices that it names are large enough. */
   fits?(): boolean
-  /** Before it goes live: gives an errno. */
+  /** Prepares the target before its table becomes live. Returns an errno. */
   preresume?(): number
   destroy(): void
 }
 
-/** What the device mapper does for a target while its table is loaded. */
+/** The functions of the device mapper that a target uses while its table is loaded. */
 export interface Surroundings {
-  /** Opens what a table names, until the table is destroyed. */
+  /** Opens a device until the table is destroyed. */
   open(text: string, reason: string): BlockDevice
-  /** The pool over this metadata, made where there is none; counted until `destroy`. */
+  /** Returns the pool of this metadata, or creates it. Counts its users until `destroy`. */
   takePool(metadata: BlockDevice, data: BlockDevice, table: PoolTable): MemoryPool
-  /** The pool that lives on a mapped device, counted too. */
+  /** Returns the pool of a mapped device. Counts its users too. */
   joinPool(device: BlockDevice): MemoryPool
   letGo(pool: MemoryPool): void
 }

@@ -1,4 +1,4 @@
-// Digests as images have them: of SHA-256, the only kind that is taken.
+// Digests of images. SHA-256 is the only algorithm that is accepted.
 import { createHash } from 'node:crypto'
 
 export const isDigest = (value: unknown): value is string =>

@@ -1,16 +1,16 @@
-// Where the store's records, the pool and the kernel do not agree.
+// Inconsistencies between the store's records, the pool and the kernel.
 import type { DmThinError } from '../../base/errors.js'
 
-/** An inconsistency that was found, and what was done about it. */
+/** An inconsistency that was found, and the action that was taken. */
 export interface StoreFinding {
   /**
-   * `unfinished`: a call that its process did not live to end. `left-mounted`: a mount of such a call.
-   * `layer-without-volume`: the pool has no volume for it: its content is lost. `volume-without-layer`: the pool has a
-   * volume that the store knows nothing of; its id is not used until somebody decides. `transaction-behind`: the pool is
-   * older than the records, as after its metadata was restored from a copy. `transaction-ahead`: the pool is far newer
-   * than the records, as after those were restored from a copy. `active-twice`: one volume with two devices,
-   * which write past each other. `foreign-device`: another program activated a volume. `leaked-loop`: a loop device over
-   * the pool's file that the pool does not use. `removal-stuck`: a removed layer that somebody still uses.
+   * `unfinished`: a call whose process ended before the call did. `left-mounted`: a mount of such a call.
+   * `layer-without-volume`: the pool has no volume for the layer, and its content is lost. `volume-without-layer`: the
+   * pool has a volume without a record; its id is not used until an operator decides. `transaction-behind`: the pool is
+   * older than the records, for example because its metadata was restored from a copy. `transaction-ahead`: the pool is
+   * far newer than the records, for example because the records were restored from a copy. `active-twice`: one volume has
+   * two devices, whose writes conflict. `foreign-device`: another program activated a volume. `leaked-loop`: a loop device
+   * of the pool's file that the pool does not use. `removal-stuck`: a removed layer whose volume is still in use.
    */
   readonly kind:
     | 'unfinished'
@@ -23,17 +23,18 @@ export interface StoreFinding {
     | 'foreign-device'
     | 'leaked-loop'
     | 'removal-stuck'
-  /** The layer's key, where it has one. */
+  /** The layer's key, if it has one. */
   readonly key?: string
   /** The thin id. */
   readonly thin?: number
-  /** A folder, a device, or the two numbers that differ. */
+  /** The folder, the device, or the two numbers that differ. */
   readonly detail?: string
   /**
-   * `undone`, `unmounted`, `retired`, `deleted`, `detached`; `accepted`: the records go on from where the pool is; `none`: it
-   * was left as it is.
+   * `undone`: the unfinished call was reverted. `unmounted`: the folder was unmounted. `retired`: the thin id is not used
+   * again. `deleted`: the record or the volume was deleted. `detached`: the loop device was detached. `accepted`: the
+   * records continue from the state of the pool. `none`: nothing was changed.
    */
   readonly action: 'undone' | 'unmounted' | 'retired' | 'deleted' | 'detached' | 'accepted' | 'none'
-  /** Why it is stuck, or why the action failed. */
+  /** The reason why the removal is stuck, or why the action failed. */
   readonly error?: DmThinError
 }

@@ -1,41 +1,42 @@
-// Making a file system: the one step that starts a program, once per file system and size of a store. Replaceable.
+// Creation of file systems: the only step that starts a program, once for each type and size of file system of a store.
+// Callers can replace it (`format`).
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { DmThinError } from '../../base/errors.js'
 import type { LayerFileSystem } from './types.js'
 
-/** The file system that a `Formatter` is asked to make. */
+/** The arguments of a `Formatter`. */
 export interface FormatRequest {
   readonly fileSystem: LayerFileSystem
-  /** Node of the block device: `/dev/dm-7`. */
+  /** The node of the block device, such as `/dev/dm-7`. */
   readonly device: string
   /**
-   * Whether every block that is not written reads as zeros. False on a pool that does not zero blocks
-   * (`skipBlockZeroing`): the rest of a block that is written in part has what lay there before.
+   * True if every block that has not been written reads as zeros. False on a pool that does not zero blocks
+   * (`skipBlockZeroing`): a block that is written in part has its previous content in the rest.
    */
   readonly zeroed: boolean
   readonly signal?: AbortSignal | undefined
 }
 
-/** Makes a file system on a new volume. Resolves when it is on the device. */
+/** A function that creates a file system on a new volume. Resolves when the file system is on the device. */
 export type Formatter = (request: FormatRequest) => Promise<void>
 
 /**
- * No discard: the volume is new. Of ext4's inode tables it is said that they are zero, where they are: else the kernel would
- * write them in each layer that is mounted, one by one. No blocks kept for root: a layer's size is what its
- * container may use.
+ * The commands and options. Nothing is discarded, because the volume is new. ext4 assumes that its inode tables are zero;
+ * otherwise the kernel would zero them in each layer after it is mounted. ext4 reserves no blocks for root, so that the
+ * container can use the whole size of the layer.
  */
 const COMMANDS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
   ext4: ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'nodiscard,assume_storage_prezeroed=1'],
   xfs: ['mkfs.xfs', '-q', '-f', '-K'],
 }
-/** Of e2fsprogs before 1.47, which do not know that of storage. */
+/** The command for e2fsprogs before 1.47, which does not have `assume_storage_prezeroed`. */
 const OLDER_EXT4 = ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1']
-/** On a pool that does not zero blocks. */
+/** The command for a pool that does not zero blocks. */
 const WRITTEN_EXT4 = ['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'nodiscard,lazy_itable_init=0,lazy_journal_init=0']
 const PACKAGES: Readonly<Record<LayerFileSystem, string>> = { ext4: 'e2fsprogs', xfs: 'xfsprogs' }
 
-/** `mkfs.ext4` or `mkfs.xfs` of this machine. */
+/** Runs `mkfs.ext4` or `mkfs.xfs` of this machine. */
 export const runMkfs: Formatter = async request => {
   if (request.fileSystem === 'ext4' && !request.zeroed) return run(WRITTEN_EXT4, request)
   try {

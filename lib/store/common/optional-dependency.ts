@@ -1,7 +1,7 @@
-// Packages that only a part of the library needs, and that are installed only by those who use that part.
+// Packages that only a part of the library needs (optional peer dependencies).
 import { DmThinError } from '../../base/errors.js'
 
-/** `load` imports `name`. Rejects with `DM_STORE_DEPENDENCY` and the command that installs it. */
+/** Runs `load`, which imports `name`. Rejects with `DM_STORE_DEPENDENCY` and the command that installs the package. */
 export async function dependency<T>(name: string, range: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load()

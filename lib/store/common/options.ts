@@ -1,4 +1,4 @@
-// What callers may ask when they open a store, and the checks.
+// Options of the store's calls, and their validation.
 import type { CreatePoolOptions, DeviceSource } from '../../pool/lifecycle/options.js'
 import { GiB, MiB } from '../../base/units.js'
 import {
@@ -15,67 +15,71 @@ import {
 import { runMkfs, type Formatter } from './mkfs.js'
 import type { Labels, LayerFileSystem } from './types.js'
 
-/** The pool of a store. Only the first `open` needs it; later ones compare what is given. */
+/** The pool of a store. The first `open` records it. Later calls compare the options that are passed with the records. */
 export interface StorePoolOptions extends Pick<CreatePoolOptions, 'dataBlockBytes' | 'skipBlockZeroing'> {
-  /** Name of its mapped device. Default `layers-` and eight digits, chosen once. */
+  /** The name of the pool's mapped device. Default: `layers-` and eight random hexadecimal digits, chosen once. */
   readonly name?: string
-  /** A block device, by its path, or a file. Default: the sparse file `data.img` of 100 GiB in the store's directory. */
+  /** The path of a block device, or a file. Default: the sparse file `data.img` of 100 GiB in the store's directory. */
   readonly data?: string | DeviceSource
-  /** Default: the file `metadata.img` of 256 MiB in the store's directory, with its space allocated. */
+  /**
+   * The path of a block device, or a file. Default: the file `metadata.img` of 256 MiB in the store's directory, with its
+   * space allocated.
+   */
   readonly metadata?: string | DeviceSource
   /**
-   * Takes a pool that has volumes or a transaction id already, where nothing of it is recorded: they are left alone
-   * (`volume-without-layer`), and the transaction id goes up from where it is. Of another program's pool that is the end.
-   * Default false: `DM_STORE_MISMATCH`.
+   * Accepts a pool that has volumes or a transaction id but no records. Its volumes are not changed (finding
+   * `volume-without-layer`), and its transaction id is increased, which makes the pool unusable for another program that
+   * owns it. Default false: `open` rejects with `DM_STORE_MISMATCH`.
    */
   readonly adopt?: boolean
 }
 
 /** Options of `LayerStore.open`. */
 export interface OpenStoreOptions extends SignalOption {
-  /** Where the records are, and the pool's files where it has no devices of its own. Made if it is missing. */
+  /** The directory of the records, and of the pool's files by default. Created if it does not exist. */
   readonly directory: string
-  /** Default: sparse files and loop devices in `directory`. For development and small machines. */
+  /** The pool. Default: files in `directory`, attached to loop devices, for development and small machines. */
   readonly pool?: StorePoolOptions
-  /** Of layers without a parent. Default `ext4`. */
+  /** The file system of layers without a parent. Default `ext4`. */
   readonly fileSystem?: LayerFileSystem
-  /** Size of the file system of layers without a parent, in bytes, whole MiB. Default 10 GiB. */
+  /** The size of the file system of layers without a parent, in bytes, whole MiB. Default 10 GiB. */
   readonly sizeBytes?: number
   /**
-   * Give blocks of removed layers back to the devices below the pool (a discard before the deletion). Default: true where
-   * that is a file, which would keep its size else; false on block devices.
+   * Discards the blocks of removed layers before their deletion, so that they are free on the devices below the pool too.
+   * Default: true if the data device of the pool is a file, which would keep its size otherwise; false for block devices.
    */
   readonly discard?: boolean
   /**
-   * Percent of the pool's data and of its metadata, 0 to 50, that are kept for removals and for the layers that there are:
-   * with less free, `prepare`, `view`, `warm` and imports reject with `DM_POOL_FULL`. Of the file system below a pool's file
-   * the same, at most 1 GiB. Default 10.
+   * The reserved part of the pool's data and of its metadata, in percent, 0 to 50. It is for removals and for existing
+   * layers: if less is free, `prepare`, `view`, `warm` and imports reject with `DM_POOL_FULL`. The same part of the file
+   * system below a pool's file is reserved, at most 1 GiB. Default 10.
    */
   readonly reservePercent?: number
-  /** Makes file systems. Default: `mkfs.ext4` and `mkfs.xfs` of the machine, the only programs that a store starts. */
+  /** Creates file systems. Default: `mkfs.ext4` and `mkfs.xfs` of the machine, the only programs that a store starts. */
   readonly format?: Formatter
 }
 
 /** Options of `LayerStore.prepare`. */
 export interface PrepareOptions extends SignalOption {
-  /** Default none. */
+  /** Labels of the layer. Default none. */
   readonly labels?: Labels
   /**
-   * Size of its file system in bytes, whole MiB. Default: the parent's, or the store's. A larger one than the parent's is
-   * grown to before it is handed out; smaller is refused.
+   * The size of the layer's file system in bytes, whole MiB. Default: that of the parent, or that of the store. If it is
+   * larger than that of the parent, the file system is grown before the call resolves. If it is smaller, the call rejects
+   * with `DM_INVALID_ARGUMENT`. A view must have the size of its parent.
    */
   readonly sizeBytes?: number
-  /** Only without a parent. Default: the store's. */
+  /** The file system of a layer without a parent. Default: that of the store. With a parent it must be that of the parent. */
   readonly fileSystem?: LayerFileSystem
   /**
-   * The layer is a block device for a virtual machine, and what is on it is not trusted: neither the store nor `Layer.mount`
-   * mounts it, `commit` takes its blocks as they are, and a larger size is that of the device alone. All layers above it
-   * are raw too. Default: as the parent; false without one.
+   * True if the layer is a block device for a virtual machine, whose content is untrusted input. Neither the store nor
+   * `Layer.mount` mounts it, `commit` does not check its content, and a larger `sizeBytes` grows the device only. All
+   * layers above a raw layer are raw. Default: that of the parent; false without a parent.
    */
   readonly raw?: boolean
 }
 
-/** Sources of the pool, as they are recorded. */
+/** The sources of the pool, as they are recorded. */
 export interface PoolPlace {
   readonly name: string
   readonly data: DeviceSource
@@ -87,7 +91,7 @@ export interface PoolPlace {
 const DEFAULT_SIZE_BYTES = 10 * GiB
 const MIN_SIZE_BYTES = 16 * MiB
 const MAX_SIZE_BYTES = 2 ** 50
-/** xfsprogs makes none below 300 MiB. */
+/** The smallest file system that xfsprogs creates. */
 const MIN_XFS_BYTES = 300 * MiB
 const MAX_KEY_BYTES = 1024
 
@@ -135,7 +139,7 @@ function checkPool(pool: StorePoolOptions): Partial<PoolPlace> {
   }
 }
 
-/** What is in it the pool checks itself. */
+/** Converts a path to a source. The pool checks the fields of a source. */
 function sourceOf(what: string, source: string | DeviceSource): DeviceSource {
   if (typeof source === 'string') return { device: checkPath(what, source) }
   if (typeof source === 'object' && source !== null) return source

@@ -1,12 +1,12 @@
-// Folders beside the store for what comes in or goes out: archives being unpacked, layers before their size is known.
-// Each is named after its owner, so that what a dead one left can be told.
+// Folders in the store's directory for temporary files: archives being unpacked, exported layers before their size is
+// known. Each is named after its owner, so that those of dead owners can be recognised.
 import { randomUUID } from 'node:crypto'
 import { readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
 const foldersOf = (directory: string): string => path.join(directory, 'staging')
 
-/** A name that nothing has; whoever makes the folder removes it. */
+/** Returns an unused name for a folder. The caller creates the folder and removes it. */
 export const stagingFolder = (directory: string, owner: string): string =>
   path.join(foldersOf(directory), `${owner}.${randomUUID()}`)
 
@@ -15,7 +15,7 @@ export function sweepStaging(directory: string, living: ReadonlySet<string>): vo
   try {
     names = readdirSync(foldersOf(directory))
   } catch {
-    return // none was ever made
+    return // no such folder has been created yet
   }
   for (const name of names) {
     if (!living.has(name.split('.')[0]!))

@@ -1,11 +1,11 @@
-// Where a store is in its work, for whoever looks on: a diagnostics channel, which costs nothing while nobody does.
+// The diagnostics channel of the store's steps. It costs next to nothing without subscribers.
 import { channel } from 'node:diagnostics_channel'
 
-/** What is published on `dm-thin:store`, before each step of each call. */
+/** The message on `dm-thin:store`, which is published before each step of each call. */
 export interface StoreStep {
-  /** `prepare.intent`, `commit.deactivate` … */
+  /** The name of the step, such as `prepare.intent` or `commit.deactivate`. */
   readonly step: string
-  /** The layer's key. */
+  /** The key of the layer. */
   readonly key: string
 }
 

@@ -1,44 +1,49 @@
-// What callers of a layer store give and get. The words are those of containerd's snapshotters.
+// Public types of the layer store, in the terms of containerd's snapshotters.
 
-/** `active`: writable, of a container. `view`: read-only. `committed`: a layer; others can have it as parent. */
+/**
+ * The kind of a layer. `active`: a writable layer, for a container. `view`: a read-only snapshot of a committed layer.
+ * `committed`: a layer that other layers can have as parent.
+ */
 export type LayerKind = 'active' | 'view' | 'committed'
 
 /** A file system that layers can have. */
 export type LayerFileSystem = 'ext4' | 'xfs'
 
-/** Labels of a layer: texts by name. */
+/** The labels of a layer: strings by name. */
 export type Labels = Readonly<Record<string, string>>
 
 /** The record of a layer. */
 export interface LayerInfo {
-  /** The key of an active layer or a view, the name of a committed one. */
+  /** The key of an active layer or a view, or the name of a committed layer. */
   readonly key: string
-  /** The name of the committed layer below; `''` for a layer without a parent. */
+  /** The name of the parent; `''` for a layer without a parent. */
   readonly parent: string
   readonly kind: LayerKind
-  /** Nanoseconds since 1970: of `prepare` or `view`, or of the commit. */
+  /** The time of `prepare` or `view`, or of the commit, in nanoseconds since 1970. */
   readonly createdAt: bigint
-  /** Nanoseconds since 1970: of the last change of its labels or kind. */
+  /** The time of the last change of the labels or kind, in nanoseconds since 1970. */
   readonly updatedAt: bigint
   readonly labels: Labels
-  /** Size of its file system in bytes. */
+  /** The size of the file system in bytes. */
   readonly sizeBytes: number
   readonly fileSystem: LayerFileSystem
-  /** The host never mounts it: see `PrepareOptions.raw`. */
+  /** True if the layer is raw, so that the host never mounts it: see `PrepareOptions.raw`. */
   readonly raw: boolean
 }
 
-/** What mount(2) needs: containerd's form. */
+/** The arguments of mount(2), in the form of containerd. */
 export interface LayerMount {
   readonly type: LayerFileSystem
-  /** `/dev/dm-N`. */
+  /** The path of the block device, `/dev/dm-N`. */
   readonly source: string
-  /** `ro` for a view, `nouuid` for xfs. */
+  /** The mount options: `ro` for a view, `nouuid` for xfs. */
   readonly options: readonly string[]
 }
 
-/** What a layer has of its own: what its parent has is not counted. */
+/** The space that a layer added to its parent. */
 export interface LayerUsage {
+  /** The mapped blocks of the layer minus those of its parent, in bytes. */
   readonly bytes: number
+  /** Always 0, because a block device has no file count. */
   readonly inodes: number
 }

@@ -1,4 +1,4 @@
-// What differs between a layer and its child, both mounted somewhere: Docker's list.
+// The differences between a layer and its child, both mounted, as the list of Docker.
 import { isUtf8 } from 'node:buffer'
 import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { TreeComparison, type ChangesProgress } from './tree-comparison.js'
@@ -6,40 +6,42 @@ import type { TreeRecord } from './tree-record.js'
 
 export type { ChangesProgress } from './tree-comparison.js'
 
-/** `A`: added. `C`: changed, or a directory in which something is. `D`: deleted, with all that was in it. */
+/**
+ * The kind of a change. `A`: added. `C`: changed, or a directory with changed content. `D`: deleted, with its whole content.
+ */
 export type ChangeKind = 'A' | 'C' | 'D'
 
 /** A path that differs between two trees. */
 export interface Change {
   readonly kind: ChangeKind
-  /** From the layer's root: `/etc/passwd`. Bytes that are not UTF-8 are U+FFFD in it; see `pathBytes`. */
+  /** The path from the root of the layer, such as `/etc/passwd`. Bytes that are not UTF-8 are U+FFFD; see `pathBytes`. */
   readonly path: string
-  /** The path's bytes, only where they are not UTF-8. */
+  /** The bytes of the path, only if they are not UTF-8. */
   readonly pathBytes?: Buffer
 }
 
 /** Options of `changes`. */
 export interface ChangesOptions extends SignalOption {
-  /** Called from time to time, on the JavaScript thread. What it throws ends the call. */
+  /** Called from time to time, on the JavaScript thread. If it throws, the call rejects with its error. */
   readonly onProgress?: (progress: ChangesProgress) => void
 }
 
 /**
- * What differs between the mounted trees `lower` and `upper`, in the order of the paths' bytes. Without `lower`
- * everything in `upper` is added.
+ * Returns the differences between the mounted trees `lower` and `upper`, in the order of the bytes of their paths. Without
+ * `lower`, everything in `upper` is added.
  *
- * A file differs where its type, mode, owner, size, time of modification (in nanoseconds), device number, link target or
- * extended attributes do; of a directory, size and times do not count. The same inode number with the same size and times
- * of modification and change is the same file, and is not read: so it is with all that a snapshot's file system has
- * untouched. Where only inode number or time of change differ, contents and attributes are compared. A directory in which
- * something was added, changed or deleted is `C`; of a deleted one only the topmost is listed. `/` is listed where it
- * differs itself (without `lower`: from a directory of root's with mode 0755). `security.selinux` does not count.
+ * A file is changed if its type, mode, owner, size, time of modification (in nanoseconds), device number, link target or
+ * extended attributes differ. The size and times of a directory are ignored. If inode number, size, time of modification and
+ * time of change are equal, it is the same file and is not read; this is the case for all files that are unchanged since a
+ * snapshot. If only the inode number or the time of change differ, contents and attributes are compared. A directory in
+ * which something was added, changed or deleted is `C`. If a directory is deleted, its content is not listed. `/` is listed
+ * if it differs itself (without `lower`: from a directory of root with mode 0755). `security.selinux` is ignored.
  *
- * Symbolic links are not followed, mounts inside the trees are not entered. Neither tree may be written to meanwhile.
+ * Symbolic links are not followed, and mounts inside the trees are not entered. Neither tree may be written during the call.
  *
  * Rejects with `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT` (not a directory), `DM_LAYER_CHANGED`, `DM_PERMISSION`,
- * `DM_UNSUPPORTED` (something is mounted inside, and the kernel does not let us look below it), `DM_KERNEL`,
- * `ABORT_ERR`.
+ * `DM_UNSUPPORTED` (something is mounted inside, and the kernel does not allow access to the directory below the mount),
+ * `DM_KERNEL`, `ABORT_ERR`.
  */
 export async function changes(
   lower: string | undefined,
@@ -57,7 +59,7 @@ export async function changes(
   }
 }
 
-/** @internal */
+/** @internal Checks the two paths. */
 export function checkTrees(lower: unknown, upper: unknown): void {
   if (lower !== undefined) checkPath('lower', lower)
   checkPath('upper', upper)

@@ -1,4 +1,4 @@
-// Two trees held open while they are compared, and while what differs is read.
+// The comparison of two trees: both stay open while they are compared and while changed files are read.
 import { nativePort } from '../../kernel/native-port.js'
 import type { TreePort } from '../../kernel/port/tree-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
@@ -6,19 +6,20 @@ import { packParts, readBatch, type FilePart, type TreeRecord } from './tree-rec
 
 /** The amount that `changes` has compared so far. */
 export interface ChangesProgress {
-  /** Entries looked at so far. */
+  /** The number of entries that have been compared. */
   readonly entries: number
-  /** Changes found so far. */
+  /** The number of changes that have been found. */
   readonly changes: number
 }
 
 export interface Compared {
   readonly lower: string | undefined
   readonly upper: string
-  /** Whether the records have what a tar needs. */
+  /** True if the records need the details for a tar. */
   readonly detail: boolean
 }
 
+/** An open comparison of two trees. */
 export class TreeComparison {
   readonly #port: TreePort
   readonly #handle: Handle
@@ -35,7 +36,7 @@ export class TreeComparison {
     return new TreeComparison(port, await port.treeChangesOpen(compared, signal), signal)
   }
 
-  /** All changes, in the order of the paths' bytes. Once for each comparison. */
+  /** Returns all changes, in the order of the bytes of their paths. Call it once for each comparison. */
   async records(onProgress: ((progress: ChangesProgress) => void) | undefined): Promise<TreeRecord[]> {
     const found: TreeRecord[] = []
     let changes = 0
@@ -48,11 +49,11 @@ export class TreeComparison {
       onProgress?.({ entries: seen, changes })
       if (last) break
     }
-    // Almost sorted already: only directories that changed because of what is in them are out of place.
+    // The records are almost sorted: only directories that changed because of their content are out of order.
     return found.sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0))
   }
 
-  /** The parts, one behind the other. */
+  /** Reads parts of files. Returns their bytes, one part after the other. */
   async read(parts: readonly FilePart[]): Promise<Buffer> {
     const memory = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.lengthBytes, 0))
     if (memory.length > 0) await this.#port.treeRead(this.#handle, packParts(parts), memory, this.#signal)

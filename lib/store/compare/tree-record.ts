@@ -1,12 +1,12 @@
-// Changes between two trees as the native side packs them (native/tree/tree_record.h). Pure: bytes in, values out.
+// The decoder of changes between two trees, which the native side packs (native/tree/tree_record.h). Pure.
 import { DmThinError } from '../../base/errors.js'
 
-/** A, C and D are Docker's. U: a regular file with several names that has not changed; only where detail is asked for. */
+/** The kind of a record. A, C, D: as in `Change`. U: an unchanged regular file with several names, only with `detail`. */
 export type TreeKind = 'A' | 'C' | 'D' | 'U'
 
 export interface TreeRecord {
   readonly kind: TreeKind
-  /** The path from the root, a character for each byte: comparing two of these compares the bytes. */
+  /** The path from the root, with one character for each byte, so that comparing two keys compares their bytes. */
   readonly key: string
   readonly batch: Buffer
   readonly at: number
@@ -15,16 +15,16 @@ export interface TreeRecord {
 export interface TreeBatch {
   readonly records: readonly TreeRecord[]
   readonly last: boolean
-  /** Entries looked at since the beginning. */
+  /** The number of entries that have been compared since the start. */
   readonly seen: number
 }
 
 export interface TreeDetails {
-  /** With the bits of the type (S_IFMT). */
+  /** The mode, with the bits of the type (S_IFMT). */
   readonly mode: number
   readonly uid: number
   readonly gid: number
-  /** How many names the file has. */
+  /** The number of hard links of the file. */
   readonly links: number
   readonly deviceMajor: number
   readonly deviceMinor: number
@@ -32,15 +32,15 @@ export interface TreeDetails {
   readonly sizeBytes: number
   readonly modifiedSeconds: number
   readonly modifiedNanoseconds: number
-  /** Of a symbolic link; empty of others. */
+  /** The target of a symbolic link; empty for other files. */
   readonly target: Buffer
-  /** In the order of the names' bytes. */
+  /** The extended attributes, in the order of the bytes of their names. */
   readonly xattrs: readonly (readonly [name: Buffer, value: Buffer])[]
-  /** What says that a file is still the one that was looked at. */
+  /** The bytes by which the native side checks that a file has not changed since the comparison. */
   readonly identity: Buffer
 }
 
-/** A part of a file, to be read. */
+/** A part of a file to read. */
 export interface FilePart {
   readonly key: string
   readonly identity: Buffer
@@ -57,11 +57,11 @@ const XATTR_HEAD = 8
 const KINDS: Readonly<Record<number, TreeKind>> = { 0x41: 'A', 0x43: 'C', 0x44: 'D', 0x55: 'U' }
 
 const wrong = (what: string): DmThinError =>
-  new DmThinError('DM_KERNEL', `the comparison of two trees gave what is no list of changes: ${what}`)
+  new DmThinError('DM_KERNEL', `the comparison of two trees returned an invalid list of changes: ${what}`)
 
 const u32 = (bytes: Buffer, at: number): number => bytes.readUInt32LE(at)
 
-/** Where the parts of a record lie; throws where they do not lie within it. */
+/** Returns the offsets of the parts of a record. Throws if a part exceeds the record. */
 function lengthsOf(batch: Buffer, at: number) {
   const end = at + u32(batch, at)
   const pathBytes = u32(batch, at + 8)
@@ -69,7 +69,7 @@ function lengthsOf(batch: Buffer, at: number) {
   const path = at + RECORD_HEAD
   const target = path + pathBytes
   const xattrs = target + targetBytes
-  if (xattrs > end) throw wrong('a path ends behind its record')
+  if (xattrs > end) throw wrong('a path exceeds its record')
   return { path, target, xattrs, end }
 }
 
@@ -77,47 +77,47 @@ function checkXattrs(batch: Buffer, record: number): void {
   const { xattrs, end } = lengthsOf(batch, record)
   let at = xattrs
   for (let left = u32(batch, record + 16); left > 0; left--) {
-    if (end - at < XATTR_HEAD) throw wrong('an attribute ends behind its record')
+    if (end - at < XATTR_HEAD) throw wrong('an attribute exceeds its record')
     at += XATTR_HEAD + u32(batch, at) + u32(batch, at + 4)
-    if (at > end) throw wrong('an attribute ends behind its record')
+    if (at > end) throw wrong('an attribute exceeds its record')
   }
-  if (at !== end) throw wrong('a record is longer than what is in it')
+  if (at !== end) throw wrong('a record is longer than its content')
 }
 
 export function readBatch(bytes: Uint8Array): TreeBatch {
   const batch = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (batch.length < BATCH_HEAD) throw wrong('it has no head')
+  if (batch.length < BATCH_HEAD) throw wrong('it has no header')
   const count = u32(batch, 0)
   const last = u32(batch, 4)
   const seen = Number(batch.readBigUInt64LE(8))
-  if (last > 1 || !Number.isSafeInteger(seen)) throw wrong('its head')
+  if (last > 1 || !Number.isSafeInteger(seen)) throw wrong('its header is invalid')
   const records: TreeRecord[] = []
   let at = BATCH_HEAD
   while (at < batch.length) {
-    if (batch.length - at < RECORD_HEAD) throw wrong('a record has no head')
+    if (batch.length - at < RECORD_HEAD) throw wrong('a record has no header')
     const length = u32(batch, at)
-    if (length < RECORD_HEAD || length > batch.length - at) throw wrong('a record ends behind the list')
+    if (length < RECORD_HEAD || length > batch.length - at) throw wrong('a record exceeds the list')
     const { path, target } = lengthsOf(batch, at)
     const kind = KINDS[u32(batch, at + 4)]
-    if (kind === undefined) throw wrong('a kind that there is not')
+    if (kind === undefined) throw wrong('an unknown kind')
     const key = batch.toString('latin1', path, target)
-    if (!key.startsWith('/') || key.includes('\0')) throw wrong('a path that is none')
+    if (!key.startsWith('/') || key.includes('\0')) throw wrong('an invalid path')
     checkXattrs(batch, at)
     records.push({ kind, key, batch, at })
     at += length
   }
-  if (records.length !== count) throw wrong('its head counts otherwise')
+  if (records.length !== count) throw wrong('its header has another count')
   return { records, last: last === 1, seen }
 }
 
-/** `record`: of a batch that was read without an error. */
+/** Decodes the details of a record of a valid batch. */
 export function detailsOf({ batch, at }: TreeRecord): TreeDetails {
   const { target, xattrs } = lengthsOf(batch, at)
   const sizeBytes = Number(batch.readBigUInt64LE(at + IDENTITY_AT + 8))
   const modifiedSeconds = Number(batch.readBigInt64LE(at + IDENTITY_AT + 16))
   const modifiedNanoseconds = u32(batch, at + IDENTITY_AT + 32)
   if (!Number.isSafeInteger(sizeBytes) || !Number.isSafeInteger(modifiedSeconds) || modifiedNanoseconds >= 1e9) {
-    throw wrong('a size or a time that no file has')
+    throw wrong('a size or a time is out of range')
   }
   const list: [Buffer, Buffer][] = []
   let next = xattrs
@@ -145,7 +145,7 @@ export function detailsOf({ batch, at }: TreeRecord): TreeDetails {
   }
 }
 
-/** A request to read, as native/tree/tree_read.h says. */
+/** Packs a request to read, in the format of native/tree/tree_read.h. */
 export function packParts(parts: readonly FilePart[]): Buffer {
   const packed = Buffer.alloc(parts.reduce((sum, { key }) => sum + PART_HEAD + key.length, 0))
   let at = 0

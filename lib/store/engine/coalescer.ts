@@ -1,5 +1,5 @@
-// Calls of one turn of the event loop, done together: one call of the native side for many costs little more than for
-// one. Not all in one, so that what the first of them are for can begin while the last are still on their way.
+// Batches of calls: those of one turn of the event loop share native calls, because a native call for many items costs
+// little more than for one. A batch is limited, so that the first calls can continue while the last are in progress.
 interface Waiting<Item, Value> {
   readonly item: Item
   readonly resolve: (value: Value) => void
@@ -8,6 +8,7 @@ interface Waiting<Item, Value> {
 
 const TOGETHER = 16
 
+/** A queue that combines single calls into batches. */
 export class Coalescer<Item, Value> {
   readonly #together: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Value>[]>
   readonly #inTurn: boolean
@@ -15,8 +16,8 @@ export class Coalescer<Item, Value> {
   #begun = false
 
   /**
-   * `together`: a result for each, in the order given; or rejects for all. `inTurn`: for what the kernel takes one after
-   * the other anyway, one call at a time.
+   * `together` returns a result for each item, in the same order, or rejects for all. `inTurn`: batches run one after the
+   * other, for calls that the kernel serialises anyway.
    */
   constructor(
     together: (items: readonly Item[]) => Promise<readonly PromiseSettledResult<Value>[]>,

@@ -1,10 +1,11 @@
-// The commit point of a change: the pool's transaction id goes up, and with it everything before is on the disk. Those
-// that ask while one is under way share the next.
+// Commit points: increasing the pool's transaction id commits all previous changes of the pool to disk. Calls that ask for a
+// commit point while one is in progress share the next one.
 import { hasCode } from '../../base/errors.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 
 const HIGHEST = 2n ** 64n - 1n
 
+/** The commit points of a pool. */
 export class CommitPoints {
   readonly #pool: ThinPool
   readonly #recorded: () => bigint
@@ -12,14 +13,14 @@ export class CommitPoints {
   #running: Promise<bigint> | undefined
   #next: Promise<bigint> | undefined
 
-  /** `recorded`: the highest id that any process has written down. */
+  /** `recorded` returns the highest transaction id that any process has recorded. */
   constructor(pool: ThinPool, id: bigint, recorded: () => bigint) {
     this.#pool = pool
     this.#id = id
     this.#recorded = recorded
   }
 
-  /** Resolves with the transaction id when all that the pool was told before is on its disk. */
+  /** Commits the pool. Resolves with the transaction id when all previous changes of the pool are on its disk. */
   point(): Promise<bigint> {
     return (this.#next ??= this.#following(this.#running))
   }
@@ -38,7 +39,7 @@ export class CommitPoints {
     return running
   }
 
-  /** Another process may have raised it: the kernel says so, and the pool says to what. */
+  /** Increases the id. If another process has increased it, retries with the id that the pool reports. */
   async #raise(): Promise<bigint> {
     // Without it the kernel would refuse what another process has raised, and complain in its log.
     const recorded = this.#recorded()

@@ -1,4 +1,4 @@
-// File systems mounted for the store alone, where no name leads to them.
+// Detached mounts: file systems that are mounted without a mount point, so that only this process can use them.
 import { existsSync } from 'node:fs'
 import { type MountFlags, bitsOf } from '../../filesystem/mount.js'
 import { type DmThinError, ERRNO } from '../../base/errors.js'
@@ -7,15 +7,18 @@ import type { LayerMount } from '../common/types.js'
 
 export interface DetachedMount {
   /**
-   * Its root, for calls of this process. Not for programs that make a path of it: /proc names no place for it, and gives
-   * `/` (fs/d_path.c).
+   * The path of its root, for calls of this process. Programs that resolve this path to another one get `/`, because a
+   * detached mount has no place (fs/d_path.c).
    */
   readonly path: string
-  /** Unmounts it, unless something below it is open still. */
+  /** Unmounts the file system as soon as no file below it is open. */
   readonly close: () => Promise<void>
 }
 
-/** Undefined where the kernel cannot (before 5.2) or a filter of system calls keeps it from it, or there is no /proc. */
+/**
+ * Mounts a file system without a mount point. Returns undefined if the kernel does not support it (before 5.2), if a filter
+ * of system calls forbids it, or if there is no /proc.
+ */
 export async function mountDetached(
   { type, source, options }: LayerMount,
   given: MountFlags,

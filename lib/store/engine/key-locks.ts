@@ -1,4 +1,5 @@
-// One call at a time for each layer, in this process. Between processes the rows' states do that.
+// Locks by key: one call at a time for each layer, in this process. Between processes, the states of the rows do this.
+/** The locks of one store object. */
 export class KeyLocks {
   readonly #tails = new Map<string, Promise<unknown>>()
 

@@ -1,6 +1,6 @@
-// A lease on a layer: while a call has one, no call of this or another process seals or deletes the layer's volume. It is
-// taken in the transaction that reads the layer's row, so that what was read is true until the lease is released, and it
-// is recorded, so that other processes honour it. It ends with its owner.
+// Leases on layers: while a call has one, no call of this or another process seals or deletes the layer's volume. A lease
+// is taken in the transaction that reads the layer's row, so that the row is valid until the lease is released. It is
+// recorded, so that other processes honour it. It ends with its owner.
 import { DmThinError } from '../../base/errors.js'
 import type { LeaseKind, LeaseRow } from '../records/lease-rows.js'
 import type { Row } from '../records/row.js'
@@ -15,12 +15,13 @@ interface LeaseParts {
   readonly owner: Owner
 }
 
-/** A layer as it is until `release`. */
+/** A lease: the row is valid until `release`. */
 export interface Lease {
   readonly row: Row
   release(): Promise<void>
 }
 
+/** The leases of a store. */
 export class Leases {
   readonly #parts: LeaseParts
 
@@ -28,7 +29,7 @@ export class Leases {
     this.#parts = parts
   }
 
-  /** Takes a lease on a layer that no call is changing. `check` throws where the layer is not of the kind that is needed. */
+  /** Takes a lease on a layer that no call is changing. `check` throws if the layer is not of the required kind. */
   async take(key: string, kind: LeaseKind, check: (row: Row) => void = () => {}): Promise<Lease> {
     const { records, writer, owner } = this.#parts
     return writer.write(
@@ -51,14 +52,14 @@ export class Leases {
     }
   }
 
-  /** A lease that keeps the layer that a row of this owner is to become. */
+  /** Takes a lease that prevents the removal of the layer that a row of this owner is to become. */
   async keep(row: Row): Promise<Lease> {
     const { records, writer, owner } = this.#parts
     const take = () => this.#lease(row, records.leases.insert(row.thin, 'keep', owner.id))
     return writer.write(take, { durable: false })
   }
 
-  /** Leases of owners that live. Those of dead ones are deleted. Of all volumes, or of one. */
+  /** Returns the leases of living owners, for all volumes or for one. Deletes the leases of dead owners. */
   async living(thin?: number): Promise<LeaseRow[]> {
     const { records, writer, owner } = this.#parts
     const found = thin === undefined ? records.leases.all() : records.leases.of(thin)
@@ -73,7 +74,7 @@ export class Leases {
     return living
   }
 
-  /** Rejects with `DM_BUSY` while a call that lives has a lease on the volume. */
+  /** Rejects with `DM_BUSY` while a call of a living owner has a lease on the volume. */
   async refuseUsed({ thin }: Row): Promise<void> {
     const [lease] = await this.living(thin)
     if (!lease) return
@@ -83,7 +84,7 @@ export class Leases {
 
   #lease(row: Row, id: number): Lease {
     const { records, writer } = this.#parts
-    // One that cannot be deleted ends with its owner.
+    // A lease that cannot be deleted ends with its owner.
     const release = () => writer.write(() => records.leases.delete(id), { durable: false }).catch(() => {})
     return { row, release }
   }

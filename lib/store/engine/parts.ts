@@ -1,5 +1,4 @@
-// What the calls of one open store are made of. A plain record: each call names those parts that it uses, and whoever
-// opens a store makes them.
+// The parts of an open store that its calls use. Each call names the parts that it needs.
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { Owner } from '../records/owner.js'
 import type { Records } from '../records/records.js'
@@ -23,6 +22,6 @@ export interface StoreParts {
   readonly leases: Leases
   readonly reserve: Reserve
   readonly removals: RemovalQueue
-  /** Nanoseconds since 1970. */
+  /** Returns the time in nanoseconds since 1970. */
   readonly clock: () => bigint
 }

@@ -1,4 +1,4 @@
-// Volumes that nobody asks for any more go in the background, many at once. What cannot go yet is tried again.
+// Deletion of the volumes of removed layers, in the background and concurrently. Volumes that are busy are retried.
 import { DmThinError } from '../../base/errors.js'
 import type { Owner } from '../records/owner.js'
 import type { Records } from '../records/records.js'
@@ -9,17 +9,17 @@ import type { Leases } from './leases.js'
 import type { Volumes } from './volumes.js'
 import { step } from '../common/step-channel.js'
 
-/** Waits of the kernel that may overlap; the native side has threads for them. */
+/** The number of concurrent removals. The kernel waits in each; the native side has threads for them. */
 const AT_ONCE = 64
 const TIMEOUT_MS = 1_000
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
 
-/** A removed layer whose volume is still there, and why. */
+/** A removed layer whose volume still exists, and the reason. */
 export interface StuckRemoval {
   /** The thin id in the pool. */
   readonly thin: number
-  /** Mostly `DM_BUSY`, with `holders`: a mount in some namespace. */
+  /** The reason: usually `DM_BUSY`, with `holders`, because of a mount in some namespace. */
   readonly error: DmThinError
 }
 
@@ -38,6 +38,7 @@ interface RemovalParts {
   readonly leases: Leases
 }
 
+/** The removals of a store object. */
 export class RemovalQueue {
   readonly #parts: RemovalParts
   readonly #queue: Row[] = []
@@ -51,16 +52,17 @@ export class RemovalQueue {
     this.#parts = parts
   }
 
-  /** How many are under way or wait. */
+  /** The number of removals that are in progress or waiting. */
   get size(): number {
     return this.#known.size
   }
 
-  /** What could not go so far, and why. */
+  /** The volumes that could not be deleted so far, and the reasons. */
   get stuck(): StuckRemoval[] {
     return [...this.#waiting.values()].map(({ row, error }) => ({ thin: row.thin, error }))
   }
 
+  /** Removes a volume in the background. */
   add(row: Row): void {
     if (this.#stopped || this.#known.has(row.id)) return
     this.#known.add(row.id)
@@ -68,21 +70,21 @@ export class RemovalQueue {
     this.#pump()
   }
 
-  /** One is taken away at once; what cannot go is tried again in the background. `written`: see `Volumes.destroy`. */
+  /** Removes one volume and waits for it. If it is busy, it is retried in the background. `written`: see `Volumes.destroy`. */
   async now(row: Row, written: boolean): Promise<void> {
     if (this.#known.has(row.id)) return
     this.#known.add(row.id)
     await this.#remove(row, written)
   }
 
-  /** What was being made is given up: its record says so, and its volume goes. */
+  /** Abandons unfinished layers: records this, and removes their volumes in the background. */
   async abandon(rows: readonly Row[], from: RowState = 'making'): Promise<void> {
     const { records, writer, owner } = this.#parts
     const left = await writer.write(() => rows.map(({ id }) => records.abandon(id, [from], owner.id)))
     for (const row of left) if (row) this.add(row)
   }
 
-  /** Takes up what is recorded as being removed, unless another that lives is at it. */
+  /** Takes over recorded removals, except those of other living owners. */
   async takeOver(): Promise<void> {
     const { records, owner, writer } = this.#parts
     const isOthers = async (id: string) => id !== owner.id && (await owner.isAlive(id))
@@ -92,8 +94,9 @@ export class RemovalQueue {
     }
     if (left.length === 0) return
     const gone = await this.#gone(left)
-    // Not before the disk has it: a process may have written it and died. And not what has gone meanwhile, by this store or
-    // by another that found the same owner dead: its thin id is nobody's now, or soon another's.
+    // The takeover is recorded before anything is deleted, because the record of the removal may not be on the disk if its
+    // process died. Rows that were deleted concurrently, by this store or by another that found the same owner dead, are
+    // skipped: their thin ids are free, or used by other layers.
     const taken = await writer.write(() => {
       const rows = left.map(row => records.takeOver(row, owner.id))
       for (const row of rows) if (row && gone.has(row.thin)) records.delete(row)
@@ -102,27 +105,27 @@ export class RemovalQueue {
     for (const row of taken) if (row && !gone.has(row.thin)) this.add(row)
   }
 
-  /** Thin ids that dead owners had deleted, all but their record. What this object removes it looks after itself. */
+  /** Returns the thin ids that dead owners had deleted without deleting the record. Ignores removals of this object. */
   async #gone(left: readonly Row[]): Promise<Set<number>> {
     const others = left.filter(row => !this.#known.has(row.id))
     if (others.length === 0) return new Set()
-    // A pool that cannot say which it has refuses the removals one by one, and each of them says why.
+    // If the volumes cannot be listed, each removal fails with its own error.
     const ids = await this.#parts.volumes.ids().catch(() => undefined)
     return new Set(others.filter(({ thin }) => ids?.has(thin) === false).map(({ thin }) => thin))
   }
 
-  /** Tries everything that is left once more, at once, and says what still cannot go. */
+  /** Retries all removals immediately. Returns those that still cannot be completed. */
   async drain(): Promise<StuckRemoval[]> {
     const begunBefore = [...this.#running]
     await this.takeOver()
-    // What those found busy may have been let go since.
+    // These may have found a volume busy that has been released since.
     await Promise.all(begunBefore)
     for (const waiting of [...this.#waiting.values()]) this.#again(waiting)
     while (this.#running.size > 0) await Promise.all(this.#running)
     return this.stuck
   }
 
-  /** Begins none any more, and waits for those that have begun. What is left another store takes up. */
+  /** Starts no further removals, and waits for those in progress. Another store object takes over the rest. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#queue.length = 0
@@ -147,7 +150,7 @@ export class RemovalQueue {
     try {
       await leases.refuseUsed(row)
       await volumes.destroy(row, TIMEOUT_MS, written)
-      // Not before the pool itself has forgotten it: else a loss of power would bring back a volume without a row.
+      // The row is deleted after the commit of the pool. Otherwise the volume could exist without a row after a loss of power.
       step('remove.point', String(row.thin))
       const transaction = await points.point()
       step('remove.record', String(row.thin))
@@ -166,7 +169,7 @@ export class RemovalQueue {
   #later(row: Row, error: DmThinError): void {
     const pause = Math.min(2 * (this.#pauses.get(row.id) ?? FIRST_PAUSE_MS / 2), LONGEST_PAUSE_MS)
     this.#pauses.set(row.id, pause)
-    // Does not keep a process alive that has nothing else to do.
+    // The timer does not keep the process alive.
     const timer = setTimeout(() => this.#again(waiting), pause).unref()
     const waiting = { row, error, timer }
     this.#waiting.set(row.id, waiting)

@@ -1,4 +1,4 @@
-// Space that only removals may use: a pool that is full to the last block of its metadata cannot even delete.
+// The reserve: space that is kept for removals, because a pool without any free metadata block cannot delete volumes.
 import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
@@ -6,9 +6,10 @@ import { GiB } from '../../base/units.js'
 import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 
-/** Of the file system below a pool's file, at the most. */
+/** The limit of the reserve in the file system below a pool's file. */
 const MOST_BELOW_BYTES = 1 * GiB
 
+/** The reserve of a pool. */
 export class Reserve {
   readonly #pool: ThinPool
   readonly #percent: number
@@ -21,7 +22,7 @@ export class Reserve {
     this.#data = data
   }
 
-  /** Rejects with `DM_POOL_FULL` where less than the reserve is free. Calls at the same time ask once. */
+  /** Rejects with `DM_POOL_FULL` if less than the reserve is free. Concurrent calls share one check. */
   check(): Promise<void> {
     return (this.#asking ??= this.#ask().finally(() => (this.#asking = undefined)))
   }

@@ -1,4 +1,4 @@
-// A row whose volume is being made: when that fails, neither stays.
+// Rollback of the creation of a layer: removes its volume and its row.
 import { hasCode } from '../../base/errors.js'
 import type { StoreParts } from './parts.js'
 import type { Row } from '../records/row.js'
@@ -27,19 +27,20 @@ async function takeBack(parts: RollbackParts, row: Row, isMade: boolean, fault: 
   const { records, writer, removals, owner } = parts
   try {
     if (!isMade) {
-      // An id that is taken is somebody else's, whoever that is: it is not ours to delete, and never chosen again.
+      // If the pool already has a volume with this id, it belongs to another program: it is not deleted, and the id is
+      // never chosen again.
       const retired = { state: 'retired', key: null, owner: null } as const
       await writer.write(() => (isTaken(fault) ? records.update(row, ['making'], retired) : records.delete(row)))
       return
     }
     const left = await writer.write(() => records.takeBack(row, owner.id))
-    // A snapshot that nobody was given has what its origin has: nothing is to be discarded.
+    // A snapshot that was not used has only blocks of its origin, so that there is nothing to discard.
     if (left) await removals.now(left, row.kind === 'base')
   } catch {
-    // The first fault is the one that is told. What cannot even be recorded goes with its owner, at an open after it; or
-    // it is there already, and whole.
+    // The first error is the one that is reported. If the rollback cannot be recorded, an `open` after the owner's end
+    // removes the layer, unless it is complete.
   }
 }
 
-/** The pool has a volume with the id that was chosen. */
+/** Returns whether the error means that the pool already has a volume with the chosen id. */
 export const isTaken = (fault: unknown): boolean => hasCode(fault, 'DM_VOLUME_EXISTS')

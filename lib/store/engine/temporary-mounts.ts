@@ -1,4 +1,4 @@
-// File systems mounted for the store's own use, in folders of its own, each named after who mounted it.
+// Temporary mounts of the store, in folders of its directory. Each folder is named after its owner.
 import { signalOption } from '../../base/options.js'
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
@@ -12,12 +12,12 @@ import { stateError } from '../records/rows.js'
 import type { LayerMount } from '../common/types.js'
 
 export function refuseRaw(row: Row): void {
-  if (row.raw) throw stateError(row, 'it is raw, and not mounted by the host: use its device')
+  if (row.raw) throw stateError(row, 'it is raw, so that the host does not mount it: use its device')
 }
 
 /**
- * What mount(2) needs for it. `nouuid`: xfs refuses a second file system with the uuid of one that is mounted. Throws
- * `DM_LAYER_STATE` for a raw layer: everything that mounts one comes by here.
+ * Returns the arguments of mount(2) for a layer. `nouuid`: xfs refuses a second file system with the uuid of one that is
+ * mounted. Throws `DM_LAYER_STATE` if the layer is raw; every mount of a layer uses this function.
  */
 export function mountOf(row: Row, source: string, readOnly = row.kind === 'view'): LayerMount {
   refuseRaw(row)
@@ -28,7 +28,7 @@ export function mountOf(row: Row, source: string, readOnly = row.kind === 'view'
   }
 }
 
-/** Mounts what `mounts()` gave, with the flags among its options as flags. */
+/** Mounts a layer with the arguments of `mounts()`. Converts `ro` in its options to a flag. */
 export async function mountLayer(
   { type, source, options }: LayerMount,
   target: string,
@@ -42,18 +42,18 @@ export async function mountLayer(
 
 const EDQUOT = 122
 
-/** Whose mounts, and below which directory. */
+/** The owner and the directory of temporary mounts. */
 export interface MountPlace {
   readonly directory: string
   readonly owner: Owner
 }
 
-/** What an image says of owners and devices has no effect on the host. */
+/** The flags of all temporary mounts: set-user-id files and device nodes of an image have no effect on the host. */
 const FLAGS = { noSuid: true, noDev: true } as const
 
 /**
- * Mounts it for the store alone for as long as `body` runs, which must not give the path to a program or a user: see
- * `DetachedMount`. No other process sees it, and nothing is left of it if this one is killed.
+ * Mounts a file system for this process only, while `body` runs. `body` must not pass the path to a program or a user: see
+ * `DetachedMount`. No other process sees the mount, and nothing is left if this process is killed.
  */
 export async function mountedInside<T>(
   place: MountPlace,
@@ -72,7 +72,7 @@ export async function mountedInside<T>(
 
 let counter = 0
 
-/** Mounts it in a folder of the store for as long as `body` runs, whatever becomes of that. */
+/** Mounts a file system in a folder of the store while `body` runs, and unmounts it in any case. */
 export async function mountedAt<T>(
   { directory, owner }: MountPlace,
   source: LayerMount,
@@ -97,9 +97,9 @@ const useMounted = <T>(source: LayerMount, folder: string, body: (folder: string
   source.options.includes('ro') ? body(folder) : written(folder, body)
 
 /**
- * Runs `body`, and then waits until all that was written is on the pool. An error of writing back, which unmounting would
- * not tell, is that of the call. The descriptor is open from before the first write: the kernel tells each descriptor of
- * errors since it was opened.
+ * Runs `body`, and waits until everything that was written is on the pool. Rejects with errors of writeback, which
+ * unmounting does not report. The descriptor is opened before the first write, because the kernel reports to each
+ * descriptor only the errors since it was opened.
  */
 async function written<T>(folder: string, body: (folder: string) => Promise<T>): Promise<T> {
   const file = openSync(folder, 'r')
@@ -115,11 +115,11 @@ async function written<T>(folder: string, body: (folder: string) => Promise<T>):
 function refuseLoss(fault: unknown): never {
   if (!(fault instanceof DmThinError)) throw fault
   const isFull = fault.errno === ERRNO.ENOSPC || fault.errno === EDQUOT
-  const text = 'not all that was written to the layer is on the pool'
+  const text = 'not everything that was written to the layer is on the pool'
   throw fault.refined(isFull ? 'DM_LAYER_SPACE' : 'DM_LAYER_DAMAGED', `${text}: ${fault.message}`)
 }
 
-/** At once where nobody is below it; else out of sight, and let go by the last one that is. */
+/** Unmounts a folder. If it is busy, detaches the mount, which ends with its last user. */
 async function unmountOrDetach(folder: string): Promise<void> {
   await unmount(folder).catch((fault: unknown) => {
     if (hasCode(fault, 'DM_BUSY')) return unmount(folder, { lazy: true })
@@ -127,7 +127,7 @@ async function unmountOrDetach(folder: string): Promise<void> {
   })
 }
 
-/** Folders of stores that ended in the middle: mounted still, or left over. */
+/** Returns the folders of dead owners. They may still be mounted. */
 export async function leftMounts({ directory, owner }: MountPlace): Promise<string[]> {
   const left: string[] = []
   for (const name of listed(mountsOf(directory))) {
@@ -136,7 +136,7 @@ export async function leftMounts({ directory, owner }: MountPlace): Promise<stri
   return left
 }
 
-/** Takes one of them away. Another process may be quicker. */
+/** Unmounts and removes such a folder. Another process may have done so concurrently. */
 export async function sweepMount(folder: string): Promise<void> {
   await unmountOrDetach(folder).catch((fault: unknown) => {
     const isOff = hasCode(fault, 'DM_FILE_MISSING') || (fault as DmThinError).errno === ERRNO.EINVAL
@@ -151,11 +151,14 @@ function listed(folder: string): string[] {
   try {
     return readdirSync(folder)
   } catch {
-    return [] // none was ever made
+    return [] // no such folder has been created yet
   }
 }
 
-/** Two processes may sweep at once. One that is still mounted says more by that fault, and is swept after its owner. */
+/**
+ * Removes a folder. Another process may have removed it. A folder that is still mounted is left to a sweep after its
+ * owner's end, because the error of unmounting is more useful.
+ */
 function removeFolder(folder: string): void {
   try {
     rmdirSync(folder)

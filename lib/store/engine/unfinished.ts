@@ -1,8 +1,8 @@
-// Rows of calls that their process did not live to end: which there are, and ending them.
+// Unfinished calls: rows of calls whose process died, and their completion.
 import type { Row } from '../records/row.js'
 import type { StoreParts } from './parts.js'
 
-/** What dead processes were making or committing. What they were removing the queue of removals finds by itself. */
+/** Returns the layers that dead processes were making or committing. The removal queue finds those being removed. */
 export async function unfinished({ records, owner }: Pick<StoreParts, 'records' | 'owner'>): Promise<Row[]> {
   const found: Row[] = []
   for (const row of records.unready()) {
@@ -13,9 +13,9 @@ export async function unfinished({ records, owner }: Pick<StoreParts, 'records' 
 }
 
 /**
- * What was being made goes; what was being committed is the active layer that it was. False: another was quicker. `ids`:
- * what the pool has, read after the row. Of a volume that is not in it only the row is deleted: the kernel would complain
- * of each call for it.
+ * Ends an unfinished call: an unfinished layer is removed, and an unfinished commit is reverted to the active layer. Returns
+ * false if another process has done so. `ids` are the volumes of the pool, read after the row. If the pool does not have
+ * the volume, only the row is deleted, because the kernel would log an error for each call with its id.
  */
 export async function endUnfinished(
   parts: Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner'>,
@@ -25,7 +25,7 @@ export async function endUnfinished(
   const { records, writer, removals, owner } = parts
   const done = await writer.write(() => {
     const now = records.byId(row.id)
-    if (!now || now.owner !== row.owner) return undefined // another process was quicker
+    if (!now || now.owner !== row.owner) return undefined // another process has ended it
     if (row.state !== 'making') return records.update(row.id, ['committing'], { state: 'ready', owner: null })
     if (ids.has(now.thin)) return records.abandon(row.id, ['making'], owner.id)
     records.delete(now)

@@ -1,4 +1,4 @@
-// The thin volumes behind the rows. Every step can be repeated: a row may be finished by another process than began it.
+// The thin volumes of the rows. Every step can be repeated, because another process may finish the work on a row.
 import { signalOption } from '../../base/options.js'
 import { undefinedIf, DmThinError, hasCode } from '../../base/errors.js'
 import { BlockDevice } from '../../block/block-device.js'
@@ -11,7 +11,7 @@ import { step } from '../common/step-channel.js'
 
 type Signal = AbortSignal | undefined
 
-/** One that is busy for longer does not hold up the others, and is tried again by itself. */
+/** The timeout of a batch of deactivations: a busy volume does not delay the others, and is retried alone. */
 const TOGETHER_MS = 50
 
 interface Snapshot {
@@ -22,7 +22,7 @@ interface Snapshot {
 export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
-  // The kernel waits for each device that comes or goes, and takes messages one after the other.
+  // The kernel waits for each device that is created or removed, and processes messages one after the other.
   readonly #snapshots = new Coalescer<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
   readonly #writable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
     inTurn: false,
@@ -33,13 +33,13 @@ export class Volumes {
   readonly #unused = new Coalescer<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
   readonly #useless = new Coalescer<ThinVolume, ThinVolume>(each => this.#deleteTogether(each), { inTurn: true })
 
-  /** `discards`: what a removed volume had is given back to the devices below the pool. */
+  /** `discards`: the blocks of a removed volume are discarded on the devices below the pool. */
   constructor(pool: ThinPool, discards: boolean) {
     this.#pool = pool
     this.#discards = discards
   }
 
-  /** Thin ids that the pool's metadata has, as of its last commit. A message that the kernel has taken is in it. */
+  /** Returns the thin ids in the pool's metadata as of its last commit, which includes all completed messages. */
   async ids(): Promise<Set<number>> {
     return new Set((await this.#pool.volumes()).map(({ id }) => id))
   }
@@ -48,7 +48,7 @@ export class Volumes {
     return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...signalOption(signal) })
   }
 
-  /** The volume with its device, by whomever it was activated. */
+  /** Returns the volume, activated. Another process or program may have activated it. */
   async active(row: Row, signal?: Signal): Promise<ThinVolume> {
     const volume = await this.of(row, signal)
     if (volume.active) return volume
@@ -60,25 +60,25 @@ export class Volumes {
     }
   }
 
-  /** A new volume for a base, which is a snapshot of nothing. */
+  /** Creates an empty volume for a base volume. */
   create(row: Row, signal?: Signal): Promise<ThinVolume> {
     return this.#pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes, ...signalOption(signal) })
   }
 
-  /** Of an origin that nobody writes to. Inactive: `activate` gives it its device. */
+  /** Creates a snapshot of an origin that is not written. The snapshot is inactive until `activate`. */
   async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
     if (signal) return this.copy(origin, row, signal)
     await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
     return this.#unchecked(row.thin, row.sizeBytes)
   }
 
-  /** Of any: an active one is suspended meanwhile, which takes as long as writing out what its file system has. */
+  /** Creates a snapshot of any origin. An active origin is suspended, which takes as long as its file system needs to sync. */
   async copy(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
     await (await this.#unchecked(origin.thin)).snapshot({ id: row.thin, ...signalOption(signal) })
     return this.#unchecked(row.thin, row.sizeBytes)
   }
 
-  /** Of a volume that has just been made. Another process that asked for its mounts may have been quicker. */
+  /** Activates a new volume. Another process that asked for its mounts may have activated it. */
   async activate(row: Row, volume: ThinVolume, signal?: Signal): Promise<ThinVolume> {
     const readOnly = row.kind === 'view'
     try {
@@ -90,7 +90,7 @@ export class Volumes {
     }
   }
 
-  /** Blocks mapped to it, in bytes: of the file system's own blocks those that it had in common are counted too. */
+  /** Returns the mapped blocks of the volume in bytes, including those that it shares with its origin. */
   async mappedBytes(volume: ThinVolume, signal?: Signal): Promise<number> {
     const status = await volume.status(signalOption(signal))
     if (status.mappedBytes !== undefined) return status.mappedBytes
@@ -98,8 +98,8 @@ export class Volumes {
   }
 
   /**
-   * Deactivates and deletes it; what is not there any more is gone already. `written`: there may be something to give
-   * back to the devices below the pool.
+   * Deactivates and deletes the volume of a row. Resolves if it does not exist. `written`: the volume may have blocks to
+   * discard.
    */
   async destroy(row: Row, timeoutMs: number, written = true): Promise<void> {
     const volume =
@@ -147,10 +147,11 @@ export class Volumes {
     return settled(await this.#pool.deleteMany(volumes))
   }
 
-  /** Deleting alone frees blocks in the pool and leaves them on its disk: only discards go through to that. */
+  /** Discards the blocks of the volume: a deletion frees them in the pool, but only discards reach the devices below it. */
   async #discarded(row: Row, found: ThinVolume): Promise<ThinVolume> {
     let volume = found
-    // A read-only device takes no discards: that of a view, and that of a committed layer of a pool without snapshots.
+    // A read-only device rejects discards. Devices of views are read-only, and those of committed layers that were mounted
+    // because the pool could not create further snapshots.
     const isReadOnly = row.kind === 'view' || row.kind === 'committed'
     if (isReadOnly && volume.active) await volume.deactivate({ timeoutMs: 0 })
     if (!volume.active) volume = await this.#activeForDiscard(row, volume)
@@ -183,7 +184,7 @@ const settled = (results: readonly VolumeResult[]): PromiseSettledResult<ThinVol
       : { status: 'rejected', reason: result.reason },
   )
 
-/** Refused as a whole: none of them was made. */
+/** Converts the rejection of a whole call to a rejection of each snapshot. */
 const failed =
   (thins: readonly number[]) =>
   (reason: unknown): PromiseSettledResult<ThinVolume>[] =>

@@ -1,9 +1,9 @@
-// Sets of characters as RE2 has them: its classes by name, and both cases as one. Pure.
+// Sets of characters of RE2: its named classes, and case folding. Pure.
 
 /** A set of characters, by code point. */
 export type CharacterSet = (character: number) => boolean
 
-/** `(?i)`, `(?m)`, `(?s)`. */
+/** The flags `(?i)`, `(?m)`, `(?s)`. */
 export interface Flags {
   readonly i: boolean
   readonly m: boolean
@@ -54,7 +54,10 @@ export const POSIX: Readonly<Record<string, CharacterSet>> = {
 
 export const CONTROLS: Readonly<Record<string, number>> = { a: 7, f: 12, t: 9, n: 10, r: 13, v: 11 }
 
-/** With `i` in either case, one character for one, as RE2 folds them. What is negated is folded before. */
+/**
+ * Adds the other case of each character if `i` is set. Like RE2, folds one character to one character, and folds a set before
+ * it is negated.
+ */
 export function folded(has: CharacterSet, { i }: Flags): CharacterSet {
   if (!i) return has
   return character => {

@@ -1,5 +1,5 @@
-// containerd's filter language, for what a caller wants of a list of layers: `kind==active`, `labels.owner`,
-// `name~=/^sha256:/,labels."a b"!=c`. Read here as containerd reads it, to the blank. Pure.
+// The filter language of containerd, which selects layers: `kind==active`, `labels.owner`,
+// `name~=/^sha256:/,labels."a b"!=c`. The parser accepts the same syntax as that of containerd, including blanks. Pure.
 import { DmThinError } from '../../base/errors.js'
 import { compilePattern } from './pattern-program.js'
 import { parsePattern, PatternFault } from './pattern.js'
@@ -8,13 +8,14 @@ import type { LayerInfo } from '../common/types.js'
 /** A function that selects layers. */
 export type LayerFilter = (info: LayerInfo) => boolean
 
-/** Characters of a regular expression. */
+/** The limit for the length of a regular expression, in characters. */
 export const MAX_PATTERN = 1000
-/** Characters of a filter: far beyond what containerd sends. */
+/** The limit for the length of a filter, in characters. It is far beyond the filters that containerd sends. */
 export const MAX_FILTER = 64 * 1024
 
 /**
- * Layers that one of the filters lets through; all of them where there is no filter.
+ * Parses filters. Returns a function that selects the layers that match at least one filter, or all layers if there is no
+ * filter.
  *
  * @throws DmThinError `DM_FILTER`
  */
@@ -24,13 +25,13 @@ export function parseFilters(texts: readonly string[]): LayerFilter {
 }
 
 /**
- * One filter: selectors with commas between, all of which must hold. A selector is a field (`name`, `parent`, `kind`,
- * `labels.KEY`, `labels."any key"`) alone, which asks whether it is there, or followed by `==`, `!=` or `~=` and a
- * value, plain or in double quotes with Go's escapes; a regular expression also in slashes or bars. An empty filter lets
- * everything through.
+ * Parses one filter: selectors, separated by commas, all of which must match. A selector is a field (`name`, `parent`,
+ * `kind`, `labels.KEY`, `labels."any key"`). Alone, it matches if the field exists. Otherwise it is followed by `==`, `!=`
+ * or `~=` and a value, plain or in double quotes with Go's escapes; a regular expression can also be in slashes or bars. An
+ * empty filter matches all layers.
  *
- * Regular expressions are RE2's, unanchored, of up to 1000 characters. One that is wrong is refused here, where
- * containerd lets it match nothing; so are escapes that give no UTF-8.
+ * Regular expressions have the syntax of RE2, are unanchored, and have at most 1000 characters. An invalid regular expression
+ * is rejected, whereas containerd accepts it and it matches nothing. Escapes that do not result in UTF-8 are rejected too.
  *
  * @throws DmThinError `DM_FILTER`, with the position in `detail`
  */
@@ -47,7 +48,7 @@ function refused(text: string, at: number, why: string): DmThinError {
   })
 }
 
-/** What containerd finds at a path of fields; undefined where there is nothing. */
+/** Returns the value of a path of fields, as in containerd, or undefined if it does not exist. */
 function fieldOf(info: LayerInfo, [first, ...rest]: readonly string[]): string | undefined {
   switch (first) {
     case 'name':
@@ -77,10 +78,10 @@ class FilterReader {
 
   selectors(): LayerFilter[] {
     const bad = /[\0\ufffd]|\p{Surrogate}/u.exec(this.#text)
-    if (bad !== null) this.#fail('no character for a filter', bad.index)
+    if (bad !== null) this.#fail('an invalid character', bad.index)
     const found = [this.#selector()]
     while (this.#at < this.#text.length) {
-      if (this.#peek() !== ',') this.#fail('a comma or the end should be here')
+      if (this.#peek() !== ',') this.#fail('a comma or the end is expected here')
       this.#at += 1
       found.push(this.#selector())
     }
@@ -114,7 +115,7 @@ class FilterReader {
       this.#at += 1
       path.push(this.#field())
     }
-    // Blanks may stand before a token, but after a field alone they promise an operator.
+    // Blanks are allowed before a token, but blanks after a field require an operator.
     if (this.#peek() === ',' || this.#peek() === '') return info => fieldOf(info, path) !== undefined
     this.#skipBlanks()
     const start = this.#at
@@ -133,22 +134,22 @@ class FilterReader {
         return info => matches(fieldOf(info, path) ?? '')
       }
       default:
-        this.#fail('==, != or ~= should be here', start)
+        this.#fail('==, != or ~= is expected here', start)
     }
   }
 
   #field(): string {
     this.#skipBlanks()
     if (this.#peek() === '"') return this.#quoted()
-    return this.#match(/[A-Za-z0-9_]+/) ?? this.#fail('the name of a field should be here')
+    return this.#match(/[A-Za-z0-9_]+/) ?? this.#fail('the name of a field is expected here')
   }
 
   #value(pattern: boolean): string {
     this.#skipBlanks()
     const first = this.#peek()
     if (first === '"' || (pattern && (first === '/' || first === '|'))) return this.#quoted()
-    // Quotes, operators and separators are tokens of their own where a value would begin.
-    if (first === '' || /["/|.,=!~]/.test(first) || !VALUE.test(first)) this.#fail('a value should be here')
+    // Quotes, operators and separators are separate tokens at the start of a value.
+    if (first === '' || /["/|.,=!~]/.test(first) || !VALUE.test(first)) this.#fail('a value is expected here')
     return this.#match(new RegExp(`${VALUE.source}+`))!
   }
 
@@ -165,7 +166,7 @@ class FilterReader {
     }
   }
 
-  /** From a quote to the same quote. Escapes can be of bytes, so it is put together from bytes. */
+  /** Reads a quoted value. It is combined from bytes, because escapes can be single bytes. */
   #quoted(): string {
     const start = this.#at
     const quote = this.#peek()
@@ -182,7 +183,7 @@ class FilterReader {
     this.#at += 1
     const bytes = Buffer.concat(parts)
     const text = bytes.toString()
-    if (!Buffer.from(text).equals(bytes)) this.#fail('the escapes give no UTF-8', start)
+    if (!Buffer.from(text).equals(bytes)) this.#fail('the escapes do not result in UTF-8', start)
     return text
   }
 
@@ -201,7 +202,7 @@ class FilterReader {
     const code = this.#match(/u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}/)?.slice(1)
     const character = Number.parseInt(code ?? '', 16)
     if (!(character <= 0x10ffff)) this.#fail('an escape that Go does not have', start)
-    // Half of a pair is no character; Go puts the same in its place.
+    // An unpaired surrogate is replaced, as in Go.
     const half = character >= 0xd800 && character <= 0xdfff
     return Buffer.from(half ? REPLACEMENT : String.fromCodePoint(character))
   }

@@ -1,26 +1,30 @@
-// Runs a pattern over a text in all its branches at once, so that no pattern takes longer than the product of its own
-// size and the text's. Only whether it is found anywhere is answered; captures and greed mean nothing here. Pure.
+// The search for a pattern in a text. All branches run at once, so that the time is at most proportional to the product of
+// both sizes. It only determines whether the pattern occurs, so that captures and greediness have no meaning. Pure.
 import { isWord, type CharacterSet } from './character-sets.js'
 import { PatternFault, type PatternNode, type Place } from './pattern.js'
 
-/** A step of the program: take a character, look at the place, go two ways, or be there. */
+/** A step of the program: match a character, check the place, continue in two branches, or succeed. */
 type Step =
   | { readonly kind: 'set'; readonly has: CharacterSet; readonly next: number }
   | { readonly kind: 'place'; readonly place: Place; readonly next: number }
   | { readonly kind: 'fork'; readonly next: number; readonly other: number }
   | { readonly kind: 'found' }
 
-/** Beyond what a person writes; repeats within repeats would fill the memory. */
+/** The limit for the size of a program, because nested repeats could fill the memory. */
 const MOST_STEPS = 10_000
 
-/** Whether the text holds the pattern somewhere. @throws PatternFault for a pattern that is too large */
+/**
+ * Compiles a pattern to a function that returns whether a text contains it.
+ *
+ * @throws PatternFault for a pattern that is too large
+ */
 export function compilePattern(root: PatternNode): (text: string) => boolean {
   const program = new Program()
   const start = program.add(root, program.step({ kind: 'found' }))
   return text => run(program.steps, start, text)
 }
 
-/** Built from its end, so that each step knows the next. */
+/** A program. It is built from its end, so that each step knows the next one. */
 class Program {
   readonly steps: Step[] = []
   #work = 0
@@ -29,7 +33,7 @@ class Program {
     return this.steps.push(step) - 1
   }
 
-  /** Gives where `node` begins, if `next` is where it goes on. */
+  /** Adds the steps of `node`, which continue at `next`. Returns the first step. */
   add(node: PatternNode, next: number): number {
     this.#work += 1
     if (this.#work > MOST_STEPS) throw new PatternFault(0, 'the expression is too large')
@@ -52,7 +56,7 @@ class Program {
   #repeat(node: PatternNode, least: number, most: number, next: number): number {
     let start = next
     if (most === Infinity) {
-      start = this.step({ kind: 'found' }) // in its place comes the fork, whose body must know it
+      start = this.step({ kind: 'found' }) // a placeholder: the body of the fork needs its index
       this.steps[start] = { kind: 'fork', next: this.add(node, start), other: next }
     } else {
       for (let more = least; more < most; more += 1) {

@@ -1,6 +1,6 @@
-// Reads a regular expression in the syntax of RE2, which is Go's and therefore containerd's, into a tree. JavaScript's
-// own expressions are another language (look-around and back-references, no `\z`, no `[:alpha:]`), and some take
-// exponential time; these run in time that follows the text (pattern-program.ts). Pure.
+// The parser of regular expressions in the syntax of RE2, which is that of Go and containerd. Expressions of JavaScript have
+// another syntax (look-around and back-references, no `\z`, no `[:alpha:]`), and some take exponential time. These take time
+// proportional to the text (pattern-program.ts). Pure.
 import { between, CONTROLS, either, folded, not, PERL, POSIX, type CharacterSet, type Flags } from './character-sets.js'
 
 export type Place = 'text-start' | 'text-end' | 'line-start' | 'line-end' | 'word-edge' | 'no-word-edge'
@@ -11,7 +11,7 @@ export type PatternNode =
   | { readonly kind: 'sequence' | 'either'; readonly of: readonly PatternNode[] }
   | { readonly kind: 'repeat'; readonly of: PatternNode; readonly least: number; readonly most: number }
 
-/** What is wrong with an expression, and at which character of it. */
+/** The error of an invalid expression, with its position. */
 export class PatternFault extends Error {
   readonly at: number
   constructor(at: number, message: string) {
@@ -23,7 +23,7 @@ export class PatternFault extends Error {
 const MOST_REPEATS = 1000
 const NEWLINE = 10
 
-/** @throws PatternFault */
+/** Parses an expression. @throws PatternFault */
 export function parsePattern(text: string): PatternNode {
   return new PatternReader(text).whole()
 }
@@ -57,7 +57,7 @@ class PatternReader {
     return character
   }
 
-  /** Whether `text` comes next; then it is taken. */
+  /** Returns whether `text` comes next, and skips it. */
   #took(text: string): boolean {
     const next = this.#characters.slice(this.#at, this.#at + text.length).join('')
     if (next !== text) return false
@@ -65,7 +65,7 @@ class PatternReader {
     return true
   }
 
-  /** Up to the end or a closing bracket. `(?i)` in its midst holds from there on. */
+  /** Parses up to the end or a closing bracket. `(?i)` inside applies to the rest. */
   #alternatives(given: Flags): PatternNode {
     let flags = given
     const branches: PatternNode[][] = [[]]
@@ -81,7 +81,7 @@ class PatternReader {
     return { kind: 'either', of: branches.map(of => ({ kind: 'sequence', of })) }
   }
 
-  /** `(?flags)`, which is no group. */
+  /** Parses `(?flags)`, which is not a group. */
   #flagsAlone(flags: Flags): Flags | undefined {
     const rest = this.#characters.slice(this.#at, this.#at + 12).join('')
     const words = /^\(\?([imsU]*-?[imsU]*)\)/.exec(rest)?.[1]
@@ -90,7 +90,7 @@ class PatternReader {
     return changed(flags, words)
   }
 
-  /** One item with what repeats it. Greedy or not is all the same where only a match is asked for. */
+  /** Parses one item with its repetition. Greediness is ignored, because it does not change whether the text matches. */
   #repeated(flags: Flags): PatternNode[] {
     const start = this.#at
     if (/[*+?]/.test(this.#peek())) this.#fail('nothing to repeat')
@@ -105,7 +105,7 @@ class PatternReader {
     return [...items.slice(0, -1), { kind: 'repeat', of: last, ...counts }]
   }
 
-  /** `*`, `+`, `?`, `{2}`, `{2,}`, `{2,3}`. A brace that is none of these stands for itself. */
+  /** Parses `*`, `+`, `?`, `{2}`, `{2,}`, `{2,3}`. Any other brace is an ordinary character. */
   #counts(): { least: number; most: number } | undefined {
     if (this.#took('*')) return { least: 0, most: Infinity }
     if (this.#took('+')) return { least: 1, most: Infinity }
@@ -117,7 +117,7 @@ class PatternReader {
     const least = Number(found[1])
     const most = found[2] === undefined ? least : found[3] === '' ? Infinity : Number(found[3])
     if (least > MOST_REPEATS || (most !== Infinity && most > MOST_REPEATS)) this.#fail('repeated too often')
-    if (most < least) this.#fail('repeated at most less often than at least')
+    if (most < least) this.#fail('the maximum of a repetition is less than its minimum')
     this.#at += found[0].length
     return { least, most }
   }
@@ -171,7 +171,7 @@ class PatternReader {
     return node
   }
 
-  /** What follows `[`. */
+  /** Parses a class after its `[`. */
   #class(flags: Flags, start: number): CharacterSet {
     const negated = this.#took('^')
     const sets: CharacterSet[] = []
@@ -183,7 +183,7 @@ class PatternReader {
     return negated ? not(either(...sets)) : either(...sets)
   }
 
-  /** `[:alpha:]`, `[:^alpha:]` */
+  /** Parses `[:alpha:]` and `[:^alpha:]`. */
   #posix(flags: Flags): CharacterSet | undefined {
     const found = /^\[:(\^?)(\w+):\]/.exec(this.#characters.slice(this.#at, this.#at + 12).join(''))
     if (found === null) return undefined
@@ -218,7 +218,7 @@ class PatternReader {
     return character === '\\' ? this.#escaped(start) : character.codePointAt(0)!
   }
 
-  /** After a backslash: `d`, `W`, `pL`, `p{Greek}`, `P{^Lu}`. */
+  /** Parses a set after a backslash: `d`, `W`, `pL`, `p{Greek}`, `P{^Lu}`. */
   #escapedSet(flags: Flags): CharacterSet | undefined {
     const letter = this.#peek()
     const perl = Object.hasOwn(PERL, letter.toLowerCase()) ? PERL[letter.toLowerCase()] : undefined
@@ -247,7 +247,7 @@ class PatternReader {
     }
   }
 
-  /** One character after a backslash. */
+  /** Parses one character after a backslash. */
   #escaped(start: number): number {
     const rest = this.#characters.slice(this.#at, this.#at + 12).join('')
     const octal = /^(?:0[0-7]{0,2}|[1-7][0-7]{1,2})/.exec(rest)?.[0]
@@ -269,7 +269,7 @@ class PatternReader {
   }
 }
 
-/** `i-s`: i on, s off. `U` changes only how much is matched, which nobody asks. */
+/** Changes the flags. `i-s` sets i and clears s. `U` is ignored, because it only changes greediness. */
 function changed(flags: Flags, words: string): Flags {
   const [on = '', off = ''] = words.split('-')
   const now = (flag: keyof Flags): boolean => !off.includes(flag) && (on.includes(flag) || flags[flag])

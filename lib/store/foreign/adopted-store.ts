@@ -1,5 +1,4 @@
-// The layers of another program's store on a thin pool: who made them, what they are, which blocks they have, and what
-// is in them. Nothing of it is changed.
+// The store of another program on a thin pool, for reading: its layers, their blocks and their content. Nothing is changed.
 import { signalOption, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
@@ -20,52 +19,56 @@ import type { AdoptedKind, ForeignRecord, ForeignRecords } from './foreign-recor
 /** Options of `AdoptedStore.open`. */
 export interface AdoptOptions extends SignalOption {
   /**
-   * Where the other program keeps its records. Of containerd: `/var/lib/containerd/io.containerd.snapshotter.v1.devmapper`
-   * or its `root_path`. Of Docker before version 25: `/var/lib/docker/devicemapper`.
+   * The directory of the other program's records. For containerd:
+   * `/var/lib/containerd/io.containerd.snapshotter.v1.devmapper`, or its `root_path`. For Docker before version 25:
+   * `/var/lib/docker/devicemapper`.
    */
   readonly directory: string
   /**
-   * The pool: its name, or what `ThinPool.open` needs to bring it back. Default: the name that the records say, of a
-   * pool that is up.
+   * The name of a running pool, or the options with which `ThinPool.open` starts the pool. Default: the running pool that
+   * the records name.
    */
   readonly pool?: string | OpenPoolOptions
 }
 
 /** A layer in the records of another program. */
 export interface AdoptedLayer {
-  /** containerd's key or name; Docker's chain id, container id, or the name of its volume where it knows no other. */
+  /** The key or name in containerd; the chain id or container id in Docker, or the name of the volume if it has neither. */
   readonly key: string
-  /** The key of the layer below; `''` for a layer without a recorded parent. */
+  /** The key of the parent; `''` for a layer without a recorded parent. */
   readonly parent: string
   readonly kind: AdoptedKind
   /** The thin id in the pool. */
   readonly thin: number
-  /** Size of the volume in bytes. */
+  /** The size of the volume in bytes. */
   readonly sizeBytes: number
-  /** `unfinished`: its program was making or removing it. `missing`: the pool has no such volume. */
+  /**
+   * `whole`: the layer is complete. `unfinished`: its program was creating or removing it. `missing`: the pool has no such
+   * volume.
+   */
   readonly state: 'whole' | 'unfinished' | 'missing'
-  /** Blocks that only this layer has, in bytes. 0 where it is missing. */
+  /** The exclusive blocks of the layer, in bytes; 0 if it is missing. */
   readonly exclusiveBytes: number
-  /** Blocks that another volume of the pool has too, in bytes. */
+  /** The blocks that the layer shares with other volumes of the pool, in bytes. */
   readonly sharedBytes: number
 }
 
-/** The layers that the records of another program name, and the volumes that they do not name. */
+/** The layers in the records of another program, and the volumes without a record. */
 export interface AdoptedContents {
   readonly layers: readonly AdoptedLayer[]
-  /** Thin ids of volumes that no record names. */
+  /** The thin ids of volumes without a record. */
   readonly unrecorded: readonly number[]
 }
 
-/** Neither replays a journal: the device takes no writes. */
+/** The mount options. They prevent the replay of a journal, because the device is read-only. */
 const MOUNT_OPTIONS: Readonly<Record<LayerFileSystem, readonly string[]>> = {
   ext4: ['noload', 'ro'],
   xfs: ['norecovery', 'nouuid', 'ro'],
 }
-/** Where layers are mounted for `withMounted`. What a dead process left there goes at the next `open`. */
+/** The folder for mounts of `withMounted`. The next `open` removes what a dead process left there. */
 const PLACE = '/run/dm-thin/adopted'
 
-/** The layers of containerd or Docker on a thin pool, for reading. */
+/** The store of containerd or Docker on a thin pool, for reading. */
 export class AdoptedStore {
   readonly #pool: ThinPool
   readonly #records: ForeignRecords
@@ -82,10 +85,11 @@ export class AdoptedStore {
   }
 
   /**
-   * Finds the records and the pool. What runs on the pool is left alone, and nothing of it is repaired.
+   * Opens the records and the pool. Volumes in use are not affected, and nothing is repaired.
    *
-   * Rejects with `DM_FILE_MISSING` (no records that are known), `DM_NOT_FOUND` (no such pool is up; records of several),
-   * `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (this Node has no SQLite, and better-sqlite3 is not installed), and whatever `ThinPool.open` rejects with.
+   * Rejects with `DM_FILE_MISSING` (the directory has no known records), `DM_NOT_FOUND` (no such pool is running, or the
+   * directory has records of several pools), `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (this Node has no SQLite, and
+   * better-sqlite3 is not installed), and the codes of `ThinPool.open`.
    */
   static async open(options: AdoptOptions): Promise<AdoptedStore> {
     checkOptions(options, ['directory', 'pool', 'signal'], 'AdoptedStore.open')
@@ -99,7 +103,7 @@ export class AdoptedStore {
       const place = { directory: PLACE, owner }
       for (const folder of await leftMounts(place)) await sweepMount(folder)
       await owner.sweep()
-      // Last: a pool that this brings back is not taken down again.
+      // The pool is opened last, because it would not be removed after a later failure if this call starts it.
       return new AdoptedStore(await ThinPool.open({ repair: false, ...wanted, ...abort }), records, place)
     } catch (fault) {
       owner.end()
@@ -107,24 +111,24 @@ export class AdoptedStore {
     }
   }
 
-  /** Whose records they are. */
+  /** The program that owns the records. */
   get program(): 'containerd' | 'docker' {
     return this.#records.program
   }
 
-  /** Name of the pool's mapped device. */
+  /** The name of the pool's mapped device. */
   get poolName(): string {
     return this.#pool.name
   }
 
   /**
-   * All layers that are recorded, with what they have in the pool's metadata as of its last commit. Their program may be
+   * Returns all recorded layers, with their blocks in the pool's metadata as of its last commit. The other program may be
    * running. Rejects with `DM_STORE_DATABASE`, `DM_METADATA_BUSY`, `DM_METADATA_CORRUPT`, `ABORT_ERR`.
    */
   async contents(options: SignalOption = {}): Promise<AdoptedContents> {
     checkOptions(options, ['signal'], 'contents')
     return this.#pending.run(async () => {
-      // Its program may be making and removing some meanwhile: what counts is recorded before and after.
+      // The other program may create and remove layers concurrently. Only layers that are recorded before and after count.
       const before = thinsOf(await this.#read(options.signal))
       const usage = new Map((await this.#pool.usage(options)).map(each => [each.id, each]))
       const records = await this.#read(options.signal)
@@ -143,12 +147,12 @@ export class AdoptedStore {
   }
 
   /**
-   * Mounts a layer read-only for as long as `body` runs: a base, a committed layer. Its device is made for that where it
-   * has none, and its program cannot delete it meanwhile. The file system is another program's: as much to be trusted as
-   * whoever wrote it.
+   * Mounts a layer read-only while `body` runs, and returns the result of `body`. The layer must be a base volume or a
+   * committed layer. Its volume is activated if it is inactive, and the other program cannot delete it during the call. The
+   * kernel mounts the file system as it is: mount only layers whose author you trust.
    *
-   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (written to by others, or not whole), `DM_UNSUPPORTED` (neither
-   * ext4 nor xfs), `DM_BUSY`, `ABORT_ERR`, and with what `body` rejects with.
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is written by others, or is not whole), `DM_UNSUPPORTED`
+   * (neither ext4 nor xfs), `DM_BUSY`, `ABORT_ERR`, and the error of `body`.
    */
   async withMounted<T>(key: string, body: (folder: string) => Promise<T>, options: SignalOption = {}): Promise<T> {
     checkOptions(options, ['signal'], 'withMounted')
@@ -158,13 +162,13 @@ export class AdoptedStore {
       if (!found)
         throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no layer ${JSON.stringify(key)}`, { device: key })
       if (found.kind !== 'committed' && found.kind !== 'base')
-        throw unfit(key, `it is ${found.kind}: others write to it`)
-      if (!found.isWhole) throw unfit(key, 'it is being made or removed, or was given up')
+        throw unfit(key, `only committed layers and base volumes can be mounted, and it is ${found.kind}`)
+      if (!found.isWhole) throw unfit(key, 'it is being created or removed, or is unfinished')
       return this.#devices.with(found, device => this.#mounted(device, body, options.signal), options.signal)
     })
   }
 
-  /** Waits for the calls under way. The pool and its devices stay as they are. */
+  /** Waits for the calls in progress and rejects new ones. The pool and its devices stay. */
   async close(): Promise<void> {
     await this.#pending.close(async () => {
       this.#place.owner.end()
@@ -172,7 +176,7 @@ export class AdoptedStore {
     })
   }
 
-  /** Calls `close()`: for `await using`. */
+  /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
@@ -185,7 +189,7 @@ export class AdoptedStore {
   async #mounted<T>(device: string, body: (folder: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const type = (await detectFileSystem(device, signalOption(signal)))?.type
     if (type !== 'ext4' && type !== 'xfs') {
-      const text = `${device} has ${type ?? 'no file system that is known'}, and not ext4 or xfs`
+      const text = `${device} has ${type ?? 'no known file system'}, and not ext4 or xfs`
       throw new DmThinError('DM_UNSUPPORTED', text, { device })
     }
     return mountedAt(this.#place, { type, source: device, options: MOUNT_OPTIONS[type] }, body, signal)

@@ -1,5 +1,5 @@
-// Reading a database of bbolt, the key-value store in which containerd keeps its records: a B+tree of pages in one file.
-// Read only, from a copy in memory; every offset is held to it. Facts: bbolt's own sources, format version 2.
+// The reader of bbolt databases, the key-value store of containerd's records: a B+tree of pages in one file. It reads a copy
+// in memory, and checks every offset. Facts: bbolt's own sources, format version 2.
 import { DmThinError } from '../../base/errors.js'
 
 const MAGIC = 0xed0cdaed
@@ -9,9 +9,9 @@ const BUCKET = 0x01
 const HEADER_BYTES = 16
 const ELEMENT_BYTES = 16
 const BUCKET_BYTES = 16
-/** Of a tree of pages with two children each, more than there can be. */
+/** The limit for the depth of a tree. A tree whose pages have two children each cannot be as deep. */
 const MAX_DEPTH = 64
-/** Of the second header page, which says how large pages are where the first is torn. */
+/** The possible offsets of the second header page, which has the page size if the first header page is damaged. */
 const PAGE_SIZES = [4096, 8192, 16_384, 32_768, 65_536]
 
 interface Header {
@@ -20,9 +20,10 @@ interface Header {
   readonly transaction: bigint
 }
 
-/** A name's value, or a bucket below it. */
+/** A value, or a nested bucket. */
 export type BoltEntry = { readonly value: Buffer } | { readonly bucket: Bucket }
 
+/** A bucket: values and nested buckets by name. */
 export class Bucket {
   readonly #file: Buffer
   readonly #pageBytes: number
@@ -37,9 +38,9 @@ export class Bucket {
     this.#inline = inline
   }
 
-  /** In the order of the keys' bytes. */
+  /** Returns the entries, in the order of the bytes of their keys. */
   *entries(): Generator<[key: string, BoltEntry]> {
-    // No page is in a tree twice: what has more of them than the file goes in a circle.
+    // No page is in a tree twice. A tree with more pages than the file has a cycle.
     const left = { pages: this.#file.length / this.#pageBytes }
     yield* this.#inline ? this.#leaf(this.#inline) : this.#page(this.#root, left, 0)
   }
@@ -54,7 +55,7 @@ export class Bucket {
     return found && 'bucket' in found ? found.bucket : undefined
   }
 
-  /** The buckets that are asked for are small, or read whole. */
+  /** Searches all entries, because the buckets that are searched are small. */
   #find(name: string): BoltEntry | undefined {
     for (const [key, entry] of this.entries()) if (key === name) return entry
     return undefined
@@ -85,7 +86,7 @@ export class Bucket {
     }
   }
 
-  /** A small bucket is a page inside of its parent's value. */
+  /** Returns a nested bucket. A small bucket is a page inside the value of its parent. */
   #below(value: Buffer): Bucket {
     if (value.length < BUCKET_BYTES) throw damaged('a bucket')
     const root = value.readBigUInt64LE(0)
@@ -96,13 +97,13 @@ export class Bucket {
   }
 }
 
-/** The root of what was committed last. `DM_STORE_DATABASE` where `file` is none, or damaged. */
+/** Returns the root of the last transaction. Throws `DM_STORE_DATABASE` if `file` is not a valid bbolt database. */
 export function boltRoot(file: Buffer): Bucket {
   const { pageBytes, root } = newest(file)
   return new Bucket(file, pageBytes, root)
 }
 
-/** The id of the last transaction. The pages of that one stay as they are until the one after the next has begun. */
+/** Returns the id of the last transaction. Its pages do not change before the second transaction after it begins. */
 export const boltTransaction = (file: Buffer): bigint => newest(file).transaction
 
 function newest(file: Buffer): Header {
@@ -146,4 +147,4 @@ function fnv1a(bytes: Buffer): bigint {
 }
 
 const damaged = (what: string): DmThinError =>
-  new DmThinError('DM_STORE_DATABASE', `a database of bbolt is damaged, or is none: ${what}`)
+  new DmThinError('DM_STORE_DATABASE', `not a valid bbolt database: ${what}`)

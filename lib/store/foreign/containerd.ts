@@ -1,5 +1,5 @@
-// The records of containerd's snapshotter for device mapper: metadata.db has the snapshots, POOL.db their thin volumes.
-// Both are read while containerd may write. Facts: its plugins/snapshots/devmapper and core/snapshots/storage.
+// The records of containerd's devmapper snapshotter: metadata.db has the snapshots, POOL.db their thin volumes. containerd may
+// write while they are read. Facts: its plugins/snapshots/devmapper and core/snapshots/storage.
 import { open, readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
@@ -14,7 +14,7 @@ const DEACTIVATED = 10
 const HEADER_BYTES = 2 * 65_536
 const TRIES = 50
 
-/** `pool`: which one, where the directory has records of several. */
+/** Finds the records in a directory. `pool` selects one if the directory has records of several pools. */
 export async function containerdRecords(directory: string, pool: string | undefined): Promise<ForeignRecords> {
   const poolName = pool ?? (await onlyPool(directory))
   return { program: 'containerd', poolName, read: () => read(directory, poolName) }
@@ -24,12 +24,12 @@ async function onlyPool(directory: string): Promise<string> {
   const names = (await readdir(directory)).filter(name => name.endsWith('.db') && name !== CONTAINERD_RECORDS)
   const [only, ...others] = names.map(name => name.slice(0, -'.db'.length))
   if (only !== undefined && others.length === 0) return only
-  const text = `${directory} has records of ${names.length} pools: say which by pool`
+  const text = `${directory} has records of ${names.length} pools: pass \`pool\` to select one`
   throw new DmThinError('DM_NOT_FOUND', text, { device: directory })
 }
 
 async function read(directory: string, poolName: string): Promise<ForeignRecord[]> {
-  // The volumes first: a snapshot is recorded before its volume is, so that none of them seems to be nobody's.
+  // The volumes are read first: a snapshot is recorded before its volume, so that each volume is found with its snapshot.
   const devices = devicesIn(await root(path.join(directory, `${poolName}.db`)))
   const snapshots = snapshotsIn(await root(path.join(directory, CONTAINERD_RECORDS)))
   return devices.map(({ name, thin, sizeBytes, isWhole }) => {
@@ -61,18 +61,18 @@ function snapshotsIn(records: Bucket): Map<string, { key: string; parent: string
   return found
 }
 
-/** Seven bits in each byte, the lowest first: Go's form of a number. */
+/** Decodes a number of Go (uvarint): seven bits in each byte, the lowest first. */
 function unsigned(bytes: Buffer): bigint {
   return [...bytes].reduceRight((number, byte) => (number << 7n) | BigInt(byte & 0x7f), 0n)
 }
 
-/** Of one transaction, as it was: a reading during which another was written is made again. */
+/** Reads the root of one transaction. Reads the file again if another transaction was written during the read. */
 async function root(file: string): Promise<Bucket> {
   try {
     for (let tries = 1; ; tries += 1) {
       const content = await readFile(file)
       if (boltTransaction(content) === boltTransaction(await start(file))) return boltRoot(content)
-      if (tries === TRIES) throw new DmThinError('DM_STORE_DATABASE', `${file} is written to all the time`)
+      if (tries === TRIES) throw new DmThinError('DM_STORE_DATABASE', `${file} is written continuously`)
     }
   } catch (fault) {
     const { code, message } = fault as NodeJS.ErrnoException

@@ -1,5 +1,5 @@
-// The device of another program's volume, for as long as somebody here reads it: the one that its program made, or one
-// of our own. Held open meanwhile, so that nobody takes it away between finding it and mounting it.
+// The devices of another program's volumes while this process reads them: the device of that program, or one of this library.
+// The device is held open, so that it cannot be removed before it is mounted.
 import { signalOption } from '../../base/options.js'
 import { type DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { BlockDevice, type BlockOpenOptions } from '../../block/block-device.js'
@@ -8,9 +8,9 @@ import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import { KeyLocks } from '../engine/key-locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
-/** udev may be looking into a device that was just unmounted. */
+/** The timeout of a deactivation. udev may still read a device that was just unmounted. */
 const LET_GO_MS = 1_000
-/** In a row, until a device of the name is taken for somebody else's. */
+/** The limit for successive failed activations, after which a device with the name counts as that of another program. */
 const MOST_REFUSALS = 16
 
 interface Up {
@@ -20,19 +20,21 @@ interface Up {
 
 type OpenDevice = (path: string, options: BlockOpenOptions) => Promise<Pick<BlockDevice, 'close'>>
 
+/** The devices of a pool that this object uses. */
 export class Devices {
   readonly #pool: ThinPool
   readonly #open: OpenDevice
   readonly #locks = new KeyLocks()
-  /** How many here need it, by thin id. */
+  /** The number of users in this object, by thin id. */
   readonly #users = new Map<number, number>()
 
-  /** `open`: of the kernel that the pool is in. */
+  /** `open` opens a device in the kernel of the pool. */
   constructor(pool: ThinPool, open: OpenDevice = (path, options) => BlockDevice.open(path, options)) {
     this.#pool = pool
     this.#open = open
   }
 
+  /** Runs `body` with the device of a record, activated and held open. */
   async with<T>(record: ForeignRecord, body: (path: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const lock = [String(record.thin)]
     const up = await this.#locks.run(lock, () => this.#up(record, signal))
@@ -40,7 +42,7 @@ export class Devices {
     try {
       result = await body(up.volume.path)
     } catch (fault) {
-      await this.#locks.run(lock, () => this.#down(up)).catch(() => {}) // the first fault is the one that is told
+      await this.#locks.run(lock, () => this.#down(up)).catch(() => {}) // the first error is the one that is reported
       throw fault
     }
     await this.#locks.run(lock, () => this.#down(up))
@@ -61,13 +63,16 @@ export class Devices {
     }
   }
 
-  /** Open, it stays; until then another process may have taken it away, and its number be another's by now. */
+  /**
+   * Checks that the device is still that of the volume. Before it was open, another process may have removed it, and its
+   * number may have been reused.
+   */
   async #isStill({ thin, sizeBytes }: ForeignRecord, volume: ThinVolume, held: Up['held']): Promise<boolean> {
     try {
       const now = await this.#pool.volume(thin, { sizeBytes })
       return now.active && now.path === volume.path
     } catch (fault) {
-      await held.close().catch(() => {}) // the first fault is the one that is told
+      await held.close().catch(() => {}) // the first error is the one that is reported
       throw fault
     }
   }
@@ -80,14 +85,14 @@ export class Devices {
       try {
         return await volume.activate({ readOnly: true, ...abort })
       } catch (fault) {
-        // Another process was quicker; its device may have gone before it was known whose it was.
+        // Another process activated the volume. Its device may have been removed before it could be identified.
         const wasQuicker = hasCode(fault, 'DM_ALREADY_ACTIVE', 'DM_NAME_TAKEN')
         if (!wasQuicker || refusals > MOST_REFUSALS) throw fault
       }
     }
   }
 
-  /** A device of this library goes with the last that needs it, in whichever process; also one that a dead process left. */
+  /** Releases a device. The last user, in any process, deactivates a device of this library, also one of a dead process. */
   async #down({ volume, held }: Up): Promise<void> {
     const left = this.#users.get(volume.id)! - 1
     if (left > 0) this.#users.set(volume.id, left)

@@ -1,6 +1,6 @@
-// The records of Docker's old storage driver `devicemapper` (gone since its version 25) and of those that took it over:
-// a file of JSON for each volume, and Docker's own records of layers and containers beside. Facts: moby 24's
-// daemon/graphdriver/devmapper and layer.
+// The records of Docker's old storage driver `devicemapper` (removed in version 25), and of programs that continued it: a JSON
+// file for each volume, and Docker's records of layers and containers. Facts: moby 24's daemon/graphdriver/devmapper and
+// layer.
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
@@ -8,7 +8,7 @@ import { deviceOf, type AdoptedKind, type ForeignRecord, type ForeignRecords } f
 
 export const DOCKER_RECORDS = 'metadata'
 const BASE = 'base'
-/** Beside the files of the volumes. */
+/** The other files in the folder of the volumes' records. */
 const OTHERS = new Set(['deviceset-metadata', 'transaction-metadata'])
 
 interface Place {
@@ -17,12 +17,12 @@ interface Place {
   readonly kind: AdoptedKind
 }
 
-/** `directory`: the driver's own, `/var/lib/docker/devicemapper`. */
+/** Finds the records in the directory of the driver, `/var/lib/docker/devicemapper`. */
 export async function dockerRecords(directory: string, pool: string | undefined): Promise<ForeignRecords> {
   return { program: 'docker', poolName: pool ?? (await poolOf(directory)), read: sealed => read(directory, sealed) }
 }
 
-/** Named after the directory, where Docker made the pool itself. */
+/** Returns the name of the pool if Docker created it: the name is derived from the directory. */
 async function poolOf(directory: string): Promise<string> {
   const { dev, ino } = await stat(directory, { bigint: true })
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n)
@@ -38,7 +38,7 @@ async function read(directory: string, transaction: bigint): Promise<ForeignReco
     if (name.startsWith('.tmp') || OTHERS.has(name)) continue
     const file = path.join(folder, name)
     const text = await content(file)
-    if (text === undefined) continue // removed meanwhile
+    if (text === undefined) continue // removed concurrently
     const { thin, sizeBytes, rest } = deviceOf(file, text)
     const made = rest['transaction_id']
     const isLater = Number.isSafeInteger(made) && BigInt(made as number) > transaction
@@ -51,7 +51,7 @@ async function read(directory: string, transaction: bigint): Promise<ForeignReco
 
 const unknown = (key: string): Place => ({ key, parent: '', kind: 'unknown' })
 
-/** By the name of the driver's volume: image layers under their chain ids, containers under theirs. */
+/** Returns keys and parents by the name of the volume: image layers by their chain ids, containers by their ids. */
 async function placesOf(layers: string): Promise<Map<string, Place>> {
   const places = new Map<string, Place>()
   for (const algorithm of ['sha256', 'sha512']) {
@@ -65,7 +65,7 @@ async function placesOf(layers: string): Promise<Map<string, Place>> {
   for (const key of await listed(path.join(layers, 'mounts'))) {
     const file = (what: string) => content(path.join(layers, 'mounts', key, what))
     const [volume, init, parent = ''] = [await file('mount-id'), await file('init-id'), await file('parent')]
-    // What Docker puts below each container, /etc/hosts and the like: written once.
+    // The layer below each container, with /etc/hosts and similar files, which Docker writes once.
     const initKey = `${key}-init`
     if (init !== undefined) places.set(init, { key: initKey, parent, kind: 'committed' })
     if (volume !== undefined) places.set(volume, { key, parent: init === undefined ? parent : initKey, kind: 'active' })

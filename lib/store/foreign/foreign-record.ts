@@ -1,30 +1,30 @@
-// What another program's records say of one of its layers; and holding those records to what they must be.
+// The record of another program for one of its layers, and the validation of such records.
 import { DmThinError } from '../../base/errors.js'
 import { MAX_THIN_ID } from '../../base/units.js'
 import type { LayerKind } from '../common/types.js'
 
-/** `base`: the empty file system of all. `unknown`: a volume that only the record of the pool names. */
+/** The kind of a layer. `base`: the base volume. `unknown`: a volume that only the records of the pool name. */
 export type AdoptedKind = LayerKind | 'base' | 'unknown'
 
 export interface ForeignRecord {
   readonly key: string
-  /** `''` if it has no parent, or none that is recorded. */
+  /** The key of the parent; `''` if there is no parent, or no record of it. */
   readonly parent: string
   readonly kind: AdoptedKind
   readonly thin: number
   readonly sizeBytes: number
-  /** False: being made or removed when its program was last at it, or given up. */
+  /** True if the layer is complete. False if its program was creating or removing it, or has abandoned it. */
   readonly isWhole: boolean
 }
 
 export interface ForeignRecords {
   readonly program: 'containerd' | 'docker'
   readonly poolName: string
-  /** `transaction`: the pool's own; what is recorded for a later one was never finished. */
+  /** Reads the records. `transaction` is the pool's id: volumes that are recorded for a later one were never finished. */
   read(transaction: bigint): Promise<ForeignRecord[]>
 }
 
-/** An object of JSON in which `device_id` and `size` are what a thin pool can have. */
+/** Parses a JSON object. Throws `DM_STORE_DATABASE` if its `device_id` or `size` is not valid for a thin pool. */
 export function deviceOf(
   what: string,
   text: string,
@@ -35,7 +35,7 @@ export function deviceOf(
   if (isThin && Number.isSafeInteger(size) && (size as number) > 0 && (size as number) % 512 === 0) {
     return { thin: thin as number, sizeBytes: size as number, rest }
   }
-  throw new DmThinError('DM_STORE_DATABASE', `${what} is no record of a thin volume`, { device: what })
+  throw new DmThinError('DM_STORE_DATABASE', `${what} is not a record of a thin volume`, { device: what })
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {

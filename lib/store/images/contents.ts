@@ -1,5 +1,5 @@
-// Where an image's files are: a directory, or an archive that is unpacked beside the store first. The names in an archive
-// are untrusted input: they are looked up, and no file is ever made by one.
+// The files of an image: a directory, or an archive that is unpacked into a temporary folder. The names in an archive are
+// untrusted input: they are only looked up, and no file is created with such a name.
 import { signalOption } from '../../base/options.js'
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync } from 'node:fs'
@@ -14,22 +14,22 @@ import { digestOf } from '../common/digest.js'
 import { LayerStream } from '../tar-read/layer-stream.js'
 import { damaged } from './document.js'
 
-/** No manifest or configuration is larger. */
+/** The limit for a manifest or configuration. */
 const MOST_DOCUMENT_BYTES = 8 * MiB
 const MOST_LINKS = 40
-/** Of the archive itself, for each entry: its header, an extended one in front of it, and what fills their blocks. */
+/** The overhead of each entry of the archive: its header, an extended header before it, and padding. */
 const OVERHEAD_BYTES = 4 * KiB
 const MOST_TRAILING_BYTES = 64 * MiB
-/** The defaults of layers: see `ApplyOptions`. */
+/** The default of layers: see `ApplyOptions`. */
 const MOST_RATIO = 200
 
 export interface Contents {
   has(name: string): boolean
-  /** A small file, whose bytes have the digest where one is given. */
+  /** Returns a small file. Rejects with `DM_LAYER_DIGEST` if its digest is not `digest`. */
   document(name: string, digest?: string): Promise<Buffer>
-  /** A file's bytes, from the first. */
+  /** Returns the bytes of a file. */
   open(name: string): AsyncIterable<Uint8Array>
-  /** Takes away what was unpacked. */
+  /** Removes the unpacked files. */
   close(): Promise<void>
 }
 
@@ -68,16 +68,17 @@ class Files implements Contents {
 
   #file(name: string): string {
     const file = this.#fileOf(name)
-    if (file === undefined) throw damaged(name, 'it is not there')
+    if (file === undefined) throw damaged(name, 'it does not exist')
     return file
   }
 }
 
-/** A directory that is an OCI layout. */
+/** Returns the files of a directory that is an OCI layout. */
 export function directoryContents(directory: string): Contents {
   const fileOf = (name: string) => {
     const file = path.join(directory, name)
-    // The names are those of the specification, and digests that were checked; old archives unpacked by hand have others.
+    // The names are those of the specification, and digests that were checked. Old archives that were unpacked by hand have
+    // other names.
     const inside = file.startsWith(path.resolve(directory) + path.sep) || file.startsWith(directory + path.sep)
     return inside && existsSync(file) ? file : undefined
   }
@@ -85,13 +86,13 @@ export function directoryContents(directory: string): Contents {
 }
 
 export interface UnpackLimits {
-  /** Of the archive's files in all, in bytes. */
+  /** The limit for the total size of the files, in bytes. */
   readonly maxBytes: number
   readonly maxEntries: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** Unpacks an archive into `folder`, each file under a number. */
+/** Unpacks an archive into `folder`. The names of the files there are numbers. */
 export async function archiveContents(
   folder: string,
   archive: AsyncIterable<Uint8Array>,
@@ -117,12 +118,12 @@ async function unpack(
   const { extract } = await loadTarStream()
   const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MOST_TRAILING_BYTES
   const bounds = { maxStreamBytes, maxRatio: MOST_RATIO, maxRatioFromBytes: GiB }
-  const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in it has its own
+  const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in the archive has a digest
   const files = new Map<string, string>()
   const links = new Map<string, string>()
   const entries = extract()
   const feeding = pipeline(Readable.from(stream.archive()), entries, signalOption(signal))
-  feeding.catch(() => {}) // the loop below hears of it first
+  feeding.catch(() => {}) // the loop below reports the error
   let [count, bytes] = [0, 0]
   try {
     for await (const entry of entries) {
@@ -153,7 +154,7 @@ async function unpack(
   } finally {
     stream.abandon()
   }
-  // `docker save` of old links equal layers to each other.
+  // Old versions of `docker save` link equal layers to each other.
   return name => {
     let at = name
     for (let step = 0; step < MOST_LINKS; step += 1) {
@@ -173,7 +174,7 @@ const noSpace = (folder: string, why: string): DmThinError =>
   })
 const limit = (what: string): DmThinError => new DmThinError('DM_LAYER_LIMIT', `image archive: ${what}`)
 
-/** For what is written: passes bytes through, and counts and digests them. */
+/** Passes bytes through. Calls `done` with their digest and number at the end. */
 export async function* digested(
   source: AsyncIterable<Uint8Array>,
   done: (digest: string, size: number) => void,

@@ -1,4 +1,4 @@
-// The documents of images, by their public specifications: what is read of them, and no more is believed than is checked.
+// The documents of images, by their public specifications. They are untrusted input: each field that is used is checked.
 import { DmThinError } from '../../base/errors.js'
 import { shown } from '../../base/options.js'
 import { digestOf, isDigest } from '../common/digest.js'
@@ -11,7 +11,7 @@ export interface Descriptor {
   readonly platform?: { readonly os?: string; readonly architecture?: string; readonly variant?: string }
 }
 
-/** The part of an image's configuration that layers need; the rest is passed on as it is. */
+/** The configuration of an image. Layers need these fields; the others are passed on unchanged. */
 export interface ImageConfig {
   readonly architecture?: string
   readonly os?: string
@@ -19,22 +19,22 @@ export interface ImageConfig {
   readonly [name: string]: unknown
 }
 
-/** An image in an archive or a layout: its configuration, and where its layers are, from the lowest. */
+/** An image in an archive or a layout: its configuration, and the location of its layers, from the lowest. */
 export interface FoundImage {
-  /** Its name, where it has one. */
+  /** The name of the image, if it has one. */
   readonly name: string | undefined
-  /** Of the manifest, or of the configuration where there is none (`docker save` of before OCI). */
+  /** The digest of the manifest, or of the configuration if there is no manifest (`docker save` before OCI). */
   readonly digest: string
   readonly config: ImageConfig
   readonly layers: readonly FoundLayer[]
 }
 
 export interface FoundLayer {
-  /** Where its bytes are. */
+  /** The name of the file with the bytes of the layer. */
   readonly path: string
-  /** Of those bytes; undefined where only what is in them is known. */
+  /** The digest of these bytes; undefined if only `diffId` is known. */
   readonly digest: string | undefined
-  /** Of the archive, uncompressed. */
+  /** The digest of the uncompressed archive. */
   readonly diffId: string
 }
 
@@ -43,13 +43,13 @@ export const damaged = (what: string, why: string): DmThinError =>
 
 export function checkedDigest(what: string, value: unknown): string {
   if (isDigest(value)) return value
-  throw damaged(what, `${shown(value)} is no digest of the form "sha256:" and 64 hexadecimal digits`)
+  throw damaged(what, `${shown(value)} is not a digest of the form "sha256:" and 64 hexadecimal digits`)
 }
 
-/** The path of a blob in an OCI layout. */
+/** Returns the path of a blob in an OCI layout. */
 export const blobPath = (digest: string): string => `blobs/sha256/${digest.slice('sha256:'.length)}`
 
-/** The name of a layer with all below it: the specification's chain id. */
+/** Returns the chain id of the OCI specification, which identifies a layer together with its ancestors. */
 export function chainId(below: string | undefined, diffId: string): string {
   return below === undefined ? diffId : digestOf(Buffer.from(`${below} ${diffId}`))
 }
@@ -59,14 +59,14 @@ export function parsed(what: string, bytes: Buffer): Record<string, unknown> {
   try {
     value = JSON.parse(bytes.toString('utf8'))
   } catch (cause) {
-    throw damaged(what, `no JSON: ${(cause as Error).message}`)
+    throw damaged(what, `invalid JSON: ${(cause as Error).message}`)
   }
   if (typeof value === 'object' && value !== null) return value as Record<string, unknown>
-  throw damaged(what, `${shown(value)} is no document`)
+  throw damaged(what, `${shown(value)} is not an object`)
 }
 
 export function descriptorOf(what: string, value: unknown): Descriptor {
-  if (typeof value !== 'object' || value === null) throw damaged(what, `${shown(value)} is no descriptor`)
+  if (typeof value !== 'object' || value === null) throw damaged(what, `${shown(value)} is not a descriptor`)
   const { digest, size } = value as Partial<Descriptor>
   checkedDigest(what, digest)
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
@@ -75,7 +75,7 @@ export function descriptorOf(what: string, value: unknown): Descriptor {
 }
 
 export function descriptorsOf(what: string, value: unknown): Descriptor[] {
-  if (!Array.isArray(value)) throw damaged(what, `${shown(value)} is no list`)
+  if (!Array.isArray(value)) throw damaged(what, `${shown(value)} is not a list`)
   return value.map(each => descriptorOf(what, each))
 }
 

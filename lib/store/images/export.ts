@@ -1,4 +1,4 @@
-// A committed layer and all below it as an image: an archive that containerd, Docker and the tools of OCI read.
+// Export of a committed layer and its ancestors as an image: an archive that containerd, Docker and OCI tools read.
 import { signalOption, checkOptions, checkText, type SignalOption, invalid, shown } from '../../base/options.js'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
@@ -17,11 +17,14 @@ import { blobPath, type Descriptor, type ImageConfig } from './document.js'
 
 /** Options of `LayerStore.exportImage`. */
 export interface ExportOptions extends SignalOption {
-  /** Its name in the archive: `docker.io/library/mine:latest`. Default none: Docker then loads it without one. */
+  /** The name of the image in the archive, such as `docker.io/library/mine:latest`. Default none: Docker loads it unnamed. */
   readonly name?: string
-  /** The image's configuration: `config.Env`, `config.Cmd`, `history` … Its list of layers is filled in. Default: empty. */
+  /**
+   * The configuration of the image: `config.Env`, `config.Cmd`, `history` … Its list of layers is filled in. Default: the
+   * platform of this machine and the layers only.
+   */
   readonly config?: Partial<ImageConfig>
-  /** Of the layers. Default `gzip`. */
+  /** The compression of the layers. Default `gzip`. */
   readonly compression?: 'gzip' | 'none'
   /** Called when a layer has been written, the lowest first. */
   readonly onProgress?: (progress: ExportProgress) => void
@@ -29,14 +32,15 @@ export interface ExportOptions extends SignalOption {
 
 /** The number of layers that `LayerStore.exportImage` has written so far. */
 export interface ExportProgress {
-  /** Layers that are done. */
+  /** The number of layers that have been written. */
   readonly layer: number
+  /** The number of layers of the image. */
   readonly layers: number
 }
 
-/** What an export asks of a store. */
+/** The calls of a store that an export needs. */
 export interface LayerSource {
-  /** @internal A name for a folder of its own. */
+  /** @internal Returns an unused name for a temporary folder. */
   stagingFolder(): string
   stat(key: string): Promise<LayerInfo>
   diffLayer(key: string, options: SignalOption): Readable
@@ -46,7 +50,10 @@ interface Blob extends Descriptor {
   readonly content: Buffer | string
 }
 
-/** The archive. Each layer is written beside the store first: its size and digest stand before it. */
+/**
+ * Returns the archive. Each layer is written to a temporary file first, because its size and digest precede it in the
+ * archive.
+ */
 export function exportImage(store: LayerSource, top: string, options: ExportOptions): Readable {
   checkOptions(options, ['name', 'config', 'compression', 'onProgress', 'signal'], 'exportImage')
   const { name, compression = 'gzip', signal } = options
@@ -101,19 +108,19 @@ async function layersOf(
   return { layers, diffIds }
 }
 
-/** From the lowest. */
+/** Returns the layer and its ancestors, from the lowest. Rejects with `DM_LAYER_STATE` if the layer is not committed. */
 async function chainOf(store: LayerSource, top: string): Promise<LayerInfo[]> {
   const chain: LayerInfo[] = []
   for (let key = top; key !== ''; key = chain[0]!.parent) chain.unshift(await store.stat(key))
   if (chain.at(-1)?.kind === 'committed') return chain
-  const text = `layer ${JSON.stringify(top)} is ${chain.at(-1)?.kind}: commit it first, so that it does not change meanwhile`
+  const text = `layer ${JSON.stringify(top)} is ${chain.at(-1)?.kind}: commit it first, so that it does not change during the export`
   throw new DmThinError('DM_LAYER_STATE', text, { device: top })
 }
 
 const layerType = (compression: string): string =>
   `application/vnd.oci.image.layer.v1.tar${compression === 'gzip' ? '+gzip' : ''}`
 
-/** Everything but the layers: OCI's documents, and the list that Docker's older loader reads. */
+/** Returns all blobs except the layers: the documents of OCI, and the list that older versions of Docker read. */
 function documents(
   { layers, diffIds }: LayerBlobs,
   { name, config = {} }: ExportOptions,
@@ -166,7 +173,7 @@ async function* packed(blobs: readonly (Blob & { path?: string })[]): AsyncGener
   const filling = (async () => {
     for (const blob of blobs) {
       const name = blob.path ?? blobPath(blob.digest)
-      if (seen.has(name)) continue // two layers may be the same
+      if (seen.has(name)) continue // two layers may be equal
       seen.add(name)
       const content =
         typeof blob.content === 'string' ? createReadStream(blob.content, { highWaterMark: MiB }) : [blob.content]

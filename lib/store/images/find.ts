@@ -1,4 +1,4 @@
-// Which image is meant, and what it is made of: an OCI layout, or what `docker save` writes.
+// Selection of the image in an OCI layout or in an archive of `docker save`, and the location of its parts.
 import { arch } from 'node:process'
 import { digestOf } from '../common/digest.js'
 import type { Contents } from './contents.js'
@@ -15,14 +15,14 @@ import {
 } from './document.js'
 
 export interface Wanted {
-  /** Its name; undefined: there is only one. */
+  /** The name of the image; undefined: the only image. */
   readonly name: string | undefined
-  /** `linux/amd64`; undefined: this machine's. */
+  /** The platform, such as `linux/amd64`; undefined: that of this machine. */
   readonly platform: string | undefined
 }
 
 const NAMES = ['io.containerd.image.name', 'org.opencontainers.image.ref.name']
-/** Indexes in indexes: one for all names, one for all platforms. */
+/** The limit for nested indexes. Usual are one for all names and one for all platforms. */
 const DEEPEST = 4
 
 export async function findImage(contents: Contents, wanted: Wanted): Promise<FoundImage> {
@@ -58,7 +58,7 @@ async function fromLayout(contents: Contents, wanted: Wanted): Promise<FoundImag
   }
 }
 
-/** Down to the manifest of one platform. */
+/** Returns the descriptor of the manifest of one platform, through nested indexes. */
 async function forPlatform(
   contents: Contents,
   descriptor: Descriptor,
@@ -69,16 +69,16 @@ async function forPlatform(
   const document = parsed(path, await contents.document(path, descriptor.digest))
   refuseBoth(path, document)
   if (!('manifests' in document)) return descriptor
-  if (deeper === 0) throw damaged(path, 'indexes in indexes without end')
+  if (deeper === 0) throw damaged(path, `it has more than ${DEEPEST} nested indexes`)
   const all = descriptorsOf(path, document['manifests'])
   const fitting = all.filter(each => each.platform === undefined || platformOf(each) === platform)
-  // One without a platform is an index, or the only image; a named one is meant before it.
+  // A descriptor without a platform is an index, or the only image. A descriptor with the right platform is preferred.
   const best = fitting.find(each => each.platform !== undefined) ?? fitting[0]
   if (!best) throw damaged(path, `it has nothing for ${platform}; there is ${all.map(platformOf).join(', ')}`)
   return forPlatform(contents, best, platform, deeper - 1)
 }
 
-/** CVE-2021-41190: whoever reads it as a manifest sees another image than whoever reads it as an index. */
+/** Rejects a document that is an index and a manifest: each reader could see another image (CVE-2021-41190). */
 function refuseBoth(path: string, document: Record<string, unknown>): void {
   const isManifest = 'layers' in document || 'config' in document
   if (isManifest && 'manifests' in document) throw damaged(path, 'it is an index and a manifest at once')
@@ -94,7 +94,7 @@ function one<T>(what: string, found: readonly T[], names: readonly string[], nam
   if (found.length === 1) return found[0]!
   const there = names.length === 0 ? 'no names' : [...new Set(names)].join(', ')
   if (name !== undefined) throw damaged(what, `it has ${found.length} images named ${name}; there is ${there}`)
-  throw damaged(what, `it has ${found.length} images: say which by its name; there is ${there}`)
+  throw damaged(what, `it has ${found.length} images: pass \`name\` to select one; there is ${there}`)
 }
 
 interface DockerEntry {
@@ -105,7 +105,7 @@ interface DockerEntry {
 
 async function fromDocker(contents: Contents, { name }: Wanted): Promise<FoundImage> {
   const list: unknown = parsed('manifest.json', await contents.document('manifest.json'))
-  if (!Array.isArray(list)) throw damaged('manifest.json', 'it is no list')
+  if (!Array.isArray(list)) throw damaged('manifest.json', 'it is not a list')
   const all = list.map(entryOf)
   const named = name === undefined ? all : all.filter(each => each.RepoTags?.includes(name))
   const names = all.flatMap(each => each.RepoTags ?? [])
@@ -117,7 +117,7 @@ async function fromDocker(contents: Contents, { name }: Wanted): Promise<FoundIm
     throw damaged('manifest.json', `it has ${entry.Layers.length} layers, and its configuration ${diffIds.length}`)
   }
   const digest = digestOf(bytes)
-  // The configuration's own name is its digest; since 25 it lies among the blobs.
+  // The name of the configuration is its digest. Since Docker 25 it is a blob.
   const said = /([0-9a-f]{64})(?:\.json)?$/.exec(entry.Config)?.[1]
   if (said !== undefined && checkedDigest(entry.Config, `sha256:${said}`) !== digest) {
     throw damaged(entry.Config, `its digest is ${digest}`)

@@ -1,4 +1,4 @@
-// An image's layers into the store: each a committed layer under its chain id, so that images share what they share.
+// Import of images: each layer becomes a committed layer named after its chain id, so that images share common layers.
 import {
   signalOption,
   checkOptions,
@@ -25,43 +25,47 @@ import { findImage } from './find.js'
 /** Options of `LayerStore.importImage`. */
 export interface ImportOptions
   extends SignalOption, Pick<ApplyOptions, 'devices' | 'setuid' | 'maxBytes' | 'maxEntries' | 'maxMemoryBytes'> {
-  /** Which image, where there are several: `docker.io/library/busybox:latest`, as the archive names it. */
+  /**
+   * The name of the image in the archive, such as `docker.io/library/busybox:latest`. Needed if the archive has several
+   * images.
+   */
   readonly name?: string
-  /** `linux/arm64`. Default: this machine's. */
+  /** The platform of the image, such as `linux/arm64`. Default: that of this machine. */
   readonly platform?: string
-  /** Of the layers that are made. Default none. */
+  /** Labels of the layers that are created. Default none. */
   readonly labels?: Labels
-  /** Called as `applyLayer` does, and with each layer that was there already. */
+  /** Called as by `applyLayer`, and once for each layer that exists already. */
   readonly onProgress?: (progress: ImportProgress) => void
 }
 
 /** The amount that `LayerStore.importImage` has unpacked so far. */
 export interface ImportProgress extends ApplyProgress {
-  /** Which of the layers, from 1, the lowest. */
+  /** The number of the current layer, from 1, the lowest. */
   readonly layer: number
+  /** The number of layers of the image. */
   readonly layers: number
 }
 
 /** An image that `LayerStore.importImage` has imported. */
 export interface ImportedImage {
-  /** As the archive has it. */
+  /** The name of the image in the archive. */
   readonly name: string | undefined
-  /** Of its manifest, or of its configuration where it has no manifest. */
+  /** The digest of the manifest, or of the configuration if there is no manifest. */
   readonly digest: string
-  /** The image's configuration, as it is in the archive: `config.Env`, `config.Cmd` … */
+  /** The configuration of the image, as it is in the archive: `config.Env`, `config.Cmd` … */
   readonly config: ImageConfig
   /**
-   * Keys of its layers in the store, from the lowest: their chain ids, followed by `devices` and `setuid` of the import where
-   * these are not the defaults, as `;setuid=strip`.
+   * The keys of the layers in the store, from the lowest. A key is the chain id, followed by `devices` and `setuid` of the
+   * import if these are not the defaults, for example `;setuid=strip`.
    */
   readonly layers: readonly string[]
-  /** Key of the highest: the parent of a container's layer. */
+  /** The key of the highest layer, which is the parent of a container's layer. */
   readonly top: string
 }
 
-/** What an import does to a store. */
+/** The calls of a store that an import needs. */
 export interface Layers {
-  /** @internal A name for a folder of its own. */
+  /** @internal Returns an unused name for a temporary folder. */
   stagingFolder(): string
   /** @internal */
   keepLayer(key: string): Promise<Lease>
@@ -122,7 +126,7 @@ async function contentsOf(
   return archiveContents(staging, createReadStream(file, { highWaterMark: MiB }), limits)
 }
 
-/** Nothing removes the lower layers while the upper ones are made: each is kept by a lease until all are there. */
+/** Imports all layers. A lease on each layer prevents its removal until all layers exist. */
 async function importLayers(
   store: Layers,
   contents: Contents,
@@ -153,8 +157,8 @@ async function importLayers(
 }
 
 /**
- * What is in a layer follows from its bytes and from what the import lets through: a layer that was imported with less
- * strict options is not one of a stricter import. Empty for the defaults.
+ * Returns the suffix of a layer's key: the options `devices` and `setuid` that are not the default. The content of a layer
+ * depends on them too, so that a stricter import must not use a layer of a less strict import.
  */
 function policyOf({ devices = 'allow', setuid = 'keep' }: ImportOptions): string {
   return (devices === 'allow' ? '' : `;devices=${devices}`) + (setuid === 'keep' ? '' : `;setuid=${setuid}`)
@@ -166,7 +170,7 @@ interface LayerImport extends ImportOptions {
   readonly tell: (progress: ApplyProgress) => void
 }
 
-/** The layer, made where it is not there yet. Another import may make the same one at the same time. */
+/** Returns a lease on the layer, and imports the layer if it does not exist. Another import may create it concurrently. */
 async function importLayer(
   store: Layers,
   contents: Contents,

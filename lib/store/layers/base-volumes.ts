@@ -1,4 +1,4 @@
-// One empty file system for each type and size: every root layer is a snapshot of it, so that it is made once.
+// Base volumes: one empty file system for each type and size, created once. Layers without a parent are snapshots of it.
 import { chmod, rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,9 +16,9 @@ const PAUSE_MS = 20
 
 export interface BaseOptions {
   readonly format: Formatter
-  /** Whether the pool zeroes a block before it is written in part. */
+  /** True if the pool zeroes a block before it is written in part. */
   readonly zeroed: boolean
-  /** Of layers that say nothing of it. */
+  /** The default file system. */
   readonly fileSystem: LayerFileSystem
   readonly sizeBytes: number
 }
@@ -28,6 +28,7 @@ type BaseParts = Pick<
   'directory' | 'records' | 'writer' | 'owner' | 'volumes' | 'points' | 'removals' | 'clock'
 >
 
+/** The base volumes of a store. */
 export class BaseVolumes {
   readonly #parts: BaseParts
   readonly #options: BaseOptions
@@ -38,7 +39,7 @@ export class BaseVolumes {
     this.#options = options
   }
 
-  /** The base for a layer without a parent, made if there is none. Another process that makes it is waited for. */
+  /** Returns the base volume for a layer without a parent. Creates it, or waits for another process that creates it. */
   get(wanted: Pick<PrepareOptions, 'fileSystem' | 'sizeBytes'> = {}): Promise<Row> {
     const fileSystem = wanted.fileSystem ?? this.#options.fileSystem
     const sizeBytes = checkSize(wanted.sizeBytes ?? this.#options.sizeBytes, fileSystem)
@@ -54,8 +55,8 @@ export class BaseVolumes {
   }
 
   /**
-   * Removes empty file systems on which nothing stands, except that of the size that this store makes: of another size
-   * nothing else would ever take it away.
+   * Removes base volumes without layers, except the one of the default file system and size. No other call would remove
+   * base volumes of other sizes.
    */
   async removeUnused(): Promise<void> {
     const { records, writer, owner, removals } = this.#parts
@@ -105,7 +106,7 @@ export class BaseVolumes {
     await this.#options.format({ fileSystem: row.fileSystem, device: volume.path, zeroed: this.#options.zeroed })
     step('base.empty', name)
     await mountedInside(this.#parts, mountOf(row, volume.path), async folder => {
-      // A layer's root is empty, and may be read by all, as images expect it.
+      // Images expect a root that is empty and readable by all.
       await rmdir(path.join(folder, 'lost+found')).catch((fault: NodeJS.ErrnoException) => {
         if (fault.code !== 'ENOENT') throw fault
       })

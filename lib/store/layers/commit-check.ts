@@ -1,5 +1,5 @@
-// Whether a layer that is to be committed is whole: its pool takes writes, and its file system has no errors and nothing
-// left in its journal. A committed layer is mounted read-only, where a journal cannot be replayed.
+// The checks before a commit: the pool accepts writes, and the file system of the layer has no errors and an empty journal. A
+// committed layer is mounted read-only, so that its journal could not be replayed later.
 import { DmThinError } from '../../base/errors.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
@@ -7,28 +7,28 @@ import { nativePort } from '../../kernel/native-port.js'
 import { mountedInside, mountOf, type MountPlace } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
 
-/** Throws where the pool does not take all writes: what was written last may be lost, and nobody was told. */
+/** Rejects if the pool does not accept all writes: recent writes may be lost, without an error in their program. */
 export async function refuseIfPoolIsFull(pool: ThinPool): Promise<void> {
   const { mode } = await pool.status()
   if (mode === 'rw') return
   const code = mode === 'out_of_data_space' ? 'DM_POOL_FULL' : mode === 'ro' ? 'DM_POOL_READ_ONLY' : 'DM_POOL_FAILED'
-  const text = `pool ${pool.name} is in mode ${mode}: what was written last may not be on it, so no layer is committed`
+  const text = `pool ${pool.name} is in mode ${mode}: recent writes may be missing, so no layer is committed`
   throw new DmThinError(code, text, { device: pool.name })
 }
 
 /**
- * Refuses a file system that has errors (`DM_LAYER_DAMAGED`), and replays the journal of one that was not unmounted, as
- * after a loss of power. The volume is active. A raw layer is not looked into.
+ * Replays the journal of a file system that was not unmounted, for example because of a loss of power. Rejects with
+ * `DM_LAYER_DAMAGED` if the file system has errors. The volume must be active. Does nothing for a raw layer.
  */
 export async function makeWhole(place: MountPlace, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<void> {
   if (row.raw) return
   if (row.fileSystem === 'ext4') {
     const found = await ext4State(volume.path, signal)
-    if (found === undefined) return // the caller's formatter made something else
+    if (found === undefined) return // the caller's `format` created another file system
     refuseErrors(row, found)
     if (!found.needsRecovery) return
   }
-  // The log of xfs says nothing of itself that is easy to read.
+  // Mounting replays the journal. xfs is always mounted, because the state of its log is not easy to read.
   await mountedInside(place, mountOf(row, volume.path), async () => {}, signal)
   if (row.fileSystem === 'ext4') refuseErrors(row, await ext4State(volume.path, signal))
 }

@@ -1,4 +1,4 @@
-// Commits an active layer.
+// The commit of an active layer, and the creation of a committed layer in one call.
 import { signalOption } from '../../base/options.js'
 import { hasCode } from '../../base/errors.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
@@ -13,7 +13,7 @@ import { step } from '../common/step-channel.js'
 import type { Labels } from '../common/types.js'
 import { isTaken, withRollback } from '../engine/rollback.js'
 
-/** Whoever unmounted it has mostly let go by then; a mount that stays is gone round. */
+/** The wait for a device that was just unmounted. If it is still busy, the layer is copied instead. */
 const PATIENCE_MS = 500
 
 export interface CommitRequest {
@@ -22,9 +22,10 @@ export interface CommitRequest {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Commits an active layer. If it fails, the layer is active again. */
 export async function commit(parts: StoreParts, key: string, request: CommitRequest): Promise<Row> {
   const { records, writer, owner, leases } = parts
-  await leases.living(records.byKey(key)?.thin) // those of dead owners are deleted
+  await leases.living(records.byKey(key)?.thin) // deletes the leases of dead owners
   step('commit.intent', key)
   const { row, isUsed } = await writer.write(() => {
     const found = readyRow(records, key)
@@ -32,21 +33,21 @@ export async function commit(parts: StoreParts, key: string, request: CommitRequ
       throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
     if (request.name !== key) refuseTaken(records, request.name)
     const committing = records.update(found.id, ['ready'], { state: 'committing', owner: owner.id })!
-    // From here on no lease is given: those that there are may activate the volume, and write to it, at any time.
+    // From here on no lease is granted. Calls with an existing lease may activate the volume and write to it at any time.
     return { row: committing, isUsed: records.leases.of(found.thin).some(({ kind }) => kind === 'use') }
   })
   try {
     return await seal(parts, row, { ...request, isUsed })
   } catch (fault) {
-    // The first fault is the one that is reported. What cannot be recorded is repaired after its owner's end.
+    // The first error is the one that is reported. If this write fails, recovery reverts the commit after the owner's end.
     await writer.write(() => records.update(row.id, ['committing'], { state: 'ready', owner: null })).catch(() => {})
     throw fault
   }
 }
 
 /**
- * A committed layer made in one go, filled by `fill`: before it is whole there is nothing of it to be seen, and nothing
- * is left of it when this process dies. Resolves with a lease that keeps it.
+ * Creates a committed layer and fills it with `fill`. The layer is not visible before it is complete, and nothing is left
+ * if this process dies. Returns a lease that prevents the removal of the layer.
  */
 export async function addCommitted(
   parts: PrepareParts,
@@ -69,7 +70,7 @@ export async function addCommitted(
   }
 }
 
-/** From a row that is `making` or `committing` to a committed layer. `isUsed`: a call may write to the volume. */
+/** Makes a committed layer of a row that is `making` or `committing`. `isUsed`: a call may write to the volume. */
 async function seal(
   parts: StoreParts,
   row: Row,
@@ -89,11 +90,11 @@ async function seal(
       if (name !== row.key) refuseTaken(records, name)
       records.noteTransaction(transaction)
       if (replaced) exchange(parts, row, replaced)
-      const at = parts.clock() // a committed layer is a new one: containerd compares the two times
+      const at = parts.clock() // both times are new, as in containerd: clients compare them
       const change = { key: name, kind: 'committed', state: 'ready', owner: null, labels, mappedBytes } as const
       const sealed = records.update(row.id, [row.state], { ...change, createdAt: at, updatedAt: at })
-      if (!sealed) throw stateError(row, 'another process took this one for dead')
-      // Nothing kept a parent from going while its child had no name.
+      if (!sealed) throw stateError(row, 'this process was considered dead, and the layer was taken over')
+      // While the layer had no key, its parent could be removed.
       if (row.parentKey !== sealed.parentKey) throw parentGone(row)
       return sealed
     })
@@ -107,15 +108,15 @@ async function seal(
 
 interface Closed {
   readonly mappedBytes: number
-  /** The row of the copy that takes the volume's place, where somebody keeps the volume itself in use. */
+  /** The row of the copy that replaces the volume, if the volume is in use. */
   readonly replaced?: Row
 }
 
-/** Nobody writes to it any more when this resolves. */
+/** Deactivates the volume, so that it is not written any more. Copies the volume if it is busy. */
 async function closed(parts: StoreParts, row: Row, volume: ThinVolume, signal?: AbortSignal): Promise<Closed> {
   const abort = signalOption(signal)
   try {
-    // One that was made here has just been unmounted, and told of every error.
+    // A layer without a key was filled and unmounted by this call, which has reported all errors.
     if (row.key !== null) await makeWhole(parts, row, volume, signal)
     const mappedBytes = await parts.volumes.mappedBytes(volume, signal)
     await volume.deactivate({ timeoutMs: PATIENCE_MS, ...abort })
@@ -126,7 +127,7 @@ async function closed(parts: StoreParts, row: Row, volume: ThinVolume, signal?: 
   }
 }
 
-/** Mounted still, here or in another namespace: the layer is a snapshot of it, taken while it was frozen. */
+/** Copies a volume that is still mounted, in any namespace. The copy is a snapshot, taken while the volume is frozen. */
 async function copied(parts: StoreParts, row: Row, signal?: AbortSignal): Promise<Closed> {
   const { records, writer, volumes, owner } = parts
   for (;;) {
@@ -152,9 +153,9 @@ async function copied(parts: StoreParts, row: Row, signal?: AbortSignal): Promis
   }
 }
 
-/** The layer gets the copy's volume, and what is in use is left to the removals. */
+/** Exchanges the volumes of the layer and of the copy. The volume that is in use is removed in the background. */
 function exchange({ records, owner }: StoreParts, row: Row, copy: Row): void {
-  const free = -1 - copy.id // no volume has it: two rows cannot have one volume, not even between two statements
+  const free = -1 - copy.id // no volume has this id; two rows must never have the same thin id, even between statements
   records.abandon(copy.id, ['making'], owner.id)
   records.update(copy.id, ['removing'], { thin: free })
   records.update(row.id, [row.state], { thin: copy.thin })

@@ -1,4 +1,4 @@
-// A layer mounted for the store's own use, under a lease.
+// Mounts of layers while a call of the store runs, under a lease.
 import { signalOption, type SignalOption } from '../../base/options.js'
 import { undefinedIf } from '../../base/errors.js'
 import { mountedAt, mountedInside, mountOf, refuseRaw } from '../engine/temporary-mounts.js'
@@ -9,13 +9,13 @@ import { step } from '../common/step-channel.js'
 interface Mounting {
   readonly signal?: AbortSignal | undefined
   readonly readOnly?: boolean
-  /** For the store's own work alone: see `mountedInside`. */
+  /** True if only this process uses the mount: see `mountedInside`. */
   readonly inside?: boolean
-  /** Throws where the layer is not of the kind that is needed. */
+  /** A function that throws if the layer is not of the required kind. */
   readonly check?: (row: Row) => void
 }
 
-/** Runs `body` while the layer is mounted; of a committed layer a passing view is. */
+/** Runs `body` while the layer is mounted. For a committed layer, a temporary view is mounted. */
 export async function withLayerMounted<T>(
   parts: PrepareParts,
   key: string,
@@ -37,7 +37,10 @@ export async function withLayerMounted<T>(
   }
 }
 
-/** Of a pool that makes no snapshots any more the layer's own volume is mounted, so that its content can be copied. */
+/**
+ * Mounts a temporary view of a committed layer. If the pool cannot create further snapshots, mounts the layer's own volume
+ * read-only, so that its content can still be copied.
+ */
 async function withView<T>(
   parts: PrepareParts,
   committed: Row,
@@ -48,7 +51,7 @@ async function withView<T>(
 ): Promise<T> {
   const view = await prepare(parts, { kind: 'view', key: null, parent, options }).catch(undefinedIf('DM_POOL_WORN'))
   if (!view) {
-    // Its device stays until the layer is removed: another call may be about to mount it.
+    // The device stays until the layer is removed, because another call may be about to mount it.
     const volume = await parts.volumes.active({ ...committed, kind: 'view' }, options.signal)
     return mounted(parts, mountOf(committed, volume.path, true), body, options.signal)
   }

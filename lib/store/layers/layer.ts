@@ -1,4 +1,4 @@
-// A layer in a caller's hands: where it is, and mounting it.
+// The object for one layer: its device, its mount arguments, and mounting.
 import { DmThinError } from '../../base/errors.js'
 import { unmount, type MountFlags } from '../../filesystem/mount.js'
 import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
@@ -13,14 +13,14 @@ export interface MountLayerOptions extends MountFlags, SignalOption {}
 export class Layer {
   /** The key of the layer. */
   readonly key: string
-  /** `''` if it has no parent. */
+  /** The name of the parent; `''` if the layer has no parent. */
   readonly parent: string
-  /** Its block device, as `/dev/dm-7`. */
+  /** The path of the layer's block device, such as `/dev/dm-7`. */
   readonly device: string
-  /** What mount(2) needs for it. Empty for a raw layer. */
+  /** The arguments of mount(2) for the layer. Empty for a raw layer. */
   readonly mounts: readonly LayerMount[]
 
-  /** @internal Layers come from a store. */
+  /** @internal Layers are created by a store. */
   constructor(row: Row, device: string) {
     this.key = row.key ?? ''
     this.parent = row.parentKey
@@ -29,8 +29,8 @@ export class Layer {
   }
 
   /**
-   * Mounts it at an existing folder, by mount(2), until `unmount` or umount2(2) of it. Rejects as `mount()` does.
-   * One layer can be mounted at several places. `DM_LAYER_STATE` for a raw layer.
+   * Mounts the layer at an existing folder, with mount(2), until `unmount` or umount2(2). A layer can be mounted at several
+   * folders. Rejects as `mount()` does, and with `DM_LAYER_STATE` if the layer is raw.
    */
   async mount(target: string, options: MountLayerOptions = {}): Promise<void> {
     checkOptions(options, ['readOnly', 'noAtime', 'noSuid', 'noDev', 'noExec', 'signal'], 'mount')
@@ -39,7 +39,7 @@ export class Layer {
     for (const each of this.mounts) await mountLayer(each, target, options)
   }
 
-  /** Unmounts what is mounted at `target`. `DM_BUSY` while a file below it is in use, with `holders`. */
+  /** Unmounts the layer from `target`. Rejects with `DM_BUSY`, with `holders`, while a file below `target` is in use. */
   async unmount(target: string, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'unmount')
     await unmount(target, options)

@@ -1,4 +1,4 @@
-// A new layer on top of a committed one: recorded as begun, made, recorded as there.
+// The creation of a layer on a committed layer: the intent is recorded, the volume is created, the result is recorded.
 import { DmThinError } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
 import { invalid } from '../../base/options.js'
@@ -14,7 +14,7 @@ import { isTaken, withRollback } from '../engine/rollback.js'
 
 export interface Prepared {
   readonly row: Row
-  /** Of its device. */
+  /** The path of its device. */
   readonly path: string
 }
 
@@ -24,14 +24,15 @@ export interface PrepareParts extends StoreParts {
 
 interface PrepareRequest {
   readonly kind: 'active' | 'view'
-  /** Null: for the store's own use; never made ready, and gone with its owner. */
+  /** The key; null for a temporary or warm layer, which does not become `ready` and is removed after its owner's end. */
   readonly key: string | null
   readonly parent: string
   readonly options: PrepareOptions
 }
 
+/** Creates a layer, activates its device and commits the pool. */
 export async function prepare(parts: PrepareParts, request: PrepareRequest): Promise<Prepared> {
-  // A passing view takes next to nothing, and what is in a full pool can be read by it.
+  // A temporary view needs almost no space, and allows reading layers of a full pool.
   if (request.kind === 'active' || request.key !== null) await parts.reserve.check()
   for (;;) {
     const origin = request.parent === '' ? await parts.bases.get(request.options) : undefined
@@ -42,12 +43,15 @@ export async function prepare(parts: PrepareParts, request: PrepareRequest): Pro
     try {
       return await withRollback(parts, row, made => make(parts, request, { row, parent, made }))
     } catch (fault) {
-      if (!isTaken(fault)) throw fault // with another id, then
+      if (!isTaken(fault)) throw fault // otherwise, tries the next thin id
     }
   }
 }
 
-/** Inside a transaction: whoever removes the parent meanwhile finds this row. Undefined: the base was removed. */
+/**
+ * Records the intent, inside a transaction: a concurrent removal of the parent finds this row. Returns undefined if the base
+ * volume was removed.
+ */
 function begin(
   parts: StoreParts,
   request: PrepareRequest,
@@ -119,14 +123,14 @@ async function make(
     await grow(parts, row, path, signal)
     return { row: await recorded(parts, row, await points.point()), path }
   }
-  // The pool's own writing, the record after it, and the device's coming up do not wait for each other. What is recorded
-  // is that the layer is there, and a device comes back on demand.
+  // The commit of the pool with the record after it, and the activation, do not wait for each other. The record states that
+  // the layer exists; its device can be activated later.
   const written = points.point().then(transaction => recorded(parts, row, transaction))
   const [{ path }, ready] = await both(active, written)
   return { row: ready, path }
 }
 
-/** There for callers, where it has a key. */
+/** Records that the layer is ready, if it has a key. */
 async function recorded({ records, writer }: StoreParts, row: Row, transaction: bigint): Promise<Row> {
   if (row.key === null) return row
   step('prepare.record', row.key)
@@ -134,11 +138,11 @@ async function recorded({ records, writer }: StoreParts, row: Row, transaction: 
     records.noteTransaction(transaction)
     return records.update(row, ['making'], { state: 'ready', owner: null })
   })
-  if (!ready) throw stateError(row, 'another process took it for one of a dead process')
+  if (!ready) throw stateError(row, 'this process was considered dead, and the layer was taken over')
   return ready
 }
 
-/** Rejects when both have ended: what is undone then has nobody at it. */
+/** Waits until both have ended, also if one rejects, so that a rollback has no concurrent call. */
 async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
   await Promise.allSettled([one, other])
   return Promise.all([one, other])

@@ -1,26 +1,27 @@
-// Committed layers that nobody needs: no container or view has them as ancestor, and nobody asked to keep them.
+// Selection of committed layers that are not needed: no active layer or view has them as ancestor, and no label, option or
+// lease keeps them.
 import type { StoreParts } from '../engine/parts.js'
 import { infoOf, type Row } from '../records/row.js'
 import { unfinished } from '../engine/unfinished.js'
 import { checkBoolean, checkOptions, checkNumber, invalid } from '../../base/options.js'
 import type { LayerInfo } from '../common/types.js'
 
-/** A layer with this label stays, with all below it, whatever the label says. */
+/** The label that keeps a layer and its ancestors, whatever its value is. */
 export const KEEP_LABEL = 'dm-thin/keep'
-/** The same until a time, as `2030-01-01T00:00:00Z`: a lease. */
+/** The label that keeps a layer and its ancestors until a time, such as `2030-01-01T00:00:00Z`. */
 export const KEEP_UNTIL_LABEL = 'dm-thin/keep-until'
 
 /** Options of `LayerStore.prune`. */
 export interface PruneOptions {
-  /** Say what would go, and remove nothing. Default false. */
+  /** Returns the layers that would be removed, and removes nothing. Default false. */
   readonly dryRun?: boolean
-  /** Keys of committed layers that stay, with all below them: references that the caller knows of. Default none. */
+  /** Keys of committed layers to keep, with their ancestors. Default none. */
   readonly keep?: readonly string[]
-  /** Stop when so many have gone. Default: all that nobody needs. */
+  /** The maximum number of layers to remove. Default: all that are not needed. */
   readonly most?: number
 }
 
-/** What may go, in the order in which it does: the oldest first, a child before its parent. */
+/** Returns the layers that can be removed, in the order of removal: the oldest first, a child before its parent. */
 export async function prunable(
   parts: Pick<StoreParts, 'records' | 'owner' | 'leases'>,
   options: PruneOptions,
@@ -35,7 +36,7 @@ export async function prunable(
   const dead = new Set((await unfinished(parts)).map(({ id }) => id))
   const rows = parts.records.all()
   const now = Date.now()
-  // What a call that lives is making has no key yet, and has ancestors as others do.
+  // A layer that is being made has no key yet, but needs its ancestors.
   const isMade = (row: Row) => row.state === 'making' && !dead.has(row.id)
   const isNeeded = (row: Row) =>
     row.kind !== 'committed' || named.has(row.key!) || isKept(row, now) || leased.has(row.thin)
@@ -52,7 +53,7 @@ function isKept({ labels }: Row, now: number): boolean {
   const until = labels[KEEP_UNTIL_LABEL]
   if (until === undefined) return false
   const end = Date.parse(until)
-  return Number.isNaN(end) || end > now // one that cannot be read keeps: nothing is lost by that
+  return Number.isNaN(end) || end > now // a time that cannot be parsed keeps the layer, which is the safe choice
 }
 
 function withAncestors(roots: readonly Row[], rows: readonly Row[]): Set<number> {
@@ -67,7 +68,7 @@ function withAncestors(roots: readonly Row[], rows: readonly Row[]): Set<number>
   return needed
 }
 
-/** Of those without a child left, always the oldest. */
+/** Orders the rows: repeatedly takes the oldest of those that have no children left. */
 function leavesFirst(rows: readonly Row[]): Row[] {
   const left = new Map(rows.map(row => [row.id, row]))
   const children = new Map<number, number>()

@@ -1,4 +1,4 @@
-// Who has which blocks.
+// The space of each layer: exclusive and shared blocks.
 import { signalOption } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { LayerKind } from '../common/types.js'
@@ -8,9 +8,9 @@ export interface LayerSpace {
   readonly key: string
   readonly parent: string
   readonly kind: LayerKind
-  /** Blocks that only this layer has, in bytes: what its removal gives back. */
+  /** The exclusive blocks of the layer, in bytes. Its removal frees them. */
   readonly exclusiveBytes: number
-  /** Blocks that another layer has too, in bytes. */
+  /** The blocks that the layer shares with other volumes, in bytes. */
   readonly sharedBytes: number
 }
 

@@ -1,4 +1,5 @@
-// Layers made ahead: a snapshot of a parent, active and on the disk, that only needs its name. Filled in the background.
+// Warm layers: snapshots of a parent that are active and committed to disk before `prepare` asks for them. They are created
+// in the background, and get their key from `prepare`.
 import { hasCode } from '../../base/errors.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { Prepared } from './prepare.js'
@@ -6,7 +7,7 @@ import { refuseTaken } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { Labels } from '../common/types.js'
 
-/** Of one parent, made at once. */
+/** The number of warm layers of one parent that are created concurrently. */
 const AT_ONCE = 16
 
 interface Kept {
@@ -14,14 +15,15 @@ interface Kept {
   wanted: number
   readonly ready: Prepared[]
   making: number
-  /** Taken out of `ready` while the records are asked: it may come back. */
+  /** Layers that were removed from `ready` until their key is recorded; they may return to it. */
   taking: number
-  /** Those that wait until the set is full. */
+  /** Calls that wait until `wanted` layers are ready. */
   readonly waiting: { readonly resolve: () => void; readonly reject: (fault: unknown) => void }[]
 }
 
 type WarmParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'clock'>
 
+/** The warm layers of a store object. */
 export class WarmPool {
   readonly #parts: WarmParts
   readonly #prepare: (parent: string) => Promise<Prepared>
@@ -29,13 +31,13 @@ export class WarmPool {
   readonly #running = new Set<Promise<void>>()
   #closed = false
 
-  /** `prepare`: makes a layer without a key. */
+  /** `prepare` creates a layer without a key. */
   constructor(parts: WarmParts, prepare: (parent: string) => Promise<Prepared>) {
     this.#parts = parts
     this.#prepare = prepare
   }
 
-  /** Resolves when `count` are there; rejects with what kept one from being made. */
+  /** Sets the number of warm layers. Resolves when `count` are ready. Rejects if one cannot be created. */
   async keep(parent: string, count: number): Promise<void> {
     let kept = this.#sets.get(parent)
     if (!kept) this.#sets.set(parent, (kept = { parent, wanted: 0, ready: [], making: 0, taking: 0, waiting: [] }))
@@ -52,7 +54,7 @@ export class WarmPool {
     return Object.fromEntries([...this.#sets].map(([parent, { ready }]) => [parent, ready.length]))
   }
 
-  /** One of the set, under its name; undefined where there is none. */
+  /** Takes a warm layer and records its key. Returns undefined if none is ready. */
   async take(key: string, parent: string, labels: Labels): Promise<Prepared | undefined> {
     const kept = this.#sets.get(parent)
     const first = kept?.ready.shift()
@@ -63,7 +65,7 @@ export class WarmPool {
     try {
       const row = await writer.write(() => {
         refuseTaken(records, key)
-        // Another layer may have the parent's name by now.
+        // Another layer may have the key of the parent by now.
         if (records.byKey(parent)?.id !== first.row.parentId) return undefined
         const at = clock()
         const change = { key, state: 'ready', owner: null, labels, createdAt: at, updatedAt: at } as const
@@ -73,17 +75,17 @@ export class WarmPool {
     } catch (fault) {
       const isWanted = hasCode(fault, 'DM_LAYER_EXISTS') && kept.ready.length < kept.wanted
       if (isWanted) kept.ready.unshift(first)
-      else await this.#give([first]).catch(() => {}) // the first fault is the one that is told
+      else await this.#give([first]).catch(() => {}) // the first error is the one that is reported
       throw fault
     } finally {
       kept.taking -= 1
-      setImmediate(() => this.#fill(kept)) // whoever took one does not wait for the next one's beginning
+      setImmediate(() => this.#fill(kept)) // the caller does not wait for the start of the next creation
     }
     await this.#give([first])
     return undefined
   }
 
-  /** The parent goes, and what was made for it. */
+  /** Removes the warm layers of a parent that is removed. */
   async drop(parent: string): Promise<void> {
     if (this.#sets.has(parent)) await this.keep(parent, 0)
   }
@@ -116,7 +118,7 @@ export class WarmPool {
       this.#fill(kept)
     } catch (fault) {
       kept.making -= 1
-      // Not tried again before somebody takes one or asks: a pool that is full stays so for a while.
+      // The next attempt is made by the next `take` or `keep`, because a full pool usually stays full for a while.
       for (const { reject } of kept.waiting.splice(0)) reject(fault)
     }
   }

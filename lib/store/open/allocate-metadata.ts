@@ -1,10 +1,13 @@
-// The blocks of a pool's metadata file, taken from its file system ahead: a sparse one on a full file system would make
-// the kernel's writes of metadata fail, and the pool with them.
+// Allocation of the blocks of a pool's metadata file. If the file were sparse and its file system full, the kernel's
+// writes of metadata would fail, and so would the pool.
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import { nativePort } from '../../kernel/native-port.js'
 
-/** For a file, up to its size. A file system that cannot allocate ahead is left as it is. Rejects with `DM_POOL_FULL`. */
+/**
+ * Allocates the blocks of a metadata file up to its size. Does nothing for a device, or if the file system cannot allocate
+ * blocks ahead. Rejects with `DM_POOL_FULL` if the file system is full.
+ */
 export async function allocateMetadata({ file }: DeviceSource): Promise<void> {
   if (file === undefined) return
   try {

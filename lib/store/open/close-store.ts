@@ -1,16 +1,16 @@
-// Closing a store: what it was doing ends, and what it holds open is closed.
+// The end of an open store: its work in progress completes, and its files and its pool are closed.
 import { DmThinError } from '../../base/errors.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { OpenStore } from './open-store.js'
 
-/** Begins nothing any more, and waits for what has begun. */
+/** Stops background work, and waits for the work in progress. */
 export async function finishWork({ warm, removals, writer }: OpenStore): Promise<void> {
   await warm.close()
   await removals.stop()
   await writer.settled()
 }
 
-/** Another store object that lives would find its devices gone. */
+/** Rejects with `DM_BUSY` if another object has the store open, because it would lose its devices. */
 export async function refuseOthers({ owner, directory }: StoreParts): Promise<void> {
   const living = await owner.sweep()
   living.delete(owner.id)
@@ -19,7 +19,7 @@ export async function refuseOthers({ owner, directory }: StoreParts): Promise<vo
   throw new DmThinError('DM_BUSY', text, { device: directory })
 }
 
-/** The pool, its devices and the layers stay. */
+/** Closes the store. The pool, its devices and the layers stay. */
 export async function closeStore(store: OpenStore): Promise<void> {
   await finishWork(store)
   store.owner.end()

@@ -1,4 +1,4 @@
-// Which disk a path leads to. A name as /dev/sdb may be that of another disk after a restart of the machine.
+// Identification of the disks of a pool. After a restart of the machine, a name such as /dev/sdb may be another disk.
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -8,17 +8,20 @@ import type { Records } from '../records/records.js'
 
 const ROLES = ['data', 'metadata'] as const
 
-/** By role: what the disk itself says that it is. Without what is in a file, or says nothing. */
+/** The identity of each disk, by role. A role is absent if it is a file, or if the disk has no identity. */
 type Disks = Partial<Record<(typeof ROLES)[number], string>>
 
-/** Throws `DM_STORE_MISMATCH` where a path of the pool leads to another disk than was recorded. */
+/**
+ * Returns the identities of the pool's disks. Rejects with `DM_STORE_MISMATCH` if a path leads to another disk than the
+ * recorded one.
+ */
 export async function checkDisks(records: Records, place: PoolPlace): Promise<Disks> {
   const known = JSON.parse(records.get('disks') ?? '{}') as Disks
   const found = await disksOf(place)
   for (const role of ROLES) {
     if (known[role] === undefined || found[role] === known[role]) continue
     const { device } = place[role] as { device: string }
-    const now = found[role] ?? 'one that says nothing of itself'
+    const now = found[role] ?? 'a disk without an identity'
     const text = `pool.${role} ${device} is not the disk of this store: that is ${known[role]}, and this is ${now}`
     throw new DmThinError('DM_STORE_MISMATCH', text, { device })
   }
@@ -38,14 +41,14 @@ async function disksOf(place: PoolPlace): Promise<Disks> {
 
 async function identityOf(device: string): Promise<string | undefined> {
   const found = await stat(device, { bigint: true }).catch(() => undefined)
-  if (!found?.isBlockDevice()) return undefined // opening the pool says what is wrong with it
+  if (!found?.isBlockDevice()) return undefined // opening the pool reports the error
   const major = ((found.rdev >> 8n) & 0xfffn) | ((found.rdev >> 32n) & 0xfffff000n)
   const minor = (found.rdev & 0xffn) | ((found.rdev >> 12n) & 0xffffff00n)
   const folder = `/sys/dev/block/${major}:${minor}`
   return existsSync(folder) ? identityIn(realpathSync(folder)) : undefined
 }
 
-/** From the folder of a block device in sysfs. */
+/** Reads the identity from the folder of a block device in sysfs. */
 function identityIn(folder: string): string | undefined {
   const uuid = read(folder, 'dm/uuid')
   if (uuid !== undefined) return `device mapper ${uuid}`
@@ -63,7 +66,7 @@ function identityIn(folder: string): string | undefined {
   return file && `loop over ${file}`
 }
 
-/** Undefined where there is none, or nothing in it. */
+/** Returns the content of a file, or undefined if it does not exist or is empty. */
 function read(folder: string, name: string): string | undefined {
   try {
     return readFileSync(path.join(folder, name), 'utf8').trim() || undefined

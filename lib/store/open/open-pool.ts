@@ -1,4 +1,4 @@
-// The pool of a store: opened, or made where it is not there yet; and refused where it cannot be that of the records.
+// The pool of a store: it is opened, or created if it does not exist, and rejected if it cannot be that of the records.
 import { signalOption } from '../../base/options.js'
 import { undefinedIf, DmThinError, hasCode } from '../../base/errors.js'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,10 +11,10 @@ import type { Records } from '../records/records.js'
 const TRIES = 100
 const PAUSE_MS = 100
 
-/** A pool that is not there yet is made; another process may be first, and then it is there. */
+/** Opens the pool, or creates it if it does not exist. If another process creates it first, opens that pool. */
 export async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal): Promise<ThinPool> {
   const abort = signalOption(signal)
-  // A writer in a container is told that the pool is full, and does not hang for a minute.
+  // If the pool is full, writers in containers fail immediately instead of waiting for a minute.
   const options = { ...place, errorIfNoSpace: true, ...abort }
   const found = { ...options, data: whateverSize(place.data), metadata: whateverSize(place.metadata) }
   for (let tries = 1; ; tries += 1) {
@@ -35,11 +35,11 @@ export async function openPool(place: PoolPlace, records: Records, signal?: Abor
   }
 }
 
-/** An existing file has the size that it has: it may have been grown. */
+/** Removes the size from a source: an existing file may have been grown. */
 const whateverSize = (source: DeviceSource): DeviceSource =>
   source.file === undefined ? source : { file: source.file }
 
-/** Layers are recorded, and their pool is not there: a new one would make the loss final. */
+/** Throws if layers are recorded but their pool does not exist: creating a pool would make the loss final. */
 function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {
   if (records.all().length === 0) return
   const where = place.data.file ?? (place.data as { device: string }).device
@@ -48,8 +48,9 @@ function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {
 }
 
 /**
- * A pool in which something is, and nothing of it is recorded, is another program's, or a store's whose records are gone.
- * The records are looked at last: another process that opens the same new store may have confirmed it meanwhile.
+ * Rejects with `DM_STORE_MISMATCH` if the pool is not empty and has no records: it belongs to another program, or to a
+ * store whose records are lost. Reads the records last, because another process that opens the same new store may have
+ * confirmed the pool concurrently.
  */
 export async function refuseForeign(
   pool: ThinPool,
@@ -60,9 +61,9 @@ export async function refuseForeign(
   const volumes = await pool.volumes()
   if (volumes.length === 0 && transactionId === 0n) return
   if (records.get('made') !== undefined) return
-  if (!wasUp) await pool.remove() // brought up by this call
+  if (!wasUp) await pool.remove() // started by this call
   const what = `${volumes.length} volumes and transaction id ${transactionId}`
-  const text = `pool ${pool.name} has ${what}, and nothing of it is recorded: pool.adopt takes it as it is`
+  const text = `pool ${pool.name} has ${what}, and no records: pass pool.adopt to accept it as it is`
   throw new DmThinError('DM_STORE_MISMATCH', text, { device: pool.name })
 }
 

@@ -1,4 +1,4 @@
-// Opening a store: its directory, its records, its pool, and the parts of which its calls are made.
+// The steps that open a store: its directory, its records, its pool, and the parts that its calls use.
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,13 +25,13 @@ import { checkDisks } from './disks.js'
 import { isUp, openPool, refuseForeign } from './open-pool.js'
 import { confirmPlace, recordPlace } from './pool-place.js'
 
-/** Of the records' file, while another process has it alone. */
+/** The number of attempts while another process has exclusive access to the file of the records. */
 const TRIES = 100
-/** Of a database that others use. */
+/** The number of attempts to checkpoint a database that other processes use. */
 const BUSY_TRIES = 10
 const PAUSE_MS = 100
 
-/** What an open store has: the parts of its calls, and its records' file. */
+/** An open store: the parts that its calls use, and the file of its records. */
 export interface OpenStore extends PrepareParts {
   readonly warm: WarmPool
   readonly database: Database
@@ -58,7 +58,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
     pool = await openPool(place, records, plan.signal)
     const status = await pool.status()
     if (status.transactionId === undefined) {
-      const text = `pool ${pool.name} has failed: take it down and run thin_check, then thin_repair, on its metadata`
+      const text = `pool ${pool.name} has failed: remove it, and run thin_check and thin_repair on its metadata`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
     if (records.get('made') === undefined) {
@@ -98,14 +98,17 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
   }
 }
 
-/** @internal The parts that use other parts. */
+/** @internal Adds the parts that use other parts. */
 export function openStoreOf(parts: StoreParts, database: Database, options: BaseOptions): OpenStore {
   const preparing = { ...parts, bases: new BaseVolumes(parts, options) }
   const warm = new WarmPool(parts, parent => prepare(preparing, { kind: 'active', key: null, parent, options: {} }))
   return { ...preparing, warm, database }
 }
 
-/** Another process may have the file alone for a moment: one that makes it, or the first after a crash. */
+/**
+ * Opens the records. Retries while another process has exclusive access to the file, because it creates the file or is the
+ * first after a crash.
+ */
 async function recordsOf(database: Database): Promise<Records> {
   for (let tries = 1; ; tries += 1) {
     try {

@@ -1,4 +1,4 @@
-// Where the pool of a store is: decided once, recorded, and then the same for all.
+// The location of a store's pool. It is decided and recorded once, and is the same for all processes.
 import { randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -9,16 +9,16 @@ import type { PoolPlace } from '../common/options.js'
 import type { Records } from '../records/records.js'
 
 /**
- * The data are sparse: what is promised, not what is taken. The metadata have their space from the start, and need some 48
- * bytes for each 64 KiB of each generation of snapshots.
+ * The default sizes. The data file is sparse. The space of the metadata file is allocated at the start. Metadata needs about
+ * 48 bytes for each 64 KiB of each generation of snapshots.
  */
 const DATA_BYTES = 100 * GiB
 const METADATA_BYTES = 256 * MiB
 
-/** Where the pool is, decided once and then the same for all. */
+/** Returns the recorded location of the pool, or records it. Throws `DM_STORE_MISMATCH` if `asked` differs from it. */
 export function recordPlace(records: Records, directory: string, asked: Partial<PoolPlace>): PoolPlace {
   const recorded = records.get('pool')
-  // One that was never there may have been a slip of the pen: who asks for another is not held to it.
+  // A location without a pool may have been a typo in the options, so that other options replace it.
   const isHeld = records.get('made') !== undefined || Object.keys(asked).length === 0
   if (recorded !== undefined && isHeld) {
     const place = JSON.parse(recorded) as PoolPlace
@@ -41,7 +41,7 @@ export function recordPlace(records: Records, directory: string, asked: Partial<
   return place
 }
 
-/** The pool is there. Another process may have been quicker, with another one. */
+/** Records that the pool exists. Throws `DM_STORE_MISMATCH` if another process has recorded another location. */
 export function confirmPlace(records: Records, directory: string, place: PoolPlace): void {
   if (records.get('pool') !== JSON.stringify(place)) {
     const text = `another process opened the store in ${directory} at the same time, with another pool`
@@ -50,7 +50,7 @@ export function confirmPlace(records: Records, directory: string, place: PoolPla
   records.set('made', place.name)
 }
 
-/** Another process may have another working directory. */
+/** Makes all paths absolute, because other processes may have another working directory. */
 function absolute(place: Partial<PoolPlace>): Partial<PoolPlace> {
   const resolved = (source: DeviceSource): DeviceSource =>
     source.file === undefined

@@ -1,4 +1,4 @@
-// The package better-sqlite3: an optional peer, for those Nodes that have no SQLite of their own.
+// The connection by better-sqlite3: an optional peer dependency, for versions of Node without SQLite.
 import type Sqlite from 'better-sqlite3'
 import type { Connection, SqlValue, Statement } from './database.js'
 
@@ -6,7 +6,7 @@ export type BetterSqlite = new (file: string, options?: Sqlite.Options) => Sqlit
 
 export async function betterSqlite(): Promise<BetterSqlite> {
   const { default: constructor } = (await import('better-sqlite3')) as unknown as { default: BetterSqlite }
-  new constructor(':memory:').close() // the binary itself is looked for here
+  new constructor(':memory:').close() // loads the binary
   return constructor
 }
 
@@ -24,7 +24,7 @@ export class BetterConnection implements Connection {
   prepare(sql: string): Statement {
     const statement = this.#database.prepare(sql)
     if (statement.reader) return statement.safeIntegers()
-    // Some PRAGMAs return a row and some do not; better-sqlite3 does not `get` from the latter.
+    // Some PRAGMAs return no row; better-sqlite3 rejects `get` and `all` for these.
     const run = (...values: SqlValue[]) => statement.run(...values)
     return { run, get: (...values) => void run(...values), all: (...values) => (run(...values), []) }
   }

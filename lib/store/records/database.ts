@@ -1,15 +1,15 @@
-// What the store asks of SQLite, whichever library provides it. Statements do not wait for locks: the Writer waits by timer.
+// The interface to SQLite, for each library that provides it. Statements do not wait for locks: the Writer waits by timer.
 
 export type SqlValue = string | number | bigint | null
 
 export interface Statement {
   run(...values: SqlValue[]): { readonly changes: number; readonly lastInsertRowid: number | bigint }
-  /** The first row; its integers are bigints. */
+  /** Returns the first row. Its integers are bigints. */
   get(...values: SqlValue[]): unknown
   all(...values: SqlValue[]): unknown[]
 }
 
-/** One connection, as a library gives it. */
+/** A connection of a library. */
 export interface Connection {
   readonly inTransaction: boolean
   prepare(sql: string): Statement
@@ -17,6 +17,7 @@ export interface Connection {
   close(): void
 }
 
+/** A database, with transactions. */
 export class Database {
   readonly name: string
   readonly #connection: Connection
@@ -26,7 +27,7 @@ export class Database {
     this.#connection = connection
   }
 
-  /** False if SQLite itself has rolled the transaction back, as after a full disk. */
+  /** True if a transaction is open. False after SQLite has rolled it back by itself, for example because of a full disk. */
   get inTransaction(): boolean {
     return this.#connection.inTransaction
   }
@@ -46,13 +47,13 @@ export class Database {
     return typeof value === 'bigint' ? Number(value) : value
   }
 
-  /** Runs `body` in a transaction that may write from its beginning, and commits it; rolls it back if `body` throws. */
+  /** Runs `body` in a transaction that has the write lock from its beginning. Commits it, or rolls it back if `body` throws. */
   immediate<T>(body: () => T): T {
     this.exec('BEGIN IMMEDIATE')
     return this.#ended(body, 'COMMIT', 'ROLLBACK')
   }
 
-  /** Runs `body` inside a transaction; if it throws, only what it did is rolled back. */
+  /** Runs `body` inside a transaction. If `body` throws, only its own changes are rolled back. */
   savepoint<T>(body: () => T): T {
     this.exec('SAVEPOINT change')
     return this.#ended(body, 'RELEASE change', 'ROLLBACK TO change; RELEASE change')

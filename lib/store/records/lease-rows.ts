@@ -1,7 +1,7 @@
-// The table of leases: which volume a call of which owner needs.
+// The table of leases: the volumes that calls need, with the owners of these calls.
 import type { Database } from './sqlite.js'
 
-/** `use`: the volume is activated, and perhaps written. `keep`: the layer is not to be removed. */
+/** The kind of a lease. `use`: the call activates the volume, and may write it. `keep`: the layer must not be removed. */
 export type LeaseKind = 'use' | 'keep'
 
 export interface LeaseRow {
@@ -11,7 +11,7 @@ export interface LeaseRow {
   readonly owner: string
 }
 
-/** Leases of owners that have died stay until somebody deletes them: whether an owner lives is not known here. */
+/** The rows of leases. Those of dead owners stay until `Leases` deletes them. */
 export class LeaseRows {
   readonly #database: Database
 
@@ -32,17 +32,17 @@ export class LeaseRows {
     return this.#rows('')
   }
 
-  /** Of one volume. */
+  /** Returns the leases on one volume. */
   of(thin: number): LeaseRow[] {
     return this.#rows('WHERE thin = ?', thin)
   }
 
   #rows(where: string, ...values: number[]): LeaseRow[] {
     const rows = this.#database.prepare(`SELECT id, thin, kind, owner FROM lease ${where}`).all(...values) as LeaseRow[]
-    return rows.map(row => ({ ...row, id: Number(row.id), thin: Number(row.thin) })) // integers come as bigints
+    return rows.map(row => ({ ...row, id: Number(row.id), thin: Number(row.thin) })) // SQLite returns integers as bigints
   }
 
-  /** A layer has another volume from here on: who keeps it keeps that one. */
+  /** Moves the leases of kind `keep` to the new volume of a layer. */
   moveKept(from: number, to: number): void {
     this.#database.prepare(`UPDATE lease SET thin = ? WHERE thin = ? AND kind = 'keep'`).run(to, from)
   }

@@ -1,9 +1,10 @@
-// The log that SQLite writes ahead, held open by a descriptor of ours: the kernel tells each descriptor once of what the
-// disk did not take, so that one opened later may hear of nothing.
+// The write-ahead log of SQLite, held open by a descriptor: the kernel reports a failed write once to each descriptor that
+// was open at that time, so that a descriptor that is opened later may not report it.
 import { closeSync, openSync } from 'node:fs'
 import { nativePort } from '../../kernel/native-port.js'
 import type { Database } from './sqlite.js'
 
+/** The write-ahead log of a database. */
 export class LogFile {
   readonly #path: string
   #file: number | undefined
@@ -12,13 +13,13 @@ export class LogFile {
     this.#path = `${database.name}-wal`
   }
 
-  /** Resolves when all that is committed by now, by whichever process, is on the disk. Not before the first commit. */
+  /** Waits until all commits so far, of all processes, are on the disk. The file exists after the first commit. */
   async sync(): Promise<void> {
     this.#file ??= openSync(this.#path, 'r')
     await nativePort().syncFile(this.#file)
   }
 
-  /** After the last `sync` has come back. */
+  /** Closes the file. No `sync` may be in progress. */
   close(): void {
     if (this.#file !== undefined) closeSync(this.#file)
     this.#file = undefined

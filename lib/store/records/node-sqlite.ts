@@ -1,4 +1,4 @@
-// Node's own SQLite: in Node 22.16 and later. Node calls it experimental, and says so once on standard error.
+// The connection by the SQLite of Node, in Node 22.16 and later. It is experimental: Node prints a warning once.
 import type { Connection, SqlValue, Statement } from './database.js'
 
 interface NodeStatement {
@@ -19,7 +19,7 @@ interface NodeSqlite {
   readonly DatabaseSync: new (file: string, options?: { readonly timeout?: number }) => NodeDatabase
 }
 
-/** Returns Node's module, or undefined if this Node has none that tells whether a transaction is open. */
+/** Returns Node's module, or undefined if this Node has no SQLite that reports whether a transaction is open. */
 export function nodeSqlite(): NodeSqlite | undefined {
   const builtin = (process as { getBuiltinModule?: (name: string) => unknown }).getBuiltinModule
   const loaded = builtin?.('node:sqlite') as NodeSqlite | undefined

@@ -1,10 +1,11 @@
-// Who is in the middle of something, and whether they still live. Each open store has a file in `owners/` that it holds
-// locked, by SQLite's own lock on it: it ends with the process, whatever ends that. Rows name their owner's file.
+// Owners of unfinished calls. Each open store has a file in `owners/` and holds a lock of SQLite on it, which ends with the
+// process in any case. Rows name the file of their owner.
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { databaseError, isLocked, openDatabase, type Database } from './sqlite.js'
 
+/** The owner file of an open store. */
 export class Owner {
   readonly id: string
   readonly #folder: string
@@ -22,13 +23,13 @@ export class Owner {
       const id = randomUUID()
       const file = path.join(folder, id)
       const lock = await lockFile(file, false)
-      // Between its making and its locking somebody who swept may have taken it for a dead one's.
+      // Between the creation and the lock, another process may have swept the file as that of a dead owner.
       if (lock && existsSync(file)) return new Owner(folder, id, lock)
       lock?.close()
     }
   }
 
-  /** False where it has ended in any way. Its file is gone then. */
+  /** Returns whether an owner is alive. Removes the file of a dead owner. */
   async isAlive(id: string): Promise<boolean> {
     if (id === this.id) return true
     const file = path.join(this.#folder, id)
@@ -40,7 +41,7 @@ export class Owner {
     return false
   }
 
-  /** Takes away the files of dead owners. Gives those that live. */
+  /** Removes the files of dead owners. Returns the living owners. */
   async sweep(): Promise<Set<string>> {
     const living = new Set<string>()
     for (const id of readdirSync(this.#folder)) {
@@ -55,12 +56,12 @@ export class Owner {
   }
 }
 
-/** The file, locked by nobody else; undefined where somebody has it, or where it went meanwhile. */
+/** Locks a file. Returns undefined if another process has it locked, or has removed it concurrently. */
 async function lockFile(file: string, mustExist: boolean): Promise<Database | undefined> {
   let database: Database | undefined
   try {
     database = await openDatabase(file, { mustExist })
-    database.pragma('journal_mode = MEMORY') // nothing is ever written: no journal beside it
+    database.pragma('journal_mode = MEMORY') // nothing is ever written, so that no journal file is needed
     database.exec('BEGIN EXCLUSIVE')
     return database
   } catch (fault) {

@@ -1,5 +1,5 @@
-// What the store knows of its layers: one SQLite file. Plain statements, each well below a millisecond; whoever changes
-// something does so inside a transaction of the Writer.
+// The records of the store's layers, in one SQLite file. Each statement takes well below a millisecond. Changes are made
+// inside a transaction of the Writer.
 import { DmThinError } from '../../base/errors.js'
 import { MAX_THIN_ID } from '../../base/units.js'
 import { LeaseRows } from './lease-rows.js'
@@ -9,7 +9,7 @@ import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
 import type { LayerFileSystem } from '../common/types.js'
 
-/** Goes round. */
+/** The statement that returns the next thin id. It continues at 0 after the last id. */
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
   ON CONFLICT DO UPDATE SET value = (value + 1) % ${MAX_THIN_ID + 1} RETURNING (value + ${MAX_THIN_ID}) % ${MAX_THIN_ID + 1} AS thin`
 
@@ -18,17 +18,18 @@ const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, cr
 
 const COLUMNS = 'l.*, p.key AS parent_key, p.kind AS parent_kind FROM layer l LEFT JOIN layer p ON p.id = l.parent'
 
+/** The records of a store. */
 export class Records {
   readonly #database: Database
   readonly #statements = new Map<string, Statement>()
   readonly leases: LeaseRows
 
-  /** Throws what `isLocked` knows while another process opens the file for the first time, or after a crash. */
+  /** Throws an error of `isLocked` while another process opens the file for the first time, or after a crash. */
   constructor(database: Database) {
     this.#database = database
-    database.pragma('synchronous = FULL') // while the file is made
+    database.pragma('synchronous = FULL') // while the file is created
     database.pragma('journal_mode = WAL')
-    // What FULL does besides is to wait for the disk after each commit. The Writer does that, off the JavaScript thread.
+    // FULL would also wait for the disk after each commit. The Writer does this outside the JavaScript thread.
     database.pragma('synchronous = NORMAL')
     database.pragma('foreign_keys = ON')
     checkVersion(database)
@@ -36,16 +37,16 @@ export class Records {
   }
 
   /**
-   * Takes what is in the log into the database, and waits for its disk: what a store wrote whose disk then refused may
-   * be in the log's memory alone, and nobody may build on it. False while another process is at it; one that has the
-   * file busy all the time is told things, so its disk takes them.
+   * Copies the write-ahead log into the database, and waits for its disk. After a failed write, the log may be in memory
+   * only, and no further change may rely on it. Returns false while another process uses the log; if it does so permanently,
+   * its writes are acknowledged, so that the disk accepts them.
    */
   checkpoint(): boolean {
     const busy = this.#database.pragma('wal_checkpoint(TRUNCATE)')
     return busy !== 1
   }
 
-  /** Makes the tables of a new file, or what one of an older version lacks. In a transaction: two processes may do it. */
+  /** Creates the tables, or migrates those of an older version. Needs a transaction, because two processes may do it. */
   found(): void {
     migrate(this.#database)
   }
@@ -60,18 +61,19 @@ export class Records {
 
   #noted = 0n
 
-  /** The pool's transaction id as of the last change that was acknowledged. */
+  /** The transaction id of the pool at the last acknowledged change. */
   get transaction(): bigint {
     return BigInt(this.get('transaction') ?? '0')
   }
 
+  /** Records the transaction id of a commit point, if it is the highest so far. */
   noteTransaction(id: bigint): void {
-    if (id <= this.#noted) return // another of the same commit point was before
+    if (id <= this.#noted) return // another change of the same commit point has recorded it
     if (id > this.transaction) this.set('transaction', String(id))
     this.#noted = id
   }
 
-  /** The records go on from where the pool is, though that is older. */
+  /** Sets the transaction id to that of the pool, although it is lower. */
   acceptTransaction(id: bigint): void {
     this.set('transaction', String(id))
     this.#noted = id
@@ -101,14 +103,14 @@ export class Records {
     )
   }
 
-  /** Bases on which no row stands. */
+  /** Returns base volumes that are not the parent of any row. */
   unusedBases(): Row[] {
     return this.#rows(
       `l.kind = 'base' AND l.state = 'ready' AND NOT EXISTS (SELECT 1 FROM layer c WHERE c.parent = l.id)`,
     )
   }
 
-  /** Rows that are not simply there. */
+  /** Returns the rows that are not `ready`. */
   unready(): Row[] {
     return this.#rows(`l.state <> 'ready' ORDER BY l.id`)
   }
@@ -117,7 +119,7 @@ export class Records {
     return this.#rows('1 ORDER BY l.id')
   }
 
-  /** Layers with a key behind `after`, in the order of the keys' bytes. */
+  /** Returns layers whose key is greater than `after`, in the order of the bytes of their keys. */
   page(after: string, count: number): Row[] {
     return this.#rows(`l.key > ? AND l.state <> 'making' ORDER BY l.key LIMIT ?`, after, count)
   }
@@ -126,7 +128,7 @@ export class Records {
     return this.#row('l.parent = ? AND l.key IS NOT NULL LIMIT 1', id)
   }
 
-  /** Takes the next thin id that no row has, going round. */
+  /** Inserts a row with the next thin id that no row has. */
   insert(row: RowInsert, parent?: Row): Row {
     const { at, parent: parentId, raw = false, ...rest } = row
     const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
@@ -135,7 +137,7 @@ export class Records {
     for (let tried = 0; tried <= MAX_THIN_ID; tried += 1) {
       const thin = Number((this.#get(NEXT_THIN) as { thin: bigint }).thin)
       const { changes, lastInsertRowid } = this.#run(INSERT, ...values, thin)
-      if (changes === 0) continue // another row has this one
+      if (changes === 0) continue // another row has this thin id
       const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
       const id = Number(lastInsertRowid)
       return { ...rest, raw, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
@@ -143,14 +145,17 @@ export class Records {
     throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${MAX_THIN_ID + 1}`)
   }
 
-  /** An id that the pool has and the store knows nothing of: it is not chosen for anything. */
+  /** Records a volume of the pool that has no record, so that its thin id is never chosen. */
   retire(thin: number, at: bigint): void {
     const sql = `INSERT OR IGNORE INTO layer (kind, state, thin, size, fs, created, updated, labels)
       VALUES ('active', 'retired', ?, 0, '', ?, ?, '{}')`
     this.#run(sql, thin, at, at)
   }
 
-  /** Changes a row, if it is still in one of the states named. Given the row itself, it is not read again. */
+  /**
+   * Changes a row if its state is one of `from`. Returns the new row, or undefined if it was not changed. If a row is passed,
+   * it is not read again.
+   */
   update(which: number | Row, from: readonly RowState[], change: RowChange): Row | undefined {
     const id = typeof which === 'number' ? which : which.id
     const sets: string[] = []
@@ -161,32 +166,32 @@ export class Records {
       values.push(name === 'labels' ? JSON.stringify(value) : (value as SqlValue))
     }
     const states = from.map(() => '?').join(', ')
-    // The id of a deleted row may be another's by now; its thin id is not, for long.
+    // The id of a deleted row may have been reused. Its thin id is not reused for a long time.
     const [same, thin] = typeof which === 'number' ? ['', []] : [' AND thin = ?', [which.thin]]
     const sql = `UPDATE layer SET ${sets.join(', ')} WHERE id = ?${same} AND state IN (${states})`
     if (this.#run(sql, ...values, id, ...thin, ...from).changes === 0) return undefined
     return typeof which === 'number' ? this.byId(id) : { ...which, ...change }
   }
 
-  /** What a call that failed had made, unless another has made something of it since: committed it, removed it. */
+  /** Abandons the layer of a call that failed, unless another call has committed, removed or used it. */
   takeBack(row: Row, owner: string): Row | undefined {
     const now = this.byId(row.id)
     const isSame = now?.thin === row.thin && now.key === row.key && now.kind === row.kind && !this.childOf(row.id)
     return isSame ? this.abandon(row.id, ['making', 'ready'], owner) : undefined
   }
 
-  /** Gone for callers; `owner` takes the volume away, or whoever finds that it has died. */
+  /** Removes a layer for callers. `owner` deletes the volume, or another store object after the end of `owner`. */
   abandon(id: number, from: readonly RowState[], owner: string): Row | undefined {
     return this.update(id, from, { key: null, state: 'removing', owner })
   }
 
-  /** A removal that is still whose it was when it was read. */
+  /** Takes over a removal if its owner has not changed since the row was read. */
   takeOver(row: Row, owner: string): Row | undefined {
     const isSame = this.byId(row.id)?.owner === row.owner
     return isSame ? this.update(row, ['removing'], { owner }) : undefined
   }
 
-  /** As with `update`, the row itself. */
+  /** Deletes a row if its thin id is unchanged. */
   delete({ id, thin }: Pick<Row, 'id' | 'thin'>): void {
     this.#run('DELETE FROM layer WHERE id = ? AND thin = ?', id, thin)
   }

@@ -1,17 +1,17 @@
-// One record of the store: a thin volume, and what it is to callers.
+// The record of a layer: a row of the database, with its thin volume.
 import type { Labels, LayerFileSystem, LayerInfo, LayerKind } from '../common/types.js'
 
 /**
- * `making`, `committing`: its owner is in the middle of a call. `removing`: gone for callers, and the volume goes in the
- * background. `retired`: its thin id is in doubt, and is left alone until a person acts.
+ * The state of a row. `making`, `committing`: a call of its owner is in progress. `removing`: callers do not find the layer,
+ * and its volume is deleted in the background. `retired`: the thin id is reserved until an operator intervenes.
  */
 export type RowState = 'making' | 'ready' | 'committing' | 'removing' | 'retired'
 
 export interface Row {
   readonly id: number
-  /** Null for a base, and for what is being removed. */
+  /** The key; null for a base volume, and for a layer that is being removed. */
   readonly key: string | null
-  /** `base`: an empty file system that root layers are snapshots of. */
+  /** The kind; `base`: an empty file system, of which layers without a parent are snapshots. */
   readonly kind: LayerKind | 'base'
   readonly state: RowState
   readonly owner: string | null
@@ -22,10 +22,10 @@ export interface Row {
   readonly fileSystem: LayerFileSystem
   readonly createdAt: bigint
   readonly updatedAt: bigint
-  /** Of a committed layer and a base: what was mapped when it was made so. */
+  /** The mapped blocks of a committed layer or base volume at the time of its commit, in bytes; null for others. */
   readonly mappedBytes: number | null
   readonly labels: Labels
-  /** What is on it nobody of the host looks into: it is not mounted. */
+  /** True if the content is untrusted input that the host does not mount. */
   readonly raw: boolean
 }
 
@@ -39,7 +39,7 @@ export interface RowInsert {
   readonly fileSystem: LayerFileSystem
   readonly at: bigint
   readonly labels: Labels
-  /** Default false. */
+  /** True if the layer is raw. Default false. */
   readonly raw?: boolean
 }
 

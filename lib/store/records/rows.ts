@@ -1,16 +1,16 @@
-// A key, and the row that callers mean by it.
+// Lookup of rows by the key of a layer, and the errors for invalid keys and states.
 import { DmThinError } from '../../base/errors.js'
 import type { Records } from './records.js'
 import type { Row } from './row.js'
 
-/** One that is being made is not there yet. */
+/** Returns the row of a layer. Throws `DM_LAYER_NOT_FOUND` if it does not exist, or is being created. */
 export function visible(records: Records, key: string): Row {
   const row = records.byKey(key)
   if (row && row.state !== 'making') return row
   throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no layer ${JSON.stringify(key)}`, { device: key })
 }
 
-/** `visible`, and in nobody's hands. */
+/** Returns the row of a layer that no call is changing. Throws `DM_LAYER_STATE` if it is being committed. */
 export function readyRow(records: Records, key: string): Row {
   const row = visible(records, key)
   if (row.state === 'ready') return row

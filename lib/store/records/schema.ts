@@ -1,8 +1,8 @@
-// The tables of the store's records, and what a later version added to them.
+// The tables of the store's records, with the additions of later versions.
 import { DmThinError } from '../../base/errors.js'
 import type { Database } from './sqlite.js'
 
-/** What each version added to the one before it. The first makes a new file. */
+/** The additions of each version to the one before. The first creates the tables. */
 const STEPS: readonly string[] = [
   `
   CREATE TABLE store (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -42,17 +42,17 @@ const VERSION = STEPS.length
 
 const versionOf = (database: Database): number => Number(database.pragma('user_version'))
 
-/** Throws `DM_STORE_MISMATCH` where the file is of a later version. */
+/** Throws `DM_STORE_MISMATCH` if the file has a later version. */
 export function checkVersion(database: Database): void {
   const version = versionOf(database)
   if (version <= VERSION) return
-  const text = `${database.name} is of version ${version}; this dm-thin knows version ${VERSION}`
+  const text = `${database.name} has version ${version}; this dm-thin supports version ${VERSION}`
   throw new DmThinError('DM_STORE_MISMATCH', text, { device: database.name })
 }
 
-/** Makes the tables of a new file, or what an older one lacks. In a transaction: two processes may do it. */
+/** Creates the tables, or migrates those of an older version. Needs a transaction, because two processes may do it. */
 export function migrate(database: Database): void {
-  checkVersion(database) // another process may have changed it since it was opened
+  checkVersion(database) // another process may have migrated the file since it was opened
   const version = versionOf(database)
   if (version === VERSION) return
   for (const step of STEPS.slice(version)) database.exec(step)

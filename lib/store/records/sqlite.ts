@@ -1,4 +1,5 @@
-// Opens databases, and names SQLite's errors. Node's own SQLite is used if this Node has it; better-sqlite3 otherwise.
+// Opening of databases, and the translation of SQLite's errors. The SQLite of Node is used if it exists, else
+// better-sqlite3.
 import { existsSync } from 'node:fs'
 import { DmThinError } from '../../base/errors.js'
 import { dependency } from '../common/optional-dependency.js'
@@ -12,15 +13,15 @@ type Connect = (file: string) => Connection
 
 let loaded: Promise<Connect> | undefined
 
-/** Rejects with `DM_STORE_DEPENDENCY` if this Node has no SQLite and better-sqlite3 cannot be loaded. */
+/** Loads SQLite. Rejects with `DM_STORE_DEPENDENCY` if this Node has none and better-sqlite3 cannot be loaded. */
 export function loadSqlite(): Promise<Connect> {
   return (loaded ??= load().catch((fault: unknown) => {
-    loaded = undefined // it may be installed meanwhile
+    loaded = undefined // the package may be installed before the next call
     throw fault
   }))
 }
 
-/** DM_THIN_SQLITE chooses for tests. */
+/** Selects the library. Tests select better-sqlite3 with DM_THIN_SQLITE. */
 async function load(): Promise<Connect> {
   const own = process.env['DM_THIN_SQLITE'] === 'better-sqlite3' ? undefined : nodeSqlite()
   if (own) return file => new NodeConnection(own, file)
@@ -28,7 +29,7 @@ async function load(): Promise<Connect> {
   return file => new BetterConnection(constructor, file)
 }
 
-/** Opens without waiting for locks: who waits, waits by timer and not in the database's own sleep. */
+/** Opens a database that does not wait for locks: callers wait by timer, because SQLite would block the thread. */
 export async function openDatabase(file: string, options: { readonly mustExist?: boolean } = {}): Promise<Database> {
   const connect = await loadSqlite()
   if (options.mustExist && !existsSync(file)) {
@@ -37,13 +38,13 @@ export async function openDatabase(file: string, options: { readonly mustExist?:
   return databaseFaults(file, () => new Database(file, connect(file)))
 }
 
-/** Another process holds the lock that was needed. */
+/** Returns whether the error means that another process holds a lock of the database. */
 export function isLocked(fault: unknown): boolean {
   const code = codeOf(fault) ?? codeOf((fault as Error | undefined)?.cause)
   return code?.startsWith('SQLITE_BUSY') ?? false
 }
 
-/** SQLite's refusal as ours; anything else as it is. */
+/** Converts an error of SQLite to `DM_STORE_DATABASE`. Returns other errors unchanged. */
 export function databaseError(file: string, fault: unknown): unknown {
   const code = codeOf(fault)
   if (code === undefined) return fault
@@ -59,7 +60,7 @@ export function databaseFaults<T>(file: string, body: () => T): T {
   }
 }
 
-/** Of SQLite's result codes those that say something of their own: https://www.sqlite.org/rescode.html */
+/** Names of SQLite's primary result codes: https://www.sqlite.org/rescode.html */
 const PRIMARY: Readonly<Record<number, string>> = {
   1: 'SQLITE_ERROR',
   5: 'SQLITE_BUSY',
@@ -74,7 +75,10 @@ const PRIMARY: Readonly<Record<number, string>> = {
   26: 'SQLITE_NOTADB',
 }
 
-/** better-sqlite3 names the code; Node gives its number, whose low byte is the primary code. */
+/**
+ * Returns the name of SQLite's result code. better-sqlite3 reports the name, and Node the number, whose low byte is the
+ * primary code.
+ */
 function codeOf(fault: unknown): string | undefined {
   if (typeof fault !== 'object' || fault === null || !('code' in fault) || typeof fault.code !== 'string')
     return undefined

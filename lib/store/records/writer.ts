@@ -1,22 +1,23 @@
-// Changes of the records, many in one transaction: each costs a wait for the disk, so those that come in one turn of the
-// event loop, or while the disk is waited for, share it. Nothing waits inside a transaction, and a commit does not wait for
-// the disk: that is done by a thread, before anybody is told. A lock of another process is waited for by timer.
+// Changes of the records, many in one transaction. Each transaction needs a wait for the disk, so that changes of one turn of
+// the event loop, or during such a wait, share a transaction. Nothing waits inside a transaction, and a commit does not wait
+// for the disk: a native thread syncs the log before the changes are acknowledged. Locks of other processes are awaited by
+// timer.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
 import { LogFile } from './log-file.js'
 import { databaseError, isLocked, type Database } from './sqlite.js'
 
-/** How long another process may hold the database. Its own transactions take milliseconds. */
+/** The limit of the wait for another process. Transactions of a store take milliseconds. */
 const LIMIT_MS = 30_000
-/** In one transaction: more would hold the event loop for too long. */
+/** The limit of changes in one transaction. More would block the event loop for too long. */
 const MOST = 128
 const FIRST_PAUSE_MS = 1
 const LONGEST_PAUSE_MS = 50
 
 export interface WriteOptions {
   /**
-   * Wait until the disk has it. False for what is of no use after a restart of the machine: it is seen by other processes
-   * at once. Default true.
+   * True if `write` waits until the change is on the disk. False for changes that are useless after a restart of the machine;
+   * other processes see them immediately. Default true.
    */
   readonly durable?: boolean
 }
@@ -30,11 +31,12 @@ interface Change {
 
 type Result = { readonly value: unknown } | { readonly fault: unknown }
 
+/** The queue of changes of a database. */
 export class Writer {
   readonly #database: Database
   readonly #queue: Change[] = []
   #flushing: Promise<void> | undefined
-  /** What a disk did not take once, nobody knows of any more: nothing is acknowledged after it. */
+  /** The error of a failed sync. The kernel reports it only once, so that no change is acknowledged after it. */
   #lost: DmThinError | undefined
   readonly #log: LogFile
 
@@ -43,7 +45,7 @@ export class Writer {
     this.#log = new LogFile(database)
   }
 
-  /** Runs `change` in a transaction and resolves when it is on the disk. One that throws leaves nothing of itself. */
+  /** Runs `change` in a transaction and resolves when it is on the disk. If `change` throws, it is rolled back. */
   write<T>(change: () => T, { durable = true }: WriteOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ run: change, durable, resolve, reject })
@@ -51,12 +53,12 @@ export class Writer {
     })
   }
 
-  /** When everything that was asked for is on the disk, or refused. */
+  /** Waits until all changes are on the disk, or have failed. */
   async settled(): Promise<void> {
     while (this.#flushing) await this.#flushing
   }
 
-  /** After `settled`. The database is not closed by this. */
+  /** Closes the log, but not the database. Call it after `settled`. */
   close(): void {
     this.#log.close()
   }
@@ -86,7 +88,7 @@ export class Writer {
     const results = await this.#patiently(changes)
     if (!changes.some(({ durable }) => durable)) return results
     await this.#log.sync().catch((cause: unknown) => {
-      const text = `${this.#database.name}: the disk did not take what was written: ${(cause as Error).message}`
+      const text = `${this.#database.name}: write to disk failed: ${(cause as Error).message}`
       throw (this.#lost = new DmThinError('DM_STORE_DATABASE', text, { device: this.#database.name, cause }))
     })
     return results
@@ -105,18 +107,18 @@ export class Writer {
     }
   }
 
-  /** One alone is refused with its transaction. */
+  /** Runs the changes. A single change needs no savepoint: if it throws, the transaction is rolled back. */
   #each(changes: readonly Change[]): Result[] {
     const [first, ...others] = changes
     return others.length === 0 ? [{ value: first!.run() }] : changes.map(change => this.#one(change))
   }
 
-  /** A savepoint of its own, so that one change's refusal is not the others'. */
+  /** Runs one change in a savepoint, so that its error does not affect the other changes. */
   #one({ run }: Change): Result {
     try {
       return { value: this.#database.savepoint(run) }
     } catch (fault) {
-      // A full disk and its like end the whole transaction: there is nothing to go on with.
+      // Some errors, such as a full disk, end the whole transaction.
       if (!this.#database.inTransaction || isLocked(fault)) throw fault
       return { fault: databaseError(this.#database.name, fault) }
     }
@@ -124,6 +126,6 @@ export class Writer {
 }
 
 function tooLong(file: string, cause: unknown): DmThinError {
-  const text = `${file} was locked by another process for ${LIMIT_MS / 1000} s: look for one that hangs`
+  const text = `${file} was locked by another process for ${LIMIT_MS / 1000} s; a hung process probably holds the lock`
   return new DmThinError('DM_STORE_DATABASE', text, { device: file, cause })
 }

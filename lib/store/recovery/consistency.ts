@@ -1,34 +1,34 @@
-// Whether the store's records and the pool's metadata agree.
+// The comparison of the store's records with the pool's metadata.
 import type { StoreFinding } from '../common/findings.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { Row } from '../records/row.js'
 
-/** By how much a pool may be ahead of its records: what calls that died had told the pool and not yet recorded. */
+/** The number of transactions by which a pool may be ahead: dead calls may have committed the pool without recording it. */
 const MOST_AHEAD = 1000n
 
 type CompareParts = Pick<StoreParts, 'pool' | 'records' | 'writer' | 'volumes' | 'clock'>
 
 /**
- * `behind`: the pool is older than the records. `ahead`: the records are older than the pool, as after they were restored
- * from a backup: what they say is being made may have become a layer since, and be in use.
+ * The age of the pool relative to the records. `behind`: the pool is older. `ahead`: the records are older, for example
+ * because they were restored from a backup; a row that is `making` in them may have become a layer since, and be in use.
  */
 export type PoolAge = 'same' | 'behind' | 'ahead'
 
 export function ageOf(findings: readonly StoreFinding[]): PoolAge {
   const kinds = new Set(findings.map(({ kind }) => kind))
   if (kinds.has('transaction-behind')) return 'behind'
-  // A volume is recorded before it is made, so that one without a record was made after these records were written.
+  // A volume is recorded before it is created. A volume without a record was created after these records were written.
   return kinds.has('transaction-ahead') || kinds.has('volume-without-layer') ? 'ahead' : 'same'
 }
 
 export const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { key: row.key })
 
-/** Records against the pool's metadata. With `retire` no id of a volume without a record is ever chosen. */
+/** Compares the records with the pool's metadata. `retire`: thin ids of volumes without a record are never chosen. */
 export async function compare(parts: CompareParts, retire: boolean): Promise<StoreFinding[]> {
   const { records, writer, pool } = parts
   const findings: StoreFinding[] = []
-  // The records first: calls under way raise the pool's id and then the records', so that the pool, read later, has at
-  // least what was recorded.
+  // The records are read first: calls in progress increase the id of the pool before they record it, so that the pool, read
+  // later, has at least the recorded id.
   const recorded = records.transaction
   const { transactionId } = await pool.status()
   if (transactionId !== undefined && transactionId < recorded) {
@@ -53,8 +53,9 @@ export async function compare(parts: CompareParts, retire: boolean): Promise<Sto
 }
 
 /**
- * The pool is read first and the records after: a row is written before its volume is made and deleted after that is
- * gone, so that a volume without a row is none of a call under way. What seems lost may be younger than the reading.
+ * Returns the rows without a volume and the volumes without a row. The pool is read before the records. A row is written
+ * before its volume is created, and deleted after its volume, so that calls in progress have no volume without a row. A row
+ * without a volume may be younger than the list of volumes, so that both are read again.
  */
 async function disagreements(parts: CompareParts): Promise<{ lost: Row[]; strange: number[] }> {
   let ids = await parts.volumes.ids()

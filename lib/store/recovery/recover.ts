@@ -1,4 +1,4 @@
-// What an open store does first: it ends what dead processes began, and looks whether records and pool agree.
+// Recovery when a store is opened: unfinished calls of dead processes are ended, and the records are compared with the pool.
 import type { StoreParts } from '../engine/parts.js'
 import type { StoreFinding } from '../common/findings.js'
 import { leftMounts, sweepMount } from '../engine/temporary-mounts.js'
@@ -15,22 +15,22 @@ export async function recover(parts: StoreParts): Promise<StoreFinding[]> {
     await sweepMount(folder)
     findings.push({ kind: 'left-mounted', detail: folder, action: 'unmounted' })
   }
-  // Whether the records are those of this pool is known before anything is deleted by them.
+  // The records are compared with the pool before anything is deleted because of them.
   const compared = await compare(parts, true)
   const begun = await unfinished(parts)
-  // Read after the rows: for a dead owner's row no volume is made any more.
+  // The volumes are read after the rows: no volume is created any more for a row of a dead owner.
   const ids = begun.length === 0 ? NONE : await parts.volumes.ids()
   for (const row of begun) {
     const action = await ended(parts, row, ids, ageOf(compared))
     if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action })
   }
-  await parts.leases.living() // those of dead owners are deleted
+  await parts.leases.living() // deletes the leases of dead owners
   await parts.removals.takeOver()
   sweepStaging(parts.directory, await parts.owner.sweep())
   return [...findings, ...compared]
 }
 
-/** Undefined: another process was quicker. */
+/** Ends an unfinished call. Returns the action, or undefined if another process has ended the call. */
 async function ended(
   parts: StoreParts,
   row: Row,

@@ -1,4 +1,4 @@
-// Repairing those disagreements of records, pool and kernel that are safe to repair.
+// The repair of those inconsistencies that are safe to repair.
 import type { DmThinError } from '../../base/errors.js'
 import { LoopDevice } from '../../block/loop-device.js'
 import type { StoreFinding } from '../common/findings.js'
@@ -10,13 +10,13 @@ import { verify } from './verify.js'
 
 /** Options of `LayerStore.repair`. */
 export interface RepairOptions {
-  /** Say what would be done, and do nothing. Default false. */
+  /** Returns the planned actions, and changes nothing. Default false. */
   readonly dryRun?: boolean
-  /** Delete the volumes that the store knows nothing of, too. What is on them is lost. Default false. */
+  /** Deletes the volumes without a record too. Their content is lost. Default false. */
   readonly deleteRetired?: boolean
   /**
-   * The pool is right where it is older than the records (`transaction-behind`): without this no record and no volume is
-   * deleted then. What was recorded of layers that this pool has not is lost. Default false.
+   * Accepts the pool although it is older than the records (`transaction-behind`). Otherwise, no record and no volume of
+   * such a pool is deleted. Records of layers that this pool does not have are lost. Default false.
    */
   readonly acceptPool?: boolean
 }
@@ -36,7 +36,7 @@ export async function repair(parts: StoreParts, options: RepairOptions): Promise
   return done
 }
 
-/** What is deleted for these was found by records that an older pool does not answer to. */
+/** The findings whose repair relies on the records, which do not describe an older pool. */
 const BY_THE_RECORDS: ReadonlySet<StoreFinding['kind']> = new Set([
   'layer-without-volume',
   'volume-without-layer',
@@ -46,7 +46,7 @@ const BY_THE_RECORDS: ReadonlySet<StoreFinding['kind']> = new Set([
 function planned(finding: StoreFinding, parts: StoreParts, options: RepairOptions): StoreFinding['action'] {
   switch (finding.kind) {
     case 'layer-without-volume': {
-      // With children there is something left of it: what they have.
+      // If the layer has children, they still have its content.
       const row = parts.records.byThin(finding.thin!)
       return row && parts.records.childOf(row.id) === undefined ? 'deleted' : 'none'
     }

@@ -1,4 +1,4 @@
-// Looking for every disagreement between records, pool and kernel.
+// The search for inconsistencies between the records, the pool and the kernel.
 import path from 'node:path'
 import { LoopDevice } from '../../block/loop-device.js'
 import { nativePort } from '../../kernel/native-port.js'
@@ -9,7 +9,7 @@ import { leftMounts } from '../engine/temporary-mounts.js'
 import { unfinished } from '../engine/unfinished.js'
 import { compare, keyOf } from './consistency.js'
 
-/** Changes nothing. */
+/** Returns all inconsistencies. Changes nothing. */
 export async function verify(parts: StoreParts): Promise<StoreFinding[]> {
   const findings = await compare(parts, false)
   for (const row of await unfinished(parts))
@@ -23,7 +23,7 @@ export async function verify(parts: StoreParts): Promise<StoreFinding[]> {
   return [...findings, ...(await devices(parts)), ...(await loops(parts))]
 }
 
-/** Volumes with two devices, or with one that another program made. */
+/** Finds volumes that have two devices, or a device of another program. */
 async function devices({ pool }: Pick<StoreParts, 'pool'>): Promise<StoreFinding[]> {
   const port = nativePort()
   const { targetDevice } = await port.identify(pool.path)
@@ -41,7 +41,7 @@ async function devices({ pool }: Pick<StoreParts, 'pool'>): Promise<StoreFinding
   return findings
 }
 
-/** Loop devices over files of this store that its pool does not use. A folder of it may be another store's. */
+/** Finds loop devices of files in the store's directory that its pool does not use. Subfolders may be other stores. */
 async function loops({ pool, directory }: Pick<StoreParts, 'pool' | 'directory'>): Promise<StoreFinding[]> {
   const used = await nativePort().tableDeps({ name: pool.name })
   return (await LoopDevice.list())

@@ -1,4 +1,4 @@
-// Unpacks a layer's archive into a directory: the root of the layer's file system. The archive is untrusted input.
+// Unpacking of a layer's archive into a directory, which is the root of the layer. The archive is untrusted input.
 import { DmThinError } from '../../base/errors.js'
 import { machinePortOf } from '../../kernel/native-port.js'
 import type { KernelOption } from '../../kernel/kernel-option.js'
@@ -25,53 +25,53 @@ import { whiteoutOf } from './whiteout.js'
 
 /** Options of `applyTar`. */
 export interface ApplyOptions extends SignalOption, KernelOption {
-  /** Content of files in all, in bytes. Default 64 GiB. */
+  /** The limit for the content of all files, in bytes. Default 64 GiB. */
   readonly maxBytes?: number
-  /** Names that are made, missing parents among them. Default 4 000 000. */
+  /** The limit for the names that are created, including missing parents. Default 4 000 000. */
   readonly maxEntries?: number
   /**
-   * Memory for what has to be remembered of the layer, in bytes: 10 to 12 for each name, and 20 to 24 for each directory;
-   * and names of directories that are being removed. Default 64 MiB, which is enough for the default of `maxEntries`.
+   * The limit for memory during unpacking, in bytes: 10 to 12 for each name, 20 to 24 for each directory, and the names of
+   * directories that are being removed. Default 64 MiB, which is enough for the default of `maxEntries`.
    */
   readonly maxMemoryBytes?: number
-  /** Size of one file in bytes, holes included. Default: `maxBytes`. */
+  /** The limit for the size of one file in bytes, including holes. Default: `maxBytes`. */
   readonly maxFileBytes?: number
   /**
-   * To how many times its compressed size a layer may unfold, beyond its first `maxRatioFromBytes`. Default 200. Gzip
-   * reaches 1032 with zeros alone, zstd far more; images have 2 to 10.
+   * The limit for the ratio of uncompressed to compressed size. It applies after the first `maxRatioFromBytes`. Default 200.
+   * Images have 2 to 10. The maximum of gzip is 1032, with zeros only; that of zstd is far higher.
    */
   readonly maxRatio?: number
-  /** Bytes of archive for which `maxRatio` is not asked. Default 1 GiB. */
+  /** The uncompressed bytes up to which `maxRatio` does not apply. Default 1 GiB. */
   readonly maxRatioFromBytes?: number
-  /** Device nodes: make them, reject the layer, or leave them out. Default `allow`. */
+  /** The treatment of device nodes: create them, reject the layer, or skip them. Default `allow`. */
   readonly devices?: 'allow' | 'refuse' | 'skip'
-  /** `strip` takes set-user-id, set-group-id and capabilities from files. Default `keep`. */
+  /** `strip` removes set-user-id, set-group-id and capabilities of files. Default `keep`. */
   readonly setuid?: 'keep' | 'strip'
-  /** `sha256:` and 64 hexadecimal digits: of the stream as it is given. */
+  /** The expected digest of the stream: `sha256:` and 64 hexadecimal digits. Default: not checked. */
   readonly digest?: string
-  /** `sha256:` and 64 hexadecimal digits: of the archive, uncompressed. */
+  /** The expected digest of the uncompressed archive: `sha256:` and 64 hexadecimal digits. Default: not checked. */
   readonly diffId?: string
-  /** Whether `.wh.NAME` and `.wh..wh..opq` remove what lower layers have; otherwise they are files. Default true. */
+  /** True if `.wh.NAME` and `.wh..wh..opq` remove content of lower layers; otherwise they are files. Default true. */
   readonly whiteouts?: boolean
-  /** Whether all is on the disk at the end (syncfs). Default true. */
+  /** True if the file system is synced at the end (syncfs), so that everything is on the disk. Default true. */
   readonly sync?: boolean
-  /** Called now and then, after a batch has been written, and at the end. */
+  /** Called after batches have been written, and at the end. */
   readonly onProgress?: (progress: ApplyProgress) => void
 }
 
 /** The amount that `applyTar` has unpacked so far. */
 export interface ApplyProgress {
-  /** Entries of the archive so far. */
+  /** The number of entries of the archive. */
   readonly entries: number
-  /** Content of files so far, in bytes. */
+  /** The content of files, in bytes. */
   readonly bytes: number
 }
 
 /** The amount that `applyTar` has unpacked, and the digests of the archive. */
 export interface ApplyResult extends ApplyProgress {
-  /** Of the stream as it was given. */
+  /** The digest of the stream. */
   readonly digest: string
-  /** Of the archive in it: the same where it is not compressed. */
+  /** The digest of the uncompressed archive. It equals `digest` if the stream is not compressed. */
   readonly diffId: string
 }
 
@@ -93,9 +93,9 @@ const KNOWN = [
   'kernel',
 ] as const
 
-/** Headers and padding of one entry, as far as they count into how long a stream may be. */
+/** The headers and padding of one entry, in the limit for the length of the stream. */
 const OVERHEAD_BYTES = 4096
-/** Archives are filled up to what a tape took at once; more than that is none. */
+/** The limit for bytes after the end of the archive. Archives are padded to the block size of tapes. */
 const MOST_TRAILING_BYTES = 64 * MiB
 
 type Settings = Required<Omit<ApplyOptions, 'signal' | 'kernel' | 'digest' | 'diffId' | 'onProgress'>>
@@ -136,16 +136,18 @@ function checkDigest(name: string, value: unknown): void {
 }
 
 /**
- * Unpacks `stream`, a layer of OCI or Docker (tar, plain or by gzip or zstd), into the directory `root`: names, content
- * with its holes, owners, modes, times in nanoseconds, extended attributes, links, devices, FIFOs; what the layer hides
- * of lower ones is removed. Nothing is written outside `root`, nor on another file system inside it.
+ * Unpacks `stream`, a layer of OCI or Docker (a tar archive, plain or compressed with gzip or zstd), into the directory
+ * `root`. Creates names, content with holes, owners, modes, times in nanoseconds, extended attributes, links, devices and
+ * FIFOs. Whiteouts remove the content of lower layers. Nothing is written outside `root`, nor on another file system inside
+ * it.
  *
- * Chunks of the stream must not change once they have been given. After a rejection whatever has been written stays in
- * `root`, for the caller to throw away. An error of the stream itself is passed on as it is.
+ * Chunks of the stream must not change after the stream has delivered them. If the call rejects, everything that has been
+ * written stays in `root`, and the caller must discard it. Errors of the stream itself are passed on unchanged.
  *
- * Rejects with `DM_LAYER_TAR` (damaged, cut off, or an entry that is refused), `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`,
- * `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream is not installed), `DM_UNSUPPORTED` (another compression, zstd on
- * a Node that has none, a kernel before 5.6), `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT`, `DM_PERMISSION`, `ABORT_ERR`.
+ * Rejects with `DM_LAYER_TAR` (the archive is damaged, is cut off, or has an entry that is rejected), `DM_LAYER_LIMIT`,
+ * `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream is not installed), `DM_UNSUPPORTED` (another
+ * compression, zstd on a Node without it, a kernel before 5.6), `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT`, `DM_PERMISSION`,
+ * `ABORT_ERR`.
  */
 export async function applyTar(
   root: string,
@@ -211,7 +213,7 @@ class Application {
     this.#compare('diffId', digests.diffId)
     const proved = this.#options.digest !== undefined || this.#options.diffId !== undefined
     if (!entries.endMarked && !proved) {
-      throw malformed('the archive is cut off: its end is not marked, and no digest says that it is whole')
+      throw malformed('the archive is cut off: its end is not marked, and no digest proves that it is complete')
     }
     await sink.finish(this.#settings.sync)
     this.#tell()
@@ -250,12 +252,12 @@ class Application {
       if (this.#settings.devices === 'skip') return
       const path = readable(joined(entry.parent, entry.name))
       if (this.#settings.devices === 'refuse')
-        throw malformed(`entry ${path} is a device node, and devices are refused`)
+        throw malformed(`entry ${path} is a device node, and devices are rejected`)
     }
     await sink.entry(entry, this.#reader, sparse)
   }
 
-  /** Without what `setuid: 'strip'` takes away. A directory's set-group-id gives nobody a right. */
+  /** Applies `setuid: 'strip'`. The set-group-id bit of a directory grants no rights, so that it stays. */
   #allowed(entry: TarEntry): TarEntry {
     if (this.#settings.setuid === 'keep' || entry.type === 'directory') return entry
     const xattrs = new Map(entry.xattrs)

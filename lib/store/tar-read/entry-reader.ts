@@ -1,20 +1,20 @@
-// One entry of an archive: what tar-stream and the extended headers say of it, put together and checked.
+// One entry of an archive: the values of tar-stream and of the extended headers, combined and checked.
 import { malformed, readable } from './tar-errors.js'
 import type { TarHeader } from './tar-library.js'
 import { paxNumber, paxTime, paxValue, xattrsOf, type FileTime, type PaxRecords } from './pax-reader.js'
 
-/** In the order of native/tree/write_batch.h `WriteType`. */
+/** The types of entries, in the order of `WriteType` of native/tree/write_batch.h. */
 export const ENTRY_TYPES = ['file', 'directory', 'symlink', 'link', 'character-device', 'block-device', 'fifo'] as const
 export type EntryType = (typeof ENTRY_TYPES)[number]
 
-/** Texts are bytes, one a character. */
+/** An entry. Strings have one character for each byte. */
 export interface TarEntry {
   readonly type: EntryType
-  /** `a/b` of `a/b/c`; empty for a name in the root. */
+  /** The parent, such as `a/b` of `a/b/c`; empty for a name in the root. */
   readonly parent: string
-  /** Empty for the root itself. */
+  /** The last part of the path; empty for the root itself. */
   readonly name: string
-  /** What a symbolic link says, or the path of a hard link's other name. */
+  /** The target of a symbolic link, or the other path of a hard link. */
   readonly link: string
   readonly mode: number
   readonly uid: number
@@ -24,17 +24,17 @@ export interface TarEntry {
   readonly modified: FileTime
   readonly accessed: FileTime
   readonly xattrs: ReadonlyMap<string, Buffer>
-  /** What follows in the archive. */
+  /** The length of the content that follows in the archive. */
   readonly storedBytes: number
 }
 
-/** Typeflag of a sparse file of old GNU tar, which tar-stream does not name. */
+/** The typeflag of a sparse file of old GNU tar, for which tar-stream has no name. */
 const GNU_SPARSE = 0x53
 export const isGnuSparse = (header: Buffer): boolean => header[156] === GNU_SPARSE
 
 const ENAMETOOLONG = 36
 
-/** Labels are the machine's, and not the layer's. */
+/** The attribute that is ignored: SELinux labels belong to the machine, and not to the layer. */
 const NOT_OURS = 'security.selinux'
 
 export function entryOf(header: TarHeader, block: Buffer, records: PaxRecords): TarEntry {
@@ -75,12 +75,12 @@ function typeOf(header: TarHeader, block: Buffer, path: string): EntryType {
   const known = ENTRY_TYPES.find(type => type === header.type)
   if (known) return known
   const flag = JSON.stringify(String.fromCharCode(block[156]!))
-  throw malformed(`entry ${readable(path)} is of a kind that layers do not have (typeflag ${flag})`)
+  throw malformed(`entry ${readable(path)} has a type that layers do not have (typeflag ${flag})`)
 }
 
 function checkedNumber(value: number, most: number, what: string, path: string): number {
   if (Number.isSafeInteger(value) && value >= 0 && value <= most) return value
-  throw malformed(`entry ${readable(path)} has a ${what} number that there cannot be`)
+  throw malformed(`entry ${readable(path)} has a ${what} number that is out of range`)
 }
 
 function storedBytes(header: TarHeader, records: PaxRecords, path: string): number {
@@ -90,20 +90,21 @@ function storedBytes(header: TarHeader, records: PaxRecords, path: string): numb
 
 function timeOf(header: TarHeader, block: Buffer): FileTime {
   const seconds = header.mtime.getTime() / 1000
-  if (!Number.isSafeInteger(seconds)) throw malformed(`entry ${readable(header.name)} has a time that there cannot be`)
-  // Before 1970, in base 256, tar-stream takes the complement for the value: one too many.
+  if (!Number.isSafeInteger(seconds)) throw malformed(`entry ${readable(header.name)} has a time that is out of range`)
+  // For times before 1970 in base 256, tar-stream uses the one's complement, so that its value is one too high.
   return { seconds: block[136] === 0xff ? seconds - 1 : seconds, nanoseconds: 0 }
 }
 
 function linkOf(type: EntryType, link: string, path: string): string {
   if (type === 'symlink') {
-    if (link === '' || link.includes('\0')) throw malformed(`entry ${readable(path)} is a link to nothing`)
+    if (link === '' || link.includes('\0'))
+      throw malformed(`entry ${readable(path)} is a symbolic link without a valid target`)
     checkLength(link, path)
     return link
   }
   if (type !== 'link') return ''
   const { parent, name } = splitPath(link)
-  if (name === '') throw malformed(`entry ${readable(path)} is a hard link to nothing`)
+  if (name === '') throw malformed(`entry ${readable(path)} is a hard link without a target`)
   return joined(parent, name)
 }
 
@@ -115,15 +116,15 @@ function checkLength(text: string, path: string): void {
 
 export const joined = (parent: string, name: string): string => (parent === '' ? name : `${parent}/${name}`)
 
-/** As the kernel takes them (PATH_MAX, with its NUL). */
+/** The limit of the kernel (PATH_MAX, which includes a NUL). */
 const MOST_PATH_BYTES = 4095
 
-/** An empty part, `.` or `..`: at the beginning, between two slashes, at the end. */
+/** An empty part, `.` or `..`, at the beginning, between two slashes or at the end. */
 const ODD_PART = /(?:^|\/)\.{0,2}(?:\/|$)/
 
 /**
- * Parent and name. A leading `/` and empty parts count for nothing, as with other readers of archives; `..` is refused,
- * even where it would stay inside.
+ * Splits a path into parent and name. A leading `/` and empty parts are ignored, as by other readers of archives. `..` is
+ * rejected, even if the path stays inside the root.
  */
 export function splitPath(path: string): { parent: string; name: string } {
   if (path.includes('\0')) throw malformed(`entry ${readable(path)} has a NUL in its name`)

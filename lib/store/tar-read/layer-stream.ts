@@ -1,5 +1,5 @@
-// A layer as it comes: compressed or not, and hashed on the way. The digest is of what was given, the diff id of the
-// archive in it; both are of all bytes, those behind the archive's end too.
+// The stream of a layer: decompression, limits and digests. The digest is that of the stream, and the diff id that of the
+// uncompressed archive. Both include the bytes after the end of the archive.
 import { createHash, type Hash } from 'node:crypto'
 import type { Transform } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -9,7 +9,7 @@ import { invalid, shown } from '../../base/options.js'
 import { beyond, malformed } from './tar-errors.js'
 
 export interface StreamLimits {
-  /** Bytes, of what is given and of the archive in it. */
+  /** The limit for the bytes of the stream, and for those of the uncompressed archive. */
   readonly maxStreamBytes: number
   readonly maxRatio: number
   readonly maxRatioFromBytes: number
@@ -18,17 +18,17 @@ export interface StreamLimits {
 const OUTPUT_BYTES = 256 * 1024
 const GZIP = Buffer.from([0x1f, 0x8b])
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd])
-/** Of zstd too: a frame to be skipped, 0x184D2A50 to 0x184D2A5F. */
+/** Recognises a skippable frame of zstd: 0x184D2A50 to 0x184D2A5F. */
 const isSkippable = (start: Buffer) => start.length >= 4 && (start.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50
 const OTHERS: readonly (readonly [magic: Buffer, name: string])[] = [
   [Buffer.from([0x42, 0x5a, 0x68]), 'bzip2'],
   [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), 'xz'],
 ]
 const MAGIC_BYTES = 6
-/** How long the event loop may be held. */
+/** The time after which the event loop gets a turn. */
 const TURN_MS = 5
 
-/** Of Node 22.15 and 23.8 and later. */
+/** The function of Node 22.15, 23.8 and later. */
 interface ZstdInNode {
   readonly createZstdDecompress?: (options: zlib.ZlibOptions) => Transform & { readonly bytesWritten: number }
 }
@@ -49,7 +49,7 @@ function decompressor(start: Buffer): Decompressor | undefined {
   return undefined
 }
 
-/** Waits for `promise`, but no longer than until the abort. */
+/** Waits for `promise` or for the abort. */
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
   return new Promise<T>((resolve, reject) => {
@@ -59,6 +59,7 @@ function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Pro
   })
 }
 
+/** The stream of one layer. */
 export class LayerStream {
   readonly #given: AsyncIterator<Uint8Array>
   readonly #limits: StreamLimits
@@ -71,7 +72,7 @@ export class LayerStream {
   #ended = false
   #turn = performance.now()
 
-  /** `digests`: they are asked for at the end. Default true. */
+  /** `digests`: whether the digests are computed. Default true. */
   constructor(
     stream: AsyncIterable<Uint8Array>,
     limits: StreamLimits,
@@ -85,7 +86,7 @@ export class LayerStream {
     this.#signal = signal
   }
 
-  /** The archive. Once it has ended, `digests` may be asked for. */
+  /** Returns the uncompressed archive. After its end, `digests` can be called. */
   async *archive(): AsyncGenerator<Buffer, void, undefined> {
     const start = await this.#start()
     const unpack = decompressor(start)
@@ -116,14 +117,14 @@ export class LayerStream {
     return { digest, diffId: this.#inner ? `sha256:${this.#inner.digest('hex')}` : digest }
   }
 
-  /** Lets go of what was not read. Not waited for: a source that hangs would hang here too. */
+  /** Closes the source. Does not wait for it, because a source that hangs would block the call. */
   abandon(): void {
     if (this.#ended) return
     this.#ended = true
     void Promise.resolve(this.#given.return?.()).catch(() => {})
   }
 
-  /** Enough to know the compression by; less only where there is no more. */
+  /** Reads the bytes that identify the compression; fewer if the stream is shorter. */
   async #start(): Promise<Buffer> {
     let start: Buffer = Buffer.alloc(0)
     while (start.length < MAGIC_BYTES) {
@@ -144,7 +145,7 @@ export class LayerStream {
       return undefined
     }
     const { value } = next
-    if (!(value instanceof Uint8Array)) throw invalid(`stream must give Uint8Arrays, but gave ${shown(value)}`)
+    if (!(value instanceof Uint8Array)) throw invalid(`stream must deliver Uint8Arrays, but delivered ${shown(value)}`)
     this.#givenBytes += value.length
     if (this.#givenBytes > this.#limits.maxStreamBytes) throw this.#tooLong()
     this.#digest?.update(value)
@@ -152,8 +153,8 @@ export class LayerStream {
   }
 
   /**
-   * A source that never waits, and writes that are done before the next one is asked for, would keep timers and I/O from
-   * their turn: Node settles up to a thousand of such results in one.
+   * Yields to the event loop from time to time. If the source never waits and each write completes before the next one,
+   * Node settles up to a thousand results in one turn, and timers and I/O are delayed.
    */
   async #pause(): Promise<void> {
     if (performance.now() - this.#turn < TURN_MS) return
@@ -161,7 +162,7 @@ export class LayerStream {
     this.#turn = performance.now()
   }
 
-  /** Feeds the decompressor. It may be done before the stream is: the rest counts for the digest alone. */
+  /** Feeds the decompressor. If it ends before the stream does, the rest is only added to the digest. */
   async #pump(start: Buffer, unpack: Decompressor): Promise<Error | undefined> {
     let ended = false
     let wake = () => {}
@@ -187,7 +188,7 @@ export class LayerStream {
     const { maxStreamBytes, maxRatio, maxRatioFromBytes } = this.#limits
     if (this.#bytes > maxStreamBytes) throw this.#tooLong()
     if (this.#bytes > maxRatioFromBytes && this.#bytes > maxRatio * this.#givenBytes) {
-      throw beyond(`the layer unfolds to more than ${maxRatio} times its compressed size (maxRatio)`)
+      throw beyond(`the uncompressed layer has more than ${maxRatio} times its compressed size (maxRatio)`)
     }
   }
 
@@ -198,11 +199,14 @@ export class LayerStream {
   }
 }
 
-/** zlib stops at what is no further member, and says nothing. zstd of Node 22 and 24 stops behind its first frame. */
+/**
+ * Returns the error for compressed bytes that were not read. zlib stops silently at bytes that are not a further member.
+ * zstd of Node 22 and 24 stops after its first frame.
+ */
 function unread(start: Buffer): DmThinError {
-  if (start.subarray(0, 2).equals(GZIP)) return malformed('something else follows the compressed layer')
-  const message = `the zstd layer has several frames, or something behind them; ${process.version} reads one`
-  return new DmThinError('DM_UNSUPPORTED', `${message}, and Node 26 all`)
+  if (start.subarray(0, 2).equals(GZIP)) return malformed('other data follows the compressed layer')
+  const message = `the zstd layer has several frames, or other data after them; ${process.version} reads only one`
+  return new DmThinError('DM_UNSUPPORTED', `${message}, and Node 26 reads all`)
 }
 
 function decompressionFault(fault: unknown): unknown {

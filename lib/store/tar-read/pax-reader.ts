@@ -1,24 +1,24 @@
-// The extended headers of an archive, byte by byte: values may be anything (a capability, a name in no encoding), and
-// tar-stream gives them decoded as UTF-8, which loses what is none. They never reach it: each is parsed once, here.
+// The reader of extended headers (POSIX pax), as bytes: values need not be UTF-8 (a capability, a name in any encoding).
+// tar-stream decodes them as UTF-8, which loses other bytes, so that extended headers are never passed to it.
 import { malformed } from './tar-errors.js'
 
-/** Records `LENGTH KEY=VALUE\n`. Keys and values are bytes, one a character in keys. */
+/** The records `LENGTH KEY=VALUE\n` of an extended header. Values are bytes. Keys have one character for each byte. */
 export class PaxRecords {
   readonly #bytes: Buffer
   readonly #last = new Map<string, Place>()
   readonly #pieces: Place[] = []
 
-  /** Rejects bytes that are no such records by `DM_LAYER_TAR`. */
+  /** Throws `DM_LAYER_TAR` if the bytes are not valid records. */
   constructor(bytes: Buffer) {
     this.#bytes = bytes
-    // One string, of which keys are parts: a view or a copy of bytes for each record takes ten times as long.
+    // The keys are parts of one string, because a view or a copy of bytes for each record takes ten times as long.
     const text = bytes.toString('latin1')
     for (let at = 0; at < text.length;) {
       const digits = digitsAt(text, at)
       const end = at + Number(text.slice(at, digits))
       const equals = text.indexOf('=', digits + 1)
       const right = text[digits] === ' ' && end <= text.length && equals > digits + 1 && equals < end
-      if (!right || text[end - 1] !== '\n') throw malformed('an extended header has a record that is none')
+      if (!right || text[end - 1] !== '\n') throw malformed('an extended header contains a malformed record')
       const key = text.slice(digits + 1, equals)
       const place = { from: equals + 1, to: end - 1 }
       this.#last.set(key, place)
@@ -27,18 +27,18 @@ export class PaxRecords {
     }
   }
 
-  /** In the order in which they came first. */
+  /** Returns the keys, in the order of their first records. */
   keys(): IterableIterator<string> {
     return this.#last.keys()
   }
 
-  /** The last value of a key. */
+  /** Returns the last value of a key. */
   last(key: string): Buffer | undefined {
     const place = this.#last.get(key)
     return place && this.#bytes.subarray(place.from, place.to)
   }
 
-  /** All values of `GNU.sparse.offset` and `GNU.sparse.numbytes`, in their order: the two keys that repeat. */
+  /** Returns all values of `GNU.sparse.offset` and `GNU.sparse.numbytes`, the two keys that repeat, in their order. */
   pieces(): Buffer[] {
     return this.#pieces.map(({ from, to }) => this.#bytes.subarray(from, to))
   }
@@ -53,7 +53,7 @@ export const NO_RECORDS = new PaxRecords(Buffer.alloc(0))
 
 const MOST_DIGITS = 9
 
-/** Where the digits end that begin at `at` and are a number without zeros in front; `at` if there are none. */
+/** Returns the end of the number that begins at `at`; `at` if there is none. A number has no leading zeros. */
 function digitsAt(text: string, at: number): number {
   let end = at
   while (end < at + MOST_DIGITS && isDigit(text.charCodeAt(end))) end++
@@ -67,10 +67,10 @@ function octal(header: Buffer, from: number, to: number): number | undefined {
   return text === undefined ? undefined : Number.parseInt(text, 8)
 }
 
-/** Of a header in front of an entry. */
+/** Returns the length of the content of an extended header. */
 export function lengthOf(header: Buffer): number {
   const length = octal(header, 124, 136)
-  if (length === undefined) throw malformed('a header in front of an entry has no length')
+  if (length === undefined) throw malformed('an extended header has no length')
   return length
 }
 
@@ -78,23 +78,27 @@ const SUM_AT = 148
 const SUM_END = 156
 const BLANK = 0x20
 
-/** Of a header in front of an entry; tar-stream checks the entry's own. The sum takes its own bytes for blanks. */
+/**
+ * Checks the sum of an extended header; tar-stream checks that of the entry's own header. The bytes of the sum itself count
+ * as blanks.
+ */
 export function checkSum(header: Buffer): void {
   let sum = (SUM_END - SUM_AT) * BLANK
   for (let i = 0; i < header.length; i++) if (i < SUM_AT || i >= SUM_END) sum += header[i]!
-  if (sum !== octal(header, SUM_AT, SUM_END)) throw malformed('the archive is none, or damaged: a sum is wrong')
+  if (sum !== octal(header, SUM_AT, SUM_END)) throw malformed('not a tar archive, or damaged: a checksum is wrong')
 }
 
-/** What stands for all entries would move their content or their names; images have none of that. */
+/** The keys that a global header must not have. They would change the content or names of all entries. Images have none. */
 const NOT_GLOBAL = /^(path|linkpath|size|GNU\.sparse\..*|SCHILY\.xattr\..*)$/
 
+/** Checks the keys of a global header. */
 export function checkGlobal(records: PaxRecords): void {
   for (const key of records.keys()) {
-    if (NOT_GLOBAL.test(key)) throw malformed(`a global header has ${key}, which would stand for every entry`)
+    if (NOT_GLOBAL.test(key)) throw malformed(`a global header has ${key}, which would apply to every entry`)
   }
 }
 
-/** The last value of a key; an empty one cancels the entry's own header. */
+/** Returns the last value of a key, or undefined if it is empty, which cancels the record. */
 export function paxValue(records: PaxRecords, key: string): Buffer | undefined {
   const value = records.last(key)
   return value === undefined || value.length === 0 ? undefined : value
@@ -102,7 +106,7 @@ export function paxValue(records: PaxRecords, key: string): Buffer | undefined {
 
 const XATTR = 'SCHILY.xattr.'
 
-/** Extended attributes. GNU tar writes `=` and `%` of their names as `%3D` and `%25`. */
+/** Returns the extended attributes. GNU tar writes `=` and `%` in their names as `%3D` and `%25`. */
 export function xattrsOf(records: PaxRecords): Map<string, Buffer> {
   const found = new Map<string, Buffer>()
   for (const key of records.keys()) {
@@ -115,16 +119,16 @@ export function xattrsOf(records: PaxRecords): Map<string, Buffer> {
 }
 
 export interface FileTime {
-  /** Since 1970; before it, negative. */
+  /** The seconds since 1970; negative before 1970. */
   readonly seconds: number
-  /** 0 to 999 999 999, to be added. */
+  /** The nanoseconds to add, 0 to 999 999 999. */
   readonly nanoseconds: number
 }
 
-/** `-1.25` is -2 s and 750 000 000 ns. What is finer than a nanosecond is left out. */
+/** Parses a time. `-1.25` is -2 s and 750 000 000 ns. Fractions of a nanosecond are ignored. */
 export function paxTime(value: Buffer): FileTime {
   const parts = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value.toString('latin1'))
-  if (!parts) throw malformed(`${JSON.stringify(value.toString('latin1', 0, 40))} is no time`)
+  if (!parts) throw malformed(`${JSON.stringify(value.toString('latin1', 0, 40))} is not a time`)
   const seconds = Number(parts[2])
   const nanoseconds = Number((parts[3] ?? '').slice(0, 9).padEnd(9, '0'))
   if (parts[1] === '') return { seconds, nanoseconds }
@@ -135,6 +139,6 @@ export function paxTime(value: Buffer): FileTime {
 
 export function paxNumber(value: Buffer): number {
   const text = value.toString('latin1', 0, 40)
-  if (!/^\d{1,16}$/.test(text)) throw malformed(`${JSON.stringify(text)} is no number`)
+  if (!/^\d{1,16}$/.test(text)) throw malformed(`${JSON.stringify(text)} is not a number`)
   return Number(text)
 }

@@ -1,26 +1,27 @@
-// Files with holes: where in the file the stored pieces belong. Old GNU headers, and GNU's three forms in extended ones.
+// The maps of sparse files: the places of the stored pieces in the file. There are old GNU headers, and three formats of GNU
+// tar in extended headers.
 import { malformed } from './tar-errors.js'
 import { paxNumber, paxValue, type PaxRecords } from './pax-reader.js'
 import { BLOCK_BYTES, type TarReader } from './tar-reader.js'
 
 export interface SparseMap {
-  /** Offset and length in turn, ascending, in bytes. What lies between them is a hole. */
+  /** Alternating offsets and lengths of the pieces, ascending, in bytes. Holes are between the pieces. */
   readonly pieces: readonly number[]
   readonly sizeBytes: number
-  /** How much of what is stored was the map itself. */
+  /** The length of the map itself in the stored content. */
   readonly mapBytes: number
 }
 
-/** A map larger than that is no map. */
+/** The limit for pieces of a map. */
 const MOST_PIECES = 1_000_000
-/** Of a number in a map: fifteen are always a safe integer. */
+/** The limit for digits of a number: fifteen digits are always a safe integer. */
 const MOST_DIGITS = 15
 const NUMBER = new RegExp(`^\\d{1,${MOST_DIGITS}}$`)
 
-const notNumbers = () => malformed('the map of a sparse file has something else than numbers')
+const notNumbers = () => malformed('the map of a sparse file contains something other than numbers')
 
 function checked(pieces: readonly number[], sizeBytes: number, storedBytes: number, mapBytes: number): SparseMap {
-  if (pieces.length % 2 !== 0 || pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has no right map')
+  if (pieces.length % 2 !== 0 || pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has an invalid map')
   let end = 0
   let stored = 0
   for (let i = 0; i < pieces.length; i += 2) {
@@ -30,11 +31,11 @@ function checked(pieces: readonly number[], sizeBytes: number, storedBytes: numb
     stored += length
   }
   if (!Number.isSafeInteger(sizeBytes) || end > sizeBytes) throw malformed('a sparse file is shorter than its pieces')
-  if (stored !== storedBytes - mapBytes) throw malformed('a sparse file has more or less content than its map says')
+  if (stored !== storedBytes - mapBytes) throw malformed('a sparse file has more or less content than its map')
   return { pieces, sizeBytes, mapBytes }
 }
 
-/** Whether extended headers say that a file is sparse. */
+/** Returns whether the extended headers describe a sparse file. */
 export const isPaxSparse = (records: PaxRecords): boolean => {
   for (const key of records.keys()) if (key.startsWith('GNU.sparse.')) return true
   return false
@@ -49,7 +50,7 @@ export async function paxSparse(records: PaxRecords, storedBytes: number, reader
   if (size === undefined) throw malformed('a sparse file has no size')
   const major = number('GNU.sparse.major')
   if (major === 1) return storedMap(size, storedBytes, reader)
-  if (major !== undefined && major !== 0) throw malformed(`sparse files of version ${major} are not known`)
+  if (major !== undefined && major !== 0) throw malformed(`sparse files of version ${major} are not supported`)
   const map = paxValue(records, 'GNU.sparse.map')
   const pieces = map ? numbersOf(map.toString('latin1').split(',')) : records.pieces().map(paxNumber)
   return checked(pieces, size, storedBytes, 0)
@@ -63,8 +64,9 @@ function numbersOf(texts: readonly string[]): number[] {
 }
 
 /**
- * Version 1.0: in front of the content, a number a line, the first one saying how many pieces follow. Taken block by block,
- * so that a map of a million pieces neither holds the event loop nor is read to its end before it is refused.
+ * Reads the map of version 1.0, which precedes the content: one number in each line, the first of which is the number of
+ * pieces. It is read block by block, so that a map of a million pieces does not block the event loop, and an invalid map is
+ * not read to its end.
  */
 async function storedMap(size: number, storedBytes: number, reader: TarReader): Promise<SparseMap> {
   const pieces: number[] = []
@@ -87,10 +89,10 @@ async function storedMap(size: number, storedBytes: number, reader: TarReader): 
 function countOf(line: string | undefined): number {
   const count = line !== undefined && /^\d{1,7}$/.test(line) ? Number(line) : NaN
   if (count <= MOST_PIECES) return count
-  throw line === undefined ? notNumbers() : malformed('a sparse file has no right map')
+  throw line === undefined ? notNumbers() : malformed('a sparse file has an invalid map')
 }
 
-/** Old GNU headers (typeflag S): four pieces in the header, and 21 in each block that follows where it says so. */
+/** Reads the map of old GNU headers (typeflag S): four pieces in the header, and 21 in each extension block. */
 export async function gnuSparse(header: Buffer, storedBytes: number, reader: TarReader): Promise<SparseMap> {
   const pieces: number[] = []
   takePieces(header, 386, 4, pieces)
@@ -98,7 +100,7 @@ export async function gnuSparse(header: Buffer, storedBytes: number, reader: Tar
     const block = await reader.exactly(BLOCK_BYTES)
     if (block === undefined) throw malformed('the archive is cut off: it ends within the map of a sparse file')
     takePieces(block, 0, 21, pieces)
-    if (pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has no right map')
+    if (pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has an invalid map')
     more = block[504] === 1
   }
   return checked(pieces, gnuNumber(header, 483), storedBytes, 0)
@@ -111,7 +113,7 @@ function takePieces(block: Buffer, from: number, most: number, pieces: number[])
   }
 }
 
-/** Twelve bytes: octal digits, or with the first bit set a number of base 256. */
+/** Reads a number of twelve bytes: octal digits, or, if the first bit is set, base 256. */
 function gnuNumber(block: Buffer, at: number): number {
   if (block[at] === 0x80) {
     const value = block.readUIntBE(at + 4, 2) * 2 ** 48 + block.readUIntBE(at + 6, 6)
@@ -119,6 +121,6 @@ function gnuNumber(block: Buffer, at: number): number {
     throw malformed('a sparse file has a number that is too large')
   }
   const text = /^ *([0-7]{1,12})[ \0]*$/.exec(block.toString('latin1', at, at + 12))?.[1]
-  if (text === undefined) throw malformed('a sparse file has a number that is none')
+  if (text === undefined) throw malformed('a sparse file has an invalid number')
   return Number.parseInt(text, 8)
 }

@@ -1,30 +1,31 @@
-// Goes through an archive entry by entry, up to the blocks of zeros that end it.
+// Iteration over the entries of an archive, up to the blocks of zeros at its end.
 import { beyond, malformed } from './tar-errors.js'
 import { HeaderParser, type TarHeader, type TarLibrary } from './tar-library.js'
 import { checkGlobal, checkSum, lengthOf, NO_RECORDS, PaxRecords } from './pax-reader.js'
 import { BLOCK_BYTES, padding, type TarReader } from './tar-reader.js'
 
-/** Names, links, attributes and maps of one entry together, with the blocks that announce them. */
+/** The limit for the extended headers of one entry: names, links, attributes and maps. */
 const MOST_HEADER_BYTES = 1024 * 1024
 
 const ZEROS = Buffer.alloc(BLOCK_BYTES)
 
-/** Typeflags of what stands in front of an entry. */
+/** The typeflags of headers that precede an entry. */
 const EXTENDED = 0x78
 const GLOBAL = 0x67
 const GNU_LONG = new Set(Buffer.from('KLN'))
 
 export interface FoundEntry {
   readonly header: TarHeader
-  /** The entry's own block. */
+  /** The block of the entry's own header. */
   readonly block: Buffer
   readonly records: PaxRecords
 }
 
+/** The entries of an archive. */
 export class TarEntries {
   readonly #library: TarLibrary
   readonly #reader: TarReader
-  /** Whether the archive said where it ends, as those do that are whole. */
+  /** True if the end of the archive was marked, as in all complete archives. */
   endMarked = false
 
   constructor(library: TarLibrary, reader: TarReader) {
@@ -32,7 +33,7 @@ export class TarEntries {
     this.#reader = reader
   }
 
-  /** The next entry's headers; its content follows in the reader. Undefined at the end. */
+  /** Reads the headers of the next entry. Its content follows in the reader. Returns undefined at the end. */
   async next(): Promise<FoundEntry | undefined> {
     const parser = new HeaderParser(this.#library)
     let records = NO_RECORDS
@@ -60,7 +61,7 @@ export class TarEntries {
     }
   }
 
-  /** One block of zeros has been read. A second one belongs to it, if anything follows at all. */
+  /** Reads the second block of zeros after the first. It may be missing at the end of the stream. */
   async #end(): Promise<void> {
     this.endMarked = true
     const second = await this.#reader.exactly(BLOCK_BYTES)

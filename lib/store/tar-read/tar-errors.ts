@@ -1,7 +1,7 @@
-// What is wrong with a layer's archive, and what the kernel's refusal of one of its entries means.
+// Errors of a layer's archive, and the translation of kernel errors for its entries.
 import { DmThinError, ERRNO, type ErrorFacts } from '../../base/errors.js'
 
-/** Names are bytes, one a character; a message shows them as UTF-8, which most are. */
+/** Formats a name for a message. `bytes` has one character for each byte; most names are UTF-8. */
 export const readable = (bytes: string): string => JSON.stringify(Buffer.from(bytes, 'latin1').toString('utf8'))
 
 export const malformed = (message: string, facts: ErrorFacts = {}): DmThinError =>
@@ -14,7 +14,7 @@ const [E2BIG, EXDEV, ENOTDIR, EISDIR, EMLINK, ENAMETOOLONG, ENOSYS, ENOTEMPTY, E
   7, 18, 20, 21, 31, 36, 38, 39, 40, 122,
 ]
 
-/** Errnos with which the kernel refuses an entry, and not the whole file system. */
+/** The errnos that refer to an entry, and not to the whole file system. */
 const OF_THE_ENTRY = new Set([
   E2BIG,
   EEXIST,
@@ -32,7 +32,7 @@ const OF_THE_ENTRY = new Set([
   EXDEV,
 ])
 
-/** The error of a tree function, refined to what it means for a layer. */
+/** Refines the error of a tree function to the code for a layer. Returns other errors unchanged. */
 export function layerError(fault: unknown): unknown {
   if (!(fault instanceof DmThinError) || fault.errno === undefined || fault.code === 'ABORT_ERR') return fault
   const { errno, operation } = fault
@@ -55,11 +55,11 @@ export function layerError(fault: unknown): unknown {
   if (operation === 'memory') {
     return fault.refined('DM_LAYER_LIMIT', `the layer takes more memory than maxMemoryBytes, at ${entry}`)
   }
-  // A link to a directory, and an attribute that the file system takes of regular files alone, are EPERM too.
+  // A hard link to a directory, and an attribute that only regular files can have, also result in EPERM.
   const refusedForGood = errno === EPERM && (operation === 'link' || operation === 'setxattr')
   if (errno === EBUSY || refusedForGood || OF_THE_ENTRY.has(errno)) {
     const why = fault.detail === undefined ? '' : ` (${fault.detail})`
-    return fault.refined('DM_LAYER_TAR', `${entry} cannot be made${why}: ${fault.message}`)
+    return fault.refined('DM_LAYER_TAR', `${entry} cannot be created${why}: ${fault.message}`)
   }
   return fault
 }

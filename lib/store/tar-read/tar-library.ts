@@ -1,12 +1,11 @@
-// tar-stream, which reads the headers of archives. It is installed by those who unpack layers, and loaded when the first
-// one comes.
+// The parser of tar headers by tar-stream, an optional peer dependency that is loaded with the first layer.
 import { loadTarStream } from '../common/tar-stream.js'
 import { malformed } from './tar-errors.js'
 
-/** What is used of a header, as tar-stream gives it. With `latin1` each character of a name is a byte. */
+/** The fields of tar-stream's header that are used. With `latin1`, each character of a name is a byte. */
 export interface TarHeader {
   readonly name: string
-  /** Null for a kind that it does not know. */
+  /** The type; null if tar-stream does not know it. */
   readonly type: string | null
   readonly linkname: string | null
   readonly mode: number
@@ -35,14 +34,14 @@ export interface TarLibrary {
   extract(options: ExtractOptions): Extract
 }
 
-/** Rejects with `DM_STORE_DEPENDENCY` where the package is not installed. */
+/** Loads tar-stream. Rejects with `DM_STORE_DEPENDENCY` if the package is not installed. */
 export async function tarLibrary(): Promise<TarLibrary> {
   return (await loadTarStream()) as unknown as TarLibrary
 }
 
 /**
- * Reads the own block of one entry, and names of GNU tar in front of it. It never sees content or extended headers, and
- * lives no longer than for one entry.
+ * The parser for one entry: its header block, and the long names of GNU tar before it. Content and extended headers are never
+ * passed to it.
  */
 export class HeaderParser {
   readonly #extract: Extract
@@ -50,7 +49,7 @@ export class HeaderParser {
   #settle: ((fault?: Error) => void) | undefined
 
   constructor(library: TarLibrary) {
-    // With a mark of 0 every write is answered by a `drain`: more is wanted.
+    // With a high-water mark of 0, every write is followed by `drain` if more data is needed.
     this.#extract = library.extract({ filenameEncoding: 'latin1', allowUnknownFormat: true, highWaterMark: 0 })
     this.#extract.on('entry', header => {
       this.#header = header
@@ -66,7 +65,7 @@ export class HeaderParser {
 
   async entry(block: Buffer): Promise<TarHeader> {
     await this.#add(block)
-    if (this.#header === undefined) throw malformed('the headers in front of an entry do not end where it begins')
+    if (this.#header === undefined) throw malformed('the extended headers of an entry do not end at its header')
     return this.#header
   }
 
@@ -74,7 +73,7 @@ export class HeaderParser {
     await new Promise<void>((resolve, reject) => {
       this.#settle = fault => {
         if (fault === undefined) return resolve()
-        reject(malformed(`the archive is none, or damaged: ${fault.message}`, { cause: fault }))
+        reject(malformed(`not a tar archive, or damaged: ${fault.message}`, { cause: fault }))
       }
       this.#extract.write(bytes)
     })

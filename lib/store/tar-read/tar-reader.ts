@@ -1,11 +1,12 @@
-// The bytes of an archive in the pieces in which they are needed: blocks, and whatever is there of a file's content.
+// The reader of an archive's bytes: whole blocks, and available pieces of a file's content.
 import { malformed } from './tar-errors.js'
 
 export const BLOCK_BYTES = 512
 
-/** How many bytes fill the last block of so many. */
+/** Returns the length of the padding after so many bytes. */
 export const padding = (bytes: number): number => (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES
 
+/** The reader of one archive. */
 export class TarReader {
   readonly #chunks: AsyncIterator<Buffer>
   #chunk: Buffer = Buffer.alloc(0)
@@ -15,7 +16,7 @@ export class TarReader {
     this.#chunks = chunks
   }
 
-  /** `length` bytes where they lie in one piece, which is nearly always. Undefined: ask `exactly`. */
+  /** Returns `length` bytes if they are in one chunk, which is usual. If undefined, call `exactly`. */
   at(length: number): Buffer | undefined {
     const end = this.#at + length
     if (end > this.#chunk.length) return undefined
@@ -24,13 +25,13 @@ export class TarReader {
     return taken
   }
 
-  /** At least one byte, at most `most`, if any is there. Undefined: ask `some`. */
+  /** Returns one to `most` bytes, if any are available. If undefined, call `some`. */
   here(most: number): Buffer | undefined {
     const length = Math.min(most, this.#chunk.length - this.#at)
     return length === 0 ? undefined : this.at(length)
   }
 
-  /** Undefined at the end of the stream; DM_LAYER_TAR where it ends in the middle. */
+  /** Reads `length` bytes. Returns undefined at the end of the stream. Rejects with `DM_LAYER_TAR` if it ends before them. */
   async exactly(length: number): Promise<Buffer | undefined> {
     const pieces: Buffer[] = []
     let left = length
@@ -47,6 +48,7 @@ export class TarReader {
     return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
   }
 
+  /** Reads one to `most` bytes. Rejects with `DM_LAYER_TAR` at the end of the stream. */
   async some(most: number): Promise<Buffer> {
     for (;;) {
       const piece = this.here(most)
@@ -61,7 +63,7 @@ export class TarReader {
     }
   }
 
-  /** Whatever follows, to its end; how many bytes they are. */
+  /** Reads the rest of the stream. Rejects with `tooMany()` if it has more than `most` bytes. */
   async drain(most: number, tooMany: () => Error): Promise<void> {
     let left = most
     do {

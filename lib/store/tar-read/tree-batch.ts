@@ -1,23 +1,24 @@
-// Packs what is to be written into one piece of memory, as native/tree/write_batch.h reads it.
+// Batches of entries to write, packed in the format of native/tree/write_batch.h.
 import { ENTRY_TYPES, type TarEntry } from './entry-reader.js'
 
 const KIND = { entry: 1, data: 2, chunk: 3, end: 4, whiteout: 5, opaque: 6 } as const
-/** Of an entry: data follows in records of their own, up to an `end`. */
+/** The flag of an entry whose content follows in separate records, up to an `end`. */
 const MORE = 1
 const ENTRY_BYTES = 84
 const DATA_BYTES = 16
 
-/** The most that `entry` takes beside content. */
+/** Returns the maximum length of an entry without its content. */
 export function entryBytes(entry: TarEntry): number {
   let bytes = ENTRY_BYTES + entry.parent.length + entry.name.length + entry.link.length + 3
   for (const [name, value] of entry.xattrs) bytes += 9 + name.length + value.length
   return bytes
 }
 
+/** A batch of a fixed capacity. */
 export class TreeBatch {
   readonly #bytes: Buffer
   #at = 0
-  /** Content that is not copied, as `chunk` names it. */
+  /** The content that is not copied into the batch: see `chunk`. */
   readonly chunks: Uint8Array[] = []
   #chunkBytes = 0
 
@@ -33,7 +34,7 @@ export class TreeBatch {
     return this.#chunkBytes
   }
 
-  /** What has been packed; valid until `clear`. */
+  /** The packed bytes; valid until `clear`. */
   get packed(): Uint8Array {
     return this.#bytes.subarray(0, this.#at)
   }
@@ -48,7 +49,7 @@ export class TreeBatch {
     this.#chunkBytes = 0
   }
 
-  /** The entry, and memory for so much of its content, to be filled at once. `more`: data records follow. */
+  /** Adds an entry. Returns memory for its content, which must be filled before the next record. `more`: records follow. */
   entry(entry: TarEntry, contentBytes: number, more: boolean): Buffer {
     this.#number(KIND.entry)
     this.#number(ENTRY_TYPES.indexOf(entry.type))
@@ -86,7 +87,7 @@ export class TreeBatch {
     this.#at += bytes.length
   }
 
-  /** Content that stays where it is: it must not change until the batch has been written. */
+  /** Adds content without a copy. The bytes must not change until the batch has been written. */
   chunk(offset: number, bytes: Uint8Array): void {
     this.#number(KIND.chunk)
     this.#number(this.chunks.length)
@@ -127,7 +128,7 @@ export class TreeBatch {
     this.#at = this.#bytes.writeUInt32LE(value, this.#at)
   }
 
-  /** 64 bits, negative ones as two's complement. */
+  /** Writes a number of 64 bits, in two's complement. */
   #long(value: number): void {
     const high = Math.floor(value / 2 ** 32)
     this.#at = this.#bytes.writeUInt32LE(value - high * 2 ** 32, this.#at)
@@ -140,6 +141,6 @@ export class TreeBatch {
   }
 }
 
-/** What `whiteout` and `opaque` take. */
+/** Returns the length of a `whiteout` or `opaque` record. */
 export const removalBytes = (parent: string, name: string): number => 14 + parent.length + name.length
 export const RECORD_BYTES = DATA_BYTES

@@ -1,4 +1,4 @@
-// Where entries go: batches, of which one is written by the kernel while the next is packed.
+// The writer of entries: one batch is written by the native side while the next is packed.
 import type { Handle } from '../../kernel/port/handle.js'
 import type { TreePort } from '../../kernel/port/tree-port.js'
 import { MiB } from '../../base/units.js'
@@ -9,15 +9,16 @@ import type { SparseMap } from './sparse-map.js'
 import { entryBytes, RECORD_BYTES, removalBytes, TreeBatch } from './tree-batch.js'
 
 const BATCH_BYTES = 1 * MiB
-/** So much content may wait uncopied beside a batch. */
+/** The limit for content of a batch that is not copied. */
 const CHUNK_BYTES = 4 * MiB
-/** Files up to this size go with their entry, copied. */
+/** The maximum size of a file whose content is copied with its entry. */
 const SMALL_BYTES = BATCH_BYTES / 4
-/** Pieces of content from this size on are not copied. */
+/** The minimum size of a piece of content that is not copied. */
 const LARGE_PIECE_BYTES = 16 * 1024
-/** The most of names and attributes that one entry may have. */
+/** The limit for the names and attributes of one entry. */
 const ENTRY_BYTES = BATCH_BYTES / 2
 
+/** The writer of one tree. */
 export class TreeWriter {
   readonly #port: TreePort
   readonly #handle: Handle
@@ -82,14 +83,14 @@ export class TreeWriter {
     this.#filling.opaque(directory)
   }
 
-  /** All that was given is in the tree, the directories' times too; with `sync` on the disk. */
+  /** Writes all remaining entries and the times of directories. With `sync`, waits until everything is on the disk. */
   async finish(sync: boolean): Promise<void> {
     await this.#submit()
     await this.#writing
     await this.#port.treeFinish(this.#handle, sync, this.#signal)
   }
 
-  /** Nothing is being written any more, whatever became of it. */
+  /** Waits until no write is in progress. Ignores the error of the write. */
   async settled(): Promise<void> {
     await this.#writing.catch(() => {})
   }
@@ -98,7 +99,7 @@ export class TreeWriter {
     if (!this.#filling.fits(bytes)) await this.#submit()
   }
 
-  /** Hands over what is packed, once the batch before is written. */
+  /** Starts the write of the packed batch, after the previous batch has been written. */
   async #submit(): Promise<void> {
     await this.#writing
     if (this.#filling.empty) return
@@ -107,7 +108,7 @@ export class TreeWriter {
     this.#free = batch
     this.#filling.clear()
     this.#writing = this.#write(batch)
-    // It is looked at by the next that waits; until then nobody may call it unhandled.
+    // The next call that waits reports the error. Until then it must not count as unhandled.
     this.#writing.catch(() => {})
   }
 

@@ -1,8 +1,9 @@
-// A stream of which it is known whether it has given anything yet.
+// A wrapper of a stream that records whether the stream has delivered data.
+/** A stream, with the fact whether it has delivered data. */
 export class WatchedStream {
-  /** False: nothing that was made of the stream can have been written. */
+  /** True if the stream has delivered data. If false, nothing of the stream can have been written. */
   hasGiven = false
-  /** The stream; what is not iterable by "for await" as it is, for its reader to refuse. */
+  /** The wrapped stream. A value that is not iterable is passed on unchanged; its reader rejects it. */
   readonly stream: AsyncIterable<Uint8Array>
 
   constructor(stream: AsyncIterable<Uint8Array>) {

@@ -1,4 +1,4 @@
-// The difference of two mounted layers as the tar of an OCI layer.
+// The difference between two mounted layers as the tar of an OCI layer.
 import { type Readable, pipeline } from 'node:stream'
 import { createGzip } from 'node:zlib'
 import { checkOptions, type SignalOption, invalid, shown } from '../../base/options.js'
@@ -9,26 +9,26 @@ export type { TarProgress } from './layer-tar.js'
 
 /** Options of `diffTar`. */
 export interface DiffTarOptions extends SignalOption {
-  /** Default `none`. */
+  /** The compression of the tar. Default `none`. */
   readonly compression?: 'gzip' | 'none'
-  /** Called from time to time, on the JavaScript thread. What it throws ends the stream. */
+  /** Called from time to time, on the JavaScript thread. If it throws, the stream fails with its error. */
   readonly onProgress?: (progress: TarProgress) => void
 }
 
 /**
- * What makes `upper` of `lower`, both mounted trees, as the tar of an OCI layer; without `lower` all of `upper`. Work
- * begins with the first read. The same trees give the same bytes each time (with gzip: by the same zlib).
+ * Returns the differences of the mounted tree `upper` from the mounted tree `lower` as the tar of an OCI layer. Without
+ * `lower`, returns all of `upper`. The work begins with the first read. The same trees result in the same bytes (with gzip:
+ * with the same zlib).
  *
- * Entries are the changes that `changes` lists, in the order of their paths' bytes: directories in which something
- * changed too, so that they keep their mode; `.wh.NAME` for what was deleted. Owners are numbers; times are those of
- * modification, in nanoseconds; extended attributes are records `SCHILY.xattr.*`. Further names of a file are hard links
- * to the first, or to one that has not changed and is in the layer below. Sockets are left out. Holes of files are
- * written as zeros.
+ * The entries are the changes that `changes` returns, in the order of the bytes of their paths. They include directories
+ * with changed content, so that these keep their mode, and `.wh.NAME` for deleted names. Owners are numbers. Times are those
+ * of modification, in nanoseconds. Extended attributes are records `SCHILY.xattr.*`. Further names of a file are hard links
+ * to the first name, or to an unchanged name in the layer below. Sockets are skipped. Holes of files are written as zeros.
  *
- * The stream fails with what `changes` rejects with, with `DM_LAYER_CHANGED` where a file is no longer what it was when
- * the trees were compared, `DM_UNSUPPORTED` (a name that begins with `.wh.`, or what tar cannot hold),
- * `DM_STORE_DEPENDENCY` (needs tar-stream), `ABORT_ERR`. What came out before is then worth nothing. When it has closed
- * (`close`), all descriptors are.
+ * The stream fails with the codes of `changes`, with `DM_LAYER_CHANGED` if a file has changed since the trees were compared,
+ * `DM_UNSUPPORTED` (a name that begins with `.wh.`, or something that tar cannot represent), `DM_STORE_DEPENDENCY`
+ * (tar-stream is not installed), `ABORT_ERR`. If it fails, discard the partial tar. After `close`, all descriptors are
+ * closed.
  */
 export function diffTar(lower: string | undefined, upper: string, options: DiffTarOptions = {}): Readable {
   checkTrees(lower, upper)
@@ -40,7 +40,7 @@ export function diffTar(lower: string | undefined, upper: string, options: DiffT
   const tar = new LayerTar(lower, upper, { onProgress, signal })
   if (compression === 'none') return tar
   const gzip = createGzip()
-  // Either one's end or fault is the other's; the caller hears of it from the one that it has.
+  // The end or error of one stream is passed to the other; the caller handles the stream that is returned.
   pipeline(tar, gzip, () => {})
   return gzip
 }

@@ -1,4 +1,4 @@
-// From a change to an entry of a layer's tar: its header, and the extended one where ustar cannot say it. Pure.
+// Conversion of a change to an entry of a layer's tar: its header, and an extended header for values beyond ustar. Pure.
 import { DmThinError } from '../../base/errors.js'
 import { paxBlocks, paxTime, type PaxRecord } from './pax-writer.js'
 import { detailsOf, type TreeDetails, type TreeRecord } from '../compare/tree-record.js'
@@ -7,7 +7,7 @@ import { detailsOf, type TreeDetails, type TreeRecord } from '../compare/tree-re
 export interface TarHeader {
   name: string
   type: 'file' | 'link' | 'symlink' | 'directory' | 'fifo' | 'character-device' | 'block-device'
-  /** With the bits of the file's type: of 0, tar-stream makes a default. */
+  /** The mode, with the bits of the file's type, because tar-stream replaces 0 by a default. */
   mode: number
   uid: number
   gid: number
@@ -19,12 +19,12 @@ export interface TarHeader {
 }
 
 export interface TarEntry {
-  /** The path in the layer: what errors and the order of entries go by, a character for each byte. */
+  /** The path in the layer, with one character for each byte: for errors, and for the order of entries. */
   readonly key: string
   readonly header: TarHeader
-  /** Blocks that go before the header's. */
+  /** The blocks of the extended header, which precede the header. */
   readonly pax: Buffer | undefined
-  /** Of a file with content: what it is known by. */
+  /** The identity of a file, for reading its content. */
   readonly identity: Buffer | undefined
 }
 
@@ -39,7 +39,7 @@ const TYPES: Readonly<Record<number, TarHeader['type']>> = {
 const S_IFMT = 0o170000
 const S_IFREG = 0o100000
 const WHITEOUT = '.wh.'
-/** What ustar's fields hold: names, six octal digits as tar-stream writes them, eleven, and seconds in 31 bits. */
+/** The limits of ustar's fields: names, six octal digits as tar-stream writes them, eleven, and seconds in 31 bits. */
 const MOST_NAME_BYTES = 100
 const MOST_NUMBER = 0o777777
 const MOST_SIZE = 8 ** 11 - 1
@@ -51,16 +51,16 @@ const unsupported = (key: string, why: string): DmThinError =>
 
 const isSocket = (mode: number): boolean => TYPES[mode & S_IFMT] === undefined
 
-/** Text that ustar holds as it is. */
+/** Returns whether ustar can represent a name. */
 const fits = (name: string): boolean => name.length <= MOST_NAME_BYTES && !/[^\x01-\x7f]/.test(name)
-/** What stands in ustar's field where the extended header has the name: nobody reads it who knows of that one. */
+/** Returns a name for ustar's field if the extended header has the real name. Readers of extended headers ignore it. */
 const standIn = (name: string): string => name.replace(/[^\x20-\x7e]/g, '_').slice(0, MOST_NAME_BYTES)
 
-/** The entries of the changes that are in order; a socket is none. `records` with detail. */
+/** Returns the entries of the changes, in order, without sockets. `records` must have details. */
 export function* tarEntries(records: readonly TreeRecord[]): Generator<TarEntry> {
   const links = new HardLinks(records)
   const ordered = records.filter(({ kind }) => kind !== 'U').map(record => ({ record, key: keyInTar(record) }))
-  // In order already but for the deletions, which have other names here.
+  // Only deletions are out of order, because their names change to whiteouts.
   ordered.sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0))
   for (const { record, key } of ordered) {
     if (record.kind === 'D') {
@@ -69,7 +69,7 @@ export function* tarEntries(records: readonly TreeRecord[]): Generator<TarEntry>
     }
     const details = detailsOf(record)
     if (!isSocket(details.mode)) yield entry(key, details, links.targetOf(key, details))
-    // What was there before is not any more.
+    // The file that the socket replaced is deleted.
     else if (record.kind === 'C') yield whiteout(whiteoutKey(key))
   }
 }
@@ -80,18 +80,18 @@ function whiteoutKey(key: string): string {
 }
 
 function keyInTar({ kind, key }: TreeRecord): string {
-  // Whoever unpacks a layer takes it for the deletion of another file.
+  // Unpacking would treat it as the deletion of another file.
   if (key.startsWith(WHITEOUT, key.lastIndexOf('/') + 1)) {
     throw unsupported(key, 'names that begin with .wh. mean deletions there')
   }
   return kind === 'D' ? whiteoutKey(key) : key
 }
 
-/** A file with several names has its content once, under the first; the others are links to that one. */
+/** The hard links of a tar: the first name of a file has its content, and its other names are links to the first. */
 class HardLinks {
   readonly #targets = new Map<bigint, string>()
 
-  /** Names that have not changed are in the layer below, and stand for the content from the beginning. */
+  /** Unchanged names are in the layer below, so that they are link targets from the start. */
   constructor(records: readonly TreeRecord[]) {
     for (const record of records) {
       if (record.kind !== 'U') continue

@@ -1,4 +1,4 @@
-// The stream behind diffTar: compares, then reads files in pieces as fast as somebody takes them.
+// The stream of `diffTar`: compares the trees, and reads files in pieces as fast as the consumer reads the stream.
 import { Readable } from 'node:stream'
 import { abortError } from '../../base/errors.js'
 import { MiB } from '../../base/units.js'
@@ -10,11 +10,11 @@ import type { FilePart } from '../compare/tree-record.js'
 
 /** The amount that `diffTar` has written so far. */
 export interface TarProgress {
-  /** Entries written so far. */
+  /** The number of entries that have been written. */
   readonly entries: number
-  /** Entries of the whole tar; sockets, which are left out, are counted. */
+  /** The number of entries of the whole tar, including sockets, which are skipped. */
   readonly totalEntries: number
-  /** Bytes of files' content that were read so far. */
+  /** The content of files that has been read, in bytes. */
   readonly bytes: number
 }
 
@@ -23,12 +23,13 @@ export interface LayerTarOptions {
   readonly onProgress: ((progress: TarProgress) => void) | undefined
 }
 
-/** What is read with one native call: one piece of a large file, or many small ones. */
+/** The limits of one native call to read: one piece of a large file, or many small files. */
 const CHUNK_BYTES = 1 * MiB
 const CHUNK_ENTRIES = 512
-/** What lies ready for whoever reads the stream. */
+/** The size of the stream's buffer. */
 const READY_BYTES = MiB / 4
 
+/** The tar of a layer, as a stream. */
 export class LayerTar extends Readable {
   readonly #lower: string | undefined
   readonly #upper: string
@@ -53,7 +54,7 @@ export class LayerTar extends Readable {
     this.#writing ??= this.#write().catch((fault: unknown) => void this.destroy(fault as Error))
   }
 
-  /** Done when the last native call has let go, and everything is closed. */
+  /** Calls `done` after the last native call has returned and everything is closed. */
   override _destroy(fault: Error | null, done: (fault: Error | null) => void): void {
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     this.#stop.abort()
@@ -113,7 +114,7 @@ function partsOf({ key, header, identity }: TarEntry, offsetBytes: number, lengt
   return identity === undefined || header.size === 0 ? [] : [{ key, identity, offsetBytes, lengthBytes }]
 }
 
-/** Entries whose content is read at once. One that is larger than that comes alone. */
+/** Groups entries whose content is read with one call. A file that exceeds the limit is alone in its group. */
 function* chunksOf(entries: Iterable<TarEntry>): Generator<TarEntry[]> {
   let chunk: TarEntry[] = []
   let bytes = 0

@@ -1,12 +1,12 @@
-// Extended headers of a tar (POSIX pax), as bytes: tar-stream takes names and values as text, and a name or an
-// attribute need not be any. Pure.
+// The writer of extended headers (POSIX pax), as bytes: tar-stream accepts only text, but names and attributes can be any
+// bytes. Pure.
 
-/** A character for each byte. */
+/** A record. Both strings have one character for each byte. */
 export type PaxRecord = readonly [key: string, value: string]
 
 const BLOCK = 512
 
-/** `30 mtime=1350244992.023960108\n`: the number counts itself. */
+/** Formats a record, such as `30 mtime=1350244992.023960108\n`. The length includes its own digits. */
 function recordText([key, value]: PaxRecord): string {
   const rest = ` ${key}=${value}\n`
   let length = rest.length + 1
@@ -16,7 +16,7 @@ function recordText([key, value]: PaxRecord): string {
 
 const octal = (value: number, digits: number): string => value.toString(8).padStart(digits, '0')
 
-/** What is the same in each header `x`: name, mode, owner; then, behind the size, a time; type, and magic. */
+/** The constant parts of each header `x`: name, mode, owner; after the size a time; type and magic. */
 const BEFORE_SIZE = `PaxHeader${'\0'.repeat(91)}${octal(0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`
 const BEFORE_SUM = `\0${octal(0, 11)}\0`
 const BEHIND_SUM = `x${'\0'.repeat(100)}ustar\x0000`
@@ -26,12 +26,12 @@ const sumOf = (text: string): number => {
   for (let at = 0; at < text.length; at++) sum += text.charCodeAt(at)
   return sum
 }
-// The sum counts itself as eight blanks.
+// The field of the sum counts as eight blanks.
 const FIXED_SUM = sumOf(BEFORE_SIZE) + sumOf(BEFORE_SUM) + sumOf(BEHIND_SUM) + 8 * 0x20
 
 const padded = (text: string): string => text.padEnd(Math.ceil(text.length / BLOCK) * BLOCK, '\0')
 
-/** The header `x` and its records, in whole blocks: what goes before the header of an entry. */
+/** Returns the header `x` and its records, in whole blocks, which precede the header of an entry. */
 export function paxBlocks(records: readonly PaxRecord[]): Buffer {
   const body = records.map(recordText).join('')
   const size = octal(body.length, 11)
@@ -39,7 +39,7 @@ export function paxBlocks(records: readonly PaxRecord[]): Buffer {
   return Buffer.from(padded(`${BEFORE_SIZE}${size}${BEFORE_SUM}${sum}\0 ${BEHIND_SUM}`) + padded(body), 'latin1')
 }
 
-/** Seconds since 1970 with a fraction, as pax writes them; nanoseconds count upwards, also before 1970. */
+/** Formats a time in seconds since 1970, with a fraction. The nanoseconds are added, also before 1970. */
 export function paxTime(seconds: number, nanoseconds: number): string {
   const total = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds)
   const size = total < 0n ? -total : total

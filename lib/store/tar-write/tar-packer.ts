@@ -1,9 +1,10 @@
-// tar-stream's packer with what it lacks: extended headers of any bytes, and a word when nobody takes more.
+// A wrapper of tar-stream's packer that adds extended headers of any bytes, and backpressure.
 import type { loadTarStream } from '../common/tar-stream.js'
 import type { TarEntry, TarHeader } from './entry-writer.js'
 
 type Pack = ReturnType<Awaited<ReturnType<typeof loadTarStream>>['pack']>
 
+/** The packer of one tar. */
 export class TarPacker {
   readonly #pack: Pack
   readonly #take: (chunk: Buffer | null) => boolean
@@ -11,7 +12,7 @@ export class TarPacker {
   #closed = false
   #wake: (() => void) | undefined
 
-  /** `take` is given the tar's bytes, and null at their end; it answers whether it wants more at once. */
+  /** `take` receives the bytes of the tar, and null at the end. It returns whether it accepts more bytes immediately. */
   constructor(pack: Pack, take: (chunk: Buffer | null) => boolean) {
     this.#pack = pack
     this.#take = take
@@ -21,37 +22,38 @@ export class TarPacker {
       pack.pause()
     })
     pack.on('end', () => void this.#take(null))
-    // Each entry's own callback tells of it.
+    // The callback of each entry reports the error.
     pack.on('error', () => {})
   }
 
-  /** More is wanted. */
+  /** Resumes the packer after `take` returned false. */
   resume(): void {
     this.#full = false
     this.#pack.resume()
     this.#wake?.()
   }
 
-  /** What is being added fails. */
+  /** Closes the packer. An `add` in progress fails. */
   destroy(): void {
     this.#closed = true
     this.#pack.destroy()
     this.#wake?.()
   }
 
-  /** Until somebody takes what is there. */
+  /** Waits until `take` accepts more bytes. */
   async room(): Promise<void> {
     while (this.#full && !this.#closed) await new Promise<void>(resolve => (this.#wake = resolve))
     this.#checkOpen()
   }
 
-  /** `content`: as long as the header says. One entry at a time. */
+  /** Adds an entry. `content` must have the size of the header. Only one entry can be added at a time. */
   async add(entry: TarEntry, content: Buffer): Promise<void> {
     const { sink, added } = this.#begin(entry)
     if (entry.header.type === 'file') sink.end(content)
     await added
   }
 
+  /** Adds an entry whose content is delivered in pieces. */
   async addInPieces(entry: TarEntry, pieces: AsyncIterable<Buffer>): Promise<void> {
     const { sink, added } = this.#begin(entry)
     added.catch(() => {})
@@ -66,7 +68,7 @@ export class TarPacker {
 
   #begin({ header, pax }: TarEntry) {
     this.#checkOpen()
-    // The last entry is done, so this goes between the two.
+    // The previous entry is complete, so that these blocks are between the two entries.
     if (pax !== undefined) this.#pack.push(pax)
     let settle!: (fault?: Error | null) => void
     const added = new Promise<void>((resolve, reject) => (settle = fault => (fault ? reject(fault) : resolve())))

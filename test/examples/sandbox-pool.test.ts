@@ -85,7 +85,7 @@ test('each sandbox is fresh, its own, and gone when it is given back', () =>
     // The second and the third are left to the end of the service.
   }))
 
-test('limits and mistakes are refused, and said in JSON', () =>
+test('requests beyond a limit and invalid requests are refused with an error in JSON', () =>
   withService('limits', { MOST: 2, MOST_BYTES: 256 * MiB }, async service => {
     const refused = async (body: string, headers: Record<string, string> = {}) => {
       const answer = await service.ask<Refused>('POST', '/sandboxes', { body, headers })
@@ -112,13 +112,13 @@ test('limits and mistakes are refused, and said in JSON', () =>
     expect([limit.body.code, limit.headers.get('retry-after')]).toEqual(['SANDBOX_LIMIT', '1'])
   }))
 
-test('a pool that is nearly full gives out nothing more', () =>
+test('a nearly full pool refuses new sandboxes', () =>
   withService('full', { FULL_PERCENT: 0 }, async service => {
     const answer = await service.ask<Refused>('POST', '/sandboxes')
     expect([answer.status, answer.body.code]).toEqual([503, 'SANDBOX_SPACE'])
   }))
 
-test('a sandbox in use stays, and the answer says who uses it', () =>
+test('a sandbox in use is not deleted, and the answer names its holder', () =>
   withService('busy', {}, async service => {
     const { id, path: folder } = await make(service)
     const file = openSync(path.join(folder, 'etc/motd'), 'r')
@@ -133,7 +133,7 @@ test('a sandbox in use stays, and the answer says who uses it', () =>
     expect((await service.ask('DELETE', `/sandboxes/${id}`)).status).toBe(204)
   }))
 
-test('every change is told to those who listen, until the service ends', async () => {
+test('listeners receive every change until the service ends', async () => {
   const parts: string[] = []
   let reading: Promise<void> | undefined
   await withService('events', {}, async service => {
@@ -176,7 +176,7 @@ test('a connection on which nobody asks anything does not keep the service from 
   silent?.destroy()
 })
 
-test('the page, and what a browser may do with it', () =>
+test('the page is served, and its headers restrict what a browser may load', () =>
   withService('page', {}, async service => {
     for (const [route, type] of [
       ['/', 'text/html'],
@@ -191,7 +191,7 @@ test('the page, and what a browser may do with it', () =>
     }
   }))
 
-test('what a killed service leaves, the next one takes away; the base is made once', async () => {
+test('the next service removes what a killed one left, and the base is made once', async () => {
   const source = scratch.path('source')
   mkdirSync(source)
   writeFileSync(path.join(source, 'release'), 'one')

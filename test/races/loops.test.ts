@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// C  GET_FREE races, retried                                many at once …, 128 devices …
+// C  GET_FREE races, retried                                many concurrent attaches …, 128 devices …
 // C  free numbers without races, from two processes         128 devices …
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ const attachAll = (files: readonly string[]) => `
   const devices = await Promise.all(files.map(file => dmThin.LoopDevice.attach({ file, reference: 'kept' })))
   return devices.map(device => device.number)`
 
-test('many at once, by two processes, get a device each', async () => {
+test('many concurrent attaches by two processes get a device each', async () => {
   const files = Array.from({ length: 24 }, () => image())
   const others = Promise.all(
     files.slice(0, 8).map(file => promisify(execFile)('losetup', ['--find', '--show', `${file}`])),

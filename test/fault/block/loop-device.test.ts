@@ -68,7 +68,7 @@ function backingFile(number: string): string | undefined {
   }
 }
 
-test('a failed attach resolves when the last that looks into the device has closed it: the file is free', async () => {
+test('a failed attach settles after the last holder has closed the device, and the file is free', async () => {
   const before = snapshotKernelState()
   hooks.setFault('open loop', 2, 'delay', 300)
   const looking = lookInto(file)
@@ -77,7 +77,7 @@ test('a failed attach resolves when the last that looks into the device has clos
   await looking
 })
 
-test('each step fails, and the file is attached nowhere', async () => {
+test('attach that fails at a step leaves the file detached', async () => {
   const places: Places[] = [...STEPS, ['LOOP_CONFIGURE', 1]]
   const before = snapshotKernelState()
   await failEach(hooks, places, attach, outcome => {
@@ -101,7 +101,7 @@ test.each([ENOTTY, EINVAL])('without LOOP_CONFIGURE (errno %i) the older calls b
   await device.detach()
 })
 
-test('each of the older calls fails, and the file is attached nowhere', async () => {
+test('attach by the older ioctls that fails at a step leaves the file detached', async () => {
   allowEarlyLook()
   const before = snapshotKernelState()
   for (const place of OLD_STEPS) {
@@ -113,7 +113,7 @@ test('each of the older calls fails, and the file is attached nowhere', async ()
   }
 })
 
-test('an older kernel that has pages of the new device still to write is asked again', async () => {
+test('attach retries if an older kernel still has pages of the device to write', async () => {
   const EAGAIN = 11
   hooks.setFault('LOOP_CONFIGURE', 1, 'fail', ENOTTY)
   for (let times = 0; times < 3; times++) hooks.setFault('LOOP_SET_STATUS64', 1, 'fail', EAGAIN)
@@ -122,7 +122,7 @@ test('an older kernel that has pages of the new device still to write is asked a
   await device.detach()
 })
 
-test('a free number that another process takes first is asked for again', async () => {
+test('attach asks for another free number if another process takes the first', async () => {
   const EBUSY = 16
   for (let races = 0; races < 3; races++) hooks.setFault('LOOP_CONFIGURE', 1, 'fail', EBUSY)
   const device = await attach()
@@ -139,7 +139,7 @@ test('a detach that fails leaves it attached, and says so; the next one detaches
   expect(markedLoops()).toEqual([])
 })
 
-test('each step to a chosen number fails, and neither the device nor the file is left', async () => {
+test('attach to a chosen number that fails leaves neither the device nor the attachment', async () => {
   const number = 4713
   const chosen = () => LoopDevice.attach({ file, number })
   const before = snapshotKernelState()
@@ -162,7 +162,7 @@ test('each step to a chosen number fails, and neither the device nor the file is
   await device.detach()
 })
 
-test('a number that somebody looks into goes when he has done', async () => {
+test('a held loop device is removed when its holder closes it', async () => {
   const number = 4714
   const node = `/dev/loop${number}`
   hooks.setFault('open loop', 1, 'delay', 500)

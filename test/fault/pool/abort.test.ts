@@ -45,7 +45,7 @@ async function abortAt<T>(
 
 const PAST_RETURN: string[] = []
 
-test('ThinPool.create', async () => {
+test('ThinPool.create aborted at each step makes a whole pool or nothing', async () => {
   const folder = scratch.path(scratch.name('abort'))
   mkdirSync(folder)
   const name = scratch.name('abort')
@@ -84,7 +84,7 @@ test('ThinPool.create', async () => {
   rmSync(folder, { recursive: true })
 })
 
-test('activate', () =>
+test('activate aborted at each step leaves the volume active or inactive, never half-made', () =>
   withPool(async pool => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const volume = await pool.createVolume({ sizeBytes: MiB })
@@ -106,7 +106,7 @@ test('activate', () =>
     }
   }))
 
-test('snapshot of an active origin, with and without activation', () =>
+test('an aborted snapshot of an active origin leaves the origin resumed', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const state = async () => `${(await pool.volumes()).map(volume => volume.id).join(' ')} ${snapshotKernelState()}`
@@ -131,7 +131,7 @@ test('snapshot of an active origin, with and without activation', () =>
     }
   }))
 
-test('a removal that waits for a holder', () =>
+test('an abort ends the retry of a removal of a busy device', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const holder = await open(volume.path)
@@ -147,7 +147,7 @@ test('a removal that waits for a holder', () =>
     await volume.deactivate()
   }))
 
-test('a detach that waits for a holder', async () => {
+test('an abort ends the wait of a detach for a holder', async () => {
   const file = scratch.path(scratch.name('detach'))
   const backing = await open(file, 'w')
   await backing.truncate(MiB)

@@ -46,7 +46,7 @@ test('metadata grows in steps, the pool’s own count with it', async () => {
   })
 })
 
-test('both at once', async () => {
+test('data and metadata grow in one call', async () => {
   await withPool(async pool => {
     await pool.grow({ dataBytes: 128 * MiB, metadataBytes: 8 * MiB })
     expect(await pool.status()).toMatchObject({ data: { totalBlocks: 2048 }, metadata: { totalBlocks: 2048 } })

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// the kernel lets one id be active under two names          what the guard is for
+// the kernel lets one id be active under two names          baseline …
 // C  ActivateDevice (second is refused)                     the same object …, another object …
 // missing everywhere: refused by us, also across processes  another process …
 // also after a restart                                      after the pool was down …
@@ -16,7 +16,7 @@ import { dmCreate, dmInfo, dmRemove, dmTable } from '../../helpers/kernel/dmsetu
 
 const scratch = useScratch()
 
-test('what the guard is for: the kernel itself lets one volume be active under two names', async () => {
+test('baseline: the kernel allows one volume to be active under two names', async () => {
   await withPool(async (pool, { name }) => {
     await pool.createVolume({ sizeBytes: MiB })
     const names = [scratch.name('one'), scratch.name('two')]
@@ -41,7 +41,7 @@ test('the same object, another object, another name: refused, and the one activa
   })
 })
 
-test('two at once under different names: exactly one succeeds', async () => {
+test('of two concurrent activations under different names exactly one succeeds', async () => {
   await withPool(async (pool, { name }) => {
     await pool.createVolume({ sizeBytes: MiB })
     for (let round = 0; round < 5; round++) {

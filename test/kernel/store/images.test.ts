@@ -52,7 +52,7 @@ const UPPER = archive(
 )
 
 describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
-  test('two layers in, their difference out, and in again: the same tree', () =>
+  test('an exported difference of two imported layers applies to the same tree', () =>
     withStore({ fileSystem }, async store => {
       await store.prepare('a', '')
       const progress: number[] = []
@@ -107,7 +107,7 @@ describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
     }))
 })
 
-test('an image comes in once, goes out, and comes back the same', () =>
+test('an exported image is imported again as the same image', () =>
   withStore({}, async (store, { directory }) => {
     const file = scratch.path('image.tar')
     const name = 'docker.io/library/small:1'
@@ -203,9 +203,11 @@ describe('an untrusted archive', () => {
       'DM_LAYER_TAR',
       { devices: 'refuse' },
     ],
-  ])('that %s: the layer is gone and the space is back', (_, stream, code, options) => refused(stream(), code, options))
+  ])('that %s is refused: its layer is removed and its space freed', (_, stream, code, options) =>
+    refused(stream(), code, options),
+  )
 
-  test('by a link in the middle stays inside the layer', () =>
+  test('with a symbolic link in the middle of a name writes only inside the layer', () =>
     withStore({}, async store => {
       const outside = scratch.path('outside')
       mkdirSync(outside)
@@ -215,7 +217,7 @@ describe('an untrusted archive', () => {
       expect(existsSync(path.join(outside, 'evil'))).toBe(false)
     }))
 
-  test('without an end is given up at the limit', () =>
+  test('without an end is refused at the limit', () =>
     withStore({}, async store => {
       await store.prepare('a', '')
       const piece = members({ name: 'same', content: Buffer.alloc(64 * 1024) })
@@ -229,7 +231,7 @@ describe('an untrusted archive', () => {
       expect(await keysOf(store)).toEqual([])
     }))
 
-  test('that fills the pool: the layer is gone, and the pool has space again', () =>
+  test('that fills the pool is refused: its layer is removed and its space freed', () =>
     withStore({ dataBytes: 48 * MiB }, async store => {
       scratch.log.allow(/low water mark/, /EXT4-fs (warning|error)/, /Buffer I\/O error/, /I\/O error/)
       await store.prepare('a', '')
@@ -239,7 +241,7 @@ describe('an untrusted archive', () => {
       await store.applyLayer('b', inPieces(LOWER))
     }))
 
-  test('an image whose documents lie, or that is none', () =>
+  test('an image with false digests or invalid documents is refused and leaves no layer', () =>
     withStore({}, async store => {
       const file = scratch.path('lies.tar')
       makeImage({

@@ -18,7 +18,7 @@ const read = (store: LayerStore, key: string, name: string) =>
   store.withMounted(key, async folder => readFileSync(path.join(folder, name), 'utf8'))
 
 describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
-  test('three generations: each has what its parents had, and what is written above does not show below', () =>
+  test('a layer has the files of its parents, and a write to it does not change them', () =>
     withStore({ fileSystem }, async (store, { poolName }) => {
       const base = await store.prepare('base-active', '', { labels: { who: 'me' } })
       const [mount] = base.mounts
@@ -84,7 +84,7 @@ describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
 const tableOf = (source: string): string =>
   run('dmsetup', ['table', '-j', dmMajor(), '-m', source.replace('/dev/dm-', '')])
 
-test('what cannot be is refused, and leaves everything as it was', () =>
+test('invalid calls are rejected without side effects', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('active', '')
     await store.prepare('other', '')
@@ -112,7 +112,7 @@ test('what cannot be is refused, and leaves everything as it was', () =>
     expect([await keysOf(store), thinIdsBy(poolName)]).toEqual(before)
   }))
 
-test('labels: those of a commit replace, an update replaces all or sets some', () =>
+test('commit replaces labels; update replaces all labels or sets some', () =>
   withStore({}, async store => {
     await store.prepare('a', '', { labels: { one: '1', two: '2' } })
     const before = await store.stat('a')
@@ -127,7 +127,7 @@ test('labels: those of a commit replace, an update replaces all or sets some', (
     await expectCode(store.stat('a'), 'DM_LAYER_NOT_FOUND')
   }))
 
-test('a removed layer is gone at once, and its volume and its space in the background', () =>
+test('remove() hides the layer at once and frees its volume in the background', () =>
   withStore({}, async (store, { poolName, dataFile }) => {
     await store.prepare('a', '')
     await store.commit('layer', 'a')
@@ -144,7 +144,7 @@ test('a removed layer is gone at once, and its volume and its space in the backg
     expect(statSync(dataFile).blocks * 512).toBeLessThan(full - 20 * MiB)
   }))
 
-test('a mounted layer: its removal waits for the mount, and says who has it', () =>
+test('the removal of a mounted layer waits for the unmount and reports the holder', () =>
   withStore({}, async store => {
     const layer = await store.prepare('a', '')
     const target = scratch.path('mounted')
@@ -158,7 +158,7 @@ test('a mounted layer: its removal waits for the mount, and says who has it', ()
     expect(await store.cleanup()).toEqual([])
   }))
 
-test('a layer committed while it is mounted is what it was then', () =>
+test('a commit of a mounted layer keeps the state at the time of the commit', () =>
   withStore({}, async store => {
     const layer = await store.prepare('a', '')
     const target = scratch.path('busy')
@@ -175,7 +175,7 @@ test('a layer committed while it is mounted is what it was then', () =>
     expect(await store.cleanup()).toEqual([])
   }))
 
-test('a full pool is said inside, and everything goes on when there is space again', () =>
+test('writers on a full pool get ENOSPC; the store recovers when space is freed', () =>
   withStore({ dataBytes: 48 * MiB }, async store => {
     scratch.log.allow(/low water mark/, /EXT4-fs (warning|error)/, /Buffer I\/O error/)
     await store.prepare('a', '')
@@ -196,7 +196,7 @@ test('a full pool is said inside, and everything goes on when there is space aga
     expect(await read(store, 'modest', 'file')).toBe('there is space')
   }))
 
-test('everything comes back after the pool was down', async () => {
+test('layers and their content are there after the pool was stopped and opened again', async () => {
   const files = storeFiles()
   const first = await LayerStore.open(files.options)
   await first.prepare('a', '')
@@ -222,7 +222,7 @@ test('everything comes back after the pool was down', async () => {
   await endStore(files)
 })
 
-test('a hundred at once', () =>
+test('a hundred layers are prepared and removed at the same time', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('a', '')
     await store.commit('layer', 'a')
@@ -236,7 +236,7 @@ test('a hundred at once', () =>
     expect(await keysOf(store)).toEqual(['layer'])
   }))
 
-test('an aborted call leaves nothing', () =>
+test('an aborted call leaves neither a layer nor a volume', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('a', '')
     await store.commit('layer', 'a')
@@ -257,7 +257,7 @@ test('an aborted call leaves nothing', () =>
     expect(thinIdsBy(poolName)).toEqual(before)
   }))
 
-test('a device that cannot be made, when the layer is recorded already: neither stays', () =>
+test('prepare() whose device cannot be created leaves neither record nor volume', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('a', '')
     await store.commit('layer', 'a')
@@ -274,7 +274,7 @@ test('a device that cannot be made, when the layer is recorded already: neither 
     expect(await store.verify()).toEqual([])
   }))
 
-test('two stores on one directory see each other’s layers, and do not take each other for dead', () =>
+test('two stores on one directory see each other’s layers and do not recover each other’s work', () =>
   withStore({}, async (store, { options }) => {
     // Who raises the transaction id at the same moment as another is told so, and tries again.
     scratch.log.allow(/mismatched transaction id/, /Failed to change transaction id/)

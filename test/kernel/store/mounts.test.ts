@@ -35,7 +35,7 @@ async function* halted(body: () => void): AsyncGenerator<Uint8Array> {
   yield ARCHIVE.subarray(100_000)
 }
 
-test('while a layer is unpacked it is in use, and mounted in no namespace; what was unpacked is there', () =>
+test('a layer is unpacked through a mount that no namespace shows, and its device is in use', () =>
   withStore({}, async (store, { poolName }) => {
     const { mounts } = await store.prepare('a')
     const device = mounts[0]!.source
@@ -53,7 +53,7 @@ test('while a layer is unpacked it is in use, and mounted in no namespace; what 
     })
   }))
 
-test('a comparison mounts nothing that can be seen either', () =>
+test('a comparison of layers uses no visible mount', () =>
   withStore({}, async store => {
     await store.prepare('a')
     await store.applyLayer(
@@ -71,7 +71,7 @@ test('a comparison mounts nothing that can be seen either', () =>
     expect(found).toEqual(expect.arrayContaining(['/etc/motd']))
   }))
 
-test('of a process that is killed while it unpacks no mount is left, and its device can be removed at once', async () => {
+test('a process killed while it unpacks leaves no mount, and its device can be removed at once', async () => {
   const files = storeFiles()
   const store = await LayerStore.open(files.options)
   const { mounts } = await store.prepare('a')

@@ -25,7 +25,7 @@ async function committed(store: LayerStore, name: string, parent = '', labels = 
 }
 
 describe('a warm set', () => {
-  test('is there before it is asked for, and has no key until then', () =>
+  test('a warm layer exists before prepare() and has no key until then', () =>
     withStore({}, async (store, { poolName }) => {
       await committed(store, 'layer')
       await store.warm('layer', 3)
@@ -50,7 +50,7 @@ describe('a warm set', () => {
       await expectCode(store.warm('layer', 1001), 'DM_INVALID_ARGUMENT')
     }))
 
-  test('goes with its parent, and with its store', async () => {
+  test('a warm set is removed with its parent and at the close of its store', async () => {
     const files = storeFiles()
     const store = await LayerStore.open(files.options)
     await committed(store, 'layer')
@@ -70,7 +70,7 @@ describe('a warm set', () => {
   })
 })
 
-test('pruning takes what nobody needs: leaves before their parents, the oldest first', () =>
+test('prune() removes unused layers, leaves before parents, the oldest first', () =>
   withStore({}, async store => {
     await committed(store, 'root')
     await committed(store, 'old', 'root')
@@ -90,7 +90,7 @@ test('pruning takes what nobody needs: leaves before their parents, the oldest f
     await expectCode(store.prune({ keep: 'root' } as never), 'DM_INVALID_ARGUMENT')
   }))
 
-test('what is being removed is removed once, whoever asks for it meanwhile', () =>
+test('concurrent calls of cleanup() delete each volume once', () =>
   withStore({}, async store => {
     const asked: Promise<unknown>[] = []
     const ask = (message: unknown) => {
@@ -110,7 +110,7 @@ test('what is being removed is removed once, whoever asks for it meanwhile', () 
     expect(await store.verify()).toEqual([])
   }))
 
-test('space says what thin_ls says', async () => {
+test('space() returns the figures of thin_ls', async () => {
   const files = storeFiles()
   const store = await LayerStore.open(files.options)
   await committed(store, 'below')
@@ -131,8 +131,8 @@ test('space says what thin_ls says', async () => {
   await endStore(files)
 })
 
-describe('disagreements', () => {
-  test('a volume that the store knows nothing of: its id is left alone, until somebody says that it may go', () =>
+describe('inconsistencies of pool and records', () => {
+  test('a volume without a record is kept until repair() is told to delete it', () =>
     withStore({}, async (store, { poolName, options }) => {
       scratch.log.allow(/Creation of new snapshot \d+ of device \d+ failed/)
       await committed(store, 'layer')
@@ -177,7 +177,7 @@ describe('disagreements', () => {
       await other.close()
     }))
 
-  test('devices and loop devices of others', () =>
+  test('devices and loop devices of other programs are left alone', () =>
     withStore({}, async (store, { poolName, dataFile }) => {
       const layer = await store.prepare('a', '')
       const thin = Math.max(...thinIdsBy(poolName))
@@ -198,7 +198,7 @@ describe('disagreements', () => {
       expect(layer.mounts).toHaveLength(1)
     }))
 
-  test('what a process that died beside this one was at', () =>
+  test('open() finishes what a process that died had begun', () =>
     withStore({}, async (store, { options }) => {
       const ends: [() => Promise<unknown>, object, string][] = [
         [() => killedWhileMounted(options, 'mounted'), { kind: 'left-mounted' }, 'unmounted'],
@@ -221,7 +221,7 @@ describe('disagreements', () => {
       await store.commit('layer', 'died0')
     }))
 
-  test('a pool that is older than the records', async () => {
+  test('a pool older than the records is reported and nothing is deleted by the records', async () => {
     const files = storeFiles()
     const first = await LayerStore.open(files.options)
     await committed(first, 'layer')
@@ -250,7 +250,7 @@ describe('disagreements', () => {
     await endStore(files)
   })
 
-  test('records that are older than the pool delete no volume: what they say is being made may be in use by now', async () => {
+  test('records older than the pool delete no volume', async () => {
     const files = storeFiles()
     const { directory, options, poolName } = files
     const database = ['layers.db', 'layers.db-wal']
@@ -299,7 +299,7 @@ describe('open refuses', () => {
     await endStore(files)
   })
 
-  test('nothing for good: a first call that names a device that is not there binds nobody', async () => {
+  test('a missing device without recording it, so that the next open() may name another', async () => {
     const files = storeFiles()
     const { options } = files
     const wrong = { ...options.pool, data: '/dev/dmthintest-none' }
@@ -340,7 +340,7 @@ test('on a pool that does not zero its blocks ext4 is made without counting on z
   await endStore(files)
 })
 
-test('a formatter that fails leaves nothing, and one of the caller’s own is used', () =>
+test('a failed mkfs leaves nothing, and a formatter of the caller is used', () =>
   withStore({ format: () => Promise.reject(new Error('no')) }, async (store, { poolName, options }) => {
     await expect(store.prepare('a', '')).rejects.toThrow('no')
     expect(thinIdsBy(poolName)).toEqual([])

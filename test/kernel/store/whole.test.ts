@@ -16,7 +16,7 @@ const WRITING_BACK = [/low water mark/, /EXT4-fs/, /Buffer I\/O error/, /I\/O er
 const overfill = async (folder: string) =>
   tryRun('dd', ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', 'count=40'])
 
-test('withMounted tells that what was written did not all come to the pool, and nothing of that is committed', () =>
+test('withMounted rejects if writes did not reach the pool, and the layer is not committed', () =>
   withStore({ dataBytes: 32 * MiB }, async (store: LayerStore) => {
     scratch.log.allow(...WRITING_BACK)
     await store.prepare('a')
@@ -40,7 +40,7 @@ test('a file system with recorded errors is not committed, and its layer stays a
     await store.commit('layer', 'a')
   }))
 
-test.each(['ext4', 'xfs'] as const)('a %s whose journal was not emptied is, before it is committed', fileSystem =>
+test.each(['ext4', 'xfs'] as const)('a %s with a journal to replay is replayed before the commit', fileSystem =>
   withStore({ fileSystem }, async store => {
     scratch.log.allow(/EXT4-fs/, /XFS/, /I\/O error/)
     const layer = await store.prepare('a')

@@ -21,7 +21,7 @@ test('an error has its code, its message, and nothing that it was not told', () 
   expect(error.stack).toContain('errors.test')
 })
 
-test('it keeps every fact', () => {
+test('an error keeps every fact given to it', () => {
   const facts = {
     errno: 16,
     operation: 'DM_DEV_REMOVE',
@@ -61,11 +61,11 @@ describe('refined', () => {
     expect(first).toMatchObject({ code: 'DM_KERNEL', errno: 22 })
   })
 
-  test('what is told anew replaces what was known', () => {
+  test('a new fact replaces an earlier one', () => {
     expect(first.refined('DM_BUSY', 'busy', { device: 'demo', errno: 16 })).toMatchObject({ device: 'demo', errno: 16 })
   })
 
-  test('says only once what could not be undone, however often it is refined', () => {
+  test('names a step that could not be undone only once, however often it is refined', () => {
     const tail = '; not undone: unlink of /data.img (EROFS)'
     const again = first.refined('DM_BUSY', first.message).refined('DM_BUSY', `again: ${first.message}`)
     expect(again.message).toBe(`again: EINVAL${tail}`)

@@ -9,9 +9,12 @@ const refused = (act: () => unknown): string => {
 }
 
 describe('names of devices', () => {
-  test.each(['a', 'demo-7', '0', 'A#+-.:=@_z', '.hidden', '...', 'controls', 'x'.repeat(127)])('%s is one', name => {
-    expect(checkName(name)).toBe(name)
-  })
+  test.each(['a', 'demo-7', '0', 'A#+-.:=@_z', '.hidden', '...', 'controls', 'x'.repeat(127)])(
+    '%s is a valid name',
+    name => {
+      expect(checkName(name)).toBe(name)
+    },
+  )
 
   test.each([
     ['', 'non-empty'],
@@ -28,15 +31,15 @@ describe('names of devices', () => {
     [7, 'non-empty string, but is 7'],
     [undefined, 'but is undefined'],
     [['a'], 'but is an array'],
-  ])('%p is none', (name, why) => {
+  ])('%p is not a valid name', (name, why) => {
     expect(refused(() => checkName(name))).toContain(why)
   })
 
-  test('the option is named', () => {
+  test('the message names the option of an invalid name', () => {
     expect(refused(() => checkName('', 'volume name'))).toMatch(/^volume name must be/)
   })
 
-  test('any character outside the set spoils a name, wherever it stands', () => {
+  test('a character outside the allowed set is refused at any position of a name', () => {
     const random = seeded(1)
     for (let round = 0; round < 500; round++) {
       const odd = String.fromCodePoint(random.pick([random.integer(0, 34), 0x2f, 0x5c, random.integer(0x7b, 0xd7ff)]))
@@ -48,38 +51,38 @@ describe('names of devices', () => {
 })
 
 describe('options', () => {
-  test('one that is not known is refused by its name, with those that are', () => {
+  test('an unknown option is refused, and the message lists the known ones', () => {
     const message = refused(() => checkOptions({ sizeBytes: 1, nmae: 'x' }, ['sizeBytes', 'name'], 'createVolume'))
     expect(message).toBe('createVolume: unknown option "nmae"; known are sizeBytes, name')
   })
 
-  test('known ones pass, given or not', () => {
+  test('known options are accepted, with and without a value', () => {
     checkOptions({}, ['name'], 'call')
     checkOptions({ name: undefined }, ['name'], 'call')
   })
 
-  test.each([[undefined], [null], [7], ['name'], [[]], [() => {}]])('%p are none', options => {
+  test.each([[undefined], [null], [7], ['name'], [[]], [() => {}]])('%p is refused as options', options => {
     expect(refused(() => checkOptions(options, ['name'], 'call'))).toMatch(/^call: options must be an object/)
   })
 
-  test.each([[new AbortController()], ['abort'], [null], [{ aborted: false }]])('%p is no signal', signal => {
+  test.each([[new AbortController()], ['abort'], [null], [{ aborted: false }]])('%p is refused as a signal', signal => {
     expect(refused(() => checkOptions({ signal }, ['signal'], 'call'))).toMatch(/^signal must be an AbortSignal/)
   })
 
-  test('a signal of another class is one, as those of another realm and of jsdom are', () => {
+  test('a signal of another class is accepted, such as one of another realm or of jsdom', () => {
     class Foreign extends EventTarget {
       readonly aborted = false
     }
     checkOptions({ signal: new Foreign() }, ['signal'], 'call')
   })
 
-  test('every kind of signal is one', () => {
+  test('AbortSignal.abort(), AbortSignal.timeout(), AbortController and undefined are accepted', () => {
     const signals = [AbortSignal.abort(), AbortSignal.timeout(1e6), new AbortController().signal, undefined]
     for (const signal of signals) checkOptions({ signal }, ['signal'], 'call')
   })
 })
 
-test('a flag is true, false or left out', () => {
+test('a flag accepts true, false and undefined only', () => {
   expect([true, false, undefined].map(value => checkBoolean('readOnly', value))).toEqual([true, false, false])
   for (const value of [1, 0, 'true', null, {}]) {
     expect(refused(() => checkBoolean('readOnly', value))).toMatch(/^readOnly must be true or false/)

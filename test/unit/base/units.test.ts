@@ -50,7 +50,7 @@ describe('numbers', () => {
     )
   })
 
-  test('without a limit it is the largest whole number', () => {
+  test('the default limit of a number is Number.MAX_SAFE_INTEGER', () => {
     expect(checkNumber('n', Number.MAX_SAFE_INTEGER, { min: 0 })).toBe(Number.MAX_SAFE_INTEGER)
     expect(thrown(() => checkNumber('n', Number.MAX_SAFE_INTEGER + 1, { min: 0 })).message).toContain(
       `to ${Number.MAX_SAFE_INTEGER},`,

@@ -22,7 +22,7 @@ const drain = async (queue: EventQueue<Event>) => {
   return all
 }
 
-test('who waits gets each event as it comes, in order', async () => {
+test('a waiting reader gets each event in order', async () => {
   const queue = make()
   const reads = [queue.next(), queue.next(), queue.next()]
   queue.push({ about: 'a', count: 1 })
@@ -37,7 +37,7 @@ test('who waits gets each event as it comes, in order', async () => {
   expect(results.map(result => result.done)).toEqual([false, false, true])
 })
 
-test('what is unread and about the same is one, but not across what must be told apart', async () => {
+test('unread events about one subject are merged, but not across an event that must stay distinct', async () => {
   const queue = make()
   queue.push({ about: 'a', count: 1 })
   queue.push({ about: 'b', count: 1 })
@@ -53,7 +53,7 @@ test('what is unread and about the same is one, but not across what must be told
   ])
 })
 
-test('what has been read is not merged with', async () => {
+test('a new event is not merged into one that was read', async () => {
   const queue = make()
   queue.push({ about: 'a', count: 1 })
   expect((await queue.next()).value).toEqual({ about: 'a', count: 1 })
@@ -61,14 +61,14 @@ test('what has been read is not merged with', async () => {
   expect(await drain(queue)).toEqual([{ about: 'a', count: 1 }])
 })
 
-test('beyond its bound all is dropped for one overflow, and it goes on after that', async () => {
+test('a full queue is replaced by one overflow event and continues', async () => {
   const queue = make()
   for (let at = 0; at <= MAX_UNREAD; at++) queue.push({ about: String(at), count: 1 })
   queue.push({ about: '0', count: 1 })
   expect(await drain(queue)).toEqual([{ type: 'overflow' }, { about: '0', count: 1 }])
 })
 
-test('a fault comes after what is unread, once', async () => {
+test('an error is delivered once, after the unread events', async () => {
   const queue = make()
   queue.push({ about: 'a', count: 1 })
   queue.end(new Error('broken'))
@@ -82,7 +82,7 @@ test('a fault comes after what is unread, once', async () => {
   expect((await waiting.next()).done).toBe(true)
 })
 
-test('leaving the loop says so, and what comes later is not kept', async () => {
+test('leaving the loop closes the queue, and later events are dropped', async () => {
   let left = 0
   const queue = make(() => (left += 1))
   queue.push({ about: 'a', count: 1 })

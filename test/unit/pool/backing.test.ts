@@ -32,13 +32,13 @@ async function attach(port: KernelPort, file: string) {
   return attachBacking(port, source, new Rollback(), false)
 }
 
-test('a loop device that is there is taken up', async () => {
+test('an existing loop device of the file is reused', async () => {
   const { port, file, number } = await machine()
   const backing = await attach(port, file)
   expect(backing).toMatchObject({ path: `/dev/loop${number}`, sizeBytes: MiB })
 })
 
-test('one that goes in between is attached anew', async () => {
+test('a loop device that vanishes during the call is attached again', async () => {
   const { port, file, detach } = await machine()
   const backing = await attach(withEvent(port, detach), file)
   expect(await port.loopList()).toMatchObject([{ file, autoclear: true }])
@@ -46,7 +46,7 @@ test('one that goes in between is attached anew', async () => {
   expect(await port.loopList()).toEqual([])
 })
 
-test('one whose number becomes that of another file is let alone', async () => {
+test('a loop device whose number is given to another file is left alone', async () => {
   const { port, file, detach, number } = await machine()
   await port.createSparse('/other.img', 2 * MiB)
   const other = withEvent(port, async () => {

@@ -80,7 +80,7 @@ describe.each(KINDS)('calls of %s', kind => {
     })
   })
 
-  test('what waits is given up by its signal, and what waits behind it goes on', async () => {
+  test('a signal ends the wait of its call, and calls behind it proceed', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     await ThinPool.create(options)
@@ -126,7 +126,7 @@ describe('fair locks', () => {
     expect(locks.tryTake('a', 'exclusive')).toBeDefined()
   })
 
-  test('what gives up lets those behind it in', async () => {
+  test('a waiter that gives up lets the next waiters in', async () => {
     const locks = new FairLocks()
     const release = await locks.take('a', 'shared')
     const abort = new AbortController()

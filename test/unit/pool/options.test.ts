@@ -12,7 +12,7 @@ const refused = (act: () => unknown) => {
   return error.message
 }
 
-test('what is left out has its default', () => {
+test('omitted options have their defaults', () => {
   expect(create()).toEqual({
     name: 'demo',
     data,
@@ -32,7 +32,7 @@ test('what is left out has its default', () => {
   })
 })
 
-test('what is given is taken', () => {
+test('given options replace the defaults', () => {
   const given = {
     dataBlockBytes: 1 * MiB,
     lowWaterMarkBlocks: 100,
@@ -110,7 +110,7 @@ describe('open', () => {
     expect(checkOpenOptions({ name: 'demo', data, metadata })).toMatchObject({ dataBlockBytes: undefined, data })
   })
 
-  test('half of the devices is not enough', () => {
+  test('data without metadata, or metadata without data, is refused', () => {
     expect(refused(() => checkOpenOptions({ name: 'demo', data }))).toContain('metadata must be')
     expect(refused(() => checkOpenOptions({ name: 'demo', metadata }))).toContain('data must be')
   })
@@ -120,7 +120,7 @@ describe('open', () => {
     expect(message).toContain('dataBlockBytes requires data and metadata')
   })
 
-  test('it never formats', () => {
+  test('open never formats the metadata', () => {
     expect(refused(() => checkOpenOptions({ name: 'demo', format: 'overwrite' } as CreatePoolOptions))).toContain(
       'unknown option "format"',
     )

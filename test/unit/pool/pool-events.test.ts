@@ -35,7 +35,7 @@ test.each([
   expect(types(before, now)).toEqual(expected)
 })
 
-test('what was so from the beginning is marked', () => {
+test('conditions that hold at the start of a watch are marked as initial', () => {
   expect(eventsBetween(undefined, line(95))).toMatchObject([{ type: 'low-water', initial: true }])
   expect(eventsBetween(line(10), line(95))).toMatchObject([{ type: 'low-water', initial: false }])
 })

@@ -57,19 +57,19 @@ test('maxMemoryBytes bounds what unpacking remembers of each layer', async () =>
   expect((await imported({})).layers).toHaveLength(1)
 })
 
-test('maxEntries bounds each layer too, and a negative limit is refused', async () => {
+test('maxEntries limits each layer, and a negative limit is refused', async () => {
   expect(await rejection(() => imported({ maxEntries: 100 }))).toMatchObject({ code: 'DM_LAYER_LIMIT' })
   expect(await rejection(() => imported({ maxMemoryBytes: -1 }))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
 describe('an archive of an image', () => {
-  test.each([1, 7, 65_536])('by gzip, in pieces of %i bytes, is that image', async size => {
+  test.each([1, 7, 65_536])('compressed by gzip, in pieces of %i bytes, is imported', async size => {
     const plain = await importImage(unpacked, inPieces(packedLayout(small)), {})
     const compressed = await importImage(unpacked, inPieces(gzipSync(packedLayout(small)), size), {})
     expect(compressed).toEqual(plain)
   })
 
-  test('by gzip, in a file', async () => {
+  test('compressed by gzip, in a file, is imported', async () => {
     const file = path.join(folder('files'), 'image.tar.gz')
     writeFileSync(file, gzipSync(packedLayout(small)))
     expect((await importImage(unpacked, file, {})).layers).toHaveLength(1)
@@ -82,7 +82,7 @@ describe('an archive of an image', () => {
     expect(await refused(Buffer.from('BZh91AY&SY'))).toMatchObject({ code: 'DM_UNSUPPORTED' })
   })
 
-  test('that unfolds without end is refused', async () => {
+  test('that decompresses endlessly is refused', async () => {
     const bytes = gzipSync(Buffer.concat([packedLayout(small).subarray(0, -1024), Buffer.alloc(80 * 2 ** 20)]))
     const fault = await rejection(() => importImage(unpacked, inPieces(bytes), { maxBytes: 100_000, maxEntries: 10 }))
     expect(fault).toMatchObject({ code: 'DM_LAYER_LIMIT' })

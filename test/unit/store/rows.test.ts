@@ -21,7 +21,7 @@ async function withRecords(body: (records: Records, make: (key: string, parent?:
   database.close()
 }
 
-test('thin ids go round, past those that are taken', () =>
+test('thin ids wrap around and skip ids in use', () =>
   withRecords((records, make) => {
     expect([make('a').thin, make('b').thin]).toEqual([0, 1])
     records.set('next', String(2 ** 24 - 1))
@@ -38,7 +38,7 @@ test('a failed call rolls back what it made, recorded as ready or not', () =>
     expect([records.has('a'), records.has('b')]).toEqual([false, false])
   }))
 
-test('not what another process has committed, removed, or stood something upon meanwhile', () =>
+test('takeBack leaves a row that another process has committed, removed or used as a parent', () =>
   withRecords((records, make) => {
     const [committed, below, removed] = [make('a'), make('b'), make('c')]
     for (const row of [committed, below, removed]) records.update(row, ['making'], { state: 'ready', owner: null })
@@ -49,7 +49,7 @@ test('not what another process has committed, removed, or stood something upon m
     expect([records.has('layer'), records.has('b')]).toEqual([true, true])
   }))
 
-test('the id of a deleted row is another’s by then', () =>
+test('takeBack of a deleted row leaves the row that has its id now', () =>
   withRecords((records, make) => {
     const old = make('a')
     records.delete(old)
@@ -62,7 +62,7 @@ test('the id of a deleted row is another’s by then', () =>
     expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
   }))
 
-test('a file of version 1 gets what it lacks, and keeps what it has', async () => {
+test('a database of version 1 is migrated and keeps its rows', async () => {
   const database = await openDatabase(':memory:')
   new Records(database).found()
   database.exec(`DROP TABLE lease; ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;

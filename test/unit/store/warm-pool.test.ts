@@ -3,7 +3,7 @@ import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-st
 
 const snapshotsOf = ({ process }: MemoryStore) => process.calls.filter(name => name === 'snapshot').length
 
-test('a take that is refused puts its layer back: none is made in its place meanwhile', () =>
+test('a refused take puts its warm layer back, and no replacement is made', () =>
   withMemoryStore(async memory => {
     const { store, committed } = memory
     await committed('base')
@@ -19,7 +19,7 @@ test('a take that is refused puts its layer back: none is made in its place mean
     expect(store.removals.size).toBe(0)
   }))
 
-test('a take that is granted has one made in its place', () =>
+test('a granted take makes a replacement', () =>
   withMemoryStore(async memory => {
     const { store, committed } = memory
     await committed('base')
@@ -30,7 +30,7 @@ test('a take that is granted has one made in its place', () =>
     expect(store.warm.sizes()).toEqual({ base: 1 })
   }))
 
-test('a set that is given up while one of it is taken and refused keeps nothing', () =>
+test('dropping a warm set during a refused take removes all of its layers', () =>
   withMemoryStore(async memory => {
     const { store, committed } = memory
     await committed('base')
@@ -43,7 +43,7 @@ test('a set that is given up while one of it is taken and refused keeps nothing'
     expect(await store.pool.volumes()).toHaveLength(2)
   }))
 
-test('a set that is given up while one of it is made keeps nothing', () =>
+test('dropping a warm set while a layer is being made removes all of its layers', () =>
   withMemoryStore(async memory => {
     const { store, process, committed } = memory
     await committed('base')

@@ -6,7 +6,7 @@ import { withMemoryStore } from '../../helpers/store/memory-store.js'
 
 const WORN = { code: 'DM_POOL_WORN' }
 
-test('layers, views and warm layers are refused; what there is can be removed', () =>
+test('at the snapshot limit new layers, views and warm layers are refused and removal works', () =>
   withMemoryStore(
     async ({ store, committed }) => {
       const base = await committed('base')
@@ -25,7 +25,7 @@ test('layers, views and warm layers are refused; what there is can be removed', 
     { snapshots: SNAPSHOT_LIMIT },
   ))
 
-test('the last that the pool makes is made, and the status says how many are left', () =>
+test('the last snapshot before the limit succeeds, and the status counts the rest', () =>
   withMemoryStore(
     async ({ store, committed }) => {
       await committed('base')

@@ -104,7 +104,7 @@ describe('the status', () => {
     expect(parsePoolStatus(printed)).toEqual(fresh)
   })
 
-  test.each(['rw', 'ro', 'out_of_data_space'])('mode %s', mode => {
+  test.each(['rw', 'ro', 'out_of_data_space'])('the status has the mode %s', mode => {
     expect(parsePoolStatus(`0 1/2 3/4 - ${mode} no_discard_passdown error_if_no_space - 1`)).toMatchObject({
       mode,
       discard: 'no_discard_passdown',

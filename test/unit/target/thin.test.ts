@@ -48,7 +48,7 @@ describe('the status', () => {
     expect(parseThinStatus(printed)).toEqual({ state: 'active', mappedBytes: 0, highestMappedByte: null })
   })
 
-  test('a newer kernel may say more', () => {
+  test('of a newer kernel may have more words', () => {
     expect(parseThinStatus('128 127 new 5/6')).toMatchObject({ mappedBytes: 65536, highestMappedByte: 65535 })
   })
 

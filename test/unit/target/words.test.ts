@@ -13,7 +13,7 @@ import { secretsOf } from '../../../lib/kernel/trace/secrets'
 import { escapeWord } from '../../../lib/target/words'
 import { thrown } from '../../helpers/errors/thrown'
 
-test.each(['', 'a\0b', 'à', '\u00a0', '砠', 'a\ud800', 1.5, Number.NaN, 2 ** 53])('%p is no word', word => {
+test.each(['', 'a\0b', 'à', '\u00a0', '砠', 'a\ud800', 1.5, Number.NaN, 2 ** 53])('%p is refused as a word', word => {
   expect(thrown(() => escapeWord(word)).code).toBe('DM_INVALID_ARGUMENT')
 })
 

@@ -77,14 +77,14 @@ describe('a pool in memory', () => {
     expect(first.left().devices).toEqual(['same'])
   })
 
-  test('is refused where the kernel given is none', async () => {
+  test('is refused if the kernel option is not a kernel', async () => {
     const options = { ...memoryKernel().poolOptions('demo'), kernel: {} as Kernel }
     await expect(ThinPool.create(options)).rejects.toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
   })
 })
 
-describe('faults on order', () => {
-  test('the next call fails like that, and only that one', () =>
+describe('injected faults', () => {
+  test('fail() makes the next call fail, and only that one', () =>
     withPool(async (kernel, pool) => {
       kernel.fail('TARGET_MSG', 'ENOSPC')
       await expect(pool.createVolume({ sizeBytes: MiB })).rejects.toMatchObject({
@@ -97,7 +97,7 @@ describe('faults on order', () => {
       expect(await pool.volumes()).toHaveLength(1)
     }))
 
-  test('after some, and some times', () =>
+  test('fail() can skip calls and fail several times', () =>
     withPool(async (kernel, pool) => {
       kernel.fail('DM_TARGET_MSG', 'EIO', { after: 1, times: 2 })
       const codes = []
@@ -112,7 +112,7 @@ describe('faults on order', () => {
       expect(codes).toEqual(['made', 'DM_KERNEL', 'DM_KERNEL', 'made'])
     }))
 
-  test('what was ordered can be rolled back', () =>
+  test('clearFaults() removes injected faults', () =>
     withPool(async (kernel, pool) => {
       kernel.fail('TARGET_MSG', 'ENOSPC', { times: Infinity })
       await expect(pool.createVolume({ sizeBytes: MiB })).rejects.toMatchObject({ code: 'DM_POOL_FULL' })
@@ -160,7 +160,7 @@ describe('faults on order', () => {
       expect(await pool.volumes()).toHaveLength(2)
     }))
 
-  test('a write and a read of a node', () =>
+  test('a write or a read of a node can be made to fail', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       kernel.fail('write', 'EIO')
@@ -170,7 +170,7 @@ describe('faults on order', () => {
       await kernel.write(volume.path, 0, 512)
     }))
 
-  test('misspelled orders are refused', () => {
+  test('fail() refuses unknown operations and errors', () => {
     const kernel = memoryKernel()
     const code = { code: 'DM_INVALID_ARGUMENT' }
     const caught = (act: () => void): unknown => {
@@ -232,7 +232,7 @@ describe('modes and space', () => {
       expect(await pool.status()).toMatchObject({ mode: 'out_of_data_space', whenFull: 'error_if_no_space' })
     }))
 
-  test('some blocks can be left', () =>
+  test('fill() can leave some blocks free', () =>
     withPool(async (kernel, pool) => {
       kernel.fill(pool, { leaveBlocks: 2 })
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()

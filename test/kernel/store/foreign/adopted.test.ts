@@ -82,7 +82,7 @@ async function withDocker(body: (pool: ThinPool, theirs: Docker, box: ThinVolume
   })
 }
 
-test('layers of images, containers, and what is between them, with what each has', () =>
+test('contents() lists image layers, containers and init layers of Docker', () =>
   withDocker(async (pool, { directory }) => {
     await using adopted = await AdoptedStore.open({ directory, pool: pool.name })
     expect(adopted.program).toBe('docker')
@@ -108,7 +108,7 @@ test('layers of images, containers, and what is between them, with what each has
     expect((await pool.volumes()).filter(({ active }) => active)).toEqual([])
   }))
 
-test('what was never finished, what is gone, and what nobody recorded are told apart', () =>
+test('contents() distinguishes unfinished, missing and unrecorded volumes', () =>
   withDocker(async (pool, theirs, box) => {
     theirs.volume('later', { device_id: 100, size: SIZE, transaction_id: 6, initialized: false })
     theirs.volume('going', { device_id: 101, size: SIZE, transaction_id: 2, initialized: false, deleted: true })
@@ -128,7 +128,7 @@ test('what was never finished, what is gone, and what nobody recorded are told a
     await adopted.close()
   }))
 
-test('a layer that its program has up is mounted from that device, which stays', () =>
+test('a layer that its program has active is mounted from that device, which stays active', () =>
   withDocker(async (pool, { directory }) => {
     await using adopted = await AdoptedStore.open({ directory, pool: pool.name })
     const { layers } = await adopted.contents()
@@ -143,7 +143,7 @@ test('a layer that its program has up is mounted from that device, which stays',
     dmRemove(name)
   }))
 
-test('several at once have one device, which goes with the last; so does one that a killed process left', () =>
+test('concurrent mounts of a layer share one device, which the last of them removes', () =>
   withDocker(async (pool, { directory }) => {
     await using adopted = await AdoptedStore.open({ directory, pool: pool.name })
     await using other = await AdoptedStore.open({ directory, pool: pool.name })
@@ -182,7 +182,7 @@ test('several at once have one device, which goes with the last; so does one tha
     expect(dmInfo(name)).toBeUndefined()
   }))
 
-test('records that are none, and a pool that is not there', async () => {
+test('missing or invalid records and a missing pool are refused', async () => {
   const empty = scratch.path('empty')
   mkdirSync(empty)
   await expectCode(AdoptedStore.open({ directory: empty }), 'DM_FILE_MISSING')

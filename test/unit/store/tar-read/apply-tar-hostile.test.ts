@@ -50,7 +50,7 @@ describe('a name that leads out', () => {
     expect(await refused({ name: 'l', type: '1', link: name })).toBe('DM_LAYER_TAR')
   })
 
-  test('an absolute one lies inside', async () => {
+  test('an absolute name is taken relative to the root', async () => {
     const { code, root } = await harmless(archive({ name: '/tmp/dm-thin-evil', content: 'x' }))
     expect(code).toBeUndefined()
     expect(existsSync('/tmp/dm-thin-evil')).toBe(false)
@@ -61,7 +61,7 @@ describe('a name that leads out', () => {
 describe('a link in the middle of a name', () => {
   const outside = (list: Member[]) => harmless(archive(...list))
 
-  test('one that leads out, relative or absolute, leads no further than the root', async () => {
+  test('a symbolic link that leads out of the root is resolved within it', async () => {
     for (const link of ['../outside', '../../../../../../../../tmp', '/', '/tmp', '..', 'a/../../../..']) {
       const { root } = await outside([
         { name: 'l', type: '2', link },
@@ -79,14 +79,14 @@ describe('a link in the middle of a name', () => {
     }
   })
 
-  test('one that is already there', async () => {
+  test('a symbolic link that the folder already has is resolved within the root', async () => {
     const root = folder('base/root')
     symlinkSync(folder('base/outside'), path.join(root, 'out'))
     const { code } = await harmless(archive({ name: 'out/secret', content: 'evil' }))
     expect(code).toBe('DM_LAYER_TAR')
   })
 
-  test('through one to another, in a circle, and a folder that becomes one between two entries', async () => {
+  test('a chain of links, a loop of links and a folder replaced by a link stay within the root', async () => {
     const chain: Member[] = [
       { name: 'a', type: '2', link: 'b' },
       { name: 'b', type: '2', link: '../outside' },
@@ -108,7 +108,7 @@ describe('a link in the middle of a name', () => {
     expect((await outside(exchanged)).code).toBe('DM_LAYER_TAR')
   })
 
-  test('of /proc', async () => {
+  test('a link of /proc leads nowhere outside the root', async () => {
     const { root } = await outside([
       { name: 'p', type: '2', link: '/proc/self/root' },
       { name: 'p/dm-thin-evil', content: 'x' },
@@ -119,7 +119,7 @@ describe('a link in the middle of a name', () => {
 })
 
 describe('a link at the end of a name', () => {
-  test('is replaced, and what it leads to is not touched', async () => {
+  test('is replaced, and its target stays untouched', async () => {
     for (const second of [{ content: 'evil' }, { type: '5', mode: 0o777 }, { type: '6' }, { type: '2', link: 'z' }]) {
       const target = '../outside/secret'
       const list = [
@@ -132,14 +132,14 @@ describe('a link at the end of a name', () => {
     }
   })
 
-  test('its own attributes are its own', async () => {
+  test('attributes of a link are set on the link and not on its target', async () => {
     const list = [{ name: 'l', type: '2', link: '../outside/secret', uid: 666, mode: 0o777, time: 1 }]
     expect((await harmless(archive(...list))).code).toBeUndefined()
   })
 })
 
 describe('a hard link', () => {
-  test('to the outside by a link in the middle', async () => {
+  test('to the outside through a symbolic link is refused', async () => {
     for (const link of ['../outside', folder('base/outside')]) {
       const list = [
         { name: 'd', type: '2', link },
@@ -164,8 +164,8 @@ describe('a hard link', () => {
   })
 })
 
-describe('names that there cannot be', () => {
-  test('with a NUL, too long, in a file, of the root', async () => {
+describe('impossible names', () => {
+  test('names with a NUL, too long, below a file or of the root are refused', async () => {
     expect(await refused({ name: 'n', pax: [['path', 'a\0b']] })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 'n', pax: [['path', 'x'.repeat(256)]] })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 'n', pax: [['path', 'long/'.repeat(900)]] })).toBe('DM_LAYER_TAR')
@@ -175,15 +175,15 @@ describe('names that there cannot be', () => {
     expect(await refused({ name: 's', type: '2', link: '' })).toBe('DM_LAYER_TAR')
   })
 
-  test('what the kernel said is in the error', async () => {
+  test('the error of an impossible name has the errno of the kernel', async () => {
     const bytes = archive({ name: 'n', pax: [['path', 'x'.repeat(256)]] })
     const error = await rejection(() => applyTar(folder('root'), inPieces(bytes)))
     expect(error).toMatchObject({ code: 'DM_LAYER_TAR', operation: 'create', errno: 36 })
   })
 })
 
-describe('headers that lie', () => {
-  test('kinds that layers do not have, global records that stand for every entry', async () => {
+describe('invalid headers', () => {
+  test('unknown entry types and global records that change entries are refused', async () => {
     for (const type of ['V', 'M', 'D', 'A', 'X', 'Z']) expect(await refused({ name: 'x', type })).toBe('DM_LAYER_TAR')
     const records = (key: string) => ({ name: 'g', type: 'g', content: `${key.length + 6} ${key}=1\n`.padEnd(0) })
     for (const key of ['path', 'size', 'SCHILY.xattr.user.x', 'GNU.sparse.map']) {
@@ -194,7 +194,7 @@ describe('headers that lie', () => {
     expect(await refused({ name: 'g', type: 'g', content: '13 comment=x\n' }, { name: 'x' })).toBeUndefined()
   })
 
-  test('sums, numbers and records that are none', async () => {
+  test('invalid checksums, numbers and records are refused', async () => {
     const wrongSum = block({ name: 'x' })
     wrongSum[0] = 0x79
     expect((await harmless(Buffer.concat([wrongSum, END]))).code).toBe('DM_LAYER_TAR')
@@ -226,7 +226,7 @@ describe('headers that lie', () => {
     }
   })
 
-  test('maps of sparse files', async () => {
+  test('invalid maps of sparse files are refused', async () => {
     const sparse = (size: number, map: string, content = '') =>
       refused({
         name: 'x',
@@ -257,7 +257,7 @@ describe('headers that lie', () => {
       expect(await stored(map)).toBe('DM_LAYER_TAR')
   })
 
-  test('a device number that is none, a device in place of content', async () => {
+  test('invalid device numbers are refused', async () => {
     expect(await refused({ name: 'x', type: '3', major: 0o777777 })).toBe('DM_LAYER_TAR')
     const { code, root } = await harmless(archive({ name: 'x', type: '6', size: 512 }, { name: 'y' }))
     expect(code).toBeUndefined()
@@ -268,13 +268,13 @@ describe('headers that lie', () => {
 describe('an archive that is cut off', () => {
   const whole = members({ name: 'a', content: 'x'.repeat(700) }, { name: 'b', content: 'y', pax: [['mtime', '1']] })
 
-  test('anywhere', async () => {
+  test('an archive that is cut off at any multiple of 128 bytes rejects with DM_LAYER_TAR', async () => {
     for (let at = 0; at < whole.length; at += 128) {
       expect({ at, code: (await harmless(whole.subarray(0, at))).code }).toEqual({ at, code: 'DM_LAYER_TAR' })
     }
   })
 
-  test('zeros between two entries, and after the end anything', async () => {
+  test('a zero block between entries is refused; bytes after the end are ignored', async () => {
     const between = Buffer.concat([members({ name: 'a' }), Buffer.alloc(512), archive({ name: 'b' })])
     expect((await harmless(between)).code).toBe('DM_LAYER_TAR')
     const { code, root } = await harmless(Buffer.concat([archive({ name: 'a' }), archive({ name: '../b' })]))
@@ -283,7 +283,7 @@ describe('an archive that is cut off', () => {
   })
 })
 
-test('something else is mounted inside: nothing is written there', async () => {
+test('nothing is written to a file system mounted below the root', async () => {
   const bytes = archive({ name: 'proc/sys/kernel/hostname', content: 'evil' })
   const before = readFileSync('/proc/sys/kernel/hostname', 'utf8')
   const error = await rejection(() => applyTar('/', inPieces(bytes)))
@@ -291,7 +291,7 @@ test('something else is mounted inside: nothing is written there', async () => {
   expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(before)
 })
 
-test('a root that is none', async () => {
+test('an invalid root is refused', async () => {
   const file = path.join(folder('root'), 'file')
   writeFileSync(file, '')
   mkdirSync(path.join(folder('root'), 'd'))

@@ -30,7 +30,7 @@ const FILES: Member[] = [
 ]
 
 describe('limits', () => {
-  test('of content, of one file, of entries: up to them, and not beyond', async () => {
+  test('maxBytes, maxFileBytes and maxEntries are inclusive limits', async () => {
     const bytes = archive(...FILES)
     expect(await apply(bytes, { maxBytes: 1500, maxFileBytes: 1000, maxEntries: 2 })).toMatchObject({ bytes: 1500 })
     expect(await code(bytes, { maxBytes: 1499 })).toBe('DM_LAYER_LIMIT')
@@ -38,7 +38,7 @@ describe('limits', () => {
     expect(await code(bytes, { maxEntries: 1 })).toBe('DM_LAYER_LIMIT')
   })
 
-  test('parents that are left out count, and so does the size of a hole', async () => {
+  test('implied parent folders count as entries and holes count as bytes', async () => {
     expect(await code(archive({ name: 'a/b/c/d' }), { maxEntries: 3 })).toBe('DM_LAYER_LIMIT')
     expect(await apply(archive({ name: 'a/b/c/d' }), { maxEntries: 4 })).toMatchObject({ entries: 1 })
     const holes: Member = {
@@ -51,13 +51,13 @@ describe('limits', () => {
     expect(await code(archive(holes), { maxFileBytes: 9999 })).toBe('DM_LAYER_LIMIT')
   })
 
-  test('a header that says more than there is', async () => {
+  test('a header with a size beyond the archive or beyond maxBytes is refused', async () => {
     const lie = Buffer.concat([block({ name: 'huge', size: 0o77777777777 }), END])
     expect(await code(lie)).toBe('DM_LAYER_TAR')
     expect(await code(lie, { maxBytes: 2 ** 30 })).toBe('DM_LAYER_LIMIT')
   })
 
-  test('headers without an entry, without an end', async () => {
+  test('an endless series of extended headers rejects with DM_LAYER_LIMIT', async () => {
     async function* endless() {
       const header = members({ name: 'x', type: 'x', content: '11 mtime=1\n' })
       for (;;) yield await Promise.resolve(header)
@@ -65,7 +65,7 @@ describe('limits', () => {
     expect(await rejection(() => applyTar(folder('root'), endless()))).toMatchObject({ code: 'DM_LAYER_LIMIT' })
   })
 
-  test('attributes, and one header, beyond all measure', async () => {
+  test('oversized attributes and an oversized header reject with DM_LAYER_LIMIT', async () => {
     const pax = Array.from({ length: 20 }, (_, i) => [`SCHILY.xattr.user.${i}`, Buffer.alloc(40_000)] as const)
     expect(await code(archive({ name: 'x', pax }))).toBe('DM_LAYER_LIMIT')
     const huge = members({ name: 'x', pax: [['comment', Buffer.alloc(5_000_000)]] })
@@ -98,14 +98,14 @@ describe('limits', () => {
     expect(given).toBeLessThan(MiB)
   })
 
-  test('an extended header of nearly 1 MiB with as many records as fit in it is taken', async () => {
+  test('an extended header of nearly 1 MiB full of records is accepted', async () => {
     const content = Buffer.concat([Buffer.from('6 a=b\n'.repeat(170_000)), Buffer.from('10 path=y\n')])
     const bytes = Buffer.concat([members({ name: 'h', type: 'x', content }), archive({ name: 'x' })])
     expect(await apply(bytes)).toMatchObject({ entries: 1 })
     expect(readdirSync(folder('root'))).toEqual(['y'])
   })
 
-  test('something endless behind the end', async () => {
+  test('an endless stream after the end of the archive rejects with DM_LAYER_LIMIT', async () => {
     async function* endless() {
       yield await Promise.resolve(archive({ name: 'a' }))
       for (;;) yield Buffer.alloc(2 ** 20)
@@ -118,13 +118,13 @@ describe('compression', () => {
   const zeros = archive({ name: 'zeros', content: Buffer.alloc(4_000_000) })
   const packed = zlib.gzipSync(zeros)
 
-  test('a bomb', async () => {
+  test('a decompression bomb is refused by maxRatio', async () => {
     expect(await code(packed, { maxRatioFromBytes: 1_000_000 })).toBe('DM_LAYER_LIMIT')
     expect(await apply(packed, { maxRatioFromBytes: 5_000_000 })).toMatchObject({ bytes: 4_000_000 })
     expect(await apply(packed, { maxRatioFromBytes: 0, maxRatio: 2000 })).toMatchObject({ bytes: 4_000_000 })
   })
 
-  test('members without content, without an end', async () => {
+  test('an endless series of empty gzip members rejects with DM_LAYER_LIMIT', async () => {
     async function* endless() {
       yield await Promise.resolve(zlib.gzipSync(archive({ name: 'a' })))
       const empty = Buffer.concat(Array.from({ length: 5000 }, () => zlib.gzipSync('')))
@@ -135,7 +135,7 @@ describe('compression', () => {
     expect(error.code).toBe('DM_LAYER_LIMIT')
   })
 
-  test('damaged, cut off, followed by something', async () => {
+  test('gzip data that is damaged, cut off or followed by other bytes rejects with DM_LAYER_TAR', async () => {
     const damaged = Buffer.from(packed)
     damaged[20]! ^= 0xff
     expect(await code(damaged)).toBe('DM_LAYER_TAR')
@@ -144,12 +144,12 @@ describe('compression', () => {
     expect(await code(Buffer.concat([packed, Buffer.alloc(200_000, 'm')]))).toBe('DM_LAYER_TAR')
   })
 
-  test('one that is not for layers', async () => {
+  test('bzip2 and xz reject with DM_UNSUPPORTED', async () => {
     expect(await code(Buffer.from('BZh91AY&SY'))).toBe('DM_UNSUPPORTED')
     expect(await code(Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 4]))).toBe('DM_UNSUPPORTED')
   })
 
-  test('zstd, where Node has it; otherwise it says from which version on', async () => {
+  test('zstd is unpacked if Node supports it; otherwise the error names the version that does', async () => {
     const compress = (zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer }).zstdCompressSync
     const plain = archive(...FILES)
     if (compress) {
@@ -175,7 +175,7 @@ describe('digests', () => {
   const plain = archive(...FILES)
   const packed = zlib.gzipSync(plain)
 
-  test('that are right, and that lie', async () => {
+  test('a matching digest is accepted and another one is refused', async () => {
     expect(await apply(packed, { digest: sha256(packed), diffId: sha256(plain) })).toMatchObject({ entries: 2 })
     expect(await code(packed, { digest: sha256(plain) })).toBe('DM_LAYER_DIGEST')
     expect(await code(packed, { diffId: sha256(packed) })).toBe('DM_LAYER_DIGEST')
@@ -200,32 +200,35 @@ describe('a stream', () => {
   test.each([
     ['plain', members(...FILES)],
     ['compressed', zlib.gzipSync(archive({ name: 'a', content: 'x'.repeat(3_000_000) })).subarray(0, 1000)],
-  ])('that hangs is given up: %s', async (_, first) => {
+  ])('that stalls is aborted by its signal: %s', async (_, first) => {
     const controller = new AbortController()
     const pending = rejection(() => applyTar(folder('root'), hanging(first), { signal: controller.signal }))
     setImmediate(() => controller.abort(new Error('enough')))
     expect(await pending).toMatchObject({ code: 'ABORT_ERR', cause: new Error('enough') })
   })
 
-  test('that is given up before it begins', async () => {
+  test('with a signal aborted beforehand is not read', async () => {
     expect(await code(archive(), { signal: AbortSignal.abort() })).toBe('ABORT_ERR')
     expect(readdirSync(folder('root'))).toEqual([])
   })
 
-  test.each([(bytes: Buffer) => bytes, zlib.gzipSync])('that fails: its own error, and it is let go', async pack => {
-    const bytes = pack(members(...FILES))
-    let left = false
-    async function* failing() {
-      try {
-        yield await Promise.resolve(bytes.subarray(0, 30))
-        throw new Error('the network is down')
-      } finally {
-        left = true
+  test.each([(bytes: Buffer) => bytes, zlib.gzipSync])(
+    'that fails: the call rejects with the error of the stream and closes it',
+    async pack => {
+      const bytes = pack(members(...FILES))
+      let left = false
+      async function* failing() {
+        try {
+          yield await Promise.resolve(bytes.subarray(0, 30))
+          throw new Error('the network is down')
+        } finally {
+          left = true
+        }
       }
-    }
-    await expect(applyTar(folder('root'), failing())).rejects.toThrow('the network is down')
-    expect(left).toBe(true)
-  })
+      await expect(applyTar(folder('root'), failing())).rejects.toThrow('the network is down')
+      expect(left).toBe(true)
+    },
+  )
 
   test('is released if the layer is rejected', async () => {
     let left = false
@@ -242,7 +245,7 @@ describe('a stream', () => {
     expect(left).toBe(true)
   })
 
-  test('of something else than bytes, and what is no stream', async () => {
+  test('of other values than bytes is refused, and so is a value that is not a stream', async () => {
     async function* words() {
       yield await Promise.resolve('text' as unknown as Uint8Array)
     }
@@ -270,12 +273,12 @@ describe('options', () => {
     expect(await code(archive(), options as never)).toBe('DM_INVALID_ARGUMENT')
   })
 
-  test('the kernel in memory has no trees', async () => {
+  test('the memory kernel rejects applyTar', async () => {
     expect(await code(archive(), { kernel: memoryKernel() })).toBe('DM_UNSUPPORTED')
   })
 })
 
-test('without tar-stream it says what to install', async () => {
+test('without tar-stream the error names the package to install', async () => {
   await jest.isolateModulesAsync(async () => {
     jest.doMock('tar-stream', () => {
       throw Object.assign(new Error("Cannot find module 'tar-stream'"), { code: 'MODULE_NOT_FOUND' })

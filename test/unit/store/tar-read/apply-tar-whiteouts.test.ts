@@ -20,12 +20,12 @@ async function upon(lower: Record<string, string>, list: Member[], options = {})
 
 const LOWER = { 'a/x': 'lower', 'a/y': 'lower', 'a/sub/z': 'lower', b: 'lower' }
 
-test('a name, with all below it; one that is not there', async () => {
+test('a whiteout removes a name with all below it; a whiteout of a missing name does nothing', async () => {
   expect(await upon(LOWER, [{ name: '.wh.a' }, { name: 'no/where/.wh.x' }, { name: '.wh.none' }])).toEqual(['b'])
   expect(await upon(LOWER, [{ name: 'a/.wh.x' }, { name: 'a/.wh.sub' }])).toEqual(['a', 'a/y', 'b'])
 })
 
-test('a name that the layer has itself stays, before its whiteout and after it', async () => {
+test('an entry of the layer itself stays, whether it comes before or after its whiteout', async () => {
   const own: Member = { name: 'a/x', content: 'own' }
   for (const list of [
     [own, { name: 'a/.wh.x' }],
@@ -36,7 +36,7 @@ test('a name that the layer has itself stays, before its whiteout and after it',
   }
 })
 
-test('of a folder that the layer has too, what is lower goes', async () => {
+test('a whiteout of a folder that the layer has too removes what lower layers put there', async () => {
   const list = [{ name: 'a', type: '5', mode: 0o755 }, { name: 'a/new', content: 'own' }, { name: '.wh.a' }]
   expect(await upon(LOWER, list)).toEqual(['a', 'a/new', 'b'])
 })
@@ -56,11 +56,11 @@ describe('an opaque folder', () => {
     expect(await upon(LOWER, list)).toEqual(left)
   })
 
-  test('the root itself, and one that is not there', async () => {
+  test('an opaque root hides lower entries; an opaque marker in a missing folder does nothing', async () => {
     expect(await upon(LOWER, [{ name: 'own' }, { name: '.wh..wh..opq' }, { name: 'z/.wh..wh..opq' }])).toEqual(['own'])
   })
 
-  test('reached by a link in the middle', async () => {
+  test('an opaque folder that an entry reached by a symbolic link keeps that entry', async () => {
     const root = folder('root')
     mkdirSync(path.join(root, 'real'))
     writeFileSync(path.join(root, 'real/lower'), '')
@@ -69,7 +69,7 @@ describe('an opaque folder', () => {
     expect(readdirSync(path.join(root, 'real'))).toEqual(['own'])
   })
 
-  test('a tree deeper than a path may be long', async () => {
+  test('an opaque folder hides a tree deeper than PATH_MAX', async () => {
     const root = folder('root')
     const long = Array.from({ length: 200 }, () => 'deep-folder').join('/')
     const down: Member[] = Array.from({ length: 6 }, (_, i) => [
@@ -82,7 +82,7 @@ describe('an opaque folder', () => {
   })
 })
 
-test('what aufs left for itself is left out', async () => {
+test('the metadata files of aufs are left out', async () => {
   const list = [
     { name: '.wh..wh.aufs' },
     { name: '.wh..wh.plnk/12.3', content: 'x' },
@@ -91,12 +91,12 @@ test('what aufs left for itself is left out', async () => {
   expect(await upon({ b: '' }, list)).toEqual(['b'])
 })
 
-test('as files, where whiteouts are none', async () => {
+test('with whiteouts: false the markers are ordinary files', async () => {
   const found = await upon({ b: '' }, [{ name: '.wh.b' }, { name: '.wh..wh..opq' }], { whiteouts: false })
   expect(found).toEqual(['.wh..wh..opq', '.wh.b', 'b'])
 })
 
-test.each(['.wh.', '.wh..', '.wh...', 'a/.wh...', '.wh.a/b'])('%s hides nothing that there can be', async name => {
+test.each(['.wh.', '.wh..', '.wh...', 'a/.wh...', '.wh.a/b'])('the malformed whiteout %s is refused', async name => {
   const root = folder('root')
   mkdirSync(path.join(root, 'a'))
   const error = await rejection(() => applyTar(path.join(root, 'a'), inPieces(archive({ name }))))

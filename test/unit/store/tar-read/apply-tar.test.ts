@@ -100,18 +100,21 @@ test('libarchive, format pax', async () => {
   await expectSame(run('bsdtar', words))
 })
 
-test.each([1, 7, 511, 512, 513, 10_000])('in pieces of %d bytes', async size => {
-  const content = Buffer.from(Array.from({ length: 30_000 }, (_, i) => i % 251))
-  const list: Member[] = [
-    { name: 'a', content },
-    { name: 'b', content: 'b', pax: [['mtime', '5.25']] },
-    { name: 'c', content: content.subarray(0, 512) },
-  ]
-  const ours = await expectSame(archive(ROOT, ...list), size)
-  expect(readFileSync(path.join(ours, 'a'))).toEqual(content)
-})
+test.each([1, 7, 511, 512, 513, 10_000])(
+  'a stream in pieces of %d bytes gives the same files as GNU tar',
+  async size => {
+    const content = Buffer.from(Array.from({ length: 30_000 }, (_, i) => i % 251))
+    const list: Member[] = [
+      { name: 'a', content },
+      { name: 'b', content: 'b', pax: [['mtime', '5.25']] },
+      { name: 'c', content: content.subarray(0, 512) },
+    ]
+    const ours = await expectSame(archive(ROOT, ...list), size)
+    expect(readFileSync(path.join(ours, 'a'))).toEqual(content)
+  },
+)
 
-test('what it tells', async () => {
+test('applyTar returns digest, diffId, entries and bytes, and reports progress', async () => {
   const plain = archive({ name: 'a', content: 'four' }, { name: 'd', type: '5' })
   const told: unknown[] = []
   const packed = gzipSync(plain)
@@ -122,7 +125,7 @@ test('what it tells', async () => {
   expect(again).toMatchObject({ digest: sha256(plain), diffId: sha256(plain) })
 })
 
-test('gzip of several members, and padding behind the end', async () => {
+test('gzip of several members and padding after the end are accepted', async () => {
   const plain = Buffer.concat([archive({ name: 'a', content: 'x' }), Buffer.alloc(8192)])
   const packed = Buffer.concat([gzipSync(plain.subarray(0, 700)), gzipSync(plain.subarray(700))])
   const ours = folder('ours')
@@ -133,7 +136,7 @@ test('gzip of several members, and padding behind the end', async () => {
 describe('names are bytes', () => {
   const LATIN = 'caf\xe9'
 
-  test('in headers, in long names and in extended headers', async () => {
+  test('names in headers, long names and extended headers keep their bytes', async () => {
     const ours = await expectSame(
       archive(
         ROOT,
@@ -151,7 +154,7 @@ describe('names are bytes', () => {
     expect(readlinkSync(path.join(ours, 'm'), { encoding: 'buffer' }).toString('latin1')).toBe(`to-${LATIN}`)
   })
 
-  test('absolute, with empty parts and dots', async () => {
+  test('absolute names and names with empty parts or dots are normalized', async () => {
     const ours = folder('ours')
     await applied(archive({ name: '/abs' }, { name: './/a/./b//c' }, { name: 'd/', type: '5' }), ours)
     expect((readdirSync(ours, { recursive: true }) as string[]).sort()).toEqual(['a', 'a/b', 'a/b/c', 'abs', 'd'])
@@ -296,7 +299,7 @@ test('parents that the archive leaves out are made', async () => {
   expect(lstatSync(path.join(ours, 'a/b/c')).mode & 0o7777).toBe(0o666)
 })
 
-test('policies: devices, set-user-id', async () => {
+test('the options devices and setuid decide on device nodes and set-user-id bits', async () => {
   const bytes = archive(
     { name: 'null', type: '3', major: 1, minor: 3 },
     { name: 'tool', mode: 0o6755, content: 'x', pax: [['SCHILY.xattr.security.capability', Buffer.alloc(20, 0)]] },

@@ -58,7 +58,7 @@ test.each(['..', 'a/..', '../a', 'a/../b', './..', '/..', 'a\0b'])('%j has none'
   expect(thrown(() => splitPath(path)).code).toBe('DM_LAYER_TAR')
 })
 
-test('a reader gives what is asked for, however it came', async () => {
+test('a reader returns the bytes asked for, whatever the pieces of the stream', async () => {
   const bytes = Buffer.from(Array.from({ length: 2000 }, (_, i) => i % 256))
   async function* pieces() {
     for (let at = 0; at < bytes.length; at += 7) yield await Promise.resolve(bytes.subarray(at, at + 7))

@@ -22,7 +22,7 @@ const ENTRY: TarEntry = {
 }
 const bytesOf = (batch: TreeBatch) => Buffer.from(batch.packed)
 
-test('an entry', () => {
+test('a batch encodes an entry', () => {
   const batch = new TreeBatch(1000)
   expect(batch.empty).toBe(true)
   batch.entry(ENTRY, 5, true).write('12345')
@@ -37,7 +37,7 @@ test('an entry', () => {
   expect(bytes.subarray(76).toString('latin1')).toBe(`a/b\0caf\xe9\0../x\0${attributes}12345`)
 })
 
-test('data, a chunk, an end, and what is removed', () => {
+test('a batch encodes data, a chunk, an end and a removal', () => {
   const batch = new TreeBatch(1000)
   const chunk = Buffer.from('elsewhere')
   batch.data(2 ** 33 + 1, Buffer.from('abc'))
@@ -61,7 +61,7 @@ test('data, a chunk, an end, and what is removed', () => {
   expect([batch.empty, batch.chunks.length, batch.chunkBytes, batch.packed.length]).toEqual([true, 0, 0, 0])
 })
 
-test('what something takes is known before', () => {
+test('the encoded size of an operation is known beforehand', () => {
   for (const content of [0, 100]) {
     const batch = new TreeBatch(1000)
     batch.entry(ENTRY, content, false)

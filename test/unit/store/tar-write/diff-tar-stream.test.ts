@@ -34,7 +34,7 @@ describe('large and many files', () => {
     return { upper, content }
   }
 
-  test('come whole, and holes as zeros', async () => {
+  test('are packed whole, holes as zeros', async () => {
     const { upper, content } = made()
     const told: { entries: number; totalEntries: number; bytes: number }[] = []
     const entries = readTar(await buffer(diffTar(undefined, upper, { onProgress: each => told.push(each) })))
@@ -48,7 +48,7 @@ describe('large and many files', () => {
     expect(told.length).toBeGreaterThan(5)
   })
 
-  test('are read as fast as they are taken', async () => {
+  test('are read only as fast as the stream is consumed', async () => {
     const { upper } = made()
     let bytes = 0
     const tar = diffTar(undefined, upper, { onProgress: progress => void (bytes = progress.bytes) })
@@ -58,7 +58,7 @@ describe('large and many files', () => {
     expect((await buffer(tar)).length).toBeGreaterThan(5_500_000)
   })
 
-  test('an abort ends it and closes everything, wherever it comes', async () => {
+  test('an abort at any moment ends the stream and closes all files', async () => {
     const { upper } = made()
     const before = descriptors()
     for (const compression of ['none', 'gzip'] as const) {
@@ -76,7 +76,7 @@ describe('large and many files', () => {
     expect(await settledDescriptors(before)).toBe(before)
   })
 
-  test('whoever walks away leaves nothing open', async () => {
+  test('a consumer that stops early leaves no file open', async () => {
     const { upper } = made()
     const before = descriptors()
     for (const chunks of [0, 1, 5, 40]) {
@@ -99,7 +99,7 @@ describe('large and many files', () => {
   }
 })
 
-describe('a tree that changes meanwhile', () => {
+describe('a tree that changes during the call', () => {
   const slowly = () => {
     const upper = temporary('upper')
     mkdirSync(upper)

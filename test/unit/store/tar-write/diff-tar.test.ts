@@ -102,7 +102,7 @@ test.each(CASES)('%s', async (_what, change, expected) => {
   expect(survey(lower)).toEqual(survey(upper))
 })
 
-test('headers say what is needed and no more', async () => {
+test('headers contain an extended record only if it is needed', async () => {
   const { upper } = twins()
   const [directory, deep, , file, link] = readTar(await buffer(diffTar(undefined, upper))).filter(
     each => each.name !== './',
@@ -205,7 +205,7 @@ if (isRoot) {
     expect(survey(lower)).toEqual(survey(upper))
   })
 
-  test('a device number that tar cannot hold', async () => {
+  test('a device number too large for tar is refused', async () => {
     const { lower, upper } = twins()
     run('mknod', [`${upper}/disk`, 'b', '259', '1000000'])
     const error = await expectCode(buffer(diffTar(lower, upper)), 'DM_UNSUPPORTED')
@@ -258,21 +258,21 @@ test('a name that would mean a deletion is refused', async () => {
   expect(error.device).toBe('/etc/.wh.passwd')
 })
 
-test('into a file, by a pipeline', async () => {
+test('the stream is written to a file by pipeline()', async () => {
   const { upper } = twins()
   const file = temporary('layer.tar')
   await pipeline(diffTar(undefined, upper), createWriteStream(file))
   expect(run('tar', ['-tf', file]).split('\n')).toContain('etc/deep/er/file')
 })
 
-test('what is no tree fails the stream; what is no argument is refused at once', async () => {
+test('a missing tree fails the stream; an invalid argument throws at once', async () => {
   const { lower, upper } = twins()
   await expectCode(buffer(diffTar(lower, `${upper}/none`)), 'DM_FILE_MISSING')
   expect(thrown(() => diffTar(lower, 7 as never)).code).toBe('DM_INVALID_ARGUMENT')
   expect(thrown(() => diffTar(lower, upper, { compression: 'zstd' as never })).code).toBe('DM_INVALID_ARGUMENT')
 })
 
-test('a package that is not there: how to install it', async () => {
+test('without tar-stream the error names the package to install', async () => {
   const missing = 'dm-thin-has-no-such-package'
   const error = await expectCode(
     dependency(missing, '^1.0.0', () => import(missing)),

@@ -1,6 +1,6 @@
 // Random histories of volumes: what the pool counts is what a plain list of who wrote what gives.
 import { MiB, type ThinVolume } from '../../lib/entry/index.js'
-import { SeededRandom } from '../helpers/metadata/xml.js'
+import { seeded, type Random } from '../helpers/random/random.js'
 import { BLOCK, content, withPool, type Case, type Machine, type PoolAtHand } from './machine.js'
 
 const STEPS = 60
@@ -15,14 +15,14 @@ interface Known {
 class History {
   readonly #machine: Machine
   readonly #at: PoolAtHand
-  readonly #random: SeededRandom
+  readonly #random: Random
   readonly #known: Known[] = []
   #writes = 0
 
   constructor(machine: Machine, at: PoolAtHand, seed: number) {
     this.#machine = machine
     this.#at = at
-    this.#random = new SeededRandom(seed)
+    this.#random = seeded(seed)
   }
 
   async step(): Promise<void> {

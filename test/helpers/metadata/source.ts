@@ -1,4 +1,3 @@
-import { open, type FileHandle } from 'node:fs/promises'
 import { type BlockSource, METADATA_BLOCK_BYTES, READ_BATCH } from '../../../lib/metadata/block-source.js'
 
 /** A block source that holds its reader to the contract and says how much was asked of it. */
@@ -29,31 +28,4 @@ export function memoryBlockSource(image: Uint8Array): CountingSource {
       return blocks.map(block => image.slice(block * METADATA_BLOCK_BYTES, (block + 1) * METADATA_BLOCK_BYTES))
     },
   }
-}
-
-/**
- * Serves a metadata image from a plain file. For tests only: it reads through the page cache, which on a device in
- * use shows old blocks.
- */
-export async function fileBlockSource(path: string): Promise<CountingSource & { close(): Promise<void> }> {
-  const file = await open(path, 'r')
-  const blockCount = Math.floor((await file.stat()).size / METADATA_BLOCK_BYTES)
-  const reads: number[] = []
-  return {
-    blockCount,
-    reads,
-    async read(blocks) {
-      checkRequest(blocks, blockCount)
-      reads.push(...blocks)
-      return Promise.all(blocks.map(block => readBlock(file, block)))
-    },
-    close: () => file.close(),
-  }
-}
-
-async function readBlock(file: FileHandle, block: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(METADATA_BLOCK_BYTES)
-  const { bytesRead } = await file.read(bytes, 0, METADATA_BLOCK_BYTES, block * METADATA_BLOCK_BYTES)
-  if (bytesRead !== METADATA_BLOCK_BYTES) throw new Error(`block ${block}: read ${bytesRead} bytes`)
-  return bytes
 }

@@ -1,24 +1,4 @@
-/** A repeatable random source (xorshift32): the same seed gives the same sequence everywhere. */
-export class SeededRandom {
-  private state: number
-
-  constructor(seed: number) {
-    // Zero is the one state xorshift never leaves; the multiplication spreads small seeds.
-    this.state = Math.imul(seed, 0x9e3779b1) | 1
-  }
-
-  /** An integer in 0..end-1. */
-  below(end: number): number {
-    this.state ^= this.state << 13
-    this.state ^= this.state >>> 17
-    this.state ^= this.state << 5
-    return (this.state >>> 0) % end
-  }
-
-  chance(percent: number): boolean {
-    return this.below(100) < percent
-  }
-}
+import type { Random } from '../random/random.js'
 
 /** Consecutive virtual blocks mapped to consecutive data blocks. */
 export interface Run {
@@ -80,7 +60,7 @@ export function poolXml(pool: XmlPool): string {
  * A random pool. The virtual space is cut in slots; each slot of a thin is a definition shared with others, runs of
  * its own (which may map data blocks another thin maps too), or a hole.
  */
-export function randomPool(random: SeededRandom, size: { thins: number; slots: number; slotBlocks: number }): XmlPool {
+export function randomPool(random: Random, size: { thins: number; slots: number; slotBlocks: number }): XmlPool {
   let nextData = 0
   const runs = (start: number): Run[] => {
     const result: Run[] = []

@@ -3,8 +3,12 @@
 export interface Random {
   /** A whole number from `min` to `max`, both included. */
   integer(min: number, max: number): number
+  /** A whole number from 0 to `end` - 1. */
+  below(end: number): number
   pick<T>(list: readonly T[]): T
   boolean(): boolean
+  /** True in `percent` of 100 calls. */
+  chance(percent: number): boolean
 }
 
 /** mulberry32: 32 bits of state, good enough to choose test cases. */
@@ -17,5 +21,12 @@ export function seeded(seed: number): Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
   const integer = (min: number, max: number) => min + Math.floor(fraction() * (max - min + 1))
-  return { integer, pick: list => list[integer(0, list.length - 1)]!, boolean: () => integer(0, 1) === 1 }
+  const below = (end: number) => integer(0, end - 1)
+  return {
+    integer,
+    below,
+    pick: list => list[below(list.length)]!,
+    boolean: () => below(2) === 1,
+    chance: percent => below(100) < percent,
+  }
 }

@@ -1,4 +1,4 @@
-// Choices by lot, the same for the same seed: for programs of tests that are plain JavaScript (random.ts is for the others).
+// Repeatable random choices for the programs of tests that are plain JavaScript; random.ts is for TypeScript.
 'use strict'
 
 /** xorshift32. @param {number} seed */

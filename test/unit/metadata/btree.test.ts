@@ -2,7 +2,7 @@ import { viewOf } from '../../../lib/metadata/block-source.js'
 import { mappedDataBlock, parseNode } from '../../../lib/metadata/btree.js'
 import { blockChecksum, CHECKSUM_SALT } from '../../../lib/metadata/crc32c.js'
 import { SaturatingCounts } from '../../../lib/metadata/saturating-counts.js'
-import { SeededRandom } from '../../helpers/metadata/xml.js'
+import { seeded } from '../../helpers/random/random.js'
 
 const BLOCK = 40
 const RULES = { leafValueBytes: 8, metadataBlocks: 1000 }
@@ -94,7 +94,7 @@ test('refuses a change of any single byte', () => {
 })
 
 test('saturating counts tell none, one and more apart', () => {
-  const random = new SeededRandom(11)
+  const random = seeded(11)
   const counts = new SaturatingCounts()
   const expected = new Map<number, number>()
   const places = [0, 2 ** 16 - 500, 2 ** 32 - 500, 2 ** 40 - 1000]

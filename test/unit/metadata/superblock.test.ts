@@ -1,6 +1,6 @@
 import { classifySuperblock, parseSuperblock } from '../../../lib/metadata/superblock.js'
 import { imageDirectory, MetadataImage, restoreImage } from '../../helpers/metadata/image.js'
-import { SeededRandom } from '../../helpers/metadata/xml.js'
+import { seeded } from '../../helpers/random/random.js'
 
 const directory = imageDirectory()
 let pool: Uint8Array
@@ -120,7 +120,7 @@ describe('classifySuperblock', () => {
   })
 
   test('random bytes are garbage', () => {
-    const random = new SeededRandom(1)
+    const random = seeded(1)
     const bytes = Uint8Array.from({ length: 4096 }, () => random.below(256))
     expect(classifySuperblock(bytes)).toEqual(garbage('magic number'))
   })

@@ -44,7 +44,12 @@ const target = (start, type, parameters) => Buffer.concat([u64(start, 8), u32(0,
 const version = name => Buffer.concat([u32(0, 1, 23, 0), text(name)])
 
 /** As lib/store/tar-read/tree-batch.ts packs them. */
-function writeEntry(type, parent, name, { link = '', attributes = [], data = '', flags = 0, mode = 0o644 } = {}) {
+function writeEntry(
+  type,
+  parent,
+  name,
+  { link = '', attributes = /** @type {[string, string][]} */ ([]), data = '', flags = 0, mode = 0o644 } = {},
+) {
   const packed = Buffer.concat(
     attributes.map(([key, value]) => Buffer.concat([u32(key.length, value.length), text(key), Buffer.from(value)])),
   )

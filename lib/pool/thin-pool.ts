@@ -115,7 +115,7 @@ export class ThinPool {
     return this.#run(() => readPoolStatus(this.#context, options.signal))
   }
 
-  /** @internal What `status()` says of space, asked for with one call of the kernel. Undefined if the pool has failed. */
+  /** @internal Returns the space of `status()` with one call of the kernel; undefined if the pool has failed. */
   async space(signal?: AbortSignal): Promise<PoolSpace | undefined> {
     return this.#run(() => readPoolSpace(this.#context, signal))
   }

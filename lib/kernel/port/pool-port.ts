@@ -98,7 +98,8 @@ export interface PoolPort extends HandlePort {
   /** Activates many concurrently, in one native call. Rejects only if `signal` is already aborted. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
   /**
-   * `remove` in the same native call as a look whether the pool still runs: ENXIO if it does not, or if the volume is gone.
+   * Removes a volume's device, in the same native call as a look whether the pool still runs: ENXIO if it does not, or if
+   * the volume is gone.
    * Without `pool` nobody looks.
    */
   deactivate(
@@ -107,7 +108,7 @@ export interface PoolPort extends HandlePort {
     limitMs: number,
     signal?: AbortSignal,
   ): Promise<DeviceInfo>
-  /** `deactivate` for many at once, in one native call. */
+  /** Does `deactivate` for several volumes in one native call. */
   deactivateMany(
     pool: KnownPool | undefined,
     addresses: readonly DeviceAddress[],
@@ -120,8 +121,8 @@ export interface PoolPort extends HandlePort {
    */
   snapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<SnapshotOutcome>
   /**
-   * `snapshot` of one id and `activate` of it, in one call. `activated` is left out if there is no snapshot; if the
-   * activation was refused, the snapshot stays.
+   * Does `snapshot` of one id and `activate` of it in one native call. `activated` is left out if there is no snapshot. If
+   * the activation was refused, the snapshot stays.
    */
   snapshotActive(
     request: SnapshotRequest,

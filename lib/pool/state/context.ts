@@ -38,19 +38,19 @@ export interface PoolContext {
   readonly clock: SnapshotClock
 }
 
-/** What the uuid of a pool that this library has started begins with. What follows is new at each start. */
+/** Prefix of the uuid of a pool that this library has started. The rest is new at each start. */
 export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
 
 type PoolIdentity = Pick<KnownPool, 'device' | 'uuid'>
 
 /**
- * Whether the uuid of a volume names this start of the pool. Then a device with that uuid is a volume of this pool, and
- * nobody needs to ask whether the pool still runs.
+ * Returns whether the uuid of a volume names this start of the pool. If it does, a device with that uuid is a volume of
+ * this pool, and a call need not ask whether the pool still runs.
  */
 export const isNamedByVolumes = ({ uuid }: Pick<PoolIdentity, 'uuid'>): boolean => uuid.startsWith(POOL_UUID_PREFIX)
 
 /**
- * The uuid of an active volume is this prefix and its id. It is the same in every process, and the kernel refuses a
+ * Returns the prefix of the uuids of a pool's active volumes. The uuid of an active volume is this prefix and its id. It is the same in every process, and the kernel refuses a
  * second device with the same uuid: that makes it the guard against activating one volume twice. In it are the random
  * part of the pool's uuid or, if another program has started the pool, the pool's device number: thins cannot outlive
  * the pool's mapped device.

@@ -1,4 +1,4 @@
-// What a pool and a volume say of themselves, in bytes and blocks.
+// Status of pools and volumes, in bytes and blocks.
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thin-pool.js'
 import { parseThinStatus } from '../../target/thin.js'
 import { sectorsToBytes } from '../../base/units.js'

@@ -19,7 +19,7 @@ export async function sendSnapshots(
   return settledSnapshots(pool, request.originId, items)
 }
 
-/** A snapshot of one id, and what became of its activation; undefined if that has not been tried. */
+/** Creates a snapshot of one id and activates it. `activated` is undefined if the activation was not tried. */
 export async function sendSnapshotActive(
   pool: PoolContext,
   request: SnapshotRequest,

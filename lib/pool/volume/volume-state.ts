@@ -48,7 +48,7 @@ export class VolumeState {
     return volumeUuidPrefix(this.pool) + this.id
   }
 
-  /** Whether a device at its address cannot be a volume of another pool. */
+  /** True if a device at its address cannot be a volume of another pool. */
   get isOwnNow(): boolean {
     return this.#foreign === undefined && isNamedByVolumes(this.pool)
   }

@@ -7,7 +7,7 @@ import ts from 'typescript'
 const root = path.join(__dirname, '../../..')
 
 /** The folders of lib that are checked. */
-const FOLDERS = ['base', 'block', 'entry', 'events', 'filesystem', 'kernel', 'mapper', 'metadata', 'pool', 'target']
+const FOLDERS = readdirSync(path.join(root, 'lib'))
 
 const HEADLESS = /^(what|where|whose|who|whoever|whom|whether|how|which|when|why|if|of)\b/i
 /** Words for "reports", "returns", "again" and "concurrently". */

@@ -74,7 +74,7 @@ describe('parseSuperblock', () => {
     ['data block size zero', u32(336, 0), /data block size of 0 sectors/],
     ['data block size not in steps', u32(336, 129), /data block size of 129/],
     ['data block size too large', u32(336, 2097280), /data block size of 2097280/],
-    ['data blocks', u64(64, 2n ** 41n), /data blocks, the most/],
+    ['data blocks', u64(64, 2n ** 41n), /data blocks, the maximum/],
     ['a count past 2^53', u64(64, 2n ** 60n), /size of the data space map is 1152921504606846976/],
     ['allocation', u64(72, 12346n), /12346 of 12345 blocks allocated/],
     ['metadata blocks', u64(192, 4161601n), /4161601 metadata blocks/],

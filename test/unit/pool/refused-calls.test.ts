@@ -126,12 +126,12 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
   [
     'mount data that is no text',
     () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 7 as never }),
-    'data must be text',
+    'data must be a string without NUL',
   ],
   [
     'mount data with a NUL',
     () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 'nouuid\0,x' }),
-    'data must be text',
+    'data must be a string without NUL',
   ],
   ['no mount point', () => unmount(''), 'target must be a path'],
   ['a loop number of 21 bits', () => LoopDevice.attach({ file: 'x', number: 2 ** 20 }), 'number must be'],

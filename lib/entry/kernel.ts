@@ -15,7 +15,7 @@ export type {
   StatusOptions,
   SuspendOptions,
   WithUdev,
-} from '../mapper/device-mapper.js'
+} from '../mapper/command-options.js'
 export type { Capabilities, InterfaceFeature } from '../mapper/capabilities.js'
 export type { SignalOption } from '../base/options.js'
 export type { MappedDeviceInfo } from '../mapper/device-info.js'

@@ -4,14 +4,14 @@
  * @module dm-thin/store
  */
 // store.mts exports the same names for ESM.
-export {
-  LayerStore,
-  type ApplyLayerOptions,
-  type CommitOptions,
-  type UpdateOptions,
-  type WalkOptions,
-  type WithMountedOptions,
-} from '../store/layer-store.js'
+export { LayerStore } from '../store/layer-store.js'
+export type {
+  ApplyLayerOptions,
+  CommitOptions,
+  UpdateOptions,
+  WalkOptions,
+  WithMountedOptions,
+} from '../store/call-options.js'
 export { parseFilter, parseFilters, type LayerFilter } from '../store/filter/filter.js'
 export { Layer, type MountLayerOptions } from '../store/layers/layer.js'
 export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/common/options.js'

@@ -1,6 +1,7 @@
 // A mapped device of any targets: created from a table, queried, reloaded, removed.
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import { addressOf, type Address, type ReadOptions, type StatusOptions, type SuspendOptions } from './device-mapper.js'
+import type { Address, ReadOptions, StatusOptions, SuspendOptions } from './command-options.js'
+import { addressOf } from './device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'

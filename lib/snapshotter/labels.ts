@@ -1,6 +1,6 @@
 // The labels of containerd: those that a layer keeps, and those that select its size and file system.
 import type { Labels, LayerFileSystem } from '../store/common/types.js'
-import type { UpdateOptions } from '../store/layer-store.js'
+import type { UpdateOptions } from '../store/call-options.js'
 import { RequestError } from './errors.js'
 import { STATUS } from './grpc.js'
 import { parseSize } from './size.js'

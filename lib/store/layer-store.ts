@@ -28,41 +28,16 @@ import { closeStore } from './open/close-store.js'
 import { openStore } from './open/open-store.js'
 import { step } from './common/step-channel.js'
 import { WatchedStream } from './tar-read/watched-stream.js'
-import { applyTar, type ApplyOptions, type ApplyResult } from './tar-read/apply-tar.js'
+import { applyTar, type ApplyResult } from './tar-read/apply-tar.js'
 import { LayerStoreBase } from './layer-store-base.js'
-import type { Labels, LayerInfo, LayerMount, LayerUsage } from './common/types.js'
-
-/** Options of `LayerStore.commit`. */
-export interface CommitOptions extends SignalOption {
-  /** Labels of the committed layer. They replace those of the active layer. Default none. */
-  readonly labels?: Labels
-}
-
-/** Options of `LayerStore.update`. */
-export interface UpdateOptions {
-  /** Labels that replace all existing labels. Default: the existing labels. */
-  readonly labels?: Labels
-  /** Labels to add or change; the others stay. A label with an empty value is removed. Default none. */
-  readonly setLabels?: Labels
-}
-
-/** Options of `LayerStore.withMounted`. */
-export interface WithMountedOptions extends SignalOption {
-  /** Mounts the layer read-only. Committed layers and views are always mounted read-only. Default false. */
-  readonly readOnly?: boolean
-}
-
-/** Options of `LayerStore.applyLayer`. */
-export interface ApplyLayerOptions extends Omit<ApplyOptions, 'kernel'> {
-  /** Keeps the layer after a failure, with its incomplete content. Default false. */
-  readonly keepFailed?: boolean
-}
-
-/** Options of `LayerStore.walk`. */
-export interface WalkOptions {
-  /** Selects the layers to return. Default: all layers. */
-  readonly filter?: (info: LayerInfo) => boolean
-}
+import type {
+  ApplyLayerOptions,
+  CommitOptions,
+  UpdateOptions,
+  WalkOptions,
+  WithMountedOptions,
+} from './call-options.js'
+import type { LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 
 /** The number of records that `walk` reads at once. */
 const PAGE = 500

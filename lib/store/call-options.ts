@@ -1,0 +1,36 @@
+// Options of the calls of `LayerStore`.
+import type { SignalOption } from '../base/options.js'
+import type { LayerInfo, Labels } from './common/types.js'
+import type { ApplyOptions } from './tar-read/apply-tar.js'
+
+/** Options of `LayerStore.commit`. */
+export interface CommitOptions extends SignalOption {
+  /** Labels of the committed layer. They replace those of the active layer. Default none. */
+  readonly labels?: Labels
+}
+
+/** Options of `LayerStore.update`. */
+export interface UpdateOptions {
+  /** Labels that replace all existing labels. Default: the existing labels. */
+  readonly labels?: Labels
+  /** Labels to add or change; the others stay. A label with an empty value is removed. Default none. */
+  readonly setLabels?: Labels
+}
+
+/** Options of `LayerStore.withMounted`. */
+export interface WithMountedOptions extends SignalOption {
+  /** Mounts the layer read-only. Committed layers and views are always mounted read-only. Default false. */
+  readonly readOnly?: boolean
+}
+
+/** Options of `LayerStore.applyLayer`. */
+export interface ApplyLayerOptions extends Omit<ApplyOptions, 'kernel'> {
+  /** Keeps the layer after a failure, with its incomplete content. Default false. */
+  readonly keepFailed?: boolean
+}
+
+/** Options of `LayerStore.walk`. */
+export interface WalkOptions {
+  /** Selects the layers to return. Default: all layers. */
+  readonly filter?: (info: LayerInfo) => boolean
+}

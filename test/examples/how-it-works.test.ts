@@ -8,9 +8,10 @@ import { tryRun } from '../helpers/process/spawned.js'
 const root = path.join(__dirname, '../..')
 const scratch = useScratch()
 
-/** Replaces what differs between machines: device numbers, metadata block numbers and times. */
+/** Replaces what differs between runs: uuids, device numbers, metadata block numbers and times. */
 const comparable = (text: string): string =>
   text
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
     .replace(/\b\d+:\d+(?= |-|$)/gm, 'N:N')
     .replace(/\/dev\/loop\d+/g, '/dev/loopN')
     .replace(/name="\d+"/g, 'name="N"')

@@ -39,7 +39,11 @@ export async function importImage(call: Call, options: ImportImageOptions, direc
         signal: call.signal,
       }),
     base,
-  ).finally(() => progress.end())
+  ).finally(() => {
+    progress.end()
+    // A read of it that is under way would keep the process from ending after an abort.
+    if (archive === '-') process.stdin.destroy()
+  })
   call.print(image, () => image.layers.map(nameText).join('\n'))
 }
 

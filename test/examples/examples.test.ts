@@ -29,7 +29,7 @@ const TELLING: Record<string, RegExp> = {
   'many-at-once': /activated 64 of 64\nstatus of 64 volumes; 0 map any data yet\n64 deactivated/,
   mount: /original: written to the original\ncopy: changed in the copy/,
   opentelemetry:
-    /^start a sandbox\n  dm-thin readBlocks[^\n]*\n  dm-thin snapshot\n  dm-thin activate \(opentelemetry-2\)\n  dm-thin deactivate \(opentelemetry\)\n  dm-thin targetMessage \(opentelemetry\)\n  dm-thin targetMessage \(opentelemetry\): errno 17, message "create_thin 1" .* exists\n$/,
+    /^start a sandbox\n  dm-thin readBlocks[^\n]*\n  dm-thin snapshotActive \(opentelemetry-2\)\n  dm-thin deactivate \(opentelemetry-2\)\n  dm-thin targetMessage \(opentelemetry\)\n  dm-thin targetMessage \(opentelemetry\): errno 17, message "create_thin 1" .* exists\n$/,
   'own-target':
     /stripe: 1,[\s\S]*own-target-second \d+:\d+ unstriped\n└─ own-target-striped \d+:\d+ striped\n   ├─ \/dev\/loop\d+ 7:\d+\n   └─ \/dev\/loop\d+ 7:\d+\n/,
   reopen: /brought back with volumes: 7\nfindings: none\nvolume 7 is active/,

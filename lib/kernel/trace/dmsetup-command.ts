@@ -82,6 +82,7 @@ const WORDS: Record<string, (args: Args) => string> = {
   tableClear: ([address]) => `dmsetup clear ${who(address)}`,
   tableDeps: ([address]) => `dmsetup deps ${who(address)}`,
   tableStatus,
+  tableAndStatus: ([address]) => `dmsetup table ${who(address)}; dmsetup status --noflush ${who(address)}`,
   targetMessage: ([address, sector, message]) =>
     `dmsetup message ${who(address)} ${String(sector)} ${quoted(text(message))}`,
   targetMessages: ([address, sector, messages]) =>
@@ -95,6 +96,7 @@ const WORDS: Record<string, (args: Args) => string> = {
   deactivateMany: ([, addresses]) =>
     (addresses as readonly unknown[]).map(each => `dmsetup remove ${who(each)}`).join('; '),
   snapshot,
+  snapshotActive: ([request, , activation]) => `${snapshot([request])}; ${activate(activation)}`,
 }
 
 /** Returns `dmsetup …` for calls that dmsetup supports too; undefined for others. */

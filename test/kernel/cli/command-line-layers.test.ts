@@ -253,11 +253,15 @@ test('SIGINT ends an import with exit code 130, and nothing of it is left', () =
   withMadeStore(async ({ directory }) => {
     const archive = readFileSync(image('cut'))
     const child = spawn(process.execPath, [MAIN, 'layer', 'import', directory, '-', '--size', '64MiB'])
+    let [stderr, isOver] = ['', false]
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
     const ended = new Promise<number | null>(resolve => child.on('close', resolve))
+    void ended.then(() => (isOver = true))
     child.stdin.on('error', () => {}) // its reader goes
     child.stdin.write(archive.subarray(0, 8192)) // and no end: it waits for more
     const staging = path.join(directory, 'staging')
-    while (!existsSync(staging) || readdirSync(staging).length === 0) await sleep(20)
+    while (!isOver && (!existsSync(staging) || readdirSync(staging).length === 0)) await sleep(20)
+    expect([isOver, stderr]).toEqual([false, ''])
     child.kill('SIGINT')
     expect(await ended).toBe(130)
     child.stdin.destroy()

@@ -41,6 +41,12 @@ test.each([
     "dmsetup message p 0 'delete 1'; dmsetup message p 0 'delete 2'",
   ],
   ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
+  ['tableAndStatus', [{ name: 'a' }], 'dmsetup table a; dmsetup status --noflush a'],
+  [
+    'snapshotActive',
+    [{ pool, originId: 0, ids: [1] }, { pool, ownPrefix: '' }, thin, 0],
+    "dmsetup message p 0 'create_snap 1 0'; dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'",
+  ],
   [
     'snapshot',
     [{ pool: { name: 'p' }, originId: 1, ids: [2, 3] }],

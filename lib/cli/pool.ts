@@ -3,11 +3,9 @@ import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { DmThinError, ThinPool, type DeviceSource, type PoolStatus } from '../entry/index.js'
 import { DeviceMapper, type ListEntry } from '../entry/kernel.js'
+import { POOL_UUID_PREFIX } from '../pool/state/context.js'
 import { action, count, size, subcommand, usageError, type Call } from './call.js'
 import { errorText, nameText, pairs, sizeText, table, usedText } from './output.js'
-
-/** The prefix of the uuid of each pool that this library created. */
-const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
 
 interface RecordOption {
   readonly record?: string

@@ -18,8 +18,6 @@ import type { PoolLock } from '../state/locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
 import { eraseSignatures, lockNodes, refuseSignatures } from './signatures.js'
 
-/** Marks the mapped devices that this library made a pool of. */
-
 /**
  * Number of blocks that must be zero for a metadata device to count as blank. The magic of every common file system is
  * in them.

@@ -1,4 +1,5 @@
 // Status of pools and volumes, in bytes and blocks.
+import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thin-pool.js'
 import { parseThinStatus } from '../../target/thin.js'
 import { sectorsToBytes } from '../../base/units.js'
@@ -63,8 +64,6 @@ export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'erro
  * `mode` first.
  */
 export type PoolStatus = WorkingPoolStatus | FailedPoolStatus<'fail'> | FailedPoolStatus<'error'>
-
-const METADATA_BLOCK_BYTES = 4096
 
 const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): SpaceStatus => ({
   usedBlocks,

@@ -1,0 +1,56 @@
+import { ask } from '../../helpers/process/ask.js'
+
+const suite = (name: string, ...statuses: string[]) => ({
+  name,
+  startTime: 1000,
+  endTime: 3500,
+  assertionResults: statuses.map((status, index) => ({ status, fullName: `test ${index}` })),
+})
+const kernel = {
+  title: 'QEMU with udev',
+  report: {
+    testResults: [
+      suite('/tree/test/kernel/pool/a.test.ts', 'passed', 'failed'),
+      suite('/tree/test/store/b.test.ts', 'passed'),
+    ],
+  },
+}
+const races = {
+  title: 'QEMU with udev: races',
+  report: { testResults: [suite('/tree/test/races/c.test.ts', 'passed')] },
+}
+
+/** The page after runs one after the other. */
+const textOf = (...runs: unknown[][]) =>
+  ask(
+    'runner/matrix.mjs',
+    `let cells = {};
+     ${JSON.stringify(runs)}.forEach((parts, at) => (cells = m.addParts(cells, parts, { commit: 'c' + at, date: '2026-01-0' + (at + 1) })))
+     return m.matrixText(cells, { kernels: 'uml 6.12', node: 'v24' })`,
+  ) as string
+
+describe('the test matrix', () => {
+  test('has a row for each project and a column for each place', () => {
+    const text = textOf([kernel, races])
+    expect(text).toContain('| project | QEMU with udev |')
+    expect(text).toContain('| kernel | 1, 1 failed, 3 s |')
+    expect(text).toContain('| store | 1, 3 s |')
+    expect(text).toContain('| races | 1, 3 s |')
+  })
+
+  test('keeps the cells that a later run does not replace, and names the commits of both runs', () => {
+    const text = textOf([kernel], [{ ...races, title: 'User-Mode Linux: races' }])
+    expect(text).toContain('| project | QEMU with udev | User-Mode Linux |')
+    expect(text).toContain('| kernel | 1, 1 failed, 3 s |  |')
+    expect(text).toContain('| races |  | 1, 3 s |')
+    expect(text).toContain('commit c0 on 2026-01-01, commit c1 on 2026-01-02')
+  })
+
+  test('shows the result of the last run of a cell', () => {
+    const fixed = {
+      ...kernel,
+      report: { testResults: [suite('/tree/test/kernel/pool/a.test.ts', 'passed', 'passed')] },
+    }
+    expect(textOf([kernel], [fixed])).toContain('| kernel | 2, 3 s |')
+  })
+})

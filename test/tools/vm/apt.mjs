@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -44,17 +45,51 @@ const apt = (words, options = []) => {
   return [...words, ...all.flatMap(each => ['-o', each])]
 }
 
-async function updateIndex() {
+/** @param {string[]} [index] */
+async function updateIndex(index) {
   if (!isRoot()) mkdirSync(join(cacheDir(), 'apt/lists/partial'), { recursive: true })
-  await run('apt-get', apt(['update', '-q']))
+  await run('apt-get', apt(['update', '-q'], index))
+}
+
+/**
+ * Returns the options of an index of another suite of the Debian archive that this machine uses, brought up to date and
+ * kept in the cache; undefined if the machine uses none. The machine's own index does not change.
+ * @param {string} suite @returns {Promise<string[] | undefined>}
+ */
+export async function indexOfSuite(suite) {
+  const format = '$(ORIGIN) $(IDENTIFIER) $(REPO_URI) $(SIGNED_BY)'
+  const lines = (await run('apt-get', apt(['indextargets', '--format', format])))
+    .split('\n')
+    .map(line => line.split(' '))
+  const target = lines.find(
+    ([origin, kind, uri]) => origin === 'Debian' && kind === 'Packages' && !/security/.test(uri),
+  )
+  if (target === undefined) return undefined
+  const [, , uri, key] = target
+  const own = join(cacheDir(), `apt-${suite}`)
+  mkdirSync(join(own, 'lists/partial'), { recursive: true })
+  writeFileSync(
+    join(own, 'sources.list'),
+    `deb ${key?.startsWith('/') ? `[signed-by=${key}] ` : ''}${uri} ${suite} main\n`,
+  )
+  const index = [
+    `Dir::Etc::SourceList=${own}/sources.list`,
+    'Dir::Etc::SourceParts=/dev/null',
+    `Dir::State::lists=${own}/lists`,
+    `Dir::Cache=${own}`,
+    'Acquire::Languages=none',
+    'Acquire::GzipIndexes=true',
+  ]
+  await updateIndex(index)
+  return index
 }
 
 /**
  * The version that the index has of a package, or undefined.
- * @param {string} name
+ * @param {string} name @param {string[]} [index] what `indexOfSuite` returned
  */
-export async function candidate(name) {
-  const text = await run('apt-cache', apt(['policy', name])).catch(() => '')
+export async function candidate(name, index) {
+  const text = await run('apt-cache', apt(['policy', name], index)).catch(() => '')
   const version = /Candidate: (\S+)/.exec(text)?.[1]
   return version === '(none)' ? undefined : version
 }
@@ -80,11 +115,11 @@ export async function askIndex(ask, name) {
 /**
  * Unpacks packages and puts the result in its place as a whole. Two that do the same at once come to the same result.
  * @param {string[]} names @param {string} to replaced if it exists, unless `keep`
- * @param {{ dependencies?: boolean, keep?: boolean, arrange?: (folder: string) => Promise<string> }} [options]
+ * @param {{ dependencies?: boolean, keep?: boolean, index?: string[], arrange?: (folder: string) => Promise<string> }} [options]
  *   dependencies: also all that they need and this machine has not. arrange: gets the unpacked tree, returns the folder
- *   that is moved to `to`. keep: what another put there meanwhile stays.
+ *   that is moved to `to`. keep: what another put there meanwhile stays. index: what `indexOfSuite` returned.
  */
-export async function unpackPackages(names, to, { dependencies = false, keep = false, arrange } = {}) {
+export async function unpackPackages(names, to, { dependencies = false, keep = false, index, arrange } = {}) {
   mkdirSync(dirname(to), { recursive: true })
   removeOldAttempts(dirname(to))
   const work = mkdtempSync(join(dirname(to), '.unpack-'))
@@ -97,11 +132,11 @@ export async function unpackPackages(names, to, { dependencies = false, keep = f
         ['install', '-y', '--no-install-recommends', '--download-only', ...names],
         [`Dir::Cache::archives=${archives}/`],
       )
-    : apt(['download', '-q', ...names])
+    : apt(['download', '-q', ...names], index)
   const download = () => run('apt-get', words, archives)
   try {
     await download().catch(async () => {
-      await updateIndex() // the index names a version that the archive has replaced, or there is none
+      await updateIndex(index) // the index names a version that the archive has replaced, or there is none
       await download()
     })
     const files = readdirSync(archives).filter(name => name.endsWith('.deb'))

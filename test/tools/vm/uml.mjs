@@ -1,5 +1,5 @@
 // User-Mode Linux: a kernel as an ordinary process. User code runs at native speed, system calls cost more, and there is
-// one processor. It needs ptrace, x86-64, and room for its memory in a file; it needs neither KVM nor root.
+// one processor. It needs x86-64, seccomp or ptrace, and room for its memory in a file; it needs neither KVM nor root.
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,6 +11,12 @@ import { claimProcessor } from './processor.mjs'
 const MEMORY = 3 * 2 ** 30
 /** Free at the start; the file grows with what the guest uses. */
 const LEAST_FREE = 2 ** 30
+
+/**
+ * Its processes are stopped by seccomp if its kernel and this machine's have that (Linux 6.16 in the guest), else by ptrace.
+ * The guest can then read and write the memory of its kernel, which matters to nobody here.
+ */
+const STOPPED_BY = 'seccomp=auto'
 
 /** @type {import('./machine.mjs').Machine} */
 export const uml = {
@@ -33,7 +39,7 @@ async function start({ kernel, folder, scratch, console: log }) {
   const args = [`mem=${MEMORY / 2 ** 20}M`, 'rootfstype=hostfs', 'rootflags=/', 'ro', `init=${folder}/init.sh`, 'quiet']
   // Descriptors: 3 output, 4 control, 5 shell, 6 the scratch disk (without a name by now), 7 the kernel's console.
   args.push('con=null', 'con0=null,fd:7', 'ssl=null', 'ssl1=null,fd:3', 'ssl2=null,fd:4', 'ssl3=fd:5,fd:5')
-  args.push('ubd0=/proc/self/fd/6', `uml_dir=${folder}`, 'umid=uml', 'random.trust_cpu=on')
+  args.push(STOPPED_BY, 'ubd0=/proc/self/fd/6', `uml_dir=${folder}`, 'umid=uml', 'random.trust_cpu=on')
   /** @type {import('./children.mjs').Stdio} */
   const stdio = ['pipe', log, log, 'pipe', 'pipe', 'pipe', scratch, log]
   const memory = memoryFolder()
@@ -96,7 +102,7 @@ export function whyNoUml(kernel) {
   }
   const folder = join(memory, `dm-thin-uml-probe-${process.pid}`)
   const args = ['mem=64M', 'rootfstype=hostfs', 'rootflags=/', 'ro', 'init=/nonexistent/init', 'panic=-1', 'con=null']
-  args.push('con0=null,fd:1', `uml_dir=${folder}`, 'umid=probe')
+  args.push('con0=null,fd:1', `uml_dir=${folder}`, 'umid=probe', STOPPED_BY)
   const env = { ...process.env, TMPDIR: memory, TMP: memory, TEMP: memory }
   const options = /** @type {const} */ ({ env, encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' })
   const script = 'trap "" TERM; "$@" </dev/null 2>&1; rm -rf "$0"'

@@ -55,6 +55,50 @@ describe('a download', () => {
   })
 })
 
+describe('the kernel of User-Mode Linux', () => {
+  /** What is fetched from an archive with 6.12 in stable and `testing` in testing, whose image does `run`. */
+  function fetched({ testing = '7.2um1', run = 'exit 0', update = 'exit 0' }): unknown {
+    const isTesting = 'case "$*" in *apt-testing*) true;; *) false;; esac'
+    const env = programs({
+      'apt-cache': `if ${isTesting}; then echo "  Candidate: ${testing}"; else echo "  Candidate: 6.12um1"; fi`,
+      'apt-get': `
+        case "$1" in
+          indextargets) echo "Debian Packages http://deb.example/debian/ /keys.pgp";;
+          update) ${update};;
+          download) if ${isTesting}; then echo 7.2 >package.deb; else echo 6.12 >package.deb; fi;;
+        esac`,
+      'dpkg-deb': `
+        mkdir -p "$3/usr/bin" "$3/usr/lib/uml/modules/$(cat "$2")"
+        { echo '#!/bin/sh'; if [ $(cat "$2") = 7.2 ]; then echo '${run}'; fi; } >"$3/usr/bin/linux.uml"
+        chmod +x "$3/usr/bin/linux.uml"`,
+    })
+    const body = `
+      const said = []
+      const { release } = await m.ensureKernel('uml', line => said.push(line))
+      return { release, said: said.filter(line => !/downloading/.test(line)) }`
+    return ask('vm/kernel.mjs', body, { ...env, DM_THIN_CACHE: folder })
+  }
+
+  test('is that of Debian testing if the tests were run on it', () => {
+    expect(fetched({})).toEqual({ release: '7.2', said: [] })
+  })
+
+  test("is the machine's own suite's if testing has a version that the tests were not run on", () => {
+    const said = [expect.stringMatching(/were not run on User-Mode Linux 7\.9um1 of Debian testing/)]
+    expect(fetched({ testing: '7.9um1' })).toEqual({ release: '6.12', said })
+  })
+
+  test("is the machine's own suite's if testing's does not run here or cannot be asked", () => {
+    const said = [expect.stringMatching(/^kernel: Debian testing's cannot be used: .*image --version failed: no GLIBC/)]
+    expect(fetched({ run: 'echo no GLIBC >&2; exit 1' })).toEqual({ release: '6.12', said })
+    rmSync(path.join(folder, 'uml'), { recursive: true })
+    const asked = [
+      expect.stringMatching(/^kernel: Debian testing's cannot be used: apt-get update .* failed: no network/),
+    ]
+    expect(fetched({ update: 'echo no network >&2; exit 100' })).toEqual({ release: '6.12', said: asked })
+  })
+})
+
 describe('two commands in one work tree', () => {
   const withLock = (name: string, body: string) =>
     `import { withLock } from ${JSON.stringify(path.join(__dirname, '../../tools/setup/stamps.mjs'))}

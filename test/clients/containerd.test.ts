@@ -52,40 +52,45 @@ async function removeAll(stack: Stack): Promise<void> {
   }
 }
 
-test(
-  'an image is imported, run, its change committed and run again, and all of it removed',
-  () =>
-    withStack(scratch, async stack => {
-      expect(await ctr(stack, 'plugins', 'ls')).toMatch(/io\.containerd\.snapshotter\.v1\s+dm-thin\s+\S+\s+ok/)
-      await importImage(stack)
-      const layers = await snapshots(stack)
-      expect(layers.map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
-      const [top] = layers.filter(({ key }) => layers.every(({ parent }) => parent !== key))
-      expect(layers.map(({ key }) => key)).toContain(top!.parent)
+test.each([1, 2] as const)(
+  'containerd %d: an image is imported, run, its change committed and run again, and all of it removed',
+  version =>
+    withStack(
+      scratch,
+      async stack => {
+        expect(await ctr(stack, 'version')).toMatch(new RegExp(`Server:\\s+Version:\\s+v?${version}\\.`))
+        expect(await ctr(stack, 'plugins', 'ls')).toMatch(/io\.containerd\.snapshotter\.v1\s+dm-thin\s+\S+\s+ok/)
+        await importImage(stack)
+        const layers = await snapshots(stack)
+        expect(layers.map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
+        const [top] = layers.filter(({ key }) => layers.every(({ parent }) => parent !== key))
+        expect(layers.map(({ key }) => key)).toContain(top!.parent)
 
-      const said = await start(stack, 'first', 'cat /etc/lower /etc/upper; ls /etc; echo own > /etc/own; sync')
-      expect(said).toBe('lower\nupper\nlower\nupper\n')
-      expect(mappedMounts()).toEqual([])
-      const usage = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'usage', 'first')
-      expect(usage).toMatch(/first\s+\d+(\.\d+)? [KM]iB\s+\d+/)
-      expect(await diffOf(stack, 'first')).toContain('etc/own')
+        const said = await start(stack, 'first', 'cat /etc/lower /etc/upper; ls /etc; echo own > /etc/own; sync')
+        expect(said).toBe('lower\nupper\nlower\nupper\n')
+        expect(mappedMounts()).toEqual([])
+        const usage = await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'usage', 'first')
+        expect(usage).toMatch(/first\s+\d+(\.\d+)? [KM]iB\s+\d+/)
+        expect(await diffOf(stack, 'first')).toContain('etc/own')
 
-      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'commit', 'changed', 'first')
-      await ctr(stack, 'containers', 'rm', 'first')
-      // In the layer as it was committed, seen through the mount that the client is told to make.
-      const place = scratch.path('look')
-      mkdirSync(place)
-      // ctr gives a view nothing that keeps it from containerd's garbage collection, which the removals above set off.
-      const keep = `containerd.io/gc.ref.snapshot.${SNAPSHOTTER}=look`
-      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'label', 'changed', keep)
-      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'view', 'look', 'changed')
-      run('sh', ['-c', await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'mounts', place, 'look')])
-      expect(readFileSync(path.join(place, 'etc/own'), 'utf8')).toBe('own\n')
-      expect(() => writeFileSync(path.join(place, 'etc/own'), '')).toThrow(/EROFS/)
-      run('umount', [place])
-      await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', 'look')
-      await removeAll(stack)
-    }),
+        await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'commit', 'changed', 'first')
+        await ctr(stack, 'containers', 'rm', 'first')
+        // In the layer as it was committed, seen through the mount that the client is told to make.
+        const place = scratch.path('look')
+        mkdirSync(place)
+        // ctr gives a view nothing that keeps it from containerd's garbage collection, which the removals above set off.
+        const keep = `containerd.io/gc.ref.snapshot.${SNAPSHOTTER}=look`
+        await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'label', 'changed', keep)
+        await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'view', 'look', 'changed')
+        run('sh', ['-c', await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'mounts', place, 'look')])
+        expect(readFileSync(path.join(place, 'etc/own'), 'utf8')).toBe('own\n')
+        expect(() => writeFileSync(path.join(place, 'etc/own'), '')).toThrow(/EROFS/)
+        run('umount', [place])
+        await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'rm', 'look')
+        await removeAll(stack)
+      },
+      { version },
+    ),
   PATIENCE_MS,
 )
 
@@ -120,7 +125,7 @@ test(
         await ctr(stack, 'containers', 'rm', 'lasting')
         await removeAll(stack)
       },
-      true,
+      { onDevices: true },
     ),
   PATIENCE_MS,
 )

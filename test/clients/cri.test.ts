@@ -39,46 +39,50 @@ function imageService(socket: string): { ask<T>(call: string, request: object): 
   }
 }
 
-test(
-  'an image is pulled through the CRI, with labels that name its layers, and removed',
-  () =>
-    withStack(scratch, async stack => {
-      const at = (name: string) => path.join(stack.folder, name)
-      const archive = at('image.tar')
-      const layers = [{ 'etc/lower': 'lower\n' }, { 'etc/upper': 'upper\n' }]
-      makeImage({ folder: at('image'), name: IMAGE, busybox: unpacked('/usr/bin/busybox'), layers, archive })
-      const settings = ['version: 0.1', 'storage:', '  filesystem:', `    rootdirectory: ${at('registry')}`]
-      writeFileSync(at('registry.yml'), [...settings, 'http:', `  addr: 127.0.0.1:${PORT}`, ''].join('\n'))
-      const registry = new Daemon(
-        unpacked('/usr/bin/docker-registry'),
-        ['serve', at('registry.yml')],
-        clientEnvironment(),
-      )
-      const images = imageService(stack.socket)
-      try {
-        await registry.until('it listened', listens)
-        await ctr(stack, 'images', 'import', '--no-unpack', archive)
-        await ctr(stack, 'images', 'push', '--local', '--plain-http', IMAGE)
+test.each([1, 2] as const)(
+  'containerd %d: an image is pulled through the CRI, with labels that name its layers, and removed',
+  version =>
+    withStack(
+      scratch,
+      async stack => {
+        const at = (name: string) => path.join(stack.folder, name)
+        const archive = at('image.tar')
+        const layers = [{ 'etc/lower': 'lower\n' }, { 'etc/upper': 'upper\n' }]
+        makeImage({ folder: at('image'), name: IMAGE, busybox: unpacked('/usr/bin/busybox'), layers, archive })
+        const settings = ['version: 0.1', 'storage:', '  filesystem:', `    rootdirectory: ${at('registry')}`]
+        writeFileSync(at('registry.yml'), [...settings, 'http:', `  addr: 127.0.0.1:${PORT}`, ''].join('\n'))
+        const registry = new Daemon(
+          unpacked('/usr/bin/docker-registry'),
+          ['serve', at('registry.yml')],
+          clientEnvironment(),
+        )
+        const images = imageService(stack.socket)
+        try {
+          await registry.until('it listened', listens)
+          await ctr(stack, 'images', 'import', '--no-unpack', archive)
+          await ctr(stack, 'images', 'push', '--local', '--plain-http', IMAGE)
 
-        const { image_ref } = await images.ask<{ image_ref: string }>('PullImage', { image: { image: IMAGE } })
-        expect(image_ref).toMatch(/^sha256:|@sha256:/)
-        const pulled = await snapshots(stack, 'k8s.io')
-        expect(pulled.map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
-        const args = ['--namespace', 'k8s.io', 'snapshots', '--snapshotter', SNAPSHOTTER, 'info']
-        for (const { key } of pulled) {
-          const info = JSON.parse(await ctr(stack, ...args, key)) as { Labels: Record<string, string> }
-          expect(info.Labels[SNAPSHOT_REF]).toBe(key)
+          const { image_ref } = await images.ask<{ image_ref: string }>('PullImage', { image: { image: IMAGE } })
+          expect(image_ref).toMatch(/^sha256:|@sha256:/)
+          const pulled = await snapshots(stack, 'k8s.io')
+          expect(pulled.map(({ kind }) => kind)).toEqual(['Committed', 'Committed'])
+          const args = ['--namespace', 'k8s.io', 'snapshots', '--snapshotter', SNAPSHOTTER, 'info']
+          for (const { key } of pulled) {
+            const info = JSON.parse(await ctr(stack, ...args, key)) as { Labels: Record<string, string> }
+            expect(info.Labels[SNAPSHOT_REF]).toBe(key)
+          }
+          await images.ask('RemoveImage', { image: { image: IMAGE } })
+          for (let left = pulled; left.length > 0; left = await snapshots(stack, 'k8s.io'))
+            await new Promise(done => setTimeout(done, 500))
+        } catch (fault) {
+          process.stderr.write(`the registry said:\n${registry.output}\n`)
+          throw fault
+        } finally {
+          images.close()
+          await registry.end('SIGKILL')
         }
-        await images.ask('RemoveImage', { image: { image: IMAGE } })
-        for (let left = pulled; left.length > 0; left = await snapshots(stack, 'k8s.io'))
-          await new Promise(done => setTimeout(done, 500))
-      } catch (fault) {
-        process.stderr.write(`the registry said:\n${registry.output}\n`)
-        throw fault
-      } finally {
-        images.close()
-        await registry.end('SIGKILL')
-      }
-    }),
+      },
+      { version },
+    ),
   PATIENCE_MS,
 )

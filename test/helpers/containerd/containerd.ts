@@ -10,10 +10,11 @@ import { run } from '../process/spawned.js'
 import {
   clientEnvironment,
   Daemon,
+  ofContainerd,
   PATIENCE_MS,
   removePool,
   startServer,
-  unpacked,
+  type ContainerdVersion,
   type ServerOptions,
 } from './snapshotter.js'
 import { thinCheck, thinUsageBy } from '../kernel/dmsetup.js'
@@ -28,6 +29,7 @@ export interface Stack {
   readonly server: ServerOptions
   /** containerd's own socket. */
   readonly socket: string
+  readonly version: ContainerdVersion
   /** Restarted by a test that ends it. */
   serving: Daemon
   readonly containerd: Daemon
@@ -48,7 +50,7 @@ export function mountCgroups(): void {
 export async function withStack(
   scratch: Scratch,
   body: (stack: Stack) => Promise<void>,
-  onDevices = false,
+  { onDevices = false, version = 1 }: { onDevices?: boolean; version?: ContainerdVersion } = {},
 ): Promise<void> {
   mountCgroups()
   const pool = scratch.name('clients')
@@ -57,12 +59,13 @@ export async function withStack(
   const server = { address: path.join(folder, 'snapshotter.sock'), root: path.join(folder, 'store'), pool }
   const socket = path.join(folder, 'containerd.sock')
   const config = path.join(folder, 'containerd.toml')
-  writeFileSync(config, configuration(folder, socket, server.address))
+  writeFileSync(config, (version === 1 ? version2 : version3)(folder, socket, server.address))
   const devices = onDevices ? await attach(folder) : []
   const pooled = devices.flatMap(({ path }, index) => [index === 0 ? '--pool-data' : '--pool-metadata', path])
   const serving = await startServer({ ...server, more: ['--size', '1GiB', ...pooled] })
-  const containerd = new Daemon(unpacked('/usr/bin/containerd'), ['--config', config], clientEnvironment())
-  const stack: Stack = { folder, server, socket, serving, containerd }
+  const program = ofContainerd(version, 'containerd')
+  const containerd = new Daemon(program, ['--config', config], clientEnvironment({}, version))
+  const stack: Stack = { folder, server, socket, version, serving, containerd }
   try {
     await containerd.until('it made its socket', () => existsSync(socket))
     await body(stack)
@@ -117,7 +120,8 @@ async function endTasks(stack: Stack): Promise<void> {
   }
 }
 
-const configuration = (folder: string, socket: string, address: string): string => `
+/** The version 2 of a configuration, which containerd 1.7 reads. */
+const version2 = (folder: string, socket: string, address: string): string => `
 version = 2
 root = "${folder}/containerd"
 state = "${folder}/state"
@@ -137,10 +141,35 @@ state = "${folder}/state"
   disable_snapshot_annotations = false
 `
 
+/** The version 3, of containerd 2. */
+const version3 = (folder: string, socket: string, address: string): string => `
+version = 3
+root = "${folder}/containerd"
+state = "${folder}/state"
+
+[debug]
+  level = "warn"
+
+[grpc]
+  address = "${socket}"
+
+[proxy_plugins.${SNAPSHOTTER}]
+  type = "snapshot"
+  address = "${address}"
+
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = "${SNAPSHOTTER}"
+  disable_snapshot_annotations = false
+
+[[plugins.'io.containerd.transfer.v1.local'.unpack_config]]
+  platform = "linux/amd64"
+  snapshotter = "${SNAPSHOTTER}"
+`
+
 /** containerd's client, until it ends. */
-export async function ctr(stack: Pick<Stack, 'socket'>, ...args: string[]): Promise<string> {
-  const options = { env: clientEnvironment(), timeout: PATIENCE_MS / 3, maxBuffer: 2 ** 26 }
-  const { stdout } = await execute(unpacked('/usr/bin/ctr'), ['--address', stack.socket, ...args], options)
+export async function ctr({ socket, version = 1 }: Pick<Stack, 'socket'> & Partial<Pick<Stack, 'version'>>, ...args: string[]): Promise<string> {
+  const options = { env: clientEnvironment({}, version), timeout: PATIENCE_MS / 3, maxBuffer: 2 ** 26 }
+  const { stdout } = await execute(ofContainerd(version, 'ctr'), ['--address', socket, ...args], options)
   return stdout
 }
 

@@ -21,13 +21,24 @@ export function unpacked(file: string): string {
   return found
 }
 
+/** A version of containerd that the tests run: Debian stable's, and Debian testing's. */
+export type ContainerdVersion = 1 | 2
+
+/** containerd or a program of its package. */
+export const ofContainerd = (version: ContainerdVersion, name: string): string =>
+  version === 1 ? unpacked(`/usr/bin/${name}`) : path.join(CLIENTS, 'containerd-2/usr/bin', name)
+
 /** With the programs of those packages, and their libraries, before what the machine has. */
-export function clientEnvironment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
+export function clientEnvironment(
+  more: Record<string, string> = {},
+  version: ContainerdVersion = 1,
+): NodeJS.ProcessEnv {
   const below = (...folders: string[]) => folders.map(folder => path.join(CLIENTS, 'root', folder))
+  const second = version === 2 ? [path.join(CLIENTS, 'containerd-2/usr/bin')] : []
   return {
     ...process.env,
     LC_ALL: 'C',
-    PATH: [...below('usr/bin', 'usr/sbin'), process.env['PATH']].join(':'),
+    PATH: [...second, ...below('usr/bin', 'usr/sbin'), process.env['PATH']].join(':'),
     LD_LIBRARY_PATH: below('usr/lib/x86_64-linux-gnu').join(':'),
     XTABLES_LIBDIR: below('usr/lib/x86_64-linux-gnu/xtables').join(':'),
     ...more,

@@ -2,7 +2,7 @@
 // packages are unpacked into a cache folder and never installed: no daemon of theirs starts on this machine.
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { unpackPackages } from '../vm/apt.mjs'
+import { indexOfSuite, unpackPackages } from '../vm/apt.mjs'
 import { cacheDir } from '../vm/cache.mjs'
 import { inGuest } from './device-mapper.mjs'
 import { UNPACKED } from './packages.mjs'
@@ -11,7 +11,10 @@ import { quietly, SetupError, step } from './steps.mjs'
 
 const SUITE = 'test/clients/suite/suite_test.go'
 
-/** Where the guest finds them: `root` is a tree of unpacked packages, `suite` a program. */
+/**
+ * Where the guest finds them: `root` is a tree of unpacked packages, `containerd-2` one of containerd 2, which Debian stable
+ * has not; `suite` is a program.
+ */
 export function clientsFolder() {
   return join(cacheDir(), 'clients')
 }
@@ -23,7 +26,8 @@ export async function ensureClients() {
   const suite = join(folder, 'suite')
   const clientsHash = hashOf([], UNPACKED.clients)
   const suiteHash = hashOf([SUITE], UNPACKED.suite)
-  const haveClients = () => existsSync(root) && isFresh('clients', clientsHash, [])
+  const second = join(folder, 'containerd-2')
+  const haveClients = () => [root, second].every(tree => existsSync(tree)) && isFresh('clients', clientsHash, [])
   const haveSuite = () => existsSync(suite) && isFresh('clients-suite', suiteHash, [])
   if (haveClients() && haveSuite()) return
   await withLock('clients', async () => {
@@ -32,6 +36,7 @@ export async function ensureClients() {
       await step('containerd and Docker, unpacked for the guest, not installed', () =>
         unpackPackages(UNPACKED.clients, root, { dependencies: true }),
       )
+      await step('containerd 2 of Debian testing, unpacked for the guest, not installed', () => unpackSecond(second))
       setStamp('clients', clientsHash)
     }
     if (!haveSuite()) {
@@ -44,6 +49,14 @@ export async function ensureClients() {
       setStamp('clients-suite', suiteHash)
     }
   })
+}
+
+/** @param {string} to */
+async function unpackSecond(to) {
+  const index = await indexOfSuite('testing')
+  if (index === undefined)
+    throw new SetupError('no archive of Debian is among the sources of apt: containerd 2 is fetched from it')
+  await unpackPackages(['containerd'], to, { index })
 }
 
 /** Debian's Go sources are a GOPATH; what the machine has of them is one more. @param {string} go where they are unpacked */

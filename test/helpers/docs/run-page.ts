@@ -1,0 +1,194 @@
+// Runs the programs of a page as a reader would, from its top to its bottom, with what the page takes for granted before
+// them. The pages name folders such as /var/lib, so this happens in a guest alone.
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import path from 'node:path'
+import type { Scratch } from '../kernel/scratch.js'
+import { run, tryRun } from '../process/spawned.js'
+import { isForContainerd, pages, programs, writePrograms } from './code.js'
+
+const root = path.join(__dirname, '../../..')
+const MiB = 2 ** 20
+
+/** Node 22 and 24 warn that SQLite is experimental. */
+const ENVIRONMENT = ['NODE_NO_WARNINGS=1']
+
+/** The folders that the pages name. They exist in the guest alone, and only while a page runs. */
+const FOLDERS = ['/var/lib/images', '/mnt/a', '/srv/data', '/srv/view', '/backup', '/run/web-1']
+const LEFT = [
+  ...FOLDERS,
+  '/var/lib/layers',
+  '/var/lib/sandboxes',
+  '/var/lib/clones',
+  '/srv/clone-ann',
+  '/dev/sdx',
+  '/dev/sdx1',
+]
+const STORES = ['/var/lib/dm-thin', '/var/lib/dm-thin-drill']
+
+function fileOf(name: string, bytes: number): string {
+  const file = `/var/lib/images/${name}`
+  writeFileSync(file, '')
+  truncateSync(file, bytes)
+  return file
+}
+
+/** Attaches files to the first loop devices, which the pages call 7:0, 7:1 and so on. */
+function loops(count: number): void {
+  for (let number = 0; number < count; number++)
+    run('losetup', [`/dev/loop${number}`, fileOf(`loop-${number}`, 8 * MiB)])
+}
+
+/** Runs a program that makes what a page takes for granted. */
+function prepare(name: string, code: string): void {
+  const file = path.join(root, '.cache/docs-code/guest', `before-${name}.mjs`)
+  mkdirSync(path.dirname(file), { recursive: true })
+  writeFileSync(file, code)
+  run(process.execPath, [file])
+}
+
+const pool = (options = '') => `
+  import { GiB, MiB, ThinPool } from 'dm-thin'
+  const pool = await ThinPool.create({
+    name: 'images',
+    data: { file: '/var/lib/images/data.img', sizeBytes: 10 * GiB },
+    metadata: { file: '/var/lib/images/metadata.img', sizeBytes: 32 * MiB },
+    ${options}
+  })
+`
+const volume = `${pool()}
+  const volume = await pool.createVolume({ sizeBytes: 256 * MiB })
+  await volume.activate()
+`
+const store = `
+  import { writeFile } from 'node:fs/promises'
+  import { LayerStore } from 'dm-thin/store'
+  const store = await LayerStore.open({ directory: '/var/lib/dm-thin', sizeBytes: 64 * 2 ** 20 })
+  await store.prepare('making')
+  await store.withMounted('making', folder => writeFile(folder + '/hello', 'hello'))
+  await store.commit('made', 'making')
+  await store.close()
+`
+
+/** Pages that begin with something that a reader has: what it is, and what comes before one of their programs. */
+const BEFORE: Record<string, () => void> = {
+  'block-devices': () => {
+    prepare('volume', volume)
+    run('losetup', ['/dev/loop7', fileOf('disk', 8 * MiB)])
+    symlinkSync('/dev/loop7', '/dev/sdx')
+  },
+  containerd: () => prepare('store', store),
+  'crash-safety': () => prepare('pool', pool()),
+  diagnostics: () => prepare('pool', pool()),
+  errors: () => prepare('volume', volume),
+  events: () => prepare('low', pool('lowWaterMarkBlocks: 10 * GiB / (64 * 1024),')),
+  'full-pool': () => prepare('low', pool('lowWaterMarkBlocks: 10 * GiB / (64 * 1024),')),
+  kernel: () => loops(2),
+  'loop-devices': () => fileOf('disk.img', 8 * MiB),
+  'mapped-devices': () => {
+    loops(6)
+    const parts = '0 2048 snapshot 7:4 7:5 P 16'
+    run('dmsetup', ['create', 'monday', '--table', parts])
+  },
+  mounts: () => {
+    prepare('volume', volume)
+    run(
+      'mkfs.ext4',
+      ['-q', '/dev/mapper/images-0'].map(word => word.replace('/dev/mapper/images-0', deviceOf('images-0'))),
+    )
+    symlinkSync(deviceOf('images-0'), '/dev/sdx1')
+  },
+  'recipe-sandbox': () => fileOf('golden.img', 8 * MiB),
+  threads: () => prepare('volume', volume),
+  udev: () => {
+    prepare('pool', pool())
+    for (const name of ['first', 'second']) {
+      run('dmsetup', ['create', name, '--notable'])
+      run('dmsetup', ['load', name, '--table', '0 2048 zero'])
+    }
+  },
+  'volumes-and-snapshots': () => {
+    prepare('pool', pool())
+    fileOf('golden.img', 8 * MiB)
+  },
+}
+/** Between the programs of a page, by the number of the next one, from 0. */
+const BETWEEN: Record<string, Record<number, () => void>> = {
+  mounts: { 2: () => run('mount', [deviceOf('images-0'), '/mnt/a']) },
+}
+
+/** What the programs of a page print, where the page says it or where that shows that they did what they are for. */
+const PRINTS: Record<string, readonly RegExp[]> = {
+  README: [/^first-lines-1 \/dev\/dm-\d+ /m, /source: '\/dev\/dm-\d+'/],
+  'block-devices': [/^x{512}$/m],
+  containerd: [/^made restored$/m, /^removed layers-/m],
+  'mapped-devices': [/state: 'active',\s+usedSectors: 32,/, /upSeconds: 60/, /^joined /m],
+  kernel: [/^my\\x20disk\nmy disk$/m],
+  pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
+  'recipe-database-clone': [/^\{ cents: 603 \}$/m],
+  'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
+  store: [/^C \/motd$/m],
+  testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
+  udev: [/^images \/dev\/dm-\d+$/m],
+}
+
+const deviceOf = (name: string): string =>
+  `/dev/dm-${run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'minor', name]).trim()}`
+const lines = (text: string): string[] => text.split('\n').filter(line => line !== '')
+const mapped = (): string[] =>
+  lines(run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'name'])).filter(name => !/No devices/.test(name))
+const attached = (): string[] =>
+  lines(run('losetup', ['--list', '--noheadings', '--output', 'NAME'])).map(name => name.trim())
+
+/** Takes away what the programs of a page leave: devices and mounts that a reader would keep. */
+function cleanUp(): void {
+  const mounts = lines(readFileSync('/proc/self/mounts', 'utf8')).map(line => line.split(' '))
+  const ours = mounts.filter(([source, target]) => /^\/dev\/(dm-|loop|mapper)/.test(source!) || target === '/srv/view')
+  for (const [, target] of ours.reverse()) tryRun('umount', [target!])
+  for (let round = 0; round < 10 && mapped().length > 0; round++) {
+    for (const name of mapped()) tryRun('dmsetup', ['remove', name])
+  }
+  for (const name of attached()) tryRun('losetup', ['--detach', name])
+  for (const name of [...LEFT, ...STORES]) rmSync(name, { recursive: true, force: true })
+}
+
+/** The pages that have programs. Two programs need a pool of containerd: test/clients/adopt.test.ts runs them. */
+export const pagesWithPrograms = pages.filter(page => programs(page).some(block => !isForContainerd(block)))
+
+/** Expects that the programs of a page run on a Node, print what the page says, and leave nothing. */
+export function runPage(page: string, node: string, scratch: Scratch): void {
+  if (process.env['DM_THIN_GUEST'] !== '1')
+    throw new Error('the pages name folders such as /var/lib: run them in the guest')
+  scratch.log.allow(/reached low water mark|EXT4-fs|thin: Creation of/)
+  expect([mapped(), attached()]).toEqual([[], []])
+  const name = path.basename(page, '.md')
+  const folder = scratch.path(scratch.name(name))
+  mkdirSync(folder)
+  for (const each of FOLDERS) mkdirSync(each, { recursive: true })
+  try {
+    BEFORE[name]?.()
+    const blocks = programs(page).filter(block => !isForContainerd(block))
+    const files = writePrograms(blocks, path.join(root, '.cache/docs-code/guest'))
+    let printed = ''
+    for (const [index, file] of files.entries()) {
+      BETWEEN[name]?.[index]?.()
+      const { status, stderr, stdout } = tryRun('env', ['-C', folder, ...ENVIRONMENT, `TMPDIR=${folder}`, node, file])
+      expect({ program: path.basename(file), status, stderr, stdout }).toMatchObject({ status: 0, stderr: '' })
+      printed += stdout
+    }
+    for (const text of PRINTS[name] ?? []) expect(printed).toMatch(text)
+    if (page === 'README.md') expect(readdirSync(folder)).toEqual([])
+  } finally {
+    cleanUp()
+  }
+  expect([mapped(), attached()]).toEqual([[], []])
+  expect(LEFT.filter(each => existsSync(each))).toEqual([])
+}

@@ -1,8 +1,10 @@
+// @second-kernel
 // Scenario                                                   Test
 // the old snapshots: exceptions, merge                       a snapshot …; a merge …
 // thin-pool, thin below the facade                           a thin pool …
 // K  external origin: equal, smaller, bigger, fractional tail   a thin volume reads what it does not have …; external origins …
 import { writeFileSync } from 'node:fs'
+import { release } from 'node:os'
 import { MiB } from '../../../lib/entry/index.js'
 import {
   linear,
@@ -20,12 +22,16 @@ import { useScratch } from '../../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const lengthSectors = 2048
+// Linux 7.2.7 panics (a division by zero in blk_stack_limits) if a snapshot is loaded with discard_zeroes_cow, by dmsetup
+// too. The second kernel, 6.12, has that option.
+const discardZeroesCow = Number(release().split('.')[0]) < 7
 
 test('an origin and its snapshot: the snapshot keeps what the origin had', async () => {
   await withDevices(scratch, [MiB, MiB], async ([originDevice, cowDevice]) => {
     const seen: string[] = []
     for (const persistent of ['P', 'PO', 'N'] as const) {
-      const features = persistent === 'N' ? { discardZeroesCow: true, discardPassdownOrigin: true } : {}
+      const all = { discardZeroesCow: true, discardPassdownOrigin: true }
+      const features = persistent === 'N' && discardZeroesCow ? all : {}
       const table = { lengthSectors, originDevice: originDevice!, cowDevice: cowDevice!, persistent, chunkSectors: 16 }
       writeFileSync(`/dev/loop${cowDevice!.slice(2)}`, Buffer.alloc(8192))
       await roundTrip(

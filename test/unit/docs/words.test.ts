@@ -86,24 +86,24 @@ function glossary(): string[] {
     .filter(word => word !== '')
 }
 
-test('the words that are looked for are those of the glossary', () => {
+test('the words that are searched are those of the glossary', () => {
   expect(glossary().sort()).toEqual(Object.keys(FORMS).sort())
 })
 
-test('a word is found in each of its forms, and no other', () => {
+test('a word is found in each of its forms, and other words are not', () => {
   const all = Object.values(FORMS)
   const of = (text: string): number => found([{ where: '', text }], all).length
   for (const text of ['A door.', 'taken back', 'stood upon', 'in one hop', 'Puts right']) expect(of(text)).toBe(1)
   for (const text of ['outdoors', 'commend', 'hello world', 'withstand', 'stripped', 'a shop']) expect(of(text)).toBe(0)
 })
 
-test('no page uses them', () => {
+test('no page uses a word that the glossary rejects', () => {
   expect(pages.length).toBeGreaterThan(30)
   const lines = pages.filter(page => !isReference(page)).flatMap(pageLines)
   expect(found(lines, [...Object.values(FORMS), ...IN_PAGES])).toEqual([])
 })
 
-test('no comment, message or name of lib and native uses them', () => {
+test('no comment, message or name in lib and native uses a word that the glossary rejects', () => {
   expect(sources.length).toBeGreaterThan(200)
   const left = found(
     sources.flatMap(file => linesOf(file)),
@@ -112,7 +112,7 @@ test('no comment, message or name of lib and native uses them', () => {
   expect(left).toEqual([])
 })
 
-test('no title of a test uses them', () => {
+test('no title of a test uses a word that the glossary rejects', () => {
   const titles = tests.flatMap(titlesOf)
   expect(titles.length).toBeGreaterThan(800)
   expect(found(titles, Object.values(FORMS))).toEqual([])

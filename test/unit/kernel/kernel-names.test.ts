@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// L  mangling modes hex and none, mixed strings, \x5cx      mangled …; what was not written so …
+// L  mangling modes hex and none, mixed strings, \x5cx      the name %j is mangled …; unmangleName rejects …
 import { mangleName, unmangleName } from '../../../lib/entry/kernel'
 import { checkKernelName, checkKernelUuid } from '../../../lib/kernel/kernel-names'
 import { thrown } from '../../helpers/errors/thrown'

@@ -166,7 +166,7 @@ beforeAll(() => {
 
 const withPrograms = pages.filter(page => programs(page).some(block => !isForContainerd(block)))
 
-test.each(withPrograms)('%s: its programs run in their order', page => {
+test.each(withPrograms)('the programs of %s run in their order', page => {
   scratch.log.allow(/reached low water mark|EXT4-fs|thin: Creation of/)
   const name = path.basename(page, '.md')
   const folder = scratch.path(name)

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// a list of 10 000 devices (DM_BUFFER_FULL)                 10 000 devices are listed …
+// a list of 10 000 devices (DM_BUFFER_FULL)                 10 000 devices are listed completely …
 import { DeviceMapper } from '../../lib/entry/kernel.js'
 import { watchDevices } from '../../lib/entry/index.js'
 import { MARK } from '../helpers/kernel/kernel-state.js'

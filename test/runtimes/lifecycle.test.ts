@@ -68,31 +68,28 @@ async function reset(name: string): Promise<void> {
 
 const VERSIONS = ['node20', 'node22', 'node24', 'node26']
 
-test.each(VERSIONS)(
-  '%s ends without a crash if processes and workers exit, throw or are terminated with calls in flight',
-  async version => {
-    // Two workers want the same free id: the kernel logs it, and the slower one takes another.
-    scratch.log.allow(/Creation of new snapshot \d+ of device 0 failed/)
-    await withPool(async pool => {
-      for (let id = 0; id < VOLUMES; id++) {
-        const volume = await pool.createVolume({ sizeBytes: SIZE_BYTES, id })
-        if (id < 2) await volume.activate()
-      }
-      const scenarios: [string, Ended][] = [
-        ['natural', { code: 0, stdout: '....' }],
-        ['exit', { code: 7 }],
-        ['throw', { code: 1 }],
-        ['worker-exit', { code: 0, stdout: 'finished' }],
-        ['terminate', { code: 0, stdout: 'finished' }],
-        ['exit-with-workers', { code: 7 }],
-      ]
-      for (const [scenario, expected] of scenarios) {
-        await runScenario(version, scenario, pool.name, expected)
-        await reset(pool.name)
-      }
-    })
-  },
-)
+test.each(VERSIONS)('%s ends without a crash on exit, throw or terminate during calls', async version => {
+  // Two workers want the same free id: the kernel logs it, and the slower one takes another.
+  scratch.log.allow(/Creation of new snapshot \d+ of device 0 failed/)
+  await withPool(async pool => {
+    for (let id = 0; id < VOLUMES; id++) {
+      const volume = await pool.createVolume({ sizeBytes: SIZE_BYTES, id })
+      if (id < 2) await volume.activate()
+    }
+    const scenarios: [string, Ended][] = [
+      ['natural', { code: 0, stdout: '....' }],
+      ['exit', { code: 7 }],
+      ['throw', { code: 1 }],
+      ['worker-exit', { code: 0, stdout: 'finished' }],
+      ['terminate', { code: 0, stdout: 'finished' }],
+      ['exit-with-workers', { code: 7 }],
+    ]
+    for (const [scenario, expected] of scenarios) {
+      await runScenario(version, scenario, pool.name, expected)
+      await reset(pool.name)
+    }
+  })
+})
 
 test.each(VERSIONS)('%s ends without a crash if workers are terminated at any moment of many calls', version => {
   const { status, signal, stdout, stderr } = spawnSync(runtime(version), [path.join(__dirname, 'storm.cjs'), '3'], {

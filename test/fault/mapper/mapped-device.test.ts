@@ -22,30 +22,27 @@ const hooks = useFaults()
 const small = [zero({ lengthSectors: 8 })]
 const large = [zero({ lengthSectors: 16 })]
 
-test.each([false, true])(
-  'a failure of MappedDevice.create at any step leaves no device (secureData: %p)',
-  async secureData => {
-    const before = snapshotKernelState()
-    const name = scratch.name('step')
-    const places: Places[] = [
-      ['DM_DEV_CREATE', 1],
-      ['DM_TABLE_LOAD', 1],
-      ['DM_DEV_RESUME', 1],
-    ]
-    const make = () => MappedDevice.create({ name, table: small, secureData })
-    await failEach(hooks, places, make, outcome => {
-      expectNamed(outcome)
-      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
-    })
-    for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
-      const outcome = await attemptWith(hooks, [operation, 1], make, { kind: 'fail-after' })
-      expectNamed(outcome)
-      expect(undone(outcome)).toEqual(['DM_DEV_REMOVE'])
-      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
-    }
-    await (await noneAfter(hooks, places, make)).remove()
-  },
-)
+test.each([false, true])('a failure of create at any step leaves no device (secureData: %p)', async secureData => {
+  const before = snapshotKernelState()
+  const name = scratch.name('step')
+  const places: Places[] = [
+    ['DM_DEV_CREATE', 1],
+    ['DM_TABLE_LOAD', 1],
+    ['DM_DEV_RESUME', 1],
+  ]
+  const make = () => MappedDevice.create({ name, table: small, secureData })
+  await failEach(hooks, places, make, outcome => {
+    expectNamed(outcome)
+    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+  })
+  for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
+    const outcome = await attemptWith(hooks, [operation, 1], make, { kind: 'fail-after' })
+    expectNamed(outcome)
+    expect(undone(outcome)).toEqual(['DM_DEV_REMOVE'])
+    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+  }
+  await (await noneAfter(hooks, places, make)).remove()
+})
 
 describe('replacing a table', () => {
   let device: MappedDevice

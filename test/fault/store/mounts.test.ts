@@ -23,17 +23,15 @@ test.each([ENOSYS, EPERM])('a kernel that fails with errno %i mounts the layer i
   }),
 )
 
-test.each(['fsopen', 'fsconfig', 'fsmount'])(
-  'a failure of %s rejects the call with its errno, and mounts nothing',
-  operation =>
-    withStore({}, async store => {
-      await store.prepare('a')
-      const before = readFileSync('/proc/self/mountinfo', 'utf8')
-      hooks.setFault(operation, 1, 'fail', EIO)
-      await expect(store.applyLayer('a', inPieces(ARCHIVE))).rejects.toMatchObject({ operation, errno: EIO })
-      expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before)
-      await store.applyLayer('a', inPieces(ARCHIVE))
-      await store.remove('a')
-      expect(await store.cleanup()).toEqual([])
-    }),
+test.each(['fsopen', 'fsconfig', 'fsmount'])('a failure of %s rejects the call, and mounts nothing', operation =>
+  withStore({}, async store => {
+    await store.prepare('a')
+    const before = readFileSync('/proc/self/mountinfo', 'utf8')
+    hooks.setFault(operation, 1, 'fail', EIO)
+    await expect(store.applyLayer('a', inPieces(ARCHIVE))).rejects.toMatchObject({ operation, errno: EIO })
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before)
+    await store.applyLayer('a', inPieces(ARCHIVE))
+    await store.remove('a')
+    expect(await store.cleanup()).toEqual([])
+  }),
 )

@@ -18,13 +18,10 @@ test('the headings of the page are the codes of lib/base/errors.ts, in the same 
   expect(sections.map(section => section.split('\n')[0])).toEqual(codes)
 })
 
-test.each(sections.map(section => [section.split('\n')[0]!, section]))(
-  'the section of %s states when the code occurs and what to do',
-  (_code, section) => {
-    expect(section).toMatch(/^\*\*When:\*\* \S/m)
-    expect(section).toMatch(/^\*\*Do:\*\* \S/m)
-  },
-)
+test.each(sections.map(section => [section.split('\n')[0]!, section]))('%s has "When" and "Do"', (_code, section) => {
+  expect(section).toMatch(/^\*\*When:\*\* \S/m)
+  expect(section).toMatch(/^\*\*Do:\*\* \S/m)
+})
 
 test('every code that a docstring or a page names exists', () => {
   const api = readdirSync(path.join(root, 'docs/api')).map(name => `docs/api/${name}`)

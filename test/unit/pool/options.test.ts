@@ -70,16 +70,13 @@ const EDGES: [option: string, inside: object[], outside: object[]][] = [
   ['format', [{ format: 'blank' }, { format: 'overwrite' }], [{ format: 'yes' }, { format: true }, { format: null }]],
 ]
 
-test.each(EDGES)(
-  'the option %s accepts its limits, and one step beyond is rejected by name',
-  (option, inside, outside) => {
-    for (const options of inside) create(options)
-    for (const options of outside) expect(refused(() => create(options))).toMatch(new RegExp(`^${option} must be`))
-  },
-)
+test.each(EDGES)('the option %s accepts its limits, and rejects one step beyond', (option, inside, outside) => {
+  for (const options of inside) create(options)
+  for (const options of outside) expect(refused(() => create(options))).toMatch(new RegExp(`^${option} must be`))
+})
 
 test.each(['skipBlockZeroing', 'ignoreDiscard', 'noDiscardPassdown', 'readOnly', 'errorIfNoSpace'])(
-  'the option %s must be a boolean',
+  '%s is boolean',
   flag => {
     expect(refused(() => create({ [flag]: 1 }))).toBe(`${flag} must be true or false, but is 1`)
   },

@@ -228,21 +228,15 @@ async function allOverlaps<Who>(
 }
 
 describe.each(KINDS)('calls on a running pool in %s', kind => {
-  test.each(Object.keys(RUNNING))(
-    '%s leaves the pool consistent if any other call overlaps with any of its steps',
-    async first => {
-      expect(await allOverlaps(() => runningScene(kind), RUNNING[first]!, RUNNING)).toEqual([])
-    },
-  )
+  test.each(Object.keys(RUNNING))('%s leaves the pool consistent if any other call overlaps', async first => {
+    expect(await allOverlaps(() => runningScene(kind), RUNNING[first]!, RUNNING)).toEqual([])
+  })
 })
 
 describe.each(KINDS)('calls on a stopped pool in %s', kind => {
-  test.each(Object.keys(AT_REST))(
-    '%s leaves the pool consistent if any other call overlaps with any of its steps',
-    async first => {
-      expect(await allOverlaps(() => restingScene(kind), AT_REST[first]!, AT_REST)).toEqual([])
-    },
-  )
+  test.each(Object.keys(AT_REST))('%s leaves the pool consistent if any other call overlaps', async first => {
+    expect(await allOverlaps(() => restingScene(kind), AT_REST[first]!, AT_REST)).toEqual([])
+  })
 })
 
 afterAll(() => console.info(`overlaps: ${pairs} pairs of calls, ${overlaps} steps`))

@@ -39,13 +39,10 @@ describe('table lines', () => {
     ([type, parameters]) => !MAY_GO_ON.test(`${type} ${parameters}`) || OPTIONS_AT_END.test(parameters),
   )
 
-  test.each(whole)(
-    'the line of %s, "%s", is parsed with more words of a newer kernel at its end',
-    (type, parameters) => {
-      const { parseTable } = targetOf(type)
-      expect(parseTable(segment(type, `${parameters} new 5/6`))).toEqual(parseTable(segment(type, parameters)))
-    },
-  )
+  test.each(whole)('the line of %s, "%s", is parsed with unknown words at its end', (type, parameters) => {
+    const { parseTable } = targetOf(type)
+    expect(parseTable(segment(type, `${parameters} new 5/6`))).toEqual(parseTable(segment(type, parameters)))
+  })
 
   test('this test has a line for every target', () => {
     expect([...new Set(LINES.map(([type]) => type))].sort()).toEqual([...kernel.knownTargets].sort())

@@ -42,22 +42,19 @@ test('a whiteout of a folder that the layer also has removes the entries of lowe
 })
 
 describe('an opaque folder', () => {
-  test.each(['first', 'last'])(
-    'hides lower entries and keeps those of the layer itself, if its marker is %s',
-    async place => {
-      const opaque = { name: 'a/.wh..wh..opq' }
-      const own: Member[] = [
-        { name: 'a/new', content: 'own' },
-        { name: 'a/x', content: 'own' },
-        { name: 'a/sub/deep/own', content: 'own' },
-        { name: 'a/linked', type: '1', link: 'b' },
-        { name: 'a/symlink', type: '2', link: 'x' },
-      ]
-      const list = place === 'first' ? [opaque, ...own] : [...own, opaque]
-      const left = ['a', 'a/linked', 'a/new', 'a/sub', 'a/sub/deep', 'a/sub/deep/own', 'a/symlink', 'a/x', 'b']
-      expect(await upon(LOWER, list)).toEqual(left)
-    },
-  )
+  test.each(['first', 'last'])('hides lower entries and keeps those of the layer, if it comes %s', async place => {
+    const opaque = { name: 'a/.wh..wh..opq' }
+    const own: Member[] = [
+      { name: 'a/new', content: 'own' },
+      { name: 'a/x', content: 'own' },
+      { name: 'a/sub/deep/own', content: 'own' },
+      { name: 'a/linked', type: '1', link: 'b' },
+      { name: 'a/symlink', type: '2', link: 'x' },
+    ]
+    const list = place === 'first' ? [opaque, ...own] : [...own, opaque]
+    const left = ['a', 'a/linked', 'a/new', 'a/sub', 'a/sub/deep', 'a/sub/deep/own', 'a/symlink', 'a/x', 'b']
+    expect(await upon(LOWER, list)).toEqual(left)
+  })
 
   test('hides the entries below an opaque root, and does nothing if the folder is missing', async () => {
     expect(await upon(LOWER, [{ name: 'own' }, { name: '.wh..wh..opq' }, { name: 'z/.wh..wh..opq' }])).toEqual(['own'])

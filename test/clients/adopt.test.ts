@@ -51,7 +51,7 @@ async function runPrograms(directory: string): Promise<void> {
 }
 
 test(
-  'its layers are listed, looked into, and copied into a store, while it runs',
+  'a pool of containerd’s devmapper snapshotter is listed, read and copied into a store while containerd runs',
   async () => {
     mountCgroups()
     const poolName = scratch.name('theirs')

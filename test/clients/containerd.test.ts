@@ -53,7 +53,7 @@ async function removeAll(stack: Stack): Promise<void> {
 }
 
 test.each([1, 2] as const)(
-  'containerd %d: an image is imported, run, its change committed and run again, and all of it removed',
+  'containerd %d imports an image, runs it, commits a change, runs that, and removes all of it',
   version =>
     withStack(
       scratch,
@@ -95,7 +95,7 @@ test.each([1, 2] as const)(
 )
 
 test(
-  'the server is killed and started again while a container runs',
+  'a container keeps running while the server is killed and started again',
   () =>
     withStack(
       scratch,
@@ -137,7 +137,7 @@ const CONTAIN =
   'mount -t "$1" "$2" "$3" && exec chroot "$3" /bin/sh -c "echo $4 > /own; cat /own /etc/upper; exec sleep 100000"'
 
 test(
-  `${MANY} containers start at once, then some by runc; each has its own files, and nothing of them is left`,
+  `${MANY} containers start concurrently, then some by runc; each has its own files, and nothing is left behind`,
   () =>
     withStack(scratch, async stack => {
       await importImage(stack)

@@ -40,7 +40,7 @@ function imageService(socket: string): { ask<T>(call: string, request: object): 
 }
 
 test.each([1, 2] as const)(
-  'containerd %d: an image is pulled through the CRI, with labels that name its layers, and removed',
+  'the CRI of containerd %d pulls an image with labels that name its layers, and removes it',
   version =>
     withStack(
       scratch,

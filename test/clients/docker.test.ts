@@ -13,7 +13,7 @@ const execute = promisify(execFile)
 const IMAGE = 'docker.io/library/dockers:1'
 
 test(
-  'an image is loaded, run, changed and committed, and all of it removed',
+  'Docker loads an image, runs, changes and commits it, and removes all of it',
   () =>
     withStack(scratch, async stack => {
       const at = (name: string) => path.join(stack.folder, name)

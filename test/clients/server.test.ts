@@ -51,7 +51,7 @@ const codeOf = (call: Promise<unknown>): Promise<status | undefined> =>
 const sizeOf = (device: string): number => 512 * Number(readFileSync(`/sys/class/block/${path.basename(device)}/size`))
 
 test(
-  'labels choose size and file system; each error has the class that containerd branches on',
+  'labels select size and file system, and each error has the gRPC status that containerd expects',
   () =>
     withServer(async client => {
       const [plain] = await client.prepare('plain')
@@ -87,7 +87,7 @@ test(
 )
 
 test(
-  'a list comes in batches, whole and filtered; a socket is not taken from who listens; calls under way are answered',
+  'List sends batches and applies filters; a socket in use is not replaced; close() waits for calls in flight',
   () =>
     withServer(async (client, server, options) => {
       expect(await client.list()).toEqual([])
@@ -123,7 +123,7 @@ test(
 )
 
 test(
-  'a label chooses the pool of an image, and its containers are in the same; later starts know the pools',
+  'a label selects the pool of an image and its containers, and the pools are known after a restart',
   () =>
     withServer(
       async (client, server, options) => {
@@ -220,7 +220,7 @@ test(
 )
 
 test(
-  'the example, a program of its own around startSnapshotter, serves until SIGTERM',
+  'the example program around startSnapshotter serves until SIGTERM',
   async () => {
     const program = path.join(__dirname, '../../dist-examples/containerd-snapshotter/containerd-snapshotter.mjs')
     const [address, root] = [scratch.path('example.sock'), scratch.path('example')]

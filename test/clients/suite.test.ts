@@ -46,7 +46,7 @@ async function passing(fileSystem: 'ext4' | 'xfs'): Promise<string[]> {
 }
 
 test(
-  'all 21 cases pass on ext4 and on xfs, on two stores at the same time',
+  'the 21 cases of containerd’s suite pass on ext4 and on xfs, with two stores at the same time',
   async () => {
     expect(CASES).toHaveLength(21)
     const results = await Promise.allSettled([passing('ext4'), passing('xfs')])

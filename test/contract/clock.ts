@@ -17,7 +17,7 @@ const madeIn = async (pool: ThinPool) => (await pool.status()).snapshots?.made
 
 export const CLOCK: readonly Case[] = [
   {
-    title: 'each snapshot counts, of an active volume and of another, and deleting it gives nothing back',
+    title: 'each snapshot of an active or inactive volume is counted, and its deletion does not lower the count',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         expect((await pool.status()).snapshots).toEqual({ made: 0, left: SNAPSHOT_LIMIT, limit: SNAPSHOT_LIMIT })
@@ -30,7 +30,7 @@ export const CLOCK: readonly Case[] = [
       }),
   },
   {
-    title: 'what is refused does not count',
+    title: 'a snapshot that fails is not counted',
     run: machine =>
       withPool(machine, async ({ pool, errnos }) => {
         await pool.createVolume({ sizeBytes: MiB, id: 0 })
@@ -39,7 +39,7 @@ export const CLOCK: readonly Case[] = [
       }),
   },
   {
-    title: 'the last snapshot that a pool is given is made, the next is DM_POOL_WORN, and the rest goes on',
+    title: 'the last snapshot succeeds, the next rejects with DM_POOL_WORN, and other calls still succeed',
     run: machine =>
       withPool(machine, async at => {
         await at.pool.createVolume({ sizeBytes: MiB, id: 0 })
@@ -58,7 +58,7 @@ export const CLOCK: readonly Case[] = [
       }),
   },
   {
-    title: 'the event snapshots-low comes once, with the snapshot that reaches 90 %',
+    title: 'the event snapshots-low is reported once, at the snapshot that reaches 90 % of the limit',
     run: machine =>
       withPool(machine, async at => {
         await at.pool.createVolume({ sizeBytes: MiB, id: 0 })

@@ -19,7 +19,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'name, uuid and number lead to the same device',
+    title: 'name, uuid and number address the same device',
     run: machine =>
       withDevice(machine, async ({ name, uuid, device }) => {
         for (const address of [{ name }, { uuid }, { device }]) {
@@ -28,7 +28,7 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'a name or uuid that is taken is EBUSY, in every combination',
+    title: 'create with a name or uuid that exists fails with EBUSY, in every combination',
     run: machine =>
       withDevice(machine, async ({ name, uuid }) => {
         const other = machine.name('other')
@@ -45,7 +45,7 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'many devices may be without a uuid',
+    title: 'several devices can have no uuid',
     run: async ({ port, name }) => {
       const names = [name('a'), name('b')]
       for (const each of names) await port.create(each, '')
@@ -53,7 +53,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a wanted minor is given; a taken one is ENXIO to the kernel, and DM_NAME_TAKEN to us',
+    title: 'create returns the requested minor number, and fails with ENXIO and DM_NAME_TAKEN if it is in use',
     run: async ({ port, name }) => {
       const [first, second] = [name('a'), name('b')]
       const minor = (77 & 0xff) | ((77 & ~0xff) << 12)
@@ -66,7 +66,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a name with a slash is EINVAL, one of 128 bytes and a uuid of 129 ENAMETOOLONG; 127 bytes are taken',
+    title: 'create fails with EINVAL for a slash and with ENAMETOOLONG beyond 127 bytes of a name or 128 of a uuid',
     run: async ({ port, name }) => {
       const long = name('long').padEnd(127, 'x')
       await port.create(long, 'u'.repeat(128))
@@ -79,7 +79,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'names may have blanks and letters beyond ASCII',
+    title: 'names can contain blanks and characters beyond ASCII',
     run: async ({ port, name }) => {
       const odd = `${name('a')} ü\\x`
       await port.create(odd, '')
@@ -88,7 +88,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'what is not there is ENXIO, in every call',
+    title: 'every call for a device that does not exist fails with ENXIO',
     run: async ({ port, name }) => {
       const nobody = { name: name('none') }
       const calls = [
@@ -112,7 +112,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a failed lookup by name says DM_NOT_FOUND, with operation and device',
+    title: 'a lookup by a name that does not exist rejects with DM_NOT_FOUND, operation and device',
     run: async ({ port, name }) => {
       const none = name('none')
       const fault: unknown = await port.deviceStatus({ name: none }).catch((refusal: unknown) => refusal)
@@ -120,7 +120,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'rename: the old name is free and the new one leads to the device',
+    title: 'rename frees the old name, and the new name addresses the device',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         const to = machine.name('renamed')
@@ -129,7 +129,7 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'rename to a taken name, its own included, is EBUSY',
+    title: 'rename to a name that exists, its own included, fails with EBUSY',
     run: machine =>
       withDevice(machine, async first => {
         await withDevice(machine, async second => {
@@ -139,7 +139,7 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'a uuid can be set once: a second is EINVAL, a taken one EBUSY',
+    title: 'setUuid succeeds once: a second uuid fails with EINVAL, one that exists with EBUSY',
     run: async machine => {
       const { port, name } = machine
       const [own, uuid] = [name('bare'), name('uuid')]
@@ -154,7 +154,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a device that is held open is EBUSY to remove, and DM_BUSY says how often it was tried',
+    title: 'remove of an open device fails with EBUSY, and rejects with DM_BUSY and the number of tries',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         const close = machine.hold(nodeOf(device))
@@ -165,7 +165,7 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'removing goes on trying until the device is let go',
+    title: 'remove retries until the device is closed',
     run: async machine => {
       const own = machine.name('held')
       const { device } = await machine.port.activate({ name: own, uuid: '', table: [line('zero')] })
@@ -177,7 +177,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a deferred removal waits for the last close',
+    title: 'a deferred removal completes at the last close',
     run: async machine => {
       const own = machine.name('deferred')
       const { device } = await machine.port.activate({ name: own, uuid: '', table: [line('zero')] })
@@ -190,7 +190,7 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'a deferred removal can be rolled back by a message',
+    title: 'a deferred removal can be cancelled by a message',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         const close = machine.hold(nodeOf(device))
@@ -202,7 +202,7 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'the list is filtered by the beginning of names and uuids, and shows event numbers',
+    title: 'listDevices filters by the beginning of names and uuids, and returns event numbers',
     run: async ({ port, name }) => {
       const names = [name('list-a'), name('list-b')]
       for (const each of names) await port.create(each, `${each}-uuid`)
@@ -217,7 +217,8 @@ export const DEVICES: readonly Case[] = [
     },
   },
   {
-    title: 'geometry: four numbers are taken; too few, too large, or a start behind the disk are EINVAL',
+    title:
+      'setGeometry accepts four numbers, and fails with EINVAL for too few, too large ones, or a start past the end',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         const set = (text: string) => errnoOf(machine.port.setGeometry({ name }, text))
@@ -226,7 +227,8 @@ export const DEVICES: readonly Case[] = [
       }),
   },
   {
-    title: 'versions: the interface has three numbers, the targets are listed; an unknown one is EINVAL',
+    title:
+      'version has three numbers, listVersions contains the targets, and targetVersion of an unknown one fails with EINVAL',
     run: async ({ port }) => {
       expect(await port.version()).toHaveLength(3)
       const names = (await port.listVersions()).map(each => each.name)

@@ -5,7 +5,7 @@ import { BLOCK, content, errnoOf, line, withDevice, withPool, type Case } from '
 
 export const EVENTS: readonly Case[] = [
   {
-    title: 'making, loading, suspending and messages raise no event of the device',
+    title: 'creating, loading, suspending and messages raise no event of the device',
     run: machine =>
       withPool(machine, async ({ pool, name, eventNumber }) => {
         expect(await eventNumber()).toBe(0)
@@ -18,7 +18,7 @@ export const EVENTS: readonly Case[] = [
       }),
   },
   {
-    title: 'a rename is an event of a device with a live table',
+    title: 'rename raises an event of a device with a live table',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         await machine.port.rename(name, machine.name('renamed'))
@@ -26,7 +26,7 @@ export const EVENTS: readonly Case[] = [
       }),
   },
   {
-    title: 'the low-water event comes once, one allocation late, and again only after a resume of the pool',
+    title: 'the low-water event is raised once, one allocation late, and again only after a resume of the pool',
     run: machine =>
       withPool(
         machine,
@@ -49,7 +49,7 @@ export const EVENTS: readonly Case[] = [
       ),
   },
   {
-    title: 'running out of space and coming back are events',
+    title: 'running out of space and freeing space raise events',
     run: machine =>
       withPool(
         machine,
@@ -76,7 +76,7 @@ export const EVENTS: readonly Case[] = [
       }),
   },
   {
-    title: 'waiting ends at once where the number is another, and with the device as it is then',
+    title: 'wait resolves at once if the event number differs, with the current state of the device',
     run: machine =>
       withDevice(machine, async ({ device, name }) => {
         const to = machine.name('renamed')
@@ -87,7 +87,7 @@ export const EVENTS: readonly Case[] = [
       }),
   },
   {
-    title: 'waiting lasts until the event',
+    title: 'wait resolves at the event',
     run: machine =>
       withDevice(machine, async ({ device, name }) => {
         const waiting = machine.port.wait({ device }, 0, 0)
@@ -98,7 +98,7 @@ export const EVENTS: readonly Case[] = [
       }),
   },
   {
-    title: 'waiting ends when the device is removed, with the number of that event',
+    title: 'wait resolves when the device is removed, with the number of that event',
     run: async machine => {
       const own = machine.name('removed')
       const { device } = await machine.port.activate({ name: own, uuid: '', table: [line('zero')] })
@@ -109,7 +109,7 @@ export const EVENTS: readonly Case[] = [
     },
   },
   {
-    title: 'waiting can be given up',
+    title: 'wait can be aborted',
     run: machine =>
       withDevice(machine, async ({ device }) => {
         const giveUp = new AbortController()
@@ -119,7 +119,7 @@ export const EVENTS: readonly Case[] = [
       }),
   },
   {
-    title: 'the event descriptor wakes for a device made and for one removed, and not for what was before it was armed',
+    title: 'pollEvents wakes for a device that is created or removed, and not for changes before it was armed',
     run: async machine => {
       const { port } = machine
       const events = port.openEvents()

@@ -6,7 +6,7 @@ const options = ({ kernel }: Machine) => (kernel ? { kernel } : {})
 
 export const LOOPS: readonly Case[] = [
   {
-    title: 'a sparse file is made once; another size is told apart: larger EFBIG, smaller ERANGE',
+    title: 'createSparse creates a file once, and fails with EFBIG or ERANGE if the file is larger or smaller',
     run: async ({ port, path }) => {
       const file = path('sparse')
       expect(await port.createSparse(file, MiB)).toMatchObject({ created: true, sizeBytes: MiB, regular: true })
@@ -21,7 +21,7 @@ export const LOOPS: readonly Case[] = [
     },
   },
   {
-    title: 'files only grow',
+    title: 'growFile enlarges a file, and fails with ERANGE for a smaller size',
     run: async ({ port, path }) => {
       const file = path('grown')
       await port.createSparse(file, MiB)
@@ -32,7 +32,7 @@ export const LOOPS: readonly Case[] = [
     },
   },
   {
-    title: 'an attached file is listed, and refused a second time',
+    title: 'an attached file is listed, and a second attach fails with EEXIST and DM_FILE_ATTACHED',
     run: machine =>
       withLoops(machine, [MiB], async ([number], [file]) => {
         const listed = (await LoopDevice.list(options(machine))).find(each => each.file === file)
@@ -43,14 +43,14 @@ export const LOOPS: readonly Case[] = [
       }),
   },
   {
-    title: 'a missing file is DM_FILE_MISSING',
+    title: 'attach of a missing file rejects with DM_FILE_MISSING',
     run: async machine => {
       const call = LoopDevice.attach({ file: machine.path('none'), ...options(machine) })
       await expect(call).rejects.toMatchObject({ code: 'DM_FILE_MISSING', errno: 2 })
     },
   },
   {
-    title: 'the device follows its file when it is told, and shows an offset and a limit',
+    title: 'a loop device follows the size of its file after resize(), and has its offset and size limit',
     run: async machine => {
       const file = machine.path('file')
       await machine.port.createSparse(file, MiB)
@@ -67,7 +67,7 @@ export const LOOPS: readonly Case[] = [
     },
   },
   {
-    title: 'an autoclear device goes with its last holder',
+    title: 'an autoclear device is detached when its last holder closes it',
     run: async machine => {
       const file = machine.path('file')
       await machine.port.createSparse(file, MiB)
@@ -82,7 +82,7 @@ export const LOOPS: readonly Case[] = [
     },
   },
   {
-    title: 'a device that a table names cannot be detached, nor read alone',
+    title: 'a device that a table uses cannot be detached, nor be read exclusively',
     run: machine =>
       withLoops(machine, [MiB], async ([number]) => {
         const node = `/dev/loop${number!.slice(2)}`
@@ -94,7 +94,7 @@ export const LOOPS: readonly Case[] = [
       }),
   },
   {
-    title: 'blocks behind the end read as zeros, and the size is the device’s',
+    title: 'blocks past the end are read as zeros, and the size is that of the device',
     run: machine =>
       withLoops(machine, [4096 + 512], async ([number]) => {
         const node = `/dev/loop${number!.slice(2)}`
@@ -104,7 +104,7 @@ export const LOOPS: readonly Case[] = [
       }),
   },
   {
-    title: 'a read-only device takes another file of its size, under whoever has it open, and no other',
+    title: 'a read-only device in use accepts another file of the same size, and no other file',
     run: async machine => {
       const files = ['first', 'second', 'small'].map(machine.path) as [string, string, string]
       const [first, second, small] = files
@@ -129,7 +129,7 @@ export const LOOPS: readonly Case[] = [
     },
   },
   {
-    title: 'direct I/O is turned on and off, and the status says which',
+    title: 'loopSetDirectIo turns direct I/O on and off, and the status reports it',
     run: machine =>
       withLoops(machine, [MiB], async ([number]) => {
         const index = Number(number!.slice(2))
@@ -140,7 +140,7 @@ export const LOOPS: readonly Case[] = [
       }),
   },
   {
-    title: 'a detach at the last close says whether the device is detached already',
+    title: 'loopDetachAtLastClose reports whether the device is already detached',
     run: async machine => {
       const file = machine.path('file')
       await machine.port.createSparse(file, MiB)

@@ -9,7 +9,7 @@ const ENODATA = 61
 
 export const MESSAGES: readonly Case[] = [
   {
-    title: 'create: an id twice is EEXIST, for thins and for snapshots',
+    title: 'create_thin and create_snap with an id that exists fail with EEXIST',
     run: machine =>
       withPool(machine, async ({ errnos }) => {
         expect(await errnos(['create_thin 0', 'create_snap 1 0'])).toEqual({ 'create_thin 0': 0, 'create_snap 1 0': 0 })
@@ -22,7 +22,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'a snapshot of nothing and deleting nothing are ENODATA',
+    title: 'create_snap of a missing origin and delete of a missing id fail with ENODATA',
     run: machine =>
       withPool(machine, async ({ errnos }) => {
         expect(await errnos(['create_snap 1 77', 'delete 77'])).toEqual({
@@ -32,7 +32,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'deleting an active volume is EBUSY, and DM_VOLUME_ACTIVE',
+    title: 'delete of an active volume fails with EBUSY and DM_VOLUME_ACTIVE',
     run: machine =>
       withPool(machine, async ({ pool, message }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -42,7 +42,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'ids have 24 bits',
+    title: 'ids beyond 24 bits fail with EINVAL',
     run: machine =>
       withPool(machine, async ({ errnos, pool }) => {
         expect(
@@ -57,7 +57,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'too few words, too many, no number, an unknown command and no words are EINVAL',
+    title: 'messages with too few or too many words, a bad number, an unknown command or no words fail with EINVAL',
     run: machine =>
       withPool(machine, async ({ errnos }) => {
         const texts = [
@@ -74,7 +74,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'commands are read in any case of letters, and with blanks between',
+    title: 'commands are accepted in any case, with several blanks between the words',
     run: machine =>
       withPool(machine, async ({ errnos, pool }) => {
         expect(await errnos(['CREATE_THIN 3', '  create_thin   4  '])).toEqual({
@@ -85,7 +85,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'numbers are decimal: a plus and leading zeros are read, a prefix 0x and fractions are not',
+    title: 'numbers are decimal: a plus and leading zeros are accepted, the prefix 0x and fractions are not',
     run: machine =>
       withPool(machine, async ({ errnos, pool }) => {
         expect(await errnos(['create_thin +5', 'create_thin 007', 'create_thin 0x9', 'create_thin 1.5'])).toEqual({
@@ -98,7 +98,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'the transaction id begins at zero, is compared and set, and has 64 bits',
+    title: 'the transaction id begins at zero, is compared before it is set, and has 64 bits',
     run: machine =>
       withPool(machine, async ({ pool, errnos }) => {
         expect((await pool.status()).transactionId).toBe(0n)
@@ -112,7 +112,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'the metadata snapshot is held once and released once',
+    title: 'the metadata snapshot can be held once and released once',
     run: machine =>
       withPool(machine, async ({ pool, errnos }) => {
         expect((await pool.status()).heldMetadataRoot).toBeNull()
@@ -127,7 +127,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'transaction id, volumes and the metadata snapshot survive the pool',
+    title: 'transaction id, volumes and metadata snapshot are kept when the pool is removed and opened again',
     run: machine =>
       withPool(machine, async ({ pool, message, reopen }) => {
         await message('create_thin 5')
@@ -142,7 +142,7 @@ export const MESSAGES: readonly Case[] = [
       }),
   },
   {
-    title: 'a message to a thin, and one to a pool with a target’s sector behind the end, are EINVAL',
+    title: 'a message to a thin device, or to a sector past the end of the pool, fails with EINVAL',
     run: machine =>
       withPool(machine, async ({ pool, name }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()

@@ -35,7 +35,7 @@ async function onLinear(
 
 export const MODES: readonly Case[] = [
   {
-    title: 'a read-only pool takes no message: EOPNOTSUPP, and DM_POOL_READ_ONLY',
+    title: 'messages to a read-only pool fail with EOPNOTSUPP and DM_POOL_READ_ONLY',
     run: machine =>
       withPool(machine, async ({ pool, reopen }) => {
         await pool.createVolume({ sizeBytes: MiB })
@@ -51,7 +51,7 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title: 'a read-only pool reads, writes what a volume has alone, and maps nothing new',
+    title: 'a read-only pool allows reads and writes to exclusive blocks, and allocates no block',
     run: machine =>
       withPool(machine, async ({ pool, reopen }) => {
         const made = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -66,7 +66,7 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool whose metadata is gone fails at the next commit, says Fail, and takes nothing',
+    title: 'a pool whose metadata device fails is in mode fail after the next commit, and rejects messages',
     run: machine =>
       onLinear(machine, async ({ pool, swap }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -81,8 +81,7 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title:
-      'a failed pool prints Fail in the place of its thins’ tables, and they are found and taken down all the same',
+    title: 'a failed pool reports Fail instead of the tables of its thins, which are still found and removed',
     run: machine =>
       onLinear(machine, async ({ pool, swap }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -96,7 +95,7 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title: 'metadata that runs full makes the pool read-only without a check, and growing it brings it back',
+    title: 'a pool with full metadata is read-only without needs_check, and rw again after its metadata has grown',
     run: machine =>
       withPool(
         machine,
@@ -115,7 +114,7 @@ export const MODES: readonly Case[] = [
   },
   ...['createVolume', 'snapshot of an inactive volume', 'snapshot of an active one', 'delete', 'setTransactionId'].map(
     (call): Case => ({
-      title: `a pool that takes the change and cannot commit it: ${call} rejects with DM_NOT_COMMITTED`,
+      title: `${call} rejects with DM_NOT_COMMITTED if the pool accepts the change and cannot commit it`,
       run: machine =>
         onLinear(machine, async ({ pool, swap }) => {
           const idle = await pool.createVolume({ sizeBytes: MiB })
@@ -134,7 +133,7 @@ export const MODES: readonly Case[] = [
     }),
   ),
   {
-    title: 'of several changes each that was not committed rejects, and so does each that was refused after it',
+    title: 'deleteMany rejects each change that was not committed, and each that was rejected after it',
     run: machine =>
       onLinear(machine, async ({ pool, swap }) => {
         const volumes = []
@@ -145,7 +144,8 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title: 'snapshotMany of a pool that cannot commit: the first rejects with DM_NOT_COMMITTED, the rest is refused',
+    title:
+      'snapshotMany of a pool that cannot commit rejects the first with DM_NOT_COMMITTED, the rest with DM_POOL_FAILED',
     run: machine =>
       onLinear(machine, async ({ pool, swap }) => {
         const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -158,7 +158,7 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title: 'with durability lazy a change resolves although it was not committed, and commit() rejects',
+    title: 'a change with durability lazy resolves without a commit, and commit() rejects with DM_NOT_COMMITTED',
     run: machine =>
       onLinear(machine, async ({ pool, swap }) => {
         const kernel = machine.kernel && { kernel: machine.kernel }
@@ -171,7 +171,7 @@ export const MODES: readonly Case[] = [
       }),
   },
   {
-    title: 'the change that fills the metadata is committed and resolves, and the next is refused',
+    title: 'the change that fills the metadata is committed, and the next rejects with DM_POOL_READ_ONLY',
     run: machine =>
       withPool(
         machine,

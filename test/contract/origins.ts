@@ -22,7 +22,8 @@ async function halves(machine: Machine, path: string, blocks: number): Promise<s
 
 export const ORIGINS: readonly Case[] = [
   {
-    title: 'what is not mapped is the origin’s, and zeros past its end; a write in part of a block copies the rest',
+    title:
+      'unmapped blocks are read from the origin, zeros past its end, and a write in part of a block copies the rest',
     run: machine =>
       withOrigin(machine, externalOrigin =>
         withPool(machine, async ({ pool }) => {
@@ -40,7 +41,7 @@ export const ORIGINS: readonly Case[] = [
       ),
   },
   {
-    title: 'snapshots have the origin of what they are of, one and many, and go their own way',
+    title: 'snapshots keep the external origin of their volume, and are written independently',
     run: machine =>
       withOrigin(machine, (externalOrigin, number) =>
         withPool(machine, async ({ pool, numbers }) => {
@@ -62,7 +63,8 @@ export const ORIGINS: readonly Case[] = [
       ),
   },
   {
-    title: 'the origin is a word of the table: an activation without it reads zeros, one with it has it again',
+    title:
+      'the external origin is part of the table only: an activation without it reads zeros, one with it reads the origin',
     run: machine =>
       withOrigin(machine, (externalOrigin, number) =>
         withPool(machine, async ({ pool, device }) => {
@@ -80,7 +82,7 @@ export const ORIGINS: readonly Case[] = [
       ),
   },
   {
-    title: 'what cannot be an origin is refused, and no device is left',
+    title: 'an activation with an invalid external origin is rejected, and leaves no device',
     run: machine =>
       withOrigin(machine, (externalOrigin, number) =>
         withPool(machine, async ({ pool, numbers, reopen, name }) => {

@@ -5,7 +5,7 @@ import { NEEDS_CHECK, setFlags } from './at-rest.js'
 
 export const POOLS: readonly Case[] = [
   {
-    title: 'create refuses a name that is taken, and metadata that is not blank; overwrite takes it',
+    title: 'create rejects a name that exists and metadata that is not blank, and format overwrite accepts both',
     run: machine =>
       withPool(machine, async ({ pool, reopen }) => {
         await expect(ThinPool.create({ ...reopen })).rejects.toMatchObject({ code: 'DM_NAME_TAKEN' })
@@ -18,7 +18,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'open adopts a running pool, compares what is given, and refuses what is no pool',
+    title: 'open adopts a running pool, rejects options that differ, and rejects a name that is not a pool',
     run: machine =>
       withPool(machine, async ({ reopen, name }) => {
         const kernel = machine.kernel && { kernel: machine.kernel }
@@ -30,7 +30,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'many at once: snapshots under one suspend, activated, asked, deactivated',
+    title: 'batch calls create snapshots under one suspend, and activate, query and deactivate them',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -48,7 +48,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'many are deleted: one that cannot be is told, and keeps no other',
+    title: 'deleteMany reports a volume that cannot be deleted, and deletes the others',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -74,7 +74,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'a volume is found again, active or not, with the size of the active one',
+    title: 'volume() finds active and inactive volumes, and the size of an active one',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const made = await pool.createVolume({ sizeBytes: MiB, id: 7 })
@@ -85,7 +85,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'ids that exist are passed over, whoever made them',
+    title: 'createVolume skips ids that exist, also those of other programs',
     run: machine =>
       withPool(machine, async ({ pool, message }) => {
         await message('create_thin 0')
@@ -96,7 +96,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'a busy volume says who holds it',
+    title: 'deactivate of a busy volume rejects with DM_BUSY and its holders',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -107,7 +107,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'the transaction id is set where it is what the caller thinks, and a mismatch says what it is',
+    title: 'setTransactionId rejects with DM_TRANSACTION_MISMATCH and the current id if the expected one is wrong',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         await pool.setTransactionId({ currentId: 0n, newId: 2n ** 64n - 1n })
@@ -129,7 +129,8 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'a metadata snapshot is reserved once, released once, and by its block',
+    title:
+      'a metadata snapshot can be held once, and its release rejects with DM_METADATA_SNAPSHOT_NOT_HELD if none is held',
     run: machine =>
       withPool(machine, async ({ pool, message }) => {
         const held = async () => (await pool.status()).heldMetadataRoot
@@ -153,7 +154,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'remove tells what it took, and leaves nothing',
+    title: 'remove reports what it removed, and leaves nothing behind',
     run: machine =>
       withPool(machine, async ({ pool, name, reopen, numbers }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -165,7 +166,7 @@ export const POOLS: readonly Case[] = [
   },
   {
     title:
-      'a pool whose metadata needs a check starts read-only, with a finding; a check before the start may clear it',
+      'a pool that needs a check is started read-only with a finding, and a check before the start can clear the flag',
     run: machine =>
       withPool(machine, async ({ pool, reopen }) => {
         expect(pool.findings).toEqual([])
@@ -195,7 +196,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'a check that throws is DM_CHECK_FAILED, and the pool is not started',
+    title: 'open rejects with DM_CHECK_FAILED if the check throws, and does not start the pool',
     run: machine =>
       withPool(machine, async ({ pool, reopen, name }) => {
         await pool.remove()
@@ -208,7 +209,7 @@ export const POOLS: readonly Case[] = [
   },
   {
     title:
-      'create refuses data with a signature, of a file and of a device, and leaves it as it is; overwrite takes it',
+      'create rejects data with a signature, in a file or device, and leaves it unchanged; format overwrite accepts it',
     run: machine =>
       withLoops(machine, [16 * BLOCK, 4 * MiB], async (numbers, files) => {
         const [data = '', metadata = ''] = numbers.map(number => `/dev/loop${number.split(':')[1]}`)
@@ -228,7 +229,7 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool whose file was enlarged meanwhile starts with the length that it had, and grow() takes the rest',
+    title: 'a pool whose file was enlarged is started with its recorded size, and grow() extends it',
     run: machine =>
       withPool(machine, async ({ pool, reopen }) => {
         const { file } = reopen.data as { readonly file: string }

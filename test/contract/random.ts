@@ -78,7 +78,7 @@ class History {
 }
 
 export const RANDOM: readonly Case[] = [1, 2, 3].map(seed => ({
-  title: `history ${seed}: usage, used blocks and contents after ${STEPS} random steps`,
+  title: `history ${seed}: usage, used blocks and contents are as expected after ${STEPS} random steps`,
   run: machine =>
     withPool(
       machine,

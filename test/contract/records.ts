@@ -37,7 +37,7 @@ const known = (pool: ThinPool) =>
 
 export const RECORDS: readonly Case[] = [
   {
-    title: 'names, sizes and origins are known after the pool was down; without the record they are not',
+    title: 'names, sizes and origins are known after a restart with the record, and unknown without it',
     run: machine =>
       withRecord(machine, async ({ pool, name, restart, reopen }) => {
         const base = await pool.createVolume({ sizeBytes: MiB, name: machine.name('base') })
@@ -63,7 +63,7 @@ export const RECORDS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool runs with the options recorded, unless others are given, and those are recorded then',
+    title: 'a pool is started with its recorded options; options that are passed replace them and are recorded',
     run: machine =>
       withRecord(
         machine,
@@ -81,7 +81,7 @@ export const RECORDS: readonly Case[] = [
       ),
   },
   {
-    title: 'growing is recorded',
+    title: 'grow() records the new size',
     run: machine =>
       withRecord(machine, async ({ pool, restart }) => {
         await pool.grow({ dataBytes: 32 * BLOCK })
@@ -91,7 +91,7 @@ export const RECORDS: readonly Case[] = [
       }),
   },
   {
-    title: 'a record that is missing or damaged is rebuilt, and what is not recorded is told',
+    title: 'a missing or corrupt record is rebuilt, and volumes that are not recorded are reported',
     run: machine =>
       withRecord(machine, async ({ pool, record, restart }) => {
         await pool.createVolume({ sizeBytes: MiB, id: 4 })
@@ -112,7 +112,7 @@ export const RECORDS: readonly Case[] = [
       }),
   },
   {
-    title: 'volumes made and deleted by others are told, and dropped from the record',
+    title: 'volumes that others created or deleted are reported, and deleted ones are removed from the record',
     run: machine =>
       withRecord(machine, async ({ pool, message, restart }) => {
         await pool.createVolume({ sizeBytes: MiB, id: 1 })
@@ -126,7 +126,7 @@ export const RECORDS: readonly Case[] = [
       }),
   },
   {
-    title: 'several objects, as of several processes, keep one record, and lose no change of each other',
+    title: 'several objects share one record without losing changes of each other',
     run: machine =>
       withRecord(machine, async ({ pool, name, record, reopen: { kernel } }) => {
         const others = []
@@ -139,7 +139,7 @@ export const RECORDS: readonly Case[] = [
       }),
   },
   {
-    title: 'the record of another pool is refused and not touched',
+    title: 'the record of another pool is rejected with DM_POOL_MISMATCH and not changed',
     run: machine =>
       withRecord(machine, async ({ record, name, reopen: { kernel } }) => {
         const own = await machine.port.readSmallFile(record)

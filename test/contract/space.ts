@@ -30,14 +30,14 @@ async function nearlyFull(
 
 export const SPACE: readonly Case[] = [
   {
-    title: 'the status line of a new pool, word for word but for the metadata in use',
+    title: 'the status line of a new pool has the expected words, except the number of used metadata blocks',
     run: machine =>
       withPool(machine, async ({ statusLine }) => {
         expect(await statusLine()).toMatch(/^0 \d+\/1024 0\/16 - rw discard_passdown queue_if_no_space - 256$/)
       }),
   },
   {
-    title: 'a block is taken by the first write to it, whole or in part, and by no other',
+    title: 'the first write to a block, whole or partial, allocates it, and later writes allocate nothing',
     run: machine =>
       withPool(machine, async at => {
         const volume = await volumeOf(at)
@@ -51,7 +51,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'what was not written reads as zeros, also in a block of which a part was',
+    title: 'bytes that were not written are read as zeros, also within a partially written block',
     run: machine =>
       withPool(machine, async at => {
         const volume = await volumeOf(at)
@@ -62,7 +62,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'a snapshot takes no data, shares everything, and keeps its content when the origin is overwritten',
+    title: 'a snapshot takes no data blocks, shares all of them, and keeps its content if the origin is overwritten',
     run: machine =>
       withPool(machine, async at => {
         const origin = await volumeOf(at)
@@ -78,7 +78,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'a partial write to a shared block copies the rest of it',
+    title: 'a partial write to a shared block copies the rest of the block',
     run: machine =>
       withPool(machine, async at => {
         const origin = await volumeOf(at)
@@ -92,7 +92,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'three that share one block: each counts it as shared, and it is used once',
+    title: 'a block that three snapshots share is shared for each of them, and used once',
     run: machine =>
       withPool(machine, async at => {
         const origin = await volumeOf(at)
@@ -103,7 +103,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'deleting gives back what was exclusive, and makes the last owner’s blocks exclusive',
+    title: 'deleting a volume frees its exclusive blocks, and makes blocks exclusive to the last owner',
     run: machine =>
       withPool(machine, async at => {
         const origin = await volumeOf(at)
@@ -119,7 +119,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'a snapshot of a snapshot shares as its origin does',
+    title: 'a snapshot of a snapshot shares blocks as its origin does',
     run: machine =>
       withPool(machine, async at => {
         const first = await volumeOf(at)
@@ -132,7 +132,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'a discard unmaps the blocks that it covers whole, and gives back those that nobody shares',
+    title: 'a discard unmaps the blocks that it covers completely, and frees those that are not shared',
     run: machine =>
       withPool(machine, async at => {
         const origin = await volumeOf(at)
@@ -150,7 +150,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'ignore_discard: a discard is refused, and unmaps nothing',
+    title: 'a pool with ignore_discard rejects a discard, and unmaps nothing',
     run: machine =>
       withPool(
         machine,
@@ -165,7 +165,7 @@ export const SPACE: readonly Case[] = [
       ),
   },
   {
-    title: 'a block that was once shared is copied once more, although its other owner is gone',
+    title: 'a block that was shared is copied at the next write, although its other owner was deleted',
     run: machine =>
       withPool(
         machine,
@@ -180,7 +180,7 @@ export const SPACE: readonly Case[] = [
       ),
   },
   {
-    title: 'a held metadata snapshot keeps the blocks of what is deleted until it is released',
+    title: 'a held metadata snapshot keeps the blocks of deleted volumes until it is released',
     run: machine =>
       withPool(machine, async at => {
         const volume = await volumeOf(at)
@@ -193,7 +193,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'contents, mappings and counts survive the pool',
+    title: 'contents, mappings and counts are kept when the pool is removed and opened again',
     run: machine =>
       withPool(machine, async at => {
         const { ThinPool } = await import('../../lib/entry/index.js')
@@ -209,7 +209,8 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'error_if_no_space: the write without a block fails with ENOSPC, and the mode says so',
+    title:
+      'a write without a free block fails with ENOSPC in a pool with error_if_no_space, whose mode is out_of_data_space',
     run: machine =>
       withPool(
         machine,
@@ -225,7 +226,7 @@ export const SPACE: readonly Case[] = [
       ),
   },
   {
-    title: 'without space messages are taken, and what is mapped alone can be written',
+    title: 'a full pool accepts messages, and writes to exclusive blocks',
     run: machine =>
       withPool(
         machine,
@@ -245,7 +246,7 @@ export const SPACE: readonly Case[] = [
       ),
   },
   {
-    title: 'a pool without space stays so when it is resumed; a new table makes it rw until the next write finds none',
+    title: 'a full pool stays out_of_data_space after a resume; a new table makes it rw until a write finds no block',
     run: machine =>
       withPool(
         machine,
@@ -266,7 +267,7 @@ export const SPACE: readonly Case[] = [
       ),
   },
   {
-    title: 'deleting gives a full pool back: rw, and writes go through',
+    title: 'a full pool is rw after a volume is deleted, and writes succeed',
     run: machine =>
       withPool(
         machine,
@@ -283,7 +284,7 @@ export const SPACE: readonly Case[] = [
       ),
   },
   {
-    title: 'queue_if_no_space: a writer waits, and goes on after the pool has grown',
+    title: 'a writer to a full pool with queue_if_no_space waits until the pool has grown',
     run: machine =>
       withPool(machine, async at => {
         const volume = await nearlyFull(at, machine.write)
@@ -296,7 +297,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool grows while it runs, data and metadata, and never shrinks',
+    title: 'grow() enlarges data and metadata of a running pool, and rejects smaller sizes',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         await pool.grow({ dataBytes: 64 * BLOCK, metadataBytes: 8 * MiB })
@@ -305,7 +306,7 @@ export const SPACE: readonly Case[] = [
       }),
   },
   {
-    title: 'metadata in use counts the reserve for commits: a tenth',
+    title: 'used metadata blocks include a tenth of the device as reserve for commits',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const { usedBlocks, lowWaterMarkBlocks } = (await pool.status()).metadata!

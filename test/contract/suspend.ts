@@ -9,7 +9,7 @@ const bitsOf = async ({ port }: Machine, name: string): Promise<number> =>
 
 export const SUSPEND: readonly Case[] = [
   {
-    title: 'suspending and resuming twice changes nothing more than once',
+    title: 'suspend and resume of a device succeed twice, and the second has no effect',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         const found = []
@@ -21,7 +21,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'a new device without a table can be resumed and suspended; once suspended it needs a table to resume',
+    title: 'a new device without a table can be resumed and suspended, and needs a table to be resumed afterwards',
     run: async machine => {
       const own = { name: machine.name('bare') }
       await machine.port.create(own.name, '')
@@ -60,7 +60,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'a suspended pool suspends its thins internally, and its resume resumes them',
+    title: 'suspend of a pool suspends its thins internally, and its resume resumes them',
     run: machine =>
       withPool(machine, async ({ pool, name }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -71,7 +71,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'while the pool is suspended no thin can be loaded: EINVAL, and DM_POOL_SUSPENDED from the pool API',
+    title: 'loading a thin of a suspended pool fails with EINVAL, and activate() rejects with DM_POOL_SUSPENDED',
     run: machine =>
       withPool(machine, async ({ pool, name, numbers }) => {
         const idle = await pool.createVolume({ sizeBytes: MiB })
@@ -82,7 +82,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'while the pool is suspended messages are taken',
+    title: 'a suspended pool accepts messages',
     run: machine =>
       withPool(machine, async ({ pool, name, errnos }) => {
         await machine.port.suspend({ name }, 0)
@@ -97,7 +97,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'a snapshot of an active volume of a suspended pool is refused and not waited for',
+    title: 'a snapshot of an active volume of a suspended pool rejects with DM_POOL_SUSPENDED instead of waiting',
     run: machine =>
       withPool(machine, async ({ pool, name }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -108,7 +108,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'a snapshot resumes its origin, and leaves one suspended that was',
+    title: 'a snapshot resumes its origin, and keeps it suspended if it was suspended before',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -121,7 +121,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'a thin that is suspended itself stays so when its pool is resumed',
+    title: 'a thin that was suspended itself stays suspended when its pool is resumed',
     run: machine =>
       withPool(machine, async ({ pool, name }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -133,7 +133,7 @@ export const SUSPEND: readonly Case[] = [
       }),
   },
   {
-    title: 'a suspended device still tells its status and its table',
+    title: 'a suspended device returns its status and its table',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         await machine.port.suspend({ name }, 0)

@@ -7,7 +7,7 @@ const KiB = 1024
 
 export const TABLES: readonly Case[] = [
   {
-    title: 'a loaded table is inactive until the resume, and then live',
+    title: 'a loaded table is inactive until the resume, which makes it live',
     run: async ({ port, name }) => {
       const own = { name: name('device') }
       const bits = (flags: number) => flags & (activeTable | inactiveTable)
@@ -21,7 +21,7 @@ export const TABLES: readonly Case[] = [
     },
   },
   {
-    title: 'the inactive table is read by a flag, and cleared',
+    title: 'the inactive table is read with a flag, and can be cleared',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         const { port } = machine
@@ -36,11 +36,11 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'clearing where nothing was loaded is no fault',
+    title: 'tableClear succeeds if no table was loaded',
     run: machine => withDevice(machine, async ({ name }) => void (await machine.port.tableClear({ name }))),
   },
   {
-    title: 'a second load replaces the first',
+    title: 'a second tableLoad replaces the first',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         await machine.port.tableLoad({ name }, [line('error', '', 16)], 0)
@@ -50,7 +50,8 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'no targets, no length, a gap and an unknown target are EINVAL, and the live table stays',
+    title:
+      'a table without targets, without length, with a gap or an unknown target fails with EINVAL, and the live table stays',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         const load = (...table: Parameters<typeof line>[]) =>
@@ -73,7 +74,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'a refused table is DM_TABLE_REFUSED, with the step and the undoing',
+    title: 'activate with an invalid table rejects with DM_TABLE_REFUSED, the failed step and the rollback',
     run: async ({ port, name }) => {
       const own = name('refused')
       const request = { name: own, uuid: '', table: [line('zero', 'word')] }
@@ -89,7 +90,7 @@ export const TABLES: readonly Case[] = [
     },
   },
   {
-    title: 'linear: what it names must be there and be a block device',
+    title: 'a linear target fails to load if its device is missing or not a block device',
     run: machine =>
       withLoops(machine, [64 * KiB], async ([number], [file]) => {
         await withDevice(machine, async ({ name }) => {
@@ -108,7 +109,7 @@ export const TABLES: readonly Case[] = [
   },
   {
     title:
-      'longer than what it names: refused by the first load of a device; later by the resume, which leaves it suspended',
+      'a linear target longer than its device fails at the first load; later at the resume, which leaves it suspended',
     run: machine =>
       withLoops(machine, [64 * KiB], async ([number]) => {
         const tooLong = [line('linear', `${number} 121`)]
@@ -127,7 +128,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'linear pieces are read as one, and the dependencies are the devices below',
+    title: 'linear targets are read as one device, and the dependencies are the devices below',
     run: machine =>
       withLoops(machine, [64 * KiB, 64 * KiB], async ([a, b]) => {
         await machine.write(`/dev/loop${a!.slice(2)}`, 0, content(1, 4 * KiB))
@@ -147,7 +148,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'a device below another is open, and busy',
+    title: 'a device that another table uses has an opener, and cannot be removed',
     run: machine =>
       withDevice(machine, async ({ name, device }) => {
         await withDevice(machine, async () => {
@@ -158,7 +159,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'also a table that is not live yet holds what it names',
+    title: 'an inactive table holds the devices that it uses',
     run: machine =>
       withDevice(machine, async below => {
         await withDevice(machine, async ({ name }) => {
@@ -170,7 +171,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'a table loaded read-only makes the device read-only',
+    title: 'a table that is loaded read-only makes the device read-only',
     run: async machine => {
       const own = machine.name('ro')
       const info = await machine.port.activate({ name: own, uuid: '', table: [line('zero', '', 128)], readOnly: true })
@@ -180,7 +181,7 @@ export const TABLES: readonly Case[] = [
     },
   },
   {
-    title: 'error fails every read and write; zero reads zeros and forgets what is written',
+    title: 'the target error fails every read and write; zero reads zeros and discards writes',
     run: async machine => {
       await withDevice(
         machine,
@@ -201,7 +202,7 @@ export const TABLES: readonly Case[] = [
     },
   },
   {
-    title: 'status lines of error, zero and linear are empty',
+    title: 'the status lines of error, zero and linear are empty',
     run: machine =>
       withLoops(machine, [64 * KiB], async ([number]) => {
         const table = [line('error'), line('zero', '', 8, 8), line('linear', `${number} 0`, 8, 16)]
@@ -216,7 +217,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'a message to a target that takes none, an empty one, and one behind the end are EINVAL',
+    title: 'a message to a target without messages, an empty one, and one past the end fail with EINVAL',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         const send = (sector: number, text: string) => errnoOf(machine.port.targetMessage({ name }, sector, text))
@@ -224,8 +225,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title:
-      'messages for the device mapper itself: cancelling takes no more words, and an unknown one goes to the target',
+    title: '@cancel_deferred_remove accepts no more words, and unknown @ messages go to the target',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         const send = (text: string) => errnoOf(machine.port.targetMessage({ name }, 0, text))
@@ -238,7 +238,7 @@ export const TABLES: readonly Case[] = [
       }),
   },
   {
-    title: 'a resume with a new table makes it live without a suspend before',
+    title: 'resume of a running device makes its new table live without a suspend before',
     run: machine =>
       withDevice(machine, async ({ name }) => {
         await machine.port.tableLoad({ name }, [line('error', '', 16)], 0)

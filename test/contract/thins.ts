@@ -7,7 +7,7 @@ import { BLOCK, content, errnoOf, line, numberOf, withDevice, withLoops, withPoo
 export const THINS: readonly Case[] = [
   {
     title:
-      'thin tables: unknown id ENODATA, what is no pool, no id, too many words and a large id EINVAL, no device ENXIO',
+      'a thin table fails with ENODATA for an unknown id, with ENXIO for a missing device, and otherwise with EINVAL',
     run: machine =>
       withPool(machine, async ({ pool, numbers }) => {
         await pool.createVolume({ sizeBytes: MiB })
@@ -32,7 +32,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'pool tables: each refusal has its errno',
+    title: 'a thin-pool table fails with the errno of each cause',
     run: machine =>
       withPool(machine, async ({ numbers: { metadata, data } }) => {
         await withLoops(machine, [4 * MiB, MiB], async ([blank, small]) => {
@@ -73,7 +73,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'the pool’s table line is read back with its features, in the kernel’s order',
+    title: 'the table line of a pool contains its features in the kernel’s order',
     run: machine =>
       withPool(
         machine,
@@ -85,7 +85,7 @@ export const THINS: readonly Case[] = [
       ),
   },
   {
-    title: 'the devices below: metadata and data of a pool, the pool of a thin',
+    title: 'the dependencies of a pool are its metadata and data device, and that of a thin is its pool',
     run: machine =>
       withPool(machine, async ({ pool, name, device, numbers }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -95,7 +95,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'two pools may be on one data device, says the kernel; the library refuses it',
+    title: 'the kernel accepts two pools on one data device, and create() rejects the second',
     run: machine =>
       withPool(machine, async ({ numbers, reopen }) => {
         await withLoops(machine, [4 * MiB], async ([blank]) => {
@@ -115,7 +115,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool counts its open thins, and cannot be removed with them',
+    title: 'a pool counts its open thins, and cannot be removed while there are any',
     run: machine =>
       withPool(machine, async ({ pool, name }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -127,7 +127,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'one thin id under two names is what the kernel allows and the library does not',
+    title: 'the kernel accepts one thin id under two names, and activate() rejects with DM_ALREADY_ACTIVE',
     run: machine =>
       withPool(machine, async ({ pool, numbers }) => {
         const volume = await pool.createVolume({ sizeBytes: MiB })
@@ -143,7 +143,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool is meant by number and uuid: where the number is another’s, nothing is activated or snapshotted',
+    title: 'activation and snapshot check number and uuid of the pool, and do nothing if they are those of another',
     run: machine =>
       withPool(machine, async ({ pool, device, numbers, message }) => {
         await message('create_thin 0')
@@ -159,7 +159,8 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'a snapshot is made and activated in one call; a refused activation leaves the snapshot, and says why',
+    title:
+      'snapshotActive creates and activates a snapshot; if the activation fails, the snapshot stays and the error is returned',
     run: machine =>
       withPool(machine, async ({ pool, device, numbers }) => {
         const origin = await pool.createVolume({ sizeBytes: MiB })
@@ -201,7 +202,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'the active thins of a pool are listed, ours and those of others',
+    title: 'activeThins lists the active thins of this library and of other programs',
     run: machine =>
       withPool(machine, async ({ pool, device, numbers }) => {
         const [first, second] = [
@@ -227,7 +228,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool cannot become another target, nor change its discards; other features may change',
+    title: 'a pool cannot change its target or its discard features; other features can change',
     run: machine =>
       withPool(machine, async ({ name, numbers: { metadata, data } }) => {
         const load = (type: string, parameters: string) =>
@@ -245,7 +246,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'garbage in the place of a superblock is refused with ENOTBLK, and another block size with EINVAL',
+    title: 'a metadata device with an invalid superblock fails with ENOTBLK, and another block size with EINVAL',
     run: machine =>
       withPool(machine, async ({ pool, numbers: { data } }) => {
         expect(data).toMatch(/^7:/)
@@ -264,7 +265,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'a pool shorter than its metadata says loads, and is refused at the resume',
+    title: 'a pool shorter than its metadata records loads, and fails at the resume',
     run: machine =>
       withPool(machine, async ({ pool, reopen }) => {
         await pool.remove()
@@ -283,7 +284,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'thin status: `0 -` when nothing is mapped, then sectors mapped and the highest',
+    title: 'the status of a thin is "0 -" if nothing is mapped, otherwise the mapped sectors and the highest one',
     run: machine =>
       withPool(machine, async ({ pool }) => {
         const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -299,7 +300,7 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
-    title: 'status lines of many, with an errno for each that is not there',
+    title: 'statusMany returns the status lines, and an errno for each device that does not exist',
     run: machine =>
       withPool(machine, async ({ pool, device }) => {
         await (await pool.createVolume({ sizeBytes: MiB })).activate()

@@ -4,4 +4,4 @@ import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 
-test.each(pagesWithPrograms)('%s: its programs run in their order', page => runPage(page, process.execPath, scratch))
+test.each(pagesWithPrograms)('the programs of %s run in their order', page => runPage(page, process.execPath, scratch))

@@ -48,11 +48,11 @@ const names = readdirSync(path.join(root, 'examples'), { withFileTypes: true })
 /** Examples use names of their own, so all devices of the machine are compared, and not the marked ones alone. */
 const machine = (): string => run('dmsetup', ['ls']) + run('losetup', ['--list', '--output', 'NAME,BACK-FILE'])
 
-test('each example has a line that tells whether it worked', () => {
+test('this test has an expected output for each example', () => {
   expect(names).toEqual(Object.keys(TELLING).sort())
 })
 
-test.each(names)('%s', name => {
+test.each(names)('the example %s prints its expected output and leaves nothing behind', name => {
   const program = path.join(compiled, name, `${name}.mjs`)
   if (!existsSync(program)) throw new Error(`${program} is missing: npm run build:examples`)
   // The damaged metadata of this example is what the kernel is meant to complain of.

@@ -21,7 +21,7 @@ const page = readFileSync(path.join(root, 'docs/how-it-works.md'), 'utf8')
 const blocks = (language: string): string[] =>
   [...page.matchAll(new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(match => comparable(match[1]!))
 
-test('the page shows what the example prints', () => {
+test('the page shows the output of the example', () => {
   const program = path.join(root, 'dist-examples/how-it-works/how-it-works.mjs')
   const variables = ['DEBUG=dm-thin', `TMPDIR=${scratch.path('.')}`]
   const { status, stdout, stderr } = tryRun('env', [...variables, process.execPath, program])

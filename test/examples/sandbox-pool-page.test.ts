@@ -9,7 +9,7 @@ const scratch = useScratch()
 const count = (selector: string): string => `document.querySelectorAll('${selector}').length`
 const text = (id: string): string => `document.getElementById('${id}').textContent`
 
-test('shows what there is, makes and removes sandboxes, and says when the service is gone', async () => {
+test('the page lists, creates and deletes sandboxes, and shows when the service has ended', async () => {
   const service = await Service.start(scratch.path('service'), { MOST: 2 })
   const browser = await Browser.start(scratch.path('profile'))
   try {

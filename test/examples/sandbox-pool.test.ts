@@ -54,7 +54,7 @@ async function withService(
   rmSync(directory, { recursive: true }) // a quarter of a gigabyte for the metadata of each
 }
 
-test('each sandbox is fresh, its own, and gone when it is given back', () =>
+test('a sandbox is independent of others, and is deleted when it is returned', () =>
   withService('fresh', {}, async service => {
     const first = await service.ask<Sandbox>('POST', '/sandboxes')
     expect(first.status).toBe(201)
@@ -85,7 +85,7 @@ test('each sandbox is fresh, its own, and gone when it is given back', () =>
     // The second and the third are left to the end of the service.
   }))
 
-test('requests beyond a limit and invalid requests are refused with an error in JSON', () =>
+test('requests beyond a limit and invalid requests are rejected with an error in JSON', () =>
   withService('limits', { MOST: 2, MOST_BYTES: 256 * MiB }, async service => {
     const refused = async (body: string, headers: Record<string, string> = {}) => {
       const answer = await service.ask<Refused>('POST', '/sandboxes', { body, headers })
@@ -112,13 +112,13 @@ test('requests beyond a limit and invalid requests are refused with an error in 
     expect([limit.body.code, limit.headers.get('retry-after')]).toEqual(['SANDBOX_LIMIT', '1'])
   }))
 
-test('a nearly full pool refuses new sandboxes', () =>
+test('a nearly full pool rejects new sandboxes', () =>
   withService('full', { FULL_PERCENT: 0 }, async service => {
     const answer = await service.ask<Refused>('POST', '/sandboxes')
     expect([answer.status, answer.body.code]).toEqual([503, 'SANDBOX_SPACE'])
   }))
 
-test('a sandbox in use is not deleted, and the answer names its holder', () =>
+test('a sandbox in use is not deleted, and the response names its holder', () =>
   withService('busy', {}, async service => {
     const { id, path: folder } = await make(service)
     const file = openSync(path.join(folder, 'etc/motd'), 'r')
@@ -133,7 +133,7 @@ test('a sandbox in use is not deleted, and the answer names its holder', () =>
     expect((await service.ask('DELETE', `/sandboxes/${id}`)).status).toBe(204)
   }))
 
-test('listeners receive every change until the service ends', async () => {
+test('a client of the event stream receives every change until the service ends', async () => {
   const parts: string[] = []
   let reading: Promise<void> | undefined
   await withService('events', {}, async service => {
@@ -167,7 +167,7 @@ test('listeners receive every change until the service ends', async () => {
   await reading // the service has ended the stream, and not broken it off
 })
 
-test('a connection on which nobody asks anything does not keep the service from ending', async () => {
+test('an idle connection does not keep the service from ending', async () => {
   let silent: Socket | undefined
   await withService('silent', {}, async service => {
     silent = connect(Number(/\d+$/.exec(service.url)![0]), '127.0.0.1')
@@ -176,7 +176,7 @@ test('a connection on which nobody asks anything does not keep the service from 
   silent?.destroy()
 })
 
-test('the page is served, and its headers restrict what a browser may load', () =>
+test('the page is served with headers that restrict what a browser may load', () =>
   withService('page', {}, async service => {
     for (const [route, type] of [
       ['/', 'text/html'],
@@ -191,7 +191,7 @@ test('the page is served, and its headers restrict what a browser may load', () 
     }
   }))
 
-test('the next service removes what a killed one left, and the base is made once', async () => {
+test('a new service removes the sandboxes of a killed one, and keeps its base', async () => {
   const source = scratch.path('source')
   mkdirSync(source)
   writeFileSync(path.join(source, 'release'), 'one')

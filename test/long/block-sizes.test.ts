@@ -1,7 +1,7 @@
 // Scenario                                                  Test
-// K  huge-block-size, largest-block-size-succeeds           block sizes that the kernel has …
-// K  non-power-of-2 (57 off), too-small, too-large fail     block sizes that it has not …
-// K  too-small-a-metadata-dev-fails                         metadata that is too small …
+// K  huge-block-size, largest-block-size-succeeds           block sizes that the kernel supports …
+// K  non-power-of-2 (57 off), too-small, too-large fail     invalid block sizes are rejected by the …
+// K  too-small-a-metadata-dev-fails                         metadata that is too small is rejected …
 import { truncateSync, writeFileSync } from 'node:fs'
 import { GiB, KiB, MiB, SECTOR_BYTES } from '../../lib/entry/index.js'
 import { generic, MappedDevice } from '../../lib/entry/kernel.js'
@@ -19,7 +19,7 @@ const scratch = useScratch()
 const GOOD = [...range(17).slice(1), 24, 57, 100, 1023, 1024, 1025, 8191, 16383, 16384].map(units => units * 128)
 const UNITS = 2 ** 14
 
-test('block sizes that the kernel has, powers of two or not, hold data, and a snapshot copies one block', async () => {
+test('block sizes that the kernel supports, powers of two or not, hold data, and a snapshot copies one block', async () => {
   expect(GOOD.at(-1)).toBe(UNITS * 128)
   for (const sectors of GOOD) {
     const blockBytes = sectors * SECTOR_BYTES
@@ -43,7 +43,7 @@ test('block sizes that the kernel has, powers of two or not, hold data, and a sn
   }
 })
 
-test('invalid block sizes are rejected by the library before the kernel is called, and by the kernel itself', async () => {
+test('invalid block sizes are rejected by the library before it calls the kernel, and by the kernel itself', async () => {
   scratch.log.allow(/device-mapper: (table|ioctl|thin): /)
   const around = [1, 64, 57, 127].flatMap(off => [128, 256, 1024, 2 ** 20].map(size => size + off))
   const bad = [1, 64, 127, ...around, 2 ** 21 - 64, 2 ** 21 + 1, 2 ** 21 + 128, 2 ** 22]
@@ -71,7 +71,7 @@ test('invalid block sizes are rejected by the library before the kernel is calle
   })
 })
 
-test('metadata that is too small is refused by us, and 16 KiB by the kernel too', async () => {
+test('metadata that is too small is rejected by the library, and 16 KiB also by the kernel', async () => {
   scratch.log.allow(/device-mapper: /)
   for (const sizeBytes of [SECTOR_BYTES, 16 * KiB, MiB, 2 * MiB - SECTOR_BYTES]) {
     const metadata = { file: scratch.path(`small-${sizeBytes}`), sizeBytes }

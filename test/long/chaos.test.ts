@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// chaos: four processes, all calls, aborts, kills, restarts,  what was acknowledged is there …
+// chaos: four processes, all calls, aborts, kills, restarts,  calls of four processes that are killed at …
 //   a full pool, a full disk below it
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
@@ -69,7 +69,7 @@ function restartMachine({ directory, poolName }: StoreFiles): void {
   run('dmsetup', ['remove', '--retry', poolName])
 }
 
-test('what was acknowledged is there after any calls of four processes, whenever they are killed', async () => {
+test('calls of four processes that are killed at any time lose nothing acknowledged', async () => {
   process.stderr.write(`chaos: DM_THIN_CHAOS_SEED=${SEED}\n`)
   scratch.log.allow(/no free data space|low water mark|out-of-data-space/, /I\/O error|EXT4-fs/)
   scratch.log.allow(/transaction id/) // each raises it, and hears from the kernel when another was quicker

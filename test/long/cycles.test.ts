@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// moby#33603 leaked semaphores; kata#2031 leaked devices    10 000 times active and inactive …
+// moby#33603 leaked semaphores; kata#2031 leaked devices    10 000 activations and a hundred restarts of …
 // @udev both
 import { MiB } from '../../lib/entry/index.js'
 import { endure, expectFlat, machine } from '../helpers/long/endurance.js'
@@ -11,7 +11,7 @@ useScratch()
 /** udevd has several events to work on for each cycle, and is far behind after a thousand: so one tenth where it runs. */
 const perRound = process.env['DM_THIN_UDEV'] === '1' ? 100 : 1000
 
-test('10 000 times active and inactive, the pool down and up a hundred times: nothing is left of any of them', async () => {
+test('10 000 activations and a hundred restarts of the pool leave nothing behind', async () => {
   await withPool(async (_, { reopen }) => {
     const before = machine()
     const { looks, end } = await endure('cycles', { reopen, rounds: 10, perRound })

@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// K  create-delete-cycle (1000)                             one id, made and deleted a thousand times
-// K  create-delete-rolling (1000)                           a thousand volumes, the oldest replaced …
-// K  rolling snapshots                                      a hundred snapshots of a volume that is written …
-// K  delete-provisioned-thin (512 MiB there, 256 here)      deleting what is full of data …
-// K  delete-after-out-of-space                              a pool runs full and is emptied …
-// K  delete-active-id-fails; suspended                      volumes that are active or suspended …
+// K  create-delete-cycle (1000)                             one id is created and deleted a thousand …
+// K  create-delete-rolling (1000)                           one id is created and deleted a thousand …
+// K  rolling snapshots                                      a hundred snapshots of a volume that is …
+// K  delete-provisioned-thin (512 MiB there, 256 here)      deleting a full volume frees all of its …
+// K  delete-after-out-of-space                              a pool that is filled and emptied twenty …
+// K  delete-active-id-fails; suspended                      delete() of active or suspended volumes is …
 // @udev both
 import { MiB, ThinPool, type ThinVolume } from '../../lib/entry/index.js'
 import { BLOCK, seedOf, writeBlock } from '../helpers/kernel/blocks.js'
@@ -25,7 +25,7 @@ const fill = (volume: ThinVolume, blocks: number): string => {
   return tryRun('dd', [...where, 'oflag=direct', 'status=none']).stderr
 }
 
-test('one id, made and deleted a thousand times; a thousand volumes, the oldest replaced a thousand times', async () => {
+test('one id is created and deleted a thousand times, and the oldest of a thousand volumes is replaced a thousand times', async () => {
   await withPool({ metadataBytes: 16 * MiB }, async (pool, files) => {
     for (const round of range(COUNT)) {
       const volume = await pool.createVolume({ sizeBytes: MiB, id: 0 })
@@ -51,7 +51,7 @@ test('one id, made and deleted a thousand times; a thousand volumes, the oldest 
   })
 })
 
-test('a hundred snapshots of a volume that is written, the oldest deleted a thousand times: none mixes with another', async () => {
+test('a hundred snapshots of a volume that is written keep their contents while the oldest is deleted a thousand times', async () => {
   const kept = 100
   await withPool({ metadataBytes: 16 * MiB, dataBytes: 128 * MiB }, async (pool, files) => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -87,7 +87,7 @@ async function expectContent(volume: ThinVolume, seeds: readonly number[]): Prom
   await volume.deactivate()
 }
 
-test('deleting what is full of data frees all of it, and what a snapshot shares only with the snapshot', async () => {
+test('deleting a full volume frees all of its blocks, except those that a snapshot shares', async () => {
   const blocks = (256 * MiB) / BLOCK
   await withPool({ metadataBytes: 16 * MiB, dataBytes: 288 * MiB, skipBlockZeroing: true }, async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 256 * MiB })).activate()
@@ -104,7 +104,7 @@ test('deleting what is full of data frees all of it, and what a snapshot shares 
   })
 })
 
-test('a pool runs full and is emptied, twenty times: out of space, a snapshot deleted frees nothing, rw again', async () => {
+test('a pool that is filled and emptied twenty times is out_of_data_space and rw in turn', async () => {
   scratch.log.allow(/no free data space/, /reached low water mark/, /I\/O error/, /out-of-data-space/)
   const options = { dataBytes: 4 * MiB, errorIfNoSpace: true }
   await withPool(options, async (pool, { name }) => {
@@ -124,7 +124,7 @@ test('a pool runs full and is emptied, twenty times: out of space, a snapshot de
   })
 })
 
-test('volumes that are active or suspended are not deleted, stay as they are, and go when they are taken down', async () => {
+test('delete() of active or suspended volumes is rejected and changes nothing, and succeeds when they are inactive', async () => {
   scratch.log.allow(/thin: Deletion of thin device .* failed/)
   await withPool(async (pool, { name }) => {
     const [active, suspended, destroyed, resting] = await Promise.all(

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// a list of 10 000 devices (DM_BUFFER_FULL)                 10 000 devices …
+// a list of 10 000 devices (DM_BUFFER_FULL)                 10 000 devices are listed completely …
 import { DeviceMapper } from '../../lib/entry/kernel.js'
 import { watchDevices } from '../../lib/entry/index.js'
 import { MARK } from '../helpers/kernel/kernel-state.js'
@@ -10,7 +10,7 @@ import { run } from '../helpers/process/spawned.js'
 const scratch = useScratch()
 const COUNT = 10_000
 
-test('10 000 devices are listed whole, with their uuids, by prefix, and told of as they come and go', async () => {
+test('10 000 devices are listed completely, with uuids and by prefix, and reported as they are added and removed', async () => {
   const dm = await DeviceMapper.open()
   const prefix = scratch.name('many')
   const names = range(COUNT).map(at => `${prefix}-${at}-`.padEnd(100, 'x'))

@@ -1,9 +1,9 @@
 // Scenario                                                  Test
-// C  128LayersMount; M DeepLayerRead, DiffApply             128 layers on ext4 …
+// C  128LayersMount; M DeepLayerRead, DiffApply             128 layers on ext4 each change …
 // C  LayerFileUpdate, DeletedFilesInChild, MoveFileFromLowerLayer, Rename, RemoveDirectoryInLowerLayer, Chown,
-//    DirectoryPermissionOnCommit, RootPermission            128 layers on ext4 …
-// C  RemoveIntermediateSnapshot (here it may go)            128 layers on ext4 …
-// K  pattern-stomper, for long; many-snaps-with-changes     a long history …
+//    DirectoryPermissionOnCommit, RootPermission            128 layers on ext4 each change …
+// C  RemoveIntermediateSnapshot (here it may go)            128 layers on ext4 each change …
+// K  pattern-stomper, for long; many-snaps-with-changes     a random history of writes …
 import {
   appendFileSync,
   chmodSync,
@@ -28,7 +28,7 @@ import { run } from '../helpers/process/spawned.js'
 const scratch = useScratch()
 const LAYERS = 128
 
-test('128 layers on ext4: each changes files of those below, the last has it all, and one from the middle can go', async () => {
+test('128 layers on ext4 each change files of their parents, the last has all changes, and a middle one can be deleted', async () => {
   await withPool({ dataBytes: 256 * MiB, metadataBytes: 16 * MiB }, async pool => {
     const target = scratch.path('layer')
     mkdirSync(target)
@@ -103,7 +103,7 @@ interface Held {
   readonly seeds: number[]
 }
 
-test('a long history of writes, snapshots and deletions, drawn by lot: every volume holds what it must', async () => {
+test('a random history of writes, snapshots and deletions leaves every volume with its expected contents', async () => {
   const random = seeded(20)
   await withPool({ dataBytes: 256 * MiB, metadataBytes: 16 * MiB }, async (first, files) => {
     let pool = first

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// stratisd#79 events without a thread per device, for long  a storm of events …
+// stratisd#79 events without a thread per device, for long  a storm of events reaches …
 import { MiB } from '../../lib/entry/index.js'
 import { BLOCK } from '../helpers/kernel/blocks.js'
 import { endure, expectFlat, machine } from '../helpers/long/endurance.js'
@@ -8,7 +8,7 @@ import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 
-test('a storm of events: whoever reads or listens has heard of all, once, and whoever does not costs no more', async () => {
+test('a storm of events reaches every reader and listener once, and costs no memory for a watch that is not read', async () => {
   scratch.log.allow(/no free data space/, /reached low water mark/, /I\/O error/, /out-of-data-space/)
   const options = { dataBytes: 16 * BLOCK, errorIfNoSpace: true }
   await withPool(options, async (_, { reopen }) => {

@@ -1,8 +1,8 @@
 // Scenario                                                  Test
-// K  lots-of-empty-thins (1000)                             a thousand empty volumes …
+// K  lots-of-empty-thins (1000)                             a thousand empty volumes are …
 // K  lots-of-empty-snaps, many-snapshots-of-same-volume     a thousand snapshots of one volume …
-// K  lots-of-recursive-snaps (1000), many-snaps-with-changes   a thousand snapshots, each of the one before …
-// K  create-many-delete-many, try-and-create-duplicates     a thousand empty volumes …
+// K  lots-of-recursive-snaps (1000), many-snaps-with-changes   a thousand snapshots of one another have the …
+// K  create-many-delete-many, try-and-create-duplicates     a thousand empty volumes are …
 // @udev both
 import { MiB, type ThinPool, volumesOf } from '../../lib/entry/index.js'
 import { BLOCK, seedOf, writeBlock } from '../helpers/kernel/blocks.js'
@@ -18,7 +18,7 @@ const COUNT = 1000
 const BIG = { metadataBytes: 32 * MiB }
 const activeIn = async (pool: ThinPool) => (await pool.volumes()).filter(volume => volume.active).length
 
-test('a thousand empty volumes: made, active all at once, each found again, deleted', async () => {
+test('a thousand empty volumes are created, all activated, found and deleted', async () => {
   scratch.log.allow(/thin: Creation of .* failed/)
   await withPool(BIG, async (pool, files) => {
     const volumes = await Promise.all(range(COUNT).map(() => pool.createVolume({ sizeBytes: MiB })))
@@ -76,7 +76,7 @@ test('a thousand snapshots of one volume share its blocks until it is written', 
   })
 })
 
-test('a thousand snapshots, each of the one before: what each wrote is in all that follow; the middle can go', async () => {
+test('a thousand snapshots of one another have the blocks of all before them, and middle ones can be deleted', async () => {
   await withPool({ ...BIG, dataBytes: 128 * MiB }, async (pool, files) => {
     let last = await pool.createVolume({ sizeBytes: 64 * MiB })
     for (const depth of range(COUNT)) {

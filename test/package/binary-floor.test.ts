@@ -17,7 +17,7 @@ function isAbove(version: string): boolean {
   return at >= 0 && ours![at]! > (least![at] ?? 0)
 }
 
-test('versions compare number by number, and an unknown family is above', () => {
+test('isAbove compares versions by their numbers, and takes an unknown library as above', () => {
   expect(['GLIBC_2.28', 'GLIBC_2.2.5', 'GLIBCXX_3.4', 'GLIBCXX_3.4.9', 'CXXABI_1.3.11'].filter(isAbove)).toEqual([])
   const above = ['GLIBC_2.29', 'GLIBC_2.28.1', 'GLIBC_3', 'GLIBCXX_3.4.26', 'CXXABI_1.3.12', 'GLIBC_PRIVATE', 'ABC_1']
   expect(above.filter(isAbove)).toEqual(above)
@@ -26,7 +26,7 @@ test('versions compare number by number, and an unknown family is above', () => 
 describe.each(['x64', 'arm64'])('the shipped binary for %s', arch => {
   const binary = readSharedObject(readFileSync(path.join(repository, `prebuilds/linux-${arch}/dm-thin.glibc.node`)))
 
-  test('is for this machine, stripped, and loadable by Node', () => {
+  test('is built for its architecture, stripped, and loadable by Node', () => {
     expect(binary.machine).toBe(arch)
     expect(binary.stripped).toBe(true)
     expect(binary.exports).toContain('napi_register_module_v1')
@@ -40,7 +40,7 @@ describe.each(['x64', 'arm64'])('the shipped binary for %s', arch => {
     expect(symbols.filter(symbol => /^__\w+_chk$/.test(symbol))).not.toEqual([])
   })
 
-  test('asks for no newer symbol than the floor', () => {
+  test('needs no symbol newer than the oldest supported versions', () => {
     expect(binary.versions).toContain('GLIBC_2.17')
     expect(binary.imports.filter(({ version }) => version !== undefined && isAbove(version))).toEqual([])
     expect(binary.versions.filter(isAbove)).toEqual([])
@@ -51,7 +51,7 @@ describe.each(['x64', 'arm64'])('the shipped binary for %s', arch => {
     expect(binary.libraries.filter(name => !LIBRARIES.test(name))).toEqual([])
   })
 
-  test('takes nothing from Node but N-API', () => {
+  test('needs only N-API of Node', () => {
     const fromNode = binary.imports.filter(({ symbol, version }) => version === undefined && !/^napi_/.test(symbol))
     const weakByToolchain = /^(__gmon_start__|_ITM_\w+|__cxa_finalize|__cxa_thread_atexit\w*|__gxx_personality_v0)$/
     expect(fromNode.filter(({ symbol }) => !weakByToolchain.test(symbol))).toEqual([])

@@ -31,14 +31,14 @@ function withoutBinary(name: string): string {
   return where
 }
 
-test('the installation built nothing: the binary of the package is taken', () => {
+test('the installation uses the binary of the package and builds nothing', () => {
   expect(existsSync(path.join(consumer(), inPackage('build')))).toBe(false)
   const { binary, code } = list(consumer())
   expect(binary).toBe(inPackage(`prebuilds/linux-${process.arch}/dm-thin.glibc.node`))
   expect(OF_THE_MACHINE).toContain(code)
 })
 
-test('it installs and works without compiler, make and python3', () => {
+test('the package installs and works without compiler, make and python3', () => {
   const env = withoutCompiler()
   for (const program of ['gcc', 'g++', 'cc', 'make', 'python3']) {
     expect(run('sh', ['-c', `command -v ${program}`], consumer(), env).status).not.toBe(0)
@@ -50,7 +50,7 @@ test('it installs and works without compiler, make and python3', () => {
   expect(OF_THE_MACHINE).toContain(code)
 })
 
-test('where no binary fits, it is built from the sources in the package', () => {
+test('the addon is built from the sources in the package if no binary fits', () => {
   const where = withoutBinary('from-source')
   // Optimized for the time that building takes.
   const env = plainEnvironment({ ...buildEnvironment(), CXXFLAGS: '-O0', JOBS: String(availableParallelism()) })
@@ -61,7 +61,7 @@ test('where no binary fits, it is built from the sources in the package', () => 
   expect(OF_THE_MACHINE).toContain(code)
 }, 600_000)
 
-test('where nothing can be had, the error says what to do', () => {
+test('the error without a binary and a compiler states what to do', () => {
   const where = withoutBinary('nothing')
   const env = withoutCompiler()
   expect(run('npm', ['rebuild', 'dm-thin'], where, env).status).not.toBe(0)

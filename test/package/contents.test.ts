@@ -10,7 +10,7 @@ const files = (readdirSync(installed, { recursive: true }) as string[])
   .sort()
 const withExtension = (extension: string) => files.filter(name => name.startsWith('dist/') && name.endsWith(extension))
 
-test('the package holds what it needs, and what a reader looks for first', () => {
+test('the package contains the files that it needs, and README and LICENSE', () => {
   const wanted = ['package.json', 'README.md', 'LICENSE', 'binding.gyp', 'native/parts/core.cc']
   const binaries = ['x64', 'arm64'].map(arch => `prebuilds/linux-${arch}/dm-thin.glibc.node`)
   const dist = ['entry/index.js', 'entry/index.mjs', 'entry/index.d.ts', 'entry/index.d.mts', 'cli/main.js'].map(
@@ -20,7 +20,7 @@ test('the package holds what it needs, and what a reader looks for first', () =>
   expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist, service]))
 })
 
-test('every source of the binary is in it, so that it can be built where no binary fits', () => {
+test('the package contains every source of the binary', () => {
   const parts = files.filter(name => name.startsWith('native/parts/'))
   const text = parts.map(name => readFileSync(path.join(installed, name), 'utf8')).join('\n')
   const sources = [...text.matchAll(/^#include "(.*)"$/gm)].map(([, file]) => `native/${file}`)
@@ -28,20 +28,20 @@ test('every source of the binary is in it, so that it can be built where no bina
   expect(files).toEqual(expect.arrayContaining(sources))
 })
 
-test('nothing else is in it', () => {
+test('the package contains no other files', () => {
   const expected =
     /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|lib\/snapshotter\/snapshots\.proto|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
   expect(files.filter(name => !expected.test(name))).toEqual([])
 })
 
-test('each module has its types', () => {
+test('the package contains the types of each module', () => {
   const modules = [...withExtension('.js'), ...withExtension('.mjs')]
   expect(modules.length).toBeGreaterThan(30)
   const types = modules.map(name => name.replace(/\.(m?)js$/, '.d.$1ts'))
   expect(files).toEqual(expect.arrayContaining(types))
 })
 
-test('no file names a folder of the machine that made it', () => {
+test('no file contains the path of a folder of the machine that built the package', () => {
   const folders = [repository, homedir(), tmpdir()].filter(folder => folder !== '/').map(folder => `${folder}/`)
   const naming = files.filter(name => {
     const content = readFileSync(path.join(installed, name), 'latin1')
@@ -50,7 +50,7 @@ test('no file names a folder of the machine that made it', () => {
   expect(naming).toEqual([])
 })
 
-test('the tarball has no link, no absolute path and no file that only its owner may read', () => {
+test('the tarball contains no link, no absolute path and no file that only its owner can read', () => {
   const lines = execFileSync('tar', ['-tvzf', tarball()], { encoding: 'utf8' }).trim().split('\n')
   expect(lines.length).toBe(files.length)
   expect(lines.filter(line => !/^-rw[x-]r-[x-]r-[x-] .* package\/[^ ]+$/.test(line))).toEqual([])

@@ -1,6 +1,6 @@
 import { ask, consumer } from './package'
 
-test('ESM and CommonJS of one process share their classes', () => {
+test('the ESM and CommonJS entries share their classes within a process', () => {
   const { esm, cjs, differing } = ask(
     consumer(),
     'formats.mjs',
@@ -15,7 +15,7 @@ test('ESM and CommonJS of one process share their classes', () => {
   expect(differing).toEqual([])
 })
 
-test('an error made on one side is one on the other', () => {
+test('an error of the CommonJS entry is an instance of the class of the ESM entry', () => {
   const seen = ask(
     consumer(),
     'errors.mjs',
@@ -28,7 +28,7 @@ test('an error made on one side is one on the other', () => {
   expect(seen).toEqual([true, 'DM_INVALID_ARGUMENT'])
 })
 
-test('the example of a CommonJS caller works', () => {
+test('a CommonJS program loads the package', () => {
   const seen = ask(
     consumer(),
     'caller.cjs',
@@ -38,7 +38,7 @@ test('the example of a CommonJS caller works', () => {
   expect(seen).toEqual([2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40, 'function', 'dm-thin'])
 })
 
-test('no file of the inside can be reached', () => {
+test('internal files cannot be imported', () => {
   const code = ask(
     consumer(),
     'inside.cjs',
@@ -47,7 +47,7 @@ test('no file of the inside can be reached', () => {
   expect(code).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
 })
 
-test('loading the package asks the kernel nothing and needs no binary yet', () => {
+test('loading the package does not load the addon', () => {
   const loaded = ask(
     consumer(),
     'lazy.cjs',

@@ -5,13 +5,13 @@ import { repository, run, tarball } from './package'
 const tool = (name: string, ...args: string[]) =>
   run(process.execPath, [path.join(repository, 'node_modules', name), ...args, tarball()], repository)
 
-test('publint has nothing to say of the tarball', () => {
+test('publint reports no problem of the tarball', () => {
   const { status, output } = tool('publint/src/cli.js', 'run', '--strict')
   expect(output).toContain('All good!')
   expect(status).toBe(0)
 })
 
-test('the types resolve in every way that TypeScript has', () => {
+test('the types resolve in every resolution mode of TypeScript', () => {
   const { stdout } = tool('@arethetypeswrong/cli/dist/index.js', '--format', 'json')
   const { analysis, problems } = JSON.parse(stdout) as {
     analysis: { entrypoints: Record<string, { resolutions: Record<string, unknown> }> }
@@ -26,7 +26,7 @@ test('the types resolve in every way that TypeScript has', () => {
   ])
 })
 
-test('what the package promises of itself is true', () => {
+test('package.json has the dependencies, platforms and Node versions that the docs state', () => {
   const text = readFileSync(path.join(repository, 'package.json'), 'utf8')
   const { dependencies, os, engines, scripts } = JSON.parse(text) as Record<string, Record<string, string>>
   expect(Object.keys(dependencies!).sort()).toEqual(['commander', 'node-addon-api', 'node-gyp-build'])

@@ -112,7 +112,7 @@ test.each([
   expect(compile(name, options)).toEqual(CLEAN)
 })
 
-test('a user without the disposable library, and without `await using`, has complete types too', () => {
+test('the types are complete without the disposable library and without `await using`', () => {
   const plain = USE.replaceAll('await using', 'const')
   writeFileSync(path.join(where, 'plain.mts'), plain)
   const compilerOptions = { ...NODENEXT, ...STRICTEST, target: 'ES2022', lib: ['ES2022'], types: ['node'] }

@@ -1,6 +1,6 @@
 // Scenario                                                  Test
-// C  GET_FREE races, retried                                many concurrent attaches …, 128 devices …
-// C  free numbers without races, from two processes         128 devices …
+// C  GET_FREE races, retried                                concurrent attaches by two …; 128 devices that two …
+// C  free numbers without races, from two processes         128 devices that two …
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
@@ -25,7 +25,7 @@ const attachAll = (files: readonly string[]) => `
   const devices = await Promise.all(files.map(file => dmThin.LoopDevice.attach({ file, reference: 'kept' })))
   return devices.map(device => device.number)`
 
-test('many concurrent attaches by two processes get a device each', async () => {
+test('concurrent attaches by two processes each get a device of their own', async () => {
   const files = Array.from({ length: 24 }, () => image())
   const others = Promise.all(
     files.slice(0, 8).map(file => promisify(execFile)('losetup', ['--find', '--show', `${file}`])),
@@ -39,7 +39,7 @@ test('many concurrent attaches by two processes get a device each', async () => 
   for (const device of await LoopDevice.list()) if (files.includes(device.file)) await device.detach()
 })
 
-test('128 devices attached at once from two processes have a number and a file each', async () => {
+test('128 devices that two processes attach concurrently each have a number and a file of their own', async () => {
   const files = Array.from({ length: 128 }, () => image())
   const halves = [files.slice(0, 64), files.slice(64)]
   const outcomes = (await Promise.all(halves.map(half => runChild(attachAll(half))))) as { value: number[] }[]

@@ -1,9 +1,9 @@
 // Scenario                                                  Test
-// K  1000 empty thins (here 100)                            a hundred empty volumes …
-// K  1000 snapshots of one, under one pause (here 100)      a hundred snapshots …
-// K  create many, delete many                               a hundred …
-// C  two thins: ids differ; ids never given twice           two callers at once …
-// K  duplicates                                             ids that others took …
+// K  1000 empty thins (here 100)                            a hundred volumes that are created …
+// K  1000 snapshots of one, under one pause (here 100)      a hundred snapshots under one …
+// K  create many, delete many                               a hundred volumes that are …
+// C  two thins: ids differ; ids never given twice           ids that others used …
+// K  duplicates                                             ids that others used in the …
 // moby#5771 … serial creation                               all of them overlap (nothing here asserts a time)
 import { MiB, ThinPool, volumesOf, type ThinVolume, type VolumeResult } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
@@ -17,7 +17,7 @@ const scratch = useScratch()
 const codes = (results: readonly VolumeResult<unknown>[]) =>
   results.map(result => (result.status === 'fulfilled' ? 'fulfilled' : result.reason.code))
 
-test('a hundred empty volumes, made at once, each with an id of its own; activated, asked, deactivated, deleted', async () => {
+test('a hundred volumes that are created concurrently have different ids, and are activated, queried and deleted', async () => {
   await withPool({ metadataBytes: 16 * MiB }, async (pool, { name }) => {
     const volumes = await Promise.all(Array.from({ length: 100 }, () => pool.createVolume({ sizeBytes: MiB })))
     expect(new Set(volumes.map(volume => volume.id)).size).toBe(100)
@@ -42,7 +42,7 @@ test('a hundred empty volumes, made at once, each with an id of its own; activat
   })
 })
 
-test('a hundred snapshots of one origin under one suspend share its blocks; writing to some parts them', async () => {
+test('a hundred snapshots under one suspend share the blocks of their origin until they are written', async () => {
   await withPool({ metadataBytes: 16 * MiB }, async (pool, { metadataFile }) => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     await writeBlock(origin.path, 0, 1)
@@ -65,7 +65,7 @@ test('a hundred snapshots of one origin under one suspend share its blocks; writ
   })
 })
 
-test('each of many has its own answer: what cannot be is told beside what could', async () => {
+test('batch calls report a result for each volume, and an error of one does not affect the others', async () => {
   scratch.log.allow(/device-mapper: (thin|table|ioctl): /)
   await withPool(async pool => {
     const volumes = await Promise.all([0, 1, 2, 3].map(id => pool.createVolume({ sizeBytes: MiB, id })))
@@ -84,7 +84,7 @@ test('each of many has its own answer: what cannot be is told beside what could'
   })
 })
 
-test('what another program has active is refused in a batch too, and found whoever comes first', async () => {
+test('activateMany rejects a volume that another program activated, and activates the others', async () => {
   await withPool(async (pool, { name }) => {
     const volumes = await Promise.all([0, 1, 2].map(id => pool.createVolume({ sizeBytes: MiB, id })))
     const foreign = `${name}-foreign`
@@ -98,7 +98,7 @@ test('what another program has active is refused in a batch too, and found whoev
   })
 })
 
-test('more than one batch: a function that throws at each progress hears of all, and its fault comes at the end', async () => {
+test('a progress function that throws is called for each volume of several batches, and the call rejects with its first error', async () => {
   await withPool({ metadataBytes: 8 * MiB }, async pool => {
     const volumes = await Promise.all(Array.from({ length: 70 }, () => pool.createVolume({ sizeBytes: MiB })))
     await volumes[3]!.close()
@@ -122,7 +122,7 @@ test('more than one batch: a function that throws at each progress hears of all,
   })
 })
 
-test('none of none, volumes of another pool, what is no volume, and counts that cannot be', async () => {
+test('batch calls accept an empty list, and reject volumes of other objects, other values and invalid counts', async () => {
   await withPool(async pool => {
     expect(await pool.activateMany([])).toEqual([])
     expect(await pool.statusMany([])).toEqual([])
@@ -141,7 +141,7 @@ test('none of none, volumes of another pool, what is no volume, and counts that 
   })
 })
 
-test('ids that others took meanwhile are never given twice, whichever of the two objects asks', async () => {
+test('ids that others used in the meantime are never assigned twice, by either of two pool objects', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool({ metadataBytes: 8 * MiB }, async (pool, { name }) => {
     const other = await ThinPool.open(name)

@@ -1,11 +1,11 @@
 // Scenario                                                  Test
-// two processes on one store (missing everywhere)           four threads, two processes …
+// two processes on one store (missing everywhere)           four threads, two processes and dmsetup use …
 // C  ids never given twice, none lost                       the same
 // one thin id active twice: refused by us (missing)         the same: looked at all the while
 // dmsetup beside it: messages, create, remove               the same
-// kill -9 of one of many (missing everywhere)               processes killed in the middle …
-// kill -9 of the holder of the pool's lock                  the lock of a killed process …
-// containers with a /run of their own, or none              where /run cannot be written …
+// kill -9 of one of many (missing everywhere)               processes that are killed do not affect …
+// kill -9 of the holder of the pool's lock                  the lock of a killed process is released …
+// containers with a /run of their own, or none              a process without a writable /run …
 import { execFile, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import path from 'node:path'
@@ -129,7 +129,7 @@ async function prepare(pool: ThinPool): Promise<Omit<Part, 'seed' | 'rounds'>> {
 
 const idsOf = async (pool: ThinPool) => (await pool.volumes()).map(volume => volume.id)
 
-test('four threads, two processes and dmsetup on one pool at once: no id twice or lost, no volume active twice', async () => {
+test('four threads, two processes and dmsetup use one pool without a duplicate or lost id or a volume active twice', async () => {
   scratch.log.allow(...RACES)
   await withPool({ metadataBytes: 16 * MiB }, async (pool, { name, metadataFile }) => {
     const part = await prepare(pool)
@@ -155,7 +155,7 @@ test('four threads, two processes and dmsetup on one pool at once: no id twice o
   })
 })
 
-test('processes killed in the middle: the others go on, and open finds the pool whole or repairs it', async () => {
+test('processes that are killed do not affect the others, and open finds the pool consistent or repairs it', async () => {
   scratch.log.allow(...RACES)
   await withPool({ metadataBytes: 16 * MiB }, async (pool, { name }) => {
     const part = await prepare(pool)
@@ -178,7 +178,7 @@ test('processes killed in the middle: the others go on, and open finds the pool 
   })
 })
 
-test('the lock of a killed process is nobody’s: whoever waited for it goes on', async () => {
+test('the lock of a killed process is released, and a call that waited for it proceeds', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const child = startChild(`
@@ -200,7 +200,7 @@ test('the lock of a killed process is nobody’s: whoever waited for it goes on'
   })
 })
 
-test('where /run cannot be written: open repairs nothing, and the threads of a process still keep apart', async () => {
+test('a process without a writable /run repairs nothing at open, and its threads exclude each other', async () => {
   await withPool(async (pool, { name }) => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const emptyRun = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs -o ro none /run && exec "$@"', 'sh']

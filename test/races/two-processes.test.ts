@@ -1,8 +1,8 @@
 // Scenario                                                  Test
 // two processes on one store (missing everywhere)           all of this file
-// M  loop devices outlive nobody: autoclear                 a pool made by a process that has ended …
-// D  adoption; C restart                                    a pool made by a process that has ended …
-// C  ids never given twice                                  two processes create volumes …
+// M  loop devices outlive nobody: autoclear                 a pool of a process that has ended keeps …
+// D  adoption; C restart                                    a pool of a process that has ended keeps …
+// C  ids never given twice                                  two processes create volumes and snapshots …
 // guard across processes                                    guard.test.ts
 import { MiB, ThinPool, volumesOf } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
@@ -16,7 +16,7 @@ import { dmInfo, thinCheck } from '../helpers/kernel/dmsetup.js'
 const scratch = useScratch()
 const text = JSON.stringify
 
-test('a pool made by a process that has ended runs on, with its loop devices, and is taken up and down by another', async () => {
+test('a pool of a process that has ended keeps running with its loop devices, and another process opens and removes it', async () => {
   const options = {
     name: scratch.name('pool'),
     data: { file: scratch.path('data'), sizeBytes: 16 * MiB },
@@ -38,7 +38,7 @@ test('a pool made by a process that has ended runs on, with its loop devices, an
   thinCheck(options.metadata.file)
 })
 
-test('two processes create volumes and snapshot one origin at the same time: no id twice, none lost', async () => {
+test('two processes create volumes and snapshots of one origin concurrently without a duplicate or lost id', async () => {
   scratch.log.allow(/thin: Creation of .* failed/)
   await withPool({ metadataBytes: 16 * MiB }, async (pool, { name }) => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -67,7 +67,7 @@ test('two processes create volumes and snapshot one origin at the same time: no 
   })
 })
 
-test('two processes that create the same pool: one does, the other finds the name or the file taken, nothing is left', async () => {
+test('two processes that create the same pool: one succeeds, the other rejects, and nothing is left behind', async () => {
   const name = scratch.name('pool')
   const create = (label: string) => {
     const source = (role: string) => ({ file: scratch.path(`${role}-${label}`), sizeBytes: 16 * MiB })
@@ -87,7 +87,7 @@ test('two processes that create the same pool: one does, the other finds the nam
   await (await ThinPool.open(name)).remove({ deleteFiles: true })
 })
 
-test('what the other process changes is seen: volumes made, activated, deleted, the pool taken down', async () => {
+test('changes of another process are visible: created, activated and deleted volumes, and the removed pool', async () => {
   await withPool(async (pool, { name }) => {
     const child = (body: string) =>
       runChild(`const pool = await dmThin.ThinPool.open(${text(name)}); ${body}`) as Promise<{ value: unknown }>

@@ -10,7 +10,7 @@ const OTHERS = [20, 22, 24, 26].filter(major => major !== Number(process.version
 const onAnyNode = pagesWithPrograms.filter(page => programs(page).every(({ code }) => !code.includes('better-sqlite3')))
 
 describe.each(OTHERS)('on Node %d', major => {
-  test.each(onAnyNode)('%s: its programs run in their order', page =>
+  test.each(onAnyNode)('the programs of %s run in their order', page =>
     runPage(page, runtimePath(`node${major}`), scratch),
   )
 })

@@ -68,7 +68,7 @@ async function reset(name: string): Promise<void> {
 
 const VERSIONS = ['node20', 'node22', 'node24', 'node26']
 
-test.each(VERSIONS)('%s: exits, throws, workers that end and are terminated, with calls in flight', async version => {
+test.each(VERSIONS)('%s ends without a crash on exit, throw or terminate during calls', async version => {
   // Two workers want the same free id: the kernel logs it, and the slower one takes another.
   scratch.log.allow(/Creation of new snapshot \d+ of device 0 failed/)
   await withPool(async pool => {
@@ -91,7 +91,7 @@ test.each(VERSIONS)('%s: exits, throws, workers that end and are terminated, wit
   })
 })
 
-test.each(VERSIONS)('%s: workers terminated at any moment of very many calls', version => {
+test.each(VERSIONS)('%s ends without a crash if workers are terminated at any moment of many calls', version => {
   const { status, signal, stdout, stderr } = spawnSync(runtime(version), [path.join(__dirname, 'storm.cjs'), '3'], {
     encoding: 'utf8',
     timeout: LIMIT_MS,
@@ -143,7 +143,7 @@ describe('a suspend that waits in the kernel', () => {
     }
   }
 
-  test('process.exit() and terminate() give it up, on every Node', async () => {
+  test('is aborted by process.exit() and terminate() on each Node', async () => {
     await makeStuck()
     for (const version of VERSIONS) {
       await runBlocked(version, 'blocked-exit', 7)

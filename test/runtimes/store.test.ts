@@ -23,7 +23,7 @@ interface Report {
   readonly disagreements: string[]
 }
 
-test('layers written on one Node are read and changed on each other, with either SQLite', async () => {
+test('layers that one Node wrote are read and changed by each other Node, with either SQLite', async () => {
   const files = storeFiles()
   const written: string[] = []
   try {

@@ -25,7 +25,7 @@ async function afterOneRound(body: (files: StoreFiles, steps: readonly string[])
   await endStore(files)
 }
 
-test('a process killed at any step of its work loses nothing acknowledged and leaks nothing', () =>
+test('a process that is killed at any step of its work loses nothing acknowledged and leaks nothing', () =>
   afterOneRound(async (files, steps) => {
     const points = [...new Set(steps)]
     expect(points.length).toBeGreaterThan(15)
@@ -38,7 +38,7 @@ test('a process killed at any step of its work loses nothing acknowledged and le
     }
   }))
 
-test('a process killed at a step of a commit in use, a growth, a warm set or an import loses nothing acknowledged', async () => {
+test('a process that is killed at a step of commit, grow, warm or import loses nothing acknowledged', async () => {
   const files = storeFiles()
   const image = imageToImport(scratch)
   const first = await killedWork(files.options, 'first', {}, { image })
@@ -65,7 +65,7 @@ test('a process killed at a step of a commit in use, a growth, a warm set or an 
   await endStore(files)
 })
 
-test('two processes killed at random with concurrent calls lose nothing acknowledged', async () => {
+test('two processes that are killed at random with concurrent calls lose nothing acknowledged', async () => {
   scratch.log.allow(/transaction id/) // each raises it, and hears from the kernel when the other was quicker
   const files = storeFiles()
   const image = imageToImport(scratch)
@@ -81,7 +81,7 @@ test('two processes killed at random with concurrent calls lose nothing acknowle
   await endStore(files)
 })
 
-test('a process killed at random with concurrent calls loses nothing acknowledged', () =>
+test('a process that is killed at random with concurrent calls loses nothing acknowledged', () =>
   afterOneRound(async files => {
     for (let round = 0; round < 10; round += 1) {
       const promised = await killedWork(
@@ -94,7 +94,7 @@ test('a process killed at random with concurrent calls loses nothing acknowledge
     }
   }))
 
-test('a process killed while it makes the empty file system leaves a consistent store', async () => {
+test('a process that is killed while it creates the base volume leaves a consistent store', async () => {
   for (const step of ['base.create', 'base.activate', 'base.format', 'base.empty', 'base.deactivate', 'base.record']) {
     const own = storeFiles()
     const promised = await killedWork(own.options, 'b', { step })
@@ -110,7 +110,7 @@ test('a process killed while it makes the empty file system leaves a consistent 
   }
 })
 
-test('a process killed during an import leaves no partial layer, and the next import succeeds', async () => {
+test('a process that is killed during an import leaves no partial layer, and the next import succeeds', async () => {
   const files = storeFiles()
   const image = scratch.path('image.tar')
   const layers = [{ low: 'low' }, { high: 'high'.repeat(100_000) }]

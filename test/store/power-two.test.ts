@@ -23,7 +23,7 @@ const SECTORS = MiB / 512
 
 type Part = keyof typeof PARTS
 
-test('at every step of an import, of a growth and of the calls of another process', async () => {
+test('a loss of power at any step of an import, a growth and calls of another process loses nothing acknowledged', async () => {
   scratch.log.allow(/transaction id/) // each raises it, and the kernel refuses it if the other was quicker
   const directory = scratch.path('store')
   const diskName = scratch.name('disk')

@@ -14,7 +14,7 @@ import { dmInfo } from '../helpers/kernel/dmsetup.js'
 const scratch = useScratch()
 const content = (name: string) => name.repeat(20_000)
 
-test('at every step of a layer’s life', async () => {
+test('a loss of power at any step of the life of a layer loses nothing acknowledged', async () => {
   const directory = scratch.path('store')
   const [dataName, metadataName] = [scratch.name('data'), scratch.name('metadata')]
   const disk = await LoggedDisk.make(dataName, scratch.path('data'), 512 * MiB)

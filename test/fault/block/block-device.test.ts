@@ -52,7 +52,7 @@ const frozenNow = async (target: string): Promise<boolean> => {
   return tried === undefined
 }
 
-test('each call of an open device fails by name, and the device is released', async () => {
+test('a failure of any call of an open device names the call, and the device is released', async () => {
   const loop = await attached(4 * MiB)
   const open = () => BlockDevice.open(loop.path)
   const opening: Places[] = [
@@ -84,7 +84,7 @@ test('each call of an open device fails by name, and the device is released', as
   await loop.detach()
 })
 
-test('a read and a discard that fail in the middle say how far they came', async () => {
+test('a read and a discard that fail partway report the bytes done', async () => {
   const loop = await attached(3 * GiB)
   const device = await BlockDevice.open(loop.path)
   const read = await attemptWith(hooks, ['pread', 3], () => device.read(0, 4 * MiB))
@@ -100,7 +100,7 @@ test('a read and a discard that fail in the middle say how far they came', async
   await loop.detach()
 })
 
-test('a read-only bind whose second step fails is rolled back', async () => {
+test('a read-only bind mount whose second step fails is rolled back', async () => {
   await withExt4(async target => {
     const view = scratch.path(scratch.name('view'))
     mkdirSync(view)
@@ -119,7 +119,7 @@ test('a read-only bind whose second step fails is rolled back', async () => {
   })
 })
 
-test('a freeze that fails leaves it thawed; a thaw that fails is tried again, and whileFrozen tells of both faults', async () => {
+test('a freeze that fails leaves the file system thawed, and whileFrozen reports a failed thaw with the first error', async () => {
   await withExt4(async target => {
     for (const operation of ['open', 'FIFREEZE']) {
       expectNamed(await attemptWith(hooks, [operation, 1], () => freeze(target)))
@@ -147,7 +147,7 @@ test('a freeze that fails leaves it thawed; a thaw that fails is tried again, an
   })
 })
 
-test('a freeze that is given up while the kernel is at it is thawed again', async () => {
+test('a freeze that is aborted while the kernel runs it is thawed', async () => {
   await withExt4(async target => {
     hooks.setFault('FIFREEZE', 1, 'delay', 500)
     const fault = await expectCode(freeze(target, { signal: AbortSignal.timeout(50) }), 'ABORT_ERR')
@@ -156,7 +156,7 @@ test('a freeze that is given up while the kernel is at it is thawed again', asyn
   })
 })
 
-test('trim and growth that fail name the call', async () => {
+test('a failure of trim and growFileSystem names the call', async () => {
   await withExt4(async target => {
     for (const operation of ['statfs', 'FITRIM']) {
       expectNamed(await attemptWith(hooks, [operation, 1], () => trim(target)))

@@ -68,7 +68,7 @@ function backingFile(number: string): string | undefined {
   }
 }
 
-test('a failed attach settles after the last holder has closed the device, and the file is free', async () => {
+test('a failed attach resolves after the last holder has closed the device, and the file is not attached', async () => {
   const before = snapshotKernelState()
   hooks.setFault('open loop', 2, 'delay', 300)
   const looking = lookInto(file)
@@ -77,7 +77,7 @@ test('a failed attach settles after the last holder has closed the device, and t
   await looking
 })
 
-test('attach that fails at a step leaves the file detached', async () => {
+test('a failure of attach at any step leaves the file detached', async () => {
   const places: Places[] = [...STEPS, ['LOOP_CONFIGURE', 1]]
   const before = snapshotKernelState()
   await failEach(hooks, places, attach, outcome => {
@@ -91,7 +91,7 @@ test('attach that fails at a step leaves the file detached', async () => {
 /** Between the older calls the device is as large as the whole file, and udev may be reading its end when it shrinks. */
 const allowEarlyLook = () => scratch.log.allow(/I\/O error, dev loop\d+, .*\(READ\)/)
 
-test.each([ENOTTY, EINVAL])('without LOOP_CONFIGURE (errno %i) the older calls bring the same device', async errno => {
+test.each([ENOTTY, EINVAL])('attach without LOOP_CONFIGURE (errno %i) uses the older ioctls', async errno => {
   allowEarlyLook()
   const device = (await attemptWith(hooks, ['LOOP_CONFIGURE', 1], attach, { errno })).value!
   expect(markedLoops()).toEqual([{ name: device.path, file, autoclear: false, readOnly: false, offset: MiB }])
@@ -101,7 +101,7 @@ test.each([ENOTTY, EINVAL])('without LOOP_CONFIGURE (errno %i) the older calls b
   await device.detach()
 })
 
-test('attach by the older ioctls that fails at a step leaves the file detached', async () => {
+test('a failure of attach with the older ioctls at any step leaves the file detached', async () => {
   allowEarlyLook()
   const before = snapshotKernelState()
   for (const place of OLD_STEPS) {
@@ -113,7 +113,7 @@ test('attach by the older ioctls that fails at a step leaves the file detached',
   }
 })
 
-test('attach retries if an older kernel still has pages of the device to write', async () => {
+test('attach retries if an older kernel still has dirty pages of the device', async () => {
   const EAGAIN = 11
   hooks.setFault('LOOP_CONFIGURE', 1, 'fail', ENOTTY)
   for (let times = 0; times < 3; times++) hooks.setFault('LOOP_SET_STATUS64', 1, 'fail', EAGAIN)
@@ -122,7 +122,7 @@ test('attach retries if an older kernel still has pages of the device to write',
   await device.detach()
 })
 
-test('attach asks for another free number if another process takes the first', async () => {
+test('attach requests another free number if another process takes the first one', async () => {
   const EBUSY = 16
   for (let races = 0; races < 3; races++) hooks.setFault('LOOP_CONFIGURE', 1, 'fail', EBUSY)
   const device = await attach()
@@ -131,7 +131,7 @@ test('attach asks for another free number if another process takes the first', a
   expect(markedLoops()).toEqual([])
 })
 
-test('a detach that fails leaves it attached, and says so; the next one detaches', async () => {
+test('a failed detach names the call and leaves the device attached, and the next detach succeeds', async () => {
   const device = await attach()
   expectNamed(await attemptWith(hooks, ['LOOP_CLR_FD', 1], () => device.detach()), EIO)
   expect(markedLoops()).toHaveLength(1)
@@ -139,7 +139,7 @@ test('a detach that fails leaves it attached, and says so; the next one detaches
   expect(markedLoops()).toEqual([])
 })
 
-test('attach to a chosen number that fails leaves neither the device nor the attachment', async () => {
+test('a failure of attach to a chosen number leaves neither the device nor the attachment', async () => {
   const number = 4713
   const chosen = () => LoopDevice.attach({ file, number })
   const before = snapshotKernelState()
@@ -162,7 +162,7 @@ test('attach to a chosen number that fails leaves neither the device nor the att
   await device.detach()
 })
 
-test('a held loop device is removed when its holder closes it', async () => {
+test('a loop device that is held open during the rollback is removed when its holder closes it', async () => {
   const number = 4714
   const node = `/dev/loop${number}`
   hooks.setFault('open loop', 1, 'delay', 500)
@@ -175,7 +175,7 @@ test('a held loop device is removed when its holder closes it', async () => {
   expect(existsSync(`/sys/block/loop${number}`)).toBe(false)
 })
 
-test('a change of file or of direct I/O that fails leaves the device as it was', async () => {
+test('a failed change of file or of direct I/O leaves the device unchanged', async () => {
   const other = scratch.path(scratch.name('other'))
   writeFileSync(other, '')
   truncateSync(other, 8 * MiB)

@@ -9,7 +9,7 @@ const scratch = useScratch()
 const DEVICES = 300
 const NAME_BYTES = 127
 
-test('300 devices with the longest names are listed, with their uuids', async () => {
+test('300 devices with the longest names are all listed with their uuids', async () => {
   const port = nativePort()
   const prefix = scratch.name('list')
   const names = Array.from({ length: DEVICES }, (_, index) => `${prefix}-${index}-`.padEnd(NAME_BYTES, 'x'))
@@ -23,7 +23,7 @@ test('300 devices with the longest names are listed, with their uuids', async ()
   await Promise.all(names.map(name => port.remove({ name }, 10_000)))
 })
 
-test('a table of 1200 lines comes back whole', async () => {
+test('a table of 1200 lines is read completely', async () => {
   const port = nativePort()
   const name = scratch.name('table')
   const lines = Array.from({ length: 1200 }, (_, index) => {

@@ -22,7 +22,7 @@ const hooks = useFaults()
 const small = [zero({ lengthSectors: 8 })]
 const large = [zero({ lengthSectors: 16 })]
 
-test.each([false, true])('each step of making one fails, and none is left (secureData: %p)', async secureData => {
+test.each([false, true])('a failure of create at any step leaves no device (secureData: %p)', async secureData => {
   const before = snapshotKernelState()
   const name = scratch.name('step')
   const places: Places[] = [
@@ -55,7 +55,7 @@ describe('replacing a table', () => {
   })
   const replace = () => device.replaceTable(large)
 
-  test('each step fails, and the old table is live and nothing loaded', async () => {
+  test('keeps the old table live and loads nothing if any step fails', async () => {
     const before = snapshotKernelState()
     const places: Places[] = [
       ['DM_TABLE_STATUS', 1],
@@ -71,7 +71,7 @@ describe('replacing a table', () => {
     expect(dmTable(device.name)).toBe('0 16 zero')
   })
 
-  test('a step that is made and then said to have failed is rolled back, too: the old table is loaded again', async () => {
+  test('restores the old table if a step succeeds and is reported as failed', async () => {
     const before = snapshotKernelState()
     for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
       const outcome = await attemptWith(hooks, [operation, 1], replace, { kind: 'fail-after' })
@@ -80,7 +80,7 @@ describe('replacing a table', () => {
     }
   })
 
-  test('when the way back fails, too, both are told, and the old table is live and resumed all the same', async () => {
+  test('reports both errors and keeps the old table live if a rollback step fails', async () => {
     // The resume is not made, so that what was loaded is there to be cleared; that fails, and it must not go live.
     hooks.setFault('DM_TABLE_CLEAR', 1, 'fail', ENOMEM)
     const { fault } = await attemptWith(hooks, ['DM_DEV_RESUME', 1], replace)
@@ -98,7 +98,7 @@ describe('replacing a table', () => {
   test.each([
     ['DM_TABLE_LOAD', 'fail'],
     ['DM_DEV_RESUME', 'fail-after'],
-  ] as const)('what is not loaded is not cleared: %s, %s', async (operation, kind) => {
+  ] as const)('does not clear a table that was not loaded: %s, %s', async (operation, kind) => {
     hooks.setFault('DM_TABLE_CLEAR', 1, 'fail', ENOMEM)
     hooks.setFault(operation, 1, kind, EIO)
     await expectCode(replace(), 'DM_TABLE_REFUSED')

@@ -14,7 +14,7 @@ const hooks = useFaults()
 const thrownAt = (place: Places, attempt: () => Promise<unknown>) =>
   attemptWith(hooks, place, attempt, { kind: 'throw' })
 
-test('an exception at a step of an activation rejects it, and no device is left', () =>
+test('an exception at any step of an activation rejects the call, and leaves no device', () =>
   withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const before = snapshotKernelState()
@@ -27,7 +27,7 @@ test('an exception at a step of an activation rejects it, and no device is left'
     await volume.deactivate()
   }))
 
-test('an exception between suspend and resume rejects the snapshot, resumes the origin and deletes what was made', () =>
+test('an exception between suspend and resume rejects the snapshots, resumes the origin and deletes new snapshots', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const ids = async () => (await pool.volumes()).map(volume => volume.id).join(' ')
@@ -50,7 +50,7 @@ test('an exception between suspend and resume rejects the snapshot, resumes the 
     expect(dmInfo(origin.name)?.suspended).toBe(false)
   }))
 
-test('an exception while a snapshot of an inactive origin is made deletes what was made', () =>
+test('an exception during a snapshot of an inactive origin deletes new snapshots', () =>
   withPool(async pool => {
     const origin = await pool.createVolume({ sizeBytes: MiB })
     const { fault } = await thrownAt(['DM_TARGET_MSG', 2], () => pool.snapshotMany(origin, 2))
@@ -58,7 +58,7 @@ test('an exception while a snapshot of an inactive origin is made deletes what w
     expect((await pool.volumes()).map(volume => volume.id)).toEqual([origin.id])
   }))
 
-test('an exception at a step of an attach leaves no loop device attached', async () => {
+test('an exception at any step of an attach leaves no loop device attached', async () => {
   const folder = scratch.path(scratch.name('exceptions'))
   mkdirSync(folder)
   const name = scratch.name('exceptions')

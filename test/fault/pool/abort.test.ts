@@ -45,7 +45,7 @@ async function abortAt<T>(
 
 const PAST_RETURN: string[] = []
 
-test('ThinPool.create aborted at each step makes a whole pool or nothing', async () => {
+test('an abort at any step of ThinPool.create leaves a complete pool or nothing', async () => {
   const folder = scratch.path(scratch.name('abort'))
   mkdirSync(folder)
   const name = scratch.name('abort')
@@ -84,7 +84,7 @@ test('ThinPool.create aborted at each step makes a whole pool or nothing', async
   rmSync(folder, { recursive: true })
 })
 
-test('activate aborted at each step leaves the volume active or inactive, never half-made', () =>
+test('an abort at any step of activate() leaves the volume active or inactive', () =>
   withPool(async pool => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const volume = await pool.createVolume({ sizeBytes: MiB })
@@ -147,7 +147,7 @@ test('an abort ends the retry of a removal of a busy device', () =>
     await volume.deactivate()
   }))
 
-test('an abort ends the wait of a detach for a holder', async () => {
+test('an abort ends the wait of detach() for a holder', async () => {
   const file = scratch.path(scratch.name('detach'))
   const backing = await open(file, 'w')
   await backing.truncate(MiB)
@@ -177,7 +177,7 @@ test('a rename that the kernel has completed is not reported as aborted', async 
   dmRemove(next)
 })
 
-test('a signal aborted beforehand: nothing is begun', () =>
+test('calls with an aborted signal reject and change nothing', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const before = snapshotKernelState()

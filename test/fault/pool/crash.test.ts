@@ -51,7 +51,7 @@ async function loopsLeft(count: number) {
 const openPool = (name: string) => `const pool = await dmThin.ThinPool.open(${JSON.stringify(name)})`
 const ids = async (pool: ThinPool) => (await pool.volumes()).map(volume => volume.id)
 
-describe('killed in an activation', () => {
+describe('a process killed in an activation', () => {
   const activate = (name: string) => `
     ${openPool(name)}
     const volume = await pool.volume(1, { sizeBytes: ${4 * MiB} })
@@ -61,7 +61,7 @@ describe('killed in an activation', () => {
   test.each([
     ['DM_DEV_CREATE', 'half-made-volume'],
     ['DM_TABLE_LOAD', 'half-made-volume'],
-  ] as const)('after %s: the half-made device is removed', (operation, kind) =>
+  ] as const)('leaves an incomplete device after %s, and open removes it', (operation, kind) =>
     crashed(activate, { operation, kind: 'kill-after' }, async (pool, findings) => {
       expect(findings).toEqual([{ kind, device: `${pool.name}-1`, action: 'removed' }])
       expect(dmInfo(`${pool.name}-1`)).toBeUndefined()
@@ -69,7 +69,7 @@ describe('killed in an activation', () => {
   )
 
   test.each(['DM_DEV_CREATE', 'DM_TABLE_LOAD'])(
-    'after %s: whoever has the pool open activates it all the same',
+    'leaves an incomplete device after %s, and a pool object that is open replaces it at the activation',
     operation =>
       withPool(async (pool, { name }) => {
         await pool.createVolume({ sizeBytes: 4 * MiB, id: 0 })
@@ -83,14 +83,14 @@ describe('killed in an activation', () => {
       }),
   )
 
-  test('after DM_DEV_RESUME: it is active, and known as such', () =>
+  test('leaves an active volume after DM_DEV_RESUME, and open reports it as active', () =>
     crashed(activate, { operation: 'DM_DEV_RESUME', kind: 'kill-after' }, async (pool, findings) => {
       expect(findings).toEqual([])
       expect((await pool.volume(1)).active).toBe(true)
     }))
 })
 
-describe('killed in a snapshot of an active origin', () => {
+describe('a process killed in a snapshot of an active origin', () => {
   const snapshot = (name: string) => `
     ${openPool(name)}
     const origin = await pool.volume(0)
@@ -100,13 +100,13 @@ describe('killed in a snapshot of an active origin', () => {
     { kind: 'suspended-volume', device: `${pool.name}-0`, action: 'resumed' } satisfies Finding,
   ]
 
-  test('between suspend and message: the origin is resumed, there is no snapshot', () =>
+  test('leaves no snapshot between suspend and message, and open resumes the origin', () =>
     crashed(snapshot, { operation: 'DM_TARGET_MSG', kind: 'kill-before' }, async (pool, findings) => {
       expect(findings).toEqual(resumed(pool))
       expect(await ids(pool)).toEqual([0, 1])
     }))
 
-  test('between message and resume: the origin is resumed, the snapshot is there and has the data', () =>
+  test('leaves a snapshot with its data between message and resume, and open resumes the origin', () =>
     crashed(snapshot, { operation: 'DM_DEV_RESUME', kind: 'kill-before' }, async (pool, findings) => {
       expect(findings).toEqual(resumed(pool))
       expect(await ids(pool)).toEqual([0, 1, 9])
@@ -114,14 +114,14 @@ describe('killed in a snapshot of an active origin', () => {
       expect(await seedOf(made.path, 3, [SEED])).toBe(SEED)
     }))
 
-  test('before the suspend: nothing has happened', () =>
+  test('leaves everything unchanged before the suspend', () =>
     crashed(snapshot, { operation: 'DM_DEV_SUSPEND', kind: 'kill-before' }, async (pool, findings) => {
       expect(findings).toEqual([])
       expect(await ids(pool)).toEqual([0, 1])
     }))
 })
 
-describe('killed while the pool is made or taken down', () => {
+describe('a process killed while it creates or removes a pool', () => {
   let name: string
   let folder: string
   const sources = () => ({
@@ -141,13 +141,13 @@ describe('killed while the pool is made or taken down', () => {
     rmSync(folder, { recursive: true })
   })
 
-  test('after LOOP_CONFIGURE: the loop devices go with the process, and create starts over with its files', async () => {
+  test('leaves no loop device after LOOP_CONFIGURE, and create succeeds with its files', async () => {
     runKilled(create(), { operation: 'LOOP_CONFIGURE', nth: 2, kind: 'kill-after' })
     expect(await loopsLeft(0)).toEqual([])
     await ThinPool.create({ name, ...sources() })
   })
 
-  test('after DM_DEV_CREATE: open clears the name and says that there is no pool; create makes it', async () => {
+  test('leaves a device after DM_DEV_CREATE that open removes before it rejects, and create succeeds', async () => {
     runKilled(create(), { operation: 'DM_DEV_CREATE', kind: 'kill-after' })
     expect(await loopsLeft(0)).toEqual([])
     await expectCode(ThinPool.open({ name, ...sources() }), 'DM_METADATA_BLANK')
@@ -155,21 +155,21 @@ describe('killed while the pool is made or taken down', () => {
     await ThinPool.create({ name, ...sources() })
   })
 
-  test('after DM_TABLE_LOAD: open brings the pool up', async () => {
+  test('leaves a device after DM_TABLE_LOAD that open completes', async () => {
     runKilled(create(), { operation: 'DM_TABLE_LOAD', kind: 'kill-after' })
     const pool = await ThinPool.open({ name, ...sources() })
     expect((await pool.status()).mode).toBe('rw')
     expect(await ids(pool)).toEqual([])
   })
 
-  test('after DM_DEV_RESUME: open takes the pool up', async () => {
+  test('leaves a running pool after DM_DEV_RESUME that open adopts', async () => {
     runKilled(create(), { operation: 'DM_DEV_RESUME', kind: 'kill-after' })
     const pool = await ThinPool.open({ name, ...sources() })
     expect(pool.findings).toEqual([])
     expect((await pool.status()).mode).toBe('rw')
   })
 
-  test.each([1, 2])('after DM_DEV_REMOVE number %i: what is left is taken down by the next remove', async nth => {
+  test.each([1, 2])('leaves devices after DM_DEV_REMOVE number %i that the next remove removes', async nth => {
     const made = await ThinPool.create({ name, ...sources() })
     await (await made.createVolume({ sizeBytes: MiB, id: 0 })).activate()
     runKilled(`${openPool(name)}; armed(); await pool.remove({ deactivate: true })`, {

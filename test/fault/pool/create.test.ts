@@ -74,7 +74,7 @@ describe('a pool over files', () => {
       ['loop devices', LOOPS],
       ['the device mapper', MAPPER],
       ['reading the devices', READS],
-    ])('each step with %s fails, and nothing is left', async (_, places) => {
+    ])('leaves nothing behind if any step with %s fails', async (_, places) => {
       const before = snapshotKernelState()
       await failEach(hooks, places, create, outcome => {
         expectNamed(outcome)
@@ -84,7 +84,7 @@ describe('a pool over files', () => {
       await noneAfter(hooks, places, create)
     })
 
-    test('the rollback is told newest first, and completely', async () => {
+    test('lists all rollback steps, newest first', async () => {
       const made = ['LOOP_CLR_FD', 'LOOP_CLR_FD', 'unlink', 'unlink'] // the files are made and locked before both are attached
       expect(undone(await attemptWith(hooks, ['ftruncate', 1], create))).toEqual([]) // it had no name yet
       expect(undone(await attemptWith(hooks, ['LOOP_CONFIGURE', 2], create))).toEqual(made.slice(1))
@@ -92,7 +92,7 @@ describe('a pool over files', () => {
       expect(undone(await attemptWith(hooks, ['DM_DEV_RESUME', 1], create))).toEqual(['DM_DEV_REMOVE', ...made])
     })
 
-    test('a step that is made and then said to have failed is rolled back, too', async () => {
+    test('rolls back a step that succeeds and is reported as failed', async () => {
       const before = snapshotKernelState()
       for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'ftruncate', 'pread']) {
         const outcome = await attemptWith(hooks, [operation, 1], create, { kind: 'fail-after' })
@@ -102,7 +102,7 @@ describe('a pool over files', () => {
       }
     })
 
-    test('both faults are told when an undo fails, too', async () => {
+    test('reports both errors if a rollback step fails', async () => {
       hooks.setFault('unlink', 2, 'fail', ENOMEM)
       const { fault } = await attemptWith(hooks, ['DM_DEV_CREATE', 1], create)
       expect(fault).toMatchObject({ operation: 'DM_DEV_CREATE', errno: EIO })
@@ -114,13 +114,13 @@ describe('a pool over files', () => {
       expect(filesIn(folder)).toEqual([`data ${16 * MiB}`])
     })
 
-    test('a pool comes up where /run cannot be written', async () => {
+    test('starts a pool if /run is read-only', async () => {
       const { value } = await attemptWith(hooks, ['open lock', 1], create, { errno: 30 })
       expect((await value!.status()).mode).toBe('rw')
     })
   })
 
-  test('each step of ThinPool.open fails, and the pool is at rest as before', async () => {
+  test('a failure of ThinPool.open at any step leaves the pool stopped', async () => {
     const made = await create()
     await made.createVolume({ sizeBytes: MiB, id: 5 })
     await made.remove()

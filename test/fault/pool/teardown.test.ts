@@ -11,7 +11,7 @@ import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
 useScratch()
 const hooks = useFaults()
 
-test('each step of remove fails: the pool stays usable, and the next remove finishes', () =>
+test('a failure of remove() at any step leaves a usable pool, and the next remove() succeeds', () =>
   withPool(async (pool, files) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const remove = () => pool.remove({ deactivate: true })
@@ -41,7 +41,7 @@ test('each step of remove fails: the pool stays usable, and the next remove fini
     expect(removed.loops).toHaveLength(2)
   }))
 
-test('each step of grow fails: the pool has its old table and runs, and the next grow succeeds', () =>
+test('a failure of grow() at any step leaves the pool running with its old table, and the next grow() succeeds', () =>
   withPool({ dataBytes: 16 * MiB, metadataBytes: 2 * MiB }, async (pool, files) => {
     const grow = () => pool.grow({ dataBytes: 32 * MiB, metadataBytes: 4 * MiB })
     const table = dmTable(files.name)
@@ -65,7 +65,7 @@ test('each step of grow fails: the pool has its old table and runs, and the next
     expect((await pool.status()).data!.totalBytes).toBe(32 * MiB)
   }))
 
-test('a volume whose removal fails stays active, and the next one takes it away', () =>
+test('a failed deactivate() leaves the volume active, and the next one succeeds', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const before = snapshotKernelState()
@@ -75,7 +75,7 @@ test('a volume whose removal fails stays active, and the next one takes it away'
     expect(dmInfo(volume.name)).toBeUndefined()
   }))
 
-test('a busy device is tried again, and only a busy one', () =>
+test('deactivate() retries after EBUSY, and after no other errno', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const EBUSY = 16

@@ -32,7 +32,7 @@ async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () =
   })
 }
 
-test('each step of an activation fails, and no device is left', () =>
+test('a failure of activate() at any step leaves no device', () =>
   withOrigin(async (pool, _origin, state) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const PLACES: Places[] = [
@@ -56,7 +56,7 @@ test('each step of an activation fails, and no device is left', () =>
     await noneAfter(hooks, PLACES, () => volume.activate())
   }))
 
-test('a volume that another call is just activating is not active before it has its table, and is then', () =>
+test('a volume that another call is activating counts as inactive until it has its table, and as active afterwards', () =>
   withOrigin(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const { id } = volume
@@ -75,7 +75,7 @@ test('a volume that another call is just activating is not active before it has 
     await other.close()
   }))
 
-test('each step of snapshot and activate fails: the origin is resumed, no device and no thin id is left', () =>
+test('a failure of snapshot({ activate: true }) at any step resumes the origin, and leaves no device and no thin id', () =>
   withOrigin(async (_pool, origin, state) => {
     const take = () => origin.snapshot({ id: 50, activate: true })
     const PLACES: Places[] = [
@@ -105,7 +105,7 @@ test('each step of snapshot and activate fails: the origin is resumed, no device
     expect(await state()).toBe(before)
   }))
 
-test('an origin that cannot be resumed: its snapshots are deleted, the fault is told, the next open resumes it', () =>
+test('an origin that cannot be resumed rejects with the error, its snapshots are deleted, and the next open resumes it', () =>
   withOrigin(async (pool, origin, state) => {
     const before = await state()
     for (let tries = 0; tries < RESUME_TRIES; tries++) hooks.setFault('DM_DEV_RESUME', 1, 'fail', EIO)
@@ -119,7 +119,7 @@ test('an origin that cannot be resumed: its snapshots are deleted, the fault is 
     expect(await state()).toBe(before)
   }))
 
-test('snapshotMany: one refused message is one refused item; a refused suspend is the whole', () =>
+test('snapshotMany rejects one item for a failed message, and the call for a failed suspend', () =>
   withOrigin(async (pool, origin, state) => {
     const before = await state()
     for (const nth of [1, 2, 3]) {
@@ -145,7 +145,7 @@ test('snapshotMany: one refused message is one refused item; a refused suspend i
     )
   }))
 
-test('createVolume: a failed look at the commit deletes the volume again, and says so', () =>
+test('createVolume deletes the volume if the commit cannot be verified, and reports it', () =>
   withOrigin(async (pool, _origin, state) => {
     const before = await state()
     const PLACES: Places[] = [
@@ -165,7 +165,7 @@ test('createVolume: a failed look at the commit deletes the volume again, and sa
     await (await noneAfter(hooks, PLACES, () => pool.createVolume({ id: 9, sizeBytes: MiB }))).delete()
   }))
 
-test('two snapshots of one origin at once: each message meets a suspended origin', () =>
+test('concurrent snapshots of one origin send each message while the origin is suspended', () =>
   withOrigin(async (_pool, origin) => {
     // The second message waits. By the time it is sent, the first call has long resumed what it had suspended.
     hooks.setFault('DM_TARGET_MSG', 2, 'delay', 2_000)
@@ -185,7 +185,7 @@ test('two snapshots of one origin at once: each message meets a suspended origin
     expect(dmStatus(origin.name)).toMatch(/ thin /)
   }))
 
-test('an activation of an inactive origin waits for the end of its snapshot', () =>
+test('activate() of an inactive origin waits for the end of its snapshot', () =>
   withOrigin(async pool => {
     const origin = await pool.createVolume({ sizeBytes: MiB })
     const DELAY_MS = 3_000

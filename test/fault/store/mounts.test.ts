@@ -11,7 +11,7 @@ const hooks = useFaults()
 const [EPERM, EIO, ENOSYS] = [1, 5, 38]
 const ARCHIVE = archive({ name: 'motd', content: 'hello' })
 
-test.each([ENOSYS, EPERM])('a kernel that answers %i mounts it in a folder of the store', errno =>
+test.each([ENOSYS, EPERM])('a kernel that fails with errno %i mounts the layer in a folder of the store', errno =>
   withStore({}, async store => {
     await store.prepare('a')
     hooks.setFault('fsopen', 1, 'fail', errno)
@@ -23,7 +23,7 @@ test.each([ENOSYS, EPERM])('a kernel that answers %i mounts it in a folder of th
   }),
 )
 
-test.each(['fsopen', 'fsconfig', 'fsmount'])('a fault of %s is that of the call, and nothing is mounted', operation =>
+test.each(['fsopen', 'fsconfig', 'fsmount'])('a failure of %s rejects the call, and mounts nothing', operation =>
   withStore({}, async store => {
     await store.prepare('a')
     const before = readFileSync('/proc/self/mountinfo', 'utf8')

@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// C  size, block sizes, read-only flag, as blockdev         what the kernel says …; the read-only flag …
-// C  O_DIRECT with any buffer                               read and written past the page cache …
-// C  discard, zero-out, on loop and on thin                 discarded …; a discard of a volume …
-// M  O_EXCL: mounted, held                                  exclusively …
-// bad input: behind the end, half a block, closed           ranges that …
-// abort between two pieces                                  a long write …
+// C  size, block sizes, read-only flag, as blockdev         BlockDevice.info() returns the …; setReadOnly() sets the flag …
+// C  O_DIRECT with any buffer                               read() and write() bypass the page cache, with …
+// C  discard, zero-out, on loop and on thin                 discard() makes a hole in …; a discard of a volume frees its …
+// M  O_EXCL: mounted, held                                  an exclusive open rejects …
+// bad input: behind the end, half a block, closed           invalid ranges and calls …
+// abort between two pieces                                  an abort ends a long write …
 // @udev both
 import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
@@ -32,7 +32,7 @@ async function withLoop(bytes: number, body: (loop: LoopDevice, file: string) =>
 
 const blockdev = (option: string, device: string): number => Number(run('blockdev', [option, device]))
 
-test('what the kernel says of the device is what blockdev says', async () => {
+test('BlockDevice.info() returns the values of blockdev', async () => {
   await withLoop(
     3 * MiB,
     async (loop, file) => {
@@ -53,7 +53,7 @@ test('what the kernel says of the device is what blockdev says', async () => {
   )
 })
 
-test('read and written past the page cache, from buffers of any kind and place', async () => {
+test('read() and write() bypass the page cache, with buffers of any kind and alignment', async () => {
   await withLoop(8 * MiB, async (loop, file) => {
     await using device = await BlockDevice.open(loop.path)
     const content = readFileSync(file)
@@ -78,7 +78,7 @@ test('read and written past the page cache, from buffers of any kind and place',
   })
 })
 
-test('through the page cache at any byte, with direct: false', async () => {
+test('read() and write() use the page cache at any byte with direct: false', async () => {
   await withLoop(MiB, async (loop, file) => {
     await using device = await BlockDevice.open(loop.path, { direct: false })
     const content = readFileSync(file)
@@ -89,7 +89,7 @@ test('through the page cache at any byte, with direct: false', async () => {
   })
 })
 
-test('discarded, a part of the file is a hole; zeroed out, it reads as zeros; the rest stays', async () => {
+test('discard() makes a hole in the file, zeroOut() makes zeros, and the other bytes are unchanged', async () => {
   await withLoop(4 * MiB, async (loop, file) => {
     await using device = await BlockDevice.open(loop.path)
     const before = statSync(file).blocks
@@ -105,7 +105,7 @@ test('discarded, a part of the file is a hole; zeroed out, it reads as zeros; th
   })
 })
 
-test('a discard of a volume gives its blocks back to the pool', async () => {
+test('a discard of a volume frees its blocks in the pool', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     for (let block = 0; block < 4; block++) await writeBlock(volume.path, block, block + 1)
@@ -121,7 +121,7 @@ test('a discard of a volume gives its blocks back to the pool', async () => {
   })
 })
 
-test('the read-only flag: blockdev sees it, writers are refused, and it is rolled back', async () => {
+test('setReadOnly() sets the flag that blockdev reports, writes fail with EROFS, and the flag can be cleared', async () => {
   await withLoop(MiB, async loop => {
     await using device = await BlockDevice.open(loop.path, { readOnly: true })
     await device.setReadOnly(true)
@@ -140,7 +140,7 @@ test('the read-only flag: blockdev sees it, writers are refused, and it is rolle
   })
 })
 
-test('exclusively opened, a second one and a mount find it busy; a mounted one is busy by its mount', async () => {
+test('an exclusive open rejects with DM_BUSY and its holders if the device is open exclusively or mounted', async () => {
   await withLoop(16 * MiB, async loop => {
     run('mkfs.ext4', ['-q', loop.path])
     const device = await BlockDevice.open(loop.path, { exclusive: true })
@@ -159,14 +159,14 @@ test('exclusively opened, a second one and a mount find it busy; a mounted one i
   })
 })
 
-test('partitions are read again, and a device without any says so', async () => {
+test('rereadPartitions() of a device that cannot have partitions rejects with DM_UNSUPPORTED', async () => {
   await withLoop(MiB, async loop => {
     await using device = await BlockDevice.open(loop.path)
     expect(await expectCode(device.rereadPartitions(), 'DM_UNSUPPORTED')).toMatchObject({ operation: 'BLKRRPART' })
   })
 })
 
-test('ranges that the device does not have, and calls that it cannot take, change nothing', async () => {
+test('invalid ranges and calls that the device does not support are rejected, and change nothing', async () => {
   await withLoop(MiB, async (loop, file) => {
     const content = readFileSync(file)
     const device = await BlockDevice.open(loop.path)
@@ -209,7 +209,7 @@ function delayed(loop: LoopDevice): [name: string, path: string] {
   return [name, `/dev/${node}`]
 }
 
-test('a long write and a long read are given up between two pieces, and say how far they came', async () => {
+test('an abort ends a long write and a long read between two parts, and the error states the bytes done', async () => {
   await withLoop(64 * MiB, async loop => {
     const [slow, path] = delayed(loop)
     const device = await BlockDevice.open(path)
@@ -233,7 +233,7 @@ test('a long write and a long read are given up between two pieces, and say how 
   })
 })
 
-test('a worker that is terminated in the middle of a write ends, and releases the device', async () => {
+test('a worker that is terminated during a write ends and releases the device', async () => {
   await withLoop(64 * MiB, async loop => {
     const [slow, path] = delayed(loop)
     const library = require.resolve('../../../dist/entry/index.js')

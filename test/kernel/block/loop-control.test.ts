@@ -1,9 +1,9 @@
 // Scenario                                                  Test
-// C  a minor chosen, free ones without races                the number that was asked for …; races/loops.test.ts
-// C  LO_FLAGS_PARTSCAN                                      partitions of the file …
-// M  LOOP_CHANGE_FD, LOOP_SET_DIRECT_IO                     another file …; direct I/O …
-// M  LOOP_CLR_FD with an opener                             lazily …
-// M  leftovers of a killed process                          what a dead process left …
+// C  a minor chosen, free ones without races                attach() creates and uses the requested …; races/loops.test.ts
+// C  LO_FLAGS_PARTSCAN                                      partitionScan makes devices of the …
+// M  LOOP_CHANGE_FD, LOOP_SET_DIRECT_IO                     changeFile() accepts a file …; setDirectIo() turns direct …
+// M  LOOP_CLR_FD with an opener                             a lazy detach() of an open …
+// M  leftovers of a killed process                          devices of a killed process are …
 // @udev both
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { BlockDevice, KiB, LoopDevice, MiB } from '../../../lib/entry/index.js'
@@ -26,7 +26,7 @@ function image(bytes = MiB): string {
 /** A number that no loop device has: far above those that the kernel makes by itself. */
 const FREE_NUMBER = 4711
 
-test('the number that was asked for is made and taken, and busy the second time', async () => {
+test('attach() creates and uses the requested number, and rejects with DM_BUSY if it is in use', async () => {
   expect(existsSync(`/dev/loop${FREE_NUMBER}`)).toBe(false)
   const file = image()
   const device = await LoopDevice.attach({ file, number: FREE_NUMBER })
@@ -41,7 +41,7 @@ test('the number that was asked for is made and taken, and busy the second time'
   await again.detach()
 })
 
-test('a number that is made for an attach that fails is taken away again', async () => {
+test('a failed attach() removes the number that it created', async () => {
   const number = FREE_NUMBER + 1
   const fault = await LoopDevice.attach({ file: image(), number, blockSizeBytes: 1536 }).catch(
     (reason: unknown) => reason,
@@ -55,7 +55,7 @@ test('a number that is made for an attach that fails is taken away again', async
   expect(existsSync(`/sys/block/loop${number}`)).toBe(false)
 })
 
-test('partitions of the file become devices with partitionScan, also ones that are written later', async () => {
+test('partitionScan makes devices of the partitions in the file, also of those that are written later', async () => {
   const file = scratch.path('partitioned')
   writeFileSync(file, '')
   truncateSync(file, 8 * MiB)
@@ -78,7 +78,7 @@ test('partitions of the file become devices with partitionScan, also ones that a
   expect(existsSync(`${device.path}p1`)).toBe(false)
 })
 
-test('another file of the same size below a read-only device, under one who has it open; others are refused', async () => {
+test('changeFile() accepts a file of the same size for a read-only device in use, and rejects others', async () => {
   const [first, second, small] = [image(), image(), image(64 * KiB)]
   const device = await LoopDevice.attach({ file: first, readOnly: true })
   const fd = openSync(device.path, 'r')
@@ -100,7 +100,7 @@ test('another file of the same size below a read-only device, under one who has 
   await Promise.all([device.detach(), writable.detach()])
 })
 
-test('direct I/O is turned on and off while the device is in use, and a read-only device follows its file', async () => {
+test('setDirectIo() turns direct I/O on and off while the device is in use, and a read-only device follows its file', async () => {
   const file = image()
   const device = await LoopDevice.attach({ file, readOnly: true })
   const fd = openSync(device.path, 'r')
@@ -116,7 +116,7 @@ test('direct I/O is turned on and off while the device is in use, and a read-onl
   await device.detach()
 })
 
-test('lazily detached, an open device goes at its last close, and an unused one at once', async () => {
+test('a lazy detach() of an open device completes at the last close, and that of an unused device at once', async () => {
   const device = await LoopDevice.attach({ file: image() })
   const fd = openSync(device.path, 'r')
   await device.detach({ lazy: true })
@@ -131,7 +131,7 @@ test('lazily detached, an open device goes at its last close, and an unused one 
   expect(markedLoops()).toEqual([])
 })
 
-test('what a dead process left is found, and not what is in use, handed over, or of a living process', async () => {
+test('devices of a killed process are found, except those that are in use, handed over, or of a running process', async () => {
   const [left, used, given, own, cleared] = [image(), image(), image(), image(), image()]
   const mine = await LoopDevice.attach({ file: own })
   const child = startChild(`

@@ -1,11 +1,11 @@
 // Scenario                                                  Test
-// C  LOOP_CONFIGURE, attach, read-only, direct I/O          attached as asked …
+// C  LOOP_CONFIGURE, attach, read-only, direct I/O          attach() has the options and …
 // C  GET_FREE races, retried                                races/loops.test.ts
-// M  IncreaseLoopBackSize                                   a file that has grown …
-// M  existing loops by device and inode; two caches         a file that is attached …
-// M  LO_FLAGS_AUTOCLEAR                                     an autoclear device …
-// M  LockReleasedDeviceDeletion; detach while open          a device that is held open …
-// bad input: vanished, not a file, odd sizes                what cannot be attached …
+// M  IncreaseLoopBackSize                                   resize() enlarges the device to …
+// M  existing loops by device and inode; two caches         attach() of an attached file …
+// M  LO_FLAGS_AUTOCLEAR                                     an autoclear device is detached …
+// M  LockReleasedDeviceDeletion; detach while open          detach() of an open device rejects …
+// bad input: vanished, not a file, odd sizes                attach() of an invalid file or with …
 // @udev both
 import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { KiB, LoopDevice, MiB, type LoopAttachOptions } from '../../../lib/entry/index.js'
@@ -25,11 +25,11 @@ function image(bytes = MiB): string {
 }
 
 test.each<[string, Partial<LoopAttachOptions>, object]>([
-  ['with nothing said', {}, { autoclear: false, readOnly: false, offset: 0 }],
+  ['no options', {}, { autoclear: false, readOnly: false, offset: 0 }],
   ['read-only', { readOnly: true }, { readOnly: true }],
-  ['with autoclear', { autoclear: true }, { autoclear: true }],
-  ['from an offset, and only a part', { offsetBytes: 64 * KiB, sizeLimitBytes: 128 * KiB }, { offset: 64 * KiB }],
-])('attached as asked, %s: losetup and the content agree', async (_, options, witnessed) => {
+  ['autoclear', { autoclear: true }, { autoclear: true }],
+  ['an offset and a size limit', { offsetBytes: 64 * KiB, sizeLimitBytes: 128 * KiB }, { offset: 64 * KiB }],
+])('attach() has the options and content that losetup reports (%s)', async (_, options, witnessed) => {
   const file = image()
   const content = readFileSync(file)
   const device = await LoopDevice.attach({ file, ...options })
@@ -46,7 +46,7 @@ test.each<[string, Partial<LoopAttachOptions>, object]>([
   expect(markedLoops()).toEqual([])
 })
 
-test('a logical block size, and direct I/O where the file system has it', async () => {
+test('attach() sets a logical block size, and direct I/O if the file system supports it', async () => {
   const file = image()
   const device = await LoopDevice.attach({ file, blockSizeBytes: 4096 })
   expect(run('blockdev', ['--getss', device.path]).trim()).toBe('4096')
@@ -57,7 +57,7 @@ test('a logical block size, and direct I/O where the file system has it', async 
   await direct.detach()
 })
 
-test('the devices of the machine are listed, ours among them', async () => {
+test('LoopDevice.list() returns the devices that losetup lists', async () => {
   const devices = await Promise.all([1, 2, 3].map(() => LoopDevice.attach({ file: image() })))
   const listed = await LoopDevice.list()
   const all = (JSON.parse(run('losetup', ['--list', '--json'])) as { loopdevices: { name: string }[] }).loopdevices
@@ -66,7 +66,7 @@ test('the devices of the machine are listed, ours among them', async () => {
   await Promise.all(devices.map(device => device.detach()))
 })
 
-test('two windows of one file may be attached where they do not overlap', async () => {
+test('ranges of one file can be attached if they do not overlap', async () => {
   const file = image()
   const half = { file, sizeLimitBytes: 128 * KiB }
   const first = await LoopDevice.attach(half)
@@ -77,7 +77,7 @@ test('two windows of one file may be attached where they do not overlap', async 
   await Promise.all([first.detach(), second.detach()])
 })
 
-test('windows of one file that do not overlap are attached at the same time', async () => {
+test('ranges of one file that do not overlap can be attached concurrently', async () => {
   const file = image()
   const windows = Array.from({ length: 8 }, (_, at) => ({ file, sizeLimitBytes: 16 * KiB, offsetBytes: at * 16 * KiB }))
   const devices = await Promise.all(windows.map(each => LoopDevice.attach(each)))
@@ -85,7 +85,7 @@ test('windows of one file that do not overlap are attached at the same time', as
   await Promise.all(devices.map(device => device.detach()))
 })
 
-test('a file that is attached is refused, by any of its paths and at once; only one of two gets it', async () => {
+test('attach() of an attached file rejects with DM_FILE_ATTACHED, by any of its paths, and one of two concurrent calls succeeds', async () => {
   const file = image()
   linkSync(file, `${file}.link`)
   const outcomes = await Promise.allSettled([file, `${file}.link`].map(path => LoopDevice.attach({ file: path })))
@@ -104,7 +104,7 @@ test('a file that is attached is refused, by any of its paths and at once; only 
   await (await LoopDevice.attach({ file: `${file}.link` })).detach()
 })
 
-test('a file that has grown: the device follows, with the old content in front', async () => {
+test('resize() enlarges the device to the size of its file, and keeps the content', async () => {
   const file = image()
   const content = readFileSync(file)
   const device = await LoopDevice.attach({ file })
@@ -116,7 +116,7 @@ test('a file that has grown: the device follows, with the old content in front',
   await device.detach()
 })
 
-test('an autoclear device goes when its last user closes it, and a file without a path keeps its device', async () => {
+test('an autoclear device is detached at its last close, and keeps its file if the file is deleted', async () => {
   const file = image()
   const device = await LoopDevice.attach({ file, autoclear: true })
   const fd = openSync(device.path, 'r')
@@ -130,7 +130,7 @@ test('an autoclear device goes when its last user closes it, and a file without 
   await expectCode(device.refresh(), 'DM_CLOSED')
 })
 
-test('a device that is held open: busy, with its holder; the kernel detaches it at the last close', async () => {
+test('detach() of an open device rejects with DM_BUSY and its holders, and completes after the last close', async () => {
   const device = await LoopDevice.attach({ file: image() })
   const fd = openSync(device.path, 'r')
   const fault = await expectCode(device.detach({ timeoutMs: 50 }), 'DM_BUSY')
@@ -142,7 +142,7 @@ test('a device that is held open: busy, with its holder; the kernel detaches it 
   await expectCode(device.refresh(), 'DM_KERNEL').then(({ errno }) => expect(errno).toBe(6))
 })
 
-test('what cannot be attached leaves nothing attached', async () => {
+test('attach() of an invalid file or with invalid options leaves nothing attached', async () => {
   const file = image()
   await expectCode(LoopDevice.attach({ file: scratch.path('gone') }), 'DM_FILE_MISSING')
   for (const options of [

@@ -1,12 +1,12 @@
 // The command line for layers: text, JSON, exit codes, the progress bar, and what a signal leaves.
 //
 // Scenario                                                  Test
-// text and JSON of layer …                                  a store from its creation to an exported image
-// findings                                                  verify and repair …
-// what is removed                                           prune …
-// each kind of error of layers                              exit code …
-// a terminal                                                a progress bar …
-// a signal                                                  SIGINT …, a call whose reader has gone …
+// text and JSON of layer …                                  the layer commands create a store, import …
+// findings                                                  layer verify and layer repair …
+// what is removed                                           layer prune prints the …
+// each kind of error of layers                              exit codes are 3 for a …
+// a terminal                                                a progress bar is drawn on a terminal …
+// a signal                                                  SIGINT ends layer import …; a command whose reader has closed …
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -63,7 +63,7 @@ function image(name: string, content: string | Buffer = 'base'): string {
   return archive
 }
 
-test('a store from its creation to an exported image: import, ls, tree, changes, space, export', () =>
+test('the layer commands create a store, import, list, compare and export: text and JSON', () =>
   withMadeStore(async ({ directory }) => {
     const archive = image('image')
     const labels = ['--label', 'team=red', '--label', 'dm-thin/keep=']
@@ -139,7 +139,7 @@ test('a store from its creation to an exported image: import, ls, tree, changes,
     expect((JSON.parse(run('sh', ['-c', piped])) as { layers: string[] }).layers).toEqual(layers)
   }))
 
-test('verify and repair print what they find; what is left to do is exit code 1', () =>
+test('layer verify and layer repair print findings, and exit with code 1 if some remain', () =>
   withMadeStore(async ({ directory, poolName }) => {
     scratch.log.allow(/Creation of new snapshot \d+ of device \d+ failed/)
     await inStore(directory, async store => void (await store.prepare('a')))
@@ -159,7 +159,7 @@ test('verify and repair print what they find; what is left to do is exit code 1'
     expect(jsonOf(0, 'layer', 'verify', directory)).toEqual([])
   }))
 
-test('prune prints the layers that nothing needs, and removes them with their blocks', () =>
+test('layer prune prints the unused layers, and removes them with their blocks', () =>
   withMadeStore(async ({ directory, poolName }) => {
     await inStore(directory, async store => {
       for (const [name, parent] of [
@@ -182,7 +182,7 @@ test('prune prints the layers that nothing needs, and removes them with their bl
     expect(keys(jsonOf(0, 'layer', 'ls', directory))).toEqual(['base'])
   }))
 
-test('exit code 3 for no such layer, 4 for an existing file, 5 for a layer in use, 9 for no image, 10 for the rest', () =>
+test('exit codes are 3 for a missing layer, 4 for an existing file, 5 for a layer in use, 9 for no image, 10 for others', () =>
   withMadeStore(async ({ directory }) => {
     await inStore(directory, async store => {
       await store.prepare('active')
@@ -212,7 +212,7 @@ test('exit code 3 for no such layer, 4 for an existing file, 5 for a layer in us
     expect(failed('layer', 'export', directory, 'base', '--output', scratch.path('no/folder'))).toEqual([10, undefined])
   }))
 
-test('exit code 6 for an image that does not fit, and nothing of it is left', () =>
+test('layer import of an image that does not fit exits with code 6, and leaves nothing behind', () =>
   withMadeStore(({ directory }) => {
     const large = image('large', 'x'.repeat(40 * MiB))
     const ran = dmThin('layer', 'import', directory, large, '--size', '24MiB')
@@ -221,7 +221,7 @@ test('exit code 6 for an image that does not fit, and nothing of it is left', ()
     expect(jsonOf(0, 'layer', 'ls', directory)).toEqual([])
   }))
 
-test('a progress bar is drawn on a terminal, erased at the end, and nowhere else', () =>
+test('a progress bar is drawn on a terminal only, and erased at the end', () =>
   withMadeStore(({ directory }) => {
     const archive = image('shown')
     const plain = dmThin('layer', 'import', directory, archive, '--size', '64MiB')
@@ -232,7 +232,7 @@ test('a progress bar is drawn on a terminal, erased at the end, and nowhere else
     expect(shown.slice(shown.lastIndexOf('importing'))).toContain('\r\x1b[K')
   }))
 
-test('a call whose reader has gone ends with exit code 141, and prints no error', () =>
+test('a command whose reader has closed the pipe exits with code 141, and prints no error', () =>
   withMadeStore(async ({ directory }) => {
     await inStore(directory, async store => {
       await store.prepare('many')
@@ -249,7 +249,7 @@ test('a call whose reader has gone ends with exit code 141, and prints no error'
     }
   }))
 
-test('SIGINT ends an import with exit code 130, and nothing of it is left', () =>
+test('SIGINT ends layer import with exit code 130, and nothing is left behind', () =>
   withMadeStore(async ({ directory }) => {
     const archive = readFileSync(image('cut'))
     const child = spawn(process.execPath, [MAIN, 'layer', 'import', directory, '-', '--size', '64MiB'])

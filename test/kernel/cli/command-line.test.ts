@@ -1,10 +1,10 @@
 // The command line for pools and volumes, and the exit code of each kind of error.
 //
 // Scenario                                                  Test
-// text, JSON and exit codes of pool …                       a pool from its creation to its removal
-// text, JSON and exit codes of volume …                     volumes from their creation to their deletion
-// pools that something is wrong with                        pool ls lists …, pool status reports …
-// each kind of error of pools and volumes                   exit code …; of layers: command-line-layers.test.ts
+// text, JSON and exit codes of pool …                       the pool commands create, list, grow, remove …
+// text, JSON and exit codes of volume …                     the volume commands create, list, activate …
+// pools that something is wrong with                        pool ls --all lists pools …
+// each kind of error of pools and volumes                   the exit code; of layers: command-line-layers.test.ts
 import { existsSync, mkdirSync } from 'node:fs'
 import { dmThin, jsonOf, linesOf, MAIN } from '../../helpers/process/command-line.js'
 import { MiB } from '../../../lib/entry/index.js'
@@ -33,7 +33,7 @@ function filesOf(name: string): string[] {
 }
 const SIZES = ['--data-size', '64MiB', '--metadata-size', '4MiB']
 
-test('a pool from its creation to its removal: create, ls, status, grow, remove, open', () => {
+test('the pool commands create, list, grow, remove and open a pool: text and JSON', () => {
   const name = scratch.name('pool')
   const files = filesOf(name)
   const created = linesOf('pool', 'create', name, ...files, ...SIZES, '--block-size', '128KiB', '--error-if-no-space')
@@ -75,7 +75,7 @@ test('a pool from its creation to its removal: create, ls, status, grow, remove,
   expect(removed.files.filter(file => existsSync(file))).toEqual([])
 })
 
-test('volumes from their creation to their deletion: create, ls, activate, status, snapshot, deactivate, delete', async () => {
+test('the volume commands create, list, activate, snapshot, deactivate and delete volumes: text and JSON', async () => {
   scratch.log.allow(/thin: Deletion of thin device 7 failed/)
   const record = scratch.path('record.json')
   await withPool({ record }, (_, { name }) => {
@@ -139,7 +139,7 @@ test('volumes from their creation to their deletion: create, ls, activate, statu
   })
 })
 
-test('pool ls --all lists pools of other programs too; a suspended pool and a failed call change nothing', async () => {
+test('pool ls --all lists pools of other programs too, and pool status reports their status', async () => {
   const foreign = scratch.name('foreign')
   await withPool(async (_, { name }) => {
     const [folder, other] = [scratch.path('foreign'), scratch.name('zero')]
@@ -164,7 +164,7 @@ test('pool ls --all lists pools of other programs too; a suspended pool and a fa
   })
 })
 
-describe('exit code', () => {
+describe('the exit code', () => {
   /** The exit code, and the code in the error that --json prints. */
   const failed = (...args: string[]) => {
     const { status, stdout, stderr } = dmThin(...args, '--json')
@@ -173,7 +173,7 @@ describe('exit code', () => {
     return [status, error.code]
   }
 
-  test('2 for a wrong call', () => {
+  test('is 2 for invalid arguments', () => {
     expect(dmThin().status).toBe(2)
     expect(dmThin('pool', 'lss')).toMatchObject({
       status: 2,
@@ -186,7 +186,7 @@ describe('exit code', () => {
     expect(failed('pool', 'status', 'a/b')).toEqual([2, 'DM_INVALID_ARGUMENT'])
   })
 
-  test('3 for what does not exist, 4 for what exists already, 5 for a state that does not permit the call', async () => {
+  test('is 3 for something missing, 4 for something that exists, 5 for a state that does not permit the call', async () => {
     const missing = dmThin('pool', 'status', scratch.name('none'))
     expect(missing).toMatchObject({ status: 3, stdout: '' })
     expect(missing.stderr).toMatch(/^dm-thin: no pool .* \(DM_NOT_FOUND\)\n$/)
@@ -201,7 +201,7 @@ describe('exit code', () => {
     })
   })
 
-  test('8 for what is not as recorded', () =>
+  test('is 8 for data that differs from the record', () =>
     withPool((_, { name, dataFile, metadataFile }) => {
       const other = scratch.path('other.img')
       run('truncate', ['-s', '64M', other])
@@ -211,7 +211,7 @@ describe('exit code', () => {
       return Promise.resolve()
     }))
 
-  test('7 for a machine that lacks something', () => {
+  test('is 7 for a machine without the device mapper', () => {
     const mask = 'mount --bind /dev/null /dev/mapper/control && exec "$@"'
     const masked = ['--mount', 'sh', '-c', mask, 'sh', process.execPath, MAIN, 'pool', 'ls']
     expect(tryRun('unshare', masked)).toMatchObject({ status: 7, stdout: '' })

@@ -16,7 +16,7 @@ const doctor = (...options: string[]) => dmThin('doctor', ...options)
 const kernelDoor = JSON.stringify(path.join(__dirname, '../../../dist/entry/kernel.js'))
 const udev = existsSync('/run/udev/control')
 
-test('on a machine in order it says what is there, and that nothing is to be done', () => {
+test('doctor reports the versions of the machine and nothing to do if there are no findings', () => {
   const { stdout, status } = doctor()
   expect(stdout).toMatch(/^ok {7}device mapper, interface 4\.\d+\.\d+$/m)
   expect(stdout).toMatch(/^ok {7}target thin-pool 1\.\d+\.\d+$/m)
@@ -25,7 +25,7 @@ test('on a machine in order it says what is there, and that nothing is to be don
   expect(status).toBe(0)
 })
 
-test('a suspended device, one without a table, and a full pool are told, and left alone', async () => {
+test('doctor --fix reports a suspended device, one without a table and a full pool, and changes none of them', async () => {
   const [suspended, empty] = [scratch.name('suspended'), scratch.name('empty')]
   dmCreate(suspended, '0 8 zero')
   dmSuspend(suspended)
@@ -45,7 +45,7 @@ test('a suspended device, one without a table, and a full pool are told, and lef
   dmRemove(empty)
 })
 
-test('a loop device and a udev semaphore of a killed process are told, and taken away when asked', async () => {
+test('doctor reports a loop device and a udev semaphore of a killed process, and --fix removes them', async () => {
   const file = scratch.path('left.img')
   writeFileSync(file, Buffer.alloc(MiB))
   await runChild(`
@@ -65,7 +65,7 @@ test('a loop device and a udev semaphore of a killed process are told, and taken
   expect(doctor('--json').stdout).not.toContain('udev transactions')
 })
 
-test('a link that leads nowhere is told where no udev sees to it, and taken away when asked', () => {
+test('doctor reports a stale link if udevd does not run, and --fix removes it', () => {
   const [gone, other] = [scratch.name('gone'), scratch.name('other')]
   dmCreate(other, '0 8 zero')
   const minor = run('dmsetup', ['info', '-c', '--noheadings', '-o', 'minor', other]).trim()
@@ -80,7 +80,7 @@ test('a link that leads nowhere is told where no udev sees to it, and taken away
   dmRemove(other)
 })
 
-test('a wrong option says which, and --help has an example', () => {
+test('doctor rejects an unknown option by name, and --help has an example', () => {
   expect(doctor('--wrong')).toMatchObject({
     status: 2,
     stderr: expect.stringContaining("unknown option '--wrong'") as string,

@@ -1,7 +1,7 @@
 // Scenario                                                  Test
-// stratisd#79 events without a thread per device            a storm …; (one descriptor, one waiting thread)
-// K  arm, list, compare, poll: nothing missed               a storm …
-// K  low water fires once, re-arms at resume                a pool tells …
+// stratisd#79 events without a thread per device            a watch reports each of 200 …
+// K  arm, list, compare, poll: nothing missed               a watch reports each of 200 …
+// K  low water fires once, re-arms at resume                a watch of a pool reports …
 // @udev both
 import { readdirSync } from 'node:fs'
 import { KiB, MiB, watchDevices, type DeviceEvent, type PoolEvent } from '../../../lib/entry/index.js'
@@ -26,7 +26,7 @@ const until = async <T>(events: AsyncIterable<T>, isLast: (event: T) => boolean)
 const short = (event: DeviceEvent | { type: 'overflow' }) =>
   'name' in event ? `${event.type} ${event.name.slice(MARK.length)}` : event.type
 
-test('devices that dmsetup makes and removes are told in order, once, to all who listen', async () => {
+test('a watch reports devices that dmsetup creates and removes once, in order, to every listener', async () => {
   const [first, second] = [scratch.name('first'), scratch.name('second')]
   const prefix = { namePrefix: MARK }
   const [all, one] = [watchDevices(prefix), watchDevices({ namePrefix: second })]
@@ -49,7 +49,7 @@ test('devices that dmsetup makes and removes are told in order, once, to all who
   expect(one.closed && all.closed && later.closed).toBe(true)
 })
 
-test('a device is renamed, and one of the same name is another', async () => {
+test('a watch reports a rename with the previous name', async () => {
   const dm = await DeviceMapper.open()
   const [name, next] = [scratch.name('name'), scratch.name('next')]
   dmCreate(name, '0 8 zero')
@@ -61,7 +61,7 @@ test('a device is renamed, and one of the same name is another', async () => {
   dmRemove(next)
 })
 
-test('a storm: 200 devices come and go while others listen, and the books balance', async () => {
+test('a watch reports each of 200 devices that are created and removed, with one descriptor for all watches', async () => {
   const dm = await DeviceMapper.open()
   const watches = Array.from({ length: 5 }, () => watchDevices({ namePrefix: MARK }))
   await Promise.all(watches.map(watch => watch.ready))
@@ -96,7 +96,7 @@ test('a storm: 200 devices come and go while others listen, and the books balanc
   told.close()
 })
 
-test('aborted, closed, or left in the middle of a loop, a watch ends, and the last one releases the descriptor', async () => {
+test('a watch ends if it is aborted, closed, or its loop is left, and the last watch releases the descriptor', async () => {
   const controller = new AbortController()
   const watch = watchDevices({ signal: controller.signal })
   await watch.ready
@@ -113,7 +113,7 @@ test('aborted, closed, or left in the middle of a loop, a watch ends, and the la
   expect(await until(other, () => false)).toEqual([])
 })
 
-test('a pool tells of its low-water mark, of being full, of growth after it, and of its end', async () => {
+test('a watch of a pool reports low water, the full pool, its growth and its removal', async () => {
   const blocks = 16
   await withPool({ dataBytes: blocks * 64 * KiB, lowWaterMarkBlocks: 8 }, async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()
@@ -144,7 +144,7 @@ test('a pool tells of its low-water mark, of being full, of growth after it, and
   })
 })
 
-test('the conditions that hold already when a watch begins is told first, and a pool that somebody takes down ends the events', async () => {
+test('a watch of a pool reports existing conditions first, and ends if another program removes the pool', async () => {
   await withPool({ dataBytes: 4 * 64 * KiB, lowWaterMarkBlocks: 4 }, async (pool, { name }) => {
     const watch = pool.events()
     await watch.ready

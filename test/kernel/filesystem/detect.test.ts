@@ -60,7 +60,7 @@ test.each<[string, number, string[], object]>([
   ['swap', 4 * MiB, ['mkswap', '-q', '-p', '65536'], { sizeBytes: 4 * MiB, blockBytes: 65536 }],
   ['crypto_LUKS', 32 * MiB, luks('luks1'), {}],
   ['crypto_LUKS', 32 * MiB, luks('luks2', ['--label', 'secret']), { label: 'secret' }],
-])('%s, %i bytes, by %p', async (type, bytes, [command = '', ...options], facts) => {
+])('detectFileSystem reports %s of %i bytes, by %p', async (type, bytes, [command = '', ...options], facts) => {
   const file = image(bytes)
   run(command, [...options, file])
   const found = await detectFileSystem(file)
@@ -76,13 +76,13 @@ test.each<[string, number, string[], object]>([
 test.each([
   ['squashfs', (content: string, file: string) => run('mksquashfs', [content, file, '-quiet', '-no-progress'])],
   ['erofs', (content: string, file: string) => run('mkfs.erofs', ['--quiet', '-L', 'read only', file, content])],
-])('%s, of a folder', async (type, make) => {
+])('detectFileSystem reports %s of a folder as blkid does', async (type, make) => {
   const file = scratch.path(`detect-${++made}`)
   make(folder(), file)
   expect(await detectFileSystem(file)).toMatchObject({ ...witness(file), type, alsoFound: [] })
 })
 
-test('a physical volume of LVM, by pvcreate', async () => {
+test('detectFileSystem reports a physical volume of LVM as blkid does', async () => {
   const device = await LoopDevice.attach({ file: image(32 * MiB), autoclear: true })
   run('pvcreate', ['--devicesfile', '', '-qq', '-y', device.path])
   const found = await detectFileSystem(device.path)
@@ -91,7 +91,7 @@ test('a physical volume of LVM, by pvcreate', async () => {
   tryRun('udevadm', ['settle'])
 })
 
-test('a label that was changed later is the one that counts', async () => {
+test('detectFileSystem reports a label that was changed later', async () => {
   const file = image(64 * MiB)
   run('mkfs.vfat', ['-F', '16', '-n', 'FIRST', file])
   run('fatlabel', [file, 'SECOND'])
@@ -99,14 +99,14 @@ test('a label that was changed later is the one that counts', async () => {
   expect(witness(file).label).toBe('SECOND')
 })
 
-test('a FAT32 whose boot sector names no root folder has the label that is left', async () => {
+test('detectFileSystem reports the label in the boot sector of a FAT32 without a root folder', async () => {
   const file = image(64 * MiB)
   run('mkfs.vfat', ['-F', '32', '-n', 'LEFT', file])
   await writeAt(file, 44, Buffer.alloc(4))
   expect(await detectFileSystem(file)).toMatchObject({ type: 'vfat', label: 'LEFT' })
 })
 
-test('nothing on it is undefined, and so are a short and an empty file', async () => {
+test('detectFileSystem returns undefined for blank, short and empty files and for noise', async () => {
   const random = scratch.path('random')
   writeFileSync(random, Buffer.alloc(MiB, 0xa5))
   const short = scratch.path('short')
@@ -114,7 +114,7 @@ test('nothing on it is undefined, and so are a short and an empty file', async (
   for (const file of [image(MiB), image(0), random, short]) expect(await detectFileSystem(file)).toBeUndefined()
 })
 
-test('an older magic that was left is told beside the first, where blkid gives up', async () => {
+test('detectFileSystem reports an older magic in addition to the first, for which blkid reports nothing', async () => {
   const file = image(128 * MiB)
   run('mkfs.btrfs', ['-q', file])
   const device = await LoopDevice.attach({ file })
@@ -127,7 +127,7 @@ test('an older magic that was left is told beside the first, where blkid gives u
   expect(tryRun('blkid', ['--probe', file]).stdout).toBe('')
 })
 
-test('what cannot be looked at is told', async () => {
+test('detectFileSystem rejects a missing file, a folder and an aborted signal', async () => {
   await expectCode(detectFileSystem(scratch.path('none')), 'DM_FILE_MISSING')
   expect(await expectCode(detectFileSystem(scratch.path('.')), 'DM_KERNEL')).toMatchObject({ errno: 21 })
   await expectCode(detectFileSystem(scratch.path('.'), { signal: AbortSignal.abort() }), 'ABORT_ERR')

@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// C  FIFREEZE, FITHAW                                       frozen, a writer waits …
-// M  always thawed: return, throw, time, abort, exit        whileFrozen thaws …; a process that ends …
-// M  a process killed while it held the freeze              … that was killed …
-// C  FITRIM on a thin volume                                trimmed, a volume …
-// C  growing mounted ext4 and xfs                           a mounted … grows with its device
-// bad input                                                 what cannot …
+// C  FIFREEZE, FITHAW                                       freeze() makes writers wait …
+// M  always thawed: return, throw, time, abort, exit        whileFrozen() thaws if its …; a process that ends thaws the …
+// M  a process killed while it held the freeze              a process that ends thaws the …
+// C  FITRIM on a thin volume                                trim() frees the blocks of …
+// C  growing mounted ext4 and xfs                           growFileSystem() enlarges a mounted …
+// bad input                                                 freeze, thaw, trim and …
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -62,7 +62,7 @@ function isFrozen(target: string): boolean {
   return false
 }
 
-test('frozen, a writer waits until it is thawed, and a second freeze finds it frozen', async () => {
+test('freeze() makes writers wait until thaw(), and a second freeze() rejects with DM_BUSY', async () => {
   await withMounted('ext4', 16 * MiB, async target => {
     await using frozen = await freeze(target)
     expect([frozen.path, isFrozen(target)]).toEqual([target, true])
@@ -79,7 +79,7 @@ test('frozen, a writer waits until it is thawed, and a second freeze finds it fr
   })
 })
 
-test('whileFrozen thaws when its body returns, throws, takes too long or is given up', async () => {
+test('whileFrozen() thaws if its body returns, throws, exceeds its time or is aborted', async () => {
   await withMounted('xfs', 320 * MiB, async target => {
     const seen: boolean[] = []
     const look = async () => void seen.push(isFrozen(target))
@@ -106,7 +106,7 @@ test('whileFrozen thaws when its body returns, throws, takes too long or is give
   })
 })
 
-test('a process that ends thaws what it froze; one that was killed leaves it frozen, and thaw() helps', async () => {
+test('a process that ends thaws the file systems that it froze, and thaw() thaws those of a killed process', async () => {
   await withMounted('ext4', 16 * MiB, async target => {
     const body = (end: string) => `
       await dmThin.freeze(${JSON.stringify(target)})
@@ -136,7 +136,7 @@ test('a process that ends thaws what it froze; one that was killed leaves it fro
   })
 })
 
-test('trimmed, a volume gives the blocks of deleted files back to its pool', async () => {
+test('trim() frees the blocks of deleted files in the pool', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 48 * MiB })).activate()
     // Complete at once: left to the mounted kernel, it would write more while blocks are counted.
@@ -159,7 +159,7 @@ test('trimmed, a volume gives the blocks of deleted files back to its pool', asy
   })
 })
 
-test('a mounted ext4 grows with its device', async () => {
+test('growFileSystem() enlarges a mounted ext4 to the size of its device', async () => {
   await withMounted('ext4', 32 * MiB, async (target, loop) => {
     const blocks = () => Number(/Block count: +(\d+)/.exec(run('dumpe2fs', ['-h', loop.path]))![1])
     const blockBytes = Number(/Block size: +(\d+)/.exec(run('dumpe2fs', ['-h', loop.path]))![1])
@@ -175,7 +175,7 @@ test('a mounted ext4 grows with its device', async () => {
   })
 })
 
-test('a mounted xfs grows with its device', async () => {
+test('growFileSystem() enlarges a mounted xfs to the size of its device', async () => {
   await withMounted('xfs', 320 * MiB, async (target, loop) => {
     const bytes = () => {
       const [, size, blocks] = /data +=.*bsize=(\d+) +blocks=(\d+)/.exec(run('xfs_info', [target]))!.map(Number)
@@ -193,7 +193,7 @@ test('a mounted xfs grows with its device', async () => {
   })
 })
 
-test('what cannot be frozen, trimmed or grown says so, and a call given up before it began does nothing', async () => {
+test('freeze, thaw, trim and growFileSystem reject unsupported and missing targets, and do nothing if already aborted', async () => {
   for (const call of [freeze('/proc'), trim('/proc'), growFileSystem('/proc')]) {
     const fault = await expectCode(call, 'DM_UNSUPPORTED')
     expect([25, 95]).toContain(fault.errno)

@@ -1,8 +1,8 @@
 // Scenario                                                  Test
-// C  bind, recursive, read-only                             a bind shows …; a read-only bind …
-// C  remount, flags that stay                               remounted …
-// C  propagation                                            propagation …
-// M  "busy" says by whom                                    a busy mount names …; a busy device …
+// C  bind, recursive, read-only                             bindMount() shows a folder …; a read-only bind mount …
+// C  remount, flags that stay                               remount() changes the …
+// C  propagation                                            setPropagation() sets what …
+// M  "busy" says by whom                                    unmount() of a busy mount …; a busy device names its mounts …
 // @udev both
 import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -55,7 +55,7 @@ async function withExt4(body: (target: string, loop: LoopDevice) => Promise<void
   await loop.detach()
 }
 
-test('a bind shows a folder at a second place; recursively, with what is mounted below it', async () => {
+test('bindMount() shows a folder at a second path, and with recursive also the mounts below it', async () => {
   const source = await tmpfs()
   mkdirSync(`${source}/below`)
   await mount({ source: 'tmpfs', target: `${source}/below`, type: 'tmpfs' })
@@ -70,7 +70,7 @@ test('a bind shows a folder at a second place; recursively, with what is mounted
   expect(markedMounts()).toEqual([])
 })
 
-test('a read-only bind takes no writes, its source does, and both keep what they forbid', async () => {
+test('a read-only bind mount rejects writes while its source accepts them, and both keep their flags', async () => {
   const source = await tmpfs()
   const view = folder()
   await bindMount({ source, target: view, readOnly: true })
@@ -84,7 +84,7 @@ test('a read-only bind takes no writes, its source does, and both keep what they
   for (const target of [view, source]) await unmount(target)
 })
 
-test('remounted, what is said changes and the rest stays', async () => {
+test('remount() changes the options that are passed and keeps the others', async () => {
   await withExt4(async (target, loop) => {
     await remount(target, { readOnly: true, noAtime: true, noExec: true })
     expect(options(target)).toEqual(expect.arrayContaining(['ro', 'noatime', 'noexec']))
@@ -109,7 +109,7 @@ test('remounted, what is said changes and the rest stays', async () => {
 
 const fileSystemOptions = (target: string): string[] => found('FS-OPTIONS', target).split(',')
 
-test('a remount keeps lazytime, nosymfollow, and strictatime beside nodiratime', async () => {
+test('remount() keeps lazytime, nosymfollow, and strictatime with nodiratime', async () => {
   await withExt4(async (target, loop) => {
     await unmount(target)
     run('mount', ['-o', 'lazytime,nosymfollow,strictatime,nodiratime', loop.path, target])
@@ -129,7 +129,7 @@ test('a remount keeps lazytime, nosymfollow, and strictatime beside nodiratime',
   })
 })
 
-test('propagation is what findmnt says, also of what is mounted below', async () => {
+test('setPropagation() sets what findmnt reports, also for mounts below', async () => {
   const target = await tmpfs()
   mkdirSync(`${target}/below`)
   await mount({ source: 'tmpfs', target: `${target}/below`, type: 'tmpfs' })
@@ -157,7 +157,7 @@ test('propagation is what findmnt says, also of what is mounted below', async ()
   for (const each of [copy, `${target}/below`, target]) await unmount(each)
 })
 
-test('a busy mount names an open file, a folder stood in, a mount below, and a loop device over its file', async () => {
+test('unmount() of a busy mount names an open file, a working directory, a mount below, and a loop device of its file', async () => {
   await withExt4(async target => {
     const name = 'with a blank'
     mkdirSync(`${target}/${name}`)
@@ -194,7 +194,7 @@ test('a busy mount names an open file, a folder stood in, a mount below, and a l
   })
 })
 
-test('a busy device names its mounts, of btrfs too, whose mounts have another number', async () => {
+test('a busy device names its mounts, also those of btrfs, which have another device number', async () => {
   await withExt4(async (target, loop) => {
     expect(await holdersOf(loop.path)).toContainEqual(expect.objectContaining({ kind: 'mount', path: target }))
     const taken = await expectCode(mount({ source: loop.path, target, type: 'ext4' }), 'DM_BUSY')

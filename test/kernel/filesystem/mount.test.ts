@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// C  Mkfs ext4/xfs default, non-default failing path        mounted, written …; what cannot be mounted …
-// C  MultipleXfsMounts (nouuid)                             a snapshot of a mounted xfs …
-// C  ViewReadonly                                           read-only …
-// M  MountLeaks: another mount namespace holds it           a mount that leaked …
-// M  MNT_DETACH                                             lazily …
-// bad luck: busy, held open by another process              in use …; the holders of a busy volume …
+// C  Mkfs ext4/xfs default, non-default failing path        mount() mounts a volume …; mount() of an invalid device, type …
+// C  MultipleXfsMounts (nouuid)                             mount() mounts a snapshot of a mounted …
+// C  ViewReadonly                                           mount() mounts a read-only snapshot …
+// M  MountLeaks: another mount namespace holds it           a mount in another mount …
+// M  MNT_DETACH                                             mount() and unmount() reject …
+// bad luck: busy, held open by another process              mount() and unmount() reject …; deactivate() of a busy volume names its …
 // @udev both
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { MiB, mount, type ThinPool, unmount, type MountOptions, type ThinVolume } from '../../../lib/entry/index.js'
@@ -35,7 +35,7 @@ async function formatted(pool: ThinPool, sizeBytes = 16 * MiB, ...mkfs: string[]
 const optionsAt = (target: string) =>
   run('findmnt', ['--noheadings', '--output', 'FSTYPE,SOURCE,OPTIONS', target]).trim()
 
-test('mounted, written, unmounted, mounted again: the content is there, and findmnt agrees', async () => {
+test('mount() mounts a volume again with its content, with the options that findmnt reports', async () => {
   await withPool(async pool => {
     const { path } = await formatted(pool)
     const target = folder()
@@ -51,7 +51,7 @@ test('mounted, written, unmounted, mounted again: the content is there, and find
   })
 })
 
-test('a read-only snapshot of a mounted volume is mounted without its journal', async () => {
+test('mount() mounts a read-only snapshot of a mounted ext4 without its journal', async () => {
   await withPool(async pool => {
     const volume = await formatted(pool)
     const [target, view] = [folder(), folder()]
@@ -65,7 +65,7 @@ test('a read-only snapshot of a mounted volume is mounted without its journal', 
   })
 })
 
-test('a snapshot of a mounted xfs is mounted beside it with nouuid, and not without', async () => {
+test('mount() mounts a snapshot of a mounted xfs with nouuid, and rejects without it', async () => {
   scratch.log.allow(/XFS/)
   await withPool({ dataBytes: 512 * MiB }, async pool => {
     const volume = await formatted(pool, 320 * MiB, 'mkfs.xfs')
@@ -81,7 +81,7 @@ test('a snapshot of a mounted xfs is mounted beside it with nouuid, and not with
   })
 })
 
-test('what cannot be mounted leaves no mount', async () => {
+test('mount() of an invalid device, type or target leaves no mount', async () => {
   scratch.log.allow(/EXT4-fs/)
   await withPool(async pool => {
     const empty = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
@@ -100,7 +100,7 @@ test('what cannot be mounted leaves no mount', async () => {
   })
 })
 
-test('in use: a second mount at the place is busy, unmounting under an open file too, and lazily it goes', async () => {
+test('mount() and unmount() reject with DM_BUSY if the target is in use, and a lazy unmount() succeeds', async () => {
   await withPool(async pool => {
     const volume = await formatted(pool)
     const target = folder()
@@ -119,7 +119,7 @@ test('in use: a second mount at the place is busy, unmounting under an open file
   })
 })
 
-test('the holders of a busy volume are named: a mount, a process, and a device stacked on it', async () => {
+test('deactivate() of a busy volume names its holders: a mount, a process, and a device on top of it', async () => {
   await withPool(async pool => {
     const volume = await formatted(pool)
     const target = folder()
@@ -156,7 +156,7 @@ test('the holders of a busy volume are named: a mount, a process, and a device s
   })
 })
 
-test('a mount that leaked into another mount namespace is found there', async () => {
+test('a mount in another mount namespace is reported as a holder', async () => {
   await withPool(async pool => {
     const volume = await formatted(pool)
     const target = folder()

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// A machine with very many devices                          1 000 devices …; 10 000 in long/large-list.test.ts
+// A machine with very many devices                          1 000 devices are listed completely …; 10 000 in long/large-list.test.ts
 // @udev both
 import { DeviceMapper } from '../../../lib/entry/kernel.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
@@ -11,7 +11,7 @@ const scratch = useScratch()
 const port = nativePort()
 const DEVICES = 1_000
 
-test('1 000 devices are listed whole and right, and a prefix filter gives its own and no other', async () => {
+test('1 000 devices are listed completely, and a prefix filter selects exactly its own devices', async () => {
   const dm = await DeviceMapper.open()
   const prefix = scratch.name('many')
   const names = Array.from({ length: DEVICES }, (_, index) => `${prefix}-${String(index).padStart(3, '0')}`)

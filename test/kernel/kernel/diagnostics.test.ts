@@ -22,7 +22,7 @@ async function heard(body: () => Promise<unknown>): Promise<CallMessage[]> {
   return messages
 }
 
-test('each call is told with its end, its time and its errno, compound ones too', async () => {
+test('the trace contains each call with its end, its duration and its errno, also compound calls', async () => {
   await withPool(async (pool, { name }) => {
     const messages = await heard(async () => {
       const volume = await pool.createVolume({ sizeBytes: MiB, id: 7 })
@@ -47,7 +47,7 @@ test('each call is told with its end, its time and its errno, compound ones too'
   })
 })
 
-test('what the trace prints does the same when it is typed', async () => {
+test('the commands of the trace have the same effect when they are typed', async () => {
   // udev looks at what dmsetup makes, and half of it answers with errors.
   scratch.log.allow(/Buffer I\/O error on dev dm-/)
   const dm = await DeviceMapper.open()
@@ -91,7 +91,7 @@ test('what the trace prints does the same when it is typed', async () => {
   run('dmsetup', ['remove', '--noudevsync', '--retry', next])
 })
 
-test('a table with secure data is told without its parameters', async () => {
+test('the trace of a table with secure data does not contain its parameters', async () => {
   const dm = await DeviceMapper.open()
   const name = scratch.name('secret')
   await dm.create({ name })

@@ -1,9 +1,9 @@
 // Scenario (bad luck of the machine)                        Test
-// no root                                                   without root …
-// no device mapper                                          without device mapper …
-// no loop support                                           without loop devices …
+// no root                                                   creating, opening, attaching …
+// no device mapper                                          calls without a device mapper …
+// no loop support                                           calls without loop devices …
 // C  errno out of text                                      errno and operation in each; port-devices.test.ts (locale)
-// capability checked for each call, also with an open descriptor   a process that gives root up …
+// capability checked for each call, also with an open descriptor   every call of a process that has dropped …
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { MiB } from '../../../lib/entry/index.js'
 import { runChild } from '../../helpers/process/children.js'
@@ -65,7 +65,7 @@ function folderFor(label: string): string {
   return folder
 }
 
-test('without root: creating, opening, attaching and mounting are not permitted', async () => {
+test('creating, opening, attaching and mounting without root reject with DM_PERMISSION', async () => {
   const folder = folderFor('no-root')
   const file = `${folder}/image`
   writeFileSync(file, Buffer.alloc(MiB))
@@ -84,7 +84,7 @@ test('without root: creating, opening, attaching and mounting are not permitted'
   })
 })
 
-test('a process that gives root up while it has a pool: every call from then on is not permitted', async () => {
+test('every call of a process that has dropped root rejects with DM_PERMISSION, also with an open pool', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const first = `
@@ -104,7 +104,7 @@ test.each([
   ['is not there', covering('/dev/mapper', '-t tmpfs none')],
   ['is masked', masking('/dev/mapper/control')],
 ])(
-  'without device mapper (its node %s): unavailable, with the module to load, and no file made',
+  'calls without a device mapper (its node %s) reject with DM_UNAVAILABLE and the module to load, and make no file',
   async (how, prefix) => {
     const folder = folderFor(`no-dm ${how}`)
     const error = { code: 'DM_UNAVAILABLE', message: expect.stringContaining('modprobe dm-mod') as string }
@@ -116,7 +116,7 @@ test.each([
   },
 )
 
-test('without loop devices: unavailable, and the files that were made are rolled back', async () => {
+test('calls without loop devices reject with DM_UNAVAILABLE, and roll back the files that they made', async () => {
   const folder = folderFor('no-loop')
   const error = { code: 'DM_UNAVAILABLE', message: expect.stringContaining('modprobe loop') as string }
   const file = `${folder}/image`

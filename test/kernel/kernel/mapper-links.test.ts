@@ -1,8 +1,8 @@
 // Scenario                                                  Test
-// L  node fallback where there is no udev                   links lead to …
-// L  the link goes although the removal was deferred        a busy device keeps its link …
-// leftovers of a killed process; what is not ours           a link that is left over …; what is no link of ours …
-// with udev the links are udev's                            links lead to … (the same test with udev and without)
+// L  node fallback where there is no udev                   links lead to the pool and to its …
+// L  the link goes although the removal was deferred        a busy device keeps its link until it is …
+// leftovers of a killed process; what is not ours           a stale link is replaced, and a file …
+// with udev the links are udev's                            links lead to the pool and …
 // @udev both
 import { existsSync, lstatSync, readlinkSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { MiB, ThinPool, volumesOf } from '../../../lib/entry/index.js'
@@ -27,7 +27,7 @@ function linkOf(name: string): string | undefined {
 }
 const rightLink = (name: string) => `../dm-${dmInfo(name)!.number.split(':')[1]}`
 
-test('links lead to the pool and to what is activated, and go with it, whoever takes it away', async () => {
+test('links lead to the pool and to its active volumes, and are removed with them, also by other programs', async () => {
   await withPool({ mapperLinks: true }, async (pool, { name }) => {
     expect(linkOf(name)).toBe(rightLink(name))
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -51,7 +51,7 @@ test('links lead to the pool and to what is activated, and go with it, whoever t
   })
 })
 
-test('the link of a mapped device follows its new name, and goes with it', async () => {
+test('the link of a mapped device follows a rename, and is removed with the device', async () => {
   scratch.log.allow(/Unable to change name on mapped device/) // with udev it is the kernel that refuses
   const [one, two, three] = [scratch.name('one'), scratch.name('two'), scratch.name('three')]
   const device = await MappedDevice.create({ name: one, table: small, mapperLink: true })
@@ -66,7 +66,7 @@ test('the link of a mapped device follows its new name, and goes with it', async
 })
 
 if (!withUdev) {
-  test('a busy device keeps its link until it is gone', async () => {
+  test('a busy device keeps its link until it is removed', async () => {
     const name = scratch.name('busy')
     const device = await MappedDevice.create({ name, table: small, mapperLink: true })
     const holder = await MappedDevice.create({
@@ -80,7 +80,7 @@ if (!withUdev) {
     expect(linkOf(name)).toBeUndefined()
   })
 
-  test('a link that is left over is replaced; what is no link of ours stays, and nothing else is left', async () => {
+  test('a stale link is replaced, and a file that is not a link of this library is kept', async () => {
     const name = scratch.name('place')
     // A look in the same turn of the event loop must not be remembered: the link comes after it.
     mapperLinks.drop(name)

@@ -1,17 +1,17 @@
 // Scenario                                                  Test
-// D  version, versions; C Version; A version equals dmsetup's  the versions are dmsetup's
-// D  list_devices_empty, list_devices; A list               listing …; a list larger than …
-// D  create, create_uuid; A info by name and devno          a device by name, uuid and number
-// D  double_creation (4 combinations)                       a second device …
-// D  remove_non_existent, status_no_name, table_status_non_existent, empty_deps   what is not there …; no table …
-// D  table_status (new device has zero targets)             no table …
-// D  no_udev_device_lifecycle                               the life of a mapped device …
-// D  lineardev suspend; C SuspendResume (each twice)        suspending and resuming twice …
-// A  three linear pieces read as one; moby#39833            a table of several targets …
-// D  unchecked counts and bounds; A long names cut          a list larger than …; names …
+// D  version, versions; C Version; A version equals dmsetup's  version and listVersions return the …
+// D  list_devices_empty, list_devices; A list               listDevices returns names …; a list larger than …
+// D  create, create_uuid; A info by name and devno          name, uuid and number address the same …
+// D  double_creation (4 combinations)                       create with the name or uuid …
+// D  remove_non_existent, status_no_name, table_status_non_existent, empty_deps   every call for a …; a device without …
+// D  table_status (new device has zero targets)             a device without a table has …
+// D  no_udev_device_lifecycle                               a mapped device is created without a …
+// D  lineardev suspend; C SuspendResume (each twice)        suspend and resume succeed twice, and the …
+// A  three linear pieces read as one; moby#39833            a table of several targets is read completely …
+// D  unchecked counts and bounds; A long names cut          a list larger than …; names and uuids …
 // D  load failure removes the device, resume failure not    port-pool.test.ts
-// C/S EBUSY is what is retried, and only EBUSY              removing waits …; nothing but EBUSY …
-// L/C errno out of localized text                           errno is a number in any locale
+// C/S EBUSY is what is retried, and only EBUSY              remove waits for the close …; remove retries after EBUSY …
+// L/C errno out of localized text                           the errno of a failure is numeric in any …
 import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { MiB } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
@@ -37,7 +37,7 @@ const line = (type: string, parameters = '', startSectors = 0, lengthSectors = 8
 const bare = (name: string) => ({ name, uuid: `${name}-uuid`, table: [line('error')] })
 const gone = { errno: 6 }
 
-test('the versions are dmsetup’s', async () => {
+test('version and listVersions return the versions of dmsetup', async () => {
   const driver = /Driver version:\s+(\S+)/.exec(run('dmsetup', ['version']))![1]
   expect((await port.version()).join('.')).toBe(driver)
   const targets = run('dmsetup', ['targets']).trim().split('\n')
@@ -46,7 +46,7 @@ test('the versions are dmsetup’s', async () => {
   expect(ours.some(target => target.startsWith('thin-pool '))).toBe(true)
 })
 
-test('the life of a mapped device: created without a table, loaded, live, removed', async () => {
+test('a mapped device is created without a table, loaded, resumed and removed', async () => {
   const name = scratch.name('device')
   const created = await port.create(name, '')
   expect(created).toMatchObject({ name, uuid: '', targetCount: 0, openCount: 0 })
@@ -67,7 +67,7 @@ test('the life of a mapped device: created without a table, loaded, live, remove
   expect(dmInfo(name)).toBeUndefined()
 })
 
-test('a device by name, uuid and number is the same, and dmsetup agrees', async () => {
+test('name, uuid and number address the same device, as dmsetup reports it', async () => {
   const name = scratch.name('device')
   const made = await port.activate({ ...bare(name), readOnly: true })
   for (const address of [{ name }, { uuid: `${name}-uuid` }, { device: made.device }]) {
@@ -79,7 +79,7 @@ test('a device by name, uuid and number is the same, and dmsetup agrees', async 
   await port.remove({ uuid: `${name}-uuid` }, 5_000)
 })
 
-test('a second device with the name or the uuid of the first is refused, and the first untouched', async () => {
+test('create with the name or uuid of another device fails with EBUSY, and leaves that device unchanged', async () => {
   const name = scratch.name('first')
   await port.activate(bare(name))
   const other = scratch.name('second')
@@ -97,7 +97,7 @@ test('a second device with the name or the uuid of the first is refused, and the
   await port.remove({ name }, 5_000)
 })
 
-test('what is not there is ENXIO, in every call', async () => {
+test('every call for a device that does not exist fails with ENXIO', async () => {
   const name = scratch.name('none')
   const calls: (() => Promise<unknown>)[] = [
     () => port.deviceStatus({ name }),
@@ -115,7 +115,7 @@ test('what is not there is ENXIO, in every call', async () => {
   for (const call of calls) expect(await call().catch((fault: unknown) => fault)).toMatchObject(gone)
 })
 
-test('no table is no targets and no dependencies; a new device without a table can be resumed, and suspended', async () => {
+test('a device without a table has no targets and no dependencies, and can be resumed and suspended', async () => {
   const name = scratch.name('empty')
   await port.create(name, `${name}-uuid`)
   for (const flags of [0, TABLE_FLAG.table]) expect(await port.tableStatus({ name }, flags)).toEqual([])
@@ -126,7 +126,7 @@ test('no table is no targets and no dependencies; a new device without a table c
   await port.remove({ name }, 5_000)
 })
 
-test('suspending and resuming twice changes nothing more than once', async () => {
+test('suspend and resume succeed twice, and the second has no effect', async () => {
   const name = scratch.name('device')
   await port.activate(bare(name))
   for (const suspended of [true, true, false, false]) {
@@ -136,7 +136,7 @@ test('suspending and resuming twice changes nothing more than once', async () =>
   await port.remove({ name }, 5_000)
 })
 
-test('a table of several targets is read whole, and its dependencies are the devices below', async () => {
+test('a table of several targets is read completely, and its dependencies are the devices below', async () => {
   const file = scratch.path('linear.img')
   writeFileSync(file, Buffer.concat([1, 2, 3].map(byte => Buffer.alloc(4096, byte))))
   await withLoops([file], async ([number]) => {
@@ -152,7 +152,7 @@ test('a table of several targets is read whole, and its dependencies are the dev
   })
 })
 
-test('listing shows names, uuids and numbers, all of them or those that begin alike', async () => {
+test('listDevices returns names, uuids and numbers, of all devices or of those with a prefix', async () => {
   const names = [scratch.name('list-a'), scratch.name('list-b')]
   for (const name of names) await port.activate(bare(name))
   const marked = async (filter: { name?: string; uuid?: string }) =>
@@ -171,7 +171,7 @@ test('listing shows names, uuids and numbers, all of them or those that begin al
   for (const name of names) await port.remove({ name }, 5_000)
 })
 
-test('a list larger than the first buffer comes whole: 120 devices with names as long as can be', async () => {
+test('a list larger than the first buffer is complete: 120 devices with names of the maximum length', async () => {
   const names = Array.from({ length: 120 }, (_, at) => `${scratch.name('x')}-${at}`.padEnd(127, 'y'))
   await Promise.all(names.map(name => port.create(name, `${name}z`)))
   const listed = await port.listDevices({ name: 'dmthintest-' })
@@ -180,7 +180,7 @@ test('a list larger than the first buffer comes whole: 120 devices with names as
   await Promise.all(names.map(name => port.remove({ name }, 5_000)))
 })
 
-test('names and uuids that do not fit are refused and not cut', async () => {
+test('names and uuids that are too long are rejected and not truncated', async () => {
   const name = scratch.name('long').padEnd(128, 'x')
   await expectCode(port.create(name, ''), 'DM_KERNEL').then(({ errno }) => expect(errno).toBe(36))
   const fault = await port.create(scratch.name('uuid'), 'u'.repeat(129)).catch((refusal: unknown) => refusal)
@@ -188,7 +188,7 @@ test('names and uuids that do not fit are refused and not cut', async () => {
   expect(markedDevices()).toEqual([])
 })
 
-test('removing waits for a device that is held open, and no longer than asked', async () => {
+test('remove waits for the close of an open device, up to its timeout', async () => {
   const name = scratch.name('held')
   const { device } = await port.activate({ ...bare(name), table: [line('zero')] })
   const fd = openSync(`/dev/dm-${device & 0xff}`, 'r')
@@ -201,12 +201,12 @@ test('removing waits for a device that is held open, and no longer than asked', 
   expect(markedDevices()).toEqual([])
 })
 
-test('nothing but EBUSY is tried again', async () => {
+test('remove retries after EBUSY only', async () => {
   const fault = await port.remove({ name: scratch.name('none') }, 30_000).catch((refusal: unknown) => refusal)
   expect(fault).toMatchObject({ ...gone, tries: 1 })
 })
 
-test('errno is a number in any locale', async () => {
+test('the errno of a failure is numeric in any locale', async () => {
   const prefix = ['env', 'LC_ALL=de_DE.UTF-8', 'LANG=de_DE.UTF-8', 'LANGUAGE=de']
   const outcome = await runChild(`return dmThin.ThinPool.open(${JSON.stringify(scratch.name('none'))})`, prefix)
   expect(outcome).toMatchObject({ error: { code: 'DM_NOT_FOUND' } })
@@ -215,7 +215,7 @@ test('errno is a number in any locale', async () => {
   expect(loop).toMatchObject({ error: { code: 'DM_FILE_MISSING', errno: 2 } })
 })
 
-test('reads of blocks end with zeros where the device does', async () => {
+test('readBlocks returns zeros past the end of the device', async () => {
   const file = scratch.path('odd.img')
   writeFileSync(file, Buffer.alloc(MiB, 7))
   truncateSync(file, 4096 + 512)

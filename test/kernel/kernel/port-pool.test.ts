@@ -1,14 +1,14 @@
 // Scenario                                                  Test
-// the errno table of thin messages                          messages: …
-// the errno table of thin and thin-pool tables              tables: …
-// D  load failure / resume failure leave the device         … leaves no device
-// A  device left if resume fails                            a table that cannot be made live …
+// the errno table of thin messages                          each invalid message fails …
+// the errno table of thin and thin-pool tables              each invalid table fails …
+// D  load failure / resume failure leave the device         each invalid table fails …; a table that cannot be resumed …
+// A  device left if resume fails                            a table that cannot be resumed leaves no …
 // K  thin activation while the pool is suspended fails      errors-pool-state.test.ts
-// K  transaction id: zero, compare and set, wrong first     the transaction id …
-// K  held_root: no initial hold, cannot hold or release twice, cycles, check passes   the metadata snapshot …
-// K  multiple pools on the same metadata                    tables: …
-// K  immutable target                                       a pool cannot be replaced …
-// kernel log detail of EINVAL                               tables: … with the kernel's own reason
+// K  transaction id: zero, compare and set, wrong first     the transaction id begins at zero, is …
+// K  held_root: no initial hold, cannot hold or release twice, cycles, check passes   the metadata snapshot can be held …
+// K  multiple pools on the same metadata                    each invalid table fails …
+// K  immutable target                                       a pool cannot change its target, its …
+// kernel log detail of EINVAL                               each invalid table fails …
 import { ThinPool, MiB } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
 import { DEVICE_FLAG, type TargetLine } from '../../../lib/kernel/port/device-port.js'
@@ -31,7 +31,7 @@ const errnoOf = (call: Promise<unknown>) =>
     (fault: { errno?: number }) => fault.errno,
   )
 
-test('messages: each refusal has its errno, and the pool is as it was', async () => {
+test('each invalid message fails with its errno, and leaves the pool unchanged', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool(async (pool, { name }) => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -60,7 +60,7 @@ test('messages: each refusal has its errno, and the pool is as it was', async ()
   })
 })
 
-test('the transaction id begins at zero, is compared and set, and survives the pool', async () => {
+test('the transaction id begins at zero, is compared before it is set, and is kept when the pool is removed', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool(async (pool, { name, reopen }) => {
     expect((await pool.status()).transactionId).toBe(0n)
@@ -74,7 +74,7 @@ test('the transaction id begins at zero, is compared and set, and survives the p
   })
 })
 
-test('the metadata snapshot: none at first, held once, released once, and thin_check passes while it is held', async () => {
+test('the metadata snapshot can be held once and released once, and thin_check passes while it is held', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool(async (pool, { name, metadataFile, reopen }) => {
     expect((await pool.status()).heldMetadataRoot).toBeNull()
@@ -95,7 +95,7 @@ test('the metadata snapshot: none at first, held once, released once, and thin_c
   })
 })
 
-test('messages work while the pool is suspended, and not to what is no pool', async () => {
+test('messages succeed while the pool is suspended, and fail for a device that is not a pool', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -109,7 +109,7 @@ test('messages work while the pool is suspended, and not to what is no pool', as
   })
 })
 
-test('tables: each refusal has its errno and the kernel’s own reason, and leaves no device', async () => {
+test('each invalid table fails with its errno and the kernel’s reason, and leaves no device', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool({ dataBytes: 8 * MiB }, async (pool, { name }) => {
     await pool.createVolume({ sizeBytes: MiB })
@@ -177,7 +177,7 @@ test('tables: each refusal has its errno and the kernel’s own reason, and leav
   })
 })
 
-test('a table that cannot be made live leaves no device either', async () => {
+test('a table that cannot be resumed leaves no device', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool({ dataBytes: 8 * MiB }, async (pool, { name, dataFile, metadataFile }) => {
     await pool.remove()
@@ -204,7 +204,7 @@ test('a table that cannot be made live leaves no device either', async () => {
   })
 })
 
-test('a pool cannot be replaced by another target, nor change discards or devices, and stays live', async () => {
+test('a pool cannot change its target, its discard features or its devices, and stays live', async () => {
   scratch.log.allow(...REFUSALS)
   await withPool({ dataBytes: 8 * MiB }, async (pool, { name }) => {
     const live = dmTable(name)
@@ -221,7 +221,7 @@ test('a pool cannot be replaced by another target, nor change discards or device
   })
 })
 
-test('status lines of many volumes in one answer, with an errno for each that is not there', async () => {
+test('statusMany returns the status lines of many volumes, and an errno for each that does not exist', async () => {
   await withPool(async (pool, { name }) => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const { device, uuid } = await port.deviceStatus({ name })

@@ -50,7 +50,7 @@ function counted(): Record<string, Calls> {
   )
 }
 
-test('each operation makes the system calls that its page says, and no others', () => {
+test('each operation makes the system calls that the page lists, and no others', () => {
   const page = documented()
   const found = counted()
   expect(Object.keys(found).length).toBeGreaterThan(10)

@@ -16,7 +16,7 @@ const EXECUTED = /^(\d+) +execve(?:at)?\(.*?"([^"]+)"/
 const STARTED = /^\d+ +(?:fork\(|vfork\(|clone3?\((?!.*CLONE_THREAD))/
 
 test(
-  'nothing is executed but mkfs.ext4',
+  'the walkthrough executes no program but mkfs.ext4',
   () => {
     if (!existsSync(walkthrough)) throw new Error('the examples are not built: npm run build:examples')
     const log = scratch.path('trace')

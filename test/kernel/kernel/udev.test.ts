@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// D  semget_create_destroy, notify_sem_create_destroy       1 000 cycles …
-// D  udevsync_primary_source_end, _cancel, _end_no_uevent   links are there …; cancelled …; no uevent …
-// D  udevsync_no_udev_running_all_sync_cmds                 without udevd …
-// D  thindev basic_udev: links follow                       links are there …; links by the uuid …
-// D  the wait is unbounded                                  udevd stopped …
-// moby#33603 leaked cookie semaphores                       1 000 cycles …; a killed process …
+// D  semget_create_destroy, notify_sem_create_destroy       1 000 cycles leave the number of …
+// D  udevsync_primary_source_end, _cancel, _end_no_uevent   links exist when the …; a transaction that is …; finish() does not wait …
+// D  udevsync_no_udev_running_all_sync_cmds                 a transaction without udevd …
+// D  thindev basic_udev: links follow                       links exist when the …; links by file-system uuid are …
+// D  the wait is unbounded                                  finish() ends after its …
+// moby#33603 leaked cookie semaphores                       1 000 cycles leave the …; a new transaction removes …
 // @udev both
 import { randomUUID } from 'node:crypto'
 import { closeSync, existsSync, openSync, readdirSync, readlinkSync } from 'node:fs'
@@ -41,7 +41,7 @@ async function loaded(name: string): Promise<void> {
 }
 
 if (withUdev) {
-  test('links are there when the transaction has finished, follow a new name, and are gone after the removal', async () => {
+  test('links exist when the transaction has finished, follow a rename, and are gone after the removal', async () => {
     const names = ['a', 'b', 'c'].map(label => scratch.name(label))
     const making = await dm.beginUdev()
     expect(making).toMatchObject({ synchronized: true, reason: undefined })
@@ -64,7 +64,7 @@ if (withUdev) {
     for (const name of [next, ...names]) expect(linkOf(name)).toBeUndefined()
   })
 
-  test('links by the uuid of a file system: where all of udev’s rules are wanted, and not for volumes', async () => {
+  test('links by file-system uuid are made for devices with all udev rules, and not for volumes', async () => {
     await withPool(async (pool, files) => {
       const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
       const uuid = randomUUID()
@@ -88,7 +88,7 @@ if (withUdev) {
     })
   })
 
-  test('an ioctl that fails or raises no uevent is not waited for', async () => {
+  test('finish() does not wait for an ioctl that failed or raised no uevent', async () => {
     const name = scratch.name('quiet')
     await loaded(name)
     await dm.resume(name)
@@ -103,7 +103,7 @@ if (withUdev) {
     while (dmInfo(name)) await new Promise(setImmediate)
   })
 
-  test('udevd stopped in mid-transaction: the wait ends in time, or when it is given up, and nothing is left', async () => {
+  test('finish() ends after its timeout or an abort if udevd is stopped, and leaves no semaphore', async () => {
     const name = scratch.name('stopped')
     const pid = run('pidof', ['systemd-udevd', 'udevd']).trim().split(' ')[0]!
     await loaded(name)
@@ -128,7 +128,7 @@ if (withUdev) {
     await dm.remove(name, { timeoutMs: 10_000 })
   })
 
-  test('cancelled, or left by its block, a transaction takes its semaphore along', async () => {
+  test('a transaction that is cancelled or disposed removes its semaphore', async () => {
     const udev = await dm.beginUdev()
     udev.cancel()
     await udev[Symbol.asyncDispose]()
@@ -139,7 +139,7 @@ if (withUdev) {
     await other[Symbol.asyncDispose]()
   })
 
-  test('what a killed process left is taken away by the next that begins, and no living one’s', async () => {
+  test('a new transaction removes the semaphore of a killed process, and keeps that of a running one', async () => {
     const living = await dm.beginUdev()
     const path = JSON.stringify(require.resolve('../../../dist/entry/kernel.js'))
     await runChild(
@@ -154,7 +154,7 @@ if (withUdev) {
     await living[Symbol.asyncDispose]()
   })
 
-  test('1 000 cycles leave the number of semaphores as it was', async () => {
+  test('1 000 cycles leave the number of semaphores unchanged', async () => {
     const name = scratch.name('cycle')
     await loaded(name)
     for (let round = 0; round < 1000; round++) {
@@ -167,7 +167,7 @@ if (withUdev) {
     await dm.remove(name, { timeoutMs: 10_000 })
   })
 } else {
-  test('without udevd a transaction says so, has no semaphore, and waits for nothing', async () => {
+  test('a transaction without udevd has no semaphore, waits for nothing, and reports the reason', async () => {
     const name = scratch.name('alone')
     const udev = await dm.beginUdev({ disableOtherRules: true })
     expect(udev).toMatchObject({ synchronized: false, reason: 'udevd does not run here' })
@@ -180,7 +180,7 @@ if (withUdev) {
     await expectCode(udev.finish(), 'DM_CLOSED')
   })
 
-  test('in 1 000 cycles no semaphore is made, and what dead processes left is swept all the same', async () => {
+  test('1 000 cycles without udevd create no semaphore, and semaphores of killed processes are still removed', async () => {
     for (let round = 0; round < 1000; round++) await (await dm.beginUdev()).finish()
     expect(semaphores()).toBe(0)
     expect(await nativePort().udevSweep()).toBe(0)
@@ -190,7 +190,7 @@ if (withUdev) {
   })
 }
 
-test('options that cannot be are refused', async () => {
+test('beginUdev and resume reject invalid options', async () => {
   await expectCode(dm.beginUdev({ wrong: true } as never), 'DM_INVALID_ARGUMENT')
   await expectCode(dm.resume('x', { udev: {} as never }), 'DM_INVALID_ARGUMENT')
 })

@@ -1,13 +1,13 @@
 // Scenario                                                  Test
-// D  rename_uuid, rename_uuid_id, set_uuid                  a uuid is given once …
-// D  rename, rename_id, rename_non_existent                 renaming …
-// D  table_status (+_table, inactive)                       a loaded table …
-// D  device_wait returns an empty table, compares with 0    waiting for an event …
-// D  persistent minor never filled in                       a minor can be asked for …
-// K  uuid+dev, none: ENXIO; name+uuid: EINVAL               an address is one …
-// K  SECURE_DATA zeroes the buffer                          secure data …
-// M  deferred removal and its cancellation                  a deferred removal …
-// L  DM_GET_TARGET_VERSION, geometry, remove all            …
+// D  rename_uuid, rename_uuid_id, set_uuid                  setUuid() sets a uuid once, and …
+// D  rename, rename_id, rename_non_existent                 rename() returns the new …
+// D  table_status (+_table, inactive)                       tableLoad() makes an …
+// D  device_wait returns an empty table, compares with 0    wait() resolves at once after an …
+// D  persistent minor never filled in                       create() uses the requested minor …
+// K  uuid+dev, none: ENXIO; name+uuid: EINVAL               an address is a name …
+// K  SECURE_DATA zeroes the buffer                          secureData has no effect on …
+// M  deferred removal and its cancellation                  a deferred remove() completes …
+// L  DM_GET_TARGET_VERSION, geometry, remove all            targetVersion() loads …; setGeometry() sets …; removeAll() rejects …
 // @udev both
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { DmThinError, MiB } from '../../../lib/entry/index.js'
@@ -36,7 +36,7 @@ async function withDevice<T>(table: Segment[], body: (name: string) => Promise<T
   return result
 }
 
-test('the capabilities are those of the running kernel', async () => {
+test('capabilities() returns the versions and features of the running kernel', async () => {
   const { features, interfaceVersion, targets } = await dm.capabilities()
   expect(interfaceVersion.join('.')).toBe(/Driver version:\s+(\S+)/.exec(run('dmsetup', ['version']))![1])
   expect(features).toMatchObject({ messages: true, eventPoll: true, targetVersion: true, filteredList: true })
@@ -44,7 +44,7 @@ test('the capabilities are those of the running kernel', async () => {
   expect(await dm.version()).toEqual(dm.interfaceVersion)
 })
 
-test('a target is asked for by name, and its module is loaded for that; a made-up one is not there', async () => {
+test('targetVersion() loads the module of a target, and rejects an unknown one with DM_UNAVAILABLE', async () => {
   const version = await dm.targetVersion('linear')
   const listed = await dm.listVersions()
   expect(listed.find(target => target.name === 'linear')?.version).toEqual(version)
@@ -52,7 +52,7 @@ test('a target is asked for by name, and its module is loaded for that; a made-u
   expect(fault.message).toMatch(/no target "no-such-target"/)
 })
 
-test('renaming: the answer carries the new name, a taken one is refused, and so is what is not there', async () => {
+test('rename() returns the new name, and rejects an existing name and a missing device', async () => {
   scratch.log.allow(/Unable to (change name|rename)/)
   await withDevice([segment('error')], async name => {
     await withDevice([segment('error')], async other => {
@@ -68,7 +68,7 @@ test('renaming: the answer carries the new name, a taken one is refused, and so 
   })
 })
 
-test('a uuid is given once: not changed, not given twice', async () => {
+test('setUuid() sets a uuid once, and rejects a second one and one that exists', async () => {
   scratch.log.allow(/Unable to change uuid/)
   await withDevice([segment('error')], async name => {
     expect(await dm.setUuid(name, `${name}-uuid`)).toMatchObject({ name, uuid: `${name}-uuid` })
@@ -79,7 +79,7 @@ test('a uuid is given once: not changed, not given twice', async () => {
   })
 })
 
-test('an address is one of name, uuid and number; the kernel never sees two', async () => {
+test('an address is a name, a uuid or a number, and other combinations are rejected before the kernel is called', async () => {
   await withDevice([segment('error')], async name => {
     const { device, path } = await dm.status(name)
     expect(dmInfo(name)).toMatchObject({ number: device })
@@ -91,7 +91,7 @@ test('an address is one of name, uuid and number; the kernel never sees two', as
   })
 })
 
-test('a minor can be asked for, and a taken one is refused', async () => {
+test('create() uses the requested minor number, and rejects one that is in use with DM_NAME_TAKEN', async () => {
   const name = scratch.name('minor')
   expect(await dm.create({ name, minor: 4711 })).toMatchObject({ device: expect.stringMatching(/:4711$/) as string })
   await expectCode(dm.create({ name: scratch.name('minor'), minor: 4711 }), 'DM_NAME_TAKEN')
@@ -99,7 +99,7 @@ test('a minor can be asked for, and a taken one is refused', async () => {
   expect(markedDevices()).toEqual([])
 })
 
-test('a loaded table is inactive until the resume, and cleared without one', async () => {
+test('tableLoad() makes an inactive table until the resume, and tableClear() removes it', async () => {
   await withDevice([segment('error')], async name => {
     await dm.tableLoad(name, [segment('zero', '', 16), segment('error', '', 8)])
     expect(await dm.status(name)).toMatchObject({ inactiveTable: true, targetCount: 1 })
@@ -118,7 +118,7 @@ test('a loaded table is inactive until the resume, and cleared without one', asy
   })
 })
 
-test('dependencies of the live table and of the loaded one', async () => {
+test('tableDeps() returns the dependencies of the live or of the inactive table', async () => {
   const file = scratch.path('deps.img')
   writeFileSync(file, Buffer.alloc(MiB))
   await withLoops([file], async ([number]) => {
@@ -131,7 +131,7 @@ test('dependencies of the live table and of the loaded one', async () => {
   })
 })
 
-test('a deferred removal waits for the last that holds the device, and can be rolled back', async () => {
+test('a deferred remove() completes at the last close, and can be cancelled', async () => {
   await withDevice([segment('zero')], async name => {
     const { path } = await dm.status(name)
     const holder = openSync(path, 'r')
@@ -146,7 +146,7 @@ test('a deferred removal waits for the last that holds the device, and can be ro
   })
 })
 
-test('a message has its reply, one without a reply is empty, and a wrong one is refused', async () => {
+test('message() returns the reply, an empty text without one, and rejects an invalid message', async () => {
   scratch.log.allow(/Target type does not support messages/)
   await withDevice([segment('zero')], async name => {
     expect(await dm.message(name, '@stats_create - 8')).toBe('0')
@@ -156,7 +156,7 @@ test('a message has its reply, one without a reply is empty, and a wrong one is 
   })
 })
 
-test('a geometry is taken, and one that ends before its start refused', async () => {
+test('setGeometry() sets a geometry, and rejects a start past its end', async () => {
   await withDevice([segment('zero', '', 2048)], async name => {
     await dm.setGeometry(name, { cylinders: 1, heads: 64, sectors: 32, startSector: 0 })
     scratch.log.allow(/Start sector is beyond the geometry limits/)
@@ -165,7 +165,7 @@ test('a geometry is taken, and one that ends before its start refused', async ()
   })
 })
 
-test('secure data is a table like any other, also where the first buffer was too small or the load refused', async () => {
+test('secureData has no effect on the result, also with a reply larger than the first buffer or an invalid table', async () => {
   await withDevice([segment('error')], async name => {
     await dm.tableLoad(name, [segment('zero')], { secureData: true })
     await dm.resume(name)
@@ -176,7 +176,7 @@ test('secure data is a table like any other, also where the first buffer was too
   })
 })
 
-test('integrity measurement lines come for the targets that have them', async () => {
+test('imaMeasurement() returns the lines of targets that support it', async () => {
   const file = scratch.path('ima.img')
   writeFileSync(file, Buffer.alloc(MiB))
   await withLoops([file], async ([number]) => {
@@ -193,7 +193,7 @@ test('integrity measurement lines come for the targets that have them', async ()
   })
 })
 
-test('waiting for an event: at once where it has come already, later where it comes, never where it does not', async () => {
+test('wait() resolves at once after an event, at the next event, and never without one', async () => {
   await withPool(async (pool, { name }) => {
     const { eventNumber } = await dm.status(name)
     const waiting = dm.wait(name)
@@ -216,7 +216,7 @@ test('waiting for an event: at once where it has come already, later where it co
   })
 })
 
-test('more waits than the threads that other calls have do not keep those from running', async () => {
+test('status() resolves while more calls of wait() are pending than there are threads', async () => {
   await withDevice([segment('error')], async name => {
     const controller = new AbortController()
     const waits = Array.from({ length: 120 }, () => dm.wait(name, { signal: controller.signal }))
@@ -229,7 +229,7 @@ test('more waits than the threads that other calls have do not keep those from r
   })
 })
 
-test('the event poll: armed, quiet; then something happens to any device', async () => {
+test('an event poll resolves at the next event of any device, and again until it is armed', async () => {
   const poll = dm.openEventPoll()
   await poll.arm()
   await expectCode(poll.wait({ signal: AbortSignal.timeout(50) }), 'ABORT_ERR')
@@ -239,7 +239,7 @@ test('the event poll: armed, quiet; then something happens to any device', async
   poll.close()
 })
 
-test('listing filters by prefix, and tells how many events each device has had', async () => {
+test('listDevices() filters by prefix, and returns the event number of each device', async () => {
   await withDevice([segment('error')], async name => {
     const [own] = await dm.listDevices({ namePrefix: name })
     expect(own).toEqual({ name, uuid: '', device: dmInfo(name)!.number, eventNumber: expect.any(Number) as number })
@@ -247,7 +247,7 @@ test('listing filters by prefix, and tells how many events each device has had',
   })
 })
 
-test('removing all is refused where it is not asked for in full', async () => {
+test('removeAll() rejects without its full option', async () => {
   await withDevice([segment('error')], async name => {
     await expectCode(dm.removeAll({} as never), 'DM_INVALID_ARGUMENT')
     await expectCode(dm.removeAll({ everyMappedDeviceOfThisMachine: false } as never), 'DM_INVALID_ARGUMENT')

@@ -1,10 +1,10 @@
 // Scenario                                                   Test
 // live replacement under I/O                                 replacing a live table loses no write …
-// the load is refused                                        a refused table changes nothing …
-// the resume is refused after the swap                       a table that fails when it is resumed …
-// the call is aborted                                        an aborted replacement …
-// two at once                                                two replacements at once …
-// D  set_data, set_segments of a suspended device            a suspended device is resumed …
+// the load is refused                                        an invalid table changes nothing: the old …
+// the resume is refused after the swap                       a table that fails at the resume is rolled …
+// the call is aborted                                        an aborted replacement leaves the old table …
+// two at once                                                concurrent replacements run one …
+// D  set_data, set_segments of a suspended device            a replacement resumes a suspended device
 // @udev both
 import { MiB } from '../../../lib/entry/index.js'
 import { linear, MappedDevice, thin, thinPool, zero } from '../../../lib/entry/kernel.js'
@@ -18,7 +18,7 @@ import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
 const scratch = useScratch()
 const running = { suspended: false, liveTable: true, inactiveTable: false }
 
-test('replacing a live table loses no write, and the device grows with it', async () => {
+test('replacing a live table loses no write, and changes the size of the device', async () => {
   await withDevices(scratch, [MiB, MiB], async ([one, two]) => {
     const half = linear({ lengthSectors: 1024, device: one! })
     const device = await MappedDevice.create({ name: scratch.name('live'), table: [half] })
@@ -42,7 +42,7 @@ test('replacing a live table loses no write, and the device grows with it', asyn
   })
 })
 
-test('a refused table changes nothing: the old one is live, and was never suspended', async () => {
+test('an invalid table changes nothing: the old table stays live and is never suspended', async () => {
   scratch.log.allow(/device-mapper: /)
   const device = await MappedDevice.create({ name: scratch.name('kept'), table: [zero({ lengthSectors: 8 })] })
   const table = [linear({ lengthSectors: 8, device: '4095:77' })]
@@ -53,7 +53,7 @@ test('a refused table changes nothing: the old one is live, and was never suspen
   await device.remove()
 })
 
-test('after a refused table a device can be renamed and removed: the kernel’s fault with cleared tables is not met', async () => {
+test('a device can be renamed and removed after an invalid table, without the kernel bug of cleared tables', async () => {
   scratch.log.allow(/device-mapper: /)
   const [one, two] = [scratch.name('named'), scratch.name('renamed')]
   // What was freed twice shows in the rounds after it.
@@ -65,7 +65,7 @@ test('after a refused table a device can be renamed and removed: the kernel’s 
   }
 })
 
-test('a refused table leaves what somebody else has loaded', async () => {
+test('an invalid table leaves the table that another program has loaded', async () => {
   scratch.log.allow(/device-mapper: /)
   const device = await MappedDevice.create({ name: scratch.name('loaded'), table: [zero({ lengthSectors: 8 })] })
   run('dmsetup', ['load', device.name, '--table', '0 24 zero'])
@@ -76,7 +76,7 @@ test('a refused table leaves what somebody else has loaded', async () => {
   await device.remove()
 })
 
-test('a table that fails when it is resumed is rolled back: the old one is live again, and works', async () => {
+test('a table that fails at the resume is rolled back: the old table is live again', async () => {
   scratch.log.allow(/device-mapper: /)
   await withDevices(scratch, [4 * MiB, 16 * MiB], async ([metadataDevice, dataDevice]) => {
     const devices = { metadataDevice: metadataDevice!, dataDevice: dataDevice!, blockSectors: 128 }
@@ -108,7 +108,7 @@ test('a table that fails when it is resumed is rolled back: the old one is live 
   })
 })
 
-test('an aborted replacement leaves the old table, and nothing loaded', async () => {
+test('an aborted replacement leaves the old table live and no inactive table', async () => {
   const device = await MappedDevice.create({ name: scratch.name('aborted'), table: [zero({ lengthSectors: 8 })] })
   const table = [zero({ lengthSectors: 16 })]
   await expectCode(device.replaceTable(table, { signal: AbortSignal.abort() }), 'ABORT_ERR')
@@ -128,7 +128,7 @@ test('an aborted replacement leaves the old table, and nothing loaded', async ()
   await device.remove()
 })
 
-test('two replacements at once come one after the other', async () => {
+test('concurrent replacements run one after the other', async () => {
   const device = await MappedDevice.create({ name: scratch.name('both'), table: [zero({ lengthSectors: 8 })] })
   await Promise.all([16, 24, 32].map(lengthSectors => device.replaceTable([zero({ lengthSectors })])))
   expect(dmTable(device.name)).toBe('0 32 zero')
@@ -136,7 +136,7 @@ test('two replacements at once come one after the other', async () => {
   await device.remove()
 })
 
-test('a suspended device is resumed by a replacement', async () => {
+test('a replacement resumes a suspended device', async () => {
   const device = await MappedDevice.create({ name: scratch.name('suspended'), table: [zero({ lengthSectors: 8 })] })
   await device.suspend()
   await device.replaceTable([zero({ lengthSectors: 16 })])

@@ -1,13 +1,13 @@
 // Scenario                                                   Test
-// D  lineardev empty, empty_table_set                        a table of no segments …
-// D  lineardev rename, rename_id                             renaming …
-// D  lineardev same_name                                     a second device of the same name …
-// D  lineardev same_segment, duplicate_segments              one piece twice …
-// D  lineardev several_segments; A three linear pieces       three pieces of three devices …
-// D  lineardev suspend                                       suspending and resuming …
-// A  one device split in two                                 one device split in two …
-// D  load failure removes the device, resume failure not; A leaks   a refused table leaves no device
-// (missing everywhere) replacement with a way back           replacing …; mapped-device-replace.test.ts
+// D  lineardev empty, empty_table_set                        a table without segments creates …
+// D  lineardev rename, rename_id                             rename() keeps the device …
+// D  lineardev same_name                                     create() with the name or uuid of another …
+// D  lineardev same_segment, duplicate_segments              a table with one segment …
+// D  lineardev several_segments; A three linear pieces       a table of three segments on three …
+// D  lineardev suspend                                       suspend() and resume() succeed …
+// A  one device split in two                                 one device can be split into two …
+// D  load failure removes the device, resume failure not; A leaks   an invalid table leaves no device
+// (missing everywhere) replacement with a way back           mapped-device-replace.test.ts
 // @udev both
 import { closeSync, openSync } from 'node:fs'
 import { MiB } from '../../../lib/entry/index.js'
@@ -34,7 +34,7 @@ async function withDevice(table: readonly Segment[], body: (device: MappedDevice
   }
 }
 
-test('a table of no segments makes no device, and replaces no table', async () => {
+test('a table without segments creates no device and replaces no table', async () => {
   await expectCode(MappedDevice.create({ name: scratch.name('empty'), table: [] }), 'DM_INVALID_ARGUMENT')
   expect(markedDevices()).toEqual([])
   await withDevice([zero({ lengthSectors: 8 })], async device => {
@@ -44,7 +44,7 @@ test('a table of no segments makes no device, and replaces no table', async () =
   })
 })
 
-test('three pieces of three devices read as one', async () => {
+test('a table of three segments on three devices is read as one device', async () => {
   await withDevices(scratch, [MiB, MiB, MiB], async numbers => {
     for (const [at, number] of numbers.entries()) await writeAt(nodeOf(number), 4096 * at, pattern(at + 1, 4096))
     const table = numbers.map((number, at) => piece(number, 8 * at))
@@ -59,7 +59,7 @@ test('three pieces of three devices read as one', async () => {
   })
 })
 
-test('one device split in two: each half has its part', async () => {
+test('one device can be split into two devices', async () => {
   await withDevices(scratch, [8192], async ([number]) => {
     await writeAt(nodeOf(number!), 0, pattern(4, 8192))
     for (const at of [0, 1]) {
@@ -72,7 +72,7 @@ test('one device split in two: each half has its part', async () => {
   })
 })
 
-test('one piece twice in a table is two places over the same data, and one dependency', async () => {
+test('a table with one segment twice maps the same data twice, and has one dependency', async () => {
   await withDevices(scratch, [MiB], async ([number]) => {
     await withDevice([piece(number!), piece(number!)], async device => {
       await writeAt(device.path, 4096, pattern(6, 4096))
@@ -86,7 +86,7 @@ test('one piece twice in a table is two places over the same data, and one depen
   })
 })
 
-test('a second device of the same name or uuid is refused, whatever its table', async () => {
+test('create() with the name or uuid of another device rejects with DM_NAME_TAKEN, with any table', async () => {
   const name = scratch.name('twice')
   const table = [zero({ lengthSectors: 8 })]
   const device = await MappedDevice.create({ name, uuid: `${name}-u`, table })
@@ -97,7 +97,7 @@ test('a second device of the same name or uuid is refused, whatever its table', 
   await device.remove()
 })
 
-test('renaming keeps the device; to its own name or another’s it is refused', async () => {
+test('rename() keeps the device, and rejects its own name and an existing one', async () => {
   scratch.log.allow(/Unable to change name/)
   const taken = scratch.name('taken')
   dmCreate(taken, '0 8 zero')
@@ -115,7 +115,7 @@ test('renaming keeps the device; to its own name or another’s it is refused', 
   dmRemove(taken)
 })
 
-test('a device with a uuid is found again after others have renamed it; one without is not', async () => {
+test('a device with a uuid is found after another program has renamed it, and one without a uuid is not', async () => {
   const table = [zero({ lengthSectors: 8 })]
   const uuid = scratch.name('uuid')
   for (const known of [{ uuid }, {}]) {
@@ -135,7 +135,7 @@ test('a device with a uuid is found again after others have renamed it; one with
   }
 })
 
-test('suspending and resuming, each twice', async () => {
+test('suspend() and resume() succeed twice', async () => {
   await withDevice([zero({ lengthSectors: 8 })], async device => {
     for (const suspended of [true, true, false, false]) {
       await (suspended ? device.suspend({ noflush: true }) : device.resume())
@@ -145,7 +145,7 @@ test('suspending and resuming, each twice', async () => {
   })
 })
 
-test('a device that others made is opened by name, uuid and number', async () => {
+test('open() finds a device of another program by name, uuid and number', async () => {
   const name = scratch.name('foreign')
   run('dmsetup', ['create', '--noudevsync', name, '-u', `${name}-u`, '--table', '0 8 zero'])
   if (process.env['DM_THIN_UDEV'] === '1') run('udevadm', ['settle'])
@@ -158,7 +158,7 @@ test('a device that others made is opened by name, uuid and number', async () =>
   await expectCode(MappedDevice.open(name), 'DM_NOT_FOUND')
 })
 
-test('a refused table leaves no device', async () => {
+test('an invalid table leaves no device', async () => {
   scratch.log.allow(/device-mapper: /)
   const name = scratch.name('refused')
   for (const secureData of [false, true]) {
@@ -168,7 +168,7 @@ test('a refused table leaves no device', async () => {
   }
 })
 
-test('read-only, as asked', async () => {
+test('readOnly makes a device read-only until its table is replaced without it', async () => {
   await withDevices(scratch, [MiB], async ([number]) => {
     const device = await MappedDevice.create({ name: scratch.name('ro'), table: [piece(number!)], readOnly: true })
     expect(dmInfo(device.name)).toMatchObject({ readOnly: true })
@@ -178,7 +178,7 @@ test('read-only, as asked', async () => {
   })
 })
 
-test('a busy device is told with its holders; deferred, it goes when they do', async () => {
+test('remove() of a busy device rejects with its holders, and a deferred one completes when they close it', async () => {
   const device = await MappedDevice.create({ name: scratch.name('held'), table: [zero({ lengthSectors: 8 })] })
   const fd = openSync(device.path, 'r')
   const fault = await expectCode(device.remove({ timeoutMs: 0 }), 'DM_BUSY')
@@ -192,7 +192,7 @@ test('a busy device is told with its holders; deferred, it goes when they do', a
   await expectCode(MappedDevice.open(device.name), 'DM_NOT_FOUND')
 })
 
-test('an answer of dm-stats comes whole, also of a message that can be sent only once', async () => {
+test('a reply of dm-stats is returned completely, also to a message that can be sent only once', async () => {
   await withDevice([zero({ lengthSectors: 256 })], async device => {
     expect(await device.message('@stats_create - 1')).toBe('0')
     // A line for each sector; the message clears the counters, so that asking again would lose them.
@@ -203,7 +203,7 @@ test('an answer of dm-stats comes whole, also of a message that can be sent only
   })
 })
 
-test('closing releases the object and removes nothing; a closed object rejects', async () => {
+test('close() removes nothing, and a closed object rejects with DM_CLOSED', async () => {
   const name = scratch.name('closed')
   const table = [error({ lengthSectors: 8 })]
   {
@@ -219,7 +219,7 @@ test('closing releases the object and removes nothing; a closed object rejects',
   await (await MappedDevice.open(name)).remove()
 })
 
-test('the tree goes down to the disks, as data and as a picture', async () => {
+test('tree() returns the devices down to the disks, and treeText() draws them', async () => {
   await withDevices(scratch, [MiB, MiB], async ([one, two]) => {
     const base = await MappedDevice.create({ name: scratch.name('base'), table: [piece(one!, 0, 1024)] })
     const stripes = [{ device: base.device }, { device: two! }]

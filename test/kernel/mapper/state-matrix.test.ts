@@ -32,7 +32,7 @@ const patienceIn = (state: string) => ({ timeoutMs: state === 'busy' || state ==
 const inEach = <State extends string>(states: readonly State[], code: ErrorCode) =>
   Object.fromEntries(states.map(state => [state, code])) as Record<State, ErrorCode>
 
-describe('MappedDevice', () => {
+describe('a MappedDevice', () => {
   /** `stuck`: a write to it waits in a suspended device below. `pool suspended`: it is a thin, and its pool is. */
   const STATES = ['active', 'suspended', 'busy', 'stuck', 'pool suspended', 'gone', 'closed'] as const
   type State = (typeof STATES)[number]
@@ -152,12 +152,12 @@ describe('MappedDevice', () => {
     for (const { name } of [device, other, below]) if (dmInfo(name)) dmRemove(name)
   }
 
-  test('no method is missing from the table', () => {
+  test('has all of its methods in the table of this test', () => {
     expect(methodsOf(ROWS)).toEqual(offered(MappedDevice).methods)
     expect(offered(MappedDevice).getters).toEqual(['device', 'name', 'path', 'uuid'])
   })
 
-  test.each(STATES)('%s', async state => {
+  test.each(STATES)('resolves, rejects or waits in each method as the table states, if it is %s', async state => {
     await inState(state, async bench => {
       const { device, name, path, uuid } = bench.device
       expect([device, name, path, uuid]).not.toContain(undefined)
@@ -166,7 +166,7 @@ describe('MappedDevice', () => {
   })
 })
 
-describe('LoopDevice', () => {
+describe('a LoopDevice', () => {
   const STATES = ['active', 'read-only', 'busy', 'gone', 'closed'] as const
   type State = (typeof STATES)[number]
   interface Bench {
@@ -221,12 +221,12 @@ describe('LoopDevice', () => {
     },
   }
 
-  test('no method is missing from the table', () => {
+  test('has all of its methods in the table of this test', () => {
     expect(methodsOf(ROWS)).toEqual(offered(LoopDevice).methods)
     expect(offered(LoopDevice).getters).toEqual(['file', 'info', 'number', 'path'])
   })
 
-  test.each(STATES)('%s', async state => {
+  test.each(STATES)('resolves or rejects in each method as the table states, if it is %s', async state => {
     const [file, another] = ['file', 'another'].map(role => scratch.path(`${role}-${state}`)) as [string, string]
     for (const each of [file, another]) {
       writeFileSync(each, '')

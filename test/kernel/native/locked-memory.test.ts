@@ -14,7 +14,7 @@ function flagsOf(file: RegExp): string[][] {
   return ours.map(each => (/^VmFlags: (.*)$/m.exec(each)?.[1] ?? '').trim().split(' '))
 }
 
-test('after a snapshot of an active origin the code of the library and of libc is locked in memory', () =>
+test('the code of the library and of libc is locked in memory after a snapshot of an active origin', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     await origin.snapshot()

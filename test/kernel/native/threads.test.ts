@@ -1,6 +1,6 @@
 // Scenario                                                  Test
-// more calls blocked than threads, and what ends them       a resume, a removal … ; a pool grows …
-// a close that waits                                        the last close …
+// more calls blocked than threads, and what ends them       resume, remove and status …; a pool can grow while a …
+// a close that waits                                        close() of a suspended …
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BlockDevice, KiB, MiB } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
@@ -13,7 +13,7 @@ const scratch = useScratch()
 /** More than the threads for calls that wait. */
 const BLOCKED = 100
 
-test('a resume, a removal and a status are not behind a hundred reads of a suspended device', () =>
+test('resume, remove and status are not blocked by a hundred reads of a suspended device', () =>
   withPool(async pool => {
     const port = nativePort()
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
@@ -28,7 +28,7 @@ test('a resume, a removal and a status are not behind a hundred reads of a suspe
     expect((await reads).every(each => each.length === 64 * KiB)).toBe(true)
   }))
 
-test('a pool grows while a hundred writes wait for its space', () =>
+test('a pool can grow while a hundred writes wait for its space', () =>
   withPool({ dataBytes: 16 * MiB }, async pool => {
     scratch.log.allow(
       /low water mark|out of data space|out-of-data-space|switching pool|growing the data device|no free data/i,
@@ -44,7 +44,7 @@ test('a pool grows while a hundred writes wait for its space', () =>
     expect(dmInfo(volume.name)).toMatchObject({ suspended: false })
   }))
 
-test('the last close of a suspended device with dirty pages waits on a worker', () =>
+test('close() of a suspended device with dirty pages waits on a worker thread', () =>
   withPool(async pool => {
     const port = nativePort()
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()

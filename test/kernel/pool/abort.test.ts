@@ -1,9 +1,9 @@
 // Scenario                                                  Test
-// abort before                                              aborted before …
-// abort during: at every moment, whatever comes first       aborted at some moment of …
-// AbortSignal during the retry of a busy device (missing everywhere; C cannot be cancelled for minutes)   aborted while …
-// abort after                                               aborted afterwards …
-// K  suspend blocks (needs cancel)                          a suspend that waits …
+// abort before                                              calls with an aborted signal …
+// abort during: at every moment, whatever comes first       ThinPool.create aborted at any moment …
+// AbortSignal during the retry of a busy device (missing everywhere; C cannot be cancelled for minutes)   removal of a busy device …
+// abort after                                               an abort after a call has no …
+// K  suspend blocks (needs cancel)                          suspend() of a volume that waits …
 // @udev both
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,7 +19,7 @@ import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../../helpers/k
 const scratch = useScratch()
 const reason = new Error('changed my mind')
 
-test('aborted before: nothing is asked of the kernel, and the reason is the cause', async () => {
+test('calls with an aborted signal reject with its reason as cause, and do not call the kernel', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const signal = AbortSignal.abort(reason)
@@ -76,7 +76,7 @@ async function abortedAt<T>(moment: number, call: (signal: AbortSignal) => Promi
 
 const MOMENTS = [0, 1, 3, 7, 15, 30, 60]
 
-test('aborted at some moment of create: either there is a pool, or nothing at all, also no file', async () => {
+test('ThinPool.create aborted at any moment leaves a complete pool, or neither devices nor files', async () => {
   for (const moment of MOMENTS) {
     const [data, metadata] = ['data', 'metadata'].map(role => scratch.path(`${role}-${moment}`)) as [string, string]
     const pool = await abortedAt(moment, signal =>
@@ -93,7 +93,7 @@ test('aborted at some moment of create: either there is a pool, or nothing at al
   }
 })
 
-test('aborted at some moment of activate: active, or no device', async () => {
+test('activate() aborted at any moment leaves an active volume or no device', async () => {
   await withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const before = snapshotKernelState()
@@ -106,7 +106,7 @@ test('aborted at some moment of activate: active, or no device', async () => {
   })
 })
 
-test('aborted at some moment of a snapshot of an active volume: the origin runs on, and there is no half of it', async () => {
+test('snapshot() of an active volume aborted at any moment leaves the origin resumed and no incomplete snapshot', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     for (const moment of MOMENTS) {
@@ -122,7 +122,7 @@ test('aborted at some moment of a snapshot of an active volume: the origin runs 
   })
 })
 
-test('aborted at some moment of many activations: each says how it ended, and the kernel agrees', async () => {
+test('activateMany() aborted at any moment reports for each volume the state that the kernel has', async () => {
   await withPool({ metadataBytes: 8 * MiB }, async pool => {
     const volumes = await Promise.all(Array.from({ length: 30 }, () => pool.createVolume({ sizeBytes: MiB })))
     const controller = new AbortController()
@@ -137,7 +137,7 @@ test('aborted at some moment of many activations: each says how it ended, and th
   })
 })
 
-test('aborted at some moment of an attach: attached, or not', async () => {
+test('LoopDevice.attach aborted at any moment leaves the file attached or detached', async () => {
   const file = scratch.path('attach.img')
   writeFileSync(file, Buffer.alloc(MiB))
   for (const moment of MOMENTS.slice(0, 4)) {
@@ -147,7 +147,7 @@ test('aborted at some moment of an attach: attached, or not', async () => {
   }
 })
 
-test('aborted while a busy device is tried again: it stays as it is, and can be removed later', async () => {
+test('removal of a busy device aborted between two tries leaves it unchanged, and succeeds later', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const fd = openSync(volume.path, 'r')
@@ -165,7 +165,7 @@ test('aborted while a busy device is tried again: it stays as it is, and can be 
   })
 })
 
-test('a suspend that waits in the kernel for a suspended pool is given up', async () => {
+test('suspend() of a volume that waits for its suspended pool can be aborted', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     dmSuspend(name)
@@ -177,7 +177,7 @@ test('a suspend that waits in the kernel for a suspended pool is given up', asyn
   })
 })
 
-test('aborted afterwards: nothing is undone, and signals do not pile up listeners', async () => {
+test('an abort after a call has no effect, and the call leaves no listener on its signal', async () => {
   await withPool(async pool => {
     const controller = new AbortController()
     const { signal } = controller
@@ -196,7 +196,7 @@ test('aborted afterwards: nothing is undone, and signals do not pile up listener
   })
 })
 
-test('one signal serves many calls at once, without a warning of leaking listeners', async () => {
+test('one signal serves many concurrent calls without a warning about listeners', async () => {
   const warnings: Error[] = []
   const listen = (warning: Error) => void warnings.push(warning)
   process.on('warning', listen)

@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// bad input: file too small, vanished, no file at all       files …
-// bad input: a file system without holes                    a file system without holes …
-// M  existing loops; bad input: attached elsewhere          a file that is attached elsewhere …
-// K  a zeroed superblock is formatted silently, garbage     metadata that is not blank …
-// K  multiple pools on the same metadata or data            a pool over the devices of a running pool …
-// K  stacked pools (three deep there, two here)             block devices, also mapped ones …
+// bad input: file too small, vanished, no file at all       ThinPool.create with files
+// bad input: a file system without holes                    rejects a file system without holes …
+// M  existing loops; bad input: attached elsewhere          rejects a file that is attached elsewhere …
+// K  a zeroed superblock is formatted silently, garbage     ThinPool.create with metadata that is …
+// K  multiple pools on the same metadata or data            rejects the metadata and the data device of a …
+// K  stacked pools (three deep there, two here)             accepts idle block devices, also mapped …
 // @udev both
 import { writeFileSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
@@ -20,8 +20,8 @@ import { thinCheck } from '../../helpers/kernel/dmsetup.js'
 const scratch = useScratch()
 const fresh = (changes: Partial<CreatePoolOptions> = {}) => freshPool(scratch, changes)
 
-describe('files', () => {
-  test('an existing file of the size asked for is used, another size is refused and kept', async () => {
+describe('ThinPool.create with files', () => {
+  test('uses an existing file of the requested size, and rejects and keeps one of another size', async () => {
     const options = fresh()
     writeFileSync(options.data.file, '')
     await truncate(options.data.file, 32 * MiB)
@@ -31,7 +31,7 @@ describe('files', () => {
     await pool.remove()
   })
 
-  test('a file that is too small for metadata is refused', async () => {
+  test('rejects a file that is too small for metadata', async () => {
     const options = fresh()
     const file = scratch.path('small')
     writeFileSync(file, Buffer.alloc(MiB))
@@ -44,7 +44,7 @@ describe('files', () => {
     ])
   })
 
-  test('a file that has vanished is named', async () => {
+  test('names a file that is missing', async () => {
     const options = fresh()
     const fault = await refusedPool({ ...options, data: { file: scratch.path('gone') } }, 'DM_FILE_MISSING')
     expect(fault.message).toContain('gone')
@@ -53,14 +53,14 @@ describe('files', () => {
     await refusedPool({ ...options, data: { file: folder, sizeBytes: MiB } }, 'DM_FILE_MISSING')
   })
 
-  test('what is neither a file nor a block device is refused', async () => {
+  test('rejects a path that is neither a file nor a block device', async () => {
     const options = fresh()
     await refusedPool({ ...options, data: { file: '/dev/null' } }, 'DM_INVALID_ARGUMENT')
     await refusedPool({ ...options, data: { device: '/dev/null' } }, 'DM_INVALID_ARGUMENT')
     await refusedPool({ ...options, data: { device: scratch.path('.') } }, 'DM_INVALID_ARGUMENT')
   })
 
-  test('a file system without holes is refused instead of being filled with zeros', async () => {
+  test('rejects a file system without holes instead of filling the file with zeros', async () => {
     const image = scratch.path('vfat.img')
     const folder = scratch.path('vfat')
     run('truncate', ['-s', '32M', image])
@@ -73,7 +73,7 @@ describe('files', () => {
     run('umount', [folder])
   })
 
-  test('a file that is attached elsewhere is refused, and stays attached there', async () => {
+  test('rejects a file that is attached elsewhere, and leaves it attached', async () => {
     const options = fresh()
     run('truncate', ['-s', '64M', options.data.file])
     const loop = run('losetup', ['--find', '--show', options.data.file]).trim()
@@ -82,18 +82,18 @@ describe('files', () => {
     run('losetup', ['--detach', loop])
   })
 
-  test('one file for data and metadata is refused', async () => {
+  test('rejects one file for both data and metadata', async () => {
     const options = fresh()
     const same = { file: options.data.file, sizeBytes: 16 * MiB }
     await refusedPool({ ...options, data: same, metadata: same }, 'DM_FILE_ATTACHED')
   })
 })
 
-describe('metadata that is not blank', () => {
+describe('ThinPool.create with metadata that is not blank', () => {
   test.each([
     ['garbage in its first block', 0],
-    ['a file system further in', 64 * KiB + 64],
-  ])('%s is refused untouched, and given up only with overwrite', async (_, offset) => {
+    ['a file system at an offset', 64 * KiB + 64],
+  ])('rejects %s without changing it, and replaces it only with format overwrite', async (_, offset) => {
     const options = fresh()
     const content = Buffer.alloc(4 * MiB)
     content.write('precious', offset)
@@ -107,7 +107,7 @@ describe('metadata that is not blank', () => {
     thinCheck(file)
   })
 
-  test('an old pool is refused; overwrite makes an empty one, also with another block size', async () => {
+  test('rejects an old pool, and replaces it by an empty one with format overwrite and any block size', async () => {
     const options = fresh()
     const old = await ThinPool.create(options)
     await old.createVolume({ sizeBytes: MiB })
@@ -120,8 +120,8 @@ describe('metadata that is not blank', () => {
   })
 })
 
-describe('devices in use', () => {
-  test('a pool over the devices of a running pool is refused: neither its metadata nor its data', async () => {
+describe('ThinPool.create with devices in use', () => {
+  test('rejects the metadata and the data device of a running pool', async () => {
     await withPool(async (_, { dataFile, metadataFile }) => {
       const loop = (file: string) => markedLoops().find(each => each.file === file)!.name
       const spare = fresh()
@@ -130,7 +130,7 @@ describe('devices in use', () => {
     })
   })
 
-  test('a mounted data device is refused', async () => {
+  test('rejects a mounted data device', async () => {
     const image = scratch.path('mounted.img')
     const folder = scratch.path('mounted')
     run('truncate', ['-s', '16M', image])
@@ -142,7 +142,7 @@ describe('devices in use', () => {
     run('umount', [folder])
   })
 
-  test('block devices, also mapped ones, can be data and metadata', async () => {
+  test('accepts idle block devices, also mapped devices', async () => {
     await withPool(async outer => {
       const [data, metadata] = await Promise.all(
         [16 * MiB, 4 * MiB].map(async sizeBytes => (await outer.createVolume({ sizeBytes })).activate()),

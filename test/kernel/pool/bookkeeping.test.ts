@@ -1,7 +1,7 @@
 // Scenario                                                  Test
-// dmtest transaction_id: 0..1000 CAS, wrong first argument  the transaction id …
-// dmtest held_root: hold, twice, release, live readers      a metadata snapshot …
-// M  the commit point of a journal; result of commit ignored metadata that cannot be written … (errors-pool-state.test.ts)
+// dmtest transaction_id: 0..1000 CAS, wrong first argument  setTransactionId() sets the id …
+// dmtest held_root: hold, twice, release, live readers      a metadata snapshot stays …
+// M  the commit point of a journal; result of commit ignored  errors.test.ts
 import { MiB } from '../../../lib/entry/index.js'
 import { BLOCK, writeBlock } from '../../helpers/kernel/blocks.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
@@ -16,7 +16,7 @@ const idBy = (name: string): string => dmStatus(name).split(' ')[3]!
 const rootBy = (name: string): string => dmStatus(name).split(' ')[6]!
 const usedBy = (name: string): number => Number(dmStatus(name).split(' ')[5]!.split('/')[0])
 
-test('the transaction id is the one that dmsetup sees, and changes only from the one that it is', async () => {
+test('setTransactionId() sets the id that dmsetup reports, and rejects a wrong current id', async () => {
   scratch.log.allow(/device-mapper: thin( metadata)?: /)
   await withPool(async (pool, { name }) => {
     for (let id = 0n; id < 5n; id++) await pool.setTransactionId({ currentId: id, newId: id + 1n })
@@ -33,7 +33,7 @@ test('the transaction id is the one that dmsetup sees, and changes only from the
   })
 })
 
-test('a metadata snapshot stays as it was, for tools that read a running pool; its blocks are not freed', async () => {
+test('a metadata snapshot stays readable and unchanged while the pool runs, and keeps its blocks', async () => {
   scratch.log.allow(/device-mapper: thin( metadata)?: /)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()

@@ -1,7 +1,7 @@
 // Scenario                                                  Test
-// K  commit failure sets needs_check                        … cannot be written
-// D  success of a message is no success of its commit       each change …
-// C8 create, snapshot and delete resolve uncommitted        each change …
+// K  commit failure sets needs_check                        %s on unwritable metadata …
+// D  success of a message is no success of its commit       %s on unwritable metadata …
+// C8 create, snapshot and delete resolve uncommitted        %s on unwritable metadata …
 import { MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
 import { BROKEN, onLinear } from '../../helpers/pool/broken-pool.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
@@ -35,7 +35,7 @@ const CHANGES: [title: string, change: Change][] = [
 ]
 
 test.each(CHANGES)(
-  '%s on metadata that cannot be written rejects with DM_NOT_COMMITTED, and is not there',
+  '%s on unwritable metadata rejects with DM_NOT_COMMITTED, and its change is lost',
   async (_, change) => {
     scratch.log.allow(...BROKEN)
     await onLinear(scratch, async ({ pool, volume: active, metadataFile, breakMetadata, repairMetadata }) => {
@@ -55,7 +55,7 @@ test.each(CHANGES)(
   },
 )
 
-test('many changes on metadata that cannot be written: the first rejects with DM_NOT_COMMITTED, the rest is refused', async () => {
+test('batch changes on unwritable metadata reject the first with DM_NOT_COMMITTED, and the rest with another code', async () => {
   scratch.log.allow(...BROKEN, /unable to service pool target messages/)
   await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, repairMetadata }) => {
     const idle = [await pool.createVolume({ sizeBytes: MiB }), await pool.createVolume({ sizeBytes: MiB })]
@@ -72,7 +72,7 @@ test('many changes on metadata that cannot be written: the first rejects with DM
   await again.remove()
 })
 
-test('with durability lazy the changes resolve, and commit() rejects with DM_NOT_COMMITTED', async () => {
+test('changes with durability lazy resolve on unwritable metadata, and commit() rejects with DM_NOT_COMMITTED', async () => {
   scratch.log.allow(...BROKEN)
   await onLinear(scratch, async ({ pool, metadataFile, breakMetadata, repairMetadata }) => {
     const lazy = await ThinPool.open({ name: pool.name, durability: 'lazy' })

@@ -1,12 +1,12 @@
 // Scenario                                                  Test
-// D  thinpooldev basic                                      the smallest pool …
-// C  CreatePool (text of the table)                         exactly the table …
-// D  target_params_zero, target_params_none                 every feature …; no feature …
-// D  low_data_block_size; K 57 off, 64, 2^21+1 fail         block sizes that the kernel has not …
-// K  2^21 works, huge block                                 the largest block size …
-// K  too small metadata (16 KiB)                            sizes that cannot be …
-// A  long names cut (defect)                                a name of 127 bytes … whole; bad names …
-// D  thin id made before the name is checked (defect)       a taken name …
+// D  thinpooldev basic                                      the smallest pool is writable …
+// C  CreatePool (text of the table)                         a pool over sparse files has …
+// D  target_params_zero, target_params_none                 a pool with every feature …; a pool without features has …
+// D  low_data_block_size; K 57 off, 64, 2^21+1 fail         block sizes that the kernel does not support …
+// K  2^21 works, huge block                                 a pool with the largest block …
+// K  too small metadata (16 KiB)                            invalid sizes are rejected
+// A  long names cut (defect)                                a name of 127 bytes …; names that are empty …
+// D  thin id made before the name is checked (defect)       a name that exists is …
 // bad input about files, devices and old metadata           pool-backing.test.ts
 // @udev both
 import { statSync } from 'node:fs'
@@ -21,7 +21,7 @@ import { dmCreate, dmRemove, dmStatus, dmTable } from '../../helpers/kernel/dmse
 const scratch = useScratch()
 const fresh = (changes: Partial<CreatePoolOptions> = {}) => freshPool(scratch, changes)
 
-test('the smallest pool is writable, empty, and as large as dmsetup says', async () => {
+test('the smallest pool is writable and empty, and has the size that dmsetup reports', async () => {
   await withPool({ dataBytes: 64 * KiB, metadataBytes: 2 * MiB }, async (pool, { name }) => {
     const status = await pool.status()
     expect(status).toMatchObject({
@@ -38,7 +38,7 @@ test('the smallest pool is writable, empty, and as large as dmsetup says', async
   })
 })
 
-test('exactly the table 0 20971522 thin-pool … 128 65536 1 skip_block_zeroing, over sparse files', async () => {
+test('a pool over sparse files has exactly the table 0 20971522 thin-pool … 128 65536 1 skip_block_zeroing', async () => {
   const options = {
     dataBytes: 10 * GiB + KiB,
     metadataBytes: GiB,
@@ -55,11 +55,11 @@ test('exactly the table 0 20971522 thin-pool … 128 65536 1 skip_block_zeroing,
   })
 })
 
-test('no feature is none in the table', async () => {
+test('a pool without features has none in its table', async () => {
   await withPool(async (_, { name }) => expect(dmTable(name)).toMatch(/^0 131072 thin-pool 7:\d+ 7:\d+ 128 0 0$/))
 })
 
-test('every feature reaches the kernel in a fixed order, and ignore_discard is understood coming back', async () => {
+test('a pool with every feature has them in a fixed order, and reports ignore_discard in its status', async () => {
   const features = { skipBlockZeroing: true, ignoreDiscard: true, noDiscardPassdown: true, errorIfNoSpace: true }
   await withPool(features, async (pool, { name, reopen }) => {
     expect(dmTable(name)).toMatch(/ 4 skip_block_zeroing ignore_discard no_discard_passdown error_if_no_space$/)
@@ -68,7 +68,7 @@ test('every feature reaches the kernel in a fixed order, and ignore_discard is u
   })
 })
 
-test('the largest block size, 1 GiB, holds data', async () => {
+test('a pool with the largest block size, 1 GiB, stores data', async () => {
   const options = { dataBytes: 2 * GiB, dataBlockBytes: GiB, skipBlockZeroing: true }
   await withPool(options, async (pool, { name }) => {
     expect(dmTable(name)).toContain(' 2097152 0 1 ')
@@ -80,14 +80,14 @@ test('the largest block size, 1 GiB, holds data', async () => {
   })
 })
 
-test('block sizes that the kernel has not are refused before it is asked', async () => {
+test('block sizes that the kernel does not support are rejected before the kernel is called', async () => {
   for (const blocks of [64 * 512, (128 + 57) * 512, GiB + 512, GiB + 64 * KiB, 0, -65536, 65536.5, Number.NaN]) {
     const fault = await refusedPool(fresh({ dataBlockBytes: blocks }), 'DM_INVALID_ARGUMENT')
     expect(fault.message).toContain('dataBlockBytes')
   }
 })
 
-test('a name of 127 bytes reaches the kernel whole; 128 are refused and not cut', async () => {
+test('a name of 127 bytes reaches the kernel unchanged, and one of 128 bytes is rejected and not truncated', async () => {
   const name = scratch.name('long').padEnd(127, 'x')
   await refusedPool(fresh({ name: `${name}x` }), 'DM_INVALID_ARGUMENT')
   const pool = await ThinPool.create(fresh({ name }))
@@ -95,7 +95,7 @@ test('a name of 127 bytes reaches the kernel whole; 128 are refused and not cut'
   await pool.remove()
 })
 
-test('bad names are refused: empty, with a slash, reserved, or with what udev would mangle', async () => {
+test('names that are empty, reserved, have a slash, or that udev would mangle are rejected', async () => {
   const bad = [
     '',
     'dmthintest-a/b',
@@ -114,7 +114,7 @@ test('bad names are refused: empty, with a slash, reserved, or with what udev wo
   }
 })
 
-test('a taken name is refused before a file is made or attached', async () => {
+test('a name that exists is rejected before a file is created or attached', async () => {
   const options = fresh()
   dmCreate(options.name, '0 8 zero')
   const fault = await refusedPool(options, 'DM_NAME_TAKEN')
@@ -123,12 +123,12 @@ test('a taken name is refused before a file is made or attached', async () => {
   await withPool(async (_, { name }) => void (await refusedPool(fresh({ name }), 'DM_NAME_TAKEN')))
 })
 
-test('an unknown option is refused by its name', async () => {
+test('an unknown option is rejected by its name', async () => {
   const misspelt = { ...fresh(), skipBlockZeroeing: true } as CreatePoolOptions
   expect((await refusedPool(misspelt, 'DM_INVALID_ARGUMENT')).message).toContain('skipBlockZeroeing')
 })
 
-test('sizes that cannot be', async () => {
+test('invalid sizes are rejected', async () => {
   const sizes: [string, number, number][] = [
     ['data of nothing', 0, 4 * MiB],
     ['data of part of a sector', 64 * MiB + 1, 4 * MiB],

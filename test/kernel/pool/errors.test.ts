@@ -1,10 +1,10 @@
 // Scenario (states of a pool)                               Test
-// K  activate while the pool is suspended fails             a suspended pool …
-// K  suspend: pool with active thins, resume                a suspended pool …
-// K  read_only pools; needs_check                           a read-only pool …, metadata that cannot be written …
-// K  bz1230271 metadata swapped to error; Fail              a pool whose metadata is gone …
-// K  commit failure sets needs_check                        metadata that cannot be written …
-// M  ResizePool leaves the pool suspended (defect)          grow of a pool that needs a check …
+// K  activate while the pool is suspended fails             a suspended pool rejects …
+// K  suspend: pool with active thins, resume                a suspended pool rejects …
+// K  read_only pools; needs_check                           a read-only pool …; a pool with unwritable metadata …
+// K  bz1230271 metadata swapped to error; Fail              a pool whose metadata device fails …
+// K  commit failure sets needs_check                        a pool with unwritable metadata is …
+// M  ResizePool leaves the pool suspended (defect)          a pool with unwritable metadata …
 // full: data, metadata                                      pool-space.test.ts
 import { MiB, ThinPool } from '../../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../../helpers/kernel/blocks.js'
@@ -18,7 +18,7 @@ import { withPool } from '../../helpers/pool/pools.js'
 
 const scratch = useScratch()
 
-test('a suspended pool: activation and snapshots of active volumes are refused, the rest works, nothing is left', async () => {
+test('a suspended pool rejects activations and snapshots of active volumes, and accepts other calls', async () => {
   scratch.log.allow(/device-mapper: (thin|table|ioctl): /)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -44,7 +44,7 @@ test('a suspended pool: activation and snapshots of active volumes are refused, 
   })
 })
 
-test('a read-only pool takes no message; what it has can be read, and it goes like any other', async () => {
+test('a read-only pool rejects messages, and its volumes can be read and removed', async () => {
   scratch.log.allow(/unable to service pool target messages/, /device-mapper: (thin|table|ioctl): /)
   await withPool(async (pool, { reopen, name }) => {
     const made = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -69,7 +69,7 @@ test('a read-only pool takes no message; what it has can be read, and it goes li
   })
 })
 
-test('metadata that cannot be written any more: read-only, needs a check; grow is refused; repaired by thin_check', async () => {
+test('a pool with unwritable metadata is read-only and needs a check, rejects grow(), and is repaired by thin_check', async () => {
   scratch.log.allow(...BROKEN)
   await onLinear(scratch, async ({ pool, volume, metadataFile, breakMetadata, repairMetadata }) => {
     // Reads work, writes fail: the commit fails, the abort succeeds.
@@ -102,7 +102,7 @@ test('metadata that cannot be written any more: read-only, needs a check; grow i
   await again.remove({ deactivate: true })
 })
 
-test('a pool whose metadata is gone has failed, says so in every call, and can be taken down', async () => {
+test('a pool whose metadata device fails rejects changes with DM_POOL_FAILED, and can be removed', async () => {
   scratch.log.allow(...BROKEN)
   await onLinear(scratch, async ({ pool, volume, breakMetadata, repairMetadata }) => {
     const idle = await pool.createVolume({ sizeBytes: MiB })

@@ -1,8 +1,8 @@
 // Scenario                                                  Test
-// dmtest external_origin: larger, smaller, fractional tail  a volume reads …
-// dmtest external_origin: snap of it                        its snapshots …
-// all descendants need the same origin argument             its snapshots …; the contract
-// a mounted or claimed origin                               an origin that another claims …
+// dmtest external_origin: larger, smaller, fractional tail  a volume reads its read-only …
+// dmtest external_origin: snap of it                        a volume reads its read-only …
+// all descendants need the same origin argument             a volume reads its read-only …; contract/origins.ts
+// a mounted or claimed origin                               an external origin that is open …
 // @udev both
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -32,7 +32,7 @@ async function withOrigin(body: (origin: LoopDevice, file: string) => Promise<vo
   expect(checksum(file)).toBe(before)
 }
 
-test('a volume reads its read-only external origin, copies what it writes in part, and dmsetup sees the same', async () => {
+test('a volume reads its read-only external origin, copies blocks at partial writes, and has the table that dmsetup shows', async () => {
   await withOrigin(async origin => {
     await withPool(async pool => {
       const externalOrigin = origin.path
@@ -77,7 +77,7 @@ test('a volume reads its read-only external origin, copies what it writes in par
   })
 })
 
-test('an origin that another claims, as a mount does, is busy, and no device is left', async () => {
+test('an external origin that is open exclusively rejects with DM_BUSY, and no device is left', async () => {
   scratch.log.allow(/device-mapper: /)
   await withOrigin(async origin => {
     await withPool(async pool => {

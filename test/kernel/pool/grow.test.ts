@@ -1,11 +1,11 @@
 // Scenario                                                  Test
-// D  set_data; K resize in 8 steps                          data grows in steps …
-// D  set_meta; K metadata_resize no_io steps                metadata grows in steps …
-// K  resize_io; extra space must not be used before         volumes stay active and whole …
-// M  IncreaseLoopBackSize                                   file, loop device and pool grow together
-// M  ReduceLoopBackSize; K data smaller than pool on reload  shrinking is refused …
-// M  ResizePool leaves the pool suspended (defect)          shrinking …, a device that has not grown …
-// A  lengths that are no multiple of 512 (defect)           sizes that are not whole sectors …
+// D  set_data; K resize in 8 steps                          grow() of data enlarges file …
+// D  set_meta; K metadata_resize no_io steps                grow() of metadata enlarges the …
+// K  resize_io; extra space must not be used before         volumes stay active with their contents …
+// M  IncreaseLoopBackSize                                   grow() of data enlarges file …
+// M  ReduceLoopBackSize; K data smaller than pool on reload  rejects smaller sizes of …
+// M  ResizePool leaves the pool suspended (defect)          rejects smaller sizes of …; rejects a device that has not grown …
+// A  lengths that are no multiple of 512 (defect)           rejects sizes that are not whole sectors …
 // @udev both
 import { statSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
@@ -20,7 +20,7 @@ import { dmCreate, dmInfo, dmStatus, dmTable, thinCheck } from '../../helpers/ke
 
 const scratch = useScratch()
 
-test('data grows in steps: file, loop device, table and total, also to no multiple of a block', async () => {
+test('grow() of data enlarges file, loop device, table and total, also to sizes within a block', async () => {
   await withPool({ dataBytes: 4 * MiB }, async (pool, { name, dataFile }) => {
     for (const dataBytes of [4 * MiB, 5 * MiB, 8 * MiB + 512, 9 * MiB, 64 * MiB]) {
       await pool.grow({ dataBytes })
@@ -34,7 +34,7 @@ test('data grows in steps: file, loop device, table and total, also to no multip
   })
 })
 
-test('metadata grows in steps, the pool’s own count with it', async () => {
+test('grow() of metadata enlarges the total that the pool reports', async () => {
   await withPool({ metadataBytes: 2 * MiB }, async (pool, { name, metadataFile }) => {
     for (const metadataBytes of [3 * MiB, 7 * MiB, 31 * MiB, 67 * MiB]) {
       await pool.grow({ metadataBytes })
@@ -46,14 +46,14 @@ test('metadata grows in steps, the pool’s own count with it', async () => {
   })
 })
 
-test('data and metadata grow in one call', async () => {
+test('grow() enlarges data and metadata in one call', async () => {
   await withPool(async pool => {
     await pool.grow({ dataBytes: 128 * MiB, metadataBytes: 8 * MiB })
     expect(await pool.status()).toMatchObject({ data: { totalBlocks: 2048 }, metadata: { totalBlocks: 2048 } })
   })
 })
 
-test('volumes stay active and whole while the pool grows below them, and use the new space afterwards', async () => {
+test('volumes stay active with their contents while the pool grows, and use the new space afterwards', async () => {
   await withPool({ dataBytes: 2 * MiB }, async (pool, { reopen }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
     await writeAt(volume.path, 0, pattern(1, MiB))
@@ -68,8 +68,8 @@ test('volumes stay active and whole while the pool grows below them, and use the
   })
 })
 
-describe('refused with the pool as it was, never suspended', () => {
-  test('shrinking, of data and of metadata', async () => {
+describe('grow()', () => {
+  test('rejects smaller sizes of data and of metadata, and leaves the pool unchanged', async () => {
     await withPool(async (pool, { dataFile }) => {
       const before = snapshotKernelState()
       await expectCode(pool.grow({ dataBytes: 32 * MiB }), 'DM_INVALID_ARGUMENT')
@@ -80,7 +80,7 @@ describe('refused with the pool as it was, never suspended', () => {
     })
   })
 
-  test('sizes that are not whole sectors', async () => {
+  test('rejects sizes that are not whole sectors, and leaves the pool unchanged', async () => {
     await withPool(async pool => {
       const before = snapshotKernelState()
       for (const size of [0, -512, 64 * MiB + 1, 65 * MiB + 0.5, Number.POSITIVE_INFINITY]) {
@@ -91,7 +91,7 @@ describe('refused with the pool as it was, never suspended', () => {
     })
   })
 
-  test('a file that has vanished', async () => {
+  test('rejects a missing file, and leaves the pool unchanged', async () => {
     await withPool({ check: false }, async (pool, { dataFile }) => {
       run('rm', [dataFile])
       const before = snapshotKernelState()
@@ -100,7 +100,7 @@ describe('refused with the pool as it was, never suspended', () => {
     })
   })
 
-  test('a device that has not grown; once it has, the pool follows', async () => {
+  test('rejects a device that has not grown, and succeeds when it has grown', async () => {
     const file = scratch.path('device.img')
     run('truncate', ['-s', '8M', file])
     const loop = run('losetup', ['--find', '--show', file]).trim()
@@ -129,7 +129,7 @@ describe('refused with the pool as it was, never suspended', () => {
   })
 })
 
-test('a loop device whose file somebody has grown already: only the device and the pool follow', async () => {
+test('grow() of a file that was already enlarged resizes only the loop device and the pool', async () => {
   await withPool(async (pool, { dataFile }) => {
     await truncate(dataFile, 96 * MiB)
     await pool.grow({ dataBytes: 96 * MiB })

@@ -1,9 +1,9 @@
 // Scenario                                                  Test
-// the kernel lets one id be active under two names          baseline …
-// C  ActivateDevice (second is refused)                     the same object …, another object …
-// missing everywhere: refused by us, also across processes  another process …
-// also after a restart                                      after the pool was down …
-// volume active elsewhere, before and after                 activated by dmsetup before …, … after
+// the kernel lets one id be active under two names          the kernel itself allows one …
+// C  ActivateDevice (second is refused)                     a second activation by …
+// missing everywhere: refused by us, also across processes  an activation is rejected …
+// also after a restart                                      a second activation is rejected …
+// volume active elsewhere, before and after                 a volume that dmsetup activated …
 // @udev both
 import { MiB, ThinPool } from '../../../lib/entry/index.js'
 import { writeBlock } from '../../helpers/kernel/blocks.js'
@@ -16,7 +16,7 @@ import { dmCreate, dmInfo, dmRemove, dmTable } from '../../helpers/kernel/dmsetu
 
 const scratch = useScratch()
 
-test('baseline: the kernel allows one volume to be active under two names', async () => {
+test('the kernel itself allows one volume to be active under two names', async () => {
   await withPool(async (pool, { name }) => {
     await pool.createVolume({ sizeBytes: MiB })
     const names = [scratch.name('one'), scratch.name('two')]
@@ -26,7 +26,7 @@ test('baseline: the kernel allows one volume to be active under two names', asyn
   })
 })
 
-test('the same object, another object, another name: refused, and the one activation stays', async () => {
+test('a second activation by the same or another object or under another name is rejected, and the first stays', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const other = await (await ThinPool.open(name)).volume(0)
@@ -41,7 +41,7 @@ test('the same object, another object, another name: refused, and the one activa
   })
 })
 
-test('of two concurrent activations under different names exactly one succeeds', async () => {
+test('exactly one of several concurrent activations under different names succeeds', async () => {
   await withPool(async (pool, { name }) => {
     await pool.createVolume({ sizeBytes: MiB })
     for (let round = 0; round < 5; round++) {
@@ -58,7 +58,7 @@ test('of two concurrent activations under different names exactly one succeeds',
   })
 })
 
-test('another process is refused while this one has it, and has it afterwards; then this one is refused', async () => {
+test('an activation is rejected while another process has the volume active, and succeeds afterwards', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -89,7 +89,7 @@ test('another process is refused while this one has it, and has it afterwards; t
   })
 })
 
-test('activated by dmsetup before: refused, listed, snapshotted, deactivated, and not deleted meanwhile', async () => {
+test('a volume that dmsetup activated cannot be activated or deleted, and is listed, snapshotted and deactivated', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async (pool, { name }) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
@@ -111,7 +111,7 @@ test('activated by dmsetup before: refused, listed, snapshotted, deactivated, an
   })
 })
 
-test('activated by dmsetup after: the second activation of ours is refused until that one is gone', async () => {
+test('a volume that dmsetup activated in addition cannot be activated again until that device is removed', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const foreign = scratch.name('foreign')
@@ -124,7 +124,7 @@ test('activated by dmsetup after: the second activation of ours is refused until
   })
 })
 
-test('after the pool was down and up again, under another device number, the guard holds as before', async () => {
+test('a second activation is rejected after a restart of the pool under another device number', async () => {
   await withPool(async (pool, { name, reopen }) => {
     await pool.createVolume({ sizeBytes: MiB })
     const number = dmInfo(name)!.number
@@ -142,7 +142,7 @@ test('after the pool was down and up again, under another device number, the gua
   })
 })
 
-test('another pool has the device number of one that was taken down: nothing of it is touched', async () => {
+test('an object of a removed pool does not change another pool with the same device number', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const { number } = dmInfo(name)!
@@ -172,7 +172,7 @@ test('another pool has the device number of one that was taken down: nothing of 
   })
 })
 
-test('the same id of two pools is two volumes', async () => {
+test('volumes with the same id in two pools are independent', async () => {
   await withPool(first =>
     withPool(async second => {
       for (const pool of [first, second]) await (await pool.createVolume({ sizeBytes: MiB, id: 1 })).activate()

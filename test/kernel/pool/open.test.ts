@@ -1,14 +1,14 @@
 // Scenario                                                  Test
-// D  new against setup, idempotent adoption                 a running pool is adopted …
-// D  setup compares tables                                  every parameter that differs …
-// C  pool_device: found again after a restart               a pool at rest comes back …
-// M  existing loops by device and inode                     loop devices are found again by inode …
-// M  ReduceLoopBackSize                                     data that has become shorter …
-// K  reopening with another block size                      another block size …
-// K  zeroed superblock is formatted silently                blank metadata … never formatted
-// K  garbage superblock                                     garbage …; a flipped bit …
-// K  read_only                                              a pool opened read-only …
-// bad input: vanished, another size, not a pool             the tests of those names
+// D  new against setup, idempotent adoption                 open() adopts a running pool by its …
+// D  setup compares tables                                  names every parameter that differs
+// C  pool_device: found again after a restart               open() starts a stopped pool with its …
+// M  existing loops by device and inode                     open() finds loop devices by the inode of the …
+// M  ReduceLoopBackSize                                     rejects data that has become smaller …
+// K  reopening with another block size                      rejects another block size
+// K  zeroed superblock is formatted silently                rejects blank metadata …
+// K  garbage superblock                                     rejects %s with DM_METADATA_CORRUPT …
+// K  read_only                                              a pool that is opened read-only …
+// bad input: vanished, another size, not a pool             rejects a missing file; rejects a file that …; open() rejects …
 // @udev both
 import { copyFileSync, linkSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
@@ -30,7 +30,7 @@ async function refused(options: OpenPoolOptions | string, code: Parameters<typeo
   return fault
 }
 
-test('a running pool is adopted by its name alone, or with its files, and by several at once', async () => {
+test('open() adopts a running pool by its name or with its files, also concurrently', async () => {
   await withPool(async (pool, { name, reopen }) => {
     await pool.createVolume({ sizeBytes: MiB, id: 5 })
     const before = snapshotKernelState()
@@ -45,7 +45,7 @@ test('a running pool is adopted by its name alone, or with its files, and by sev
   })
 })
 
-test('a pool at rest comes back with its volumes and their content, and with the same table', async () => {
+test('open() starts a stopped pool with its volumes, their contents and the same table', async () => {
   await withPool({ lowWaterMarkBlocks: 10 }, async (pool, { name, reopen }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
     await writeBlock(volume.path, 9, 42)
@@ -67,7 +67,7 @@ test('a pool at rest comes back with its volumes and their content, and with the
   })
 })
 
-test('loop devices are found again by inode: by another path of the file, not by the path it had', async () => {
+test('open() finds loop devices by the inode of the file and not by its path', async () => {
   await withPool(async (pool, { dataFile, metadataFile, reopen }) => {
     await pool.remove()
     const loop = run('losetup', ['--find', '--show', dataFile]).trim()
@@ -84,8 +84,8 @@ test('loop devices are found again by inode: by another path of the file, not by
   })
 })
 
-describe('a running pool that is not as asked for', () => {
-  test('every parameter that differs is named', async () => {
+describe('open() of a running pool with other options', () => {
+  test('names every parameter that differs', async () => {
     const changes: [string, Partial<OpenPoolOptions>][] = [
       ['dataBlockBytes', { dataBlockBytes: 128 * KiB }],
       ['lowWaterMarkBlocks', { lowWaterMarkBlocks: 1 }],
@@ -102,7 +102,7 @@ describe('a running pool that is not as asked for', () => {
     })
   })
 
-  test('data and metadata exchanged are named', async () => {
+  test('names data and metadata if they are exchanged', async () => {
     await withPool(async (_, { reopen }) => {
       const exchanged = { ...reopen, data: reopen.metadata, metadata: reopen.data }
       expect((await refused(exchanged, 'DM_POOL_MISMATCH')).message).toContain('data is ')
@@ -120,31 +120,31 @@ const atRest = (body: (files: PoolFiles) => Promise<void>) =>
     await body(files)
   })
 
-describe('a pool at rest that cannot come back', () => {
-  test('another block size is refused', () =>
+describe('open() of a stopped pool', () => {
+  test('rejects another block size', () =>
     atRest(async ({ reopen }) => {
       const fault = await refused({ ...reopen, dataBlockBytes: 128 * KiB }, 'DM_POOL_MISMATCH')
       expect(fault.message).toContain('65536')
     }))
 
-  test('data that has become shorter is refused before the kernel would leave the pool suspended', () =>
+  test('rejects data that has become smaller, which would leave the pool suspended in the kernel', () =>
     atRest(async ({ reopen, dataFile }) => {
       await truncate(dataFile, 32 * MiB)
       await refused(reopen, 'DM_POOL_MISMATCH')
     }))
 
-  test('a file that is smaller than stated', () =>
+  test('rejects a file that is smaller than stated', () =>
     atRest(async ({ reopen, dataFile }) => {
       await refused({ ...reopen, data: { file: dataFile, sizeBytes: 32 * GiB } }, 'DM_FILE_SIZE')
     }))
 
-  test('a file that has vanished', () =>
+  test('rejects a missing file', () =>
     atRest(async ({ reopen, metadataFile }) => {
       rmSync(metadataFile)
       expect((await refused(reopen, 'DM_FILE_MISSING')).message).toContain(metadataFile)
     }))
 
-  test('blank metadata is told as such and never formatted', () =>
+  test('rejects blank metadata with DM_METADATA_BLANK, and never formats it', () =>
     atRest(async ({ reopen, metadataFile }) => {
       await truncate(metadataFile, 0)
       await truncate(metadataFile, 4 * MiB)
@@ -154,8 +154,8 @@ describe('a pool at rest that cannot come back', () => {
 
   test.each([
     ['garbage', (file: string) => writeSync(openSync(file, 'r+'), Buffer.alloc(4096, 0x5a), 0, 4096, 0)],
-    ['a flipped bit, seen by the checksum', (file: string) => writeSync(openSync(file, 'r+'), 'X', 3000)],
-  ])('%s is corrupt metadata, and stays as it is', async (_, spoil) =>
+    ['a flipped bit', (file: string) => writeSync(openSync(file, 'r+'), 'X', 3000)],
+  ])('rejects %s with DM_METADATA_CORRUPT, and leaves the metadata unchanged', async (_, spoil) =>
     atRest(async ({ reopen, metadataFile }) => {
       spoil(metadataFile)
       const content = readFileSync(metadataFile)
@@ -165,7 +165,7 @@ describe('a pool at rest that cannot come back', () => {
   )
 })
 
-test('a pool opened read-only takes no message and keeps its content', async () => {
+test('a pool that is opened read-only rejects messages and keeps its contents', async () => {
   scratch.log.allow(/unable to service pool target messages in READ_ONLY/)
   await withPool(async (pool, { reopen }) => {
     const { id } = await pool.createVolume({ sizeBytes: MiB })
@@ -178,7 +178,7 @@ test('a pool opened read-only takes no message and keeps its content', async () 
   })
 })
 
-test('what is no pool, what is not there, and options without files', async () => {
+test('open() rejects a device that is not a pool, a missing pool, and options without files', async () => {
   const name = scratch.name('error')
   await refused(name, 'DM_NOT_FOUND')
   dmCreate(name, '0 8 zero')
@@ -189,7 +189,7 @@ test('what is no pool, what is not there, and options without files', async () =
   await refused('', 'DM_INVALID_ARGUMENT')
 })
 
-test('a pool that a person has suspended is opened, told, and left suspended', async () => {
+test('open() reports a pool that another program suspended, and leaves it suspended', async () => {
   await withPool(async (_, { name }) => {
     dmSuspend(name)
     const again = await ThinPool.open(name)

@@ -1,7 +1,7 @@
 // Scenario                                                  Test
-// C12 options lost at each restart; names and sizes         records of pools (test/contract/records.ts)
-// the record cannot be written                              a record that cannot be written …
-// a crash while it is written                               what a dead process left …
+// C12 options lost at each restart; names and sizes         contract/records.ts
+// the record cannot be written                              a change whose record cannot be written is …
+// a crash while it is written                               an incomplete record of a killed …
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { MiB, ThinPool } from '../../../lib/entry/index.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
@@ -22,7 +22,7 @@ async function withRecord(body: (pool: ThinPool, record: string, move: (away: bo
   rmSync(folder, { recursive: true })
 }
 
-test('a record that cannot be written: what was made is deleted again, no device is left, and it goes on later', () =>
+test('a change whose record cannot be written is rolled back, and succeeds when the record is writable', () =>
   withRecord(async (pool, record, move) => {
     const volume = await pool.createVolume({ sizeBytes: MiB, id: 0 })
     const origin = await (await pool.createVolume({ sizeBytes: MiB, id: 1 })).activate()
@@ -48,7 +48,7 @@ test('a record that cannot be written: what was made is deleted again, no device
     await volume.deactivate()
   }))
 
-test('what a dead process left of a new record is not read, and replaced by the next change', () =>
+test('an incomplete record of a killed process is ignored, and replaced by the next change', () =>
   withRecord(async (pool, record) => {
     await pool.createVolume({ sizeBytes: MiB, id: 3 })
     writeFileSync(`${record}.new`, '{"format":1,')
@@ -62,7 +62,7 @@ test('what a dead process left of a new record is not read, and replaced by the 
     ])
   }))
 
-test('a pool that is removed with its files takes its record with it', async () => {
+test('remove({ deleteFiles: true }) deletes the record', async () => {
   const record = scratch.path('gone.json')
   const source = (role: string) => ({ file: scratch.path(`gone-${role}`), sizeBytes: 4 * MiB })
   const pool = await ThinPool.create({

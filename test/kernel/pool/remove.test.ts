@@ -1,10 +1,10 @@
 // Scenario                                                  Test
-// C  RemoveDevice (pool with dependents is busy), RemovePool active volumes …; everything goes …
-// M  Teardown; AUTOCLEAR loops die with the pool            everything goes …
-// K  remove pool with active thins is EBUSY                 active volumes are a reason to refuse …
-// C  no force-remove with an error table (defect)           a busy volume stays as it is …
-// M  loop devices leaked (pain 12)                          loop devices that belong to others …
-// bad luck: held open by another process, mounted           a busy volume …, a mounted volume …
+// C  RemoveDevice (pool with dependents is busy), RemovePool  remove() rejects if volumes are active …; remove({ deactivate: true }) …
+// M  Teardown; AUTOCLEAR loops die with the pool            remove({ deactivate: true }) …
+// K  remove pool with active thins is EBUSY                 remove() rejects if volumes are active, also …
+// C  no force-remove with an error table (defect)           remove() keeps a busy volume with its …
+// M  loop devices leaked (pain 12)                          remove() keeps loop devices of others, also …
+// bad luck: held open by another process, mounted           remove() keeps a busy volume …; remove() keeps a mounted …
 // @udev both
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB, mount, ThinPool, unmount } from '../../../lib/entry/index.js'
@@ -17,7 +17,7 @@ import { dmInfo, dmTable, dmCreate } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 
-test('everything goes, from the top down, and is told; the files stay', async () => {
+test('remove({ deactivate: true }) removes all devices, reports them, and keeps the files', async () => {
   await withPool(async (pool, { name, dataFile, metadataFile }) => {
     const volumes = await Promise.all([1, 2].map(id => pool.createVolume({ sizeBytes: MiB, id })))
     await pool.activateMany(volumes)
@@ -31,7 +31,7 @@ test('everything goes, from the top down, and is told; the files stay', async ()
   })
 })
 
-test('the files go too when asked for', async () => {
+test('remove({ deleteFiles: true }) deletes the files', async () => {
   await withPool(async (pool, { dataFile, metadataFile }) => {
     const removed = await pool.remove({ deleteFiles: true })
     expect([...removed.files].sort()).toEqual([dataFile, metadataFile])
@@ -39,7 +39,7 @@ test('the files go too when asked for', async () => {
   })
 })
 
-test('active volumes are a reason to refuse, also those that another program activated', async () => {
+test('remove() rejects if volumes are active, also those of other programs', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const foreign = scratch.name('foreign')
@@ -51,7 +51,7 @@ test('active volumes are a reason to refuse, also those that another program act
   })
 })
 
-test('a busy volume stays as it is, never with an error table in its place, and its holder is named', async () => {
+test('remove() keeps a busy volume with its table, and names its holder', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const fd = openSync(volume.path, 'r+')
@@ -66,7 +66,7 @@ test('a busy volume stays as it is, never with an error table in its place, and 
   })
 })
 
-test('a mounted volume keeps the pool, and the mount point is named', async () => {
+test('remove() keeps a mounted volume and its pool, and names the mount point', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
     run('mkfs.ext4', ['-q', volume.path])
@@ -82,7 +82,7 @@ test('a mounted volume keeps the pool, and the mount point is named', async () =
   })
 })
 
-test('a pool that somebody else has taken down is not found, and the object can still be closed', async () => {
+test('methods of a pool that another object removed reject with DM_NOT_FOUND, and close() resolves', async () => {
   await withPool(async (pool, { name }) => {
     const other = await ThinPool.open(name)
     await other.remove()
@@ -93,7 +93,7 @@ test('a pool that somebody else has taken down is not found, and the object can 
   })
 })
 
-test('closing is idempotent, waits, and takes nothing from the kernel; a removed pool is closed', async () => {
+test('close() is idempotent, waits for calls, and changes nothing in the kernel, and remove() closes the pool', async () => {
   await withPool(async (pool, { name }) => {
     const other = await ThinPool.open(name)
     const before = snapshotKernelState()
@@ -108,7 +108,7 @@ test('closing is idempotent, waits, and takes nothing from the kernel; a removed
   })
 })
 
-test('loop devices that belong to others are left alone, also under the number that the pool has just given back', async () => {
+test('remove() keeps loop devices of others, also one that reuses a number of the pool', async () => {
   const file = scratch.path('other')
   writeFileSync(file, Buffer.alloc(MiB))
   await withPool(async pool => {
@@ -126,7 +126,7 @@ test('loop devices that belong to others are left alone, also under the number t
   })
 })
 
-test('a pool of another program is taken down, and the loop devices that it attached are left to it', async () => {
+test('remove() of a pool of another program keeps the loop devices that it attached', async () => {
   const name = scratch.name('foreign')
   const [data, metadata] = [32, 4].map(size => {
     const file = scratch.path(`foreign-${size}`)

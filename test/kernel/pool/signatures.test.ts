@@ -1,6 +1,6 @@
 // Scenario                                                  Test
-// C4 create takes a device that holds a file system         … DM_SIGNATURE_FOUND
-// C4 udev and others at work on the node                    a node that another process has locked …
+// C4 create takes a device that holds a file system         create on data with %s rejects …
+// C4 udev and others at work on the node                    create waits for a node that another process …
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
@@ -51,7 +51,7 @@ async function onLoops(body: (options: CreatePoolOptions, data: string, metadata
 }
 
 test.each(SIGNATURES)(
-  'create on a data device with %s rejects with DM_SIGNATURE_FOUND and writes nothing; overwrite takes it and erases it',
+  'create on data with %s rejects with DM_SIGNATURE_FOUND and writes nothing; format overwrite erases the signature',
   (type, sign) =>
     onLoops(async (options, data) => {
       sign(data)
@@ -66,7 +66,7 @@ test.each(SIGNATURES)(
     }),
 )
 
-test('create over files that hold something rejects too: data at its start, metadata at its end', async () => {
+test('create rejects files with a signature at the start of data or at the end of metadata', async () => {
   const [data, metadata] = [image(), image(4 * MiB)]
   const options = { name: scratch.name('pool'), data: { file: data }, metadata: { file: metadata } }
   run('mkfs.ext4', ['-q', data])
@@ -78,7 +78,7 @@ test('create over files that hold something rejects too: data at its start, meta
   expect(snapshotKernelState()).toBe('')
 })
 
-test('a node that another process has locked: create waits, can be aborted, and continues when it is released', () =>
+test('create waits for a node that another process has locked, can be aborted, and continues after the release', () =>
   onLoops(async options => {
     const { device } = options.data as { device: string }
     const locker = spawn('flock', ['--exclusive', device, 'sh', '-c', 'echo locked; read line'], {

@@ -1,13 +1,13 @@
 // Scenario                                                  Test
-// K  pattern stomper, snap and origin                       stomping a snapshot …; stomping an origin …
-// K  space use doubles on full overwrite                    a full overwrite …
-// K  {ext4} overwrite, create-snap, break-sharing           layers on ext4 …
-// C  write v1, snapshot, write v2; DevMapperUsage           layers on ext4 …
-// D  filesystem (100 files, usage grows), snapshot_usage    layers on ext4 …; usage …
-// K  parallel I/O to shared thins (6 writers)               six snapshots written at once …
-// K  recursive snapshots with changes                       a chain in which every layer …
-// K  thin_ls: live == offline, own count                    usage …
-// containerd#2988 skip_block_zeroing                        zeroing …
+// K  pattern stomper, snap and origin                       random writes to a snapshot and its origin
+// K  space use doubles on full overwrite                    overwriting a snapshot …
+// K  {ext4} overwrite, create-snap, break-sharing           snapshots of a mounted ext4 …
+// C  write v1, snapshot, write v2; DevMapperUsage           snapshots of a mounted ext4 …
+// D  filesystem (100 files, usage grows), snapshot_usage    snapshots of a mounted ext4 …; usage() has the figures of …
+// K  parallel I/O to shared thins (6 writers)               six snapshots that are written …
+// K  recursive snapshots with changes                       each snapshot of a chain has the blocks …
+// K  thin_ls: live == offline, own count                    usage() has the figures of …
+// containerd#2988 skip_block_zeroing                        unwritten parts of a new …
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { KiB, MiB, mount, type ThinPool, type ThinVolume, unmount, volumesOf } from '../../../lib/entry/index.js'
 import { BLOCK, pattern, readAt, seedOf, writeAt, writeBlock } from '../../helpers/kernel/blocks.js'
@@ -52,8 +52,8 @@ class Stomped {
   }
 }
 
-describe.each(['snapshot', 'origin'])('pattern stomping', stomped => {
-  test(`stomping the ${stomped} leaves the other side as it was`, async () => {
+describe.each(['snapshot', 'origin'])('random writes to a snapshot and its origin', stomped => {
+  test(`leave the other side unchanged if they are made to the ${stomped}`, async () => {
     await withPool(async pool => {
       const origin = await activated(pool)
       const originHolds = new Stomped()
@@ -71,7 +71,7 @@ describe.each(['snapshot', 'origin'])('pattern stomping', stomped => {
   })
 })
 
-test('a full overwrite of a snapshot takes as many blocks again, and deleting the origin gives its own back', async () => {
+test('overwriting a snapshot allocates as many blocks again, and deleting the origin frees its own', async () => {
   await withPool(async pool => {
     const origin = await activated(pool)
     await writeAt(origin.path, 0, pattern(1, SIZE))
@@ -87,7 +87,7 @@ test('a full overwrite of a snapshot takes as many blocks again, and deleting th
   })
 })
 
-test('a write of one sector to a shared block copies the rest of the block', async () => {
+test('a write of a part of a shared block copies the rest of the block', async () => {
   await withPool(async pool => {
     const origin = await activated(pool)
     await writeBlock(origin.path, 3, 1)
@@ -101,7 +101,7 @@ test('a write of one sector to a shared block copies the rest of the block', asy
   })
 })
 
-test('zeroing: the untouched part of a new block reads as zeros though the block held data before', async () => {
+test('unwritten parts of a new block read as zeros, even if the block held data before', async () => {
   await withPool({ dataBytes: 4 * BLOCK, noDiscardPassdown: true }, async pool => {
     const old = await activated(pool, 4 * BLOCK)
     await writeAt(old.path, 0, pattern(1, 4 * BLOCK))
@@ -114,7 +114,7 @@ test('zeroing: the untouched part of a new block reads as zeros though the block
   })
 })
 
-test('six snapshots written at once, each with its own content, do not disturb one another or the origin', async () => {
+test('six snapshots that are written concurrently keep their own contents, and the origin its own', async () => {
   await withPool(async pool => {
     const origin = await activated(pool)
     await writeAt(origin.path, 0, pattern(1, MiB))
@@ -128,7 +128,7 @@ test('six snapshots written at once, each with its own content, do not disturb o
   })
 })
 
-test('a chain in which every layer changes one block: each layer shows its own and all earlier ones', async () => {
+test('each snapshot of a chain has the blocks of all before it and its own', async () => {
   await withPool(async (pool, { metadataFile }) => {
     const layers = [await activated(pool)]
     for (let depth = 1; depth <= 8; depth++) {
@@ -149,7 +149,7 @@ test('a chain in which every layer changes one block: each layer shows its own a
   })
 })
 
-test('usage is what thin_ls counts in a metadata snapshot of the running pool, and follows every change', async () => {
+test('usage() has the figures of thin_ls for the running pool, after every change', async () => {
   await withPool({ metadataBytes: 8 * MiB }, async (pool, { name, metadataFile }) => {
     const device = markedLoops().find(loop => loop.file === metadataFile)!.name
     const compare = async () => {
@@ -182,7 +182,7 @@ test('usage is what thin_ls counts in a metadata snapshot of the running pool, a
   })
 })
 
-test('layers on ext4: a snapshot of a mounted base, and one of that; each shows its own files', async () => {
+test('snapshots of a mounted ext4, and of a snapshot, each have their own files', async () => {
   await withPool(async pool => {
     const base = await activated(pool, 32 * MiB)
     run('mkfs.ext4', ['-q', base.path])

@@ -1,14 +1,14 @@
 // Scenario                                                  Test
-// D  thindev snapshot (no usage); C CreateSnapshot          a snapshot of an inactive origin …
-// C  DeleteSnapshot (second: not found)                     snapshots are deleted once …
-// C  SuspendResume; snapshot without suspend (defect)       an active origin is suspended …
-// D  create_snap fails, origin stays suspended (defect)     a refused snapshot leaves the origin …
-// C  origin suspended through the activation (defect)       the origin runs while …
+// D  thindev snapshot (no usage); C CreateSnapshot          a snapshot of an inactive origin suspends …
+// C  DeleteSnapshot (second: not found)                     snapshots can be deleted once, in any …
+// C  SuspendResume; snapshot without suspend (defect)       a snapshot of an active origin suspends …
+// D  create_snap fails, origin stays suspended (defect)     a rejected snapshot leaves the origin resumed …
+// C  origin suspended through the activation (defect)       the origin is resumed before its snapshot …
 // C  any failure counts as "not active" (defect)            an origin that another program …
-// D  thin id leaked when a name is taken (defect)           a snapshot that cannot be activated …
-// K  100 (there 1000) recursive snapshots                   a chain …
+// D  thin id leaked when a name is taken (defect)           the origin is resumed before its snapshot …
+// K  100 (there 1000) recursive snapshots                   a chain of 100 snapshots …
 // K  999 snapshots under one pause (here 100)               many.test.ts
-// K  messages while the pool is suspended                   an origin that a person has suspended …
+// K  messages while the pool is suspended                   an origin that another program suspended stays …
 // @udev both @second-kernel
 import { MiB, volumesOf, type ThinPool } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
@@ -32,7 +32,7 @@ async function rawSnapshot(name: string, originId: number, ids: number[]) {
   return port.snapshot({ pool, ownPrefix, originUuid, originId, ids, committed: true })
 }
 
-test('a snapshot of an inactive origin suspends nothing, activates nothing, and takes no data block', async () => {
+test('a snapshot of an inactive origin suspends nothing, activates nothing, and allocates no data block', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await pool.createVolume({ sizeBytes: 8 * MiB })
     const before = snapshotKernelState()
@@ -45,7 +45,7 @@ test('a snapshot of an inactive origin suspends nothing, activates nothing, and 
   })
 })
 
-test('an active origin is suspended for its snapshot, and running afterwards', async () => {
+test('a snapshot of an active origin suspends the origin and resumes it', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     expect(await rawSnapshot(name, 0, [1])).toEqual({ items: [{ id: 1, errno: 0, operation: '' }], suspended: true })
@@ -54,7 +54,7 @@ test('an active origin is suspended for its snapshot, and running afterwards', a
   })
 })
 
-test('what is in the page cache at the time of the snapshot is in the snapshot', async () => {
+test('a snapshot contains what was in the page cache of its origin', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     await writeBlock(volume.path, 0, 1)
@@ -65,7 +65,7 @@ test('what is in the page cache at the time of the snapshot is in the snapshot',
   })
 })
 
-test('a refused snapshot leaves the origin resumed and writable, and no id behind', async () => {
+test('a rejected snapshot leaves the origin resumed and writable, and no thin id', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
@@ -80,7 +80,7 @@ test('a refused snapshot leaves the origin resumed and writable, and no id behin
   })
 })
 
-test('of several snapshots under one suspend each has its own answer, and the origin is resumed', async () => {
+test('several snapshots under one suspend each have their own result, and the origin is resumed', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
@@ -96,7 +96,7 @@ test('of several snapshots under one suspend each has its own answer, and the or
   })
 })
 
-test('the origin runs again before its snapshot is activated: also when that fails, and then no id is left', async () => {
+test('the origin is resumed before its snapshot is activated, and a failed activation leaves no thin id', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     const name = scratch.name('taken')
@@ -112,7 +112,7 @@ test('the origin runs again before its snapshot is activated: also when that fai
   })
 })
 
-test('an origin of unknown size is not snapshotted in vain when the snapshot is to be activated', async () => {
+test('snapshot({ activate: true }) of an origin of unknown size is rejected before the snapshot is created', async () => {
   await withPool(async pool => {
     await pool.createVolume({ sizeBytes: MiB })
     const [found] = await pool.volumes()
@@ -137,7 +137,7 @@ test('an origin that another program activated is suspended and resumed under it
   })
 })
 
-test('an origin that a person has suspended stays suspended', async () => {
+test('an origin that another program suspended stays suspended', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     dmSuspend(volume.name)
@@ -149,7 +149,7 @@ test('an origin that a person has suspended stays suspended', async () => {
   })
 })
 
-test('a snapshot of a suspended pool’s active volume is refused instead of waiting for ever', async () => {
+test('a snapshot of an active volume of a suspended pool rejects with DM_POOL_SUSPENDED instead of waiting', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
     dmSuspend(name)
@@ -164,7 +164,7 @@ test('a snapshot of a suspended pool’s active volume is refused instead of wai
   })
 })
 
-test('snapshots are deleted once, in any order, also the origin before them', async () => {
+test('snapshots can be deleted once, in any order, also after their origin', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
@@ -181,7 +181,7 @@ test('snapshots are deleted once, in any order, also the origin before them', as
   })
 })
 
-test('a chain of 100 snapshots, each of the one before, keeps what each wrote; links can be cut out of it', async () => {
+test('a chain of 100 snapshots keeps the writes of each, and snapshots within it can be deleted', async () => {
   await withPool({ metadataBytes: 16 * MiB }, async pool => {
     let last = await pool.createVolume({ sizeBytes: 16 * MiB })
     const generations = [last]

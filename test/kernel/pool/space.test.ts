@@ -1,11 +1,11 @@
 // Scenario                                                  Test
-// K  delete after out of space returns to rw, used 0        deleting gives a full pool back …
-// K  out of data space: error at once / queue / time-out    the three tests of those names
-// K  resize after out of space, held I/O; D set_data        a blocked writer goes on after grow …
-// K  io to provisioned region during out of data space      what is mapped can still be written …
-// K  low-water event once, re-armed at resume               the low-water event …
-// K  out of metadata space, after_exhaust, delete refused   metadata that runs full …
-// K  grow that the kernel skips silently                    sizes after grow are compared (pool-grow)
+// K  delete after out of space returns to rw, used 0        deleting a volume makes a full pool rw and …
+// K  out of data space: error at once / queue / time-out    a write without …; a writer to …; writers to …
+// K  resize after out of space, held I/O; D set_data        a writer to a full pool continues with its …
+// K  io to provisioned region during out of data space      mapped blocks can be written while the pool is …
+// K  low-water event once, re-armed at resume               the low-water event is raised …
+// K  out of metadata space, after_exhaust, delete refused   a pool with full metadata rejects …
+// K  grow that the kernel skips silently                    grow.test.ts
 // @udev both
 import { readFileSync, writeFileSync } from 'node:fs'
 import { MiB, type ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
@@ -35,7 +35,7 @@ async function nearlyFull(pool: ThinPool, free = 0): Promise<ThinVolume> {
 
 const NO_SPACE_LEFT = /No space left on device/
 
-test('errorIfNoSpace: a write without space fails at once, and the pool says which mode it is in', async () => {
+test('a write without a free block fails at once with errorIfNoSpace, and the mode is out_of_data_space', async () => {
   scratch.log.allow(...NO_SPACE)
   await withPool({ ...SMALL, errorIfNoSpace: true }, async (pool, { name }) => {
     const volume = await nearlyFull(pool)
@@ -48,7 +48,7 @@ test('errorIfNoSpace: a write without space fails at once, and the pool says whi
   })
 })
 
-test('deleting gives a full pool back: rw, nothing used; creating works all the while', async () => {
+test('deleting a volume makes a full pool rw and frees its blocks, and volumes can be created while it is full', async () => {
   scratch.log.allow(...NO_SPACE)
   await withPool({ ...SMALL, errorIfNoSpace: true }, async pool => {
     const volume = await nearlyFull(pool)
@@ -62,7 +62,7 @@ test('deleting gives a full pool back: rw, nothing used; creating works all the 
   })
 })
 
-test('what is mapped can still be written while there is no space', async () => {
+test('mapped blocks can be written while the pool is full', async () => {
   scratch.log.allow(...NO_SPACE)
   await withPool({ ...SMALL, errorIfNoSpace: true }, async pool => {
     const volume = await nearlyFull(pool)
@@ -76,7 +76,7 @@ test('what is mapped can still be written while there is no space', async () => 
   })
 })
 
-test('a blocked writer goes on after grow, with its content', async () => {
+test('a writer to a full pool continues with its content after grow()', async () => {
   scratch.log.allow(...NO_SPACE)
   writeFileSync(TIMEOUT, '0') // queue for ever: only the growing can release the writer
   await withPool(SMALL, async pool => {
@@ -93,7 +93,7 @@ test('a blocked writer goes on after grow, with its content', async () => {
   })
 })
 
-test('after the time-out writers fail though the table says queue; deleting brings rw and queueing back', async () => {
+test('writers to a full pool fail after the timeout, and deleting a volume restores rw and queueing', async () => {
   scratch.log.allow(...NO_SPACE)
   writeFileSync(TIMEOUT, '1')
   await withPool(SMALL, async (pool, { name }) => {
@@ -109,7 +109,7 @@ test('after the time-out writers fail though the table says queue; deleting brin
   })
 })
 
-test('the low-water event comes once, one allocation late, and again only after a resume of the pool', async () => {
+test('the low-water event is raised once, one allocation late, and again only after a resume of the pool', async () => {
   scratch.log.allow(...NO_SPACE)
   await withPool({ ...SMALL, lowWaterMarkBlocks: 4 }, async (pool, { name }) => {
     const events = async () => (await nativePort().deviceStatus({ name })).eventNumber
@@ -130,7 +130,7 @@ test('the low-water event comes once, one allocation late, and again only after 
   })
 })
 
-test('metadata that runs full: no message is taken, deleting neither; growing it brings the pool back', async () => {
+test('a pool with full metadata rejects messages, deletions too, and is rw again after its metadata has grown', async () => {
   scratch.log.allow(
     /device-mapper: .*metadata/,
     /low water mark/,

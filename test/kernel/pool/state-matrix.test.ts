@@ -185,7 +185,7 @@ async function unchanged({ pool: { name } }: PoolBench): Promise<string> {
   return `${snapshotKernelState()} ${String(await ids().catch((fault: { code: string }) => fault.code))}`
 }
 
-test('no method of a pool or a volume is missing from the table', () => {
+test('the table of this test has every method of pools and volumes', () => {
   const internal = ['belongsTo', 'space', 'state']
   const known = (type: string) => methodsOf(ROWS.filter(each => each.method.startsWith(`${type}.`)))
   for (const type of [ThinPool, ThinVolume]) {
@@ -196,7 +196,7 @@ test('no method of a pool or a volume is missing from the table', () => {
   expect(offered(ThinVolume).getters.filter(name => !internal.includes(name))).toEqual(VOLUME_GETTERS)
 })
 
-test.each(POOL_STATES)('%s', async state => {
+test.each(POOL_STATES)('each method resolves, rejects or waits as the table states, if the pool is %s', async state => {
   await inPoolState(scratch, state, async bench => {
     for (const getter of POOL_GETTERS) expect(bench.pool[getter]).toBeDefined()
     for (const getter of VOLUME_GETTERS) expect(() => bench.live[getter]).not.toThrow()

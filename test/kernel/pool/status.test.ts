@@ -1,11 +1,11 @@
 // Scenario                                                  Test
-// D  status_noflush; pool status never commits              status never commits …
-// D  thinpooldev status fields; M first numbers only        every field …
+// D  status_noflush; pool status never commits              status() does not commit: the …
+// D  thinpooldev status fields; M first numbers only        status() returns every field …
 // D  ignore_discard is rejected (defect)                    pool-create.test.ts
-// D/M  `-` in status lines (defects)                        a thin that maps nothing … (volume.test.ts), every field …
+// D/M  `-` in status lines (defects)                        volume.test.ts; status() returns every field …
 // K  thin_ls live == offline                                snapshot-data.test.ts
-// stale page cache of live metadata                         the list of volumes follows …
-// C  WalkDevices, GetDeviceNames                            the list of volumes …
+// stale page cache of live metadata                         volumes() lists every change at once …
+// C  WalkDevices, GetDeviceNames                            volumes() lists every change at …
 import { KiB, MiB, ThinPool } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
 import { TABLE_FLAG } from '../../../lib/kernel/port/device-port.js'
@@ -18,7 +18,7 @@ import { dmMessage, dmStatus, thinUsageBy } from '../../helpers/kernel/dmsetup.j
 useScratch()
 const port = nativePort()
 
-test('status never commits the pool: the superblock stays byte for byte, until somebody does commit', async () => {
+test('status() does not commit: the superblock stays unchanged until another call commits', async () => {
   await withPool(async (pool, { name, metadataFile }) => {
     const device = markedLoops().find(loop => loop.file === metadataFile)!.name
     const superblock = async () => Buffer.from((await port.readBlocks(device, [0], 4096, false))[0]!)
@@ -40,7 +40,7 @@ test('status never commits the pool: the superblock stays byte for byte, until s
   })
 })
 
-test('every field of the pool’s line is what dmsetup prints', async () => {
+test('status() returns every field of the line that dmsetup prints', async () => {
   await withPool({ lowWaterMarkBlocks: 17, noDiscardPassdown: true }, async (pool, { name }) => {
     dmMessage(name, 'set_transaction_id 0 12345')
     dmMessage(name, 'reserve_metadata_snap')
@@ -77,7 +77,7 @@ test('every field of the pool’s line is what dmsetup prints', async () => {
   })
 })
 
-test('a running pool of another program, with blanks and features of its own, is read all the same', async () => {
+test('status() reads a running pool of another program, with its blanks and features', async () => {
   await withPool({ errorIfNoSpace: true, skipBlockZeroing: true }, async (_, { name }) => {
     const [line] = await port.tableStatus({ name }, TABLE_FLAG.table | TABLE_FLAG.noflush)
     expect(line!.parameters).toMatch(/ 128 0 2 skip_block_zeroing error_if_no_space $/)
@@ -86,7 +86,7 @@ test('a running pool of another program, with blanks and features of its own, is
   })
 })
 
-test('the list of volumes follows every change at once, however often it was read before', async () => {
+test('volumes() lists every change at once, after any number of earlier calls', async () => {
   await withPool(async (pool, { name, metadataFile }) => {
     const expected: number[] = []
     for (const id of [5, 1, 9, 3]) {
@@ -104,7 +104,7 @@ test('the list of volumes follows every change at once, however often it was rea
   })
 })
 
-test('usage and the list can be read while the pool is written and snapshotted', async () => {
+test('usage() and volumes() succeed while the pool is written and snapshotted', async () => {
   await withPool({ metadataBytes: 8 * MiB }, async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 32 * MiB })).activate()
     const writing = (async () => {

@@ -1,14 +1,14 @@
 // Scenario                                                  Test
-// D  thindev basic, setup_without_new, zero_size, destroy   the life of a volume; an id that …; sizes …
-// C  CreateDevice, ActivateDevice, DeviceStatus ("0 -")     the life …; a second activation (guard)
-// C  DiscardBlocks; K discard                               discards …
-// K  id 2^24 fails, 2^24-1 works                            the largest id …; ids beyond 24 bits …
-// K  create/delete cycle, rolling                           creating and deleting by turns …
-// K  delete provisioned, unknown, active                    deleting …
-// D  `-` in a thin status (M fails on it, defect)           the life of a volume
-// D  name-exists check after create_thin (defect)           a taken name …
-// A  device left if resume fails; lengths cut (defects)     an id that …; sizes …
-// udev links / no udev                                      the node is there at once …
+// D  thindev basic, setup_without_new, zero_size, destroy   a volume is created …; an id that exists …; sizes that are …
+// C  CreateDevice, ActivateDevice, DeviceStatus ("0 -")     a volume is created …; guard.test.ts
+// C  DiscardBlocks; K discard                               a discard %s
+// K  id 2^24 fails, 2^24-1 works                            the largest id is accepted …
+// K  create/delete cycle, rolling                           volumes are created and deleted in turn …
+// K  delete provisioned, unknown, active                    deleting a volume frees its …
+// D  `-` in a thin status (M fails on it, defect)           a volume is created …
+// D  name-exists check after create_thin (defect)           activate() rejects a name …
+// A  device left if resume fails; lengths cut (defects)     an id that exists …; sizes that are …
+// udev links / no udev                                      the node of a volume exists when …
 // @udev both
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
@@ -25,7 +25,7 @@ const scratch = useScratch()
 const udev = process.env.DM_THIN_UDEV === '1'
 const idsOf = async (pool: ThinPool) => (await pool.volumes()).map(volume => volume.id)
 
-test('the life of a volume: made, active, written, inactive, active again with its content, deleted', async () => {
+test('a volume is created, activated, written, deactivated, activated again with its content, and deleted', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await pool.createVolume({ sizeBytes: 16 * MiB })
     expect(volume).toMatchObject({ id: 0, name: `${name}-0`, active: false, sizeBytes: 16 * MiB })
@@ -56,7 +56,7 @@ test('the life of a volume: made, active, written, inactive, active again with i
   })
 })
 
-test('the node is there at once, with udev and without, and udev makes its link when it runs', async () => {
+test('the node of a volume exists when activate() resolves, and its link is made if udevd runs', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const node = volume.path
@@ -71,7 +71,7 @@ test('the node is there at once, with udev and without, and udev makes its link 
   })
 })
 
-test('twenty rounds of a volume’s life make no semaphore and leave no child', async () => {
+test('twenty cycles of a volume create no semaphore and leave no child process', async () => {
   // udev cookies of others leak semaphores until the machine has none left; this library asks for none.
   const semaphores = () => readFileSync('/proc/sysvipc/sem', 'utf8')
   await withPool(async pool => {
@@ -90,7 +90,7 @@ test('twenty rounds of a volume’s life make no semaphore and leave no child', 
   })
 })
 
-test('a read-only activation refuses writes', async () => {
+test('a volume that is activated read-only rejects writes', async () => {
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate({ readOnly: true })
     expect(dmInfo(volume.name)).toMatchObject({ readOnly: true })
@@ -99,7 +99,7 @@ test('a read-only activation refuses writes', async () => {
   })
 })
 
-test('an id that is taken, unknown or deleted is told, and leaves neither a device nor an id', async () => {
+test('an id that exists, is unknown or was deleted is rejected, and leaves neither a device nor a thin id', async () => {
   scratch.log.allow(/device-mapper: (thin|table|ioctl): /)
   await withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB, id: 3 })
@@ -121,7 +121,7 @@ test('an id that is taken, unknown or deleted is told, and leaves neither a devi
   })
 })
 
-test('a taken name is told at activation, and the volume can have another', async () => {
+test('activate() rejects a name that exists, and succeeds with another name', async () => {
   await withPool(async (pool, { name }) => {
     const taken = scratch.name('taken')
     const volume = await pool.createVolume({ sizeBytes: MiB, name: taken })
@@ -136,7 +136,7 @@ test('a taken name is told at activation, and the volume can have another', asyn
   })
 })
 
-test('the largest id works, and ids beyond 24 bits are refused before the kernel is asked', async () => {
+test('the largest id is accepted, and ids beyond 24 bits are rejected before the kernel is called', async () => {
   await withPool(async pool => {
     const last = await pool.createVolume({ sizeBytes: MiB, id: 2 ** 24 - 1 })
     expect(dmTable((await last.activate()).name)).toMatch(/ 16777215$/)
@@ -149,7 +149,7 @@ test('the largest id works, and ids beyond 24 bits are refused before the kernel
   })
 })
 
-test('sizes of nothing, of parts of a sector, beyond numbers, and unknown ones are refused', async () => {
+test('sizes that are zero, partial sectors, too large or unknown are rejected', async () => {
   await withPool(async pool => {
     for (const sizeBytes of [0, 511, MiB + 1, -512, 0.5, 2 ** 60, undefined as unknown as number]) {
       await expectCode(pool.createVolume({ sizeBytes }), 'DM_INVALID_ARGUMENT')
@@ -166,7 +166,7 @@ test('sizes of nothing, of parts of a sector, beyond numbers, and unknown ones a
   })
 })
 
-test('a size beyond what the kernel can make a device of is refused by it, with nothing left', async () => {
+test('a size larger than the kernel’s limit is rejected by the kernel, and leaves no device', async () => {
   scratch.log.allow(/device-mapper: (table|ioctl): /)
   await withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: 2 ** 53 - 512 })
@@ -181,7 +181,7 @@ test('a size beyond what the kernel can make a device of is refused by it, with 
   })
 })
 
-test('deleting frees what only this volume has; an active volume is not deleted', async () => {
+test('deleting a volume frees its exclusive blocks, and an active volume is not deleted', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
@@ -196,7 +196,7 @@ test('deleting frees what only this volume has; an active volume is not deleted'
   })
 })
 
-test('creating and deleting by turns, and an id that another program took is passed over', async () => {
+test('volumes are created and deleted in turn, and an id of another program is skipped', async () => {
   scratch.log.allow(/thin: (Creation|Deletion) of .* failed/)
   await withPool(async (pool, { name }) => {
     const window = [await pool.createVolume({ sizeBytes: MiB })]
@@ -214,7 +214,7 @@ test('creating and deleting by turns, and an id that another program took is pas
 test.each([
   ['frees blocks of the pool and of the file', {}, 0],
   ['frees blocks of the pool only, without passdown', { noDiscardPassdown: true }, 0],
-  ['frees nothing where discards are ignored', { ignoreDiscard: true }, 16],
+  ['frees nothing if the pool ignores discards', { ignoreDiscard: true }, 16],
 ])('a discard %s', async (_, options, blocksLeft) => {
   await withPool(options, async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()

@@ -10,7 +10,7 @@ import { dmInfo, dmRemove } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 
-test('a device with the recorded name and another identity is refused, and nothing of it is opened', async () => {
+test('open() rejects a device with the recorded name and another identity, and does not open it', async () => {
   const files = storeFiles()
   const file = scratch.path('disk')
   run('truncate', ['-s', String(512 * MiB), file])
@@ -48,7 +48,7 @@ test('a device with the recorded name and another identity is refused, and nothi
   await endStore(files)
 })
 
-test('a pool in which something is, and of which nothing is recorded, is taken only with adopt', async () => {
+test('open() accepts a pool with volumes and no records only with the option adopt', async () => {
   const files = storeFiles()
   const { poolName: name, dataFile, metadataFile, options } = files
   const sources = {

@@ -9,7 +9,7 @@ import { thinIdsBy, withStore } from '../../helpers/store/stores.js'
 
 const scratch = useScratch()
 
-test('prune removes the empty file system of a size that no layer uses, and it is made again when it is needed', () =>
+test('prune() removes the base volume of an unused size, and prepare() creates it again', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('a', '')
     await store.prepare('large', '', { sizeBytes: 128 * MiB })
@@ -30,7 +30,7 @@ test('prune removes the empty file system of a size that no layer uses, and it i
     expect(await store.verify()).toEqual([])
   }))
 
-test('a passing mount has nosuid and nodev', () =>
+test('a temporary mount has nosuid and nodev', () =>
   withStore({}, async store => {
     await store.prepare('a', '')
     const optionsOf = async (key: string) =>
@@ -46,7 +46,7 @@ test('a passing mount has nosuid and nodev', () =>
     expect(await optionsOf('base')).toEqual(expect.arrayContaining(['ro', 'nosuid', 'nodev']))
   }))
 
-test('an image in an archive by gzip', () =>
+test('importImage() reads an archive that is compressed by gzip', () =>
   withStore({}, async store => {
     const file = scratch.path('image.tar')
     makeImage({

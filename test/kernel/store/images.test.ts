@@ -51,8 +51,8 @@ const UPPER = archive(
   { name: 'new', content: 'new', pax: [['SCHILY.xattr.user.mark', 'value']] },
 )
 
-describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
-  test('an exported difference of two imported layers applies to the same tree', () =>
+describe.each(['ext4', 'xfs'] as const)('layers on %s', fileSystem => {
+  test('have an exported difference that GNU tar unpacks to the same tree', () =>
     withStore({ fileSystem }, async store => {
       await store.prepare('a', '')
       const progress: number[] = []
@@ -195,19 +195,19 @@ describe('an untrusted archive', () => {
     ['is cut off', () => inPieces(large.subarray(0, 4 * MiB)), 'DM_LAYER_TAR', {}],
     ['is larger than allowed', () => inPieces(large), 'DM_LAYER_LIMIT', { maxBytes: 4 * MiB }],
     ['has another digest', () => inPieces(large), 'DM_LAYER_DIGEST', { diffId: sha256(Buffer.from('other')) }],
-    ['is none', () => inPieces(Buffer.alloc(100_000, 0x41)), 'DM_LAYER_TAR', {}],
+    ['is not an archive', () => inPieces(Buffer.alloc(100_000, 0x41)), 'DM_LAYER_TAR', {}],
     ['does not fit into the layer', () => largeFile('huge', 70 * MiB), 'DM_LAYER_SPACE', {}],
     [
-      'has a device where none is allowed',
+      'has a device that is not permitted',
       () => inPieces(archive({ name: 'd', type: '3' })),
       'DM_LAYER_TAR',
       { devices: 'refuse' },
     ],
-  ])('that %s is refused: its layer is removed and its space freed', (_, stream, code, options) =>
+  ])('is rejected if it %s, its layer is removed and its space freed', (_, stream, code, options) =>
     refused(stream(), code, options),
   )
 
-  test('with a symbolic link in the middle of a name writes only inside the layer', () =>
+  test('writes only inside the layer if it has a symbolic link in the middle of a name', () =>
     withStore({}, async store => {
       const outside = scratch.path('outside')
       mkdirSync(outside)
@@ -217,7 +217,7 @@ describe('an untrusted archive', () => {
       expect(existsSync(path.join(outside, 'evil'))).toBe(false)
     }))
 
-  test('without an end is refused at the limit', () =>
+  test('is rejected at the limit if it has no end', () =>
     withStore({}, async store => {
       await store.prepare('a', '')
       const piece = members({ name: 'same', content: Buffer.alloc(64 * 1024) })
@@ -231,7 +231,7 @@ describe('an untrusted archive', () => {
       expect(await keysOf(store)).toEqual([])
     }))
 
-  test('that fills the pool is refused: its layer is removed and its space freed', () =>
+  test('is rejected if it fills the pool, its layer is removed and its space freed', () =>
     withStore({ dataBytes: 48 * MiB }, async store => {
       scratch.log.allow(/low water mark/, /EXT4-fs (warning|error)/, /Buffer I\/O error/, /I\/O error/)
       await store.prepare('a', '')
@@ -241,7 +241,7 @@ describe('an untrusted archive', () => {
       await store.applyLayer('b', inPieces(LOWER))
     }))
 
-  test('an image with false digests or invalid documents is refused and leaves no layer', () =>
+  test('an image with wrong digests or invalid documents is rejected and leaves no layer', () =>
     withStore({}, async store => {
       const file = scratch.path('lies.tar')
       makeImage({

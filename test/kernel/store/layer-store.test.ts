@@ -17,8 +17,8 @@ const write = (store: LayerStore, key: string, name: string, text: string) =>
 const read = (store: LayerStore, key: string, name: string) =>
   store.withMounted(key, async folder => readFileSync(path.join(folder, name), 'utf8'))
 
-describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
-  test('a layer has the files of its parents, and a write to it does not change them', () =>
+describe.each(['ext4', 'xfs'] as const)('layers on %s', fileSystem => {
+  test('have the files of their parents, and a write to one does not change its parent', () =>
     withStore({ fileSystem }, async (store, { poolName }) => {
       const base = await store.prepare('base-active', '', { labels: { who: 'me' } })
       const [mount] = base.mounts
@@ -64,7 +64,7 @@ describe.each(['ext4', 'xfs'] as const)('on %s', fileSystem => {
       expect(usage.bytes).toBeLessThan(8 * MiB)
     }))
 
-  test('a layer larger than its parent is grown before it is handed out', () =>
+  test('are grown before prepare() resolves, if they are larger than their parent', () =>
     withStore({ fileSystem }, async store => {
       await store.prepare('a', '')
       await store.commit('base', 'a')
@@ -196,7 +196,7 @@ test('writers on a full pool get ENOSPC; the store recovers when space is freed'
     expect(await read(store, 'modest', 'file')).toBe('there is space')
   }))
 
-test('layers and their content are there after the pool was stopped and opened again', async () => {
+test('layers and their contents are kept when the pool is removed and opened again', async () => {
   const files = storeFiles()
   const first = await LayerStore.open(files.options)
   await first.prepare('a', '')
@@ -222,7 +222,7 @@ test('layers and their content are there after the pool was stopped and opened a
   await endStore(files)
 })
 
-test('a hundred layers are prepared and removed at the same time', () =>
+test('a hundred layers can be prepared and removed concurrently', () =>
   withStore({}, async (store, { poolName }) => {
     await store.prepare('a', '')
     await store.commit('layer', 'a')

@@ -50,7 +50,7 @@ async function stoppedAt(options: OpenStoreOptions, { step, nth = 1 }: { step: s
   }
 }
 
-test('withMounted that is called beside a commit writes nothing into the committed layer', () =>
+test('withMounted during a commit rejects, and writes nothing into the committed layer', () =>
   withStore({}, async store => {
     await store.prepare('a')
     const [committed, mounted] = await Promise.allSettled([store.commit('layer', 'a'), write(store, 'a', 'late')])
@@ -59,7 +59,7 @@ test('withMounted that is called beside a commit writes nothing into the committ
     expect(await has(store, 'layer', 'late')).toBe(false)
   }))
 
-test('applyLayer that is called beside a commit writes nothing into the committed layer', () =>
+test('applyLayer during a commit rejects, and writes nothing into the committed layer', () =>
   withStore({}, async store => {
     await store.prepare('a')
     const tar = archive({ name: 'late', content: 'late' })
@@ -76,7 +76,7 @@ test('applyLayer that is called beside a commit writes nothing into the committe
     expect(await has(store, 'layer', 'late')).toBe(false)
   }))
 
-test('a layer that another process is about to activate is committed as a copy, and what is written then is not in it', () =>
+test('a layer that another process is about to activate is committed as a copy without later writes', () =>
   withStore({}, async (store, { options, poolName }) => {
     await store.prepare('a')
     await write(store, 'a', 'early')
@@ -104,7 +104,7 @@ test('a volume is not deleted while another process has a lease on its layer', (
     expect(thinIdsBy(poolName)).toHaveLength(1)
   }))
 
-test('a remove that is refused leaves the warm set', () =>
+test('a rejected remove keeps the warm set', () =>
   withStore({}, async store => {
     await store.prepare('a')
     await store.commit('layer', 'a')
@@ -114,7 +114,7 @@ test('a remove that is refused leaves the warm set', () =>
     expect((await store.status()).warm).toEqual({ layer: 2 })
   }))
 
-test('an import in another process keeps what it has made: prune leaves it, and remove is refused', async () => {
+test('prune keeps and remove rejects the layers of an import in another process', async () => {
   const image = scratch.path('image.tar')
   const layers = [{ low: 'low' }, { high: 'high' }]
   makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: image })
@@ -132,7 +132,7 @@ test('an import in another process keeps what it has made: prune leaves it, and 
   }
 })
 
-test('a layer on which another object keeps a warm set is not pruned', () =>
+test('prune keeps a layer for which another object has a warm set', () =>
   withStore({}, async (store, { options }) => {
     const other = await LayerStore.open(options)
     await store.prepare('a')
@@ -143,7 +143,7 @@ test('a layer on which another object keeps a warm set is not pruned', () =>
     expect(await store.prune()).toHaveLength(1)
   }))
 
-test('takeDown is refused while another object has the store open', () =>
+test('takeDown rejects with DM_BUSY while another object has the store open', () =>
   withStore({}, async (store, { options, poolName }) => {
     const other = await LayerStore.open(options)
     await expectCode(other.takeDown(), 'DM_BUSY')
@@ -152,7 +152,7 @@ test('takeDown is refused while another object has the store open', () =>
     await store.prepare('a')
   }))
 
-test('a layer that was imported with set-user-id files is not the one of an import that strips them', () =>
+test('an import that strips set-user-id bits does not reuse a layer that was imported with them', () =>
   withStore({}, async store => {
     const image = scratch.path('policy.tar')
     const files = { folder: scratch.path('policy'), name: 'a:1', busybox: '/bin/true' }
@@ -168,7 +168,7 @@ describe('applyLayer that fails', () => {
     throw new Error('no connection')
   }
 
-  test('before the stream has given anything leaves the layer as it was', () =>
+  test('leaves the layer unchanged if the stream has yielded nothing', () =>
     withStore({}, async store => {
       await store.prepare('a')
       await write(store, 'a', 'mine')
@@ -179,7 +179,7 @@ describe('applyLayer that fails', () => {
       expect(await has(store, 'a', 'mine')).toBe(true)
     }))
 
-  test('after it has given something removes the layer', () =>
+  test('removes the layer if the stream has yielded something', () =>
     withStore({}, async store => {
       await store.prepare('a')
       const half = async function* () {

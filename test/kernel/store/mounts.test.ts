@@ -35,7 +35,7 @@ async function* halted(body: () => void): AsyncGenerator<Uint8Array> {
   yield ARCHIVE.subarray(100_000)
 }
 
-test('a layer is unpacked through a mount that no namespace shows, and its device is in use', () =>
+test('applyLayer uses a mount that no namespace shows, and the device is in use', () =>
   withStore({}, async (store, { poolName }) => {
     const { mounts } = await store.prepare('a')
     const device = mounts[0]!.source
@@ -71,7 +71,7 @@ test('a comparison of layers uses no visible mount', () =>
     expect(found).toEqual(expect.arrayContaining(['/etc/motd']))
   }))
 
-test('a process killed while it unpacks leaves no mount, and its device can be removed at once', async () => {
+test('a process that is killed in applyLayer leaves no mount, and its device can be removed at once', async () => {
   const files = storeFiles()
   const store = await LayerStore.open(files.options)
   const { mounts } = await store.prepare('a')

@@ -27,7 +27,7 @@ function read(device: string): string {
   return found.equals(bytesOf(letter)) ? letter : 'mixed'
 }
 
-test('a raw layer has a device and no mounts, and all that would mount it is refused', () =>
+test('a raw layer has a device and no mounts, and calls that would mount it are rejected', () =>
   withStore({}, async store => {
     const layer = await store.prepare('a', '', { raw: true })
     expect(layer.mounts).toEqual([])
@@ -49,7 +49,7 @@ test('a raw layer has a device and no mounts, and all that would mount it is ref
     expect(read(layer.device)).toBe('a')
   }))
 
-test('commit, view and growth of a raw layer take its blocks as they are, and a layer with a raw parent is raw', () =>
+test('commit, view and growth of a raw layer keep its blocks, and a layer with a raw parent is raw', () =>
   withStore({}, async (store, { poolName }) => {
     write((await store.prepare('a', '', { raw: true })).device, 'a')
     await store.commit('layer', 'a')
@@ -67,7 +67,7 @@ test('commit, view and growth of a raw layer take its blocks as they are, and a 
     expect(thinIdsBy(poolName)).toHaveLength(5)
   }))
 
-test('a raw layer whose device is open is committed as it is then', () =>
+test('a raw layer whose device is open is committed with its current content', () =>
   withStore({}, async store => {
     const { device } = await store.prepare('a', '', { raw: true })
     write(device, 'a')

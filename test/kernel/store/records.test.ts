@@ -46,7 +46,7 @@ async function withRecordsDisk(body: (disk: RecordsDisk) => Promise<void>): Prom
   await endStore(files)
 }
 
-test('JavaScript goes on while a slow disk is waited for', () =>
+test('JavaScript continues to run while a slow disk writes the records', () =>
   withRecordsDisk(async ({ files, swap }) => {
     const store = await LayerStore.open(files.options)
     await store.prepare('a')
@@ -63,7 +63,7 @@ test('JavaScript goes on while a slow disk is waited for', () =>
     await store.close()
   }))
 
-test('after a disk that refused once nothing more is acknowledged by anybody who saw it', () =>
+test('no object that saw an I/O error of the records’ disk acknowledges later changes', () =>
   withRecordsDisk(async ({ files, swap }) => {
     scratch.log.allow(/I\/O error/, /EXT4-fs/)
     const open = () => LayerStore.open(files.options)

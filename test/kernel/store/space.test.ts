@@ -12,7 +12,7 @@ useScratch()
 const fill = (mebibytes: number) => async (folder: string) =>
   tryRun('dd', ['if=/dev/urandom', `of=${path.join(folder, 'fill')}`, 'bs=1M', `count=${mebibytes}`])
 
-test('below the reserve layers are removed and read, and none is made', () =>
+test('layers can be removed and read below the reserve, and new ones reject with DM_POOL_FULL', () =>
   withStore({ dataBytes: 64 * MiB, reservePercent: 50 }, async store => {
     await store.prepare('a')
     await store.commit('layer', 'a')
@@ -28,7 +28,7 @@ test('below the reserve layers are removed and read, and none is made', () =>
     await store.prepare('b', 'layer')
   }))
 
-test('grow makes room, and the new metadata have their space', () =>
+test('grow() makes new layers possible, and allocates the file of the metadata', () =>
   withStore({ dataBytes: 64 * MiB, reservePercent: 50 }, async (store, { metadataFile }) => {
     await store.prepare('a')
     await store.withMounted('a', fill(40))

@@ -25,7 +25,7 @@ async function committed(store: LayerStore, name: string, parent = '', labels = 
 }
 
 describe('a warm set', () => {
-  test('a warm layer exists before prepare() and has no key until then', () =>
+  test('exists before prepare(), and its layers have no key until then', () =>
     withStore({}, async (store, { poolName }) => {
       await committed(store, 'layer')
       await store.warm('layer', 3)
@@ -50,7 +50,7 @@ describe('a warm set', () => {
       await expectCode(store.warm('layer', 1001), 'DM_INVALID_ARGUMENT')
     }))
 
-  test('a warm set is removed with its parent and at the close of its store', async () => {
+  test('is removed with its parent, and when its store is closed', async () => {
     const files = storeFiles()
     const store = await LayerStore.open(files.options)
     await committed(store, 'layer')
@@ -132,7 +132,7 @@ test('space() returns the figures of thin_ls', async () => {
 })
 
 describe('inconsistencies of pool and records', () => {
-  test('a volume without a record is kept until repair() is told to delete it', () =>
+  test('a volume without a record is kept until repair() is called with the option to delete it', () =>
     withStore({}, async (store, { poolName, options }) => {
       scratch.log.allow(/Creation of new snapshot \d+ of device \d+ failed/)
       await committed(store, 'layer')
@@ -160,7 +160,7 @@ describe('inconsistencies of pool and records', () => {
       expect(await store.verify()).toEqual([])
     }))
 
-  test('a layer whose volume is lost: reported, and its record is deleted when it has no children', () =>
+  test('a layer whose volume is lost is reported, and its record is deleted if it has no children', () =>
     withStore({}, async (store, { poolName, options }) => {
       await committed(store, 'layer')
       const before = thinIdsBy(poolName)
@@ -198,7 +198,7 @@ describe('inconsistencies of pool and records', () => {
       expect(layer.mounts).toHaveLength(1)
     }))
 
-  test('open() finishes what a process that died had begun', () =>
+  test('open() completes or reverts what a killed process had started', () =>
     withStore({}, async (store, { options }) => {
       const ends: [() => Promise<unknown>, object, string][] = [
         [() => killedWhileMounted(options, 'mounted'), { kind: 'left-mounted' }, 'unmounted'],
@@ -221,7 +221,7 @@ describe('inconsistencies of pool and records', () => {
       await store.commit('layer', 'died0')
     }))
 
-  test('a pool older than the records is reported and nothing is deleted by the records', async () => {
+  test('a pool older than the records is reported, and nothing is deleted', async () => {
     const files = storeFiles()
     const first = await LayerStore.open(files.options)
     await committed(first, 'layer')
@@ -281,8 +281,8 @@ describe('inconsistencies of pool and records', () => {
   })
 })
 
-describe('open refuses', () => {
-  test('another pool than the one that is recorded, and to make a new one where layers are recorded', async () => {
+describe('open()', () => {
+  test('rejects another pool than the recorded one, and a new pool if layers are recorded', async () => {
     const files = storeFiles()
     const { directory, options } = files
     const first = await LayerStore.open(options)
@@ -299,7 +299,7 @@ describe('open refuses', () => {
     await endStore(files)
   })
 
-  test('a missing device without recording it, so that the next open() may name another', async () => {
+  test('rejects a missing device without recording it, so that the next open() can name another', async () => {
     const files = storeFiles()
     const { options } = files
     const wrong = { ...options.pool, data: '/dev/dmthintest-none' }
@@ -311,7 +311,7 @@ describe('open refuses', () => {
     await endStore(files)
   })
 
-  test('records of a later version, and a file that is none', () =>
+  test('rejects records of a later version, and a file that is not a database', () =>
     withStore({}, async (_, { options }) => {
       const directory = scratch.path('later')
       const other = await LayerStore.open({ ...options, directory, pool: { name: scratch.name('later') } })
@@ -325,7 +325,7 @@ describe('open refuses', () => {
     }))
 })
 
-test('on a pool that does not zero its blocks ext4 is made without counting on zeros', async () => {
+test('ext4 on a pool that does not zero blocks is created without relying on zeros', async () => {
   const files = storeFiles({ dataBytes: 128 * MiB })
   writeFileSync(files.dataFile, Buffer.alloc(128 * MiB, 0xff)) // what lay there before
   const pool = { ...files.options.pool!, skipBlockZeroing: true }
@@ -340,7 +340,7 @@ test('on a pool that does not zero its blocks ext4 is made without counting on z
   await endStore(files)
 })
 
-test('a failed mkfs leaves nothing, and a formatter of the caller is used', () =>
+test('a failed mkfs leaves nothing behind, and a formatter of the caller is used', () =>
   withStore({ format: () => Promise.reject(new Error('no')) }, async (store, { poolName, options }) => {
     await expect(store.prepare('a', '')).rejects.toThrow('no')
     expect(thinIdsBy(poolName)).toEqual([])

@@ -40,7 +40,7 @@ test('a file system with recorded errors is not committed, and its layer stays a
     await store.commit('layer', 'a')
   }))
 
-test.each(['ext4', 'xfs'] as const)('a %s with a journal to replay is replayed before the commit', fileSystem =>
+test.each(['ext4', 'xfs'] as const)('a %s whose journal has to be replayed is replayed before the commit', fileSystem =>
   withStore({ fileSystem }, async store => {
     scratch.log.allow(/EXT4-fs/, /XFS/, /I\/O error/)
     const layer = await store.prepare('a')

@@ -27,7 +27,7 @@ const files = {
   },
 }
 
-test('nothing new is made, and what there is can be read, committed, exported and removed', () =>
+test('new layers are rejected at the snapshot limit, and existing ones can be read, committed, exported and removed', () =>
   withStore({}, async (first, { options, metadataFile }) => {
     await first.prepare('a', '')
     await first.withMounted('a', folder => writeFile(path.join(folder, 'content'), 'of a'))

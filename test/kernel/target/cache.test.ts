@@ -1,6 +1,6 @@
 // Scenario                                                   Test
-// D  cachedev minimal                                        a cache …
-// D  cachedev: meta, cache, origin size change; suspend      a cache grows …
+// D  cachedev minimal                                        a cache with %j counts its hits and …
+// D  cachedev: meta, cache, origin size change; suspend      a cache keeps its content …
 // the kernel's lines of cache, writecache and era            each test, by roundTrip()
 import { MiB } from '../../../lib/entry/index.js'
 import { cache, era, linear, MappedDevice, writecache } from '../../../lib/entry/kernel.js'
@@ -16,7 +16,7 @@ test.each([
     { metadata2: true, mode: 'writeback' as const, noDiscardPassdown: true },
     { metadata2: true, mode: 'writeback' },
   ],
-])('a cache with %j counts its hits and tells its features', async (features, told) => {
+])('a cache with %j counts its hits and reports its features', async (features, told) => {
   await withDevices(scratch, [4 * MiB, 4 * MiB, 8 * MiB], async ([metadataDevice, cacheDevice, originDevice]) => {
     const table = {
       lengthSectors: 16384,
@@ -48,7 +48,7 @@ test.each([
   })
 })
 
-test('a cache grows with its origin and its fast device, is suspended and resumed, and holds what it held', async () => {
+test('a cache keeps its content when its origin and its cache device grow and it is suspended and resumed', async () => {
   await withDevices(scratch, [8 * MiB, 8 * MiB, 16 * MiB], async loops => {
     const part = (at: number, lengthSectors: number) => linear({ lengthSectors, device: loops[at]! })
     const made = (at: number, sectors: number) =>
@@ -87,7 +87,7 @@ test('a cache grows with its origin and its fast device, is suspended and resume
   })
 })
 
-test('a write cache takes writes, and brings them home when it is told to flush', async () => {
+test('a write cache accepts writes, and writes them back at the flush message', async () => {
   await withDevices(scratch, [4 * MiB, 4 * MiB], async ([originDevice, cacheDevice]) => {
     const table = {
       lengthSectors: 8192,
@@ -118,7 +118,7 @@ test('a write cache takes writes, and brings them home when it is told to flush'
   })
 })
 
-test('an era device goes to the next era at a checkpoint, and holds its metadata still when asked', async () => {
+test('an era device enters the next era at a checkpoint, and holds a metadata snapshot', async () => {
   await withDevices(scratch, [4 * MiB, 4 * MiB], async ([metadataDevice, originDevice]) => {
     const table = {
       lengthSectors: 8192,

@@ -1,7 +1,7 @@
 // Scenario                                                   Test
-// A  crypt                                                   a crypt device …
-// A  verity                                                  a verity device …
-// a key must not get into a log                              the error of a refused crypt table …
+// A  crypt                                                   a crypt device stores …
+// A  verity                                                  a verity device returns data …
+// a key must not get into a log                              the error of an invalid crypt table does not …
 import { createHash, randomBytes } from 'node:crypto'
 import { MiB } from '../../../lib/entry/index.js'
 import { crypt, integrity, MappedDevice, verity } from '../../../lib/entry/kernel.js'
@@ -13,7 +13,7 @@ import { useScratch } from '../../helpers/kernel/scratch.js'
 const scratch = useScratch()
 const nodeOf = (device: string): string => `/dev/loop${device.slice(2)}`
 
-test('a crypt device keeps what is written from the eyes of those below, and gives it back under the same key', async () => {
+test('a crypt device stores encrypted data, and decrypts it with the same key', async () => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const plain = {
       lengthSectors: 2048,
@@ -46,7 +46,7 @@ test('a crypt device keeps what is written from the eyes of those below, and giv
   })
 })
 
-test('the error of a refused crypt table does not tell the key, and no device is left', async () => {
+test('the error of an invalid crypt table does not contain the key, and no device is left', async () => {
   scratch.log.allow(/device-mapper: /)
   await withDevices(scratch, [MiB], async ([device]) => {
     const key = randomBytes(32).toString('hex')
@@ -59,7 +59,7 @@ test('the error of a refused crypt table does not tell the key, and no device is
   })
 })
 
-test('secure data: the device is the same', async () => {
+test('a crypt device with secureData is the same device', async () => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const key = randomBytes(32).toString('hex')
     const table = [crypt({ lengthSectors: 2048, cipher: 'aes-cbc-essiv:sha256', key, device: device! })]
@@ -70,7 +70,7 @@ test('secure data: the device is the same', async () => {
   })
 })
 
-test('a verity device gives what its hashes vouch for, and fails what they do not', async () => {
+test('a verity device returns data that matches its hashes, and fails to read other data', async () => {
   scratch.log.allow(/verity|I\/O error/)
   await withDevices(scratch, [8192, 4096], async ([dataDevice, hashDevice]) => {
     const data = pattern(9, 8192)
@@ -126,7 +126,7 @@ test('a verity device gives what its hashes vouch for, and fails what they do no
   })
 })
 
-test('an integrity device is formatted at the first load, which tells how much it offers', async () => {
+test('an integrity device is formatted at its first load, and its status states its usable size', async () => {
   // Read-ahead comes to sectors that were never written, and so have no tag.
   scratch.log.allow(/Checksum failed/)
   await withDevices(scratch, [4 * MiB], async ([device]) => {

@@ -1,8 +1,8 @@
 // Scenario                                                   Test
-// D  lineardev: 9 flakey params                              a flakey device takes and tells its features: …
-// A  zero                                                    a zero device reads as zeros …
+// D  lineardev: 9 flakey params                              a flakey device accepts and reports its …
+// A  zero                                                    a zero device reads as zeros after any …
 // a line of ours, the kernel's TABLE and STATUS of it        each test, by roundTrip()
-// a path with a blank, a backslash, a tab                    a path with blanks and backslashes …
+// a path with a blank, a backslash, a tab                    a path with blanks and backslashes reaches the …
 import { readdirSync, symlinkSync } from 'node:fs'
 import { MiB } from '../../../lib/entry/index.js'
 import {
@@ -25,7 +25,7 @@ import { readBelow, roundTrip, withDevices } from '../../helpers/target/round-tr
 const scratch = useScratch()
 const lengthSectors = 2048
 
-test('a linear device is a piece of another', async () => {
+test('a linear device maps a part of another device', async () => {
   await withDevices(scratch, [2 * MiB], async ([device]) => {
     const table = { lengthSectors, device: device!, offsetSectors: 1024 }
     await roundTrip(scratch, linear, table, async seen => {
@@ -37,7 +37,7 @@ test('a linear device is a piece of another', async () => {
   })
 })
 
-test('a path with blanks and backslashes reaches the kernel whole', async () => {
+test('a path with blanks and backslashes reaches the kernel unchanged', async () => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const path = scratch.path('a b\\c\td \\\\ é')
     symlinkSync(`/dev/loop${device!.slice(2)}`, path)
@@ -48,7 +48,7 @@ test('a path with blanks and backslashes reaches the kernel whole', async () => 
   })
 })
 
-test('the kernel sees a blank in a character that ends in the byte 0xa0, and we refuse it', async () => {
+test('a character that ends in the byte 0xa0, in which the kernel sees a blank, is rejected', async () => {
   scratch.log.allow(/Device lookup failed|error adding target to table/)
   await withDevices(scratch, [MiB], async ([device]) => {
     const path = scratch.path('à')
@@ -61,7 +61,7 @@ test('the kernel sees a blank in a character that ends in the byte 0xa0, and we 
   })
 })
 
-test('a striped device has chunks of each in turn', async () => {
+test('a striped device has chunks of its devices in turn', async () => {
   await withDevices(scratch, [MiB, MiB], async ([one, two]) => {
     const stripes = [
       { device: one!, offsetSectors: 0 },
@@ -87,14 +87,14 @@ test('an error device fails every read', async () => {
   })
 })
 
-test('a zero device reads as zeros, whatever was written', async () => {
+test('a zero device reads as zeros after any write', async () => {
   await roundTrip(scratch, zero, { lengthSectors }, async ({ device }) => {
     await writeAt(device.path, 0, pattern(1, 4096))
     expect((await readAt(device.path, 0, 4096)).every(byte => byte === 0)).toBe(true)
   })
 })
 
-test('a delay device has one, two or three classes, and counts what it holds back', async () => {
+test('a delay device has one, two or three classes, and counts delayed requests', async () => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const read = { device: device!, offsetSectors: 0, delayMs: 0 }
     const write = { ...read, delayMs: 1 }
@@ -121,7 +121,7 @@ const FLAKEY: [string, FlakeyFeatures, FlakeyFeatures?][] = [
   ['corrupt_bio_byte of writes', { corruptBioByte: { nthByte: 224, direction: 'w', value: 0, flags: 32 } }],
   ['random_read_corrupt and random_write_corrupt', { randomReadCorrupt: 500_000_000, randomWriteCorrupt: 1 }],
 ]
-test.each(FLAKEY)('a flakey device takes and tells its features: %s', async (_, given, told = given) => {
+test.each(FLAKEY)('a flakey device accepts and reports its features: %s', async (_, given, told = given) => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const table = { lengthSectors, device: device!, offsetSectors: 0, upSeconds: 16, downSeconds: 2 }
     await roundTrip(scratch, flakey, { ...table, ...given }, seen => {
@@ -130,7 +130,7 @@ test.each(FLAKEY)('a flakey device takes and tells its features: %s', async (_, 
   })
 })
 
-test('a log-writes device counts what it logged', async () => {
+test('a log-writes device counts its logged entries', async () => {
   await withDevices(scratch, [MiB, 4 * MiB], async ([device, logDevice]) => {
     const table = { lengthSectors, device: device!, logDevice: logDevice! }
     await roundTrip(
@@ -149,7 +149,7 @@ test('a log-writes device counts what it logged', async () => {
   })
 })
 
-test('a target without words here is made and read by a generic line', async () => {
+test('a target that the library does not know is created and read with a generic segment', async () => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const name = scratch.name('generic')
     const table = [generic({ lengthSectors: 1024, type: 'unstriped', parameters: [2, 8, 0, device!, 0] })]

@@ -26,7 +26,7 @@ test('a raid0 has no metadata and no options', async () => {
   })
 })
 
-test('a raid1 keeps two copies, and says how far they are in sync', async () => {
+test('a raid1 keeps two copies, and reports how far they are in sync', async () => {
   await withDevices(scratch, [4 * MiB, 4 * MiB, 4 * MiB, 4 * MiB], async ([meta1, data1, meta2, data2]) => {
     const table = {
       lengthSectors: 8192,
@@ -62,7 +62,7 @@ test.each([
   ['raid4', 24576, {}],
   ['raid5_ls', 24576, { stripeCacheSectors: 2048 }],
   ['raid10', 16384, { raid10Copies: 2, raid10Format: 'near' as const }],
-])('a %s of four devices', async (raidType, lengthSectors, options) => {
+])('a %s of four devices has its options and reports its health', async (raidType, lengthSectors, options) => {
   // They say so of every loop device.
   scratch.log.allow(/discard support disabled|devices_handle_discard_safely/)
   const sizes = Array<number>(8).fill(4 * MiB)
@@ -86,7 +86,7 @@ test.each([
   })
 })
 
-test('a mirror has its log in memory or on a device, and tells the health of each copy', async () => {
+test('a mirror has its log in memory or on a device, and reports the health of each copy', async () => {
   await withDevices(scratch, [MiB, MiB, MiB], async ([one, two, logDevice]) => {
     const copies = [
       { device: one!, offsetSectors: 0 },

@@ -1,8 +1,8 @@
 // @second-kernel
 // Scenario                                                   Test
-// the old snapshots: exceptions, merge                       a snapshot …; a merge …
-// thin-pool, thin below the facade                           a thin pool …
-// K  external origin: equal, smaller, bigger, fractional tail   a thin volume reads what it does not have …; external origins …
+// the old snapshots: exceptions, merge                       a snapshot …; a merge copies the exceptions …
+// thin-pool, thin below the facade                           a thin pool and a thin volume work …
+// K  external origin: equal, smaller, bigger, fractional tail   a thin volume reads …; external origins …
 import { writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { MiB } from '../../../lib/entry/index.js'
@@ -26,7 +26,7 @@ const lengthSectors = 2048
 // too. The second kernel, 6.12, has that option.
 const discardZeroesCow = Number(release().split('.')[0]) < 7
 
-test('an origin and its snapshot: the snapshot keeps what the origin had', async () => {
+test('a snapshot keeps the content of its origin', async () => {
   await withDevices(scratch, [MiB, MiB], async ([originDevice, cowDevice]) => {
     const seen: string[] = []
     for (const persistent of ['P', 'PO', 'N'] as const) {
@@ -54,7 +54,7 @@ test('an origin and its snapshot: the snapshot keeps what the origin had', async
   })
 })
 
-test('what snapshots are taken of has a target of its own', async () => {
+test('a snapshot-origin target maps the device of which snapshots are taken', async () => {
   await withDevices(scratch, [MiB], async ([originDevice]) => {
     await roundTrip(scratch, snapshotOrigin, { lengthSectors, originDevice: originDevice! }, ({ table, status }) => {
       expect(table).toEqual({ lengthSectors, originDevice })
@@ -63,7 +63,7 @@ test('what snapshots are taken of has a target of its own', async () => {
   })
 })
 
-test('a merge copies the exceptions back into the origin', async () => {
+test('a merge copies the exceptions into the origin', async () => {
   await withDevices(scratch, [MiB, MiB], async ([originDevice, cowDevice]) => {
     const table = {
       lengthSectors,
@@ -94,7 +94,7 @@ test('a merge copies the exceptions back into the origin', async () => {
   })
 })
 
-test('a thin pool and a thin volume without the pool API', async () => {
+test('a thin pool and a thin volume work without the pool API', async () => {
   await withDevices(scratch, [4 * MiB, 16 * MiB], async ([metadataDevice, dataDevice]) => {
     const table = {
       lengthSectors: 32768,
@@ -122,7 +122,7 @@ test('a thin pool and a thin volume without the pool API', async () => {
   })
 })
 
-test('a thin volume reads what it does not have from its external origin', async () => {
+test('a thin volume reads unmapped blocks from its external origin', async () => {
   await withDevices(scratch, [4 * MiB, 16 * MiB, MiB], async ([metadataDevice, dataDevice, externalOrigin]) => {
     await writeAt(`/dev/loop${externalOrigin!.slice(2)}`, 0, pattern(7, 131072))
     const devices = { metadataDevice: metadataDevice!, dataDevice: dataDevice! }
@@ -143,7 +143,7 @@ test('a thin volume reads what it does not have from its external origin', async
   })
 })
 
-test('external origins as large as the thin, smaller, larger, and ending within a block; none is written to', async () => {
+test('external origins of the same size, smaller, larger, and ending within a block are read and never written', async () => {
   const block = 65536
   await withDevices(scratch, [4 * MiB, 16 * MiB], async ([metadataDevice, dataDevice]) => {
     const pool = await MappedDevice.create({
@@ -192,7 +192,7 @@ test('external origins as large as the thin, smaller, larger, and ending within 
   })
 })
 
-test('segments of several targets stand side by side in one table', async () => {
+test('segments of several targets can be in one table', async () => {
   await withDevices(scratch, [MiB], async ([device]) => {
     const table = [linear({ lengthSectors: 8, device: device! }), zero({ lengthSectors: 8 })]
     const made = await MappedDevice.create({ name: scratch.name('mixed'), table })

@@ -16,13 +16,13 @@ test.each([
   ['253:1000', 0x30fde8, 253, 1000],
   ['259:65536', 0x10010300, 259, 65536],
   ['4095:1048575', 0xffffffff, 4095, 1048575],
-])('%s', (text, number, major, minor) => {
+])('the device number %s is parsed, encoded, printed and split into major and minor', (text, number, major, minor) => {
   expect(parseDeviceNumber(text)).toBe(number)
   expect(deviceNumber(number)).toBe(text)
   expect([deviceMajor(number), deviceMinor(number)]).toEqual([major, minor])
 })
 
-test('a device that sysfs does not know has a path all the same', () => {
+test('nodePath returns a path in /dev/block for a device that sysfs does not have', () => {
   expect(nodePath('4095:1048575')).toBe('/dev/block/4095:1048575')
   expect(nodePath(encodeDevice(4095, 1048575))).toBe('/dev/block/4095:1048575')
 })

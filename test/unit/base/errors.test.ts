@@ -12,7 +12,7 @@ const undone: RollbackStep = { operation: 'DM_DEV_REMOVE', device: 'demo', errno
 const stuck: RollbackStep = { operation: 'unlink', device: '/data.img', errno: 30 }
 const lost: RollbackStep = { operation: 'LOOP_CLR_FD', device: '/dev/loop3', errno: -1 }
 
-test('an error has its code, its message, and nothing that it was not told', () => {
+test('DmThinError has its code and message, and no fact that was not passed', () => {
   const error = new DmThinError('DM_BUSY', 'device is busy')
   expect(error).toBeInstanceOf(Error)
   expect(error).toMatchObject({ name: 'DmThinError', code: 'DM_BUSY', message: 'device is busy' })
@@ -21,7 +21,7 @@ test('an error has its code, its message, and nothing that it was not told', () 
   expect(error.stack).toContain('errors.test')
 })
 
-test('an error keeps every fact given to it', () => {
+test('DmThinError keeps every fact that was passed', () => {
   const facts = {
     errno: 16,
     operation: 'DM_DEV_REMOVE',
@@ -37,7 +37,7 @@ test('an error keeps every fact given to it', () => {
   expect(new DmThinError('DM_BUSY', 'busy', facts)).toMatchObject(facts)
 })
 
-test('the message tells what could not be undone, and only that', () => {
+test('the message of DmThinError lists the steps that could not be rolled back, and no others', () => {
   const { message } = new DmThinError('DM_TABLE_REFUSED', 'refused', { rollback: [undone, stuck, lost] })
   expect(message).toBe(
     'refused; not undone: unlink of /data.img (EROFS); not undone: LOOP_CLR_FD of /dev/loop3 (error)',
@@ -45,7 +45,7 @@ test('the message tells what could not be undone, and only that', () => {
   expect(new DmThinError('DM_TABLE_REFUSED', 'refused', { rollback: [undone] }).message).toBe('refused')
 })
 
-describe('refined', () => {
+describe('DmThinError.refined', () => {
   const cause = new Error('below')
   const first = new DmThinError('DM_KERNEL', 'EINVAL', {
     errno: 22,
@@ -54,18 +54,18 @@ describe('refined', () => {
     cause,
   })
 
-  test('keeps the facts under a better code and message', () => {
+  test('keeps the facts under a more specific code and message', () => {
     const better = first.refined('DM_POOL_SUSPENDED', 'the pool is suspended')
     expect(better).toMatchObject({ code: 'DM_POOL_SUSPENDED', errno: 22, operation: 'DM_TABLE_LOAD', cause })
     expect(better.rollback).toEqual([stuck])
     expect(first).toMatchObject({ code: 'DM_KERNEL', errno: 22 })
   })
 
-  test('a new fact replaces an earlier one', () => {
+  test('replaces an earlier fact by a new one', () => {
     expect(first.refined('DM_BUSY', 'busy', { device: 'demo', errno: 16 })).toMatchObject({ device: 'demo', errno: 16 })
   })
 
-  test('names a step that could not be undone only once, however often it is refined', () => {
+  test('lists a step that could not be rolled back only once, even if it is called repeatedly', () => {
     const tail = '; not undone: unlink of /data.img (EROFS)'
     const again = first.refined('DM_BUSY', first.message).refined('DM_BUSY', `again: ${first.message}`)
     expect(again.message).toBe(`again: EINVAL${tail}`)
@@ -73,8 +73,8 @@ describe('refined', () => {
   })
 })
 
-describe('aborting', () => {
-  test('is recognized as Node does it, by name and code, with the reason as cause', () => {
+describe('abort errors', () => {
+  test('abortError has the name and code that Node uses, and the reason as cause', () => {
     const reason = new Error('enough')
     const error = abortError(AbortSignal.abort(reason), { operation: 'DM_DEV_REMOVE', device: 'demo', tries: 3 })
     expect(error).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: reason, device: 'demo' })
@@ -82,7 +82,7 @@ describe('aborting', () => {
     expect(abortError(undefined)).toMatchObject({ name: 'AbortError', message: 'the call was aborted' })
   })
 
-  test('a signal that was given up before the call stops it', () => {
+  test('throwIfAborted throws if the signal was aborted before the call', () => {
     expect(thrown(() => throwIfAborted(AbortSignal.abort('why')))).toMatchObject({ code: 'ABORT_ERR', cause: 'why' })
     throwIfAborted(undefined)
     throwIfAborted(new AbortController().signal)
@@ -98,10 +98,10 @@ test.each([
   [117, 'EUCLEAN', 'structure needs cleaning'],
   [129, 'EKEYREJECTED', 'key was rejected by service'],
   [4000, 'errno 4000', 'error 4000'],
-])('errno %i is %s', (errno, name, text) => {
+])('errno %i has the name %s and the text "%s"', (errno, name, text) => {
   expect([errnoName(errno), errnoText(errno)]).toEqual([name, text])
 })
 
-test('a fault without a number is just an error', () => {
+test('errnoName returns "error" for a failure without an errno', () => {
   expect(errnoName(-1)).toBe('error')
 })

@@ -8,13 +8,10 @@ const refused = (act: () => unknown): string => {
   return error.message
 }
 
-describe('names of devices', () => {
-  test.each(['a', 'demo-7', '0', 'A#+-.:=@_z', '.hidden', '...', 'controls', 'x'.repeat(127)])(
-    '%s is a valid name',
-    name => {
-      expect(checkName(name)).toBe(name)
-    },
-  )
+describe('checkName', () => {
+  test.each(['a', 'demo-7', '0', 'A#+-.:=@_z', '.hidden', '...', 'controls', 'x'.repeat(127)])('accepts %s', name => {
+    expect(checkName(name)).toBe(name)
+  })
 
   test.each([
     ['', 'non-empty'],
@@ -31,15 +28,15 @@ describe('names of devices', () => {
     [7, 'non-empty string, but is 7'],
     [undefined, 'but is undefined'],
     [['a'], 'but is an array'],
-  ])('%p is not a valid name', (name, why) => {
+  ])('rejects %p', (name, why) => {
     expect(refused(() => checkName(name))).toContain(why)
   })
 
-  test('the message names the option of an invalid name', () => {
+  test('names the option in its message', () => {
     expect(refused(() => checkName('', 'volume name'))).toMatch(/^volume name must be/)
   })
 
-  test('a character outside the allowed set is refused at any position of a name', () => {
+  test('rejects a character outside the allowed set at any position of a name', () => {
     const random = seeded(1)
     for (let round = 0; round < 500; round++) {
       const odd = String.fromCodePoint(random.pick([random.integer(0, 34), 0x2f, 0x5c, random.integer(0x7b, 0xd7ff)]))
@@ -50,53 +47,53 @@ describe('names of devices', () => {
   })
 })
 
-describe('options', () => {
-  test('an unknown option is refused, and the message lists the known ones', () => {
+describe('checkOptions', () => {
+  test('rejects an unknown option, and lists the known ones in its message', () => {
     const message = refused(() => checkOptions({ sizeBytes: 1, nmae: 'x' }, ['sizeBytes', 'name'], 'createVolume'))
     expect(message).toBe('createVolume: unknown option "nmae"; known are sizeBytes, name')
   })
 
-  test('known options are accepted, with and without a value', () => {
+  test('accepts known options with and without a value', () => {
     checkOptions({}, ['name'], 'call')
     checkOptions({ name: undefined }, ['name'], 'call')
   })
 
-  test.each([[undefined], [null], [7], ['name'], [[]], [() => {}]])('%p is refused as options', options => {
+  test.each([[undefined], [null], [7], ['name'], [[]], [() => {}]])('rejects %p as options', options => {
     expect(refused(() => checkOptions(options, ['name'], 'call'))).toMatch(/^call: options must be an object/)
   })
 
-  test.each([[new AbortController()], ['abort'], [null], [{ aborted: false }]])('%p is refused as a signal', signal => {
+  test.each([[new AbortController()], ['abort'], [null], [{ aborted: false }]])('rejects %p as a signal', signal => {
     expect(refused(() => checkOptions({ signal }, ['signal'], 'call'))).toMatch(/^signal must be an AbortSignal/)
   })
 
-  test('a signal of another class is accepted, such as one of another realm or of jsdom', () => {
+  test('accepts a signal of another class, such as one of another realm or of jsdom', () => {
     class Foreign extends EventTarget {
       readonly aborted = false
     }
     checkOptions({ signal: new Foreign() }, ['signal'], 'call')
   })
 
-  test('AbortSignal.abort(), AbortSignal.timeout(), AbortController and undefined are accepted', () => {
+  test('accepts AbortSignal.abort(), AbortSignal.timeout(), the signal of an AbortController and undefined', () => {
     const signals = [AbortSignal.abort(), AbortSignal.timeout(1e6), new AbortController().signal, undefined]
     for (const signal of signals) checkOptions({ signal }, ['signal'], 'call')
   })
 })
 
-test('a flag accepts true, false and undefined only', () => {
+test('checkBoolean accepts true, false and undefined only', () => {
   expect([true, false, undefined].map(value => checkBoolean('readOnly', value))).toEqual([true, false, false])
   for (const value of [1, 0, 'true', null, {}]) {
     expect(refused(() => checkBoolean('readOnly', value))).toMatch(/^readOnly must be true or false/)
   }
 })
 
-test('text and paths have no half of a character: there are no bytes for it', () => {
+test('checkText and checkPath reject an unpaired surrogate, which has no bytes in UTF-8', () => {
   for (const check of [checkText, checkPath]) {
     expect(check('data', 'ein Bär 𝄞')).toBe('ein Bär 𝄞')
     for (const half of ['\ud800', 'a\udc00b']) expect(refused(() => check('data', half))).toMatch(/unpaired surrogate/)
   }
 })
 
-test('a path is a string that the kernel can take', () => {
+test('checkPath accepts non-empty strings without a NUL character only', () => {
   expect(checkPath('file', '../data file.img')).toBe('../data file.img')
   for (const value of ['', 7, undefined, null, Buffer.from('x')]) {
     expect(refused(() => checkPath('file', value))).toMatch(/^file must be a path/)

@@ -11,7 +11,7 @@ function deferred() {
   return { promise, resolve, reject }
 }
 
-test('close waits for what is under way, then does its last act', async () => {
+test('close() waits for the calls in flight before it runs its last action', async () => {
   const order: string[] = []
   const pending = new Pending('pool demo')
   const [first, second] = [deferred(), deferred()]
@@ -26,7 +26,7 @@ test('close waits for what is under way, then does its last act', async () => {
   expect(order).toEqual(['last', 'closed'])
 })
 
-test('a call that fails is waited for too, and its fault is its caller’s only', async () => {
+test('close() waits for a call that fails, and only that call rejects with the error', async () => {
   const pending = new Pending('pool demo')
   const call = deferred()
   const running = pending.run(() => call.promise)
@@ -36,7 +36,7 @@ test('a call that fails is waited for too, and its fault is its caller’s only'
   await closed
 })
 
-test('however often it is closed, the last act is done once', async () => {
+test('close() runs its last action once, even if it is called repeatedly', async () => {
   let acts = 0
   const pending = new Pending('pool demo')
   const act = () => void (acts += 1)
@@ -45,7 +45,7 @@ test('however often it is closed, the last act is done once', async () => {
   expect(acts).toBe(1)
 })
 
-test('after close nothing new begins', async () => {
+test('run() rejects with DM_CLOSED after close(), and does not run its body', async () => {
   const pending = new Pending('volume 7 of pool demo')
   let begun = false
   expect(pending.closed).toBe(false)
@@ -58,6 +58,6 @@ test('after close nothing new begins', async () => {
   expect(thrown(() => pending.check()).code).toBe('DM_CLOSED')
 })
 
-test('a call gives what its body gives', async () => {
+test('run() resolves with the value of its body', async () => {
   expect(await new Pending('pool demo').run(async () => 7)).toBe(7)
 })

@@ -18,8 +18,8 @@ import { TABLES, targetOf } from '../../helpers/target/tables'
 
 const anyThing = fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true })
 
-describe('names', () => {
-  test('any text comes back from its mangled form, in which are only udev’s own characters', () => {
+describe('names with arbitrary text', () => {
+  test('mangleName has a result of udev’s allowed characters, which unmangleName reverts', () => {
     everywhere(10_000, anyText, name => {
       const mangled = outcome(() => mangleName(name))
       if (mangled instanceof Error) return holds(/\0|\p{Surrogate}/u.test(name), name)
@@ -28,7 +28,7 @@ describe('names', () => {
     })
   })
 
-  test('what is read out of any text stands for the same bytes', () => {
+  test('unmangleName returns the bytes that the mangled text encodes', () => {
     const piece = fc.oneof(fc.constantFrom('a', '\\x20', '\\x5c', '\\xc3', '\\xbc', '\\x00', '\\x', '\\', 'x'), anyText)
     everywhere(10_000, fc.array(piece, { maxLength: 6 }), pieces => {
       const mangled = pieces.join('')
@@ -42,7 +42,7 @@ describe('names', () => {
     })
   })
 
-  test('a name, uuid, path or text that is taken is what the kernel will read', () => {
+  test('the checks of names, uuids, paths and texts return accepted values unchanged and within the kernel’s limits', () => {
     everywhere(10_000, fc.oneof(anyText, anyThing), value => {
       for (const check of [checkName, checkKernelName, checkKernelUuid]) {
         const name = outcome(() => check(value))
@@ -58,8 +58,8 @@ describe('names', () => {
   })
 })
 
-describe('numbers', () => {
-  test('of a device: any text is one or none, and each comes back', () => {
+describe('arbitrary numbers', () => {
+  test('any text is parsed as a device number or as undefined, and device numbers survive printing and parsing', () => {
     const number = fc.tuple(fc.nat(99999), fc.nat(2 ** 21)).map(parts => parts.join(':'))
     everywhere(20_000, fc.oneof(number, anyText), text => {
       const device = parseDeviceNumber(text)
@@ -74,11 +74,11 @@ describe('numbers', () => {
     })
   })
 
-  test('of sectors and bytes are each other’s way back', () => {
+  test('a count of sectors survives conversion to bytes and back', () => {
     everywhere(10_000, fc.nat(2 ** 44 - 1), count => sectors(sectorsToBytes(count)) === count)
   })
 
-  test('that are taken are within their range', () => {
+  test('checkNumber accepts only numbers within their range', () => {
     const range = fc.record({ min: fc.nat(100), max: fc.nat(1000), multipleOf: fc.integer({ min: 1, max: 9 }) })
     everywhere(10_000, fc.tuple(fc.oneof(fc.integer({ min: -9, max: 1000 }), anyThing), range), ([value, limits]) => {
       const number = outcome(() => checkNumber('n', value, limits))
@@ -90,8 +90,8 @@ describe('numbers', () => {
   })
 })
 
-describe('options from a caller without types', () => {
-  test('any value is an object of known names, or refused', () => {
+describe('options of any type', () => {
+  test('checkOptions, checkBoolean and layTable accept a value or throw a DmThinError', () => {
     everywhere(10_000, anyThing, value => {
       outcome(() => checkOptions(value, ['a', 'b'], 'call'))
       outcome(() => checkBoolean('flag', value))
@@ -99,7 +99,7 @@ describe('options from a caller without types', () => {
     })
   })
 
-  test.each(knownTargets)('%s: any value in the place of any option is taken or refused', type => {
+  test.each(knownTargets)('the target %s accepts any value in place of any option, or throws a DmThinError', type => {
     const target = targetOf(type)
     const changed = fc.tuple(TABLES[type]!, fc.nat(30), anyThing).map(([table, at, value]) => {
       const names = [...Object.keys(table), 'more']
@@ -121,7 +121,7 @@ describe('options from a caller without types', () => {
   })
 })
 
-describe('the trace', () => {
+describe('dmsetupWords', () => {
   /** A shell: single quotes, and a backslash before a quote. */
   function shellWords(text: string): string[] {
     const words: string[] = []
@@ -131,7 +131,7 @@ describe('the trace', () => {
     return words
   }
 
-  test('any names are one word each for a shell', () => {
+  test('quotes any name as one word for a shell', () => {
     const text = anyText.map(each => each.replaceAll('\0', ''))
     everywhere(10_000, fc.tuple(text, text, text), ([name, to, message]) => {
       same(shellWords(dmsetupWords('rename', [name, to])!), ['dmsetup', 'rename', name, to])
@@ -147,14 +147,14 @@ describe('the trace', () => {
     })
   })
 
-  test('a call that dmsetup does not have has no words, whatever it is called', () => {
+  test('returns undefined for a call that dmsetup does not have, also for names of Object.prototype', () => {
     for (const name of [...Reflect.ownKeys(Object.prototype), 'loopAttach']) {
       expect(dmsetupWords(String(name), [])).toBeUndefined()
     }
   })
 })
 
-test('keys are found among the words of a table, however many blanks part them', () => {
+test('secretsOf finds the keys among the words of a table with any number of blanks between them', () => {
   const blank = fc.stringMatching(/^[ \t]{1,3}$/)
   const key = fc.stringMatching(/^([0-9a-f]{2}){2,16}$/)
   everywhere(5000, fc.tuple(blank, blank, key), ([first, second, key]) => {
@@ -167,7 +167,7 @@ test('keys are found among the words of a table, however many blanks part them',
   })
 })
 
-test('the start time in /proc/PID/stat is found behind any name', () => {
+test('startTimeIn finds the start time in /proc/PID/stat after any process name', () => {
   everywhere(10_000, fc.tuple(anyText, fc.array(fc.nat(), { minLength: 30, maxLength: 50 })), ([name, fields]) => {
     const text = `7 (${name}) S ${fields.join(' ')}\n`
     same(startTimeIn(text), String(fields[18]))
@@ -179,7 +179,7 @@ test('the start time in /proc/PID/stat is found behind any name', () => {
   })
 })
 
-describe('lists of the kernel’s', () => {
+describe('lists of devices and versions', () => {
   const device = fc.record({
     device: fc.integer({ min: 0xfd00, max: 0xfd05 }),
     name: fc.constantFrom('a', 'b', '__proto__', ''),
@@ -188,7 +188,7 @@ describe('lists of the kernel’s', () => {
   })
   const list = fc.array(device, { maxLength: 6 })
 
-  test('whoever goes by the events has the second list in the end', () => {
+  test('the events of changesBetween turn the first list of devices into the second', () => {
     everywhere(10_000, fc.tuple(list, list), ([before, after]) => {
       const seen = new Map<string, string[]>(before.map(each => [deviceNumber(each.device), [each.name, each.uuid]]))
       for (const event of changesBetween(known(before), known(after))) {
@@ -203,7 +203,7 @@ describe('lists of the kernel’s', () => {
     })
   })
 
-  test('any versions are capabilities', () => {
+  test('capabilitiesOf accepts any versions', () => {
     const versions = fc.array(fc.record({ name: anyText, version: fc.array(fc.nat()) }), { maxLength: 5 })
     everywhere(5000, fc.tuple(fc.array(fc.nat(60), { maxLength: 3 }), versions), ([version, targets]) => {
       const { features, targets: read } = capabilitiesOf(version, targets)

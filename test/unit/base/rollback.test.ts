@@ -22,7 +22,7 @@ function attempt(count: number, failing: Record<number, unknown> = {}, fault: un
   return error.then(seen => ({ order, error: seen }))
 }
 
-test('what succeeds is left alone', async () => {
+test('a call that succeeds is not rolled back', async () => {
   const undo = new Rollback()
   const result = await undo.guard(async () => {
     undo.push('step', 'device', () => Promise.reject(new Error('undone without need')))
@@ -31,7 +31,7 @@ test('what succeeds is left alone', async () => {
   expect(result).toBe(7)
 })
 
-test('the newest step is undone first, and the error tells the order', async () => {
+test('the newest step is rolled back first, and the error lists the steps in that order', async () => {
   const { order, error } = await attempt(3)
   expect(order).toEqual([3, 2, 1])
   expect(error).toMatchObject({ code: 'DM_TABLE_REFUSED', errno: 22, message: 'the kernel refused the table' })
@@ -40,7 +40,7 @@ test('the newest step is undone first, and the error tells the order', async () 
   )
 })
 
-test('an undo that fails is reported beside the first fault, and the steps before it are not tried', async () => {
+test('a rollback step that fails is reported in addition to the first error, and earlier steps are not rolled back', async () => {
   const busy = new DmThinError('DM_BUSY', 'busy', { errno: 16 })
   const { order, error } = await attempt(3, { 2: busy })
   expect(order).toEqual([3, 2])
@@ -51,23 +51,23 @@ test('an undo that fails is reported beside the first fault, and the steps befor
   )
 })
 
-test('an undo that fails without an errno is -1', async () => {
+test('a rollback step that fails without an errno is listed with errno -1', async () => {
   const { error } = await attempt(1, { 1: new TypeError('odd') })
   expect(error.rollback).toEqual([{ operation: 'step 1', device: 'device 1', errno: -1 }])
 })
 
-test('nothing done, nothing to report: the error itself comes through', async () => {
+test('an error before the first step is passed on unchanged', async () => {
   expect((await attempt(0)).error).toBe(refused)
 })
 
-test('a refusal of the system is wrapped, and kept as the cause', async () => {
+test('a system error is wrapped in DM_KERNEL and kept as the cause', async () => {
   const fault = Object.assign(new Error('no such file'), { code: 'ENOENT' })
   const { error } = await attempt(1, {}, fault)
   expect(error).toMatchObject({ code: 'DM_KERNEL', cause: fault })
   expect(error.rollback).toHaveLength(1)
 })
 
-test.each([new TypeError('odd'), undefined])('after the undoing %p is rethrown as it is', async fault => {
+test.each([new TypeError('odd'), undefined])('the error %p is rethrown unchanged after the rollback', async fault => {
   const order: string[] = []
   const undo = new Rollback()
   const guarded = undo.guard(() => {
@@ -79,13 +79,13 @@ test.each([new TypeError('odd'), undefined])('after the undoing %p is rethrown a
   expect(order).toEqual(['undone'])
 })
 
-test('what the native side undid comes first', async () => {
+test('the rollback steps of the native call are listed first', async () => {
   const inner = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 0 }
   const { error } = await attempt(1, {}, refused.refined(refused.code, refused.message, { rollback: [inner] }))
   expect(error.rollback.map(({ operation }) => operation)).toEqual(['DM_DEV_REMOVE', 'step 1'])
 })
 
-test('where the native side could not undo its own steps, only a step that must always run is run', async () => {
+test('only steps marked "always" are rolled back if the native call could not roll back its own steps', async () => {
   const left = { operation: 'DM_DEV_REMOVE', device: 'demo', errno: 16 }
   const undo = new Rollback()
   undo.push('unlink', 'file', () => Promise.reject(new Error('undone below what is left')))
@@ -107,7 +107,7 @@ test('a step with nothing to roll back is not listed', async () => {
   expect(rollback.map(({ operation }) => operation)).toEqual(['first'])
 })
 
-test('a step is undone only once', async () => {
+test('a step is rolled back only once', async () => {
   const undo = new Rollback()
   const order: string[] = []
   undo.push('step', 'device', async () => order.push('undone'))

@@ -3,13 +3,13 @@ import { GiB, KiB, MAX_METADATA_BYTES, MAX_THIN_ID, MiB, sectors, sectorsToBytes
 import { seeded } from '../../helpers/random/random'
 import { thrown } from '../../helpers/errors/thrown'
 
-test('the units are powers of 1024, the limits those of the kernel', () => {
+test('the units are powers of 1024, and the limits are those of the kernel', () => {
   expect([KiB, MiB, GiB, TiB]).toEqual([1024, 1024 ** 2, 1024 ** 3, 1024 ** 4])
   expect(MAX_THIN_ID).toBe(0xffffff)
   expect(MAX_METADATA_BYTES / GiB).toBeCloseTo(15.875, 1)
 })
 
-test('bytes and sectors are each other’s way back', () => {
+test('a size in bytes survives conversion to sectors and back', () => {
   const random = seeded(2)
   for (let round = 0; round < 200; round++) {
     const bytes = random.integer(0, 2 ** 40) * 512
@@ -17,11 +17,11 @@ test('bytes and sectors are each other’s way back', () => {
   }
 })
 
-describe('numbers', () => {
+describe('checkNumber', () => {
   const range = { min: 65536, max: 1073741824, multipleOf: 65536 }
   const refused = (value: unknown) => thrown(() => checkNumber('dataBlockBytes', value, range))
 
-  test.each([65536, 131072, 1073741824])('%d is in range', value => {
+  test.each([65536, 131072, 1073741824])('accepts %d', value => {
     expect(checkNumber('dataBlockBytes', value, range)).toBe(value)
   })
 
@@ -40,24 +40,24 @@ describe('numbers', () => {
     [null],
     [undefined],
     [Object(65536)],
-  ])('%p is not', value => {
+  ])('rejects %p', value => {
     expect(refused(value).code).toBe('DM_INVALID_ARGUMENT')
   })
 
-  test('the message names the option, the range, the step and the value', () => {
+  test('names the option, the range, the step and the value in its message', () => {
     expect(refused(65537).message).toBe(
       'dataBlockBytes must be a whole number from 65536 to 1073741824 in steps of 65536, but is 65537',
     )
   })
 
-  test('the default limit of a number is Number.MAX_SAFE_INTEGER', () => {
+  test('has Number.MAX_SAFE_INTEGER as its default maximum', () => {
     expect(checkNumber('n', Number.MAX_SAFE_INTEGER, { min: 0 })).toBe(Number.MAX_SAFE_INTEGER)
     expect(thrown(() => checkNumber('n', Number.MAX_SAFE_INTEGER + 1, { min: 0 })).message).toContain(
       `to ${Number.MAX_SAFE_INTEGER},`,
     )
   })
 
-  test('every accepted number is within the range and on a step; every other number is refused', () => {
+  test('accepts exactly the numbers within the range and on a step', () => {
     const random = seeded(3)
     for (let round = 0; round < 500; round++) {
       const min = random.integer(0, 100)

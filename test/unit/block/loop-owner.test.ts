@@ -5,18 +5,18 @@ import { ownerIsGone, ownMark } from '../../../lib/block/loop-owner'
 const [, , start = '', namespace = ''] = ownMark().split(':')
 const ended = () => spawnSync(process.execPath, ['-e', '']).pid
 
-test('the mark fits where the kernel keeps it', () => {
+test('the owner mark of a loop device fits into the 63 bytes of its name field', () => {
   expect(ownMark()).toMatch(/^dm-thin:\d+:\d+:\d+$/)
   expect(Buffer.byteLength(`dm-thin:4194304:${'9'.repeat(20)}:4294967295`)).toBeLessThanOrEqual(63)
 })
 
-test('this process is not gone; one that has ended is, and so is an earlier one of the same number', () => {
+test('ownerIsGone returns false for this process, and true for an ended one or an earlier one with the same pid', () => {
   expect(ownerIsGone(ownMark())).toBe(false)
   expect(ownerIsGone(`dm-thin:${ended()}:${start}:${namespace}`)).toBe(true)
   expect(ownerIsGone(`dm-thin:${process.pid}:1:${namespace}`)).toBe(true)
 })
 
-test('of another namespace nothing is known, and what is no mark belongs to nobody', () => {
+test('ownerIsGone returns false for another pid namespace and for text that is not an owner mark', () => {
   expect(ownerIsGone(`dm-thin:${ended()}:${start}:1`)).toBe(false)
   for (const text of [
     '',

@@ -27,7 +27,7 @@ function helpOf(command: Command): string {
   return text
 }
 
-test.each(all)('%s has --json, an example that parses, and a place on the page', (name, command) => {
+test.each(all)('the command %s has --json, an example that parses, and an entry on the page', (name, command) => {
   const help = helpOf(command)
   expect(help).toContain('--json')
   const example = /\nExample:\n {2}(.+)\n$/.exec(help)?.[1]
@@ -49,7 +49,7 @@ test('the page has every command and no other', () => {
   expect(headings).toEqual(all.map(([name]) => name))
 })
 
-test('the table of exit codes on the page has each code of an error where it is', () => {
+test('the table of exit codes on the page lists each error code in the row of its exit code', () => {
   const rows = [...page.matchAll(/^\| (\d+) +\| [^|]+ \| ([^|]*)\|$/gm)]
   const onPage = rows.flatMap(([, exit, codes]) =>
     [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => [code, Number(exit)] as const),
@@ -59,8 +59,8 @@ test('the table of exit codes on the page has each code of an error where it is'
   expect(Object.values(EXIT).filter(exit => !numbers.has(exit))).toEqual([])
 })
 
-describe('output', () => {
-  test('sizes, columns and names are readable, and names cannot reach the terminal as commands', () => {
+describe('the output', () => {
+  test('has readable sizes and columns, and escapes control characters in names', () => {
     expect([0, 512, 65536, 1.5 * 2 ** 30, 2 ** 50].map(sizeText)).toEqual([
       '0 B',
       '512 B',
@@ -72,7 +72,7 @@ describe('output', () => {
     expect(['plain', 'two words', 'esc\x1b[2J'].map(nameText)).toEqual(['plain', '"two words"', '"esc\\u001b[2J"'])
   })
 
-  test('JSON has bigints as text and errors as their facts', () => {
+  test('has bigints as strings and errors as their facts in JSON', () => {
     const error = new DmThinError('DM_BUSY', 'busy', { device: 'x' })
     expect(JSON.parse(jsonText({ id: 2n ** 60n, error }))).toEqual({
       id: '1152921504606846976',
@@ -94,7 +94,7 @@ describe('the tree of layers', () => {
     raw: key === 'vm',
   })
 
-  test('has each layer below its parent, whatever the order', () => {
+  test('shows each layer below its parent, in any order of the input', () => {
     const layers = [layer('vm', 'b', 'active'), layer('c', 'a'), layer('b', 'a'), layer('a', ''), layer('z', '')]
     expect(treeText(layerTrees(layers)).split('\n')).toEqual([
       'a committed, 1 GiB ext4',
@@ -106,7 +106,7 @@ describe('the tree of layers', () => {
     expect(treeText(layerTrees([]))).toBe('')
   })
 
-  test('of a chain of 20 000 layers is made without recursion', () => {
+  test('is built without recursion, from a chain of 20 000 layers', () => {
     const chain = Array.from({ length: 20_000 }, (_, at) => layer(`k${at}`, at === 0 ? '' : `k${at - 1}`))
     const lines = treeText(layerTrees(chain.slice(0, 3000))).split('\n')
     expect(lines).toHaveLength(3000)
@@ -135,7 +135,7 @@ describe('a progress bar', () => {
     ])
   })
 
-  test('is not drawn where there is no terminal', () => {
+  test('is not drawn if the output is not a terminal', () => {
     const { written, progress } = drawn(false, 80)
     progress.update(1, 1)
     progress.end()

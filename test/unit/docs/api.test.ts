@@ -51,7 +51,7 @@ const textOf = ({ entry, name, isClass }: Exported): string =>
   isClass ? (pages[`${name}.md`] ?? '') : (sections(pages[pageOf(entry)]!, 3).get(name) ?? '')
 const entriesOf = (each: Exported): Map<string, string> => memberEntries(textOf(each), each.isClass ? 2 : 4)
 
-test('the pages are up to date', () => {
+test('the pages are equal to the output of typedoc', () => {
   const fresh = mkdtempSync(path.join(tmpdir(), 'dm-thin-api-'))
   try {
     const program = path.join(root, 'node_modules/typedoc/bin/typedoc')
@@ -64,7 +64,7 @@ test('the pages are up to date', () => {
   }
 })
 
-test('each entry and each class has a page, which the index of the documentation names', () => {
+test('each entry and each class has a page that the index of the documentation lists', () => {
   const names = [...[...api.keys()].map(pageOf), ...classes.map(({ name }) => `${name}.md`), 'README.md']
   expect(Object.keys(pages).sort()).toEqual(names.sort())
   expect([...api.keys()]).toEqual([
@@ -78,14 +78,14 @@ test('each entry and each class has a page, which the index of the documentation
   expect(names.filter(name => !index.includes(`(api/${name})`))).toEqual([])
 })
 
-test.each([...api])('the page of %s has an entry for each thing that it exports, and no other', (entry, exported) => {
+test.each([...api])('the page of %s has an entry for each export, and no other', (entry, exported) => {
   const page = pages[pageOf(entry)]!
   const listed = [...page.matchAll(/^\| \[(\w+)\]\(\w+\.md\) \|/gm)].map(match => match[1]!)
   const names = exported.map(({ name }) => name)
   expect([...sections(page, 3).keys(), ...listed].sort()).toEqual(names.sort())
 })
 
-test('each thing that is exported has a description of its own, which its entry begins with', () => {
+test('each export has a description of its own, with which its entry begins', () => {
   expect(all.length).toBeGreaterThan(200)
   expect(all.filter(({ own }) => own === '').map(({ name }) => name)).toEqual([])
   const wrong = all.filter(each => !plain(textOf(each)).includes(firstSentence(each.own)))
@@ -93,14 +93,14 @@ test('each thing that is exported has a description of its own, which its entry 
 })
 
 test.each(classes.map(each => [each.name, each] as const))(
-  '%s: each public member has an entry, and no other',
+  'the page of the class %s has an entry for each public member, and no other',
   (_, each) => {
     expect([...entriesOf(each).keys()].sort()).toEqual([...new Set(each.members.map(({ name }) => name))].sort())
     expect(each.members.filter(({ own }) => own === '').map(({ name }) => name)).toEqual([])
   },
 )
 
-test('each member of an interface has an entry, and there is no other; each method is described', () => {
+test('each interface has an entry for each of its members and no other, and its methods are described', () => {
   const interfaces = all.filter(({ isClass, members }) => !isClass && members.length > 0)
   expect(interfaces.length).toBeGreaterThan(100)
   const differing = interfaces.filter(each => {
@@ -113,7 +113,7 @@ test('each member of an interface has an entry, and there is no other; each meth
   expect(silent.map(({ of, name }) => `${of}.${name}`)).toEqual([])
 })
 
-test('the entry of a member has the description of its own declaration, and says where it is inherited from', () => {
+test('the entry of a member has the description of its own declaration, and names the class from which it is inherited', () => {
   const isWrong = (entry: string, { own, inherited }: Member): boolean => {
     if (inherited && !/#### Inherited from|\| \[?`\w+[<`].*\|$/.test(entry)) return true
     if (own !== '') return !plain(entry).includes(firstSentence(own))

@@ -17,7 +17,7 @@ beforeAll(() => {
   files = writePrograms(blocks, folder)
 })
 
-test('the pages have programs, and none in TypeScript', () => {
+test('the pages contain programs, and none in TypeScript', () => {
   expect(blocks.length).toBeGreaterThan(40)
   const guides = pages.filter(page => !page.startsWith('docs/api')) // signatures there are in TypeScript
   expect(guides.flatMap(page => blocksOf(page, '(?:ts|typescript|mts)'))).toEqual([])
@@ -58,7 +58,7 @@ test('each program compiles against the library', () => {
   expect(problems).toEqual([])
 })
 
-test('this Node can parse each program', () => {
+test('the Node that runs the tests can parse each program', () => {
   const parse = `const { SourceTextModule } = require('node:vm'); const { readFileSync } = require('node:fs')
     for (const file of process.argv.slice(1)) new SourceTextModule(readFileSync(file, 'utf8'), { identifier: file })`
   const flags = ['--experimental-vm-modules', '--no-warnings', '-e', parse]
@@ -67,7 +67,7 @@ test('this Node can parse each program', () => {
   expect(status).toBe(0)
 })
 
-test('the programs of the README are examples of at most 12 lines', () => {
+test('the programs of the README are those of the examples and have at most 12 lines', () => {
   const examples = ['first-lines', 'first-layers'].map(name => read(`examples/${name}/${name}.mts`))
   const code = programs('README.md').map(block => block.code)
   expect(code).toEqual(examples.map(text => text.replace(/^\/\/.*\n/, '')))

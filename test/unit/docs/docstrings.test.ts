@@ -154,6 +154,6 @@ test('no docstring and no header of a file begins with a clause without a subjec
   expect(shown([...docstrings, ...headers].filter(({ text }) => HEADLESS.test(text)))).toEqual([])
 })
 
-test('comments say "reports", "returns" and "again"', () => {
+test('comments contain none of the words for which "reports", "returns" and "again" stand', () => {
   expect(sources.flatMap(commentsOf).filter(comment => VAGUE.test(comment))).toEqual([])
 })

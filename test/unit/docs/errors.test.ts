@@ -13,17 +13,17 @@ const sections = page
   .slice(1)
   .filter(section => /^(DM_|ABORT_)/.test(section))
 
-test('the codes of lib/base/errors.ts are the headings of the page, in the same order', () => {
+test('the headings of the page are the codes of lib/base/errors.ts, in the same order', () => {
   expect(codes.length).toBeGreaterThan(20)
   expect(sections.map(section => section.split('\n')[0])).toEqual(codes)
 })
 
-test.each(sections.map(section => [section.split('\n')[0]!, section]))('%s: when and what to do', (_code, section) => {
+test.each(sections.map(section => [section.split('\n')[0]!, section]))('%s has "When" and "Do"', (_code, section) => {
   expect(section).toMatch(/^\*\*When:\*\* \S/m)
   expect(section).toMatch(/^\*\*Do:\*\* \S/m)
 })
 
-test('every code that a docstring or a page names is one of them', () => {
+test('every code that a docstring or a page names exists', () => {
   const api = readdirSync(path.join(root, 'docs/api')).map(name => `docs/api/${name}`)
   const files = ['README.md', 'docs/errors.md', ...api]
   const kernelWords = /^DM_(DEV|TABLE|TARGET|GET_TARGET|LIST|VERSION|REMOVE_ALL|QUERY|SECURE|DEFERRED|NAME_LEN)/

@@ -5,13 +5,13 @@ import path from 'node:path'
 
 const docs = path.join(__dirname, '../../../docs')
 
-test('the pictures are what draw-kernel.mjs draws', () => {
+test('the pictures are equal to the output of draw-kernel.mjs', () => {
   const script = path.join(docs, 'pictures/draw-kernel.mjs')
   const { status, stderr } = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' })
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
 })
 
-test('each name of the kernel that is a link has one definition, which leads to Linux 6.12', () => {
+test('each linked kernel name has one definition, which links to Linux 6.12', () => {
   const page = readFileSync(path.join(docs, 'how-it-works.md'), 'utf8')
   const defined = [...page.matchAll(/^\[`(\w+)`\]: (\S+)$/gm)].map(([, name, address]) => ({ name, address }))
   const used = new Set([...page.matchAll(/\[`(\w+)`\](?![(:])/g)].map(match => match[1]!))

@@ -40,11 +40,11 @@ function brokenLinks(page: string): string[] {
   })
 }
 
-test.each(pages)('%s: every relative link leads somewhere', page => {
+test.each(pages)('every relative link of %s has an existing target', page => {
   expect(brokenLinks(page)).toEqual([])
 })
 
-test('the index lists each page once, in groups, and each page leads back to it', () => {
+test('the index lists each page once, in groups, and each page links back to it', () => {
   const index = read('docs/README.md')
   const listed = [...index.matchAll(/^- \[[^\]]+\]\(([^)]+)\)/gm)]
     .map(match => match[1]!)

@@ -26,7 +26,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
-test('every page of the documentation is in the site and in its sidebar', () => {
+test('the site and its sidebar contain every page of the documentation', () => {
   const wanted = ['docs', 'docs/api'].flatMap(name =>
     readdirSync(path.join(root, name))
       .filter(file => file.endsWith('.md') && file !== 'README.md')
@@ -39,7 +39,7 @@ test('every page of the documentation is in the site and in its sidebar', () => 
   expect(linked).toEqual(expect.arrayContaining(wanted))
 })
 
-test('the groups of the sidebar are those of the index of the documentation', () => {
+test('the groups of the sidebar are the headings of the index of the documentation', () => {
   const headings = [...readFileSync(path.join(root, 'docs/README.md'), 'utf8').matchAll(/^## (.*)$/gm)].map(
     ([, text]) => text,
   )
@@ -47,7 +47,7 @@ test('the groups of the sidebar are those of the index of the documentation', ()
   expect(groups).toEqual(headings.length > 0 ? headings : ['Documentation'])
 })
 
-test('no link is dead, to a page, to a heading of one, or to a file', () => {
+test('no link to a page, a heading or a file is dead', () => {
   const idsOf = new Map(
     pages().map(page => [page, new Set([...read(page).matchAll(/ id="([^"]+)"/g)].map(([, id]) => id))]),
   )
@@ -67,7 +67,7 @@ test('no link is dead, to a page, to a heading of one, or to a file', () => {
   expect(dead).toEqual([])
 })
 
-describe('in a browser', () => {
+describe('the site in a browser', () => {
   let server: Server
   let browser: Browser
   let url: string
@@ -99,7 +99,7 @@ describe('in a browser', () => {
 
   const heading = `document.querySelector('main h1')?.textContent`
 
-  test('the front page opens, and leads to another without loading the site anew', async () => {
+  test('opens the front page, and opens another page from it without reloading', async () => {
     await browser.visit(`${url}/`, 1280)
     await browser.until(`${heading}?.startsWith('dm-thin') === true`)
     // Until the scripts run a click would load the page as a file.
@@ -117,7 +117,7 @@ describe('in a browser', () => {
   const pictured = sources.map(name => [name, count(name, /^!\[/gm), count(name, /^```mermaid$/gm)] as const)
 
   test.each(pictured.filter(([, pictures, diagrams]) => pictures + diagrams > 0))(
-    '%s: %i pictures are shown, and %i diagrams drawn',
+    'shows on %s %i pictures and %i diagrams',
     async (name, pictures, diagrams) => {
       await browser.visit(`${url}/docs/${name.replace('.md', '.html')}`, 1280)
       await browser.until(`document.querySelectorAll('main pre.mermaid svg').length === ${diagrams}`)
@@ -128,7 +128,7 @@ describe('in a browser', () => {
     },
   )
 
-  test('the search finds a page by a word of it, and leads there', async () => {
+  test('finds a page by one of its words, and opens it from the search results', async () => {
     await browser.visit(`${url}/`, 1280)
     await browser.until(`document.querySelector('#app')?.__vue_app__ !== undefined`)
     await browser.until(`document.querySelector('.VPNavBarSearch button') !== null`)

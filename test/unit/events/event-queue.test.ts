@@ -61,7 +61,7 @@ test('a new event is not merged into one that was read', async () => {
   expect(await drain(queue)).toEqual([{ about: 'a', count: 1 }])
 })
 
-test('a full queue is replaced by one overflow event and continues', async () => {
+test('a full queue is replaced by one overflow event, and then accepts events again', async () => {
   const queue = make()
   for (let at = 0; at <= MAX_UNREAD; at++) queue.push({ about: String(at), count: 1 })
   queue.push({ about: '0', count: 1 })
@@ -82,7 +82,7 @@ test('an error is delivered once, after the unread events', async () => {
   expect((await waiting.next()).done).toBe(true)
 })
 
-test('leaving the loop closes the queue, and later events are dropped', async () => {
+test('a reader that leaves its loop closes the queue, and later events are dropped', async () => {
   let left = 0
   const queue = make(() => (left += 1))
   queue.push({ about: 'a', count: 1 })

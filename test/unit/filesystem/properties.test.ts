@@ -62,11 +62,11 @@ const disk = fc
   })
   .map(({ names, others, length }) => bytesOf(names, others, length))
 
-test.each(Object.keys(MAGICS))('%s: each magic alone is found', name => {
+test.each(Object.keys(MAGICS))('superblocksIn finds one superblock if the magic of %s is the only one', name => {
   expect(superblocksIn(bytesOf([name], []))).toHaveLength(1)
 })
 
-test('what is told of any disk is text and whole numbers, and each type once', () => {
+test('superblocksIn returns text and integers only, and each type at most once, for any disk', () => {
   everywhere(12_000, disk, bytes => {
     const before = Buffer.from(bytes)
     const found = superblocksIn(bytes)
@@ -78,7 +78,7 @@ test('what is told of any disk is text and whole numbers, and each type once', (
   })
 })
 
-test('the root folder of any FAT is behind its beginning, or there is none', () => {
+test('the root folder of any FAT lies at a valid offset, or is not found', () => {
   const name = fc.constantFrom('fat16', 'fat32')
   const field = fc.tuple(fc.integer({ min: 11, max: 48 }), value)
   everywhere(12_000, fc.tuple(name, fc.array(field, { maxLength: 6 })), ([name, others]) => {
@@ -89,7 +89,7 @@ test('the root folder of any FAT is behind its beginning, or there is none', () 
   })
 })
 
-test('the label of any root folder is text, or there is none', () => {
+test('the label of any root folder is text or undefined', () => {
   const entry = fc.tuple(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.constantFrom(0, 8, 0x0f, 0x10, 0x28))
   const folder = fc.array(entry, { maxLength: 8 }).map(entries => {
     for (const [bytes, attributes] of entries) bytes[11] = attributes

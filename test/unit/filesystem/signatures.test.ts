@@ -18,7 +18,7 @@ const SIZE = 8 * MiB + 3 * 512
 const UBERBLOCK = Buffer.from('0cb1ba0000000000', 'hex')
 const zfsEnd = Math.floor(SIZE / (256 * KiB)) * 256 * KiB
 
-test('a blank device has none', () => {
+test('a blank device has no signature', () => {
   expect(device(SIZE, [])).toEqual([])
 })
 
@@ -53,11 +53,11 @@ test.each<[type: string, where: string, at: number, bytes: string | Buffer]>([
   ['DM_thin_pool', 'a superblock', 32, Buffer.from('ba529c0100000000', 'hex')],
   ['DM_integrity', 'the start', 0, 'integrt\0'],
   ['dos', 'an empty partition table', 510, '\x55\xaa'],
-])('%s: %s', (type, _, at, bytes) => {
+])('the signature of %s is found at %s', (type, _, at, bytes) => {
   expect(device(SIZE, [[at, bytes]])).toEqual([type])
 })
 
-test('a file system’s boot sector is no partition table, and both ends are told', () => {
+test('the boot sector of a file system is not taken for a partition table, and signatures at both ends are reported', () => {
   const ntfs: [number, string][] = [
     [3, 'NTFS    '],
     [510, '\x55\xaa'],
@@ -68,7 +68,7 @@ test('a file system’s boot sector is no partition table, and both ends are tol
   expect(device(SIZE, [[510, '\x55\xaa'], code])).toEqual([])
 })
 
-test('a device of any size, and of any content, gives a list', () => {
+test('signatures of a device of any size and content are a list', () => {
   const noise = fc.uint8Array({ minLength: 1, maxLength: 600 })
   everywhere(200, fc.tuple(fc.nat(4096), fc.nat(), noise), ([sectors, place, bytes]) => {
     const sizeBytes = sectors * 512

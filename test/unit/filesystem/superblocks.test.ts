@@ -37,22 +37,22 @@ test.each([
   ['ext4', { compatible: 0x4, incompatible: 0x40 }],
   ['ext4', { incompatible: 0x40 }],
   ['ext4', { compatible: 0x4, readOnly: 0x400 }],
-])('%s is told by its features %j', (type, features) => {
+])('a superblock is reported as %s if it has the features %j', (type, features) => {
   const expected = { type, label: 'label', uuid: UUID, sizeBytes: 4_096_000, blockBytes: 4096 }
   expect(only(ext(features))).toEqual(expected)
 })
 
-test('an ext4 of more than 2^32 blocks has the size that it has', () => {
+test('an ext4 with more than 2^32 blocks is reported with its full size', () => {
   const bytes = ext({ incompatible: 0x80 })
   bytes.writeUInt32LE(3, 1024 + 0x150)
   expect(only(bytes).sizeBytes).toBe((3 * 2 ** 32 + 1000) * 4096)
 })
 
-test('the journal of an ext4 on a device of its own is no file system', () => {
+test('an external journal of ext4 is not reported as a file system', () => {
   expect(superblocksIn(ext({ incompatible: 0x8 }))).toEqual([])
 })
 
-test('numbers that no device has are not believed', () => {
+test('sizes that no device can have are reported as undefined', () => {
   const bytes = ext({ incompatible: 0x80 })
   bytes.writeUInt32LE(0xffffffff, 1024 + 0x150)
   expect(only(bytes).sizeBytes).toBeUndefined()
@@ -60,7 +60,7 @@ test('numbers that no device has are not believed', () => {
   expect(only(bytes)).toMatchObject({ sizeBytes: undefined, blockBytes: undefined })
 })
 
-test('an erofs of blocks that no machine has says no size beyond 2^53', () => {
+test('an erofs whose size exceeds 2^53 is reported without a size', () => {
   const bytes = blank()
   bytes.writeUInt32LE(0xe0f5e1e2, 1024)
   bytes.writeUInt8(30, 1024 + 12)
@@ -68,7 +68,7 @@ test('an erofs of blocks that no machine has says no size beyond 2^53', () => {
   expect(only(bytes)).toMatchObject({ type: 'erofs', sizeBytes: undefined, blockBytes: 2 ** 30 })
 })
 
-test('xfs is written big-endian', () => {
+test('the superblock of xfs is read as big-endian', () => {
   const bytes = blank()
   bytes.write('XFSB')
   bytes.writeUInt32BE(512, 4)
@@ -79,7 +79,7 @@ test('xfs is written big-endian', () => {
   expect(only(bytes)).toEqual(expected)
 })
 
-test('swap is found behind a page of any size', () => {
+test('swap is found at the end of a page of any size', () => {
   for (const page of [4096, 16384, 65536]) {
     const bytes = blank()
     bytes.write('SWAPSPACE2', page - 10)
@@ -89,7 +89,7 @@ test('swap is found behind a page of any size', () => {
   }
 })
 
-test('LUKS tells a label from its second version on', () => {
+test('a label of LUKS is read from version 2 on', () => {
   const bytes = blank()
   bytes.write('LUKS\xba\xbe', 'latin1')
   bytes.writeUInt16BE(1, 6)
@@ -100,7 +100,7 @@ test('LUKS tells a label from its second version on', () => {
   expect(only(bytes).label).toBe('aes')
 })
 
-test('a physical volume is found in each of the first four sectors, wherever its header says that it begins', () => {
+test('a physical volume is found in each of the first four sectors, at the offset that its header states', () => {
   for (const at of [0, 512, 1024, 1536]) {
     const bytes = blank()
     bytes.write('LABELONE', at)
@@ -127,7 +127,7 @@ function fat(word: string, at: number): Buffer {
   return bytes
 }
 
-test('the root folder of a FAT is behind its tables, and of a FAT32 in a cluster', () => {
+test('the root folder of a FAT16 is located after its tables, and that of a FAT32 at its cluster', () => {
   const narrow = fat('FAT16   ', 54)
   narrow.writeUInt16LE(512, 17)
   narrow.writeUInt16LE(100, 22)
@@ -151,7 +151,7 @@ test('the root folder of a FAT is behind its tables, and of a FAT32 in a cluster
   }
 })
 
-test('a FAT32 whose root folder would be before its beginning has none', () => {
+test('a FAT32 whose root cluster is below 2 has no root folder', () => {
   const wide = fat('FAT32   ', 82)
   for (const cluster of [0, 1]) {
     wide.writeUInt32LE(cluster, 44)
@@ -160,7 +160,7 @@ test('a FAT32 whose root folder would be before its beginning has none', () => {
   }
 })
 
-test('the label of a FAT is the first entry of its root folder that is a volume, and neither deleted nor a long name', () => {
+test('the label of a FAT is the first volume entry of its root folder, without deleted entries and long names', () => {
   const entry = (name: string, attributes: number) => {
     const bytes = Buffer.alloc(32)
     bytes.write(name.padEnd(11), 'latin1')
@@ -174,14 +174,14 @@ test('the label of a FAT is the first entry of its root folder that is a volume,
   expect(fatRootLabel(Buffer.alloc(7))).toBeUndefined()
 })
 
-test('nothing, too little and noise are no file system', () => {
+test('empty input, blank input and noise contain no file system', () => {
   expect(superblocksIn(Buffer.alloc(0))).toEqual([])
   expect(superblocksIn(blank())).toEqual([])
   expect(superblocksIn(Buffer.alloc(LOOKED_AT_BYTES, 0xff))).toEqual([])
   expect(only(Buffer.from('XFSB'))).toMatchObject({ type: 'xfs', uuid: '', sizeBytes: 0 })
 })
 
-test('an older magic is told too, after the first', () => {
+test('an older magic is reported too, after the first', () => {
   const bytes = ext()
   bytes.write('_BHRfS_M', 65536 + 0x40)
   expect(superblocksIn(bytes).map(each => each.type)).toEqual(['ext2', 'btrfs'])

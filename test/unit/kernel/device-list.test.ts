@@ -1,6 +1,6 @@
 import { unpackList } from '../../../lib/kernel/device-list'
 
-test('a packed list is devices again: in any number of pieces, without a uuid, without event numbers, with any name', () => {
+test('unpackList returns the devices of a packed list in several pieces, with any name, without uuid or event number', () => {
   const texts = ['a\0\0b ü\nc\0uuid\0', 'd\0\0']
   const numbers = Float64Array.from([0xfd00, 0, 0xfffffd01, 2 ** 32 - 1, 0xfd02, -1])
   expect(unpackList({ texts, numbers })).toEqual([

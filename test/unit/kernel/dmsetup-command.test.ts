@@ -54,6 +54,6 @@ test.each([
   ],
   ['loopAttach', [{}], undefined],
   ['constructor', [{}], undefined],
-])('%s %j', (call, args, words) => {
+])('dmsetupWords returns for %s with %j the equivalent command', (call, args, words) => {
   expect(dmsetupWords(call, args)).toBe(words)
 })

@@ -70,16 +70,16 @@ const TABLE: [operation: NativeFailure['operation'], errno: number, code: ErrorC
   ['umount2', E.EPERM, 'DM_PERMISSION'],
 ]
 
-test.each(TABLE)('%s with errno %i is %s', (operation, errno, code, detail = '') => {
+test.each(TABLE)('a failure of %s with errno %i has the code %s', (operation, errno, code, detail = '') => {
   const error = errorFromFailure(failure({ operation, errno, detail }))
   expect(error).toMatchObject({ code, errno, operation, device: 'demo' })
   expect(error.detail).toBe(detail || undefined)
 })
 
-describe('messages', () => {
+describe('the message', () => {
   const message = (facts: Partial<NativeFailure>) => errorFromFailure(failure(facts)).message
 
-  test('say what the kernel logged for a refused table, beside the table', () => {
+  test('contains the reason that the kernel logged for a refused table, and the table', () => {
     const text = message({
       operation: 'DM_TABLE_LOAD',
       detail: '0 16 thin-pool 7:1 7:0 1 0',
@@ -90,7 +90,7 @@ describe('messages', () => {
     expect(text).toContain('EINVAL')
   })
 
-  test('say the errno once, although the kernel’s log ends with it, too', () => {
+  test('contains the errno once, even if the kernel’s log ends with it too', () => {
     const refused = { operation: 'DM_TABLE_LOAD', errno: E.ENOTBLK, detail: 'thin-pool 7:1 7:0 128 0' } as const
     const kernelReason = 'thin-pool: Error creating metadata object (-ENOTBLK); thin-pool: gave up (-15)'
     const error = errorFromFailure(failure({ ...refused, kernelReason }))
@@ -101,19 +101,19 @@ describe('messages', () => {
     expect(errorFromFailure(failure({ ...refused, kernelReason: own })).kernelReason).toBe(own)
   })
 
-  test('say how often a busy device was tried', () => {
+  test('states the number of attempts to remove a busy device', () => {
     const busy = { operation: 'DM_DEV_REMOVE', errno: E.EBUSY } as const
     expect(message({ ...busy, tries: 1 })).toBe('remove "demo": device is busy after 1 try')
     expect(message({ ...busy, tries: 24 })).toBe('remove "demo": device is busy after 24 tries')
   })
 
-  test('say what to do where the kernel lacks something', () => {
+  test('states what to do if the kernel lacks a feature', () => {
     expect(message({ operation: 'open control', errno: E.ENOENT, device: '' })).toContain('modprobe dm-mod')
     expect(message({ operation: 'open loop-control', errno: E.ENOENT })).toContain('modprobe loop')
     expect(message({ errno: E.EPERM })).toContain('root')
   })
 
-  test('name the errno where nothing better is known', () => {
+  test('names the errno if no other reason is known', () => {
     expect(message({ operation: 'statx', errno: E.EIO, device: '/x' })).toBe('statx "/x": EIO, i/o error')
     expect(message({ operation: 'DM_LIST_VERSIONS', errno: E.ENOMEM, device: '' })).toBe(
       'list versions: ENOMEM, not enough memory',
@@ -121,12 +121,12 @@ describe('messages', () => {
   })
 })
 
-test('facts that the native side left empty are undefined', () => {
+test('facts that the native call left empty are undefined', () => {
   const { device, detail, kernelReason } = errorFromFailure(failure({ device: '' }))
   expect([device, detail, kernelReason]).toEqual([undefined, undefined, undefined])
 })
 
-test('a cancelled call is an abort whatever its errno, and tells what was undone', () => {
+test('a cancelled call results in an AbortError with any errno, and lists the rollback steps', () => {
   const rollback = [{ operation: 'DM_DEV_REMOVE', device: 'demo', errno: 0 }]
   const signal = AbortSignal.abort('why')
   const error = errorFromFailure(failure({ cancelled: true, errno: E.EINTR, rollback }), signal)

@@ -1,5 +1,5 @@
 // Scenario                                                  Test
-// L  mangling modes hex and none, mixed strings, \x5cx      mangled …; what was not written so …
+// L  mangling modes hex and none, mixed strings, \x5cx      the name %j is mangled …; unmangleName rejects …
 import { mangleName, unmangleName } from '../../../lib/entry/kernel'
 import { checkKernelName, checkKernelUuid } from '../../../lib/kernel/kernel-names'
 import { thrown } from '../../helpers/errors/thrown'
@@ -12,7 +12,7 @@ test.each([
   ['ü', '\\xc3\\xbc'],
   ['a\x7f', 'a\\x7f'],
   ['', ''],
-])('%j is written %j, and read back', (name, mangled) => {
+])('the name %j is mangled to %j, and unmangled again', (name, mangled) => {
   expect(mangleName(name)).toBe(mangled)
   expect(unmangleName(mangled)).toBe(name)
 })
@@ -31,17 +31,17 @@ test.each([
   'a\\xc3',
   '\\x00',
   '\\xed\\xa0\\x80',
-])('what was not written so is refused: %j', text => {
+])('unmangleName rejects %j, which mangleName never writes', text => {
   expect(thrown(() => unmangleName(text))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
-test('half a character is no name: nothing that the kernel gives back would be it', () => {
+test('mangleName, checkKernelName and checkKernelUuid reject an unpaired surrogate', () => {
   for (const check of [mangleName, checkKernelName, checkKernelUuid]) {
     expect(thrown(() => check('a\ud800'))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
   }
 })
 
-test('the kernel’s own rules for names and uuids', () => {
+test('checkKernelName and checkKernelUuid apply the kernel’s rules', () => {
   for (const name of ['a', 'a b', 'ü'.repeat(63), 'x'.repeat(127), '...']) expect(checkKernelName(name)).toBe(name)
   for (const name of ['', '.', '..', 'control', 'a/b', 'a\0', 'x'.repeat(128), 'ü'.repeat(64), 7, undefined]) {
     expect(thrown(() => checkKernelName(name))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })

@@ -30,13 +30,13 @@ const CALLS: [call: string, args: readonly unknown[]][] = [
   ['targetMessages', [{ name: 'a' }, 0, [`key set ${KEY}`]]],
 ]
 
-test.each(CALLS)('%s of %j is told without the key', async (call, args) => {
+test.each(CALLS)('the trace of %s with %j does not contain the key', async (call, args) => {
   const text = await heard(() => traced(call, args, () => Promise.resolve(0)))
   expect(text).not.toContain(KEY)
   expect(text).toContain('…')
 })
 
-test('a table that is read is told without the key, and given with it', async () => {
+test('the trace of a table that is read does not contain the key, which the caller still receives', async () => {
   const table = [CRYPT]
   let given: unknown
   const text = await heard(async () => (given = await traced('tableStatus', [{ name: 'a' }, 16], async () => table)))
@@ -44,7 +44,7 @@ test('a table that is read is told without the key, and given with it', async ()
   expect(given).toBe(table)
 })
 
-test('an error is told without the key', async () => {
+test('the trace of an error does not contain the key', async () => {
   const fault = new DmThinError('DM_TABLE_REFUSED', `refused: crypt ${CRYPT.parameters}`, { detail: CRYPT.parameters })
   const text = await heard(() => traced('activate', [null, { table: [CRYPT] }], () => Promise.reject(fault)))
   expect(text).not.toContain(KEY)

@@ -4,7 +4,7 @@ import { thrown } from '../../helpers/errors/thrown'
 const segment = (lengthSectors: unknown, type: unknown = 'zero', parameters: unknown = '') =>
   ({ lengthSectors, type, parameters }) as Segment
 
-test('segments are laid end to end', () => {
+test('layTable places segments one after another', () => {
   expect(layTable([segment(8), segment(16, 'linear', '7:0 0'), segment(1)])).toEqual([
     { startSectors: 0, lengthSectors: 8, type: 'zero', parameters: '' },
     { startSectors: 8, lengthSectors: 16, type: 'linear', parameters: '7:0 0' },
@@ -13,19 +13,19 @@ test('segments are laid end to end', () => {
 })
 
 test.each([
-  ['no segment', []],
-  ['no array', { 0: segment(8) }],
+  ['an empty list of segments', []],
+  ['an object that is not an array', { 0: segment(8) }],
   ['a length of 0', [segment(0)]],
   ['a fraction of a sector', [segment(1.5)]],
   ['a target without a name', [segment(8, '')]],
   ['a target’s name of 16 bytes', [segment(8, 'x'.repeat(16))]],
-  ['parameters with an end in them', [segment(8, 'linear', 'a\0b')]],
-  ['parameters that are no text', [segment(8, 'linear', 7)]],
-])('refused is %s', (_, segments) => {
+  ['parameters with a NUL character', [segment(8, 'linear', 'a\0b')]],
+  ['parameters that are not a string', [segment(8, 'linear', 7)]],
+])('layTable rejects %s', (_, segments) => {
   expect(thrown(() => layTable(segments as Segment[]))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
-test('the segment at fault is named', () => {
+test('layTable names the invalid segment', () => {
   expect(thrown(() => layTable([segment(8), segment(-1)]))).toMatchObject({
     message: expect.stringMatching(/^segment 1: lengthSectors/) as string,
   })

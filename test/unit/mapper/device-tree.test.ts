@@ -36,7 +36,7 @@ function portWith(devices: Record<number, { targets: string[]; deps: number[] }>
   return { port: port as unknown as KernelPort, asked }
 }
 
-test('a device that several use is read once, and comes below each', async () => {
+test('a device with several users is read once, and appears below each of them', async () => {
   const mapped = (minor: number) => encodeDevice(253, minor)
   const { port, asked } = portWith({
     0: { targets: ['striped'], deps: [mapped(1), mapped(2)] },
@@ -59,7 +59,7 @@ test('a device that several use is read once, and comes below each', async () =>
   )
 })
 
-test('names that would break the picture are written out, and no table is said', () => {
+test('treeText quotes names with line breaks, and marks a device without a table', () => {
   const name = 'two\nlines'
   expect(treeText({ ...leaf('253:0'), name, children: [leaf('7:0')] })).toBe(
     '"two\\nlines" 253:0 (no table)\n└─ /dev/x7:0 7:0',

@@ -33,7 +33,7 @@ function node(
   return bytes
 }
 
-test('opens a leaf, with keys and data blocks exact to their ends', () => {
+test('parseNode reads the largest keys and data blocks of a leaf exactly', () => {
   const lastBlock = 2n ** 40n - 1n
   const bytes = node(LEAF, [
     [0n, (7n << 24n) | 5n],
@@ -46,7 +46,7 @@ test('opens a leaf, with keys and data blocks exact to their ends', () => {
   expect([0, 1, 2].map(i => mappedDataBlock(leaf, i))).toEqual([7, 2 ** 32, 2 ** 40 - 1])
 })
 
-test('opens a node that lies anywhere in a larger buffer', () => {
+test('parseNode reads a node at any offset of a larger buffer', () => {
   const large = new Uint8Array(4096 + 100)
   large.set(node(INTERNAL, [[5n, 999n]]), 36)
   const internal = parseNode(large.subarray(36, 36 + 4096), BLOCK, RULES)
@@ -54,7 +54,7 @@ test('opens a node that lies anywhere in a larger buffer', () => {
   expect(internal.blockNumber(0)).toBe(999)
 })
 
-test('an empty leaf is an empty tree', () => {
+test('parseNode reads an empty leaf as an empty tree', () => {
   expect(parseNode(node(LEAF, []), BLOCK, RULES).count).toBe(0)
 })
 
@@ -78,13 +78,13 @@ test.each([
   ['the superblock as a child', node(INTERNAL, [[0n, 0n]]), /entry 0 points to block 0 of 1000/],
   ['a child past the end', node(INTERNAL, [...one, [2n, 1000n]]), /entry 1 points to block 1000 of 1000/],
   ['a child past 2^53', node(INTERNAL, [[0n, 2n ** 63n]]), /block number 0 is 9223372036854775808/],
-])('refuses a node with %s', (_name, bytes, message) => {
+])('parseNode rejects a node with %s', (_name, bytes, message) => {
   const parse = () => parseNode(bytes, BLOCK, RULES)
   expect(parse).toThrow(corrupt())
   expect(parse).toThrow(message)
 })
 
-test('refuses a change of any single byte', () => {
+test('parseNode rejects a change of any single byte', () => {
   const bytes = node(LEAF, one)
   for (let offset = 0; offset < bytes.length; offset++) {
     bytes[offset]! ^= 1
@@ -93,7 +93,7 @@ test('refuses a change of any single byte', () => {
   }
 })
 
-test('saturating counts tell none, one and more apart', () => {
+test('SaturatingCounts distinguishes none, one and several references to a block', () => {
   const random = seeded(11)
   const counts = new SaturatingCounts()
   const expected = new Map<number, number>()

@@ -41,16 +41,19 @@ function kinds(image: MetadataImage): Record<string, number> {
   return kinds
 }
 
-test.each(['top', 'topLeaf', 'root', 'leaf', 'details', 'detailsLeaf'])('a flipped bit in the %s block', async kind => {
-  const block = kinds(intact)[kind]!
-  const image = damaged(image => (image.block(block)[100]! ^= 4))
-  await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toEqual(corrupt(block))
-  const list = listThins(memoryBlockSource(image.bytes))
-  if (kind.startsWith('details')) await expect(list).rejects.toEqual(corrupt(block))
-  else expect(await list).toHaveLength(usage.length)
-})
+test.each(['top', 'topLeaf', 'root', 'leaf', 'details', 'detailsLeaf'])(
+  'a flipped bit in the %s block is reported with the number of the block',
+  async kind => {
+    const block = kinds(intact)[kind]!
+    const image = damaged(image => (image.block(block)[100]! ^= 4))
+    await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toEqual(corrupt(block))
+    const list = listThins(memoryBlockSource(image.bytes))
+    if (kind.startsWith('details')) await expect(list).rejects.toEqual(corrupt(block))
+    else expect(await list).toHaveLength(usage.length)
+  },
+)
 
-test('a loop: a node that is its own child', async () => {
+test('a node that is its own child is reported as corruption', async () => {
   const { root } = kinds(intact)
   for (const entry of [0, 1, intact.node(root!).count - 1]) {
     const image = damaged(image => image.setValue(root!, entry, root!))
@@ -58,7 +61,7 @@ test('a loop: a node that is its own child', async () => {
   }
 })
 
-test('a loop in a top-level tree', async () => {
+test('a cycle in a top-level tree is reported with the number of the block', async () => {
   const { top } = kinds(intact)
   const image = damaged(image => image.setValue(top!, 0, top!))
   await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toEqual(corrupt(top!))
@@ -68,7 +71,7 @@ test.each([
   ['the details tree as a mapping tree', 'root', 'details', 'details'],
   ['a node of another height', 'root', 'top', 'top'],
   ['the same leaf twice in the details', 'details', 'detailsLeaf', 'detailsLeaf'],
-])('a link to %s', async (_name, from, to, named) => {
+])('a link to %s is reported with the number of the block', async (_name, from, to, named) => {
   const blocks = kinds(intact)
   const leafBytes = from === 'details' ? 24 : 8
   const image = damaged(image => {
@@ -93,31 +96,31 @@ function stretch(image: MetadataImage, parent: number, levels: number): void {
   }
 }
 
-test.each(['top', 'root'])('leaves at different levels below %s', async kind => {
+test.each(['top', 'root'])('leaves at different levels below %s are reported as corruption', async kind => {
   const image = damaged(image => stretch(image, kinds(intact)[kind]!, 1))
   await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toThrow(/leaf at level|subtrees of different heights/)
 })
 
-test.each(['top', 'root'])('no loop, but more levels than any tree has below %s', async kind => {
+test.each(['top', 'root'])('more levels below %s than any tree has are reported as corruption', async kind => {
   const image = damaged(image => stretch(image, kinds(intact)[kind]!, 11))
   await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toThrow(
     /reached at level 13 of a tree|has children, or is part of a loop/,
   )
 })
 
-test('a block of the details tree, already read as such, as the root of a mapping tree', async () => {
+test('a block of the details tree that is also the root of a mapping tree is reported with its number', async () => {
   const { topLeaf, detailsLeaf } = kinds(intact)
   const image = damaged(image => image.setValue(topLeaf!, 0, detailsLeaf!))
   await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toEqual(corrupt(detailsLeaf!))
 })
 
-test('a mapping past the end of the data device', async () => {
+test('a mapping past the end of the data device is reported as corruption', async () => {
   const { leaf } = kinds(intact)
   const image = damaged(image => image.setValue(leaf!, 5, 40000 * 2 ** 24))
   await expect(thinUsage(memoryBlockSource(image.bytes))).rejects.toThrow(/mapping 5 is to data block 40000 of 40000/)
 })
 
-test('a thin in one top-level tree only', async () => {
+test('a thin in only one of the top-level trees is reported as corruption', async () => {
   const { topLeaf, detailsLeaf } = kinds(intact)
   const renamed = damaged(image => {
     image.view(topLeaf!).setBigUint64(32 + 2 * 8, 4n, true)
@@ -132,7 +135,7 @@ test('a thin in one top-level tree only', async () => {
   await expect(thinUsage(memoryBlockSource(forgotten.bytes))).rejects.toThrow(/has a mapping tree but no details/)
 })
 
-test('metadata larger than its device', async () => {
+test('metadata larger than its device is reported as corruption', async () => {
   const short = intact.bytes.subarray(0, 400 * 4096)
   await expect(listThins(memoryBlockSource(short))).rejects.toThrow(/512 metadata blocks on a device of 400/)
 })

@@ -12,11 +12,11 @@ describe('crc32c', () => {
     ['0 to 31 ascending', Uint8Array.from({ length: 32 }, (_, i) => i), 0x46dd794e],
     ['31 to 0 descending', Uint8Array.from({ length: 32 }, (_, i) => 31 - i), 0x113fdb5c],
     ['nothing', new Uint8Array(0), 0],
-  ])('of %s', (_name, bytes, expected) => {
+  ])('has the published value for %s', (_name, bytes, expected) => {
     expect(crc32c(bytes)).toBe(expected)
   })
 
-  test('does not depend on where the bytes lie in their buffer', () => {
+  test('does not depend on the offset of the bytes in their buffer', () => {
     const text = Buffer.from('123456789')
     for (let before = 0; before < 8; before++) {
       const padded = Buffer.concat([Buffer.alloc(before, 0xa5), text, Buffer.alloc(5, 0x5a)])
@@ -25,7 +25,7 @@ describe('crc32c', () => {
     }
   })
 
-  test('agrees with the bit-by-bit definition at every length', () => {
+  test('is equal to the bitwise definition at every length', () => {
     const bytes = Uint8Array.from({ length: 70 }, (_, i) => (i * 89 + 7) & 0xff)
     for (let length = 0; length <= bytes.length; length++) {
       let crc = 0xffffffff
@@ -42,7 +42,7 @@ describe('blockChecksum', () => {
   const directory = imageDirectory()
   afterAll(() => directory.remove())
 
-  test('gives what thin_restore stored in the superblock and in tree nodes', () => {
+  test('is equal to the checksums of thin_restore in the superblock and in tree nodes', () => {
     const file = directory.path('pool')
     restoreImage(file, { dataBlocks: 1000, thins: [{ id: 1, parts: [{ virtual: 0, data: 0, length: 300 }] }] })
     const image = new MetadataImage(file)

@@ -108,7 +108,7 @@ function sealed(content: Uint8Array, superblock: boolean): Uint8Array {
   return content
 }
 
-test('changed metadata is read within its bounds, or is damage in a named block', async () => {
+test('thinUsage of changed metadata returns plain values or names the corrupt block, with bounded reads', async () => {
   let read = 0
   await everywhereLater(600, changes, async list => {
     const source = sourceOf(changedBlocks(list))
@@ -125,7 +125,7 @@ test('changed metadata is read within its bounds, or is damage in a named block'
   expect(read).toBeGreaterThan(30)
 })
 
-test('a change without its checksum is noticed wherever it is read', async () => {
+test('thinUsage detects a change without its checksum in every block that it reads', async () => {
   await everywhereLater(200, changes, async list => {
     const changed = changedBlocks(list, false)
     const unchanged = [...changed].every(([block, content]) => Buffer.compare(content, intact.block(block)) === 0)
@@ -135,7 +135,7 @@ test('a change without its checksum is noticed wherever it is read', async () =>
   })
 })
 
-test('the list of thins, likewise', async () => {
+test('listThins of changed metadata returns plain values or a MetadataError', async () => {
   await everywhereLater(600, changes, async list => {
     const found = await listThins(sourceOf(changedBlocks(list))).catch((fault: unknown) => fault)
     if (!(found instanceof Error)) return checkPlain(found)
@@ -143,7 +143,7 @@ test('the list of thins, likewise', async () => {
   })
 })
 
-test('the memory kernel loads changed metadata, or refuses it', () => {
+test('the memory kernel loads changed metadata or rejects it with an error of the library', () => {
   everywhere(200, changes, list => {
     const changed = changedBlocks(list)
     const bytes = {
@@ -175,7 +175,7 @@ const anyBlock = fc.tuple(fc.nat(), fc.boolean(), changes).map(([seed, noise, li
   return content
 })
 
-test('a superblock of any bytes is blank, a pool or garbage', () => {
+test('classifySuperblock classifies any bytes as blank, pool or garbage, as parseSuperblock reads them', () => {
   const changed = changes.map(list => {
     return changedBlocks(list.map(each => ({ ...each, block: 0 }))).get(0)!
   })
@@ -186,7 +186,7 @@ test('a superblock of any bytes is blank, a pool or garbage', () => {
   })
 })
 
-test('a tree node of any bytes has keys and values within its block, or is damage', () => {
+test('parseNode of any bytes returns keys and values within the block, or a MetadataError', () => {
   const node = changes.map(list => {
     const block = 1 + (list[0]!.block % (used.length - 1))
     const [[place, content]] = [...changedBlocks(list.map(each => ({ ...each, block })))] as [[number, Uint8Array]]

@@ -35,7 +35,7 @@ function committed(transactionId: number): MetadataImage {
   return image
 }
 
-test('a commit at any point of the walk gives the state after it, never a mixture', async () => {
+test('thinUsage returns the state after a commit that happens at any point of the walk, never a mixture', async () => {
   const before = await thinUsage(memoryBlockSource(older.bytes))
   const after = await thinUsage(memoryBlockSource(newer.bytes))
   const quiet = changing(() => older)
@@ -46,24 +46,24 @@ test('a commit at any point of the walk gives the state after it, never a mixtur
   expect(await thinUsage(changing(request => (request < quiet.requests ? older : newer)))).toEqual(before)
 })
 
-test('the list and its superblock are from one commit', async () => {
+test('readPoolMetadata returns a list and a superblock of the same commit', async () => {
   const { superblock, thins } = await readPoolMetadata(changing(request => (request < 2 ? older : newer)))
   expect([superblock.transactionId, thins.map(({ id }) => id)]).toEqual([2n, [1, 3, 5, 7]])
 })
 
-test('damage read while the pool commits is not reported', async () => {
+test('corruption that is read during a commit is not reported', async () => {
   const torn = new MetadataImage(older.bytes)
   torn.block(torn.superblock.deviceDetailsRoot).fill(0)
   expect(await listThins(changing(request => (request === 1 ? torn : request < 2 ? older : newer)))).toHaveLength(4)
 })
 
-test('a superblock caught half written is read again', async () => {
+test('a superblock that is read half written is read again', async () => {
   const half = new MetadataImage(newer.bytes)
   half.block(0).set(older.block(0).subarray(0, 512))
   expect(await listThins(changing(request => (request === 0 ? half : newer)))).toHaveLength(4)
 })
 
-test('damage that stays is reported, with its block', async () => {
+test('corruption that persists is reported with its block', async () => {
   const torn = new MetadataImage(older.bytes)
   const block = torn.superblock.deviceDetailsRoot
   torn.block(block).fill(0)
@@ -72,7 +72,7 @@ test('damage that stays is reported, with its block', async () => {
   expect(source.requests).toBe(3)
 })
 
-test.each([1, 3, undefined])('a pool that never rests is busy after the attempts asked for (%p)', async attempts => {
+test.each([1, 3, undefined])('commits during all %p attempts reject with DM_METADATA_BUSY', async attempts => {
   const source = changing(request => committed(request))
   const options = attempts === undefined ? {} : { attempts }
   await expect(listThins(source, options)).rejects.toMatchObject({
@@ -83,12 +83,12 @@ test.each([1, 3, undefined])('a pool that never rests is busy after the attempts
   expect(source.requests).toBe(1 + 2 * (attempts ?? 50))
 })
 
-test('a pool that rests at the last attempt is read', async () => {
+test('a pool that does not commit during the last attempt is read', async () => {
   const source = changing(request => committed(Math.min(request, 5)))
   expect(await listThins(source, { attempts: 4 })).toHaveLength(3)
 })
 
-test.each([0, -1, 1.5, NaN])('%p attempts are refused', async attempts => {
+test.each([0, -1, 1.5, NaN])('%p attempts are rejected with a RangeError', async attempts => {
   await expect(
     listThins(
       changing(() => older),
@@ -97,7 +97,7 @@ test.each([0, -1, 1.5, NaN])('%p attempts are refused', async attempts => {
   ).rejects.toThrow(RangeError)
 })
 
-test('an aborted signal stops before the first read', async () => {
+test('an aborted signal stops the call before its first read', async () => {
   const source = changing(() => older)
   const reason = new Error('no longer wanted')
   await expect(thinUsage(source, { signal: AbortSignal.abort(reason) })).rejects.toMatchObject({
@@ -107,7 +107,7 @@ test('an aborted signal stops before the first read', async () => {
   expect(source.requests).toBe(0)
 })
 
-test('an abort during the walk stops it, at every point', async () => {
+test('an abort at any point of the walk stops the call', async () => {
   const quiet = changing(() => older)
   await thinUsage(quiet)
   for (let at = 0; at < quiet.requests - 1; at++) {
@@ -121,7 +121,7 @@ test('an abort during the walk stops it, at every point', async () => {
   }
 })
 
-test('an abort ends the attempts at a pool that never rests', async () => {
+test('an abort ends the attempts to read a pool that commits during every attempt', async () => {
   const controller = new AbortController()
   const source = changing(request => {
     if (request === 20) controller.abort()
@@ -131,7 +131,7 @@ test('an abort ends the attempts at a pool that never rests', async () => {
   expect(source.requests).toBe(21)
 })
 
-test('what the source rejects with comes through, and is not tried again', async () => {
+test('an error of the source is passed on without another attempt', async () => {
   const failure = Object.assign(new Error('read failed'), { code: 'EIO' })
   let requests = 0
   const source: BlockSource = {
@@ -144,7 +144,7 @@ test('what the source rejects with comes through, and is not tried again', async
   expect(requests).toBe(2)
 })
 
-test('a source that returns too little is refused', async () => {
+test('a source that returns too few bytes is rejected with a RangeError', async () => {
   await expect(listThins({ read: async () => [] })).rejects.toThrow(RangeError)
   await expect(listThins({ read: async () => [new Uint8Array(512)] })).rejects.toThrow(RangeError)
 })

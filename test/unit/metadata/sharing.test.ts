@@ -34,7 +34,7 @@ async function usageAfter(name: string, change: (image: MetadataImage, roots: nu
 
 const topNode = (image: MetadataImage): number => image.superblock.dataMappingRoot
 
-test('trees of three levels with nothing shared', async () => {
+test('thins of three levels with nothing shared have all their blocks exclusively', async () => {
   const { exclusive } = await usageAfter('unshared', (image, roots) => {
     expect(image.node(roots[0]!).leaf).toBe(false)
     expect(image.node(image.node(roots[0]!).blockNumber(0)).leaf).toBe(false)
@@ -42,21 +42,21 @@ test('trees of three levels with nothing shared', async () => {
   expect(exclusive).toEqual([MAPPED, MAPPED, MAPPED, MAPPED])
 })
 
-test('a snapshot nobody wrote to: one root for two thins', async () => {
+test('two thins with one root have no exclusive blocks, and the shared tree is read once', async () => {
   const { exclusive, source } = await usageAfter('root', (image, roots) => image.setValue(topNode(image), 1, roots[0]!))
   expect(exclusive).toEqual([0, 0, MAPPED, MAPPED])
   const shared = restored.node(restored.mappingRoot(0)).blockNumber(0)
   expect(source.reads.filter(block => block === shared)).toHaveLength(1)
 })
 
-test('one root for all thins', async () => {
+test('thins that all have one root have no exclusive blocks', async () => {
   const { exclusive } = await usageAfter('one-root', (image, roots) => {
     for (const position of [1, 2, 3]) image.setValue(topNode(image), position, roots[0]!)
   })
   expect(exclusive).toEqual([0, 0, 0, 0])
 })
 
-test('a subtree shared by two thins', async () => {
+test('two thins that share a subtree have the rest of their blocks exclusively', async () => {
   const { exclusive } = await usageAfter('subtree', (image, roots) => {
     image.setValue(roots[1]!, 0, image.node(roots[0]!).blockNumber(0))
   })
@@ -66,7 +66,7 @@ test('a subtree shared by two thins', async () => {
   expect(exclusive).toEqual([rest, rest, MAPPED, MAPPED])
 })
 
-test('a single leaf shared below unshared nodes', async () => {
+test('two thins that share a single leaf have all other blocks exclusively', async () => {
   const { exclusive } = await usageAfter('leaf', (image, roots) => {
     const [first, second] = [roots[0]!, roots[1]!].map(root => image.node(root).blockNumber(1)) as [number, number]
     image.setValue(second, 3, image.node(first).blockNumber(3))
@@ -76,7 +76,7 @@ test('a single leaf shared below unshared nodes', async () => {
   expect(exclusive).toEqual([MAPPED - leaf, MAPPED - leaf, MAPPED, MAPPED])
 })
 
-test('data blocks of a shared subtree mapped by an exclusive leaf as well', async () => {
+test('data blocks of a shared subtree that another leaf also maps are counted as shared', async () => {
   const { exclusive } = await usageAfter('mixed', (image, roots) => {
     image.setValue(roots[1]!, 0, image.node(roots[0]!).blockNumber(0))
     // The last leaf of the third thin maps the first data block of the first thin, and one of its own twice.
@@ -89,7 +89,7 @@ test('data blocks of a shared subtree mapped by an exclusive leaf as well', asyn
   expect(exclusive[2]).toBe(MAPPED - 3)
 })
 
-test('a leaf that is the whole tree of another thin: one node at two depths', async () => {
+test('a leaf that is the whole tree of another thin is counted as shared at both depths', async () => {
   const { exclusive } = await usageAfter('depths', (image, roots) => {
     const leaf = image.node(image.node(roots[0]!).blockNumber(0)).blockNumber(0)
     image.setValue(topNode(image), 3, leaf)

@@ -33,7 +33,7 @@ function changed(change: (view: DataView) => void): Uint8Array {
 }
 
 describe('parseSuperblock', () => {
-  test('reads what thin_restore wrote', () => {
+  test('reads the fields that thin_restore wrote', () => {
     expect(parseSuperblock(pool)).toMatchObject({
       needsCheck: false,
       time: 9,
@@ -82,18 +82,18 @@ describe('parseSuperblock', () => {
     ['mapping root in the superblock', u64(320, 0n), /root of the mapping tree at block 0/],
     ['details root', u64(328, 5000n), /root of the details tree at block 5000/],
     ['metadata snapshot', u64(56, 1024n), /metadata snapshot at block 1024/],
-  ])('refuses an impossible %s', (_name, change, message) => {
+  ])('rejects an invalid superblock: %s', (_name, change, message) => {
     const bytes = changed(change)
     expect(() => parseSuperblock(bytes)).toThrow(corrupt())
     expect(() => parseSuperblock(bytes)).toThrow(message)
   })
 
-  test('refuses anything but 4096 bytes', () => {
+  test('rejects buffers of other than 4096 bytes', () => {
     expect(() => parseSuperblock(pool.subarray(1))).toThrow(RangeError)
     expect(() => classifySuperblock(new Uint8Array(512))).toThrow(RangeError)
   })
 
-  test('notices a change of any single byte', () => {
+  test('rejects a change of any single byte', () => {
     for (let offset = 0; offset < pool.length; offset++) {
       const bytes = pool.slice()
       bytes[offset]! ^= 0x40
@@ -103,11 +103,11 @@ describe('parseSuperblock', () => {
 })
 
 describe('classifySuperblock', () => {
-  test('all zero is blank', () => {
+  test('reports zeros as blank', () => {
     expect(classifySuperblock(new Uint8Array(4096))).toEqual({ kind: 'blank' })
   })
 
-  test('one stray bit anywhere is not blank', () => {
+  test('reports a block with a single bit set as garbage', () => {
     for (const offset of [0, 4, 2048, 4095]) {
       const bytes = new Uint8Array(4096)
       bytes[offset] = 1
@@ -115,17 +115,17 @@ describe('classifySuperblock', () => {
     }
   })
 
-  test('a restored pool is a pool, and comes with its superblock', () => {
+  test('reports a restored pool as a pool, with its superblock', () => {
     expect(classifySuperblock(pool)).toEqual({ kind: 'pool', superblock: parseSuperblock(pool) })
   })
 
-  test('random bytes are garbage', () => {
+  test('reports random bytes as garbage', () => {
     const random = seeded(1)
     const bytes = Uint8Array.from({ length: 4096 }, () => random.below(256))
     expect(classifySuperblock(bytes)).toEqual(garbage('magic number'))
   })
 
-  test('a damaged or unknown pool is garbage, and the detail says why', () => {
+  test('reports a corrupt pool or one with unknown features as garbage, with the reason', () => {
     const damaged = pool.slice()
     damaged[4000] = 1
     expect(classifySuperblock(damaged)).toEqual(garbage('checksum'))

@@ -29,18 +29,18 @@ async function compare(file: string) {
   return usage
 }
 
-test('a pool without thins', async () => {
+test('the usage of a pool without thins is empty, as thin_ls reports it', async () => {
   const file = restored('empty', { dataBlocks: 100, thins: [] })
   expect(await compare(file)).toEqual([])
 })
 
-test('thins without mappings', async () => {
+test('the usage of thins without mappings is that of thin_ls', async () => {
   const thins = [0, 1, 2 ** 24 - 1].map(id => ({ id, transactionId: id, parts: [] }))
   const usage = await compare(restored('unmapped', { dataBlocks: 100, thins }))
   expect(usage.map(({ id }) => id)).toEqual([0, 1, 2 ** 24 - 1])
 })
 
-test('data blocks shared between leaves of different thins', async () => {
+test('data blocks that leaves of different thins share are counted as thin_ls counts them', async () => {
   const thins = [
     { id: 1, parts: [{ virtual: 0, data: 0, length: 300 }] },
     { id: 2, parts: [{ virtual: 5000, data: 250, length: 100 }] },
@@ -50,7 +50,7 @@ test('data blocks shared between leaves of different thins', async () => {
   expect(usage.map(({ exclusiveBlocks }) => exclusiveBlocks)).toEqual([250, 40, 10])
 })
 
-test('leaves shared between trees', async () => {
+test('leaves that trees share are counted as thin_ls counts them', async () => {
   const shared = { base: [{ virtual: 0, data: 0, length: 2000 }] }
   const thins = [
     { id: 1, parts: ['base', { virtual: 3000, data: 5000, length: 10 }] },
@@ -68,7 +68,7 @@ test('leaves shared between trees', async () => {
   expect(new Set(source.reads).size).toBeLessThan(17)
 })
 
-test('a tree of three levels', async () => {
+test('the blocks of a tree of three levels are counted as thin_ls counts them', async () => {
   const thins = [1, 2].map(id => ({
     id,
     parts: [
@@ -80,7 +80,7 @@ test('a tree of three levels', async () => {
   expect(usage.map(({ exclusiveBlocks }) => exclusiveBlocks)).toEqual([70010, 70010])
 })
 
-test('more thins than fit one node of the top-level trees', async () => {
+test('more thins than fit one node of the top-level trees are all listed, as by thin_ls', async () => {
   const thins = Array.from({ length: 1500 }, (_, i) => ({
     id: i * 3,
     transactionId: i,
@@ -99,18 +99,18 @@ test.each([
   [5, { thins: 60, slots: 3, slotBlocks: 700 }],
   [6, { thins: 5, slots: 3, slotBlocks: 30000 }],
   [7, { thins: 4, slots: 12, slotBlocks: 9000 }],
-])('random pool %i', async (seed, size) => {
+])('the usage of random pool %i is that of thin_ls', async (seed, size) => {
   await compare(restored(`random-${seed}`, randomPool(seeded(seed), size), 8192))
 })
 
-test('the superblock comes with the list', async () => {
+test('readPoolMetadata returns the superblock with the list of thins', async () => {
   const file = restored('superblock', { dataBlocks: 321, transactionId: 5, time: 2, thins: [{ id: 9, parts: [] }] })
   const { superblock, thins } = await readPoolMetadata(memoryBlockSource(readFileSync(file)))
   expect(superblock).toMatchObject({ transactionId: 5n, time: 2, dataSpaceMap: { blocks: 321 } })
   expect(thins.map(({ id }) => id)).toEqual([9])
 })
 
-test('listing reads no mapping node', async () => {
+test('listThins reads no node of a mapping tree', async () => {
   const thins = [{ id: 1, parts: [{ virtual: 0, data: 0, length: 50000 }] }]
   const source = memoryBlockSource(readFileSync(restored('list-only', { dataBlocks: 60000, thins })))
   await listThins(source)

@@ -136,12 +136,12 @@ const thrownBy = (name: string, args: readonly unknown[]): string => {
   }
 }
 
-test('every function of the native part is known here', () => {
+test('the addon has the functions of this list, and no other', () => {
   expect(Object.keys(addon).sort()).toEqual(Object.keys(NEEDED).sort())
 })
 
 test.each(Object.entries(NEEDED).filter(([, args]) => args.length > 0))(
-  '%s throws without each of its arguments and of their fields',
+  '%s throws if one of its arguments or one of their fields is missing',
   (name, args) => {
     const calls = args.flatMap((each, at) => without(each).map(less => args.map((old, i) => (i === at ? less : old))))
     expect(calls.map(call => thrownBy(name, call))).toEqual(calls.map(() => 'TypeError'))
@@ -157,7 +157,7 @@ test.each(Object.entries(NEEDED).filter(([name]) => name !== 'thaw'))(
   },
 )
 
-test('a handle of another kind is none: a reading of it fails as of a closed one', async () => {
+test('a handle of another kind is rejected with EBADF, as a closed one is', async () => {
   const events = addon['openEvents']!() as number
   const failure = { errno: 9 }
   await expect(addon['blockRead']!(events, 0, memory, 0)).rejects.toMatchObject(failure)

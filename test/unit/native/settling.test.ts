@@ -7,7 +7,7 @@ const addon = loadAddon() as Record<string, (...args: unknown[]) => Promise<unkn
 const REQUEST = { name: 'never', uuid: 'never', table: [], readOnly: false, thinId: 0 }
 const MANY = 64
 
-test('a progress function that throws rejects its own call, and no other', async () => {
+test('a progress function that throws rejects its own call, and no other call', async () => {
   const fault = new Error('thrown by the test')
   let calls = 0
   const progress = () => {
@@ -22,7 +22,7 @@ test('a progress function that throws rejects its own call, and no other', async
   await expect(addon['activateMany']!(null, [REQUEST], 0, null, 0)).resolves.toHaveLength(1)
 })
 
-test('many results at once come back while setImmediate is mocked', () => {
+test('many calls resolve at once while setImmediate is mocked', () => {
   const source = `
     const addon = require(${JSON.stringify(path.join(__dirname, '../../../dist/kernel/load-addon.js'))}).loadAddon()
     require('node:test').mock.timers.enable({ apis: ['setImmediate'] })

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 
-test('workers are terminated with calls in flight, and the process ends by itself', () => {
+test('a process whose workers are terminated with calls in flight ends without a crash', () => {
   const script = path.join(__dirname, '../../runtimes/storm.cjs')
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script], {
     encoding: 'utf8',

@@ -13,7 +13,7 @@ async function withVolumes() {
   return { kernel, process, pool, origin }
 }
 
-test('deleteMany has one batch under way at a time', async () => {
+test('deleteMany has one batch in flight at a time', async () => {
   const { process, pool, origin } = await withVolumes()
   const volumes = volumesOf(await pool.snapshotMany(origin, COUNT))
   const before = process.calls.length
@@ -27,7 +27,7 @@ test('deleteMany has one batch under way at a time', async () => {
   expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
 })
 
-test('snapshotMany passes over as many ids as another process has taken', async () => {
+test('snapshotMany skips all ids that another process has taken', async () => {
   const { kernel, pool, origin } = await withVolumes()
   await pool.snapshotMany(origin, 1)
   const other = await ThinPool.open({ name: pool.name, kernel: processOn(kernel) })
@@ -38,7 +38,7 @@ test('snapshotMany passes over as many ids as another process has taken', async 
   expect((await pool.volumes()).map(({ id }) => id)).toEqual([0, 1, ...theirs, ...own].sort((a, b) => a - b))
 })
 
-test('snapshotMany resumes the origin between chunks, and an abort between two rejects the rest', async () => {
+test('snapshotMany resumes the origin between chunks, and an abort between two of them rejects the remaining items', async () => {
   const { process, pool, origin } = await withVolumes()
   await pool.snapshotMany(origin, 1)
   const before = process.calls.length
@@ -62,7 +62,7 @@ test('snapshotMany resumes the origin between chunks, and an abort between two r
   expect(process.calls.slice(before).filter(call => call === 'snapshot').length).toBeGreaterThan(1)
 })
 
-test('a signal gives up its own call alone where several wait for the first look at the ids', async () => {
+test('an abort rejects its own call alone if several calls wait for the first list of the ids', async () => {
   const { pool, process } = await withVolumes()
   const again = await ThinPool.open({ name: pool.name, kernel: process })
   const abort = new AbortController()

@@ -71,14 +71,14 @@ test('deactivate, deactivateMany and refresh of a volume of a replaced pool leav
   expect((await stateOf(kernel)).volumes).toEqual([{ id: 0, active: true }])
 })
 
-test('a refusal names the pool and not its uuid', async () => {
+test('the error of a replaced pool contains its name and not its uuid', async () => {
   const { pool } = await replaced()
   await expect(pool.status()).rejects.toThrow(
     expect.objectContaining({ device: 'images', message: expect.stringContaining('"images"') as string }) as Error,
   )
 })
 
-test('a pool that was renamed is still the same', async () => {
+test('a pool that another program renamed is found by its uuid', async () => {
   const kernel = memoryKernel()
   const pool = await ThinPool.create(kernel.poolOptions('images'))
   await processOn(kernel).port.rename('images', 'renamed')
@@ -89,7 +89,7 @@ test('a pool that was renamed is still the same', async () => {
   expect(kernel.left()).toEqual({ devices: [], loops: [], files: [], mounts: [] })
 })
 
-describe('open', () => {
+describe('ThinPool.open', () => {
   async function withSuspended(uuid: (own: string) => string) {
     const kernel = memoryKernel()
     const { port } = processOn(kernel)
@@ -112,7 +112,7 @@ describe('open', () => {
     })
   })
 
-  test('resumes one with a uuid of this library, whatever its name', async () => {
+  test('resumes a suspended volume with a uuid of this library and any name', async () => {
     expect(await withSuspended(own => own)).toEqual({
       findings: [{ kind: 'suspended-volume', device: 'theirs', action: 'resumed' }],
       suspended: false,
@@ -120,7 +120,7 @@ describe('open', () => {
   })
 })
 
-describe('remove', () => {
+describe('ThinPool.remove', () => {
   test('leaves loop devices that the caller attached, and their files', async () => {
     const kernel = memoryKernel()
     kernel.addFile('/data.img', 64 * MiB)
@@ -135,7 +135,7 @@ describe('remove', () => {
     expect(kernel.left()).toMatchObject({ loops: [data.path, metadata.path], files: ['/data.img', '/metadata.img'] })
   })
 
-  test('deletes no other file that has the path by now', async () => {
+  test('does not delete another file that has replaced the recorded one', async () => {
     const kernel = memoryKernel()
     const pool = await ThinPool.create(kernel.poolOptions('images'))
     await processOn(kernel).port.deleteFile('/memory/images-data.img')
@@ -144,7 +144,7 @@ describe('remove', () => {
     expect(kernel.left().files).toEqual(['/memory/images-data.img'])
   })
 
-  test('deactivates by identity: a name that another device has by then is left', async () => {
+  test('does not deactivate another device that has taken the name of a volume', async () => {
     const kernel = memoryKernel()
     const ours = processOn(kernel)
     const { port } = processOn(kernel)
@@ -161,7 +161,7 @@ describe('remove', () => {
   })
 })
 
-test('create that fails stops undoing at the first step that fails, and reports the others as not done', async () => {
+test('the rollback of ThinPool.create ends at the first step that fails, and lists the others as not done', async () => {
   const kernel = memoryKernel()
   kernel.fail('DM_TABLE_STATUS', 'EIO')
   kernel.fail('DM_DEV_REMOVE', 'EIO')

@@ -16,8 +16,8 @@ function kernelsOf(kernel: MemoryKernel, kind: (typeof KINDS)[number], count: nu
 const codeOf = (result: PromiseSettledResult<unknown>): unknown =>
   result.status === 'fulfilled' ? 'fulfilled' : (result.reason as { code?: unknown }).code
 
-describe.each(KINDS)('calls of %s', kind => {
-  test('create of one pool at once: one makes it, and its files are there', async () => {
+describe.each(KINDS)('concurrent calls in %s', kind => {
+  test('ThinPool.create of one pool: one call creates it, the others reject with DM_NAME_TAKEN', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     const all = kernelsOf(kernel, kind, 4).map(each => ThinPool.create({ ...options, kernel: each }))
@@ -27,7 +27,7 @@ describe.each(KINDS)('calls of %s', kind => {
     expect(kernel.left().files).toHaveLength(2)
   })
 
-  test('create of pools of other names on the same files at once: one makes its pool, and the files are there', async () => {
+  test('ThinPool.create of pools with other names on the same files: one call creates its pool, the others reject', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     const all = kernelsOf(kernel, kind, 3).map((each, at) =>
@@ -39,7 +39,7 @@ describe.each(KINDS)('calls of %s', kind => {
     expect(kernel.left().files).toHaveLength(2)
   })
 
-  test('create that fails while another waits for the same files: the other makes them again', async () => {
+  test('ThinPool.create on the same files: if the first fails, the waiting call creates the files again', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     const [first, second] = kernelsOf(kernel, kind, 2)
@@ -53,7 +53,7 @@ describe.each(KINDS)('calls of %s', kind => {
     expect(kernel.left().files).toHaveLength(2)
   })
 
-  test('open of one pool at rest at once: all have it', async () => {
+  test('ThinPool.open of one stopped pool: all calls open it', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     await (await ThinPool.create(options)).remove()
@@ -64,7 +64,7 @@ describe.each(KINDS)('calls of %s', kind => {
     expect(kernel.left().devices).toEqual(['images'])
   })
 
-  test('grow of data and of metadata at once: the pool has both, and is not suspended', async () => {
+  test('ThinPool.grow of data and of metadata: the pool has both sizes, and is not suspended', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     await ThinPool.create(options)
@@ -80,7 +80,7 @@ describe.each(KINDS)('calls of %s', kind => {
     })
   })
 
-  test('a signal ends the wait of its call, and calls behind it proceed', async () => {
+  test('ThinPool.open: an abort ends the wait of its own call, and calls queued after it proceed', async () => {
     const kernel = memoryKernel()
     const options = kernel.poolOptions('images')
     await ThinPool.create(options)
@@ -98,8 +98,8 @@ describe.each(KINDS)('calls of %s', kind => {
   })
 })
 
-describe('fair locks', () => {
-  test('shared locks are held together; an exclusive one waits for them and is not overtaken', async () => {
+describe('FairLocks', () => {
+  test('grants shared locks together, and an exclusive lock after them and before later shared ones', async () => {
     const locks = new FairLocks()
     const order: string[] = []
     const first = await locks.take('a', 'shared')
@@ -114,7 +114,7 @@ describe('fair locks', () => {
     expect(order).toEqual(['exclusive', 'shared'])
   })
 
-  test('a lock of another key is another lock, and releasing twice releases once', async () => {
+  test('locks each key separately, and ignores the second release of a lock', async () => {
     const locks = new FairLocks()
     const release = await locks.take('a', 'exclusive')
     await locks.take('b', 'exclusive')
@@ -126,7 +126,7 @@ describe('fair locks', () => {
     expect(locks.tryTake('a', 'exclusive')).toBeDefined()
   })
 
-  test('a waiter that gives up lets the next waiters in', async () => {
+  test('grants the next lock if a waiter is aborted', async () => {
     const locks = new FairLocks()
     const release = await locks.take('a', 'shared')
     const abort = new AbortController()
@@ -140,7 +140,7 @@ describe('fair locks', () => {
   })
 })
 
-describe('inside of the check of an open', () => {
+describe('calls in the check of ThinPool.open', () => {
   /** Opens a pool at rest with a check that runs `inside`, and gives what became of that and of the open. */
   async function opened(inside: (pool: ReturnType<MemoryKernel['poolOptions']>) => Promise<unknown>) {
     const kernel = memoryKernel()
@@ -154,16 +154,19 @@ describe('inside of the check of an open', () => {
   }
 
   test.each<[string, Parameters<typeof opened>[0]]>([
-    ['open of the same pool', options => ThinPool.open(options)],
-    ['open of what runs by that name', ({ name, kernel }) => ThinPool.open({ name, kernel })],
-    ['create of it', options => ThinPool.create(options)],
-    ['open of the same files under another name', options => ThinPool.open({ ...options, name: 'other' })],
-    ['open from a timer of it', options => new Promise(go => setTimeout(go, 1)).then(() => ThinPool.open(options))],
-  ])('%s is refused', async (_, inside) => {
+    ['ThinPool.open of the same pool', options => ThinPool.open(options)],
+    ['ThinPool.open of the same name', ({ name, kernel }) => ThinPool.open({ name, kernel })],
+    ['ThinPool.create of the same pool', options => ThinPool.create(options)],
+    ['ThinPool.open of the same files with another name', options => ThinPool.open({ ...options, name: 'other' })],
+    [
+      'ThinPool.open from a timer that the check started',
+      options => new Promise(go => setTimeout(go, 1)).then(() => ThinPool.open(options)),
+    ],
+  ])('%s rejects with DM_BUSY', async (_, inside) => {
     expect((await opened(inside)).code).toBe('DM_BUSY')
   })
 
-  test('create of another pool, and its check, are not refused', async () => {
+  test('ThinPool.create of another pool succeeds, and so does the check of another open', async () => {
     const { code } = await opened(async ({ kernel }) => {
       const others = memoryKernel()
       const options = { ...others.poolOptions('images'), kernel: others }
@@ -178,7 +181,7 @@ describe('inside of the check of an open', () => {
     expect(code).toBe('fulfilled')
   })
 
-  test('what the check has begun and not waited for works after it', async () => {
+  test('a call that the check started without waiting for it succeeds after the check', async () => {
     let late: Promise<ThinPool> | undefined
     const { pool } = await opened(async options => {
       late = new Promise(go => setTimeout(go, 50)).then(() => ThinPool.open(options))

@@ -12,7 +12,7 @@ const refused = (act: () => unknown) => {
   return error.message
 }
 
-test('omitted options have their defaults', () => {
+test('options that are omitted have their defaults', () => {
   expect(create()).toEqual({
     name: 'demo',
     data,
@@ -32,7 +32,7 @@ test('omitted options have their defaults', () => {
   })
 })
 
-test('given options replace the defaults', () => {
+test('options that are passed replace the defaults', () => {
   const given = {
     dataBlockBytes: 1 * MiB,
     lowWaterMarkBlocks: 100,
@@ -70,20 +70,20 @@ const EDGES: [option: string, inside: object[], outside: object[]][] = [
   ['format', [{ format: 'blank' }, { format: 'overwrite' }], [{ format: 'yes' }, { format: true }, { format: null }]],
 ]
 
-test.each(EDGES)('%s: each limit is inside, one beyond is refused by name', (option, inside, outside) => {
+test.each(EDGES)('the option %s accepts its limits, and rejects one step beyond', (option, inside, outside) => {
   for (const options of inside) create(options)
   for (const options of outside) expect(refused(() => create(options))).toMatch(new RegExp(`^${option} must be`))
 })
 
 test.each(['skipBlockZeroing', 'ignoreDiscard', 'noDiscardPassdown', 'readOnly', 'errorIfNoSpace'])(
-  '%s is a flag',
+  '%s is boolean',
   flag => {
     expect(refused(() => create({ [flag]: 1 }))).toBe(`${flag} must be true or false, but is 1`)
   },
 )
 
-describe('sources', () => {
-  test('are a file or a device', () => {
+describe('the option data', () => {
+  test('is a file or a device', () => {
     expect(create({ data: { device: '/dev/sdb' } }).data).toEqual({ device: '/dev/sdb' })
     expect(create({ data: { file: 'd' } }).data).toEqual({ file: 'd' })
   })
@@ -95,51 +95,51 @@ describe('sources', () => {
     [{ device: '/dev/sdb', sizeBytes: 512 }, 'data: unknown option "sizeBytes"; known are device'],
     [{ device: '' }, 'data.device must be a path'],
     [{ sizeBytes: 512 }, 'data.file must be a path, but is undefined'],
-  ])('%p is none', (source, why) => {
+  ])('rejects %p', (source, why) => {
     expect(refused(() => create({ data: source }))).toContain(why)
   })
 })
 
-describe('open', () => {
-  test('a bare name adopts what runs', () => {
+describe('checkOpenOptions', () => {
+  test('returns undefined for a name alone, which opens the running pool', () => {
     expect(checkOpenOptions({ name: 'demo' })).toBeUndefined()
     expect(checkOpenOptions({ name: 'demo', repair: false })).toBeUndefined()
   })
 
-  test('with data and metadata there is a plan, whose block size is that of the metadata', () => {
+  test('returns the plan for data and metadata, without a block size, which is read from the metadata', () => {
     expect(checkOpenOptions({ name: 'demo', data, metadata })).toMatchObject({ dataBlockBytes: undefined, data })
   })
 
-  test('data without metadata, or metadata without data, is refused', () => {
+  test('rejects data without metadata, and metadata without data', () => {
     expect(refused(() => checkOpenOptions({ name: 'demo', data }))).toContain('metadata must be')
     expect(refused(() => checkOpenOptions({ name: 'demo', metadata }))).toContain('data must be')
   })
 
-  test('a parameter that would be compared with nothing is refused', () => {
+  test('rejects a parameter of the pool without data and metadata', () => {
     const message = refused(() => checkOpenOptions({ name: 'demo', dataBlockBytes: 65536 }))
     expect(message).toContain('dataBlockBytes requires data and metadata')
   })
 
-  test('open never formats the metadata', () => {
+  test('rejects the option format, since open never formats', () => {
     expect(refused(() => checkOpenOptions({ name: 'demo', format: 'overwrite' } as CreatePoolOptions))).toContain(
       'unknown option "format"',
     )
   })
 })
 
-test('no options at all are refused as such', () => {
+test('checkCreateOptions and checkOpenOptions reject a call without options', () => {
   expect(refused(() => checkCreateOptions(undefined as never))).toContain('options must be an object')
   expect(refused(() => checkOpenOptions(undefined as never))).toContain('options must be an object')
 })
 
-test('thin ids have 24 bits', () => {
+test('checkThinId accepts ids of 24 bits only', () => {
   expect([0, 1, 16777215].map(checkThinId)).toEqual([0, 1, 16777215])
   for (const id of [-1, 16777216, 1.5, '7', 7n, NaN, undefined]) {
     expect(refused(() => checkThinId(id))).toContain('from 0 to 16777215')
   }
 })
 
-test('volumes are whole sectors, one at least', () => {
+test('checkVolumeSize accepts one or more whole sectors only', () => {
   expect([512, 1024, 10 * TiB].map(checkVolumeSize)).toEqual([512, 1024, 10 * TiB])
   for (const size of [0, 511, 513, -512, 2 ** 53, '512', undefined]) {
     expect(refused(() => checkVolumeSize(size))).toContain('in steps of 512')

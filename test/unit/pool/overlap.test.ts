@@ -60,7 +60,7 @@ type Source = Pick<Actor, 'options'>
 /** Calls on the files of a pool at rest. */
 const AT_REST: Record<string, (source: Source) => Promise<Made>> = {
   create: ({ options }) => nothing(ThinPool.create(options)),
-  'create anew': ({ options }) => nothing(ThinPool.create({ ...options, format: 'overwrite' })),
+  'create with overwrite': ({ options }) => nothing(ThinPool.create({ ...options, format: 'overwrite' })),
   'create under another name': ({ options }) =>
     nothing(ThinPool.create({ ...options, name: 'other', format: 'overwrite' })),
   open: ({ options }) => nothing(ThinPool.open(options)),
@@ -227,14 +227,14 @@ async function allOverlaps<Who>(
   return faults
 }
 
-describe.each(KINDS)('calls on a running pool, of %s', kind => {
-  test.each(Object.keys(RUNNING))('%s overlaps with each call at each of its steps', async first => {
+describe.each(KINDS)('calls on a running pool in %s', kind => {
+  test.each(Object.keys(RUNNING))('%s leaves the pool consistent if any other call overlaps', async first => {
     expect(await allOverlaps(() => runningScene(kind), RUNNING[first]!, RUNNING)).toEqual([])
   })
 })
 
-describe.each(KINDS)('calls on a pool at rest, of %s', kind => {
-  test.each(Object.keys(AT_REST))('%s overlaps with each call at each of its steps', async first => {
+describe.each(KINDS)('calls on a stopped pool in %s', kind => {
+  test.each(Object.keys(AT_REST))('%s leaves the pool consistent if any other call overlaps', async first => {
     expect(await allOverlaps(() => restingScene(kind), AT_REST[first]!, AT_REST)).toEqual([])
   })
 })

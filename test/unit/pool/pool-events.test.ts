@@ -14,28 +14,33 @@ const line = (used: number, total = 100, mode = 'rw', metadata = '20/1000', chec
 const types = (before: PoolStatus | undefined, now: PoolStatus) => eventsBetween(before, now).map(event => event.type)
 
 test.each([
-  ['nothing', line(10), line(11), []],
-  ['at the mark', line(89), line(90), ['low-water']],
-  ['below it already', line(90), line(95), []],
-  ['low again after space came back', line(50), line(95), ['low-water']],
-  ['low again after it grew', line(95, 100), line(195, 200), ['low-water']],
-  ['full', line(95), line(100, 100, 'out_of_data_space'), ['mode']],
-  ['metadata', line(10), line(10, 100, 'rw', '900/1000'), ['metadata-low']],
-  ['read-only, to be checked', line(10), line(10, 100, 'ro', '20/1000', 'needs_check'), ['mode', 'needs-check']],
-  ['failed', line(10), status('Fail'), ['mode', 'failed']],
-  ['still failed', status('Fail'), status('Fail'), []],
-  ['healthy at first', undefined, line(10), []],
+  ['no event if no condition changed', line(10), line(11), []],
+  ['low-water if free blocks fall to the mark', line(89), line(90), ['low-water']],
+  ['no event if free blocks were below the mark before', line(90), line(95), []],
+  ['low-water again after blocks were freed', line(50), line(95), ['low-water']],
+  ['low-water again after the pool grew', line(95, 100), line(195, 200), ['low-water']],
+  ['a change of mode if the pool is full', line(95), line(100, 100, 'out_of_data_space'), ['mode']],
+  ['metadata-low if metadata blocks run low', line(10), line(10, 100, 'rw', '900/1000'), ['metadata-low']],
   [
-    'conditions at first',
+    'needs-check and the mode of a pool that became read-only',
+    line(10),
+    line(10, 100, 'ro', '20/1000', 'needs_check'),
+    ['mode', 'needs-check'],
+  ],
+  ['failed and the mode of a pool that failed', line(10), status('Fail'), ['mode', 'failed']],
+  ['no event if the pool had failed before', status('Fail'), status('Fail'), []],
+  ['no event of a healthy pool at the start of a watch', undefined, line(10), []],
+  [
+    'the conditions that hold at the start of a watch',
     undefined,
     line(95, 100, 'ro', '950/1000', 'needs_check'),
     ['needs-check', 'low-water', 'metadata-low'],
   ],
-])('%s', (_, before, now, expected) => {
+])('eventsBetween reports %s', (_, before, now, expected) => {
   expect(types(before, now)).toEqual(expected)
 })
 
-test('conditions that hold at the start of a watch are marked as initial', () => {
+test('eventsBetween marks conditions that hold at the start of a watch as initial', () => {
   expect(eventsBetween(undefined, line(95))).toMatchObject([{ type: 'low-water', initial: true }])
   expect(eventsBetween(line(10), line(95))).toMatchObject([{ type: 'low-water', initial: false }])
 })

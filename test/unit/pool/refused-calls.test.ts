@@ -86,20 +86,20 @@ const CALLS: [name: string, call: Call, least: object][] = [
 describe.each(CALLS)('%s', (name, call, least) => {
   const refusal = (options: unknown) => rejection(() => call(options as never))
 
-  test('refuses an unknown option by name', async () => {
+  test('rejects an unknown option, and names it', async () => {
     const error = await refusal({ ...least, tpyo: 1 })
     expect(error.code).toBe('DM_INVALID_ARGUMENT')
     expect(error.message).toContain(`${name}: unknown option "tpyo"; known are `)
   })
 
-  test('refuses a signal that is none', async () => {
+  test('rejects a signal that is not an AbortSignal', async () => {
     expect(await refusal({ ...least, signal: new AbortController() })).toMatchObject({
       code: 'DM_INVALID_ARGUMENT',
       message: 'signal must be an AbortSignal, but is an object',
     })
   })
 
-  test.each([[null], [7], [[]]])('refuses %p for options', async options => {
+  test.each([[null], [7], [[]]])('rejects %p as options', async options => {
     expect((await refusal(options)).message).toContain(`${name}: options must be an object`)
   })
 })
@@ -112,19 +112,23 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
     'repair must be true or false',
   ],
   ['a loop device without a file', () => LoopDevice.attach({} as never), 'file must be a path'],
-  ['an odd offset', () => LoopDevice.attach({ file: 'x', offsetBytes: 513 }), 'offsetBytes must be'],
+  ['an offset of a part of a sector', () => LoopDevice.attach({ file: 'x', offsetBytes: 513 }), 'offsetBytes must be'],
   [
-    'a loop block beyond a page',
+    'a block size of a loop device that exceeds a page',
     () => LoopDevice.attach({ file: 'x', blockSizeBytes: 8192 }),
     'blockSizeBytes must be',
   ],
   ['a mapped device without a name', () => MappedDevice.create({ table } as never), 'name must be'],
   ['a mapped device without a table', () => MappedDevice.create({ name: 'x' } as never), 'a table must be'],
-  ['a table of nothing', () => MappedDevice.create({ name: 'x', table: [undefined as never] }), 'segment 0'],
-  ['two addresses', () => MappedDevice.open({ name: 'a', uuid: 'b' }), 'an address is one of'],
+  [
+    'a table with an undefined segment',
+    () => MappedDevice.create({ name: 'x', table: [undefined as never] }),
+    'segment 0',
+  ],
+  ['an address with both a name and a uuid', () => MappedDevice.open({ name: 'a', uuid: 'b' }), 'an address is one of'],
   ['a mount without a type', () => mount({ source: '/dev/x', target: '/mnt' } as never), 'type must be a path'],
   [
-    'mount data that is no text',
+    'mount data that is not a string',
     () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 7 as never }),
     'data must be a string without NUL',
   ],
@@ -133,51 +137,51 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
     () => mount({ source: '/dev/x', target: '/mnt', type: 'xfs', data: 'nouuid\0,x' }),
     'data must be a string without NUL',
   ],
-  ['no mount point', () => unmount(''), 'target must be a path'],
+  ['an empty mount point', () => unmount(''), 'target must be a path'],
   ['a loop number of 21 bits', () => LoopDevice.attach({ file: 'x', number: 2 ** 20 }), 'number must be'],
   ['a long reference', () => LoopDevice.attach({ file: 'x', reference: 'a'.repeat(64) }), 'reference must have'],
   ['an empty reference', () => LoopDevice.attach({ file: 'x', reference: '' }), 'reference must have'],
-  ['direct that is no flag', () => BlockDevice.open('/dev/x', { direct: 1 as never }), 'direct must be'],
+  ['direct that is not a boolean', () => BlockDevice.open('/dev/x', { direct: 1 as never }), 'direct must be'],
   ['a device without a path', () => BlockDevice.open(''), 'path must be a path'],
-  ['a remount of a flag that is none', () => remount('/mnt', { noExec: 'yes' as never }), 'noExec must be'],
-  ['data of one mount alone', () => remount('/mnt', { mountAlone: true, data: 'x' }), 'data belongs to'],
+  ['a remount flag that is not a boolean', () => remount('/mnt', { noExec: 'yes' as never }), 'noExec must be'],
+  ['data in a remount of one mount alone', () => remount('/mnt', { mountAlone: true, data: 'x' }), 'data belongs to'],
   [
-    'a read-only bind of everything below',
+    'a recursive read-only bind mount',
     () => bindMount({ source: '/a', target: '/b', recursive: true, readOnly: true }),
     'readOnly with recursive',
   ],
   ['an unknown propagation', () => setPropagation('/mnt', 'toString' as never), 'propagation must be one of'],
-  ['a body that is none', () => whileFrozen('/mnt', 7 as never), 'body must be a function'],
-  ['no time to be frozen', () => whileFrozen('/mnt', async () => 1, { timeoutMs: 0 }), 'timeoutMs must be'],
-  ['an empty part to trim', () => trim('/mnt', { lengthBytes: 0 }), 'lengthBytes must be'],
-  ['an empty volume', () => volume().activate({ sizeBytes: 0 }), 'sizeBytes must be'],
+  ['a body that is not a function', () => whileFrozen('/mnt', 7 as never), 'body must be a function'],
+  ['a freeze with a timeout of zero', () => whileFrozen('/mnt', async () => 1, { timeoutMs: 0 }), 'timeoutMs must be'],
+  ['a trim of zero bytes', () => trim('/mnt', { lengthBytes: 0 }), 'lengthBytes must be'],
+  ['a volume of zero bytes', () => volume().activate({ sizeBytes: 0 }), 'sizeBytes must be'],
   ['a name with a slash', () => volume(512).activate({ name: 'a/b' }), 'has "/"'],
   ['an id of 25 bits', () => volume().snapshot({ id: 2 ** 24 }), 'id must be'],
-  ['a time below zero', () => volume().deactivate({ timeoutMs: -1 }), 'timeoutMs must be'],
+  ['a negative timeout', () => volume().deactivate({ timeoutMs: -1 }), 'timeoutMs must be'],
 ]
 
-test.each(WRONG)('%s is refused', async (_, call, message) => {
+test.each(WRONG)('%s is rejected with DM_INVALID_ARGUMENT', async (_, call, message) => {
   const error = await rejection(call)
   expect(error.code).toBe('DM_INVALID_ARGUMENT')
   expect(error.message).toContain(message)
 })
 
-test('a size that nobody told is asked for, not guessed', async () => {
+test('activate() and snapshot() of a volume of unknown size reject with DM_SIZE_UNKNOWN', async () => {
   expect(await rejection(() => volume().activate())).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
   expect(await rejection(() => volume().snapshot({ activate: true }))).toMatchObject({ code: 'DM_SIZE_UNKNOWN' })
 })
 
-test('a buffer beyond all measure is refused', () => {
+test('alignedBuffer rejects a size that no buffer can have', () => {
   expect(thrown(() => alignedBuffer(2 ** 40))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
   expect(thrown(() => alignedBuffer(-1))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
-test('an inactive volume has no path and no status, and says so', async () => {
+test('path and status() of an inactive volume fail with DM_NOT_ACTIVE', async () => {
   expect(thrown(() => volume().path)).toMatchObject({ code: 'DM_NOT_ACTIVE', device: 'demo-7' })
   expect(await rejection(() => volume().status())).toMatchObject({ code: 'DM_NOT_ACTIVE' })
 })
 
-test('a closed volume takes no calls', async () => {
+test('methods of a closed volume reject with DM_CLOSED', async () => {
   const closed = volume(512)
   await closed.close()
   for (const call of [() => closed.activate(), () => closed.snapshot(), () => closed.delete()]) {
@@ -185,7 +189,7 @@ test('a closed volume takes no calls', async () => {
   }
 })
 
-test('a call given up before it began asks nobody', async () => {
+test('ThinPool.create and ThinPool.open with an aborted signal reject without a call of the kernel', async () => {
   const signal = AbortSignal.abort('why')
   const plan = { name: 'demo', data, metadata, signal }
   for (const call of [() => ThinPool.create(plan), () => ThinPool.open({ name: 'demo', signal })]) {

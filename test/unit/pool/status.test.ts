@@ -9,7 +9,7 @@ const table = (features: string) =>
     parameters: `7:1 7:0 128 100 ${features}`,
   })
 
-test('a pool’s status is in blocks and bytes, each of its own size', () => {
+test('poolStatus reports data and metadata in blocks and bytes of their own block sizes', () => {
   const printed = '3 4129/65536 10/163840 - rw discard_passdown queue_if_no_space - 1024 '
   expect(poolStatus(printed, table('0'))).toEqual({
     mode: 'rw',
@@ -31,7 +31,7 @@ test('a pool’s status is in blocks and bytes, each of its own size', () => {
   })
 })
 
-test('what the kernel does counts, not what the table asked for', () => {
+test('poolStatus reports the features that the kernel printed instead of those in the table', () => {
   const printed = '3 1/2 3/4 - out_of_data_space no_discard_passdown error_if_no_space - 1'
   expect(poolStatus(printed, table('0'))).toMatchObject({
     mode: 'out_of_data_space',
@@ -43,7 +43,7 @@ test('what the kernel does counts, not what the table asked for', () => {
 test.each([
   ['Fail', 'fail'],
   ['Error', 'error'],
-])('a pool that says %s has no numbers, and needs a check', (printed, mode) => {
+])('poolStatus for the status line %s has the mode %s and no figures, and needs a check', (printed, mode) => {
   const status = poolStatus(printed, table('2 error_if_no_space ignore_discard'))
   expect(status).toMatchObject({ mode, needsCheck: true, lowWaterMark: { blocks: 100, bytes: 6553600 } })
   expect(status).toMatchObject({ whenFull: 'error_if_no_space', discard: 'ignore_discard' })
@@ -51,7 +51,7 @@ test.each([
   expect([data, metadata, transactionId, heldMetadataRoot]).toEqual([undefined, undefined, undefined, undefined])
 })
 
-test('a volume’s status', () => {
+test('volumeStatus reports sizes in bytes, and undefined sizes for a failed volume', () => {
   expect(volumeStatus('256 1279', 2097152)).toEqual({
     state: 'active',
     sizeBytes: 1073741824,

@@ -8,11 +8,11 @@ const idsOf = (...existing: number[]) => new ThinIds(() => Promise.resolve(exist
 const taken = new DmThinError('DM_VOLUME_EXISTS', 'exists', { errno: ERRNO.EEXIST })
 const full = new DmThinError('DM_POOL_FULL', 'full', { errno: ERRNO.ENOSPC })
 
-test('the ids that exist are passed over', async () => {
+test('take() skips ids that exist', async () => {
   expect(await idsOf(0, 1, 3).take(3)).toEqual([2, 4, 5])
 })
 
-test('what exists is asked for once, and again only if that failed', async () => {
+test('take() lists the existing ids once, and again only if the list failed', async () => {
   let asked = 0
   const ids = new ThinIds(() => (++asked === 1 ? Promise.reject(full) : Promise.resolve([0])))
   expect(await rejection(() => ids.take(1))).toBe(full)
@@ -21,7 +21,7 @@ test('what exists is asked for once, and again only if that failed', async () =>
   expect(asked).toBe(2)
 })
 
-test('where others commit faster than can be read, the kernel alone says what is taken, and is read again next time', async () => {
+test('withNew() relies on the kernel if the ids could not be listed, and lists them again with the next call', async () => {
   const busy = new DmThinError('DM_METADATA_BUSY', 'busy')
   let asked = 0
   const ids = new ThinIds(() => (++asked === 1 ? Promise.reject(busy) : Promise.resolve([0, 1, 2])))
@@ -30,14 +30,14 @@ test('where others commit faster than can be read, the kernel alone says what is
   expect(asked).toBe(2)
 })
 
-test('an id that is free again is not the next one: the counter goes on until it comes round', async () => {
+test('take() continues after the last id, and reuses freed ids only after it wraps around', async () => {
   const ids = idsOf()
   expect(await ids.take(2)).toEqual([0, 1])
   ids.free(0)
   expect(await ids.take(1)).toEqual([2])
 })
 
-test('after the last id comes the first that is free; when none is, the pool is full', async () => {
+test('take() wraps around to the first free id, and rejects with DM_POOL_FULL if there is none', async () => {
   const ids = new ThinIds(() => Promise.resolve([0, 3, 15]), 15)
   await ids.take(10)
   expect(await ids.take(3)).toEqual([12, 13, 14])
@@ -47,14 +47,14 @@ test('after the last id comes the first that is free; when none is, the pool is 
   expect(await ids.take(1)).toEqual([7])
 })
 
-test('the last id is that of 24 bits', async () => {
+test('take() has the maximum of 24-bit ids as its limit', async () => {
   const ids = idsOf(0)
   for (const id of [1, 2, MAX_THIN_ID]) ids.use(id)
   expect(await rejection(() => ids.take(MAX_THIN_ID - 2))).toMatchObject({ code: 'DM_POOL_FULL' })
 })
 
-describe('making a volume', () => {
-  test('another id is taken for as long as the kernel says that one exists', async () => {
+describe('withNew()', () => {
+  test('tries the next id as long as the kernel reports that the id exists', async () => {
     const ids = idsOf()
     const tried: number[] = []
     const made = await ids.withNew(undefined, id => {
@@ -64,14 +64,14 @@ describe('making a volume', () => {
     expect([made, tried]).toEqual(['volume 3', [0, 1, 2, 3]])
   })
 
-  test('an id that was not used is given back, and any other refusal is passed on', async () => {
+  test('frees an id that was not used, and passes any other error on', async () => {
     const ids = new ThinIds(() => Promise.resolve([1, 2, 3]), 3)
     expect(await rejection(() => ids.withNew(undefined, () => Promise.reject(full)))).toBe(full)
     expect(await ids.take(1)).toEqual([0])
   })
 })
 
-test('calls at the same time never get the same id', async () => {
+test('concurrent calls of take() never return the same id', async () => {
   const random = seeded(7)
   const existing = Array.from({ length: 200 }, () => random.integer(0, 500))
   const ids = new ThinIds(async () => {

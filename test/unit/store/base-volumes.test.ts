@@ -12,7 +12,7 @@ async function base({ store, insert }: MemoryStore, sizeBytes: number) {
 
 const idsOf = async ({ store }: MemoryStore) => (await store.pool.volumes()).map(({ id }) => id)
 
-test('one of the size that the store makes stays, and so does one on which a layer stands', () =>
+test('removeUnused() keeps base volumes of the default size and those that have layers', () =>
   withMemoryStore(async memory => {
     const { store } = memory
     const own = await base(memory, SIZE_BYTES)
@@ -30,7 +30,7 @@ test('one of the size that the store makes stays, and so does one on which a lay
     expect(store.records.all()).toHaveLength(1)
   }))
 
-test('one that is removed between its choice and the layer’s record is made again', () =>
+test('a base volume that is removed before the record of its layer is written is created again', () =>
   withMemoryStore(async memory => {
     const { store } = memory
     const other = await base(memory, OTHER_BYTES)

@@ -48,7 +48,7 @@ const imported = (options: ImportOptions) => {
   return importImage(unpacked, layout(archive(...members)), options)
 }
 
-test('maxMemoryBytes bounds what unpacking remembers of each layer', async () => {
+test('maxMemoryBytes limits the memory of unpacking each layer', async () => {
   expect(await rejection(() => imported({ maxMemoryBytes: 12_000 }))).toMatchObject({
     code: 'DM_LAYER_LIMIT',
     operation: 'memory',
@@ -57,43 +57,43 @@ test('maxMemoryBytes bounds what unpacking remembers of each layer', async () =>
   expect((await imported({})).layers).toHaveLength(1)
 })
 
-test('maxEntries limits each layer, and a negative limit is refused', async () => {
+test('maxEntries limits the entries of each layer, and a negative limit is rejected', async () => {
   expect(await rejection(() => imported({ maxEntries: 100 }))).toMatchObject({ code: 'DM_LAYER_LIMIT' })
   expect(await rejection(() => imported({ maxMemoryBytes: -1 }))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
-describe('an archive of an image', () => {
-  test.each([1, 7, 65_536])('compressed by gzip, in pieces of %i bytes, is imported', async size => {
+describe('importImage of an archive', () => {
+  test.each([1, 7, 65_536])('imports gzip data in pieces of %i bytes', async size => {
     const plain = await importImage(unpacked, inPieces(packedLayout(small)), {})
     const compressed = await importImage(unpacked, inPieces(gzipSync(packedLayout(small)), size), {})
     expect(compressed).toEqual(plain)
   })
 
-  test('compressed by gzip, in a file, is imported', async () => {
+  test('imports a file compressed by gzip', async () => {
     const file = path.join(folder('files'), 'image.tar.gz')
     writeFileSync(file, gzipSync(packedLayout(small)))
     expect((await importImage(unpacked, file, {})).layers).toHaveLength(1)
   })
 
-  test('that is cut off, or of another compression, is refused', async () => {
+  test('rejects a truncated archive with DM_LAYER_TAR, and another compression with DM_UNSUPPORTED', async () => {
     const bytes = gzipSync(packedLayout(small))
     const refused = (stream: Buffer) => rejection(() => importImage(unpacked, inPieces(stream), {}))
     expect(await refused(bytes.subarray(0, -20))).toMatchObject({ code: 'DM_LAYER_TAR' })
     expect(await refused(Buffer.from('BZh91AY&SY'))).toMatchObject({ code: 'DM_UNSUPPORTED' })
   })
 
-  test('that decompresses endlessly is refused', async () => {
+  test('rejects an archive that decompresses without end with DM_LAYER_LIMIT', async () => {
     const bytes = gzipSync(Buffer.concat([packedLayout(small).subarray(0, -1024), Buffer.alloc(80 * 2 ** 20)]))
     const fault = await rejection(() => importImage(unpacked, inPieces(bytes), { maxBytes: 100_000, maxEntries: 10 }))
     expect(fault).toMatchObject({ code: 'DM_LAYER_LIMIT' })
   })
 })
 
-describe('a document that is an index and a manifest at once is refused', () => {
+describe('importImage of a document that is an index and a manifest at once', () => {
   test.each<[string, object]>([
-    ['the index, with layers', { layers: [] }],
-    ['the index, with a configuration', { config: {} }],
-  ])('%s', async (_, more) => {
+    ['an index with layers', { layers: [] }],
+    ['an index with a configuration', { config: {} }],
+  ])('rejects %s', async (_, more) => {
     const directory = layout(small)
     const file = path.join(directory, 'index.json')
     writeFileSync(file, JSON.stringify({ ...(JSON.parse(readFileSync(file, 'utf8')) as object), ...more }))
@@ -102,9 +102,9 @@ describe('a document that is an index and a manifest at once is refused', () => 
 
   test.each<[string, unknown]>([
     ['a list', []],
-    ['something else', 'x'],
+    ['a string', 'x'],
     ['null', null],
-  ])('a manifest, with manifests that are %s', async (_, manifests) => {
+  ])('rejects a manifest with manifests that are %s', async (_, manifests) => {
     const directory = layout(small, { manifests })
     expect(await rejection(() => importImage(unpacked, directory, {}))).toMatchObject({
       code: 'DM_IMAGE',

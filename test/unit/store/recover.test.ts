@@ -20,7 +20,7 @@ async function changesOf({ process }: MemoryStore, body: () => Promise<unknown>)
   return process.calls.slice(before).filter(name => CHANGES.includes(name))
 }
 
-test('a commit point between the two readings is not a pool that is behind its records', async () => {
+test('recover() does not report a pool behind its records if a commit happens between the two reads', async () => {
   const database = await openDatabase(':memory:')
   const records = new Records(database)
   records.found()
@@ -40,7 +40,7 @@ test('a commit point between the two readings is not a pool that is behind its r
   database.close()
 })
 
-test('of a volume that a dead process had not made yet only the record is deleted: the kernel is not asked', () =>
+test('recover() deletes only the record of a volume that a killed process had not created yet', () =>
   withMemoryStore(async memory => {
     const { store, insert } = memory
     const row = await insert({ key: 'a', owner: DEAD })
@@ -52,7 +52,7 @@ test('of a volume that a dead process had not made yet only the record is delete
     expect(store.records.all()).toEqual([])
   }))
 
-test('a volume that a dead process had made is deleted', () =>
+test('recover() deletes a volume that a killed process had created', () =>
   withMemoryStore(async memory => {
     const { store, insert } = memory
     const row = await insert({ owner: DEAD })
@@ -63,7 +63,7 @@ test('a volume that a dead process had made is deleted', () =>
     expect(store.records.all()).toEqual([])
   }))
 
-test('a volume that a dead process had deleted is not deleted again', () =>
+test('recover() does not delete a volume again that a killed process had deleted', () =>
   withMemoryStore(async memory => {
     const { store, insert } = memory
     await insert({ state: 'removing', owner: DEAD })
@@ -75,7 +75,7 @@ test('a volume that a dead process had deleted is not deleted again', () =>
     expect(store.records.all()).toEqual([])
   }))
 
-test('an empty file system that a dead process had not made yet is made under another record', () =>
+test('a base volume that a killed process had not created yet is created with another record', () =>
   withMemoryStore(async memory => {
     const { store, insert } = memory
     await insert({ kind: 'base', owner: DEAD })

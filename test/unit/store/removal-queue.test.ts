@@ -2,7 +2,7 @@
 import { DmThinError } from '../../../lib/entry/index.js'
 import { withMemoryStore } from '../../helpers/store/memory-store.js'
 
-test('an attempt that began before the call and found the layer busy is made once more by it', () =>
+test('drain() tries a removal again if the attempt in progress began before it and found the layer busy', () =>
   withMemoryStore(async ({ store, insert }) => {
     const row = await insert({ key: 'a', state: 'removing' })
     await store.pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes })
@@ -28,7 +28,7 @@ test('an attempt that began before the call and found the layer busy is made onc
     expect(store.records.unready()).toEqual([])
   }))
 
-test('what is busy still is told, after one attempt of the call', () =>
+test('drain() reports a layer that is still busy after one attempt of its own', () =>
   withMemoryStore(async ({ store, insert }) => {
     const row = await insert({ key: 'a', state: 'removing' })
     await store.pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes })

@@ -28,7 +28,7 @@ test('thin ids wrap around and skip ids in use', () =>
     expect([make('c').thin, make('d').thin]).toEqual([2 ** 24 - 1, 2])
   }))
 
-test('a failed call rolls back what it made, recorded as ready or not', () =>
+test('takeBack removes the layer of a failed call, whether its record is ready or not', () =>
   withRecords((records, make) => {
     const [making, ready] = [make('a'), make('b')]
     records.update(ready, ['making'], { state: 'ready', owner: null })
@@ -49,7 +49,7 @@ test('takeBack leaves a row that another process has committed, removed or used 
     expect([records.has('layer'), records.has('b')]).toEqual([true, true])
   }))
 
-test('takeBack of a deleted row leaves the row that has its id now', () =>
+test('takeBack of a deleted row leaves the row that reuses its id', () =>
   withRecords((records, make) => {
     const old = make('a')
     records.delete(old)

@@ -3,7 +3,7 @@ import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-st
 
 const snapshotsOf = ({ process }: MemoryStore) => process.calls.filter(name => name === 'snapshot').length
 
-test('a refused take puts its warm layer back, and no replacement is made', () =>
+test('a rejected take returns its warm layer to the set, and no replacement is created', () =>
   withMemoryStore(async memory => {
     const { store, committed } = memory
     await committed('base')
@@ -19,7 +19,7 @@ test('a refused take puts its warm layer back, and no replacement is made', () =
     expect(store.removals.size).toBe(0)
   }))
 
-test('a granted take makes a replacement', () =>
+test('a successful take creates a replacement', () =>
   withMemoryStore(async memory => {
     const { store, committed } = memory
     await committed('base')
@@ -30,7 +30,7 @@ test('a granted take makes a replacement', () =>
     expect(store.warm.sizes()).toEqual({ base: 1 })
   }))
 
-test('dropping a warm set during a refused take removes all of its layers', () =>
+test('dropping a warm set during a rejected take removes all of its layers', () =>
   withMemoryStore(async memory => {
     const { store, committed } = memory
     await committed('base')
@@ -43,7 +43,7 @@ test('dropping a warm set during a refused take removes all of its layers', () =
     expect(await store.pool.volumes()).toHaveLength(2)
   }))
 
-test('dropping a warm set while a layer is being made removes all of its layers', () =>
+test('dropping a warm set while a layer is being created removes all of its layers', () =>
   withMemoryStore(async memory => {
     const { store, process, committed } = memory
     await committed('base')

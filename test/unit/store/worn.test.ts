@@ -6,7 +6,7 @@ import { withMemoryStore } from '../../helpers/store/memory-store.js'
 
 const WORN = { code: 'DM_POOL_WORN' }
 
-test('at the snapshot limit new layers, views and warm layers are refused and removal works', () =>
+test('new layers, views and warm layers are rejected at the snapshot limit, and removal works', () =>
   withMemoryStore(
     async ({ store, committed }) => {
       const base = await committed('base')
@@ -25,7 +25,7 @@ test('at the snapshot limit new layers, views and warm layers are refused and re
     { snapshots: SNAPSHOT_LIMIT },
   ))
 
-test('the last snapshot before the limit succeeds, and the status counts the rest', () =>
+test('the last snapshot before the limit succeeds, and the status counts the snapshots that are left', () =>
   withMemoryStore(
     async ({ store, committed }) => {
       await committed('base')

@@ -10,7 +10,7 @@ test.each([
   ['store', 'LayerStore', 'LayerInfo'],
   ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
-])('both faces of %s export the same values and types', (entry, value, type) => {
+])('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
   const { config } = ts.readConfigFile(path.join(lib, '../../tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown

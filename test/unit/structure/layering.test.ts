@@ -67,7 +67,7 @@ function circles(importsOf: ReadonlyMap<string, readonly string[]>): string[] {
   return found
 }
 
-test('a circle of imports is found', () => {
+test('circles() finds a cycle of imports', () => {
   const circle = new Map([
     ['a', ['b', 'c']],
     ['b', []],
@@ -87,7 +87,7 @@ describe('lib', () => {
       .filter(name => name.startsWith('.'))
       .map(name => path.join(path.dirname(file), name.replace(/\.js$/, '.ts')))
 
-  test('every folder has a place in the order, and every place is a folder', () => {
+  test('every folder is in the order, and every entry of the order is a folder', () => {
     expect(files.length).toBeGreaterThan(30)
     expect([...new Set(files.map(folderOf))].sort()).toEqual([...ORDER].sort())
   })
@@ -102,7 +102,7 @@ describe('lib', () => {
     expect(upward).toEqual([])
   })
 
-  test('no file imports itself by way of others, not even for a type', () => {
+  test('no file imports itself through other files, not even for a type', () => {
     expect(circles(new Map(files.map(file => [file, own(file)])))).toEqual([])
   })
 
@@ -111,12 +111,12 @@ describe('lib', () => {
     expect(sizes.filter(([folder, size]) => size > MOST_FILES && !MAY_BE_LARGE.includes(folder))).toEqual([])
   })
 
-  test('every import is of a file that there is', () => {
+  test('every import refers to an existing file', () => {
     expect(files.flatMap(own).length).toBeGreaterThan(50)
     expect(files.flatMap(own).filter(file => !files.includes(file))).toEqual([])
   })
 
-  test('target and metadata are pure: of the kernel they know the types, and of Node nothing', () => {
+  test('target and metadata are pure: they import only types of the kernel, and no module of Node', () => {
     const pure = files.filter(file => /^lib\/(target|metadata)\//.test(file))
     const impure = pure.filter(
       file =>
@@ -125,19 +125,19 @@ describe('lib', () => {
     expect(impure).toEqual([])
   })
 
-  test('one file loads the addon, one knows its functions', () => {
+  test('one file loads the addon, and one file calls its functions', () => {
     const loading = (name: string) => files.filter(file => importsOf(file).some(imported => imported.endsWith(name)))
     expect(loading('node-gyp-build')).toEqual(['lib/kernel/load-addon.ts'])
     expect(loading('/load-addon.js')).toEqual(['lib/kernel/native-port.ts'])
   })
 
-  test('the memory kernel does not know the native side', () => {
+  test('the memory kernel does not import the addon', () => {
     const testing = files.filter(file => /^lib\/testing\//.test(file))
     expect(testing.length).toBeGreaterThan(10)
     expect(testing.filter(file => importsOf(file).some(name => /native-port|load-addon/.test(name)))).toEqual([])
   })
 
-  test('nothing but Node itself and the loader is imported', () => {
+  test('only modules of Node and the loader of the addon are imported, except in store, snapshotter and cli', () => {
     const foreign = files
       .filter(file => !/^lib\/(store|snapshotter|cli)\//.test(file))
       .flatMap(importsOf)
@@ -145,7 +145,7 @@ describe('lib', () => {
     expect(foreign).toEqual([])
   })
 
-  test('the store imports its optional peers too, each in one file, and when it needs them', () => {
+  test('the store imports each optional peer in one file, and only when it needs it', () => {
     const foreign = files
       .filter(file => file.startsWith('lib/store/'))
       .flatMap(file =>
@@ -166,7 +166,7 @@ describe('lib', () => {
       .filter(file => file.startsWith(folder))
       .flatMap(file => importsOf(file).filter(name => !/^(\.|node:)/.test(name)))
 
-  test('the command line alone imports commander, and nothing imports the command line', () => {
+  test('only the command line imports commander, and nothing imports the command line', () => {
     expect([...new Set(foreignOf('lib/cli/'))]).toEqual(['commander'])
     const importing = files.filter(
       file => !file.startsWith('lib/cli/') && own(file).some(name => /^lib\/cli\//.test(name)),
@@ -174,7 +174,7 @@ describe('lib', () => {
     expect(importing).toEqual([])
   })
 
-  test('the snapshotter imports its optional peers, in one file, and when it starts', () => {
+  test('the snapshotter imports its optional peers in one file, and only when it starts', () => {
     expect([...new Set(foreignOf('lib/snapshotter/'))].sort()).toEqual(['@grpc/grpc-js', '@grpc/proto-loader'])
     const early = files.filter(file => /^import (?!type )[^\n]*'@grpc\//m.test(read(file)))
     expect(early).toEqual([])
@@ -182,7 +182,7 @@ describe('lib', () => {
     expect(late).toEqual(['lib/snapshotter/grpc.ts'])
   })
 
-  test('nothing spawns but the one formatter of the store, which can be replaced', () => {
+  test('only the mkfs of the store, which can be replaced, spawns processes', () => {
     const spawning = files.filter(file => /child_process|node:cluster|process\.binding|\bspawn/.test(read(file)))
     expect(spawning).toEqual(['lib/store/common/mkfs.ts'])
   })
@@ -195,12 +195,12 @@ describe('native', () => {
   const folderOf = (file: string) => FOLDERS.indexOf(file.split('/')[1]!)
   const own = (file: string) => found(read(file), /^#include "([^"]+)"/gm).map(name => path.join('native', name))
 
-  test('every file is in a folder that has its place', () => {
+  test('every file is in a folder of the order', () => {
     expect(files.length).toBeGreaterThan(100)
     expect(files.filter(file => folderOf(file) < 0)).toEqual([])
   })
 
-  test('every include goes down, or stays in its folder', () => {
+  test('every include stays in its folder or goes down', () => {
     const upward = files.flatMap(file =>
       own(file)
         .filter(included => folderOf(included) > folderOf(file))
@@ -209,18 +209,18 @@ describe('native', () => {
     expect(upward).toEqual([])
   })
 
-  test('every include is of a file that there is, and none leads back to itself', () => {
+  test('every include refers to an existing file, and none is part of a cycle', () => {
     expect(files.flatMap(own).length).toBeGreaterThan(300)
     expect(files.flatMap(own).filter(file => !files.includes(file))).toEqual([])
     expect(circles(new Map(files.map(file => [file, own(file)])))).toEqual([])
   })
 
-  test('only napi knows Node', () => {
+  test('only native/napi includes headers of Node', () => {
     const knowing = files.filter(file => /^#include <(napi|node|js_native|uv|v8)/m.test(read(file)))
     expect([...new Set(knowing.map(file => file.split('/')[1]))]).toEqual(['napi'])
   })
 
-  test('nothing spawns', () => {
+  test('no file spawns a process', () => {
     const spawn = /\b(exec[lv][pe]*|execveat|popen|system|posix_spawnp?|v?fork|wordexp)\s*\(|SYS_(exec\w+|fork|vfork)/
     expect(files.filter(file => spawn.test(read(file).replace(/\/\/.*$/gm, '')))).toEqual([])
   })

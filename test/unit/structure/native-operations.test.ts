@@ -11,15 +11,15 @@ const textIn = (folder: string, extension: string) =>
     .map(name => read(path.join(folder, name)))
     .join('\n')
 
-describe('operations', () => {
+describe('the list of operations', () => {
   const native = found(read('native/system/operation.h'), /^ {4}"(.*)",$/gm)
 
-  test('TypeScript has the list of C++', () => {
+  test('is the same in TypeScript and C++', () => {
     expect(native.length).toBeGreaterThan(100)
     expect(found(read('lib/kernel/errors/native-operation.ts'), /^ {2}\| (['"])(.*)\1$/gm)).toEqual(native)
   })
 
-  test('the list is sorted, and each name of it is used in C++', () => {
+  test('is sorted, and each of its names is used in C++', () => {
     expect([...native].sort()).toEqual(native)
     const uses = found(textIn('native', '.cc') + textIn('native', '.h'), /"([^"\n]+)"/g)
     const inTheListAlone = native.filter(name => uses.indexOf(name) === uses.lastIndexOf(name))

@@ -17,12 +17,12 @@ const inFolder = (folder: string) =>
     .filter(name => name.endsWith('.cc'))
     .map(name => `native/${folder}/${name}`)
 
-test('every source file is in the list, once', () => {
+test('every source file is in the list once', () => {
   const files = folders.flatMap(inFolder)
   expect([...listed].sort()).toEqual(files.sort())
 })
 
-test('only native/napi knows of Node', () => {
+test('only native/napi includes headers of Node', () => {
   expect([...lists.addon!].sort()).toEqual(inFolder('napi').sort())
   const including = listed.filter(file => /#include [<"](napi|node_api|uv|v8)/.test(read(file)))
   for (const file of including) expect(file).toMatch(/^native\/napi\//)
@@ -33,13 +33,13 @@ test('binding.gyp compiles each part as one source', () => {
   expect((JSON.parse(sources!) as string[]).sort()).toEqual(parts.sort())
 })
 
-test('CMakeLists.txt compiles the parts, and names no source of its own', () => {
+test('CMakeLists.txt compiles the parts, and no source file by itself', () => {
   const text = read('CMakeLists.txt')
   for (const part of Object.keys(lists)) expect(text).toMatch(new RegExp(`sources_of\\(${part} `))
   expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(?!test\/)[a-z_]+\/\w+\.cc/)
 })
 
-test('both builds define the same for the addon', () => {
+test('both builds have the same definitions for the addon', () => {
   const defines = /"defines": \[([^\]]*)\]/.exec(read('binding.gyp'))?.[1]?.match(/"[^"]+"/g) ?? []
   expect(defines.length).toBeGreaterThan(0)
   for (const define of defines) expect(read('CMakeLists.txt')).toContain(define.slice(1, -1))

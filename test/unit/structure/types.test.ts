@@ -14,7 +14,7 @@ test('the type tests compile', () => {
   expect({ status, stdout }).toEqual({ status: 0, stdout: '' })
 })
 
-test('they hold what is refused, not only what is allowed', () => {
+test('the type tests contain expected errors, not only valid programs', () => {
   expect(files.length).toBeGreaterThan(0)
   const withoutMistake = files.filter(
     name => !readFileSync(path.join(folder, name), 'utf8').includes('@ts-expect-error'),

@@ -32,7 +32,7 @@ const files = ['lib', 'native'].flatMap(folder =>
   (readdirSync(path.join(root, folder), { recursive: true }) as string[]).map(name => `/${folder}/${name}`),
 )
 
-test('each change of the list has one file, which exists', () => {
+test('each change of the list has one file, and that file exists', () => {
   const page = readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8')
   const section = /^## Find the place\n([\s\S]*?)^## /m.exec(page)![1]!
   const changes = [...section.matchAll(/^\d+\. (.*)$/gm)].map(match => match[1]!)

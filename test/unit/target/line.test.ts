@@ -3,7 +3,7 @@ import { thrown } from '../../helpers/errors/thrown'
 
 const reader = (line: string) => new LineReader('some status', line)
 
-test('words are taken one after the other; how many spaces part them does not matter', () => {
+test('LineReader reads words in their order, with any number of spaces between them', () => {
   const line = reader('  one 2   3/4 18446744073709551615 last ')
   expect(line.word('first')).toBe('one')
   expect(line.number('second')).toBe(2)
@@ -15,24 +15,24 @@ test('words are taken one after the other; how many spaces part them does not ma
   expect(line.optionalOneOf('sixth', ['more'])).toBeUndefined()
 })
 
-test.each(['-1', '1.5', '0x10', '1e3', '+1', 'NaN', '9007199254740992', ''])('%p is no number', word => {
+test.each(['-1', '1.5', '0x10', '1e3', '+1', 'NaN', '9007199254740992', ''])('asNumber() rejects %p', word => {
   expect(thrown(() => reader('x').asNumber('count', word)).code).toBe('DM_KERNEL')
 })
 
-test('a number with a sign is what it says, and zero has none', () => {
+test('integer() reads numbers with a sign, and -0 as 0', () => {
   expect(['-3', '3', '-0'].map(word => reader(word).integer('count'))).toEqual([-3, 3, 0])
 })
 
-test('sectors come as bytes, unless those would be rounded', () => {
+test('sectorBytes() converts sectors to bytes, and rejects sizes that a number cannot represent', () => {
   expect(reader('8').sectorBytes('size')).toBe(4096)
   expect(thrown(() => reader('17592186044416').sectorBytes('size')).message).toContain('word 1 (size)')
 })
 
-test.each(['-1', '0x1', '1n', 'x'])('%p is no bigint', word => {
+test.each(['-1', '0x1', '1n', 'x'])('bigint() rejects %p', word => {
   expect(thrown(() => reader(word).bigint('count')).message).toContain('word 1 (count)')
 })
 
-test('an error names the line, the word’s position, its meaning and what was found', () => {
+test('an error contains the line, the position of the word, its meaning and its value', () => {
   const line = reader('a b')
   line.word('first')
   const { message } = thrown(() => line.oneOf('second', ['x', 'y']))
@@ -40,6 +40,6 @@ test('an error names the line, the word’s position, its meaning and what was f
   expect(thrown(() => line.word('third')).message).toBe('some status: word 3 (third) is the end of the line in "a b"')
 })
 
-test.each(['1', '/', '1/', '/2', '1:2', 'a/b'])('%p is no fraction', word => {
+test.each(['1', '/', '1/', '/2', '1:2', 'a/b'])('fraction() rejects %p', word => {
   expect(thrown(() => fraction(reader(word), 'blocks')).message).toContain('word 1 (blocks)')
 })

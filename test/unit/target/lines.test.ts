@@ -23,8 +23,8 @@ const inPart = (value: unknown): unknown => {
   return expect.objectContaining(Object.fromEntries(fields) as object) as unknown
 }
 
-describe('a table line', () => {
-  test.each(LINES)('%s %s: is read, and comes back as it was', (type, parameters, read) => {
+describe('table lines', () => {
+  test.each(LINES)('the line of %s, "%s", is parsed and written back unchanged', (type, parameters, read) => {
     const target = targetOf(type)
     const table = target.parseTable(segment(type, parameters))
     expect(table).toEqual(inPart({ lengthSectors: 8192, ...read }))
@@ -39,18 +39,18 @@ describe('a table line', () => {
     ([type, parameters]) => !MAY_GO_ON.test(`${type} ${parameters}`) || OPTIONS_AT_END.test(parameters),
   )
 
-  test.each(whole)('%s %s: words of a newer kernel at its end are passed over', (type, parameters) => {
+  test.each(whole)('the line of %s, "%s", is parsed with unknown words at its end', (type, parameters) => {
     const { parseTable } = targetOf(type)
     expect(parseTable(segment(type, `${parameters} new 5/6`))).toEqual(parseTable(segment(type, parameters)))
   })
 
-  test('there is a line for every target', () => {
+  test('this test has a line for every target', () => {
     expect([...new Set(LINES.map(([type]) => type))].sort()).toEqual([...kernel.knownTargets].sort())
     expect(TARGETS.map(target => target.type).sort()).toEqual([...kernel.knownTargets].sort())
   })
 })
 
-describe('a status line', () => {
+describe('status lines', () => {
   test.each<[string, string, unknown]>([
     ['linear', '', null],
     [
@@ -144,14 +144,14 @@ describe('a status line', () => {
         log: ['disk', '7:2', 'A'],
       },
     ],
-  ])('%s: %p', (type, parameters, status) => {
+  ])('the line of %s, %p, is parsed', (type, parameters, status) => {
     expect(parseStatusLine(segment(type, parameters))).toEqual({ kind: type, status })
     if (status !== null && !/^[A-Z][a-z ]+$/.test(parameters)) {
       expect(parseStatusLine(segment(type, `${parameters} `))).toEqual({ kind: type, status })
     }
   })
 
-  test('of writecache: what older kernels do not tell is undefined', () => {
+  test('the line of writecache from an older kernel has undefined for the missing fields', () => {
     const { parseStatus } = kernel.writecache
     expect(parseStatus(segment('writecache', '0 10 9 1'))).toMatchObject({ freeBlocks: 9, readBlocks: undefined })
     expect(parseStatus(segment('writecache', '-5 10 9 1 1 2 3 4 5 6 7 8 9 10'))).toEqual({
@@ -179,7 +179,7 @@ describe('a status line', () => {
     ['raid', 'raid1 2 AA 1/2 dance', 'raid status: word 5 (sync action) is "dance"'],
     ['cache', '8 17/1024 128 3/64 1 2 3 4 5 6 7 1 sideways', 'cache status: word 13 (option) is "sideways"'],
     ['era', '8 9 3 -', 'era status: word 2 (metadata blocks) is ""'],
-  ])('%s %s is an error that names the place', (type, parameters, message) => {
+  ])('the line of %s, "%s", is rejected with the position of the error', (type, parameters, message) => {
     expect(thrown(() => parseStatusLine(segment(type, parameters))).message).toContain(message)
   })
 })
@@ -194,7 +194,7 @@ test.each([
   ['verity', '2 7:0', 'word 1 (version) is "2"'],
   ['raid', 'raid0 1 128 9999999 - 7:0', 'word 7 (metadata device) is the end of the line'],
   ['mirror', 'paper 1 8', 'word 1 (log) is "paper"'],
-])('the table %s %s is an error that names the place', (type, parameters, place) => {
+])('the table line of %s, "%s", is rejected with the position of the error', (type, parameters, place) => {
   const fault = thrown(() => parseTableLine(segment(type, parameters)))
   expect(fault.code).toBe('DM_KERNEL')
   expect(fault.message).toContain(`${type} table: ${place}`)

@@ -14,15 +14,15 @@ import { lineOf, TABLES, targetOf } from '../../helpers/target/tables'
 const tableLines = (type: string) => LINES.filter(([each]) => each === type).map(([, parameters]) => parameters)
 const statusLines = (type: string) => STATUS_LINES.filter(([each]) => each === type).map(([, parameters]) => parameters)
 
-test('there is a generator for each target, and one for each that has a status', () => {
+test('each target has a generator of tables, and each target with a status a generator of status lines', () => {
   expect(Object.keys(TABLES).sort()).toEqual([...knownTargets].sort())
   expect(Object.keys(STATUSES).sort()).toEqual([...new Set(STATUS_LINES.map(([type]) => type))].sort())
 })
 
-describe.each(knownTargets)('%s', type => {
+describe.each(knownTargets)('the target %s', type => {
   const target = targetOf(type)
 
-  test('any table comes back as it was written, and its line again', () => {
+  test('parses any table that it wrote, and writes the same line again', () => {
     everywhere(500, TABLES[type]!, table => {
       const segment = target(table as never)
       const read = target.parseTable(segment)
@@ -31,21 +31,21 @@ describe.each(knownTargets)('%s', type => {
     })
   })
 
-  test('any other text is a table or an error', () => {
+  test('parses any other text as a table or throws a DmThinError', () => {
     everywhere(4500, anyLine(tableLines(type)), line => {
       const read = outcome(() => target.parseTable(lineOf(type, line)))
       if (!(read instanceof Error)) same(parseTableLine(lineOf(type, line)), { kind: type, table: read })
     })
   })
 
-  test('any text is a status or an error', () => {
+  test('parses any text as a status or throws a DmThinError', () => {
     everywhere(4000, anyLine([...statusLines(type), '0']), line =>
       outcome(() => target.parseStatus(lineOf(type, line))),
     )
   })
 })
 
-test.each(Object.keys(STATUSES))('any status of %s is read as it was printed, whatever comes behind', type => {
+test.each(Object.keys(STATUSES))('any status of %s is parsed as printed, also with a blank at its end', type => {
   const { parseStatus } = targetOf(type)
   everywhere(2000, fc.tuple(STATUSES[type]!, fc.constantFrom('', ' ')), ([[line, says], end]) => {
     const read = parseStatus(lineOf(type, line + end))
@@ -53,7 +53,7 @@ test.each(Object.keys(STATUSES))('any status of %s is read as it was printed, wh
   })
 })
 
-test('the parsers of pools and volumes of the pool API', () => {
+test('poolStatus, volumeStatus and parsePoolTable parse any line or throw a DmThinError', () => {
   const pool = parsePoolTable({ startSectors: 0, ...lineOf('thin-pool', '7:1 7:0 128 0 1 error_if_no_space') })
   everywhere(10_000, anyLine(statusLines('thin-pool')), line => {
     outcome(() => poolStatus(line, pool))
@@ -62,7 +62,7 @@ test('the parsers of pools and volumes of the pool API', () => {
   })
 })
 
-test('a line of any target, known or not', () => {
+test('parseTableLine and parseStatusLine parse lines of known and unknown targets or throw a DmThinError', () => {
   const lines = [...LINES, ...STATUS_LINES].map(([, parameters]) => parameters)
   const type = fc.oneof(fc.constantFrom(...knownTargets, '__proto__', 'constructor', 'toString'), anyText)
   everywhere(10_000, fc.tuple(type, anyLine(lines)), ([type, line]) => {
@@ -75,7 +75,7 @@ test('a line of any target, known or not', () => {
   })
 })
 
-test('words come out of the kernel’s splitter as they went in, or are refused', () => {
+test('any words are split by the kernel as they were written, or rejected', () => {
   const blank = fc.constantFrom(' ', '\\', '\t', '\n', '\v', '\f', '\r', '\u2003', 'à', '"', ':')
   const word = fc.oneof(
     anyText,
@@ -89,7 +89,7 @@ test('words come out of the kernel’s splitter as they went in, or are refused'
   })
 })
 
-test('a reader takes each word once, and numbers as they are', () => {
+test('LineReader reads each word once, and numbers exactly', () => {
   const field = fc.constantFrom('number', 'integer', 'bigint', 'fraction', 'word')
   everywhere(20_000, fc.tuple(anyLine(['1 -2 3/4 18446744073709551615']), fc.array(field, { maxLength: 6 })), input => {
     const [line, fields] = input

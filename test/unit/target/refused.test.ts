@@ -55,7 +55,7 @@ test.each<[string, unknown, string]>([
   ['mirror', { ...mirror, copies: [{ device }] }, 'copies'],
   ['mirror', { ...mirror, log: { kind: 'disk', regionSectors: 8 } }, 'log.device'],
   ['mirror', { ...mirror, log: undefined }, 'log'],
-])('%s %j: %s', (type, table, words) => {
+])('the table of %s with %j is rejected with a message that names %s', (type, table, words) => {
   const fault = thrown(() => targetOf(type)(table as never))
   expect(fault.code).toBe('DM_INVALID_ARGUMENT')
   expect(fault.message).toContain(words)

@@ -18,8 +18,8 @@ const PLAIN: PoolTable = {
 const FLAGS = ['skipBlockZeroing', 'ignoreDiscard', 'noDiscardPassdown', 'readOnly', 'errorIfNoSpace'] as const
 const line = (parameters: string) => ({ startSectors: 0, lengthSectors: 1024, type: 'thin-pool', parameters })
 
-describe('the table', () => {
-  test('is written as the kernel documents it', () => {
+describe('the table of thin-pool', () => {
+  test('is written in the format of the kernel documentation', () => {
     expect(poolTableLine({ ...PLAIN, skipBlockZeroing: true })).toEqual({
       startSectors: 0,
       lengthSectors: 20971522,
@@ -29,7 +29,7 @@ describe('the table', () => {
     expect(poolTableLine(PLAIN).parameters).toBe('7:1 7:0 128 65536 0')
   })
 
-  test('comes back as it was written, whatever is in it', () => {
+  test('is parsed as it was written, with any values', () => {
     const random = seeded(4)
     for (let round = 0; round < 300; round++) {
       const table: PoolTable = {
@@ -45,7 +45,7 @@ describe('the table', () => {
     }
   })
 
-  test('is read from what a kernel prints: a space at the end, features in its own order', () => {
+  test('is parsed with a blank at its end and features in another order, as kernels print them', () => {
     const { parameters: _, ...rest } = line('')
     expect(
       parsePoolTable({ ...rest, parameters: '7:1 7:0 128 0 2 error_if_no_space skip_block_zeroing ' }),
@@ -53,7 +53,7 @@ describe('the table', () => {
     expect(parsePoolTable(line('7:1 7:0 128 0'))).toMatchObject({ blockSectors: 128, skipBlockZeroing: false })
   })
 
-  test('may have features that are not known yet', () => {
+  test('is parsed with unknown features', () => {
     expect(parsePoolTable(line('7:1 7:0 128 0 2 read_only from_the_future'))).toMatchObject({ readOnly: true })
   })
 
@@ -64,14 +64,14 @@ describe('the table', () => {
     ['7:1 7:0 128 -1', 'word 4 (low-water mark) is "-1"'],
     ['7:1 7:0 128 0 two', 'word 5 (number of options) is "two"'],
     ['7:1 7:0 128 0 2 read_only', 'word 7 (option) is the end of the line'],
-  ])('%p is an error that names the place', (parameters, place) => {
+  ])('%p is rejected with the position of the error', (parameters, place) => {
     const error = thrown(() => parsePoolTable(line(parameters)))
     expect(error.code).toBe('DM_KERNEL')
     expect(error.message).toBe(`thin-pool table: ${place} in ${JSON.stringify(parameters)}`)
   })
 })
 
-describe('the status', () => {
+describe('the status of thin-pool', () => {
   const fresh = {
     mode: 'rw',
     transactionId: 0n,
@@ -86,7 +86,7 @@ describe('the status', () => {
     metadataLowWaterBlocks: 1024,
   }
 
-  test('of a new pool, as kernel 6.12 prints it', () => {
+  test('is parsed for a new pool as kernel 6.12 prints it', () => {
     const printed = '0 4129/65536 0/327680 - rw discard_passdown queue_if_no_space - 1024 '
     expect(parsePoolStatus(printed)).toEqual(fresh)
   })
@@ -95,16 +95,16 @@ describe('the status', () => {
     ['rw discard_passdown queue_if_no_space -', { metadataLowWaterBlocks: undefined }],
     ['rw discard_passdown queue_if_no_space', { metadataLowWaterBlocks: undefined, needsCheck: false }],
     ['rw discard_passdown', { metadataLowWaterBlocks: undefined, whenFull: 'queue_if_no_space' }],
-  ])('of an older kernel ends earlier: %s', (tail, differing) => {
+  ])('is parsed without the last fields, as an older kernel prints it: %s', (tail, differing) => {
     expect(parsePoolStatus(`0 4129/65536 0/327680 - ${tail}`)).toEqual({ ...fresh, ...differing })
   })
 
-  test('of a newer kernel may end later', () => {
+  test('is parsed with more fields, as a newer kernel may print it', () => {
     const printed = '0 4129/65536 0/327680 - rw discard_passdown queue_if_no_space - 1024 17 new_word 3/4'
     expect(parsePoolStatus(printed)).toEqual(fresh)
   })
 
-  test.each(['rw', 'ro', 'out_of_data_space'])('the status has the mode %s', mode => {
+  test.each(['rw', 'ro', 'out_of_data_space'])('has the mode %s', mode => {
     expect(parsePoolStatus(`0 1/2 3/4 - ${mode} no_discard_passdown error_if_no_space - 1`)).toMatchObject({
       mode,
       discard: 'no_discard_passdown',
@@ -116,11 +116,11 @@ describe('the status', () => {
     ['Fail', 'fail'],
     ['Error', 'error'],
     ['Fail ', 'fail'],
-  ])('the single word %p', (word, mode) => {
+  ])('has only a mode if the line is %p', (word, mode) => {
     expect(parsePoolStatus(word)).toEqual({ mode })
   })
 
-  test('a pool that needs a check, read-only, with a metadata snapshot', () => {
+  test('has needsCheck and the metadata snapshot of a read-only pool', () => {
     const printed = '42 100/4096 7/16384 83 ro ignore_discard queue_if_no_space needs_check 1024 '
     expect(parsePoolStatus(printed)).toMatchObject({
       mode: 'ro',
@@ -131,7 +131,7 @@ describe('the status', () => {
     })
   })
 
-  test('the transaction id has 64 bits', () => {
+  test('has a transaction id of 64 bits', () => {
     const printed = '18446744073709551615 1/2 3/4 - rw discard_passdown queue_if_no_space - 1'
     expect(parsePoolStatus(printed)).toMatchObject({ transactionId: 2n ** 64n - 1n })
   })
@@ -149,13 +149,13 @@ describe('the status', () => {
     ['0 1/2 3/4 - rw discard_passdown queue_if_no_space fine', 'word 8 (needs check) is "fine"'],
     ['0 1/2 3/4 - rw discard_passdown queue_if_no_space - low', 'word 9 (metadata low-water mark) is "low"'],
     ['0 99999999999999999/2 3/4 - rw discard_passdown', 'word 2 (metadata blocks) is "99999999999999999"'],
-  ])('%p is an error that names the place', (printed, place) => {
+  ])('%p is rejected with the position of the error', (printed, place) => {
     const error = thrown(() => parsePoolStatus(printed))
     expect(error.code).toBe('DM_KERNEL')
     expect(error.message).toBe(`thin-pool status: ${place} in ${JSON.stringify(printed)}`)
   })
 
-  test('a line with a word cut off or exchanged is read or refused, never anything else', () => {
+  test('is parsed or rejected with DM_KERNEL if a word is missing or replaced', () => {
     const random = seeded(5)
     const words = '0 4129/65536 0/327680 - rw discard_passdown queue_if_no_space - 1024'.split(' ')
     for (let round = 0; round < 500; round++) {

@@ -6,13 +6,13 @@ import { thrown } from '../../helpers/errors/thrown'
 
 const line = (parameters: string) => ({ lengthSectors: 2097152, type: 'thin', parameters })
 
-describe('the table', () => {
-  test('is written as the kernel documents it', () => {
+describe('the table of thin', () => {
+  test('is written in the format of the kernel documentation', () => {
     const table = { lengthSectors: 2097152 as Sectors, poolDevice: '253:0', id: 7 }
     expect(thin(table)).toEqual(line('253:0 7'))
   })
 
-  test('comes back as it was written', () => {
+  test('is parsed as it was written', () => {
     const random = seeded(6)
     for (let round = 0; round < 200; round++) {
       const table = {
@@ -24,7 +24,7 @@ describe('the table', () => {
     }
   })
 
-  test('of another program may have an external origin', () => {
+  test('is parsed with an external origin', () => {
     expect(thin.parseTable(line('253:0 7 8:16'))).toMatchObject({ id: 7, externalOrigin: '8:16' })
   })
 
@@ -32,23 +32,23 @@ describe('the table', () => {
     ['', 'word 1 (pool) is the end of the line'],
     ['253:0', 'word 2 (thin id) is the end of the line'],
     ['253:0 seven', 'word 2 (thin id) is "seven"'],
-  ])('%p is an error that names the place', (parameters, place) => {
+  ])('%p is rejected with the position of the error', (parameters, place) => {
     expect(thrown(() => thin.parseTable(line(parameters))).message).toContain(`thin table: ${place}`)
   })
 })
 
-describe('the status', () => {
-  test('is in bytes; the highest mapped sector counts to its last byte', () => {
+describe('the status of thin', () => {
+  test('is in bytes, up to the last byte of the highest mapped sector', () => {
     expect(parseThinStatus('256 1279')).toEqual({ state: 'active', mappedBytes: 131072, highestMappedByte: 655359 })
     expect(parseThinStatus('128 127 ')).toEqual({ state: 'active', mappedBytes: 65536, highestMappedByte: 65535 })
     expect(parseThinStatus('0 17592186044415')).toMatchObject({ highestMappedByte: 2 ** 53 - 1 })
   })
 
-  test.each(['0 -', '0 - ', '-', '0'])('%p: nothing is mapped', printed => {
+  test.each(['0 -', '0 - ', '-', '0'])('has no mapped bytes if the line is %p', printed => {
     expect(parseThinStatus(printed)).toEqual({ state: 'active', mappedBytes: 0, highestMappedByte: null })
   })
 
-  test('of a newer kernel may have more words', () => {
+  test('is parsed with more words of a newer kernel', () => {
     expect(parseThinStatus('128 127 new 5/6')).toMatchObject({ mappedBytes: 65536, highestMappedByte: 65535 })
   })
 
@@ -56,7 +56,7 @@ describe('the status', () => {
     ['Fail', 'fail'],
     ['Error', 'error'],
     ['Fail ', 'fail'],
-  ])('the single word %p', (word, state) => {
+  ])('has only a state if the line is %p', (word, state) => {
     expect(parseThinStatus(word)).toEqual({ state })
   })
 
@@ -67,14 +67,14 @@ describe('the status', () => {
     // Sectors that are a safe number, bytes that are none.
     ['17592186044416 -', 'word 1 (mapped sectors) is "17592186044416"'],
     ['8 17592186044416', 'word 2 (highest mapped sector) is "17592186044416"'],
-  ])('%p is an error that names the place', (printed, place) => {
+  ])('%p is rejected with the position of the error', (printed, place) => {
     const error = thrown(() => parseThinStatus(printed))
     expect(error.code).toBe('DM_KERNEL')
     expect(error.message).toContain(`thin status: ${place}`)
   })
 })
 
-test('the messages are those of dm-thin.c', () => {
+test('the messages have the format that dm-thin.c parses', () => {
   expect([
     message.createThin(0),
     message.createSnap(1, 0),

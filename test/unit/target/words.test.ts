@@ -13,11 +13,11 @@ import { secretsOf } from '../../../lib/kernel/trace/secrets'
 import { escapeWord } from '../../../lib/target/words'
 import { thrown } from '../../helpers/errors/thrown'
 
-test.each(['', 'a\0b', 'à', '\u00a0', '砠', 'a\ud800', 1.5, Number.NaN, 2 ** 53])('%p is refused as a word', word => {
+test.each(['', 'a\0b', 'à', '\u00a0', '砠', 'a\ud800', 1.5, Number.NaN, 2 ** 53])('escapeWord rejects %p', word => {
   expect(thrown(() => escapeWord(word)).code).toBe('DM_INVALID_ARGUMENT')
 })
 
-test('a generic segment takes text as it is, and escapes the words of an array', () => {
+test('generic() uses parameters of text unchanged, and escapes the words of an array', () => {
   const segment = { lengthSectors: 8, type: 'switch' }
   expect(generic({ ...segment, parameters: '3 2\\ ' }).parameters).toBe('3 2\\ ')
   expect(generic({ ...segment, parameters: ['a b', 7, 'c\\d'] }).parameters).toBe('a\\ b 7 c\\\\d')
@@ -27,7 +27,7 @@ test('a generic segment takes text as it is, and escapes the words of an array',
   }
 })
 
-describe('a target of the user’s own', () => {
+describe('a user-defined target', () => {
   interface Switch extends Sized {
     readonly paths: readonly string[]
   }
@@ -50,7 +50,7 @@ describe('a target of the user’s own', () => {
   })
   const segment = own({ lengthSectors: 8, paths: ['7:0', '/dev/a b'] })
 
-  test('is called, refuses what it does not know, and reads', () => {
+  test('writes its line, rejects unknown options, and parses tables and status lines', () => {
     expect(segment).toEqual({ lengthSectors: 8, type: 'switch', parameters: '2 8 0 7:0 0 /dev/a\\ b 0' })
     expect(own.type).toBe('switch')
     const line = { lengthSectors: 8, type: 'switch', parameters: '1 8 0 7:0 0 ' }
@@ -63,7 +63,7 @@ describe('a target of the user’s own', () => {
     )
   })
 
-  test('is found beside those of the library, and before them', () => {
+  test('is used in addition to those of the library, and before them', () => {
     const line = { startSectors: 0, lengthSectors: 8, type: 'switch', parameters: '1 8 0 7:0 0' }
     expect(parseTableLine(line, [own])).toEqual({ kind: 'own', table: { lengthSectors: 8, paths: ['7:0'] } })
     expect(parseTableLine(line)).toEqual({
@@ -77,7 +77,7 @@ describe('a target of the user’s own', () => {
   })
 })
 
-test('the line of another target is refused, and what is no line', () => {
+test('parseTable rejects the line of another target, and values that are not lines', () => {
   const line = { lengthSectors: 8, type: 'striped', parameters: '7:0 0' }
   expect(thrown(() => linear.parseTable(line)).message).toBe('this is the line of a target "striped", not of linear')
   for (const wrong of [undefined, null, 7, {}, { type: 'linear' }, { type: 'linear', parameters: 7 }]) {
@@ -87,20 +87,20 @@ test('the line of another target is refused, and what is no line', () => {
   }
 })
 
-test('names of objects are no targets', () => {
+test('names of Object.prototype are not targets', () => {
   const line = { lengthSectors: 8, type: 'constructor', parameters: '' }
   expect(parseTableLine(line)).toMatchObject({ kind: 'generic' })
   expect(knownTargets).toHaveLength(20)
 })
 
-test('keys are found whatever blanks part the words, so that no error tells them', () => {
+test('secretsOf finds keys with any blanks between the words, so that no error contains them', () => {
   const line = (type: string, parameters: string) => ({ lengthSectors: 8, type, parameters })
   expect(secretsOf(line('crypt', '  aes-xts-plain64 \t00ff 0  7:0 0'))).toEqual(['00ff'])
   expect(secretsOf(line('crypt', 'aes-xts-plain64 :32:logon:key 0 7:0 0'))).toEqual([])
   expect(secretsOf(line('integrity', '7:0 0 - J 1\tinternal_hash:hmac(sha256):0a'))).toEqual(['0a'])
 })
 
-test('a key is not told by the error that refuses it', () => {
+test('the error that rejects a key does not contain it', () => {
   const key = 'correct horse battery staple'
   const table = { lengthSectors: 8, cipher: 'aes-xts-plain64', key, device: '7:0' }
   expect(thrown(() => crypt(table)).message).not.toContain('horse')

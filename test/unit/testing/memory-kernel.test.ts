@@ -39,7 +39,7 @@ async function withPool(
 }
 
 describe('a pool in memory', () => {
-  test('has the size asked for, counts blocks, and leaves nothing', () =>
+  test('has the requested size, counts its blocks, and leaves nothing behind when it is removed', () =>
     withPool(async (kernel, pool) => {
       expect((await pool.status()).data!.totalBlocks).toBe(100)
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -53,7 +53,7 @@ describe('a pool in memory', () => {
       ])
     }))
 
-  test('takes files and sizes of one’s own, and is opened again from them', async () => {
+  test('is created on files of given sizes, and opened again from them', async () => {
     const kernel = memoryKernel()
     const options = {
       kernel,
@@ -70,14 +70,14 @@ describe('a pool in memory', () => {
     expect((await again.volumes()).map(({ id }) => id)).toEqual([5])
   })
 
-  test('two kernels know nothing of each other', async () => {
+  test('is not visible in another memory kernel', async () => {
     const [first, second] = [memoryKernel(), memoryKernel()]
     await ThinPool.create(first.poolOptions('same'))
     await ThinPool.create(second.poolOptions('same'))
     expect(first.left().devices).toEqual(['same'])
   })
 
-  test('is refused if the kernel option is not a kernel', async () => {
+  test('rejects a kernel option that is not a kernel', async () => {
     const options = { ...memoryKernel().poolOptions('demo'), kernel: {} as Kernel }
     await expect(ThinPool.create(options)).rejects.toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
   })
@@ -97,7 +97,7 @@ describe('injected faults', () => {
       expect(await pool.volumes()).toHaveLength(1)
     }))
 
-  test('fail() can skip calls and fail several times', () =>
+  test('fail() can skip calls and make several calls fail', () =>
     withPool(async (kernel, pool) => {
       kernel.fail('DM_TARGET_MSG', 'EIO', { after: 1, times: 2 })
       const codes = []
@@ -128,14 +128,14 @@ describe('injected faults', () => {
     'LOOP_CONFIGURE',
     'create file',
     'pread',
-  ] as const)('create that fails at %s rolls back its steps', async operation => {
+  ] as const)('ThinPool.create that fails at %s rolls back its steps', async operation => {
     const kernel = memoryKernel()
     kernel.fail(operation, 'EIO')
     await expect(ThinPool.create(kernel.poolOptions())).rejects.toMatchObject({ errno: 5 })
     expect(kernel.left()).toEqual(NOTHING)
   })
 
-  test('an activation whose resume fails leaves no device, and says what it undid', () =>
+  test('an activation whose resume fails leaves no device, and lists its rollback steps', () =>
     withPool(async (kernel, pool) => {
       const volume = await pool.createVolume({ sizeBytes: MiB })
       kernel.fail('DEV_RESUME', 'ENOMEM')
@@ -146,7 +146,7 @@ describe('injected faults', () => {
       expect(kernel.left().devices).toEqual(['demo'])
     }))
 
-  test('a snapshot resumes its origin however often that takes; where it cannot, the snapshot is deleted again', () =>
+  test('a snapshot retries to resume its origin, and is deleted if the origin cannot be resumed', () =>
     withPool(async (kernel, pool) => {
       const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       kernel.fail('DEV_RESUME', 'EIO', { times: 3 })
@@ -160,7 +160,7 @@ describe('injected faults', () => {
       expect(await pool.volumes()).toHaveLength(2)
     }))
 
-  test('a write or a read of a node can be made to fail', () =>
+  test('fail() makes a write or a read of a device node fail', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       kernel.fail('write', 'EIO')
@@ -170,7 +170,7 @@ describe('injected faults', () => {
       await kernel.write(volume.path, 0, 512)
     }))
 
-  test('fail() refuses unknown operations and errors', () => {
+  test('fail() rejects unknown operations and errors', () => {
     const kernel = memoryKernel()
     const code = { code: 'DM_INVALID_ARGUMENT' }
     const caught = (act: () => void): unknown => {
@@ -194,7 +194,7 @@ describe('modes and space', () => {
     ['ro', 'DM_POOL_READ_ONLY', { mode: 'ro', needsCheck: true }],
     ['out_of_metadata_space', 'DM_POOL_READ_ONLY', { mode: 'ro', needsCheck: false }],
     ['fail', 'DM_POOL_FAILED', { mode: 'fail', needsCheck: true }],
-  ] as const)('a pool that is %s answers %s', (mode, code, status) =>
+  ] as const)('a pool in mode %s rejects createVolume with %s', (mode, code, status) =>
     withPool(async (kernel, pool) => {
       kernel.setMode(pool, mode)
       expect(await pool.status()).toMatchObject(status)
@@ -204,13 +204,13 @@ describe('modes and space', () => {
     }),
   )
 
-  test('a pool that needs a check does not grow', () =>
+  test('a pool that needs a check rejects grow() with DM_POOL_READ_ONLY', () =>
     withPool(async (kernel, pool) => {
       kernel.setMode(pool, 'ro')
       await expect(pool.grow({ dataBytes: 200 * BLOCK })).rejects.toMatchObject({ code: 'DM_POOL_READ_ONLY' })
     }))
 
-  test('filled, a pool is out of data space: writes wait, until it is drained', () =>
+  test('writes to a full pool wait until it is drained', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       kernel.fill(pool)
@@ -222,7 +222,7 @@ describe('modes and space', () => {
       expect(await pool.status()).toMatchObject({ mode: 'rw', data: { usedBlocks: 1 } })
     }))
 
-  test('after the time-out waiting writes fail, and the status says so', () =>
+  test('waiting writes fail after the timeout, and the status reports it', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       kernel.fill(pool)
@@ -232,7 +232,7 @@ describe('modes and space', () => {
       expect(await pool.status()).toMatchObject({ mode: 'out_of_data_space', whenFull: 'error_if_no_space' })
     }))
 
-  test('fill() can leave some blocks free', () =>
+  test('fill() leaves the requested number of blocks free', () =>
     withPool(async (kernel, pool) => {
       kernel.fill(pool, { leaveBlocks: 2 })
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
@@ -240,7 +240,7 @@ describe('modes and space', () => {
       expect(await pool.status()).toMatchObject({ mode: 'rw', data: { usedBlocks: 100 } })
     }))
 
-  test('a discard gives back what it covers whole', () =>
+  test('a discard frees the blocks that it covers completely', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       await kernel.write(volume.path, 0, 4 * BLOCK)
@@ -250,7 +250,7 @@ describe('modes and space', () => {
 })
 
 describe('devices', () => {
-  test('a held device is busy, and says by whom', () =>
+  test('a held device rejects its removal with DM_BUSY and names the holder', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       const close = kernel.hold(volume.path)
@@ -263,7 +263,7 @@ describe('devices', () => {
       await volume.deactivate()
     }))
 
-  test('removing a held device can be given up', () =>
+  test('the removal of a held device can be aborted', () =>
     withPool(async (kernel, pool) => {
       const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
       const close = kernel.hold(volume.path)
@@ -286,7 +286,7 @@ describe('devices', () => {
       await expect(unmount('/mnt/x', { kernel })).rejects.toMatchObject({ errno: 22 })
     }))
 
-  test('loop devices over files in memory can carry a pool', async () => {
+  test('loop devices of files in memory can serve as the devices of a pool', async () => {
     const kernel = memoryKernel()
     kernel.addFile('data.img', 64 * MiB)
     kernel.addFile('metadata.img', 4 * MiB)
@@ -304,7 +304,7 @@ describe('devices', () => {
     expect((await LoopDevice.list({ kernel })).map(({ path }) => path)).toEqual([metadata.path])
   })
 
-  test('a listener that throws ends no watch: neither its own nor another', async () => {
+  test('a listener that throws ends no watch, neither its own nor another', async () => {
     const kernel = memoryKernel()
     const [throwing, other] = [watchDevices({ kernel }), watchDevices({ kernel })]
     await Promise.all([throwing.ready, other.ready])
@@ -332,7 +332,7 @@ describe('devices', () => {
     other.close()
   })
 
-  test('events are watched: made, raised, removed', () =>
+  test('a watch reports devices that are added, raise an event, and are removed', () =>
     withPool(async (kernel, pool) => {
       const watch = watchDevices({ namePrefix: 'demo', kernel })
       await watch.ready
@@ -349,7 +349,7 @@ describe('devices', () => {
       expect(seen.indexOf('added demo-0')).toBeLessThan(seen.indexOf('removed demo-0'))
     }))
 
-  test('the low-level API works on it', async () => {
+  test('the low-level API works in memory', async () => {
     const kernel = memoryKernel()
     const dm = await DeviceMapper.open({ kernel })
     const { name } = await dm.create({ name: 'joined', uuid: 'example' })
@@ -361,7 +361,7 @@ describe('devices', () => {
   })
 })
 
-test('a mapped device is made in the kernel that is named, and opened there', async () => {
+test('MappedDevice.create and MappedDevice.open use the kernel that is passed', async () => {
   const kernel = memoryKernel()
   const made = await MappedDevice.create({ kernel, name: 'demo', table: [zero({ lengthSectors: 8 })] })
   const opened = await MappedDevice.open('demo', { kernel })
@@ -371,7 +371,7 @@ test('a mapped device is made in the kernel that is named, and opened there', as
   expect(kernel.left()).toEqual(NOTHING)
 })
 
-test('what the kernel in memory has not is refused by that kernel, and not asked of the machine', async () => {
+test('calls that the memory kernel does not support reject with DM_UNSUPPORTED, without a call of the real kernel', async () => {
   const kernel = memoryKernel()
   const calls = [
     BlockDevice.open('/dev/none', { kernel }),

@@ -32,7 +32,7 @@ async function sharedPool(kernel: MemoryKernel, name: string): Promise<ThinPool>
   return pool
 }
 
-test('thin_check passes, and thin_ls counts as the pool does, while it runs and after it', async () => {
+test('thin_check passes, and thin_ls has the figures of the pool, while it runs and after its removal', async () => {
   const kernel = memoryKernel()
   const pool = await sharedPool(kernel, 'shared')
   const file = await imageOf(kernel, 'shared')
@@ -58,7 +58,7 @@ test('thin_check passes with a metadata snapshot that keeps deleted volumes', as
   checkImage(await imageOf(kernel, 'held'))
 })
 
-test('an empty pool, and one whose metadata needs a check', async () => {
+test('thin_check passes for an empty pool, and the needs_check flag is written', async () => {
   const kernel = memoryKernel()
   await ThinPool.create(kernel.poolOptions('empty'))
   checkImage(await imageOf(kernel, 'empty'))
@@ -67,7 +67,7 @@ test('an empty pool, and one whose metadata needs a check', async () => {
   expect(image.superblock.needsCheck).toBe(true)
 })
 
-test('an image of thin_restore is read, and written again it says the same', () => {
+test('an image of thin_restore is loaded, and written back with the same contents', () => {
   const file = images.path('restored')
   const runs = Array.from({ length: 700 }, (_, at) => ({ virtual: 3 * at, data: at, length: 1 }))
   const thins = [1, 2, 3, 4].map(id => ({ id, transactionId: 4, creationTime: 1, snapshottedTime: 2, parts: ['all'] }))
@@ -84,7 +84,7 @@ test('an image of thin_restore is read, and written again it says the same', () 
   expect(thinLs(again)).toEqual(thinLs(file))
 })
 
-test('metadata that leads back to itself is refused, and not read for ever', () => {
+test('metadata with a cycle is rejected', () => {
   const file = images.path('circle')
   restoreImage(file, { dataBlocks: 1024, thins: [{ id: 1, parts: [{ virtual: 0, data: 0, length: 600 }] }] })
   const image = new MetadataImage(file)
@@ -95,7 +95,7 @@ test('metadata that leads back to itself is refused, and not read for ever', () 
   expect(() => loadMetadata(bytes)).toThrow(TableRefusal)
 })
 
-test('the blocks of a tree are foreseen', () => {
+test('treeBlocks() returns the number of blocks of a tree', () => {
   expect([0, 1, 252, 253, 252 * 252, 252 * 252 + 1].map(entries => treeBlocks(entries, 8))).toEqual([
     1, 1, 1, 3, 253, 256,
   ])

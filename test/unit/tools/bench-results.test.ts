@@ -12,15 +12,15 @@ const result = (name: string, unit: string, ours: number | null, peers: Record<s
   JSON.stringify({ name, unit, ours, peers, where })
 const targets = (text: string) => ask('report.mjs', `m.targetTexts(${text})`) as string[]
 
-describe('targets', () => {
-  test('a figure that is not reached is said to be so', () => {
+describe('the targets of the benchmark', () => {
+  test('are marked as reached or as not reached', () => {
     expect(targets(result('message', 'ms', 2, { c: 1, dmsetup: 30 }))).toEqual([
       '≤ 1.3 × c: not reached',
       '≥ 10 × faster than dmsetup: reached',
     ])
   })
 
-  test('each peer has its own factor: one after the other as fast, at once many times faster', () => {
+  test('have a factor for each peer, sequential and concurrent', () => {
     const peers = { c: 20, 'c-64': 1, libdevmapper: 21 }
     expect(targets(result('activate', 'ms', 24, peers)).slice(0, 2)).toEqual([
       '≤ 1.15 × c: not reached',
@@ -29,28 +29,28 @@ describe('targets', () => {
     expect(targets(result('activate-64', 'ms', 1.5, peers)).at(-1)).toBe('≥ 8 × faster than libdevmapper: reached')
   })
 
-  test('nothing is claimed for a figure or a peer that is missing', () => {
+  test('are not evaluated if a figure or a peer is missing', () => {
     const unknown = ['≤ 1.3 × c: not measured', '≥ 10 × faster than dmsetup: not measured']
     expect(targets(result('message', 'ms', null, { c: 1, dmsetup: 30 }))).toEqual(unknown)
     expect(targets(result('message', 'ms', 1, {}))).toEqual(unknown)
   })
 
-  test('a target for the host is not judged by a figure of the guest', () => {
+  test('are not evaluated for the host with figures of the guest', () => {
     expect(targets(result('noop-async', 'µs', 5, {}))).toEqual(['< 25 µs on the host: not measured'])
     expect(targets(result('noop-async', 'µs', 5, {}, 'host'))).toEqual(['< 25 µs on the host: reached'])
   })
 
-  test('the event loop may reach either bound', () => {
+  test('are reached for the event loop if either limit is reached', () => {
     expect(targets(result('event-loop', 'ms', 4, { idle: 1 }))).toEqual(['≤ 2 × idle or < 5 ms: reached'])
     expect(targets(result('event-loop', 'ms', 9, { idle: 1 }))).toEqual(['≤ 2 × idle or < 5 ms: not reached'])
   })
 })
 
-describe('collecting', () => {
+describe('the collected results', () => {
   const folded = (steps: string, metrics: string) =>
     ask('collect.mjs', `(() => { const c = new m.Collection(); ${steps}; return c.results(${metrics}) })()`)
 
-  test('a result is the median over the rounds of the medians of the trials, each without its first third', () => {
+  test('are medians over the rounds of the medians of the trials, each without its first third', () => {
     const entry = "{ metrics: ['message'] }"
     const rounds = ['[7e6, 1e6, 3e6]', '[4e6]', '[3e6]'].map(list => `c.add(${entry}, 'ours', { message: ${list} })`)
     expect(folded(rounds.join(';'), "['message']")).toMatchObject([
@@ -58,7 +58,7 @@ describe('collecting', () => {
     ])
   })
 
-  test('labels from the program, renamed labels and sums of parts end up as peers', () => {
+  test('have as peers the labels of the program, renamed labels and sums of parts', () => {
     const wide = "c.add({ metrics: ['status-batch'] }, 'dmsetup', { 'status-batch@dmsetup-all': [2e6] })"
     const threads =
       "c.add({ metrics: ['noop-async-64'], relabel: { 'noop-async-64': { c: 'c-64' } } }, 'c', { 'noop-async-64': [500] })"
@@ -72,13 +72,13 @@ describe('collecting', () => {
     ])
   })
 
-  test('a failed trial stays visible', () => {
+  test('contain the error of a failed trial', () => {
     const step = "c.fail({ metrics: ['message'] }, new Error('no pool'))"
     expect(folded(step, "['message']")).toMatchObject([{ ours: null, errors: ['no pool'] }])
   })
 })
 
-describe('the page', () => {
+describe('the page of results', () => {
   const machine = { accelerator: 'kvm', kernel: '6', node: 'v20', cores: 2, cpu: 'x', memory: '1 GiB', udev: false }
   const page = (results: string) =>
     ask(
@@ -86,7 +86,7 @@ describe('the page', () => {
       `m.pageText({ machine: ${JSON.stringify(machine)}, rounds: 1, backing: 'b', results: ${results} }, [])`,
     )
 
-  test('names the accelerator, and says of every metric without a figure that it was not measured', () => {
+  test('names the accelerator, and marks every metric without a figure as not measured', () => {
     const text = page(`[${result('message', 'ms', 2, { c: 1 })}]`) as string
     expect(text).toContain('accelerator: **kvm**')
     expect(text).toContain('**2.00 ms** | c 1.00 (0.50 ×)')
@@ -94,7 +94,7 @@ describe('the page', () => {
     expect(text).not.toContain('emulation')
   })
 
-  test('the pictures escape their texts and bring a background', () => {
+  test('has pictures with escaped texts and a background', () => {
     const groups = JSON.stringify([
       {
         label: 'a<b',
@@ -111,7 +111,7 @@ describe('the page', () => {
   })
 })
 
-test('the accelerator is what the guest was told, else what the processor says', () => {
+test('the accelerator is the one that the guest was started with, otherwise that of the processor', () => {
   const of = (env: object, cpuinfo: string) =>
     ask('machine.mjs', `m.accelerator(${JSON.stringify(env)}, ${JSON.stringify(cpuinfo)})`)
   expect(of({ DM_THIN_ACCELERATOR: 'kvm' }, 'model name : QEMU TCG')).toBe('kvm')

@@ -34,7 +34,7 @@ describe('a download', () => {
       env,
     )
 
-  test('that was interrupted leaves nothing where the result belongs, and the next one is whole', () => {
+  test('leaves no result if it is interrupted, and the next download is complete', () => {
     const killed = programs({ ...GOOD, 'apt-get': 'echo ha >package.deb; kill -KILL $PPID' })
     expect(() => unpack(killed)).toThrow()
     expect(existsSync(path.join(folder, 'to'))).toBe(false)
@@ -47,7 +47,7 @@ describe('a download', () => {
     expect(readdirSync(folder).sort()).toEqual(['bin', 'to'])
   })
 
-  test('from a registry that does not answer says which command failed, with its words', () => {
+  test('reports the failed command with its error message if the registry does not answer', () => {
     const silent = programs({ ...GOOD, 'apt-get': 'echo "E: Failed to fetch, could not connect" >&2; exit 100' })
     const { error } = unpack(silent) as { error: string }
     expect(error).toMatch(/^apt-get .* failed: E: Failed to fetch, could not connect$/)
@@ -113,7 +113,7 @@ describe('two commands in one work tree', () => {
     })
   const ended = (child: ReturnType<typeof start>) => new Promise(done => child.once('close', done))
 
-  test('take turns at a step: the second says that it waits, and goes on when the first ends', async () => {
+  test('run a step one after the other: the second reports that it waits, and continues when the first ends', async () => {
     const first = start(
       withLock(name, `console.log('in'); await new Promise(done => process.stdin.once('data', done))`),
     )
@@ -125,7 +125,7 @@ describe('two commands in one work tree', () => {
     await Promise.all([done, ended(first), ended(second)])
   })
 
-  test('a step whose command was killed can be taken by the next one', async () => {
+  test('do not block each other: a step whose command was killed can be run by the next command', async () => {
     const first = start(withLock(name, `console.log('in'); setInterval(() => {}, 1000)`))
     await heard(first, 'in')
     first.kill('SIGKILL')
@@ -159,7 +159,7 @@ describe('a guest', () => {
        return answer`,
     )
 
-  test('that hangs is ended after its limit, and its console is shown', () => {
+  test('is stopped after its time limit if it hangs, and its console is returned', () => {
     expect(guest('echo "task blocked"; sleep 1000', 1)).toEqual({
       status: 124,
       timedOut: true,
@@ -167,7 +167,7 @@ describe('a guest', () => {
     })
   })
 
-  test('that dies by itself is told apart, with its console', () => {
+  test('is reported with another status if it ends by itself, and its console is returned', () => {
     expect(guest('echo "Kernel panic"; exit 1', 60)).toEqual({ status: 125, timedOut: false, console: 'Kernel panic' })
   })
 })

@@ -6,14 +6,14 @@ import path from 'node:path'
 import { compileFunction } from 'node:vm'
 import { ask } from '../../helpers/process/ask.js'
 
-describe('tags in a test file', () => {
+describe('the tags of a test file', () => {
   const tags = (text: string) => ask('runner/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)
 
-  test('without a tag a file runs once, without udev', () => {
+  test('default to one run without udev', () => {
     expect(tags('// About.\nimport x\n')).toEqual({ udev: ['without'], secondKernel: false })
   })
 
-  test('@udev and @second-kernel are read from the first comment alone', () => {
+  test('are read from the first comment only', () => {
     expect(tags('// About.\n// @udev both @second-kernel\nimport x\n')).toEqual({
       udev: ['without', 'with'],
       secondKernel: true,
@@ -21,19 +21,19 @@ describe('tags in a test file', () => {
     expect(tags('import x\n// @udev with\n')).toEqual({ udev: ['without'], secondKernel: false })
   })
 
-  test('an unknown value of @udev is an error', () => {
+  test('are rejected if @udev has an unknown value', () => {
     expect(tags('// @udev sometimes\n')).toEqual({ error: '@udev is with, without or both, not sometimes' })
   })
 })
 
-test('a pattern is looked for in the path within the repository, and not in that of the repository', () => {
+test('a pattern is matched with the path within the repository, and not with the path of the repository', () => {
   const files = (pattern: string) =>
     ask('runner/queue.mjs', `return m.testFiles(['races'], [${JSON.stringify(pattern)}]).map(({ file }) => file)`)
   expect(files('races/lo{2}ps')).toEqual(['test/races/loops.test.ts'])
   expect(files(path.basename(path.join(__dirname, '../../..')) + '/test')).toEqual([])
 })
 
-test('a runner that has grown large leaves the rest of its queue to the next one', () => {
+test('a runner that has grown large leaves the rest of its queue to the next runner', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'dm-thin-queue-'))
   try {
     const files = Array(2).fill({ project: 'unit', file: 'test/unit/base/units.test.ts' })
@@ -49,10 +49,10 @@ test('a runner that has grown large leaves the rest of its queue to the next one
   }
 })
 
-describe('a queue', () => {
+describe('a queue of test files', () => {
   const LABEL = 'unit test of the queue'
 
-  test('hands out each file once and returns outcomes, lost files and files that nobody took', () => {
+  test('returns each file once, and reports outcomes, lost files and files that were not taken', () => {
     const body = `
       const { mkdirSync, writeFileSync } = await import('node:fs')
       const files = ['a', 'b', 'c'].map(() => ({ project: 'unit', file: 'test/unit/base/units.test.ts' }))
@@ -75,7 +75,7 @@ describe('a queue', () => {
     })
   })
 
-  test('has the files that took longest the last time first', () => {
+  test('begins with the files that took longest in the last run', () => {
     const body = `
       const { mkdirSync, writeFileSync } = await import('node:fs')
       const files = ['units', 'options', 'errors'].map(name => ({ project: 'unit', file: 'test/unit/base/' + name + '.test.ts' }))
@@ -100,11 +100,11 @@ describe('the memory of User-Mode Linux', () => {
       `const looks = ${JSON.stringify(looks)}; return m.memoryFolder(Object.keys(looks), each => looks[each] || undefined)`,
     )
 
-  test('is in the first folder that serves', () => {
+  test('is in the first folder that can be used', () => {
     expect(folder({ '/dev/shm': 'is mounted noexec', '/tmp': '' })).toBe('/tmp')
   })
 
-  test('has nowhere to be: the error names each folder with its reason and what to do', () => {
+  test('is rejected if no folder can be used, with the reason for each folder and what to do', () => {
     expect(folder({ '/dev/shm': 'is mounted noexec', '/tmp': 'has 64 MiB free, and 1024 are needed' })).toEqual({
       error:
         'User-Mode Linux has no place for its memory: /dev/shm is mounted noexec, /tmp has 64 MiB free, and 1024 are ' +
@@ -121,7 +121,7 @@ describe('the processor of a User-Mode Linux guest', () => {
     expect(allowed('1,4-5,9')).toEqual([1, 4, 5, 9])
   })
 
-  test('is another for each guest, as long as there are others', () => {
+  test('is a different one for each guest, as long as there are enough', () => {
     const claims = `
       const { readFileSync } = await import('node:fs')
       const all = m.allowedProcessors(readFileSync('/proc/self/status', 'utf8'))
@@ -134,7 +134,7 @@ describe('the processor of a User-Mode Linux guest', () => {
 })
 
 describe('a User-Mode Linux that does not start', () => {
-  test('says so with its own last lines, and that ptrace may be what is missing', () => {
+  test('is reported with its last lines, and with a note that ptrace may be missing', () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'dm-thin-image-'))
     const image = path.join(folder, 'image')
     writeFileSync(image, '#!/bin/sh\necho "check_ptrace : expected SIGSTOP"; exit 1\n', { mode: 0o755 })
@@ -156,7 +156,7 @@ describe('the library as one file', () => {
     }
   }
 
-  test('stands for each module by a line, and maps each back to its source', () => {
+  test('replaces each module by a line, and maps each back to its source', () => {
     expect(transform('lib/base/units.ts').code).toMatch(
       /^module\.exports = require\(".*modules\.cjs"\)\("lib\/base\/units\.ts"\)$/,
     )
@@ -171,7 +171,7 @@ describe('the library as one file', () => {
 })
 
 describe('the choice of machine', () => {
-  test('follows DM_THIN_VM and refuses another value of it', () => {
+  test('follows DM_THIN_VM, and rejects an unknown value', () => {
     const chosen = (value: string) =>
       ask('vm/machine.mjs', 'return (await m.chooseMachine(() => {})).name', { DM_THIN_VM: value })
     expect(chosen('uml')).toBe('uml')
@@ -181,7 +181,7 @@ describe('the choice of machine', () => {
 })
 
 describe('a group of processes', () => {
-  test('ends, with its files removed, when the process that started it is killed', async () => {
+  test('ends, and its files are removed, if the process that started it is killed', async () => {
     const scratch = mkdtempSync(path.join(tmpdir(), 'dm-thin-group-'))
     const folder = path.join(scratch, 'folder')
     mkdirSync(folder)

@@ -30,14 +30,14 @@ const PROGRAMS: Readonly<Record<string, [command: string, args: string[], input?
   'arguments larger than a pipe': ['printf', ['%s', 'x'.repeat(100_000)]],
 }
 
-test.each(Object.keys(PROGRAMS))('%s', async what => {
+test.each(Object.keys(PROGRAMS))('a program has the same outcome with and without the spawner: %s', async what => {
   const [command, args, input] = PROGRAMS[what]!
   const [without, within] = await bothWays(() => text(outcomeOf(command, args, input)))
   expect(within).toEqual(without)
   expect(without[0]).not.toBeNull()
 })
 
-test('a program that is not there throws, and the next one runs', async () => {
+test('a program that does not exist throws, and the next one runs', async () => {
   const [without, within] = await bothWays(() => {
     expect(() => outcomeOf('no-such-program', [])).toThrow(/no-such-program/)
     return text(outcomeOf('echo', ['next']))
@@ -45,7 +45,7 @@ test('a program that is not there throws, and the next one runs', async () => {
   expect(within).toEqual(without)
 })
 
-test('programs beside the process end in their own time, each with its own output', async () => {
+test('concurrent programs end in any order, each with its own output', async () => {
   const run = async (word: string) => text(await outcomeLater('sh', ['-c', `echo ${word}; exit ${word.length}`]))
   const [without, within] = await bothWays(() => Promise.all(['a', 'bb', 'ccc'].map(run)))
   expect(within).toEqual(without)
@@ -56,14 +56,14 @@ test('programs beside the process end in their own time, each with its own outpu
   ])
 })
 
-test('a program that does not end is killed with the shell; the next one is started without it', async () => {
+test('a program that exceeds its time is killed with the shell, and the next one runs without the shell', async () => {
   await bothWays(() => {
     expect(() => outcomeOf('sleep', ['60'], undefined, 200)).toThrow(/sleep|ETIMEDOUT/)
     expect(text(outcomeOf('echo', ['next']))).toEqual([0, 'next\n', ''])
   })
 })
 
-test('nothing is kept of a program but the last output', async () => {
+test('the spawner keeps only the output of the last program', async () => {
   await bothWays(async () => {
     await outcomeLater('true', [])
     const place = process.env[PLACE]

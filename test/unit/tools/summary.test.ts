@@ -17,14 +17,14 @@ function summarize(parts: unknown[], options = "{ root: '/tree' }") {
 const lastLine = (text: string) => text.split('\n').at(-1)
 
 describe('the summary of all parts', () => {
-  test('adds the parts up, in its last line', () => {
+  test('adds up the parts in its last line', () => {
     const one = part({ testResults: [suite('/tree/a.test.ts', 'passed', 'passed')] })
     const { text, ok } = summarize([one, one])
     expect(lastLine(text)).toBe('4 passed, 0 failed, 0 skipped')
     expect(ok).toBe(true)
   })
 
-  test('a skipped test is named, and is a failure', () => {
+  test('names a skipped test and counts it as a failure', () => {
     const { text, ok } = summarize([part({ testResults: [suite('/tree/a.test.ts', 'passed', 'pending', 'todo')] })])
     expect(text).toContain('part: pending: a.test.ts > test 1')
     expect(text).toContain('part: todo: a.test.ts > test 2')
@@ -32,7 +32,7 @@ describe('the summary of all parts', () => {
     expect(ok).toBe(false)
   })
 
-  test('a part without a report, without tests, or with a bad status is a failure', () => {
+  test('counts a part without a report, without tests, or with a bad status as a failure', () => {
     const good = part({ testResults: [suite('/tree/a.test.ts', 'passed')] })
     for (const bad of [part(undefined, 124), part({ testResults: [] }), { ...good, status: 1 }]) {
       const { text, ok } = summarize([good, bad])
@@ -41,7 +41,7 @@ describe('the summary of all parts', () => {
     }
   })
 
-  test('a failure comes with the beginning of its reason, without colours', () => {
+  test('shows the beginning of the reason of a failure, without colours', () => {
     const failed = suite('/tree/a.test.ts', 'failed')
     const failureMessages = [`\x1b[31mexpected\x1b[39m 1\n${'line\n'.repeat(100)}last`]
     const report = {
@@ -52,7 +52,7 @@ describe('the summary of all parts', () => {
     expect(text).not.toContain('last')
   })
 
-  test('a suite that fails as a whole counts once', () => {
+  test('counts a suite that fails as a whole once', () => {
     const { text } = summarize([part({ testResults: [{ ...suite('/tree/a.test.ts'), status: 'failed' }] }, 1)])
     expect(text).toContain('failed as a whole: a.test.ts')
     expect(lastLine(text)).toBe('0 passed, 1 failed, 0 skipped')
@@ -66,7 +66,7 @@ describe('missing packages', () => {
       `return m.missingPackages(['build'], { exists: f => ${JSON.stringify(files)}.includes(f), path: ['/usr/bin'], headers: ${headers} }).map(p => p.name)`,
     )
 
-  test('are those of which no program is on PATH, and headers', () => {
+  test('contain the packages whose programs are not on PATH, and headers', () => {
     expect(missing(['/usr/bin/c++', '/usr/bin/make', '/usr/bin/python3'], true)).toEqual([])
     expect(missing(['/usr/bin/make'], false)).toEqual(['g++', 'python3', 'libnode-dev'])
   })
@@ -78,28 +78,28 @@ describe('missing packages', () => {
   })
 })
 
-describe('the command lines', () => {
+describe('the command lines of the tools', () => {
   const parse = (...argv: string[]) => ask('vm/vm.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
 
-  test('of the virtual machine: options end at -- or at the first other word', () => {
+  test('end the options of the virtual machine at -- or at the first other word', () => {
     const plain = { udev: false, keep: false, verbose: false, timeout: 1800 }
     expect(parse('ls', '--udev')).toEqual({ ...plain, command: ['ls', '--udev'] })
     expect(parse('--udev', '--timeout=5', '--', 'ls')).toEqual({ ...plain, udev: true, timeout: 5, command: ['ls'] })
     expect(parse('--keep')).toEqual({ ...plain, keep: true, command: [] })
   })
 
-  test('of the fuzzers: how often, which, and whether to keep what they find', () => {
+  test('set the runs, the targets and the --keep option of the fuzzers', () => {
     const parse = (...argv: string[]) => ask('runner/fuzz.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
     expect(parse()).toEqual({ runs: 300_000, keep: false, targets: [] })
     expect(parse('--runs=7', 'reply', '--keep')).toEqual({ runs: 7, keep: true, targets: ['reply'] })
   })
 
-  test('a single argument with blanks is a line for the shell', () => {
+  test('pass a single argument with blanks to the shell', () => {
     expect(ask('vm/vm.mjs', `return m.commandWords(['a | b'])`)).toEqual(['/bin/sh', '-c', 'a | b'])
     expect(ask('vm/vm.mjs', `return m.commandWords(['a'])`)).toEqual(['a'])
   })
 
-  test('the environment passes what belongs to the project, and no more', () => {
+  test('pass the environment variables of the project to the guest, and no others', () => {
     const host = { PATH: '/x', HOME: '/home/me', SECRET: 's', DM_THIN_X: '1', CI: 'true', DM_THIN_UDEV: '1' }
     const env = ask('vm/guest-files.mjs', `return m.guestEnvironment(${JSON.stringify(host)}, {}, false)`)
     expect(env).toMatchObject({ DM_THIN_GUEST: '1', DM_THIN_X: '1', CI: 'true', HOME: '/root' })

@@ -32,7 +32,7 @@ function trees() {
 
 const CALLS = ['open tree', 'open', 'statx', 'getdents64', 'listxattr', 'getxattr', 'readlink', 'read']
 
-test.each(CALLS)('%s fails, wherever it is called: it is named, and nothing is left open', async call => {
+test.each(CALLS)('a failure of %s at any place is reported by name, and leaves no descriptor open', async call => {
   const { lower, upper } = trees()
   const before = descriptors()
   let reached = 0
@@ -51,7 +51,7 @@ test.each(CALLS)('%s fails, wherever it is called: it is named, and nothing is l
 })
 
 test.each(['open', 'statx', 'getdents64', 'listxattr', 'getxattr', 'readlink', 'read'])(
-  'what is gone when %s asks for it has changed meanwhile',
+  'an entry that is missing when %s reads it rejects with DM_LAYER_CHANGED',
   async call => {
     const { lower, upper } = trees()
     hooks.setFault(call, 1, 'fail', ENOENT)
@@ -60,7 +60,7 @@ test.each(['open', 'statx', 'getdents64', 'listxattr', 'getxattr', 'readlink', '
   },
 )
 
-test('where the kernel does not let us look below mounts, one inside is an error that names it', async () => {
+test('a mount within a tree is rejected by name if the kernel does not permit detached mounts', async () => {
   const { lower, upper } = trees()
   hooks.setFault('open_tree', 1, 'fail', EPERM)
   hooks.setFault('open_tree', 2, 'fail', EPERM)
@@ -79,7 +79,7 @@ test('where the kernel does not let us look below mounts, one inside is an error
   }
 })
 
-test('an abort is heard in the middle of a walk, and between two pieces that are read', async () => {
+test('an abort ends a walk between two entries, and a file between two reads', async () => {
   const { lower, upper } = trees()
   const before = descriptors()
   for (const call of ['statx', 'read']) {

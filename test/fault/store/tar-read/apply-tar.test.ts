@@ -52,7 +52,7 @@ function root(): string {
 }
 
 test.each([...OPERATIONS, ...OTHERS, 'rmdir'])(
-  '%s fails: its errno, and no descriptor is left open',
+  'a failure of %s rejects with its errno, and leaves no descriptor open',
   async operation => {
     await applyTar(root(), inPieces(archive(...LAYER)))
     const before = descriptors()
@@ -70,7 +70,7 @@ test.each([...OPERATIONS, ...OTHERS, 'rmdir'])(
   },
 )
 
-test('a kernel without openat2, a disk that fills up at the very end', async () => {
+test('a kernel without openat2 rejects with DM_UNSUPPORTED, and a full disk at the end with DM_LAYER_SPACE', async () => {
   hooks.setFault('openat2', 1, 'fail', ENOSYS)
   const error = await expectCode(applyTar(root(), inPieces(archive(...LAYER))), 'DM_UNSUPPORTED')
   expect(error.message).toContain('5.6')
@@ -78,7 +78,7 @@ test('a kernel without openat2, a disk that fills up at the very end', async () 
   await expectCode(applyTar(root(), inPieces(archive(...LAYER))), 'DM_LAYER_SPACE')
 })
 
-test('a default ACL that cannot be hidden, or cannot be put back: the errno, and no descriptor is left open', async () => {
+test('a default ACL that cannot be removed or restored rejects with its errno, and leaves no descriptor open', async () => {
   const before = descriptors()
   for (const [operation, nth] of [
     ['removexattr', 1],
@@ -96,7 +96,7 @@ test('a default ACL that cannot be hidden, or cannot be put back: the errno, and
   expect(descriptors()).toBe(before)
 })
 
-describe('a path that the kernel asks to have resolved again (EAGAIN)', () => {
+describe('a path that the kernel fails to resolve with EAGAIN', () => {
   const again = (times: number) => {
     for (let i = 0; i < times; i++) hooks.setFault('openat2', 1, 'fail', EAGAIN)
   }
@@ -107,7 +107,7 @@ describe('a path that the kernel asks to have resolved again (EAGAIN)', () => {
     expect(hooks.clearFaults()).toBe(0)
   })
 
-  test('without end is an error and not waited for', async () => {
+  test('is rejected if EAGAIN is returned without end', async () => {
     again(1000)
     const error = await expectCode(applyTar(root(), inPieces(archive({ name: 'a/b' }))), 'DM_KERNEL')
     expect(error).toMatchObject({ errno: EAGAIN, operation: 'openat2' })
@@ -115,7 +115,7 @@ describe('a path that the kernel asks to have resolved again (EAGAIN)', () => {
   })
 })
 
-describe('a directory that is hidden again and again is read once', () => {
+describe('a directory that is hidden repeatedly', () => {
   const files = Array.from({ length: 40 }, (_, i): Member => ({ name: `d/own-${i}` }))
   const opaque = { name: 'd/.wh..wh..opq' }
   const times = (count: number, member: Member) => Array.from({ length: count }, () => member)
@@ -134,14 +134,14 @@ describe('a directory that is hidden again and again is read once', () => {
   // Each directory takes two reads, of which the second finds nothing: d, lower, deep, both.
   test.each([
     ['by opaque markers', times(500, opaque)],
-    ['by its name, which the layer has too', times(500, { name: '.wh.d' })],
-    ['by both, with files between them', files.flatMap(file => [opaque, file, { name: '.wh.d' }])],
-  ])('%s', async (_, markers) => {
+    ['by its name, which the layer also has', times(500, { name: '.wh.d' })],
+    ['by both, with files in between', files.flatMap(file => [opaque, file, { name: '.wh.d' }])],
+  ])('is read once if it is hidden %s', async (_, markers) => {
     const own: Member[] = [{ name: 'd', type: '5', mode: 0o755 }, ...files, { name: 'd/both/own' }]
     expect(await within(8, ...own, ...markers)).toEqual(['both', 'both/own'])
   })
 
-  test('by markers at each of its levels, from the top and from the bottom', async () => {
+  test('is read once if it is hidden by markers at each of its levels, in either order', async () => {
     const level = (i: number) => `d/${Array.from({ length: i }, () => 'l').join('/')}`
     const levels = Array.from({ length: 12 }, (_, i) => ({ name: `${level(i + 1)}/.wh..wh..opq` }))
     const own = files.map(({ name }): Member => ({ name: name.replace('d/', `${level(12)}/`) }))

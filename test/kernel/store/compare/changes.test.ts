@@ -45,7 +45,7 @@ async function withLayers(use: (base: string, child: string, again: () => Promis
   })
 }
 
-test('what was not written is not read and not listed; what was is found, even under its old time', async () => {
+test('changes() skips what was not written, and finds what was written under its old time', async () => {
   await withLayers(async (lower, upper) => {
     expect(await changes(lower, upper)).toEqual([])
     // Changed and changed back: only the time of change differs.
@@ -72,7 +72,7 @@ test('what was not written is not read and not listed; what was is found, even u
   })
 })
 
-test('the tar of a child, unpacked over another child of the same base, makes the same layer', async () => {
+test('the tar of a child is unpacked over another child of the same base with the same result', async () => {
   await withLayers(async (lower, upper, again) => {
     const other = await again()
     writeFileSync(`${upper}/etc/new`, 'new')
@@ -86,7 +86,7 @@ test('the tar of a child, unpacked over another child of the same base, makes th
   })
 })
 
-test('what is mounted inside is not entered: the layer has what lies below', async () => {
+test('changes() and diffTar() read what lies below a mount, and not the mount', async () => {
   await withLayers(async (lower, upper) => {
     for (const target of [`${upper}/data`, `${lower}/etc`]) {
       await mount({ source: 'tmpfs', target, type: 'tmpfs' })
@@ -101,7 +101,7 @@ test('what is mounted inside is not entered: the layer has what lies below', asy
   })
 })
 
-test('a look does not write: not even times of access', async () => {
+test('changes() and diffTar() write nothing, not even access times', async () => {
   await withLayers(async (lower, upper) => {
     run('mount', ['-o', 'remount,strictatime', upper])
     run('touch', ['-a', '-d', '2001-01-01', `${upper}/etc/one`, `${upper}/etc`])

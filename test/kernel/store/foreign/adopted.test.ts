@@ -182,7 +182,7 @@ test('concurrent mounts of a layer share one device, which the last of them remo
     expect(dmInfo(name)).toBeUndefined()
   }))
 
-test('missing or invalid records and a missing pool are refused', async () => {
+test('open() rejects missing or invalid records, and a missing pool', async () => {
   const empty = scratch.path('empty')
   mkdirSync(empty)
   await expectCode(AdoptedStore.open({ directory: empty }), 'DM_FILE_MISSING')

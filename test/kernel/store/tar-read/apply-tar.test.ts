@@ -1,9 +1,9 @@
 // Scenario                                                  Test
-// C  layers on ext4 and xfs, on the disk afterwards         a layer on …
-// M  no space, no inodes                                    … that is full
-// M  something is mounted inside                            … on which another …, a folder of the same …
-// C  default ACLs, of the layer and of lower ones           the default ACL …
-// M  a directory is named again and again                   memory …
+// C  layers on ext4 and xfs, on the disk afterwards         a layer on %s is unpacked as …
+// M  no space, no inodes                                    a file system without free blocks …
+// M  something is mounted inside                            a mount of another file system …; a bind mount of the same file …
+// C  default ACLs, of the layer and of lower ones           the default ACL of a …
+// M  a directory is named again and again                   memory does not grow with …
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -73,7 +73,7 @@ const LAYER: Member[] = [
 test.each([
   ['ext4', 16 * MiB],
   ['xfs', 320 * MiB],
-] as const)('a layer on %s is what GNU tar makes of it, and on the disk', async (type, bytes) => {
+] as const)('a layer on %s is unpacked as GNU tar unpacks it, and written to the disk', async (type, bytes) => {
   const theirs = scratch.path(`theirs-${type}`)
   mkdirSync(theirs)
   const plain = archive(...LAYER)
@@ -95,7 +95,7 @@ test.each([
   )
 })
 
-test('a file system that is full, of content and of inodes', async () => {
+test('a file system without free blocks or inodes rejects with DM_LAYER_SPACE', async () => {
   await withFileSystem('ext4', 16 * MiB, async root => {
     const large = archive({ name: 'large', content: Buffer.alloc(20 * MiB, 1) })
     const error = await expectCode(applyTar(root, inPieces(large)), 'DM_LAYER_SPACE')
@@ -110,7 +110,7 @@ test('a file system that is full, of content and of inodes', async () => {
   })
 })
 
-test('a file system on which another is mounted: nothing is written or removed there', async () => {
+test('a mount of another file system in the root is not written to, and nothing is removed from it', async () => {
   await withFileSystem('ext4', 16 * MiB, async root => {
     const inner = path.join(root, 'inner')
     mkdirSync(inner)
@@ -137,7 +137,7 @@ test('a file system on which another is mounted: nothing is written or removed t
   })
 })
 
-test('a folder of the same file system that is mounted inside: nothing is written, changed or removed there', async () => {
+test('a bind mount of the same file system in the root is not written to, changed or emptied', async () => {
   await withFileSystem('ext4', 16 * MiB, async root => {
     const [outside, inner] = [path.join(root, '../outside'), path.join(root, 'd/inner')]
     mkdirSync(path.join(outside, 'sub'), { recursive: true })
@@ -169,7 +169,7 @@ test.each([
   ['ext4', 16 * MiB],
   ['xfs', 320 * MiB],
 ] as const)(
-  'the default ACL of a directory stays on %s, and nothing that a layer makes in it inherits',
+  'the default ACL of a directory is kept on %s, and entries of the layer do not inherit it',
   async (type, bytes) => {
     await withFileSystem(type, bytes, async root => {
       const acl = 'system.posix_acl_default'
@@ -202,7 +202,7 @@ test.each([
   },
 )
 
-test('memory does not grow with how often a directory is named: 20 000 times a path of 4 KB take less than 64 MiB', async () => {
+test('memory does not grow with repetitions: 20 000 entries with a path of 4 KB need less than 64 MiB', async () => {
   await withFileSystem('ext4', 64 * MiB, async root => {
     const long = Array.from({ length: 400 }, () => 'directory').join('/')
     const member = { name: 'd', type: '5', mode: 0o755, pax: [['path', long]] } as const

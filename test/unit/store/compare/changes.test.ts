@@ -47,27 +47,27 @@ function twins() {
   return { lower, upper }
 }
 
-test('what is the same in both is not listed', async () => {
+test('changes() of two equal trees is empty', async () => {
   const { lower, upper } = twins()
   expect(await lines(lower, upper)).toEqual([])
   expect(await lines(lower, lower)).toEqual([])
 })
 
 const CASES: [string, (root: string) => void, string[]][] = [
-  ['a file is added', root => writeFileSync(`${root}/etc/new`, ''), ['C /etc', 'A /etc/new']],
-  ['a file is deleted', root => rmSync(`${root}/etc/passwd`), ['C /etc', 'D /etc/passwd']],
-  ['of a deleted directory the topmost is listed', root => rmSync(`${root}/etc`, { recursive: true }), ['D /etc']],
+  ['an added file', root => writeFileSync(`${root}/etc/new`, ''), ['C /etc', 'A /etc/new']],
+  ['a deleted file', root => rmSync(`${root}/etc/passwd`), ['C /etc', 'D /etc/passwd']],
+  ['the topmost of deleted directories only', root => rmSync(`${root}/etc`, { recursive: true }), ['D /etc']],
   [
-    'content of another size',
+    'a file with content of another size',
     root => writeFileSync(`${root}/etc/passwd`, 'root and more'),
     ['C /etc', 'C /etc/passwd'],
   ],
-  ['a mode', root => chmodSync(`${root}/etc/passwd`, 0o600), ['C /etc', 'C /etc/passwd']],
+  ['a changed mode', root => chmodSync(`${root}/etc/passwd`, 0o600), ['C /etc', 'C /etc/passwd']],
   ["a directory's mode", root => chmodSync(`${root}/etc/deep`, 0o700), ['C /etc', 'C /etc/deep']],
-  ['the time of a file', root => utimesSync(`${root}/etc/passwd`, 1, 2), ['C /etc', 'C /etc/passwd']],
-  ['the time of a directory does not count', root => utimesSync(`${root}/etc/deep`, 1, 2), []],
+  ['a changed time of a file', root => utimesSync(`${root}/etc/passwd`, 1, 2), ['C /etc', 'C /etc/passwd']],
+  ['no changed time of a directory', root => utimesSync(`${root}/etc/deep`, 1, 2), []],
   [
-    'a target of a link',
+    'a changed target of a symbolic link',
     root => {
       rmSync(`${root}/etc/link`)
       symlinkSync('passwD', `${root}/etc/link`)
@@ -76,12 +76,12 @@ const CASES: [string, (root: string) => void, string[]][] = [
     ['C /etc', 'C /etc/link'],
   ],
   [
-    'deep down, with all above',
+    'an entry deep in the tree, with all its parents',
     root => writeFileSync(`${root}/etc/deep/er/file`, 'other content'),
     ['C /etc', 'C /etc/deep', 'C /etc/deep/er', 'C /etc/deep/er/file'],
   ],
   [
-    'a directory becomes a file',
+    'a directory that became a file',
     root => {
       rmSync(`${root}/etc/deep`, { recursive: true })
       writeFileSync(`${root}/etc/deep`, '')
@@ -89,16 +89,16 @@ const CASES: [string, (root: string) => void, string[]][] = [
     ['C /etc', 'C /etc/deep'],
   ],
   [
-    'a file becomes a directory: all in it is added',
+    'a file that became a directory, with all its entries as added',
     root => {
       rmSync(`${root}/etc/passwd`)
       mkdirSync(`${root}/etc/passwd/d`, { recursive: true })
     },
     ['C /etc', 'C /etc/passwd', 'A /etc/passwd/d'],
   ],
-  ['the root itself', root => chmodSync(root, 0o711), ['C /']],
+  ['the root with a changed mode', root => chmodSync(root, 0o711), ['C /']],
   [
-    'an extended attribute',
+    'a changed extended attribute',
     root => setExtendedAttribute(`${root}/etc/passwd`, 'user.note', Buffer.from([0xff, 0])),
     ['C /etc', 'C /etc/passwd'],
   ],
@@ -108,26 +108,26 @@ const CASES: [string, (root: string) => void, string[]][] = [
     ['C /etc', 'C /etc/deep'],
   ],
   [
-    'moved',
+    'a moved file as deleted and added',
     root => renameSync(`${root}/etc/deep`, `${root}/moved`),
     ['C /etc', 'D /etc/deep', 'A /moved', 'A /moved/er', 'A /moved/er/file'],
   ],
 ]
 
-test.each(CASES)('%s', async (_what, change, expected) => {
+test.each(CASES)('changes() lists %s', async (_what, change, expected) => {
   const { lower, upper } = twins()
   change(upper)
   expect(await lines(lower, upper)).toEqual(expected)
 })
 
-test('content of the same size and time is found by reading it', async () => {
+test('changes() finds content of the same size and time by reading it', async () => {
   const { lower, upper } = twins()
   writeFileSync(`${upper}/etc/passwd`, 'toor')
   run('touch', ['-r', `${lower}/etc/passwd`, `${upper}/etc/passwd`])
   expect(await lines(lower, upper)).toEqual(['C /etc', 'C /etc/passwd'])
 })
 
-test('a difference behind the first pieces of a large file is found', async () => {
+test('changes() finds a difference at the end of a large file', async () => {
   const { lower, upper } = twins()
   const content = Buffer.alloc(600_000, 7)
   for (const root of [lower, upper]) writeFileSync(`${root}/large`, content)
@@ -140,7 +140,7 @@ test('a difference behind the first pieces of a large file is found', async () =
   expect(await lines(lower, upper)).toEqual(['C /large'])
 })
 
-test('the same inode in both is the same, and another name for it is a new file', async () => {
+test('changes() takes the same inode in both trees as unchanged, and a second name of it as an added file', async () => {
   const { lower } = twins()
   const upper = temporary('linked')
   run('cp', ['-al', lower, upper])
@@ -149,14 +149,14 @@ test('the same inode in both is the same, and another name for it is a new file'
   expect(await lines(lower, upper)).toEqual(['C /etc', 'A /etc/zz'])
 })
 
-test('a mode that was changed and changed back is no change', async () => {
+test('changes() does not list a mode that was changed and restored', async () => {
   const { lower, upper } = twins()
   chmodSync(`${upper}/etc/passwd`, 0)
   chmodSync(`${upper}/etc/passwd`, statSync(`${lower}/etc/passwd`).mode)
   expect(await lines(lower, upper)).toEqual([])
 })
 
-test('without a lower tree everything is added; the root counts where it is not as mkfs makes it', async () => {
+test('changes() without a lower tree lists every entry as added, and the root only if it differs from that of mkfs', async () => {
   const { upper } = twins()
   if (isRoot) chownSync(upper, 0, 0)
   chmodSync(upper, 0o755)
@@ -167,7 +167,7 @@ test('without a lower tree everything is added; the root counts where it is not 
   expect(await lines(undefined, upper)).toEqual(['C /', ...all])
 })
 
-test('names of any bytes, in the order of the bytes', async () => {
+test('changes() lists names of any bytes in the order of their bytes', async () => {
   const lower = temporary('lower')
   mkdirSync(lower)
   const upper = temporary('upper')
@@ -184,7 +184,7 @@ test('names of any bytes, in the order of the bytes', async () => {
   expect(found.map(each => each.path)).toContain('/é')
 })
 
-test('symbolic links are not followed, neither as an entry nor where a directory was', async () => {
+test('changes() does not follow symbolic links, neither as entries nor in place of a directory', async () => {
   const { lower, upper } = twins()
   rmSync(`${upper}/etc/deep`, { recursive: true })
   symlinkSync(`${lower}/etc/deep`, `${upper}/etc/deep`)
@@ -192,20 +192,23 @@ test('symbolic links are not followed, neither as an entry nor where a directory
   expect(await lines(lower, upper)).toEqual(['C /etc', 'C /etc/deep', 'A /slash'])
 })
 
-test.each(Array.from({ length: 12 }, (_, index) => index + 1))('random trees, seed %i', async seed => {
-  const random = seeded(seed)
-  const lower = temporary('lower')
-  new RandomTree(random, lower).grow(60)
-  const upper = temporary('upper')
-  copyTree(lower, upper)
-  new RandomTree(random, upper).change(25)
-  const expected = changesBetween(survey(lower), survey(upper))
-  expect(await lines(lower, upper)).toEqual(expected)
-  expect(await lines(upper, upper)).toEqual([])
-  expect(expected.length).toBeGreaterThan(5)
-})
+test.each(Array.from({ length: 12 }, (_, index) => index + 1))(
+  'changes() of random trees agrees with a comparison in JavaScript (seed %i)',
+  async seed => {
+    const random = seeded(seed)
+    const lower = temporary('lower')
+    new RandomTree(random, lower).grow(60)
+    const upper = temporary('upper')
+    copyTree(lower, upper)
+    new RandomTree(random, upper).change(25)
+    const expected = changesBetween(survey(lower), survey(upper))
+    expect(await lines(lower, upper)).toEqual(expected)
+    expect(await lines(upper, upper)).toEqual([])
+    expect(expected.length).toBeGreaterThan(5)
+  },
+)
 
-test('diff(1) finds the same files to differ in content', async () => {
+test('changes() finds the files whose content diff(1) finds different', async () => {
   const random = seeded(99)
   const lower = temporary('lower')
   new RandomTree(random, lower).grow(60)
@@ -220,7 +223,7 @@ test('diff(1) finds the same files to differ in content', async () => {
   for (const key of differing) expect(found).toContain(key)
 })
 
-test('a tree far deeper than a path may be long, with few directories open', async () => {
+test('changes() compares a tree deeper than PATH_MAX, with few open directories', async () => {
   const [lower, upper] = [temporary('deep'), temporary('deep')]
   // Step by step: the whole path is longer than any call takes.
   const inside = (root: string, script: string) =>
@@ -253,7 +256,7 @@ test('a tree far deeper than a path may be long, with few directories open', asy
   ).toEqual([9003, 2])
 })
 
-test('a deep directory that is new in a deep one that is not, and more beside it', async () => {
+test('changes() lists a new deep directory within an old deep directory, and entries after it', async () => {
   const lower = temporary('lower')
   const upper = temporary('upper')
   const old = '/o'.repeat(60)
@@ -265,7 +268,7 @@ test('a deep directory that is new in a deep one that is not, and more beside it
   expect(await lines(lower, upper)).toEqual(changesBetween(survey(lower), survey(upper)))
 })
 
-test('progress counts entries and changes; what it throws ends the call', async () => {
+test('changes() reports entries and changes as progress, and rejects with the error of a progress function that throws', async () => {
   const { lower, upper } = twins()
   writeFileSync(`${upper}/etc/new`, '')
   const told: unknown[] = []
@@ -279,7 +282,7 @@ test('progress counts entries and changes; what it throws ends the call', async 
   expect(descriptors()).toBe(before)
 })
 
-test('an abort ends it and closes everything', async () => {
+test('changes() rejects with ABORT_ERR if it is aborted, and closes all files', async () => {
   const { lower, upper } = twins()
   const before = descriptors()
   await expectCode(changes(lower, upper, { signal: AbortSignal.abort() }), 'ABORT_ERR')
@@ -290,7 +293,7 @@ test('an abort ends it and closes everything', async () => {
   expect(descriptors()).toBe(before)
 })
 
-test('what is no tree, and what is no argument', async () => {
+test('changes() rejects a missing tree, a tree that is not a directory, and invalid arguments', async () => {
   const { lower, upper } = twins()
   await expectCode(changes(lower, `${upper}/none`), 'DM_FILE_MISSING')
   await expectCode(changes(`${lower}/none`, upper), 'DM_FILE_MISSING')
@@ -299,7 +302,7 @@ test('what is no tree, and what is no argument', async () => {
   await expectCode(changes(lower, upper, { signals: 1 } as never), 'DM_INVALID_ARGUMENT')
 })
 
-test('programs that are started meanwhile get no descriptor of either tree: all are close-on-exec', async () => {
+test('changes() opens all files with close-on-exec, so that child processes inherit none of them', async () => {
   const { lower, upper } = twins()
   // More than one batch holds, so that the walk is in the middle of it.
   for (let i = 0; i < 2000; i++) writeFileSync(`${upper}/${'n'.repeat(200)}${i}`, '')

@@ -65,11 +65,11 @@ test.each<[string, string[]]>([
   ['name~="^.2$"', ['a2', 'c2']],
   ['name~=/a{1,2}/,kind~=act', ['a1', 'a2']],
   ['labels.l1~=/^$/', ['a2', 'c1', 'c2']],
-])('%s', (filter, expected) => {
+])('the filter %s selects the expected layers', (filter, expected) => {
   expect(passing(filter)).toEqual(expected)
 })
 
-test('several filters let through what any of them does; none lets everything', () => {
+test('a list of filters selects the layers that any of them selects, and an empty list selects all', () => {
   expect(passing('name==a1', 'kind==committed,parent==c1')).toEqual(['a1', 'c2'])
   expect(passing('name==a1', '')).toEqual(ALL)
   expect(passing()).toEqual(ALL)
@@ -112,7 +112,7 @@ test.each<[string, number]>([
   ['name~=(?=a)', 6],
   [`name~=${'a'.repeat(MAX_PATTERN + 1)}`, 6],
   ['a'.repeat(MAX_FILTER + 1), 0],
-])('%j is refused at %i', (filter, at) => {
+])('the filter %j is rejected with DM_FILTER at offset %i', (filter, at) => {
   let thrown: unknown
   try {
     parseFilter(filter)

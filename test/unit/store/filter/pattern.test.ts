@@ -54,7 +54,7 @@ test.each<[string, string[], string[]]>([
   ['^\\Qa.b\\E*$', ['a.', 'a.bb'], ['axb']],
   ['^\\Q(', ['('], []],
   ['^sha256:[0-9a-f]{4}$', ['sha256:0af9'], ['sha256:0aF9']],
-])('%s', (pattern, holding, others) => {
+])('the pattern %s matches the expected texts, and no others', (pattern, holding, others) => {
   expect(holding.filter(text => !found(pattern, text))).toEqual([])
   expect(others.filter(text => found(pattern, text))).toEqual([])
 })
@@ -85,7 +85,7 @@ test.each<[string, number]>([
   ['(?<!a)', 0],
   ['(?i-)', 0],
   ['😀(', 2],
-])('%s is refused at %i', (pattern, at) => {
+])('the pattern %s is rejected at offset %i', (pattern, at) => {
   let thrown: unknown
   try {
     parsePattern(pattern)
@@ -96,7 +96,7 @@ test.each<[string, number]>([
   expect((thrown as PatternFault).at).toBe(at)
 })
 
-test('what would be too large is refused, and what is exponential elsewhere ends', () => {
+test('a pattern that becomes too large is rejected, and a match needs no exponential time', () => {
   for (const pattern of ['((a{1000}){1000}){1000}', '((a{0}){1000}){1000}', '(((){1000}){1000}){1000}'])
     expect(() => found(pattern, 'a')).toThrow(PatternFault)
   expect(found('^(a+)+$', `${'a'.repeat(4000)}b`)).toBe(false)

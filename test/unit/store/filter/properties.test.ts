@@ -65,7 +65,7 @@ const selector: fc.Arbitrary<Selector> = fc
     }
   })
 
-test('a filter that is put together says what its parts say', () => {
+test('a filter of several selectors selects the layers that each of them selects', () => {
   const parts = fc.tuple(fc.array(selector, { minLength: 1, maxLength: 3 }), blanks, info)
   everywhere(1500, parts, ([selectors, blank, layer]) => {
     const filter = selectors.map(({ written }) => written).join(`,${blank}`)
@@ -74,7 +74,7 @@ test('a filter that is put together says what its parts say', () => {
   })
 })
 
-test('any text is a filter or an error that says where', () => {
+test('any text is parsed as a filter or rejected with an offset', () => {
   const words = fc.array(
     fc.oneof(
       fc.constantFrom(
@@ -129,7 +129,7 @@ const { pattern } = fc.letrec<{ pattern: string }>(tie => ({
   ),
 }))
 
-test('a pattern finds what the engine of JavaScript finds', () => {
+test('a pattern matches the texts that a regular expression of JavaScript matches', () => {
   const subject = fc.string({ unit: fc.constantFrom('a', 'b', '0', ' ', '-'), maxLength: 8 })
   everywhere(2000, fc.tuple(pattern, fc.array(subject, { minLength: 3, maxLength: 6 })), ([source, subjects]) => {
     const own = compilePattern(parsePattern(source))
@@ -138,7 +138,7 @@ test('a pattern finds what the engine of JavaScript finds', () => {
   })
 })
 
-test('any text is a pattern or is refused at one of its characters', () => {
+test('any text is parsed as a pattern or rejected at one of its characters', () => {
   const words = fc
     .array(fc.oneof(fc.constantFrom(...'()[]{}*+?|\\^$.-:,P<>=!ipd01aE'.split('')), anyText), { maxLength: 16 })
     .map(list => list.join(''))

@@ -11,7 +11,7 @@ const PAGE = 4096
 
 const keysOf = (bucket: Bucket | undefined): string[] => [...bucket!.entries()].map(([key]) => key)
 
-test('buckets, values and what is in them, in the order of the keys', () => {
+test('boltRoot reads buckets and values of a database of bbolt, in the order of the keys', () => {
   const root = boltRoot(tree())
   expect(keysOf(root)).toEqual(['many', 'outer'])
   const many = root.bucket('many')!
@@ -31,7 +31,7 @@ test('buckets, values and what is in them, in the order of the keys', () => {
   )
 })
 
-test('what was committed last counts, as far as its header is whole', () => {
+test('boltRoot reads the last commit whose header is valid', () => {
   const file = tree()
   const last = boltTransaction(file)
   const at = Number(last % 2n) * PAGE // each transaction writes the header that is not the last one's
@@ -51,7 +51,7 @@ function readAll(bucket: Bucket, depth = 0): number {
   return entries
 }
 
-test('damage anywhere ends in the typed error, or in something to read; never in a circle', () => {
+test('boltRoot of a corrupt database throws the typed error or returns entries, and always ends', () => {
   const whole = tree()
   const { transaction, pages } = { transaction: boltTransaction(whole), pages: whole.length / PAGE }
   // Of pages, mostly the header and the first elements: that is where the way leads on.

@@ -28,7 +28,7 @@ async function scene(): Promise<Scene> {
   return { kernel, reader, devices: new Devices(pool, open), otherPool }
 }
 
-test('a device that another process made goes before it is known whose it was: the volume is activated again', async () => {
+test('a volume is activated again if the device of another process is removed before its owner is known', async () => {
   const { kernel, reader, devices, otherPool } = await scene()
   const activating = reader.holdAt('activate')
   const read = devices.with(RECORD, async path => path)
@@ -44,7 +44,7 @@ test('a device that another process made goes before it is known whose it was: t
   expect(kernel.left().devices).toEqual([NAME])
 })
 
-test('a device that another process made is read where it is, and left if that process has it open', async () => {
+test('a device that another process made is used for reading, and kept if that process has it open', async () => {
   const { kernel, reader, devices, otherPool } = await scene()
   const activating = reader.holdAt('activate')
   const read = devices.with(RECORD, async path => path)
@@ -58,7 +58,7 @@ test('a device that another process made is read where it is, and left if that p
   close()
 })
 
-test('a device of another program keeps the name: the call is refused', async () => {
+test('a device of another program with the same name is kept, and the call rejects with DM_NAME_TAKEN', async () => {
   const { kernel, devices } = await scene()
   await processOn(kernel).port.create(`${NAME}-${RECORD.thin}`, 'another program')
   await expect(devices.with(RECORD, async () => {})).rejects.toMatchObject({ code: 'DM_NAME_TAKEN' })

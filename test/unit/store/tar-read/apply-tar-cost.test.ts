@@ -22,21 +22,21 @@ async function* numbered(count: number, name: (i: number) => string): AsyncGener
 const apply = (stream: AsyncIterable<Uint8Array>, options: ApplyOptions = {}) =>
   applyTar(folder('root'), stream, { sync: false, ...options })
 
-describe('memory', () => {
+describe('the memory of applyTar', () => {
   const long = Array.from({ length: 400 }, () => 'directory').join('/')
 
-  test('of a directory that comes again and again is that of one', async () => {
+  test('does not grow with the repetitions of a directory', async () => {
     const member: Member = { name: 'd', type: '5', mode: 0o755, time: 7, pax: [['path', long]] }
     expect(await apply(repeated(member, 1500), { maxMemoryBytes: 32_768 })).toMatchObject({ entries: 1500 })
     expect(statSync(path.join(folder('root'), long)).mtimeMs).toBe(7000)
   })
 
-  test('of names follows their number and not their lengths: 13 bytes each are enough', async () => {
+  test('grows with the number of names and not with their lengths, by at most 13 bytes each', async () => {
     const name = (i: number) => `${'n'.repeat(90)}${i}`
     expect(await apply(numbered(2000, name), { maxMemoryBytes: 26_000 })).toMatchObject({ entries: 2000 })
   })
 
-  test('beyond maxMemoryBytes rejects with DM_LAYER_LIMIT and says where', async () => {
+  test('is limited by maxMemoryBytes: more rejects with DM_LAYER_LIMIT and names the entry', async () => {
     const error = await rejection(() =>
       apply(
         numbered(5000, i => `n/${i}`),
@@ -47,7 +47,7 @@ describe('memory', () => {
     expect(error.message).toMatch(/maxMemoryBytes, at entry "n\/\d+"/)
   })
 
-  test('of directories to be removed counts too, that of files does not', async () => {
+  test('grows with the directories that are removed, and not with the files', async () => {
     const lower = path.join(folder('root'), 'lower')
     mkdirSync(lower)
     for (let i = 0; i < 800; i++) writeFileSync(path.join(lower, `${i}-${'f'.repeat(60)}`), '')
@@ -59,7 +59,7 @@ describe('memory', () => {
   })
 })
 
-test('a file of a lower layer is hidden, though its name has the unkeyed hash of one that the layer makes', async () => {
+test('a whiteout hides a lower file whose name has the same unkeyed hash as a name in the layer', async () => {
   const lower = path.join(folder('root'), 'lower-file-name1')
   writeFileSync(lower, 'lower')
   await apply(inPieces(archive({ name: '0p1o_mb5LhzLZVY:' }, { name: '.wh.lower-file-name1' })))
@@ -70,7 +70,7 @@ describe('the times of directories', () => {
   const timed = (name: string, time: number): Member => ({ name, type: '5', mode: 0o755, time })
   const times = (...names: string[]) => names.map(name => statSync(path.join(folder('root'), name)).mtimeMs / 1000)
 
-  test('are those of their last entries, whatever is made and removed in them afterwards', async () => {
+  test('are those of their last entries, regardless of later entries within them', async () => {
     const root = folder('root')
     mkdirSync(path.join(root, 'a/lower/deep'), { recursive: true })
     mkdirSync(path.join(root, 'a/b/c'), { recursive: true })
@@ -97,7 +97,7 @@ describe('the times of directories', () => {
     expect(existsSync(path.join(root, 'a/b/c/lower'))).toBe(false)
   })
 
-  test('of a directory of a lower layer without an entry are those of the change', async () => {
+  test('are those of the change for a directory of a lower layer without an entry', async () => {
     mkdirSync(path.join(folder('root'), 'a'))
     const [before] = times('a')
     await apply(inPieces(archive(timed('.', 1), { name: 'a/f' })))
@@ -105,7 +105,7 @@ describe('the times of directories', () => {
     expect(times('.')).toEqual([1])
   })
 
-  test('are kept where they are reached by a link', async () => {
+  test('are preserved if an entry reaches the directory by a symbolic link', async () => {
     const list: Member[] = [
       timed('real', 7),
       { name: 'link', type: '2', link: 'real' },
@@ -117,7 +117,7 @@ describe('the times of directories', () => {
   })
 })
 
-test('what is missing of a long path is made, from a part of it that is there', async () => {
+test('missing folders of a long path are created below those that exist', async () => {
   const deep = (count: number) => Array.from({ length: count }, (_, i) => `${i}`).join('/')
   const root = folder('root')
   mkdirSync(path.join(root, deep(37)), { recursive: true })

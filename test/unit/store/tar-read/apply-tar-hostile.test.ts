@@ -42,15 +42,18 @@ async function harmless(bytes: Buffer, options: ApplyOptions = {}): Promise<Outc
 }
 const refused = async (...list: Member[]) => (await harmless(archive(...list))).code
 
-describe('a name that leads out', () => {
-  test.each(['../outside/x', '..', 'a/../../outside/x', './../x', 'a/..', '/../x', 'a/../b'])('%s', async name => {
-    expect(await refused({ name, content: 'evil' })).toBe('DM_LAYER_TAR')
-    expect(await refused({ name: 'plain', content: 'evil', pax: [['path', name]] })).toBe('DM_LAYER_TAR')
-    expect(await refused({ name, type: '5' })).toBe('DM_LAYER_TAR')
-    expect(await refused({ name: 'l', type: '1', link: name })).toBe('DM_LAYER_TAR')
-  })
+describe('a name that leads out of the root', () => {
+  test.each(['../outside/x', '..', 'a/../../outside/x', './../x', 'a/..', '/../x', 'a/../b'])(
+    'is rejected: %s',
+    async name => {
+      expect(await refused({ name, content: 'evil' })).toBe('DM_LAYER_TAR')
+      expect(await refused({ name: 'plain', content: 'evil', pax: [['path', name]] })).toBe('DM_LAYER_TAR')
+      expect(await refused({ name, type: '5' })).toBe('DM_LAYER_TAR')
+      expect(await refused({ name: 'l', type: '1', link: name })).toBe('DM_LAYER_TAR')
+    },
+  )
 
-  test('an absolute name is taken relative to the root', async () => {
+  test('is taken relative to the root if it is absolute', async () => {
     const { code, root } = await harmless(archive({ name: '/tmp/dm-thin-evil', content: 'x' }))
     expect(code).toBeUndefined()
     expect(existsSync('/tmp/dm-thin-evil')).toBe(false)
@@ -58,10 +61,10 @@ describe('a name that leads out', () => {
   })
 })
 
-describe('a link in the middle of a name', () => {
+describe('a symbolic link in the middle of a name', () => {
   const outside = (list: Member[]) => harmless(archive(...list))
 
-  test('a symbolic link that leads out of the root is resolved within it', async () => {
+  test('is resolved within the root if it leads out', async () => {
     for (const link of ['../outside', '../../../../../../../../tmp', '/', '/tmp', '..', 'a/../../../..']) {
       const { root } = await outside([
         { name: 'l', type: '2', link },
@@ -79,14 +82,14 @@ describe('a link in the middle of a name', () => {
     }
   })
 
-  test('a symbolic link that the folder already has is resolved within the root', async () => {
+  test('is resolved within the root if the folder already has it', async () => {
     const root = folder('base/root')
     symlinkSync(folder('base/outside'), path.join(root, 'out'))
     const { code } = await harmless(archive({ name: 'out/secret', content: 'evil' }))
     expect(code).toBe('DM_LAYER_TAR')
   })
 
-  test('a chain of links, a loop of links and a folder replaced by a link stay within the root', async () => {
+  test('stays within the root in a chain of links, in a loop, and in place of a folder', async () => {
     const chain: Member[] = [
       { name: 'a', type: '2', link: 'b' },
       { name: 'b', type: '2', link: '../outside' },
@@ -108,7 +111,7 @@ describe('a link in the middle of a name', () => {
     expect((await outside(exchanged)).code).toBe('DM_LAYER_TAR')
   })
 
-  test('a link of /proc leads nowhere outside the root', async () => {
+  test('reaches nothing outside the root through a link of /proc', async () => {
     const { root } = await outside([
       { name: 'p', type: '2', link: '/proc/self/root' },
       { name: 'p/dm-thin-evil', content: 'x' },
@@ -118,7 +121,7 @@ describe('a link in the middle of a name', () => {
   })
 })
 
-describe('a link at the end of a name', () => {
+describe('a symbolic link at the end of a name', () => {
   test('is replaced, and its target stays untouched', async () => {
     for (const second of [{ content: 'evil' }, { type: '5', mode: 0o777 }, { type: '6' }, { type: '2', link: 'z' }]) {
       const target = '../outside/secret'
@@ -132,14 +135,14 @@ describe('a link at the end of a name', () => {
     }
   })
 
-  test('attributes of a link are set on the link and not on its target', async () => {
+  test('has its attributes set on the link and not on its target', async () => {
     const list = [{ name: 'l', type: '2', link: '../outside/secret', uid: 666, mode: 0o777, time: 1 }]
     expect((await harmless(archive(...list))).code).toBeUndefined()
   })
 })
 
 describe('a hard link', () => {
-  test('to the outside through a symbolic link is refused', async () => {
+  test('is rejected if it leads out through a symbolic link', async () => {
     for (const link of ['../outside', folder('base/outside')]) {
       const list = [
         { name: 'd', type: '2', link },
@@ -150,7 +153,7 @@ describe('a hard link', () => {
     }
   })
 
-  test('to a link that leads out is one to the link; to a folder, to nothing, to the root', async () => {
+  test('links to a symbolic link itself, and is rejected if its target is a folder, missing, or the root', async () => {
     const list: Member[] = [
       { name: 'l', type: '2', link: '../outside/secret' },
       { name: 'h', type: '1', link: 'l' },
@@ -164,8 +167,8 @@ describe('a hard link', () => {
   })
 })
 
-describe('impossible names', () => {
-  test('names with a NUL, too long, below a file or of the root are refused', async () => {
+describe('invalid names', () => {
+  test('are rejected: with a NUL, too long, below a file, or of the root', async () => {
     expect(await refused({ name: 'n', pax: [['path', 'a\0b']] })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 'n', pax: [['path', 'x'.repeat(256)]] })).toBe('DM_LAYER_TAR')
     expect(await refused({ name: 'n', pax: [['path', 'long/'.repeat(900)]] })).toBe('DM_LAYER_TAR')
@@ -175,7 +178,7 @@ describe('impossible names', () => {
     expect(await refused({ name: 's', type: '2', link: '' })).toBe('DM_LAYER_TAR')
   })
 
-  test('the error of an impossible name has the errno of the kernel', async () => {
+  test('are reported with the errno of the kernel', async () => {
     const bytes = archive({ name: 'n', pax: [['path', 'x'.repeat(256)]] })
     const error = await rejection(() => applyTar(folder('root'), inPieces(bytes)))
     expect(error).toMatchObject({ code: 'DM_LAYER_TAR', operation: 'create', errno: 36 })
@@ -183,7 +186,7 @@ describe('impossible names', () => {
 })
 
 describe('invalid headers', () => {
-  test('unknown entry types and global records that change entries are refused', async () => {
+  test('are rejected: unknown entry types, and global records that change entries', async () => {
     for (const type of ['V', 'M', 'D', 'A', 'X', 'Z']) expect(await refused({ name: 'x', type })).toBe('DM_LAYER_TAR')
     const records = (key: string) => ({ name: 'g', type: 'g', content: `${key.length + 6} ${key}=1\n`.padEnd(0) })
     for (const key of ['path', 'size', 'SCHILY.xattr.user.x', 'GNU.sparse.map']) {
@@ -194,7 +197,7 @@ describe('invalid headers', () => {
     expect(await refused({ name: 'g', type: 'g', content: '13 comment=x\n' }, { name: 'x' })).toBeUndefined()
   })
 
-  test('invalid checksums, numbers and records are refused', async () => {
+  test('are rejected: wrong checksums, numbers and records', async () => {
     const wrongSum = block({ name: 'x' })
     wrongSum[0] = 0x79
     expect((await harmless(Buffer.concat([wrongSum, END]))).code).toBe('DM_LAYER_TAR')
@@ -226,7 +229,7 @@ describe('invalid headers', () => {
     }
   })
 
-  test('invalid maps of sparse files are refused', async () => {
+  test('are rejected: invalid maps of sparse files', async () => {
     const sparse = (size: number, map: string, content = '') =>
       refused({
         name: 'x',
@@ -257,7 +260,7 @@ describe('invalid headers', () => {
       expect(await stored(map)).toBe('DM_LAYER_TAR')
   })
 
-  test('invalid device numbers are refused', async () => {
+  test('are rejected: invalid device numbers', async () => {
     expect(await refused({ name: 'x', type: '3', major: 0o777777 })).toBe('DM_LAYER_TAR')
     const { code, root } = await harmless(archive({ name: 'x', type: '6', size: 512 }, { name: 'y' }))
     expect(code).toBeUndefined()
@@ -265,16 +268,16 @@ describe('invalid headers', () => {
   })
 })
 
-describe('an archive that is cut off', () => {
+describe('a truncated archive', () => {
   const whole = members({ name: 'a', content: 'x'.repeat(700) }, { name: 'b', content: 'y', pax: [['mtime', '1']] })
 
-  test('an archive that is cut off at any multiple of 128 bytes rejects with DM_LAYER_TAR', async () => {
+  test('rejects with DM_LAYER_TAR if it is cut off at any multiple of 128 bytes', async () => {
     for (let at = 0; at < whole.length; at += 128) {
       expect({ at, code: (await harmless(whole.subarray(0, at))).code }).toEqual({ at, code: 'DM_LAYER_TAR' })
     }
   })
 
-  test('a zero block between entries is refused; bytes after the end are ignored', async () => {
+  test('rejects if a zero block is between entries; bytes after the end are ignored', async () => {
     const between = Buffer.concat([members({ name: 'a' }), Buffer.alloc(512), archive({ name: 'b' })])
     expect((await harmless(between)).code).toBe('DM_LAYER_TAR')
     const { code, root } = await harmless(Buffer.concat([archive({ name: 'a' }), archive({ name: '../b' })]))
@@ -283,7 +286,7 @@ describe('an archive that is cut off', () => {
   })
 })
 
-test('nothing is written to a file system mounted below the root', async () => {
+test('applyTar rejects an entry below a mount in the root, and writes nothing there', async () => {
   const bytes = archive({ name: 'proc/sys/kernel/hostname', content: 'evil' })
   const before = readFileSync('/proc/sys/kernel/hostname', 'utf8')
   const error = await rejection(() => applyTar('/', inPieces(bytes)))
@@ -291,7 +294,7 @@ test('nothing is written to a file system mounted below the root', async () => {
   expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(before)
 })
 
-test('an invalid root is refused', async () => {
+test('applyTar rejects an invalid root', async () => {
   const file = path.join(folder('root'), 'file')
   writeFileSync(file, '')
   mkdirSync(path.join(folder('root'), 'd'))

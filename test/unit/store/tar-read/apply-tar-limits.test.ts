@@ -29,8 +29,8 @@ const FILES: Member[] = [
   { name: 'b', content: 'y'.repeat(500) },
 ]
 
-describe('limits', () => {
-  test('maxBytes, maxFileBytes and maxEntries are inclusive limits', async () => {
+describe('the limits of applyTar', () => {
+  test('maxBytes, maxFileBytes and maxEntries are inclusive', async () => {
     const bytes = archive(...FILES)
     expect(await apply(bytes, { maxBytes: 1500, maxFileBytes: 1000, maxEntries: 2 })).toMatchObject({ bytes: 1500 })
     expect(await code(bytes, { maxBytes: 1499 })).toBe('DM_LAYER_LIMIT')
@@ -38,7 +38,7 @@ describe('limits', () => {
     expect(await code(bytes, { maxEntries: 1 })).toBe('DM_LAYER_LIMIT')
   })
 
-  test('implied parent folders count as entries and holes count as bytes', async () => {
+  test('maxEntries counts implied parent folders, and maxBytes counts holes', async () => {
     expect(await code(archive({ name: 'a/b/c/d' }), { maxEntries: 3 })).toBe('DM_LAYER_LIMIT')
     expect(await apply(archive({ name: 'a/b/c/d' }), { maxEntries: 4 })).toMatchObject({ entries: 1 })
     const holes: Member = {
@@ -51,7 +51,7 @@ describe('limits', () => {
     expect(await code(archive(holes), { maxFileBytes: 9999 })).toBe('DM_LAYER_LIMIT')
   })
 
-  test('a header with a size beyond the archive or beyond maxBytes is refused', async () => {
+  test('a header with a size beyond the archive or beyond maxBytes is rejected', async () => {
     const lie = Buffer.concat([block({ name: 'huge', size: 0o77777777777 }), END])
     expect(await code(lie)).toBe('DM_LAYER_TAR')
     expect(await code(lie, { maxBytes: 2 ** 30 })).toBe('DM_LAYER_LIMIT')
@@ -77,13 +77,13 @@ describe('limits', () => {
     ['one global header', [{ name: 'h', type: 'g', size: MiB }]],
     ['one long name of GNU tar', [{ name: 'h', type: 'L', size: MiB }]],
     [
-      'two that are too large together',
+      'two headers that are too large together',
       [
         { name: 'h', type: 'x', content: comment(MiB / 2) },
         { name: 'h', type: 'x', size: MiB / 2 },
       ],
     ],
-  ] as [string, Member[]][])('headers of more than 1 MiB are refused before they are read: %s', async (_, headers) => {
+  ] as [string, Member[]][])('headers of more than 1 MiB are rejected before they are read: %s', async (_, headers) => {
     let given = 0
     async function* counted() {
       for (const bytes of [
@@ -114,11 +114,11 @@ describe('limits', () => {
   })
 })
 
-describe('compression', () => {
+describe('the compression of a layer', () => {
   const zeros = archive({ name: 'zeros', content: Buffer.alloc(4_000_000) })
   const packed = zlib.gzipSync(zeros)
 
-  test('a decompression bomb is refused by maxRatio', async () => {
+  test('a decompression bomb is rejected by maxRatio', async () => {
     expect(await code(packed, { maxRatioFromBytes: 1_000_000 })).toBe('DM_LAYER_LIMIT')
     expect(await apply(packed, { maxRatioFromBytes: 5_000_000 })).toMatchObject({ bytes: 4_000_000 })
     expect(await apply(packed, { maxRatioFromBytes: 0, maxRatio: 2000 })).toMatchObject({ bytes: 4_000_000 })
@@ -171,11 +171,11 @@ describe('compression', () => {
   })
 })
 
-describe('digests', () => {
+describe('the digests of applyTar', () => {
   const plain = archive(...FILES)
   const packed = zlib.gzipSync(plain)
 
-  test('a matching digest is accepted and another one is refused', async () => {
+  test('a matching digest is accepted, and another digest rejects with DM_LAYER_DIGEST', async () => {
     expect(await apply(packed, { digest: sha256(packed), diffId: sha256(plain) })).toMatchObject({ entries: 2 })
     expect(await code(packed, { digest: sha256(plain) })).toBe('DM_LAYER_DIGEST')
     expect(await code(packed, { diffId: sha256(packed) })).toBe('DM_LAYER_DIGEST')
@@ -183,7 +183,7 @@ describe('digests', () => {
     expect(error).toMatchObject({ code: 'DM_LAYER_DIGEST', detail: sha256(plain) })
   })
 
-  test('an archive without its end is whole where a digest says so', async () => {
+  test('an archive without its end is accepted if its digest matches', async () => {
     const open = members(...FILES)
     expect(await code(open)).toBe('DM_LAYER_TAR')
     expect(await apply(open, { diffId: sha256(open) })).toMatchObject({ entries: 2 })
@@ -200,20 +200,20 @@ describe('a stream', () => {
   test.each([
     ['plain', members(...FILES)],
     ['compressed', zlib.gzipSync(archive({ name: 'a', content: 'x'.repeat(3_000_000) })).subarray(0, 1000)],
-  ])('that stalls is aborted by its signal: %s', async (_, first) => {
+  ])('is aborted by the signal if it stalls: %s', async (_, first) => {
     const controller = new AbortController()
     const pending = rejection(() => applyTar(folder('root'), hanging(first), { signal: controller.signal }))
     setImmediate(() => controller.abort(new Error('enough')))
     expect(await pending).toMatchObject({ code: 'ABORT_ERR', cause: new Error('enough') })
   })
 
-  test('with a signal aborted beforehand is not read', async () => {
+  test('is not read if the signal is already aborted', async () => {
     expect(await code(archive(), { signal: AbortSignal.abort() })).toBe('ABORT_ERR')
     expect(readdirSync(folder('root'))).toEqual([])
   })
 
   test.each([(bytes: Buffer) => bytes, zlib.gzipSync])(
-    'that fails: the call rejects with the error of the stream and closes it',
+    'is closed if it fails, and the call rejects with its error',
     async pack => {
       const bytes = pack(members(...FILES))
       let left = false
@@ -245,7 +245,7 @@ describe('a stream', () => {
     expect(left).toBe(true)
   })
 
-  test('of other values than bytes is refused, and so is a value that is not a stream', async () => {
+  test('is rejected if it yields other values than bytes or is not a stream', async () => {
     async function* words() {
       yield await Promise.resolve('text' as unknown as Uint8Array)
     }
@@ -255,7 +255,7 @@ describe('a stream', () => {
   })
 })
 
-describe('options', () => {
+describe('the options of applyTar', () => {
   test.each([
     { tpyo: 1 },
     { maxBytes: -1 },
@@ -269,16 +269,16 @@ describe('options', () => {
     { sync: 'no' },
     { onProgress: 'often' },
     { signal: {} },
-  ])('%j is refused', async options => {
+  ])('%j is rejected with DM_INVALID_ARGUMENT', async options => {
     expect(await code(archive(), options as never)).toBe('DM_INVALID_ARGUMENT')
   })
 
-  test('the memory kernel rejects applyTar', async () => {
+  test('a memory kernel is rejected with DM_UNSUPPORTED', async () => {
     expect(await code(archive(), { kernel: memoryKernel() })).toBe('DM_UNSUPPORTED')
   })
 })
 
-test('without tar-stream the error names the package to install', async () => {
+test('the error for a missing tar-stream names the package to install', async () => {
   await jest.isolateModulesAsync(async () => {
     jest.doMock('tar-stream', () => {
       throw Object.assign(new Error("Cannot find module 'tar-stream'"), { code: 'MODULE_NOT_FOUND' })

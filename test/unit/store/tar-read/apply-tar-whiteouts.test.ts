@@ -20,12 +20,12 @@ async function upon(lower: Record<string, string>, list: Member[], options = {})
 
 const LOWER = { 'a/x': 'lower', 'a/y': 'lower', 'a/sub/z': 'lower', b: 'lower' }
 
-test('a whiteout removes a name with all below it; a whiteout of a missing name does nothing', async () => {
+test('a whiteout removes a name with its contents, and does nothing if the name is missing', async () => {
   expect(await upon(LOWER, [{ name: '.wh.a' }, { name: 'no/where/.wh.x' }, { name: '.wh.none' }])).toEqual(['b'])
   expect(await upon(LOWER, [{ name: 'a/.wh.x' }, { name: 'a/.wh.sub' }])).toEqual(['a', 'a/y', 'b'])
 })
 
-test('an entry of the layer itself stays, whether it comes before or after its whiteout', async () => {
+test('an entry of the layer itself is kept, before or after its whiteout', async () => {
   const own: Member = { name: 'a/x', content: 'own' }
   for (const list of [
     [own, { name: 'a/.wh.x' }],
@@ -36,13 +36,13 @@ test('an entry of the layer itself stays, whether it comes before or after its w
   }
 })
 
-test('a whiteout of a folder that the layer has too removes what lower layers put there', async () => {
+test('a whiteout of a folder that the layer also has removes the entries of lower layers in it', async () => {
   const list = [{ name: 'a', type: '5', mode: 0o755 }, { name: 'a/new', content: 'own' }, { name: '.wh.a' }]
   expect(await upon(LOWER, list)).toEqual(['a', 'a/new', 'b'])
 })
 
 describe('an opaque folder', () => {
-  test.each(['first', 'last'])('takes away what is lower, and nothing of the layer itself: %s', async place => {
+  test.each(['first', 'last'])('hides lower entries and keeps those of the layer, if it comes %s', async place => {
     const opaque = { name: 'a/.wh..wh..opq' }
     const own: Member[] = [
       { name: 'a/new', content: 'own' },
@@ -56,11 +56,11 @@ describe('an opaque folder', () => {
     expect(await upon(LOWER, list)).toEqual(left)
   })
 
-  test('an opaque root hides lower entries; an opaque marker in a missing folder does nothing', async () => {
+  test('hides the entries below an opaque root, and does nothing if the folder is missing', async () => {
     expect(await upon(LOWER, [{ name: 'own' }, { name: '.wh..wh..opq' }, { name: 'z/.wh..wh..opq' }])).toEqual(['own'])
   })
 
-  test('an opaque folder that an entry reached by a symbolic link keeps that entry', async () => {
+  test('keeps an entry that reached it by a symbolic link', async () => {
     const root = folder('root')
     mkdirSync(path.join(root, 'real'))
     writeFileSync(path.join(root, 'real/lower'), '')
@@ -69,7 +69,7 @@ describe('an opaque folder', () => {
     expect(readdirSync(path.join(root, 'real'))).toEqual(['own'])
   })
 
-  test('an opaque folder hides a tree deeper than PATH_MAX', async () => {
+  test('hides a tree deeper than PATH_MAX', async () => {
     const root = folder('root')
     const long = Array.from({ length: 200 }, () => 'deep-folder').join('/')
     const down: Member[] = Array.from({ length: 6 }, (_, i) => [
@@ -82,7 +82,7 @@ describe('an opaque folder', () => {
   })
 })
 
-test('the metadata files of aufs are left out', async () => {
+test('the metadata files of aufs are not unpacked', async () => {
   const list = [
     { name: '.wh..wh.aufs' },
     { name: '.wh..wh.plnk/12.3', content: 'x' },
@@ -91,12 +91,12 @@ test('the metadata files of aufs are left out', async () => {
   expect(await upon({ b: '' }, list)).toEqual(['b'])
 })
 
-test('with whiteouts: false the markers are ordinary files', async () => {
+test('markers are unpacked as ordinary files with whiteouts: false', async () => {
   const found = await upon({ b: '' }, [{ name: '.wh.b' }, { name: '.wh..wh..opq' }], { whiteouts: false })
   expect(found).toEqual(['.wh..wh..opq', '.wh.b', 'b'])
 })
 
-test.each(['.wh.', '.wh..', '.wh...', 'a/.wh...', '.wh.a/b'])('the malformed whiteout %s is refused', async name => {
+test.each(['.wh.', '.wh..', '.wh...', 'a/.wh...', '.wh.a/b'])('the malformed whiteout %s is rejected', async name => {
   const root = folder('root')
   mkdirSync(path.join(root, 'a'))
   const error = await rejection(() => applyTar(path.join(root, 'a'), inPieces(archive({ name }))))

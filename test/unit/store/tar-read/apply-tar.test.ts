@@ -74,14 +74,14 @@ function variety(): string {
   return tree
 }
 
-describe.each(['gnu', 'posix', 'oldgnu'])('GNU tar, format %s', format => {
-  test.each(['', '--gzip'])('%s', async compression => {
+describe.each(['gnu', 'posix', 'oldgnu'])('an archive of GNU tar, format %s', format => {
+  test.each(['', '--gzip'])('is unpacked as GNU tar unpacks it (compression: "%s")', async compression => {
     const words = ['-C', variety(), `--format=${format}`, '--numeric-owner', ...(compression ? [compression] : [])]
     await expectSame(run('tar', [...words, '-c', '.']))
   })
 })
 
-test.each(['ustar', 'v7'])('GNU tar, format %s', async format => {
+test.each(['ustar', 'v7'])('an archive of GNU tar, format %s, is unpacked as GNU tar unpacks it', async format => {
   const tree = folder('source')
   mkdirSync(path.join(tree, 'a/b'), { recursive: true })
   writeFileSync(path.join(tree, 'a/b/c'), 'content')
@@ -95,13 +95,13 @@ test.each(['ustar', 'v7'])('GNU tar, format %s', async format => {
   await expectSame(run('tar', ['-C', tree, `--format=${format}`, '-c', '.']))
 })
 
-test('libarchive, format pax', async () => {
+test('an archive of libarchive, format pax, is unpacked as GNU tar unpacks it', async () => {
   const words = ['-C', variety(), '--format=pax', '--numeric-owner', '-cf', '-', '.']
   await expectSame(run('bsdtar', words))
 })
 
 test.each([1, 7, 511, 512, 513, 10_000])(
-  'a stream in pieces of %d bytes gives the same files as GNU tar',
+  'a stream in pieces of %d bytes is unpacked as GNU tar unpacks it',
   async size => {
     const content = Buffer.from(Array.from({ length: 30_000 }, (_, i) => i % 251))
     const list: Member[] = [
@@ -125,7 +125,7 @@ test('applyTar returns digest, diffId, entries and bytes, and reports progress',
   expect(again).toMatchObject({ digest: sha256(plain), diffId: sha256(plain) })
 })
 
-test('gzip of several members and padding after the end are accepted', async () => {
+test('applyTar accepts gzip data of several members, and padding after the end', async () => {
   const plain = Buffer.concat([archive({ name: 'a', content: 'x' }), Buffer.alloc(8192)])
   const packed = Buffer.concat([gzipSync(plain.subarray(0, 700)), gzipSync(plain.subarray(700))])
   const ours = folder('ours')
@@ -133,10 +133,10 @@ test('gzip of several members and padding after the end are accepted', async () 
   expect(readdirSync(ours)).toEqual(['a'])
 })
 
-describe('names are bytes', () => {
+describe('names of any bytes', () => {
   const LATIN = 'caf\xe9'
 
-  test('names in headers, long names and extended headers keep their bytes', async () => {
+  test('keep their bytes in headers, long names and extended headers', async () => {
     const ours = await expectSame(
       archive(
         ROOT,
@@ -154,7 +154,7 @@ describe('names are bytes', () => {
     expect(readlinkSync(path.join(ours, 'm'), { encoding: 'buffer' }).toString('latin1')).toBe(`to-${LATIN}`)
   })
 
-  test('absolute names and names with empty parts or dots are normalized', async () => {
+  test('are normalized if they are absolute or have empty parts or dots', async () => {
     const ours = folder('ours')
     await applied(archive({ name: '/abs' }, { name: './/a/./b//c' }, { name: 'd/', type: '5' }), ours)
     expect((readdirSync(ours, { recursive: true }) as string[]).sort()).toEqual(['a', 'a/b', 'a/b/c', 'abs', 'd'])
@@ -166,7 +166,7 @@ describe('extended attributes', () => {
   const CAPABILITY = Buffer.from('01000002002000000000000000000000'.padEnd(40, '0'), 'hex')
   const binary = Buffer.from([0, 255, 10, 61, 128, 0])
 
-  test('binary, empty, of folders, of links; after the owner, who would take the capability away', async () => {
+  test('are unpacked if binary or empty, of folders and links, and after the owner, whose change drops capabilities', async () => {
     const attribute = (name: string, value: Buffer | string) => [`SCHILY.xattr.${name}`, value] as const
     await expectSame(
       archive(
@@ -181,7 +181,7 @@ describe('extended attributes', () => {
     )
   })
 
-  test('labels are left to the machine; one that no file system has refuses the layer', async () => {
+  test('are not unpacked if they are labels of SELinux, and reject the layer if no file system supports them', async () => {
     const ours = folder('ours')
     await applied(archive({ name: 'f', pax: [['SCHILY.xattr.security.selinux', 'system_u:object_r:x:s0']] }), ours)
     expect(seen(ours)).toBe(seen(folder('ours')))
@@ -190,7 +190,7 @@ describe('extended attributes', () => {
   })
 })
 
-test('times: with fractions, before 1970, after 2038; of folders, whatever comes into them later', async () => {
+test('times with fractions, before 1970 and after 2038 are set, and those of folders after all their entries', async () => {
   const ours = await expectSame(
     archive(
       { name: './', type: '5', mode: 0o755, time: 77 },
@@ -208,7 +208,7 @@ test('times: with fractions, before 1970, after 2038; of folders, whatever comes
   expect(nanoseconds('e')).toBe(-1_250_000_000n)
 })
 
-test('a time before 1970 in base 256, and numbers too large for octal digits', async () => {
+test('times before 1970 in base 256 and numbers too large for octal digits are read', async () => {
   const header = block({ name: 'old', content: '' })
   header.fill(0xff, 136, 148)
   header[147] = 0xf0 // -16
@@ -243,7 +243,7 @@ describe('files with holes', () => {
     ['posix', ['--sparse-version=0.0']],
     ['posix', ['--sparse-version=0.1']],
     ['posix', ['--sparse-version=1.0']],
-  ])('GNU tar, format %s %s', async (format, words) => {
+  ])('keep their holes in an archive of GNU tar, format %s %s', async (format, words) => {
     const packed = run('tar', ['-C', withHoles(), `--format=${format}`, '--sparse', ...words, '-c', '.'])
     expect(packed.length).toBeLessThan(2 * MIB)
     const ours = await expectSame(packed, 10_000)
@@ -253,8 +253,8 @@ describe('files with holes', () => {
   })
 })
 
-describe('an entry that is there already', () => {
-  test('the later one counts, whatever the earlier was', async () => {
+describe('an entry that already exists', () => {
+  test('is replaced by a later one of any type', async () => {
     const kinds: Member[] = [
       { name: 'x', content: 'file' },
       { name: 'x', type: '5', mode: 0o750 },
@@ -275,7 +275,7 @@ describe('an entry that is there already', () => {
     }
   })
 
-  test('a folder keeps what is in it, and gets the later attributes', async () => {
+  test('keeps its contents and gets the later attributes if it is a folder', async () => {
     const ours = folder('ours')
     await applied(archive({ name: 'd', type: '5', mode: 0o700 }, { name: 'd/f', content: 'f' }), ours)
     await applied(archive({ name: 'd', type: '5', mode: 0o711, uid: 5, time: 9 }, { name: 'd/g', content: 'g' }), ours)
@@ -284,14 +284,14 @@ describe('an entry that is there already', () => {
     expect(lstatSync(path.join(ours, 'd')).mode & 0o7777).toBe(0o711)
   })
 
-  test('a hard link to itself is what it was', async () => {
+  test('is kept if the later one is a hard link to itself', async () => {
     const ours = folder('ours')
     await applied(archive({ name: 'a', content: 'kept' }, { name: 'a', type: '1', link: './a' }), ours)
     expect(readFileSync(path.join(ours, 'a'), 'utf8')).toBe('kept')
   })
 })
 
-test('parents that the archive leaves out are made', async () => {
+test('missing parent folders are created with mode 755, regardless of the umask', async () => {
   const ours = folder('ours')
   const before = process.umask(0o077)
   await applied(archive({ name: 'a/b/c', content: 'x', mode: 0o666 }), ours).finally(() => process.umask(before))
@@ -299,7 +299,7 @@ test('parents that the archive leaves out are made', async () => {
   expect(lstatSync(path.join(ours, 'a/b/c')).mode & 0o7777).toBe(0o666)
 })
 
-test('the options devices and setuid decide on device nodes and set-user-id bits', async () => {
+test('the options devices and setuid decide whether device nodes and set-user-id bits are unpacked', async () => {
   const bytes = archive(
     { name: 'null', type: '3', major: 1, minor: 3 },
     { name: 'tool', mode: 0o6755, content: 'x', pax: [['SCHILY.xattr.security.capability', Buffer.alloc(20, 0)]] },
@@ -314,7 +314,7 @@ test('the options devices and setuid decide on device nodes and set-user-id bits
   await expect(refused).rejects.toMatchObject({ code: 'DM_LAYER_TAR' })
 })
 
-test('an archive of many entries, over several batches', async () => {
+test('an archive of many entries, in several batches, is unpacked as GNU tar unpacks it', async () => {
   const list: Member[] = Array.from({ length: 3000 }, (_, i) => ({
     name: `d${i % 7}/f${i}`,
     content: Buffer.alloc((i * 37) % 3000, i),

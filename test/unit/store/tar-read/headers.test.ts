@@ -5,7 +5,7 @@ import { padding, TarReader } from '../../../../lib/store/tar-read/tar-reader'
 import { paxRecord } from '../../../helpers/tree/archives'
 import { rejection, thrown } from '../../../helpers/errors/thrown'
 
-test('records: values with newlines, equal signs and bytes of no encoding; the last counts, an empty one is none', () => {
+test('PaxRecords keeps values of any bytes, uses the last record of a key, and drops a key with an empty value', () => {
   const value = Buffer.from([10, 61, 0, 255, 10])
   const bytes = Buffer.concat([paxRecord('a', value), paxRecord('b', 'first'), paxRecord('b', ''), paxRecord('k', '=')])
   const records = new PaxRecords(bytes)
@@ -16,13 +16,13 @@ test('records: values with newlines, equal signs and bytes of no encoding; the l
 })
 
 test.each(['x', '5 a=\n\n', '05 a=\n', '4 a=b\n', '6 a=b', ' a=b\n', '7 =abc\n', '6 abc\n', '99 a=b\n', '-6 a=b\n'])(
-  '%j is no record',
+  'PaxRecords rejects the malformed record %j',
   text => {
     expect(thrown(() => new PaxRecords(Buffer.from(text))).code).toBe('DM_LAYER_TAR')
   },
 )
 
-test('attributes have their names as GNU tar writes them', () => {
+test('xattrsOf decodes the names of attributes as GNU tar encodes them', () => {
   const names = ['user.a%3Db', 'user.100%25', 'user.%41', 'user.a%3db']
   const records = new PaxRecords(Buffer.concat(names.map(name => paxRecord(`SCHILY.xattr.${name}`, 'v'))))
   expect([...xattrsOf(records).keys()]).toEqual(['user.a=b', 'user.100%', 'user.%41'])
@@ -37,7 +37,7 @@ test.each([
   ['-1', -1, 0],
   ['-1.25', -2, 750_000_000],
   ['-0.000000001', -1, 999_999_999],
-])('time %s', (text, seconds, nanoseconds) => {
+])('paxTime parses the time %s', (text, seconds, nanoseconds) => {
   expect(paxTime(Buffer.from(text))).toEqual({ seconds, nanoseconds })
 })
 
@@ -50,15 +50,15 @@ test.each([
   ['', '', ''],
   ['..a/b../.c', '..a/b..', '.c'],
   ['...', '', '...'],
-])('the parts of %j', (path, parent, name) => {
+])('splitPath splits %j into parent and name', (path, parent, name) => {
   expect(splitPath(path)).toEqual({ parent, name })
 })
 
-test.each(['..', 'a/..', '../a', 'a/../b', './..', '/..', 'a\0b'])('%j has none', path => {
+test.each(['..', 'a/..', '../a', 'a/../b', './..', '/..', 'a\0b'])('splitPath rejects %j', path => {
   expect(thrown(() => splitPath(path)).code).toBe('DM_LAYER_TAR')
 })
 
-test('a reader returns the bytes asked for, whatever the pieces of the stream', async () => {
+test('TarReader returns the requested bytes for any pieces of the stream', async () => {
   const bytes = Buffer.from(Array.from({ length: 2000 }, (_, i) => i % 256))
   async function* pieces() {
     for (let at = 0; at < bytes.length; at += 7) yield await Promise.resolve(bytes.subarray(at, at + 7))

@@ -31,13 +31,13 @@ function readerOf(text: string) {
 const piecesOf = (count: number) => Array.from({ length: count }, (_, at) => [at * 8192, 4096]).flat()
 const mapOf = (count: number) => `${count}\n${piecesOf(count).join('\n')}\n`
 
-test.each([0, 1, 50, 51, 1000, 20_000])('a map of %i pieces is what it says', async count => {
+test.each([0, 1, 50, 51, 1000, 20_000])('a map of %i pieces is read with all its pieces', async count => {
   const { reader, mapBytes } = readerOf(mapOf(count))
   const map = await paxSparse(records(), mapBytes + 4096 * count, reader)
   expect(map).toEqual({ pieces: piecesOf(count), sizeBytes: 100_000_000_000, mapBytes })
 })
 
-test('a large map is split a block at a time', async () => {
+test('a large map is split one block at a time', async () => {
   const { reader, mapBytes } = readerOf(mapOf(20_000))
   const split = jest.spyOn(String.prototype, 'split')
   try {
@@ -50,17 +50,17 @@ test('a large map is split a block at a time', async () => {
 })
 
 test.each([
-  ['a line that is no number', `1000000\n0\nx\n${'1\n'.repeat(10_000)}`],
-  ['a line without end', `1000000\n${'1'.repeat(20_000)}`],
-  ['a count without end', '1'.repeat(20_000)],
-  ['more pieces than any file has', `1000001\n${'1\n'.repeat(10_000)}`],
-])('%s is refused before the map is read', async (_, text) => {
+  ['a line that is not a number', `1000000\n0\nx\n${'1\n'.repeat(10_000)}`],
+  ['a line without an end', `1000000\n${'1'.repeat(20_000)}`],
+  ['a count without an end', '1'.repeat(20_000)],
+  ['more pieces than a file can have', `1000001\n${'1\n'.repeat(10_000)}`],
+])('a map with %s is rejected before it is read to its end', async (_, text) => {
   const { reader, mapBytes, blocks } = readerOf(text)
   expect(await rejection(() => paxSparse(records(), mapBytes, reader))).toMatchObject({ code: 'DM_LAYER_TAR' })
   expect(blocks()).toBeLessThanOrEqual(2)
 })
 
-test('a map that is longer than the content is refused', async () => {
+test('a map that is longer than the content is rejected', async () => {
   const { reader, mapBytes } = readerOf(mapOf(1000))
   const error = await rejection(() => paxSparse(records(), mapBytes - BLOCK_BYTES, reader))
   expect(error.message).toMatch(/does not end/)

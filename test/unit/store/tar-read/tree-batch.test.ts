@@ -61,7 +61,7 @@ test('a batch encodes data, a chunk, an end and a removal', () => {
   expect([batch.empty, batch.chunks.length, batch.chunkBytes, batch.packed.length]).toEqual([true, 0, 0, 0])
 })
 
-test('the encoded size of an operation is known beforehand', () => {
+test('the encoded size of an operation is equal to its estimate', () => {
   for (const content of [0, 100]) {
     const batch = new TreeBatch(1000)
     batch.entry(ENTRY, content, false)

@@ -22,7 +22,7 @@ import { useTemporary } from '../../../helpers/tree/trees'
 const temporary = useTemporary()
 const descriptors = () => readdirSync('/proc/self/fd').length
 
-describe('large and many files', () => {
+describe('diffTar of large and many files', () => {
   const made = () => {
     const upper = temporary('upper')
     mkdirSync(upper)
@@ -34,7 +34,7 @@ describe('large and many files', () => {
     return { upper, content }
   }
 
-  test('are packed whole, holes as zeros', async () => {
+  test('packs whole files, with holes as zeros', async () => {
     const { upper, content } = made()
     const told: { entries: number; totalEntries: number; bytes: number }[] = []
     const entries = readTar(await buffer(diffTar(undefined, upper, { onProgress: each => told.push(each) })))
@@ -48,7 +48,7 @@ describe('large and many files', () => {
     expect(told.length).toBeGreaterThan(5)
   })
 
-  test('are read only as fast as the stream is consumed', async () => {
+  test('reads files only as fast as the stream is consumed', async () => {
     const { upper } = made()
     let bytes = 0
     const tar = diffTar(undefined, upper, { onProgress: progress => void (bytes = progress.bytes) })
@@ -58,7 +58,7 @@ describe('large and many files', () => {
     expect((await buffer(tar)).length).toBeGreaterThan(5_500_000)
   })
 
-  test('an abort at any moment ends the stream and closes all files', async () => {
+  test('ends the stream and closes all files if it is aborted at any moment', async () => {
     const { upper } = made()
     const before = descriptors()
     for (const compression of ['none', 'gzip'] as const) {
@@ -76,7 +76,7 @@ describe('large and many files', () => {
     expect(await settledDescriptors(before)).toBe(before)
   })
 
-  test('a consumer that stops early leaves no file open', async () => {
+  test('leaves no file open if the consumer stops early', async () => {
     const { upper } = made()
     const before = descriptors()
     for (const chunks of [0, 1, 5, 40]) {
@@ -99,7 +99,7 @@ describe('large and many files', () => {
   }
 })
 
-describe('a tree that changes during the call', () => {
+describe('diffTar of a tree that changes during the call', () => {
   const slowly = () => {
     const upper = temporary('upper')
     mkdirSync(upper)
@@ -109,33 +109,33 @@ describe('a tree that changes during the call', () => {
   }
 
   test.each<[string, (root: string) => void]>([
-    ['written to', root => appendFileSync(`${root}/b`, 'more')],
-    ['written to at the same size', root => writeFileSync(`${root}/b`, 'LATER')],
-    ['gone', root => rmSync(`${root}/b`)],
+    ['is written to', root => appendFileSync(`${root}/b`, 'more')],
+    ['is overwritten at the same size', root => writeFileSync(`${root}/b`, 'LATER')],
+    ['is deleted', root => rmSync(`${root}/b`)],
     [
-      'another file',
+      'is replaced by another file',
       root => {
         writeFileSync(`${root}/c`, 'later')
         renameSync(`${root}/c`, `${root}/b`)
       },
     ],
     [
-      'a link to elsewhere',
+      'is replaced by a symbolic link',
       root => {
         rmSync(`${root}/b`)
         symlinkSync('/etc/passwd', `${root}/b`)
       },
     ],
     [
-      'a pipe',
+      'is replaced by a pipe',
       root => {
         rmSync(`${root}/b`)
         run('mkfifo', [`${root}/b`])
       },
     ],
-    ['the one that is being read', root => truncateSync(`${root}/a`, 1)],
-    ['touched', root => utimesSync(`${root}/b`, 1, 1)],
-  ])('%s', async (_what, change) => {
+    ['is truncated while it is read', root => truncateSync(`${root}/a`, 1)],
+    ['has its times set', root => utimesSync(`${root}/b`, 1, 1)],
+  ])('rejects with DM_LAYER_CHANGED if a file %s', async (_what, change) => {
     const upper = slowly()
     let told = false
     const onProgress = () => {

@@ -50,11 +50,11 @@ function twins() {
 }
 
 const CASES: [string, (root: string) => void, string[]][] = [
-  ['nothing', () => {}, []],
+  ['no entry for equal trees', () => {}, []],
   ['a new file, and its directory', root => writeFileSync(`${root}/etc/new`, 'x'), ['5 etc/', '0 etc/new']],
-  ['a deletion', root => rmSync(`${root}/etc/passwd`), ['5 etc/', '0 etc/.wh.passwd']],
+  ['a deleted file', root => rmSync(`${root}/etc/passwd`), ['5 etc/', '0 etc/.wh.passwd']],
   ['a deleted tree', root => rmSync(`${root}/etc`, { recursive: true }), ['0 .wh.etc']],
-  ['a new link', root => symlinkSync('/nowhere', `${root}/new`), ['2 new -> /nowhere']],
+  ['a new symbolic link', root => symlinkSync('/nowhere', `${root}/new`), ['2 new -> /nowhere']],
   [
     'a directory that became a file',
     root => {
@@ -71,8 +71,8 @@ const CASES: [string, (root: string) => void, string[]][] = [
     },
     ['5 etc/', '5 etc/passwd/'],
   ],
-  ['the root', root => chmodSync(root, 0o711), ['5 ./']],
-  ['a pipe', root => void run('mkfifo', [`${root}/pipe`]), ['6 pipe']],
+  ['the root with a changed mode', root => chmodSync(root, 0o711), ['5 ./']],
+  ['a new pipe', root => void run('mkfifo', [`${root}/pipe`]), ['6 pipe']],
   [
     'two names of a new file',
     root => {
@@ -82,18 +82,18 @@ const CASES: [string, (root: string) => void, string[]][] = [
     ['0 another', '5 etc/', '1 etc/one -> another'],
   ],
   [
-    'another name of a file that has not changed',
+    'another name of an unchanged file',
     root => linkSync(`${root}/etc/passwd`, `${root}/another`),
     ['1 another -> etc/passwd'],
   ],
   [
-    'the order of the bytes',
+    'names in the order of their bytes',
     root => ['a/x', 'a-b/x', 'a0', 'a!'].forEach(key => run('install', ['-D', '/dev/null', `${root}/${key}`])),
     ['5 a/', '0 a!', '5 a-b/', '0 a-b/x', '0 a/x', '0 a0'],
   ],
 ]
 
-test.each(CASES)('%s', async (_what, change, expected) => {
+test.each(CASES)('diffTar packs %s, and GNU tar makes the upper tree of it', async (_what, change, expected) => {
   const { lower, upper } = twins()
   change(upper)
   const tar = await buffer(diffTar(lower, upper))
@@ -102,7 +102,7 @@ test.each(CASES)('%s', async (_what, change, expected) => {
   expect(survey(lower)).toEqual(survey(upper))
 })
 
-test('headers contain an extended record only if it is needed', async () => {
+test('diffTar writes an extended header only for entries that need it', async () => {
   const { upper } = twins()
   const [directory, deep, , file, link] = readTar(await buffer(diffTar(undefined, upper))).filter(
     each => each.name !== './',
@@ -126,7 +126,7 @@ test('headers contain an extended record only if it is needed', async () => {
 // Without root nobody reads a file of mode 0.
 const LEAST_MODE = isRoot ? 0 : 0o400
 
-test('a mode of 0, a time before 1970, far away, and with nanoseconds', async () => {
+test('diffTar packs a mode of 0 and times before 1970, far in the future, and with nanoseconds', async () => {
   const upper = temporary('upper')
   mkdirSync(upper)
   for (const name of ['a', 'b', 'c']) writeFileSync(`${upper}/${name}`, 'x')
@@ -148,7 +148,7 @@ test('a mode of 0, a time before 1970, far away, and with nanoseconds', async ()
   expect(survey(unpacked)).toEqual(survey(upper))
 })
 
-test('names and targets that are long, not ASCII, or not UTF-8', async () => {
+test('diffTar packs names and link targets that are long, not ASCII, or not UTF-8', async () => {
   const upper = temporary('upper')
   mkdirSync(`${upper}/${'d'.repeat(150)}/${'e'.repeat(150)}`, { recursive: true })
   const key = `/${'d'.repeat(150)}/${'e'.repeat(150)}/${'f'.repeat(150)}`
@@ -171,7 +171,7 @@ test('names and targets that are long, not ASCII, or not UTF-8', async () => {
   expect(readdirSync(unpacked)).toEqual([])
 })
 
-test('extended attributes of any bytes, of files and directories', async () => {
+test('diffTar packs extended attributes of any bytes, of files and directories', async () => {
   const { lower, upper } = twins()
   const value = Buffer.from(Array.from({ length: 256 }, (_, index) => index))
   setExtendedAttribute(`${upper}/etc/passwd`, 'user.bytes', value)
@@ -185,7 +185,7 @@ test('extended attributes of any bytes, of files and directories', async () => {
 })
 
 if (isRoot) {
-  test('what only root may make: devices, owners, capabilities', async () => {
+  test('diffTar packs devices, owners and capabilities, which only root can make', async () => {
     const { lower, upper } = twins()
     run('mknod', [`${upper}/null`, 'c', '1', '3'])
     run('mknod', [`${upper}/disk`, 'b', '259', '200000'])
@@ -205,7 +205,7 @@ if (isRoot) {
     expect(survey(lower)).toEqual(survey(upper))
   })
 
-  test('a device number too large for tar is refused', async () => {
+  test('diffTar rejects a device number too large for tar with DM_UNSUPPORTED', async () => {
     const { lower, upper } = twins()
     run('mknod', [`${upper}/disk`, 'b', '259', '1000000'])
     const error = await expectCode(buffer(diffTar(lower, upper)), 'DM_UNSUPPORTED')
@@ -213,23 +213,26 @@ if (isRoot) {
   })
 }
 
-test.each(Array.from({ length: 10 }, (_, index) => index + 1))('random trees, seed %i', async seed => {
-  const random = seeded(1000 + seed)
-  const lower = temporary('lower')
-  new RandomTree(random, lower).grow(50)
-  const upper = temporary('upper')
-  copyTree(lower, upper)
-  new RandomTree(random, upper).change(25)
-  const tar = await buffer(diffTar(lower, upper))
-  expect((await buffer(diffTar(lower, upper))).equals(tar)).toBe(true)
-  const keys = readTar(tar).map(each => each.name.replace(/\/$/, ''))
-  expect(keys).toEqual([...keys].sort())
-  applyLayer(tar, lower)
-  expect(survey(lower)).toEqual(survey(upper))
-  expect(await changes(lower, upper)).toEqual([])
-})
+test.each(Array.from({ length: 10 }, (_, index) => index + 1))(
+  'diffTar of random trees is reproducible, and GNU tar makes the upper tree of it (seed %i)',
+  async seed => {
+    const random = seeded(1000 + seed)
+    const lower = temporary('lower')
+    new RandomTree(random, lower).grow(50)
+    const upper = temporary('upper')
+    copyTree(lower, upper)
+    new RandomTree(random, upper).change(25)
+    const tar = await buffer(diffTar(lower, upper))
+    expect((await buffer(diffTar(lower, upper))).equals(tar)).toBe(true)
+    const keys = readTar(tar).map(each => each.name.replace(/\/$/, ''))
+    expect(keys).toEqual([...keys].sort())
+    applyLayer(tar, lower)
+    expect(survey(lower)).toEqual(survey(upper))
+    expect(await changes(lower, upper)).toEqual([])
+  },
+)
 
-test('a copy elsewhere, made at another time, gives the same bytes; gzip holds them too', async () => {
+test('diffTar of a copy of a tree makes the same bytes, also within gzip', async () => {
   const { lower, upper } = twins()
   writeFileSync(`${upper}/etc/new`, 'x'.repeat(100_000))
   const tar = await buffer(diffTar(lower, upper))
@@ -242,7 +245,7 @@ test('a copy elsewhere, made at another time, gives the same bytes; gzip holds t
   expect((await buffer(diffTar(lower, upper, { compression: 'gzip' }))).equals(packed)).toBe(true)
 })
 
-test('a socket is left out, and takes away what was there', async () => {
+test('diffTar leaves out a socket, and packs the deletion of the file that it replaced', async () => {
   const { lower, upper } = twins()
   rmSync(`${upper}/etc/passwd`)
   const servers = ['new', 'etc/passwd'].map(name => createServer().listen(`${upper}/${name}`))
@@ -251,28 +254,28 @@ test('a socket is left out, and takes away what was there', async () => {
   for (const each of servers) each.close()
 })
 
-test('a name that would mean a deletion is refused', async () => {
+test('diffTar rejects a name that means a deletion with DM_UNSUPPORTED', async () => {
   const { lower, upper } = twins()
   writeFileSync(`${upper}/etc/.wh.passwd`, '')
   const error = await expectCode(buffer(diffTar(lower, upper)), 'DM_UNSUPPORTED')
   expect(error.device).toBe('/etc/.wh.passwd')
 })
 
-test('the stream is written to a file by pipeline()', async () => {
+test('diffTar makes a stream that pipeline() writes to a file', async () => {
   const { upper } = twins()
   const file = temporary('layer.tar')
   await pipeline(diffTar(undefined, upper), createWriteStream(file))
   expect(run('tar', ['-tf', file]).split('\n')).toContain('etc/deep/er/file')
 })
 
-test('a missing tree fails the stream; an invalid argument throws at once', async () => {
+test('diffTar fails the stream if a tree is missing, and throws if an argument is invalid', async () => {
   const { lower, upper } = twins()
   await expectCode(buffer(diffTar(lower, `${upper}/none`)), 'DM_FILE_MISSING')
   expect(thrown(() => diffTar(lower, 7 as never)).code).toBe('DM_INVALID_ARGUMENT')
   expect(thrown(() => diffTar(lower, upper, { compression: 'zstd' as never })).code).toBe('DM_INVALID_ARGUMENT')
 })
 
-test('without tar-stream the error names the package to install', async () => {
+test('the error for a missing optional package contains the command that installs it', async () => {
   const missing = 'dm-thin-has-no-such-package'
   const error = await expectCode(
     dependency(missing, '^1.0.0', () => import(missing)),

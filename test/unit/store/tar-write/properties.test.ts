@@ -84,7 +84,7 @@ const everything = (packed: Buffer) => {
   }
 }
 
-test('what was packed comes back', () => {
+test('a batch of changes is unpacked as it was packed', () => {
   everywhere(500, batches, ([list, last, seen]) => {
     const found = everything(batch(list, last, seen))
     same([found.last, found.seen], [last, seen])
@@ -103,7 +103,7 @@ test('what was packed comes back', () => {
   })
 })
 
-test('a batch that was changed or cut is a value or an error', () => {
+test('a changed or truncated batch of changes is unpacked as values or rejected with an error', () => {
   const change = fc.tuple(fc.nat(500), fc.constantFrom(0, 1, 0x41, 0x7f, 0xff), fc.option(fc.nat(500)))
   everywhere(2000, fc.tuple(batches, fc.array(change, { maxLength: 3 })), ([[list, last, seen], changes]) => {
     let packed = batch(list, last, seen)
@@ -115,11 +115,11 @@ test('a batch that was changed or cut is a value or an error', () => {
   })
 })
 
-test('any bytes are a value or an error', () => {
+test('any bytes are unpacked as values or rejected with an error', () => {
   everywhere(2000, bytes(300), packed => void outcome(() => everything(packed)))
 })
 
-test('a request to read has every part in it', () => {
+test('packParts encodes every part of a read request', () => {
   const part = fc.record({
     key: bytes(20).map(name => `/${name.toString('latin1')}`),
     identity: fc.uint8Array({ minLength: 40, maxLength: 40 }).map(array => Buffer.from(array)),
@@ -140,7 +140,7 @@ test('a request to read has every part in it', () => {
   })
 })
 
-test('extended headers of any bytes are read back, in whole blocks', () => {
+test('extended headers of any bytes are read back as written, and fill whole blocks', () => {
   const key = bytes(200).map(name => `k${name.toString('latin1').replaceAll(/[=\0]/g, '.')}`)
   const records = fc.uniqueArray(
     fc.tuple(
@@ -163,7 +163,7 @@ test('extended headers of any bytes are read back, in whole blocks', () => {
   })
 })
 
-test('a time is the decimal number that it is', () => {
+test('paxTime writes a time as the exact decimal number', () => {
   everywhere(1000, fc.tuple(fc.integer(), fc.nat(999_999_999)), ([seconds, nanoseconds]) => {
     const text = paxTime(seconds, nanoseconds)
     holds(/^-?\d+(\.\d*[1-9])?$/.test(text), text)
@@ -173,6 +173,6 @@ test('a time is the decimal number that it is', () => {
   })
 })
 
-test('values are plain', () => {
+test('the values of a batch are plain', () => {
   everywhere(100, batches, ([list, last, seen]) => checkPlain(everything(batch(list, last, seen))))
 })

@@ -9,8 +9,8 @@ const scratch = useScratch()
 const OTHERS = [20, 22, 24, 26].filter(major => major !== Number(process.versions.node.split('.')[0]))
 const onAnyNode = pagesWithPrograms.filter(page => programs(page).every(({ code }) => !code.includes('better-sqlite3')))
 
-describe.each(OTHERS)('on Node %d', major => {
-  test.each(onAnyNode)('the programs of %s run in their order', page =>
+describe.each(OTHERS)('Node %d', major => {
+  test.each(onAnyNode)('runs the programs of %s in their order', page =>
     runPage(page, runtimePath(`node${major}`), scratch),
   )
 })

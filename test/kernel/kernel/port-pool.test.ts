@@ -127,7 +127,7 @@ test('each invalid table fails with its errno and the kernel’s reason, and lea
       ]
       const expected: [string, TargetLine[], number, RegExp][] = [
         ['an unknown thin id', thin(`${number} 77`), 61, /Couldn't open thin internal device/],
-        ['a thin on what is no pool', thin(`${blank} 0`), 22, /Couldn't get pool mapped device/],
+        ['a thin on a device that is not a pool', thin(`${blank} 0`), 22, /Couldn't get pool mapped device/],
         ['a thin without an id', thin(number), 22, /Invalid argument count/],
         ['a thin id beyond 24 bits', thin(`${number} 16777216`), 22, /Invalid device id/],
         ['a pool on running metadata', poolOf(`${metadata} ${data} 128 0`), 16, /./],

@@ -135,7 +135,7 @@ test('invalid sizes are rejected', async () => {
     ['data less than one block', 32 * KiB, 4 * MiB],
     ['metadata of 16 KiB', 64 * MiB, 16 * KiB],
     ['metadata of more than the kernel uses', 64 * MiB, 16 * GiB],
-    ['a size that is no whole number', 64 * MiB + 0.5, 4 * MiB],
+    ['a size that is not a whole number', 64 * MiB + 0.5, 4 * MiB],
   ]
   for (const [what, dataBytes, metadataBytes] of sizes) {
     const options = fresh()

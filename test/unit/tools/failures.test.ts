@@ -83,12 +83,12 @@ describe('the kernel of User-Mode Linux', () => {
     expect(fetched({})).toEqual({ release: '7.2', said: [] })
   })
 
-  test("is the machine's own suite's if testing has a version that the tests were not run on", () => {
+  test('is that of the machine’s suite if testing has a version that the tests were not run on', () => {
     const said = [expect.stringMatching(/were not run on User-Mode Linux 7\.9um1 of Debian testing/)]
     expect(fetched({ testing: '7.9um1' })).toEqual({ release: '6.12', said })
   })
 
-  test("is the machine's own suite's if testing's does not run here or cannot be asked", () => {
+  test('is that of the machine’s suite if that of testing does not run or cannot be downloaded', () => {
     const said = [expect.stringMatching(/^kernel: Debian testing's cannot be used: .*image --version failed: no GLIBC/)]
     expect(fetched({ run: 'echo no GLIBC >&2; exit 1' })).toEqual({ release: '6.12', said })
     rmSync(path.join(folder, 'uml'), { recursive: true })

@@ -8,6 +8,8 @@ export { LayerStore } from '../store/layer-store.js'
 export type {
   ApplyLayerOptions,
   CommitOptions,
+  ForkOptions,
+  ForkResult,
   UpdateOptions,
   WalkOptions,
   WithMountedOptions,

@@ -1,12 +1,32 @@
 // Options of the calls of `LayerStore`.
 import type { SignalOption } from '../base/options.js'
+import type { Progress } from '../pool/volume/batch.js'
 import type { LayerInfo, Labels } from './common/types.js'
+import type { Layer } from './layers/layer.js'
 import type { ApplyOptions } from './tar-read/apply-tar.js'
 
 /** Options of `LayerStore.commit`. */
 export interface CommitOptions extends SignalOption {
   /** Labels of the committed layer. They replace those of the active layer. Default none. */
   readonly labels?: Labels
+}
+
+/** Options of `LayerStore.fork`. */
+export interface ForkOptions extends SignalOption {
+  /** The name of the checkpoint. Default: the key of the layer, `@` and a random uuid. */
+  readonly name?: string
+  /** Labels of each of the new active layers. Default none. */
+  readonly labels?: Labels
+  /** Called after each layer that is made, on the JavaScript thread. */
+  readonly onProgress?: (progress: Progress) => void
+}
+
+/** The result of `LayerStore.fork`. */
+export interface ForkResult {
+  /** The name of the checkpoint, a committed layer, which is the parent of the new layers. */
+  readonly name: string
+  /** The new active layers, in the order of the keys. */
+  readonly layers: readonly Layer[]
 }
 
 /** Options of `LayerStore.update`. */

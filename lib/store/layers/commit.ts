@@ -7,11 +7,11 @@ import type { Lease } from '../engine/leases.js'
 import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
 import { prepare, type PrepareParts } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './commit-check.js'
+import { copyLayer } from './copy.js'
 import type { Row } from '../records/row.js'
 import { parentGone, refuseTaken, readyRow, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { Labels } from '../common/types.js'
-import { isTaken, withRollback } from '../engine/rollback.js'
 
 /** The wait for a device that was just unmounted. If it is still busy, the layer is copied instead. */
 const PATIENCE_MS = 500
@@ -127,30 +127,10 @@ async function closed(parts: StoreParts, row: Row, volume: ThinVolume, signal?: 
   }
 }
 
-/** Copies a volume that is still mounted, in any namespace. The copy is a snapshot, taken while the volume is frozen. */
+/** Copies a volume that is still mounted, in any namespace. */
 async function copied(parts: StoreParts, row: Row, signal?: AbortSignal): Promise<Closed> {
-  const { records, writer, volumes, owner } = parts
-  for (;;) {
-    const copy = await writer.write(() => {
-      const { parentId: parent, sizeBytes, fileSystem, raw } = row
-      const rest = { parent, sizeBytes, fileSystem, raw, at: parts.clock(), labels: {} }
-      return records.insert({ key: null, kind: 'active', state: 'making', owner: owner.id, ...rest })
-    })
-    try {
-      return await withRollback(parts, copy, async made => {
-        step('commit.copy', row.key ?? '')
-        const volume = await volumes.copy(row, copy, signal)
-        made()
-        await volume.activate(signalOption(signal))
-        await makeWhole(parts, { ...copy, key: row.key }, volume, signal)
-        const mappedBytes = await volumes.mappedBytes(volume, signal)
-        await volume.deactivate()
-        return { mappedBytes, replaced: copy }
-      })
-    } catch (fault) {
-      if (!isTaken(fault)) throw fault
-    }
-  }
+  const { row: replaced, mappedBytes } = await copyLayer(parts, row, 'commit.copy', signal)
+  return { mappedBytes, replaced }
 }
 
 /** Exchanges the volumes of the layer and of the copy. The volume that is in use is removed in the background. */

@@ -135,7 +135,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
   'recipe-database-clone': [/^\{ cents: 603 \}$/m],
   'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
-  store: [/^C \/motd$/m],
+  store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
   udev: [/^images \/dev\/dm-\d+$/m],
 }

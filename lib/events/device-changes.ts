@@ -9,7 +9,9 @@ export interface DeviceEvent {
    * space, a path failed, a mirror is in sync …).
    */
   readonly type: 'added' | 'removed' | 'renamed' | 'event'
+  /** The name of the device: the new one with `renamed`, the last one with `removed`. */
   readonly name: string
+  /** The uuid of the device; empty if it has none. */
   readonly uuid: string
   /** `253:4`, the device number. */
   readonly device: string

@@ -130,6 +130,7 @@ export function eventHub(port: KernelPort): EventHub {
 export interface DeviceWatchOptions extends KernelOption, SignalOption {
   /** Reports only devices whose name begins with this. Default: all. */
   readonly namePrefix?: string
+  /** Reports only devices whose uuid begins with this. Default: all. */
   readonly uuidPrefix?: string
   /** Ends the watch: the iterator ends, and no more events are emitted. */
   readonly signal?: AbortSignal

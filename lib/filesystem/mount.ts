@@ -29,7 +29,7 @@ export interface MountOptions extends MountFlags, KernelOption, SignalOption {
   readonly target: string
   /** The kernel's name of the file system: `ext4`, `xfs` … */
   readonly type: string
-  /** Options of the file system, separated by commas: `nouuid` for a second xfs of the same origin. */
+  /** Options of the file system, separated by commas: `nouuid` for a second xfs of the same origin. Default: none. */
   readonly data?: string
 }
 
@@ -45,6 +45,7 @@ export interface RemountOptions extends MountFlags, KernelOption, SignalOption {
 export interface BindOptions extends KernelOption, SignalOption {
   /** The folder or file that is mounted at `target`, which must exist. */
   readonly source: string
+  /** The path at which `source` is mounted: an existing folder for a folder, an existing file for a file. */
   readonly target: string
   /** Includes everything that is mounted below `source` (MS_REC). Default false. */
   readonly recursive?: boolean
@@ -55,7 +56,10 @@ export interface BindOptions extends KernelOption, SignalOption {
   readonly readOnly?: boolean
 }
 
-/** The propagation of mounts and unmounts below a mount to its copies: mount_namespaces(7). */
+/**
+ * The propagation of mounts and unmounts below a mount to its copies: mount_namespaces(7). `private`: none. `shared`:
+ * to the copies and from them. `slave`: from the copies only. `unbindable`: none, and the mount cannot be bound.
+ */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
 /** Options of `setPropagation`. */

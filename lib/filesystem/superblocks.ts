@@ -2,7 +2,11 @@
 // are those of blkid. The numbers are from the kernel's headers (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h,
 // include/uapi/linux/btrfs_tree.h, include/linux/f2fs_fs.h, include/linux/swap.h …).
 
-/** A type of content that `detectFileSystem` recognizes, by its blkid name. */
+/**
+ * A type of content that `detectFileSystem` recognizes, by its blkid name: the file systems `ext2`, `ext3`, `ext4`,
+ * `xfs`, `btrfs`, `f2fs`, `vfat`, `squashfs` and `erofs`; `swap`; `crypto_LUKS`, an encrypted volume; `LVM2_member`, a
+ * physical volume of LVM.
+ */
 export type FileSystemType =
   | 'ext2'
   | 'ext3'
@@ -19,6 +23,7 @@ export type FileSystemType =
 
 /** The facts of a superblock. */
 export interface Superblock {
+  /** The type of the contents, by its blkid name. */
   readonly type: FileSystemType
   /** The label; empty if there is none. */
   readonly label: string

@@ -4,6 +4,7 @@ import type { TargetLine } from './port/device-port.js'
 
 /** A range of a mapped device and its mapping. The targets of this package make segments. */
 export interface Segment {
+  /** The length of the segment in sectors of 512 bytes, from 1. */
   readonly lengthSectors: number
   /** The target's name: `linear`, `thin` … At most 15 bytes. */
   readonly type: string

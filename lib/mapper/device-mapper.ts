@@ -3,13 +3,20 @@ import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import type {
   Address,
+  CreateDeviceOptions,
   DeviceEventResult,
+  DeviceGeometry,
+  DeviceMessageOptions,
   EventPoll,
   ListEntry,
   ListFilter,
+  LoadTableOptions,
   ReadOptions,
+  RemoveAllOptions,
+  RemoveDeviceOptions,
   StatusOptions,
   SuspendOptions,
+  WaitOptions,
   WithUdev,
 } from './command-options.js'
 import {
@@ -71,9 +78,7 @@ export class DeviceMapper {
    * Removes **every** mapped device of the machine that is not open, whoever created it (DM_REMOVE_ALL). The required
    * option guards against calling it by accident. `deferred`: devices in use are removed when they are closed.
    */
-  async removeAll(
-    options: { readonly everyMappedDeviceOfThisMachine: true; readonly deferred?: boolean } & SignalOption,
-  ): Promise<void> {
+  async removeAll(options: RemoveAllOptions): Promise<void> {
     checkOptions(options, ['everyMappedDeviceOfThisMachine', 'deferred', 'signal'], 'removeAll')
     if (options.everyMappedDeviceOfThisMachine !== true) {
       throw invalid(
@@ -115,9 +120,7 @@ export class DeviceMapper {
    * Creates a device without a table (DM_DEV_CREATE). Its node appears with the first table. `minor` requests a certain
    * minor number. Rejects with `DM_NAME_TAKEN` if the name, the uuid or the minor is in use.
    */
-  async create(
-    options: { readonly name: string; readonly uuid?: string; readonly minor?: number } & SignalOption,
-  ): Promise<MappedDeviceInfo> {
+  async create(options: CreateDeviceOptions): Promise<MappedDeviceInfo> {
     checkOptions(options, ['name', 'uuid', 'minor', 'signal'], 'create')
     const name = checkKernelName(options.name)
     const uuid = options.uuid === undefined ? '' : checkKernelUuid(options.uuid)
@@ -130,10 +133,7 @@ export class DeviceMapper {
    * rejects with `DM_BUSY`. `deferred`: the kernel removes a busy device when it is closed; `deferredRemove` of the
    * result is true in that case.
    */
-  async remove(
-    address: Address,
-    options: { readonly deferred?: boolean; readonly timeoutMs?: number } & WithUdev = {},
-  ): Promise<MappedDeviceInfo> {
+  async remove(address: Address, options: RemoveDeviceOptions = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['deferred', 'timeoutMs', 'udev', 'signal'], 'remove')
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? 0, { min: 0 })
     const deferred = checkBoolean('deferred', options.deferred)
@@ -189,10 +189,7 @@ export class DeviceMapper {
    * Waits until the device's event number differs from `eventNumber` (default: the present one) (DM_DEV_WAIT). Occupies
    * a thread of its own during the wait; to watch many devices, use events.
    */
-  async wait(
-    address: Address,
-    options: { readonly eventNumber?: number } & StatusOptions = {},
-  ): Promise<DeviceEventResult> {
+  async wait(address: Address, options: WaitOptions = {}): Promise<DeviceEventResult> {
     checkOptions(options, ['eventNumber', 'inactive', 'noflush', 'signal'], 'wait')
     const where = addressOf(address)
     const seen =
@@ -237,7 +234,7 @@ export class DeviceMapper {
   async tableLoad(
     address: Address,
     table: readonly Segment[],
-    options: { readonly readOnly?: boolean; readonly secureData?: boolean } & SignalOption = {},
+    options: LoadTableOptions = {},
   ): Promise<MappedDeviceInfo> {
     checkOptions(options, ['readOnly', 'secureData', 'signal'], 'tableLoad')
     const flags =
@@ -285,11 +282,7 @@ export class DeviceMapper {
    * Sends a message to the target at `sector` (default 0), or to the device mapper itself if it begins with `@`
    * (DM_TARGET_MSG). Returns the reply, or '' if there is none. It is never sent twice.
    */
-  async message(
-    address: Address,
-    message: string,
-    options: { readonly sector?: number; readonly secureData?: boolean } & SignalOption = {},
-  ): Promise<string> {
+  async message(address: Address, message: string, options: DeviceMessageOptions = {}): Promise<string> {
     checkOptions(options, ['sector', 'secureData', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
     const flags = checkBoolean('secureData', options.secureData) ? LOAD_FLAG.secureData : 0
@@ -297,16 +290,7 @@ export class DeviceMapper {
   }
 
   /** Sets the legacy CHS geometry of a device (DM_DEV_SET_GEOMETRY, 4.6). */
-  async setGeometry(
-    address: Address,
-    geometry: {
-      readonly cylinders: number
-      readonly heads: number
-      readonly sectors: number
-      readonly startSector: number
-    },
-    options: SignalOption = {},
-  ): Promise<void> {
+  async setGeometry(address: Address, geometry: DeviceGeometry, options: SignalOption = {}): Promise<void> {
     checkOptions(geometry, ['cylinders', 'heads', 'sectors', 'startSector'], 'setGeometry')
     checkOptions(options, ['signal'], 'setGeometry')
     const numbers = [

@@ -1,6 +1,6 @@
 // A mapped device of any targets: created from a table, queried, reloaded, removed.
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import type { Address, ReadOptions, StatusOptions, SuspendOptions } from './command-options.js'
+import type { Address, MessageOptions, ReadOptions, StatusOptions, SuspendOptions } from './command-options.js'
 import { addressOf } from './device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
@@ -213,7 +213,7 @@ export class MappedDevice {
   }
 
   /** Sends a message to the target at `sector` (default 0) (DM_TARGET_MSG). Returns its reply, or ''. */
-  async message(message: string, options: { readonly sector?: number } & SignalOption = {}): Promise<string> {
+  async message(message: string, options: MessageOptions = {}): Promise<string> {
     checkOptions(options, ['sector', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
     const text = checkText('message', message)

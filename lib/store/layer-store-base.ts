@@ -22,6 +22,7 @@ const MOST_WARM = 1_000
 
 /** The state of a store and of its pool. */
 export interface StoreStatus {
+  /** The status of the store's pool, as `ThinPool.status` returns it. */
   readonly pool: PoolStatus
   /** The number of layers that have a key. */
   readonly layers: number

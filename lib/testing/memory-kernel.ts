@@ -21,11 +21,17 @@ export interface MemoryKernelOptions {
 }
 
 /** A pool object, or the name of a pool. */
-export type PoolRef = string | { readonly name: string }
+export type PoolRef =
+  | string
+  | {
+      /** The name of the pool's mapped device. */
+      readonly name: string
+    }
 
 /**
- * The mode of a pool. `ro` is the state after a failed write of the metadata, in which the metadata needs a check.
- * `out_of_metadata_space` is reported as `ro` too, but the metadata needs no check.
+ * The mode of a pool. `rw`: reads and writes. `out_of_data_space`: writes to new blocks wait or fail.
+ * `out_of_metadata_space`: reported as `ro`, but the metadata needs no check. `ro`: the state after a failed write of
+ * the metadata, in which the metadata needs a check. `fail`: no I/O is served.
  */
 export type SettableMode = 'rw' | 'out_of_data_space' | 'out_of_metadata_space' | 'ro' | 'fail'
 
@@ -35,6 +41,7 @@ export interface Leftovers {
   readonly devices: readonly string[]
   /** The paths of loop devices, such as `/dev/loop0`. */
   readonly loops: readonly string[]
+  /** The paths of files, in memory. */
   readonly files: readonly string[]
   /** The mount points. */
   readonly mounts: readonly string[]
@@ -51,7 +58,10 @@ export interface MemoryKernel extends Kernel {
    * Returns options for `ThinPool.create`: this kernel, a name, and files of the sizes passed to `memoryKernel`. The same
    * name results in the same files, so that `ThinPool.open` finds the same pool. Default name `memory`.
    */
-  poolOptions(name?: string): CreatePoolOptions & { readonly kernel: Kernel }
+  poolOptions(name?: string): CreatePoolOptions & {
+    /** This kernel, on which the pool is created. */
+    readonly kernel: Kernel
+  }
 
   /**
    * Injects a fault: the next call of an operation fails with an error of the kernel, for example
@@ -68,7 +78,13 @@ export interface MemoryKernel extends Kernel {
    * Allocates all free data blocks except `leaveBlocks` (default 0), as if others had written them. If no block is left,
    * the mode of the pool becomes `out_of_data_space`. The blocks belong to no volume, so `usage()` does not report them.
    */
-  fill(pool: PoolRef, options?: { readonly leaveBlocks?: number }): void
+  fill(
+    pool: PoolRef,
+    options?: {
+      /** The number of data blocks that stay free. Default 0. */
+      readonly leaveBlocks?: number
+    },
+  ): void
   /** Frees the blocks that `fill` allocated. */
   drain(pool: PoolRef): void
   /**

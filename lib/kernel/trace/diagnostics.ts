@@ -19,7 +19,9 @@ export interface CallMessage {
   durationMs?: number
   /** At the end: 0, or the errno with which the kernel rejected the call; -1 if it failed without one. */
   errno?: number
+  /** At the end of a call that succeeded: its result, as native code returned it. */
   result?: unknown
+  /** At the end of a call that failed: the error, usually a `DmThinError`. */
   error?: unknown
 }
 

@@ -37,10 +37,11 @@ export interface AdoptedLayer {
   readonly key: string
   /** The key of the parent; `''` for a layer without a recorded parent. */
   readonly parent: string
+  /** The kind of the layer, according to the records. */
   readonly kind: AdoptedKind
   /** The thin id in the pool. */
   readonly thin: number
-  /** The size of the volume in bytes. */
+  /** The size of the volume in bytes, according to the records. */
   readonly sizeBytes: number
   /**
    * `whole`: the layer is complete. `unfinished`: its program was creating or removing it. `missing`: the pool has no such
@@ -55,6 +56,7 @@ export interface AdoptedLayer {
 
 /** The layers in the records of another program, and the volumes without a record. */
 export interface AdoptedContents {
+  /** The recorded layers, in the order of the records. */
   readonly layers: readonly AdoptedLayer[]
   /** The thin ids of volumes without a record. */
   readonly unrecorded: readonly number[]
@@ -111,7 +113,7 @@ export class AdoptedStore {
     }
   }
 
-  /** The program that owns the records. */
+  /** The program that owns the records: `containerd` or `docker`. */
   get program(): 'containerd' | 'docker' {
     return this.#records.program
   }

@@ -43,7 +43,10 @@ export interface ApplyOptions extends SignalOption, KernelOption {
   readonly maxRatio?: number
   /** The uncompressed bytes up to which `maxRatio` does not apply. Default 1 GiB. */
   readonly maxRatioFromBytes?: number
-  /** The treatment of device nodes: create them, reject the layer, or skip them. Default `allow`. */
+  /**
+   * The treatment of device nodes. `allow`: creates them. `refuse`: rejects the layer. `skip`: does not create them.
+   * Default `allow`.
+   */
   readonly devices?: 'allow' | 'refuse' | 'skip'
   /** `strip` removes set-user-id, set-group-id and capabilities of files. Default `keep`. */
   readonly setuid?: 'keep' | 'strip'
@@ -69,7 +72,7 @@ export interface ApplyProgress {
 
 /** The amount that `applyTar` has unpacked, and the digests of the archive. */
 export interface ApplyResult extends ApplyProgress {
-  /** The digest of the stream. */
+  /** The digest of the stream as it arrived, compressed or not: `sha256:` and 64 hexadecimal digits. */
   readonly digest: string
   /** The digest of the uncompressed archive. It equals `digest` if the stream is not compressed. */
   readonly diffId: string

@@ -155,7 +155,7 @@ export async function remount(target: string, options: RemountOptions): Promise<
   const data = checkText('data', options.data ?? '')
   if (mountAlone && data !== '') throw invalid('data belongs to the file system: not with mountAlone')
   const port = machinePortOf(options.kernel, 'file systems')
-  await sayHolders(port, where, () =>
+  await addHolders(port, where, () =>
     port.remount({ target: where, ...bitsOf(options), mountAlone, data }, options.signal),
   )
 }
@@ -206,11 +206,11 @@ export async function unmount(target: string, options: UnmountOptions = {}): Pro
   const where = path.resolve(checkPath('target', target))
   const flags = UMOUNT_NOFOLLOW | (checkBoolean('lazy', options.lazy) ? MNT_DETACH : 0)
   const port = portOf(options.kernel)
-  await sayHolders(port, where, () => port.unmount(where, flags, options.signal))
+  await addHolders(port, where, () => port.unmount(where, flags, options.signal))
 }
 
 /** Adds the holders of the mount to a `DM_BUSY` of `body`. */
-async function sayHolders(port: MountPort, where: string, body: () => Promise<void>): Promise<void> {
+async function addHolders(port: MountPort, where: string, body: () => Promise<void>): Promise<void> {
   try {
     await body()
   } catch (fault) {

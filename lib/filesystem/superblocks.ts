@@ -39,14 +39,14 @@ export interface Superblock {
  * The number of bytes that are read. The farthest superblock is that of btrfs, at 64 KiB; the magic of swap ends the
  * first page.
  */
-export const LOOKED_AT_BYTES = 68 * 1024
+export const PROBE_BYTES = 68 * 1024
 
 const SUPERBLOCK_AT = 1024
 
 /** Returns all superblocks found: more than one if earlier contents have left their magic. */
 export function superblocksIn(start: Uint8Array): Superblock[] {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength)
-  const whole = bytes.length < LOOKED_AT_BYTES ? Buffer.concat([bytes], LOOKED_AT_BYTES) : bytes
+  const whole = bytes.length < PROBE_BYTES ? Buffer.concat([bytes], PROBE_BYTES) : bytes
   return READERS.flatMap(read => read(whole) ?? [])
 }
 

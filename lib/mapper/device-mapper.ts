@@ -41,7 +41,7 @@ import {
 } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
-import { layTable, type Segment } from '../kernel/table.js'
+import { buildTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 
 /** The commands of the device mapper, one method for each. */
@@ -240,7 +240,7 @@ export class DeviceMapper {
     const flags =
       (checkBoolean('readOnly', options.readOnly) ? LOAD_FLAG.readOnly : 0) |
       (checkBoolean('secureData', options.secureData) ? LOAD_FLAG.secureData : 0)
-    return decodeInfo(await this.#port.tableLoad(addressOf(address), layTable(table), flags, options.signal))
+    return decodeInfo(await this.#port.tableLoad(addressOf(address), buildTable(table), flags, options.signal))
   }
 
   /** Drops the table that is loaded and not live yet (DM_TABLE_CLEAR). */

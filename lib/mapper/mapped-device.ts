@@ -14,7 +14,7 @@ import {
 } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
-import { layTable, type Segment } from '../kernel/table.js'
+import { buildTable, type Segment } from '../kernel/table.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption, checkNumber } from '../base/options.js'
 import { deviceTree, type DeviceTree } from './device-tree.js'
 import { describeHolders } from '../block/holders.js'
@@ -93,7 +93,7 @@ export class MappedDevice {
     )
     const name = checkKernelName(options.name)
     const uuid = options.uuid === undefined ? '' : checkKernelUuid(options.uuid)
-    const table = layTable(options.table)
+    const table = buildTable(options.table)
     const request = { name, uuid, table, readOnly: checkBoolean('readOnly', options.readOnly) }
     const port = portOf(options.kernel)
     const secure = checkBoolean('secureData', options.secureData)
@@ -168,7 +168,7 @@ export class MappedDevice {
    */
   async replaceTable(table: readonly Segment[], options: ReplaceTableOptions = {}): Promise<void> {
     checkOptions(options, ['readOnly', 'secureData', 'noflush', 'skipLockfs', 'signal'], 'replaceTable')
-    const lines = layTable(table)
+    const lines = buildTable(table)
     const loadFlags =
       (checkBoolean('readOnly', options.readOnly) ? LOAD_FLAG.readOnly : 0) |
       (checkBoolean('secureData', options.secureData) ? LOAD_FLAG.secureData : 0)

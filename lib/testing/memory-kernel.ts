@@ -10,7 +10,7 @@ import { MappedDevice } from './mapped-device.js'
 import type { MemoryPool } from './memory-pool.js'
 import { MemoryPort } from './memory-port.js'
 import { MemoryState } from './memory-state.js'
-import { HeldBack, IoError, Refusal } from './refusal.js'
+import { WaitingIo, IoError, Refusal } from './refusal.js'
 
 /** Options of `memoryKernel`. */
 export interface MemoryKernelOptions {
@@ -152,11 +152,11 @@ class InMemory implements MemoryKernel {
   fill(pool: PoolRef, options: { readonly leaveBlocks?: number } = {}): void {
     checkOptions(options, ['leaveBlocks'], 'fill')
     const leaveBlocks = checkNumber('leaveBlocks', options.leaveBlocks ?? 0, { min: 0 })
-    this.#onPool(pool, found => found.take(leaveBlocks))
+    this.#onPool(pool, found => found.fill(leaveBlocks))
   }
 
   drain(pool: PoolRef): void {
-    this.#onPool(pool, found => found.giveBack())
+    this.#onPool(pool, found => found.drain())
   }
 
   expireNoSpace(pool: PoolRef): void {
@@ -238,7 +238,7 @@ class InMemory implements MemoryKernel {
         try {
           return { value: act(bytes) }
         } catch (fault) {
-          if (fault instanceof HeldBack) return undefined
+          if (fault instanceof WaitingIo) return undefined
           throw fault
         }
       })

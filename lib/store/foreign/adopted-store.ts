@@ -7,7 +7,7 @@ import { DmThinError } from '../../base/errors.js'
 import { detectFileSystem } from '../../filesystem/detect.js'
 import { ThinPool } from '../../pool/thin-pool.js'
 import type { OpenPoolOptions } from '../../pool/lifecycle/options.js'
-import { leftMounts, mountedAt, sweepMount, type MountPlace } from '../engine/temporary-mounts.js'
+import { leftMounts, withTemporaryMount, sweepMount, type MountPlace } from '../engine/temporary-mounts.js'
 import { checkKey } from '../common/options.js'
 import { Owner } from '../records/owner.js'
 import type { LayerFileSystem } from '../common/types.js'
@@ -194,7 +194,7 @@ export class AdoptedStore {
       const text = `${device} has ${type ?? 'no known file system'}, and not ext4 or xfs`
       throw new DmThinError('DM_UNSUPPORTED', text, { device })
     }
-    return mountedAt(this.#place, { type, source: device, options: MOUNT_OPTIONS[type] }, body, signal)
+    return withTemporaryMount(this.#place, { type, source: device, options: MOUNT_OPTIONS[type] }, body, signal)
   }
 }
 

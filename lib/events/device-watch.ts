@@ -182,7 +182,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
 
   /**
    * Returns the iterator, of which there is one. It also delivers events from before the first call, since the watch
-   * was made.
+   * was made. It throws the error that ends the watch.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<T | Overflow> {
     this.#read = true

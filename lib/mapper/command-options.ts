@@ -146,9 +146,15 @@ export interface DeviceEventResult {
 
 /** A waiter for events of all mapped devices, on one file descriptor. */
 export interface EventPoll {
-  /** Arms the event poll. To miss no event: arm, list, and wait, in this order. */
+  /**
+   * Arms the event poll. To miss no event: arm, list, and wait, in this order. Rejects with `DM_UNAVAILABLE` before
+   * interface 4.37, and with `ABORT_ERR` after `close`.
+   */
   arm(options?: SignalOption): Promise<void>
-  /** Waits until any mapped device has changed since `arm`. Runs on a thread of its own and can be aborted. */
+  /**
+   * Waits until any mapped device has changed since `arm`. Runs on a thread of its own and can be aborted. Rejects with
+   * `ABORT_ERR`, also if `close` is called.
+   */
   wait(options?: SignalOption): Promise<void>
   /** Closes the file descriptor. */
   close(): void

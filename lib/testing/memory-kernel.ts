@@ -101,9 +101,15 @@ export interface MemoryKernel extends Kernel {
    * kernel. Rejects with an error whose `code` is `EIO`, `ENOSPC` or `EPERM`.
    */
   write(path: string, offsetBytes: number, content: Uint8Array | number): Promise<void>
-  /** Reads from the node of a device, or from a file of this kernel. */
+  /**
+   * Reads from the node of a device, or from a file of this kernel. Rejects with an error whose `code` is `EIO` if the
+   * pool has failed.
+   */
   read(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>
-  /** Discards a range of a device. Blocks that are completely in the range are unmapped. */
+  /**
+   * Discards a range of a device. Blocks that are completely in the range are unmapped. Rejects with an error whose
+   * `code` is `EOPNOTSUPP` if the device does not support discards.
+   */
   discard(path: string, offsetBytes: number, lengthBytes: number): Promise<void>
   /** Opens a device, as a program would. The device is busy until the returned function is called. */
   hold(path: string): () => void

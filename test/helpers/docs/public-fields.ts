@@ -9,6 +9,8 @@ export interface Field {
   readonly own: string
   /** True for an option with a value: neither required, nor a signal or a function, nor `never`. */
   readonly needsDefault: boolean
+  /** True for a method or getter whose result is a promise. */
+  readonly isAsync: boolean
 }
 
 export interface LiteralUnion {
@@ -66,6 +68,9 @@ function needsDefault(node: FieldNode, path: string): boolean {
   return OPTIONS.test(path) && !type.getText().includes('AbortSignal')
 }
 
+const isAsync = (node: FieldNode): boolean =>
+  !ts.isPropertySignature(node) && !ts.isPropertyDeclaration(node) && /^Promise\b/.test(node.type?.getText() ?? '')
+
 /** Returns the public fields and unions of a declaration that is exported as `name`. */
 export function publicFields(name: string, declaration: ts.Declaration): PublicFields {
   const fields: Field[] = []
@@ -77,7 +82,7 @@ export function publicFields(name: string, declaration: ts.Declaration): PublicF
       if (isHidden(node)) return
       path = `${path}.${node.name.getText()}`
       own = docOf(node)
-      fields.push({ path, own, needsDefault: needsDefault(node, path) })
+      fields.push({ path, own, needsDefault: needsDefault(node, path), isAsync: isAsync(node) })
     } else if (ts.isParameter(node)) path = `${path}(${node.name.getText()})`
     const literals = literalsOf(node)
     if (literals.length > 0) unions.push({ path, own, literals })

@@ -146,6 +146,12 @@ test('each optional field of options and tables has its default in its descripti
   expect(optional.filter(({ own }) => !/\b(default|required)\b/i.test(own)).map(({ path }) => path)).toEqual([])
 })
 
+test('each asynchronous method says how it fails, apart from those that close an object', () => {
+  const calls = fields.filter(({ path, isAsync }) => isAsync && !/\.(close|\[Symbol\.asyncDispose\])$/.test(path))
+  expect(calls.length).toBeGreaterThan(100)
+  expect(calls.filter(({ own }) => !/\brejects?\b/i.test(own)).map(({ path }) => path)).toEqual([])
+})
+
 test('each literal of a union is explained where the union is described', () => {
   const unions = all.flatMap(each => each.unions).filter(({ path }) => path !== 'ErrorCode') // errors.md explains them
   expect(unions.length).toBeGreaterThan(40)

@@ -91,7 +91,7 @@ describe('arbitrary numbers', () => {
 })
 
 describe('options of any type', () => {
-  test('checkOptions, checkBoolean and layTable accept a value or throw a DmThinError', () => {
+  test('checkOptions, checkBoolean and buildTable accept a value or throw a DmThinError', () => {
     everywhere(10_000, anyThing, value => {
       outcome(() => checkOptions(value, ['a', 'b'], 'call'))
       outcome(() => checkBoolean('flag', value))
@@ -121,7 +121,7 @@ describe('options of any type', () => {
   })
 })
 
-describe('dmsetupWords', () => {
+describe('toDmsetupCommand', () => {
   /** A shell: single quotes, and a backslash before a quote. */
   function shellWords(text: string): string[] {
     const words: string[] = []

@@ -15,11 +15,11 @@ export const anchorOf = heading =>
 /** Files and folders that pages lead to and that are no pages: they become texts of the site. */
 const sources = new Set()
 
-/** @param {import('markdown-it')} md */
+/** @param {import('vitepress').MarkdownRenderer} md */
 export function leadLinks(md) {
   md.core.ruler.push('lead-links', ({ tokens, env }) => {
     for (const token of tokens.flatMap(({ children }) => children ?? [])) {
-      if (token.type === 'link_open') token.attrSet('href', ledTo(token.attrGet('href'), env.relativePath))
+      if (token.type === 'link_open') token.attrSet('href', ledTo(token.attrGet('href') ?? '', env.relativePath))
     }
   })
 }
@@ -46,12 +46,12 @@ export function copySources(outDir) {
   }
 }
 
-/** Leaves the text of diagrams to the browser, which draws them: see theme/index.mjs. @param {import('markdown-it')} md */
+/** Leaves the text of diagrams to the browser, which draws them: see theme/index.mjs. @param {import('vitepress').MarkdownRenderer} md */
 export function drawMermaid(md) {
   const { fence } = md.renderer.rules
   md.renderer.rules.fence = (tokens, index, ...rest) => {
     const { info, content } = tokens[index]
-    if (info.trim() !== 'mermaid') return fence(tokens, index, ...rest)
+    if (info.trim() !== 'mermaid') return fence?.(tokens, index, ...rest) ?? ''
     return `<pre class="mermaid" v-pre>${md.utils.escapeHtml(content)}</pre>`
   }
 }

@@ -1,5 +1,7 @@
 // The sidebar, read from the index of the documentation: a group for each heading, and a page for each link below it.
 
+/** @typedef {{ text: string, link?: string, collapsed?: boolean, items?: Item[] }} Item */
+
 const LINK = /\[([^\]]+)\]\(([^):]+)\.md\)/g
 
 /**
@@ -8,20 +10,25 @@ const LINK = /\[([^\]]+)\]\(([^):]+)\.md\)/g
  * @param {string} index the text of docs/README.md
  */
 export function sidebarOf(index) {
-  const groups = [{ text: 'Documentation', items: [] }]
+  /** @type {Item[]} */
+  let items = []
+  const groups = [{ text: 'Documentation', items }]
   const seen = new Set()
   for (const line of index.split('\n')) {
     const [, heading] = /^## (.*)/.exec(line) ?? []
-    if (heading) groups.push({ text: heading, items: [] })
-    const { items } = groups.at(-1)
+    if (heading) {
+      items = []
+      groups.push({ text: heading, items })
+    }
     const below = /^\s+[-*\d]/.test(line) && items.length > 0
     const links = [...line.matchAll(LINK)].slice(0, /^([-*|]|\d+\.)/.test(line) ? 1 : undefined)
     for (const [, text, page] of links) {
       const link = `/docs/${page}`.replace(/README$/, '')
       if (seen.has(link) || page.startsWith('../')) continue
       seen.add(link)
-      if (!below) items.push({ text, link })
-      else Object.assign(items.at(-1), { collapsed: true, items: [...(items.at(-1).items ?? []), { text, link }] })
+      const above = below ? items.at(-1) : undefined
+      if (above) Object.assign(above, { collapsed: true, items: [...(above.items ?? []), { text, link }] })
+      else items.push({ text, link })
     }
   }
   return groups.filter(({ items }) => items.length > 0)

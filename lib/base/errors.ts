@@ -76,6 +76,9 @@ export interface RollbackStep {
 
 /** A holder that keeps a device busy, as far as /proc and sysfs show it. */
 export interface Holder {
+  /**
+   * The kind of the holder: `mount`, a mounted file system; `process`, an open descriptor; `device`, a stacked device.
+   */
   readonly kind: 'mount' | 'process' | 'device'
   /** The mount point, the program's name, or the node of the device stacked on it. */
   readonly path: string
@@ -85,15 +88,25 @@ export interface Holder {
 
 /** The facts of a `DmThinError`, as its constructor takes them. */
 export interface ErrorFacts {
+  /** The kernel's errno, positive: 16 for EBUSY. Default: none, for an error that is not the kernel's. */
   readonly errno?: number | undefined
+  /** The kernel's name of the rejected call: `DM_TABLE_LOAD`, `mount` … Default: none. */
   readonly operation?: string | undefined
+  /** The name or path of the device that the call was about. Default: none. */
   readonly device?: string | undefined
+  /** The requested or found value that explains the error. Default: none. */
   readonly detail?: string | undefined
+  /** The kernel log's reason for a rejected table. Default: none. */
   readonly kernelReason?: string | undefined
+  /** The number of attempts before the call failed. Default: none, if the call is attempted once. */
   readonly tries?: number | undefined
+  /** The holders that keep the device busy. Default: an empty list. */
   readonly holders?: readonly Holder[] | undefined
+  /** The number of the corrupt metadata block, in units of 4096 bytes. Default: none. */
   readonly block?: number | undefined
+  /** The rollback steps of the failed call, newest first. Default: an empty list. */
   readonly rollback?: readonly RollbackStep[] | undefined
+  /** The error behind this one, which becomes `Error.cause`. Default: none. */
   readonly cause?: unknown
 }
 

@@ -28,8 +28,8 @@ export class Rollback {
     try {
       return await body()
     } catch (fault) {
-      const error = asRefusal(fault)
-      const done = await this.#unwind(error?.rollback.some(notUndone) ?? false)
+      const error = asDmThinError(fault)
+      const done = await this.#unwind(error?.rollback.some(hasFailed) ?? false)
       if (error === undefined) throw fault
       if (done.length === 0) throw error
       throw error.refined(error.code, error.message, { rollback: [...error.rollback, ...done] })
@@ -40,7 +40,7 @@ export class Rollback {
   async #unwind(stopped: boolean): Promise<RollbackStep[]> {
     const done: RollbackStep[] = []
     for (const { operation, device, run, always } of this.#steps.splice(0).reverse()) {
-      const errno = (stopped || done.some(notUndone)) && !always ? ERRNO.ECANCELED : await attempt(run)
+      const errno = (stopped || done.some(hasFailed)) && !always ? ERRNO.ECANCELED : await attempt(run)
       if (errno !== undefined) done.push({ operation, device, errno })
     }
     return done
@@ -48,13 +48,13 @@ export class Rollback {
 }
 
 /** Returns an error of this library or of the system, which has a code; undefined for other thrown values. */
-function asRefusal(fault: unknown): DmThinError | undefined {
+function asDmThinError(fault: unknown): DmThinError | undefined {
   if (fault instanceof DmThinError) return fault
   const code = typeof fault === 'object' && fault !== null ? (fault as { code?: unknown }).code : undefined
   return typeof code === 'string' ? new DmThinError('DM_KERNEL', String(fault), { cause: fault }) : undefined
 }
 
-const notUndone = (step: RollbackStep): boolean => step.errno !== 0
+const hasFailed = (step: RollbackStep): boolean => step.errno !== 0
 
 /** Returns 0, the errno of the failure, or -1 if it has none; undefined if there was nothing to roll back. */
 async function attempt(run: () => Promise<unknown>): Promise<number | undefined> {

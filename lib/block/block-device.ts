@@ -113,13 +113,13 @@ export class BlockDevice {
     return this.#opened.logicalBlockBytes
   }
 
-  /** Returns the present properties of the device, read from the kernel. */
+  /** Returns the present properties of the device, read from the kernel. Rejects with `DM_CLOSED`. */
   async info(options: SignalOption = {}): Promise<BlockInfo> {
     checkOptions(options, ['signal'], 'info')
     return this.#pending.run(() => this.#port.blockInfo(this.#handle, options.signal))
   }
 
-  /** Returns the present size in bytes (BLKGETSIZE64). */
+  /** Returns the present size in bytes (BLKGETSIZE64). Rejects with `DM_CLOSED`. */
   async size(options: SignalOption = {}): Promise<number> {
     checkOptions(options, ['signal'], 'size')
     return this.#pending.run(async () => (await this.#port.blockInfo(this.#handle, options.signal)).sizeBytes)
@@ -154,7 +154,7 @@ export class BlockDevice {
 
   /**
    * Sets whether the device accepts writes (BLKROSET). Programs that have it open for writing already keep their
-   * access.
+   * access. Rejects with `DM_PERMISSION`, `DM_CLOSED`.
    */
   async setReadOnly(readOnly: boolean, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'setReadOnly')
@@ -164,7 +164,7 @@ export class BlockDevice {
 
   /**
    * Waits until all writes are on the device and out of its cache (fsync). A write past the page cache is on the device
-   * when it resolves, and survives a power loss after this call.
+   * when it resolves, and survives a power loss after this call. Rejects with `DM_KERNEL` (EIO) if a write was lost.
    */
   async flush(options: BlockFlushOptions = {}): Promise<void> {
     checkOptions(options, ['dropCache', 'signal'], 'flush')

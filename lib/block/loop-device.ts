@@ -122,7 +122,10 @@ export class LoopDevice {
     return device
   }
 
-  /** Returns all attached loop devices of the machine, by number. Omits devices that are detached during the call. */
+  /**
+   * Returns all attached loop devices of the machine, by number. Omits devices that are detached during the call.
+   * Rejects with `DM_PERMISSION`, `ABORT_ERR`.
+   */
   static async list(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
     checkOptions(options, ['kernel', 'signal'], 'LoopDevice.list')
     const port = portOf(options.kernel)
@@ -133,7 +136,8 @@ export class LoopDevice {
   /**
    * Returns the loop devices that a process of this library attached and left: the process ended without detaching
    * them, and nothing holds them. It does not return devices of running processes, devices with `autoclear` or with a
-   * `reference` of their own, and devices of other programs or other pid namespaces, whose state is unknown.
+   * `reference` of their own, and devices of other programs or other pid namespaces, whose state is unknown. Rejects
+   * with `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async findLeaked(options: KernelOption & SignalOption = {}): Promise<LoopDevice[]> {
     checkOptions(options, ['kernel', 'signal'], 'LoopDevice.findLeaked')
@@ -170,7 +174,10 @@ export class LoopDevice {
     return this.#pending.run(async () => (this.#status = await this.#port.loopStatus(this.number, options.signal)))
   }
 
-  /** Adapts the device to the changed size of its file (LOOP_SET_CAPACITY). Returns the new size in bytes. */
+  /**
+   * Adapts the device to the changed size of its file (LOOP_SET_CAPACITY). Returns the new size in bytes. Rejects with
+   * `DM_KERNEL` (ENXIO) if the device is no longer attached.
+   */
   async resize(options: SignalOption = {}): Promise<number> {
     checkOptions(options, ['signal'], 'resize')
     return this.#pending.run(async () => {
@@ -179,7 +186,11 @@ export class LoopDevice {
     })
   }
 
-  /** Sets whether the device bypasses the page cache of the file (LOOP_SET_DIRECT_IO), also while it is in use. */
+  /**
+   * Sets whether the device bypasses the page cache of the file (LOOP_SET_DIRECT_IO), also while it is in use. Rejects
+   * with `DM_KERNEL`: ENXIO if the device is no longer attached, EINVAL if the file system of the file does not support
+   * it.
+   */
   async setDirectIo(directIo: boolean, options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'setDirectIo')
     checkRequired('directIo', directIo)

@@ -13,7 +13,14 @@ export type { Kernel, KernelOption } from '../kernel/kernel-option.js'
 export { watchDevices, Watch, type DeviceWatch, type DeviceWatchOptions } from '../events/device-watch.js'
 export type { DeviceEvent } from '../events/device-changes.js'
 export type { Overflow } from '../events/event-queue.js'
-export type { PoolEvent, PoolWatch } from '../pool/pool-events.js'
+export type {
+  PoolConditionEvent,
+  PoolEvent,
+  PoolFailedEvent,
+  PoolModeEvent,
+  PoolRemovedEvent,
+  PoolWatch,
+} from '../pool/pool-events.js'
 export {
   alignedBuffer,
   BlockDevice,

@@ -7,13 +7,21 @@
 export { DeviceMapper } from '../mapper/device-mapper.js'
 export type {
   Address,
+  CreateDeviceOptions,
   DeviceEventResult,
+  DeviceGeometry,
+  DeviceMessageOptions,
   EventPoll,
   ListEntry,
   ListFilter,
+  LoadTableOptions,
+  MessageOptions,
   ReadOptions,
+  RemoveAllOptions,
+  RemoveDeviceOptions,
   StatusOptions,
   SuspendOptions,
+  WaitOptions,
   WithUdev,
 } from '../mapper/command-options.js'
 export type { Capabilities, InterfaceFeature } from '../mapper/capabilities.js'
@@ -62,6 +70,7 @@ export {
 } from '../target/snapshot.js'
 export {
   thinPool,
+  type FailedPoolStatusLine,
   type PoolMode,
   type PoolStatusLine,
   type ThinPoolFeatures,

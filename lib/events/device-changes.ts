@@ -9,7 +9,9 @@ export interface DeviceEvent {
    * space, a path failed, a mirror is in sync …).
    */
   readonly type: 'added' | 'removed' | 'renamed' | 'event'
+  /** The name of the device: the new one with `renamed`, the last one with `removed`. */
   readonly name: string
+  /** The uuid of the device; empty if it has none. */
   readonly uuid: string
   /** `253:4`, the device number. */
   readonly device: string
@@ -32,26 +34,26 @@ export function changesBetween(before: Known, after: Known): DeviceEvent[] {
   const raised: DeviceEvent[] = []
   for (const old of before.values()) {
     const now = after.get(old.device)
-    if (!now || !isSame(old, now)) gone.push(told('removed', old))
+    if (!now || !isSame(old, now)) gone.push(eventOf('removed', old))
   }
   for (const now of after.values()) {
     const old = before.get(now.device)
     if (!old || !isSame(old, now)) {
-      come.push(told('added', now))
+      come.push(eventOf('added', now))
       continue
     }
     if (old.name !== now.name || old.uuid !== now.uuid) {
-      come.push({ ...told('renamed', now), previousName: old.name })
+      come.push({ ...eventOf('renamed', now), previousName: old.name })
     }
     const count = numberOf(now) - numberOf(old)
-    if (count !== 0) raised.push({ ...told('event', now), count: count >>> 0 })
+    if (count !== 0) raised.push({ ...eventOf('event', now), count: count >>> 0 })
   }
   return [...gone, ...come, ...raised]
 }
 
 const numberOf = ({ eventNumber = 0 }: ListedDevice): number => eventNumber
 
-const told = (type: DeviceEvent['type'], device: ListedDevice): DeviceEvent => ({
+const eventOf = (type: DeviceEvent['type'], device: ListedDevice): DeviceEvent => ({
   type,
   name: device.name,
   uuid: device.uuid,

@@ -130,6 +130,7 @@ export function eventHub(port: KernelPort): EventHub {
 export interface DeviceWatchOptions extends KernelOption, SignalOption {
   /** Reports only devices whose name begins with this. Default: all. */
   readonly namePrefix?: string
+  /** Reports only devices whose uuid begins with this. Default: all. */
   readonly uuidPrefix?: string
   /** Ends the watch: the iterator ends, and no more events are emitted. */
   readonly signal?: AbortSignal
@@ -181,7 +182,7 @@ export class Watch<T> extends EventEmitter<WatchEvents<T>> implements AsyncDispo
 
   /**
    * Returns the iterator, of which there is one. It also delivers events from before the first call, since the watch
-   * was made.
+   * was made. It throws the error that ends the watch.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<T | Overflow> {
     this.#read = true

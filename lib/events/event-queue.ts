@@ -2,6 +2,7 @@
 
 /** The marker in place of events that were dropped unread; see `EventQueue`. */
 export interface Overflow {
+  /** Always `overflow`, which is the type of no event. */
   readonly type: 'overflow'
 }
 

@@ -6,7 +6,7 @@ import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   fatPlaces,
   fatRootLabel,
-  LOOKED_AT_BYTES,
+  PROBE_BYTES,
   superblocksIn,
   type FileSystemType,
   type Superblock,
@@ -23,7 +23,7 @@ export interface DetectedFileSystem extends Superblock {
 
 const STEP = 4096
 /** The limit within the root folder of a FAT: a label after it is not found. */
-const MOST_ROOT_BYTES = 64 * 1024
+const MAX_ROOT_BYTES = 64 * 1024
 
 /**
  * Returns the contents of a block device or an image file by magic: ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, swap,
@@ -40,7 +40,7 @@ export async function detectFileSystem(
   checkOptions(options, ['kernel', 'signal'], 'detectFileSystem')
   const port = machinePortOf(options.kernel, 'file systems')
   const where = checkPath('path', path)
-  const [start] = await port.peek(where, [{ offsetBytes: 0, lengthBytes: LOOKED_AT_BYTES }], options.signal)
+  const [start] = await port.peek(where, [{ offsetBytes: 0, lengthBytes: PROBE_BYTES }], options.signal)
   const [found, ...others] = superblocksIn(start!)
   if (found === undefined) return undefined
   const label = found.type === 'vfat' ? await fatLabel(port, where, start!, options.signal) : undefined
@@ -51,7 +51,7 @@ async function fatLabel(port: BlockPort, path: string, start: Uint8Array, signal
   const places = fatPlaces(Buffer.from(start.buffer, start.byteOffset, start.byteLength))
   if (places === undefined || places.rootBytes === 0) return undefined
   const over = places.rootAt % STEP
-  const wanted = over + Math.min(places.rootBytes, MOST_ROOT_BYTES)
+  const wanted = over + Math.min(places.rootBytes, MAX_ROOT_BYTES)
   const range = { offsetBytes: places.rootAt - over, lengthBytes: Math.ceil(wanted / STEP) * STEP }
   const [root] = await port.peek(path, [range], signal)
   return fatRootLabel(root!.subarray(over, wanted))

@@ -29,7 +29,7 @@ export interface MountOptions extends MountFlags, KernelOption, SignalOption {
   readonly target: string
   /** The kernel's name of the file system: `ext4`, `xfs` … */
   readonly type: string
-  /** Options of the file system, separated by commas: `nouuid` for a second xfs of the same origin. */
+  /** Options of the file system, separated by commas: `nouuid` for a second xfs of the same origin. Default: none. */
   readonly data?: string
 }
 
@@ -45,6 +45,7 @@ export interface RemountOptions extends MountFlags, KernelOption, SignalOption {
 export interface BindOptions extends KernelOption, SignalOption {
   /** The folder or file that is mounted at `target`, which must exist. */
   readonly source: string
+  /** The path at which `source` is mounted: an existing folder for a folder, an existing file for a file. */
   readonly target: string
   /** Includes everything that is mounted below `source` (MS_REC). Default false. */
   readonly recursive?: boolean
@@ -55,7 +56,10 @@ export interface BindOptions extends KernelOption, SignalOption {
   readonly readOnly?: boolean
 }
 
-/** The propagation of mounts and unmounts below a mount to its copies: mount_namespaces(7). */
+/**
+ * The propagation of mounts and unmounts below a mount to its copies: mount_namespaces(7). `private`: none. `shared`:
+ * to the copies and from them. `slave`: from the copies only. `unbindable`: none, and the mount cannot be bound.
+ */
 export type Propagation = 'private' | 'shared' | 'slave' | 'unbindable'
 
 /** Options of `setPropagation`. */
@@ -151,7 +155,7 @@ export async function remount(target: string, options: RemountOptions): Promise<
   const data = checkText('data', options.data ?? '')
   if (mountAlone && data !== '') throw invalid('data belongs to the file system: not with mountAlone')
   const port = machinePortOf(options.kernel, 'file systems')
-  await sayHolders(port, where, () =>
+  await addHolders(port, where, () =>
     port.remount({ target: where, ...bitsOf(options), mountAlone, data }, options.signal),
   )
 }
@@ -202,11 +206,11 @@ export async function unmount(target: string, options: UnmountOptions = {}): Pro
   const where = path.resolve(checkPath('target', target))
   const flags = UMOUNT_NOFOLLOW | (checkBoolean('lazy', options.lazy) ? MNT_DETACH : 0)
   const port = portOf(options.kernel)
-  await sayHolders(port, where, () => port.unmount(where, flags, options.signal))
+  await addHolders(port, where, () => port.unmount(where, flags, options.signal))
 }
 
 /** Adds the holders of the mount to a `DM_BUSY` of `body`. */
-async function sayHolders(port: MountPort, where: string, body: () => Promise<void>): Promise<void> {
+async function addHolders(port: MountPort, where: string, body: () => Promise<void>): Promise<void> {
   try {
     await body()
   } catch (fault) {

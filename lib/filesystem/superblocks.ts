@@ -2,7 +2,11 @@
 // are those of blkid. The numbers are from the kernel's headers (fs/ext4/ext4.h, fs/xfs/libxfs/xfs_format.h,
 // include/uapi/linux/btrfs_tree.h, include/linux/f2fs_fs.h, include/linux/swap.h …).
 
-/** A type of content that `detectFileSystem` recognizes, by its blkid name. */
+/**
+ * A type of content that `detectFileSystem` recognizes, by its blkid name: the file systems `ext2`, `ext3`, `ext4`,
+ * `xfs`, `btrfs`, `f2fs`, `vfat`, `squashfs` and `erofs`; `swap`; `crypto_LUKS`, an encrypted volume; `LVM2_member`, a
+ * physical volume of LVM.
+ */
 export type FileSystemType =
   | 'ext2'
   | 'ext3'
@@ -19,6 +23,7 @@ export type FileSystemType =
 
 /** The facts of a superblock. */
 export interface Superblock {
+  /** The type of the contents, by its blkid name. */
   readonly type: FileSystemType
   /** The label; empty if there is none. */
   readonly label: string
@@ -34,14 +39,14 @@ export interface Superblock {
  * The number of bytes that are read. The farthest superblock is that of btrfs, at 64 KiB; the magic of swap ends the
  * first page.
  */
-export const LOOKED_AT_BYTES = 68 * 1024
+export const PROBE_BYTES = 68 * 1024
 
 const SUPERBLOCK_AT = 1024
 
 /** Returns all superblocks found: more than one if earlier contents have left their magic. */
 export function superblocksIn(start: Uint8Array): Superblock[] {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength)
-  const whole = bytes.length < LOOKED_AT_BYTES ? Buffer.concat([bytes], LOOKED_AT_BYTES) : bytes
+  const whole = bytes.length < PROBE_BYTES ? Buffer.concat([bytes], PROBE_BYTES) : bytes
   return READERS.flatMap(read => read(whole) ?? [])
 }
 

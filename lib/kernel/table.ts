@@ -4,6 +4,7 @@ import type { TargetLine } from './port/device-port.js'
 
 /** A range of a mapped device and its mapping. The targets of this package make segments. */
 export interface Segment {
+  /** The length of the segment in sectors of 512 bytes, from 1. */
   readonly lengthSectors: number
   /** The target's name: `linear`, `thin` … At most 15 bytes. */
   readonly type: string
@@ -17,7 +18,7 @@ const MAX_TYPE_BYTES = 15
 const isArray = (value: unknown): boolean => Array.isArray(value)
 
 /** Arranges segments one after the other from sector 0. Throws `DM_INVALID_ARGUMENT`, naming the segment. */
-export function layTable(segments: readonly Segment[]): TargetLine[] {
+export function buildTable(segments: readonly Segment[]): TargetLine[] {
   if (!isArray(segments) || segments.length === 0) throw invalid('a table must be an array of at least one segment')
   let startSectors = 0
   return segments.map((segment, at) => {

@@ -36,7 +36,9 @@ export type InterfaceFeature = keyof typeof INTERFACE_FEATURES
 
 /** The features and targets that the running kernel has. */
 export interface Capabilities {
+  /** The version of the kernel's interface (DM_VERSION): major, minor and patch level, such as `[4, 48, 0]`. */
   readonly interfaceVersion: readonly number[]
+  /** True for each feature that the interface has, according to its version. */
   readonly features: Readonly<Record<InterfaceFeature, boolean>>
   /** The version of each loaded target. Other targets may be loaded when a table names them. */
   readonly targets: ReadonlyMap<string, readonly number[]>

@@ -4,6 +4,7 @@ import { deviceMinor, deviceNumber } from '../base/device-number.js'
 
 /** The state of a mapped device. */
 export interface MappedDeviceInfo {
+  /** The name, as the kernel stores it: 1 to 127 bytes without a `/`. */
   readonly name: string
   /** The uuid; empty if there is none. */
   readonly uuid: string
@@ -17,10 +18,13 @@ export interface MappedDeviceInfo {
   readonly targetCount: number
   /** The number of events, modulo 2^32. */
   readonly eventNumber: number
+  /** True if the device accepts no writes. */
   readonly readOnly: boolean
+  /** True if the device is suspended: its I/O waits for `resume`. */
   readonly suspended: boolean
   /** True if the kernel suspended it, as it does with the volumes of a suspended pool. */
   readonly internalSuspend: boolean
+  /** True if the device has a live table, which maps its I/O. */
   readonly liveTable: boolean
   /** True if a table is loaded that is not live yet. */
   readonly inactiveTable: boolean

@@ -3,13 +3,20 @@ import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
 import type {
   Address,
+  CreateDeviceOptions,
   DeviceEventResult,
+  DeviceGeometry,
+  DeviceMessageOptions,
   EventPoll,
   ListEntry,
   ListFilter,
+  LoadTableOptions,
   ReadOptions,
+  RemoveAllOptions,
+  RemoveDeviceOptions,
   StatusOptions,
   SuspendOptions,
+  WaitOptions,
   WithUdev,
 } from './command-options.js'
 import {
@@ -34,10 +41,13 @@ import {
 } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
-import { layTable, type Segment } from '../kernel/table.js'
+import { buildTable, type Segment } from '../kernel/table.js'
 import { announcementOf, UDEV_RULE_NAMES, UdevTransaction, type UdevRules } from './udev-transaction.js'
 
-/** The commands of the device mapper, one method for each. */
+/**
+ * The commands of the device mapper, one method for each. Each of them rejects with `DM_PERMISSION` and
+ * `DM_UNAVAILABLE` if the device mapper cannot be used, and with `DM_INVALID_ARGUMENT` for an invalid argument.
+ */
 export class DeviceMapper {
   readonly #port: KernelPort
   /** The running kernel's interface version, as `[4, 48, 0]`. */
@@ -55,13 +65,16 @@ export class DeviceMapper {
     return new DeviceMapper(port, await port.version(options.signal))
   }
 
-  /** Returns the interface version (DM_VERSION). */
+  /** Returns the interface version (DM_VERSION). Rejects with `DM_UNAVAILABLE` if the kernel has no device mapper. */
   async version(options: SignalOption = {}): Promise<readonly number[]> {
     checkOptions(options, ['signal'], 'version')
     return this.#port.version(options.signal)
   }
 
-  /** Returns the features of this kernel's interface and targets, according to their versions. */
+  /**
+   * Returns the features of this kernel's interface and targets, according to their versions. Rejects as `listVersions`
+   * does.
+   */
   async capabilities(options: SignalOption = {}): Promise<Capabilities> {
     checkOptions(options, ['signal'], 'capabilities')
     return capabilitiesOf(this.interfaceVersion, await this.#port.listVersions(options.signal))
@@ -69,11 +82,10 @@ export class DeviceMapper {
 
   /**
    * Removes **every** mapped device of the machine that is not open, whoever created it (DM_REMOVE_ALL). The required
-   * option guards against calling it by accident. `deferred`: devices in use are removed when they are closed.
+   * option guards against calling it by accident: without it, the call rejects with `DM_INVALID_ARGUMENT`. `deferred`:
+   * devices in use are removed when they are closed.
    */
-  async removeAll(
-    options: { readonly everyMappedDeviceOfThisMachine: true; readonly deferred?: boolean } & SignalOption,
-  ): Promise<void> {
+  async removeAll(options: RemoveAllOptions): Promise<void> {
     checkOptions(options, ['everyMappedDeviceOfThisMachine', 'deferred', 'signal'], 'removeAll')
     if (options.everyMappedDeviceOfThisMachine !== true) {
       throw invalid(
@@ -83,7 +95,10 @@ export class DeviceMapper {
     await this.#port.removeAll(checkBoolean('deferred', options.deferred) ? REMOVE_FLAG.deferred : 0, options.signal)
   }
 
-  /** Lists the mapped devices, with uuids and event numbers (DM_LIST_DEVICES). */
+  /**
+   * Lists the mapped devices, with uuids and event numbers (DM_LIST_DEVICES). Rejects with `DM_PERMISSION`,
+   * `ABORT_ERR`.
+   */
   async listDevices(options: ListFilter = {}): Promise<ListEntry[]> {
     checkOptions(options, ['namePrefix', 'uuidPrefix', 'signal'], 'listDevices')
     const listed = await this.#port.listDevices(listFilter(options), options.signal)
@@ -95,7 +110,7 @@ export class DeviceMapper {
     }))
   }
 
-  /** Lists the loaded targets (DM_LIST_VERSIONS). */
+  /** Lists the loaded targets (DM_LIST_VERSIONS). Rejects with `DM_PERMISSION`, `ABORT_ERR`. */
   async listVersions(options: SignalOption = {}): Promise<TargetVersion[]> {
     checkOptions(options, ['signal'], 'listVersions')
     return this.#port.listVersions(options.signal)
@@ -115,9 +130,7 @@ export class DeviceMapper {
    * Creates a device without a table (DM_DEV_CREATE). Its node appears with the first table. `minor` requests a certain
    * minor number. Rejects with `DM_NAME_TAKEN` if the name, the uuid or the minor is in use.
    */
-  async create(
-    options: { readonly name: string; readonly uuid?: string; readonly minor?: number } & SignalOption,
-  ): Promise<MappedDeviceInfo> {
+  async create(options: CreateDeviceOptions): Promise<MappedDeviceInfo> {
     checkOptions(options, ['name', 'uuid', 'minor', 'signal'], 'create')
     const name = checkKernelName(options.name)
     const uuid = options.uuid === undefined ? '' : checkKernelUuid(options.uuid)
@@ -130,10 +143,7 @@ export class DeviceMapper {
    * rejects with `DM_BUSY`. `deferred`: the kernel removes a busy device when it is closed; `deferredRemove` of the
    * result is true in that case.
    */
-  async remove(
-    address: Address,
-    options: { readonly deferred?: boolean; readonly timeoutMs?: number } & WithUdev = {},
-  ): Promise<MappedDeviceInfo> {
+  async remove(address: Address, options: RemoveDeviceOptions = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['deferred', 'timeoutMs', 'udev', 'signal'], 'remove')
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? 0, { min: 0 })
     const deferred = checkBoolean('deferred', options.deferred)
@@ -151,7 +161,7 @@ export class DeviceMapper {
 
   /**
    * Renames a device (DM_DEV_RENAME). The device is addressed by name only, because the kernel does not rename by uuid.
-   * Returns the device under its new name.
+   * Returns the device under its new name. Rejects with `DM_NAME_TAKEN`, `DM_NOT_FOUND`.
    */
   async rename(name: string, to: string, options: WithUdev = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['udev', 'signal'], 'rename')
@@ -159,27 +169,36 @@ export class DeviceMapper {
     return decodeInfo(await this.#port.rename(...names, options.signal, announcementOf(options.udev)))
   }
 
-  /** Sets the uuid of a device that has none, which is possible once (DM_DEV_RENAME with DM_UUID_FLAG, 4.19). */
+  /**
+   * Sets the uuid of a device that has none, which is possible once (DM_DEV_RENAME with DM_UUID_FLAG, 4.19). Rejects
+   * with `DM_NAME_TAKEN` (another device has the uuid), `DM_NOT_FOUND`, `DM_KERNEL` (EINVAL: the device has a uuid).
+   */
   async setUuid(name: string, uuid: string, options: WithUdev = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['udev', 'signal'], 'setUuid')
     const names = [checkKernelName(name), checkKernelUuid(uuid)] as const
     return decodeInfo(await this.#port.setUuid(...names, options.signal, announcementOf(options.udev)))
   }
 
-  /** Suspends a device: holds back new I/O and waits until the I/O in progress has completed (DM_DEV_SUSPEND). */
+  /**
+   * Suspends a device: holds back new I/O and waits until the I/O in progress has completed (DM_DEV_SUSPEND). The wait
+   * has no limit: pass a `signal`. Rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
+   */
   async suspend(address: Address, options: SuspendOptions = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'suspend')
     return decodeInfo(await this.#port.suspend(addressOf(address), suspendFlags(options), options.signal))
   }
 
-  /** Resumes a device: makes a loaded table live and continues I/O (DM_DEV_SUSPEND without its flag). */
+  /**
+   * Resumes a device: makes a loaded table live and continues I/O (DM_DEV_SUSPEND without its flag). Rejects with
+   * `DM_TABLE_REFUSED` if the table cannot become live, `DM_VOLUME_NOT_FOUND` (of a thin), `DM_NOT_FOUND`.
+   */
   async resume(address: Address, options: SuspendOptions & WithUdev = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['noflush', 'skipLockfs', 'udev', 'signal'], 'resume')
     const udev = announcementOf(options.udev)
     return decodeInfo(await this.#port.resume(addressOf(address), options.signal, suspendFlags(options), udev))
   }
 
-  /** Returns the state of a device (DM_DEV_STATUS). */
+  /** Returns the state of a device (DM_DEV_STATUS). Rejects with `DM_NOT_FOUND`. */
   async status(address: Address, options: ReadOptions = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['inactive', 'signal'], 'status')
     return decodeInfo(await this.#port.deviceStatus(addressOf(address), options.signal, inactiveFlag(options)))
@@ -187,12 +206,9 @@ export class DeviceMapper {
 
   /**
    * Waits until the device's event number differs from `eventNumber` (default: the present one) (DM_DEV_WAIT). Occupies
-   * a thread of its own during the wait; to watch many devices, use events.
+   * a thread of its own during the wait; to watch many devices, use events. Rejects with `DM_NOT_FOUND`, `ABORT_ERR`.
    */
-  async wait(
-    address: Address,
-    options: { readonly eventNumber?: number } & StatusOptions = {},
-  ): Promise<DeviceEventResult> {
+  async wait(address: Address, options: WaitOptions = {}): Promise<DeviceEventResult> {
     checkOptions(options, ['eventNumber', 'inactive', 'noflush', 'signal'], 'wait')
     const where = addressOf(address)
     const seen =
@@ -206,7 +222,7 @@ export class DeviceMapper {
   /**
    * Begins a udev transaction. Its `finish()` waits until udev has handled the calls made with it, and created links
    * such as /dev/mapper/NAME. Without udev the transaction has `synchronized: false` and does not wait. Also removes
-   * the semaphores that crashed processes left.
+   * the semaphores that crashed processes left. Rejects with `DM_KERNEL` (ENOSPC) if the machine has no semaphore left.
    */
   async beginUdev(options: UdevRules & SignalOption = {}): Promise<UdevTransaction> {
     checkOptions(options, [...UDEV_RULE_NAMES, 'signal'], 'beginUdev')
@@ -237,35 +253,38 @@ export class DeviceMapper {
   async tableLoad(
     address: Address,
     table: readonly Segment[],
-    options: { readonly readOnly?: boolean; readonly secureData?: boolean } & SignalOption = {},
+    options: LoadTableOptions = {},
   ): Promise<MappedDeviceInfo> {
     checkOptions(options, ['readOnly', 'secureData', 'signal'], 'tableLoad')
     const flags =
       (checkBoolean('readOnly', options.readOnly) ? LOAD_FLAG.readOnly : 0) |
       (checkBoolean('secureData', options.secureData) ? LOAD_FLAG.secureData : 0)
-    return decodeInfo(await this.#port.tableLoad(addressOf(address), layTable(table), flags, options.signal))
+    return decodeInfo(await this.#port.tableLoad(addressOf(address), buildTable(table), flags, options.signal))
   }
 
-  /** Drops the table that is loaded and not live yet (DM_TABLE_CLEAR). */
+  /** Drops the table that is loaded and not live yet (DM_TABLE_CLEAR). Rejects with `DM_NOT_FOUND`. */
   async tableClear(address: Address, options: SignalOption = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['signal'], 'tableClear')
     return decodeInfo(await this.#port.tableClear(addressOf(address), options.signal))
   }
 
-  /** Returns the devices that the table names, as `7:0` (DM_TABLE_DEPS). */
+  /** Returns the devices that the table names, as `7:0` (DM_TABLE_DEPS). Rejects with `DM_NOT_FOUND`. */
   async tableDeps(address: Address, options: ReadOptions = {}): Promise<string[]> {
     checkOptions(options, ['inactive', 'signal'], 'tableDeps')
     const found = await this.#port.tableDeps(addressOf(address), options.signal, inactiveFlag(options))
     return found.map(deviceNumber)
   }
 
-  /** Returns the status line of each target (DM_TABLE_STATUS). */
+  /** Returns the status line of each target (DM_TABLE_STATUS). Rejects with `DM_NOT_FOUND`. */
   async tableStatus(address: Address, options: StatusOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'noflush', 'signal'], 'tableStatus')
     return this.#port.tableStatus(addressOf(address), statusFlags(options), options.signal)
   }
 
-  /** Returns the table line of each target, as it could be loaded again (DM_TABLE_STATUS with DM_STATUS_TABLE_FLAG). */
+  /**
+   * Returns the table line of each target, as it could be loaded again (DM_TABLE_STATUS with DM_STATUS_TABLE_FLAG).
+   * Rejects with `DM_NOT_FOUND`.
+   */
   async table(address: Address, options: ReadOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'signal'], 'table')
     const flags = TABLE_FLAG.table | TABLE_FLAG.noflush | inactiveFlag(options)
@@ -274,6 +293,7 @@ export class DeviceMapper {
 
   /**
    * Returns each target as the integrity measurement records it (DM_TABLE_STATUS with DM_IMA_MEASUREMENT_FLAG, 5.15).
+   * Rejects with `DM_NOT_FOUND`.
    */
   async imaMeasurement(address: Address, options: ReadOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'signal'], 'imaMeasurement')
@@ -283,30 +303,23 @@ export class DeviceMapper {
 
   /**
    * Sends a message to the target at `sector` (default 0), or to the device mapper itself if it begins with `@`
-   * (DM_TARGET_MSG). Returns the reply, or '' if there is none. It is never sent twice.
+   * (DM_TARGET_MSG). Returns the reply, or '' if there is none. It is never sent twice. Rejects with `DM_NOT_FOUND`;
+   * for messages of a thin pool with `DM_VOLUME_EXISTS`, `DM_VOLUME_NOT_FOUND`, `DM_VOLUME_ACTIVE`, `DM_POOL_FULL`,
+   * `DM_POOL_READ_ONLY`, `DM_METADATA_SNAPSHOT_HELD`, `DM_METADATA_SNAPSHOT_NOT_HELD`; otherwise with `DM_KERNEL` and
+   * the target's errno.
    */
-  async message(
-    address: Address,
-    message: string,
-    options: { readonly sector?: number; readonly secureData?: boolean } & SignalOption = {},
-  ): Promise<string> {
+  async message(address: Address, message: string, options: DeviceMessageOptions = {}): Promise<string> {
     checkOptions(options, ['sector', 'secureData', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
     const flags = checkBoolean('secureData', options.secureData) ? LOAD_FLAG.secureData : 0
     return this.#port.targetMessage(addressOf(address), sector, checkText('message', message), options.signal, flags)
   }
 
-  /** Sets the legacy CHS geometry of a device (DM_DEV_SET_GEOMETRY, 4.6). */
-  async setGeometry(
-    address: Address,
-    geometry: {
-      readonly cylinders: number
-      readonly heads: number
-      readonly sectors: number
-      readonly startSector: number
-    },
-    options: SignalOption = {},
-  ): Promise<void> {
+  /**
+   * Sets the legacy CHS geometry of a device (DM_DEV_SET_GEOMETRY, 4.6). Rejects with `DM_NOT_FOUND`, `DM_KERNEL`
+   * (EINVAL: `startSector` is beyond the geometry).
+   */
+  async setGeometry(address: Address, geometry: DeviceGeometry, options: SignalOption = {}): Promise<void> {
     checkOptions(geometry, ['cylinders', 'heads', 'sectors', 'startSector'], 'setGeometry')
     checkOptions(options, ['signal'], 'setGeometry')
     const numbers = [

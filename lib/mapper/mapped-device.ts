@@ -1,6 +1,6 @@
 // A mapped device of any targets: created from a table, queried, reloaded, removed.
 import { decodeInfo, type MappedDeviceInfo } from './device-info.js'
-import type { Address, ReadOptions, StatusOptions, SuspendOptions } from './command-options.js'
+import type { Address, MessageOptions, ReadOptions, StatusOptions, SuspendOptions } from './command-options.js'
 import { addressOf } from './device-mapper.js'
 import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
@@ -14,7 +14,7 @@ import {
 } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { deviceNumber, parseDeviceNumber } from '../base/device-number.js'
-import { layTable, type Segment } from '../kernel/table.js'
+import { buildTable, type Segment } from '../kernel/table.js'
 import { checkBoolean, checkOptions, checkText, type SignalOption, checkNumber } from '../base/options.js'
 import { deviceTree, type DeviceTree } from './device-tree.js'
 import { describeHolders } from '../block/holders.js'
@@ -93,7 +93,7 @@ export class MappedDevice {
     )
     const name = checkKernelName(options.name)
     const uuid = options.uuid === undefined ? '' : checkKernelUuid(options.uuid)
-    const table = layTable(options.table)
+    const table = buildTable(options.table)
     const request = { name, uuid, table, readOnly: checkBoolean('readOnly', options.readOnly) }
     const port = portOf(options.kernel)
     const secure = checkBoolean('secureData', options.secureData)
@@ -106,7 +106,10 @@ export class MappedDevice {
     return new MappedDevice(port, info)
   }
 
-  /** Opens an existing device, whoever created it: by its name, `{ uuid }`, or `{ device: '253:4' }`. */
+  /**
+   * Opens an existing device, whoever created it: by its name, `{ uuid }`, or `{ device: '253:4' }`. Rejects with
+   * `DM_NOT_FOUND`, `DM_INVALID_ARGUMENT`, `DM_PERMISSION`, `DM_UNAVAILABLE`.
+   */
   static async open(address: Address, options: KernelOption & SignalOption = {}): Promise<MappedDevice> {
     checkOptions(options, ['kernel', 'signal'], 'MappedDevice.open')
     const port = portOf(options.kernel)
@@ -135,7 +138,7 @@ export class MappedDevice {
 
   /**
    * Returns the device's state from the kernel (DM_DEV_STATUS), and updates this object (also the name, if the device
-   * has a uuid).
+   * has a uuid). Rejects with `DM_NOT_FOUND`, `DM_CLOSED`.
    */
   async info(options: SignalOption = {}): Promise<MappedDeviceInfo> {
     checkOptions(options, ['signal'], 'info')
@@ -144,6 +147,7 @@ export class MappedDevice {
 
   /**
    * Returns the table line of each segment, which its target or `parseTableLine` parses. Contains the keys of `crypt`.
+   * Rejects with `DM_NOT_FOUND`, `DM_CLOSED`.
    */
   async table(options: ReadOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'signal'], 'table')
@@ -151,7 +155,10 @@ export class MappedDevice {
     return this.#run(() => this.#port.tableStatus(this.#address, flags, options.signal))
   }
 
-  /** Returns the status line of each segment, which its target or `parseStatusLine` parses. */
+  /**
+   * Returns the status line of each segment, which its target or `parseStatusLine` parses. Rejects with `DM_NOT_FOUND`,
+   * `DM_CLOSED`.
+   */
   async status(options: StatusOptions = {}): Promise<TargetLine[]> {
     checkOptions(options, ['inactive', 'noflush', 'signal'], 'status')
     const noflush = options.noflush === undefined || checkBoolean('noflush', options.noflush)
@@ -168,7 +175,7 @@ export class MappedDevice {
    */
   async replaceTable(table: readonly Segment[], options: ReplaceTableOptions = {}): Promise<void> {
     checkOptions(options, ['readOnly', 'secureData', 'noflush', 'skipLockfs', 'signal'], 'replaceTable')
-    const lines = layTable(table)
+    const lines = buildTable(table)
     const loadFlags =
       (checkBoolean('readOnly', options.readOnly) ? LOAD_FLAG.readOnly : 0) |
       (checkBoolean('secureData', options.secureData) ? LOAD_FLAG.secureData : 0)
@@ -179,14 +186,20 @@ export class MappedDevice {
     })
   }
 
-  /** Suspends the device: holds back new I/O and waits until the I/O in progress has completed (DM_DEV_SUSPEND). */
+  /**
+   * Suspends the device: holds back new I/O and waits until the I/O in progress has completed (DM_DEV_SUSPEND). The
+   * wait has no limit: pass a `signal`. Rejects with `DM_NOT_FOUND`, `DM_CLOSED`, `ABORT_ERR`.
+   */
   async suspend(options: SuspendOptions = {}): Promise<void> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'suspend')
     const flags = flagsOf(options)
     await this.#change(async () => this.#adopt(await this.#port.suspend(this.#address, flags, options.signal)))
   }
 
-  /** Resumes the device. If a table has been loaded, that table becomes live. */
+  /**
+   * Resumes the device. If a table has been loaded, that table becomes live. Rejects with `DM_TABLE_REFUSED` if it
+   * cannot become live, `DM_NOT_FOUND`, `DM_CLOSED`.
+   */
   async resume(options: SuspendOptions = {}): Promise<void> {
     checkOptions(options, ['noflush', 'skipLockfs', 'signal'], 'resume')
     const flags = flagsOf(options)
@@ -212,15 +225,21 @@ export class MappedDevice {
     })
   }
 
-  /** Sends a message to the target at `sector` (default 0) (DM_TARGET_MSG). Returns its reply, or ''. */
-  async message(message: string, options: { readonly sector?: number } & SignalOption = {}): Promise<string> {
+  /**
+   * Sends a message to the target at `sector` (default 0) (DM_TARGET_MSG). Returns its reply, or ''. Rejects as
+   * `DeviceMapper.message` does.
+   */
+  async message(message: string, options: MessageOptions = {}): Promise<string> {
     checkOptions(options, ['sector', 'signal'], 'message')
     const sector = checkNumber('sector', options.sector ?? 0, { min: 0 })
     const text = checkText('message', message)
     return this.#run(() => this.#port.targetMessage(this.#address, sector, text, options.signal))
   }
 
-  /** Returns the devices that its table names, as `7:0`, each once (DM_TABLE_DEPS). */
+  /**
+   * Returns the devices that its table names, as `7:0`, each once (DM_TABLE_DEPS). Rejects with `DM_NOT_FOUND`,
+   * `DM_CLOSED`.
+   */
   async deps(options: ReadOptions = {}): Promise<string[]> {
     checkOptions(options, ['inactive', 'signal'], 'deps')
     const flags = inactiveFlag(options)
@@ -230,7 +249,10 @@ export class MappedDevice {
     })
   }
 
-  /** Returns the devices below this one, down to the disks. `treeText` formats them. */
+  /**
+   * Returns the devices below this one, down to the disks. `treeText` formats them. Rejects with `DM_NOT_FOUND`,
+   * `DM_CLOSED`.
+   */
   async tree(options: SignalOption = {}): Promise<DeviceTree> {
     checkOptions(options, ['signal'], 'tree')
     return this.#run(async () => {

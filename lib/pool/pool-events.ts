@@ -9,21 +9,53 @@ import { areSnapshotsLow } from './state/snapshot-clock.js'
 import { readPoolStatus, type FailedPoolStatus, type PoolStatus, type WorkingPoolStatus } from './state/status.js'
 
 /**
- * An event of a pool. `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same for
- * metadata. `mode`: the mode changed (`out_of_data_space`, `ro`, back to `rw` …). `needs-check`: the metadata must be
- * checked before it is written again. `snapshots-low`: 90 % of the snapshots that a pool can take in its life are made;
- * reported immediately for snapshots of this process, and at the next event for those of others. `failed`: the pool no
- * longer serves I/O. `removed`: the pool was removed, and the events end. `initial` marks conditions that held when the
- * watch began.
+ * An event for a condition of a working pool. It is reported once, and again after the condition has ended or the pool
+ * has grown.
  */
-export type PoolEvent =
-  | { readonly type: 'low-water'; readonly status: WorkingPoolStatus; readonly initial: boolean }
-  | { readonly type: 'metadata-low'; readonly status: WorkingPoolStatus; readonly initial: boolean }
-  | { readonly type: 'mode'; readonly from: PoolMode; readonly to: PoolMode; readonly status: PoolStatus }
-  | { readonly type: 'needs-check'; readonly status: WorkingPoolStatus; readonly initial: boolean }
-  | { readonly type: 'snapshots-low'; readonly status: WorkingPoolStatus; readonly initial: boolean }
-  | { readonly type: 'failed'; readonly status: FailedPoolStatus; readonly initial: boolean }
-  | { readonly type: 'removed' }
+export interface PoolConditionEvent {
+  /**
+   * `low-water`: free data blocks are at or below the low-water mark. `metadata-low`: the same for metadata.
+   * `needs-check`: the metadata must be checked before it is written again. `snapshots-low`: 90 % of the snapshots that
+   * a pool can take in its life are made; reported immediately for snapshots of this process, and at the next event for
+   * those of others.
+   */
+  readonly type: 'low-water' | 'metadata-low' | 'needs-check' | 'snapshots-low'
+  /** The status in which the condition was found. */
+  readonly status: WorkingPoolStatus
+  /** True if the condition held when the watch began. */
+  readonly initial: boolean
+}
+
+/** An event for a change of the pool's mode. */
+export interface PoolModeEvent {
+  /** Always `mode`: the pool has another mode than before. */
+  readonly type: 'mode'
+  /** The mode before: of several unread changes, before the first of them. */
+  readonly from: PoolMode
+  /** The mode after, which is also that of `status`. */
+  readonly to: PoolMode
+  /** The status after the change. */
+  readonly status: PoolStatus
+}
+
+/** An event for a pool that serves no more I/O. */
+export interface PoolFailedEvent {
+  /** Always `failed`: the kernel could not roll back to the last commit, or could not read the pool's status. */
+  readonly type: 'failed'
+  /** The status, which has no numbers. */
+  readonly status: FailedPoolStatus
+  /** True if the pool had failed when the watch began. */
+  readonly initial: boolean
+}
+
+/** The last event of a pool: its device was removed, and the watch ends. */
+export interface PoolRemovedEvent {
+  /** Always `removed`: no mapped device of this number is the pool any more. */
+  readonly type: 'removed'
+}
+
+/** An event of a pool. `type` tells the kinds apart. */
+export type PoolEvent = PoolConditionEvent | PoolModeEvent | PoolFailedEvent | PoolRemovedEvent
 
 /** A watch of one pool, which `ThinPool.events` returns. */
 export type PoolWatch = Watch<PoolEvent>

@@ -163,7 +163,8 @@ export class ThinPool {
 
   /**
    * Returns all volumes of the pool by ascending id, read from its metadata. Volumes that are active are marked as
-   * such. Names, sizes and origins are known if the pool has a `record`.
+   * such. Names, sizes and origins are known if the pool has a `record`. Rejects with `DM_NOT_FOUND`, `DM_POOL_FAILED`,
+   * `DM_METADATA_BUSY`.
    */
   async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
     checkOptions(options, ['signal'], 'volumes')
@@ -209,7 +210,11 @@ export class ThinPool {
     return this.#run(() => snapshotMany(this.#context, origin, wanted, options.signal))
   }
 
-  /** Activates all volumes concurrently; the kernel's waits overlap. Returns a result for each, in the order given. */
+  /**
+   * Activates all volumes concurrently; the kernel's waits overlap. Returns a result for each, in the order given, with
+   * the error of `ThinVolume.activate`. Rejects as a whole with `DM_INVALID_ARGUMENT` if one is not a volume of this
+   * pool.
+   */
   async activateMany(
     volumes: readonly ThinVolume[],
     options: ManyOptions & Pick<ActivateOptions, 'readOnly'> = {},
@@ -219,7 +224,10 @@ export class ThinPool {
     return this.#run(() => activateMany(this.#context, volumes, options, readOnly))
   }
 
-  /** Deactivates all volumes concurrently. Returns a result for each, in the order given. */
+  /**
+   * Deactivates all volumes concurrently. Returns a result for each, in the order given, with the error of
+   * `ThinVolume.deactivate`. Rejects as a whole with `DM_INVALID_ARGUMENT` if one is not a volume of this pool.
+   */
   async deactivateMany(
     volumes: readonly ThinVolume[],
     options: ManyOptions & Pick<DeactivateOptions, 'timeoutMs'> = {},
@@ -231,14 +239,18 @@ export class ThinPool {
 
   /**
    * Deletes all volumes, which must be inactive, in batches of 64. Reports progress after each batch. Returns a result
-   * for each, in the order given.
+   * for each, in the order given, with the error of `ThinVolume.delete`. Rejects as a whole with `DM_INVALID_ARGUMENT`
+   * if one is not a volume of this pool.
    */
   async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
     checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
     return this.#run(() => deleteMany(this.#context, volumes, options))
   }
 
-  /** Returns the status of all volumes, with one native call: a result for each, in the order given. */
+  /**
+   * Returns the status of all volumes, with one native call: a result for each, in the order given, with the error of
+   * `ThinVolume.status`. Rejects as a whole with `DM_INVALID_ARGUMENT` if one is not a volume of this pool.
+   */
   async statusMany(volumes: readonly ThinVolume[], options: SignalOption = {}): Promise<VolumeResult<VolumeStatus>[]> {
     checkOptions(options, ['signal'], 'statusMany')
     return this.#run(() => statusMany(this.#context, volumes, options.signal))

@@ -16,7 +16,9 @@ const MAIN = 'default'
 
 /** The paths of the block devices of a pool. Set both or neither; without them, the pool has files. */
 export interface PoolDevices {
+  /** The path of the block device of the data. Default: a file in the directory of the pool. */
   readonly data?: string
+  /** The path of the block device of the metadata. Default: a file in the directory of the pool. */
   readonly metadata?: string
 }
 

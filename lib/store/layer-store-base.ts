@@ -18,10 +18,11 @@ import { repair, type RepairOptions } from './recovery/repair.js'
 import { verify } from './recovery/verify.js'
 
 /** The limit of `warm`. Each warm layer is a mapped device of the kernel, so that a larger number is probably a mistake. */
-const MOST_WARM = 1_000
+const MAX_WARM = 1_000
 
 /** The state of a store and of its pool. */
 export interface StoreStatus {
+  /** The status of the store's pool, as `ThinPool.status` returns it. */
   readonly pool: PoolStatus
   /** The number of layers that have a key. */
   readonly layers: number
@@ -67,7 +68,7 @@ export abstract class LayerStoreBase {
    */
   async warm(parent: string, count: number): Promise<void> {
     checkKey('parent', parent)
-    checkNumber('count', count, { min: 0, max: MOST_WARM })
+    checkNumber('count', count, { min: 0, max: MAX_WARM })
     await this.run(() => this.store.warm.keep(parent, count))
   }
 

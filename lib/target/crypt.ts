@@ -8,15 +8,21 @@ import { deviceWord, offsetWord, textWord } from './words.js'
 export interface CryptOptions {
   /** Passes discards down, which reveals the unused sectors. Default false. */
   readonly allowDiscards?: boolean
+  /** Encrypts on the processor that submitted the I/O. Default false: on any processor. */
   readonly sameCpuCrypt?: boolean
   /** Runs the work queues with high priority (since 6.10). Default false. */
   readonly highPriority?: boolean
+  /** Submits each write from the thread that encrypted it, instead of from one thread. Default false. */
   readonly submitFromCryptCpus?: boolean
+  /** Decrypts reads without a work queue (since 5.9). Default false. */
   readonly noReadWorkqueue?: boolean
+  /** Encrypts writes without a work queue (since 5.9). Default false. */
   readonly noWriteWorkqueue?: boolean
-  /** `28:aead`: bytes of a tag for each sector, and its kind. The device below must store the tags. */
+  /**
+   * `28:aead`: bytes of a tag for each sector, and its kind. The device below must store the tags. Default: no tags.
+   */
   readonly integrity?: string
-  /** The part of the key for the tags, in bytes (since 6.11). */
+  /** The part of the key for the tags, in bytes (since 6.11). Default: the digest size of the hash. */
   readonly integrityKeyBytes?: number
   /** Encryption sector size in bytes: 512, 1024, 2048 or 4096. Default 512. */
   readonly sectorSizeBytes?: number

@@ -24,10 +24,13 @@ export interface DelayTable extends Sized {
   readonly flush?: DelayClass
 }
 
-/** Status of the delay target: the number of delayed requests of each class. */
+/** Status of the delay target: the delayed requests of each class. */
 export interface DelayStatus {
+  /** The number of reads that are delayed at present. */
   readonly reads: number
+  /** The number of writes that are delayed at present. */
   readonly writes: number
+  /** The number of flushes that are delayed at present. */
   readonly flushes: number
 }
 

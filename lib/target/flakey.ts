@@ -9,6 +9,7 @@ import { choiceWord, deviceWord, offsetWord, type Word } from './words.js'
 export interface CorruptBioByte {
   /** Position of the byte, from 1. */
   readonly nthByte: number
+  /** The I/O that is changed: `r`, reads; `w`, writes. */
   readonly direction: 'r' | 'w'
   /** The new value, 0 to 255. */
   readonly value: number
@@ -18,15 +19,17 @@ export interface CorruptBioByte {
 
 /** The behavior while the device is down. Default: reads and writes fail. */
 export interface FlakeyFeatures {
-  /** Fails reads. Since Linux 6.5; before, reads failed unless an option for writes was given. */
+  /** Fails reads. Since Linux 6.5; before, reads failed unless an option for writes was given. Default false. */
   readonly errorReads?: boolean
-  /** Drops writes silently. */
+  /** Reports success of writes without writing them. Default false. */
   readonly dropWrites?: boolean
-  /** Fails writes. Not together with `dropWrites`. */
+  /** Fails writes. Not together with `dropWrites`. Default false. */
   readonly errorWrites?: boolean
+  /** Overwrites a byte of each I/O. Default: none. */
   readonly corruptBioByte?: CorruptBioByte
-  /** Corrupts a random byte in this many of 1 000 000 000 reads. */
+  /** Corrupts a random byte in this many of 1 000 000 000 reads. Default 0. */
   readonly randomReadCorrupt?: number
+  /** Corrupts a random byte in this many of 1 000 000 000 writes. Default 0. */
   readonly randomWriteCorrupt?: number
 }
 

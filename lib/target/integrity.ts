@@ -5,16 +5,19 @@ import { choiceWord, deviceWord, numberWord, offsetWord } from './words.js'
 
 /** Optional arguments of the integrity target. */
 export interface IntegrityOptions {
-  /** Stores the tags on this device instead. */
+  /** Stores the tags on this device, `7:1` or a path. Default: between the data. */
   readonly metaDevice?: string
   /** Block size in bytes, 512 to 4096. Default 512. */
   readonly blockSizeBytes?: number
   /** Computes the tags of the device's contents, in the background. Default false. */
   readonly recalculate?: boolean
+  /** Computes all tags again, from the first sector. Default false. */
   readonly resetRecalculate?: boolean
+  /** Accepts discards. Only with `internalHash`. Default false. */
   readonly allowDiscards?: boolean
+  /** Size of the journal in sectors, which takes effect when the device is formatted. Default: the kernel's choice. */
   readonly journalSectors?: number
-  /** Number of interleaved sectors, a power of two. */
+  /** Number of interleaved sectors, a power of two, which takes effect when the device is formatted. Default 32768. */
   readonly interleaveSectors?: number
   /** Number of sectors in a buffer, a power of two. Default 128. */
   readonly bufferSectors?: number
@@ -22,17 +25,27 @@ export interface IntegrityOptions {
   readonly journalWatermark?: number
   /** Commit interval in milliseconds. Default 10 000. */
   readonly commitTimeMs?: number
-  /** For mode `B`: sectors for each bit of the bitmap. */
+  /** For mode `B`: sectors for each bit of the bitmap. Default 32768, or more on a large device. */
   readonly sectorsPerBit?: number
-  /** For mode `B`: flush interval of the bitmap, in milliseconds. */
+  /** For mode `B`: flush interval of the bitmap, in milliseconds. Default 10 000. */
   readonly bitmapFlushIntervalMs?: number
+  /** Uses the smaller padding of the tags, which older kernels do not read. Default false. */
   readonly fixPadding?: boolean
+  /**
+   * Includes a salt and the section number in the keyed hashes of the journal, and protects the superblock with them.
+   * Default false.
+   */
   readonly fixHmac?: boolean
+  /** Permits `recalculate` with a keyed hash, although it lets an attacker replace contents. Default false. */
   readonly legacyRecalculate?: boolean
-  /** `crc32c`, or `hmac(sha256):KEY` with a key in hexadecimal digits: the target computes the tags. */
+  /**
+   * `crc32c`, or `hmac(sha256):KEY` with a key in hexadecimal digits: the target computes the tags. Default: the device
+   * above writes them, as `crypt` does.
+   */
   readonly internalHash?: string
-  /** The algorithm that encrypts the journal, with or without a key. */
+  /** The algorithm that encrypts the journal, with or without a key. Default: not encrypted. */
   readonly journalCrypt?: string
+  /** The algorithm that protects the sector numbers in the journal, with or without a key. Default: none. */
   readonly journalMac?: string
 }
 
@@ -57,6 +70,7 @@ export interface IntegrityTable extends Sized, IntegrityOptions {
 export interface IntegrityStatus {
   /** The number of wrong tags. */
   readonly mismatches: number
+  /** The size of the formatted device in sectors: the right length of the table. */
   readonly providedDataSectors: number
   /** Progress of the recalculation in sectors, or null if there is none. */
   readonly recalculatedSectors: number | null

@@ -55,26 +55,54 @@ type StatusOf<Parser extends LineParser> = ReturnType<Parser['parseStatus']>
  * any other target the kind is `generic`.
  */
 export type ParsedTable =
-  | { [Type in keyof Known]: { readonly kind: Type; readonly table: TableOf<Known[Type]> } }[keyof Known]
-  | { readonly kind: 'generic'; readonly table: GenericTable }
+  | {
+      [Type in keyof Known]: {
+        /** The kernel's name of the target, a name of `knownTargets`. */
+        readonly kind: Type
+        /** The arguments, as `parseTable` of the target returns them. */
+        readonly table: TableOf<Known[Type]>
+      }
+    }[keyof Known]
+  | {
+      /** Always `generic`: the library does not define the target. */
+      readonly kind: 'generic'
+      /** The arguments as one text. */
+      readonly table: GenericTable
+    }
 
 /**
  * A parsed status line. `kind` is a name of `knownTargets`, and `status` the result of that target's `parseStatus`; it
  * is `null` if the target has none. For any other target the kind is `generic`.
  */
 export type ParsedStatus =
-  | { [Type in keyof Known]: { readonly kind: Type; readonly status: StatusOf<Known[Type]> } }[keyof Known]
-  | { readonly kind: 'generic'; readonly status: string }
+  | {
+      [Type in keyof Known]: {
+        /** The kernel's name of the target, a name of `knownTargets`. */
+        readonly kind: Type
+        /** The status, as `parseStatus` of the target returns it. */
+        readonly status: StatusOf<Known[Type]>
+      }
+    }[keyof Known]
+  | {
+      /** Always `generic`: the library does not define the target. */
+      readonly kind: 'generic'
+      /** The words of the status as one text. */
+      readonly status: string
+    }
 
 /** A parsed table line of a target that the caller defined. */
 export interface ParsedOwnTable<Own extends LineParser> {
+  /** Always `own`: the caller defined the target. */
   readonly kind: 'own'
+  /** The arguments, as `parseTable` of the target returns them. */
   readonly table: TableOf<Own>
 }
 
 /** A parsed status line of a target that the caller defined. */
 export interface ParsedOwnStatus<Own extends LineParser> {
+  /** Always `own`: the caller defined the target. */
   readonly kind: 'own'
+  /** The status, as `parseStatus` of the target returns it. */
   readonly status: StatusOf<Own>
 }
 

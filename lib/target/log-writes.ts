@@ -6,11 +6,13 @@ import { deviceWord } from './words.js'
 export interface LogWritesTable extends Sized {
   /** The device: `7:0`, or a path. */
   readonly device: string
+  /** The device of the log: `7:1`, or a path. The log starts at its beginning with each table. */
   readonly logDevice: string
 }
 
 /** Status of the log-writes target. */
 export interface LogWritesStatus {
+  /** The number of entries in the log: one for each write, flush, discard or mark. */
   readonly loggedEntries: number
   /** The last written sector of the log device. */
   readonly lastSector: number

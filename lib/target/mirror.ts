@@ -7,17 +7,22 @@ import { choiceWord, deviceWord, listOf, numberWord, pieceWords, powerOfTwo, typ
 
 /** The log of regions that are in sync: in memory (`core`) or on a device (`disk`). */
 export interface MirrorLog {
+  /** The place of the log. `core`: in memory, so that the state is lost with the table. `disk`: on `device`. */
   readonly kind: 'core' | 'disk'
-  /** The device of a `disk` log. */
+  /** The device of a `disk` log: `7:2`, or a path. Required with `disk`, and not used with `core`. */
   readonly device?: string
   /** Region size in sectors, a power of two. */
   readonly regionSectors: number
-  /** `nosync`: the copies are assumed to be equal at first. Default: as the log has it. */
+  /**
+   * The initial state. `sync`: no region is in sync. `nosync`: all are. Default: as on the device of a `disk` log; no
+   * region in sync for `core`.
+   */
   readonly sync?: 'sync' | 'nosync'
 }
 
 /** A device that holds one copy of a mirror. */
 export interface MirrorCopy {
+  /** The device: `7:0`, or a path. */
   readonly device: string
   /** Start on the device, in sectors. Default 0. */
   readonly offsetSectors?: number
@@ -25,13 +30,15 @@ export interface MirrorCopy {
 
 /** Features of the mirror target. */
 export interface MirrorFeatures {
-  /** Excludes and reports a failed copy. Without it, I/O continues as if the copy had not failed. */
+  /** Excludes and reports a failed copy. Default false: I/O continues as if the copy had not failed. */
   readonly handleErrors?: boolean
+  /** Fails writes if the log has failed. Requires `handleErrors`. Default false. */
   readonly keepLog?: boolean
 }
 
 /** The table of the mirror target: devices with the same content, and the log. */
 export interface MirrorTable extends Sized, MirrorFeatures {
+  /** The log of regions that are in sync. */
   readonly log: MirrorLog
   /** Two to nine copies. The others are made equal to the first. */
   readonly copies: readonly MirrorCopy[]
@@ -42,8 +49,16 @@ export type MirrorHealth = 'A' | 'F' | 'D' | 'S' | 'R' | 'U'
 
 /** Status of the mirror target. */
 export interface MirrorStatus {
-  readonly copies: readonly { readonly device: string; readonly health: MirrorHealth }[]
+  /** The devices, in the order of the table. */
+  readonly copies: readonly {
+    /** The device number: `7:0`. */
+    readonly device: string
+    /** The state of the device. */
+    readonly health: MirrorHealth
+  }[]
+  /** The number of regions that are in sync. */
   readonly syncedRegions: number
+  /** The number of regions, of which each has `regionSectors` of the log. */
   readonly totalRegions: number
   /** The words of the log: its kind, for `disk` its device and health. */
   readonly log: readonly string[]

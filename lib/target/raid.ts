@@ -6,26 +6,49 @@ import { deviceWord, listOf, numberWord, textWord } from './words.js'
 
 /** Optional arguments of the raid target. */
 export interface RaidOptions {
-  /** The assumed initial state of the devices. Default: as in their superblocks. */
+  /**
+   * The assumed initial state of the devices. `sync`: not in sync, so that they are synchronized. `nosync`: in sync.
+   * Default: as in their superblocks.
+   */
   readonly sync?: 'sync' | 'nosync'
-  /** Indexes of the devices to be rebuilt. */
+  /** Indexes of the devices to be rebuilt. Default: none. */
   readonly rebuild?: readonly number[]
-  /** Interval between two clearings of bits, in milliseconds. */
+  /** Interval between two clearings of bits, in milliseconds. Default: the kernel's choice. */
   readonly daemonSleepMs?: number
-  /** Minimum rate of recovery in KiB per second and device. */
+  /** Minimum rate of recovery in KiB per second and device. Default: the sysctl `dev.raid.speed_limit_min`. */
   readonly minRecoveryRate?: number
+  /** Maximum rate of recovery in KiB per second and device. Default: the sysctl `dev.raid.speed_limit_max`. */
   readonly maxRecoveryRate?: number
-  /** Indexes of the devices that are read only if there is no other. */
+  /** Indexes of the devices that are read only if there is no other. Default: none. */
   readonly writeMostly?: readonly number[]
+  /**
+   * Limit of unfinished writes to write-mostly devices, in sectors, as the kernel's documentation states it. Only for
+   * raid1. Default: the kernel waits for each write.
+   */
   readonly maxWriteBehindSectors?: number
+  /** Size of the stripe cache in sectors. Only for levels 4, 5 and 6. Default: the kernel's choice. */
   readonly stripeCacheSectors?: number
+  /**
+   * Size in sectors of the region that a bit of the bitmap stands for, a power of two. Default: the kernel's choice.
+   */
   readonly regionSectors?: number
+  /** Number of copies in raid10, 2 to 255. Default 2. */
   readonly raid10Copies?: number
+  /**
+   * Layout of the copies in raid10. `near`: next to each other. `far`: at distant offsets. `offset`: in the next
+   * stripe. Default `near`.
+   */
   readonly raid10Format?: 'near' | 'far' | 'offset'
-  /** Number of devices to add or, if negative, to remove. */
+  /** Number of devices to add or, if negative, to remove, -253 to 253. Default: none. */
   readonly deltaDisks?: number
+  /** Offset of the data on each device, in sectors: free space for a reshape. Default: as in the superblocks. */
   readonly dataOffsetSectors?: number
+  /** The device of the write journal, `7:9` or a path. Only for levels 4, 5 and 6. Default: none. */
   readonly journalDevice?: string
+  /**
+   * The mode of the journal. `writethrough`: a write completes when the devices have it. `writeback`: when the journal
+   * has it. Default `writethrough`.
+   */
   readonly journalMode?: 'writethrough' | 'writeback'
 }
 
@@ -43,15 +66,19 @@ export interface RaidTable extends Sized, RaidOptions {
   readonly raidType: string
   /** Chunk size in sectors; 0 for raid1. */
   readonly chunkSectors: number
+  /** The devices in the order of the array, 1 to 253. */
   readonly devices: readonly RaidDevice[]
 }
 
 /** Status of the raid target. */
 export interface RaidStatus {
+  /** The raid level: `raid0`, `raid1`, `raid5_ls`, `raid10` … */
   readonly raidType: string
   /** `A`: in sync; `a`: not in sync yet; `D`: failed; `-`: missing. */
   readonly health: readonly ('A' | 'a' | 'D' | '-')[]
+  /** The number of sectors that the present action has finished. */
   readonly syncedSectors: number
+  /** The number of sectors that the present action covers. */
   readonly totalSectors: number
   /** The present action: `idle`, `resync`, `recover`, `check`, `repair`, `reshape`, `frozen`, `undef`. */
   readonly action: string

@@ -6,9 +6,9 @@ import { choiceWord, deviceWord, powerOfTwo } from './words.js'
 
 /** Features of the snapshot target. */
 export interface SnapshotFeatures {
-  /** Frees an exception if its whole chunk is discarded (since 5.2). */
+  /** Frees an exception if its whole chunk is discarded (since 5.2). Default false. */
   readonly discardZeroesCow?: boolean
-  /** Passes discards to the origin (since 5.2). */
+  /** Passes discards to the origin (since 5.2). Default false. */
   readonly discardPassdownOrigin?: boolean
 }
 
@@ -16,7 +16,7 @@ export interface SnapshotFeatures {
 export interface SnapshotTable extends Sized, SnapshotFeatures {
   /** The device under the origin, `7:0` or a path. */
   readonly originDevice: string
-  /** The device of the exceptions. */
+  /** The device to which exceptions are copied: `7:1`, or a path. */
   readonly cowDevice: string
   /**
    * `P`: exceptions survive a reboot; `PO`: the same, and a full device is reported as `Overflow`; `N`: exceptions are
@@ -30,13 +30,23 @@ export interface SnapshotTable extends Sized, SnapshotFeatures {
 /** Status of the snapshot target. */
 export type SnapshotStatus =
   | {
+      /** Always `active`: the snapshot is usable. */
       readonly state: 'active'
+      /** The used sectors of the device of exceptions, `metadataSectors` included. */
       readonly usedSectors: number
+      /** The size of the device of exceptions in sectors. */
       readonly totalSectors: number
       /** The used sectors of the list of exceptions itself. */
       readonly metadataSectors: number
     }
-  | { readonly state: 'Invalid' | 'Overflow' | 'Merge failed' | 'Unknown' }
+  | {
+      /**
+       * `Invalid`: the device of exceptions failed or is full, and the snapshot cannot be read. `Overflow`: the device
+       * of exceptions is full. `Merge failed`: an error stopped the merge. `Unknown`: the kernel cannot report the
+       * usage.
+       */
+      readonly state: 'Invalid' | 'Overflow' | 'Merge failed' | 'Unknown'
+    }
 
 const FEATURES = new OptionList<SnapshotFeatures>({
   discardZeroesCow: flag('discard_zeroes_cow'),

@@ -21,8 +21,13 @@ export interface StripedTable extends Sized {
 
 /** Status of the striped target. */
 export interface StripedStatus {
-  /** The devices. `failed`: the device has had errors since the table was loaded. */
-  readonly stripes: readonly { readonly device: string; readonly failed: boolean }[]
+  /** The devices, in the order of the table. */
+  readonly stripes: readonly {
+    /** The device number: `7:0`. */
+    readonly device: string
+    /** True if the device has had an I/O error since the table was loaded. */
+    readonly failed: boolean
+  }[]
 }
 
 const MAX_STRIPES = 65535

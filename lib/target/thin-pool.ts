@@ -11,9 +11,13 @@ import { deviceWord, numberWord } from './words.js'
 export interface ThinPoolFeatures {
   /** Does not zero new blocks first: their previous contents can be read. Default false. */
   readonly skipBlockZeroing?: boolean
+  /** Keeps blocks that a volume discards. Default false. */
   readonly ignoreDiscard?: boolean
+  /** Frees discarded blocks without passing the discard to the data device. Default false. */
   readonly noDiscardPassdown?: boolean
+  /** Makes the pool read-only: it accepts neither writes nor messages. Default false. */
   readonly readOnly?: boolean
+  /** Makes writes fail immediately if the pool is full, instead of waiting for space. Default false. */
   readonly errorIfNoSpace?: boolean
 }
 
@@ -24,6 +28,7 @@ export interface ThinPoolFeatures {
 export interface ThinPoolTable extends Sized, ThinPoolFeatures {
   /** The metadata device: `7:1`, or a path. */
   readonly metadataDevice: string
+  /** The device of the data blocks: `7:0`, or a path. */
   readonly dataDevice: string
   /** Data block size in sectors: 128 (64 KiB) to 2097152 (1 GiB), in steps of 128. */
   readonly blockSectors: number
@@ -54,7 +59,7 @@ const wordsOf = (reader: LineReader): PoolWords => ({
 })
 
 /** Makes a thin pool, without the checks of the pool API (dm-thin-pool). */
-export const thinPool = defineTarget<ThinPoolTable, ReturnType<typeof parsePoolStatus>>({
+export const thinPool = defineTarget<ThinPoolTable, PoolStatusLine | FailedPoolStatusLine>({
   type: 'thin-pool',
   options: ['metadataDevice', 'dataDevice', 'blockSectors', 'lowWaterBlocks', ...OPTIONS.names],
   format: table => [
@@ -94,28 +99,53 @@ export function parsePoolTable(line: TargetLine): PoolTable {
   return { ...words, lengthSectors, blockSectors, ...NO_FEATURES, ...OPTIONS.readKnown(reader) }
 }
 
-/** The mode of a pool. `fail`: the kernel could not even roll back; `error`: it could not read its own status. */
+/**
+ * The mode of a pool. `rw`: reads and writes. `ro`: read-only, as requested, out of metadata space, or after an error.
+ * `out_of_data_space`: no data block is free, and writes to new blocks wait or fail. `fail`: the kernel could not even
+ * roll back. `error`: it could not read its own status.
+ */
 export type PoolMode = 'rw' | 'ro' | 'out_of_data_space' | 'fail' | 'error'
 
-/** Status of the thin-pool target. */
+/** Status of the thin-pool target for a failed pool. The kernel reports one word. */
+export interface FailedPoolStatusLine {
+  /** `fail`: the kernel could not even roll back. `error`: it could not read its own status. */
+  readonly mode: 'fail' | 'error'
+}
+
+/** Status of the thin-pool target for a working pool. */
 export interface PoolStatusLine {
+  /** The mode of the pool: `rw`, `ro` or `out_of_data_space`. */
   readonly mode: Exclude<PoolMode, 'fail' | 'error'>
+  /** The counter for the owner of the pool, which the message `set_transaction_id` sets. */
   readonly transactionId: bigint
+  /** The number of used blocks of the metadata device, 4096 bytes each. */
   readonly usedMetadataBlocks: number
+  /** The number of blocks of the metadata device, 4096 bytes each. */
   readonly totalMetadataBlocks: number
+  /** The number of allocated blocks of the data device. */
   readonly usedDataBlocks: number
+  /** The number of blocks of the data device. */
   readonly totalDataBlocks: number
   /** Metadata block of the metadata snapshot, or null if none is held. */
   readonly heldMetadataRoot: number | null
+  /**
+   * The handling of discards of volumes. `discard_passdown`: blocks are freed, and the data device receives the
+   * discard. `no_discard_passdown`: blocks are freed only. `ignore_discard`: blocks stay allocated.
+   */
   readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
+  /**
+   * The handling of writes if no data block is free. `queue_if_no_space`: they wait for space. `error_if_no_space`:
+   * they fail, also after the kernel's timeout for waiting.
+   */
   readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
+  /** True if the metadata must be checked (thin_check) before it is written again. */
   readonly needsCheck: boolean
   /** Free metadata blocks at which the kernel raises an event; chosen by the kernel. Absent before about 4.19. */
   readonly metadataLowWaterBlocks: number | undefined
 }
 
 /** Parses the INFO status line. Ignores new fields at the end. The error for an unknown word contains its position. */
-export function parsePoolStatus(parameters: string): PoolStatusLine | { readonly mode: 'fail' | 'error' } {
+export function parsePoolStatus(parameters: string): PoolStatusLine | FailedPoolStatusLine {
   const text = parameters.trim()
   if (text === 'Fail') return { mode: 'fail' }
   if (text === 'Error') return { mode: 'error' }

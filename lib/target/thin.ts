@@ -6,8 +6,18 @@ import { deviceWord, numberWord } from './words.js'
 
 /** Status of the thin target. */
 export type ThinStatusLine =
-  | { readonly state: 'active'; readonly mappedBytes: number; readonly highestMappedByte: number | null }
-  | { readonly state: 'fail' | 'error' }
+  | {
+      /** Always `active`: the kernel reports the blocks of the volume. */
+      readonly state: 'active'
+      /** The size of the mapped blocks in bytes, exclusive and shared. */
+      readonly mappedBytes: number
+      /** The last mapped byte, or null if no block is mapped. */
+      readonly highestMappedByte: number | null
+    }
+  | {
+      /** `fail`: the pool has failed. `error`: the kernel could not read the volume's status. */
+      readonly state: 'fail' | 'error'
+    }
 
 /** Parses `<mapped sectors> <highest mapped sector|->`; a lone `-` stands for a volume that is not yet set up. */
 export function parseThinStatus(parameters: string): ThinStatusLine {

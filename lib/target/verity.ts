@@ -6,23 +6,34 @@ import { deviceWord, numberWord, offsetWord, powerOfTwo, textWord } from './word
 
 /** Optional arguments of the verity target. */
 export interface VerityOptions {
-  /** The reaction to a wrong hash. Default: the read fails. */
+  /**
+   * The reaction to a wrong hash. `ignore_corruption`: the kernel logs it and the read succeeds.
+   * `restart_on_corruption`: the machine restarts. `panic_on_corruption`: the kernel panics. Default: the read fails.
+   */
   readonly onCorruption?: 'ignore_corruption' | 'restart_on_corruption' | 'panic_on_corruption'
-  /** The reaction to a failed read (since 6.12). Default: the read fails. */
+  /**
+   * The reaction to a failed read (since 6.12). `restart_on_error`: the machine restarts. `panic_on_error`: the kernel
+   * panics. Default: the read fails.
+   */
   readonly onError?: 'restart_on_error' | 'panic_on_error'
   /** Returns zeros for blocks whose hash is that of zeros, without reading them. Default false. */
   readonly ignoreZeroBlocks?: boolean
+  /** Verifies each data block at its first read only. Default false: at each read. */
   readonly checkAtMostOnce?: boolean
+  /** Verifies small reads without a work queue, if their hashes are in memory (since 6.0). Default false. */
   readonly tryVerifyInTasklet?: boolean
-  /** Device of the parity with which blocks are corrected. It requires the other three options. */
+  /**
+   * Device of the parity with which blocks are corrected. It requires `fecBlocks` and `fecRoots`. Default: no
+   * correction.
+   */
   readonly fecDevice?: string
-  /** Number of blocks covered by the parity. */
+  /** Number of blocks covered by the parity. Required with `fecDevice`. */
   readonly fecBlocks?: number
-  /** Start of the parity, in blocks. */
+  /** Start of the parity on its device, in blocks. Default 0. */
   readonly fecStart?: number
-  /** Bytes of parity for each 255, 2 to 24. */
+  /** Bytes of parity for each 255, 2 to 24. Required with `fecDevice`. */
   readonly fecRoots?: number
-  /** A key of the kernel's keyring: the signature of the root digest. */
+  /** A key of the kernel's keyring: the signature of the root digest. Default: not checked. */
   readonly rootHashSigKeyDesc?: string
 }
 
@@ -32,10 +43,13 @@ export interface VerityTable extends Sized, VerityOptions {
   readonly version?: 0 | 1
   /** The device of the data: `7:0`, or a path. */
   readonly dataDevice: string
+  /** The device of the hashes: `7:1`, or a path. It may be `dataDevice`. */
   readonly hashDevice: string
   /** Data block size in bytes, a power of two from 512. */
   readonly dataBlockBytes: number
+  /** Hash block size in bytes, a power of two from 512. */
   readonly hashBlockBytes: number
+  /** The number of data blocks, from 1. Blocks after them cannot be read. */
   readonly dataBlocks: number
   /** Start of the hashes, in blocks of `hashBlockBytes`. Default 0. */
   readonly hashStartBlock?: number

@@ -21,7 +21,10 @@ export interface WritecacheOptions {
   readonly maxAgeMs?: number
   /** Caches nothing new, and writes everything back. Default false. */
   readonly cleaner?: boolean
-  /** Writes back with FUA, or with a flush afterwards. Only for persistent memory. */
+  /**
+   * The way of writing back: `fua`, with FUA; `nofua`, with a flush afterwards. Only for persistent memory. Default
+   * `fua`, the kernel's.
+   */
   readonly writebackFua?: 'fua' | 'nofua'
   /** Caches only what file systems mark as metadata. Default false. */
   readonly metadataOnly?: boolean
@@ -33,7 +36,9 @@ export interface WritecacheOptions {
 export interface WritecacheTable extends Sized, WritecacheOptions {
   /** The kind of cache. `p`: persistent memory (DAX); `s`: a block device. */
   readonly kind: 'p' | 's'
+  /** The slow device: `7:0`, or a path. */
   readonly originDevice: string
+  /** The fast device: `7:1`, or a path. A new one must begin with a sector of zeros. */
   readonly cacheDevice: string
   /** Block size in bytes, a power of two from 512 to 4096. */
   readonly blockBytes: number
@@ -43,19 +48,31 @@ export interface WritecacheTable extends Sized, WritecacheOptions {
 export interface WritecacheStatus {
   /** 0, or the errno of an error. */
   readonly error: number
+  /** The number of blocks of the cache. */
   readonly totalBlocks: number
+  /** The number of free blocks of the cache. */
   readonly freeBlocks: number
+  /** The number of blocks that are being written back. */
   readonly writebackBlocks: number
-  /** This and the following fields are undefined before Linux 5.15. */
+  /** The number of blocks that were read. This and the following fields are undefined before Linux 5.15. */
   readonly readBlocks: number | undefined
+  /** The number of read blocks that were in the cache. */
   readonly readHits: number | undefined
+  /** The number of blocks that were written. */
   readonly writeBlocks: number | undefined
+  /** The number of written blocks that were in the cache and not yet committed. */
   readonly writeHitsUncommitted: number | undefined
+  /** The number of written blocks that were in the cache and committed. */
   readonly writeHitsCommitted: number | undefined
+  /** The number of written blocks that bypassed the cache. */
   readonly writesAround: number | undefined
+  /** The number of written blocks for which a block of the cache was allocated. */
   readonly writesAllocated: number | undefined
+  /** The number of writes that waited for a free block of the cache. */
   readonly writesBlockedOnFreelist: number | undefined
+  /** The number of flush requests. */
   readonly flushes: number | undefined
+  /** The number of blocks that were discarded. */
   readonly discardedBlocks: number | undefined
 }
 

@@ -143,7 +143,7 @@ export class Mapper {
       takePool: (metadata: BlockDevice, data: BlockDevice, table: PoolTable) =>
         this.#pools.take(device, metadata, data, table),
       joinPool: (below: BlockDevice) => this.#pools.join(below),
-      letGo: (pool: MemoryPool) => this.#pools.letGo(pool),
+      releasePool: (pool: MemoryPool) => this.#pools.release(pool),
     }
     let table
     try {

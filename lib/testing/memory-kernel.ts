@@ -10,7 +10,7 @@ import { MappedDevice } from './mapped-device.js'
 import type { MemoryPool } from './memory-pool.js'
 import { MemoryPort } from './memory-port.js'
 import { MemoryState } from './memory-state.js'
-import { HeldBack, IoError, Refusal } from './refusal.js'
+import { WaitingIo, IoError, Refusal } from './refusal.js'
 
 /** Options of `memoryKernel`. */
 export interface MemoryKernelOptions {
@@ -21,11 +21,17 @@ export interface MemoryKernelOptions {
 }
 
 /** A pool object, or the name of a pool. */
-export type PoolRef = string | { readonly name: string }
+export type PoolRef =
+  | string
+  | {
+      /** The name of the pool's mapped device. */
+      readonly name: string
+    }
 
 /**
- * The mode of a pool. `ro` is the state after a failed write of the metadata, in which the metadata needs a check.
- * `out_of_metadata_space` is reported as `ro` too, but the metadata needs no check.
+ * The mode of a pool. `rw`: reads and writes. `out_of_data_space`: writes to new blocks wait or fail.
+ * `out_of_metadata_space`: reported as `ro`, but the metadata needs no check. `ro`: the state after a failed write of
+ * the metadata, in which the metadata needs a check. `fail`: no I/O is served.
  */
 export type SettableMode = 'rw' | 'out_of_data_space' | 'out_of_metadata_space' | 'ro' | 'fail'
 
@@ -35,6 +41,7 @@ export interface Leftovers {
   readonly devices: readonly string[]
   /** The paths of loop devices, such as `/dev/loop0`. */
   readonly loops: readonly string[]
+  /** The paths of files, in memory. */
   readonly files: readonly string[]
   /** The mount points. */
   readonly mounts: readonly string[]
@@ -51,7 +58,10 @@ export interface MemoryKernel extends Kernel {
    * Returns options for `ThinPool.create`: this kernel, a name, and files of the sizes passed to `memoryKernel`. The same
    * name results in the same files, so that `ThinPool.open` finds the same pool. Default name `memory`.
    */
-  poolOptions(name?: string): CreatePoolOptions & { readonly kernel: Kernel }
+  poolOptions(name?: string): CreatePoolOptions & {
+    /** This kernel, on which the pool is created. */
+    readonly kernel: Kernel
+  }
 
   /**
    * Injects a fault: the next call of an operation fails with an error of the kernel, for example
@@ -68,7 +78,13 @@ export interface MemoryKernel extends Kernel {
    * Allocates all free data blocks except `leaveBlocks` (default 0), as if others had written them. If no block is left,
    * the mode of the pool becomes `out_of_data_space`. The blocks belong to no volume, so `usage()` does not report them.
    */
-  fill(pool: PoolRef, options?: { readonly leaveBlocks?: number }): void
+  fill(
+    pool: PoolRef,
+    options?: {
+      /** The number of data blocks that stay free. Default 0. */
+      readonly leaveBlocks?: number
+    },
+  ): void
   /** Frees the blocks that `fill` allocated. */
   drain(pool: PoolRef): void
   /**
@@ -85,9 +101,15 @@ export interface MemoryKernel extends Kernel {
    * kernel. Rejects with an error whose `code` is `EIO`, `ENOSPC` or `EPERM`.
    */
   write(path: string, offsetBytes: number, content: Uint8Array | number): Promise<void>
-  /** Reads from the node of a device, or from a file of this kernel. */
+  /**
+   * Reads from the node of a device, or from a file of this kernel. Rejects with an error whose `code` is `EIO` if the
+   * pool has failed.
+   */
   read(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>
-  /** Discards a range of a device. Blocks that are completely in the range are unmapped. */
+  /**
+   * Discards a range of a device. Blocks that are completely in the range are unmapped. Rejects with an error whose
+   * `code` is `EOPNOTSUPP` if the device does not support discards.
+   */
   discard(path: string, offsetBytes: number, lengthBytes: number): Promise<void>
   /** Opens a device, as a program would. The device is busy until the returned function is called. */
   hold(path: string): () => void
@@ -136,11 +158,11 @@ class InMemory implements MemoryKernel {
   fill(pool: PoolRef, options: { readonly leaveBlocks?: number } = {}): void {
     checkOptions(options, ['leaveBlocks'], 'fill')
     const leaveBlocks = checkNumber('leaveBlocks', options.leaveBlocks ?? 0, { min: 0 })
-    this.#onPool(pool, found => found.take(leaveBlocks))
+    this.#onPool(pool, found => found.fill(leaveBlocks))
   }
 
   drain(pool: PoolRef): void {
-    this.#onPool(pool, found => found.giveBack())
+    this.#onPool(pool, found => found.drain())
   }
 
   expireNoSpace(pool: PoolRef): void {
@@ -222,7 +244,7 @@ class InMemory implements MemoryKernel {
         try {
           return { value: act(bytes) }
         } catch (fault) {
-          if (fault instanceof HeldBack) return undefined
+          if (fault instanceof WaitingIo) return undefined
           throw fault
         }
       })

@@ -6,7 +6,7 @@ import { SECTOR_BYTES } from '../base/units.js'
 import { isBlank, loadMetadata } from './metadata-loader.js'
 import { metadataBlocksOf, writeMetadata } from './metadata-writer.js'
 import { PoolMetadata, type Thin } from './pool-metadata.js'
-import { HeldBack, IoError, TableRefusal } from './refusal.js'
+import { WaitingIo, IoError, TableRefusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
 
 /** The modes of the kernel, from best to worst. `out_of_metadata_space` is reported as `ro`. */
@@ -34,7 +34,7 @@ export class MemoryPool {
   #lowWaterTold = false
   #stale = true
   /** The number of allocated blocks that belong to no volume: see `fill` of the memory kernel. */
-  #taken = 0
+  #filled = 0
   suspended = false
   /** Raises an event on the pool's device. */
   onEvent: () => void = () => {}
@@ -58,7 +58,7 @@ export class MemoryPool {
   }
 
   get freeDataBlocks(): number {
-    return Math.max(0, this.state.dataBlocks - this.state.usedDataBlocks - this.#taken)
+    return Math.max(0, this.state.dataBlocks - this.state.usedDataBlocks - this.#filled)
   }
 
   get ignoresDiscard(): boolean {
@@ -112,13 +112,13 @@ export class MemoryPool {
   }
 
   /** Allocates all free blocks but `leaveBlocks`, for no volume. If no block is left, behaves as if another write was tried. */
-  take(leaveBlocks: number): void {
-    this.#taken += Math.max(0, this.freeDataBlocks - leaveBlocks)
+  fill(leaveBlocks: number): void {
+    this.#filled += Math.max(0, this.freeDataBlocks - leaveBlocks)
     if (leaveBlocks === 0 && this.#mode === 'rw') this.#allocate()
   }
 
-  giveBack(): void {
-    this.#taken = 0
+  drain(): void {
+    this.#filled = 0
     this.commit()
   }
 
@@ -144,7 +144,7 @@ export class MemoryPool {
   /** Processes the words of a message. Returns an errno. */
   message(words: readonly string[]): number {
     if (MODES.indexOf(this.#mode) >= MODES.indexOf('out_of_metadata_space')) return ERRNO.EOPNOTSUPP
-    const errno = this.#obey((words[0] ?? '').toLowerCase(), words.slice(1))
+    const errno = this.#runMessage((words[0] ?? '').toLowerCase(), words.slice(1))
     if (errno === 0) this.commit()
     return errno
   }
@@ -237,7 +237,7 @@ export class MemoryPool {
 
   #unserviceable(): Error {
     if (this.#mode !== 'out_of_data_space') return new IoError('EIO')
-    return this.#errorIfNoSpace ? new IoError('ENOSPC') : new HeldBack('no space in the pool')
+    return this.#errorIfNoSpace ? new IoError('ENOSPC') : new WaitingIo('no space in the pool')
   }
 
   #copy(from: number, to: number): void {
@@ -304,7 +304,7 @@ export class MemoryPool {
     return 0
   }
 
-  #obey(command: string, words: readonly string[]): number {
+  #runMessage(command: string, words: readonly string[]): number {
     const arity = ARITY[command]
     if (arity === undefined || words.length !== arity) return ERRNO.EINVAL
     if (command === 'reserve_metadata_snap') return this.state.reserveMetadataSnap()

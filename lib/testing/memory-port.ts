@@ -75,7 +75,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
     this.call(signal, () => this.#mapper.create(name, uuid, wanted))
 
   remove: KernelPort['remove'] = (address, limitMs, signal, deferred) =>
-    this.call(signal, () => this.patiently(limitMs, signal, () => this.#mapper.remove(address, deferred)))
+    this.call(signal, () => this.retryWhileBusy(limitMs, signal, () => this.#mapper.remove(address, deferred)))
 
   rename: KernelPort['rename'] = (name, to, signal) => this.call(signal, () => this.#mapper.rename(name, { to }))
 
@@ -206,7 +206,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
 
   deactivate: KernelPort['deactivate'] = (pool, address, limitMs, signal) =>
     this.call(signal, () =>
-      this.patiently(limitMs, signal, () => {
+      this.retryWhileBusy(limitMs, signal, () => {
         if (pool) poolDevice(this.#mapper, pool)
         return this.#mapper.remove(address)
       }),

@@ -71,7 +71,7 @@ export class PoolMetadata {
 
   createThin(id: number): Errno {
     if (this.thins.has(id)) return ERRNO.EEXIST
-    this.addThin({ id, mappings: new Map(), transactionId: this.transactionId, ...this.#born() })
+    this.addThin({ id, mappings: new Map(), transactionId: this.transactionId, ...this.#newTimes() })
     return 0
   }
 
@@ -82,7 +82,7 @@ export class PoolMetadata {
     this.time += 1
     origin.snapshottedTime = this.time
     const mappings = new Map(origin.mappings)
-    this.addThin({ id, mappings, transactionId: this.transactionId, ...this.#born() })
+    this.addThin({ id, mappings, transactionId: this.transactionId, ...this.#newTimes() })
     return 0
   }
 
@@ -90,7 +90,7 @@ export class PoolMetadata {
     const thin = this.thins.get(id)
     if (!thin) return ERRNO.ENODATA
     this.thins.delete(id)
-    this.#letGo(thin)
+    this.#dereference(thin)
     return 0
   }
 
@@ -109,7 +109,7 @@ export class PoolMetadata {
 
   releaseMetadataSnap(): Errno {
     if (!this.held) return ERRNO.EINVAL
-    for (const thin of this.held.thins) this.#letGo(thin)
+    for (const thin of this.held.thins) this.#dereference(thin)
     this.held = undefined
     return 0
   }
@@ -117,13 +117,13 @@ export class PoolMetadata {
   /** Adds a thin with its mappings. */
   addThin(thin: Thin): void {
     this.thins.set(thin.id, thin)
-    this.#take(thin)
+    this.#reference(thin)
   }
 
   /** Holds a metadata snapshot. Its data blocks stay allocated if its thins are deleted. */
   hold(held: HeldState): void {
     this.held = held
-    for (const thin of held.thins) this.#take(thin)
+    for (const thin of held.thins) this.#reference(thin)
   }
 
   /** Returns whether a block counts as shared. The kernel uses only the clock: the other owner may have been deleted. */
@@ -149,15 +149,15 @@ export class PoolMetadata {
     this.#count(old.block, -1)
   }
 
-  #born(): { creationTime: number; snapshottedTime: number } {
+  #newTimes(): { creationTime: number; snapshottedTime: number } {
     return { creationTime: this.time, snapshottedTime: this.time }
   }
 
-  #take(thin: Thin): void {
+  #reference(thin: Thin): void {
     for (const { block } of thin.mappings.values()) this.#count(block, 1)
   }
 
-  #letGo(thin: Thin): void {
+  #dereference(thin: Thin): void {
     for (const { block } of thin.mappings.values()) this.#count(block, -1)
   }
 

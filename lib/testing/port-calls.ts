@@ -30,7 +30,7 @@ export class PortCalls {
   }
 
   /** Runs `attempt`, and retries on EBUSY until `limitMs` have passed. */
-  protected async patiently<T>(limitMs: number, signal: AbortSignal | undefined, attempt: () => T): Promise<T> {
+  protected async retryWhileBusy<T>(limitMs: number, signal: AbortSignal | undefined, attempt: () => T): Promise<T> {
     const deadline = performance.now() + limitMs
     for (let tries = 1; ; tries++) {
       try {

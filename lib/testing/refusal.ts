@@ -50,4 +50,4 @@ export class IoError extends Error {
 }
 
 /** An I/O that waits until there is space, or until its device is resumed. */
-export class HeldBack extends Error {}
+export class WaitingIo extends Error {}

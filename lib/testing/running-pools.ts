@@ -59,7 +59,7 @@ export class RunningPools {
     return there.pool
   }
 
-  letGo(pool: MemoryPool): void {
+  release(pool: MemoryPool): void {
     const at = this.#pools.findIndex(each => each.pool === pool)
     const there = this.#pools[at]
     if (!there) return

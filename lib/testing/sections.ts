@@ -66,11 +66,11 @@ export function activate(mapper: Mapper, request: ActivateRequest): DeviceInfo {
 }
 
 function undone(operation: string, device: string, run: () => unknown): RollbackStep {
-  return { operation, device, errno: stubbornly(run, errno => errno === ERRNO.EBUSY)?.failure.errno ?? 0 }
+  return { operation, device, errno: withRetries(run, errno => errno === ERRNO.EBUSY)?.failure.errno ?? 0 }
 }
 
 /** Runs `run`, and retries if `worth` accepts the errno. Returns the last refusal. */
-function stubbornly(run: () => unknown, worth: (errno: number) => boolean): Refusal | undefined {
+function withRetries(run: () => unknown, worth: (errno: number) => boolean): Refusal | undefined {
   let last: Refusal | undefined
   for (let tries = 0; tries < TRIES; tries++) {
     try {
@@ -115,7 +115,7 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
   }
   mapper.suspend(origin.address)
   const items = sendAll()
-  const refused = stubbornly(
+  const refused = withRetries(
     () => mapper.resume(origin.address),
     errno => errno !== ERRNO.ENXIO,
   )

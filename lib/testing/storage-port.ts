@@ -53,7 +53,7 @@ export class StoragePort extends PortCalls {
 
   loopDetach: KernelPort['loopDetach'] = (number, limitMs, signal) =>
     this.call(signal, () =>
-      this.patiently(limitMs, signal, () => {
+      this.retryWhileBusy(limitMs, signal, () => {
         this.step('LOOP_CLR_FD', `/dev/loop${number}`)
         if (this.state.storage.detach(number)) return
         const detail = 'held open; the kernel detaches it at the last close'

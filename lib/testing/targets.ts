@@ -31,17 +31,17 @@ export interface Target {
 }
 
 /** The functions of the device mapper that a target uses while its table is loaded. */
-export interface Surroundings {
+export interface TargetContext {
   /** Opens a device until the table is destroyed. */
   open(text: string, reason: string): BlockDevice
   /** Returns the pool of this metadata, or creates it. Counts its users until `destroy`. */
   takePool(metadata: BlockDevice, data: BlockDevice, table: PoolTable): MemoryPool
   /** Returns the pool of a mapped device. Counts its users too. */
   joinPool(device: BlockDevice): MemoryPool
-  letGo(pool: MemoryPool): void
+  releasePool(pool: MemoryPool): void
 }
 
-type Maker = (line: TargetLine, words: readonly string[], around: Surroundings) => Target
+type TargetFactory = (line: TargetLine, words: readonly string[], context: TargetContext) => Target
 
 const failing = (): never => {
   throw new IoError('EIO')
@@ -55,17 +55,17 @@ const plain = (line: TargetLine, rest: Pick<Target, 'read' | 'write'> & Partial<
   ...rest,
 })
 
-const error: Maker = line => plain(line, { read: failing, write: failing })
+const error: TargetFactory = line => plain(line, { read: failing, write: failing })
 
-const zero: Maker = (line, words) => {
+const zero: TargetFactory = (line, words) => {
   if (words.length > 0) throw new TableRefusal(ERRNO.EINVAL, 'No arguments required')
   return plain(line, { read: (_, length) => new Uint8Array(length), write: () => {} })
 }
 
-const linear: Maker = (line, words, around) => {
+const linear: TargetFactory = (line, words, context) => {
   if (words.length !== 2) throw new TableRefusal(ERRNO.EINVAL, 'Invalid argument count')
   if (!/^\d+$/.test(words[1]!)) throw new TableRefusal(ERRNO.EINVAL, 'Invalid device sector')
-  const below = around.open(words[0]!, 'Device lookup failed')
+  const below = context.open(words[0]!, 'Device lookup failed')
   const start = Number(words[1])
   const at = (offset: number) => start * SECTOR_BYTES + offset
   return plain(line, {
@@ -78,7 +78,7 @@ const linear: Maker = (line, words, around) => {
 
 const FEATURES = ['skip_block_zeroing', 'ignore_discard', 'no_discard_passdown', 'read_only', 'error_if_no_space']
 
-const thinPool: Maker = (line, words, around) => {
+const thinPool: TargetFactory = (line, words, context) => {
   if (words.length < 4) throw new TableRefusal(ERRNO.EINVAL, 'Invalid argument count')
   const features = words.slice(5)
   if (words.length > 4 && features.length < Number(words[4]))
@@ -86,14 +86,14 @@ const thinPool: Maker = (line, words, around) => {
   if (features.some(word => !FEATURES.includes(word))) {
     throw new TableRefusal(ERRNO.EINVAL, 'Unrecognised pool feature requested')
   }
-  const metadata = around.open(words[0]!, 'Error opening metadata block device')
-  const data = around.open(words[1]!, 'Error getting data device')
+  const metadata = context.open(words[0]!, 'Error opening metadata block device')
+  const data = context.open(words[1]!, 'Error getting data device')
   const block = /^\d+$/.test(words[2]!) ? Number(words[2]) : 0
   if (block < 128 || block > 2097152 || block % 128 !== 0) throw new TableRefusal(ERRNO.EINVAL, 'Invalid block size')
   if (!/^\d+$/.test(words[3]!)) throw new TableRefusal(ERRNO.EINVAL, 'Invalid low water mark')
   if (metadata === data) throw new TableRefusal(ERRNO.EINVAL, 'Error setting metadata or data device')
   const table = parsePoolTable(line)
-  const pool = around.takePool(metadata, data, table)
+  const pool = context.takePool(metadata, data, table)
   const numbers = `${deviceNumber(metadata.number)} ${deviceNumber(data.number)}`
   const asked = FEATURES.filter(word => features.includes(word))
   return plain(line, {
@@ -105,23 +105,23 @@ const thinPool: Maker = (line, words, around) => {
     write: (offset, content) => data.write(offset, content),
     message: said => pool.message(said),
     preresume: () => pool.bind(table),
-    destroy: () => around.letGo(pool),
+    destroy: () => context.releasePool(pool),
   })
 }
 
-const thin: Maker = (line, words, around) => {
+const thin: TargetFactory = (line, words, context) => {
   if (words.length !== 2 && words.length !== 3) throw new TableRefusal(ERRNO.EINVAL, 'Invalid argument count')
   if (words[0] === words[2]) throw new TableRefusal(ERRNO.EINVAL, 'Error setting origin device')
-  const origin = words[2] === undefined ? undefined : around.open(words[2], 'Error opening origin device')
-  const device = around.open(words[0]!, 'Error opening pool device')
+  const origin = words[2] === undefined ? undefined : context.open(words[2], 'Error opening origin device')
+  const device = context.open(words[0]!, 'Error opening pool device')
   const id = deviceId(words[1]!)
   if (id === undefined) throw new TableRefusal(ERRNO.EINVAL, 'Invalid device id')
-  const pool = around.joinPool(device)
+  const pool = context.joinPool(device)
   let opened: { readonly thin: Thin; readonly close: () => void }
   try {
     opened = pool.openThin(id)
   } catch (fault) {
-    around.letGo(pool)
+    context.releasePool(pool)
     throw fault
   }
   return plain(line, {
@@ -137,7 +137,7 @@ const thin: Maker = (line, words, around) => {
     discard: (offset, length) => pool.discard(opened.thin, offset, length),
     destroy: () => {
       opened.close()
-      around.letGo(pool)
+      context.releasePool(pool)
     },
   })
 }
@@ -149,10 +149,11 @@ function thinStatus({ mappings }: Thin, blockSectors: number): string {
   return `${mappings.size * blockSectors} ${(highest + 1) * blockSectors - 1}`
 }
 
-export const TARGETS: Readonly<Record<string, { readonly make: Maker; readonly version: readonly number[] }>> = {
-  error: { make: error, version: [1, 7, 0] },
-  linear: { make: linear, version: [1, 4, 0] },
-  thin: { make: thin, version: [1, 23, 0] },
-  'thin-pool': { make: thinPool, version: [1, 23, 0] },
-  zero: { make: zero, version: [1, 2, 0] },
-}
+export const TARGETS: Readonly<Record<string, { readonly make: TargetFactory; readonly version: readonly number[] }>> =
+  {
+    error: { make: error, version: [1, 7, 0] },
+    linear: { make: linear, version: [1, 4, 0] },
+    thin: { make: thin, version: [1, 23, 0] },
+    'thin-pool': { make: thinPool, version: [1, 23, 0] },
+    zero: { make: zero, version: [1, 2, 0] },
+  }

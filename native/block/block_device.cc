@@ -112,8 +112,8 @@ Result<BlockInfo> block_info(const BlockFile& file) {
   info.logical_block = static_cast<uint32_t>(logical);
   info.physical_block = physical;
   info.read_only = read_only != 0;
-  info.most_discard = queue_limit(file.device, "discard_max_bytes");
-  if (info.most_discard != 0) info.discard_granularity = queue_limit(file.device, "discard_granularity");
+  info.max_discard = queue_limit(file.device, "discard_max_bytes");
+  if (info.max_discard != 0) info.discard_granularity = queue_limit(file.device, "discard_granularity");
   return info;
 }
 

@@ -25,7 +25,7 @@ struct BlockInfo {
   uint32_t physical_block = 0;  // bytes
   bool read_only = false;
   uint64_t discard_granularity = 0;  // bytes; 0 where it cannot discard
-  uint64_t most_discard = 0;         // bytes in one request; 0 where it cannot discard
+  uint64_t max_discard = 0;          // bytes in one request; 0 where it cannot discard
 };
 
 /// An open device. Calls under way share it, so that closing waits for none and takes it from none.

@@ -16,13 +16,13 @@ namespace dmthin {
 namespace {
 
 // How often a program that does not take turns (losetup) may be quicker at the free number before we give up.
-constexpr int kMostRaces = 128;
+constexpr int kMaxRaces = 128;
 // How long a failed attach waits for whoever looks into the device that it removes, and one on an old kernel
 // for the pages of a device that it has just attached: a second in all.
-constexpr int kMostLooks = 200;
+constexpr int kMaxLooks = 200;
 // How long an attach waits for another of the same file: ten seconds in all. Some program may hold the lock
 // for good.
-constexpr int kMostWaits = 2000;
+constexpr int kMaxWaits = 2000;
 constexpr long kPauseNs = 5'000'000;
 
 void pause() {
@@ -78,7 +78,7 @@ Status set_fd_and_status(int device, int backing, const LoopRequest& request, co
   // EAGAIN: before 5.8 the kernel does not wait for the pages that udev has read from the device.
   for (int tries = 0;; ++tries) {
     result = system_call("LOOP_SET_STATUS64", [&] { return ::ioctl(device, LOOP_SET_STATUS64, &info); });
-    if (result != -EAGAIN || tries == kMostLooks) break;
+    if (result != -EAGAIN || tries == kMaxLooks) break;
     pause();
   }
   if (result < 0) return undo("LOOP_SET_STATUS64");
@@ -146,7 +146,7 @@ Status lock_file(int fd, const LoopRequest& request, Cancel& cancel) {
     const int locked = system_call("flock", [&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
     if (locked >= 0) return Nothing{};
     if (locked != -EWOULDBLOCK && locked != -EINTR) return failed("flock", -locked, request.file);
-    if (tries == kMostWaits) return failed("attach", EEXIST, request.file, "another program has locked it");
+    if (tries == kMaxWaits) return failed("attach", EEXIST, request.file, "another program has locked it");
     pause();
   }
 }
@@ -184,7 +184,7 @@ Result<UniqueFd> take_turn(Cancel& cancel) {
 /// come, and the kernel detaches it when the last has closed it.
 void await_detached(int number, int file, const LoopRequest& request) {
   const auto ours = identify(file, request.file);
-  for (int looks = 0; ours && looks < kMostLooks; ++looks) {
+  for (int looks = 0; ours && looks < kMaxLooks; ++looks) {
     const auto status = loop_status(number);
     if (!status || status->backing_device != ours->device || status->backing_inode != ours->inode) return;
     pause();
@@ -216,7 +216,7 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
 /// udev looks into a device that has just come: its number can go when it has closed it. The turn is kept
 /// meanwhile: a free number that is about to go must not be handed out. Attached by another, it stays.
 int remove_number(int control, int number, bool taken) noexcept {
-  for (int left = taken ? 0 : kMostLooks;; --left) {
+  for (int left = taken ? 0 : kMaxLooks;; --left) {
     if (::ioctl(control, LOOP_CTL_REMOVE, number) >= 0) return 0;
     if (errno != EBUSY || left == 0) return errno;
     pause();
@@ -249,7 +249,7 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
   if (!turn) return turn.failure();
   const int control = turn->get();
   if (request.number >= 0) return attach_to_chosen(control, claimed->file, request);
-  for (int races = 0; races < kMostRaces; ++races) {
+  for (int races = 0; races < kMaxRaces; ++races) {
     if (cancel.requested()) return given_up(request);
     const int number = system_call("LOOP_CTL_GET_FREE", [&] { return ::ioctl(control, LOOP_CTL_GET_FREE); });
     if (number < 0) return failed("LOOP_CTL_GET_FREE", -number, "/dev/loop-control");

@@ -50,7 +50,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   const auto undo = [&] { return calls.undo(*remove, while_busy); };
   ScopeGuard half_made(undo);
   const uint64_t device = calls.answer().dev;
-  const auto log = control.logs().borrow();
+  const auto log = control.logs().acquire();
   auto done = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
   if (done) done = control.resume(address, request.event, 0, cancel);
   if (done) {
@@ -69,7 +69,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
 
 Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
                                     const std::vector<Target>& table, uint32_t flags, Cancel& cancel) {
-  const auto log = control.logs().borrow();
+  const auto log = control.logs().acquire();
   auto loaded = control.table_load(address, table, flags, cancel);
   if (loaded) return loaded;
   const auto info = control.status(address, cancel);

@@ -10,7 +10,7 @@
 namespace dmthin {
 namespace {
 
-constexpr int kMostRecords = 1000;
+constexpr int kMaxRecords = 1000;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ std::string KernelLog::reason(uint64_t device) {
   if (!fd_) return {};
   std::string found;
   char buffer[8192];
-  for (int records = 0; records < kMostRecords; ++records) {
+  for (int records = 0; records < kMaxRecords; ++records) {
     const ssize_t size = ::read(fd_.get(), buffer, sizeof buffer);
     if (size < 0 && (errno == EPIPE || errno == EINTR)) continue;  // EPIPE: records were overwritten, go on
     if (size <= 0) break;

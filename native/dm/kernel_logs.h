@@ -18,7 +18,7 @@ class KernelLogs {
   KernelLogs(const KernelLogs&) = delete;
   KernelLogs& operator=(const KernelLogs&) = delete;
 
-  struct GiveBack {
+  struct Release {
     KernelLogs* logs;
     void operator()(KernelLog* log) const noexcept {
       std::unique_ptr<KernelLog> owned(log);
@@ -27,9 +27,9 @@ class KernelLogs {
     }
   };
 
-  /// A log that is this caller's alone, from its end on. It comes back when the pointer goes.
-  std::unique_ptr<KernelLog, GiveBack> borrow() {
-    std::unique_ptr<KernelLog, GiveBack> log(take(), GiveBack{this});
+  /// Returns a log for this caller alone, which begins at its end. It is released with the pointer.
+  std::unique_ptr<KernelLog, Release> acquire() {
+    std::unique_ptr<KernelLog, Release> log(take(), Release{this});
     log->begin();
     return log;
   }
@@ -38,7 +38,7 @@ class KernelLogs {
   KernelLog* take() {
     const MutexLock locked(mutex_);
     if (idle_.empty()) {
-      idle_.reserve(++made_);  // giving back does not allocate
+      idle_.reserve(++made_);  // a release does not allocate
       return new KernelLog;
     }
     KernelLog* const log = idle_.back().release();

@@ -21,7 +21,7 @@
 namespace dmthin {
 namespace {
 
-constexpr size_t kMostHolders = 32;
+constexpr size_t kMaxHolders = 32;
 
 std::string link_of(const std::string& path) {
   char buffer[4096];
@@ -85,7 +85,7 @@ std::vector<Holder> holders(uint64_t device) {
             [&](const std::string& name) { found.push_back({"device", "/dev/" + name, 0}); });
   std::set<std::string> namespaces;  // one look at each mount table, however many processes share it
   each_process([&](const std::string& process, int pid) {
-    if (found.size() >= kMostHolders) return;
+    if (found.size() >= kMaxHolders) return;
     if (namespaces.insert(link_of(process + "/ns/mnt")).second) {
       for (const MountLine& mount : mounts_seen_by(process)) {
         if (mounted_from(mount, number, device)) found.push_back({"mount", mount.target, pid});
@@ -113,7 +113,7 @@ Result<std::vector<Holder>> holders_of_mount(const std::string& path) {
   }
   const std::string ours = link_of("/proc/self/ns/mnt");
   each_process([&](const std::string& process, int pid) {
-    if (found.size() >= kMostHolders) return;
+    if (found.size() >= kMaxHolders) return;
     const bool here = link_of(process + "/ns/mnt") == ours && lives_below(process, target);
     if (here || has_file_in(process, own->id))
       found.push_back({"process", read_small_file(process + "/comm"), pid});

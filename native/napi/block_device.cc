@@ -19,7 +19,7 @@ Napi::Object info_object(Napi::Env env, const BlockInfo& info) {
   object.Set("physicalBlockBytes", to_js(env, info.physical_block));
   object.Set("readOnly", Napi::Boolean::New(env, info.read_only));
   object.Set("discardGranularityBytes", to_js(env, info.discard_granularity));
-  object.Set("discardMaxBytes", to_js(env, info.most_discard));
+  object.Set("discardMaxBytes", to_js(env, info.max_discard));
   return object;
 }
 

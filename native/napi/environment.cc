@@ -10,7 +10,7 @@ namespace {
 // How long the end of an environment waits for its handles to be closed.
 constexpr int64_t kClosingNs = 1'000'000'000;
 // Results of kernel waits that are settled in one turn of the event loop.
-constexpr size_t kMostSettled = 4;
+constexpr size_t kMaxSettled = 4;
 
 using Handles = std::map<uint32_t, Held>;
 
@@ -53,7 +53,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
                                   &settle_);
   napi_unref_threadsafe_function(env, settle_);  // an idle library does not keep the process alive
   pool_ = std::make_unique<WorkerPool>(
-      kMostThreads, [this] { napi_call_threadsafe_function(settle_, nullptr, napi_tsfn_nonblocking); });
+      kMaxThreads, [this] { napi_call_threadsafe_function(settle_, nullptr, napi_tsfn_nonblocking); });
   // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node
   // 24 and later the function is gone by then, and the worker would never exit.
   napi_add_env_cleanup_hook(env, clean_up, this);
@@ -101,7 +101,7 @@ void Environment::settle_one(napi_env env, SettlingJob& job) {
 // turn.
 void Environment::settle_all(napi_env env) {
   bool more = false;
-  for (auto& job : pool_->take_done(kMostSettled, &more)) {
+  for (auto& job : pool_->take_done(kMaxSettled, &more)) {
     Napi::HandleScope scope(env);
     auto* settling = static_cast<SettlingJob*>(job.get());
     settle_one(env, *settling);

@@ -35,7 +35,7 @@ class Fields {
 
 }  // namespace
 
-Napi::Value to_js(Napi::Env env, const Undone& step) {
+Napi::Value to_js(Napi::Env env, const RollbackStep& step) {
   return Fields(env)
       .set("operation", step.operation)
       .set("device", step.device)
@@ -157,10 +157,10 @@ std::string text(const Napi::Value& value) {
 }
 
 uint64_t number(const Napi::Value& value) {
-  constexpr double kMost = 9007199254740991;  // Number.MAX_SAFE_INTEGER
+  constexpr double kMax = 9007199254740991;  // Number.MAX_SAFE_INTEGER
   if (!value.IsNumber()) throw wrong(value, "number");
   const double given = value.As<Napi::Number>().DoubleValue();
-  if (!(given >= 0 && given <= kMost) || given != std::trunc(given)) throw wrong(value, "whole number");
+  if (!(given >= 0 && given <= kMax) || given != std::trunc(given)) throw wrong(value, "whole number");
   return static_cast<uint64_t>(given);
 }
 

@@ -15,7 +15,7 @@
 
 namespace dmthin {
 
-Napi::Value to_js(Napi::Env env, const Undone& step);
+Napi::Value to_js(Napi::Env env, const RollbackStep& step);
 Napi::Value to_js(Napi::Env env, const Failure& failure);
 Napi::Value to_js(Napi::Env env, const DeviceInfo& info);
 Napi::Value to_js(Napi::Env env, const Target& target);

@@ -14,8 +14,8 @@
 
 namespace dmthin {
 
-/// One undone step of a compound call; `error` is 0 when the undo itself succeeded.
-struct Undone {
+/// A rollback step of a compound call; `error` is 0 if the step succeeded.
+struct RollbackStep {
   std::string operation;
   std::string device;
   int error = 0;
@@ -23,14 +23,14 @@ struct Undone {
 
 struct Failure {
   Operation operation =
-      Operation::none();         // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
-  int error = 0;                 // errno as the kernel gave it
-  std::string device;            // the name, uuid or path that the call was about
-  std::string detail;            // the message text, the table, or what the call found instead
-  std::string kernel_reason;     // the kernel log's own words, when they could be read
-  bool cancelled = false;        // ended by an AbortSignal or by the end of the environment
-  uint32_t tries = 1;            // how often a busy device was tried
-  std::vector<Undone> rollback;  // newest step first
+      Operation::none();               // the kernel's name of the call: DM_TABLE_LOAD, LOOP_CONFIGURE, open …
+  int error = 0;                       // errno as the kernel gave it
+  std::string device;                  // the name, uuid or path that the call was about
+  std::string detail;                  // the message text, the table, or what the call found instead
+  std::string kernel_reason;           // the kernel log's own words, when they could be read
+  bool cancelled = false;              // ended by an AbortSignal or by the end of the environment
+  uint32_t tries = 1;                  // how often a busy device was tried
+  std::vector<RollbackStep> rollback;  // newest step first
 };
 
 template <class T>

@@ -42,9 +42,9 @@ class Pool {
   void cancel(uint32_t id) { pool_.cancel(id); }
   void stop() { pool_.stop(); }
   int told() const { return told_; }
-  size_t take(size_t most_waits = SIZE_MAX) {
+  size_t take(size_t max_waits = SIZE_MAX) {
     bool more = false;
-    const size_t taken = pool_.take_done(most_waits, &more).size();
+    const size_t taken = pool_.take_done(max_waits, &more).size();
     more_ = more;
     return taken;
   }

@@ -347,11 +347,11 @@ void WorkerPool::cancel(uint32_t cancel_id) {
   state.dispatch_at(now_ns());
 }
 
-std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t most_waits, bool* more) {
+std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t max_waits, bool* more) {
   State& state = *state_;
   const Turn turn(state);
   std::vector<std::unique_ptr<Job>> taken;
-  for (size_t waits = 0; !state.done.empty() && waits < most_waits;) {
+  for (size_t waits = 0; !state.done.empty() && waits < max_waits;) {
     if (state.done.front()->kind != Kind::kQuick) ++waits;
     taken.push_back(std::move(state.done.front()));
     state.done.pop_front();

@@ -14,7 +14,7 @@ namespace dmthin {
 
 /// The most threads of what waits and of what changes, each. 64 activations overlap in the kernel, with room
 /// beside them for calls that wait longer than those.
-constexpr size_t kMostThreads = 96;
+constexpr size_t kMaxThreads = 96;
 
 class WorkerPool {
  public:
@@ -26,9 +26,9 @@ class WorkerPool {
   void submit(std::unique_ptr<Job> job);
   /// Cancels jobs: one that waits its turn ends at once, one in the kernel is interrupted until it answers.
   void cancel(uint32_t cancel_id);
-  /// Finished jobs, oldest first: as many as there are, but at most `most_waits` that were not quick. While
+  /// Finished jobs, oldest first: as many as there are, but at most `max_waits` that were not quick. While
   /// some are left, `more` is set and `on_done` is not called again: the caller comes back by itself.
-  std::vector<std::unique_ptr<Job>> take_done(size_t most_waits, bool* more);
+  std::vector<std::unique_ptr<Job>> take_done(size_t max_waits, bool* more);
   /// Cancels everything and waits until the last thread is out of the kernel. What is suspended is resumed.
   void stop();
 

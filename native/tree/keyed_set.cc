@@ -103,7 +103,7 @@ bool KeyedSet::add(uint64_t number, std::string_view text) {
 
 bool KeyedSet::grow(Part& part) {
   const size_t more = part.slots.size() / 4 + 8;
-  if (more * sizeof(uint64_t) > most_bytes_ - bytes_) return false;
+  if (more * sizeof(uint64_t) > max_bytes_ - bytes_) return false;
   std::vector<uint64_t> larger(part.slots.size() + more);
   for (const uint64_t hash : part.slots) {
     if (hash != 0) larger[slot_of(larger, hash)] = hash;

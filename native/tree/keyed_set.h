@@ -21,7 +21,7 @@ Result<HashKey> random_hash_key();
 /// Two of 2^64 hashes are the same for 4 million pairs with a probability of one in two million.
 class KeyedSet {
  public:
-  KeyedSet(const HashKey& key, uint64_t most_bytes) : key_(key), most_bytes_(most_bytes) {}
+  KeyedSet(const HashKey& key, uint64_t max_bytes) : key_(key), max_bytes_(max_bytes) {}
 
   /// False, and nothing is added, if that took more than the most bytes.
   bool add(uint64_t number, std::string_view text);
@@ -40,7 +40,7 @@ class KeyedSet {
   bool grow(Part& part);
 
   HashKey key_;
-  uint64_t most_bytes_;
+  uint64_t max_bytes_;
   uint64_t bytes_ = 0;
   std::array<Part, kParts> parts_;
 };

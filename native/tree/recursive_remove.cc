@@ -101,7 +101,7 @@ class RecursiveRemover {
       again = *more;
     }
     bytes_ += bytes_of(level);
-    if (bytes_ > removal_.most_bytes) return failed("memory", E2BIG, removal_.path);
+    if (bytes_ > removal_.max_bytes) return failed("memory", E2BIG, removal_.path);
     levels_.push_back(std::move(level));
     return Nothing{};
   }
@@ -123,7 +123,7 @@ class RecursiveRemover {
         if (!gone) return gone;
         removed = removed || *gone;
       }
-      if (bytes_ + bytes_of(level) > removal_.most_bytes) return failed("memory", E2BIG, removal_.path);
+      if (bytes_ + bytes_of(level) > removal_.max_bytes) return failed("memory", E2BIG, removal_.path);
     }
   }
 

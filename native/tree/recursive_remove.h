@@ -9,7 +9,7 @@ namespace dmthin {
 struct WriteRemoval {
   WriteMarks* keep = nullptr;  // whose names stay, and all that leads to them
   uint64_t device = 0;         // the file system that is not left; nor is the mount
-  uint64_t most_bytes = 0;     // of memory for what is still to be removed; E2BIG ("memory") beyond
+  uint64_t max_bytes = 0;      // of memory for what is still to be removed; E2BIG ("memory") beyond
   std::string path;            // for messages
 };
 

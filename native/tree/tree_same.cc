@@ -13,8 +13,8 @@ namespace dmthin {
 namespace {
 
 constexpr size_t kCompareBytes = size_t{256} * 1024;
-constexpr size_t kMostXattrBytes = 65536;  // XATTR_LIST_MAX and XATTR_SIZE_MAX
-constexpr size_t kMostLinkBytes = 4096;    // PATH_MAX
+constexpr size_t kMaxXattrBytes = 65536;  // XATTR_LIST_MAX and XATTR_SIZE_MAX
+constexpr size_t kMaxLinkBytes = 4096;    // PATH_MAX
 constexpr const char* kHostLabel = "security.selinux";
 
 /// The calls on extended attributes of a symbolic link or a device take a path and no descriptor.
@@ -65,11 +65,11 @@ Result<Xattrs> xattrs_of(const Place& place) {
   const int needed = system_call("listxattr", [&] { return ::llistxattr(path.c_str(), nullptr, 0); });
   if (needed == 0 || has_none(-needed)) return found;
   if (needed < 0) return tree_failure("listxattr", -needed, place.path);
-  std::vector<char> list(kMostXattrBytes);
+  std::vector<char> list(kMaxXattrBytes);
   const int length =
       system_call("listxattr", [&] { return ::llistxattr(path.c_str(), list.data(), list.size()); });
   if (length < 0) return tree_failure("listxattr", -length, place.path);
-  std::vector<char> value(kMostXattrBytes);
+  std::vector<char> value(kMaxXattrBytes);
   const auto end = static_cast<size_t>(length);
   for (size_t at = 0; at < end;) {
     const std::string name(list.data() + at, strnlen(list.data() + at, end - at));
@@ -86,7 +86,7 @@ Result<Xattrs> xattrs_of(const Place& place) {
 }
 
 Result<std::string> link_target(const Place& place) {
-  std::string target(kMostLinkBytes, '\0');
+  std::string target(kMaxLinkBytes, '\0');
   const int got = system_call(
       "readlink", [&] { return ::readlinkat(place.directory, place.name, target.data(), target.size()); });
   // EINVAL: it is no symbolic link any more.

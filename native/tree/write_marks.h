@@ -14,7 +14,7 @@ namespace dmthin {
 
 class WriteMarks {
  public:
-  WriteMarks(const HashKey& key, uint64_t most_bytes) : most_bytes_(most_bytes), set_(key, most_bytes) {}
+  WriteMarks(const HashKey& key, uint64_t max_bytes) : max_bytes_(max_bytes), set_(key, max_bytes) {}
 
   /// The archive has made this name. Each of these three is E2BIG ("memory") beyond the most bytes.
   Status made(uint64_t directory, std::string_view name) { return mark(directory, name); }
@@ -29,7 +29,7 @@ class WriteMarks {
   bool has_emptied(uint64_t directory) const { return set_.has(directory, kEmptied); }
 
   /// How many bytes more may be kept.
-  uint64_t left() const { return most_bytes_ - set_.bytes(); }
+  uint64_t left() const { return max_bytes_ - set_.bytes(); }
 
  private:
   // No names, for the slash in them.
@@ -41,7 +41,7 @@ class WriteMarks {
     return Nothing{};
   }
 
-  uint64_t most_bytes_;
+  uint64_t max_bytes_;
   KeyedSet set_;
 };
 

@@ -86,7 +86,7 @@ test('a sandbox is independent of others, and is deleted when it is returned', (
   }))
 
 test('requests beyond a limit and invalid requests are rejected with an error in JSON', () =>
-  withService('limits', { MOST: 2, MOST_BYTES: 256 * MiB }, async service => {
+  withService('limits', { MAX: 2, MAX_BYTES: 256 * MiB }, async service => {
     const refused = async (body: string, headers: Record<string, string> = {}) => {
       const answer = await service.ask<Refused>('POST', '/sandboxes', { body, headers })
       expect(answer.body.message).not.toBe('')

@@ -9,7 +9,7 @@ import { useScratch } from '../helpers/kernel/scratch.js'
 const scratch = useScratch()
 const KILLS = 500
 /** About as many as a process comes to in all. */
-const MOST_STEPS = 180
+const MAX_STEPS = 180
 const LONGEST_MS = 100
 /** Each ends what the one before left, and dies itself; then comes whoever holds the store to all that they were told. */
 const IN_A_ROW = 5
@@ -27,7 +27,7 @@ test('500 random kills of a process lose nothing acknowledged and leak nothing',
     for (let round = 0; kills < KILLS; round += 1) {
       const promised: Promised[] = []
       for (let death = 0; death < IN_A_ROW; death += 1) {
-        const kill = { afterSteps: random.integer(0, MOST_STEPS), afterMs: random.integer(0, LONGEST_MS) }
+        const kill = { afterSteps: random.integer(0, MAX_STEPS), afterMs: random.integer(0, LONGEST_MS) }
         const work = random.boolean() ? { wide: 4, image } : { wide: 4 }
         promised.push(await killedWork(files.options, `r${round}d${death}x`, kill, work))
       }

@@ -129,8 +129,8 @@ describe('a suspend that waits in the kernel', () => {
     while (dmInfo(origin.name)?.openCount === 0) await new Promise(resolve => setImmediate(resolve))
   }
 
-  /** Lets the write go on, and takes everything down. */
-  async function letGo(): Promise<void> {
+  /** Resumes the write, waits for it, and removes all devices. */
+  async function unblockAndRemove(): Promise<void> {
     dmResume(below())
     await new Promise(resolve => (writer.exitCode === null ? writer.once('close', resolve) : resolve(undefined)))
     expect(writer.exitCode).toBe(0)
@@ -149,7 +149,7 @@ describe('a suspend that waits in the kernel', () => {
       await runBlocked(version, 'blocked-exit', 7)
       await runBlocked(version, 'blocked-terminate', 0)
     }
-    await letGo()
+    await unblockAndRemove()
   })
 
   async function runBlocked(version: string, scenario: string, code: number): Promise<void> {

@@ -35,9 +35,9 @@ function showSpace(id, space) {
     : 'not known: the pool has failed'
 }
 
-function showSandboxes({ sandboxes, layers, most, warm }) {
-  $('count').textContent = `${sandboxes.length} of at most ${most}; ${warm} more are kept ready.`
-  $('make').disabled = sandboxes.length >= most
+function showSandboxes({ sandboxes, layers, max, warm }) {
+  $('count').textContent = `${sandboxes.length} of at most ${max}; ${warm} more are kept ready.`
+  $('make').disabled = sandboxes.length >= max
   const own = new Map(layers.map(layer => [layer.key, layer.ownBytes]))
   const before = new Map([...$('sandboxes').children].map(item => [item.dataset.id, item]))
   const items = sandboxes.map(sandbox => {

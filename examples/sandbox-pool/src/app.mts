@@ -16,12 +16,12 @@ const FILES = {
   '/page.js': ['page.js', 'text/javascript; charset=utf-8'],
 } as const
 const POLICY = { defaultSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"] }
-const MOST_BODY_BYTES = 4096
+const MAX_BODY_BYTES = 4096
 
 export function makeApp(sandboxes: Sandboxes, feed: Feed): Hono {
   const app = new Hono()
   app.use(secureHeaders({ contentSecurityPolicy: POLICY }))
-  app.use(bodyLimit({ maxSize: MOST_BODY_BYTES }))
+  app.use(bodyLimit({ maxSize: MAX_BODY_BYTES }))
   app.use(async (c, next) => {
     refuseOtherSites(c)
     await next()

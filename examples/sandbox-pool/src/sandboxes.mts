@@ -67,10 +67,10 @@ export class Sandboxes {
   }
 
   status(): Promise<Status> {
-    const { most, warm } = this.#settings
+    const { max, warm } = this.#settings
     return this.#run(async () => {
       const known = await statusOf(this.#store)
-      return { ...known, sandboxes: this.list(), most, warm }
+      return { ...known, sandboxes: this.list(), max, warm }
     })
   }
 
@@ -102,10 +102,10 @@ export class Sandboxes {
   }
 
   async #admit(sizeBytes: number | undefined): Promise<Sandbox> {
-    const { most, mostBytes } = this.#settings
-    if (this.#made.size + this.#making >= most) throw new Refusal(429, 'SANDBOX_LIMIT', `there are ${most} already`)
-    if (sizeBytes !== undefined && sizeBytes > mostBytes) {
-      throw new Refusal(400, 'SANDBOX_SIZE', `sizeBytes must be at most ${mostBytes}, and is ${sizeBytes}`)
+    const { max, maxBytes } = this.#settings
+    if (this.#made.size + this.#making >= max) throw new Refusal(429, 'SANDBOX_LIMIT', `there are ${max} already`)
+    if (sizeBytes !== undefined && sizeBytes > maxBytes) {
+      throw new Refusal(400, 'SANDBOX_SIZE', `sizeBytes must be at most ${maxBytes}, and is ${sizeBytes}`)
     }
     this.#making += 1
     try {

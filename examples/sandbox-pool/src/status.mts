@@ -30,7 +30,7 @@ export interface PoolAndLayers {
 
 export interface Status extends PoolAndLayers {
   readonly sandboxes: readonly Sandbox[]
-  readonly most: number
+  readonly max: number
   /** How many are kept ready. */
   readonly warm: number
 }

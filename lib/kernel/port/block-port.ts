@@ -5,6 +5,7 @@ import type { Handle, HandlePort } from './handle.js'
 export interface BlockInfo {
   /** The kernel's device number (`dev_t`). */
   readonly device: number
+  /** The size of the device in bytes (BLKGETSIZE64). */
   readonly sizeBytes: number
   /** The smallest unit of reads and writes, in bytes. */
   readonly logicalBlockBytes: number

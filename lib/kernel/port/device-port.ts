@@ -33,9 +33,13 @@ export interface ListedDevice {
 
 /** One line of a table, or of its status. */
 export interface TargetLine {
+  /** The start of the segment in the mapped device, in sectors of 512 bytes. */
   readonly startSectors: number
+  /** The length of the segment in sectors of 512 bytes. */
   readonly lengthSectors: number
+  /** The kernel's name of the target: `linear`, `thin` … */
   readonly type: string
+  /** The arguments of the target, or the words of its status, as the kernel prints them. */
   readonly parameters: string
 }
 
@@ -47,7 +51,9 @@ export interface WaitResult {
 
 /** The version of a target that the kernel has loaded. */
 export interface TargetVersion {
+  /** The kernel's name of the target: `linear`, `thin` … */
   readonly name: string
+  /** The version of the target: major, minor and patch level, such as `[1, 23, 0]`. */
   readonly version: readonly number[]
 }
 

@@ -29,6 +29,7 @@ export interface TrimRequest {
 
 /** The sizes of a file system before and after `growFileSystem`. */
 export interface GrownFileSystem {
+  /** The type of the file system: `ext4` or `xfs`, the two that the library grows. */
   readonly type: 'ext4' | 'xfs'
   /** The size of the device below, in bytes. */
   readonly deviceBytes: number

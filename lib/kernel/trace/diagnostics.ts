@@ -1,7 +1,7 @@
 // Diagnostics of kernel calls: node:diagnostics_channel, and a trace as dmsetup commands.
 import { tracingChannel } from 'node:diagnostics_channel'
 import { DmThinError } from '../../base/errors.js'
-import { dmsetupWords } from './dmsetup-command.js'
+import { toDmsetupCommand } from './dmsetup-command.js'
 import { masked, maskError, secretsIn } from './secrets.js'
 
 /** The message to subscribers of `tracing:dm-thin:call:…`; one object from the start of a call to its end. */
@@ -19,7 +19,9 @@ export interface CallMessage {
   durationMs?: number
   /** At the end: 0, or the errno with which the kernel rejected the call; -1 if it failed without one. */
   errno?: number
+  /** At the end of a call that succeeded: its result, as native code returned it. */
   result?: unknown
+  /** At the end of a call that failed: the error, usually a `DmThinError`. */
   error?: unknown
 }
 
@@ -39,16 +41,16 @@ export function trace(on: boolean): void {
   tracing = on
 }
 
-const isHeard = (): boolean =>
+const hasSubscribers = (): boolean =>
   channel.start.hasSubscribers || channel.asyncEnd.hasSubscribers || channel.error.hasSubscribers
 
 /** Runs a call and publishes it, if there is a subscriber. */
 export function traced<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
-  if (!tracing && !isHeard()) return run()
-  return tell(call, args, run)
+  if (!tracing && !hasSubscribers()) return run()
+  return publish(call, args, run)
 }
 
-async function tell<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
+async function publish<T>(call: string, args: readonly unknown[], run: () => Promise<T>): Promise<T> {
   const secrets = secretsIn(args)
   const shown = masked(withoutSecureData(call, args), secrets)
   const message: CallMessage = { call, args: shown, started: performance.now() }
@@ -84,6 +86,6 @@ function withoutSecureData(call: string, args: readonly unknown[]): readonly unk
 
 function print({ call, args, durationMs = 0, errno = 0, error }: CallMessage): void {
   const outcome = errno === 0 ? 'ok' : error instanceof DmThinError ? `${error.code} (errno ${errno})` : 'failed'
-  const words = dmsetupWords(call, args) ?? call
+  const words = toDmsetupCommand(call, args) ?? call
   process.stderr.write(`dm-thin ${durationMs.toFixed(1).padStart(7)} ms  ${words}  ${outcome}\n`)
 }

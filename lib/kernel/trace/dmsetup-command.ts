@@ -100,6 +100,6 @@ const WORDS: Record<string, (args: Args) => string> = {
 }
 
 /** Returns `dmsetup …` for calls that dmsetup supports too; undefined for others. */
-export function dmsetupWords(call: string, args: readonly unknown[]): string | undefined {
+export function toDmsetupCommand(call: string, args: readonly unknown[]): string | undefined {
   return Object.hasOwn(WORDS, call) ? WORDS[call]!(args) : undefined
 }

@@ -11,6 +11,7 @@ export interface MetadataAtRest {
    * is run.
    */
   readonly needsCheck: boolean
+  /** The signal of the call that starts the pool; undefined if it has none. Abort the check with it. */
   readonly signal: AbortSignal | undefined
 }
 

@@ -14,9 +14,9 @@ import { loopOf } from '../../block/find-loop.js'
 
 /** Options of `ThinPool.grow`. */
 export interface GrowOptions extends SignalOption {
-  /** New size of the data device in bytes, whole sectors. */
+  /** New size of the data device in bytes, whole sectors. Default: unchanged. */
   readonly dataBytes?: number
-  /** New size of the metadata device in bytes, whole sectors. */
+  /** New size of the metadata device in bytes, whole sectors. Default: unchanged. */
   readonly metadataBytes?: number
 }
 

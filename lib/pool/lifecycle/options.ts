@@ -34,7 +34,9 @@ export type DeviceSource =
   | {
       /** Path of a block device. */
       readonly device: string
+      /** Absent, because a source is either a file or a block device. */
       readonly file?: never
+      /** Absent, because a block device has its own size. */
       readonly sizeBytes?: never
     }
 
@@ -52,7 +54,7 @@ export interface PoolOptions extends KernelOption, SignalOption {
    * the metadata.
    */
   readonly dataBlockBytes?: number
-  /** Number of free data blocks at which the kernel raises the low-water event. Default 0: never. */
+  /** Number of free data blocks at which the kernel raises the low-water event. Default 0: when no block is free. */
   readonly lowWaterMarkBlocks?: number
   /**
    * Does not zero new blocks before their first partial write. This is faster, but the rest of such a block exposes its

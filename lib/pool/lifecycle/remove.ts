@@ -26,12 +26,13 @@ export interface RemovePoolOptions extends SignalOption {
 
 /** The devices and files that were removed. */
 export interface RemovedPool {
+  /** The name of the pool's mapped device. */
   readonly pool: string
   /** Names of the mapped devices of volumes. */
   readonly volumes: readonly string[]
   /** Loop devices that were attached for the pool: `/dev/loop3` … */
   readonly loops: readonly string[]
-  /** Deleted files. */
+  /** Paths of the files that `deleteFiles` deleted. */
   readonly files: readonly string[]
 }
 

@@ -33,8 +33,10 @@ export interface Finding {
   /** Name of the mapped device. */
   readonly device: string
   /**
-   * The action taken. `rebuilt` and `dropped` apply to the record. `none` also if the device belongs to another
-   * program: it has no uuid of this library.
+   * The action taken. `resumed`: a suspended volume was resumed. `removed`: a volume without a table was removed.
+   * `cleared`: a table that was not live was dropped. `rebuilt` and `dropped`: the record was written again, or an
+   * entry was deleted from it. `none`: nothing was changed, also if the device belongs to another program: it has no
+   * uuid of this library.
    */
   readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
   /** For a finding about the record: the file, the difference, or the thin id. */

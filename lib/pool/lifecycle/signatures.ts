@@ -20,11 +20,7 @@ export async function lockNodes(
   const release = async () => {
     for (const handle of held.splice(0)) await port.release(handle)
   }
-  const letGo = async () => {
-    await release()
-    return false
-  }
-  rollback.push('release', 'locks', letGo, { always: true })
+  rollback.push('release', 'locks', () => release().then(() => false), { always: true })
   const byNumber = [...backings].sort((one, other) => one.device - other.device)
   for (const { path } of byNumber) held.push(await port.lockNode(path, signal))
   return release

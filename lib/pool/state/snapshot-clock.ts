@@ -26,6 +26,7 @@ const READ_PAUSE_MS = 2
 
 /** Snapshots in the life of a pool, deleted ones included. */
 export interface SnapshotsStatus {
+  /** The number of snapshots that were made, according to the superblock (`time`). */
   readonly made: number
   /** The number of snapshots that the library still creates. If it is 0, the next one rejects with `DM_POOL_WORN`. */
   readonly left: number

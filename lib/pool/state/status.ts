@@ -8,29 +8,49 @@ import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snaps
 
 /** The used and the total space of a device of the pool, in its blocks and in bytes. */
 export interface SpaceStatus {
+  /** The number of allocated blocks. */
   readonly usedBlocks: number
+  /** The number of blocks of the device. */
   readonly totalBlocks: number
+  /** The size of a block in bytes: `dataBlockBytes` of the pool for data, 4096 for metadata. */
   readonly blockBytes: number
+  /** The size of the allocated blocks in bytes. */
   readonly usedBytes: number
+  /** The size of all blocks in bytes. */
   readonly totalBytes: number
 }
 
 /** The fields that a pool has in every mode. */
 export interface PoolStatusBase {
-  readonly lowWaterMark: { readonly blocks: number; readonly bytes: number }
+  /** The free space at or below which the kernel raises the low-water event, from the pool's table. */
+  readonly lowWaterMark: {
+    /** The mark in data blocks, as `lowWaterMarkBlocks` sets it. */
+    readonly blocks: number
+    /** The mark in bytes: `blocks` times the data block size. */
+    readonly bytes: number
+  }
   /**
    * True if the metadata must be checked (thin_check) before the pool is written again. Always true for a failed pool.
    */
   readonly needsCheck: boolean
+  /**
+   * The handling of discards of volumes. `discard_passdown`: blocks are freed, and the data device receives the
+   * discard. `no_discard_passdown`: blocks are freed only. `ignore_discard`: blocks stay allocated.
+   */
   readonly discard: 'discard_passdown' | 'no_discard_passdown' | 'ignore_discard'
-  /** The handling of writes if the pool is out of space. `error_if_no_space` also after the kernel's own timeout. */
+  /**
+   * The handling of writes if the pool is out of data space. `queue_if_no_space`: they wait for space until the
+   * kernel's timeout, a minute by default. `error_if_no_space`: they fail immediately; reported also after that
+   * timeout.
+   */
   readonly whenFull: 'queue_if_no_space' | 'error_if_no_space'
 }
 
 /** The status of a working pool. */
 export interface WorkingPoolStatus extends PoolStatusBase {
-  /** `rw`; `ro` (read-only: as requested, out of metadata, or after an error); `out_of_data_space`. */
+  /** The mode: `rw`; `ro`, read-only as requested, out of metadata space, or after an error; `out_of_data_space`. */
   readonly mode: Exclude<PoolMode, 'fail' | 'error'>
+  /** Space of the data device, in blocks of `dataBlockBytes`. */
   readonly data: SpaceStatus
   /** Space of the metadata device in 4 KiB blocks. `usedBlocks` includes the commit reserve of up to 4096 blocks. */
   readonly metadata: SpaceStatus & {
@@ -52,10 +72,15 @@ export interface WorkingPoolStatus extends PoolStatusBase {
 export interface FailedPoolStatus<Mode extends 'fail' | 'error' = 'fail' | 'error'> extends PoolStatusBase {
   /** `fail`: the kernel could not even roll back; `error`: it could not read the status. */
   readonly mode: Mode
+  /** Undefined: the kernel reports no space of a failed pool. */
   readonly data: undefined
+  /** Undefined: the kernel reports no metadata space of a failed pool. */
   readonly metadata: undefined
+  /** Undefined: the kernel reports no transaction id of a failed pool. */
   readonly transactionId: undefined
+  /** Undefined: the kernel reports no metadata snapshot of a failed pool. */
   readonly heldMetadataRoot: undefined
+  /** Undefined: the metadata of a failed pool is not read. */
   readonly snapshots: undefined
 }
 
@@ -141,7 +166,9 @@ export function poolStatus(parameters: string, table: PoolTable, time?: number):
 
 /** The space of one volume, counted in the pool's metadata. */
 export interface VolumeUsage {
+  /** The thin id of the volume. */
   readonly id: number
+  /** The number of data blocks that the volume maps: exclusive and shared ones. */
   readonly mappedBlocks: number
   /** Blocks that only this volume maps: deleting it frees them. */
   readonly exclusiveBlocks: number
@@ -151,9 +178,11 @@ export interface VolumeUsage {
 
 /** The status of an active volume. */
 export interface WorkingVolumeStatus {
+  /** Always `active`: the kernel reports the blocks of the volume. */
   readonly state: 'active'
+  /** The size of the volume's device in bytes. */
   readonly sizeBytes: number
-  /** Blocks mapped by this volume, exclusive and shared, in bytes. */
+  /** The size of the blocks that the volume maps, exclusive and shared, in bytes. */
   readonly mappedBytes: number
   /** The last mapped byte, or null if no block is mapped. */
   readonly highestMappedByte: number | null
@@ -163,8 +192,11 @@ export interface WorkingVolumeStatus {
 export interface UnknownVolumeStatus {
   /** `fail`: the pool has failed; `error`: the kernel could not read the volume's status. */
   readonly state: 'fail' | 'error'
+  /** The size of the volume's device in bytes, which is known from its table. */
   readonly sizeBytes: number
+  /** Undefined: the kernel does not report the mapped blocks. */
   readonly mappedBytes: undefined
+  /** Undefined: the kernel does not report the last mapped byte. */
   readonly highestMappedByte: undefined
 }
 

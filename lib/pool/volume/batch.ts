@@ -8,8 +8,22 @@ import { ThinVolume } from './thin-volume.js'
 
 /** The outcome for one volume of many. */
 export type VolumeResult<T = void> =
-  | { readonly status: 'fulfilled'; readonly volume: ThinVolume; readonly value: T }
-  | { readonly status: 'rejected'; readonly volume: ThinVolume; readonly reason: DmThinError }
+  | {
+      /** `fulfilled`: the call succeeded for the volume. */
+      readonly status: 'fulfilled'
+      /** The volume for which the call succeeded. */
+      readonly volume: ThinVolume
+      /** The result for the volume; undefined for calls without a result. */
+      readonly value: T
+    }
+  | {
+      /** `rejected`: the call failed for the volume. */
+      readonly status: 'rejected'
+      /** The volume for which the call failed. */
+      readonly volume: ThinVolume
+      /** The error with which the call for this volume alone would reject. */
+      readonly reason: DmThinError
+    }
 
 /** Returns the volumes of results that all succeeded. Throws the first reason if a result failed. */
 export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume[] {
@@ -21,7 +35,9 @@ export function volumesOf(results: readonly VolumeResult<unknown>[]): ThinVolume
 
 /** The number of volumes that a call on many volumes has finished. */
 export interface Progress {
+  /** The number of volumes that are finished, successfully or not. */
   readonly done: number
+  /** The number of volumes of the call. */
   readonly total: number
 }
 

@@ -184,7 +184,7 @@ export class ThinVolume {
 
   /**
    * Updates this object from the kernel: active or not, name, size and external origin. Returns true if the volume is
-   * active.
+   * active; false also if the pool is gone. Rejects with `DM_CLOSED`, `ABORT_ERR`.
    */
   async refresh(options: SignalOption = {}): Promise<boolean> {
     checkOptions(options, ['signal'], 'refresh')
@@ -215,7 +215,7 @@ export class ThinVolume {
     await this.#run(() => this.#delete(options.signal))
   }
 
-  /** Deactivates and deletes the volume, as `deactivate()` and `delete()` do. */
+  /** Deactivates and deletes the volume. Rejects with the codes of `deactivate()` and `delete()`. */
   async destroy(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'destroy')
     const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })

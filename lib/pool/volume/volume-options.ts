@@ -26,7 +26,10 @@ export interface CreateVolumeOptions extends ExternalOriginOption, SignalOption 
 
 /** Facts about an inactive volume that its pool does not store. */
 export interface FindVolumeOptions extends ExternalOriginOption, SignalOption {
-  /** Size in bytes, whole sectors. The size of an active volume is read from its device. */
+  /**
+   * Size in bytes, whole sectors. The size of an active volume is read from its device. Default: the recorded size if
+   * the pool has a `record`, otherwise unknown.
+   */
   readonly sizeBytes?: number
   /**
    * Skips checks that your own records make unnecessary. `true`: does not verify that the pool has this volume, and

@@ -25,7 +25,7 @@ export interface StoreFinding {
     | 'removal-stuck'
   /** The layer's key, if it has one. */
   readonly key?: string
-  /** The thin id. */
+  /** The thin id of the volume, if the finding is about one. */
   readonly thin?: number
   /** The folder, the device, or the two numbers that differ. */
   readonly detail?: string

@@ -7,6 +7,7 @@ import type { LayerFileSystem } from './types.js'
 
 /** The arguments of a `Formatter`. */
 export interface FormatRequest {
+  /** The type of the file system to create. */
   readonly fileSystem: LayerFileSystem
   /** The node of the block device, such as `/dev/dm-7`. */
   readonly device: string
@@ -15,6 +16,7 @@ export interface FormatRequest {
    * (`skipBlockZeroing`): a block that is written in part has its previous content in the rest.
    */
   readonly zeroed: boolean
+  /** The signal of the call that needs the file system. If it is aborted, reject. */
   readonly signal?: AbortSignal | undefined
 }
 

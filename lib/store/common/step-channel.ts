@@ -5,7 +5,7 @@ import { channel } from 'node:diagnostics_channel'
 export interface StoreStep {
   /** The name of the step, such as `prepare.intent` or `commit.deactivate`. */
   readonly step: string
-  /** The key of the layer. */
+  /** The key of the layer; `''` for a step that concerns the whole store. */
   readonly key: string
 }
 

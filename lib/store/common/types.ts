@@ -6,7 +6,7 @@
  */
 export type LayerKind = 'active' | 'view' | 'committed'
 
-/** A file system that layers can have. */
+/** A file system that layers can have: `ext4` or `xfs`. */
 export type LayerFileSystem = 'ext4' | 'xfs'
 
 /** The labels of a layer: strings by name. */
@@ -18,14 +18,17 @@ export interface LayerInfo {
   readonly key: string
   /** The name of the parent; `''` for a layer without a parent. */
   readonly parent: string
+  /** The kind: active layer, view or committed layer. */
   readonly kind: LayerKind
   /** The time of `prepare` or `view`, or of the commit, in nanoseconds since 1970. */
   readonly createdAt: bigint
   /** The time of the last change of the labels or kind, in nanoseconds since 1970. */
   readonly updatedAt: bigint
+  /** The labels, as `prepare`, `commit` or `update` set them last. */
   readonly labels: Labels
   /** The size of the file system in bytes. */
   readonly sizeBytes: number
+  /** The type of the layer's file system, which is that of all its ancestors. */
   readonly fileSystem: LayerFileSystem
   /** True if the layer is raw, so that the host never mounts it: see `PrepareOptions.raw`. */
   readonly raw: boolean
@@ -33,6 +36,7 @@ export interface LayerInfo {
 
 /** The arguments of mount(2), in the form of containerd. */
 export interface LayerMount {
+  /** The type of the file system, the third argument of mount(2). */
   readonly type: LayerFileSystem
   /** The path of the block device, `/dev/dm-N`. */
   readonly source: string

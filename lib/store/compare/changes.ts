@@ -13,6 +13,7 @@ export type ChangeKind = 'A' | 'C' | 'D'
 
 /** A path that differs between two trees. */
 export interface Change {
+  /** The kind of the change: added, changed or deleted. */
   readonly kind: ChangeKind
   /** The path from the root of the layer, such as `/etc/passwd`. Bytes that are not UTF-8 are U+FFFD; see `pathBytes`. */
   readonly path: string

@@ -7,7 +7,7 @@ import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 
 /** The limit of the reserve in the file system below a pool's file. */
-const MOST_BELOW_BYTES = 1 * GiB
+const MAX_BELOW_BYTES = 1 * GiB
 
 /** The reserve of a pool. */
 export class Reserve {
@@ -37,7 +37,7 @@ export class Reserve {
     if (this.#data.file === undefined) return
     const { bsize, blocks, bavail } = await statfs(path.dirname(this.#data.file))
     const growing = data.totalBytes - data.usedBytes
-    const wanted = Math.min(this.#of(bsize * blocks), MOST_BELOW_BYTES, growing)
+    const wanted = Math.min(this.#of(bsize * blocks), MAX_BELOW_BYTES, growing)
     this.#refuse(`the file system of ${this.#data.file}`, bsize * bavail, wanted)
   }
 

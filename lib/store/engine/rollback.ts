@@ -18,12 +18,12 @@ export async function withRollback<T>(
   try {
     return await body(() => (isMade = true))
   } catch (fault) {
-    await takeBack(parts, row, isMade, fault)
+    await rollBack(parts, row, isMade, fault)
     throw fault
   }
 }
 
-async function takeBack(parts: RollbackParts, row: Row, isMade: boolean, fault: unknown): Promise<void> {
+async function rollBack(parts: RollbackParts, row: Row, isMade: boolean, fault: unknown): Promise<void> {
   const { records, writer, removals, owner } = parts
   try {
     if (!isMade) {
@@ -33,7 +33,7 @@ async function takeBack(parts: RollbackParts, row: Row, isMade: boolean, fault: 
       await writer.write(() => (isTaken(fault) ? records.update(row, ['making'], retired) : records.delete(row)))
       return
     }
-    const left = await writer.write(() => records.takeBack(row, owner.id))
+    const left = await writer.write(() => records.rollBack(row, owner.id))
     // A snapshot that was not used has only blocks of its origin, so that there is nothing to discard.
     if (left) await removals.now(left, row.kind === 'base')
   } catch {

@@ -55,14 +55,14 @@ const FLAGS = { noSuid: true, noDev: true } as const
  * Mounts a file system for this process only, while `body` runs. `body` must not pass the path to a program or a user: see
  * `DetachedMount`. No other process sees the mount, and nothing is left if this process is killed.
  */
-export async function mountedInside<T>(
+export async function withPrivateMount<T>(
   place: MountPlace,
   source: LayerMount,
   body: (folder: string) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
   const mounted = await mountDetached(source, FLAGS, signal)
-  if (!mounted) return mountedAt(place, source, body, signal)
+  if (!mounted) return withTemporaryMount(place, source, body, signal)
   try {
     return await useMounted(source, mounted.path, body)
   } finally {
@@ -73,7 +73,7 @@ export async function mountedInside<T>(
 let counter = 0
 
 /** Mounts a file system in a folder of the store while `body` runs, and unmounts it in any case. */
-export async function mountedAt<T>(
+export async function withTemporaryMount<T>(
   { directory, owner }: MountPlace,
   source: LayerMount,
   body: (folder: string) => Promise<T>,

@@ -11,7 +11,7 @@ type Step =
   | { readonly kind: 'found' }
 
 /** The limit for the size of a program, because nested repeats could fill the memory. */
-const MOST_STEPS = 10_000
+const MAX_STEPS = 10_000
 
 /**
  * Compiles a pattern to a function that returns whether a text contains it.
@@ -36,7 +36,7 @@ class Program {
   /** Adds the steps of `node`, which continue at `next`. Returns the first step. */
   add(node: PatternNode, next: number): number {
     this.#work += 1
-    if (this.#work > MOST_STEPS) throw new PatternFault(0, 'the expression is too large')
+    if (this.#work > MAX_STEPS) throw new PatternFault(0, 'the expression is too large')
     switch (node.kind) {
       case 'set':
         return this.step({ kind: 'set', has: node.has, next })

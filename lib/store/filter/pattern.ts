@@ -20,7 +20,7 @@ export class PatternFault extends Error {
   }
 }
 
-const MOST_REPEATS = 1000
+const MAX_REPEATS = 1000
 const NEWLINE = 10
 
 /** Parses an expression. @throws PatternFault */
@@ -116,7 +116,7 @@ class PatternReader {
     if (found === null) return undefined
     const least = Number(found[1])
     const most = found[2] === undefined ? least : found[3] === '' ? Infinity : Number(found[3])
-    if (least > MOST_REPEATS || (most !== Infinity && most > MOST_REPEATS)) this.#fail('repeated too often')
+    if (least > MAX_REPEATS || (most !== Infinity && most > MAX_REPEATS)) this.#fail('repeated too often')
     if (most < least) this.#fail('the maximum of a repetition is less than its minimum')
     this.#at += found[0].length
     return { least, most }

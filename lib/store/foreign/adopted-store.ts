@@ -7,7 +7,7 @@ import { DmThinError } from '../../base/errors.js'
 import { detectFileSystem } from '../../filesystem/detect.js'
 import { ThinPool } from '../../pool/thin-pool.js'
 import type { OpenPoolOptions } from '../../pool/lifecycle/options.js'
-import { leftMounts, mountedAt, sweepMount, type MountPlace } from '../engine/temporary-mounts.js'
+import { leftMounts, withTemporaryMount, sweepMount, type MountPlace } from '../engine/temporary-mounts.js'
 import { checkKey } from '../common/options.js'
 import { Owner } from '../records/owner.js'
 import type { LayerFileSystem } from '../common/types.js'
@@ -37,10 +37,11 @@ export interface AdoptedLayer {
   readonly key: string
   /** The key of the parent; `''` for a layer without a recorded parent. */
   readonly parent: string
+  /** The kind of the layer, according to the records. */
   readonly kind: AdoptedKind
   /** The thin id in the pool. */
   readonly thin: number
-  /** The size of the volume in bytes. */
+  /** The size of the volume in bytes, according to the records. */
   readonly sizeBytes: number
   /**
    * `whole`: the layer is complete. `unfinished`: its program was creating or removing it. `missing`: the pool has no such
@@ -55,6 +56,7 @@ export interface AdoptedLayer {
 
 /** The layers in the records of another program, and the volumes without a record. */
 export interface AdoptedContents {
+  /** The recorded layers, in the order of the records. */
   readonly layers: readonly AdoptedLayer[]
   /** The thin ids of volumes without a record. */
   readonly unrecorded: readonly number[]
@@ -111,7 +113,7 @@ export class AdoptedStore {
     }
   }
 
-  /** The program that owns the records. */
+  /** The program that owns the records: `containerd` or `docker`. */
   get program(): 'containerd' | 'docker' {
     return this.#records.program
   }
@@ -192,7 +194,7 @@ export class AdoptedStore {
       const text = `${device} has ${type ?? 'no known file system'}, and not ext4 or xfs`
       throw new DmThinError('DM_UNSUPPORTED', text, { device })
     }
-    return mountedAt(this.#place, { type, source: device, options: MOUNT_OPTIONS[type] }, body, signal)
+    return withTemporaryMount(this.#place, { type, source: device, options: MOUNT_OPTIONS[type] }, body, signal)
   }
 }
 

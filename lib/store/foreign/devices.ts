@@ -9,9 +9,9 @@ import { KeyLocks } from '../engine/key-locks.js'
 import type { ForeignRecord } from './foreign-record.js'
 
 /** The timeout of a deactivation. udev may still read a device that was just unmounted. */
-const LET_GO_MS = 1_000
+const DEACTIVATE_TIMEOUT_MS = 1_000
 /** The limit for successive failed activations, after which a device with the name counts as that of another program. */
-const MOST_REFUSALS = 16
+const MAX_REFUSALS = 16
 
 interface Up {
   readonly volume: ThinVolume
@@ -87,7 +87,7 @@ export class Devices {
       } catch (fault) {
         // Another process activated the volume. Its device may have been removed before it could be identified.
         const wasQuicker = hasCode(fault, 'DM_ALREADY_ACTIVE', 'DM_NAME_TAKEN')
-        if (!wasQuicker || refusals > MOST_REFUSALS) throw fault
+        if (!wasQuicker || refusals > MAX_REFUSALS) throw fault
       }
     }
   }
@@ -99,7 +99,7 @@ export class Devices {
     else this.#users.delete(volume.id)
     await held.close()
     if (left > 0 || volume.name !== `${this.#pool.name}-${volume.id}`) return
-    await volume.deactivate({ timeoutMs: LET_GO_MS }).catch((fault: unknown) => {
+    await volume.deactivate({ timeoutMs: DEACTIVATE_TIMEOUT_MS }).catch((fault: unknown) => {
       if (!hasCode(fault, 'DM_BUSY', 'DM_NOT_FOUND')) throw fault
     })
   }

@@ -15,13 +15,13 @@ import { LayerStream } from '../tar-read/layer-stream.js'
 import { damaged } from './document.js'
 
 /** The limit for a manifest or configuration. */
-const MOST_DOCUMENT_BYTES = 8 * MiB
-const MOST_LINKS = 40
+const MAX_DOCUMENT_BYTES = 8 * MiB
+const MAX_LINKS = 40
 /** The overhead of each entry of the archive: its header, an extended header before it, and padding. */
 const OVERHEAD_BYTES = 4 * KiB
-const MOST_TRAILING_BYTES = 64 * MiB
+const MAX_TRAILING_BYTES = 64 * MiB
 /** The default of layers: see `ApplyOptions`. */
-const MOST_RATIO = 200
+const MAX_RATIO = 200
 
 export interface Contents {
   has(name: string): boolean
@@ -49,7 +49,7 @@ class Files implements Contents {
   async document(name: string, digest?: string): Promise<Buffer> {
     const file = this.#file(name)
     const { size } = await stat(file)
-    if (size > MOST_DOCUMENT_BYTES) throw damaged(name, `${size} bytes are more than ${MOST_DOCUMENT_BYTES}`)
+    if (size > MAX_DOCUMENT_BYTES) throw damaged(name, `${size} bytes are more than ${MAX_DOCUMENT_BYTES}`)
     const bytes = await readFile(file)
     if (digest !== undefined && digestOf(bytes) !== digest) {
       const text = `image: ${name} has digest ${digestOf(bytes)}, and not ${digest}`
@@ -116,8 +116,8 @@ async function unpack(
   { maxBytes, maxEntries, signal }: UnpackLimits,
 ): Promise<Found> {
   const { extract } = await loadTarStream()
-  const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MOST_TRAILING_BYTES
-  const bounds = { maxStreamBytes, maxRatio: MOST_RATIO, maxRatioFromBytes: GiB }
+  const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MAX_TRAILING_BYTES
+  const bounds = { maxStreamBytes, maxRatio: MAX_RATIO, maxRatioFromBytes: GiB }
   const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in the archive has a digest
   const files = new Map<string, string>()
   const links = new Map<string, string>()
@@ -157,7 +157,7 @@ async function unpack(
   // Old versions of `docker save` link equal layers to each other.
   return name => {
     let at = name
-    for (let step = 0; step < MOST_LINKS; step += 1) {
+    for (let step = 0; step < MAX_LINKS; step += 1) {
       if (files.has(at)) return files.get(at)
       const next = links.get(at)
       if (next === undefined) return undefined

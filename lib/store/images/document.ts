@@ -13,9 +13,19 @@ export interface Descriptor {
 
 /** The configuration of an image. Layers need these fields; the others are passed on unchanged. */
 export interface ImageConfig {
+  /** The architecture of the image's programs, by Go's name: `amd64`, `arm64` … */
   readonly architecture?: string
+  /** The operating system of the image's programs, by Go's name: `linux`. */
   readonly os?: string
-  readonly rootfs: { readonly type: 'layers'; readonly diff_ids: readonly string[] }
+  /** The layers of the image. */
+  readonly rootfs: {
+    /** Always `layers`. */
+    readonly type: 'layers'
+    /**
+     * The digests of the uncompressed archives of the layers, from the lowest: `sha256:` and 64 hexadecimal digits.
+     */
+    readonly diff_ids: readonly string[]
+  }
   readonly [name: string]: unknown
 }
 

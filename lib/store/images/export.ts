@@ -24,7 +24,7 @@ export interface ExportOptions extends SignalOption {
    * platform of this machine and the layers only.
    */
   readonly config?: Partial<ImageConfig>
-  /** The compression of the layers. Default `gzip`. */
+  /** The compression of the layers: `gzip`, or `none`. Default `gzip`. */
   readonly compression?: 'gzip' | 'none'
   /** Called when a layer has been written, the lowest first. */
   readonly onProgress?: (progress: ExportProgress) => void

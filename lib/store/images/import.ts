@@ -26,8 +26,8 @@ import { findImage } from './find.js'
 export interface ImportOptions
   extends SignalOption, Pick<ApplyOptions, 'devices' | 'setuid' | 'maxBytes' | 'maxEntries' | 'maxMemoryBytes'> {
   /**
-   * The name of the image in the archive, such as `docker.io/library/busybox:latest`. Needed if the archive has several
-   * images.
+   * The name of the image in the archive, such as `docker.io/library/busybox:latest`. Default: the only image; needed
+   * if the archive has several.
    */
   readonly name?: string
   /** The platform of the image, such as `linux/arm64`. Default: that of this machine. */

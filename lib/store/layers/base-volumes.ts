@@ -2,7 +2,7 @@
 import { chmod, rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import { withPrivateMount, mountOf } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
 import type { StoreParts } from '../engine/parts.js'
 import { endUnfinished } from '../engine/unfinished.js'
@@ -105,7 +105,7 @@ export class BaseVolumes {
     step('base.format', name)
     await this.#options.format({ fileSystem: row.fileSystem, device: volume.path, zeroed: this.#options.zeroed })
     step('base.empty', name)
-    await mountedInside(this.#parts, mountOf(row, volume.path), async folder => {
+    await withPrivateMount(this.#parts, mountOf(row, volume.path), async folder => {
       // Images expect a root that is empty and readable by all.
       await rmdir(path.join(folder, 'lost+found')).catch((fault: NodeJS.ErrnoException) => {
         if (fault.code !== 'ENOENT') throw fault

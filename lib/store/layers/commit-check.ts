@@ -4,7 +4,7 @@ import { DmThinError } from '../../base/errors.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import { nativePort } from '../../kernel/native-port.js'
-import { mountedInside, mountOf, type MountPlace } from '../engine/temporary-mounts.js'
+import { withPrivateMount, mountOf, type MountPlace } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
 
 /** Rejects if the pool does not accept all writes: recent writes may be lost, without an error in their program. */
@@ -29,7 +29,7 @@ export async function makeWhole(place: MountPlace, row: Row, volume: ThinVolume,
     if (!found.needsRecovery) return
   }
   // Mounting replays the journal. xfs is always mounted, because the state of its log is not easy to read.
-  await mountedInside(place, mountOf(row, volume.path), async () => {}, signal)
+  await withPrivateMount(place, mountOf(row, volume.path), async () => {}, signal)
   if (row.fileSystem === 'ext4') refuseErrors(row, await ext4State(volume.path, signal))
 }
 

@@ -4,7 +4,7 @@ import { hasCode } from '../../base/errors.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { Lease } from '../engine/leases.js'
-import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import { withPrivateMount, mountOf } from '../engine/temporary-mounts.js'
 import { prepare, type PrepareParts } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './commit-check.js'
 import { copyLayer } from './copy.js'
@@ -14,7 +14,7 @@ import { step } from '../common/step-channel.js'
 import type { Labels } from '../common/types.js'
 
 /** The wait for a device that was just unmounted. If it is still busy, the layer is copied instead. */
-const PATIENCE_MS = 500
+const DEACTIVATE_TIMEOUT_MS = 500
 
 export interface CommitRequest {
   readonly name: string
@@ -60,7 +60,7 @@ export async function addCommitted(
   const { row, path } = await prepare(parts, { kind: 'active', key: null, parent, options })
   const lease = await parts.leases.keep(row)
   try {
-    await mountedInside(parts, mountOf(row, path), fill, signal)
+    await withPrivateMount(parts, mountOf(row, path), fill, signal)
     await seal(parts, row, request)
     return lease
   } catch (fault) {
@@ -119,7 +119,7 @@ async function closed(parts: StoreParts, row: Row, volume: ThinVolume, signal?: 
     // A layer without a key was filled and unmounted by this call, which has reported all errors.
     if (row.key !== null) await makeWhole(parts, row, volume, signal)
     const mappedBytes = await parts.volumes.mappedBytes(volume, signal)
-    await volume.deactivate({ timeoutMs: PATIENCE_MS, ...abort })
+    await volume.deactivate({ timeoutMs: DEACTIVATE_TIMEOUT_MS, ...abort })
     return { mappedBytes }
   } catch (fault) {
     if (!hasCode(fault, 'DM_BUSY')) throw fault

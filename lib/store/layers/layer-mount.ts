@@ -1,7 +1,7 @@
 // Mounts of layers while a call of the store runs, under a lease.
 import { signalOption, type SignalOption } from '../../base/options.js'
 import { undefinedIf } from '../../base/errors.js'
-import { mountedAt, mountedInside, mountOf, refuseRaw } from '../engine/temporary-mounts.js'
+import { withTemporaryMount, withPrivateMount, mountOf, refuseRaw } from '../engine/temporary-mounts.js'
 import { prepare, type PrepareParts } from './prepare.js'
 import type { Row } from '../records/row.js'
 import { step } from '../common/step-channel.js'
@@ -9,7 +9,7 @@ import { step } from '../common/step-channel.js'
 interface Mounting {
   readonly signal?: AbortSignal | undefined
   readonly readOnly?: boolean
-  /** True if only this process uses the mount: see `mountedInside`. */
+  /** True if only this process uses the mount: see `withPrivateMount`. */
   readonly inside?: boolean
   /** A function that throws if the layer is not of the required kind. */
   readonly check?: (row: Row) => void
@@ -23,7 +23,7 @@ export async function withLayerMounted<T>(
   { readOnly = false, inside = false, check, signal }: Mounting,
 ): Promise<T> {
   const { locks, leases, volumes } = parts
-  const mounted = inside ? mountedInside : mountedAt
+  const mounted = inside ? withPrivateMount : withTemporaryMount
   const lease = await locks.run([key], () => leases.take(key, 'use', check))
   try {
     const { row } = lease
@@ -45,7 +45,7 @@ async function withView<T>(
   parts: PrepareParts,
   committed: Row,
   parent: string,
-  mounted: typeof mountedAt,
+  mounted: typeof withTemporaryMount,
   body: (folder: string) => Promise<T>,
   options: SignalOption,
 ): Promise<T> {

@@ -11,7 +11,7 @@ export interface MountLayerOptions extends MountFlags, SignalOption {}
 
 /** A layer of a store, with its block device and its mounts. */
 export class Layer {
-  /** The key of the layer. */
+  /** The key of an active layer or a view, or the name of a committed layer. */
   readonly key: string
   /** The name of the parent; `''` if the layer has no parent. */
   readonly parent: string

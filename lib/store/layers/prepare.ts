@@ -3,7 +3,7 @@ import { DmThinError } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
 import { invalid } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
-import { mountedInside, mountOf } from '../engine/temporary-mounts.js'
+import { withPrivateMount, mountOf } from '../engine/temporary-mounts.js'
 import { checkFileSystem, type PrepareOptions } from '../common/options.js'
 import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
@@ -150,5 +150,5 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
 
 async function grow(parts: StoreParts, row: Row, source: string, signal?: AbortSignal): Promise<void> {
   step('prepare.grow', row.key ?? '')
-  await mountedInside(parts, mountOf(row, source), folder => growFileSystem(folder), signal)
+  await withPrivateMount(parts, mountOf(row, source), folder => growFileSystem(folder), signal)
 }

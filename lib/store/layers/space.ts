@@ -5,8 +5,11 @@ import type { LayerKind } from '../common/types.js'
 
 /** The space that one layer takes in the pool. */
 export interface LayerSpace {
+  /** The key of an active layer or a view, or the name of a committed layer. */
   readonly key: string
+  /** The name of the parent; `''` for a layer without a parent. */
   readonly parent: string
+  /** The kind: active layer, view or committed layer. */
   readonly kind: LayerKind
   /** The exclusive blocks of the layer, in bytes. Its removal frees them. */
   readonly exclusiveBytes: number

@@ -16,7 +16,7 @@ export async function openPool(place: PoolPlace, records: Records, signal?: Abor
   const abort = signalOption(signal)
   // If the pool is full, writers in containers fail immediately instead of waiting for a minute.
   const options = { ...place, errorIfNoSpace: true, ...abort }
-  const found = { ...options, data: whateverSize(place.data), metadata: whateverSize(place.metadata) }
+  const found = { ...options, data: withoutSize(place.data), metadata: withoutSize(place.metadata) }
   for (let tries = 1; ; tries += 1) {
     try {
       return await ThinPool.open(found)
@@ -36,8 +36,7 @@ export async function openPool(place: PoolPlace, records: Records, signal?: Abor
 }
 
 /** Removes the size from a source: an existing file may have been grown. */
-const whateverSize = (source: DeviceSource): DeviceSource =>
-  source.file === undefined ? source : { file: source.file }
+const withoutSize = (source: DeviceSource): DeviceSource => (source.file === undefined ? source : { file: source.file })
 
 /** Throws if layers are recorded but their pool does not exist: creating a pool would make the loss final. */
 function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {

@@ -48,7 +48,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
     writer = new Writer(database)
     const records = await recordsOf(database)
     const place = await writer.write(() => {
-      records.found()
+      records.createSchema()
       return recordPlace(records, directory, plan.pool)
     })
     throwIfAborted(plan.signal)

@@ -47,7 +47,7 @@ export class Records {
   }
 
   /** Creates the tables, or migrates those of an older version. Needs a transaction, because two processes may do it. */
-  found(): void {
+  createSchema(): void {
     migrate(this.#database)
   }
 
@@ -174,7 +174,7 @@ export class Records {
   }
 
   /** Abandons the layer of a call that failed, unless another call has committed, removed or used it. */
-  takeBack(row: Row, owner: string): Row | undefined {
+  rollBack(row: Row, owner: string): Row | undefined {
     const now = this.byId(row.id)
     const isSame = now?.thin === row.thin && now.key === row.key && now.kind === row.kind && !this.childOf(row.id)
     return isSame ? this.abandon(row.id, ['making', 'ready'], owner) : undefined

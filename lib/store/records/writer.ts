@@ -85,7 +85,7 @@ export class Writer {
 
   async #written(changes: readonly Change[]): Promise<Result[]> {
     if (this.#lost !== undefined) throw this.#lost
-    const results = await this.#patiently(changes)
+    const results = await this.#retryWhileLocked(changes)
     if (!changes.some(({ durable }) => durable)) return results
     await this.#log.sync().catch((cause: unknown) => {
       const text = `${this.#database.name}: write to disk failed: ${(cause as Error).message}`
@@ -94,7 +94,7 @@ export class Writer {
     return results
   }
 
-  async #patiently(changes: readonly Change[]): Promise<Result[]> {
+  async #retryWhileLocked(changes: readonly Change[]): Promise<Result[]> {
     const end = performance.now() + LIMIT_MS
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {

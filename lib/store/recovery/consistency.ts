@@ -4,7 +4,7 @@ import type { StoreParts } from '../engine/parts.js'
 import type { Row } from '../records/row.js'
 
 /** The number of transactions by which a pool may be ahead: dead calls may have committed the pool without recording it. */
-const MOST_AHEAD = 1000n
+const MAX_AHEAD = 1000n
 
 type CompareParts = Pick<StoreParts, 'pool' | 'records' | 'writer' | 'volumes' | 'clock'>
 
@@ -35,7 +35,7 @@ export async function compare(parts: CompareParts, retire: boolean): Promise<Sto
     const detail = `the pool has ${transactionId}, the records ${recorded}`
     findings.push({ kind: 'transaction-behind', detail, action: 'none' })
   }
-  if (transactionId !== undefined && transactionId - recorded > MOST_AHEAD) {
+  if (transactionId !== undefined && transactionId - recorded > MAX_AHEAD) {
     const detail = `the pool has ${transactionId}, the records ${recorded}`
     findings.push({ kind: 'transaction-ahead', detail, action: 'none' })
   }

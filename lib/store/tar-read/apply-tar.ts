@@ -43,7 +43,10 @@ export interface ApplyOptions extends SignalOption, KernelOption {
   readonly maxRatio?: number
   /** The uncompressed bytes up to which `maxRatio` does not apply. Default 1 GiB. */
   readonly maxRatioFromBytes?: number
-  /** The treatment of device nodes: create them, reject the layer, or skip them. Default `allow`. */
+  /**
+   * The treatment of device nodes. `allow`: creates them. `refuse`: rejects the layer. `skip`: does not create them.
+   * Default `allow`.
+   */
   readonly devices?: 'allow' | 'refuse' | 'skip'
   /** `strip` removes set-user-id, set-group-id and capabilities of files. Default `keep`. */
   readonly setuid?: 'keep' | 'strip'
@@ -69,7 +72,7 @@ export interface ApplyProgress {
 
 /** The amount that `applyTar` has unpacked, and the digests of the archive. */
 export interface ApplyResult extends ApplyProgress {
-  /** The digest of the stream. */
+  /** The digest of the stream as it arrived, compressed or not: `sha256:` and 64 hexadecimal digits. */
   readonly digest: string
   /** The digest of the uncompressed archive. It equals `digest` if the stream is not compressed. */
   readonly diffId: string
@@ -96,7 +99,7 @@ const KNOWN = [
 /** The headers and padding of one entry, in the limit for the length of the stream. */
 const OVERHEAD_BYTES = 4096
 /** The limit for bytes after the end of the archive. Archives are padded to the block size of tapes. */
-const MOST_TRAILING_BYTES = 64 * MiB
+const MAX_TRAILING_BYTES = 64 * MiB
 
 type Settings = Required<Omit<ApplyOptions, 'signal' | 'kernel' | 'digest' | 'diffId' | 'onProgress'>>
 
@@ -177,7 +180,7 @@ class Application {
     this.#options = options
     this.#settings = settings
     const { maxBytes, maxEntries, maxRatio, maxRatioFromBytes } = settings
-    const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MOST_TRAILING_BYTES
+    const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MAX_TRAILING_BYTES
     this.#stream = new LayerStream(stream, { maxStreamBytes, maxRatio, maxRatioFromBytes }, options.signal)
     this.#archive = this.#stream.archive()
     this.#reader = new TarReader(this.#archive)
@@ -207,7 +210,7 @@ class Application {
 
   async #apply(entries: TarEntries, sink: TreeWriter): Promise<ApplyResult> {
     for (let found = await entries.next(); found; found = await entries.next()) await this.#entry(found, sink)
-    await this.#reader.drain(MOST_TRAILING_BYTES, () => beyond('more than 64 MiB follow the end of the archive'))
+    await this.#reader.drain(MAX_TRAILING_BYTES, () => beyond('more than 64 MiB follow the end of the archive'))
     const digests = this.#stream.digests()
     this.#compare('digest', digests.digest)
     this.#compare('diffId', digests.diffId)

@@ -109,15 +109,15 @@ function linkOf(type: EntryType, link: string, path: string): string {
 }
 
 function checkLength(text: string, path: string): void {
-  if (text.length <= MOST_PATH_BYTES) return
-  const message = `entry ${readable(path.slice(0, 80))} has a name of more than ${MOST_PATH_BYTES} bytes`
+  if (text.length <= MAX_PATH_BYTES) return
+  const message = `entry ${readable(path.slice(0, 80))} has a name of more than ${MAX_PATH_BYTES} bytes`
   throw malformed(message, { errno: ENAMETOOLONG })
 }
 
 export const joined = (parent: string, name: string): string => (parent === '' ? name : `${parent}/${name}`)
 
 /** The limit of the kernel (PATH_MAX, which includes a NUL). */
-const MOST_PATH_BYTES = 4095
+const MAX_PATH_BYTES = 4095
 
 /** An empty part, `.` or `..`, at the beginning, between two slashes or at the end. */
 const ODD_PART = /(?:^|\/)\.{0,2}(?:\/|$)/

@@ -51,12 +51,12 @@ interface Place {
 
 export const NO_RECORDS = new PaxRecords(Buffer.alloc(0))
 
-const MOST_DIGITS = 9
+const MAX_DIGITS = 9
 
 /** Returns the end of the number that begins at `at`; `at` if there is none. A number has no leading zeros. */
 function digitsAt(text: string, at: number): number {
   let end = at
-  while (end < at + MOST_DIGITS && isDigit(text.charCodeAt(end))) end++
+  while (end < at + MAX_DIGITS && isDigit(text.charCodeAt(end))) end++
   return text[at] === '0' ? at : end
 }
 

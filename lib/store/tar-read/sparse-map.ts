@@ -13,15 +13,15 @@ export interface SparseMap {
 }
 
 /** The limit for pieces of a map. */
-const MOST_PIECES = 1_000_000
+const MAX_PIECES = 1_000_000
 /** The limit for digits of a number: fifteen digits are always a safe integer. */
-const MOST_DIGITS = 15
-const NUMBER = new RegExp(`^\\d{1,${MOST_DIGITS}}$`)
+const MAX_DIGITS = 15
+const NUMBER = new RegExp(`^\\d{1,${MAX_DIGITS}}$`)
 
 const notNumbers = () => malformed('the map of a sparse file contains something other than numbers')
 
 function checked(pieces: readonly number[], sizeBytes: number, storedBytes: number, mapBytes: number): SparseMap {
-  if (pieces.length % 2 !== 0 || pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has an invalid map')
+  if (pieces.length % 2 !== 0 || pieces.length > 2 * MAX_PIECES) throw malformed('a sparse file has an invalid map')
   let end = 0
   let stored = 0
   for (let i = 0; i < pieces.length; i += 2) {
@@ -81,14 +81,14 @@ async function storedMap(size: number, storedBytes: number, reader: TarReader): 
     rest = lines.pop()!
     wanted ??= 2 * countOf(lines.shift())
     for (const number of numbersOf(lines.slice(0, wanted - pieces.length))) pieces.push(number)
-    if (pieces.length < wanted && rest.length > MOST_DIGITS) throw notNumbers()
+    if (pieces.length < wanted && rest.length > MAX_DIGITS) throw notNumbers()
   }
   return checked(pieces, size, storedBytes, mapBytes)
 }
 
 function countOf(line: string | undefined): number {
   const count = line !== undefined && /^\d{1,7}$/.test(line) ? Number(line) : NaN
-  if (count <= MOST_PIECES) return count
+  if (count <= MAX_PIECES) return count
   throw line === undefined ? notNumbers() : malformed('a sparse file has an invalid map')
 }
 
@@ -100,7 +100,7 @@ export async function gnuSparse(header: Buffer, storedBytes: number, reader: Tar
     const block = await reader.exactly(BLOCK_BYTES)
     if (block === undefined) throw malformed('the archive is cut off: it ends within the map of a sparse file')
     takePieces(block, 0, 21, pieces)
-    if (pieces.length > 2 * MOST_PIECES) throw malformed('a sparse file has an invalid map')
+    if (pieces.length > 2 * MAX_PIECES) throw malformed('a sparse file has an invalid map')
     more = block[504] === 1
   }
   return checked(pieces, gnuNumber(header, 483), storedBytes, 0)

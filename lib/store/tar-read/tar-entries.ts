@@ -5,7 +5,7 @@ import { checkGlobal, checkSum, lengthOf, NO_RECORDS, PaxRecords } from './pax-r
 import { BLOCK_BYTES, padding, type TarReader } from './tar-reader.js'
 
 /** The limit for the extended headers of one entry: names, links, attributes and maps. */
-const MOST_HEADER_BYTES = 1024 * 1024
+const MAX_HEADER_BYTES = 1024 * 1024
 
 const ZEROS = Buffer.alloc(BLOCK_BYTES)
 
@@ -52,7 +52,7 @@ export class TarEntries {
       const length = lengthOf(block)
       const body = length + padding(length)
       bytes += BLOCK_BYTES + body
-      if (bytes > MOST_HEADER_BYTES) throw beyond('an entry has more than 1 MiB of headers')
+      if (bytes > MAX_HEADER_BYTES) throw beyond('an entry has more than 1 MiB of headers')
       const content = await this.#reader.exactly(body)
       if (content === undefined) throw malformed('the archive is cut off: it ends within the headers of an entry')
       if (GNU_LONG.has(flag)) await parser.longName(block, content)

@@ -9,7 +9,7 @@ export type { TarProgress } from './layer-tar.js'
 
 /** Options of `diffTar`. */
 export interface DiffTarOptions extends SignalOption {
-  /** The compression of the tar. Default `none`. */
+  /** The compression of the tar: `gzip`, or `none`. Default `none`. */
   readonly compression?: 'gzip' | 'none'
   /** Called from time to time, on the JavaScript thread. If it throws, the stream fails with its error. */
   readonly onProgress?: (progress: TarProgress) => void

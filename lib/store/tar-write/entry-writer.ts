@@ -40,10 +40,10 @@ const S_IFMT = 0o170000
 const S_IFREG = 0o100000
 const WHITEOUT = '.wh.'
 /** The limits of ustar's fields: names, six octal digits as tar-stream writes them, eleven, and seconds in 31 bits. */
-const MOST_NAME_BYTES = 100
-const MOST_NUMBER = 0o777777
-const MOST_SIZE = 8 ** 11 - 1
-const MOST_SECONDS = 2 ** 31 - 1
+const MAX_NAME_BYTES = 100
+const MAX_NUMBER = 0o777777
+const MAX_SIZE = 8 ** 11 - 1
+const MAX_SECONDS = 2 ** 31 - 1
 
 const shown = (key: string): string => JSON.stringify(Buffer.from(key, 'latin1').toString('utf8'))
 const unsupported = (key: string, why: string): DmThinError =>
@@ -52,9 +52,9 @@ const unsupported = (key: string, why: string): DmThinError =>
 const isSocket = (mode: number): boolean => TYPES[mode & S_IFMT] === undefined
 
 /** Returns whether ustar can represent a name. */
-const fits = (name: string): boolean => name.length <= MOST_NAME_BYTES && !/[^\x01-\x7f]/.test(name)
+const fits = (name: string): boolean => name.length <= MAX_NAME_BYTES && !/[^\x01-\x7f]/.test(name)
 /** Returns a name for ustar's field if the extended header has the real name. Readers of extended headers ignore it. */
-const standIn = (name: string): string => name.replace(/[^\x20-\x7e]/g, '_').slice(0, MOST_NAME_BYTES)
+const standIn = (name: string): string => name.replace(/[^\x20-\x7e]/g, '_').slice(0, MAX_NAME_BYTES)
 
 /** Returns the entries of the changes, in order, without sockets. `records` must have details. */
 export function* tarEntries(records: readonly TreeRecord[]): Generator<TarEntry> {
@@ -124,10 +124,10 @@ function entry(key: string, details: TreeDetails, hardLink: string | undefined):
   const records: PaxRecord[] = []
   if (!fits(name)) records.push(['path', name])
   if (!fits(linkName)) records.push(['linkpath', linkName])
-  if (size > MOST_SIZE) records.push(['size', String(size)])
-  if (uid > MOST_NUMBER) records.push(['uid', String(uid)])
-  if (gid > MOST_NUMBER) records.push(['gid', String(gid)])
-  if (nanoseconds !== 0 || seconds < 0 || seconds > MOST_SECONDS) {
+  if (size > MAX_SIZE) records.push(['size', String(size)])
+  if (uid > MAX_NUMBER) records.push(['uid', String(uid)])
+  if (gid > MAX_NUMBER) records.push(['gid', String(gid)])
+  if (nanoseconds !== 0 || seconds < 0 || seconds > MAX_SECONDS) {
     records.push(['mtime', paxTime(seconds, nanoseconds)])
   }
   if (type !== 'link') records.push(...xattrRecords(key, details))
@@ -135,10 +135,10 @@ function entry(key: string, details: TreeDetails, hardLink: string | undefined):
     name: fits(name) ? name : standIn(name),
     type,
     mode: details.mode,
-    uid: Math.min(uid, MOST_NUMBER),
-    gid: Math.min(gid, MOST_NUMBER),
+    uid: Math.min(uid, MAX_NUMBER),
+    gid: Math.min(gid, MAX_NUMBER),
     size,
-    mtime: new Date(Math.min(Math.max(seconds, 0), MOST_SECONDS) * 1000),
+    mtime: new Date(Math.min(Math.max(seconds, 0), MAX_SECONDS) * 1000),
   }
   if (linkName !== '') header.linkname = fits(linkName) ? linkName : standIn(linkName)
   if (type === 'character-device' || type === 'block-device') setDevice(key, header, details)
@@ -155,7 +155,7 @@ function xattrRecords(key: string, { xattrs }: TreeDetails): PaxRecord[] {
 }
 
 function setDevice(key: string, header: TarHeader, { deviceMajor, deviceMinor }: TreeDetails): void {
-  if (deviceMajor > MOST_NUMBER || deviceMinor > MOST_NUMBER) {
+  if (deviceMajor > MAX_NUMBER || deviceMinor > MAX_NUMBER) {
     throw unsupported(key, `its device number ${deviceMajor}:${deviceMinor} is too large`)
   }
   header.devmajor = deviceMajor

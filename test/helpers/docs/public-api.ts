@@ -1,6 +1,7 @@
 // What the entries of the package export, as the compiler knows it: an independent check of the pages of docs/api.
 import path from 'node:path'
 import ts from 'typescript'
+import { publicFields, type PublicFields } from './public-fields'
 
 const root = path.join(__dirname, '../../..')
 const { entryPoints } = ts.readConfigFile(path.join(root, 'typedoc.json'), name => ts.sys.readFile(name)).config as {
@@ -17,7 +18,7 @@ export interface Member {
   readonly inherited: boolean
 }
 
-export interface Exported {
+export interface Exported extends PublicFields {
   readonly name: string
   readonly entry: string
   readonly own: string
@@ -70,7 +71,13 @@ function describeExport(checker: ts.TypeChecker, symbol: ts.Symbol, entry: strin
       method: (each!.flags & ts.SymbolFlags.Method) !== 0,
       inherited: each!.declarations![0]!.parent !== symbol.declarations![0],
     }))
-  return { name: symbol.name, entry, own: ownText(symbol), isClass, members }
+  const { fields, unions } = fieldsOf(symbol)
+  return { name: symbol.name, entry, own: ownText(symbol), isClass, members, fields, unions }
+}
+
+const fieldsOf = ({ name, declarations = [] }: ts.Symbol): PublicFields => {
+  const found = declarations.map(each => publicFields(name, each))
+  return { fields: found.flatMap(({ fields }) => fields), unions: found.flatMap(({ unions }) => unions) }
 }
 
 /** Not private or protected, not for this library alone, and not of a base of Node's. */

@@ -21,7 +21,7 @@ interface Spawner {
 }
 
 const LIMIT_MS = 60_000
-const MOST_OUTPUT = 2 ** 28
+const MAX_OUTPUT = 2 ** 28
 const NOT_FOUND = 127
 const LOOK_AGAIN_MS = 25
 
@@ -106,7 +106,7 @@ export function outcomeOf(command: string, args: readonly string[], input?: Inpu
   if (shell) return byShell(shell, command, args, input, limitMs)
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     timeout: limitMs,
-    maxBuffer: MOST_OUTPUT,
+    maxBuffer: MAX_OUTPUT,
     env: environment(node),
     ...(input === undefined ? {} : { input }),
   })
@@ -118,7 +118,7 @@ export function outcomeOf(command: string, args: readonly string[], input?: Inpu
 export async function outcomeLater(command: string, args: readonly string[]): Promise<Outcome> {
   const shell = spawner()
   if (shell) return besideShell(shell, command, args)
-  const options = { env: environment(false), timeout: LIMIT_MS, maxBuffer: MOST_OUTPUT, encoding: 'buffer' } as const
+  const options = { env: environment(false), timeout: LIMIT_MS, maxBuffer: MAX_OUTPUT, encoding: 'buffer' } as const
   return new Promise((fulfil, reject) => {
     const child = execFile(command, args, options, (fault, stdout, stderr) => {
       if (typeof fault?.code === 'string') reject(new Error(`${command} was not started: ${fault.message}`))

@@ -71,7 +71,7 @@ async function opened(
   const records = new Records(database)
   const writer = new Writer(database)
   const owner = await Owner.begin(path.join(directory, 'owners'))
-  await writer.write(() => records.found())
+  await writer.write(() => records.createSchema())
   let now = 0n
   const basic = {
     directory,

@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MiB } from '../../../lib/entry/index.js'
 import { DeviceMapper, type CallMessage } from '../../../lib/entry/kernel.js'
-import { dmsetupWords } from '../../../lib/kernel/trace/dmsetup-command.js'
+import { toDmsetupCommand } from '../../../lib/kernel/trace/dmsetup-command.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { run, tryRun } from '../../helpers/process/spawned.js'
@@ -42,7 +42,7 @@ test('the trace contains each call with its end, its duration and its errno, als
     ])
     for (const each of messages)
       expect(each).toMatchObject({ durationMs: expect.any(Number) as number, started: expect.any(Number) as number })
-    expect(dmsetupWords(messages[0]!.call, messages[0]!.args)).toBe(`dmsetup message ${name} 0 'create_thin 7'`)
+    expect(toDmsetupCommand(messages[0]!.call, messages[0]!.args)).toBe(`dmsetup message ${name} 0 'create_thin 7'`)
     expect(messages.at(-1)!.error).toMatchObject({ code: 'DM_VOLUME_EXISTS' })
   })
 })
@@ -82,7 +82,7 @@ test('the commands of the trace have the same effect when they are typed', async
   await dm.remove(next, { timeoutMs: 5_000 })
   expect(messages).toHaveLength(18)
   for (const { call, args } of messages) {
-    const words = dmsetupWords(call, args)!
+    const words = toDmsetupCommand(call, args)!
     const ran = tryRun('sh', ['-c', words.replace(/^dmsetup (create|resume|rename)/, 'dmsetup $1 --noudevsync')])
     expect({ words, status: ran.status, stderr: ran.stderr }).toMatchObject({ words, status: 0 })
   }

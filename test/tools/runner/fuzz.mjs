@@ -8,7 +8,7 @@ import { quietly, repository, say, seconds, SetupError, step } from '../setup/st
 
 /** Of each target, unless --runs says otherwise. */
 const BOUNDED_RUNS = 300_000
-const MOST_BYTES = 2048
+const MAX_BYTES = 2048
 const BUILD = join(repository, 'build-fuzz')
 const SOURCES = join(repository, 'native/test/fuzz')
 const FIXTURES = join(SOURCES, 'corpus')
@@ -63,7 +63,7 @@ async function fuzzOne(target, runs) {
   const started = Date.now()
   // A parser that hangs, or takes far more memory than what it reads, is as wrong as one that crashes. The time is that
   // of the clock: it must not end what only waits for its turn on a busy machine.
-  const limits = ['-timeout=300', '-rss_limit_mb=1024', '-malloc_limit_mb=64', `-max_len=${MOST_BYTES}`]
+  const limits = ['-timeout=300', '-rss_limit_mb=1024', '-malloc_limit_mb=64', `-max_len=${MAX_BYTES}`]
   const said = await run(target, [
     `-runs=${runs}`,
     ...limits,

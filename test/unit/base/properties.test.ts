@@ -4,11 +4,11 @@ import { changesBetween, known } from '../../../lib/events/device-changes'
 import { ownerIsGone, startTimeIn } from '../../../lib/block/loop-owner'
 import { knownTargets, mangleName, unmangleName } from '../../../lib/entry/kernel'
 import { capabilitiesOf } from '../../../lib/mapper/capabilities'
-import { dmsetupWords } from '../../../lib/kernel/trace/dmsetup-command'
+import { toDmsetupCommand } from '../../../lib/kernel/trace/dmsetup-command'
 import { checkKernelName, checkKernelUuid } from '../../../lib/kernel/kernel-names'
 import type { ListedDevice } from '../../../lib/kernel/port/device-port'
 import { deviceNumber, encodeDevice, parseDeviceNumber } from '../../../lib/base/device-number'
-import { layTable } from '../../../lib/kernel/table'
+import { buildTable } from '../../../lib/kernel/table'
 import { checkBoolean, checkName, checkOptions, checkPath, checkText } from '../../../lib/base/options'
 import { secretsOf } from '../../../lib/kernel/trace/secrets'
 import { checkNumber } from '../../../lib/base/options'
@@ -91,11 +91,11 @@ describe('arbitrary numbers', () => {
 })
 
 describe('options of any type', () => {
-  test('checkOptions, checkBoolean and layTable accept a value or throw a DmThinError', () => {
+  test('checkOptions, checkBoolean and buildTable accept a value or throw a DmThinError', () => {
     everywhere(10_000, anyThing, value => {
       outcome(() => checkOptions(value, ['a', 'b'], 'call'))
       outcome(() => checkBoolean('flag', value))
-      outcome(() => layTable(value as never))
+      outcome(() => buildTable(value as never))
     })
   })
 
@@ -116,12 +116,12 @@ describe('options of any type', () => {
     })
     everywhere(1500, fc.oneof(changed, nested, anyThing), table => {
       const segment = outcome(() => target(table as never))
-      if (!(segment instanceof Error)) layTable([segment as never])
+      if (!(segment instanceof Error)) buildTable([segment as never])
     })
   })
 })
 
-describe('dmsetupWords', () => {
+describe('toDmsetupCommand', () => {
   /** A shell: single quotes, and a backslash before a quote. */
   function shellWords(text: string): string[] {
     const words: string[] = []
@@ -134,8 +134,8 @@ describe('dmsetupWords', () => {
   test('quotes any name as one word for a shell', () => {
     const text = anyText.map(each => each.replaceAll('\0', ''))
     everywhere(10_000, fc.tuple(text, text, text), ([name, to, message]) => {
-      same(shellWords(dmsetupWords('rename', [name, to])!), ['dmsetup', 'rename', name, to])
-      same(shellWords(dmsetupWords('targetMessage', [{ name }, 0, message])!), [
+      same(shellWords(toDmsetupCommand('rename', [name, to])!), ['dmsetup', 'rename', name, to])
+      same(shellWords(toDmsetupCommand('targetMessage', [{ name }, 0, message])!), [
         'dmsetup',
         'message',
         name,
@@ -143,13 +143,13 @@ describe('dmsetupWords', () => {
         message,
       ])
       const table = [{ startSectors: 0, lengthSectors: 8, type: 'linear', parameters: `7:0 ${to}x` }]
-      same(shellWords(dmsetupWords('tableLoad', [{ name }, table])!).at(-1), `0 8 linear 7:0 ${to}x`)
+      same(shellWords(toDmsetupCommand('tableLoad', [{ name }, table])!).at(-1), `0 8 linear 7:0 ${to}x`)
     })
   })
 
   test('returns undefined for a call that dmsetup does not have, also for names of Object.prototype', () => {
     for (const name of [...Reflect.ownKeys(Object.prototype), 'loopAttach']) {
-      expect(dmsetupWords(String(name), [])).toBeUndefined()
+      expect(toDmsetupCommand(String(name), [])).toBeUndefined()
     }
   })
 })

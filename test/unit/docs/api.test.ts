@@ -32,6 +32,19 @@ function sections(page: string, level: number): Map<string, string> {
   return new Map(wanted.map(part => [nameIn(/^#+ (.*)/.exec(part)![1]!), part]))
 }
 
+/** Words that state no fact. */
+const EMPTY = new Set(['a', 'an', 'the', 'of', 'its', 'this'])
+/** Returns true if a description has at most one word besides those of the field's name. */
+function restates(path: string, own: string): boolean {
+  const name = path.split('.').at(-1)!
+  const known = name.replace(/[A-Z]/g, ' $&').toLowerCase().split(' ')
+  const words = own.toLowerCase().match(/[a-z0-9]+/g) ?? []
+  const further = words.filter(
+    word => !EMPTY.has(word) && !known.includes(word) && !known.includes(word.replace(/s$/, '')),
+  )
+  return further.length < 2
+}
+
 const KINDS = /^#+ (?:Constructors|Properties|Accessors|Methods)$/m
 
 /** The entries of members: rows of tables, and headings one level below those of their kinds. */
@@ -111,6 +124,43 @@ test('each interface has an entry for each of its members and no other, and its 
   const methods = interfaces.flatMap(({ name, members }) => members.map(each => ({ ...each, of: name })))
   const silent = methods.filter(({ method, own }) => method && own === '')
   expect(silent.map(({ of, name }) => `${of}.${name}`)).toEqual([])
+})
+
+const fields = all.flatMap(each => each.fields)
+
+test('each public field has a description that is a sentence of its own', () => {
+  expect(fields.length).toBeGreaterThan(800)
+  expect(fields.filter(({ own }) => !/[.:…]$/.test(own)).map(({ path }) => path)).toEqual([])
+})
+
+test('no description repeats the name of its field and nothing more', () => {
+  expect(restates('RemovedPool.files', 'The files.')).toBe(true)
+  expect(restates('SpaceStatus.totalBytes', 'The total number of bytes.')).toBe(true)
+  expect(restates('RemovedPool.files', 'Paths of the files that were deleted.')).toBe(false)
+  expect(fields.filter(({ path, own }) => restates(path, own)).map(({ path }) => path)).toEqual([])
+})
+
+test('each optional field of options and tables has its default in its description', () => {
+  const optional = fields.filter(({ needsDefault }) => needsDefault)
+  expect(optional.length).toBeGreaterThan(150)
+  expect(optional.filter(({ own }) => !/\b(default|required)\b/i.test(own)).map(({ path }) => path)).toEqual([])
+})
+
+test('each asynchronous method says how it fails, apart from those that close an object', () => {
+  const calls = fields.filter(({ path, isAsync }) => isAsync && !/\.(close|\[Symbol\.asyncDispose\])$/.test(path))
+  expect(calls.length).toBeGreaterThan(100)
+  expect(calls.filter(({ own }) => !/\brejects?\b/i.test(own)).map(({ path }) => path)).toEqual([])
+})
+
+test('each literal of a union is explained where the union is described', () => {
+  const unions = all.flatMap(each => each.unions).filter(({ path }) => path !== 'ErrorCode') // errors.md explains them
+  expect(unions.length).toBeGreaterThan(40)
+  const missing = unions.flatMap(({ path, own, literals }) =>
+    literals
+      .filter(each => !own.includes(`\`${each}\``) && !own.includes(`\`'${each}'\``))
+      .map(each => `${path}: ${each}`),
+  )
+  expect(missing).toEqual([])
 })
 
 test('the entry of a member has the description of its own declaration, and names the class from which it is inherited', () => {

@@ -65,7 +65,7 @@ function kindOf(node: ts.Node): Kind {
   return 'other'
 }
 
-/** The docstrings of what a file exports, and of the members of that which are not private. */
+/** The docstrings of what a file exports, and of all its members that are not private, at any depth. */
 function docstringsOf({ name, tree }: Source): Docstring[] {
   const found: Docstring[] = []
   const add = (node: ts.Node): void => {
@@ -75,14 +75,18 @@ function docstringsOf({ name, tree }: Source): Docstring[] {
     const { line } = tree.getLineAndCharacterOfPosition(node.getStart())
     found.push({ where: `${name}:${line + 1}`, kind: kindOf(node), text: plain(text) })
   }
+  const visit = (node: ts.Node): void => {
+    if (ts.isBlock(node) || hasModifier(node, ts.SyntaxKind.PrivateKeyword)) return
+    if (ts.isClassElement(node) || ts.isTypeElement(node)) {
+      if (node.name && ts.isPrivateIdentifier(node.name)) return
+      add(node)
+    }
+    node.forEachChild(visit)
+  }
   for (const statement of tree.statements) {
     if (!hasModifier(statement, ts.SyntaxKind.ExportKeyword)) continue
     add(statement)
-    if (!ts.isClassDeclaration(statement) && !ts.isInterfaceDeclaration(statement)) continue
-    for (const member of statement.members) {
-      if (member.name && ts.isPrivateIdentifier(member.name)) continue
-      if (!hasModifier(member, ts.SyntaxKind.PrivateKeyword)) add(member)
-    }
+    if (!ts.isVariableStatement(statement)) statement.forEachChild(visit)
   }
   return found
 }
@@ -123,6 +127,7 @@ test('the form of a docstring is recognized', () => {
     '/**\n * What is there.\n */\nexport const b = () => 1',
     '/** A pool. */\nexport class C {\n  /** @internal Checks it. */\n  check() {}\n  /** Its name. */\n  get name() { return 1 }\n}',
     '/** Returns it. */\nfunction notExported() {}',
+    'export type D = {\n  /** Where it is. */\n  a: {\n    /** Its size. */\n    b: number\n  }\n}',
   ].join('\n')
   const found = docstringsOf(parsed('example.ts', text))
   expect(found.map(({ kind, text: doc }) => [kind, doc])).toEqual([
@@ -131,9 +136,11 @@ test('the form of a docstring is recognized', () => {
     ['type', 'A pool.'],
     ['call', 'Checks it.'],
     ['getter', 'Its name.'],
+    ['other', 'Where it is.'],
+    ['other', 'Its size.'],
   ])
-  expect(found.map(beginsWithVerb)).toEqual([true, false, false, true, false])
-  expect(found.map(({ text: doc }) => HEADLESS.test(doc))).toEqual([false, true, false, false, false])
+  expect(found.map(beginsWithVerb)).toEqual([true, false, false, true, false, false, false])
+  expect(found.map(({ text: doc }) => HEADLESS.test(doc))).toEqual([false, true, false, false, false, true, false])
   for (const noun of ['Options of it', 'Status of it', 'This pool', 'Address of it'])
     expect(VERB.test(noun)).toBe(false)
 })

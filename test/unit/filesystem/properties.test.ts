@@ -1,6 +1,6 @@
 // File systems from anybody: any bytes with a magic, or several, in them.
 import fc from 'fast-check'
-import { fatPlaces, fatRootLabel, LOOKED_AT_BYTES, superblocksIn } from '../../../lib/filesystem/superblocks'
+import { fatPlaces, fatRootLabel, PROBE_BYTES, superblocksIn } from '../../../lib/filesystem/superblocks'
 import { checkPlain, everywhere, outcome, same } from '../../helpers/random/properties'
 
 type Piece = readonly [at: number, bytes: Buffer]
@@ -39,7 +39,7 @@ const place = fc.oneof(
   fc.integer({ min: 1024, max: 1024 + 340 }),
   fc.integer({ min: 65536, max: 65536 + 600 }),
   fc.integer({ min: 512, max: 2048 }),
-  fc.nat(LOOKED_AT_BYTES - 1),
+  fc.nat(PROBE_BYTES - 1),
 )
 const value = fc.oneof(
   fc.nat(255).map(byte => Buffer.from([byte])),
@@ -48,8 +48,8 @@ const value = fc.oneof(
 )
 const pieces = fc.array(fc.tuple(place, value), { maxLength: 12 })
 
-function bytesOf(names: readonly string[], others: readonly Piece[], length = LOOKED_AT_BYTES): Buffer {
-  const bytes = Buffer.alloc(LOOKED_AT_BYTES)
+function bytesOf(names: readonly string[], others: readonly Piece[], length = PROBE_BYTES): Buffer {
+  const bytes = Buffer.alloc(PROBE_BYTES)
   for (const [at, content] of [...names.flatMap(name => MAGICS[name]!), ...others]) content.copy(bytes, at)
   return bytes.subarray(0, length)
 }
@@ -58,7 +58,7 @@ const disk = fc
   .record({
     names: fc.array(fc.constantFrom(...Object.keys(MAGICS)), { maxLength: 3 }),
     others: pieces,
-    length: fc.oneof({ weight: 4, arbitrary: fc.constant(LOOKED_AT_BYTES) }, { weight: 1, arbitrary: fc.nat(70_000) }),
+    length: fc.oneof({ weight: 4, arbitrary: fc.constant(PROBE_BYTES) }, { weight: 1, arbitrary: fc.nat(70_000) }),
   })
   .map(({ names, others, length }) => bytesOf(names, others, length))
 

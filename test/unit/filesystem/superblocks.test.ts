@@ -2,7 +2,7 @@
 import {
   fatPlaces,
   fatRootLabel,
-  LOOKED_AT_BYTES,
+  PROBE_BYTES,
   superblocksIn,
   type Superblock,
 } from '../../../lib/filesystem/superblocks'
@@ -10,7 +10,7 @@ import {
 const UUID = '00112233-4455-6677-8899-aabbccddeeff'
 const RAW_UUID = Buffer.from(UUID.replaceAll('-', ''), 'hex')
 
-const blank = () => Buffer.alloc(LOOKED_AT_BYTES)
+const blank = () => Buffer.alloc(PROBE_BYTES)
 const only = (bytes: Buffer): Superblock => {
   const found = superblocksIn(bytes)
   expect(found).toHaveLength(1)
@@ -177,7 +177,7 @@ test('the label of a FAT is the first volume entry of its root folder, without d
 test('empty input, blank input and noise contain no file system', () => {
   expect(superblocksIn(Buffer.alloc(0))).toEqual([])
   expect(superblocksIn(blank())).toEqual([])
-  expect(superblocksIn(Buffer.alloc(LOOKED_AT_BYTES, 0xff))).toEqual([])
+  expect(superblocksIn(Buffer.alloc(PROBE_BYTES, 0xff))).toEqual([])
   expect(only(Buffer.from('XFSB'))).toMatchObject({ type: 'xfs', uuid: '', sizeBytes: 0 })
 })
 

@@ -1,4 +1,4 @@
-import { dmsetupWords } from '../../../lib/kernel/trace/dmsetup-command'
+import { toDmsetupCommand } from '../../../lib/kernel/trace/dmsetup-command'
 import { TABLE_FLAG } from '../../../lib/kernel/port/device-port'
 
 const line = (type: string, parameters = '', startSectors = 0) => ({ startSectors, lengthSectors: 8, type, parameters })
@@ -54,6 +54,6 @@ test.each([
   ],
   ['loopAttach', [{}], undefined],
   ['constructor', [{}], undefined],
-])('dmsetupWords returns for %s with %j the equivalent command', (call, args, words) => {
-  expect(dmsetupWords(call, args)).toBe(words)
+])('toDmsetupCommand returns for %s with %j the equivalent command', (call, args, words) => {
+  expect(toDmsetupCommand(call, args)).toBe(words)
 })

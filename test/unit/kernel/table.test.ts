@@ -1,11 +1,11 @@
-import { layTable, type Segment } from '../../../lib/kernel/table'
+import { buildTable, type Segment } from '../../../lib/kernel/table'
 import { thrown } from '../../helpers/errors/thrown'
 
 const segment = (lengthSectors: unknown, type: unknown = 'zero', parameters: unknown = '') =>
   ({ lengthSectors, type, parameters }) as Segment
 
-test('layTable places segments one after another', () => {
-  expect(layTable([segment(8), segment(16, 'linear', '7:0 0'), segment(1)])).toEqual([
+test('buildTable places segments one after another', () => {
+  expect(buildTable([segment(8), segment(16, 'linear', '7:0 0'), segment(1)])).toEqual([
     { startSectors: 0, lengthSectors: 8, type: 'zero', parameters: '' },
     { startSectors: 8, lengthSectors: 16, type: 'linear', parameters: '7:0 0' },
     { startSectors: 24, lengthSectors: 1, type: 'zero', parameters: '' },
@@ -21,12 +21,12 @@ test.each([
   ['a target’s name of 16 bytes', [segment(8, 'x'.repeat(16))]],
   ['parameters with a NUL character', [segment(8, 'linear', 'a\0b')]],
   ['parameters that are not a string', [segment(8, 'linear', 7)]],
-])('layTable rejects %s', (_, segments) => {
-  expect(thrown(() => layTable(segments as Segment[]))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
+])('buildTable rejects %s', (_, segments) => {
+  expect(thrown(() => buildTable(segments as Segment[]))).toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
 })
 
-test('layTable names the invalid segment', () => {
-  expect(thrown(() => layTable([segment(8), segment(-1)]))).toMatchObject({
+test('buildTable names the invalid segment', () => {
+  expect(thrown(() => buildTable([segment(8), segment(-1)]))).toMatchObject({
     message: expect.stringMatching(/^segment 1: lengthSectors/) as string,
   })
 })

@@ -23,7 +23,7 @@ async function changesOf({ process }: MemoryStore, body: () => Promise<unknown>)
 test('recover() does not report a pool behind its records if a commit happens between the two reads', async () => {
   const database = await openDatabase(':memory:')
   const records = new Records(database)
-  records.found()
+  records.createSchema()
   let id = 1n
   const pool = {
     status: async () => {

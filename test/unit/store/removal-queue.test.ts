@@ -7,9 +7,9 @@ test('drain() tries a removal again if the attempt in progress began before it a
     const row = await insert({ key: 'a', state: 'removing' })
     await store.pool.createVolume({ id: row.thin, sizeBytes: row.sizeBytes })
     const destroy = store.volumes.destroy.bind(store.volumes)
-    let [begun, letGo] = [() => {}, () => {}]
+    let [begun, unblock] = [() => {}, () => {}]
     const hasBegun = new Promise<void>(resolve => (begun = resolve))
-    const isBusy = new Promise<void>(resolve => (letGo = resolve))
+    const isBusy = new Promise<void>(resolve => (unblock = resolve))
     let attempts = 0
     store.volumes.destroy = async (...words) => {
       attempts += 1
@@ -22,7 +22,7 @@ test('drain() tries a removal again if the attempt in progress began before it a
     await hasBegun
     // It ends when the call has looked at what waits.
     const takeOver = store.removals.takeOver.bind(store.removals)
-    store.removals.takeOver = () => takeOver().then(() => void setImmediate(letGo))
+    store.removals.takeOver = () => takeOver().then(() => void setImmediate(unblock))
     expect(await store.removals.drain()).toEqual([])
     expect(attempts).toBe(2)
     expect(store.records.unready()).toEqual([])

@@ -8,7 +8,7 @@ const OWNER = 'me'
 async function withRecords(body: (records: Records, make: (key: string, parent?: Row) => Row) => void): Promise<void> {
   const database = await openDatabase(':memory:')
   const records = new Records(database)
-  records.found()
+  records.createSchema()
   const make = (key: string, parent?: Row) =>
     records.insert(
       {
@@ -28,35 +28,35 @@ test('thin ids wrap around and skip ids in use', () =>
     expect([make('c').thin, make('d').thin]).toEqual([2 ** 24 - 1, 2])
   }))
 
-test('takeBack removes the layer of a failed call, whether its record is ready or not', () =>
+test('rollBack removes the layer of a failed call, whether its record is ready or not', () =>
   withRecords((records, make) => {
     const [making, ready] = [make('a'), make('b')]
     records.update(ready, ['making'], { state: 'ready', owner: null })
     for (const row of [making, ready]) {
-      expect(records.takeBack(row, OWNER)).toMatchObject({ id: row.id, key: null, state: 'removing', owner: OWNER })
+      expect(records.rollBack(row, OWNER)).toMatchObject({ id: row.id, key: null, state: 'removing', owner: OWNER })
     }
     expect([records.has('a'), records.has('b')]).toEqual([false, false])
   }))
 
-test('takeBack leaves a row that another process has committed, removed or used as a parent', () =>
+test('rollBack leaves a row that another process has committed, removed or used as a parent', () =>
   withRecords((records, make) => {
     const [committed, below, removed] = [make('a'), make('b'), make('c')]
     for (const row of [committed, below, removed]) records.update(row, ['making'], { state: 'ready', owner: null })
     records.update(committed.id, ['ready'], { key: 'layer', kind: 'committed' })
     make('child', below)
     records.abandon(removed.id, ['ready'], 'another')
-    for (const row of [committed, below, removed]) expect(records.takeBack(row, OWNER)).toBeUndefined()
+    for (const row of [committed, below, removed]) expect(records.rollBack(row, OWNER)).toBeUndefined()
     expect([records.has('layer'), records.has('b')]).toEqual([true, true])
   }))
 
-test('takeBack of a deleted row leaves the row that reuses its id', () =>
+test('rollBack of a deleted row leaves the row that reuses its id', () =>
   withRecords((records, make) => {
     const old = make('a')
     records.delete(old)
     const next = make('a')
     expect(next.id).toBe(old.id)
     records.update(next, ['making'], { state: 'ready', owner: null })
-    expect(records.takeBack(old, OWNER)).toBeUndefined()
+    expect(records.rollBack(old, OWNER)).toBeUndefined()
     records.delete(old)
     expect(records.update(old, ['ready'], { state: 'removing' })).toBeUndefined()
     expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
@@ -64,12 +64,12 @@ test('takeBack of a deleted row leaves the row that reuses its id', () =>
 
 test('a database of version 1 is migrated and keeps its rows', async () => {
   const database = await openDatabase(':memory:')
-  new Records(database).found()
+  new Records(database).createSchema()
   database.exec(`DROP TABLE lease; ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
     INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
     VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)
   const records = new Records(database)
-  records.found()
+  records.createSchema()
   expect(records.byKey('old')).toMatchObject({ thin: 7, raw: false })
   const id = records.leases.insert(7, 'use', OWNER)
   expect(records.leases.of(7)).toEqual([{ id, thin: 7, kind: 'use', owner: OWNER }])

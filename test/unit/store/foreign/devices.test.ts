@@ -22,8 +22,8 @@ async function scene(): Promise<Scene> {
   const reader = processOn(kernel)
   const pool = await ThinPool.open({ name: NAME, kernel: reader })
   const open = async (path: string) => {
-    const letGo = kernel.hold(path)
-    return { close: async () => letGo() }
+    const release = kernel.hold(path)
+    return { close: async () => release() }
   }
   return { kernel, reader, devices: new Devices(pool, open), otherPool }
 }

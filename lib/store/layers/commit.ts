@@ -27,7 +27,7 @@ export async function commit(parts: StoreParts, key: string, request: CommitRequ
   const { records, writer, owner, leases } = parts
   await leases.living(records.byKey(key)?.thin) // deletes the leases of dead owners
   step('commit.intent', key)
-  const { row, isUsed } = await writer.write(() => {
+  const begin = () => {
     const found = readyRow(records, key)
     if (found.kind !== 'active')
       throw stateError(found, `only an active layer can be committed, and it is ${found.kind}`)
@@ -35,7 +35,9 @@ export async function commit(parts: StoreParts, key: string, request: CommitRequ
     const committing = records.update(found.id, ['ready'], { state: 'committing', owner: owner.id })!
     // From here on no lease is granted. Calls with an existing lease may activate the volume and write to it at any time.
     return { row: committing, isUsed: records.leases.of(found.thin).some(({ kind }) => kind === 'use') }
-  })
+  }
+  // If the power fails and the intent is lost, the layer is active, as after a commit that was reverted.
+  const { row, isUsed } = await writer.write(begin, { durable: false })
   try {
     return await seal(parts, row, { ...request, isUsed })
   } catch (fault) {

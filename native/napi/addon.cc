@@ -72,6 +72,7 @@ Napi::Value arm_fault(Info info) {
                            : kind == "kill-before" ? FaultKind::kKillBefore
                            : kind == "kill-after"  ? FaultKind::kKillAfter
                            : kind == "throw"       ? FaultKind::kThrow
+                           : kind == "hold"        ? FaultKind::kHold
                                                    : FaultKind::kDelay;
   set_fault(text(info[0]).c_str(), static_cast<int>(number(info[1])), chosen,
             static_cast<int>(number(info[3])));

@@ -33,7 +33,8 @@ bool take(const char* operation, bool after, Fault* due) {
   bool found = false;
   auto& faults = armed();
   for (size_t i = 0; i < faults.size(); ++i) {
-    if (faults[i].operation != operation || acts_after(faults[i].kind) != after) continue;
+    if (faults[i].operation != operation && faults[i].operation != "*") continue;
+    if (acts_after(faults[i].kind) != after) continue;
     if (--faults[i].remaining > 0) continue;
     *due = faults[i];
     faults.erase(faults.begin() + static_cast<long>(i));
@@ -42,6 +43,15 @@ bool take(const char* operation, bool after, Fault* due) {
   }
   pthread_mutex_unlock(&lock);
   return found;
+}
+
+/// Tells the test which operation is next, and waits until the test lets it go on.
+void hold(const char* operation, int socket) {
+  const std::string line = std::string(operation) + "\n";
+  char go = 0;
+  if (::write(socket, line.data(), line.size()) < 0) return;
+  while (::read(socket, &go, 1) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace
@@ -65,6 +75,7 @@ int fault_before(const char* operation) {
   if (!take(operation, false, &due)) return 0;
   if (due.kind == FaultKind::kKillBefore) kill(getpid(), SIGKILL);
   if (due.kind == FaultKind::kDelay) usleep(static_cast<useconds_t>(due.value) * 1000);
+  if (due.kind == FaultKind::kHold) hold(operation, due.value);
   if (due.kind == FaultKind::kThrow) throw std::bad_alloc();
   return due.kind == FaultKind::kFail ? due.value : 0;
 }

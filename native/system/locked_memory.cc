@@ -31,6 +31,7 @@ int lock_object_of(dl_phdr_info* object, size_t, void* address) {
     const ElfW(Phdr)& each = object->dlpi_phdr[i];
     if (each.p_type != PT_LOAD) continue;
     const uintptr_t start = start_of(each) & ~(kPage - 1);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader gives addresses as numbers.
     lock_range(reinterpret_cast<const void*>(start), start_of(each) + each.p_memsz - start);
   }
   return 1;

@@ -1,5 +1,6 @@
-// What a failure names as having failed. TypeScript decides by these names (lib/kernel/errors/native-operation.ts): a unit
-// test holds the two lists together, and the compiler refuses a name that is not in this one.
+// What a failure names as having failed. TypeScript decides by these names
+// (lib/kernel/errors/native-operation.ts): a unit test holds the two lists together, and the compiler refuses
+// a name that is not in this one.
 #pragma once
 
 #include <string>

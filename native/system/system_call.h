@@ -1,6 +1,6 @@
 // The one place where the library enters the kernel for anything that can fail in an interesting way. In the
-// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, to throw std::bad_alloc, or
-// to be the process's last.
+// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, to throw std::bad_alloc, to
+// wait for the test, or to be the process's last.
 #pragma once
 
 #include <cerrno>
@@ -10,8 +10,10 @@
 namespace dmthin {
 
 #ifdef DM_THIN_FAULTS
-enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay, kThrow };
-/// Arms one fault: the `nth` (1-based) call of `operation` from now on; `value` is an errno or milliseconds.
+enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay, kThrow, kHold };
+/// Arms one fault: the `nth` (1-based) call of `operation`, or of any if that is `*`, from now on. `value` is
+/// an errno, milliseconds, or for kHold a socket: the name of the operation is written to it, and the call
+/// waits until a byte can be read from it.
 void set_fault(const char* operation, int nth, FaultKind kind, int value);
 /// Disarms all; answers how many had not been reached, so that a test knows whether its fault came up.
 int clear_faults();

@@ -35,7 +35,7 @@ TEST(keyed_set_test, what_was_added_is_found_and_nothing_else) {
     CHECK(set.has(7, numbered(i)));
     CHECK(!set.has(8, numbered(i)));
   }
-  CHECK(set.bytes() <= 20'000 * 12);
+  CHECK(set.bytes() <= size_t{20'000} * 12);
 }
 
 TEST(keyed_set_test, beyond_the_most_bytes_nothing_is_added) {

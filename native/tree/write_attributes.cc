@@ -58,7 +58,7 @@ Status set_attributes(int fd, const WriteAttributes& attributes, const std::stri
     result = system_call("chmod", [&] { return ::fchmod(fd, attributes.mode); });
     if (result < 0) return failed("chmod", -result, path);
   }
-  const auto set = each_attribute(attributes.attributes, path, [&](const char* name, std::string_view value) {
+  auto set = each_attribute(attributes.attributes, path, [&](const char* name, std::string_view value) {
     return ::fsetxattr(fd, name, value.data(), value.size(), 0);
   });
   if (!set) return set;
@@ -88,10 +88,9 @@ Status set_attributes_of_name(int parent, const char* name, const WriteAttribute
     if (fd < 0) return failed("open", -fd, path);
     const UniqueFd held(fd);
     const std::string self = "/proc/self/fd/" + std::to_string(fd);
-    const auto set =
-        each_attribute(attributes.attributes, path, [&](const char* key, std::string_view value) {
-          return ::setxattr(self.c_str(), key, value.data(), value.size(), 0);
-        });
+    auto set = each_attribute(attributes.attributes, path, [&](const char* key, std::string_view value) {
+      return ::setxattr(self.c_str(), key, value.data(), value.size(), 0);
+    });
     if (!set) return set;
   }
   result = system_call("utimens",

@@ -123,7 +123,11 @@ Result<std::optional<WriteRecord>> WriteBatch::next() {
   if (rest_.empty()) return std::optional<WriteRecord>();
   Taker from(rest_);
   WriteRecord record;
-  record.kind = static_cast<WriteKind>(from.number<uint32_t>());
+  const auto kind = from.number<uint32_t>();
+  from.refuse_unless(kind >= static_cast<uint32_t>(WriteKind::kEntry));
+  from.refuse_unless(kind <= static_cast<uint32_t>(WriteKind::kOpaque));
+  if (from.broken()) return failed("batch", EBADMSG);
+  record.kind = static_cast<WriteKind>(kind);
   switch (record.kind) {
     case WriteKind::kEntry:
       take_entry(from, record);
@@ -154,8 +158,6 @@ Result<std::optional<WriteRecord>> WriteBatch::next() {
       record.parent = from.text(from.number<uint32_t>());
       from.refuse_unless(plain_path(record.parent));
       break;
-    default:
-      from.refuse_unless(false);
   }
   // An offset in a file is a signed number to the kernel.
   from.refuse_unless(record.offset <= uint64_t{INT64_MAX});

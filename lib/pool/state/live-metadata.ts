@@ -12,8 +12,9 @@ export async function thinIds(pool: PoolAddress, signal?: AbortSignal): Promise<
 }
 
 /**
- * Reads the metadata of a running pool. Reads it again if `read` finds it corrupt and its device has grown during the
- * read: the new blocks were looked up on the device of the old size.
+ * Reads the metadata of a running pool. Rejects with `DM_NOT_FOUND` if the pool was removed during the read: another pool
+ * may have its device since, so what was read is not used. Reads again if `read` finds the metadata corrupt and its device
+ * has grown during the read: the new blocks were looked up on the device of the old size.
  */
 export async function readMetadata<T>(
   pool: PoolAddress,
@@ -22,12 +23,15 @@ export async function readMetadata<T>(
 ): Promise<T> {
   for (let source = await metadataOf(pool, signal); ;) {
     try {
-      return await read(source)
+      const found = await read(source)
+      await poolTable(pool, signal)
+      return found
     } catch (fault) {
-      const now = hasCode(fault, 'DM_METADATA_CORRUPT')
-        ? await metadataOf(pool, signal).catch(() => undefined)
-        : undefined
-      if (!now || now.blockCount === source.blockCount) throw await whyUnreadable(pool, fault)
+      const now = await metadataOf(pool, signal).catch((second: unknown) => {
+        if (hasCode(second, 'DM_NOT_FOUND')) throw second
+      })
+      const hasGrown = now !== undefined && now.blockCount !== source.blockCount
+      if (!hasGrown || !hasCode(fault, 'DM_METADATA_CORRUPT')) throw await whyUnreadable(pool, fault)
       source = now
     }
   }

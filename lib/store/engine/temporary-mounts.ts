@@ -6,6 +6,7 @@ import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
 import { mount, unmount, type MountFlags } from '../../filesystem/mount.js'
 import { nativePort } from '../../kernel/native-port.js'
 import { mountDetached } from './detached-mount.js'
+import { unlessSuspended } from './suspended.js'
 import type { Owner } from '../records/owner.js'
 import type { Row } from '../records/row.js'
 import { stateError } from '../records/rows.js'
@@ -61,7 +62,7 @@ export async function withPrivateMount<T>(
   body: (folder: string) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const mounted = await mountDetached(source, FLAGS, signal)
+  const mounted = await unlessSuspended(source.source, () => mountDetached(source, FLAGS, signal), signal)
   if (!mounted) return withTemporaryMount(place, source, body, signal)
   try {
     return await useMounted(source, mounted.path, body)
@@ -82,7 +83,7 @@ export async function withTemporaryMount<T>(
   const folder = path.join(mountsOf(directory), `${owner.id}.${++counter}`)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   try {
-    await mountLayer(source, folder, { signal, ...FLAGS })
+    await unlessSuspended(source.source, () => mountLayer(source, folder, { signal, ...FLAGS }), signal)
     try {
       return await useMounted(source, folder, body)
     } finally {

@@ -1,5 +1,5 @@
 // The creation of a layer on a committed layer: the intent is recorded, the volume is created, the result is recorded.
-import { DmThinError } from '../../base/errors.js'
+import { DmThinError, hasCode } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
 import { invalid } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
@@ -7,7 +7,7 @@ import { withPrivateMount, mountOf } from '../engine/temporary-mounts.js'
 import { checkFileSystem, type PrepareOptions } from '../common/options.js'
 import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
-import { refuseTaken, stateError } from '../records/rows.js'
+import { parentGone, refuseTaken, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { BaseVolumes } from './base-volumes.js'
 import { isTaken, withRollback } from '../engine/rollback.js'
@@ -43,6 +43,9 @@ export async function prepare(parts: PrepareParts, request: PrepareRequest): Pro
     try {
       return await withRollback(parts, row, made => make(parts, request, { row, parent, made }))
     } catch (fault) {
+      // A layer without a key does not prevent the removal of its parent.
+      const isParentGone = parts.records.byThin(parent.thin)?.state !== 'ready'
+      if (hasCode(fault, 'DM_VOLUME_NOT_FOUND') && isParentGone) throw parentGone(row)
       if (!isTaken(fault)) throw fault // otherwise, tries the next thin id
     }
   }

@@ -4,11 +4,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { LayerStore } from '../../../lib/entry/store.js'
 import { archive } from '../../helpers/tree/archives.js'
 import { endStore, storeFiles, withStore } from '../../helpers/store/stores.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
-import { dmInfo } from '../../helpers/kernel/dmsetup.js'
+import { dmInfo, dmResume, dmSuspend } from '../../helpers/kernel/dmsetup.js'
 
 useScratch()
 
@@ -52,6 +54,27 @@ test('applyLayer uses a mount that no namespace shows, and the device is in use'
       expect(readFileSync(path.join(folder, 'etc/motd'), 'utf8')).toBe('hello'.repeat(100_000))
     })
   }))
+
+test.each(['withMounted', 'applyLayer'] as const)('%s waits while the device of the layer is suspended', call =>
+  withStore({}, async (store, { poolName }) => {
+    await store.prepare('a')
+    const device = `${poolName}-1` // 0 is the base
+    dmSuspend(device)
+    const mounted = call === 'withMounted' ? store.withMounted('a', async () => 'mounted') : applied(store)
+    let over = false
+    const outcome = mounted.finally(() => (over = true))
+    outcome.catch(() => {})
+    await sleep(100)
+    expect(over).toBe(false)
+    dmResume(device)
+    expect(await outcome).toBe('mounted')
+  }),
+)
+
+const applied = async (store: LayerStore) => {
+  await store.applyLayer('a', Readable.from([ARCHIVE]))
+  return 'mounted'
+}
 
 test('a comparison of layers uses no visible mount', () =>
   withStore({}, async store => {

@@ -71,6 +71,28 @@ test('deactivate, deactivateMany and refresh of a volume of a replaced pool leav
   expect((await stateOf(kernel)).volumes).toEqual([{ id: 0, active: true }])
 })
 
+test.each(['readBlocks', 'blockSizeBytes', 'none'])(
+  'volumes() of a pool that is replaced before %s rejects with DM_NOT_FOUND, and returns no volume of the other',
+  async step => {
+    const kernel = memoryKernel()
+    const options = kernel.poolOptions('images')
+    const [process, other] = [processOn(kernel), processOn(kernel)]
+    const pool = await ThinPool.create({ ...options, kernel: process })
+    await pool.createVolume({ sizeBytes: MiB })
+    const held = process.holdAt(step)
+    const volumes = pool.volumes()
+    volumes.catch(() => {})
+    if (step !== 'none') expect(await held.reached).toBe(step)
+    else await volumes
+    await (await ThinPool.open({ name: 'images', kernel: other })).remove({ deleteFiles: true })
+    const second = await ThinPool.create({ ...options, kernel: other })
+    await second.createVolume({ sizeBytes: MiB, id: 7 })
+    held.go()
+    if (step === 'none') expect((await volumes).map(({ id }) => id)).toEqual([0])
+    else await expect(volumes).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+  },
+)
+
 test('the error of a replaced pool contains its name and not its uuid', async () => {
   const { pool } = await replaced()
   await expect(pool.status()).rejects.toThrow(

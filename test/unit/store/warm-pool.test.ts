@@ -58,3 +58,20 @@ test('dropping a warm set while a layer is being created removes all of its laye
     expect(store.records.unready()).toEqual([])
     expect(await store.pool.volumes()).toHaveLength(1)
   }))
+
+test('a warm layer whose parent is removed before the snapshot rejects with DM_LAYER_NOT_FOUND, and leaves nothing', () =>
+  withMemoryStore(async memory => {
+    const { store, process, committed } = memory
+    const base = await committed('base')
+    const held = process.holdAt('snapshot')
+    const kept = store.warm.keep('base', 1)
+    kept.catch(() => {})
+    await held.reached
+    const { records, writer, owner, removals } = store
+    removals.add(await writer.write(() => records.abandon(base.id, ['ready'], owner.id)!))
+    expect(await removals.drain()).toEqual([])
+    held.go()
+    await expect(kept).rejects.toMatchObject({ code: 'DM_LAYER_NOT_FOUND' })
+    expect(store.records.unready()).toEqual([])
+    expect(await store.pool.volumes()).toEqual([])
+  }))

@@ -1,0 +1,39 @@
+// Mounts of a device that another call suspends for a snapshot: the kernel refuses them with EBUSY meanwhile.
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode, throwIfAborted } from '../../base/errors.js'
+
+const PAUSE_MS = 5
+/** The number of refusals of a device that is not suspended after which it is busy for another reason. */
+const MOST = 3
+
+/**
+ * Runs `mount`, which mounts `device`, and repeats it while the device is suspended. A commit of a layer that is in use
+ * suspends its device in this way, also in another process.
+ */
+export async function unlessSuspended<T>(
+  device: string,
+  mount: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  for (let refusals = 0; ;) {
+    throwIfAborted(signal)
+    try {
+      return await mount()
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_BUSY')) throw fault
+      // It may have been resumed since.
+      if (!isSuspended(device) && ++refusals >= MOST) throw fault
+    }
+    await sleep(PAUSE_MS)
+  }
+}
+
+function isSuspended(device: string): boolean {
+  try {
+    return readFileSync(`/sys/block/${path.basename(device)}/dm/suspended`, 'utf8').startsWith('1')
+  } catch {
+    return false // removed, or not a mapped device
+  }
+}

@@ -1,7 +1,7 @@
 // The details tree and the roots of mapping trees, by thin id.
 import { safeU64 } from './block-source.js'
 import { type BtreeNode, checkBlockNumber } from './btree.js'
-import { type NodeReader, walkEntries } from './btree-walk.js'
+import { findEntry, type NodeReader, walkEntries } from './btree-walk.js'
 import { corruptBlock } from './metadata-error.js'
 import type { Superblock } from './superblock.js'
 
@@ -48,6 +48,16 @@ export async function readMappingRoots(reader: NodeReader, superblock: Superbloc
     roots.set(checkThinId(key, node), checkBlockNumber(node, index, reader.metadataBlocks))
   })
   return roots
+}
+
+/** Returns the root block of one volume's mapping tree; undefined if there is no such volume. */
+export async function findMappingRoot(
+  reader: NodeReader,
+  superblock: Superblock,
+  id: number,
+): Promise<number | undefined> {
+  const found = await findEntry(reader, superblock.dataMappingRoot, ROOT_BYTES, id)
+  return found && checkBlockNumber(found.node, found.index, reader.metadataBlocks)
 }
 
 function checkThinId(key: number, node: BtreeNode): number {

@@ -1,0 +1,132 @@
+// The place from which metadata is read: a device or file at rest, or the metadata snapshot of a running pool.
+import { DmThinError, hasCode } from '../base/errors.js'
+import type { Handle } from '../kernel/port/handle.js'
+import type { MetadataPort } from '../kernel/port/metadata-port.js'
+import type { BlockSource } from '../metadata/block-source.js'
+import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
+import {
+  classifySuperblock,
+  parseSnapshotSuperblock,
+  parseSuperblock,
+  type Superblock,
+} from '../metadata/superblock.js'
+
+/** The number of attempts at the superblock of a running pool: the kernel may be writing it. */
+const SUPERBLOCK_TRIES = 5
+
+/** Open metadata, and the superblock that all reads belong to. */
+export class MetadataSource implements BlockSource {
+  readonly #port: MetadataPort
+  readonly #path: string
+  readonly #before: readonly Uint8Array[]
+  readonly handle: Handle
+  readonly blockCount: number
+  /** The superblock in block 0, or its copy in the metadata snapshot. */
+  readonly superblock: Superblock
+
+  private constructor(
+    port: MetadataPort,
+    path: string,
+    opened: { readonly handle: Handle; readonly blocks: number },
+    read: { readonly superblock: Superblock; readonly before: readonly Uint8Array[] },
+  ) {
+    this.#port = port
+    this.#path = path
+    this.#before = read.before
+    this.handle = opened.handle
+    this.blockCount = opened.blocks
+    this.superblock = read.superblock
+  }
+
+  static async open(
+    port: MetadataPort,
+    path: string,
+    metadataSnapshot: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<MetadataSource> {
+    const opened = await port.metadataOpen(path, !metadataSnapshot, signal)
+    try {
+      const readBlock = async (block: number) => (await port.metadataRead(opened.handle, [block], signal))[0]!
+      if (opened.blocks < 1) throw corruptBlock(0, `${path} is smaller than a superblock`)
+      const read = metadataSnapshot ? await readSnapshot(readBlock, path) : await readAtRest(readBlock, path)
+      const { blocks } = read.superblock.metadataSpaceMap
+      if (blocks > opened.blocks) throw corruptBlock(0, `${blocks} metadata blocks on a device of ${opened.blocks}`)
+      return new MetadataSource(port, path, opened, read)
+    } catch (fault) {
+      await port.release(opened.handle)
+      throw fault
+    }
+  }
+
+  read(blocks: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]> {
+    return this.#port.metadataRead(this.handle, blocks, signal)
+  }
+
+  /**
+   * Runs a read, and rejects with `DM_METADATA_BUSY` if the metadata has changed since it was opened: what was read may
+   * be a mixture, corrupt blocks included.
+   */
+  async whileUnchanged<T>(body: () => Promise<T>): Promise<T> {
+    try {
+      return await body()
+    } catch (fault) {
+      if (hasCode(fault, 'DM_METADATA_CORRUPT')) await this.verify()
+      throw fault
+    }
+  }
+
+  /** Rejects with `DM_METADATA_BUSY` if the metadata has changed since it was opened. */
+  async verify(): Promise<void> {
+    const held = this.#before.length > 1
+    const main = await this.read([0])
+    const now = held ? [main[0]!, ...(await this.read([parseHeld(this.#before[0]!)]))] : main
+    // Block 0 of a running pool changes with each commit; what counts is that it still refers to the metadata snapshot.
+    const same = held
+      ? parseHeld(now[0]!) === parseHeld(this.#before[0]!) && Buffer.compare(now[1]!, this.#before[1]!) === 0
+      : Buffer.compare(now[0]!, this.#before[0]!) === 0
+    if (same) return
+    const what = held ? 'its metadata snapshot was released' : 'it is in use'
+    throw new MetadataError(
+      'DM_METADATA_BUSY',
+      `The metadata in ${this.#path} has changed since it was opened: ${what}`,
+    )
+  }
+
+  close(): Promise<void> {
+    return this.#port.release(this.handle)
+  }
+}
+
+/** Returns the block of the metadata snapshot in a superblock that was valid when it was read first. */
+const parseHeld = (bytes: Uint8Array): number =>
+  Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(56, true))
+
+type ReadBlock = (block: number) => Promise<Uint8Array>
+
+async function readAtRest(readBlock: ReadBlock, path: string) {
+  const bytes = await readBlock(0)
+  if (classifySuperblock(bytes).kind === 'blank') throw blank(path)
+  return { superblock: parseSuperblock(bytes), before: [bytes] }
+}
+
+async function readSnapshot(readBlock: ReadBlock, path: string) {
+  for (let tries = 1; ; tries++) {
+    const main = await readBlock(0)
+    if (classifySuperblock(main).kind === 'blank') throw blank(path)
+    try {
+      const mainSuperblock = parseSuperblock(main)
+      const block = mainSuperblock.metadataSnapshotBlock
+      if (block === 0) throw notHeld(path)
+      const copy = await readBlock(block)
+      return { superblock: parseSnapshotSuperblock(copy, block, mainSuperblock), before: [main, copy] }
+    } catch (fault) {
+      if (tries === SUPERBLOCK_TRIES || !hasCode(fault, 'DM_METADATA_CORRUPT')) throw fault
+    }
+  }
+}
+
+const blank = (path: string): DmThinError =>
+  new DmThinError('DM_METADATA_BLANK', `${path} is blank: it has no metadata of a pool`, { device: path })
+
+const notHeld = (path: string): DmThinError =>
+  new DmThinError('DM_METADATA_SNAPSHOT_NOT_HELD', `the metadata in ${path} has no metadata snapshot`, { device: path })

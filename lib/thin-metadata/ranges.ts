@@ -1,0 +1,106 @@
+// Ranges of virtual blocks: of one volume, and of the differences of two.
+import { checkNumber, type SignalOption } from '../base/options.js'
+import type { Handle } from '../kernel/port/handle.js'
+import type { MetadataPort } from '../kernel/port/metadata-port.js'
+
+/** The amount that a walk has read so far. */
+export interface WalkProgress {
+  /** The number of tree nodes read, 4096 bytes each. */
+  readonly nodes: number
+  /** The virtual block that the walk has reached. */
+  readonly block: number
+}
+
+/** Options of `mappings` and `delta`. Positions are virtual blocks: data blocks of the pool, counted from the volume's start. */
+export interface WalkOptions extends SignalOption {
+  /** The first virtual block. Default 0. Blocks before it are not read. */
+  readonly from?: number
+  /**
+   * The virtual block after the last. Default: no end. Mappings after the end of a volume that was shrunk stay in the
+   * metadata: give the volume's size in blocks to leave them out.
+   */
+  readonly to?: number
+  /** Called after each native call, which reads up to 2048 nodes. */
+  readonly onProgress?: (progress: WalkProgress) => void
+}
+
+/** Virtual blocks of one volume that are mapped to consecutive data blocks. */
+export interface MappedRange {
+  /** The first virtual block. */
+  readonly begin: number
+  /** The number of blocks. */
+  readonly length: number
+  /** The data block of the first. */
+  readonly data: number
+  /** The pool's snapshot clock when the blocks were mapped: the low 24 bits. */
+  readonly time: number
+}
+
+/** Virtual blocks that differ between two volumes, or are the same. */
+export interface DeltaRange {
+  /**
+   * `leftOnly`: mapped on the left only. `rightOnly`: mapped on the right only. `different`: mapped to different data
+   * blocks. `same`: mapped to the same data blocks; only with the option `same`.
+   */
+  readonly type: 'leftOnly' | 'rightOnly' | 'different' | 'same'
+  /** The first virtual block. */
+  readonly begin: number
+  /** The number of blocks. */
+  readonly length: number
+  /** With `withData`: the data block of the first on the left; undefined for `rightOnly`. */
+  readonly leftData?: number
+  /** With `withData`: the data block of the first on the right; undefined for `leftOnly`. */
+  readonly rightData?: number
+}
+
+// The format of native/metadata/range_batch.h.
+const HEADER = 3
+const NUMBERS = 7
+const TYPES = ['leftOnly', 'rightOnly', 'different', 'same'] as const
+
+/** Checks the range of a walk and returns it for the native call. */
+export function checkSpan({ from = 0, to = Number.MAX_SAFE_INTEGER }: WalkOptions): { from: number; to: number } {
+  return { from: checkNumber('from', from, { min: 0 }), to: checkNumber('to', to, { min: 0 }) }
+}
+
+/** Yields the batches of a walk, and closes it at the end of the iteration, however it ends. */
+export async function* batchesOf(
+  port: MetadataPort,
+  open: () => Promise<Handle>,
+  next: (walk: Handle) => Promise<Float64Array>,
+  onProgress: WalkOptions['onProgress'],
+): AsyncGenerator<Float64Array, void> {
+  const walk = await open()
+  try {
+    for (;;) {
+      const batch = await next(walk)
+      onProgress?.({ nodes: batch[1]!, block: batch[2]! })
+      yield batch
+      if (batch[0] === 1) return
+    }
+  } finally {
+    await port.release(walk)
+  }
+}
+
+/** Returns the mappings in a batch. */
+export function* mappedRangesIn(batch: Float64Array): Generator<MappedRange> {
+  for (let at = HEADER; at < batch.length; at += NUMBERS) {
+    yield { begin: batch[at + 1]!, length: batch[at + 2]!, data: batch[at + 3]!, time: batch[at + 4]! }
+  }
+}
+
+/** Returns the differences in a batch. */
+export function* deltaRangesIn(batch: Float64Array, withData: boolean): Generator<DeltaRange> {
+  for (let at = HEADER; at < batch.length; at += NUMBERS) {
+    const type = TYPES[batch[at]! - 1]!
+    const range = { type, begin: batch[at + 1]!, length: batch[at + 2]! }
+    if (!withData) yield range
+    else
+      yield {
+        ...range,
+        ...(type !== 'rightOnly' && { leftData: batch[at + 3]! }),
+        ...(type !== 'leftOnly' && { rightData: batch[at + 5]! }),
+      }
+  }
+}

@@ -1,0 +1,181 @@
+// The reader of a pool's metadata: its volumes, their mappings, and the differences of two.
+import { DmThinError } from '../base/errors.js'
+import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../base/options.js'
+import { Pending } from '../base/pending.js'
+import { SECTOR_BYTES } from '../base/units.js'
+import { nativePort } from '../kernel/native-port.js'
+import type { Handle } from '../kernel/port/handle.js'
+import type { MetadataPort, MetadataWalkRequest } from '../kernel/port/metadata-port.js'
+import { NodeReader } from '../metadata/btree-walk.js'
+import { findMappingRoot, readDevices, type ThinDevice } from '../metadata/details.js'
+import type { Superblock } from '../metadata/superblock.js'
+import { checkThinId } from '../pool/volume/volume-options.js'
+import { MetadataSource } from './metadata-source.js'
+import {
+  batchesOf,
+  checkSpan,
+  deltaRangesIn,
+  mappedRangesIn,
+  type DeltaRange,
+  type MappedRange,
+  type WalkOptions,
+} from './ranges.js'
+
+/** Options of `ThinMetadata.open`. */
+export interface OpenMetadataOptions extends SignalOption {
+  /**
+   * Reads the metadata snapshot of a running pool instead of its present state, as `--metadata-snap` of `thin_dump` does.
+   * Somebody must have reserved it, and must hold it until this object is closed. Default false.
+   */
+  readonly metadataSnapshot?: boolean
+}
+
+/** Options of `delta`. */
+export interface DeltaOptions extends WalkOptions {
+  /** Includes ranges that are the same in both volumes. Reads both trees completely. Default false. */
+  readonly same?: boolean
+  /** Adds the data blocks, and ends ranges where these are not contiguous. Default false. */
+  readonly withData?: boolean
+}
+
+/**
+ * The metadata of a pool, open for reading. Never writes. Walks run in native code on a thread of the library, and hold
+ * a few MiB whatever the size of the metadata. `await using` closes it.
+ */
+export class ThinMetadata {
+  readonly #port: MetadataPort
+  readonly #source: MetadataSource
+  readonly #pending: Pending
+
+  private constructor(port: MetadataPort, source: MetadataSource, path: string) {
+    this.#port = port
+    this.#source = source
+    this.#pending = new Pending(`the metadata in ${path}`)
+  }
+
+  /**
+   * Opens the metadata in a file or on a block device. A device must not be in use, unless its metadata snapshot is
+   * read. A file that a running pool uses through a loop device is not recognised as in use; calls that read it reject
+   * with `DM_METADATA_BUSY` if the pool commits before they end.
+   *
+   * Rejects with `DM_FILE_MISSING`, `DM_BUSY` (the device is in use), `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
+   * `DM_METADATA_SNAPSHOT_NOT_HELD`, `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
+   */
+  static async open(path: string, options: OpenMetadataOptions = {}): Promise<ThinMetadata> {
+    checkOptions(options, ['metadataSnapshot', 'signal'], 'open')
+    checkPath('path', path)
+    const port = nativePort()
+    const metadataSnapshot = checkBoolean('metadataSnapshot', options.metadataSnapshot)
+    const source = await MetadataSource.open(port, path, metadataSnapshot, options.signal)
+    return new ThinMetadata(port, source, path)
+  }
+
+  /** The superblock: the committed state of the pool. */
+  get superblock(): Superblock {
+    return this.#source.superblock
+  }
+
+  /** The data block size in bytes: the unit of all ranges. */
+  get dataBlockBytes(): number {
+    return this.superblock.dataBlockSizeSectors * SECTOR_BYTES
+  }
+
+  /**
+   * Returns all volumes by ascending id. Reads one node for 42 to 126 volumes, and no mappings. Rejects with
+   * `DM_METADATA_CORRUPT`, `DM_METADATA_BUSY` (the metadata has changed since it was opened), `DM_CLOSED`, `ABORT_ERR`.
+   */
+  async devices(options: SignalOption = {}): Promise<ThinDevice[]> {
+    checkOptions(options, ['signal'], 'devices')
+    return this.#run(async () => {
+      const devices = await readDevices(this.#reader(options.signal), this.superblock)
+      await this.#source.verify()
+      return devices
+    })
+  }
+
+  /**
+   * Returns the mappings of a volume, by ascending virtual block, in ranges of contiguous data blocks. Reads its whole
+   * tree, 84 to 252 mappings in each node, as the iteration proceeds.
+   *
+   * Throws `DM_VOLUME_NOT_FOUND`, `DM_METADATA_CORRUPT`, `DM_METADATA_BUSY` (the metadata has changed since it was
+   * opened), `DM_INVALID_ARGUMENT`, `DM_CLOSED`, `ABORT_ERR`.
+   */
+  async *mappings(id: number, options: WalkOptions = {}): AsyncGenerator<MappedRange, void> {
+    checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'mappings')
+    const wanted = { ids: [checkThinId(id)], ...checkSpan(options), byData: true, same: false }
+    for await (const batch of this.#batches(wanted, options)) yield* mappedRangesIn(batch)
+  }
+
+  /**
+   * Returns the differences between the mappings of two volumes, by ascending virtual block. Reads only what differs:
+   * subtrees that the volumes share are passed over, so that the cost depends on the number of changes and not on the
+   * size of the volumes. Two volumes that share no nodes are read completely.
+   *
+   * Equal data blocks have equal contents, because all mappings are from one commit. Different data blocks may have
+   * equal contents. Of a block that is mapped on one side only, the other side reads zeros, or its external origin.
+   *
+   * Throws like `mappings`.
+   */
+  async *delta(left: number, right: number, options: DeltaOptions = {}): AsyncGenerator<DeltaRange, void> {
+    checkOptions(options, ['from', 'to', 'same', 'withData', 'onProgress', 'signal'], 'delta')
+    const withData = checkBoolean('withData', options.withData)
+    const same = checkBoolean('same', options.same)
+    const ids = [checkThinId(left), checkThinId(right)]
+    const wanted = { ids, ...checkSpan(options), byData: withData, same }
+    for await (const batch of this.#batches(wanted, options)) yield* deltaRangesIn(batch, withData)
+  }
+
+  /** Waits for the calls in progress and rejects new ones; iterations that have not ended throw. Idempotent. */
+  async close(): Promise<void> {
+    await this.#pending.close(() => this.#source.close())
+  }
+
+  /** Calls `close()`, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #batches(
+    { ids, ...walk }: { ids: readonly number[] } & Pick<MetadataWalkRequest, 'from' | 'to' | 'byData' | 'same'>,
+    { signal, onProgress }: WalkOptions,
+  ): AsyncGenerator<Float64Array, void> {
+    const open = () => this.#run(() => this.#open(ids, walk, signal))
+    const next = (handle: Handle) =>
+      this.#run(async () => {
+        const batch = await this.#port.metadataNext(handle, signal)
+        await this.#source.verify()
+        return batch
+      })
+    return batchesOf(this.#port, open, next, onProgress)
+  }
+
+  async #open(
+    ids: readonly number[],
+    walk: Pick<MetadataWalkRequest, 'from' | 'to' | 'byData' | 'same'>,
+    signal: AbortSignal | undefined,
+  ): Promise<Handle> {
+    const roots: number[] = []
+    for (const id of ids) roots.push(await this.#root(id, signal))
+    const { metadataSpaceMap, dataSpaceMap } = this.superblock
+    const limits = { metadataBlocks: metadataSpaceMap.blocks, dataBlocks: dataSpaceMap.blocks }
+    const other = roots[1] === undefined ? {} : { other: roots[1] }
+    return this.#port.metadataWalk(this.#source.handle, { root: roots[0]!, ...other, ...limits, ...walk }, signal)
+  }
+
+  async #root(id: number, signal: AbortSignal | undefined): Promise<number> {
+    const root = await findMappingRoot(this.#reader(signal), this.superblock, id)
+    if (root === undefined) throw new DmThinError('DM_VOLUME_NOT_FOUND', `the metadata has no volume ${id}`)
+    return root
+  }
+
+  #reader(signal: AbortSignal | undefined): NodeReader {
+    const source = this.#source
+    const read = (blocks: readonly number[]) => source.read(blocks, signal)
+    const metadataBlocks = this.superblock.metadataSpaceMap.blocks
+    return new NodeReader({ blockCount: source.blockCount, read }, { metadataBlocks, signal })
+  }
+
+  #run<T>(body: () => Promise<T>): Promise<T> {
+    return this.#pending.run(() => this.#source.whileUnchanged(body))
+  }
+}

@@ -1,0 +1,97 @@
+#include "metadata/mapping_cursor.h"
+
+namespace dmthin {
+
+Status MappingCursor::start(uint64_t root, Cancel& cancel) {
+  levels_.clear();
+  levels_.reserve(kMostLevels);
+  height_ = 0;
+  for (uint64_t block = root;; ++height_) {
+    if (height_ == kMostLevels) return corrupt(reader_.file(), root, "tree of more than 12 levels");
+    const auto bytes = reader_.read(block, {}, cancel);
+    if (!bytes) return bytes.failure();
+    const Node node(*bytes);
+    if (node.leaf()) break;
+    block = node.child(0);
+  }
+  head_ = {TreeHead::kSubtree, 0, UINT64_MAX, root, height_};
+  return Nothing{};
+}
+
+std::vector<uint64_t> MappingCursor::siblings() const {
+  std::vector<uint64_t> blocks;
+  if (levels_.empty() || head_.height > 0) return blocks;
+  const Node node = levels_.back().node();
+  for (uint32_t i = levels_.back().at + 1; i < node.count() && node.key(i) < span_.to; ++i)
+    blocks.push_back(node.child(i));
+  return blocks;
+}
+
+Status MappingCursor::check(const Node& node) const {
+  const auto fault = [&](const std::string& text) { return corrupt(reader_.file(), head_.value, text); };
+  if (node.leaf() != (head_.height == 0)) {
+    const auto level = static_cast<size_t>(height_ - head_.height) + 1;
+    return fault((node.leaf() ? "leaf" : "internal tree node") + std::string(" at level ") +
+                 std::to_string(level) + " of " + std::to_string(height_ + 1));
+  }
+  if (node.count() == 0) {
+    if (levels_.empty()) return Nothing{};
+    return fault("tree node without entries below the root");
+  }
+  const uint64_t first = node.key(0);
+  const uint64_t last = node.key(node.count() - 1);
+  if (first >= head_.low && last < head_.high) return Nothing{};
+  return fault("tree node has keys " + std::to_string(first) + " to " + std::to_string(last) +
+               ", its parent expects " + std::to_string(head_.low) + " up to " + std::to_string(head_.high));
+}
+
+Status MappingCursor::expand(bool ahead, Cancel& cancel) {
+  const auto bytes = reader_.read(head_.value, ahead ? siblings() : std::vector<uint64_t>{}, cancel);
+  if (!bytes) return bytes.failure();
+  const auto checked = check(Node(*bytes));
+  if (!checked) return checked.failure();
+  const uint64_t high = head_.high;
+  levels_.emplace_back();
+  memcpy(levels_.back().bytes.data(), *bytes, kMetadataBlock);
+  levels_.back().high = high;
+  settle();
+  return Nothing{};
+}
+
+void MappingCursor::skip() {
+  if (levels_.empty()) {
+    head_ = {};
+    return;
+  }
+  ++levels_.back().at;
+  settle();
+}
+
+void MappingCursor::settle() {
+  while (!levels_.empty()) {
+    Level& level = levels_.back();
+    const Node node = level.node();
+    if (level.at == node.count()) {
+      levels_.pop_back();
+      if (!levels_.empty()) ++levels_.back().at;
+      continue;
+    }
+    const uint64_t key = node.key(level.at);
+    if (key >= span_.to) {
+      levels_.clear();
+      break;
+    }
+    const uint64_t high = level.at + 1 < node.count() ? node.key(level.at + 1) : level.high;
+    const bool before = node.leaf() ? key < span_.from : high <= span_.from;
+    if (before) {
+      ++level.at;
+      continue;
+    }
+    const int height = height_ - static_cast<int>(levels_.size());
+    head_ = {node.leaf() ? TreeHead::kMapping : TreeHead::kSubtree, key, high, node.value(level.at), height};
+    return;
+  }
+  head_ = {};
+}
+
+}  // namespace dmthin

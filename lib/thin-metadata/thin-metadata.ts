@@ -9,7 +9,11 @@ import type { MetadataPort, MetadataWalkRequest } from '../kernel/port/metadata-
 import { NodeReader } from '../metadata/btree-walk.js'
 import { findMappingRoot, readDevices, type ThinDevice } from '../metadata/details.js'
 import type { Superblock } from '../metadata/superblock.js'
+import type { PoolContext } from '../pool/state/context.js'
+import { explained } from '../pool/state/explain-error.js'
+import { ThinPool } from '../pool/thin-pool.js'
 import { checkThinId } from '../pool/volume/volume-options.js'
+import { MetadataLease } from './metadata-lease.js'
 import { MetadataSource } from './metadata-source.js'
 import {
   batchesOf,
@@ -45,29 +49,58 @@ export interface DeltaOptions extends WalkOptions {
 export class ThinMetadata {
   readonly #port: MetadataPort
   readonly #source: MetadataSource
+  readonly #lease: MetadataLease | undefined
   readonly #pending: Pending
 
-  private constructor(port: MetadataPort, source: MetadataSource, path: string) {
+  private constructor(port: MetadataPort, source: MetadataSource, path: string, lease?: MetadataLease) {
     this.#port = port
     this.#source = source
+    this.#lease = lease
     this.#pending = new Pending(`the metadata in ${path}`)
   }
 
   /**
-   * Opens the metadata in a file or on a block device. A device must not be in use, unless its metadata snapshot is
-   * read. A file that a running pool uses through a loop device is not recognised as in use; calls that read it reject
-   * with `DM_METADATA_BUSY` if the pool commits before they end.
+   * Opens the metadata of a running pool, or the metadata in a file or on a block device.
+   *
+   * Of a running pool, the state at this call is read while the pool changes: a metadata snapshot is reserved, and
+   * released by `close()`. Until then no data block of that state is freed. A pool has one metadata snapshot: waits while
+   * another reader of this library, in any process, has it open. One that a killed reader left behind is released first.
+   * The data blocks of a volume that is written after this call may change; those of a volume that nobody writes do not.
+   *
+   * A device must not be in use, unless its metadata snapshot is read. A file that a running pool uses through a loop
+   * device is not recognised as in use; calls that read it reject with `DM_METADATA_BUSY` if the pool commits before they
+   * end.
    *
    * Rejects with `DM_FILE_MISSING`, `DM_BUSY` (the device is in use), `DM_METADATA_BLANK`, `DM_METADATA_CORRUPT`,
-   * `DM_METADATA_SNAPSHOT_NOT_HELD`, `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
+   * `DM_METADATA_SNAPSHOT_HELD` (by another program), `DM_METADATA_SNAPSHOT_NOT_HELD`, `DM_POOL_READ_ONLY`,
+   * `DM_POOL_FAILED`, `DM_NOT_COMMITTED`, `DM_NOT_FOUND` (the pool was removed), `DM_UNSUPPORTED` (a pool in memory),
+   * `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
-  static async open(path: string, options: OpenMetadataOptions = {}): Promise<ThinMetadata> {
+  static async open(target: string | ThinPool, options: OpenMetadataOptions = {}): Promise<ThinMetadata> {
+    if (target instanceof ThinPool) return ThinMetadata.#openPool(target.context, options)
     checkOptions(options, ['metadataSnapshot', 'signal'], 'open')
-    checkPath('path', path)
-    const port = nativePort()
+    const path = checkPath('path', target)
     const metadataSnapshot = checkBoolean('metadataSnapshot', options.metadataSnapshot)
-    const source = await MetadataSource.open(port, path, metadataSnapshot, options.signal)
-    return new ThinMetadata(port, source, path)
+    const port = nativePort()
+    return new ThinMetadata(port, await MetadataSource.open(port, path, metadataSnapshot, options.signal), path)
+  }
+
+  static async #openPool(pool: PoolContext, options: OpenMetadataOptions): Promise<ThinMetadata> {
+    checkOptions(options, ['signal'], 'open')
+    const port = nativePort()
+    if (pool.port !== port) {
+      throw new DmThinError('DM_UNSUPPORTED', 'the metadata of a pool in memory cannot be read: see docs/testing.md')
+    }
+    return pool.pending.run(async () => {
+      const lease = await explained(pool, MetadataLease.take(pool, options.signal))
+      try {
+        const source = await MetadataSource.open(port, pool.metadataPath, true, options.signal)
+        return new ThinMetadata(port, source, pool.metadataPath, lease)
+      } catch (fault) {
+        await lease.release().catch(() => {})
+        throw fault
+      }
+    })
   }
 
   /** The superblock: the committed state of the pool. */
@@ -125,9 +158,15 @@ export class ThinMetadata {
     for await (const batch of this.#batches(wanted, options)) yield* deltaRangesIn(batch, withData)
   }
 
-  /** Waits for the calls in progress and rejects new ones; iterations that have not ended throw. Idempotent. */
+  /**
+   * Waits for the calls in progress and rejects new ones; iterations that have not ended throw `DM_CLOSED`. Releases the
+   * metadata snapshot of a pool. Idempotent.
+   */
   async close(): Promise<void> {
-    await this.#pending.close(() => this.#source.close())
+    await this.#pending.close(async () => {
+      await this.#source.close()
+      await this.#lease?.release()
+    })
   }
 
   /** Calls `close()`, for `await using`. */

@@ -1,0 +1,11 @@
+/**
+ * Contains the reader of a pool's metadata: volumes, their mappings, and the differences of two volumes.
+ *
+ * @module dm-thin/metadata
+ */
+// metadata.mts exports the same names for ESM.
+export { ThinMetadata, type DeltaOptions, type OpenMetadataOptions } from '../thin-metadata/thin-metadata.js'
+export type { DeltaRange, MappedRange, WalkOptions, WalkProgress } from '../thin-metadata/ranges.js'
+export type { ThinDevice } from '../metadata/details.js'
+export type { SpaceMapRoot, Superblock } from '../metadata/superblock.js'
+export type { SignalOption } from '../base/options.js'

@@ -4,7 +4,7 @@
 // the metadata snapshot was left by a reader that was killed, and the next reader releases it. Others are never released.
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import type { DmThinError} from '../base/errors.js';
+import type { DmThinError } from '../base/errors.js'
 import { hasCode, undefinedIf } from '../base/errors.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'

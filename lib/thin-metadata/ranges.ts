@@ -1,7 +1,5 @@
 // Ranges of virtual blocks: of one volume, and of the differences of two.
 import { checkNumber, type SignalOption } from '../base/options.js'
-import type { Handle } from '../kernel/port/handle.js'
-import type { MetadataPort } from '../kernel/port/metadata-port.js'
 
 /** The amount that a walk has read so far. */
 export interface WalkProgress {
@@ -63,25 +61,10 @@ export function checkSpan({ from = 0, to = Number.MAX_SAFE_INTEGER }: WalkOption
   return { from: checkNumber('from', from, { min: 0 }), to: checkNumber('to', to, { min: 0 }) }
 }
 
-/** Yields the batches of a walk, and closes it at the end of the iteration, however it ends. */
-export async function* batchesOf(
-  port: MetadataPort,
-  open: () => Promise<Handle>,
-  next: (walk: Handle) => Promise<Float64Array>,
-  onProgress: WalkOptions['onProgress'],
-): AsyncGenerator<Float64Array, void> {
-  const walk = await open()
-  try {
-    for (;;) {
-      const batch = await next(walk)
-      onProgress?.({ nodes: batch[1]!, block: batch[2]! })
-      yield batch
-      if (batch[0] === 1) return
-    }
-  } finally {
-    await port.release(walk)
-  }
-}
+/** Returns true for the last batch of a walk. */
+export const isLast = (batch: Float64Array): boolean => batch[0] === 1
+
+export const progressOf = (batch: Float64Array): WalkProgress => ({ nodes: batch[1]!, block: batch[2]! })
 
 /** Returns the mappings in a batch. */
 export function* mappedRangesIn(batch: Float64Array): Generator<MappedRange> {

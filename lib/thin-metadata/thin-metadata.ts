@@ -16,10 +16,11 @@ import { checkThinId } from '../pool/volume/volume-options.js'
 import { MetadataLease } from './metadata-lease.js'
 import { MetadataSource } from './metadata-source.js'
 import {
-  batchesOf,
   checkSpan,
   deltaRangesIn,
+  isLast,
   mappedRangesIn,
+  progressOf,
   type DeltaRange,
   type MappedRange,
   type WalkOptions,
@@ -51,6 +52,8 @@ export class ThinMetadata {
   readonly #source: MetadataSource
   readonly #lease: MetadataLease | undefined
   readonly #pending: Pending
+  /** The walks of iterations that have not ended. */
+  readonly #walks = new Set<Handle>()
 
   private constructor(port: MetadataPort, source: MetadataSource, path: string, lease?: MetadataLease) {
     this.#port = port
@@ -164,6 +167,8 @@ export class ThinMetadata {
    */
   async close(): Promise<void> {
     await this.#pending.close(async () => {
+      // A walk keeps the device open.
+      await Promise.all([...this.#walks].map(walk => this.#port.release(walk)))
       await this.#source.close()
       await this.#lease?.release()
     })
@@ -174,18 +179,34 @@ export class ThinMetadata {
     await this.close()
   }
 
-  #batches(
+  /** Yields the batches of a walk, and closes the walk at the end of the iteration, however it ends. */
+  async *#batches(
     { ids, ...walk }: { ids: readonly number[] } & Pick<MetadataWalkRequest, 'from' | 'to' | 'byData' | 'same'>,
     { signal, onProgress }: WalkOptions,
   ): AsyncGenerator<Float64Array, void> {
-    const open = () => this.#run(() => this.#open(ids, walk, signal))
-    const next = (handle: Handle) =>
-      this.#run(async () => {
-        const batch = await this.#port.metadataNext(handle, signal)
-        await this.#source.verify()
-        return batch
-      })
-    return batchesOf(this.#port, open, next, onProgress)
+    const handle = await this.#run(async () => {
+      const opened = await this.#open(ids, walk, signal)
+      this.#walks.add(opened)
+      return opened
+    })
+    try {
+      for (let last = false; !last;) {
+        const batch = await this.#run(() => this.#next(handle, signal))
+        last = isLast(batch)
+        onProgress?.(progressOf(batch))
+        yield batch
+      }
+    } finally {
+      this.#walks.delete(handle)
+      await this.#port.release(handle)
+    }
+  }
+
+  /** Returns the next batch. Its ranges are of the metadata that was opened: it has not changed since. */
+  async #next(walk: Handle, signal: AbortSignal | undefined): Promise<Float64Array> {
+    const batch = await this.#port.metadataNext(walk, signal)
+    await this.#source.verify()
+    return batch
   }
 
   async #open(

@@ -6,6 +6,8 @@
 // metadata.mts exports the same names for ESM.
 export { ThinMetadata, type DeltaOptions, type OpenMetadataOptions } from '../thin-metadata/thin-metadata.js'
 export type { DeltaRange, MappedRange, WalkOptions, WalkProgress } from '../thin-metadata/ranges.js'
+export type { MetadataFinding } from '../thin-metadata/check.js'
+export type { ThinUsage } from '../metadata/reader.js'
 export type { ThinDevice } from '../metadata/details.js'
 export type { SpaceMapRoot, Superblock } from '../metadata/superblock.js'
 export type { SignalOption } from '../base/options.js'

@@ -246,6 +246,8 @@ export class NativePort implements MachinePort {
   metadataWalk: MachinePort['metadataWalk'] = (metadata, request, signal) =>
     this.#call('metadataWalk', signal, metadata, request)
   metadataNext: MachinePort['metadataNext'] = (walk, signal) => this.#call('metadataNext', signal, walk)
+  metadataUsage: MachinePort['metadataUsage'] = (metadata, roots, metadataBlocks, dataBlocks, signal) =>
+    this.#call('metadataUsage', signal, metadata, roots, metadataBlocks, dataBlocks)
 
   treeChangesOpen: MachinePort['treeChangesOpen'] = (request, signal) => this.#call('treeChangesOpen', signal, request)
   treeChangesNext: MachinePort['treeChangesNext'] = (changes, signal) => this.#call('treeChangesNext', signal, changes)

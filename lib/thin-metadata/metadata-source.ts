@@ -17,8 +17,8 @@ const SUPERBLOCK_TRIES = 5
 /** Open metadata, and the superblock that all reads belong to. */
 export class MetadataSource implements BlockSource {
   readonly #port: MetadataPort
-  readonly #path: string
   readonly #before: readonly Uint8Array[]
+  readonly path: string
   readonly handle: Handle
   readonly blockCount: number
   /** The superblock in block 0, or its copy in the metadata snapshot. */
@@ -31,7 +31,7 @@ export class MetadataSource implements BlockSource {
     read: { readonly superblock: Superblock; readonly before: readonly Uint8Array[] },
   ) {
     this.#port = port
-    this.#path = path
+    this.path = path
     this.#before = read.before
     this.handle = opened.handle
     this.blockCount = opened.blocks
@@ -58,6 +58,11 @@ export class MetadataSource implements BlockSource {
     }
   }
 
+  /** True if a metadata snapshot is read. */
+  get isSnapshot(): boolean {
+    return this.#before.length > 1
+  }
+
   read(blocks: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]> {
     return this.#port.metadataRead(this.handle, blocks, signal)
   }
@@ -68,16 +73,17 @@ export class MetadataSource implements BlockSource {
    */
   async whileUnchanged<T>(body: () => Promise<T>): Promise<T> {
     try {
-      return await body()
+      const result = await body()
+      await this.#verify()
+      return result
     } catch (fault) {
-      if (hasCode(fault, 'DM_METADATA_CORRUPT')) await this.verify()
+      if (hasCode(fault, 'DM_METADATA_CORRUPT')) await this.#verify()
       throw fault
     }
   }
 
-  /** Rejects with `DM_METADATA_BUSY` if the metadata has changed since it was opened. */
-  async verify(): Promise<void> {
-    const held = this.#before.length > 1
+  async #verify(): Promise<void> {
+    const held = this.isSnapshot
     const main = await this.read([0])
     const now = held ? [main[0]!, ...(await this.read([parseHeld(this.#before[0]!)]))] : main
     // Block 0 of a running pool changes with each commit; what counts is that it still refers to the metadata snapshot.
@@ -86,10 +92,7 @@ export class MetadataSource implements BlockSource {
       : Buffer.compare(now[0]!, this.#before[0]!) === 0
     if (same) return
     const what = held ? 'its metadata snapshot was released' : 'it is in use'
-    throw new MetadataError(
-      'DM_METADATA_BUSY',
-      `The metadata in ${this.#path} has changed since it was opened: ${what}`,
-    )
+    throw new MetadataError('DM_METADATA_BUSY', `The metadata in ${this.path} has changed since it was opened: ${what}`)
   }
 
   close(): Promise<void> {

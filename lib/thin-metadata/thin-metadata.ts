@@ -1,26 +1,24 @@
 // The reader of a pool's metadata: its volumes, their mappings, and the differences of two.
 import { DmThinError } from '../base/errors.js'
-import { checkBoolean, checkOptions, checkPath, type SignalOption } from '../base/options.js'
-import { Pending } from '../base/pending.js'
+import { checkBoolean, checkOptions, checkPath, signalOption, type SignalOption } from '../base/options.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import { nativePort } from '../kernel/native-port.js'
-import type { Handle } from '../kernel/port/handle.js'
-import type { MetadataPort, MetadataWalkRequest } from '../kernel/port/metadata-port.js'
-import { NodeReader } from '../metadata/btree-walk.js'
-import { findMappingRoot, readDevices, type ThinDevice } from '../metadata/details.js'
+import type { ThinDevice } from '../metadata/details.js'
+import { checkSameThins, type ThinUsage } from '../metadata/reader.js'
 import type { Superblock } from '../metadata/superblock.js'
 import type { PoolContext } from '../pool/state/context.js'
 import { explained } from '../pool/state/explain-error.js'
 import { ThinPool } from '../pool/thin-pool.js'
 import { checkThinId } from '../pool/volume/volume-options.js'
+import { checkMetadata, type MetadataFinding } from './check.js'
+import { dumpXml } from './dump.js'
 import { MetadataLease } from './metadata-lease.js'
+import { MetadataReads } from './metadata-reads.js'
 import { MetadataSource } from './metadata-source.js'
 import {
   checkSpan,
   deltaRangesIn,
-  isLast,
   mappedRangesIn,
-  progressOf,
   type DeltaRange,
   type MappedRange,
   type WalkOptions,
@@ -48,18 +46,14 @@ export interface DeltaOptions extends WalkOptions {
  * a few MiB whatever the size of the metadata. `await using` closes it.
  */
 export class ThinMetadata {
-  readonly #port: MetadataPort
+  readonly #reads: MetadataReads
   readonly #source: MetadataSource
   readonly #lease: MetadataLease | undefined
-  readonly #pending: Pending
-  /** The walks of iterations that have not ended. */
-  readonly #walks = new Set<Handle>()
 
-  private constructor(port: MetadataPort, source: MetadataSource, path: string, lease?: MetadataLease) {
-    this.#port = port
+  private constructor(source: MetadataSource, lease?: MetadataLease) {
+    this.#reads = new MetadataReads(nativePort(), source)
     this.#source = source
     this.#lease = lease
-    this.#pending = new Pending(`the metadata in ${path}`)
   }
 
   /**
@@ -84,8 +78,7 @@ export class ThinMetadata {
     checkOptions(options, ['metadataSnapshot', 'signal'], 'open')
     const path = checkPath('path', target)
     const metadataSnapshot = checkBoolean('metadataSnapshot', options.metadataSnapshot)
-    const port = nativePort()
-    return new ThinMetadata(port, await MetadataSource.open(port, path, metadataSnapshot, options.signal), path)
+    return new ThinMetadata(await MetadataSource.open(nativePort(), path, metadataSnapshot, options.signal))
   }
 
   static async #openPool(pool: PoolContext, options: OpenMetadataOptions): Promise<ThinMetadata> {
@@ -98,7 +91,7 @@ export class ThinMetadata {
       const lease = await explained(pool, MetadataLease.take(pool, options.signal))
       try {
         const source = await MetadataSource.open(port, pool.metadataPath, true, options.signal)
-        return new ThinMetadata(port, source, pool.metadataPath, lease)
+        return new ThinMetadata(source, lease)
       } catch (fault) {
         await lease.release().catch(() => {})
         throw fault
@@ -122,11 +115,56 @@ export class ThinMetadata {
    */
   async devices(options: SignalOption = {}): Promise<ThinDevice[]> {
     checkOptions(options, ['signal'], 'devices')
-    return this.#run(async () => {
-      const devices = await readDevices(this.#reader(options.signal), this.superblock)
-      await this.#source.verify()
-      return devices
+    return this.#reads.devices(options.signal)
+  }
+
+  /**
+   * Returns all volumes with their exclusive and shared blocks, by ascending id. Reads each distinct node of all mapping
+   * trees, and those of one volume alone twice. Needs 2 bits of memory for each data block of the pool, and 32 bytes for
+   * each metadata block. Rejects like `devices`.
+   */
+  async usage(options: SignalOption = {}): Promise<ThinUsage[]> {
+    checkOptions(options, ['signal'], 'usage')
+    const devices = await this.#reads.devices(options.signal)
+    const roots = await this.#reads.roots(options.signal)
+    checkSameThins(this.superblock, devices, roots)
+    const { volumes } = await this.#reads.usage([...roots.values()], options.signal)
+    return devices.map((device, at) => {
+      const { mapped, exclusive } = volumes[at]!
+      return { ...device, mappedBlocks: mapped, exclusiveBlocks: exclusive, sharedBlocks: mapped - exclusive }
     })
+  }
+
+  /**
+   * Reads all volumes and mappings, and returns the faults; an empty list if there is none. Does not read the space maps,
+   * except for their totals: use `thin_check` to check those. Costs as much as `usage`. If a block is corrupt, reads each
+   * volume by itself, to name all that it belongs to. Rejects with `DM_METADATA_BUSY`, `DM_CLOSED`, `ABORT_ERR`.
+   */
+  async check(options: SignalOption = {}): Promise<MetadataFinding[]> {
+    checkOptions(options, ['signal'], 'check')
+    const { signal } = options
+    return checkMetadata({
+      superblock: this.superblock,
+      isWhole: !this.#source.isSnapshot && this.superblock.metadataSnapshotBlock === 0,
+      devices: () => this.#reads.devices(signal),
+      roots: () => this.#reads.roots(signal),
+      usage: roots => this.#reads.usage(roots, signal),
+      count: async id => {
+        let mapped = 0
+        for await (const { length } of this.mappings(id, signalOption(signal))) mapped += length
+        return mapped
+      },
+    })
+  }
+
+  /**
+   * Returns the metadata as text in pieces, in the XML of `thin_dump`, which `thin_restore` reads. Mappings that volumes
+   * share are repeated for each of them. Throws like `mappings`.
+   */
+  async *dump(options: SignalOption = {}): AsyncGenerator<string, void> {
+    checkOptions(options, ['signal'], 'dump')
+    const mappings = (id: number) => this.mappings(id, options)
+    yield* dumpXml({ superblock: this.superblock, devices: await this.devices(options), mappings })
   }
 
   /**
@@ -139,7 +177,7 @@ export class ThinMetadata {
   async *mappings(id: number, options: WalkOptions = {}): AsyncGenerator<MappedRange, void> {
     checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'mappings')
     const wanted = { ids: [checkThinId(id)], ...checkSpan(options), byData: true, same: false }
-    for await (const batch of this.#batches(wanted, options)) yield* mappedRangesIn(batch)
+    for await (const batch of this.#reads.batches(wanted, options)) yield* mappedRangesIn(batch)
   }
 
   /**
@@ -158,7 +196,7 @@ export class ThinMetadata {
     const same = checkBoolean('same', options.same)
     const ids = [checkThinId(left), checkThinId(right)]
     const wanted = { ids, ...checkSpan(options), byData: withData, same }
-    for await (const batch of this.#batches(wanted, options)) yield* deltaRangesIn(batch, withData)
+    for await (const batch of this.#reads.batches(wanted, options)) yield* deltaRangesIn(batch, withData)
   }
 
   /**
@@ -166,76 +204,11 @@ export class ThinMetadata {
    * metadata snapshot of a pool. Idempotent.
    */
   async close(): Promise<void> {
-    await this.#pending.close(async () => {
-      // A walk keeps the device open.
-      await Promise.all([...this.#walks].map(walk => this.#port.release(walk)))
-      await this.#source.close()
-      await this.#lease?.release()
-    })
+    await this.#reads.close(async () => this.#lease?.release())
   }
 
   /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /** Yields the batches of a walk, and closes the walk at the end of the iteration, however it ends. */
-  async *#batches(
-    { ids, ...walk }: { ids: readonly number[] } & Pick<MetadataWalkRequest, 'from' | 'to' | 'byData' | 'same'>,
-    { signal, onProgress }: WalkOptions,
-  ): AsyncGenerator<Float64Array, void> {
-    const handle = await this.#run(async () => {
-      const opened = await this.#open(ids, walk, signal)
-      this.#walks.add(opened)
-      return opened
-    })
-    try {
-      for (let last = false; !last;) {
-        const batch = await this.#run(() => this.#next(handle, signal))
-        last = isLast(batch)
-        onProgress?.(progressOf(batch))
-        yield batch
-      }
-    } finally {
-      this.#walks.delete(handle)
-      await this.#port.release(handle)
-    }
-  }
-
-  /** Returns the next batch. Its ranges are of the metadata that was opened: it has not changed since. */
-  async #next(walk: Handle, signal: AbortSignal | undefined): Promise<Float64Array> {
-    const batch = await this.#port.metadataNext(walk, signal)
-    await this.#source.verify()
-    return batch
-  }
-
-  async #open(
-    ids: readonly number[],
-    walk: Pick<MetadataWalkRequest, 'from' | 'to' | 'byData' | 'same'>,
-    signal: AbortSignal | undefined,
-  ): Promise<Handle> {
-    const roots: number[] = []
-    for (const id of ids) roots.push(await this.#root(id, signal))
-    const { metadataSpaceMap, dataSpaceMap } = this.superblock
-    const limits = { metadataBlocks: metadataSpaceMap.blocks, dataBlocks: dataSpaceMap.blocks }
-    const other = roots[1] === undefined ? {} : { other: roots[1] }
-    return this.#port.metadataWalk(this.#source.handle, { root: roots[0]!, ...other, ...limits, ...walk }, signal)
-  }
-
-  async #root(id: number, signal: AbortSignal | undefined): Promise<number> {
-    const root = await findMappingRoot(this.#reader(signal), this.superblock, id)
-    if (root === undefined) throw new DmThinError('DM_VOLUME_NOT_FOUND', `the metadata has no volume ${id}`)
-    return root
-  }
-
-  #reader(signal: AbortSignal | undefined): NodeReader {
-    const source = this.#source
-    const read = (blocks: readonly number[]) => source.read(blocks, signal)
-    const metadataBlocks = this.superblock.metadataSpaceMap.blocks
-    return new NodeReader({ blockCount: source.blockCount, read }, { metadataBlocks, signal })
-  }
-
-  #run<T>(body: () => Promise<T>): Promise<T> {
-    return this.#pending.run(() => this.#source.whileUnchanged(body))
   }
 }

@@ -5,15 +5,9 @@ namespace dmthin {
 Status MappingCursor::start(uint64_t root, Cancel& cancel) {
   levels_.clear();
   levels_.reserve(kMostLevels);
-  height_ = 0;
-  for (uint64_t block = root;; ++height_) {
-    if (height_ == kMostLevels) return corrupt(reader_.file(), root, "tree of more than 12 levels");
-    const auto bytes = reader_.read(block, {}, cancel);
-    if (!bytes) return bytes.failure();
-    const Node node(*bytes);
-    if (node.leaf()) break;
-    block = node.child(0);
-  }
+  const auto height = height_of(reader_, root, cancel);
+  if (!height) return height.failure();
+  height_ = *height;
   head_ = {TreeHead::kSubtree, 0, UINT64_MAX, root, height_};
   return Nothing{};
 }
@@ -27,29 +21,11 @@ std::vector<uint64_t> MappingCursor::siblings() const {
   return blocks;
 }
 
-Status MappingCursor::check(const Node& node) const {
-  const auto fault = [&](const std::string& text) { return corrupt(reader_.file(), head_.value, text); };
-  if (node.leaf() != (head_.height == 0)) {
-    const auto level = static_cast<size_t>(height_ - head_.height) + 1;
-    return fault((node.leaf() ? "leaf" : "internal tree node") + std::string(" at level ") +
-                 std::to_string(level) + " of " + std::to_string(height_ + 1));
-  }
-  if (node.count() == 0) {
-    if (levels_.empty()) return Nothing{};
-    return fault("tree node without entries below the root");
-  }
-  const uint64_t first = node.key(0);
-  const uint64_t last = node.key(node.count() - 1);
-  if (first >= head_.low && last < head_.high) return Nothing{};
-  return fault("tree node has keys " + std::to_string(first) + " to " + std::to_string(last) +
-               ", its parent expects " + std::to_string(head_.low) + " up to " + std::to_string(head_.high));
-}
-
 Status MappingCursor::expand(bool ahead, Cancel& cancel) {
   const auto bytes = reader_.read(head_.value, ahead ? siblings() : std::vector<uint64_t>{}, cancel);
   if (!bytes) return bytes.failure();
-  const auto checked = check(Node(*bytes));
-  if (!checked) return checked.failure();
+  const std::string fault = place_fault(Node(*bytes), {head_.low, head_.high, head_.height, levels_.empty()});
+  if (!fault.empty()) return corrupt(reader_.file(), head_.value, fault);
   const uint64_t high = head_.high;
   levels_.emplace_back();
   memcpy(levels_.back().bytes.data(), *bytes, kMetadataBlock);

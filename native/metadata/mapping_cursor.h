@@ -50,7 +50,6 @@ class MappingCursor {
   /// Sets the head by the place in the deepest level, passing over what is outside the span.
   void settle();
   std::vector<uint64_t> siblings() const;
-  Status check(const Node& node) const;
 
   NodeReader& reader_;
   BlockSpan span_;

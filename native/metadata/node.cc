@@ -76,4 +76,16 @@ std::string node_fault(const uint8_t* bytes, uint64_t block, const MetadataLimit
   return {};
 }
 
+std::string place_fault(const Node& node, const NodePlace& place) {
+  if (node.leaf() != (place.height == 0))
+    return (node.leaf() ? "leaf" : "internal tree node") + std::string(", but leaves are ") +
+           std::to_string(place.height) + " levels further down";
+  if (node.count() == 0) return place.is_root ? "" : "tree node without entries below the root";
+  const uint64_t first = node.key(0);
+  const uint64_t last = node.key(node.count() - 1);
+  if (first >= place.low && last < place.high) return {};
+  return "tree node has keys " + std::to_string(first) + " to " + std::to_string(last) +
+         ", its parent expects " + std::to_string(place.low) + " up to " + std::to_string(place.high);
+}
+
 }  // namespace dmthin

@@ -59,4 +59,16 @@ constexpr uint32_t time_of(uint64_t value) { return static_cast<uint32_t>(value 
 /// metadata, and that its mappings are to data blocks of the pool.
 std::string node_fault(const uint8_t* bytes, uint64_t block, const MetadataLimits& limits);
 
+/// What a parent expects of its child.
+struct NodePlace {
+  uint64_t low = 0;            // no key is lower
+  uint64_t high = UINT64_MAX;  // all keys are lower
+  int height = 0;              // the levels below it
+  bool is_root = false;
+};
+
+/// What is wrong with a checked node in this place; empty if nothing is. The kernel could not find an entry
+/// outside the range that the parents give.
+std::string place_fault(const Node& node, const NodePlace& place);
+
 }  // namespace dmthin

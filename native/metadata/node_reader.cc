@@ -95,4 +95,16 @@ Result<const uint8_t*> NodeReader::read(uint64_t block, const std::vector<uint64
   return bytes;
 }
 
+Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel) {
+  uint64_t block = root;
+  for (int height = 0; height < kMostLevels; ++height) {
+    const auto bytes = reader.read(block, {}, cancel);
+    if (!bytes) return bytes.failure();
+    const Node node(*bytes);
+    if (node.leaf()) return height;
+    block = node.child(0);
+  }
+  return corrupt(reader.file(), root, "tree of more than 12 levels");
+}
+
 }  // namespace dmthin

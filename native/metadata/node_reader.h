@@ -61,4 +61,7 @@ class NodeReader {
   uint64_t reads_ = 0;
 };
 
+/// The levels below a root, along its first children. Reads one node of each level.
+Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel);
+
 }  // namespace dmthin

@@ -1,5 +1,6 @@
 // Reading a pool's metadata for JavaScript.
 #include "metadata/range_walk.h"
+#include "metadata/usage.h"
 #include "napi/exports.h"
 #include "napi/start_command.h"
 
@@ -60,6 +61,12 @@ Napi::Value open_range_walk(Info info) {
       as_handle);
 }
 
+Napi::Value to_array(Napi::Env env, Numbers& numbers) {
+  auto array = Napi::Float64Array::New(env, numbers.size());
+  memcpy(array.Data(), numbers.data(), numbers.size() * sizeof(double));
+  return array;
+}
+
 /// (handle) → Float64Array
 Napi::Value next_ranges(Info info) {
   const SharedRanges walk = Environment::of(info.Env()).held<RangeWalk>(to_uint32(info[0]));
@@ -69,11 +76,27 @@ Napi::Value next_ranges(Info info) {
         if (!walk) return metadata_closed();
         return walk->next(work.cancel());
       },
-      [](Napi::Env env, Numbers& numbers) -> Napi::Value {
-        auto array = Napi::Float64Array::New(env, numbers.size());
-        memcpy(array.Data(), numbers.data(), numbers.size() * sizeof(double));
-        return array;
-      });
+      to_array);
+}
+
+/// (handle, roots, metadataBlocks, dataBlocks) → Float64Array
+Napi::Value usage_of(Info info) {
+  const MetadataLimits limits = {number(info[2]), number(info[3])};
+  return start<Numbers>(
+      info, Kind::kWaits,
+      [file = metadata_of(info), roots = list_of<uint64_t>(info[1], number),
+       limits](Work& work) -> Result<Numbers> {
+        if (!file) return metadata_closed();
+        const auto usage = count_usage(file, limits, roots, work.cancel());
+        if (!usage) return usage.failure();
+        Numbers numbers = {static_cast<double>(usage->data_blocks)};
+        for (const VolumeUsage& volume : usage->volumes) {
+          numbers.push_back(static_cast<double>(volume.mapped));
+          numbers.push_back(static_cast<double>(volume.exclusive));
+        }
+        return numbers;
+      },
+      to_array);
 }
 
 }  // namespace
@@ -84,6 +107,7 @@ void export_metadata(Napi::Env env, Napi::Object exports) {
   add("metadataRead", read_metadata_blocks);
   add("metadataWalk", open_range_walk);
   add("metadataNext", next_ranges);
+  add("metadataUsage", usage_of);
 }
 
 }  // namespace dmthin

@@ -28,6 +28,7 @@
 #include "metadata/node_reader.cc"
 #include "metadata/range_batch.cc"
 #include "metadata/range_walk.cc"
+#include "metadata/usage.cc"
 #include "system/cancel.cc"
 #include "system/critical_section.cc"
 #include "system/directory.cc"

@@ -38,4 +38,15 @@ export interface MetadataPort extends HandlePort {
    * after the last, nor after a failure. EUCLEAN: a block violates the format; the detail is its number and the fault.
    */
   metadataNext(walk: Handle, signal?: AbortSignal): Promise<Float64Array>
+  /**
+   * Counts the mappings of the trees at `roots`, which are all of the pool. Returns the number of data blocks that at least
+   * one tree maps, and for each root its mappings, and the data blocks that it alone maps. EUCLEAN: as `metadataNext`.
+   */
+  metadataUsage(
+    metadata: Handle,
+    roots: readonly number[],
+    metadataBlocks: number,
+    dataBlocks: number,
+    signal?: AbortSignal,
+  ): Promise<Float64Array>
 }

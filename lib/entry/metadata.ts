@@ -4,8 +4,9 @@
  * @module dm-thin/metadata
  */
 // metadata.mts exports the same names for ESM.
-export { ThinMetadata, type DeltaOptions, type OpenMetadataOptions } from '../thin-metadata/thin-metadata.js'
-export type { DeltaRange, MappedRange, WalkOptions, WalkProgress } from '../thin-metadata/ranges.js'
+export { ThinMetadata } from '../thin-metadata/thin-metadata.js'
+export type { DeltaOptions, OpenMetadataOptions, WalkOptions, WalkProgress } from '../thin-metadata/options.js'
+export type { DeltaRange, MappedRange } from '../thin-metadata/ranges.js'
 export type { MetadataFinding } from '../thin-metadata/check.js'
 export type { ThinUsage } from '../metadata/reader.js'
 export type { ThinDevice } from '../metadata/details.js'

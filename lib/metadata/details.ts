@@ -29,16 +29,30 @@ export interface ThinDevice {
 export async function readDevices(reader: NodeReader, superblock: Superblock): Promise<ThinDevice[]> {
   const devices: ThinDevice[] = []
   await walkEntries(reader, superblock.deviceDetailsRoot, DETAILS_BYTES, (key, node, index) => {
-    const offset = node.valueOffset(index)
-    devices.push({
-      id: checkThinId(key, node),
-      mappedBlocks: safeU64(node.view, offset, node.block, `mapped blocks of thin ${key}`),
-      transactionId: node.view.getBigUint64(offset + 8, true),
-      creationTime: node.view.getUint32(offset + 16, true),
-      snapshottedTime: node.view.getUint32(offset + 20, true),
-    })
+    devices.push(deviceAt(checkThinId(key, node), node, index))
   })
   return devices
+}
+
+/** Returns one volume; undefined if there is none with this id. */
+export async function findDevice(
+  reader: NodeReader,
+  superblock: Superblock,
+  id: number,
+): Promise<ThinDevice | undefined> {
+  const found = await findEntry(reader, superblock.deviceDetailsRoot, DETAILS_BYTES, id)
+  return found && deviceAt(id, found.node, found.index)
+}
+
+function deviceAt(id: number, node: BtreeNode, index: number): ThinDevice {
+  const offset = node.valueOffset(index)
+  return {
+    id,
+    mappedBlocks: safeU64(node.view, offset, node.block, `mapped blocks of thin ${id}`),
+    transactionId: node.view.getBigUint64(offset + 8, true),
+    creationTime: node.view.getUint32(offset + 16, true),
+    snapshottedTime: node.view.getUint32(offset + 20, true),
+  }
 }
 
 /** Returns the root block of each volume's mapping tree by thin id, ascending. Snapshots may share a root. */

@@ -100,7 +100,7 @@ export function checkSameThins(
  *
  * All this holds only for reads that reach the disk: see {@link BlockSource} on `O_DIRECT`.
  */
-async function readCommitted<T>(
+export async function readCommitted<T>(
   source: BlockSource,
   { signal, attempts = 50 }: ReadOptions,
   walk: (superblock: Superblock, reader: NodeReader) => Promise<T>,

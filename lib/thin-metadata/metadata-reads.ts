@@ -1,13 +1,13 @@
 // The reads of open metadata: small trees in TypeScript, mapping trees in native code. Each result is verified to be of the
 // metadata that was opened before it is returned.
-import { DmThinError } from '../base/errors.js'
 import { Pending } from '../base/pending.js'
 import type { Handle } from '../kernel/port/handle.js'
 import type { MetadataPort, MetadataWalkRequest } from '../kernel/port/metadata-port.js'
-import { NodeReader } from '../metadata/btree-walk.js'
-import { findMappingRoot, readDevices, readMappingRoots, type ThinDevice } from '../metadata/details.js'
-import type { MetadataSource } from './metadata-source.js'
-import { isLast, progressOf, type WalkOptions } from './ranges.js'
+import { readDevices, readMappingRoots, type ThinDevice } from '../metadata/details.js'
+import type { Superblock } from '../metadata/superblock.js'
+import { verified, type FoundVolumes, type MetadataSource } from './metadata-source.js'
+import type { WalkOptions } from './options.js'
+import { isLast, progressOf } from './ranges.js'
 
 /** The mappings of some volumes. */
 export interface CountedMappings {
@@ -38,35 +38,45 @@ export class MetadataReads {
   }
 
   devices(signal: Signal): Promise<ThinDevice[]> {
-    return this.#run(() => readDevices(this.#reader(signal), this.#source.superblock))
+    return this.#pending.run(() => this.#source.read(signal, (superblock, reader) => readDevices(reader, superblock)))
   }
 
   /** Returns the roots of the mapping trees, by id. */
   roots(signal: Signal): Promise<Map<number, number>> {
-    return this.#run(() => readMappingRoots(this.#reader(signal), this.#source.superblock))
+    return this.#pending.run(() =>
+      this.#source.read(signal, (superblock, reader) => readMappingRoots(reader, superblock)),
+    )
   }
 
   /** Counts the mappings of all volumes. */
   usage(roots: readonly number[], signal: Signal): Promise<CountedMappings> {
-    return this.#run(async () => {
-      const { metadataBlocks, dataBlocks } = this.#limits()
+    const count = async (superblock: Superblock): Promise<CountedMappings> => {
+      const { metadataBlocks, dataBlocks } = limitsOf(superblock)
       const { handle } = this.#source
       const numbers = await this.#port.metadataUsage(handle, roots, metadataBlocks, dataBlocks, signal)
       const volumes = roots.map((_, at) => ({ mapped: numbers[1 + 2 * at]!, exclusive: numbers[2 + 2 * at]! }))
       return { volumes, dataBlocks: numbers[0]! }
-    })
+    }
+    return this.#pending.run(() => this.#source.read(signal, count))
   }
 
   /** Yields the batches of a walk, and closes the walk at the end of the iteration, however it ends. */
   async *batches(walk: Walk, { signal, onProgress }: WalkOptions): AsyncGenerator<Float64Array, void> {
-    const handle = await this.#run(async () => {
-      const opened = await this.#open(walk, signal)
-      this.#walks.add(opened)
-      return opened
-    })
+    const { handle, verify } = await this.#pending.run(() => this.#open(walk, signal))
+    const next = async (): Promise<Float64Array> => {
+      let last = false
+      return verified(
+        () => verify(last),
+        async () => {
+          const batch = await this.#port.metadataNext(handle, signal)
+          last = isLast(batch)
+          return batch
+        },
+      )
+    }
     try {
       for (let last = false; !last;) {
-        const batch = await this.#run(() => this.#port.metadataNext(handle, signal))
+        const batch = await this.#pending.run(next)
         last = isLast(batch)
         onProgress?.(progressOf(batch))
         yield batch
@@ -87,33 +97,20 @@ export class MetadataReads {
     })
   }
 
-  async #open({ ids, ...walk }: Walk, signal: Signal): Promise<Handle> {
-    const roots: number[] = []
-    for (const id of ids) roots.push(await this.#root(id, signal))
+  async #open({ ids, ...walk }: Walk, signal: Signal): Promise<Pick<FoundVolumes, 'verify'> & { handle: Handle }> {
+    const { roots, superblock, verify } = await this.#source.find(ids, signal)
     const other = roots[1] === undefined ? {} : { other: roots[1] }
-    const request = { root: roots[0]!, ...other, ...this.#limits(), ...walk }
-    return this.#port.metadataWalk(this.#source.handle, request, signal)
-  }
-
-  async #root(id: number, signal: Signal): Promise<number> {
-    const root = await findMappingRoot(this.#reader(signal), this.#source.superblock, id)
-    if (root === undefined) throw new DmThinError('DM_VOLUME_NOT_FOUND', `the metadata has no volume ${id}`)
-    return root
-  }
-
-  #limits(): Pick<MetadataWalkRequest, 'metadataBlocks' | 'dataBlocks'> {
-    const { metadataSpaceMap, dataSpaceMap } = this.#source.superblock
-    return { metadataBlocks: metadataSpaceMap.blocks, dataBlocks: dataSpaceMap.blocks }
-  }
-
-  #reader(signal: Signal): NodeReader {
-    const source = this.#source
-    const read = (blocks: readonly number[]) => source.read(blocks, signal)
-    const { metadataBlocks } = this.#limits()
-    return new NodeReader({ blockCount: source.blockCount, read }, { metadataBlocks, signal })
-  }
-
-  #run<T>(body: () => Promise<T>): Promise<T> {
-    return this.#pending.run(() => this.#source.whileUnchanged(body))
+    const request = { root: roots[0]!, ...other, ...limitsOf(superblock), ...walk }
+    const handle = await this.#port.metadataWalk(this.#source.handle, request, signal)
+    this.#walks.add(handle)
+    return { handle, verify }
   }
 }
+
+const limitsOf = ({
+  metadataSpaceMap,
+  dataSpaceMap,
+}: Superblock): Pick<MetadataWalkRequest, 'metadataBlocks' | 'dataBlocks'> => ({
+  metadataBlocks: metadataSpaceMap.blocks,
+  dataBlocks: dataSpaceMap.blocks,
+})

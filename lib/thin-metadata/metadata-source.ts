@@ -2,7 +2,8 @@
 import { DmThinError, hasCode } from '../base/errors.js'
 import type { Handle } from '../kernel/port/handle.js'
 import type { MetadataPort } from '../kernel/port/metadata-port.js'
-import type { BlockSource } from '../metadata/block-source.js'
+import { NodeReader } from '../metadata/btree-walk.js'
+import { findMappingRoot } from '../metadata/details.js'
 import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
 import {
   classifySuperblock,
@@ -14,13 +15,51 @@ import {
 /** The number of attempts at the superblock of a running pool: the kernel may be writing it. */
 const SUPERBLOCK_TRIES = 5
 
-/** Open metadata, and the superblock that all reads belong to. */
-export class MetadataSource implements BlockSource {
+/** Volumes that were found for a walk. */
+export interface FoundVolumes {
+  /** The roots of their mapping trees. */
+  readonly roots: readonly number[]
+  readonly superblock: Superblock
+  /** Rejects with `DM_METADATA_BUSY` if what was read since may not be of these volumes. `isLast`: at the end of the walk. */
+  readonly verify: (isLast: boolean) => Promise<void>
+}
+
+/** Open metadata. */
+export interface MetadataSource {
+  readonly path: string
+  readonly handle: Handle
+  /** The superblock at the time of opening. */
+  readonly superblock: Superblock
+  /** Runs a read, all of whose blocks belong to one commit. */
+  read<T>(signal: AbortSignal | undefined, body: (superblock: Superblock, reader: NodeReader) => Promise<T>): Promise<T>
+  /** Finds volumes. Rejects with `DM_VOLUME_NOT_FOUND`. */
+  find(ids: readonly number[], signal: AbortSignal | undefined): Promise<FoundVolumes>
+  close(): Promise<void>
+}
+
+/** Runs a read, and rejects if `verify` does: what was read may be a mixture, corrupt blocks included. */
+export async function verified<T>(verify: () => Promise<void>, body: () => Promise<T>): Promise<T> {
+  try {
+    const result = await body()
+    await verify()
+    return result
+  } catch (fault) {
+    if (hasCode(fault, 'DM_METADATA_CORRUPT')) await verify()
+    throw fault
+  }
+}
+
+/** Returns the error for a volume that the metadata does not have. */
+export const noVolume = (id: number): DmThinError =>
+  new DmThinError('DM_VOLUME_NOT_FOUND', `the metadata has no volume ${id}`)
+
+/** Metadata that must not change while it is open: at rest, or a metadata snapshot. */
+export class UnchangingSource implements MetadataSource {
   readonly #port: MetadataPort
   readonly #before: readonly Uint8Array[]
   readonly path: string
   readonly handle: Handle
-  readonly blockCount: number
+  readonly #blockCount: number
   /** The superblock in block 0, or its copy in the metadata snapshot. */
   readonly superblock: Superblock
 
@@ -34,7 +73,7 @@ export class MetadataSource implements BlockSource {
     this.path = path
     this.#before = read.before
     this.handle = opened.handle
-    this.blockCount = opened.blocks
+    this.#blockCount = opened.blocks
     this.superblock = read.superblock
   }
 
@@ -43,7 +82,7 @@ export class MetadataSource implements BlockSource {
     path: string,
     metadataSnapshot: boolean,
     signal: AbortSignal | undefined,
-  ): Promise<MetadataSource> {
+  ): Promise<UnchangingSource> {
     const opened = await port.metadataOpen(path, !metadataSnapshot, signal)
     try {
       const readBlock = async (block: number) => (await port.metadataRead(opened.handle, [block], signal))[0]!
@@ -51,7 +90,7 @@ export class MetadataSource implements BlockSource {
       const read = metadataSnapshot ? await readSnapshot(readBlock, path) : await readAtRest(readBlock, path)
       const { blocks } = read.superblock.metadataSpaceMap
       if (blocks > opened.blocks) throw corruptBlock(0, `${blocks} metadata blocks on a device of ${opened.blocks}`)
-      return new MetadataSource(port, path, opened, read)
+      return new UnchangingSource(port, path, opened, read)
     } catch (fault) {
       await port.release(opened.handle)
       throw fault
@@ -63,29 +102,39 @@ export class MetadataSource implements BlockSource {
     return this.#before.length > 1
   }
 
-  read(blocks: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]> {
-    return this.#port.metadataRead(this.handle, blocks, signal)
+  read<T>(
+    signal: AbortSignal | undefined,
+    body: (superblock: Superblock, reader: NodeReader) => Promise<T>,
+  ): Promise<T> {
+    const source = { blockCount: this.#blockCount, read: (blocks: readonly number[]) => this.#blocks(blocks, signal) }
+    const reader = new NodeReader(source, { metadataBlocks: this.superblock.metadataSpaceMap.blocks, signal })
+    return verified(
+      () => this.#verify(),
+      () => body(this.superblock, reader),
+    )
   }
 
-  /**
-   * Runs a read, and rejects with `DM_METADATA_BUSY` if the metadata has changed since it was opened: what was read may
-   * be a mixture, corrupt blocks included.
-   */
-  async whileUnchanged<T>(body: () => Promise<T>): Promise<T> {
-    try {
-      const result = await body()
-      await this.#verify()
-      return result
-    } catch (fault) {
-      if (hasCode(fault, 'DM_METADATA_CORRUPT')) await this.#verify()
-      throw fault
-    }
+  async find(ids: readonly number[], signal: AbortSignal | undefined): Promise<FoundVolumes> {
+    const roots = await this.read(signal, async (superblock, reader) => {
+      const found: number[] = []
+      for (const id of ids) {
+        const root = await findMappingRoot(reader, superblock, id)
+        if (root === undefined) throw noVolume(id)
+        found.push(root)
+      }
+      return found
+    })
+    return { roots, superblock: this.superblock, verify: () => this.#verify() }
+  }
+
+  #blocks(blocks: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]> {
+    return this.#port.metadataRead(this.handle, blocks, signal)
   }
 
   async #verify(): Promise<void> {
     const held = this.isSnapshot
-    const main = await this.read([0])
-    const now = held ? [main[0]!, ...(await this.read([parseHeld(this.#before[0]!)]))] : main
+    const main = await this.#blocks([0])
+    const now = held ? [main[0]!, ...(await this.#blocks([parseHeld(this.#before[0]!)]))] : main
     // Block 0 of a running pool changes with each commit; what counts is that it still refers to the metadata snapshot.
     const same = held
       ? parseHeld(now[0]!) === parseHeld(this.#before[0]!) && Buffer.compare(now[1]!, this.#before[1]!) === 0

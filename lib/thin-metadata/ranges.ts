@@ -1,26 +1,6 @@
 // Ranges of virtual blocks: of one volume, and of the differences of two.
-import { checkNumber, type SignalOption } from '../base/options.js'
-
-/** The amount that a walk has read so far. */
-export interface WalkProgress {
-  /** The number of tree nodes read, 4096 bytes each. */
-  readonly nodes: number
-  /** The virtual block that the walk has reached. */
-  readonly block: number
-}
-
-/** Options of `mappings` and `delta`. Positions are virtual blocks: data blocks of the pool, counted from the volume's start. */
-export interface WalkOptions extends SignalOption {
-  /** The first virtual block. Default 0. Blocks before it are not read. */
-  readonly from?: number
-  /**
-   * The virtual block after the last. Default: no end. Mappings after the end of a volume that was shrunk stay in the
-   * metadata: give the volume's size in blocks to leave them out.
-   */
-  readonly to?: number
-  /** Called after each native call, which reads up to 2048 nodes. */
-  readonly onProgress?: (progress: WalkProgress) => void
-}
+import { checkNumber } from '../base/options.js'
+import type { WalkOptions, WalkProgress } from './options.js'
 
 /** Virtual blocks of one volume that are mapped to consecutive data blocks. */
 export interface MappedRange {

@@ -1,11 +1,19 @@
 // The reader of a pool's metadata: its volumes, their mappings, and the differences of two.
 import { DmThinError } from '../base/errors.js'
-import { checkBoolean, checkOptions, checkPath, signalOption, type SignalOption } from '../base/options.js'
+import {
+  checkBoolean,
+  checkOptions,
+  checkPath,
+  checkRequired,
+  signalOption,
+  type SignalOption,
+} from '../base/options.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { ThinDevice } from '../metadata/details.js'
 import { checkSameThins, type ThinUsage } from '../metadata/reader.js'
 import type { Superblock } from '../metadata/superblock.js'
+import { commitPool } from '../pool/state/commit-point.js'
 import type { PoolContext } from '../pool/state/context.js'
 import { explained } from '../pool/state/explain-error.js'
 import { ThinPool } from '../pool/thin-pool.js'
@@ -14,32 +22,10 @@ import { checkMetadata, type MetadataFinding } from './check.js'
 import { dumpXml } from './dump.js'
 import { MetadataLease } from './metadata-lease.js'
 import { MetadataReads } from './metadata-reads.js'
-import { MetadataSource } from './metadata-source.js'
-import {
-  checkSpan,
-  deltaRangesIn,
-  mappedRangesIn,
-  type DeltaRange,
-  type MappedRange,
-  type WalkOptions,
-} from './ranges.js'
-
-/** Options of `ThinMetadata.open`. */
-export interface OpenMetadataOptions extends SignalOption {
-  /**
-   * Reads the metadata snapshot of a running pool instead of its present state, as `--metadata-snap` of `thin_dump` does.
-   * Somebody must have reserved it, and must hold it until this object is closed. Default false.
-   */
-  readonly metadataSnapshot?: boolean
-}
-
-/** Options of `delta`. */
-export interface DeltaOptions extends WalkOptions {
-  /** Includes ranges that are the same in both volumes. Reads both trees completely. Default false. */
-  readonly same?: boolean
-  /** Adds the data blocks, and ends ranges where these are not contiguous. Default false. */
-  readonly withData?: boolean
-}
+import { LiveSource } from './live-source.js'
+import { UnchangingSource, type MetadataSource } from './metadata-source.js'
+import type { DeltaOptions, OpenMetadataOptions, WalkOptions } from './options.js'
+import { checkSpan, deltaRangesIn, mappedRangesIn, type DeltaRange, type MappedRange } from './ranges.js'
 
 /**
  * The metadata of a pool, open for reading. Never writes. Walks run in native code on a thread of the library, and hold
@@ -78,20 +64,24 @@ export class ThinMetadata {
     checkOptions(options, ['metadataSnapshot', 'signal'], 'open')
     const path = checkPath('path', target)
     const metadataSnapshot = checkBoolean('metadataSnapshot', options.metadataSnapshot)
-    return new ThinMetadata(await MetadataSource.open(nativePort(), path, metadataSnapshot, options.signal))
+    return new ThinMetadata(await UnchangingSource.open(nativePort(), path, metadataSnapshot, options.signal))
   }
 
   static async #openPool(pool: PoolContext, options: OpenMetadataOptions): Promise<ThinMetadata> {
-    checkOptions(options, ['signal'], 'open')
+    checkOptions(options, ['reserve', 'signal'], 'open')
+    const reserve = options.reserve === undefined || checkRequired('reserve', options.reserve)
     const port = nativePort()
     if (pool.port !== port) {
       throw new DmThinError('DM_UNSUPPORTED', 'the metadata of a pool in memory cannot be read: see docs/testing.md')
     }
     return pool.pending.run(async () => {
+      if (!reserve) {
+        await commitPool(pool, options.signal)
+        return new ThinMetadata(await LiveSource.open(pool, port, options.signal))
+      }
       const lease = await explained(pool, MetadataLease.take(pool, options.signal))
       try {
-        const source = await MetadataSource.open(port, pool.metadataPath, true, options.signal)
-        return new ThinMetadata(source, lease)
+        return new ThinMetadata(await UnchangingSource.open(port, pool.metadataPath, true, options.signal), lease)
       } catch (fault) {
         await lease.release().catch(() => {})
         throw fault
@@ -125,6 +115,7 @@ export class ThinMetadata {
    */
   async usage(options: SignalOption = {}): Promise<ThinUsage[]> {
     checkOptions(options, ['signal'], 'usage')
+    this.#unchanging('usage')
     const devices = await this.#reads.devices(options.signal)
     const roots = await this.#reads.roots(options.signal)
     checkSameThins(this.superblock, devices, roots)
@@ -142,10 +133,11 @@ export class ThinMetadata {
    */
   async check(options: SignalOption = {}): Promise<MetadataFinding[]> {
     checkOptions(options, ['signal'], 'check')
+    const { isSnapshot } = this.#unchanging('check')
     const { signal } = options
     return checkMetadata({
       superblock: this.superblock,
-      isWhole: !this.#source.isSnapshot && this.superblock.metadataSnapshotBlock === 0,
+      isWhole: !isSnapshot && this.superblock.metadataSnapshotBlock === 0,
       devices: () => this.#reads.devices(signal),
       roots: () => this.#reads.roots(signal),
       usage: roots => this.#reads.usage(roots, signal),
@@ -163,6 +155,7 @@ export class ThinMetadata {
    */
   async *dump(options: SignalOption = {}): AsyncGenerator<string, void> {
     checkOptions(options, ['signal'], 'dump')
+    this.#unchanging('dump')
     const mappings = (id: number) => this.mappings(id, options)
     yield* dumpXml({ superblock: this.superblock, devices: await this.devices(options), mappings })
   }
@@ -210,5 +203,11 @@ export class ThinMetadata {
   /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Returns the source for a call whose reads must all be of one state. */
+  #unchanging(call: string): UnchangingSource {
+    if (this.#source instanceof UnchangingSource) return this.#source
+    throw new DmThinError('DM_UNSUPPORTED', `${call}() reads all volumes: open the pool without \`reserve: false\``)
   }
 }

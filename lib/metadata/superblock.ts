@@ -19,7 +19,9 @@ export interface SpaceMapRoot {
   readonly blocks: number
   /** Blocks in use at the last commit. */
   readonly allocated: number
+  /** Metadata block of the map's two bits per block: a tree, or for the metadata an index. */
   readonly bitmapRoot: number
+  /** Metadata block of the tree of the counts above 2. */
   readonly refCountRoot: number
 }
 
@@ -37,6 +39,7 @@ export interface Superblock {
   readonly transactionId: bigint
   /** Metadata block of the reserved metadata snapshot, 0 if none is held. */
   readonly metadataSnapshotBlock: number
+  /** The space map of the data. In a metadata snapshot, that of the present superblock. */
   readonly dataSpaceMap: SpaceMapRoot
   /**
    * The space map of the metadata. Its `blocks` is the size of the metadata in use; the field written at format time is
@@ -51,7 +54,9 @@ export interface Superblock {
   readonly dataBlockSizeSectors: number
   /** Number of metadata blocks when the pool was formatted. */
   readonly formattedMetadataBlocks: number
+  /** Features that any reader may ignore. */
   readonly compatFlags: number
+  /** Features that only a writer must know. */
   readonly compatReadOnlyFlags: number
 }
 

@@ -230,6 +230,7 @@ export const ERRNO = {
   EILSEQ: 84,
   EOPNOTSUPP: 95,
   ETIMEDOUT: 110,
+  EUCLEAN: 117,
   ECANCELED: 125,
 } as const
 

@@ -239,6 +239,16 @@ export class NativePort implements MachinePort {
   growFileSystem: MachinePort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
   wallClock = (): bigint => this.#addon['wallClock']!() as bigint
 
+  metadataOpen: MachinePort['metadataOpen'] = (path, exclusive, signal) =>
+    this.#call('metadataOpen', signal, path, exclusive)
+  metadataRead: MachinePort['metadataRead'] = (metadata, blocks, signal) =>
+    this.#call('metadataRead', signal, metadata, blocks)
+  metadataWalk: MachinePort['metadataWalk'] = (metadata, request, signal) =>
+    this.#call('metadataWalk', signal, metadata, request)
+  metadataNext: MachinePort['metadataNext'] = (walk, signal) => this.#call('metadataNext', signal, walk)
+  metadataUsage: MachinePort['metadataUsage'] = (metadata, roots, metadataBlocks, dataBlocks, signal) =>
+    this.#call('metadataUsage', signal, metadata, roots, metadataBlocks, dataBlocks)
+
   treeChangesOpen: MachinePort['treeChangesOpen'] = (request, signal) => this.#call('treeChangesOpen', signal, request)
   treeChangesNext: MachinePort['treeChangesNext'] = (changes, signal) => this.#call('treeChangesNext', signal, changes)
   treeRead: MachinePort['treeRead'] = (changes, request, memory, signal) =>

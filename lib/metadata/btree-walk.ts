@@ -169,3 +169,35 @@ export async function walkEntries(
     },
   })
 }
+
+/** Returns the place of one key in a tree, or undefined. Reads one node of each level. */
+export async function findEntry(
+  reader: NodeReader,
+  root: number,
+  leafValueBytes: number,
+  key: number,
+): Promise<{ readonly node: BtreeNode; readonly index: number } | undefined> {
+  let [block, low, high] = [root, 0, Infinity]
+  for (let level = 1; level <= MAX_LEVELS; level++) {
+    const { value: node } = (await reader.read([block], leafValueBytes).next()) as { value: BtreeNode }
+    checkRange(node, low, high)
+    const index = lastAtMost(node, key)
+    if (node.leaf) return index >= 0 && node.key(index) === key ? { node, index } : undefined
+    if (index < 0) return undefined
+    block = node.blockNumber(index)
+    low = node.key(index)
+    if (index + 1 < node.count) high = node.key(index + 1)
+  }
+  throw corruptBlock(block, `reached at level ${MAX_LEVELS + 1} of a tree`)
+}
+
+/** Returns the position of the last key that is not above `key`; -1 if all are. */
+function lastAtMost(node: BtreeNode, key: number): number {
+  let [from, to] = [0, node.count]
+  while (from < to) {
+    const middle = Math.floor((from + to) / 2)
+    if (node.key(middle) <= key) from = middle + 1
+    else to = middle
+  }
+  return from - 1
+}

@@ -1,7 +1,7 @@
 // The details tree and the roots of mapping trees, by thin id.
 import { safeU64 } from './block-source.js'
 import { type BtreeNode, checkBlockNumber } from './btree.js'
-import { type NodeReader, walkEntries } from './btree-walk.js'
+import { findEntry, type NodeReader, walkEntries } from './btree-walk.js'
 import { corruptBlock } from './metadata-error.js'
 import type { Superblock } from './superblock.js'
 
@@ -29,16 +29,30 @@ export interface ThinDevice {
 export async function readDevices(reader: NodeReader, superblock: Superblock): Promise<ThinDevice[]> {
   const devices: ThinDevice[] = []
   await walkEntries(reader, superblock.deviceDetailsRoot, DETAILS_BYTES, (key, node, index) => {
-    const offset = node.valueOffset(index)
-    devices.push({
-      id: checkThinId(key, node),
-      mappedBlocks: safeU64(node.view, offset, node.block, `mapped blocks of thin ${key}`),
-      transactionId: node.view.getBigUint64(offset + 8, true),
-      creationTime: node.view.getUint32(offset + 16, true),
-      snapshottedTime: node.view.getUint32(offset + 20, true),
-    })
+    devices.push(deviceAt(checkThinId(key, node), node, index))
   })
   return devices
+}
+
+/** Returns one volume; undefined if there is none with this id. */
+export async function findDevice(
+  reader: NodeReader,
+  superblock: Superblock,
+  id: number,
+): Promise<ThinDevice | undefined> {
+  const found = await findEntry(reader, superblock.deviceDetailsRoot, DETAILS_BYTES, id)
+  return found && deviceAt(id, found.node, found.index)
+}
+
+function deviceAt(id: number, node: BtreeNode, index: number): ThinDevice {
+  const offset = node.valueOffset(index)
+  return {
+    id,
+    mappedBlocks: safeU64(node.view, offset, node.block, `mapped blocks of thin ${id}`),
+    transactionId: node.view.getBigUint64(offset + 8, true),
+    creationTime: node.view.getUint32(offset + 16, true),
+    snapshottedTime: node.view.getUint32(offset + 20, true),
+  }
 }
 
 /** Returns the root block of each volume's mapping tree by thin id, ascending. Snapshots may share a root. */
@@ -48,6 +62,16 @@ export async function readMappingRoots(reader: NodeReader, superblock: Superbloc
     roots.set(checkThinId(key, node), checkBlockNumber(node, index, reader.metadataBlocks))
   })
   return roots
+}
+
+/** Returns the root block of one volume's mapping tree; undefined if there is no such volume. */
+export async function findMappingRoot(
+  reader: NodeReader,
+  superblock: Superblock,
+  id: number,
+): Promise<number | undefined> {
+  const found = await findEntry(reader, superblock.dataMappingRoot, ROOT_BYTES, id)
+  return found && checkBlockNumber(found.node, found.index, reader.metadataBlocks)
 }
 
 function checkThinId(key: number, node: BtreeNode): number {

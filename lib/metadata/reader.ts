@@ -72,7 +72,12 @@ export function thinUsage(source: BlockSource, options: ReadOptions = {}): Promi
   })
 }
 
-function checkSameThins(superblock: Superblock, devices: readonly ThinDevice[], roots: Map<number, number>): void {
+/** Throws `DM_METADATA_CORRUPT` if the two trees list different volumes. */
+export function checkSameThins(
+  superblock: Superblock,
+  devices: readonly ThinDevice[],
+  roots: Map<number, number>,
+): void {
   const without = devices.find(({ id }) => !roots.has(id))
   if (without) throw corruptBlock(superblock.dataMappingRoot, `thin ${without.id} has details but no mapping tree`)
   if (roots.size > devices.length) {
@@ -95,7 +100,7 @@ function checkSameThins(superblock: Superblock, devices: readonly ThinDevice[], 
  *
  * All this holds only for reads that reach the disk: see {@link BlockSource} on `O_DIRECT`.
  */
-async function readCommitted<T>(
+export async function readCommitted<T>(
   source: BlockSource,
   { signal, attempts = 50 }: ReadOptions,
   walk: (superblock: Superblock, reader: NodeReader) => Promise<T>,

@@ -19,7 +19,9 @@ export interface SpaceMapRoot {
   readonly blocks: number
   /** Blocks in use at the last commit. */
   readonly allocated: number
+  /** Metadata block of the map's two bits per block: a tree, or for the metadata an index. */
   readonly bitmapRoot: number
+  /** Metadata block of the tree of the counts above 2. */
   readonly refCountRoot: number
 }
 
@@ -37,6 +39,7 @@ export interface Superblock {
   readonly transactionId: bigint
   /** Metadata block of the reserved metadata snapshot, 0 if none is held. */
   readonly metadataSnapshotBlock: number
+  /** The space map of the data. In a metadata snapshot, that of the present superblock. */
   readonly dataSpaceMap: SpaceMapRoot
   /**
    * The space map of the metadata. Its `blocks` is the size of the metadata in use; the field written at format time is
@@ -51,7 +54,9 @@ export interface Superblock {
   readonly dataBlockSizeSectors: number
   /** Number of metadata blocks when the pool was formatted. */
   readonly formattedMetadataBlocks: number
+  /** Features that any reader may ignore. */
   readonly compatFlags: number
+  /** Features that only a writer must know. */
   readonly compatReadOnlyFlags: number
 }
 
@@ -89,20 +94,33 @@ export function classifySuperblock(bytes: Uint8Array): SuperblockKind {
  * feature flags, and for sizes or tree positions that no pool can have; RangeError unless given exactly 4096 bytes.
  */
 export function parseSuperblock(bytes: Uint8Array): Superblock {
+  return parseAt(bytes, 0)
+}
+
+/**
+ * Reads and checks the copy of the superblock in a metadata snapshot, which is at `block`. The copy has no space maps:
+ * those of `main`, the superblock in block 0, are returned. Throws like {@link parseSuperblock}.
+ */
+export function parseSnapshotSuperblock(bytes: Uint8Array, block: number, main: Superblock): Superblock {
+  return parseAt(bytes, block, main)
+}
+
+function parseAt(bytes: Uint8Array, block: number, main?: Superblock): Superblock {
   checkLength(bytes)
   const view = viewOf(bytes)
   const u32 = (offset: number): number => view.getUint32(offset, true)
-  const u64 = (offset: number, field: string): number => safeU64(view, offset, 0, field)
+  const u64 = (offset: number, field: string): number => safeU64(view, offset, block, field)
 
   // The magic number first: for a foreign block it is more informative than a wrong checksum.
   const magic = view.getBigUint64(32, true)
-  if (magic !== BigInt(MAGIC)) throw corruptBlock(0, `not a thin pool superblock (magic number ${magic})`)
+  if (magic !== BigInt(MAGIC)) throw corruptBlock(block, `not a thin pool superblock (magic number ${magic})`)
   const checksum = blockChecksum(bytes, CHECKSUM_SALT.superblock)
-  if (u32(0) !== checksum) throw corruptBlock(0, `superblock checksum is ${u32(0)}, its content has ${checksum}`)
-  if (view.getBigUint64(8, true) !== 0n) throw corruptBlock(0, 'superblock was written for another location')
-  if (u32(40) !== VERSION) throw corruptBlock(0, `metadata version ${u32(40)}, this library reads ${VERSION}`)
-  if (u32(360) !== 0) throw corruptBlock(0, `incompatible features 0x${u32(360).toString(16)}`)
-  if (u32(340) !== METADATA_BLOCK_SECTORS) throw corruptBlock(0, `metadata block size of ${u32(340)} sectors`)
+  if (u32(0) !== checksum) throw corruptBlock(block, `superblock checksum is ${u32(0)}, its content has ${checksum}`)
+  if (view.getBigUint64(8, true) !== BigInt(block))
+    throw corruptBlock(block, 'superblock was written for another location')
+  if (u32(40) !== VERSION) throw corruptBlock(block, `metadata version ${u32(40)}, this library reads ${VERSION}`)
+  if (u32(360) !== 0) throw corruptBlock(block, `incompatible features 0x${u32(360).toString(16)}`)
+  if (u32(340) !== METADATA_BLOCK_SECTORS) throw corruptBlock(block, `metadata block size of ${u32(340)} sectors`)
 
   const spaceMap = (offset: number, name: string): SpaceMapRoot => ({
     blocks: u64(offset, `size of the ${name} space map`),
@@ -115,8 +133,8 @@ export function parseSuperblock(bytes: Uint8Array): Superblock {
     time: u32(44),
     transactionId: view.getBigUint64(48, true),
     metadataSnapshotBlock: u64(56, 'metadata snapshot'),
-    dataSpaceMap: spaceMap(64, 'data'),
-    metadataSpaceMap: spaceMap(192, 'metadata'),
+    dataSpaceMap: main?.dataSpaceMap ?? spaceMap(64, 'data'),
+    metadataSpaceMap: main?.metadataSpaceMap ?? spaceMap(192, 'metadata'),
     dataMappingRoot: u64(320, 'root of the mapping tree'),
     deviceDetailsRoot: u64(328, 'root of the details tree'),
     dataBlockSizeSectors: u32(336),
@@ -124,37 +142,40 @@ export function parseSuperblock(bytes: Uint8Array): Superblock {
     compatFlags: u32(352),
     compatReadOnlyFlags: u32(356),
   }
-  checkSizes(superblock)
-  checkPositions(superblock)
+  checkSizes(superblock, block)
+  checkPositions(superblock, block)
   return superblock
 }
 
-function checkSizes({ dataSpaceMap, metadataSpaceMap, dataBlockSizeSectors: sectors }: Superblock): void {
+function checkSizes(
+  { dataSpaceMap, metadataSpaceMap, dataBlockSizeSectors: sectors }: Superblock,
+  block: number,
+): void {
   if (metadataSpaceMap.blocks > MAX_METADATA_BLOCKS) {
-    throw corruptBlock(0, `${metadataSpaceMap.blocks} metadata blocks, the maximum is ${MAX_METADATA_BLOCKS}`)
+    throw corruptBlock(block, `${metadataSpaceMap.blocks} metadata blocks, the maximum is ${MAX_METADATA_BLOCKS}`)
   }
   if (dataSpaceMap.blocks > MAX_DATA_BLOCKS) {
-    throw corruptBlock(0, `${dataSpaceMap.blocks} data blocks, the maximum is ${MAX_DATA_BLOCKS}`)
+    throw corruptBlock(block, `${dataSpaceMap.blocks} data blocks, the maximum is ${MAX_DATA_BLOCKS}`)
   }
   for (const map of [dataSpaceMap, metadataSpaceMap]) {
-    if (map.allocated > map.blocks) throw corruptBlock(0, `${map.allocated} of ${map.blocks} blocks allocated`)
+    if (map.allocated > map.blocks) throw corruptBlock(block, `${map.allocated} of ${map.blocks} blocks allocated`)
   }
   if (sectors < MIN_DATA_BLOCK_SECTORS || sectors > MAX_DATA_BLOCK_SECTORS || sectors % MIN_DATA_BLOCK_SECTORS !== 0) {
-    throw corruptBlock(0, `data block size of ${sectors} sectors`)
+    throw corruptBlock(block, `data block size of ${sectors} sectors`)
   }
 }
 
-function checkPositions(superblock: Superblock): void {
+function checkPositions(superblock: Superblock, block: number): void {
   const end = superblock.metadataSpaceMap.blocks
   const roots = {
     'mapping tree': superblock.dataMappingRoot,
     'details tree': superblock.deviceDetailsRoot,
   }
   for (const [name, root] of Object.entries(roots)) {
-    if (root < 1 || root >= end) throw corruptBlock(0, `root of the ${name} at block ${root} of ${end}`)
+    if (root < 1 || root >= end) throw corruptBlock(block, `root of the ${name} at block ${root} of ${end}`)
   }
   if (superblock.metadataSnapshotBlock >= end) {
-    throw corruptBlock(0, `metadata snapshot at block ${superblock.metadataSnapshotBlock} of ${end}`)
+    throw corruptBlock(block, `metadata snapshot at block ${superblock.metadataSnapshotBlock} of ${end}`)
   }
 }
 

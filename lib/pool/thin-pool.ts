@@ -115,6 +115,11 @@ export class ThinPool {
     return this.#run(() => readPoolStatus(this.#context, options.signal))
   }
 
+  /** @internal For readers of its metadata. */
+  get context(): PoolContext {
+    return this.#context
+  }
+
   /** @internal Returns the space of `status()` with one call of the kernel; undefined if the pool has failed. */
   async space(signal?: AbortSignal): Promise<PoolSpace | undefined> {
     return this.#run(() => readPoolSpace(this.#context, signal))

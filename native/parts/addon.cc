@@ -14,6 +14,7 @@
 #include "napi/file_systems.cc"
 #include "napi/locks.cc"
 #include "napi/loop.cc"
+#include "napi/metadata.cc"
 #include "napi/remove.cc"
 #include "napi/snapshot.cc"
 #include "napi/to_js.cc"

@@ -7,4 +7,6 @@
 #include "dm/log_record.cc"
 #include "dm/thin_line.cc"
 #include "fs/mount_info.cc"
+#include "metadata/crc32c.cc"
+#include "metadata/node.cc"
 #include "tree/write_batch.cc"

@@ -11,6 +11,7 @@ const scratch = useScratch()
 
 /** What each prints when it did what it is for. */
 const TELLING: Record<string, RegExp> = {
+  'changed-blocks': /^monday: 32 blocks copied\ntuesday: 2 blocks copied\nthe backup equals the snapshot: true\n$/,
   'ci-runner':
     /^count: 1000\nsort: line 0999\nvandal: src is gone, here\nbroken: exit 3, no such tool\nlayers left: tree-of-commit-1a2b3c\n$/,
   'database-clone':

@@ -8,6 +8,8 @@ import { DmThinError, GiB, LoopDevice, MiB, mount, ThinPool, unmount, volumesOf 
 import type { CreatePoolOptions, ErrorCode, Holder, PoolStatus, ThinVolume, VolumeResult, VolumeStatus } from 'dm-thin'
 import { defineTarget, DeviceMapper, linear, MappedDevice, parseTableLine, trace } from 'dm-thin/kernel'
 import type { CallMessage, Segment, SignalOption, TargetLine, UdevTransaction } from 'dm-thin/kernel'
+import { ThinMetadata } from 'dm-thin/metadata'
+import type { DeltaRange, ThinDevice } from 'dm-thin/metadata'
 import { memoryKernel } from 'dm-thin/testing'
 import type { ErrnoName, Leftovers, MemoryKernel } from 'dm-thin/testing'
 import { startSnapshotter } from 'dm-thin/snapshotter'
@@ -60,6 +62,14 @@ export async function below(message: CallMessage, options: SignalOption): Promis
 
 export const serve = (address: string): Promise<Snapshotter> =>
   startSnapshotter({ address, store: { directory: '/var/lib/dm-thin' }, pools: { fast: {} } })
+
+export async function changed(file: string): Promise<number> {
+  await using metadata = await ThinMetadata.open(file)
+  const [left, right]: ThinDevice[] = await metadata.devices()
+  const ranges: DeltaRange[] = []
+  if (left && right) for await (const range of metadata.delta(left.id, right.id, { withData: true })) ranges.push(range)
+  return ranges.reduce((sum, { length }) => sum + length, 0) * metadata.dataBlockBytes
+}
 
 export async function inATest(errno: ErrnoName): Promise<Leftovers> {
   const kernel: MemoryKernel = memoryKernel({ dataBlocks: 16 })

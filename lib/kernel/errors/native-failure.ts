@@ -17,4 +17,6 @@ export interface NativeFailure {
 export interface Classification {
   readonly code: ErrorCode
   readonly message: string
+  /** The corrupt block of metadata. */
+  readonly block?: number
 }

@@ -2,6 +2,7 @@
 // errno alone. Layers that know the pool refine the error.
 import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../../base/errors.js'
 import { classifyBlock } from './block.js'
+import { classifyMetadata } from './metadata.js'
 import { classifyTree } from './tree.js'
 import type { NativeFailure, Classification } from './native-failure.js'
 
@@ -42,8 +43,8 @@ export function errorFromFailure(given: NativeFailure, signal?: AbortSignal): Dm
   }
   // Only the library's own wake signal reaches the native threads, so EINTR means that the call was aborted.
   if (failure.cancelled || failure.errno === EINTR) return abortError(signal, facts)
-  const { code, message } = classify(failure)
-  return new DmThinError(code, message, facts)
+  const { code, message, block } = classify(failure)
+  return new DmThinError(code, message, { ...facts, block })
 }
 
 function classify(failure: NativeFailure): Classification {
@@ -95,7 +96,7 @@ function classify(failure: NativeFailure): Classification {
   if (operation === 'ftruncate' && errno === ERANGE) {
     return { code: 'DM_FILE_SIZE', message: `${device} has ${detail} bytes already; files are only grown` }
   }
-  const special = classifyBlock(failure, about, why) ?? classifyTree(failure)
+  const special = classifyBlock(failure, about, why) ?? classifyTree(failure) ?? classifyMetadata(failure)
   if (special) return special
   if (errno === ENOENT) return { code: 'DM_FILE_MISSING', message: `${operation}${about}: no such file or directory` }
   if (errno === EBUSY)

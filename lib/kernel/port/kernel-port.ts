@@ -6,6 +6,7 @@ import type { EventPort } from './event-port.js'
 import type { FilePort } from './file-port.js'
 import type { FileSystemPort } from './file-system-port.js'
 import type { LoopPort } from './loop-port.js'
+import type { MetadataPort } from './metadata-port.js'
 import type { MountPort } from './mount-port.js'
 import type { PoolPort } from './pool-port.js'
 import type { TreePort } from './tree-port.js'
@@ -18,4 +19,4 @@ export interface KernelPort extends DevicePort, PoolPort, UdevPort, EventPort, L
 }
 
 /** The calls of the machine's own kernel. */
-export interface MachinePort extends KernelPort, BlockPort, FileSystemPort, TreePort {}
+export interface MachinePort extends KernelPort, BlockPort, FileSystemPort, MetadataPort, TreePort {}

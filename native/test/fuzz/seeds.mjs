@@ -57,6 +57,12 @@ function writeEntry(
   const head = [u32(1, type, flags, mode, 0, 0, 1, 3), u64(1600000000, 1600000000), u32(5, 6), u32(...lengths)]
   return Buffer.concat([...head, text(parent), text(name), text(link), packed, Buffer.from(data)])
 }
+/** A node of block 7; the fuzzer makes its checksum right. */
+function node(flags, /** @type {[number, number][]} */ entries, { capacity = 252, valueBytes = 8 } = {}) {
+  const keys = Buffer.concat([u64(...entries.map(([key]) => key))], 8 * capacity)
+  const head = Buffer.concat([u32(0, flags), u64(7), u32(entries.length, capacity, valueBytes, 0)])
+  return Buffer.concat([head, keys, u64(...entries.map(([, value]) => value))])
+}
 const writes = [
   writeEntry(1, '', ''),
   writeEntry(0, 'usr/bin', 'tool', {
@@ -142,6 +148,25 @@ const SEEDS = {
     origin: Buffer.from('253:0 16777215 7:2\nDMTHIN-253:0-16777215'),
     failed: Buffer.from('Fail\nDMTHIN-'),
     other: Buffer.from('253:00 4294967296\nLVM-x-7'),
+  },
+  metadata_node: {
+    leaf: node(2, [
+      [0, 5 * 2 ** 24],
+      [1, 6 * 2 ** 24 + 3],
+      [9, 99_999 * 2 ** 24],
+    ]),
+    internal: node(1, [
+      [0, 1],
+      [100, 999],
+    ]),
+    empty: node(2, []),
+    'keys-that-do-not-ascend': node(2, [
+      [5, 2 ** 24],
+      [5, 2 ** 25],
+    ]),
+    'child-past-the-end': node(1, [[0, 1000]]),
+    'no-room': node(2, [], { capacity: 255 }),
+    'large-values': node(2, [[0, 0]], { valueBytes: 24 }),
   },
   write_batch: {
     all: Buffer.concat(writes),

@@ -68,6 +68,12 @@ const volume = `${pool()}
   const volume = await pool.createVolume({ sizeBytes: 256 * MiB })
   await volume.activate()
 `
+const changed = `${volume}
+  import { writeFile } from 'node:fs/promises'
+  await writeFile(volume.path, 'monday')
+  await volume.snapshot()
+  await writeFile(volume.path, 'tuesday')
+`
 const store = `
   import { writeFile } from 'node:fs/promises'
   import { LayerStore } from 'dm-thin/store'
@@ -85,6 +91,7 @@ const BEFORE: Record<string, () => void> = {
     run('losetup', ['/dev/loop7', fileOf('disk', 8 * MiB)])
     symlinkSync('/dev/loop7', '/dev/sdx')
   },
+  'changed-blocks': () => prepare('changed', changed),
   containerd: () => prepare('store', store),
   'crash-safety': () => prepare('pool', pool()),
   diagnostics: () => prepare('pool', pool()),
@@ -129,6 +136,12 @@ const BETWEEN: Record<string, Record<number, () => void>> = {
 const PRINTS: Record<string, readonly RegExp[]> = {
   README: [/^first-lines-1 \/dev\/dm-\d+ /m, /source: '\/dev\/dm-\d+'/],
   'block-devices': [/^x{512}$/m],
+  'changed-blocks': [
+    /^different 0 65536$/m,
+    /^1 blocks from 0 on are data blocks from \d+ on, mapped at snapshot time 1$/m,
+    /^volume 1: 1 blocks of its own, 0 shared$/m,
+    /^faults: \[\]$/m,
+  ],
   containerd: [/^made restored$/m, /^removed layers-/m],
   'mapped-devices': [/state: 'active',\s+usedSectors: 32,/, /upSeconds: 60/, /^joined /m],
   kernel: [/^my\\x20disk\nmy disk$/m],

@@ -84,6 +84,7 @@ test('each entry and each class has a page that the index of the documentation l
     'dm-thin',
     'dm-thin/kernel',
     'dm-thin/store',
+    'dm-thin/metadata',
     'dm-thin/snapshotter',
     'dm-thin/testing',
   ])

@@ -58,6 +58,11 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   loopSetCapacity: [0],
   loopSetDirectIo: [0, false],
   loopStatus: [0],
+  metadataNext: [0],
+  metadataOpen: ['none', false],
+  metadataRead: [0, [0]],
+  metadataUsage: [0, [0], 0, 0],
+  metadataWalk: [0, { root: 1, metadataBlocks: 1, dataBlocks: 1, from: 0, to: 1, byData: false, same: false }],
   mount: [{ source: 'none', target: 'none', type: 'none', flags: 0, data: '' }],
   mountDetached: [{ source: 'none', type: 'none', flags: 0, data: '' }],
   nextList: [0, {}, false],
@@ -162,6 +167,11 @@ test('a handle of another kind is rejected with EBADF, as a closed one is', asyn
   const failure = { errno: 9 }
   await expect(addon['blockRead']!(events, 0, memory, 0)).rejects.toMatchObject(failure)
   await expect(addon['treeChangesNext']!(events, 0)).rejects.toMatchObject(failure)
+  await expect(addon['metadataNext']!(events, 0)).rejects.toMatchObject(failure)
+  await expect(addon['metadataRead']!(events, [0], 0)).rejects.toMatchObject(failure)
+  await expect(addon['metadataUsage']!(events, [1], 1, 1, 0)).rejects.toMatchObject(failure)
+  const walk = { root: 1, metadataBlocks: 1, dataBlocks: 1, from: 0, to: 1, byData: false, same: false }
+  await expect(addon['metadataWalk']!(events, walk, 0)).rejects.toMatchObject(failure)
   await expect(addon['treeFinish']!(events, false, 0)).rejects.toMatchObject(failure)
   await addon['release']!(events, 0)
 })

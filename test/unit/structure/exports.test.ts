@@ -8,6 +8,7 @@ test.each([
   ['index', 'ThinPool', 'ErrorCode'],
   ['kernel', 'DeviceMapper', 'Segment'],
   ['store', 'LayerStore', 'LayerInfo'],
+  ['metadata', 'ThinMetadata', 'DeltaRange'],
   ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {

@@ -1,0 +1,14 @@
+/**
+ * Contains the reader of a pool's metadata: volumes, their mappings, and the differences of two volumes.
+ *
+ * @module dm-thin/metadata
+ */
+// metadata.mts exports the same names for ESM.
+export { ThinMetadata } from '../thin-metadata/thin-metadata.js'
+export type { DeltaOptions, OpenMetadataOptions, WalkOptions, WalkProgress } from '../thin-metadata/options.js'
+export type { DeltaRange, MappedRange } from '../thin-metadata/ranges.js'
+export type { MetadataFinding } from '../thin-metadata/check.js'
+export type { ThinUsage } from '../metadata/reader.js'
+export type { ThinDevice } from '../metadata/details.js'
+export type { SpaceMapRoot, Superblock } from '../metadata/superblock.js'
+export type { SignalOption } from '../base/options.js'

@@ -1,0 +1,67 @@
+// An open metadata device, or a file of one, and the nodes of its mapping trees.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metadata/node.h"
+#include "system/aligned.h"
+#include "system/cancel.h"
+#include "system/result.h"
+#include "system/unique_fd.h"
+
+namespace dmthin {
+
+/// Open for reading, past the page cache where the file system lets: the kernel writes metadata past it, and
+/// what is in the cache is old.
+struct MetadataFile {
+  UniqueFd fd;
+  std::string path;
+  uint64_t blocks = 0;  // of 4096 bytes
+};
+
+/// `exclusive`: EBUSY for a block device in use.
+Result<std::shared_ptr<MetadataFile>> open_metadata(const std::string& path, bool exclusive);
+
+/// Blocks in the order of their numbers; EIO for one past the end.
+Result<std::vector<std::vector<uint8_t>>> read_metadata(const MetadataFile& file,
+                                                        const std::vector<uint64_t>& blocks);
+
+/// The failure for a block that violates the format. TypeScript takes the number from the detail.
+Failure corrupt(const MetadataFile& file, uint64_t block, const std::string& fault);
+
+/// Reads and checks nodes. Keeps some of them: trees have nodes in common. Not on two threads at once.
+class NodeReader {
+ public:
+  NodeReader(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits)
+      : file_(std::move(file)), limits_(limits) {}
+
+  /// The 4096 bytes of a checked node, until the next call. `ahead`: blocks that are read with it if they
+  /// follow it on the disk.
+  Result<const uint8_t*> read(uint64_t block, const std::vector<uint64_t>& ahead, Cancel& cancel);
+
+  const MetadataFile& file() const { return *file_; }
+  const MetadataLimits& limits() const { return limits_; }
+  /// How many nodes were read from the device so far.
+  uint64_t reads() const { return reads_; }
+
+ private:
+  /// 1 MiB. Blocks that follow each other have different places.
+  static constexpr size_t kPlaces = 256;
+  /// The most blocks of one read.
+  static constexpr size_t kMostAhead = 64;
+
+  uint8_t* place(uint64_t block) { return memory_.get() + block % kPlaces * kMetadataBlock; }
+
+  std::shared_ptr<const MetadataFile> file_;
+  MetadataLimits limits_;
+  Aligned memory_;
+  std::vector<uint64_t> kept_;  // the block at each place, 0 for none
+  uint64_t reads_ = 0;
+};
+
+/// The levels below a root, along its first children. Reads one node of each level.
+Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel);
+
+}  // namespace dmthin

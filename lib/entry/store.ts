@@ -8,8 +8,10 @@ export { LayerStore } from '../store/layer-store.js'
 export type {
   ApplyLayerOptions,
   CommitOptions,
+  ExportRawOptions,
   ForkOptions,
   ForkResult,
+  ImportRawOptions,
   UpdateOptions,
   WalkOptions,
   WithMountedOptions,
@@ -17,6 +19,7 @@ export type {
 export { parseFilter, parseFilters, type LayerFilter } from '../store/filter/filter.js'
 export { Layer, type MountLayerOptions } from '../store/layers/layer.js'
 export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/common/options.js'
+export type { RawProgress } from '../store/layers/raw-image.js'
 export type { StoreStatus } from '../store/layer-store-base.js'
 export type { StoreFinding } from '../store/common/findings.js'
 export type { LayerSpace } from '../store/layers/space.js'

@@ -3,6 +3,7 @@ import type { SignalOption } from '../base/options.js'
 import type { Progress } from '../pool/volume/batch.js'
 import type { LayerInfo, Labels } from './common/types.js'
 import type { Layer } from './layers/layer.js'
+import type { RawProgress } from './layers/raw-image.js'
 import type { ApplyOptions } from './tar-read/apply-tar.js'
 
 /** Options of `LayerStore.commit`. */
@@ -27,6 +28,25 @@ export interface ForkResult {
   readonly name: string
   /** The new active layers, in the order of the keys. */
   readonly layers: readonly Layer[]
+}
+
+/** Options of `LayerStore.importRaw`. */
+export interface ImportRawOptions extends SignalOption {
+  /**
+   * The size of the layer in bytes, whole MiB. Needed if the image is a stream. Default: the size of the file or block
+   * device, rounded up to whole MiB.
+   */
+  readonly sizeBytes?: number
+  /** Labels of the layer. Default none. */
+  readonly labels?: Labels
+  /** Called after each MiB of the image, on the JavaScript thread. */
+  readonly onProgress?: (progress: RawProgress) => void
+}
+
+/** Options of `LayerStore.exportRaw`. */
+export interface ExportRawOptions extends SignalOption {
+  /** Called after each MiB of the layer, on the JavaScript thread. */
+  readonly onProgress?: (progress: RawProgress) => void
 }
 
 /** Options of `LayerStore.update`. */

@@ -35,7 +35,7 @@ async function rollBack(parts: RollbackParts, row: Row, isMade: boolean, fault: 
     }
     const left = await writer.write(() => records.rollBack(row, owner.id))
     // A snapshot that was not used has only blocks of its origin, so that there is nothing to discard.
-    if (left) await removals.now(left, row.kind === 'base')
+    if (left) await removals.now(left, row.parentId === null)
   } catch {
     // The first error is the one that is reported. If the rollback cannot be recorded, an `open` after the owner's end
     // removes the layer, unless it is complete.

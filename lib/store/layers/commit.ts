@@ -73,7 +73,7 @@ export async function addCommitted(
 }
 
 /** Makes a committed layer of a row that is `making` or `committing`. `isUsed`: a call may write to the volume. */
-async function seal(
+export async function seal(
   parts: StoreParts,
   row: Row,
   { name, labels, signal, isUsed = false }: CommitRequest & { readonly isUsed?: boolean },

@@ -114,6 +114,7 @@ const BEFORE: Record<string, () => void> = {
     symlinkSync(deviceOf('images-0'), '/dev/sdx1')
   },
   'recipe-sandbox': () => fileOf('golden.img', 8 * MiB),
+  store: () => fileOf('debian.img', 8 * MiB),
   threads: () => prepare('volume', volume),
   udev: () => {
     prepare('pool', pool())
@@ -148,7 +149,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
   'recipe-database-clone': [/^\{ cents: 603 \}$/m],
   'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
-  store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m],
+  store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m, /^\/dev\/dm-\d+ \[\]$/m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
   udev: [/^images \/dev\/dm-\d+$/m],
 }

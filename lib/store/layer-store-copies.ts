@@ -1,0 +1,109 @@
+// The calls of `LayerStore` that copy whole devices: of layers in use, and to and from images of disks.
+import { randomUUID } from 'node:crypto'
+import { throwIfAborted } from '../base/errors.js'
+import { checkNumber, checkOptions, checkPath, invalid } from '../base/options.js'
+import { MiB } from '../base/units.js'
+import type { CommitOptions, ExportRawOptions, ForkOptions, ForkResult, ImportRawOptions } from './call-options.js'
+import { checkKey, checkLabels } from './common/options.js'
+import { LayerStoreBase } from './layer-store-base.js'
+import { checkpoint } from './layers/checkpoint.js'
+import { fork } from './layers/fork.js'
+import { Layer } from './layers/layer.js'
+import { exportRaw, importRaw, openRaw } from './layers/raw-image.js'
+
+/** The limit of layers that one call of `fork` makes. One transaction makes them visible. */
+const MOST_FORKS = 1_000
+
+/** The part of `LayerStore` that makes layers of layers in use, and of images of disks. */
+export abstract class LayerStoreCopies extends LayerStoreBase {
+  /**
+   * Creates a committed layer with the content of an active layer, which stays active and in use. A mounted file system is
+   * frozen while the snapshot is taken, so that the new layer has the content of one moment. A raw layer has the content of
+   * its device at one moment, as after a loss of power. The new layer has the parent of the active layer.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_EXISTS` (the name), `DM_LAYER_STATE` (the layer is not active),
+   * `DM_LAYER_DAMAGED` (its file system has errors), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`,
+   * `DM_POOL_WORN`, `ABORT_ERR`. If the call rejects, it leaves nothing behind.
+   */
+  async checkpoint(name: string, key: string, options: CommitOptions = {}): Promise<void> {
+    checkOptions(options, ['labels', 'signal'], 'checkpoint')
+    const [to, from] = [checkKey('name', name), checkKey('key', key)]
+    const labels = checkLabels(options.labels ?? {})
+    throwIfAborted(options.signal)
+    await this.alone([to, from], () => checkpoint(this.store, from, { name: to, labels, signal: options.signal }))
+  }
+
+  /**
+   * Forks an active layer that stays in use: creates a checkpoint of it, and an active layer on the checkpoint for each of
+   * `keys`, 1 to 1000. The layer is suspended once, whatever the number of keys. All layers appear at the same time, or
+   * none: also if this process dies. When the promise resolves, their devices exist and everything is committed.
+   *
+   * Rejects as `checkpoint` does, and with `DM_LAYER_EXISTS` (one of the keys).
+   */
+  async fork(key: string, keys: readonly string[], options: ForkOptions = {}): Promise<ForkResult> {
+    checkOptions(options, ['name', 'labels', 'onProgress', 'signal'], 'fork')
+    const from = checkKey('key', key)
+    if (!Array.isArray(keys) || keys.length === 0 || keys.length > MOST_FORKS)
+      throw invalid(`keys must be a list of 1 to ${MOST_FORKS} keys`)
+    keys.forEach((each, at) => checkKey(`keys[${at}]`, each))
+    const name = checkKey('name', options.name ?? `${from}@${randomUUID()}`)
+    const all = [name, from, ...(keys as readonly string[])]
+    if (new Set(all).size < all.length) throw invalid('keys, key and name must differ from each other')
+    const labels = checkLabels(options.labels ?? {})
+    const { onProgress, signal } = options
+    throwIfAborted(signal)
+    const forked = await this.alone(all, () => fork(this.store, from, { name, keys, labels, onProgress, signal }))
+    return { name, layers: forked.map(({ row, path }) => new Layer(row, path)) }
+  }
+
+  /**
+   * Creates a committed raw layer without a parent from an image of a disk: the path of a file or of a block device, or a
+   * stream of its bytes. Zeros take no space. Raw layers are block devices that the host never mounts: see
+   * `PrepareOptions.raw`. The content of a block device must not change meanwhile.
+   *
+   * Rejects with `DM_LAYER_EXISTS`, `DM_LAYER_LIMIT` (the image is larger than `sizeBytes`), `DM_LAYER_SPACE` (the pool is
+   * full), `DM_FILE_MISSING`, `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and
+   * with the error of the stream. If the call rejects, it leaves nothing behind.
+   */
+  async importRaw(
+    name: string,
+    image: string | AsyncIterable<Uint8Array>,
+    options: ImportRawOptions = {},
+  ): Promise<void> {
+    checkOptions(options, ['sizeBytes', 'labels', 'onProgress', 'signal'], 'importRaw')
+    checkKey('name', name)
+    const labels = checkLabels(options.labels ?? {})
+    const { onProgress, signal } = options
+    const given =
+      options.sizeBytes === undefined
+        ? undefined
+        : checkNumber('sizeBytes', options.sizeBytes, { min: MiB, multipleOf: MiB })
+    await this.alone([name], async () => {
+      throwIfAborted(signal)
+      const source = await openRaw(image)
+      try {
+        const sizeBytes = given ?? source.sizeBytes
+        if (sizeBytes === undefined) throw invalid('sizeBytes is needed if the image is a stream')
+        await importRaw(this.store, { name, sizeBytes, labels, image: source.bytes, onProgress, signal })
+      } finally {
+        await source.close()
+      }
+    })
+  }
+
+  /**
+   * Writes the content of the device of a committed layer or a view to a new file. Blocks of zeros become holes. Resolves
+   * when the file is on its disk. A layer that is not raw is exported with its file system.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is active: make a checkpoint of it), `ABORT_ERR`, with
+   * the codes of `view`, and with the error of the file: EEXIST if it exists. If the call rejects, the file is removed.
+   */
+  async exportRaw(key: string, file: string, options: ExportRawOptions = {}): Promise<void> {
+    checkOptions(options, ['onProgress', 'signal'], 'exportRaw')
+    checkKey('key', key)
+    checkPath('file', file)
+    const { onProgress, signal } = options
+    throwIfAborted(signal)
+    await this.run(() => exportRaw(this.store, { key, file, onProgress, signal }))
+  }
+}

@@ -63,6 +63,7 @@ export type {
   ActivateOptions,
   CreateVolumeOptions,
   DeactivateOptions,
+  GrowVolumeOptions,
   ExternalOriginOption,
   FindVolumeOptions,
   SnapshotOptions,

@@ -49,6 +49,12 @@ export interface ExportRawOptions extends SignalOption {
   readonly onProgress?: (progress: RawProgress) => void
 }
 
+/** Options of `LayerStore.resize`. */
+export interface ResizeOptions extends SignalOption {
+  /** The new size in bytes, whole MiB, at least the present one. */
+  readonly sizeBytes: number
+}
+
 /** Options of `LayerStore.update`. */
 export interface UpdateOptions {
   /** Labels that replace all existing labels. Default: the existing labels. */

@@ -29,7 +29,7 @@ import { openStore } from './open/open-store.js'
 import { step } from './common/step-channel.js'
 import { WatchedStream } from './tar-read/watched-stream.js'
 import { applyTar, type ApplyResult } from './tar-read/apply-tar.js'
-import { LayerStoreCopies } from './layer-store-copies.js'
+import { LayerStoreDevices } from './layer-store-devices.js'
 import type {
   ApplyLayerOptions,
   CommitOptions,
@@ -43,7 +43,7 @@ import type { LayerInfo, LayerMount, LayerUsage } from './common/types.js'
 const PAGE = 500
 
 /** A store of image layers on a thin pool, in the terms of containerd's snapshotters. */
-export class LayerStore extends LayerStoreCopies {
+export class LayerStore extends LayerStoreDevices {
   /**
    * Opens the store in a directory. Creates the records and the pool if they do not exist. Several processes can have
    * the same store open. Recovers what a crashed process left behind, and reports it in `findings`.

@@ -18,6 +18,7 @@ import { activationGuard, isUp, knownPool, type PoolContext } from '../state/con
 import { withSharedLock } from '../state/locks.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
+import { growVolume } from './grow-volume.js'
 import { deleteAgain, recordDeleted, recordNew } from './recorded.js'
 import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
@@ -25,8 +26,10 @@ import {
   DEFAULT_TIMEOUT_MS,
   type ActivateOptions,
   type DeactivateOptions,
+  type GrowVolumeOptions,
   type SnapshotOptions,
   type VolumeIdentity,
+  checkVolumeSize,
 } from './volume-options.js'
 import { VolumeState } from './volume-state.js'
 
@@ -162,6 +165,20 @@ export class ThinVolume {
         throw await made.#undoCreation(fault)
       }
     })
+  }
+
+  /**
+   * Grows the volume while it is in use; a volume never shrinks. An active volume is suspended while its table is replaced,
+   * which takes as long as its file system needs to write its changes. Its file system does not grow: see
+   * `growFileSystem`. If a call was interrupted, repeat it with the same size.
+   *
+   * Rejects with `DM_INVALID_ARGUMENT` (smaller than the volume), `DM_BUSY` (somebody has suspended its device),
+   * `DM_POOL_SUSPENDED`, `DM_POOL_FAILED`, `DM_TABLE_REFUSED`, `DM_NOT_FOUND`, `DM_RECORD`, `ABORT_ERR`.
+   */
+  async grow(options: GrowVolumeOptions): Promise<void> {
+    checkOptions(options, ['sizeBytes', 'signal'], 'grow')
+    const sizeBytes = checkVolumeSize(options.sizeBytes)
+    await this.#run(() => growVolume(this.#state, sizeBytes, options.signal))
   }
 
   /**

@@ -50,6 +50,12 @@ export interface ActivateOptions extends ExternalOriginOption, SignalOption {
   readonly readOnly?: boolean
 }
 
+/** Options of `ThinVolume.grow`. */
+export interface GrowVolumeOptions extends SignalOption {
+  /** The new size in bytes, whole sectors, at least the present one. */
+  readonly sizeBytes: number
+}
+
 /** Options of `ThinVolume.deactivate`. */
 export interface DeactivateOptions extends SignalOption {
   /** Time for which a busy device is retried, in milliseconds. Default 10 000; 0: one attempt. */

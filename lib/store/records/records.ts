@@ -231,6 +231,7 @@ const COLUMN: Readonly<Record<keyof RowChange, string>> = {
   state: 'state',
   owner: 'owner',
   thin: 'thin',
+  sizeBytes: 'size',
   createdAt: 'created',
   updatedAt: 'updated',
   mappedBytes: 'mapped',

@@ -49,6 +49,7 @@ export interface RowChange {
   readonly state?: RowState
   readonly owner?: string | null
   readonly thin?: number
+  readonly sizeBytes?: number
   readonly createdAt?: bigint
   readonly updatedAt?: bigint
   readonly mappedBytes?: number

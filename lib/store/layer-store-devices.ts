@@ -1,21 +1,29 @@
-// The calls of `LayerStore` that copy whole devices: of layers in use, and to and from images of disks.
+// The calls of `LayerStore` on whole devices: copies of layers in use, images of disks, and sizes.
 import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../base/errors.js'
 import { checkNumber, checkOptions, checkPath, invalid } from '../base/options.js'
 import { MiB } from '../base/units.js'
-import type { CommitOptions, ExportRawOptions, ForkOptions, ForkResult, ImportRawOptions } from './call-options.js'
+import type {
+  CommitOptions,
+  ExportRawOptions,
+  ForkOptions,
+  ForkResult,
+  ImportRawOptions,
+  ResizeOptions,
+} from './call-options.js'
 import { checkKey, checkLabels } from './common/options.js'
 import { LayerStoreBase } from './layer-store-base.js'
 import { checkpoint } from './layers/checkpoint.js'
 import { fork } from './layers/fork.js'
 import { Layer } from './layers/layer.js'
+import { resize } from './layers/resize.js'
 import { exportRaw, importRaw, openRaw } from './layers/raw-image.js'
 
 /** The limit of layers that one call of `fork` makes. One transaction makes them visible. */
 const MOST_FORKS = 1_000
 
-/** The part of `LayerStore` that makes layers of layers in use, and of images of disks. */
-export abstract class LayerStoreCopies extends LayerStoreBase {
+/** The part of `LayerStore` that works on whole devices of layers. */
+export abstract class LayerStoreDevices extends LayerStoreBase {
   /**
    * Creates a committed layer with the content of an active layer, which stays active and in use. A mounted file system is
    * frozen while the snapshot is taken, so that the new layer has the content of one moment. A raw layer has the content of
@@ -57,9 +65,24 @@ export abstract class LayerStoreCopies extends LayerStoreBase {
   }
 
   /**
+   * Grows an active layer while it is in use: its device, and the file system on it, mounted or not, unless the layer is
+   * raw. Layers never shrink. If a call was interrupted, repeat it with the same size.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is not active), `DM_INVALID_ARGUMENT` (smaller than the
+   * layer), `DM_POOL_FAILED`, `DM_BUSY`, `ABORT_ERR`, and with the codes of `growFileSystem`.
+   */
+  async resize(key: string, options: ResizeOptions): Promise<void> {
+    checkOptions(options, ['sizeBytes', 'signal'], 'resize')
+    checkKey('key', key)
+    const sizeBytes = checkNumber('sizeBytes', options.sizeBytes, { min: MiB, multipleOf: MiB })
+    throwIfAborted(options.signal)
+    await this.alone([key], () => resize(this.store, key, sizeBytes, options.signal))
+  }
+
+  /**
    * Creates a committed raw layer without a parent from an image of a disk: the path of a file or of a block device, or a
    * stream of its bytes. Zeros take no space. Raw layers are block devices that the host never mounts: see
-   * `PrepareOptions.raw`. The content of a block device must not change meanwhile.
+   * `PrepareOptions.raw`. The content of a block device must not change during the call.
    *
    * Rejects with `DM_LAYER_EXISTS`, `DM_LAYER_LIMIT` (the image is larger than `sizeBytes`), `DM_LAYER_SPACE` (the pool is
    * full), `DM_FILE_MISSING`, `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and

@@ -1,0 +1,63 @@
+// Growth of a volume: its record first, then the table of its device.
+import { DmThinError } from '../../base/errors.js'
+import { invalid } from '../../base/options.js'
+import { SECTOR_BYTES, sectors } from '../../base/units.js'
+import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
+import { checkUp } from '../state/context.js'
+import { explained } from '../state/explain-error.js'
+import { withPoolLock } from '../state/locks.js'
+import { recordActive } from './recorded.js'
+import type { VolumeState } from './volume-state.js'
+
+/**
+ * Grows a volume. The exclusive lock of the pool keeps snapshots away, in all processes: the resume would end their suspend
+ * of this device.
+ */
+export async function growVolume(state: VolumeState, sizeBytes: number, signal?: AbortSignal): Promise<void> {
+  const { pool, id } = state
+  await withPoolLock(pool.port, pool.name, signal, async () => {
+    await checkUp(pool, signal)
+    const known = state.sizeBytes
+    if (known !== undefined && sizeBytes < known) throw shrunk(state, known, sizeBytes)
+    if (state.device === undefined) {
+      await recordActive(pool, id, state.name, sizeBytes)
+      state.sizeBytes = sizeBytes
+      return
+    }
+    await growDevice(state, sizeBytes, signal)
+  })
+}
+
+async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortSignal): Promise<void> {
+  const { pool, id, address } = state
+  const { port } = pool
+  const { flags } = await port.deviceStatus(address, signal)
+  if ((flags & DEVICE_FLAG.suspended) !== 0) {
+    const text = `volume ${id} of pool ${pool.name} is suspended: resume it with \`dmsetup resume ${state.name}\``
+    throw new DmThinError('DM_BUSY', text, { device: state.name })
+  }
+  const [line] = await port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
+  const present = line!.lengthSectors * SECTOR_BYTES
+  if (sizeBytes < present) throw shrunk(state, present, sizeBytes)
+  // A record that is too large is harmless after a crash: the volume has no data there. A file system on a device that is
+  // too small would not be mounted.
+  await recordActive(pool, id, state.name, sizeBytes)
+  if (sizeBytes > present) {
+    const readOnly = flags & DEVICE_FLAG.readOnly
+    const table = [{ ...line!, lengthSectors: sectors(sizeBytes) }]
+    const replace = async () => {
+      await port.tableLoad(address, table, readOnly, signal)
+      // Not aborted: it makes the table live, with a suspend that writes what the file system has in memory.
+      await port.resume(address).catch(async (fault: unknown) => {
+        await port.tableLoad(address, [line!], readOnly)
+        await port.resume(address)
+        throw fault
+      })
+    }
+    await explained(pool, replace())
+  }
+  state.sizeBytes = sizeBytes
+}
+
+const shrunk = ({ pool, id }: VolumeState, present: number, wanted: number) =>
+  invalid(`volume ${id} of pool ${pool.name} has ${present} bytes and cannot shrink to ${wanted}`)

@@ -1,0 +1,34 @@
+// The growth of an active layer that stays in use. Each step can be repeated: a call with the same size continues where an
+// interrupted one ended.
+import { invalid, signalOption } from '../../base/options.js'
+import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
+import type { StoreParts } from '../engine/parts.js'
+import { mountOf, withPrivateMount } from '../engine/temporary-mounts.js'
+import { step } from '../common/step-channel.js'
+import type { Row } from '../records/row.js'
+import { stateError } from '../records/rows.js'
+
+export async function resize(parts: StoreParts, key: string, sizeBytes: number, signal?: AbortSignal): Promise<void> {
+  const { leases, records, writer, volumes, clock } = parts
+  const check = (row: Row) => {
+    if (row.kind !== 'active') throw stateError(row, `only an active layer can be resized, and it is ${row.kind}`)
+    if (sizeBytes < row.sizeBytes)
+      throw invalid(`sizeBytes must be at least the layer's, ${row.sizeBytes}, but is ${sizeBytes}`)
+  }
+  const body = async (row: Row) => {
+    const volume = await volumes.active(row, signal)
+    // First the record: a device that is made again must not be smaller than its file system.
+    step('resize.record', key)
+    if (sizeBytes > row.sizeBytes) {
+      const grown = await writer.write(() => records.update(row, ['ready'], { sizeBytes, updatedAt: clock() }))
+      if (!grown) throw stateError(row, 'it was removed or committed meanwhile')
+    }
+    step('resize.device', key)
+    await volume.grow({ sizeBytes, ...signalOption(signal) })
+    if (row.raw) return
+    step('resize.file-system', key)
+    // The file system is grown through a mount of its own. The kernel has one file system for all mounts of a device.
+    await withPrivateMount(parts, mountOf(row, volume.path), folder => growFileSystem(folder), signal)
+  }
+  await leases.using(key, body, check)
+}

@@ -165,7 +165,7 @@ class Forest {
 
 }  // namespace
 
-Result<PoolUsage> count_usage(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits,
+Result<PoolUsage> count_usage(const std::shared_ptr<const MetadataFile>& file, const MetadataLimits& limits,
                               const std::vector<uint64_t>& roots, Cancel& cancel) {
   if (limits.data_blocks > limits.metadata_blocks * kBlocksPerBitmap)
     return corrupt(*file, 0,

@@ -14,7 +14,7 @@ import type { ThinDevice } from '../metadata/details.js'
 import { checkSameThins, type ThinUsage } from '../metadata/reader.js'
 import type { Superblock } from '../metadata/superblock.js'
 import { commitPool } from '../pool/state/commit-point.js'
-import type { PoolContext } from '../pool/state/context.js'
+import { poolTable, type PoolContext } from '../pool/state/context.js'
 import { explained } from '../pool/state/explain-error.js'
 import { ThinPool } from '../pool/thin-pool.js'
 import { checkThinId } from '../pool/volume/volume-options.js'
@@ -77,16 +77,36 @@ export class ThinMetadata {
     return pool.pending.run(async () => {
       if (!reserve) {
         await commitPool(pool, options.signal)
-        return new ThinMetadata(await LiveSource.open(pool, port, options.signal))
+        const source = await LiveSource.open(pool, port, options.signal)
+        return ThinMetadata.#ofPool(pool, new ThinMetadata(source), options.signal)
       }
       const lease = await explained(pool, MetadataLease.take(pool, options.signal))
       try {
-        return new ThinMetadata(await UnchangingSource.open(port, pool.metadataPath, true, options.signal), lease)
+        const source = await UnchangingSource.open(port, pool.metadataPath, true, options.signal)
+        return await ThinMetadata.#ofPool(pool, new ThinMetadata(source, lease), options.signal)
       } catch (fault) {
         await lease.release().catch(() => {})
         throw fault
       }
     })
+  }
+
+  /**
+   * Closes the metadata and rejects with `DM_NOT_FOUND` if the pool was removed before its device was opened: the device
+   * may be that of another pool by now. As long as it is open, it stays the same.
+   */
+  static async #ofPool(
+    pool: PoolContext,
+    metadata: ThinMetadata,
+    signal: AbortSignal | undefined,
+  ): Promise<ThinMetadata> {
+    try {
+      await poolTable(pool, signal)
+      return metadata
+    } catch (fault) {
+      await metadata.#reads.close(() => Promise.resolve())
+      throw fault
+    }
   }
 
   /** The superblock: the committed state of the pool. */

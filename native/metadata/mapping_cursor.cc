@@ -12,17 +12,29 @@ Status MappingCursor::start(uint64_t root, Cancel& cancel) {
   return Nothing{};
 }
 
-std::vector<uint64_t> MappingCursor::siblings() const {
-  std::vector<uint64_t> blocks;
-  if (levels_.empty() || head_.height > 0) return blocks;
-  const Node node = levels_.back().node();
-  for (uint32_t i = levels_.back().at + 1; i < node.count() && node.key(i) < span_.to; ++i)
-    blocks.push_back(node.child(i));
-  return blocks;
+uint64_t MappingCursor::leaf_after(size_t n, const MappingCursor* other) const {
+  if (levels_.empty() || head_.height > 0) return 0;
+  const Node parent = levels_.back().node();
+  const size_t index = levels_.back().at + n;
+  if (index >= parent.count() || parent.key(static_cast<uint32_t>(index)) >= span_.to) return 0;
+  const uint64_t leaf = parent.child(static_cast<uint32_t>(index));
+  return other != nullptr && other->refers_to(leaf) ? 0 : leaf;
 }
 
-Status MappingCursor::expand(bool ahead, Cancel& cancel) {
-  const auto bytes = reader_.read(head_.value, ahead ? siblings() : std::vector<uint64_t>{}, cancel);
+bool MappingCursor::refers_to(uint64_t leaf) const {
+  if (head_.kind == TreeHead::kSubtree && head_.value == leaf) return true;
+  if (height_ == 0 || static_cast<int>(levels_.size()) < height_) return false;
+  const Level& parent = levels_[static_cast<size_t>(height_) - 1];
+  const Node node = parent.node();
+  for (uint32_t i = parent.at; i < node.count(); ++i) {
+    if (node.child(i) == leaf) return true;
+  }
+  return false;
+}
+
+Status MappingCursor::expand(const MappingCursor* other, Cancel& cancel) {
+  const auto ahead = [&](size_t n) { return leaf_after(n, other); };
+  const auto bytes = reader_.read(head_.value, ahead, cancel);
   if (!bytes) return bytes.failure();
   const std::string fault = place_fault(Node(*bytes), {head_.low, head_.high, head_.height, levels_.empty()});
   if (!fault.empty()) return corrupt(reader_.file(), head_.value, fault);

@@ -34,8 +34,9 @@ class MappingCursor {
   /// Goes to the start of a tree. Reads one node of each level.
   Status start(uint64_t root, Cancel& cancel);
   const TreeHead& head() const { return head_; }
-  /// Puts the entries of the subtree at the head in its place. `ahead`: all of it will be read.
-  Status expand(bool ahead, Cancel& cancel);
+  /// Puts the entries of the subtree at the head in its place. Leaves that come next, and that `other` does
+  /// not refer to, will be read too.
+  Status expand(const MappingCursor* other, Cancel& cancel);
   /// Passes over the mapping or subtree at the head.
   void skip();
 
@@ -49,7 +50,11 @@ class MappingCursor {
 
   /// Sets the head by the place in the deepest level, passing over what is outside the span.
   void settle();
-  std::vector<uint64_t> siblings() const;
+  /// The block of the nth leaf after the one at the head, if it has the same parent and will be read;
+  /// otherwise 0.
+  uint64_t leaf_after(size_t n, const MappingCursor* other) const;
+  /// Whether a leaf is still to come whose parent has been read.
+  bool refers_to(uint64_t leaf) const;
 
   NodeReader& reader_;
   BlockSpan span_;

@@ -64,7 +64,7 @@ Failure corrupt(const MetadataFile& file, uint64_t block, const std::string& fau
   return failed("metadata", EUCLEAN, file.path, std::to_string(block) + " " + fault);
 }
 
-Result<const uint8_t*> NodeReader::read(uint64_t block, const std::vector<uint64_t>& ahead, Cancel& cancel) {
+Result<const uint8_t*> NodeReader::read(uint64_t block, const Ahead& ahead, Cancel& cancel) {
   if (!memory_) {
     memory_ = aligned(kPlaces * kMetadataBlock);
     if (!memory_) return failed("posix_memalign", ENOMEM, file_->path);
@@ -76,10 +76,8 @@ Result<const uint8_t*> NodeReader::read(uint64_t block, const std::vector<uint64
 
   size_t run = 1;
   const size_t most = std::min(kMostAhead, kPlaces - static_cast<size_t>(block % kPlaces));
-  for (const uint64_t next : ahead) {
-    if (run == most || next != block + run || kept_[next % kPlaces] == next) break;
+  while (ahead && run < most && ahead(run) == block + run && kept_[(block + run) % kPlaces] != block + run)
     ++run;
-  }
   for (size_t i = 0; i < run; ++i) kept_[block % kPlaces + i] = 0;
   const auto done = read_whole(*file_, block, bytes, run);
   if (!done) return done.failure();
@@ -98,7 +96,7 @@ Result<const uint8_t*> NodeReader::read(uint64_t block, const std::vector<uint64
 Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel) {
   uint64_t block = root;
   for (int height = 0; height < kMostLevels; ++height) {
-    const auto bytes = reader.read(block, {}, cancel);
+    const auto bytes = reader.read(block, nullptr, cancel);
     if (!bytes) return bytes.failure();
     const Node node(*bytes);
     if (node.leaf()) return height;

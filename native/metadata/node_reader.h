@@ -1,6 +1,7 @@
 // An open metadata device, or a file of one, and the nodes of its mapping trees.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,15 +32,18 @@ Result<std::vector<std::vector<uint8_t>>> read_metadata(const MetadataFile& file
 /// The failure for a block that violates the format. TypeScript takes the number from the detail.
 Failure corrupt(const MetadataFile& file, uint64_t block, const std::string& fault);
 
+/// The block that will be read as the `n`th after one, from 1; 0 if none is known.
+using Ahead = std::function<uint64_t(size_t n)>;
+
 /// Reads and checks nodes. Keeps some of them: trees have nodes in common. Not on two threads at once.
 class NodeReader {
  public:
   NodeReader(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits)
       : file_(std::move(file)), limits_(limits) {}
 
-  /// The 4096 bytes of a checked node, until the next call. `ahead`: blocks that are read with it if they
-  /// follow it on the disk.
-  Result<const uint8_t*> read(uint64_t block, const std::vector<uint64_t>& ahead, Cancel& cancel);
+  /// The 4096 bytes of a checked node, until the next call. The nodes that will be read after it are read
+  /// with it as long as each follows the one before on the disk.
+  Result<const uint8_t*> read(uint64_t block, const Ahead& ahead, Cancel& cancel);
 
   const MetadataFile& file() const { return *file_; }
   const MetadataLimits& limits() const { return limits_; }
@@ -47,8 +51,8 @@ class NodeReader {
   uint64_t reads() const { return reads_; }
 
  private:
-  /// 1 MiB. Blocks that follow each other have different places.
-  static constexpr size_t kPlaces = 256;
+  /// 4 MiB. Blocks that follow each other have different places.
+  static constexpr size_t kPlaces = 1024;
   /// The most blocks of one read.
   static constexpr size_t kMostAhead = 64;
 

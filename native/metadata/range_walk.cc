@@ -20,7 +20,7 @@ class MappingWalk final : public RangeWalk {
 
   Status step(Cancel& cancel) override {
     const TreeHead& head = cursor_.head();
-    if (head.kind == TreeHead::kSubtree) return cursor_.expand(true, cancel);
+    if (head.kind == TreeHead::kSubtree) return cursor_.expand(nullptr, cancel);
     batch_.add(RangeKind::kMapped, head.low, head.value, 0);
     cursor_.skip();
     return Nothing{};
@@ -61,9 +61,9 @@ class DeltaWalk final : public RangeWalk {
     // A mapping below all keys of the other side's subtree is on one side alone. At the end of one side, all
     // is.
     if (left == TreeHead::kSubtree)
-      return is_before(right_.head(), left_.head()) ? right_only() : left_.expand(is_end(right), cancel);
+      return is_before(right_.head(), left_.head()) ? right_only() : expand_left(cancel);
     if (right == TreeHead::kSubtree)
-      return is_before(left_.head(), right_.head()) ? left_only() : right_.expand(is_end(left), cancel);
+      return is_before(left_.head(), right_.head()) ? left_only() : expand_right(cancel);
     return is_end(left) ? right_only() : left_only();
   }
 
@@ -76,15 +76,15 @@ class DeltaWalk final : public RangeWalk {
       return Nothing{};
     }
     // One that ends before the other begins has no counterpart.
-    if (left.high <= right.low) return left_.expand(true, cancel);
-    if (right.high <= left.low) return right_.expand(true, cancel);
+    if (left.high <= right.low) return expand_left(cancel);
+    if (right.high <= left.low) return expand_right(cancel);
     if (left.height != right.height)
-      return left.height > right.height ? left_.expand(false, cancel) : right_.expand(false, cancel);
-    if (left.low < right.low) return left_.expand(false, cancel);
-    if (right.low < left.low) return right_.expand(false, cancel);
-    auto expanded = left_.expand(false, cancel);
+      return left.height > right.height ? expand_left(cancel) : expand_right(cancel);
+    if (left.low < right.low) return expand_left(cancel);
+    if (right.low < left.low) return expand_right(cancel);
+    auto expanded = expand_left(cancel);
     if (!expanded) return expanded;
-    return right_.expand(false, cancel);
+    return expand_right(cancel);
   }
 
   Status mappings() {
@@ -111,6 +111,10 @@ class DeltaWalk final : public RangeWalk {
     right_.skip();
     return Nothing{};
   }
+
+  // Leaves that both have are passed over, unless all is wanted.
+  Status expand_left(Cancel& cancel) { return left_.expand(same_ ? nullptr : &right_, cancel); }
+  Status expand_right(Cancel& cancel) { return right_.expand(same_ ? nullptr : &left_, cancel); }
 
   static bool is_end(TreeHead::Kind kind) { return kind == TreeHead::kEnd; }
   static bool is_before(const TreeHead& mapping, const TreeHead& subtree) {

@@ -64,10 +64,10 @@ class Forest {
 
   /// Counts the data blocks of the leaves that one path alone leads to, and of those blocks the ones with one
   /// mapping.
-  Result<uint64_t> exclusive(uint64_t block) {
+  Result<uint64_t> exclusive(uint64_t block, const Ahead& ahead = nullptr) {
     if (record(block).references != 1) return uint64_t{0};
     const int height = record(block).levels - 1;
-    const auto read = copy_of(block, height, {});
+    const auto read = copy_of(block, height, ahead);
     if (!read) return read.failure();
     const Node node = *read;
     uint64_t found = 0;
@@ -76,7 +76,8 @@ class Forest {
         if (data_.count(data_block_of(node.value(i))) == 1) ++found;
         continue;
       }
-      const auto below = exclusive(node.child(i));
+      const auto leaf_after = [&](size_t n) { return exclusive_leaf(node, height, i + n); };
+      const auto below = exclusive(node.child(i), leaf_after);
       if (!below) return below;
       found += *below;
     }
@@ -90,7 +91,7 @@ class Forest {
   const NodeRecord& record(uint64_t block) const { return nodes_.get()[block]; }
 
   /// A copy that stays while nodes of lower levels are read.
-  Result<Node> copy_of(uint64_t block, int height, const std::vector<uint64_t>& ahead) {
+  Result<Node> copy_of(uint64_t block, int height, const Ahead& ahead) {
     const auto bytes = reader_.read(block, ahead, cancel_);
     if (!bytes) return bytes.failure();
     auto& copy = copies_[static_cast<size_t>(height)];
@@ -98,7 +99,7 @@ class Forest {
     return Node(copy.data());
   }
 
-  Status visit(uint64_t block, const NodePlace& place, const std::vector<uint64_t>& ahead = {}) {
+  Status visit(uint64_t block, const NodePlace& place, const Ahead& ahead = nullptr) {
     NodeRecord& known = record(block);
     if (known.levels != 0) return visit_again(block, place);
     const auto read = copy_of(block, place.height, ahead);
@@ -119,18 +120,28 @@ class Forest {
   }
 
   Status visit_children(NodeRecord& known, const Node& node, const NodePlace& place) {
-    std::vector<uint64_t> children;
-    for (uint32_t i = 0; i < node.count(); ++i) children.push_back(node.child(i));
     for (uint32_t i = 0; i < node.count(); ++i) {
+      const uint64_t child = node.child(i);
       const uint64_t high = i + 1 < node.count() ? node.key(i + 1) : place.high;
-      const std::vector<uint64_t> ahead =
-          place.height == 1 ? std::vector<uint64_t>(children.begin() + i + 1, children.end())
-                            : std::vector<uint64_t>{};
-      const auto visited = visit(children[i], {node.key(i), high, place.height - 1, false}, ahead);
+      const auto leaf_after = [&](size_t n) { return new_leaf(node, place.height, i + n); };
+      const auto visited = visit(child, {node.key(i), high, place.height - 1, false}, leaf_after);
       if (!visited) return visited;
-      known.mapped += record(children[i]).mapped;
+      known.mapped += record(child).mapped;
     }
     return Nothing{};
+  }
+
+  /// A leaf of this parent, if it has not been read yet; otherwise 0.
+  uint64_t new_leaf(const Node& parent, int height, size_t index) const {
+    if (height != 1 || index >= parent.count()) return 0;
+    const uint64_t leaf = parent.child(static_cast<uint32_t>(index));
+    return record(leaf).levels == 0 ? leaf : 0;
+  }
+  /// A leaf of this parent, if nothing else refers to it; otherwise 0.
+  uint64_t exclusive_leaf(const Node& parent, int height, size_t index) const {
+    if (height != 1 || index >= parent.count()) return 0;
+    const uint64_t leaf = parent.child(static_cast<uint32_t>(index));
+    return record(leaf).references == 1 ? leaf : 0;
   }
 
   /// Another parent or root leads to a node: it must fit there too.
@@ -154,7 +165,7 @@ class Forest {
 
 }  // namespace
 
-Result<PoolUsage> count_usage(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits,
+Result<PoolUsage> count_usage(const std::shared_ptr<const MetadataFile>& file, const MetadataLimits& limits,
                               const std::vector<uint64_t>& roots, Cancel& cancel) {
   if (limits.data_blocks > limits.metadata_blocks * kBlocksPerBitmap)
     return corrupt(*file, 0,

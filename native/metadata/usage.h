@@ -23,7 +23,7 @@ struct PoolUsage {
 /// Reads each distinct node once, whatever the number of volumes that share it, and those of one volume alone
 /// twice. Memory: 32 bytes for each metadata block and 2 bits for each data block. As each 16320 data blocks
 /// have a block of the metadata for their counts, that is less than twice the size of the metadata.
-Result<PoolUsage> count_usage(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits,
+Result<PoolUsage> count_usage(const std::shared_ptr<const MetadataFile>& file, const MetadataLimits& limits,
                               const std::vector<uint64_t>& roots, Cancel& cancel);
 
 }  // namespace dmthin

@@ -1,5 +1,5 @@
 // Metadata of running pools: thin_delta and thin_dump read the same metadata snapshot as an independent check.
-import { MiB, type ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
+import { MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
 import { ThinMetadata } from '../../../lib/entry/metadata.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { BLOCK, pattern, readAt, writeBlock } from '../../helpers/kernel/blocks.js'
@@ -150,6 +150,20 @@ test('the metadata snapshot of a killed reader is released by the next one, and 
     dmMessage(name, 'reserve_metadata_snap')
     await expectCode(ThinMetadata.open(pool), 'DM_METADATA_SNAPSHOT_HELD')
     dmMessage(name, 'release_metadata_snap')
+  })
+})
+
+test('a removed pool is not found, also if another pool has its devices', async () => {
+  await withPool(async (pool, { reopen }) => {
+    await pool.createVolume({ sizeBytes: MiB })
+    const other = await ThinPool.open(reopen.name)
+    await other.remove()
+    await using again = await ThinPool.open(reopen)
+    for (const reserve of [true, false]) await expectCode(ThinMetadata.open(pool, { reserve }), 'DM_NOT_FOUND')
+    await using metadata = await ThinMetadata.open(again)
+    expect(await metadata.devices()).toHaveLength(1)
+    await metadata.close()
+    await again.close()
   })
 })
 

@@ -49,6 +49,20 @@ test('several batches are one iteration, with progress', async () => {
   }
 })
 
+test('nothing is read before the program has taken the ranges of the batch before', async () => {
+  let batches = 0
+  const walk = metadata.mappings(1, { onProgress: () => batches++ })
+  const seen: number[] = []
+  for (let taken = 1; taken <= 12_000; taken++) {
+    await walk.next()
+    if (taken % 1000 === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    seen[batches] = (seen[batches] ?? 0) + 1
+  }
+  expect(seen.reduce((sum, count) => sum + count)).toBe(12_000)
+  expect(Math.max(...seen.slice(1))).toBeLessThanOrEqual(4096)
+  expect((await walk.next()).done).toBe(true)
+})
+
 test('`from` and `to` cut ranges', async () => {
   expect(await collect(metadata.mappings(9, { from: 11, to: 13 }))).toEqual([
     { begin: 11, length: 2, data: 30_001, time: 0 },

@@ -11,14 +11,13 @@ import { readMetadata } from './state/live-metadata.js'
 import type { PoolContext } from './state/context.js'
 import { originPath } from './volume/external-origin.js'
 import { findVolume, findVolumes } from './volume/find-volume.js'
-import { growPool, type GrowOptions } from './lifecycle/grow.js'
+import { growAlone, type GrowOptions } from './lifecycle/grow.js'
 import { withPoolLock, type PoolLock } from './state/locks.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './volume/bulk.js'
 import type { Finding } from './lifecycle/repair.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import type { CreatePoolOptions, OpenPoolOptions } from './lifecycle/options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
-import { recordLength } from './lifecycle/record-check.js'
 import { recordNew } from './volume/recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
 import {
@@ -291,12 +290,7 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(() =>
-      this.#alone(options.signal, async lock => {
-        await growPool(this.#context, sizes, lock, options.signal)
-        await recordLength(this.#context)
-      }),
-    )
+    await this.#run(() => growAlone(this.#context, options.signal, () => Promise.resolve(sizes)))
   }
 
   /**

@@ -43,7 +43,9 @@ export type ErrorCode =
   | 'DM_POOL_FULL'
   | 'DM_POOL_IN_USE'
   | 'DM_POOL_MISMATCH'
+  | 'DM_POOL_NOT_GROWN'
   | 'DM_POOL_READ_ONLY'
+  | 'DM_POOL_RESERVE'
   | 'DM_POOL_SUSPENDED'
   | 'DM_POOL_WORN'
   | 'DM_RECORD'
@@ -104,6 +106,8 @@ export interface ErrorFacts {
   readonly holders?: readonly Holder[] | undefined
   /** The number of the corrupt metadata block, in units of 4096 bytes. Default: none. */
   readonly block?: number | undefined
+  /** The number of bytes that are missing. Default: none. */
+  readonly missingBytes?: number | undefined
   /** The rollback steps of the failed call, newest first. Default: an empty list. */
   readonly rollback?: readonly RollbackStep[] | undefined
   /** The error behind this one, which becomes `Error.cause`. Default: none. */
@@ -135,6 +139,8 @@ export class DmThinError extends Error {
    * one.
    */
   readonly block: number | undefined
+  /** With `DM_POOL_RESERVE` and `DM_POOL_NOT_GROWN`: the number of bytes that are missing. */
+  readonly missingBytes: number | undefined
   /** The rollback steps and their results. Empty if there was nothing to roll back. */
   readonly rollback: readonly RollbackStep[]
 
@@ -156,6 +162,7 @@ export class DmThinError extends Error {
     this.tries = facts.tries
     this.holders = facts.holders ?? []
     this.block = facts.block
+    this.missingBytes = facts.missingBytes
     this.rollback = facts.rollback ?? []
     if (code === 'ABORT_ERR') this.name = 'AbortError'
   }
@@ -171,6 +178,7 @@ export class DmThinError extends Error {
       tries: this.tries,
       holders: this.holders,
       block: this.block,
+      missingBytes: this.missingBytes,
       rollback: this.rollback,
       cause: this.cause,
       ...facts,

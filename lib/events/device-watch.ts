@@ -27,7 +27,7 @@ export const asError = (fault: unknown): DmThinError =>
  * Runs a listener. An exception of one listener becomes an uncaught error, as with any emitter, and does not end the
  * watches of others.
  */
-function isolated(tell: () => void, onThrown: (thrown: unknown) => void = uncaught): void {
+export function isolated(tell: () => void, onThrown: (thrown: unknown) => void = uncaught): void {
   try {
     tell()
   } catch (thrown) {

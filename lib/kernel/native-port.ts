@@ -2,6 +2,7 @@
 // DmThinErrors; an AbortSignal becomes a number for `cancel`.
 import { DmThinError, throwIfAborted } from '../base/errors.js'
 import { unpackList, type PackedList } from './device-list.js'
+import { fileSystemSpace } from './host-space.js'
 import { traced } from './trace/diagnostics.js'
 import { errorFromFailure } from './errors/translate.js'
 import type { NativeFailure } from './errors/native-failure.js'
@@ -13,7 +14,7 @@ import type { BatchOptions, Outcome, SnapshotOutcome } from './port/pool-port.js
 import type { UdevOptions } from './port/udev-port.js'
 import type { KernelPort, MachinePort } from './port/kernel-port.js'
 import type { Handle } from './port/handle.js'
-import { readSmallFile, replaceSmallFile } from './small-file.js'
+import { readRunFile, readSmallFile, replaceRunFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
 
 const QUIET: UdevOptions = { flags: UDEV_NO_PROBING, transaction: 0 }
@@ -170,6 +171,7 @@ export class NativePort implements MachinePort {
   foreignThins: MachinePort['foreignThins'] = (pool, ownPrefix, signal) =>
     this.#call('foreignThins', signal, pool, ownPrefix)
   lockPool: MachinePort['lockPool'] = (key, signal) => this.#call('lockPool', signal, key)
+  tryLockPool: MachinePort['tryLockPool'] = key => this.#call('tryLockPool', undefined, key)
 
   loopAttach: MachinePort['loopAttach'] = (request, signal) => this.#call('loopAttach', signal, request)
   loopList: MachinePort['loopList'] = signal => this.#call('loopList', signal)
@@ -186,6 +188,9 @@ export class NativePort implements MachinePort {
   lockNode: MachinePort['lockNode'] = (path, signal) => this.#call('lockNode', signal, path)
   readSmallFile = readSmallFile
   replaceSmallFile = replaceSmallFile
+  readRunFile = readRunFile
+  replaceRunFile = replaceRunFile
+  fileSystemSpace = fileSystemSpace
   // Without a free thread, the handle is closed on this thread.
   release = (handle: Handle): Promise<void> => this.#run<void>('release', undefined, [handle]).catch(() => {})
 

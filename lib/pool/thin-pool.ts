@@ -11,14 +11,17 @@ import { readMetadata } from './state/live-metadata.js'
 import type { PoolContext } from './state/context.js'
 import { originPath } from './volume/external-origin.js'
 import { findVolume, findVolumes } from './volume/find-volume.js'
-import { growPool, type GrowOptions } from './lifecycle/grow.js'
+import { growAlone, type GrowOptions } from './lifecycle/grow.js'
+import { Keeper } from './keeper/keeper.js'
+import { checkKeepOptions, type KeepOptions } from './keeper/options.js'
+import { readMetrics, type PoolMetrics } from './metrics.js'
 import { withPoolLock, type PoolLock } from './state/locks.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './volume/bulk.js'
 import type { Finding } from './lifecycle/repair.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import type { CreatePoolOptions, OpenPoolOptions } from './lifecycle/options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
-import { recordLength } from './lifecycle/record-check.js'
+import { admitted } from './state/reserve.js'
 import { recordNew } from './volume/recorded.js'
 import { removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
 import {
@@ -47,6 +50,7 @@ export class ThinPool {
   readonly #context: PoolContext
   readonly #findings: readonly Finding[]
   readonly #watches = new Set<PoolWatch>()
+  readonly #keepers = new Set<Keeper>()
 
   private constructor({ context, findings }: TakenUp) {
     this.#context = context
@@ -126,8 +130,9 @@ export class ThinPool {
   }
 
   /**
-   * Creates an empty, inactive volume. Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_POOL_READ_ONLY`,
-   * `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool accepted the volume and could not commit it),
+   * Creates an empty, inactive volume. Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_POOL_RESERVE`,
+   * `DM_POOL_READ_ONLY`, `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool accepted the volume and could not
+   * commit it),
    * `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
@@ -137,8 +142,9 @@ export class ThinPool {
     const name = options.name === undefined ? undefined : checkName(options.name)
     const externalOrigin = originPath(options.externalOrigin)
     const { ids } = this.#context
+    const send = (id: number) => changePool(this.#context, message.createThin(id), options.signal)
     const make = async (id: number) => {
-      await changePool(this.#context, message.createThin(id), options.signal)
+      await admitted(this.#context, 0, () => send(id))
       await recordNew(this.#context, [[id, { name: name ?? `${this.name}-${id}`, sizeBytes, externalOrigin }]])
       return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
     }
@@ -198,10 +204,10 @@ export class ThinPool {
   /**
    * Creates snapshots of one volume: `wanted` is their number, or the list of their ids. Suspends an active origin once
    * for every 32 snapshots, so that its I/O is held back only briefly; those 32 have the same content. Returns a result
-   * for each; `volumesOf` extracts the volumes. Rejects as a whole, and leaves no snapshot behind, with `DM_POOL_WORN`
-   * if the pool cannot take that many more snapshots, if the origin could not be suspended or resumed for the first 32,
-   * and if the call was aborted before that. If the call is aborted later, the results of the remaining snapshots are
-   * rejected with `ABORT_ERR`.
+   * for each; `volumesOf` extracts the volumes. Rejects as a whole, and leaves no snapshot behind, with
+   * `DM_POOL_RESERVE`, with `DM_POOL_WORN` if the pool cannot take that many more snapshots, if the origin could not be
+   * suspended or resumed for the first 32, and if the call was aborted before that. If the call is aborted later, the
+   * results of the remaining snapshots are rejected with `ABORT_ERR`.
    */
   async snapshotMany(
     origin: ThinVolume,
@@ -291,12 +297,35 @@ export class ThinPool {
       dataBytes: size('dataBytes', options.dataBytes),
       metadataBytes: size('metadataBytes', options.metadataBytes),
     }
-    await this.#run(() =>
-      this.#alone(options.signal, async lock => {
-        await growPool(this.#context, sizes, lock, options.signal)
-        await recordLength(this.#context)
-      }),
-    )
+    await this.#run(() => growAlone(this.#context, options.signal, () => Promise.resolve(sizes)))
+  }
+
+  /**
+   * Starts a keeper, which grows data and metadata before they are full: files by itself, block devices by a hook.
+   * While a keeper is active, writers of a full pool wait; without one, they get an error immediately. Of all keepers of
+   * a pool, in any process, one is active, and another takes over when it ends or is killed. Resolves when this keeper
+   * is active or waits for another. See docs/self-maintaining-pools.md.
+   *
+   * Rejects with `DM_INVALID_ARGUMENT` (a block device without a hook), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED`,
+   * `DM_RECORD`, `DM_KERNEL` (/run is not writable), `ABORT_ERR`.
+   */
+  async keep(options: KeepOptions = {}): Promise<Keeper> {
+    const plan = checkKeepOptions(options)
+    return this.#run(async () => {
+      const keeper = await Keeper.start(this.#context, plan, options.signal)
+      this.#keepers.add(keeper)
+      void keeper.ended.then(() => this.#keepers.delete(keeper))
+      return keeper
+    })
+  }
+
+  /**
+   * Returns the numbers of the pool for a monitor, with one call: space, volumes, snapshots left, mode, and the waits and
+   * growths that the keepers of this object have counted. Does not commit the pool. Rejects as `status` does.
+   */
+  async metrics(options: SignalOption = {}): Promise<PoolMetrics> {
+    checkOptions(options, ['signal'], 'metrics')
+    return this.#run(() => readMetrics(this.#context, options.signal))
   }
 
   /**
@@ -369,10 +398,16 @@ export class ThinPool {
     return removed
   }
 
-  /** Waits for the calls in progress and rejects new ones. The pool, its volumes and its devices stay. Idempotent. */
+  /**
+   * Rejects new calls, waits for those in progress, and stops the keepers of this object. The pool, its volumes and its
+   * devices stay. Idempotent.
+   */
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.close()
-    await this.#context.pending.close()
+    // The keepers are last: a call in progress may start one, or may wait for the space that one adds.
+    await this.#context.pending.close(async () => {
+      await Promise.all([...this.#keepers].map(keeper => keeper.stop()))
+    })
   }
 
   /** Calls `close()`, for `await using`. */

@@ -92,6 +92,11 @@ export interface MemoryKernel extends Kernel {
    * it.
    */
   expireNoSpace(pool: PoolRef): void
+  /**
+   * Sets the free space of the file system below all files, in bytes. It does not shrink when files grow. Default: no
+   * limit.
+   */
+  setFreeFileSpace(freeBytes: number): void
   /** Raises an event on a device, by its name. */
   raiseEvent(device: string): void
 
@@ -167,6 +172,11 @@ class InMemory implements MemoryKernel {
 
   expireNoSpace(pool: PoolRef): void {
     this.#onPool(pool, found => found.expireNoSpace())
+  }
+
+  setFreeFileSpace(freeBytes: number): void {
+    checkNumber('freeBytes', freeBytes, { min: 0 })
+    this.#state.storage.space = { ...this.#state.storage.space, freeBytes }
   }
 
   raiseEvent(device: string): void {

@@ -241,6 +241,12 @@ export class MemoryPort extends StoragePort implements KernelPort {
   lockPool: KernelPort['lockPool'] = (key, signal) =>
     this.call(signal, async () => this.state.handle(await this.state.locks.take(key, 'exclusive', signal)))
 
+  tryLockPool: KernelPort['tryLockPool'] = key =>
+    this.call(undefined, () => {
+      const release = this.state.locks.tryTake(key, 'exclusive')
+      return release && this.state.handle(release)
+    })
+
   wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n
   noop: KernelPort['noop'] = signal => this.call(signal, () => 0)
 

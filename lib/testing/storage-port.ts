@@ -89,6 +89,15 @@ export class StoragePort extends PortCalls {
       this.state.storage.addFile(path, bytes.length).bytes.write(0, bytes)
     })
 
+  readRunFile: KernelPort['readRunFile'] = path => this.readSmallFile(path)
+  replaceRunFile: KernelPort['replaceRunFile'] = (path, content) => this.replaceSmallFile(path, content)
+
+  fileSystemSpace: KernelPort['fileSystemSpace'] = path =>
+    this.call(undefined, () => {
+      this.state.storage.opened(path)
+      return this.state.storage.space
+    })
+
   release = (handle: Handle): Promise<void> => Promise.resolve(this.state.release(handle))
 
   identify: KernelPort['identify'] = (path, signal) =>

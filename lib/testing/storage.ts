@@ -4,6 +4,7 @@ import type { NativeOperation } from '../kernel/errors/native-operation.js'
 import type { FileIdentity } from '../kernel/port/file-port.js'
 import type { LoopRequest, LoopStatus } from '../kernel/port/loop-port.js'
 import { encodeDevice, loopNumber } from '../base/device-number.js'
+import type { FileSystemSpace } from '../kernel/port/file-port.js'
 import { BlockDevice } from './block-device.js'
 import { IoError, Refusal } from './refusal.js'
 import { SparseBytes } from './sparse-bytes.js'
@@ -114,6 +115,8 @@ export class Storage {
   readonly #files = new Map<string, MemoryFile>()
   readonly #loops = new Map<number, LoopMemory>()
   #inodes = 0n
+  /** The space of the file system below all files. */
+  space: FileSystemSpace = { freeBytes: Number.MAX_SAFE_INTEGER, totalBytes: Number.MAX_SAFE_INTEGER }
 
   get files(): readonly string[] {
     return [...this.#files.keys()].sort()

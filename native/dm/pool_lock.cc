@@ -24,21 +24,31 @@ struct flock byte_at(off_t offset, short type) {
   return one;
 }
 
-}  // namespace
+constexpr char kLockDirectory[] = "/run/dm-thin";
 
-Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel) {
-  const char* directory = "/run/dm-thin";
-  const std::string path = std::string(directory) + "/" + key + ".lock";
+std::string lock_path(const std::string& key) { return std::string(kLockDirectory) + "/" + key + ".lock"; }
+
+Result<UniqueFd> open_lock_file(const std::string& path) {
   const auto open_file = [&] {
     return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   };
   int fd = system_call("open lock", open_file);
   if (fd == -ENOENT) {
-    ::mkdir(directory, 0700);
+    ::mkdir(kLockDirectory, 0700);
     fd = system_call("open lock", open_file);
   }
   if (fd < 0) return failed("open lock", -fd, path);
-  UniqueFd owned(fd);
+  return UniqueFd(fd);
+}
+
+}  // namespace
+
+Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel) {
+  const std::string path = lock_path(key);
+  auto opened = open_lock_file(path);
+  if (!opened) return opened.failure();
+  UniqueFd owned = std::move(*opened);
+  const int fd = owned.get();
   const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
   const auto lock = [&] {
     return wait_for_lock("flock", path, cancel, [&] { return ::flock(fd, operation); });
@@ -60,6 +70,25 @@ Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel
   const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
   if (left < 0) return failed("lock gate", -left, path);
   return owned;
+}
+
+Result<std::optional<UniqueFd>> try_lock_pool(const std::string& key) {
+  const std::string path = lock_path(key);
+  auto opened = open_lock_file(path);
+  if (!opened) return opened.failure();
+  const int fd = opened->get();
+  const auto taken = [](int result) { return result == -EAGAIN || result == -EACCES; };
+  struct flock gate = byte_at(kGate, F_WRLCK);
+  const int entered = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
+  if (taken(entered)) return std::optional<UniqueFd>();
+  if (entered < 0) return failed("lock gate", -entered, path);
+  const int locked = system_call("flock", [&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
+  if (taken(locked)) return std::optional<UniqueFd>();
+  if (locked < 0) return failed("flock", -locked, path);
+  gate.l_type = F_UNLCK;
+  const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
+  if (left < 0) return failed("lock gate", -left, path);
+  return std::optional<UniqueFd>(std::move(*opened));
 }
 
 /// A lock file that only this process has.

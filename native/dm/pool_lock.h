@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,9 @@ struct ThinLockFile {
   std::shared_ptr<const UniqueFd> fd;
   bool of_machine = false;  // else other processes are not excluded
 };
+
+/// The exclusive lock if nobody has it or waits for it; otherwise nothing. Does not wait.
+Result<std::optional<UniqueFd>> try_lock_pool(const std::string& key);
 
 /// A thin id, locked until this is destroyed.
 class ThinLock {

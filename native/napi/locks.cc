@@ -15,6 +15,16 @@ Napi::Value lock_pool(Info info) {
       as_handle);
 }
 
+/// The same without waiting: undefined if somebody has the lock or waits for it.
+Napi::Value lock_pool_if_free(Info info) {
+  return start<std::optional<UniqueFd>>(
+      info, Kind::kQuick, [key = text(info[0])](Work&) { return try_lock_pool(key); },
+      [](Napi::Env env, auto& lock) -> Napi::Value {
+        if (!lock) return env.Undefined();
+        return as_handle(env, *lock);
+      });
+}
+
 Napi::Value lock_block_node(Info info) {
   return start<UniqueFd>(
       info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
@@ -26,6 +36,7 @@ Napi::Value lock_block_node(Info info) {
 void export_locks(Napi::Env env, Napi::Object exports) {
   const Exporter add{env, exports};
   add("lockPool", lock_pool);
+  add("tryLockPool", lock_pool_if_free);
   add("lockNode", lock_block_node);
 }
 

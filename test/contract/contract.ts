@@ -2,6 +2,7 @@
 import { CLOCK } from './clock.js'
 import { DEVICES } from './devices.js'
 import { EVENTS } from './events.js'
+import { KEEPERS } from './keepers.js'
 import { LOOPS } from './loops.js'
 import type { Case, Machine } from './machine.js'
 import { MESSAGES } from './messages.js'
@@ -31,6 +32,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   events: EVENTS,
   'calls of the pool API on pools': POOLS,
   'records of pools': RECORDS,
+  'pools that maintain themselves': KEEPERS,
 }
 
 export const size = (): number => Object.values(CONTRACT).flat().length

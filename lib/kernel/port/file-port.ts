@@ -1,6 +1,13 @@
 // Files and device nodes, by path, as pools and their records need them.
 import type { Handle, HandlePort } from './handle.js'
 
+/** The space of a file system, in bytes. */
+export interface FileSystemSpace {
+  /** The space for programs without privileges. `Number.MAX_SAFE_INTEGER` if the file system has no limit. */
+  readonly freeBytes: number
+  readonly totalBytes: number
+}
+
 export interface FileIdentity {
   readonly device: number
   readonly inode: bigint
@@ -22,6 +29,15 @@ export interface FilePort extends HandlePort {
    * it resolves. Callers must exclude each other.
    */
   replaceSmallFile(path: string, content: string): Promise<void>
+  /**
+   * Reads a small file of /run. Works without a thread of Node: writers that wait for space in a pool may occupy all of
+   * them, until the caller has grown the pool. Returns undefined if it is missing.
+   */
+  readRunFile(path: string): Promise<string | undefined>
+  /** Replaces a small file of /run in one step, as `readRunFile` works. */
+  replaceRunFile(path: string, content: string): Promise<void>
+  /** Returns the space of the file system that has the file, also without a thread of Node. */
+  fileSystemSpace(path: string): Promise<FileSystemSpace>
   identify(path: string, signal?: AbortSignal): Promise<FileIdentity>
   createSparse(
     path: string,

@@ -136,4 +136,6 @@ export interface PoolPort extends HandlePort {
    * key of a device or file below pools. Waits in the order of requests. Ends with `release`, and with the process.
    */
   lockPool(key: string, signal?: AbortSignal): Promise<Handle>
+  /** Takes the same lock without waiting. Returns undefined if it is held, or another call waits for it. */
+  tryLockPool(key: string): Promise<Handle | undefined>
 }

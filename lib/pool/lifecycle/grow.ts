@@ -1,16 +1,17 @@
 // Growth of a pool: the file or device first, the pool's table afterwards.
 import { nodePath } from '../../block/node-path.js'
 import { DmThinError, type ErrorCode } from '../../base/errors.js'
-import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
-import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
+import type { PoolTable } from '../../target/thin-pool.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import type { SignalOption } from '../../base/options.js'
 import { MAX_METADATA_BYTES, sectors, sectorsToBytes } from '../../base/units.js'
 import { checkUp, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
 import { explained } from '../state/explain-error.js'
-import { deviceKey, type PoolLock } from '../state/locks.js'
+import { deviceKey, withPoolLock, type PoolLock } from '../state/locks.js'
 import { loopOf } from '../../block/find-loop.js'
+import { recordLength } from './record-check.js'
+import { refuseSuspended, reload } from './reload.js'
 
 /** Options of `ThinPool.grow`. */
 export interface GrowOptions extends SignalOption {
@@ -21,47 +22,43 @@ export interface GrowOptions extends SignalOption {
 }
 
 /** New total sizes. Files grow with the pool; block devices must have been grown before. */
-type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
+export type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
 
-export async function growPool(
-  context: PoolContext,
-  sizes: GrowSizes,
-  lock: PoolLock,
-  signal?: AbortSignal,
-): Promise<void> {
-  const { port, address } = context
-  await checkUp(context, signal)
+async function growPool(context: PoolContext, sizes: GrowSizes, lock: PoolLock, signal?: AbortSignal): Promise<void> {
+  const { port } = context
   const table = await poolTable(context, signal)
   await checkGrows(context, table, signal)
   const numbers = [table.dataDevice, table.metadataDevice]
   await lock.takeBackings(await Promise.all(numbers.map(each => deviceKey(port, parseDeviceNumber(each)!, signal))))
-  if (sizes.metadataBytes !== undefined) await growBacking(context, table.metadataDevice, sizes.metadataBytes, signal)
-  if (sizes.dataBytes !== undefined) await growBacking(context, table.dataDevice, sizes.dataBytes, signal)
   const lengthSectors = sizes.dataBytes === undefined ? table.lengthSectors : sectors(sizes.dataBytes)
   // The kernel accepts a table shorter than the pool at the load and rejects it at the resume, which leaves the pool
   // suspended with the bad table live. It is therefore rejected here.
   if (lengthSectors < table.lengthSectors)
     throw tooSmall(context, sectorsToBytes(table.lengthSectors), sizes.dataBytes!)
-  const putBack = async (fault: DmThinError) => {
-    await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors: await lengthNow(context, table) })], 0)
-    await port.resume(address)
-    throw fault
+  if (sizes.metadataBytes !== undefined) await growBacking(context, table, 'metadata', sizes.metadataBytes, signal)
+  if (sizes.dataBytes !== undefined) await growBacking(context, table, 'data', sizes.dataBytes, signal)
+  const check = async () => {
+    if (!(await hasGrown(context, sizes))) throw refusal(context, 'DM_POOL_READ_ONLY', 'did not grow')
   }
-  const reload = async () => {
-    await port.tableLoad(address, [poolTableLine({ ...table, lengthSectors })], 0, signal)
-    // The table is loaded but not live. The resume is not aborted, because it makes the pool usable again.
-    await port.resume(address).catch(putBack)
-    if (!(await hasGrown(context, sizes))) await putBack(refusal(context, 'DM_POOL_READ_ONLY', 'did not grow'))
-  }
-  await explained(context, reload())
+  await explained(context, reload(context, table, { ...table, lengthSectors }, signal, check))
 }
 
-/** Returns the pool's length as the kernel has it. The kernel resumes no shorter table. */
-async function lengthNow(context: PoolContext, table: PoolTable): Promise<PoolTable['lengthSectors']> {
-  const status = await poolStatusLine(context)
-  if (!('totalDataBlocks' in status)) return table.lengthSectors
-  const whole = sectors(status.totalDataBlocks * context.dataBlockBytes)
-  return whole > table.lengthSectors ? whole : table.lengthSectors
+/**
+ * Grows the pool while no other call creates, opens, grows or removes it, and records its length. `decide` returns the
+ * sizes when the lock is held; undefined leaves the pool as it is.
+ */
+export function growAlone(
+  context: PoolContext,
+  signal: AbortSignal | undefined,
+  decide: () => Promise<GrowSizes | undefined>,
+): Promise<void> {
+  return withPoolLock(context.port, context.name, signal, async lock => {
+    await checkUp(context, signal)
+    const sizes = await decide()
+    if (sizes === undefined) return
+    await growPool(context, sizes, lock, signal)
+    await recordLength(context)
+  })
 }
 
 /**
@@ -69,11 +66,7 @@ async function lengthNow(context: PoolContext, table: PoolTable): Promise<PoolTa
  * the reload would resume although another program suspended it.
  */
 async function checkGrows(context: PoolContext, table: PoolTable, signal?: AbortSignal): Promise<void> {
-  const { port, name, address } = context
-  const { flags } = await port.deviceStatus(address, signal)
-  if ((flags & DEVICE_FLAG.suspended) !== 0) {
-    throw refusal(context, 'DM_POOL_SUSPENDED', `is suspended; resume it with \`dmsetup resume ${name}\` to grow it`)
-  }
+  await refuseSuspended(context, signal)
   const status = await poolStatusLine(context, signal)
   if (!('totalDataBlocks' in status)) throw refusal(context, 'DM_POOL_FAILED', 'has failed, so it cannot grow')
   if (table.readOnly) throw refusal(context, 'DM_POOL_READ_ONLY', 'was opened read-only, so it cannot grow')
@@ -97,15 +90,24 @@ async function hasGrown(context: PoolContext, { dataBytes, metadataBytes }: Grow
   return status.totalDataBlocks >= dataBlocks && status.totalMetadataBlocks >= metadataBlocks
 }
 
-async function growBacking(context: PoolContext, number: string, bytes: number, signal?: AbortSignal): Promise<void> {
+async function growBacking(
+  context: PoolContext,
+  { dataDevice, metadataDevice }: PoolTable,
+  role: 'data' | 'metadata',
+  bytes: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const { port } = context
+  const number = role === 'data' ? dataDevice : metadataDevice
   const loop = await loopOf(port, number, signal)
   if (!loop) {
     const has = await port.blockSizeBytes(nodePath(number), signal)
     if (has < bytes) throw tooSmall(context, has, bytes)
     return
   }
-  if (loop.sizeBytes > bytes) throw tooSmall(context, loop.sizeBytes, bytes)
+  // The kernel uses all of the metadata device, and as much of the data device as the pool's table says.
+  if (loop.sizeBytes > bytes && role === 'metadata') throw tooSmall(context, loop.sizeBytes, bytes)
+  if (loop.sizeBytes >= bytes) return
   const file = await port.identify(loop.file, signal)
   if (file.device !== loop.backingDevice || file.inode !== loop.backingInode) {
     const text = `pool ${context.name}: the file of /dev/loop${loop.number} is no longer at ${loop.file}, which is another file`

@@ -8,9 +8,10 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { addressOf, POOL_UUID_PREFIX, poolTable } from '../state/context.js'
+import { addressOf, POOL_UUID_PREFIX } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
+import { unkeptTable } from './keeper-mark.js'
 import { mismatch, restartPool } from './create.js'
 
 /** Returns the device of the running pool. Without a plan, it does not start a pool. */
@@ -24,7 +25,7 @@ export async function findPool(
 ): Promise<DeviceInfo> {
   const running = await runningPool(port, name, lock, signal)
   if (running) {
-    const table = await poolTable({ port, name, address: addressOf(running) }, signal)
+    const table = await unkeptTable({ port, name, address: addressOf(running) }, running, signal)
     if (plan) await comparePlan(port, plan, table, signal)
     return running
   }

@@ -21,6 +21,7 @@ import {
 } from '../../base/units.js'
 import { checkHook, type MetadataCheck } from './check.js'
 import { checkDurability, type Durability } from '../state/durability.js'
+import { checkReserve, type ReserveOptions } from '../state/reserve.js'
 import type { RecordedOptions } from '../state/record.js'
 
 /** A file, which is attached to a loop device and created sparse if it is missing, or a block device. */
@@ -94,6 +95,11 @@ export interface PoolOptions extends KernelOption, SignalOption {
    * may use the file concurrently. Default: no record.
    */
   readonly record?: string
+  /**
+   * Free space below which `createVolume`, `snapshot` and `snapshotMany` of this object reject with `DM_POOL_RESERVE`.
+   * Deleting always works. Default: none.
+   */
+  readonly reserve?: ReserveOptions
 }
 
 /** Options of `ThinPool.create`. */
@@ -138,6 +144,7 @@ export interface PoolPlan {
   readonly mapperLinks: boolean
   readonly durability: Durability
   readonly record: string | undefined
+  readonly reserve: Required<ReserveOptions>
   readonly check: MetadataCheck | undefined
   /** The options that the caller passed: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
@@ -158,7 +165,7 @@ const POOL_OPTIONS = [
 ]
 
 /** Options of the object, not of the pool. */
-const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'kernel']
+const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'reserve', 'kernel']
 
 export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB
@@ -205,6 +212,7 @@ function checkPlan(options: PoolOptions): PoolPlan {
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     durability: checkDurability(options.durability),
     record: checkRecord(options.record),
+    reserve: checkReserve(options.reserve),
     check: undefined,
     given: new Set(Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]))),
   }

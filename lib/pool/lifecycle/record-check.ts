@@ -5,6 +5,8 @@ import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { poolTable, type PoolAddress, type PoolContext } from '../state/context.js'
 import { thinIds } from '../state/live-metadata.js'
+import type { DeviceInfo } from '../../kernel/port/device-port.js'
+import { unkeptTable } from './keeper-mark.js'
 import type { Finding } from './repair.js'
 import {
   PoolRecord,
@@ -23,11 +25,12 @@ export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRe
 /** Returns the record of a running pool, updated to the kernel's state, and the differences. */
 export async function checkedRecord(
   pool: PoolAddress,
+  running: Pick<DeviceInfo, 'device' | 'uuid'>,
   file: string,
   signal?: AbortSignal,
 ): Promise<{ readonly record: PoolRecord; readonly findings: Finding[] }> {
   const { port, name } = pool
-  const truth = contentOf(name, await poolTable(pool, signal))
+  const truth = contentOf(name, await unkeptTable(pool, running, signal))
   const found = await readRecord(port, file)
   const findings: Finding[] = []
   const tell = (kind: Finding['kind'], action: Finding['action'], detail: string) =>

@@ -6,23 +6,26 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { KnownPool } from '../../kernel/port/pool-port.js'
 import { addressOf, POOL_UUID_PREFIX, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
+import { endDeadKeeper } from './keeper-mark.js'
 
 /** An inconsistency that a crashed process may have left, and the action that `open` took. */
 export interface Finding {
   /**
    * `suspended-volume`: left between suspend and resume, with its I/O blocked. `half-made-volume`: created, but without
    * a table. `abandoned-table`: a new table was loaded and never made live. `suspended-pool`: not touched, because only
-   * an operator suspends a pool. `needs-check`: the pool's metadata needs a check, so the pool accepts no changes and
-   * cannot grow; or the pool has failed. `not-checked`: nothing was examined, because /run is not writable and other
-   * processes cannot be excluded. Findings about the record: `record-missing` and `record-damaged`, its names and sizes
-   * are unknown again; `record-differs`, an option or the length of the pool differs; `volume-missing`, the pool does
-   * not have a recorded volume; `volume-not-recorded`, the record does not have a volume of the pool.
+   * an operator suspends a pool. `dead-keeper`: a keeper was killed; the pool has its options without a keeper again.
+   * `needs-check`: the pool's metadata needs a check, so the pool accepts no changes and cannot grow; or the pool has
+   * failed. `not-checked`: nothing was examined, because /run is not writable and other processes cannot be excluded.
+   * Findings about the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
+   * `record-differs`, an option or the length of the pool differs; `volume-missing`, the pool does not have a recorded
+   * volume; `volume-not-recorded`, the record does not have a volume of the pool.
    */
   readonly kind:
     | 'suspended-volume'
     | 'half-made-volume'
     | 'abandoned-table'
     | 'suspended-pool'
+    | 'dead-keeper'
     | 'needs-check'
     | 'not-checked'
     | 'record-missing'
@@ -34,11 +37,12 @@ export interface Finding {
   readonly device: string
   /**
    * The action taken. `resumed`: a suspended volume was resumed. `removed`: a volume without a table was removed.
-   * `cleared`: a table that was not live was dropped. `rebuilt` and `dropped`: the record was written again, or an
+   * `cleared`: a table that was not live was dropped. `restored`: the pool has its options without a keeper again.
+   * `rebuilt` and `dropped`: the record was written again, or an
    * entry was deleted from it. `none`: nothing was changed, also if the device belongs to another program: it has no
    * uuid of this library.
    */
-  readonly action: 'resumed' | 'removed' | 'cleared' | 'rebuilt' | 'dropped' | 'none'
+  readonly action: 'resumed' | 'removed' | 'cleared' | 'restored' | 'rebuilt' | 'dropped' | 'none'
   /** For a finding about the record: the file, the difference, or the thin id. */
   readonly detail?: string
   /** The error, if the action failed. */
@@ -59,6 +63,7 @@ export async function repairPool(
   const findings: Finding[] = []
   const ownPool = pool.uuid.startsWith(POOL_UUID_PREFIX)
   if ((flags & DEVICE_FLAG.inactiveTable) !== 0) findings.push(await clearTable(port, pool, ownPool))
+  findings.push(...(await repairKept(port, pool)))
   const prefix = volumeUuidPrefix(pool)
   for (const volume of await port.listDevices({ uuid: prefix }, signal)) {
     findings.push(...(await repairVolume(port, volume, true)))
@@ -96,6 +101,14 @@ async function repairVolume(port: KernelPort, volume: KnownPool, own: boolean): 
     findings.push(await repaired('suspended-volume', name, 'resumed', own && (() => port.resume(address))))
   }
   return findings
+}
+
+async function repairKept(port: KernelPort, pool: DeviceInfo): Promise<Finding[]> {
+  const found = { kind: 'dead-keeper', device: pool.name } as const
+  return endDeadKeeper(port, pool).then(
+    was => (was ? [{ ...found, action: 'restored' }] : []),
+    (error: DmThinError) => [{ ...found, action: 'none', error }],
+  )
 }
 
 const clearTable = (port: KernelPort, device: KnownPool, own: boolean): Promise<Finding> =>

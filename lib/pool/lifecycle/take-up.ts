@@ -20,6 +20,7 @@ import {
 } from './options.js'
 import { checkDurability } from '../state/durability.js'
 import { checkedRecord, newRecord } from './record-check.js'
+import { checkReserve } from '../state/reserve.js'
 import { readRecord } from '../state/record.js'
 import { createPool } from './create.js'
 
@@ -53,6 +54,7 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
   const handle = {
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     durability: checkDurability(options.durability),
+    reserve: checkReserve(options.reserve),
   }
   const { name, signal } = options
   throwIfAborted(signal)
@@ -66,7 +68,7 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
       const pool = askable(port, name, running)
       const repaired = repair ? await repairPool(port, running, lock, signal) : []
       const condition = await conditionOf(pool, signal)
-      const checked = file === undefined ? undefined : await checkedRecord(pool, file, signal)
+      const checked = file === undefined ? undefined : await checkedRecord(pool, running, file, signal)
       const context = await contextOf(port, name, running, handle, checked?.record, signal)
       return { context: linked(context), findings: [...repaired, ...condition, ...(checked?.findings ?? [])] }
     }),

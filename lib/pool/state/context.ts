@@ -11,6 +11,7 @@ import type { Durability } from './durability.js'
 import type { ThinIds } from './thin-ids.js'
 import type { PoolRecord } from './record.js'
 import type { SnapshotClock } from './snapshot-clock.js'
+import type { Reserve } from './reserve.js'
 
 export interface PoolContext {
   readonly port: KernelPort
@@ -36,6 +37,9 @@ export interface PoolContext {
   readonly pending: Pending
   readonly ids: ThinIds
   readonly clock: SnapshotClock
+  readonly reserve: Reserve
+  /** The numbers that the keepers of this object have counted. */
+  readonly counts: { waits: number; growths: number }
 }
 
 /** Prefix of the uuid of a pool that this library has started. The rest is new at each start. */

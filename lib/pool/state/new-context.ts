@@ -5,17 +5,23 @@ import { sectorsToBytes } from '../../base/units.js'
 import { nodePath } from '../../block/node-path.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
-import { addressOf, poolTable, type PoolContext } from './context.js'
+import { addressOf, poolStatusLine, poolTable, type PoolContext } from './context.js'
 import { thinIds } from './live-metadata.js'
 import type { PoolRecord } from './record.js'
+import { Reserve, type ReserveOptions } from './reserve.js'
 import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
 import { ThinIds } from './thin-ids.js'
+
+/** Options of the object, not of the pool. */
+export interface HandleOptions extends Pick<PoolContext, 'mapperLinks' | 'durability'> {
+  readonly reserve: Required<ReserveOptions>
+}
 
 export async function contextOf(
   port: KernelPort,
   name: string,
   { device, uuid }: Pick<DeviceInfo, 'device' | 'uuid'>,
-  { mapperLinks, durability }: Pick<PoolContext, 'mapperLinks' | 'durability'>,
+  { mapperLinks, durability, reserve }: HandleOptions,
   record: PoolRecord | undefined,
   signal?: AbortSignal,
 ): Promise<PoolContext> {
@@ -23,12 +29,13 @@ export async function contextOf(
   const pool = { port, name, address }
   const table = await poolTable(pool, signal)
   const metadataPath = nodePath(table.metadataDevice)
+  const dataBlockBytes = sectorsToBytes(table.blockSectors)
   return {
     ...pool,
     device,
     number: deviceNumber(device),
     uuid,
-    dataBlockBytes: sectorsToBytes(table.blockSectors),
+    dataBlockBytes,
     mapperLinks,
     durability,
     record,
@@ -37,5 +44,7 @@ export async function contextOf(
     pending: new Pending(`pool ${name}`),
     ids: new ThinIds(() => thinIds(pool)),
     clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
+    reserve: new Reserve(name, reserve, dataBlockBytes, () => poolStatusLine(pool)),
+    counts: { waits: 0, growths: 0 },
   }
 }

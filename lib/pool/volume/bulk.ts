@@ -12,6 +12,7 @@ import {
   type PoolContext,
 } from '../state/context.js'
 import { externalOriginsOf } from './external-origin.js'
+import { admitted } from '../state/reserve.js'
 import { withSharedLock } from '../state/locks.js'
 import { recordDeleted, recordNew } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
@@ -98,7 +99,7 @@ export async function snapshotMany(
   checkVolumes(pool, [origin])
   const count = typeof wanted === 'number' ? wanted : wanted.length
   const send = () => snapshotChunks(pool, origin, wanted, signal)
-  return pool.clock.counted(pool.name, count, send)
+  return admitted(pool, count, send)
 }
 
 async function snapshotChunks(

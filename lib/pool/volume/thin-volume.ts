@@ -16,6 +16,7 @@ import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import { activationGuard, isUp, knownPool, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
+import { admitted } from '../state/reserve.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
 import { growVolume } from './grow-volume.js'
@@ -136,10 +137,10 @@ export class ThinVolume {
    * there is one. An active origin is suspended, snapshotted and resumed in one native critical section, which always
    * resumes it; an inactive one is not touched. The cost does not depend on the depth of snapshots.
    *
-   * Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_VOLUME_NOT_FOUND`, `DM_POOL_READ_ONLY`, `DM_POOL_FULL`,
-   * `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life), `DM_NOT_COMMITTED` (the pool accepted the snapshot
-   * and could not commit it). With `activate` it also rejects with the codes of `activate()`, and the snapshot is
-   * deleted again.
+   * Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_VOLUME_NOT_FOUND`, `DM_POOL_RESERVE`,
+   * `DM_POOL_READ_ONLY`, `DM_POOL_FULL`, `DM_POOL_WORN` (after nearly 2^24 snapshots in the pool's life),
+   * `DM_NOT_COMMITTED` (the pool accepted the snapshot and could not commit it). With `activate` it also rejects with
+   * the codes of `activate()`, and the snapshot is deleted again.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
@@ -311,7 +312,7 @@ export class ThinVolume {
       const [item] = await sendSnapshots(this.#pool, wanted, signal)
       return { item: item!, activated: undefined }
     }
-    const { item, activated } = await this.#pool.clock.counted(this.#pool.name, 1, send)
+    const { item, activated } = await admitted(this.#pool, 1, send)
     if (item.errno !== 0) throw await snapshotRefused(this.#pool, item, this.id, signal)
     return { made, activated: request && activated !== undefined ? { request, outcome: activated } : undefined }
   }

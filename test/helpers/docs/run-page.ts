@@ -114,6 +114,7 @@ const BEFORE: Record<string, () => void> = {
     symlinkSync(deviceOf('images-0'), '/dev/sdx1')
   },
   'recipe-sandbox': () => fileOf('golden.img', 8 * MiB),
+  'self-maintaining-pools': () => prepare('pool', pool()),
   store: () => fileOf('debian.img', 8 * MiB),
   threads: () => prepare('volume', volume),
   udev: () => {

@@ -102,6 +102,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   treeRead: [0, memory, memory],
   treeWrite: [0, memory, [memory]],
   trim: [{ path: 'none', offsetBytes: 0, minimumBytes: 0 }],
+  tryLockPool: ['none'],
   udevBegin: [],
   udevSweep: [],
   udevWait: [0, 0],

@@ -27,6 +27,7 @@ test('options that are omitted have their defaults', () => {
     mapperLinks: false,
     durability: 'committed',
     record: undefined,
+    reserve: { dataBytes: 0, metadataBytes: 0 },
     check: undefined,
     given: new Set(['name', 'data', 'metadata']),
   })

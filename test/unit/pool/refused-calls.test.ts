@@ -23,6 +23,7 @@ import {
 import type { KernelPort } from '../../../lib/kernel/port/kernel-port'
 import { ThinIds } from '../../../lib/pool/state/thin-ids'
 import { rejection, thrown } from '../../helpers/errors/thrown'
+import { Reserve } from '../../../lib/pool/state/reserve'
 import { SnapshotClock } from '../../../lib/pool/state/snapshot-clock'
 
 const nobody = new Proxy({} as KernelPort, {
@@ -44,6 +45,10 @@ const pool = {
   metadataDevice: '7:1',
   metadataPath: '/dev/loop1',
   clock: new SnapshotClock(() => Promise.reject(new Error('the superblock was read'))),
+  reserve: new Reserve('demo', { dataBytes: 0, metadataBytes: 0 }, 65536, () =>
+    Promise.reject(new Error('the status was read')),
+  ),
+  counts: { waits: 0, growths: 0 },
   pending: new Pending('pool demo'),
   ids: new ThinIds(() => Promise.reject(new Error('the metadata was read'))),
 }

@@ -19,6 +19,7 @@ const ORDER = [
   'mapper',
   'pool/state',
   'pool/lifecycle',
+  'pool/keeper',
   'pool/volume',
   'pool',
   'thin-metadata',

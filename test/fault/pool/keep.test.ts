@@ -1,0 +1,125 @@
+// Keepers killed at each step: the next open restores the pool's options, and the next keeper grows it.
+// @udev both @second-kernel
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MiB, ThinPool, type DmThinError, type Finding } from '../../../lib/entry/index.js'
+import { BLOCK, pattern, readAt, writeAt } from '../../helpers/kernel/blocks.js'
+import { runKilled, type Kill } from '../../helpers/fault/fault-child.js'
+import { attemptWith, useFaults } from '../../helpers/fault/fault.js'
+import { withPool } from '../../helpers/pool/pools.js'
+import { useScratch } from '../../helpers/kernel/scratch.js'
+import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
+
+const scratch = useScratch()
+const hooks = useFaults()
+beforeEach(() => scratch.log.allow(/no free data space/, /reached low water mark/, /out-of-data-space/))
+
+const OPTIONS = {
+  data: { growBelowBytes: 4 * BLOCK, stepBytes: 8 * BLOCK },
+  metadata: { minBytes: 0, growBelowBytes: 1 },
+  lookEveryMs: 3_600_000,
+}
+const SMALL = { dataBytes: 16 * BLOCK }
+const options = JSON.stringify(OPTIONS)
+
+/** Kills a child in `body`; then opens the pool, keeps it, and writes past its old end. */
+async function survives(body: (name: string) => string, kill: Kill, expected: readonly Finding['kind'][]) {
+  await withPool(SMALL, async (first, { name }) => {
+    const volume = await (await first.createVolume({ sizeBytes: 16 * MiB })).activate()
+    await writeAt(volume.path, 0, pattern(1, 10 * BLOCK))
+    runKilled(body(name), kill)
+    const pool = await ThinPool.open(name)
+    expect(pool.findings.map(({ kind, error }) => [kind, error])).toEqual(expected.map(kind => [kind, undefined]))
+    expect(dmInfo(name)).toMatchObject({ suspended: false, inactiveTable: false })
+    expect(dmTable(name)).toMatch(expected.includes('dead-keeper') ? / 128 0 1 error_if_no_space$/ : / 128 0 \d/)
+    const errors: DmThinError[] = []
+    await using keeper = await pool.keep({ ...OPTIONS, onError: error => errors.push(error) })
+    expect(keeper.active).toBe(true)
+    await writeBlocks(volume.path, 16, pattern(2, 60 * BLOCK))
+    expect((await readAt(volume.path, 0, 10 * BLOCK)).equals(pattern(1, 10 * BLOCK))).toBe(true)
+    expect((await readAt(volume.path, 16 * BLOCK, 60 * BLOCK)).equals(pattern(2, 60 * BLOCK))).toBe(true)
+    expect((await pool.status()).mode).toBe('rw')
+    expect(errors).toEqual([])
+  })
+}
+
+/**
+ * Writes block by block, so that no write comes while the full pool is suspended to grow: the kernel may let such a
+ * write wait until its time-out (docs/self-maintaining-pools.md).
+ */
+async function writeBlocks(device: string, first: number, content: Buffer): Promise<void> {
+  for (let at = 0; at < content.length; at += BLOCK) {
+    await writeAt(device, first * BLOCK + at, content.subarray(at, at + BLOCK))
+  }
+}
+
+const opened = (name: string) => `const pool = await dmThin.ThinPool.open(${JSON.stringify(name)})`
+
+describe('a keeper killed while it grows the pool loses no data', () => {
+  const growing = (name: string) => `
+    ${opened(name)}
+    await pool.keep(${options})
+    const [volume] = await pool.volumes()
+    armed()
+    const file = await require('node:fs/promises').open(volume.path, 'r+')
+    await file.write(Buffer.alloc(${6 * BLOCK}, 7), 0, ${6 * BLOCK}, ${90 * BLOCK})
+    await file.sync()
+    await new Promise(resolve => setTimeout(resolve, 60_000))`
+
+  test.each([
+    ['ftruncate', 'kill-before', []],
+    ['ftruncate', 'kill-after', []],
+    ['LOOP_SET_CAPACITY', 'kill-before', []],
+    ['LOOP_SET_CAPACITY', 'kill-after', []],
+    ['DM_TABLE_LOAD', 'kill-after', ['abandoned-table']],
+    ['DM_DEV_RESUME', 'kill-before', ['abandoned-table']],
+    ['DM_DEV_RESUME', 'kill-after', []],
+  ] as const)('a kill at %s, %s, leaves a pool that the next keeper grows', (operation, kind, left) =>
+    survives(growing, { operation, kind }, [...left, 'dead-keeper']),
+  )
+})
+
+describe('a keeper killed while it begins or ends loses no data', () => {
+  const beginning = (name: string) => `${opened(name)}; armed(); await pool.keep(${options})`
+  const ending = (name: string) => `
+    ${opened(name)}
+    const keeper = await pool.keep(${options})
+    armed()
+    await keeper.stop()`
+
+  test.each([
+    ['DM_TABLE_LOAD', 'kill-before', ['dead-keeper']],
+    ['DM_TABLE_LOAD', 'kill-after', ['abandoned-table', 'dead-keeper']],
+    ['DM_DEV_RESUME', 'kill-after', ['dead-keeper']],
+  ] as const)('a kill in its first %s, %s, leaves a pool that the next keeper grows', (operation, kind, left) =>
+    survives(beginning, { operation, kind }, left),
+  )
+
+  test.each([
+    ['DM_TABLE_LOAD', 'kill-before', ['dead-keeper']],
+    ['DM_DEV_RESUME', 'kill-before', ['abandoned-table', 'dead-keeper']],
+    ['DM_DEV_RESUME', 'kill-after', ['dead-keeper']],
+  ] as const)('a kill in its last %s, %s, leaves a pool that the next keeper grows', (operation, kind, left) =>
+    survives(ending, { operation, kind }, left),
+  )
+})
+
+test('a failed step of a growth is reported; the writer waits, and the next attempt grows the pool', async () => {
+  for (const operation of ['ftruncate', 'LOOP_SET_CAPACITY', 'DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
+    await withPool(SMALL, async pool => {
+      const reported: unknown[] = []
+      await using _ = await pool.keep({
+        ...OPTIONS,
+        lookEveryMs: 100,
+        onError: error => reported.push(error.operation),
+      })
+      const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
+      await attemptWith(hooks, [operation, 1], async () => {
+        await writeBlocks(volume.path, 0, pattern(1, 40 * BLOCK))
+        while (reported.length === 0) await sleep(10)
+      })
+      expect(reported).toEqual([operation])
+      expect((await readAt(volume.path, 0, 40 * BLOCK)).equals(pattern(1, 40 * BLOCK))).toBe(true)
+      expect((await pool.status()).mode).toBe('rw')
+    })
+  }
+})

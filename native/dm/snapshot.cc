@@ -163,22 +163,28 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   const auto prepared = calls.prepare(*origin);
   if (!prepared) return prepared.failure();
   ScopeGuard made([&] { calls.undo(); });
-  const auto verified = [&]() -> Result<SnapshotOutcome> {
+  const auto verified = [&](bool was_suspended) -> Result<SnapshotOutcome> {
     const auto looked = calls.verify(control);
     if (!looked) {
       calls.undo();
       return calls.with_undone(looked.failure());
     }
     made.dismiss();
-    return SnapshotOutcome{std::move(calls.items), suspends};
+    return SnapshotOutcome{std::move(calls.items), was_suspended};
   };
-  if (!suspends) {
+  const auto made_inactive = [&] {
     calls.send_all(cancel);
-    return verified();
-  }
+    return verified(false);
+  };
+  if (!suspends) return made_inactive();
   CriticalSection section(cancel);
   const auto suspended = calls.suspend(cancel);
-  if (!suspended) return suspended.failure();
+  if (!suspended) {
+    // Deactivated since it was looked up, which takes no lock. An activation would wait for the lock of its
+    // id.
+    if (suspended.failure().error == ENXIO) return made_inactive();
+    return suspended.failure();
+  }
   int error = 0;
   {
     const ScopeGuard resume([&] { error = calls.resume(); });
@@ -189,7 +195,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     calls.undo();
     return calls.not_resumed(error);
   }
-  return verified();
+  return verified(true);
 }
 
 Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,

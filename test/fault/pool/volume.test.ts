@@ -56,6 +56,20 @@ test('a failure of activate() at any step leaves no device', () =>
     await noneAfter(hooks, PLACES, () => volume.activate())
   }))
 
+test('a snapshot of an origin that is deactivated before it is suspended succeeds', () =>
+  withOrigin(async (pool, origin) => {
+    hooks.setFault('DM_DEV_SUSPEND', 1, 'delay', HELD_UP_MS)
+    const snapshot = origin.snapshot()
+    snapshot.catch(() => {})
+    await sleep(HELD_UP_MS / 4)
+    await (await pool.volume(0)).deactivate()
+    const { id } = await snapshot
+    expect((await pool.volumes()).map(volume => [volume.id, volume.active])).toEqual([
+      [0, false],
+      [id, false],
+    ])
+  }))
+
 test('a volume that another call is activating counts as inactive until it has its table, and as active afterwards', () =>
   withOrigin(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB })

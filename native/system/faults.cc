@@ -13,7 +13,7 @@ namespace dmthin {
 namespace {
 
 struct Fault {
-  std::string operation;
+  std::string operations;
   int remaining;
   FaultKind kind;
   int value;
@@ -27,13 +27,19 @@ std::vector<Fault>& armed() {
 
 bool acts_after(FaultKind kind) { return kind == FaultKind::kKillAfter || kind == FaultKind::kFailAfter; }
 
+/// `operations`: one name, several with a bar between two, or `*` for any.
+bool names(const std::string& operations, const char* operation) {
+  if (operations == "*" || operations == operation) return true;
+  return ("|" + operations + "|").find("|" + std::string(operation) + "|") != std::string::npos;
+}
+
 /// Counts one call of `operation` against the armed faults of this phase; the one that is due is disarmed.
 bool take(const char* operation, bool after, Fault* due) {
   pthread_mutex_lock(&lock);
   bool found = false;
   auto& faults = armed();
   for (size_t i = 0; i < faults.size(); ++i) {
-    if (faults[i].operation != operation && faults[i].operation != "*") continue;
+    if (!names(faults[i].operations, operation)) continue;
     if (acts_after(faults[i].kind) != after) continue;
     if (--faults[i].remaining > 0) continue;
     *due = faults[i];
@@ -56,9 +62,9 @@ void hold(const char* operation, int socket) {
 
 }  // namespace
 
-void set_fault(const char* operation, int nth, FaultKind kind, int value) {
+void set_fault(const char* operations, int nth, FaultKind kind, int value) {
   pthread_mutex_lock(&lock);
-  armed().push_back(Fault{operation, nth, kind, value});
+  armed().push_back(Fault{operations, nth, kind, value});
   pthread_mutex_unlock(&lock);
 }
 

@@ -11,10 +11,10 @@ namespace dmthin {
 
 #ifdef DM_THIN_FAULTS
 enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay, kThrow, kHold };
-/// Arms one fault: the `nth` (1-based) call of `operation`, or of any if that is `*`, from now on. `value` is
-/// an errno, milliseconds, or for kHold a socket: the name of the operation is written to it, and the call
-/// waits until a byte can be read from it.
-void set_fault(const char* operation, int nth, FaultKind kind, int value);
+/// Arms one fault: the `nth` (1-based) call of an operation from now on. `operations` is its name, several
+/// names with a bar between two, or `*` for any. `value` is an errno, milliseconds, or for kHold a socket:
+/// the name of the operation is written to it, and the call waits until a byte can be read from it.
+void set_fault(const char* operations, int nth, FaultKind kind, int value);
 /// Disarms all; answers how many had not been reached, so that a test knows whether its fault came up.
 int clear_faults();
 int fault_before(const char* operation);

@@ -1,4 +1,4 @@
-// Mounts of a device that another call suspends for a snapshot: the kernel refuses them with EBUSY meanwhile.
+// Mounts of a device that another call suspends for a snapshot. During that time the kernel rejects them with EBUSY.
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -7,9 +7,10 @@ import { loadAddon } from '../../../lib/kernel/load-addon.js'
 /**
  * `fail`: the call is not made and answers with the errno. `fail-after`: it is made, and then answers with the errno.
  * `delay`: it is made after so many milliseconds. `throw`: a C++ exception comes in its place, as of memory that has
- * run out. The two kinds that kill are for child processes.
+ * run out. The two kinds that kill are for child processes. `hold`: it waits until another process lets it go on (see
+ * test/helpers/overlap/child.cjs).
  */
-export type FaultKind = 'fail' | 'fail-after' | 'delay' | 'throw' | 'kill-before' | 'kill-after'
+export type FaultKind = 'fail' | 'fail-after' | 'delay' | 'throw' | 'kill-before' | 'kill-after' | 'hold'
 
 export interface Hooks {
   /** `value`: errno or milliseconds. `nth` counts the calls of `operation` from now on, from 1. */

@@ -21,7 +21,7 @@ export { parseFilter, parseFilters, type LayerFilter } from '../store/filter/fil
 export { Layer, type MountLayerOptions } from '../store/layers/layer.js'
 export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/common/options.js'
 export type { RawProgress } from '../store/layers/raw-image.js'
-export type { StoreStatus } from '../store/layer-store-base.js'
+export type { StoreMetrics, StoreStatus } from '../store/layer-store-base.js'
 export type { StoreFinding } from '../store/common/findings.js'
 export type { LayerSpace } from '../store/layers/space.js'
 export type { PruneOptions } from '../store/layers/prune.js'

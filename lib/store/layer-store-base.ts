@@ -1,6 +1,7 @@
 // The base class of `LayerStore`: status, maintenance and closing of an open store. Calls on layers are in layer-store.ts.
 import { Pending } from '../base/pending.js'
 import type { GrowOptions } from '../pool/lifecycle/grow.js'
+import type { PoolMetrics } from '../pool/metrics.js'
 import type { PoolStatus } from '../pool/state/status.js'
 import type { RemovedPool } from '../pool/lifecycle/remove.js'
 import { checkBoolean, checkOptions, type SignalOption, checkNumber } from '../base/options.js'
@@ -30,6 +31,16 @@ export interface StoreStatus {
   readonly removing: number
   /** The number of warm layers that are ready, by parent. */
   readonly warm: Readonly<Record<string, number>>
+}
+
+/** The numbers of a store and of its pool for a monitor. */
+export interface StoreMetrics extends PoolMetrics {
+  /** Number of layers that have a key. */
+  readonly layers: number
+  /** Number of volumes of removed layers that this object has not deleted yet. */
+  readonly removing: number
+  /** Number of warm layers of this object that are ready. */
+  readonly warm: number
 }
 
 /** The part of `LayerStore` that does not depend on single layers. */
@@ -88,6 +99,18 @@ export abstract class LayerStoreBase {
       layers: this.store.records.count(),
       removing: this.store.removals.size,
       warm: this.store.warm.sizes(),
+    }))
+  }
+
+  /** Returns the numbers of the store and of its pool for a monitor, with one call. Rejects as `status` does. */
+  async metrics(options: SignalOption = {}): Promise<StoreMetrics> {
+    checkOptions(options, ['signal'], 'metrics')
+    const { pool, records, removals, warm } = this.store
+    return this.run(async () => ({
+      ...(await pool.metrics(options)),
+      layers: records.count(),
+      removing: removals.size,
+      warm: Object.values(warm.sizes()).reduce((sum, ready) => sum + ready, 0),
     }))
   }
 

@@ -1,9 +1,28 @@
 // The facade on either kernel: what users call, and what is left afterwards.
 import { MiB, ThinPool, volumesOf, type MetadataAtRest } from '../../lib/entry/index.js'
-import { BLOCK, content, withLoops, withPool, type Case } from './machine.js'
+import { BLOCK, content, withLoops, withPool, type Case, type PoolAtHand } from './machine.js'
 import { NEEDS_CHECK, setFlags } from './at-rest.js'
 
 export const POOLS: readonly Case[] = [
+  {
+    title: 'create makes sparse metadata of 256 MiB if the file is missing and its size is omitted',
+    run: machine => {
+      const file = machine.path('metadata')
+      const check = async ({ pool, reopen }: PoolAtHand) => {
+        expect((await pool.status()).metadata!.totalBytes).toBe(256 * MiB)
+        const { sizeBytes, allocatedBytes } = await machine.port.identify(file)
+        expect(sizeBytes).toBe(256 * MiB)
+        expect(allocatedBytes).toBeLessThan(16 * MiB)
+        await pool.remove()
+        const again = await ThinPool.open(reopen)
+        expect((await again.status()).metadata!.totalBytes).toBe(256 * MiB)
+        await again.remove()
+        const over = await ThinPool.create({ ...reopen, format: 'overwrite' }) // the size of the file is kept
+        expect((await over.status()).metadata!.totalBytes).toBe(256 * MiB)
+      }
+      return withPool(machine, check, { metadata: { file } })
+    },
+  },
   {
     title: 'create rejects a name that exists and metadata that is not blank, and format overwrite accepts both',
     run: machine =>

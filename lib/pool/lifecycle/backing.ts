@@ -9,6 +9,7 @@ import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { loopNumber } from '../../base/device-number.js'
 import { invalid } from '../../base/options.js'
+import { MiB } from '../../base/units.js'
 import { deviceKey, fileKey } from '../state/locks.js'
 import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
 import type { DeviceSource } from './options.js'
@@ -25,6 +26,8 @@ export interface Backing {
 
 /** The `lo_file_name` of loop devices that are attached for a pool: only they are detached with it. */
 export const POOL_LOOP_REFERENCE = 'dm-thin:pool'
+
+const DEFAULT_METADATA_BYTES = 256 * MiB
 
 /** A file or device for a pool, as it was found before its lock was taken. */
 export interface Source {
@@ -51,13 +54,24 @@ export async function findSource(
     return { key: await deviceKey(port, identity.targetDevice, signal), given, identity }
   }
   const file = path.resolve(given.file)
-  if (!mayCreate || given.sizeBytes === undefined) {
+  const newBytes = given.sizeBytes ?? (mayCreate ? await sizeOfMissing(port, role, file, signal) : undefined)
+  if (!mayCreate || newBytes === undefined) {
     const identity = await checkFile(port, role, file, given.sizeBytes, signal)
     return { key: fileKey(identity), given, identity }
   }
-  const { created, ...identity } = await port.createSparse(file, given.sizeBytes, signal)
+  const { created, ...identity } = await port.createSparse(file, newBytes, signal)
   if (created) rollback.push('unlink', file, () => deleteUnattached(port, file, identity))
   return { key: fileKey(identity), given, identity }
+}
+
+/**
+ * Returns the default size of metadata if the file does not exist. It is large for most pools, because the file is sparse
+ * and a pool that runs out of metadata is read-only immediately.
+ */
+async function sizeOfMissing(port: KernelPort, role: string, file: string, signal?: AbortSignal) {
+  if (role !== 'metadata') return undefined
+  const found = await port.identify(file, signal).catch(undefinedIf('DM_FILE_MISSING'))
+  return found === undefined ? DEFAULT_METADATA_BYTES : undefined
 }
 
 /**

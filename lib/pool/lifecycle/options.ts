@@ -29,7 +29,10 @@ export type DeviceSource =
   | {
       /** Path of the file. A relative path starts at the working directory. */
       readonly file: string
-      /** Size in bytes, whole sectors. Required if the file does not exist; an existing file must have this size. */
+      /**
+       * Size in bytes, whole sectors. An existing file must have this size. Default: the size of the file; for metadata that
+       * does not exist, `create` uses 256 MiB. Required for data that does not exist.
+       */
       readonly sizeBytes?: number
     }
   | {

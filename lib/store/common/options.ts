@@ -1,5 +1,6 @@
 // Options of the store's calls, and their validation.
 import type { CreatePoolOptions, DeviceSource } from '../../pool/lifecycle/options.js'
+import { checkKeepOptions, type KeepOptions } from '../../pool/keeper/options.js'
 import { GiB, MiB } from '../../base/units.js'
 import {
   checkNumber,
@@ -55,6 +56,12 @@ export interface OpenStoreOptions extends SignalOption {
    * system below a pool's file is reserved, at most 1 GiB. Default 10.
    */
   readonly reservePercent?: number
+  /**
+   * Keeps the pool from running full while the store is open, as `ThinPool.keep` does; `{}` for its defaults. The space of
+   * metadata is allocated when it grows. The reserve is then at most half of `growBelowBytes`, so that the pool grows
+   * before it takes effect. Default: the pool is not kept.
+   */
+  readonly keep?: KeepOptions
   /** Creates file systems. Default: `mkfs.ext4` and `mkfs.xfs` of the machine, the only programs that a store starts. */
   readonly format?: Formatter
 }
@@ -103,12 +110,23 @@ export interface StorePlan {
   readonly sizeBytes: number
   readonly discard: boolean | undefined
   readonly reservePercent: number
+  readonly keep: KeepOptions | undefined
   readonly format: Formatter
   readonly signal: AbortSignal | undefined
 }
 
 export function checkOpen(options: OpenStoreOptions): StorePlan {
-  const known = ['directory', 'pool', 'fileSystem', 'sizeBytes', 'discard', 'reservePercent', 'format', 'signal']
+  const known = [
+    'directory',
+    'pool',
+    'fileSystem',
+    'sizeBytes',
+    'discard',
+    'reservePercent',
+    'keep',
+    'format',
+    'signal',
+  ]
   checkOptions(options, known, 'LayerStore.open')
   if (options.format !== undefined && typeof options.format !== 'function') {
     throw invalid(`format must be a function, but is ${shown(options.format)}`)
@@ -122,6 +140,7 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
     sizeBytes: checkSize(options.sizeBytes ?? DEFAULT_SIZE_BYTES, fileSystem),
     discard: options.discard === undefined ? undefined : checkBoolean('discard', options.discard),
     reservePercent: checkNumber('reservePercent', options.reservePercent ?? 10, { min: 0, max: 50 }),
+    keep: options.keep && checkKeepOptions(options.keep),
     format: options.format ?? runMkfs,
     signal: options.signal,
   }

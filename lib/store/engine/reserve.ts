@@ -9,17 +9,22 @@ import type { ThinPool } from '../../pool/thin-pool.js'
 /** The limit of the reserve in the file system below a pool's file. */
 const MAX_BELOW_BYTES = 1 * GiB
 
+/** The largest reserve of data and of metadata, in bytes. */
+export type ReserveLimits = Readonly<Record<'data' | 'metadata', number>>
+
 /** The reserve of a pool. */
 export class Reserve {
   readonly #pool: ThinPool
   readonly #percent: number
   readonly #data: DeviceSource
+  readonly #limits: ReserveLimits
   #asking: Promise<void> | undefined
 
-  constructor(pool: ThinPool, percent: number, data: DeviceSource) {
+  constructor(pool: ThinPool, percent: number, data: DeviceSource, limits: ReserveLimits) {
     this.#pool = pool
     this.#percent = percent
     this.#data = data
+    this.#limits = limits
   }
 
   /** Rejects with `DM_POOL_FULL` if less than the reserve is free. Concurrent calls share one check. */
@@ -32,8 +37,9 @@ export class Reserve {
     const space = await this.#pool.space()
     if (space === undefined) return // a pool that has failed says so itself
     const { data, metadata } = space
-    this.#refuse('data', data.totalBytes - data.usedBytes, this.#of(data.totalBytes))
-    this.#refuse('metadata', metadata.totalBytes - metadata.usedBytes, this.#of(metadata.totalBytes))
+    this.#refuse('data', data.totalBytes - data.usedBytes, Math.min(this.#of(data.totalBytes), this.#limits.data))
+    const metadataBytes = Math.min(this.#of(metadata.totalBytes), this.#limits.metadata)
+    this.#refuse('metadata', metadata.totalBytes - metadata.usedBytes, metadataBytes)
     if (this.#data.file === undefined) return
     const { bsize, blocks, bavail } = await statfs(path.dirname(this.#data.file))
     const growing = data.totalBytes - data.usedBytes

@@ -22,6 +22,7 @@ import { databaseFaults, isLocked, openDatabase, type Database } from '../record
 import { Writer } from '../records/writer.js'
 import { allocateMetadata } from './allocate-metadata.js'
 import { checkDisks } from './disks.js'
+import { keepPool, reserveLimits } from './keep-pool.js'
 import { isUp, openPool, refuseForeign } from './open-pool.js'
 import { confirmPlace, recordPlace } from './pool-place.js'
 
@@ -57,7 +58,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
     const wasUp = await isUp(place.name)
     pool = await openPool(place, records, plan.signal)
     const status = await pool.status()
-    if (status.transactionId === undefined) {
+    if (status.data === undefined) {
       const text = `pool ${pool.name} has failed: remove it, and run thin_check and thin_repair on its metadata`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
@@ -66,6 +67,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
       await allocateMetadata(place.metadata)
       await writer.write(() => confirmPlace(records, directory, place))
     }
+    if (plan.keep !== undefined) await keepPool(pool, plan.keep, place)
     const known = JSON.stringify(disks)
     if (records.get('disks') !== known) await writer.write(() => records.set('disks', known))
     const basic = {
@@ -78,7 +80,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new KeyLocks(),
       leases: new Leases({ records, writer, owner }),
-      reserve: new Reserve(pool, plan.reservePercent, place.data),
+      reserve: new Reserve(pool, plan.reservePercent, place.data, reserveLimits(plan.keep, status)),
       clock: () => nativePort().wallClock(),
     }
     const { format, fileSystem, sizeBytes } = plan

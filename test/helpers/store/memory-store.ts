@@ -83,7 +83,7 @@ async function opened(
     volumes: new Volumes(pool, false), // a discard is one of a device of the machine
     locks: new KeyLocks(),
     leases: new Leases({ records, writer, owner }),
-    reserve: new Reserve(pool, 0, { file: path.join(directory, 'data.img') }),
+    reserve: new Reserve(pool, 0, { file: path.join(directory, 'data.img') }, { data: Infinity, metadata: Infinity }),
     clock: () => (now += 1n),
   }
   const store = openStoreOf({ ...basic, removals: new RemovalQueue(basic) }, database, {

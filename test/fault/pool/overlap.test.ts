@@ -28,20 +28,20 @@ const onFiles = Object.keys(ON_FILES)
 /** Those of them that differ if there are no files. */
 const onNoFiles = ['create on files', 'create under another name', 'start']
 
-test.each(onPool)('on a running pool, %s overlaps with each call at each of its steps', async first => {
+test.each(onPool)('%s of a running pool overlaps with each call at each of its steps', async first => {
   // Others wait while a call with the exclusive lock reads.
   const operations = ON_POOL[first]!.exclusive ? CHANGES : '*'
   const faults = await overlapEach(processes, scene, first, onPool, operations)
   expect([...faults, ...(await scene.end())]).toEqual([])
 })
 
-test.each(onFiles)('on the files of a pool that does not run, %s overlaps with each call', async first => {
+test.each(onFiles)('%s on the files of a pool that does not run overlaps with each call', async first => {
   const faults = await overlapEach(processes, scene.resting(true), first, onFiles, CHANGES)
   await scene.atRest(processes, true)
   expect([...faults, ...(await scene.end())]).toEqual([])
 })
 
-test.each(onNoFiles)('on files that are missing, %s overlaps with each call', async first => {
+test.each(onNoFiles)('%s on missing files overlaps with each call', async first => {
   const faults = await overlapEach(processes, scene.resting(false), first, onNoFiles, CHANGES)
   await scene.atRest(processes, true)
   expect([...faults, ...(await scene.end())]).toEqual([])

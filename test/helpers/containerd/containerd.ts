@@ -167,7 +167,10 @@ state = "${folder}/state"
 `
 
 /** containerd's client, until it ends. */
-export async function ctr({ socket, version = 1 }: Pick<Stack, 'socket'> & Partial<Pick<Stack, 'version'>>, ...args: string[]): Promise<string> {
+export async function ctr(
+  { socket, version = 1 }: Pick<Stack, 'socket'> & Partial<Pick<Stack, 'version'>>,
+  ...args: string[]
+): Promise<string> {
   const options = { env: clientEnvironment({}, version), timeout: PATIENCE_MS / 3, maxBuffer: 2 ** 26 }
   const { stdout } = await execute(ofContainerd(version, 'ctr'), ['--address', socket, ...args], options)
   return stdout

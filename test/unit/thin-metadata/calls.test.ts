@@ -101,7 +101,7 @@ test('an abort ends the iteration', async () => {
   await expectCode(ThinMetadata.open(file, { signal: controller.signal }), 'ABORT_ERR')
 })
 
-test('after close(), calls and iterations reject with DM_CLOSED', async () => {
+test('calls and iterations after close() reject with DM_CLOSED', async () => {
   const walk = metadata.mappings(1)
   await walk.next()
   await metadata.close()
@@ -127,7 +127,7 @@ test('invalid arguments are refused by name', async () => {
   await expectCode(ThinMetadata.open(file, wrong), 'DM_INVALID_ARGUMENT')
 })
 
-test('what is no metadata of a pool is refused', async () => {
+test('a file that is no metadata of a pool is rejected', async () => {
   const other = directory.path('other')
   await expectCode(ThinMetadata.open(other), 'DM_FILE_MISSING')
   writeFileSync(other, 'short')

@@ -67,7 +67,7 @@ test.each([
   expect(all).toBeGreaterThanOrEqual(400)
 })
 
-test('with `same`, both trees are read', async () => {
+test('a delta with `same` reads both trees', async () => {
   const { file, all } = snapshotWith('same', [5])
   const { ranges, nodes } = await delta(file, { same: true })
   expect(ranges).toEqual(thinDelta(file, 1, 2))

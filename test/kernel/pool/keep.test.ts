@@ -133,11 +133,14 @@ test('a full host is reported; writers wait, and continue without a loss when th
   const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
   const content = pattern(3, 80 * BLOCK)
   let ended = 0
-  // More writers than Node has threads for them: the keeper needs none of those.
-  const parts = Array.from({ length: 8 }, (_, part) => part * 10 * BLOCK)
-  const writing = parts.map(at =>
-    writeAt(volume.path, at, content.subarray(at, at + 10 * BLOCK)).finally(() => (ended += 1)),
-  )
+  // More writers than Node has threads for them: the keeper needs none of those. Each waits for its block before it writes
+  // the next, so that none comes while the growth suspends the full pool (docs/self-maintaining-pools.md).
+  const write = async (part: number) => {
+    for (let at = part * 10 * BLOCK; at < (part + 1) * 10 * BLOCK; at += BLOCK)
+      await writeAt(volume.path, at, content.subarray(at, at + BLOCK))
+    ended += 1
+  }
+  const writing = Array.from({ length: 8 }, (_, part) => write(part))
   await until(async () => (await pool.metrics()).waits === 1)
   await until(() => errors.length > 0)
   expect(errors[0]).toMatchObject({ code: 'DM_POOL_NOT_GROWN', detail: 'data' })

@@ -31,16 +31,13 @@ export interface Room {
   readonly hostBytes: number | undefined
 }
 
-/**
- * Returns the size, up to `wanted`, for which the disk below has space: each block that is free in the pool may be
- * written.
- */
+/** Returns the size, up to `wanted`, for which the disk below has space if every block of the pool is written. */
 export function possibleBytes(wanted: number, rule: GrowthRule, space: SpaceStatus, room: Room): number {
-  const { totalBytes, usedBytes, blockBytes } = space
+  const { totalBytes, blockBytes } = space
   const limit = Math.max(totalBytes, Math.min(wanted, downTo(rule.maxBytes, blockBytes)))
   if (room.hostBytes === undefined) return limit
-  const allocatedFree = Math.max(0, room.allocatedBytes - usedBytes)
-  const promised = Math.max(0, totalBytes - usedBytes - allocatedFree)
+  // Also a block in use may have no space yet: its write is on the way, or the pool has zeroed it as a hole.
+  const promised = Math.max(0, totalBytes - room.allocatedBytes)
   const more = downTo(Math.max(0, room.hostBytes - promised), blockBytes)
   return Math.min(limit, totalBytes + more)
 }

@@ -36,7 +36,8 @@ const room = (hostBlocks: number | undefined, allocatedBlocks = 0): Room => ({
 test.each([
   ['with space it is what is wanted', rule, space(12, 16), room(1000), 32],
   ['of a block device nothing below limits it', rule, space(12, 16), room(undefined), 32],
-  ['free blocks of the pool are promised first', rule, space(12, 16), room(10), 22],
+  ['free blocks of the pool are promised first', rule, space(12, 16), room(10, 12), 22],
+  ['blocks in use whose writes are on the way are promised too', rule, space(12, 16), room(10, 9), 19],
   ['what the file has allocated is no promise', rule, space(12, 16), room(10, 16), 26],
   ['on a full host it stays', rule, space(12, 16), room(0), 16],
   ['maxBytes is the limit', { ...rule, maxBytes: 20 * BLOCK + 1 }, space(12, 16), room(1000), 20],

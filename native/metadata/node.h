@@ -28,8 +28,8 @@ class Node {
 
   bool leaf() const { return u32(4) == 2; }
   uint32_t count() const { return u32(16); }
-  uint64_t key(uint32_t index) const { return u64(kHeader + 8 * index); }
-  uint64_t value(uint32_t index) const { return u64(kHeader + 8 * (u32(20) + index)); }
+  uint64_t key(uint32_t index) const { return u64(kHeader + size_t{8} * index); }
+  uint64_t value(uint32_t index) const { return u64(kHeader + 8 * (size_t{u32(20)} + index)); }
   /// A child of an internal node.
   uint64_t child(uint32_t index) const { return value(index); }
 

@@ -1,5 +1,5 @@
 // Growth of a volume: its record first, then the table of its device.
-import { DmThinError } from '../../base/errors.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
 import { invalid } from '../../base/options.js'
 import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
@@ -31,6 +31,11 @@ export async function growVolume(state: VolumeState, sizeBytes: number, signal?:
 async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortSignal): Promise<void> {
   const { pool, id, address } = state
   const { port } = pool
+  // Deactivation takes no lock.
+  const refuseGone = (fault: unknown) => {
+    if (!(fault instanceof DmThinError) || fault.errno !== ERRNO.ENXIO) throw fault
+    throw fault.refined('DM_NOT_FOUND', `volume ${id} of pool ${pool.name} was deactivated during the call`)
+  }
   const { flags } = await port.deviceStatus(address, signal)
   if ((flags & DEVICE_FLAG.suspended) !== 0) {
     const text = `volume ${id} of pool ${pool.name} is suspended: resume it with \`dmsetup resume ${state.name}\``
@@ -54,7 +59,7 @@ async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortS
         throw fault
       })
     }
-    await explained(pool, replace())
+    await explained(pool, replace().catch(refuseGone))
   }
   state.sizeBytes = sizeBytes
 }

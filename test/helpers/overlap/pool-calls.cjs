@@ -40,6 +40,11 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
       codes: [...GONE, 'DM_POOL_IN_USE', 'DM_BUSY'],
       run: async ({ pool }) => void (await pool.remove({ deactivate: true, deleteFiles: true })),
     },
+    'grow a volume': {
+      exclusive: true,
+      codes: [...DELETED, 'DM_NOT_ACTIVE'],
+      run: ({ origin }, { volumeBytes }) => origin.grow({ sizeBytes: volumeBytes }),
+    },
     createVolume: { codes: GONE, run: async ({ pool }) => [(await pool.createVolume(SIZE)).id] },
     activate: { changes: true, codes: ACTIVE, run: async ({ idle }) => void (await idle.activate()) },
     deactivate: { changes: true, codes: GONE, run: ({ origin }) => origin.deactivate() },
@@ -73,6 +78,7 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
       codes: [...GONE, 'DM_METADATA_BUSY'],
       run: async ({ pool, origin }) => {
         await pool.status()
+        await pool.metrics()
         await pool.volumes()
         await pool.usage()
         await origin.refresh()

@@ -1,6 +1,6 @@
 // The pool on which calls of two processes overlap: as it is before each two calls, and what may be wrong after them.
 import { existsSync, rmSync } from 'node:fs'
-import { KiB, MiB, ThinPool } from '../../../lib/entry/index.js'
+import { KiB, MiB, SECTOR_BYTES, ThinPool } from '../../../lib/entry/index.js'
 import { markedDevices } from '../kernel/kernel-state.js'
 import { tryRun } from '../process/spawned.js'
 import { thinIdsBy } from '../store/stores.js'
@@ -21,6 +21,8 @@ const VOLUME = { sizeBytes: MiB }
 export interface GrowthInput {
   readonly dataBytes: number
   readonly metadataBytes: number
+  /** Of volume 0. */
+  readonly volumeBytes: number
 }
 
 export class PoolScene implements Scene {
@@ -61,7 +63,12 @@ export class PoolScene implements Scene {
     }
     const { transactionId, data, metadata } = await pool.status()
     if (transactionId! > 0n) await pool.setTransactionId({ currentId: transactionId!, newId: 0n })
-    return { dataBytes: data!.totalBytes + 64 * KiB, metadataBytes: metadata!.totalBytes + 256 * KiB }
+    const volume = sysfsDevices([`${this.#name}-0`])[0]!
+    return {
+      dataBytes: data!.totalBytes + 64 * KiB,
+      metadataBytes: metadata!.totalBytes + 256 * KiB,
+      volumeBytes: volume.sectors * SECTOR_BYTES + 64 * KiB,
+    }
   }
 
   /** The same scene, but without a pool: see `atRest`. */

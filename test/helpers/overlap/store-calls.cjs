@@ -38,6 +38,25 @@ module.exports = ({ LayerStore }) => {
       removes: ['work'],
       run: ({ store }) => store.commit('done', 'work'),
     },
+    checkpoint: {
+      codes: [...GONE, ...STATE, ...TAKEN],
+      makes: ['point'],
+      run: ({ store }) => store.checkpoint('point', 'work'),
+    },
+    fork: {
+      codes: [...GONE, ...STATE, ...TAKEN],
+      makes: ['fork', 'twin'],
+      run: async ({ store }) => void (await store.fork('work', ['twin'], { name: 'fork' })),
+    },
+    resize: {
+      codes: [...GONE, ...STATE, 'DM_BUSY'],
+      run: ({ store }, { layerBytes }) => store.resize('work', { sizeBytes: layerBytes }),
+    },
+    importRaw: {
+      codes: TAKEN,
+      makes: ['raw'],
+      run: ({ store, tar }) => store.importRaw('raw', tar, { sizeBytes: 2 ** 20 }),
+    },
     remove: {
       codes: [...GONE, ...STATE, ...CHILDREN],
       removes: ['leaf'],

@@ -21,6 +21,8 @@ export class StoreScene implements Scene {
   readonly #image: string
   readonly #tar: string
   #store: LayerStore | undefined
+  /** To which `work` is grown: more each time. */
+  #layerBytes = 64 * MiB
 
   constructor(scratch: Scratch) {
     this.#image = scratch.path('image.tar')
@@ -46,7 +48,8 @@ export class StoreScene implements Scene {
   async restored(): Promise<object> {
     const store = this.#store!
     const keys = await keysOf(store)
-    for (const key of keys) if (!['base', 'leaf', 'work'].includes(key)) await store.remove(key)
+    // Children before their parents: `twin` is one of `fork`.
+    for (const key of [...keys].reverse()) if (!['base', 'leaf', 'work'].includes(key)) await store.remove(key)
     await store.cleanup()
     if (!keys.includes('leaf')) {
       await store.prepare('soon', 'base')
@@ -54,7 +57,12 @@ export class StoreScene implements Scene {
     }
     if (!keys.includes('work')) await store.prepare('work', 'base')
     const { data, metadata } = (await store.status()).pool
-    return { dataBytes: data!.totalBytes + MiB, metadataBytes: metadata!.totalBytes + MiB }
+    this.#layerBytes += MiB
+    return {
+      dataBytes: data!.totalBytes + MiB,
+      metadataBytes: metadata!.totalBytes + MiB,
+      layerBytes: this.#layerBytes,
+    }
   }
 
   /** What is wrong after two calls, as far as it shows at once. */
@@ -76,7 +84,8 @@ export class StoreScene implements Scene {
     const mayLack = new Set(
       ended.flatMap(({ call, answer }) => (answer.fault && call === 'applyLayer' ? ['work'] : [])),
     )
-    if (done.some(({ prunes }) => prunes)) for (const key of ['leaf', 'done', 'image']) mayLack.add(key)
+    if (done.some(({ prunes }) => prunes))
+      for (const key of ['leaf', 'done', 'image', 'point', 'fork', 'raw']) mayLack.add(key)
     const there = (await keysOf(this.#store!)).map(key => (key.startsWith('sha256:') ? 'image' : key))
     for (const key of ['base', 'leaf', 'work', ...made])
       if (!there.includes(key) && !removed.has(key) && !mayLack.has(key)) faults.push(`layer ${key} is lost`)

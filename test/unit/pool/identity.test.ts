@@ -93,6 +93,24 @@ test.each(['readBlocks', 'blockSizeBytes', 'none'])(
   },
 )
 
+test.each(['tableLoad', 'resume'])(
+  'grow of a volume that is deactivated before %s rejects with DM_NOT_FOUND',
+  async step => {
+    const kernel = memoryKernel()
+    const process = processOn(kernel)
+    const pool = await ThinPool.create({ ...kernel.poolOptions('images'), kernel: process })
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const other = await (await ThinPool.open({ name: 'images', kernel: processOn(kernel) })).volume(volume.id)
+    const held = process.holdAt(step)
+    const grown = volume.grow({ sizeBytes: 2 * MiB })
+    grown.catch(() => {})
+    await held.reached
+    await other.deactivate()
+    held.go()
+    await expect(grown).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+  },
+)
+
 test('the error of a replaced pool contains its name and not its uuid', async () => {
   const { pool } = await replaced()
   await expect(pool.status()).rejects.toThrow(

@@ -39,7 +39,7 @@ export class OverlapProcess {
   constructor(calls: string, entry: 'index' | 'store') {
     this.#child = spawn(process.execPath, [CHILD, path.join(__dirname, calls), entry], {
       stdio: ['pipe', 'pipe', 'inherit', 'pipe'],
-      env: { ...process.env }, // which names the fault build
+      env: { ...process.env, DM_THIN_PREBUILD: path.join(__dirname, '../../../build-fault') },
     })
     this.#socket = this.#child.stdio[3] as Duplex
     createInterface({ input: this.#child.stdout! }).on('line', line => this.#answered(JSON.parse(line) as Answer))

@@ -7,7 +7,7 @@ import { type Answer, type Hold, OverlapProcess, type Request } from './overlap-
 /** The first call goes on after this time if the second neither ends nor waits for a lock, but asks again and again. */
 const PATIENCE_MS = 300
 /** A call that has more steps has more each time. */
-const MOST_STEPS = 500
+const MAX_STEPS = 500
 
 /** The operations that change something, or wait. Between two of them a call only reads. */
 export const CHANGES = [
@@ -67,7 +67,7 @@ export async function overlapEach(
   for (const second of others) {
     counted.pairs += 1
     for (let step = 1; ; step++) {
-      if (step > MOST_STEPS) throw new Error(`${first} takes more steps with each call of ${second}`)
+      if (step > MAX_STEPS) throw new Error(`${first} takes more steps with each call of ${second}`)
       const input = await scene.restored(processes)
       const requests = [first, second].map(call => ({ call, input })) as [Request, Request]
       const { reached, answers } = await overlap(processes, requests, { step, operations })

@@ -76,7 +76,7 @@ test.each([1, 2] as const)(
         await ctr(stack, 'snapshots', '--snapshotter', SNAPSHOTTER, 'commit', 'changed', 'first')
         await ctr(stack, 'containers', 'rm', 'first')
         // In the layer as it was committed, seen through the mount that the client is told to make.
-        const place = scratch.path('look')
+        const place = scratch.path(scratch.name('look'))
         mkdirSync(place)
         // ctr gives a view nothing that keeps it from containerd's garbage collection, which the removals above set off.
         const keep = `containerd.io/gc.ref.snapshot.${SNAPSHOTTER}=look`

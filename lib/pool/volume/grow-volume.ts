@@ -10,6 +10,12 @@ import { recordActive } from './recorded.js'
 import type { VolumeState } from './volume-state.js'
 
 /**
+ * The suspend that makes a table live: writes that wait for space in a full pool are queued again, and the file system is not
+ * frozen. Otherwise the call would wait for that space, while its lock keeps the pool from growing.
+ */
+const WITHOUT_FLUSH = TABLE_FLAG.noflush | TABLE_FLAG.skipLockfs
+
+/**
  * Grows a volume. The exclusive lock of the pool keeps snapshots away, in all processes: the resume would end their suspend
  * of this device.
  */
@@ -52,10 +58,10 @@ async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortS
     const table = [{ ...line!, lengthSectors: sectors(sizeBytes) }]
     const replace = async () => {
       await port.tableLoad(address, table, readOnly, signal)
-      // Not aborted: it makes the table live, with a suspend that writes what the file system has in memory.
-      await port.resume(address).catch(async (fault: unknown) => {
+      // Not aborted: it makes the table live.
+      await port.resume(address, undefined, WITHOUT_FLUSH).catch(async (fault: unknown) => {
         await port.tableLoad(address, [line!], readOnly)
-        await port.resume(address)
+        await port.resume(address, undefined, WITHOUT_FLUSH)
         throw fault
       })
     }

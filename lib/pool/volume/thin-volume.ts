@@ -170,7 +170,7 @@ export class ThinVolume {
 
   /**
    * Grows the volume while it is in use; a volume never shrinks. An active volume is suspended while its table is replaced,
-   * which takes as long as its file system needs to write its changes. Its file system does not grow: see
+   * without a wait for its I/O. Its file system does not grow: see
    * `growFileSystem`. If a call was interrupted, repeat it with the same size.
    *
    * Rejects with `DM_INVALID_ARGUMENT` (smaller than the volume), `DM_BUSY` (somebody has suspended its device),

@@ -172,6 +172,8 @@ function cleanUp(): void {
     for (const name of mapped()) tryRun('dmsetup', ['remove', name])
   }
   for (const name of attached()) tryRun('losetup', ['--detach', name])
+  // Of pools with `mapperLinks`, whose devices were not removed by this library.
+  for (const name of readdirSync('/dev/mapper')) if (name !== 'control') rmSync(`/dev/mapper/${name}`, { force: true })
   for (const name of [...LEFT, ...STORES]) rmSync(name, { recursive: true, force: true })
 }
 
@@ -206,4 +208,5 @@ export function runPage(page: string, node: string, scratch: Scratch): void {
   }
   expect([mapped(), attached()]).toEqual([[], []])
   expect(LEFT.filter(each => existsSync(each))).toEqual([])
+  expect(readdirSync('/dev/mapper')).toEqual(['control'])
 }

@@ -1,6 +1,7 @@
 // Growth of a volume: its record first, then the table of its device.
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { invalid } from '../../base/options.js'
+import { Rollback } from '../../base/rollback.js'
 import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
 import { checkUp } from '../state/context.js'
@@ -56,16 +57,17 @@ async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortS
   if (sizeBytes > present) {
     const readOnly = flags & DEVICE_FLAG.readOnly
     const table = [{ ...line!, lengthSectors: sectors(sizeBytes) }]
-    const replace = async () => {
+    const resume = () => port.resume(address, undefined, WITHOUT_FLUSH)
+    const rollback = new Rollback()
+    rollback.push('DM_TABLE_CLEAR', state.name, () => port.tableClear(address))
+    const replaced = rollback.guard(async () => {
       await port.tableLoad(address, table, readOnly, signal)
-      // Not aborted: it makes the table live.
-      await port.resume(address, undefined, WITHOUT_FLUSH).catch(async (fault: unknown) => {
-        await port.tableLoad(address, [line!], readOnly)
-        await port.resume(address, undefined, WITHOUT_FLUSH)
-        throw fault
-      })
-    }
-    await explained(pool, replace().catch(refuseGone))
+      // The device must not stay suspended, even if the old table cannot be loaded again.
+      rollback.push('DM_DEV_RESUME', state.name, resume, { always: true })
+      rollback.push('DM_TABLE_LOAD', state.name, () => port.tableLoad(address, [line!], readOnly))
+      await resume() // not aborted: it makes the table live
+    })
+    await explained(pool, replaced.catch(refuseGone))
   }
   state.sizeBytes = sizeBytes
 }

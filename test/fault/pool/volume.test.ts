@@ -56,6 +56,28 @@ test('a failure of activate() at any step leaves no device', () =>
     await noneAfter(hooks, PLACES, () => volume.activate())
   }))
 
+test('a failure of grow() at any step leaves the volume running at its old size', () =>
+  withOrigin(async (_pool, origin, state) => {
+    const PLACES: Places[] = [
+      ['DM_TABLE_LOAD', 1],
+      ['DM_DEV_RESUME', 1],
+    ]
+    const before = await state()
+    const grow = () => origin.grow({ sizeBytes: 8 * MiB })
+    for (const kind of ['fail', 'fail-after'] as const) {
+      for (const place of PLACES) {
+        const outcome = await attemptWith(hooks, place, grow, { kind })
+        expectNamed(outcome)
+        const steps = ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'DM_TABLE_CLEAR']
+        expect(undone(outcome)).toEqual(outcome.operation === 'DM_TABLE_LOAD' ? steps.slice(2) : steps)
+        expect(origin.sizeBytes).toBe(4 * MiB)
+        expect([kind, outcome.where, await state()]).toEqual([kind, outcome.where, before])
+      }
+    }
+    await noneAfter(hooks, PLACES, grow)
+    expect(origin.sizeBytes).toBe(8 * MiB)
+  }))
+
 test('a snapshot of an origin that is deactivated before it is suspended succeeds', () =>
   withOrigin(async (pool, origin) => {
     hooks.setFault('DM_DEV_SUSPEND', 1, 'delay', HELD_UP_MS)

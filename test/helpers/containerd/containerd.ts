@@ -59,7 +59,7 @@ export async function withStack(
   const server = { address: path.join(folder, 'snapshotter.sock'), root: path.join(folder, 'store'), pool }
   const socket = path.join(folder, 'containerd.sock')
   const config = path.join(folder, 'containerd.toml')
-  writeFileSync(config, (version === 1 ? version2 : version3)(folder, socket, server.address))
+  writeFileSync(config, configuration(version, folder, socket, server.address))
   const devices = onDevices ? await attach(folder) : []
   const pooled = devices.flatMap(({ path }, index) => [index === 0 ? '--pool-data' : '--pool-metadata', path])
   const serving = await startServer({ ...server, more: ['--size', '1GiB', ...pooled] })
@@ -120,9 +120,9 @@ async function endTasks(stack: Stack): Promise<void> {
   }
 }
 
-/** The version 2 of a configuration, which containerd 1.7 reads. */
-const version2 = (folder: string, socket: string, address: string): string => `
-version = 2
+/** containerd 1.7 reads version 2 of a configuration, containerd 2 version 3. */
+const configuration = (version: ContainerdVersion, folder: string, socket: string, address: string): string => `
+version = ${version + 1}
 root = "${folder}/containerd"
 state = "${folder}/state"
 
@@ -136,35 +136,22 @@ state = "${folder}/state"
   type = "snapshot"
   address = "${address}"
 
-[plugins."io.containerd.grpc.v1.cri".containerd]
+${IMAGES[version]}`
+
+const IMAGES: Readonly<Record<ContainerdVersion, string>> = {
+  1: `[plugins."io.containerd.grpc.v1.cri".containerd]
   snapshotter = "${SNAPSHOTTER}"
   disable_snapshot_annotations = false
-`
-
-/** The version 3, of containerd 2. */
-const version3 = (folder: string, socket: string, address: string): string => `
-version = 3
-root = "${folder}/containerd"
-state = "${folder}/state"
-
-[debug]
-  level = "warn"
-
-[grpc]
-  address = "${socket}"
-
-[proxy_plugins.${SNAPSHOTTER}]
-  type = "snapshot"
-  address = "${address}"
-
-[plugins.'io.containerd.cri.v1.images']
+`,
+  2: `[plugins.'io.containerd.cri.v1.images']
   snapshotter = "${SNAPSHOTTER}"
   disable_snapshot_annotations = false
 
 [[plugins.'io.containerd.transfer.v1.local'.unpack_config]]
   platform = "linux/amd64"
   snapshotter = "${SNAPSHOTTER}"
-`
+`,
+}
 
 /** containerd's client, until it ends. */
 export async function ctr(

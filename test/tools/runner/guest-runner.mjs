@@ -1,7 +1,8 @@
 // Runs in a guest: takes test files from a queue until there are none, each by jest in this one process, so that jest and
 // what it transforms are loaded once. In band: tests of one kernel must not meet each other's devices by chance.
 //
-// It ends before the queue is empty if it has grown large: jest keeps something of each file, and each page of a process in
+// It ends after a file that failed: what that left in the kernel must not fail the files after it. It also ends before the
+// queue is empty if it has grown large: jest keeps something of each file, and each page of a process in
 // User-Mode Linux is a mapping of the host's, of which a process may have 65530 (vm.max_map_count). The next guest goes on.
 //
 //   node test/tools/runner/guest-runner.mjs QUEUE
@@ -63,7 +64,7 @@ let ok = true
 for (const [index, file] of files.entries()) {
   if (!claim(index)) continue
   ok = (await run(file, index)) && ok
-  if (process.memoryUsage.rss() > large) break
+  if (!ok || process.memoryUsage.rss() > large) break
 }
 // A test that leaves a timer or a handle keeps this process from ending, and the guest's limit makes that known.
 process.exitCode = ok ? 0 : 1

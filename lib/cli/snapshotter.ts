@@ -14,6 +14,7 @@ interface SnapshotterCommandOptions {
   readonly pool: Readonly<Record<string, PoolDevices>>
   readonly fs: LayerFileSystem
   readonly size: number
+  readonly metrics?: { readonly host?: string; readonly port: number }
 }
 
 export function addSnapshotterCommand(program: Command): void {
@@ -33,6 +34,7 @@ export function addSnapshotterCommand(program: Command): void {
       new Option('--fs <type>', 'file system of layers without a parent').choices(['ext4', 'xfs']).default('ext4'),
     )
     .option('--size <size>', 'size of these file systems', size, 10 * 2 ** 30)
+    .option('--metrics <[host:]port>', 'serve metrics for Prometheus; the default host is 127.0.0.1', hostAndPort)
     .action(action(serve))
 }
 
@@ -41,6 +43,14 @@ function further(text: string, before: Readonly<Record<string, PoolDevices>>): R
   const [, name, data, metadata] = /^([^=,]+)(?:=([^,]+),([^,]+))?$/.exec(text) ?? []
   if (name === undefined) throw new InvalidArgumentError('It must be NAME or NAME=DATA,METADATA.')
   return { ...before, [name]: data !== undefined && metadata !== undefined ? { data, metadata } : {} }
+}
+
+/** Parses `PORT`, `HOST:PORT` or `[ADDRESS]:PORT`. */
+function hostAndPort(text: string): { host?: string; port: number } {
+  const [, bracketed, plain, port] = /^(?:(?:\[([^\]]+)\]|([^:]+)):)?(\d{1,5})$/.exec(text) ?? []
+  if (port === undefined || Number(port) > 65_535) throw new InvalidArgumentError('It must be PORT or HOST:PORT.')
+  const host = bracketed ?? plain
+  return { ...(host !== undefined && { host }), port: Number(port) }
 }
 
 async function serve(call: Call, options: SnapshotterCommandOptions): Promise<void> {
@@ -57,9 +67,12 @@ async function serve(call: Call, options: SnapshotterCommandOptions): Promise<vo
     address,
     store: { directory: root, pool, fileSystem, sizeBytes },
     pools,
+    ...(options.metrics !== undefined && { metrics: options.metrics }),
     onError: (text, error) => console.error(`${text}:`, error),
   })
-  call.print({ address: snapshotter.address }, () => `listening on ${snapshotter.address}`)
+  const { address: listening, metricsUrl } = snapshotter
+  const metrics = metricsUrl === undefined ? '' : `\nmetrics at ${metricsUrl}`
+  call.print({ address: listening, metricsUrl }, () => `listening on ${listening}${metrics}`)
   if (!call.signal.aborted) await once(call.signal, 'abort')
   await snapshotter.stop()
 }

@@ -70,7 +70,7 @@ export type {
 } from '../pool/volume/volume-options.js'
 export { Keeper } from '../pool/keeper/keeper.js'
 export type { ExtendRequest, Growth, GrowthOptions, KeepOptions, PoolRole } from '../pool/keeper/options.js'
-export { POOL_MODES, type PoolMetrics } from '../pool/metrics.js'
+export { POOL_MODES, type PoolMetrics, type VolumeSpace } from '../pool/metrics.js'
 export type { ReserveOptions } from '../pool/state/reserve.js'
 export type { GrowOptions } from '../pool/lifecycle/grow.js'
 export type { MetadataSnapshot } from '../pool/metadata-snapshot.js'

@@ -1,12 +1,24 @@
 // The numbers of a pool for a monitor.
 import { throwIfAborted } from '../base/errors.js'
 import type { PoolMode } from '../target/thin-pool.js'
-import { thinIds } from './state/live-metadata.js'
+import type { ThinDevice } from '../metadata/details.js'
+import { listThins } from '../metadata/reader.js'
+import { readMetadata } from './state/live-metadata.js'
 import { type PoolContext } from './state/context.js'
 import { readPoolStatus } from './state/status.js'
 
 /** The modes of a pool, from good to bad. `mode` of `PoolMetrics` is an index in this list. */
 export const POOL_MODES: readonly PoolMode[] = ['rw', 'out_of_data_space', 'ro', 'fail', 'error']
+
+/** The space of one volume in `PoolMetrics`. */
+export interface VolumeSpace {
+  /** The number of the volume in its pool, 0 to 2^24-1. */
+  readonly id: number
+  /** The name in the pool's record. Undefined if the pool has no record, or the volume was never activated. */
+  readonly name: string | undefined
+  /** The data that the volume maps, in bytes, shared blocks included. */
+  readonly mappedBytes: number
+}
 
 /** The numbers of a pool. Those that the kernel does not report for a failed pool are undefined. */
 export interface PoolMetrics {
@@ -26,6 +38,8 @@ export interface PoolMetrics {
   readonly metadataPercent: number | undefined
   /** Number of volumes and snapshots in the metadata, as of its last commit. Undefined if it cannot be read. */
   readonly volumes: number | undefined
+  /** The space of each volume and snapshot, by ascending id, as of the last commit. Undefined if it cannot be read. */
+  readonly volumeSpace: readonly VolumeSpace[] | undefined
   /** Number of snapshots that the pool can still take in its life. */
   readonly snapshotsLeft: number | undefined
   /** Index in `POOL_MODES`: 0 is `rw`. */
@@ -43,15 +57,13 @@ export interface PoolMetrics {
 }
 
 export async function readMetrics(context: PoolContext, signal?: AbortSignal): Promise<PoolMetrics> {
-  const [status, volumes] = await Promise.all([
+  const [status, thins] = await Promise.all([
     readPoolStatus(context, signal),
-    thinIds(context, signal).then(
-      ids => ids.length,
-      () => undefined,
-    ),
+    readMetadata(context, signal, source => listThins(source, { signal })).catch(() => undefined),
   ])
   throwIfAborted(signal)
   const { data, metadata } = status
+  const volumeSpace = data && thins && spaceOf(context, thins)
   return {
     dataUsedBytes: data?.usedBytes,
     dataTotalBytes: data?.totalBytes,
@@ -60,7 +72,8 @@ export async function readMetrics(context: PoolContext, signal?: AbortSignal): P
     metadataTotalBytes: metadata?.totalBytes,
     dataPercent: data && percent(data),
     metadataPercent: metadata && percent(metadata),
-    volumes: data && volumes,
+    volumes: volumeSpace?.length,
+    volumeSpace,
     snapshotsLeft: status.snapshots?.left,
     mode: POOL_MODES.indexOf(status.mode),
     needsCheck: Number(status.needsCheck),
@@ -69,6 +82,13 @@ export async function readMetrics(context: PoolContext, signal?: AbortSignal): P
     ...context.counts,
   }
 }
+
+const spaceOf = ({ record, dataBlockBytes }: PoolContext, thins: readonly ThinDevice[]): VolumeSpace[] =>
+  thins.map(({ id, mappedBlocks }) => ({
+    id,
+    name: record?.content.volumes.get(id)?.name,
+    mappedBytes: mappedBlocks * dataBlockBytes,
+  }))
 
 const percent = ({ usedBytes, totalBytes }: { readonly usedBytes: number; readonly totalBytes: number }): number =>
   (usedBytes / totalBytes) * 100

@@ -1,7 +1,7 @@
 // gRPC: two optional peer dependencies, loaded when a server starts, and the status codes of the protocol.
 import path from 'node:path'
 import type * as grpcJs from '@grpc/grpc-js'
-import { DmThinError } from '../base/errors.js'
+import { dependency } from '../base/optional-dependency.js'
 
 /** The status codes of the snapshotter, with the numbers of gRPC. */
 export const STATUS = {
@@ -27,17 +27,12 @@ export interface LoadedGrpc {
   readonly service: grpcJs.ServiceDefinition
 }
 
-/** Loads both packages and the definition of the service. Rejects with `DM_STORE_DEPENDENCY` if one is missing. */
+/** Loads both packages and the definition of the service. Rejects with `DM_DEPENDENCY` if one is missing. */
 export async function loadGrpc(): Promise<LoadedGrpc> {
   const [grpc, loader] = await Promise.all([
-    import('@grpc/grpc-js').catch(missing('@grpc/grpc-js@^1.14')),
-    import('@grpc/proto-loader').catch(missing('@grpc/proto-loader@^0.8')),
+    dependency('@grpc/grpc-js', '^1.14', () => import('@grpc/grpc-js')),
+    dependency('@grpc/proto-loader', '^0.8', () => import('@grpc/proto-loader')),
   ])
   const definition = loader.loadSync(PROTO, { keepCase: true, longs: String, enums: Number, defaults: true })
   return { grpc, service: definition[SERVICE] as grpcJs.ServiceDefinition }
-}
-
-const missing = (wanted: string) => (cause: unknown) => {
-  const message = `the snapshotter needs a package that cannot be loaded: npm install ${wanted}`
-  throw new DmThinError('DM_STORE_DEPENDENCY', message, { detail: wanted.slice(0, wanted.lastIndexOf('@')), cause })
 }

@@ -2,6 +2,7 @@
 import path from 'node:path'
 import type { OpenStoreOptions } from '../store/common/options.js'
 import { DmThinError } from '../base/errors.js'
+import { serveMetrics, type MetricsServer, type ServeMetricsOptions } from '../metrics/endpoint.js'
 import { loadGrpc } from './grpc.js'
 import { isPoolName, Pools, type PoolDevices } from './pools.js'
 import { listen } from './server.js'
@@ -19,6 +20,8 @@ export interface SnapshotterOptions {
    * where later starts find them. A pool without devices has its files there. Default none.
    */
   readonly pools?: Readonly<Record<string, PoolDevices>>
+  /** Serves the metrics of all pools at `/metrics` for Prometheus (`prom-client` must be installed). Default: no server. */
+  readonly metrics?: ServeMetricsOptions
   /** Called with errors that no client caused. Default: prints them to standard error. */
   readonly onError?: (text: string, error: unknown) => void
 }
@@ -27,6 +30,8 @@ export interface SnapshotterOptions {
 export interface Snapshotter {
   /** The absolute path of the socket. */
   readonly address: string
+  /** The URL of the metrics. Undefined without the option `metrics`. */
+  readonly metricsUrl: string | undefined
   /**
    * Rejects new calls, waits at most a minute for the calls in progress, removes the socket and closes the stores. Containers
    * keep running, because their devices and mounts stay. Idempotent.
@@ -38,7 +43,7 @@ export interface Snapshotter {
  * Opens the store and serves the snapshots service of containerd on a Unix socket that only root can use. Resolves when the
  * server listens.
  *
- * Rejects with `DM_STORE_DEPENDENCY` (`@grpc/grpc-js` or `@grpc/proto-loader` is not installed), `DM_BUSY` (another server
+ * Rejects with `DM_DEPENDENCY` (`@grpc/grpc-js`, `@grpc/proto-loader` or `prom-client` is not installed), `DM_BUSY` (another server
  * listens on the address), `DM_INVALID_ARGUMENT` (also if the address exists and is not a socket), and the codes of
  * `LayerStore.open`.
  */
@@ -53,11 +58,19 @@ export async function startSnapshotter(options: SnapshotterOptions): Promise<Sna
   const address = path.resolve(options.address)
   const store = { ...options.store, directory: path.resolve(options.store.directory) }
   const pools = await Pools.open(store, named)
+  let metrics: MetricsServer | undefined
   try {
+    if (options.metrics !== undefined) metrics = await serveMetrics(() => pools.all, options.metrics)
     const server = await listen(loaded, address, snapshotsService(pools, onError))
     let stopped: Promise<void> | undefined
-    return { address, stop: () => (stopped ??= server.stop().then(() => pools.close())) }
+    const stop = async () => {
+      await server.stop()
+      await metrics?.stop()
+      await pools.close()
+    }
+    return { address, metricsUrl: metrics?.url, stop: () => (stopped ??= stop()) }
   } catch (error) {
+    await metrics?.stop()
     await pools.close()
     throw error
   }

@@ -48,7 +48,7 @@ export class LayerStore extends LayerStoreDevices {
    * Opens the store in a directory. Creates the records and the pool if they do not exist. Several processes can have
    * the same store open. Recovers what a crashed process left behind, and reports it in `findings`.
    *
-   * Rejects with `DM_STORE_DEPENDENCY` if this Node has no SQLite and better-sqlite3 is not installed, and with
+   * Rejects with `DM_DEPENDENCY` if this Node has no SQLite and better-sqlite3 is not installed, and with
    * `DM_STORE_DATABASE`. Rejects with `DM_STORE_MISMATCH` if the pool or disk is not the recorded one, if layers are
    * recorded and the pool does not exist, or if the pool is not empty and has no records. Also rejects with the codes of
    * `ThinPool.open` and `ThinPool.create`.
@@ -72,7 +72,7 @@ export class LayerStore extends LayerStoreDevices {
    *
    * Rejects with `DM_LAYER_EXISTS`, `DM_LAYER_NOT_FOUND` (the parent), `DM_INVALID_ARGUMENT` (the parent is not
    * committed, or the size is invalid), `DM_POOL_FULL`, `DM_POOL_READ_ONLY`, `DM_POOL_WORN` (the pool cannot create
-   * further snapshots; `status().pool.snapshots` reports how many are left), `DM_STORE_DEPENDENCY` (mkfs, for the first
+   * further snapshots; `status().pool.snapshots` reports how many are left), `DM_DEPENDENCY` (mkfs, for the first
    * layer of a size), `ABORT_ERR`.
    */
   async prepare(key: string, parent = '', options: PrepareOptions = {}): Promise<Layer> {
@@ -227,7 +227,7 @@ export class LayerStore extends LayerStoreDevices {
    * descriptors, so that nothing is written outside of the layer. The stream is untrusted input. Resolves when everything
    * is on the disk.
    *
-   * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream),
+   * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_DEPENDENCY` (tar-stream),
    * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and the error of the stream itself. If the call
    * rejects after the stream has delivered data, the layer is removed, because its content is incomplete (see
    * `keepFailed`). If it rejects before that, the layer stays as it was.

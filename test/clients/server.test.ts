@@ -169,6 +169,33 @@ test(
   PATIENCE_MS,
 )
 
+test(
+  'the metrics of all pools are served, with the numbers of dmsetup',
+  () =>
+    withServer(
+      async (client, server) => {
+        await client.prepare('plain')
+        const [, url] = /^metrics at (http:\S+)$/m.exec(server.output) ?? []
+        const text = await (await fetch(url!)).text()
+        const pools = [...text.matchAll(/^dm_thin_pool_up\{pool="([^"]+)"\} 1$/gm)].map(([, pool]) => pool!)
+        expect(pools).toHaveLength(2)
+        for (const pool of pools) {
+          const [, , , , , data = ''] = run('dmsetup', ['status', '--noflush', pool]).split(' ')
+          expect(text).toContain(`topolvm_thinpool_size_bytes{pool="${pool}"} ${65_536 * Number(data.split('/')[1])}\n`)
+        }
+        expect(text.match(/^dm_thin_store_layers\{.*$/gm)).toEqual([
+          expect.stringMatching(/ 1$/),
+          expect.stringMatching(/ 0$/),
+        ])
+      },
+      '--pool',
+      'fast',
+      '--metrics',
+      '127.0.0.1:0',
+    ),
+  PATIENCE_MS,
+)
+
 /** Asks a server for a layer, ends it by a signal, and expects that its socket is gone and the layer is not. */
 async function servesUntil(signal: NodeJS.Signals, server: Daemon, address: string): Promise<void> {
   const client = new SnapshotsClient(address)

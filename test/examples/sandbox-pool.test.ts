@@ -54,6 +54,23 @@ async function withService(
   rmSync(directory, { recursive: true }) // a quarter of a gigabyte for the metadata of each
 }
 
+test('the metrics for Prometheus have the layers of the store, and the volumes of its pool as dmsetup counts them', () =>
+  withService('metrics', {}, async service => {
+    const { body } = await service.ask<Sandbox>('POST', '/sandboxes')
+    writeFileSync(path.join(body.path, 'content'), Buffer.alloc(MiB, 1))
+    const response = await fetch(new URL('/metrics', service.url))
+    expect(response.headers.get('content-type')).toMatch(/^text\/plain/)
+    const text = await response.text()
+    const valueOf = (name: string) =>
+      Number(new RegExp(`^${name}\\{pool="([^"]+)"[^}]*\\} (\\d+)$`, 'm').exec(text)?.[2])
+    const pool = /^dm_thin_pool_up\{pool="([^"]+)"\} 1$/m.exec(text)?.[1]
+    const [, , , , metadata = '', data = ''] = run('dmsetup', ['status', '--noflush', pool!]).split(' ')
+    expect(valueOf('topolvm_thinpool_size_bytes')).toBe(64 * 1024 * Number(data.split('/')[1]))
+    expect(valueOf('dm_thin_pool_metadata_size_bytes')).toBe(4096 * Number(metadata.split('/')[1]))
+    expect(valueOf('dm_thin_store_layers')).toBeGreaterThan(1)
+    expect(text.match(/^dm_thin_volume_mapped_bytes/gm)).toHaveLength(valueOf('dm_thin_pool_volumes'))
+  }))
+
 test('a sandbox is independent of others, and is deleted when it is returned', () =>
   withService('fresh', {}, async service => {
     const first = await service.ask<Sandbox>('POST', '/sandboxes')

@@ -14,7 +14,7 @@ test('the installed command lists its subcommands without any optional package',
 
 test('the error of the snapshotter names the missing gRPC package', () => {
   const { status, output } = dmThin(consumer(), 'snapshotter', '--root', path.join(consumer(), 'never-made'))
-  expect(output).toMatch(/^dm-thin: .*: npm install @grpc\/grpc-js@\^1\.14 \(DM_STORE_DEPENDENCY\)\n$/)
+  expect(output).toMatch(/^dm-thin: .*: npm install @grpc\/grpc-js@\^1\.14 \(DM_DEPENDENCY\)\n$/)
   expect(status).toBe(7)
 })
 

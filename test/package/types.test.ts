@@ -10,6 +10,8 @@ import { defineTarget, DeviceMapper, linear, MappedDevice, parseTableLine, trace
 import type { CallMessage, Segment, SignalOption, TargetLine, UdevTransaction } from 'dm-thin/kernel'
 import { ThinMetadata } from 'dm-thin/metadata'
 import type { DeltaRange, ThinDevice } from 'dm-thin/metadata'
+import { exportToOpenTelemetry, exportToPrometheus, serveMetrics } from 'dm-thin/metrics'
+import type { MetricsServer } from 'dm-thin/metrics'
 import { memoryKernel } from 'dm-thin/testing'
 import type { ErrnoName, Leftovers, MemoryKernel } from 'dm-thin/testing'
 import { startSnapshotter } from 'dm-thin/snapshotter'
@@ -62,6 +64,13 @@ export async function below(message: CallMessage, options: SignalOption): Promis
 
 export const serve = (address: string): Promise<Snapshotter> =>
   startSnapshotter({ address, store: { directory: '/var/lib/dm-thin' }, pools: { fast: {} } })
+
+export async function exported(pool: ThinPool, options: Parameters<typeof exportToOpenTelemetry>[1]): Promise<MetricsServer> {
+  exportToOpenTelemetry([pool], options)()
+  const remove = await exportToPrometheus(() => [pool], { labels: { node: 'a' } })
+  remove()
+  return serveMetrics([pool], { port: 0 })
+}
 
 export async function changed(file: string): Promise<number> {
   await using metadata = await ThinMetadata.open(file)

@@ -34,6 +34,10 @@ export function makeApp(sandboxes: Sandboxes, feed: Feed): Hono {
     return c.body(null, 204)
   })
   app.get('/status', async c => c.json(await sandboxes.status()))
+  app.get('/metrics', async c => {
+    const { registry } = sandboxes
+    return c.body(await registry.metrics(), 200, { 'Content-Type': registry.contentType })
+  })
   app.get('/events', c =>
     streamSSE(c, async stream => {
       const gone = new AbortController()

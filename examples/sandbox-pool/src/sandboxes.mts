@@ -1,7 +1,9 @@
 // The sandboxes that are given out: each a layer on the base, mounted at a folder of its own.
 import { randomBytes } from 'node:crypto'
 import path from 'node:path'
+import { exportToPrometheus } from 'dm-thin/metrics'
 import { LayerStore } from 'dm-thin/store'
+import { Registry } from 'prom-client'
 import { BASE, ensureBase } from './base.mjs'
 import { MountPoints } from './mount-points.mjs'
 import { Refusal } from './refusal.mjs'
@@ -22,6 +24,8 @@ export class Sandboxes {
   readonly #settings: Settings
   readonly #store: LayerStore
   readonly #mountPoints: MountPoints
+  /** The metrics for Prometheus. */
+  readonly registry = new Registry()
   readonly #made = new Map<string, Sandbox>()
   readonly #running = new Set<Promise<unknown>>()
   #making = 0
@@ -46,7 +50,9 @@ export class Sandboxes {
       for await (const { key } of store.walk({ filter: ({ kind }) => kind === 'active' })) await store.remove(key)
       await ensureBase(store, base)
       await store.warm(BASE, warm)
-      return new Sandboxes(settings, store, mountPoints)
+      const sandboxes = new Sandboxes(settings, store, mountPoints)
+      await exportToPrometheus([store], { registry: sandboxes.registry, volumes: true })
+      return sandboxes
     } catch (fault) {
       await store.takeDown()
       throw fault

@@ -57,14 +57,10 @@ async function run(command: readonly string[], { fileSystem, device, signal }: F
   } catch (cause) {
     const { code, stderr } = cause as { code?: unknown; stderr?: string }
     const why = code === 'ENOENT' ? `not found; install ${PACKAGES[fileSystem]}` : stderr?.trim() || String(cause)
-    throw new DmThinError(
-      code === 'ABORT_ERR' ? 'ABORT_ERR' : 'DM_STORE_DEPENDENCY',
-      `${program} of ${device}: ${why}`,
-      {
-        device,
-        operation: program,
-        cause,
-      },
-    )
+    throw new DmThinError(code === 'ABORT_ERR' ? 'ABORT_ERR' : 'DM_DEPENDENCY', `${program} of ${device}: ${why}`, {
+      device,
+      operation: program,
+      cause,
+    })
   }
 }

@@ -90,7 +90,7 @@ export class AdoptedStore {
    * Opens the records and the pool. Volumes in use are not affected, and nothing is repaired.
    *
    * Rejects with `DM_FILE_MISSING` (the directory has no known records), `DM_NOT_FOUND` (no such pool is running, or the
-   * directory has records of several pools), `DM_STORE_DATABASE`, `DM_STORE_DEPENDENCY` (this Node has no SQLite, and
+   * directory has records of several pools), `DM_STORE_DATABASE`, `DM_DEPENDENCY` (this Node has no SQLite, and
    * better-sqlite3 is not installed), and the codes of `ThinPool.open`.
    */
   static async open(options: AdoptOptions): Promise<AdoptedStore> {

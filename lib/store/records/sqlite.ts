@@ -2,7 +2,7 @@
 // better-sqlite3.
 import { existsSync } from 'node:fs'
 import { DmThinError } from '../../base/errors.js'
-import { dependency } from '../common/optional-dependency.js'
+import { dependency } from '../../base/optional-dependency.js'
 import { BetterConnection, betterSqlite } from './better-sqlite.js'
 import { Database, type Connection } from './database.js'
 import { NodeConnection, nodeSqlite } from './node-sqlite.js'
@@ -13,7 +13,7 @@ type Connect = (file: string) => Connection
 
 let loaded: Promise<Connect> | undefined
 
-/** Loads SQLite. Rejects with `DM_STORE_DEPENDENCY` if this Node has none and better-sqlite3 cannot be loaded. */
+/** Loads SQLite. Rejects with `DM_DEPENDENCY` if this Node has none and better-sqlite3 cannot be loaded. */
 export function loadSqlite(): Promise<Connect> {
   return (loaded ??= load().catch((fault: unknown) => {
     loaded = undefined // the package may be installed before the next call

@@ -148,7 +148,7 @@ function checkDigest(name: string, value: unknown): void {
  * written stays in `root`, and the caller must discard it. Errors of the stream itself are passed on unchanged.
  *
  * Rejects with `DM_LAYER_TAR` (the archive is damaged, is cut off, or has an entry that is rejected), `DM_LAYER_LIMIT`,
- * `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_STORE_DEPENDENCY` (tar-stream is not installed), `DM_UNSUPPORTED` (another
+ * `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_DEPENDENCY` (tar-stream is not installed), `DM_UNSUPPORTED` (another
  * compression, zstd on a Node without it, a kernel before 5.6), `DM_FILE_MISSING`, `DM_INVALID_ARGUMENT`, `DM_PERMISSION`,
  * `ABORT_ERR`.
  */

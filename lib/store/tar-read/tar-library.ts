@@ -34,7 +34,7 @@ export interface TarLibrary {
   extract(options: ExtractOptions): Extract
 }
 
-/** Loads tar-stream. Rejects with `DM_STORE_DEPENDENCY` if the package is not installed. */
+/** Loads tar-stream. Rejects with `DM_DEPENDENCY` if the package is not installed. */
 export async function tarLibrary(): Promise<TarLibrary> {
   return (await loadTarStream()) as unknown as TarLibrary
 }

@@ -26,7 +26,7 @@ export interface DiffTarOptions extends SignalOption {
  * to the first name, or to an unchanged name in the layer below. Sockets are skipped. Holes of files are written as zeros.
  *
  * The stream fails with the codes of `changes`, with `DM_LAYER_CHANGED` if a file has changed since the trees were compared,
- * `DM_UNSUPPORTED` (a name that begins with `.wh.`, or something that tar cannot represent), `DM_STORE_DEPENDENCY`
+ * `DM_UNSUPPORTED` (a name that begins with `.wh.`, or something that tar cannot represent), `DM_DEPENDENCY`
  * (tar-stream is not installed), `ABORT_ERR`. If it fails, discard the partial tar. After `close`, all descriptors are
  * closed.
  */

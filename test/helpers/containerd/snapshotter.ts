@@ -86,7 +86,7 @@ export interface ServerOptions {
   readonly more?: readonly string[]
 }
 
-/** Resolves when it listens. It prints nothing else. */
+/** Resolves when it listens. It prints nothing else, but for the URL of its metrics. */
 export const startServer = ({ address, root, pool, more = [] }: ServerOptions): Promise<Daemon> =>
   untilListening(address, [MAIN, 'snapshotter', '--address', address, '--root', root, '--pool-name', pool, ...more])
 
@@ -94,9 +94,11 @@ export const startServer = ({ address, root, pool, more = [] }: ServerOptions): 
 export async function untilListening(address: string, program: readonly string[]): Promise<Daemon> {
   if (!existsSync(program[0]!)) throw new Error(`${program[0]} is missing: npm run build:ts, npm run build:examples`)
   const server = new Daemon(process.execPath, ['--no-opt', ...program])
-  await server.until('it listened', () => server.output.includes('\n'))
-  if (server.output !== `listening on ${address}\n`) throw new Error(`the server says: ${server.output}`)
-  return server
+  await server.until('it listened', () => server.output.endsWith('\n'))
+  const rest = server.output.replace(`listening on ${address}\n`, '')
+  if (/^(metrics at http:\S+\n)?$/.test(rest)) return server
+  await server.end('SIGKILL')
+  throw new Error(`the server says: ${server.output}`)
 }
 
 /** Takes the pool down with all its volumes: the end of a test, which a store itself never does. */

@@ -105,6 +105,7 @@ const BEFORE: Record<string, () => void> = {
     const parts = '0 2048 snapshot 7:4 7:5 P 16'
     run('dmsetup', ['create', 'monday', '--table', parts])
   },
+  metrics: () => prepare('volume', volume),
   mounts: () => {
     prepare('volume', volume)
     run(
@@ -147,6 +148,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   containerd: [/^made restored$/m, /^removed layers-/m],
   'mapped-devices': [/state: 'active',\s+usedSectors: 32,/, /upSeconds: 60/, /^joined /m],
   kernel: [/^my\\x20disk\nmy disk$/m],
+  metrics: [/^topolvm_thinpool_data_percent\{pool="images",node="a1"\} 0$/m, /^200 true$/m, /thin_id="0",volume=""/],
   pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
   'recipe-database-clone': [/^\{ cents: 603 \}$/m],
   'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],

@@ -85,6 +85,7 @@ test('each entry and each class has a page that the index of the documentation l
     'dm-thin/kernel',
     'dm-thin/store',
     'dm-thin/metadata',
+    'dm-thin/metrics',
     'dm-thin/snapshotter',
     'dm-thin/testing',
   ])

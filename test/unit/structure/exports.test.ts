@@ -9,6 +9,7 @@ test.each([
   ['kernel', 'DeviceMapper', 'Segment'],
   ['store', 'LayerStore', 'LayerInfo'],
   ['metadata', 'ThinMetadata', 'DeltaRange'],
+  ['metrics', 'exportToPrometheus', 'ExportOptions'],
   ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {

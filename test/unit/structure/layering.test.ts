@@ -37,6 +37,7 @@ const ORDER = [
   'store/images',
   'store/foreign',
   'store',
+  'metrics',
   'snapshotter',
   'entry',
   'cli',
@@ -139,9 +140,9 @@ describe('lib', () => {
     expect(testing.filter(file => importsOf(file).some(name => /native-port|load-addon/.test(name)))).toEqual([])
   })
 
-  test('only modules of Node and the loader of the addon are imported, except in store, snapshotter and cli', () => {
+  test('only modules of Node and the loader of the addon are imported, except in store, metrics, snapshotter and cli', () => {
     const foreign = files
-      .filter(file => !/^lib\/(store|snapshotter|cli)\//.test(file))
+      .filter(file => !/^lib\/(store|metrics|snapshotter|cli)\//.test(file))
       .flatMap(importsOf)
       .filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
     expect(foreign).toEqual([])
@@ -182,6 +183,13 @@ describe('lib', () => {
     expect(early).toEqual([])
     const late = files.filter(file => /\bimport\('@grpc\//.test(read(file)))
     expect(late).toEqual(['lib/snapshotter/grpc.ts'])
+  })
+
+  test('the exporters of metrics import prom-client in one file, only when it is used, and types of OpenTelemetry', () => {
+    expect([...new Set(foreignOf('lib/metrics/'))].sort()).toEqual(['@opentelemetry/api', 'prom-client'])
+    const early = files.filter(file => /^import (?!type )[^\n]*'(prom-client|@opentelemetry\/)/m.test(read(file)))
+    expect(early).toEqual([])
+    expect(files.filter(file => read(file).includes("import('prom-client')"))).toEqual(['lib/metrics/prometheus.ts'])
   })
 
   test('only the mkfs of the store, which can be replaced, spawns processes', () => {

@@ -17,7 +17,7 @@ import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { gunzipSync } from 'node:zlib'
 import { changes } from '../../../../lib/store/compare/changes'
-import { dependency } from '../../../../lib/store/common/optional-dependency'
+import { dependency } from '../../../../lib/base/optional-dependency'
 import { diffTar } from '../../../../lib/store/tar-write/diff-tar'
 import { expectCode } from '../../../helpers/errors/expect-code'
 import { seeded } from '../../../helpers/random/random'
@@ -279,7 +279,7 @@ test('the error for a missing optional package contains the command that install
   const missing = 'dm-thin-has-no-such-package'
   const error = await expectCode(
     dependency(missing, '^1.0.0', () => import(missing)),
-    'DM_STORE_DEPENDENCY',
+    'DM_DEPENDENCY',
   )
   expect(error.message).toContain(`npm install ${missing}@^1.0.0`)
   expect(error.detail).toBe(missing)

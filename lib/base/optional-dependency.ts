@@ -1,12 +1,12 @@
 // Packages that only a part of the library needs (optional peer dependencies).
-import { DmThinError } from '../../base/errors.js'
+import { DmThinError } from './errors.js'
 
-/** Runs `load`, which imports `name`. Rejects with `DM_STORE_DEPENDENCY` and the command that installs the package. */
+/** Runs `load`, which imports `name`. Rejects with `DM_DEPENDENCY` and the command that installs the package. */
 export async function dependency<T>(name: string, range: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load()
   } catch (cause) {
     const message = `the package ${name} is needed for this and cannot be loaded: npm install ${name}@${range}`
-    throw new DmThinError('DM_STORE_DEPENDENCY', message, { detail: name, cause })
+    throw new DmThinError('DM_DEPENDENCY', message, { detail: name, cause })
   }
 }

@@ -1,5 +1,5 @@
 // Keepers killed at each step: the next open restores the pool's options, and the next keeper grows it.
-// @udev both @second-kernel
+// @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type DmThinError, type Finding } from '../../../lib/entry/index.js'
 import { BLOCK, pattern, readAt, writeAt } from '../../helpers/kernel/blocks.js'

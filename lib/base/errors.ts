@@ -6,6 +6,7 @@ import { getSystemErrorMap } from 'node:util'
 export type ErrorCode =
   | 'ABORT_ERR'
   | 'DM_ALREADY_ACTIVE'
+  | 'DM_BOOKMARK_INVALID'
   | 'DM_BUSY'
   | 'DM_CHECK_FAILED'
   | 'DM_CLOSED'

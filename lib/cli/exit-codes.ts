@@ -32,6 +32,7 @@ export const EXIT = {
 export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   ABORT_ERR: EXIT.interrupted,
   DM_ALREADY_ACTIVE: EXIT.state,
+  DM_BOOKMARK_INVALID: EXIT.damaged,
   DM_BUSY: EXIT.state,
   DM_CHECK_FAILED: EXIT.damaged,
   DM_CLOSED: EXIT.state,

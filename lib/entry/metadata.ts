@@ -5,8 +5,15 @@
  */
 // metadata.mts exports the same names for ESM.
 export { ThinMetadata } from '../thin-metadata/thin-metadata.js'
-export type { DeltaOptions, OpenMetadataOptions, WalkOptions, WalkProgress } from '../thin-metadata/options.js'
-export type { DeltaRange, MappedRange } from '../thin-metadata/ranges.js'
+export type {
+  Bookmark,
+  BookmarkOptions,
+  DeltaOptions,
+  OpenMetadataOptions,
+  WalkOptions,
+  WalkProgress,
+} from '../thin-metadata/options.js'
+export type { DeltaRange, MappedRange } from '../metadata/ranges.js'
 export type { MetadataFinding } from '../thin-metadata/check.js'
 export type { ThinUsage } from '../metadata/reader.js'
 export type { ThinDevice } from '../metadata/details.js'

@@ -373,8 +373,8 @@ export class ThinPool {
 
   /**
    * Removes the pool's mapped device, the loop devices that were attached for it, and whatever else the options name.
-   * The volumes remain on the files or devices, unless `deleteFiles` is set. Returns what it removed. Closes this
-   * object.
+   * The volumes remain on the files or devices, unless `deleteFiles` is set. With a `record`, commits the pool first, so
+   * that bookmarks stay valid. Returns what it removed. Closes this object.
    *
    * Rejects with `DM_POOL_IN_USE` (active volumes), `DM_BUSY` (with the holders that could be found), `DM_NOT_FOUND`
    * (the pool was removed before; a new pool of that name is not touched).

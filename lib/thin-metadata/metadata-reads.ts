@@ -3,9 +3,9 @@
 import { Pending } from '../base/pending.js'
 import type { Handle } from '../kernel/port/handle.js'
 import type { MetadataPort, MetadataWalkRequest } from '../kernel/port/metadata-port.js'
-import { readDevices, readMappingRoots, type ThinDevice } from '../metadata/details.js'
+import { findDevice, readDevices, readMappingRoots, type ThinDevice } from '../metadata/details.js'
 import type { Superblock } from '../metadata/superblock.js'
-import { verified, type FoundVolumes, type MetadataSource } from './metadata-source.js'
+import { noVolume, verified, type FoundVolumes, type MetadataSource } from './metadata-source.js'
 import type { WalkOptions } from './options.js'
 import { isLast, progressOf } from './ranges.js'
 
@@ -39,6 +39,17 @@ export class MetadataReads {
 
   devices(signal: Signal): Promise<ThinDevice[]> {
     return this.#pending.run(() => this.#source.read(signal, (superblock, reader) => readDevices(reader, superblock)))
+  }
+
+  /** Returns one volume and the superblock of the same commit. Rejects with `DM_VOLUME_NOT_FOUND`. */
+  device(id: number, signal: Signal): Promise<{ readonly superblock: Superblock; readonly device: ThinDevice }> {
+    return this.#pending.run(() =>
+      this.#source.read(signal, async (superblock, reader) => {
+        const device = await findDevice(reader, superblock, id)
+        if (!device) throw noVolume(id)
+        return { superblock, device }
+      }),
+    )
   }
 
   /** Returns the roots of the mapping trees, by id. */

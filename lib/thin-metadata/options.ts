@@ -44,3 +44,17 @@ export interface DeltaOptions extends WalkOptions {
   /** Adds the data blocks, and ends ranges where these are not contiguous. Default false. */
   readonly withData?: boolean
 }
+
+/** Options of `bookmark`. */
+export interface BookmarkOptions extends SignalOption {
+  /** Called after each native call, which reads up to 2048 nodes. */
+  readonly onProgress?: (progress: WalkProgress) => void
+}
+
+/** A bookmark that was written. */
+export interface Bookmark {
+  /** The length of the file in bytes. */
+  readonly bytes: number
+  /** The number of mapped blocks in it. */
+  readonly blocks: number
+}

@@ -12,6 +12,7 @@ import { SECTOR_BYTES } from '../base/units.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { ThinDevice } from '../metadata/details.js'
 import { checkSameThins, type ThinUsage } from '../metadata/reader.js'
+import type { DeltaRange, MappedRange } from '../metadata/ranges.js'
 import type { Superblock } from '../metadata/superblock.js'
 import { commitPool } from '../pool/state/commit-point.js'
 import { poolTable, type PoolContext } from '../pool/state/context.js'
@@ -24,8 +25,9 @@ import { MetadataLease } from './metadata-lease.js'
 import { MetadataReads } from './metadata-reads.js'
 import { LiveSource } from './live-source.js'
 import { UnchangingSource, type MetadataSource } from './metadata-source.js'
-import type { DeltaOptions, OpenMetadataOptions, WalkOptions } from './options.js'
-import { checkSpan, deltaRangesIn, mappedRangesIn, type DeltaRange, type MappedRange } from './ranges.js'
+import { changedSince, saveMappings, type Bookmarked } from './bookmark/calls.js'
+import type { Bookmark, BookmarkOptions, DeltaOptions, OpenMetadataOptions, WalkOptions } from './options.js'
+import { checkSpan, deltaRangesIn, mappedRangesIn } from './ranges.js'
 
 /**
  * The metadata of a pool, open for reading. Never writes. Walks run in native code on a thread of the library, and hold
@@ -34,11 +36,13 @@ import { checkSpan, deltaRangesIn, mappedRangesIn, type DeltaRange, type MappedR
 export class ThinMetadata {
   readonly #reads: MetadataReads
   readonly #source: MetadataSource
+  readonly #pool: PoolContext | undefined
   readonly #lease: MetadataLease | undefined
 
-  private constructor(source: MetadataSource, lease?: MetadataLease) {
+  private constructor(source: MetadataSource, pool?: PoolContext, lease?: MetadataLease) {
     this.#reads = new MetadataReads(nativePort(), source)
     this.#source = source
+    this.#pool = pool
     this.#lease = lease
   }
 
@@ -78,12 +82,12 @@ export class ThinMetadata {
       if (!reserve) {
         await commitPool(pool, options.signal)
         const source = await LiveSource.open(pool, port, options.signal)
-        return ThinMetadata.#ofPool(pool, new ThinMetadata(source), options.signal)
+        return ThinMetadata.#ofPool(pool, new ThinMetadata(source, pool), options.signal)
       }
       const lease = await explained(pool, MetadataLease.take(pool, options.signal))
       try {
         const source = await UnchangingSource.open(port, pool.metadataPath, true, options.signal)
-        return await ThinMetadata.#ofPool(pool, new ThinMetadata(source, lease), options.signal)
+        return await ThinMetadata.#ofPool(pool, new ThinMetadata(source, pool, lease), options.signal)
       } catch (fault) {
         await lease.release().catch(() => {})
         throw fault
@@ -213,6 +217,39 @@ export class ThinMetadata {
   }
 
   /**
+   * Saves the mappings of a volume of a running pool in a file, which replaces a file of that path when it is complete and
+   * on disk. After that the volume may be deleted: `changedSince` returns what has changed. The file is valid while the pool
+   * runs, and after stops by `pool.remove()` of a pool with a record.
+   *
+   * The volume must be a snapshot that was not written, or an origin that was not written since its last snapshot. Reads its
+   * whole tree, as `mappings` does. Rejects like `mappings`, and with `DM_BOOKMARK_INVALID` (the volume was written since;
+   * the pool is near the limit of its snapshots, or needs a check), `DM_UNSUPPORTED` (not a running pool, or one that
+   * another program has started), `DM_NOT_COMMITTED`, `DM_NOT_FOUND` (the pool was removed), `DM_FILE_MISSING`,
+   * `DM_PERMISSION`, `DM_KERNEL` (the file cannot be written).
+   */
+  async bookmark(id: number, path: string, options: BookmarkOptions = {}): Promise<Bookmark> {
+    checkOptions(options, ['onProgress', 'signal'], 'bookmark')
+    checkPath('path', path)
+    return saveMappings(await this.#bookmarked('bookmark', id, options), path)
+  }
+
+  /**
+   * Returns the differences from the mappings that `bookmark` has saved, on the left, to those of a volume, on the right,
+   * by ascending virtual block. The volume need not descend from the saved one. Reads its whole tree, and the file twice.
+   *
+   * A block that is not returned has the content that it had. A block that is returned may have it too.
+   *
+   * Throws like `mappings`, and `DM_BOOKMARK_INVALID`, whose `detail` is the reason, `DM_UNSUPPORTED` (not a running pool),
+   * `DM_NOT_COMMITTED`, `DM_NOT_FOUND` (the pool was removed), `DM_FILE_MISSING`, `DM_PERMISSION`.
+   */
+  async *changedSince(path: string, id: number, options: WalkOptions = {}): AsyncGenerator<DeltaRange, void> {
+    checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'changedSince')
+    const span = checkSpan(options)
+    checkPath('path', path)
+    yield* changedSince(await this.#bookmarked('changedSince', id, options), path, span)
+  }
+
+  /**
    * Waits for the calls in progress and rejects new ones; iterations that have not ended throw `DM_CLOSED`. Releases the
    * metadata snapshot of a pool. Idempotent.
    */
@@ -223,6 +260,18 @@ export class ThinMetadata {
   /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Returns the volume for a call with a bookmark. */
+  async #bookmarked(call: string, id: number, options: WalkOptions): Promise<Bookmarked> {
+    checkThinId(id)
+    const { signal } = options
+    const pool = this.#pool
+    if (!pool) throw new DmThinError('DM_UNSUPPORTED', `${call}() needs a running pool: open it with a ThinPool`)
+    // Without a metadata snapshot, what is read is the last commit.
+    if (this.#source instanceof LiveSource) await commitPool(pool, signal)
+    const { superblock, device } = await this.#reads.device(id, signal)
+    return { pool, superblock, device, mappings: this.mappings(id, options), signal }
   }
 
   /** Returns the source for a call whose reads must all be of one state. */

@@ -57,12 +57,16 @@ export async function createPool(
   return info
 }
 
+/** Is called with the path of the metadata that a pool is about to be started from. */
+export type BeforeStart = (metadataPath: string) => Promise<void>
+
 /** Starts the pool that the metadata describes. Never formats. */
 export async function restartPool(
   port: KernelPort,
   plan: PoolPlan,
   lock: PoolLock,
   rollback: Rollback,
+  beforeStart: BeforeStart,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const { data, metadata } = await attachBoth(port, plan, lock, rollback, false, signal)
@@ -80,6 +84,7 @@ export async function restartPool(
   // The kernel would grow the pool to a longer table, and a pool never shrinks. A larger device is therefore left to
   // grow().
   const sizeBytes = superblock.dataSpaceMap.blocks * blockBytes || data.sizeBytes
+  await beforeStart(metadata.path)
   return startPool(port, plan, blockBytes, { ...data, sizeBytes }, metadata, rollback, signal)
 }
 

@@ -12,15 +12,16 @@ import { addressOf, POOL_UUID_PREFIX } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
 import { unkeptTable } from './keeper-mark.js'
-import { mismatch, restartPool } from './create.js'
+import { mismatch, restartPool, type BeforeStart } from './create.js'
 
-/** Returns the device of the running pool. Without a plan, it does not start a pool. */
+/** Returns the device of the running pool. Without a plan, it does not start a pool; otherwise after `beforeStart`. */
 export async function findPool(
   port: KernelPort,
   name: string,
   plan: PoolPlan | undefined,
   lock: PoolLock,
   rollback: Rollback,
+  beforeStart: BeforeStart,
   signal?: AbortSignal,
 ): Promise<DeviceInfo> {
   const running = await runningPool(port, name, lock, signal)
@@ -29,7 +30,7 @@ export async function findPool(
     if (plan) await comparePlan(port, plan, table, signal)
     return running
   }
-  if (plan) return restartPool(port, plan, lock, rollback, signal)
+  if (plan) return restartPool(port, plan, lock, rollback, beforeStart, signal)
   const hint = 'pass data and metadata to start it from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }

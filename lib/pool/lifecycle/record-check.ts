@@ -48,7 +48,7 @@ export async function checkedRecord(
   for (const id of found.volumes.keys()) if (!volumes.has(id)) tell('volume-missing', 'dropped', String(id))
   for (const id of there) if (!volumes.has(id)) tell('volume-not-recorded', 'none', String(id))
   const isSame = findings.every(({ kind }) => kind === 'volume-not-recorded')
-  const record = await PoolRecord.open(port, file, { ...truth, volumes }, isSame)
+  const record = await PoolRecord.open(port, file, { ...truth, volumes, starts: found.starts }, isSame)
   return { record, findings }
 }
 

@@ -5,6 +5,7 @@ import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { SignalOption } from '../../base/options.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
+import { cleanState, recordStop } from '../state/clean-stop.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf, untilDetached } from '../../block/find-loop.js'
@@ -71,8 +72,12 @@ export async function removePool(
   for (const volume of volumes) port.mapperLinks.drop(volume.name)
   const stuck = outcomes.find(outcome => outcome.status === 'rejected')
   if (stuck) throw stuck.reason
+  // Nothing is activated between the commit and the removal: the lock excludes that.
+  const mayBeClean = lock.complete && !options.deleteFiles
+  const state = mayBeClean ? await cleanState(context, signal) : undefined
   await describeHolders(port, device, name, () => port.remove(address, limitMs, signal))
   port.mapperLinks.drop(name)
+  if (state !== undefined) await recordStop(context, state)
   // The pool is removed and cannot return by itself: an abort from here on would only leave loop devices behind.
   for (const loop of loops) await untilDetached(port, loop, limitMs)
   const files: string[] = []

@@ -6,6 +6,7 @@ import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { checkBoolean } from '../../base/options.js'
 import { addressOf, type PoolContext } from '../state/context.js'
+import { recordStart, takeCleanStop } from '../state/clean-stop.js'
 import { contextOf } from '../state/new-context.js'
 import { withPoolLock } from '../state/locks.js'
 import { conditionOf, repairPool, type Finding } from './repair.js'
@@ -64,11 +65,16 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
     rollback.guard(async () => {
       const found = file === undefined ? 'missing' : await readRecord(port, file)
       const recorded = plan && typeof found === 'object' ? withRecorded(plan, found.options) : plan
-      const running = await findPool(port, name, recorded, lock, rollback, signal)
+      let before: readonly string[] = []
+      const beforeStart = async (metadataPath: string) => {
+        if (file !== undefined) before = await takeCleanStop(port, file, metadataPath, signal)
+      }
+      const running = await findPool(port, name, recorded, lock, rollback, beforeStart, signal)
       const pool = askable(port, name, running)
       const repaired = repair ? await repairPool(port, running, lock, signal) : []
       const condition = await conditionOf(pool, signal)
       const checked = file === undefined ? undefined : await checkedRecord(pool, running, file, signal)
+      if (checked) await recordStart(checked.record, before, running.uuid)
       const context = await contextOf(port, name, running, handle, checked?.record, signal)
       return { context: linked(context), findings: [...repaired, ...condition, ...(checked?.findings ?? [])] }
     }),

@@ -34,6 +34,14 @@ export interface RecordedOptions {
   readonly errorIfNoSpace: boolean
 }
 
+/** The starts of the pool between which it was stopped without losing anything: clean-stop.ts. */
+export interface RecordedStarts {
+  /** The uuids of the pool's mapped device, the oldest first. */
+  readonly uuids: readonly string[]
+  /** The digest of the metadata at the stop; undefined while the last start runs, and if its stop was not clean. */
+  readonly stopped?: string | undefined
+}
+
 export interface RecordContent {
   readonly pool: string
   readonly dataBlockBytes: number
@@ -41,6 +49,7 @@ export interface RecordContent {
   readonly dataBytes: number
   readonly options: RecordedOptions
   readonly volumes: ReadonlyMap<number, VolumeRecord>
+  readonly starts?: RecordedStarts | undefined
 }
 
 type Change = (content: RecordContent) => RecordContent
@@ -200,8 +209,14 @@ function parse(value: unknown): RecordContent {
       errorIfNoSpace: truth(given['errorIfNoSpace']),
     },
     volumes: new Map(volumes),
+    ...(record['starts'] === undefined ? {} : { starts: startsIn(object(record['starts'])) }),
   }
 }
+
+const startsIn = (starts: Record<string, unknown>): RecordedStarts => ({
+  uuids: list(starts['uuids']).map(text),
+  ...(starts['stopped'] === undefined ? {} : { stopped: text(starts['stopped']) }),
+})
 
 function checked<T>(is: boolean, value: unknown): T {
   if (!is) throw new TypeError(`unexpected ${shown(value)}`)

@@ -91,6 +91,7 @@ const BEFORE: Record<string, () => void> = {
     run('losetup', ['/dev/loop7', fileOf('disk', 8 * MiB)])
     symlinkSync('/dev/loop7', '/dev/sdx')
   },
+  bookmarks: () => prepare('changed', changed),
   'changed-blocks': () => prepare('changed', changed),
   containerd: () => prepare('store', store),
   'crash-safety': () => prepare('pool', pool()),
@@ -139,6 +140,7 @@ const BETWEEN: Record<string, Record<number, () => void>> = {
 const PRINTS: Record<string, readonly RegExp[]> = {
   README: [/^first-lines-1 \/dev\/dm-\d+ /m, /source: '\/dev\/dm-\d+'/],
   'block-devices': [/^x{512}$/m],
+  bookmarks: [/^1 blocks in a file of \d+ bytes$/m, /^different 0 65536$/m],
   'changed-blocks': [
     /^different 0 65536$/m,
     /^1 blocks from 0 on are data blocks from \d+ on, mapped at snapshot time 1$/m,

@@ -1,5 +1,5 @@
 // What thin_delta and thin_dump report of a metadata image.
-import type { DeltaRange, MappedRange } from '../../../lib/thin-metadata/ranges.js'
+import type { DeltaRange, MappedRange } from '../../../lib/metadata/ranges.js'
 import { run } from '../process/spawned.js'
 
 const TYPES = { left_only: 'leftOnly', right_only: 'rightOnly', different: 'different', same: 'same' } as const

@@ -22,6 +22,7 @@ const ORDER = [
   'pool/keeper',
   'pool/volume',
   'pool',
+  'thin-metadata/bookmark',
   'thin-metadata',
   'testing',
   'store/common',

@@ -4,8 +4,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 import { DmThinError } from '../entry/index.js'
 import { parseSize } from '../snapshotter/size.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'
-import { errorFacts, errorText, jsonText } from './output.js'
-import { Progress } from './progress.js'
+import { errorFacts, errorText, jsonText, Progress } from './output.js'
 
 /** The exit codes of a program that was ended by a signal, as in shells: 128 plus the number of the signal. */
 const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: 143 } as const

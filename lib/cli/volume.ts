@@ -5,6 +5,7 @@ import { action, count, ids, size, subcommand, usageError, type Call } from './c
 import { EXIT } from './exit-codes.js'
 import { nameText, pairs, sizeText, table } from './output.js'
 import { recordOf, withPool } from './pool.js'
+import { addChangeCommands } from './volume-changes.js'
 import { cells, factsOf, forMany, printVolumes, TITLES } from './volume-output.js'
 
 interface VolumeOptions {
@@ -54,6 +55,7 @@ export function addVolumeCommands(program: Command): void {
   command('delete <pool>', 'Delete inactive volumes; their data is lost.', 'dm-thin volume delete tank 2 3')
     .argument('<id...>', 'thin ids', ids)
     .action(action(remove))
+  addChangeCommands(command)
 }
 
 /** Opens the pool of the command while `body` runs. */

@@ -5,7 +5,7 @@
 // text, JSON and exit codes of volume …                     the volume commands create, list, activate …
 // pools that something is wrong with                        pool ls --all lists pools …
 // each kind of error of pools and volumes                   the exit code; of layers: command-line-layers.test.ts
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dmThin, jsonOf, linesOf, MAIN } from '../../helpers/process/command-line.js'
 import { MiB } from '../../../lib/entry/index.js'
 import { withPool } from '../../helpers/pool/pools.js'
@@ -136,6 +136,38 @@ test('the volume commands create, list, activate, snapshot, deactivate and delet
     expect(volume('delete', '0', '1', '4', '7')).toHaveLength(5)
     expect(asJson(0, 'ls')).toEqual([])
     return Promise.resolve()
+  })
+})
+
+test('volume diff lists what has changed since a volume, and since the bookmark of a deleted one', async () => {
+  await withPool(async (pool, { name }) => {
+    const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
+    const write = (block: number) =>
+      run('dd', ['if=/dev/urandom', `of=${volume.path}`, 'bs=64k', 'count=1', `seek=${block}`, 'oflag=direct'])
+    for (const block of [0, 1, 2]) write(block)
+    const base = await volume.snapshot()
+    const file = scratch.path('base.bookmark')
+    const made = jsonOf<{ bytes: number }>(0, 'volume', 'bookmark', name, String(base.id), file)
+    expect(made).toMatchObject({ file, blocks: 3, bytes: statSync(file).size })
+    expect(linesOf('volume', 'bookmark', name, String(base.id), file)).toEqual([
+      `file  ${file}`,
+      `size  ${statSync(file).size} B`,
+      'mapped blocks  3',
+    ])
+    write(1)
+    write(9)
+    const expected = ['different 65536 65536', 'rightOnly 589824 65536']
+    expect(linesOf('volume', 'diff', name, '0', '--from', String(base.id))).toEqual(expected)
+    await base.delete()
+    expect(linesOf('volume', 'diff', name, '0', '--since', file)).toEqual(expected)
+    expect(jsonOf(0, 'volume', 'diff', name, '0', '--since', file)).toEqual([
+      { type: 'different', offsetBytes: 65536, lengthBytes: 65536 },
+      { type: 'rightOnly', offsetBytes: 589824, lengthBytes: 65536 },
+    ])
+    expect(dmThin('volume', 'diff', name, '0').status).toBe(2)
+    expect(dmThin('volume', 'diff', name, '0', '--since', file, '--from', '0').status).toBe(2)
+    expect(dmThin('volume', 'diff', name, '0', '--since', '/dev/null').status).toBe(8)
+    expect(dmThin('volume', 'bookmark', name, '0', file).status).toBe(8)
   })
 })
 

@@ -71,3 +71,41 @@ test('a process that reads 10 million mappings needs as much memory as one that 
   const [small = 0, , large = 0] = Object.values(peaks)
   expect(large).toBeLessThan(small + 24)
 })
+
+/** Writes a bookmark of this many ranges and compares it with the same ranges, in a process of its own. */
+async function comparing(mappings: number): Promise<{ peakMiB: number; bytes: number; changes: number }> {
+  const parts = JSON.stringify(path.join(__dirname, '../../dist/thin-metadata/bookmark'))
+  const answer = await runChild(`
+    require('node:v8').setFlagsFromString('--expose-gc')
+    const collectGarbage = require('node:vm').runInNewContext('gc')
+    const { writeBookmark, BookmarkFile } = require(${parts} + '/file.js')
+    const { changedRanges } = require(${parts} + '/compare.js')
+    async function* ranges() {
+      for (let at = 0; at < ${mappings}; at++) {
+        if (at % 50_000 === 0) collectGarbage()
+        yield { begin: 3 * at, length: 1, data: ((at % 65521) ** 2 * 31) % 2 ** 28, time: at % 16 }
+      }
+    }
+    const header = { pool: 'p', start: 's', volume: 1, time: 99, snapshottedTime: 99, transactionId: '0', dataBlockBytes: 65536 }
+    const file = ${JSON.stringify(scratch.path('bookmark'))}
+    const bytes = await writeBookmark(file, header, ranges())
+    const opened = await BookmarkFile.open(file)
+    let changes = 0
+    for await (const _ of changedRanges(opened.ranges(), ranges())) changes++
+    await opened.close()
+    return { peakMiB: Math.round(process.resourceUsage().maxRSS / 1024), bytes, changes }`)
+  return (answer as { value: { peakMiB: number; bytes: number; changes: number } }).value
+}
+
+test('a process that saves and compares 10 million mappings needs as much memory as one with a million', async () => {
+  const peaks: Record<string, number> = {}
+  for (const mappings of [1_000_000, 10_000_000]) {
+    const { peakMiB, bytes, changes } = await comparing(mappings)
+    expect(changes).toBe(0)
+    expect(bytes).toBeGreaterThan(mappings)
+    peaks[`peak with ${mappings} mappings saved, MiB`] = peakMiB
+  }
+  keepFigures('bookmark-memory', [peaks])
+  const [small = 0, large = 0] = Object.values(peaks)
+  expect(large).toBeLessThan(small + 24)
+})

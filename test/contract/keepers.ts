@@ -273,7 +273,7 @@ export const KEEPERS: readonly Case[] = [
       withPool(machine, async at => {
         const volume = await active(at)
         await machine.write(volume.path, 0, content(1, 4 * BLOCK))
-        await volume.snapshot()
+        const snapshot = await volume.snapshot()
         await at.pool.setTransactionId({ currentId: 0n, newId: 7n })
         const { data, metadata, snapshots } = await at.pool.status()
         expect(await at.pool.metrics()).toEqual({
@@ -285,6 +285,7 @@ export const KEEPERS: readonly Case[] = [
           dataPercent: 25,
           metadataPercent: (metadata!.usedBytes / metadata!.totalBytes) * 100,
           volumes: 2,
+          volumeSpace: [volume, snapshot].map(({ id }) => ({ id, name: undefined, mappedBytes: 4 * BLOCK })),
           snapshotsLeft: snapshots!.left,
           mode: 0,
           needsCheck: 0,

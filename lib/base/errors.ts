@@ -51,6 +51,7 @@ export type ErrorCode =
   | 'DM_POOL_SUSPENDED'
   | 'DM_POOL_WORN'
   | 'DM_RECORD'
+  | 'DM_REPAIR_FAILED'
   | 'DM_SIGNATURE_FOUND'
   | 'DM_SIZE_UNKNOWN'
   | 'DM_STORE_DATABASE'

@@ -10,9 +10,9 @@ import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo } from '../kernel/port/device-
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { whyNoUdev } from '../kernel/udev.js'
 import { parsePoolStatus } from '../target/thin-pool.js'
-import { action, subcommand, type Call } from './call.js'
-import { EXIT } from './exit-codes.js'
-import { errorText } from './output.js'
+import { action, subcommand, type Call } from './common/call.js'
+import { EXIT } from './common/exit-codes.js'
+import { errorText } from './common/output.js'
 
 interface Finding {
   /** `ok`: supported. `note`: information. `missing` and `left`: an action is needed. */
@@ -125,7 +125,7 @@ async function mappedDevice(port: KernelPort, info: DeviceInfo): Promise<Finding
 
 function poolFindings(name: string, parameters: string): Finding[] {
   const status = parsePoolStatus(parameters)
-  const repair = 'take it down, then thin_check and thin_repair its metadata'
+  const repair = `dm-thin pool repair ${name} --deactivate`
   if (!('transactionId' in status)) {
     return [{ kind: 'left', text: `pool ${name} has failed`, hint: repair }]
   }

@@ -5,9 +5,9 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DmThinError } from '../entry/index.js'
 import type { LayerFileSystem } from '../entry/store.js'
-import { usageError, type Call } from './call.js'
+import { usageError, type Call } from './common/call.js'
 import { withStore } from './open-store.js'
-import { nameText, sizeText } from './output.js'
+import { nameText, sizeText } from './common/output.js'
 
 export interface ImportImageOptions {
   readonly name?: string

@@ -1,6 +1,6 @@
 // The tree of a store's layers: each layer below its parent.
 import type { LayerInfo } from '../entry/store.js'
-import { nameText, sizeText } from './output.js'
+import { nameText, sizeText } from './common/output.js'
 
 export interface LayerTree extends Omit<LayerInfo, 'parent'> {
   readonly children: readonly LayerTree[]

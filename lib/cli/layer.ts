@@ -7,13 +7,13 @@ import {
   type LayerStore as Store,
   type StoreFinding,
 } from '../entry/store.js'
-import { action, count, each, size, subcommand, usageError, type Call } from './call.js'
-import { EXIT } from './exit-codes.js'
+import { action, count, each, size, subcommand, usageError, type Call } from './common/call.js'
+import { EXIT } from './common/exit-codes.js'
 import { exportImage, importImage } from './layer-image.js'
 import { layerTrees, treeText } from './layer-tree.js'
 import { findingText, withStore } from './open-store.js'
-import { errorText, nameText, pairs, sizeText, table } from './output.js'
-import { sourceOf } from './pool.js'
+import { errorText, nameText, pairs, sizeText, table } from './common/output.js'
+import { sourceOf } from './common/pool-sources.js'
 
 export function addLayerCommands(program: Command): void {
   const layer = program.command('layer').description('image layers of a layer store')

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore, type OpenStoreOptions, type StoreFinding } from '../entry/store.js'
 import { DmThinError } from '../entry/index.js'
-import type { Call } from './call.js'
-import { errorText, nameText } from './output.js'
+import type { Call } from './common/call.js'
+import { errorText, nameText } from './common/output.js'
 
 /** Opens a store while `body` runs. Prints the findings of `open` in addition to the result. */
 export async function withStore<T>(

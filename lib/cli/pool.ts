@@ -1,11 +1,12 @@
 // The commands dm-thin pool.
-import { statSync } from 'node:fs'
 import type { Command } from 'commander'
-import { DmThinError, ThinPool, type DeviceSource, type PoolStatus } from '../entry/index.js'
+import { DmThinError, ThinPool, type PoolStatus } from '../entry/index.js'
 import { DeviceMapper, type ListEntry } from '../entry/kernel.js'
 import { POOL_UUID_PREFIX } from '../pool/state/context.js'
-import { action, count, size, subcommand, usageError, type Call } from './call.js'
-import { errorText, nameText, pairs, sizeText, table, usedText } from './output.js'
+import { action, count, size, subcommand, usageError, type Call } from './common/call.js'
+import { errorText, nameText, pairs, sizeText, table, usedText } from './common/output.js'
+import { addRepairCommands } from './pool-repair.js'
+import { recordOf, sourceOf } from './common/pool-sources.js'
 
 interface RecordOption {
   readonly record?: string
@@ -79,6 +80,7 @@ export function addPoolCommands(program: Command): void {
     .option('--delete-files', 'delete the files below the pool: all volumes are lost')
     .option('--record <file>', 'record beside the pool, deleted with the files')
     .action(action(remove))
+  addRepairCommands(pool)
 }
 
 function sources(command: Command): Command {
@@ -87,15 +89,6 @@ function sources(command: Command): Command {
     .requiredOption('--metadata <path>', 'file or block device for the metadata')
     .option('--record <file>', 'keep names and sizes of volumes in this file')
 }
-
-/** Returns a block device if the path is one, and a file otherwise. */
-export function sourceOf(path: string, sizeBytes?: number): DeviceSource {
-  if (statSync(path, { throwIfNoEntry: false })?.isBlockDevice()) return { device: path }
-  return { file: path, ...(sizeBytes !== undefined && { sizeBytes }) }
-}
-
-export const recordOf = ({ record }: { readonly record?: string | undefined }): { record?: string } =>
-  record === undefined ? {} : { record }
 
 /** Opens a pool while `body` runs. */
 export async function withPool<T>(
@@ -162,7 +155,7 @@ async function status(call: Call, pool: ThinPool): Promise<void> {
       ['snapshots left', String(snapshots?.left ?? 'unknown')],
       ['discards', found.discard],
       ['when full', found.whenFull],
-      ['needs check', found.needsCheck ? 'yes: run thin_check on its metadata' : 'no'],
+      ['needs check', found.needsCheck ? 'yes: dm-thin pool repair' : 'no'],
       ...findings.map(each => ['finding', findingText(each)] as const),
     ])
   })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { LayerFileSystem } from '../entry/store.js'
 import { startSnapshotter, type PoolDevices } from '../entry/snapshotter.js'
-import { action, size, subcommand, usageError, type Call } from './call.js'
+import { action, size, subcommand, usageError, type Call } from './common/call.js'
 
 interface SnapshotterCommandOptions {
   readonly address: string

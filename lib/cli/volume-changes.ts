@@ -1,9 +1,10 @@
 // The commands dm-thin volume bookmark and dm-thin volume diff.
 import type { Command } from 'commander'
 import { ThinMetadata, type DeltaRange } from '../entry/metadata.js'
-import { action, count, usageError, type Call } from './call.js'
-import { pairs, sizeText } from './output.js'
-import { recordOf, withPool } from './pool.js'
+import { action, count, usageError, type Call } from './common/call.js'
+import { pairs, sizeText } from './common/output.js'
+import { recordOf } from './common/pool-sources.js'
+import { withPool } from './pool.js'
 
 interface ChangeOptions {
   readonly record?: string

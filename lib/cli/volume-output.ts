@@ -1,8 +1,8 @@
 // The output of volumes: of a call for one volume, or of a call for many with a progress bar and a result for each.
 import type { ThinVolume, VolumeResult } from '../entry/index.js'
-import type { Call } from './call.js'
-import { EXIT, exitCodeOf } from './exit-codes.js'
-import { errorText, nameText, sizeText, table } from './output.js'
+import type { Call } from './common/call.js'
+import { EXIT, exitCodeOf } from './common/exit-codes.js'
+import { errorText, nameText, sizeText, table } from './common/output.js'
 
 export const factsOf = (volume: ThinVolume) => ({
   id: volume.id,

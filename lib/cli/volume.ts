@@ -1,10 +1,11 @@
 // The commands dm-thin volume.
 import type { Command } from 'commander'
 import { volumesOf, type ThinPool, type ThinVolume } from '../entry/index.js'
-import { action, count, ids, size, subcommand, usageError, type Call } from './call.js'
-import { EXIT } from './exit-codes.js'
-import { nameText, pairs, sizeText, table } from './output.js'
-import { recordOf, withPool } from './pool.js'
+import { action, count, ids, size, subcommand, usageError, type Call } from './common/call.js'
+import { EXIT } from './common/exit-codes.js'
+import { nameText, pairs, sizeText, table } from './common/output.js'
+import { recordOf } from './common/pool-sources.js'
+import { withPool } from './pool.js'
 import { addChangeCommands } from './volume-changes.js'
 import { cells, factsOf, forMany, printVolumes, TITLES } from './volume-output.js'
 

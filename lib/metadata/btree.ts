@@ -118,3 +118,7 @@ export function mappedDataBlock(node: BtreeNode, index: number): number {
   const offset = node.valueOffset(index)
   return node.view.getUint32(offset + 4, true) * 256 + node.view.getUint8(offset + 3)
 }
+
+/** Returns the snapshot clock of a mapping: the lower 24 bits of its value. */
+export const mappedTime = (node: BtreeNode, index: number): number =>
+  node.view.getUint32(node.valueOffset(index), true) & 0xffffff

@@ -1,29 +1,28 @@
 // The pool class, the entry point of the library.
 import { deviceMinor } from '../base/device-number.js'
-import { thinUsage } from '../metadata/reader.js'
-import { checkBoolean, checkName, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
-import { message } from '../target/messages.js'
-import { MAX_THIN_ID, SECTOR_BYTES } from '../base/units.js'
+import { checkBoolean, checkOptions, type SignalOption, checkNumber } from '../base/options.js'
 import type { ManyOptions, VolumeResult } from './volume/batch.js'
-import { changePool, commitPool } from './state/commit-point.js'
-import { explained } from './state/explain-error.js'
-import { readMetadata } from './state/live-metadata.js'
+import { commitPool } from './state/commit-point.js'
+import { readUsage } from './state/live-metadata.js'
 import type { PoolContext } from './state/context.js'
-import { originPath } from './volume/external-origin.js'
-import { findVolume, findVolumes } from './volume/find-volume.js'
-import { growAlone, type GrowOptions } from './lifecycle/grow.js'
+import { checkCreateVolume, createVolume } from './volume/create-volume.js'
+import { checkFindVolume, findVolume, findVolumes } from './volume/find-volume.js'
+import { checkGrowOptions, growAlone, type GrowOptions } from './lifecycle/grow.js'
 import { Keeper } from './keeper/keeper.js'
 import { checkKeepOptions, type KeepOptions } from './keeper/options.js'
 import { readMetrics, type PoolMetrics } from './metrics.js'
 import { withPoolLock, type PoolLock } from './state/locks.js'
-import { activateMany, deactivateMany, deleteMany, snapshotMany, statusMany } from './volume/bulk.js'
+import { activateMany, checkWanted, deactivateMany, deleteMany, snapshotMany, statusMany } from './volume/bulk.js'
 import type { Finding } from './lifecycle/repair.js'
+import { checkPool, checkRunning } from './check-running.js'
+import type { PoolCheck } from './check/states.js'
+import { checkDepth } from './repair/check-at-rest.js'
+import { ofRunning, type CheckPoolOptions, type RepairOptions, type RepairPoolOptions } from './repair/options.js'
+import { repairMetadata, type Repair } from './repair/repair-metadata.js'
 import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
 import type { CreatePoolOptions, OpenPoolOptions } from './lifecycle/options.js'
 import { watchPool, type PoolWatch } from './pool-events.js'
-import { admitted } from './state/reserve.js'
-import { recordNew } from './volume/recorded.js'
-import { removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
+import { checkRemoveOptions, removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
 import {
   readPoolSpace,
   readPoolStatus,
@@ -33,17 +32,22 @@ import {
   type VolumeUsage,
 } from './state/status.js'
 import { makePool, takeUpPool, type TakenUp } from './lifecycle/take-up.js'
-import { ThinVolume } from './volume/thin-volume.js'
-import { checkTransactionId, setTransactionId, type SetTransactionIdOptions } from './transaction-id.js'
+import type { ThinVolume } from './volume/thin-volume.js'
+import { checkTransactionIds, setTransactionId, type SetTransactionIdOptions } from './state/transaction-id.js'
 import {
   checkThinId,
-  checkVolumeSize,
   DEFAULT_TIMEOUT_MS,
   type ActivateOptions,
   type CreateVolumeOptions,
   type DeactivateOptions,
   type FindVolumeOptions,
 } from './volume/volume-options.js'
+
+/** The result of `ThinPool.repair`. */
+export interface RepairedPool extends Repair {
+  /** The pool, which runs with the repaired metadata. */
+  readonly pool: ThinPool
+}
 
 /** A thin pool: two devices, for data and for metadata, from which thin volumes take their blocks. */
 export class ThinPool {
@@ -84,6 +88,32 @@ export class ThinPool {
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
     return new ThinPool(await takeUpPool(typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions))
+  }
+
+  /**
+   * Checks the metadata of a pool, whether it runs or not, by `thin_check`, a child process, unless `depth` is `'quick'`.
+   * Of a running pool it reads a metadata snapshot. Returns the state and the call that resolves it. See docs/repair.md.
+   *
+   * Rejects with `DM_NOT_FOUND`, `DM_FILE_MISSING`, `DM_BUSY` (the metadata is in use), `DM_DEPENDENCY`,
+   * `DM_CHECK_FAILED` (`thin_check` was killed), `DM_METADATA_SNAPSHOT_HELD`, `DM_UNSUPPORTED` (a pool in memory).
+   */
+  static async check(nameOrOptions: string | CheckPoolOptions): Promise<PoolCheck> {
+    return checkPool(typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions)
+  }
+
+  /**
+   * Repairs the metadata of a pool and opens the pool. Removes a running pool first. Runs `thin_check`, and `thin_restore`
+   * or `thin_repair`, as child processes. Rebuilt metadata is in a new file, which takes the place of the original when
+   * it is complete and `thin_check` accepts it; or on the block device `to`. The original is kept. If the call rejects,
+   * the pool does not run, and the original is in its place. See docs/repair.md.
+   *
+   * Rejects with `DM_REPAIR_FAILED`, `DM_POOL_IN_USE` (active volumes), `DM_POOL_MISMATCH` and `DM_METADATA_BLANK` (no
+   * program can repair it), `DM_METADATA_NOT_BLANK` (`to` is not blank), `DM_DEPENDENCY`, `DM_BUSY`, `DM_NOT_FOUND`,
+   * `DM_FILE_MISSING`, `DM_UNSUPPORTED` (a pool in memory), `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and like `open`.
+   */
+  static async repair(options: RepairPoolOptions): Promise<RepairedPool> {
+    const { repair, open } = await repairMetadata(options)
+    return { ...repair, pool: await ThinPool.open(open) }
   }
 
   /** Name of the pool's mapped device. */
@@ -136,24 +166,8 @@ export class ThinPool {
    * `DM_INVALID_ARGUMENT`.
    */
   async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
-    checkOptions(options, ['sizeBytes', 'id', 'name', 'externalOrigin', 'signal'], 'createVolume')
-    const sizeBytes = checkVolumeSize(options.sizeBytes)
-    const wanted = options.id === undefined ? undefined : checkThinId(options.id)
-    const name = options.name === undefined ? undefined : checkName(options.name)
-    const externalOrigin = originPath(options.externalOrigin)
-    const { ids } = this.#context
-    const send = (id: number) => changePool(this.#context, message.createThin(id), options.signal)
-    const make = async (id: number) => {
-      await admitted(this.#context, 0, () => send(id))
-      await recordNew(this.#context, [[id, { name: name ?? `${this.name}-${id}`, sizeBytes, externalOrigin }]])
-      return new ThinVolume(this.#context, { id, name, sizeBytes, externalOrigin })
-    }
-    return this.#run(async () => {
-      if (wanted === undefined) return explained(this.#context, ids.withNew(options.signal, make))
-      const volume = await explained(this.#context, make(wanted))
-      ids.use(wanted)
-      return volume
-    })
+    const plan = checkCreateVolume(options)
+    return this.#run(() => createVolume(this.#context, plan))
   }
 
   /**
@@ -162,13 +176,8 @@ export class ThinPool {
    * `sizeBytes` and its `externalOrigin`, if it has one, here or at `activate()`.
    */
   async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
-    checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
     checkThinId(id)
-    const unchecked = options.known === 'unchecked'
-    const known = unchecked || checkBoolean('known', options.known)
-    const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
-    const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unchecked }
-    const looks = unchecked ? 'none' : known ? 'own' : 'all'
+    const { given, looks } = checkFindVolume(options)
     return this.#run(() => findVolume(this.#context, id, given, looks, options.signal))
   }
 
@@ -189,16 +198,7 @@ export class ThinPool {
    */
   async usage(options: SignalOption = {}): Promise<VolumeUsage[]> {
     checkOptions(options, ['signal'], 'usage')
-    return this.#run(async () => {
-      const { signal } = options
-      const all = await readMetadata(this.#context, signal, source => thinUsage(source, { signal }))
-      return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
-        id,
-        mappedBlocks,
-        exclusiveBlocks,
-        sharedBlocks,
-      }))
-    })
+    return this.#run(() => readUsage(this.#context, options.signal))
   }
 
   /**
@@ -215,9 +215,7 @@ export class ThinPool {
     options: SignalOption = {},
   ): Promise<VolumeResult[]> {
     checkOptions(options, ['signal'], 'snapshotMany')
-    if (typeof wanted !== 'object') checkNumber('wanted', wanted, { min: 1, max: MAX_THIN_ID })
-    else if (Array.isArray(wanted)) wanted.forEach(checkThinId)
-    else throw invalid('wanted must be a number or a list of ids')
+    checkWanted(wanted)
     return this.#run(() => snapshotMany(this.#context, origin, wanted, options.signal))
   }
 
@@ -290,13 +288,7 @@ export class ThinPool {
    * path of a file below the pool now leads to another file).
    */
   async grow(options: GrowOptions): Promise<void> {
-    checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
-    const size = (name: string, value: number | undefined) =>
-      value === undefined ? undefined : checkNumber(name, value, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })
-    const sizes = {
-      dataBytes: size('dataBytes', options.dataBytes),
-      metadataBytes: size('metadataBytes', options.metadataBytes),
-    }
+    const sizes = checkGrowOptions(options)
     await this.#run(() => growAlone(this.#context, options.signal, () => Promise.resolve(sizes)))
   }
 
@@ -345,10 +337,8 @@ export class ThinPool {
    * `DM_POOL_FAILED`.
    */
   async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
-    checkOptions(options, ['currentId', 'newId', 'signal'], 'setTransactionId')
-    const currentId = checkTransactionId('currentId', options.currentId)
-    const newId = checkTransactionId('newId', options.newId)
-    await this.#run(() => setTransactionId(this.#context, currentId, newId, options.signal))
+    const ids = checkTransactionIds(options)
+    await this.#run(() => setTransactionId(this.#context, ids, options.signal))
   }
 
   /**
@@ -371,6 +361,20 @@ export class ThinPool {
     await this.#run(() => releaseMetadataSnapshot(this.#context, undefined, options.signal))
   }
 
+  /** Checks the metadata of this running pool, and rejects, as `ThinPool.check` does. */
+  async check(options: Pick<CheckPoolOptions, 'depth' | 'signal'> = {}): Promise<PoolCheck> {
+    checkOptions(options, ['depth', 'signal'], 'check')
+    const depth = checkDepth(options.depth)
+    return this.#run(() => checkRunning(this.#context, depth, options.signal))
+  }
+
+  /** Repairs the metadata of this pool as `ThinPool.repair` does. Closes this object, also if the call rejects. */
+  async repair(options: RepairOptions = {}): Promise<RepairedPool> {
+    const wanted = ofRunning(this.#context, options)
+    await this.close()
+    return ThinPool.repair(wanted)
+  }
+
   /**
    * Removes the pool's mapped device, the loop devices that were attached for it, and whatever else the options name.
    * The volumes remain on the files or devices, unless `deleteFiles` is set. With a `record`, commits the pool first, so
@@ -380,13 +384,7 @@ export class ThinPool {
    * (the pool was removed before; a new pool of that name is not touched).
    */
   async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
-    checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
-    const plan = {
-      deactivate: checkBoolean('deactivate', options.deactivate),
-      deleteFiles: checkBoolean('deleteFiles', options.deleteFiles),
-      limitMs: checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 }),
-      signal: options.signal,
-    }
+    const plan = checkRemoveOptions(options)
     const removed = await this.#run(() =>
       this.#alone(options.signal, async lock => {
         const taken = await removePool(this.#context, plan, lock)

@@ -215,6 +215,20 @@ export const POOLS: readonly Case[] = [
       }),
   },
   {
+    title: 'open with a quick check rejects metadata that needs a check, and starts a pool without a fault',
+    run: machine =>
+      withPool(machine, async ({ pool, reopen, name }) => {
+        await pool.remove()
+        await (await ThinPool.open({ ...reopen, check: 'quick' })).remove()
+        await setFlags(machine, reopen, NEEDS_CHECK)
+        const refused = ThinPool.open({ ...reopen, check: 'quick' })
+        await expect(refused).rejects.toMatchObject({ code: 'DM_CHECK_FAILED', detail: 'needs-check' })
+        await expect(machine.port.deviceStatus({ name })).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
+        await setFlags(machine, reopen, 0)
+        await (await ThinPool.open({ ...reopen, check: 'quick' })).status()
+      }),
+  },
+  {
     title: 'open rejects with DM_CHECK_FAILED if the check throws, and does not start the pool',
     run: machine =>
       withPool(machine, async ({ pool, reopen, name }) => {

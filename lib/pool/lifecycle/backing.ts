@@ -10,7 +10,7 @@ import type { Handle } from '../../kernel/port/handle.js'
 import { loopNumber } from '../../base/device-number.js'
 import { invalid } from '../../base/options.js'
 import { MiB } from '../../base/units.js'
-import { deviceKey, fileKey } from '../state/locks.js'
+import { deviceKey, fileKey, type PoolLock } from '../state/locks.js'
 import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
 import type { DeviceSource } from './options.js'
 
@@ -74,11 +74,29 @@ async function sizeOfMissing(port: KernelPort, role: string, file: string, signa
   return found === undefined ? DEFAULT_METADATA_BYTES : undefined
 }
 
+/** Finds both devices of a pool and takes their locks. Creates missing files if that is requested. */
+export async function findBoth(
+  port: KernelPort,
+  given: { readonly data: DeviceSource; readonly metadata: DeviceSource },
+  lock: PoolLock,
+  rollback: Rollback,
+  mayCreate: boolean,
+  signal?: AbortSignal,
+): Promise<{ readonly data: Source; readonly metadata: Source }> {
+  for (;;) {
+    const data = await findSource(port, 'data', given.data, rollback, mayCreate, signal)
+    const metadata = await findSource(port, 'metadata', given.metadata, rollback, mayCreate, signal)
+    await lock.takeBackings([data.key, metadata.key])
+    // While this call waited, another may have failed and deleted the files that it had created.
+    if ((await isStill(port, data, signal)) && (await isStill(port, metadata, signal))) return { data, metadata }
+  }
+}
+
 /**
  * Returns true if the path still leads to the file or device that was found. Another call may have deleted the file
  * before its lock was taken.
  */
-export async function isStill(port: KernelPort, { key, given, identity }: Source, signal?: AbortSignal) {
+async function isStill(port: KernelPort, { key, given, identity }: Source, signal?: AbortSignal) {
   if ('device' in given) return (await deviceKey(port, identity.targetDevice, signal)) === key
   return isFile(port, path.resolve(given.file), identity, signal)
 }

@@ -1,6 +1,8 @@
-// The caller's check of a pool's metadata, before the pool is started.
+// The check of a pool's metadata before the pool is started: by the caller's function, or by this library.
 import { DmThinError } from '../../base/errors.js'
 import { invalid, shown } from '../../base/options.js'
+import { examine, refused, type AtRest, type CheckDepth } from '../check/examine.js'
+import { readRecord } from '../state/record.js'
 
 /** The metadata of a pool that is not yet started. Nothing uses it. */
 export interface MetadataAtRest {
@@ -21,9 +23,10 @@ export interface MetadataAtRest {
  */
 export type MetadataCheck = (metadata: MetadataAtRest) => void | Promise<void>
 
-export function checkHook(check: unknown): MetadataCheck | undefined {
-  if (check === undefined || typeof check === 'function') return check as MetadataCheck | undefined
-  throw invalid(`check must be a function, but is ${shown(check)}`)
+export function checkHook(check: unknown): MetadataCheck | CheckDepth | undefined {
+  if (check === undefined || check === false) return undefined
+  if (typeof check === 'function' || check === 'quick' || check === 'full') return check as MetadataCheck | CheckDepth
+  throw invalid(`check must be 'quick', 'full', false or a function, but is ${shown(check)}`)
 }
 
 export async function runCheck(check: MetadataCheck, pool: string, metadata: MetadataAtRest): Promise<void> {
@@ -34,4 +37,17 @@ export async function runCheck(check: MetadataCheck, pool: string, metadata: Met
     const text = `pool ${pool} was not started: the check of its metadata on ${metadata.path} failed: ${why}`
     throw new DmThinError('DM_CHECK_FAILED', text, { device: metadata.path, cause })
   }
+}
+
+/** Rejects with `DM_CHECK_FAILED` if the metadata is not in the state `ok`, or `leaks`, in which the pool works. */
+export async function examineBefore(
+  depth: CheckDepth,
+  pool: { readonly name: string; readonly record: string | undefined },
+  metadata: Omit<AtRest, 'record' | 'transactionId'>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const found = pool.record === undefined ? 'missing' : await readRecord(metadata.port, pool.record)
+  const record = typeof found === 'object' ? found : undefined
+  const examined = await examine({ ...metadata, record, transactionId: undefined }, depth, signal)
+  if (examined.state !== 'ok' && examined.state !== 'leaks') throw refused(pool.name, metadata.path, examined)
 }

@@ -11,8 +11,9 @@ import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
 import { invalid } from '../../base/options.js'
 import { MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
-import { attachBacking, findSource, isStill, type Backing } from './backing.js'
-import { runCheck } from './check.js'
+import { attachBacking, findBoth, type Backing } from './backing.js'
+import { examineBefore, runCheck } from './check.js'
+import { resolvingCall, type PoolState } from '../check/states.js'
 import { addressOf, POOL_UUID_PREFIX, poolStatusLine } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
@@ -72,7 +73,7 @@ export async function restartPool(
   const { data, metadata } = await attachBoth(port, plan, lock, rollback, false, signal)
   checkDevices(plan, data, metadata)
   await refuseDataInUse(port, data, signal)
-  const superblock = await checkedSuperblock(port, plan, metadata, lock, signal)
+  const superblock = await checkedSuperblock(port, plan, { data, metadata }, lock, signal)
   const blockBytes = superblock.dataBlockSizeSectors * SECTOR_BYTES
   if (plan.dataBlockBytes !== undefined && plan.dataBlockBytes !== blockBytes) {
     throw mismatch(plan.name, 'dataBlockBytes', blockBytes, plan.dataBlockBytes)
@@ -92,20 +93,30 @@ export async function restartPool(
 async function checkedSuperblock(
   port: KernelPort,
   plan: PoolPlan,
-  metadata: Backing,
+  { data, metadata }: { readonly data: Backing; readonly metadata: Backing },
   lock: PoolLock,
   signal?: AbortSignal,
 ): Promise<Superblock> {
   const { path } = metadata
-  const first = await superblockOf(port, metadata, signal)
+  const first = await superblockOf(port, plan.name, metadata, signal)
   const { check } = plan
   if (check === undefined) return first
+  if (typeof check === 'string') {
+    const atRest = { port, path, metadataBytes: metadata.sizeBytes, dataBytes: data.sizeBytes }
+    await examineBefore(check, plan, atRest, signal)
+    return first
+  }
   await lock.waitFor(() => runCheck(check, plan.name, { path, needsCheck: first.needsCheck, signal }))
   throwIfAborted(signal)
-  return superblockOf(port, metadata, signal)
+  return superblockOf(port, plan.name, metadata, signal)
 }
 
-async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Superblock> {
+async function superblockOf(
+  port: KernelPort,
+  name: string,
+  metadata: Backing,
+  signal?: AbortSignal,
+): Promise<Superblock> {
   const found = await readSuperblock(port, metadata, signal)
   if (found.kind === 'blank') {
     const hint = 'ThinPool.create creates a pool on it'
@@ -114,10 +125,19 @@ async function superblockOf(port: KernelPort, metadata: Backing, signal?: AbortS
     })
   }
   if (found.kind !== 'pool') {
-    const text = `${metadata.path} does not contain readable pool metadata: ${found.detail}; thin_check reports details, thin_repair may repair it`
-    throw new DmThinError('DM_METADATA_CORRUPT', text, { device: metadata.path, block: 0 })
+    throw corrupt(name, metadata, `does not contain readable pool metadata: ${found.detail}`, 'superblock-damaged')
+  }
+  // The kernel would reject the resume, without a reason.
+  const wanted = found.superblock.metadataSpaceMap.blocks * METADATA_BLOCK_BYTES
+  if (metadata.sizeBytes < wanted) {
+    throw corrupt(name, metadata, `has ${metadata.sizeBytes} bytes, the metadata on it ${wanted}`, 'metadata-short')
   }
   return found.superblock
+}
+
+function corrupt(name: string, { path }: Backing, what: string, state: PoolState): DmThinError {
+  const text = `${path} ${what}; call ${resolvingCall(state, name)}`
+  return new DmThinError('DM_METADATA_CORRUPT', text, { device: path, block: 0, detail: state })
 }
 
 export function mismatch(name: string, what: string, is: unknown, asked: unknown): DmThinError {
@@ -151,20 +171,21 @@ async function startPool(
   const uuid = POOL_UUID_PREFIX + randomUUID()
   const request = { name: plan.name, uuid, table }
   const info = await port.activate(request, signal).catch((fault: unknown) => {
-    throw fault instanceof DmThinError ? startRefused(fault, data, metadata) : fault
+    throw fault instanceof DmThinError ? startRefused(fault, plan.name, data, metadata) : fault
   })
   const address = addressOf(info)
   rollback.push('DM_DEV_REMOVE', plan.name, () => port.remove(address, 5_000))
   const { mode } = await poolStatusLine({ port, name: plan.name, address }, signal)
   if (mode === 'fail' || mode === 'error') {
-    throw new DmThinError('DM_POOL_FAILED', `pool ${plan.name} failed at its start; check its metadata with thin_check`)
+    const text = `pool ${plan.name} failed at its start; call ${resolvingCall('failed', plan.name)}`
+    throw new DmThinError('DM_POOL_FAILED', text)
   }
   // The pool now holds both devices open.
   for (const { held } of [data, metadata]) if (held !== undefined) await port.release(held)
   return info
 }
 
-function startRefused(fault: DmThinError, data: Backing, metadata: Backing): DmThinError {
+function startRefused(fault: DmThinError, name: string, data: Backing, metadata: Backing): DmThinError {
   if (fault.code === 'DM_KERNEL' || fault.code === 'DM_TABLE_REFUSED') {
     if (fault.errno === ERRNO.EBUSY) {
       return fault.refined(
@@ -175,7 +196,7 @@ function startRefused(fault: DmThinError, data: Backing, metadata: Backing): DmT
     if (fault.errno === ERRNO.ENOTBLK || fault.errno === ERRNO.EILSEQ) {
       return fault.refined(
         'DM_METADATA_CORRUPT',
-        `the kernel could not read the metadata on ${metadata.path} (${fault.message})`,
+        `the kernel could not read the metadata on ${metadata.path}; call ${resolvingCall('damaged', name)} (${fault.message})`,
       )
     }
   }
@@ -203,16 +224,10 @@ async function attachBoth(
   mayCreate: boolean,
   signal?: AbortSignal,
 ) {
-  for (;;) {
-    const data = await findSource(port, 'data', plan.data, rollback, mayCreate, signal)
-    const metadata = await findSource(port, 'metadata', plan.metadata, rollback, mayCreate, signal)
-    await lock.takeBackings([data.key, metadata.key])
-    // While this call waited, another may have failed and deleted the files that it had created.
-    if (!(await isStill(port, data, signal)) || !(await isStill(port, metadata, signal))) continue
-    return {
-      data: await attachBacking(port, data, rollback, mayCreate, signal),
-      metadata: await attachBacking(port, metadata, rollback, mayCreate, signal),
-    }
+  const { data, metadata } = await findBoth(port, plan, lock, rollback, mayCreate, signal)
+  return {
+    data: await attachBacking(port, data, rollback, mayCreate, signal),
+    metadata: await attachBacking(port, metadata, rollback, mayCreate, signal),
   }
 }
 

@@ -4,8 +4,8 @@ import { DmThinError, type ErrorCode } from '../../base/errors.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import type { SignalOption } from '../../base/options.js'
-import { MAX_METADATA_BYTES, sectors, sectorsToBytes } from '../../base/units.js'
+import { checkNumber, checkOptions, type SignalOption } from '../../base/options.js'
+import { MAX_METADATA_BYTES, SECTOR_BYTES, sectors, sectorsToBytes } from '../../base/units.js'
 import { checkUp, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
 import { explained } from '../state/explain-error.js'
 import { deviceKey, withPoolLock, type PoolLock } from '../state/locks.js'
@@ -23,6 +23,16 @@ export interface GrowOptions extends SignalOption {
 
 /** New total sizes. Files grow with the pool; block devices must have been grown before. */
 export type GrowSizes = Readonly<Record<'dataBytes' | 'metadataBytes', number | undefined>>
+
+export function checkGrowOptions(options: GrowOptions): GrowSizes {
+  checkOptions(options, ['dataBytes', 'metadataBytes', 'signal'], 'grow')
+  const size = (name: string, value: number | undefined) =>
+    value === undefined ? undefined : checkNumber(name, value, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })
+  return {
+    dataBytes: size('dataBytes', options.dataBytes),
+    metadataBytes: size('metadataBytes', options.metadataBytes),
+  }
+}
 
 async function growPool(context: PoolContext, sizes: GrowSizes, lock: PoolLock, signal?: AbortSignal): Promise<void> {
   const { port } = context
@@ -71,7 +81,7 @@ async function checkGrows(context: PoolContext, table: PoolTable, signal?: Abort
   if (!('totalDataBlocks' in status)) throw refusal(context, 'DM_POOL_FAILED', 'has failed, so it cannot grow')
   if (table.readOnly) throw refusal(context, 'DM_POOL_READ_ONLY', 'was opened read-only, so it cannot grow')
   if (status.needsCheck) {
-    throw refusal(context, 'DM_POOL_READ_ONLY', 'cannot grow: its metadata needs a check (thin_check)')
+    throw refusal(context, 'DM_POOL_READ_ONLY', 'cannot grow: its metadata needs a check; call pool.repair()')
   }
 }
 

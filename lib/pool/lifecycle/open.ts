@@ -50,7 +50,13 @@ async function runningPool(
   return undefined
 }
 
-async function comparePlan(port: KernelPort, plan: PoolPlan, table: PoolTable, signal?: AbortSignal): Promise<void> {
+/** Rejects with `DM_POOL_MISMATCH` if an option that was given differs from the running pool. */
+export async function comparePlan(
+  port: KernelPort,
+  plan: PoolPlan,
+  table: PoolTable,
+  signal?: AbortSignal,
+): Promise<void> {
   const differ = (what: string, is: unknown, asked: unknown) => {
     if (plan.given.has(what) && is !== asked) throw mismatch(plan.name, what, is, asked)
   }

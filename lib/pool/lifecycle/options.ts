@@ -19,6 +19,7 @@ import {
   MIN_DATA_BLOCK_BYTES,
   SECTOR_BYTES,
 } from '../../base/units.js'
+import type { CheckDepth } from '../check/examine.js'
 import { checkHook, type MetadataCheck } from './check.js'
 import { checkDurability, type Durability } from '../state/durability.js'
 import { checkReserve, type ReserveOptions } from '../state/reserve.js'
@@ -122,14 +123,20 @@ export interface OpenPoolOptions extends Partial<PoolOptions> {
   /** Repairs what a crashed process left of this library's devices (see `pool.findings`). Default true. */
   readonly repair?: boolean
   /**
-   * Function that is called with the device of the metadata before a pool is started, for example to run `thin_check`.
-   * If it throws, the call rejects with `DM_CHECK_FAILED` and the pool is not started. The call holds the locks of the
-   * pool's name, data and metadata while it runs. A call of this process inside the function that needs one of them,
-   * such as `ThinPool.open` of the same pool, rejects with `DM_BUSY`; such a call of another process, which the
-   * function starts and waits for, would wait forever. It is not called if the pool is running already. Default: no
-   * check; a pool whose metadata needs a check starts read-only, and `findings` reports it.
+   * The check of the metadata before a pool is started. If it finds more than leaked blocks, the call rejects with
+   * `DM_CHECK_FAILED`, whose `detail` is the state, and the pool is not started. `'quick'` reads the superblock and the
+   * list of volumes, and compares them with the devices and the record. `'full'` runs `thin_check` too, a child process
+   * that reads all of the metadata. `false`: no check.
+   *
+   * A function is called with the device of the metadata, and fails the check if it throws. The call holds the locks of
+   * the pool's name, data and metadata while the function runs. A call of this process inside the function that needs
+   * one of them, such as `ThinPool.open` of the same pool, rejects with `DM_BUSY`; such a call of another process, which
+   * the function starts and waits for, would wait forever.
+   *
+   * There is no check if the pool is running already. Default `false`: a pool whose metadata needs a check starts
+   * read-only, and `findings` reports it.
    */
-  readonly check?: MetadataCheck
+  readonly check?: CheckDepth | false | MetadataCheck
 }
 
 /** Options with all defaults applied. */
@@ -148,7 +155,7 @@ export interface PoolPlan {
   readonly durability: Durability
   readonly record: string | undefined
   readonly reserve: Required<ReserveOptions>
-  readonly check: MetadataCheck | undefined
+  readonly check: MetadataCheck | CheckDepth | undefined
   /** The options that the caller passed: only these are compared with a running pool. */
   readonly given: ReadonlySet<string>
 }
@@ -169,6 +176,9 @@ const POOL_OPTIONS = [
 
 /** Options of the object, not of the pool. */
 const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'reserve', 'kernel']
+
+/** Names of the options that each call which may start a pool has. */
+export const OPTIONS_OF_POOLS = [...POOL_OPTIONS, ...HANDLE_OPTIONS]
 
 export const MIN_METADATA_BYTES = 2 * MiB
 const DEFAULT_DATA_BLOCK_BYTES = 64 * KiB

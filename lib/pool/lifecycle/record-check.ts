@@ -70,7 +70,7 @@ function contentOf(pool: string, table: PoolTable): RecordContent {
   }
 }
 
-const optionsOf = (table: PoolTable): RecordedOptions => ({
+export const optionsOf = (table: PoolTable): RecordedOptions => ({
   lowWaterMarkBlocks: table.lowWaterBlocks,
   skipBlockZeroing: table.skipBlockZeroing,
   ignoreDiscard: table.ignoreDiscard,

@@ -3,7 +3,7 @@ import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { describeHolders } from '../../block/holders.js'
 import type { LoopStatus } from '../../kernel/port/loop-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
-import type { SignalOption } from '../../base/options.js'
+import { checkBoolean, checkNumber, checkOptions, type SignalOption } from '../../base/options.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { cleanState, recordStop } from '../state/clean-stop.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
@@ -37,11 +37,24 @@ export interface RemovedPool {
   readonly files: readonly string[]
 }
 
-export async function removePool(
-  context: PoolContext,
-  options: { deactivate: boolean; deleteFiles: boolean; limitMs: number; signal?: AbortSignal | undefined },
-  lock: PoolLock,
-): Promise<RemovedPool> {
+interface RemovePlan {
+  readonly deactivate: boolean
+  readonly deleteFiles: boolean
+  readonly limitMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+export function checkRemoveOptions(options: RemovePoolOptions): RemovePlan {
+  checkOptions(options, ['deactivate', 'deleteFiles', 'timeoutMs', 'signal'], 'remove')
+  return {
+    deactivate: checkBoolean('deactivate', options.deactivate),
+    deleteFiles: checkBoolean('deleteFiles', options.deleteFiles),
+    limitMs: checkNumber('timeoutMs', options.timeoutMs ?? 10_000, { min: 0 }),
+    signal: options.signal,
+  }
+}
+
+export async function removePool(context: PoolContext, options: RemovePlan, lock: PoolLock): Promise<RemovedPool> {
   const { port, name, address, device } = context
   const { limitMs, signal } = options
   await checkUp(context, signal)

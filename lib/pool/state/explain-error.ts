@@ -26,11 +26,12 @@ export async function explain(pool: PoolAddress, fault: DmThinError): Promise<Dm
     }
     const status = await poolStatusLine(pool)
     if (status.mode === 'fail' || status.mode === 'error') {
-      const hint = 'remove it and run thin_check, then thin_repair, on its metadata'
-      return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; ${hint} (${fault.message})`)
+      return fault.refined('DM_POOL_FAILED', `pool ${name} has failed; call pool.repair() (${fault.message})`)
     }
     if (status.mode === 'ro') {
-      const why = status.needsCheck ? 'its metadata needs a check (thin_check)' : 'it may be out of metadata space'
+      const why = status.needsCheck
+        ? 'its metadata needs a check: call pool.repair(), which runs thin_check'
+        : 'it may have no free metadata: call pool.grow({ metadataBytes })'
       return fault.refined('DM_POOL_READ_ONLY', `pool ${name} is read-only: ${why} (${fault.message})`)
     }
     return fault

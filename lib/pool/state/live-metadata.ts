@@ -2,13 +2,25 @@
 import { DmThinError, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import { listThins } from '../../metadata/reader.js'
+import { listThins, thinUsage } from '../../metadata/reader.js'
 import { poolTable, type PoolAddress } from './context.js'
 import { explain } from './explain-error.js'
+import type { VolumeUsage } from './status.js'
 
 export async function thinIds(pool: PoolAddress, signal?: AbortSignal): Promise<number[]> {
   const thins = await readMetadata(pool, signal, source => listThins(source, { signal }))
   return thins.map(thin => thin.id)
+}
+
+/** Counts the blocks of each volume. */
+export async function readUsage(pool: PoolAddress, signal?: AbortSignal): Promise<VolumeUsage[]> {
+  const all = await readMetadata(pool, signal, source => thinUsage(source, { signal }))
+  return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
+    id,
+    mappedBlocks,
+    exclusiveBlocks,
+    sharedBlocks,
+  }))
 }
 
 /**

@@ -17,6 +17,13 @@ export interface HandleOptions extends Pick<PoolContext, 'mapperLinks' | 'durabi
   readonly reserve: Required<ReserveOptions>
 }
 
+/** The options of a call that has no pool object. */
+export const PLAIN_HANDLE: HandleOptions = {
+  mapperLinks: false,
+  durability: 'committed',
+  reserve: { dataBytes: 0, metadataBytes: 0 },
+}
+
 export async function contextOf(
   port: KernelPort,
   name: string,

@@ -39,6 +39,11 @@ export class Reserve {
     this.#read = read
   }
 
+  /** The option of the pool object. */
+  get wanted(): Required<ReserveOptions> {
+    return this.#wanted
+  }
+
   /** Rejects with `DM_POOL_RESERVE` if less than the reserve is free. Concurrent calls share one status call. */
   check(): Promise<void> {
     return (this.#asking ??= this.#ask().finally(() => (this.#asking = undefined)))

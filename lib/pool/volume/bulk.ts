@@ -1,5 +1,6 @@
 // Concurrent calls on many volumes.
-import { signalOption } from '../../base/options.js'
+import { checkNumber, invalid, signalOption } from '../../base/options.js'
+import { MAX_THIN_ID } from '../../base/units.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { changePoolEach } from '../state/commit-point.js'
@@ -18,6 +19,7 @@ import { recordDeleted, recordNew } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { ThinVolume } from './thin-volume.js'
+import { checkThinId } from './volume-options.js'
 import { message } from '../../target/messages.js'
 
 /** Activates all volumes. The number of native threads limits how many are in the kernel at a time. */
@@ -85,6 +87,13 @@ export function deleteMany(
 
 /** Snapshots under one suspend of their origin. */
 const SNAPSHOTS = 32
+
+/** Checks the number of snapshots, or the list of their ids. */
+export function checkWanted(wanted: unknown): void {
+  if (typeof wanted !== 'object') checkNumber('wanted', wanted, { min: 1, max: MAX_THIN_ID })
+  else if (Array.isArray(wanted)) wanted.forEach(checkThinId)
+  else throw invalid('wanted must be a number or a list of ids')
+}
 
 /**
  * Creates snapshots in chunks: one suspend of the origin, the snapshots, one resume. Repeats a chunk only for ids that

@@ -2,18 +2,28 @@
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, TABLE_FLAG } from '../../kernel/port/device-port.js'
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
+import { checkBoolean, checkOptions } from '../../base/options.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { addressOf, checkUp, volumeUuidPrefix, type PoolContext } from '../state/context.js'
 import { thinIds } from '../state/live-metadata.js'
-import { externalOriginIn } from './external-origin.js'
+import { externalOriginIn, originPath } from './external-origin.js'
 import { recordOf } from './recorded.js'
 import { ThinVolume } from './thin-volume.js'
-import type { VolumeIdentity } from './volume-options.js'
+import { checkVolumeSize, type FindVolumeOptions, type VolumeIdentity } from './volume-options.js'
 
 type Given = Omit<VolumeIdentity, 'id' | 'active'>
 
 /** The devices to look at: none, the volume's own one, or every device together with the pool's metadata. */
 type Looks = 'none' | 'own' | 'all'
+
+export function checkFindVolume(options: FindVolumeOptions): { readonly given: Given; readonly looks: Looks } {
+  checkOptions(options, ['sizeBytes', 'externalOrigin', 'known', 'signal'], 'volume')
+  const unchecked = options.known === 'unchecked'
+  const known = unchecked || checkBoolean('known', options.known)
+  const sizeBytes = options.sizeBytes === undefined ? undefined : checkVolumeSize(options.sizeBytes)
+  const given = { sizeBytes, externalOrigin: originPath(options.externalOrigin), unchecked }
+  return { given, looks: unchecked ? 'none' : known ? 'own' : 'all' }
+}
 
 export async function findVolume(
   pool: PoolContext,

@@ -59,7 +59,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
     pool = await openPool(place, records, plan.signal)
     const status = await pool.status()
     if (status.data === undefined) {
-      const text = `pool ${pool.name} has failed: remove it, and run thin_check and thin_repair on its metadata`
+      const text = `pool ${pool.name} has failed: call ThinPool.repair({ name }) of it`
       throw new DmThinError('DM_POOL_FAILED', text, { device: pool.name })
     }
     if (records.get('made') === undefined) {

@@ -3,7 +3,7 @@
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { testOverlapsOnPool } from '../../helpers/overlap/pool-tests.js'
 
-const onFiles = { first: ['create on files'], second: ['create on files', 'start'] }
+const onFiles = { first: ['create on files'], second: ['create on files', 'start', 'check at rest', 'repair at rest'] }
 
 testOverlapsOnPool(useScratch(), {
   running: {

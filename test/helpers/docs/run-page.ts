@@ -13,6 +13,7 @@ import {
 import path from 'node:path'
 import type { Scratch } from '../kernel/scratch.js'
 import { run, tryRun } from '../process/spawned.js'
+import { DAMAGE } from '../metadata/damage.js'
 import { isForContainerd, pages, programs, writePrograms } from './code.js'
 
 const root = path.join(__dirname, '../../..')
@@ -115,6 +116,10 @@ const BEFORE: Record<string, () => void> = {
     )
     symlinkSync(deviceOf('images-0'), '/dev/sdx1')
   },
+  repair: () => {
+    prepare('pool', `${pool()}\n  await pool.createVolume({ sizeBytes: MiB })\n  await pool.remove()`)
+    DAMAGE.bitmap('/var/lib/images/metadata.img')
+  },
   'recipe-sandbox': () => fileOf('golden.img', 8 * MiB),
   'self-maintaining-pools': () => prepare('pool', pool()),
   store: () => fileOf('debian.img', 8 * MiB),
@@ -154,6 +159,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
   'recipe-database-clone': [/^\{ cents: 603 \}$/m],
   'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
+  repair: [/^damaged \[/m, /^thin_restore \/var\/lib\/images\/metadata.img.before-repair \[\] \[/m],
   store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m, /^\/dev\/dm-\d+ \[\]$/m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
   udev: [/^images \/dev\/dm-\d+$/m],

@@ -97,6 +97,10 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
       },
     },
     commit: { codes: GONE, run: ({ pool }) => pool.commit() },
+    check: {
+      codes: [...GONE, 'DM_METADATA_SNAPSHOT_HELD', 'DM_METADATA_SNAPSHOT_NOT_HELD'],
+      run: async ({ pool }) => void (await pool.check()),
+    },
   }
 
   /** Calls on the files of a pool that does not run. `other`: the same with another name of the pool. */
@@ -117,6 +121,16 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
     'start under another name': {
       codes: START,
       run: async ({ options, other }) => void (await ThinPool.open({ ...options, name: other })),
+    },
+    'check at rest': {
+      exclusive: true,
+      codes: START,
+      run: async ({ options }) => void (await ThinPool.check(options)),
+    },
+    'repair at rest': {
+      exclusive: true,
+      codes: [...START, 'DM_POOL_IN_USE'],
+      run: async ({ options }) => void (await ThinPool.repair(options)),
     },
     'start and remove': {
       codes: START,

@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dmThin, jsonOf, linesOf, MAIN } from '../../helpers/process/command-line.js'
 import { MiB } from '../../../lib/entry/index.js'
+import { DAMAGE } from '../../helpers/metadata/damage.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { run, tryRun } from '../../helpers/process/spawned.js'
@@ -32,6 +33,29 @@ function filesOf(name: string): string[] {
   return ['--data', `${folder}/data.img`, '--metadata', `${folder}/metadata.img`]
 }
 const SIZES = ['--data-size', '64MiB', '--metadata-size', '4MiB']
+
+test('pool check names the state of damaged metadata, and pool repair resolves it: text, JSON and exit codes', () => {
+  const name = scratch.name('pool')
+  const files = filesOf(name)
+  const metadata = files[3]!
+  linesOf('pool', 'create', name, ...files, ...SIZES)
+  expect(linesOf('pool', 'check', name)).toEqual(expect.arrayContaining(['runs  yes', 'state  ok']))
+  linesOf('pool', 'remove', name)
+  DAMAGE.bitmap(metadata)
+  expect(jsonOf(0, 'pool', 'check', name, ...files, '--quick')).toMatchObject({ state: 'ok', running: false })
+  expect(jsonOf(1, 'pool', 'check', name, ...files)).toMatchObject({ state: 'damaged', running: false })
+  expect(dmThin('pool', 'check', name)).toMatchObject({ status: 3 })
+  expect(linesOf('pool', 'repair', name, ...files)).toEqual([
+    `pool  ${name}`,
+    'state before  damaged',
+    'repaired by  thin_restore',
+    `metadata  ${metadata}`,
+    `original  ${metadata}.before-repair`,
+    'volumes lost  none',
+  ])
+  expect(jsonOf(0, 'pool', 'repair', name)).toMatchObject({ state: 'ok', by: 'none' })
+  linesOf('pool', 'remove', name, '--delete-files')
+})
 
 test('the pool commands create, list, grow, remove and open a pool: text and JSON', () => {
   const name = scratch.name('pool')

@@ -75,6 +75,8 @@ const ROWS: readonly PoolRow[] = [
   row('ThinPool.volume', 'inactive', NO_METADATA, ({ pool, idle }) => pool.volume(idle.id)),
   row('ThinPool.volumes', '', NO_METADATA, ({ pool }) => pool.volumes()),
   row('ThinPool.usage', '', NO_METADATA, ({ pool }) => pool.usage()),
+  row('ThinPool.check', 'quick', GONE, ({ pool }) => pool.check({ depth: 'quick' })),
+  row('ThinPool.check', 'full', GONE, ({ pool }) => pool.check()),
   row('ThinPool.metrics', '', GONE, ({ pool }) => pool.metrics()),
   row('ThinPool.events', '', CLOSED, watched),
   row('ThinPool.statusMany', '', { gone: 'DM_NOT_ACTIVE', ...CLOSED }, async ({ pool, live }) =>
@@ -172,6 +174,9 @@ const ROWS: readonly PoolRow[] = [
     { busy: 'DM_BUSY', ...NO_MESSAGE },
     ({ spare, patience }) => spare().destroy(patience),
     { partly: true }, // inactive, and not deleted
+  ),
+  row('ThinPool.repair', 'in use', { ...inEach('DM_POOL_IN_USE'), gone: 'DM_NOT_FOUND' }, ({ pool: { name } }) =>
+    ThinPool.repair({ name }),
   ),
   row('ThinPool.remove', 'in use', { ...inEach('DM_POOL_IN_USE'), ...GONE }, ({ pool }) => pool.remove()),
   row('ThinPool.remove', 'with its volumes', { busy: 'DM_BUSY', ...GONE }, ({ pool, patience }) =>

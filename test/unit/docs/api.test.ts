@@ -29,7 +29,13 @@ const nameIn = (heading: string): string => heading.replaceAll('\\', '').replace
 function sections(page: string, level: number): Map<string, string> {
   const parts = page.split(new RegExp(`^(?=#{1,${level}} )`, 'm'))
   const wanted = parts.filter(part => part.startsWith(`${'#'.repeat(level)} `))
-  return new Map(wanted.map(part => [nameIn(/^#+ (.*)/.exec(part)![1]!), part]))
+  // A class may have a static and another method of one name: their sections are joined.
+  const joined = new Map<string, string>()
+  for (const part of wanted) {
+    const name = nameIn(/^#+ (.*)/.exec(part)![1]!)
+    joined.set(name, (joined.get(name) ?? '') + part)
+  }
+  return joined
 }
 
 /** Words that state no fact. */

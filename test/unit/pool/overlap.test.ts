@@ -46,6 +46,7 @@ const RUNNING: Record<string, Call> = {
   destroy: ({ origin }) => nothing(origin.destroy()),
   deleteMany: ({ pool, idle }) => nothing(pool.deleteMany([idle]).then(volumesOf)),
   status: ({ pool }) => nothing(pool.status()),
+  'quick check': ({ pool }) => nothing(pool.check({ depth: 'quick' })),
   statusMany: ({ pool, origin }) => nothing(pool.statusMany([origin])),
   volumes: ({ pool }) => nothing(pool.volumes()),
   'volume by id': ({ pool }) => nothing(pool.volume(0)),

@@ -61,6 +61,8 @@ type Call = (options: never) => Promise<unknown>
 const CALLS: [name: string, call: Call, least: object][] = [
   ['ThinPool.create', options => ThinPool.create(options), { name: 'demo', data, metadata }],
   ['ThinPool.open', options => ThinPool.open(options), { name: 'demo' }],
+  ['ThinPool.check', options => ThinPool.check(options), { name: 'demo' }],
+  ['ThinPool.repair', options => ThinPool.repair(options), { name: 'demo' }],
   ['LoopDevice.attach', options => LoopDevice.attach(options), { file: 'data.img' }],
   ['LoopDevice.list', options => LoopDevice.list(options), {}],
   ['MappedDevice.create', options => MappedDevice.create(options), { name: 'demo', table }],
@@ -115,6 +117,23 @@ const WRONG: [name: string, call: () => Promise<unknown>, message: string][] = [
     'a flag that is a number',
     () => ThinPool.open({ name: 'demo', repair: 1 as never }),
     'repair must be true or false',
+  ],
+  [
+    'a check without a depth of that name',
+    () => ThinPool.check({ name: 'demo', depth: 'deep' as never }),
+    'depth must',
+  ],
+  ['a check without metadata', () => ThinPool.check({ name: 'demo', data }), 'metadata must be'],
+  [
+    'a check of a start that is unknown',
+    () => ThinPool.open({ name: 'demo', data, metadata, check: true as never }),
+    "check must be 'quick', 'full', false or a function",
+  ],
+  ['a repair to an empty path', () => ThinPool.repair({ name: 'demo', to: '' }), 'to must be a path'],
+  [
+    'a transaction id that is a number',
+    () => ThinPool.repair({ name: 'demo', transactionId: 7 as never }),
+    'transactionId must be a bigint',
   ],
   ['a loop device without a file', () => LoopDevice.attach({} as never), 'file must be a path'],
   ['an offset of a part of a sector', () => LoopDevice.attach({ file: 'x', offsetBytes: 513 }), 'offsetBytes must be'],

@@ -18,7 +18,9 @@ const ORDER = [
   'events',
   'mapper',
   'pool/state',
+  'pool/check',
   'pool/lifecycle',
+  'pool/repair',
   'pool/keeper',
   'pool/volume',
   'pool',
@@ -41,6 +43,7 @@ const ORDER = [
   'metrics',
   'snapshotter',
   'entry',
+  'cli/common',
   'cli',
 ]
 /** A file for each target; and the kernel in memory, which is one thing. */
@@ -193,9 +196,9 @@ describe('lib', () => {
     expect(files.filter(file => read(file).includes("import('prom-client')"))).toEqual(['lib/metrics/prometheus.ts'])
   })
 
-  test('only the mkfs of the store, which can be replaced, spawns processes', () => {
+  test('only the mkfs of the store, which can be replaced, and the checks and repairs of metadata spawn processes', () => {
     const spawning = files.filter(file => /child_process|node:cluster|process\.binding|\bspawn/.test(read(file)))
-    expect(spawning).toEqual(['lib/store/common/mkfs.ts'])
+    expect(spawning.sort()).toEqual(['lib/pool/check/thin-tools.ts', 'lib/store/common/mkfs.ts'])
   })
 })
 

@@ -1,5 +1,5 @@
 // The exit codes of the command line, one for each kind of error. docs/command-line.md has the same table.
-import { DmThinError, type ErrorCode } from '../entry/index.js'
+import { DmThinError, type ErrorCode } from '../../entry/index.js'
 
 export const EXIT = {
   /** The command succeeded. */
@@ -77,6 +77,7 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   DM_POOL_SUSPENDED: EXIT.state,
   DM_POOL_WORN: EXIT.space,
   DM_RECORD: EXIT.damaged,
+  DM_REPAIR_FAILED: EXIT.damaged,
   DM_SIGNATURE_FOUND: EXIT.exists,
   DM_SIZE_UNKNOWN: EXIT.usage,
   DM_STORE_DATABASE: EXIT.damaged,

@@ -9,9 +9,9 @@ import { hasCode, undefinedIf } from '../base/errors.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { parseSuperblock } from '../metadata/superblock.js'
-import { releaseMetadataSnapshot, reserveMetadataSnapshot } from '../pool/metadata-snapshot.js'
-import type { PoolContext } from '../pool/state/context.js'
-import { PoolLock } from '../pool/state/locks.js'
+import { releaseMetadataSnapshot, reserveMetadataSnapshot } from './metadata-snapshot.js'
+import type { PoolContext } from './state/context.js'
+import { PoolLock } from './state/locks.js'
 
 const FOLDER = '/run/dm-thin'
 /** Pool names have no `~`. */

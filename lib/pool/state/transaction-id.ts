@@ -1,9 +1,9 @@
 // The pool's transaction id: a number for the owner's bookkeeping, compared and set by the kernel.
-import { DmThinError, ERRNO } from '../base/errors.js'
-import { type SignalOption, invalid, shown } from '../base/options.js'
-import { message } from '../target/messages.js'
-import { commitMessage } from './state/commit-point.js'
-import { poolStatusLine, type PoolContext } from './state/context.js'
+import { DmThinError, ERRNO } from '../../base/errors.js'
+import { checkOptions, type SignalOption, invalid, shown } from '../../base/options.js'
+import { message } from '../../target/messages.js'
+import { commitMessage } from './commit-point.js'
+import { poolStatusLine, type PoolContext } from './context.js'
 
 /** Options of `ThinPool.setTransactionId`. */
 export interface SetTransactionIdOptions extends SignalOption {
@@ -13,10 +13,19 @@ export interface SetTransactionIdOptions extends SignalOption {
   readonly newId: bigint
 }
 
+type Ids = Pick<SetTransactionIdOptions, 'currentId' | 'newId'>
+
+export function checkTransactionIds(options: SetTransactionIdOptions): Ids {
+  checkOptions(options, ['currentId', 'newId', 'signal'], 'setTransactionId')
+  return {
+    currentId: checkTransactionId('currentId', options.currentId),
+    newId: checkTransactionId('newId', options.newId),
+  }
+}
+
 export async function setTransactionId(
   context: PoolContext,
-  currentId: bigint,
-  newId: bigint,
+  { currentId, newId }: Ids,
   signal?: AbortSignal,
 ): Promise<void> {
   const text = message.setTransactionId(currentId, newId)

@@ -1,7 +1,7 @@
 // Metadata in the XML of thin_dump, which thin_restore reads.
-import type { ThinDevice } from '../metadata/details.js'
-import type { Superblock } from '../metadata/superblock.js'
-import type { MappedRange } from '../metadata/ranges.js'
+import type { ThinDevice } from './details.js'
+import type { MappedRange } from './ranges.js'
+import type { Superblock } from './superblock.js'
 
 /** The length of a piece of text, in characters, at which it is passed on. */
 const PIECE = 2 ** 16

@@ -6,6 +6,7 @@ import { commitPool } from './state/commit-point.js'
 import { readUsage } from './state/live-metadata.js'
 import type { PoolContext } from './state/context.js'
 import { checkCreateVolume, createVolume } from './volume/create-volume.js'
+import { forkVolume } from './volume/fork.js'
 import { checkFindVolume, findVolume, findVolumes } from './volume/find-volume.js'
 import { checkGrowOptions, growAlone, type GrowOptions } from './lifecycle/grow.js'
 import { Keeper } from './keeper/keeper.js'
@@ -217,6 +218,20 @@ export class ThinPool {
     checkOptions(options, ['signal'], 'snapshotMany')
     checkWanted(wanted)
     return this.#run(() => snapshotMany(this.#context, origin, wanted, options.signal))
+  }
+
+  /**
+   * Forks a volume: returns active snapshots of it, all with the content of one point in time, or none. `wanted` is their
+   * number, or the list of their ids. Suspends an active origin once, whatever the number. If a snapshot or an activation
+   * fails, deactivates and deletes those that were made; the error's `rollback` lists these steps. Reports progress as
+   * `activateMany` does.
+   *
+   * Rejects with the codes of `ThinVolume.snapshot` and `ThinVolume.activate`, and with `ABORT_ERR`.
+   */
+  async fork(origin: ThinVolume, wanted: number | readonly number[], options: ManyOptions = {}): Promise<ThinVolume[]> {
+    checkOptions(options, ['onProgress', 'signal'], 'fork')
+    checkWanted(wanted)
+    return this.#run(() => forkVolume(this.#context, origin, wanted, options))
   }
 
   /**

@@ -57,6 +57,7 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
       codes: DELETED,
       run: async ({ pool, origin }) => idsOf(volumesOf(await pool.snapshotMany(origin, 2))),
     },
+    fork: { codes: ACTIVE, run: async ({ pool, origin }) => idsOf(await pool.fork(origin, 2)) },
     activateMany: {
       changes: true,
       codes: ACTIVE,

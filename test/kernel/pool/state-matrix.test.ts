@@ -117,6 +117,12 @@ const ROWS: readonly PoolRow[] = [
     async ({ pool, idle }) => volumesOf(await pool.snapshotMany(idle, 2)),
     { then: destroyAll },
   ),
+  row('ThinPool.fork', 'active', NO_SUSPEND, ({ pool, live }, signal) => pool.fork(live, 2, { signal }), {
+    then: resumed(destroyAll),
+  }),
+  row('ThinPool.fork', 'inactive', { ...NO_ACTIVATION, ...NO_MESSAGE }, ({ pool, idle }) => pool.fork(idle, 2), {
+    then: destroyAll,
+  }),
   row(
     'ThinPool.activateMany',
     '',

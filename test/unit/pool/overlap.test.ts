@@ -39,6 +39,7 @@ const RUNNING: Record<string, Call> = {
   deactivate: ({ origin }) => nothing(origin.deactivate()),
   snapshot: ({ origin }) => idsOf(origin.snapshot().then(volume => [volume])),
   'snapshot and activate': ({ origin }) => idsOf(origin.snapshot({ activate: true }).then(volume => [volume])),
+  fork: ({ pool, origin }) => idsOf(pool.fork(origin, 2)),
   snapshotMany: ({ pool, origin }) => idsOf(pool.snapshotMany(origin, 3).then(volumesOf)),
   activateMany: ({ pool, idle }) => nothing(pool.activateMany([idle]).then(volumesOf)),
   deactivateMany: ({ pool, origin }) => nothing(pool.deactivateMany([origin]).then(volumesOf)),

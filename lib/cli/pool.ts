@@ -59,12 +59,9 @@ export function addPoolCommands(program: Command): void {
       'Bring a pool back from its files or devices, as after a restart.',
       'dm-thin pool open tank --data tank.img --metadata tank-meta.img',
     ),
-  ).action(
-    action(async (call, { data, metadata, record }: CreateOptions, name: string) => {
-      const options = { name, data: sourceOf(data), metadata: sourceOf(metadata), ...recordOf({ record }) }
-      await withPool(call, options, each => status(call, each))
-    }),
   )
+    .option('--activate', 'activate the volumes of the record too')
+    .action(action(openPool))
   subcommand(pool, 'grow <pool>', 'Make a running pool larger.', 'dm-thin pool grow tank --data 20GiB')
     .option('--data <size>', 'new size of the data', size)
     .option('--metadata <size>', 'new size of the metadata', size)
@@ -102,6 +99,22 @@ export async function withPool<T>(
   } finally {
     await pool.close()
   }
+}
+
+async function openPool(
+  call: Call,
+  options: CreateOptions & { readonly activate?: true },
+  name: string,
+): Promise<void> {
+  const { data, metadata, activate } = options
+  if (activate && options.record === undefined) throw usageError('--activate needs --record')
+  const sources = { data: sourceOf(data), metadata: sourceOf(metadata), ...recordOf(options) }
+  await withPool(call, { name, ...sources, ...(activate && { activate: 'recorded' as const }) }, async pool => {
+    await status(call, pool)
+    for (const { kind, device, error } of pool.findings) {
+      if (kind === 'volume-inactive' && error) throw error.refined(error.code, `${device}: ${error.message}`)
+    }
+  })
 }
 
 type Listed = { readonly name: string; readonly path: string } & ({ status: PoolStatus } | { error: DmThinError })

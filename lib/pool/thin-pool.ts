@@ -6,6 +6,7 @@ import { commitPool } from './state/commit-point.js'
 import { readUsage } from './state/live-metadata.js'
 import type { PoolContext } from './state/context.js'
 import { checkCreateVolume, createVolume } from './volume/create-volume.js'
+import { activateRecorded, checkActivate } from './volume/activate-recorded.js'
 import { forkVolume } from './volume/fork.js'
 import { checkFindVolume, findVolume, findVolumes } from './volume/find-volume.js'
 import { checkGrowOptions, growAlone, type GrowOptions } from './lifecycle/grow.js'
@@ -88,7 +89,11 @@ export class ThinPool {
    * `DM_PERMISSION`, `ABORT_ERR`.
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
-    return new ThinPool(await takeUpPool(typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions))
+    const options = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
+    const wanted = checkActivate(options.activate, options.record)
+    const { context, findings } = await takeUpPool(options)
+    const inactive = wanted === undefined ? [] : await activateRecorded(context, wanted, options.signal)
+    return new ThinPool({ context, findings: [...findings, ...inactive] })
   }
 
   /**

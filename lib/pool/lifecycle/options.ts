@@ -120,6 +120,12 @@ export interface CreatePoolOptions extends PoolOptions {
 export interface OpenPoolOptions extends Partial<PoolOptions> {
   /** Name of the mapped device of the pool. */
   readonly name: string
+  /**
+   * Activates volumes that are not active, with their recorded names and sizes: all in the record, or those in a list of
+   * thin ids. Requires `record`. A volume that cannot be activated is a finding, and does not fail the call. If the call
+   * is aborted, the pool and the volumes that are active stay. Default: none.
+   */
+  readonly activate?: 'recorded' | readonly number[]
   /** Repairs what a crashed process left of this library's devices (see `pool.findings`). Default true. */
   readonly repair?: boolean
   /**
@@ -194,7 +200,7 @@ export function checkCreateOptions(options: CreatePoolOptions): PoolPlan {
 
 /** Returns the plan if data and metadata are given; undefined for a name alone, which attaches to a running pool. */
 export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined {
-  checkOptions(options, [...POOL_OPTIONS, 'repair', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
+  checkOptions(options, [...POOL_OPTIONS, 'activate', 'repair', 'check', ...HANDLE_OPTIONS], 'ThinPool.open')
   checkName(options.name)
   const check = checkHook(options.check)
   if (options.data === undefined && options.metadata === undefined) {

@@ -18,7 +18,8 @@ export interface Finding {
    * failed. `not-checked`: nothing was examined, because /run is not writable and other processes cannot be excluded.
    * Findings about the record: `record-missing` and `record-damaged`, its names and sizes are unknown again;
    * `record-differs`, an option or the length of the pool differs; `volume-missing`, the pool does not have a recorded
-   * volume; `volume-not-recorded`, the record does not have a volume of the pool.
+   * volume; `volume-not-recorded`, the record does not have a volume of the pool. `volume-inactive`: the option
+   * `activate` names the volume, and it could not be activated.
    */
   readonly kind:
     | 'suspended-volume'
@@ -33,6 +34,7 @@ export interface Finding {
     | 'record-differs'
     | 'volume-missing'
     | 'volume-not-recorded'
+    | 'volume-inactive'
   /** Name of the mapped device. */
   readonly device: string
   /**

@@ -30,6 +30,8 @@ export class Spares {
   readonly #context: PoolContext
   readonly #signal: AbortSignal
   readonly #held = new Set<number>()
+  /** Ids that no spare can have. */
+  #others: readonly number[] = []
   #leastFree = Infinity
   #filling: Promise<void> | undefined
 
@@ -103,7 +105,8 @@ export class Spares {
    */
   async #find(): Promise<number | undefined> {
     await removeSpareDevices(this.#context, 0)
-    const { spares, halfMade } = await spareIds(this.#context)
+    const { spares, halfMade, others } = await spareIds(this.#context)
+    this.#others = others
     this.#held.clear()
     for (const id of spares) this.#held.add(id)
     return halfMade
@@ -125,6 +128,7 @@ export class Spares {
     const { port, address } = this.#context
     for (;;) {
       const id = randomSpareId()
+      if (this.#held.has(id) || this.#others.includes(id)) continue
       await recordMaking(this.#context, id)
       try {
         await port.targetMessage(address, 0, message.createThin(id))

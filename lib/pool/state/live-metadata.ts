@@ -24,13 +24,20 @@ export async function thinIds(pool: PoolAddress & SparePool, signal?: AbortSigna
   return (await thinDevices(pool, signal)).map(({ id }) => id)
 }
 
-/** Returns the ids of the spares that keepers have made, and of one that a keeper was making. */
-export async function spareIds(
-  pool: PoolAddress & SparePool,
-): Promise<{ readonly spares: readonly number[]; readonly halfMade: number | undefined }> {
-  const { spares, empty } = await readMetadata(pool, undefined, source => readThins(source))
+/**
+ * Returns the ids of the spares that keepers have made, of one that a keeper was making, and of the volumes of others that
+ * have such an id.
+ */
+export async function spareIds(pool: PoolAddress & SparePool): Promise<{
+  readonly spares: readonly number[]
+  readonly halfMade: number | undefined
+  readonly others: readonly number[]
+}> {
+  const { spares, empty, volumes } = await readMetadata(pool, undefined, source => readThins(source))
   const making = await readMaking(pool)
-  return { spares, halfMade: empty.find(id => id === making) }
+  const halfMade = empty.find(id => id === making)
+  const others = volumes.map(({ id }) => id).filter(id => isSpareId(id) && id !== halfMade)
+  return { spares, halfMade, others }
 }
 
 /** Counts the blocks of each volume, without the spares of a keeper. */

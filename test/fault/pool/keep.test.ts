@@ -124,7 +124,7 @@ describe('a keeper killed while it makes or deletes a spare leaves nothing that 
   async function isBare(pool: ThinPool): Promise<void> {
     expect(await usedBlocks(pool)).toBe(10)
     expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
-    expect(await spareIds(pool.context)).toEqual({ spares: [], halfMade: undefined })
+    expect(await spareIds(pool.context)).toEqual({ spares: [], halfMade: undefined, others: [] })
     expect(
       run('dmsetup', ['ls'])
         .split('\n')

@@ -18,6 +18,8 @@ export const SECTOR_BYTES = 512
 
 /** The highest thin id; thin ids have 24 bits (drivers/md/dm-thin.c MAX_DEV_ID). */
 export const MAX_THIN_ID = 2 ** 24 - 1
+/** The highest thin id that the library chooses for a volume. Those above it are for the spare volumes of keepers. */
+export const LAST_CHOSEN_THIN_ID = MAX_THIN_ID - 2 ** 16
 /**
  * The smallest data block, of 64 KiB; sizes are 64 KiB to 1 GiB in steps of 64 KiB (dm-thin.c
  * DATA_DEV_BLOCK_SIZE_MIN_SECTORS …).

@@ -2,8 +2,7 @@
 import { throwIfAborted } from '../base/errors.js'
 import type { PoolMode } from '../target/thin-pool.js'
 import type { ThinDevice } from '../metadata/details.js'
-import { listThins } from '../metadata/reader.js'
-import { readMetadata } from './state/live-metadata.js'
+import { thinDevices } from './state/live-metadata.js'
 import { type PoolContext } from './state/context.js'
 import { readPoolStatus } from './state/status.js'
 
@@ -22,7 +21,7 @@ export interface VolumeSpace {
 
 /** The numbers of a pool. Those that the kernel does not report for a failed pool are undefined. */
 export interface PoolMetrics {
-  /** The part of the data blocks that volumes map, in bytes. */
+  /** The part of the data blocks that volumes map, with the spare blocks of a keeper, in bytes. */
   readonly dataUsedBytes: number | undefined
   /** Size of the data in bytes. */
   readonly dataTotalBytes: number | undefined
@@ -59,7 +58,7 @@ export interface PoolMetrics {
 export async function readMetrics(context: PoolContext, signal?: AbortSignal): Promise<PoolMetrics> {
   const [status, thins] = await Promise.all([
     readPoolStatus(context, signal),
-    readMetadata(context, signal, source => listThins(source, { signal })).catch(() => undefined),
+    thinDevices(context, signal).catch(() => undefined),
   ])
   throwIfAborted(signal)
   const { data, metadata } = status

@@ -4,10 +4,12 @@ import { readMark, removeMark, restoreUnkept, writeMark } from '../lifecycle/kee
 import { refuseSuspended, reload } from '../lifecycle/reload.js'
 import { isUp, poolTable, type PoolContext } from '../state/context.js'
 import { withPoolLock } from '../state/locks.js'
+import { forgetMaking } from '../state/spare-volumes.js'
 import { readPoolStatus } from '../state/status.js'
 import { isOnFile } from './backing.js'
 import type { Rules } from './grower.js'
 import { lowBlocks } from './growth.js'
+import type { Spares } from './spares.js'
 import { ruleOf, type KeepPlan, type PoolRole } from './options.js'
 
 /**
@@ -43,13 +45,20 @@ async function recordErrors({ record }: PoolContext): Promise<void> {
   await record.change(content => ({ ...content, options: { ...content.options, errorIfNoSpace: true } }))
 }
 
-/** Restores the options that the pool has without a keeper: writes to a full pool fail immediately. */
-export function endKeeping(context: PoolContext): Promise<void> {
+/**
+ * Restores the options that the pool has without a keeper: writes to a full pool fail immediately. Then deletes the
+ * spares.
+ */
+export function endKeeping(context: PoolContext, spares: Spares | undefined): Promise<void> {
   const { port, name } = context
   return withPoolLock(port, name, undefined, async () => {
-    if (!(await isUp(context))) return removeMark(port, name)
+    if (!(await isUp(context))) {
+      await forgetMaking(context)
+      return removeMark(port, name)
+    }
     const rest = await readMark(port, name, context)
-    if (rest !== undefined) await restoreUnkept(context, rest)
+    const release = async () => spares?.delete()
+    await (rest === undefined ? release() : restoreUnkept(context, rest, release))
   })
 }
 

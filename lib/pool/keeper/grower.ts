@@ -9,9 +9,10 @@ import { withPoolLock } from '../state/locks.js'
 import { readPoolStatus, type SpaceStatus, type WorkingPoolStatus } from '../state/status.js'
 import { roomOf, type BackingRoom } from './backing.js'
 import { Extension, type ExtensionEnd } from './extension.js'
-import { possibleBytes, wantedBytes } from './growth.js'
+import { lowBlocks, possibleBytes, wantedBytes } from './growth.js'
 import type { Reports } from './reports.js'
 import type { GrowthRule, KeepPlan, PoolRole } from './options.js'
+import type { Spares } from './spares.js'
 
 /** Metadata comes first: a pool that is out of metadata does not grow its data either. */
 const ROLES: readonly PoolRole[] = ['metadata', 'data']
@@ -35,6 +36,7 @@ export class Grower {
   readonly #rules: Rules
   readonly #signal: AbortSignal
   readonly #reports: Reports
+  readonly #spares: Spares
   readonly #extensions: Readonly<Record<PoolRole, Extension>>
   #isFull = false
   /** When the kernel last began to count the time that writers wait. */
@@ -46,6 +48,7 @@ export class Grower {
     plan: KeepPlan,
     rules: Rules,
     reports: Reports,
+    spares: Spares,
     wake: () => void,
     signal: AbortSignal,
   ) {
@@ -53,6 +56,7 @@ export class Grower {
     this.#plan = plan
     this.#rules = rules
     this.#reports = reports
+    this.#spares = spares
     this.#signal = signal
     const extension = () => new Extension(plan.extendTimeoutMs, signal, wake)
     this.#extensions = { data: extension(), metadata: extension() }
@@ -66,7 +70,8 @@ export class Grower {
     for (const role of ROLES) {
       for (let more = true; more && !this.#signal.aborted;) more = await this.#grow(role)
     }
-    const { mode } = await this.#status()
+    const { mode, data } = await this.#status()
+    if (mode === 'rw') this.#spares.refill(data, lowBlocks(this.#rules.data, data.blockBytes))
     if (mode === 'out_of_data_space') await this.#waitOn()
     else if (!this.#isFull) this.#waitingSince = undefined
     return this.#pauseMs

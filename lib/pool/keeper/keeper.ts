@@ -11,6 +11,7 @@ import { beginKeeping, endKeeping } from './begin.js'
 import { Grower } from './grower.js'
 import type { KeepPlan } from './options.js'
 import { Reports } from './reports.js'
+import { Spares } from './spares.js'
 
 /** How often a keeper that waits tries to take over, and how soon a look that failed is repeated. */
 const STANDBY_MS = 1_000
@@ -31,6 +32,7 @@ export class Keeper implements AsyncDisposable {
   #lock: Handle | undefined
   #successorLock: Handle | undefined
   #grower: Grower | undefined
+  #spares: Spares | undefined
   #unwatch: (() => void) | undefined
   #endPause = () => {}
   #isWoken = false
@@ -144,14 +146,18 @@ export class Keeper implements AsyncDisposable {
       this.#successorLock ??= await trySuccessorLock(this.#context)
       return
     }
+    const spares = new Spares(this.#context, signal)
     try {
+      await spares.begin()
       const rules = await beginKeeping(this.#context, this.#plan, signal)
-      this.#grower = new Grower(this.#context, this.#plan, rules, this.#reports, this.#wake, signal)
+      this.#grower = new Grower(this.#context, this.#plan, rules, this.#reports, spares, this.#wake, signal)
     } catch (fault) {
+      spares.leave()
       await this.#context.port.release(lock)
       throw fault
     }
     this.#lock = lock
+    this.#spares = spares
     await this.#releaseSuccessorLock()
     await this.#listen()
     isolated(() => this.#plan.onActive?.())
@@ -180,10 +186,12 @@ export class Keeper implements AsyncDisposable {
       if (!this.active) return
       // A successor finds the pool as it is: with the options of a stopped keeper, waiting writers would get errors.
       this.#successorLock = await trySuccessorLock(this.#context)
-      if (this.#successorLock !== undefined) await endKeeping(this.#context)
+      if (this.#successorLock === undefined) return
+      await endKeeping(this.#context, this.#spares)
     } catch (fault) {
       if (!hasCode(fault, 'DM_NOT_FOUND')) throw fault // the pool was removed
     } finally {
+      this.#spares?.leave()
       await this.#releaseLocks()
     }
   }

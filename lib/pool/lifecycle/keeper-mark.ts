@@ -6,7 +6,8 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { addressOf, poolTable, type PoolAddress } from '../state/context.js'
-import { refuseSuspended, reload } from './reload.js'
+import { deleteSpares } from './spare-removal.js'
+import { refuseSuspended, reload, type ReloadedPool } from './reload.js'
 
 /** The options of a pool's table that a keeper changes, with their values without a keeper. */
 export type UnkeptOptions = Pick<PoolTable, 'lowWaterBlocks' | 'errorIfNoSpace'>
@@ -52,11 +53,19 @@ export async function unkeptTable(pool: PoolAddress, running: Running, signal?: 
   return { ...table, ...(await readMark(pool.port, pool.name, running)) }
 }
 
-/** Restores the options that the pool has without a keeper. The caller holds the pool's lock and the keeper's. */
-export async function restoreUnkept(pool: PoolAddress, rest: UnkeptOptions): Promise<void> {
+/**
+ * Restores the options that the pool has without a keeper. The caller holds the pool's lock and the keeper's.
+ * `beforeEnd` runs when the pool has them; if the process is killed in it, the next `open` completes it.
+ */
+export async function restoreUnkept(
+  pool: PoolAddress & Pick<ReloadedPool, 'resumes'>,
+  rest: UnkeptOptions,
+  beforeEnd: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   await refuseSuspended(pool)
   const table = await poolTable(pool)
   await reload({ ...pool, dataBlockBytes: sectorsToBytes(table.blockSectors) }, table, { ...table, ...rest })
+  await beforeEnd()
   await removeMark(pool.port, pool.name)
 }
 
@@ -76,7 +85,10 @@ export async function endDeadKeeper(port: KernelPort, pool: DeviceInfo): Promise
     }
     const rest = await readMark(port, name, pool)
     if (rest === undefined) return false // the keeper stopped before this call had its lock
-    await restoreUnkept({ port, name, address: addressOf(pool) }, rest)
+    const address = addressOf(pool)
+    // If they are not deleted, they stay hidden, and the next keeper has them.
+    const release = () => deleteSpares({ ...pool, port, address }).catch(() => {})
+    await restoreUnkept({ port, name, address }, rest, release)
     return true
   } finally {
     for (const lock of locks) await port.release(lock)

@@ -35,7 +35,9 @@ export async function checkedRecord(
   const findings: Finding[] = []
   const tell = (kind: Finding['kind'], action: Finding['action'], detail: string) =>
     void findings.push({ kind, device: name, action, detail })
-  const ids = await thinIds(pool, signal).catch(undefinedIf('DM_METADATA_BUSY', 'DM_METADATA_CORRUPT'))
+  const ids = await thinIds({ ...pool, device: running.device, uuid: running.uuid }, signal).catch(
+    undefinedIf('DM_METADATA_BUSY', 'DM_METADATA_CORRUPT'),
+  )
   if (typeof found === 'string') {
     tell(found === 'missing' ? 'record-missing' : 'record-damaged', 'rebuilt', file)
     return { record: await PoolRecord.write(port, file, truth), findings }

@@ -3,10 +3,10 @@ import { DmThinError } from '../../base/errors.js'
 import { sectors } from '../../base/units.js'
 import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
-import { poolStatusLine, type PoolAddress } from '../state/context.js'
+import { poolStatusLine, type PoolAddress, type PoolResumes } from '../state/context.js'
 
 /** A pool whose table can be replaced. */
-export type ReloadedPool = PoolAddress & { readonly dataBlockBytes: number }
+export type ReloadedPool = PoolAddress & { readonly dataBlockBytes: number; readonly resumes?: PoolResumes }
 
 /**
  * Makes `after` the live table. If the resume fails, or `check` rejects, loads `before` again, with the length that the
@@ -20,14 +20,18 @@ export async function reload(
   check: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
   const { port, address } = pool
+  const resume = async () => {
+    const resumed = port.resume(address)
+    await (pool.resumes?.watch?.(resumed) ?? resumed)
+  }
   const putBack = async (fault: unknown) => {
     await port.tableLoad(address, [poolTableLine({ ...before, lengthSectors: await lengthNow(pool, before) })], 0)
-    await port.resume(address)
+    await resume()
     throw fault
   }
   await port.tableLoad(address, [poolTableLine(after)], 0, signal)
   // The table is loaded but not live. The resume is not aborted, because it makes the pool usable again.
-  await port.resume(address).then(check).catch(putBack)
+  await resume().then(check).catch(putBack)
 }
 
 /** Rejects with `DM_POOL_SUSPENDED`: a reload would resume a pool that another program suspended. */

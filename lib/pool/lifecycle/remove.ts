@@ -6,6 +6,8 @@ import { parseDeviceNumber } from '../../base/device-number.js'
 import { checkBoolean, checkNumber, checkOptions, type SignalOption } from '../../base/options.js'
 import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { cleanState, recordStop } from '../state/clean-stop.js'
+import type { ActiveThin } from '../../kernel/port/pool-port.js'
+import { spareUuidPrefix } from './spare-removal.js'
 import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf, untilDetached } from '../../block/find-loop.js'
@@ -67,7 +69,9 @@ export async function removePool(context: PoolContext, options: RemovePlan, lock
     // The pool does not detach a loop device that another attached, such as the caller, and does not delete its file.
     if (loop?.autoclear && loop.reference === POOL_LOOP_REFERENCE) loops.push(loop)
   }
-  const volumes = await port.activeThins(device, signal)
+  const thins = await port.activeThins(device, signal)
+  const isSpare = (thin: ActiveThin) => thin.uuid.startsWith(spareUuidPrefix(context))
+  const volumes = thins.filter(thin => !isSpare(thin))
   if (volumes.length > 0 && !options.deactivate) {
     const names = volumes.slice(0, 5).map(volume => volume.name)
     const more = volumes.length > names.length ? ` and ${volumes.length - names.length} more` : ''
@@ -75,7 +79,7 @@ export async function removePool(context: PoolContext, options: RemovePlan, lock
     throw new DmThinError('DM_POOL_IN_USE', text, { device: name })
   }
   const outcomes = await Promise.allSettled(
-    volumes.map(volume =>
+    thins.map(volume =>
       describeHolders(port, volume.device, volume.name, async () => {
         // Another process may deactivate the volume first.
         await port.deactivate(knownPool(context), addressOf(volume), limitMs, signal).catch(undefinedIf('DM_NOT_FOUND'))

@@ -39,7 +39,7 @@ export interface Finding {
   readonly device: string
   /**
    * The action taken. `resumed`: a suspended volume was resumed. `removed`: a volume without a table was removed.
-   * `cleared`: a table that was not live was dropped. `restored`: the pool has its options without a keeper again.
+   * `cleared`: a table that was not live was dropped. `restored`: the pool has its options without a keeper again, and no spare blocks of it.
    * `rebuilt` and `dropped`: the record was written again, or an
    * entry was deleted from it. `none`: nothing was changed, also if the device belongs to another program: it has no
    * uuid of this library.

@@ -40,6 +40,13 @@ export interface PoolContext {
   readonly reserve: Reserve
   /** The numbers that the keepers of this object have counted. */
   readonly counts: { waits: number; growths: number }
+  readonly resumes: PoolResumes
+}
+
+/** The way in which resumes of the pool are waited for. */
+export interface PoolResumes {
+  /** Resolves as the resume does, and helps it to end. Set by the active keeper of this object. */
+  watch: ((resume: Promise<unknown>) => Promise<void>) | undefined
 }
 
 /** Prefix of the uuid of a pool that this library has started. The rest is new at each start. */

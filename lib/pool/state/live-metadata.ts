@@ -1,21 +1,51 @@
 // Reader of a running pool's metadata.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
+import type { ThinDevice } from '../../metadata/details.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import { listThins, thinUsage } from '../../metadata/reader.js'
+import { thinUsage } from '../../metadata/reader.js'
 import { poolTable, type PoolAddress } from './context.js'
 import { explain } from './explain-error.js'
+import { isSpareId, readMaking, readThins, type SparePool } from './spare-volumes.js'
 import type { VolumeUsage } from './status.js'
 
-export async function thinIds(pool: PoolAddress, signal?: AbortSignal): Promise<number[]> {
-  const thins = await readMetadata(pool, signal, source => listThins(source, { signal }))
-  return thins.map(thin => thin.id)
+/** Returns the volumes by ascending id, without the spares of a keeper. */
+export async function thinDevices(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<ThinDevice[]> {
+  for (let isLast = false; ; isLast = true) {
+    const { volumes, empty } = await readMetadata(pool, signal, source => readThins(source, { signal }))
+    const making = empty.length === 0 ? undefined : await readMaking(pool)
+    const unknown = empty.filter(id => id !== making)
+    // Read again: a keeper may have completed a spare between the two reads.
+    if (unknown.length === 0 || isLast) return volumes.filter(({ id }) => id !== making)
+  }
 }
 
-/** Counts the blocks of each volume. */
-export async function readUsage(pool: PoolAddress, signal?: AbortSignal): Promise<VolumeUsage[]> {
+export async function thinIds(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<number[]> {
+  return (await thinDevices(pool, signal)).map(({ id }) => id)
+}
+
+/**
+ * Returns the ids of the spares that keepers have made, of one that a keeper was making, and of the volumes of others that
+ * have such an id.
+ */
+export async function spareIds(pool: PoolAddress & SparePool): Promise<{
+  readonly spares: readonly number[]
+  readonly halfMade: number | undefined
+  readonly others: readonly number[]
+}> {
+  const { spares, empty, volumes } = await readMetadata(pool, undefined, source => readThins(source))
+  const making = await readMaking(pool)
+  const halfMade = empty.find(id => id === making)
+  const others = volumes.map(({ id }) => id).filter(id => isSpareId(id) && id !== halfMade)
+  return { spares, halfMade, others }
+}
+
+/** Counts the blocks of each volume, without the spares of a keeper. */
+export async function readUsage(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<VolumeUsage[]> {
   const all = await readMetadata(pool, signal, source => thinUsage(source, { signal }))
-  return all.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
+  const shown = all.some(({ id }) => isSpareId(id)) ? await thinIds(pool, signal) : []
+  const volumes = all.filter(({ id }) => !isSpareId(id) || shown.includes(id))
+  return volumes.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
     id,
     mappedBlocks,
     exclusiveBlocks,

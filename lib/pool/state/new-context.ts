@@ -49,9 +49,10 @@ export async function contextOf(
     metadataDevice: table.metadataDevice,
     metadataPath,
     pending: new Pending(`pool ${name}`),
-    ids: new ThinIds(() => thinIds(pool)),
+    ids: new ThinIds(() => thinIds({ ...pool, device, uuid })),
     clock: new SnapshotClock(() => readSnapshotTime(port, metadataPath)),
     reserve: new Reserve(name, reserve, dataBlockBytes, () => poolStatusLine(pool)),
     counts: { waits: 0, growths: 0 },
+    resumes: { watch: undefined },
   }
 }

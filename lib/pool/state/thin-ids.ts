@@ -1,7 +1,7 @@
 // Choice of the next thin id. The kernel decides: an id that it reports as in use is skipped.
 import { withOwnSignal } from '../../base/own-signal.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
-import { MAX_THIN_ID } from '../../base/units.js'
+import { LAST_CHOSEN_THIN_ID } from '../../base/units.js'
 
 export class ThinIds {
   readonly #list: () => Promise<Iterable<number>>
@@ -11,7 +11,7 @@ export class ThinIds {
   #next = 0
 
   /** `list` reads the existing ids from the pool's metadata; it is called once, before the first id is chosen. */
-  constructor(list: () => Promise<Iterable<number>>, last = MAX_THIN_ID) {
+  constructor(list: () => Promise<Iterable<number>>, last = LAST_CHOSEN_THIN_ID) {
     this.#list = list
     this.#last = last
   }
@@ -35,7 +35,7 @@ export class ThinIds {
 
   /** Marks the id as in use, whoever created the volume. */
   use(id: number): void {
-    this.#used.add(id)
+    if (id <= this.#last) this.#used.add(id)
   }
 
   /** Marks the id as free: its volume was deleted, or not created. */
@@ -65,7 +65,7 @@ export class ThinIds {
   /** Serves all callers that wait for the first id, so the signal of one of them does not abort it. */
   async #read(): Promise<void> {
     try {
-      for (const id of await this.#list()) this.#used.add(id)
+      for (const id of await this.#list()) this.use(id)
     } catch (fault) {
       this.#loading = undefined // try again at the next call
       // Other processes commit faster than the metadata can be read. The kernel rejects their ids one by one.

@@ -1,7 +1,7 @@
 // The records of the store's layers, in one SQLite file. Each statement takes well below a millisecond. Changes are made
 // inside a transaction of the Writer.
 import { DmThinError } from '../../base/errors.js'
-import { MAX_THIN_ID } from '../../base/units.js'
+import { LAST_CHOSEN_THIN_ID } from '../../base/units.js'
 import { LeaseRows } from './lease-rows.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
 import type { SqlValue, Statement } from './database.js'
@@ -9,9 +9,10 @@ import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
 import type { LayerFileSystem } from '../common/types.js'
 
+const THIN_IDS = LAST_CHOSEN_THIN_ID + 1
 /** The statement that returns the next thin id. It continues at 0 after the last id. */
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
-  ON CONFLICT DO UPDATE SET value = (value + 1) % ${MAX_THIN_ID + 1} RETURNING (value + ${MAX_THIN_ID}) % ${MAX_THIN_ID + 1} AS thin`
+  ON CONFLICT DO UPDATE SET value = (value + 1) % ${THIN_IDS} RETURNING (value + ${THIN_IDS - 1}) % ${THIN_IDS} AS thin`
 
 const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, raw, thin)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
@@ -134,7 +135,7 @@ export class Records {
     const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
     const before = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at]
     const values = [...before, JSON.stringify(labels), Number(raw)]
-    for (let tried = 0; tried <= MAX_THIN_ID; tried += 1) {
+    for (let tried = 0; tried < THIN_IDS; tried += 1) {
       const thin = Number((this.#get(NEXT_THIN) as { thin: bigint }).thin)
       const { changes, lastInsertRowid } = this.#run(INSERT, ...values, thin)
       if (changes === 0) continue // another row has this thin id
@@ -142,7 +143,7 @@ export class Records {
       const id = Number(lastInsertRowid)
       return { ...rest, raw, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
     }
-    throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${MAX_THIN_ID + 1}`)
+    throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${THIN_IDS}`)
   }
 
   /** Records a volume of the pool that has no record, so that its thin id is never chosen. */

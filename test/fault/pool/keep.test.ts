@@ -2,10 +2,12 @@
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type DmThinError, type Finding } from '../../../lib/entry/index.js'
+import { spareIds } from '../../../lib/pool/state/live-metadata.js'
 import { BLOCK, pattern, readAt, writeAt } from '../../helpers/kernel/blocks.js'
 import { runKilled, type Kill } from '../../helpers/fault/fault-child.js'
 import { attemptWith, useFaults } from '../../helpers/fault/fault.js'
 import { withPool } from '../../helpers/pool/pools.js'
+import { run } from '../../helpers/process/spawned.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { dmInfo, dmTable } from '../../helpers/kernel/dmsetup.js'
 
@@ -43,8 +45,8 @@ async function survives(body: (name: string) => string, kill: Kill, expected: re
 }
 
 /**
- * Writes block by block, so that no write comes while the full pool is suspended to grow: the kernel may let such a
- * write wait until its time-out (docs/self-maintaining-pools.md).
+ * Writes block by block, so that no write comes while the full pool is suspended to grow: the pool is too small for
+ * spare blocks (docs/self-maintaining-pools.md).
  */
 async function writeBlocks(device: string, first: number, content: Buffer): Promise<void> {
   for (let at = 0; at < content.length; at += BLOCK) {
@@ -100,6 +102,64 @@ describe('a keeper killed while it begins or ends loses no data', () => {
     ['DM_DEV_RESUME', 'kill-after', ['dead-keeper']],
   ] as const)('a kill in its last %s, %s, leaves a pool that the next keeper grows', (operation, kind, left) =>
     survives(ending, { operation, kind }, left),
+  )
+})
+
+describe('a keeper killed while it makes or deletes a spare leaves nothing that its successor does not find', () => {
+  const LARGE = { dataBytes: 64 * BLOCK }
+  const making = (name: string) => `
+    ${opened(name)}
+    armed()
+    await pool.keep(${options})
+    await new Promise(resolve => setTimeout(resolve, 60_000))`
+  const deleting = (name: string) => `
+    ${opened(name)}
+    const keeper = await pool.keep(${options})
+    while ((await pool.status()).data.usedBlocks < 14) await new Promise(resolve => setTimeout(resolve, 10))
+    armed()
+    await keeper.stop()`
+  const usedBlocks = async (pool: ThinPool) => (await pool.status()).data!.usedBlocks
+
+  /** Only the volume of the test is there, with its ten blocks. */
+  async function isBare(pool: ThinPool): Promise<void> {
+    expect(await usedBlocks(pool)).toBe(10)
+    expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
+    expect(await spareIds(pool.context)).toEqual({ spares: [], halfMade: undefined, others: [] })
+    expect(
+      run('dmsetup', ['ls'])
+        .split('\n')
+        .filter(line => line.startsWith(`${pool.name}-`)),
+    ).toHaveLength(1)
+  }
+
+  test.each([
+    ['DM_TARGET_MSG', 1, 'kill-before', making],
+    ['DM_TARGET_MSG', 1, 'kill-after', making],
+    ['DM_DEV_CREATE', 1, 'kill-after', making],
+    ['DM_TABLE_LOAD', 2, 'kill-after', making],
+    ['DM_DEV_RESUME', 2, 'kill-after', making],
+    ['pwrite', 1, 'kill-after', making],
+    ['fdatasync', 1, 'kill-after', making],
+    ['DM_DEV_REMOVE', 1, 'kill-after', making],
+    ['DM_TARGET_MSG', 1, 'kill-before', deleting],
+    ['DM_TARGET_MSG', 2, 'kill-after', deleting],
+  ] as const)('a kill at %s %d, %s', (operation, nth, kind, body) =>
+    withPool(LARGE, async (pool, { name }) => {
+      const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
+      await writeAt(volume.path, 0, pattern(1, 10 * BLOCK))
+      runKilled(body(name), { operation, nth, kind })
+      expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
+      const keeper = await pool.keep(OPTIONS)
+      while ((await usedBlocks(pool)) < 14) await sleep(10)
+      await keeper.stop()
+      await isBare(pool)
+      runKilled(body(name), { operation, nth, kind })
+      const again = await ThinPool.open(name)
+      const kinds = again.findings.map(found => found.kind)
+      expect(kinds.filter(found => found !== 'dead-keeper')).toEqual([])
+      await isBare(again)
+      expect((await readAt(volume.path, 0, 10 * BLOCK)).equals(pattern(1, 10 * BLOCK))).toBe(true)
+    }),
   )
 })
 

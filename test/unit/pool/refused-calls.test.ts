@@ -49,6 +49,7 @@ const pool = {
     Promise.reject(new Error('the status was read')),
   ),
   counts: { waits: 0, growths: 0 },
+  resumes: { watch: undefined },
   pending: new Pending('pool demo'),
   ids: new ThinIds(() => Promise.reject(new Error('the metadata was read'))),
 }

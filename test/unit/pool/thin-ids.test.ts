@@ -1,6 +1,6 @@
 import { DmThinError, ERRNO } from '../../../lib/base/errors'
 import { ThinIds } from '../../../lib/pool/state/thin-ids'
-import { MAX_THIN_ID } from '../../../lib/base/units'
+import { LAST_CHOSEN_THIN_ID, MAX_THIN_ID } from '../../../lib/base/units'
 import { seeded } from '../../helpers/random/random'
 import { rejection } from '../../helpers/errors/thrown'
 
@@ -47,10 +47,10 @@ test('take() wraps around to the first free id, and rejects with DM_POOL_FULL if
   expect(await ids.take(1)).toEqual([7])
 })
 
-test('take() has the maximum of 24-bit ids as its limit', async () => {
+test('take() has the 24-bit ids as its limit, without those of spare volumes', async () => {
   const ids = idsOf(0)
   for (const id of [1, 2, MAX_THIN_ID]) ids.use(id)
-  expect(await rejection(() => ids.take(MAX_THIN_ID - 2))).toMatchObject({ code: 'DM_POOL_FULL' })
+  expect(await rejection(() => ids.take(LAST_CHOSEN_THIN_ID - 1))).toMatchObject({ code: 'DM_POOL_FULL' })
 })
 
 describe('withNew()', () => {
@@ -82,4 +82,11 @@ test('concurrent calls of take() never return the same id', async () => {
   const all = (await Promise.all(calls)).flat()
   expect(new Set(all).size).toBe(all.length)
   expect(all.filter(id => existing.includes(id))).toEqual([])
+})
+
+test('volumes with an id above the last chosen one take none of the ids', async () => {
+  const ids = new ThinIds(() => Promise.resolve([0, 4, 5]), 3)
+  ids.use(6)
+  expect(await ids.take(3)).toEqual([1, 2, 3])
+  await expect(ids.take(1)).rejects.toMatchObject({ code: 'DM_POOL_FULL' })
 })

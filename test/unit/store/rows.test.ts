@@ -1,4 +1,5 @@
 // Rows of the store's records in the hands of two: what one takes back or deletes is its own, and not another's since.
+import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
 import { Records } from '../../../lib/store/records/records.js'
 import type { Row } from '../../../lib/store/records/row.js'
 import { openDatabase } from '../../../lib/store/records/sqlite.js'
@@ -24,8 +25,8 @@ async function withRecords(body: (records: Records, make: (key: string, parent?:
 test('thin ids wrap around and skip ids in use', () =>
   withRecords((records, make) => {
     expect([make('a').thin, make('b').thin]).toEqual([0, 1])
-    records.set('next', String(2 ** 24 - 1))
-    expect([make('c').thin, make('d').thin]).toEqual([2 ** 24 - 1, 2])
+    records.set('next', String(LAST_CHOSEN_THIN_ID))
+    expect([make('c').thin, make('d').thin]).toEqual([LAST_CHOSEN_THIN_ID, 2])
   }))
 
 test('rollBack removes the layer of a failed call, whether its record is ready or not', () =>

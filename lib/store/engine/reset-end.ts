@@ -15,7 +15,7 @@ export interface ResetRows {
   readonly copy: Row
 }
 
-/** How a reset ended: the layer has the new content, or its former one. */
+/** The end of a reset: the layer has the new content (`completed`), or its former one. */
 export type ResetEnd = 'completed' | 'undone'
 
 /**
@@ -63,7 +63,7 @@ export async function endUnfinishedReset(parts: StoreParts, { id }: Row): Promis
   return mine && endReset(parts, mine)
 }
 
-/** Moves the layer's device from the copy to the layer's own thin id. Writes to the device are held back meanwhile. */
+/** Moves the layer's device from the copy to the layer's own thin id. Writes to the device wait until it has moved. */
 export const moveBack = (volume: ThinVolume, { row, copy }: ResetRows): Promise<void> =>
   moveToSnapshot(volume.state, { originId: copy.thin, id: row.thin })
 

@@ -27,7 +27,7 @@ export interface Row {
   readonly labels: Labels
   /** True if the content is untrusted input that the host does not mount. */
   readonly raw: boolean
-  /** If the volume has the new content of a layer that is being reset: the id of that layer's row. Otherwise null. */
+  /** The id of the row of the layer that is being reset, if this volume has its new content. Null otherwise. */
   readonly resets: number | null
 }
 

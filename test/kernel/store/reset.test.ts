@@ -6,6 +6,7 @@
 // another layer                                         a reset to another layer …
 // writes during the reset                               a write that …
 // an inactive layer                                     a layer whose device does not exist …
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { BlockDevice, KiB, MiB } from '../../../lib/entry/index.js'
@@ -221,6 +222,28 @@ test('a layer whose device does not exist is reset and activated', () =>
     expect(await wordAt(again, 0)).toBe('parent0')
     await nothingLeft(store, poolName, 2)
   }))
+
+test.each([
+  ['reset.move', 'old', 'rejects with ABORT_ERR and keeps the former content'],
+  ['reset.renumber', 'new', 'resolves'],
+])('a reset that is aborted at %s has the %s content and %s', (step, text) =>
+  withStore({}, async (store, { poolName }) => {
+    await rawParent(store, 'disk', 'new')
+    await using held = await BlockDevice.open((await store.prepare('vm', 'disk')).device)
+    await held.write(0, Buffer.alloc(BLOCK, 'old'))
+    const controller = new AbortController()
+    const listen = (message: unknown) => {
+      if ((message as { step: string }).step === step) controller.abort()
+    }
+    subscribe('dm-thin:store', listen)
+    const reset = store.reset('vm', { signal: controller.signal })
+    if (text === 'old') await expectCode(reset, 'ABORT_ERR')
+    else await reset
+    unsubscribe('dm-thin:store', listen)
+    expect((await wordAt(held, 0)).slice(0, 3)).toBe(text)
+    await nothingLeft(store, poolName, 2)
+  }),
+)
 
 describe('a reset that cannot be made', () => {
   test('rejects, and leaves the layer as it was', () =>

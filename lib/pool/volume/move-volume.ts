@@ -17,6 +17,11 @@ interface Move {
   readonly originId: number
   /** The thin id of the snapshot that the device has afterwards. */
   readonly id: number
+  /**
+   * The number of snapshots, this one and those of later steps, that the pool must admit. Default: the pool is not asked,
+   * because a step before has been admitted.
+   */
+  readonly snapshots?: number
   readonly signal?: AbortSignal | undefined
 }
 
@@ -24,20 +29,20 @@ interface Move {
  * Moves the device of an active volume to a new snapshot. The device is suspended from before the snapshot until it has the
  * snapshot's table: nothing is written to the former content after the snapshot exists.
  */
-export async function moveToSnapshot(state: VolumeState, { originId, id, signal }: Move): Promise<void> {
+export async function moveToSnapshot(state: VolumeState, { originId, id, snapshots, signal }: Move): Promise<void> {
   const { pool, address, id: lockedId } = state
   state.activeDevice()
   const [line] = await pool.port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
   const table = [{ ...line!, parameters: `${pool.number} ${id}` }]
   const request = { pool: knownPool(pool), device: address, lockedId, originId, id, table }
   const send = () => withSharedLock(pool, signal, () => pool.port.moveToSnapshot(request, signal))
-  await explained(pool, admitted(pool, 1, send))
+  await explained(pool, snapshots === undefined ? send() : admitted(pool, snapshots, send))
   pool.ids.use(id)
 }
 
 /** Creates a snapshot of a volume that has no device. Resolves when it is committed, whatever the pool's durability. */
 export async function createSnapshot(pool: PoolContext, originId: number, id: number): Promise<void> {
-  await admitted(pool, 1, () => commitMessage(pool, message.createSnap(id, originId)))
+  await commitMessage(pool, message.createSnap(id, originId))
   pool.ids.use(id)
 }
 

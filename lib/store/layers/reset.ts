@@ -13,6 +13,9 @@ import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
 import { committedRow, readyRow, stateError } from '../records/rows.js'
 
+/** The snapshots of a reset: the copy, the former content, and the layer. */
+const SNAPSHOTS = 3
+
 export interface ResetRequest {
   /** The name of the committed layer whose content the layer gets. Default: its parent. */
   readonly to: string | undefined
@@ -110,7 +113,7 @@ class Reset {
       step('reset.flush', key)
       await dropCache(device, signal)
       step('reset.move', key)
-      await moveToSnapshot(volume.state, { originId: source.thin, id: copy.thin, signal })
+      await moveToSnapshot(volume.state, { originId: source.thin, id: copy.thin, snapshots: SNAPSHOTS, signal })
       this.#isMoved = true
       await dropCache(device)
       step('reset.renumber', key)

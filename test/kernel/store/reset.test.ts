@@ -209,6 +209,21 @@ test('a write that was acknowledged before a reset is gone, and one that began a
     await nothingLeft(store, poolName, 2)
   }))
 
+test('a layer that has filled the pool is reset, and the pool has its space again', () =>
+  withStore({ dataBytes: 88 * MiB }, async (store, { poolName }) => {
+    scratch.log.allow(/low water|no space|out-of-data-space/)
+    await rawParent(store, 'disk', 'parent')
+    const { device } = await store.prepare('vm', 'disk', { sizeBytes: 128 * MiB })
+    await using held = await BlockDevice.open(device)
+    await expectCode(held.write(0, Buffer.alloc(128 * MiB, 'x')), 'DM_KERNEL')
+    expect((await store.status()).pool.mode).toBe('out_of_data_space')
+    await store.reset('vm')
+    expect(await wordAt(held, 127)).toBe('parent127')
+    await nothingLeft(store, poolName, 2)
+    expect((await store.status()).pool.mode).toBe('rw')
+    await held.write(0, Buffer.alloc(64 * MiB, 'y'))
+  }))
+
 test('a layer whose device does not exist is reset and activated', () =>
   withStore({}, async (store, { poolName }) => {
     await rawParent(store, 'disk', 'parent')
@@ -252,6 +267,9 @@ describe('a reset that cannot be made', () => {
       await store.prepare('vm', 'disk')
       await store.prepare('files', '')
       await store.view('view', 'disk')
+      for (const options of [{ to: '' }, { to: 7 }, { from: 'disk' }, { signal: 1 }])
+        await expectCode(store.reset('vm', options as object), 'DM_INVALID_ARGUMENT')
+      await expectCode(store.reset(''), 'DM_INVALID_ARGUMENT')
       await expectCode(store.reset('none'), 'DM_LAYER_NOT_FOUND')
       await expectCode(store.reset('view'), 'DM_LAYER_STATE')
       await expectCode(store.reset('disk'), 'DM_LAYER_STATE')

@@ -12,6 +12,7 @@ export type {
   ForkOptions,
   ForkResult,
   ImportRawOptions,
+  ResetOptions,
   ResizeOptions,
   UpdateOptions,
   WalkOptions,

@@ -167,6 +167,8 @@ export class NativePort implements MachinePort {
     if (activated === undefined) return outcome
     return { ...outcome, activated: typeof activated === 'number' ? activated : errorFromFailure(activated, signal) }
   }
+  moveToSnapshot: MachinePort['moveToSnapshot'] = (request, signal) =>
+    this.#call('moveToSnapshot', signal, { ...request, udevFlags: UDEV_NO_PROBING })
   activeThins: MachinePort['activeThins'] = (pool, signal) => this.#call('activeThins', signal, pool)
   foreignThins: MachinePort['foreignThins'] = (pool, ownPrefix, signal) =>
     this.#call('foreignThins', signal, pool, ownPrefix)

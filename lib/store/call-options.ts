@@ -55,6 +55,12 @@ export interface ResizeOptions extends SignalOption {
   readonly sizeBytes: number
 }
 
+/** Options of `LayerStore.reset`. */
+export interface ResetOptions extends SignalOption {
+  /** The name of the committed layer whose content the layer gets, and which becomes its parent. Default: the parent. */
+  readonly to?: string
+}
+
 /** Options of `LayerStore.update`. */
 export interface UpdateOptions {
   /** Labels that replace all existing labels. Default: the existing labels. */

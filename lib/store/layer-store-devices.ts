@@ -9,6 +9,7 @@ import type {
   ForkOptions,
   ForkResult,
   ImportRawOptions,
+  ResetOptions,
   ResizeOptions,
 } from './call-options.js'
 import { checkKey, checkLabels } from './common/options.js'
@@ -16,6 +17,7 @@ import { LayerStoreBase } from './layer-store-base.js'
 import { checkpoint } from './layers/checkpoint.js'
 import { fork } from './layers/fork.js'
 import { Layer } from './layers/layer.js'
+import { reset } from './layers/reset.js'
 import { resize } from './layers/resize.js'
 import { exportRaw, importRaw, openRaw } from './layers/raw-image.js'
 
@@ -77,6 +79,26 @@ export abstract class LayerStoreDevices extends LayerStoreBase {
     const sizeBytes = checkNumber('sizeBytes', options.sizeBytes, { min: MiB, multipleOf: MiB })
     throwIfAborted(options.signal)
     await this.alone([key], () => resize(this.store, key, sizeBytes, options.signal))
+  }
+
+  /**
+   * Resets an active layer: its device gets the content of the layer's parent, or of another committed layer. The device
+   * keeps its path, its number and its size, and programs that have it open keep their descriptors. What they write from the
+   * moment of the reset on is kept. The file system of the layer must not be mounted. Pages of the device that a program has
+   * mapped into memory may keep the former content. Needs three of the snapshots that the pool can create in its life.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is not active, or has no parent), `DM_BUSY` (mounted, with
+   * `holders`, or in use by another call), `DM_INVALID_ARGUMENT` (the other layer is larger, is not committed, or differs in
+   * its file system), `DM_POOL_READ_ONLY`, `DM_POOL_FAILED`, `DM_POOL_SUSPENDED`, `DM_POOL_WORN`, `ABORT_ERR`. If the call
+   * rejects, the layer has its former content; if the pool fails during the call, repeat the call, or open the store again.
+   */
+  async reset(key: string, options: ResetOptions = {}): Promise<void> {
+    checkOptions(options, ['to', 'signal'], 'reset')
+    checkKey('key', key)
+    const to = options.to === undefined ? undefined : checkKey('to', options.to)
+    const { signal } = options
+    throwIfAborted(signal)
+    await this.alone(to === undefined ? [key] : [key, to], () => reset(this.store, key, { to, signal }))
   }
 
   /**

@@ -8,7 +8,7 @@ import { Refusal } from './refusal.js'
 export function committedMessage(mapper: Mapper, pool: DeviceAddress, sector: number, text: string): string {
   const answer = mapper.message(pool, sector, text)
   try {
-    look(mapper, pool, text)
+    verifyCommit(mapper, pool, text)
   } catch (fault) {
     if (!(fault instanceof Refusal) || fault.failure.operation === 'commit') throw fault
     const undo = undoOf(text)
@@ -21,10 +21,11 @@ export function committedMessage(mapper: Mapper, pool: DeviceAddress, sector: nu
 /** Commits a pool, and checks its status. */
 export function commit(mapper: Mapper, pool: DeviceAddress): void {
   mapper.poolOf(mapper.lookup('DM_TABLE_STATUS', pool))?.commit()
-  look(mapper, pool, '')
+  verifyCommit(mapper, pool, '')
 }
 
-function look(mapper: Mapper, pool: DeviceAddress, detail: string): void {
+/** Throws a refusal of `commit` if the status of the pool does not prove the commit of its changes. */
+export function verifyCommit(mapper: Mapper, pool: DeviceAddress, detail: string): void {
   const errno = commitErrno(mapper.tableStatus(pool, TABLE_FLAG.noflush)[0])
   if (errno !== 0) throw new Refusal('commit', errno, { device: described(pool), detail })
 }

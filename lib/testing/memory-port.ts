@@ -9,7 +9,7 @@ import type { Handle } from '../kernel/port/handle.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'
-import { activate, activeThins, admit, foreignThins, poolDevice, snapshot } from './sections.js'
+import { activate, activeThins, admit, foreignThins, moveToSnapshot, poolDevice, snapshot } from './sections.js'
 import { StoragePort } from './storage-port.js'
 import { TARGETS } from './targets.js'
 
@@ -232,6 +232,13 @@ export class MemoryPort extends StoragePort implements KernelPort {
     )
     return { ...outcome, activated }
   }
+
+  moveToSnapshot: KernelPort['moveToSnapshot'] = (request, signal) =>
+    this.call(signal, () =>
+      this.#inSection(request.pool.name, request.lockedId, 'exclusive', signal, () =>
+        moveToSnapshot(this.#mapper, request),
+      ),
+    )
 
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.call(signal, () => activeThins(this.#mapper, pool))
 

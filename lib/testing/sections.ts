@@ -1,4 +1,4 @@
-// The compound calls, with the steps of native/dm/activate.cc, snapshot.cc and active_thins.cc.
+// The compound calls, with the steps of native/dm/activate.cc, snapshot.cc, move_to_snapshot.cc and active_thins.cc.
 import { ERRNO, type RollbackStep } from '../base/errors.js'
 import { DEVICE_FLAG, type DeviceAddress, type DeviceInfo } from '../kernel/port/device-port.js'
 import type {
@@ -6,10 +6,11 @@ import type {
   ActivationGuard,
   ActiveThin,
   KnownPool,
+  MoveRequest,
   SnapshotOutcome,
   SnapshotRequest,
 } from '../kernel/port/pool-port.js'
-import { committedMessage } from './commit.js'
+import { committedMessage, verifyCommit } from './commit.js'
 import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
 
@@ -95,9 +96,12 @@ function refusalOf(run: () => unknown): Refusal | undefined {
   }
 }
 
+const addressOf = ({ device, name, uuid }: KnownPool): DeviceAddress =>
+  uuid === '' ? { device, label: name } : { uuid, label: name }
+
 export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutcome {
-  const { device, name, uuid } = request.pool
-  const pool: DeviceAddress = uuid === '' ? { device, label: name } : { uuid, label: name }
+  const { name } = request.pool
+  const pool = addressOf(request.pool)
   const sendAll = () =>
     request.ids.map(id => {
       const text = `create_snap ${id} ${request.originId}`
@@ -109,10 +113,7 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
   const info = poolDevice(mapper, request.pool)
   const origin = info.openCount === 0 ? undefined : findOrigin(mapper, request)
   if (!origin || origin.suspended) return { items: sendAll(), suspended: false }
-  if (isSuspended(info)) {
-    const detail = 'the pool is suspended'
-    throw new Refusal('DM_DEV_SUSPEND', ERRNO.EAGAIN, { device: name, detail })
-  }
+  refuseSuspended(info)
   mapper.suspend(origin.address)
   const items = sendAll()
   const refused = withRetries(
@@ -125,6 +126,37 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
     throw refused.with({ rollback })
   }
   return { items, suspended: true }
+}
+
+function refuseSuspended(pool: DeviceInfo): void {
+  if (!isSuspended(pool)) return
+  throw new Refusal('DM_DEV_SUSPEND', ERRNO.EAGAIN, { device: pool.name, detail: 'the pool is suspended' })
+}
+
+export function moveToSnapshot(mapper: Mapper, request: MoveRequest): void {
+  const { device, id, originId, table } = request
+  const pool = addressOf(request.pool)
+  refuseSuspended(poolDevice(mapper, request.pool))
+  const info = mapper.status(device)
+  if (isSuspended(info)) {
+    throw new Refusal('DM_DEV_SUSPEND', ERRNO.EBUSY, { device: info.name, detail: 'the volume is suspended' })
+  }
+  mapper.suspend(device)
+  const text = `create_snap ${id} ${originId}`
+  const created = refusalOf(() => mapper.message(pool, 0, text))
+  const loaded = created ?? refusalOf(() => mapper.load(device, table, 0))
+  const resumed = withRetries(
+    () => mapper.resume(device),
+    errno => errno !== ERRNO.ENXIO,
+  )
+  const rollback: RollbackStep[] = []
+  if (!loaded && resumed) rollback.push(undone('DM_TABLE_CLEAR', info.name, () => mapper.clear(device)))
+  if (!created && (loaded ?? resumed)) {
+    rollback.push(undone(`delete ${id}`, request.pool.name, () => mapper.message(pool, 0, `delete ${id}`)))
+  }
+  const refused = loaded ?? resumed
+  if (refused) throw refused.with({ rollback })
+  verifyCommit(mapper, pool, text)
 }
 
 function findOrigin(

@@ -1,6 +1,7 @@
 // Snapshots for JavaScript, and which volumes of a pool are active.
 #include "dm/snapshot.h"
 
+#include "dm/move_to_snapshot.h"
 #include "napi/activation.h"
 #include "napi/exports.h"
 #include "napi/start_command.h"
@@ -39,6 +40,26 @@ Napi::Value snapshot_active(Info info) {
       });
 }
 
+MoveRequest move_request(const Napi::Object& object) {
+  MoveRequest request;
+  request.pool = known_pool(object.Get("pool"));
+  request.device = address(object.Get("device"));
+  request.locked_id = to_uint32(object.Get("lockedId"));
+  request.origin_id = to_uint32(object.Get("originId"));
+  request.id = to_uint32(object.Get("id"));
+  request.table = table(object.Get("table"));
+  request.event = to_uint32(object.Get("udevFlags")) << 16;
+  return request;
+}
+
+Napi::Value move_device(Info info) {
+  return start_command<Nothing>(
+      info, Kind::kWaits,
+      [request = move_request(info[0].As<Napi::Object>())](Control& control, Cancel& cancel) {
+        return move_to_snapshot(control, request, cancel);
+      });
+}
+
 Napi::Value active_thins_of(Info info) {
   return start_command<std::vector<ActiveThin>>(info, Kind::kQuick,
                                                 [pool = number(info[0])](Control& control, Cancel& cancel) {
@@ -59,6 +80,7 @@ void export_snapshot(Napi::Env env, Napi::Object exports) {
   const Exporter add{env, exports};
   add("snapshot", snapshot_origin);
   add("snapshotActive", snapshot_active);
+  add("moveToSnapshot", move_device);
   add("activeThins", active_thins_of);
   add("foreignThins", foreign_thins_of);
 }

@@ -202,6 +202,57 @@ export const THINS: readonly Case[] = [
       }),
   },
   {
+    title: 'moveToSnapshot gives a device in use another thin; if a step fails, the device keeps its own',
+    run: machine =>
+      withPool(machine, async ({ pool, device, numbers }) => {
+        const { port } = machine
+        const [source, volume] = [
+          await pool.createVolume({ sizeBytes: MiB }),
+          await pool.createVolume({ sizeBytes: MiB }),
+        ]
+        await source.activate()
+        await machine.write(source.path, 0, content(1))
+        await source.deactivate()
+        await volume.activate()
+        await machine.write(volume.path, 0, content(2))
+        const info = await port.deviceStatus({ device })
+        const address = { uuid: volumeUuidPrefix(info) + volume.id }
+        const known = { device, name: info.name, uuid: info.uuid }
+        const move = (originId: number, id: number, named = id) =>
+          port.moveToSnapshot({
+            pool: known,
+            device: address,
+            lockedId: volume.id,
+            originId,
+            id,
+            table: [line('thin', `${numbers.pool} ${named}`, 2048)],
+          })
+        const before = await port.deviceStatus(address)
+        const thin = async () => (await port.tableStatus(address, TABLE_FLAG.table))[0]!.parameters.split(' ')[1]
+        const ids = async () => (await pool.volumes()).map(({ id }) => id)
+        expect(await errnoOf(move(source.id, source.id))).toBe(17)
+        expect(await errnoOf(move(77, 5))).toBe(61)
+        await expect(move(source.id, 5, 78)).rejects.toMatchObject({
+          code: 'DM_VOLUME_NOT_FOUND',
+          rollback: [{ operation: 'delete 5', errno: 0 }],
+        })
+        expect([await thin(), await ids()]).toEqual([`${volume.id}`, [source.id, volume.id]])
+        await move(source.id, 5)
+        expect([await thin(), await ids()]).toEqual(['5', [source.id, volume.id, 5]])
+        const { flags, name, device: number, openCount } = await port.deviceStatus(address)
+        expect({ flags, name, device: number, openCount }).toEqual({
+          flags: before.flags,
+          name: before.name,
+          device: before.device,
+          openCount: before.openCount,
+        })
+        expect(await machine.read(volume.path, 0, BLOCK)).toEqual(content(1))
+        await port.suspend(address, 0)
+        expect(await errnoOf(move(source.id, 6))).toBe(16)
+        await port.resume(address)
+      }),
+  },
+  {
     title: 'activeThins lists the active thins of this library and of other programs',
     run: machine =>
       withPool(machine, async ({ pool, device, numbers }) => {

@@ -66,6 +66,21 @@ export interface SnapshotOutcome {
   readonly suspended: boolean
 }
 
+/** The move of a device from its thin to a new snapshot. */
+export interface MoveRequest {
+  readonly pool: KnownPool
+  /** The device. It keeps its name, its uuid and its number. */
+  readonly device: DeviceAddress
+  /** The thin id in the uuid of the device, which is locked during the call. */
+  readonly lockedId: number
+  /** The thin id of which the snapshot is made. */
+  readonly originId: number
+  /** The thin id of the snapshot. */
+  readonly id: number
+  /** The table of the snapshot. */
+  readonly table: readonly TargetLine[]
+}
+
 export interface BatchOptions {
   /** Called with the number of finished items, after each; it must not throw. */
   readonly onDone?: ((done: number) => void) | undefined
@@ -129,6 +144,12 @@ export interface PoolPort extends HandlePort {
     activation: ActivateRequest & { readonly guard: ActivationGuard },
     signal?: AbortSignal,
   ): Promise<SnapshotOutcome & { readonly activated?: Outcome }>
+  /**
+   * Suspends a device without a wait for its I/O, creates a snapshot, replaces the table of the device by that of the
+   * snapshot and resumes the device, in one native call. If a step fails, the device keeps its table, and the snapshot is
+   * deleted again. If the commit failed (operation `commit`), the device has the new table.
+   */
+  moveToSnapshot(request: MoveRequest, signal?: AbortSignal): Promise<void>
   activeThins(pool: number, signal?: AbortSignal): Promise<ActiveThin[]>
   foreignThins(pool: number, ownPrefix: string, signal?: AbortSignal): Promise<ActiveThin[]>
   /**

@@ -61,6 +61,23 @@ function snapshot([request]: Args): string {
   return messages.join('; ') // between suspend and resume of the origin, if it is active
 }
 
+interface Move {
+  readonly pool: { readonly name: string }
+  readonly device: DeviceAddress
+  readonly originId: number
+  readonly id: number
+  readonly table: readonly TargetLine[]
+}
+
+function moveToSnapshot([request]: Args): string {
+  const { pool, device, originId, id, table } = request as Move
+  const create = `dmsetup message ${quoted(pool.name)} 0 'create_snap ${id} ${originId}'`
+  const load = `dmsetup load ${who(device)} --table ${quoted(tableText(table))}`
+  return [`dmsetup suspend --noflush --nolockfs ${who(device)}`, create, load, `dmsetup resume ${who(device)}`].join(
+    '; ',
+  )
+}
+
 const WORDS: Record<string, (args: Args) => string> = {
   version: () => 'dmsetup version',
   listDevices: () => 'dmsetup ls',
@@ -96,6 +113,7 @@ const WORDS: Record<string, (args: Args) => string> = {
   deactivateMany: ([, addresses]) =>
     (addresses as readonly unknown[]).map(each => `dmsetup remove ${who(each)}`).join('; '),
   snapshot,
+  moveToSnapshot,
   snapshotActive: ([request, , activation]) => `${snapshot([request])}; ${activate(activation)}`,
 }
 

@@ -43,11 +43,7 @@ async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortS
     if (!(fault instanceof DmThinError) || fault.errno !== ERRNO.ENXIO) throw fault
     throw fault.refined('DM_NOT_FOUND', `volume ${id} of pool ${pool.name} was deactivated during the call`)
   }
-  const { flags } = await port.deviceStatus(address, signal)
-  if ((flags & DEVICE_FLAG.suspended) !== 0) {
-    const text = `volume ${id} of pool ${pool.name} is suspended: resume it with \`dmsetup resume ${state.name}\``
-    throw new DmThinError('DM_BUSY', text, { device: state.name })
-  }
+  const flags = await state.flagsOfRunning(signal)
   const [line] = await port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)
   const present = line!.lengthSectors * SECTOR_BYTES
   if (sizeBytes < present) throw shrunk(state, present, sizeBytes)

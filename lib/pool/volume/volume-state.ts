@@ -5,7 +5,7 @@ import { Pending } from '../../base/pending.js'
 import { Rollback } from '../../base/rollback.js'
 import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { withHolders } from '../../block/holders.js'
-import type { DeviceAddress } from '../../kernel/port/device-port.js'
+import { DEVICE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, ActiveThin, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import { thin } from '../../target/thin.js'
 import { isCommitted } from '../state/commit-point.js'
@@ -83,6 +83,14 @@ export class VolumeState {
     this.device = active?.device
     this.#foreign = active && active.uuid !== this.uuid ? addressOf(active) : undefined
     if (active) this.name = active.name
+  }
+
+  /** Returns the flags of the volume's device. Throws `DM_BUSY` if somebody has suspended it. */
+  async flagsOfRunning(signal?: AbortSignal): Promise<number> {
+    const { flags } = await this.pool.port.deviceStatus(this.address, signal)
+    if ((flags & DEVICE_FLAG.suspended) === 0) return flags
+    const text = `volume ${this.id} of pool ${this.pool.name} is suspended: resume it with \`dmsetup resume ${this.name}\``
+    throw new DmThinError('DM_BUSY', text, { device: this.name })
   }
 
   /** Returns the size for an activation. Throws `DM_SIZE_UNKNOWN`. */

@@ -30,11 +30,11 @@ export interface StoreFinding {
   /** The folder, the device, or the two numbers that differ. */
   readonly detail?: string
   /**
-   * `undone`: the unfinished call was reverted. `unmounted`: the folder was unmounted. `retired`: the thin id is not used
+   * `undone`: the unfinished call was reverted. `completed`: the unfinished reset was completed. `unmounted`: the folder was unmounted. `retired`: the thin id is not used
    * again. `deleted`: the record or the volume was deleted. `detached`: the loop device was detached. `accepted`: the
    * records continue from the state of the pool. `none`: nothing was changed.
    */
-  readonly action: 'undone' | 'unmounted' | 'retired' | 'deleted' | 'detached' | 'accepted' | 'none'
+  readonly action: 'undone' | 'completed' | 'unmounted' | 'retired' | 'deleted' | 'detached' | 'accepted' | 'none'
   /** The reason why the removal is stuck, or why the action failed. */
   readonly error?: DmThinError
 }

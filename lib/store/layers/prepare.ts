@@ -1,13 +1,12 @@
 // The creation of a layer on a committed layer: the intent is recorded, the volume is created, the result is recorded.
-import { DmThinError, hasCode } from '../../base/errors.js'
+import { hasCode } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
 import { invalid } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
 import { withPrivateMount, mountOf } from '../engine/temporary-mounts.js'
 import { checkFileSystem, type PrepareOptions } from '../common/options.js'
-import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
-import { parentGone, refuseTaken, stateError } from '../records/rows.js'
+import { committedRow, parentGone, refuseTaken, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { BaseVolumes } from './base-volumes.js'
 import { isTaken, withRollback } from '../engine/rollback.js'
@@ -63,7 +62,7 @@ function begin(
   const { records } = parts
   const { options, key, kind } = request
   if (key !== null) refuseTaken(records, key)
-  const parent = base ? records.byId(base.id) : committed(parts.records, request.parent)
+  const parent = base ? records.byId(base.id) : committedRow(parts.records, request.parent)
   if (parent?.state !== 'ready') return undefined
   const { fileSystem } = parent
   if (options.fileSystem !== undefined && checkFileSystem(options.fileSystem) !== fileSystem) {
@@ -91,16 +90,6 @@ function begin(
     parent,
   )
   return { row, parent }
-}
-
-function committed(records: Records, key: string): Row {
-  const parent = records.byKey(key)
-  if (!parent || parent.state === 'making') {
-    throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no parent ${JSON.stringify(key)}`, { device: key })
-  }
-  if (parent.kind !== 'committed') throw invalid(`the parent ${JSON.stringify(key)} is not committed: ${parent.kind}`)
-  if (parent.state !== 'ready') throw stateError(parent, `it is ${parent.state}`)
-  return parent
 }
 
 interface Making {

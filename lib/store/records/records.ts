@@ -14,8 +14,8 @@ const THIN_IDS = LAST_CHOSEN_THIN_ID + 1
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
   ON CONFLICT DO UPDATE SET value = (value + 1) % ${THIN_IDS} RETURNING (value + ${THIN_IDS - 1}) % ${THIN_IDS} AS thin`
 
-const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, raw, thin)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
+const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, raw, resets, thin)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
 
 const COLUMNS = 'l.*, p.key AS parent_key, p.kind AS parent_kind FROM layer l LEFT JOIN layer p ON p.id = l.parent'
 
@@ -125,23 +125,30 @@ export class Records {
     return this.#rows(`l.key > ? AND l.state <> 'making' ORDER BY l.key LIMIT ?`, after, count)
   }
 
+  /** Returns a layer that has this parent, or that is being reset to it. */
   childOf(id: number): Row | undefined {
-    return this.#row('l.parent = ? AND l.key IS NOT NULL LIMIT 1', id)
+    const reset = this.#row(`l.parent = ? AND l.resets IS NOT NULL AND l.state = 'making' LIMIT 1`, id)
+    return reset ? this.byId(reset.resets!) : this.#row('l.parent = ? AND l.key IS NOT NULL LIMIT 1', id)
+  }
+
+  /** Returns the row of the new content of a layer that is being reset. */
+  resetOf(id: number): Row | undefined {
+    return this.#row(`l.resets = ? AND l.state = 'making'`, id)
   }
 
   /** Inserts a row with the next thin id that no row has. */
   insert(row: RowInsert, parent?: Row): Row {
-    const { at, parent: parentId, raw = false, ...rest } = row
+    const { at, parent: parentId, raw = false, resets = null, ...rest } = row
     const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
     const before = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at]
-    const values = [...before, JSON.stringify(labels), Number(raw)]
+    const values = [...before, JSON.stringify(labels), Number(raw), resets]
     for (let tried = 0; tried < THIN_IDS; tried += 1) {
       const thin = Number((this.#get(NEXT_THIN) as { thin: bigint }).thin)
       const { changes, lastInsertRowid } = this.#run(INSERT, ...values, thin)
       if (changes === 0) continue // another row has this thin id
       const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
       const id = Number(lastInsertRowid)
-      return { ...rest, raw, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
+      return { ...rest, raw, resets, id, thin, parentId, parentKey, createdAt: at, updatedAt: at, mappedBytes: null }
     }
     throw new DmThinError('DM_POOL_FULL', `the store has no thin id left of ${THIN_IDS}`)
   }
@@ -231,6 +238,7 @@ const COLUMN: Readonly<Record<keyof RowChange, string>> = {
   kind: 'kind',
   state: 'state',
   owner: 'owner',
+  parentId: 'parent',
   thin: 'thin',
   sizeBytes: 'size',
   createdAt: 'created',
@@ -256,6 +264,7 @@ interface Stored {
   readonly mapped: bigint | null
   readonly labels: string
   readonly raw: bigint
+  readonly resets: bigint | null
 }
 
 const rowOf = (stored: Stored): Row => ({
@@ -274,4 +283,5 @@ const rowOf = (stored: Stored): Row => ({
   mappedBytes: stored.mapped === null ? null : Number(stored.mapped),
   labels: JSON.parse(stored.labels) as Row['labels'],
   raw: stored.raw !== 0n,
+  resets: stored.resets === null ? null : Number(stored.resets),
 })

@@ -27,6 +27,8 @@ export interface Row {
   readonly labels: Labels
   /** True if the content is untrusted input that the host does not mount. */
   readonly raw: boolean
+  /** The id of the row of the layer that is being reset, if this volume has its new content. Null otherwise. */
+  readonly resets: number | null
 }
 
 export interface RowInsert {
@@ -41,6 +43,8 @@ export interface RowInsert {
   readonly labels: Labels
   /** True if the layer is raw. Default false. */
   readonly raw?: boolean
+  /** As in `Row`. Default null. */
+  readonly resets?: number
 }
 
 export interface RowChange {
@@ -48,6 +52,7 @@ export interface RowChange {
   readonly kind?: Row['kind']
   readonly state?: RowState
   readonly owner?: string | null
+  readonly parentId?: number | null
   readonly thin?: number
   readonly sizeBytes?: number
   readonly createdAt?: bigint

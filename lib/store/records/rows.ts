@@ -1,5 +1,6 @@
 // Lookup of rows by the key of a layer, and the errors for invalid keys and states.
 import { DmThinError } from '../../base/errors.js'
+import { invalid } from '../../base/options.js'
 import type { Records } from './records.js'
 import type { Row } from './row.js'
 
@@ -10,11 +11,22 @@ export function visible(records: Records, key: string): Row {
   throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no layer ${JSON.stringify(key)}`, { device: key })
 }
 
-/** Returns the row of a layer that no call is changing. Throws `DM_LAYER_STATE` if it is being committed. */
+/** Returns the row of a layer that no call is changing. Throws `DM_LAYER_STATE` if it is being committed or reset. */
 export function readyRow(records: Records, key: string): Row {
   const row = visible(records, key)
   if (row.state === 'ready') return row
-  throw stateError(row, 'another process is committing it')
+  throw stateError(row, 'another call is committing or resetting it')
+}
+
+/** Returns the row of a committed layer that is to be the parent of another. */
+export function committedRow(records: Records, key: string): Row {
+  const parent = records.byKey(key)
+  if (!parent || parent.state === 'making') {
+    throw new DmThinError('DM_LAYER_NOT_FOUND', `there is no parent ${JSON.stringify(key)}`, { device: key })
+  }
+  if (parent.kind !== 'committed') throw invalid(`the parent ${JSON.stringify(key)} is not committed: ${parent.kind}`)
+  if (parent.state !== 'ready') throw stateError(parent, `it is ${parent.state}`)
+  return parent
 }
 
 export function refuseTaken(records: Records, key: string): void {

@@ -36,6 +36,10 @@ const STEPS: readonly string[] = [
   CREATE INDEX lease_thin ON lease (thin);
   ALTER TABLE layer ADD COLUMN raw INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  ALTER TABLE layer ADD COLUMN resets INTEGER REFERENCES layer (id) ON DELETE SET NULL;
+  CREATE INDEX layer_resets ON layer (resets) WHERE resets IS NOT NULL;
+  `,
 ]
 
 const VERSION = STEPS.length

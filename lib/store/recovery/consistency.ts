@@ -72,6 +72,12 @@ async function disagreements(parts: CompareParts): Promise<{ lost: Row[]; strang
 function against({ records }: CompareParts, ids: ReadonlySet<number>): { lost: Row[]; strange: number[] } {
   const rows = records.all()
   const known = new Set(rows.map(row => row.thin))
-  const lost = rows.filter(row => (row.state === 'ready' || row.state === 'committing') && !ids.has(row.thin))
+  // The volume of a layer that is being reset is replaced. Until it is there again, another row has the content.
+  const resetting = new Set(
+    rows.flatMap(row => (row.state === 'making' && ids.has(row.thin) ? (row.resets ?? []) : [])),
+  )
+  const lost = rows.filter(
+    row => (row.state === 'ready' || row.state === 'committing') && !ids.has(row.thin) && !resetting.has(row.id),
+  )
   return { lost, strange: [...ids].filter(id => !known.has(id)) }
 }

@@ -1,7 +1,9 @@
 // Recovery when a store is opened: unfinished calls of dead processes are ended, and the records are compared with the pool.
+import { DmThinError } from '../../base/errors.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { StoreFinding } from '../common/findings.js'
 import { leftMounts, sweepMount } from '../engine/temporary-mounts.js'
+import { endUnfinishedReset } from '../engine/reset-end.js'
 import { endUnfinished, unfinished } from '../engine/unfinished.js'
 import type { Row } from '../records/row.js'
 import { ageOf, compare, keyOf, type PoolAge } from './consistency.js'
@@ -22,7 +24,7 @@ export async function recover(parts: StoreParts): Promise<StoreFinding[]> {
   const ids = begun.length === 0 ? NONE : await parts.volumes.ids()
   for (const row of begun) {
     const action = await ended(parts, row, ids, ageOf(compared))
-    if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action })
+    if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, ...action })
   }
   await parts.leases.living() // deletes the leases of dead owners
   await parts.removals.takeOver()
@@ -36,9 +38,22 @@ async function ended(
   row: Row,
   ids: ReadonlySet<number>,
   age: PoolAge,
-): Promise<StoreFinding['action'] | undefined> {
-  if (age === 'behind') return 'none'
-  if (age === 'same' || row.state !== 'making') return (await endUnfinished(parts, row, ids)) ? 'undone' : undefined
+): Promise<Pick<StoreFinding, 'action' | 'error'> | undefined> {
+  if (age === 'behind') return { action: 'none' }
+  if (age === 'same') {
+    const end = await endUnfinishedReset(parts, row).catch(failed)
+    if (end) return typeof end === 'string' ? { action: end } : end
+  }
+  if (age === 'same' || row.state !== 'making')
+    return (await endUnfinished(parts, row, ids)) ? { action: 'undone' } : undefined
   const change = { state: 'retired', key: null, owner: null } as const
-  return (await parts.writer.write(() => parts.records.update(row, ['making'], change))) ? 'retired' : undefined
+  return (await parts.writer.write(() => parts.records.update(row, ['making'], change)))
+    ? { action: 'retired' }
+    : undefined
+}
+
+/** A reset that cannot be ended, for example because the pool is read-only, does not prevent the use of other layers. */
+function failed(error: unknown): Pick<StoreFinding, 'action' | 'error'> {
+  if (error instanceof DmThinError) return { action: 'none', error }
+  throw error
 }

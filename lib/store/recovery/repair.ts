@@ -4,6 +4,7 @@ import { LoopDevice } from '../../block/loop-device.js'
 import type { StoreFinding } from '../common/findings.js'
 import type { StoreParts } from '../engine/parts.js'
 import { sweepMount } from '../engine/temporary-mounts.js'
+import { endUnfinishedReset } from '../engine/reset-end.js'
 import { endUnfinished } from '../engine/unfinished.js'
 import { ageOf } from './consistency.js'
 import { verify } from './verify.js'
@@ -84,7 +85,7 @@ async function repairOne(parts: StoreParts, { kind, thin, detail }: StoreFinding
     case 'left-mounted':
       return sweepMount(detail!)
     case 'unfinished':
-      if (row) await endUnfinished(parts, row, await parts.volumes.ids())
+      if (row && !(await endUnfinishedReset(parts, row))) await endUnfinished(parts, row, await parts.volumes.ids())
       return
     case 'transaction-behind': {
       const { transactionId } = await pool.status()

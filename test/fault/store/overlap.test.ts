@@ -4,6 +4,6 @@ import { useScratch } from '../../helpers/kernel/scratch.js'
 import { testOverlapsOnStore } from '../../helpers/overlap/store-tests.js'
 
 testOverlapsOnStore(useScratch(), {
-  first: ['commit', 'fork', 'resize'],
-  second: ['commit', 'resize', 'remove an active layer', 'mounts', 'write to a layer'],
+  first: ['commit', 'fork', 'resize', 'reset'],
+  second: ['commit', 'resize', 'reset', 'remove an active layer', 'mounts', 'write to a layer'],
 })

@@ -52,6 +52,10 @@ module.exports = ({ LayerStore }) => {
       codes: [...GONE, ...STATE, 'DM_BUSY'],
       run: ({ store }, { layerBytes }) => store.resize('work', { sizeBytes: layerBytes }),
     },
+    reset: {
+      codes: [...GONE, ...STATE, 'DM_BUSY'],
+      run: ({ store }) => store.reset('work'),
+    },
     importRaw: {
       codes: TAKEN,
       makes: ['raw'],

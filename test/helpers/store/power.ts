@@ -58,9 +58,14 @@ export async function recoverRecords(image: string, folder: string): Promise<voi
  * Opens the store that `directory` holds the records and both images of, and compares it with the promises of a moment.
  * Returns whether blocks have leaked. The kernel counts blocks once more while it passes their discard on; a commit
  * meanwhile keeps that count (drivers/md/dm-thin.c, process_prepared_discard_passdown_pt1). The pool works as it is;
- * thin_check reports it, and thin_repair counts anew.
+ * thin_check reports it, and thin_repair counts anew. `look` compares more.
  */
-export async function checkAfterPowerLoss(directory: string, promises: Promises, moment: Moment): Promise<boolean> {
+export async function checkAfterPowerLoss(
+  directory: string,
+  promises: Promises,
+  moment: Moment,
+  look: (store: LayerStore) => Promise<void> = async () => {},
+): Promise<boolean> {
   const { mark, keys, gone } = moment
   const name = markedName('after')
   const place = {
@@ -83,6 +88,7 @@ export async function checkAfterPowerLoss(directory: string, promises: Promises,
     const complete = content === promises.contents.get(key)
     expect({ mark, key, complete }).toEqual({ mark, key, complete: true })
   }
+  await look(store)
   const { pool } = await store.status()
   expect(pool.data?.totalBytes).toBeGreaterThanOrEqual(moment.dataBytes)
   expect(await store.cleanup()).toEqual([])

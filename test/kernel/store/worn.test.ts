@@ -1,7 +1,7 @@
 // A store whose pool has come to the margin of the kernel's snapshot clock: nothing new is made, and all that there is can
 // be read, committed, exported and removed.
 import { createReadStream } from 'node:fs'
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { LayerStore } from '../../../lib/entry/store.js'
 import { SNAPSHOT_LIMIT } from '../../../lib/pool/state/snapshot-clock.js'
@@ -69,3 +69,26 @@ async function exported(store: LayerStore, key: string): Promise<AsyncIterable<U
   await writeFile(file, store.exportImage(key))
   return createReadStream(file)
 }
+
+test.each([
+  [2, 'rejects with DM_POOL_WORN'],
+  [3, 'resolves'],
+])('a reset of a layer in a pool that can make %i more snapshots %s', left =>
+  withStore({}, async (first, { options, metadataFile }) => {
+    await first.prepare('live', '')
+    await first.withMounted('live', folder => writeFile(path.join(folder, 'content'), 'of it'))
+    await first.takeDown()
+    const metadata = { file: metadataFile }
+    await setTime(files, { name: '', data: metadata, metadata }, SNAPSHOT_LIMIT - left)
+
+    const store = await LayerStore.open(options)
+    if (left < 3) await expectCode(store.reset('live'), 'DM_POOL_WORN')
+    else await store.reset('live')
+    const names = await store.withMounted('live', folder => readdir(folder))
+    expect(names).toEqual(left < 3 ? ['content'] : [])
+    expect(await store.cleanup()).toEqual([])
+    expect(await store.verify()).toEqual([])
+    expect((await store.status()).pool.snapshots).toMatchObject({ left: left < 3 ? left : 0 })
+    await store.close()
+  }),
+)

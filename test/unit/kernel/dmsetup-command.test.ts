@@ -48,6 +48,11 @@ test.each([
     "dmsetup message p 0 'create_snap 1 0'; dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'",
   ],
   [
+    'moveToSnapshot',
+    [{ pool, device: { uuid: 'u', label: 'p-1' }, lockedId: 1, originId: 0, id: 2, table: thin.table }],
+    "dmsetup suspend --noflush --nolockfs p-1; dmsetup message p 0 'create_snap 2 0'; dmsetup load p-1 --table '0 8 thin 253:0 1'; dmsetup resume p-1",
+  ],
+  [
     'snapshot',
     [{ pool: { name: 'p' }, originId: 1, ids: [2, 3] }],
     "dmsetup message p 0 'create_snap 2 1'; dmsetup message p 0 'create_snap 3 1'",

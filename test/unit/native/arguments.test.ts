@@ -9,6 +9,7 @@ const table = [{ startSectors: 0, lengthSectors: 8, type: 'zero', parameters: ''
 const pool = { device: 1, name: 'none', uuid: 'DMTHIN-none' }
 const guard = { pool, ownPrefix: 'DMTHIN-' }
 const snapshot = { pool, ownPrefix: '', originUuid: 'none', originId: 0, ids: [1], committed: true, udevFlags: 0 }
+const move = { pool, device: address, lockedId: 0, originId: 0, id: 1, table, udevFlags: 0 }
 const device = { name: 'none', uuid: '', table }
 const memory = new Uint8Array(1)
 
@@ -65,6 +66,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   metadataWalk: [0, { root: 1, metadataBlocks: 1, dataBlocks: 1, from: 0, to: 1, byData: false, same: false }],
   mount: [{ source: 'none', target: 'none', type: 'none', flags: 0, data: '' }],
   mountDetached: [{ source: 'none', type: 'none', flags: 0, data: '' }],
+  moveToSnapshot: [move],
   nextList: [0, {}, false],
   noop: [],
   openEvents: [],

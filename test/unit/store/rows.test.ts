@@ -66,12 +66,13 @@ test('rollBack of a deleted row leaves the row that reuses its id', () =>
 test('a database of version 1 is migrated and keeps its rows', async () => {
   const database = await openDatabase(':memory:')
   new Records(database).createSchema()
-  database.exec(`DROP TABLE lease; ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
+  database.exec(`DROP TABLE lease; DROP INDEX layer_resets; ALTER TABLE layer DROP COLUMN resets;
+    ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
     INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
     VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)
   const records = new Records(database)
   records.createSchema()
-  expect(records.byKey('old')).toMatchObject({ thin: 7, raw: false })
+  expect(records.byKey('old')).toMatchObject({ thin: 7, raw: false, resets: null })
   const id = records.leases.insert(7, 'use', OWNER)
   expect(records.leases.of(7)).toEqual([{ id, thin: 7, kind: 'use', owner: OWNER }])
   database.pragma('user_version = 99')

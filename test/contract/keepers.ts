@@ -114,7 +114,8 @@ export const KEEPERS: readonly Case[] = [
         await at.pool.grow({ dataBytes: 64 * BLOCK })
         await writing
         expect((await machine.read(volume.path, 31 * BLOCK, 1))[0]).toBe(2)
-        expect(await at.pool.metrics()).toMatchObject({ mode: POOL_MODES.indexOf('rw'), dataUsedBytes: 24 * BLOCK })
+        const volumeSpace = [{ id: volume.id, mappedBytes: 24 * BLOCK }] // the keeper may have made spare volumes
+        expect(await at.pool.metrics()).toMatchObject({ mode: POOL_MODES.indexOf('rw'), volumeSpace })
         expect(keeper.active).toBe(true)
       }),
   },

@@ -3,7 +3,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { nativePort } from '../../lib/kernel/native-port.js'
 import { contract } from './contract.js'
-import { directWrite, readAt, writeAt } from '../helpers/kernel/blocks.js'
+import { directWrite, readAt, writeInTurn } from '../helpers/kernel/blocks.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
 import { run } from '../helpers/process/spawned.js'
 
@@ -27,7 +27,7 @@ contract('the real kernel', () => ({
   port: nativePort(),
   name: label => scratch.name(label),
   path: label => scratch.path(`${label}-${++counter}`),
-  write: writeAt,
+  write: writeInTurn,
   writeDirect: (node, block) => Promise.resolve(nameOfError(directWrite(node, block))),
   read: readAt,
   discard: (node, offset, length) => {

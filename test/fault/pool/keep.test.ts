@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type DmThinError, type Finding } from '../../../lib/entry/index.js'
 import { spareIds } from '../../../lib/pool/state/live-metadata.js'
-import { BLOCK, pattern, readAt, writeAt } from '../../helpers/kernel/blocks.js'
+import { BLOCK, pattern, readAt, writeAt, writeInTurn } from '../../helpers/kernel/blocks.js'
 import { runKilled, type Kill } from '../../helpers/fault/fault-child.js'
 import { attemptWith, useFaults } from '../../helpers/fault/fault.js'
 import { withPool } from '../../helpers/pool/pools.js'
@@ -36,22 +36,12 @@ async function survives(body: (name: string) => string, kill: Kill, expected: re
     const errors: DmThinError[] = []
     await using keeper = await pool.keep({ ...OPTIONS, onError: error => errors.push(error) })
     expect(keeper.active).toBe(true)
-    await writeBlocks(volume.path, 16, pattern(2, 60 * BLOCK))
+    await writeInTurn(volume.path, 16 * BLOCK, pattern(2, 60 * BLOCK))
     expect((await readAt(volume.path, 0, 10 * BLOCK)).equals(pattern(1, 10 * BLOCK))).toBe(true)
     expect((await readAt(volume.path, 16 * BLOCK, 60 * BLOCK)).equals(pattern(2, 60 * BLOCK))).toBe(true)
     expect((await pool.status()).mode).toBe('rw')
     expect(errors).toEqual([])
   })
-}
-
-/**
- * Writes block by block, so that no write comes while the full pool is suspended to grow: the pool is too small for
- * spare blocks (docs/self-maintaining-pools.md).
- */
-async function writeBlocks(device: string, first: number, content: Buffer): Promise<void> {
-  for (let at = 0; at < content.length; at += BLOCK) {
-    await writeAt(device, first * BLOCK + at, content.subarray(at, at + BLOCK))
-  }
 }
 
 const opened = (name: string) => `const pool = await dmThin.ThinPool.open(${JSON.stringify(name)})`
@@ -174,7 +164,7 @@ test('a failed step of a growth is reported; the writer waits, and the next atte
       })
       const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
       await attemptWith(hooks, [operation, 1], async () => {
-        await writeBlocks(volume.path, 0, pattern(1, 40 * BLOCK))
+        await writeInTurn(volume.path, 0, pattern(1, 40 * BLOCK))
         while (reported.length === 0) await sleep(10)
       })
       expect(reported).toEqual([operation])

@@ -41,6 +41,16 @@ export async function writeAt(device: string, offset: number, content: Uint8Arra
   }
 }
 
+/**
+ * Writes block by block, each on disk before the next. A growth of a small pool, which has no spare blocks, then meets one
+ * write at most (docs/self-maintaining-pools.md).
+ */
+export async function writeInTurn(device: string, offset: number, content: Uint8Array): Promise<void> {
+  for (let at = 0; at < content.length; at += BLOCK) {
+    await writeAt(device, offset + at, content.subarray(at, at + BLOCK))
+  }
+}
+
 /** Reads through an open of its own: the kernel drops a block device's cache when its last user closes it. */
 export async function readAt(device: string, offset: number, bytes: number): Promise<Buffer> {
   const file = await open(device, constants.O_RDONLY)

@@ -19,7 +19,7 @@ import {
   type KeepOptions,
   type ThinVolume,
 } from '../../../lib/entry/index.js'
-import { BLOCK, pattern, readAt, seedOf, writeAt, writeBlock } from '../../helpers/kernel/blocks.js'
+import { BLOCK, pattern, readAt, seedOf, writeAt, writeBlock, writeInTurn } from '../../helpers/kernel/blocks.js'
 import { startChild } from '../../helpers/process/children.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
@@ -133,11 +133,10 @@ test('a full host is reported; writers wait, and continue without a loss when th
   const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
   const content = pattern(3, 80 * BLOCK)
   let ended = 0
-  // More writers than Node has threads for them: the keeper needs none of those. Each waits for its block before it writes
-  // the next, so that none comes while the growth suspends the full pool (docs/self-maintaining-pools.md).
+  // More writers than Node has threads for them: the keeper needs none of those.
   const write = async (part: number) => {
-    for (let at = part * 10 * BLOCK; at < (part + 1) * 10 * BLOCK; at += BLOCK)
-      await writeAt(volume.path, at, content.subarray(at, at + BLOCK))
+    const at = part * 10 * BLOCK
+    await writeInTurn(volume.path, at, content.subarray(at, at + 10 * BLOCK))
     ended += 1
   }
   const writing = Array.from({ length: 8 }, (_, part) => write(part))
@@ -219,7 +218,7 @@ describe('a pool on a block device that a hook grows', () => {
     const turns: Turn[] = [() => Promise.reject(new Error('no extents left')), (_, resize) => resize(17), enough]
     await kept(turns, {}, async ({ pool, volume, requests, errors }) => {
       await expect(pool.keep({ metadata: METADATA })).rejects.toMatchObject({ code: 'DM_INVALID_ARGUMENT' })
-      await writeAt(volume.path, 0, pattern(1, 30 * BLOCK))
+      await writeInTurn(volume.path, 0, pattern(1, 30 * BLOCK))
       expect(causes(errors)).toEqual([
         ['DM_POOL_NOT_GROWN', 'no extents left'],
         ['DM_POOL_NOT_GROWN', undefined],
@@ -234,7 +233,7 @@ describe('a pool on a block device that a hook grows', () => {
     const untilAborted: Turn = ({ signal }) =>
       new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
     await kept([untilAborted, enough], { extendTimeoutMs: 300 }, async ({ volume, errors }) => {
-      await writeAt(volume.path, 0, pattern(1, 30 * BLOCK))
+      await writeInTurn(volume.path, 0, pattern(1, 30 * BLOCK))
       expect(causes(errors)[0]).toEqual(['DM_POOL_NOT_GROWN', 'extend did not end within 300 ms'])
       expect((await readAt(volume.path, 0, 30 * BLOCK)).equals(pattern(1, 30 * BLOCK))).toBe(true)
     })
@@ -244,7 +243,7 @@ describe('a pool on a block device that a hook grows', () => {
     writeFileSync(TIMEOUT, '1')
     await kept([never], { extendTimeoutMs: 200 }, async ({ pool, keeper, volume, requests, errors }) => {
       let ended = false
-      const writing = writeAt(volume.path, 0, pattern(1, 30 * BLOCK)).finally(() => (ended = true))
+      const writing = writeInTurn(volume.path, 0, pattern(1, 30 * BLOCK)).finally(() => (ended = true))
       const failed = expect(writing).rejects.toMatchObject({ code: expect.stringMatching(/^(EIO|ENOSPC)$/) as unknown })
       await until(async () => (await pool.metrics()).waits === 1 && errors.length > 0)
       await sleep(3_500) // three times as long as the kernel waits
@@ -276,7 +275,7 @@ describe('a keeper of another process that is killed', () => {
       expect(keeper.active).toBe(false)
       await kill(child)
       const volume = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()
-      await writeAt(volume.path, 0, pattern(1, 40 * BLOCK))
+      await writeInTurn(volume.path, 0, pattern(1, 40 * BLOCK))
       expect(keeper.active).toBe(true)
       expect((await readAt(volume.path, 0, 40 * BLOCK)).equals(pattern(1, 40 * BLOCK))).toBe(true)
     })
@@ -294,7 +293,7 @@ describe('a keeper of another process that is killed', () => {
       await child.saw('keeping')
       await using keeper = await pool.keep({ data: DATA, metadata: METADATA, lookEveryMs: HOUR_MS })
       const writing = Array.from({ length: 8 }, (_, part) =>
-        writeAt(volume.path, part * 4 * BLOCK, pattern(part, 4 * BLOCK)),
+        writeInTurn(volume.path, part * 4 * BLOCK, pattern(part, 4 * BLOCK)),
       )
       await until(async () => (await pool.status()).mode === 'out_of_data_space')
       await kill(child)

@@ -1,15 +1,28 @@
-// The commands dm-thin volume bookmark and dm-thin volume diff.
+// The commands dm-thin volume bookmark, diff, send and receive.
+import { createReadStream, createWriteStream } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { ThinMetadata, type DeltaRange } from '../entry/metadata.js'
-import { action, count, usageError, type Call } from './common/call.js'
-import { pairs, sizeText } from './common/output.js'
+import { receiveVolume, sendVolume, type TransferProgress } from '../entry/transfer.js'
+import { action, count, size, usageError, type Call } from './common/call.js'
+import { pairs, sizeText, type Progress } from './common/output.js'
 import { recordOf } from './common/pool-sources.js'
 import { withPool } from './pool.js'
+import { printVolumes } from './volume-output.js'
 
 interface ChangeOptions {
   readonly record?: string
   readonly since?: string
   readonly from?: number
+}
+
+interface TransferOptions {
+  readonly record?: string
+  readonly size?: number
+  readonly from?: number
+  readonly since?: string
+  readonly base?: number
+  readonly name?: string
 }
 
 type MakeCommand = (usage: string, summary: string, example: string) => Command
@@ -32,6 +45,7 @@ export function addChangeCommands(command: MakeCommand): void {
     .option('--from <id>', 'thin id of the other volume', count)
     .option('--since <file>', 'a bookmark')
     .action(action(diff))
+  addTransferCommands(command)
 }
 
 /** Opens the metadata of the pool while `body` runs. */
@@ -78,3 +92,69 @@ async function* inBytes(ranges: AsyncIterable<DeltaRange>, unit: number) {
     yield { type, offsetBytes: begin * unit, lengthBytes: length * unit }
   }
 }
+
+function addTransferCommands(command: MakeCommand): void {
+  command(
+    'send <pool>',
+    'Write a snapshot as a stream to standard output, or to a file.',
+    'dm-thin volume send tank 3 tuesday.stream --since /backup/monday.bookmark',
+  )
+    .argument('<id>', 'thin id', count)
+    .argument('[file]', 'the file, which must not exist')
+    .option('--size <size>', 'size of an inactive volume, which a pool does not store', size)
+    .option('--from <id>', 'send what has changed since this snapshot', count)
+    .option('--since <file>', 'send what has changed since this bookmark')
+    .action(action(send))
+  command(
+    'receive <pool>',
+    'Make a volume from a stream on standard input, or in a file.',
+    'dm-thin volume receive copies tuesday.stream --base 1 --record copies.json',
+  )
+    .argument('[file]', 'the file')
+    .option('--base <id>', 'thin id of the volume that was received from the base of the stream', count)
+    .option('--name <name>', 'name of its mapped device; default: POOL-ID')
+    .action(action(receive))
+}
+
+async function send(call: Call, options: TransferOptions, name: string, id: number, file?: string): Promise<void> {
+  const { since, from } = options
+  const { signal } = call
+  if (since !== undefined && from !== undefined) throw usageError('give one of --from and --since')
+  if (file === undefined && process.stdout.isTTY) throw usageError('standard output is a terminal: name a file')
+  await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
+    const sized = options.size === undefined ? {} : { sizeBytes: options.size }
+    const volume = await pool.volume(id, { ...sized, signal })
+    const base = from === undefined ? since : await pool.volume(from, { signal })
+    const progress = call.progress('sending')
+    const wanted = { onProgress: shownOn(progress), signal, ...(base !== undefined && { from: base }) }
+    try {
+      const stream = await sendVolume(pool, volume, wanted)
+      await pipeline(stream, file === undefined ? process.stdout : createWriteStream(file, { flags: 'wx' }))
+    } finally {
+      progress.end()
+    }
+  })
+}
+
+async function receive(call: Call, options: TransferOptions, name: string, file?: string): Promise<void> {
+  const { signal } = call
+  await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
+    const source = file === undefined ? process.stdin : createReadStream(file)
+    const base = options.base === undefined ? {} : { base: await pool.volume(options.base, { signal }) }
+    const named = options.name === undefined ? {} : { name: options.name }
+    const progress = call.progress('receiving')
+    try {
+      const wanted = { ...base, ...named, onProgress: shownOn(progress), signal }
+      const volume = await receiveVolume(pool, source, wanted)
+      progress.end()
+      printVolumes(call, [volume])
+    } finally {
+      progress.end()
+    }
+  })
+}
+
+const shownOn =
+  (progress: Progress) =>
+  ({ offsetBytes, sizeBytes }: TransferProgress): void =>
+    progress.update(offsetBytes, sizeBytes)

@@ -20,7 +20,7 @@ export const EXIT = {
   machine: 7,
   /** Something is damaged, failed, or not what was recorded. */
   damaged: 8,
-  /** The image or archive is rejected. */
+  /** The image, archive or stream is rejected. */
   input: 9,
   /** Any other error. */
   other: 10,
@@ -84,6 +84,7 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   DM_STORE_MISMATCH: EXIT.damaged,
   DM_TABLE_REFUSED: EXIT.other,
   DM_TRANSACTION_MISMATCH: EXIT.state,
+  DM_TRANSFER_INVALID: EXIT.input,
   DM_UDEV_TIMEOUT: EXIT.state,
   DM_UNAVAILABLE: EXIT.machine,
   DM_UNSUPPORTED: EXIT.machine,

@@ -19,7 +19,13 @@ const MAX_STARTS = 64
 
 /** Returns true if nothing was lost between the start of the pool with this uuid and the present one. */
 export async function isSinceStart(pool: PoolContext, uuid: string): Promise<boolean> {
-  return uuid === pool.uuid || uuidsOf((await pool.record?.read())?.starts, pool.uuid).includes(uuid)
+  return uuid === pool.uuid || (await startsUntilNow(pool)).includes(uuid)
+}
+
+/** Returns the uuids of the starts since which nothing was lost, the present one last. */
+export async function startsUntilNow(pool: PoolContext): Promise<readonly string[]> {
+  const recorded = uuidsOf((await pool.record?.read())?.starts, pool.uuid)
+  return recorded.length > 0 ? recorded : [pool.uuid]
 }
 
 /**

@@ -5,6 +5,17 @@ import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
 import { shown } from '../../base/options.js'
 
+/** A state of a volume that was never written since: lib/transfer/state.ts. */
+export interface FrozenState {
+  /** The uuid of the pool's mapped device, which is new at each start of the pool. */
+  readonly start: string
+  /** The thin id of the volume. */
+  readonly volume: number
+  /** The snapshot clock of the pool when the volume was created. */
+  readonly time: number
+  readonly mappedBlocks: number
+}
+
 /** The recorded facts about a volume that the pool's metadata does not have. */
 export interface VolumeRecord {
   readonly name: string
@@ -13,6 +24,10 @@ export interface VolumeRecord {
   /** The thin id of the origin, if the volume is a snapshot. */
   readonly origin?: number | undefined
   readonly externalOrigin?: string | undefined
+  /** True while a call receives into this volume. If the call was killed, the next one deletes the volume. */
+  readonly receiving?: true | undefined
+  /** For a volume that was received: its state in the pool that has sent it, and in this one. */
+  readonly received?: { readonly sent: FrozenState; readonly kept: FrozenState } | undefined
 }
 
 export const RECORDED_OPTIONS = [
@@ -193,6 +208,8 @@ function parse(value: unknown): RecordContent {
       ...(volume['sizeBytes'] === undefined ? {} : { sizeBytes: count(volume['sizeBytes']) }),
       ...(volume['origin'] === undefined ? {} : { origin: count(volume['origin']) }),
       ...(volume['externalOrigin'] === undefined ? {} : { externalOrigin: text(volume['externalOrigin']) }),
+      ...(volume['receiving'] === undefined ? {} : { receiving: checked<true>(volume['receiving'] === true, true) }),
+      ...(volume['received'] === undefined ? {} : { received: receivedIn(object(volume['received'])) }),
     }
     return [count(volume['id']), known] as const
   })
@@ -216,6 +233,18 @@ function parse(value: unknown): RecordContent {
 const startsIn = (starts: Record<string, unknown>): RecordedStarts => ({
   uuids: list(starts['uuids']).map(text),
   ...(starts['stopped'] === undefined ? {} : { stopped: text(starts['stopped']) }),
+})
+
+const receivedIn = ({ sent, kept }: Record<string, unknown>) => ({
+  sent: stateIn(object(sent)),
+  kept: stateIn(object(kept)),
+})
+
+const stateIn = (state: Record<string, unknown>): FrozenState => ({
+  start: text(state['start']),
+  volume: count(state['volume']),
+  time: count(state['time']),
+  mappedBlocks: count(state['mappedBlocks']),
 })
 
 function checked<T>(is: boolean, value: unknown): T {

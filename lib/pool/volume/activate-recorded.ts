@@ -23,7 +23,8 @@ export async function activateRecorded(
   signal?: AbortSignal,
 ): Promise<Finding[]> {
   const recorded = pool.record?.content.volumes
-  const isWanted = (id: number) => (wanted === 'recorded' ? recorded?.has(id) === true : wanted.includes(id))
+  const isComplete = (id: number) => recorded?.has(id) === true && !recorded.get(id)!.receiving
+  const isWanted = (id: number) => (wanted === 'recorded' ? isComplete(id) : wanted.includes(id))
   const inactive = (await findVolumes(pool, signal)).filter(({ id, active }) => !active && isWanted(id))
   const results = await activateMany(pool, inactive, signalOption(signal), false)
   throwIfAborted(signal)

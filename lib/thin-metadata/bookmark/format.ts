@@ -33,6 +33,10 @@ export interface BookmarkHeader {
   readonly start: string
   /** The id of the volume whose mappings were saved. */
   readonly volume: number
+  /** The pool's snapshot clock when the volume was created. */
+  readonly creationTime: number
+  /** The number of mapped blocks of the volume. */
+  readonly mappedBlocks: number
   /** The pool's snapshot clock when the mappings were saved. */
   readonly time: number
   /** The snapshot clock at the last snapshot of the volume, or as which it was created. Each mapping is older. */
@@ -78,6 +82,8 @@ export function parseHeader(bytes: Buffer, path: string): BookmarkHeader {
       pool: text('pool'),
       start: text('start'),
       volume: count('volume'),
+      creationTime: count('creationTime'),
+      mappedBlocks: count('mappedBlocks'),
       time: count('time'),
       snapshottedTime: count('snapshottedTime'),
       transactionId: text('transactionId'),

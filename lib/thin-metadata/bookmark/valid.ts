@@ -29,6 +29,8 @@ export function headerFor({ pool, superblock }: PoolState, device: ThinDevice, p
     pool: pool.name,
     start: pool.uuid,
     volume: device.id,
+    creationTime: device.creationTime,
+    mappedBlocks: device.mappedBlocks,
     time: superblock.time,
     snapshottedTime: device.snapshottedTime,
     transactionId: String(superblock.transactionId),

@@ -69,6 +69,14 @@ const volume = `${pool()}
   const volume = await pool.createVolume({ sizeBytes: 256 * MiB })
   await volume.activate()
 `
+const pools = `${volume}
+  await ThinPool.create({
+    name: 'copies',
+    data: { file: '/var/lib/images/copies.img', sizeBytes: 1 * GiB },
+    metadata: { file: '/var/lib/images/copies-metadata.img', sizeBytes: 8 * MiB },
+    record: '/backup/copies.json',
+  })
+`
 const changed = `${volume}
   import { writeFile } from 'node:fs/promises'
   await writeFile(volume.path, 'monday')
@@ -124,6 +132,7 @@ const BEFORE: Record<string, () => void> = {
   'self-maintaining-pools': () => prepare('pool', pool()),
   store: () => fileOf('debian.img', 8 * MiB),
   threads: () => prepare('volume', volume),
+  transfer: () => prepare('pools', pools),
   udev: () => {
     prepare('pool', pool())
     for (const name of ['first', 'second']) {
@@ -162,6 +171,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   repair: [/^damaged \[/m, /^thin_restore \/var\/lib\/images\/metadata.img.before-repair \[\] \[/m],
   store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m, /^\/dev\/dm-\d+ \[\]$/m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
+  transfer: [/^volume 3 is made from volume 1$/m],
   udev: [/^images \/dev\/dm-\d+$/m],
 }
 

@@ -10,6 +10,8 @@ export const HEADER: BookmarkHeader = {
   start: 'DMTHIN-POOL-1',
   volume: 7,
   time: 1000,
+  creationTime: 1000,
+  mappedBlocks: 0,
   snapshottedTime: 1000,
   transactionId: '18446744073709551615',
   dataBlockBytes: 65536,

@@ -163,6 +163,40 @@ test('the volume commands create, list, activate, snapshot, deactivate and delet
   })
 })
 
+test('volume send and volume receive copy a volume through a file, and its changes through a pipe', async () => {
+  const record = scratch.path('copies.json')
+  await withPool(async (pool, { name }) =>
+    withPool({ record }, async (copies, { name: copiesName }) => {
+      const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
+      const write = (block: number) =>
+        run('dd', ['if=/dev/urandom', `of=${volume.path}`, 'bs=64k', 'count=1', `seek=${block}`, 'oflag=direct'])
+      write(0)
+      const base = await volume.snapshot()
+      write(5)
+      const next = await volume.snapshot()
+      const file = scratch.path('base.stream')
+      const send = ['volume', 'send', name, String(base.id), file, '--size', '8MiB']
+      expect(dmThin(...send)).toMatchObject({ status: 0, stdout: '' })
+      expect(dmThin(...send).status).not.toBe(0) // the file exists
+      expect(dmThin('volume', 'receive', copiesName, file)).toMatchObject({ status: 7 })
+      const [copy] = jsonOf<Volume[]>(0, 'volume', 'receive', copiesName, file, '--record', record)
+      expect(copy).toMatchObject({ active: false, sizeBytes: 8 * MiB, origin: null })
+      expect(dmThin('volume', 'receive', copiesName, MAIN, '--record', record).status).toBe(9)
+
+      const cli = `${process.execPath} ${MAIN} volume`
+      const changes = `${cli} send ${name} ${next.id} --size 8MiB --from ${base.id}`
+      run('sh', ['-c', `${changes} | ${cli} receive ${copiesName} --record ${record} --base ${copy!.id}`])
+      const all = await copies.volumes()
+      const last = all.find(({ origin }) => origin === copy!.id)!
+      await last.activate({ readOnly: true })
+      await next.activate({ readOnly: true })
+      run('cmp', [last.path, next.path])
+      await next.deactivate()
+      await last.deactivate()
+    }),
+  )
+})
+
 test('volume diff lists what has changed since a volume, and since the bookmark of a deleted one', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()

@@ -92,6 +92,7 @@ test('each entry and each class has a page that the index of the documentation l
     'dm-thin/store',
     'dm-thin/metadata',
     'dm-thin/metrics',
+    'dm-thin/transfer',
     'dm-thin/snapshotter',
     'dm-thin/testing',
   ])

@@ -10,6 +10,7 @@ test.each([
   ['store', 'LayerStore', 'LayerInfo'],
   ['metadata', 'ThinMetadata', 'DeltaRange'],
   ['metrics', 'exportToPrometheus', 'ExportOptions'],
+  ['transfer', 'sendVolume', 'SendOptions'],
   ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {

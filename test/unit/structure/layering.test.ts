@@ -26,6 +26,7 @@ const ORDER = [
   'pool',
   'thin-metadata/bookmark',
   'thin-metadata',
+  'transfer',
   'testing',
   'store/common',
   'store/filter',
@@ -46,8 +47,8 @@ const ORDER = [
   'cli/common',
   'cli',
 ]
-/** A file for each target; and the kernel in memory, which is one thing. */
-const MAY_BE_LARGE = ['target', 'testing']
+/** A file for each target; the kernel in memory, which is one thing; two files for each entry of the package. */
+const MAY_BE_LARGE = ['target', 'testing', 'entry']
 const MAX_FILES = 15
 
 function filesOf(folder: string, extension: RegExp): string[] {

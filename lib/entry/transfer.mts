@@ -1,0 +1,3 @@
+// The ESM entry of transfer.ts: see index.mts.
+export type * from './transfer.js'
+export { receiveVolume, sendVolume } from './transfer.js'

@@ -1,7 +1,7 @@
 // Metrics for Prometheus, by prom-client: an optional peer dependency.
 import type { Counter, Gauge, Registry } from 'prom-client'
-import { dependency } from '../base/optional-dependency.js'
 import { checkOptions } from '../base/options.js'
+import { loadPromClient } from './prom-client.js'
 import { Reader, type ExportOptions, type MetricsSources, type Reading } from './sources.js'
 
 /** The part of a `Registry` of prom-client that is used. Declared here, so that the types need no optional package. */
@@ -49,9 +49,6 @@ export async function exportToPrometheus(
     for (const name of metrics) registry.removeSingleMetric(name)
   }
 }
-
-/** Loads prom-client. Rejects with `DM_DEPENDENCY` if the package is not installed. */
-export const loadPromClient = () => dependency('prom-client', '^15', () => import('prom-client'))
 
 function set(metric: Gauge | Counter, points: Reading['points']): void {
   metric.reset()

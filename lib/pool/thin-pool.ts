@@ -90,7 +90,7 @@ export class ThinPool {
    */
   static async open(nameOrOptions: string | OpenPoolOptions): Promise<ThinPool> {
     const options = typeof nameOrOptions === 'string' ? { name: nameOrOptions } : nameOrOptions
-    const wanted = checkActivate(options.activate, options.record)
+    const wanted = checkActivate(options)
     const { context, findings } = await takeUpPool(options)
     const inactive = wanted === undefined ? [] : await activateRecorded(context, wanted, options.signal)
     return new ThinPool({ context, findings: [...findings, ...inactive] })

@@ -12,6 +12,7 @@ import { ThinMetadata } from 'dm-thin/metadata'
 import type { DeltaRange, ThinDevice } from 'dm-thin/metadata'
 import { exportToOpenTelemetry, exportToPrometheus, serveMetrics } from 'dm-thin/metrics'
 import type { MetricsServer } from 'dm-thin/metrics'
+import { receiveVolume, sendVolume } from 'dm-thin/transfer'
 import { memoryKernel } from 'dm-thin/testing'
 import type { ErrnoName, Leftovers, MemoryKernel } from 'dm-thin/testing'
 import { startSnapshotter } from 'dm-thin/snapshotter'
@@ -70,6 +71,10 @@ export async function exported(pool: ThinPool, options: Parameters<typeof export
   const remove = await exportToPrometheus(() => [pool], { labels: { node: 'a' } })
   remove()
   return serveMetrics([pool], { port: 0 })
+}
+
+export async function sent(from: ThinPool, to: ThinPool, volume: ThinVolume): Promise<ThinVolume> {
+  return receiveVolume(to, await sendVolume(from, volume, { onProgress: ({ bytes }) => console.log(bytes) }))
 }
 
 export async function changed(file: string): Promise<number> {

@@ -1,6 +1,7 @@
 // Activation of the recorded volumes when a pool is opened: after a restart of the machine, none is active.
 import { throwIfAborted } from '../../base/errors.js'
 import { invalid, signalOption } from '../../base/options.js'
+import type { OpenPoolOptions } from '../lifecycle/options.js'
 import type { Finding } from '../lifecycle/repair.js'
 import type { PoolContext } from '../state/context.js'
 import { activateMany } from './bulk.js'
@@ -8,7 +9,8 @@ import { findVolumes } from './find-volume.js'
 import { checkThinId } from './volume-options.js'
 
 /** Returns the ids of the volumes to activate, `'recorded'`, or undefined for none. */
-export function checkActivate(activate: unknown, record: unknown): 'recorded' | readonly number[] | undefined {
+export function checkActivate(options: OpenPoolOptions): 'recorded' | readonly number[] | undefined {
+  const { activate, record } = (options ?? {}) as { readonly activate?: unknown; readonly record?: unknown }
   if (activate === undefined) return undefined
   if (record === undefined) throw invalid('ThinPool.open: activate requires record, which has the names and sizes')
   if (activate === 'recorded') return activate

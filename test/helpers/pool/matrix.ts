@@ -88,17 +88,16 @@ async function tried<Bench, State extends string>(
 /** Older versions of Node have another word for the symbol. */
 export const DISPOSE = String(Symbol.asyncDispose)
 
-/** What a class offers: names of methods and getters, statics too, but for those marked internal. */
+/** What a class offers: names of methods and getters, inherited ones and statics too, but for those marked internal. */
 export function offered(type: { readonly prototype: object; readonly name: string }): {
   readonly methods: string[]
   readonly getters: string[]
 } {
   const methods: string[] = []
   const getters: string[] = []
-  const all: Record<string | symbol, PropertyDescriptor> = {
-    ...Object.getOwnPropertyDescriptors(type),
-    ...Object.getOwnPropertyDescriptors(type.prototype),
-  }
+  const all: Record<string | symbol, PropertyDescriptor> = { ...Object.getOwnPropertyDescriptors(type) }
+  for (let of: object = type.prototype; of !== Object.prototype; of = Object.getPrototypeOf(of) as object)
+    Object.assign(all, Object.getOwnPropertyDescriptors(of))
   for (const key of Reflect.ownKeys(all)) {
     const found = all[key]!
     if (found.get !== undefined) getters.push(String(key))

@@ -35,6 +35,16 @@ export interface Stack {
   readonly containerd: Daemon
 }
 
+interface StackOptions {
+  readonly onDevices?: boolean
+  readonly version?: ContainerdVersion
+  /**
+   * When containerd collects garbage: `always`, as it does by default, within a second of a deletion; `on request`, only
+   * when `collectGarbage` asks. Docker's diff uses a view that nothing keeps from a collection.
+   */
+  readonly collects?: 'always' | 'on request'
+}
+
 /** containers need a tree of control groups, which nobody has mounted in the guest. */
 export function mountCgroups(): void {
   if (process.env['DM_THIN_GUEST'] !== '1') throw new Error('these tests start daemons as root: run them in the guest')
@@ -50,7 +60,7 @@ export function mountCgroups(): void {
 export async function withStack(
   scratch: Scratch,
   body: (stack: Stack) => Promise<void>,
-  { onDevices = false, version = 1 }: { onDevices?: boolean; version?: ContainerdVersion } = {},
+  { onDevices = false, version = 1, collects = 'always' }: StackOptions = {},
 ): Promise<void> {
   mountCgroups()
   const pool = scratch.name('clients')
@@ -59,7 +69,7 @@ export async function withStack(
   const server = { address: path.join(folder, 'snapshotter.sock'), root: path.join(folder, 'store'), pool }
   const socket = path.join(folder, 'containerd.sock')
   const config = path.join(folder, 'containerd.toml')
-  writeFileSync(config, configuration(version, folder, socket, server.address))
+  writeFileSync(config, configuration(version, folder, socket, server.address) + COLLECTION[collects])
   const devices = onDevices ? await attach(folder) : []
   const pooled = devices.flatMap(({ path }, index) => [index === 0 ? '--pool-data' : '--pool-metadata', path])
   const serving = await startServer({ ...server, more: ['--size', '1GiB', ...pooled] })
@@ -151,6 +161,21 @@ const IMAGES: Readonly<Record<ContainerdVersion, string>> = {
   platform = "linux/amd64"
   snapshotter = "${SNAPSHOTTER}"
 `,
+}
+
+/** The time between two collections is the time that one takes, divided by the threshold: here more than a test takes. */
+const COLLECTION = {
+  always: '',
+  'on request': `
+[plugins."io.containerd.gc.v1.scheduler"]
+  pause_threshold = 0.000001
+`,
+} as const
+
+/** Makes containerd collect its garbage, and waits until it has. */
+export async function collectGarbage(stack: Stack, namespace: string): Promise<void> {
+  await ctr(stack, '--namespace', namespace, 'leases', 'create', '--id', 'collection')
+  await ctr(stack, '--namespace', namespace, 'leases', 'delete', '--sync', 'collection')
 }
 
 /** containerd's client, until it ends. */

@@ -5,21 +5,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const LOOK_MS = 50
 
-/** Those of the guests of this process. */
-const taken = new Set()
+/** How many guests of this process each processor has. @type {Map<number, number>} */
+const guests = new Map()
 
-/** @returns {Promise<{ number: number, release: () => void }>} the one that others use least */
+/** @returns {Promise<{ number: number, release: () => void }>} one with the fewest guests, and of these the one used least */
 export async function claimProcessor() {
   const before = idleTimes()
   await sleep(LOOK_MS)
   const after = idleTimes()
   const idle = number => (after.get(number) ?? 0) - (before.get(number) ?? 0)
   const allowed = allowedProcessors(readFileSync('/proc/self/status', 'utf8'))
-  const free = allowed.filter(number => !taken.has(number))
-  const number = (free.length > 0 ? free : allowed).reduce((best, each) => (idle(each) > idle(best) ? each : best))
-  taken.add(number)
-  return { number, release: () => taken.delete(number) }
+  const fewest = Math.min(...allowed.map(guestsOn))
+  const free = allowed.filter(number => guestsOn(number) === fewest)
+  const number = free.reduce((best, each) => (idle(each) > idle(best) ? each : best))
+  guests.set(number, guestsOn(number) + 1)
+  return { number, release: () => guests.set(number, guestsOn(number) - 1) }
 }
+
+const guestsOn = number => guests.get(number) ?? 0
 
 /** @param {string} status the text of /proc/PID/status @returns {number[]} */
 export function allowedProcessors(status) {

@@ -32,6 +32,7 @@ export class SparseBytes implements Bytes {
 
   read(offset: number, length: number): Uint8Array {
     const content = new Uint8Array(length)
+    if (this.#pages.size === 0) return content
     for (const [page, inPage, at, count] of pagesOf(offset, length)) {
       const bytes = this.#pages.get(page)
       if (bytes) content.set(bytes.subarray(inPage, inPage + count), at)

@@ -6,6 +6,8 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import type { Backing } from './backing.js'
 
+const ZEROS = Buffer.alloc(SIGNATURE_BLOCK_BYTES)
+
 /**
  * Locks the nodes (flock) while a pool is created on them, one after the other by device number, so that two calls
  * cannot deadlock. Returns the function that releases them.
@@ -55,5 +57,7 @@ export async function eraseSignatures(port: KernelPort, backing: Backing, signal
 async function signaturesOn(port: KernelPort, { path, sizeBytes }: Backing, signal?: AbortSignal): Promise<string[]> {
   const numbers = signatureBlocks(sizeBytes)
   const blocks = await port.readBlocks(path, numbers, SIGNATURE_BLOCK_BYTES, true, signal)
-  return signaturesIn(sizeBytes, new Map(numbers.map((number, at) => [number, blocks[at]!])))
+  // Most devices are blank, and comparing with each magic takes a hundred times as long as comparing with zeros.
+  const written = numbers.flatMap((number, at) => (ZEROS.equals(blocks[at]!) ? [] : [[number, blocks[at]!] as const]))
+  return written.length === 0 ? [] : signaturesIn(sizeBytes, new Map(written))
 }

@@ -125,7 +125,7 @@ async function runningScene(kind: Kind): Promise<Scene<Actor>> {
 async function restingScene(kind: Kind): Promise<Scene<Source>> {
   const kernel = memoryKernel()
   const [first, second] = processesOn(kernel, kind)
-  await (await ThinPool.create(kernel.poolOptions(NAME))).remove()
+  await (await ThinPool.create({ ...kernel.poolOptions(NAME), format: 'overwrite' })).remove()
   const source = (process: Process) => ({ options: { ...kernel.poolOptions(NAME), kernel: process } })
   return {
     kernel,

@@ -11,6 +11,6 @@ const onAnyNode = pagesWithPrograms.filter(page => programs(page).every(({ code 
 
 describe.each(OTHERS)('Node %d', major => {
   test.each(onAnyNode)('runs the programs of %s in their order', page =>
-    runPage(page, runtimePath(`node${major}`), scratch),
+    runPage(page, runtimePath(`node${major}`), scratch, { inOneProcess: true }),
   )
 })

@@ -6,6 +6,7 @@ import { addDoctorCommand } from './doctor.js'
 import { EXIT } from './common/exit-codes.js'
 import { addLayerCommands } from './layer.js'
 import { addPoolCommands } from './pool.js'
+import { addSnapshotMetadataCommand } from './snapshot-metadata.js'
 import { addSnapshotterCommand } from './snapshotter.js'
 import { addVolumeCommands } from './volume.js'
 
@@ -29,6 +30,7 @@ export function makeProgram(): Command {
   addVolumeCommands(program)
   addLayerCommands(program)
   addSnapshotterCommand(program)
+  addSnapshotMetadataCommand(program)
   addDoctorCommand(program)
   return program
 }

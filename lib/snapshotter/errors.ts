@@ -1,18 +1,9 @@
 // The translation of errors to gRPC statuses, in the classes that containerd distinguishes.
-import type { ServiceError } from '@grpc/grpc-js'
-import { DmThinError, type ErrorCode } from '../base/errors.js'
-import { STATUS, type Status } from './grpc.js'
+import { DmThinError } from '../base/errors.js'
+import { statusOf as statusIn, type Report, type StatusTable } from '../grpc/errors.js'
+import { STATUS } from '../grpc/load.js'
 
-/** The error of a request that the snapshotter itself rejects. */
-export class RequestError extends Error {
-  readonly status: Status
-  constructor(status: Status, message: string) {
-    super(message)
-    this.status = status
-  }
-}
-
-const STATUS_OF: Partial<Record<ErrorCode, Status>> = {
+const STATUS_OF: StatusTable = {
   ABORT_ERR: STATUS.CANCELLED,
   // containerd's garbage collection skips layers with FAILED_PRECONDITION, and stops at other statuses.
   DM_BUSY: STATUS.FAILED_PRECONDITION,
@@ -29,13 +20,9 @@ const STATUS_OF: Partial<Record<ErrorCode, Status>> = {
 }
 
 /** Returns the status for the client. Passes errors that no client caused to `report` too. */
-export function statusOf(error: unknown, about: string, report: (text: string, error: unknown) => void) {
-  if (error instanceof RequestError) return { code: error.status, details: error.message }
-  const code = error instanceof DmThinError ? STATUS_OF[error.code] : undefined
-  if (code === undefined) report(about, error)
-  const text = error instanceof Error ? error.message : String(error)
+export function statusOf(error: unknown, about: string, report: Report) {
+  const status = statusIn(STATUS_OF, error, about, report)
   // Clients look for "cannot remove" if a layer has children.
   const hasChildren = error instanceof DmThinError && error.code === 'DM_LAYER_HAS_CHILDREN'
-  const details = hasChildren ? `cannot remove snapshot: ${text}` : text
-  return { code: code ?? STATUS.UNKNOWN, details } satisfies Partial<ServiceError>
+  return hasChildren ? { ...status, details: `cannot remove snapshot: ${status.details}` } : status
 }

@@ -1,8 +1,8 @@
 // The labels of containerd: those that a layer keeps, and those that select its size and file system.
 import type { Labels, LayerFileSystem } from '../store/common/types.js'
 import type { UpdateOptions } from '../store/call-options.js'
-import { RequestError } from './errors.js'
-import { STATUS } from './grpc.js'
+import { RequestError } from '../grpc/errors.js'
+import { STATUS } from '../grpc/load.js'
 import { parseSize } from './size.js'
 
 const SIZE = 'containerd.io/snapshot/dm-thin/size'

@@ -7,8 +7,8 @@ import { LayerStore } from '../store/layer-store.js'
 import type { Labels } from '../store/common/types.js'
 import type { OpenStoreOptions } from '../store/common/options.js'
 import { DmThinError } from '../base/errors.js'
-import { RequestError } from './errors.js'
-import { STATUS } from './grpc.js'
+import { RequestError } from '../grpc/errors.js'
+import { STATUS } from '../grpc/load.js'
 
 const POOL = 'containerd.io/snapshot/dm-thin/pool'
 /** The value of the label for the main pool, which is that of the store itself. */

@@ -1,5 +1,6 @@
 // The ten calls of containerd's snapshots service, implemented with the layer store of a pool.
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
+import type { Report } from '../grpc/errors.js'
 import { parseFilters } from '../store/filter/filter.js'
 import { changeOf, kept, diskOf } from './labels.js'
 import {
@@ -18,8 +19,6 @@ import { statusOf } from './errors.js'
 
 /** The number of layers in one message, as in containerd's own service. */
 const BATCH = 100
-
-type Report = (text: string, error: unknown) => void
 
 export function snapshotsService(pools: Pools, report: Report): UntypedServiceImplementation {
   const unary = unaryWith(report)

@@ -3,10 +3,14 @@ import path from 'node:path'
 import type { OpenStoreOptions } from '../store/common/options.js'
 import { DmThinError } from '../base/errors.js'
 import { serveMetrics, type MetricsServer, type ServeMetricsOptions } from '../metrics/endpoint.js'
-import { loadGrpc } from './grpc.js'
+import { loadGrpc } from '../grpc/load.js'
+import { listen } from '../grpc/server.js'
 import { isPoolName, Pools, type PoolDevices } from './pools.js'
-import { listen } from './server.js'
 import { snapshotsService } from './service.js'
+
+/** The path of the definition. It is in the folder of the source, because the compiler does not copy it into `dist`. */
+const PROTO = path.join(__dirname, '../../lib/snapshotter/snapshots.proto')
+const SERVICE = 'containerd.services.snapshots.v1.Snapshots'
 
 /** Options of `startSnapshotter`: its socket, its stores and their pools. */
 export interface SnapshotterOptions {
@@ -54,14 +58,14 @@ export async function startSnapshotter(options: SnapshotterOptions): Promise<Sna
     throw new DmThinError('DM_INVALID_ARGUMENT', `${JSON.stringify(name)} is not a name for a further pool`)
   }
   const onError = options.onError ?? ((text, error) => console.error(`${text}:`, error))
-  const loaded = await loadGrpc()
+  const { grpc, service } = await loadGrpc(PROTO)
   const address = path.resolve(options.address)
   const store = { ...options.store, directory: path.resolve(options.store.directory) }
   const pools = await Pools.open(store, named)
   let metrics: MetricsServer | undefined
   try {
     if (options.metrics !== undefined) metrics = await serveMetrics(() => pools.all, options.metrics)
-    const server = await listen(loaded, address, snapshotsService(pools, onError))
+    const server = await listen(grpc, address, [{ service: service(SERVICE), calls: snapshotsService(pools, onError) }])
     let stopped: Promise<void> | undefined
     const stop = async () => {
       await server.stop()

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../base/errors.js'
 import { checkNumber, checkOptions, checkPath, invalid } from '../base/options.js'
 import { MiB } from '../base/units.js'
+import type { ThinPool } from '../pool/thin-pool.js'
 import type {
   CommitOptions,
   ExportRawOptions,
@@ -20,6 +21,7 @@ import { Layer } from './layers/layer.js'
 import { reset } from './layers/reset.js'
 import { resize } from './layers/resize.js'
 import { exportRaw, importRaw, openRaw } from './layers/raw-image.js'
+import { readyRow, stateError } from './records/rows.js'
 
 /** The limit of layers that one call of `fork` makes. One transaction makes them visible. */
 const MOST_FORKS = 1_000
@@ -150,5 +152,15 @@ export abstract class LayerStoreDevices extends LayerStoreBase {
     const { onProgress, signal } = options
     throwIfAborted(signal)
     await this.run(() => exportRaw(this.store, { key, file, onProgress, signal }))
+  }
+
+  /** @internal Returns the volume of a committed layer. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`. */
+  async committedVolume(key: string): Promise<{ pool: ThinPool; id: number; sizeBytes: number }> {
+    checkKey('key', key)
+    return this.run(async () => {
+      const row = readyRow(this.store.records, key)
+      if (row.kind !== 'committed') throw stateError(row, `a committed layer is needed, and it is ${row.kind}`)
+      return { pool: this.store.pool, id: row.thin, sizeBytes: row.sizeBytes }
+    })
   }
 }

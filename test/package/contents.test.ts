@@ -16,8 +16,8 @@ test('the package contains the files that it needs, and README and LICENSE', () 
   const dist = ['entry/index.js', 'entry/index.mjs', 'entry/index.d.ts', 'entry/index.d.mts', 'cli/main.js'].map(
     name => `dist/${name}`,
   )
-  const service = 'lib/snapshotter/snapshots.proto'
-  expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist, service]))
+  const services = ['lib/snapshotter/snapshots.proto', 'lib/snapshot-metadata/csi.proto']
+  expect(files).toEqual(expect.arrayContaining([...wanted, ...binaries, ...dist, ...services]))
 })
 
 test('the package contains every source of the binary', () => {
@@ -30,7 +30,7 @@ test('the package contains every source of the binary', () => {
 
 test('the package contains no other files', () => {
   const expected =
-    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|lib\/snapshotter\/snapshots\.proto|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
+    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|lib\/snapshotter\/snapshots\.proto|lib\/snapshot-metadata\/csi\.proto|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
   expect(files.filter(name => !expected.test(name))).toEqual([])
 })
 

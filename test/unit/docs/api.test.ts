@@ -94,6 +94,7 @@ test('each entry and each class has a page that the index of the documentation l
     'dm-thin/metrics',
     'dm-thin/transfer',
     'dm-thin/snapshotter',
+    'dm-thin/snapshot-metadata',
     'dm-thin/testing',
   ])
   const index = readFileSync(path.join(root, 'docs/README.md'), 'utf8')

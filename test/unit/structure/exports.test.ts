@@ -12,6 +12,7 @@ test.each([
   ['metrics', 'exportToPrometheus', 'ExportOptions'],
   ['transfer', 'sendVolume', 'SendOptions'],
   ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
+  ['snapshot-metadata', 'serveSnapshotMetadata', 'SnapshotResolver'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ])('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {
   const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))

@@ -42,7 +42,9 @@ const ORDER = [
   'store/foreign',
   'store',
   'metrics',
+  'grpc',
   'snapshotter',
+  'snapshot-metadata',
   'entry',
   'cli/common',
   'cli',
@@ -145,9 +147,9 @@ describe('lib', () => {
     expect(testing.filter(file => importsOf(file).some(name => /native-port|load-addon/.test(name)))).toEqual([])
   })
 
-  test('only modules of Node and the loader of the addon are imported, except in store, metrics, snapshotter and cli', () => {
+  test('only modules of Node and the loader of the addon are imported, except in store, metrics, grpc and its servers, and cli', () => {
     const foreign = files
-      .filter(file => !/^lib\/(store|metrics|snapshotter|cli)\//.test(file))
+      .filter(file => !/^lib\/(store|metrics|grpc|snapshotter|snapshot-metadata|cli)\//.test(file))
       .flatMap(importsOf)
       .filter(name => !/^(\.|node:|node-gyp-build$)/.test(name))
     expect(foreign).toEqual([])
@@ -182,12 +184,14 @@ describe('lib', () => {
     expect(importing).toEqual([])
   })
 
-  test('the snapshotter imports its optional peers in one file, and only when it starts', () => {
-    expect([...new Set(foreignOf('lib/snapshotter/'))].sort()).toEqual(['@grpc/grpc-js', '@grpc/proto-loader'])
+  test('the servers of gRPC import their optional peers in one file, and only when they start', () => {
+    expect([...new Set(foreignOf('lib/grpc/'))].sort()).toEqual(['@grpc/grpc-js', '@grpc/proto-loader'])
+    for (const folder of ['lib/snapshotter/', 'lib/snapshot-metadata/'])
+      expect([...new Set(foreignOf(folder))]).toEqual(['@grpc/grpc-js'])
     const early = files.filter(file => /^import (?!type )[^\n]*'@grpc\//m.test(read(file)))
     expect(early).toEqual([])
     const late = files.filter(file => /\bimport\('@grpc\//.test(read(file)))
-    expect(late).toEqual(['lib/snapshotter/grpc.ts'])
+    expect(late).toEqual(['lib/grpc/load.ts'])
   })
 
   test('the exporters of metrics import prom-client in one file, only when it is used, and types of OpenTelemetry', () => {

@@ -4,11 +4,10 @@ import { once } from 'node:events'
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import path from 'node:path'
-import type { UntypedServiceImplementation } from '@grpc/grpc-js'
+import type * as grpcJs from '@grpc/grpc-js'
 import { DmThinError } from '../base/errors.js'
-import type { LoadedGrpc } from './grpc.js'
 
-/** The limit for calls in progress when the server stops. The default limit of systemd is 90 s. */
+/** The default limit for calls in progress when the server stops. That limit of systemd is 90 s. */
 const LAST_CALLS_MS = 60_000
 
 export interface Listening {
@@ -16,16 +15,26 @@ export interface Listening {
   stop(): Promise<void>
 }
 
-/** Listens on a socket to which only root can connect, because a client can delete every layer. */
+/** A service with its implementation. */
+export interface Served {
+  readonly service: grpcJs.ServiceDefinition
+  readonly calls: grpcJs.UntypedServiceImplementation
+}
+
+/**
+ * Listens on a socket to which only root can connect, because clients see or change the content of a pool. `limitMs`: the
+ * limit for calls in progress when the server stops.
+ */
 export async function listen(
-  { grpc, service }: LoadedGrpc,
+  grpc: typeof grpcJs,
   address: string,
-  calls: UntypedServiceImplementation,
+  services: readonly Served[],
+  limitMs = LAST_CALLS_MS,
 ): Promise<Listening> {
   await mkdir(path.dirname(address), { recursive: true, mode: 0o711 })
   await removeStaleSocket(address)
   const server = new grpc.Server()
-  server.addService(service, calls)
+  for (const { service, calls } of services) server.addService(service, calls)
   await new Promise<void>((done, fail) => {
     server.bindAsync(`unix:${address}`, grpc.ServerCredentials.createInsecure(), error =>
       error ? fail(error) : done(),
@@ -34,7 +43,7 @@ export async function listen(
   await chmod(address, 0o600)
   return {
     async stop() {
-      const limit = setTimeout(() => server.forceShutdown(), LAST_CALLS_MS)
+      const limit = setTimeout(() => server.forceShutdown(), limitMs)
       await new Promise<void>(done => server.tryShutdown(() => done()))
       clearTimeout(limit)
     },

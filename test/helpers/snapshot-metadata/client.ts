@@ -71,6 +71,24 @@ export class CsiClient {
     }
   }
 
+  /** Returns the first response of a call, and cancels the call. */
+  async first(base: Base, target: string, position: Position = {}): Promise<Response> {
+    for await (const response of this.responses(base, target, position)) return response
+    throw new Error('the call has no response')
+  }
+
+  /** Returns all entries of a call that is begun again after each response, at the offset that it has reached. */
+  async entriesWithRestarts(base: Base, target: string, max_results: number): Promise<Entry[]> {
+    const entries: Entry[] = []
+    for (let starting_offset = 0; ;) {
+      const { block_metadata } = await this.first(base, target, { starting_offset, max_results })
+      const last = block_metadata.at(-1)
+      if (!last) return entries
+      entries.push(...block_metadata)
+      starting_offset = last.byte_offset + last.size_bytes
+    }
+  }
+
   /** Returns all entries of a call. */
   async entries(base: Base, target: string, position: Position = {}): Promise<Entry[]> {
     const entries: Entry[] = []

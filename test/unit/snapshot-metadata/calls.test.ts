@@ -133,17 +133,7 @@ describe.each(CALLS)('%s', (_, base, target, wanted) => {
 
   test('is complete if each response is followed by a restart', () =>
     served(async ({ client }) => {
-      const entries: Entry[] = []
-      for (let starting_offset = 0, calls = 0; ; calls++) {
-        const { value, done } = await client.responses(base, target, { starting_offset, max_results: 1 }).next()
-        const [entry] = done ? [] : value.block_metadata
-        if (!entry) {
-          expect(calls).toBe(entries.length)
-          break
-        }
-        entries.push(entry)
-        starting_offset = endOf(entry)
-      }
+      const entries = await client.entriesWithRestarts(base, target, 1)
       expect(blocksIn(entries, BLOCK)).toEqual(wanted())
     }))
 })

@@ -1,6 +1,7 @@
 // The resolver for the snapshots of a pool.
 import { DmThinError } from '../base/errors.js'
 import { checkOptions, checkPath, invalid, signalOption, type SignalOption } from '../base/options.js'
+import { MAX_THIN_ID } from '../base/units.js'
 import { thinDevices } from '../pool/state/live-metadata.js'
 import { ThinPool } from '../pool/thin-pool.js'
 import { ThinVolume } from '../pool/volume/thin-volume.js'
@@ -21,8 +22,9 @@ const ID = /^(\d{1,8})(?:@(\d{1,8}))?$/
 
 /**
  * Returns a resolver for the volumes of a pool. The id of a request is that of `snapshotId`, a thin id, or the name of a
- * volume. A pool without a `record` knows the sizes of active volumes only, and an inactive volume gives `DM_SIZE_UNKNOWN`.
- * A volume with an external origin gives `DM_UNSUPPORTED`, because its metadata does not show what it reads.
+ * volume. A pool without a `record` has the sizes of active volumes only: an inactive volume is rejected with
+ * `DM_SIZE_UNKNOWN`. A volume with an external origin is rejected with `DM_UNSUPPORTED`, because its metadata does not show
+ * what it reads.
  *
  * Throws `DM_INVALID_ARGUMENT`.
  */
@@ -64,6 +66,7 @@ async function findVolume(pool: ThinPool, text: string, options: SignalOption): 
     if (!named) throw missing(text)
     return named
   }
+  if (Number(id) > MAX_THIN_ID) throw missing(text)
   if (clock !== undefined && (await clockOf(pool, Number(id), options)) !== Number(clock)) throw missing(text)
   return pool.volume(Number(id), options)
 }

@@ -12,7 +12,7 @@ export interface ServedSnapshot {
   readonly sizeBytes: number
 }
 
-/** Finds snapshots by the ids of requests. `poolSnapshots` and `storeSnapshots` make one. */
+/** The object that finds snapshots by the ids of requests. `poolSnapshots` and `storeSnapshots` return one. */
 export interface SnapshotResolver {
   /** Returns the snapshot with this id. Rejects with `DM_VOLUME_NOT_FOUND` or `DM_LAYER_NOT_FOUND` if there is none. */
   snapshot(id: string, options: SignalOption): Promise<ServedSnapshot>

@@ -36,8 +36,8 @@ export interface SnapshotMetadataServer {
   /** The absolute path of the socket. */
   readonly address: string
   /**
-   * Ends the calls in progress with the status `UNAVAILABLE`, so that clients continue later, and removes the socket. Pools and
-   * stores stay open. Idempotent.
+   * Rejects new calls, ends those in progress with the status `UNAVAILABLE`, so that clients continue later, and removes the
+   * socket. Pools and stores stay open. Idempotent.
    */
   stop(): Promise<void>
 }

@@ -7,7 +7,7 @@ import type { SnapshotResolver } from './resolver.js'
 
 /**
  * Returns a resolver for the committed layers of a store. The id of a request is the key of a layer. An active layer or a
- * view gives `DM_LAYER_STATE`.
+ * view is rejected with `DM_LAYER_STATE`.
  *
  * Throws `DM_INVALID_ARGUMENT`.
  */

@@ -36,6 +36,8 @@ const TELLING: Record<string, RegExp> = {
     /stripe: 1,[\s\S]*own-target-second \d+:\d+ unstriped\n└─ own-target-striped \d+:\d+ striped\n   ├─ \/dev\/loop\d+ 7:\d+\n   └─ \/dev\/loop\d+ 7:\d+\n/,
   reopen: /brought back with volumes: 7\nfindings: none\nvolume 7 is active/,
   'sandbox-per-request': /16 of 16 sandboxes started from the golden image\nvolumes left in the pool: 0\n/,
+  'snapshot-metadata':
+    /^monday: 524288 bytes copied\ntuesday: 131072 bytes copied\nthe backup equals the snapshot: true\n$/,
   testing: /DM_POOL_FULL: told as full\nleft in the pool: 0 volumes\nleft in the kernel: nothing\n/,
 }
 

@@ -77,6 +77,9 @@ const pools = `${volume}
     record: '/backup/copies.json',
   })
 `
+const recorded = `${pool("record: '/backup/images.json',")}
+  await pool.createVolume({ sizeBytes: 256 * MiB })
+`
 const changed = `${volume}
   import { writeFile } from 'node:fs/promises'
   await writeFile(volume.path, 'monday')
@@ -130,6 +133,7 @@ const BEFORE: Record<string, () => void> = {
   },
   'recipe-sandbox': () => fileOf('golden.img', 8 * MiB),
   'self-maintaining-pools': () => prepare('pool', pool()),
+  'snapshot-metadata': () => prepare('recorded', recorded),
   store: () => fileOf('debian.img', 8 * MiB),
   threads: () => prepare('volume', volume),
   transfer: () => prepare('pools', pools),
@@ -169,6 +173,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   'recipe-database-clone': [/^\{ cents: 603 \}$/m],
   'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
   repair: [/^damaged \[/m, /^thin_restore \/var\/lib\/images\/metadata.img.before-repair \[\] \[/m],
+  'snapshot-metadata': [/^snapshot 1@1 is served on \/run\/web-1\/csi\.sock$/m],
   store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m, /^\/dev\/dm-\d+ \[\]$/m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
   transfer: [/^volume 3 is made from volume 1$/m],

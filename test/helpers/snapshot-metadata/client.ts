@@ -3,6 +3,7 @@ import path from 'node:path'
 import {
   credentials,
   loadPackageDefinition,
+  type CallOptions,
   type ClientReadableStream,
   type ServiceClientConstructor,
   type ServiceError,
@@ -52,9 +53,12 @@ export class CsiClient {
   }
 
   /** Begins a call, and checks nothing. */
-  stream(base: Base, target: string, position: Position = {}): Stream {
-    if (base === undefined) return this.#metadata['getMetadataAllocated']!({ snapshot_id: target, ...position })
-    return this.#metadata['getMetadataDelta']!({ base_snapshot_id: base, target_snapshot_id: target, ...position })
+  stream(base: Base, target: string, position: Position = {}, options: CallOptions = {}): Stream {
+    const [call, ids] =
+      base === undefined
+        ? ['getMetadataAllocated', { snapshot_id: target }]
+        : ['getMetadataDelta', { base_snapshot_id: base, target_snapshot_id: target }]
+    return this.#metadata[call as string]!({ ...(ids as object), ...position }, options)
   }
 
   /** Yields the responses, each checked against the specification. */

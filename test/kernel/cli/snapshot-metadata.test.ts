@@ -67,13 +67,15 @@ test('it answers a sidecar about the snapshots of a pool until SIGTERM, on a soc
 
 test('it serves the committed layers of a store', () =>
   withStore({}, async (store, { directory }) => {
-    const layer = await store.prepare('active', '', { raw: true, sizeBytes: 16 * MiB })
-    await write(layer.device, [3], 1)
-    await store.commit('layer', 'active')
+    await store.prepare('first', '', { raw: true, sizeBytes: 16 * MiB })
+    await store.commit('base', 'first')
+    const { device } = await store.prepare('second', 'base')
+    await write(device, [3], 1)
+    await store.commit('layer', 'second')
     const address = scratch.path('store.sock')
     const server = await serve(address, '--store', directory)
     const client = new CsiClient(address)
-    expect(await client.entries(undefined, 'layer')).toEqual([{ byte_offset: 3 * BLOCK, size_bytes: BLOCK }])
+    expect(await client.entries('base', 'layer')).toEqual([{ byte_offset: 3 * BLOCK, size_bytes: BLOCK }])
     // Without --driver-name, there is no identity service.
     await expect(client.ask('probe')).rejects.toMatchObject({ code: status.UNIMPLEMENTED })
     client.close()

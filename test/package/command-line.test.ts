@@ -9,7 +9,8 @@ const dmThin = (where: string, ...args: string[]) =>
 test('the installed command lists its subcommands without any optional package', () => {
   const { status, stdout } = dmThin(consumer(), '--help')
   expect(status).toBe(0)
-  for (const name of ['pool', 'volume', 'layer', 'snapshotter', 'snapshot-metadata', 'doctor']) expect(stdout).toMatch(`\n  ${name} `)
+  for (const name of ['pool', 'volume', 'layer', 'snapshotter', 'snapshot-metadata', 'doctor'])
+    expect(stdout).toMatch(`\n  ${name} `)
 })
 
 test('the error of the snapshotter names the missing gRPC package', () => {

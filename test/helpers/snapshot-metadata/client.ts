@@ -58,7 +58,7 @@ export class CsiClient {
       base === undefined
         ? ['getMetadataAllocated', { snapshot_id: target }]
         : ['getMetadataDelta', { base_snapshot_id: base, target_snapshot_id: target }]
-    return this.#metadata[call as string]!({ ...(ids as object), ...position }, options)
+    return this.#metadata[call]!({ ...(ids as object), ...position }, options)
   }
 
   /** Yields the responses, each checked against the specification. */

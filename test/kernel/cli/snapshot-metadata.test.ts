@@ -122,7 +122,7 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
         const last = entries.at(-1)
         const starting_offset = last ? last.byte_offset + last.size_bytes : 0
         const stream = client.stream(...ids, { starting_offset, max_results: 1 })
-        const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<{ block_metadata: Entry[] }>
+        const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<{ block_metadata: Entry[] }, never>
         while (entries.length < most) entries.push(...(await iterator.next()).value.block_metadata)
         const ended = server.end(signal)
         const rest = { [Symbol.asyncIterator]: () => iterator }

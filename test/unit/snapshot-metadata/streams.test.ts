@@ -64,7 +64,7 @@ test('the metadata is not read further than a client that pauses has room for', 
     expect(all).toBeGreaterThan(20)
 
     const stream = client.stream(undefined, 'paused', { max_results: 16 })
-    const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Response>
+    const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Response, never>
     expect((await iterator.next()).value.block_metadata).toHaveLength(16)
     const paused = (await settled(watch.reads)) - all
     expect(paused).toBeLessThan(all / 4)

@@ -17,6 +17,8 @@ import { memoryKernel } from 'dm-thin/testing'
 import type { ErrnoName, Leftovers, MemoryKernel } from 'dm-thin/testing'
 import { startSnapshotter } from 'dm-thin/snapshotter'
 import type { Snapshotter } from 'dm-thin/snapshotter'
+import { poolSnapshots, serveSnapshotMetadata, storeSnapshots } from 'dm-thin/snapshot-metadata'
+import type { SnapshotMetadataServer, SnapshotResolver } from 'dm-thin/snapshot-metadata'
 
 export async function use(signal: AbortSignal): Promise<PoolStatus> {
   const options: CreatePoolOptions = {
@@ -65,6 +67,11 @@ export async function below(message: CallMessage, options: SignalOption): Promis
 
 export const serve = (address: string): Promise<Snapshotter> =>
   startSnapshotter({ address, store: { directory: '/var/lib/dm-thin' }, pools: { fast: {} } })
+
+export function blocks(address: string, pool: ThinPool, own?: SnapshotResolver): Promise<SnapshotMetadataServer> {
+  console.log(storeSnapshots.name)
+  return serveSnapshotMetadata({ address, snapshots: own ?? poolSnapshots(pool, { bookmarks: '/backup' }) })
+}
 
 export async function exported(pool: ThinPool, options: Parameters<typeof exportToOpenTelemetry>[1]): Promise<MetricsServer> {
   exportToOpenTelemetry([pool], options)()

@@ -3,10 +3,11 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { status, type ServiceError } from '@grpc/grpc-js'
-import { alignedBuffer, BlockDevice, MiB, type ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
+import { alignedBuffer, BlockDevice, MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
 import { ThinMetadata } from '../../../lib/entry/metadata.js'
 import { poolSnapshots, snapshotId, storeSnapshots } from '../../../lib/entry/snapshot-metadata.js'
 import { BLOCK } from '../../helpers/kernel/blocks.js'
+import { dmResume, dmSuspend } from '../../helpers/kernel/dmsetup.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { withLoops, withPool } from '../../helpers/pool/pools.js'
 import { blocksIn, type Response } from '../../helpers/snapshot-metadata/client.js'
@@ -168,6 +169,20 @@ test('committed layers of a store are served by their keys, active layers and vi
       await store.remove('view')
       await store.remove('next')
       expect((await client.failure('base', 'next')).code).toBe(status.NOT_FOUND)
+    })
+  }))
+
+test('a pool that is suspended is read, and one that somebody else has removed is unavailable', () =>
+  withRecord(async pool => {
+    const { first, second } = await twoSnapshots(pool)
+    await serving({ snapshots: poolSnapshots(pool) }, async ({ client }) => {
+      dmSuspend(pool.name)
+      expect(await client.entries(first.name, second.name)).toHaveLength(2)
+      dmResume(pool.name)
+      const other = await ThinPool.open(pool.name)
+      await other.remove({ deactivate: true })
+      expect((await client.failure(first.name, second.name)).code).toBe(status.UNAVAILABLE)
+      expect((await client.failure(undefined, String(second.id))).code).toBe(status.UNAVAILABLE)
     })
   }))
 

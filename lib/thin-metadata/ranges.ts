@@ -3,7 +3,7 @@ import { checkNumber } from '../base/options.js'
 import type { DeltaRange, MappedRange } from '../metadata/ranges.js'
 import type { WalkOptions, WalkProgress } from './options.js'
 
-// The format of native/metadata/range_batch.h.
+// The format of native/metadata/range_list.h.
 const HEADER = 3
 const NUMBERS = 7
 const TYPES = ['leftOnly', 'rightOnly', 'different', 'same'] as const

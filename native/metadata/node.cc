@@ -1,5 +1,7 @@
 #include "metadata/node.h"
 
+#include <algorithm>
+
 #include "metadata/crc32c.h"
 
 namespace dmthin {
@@ -45,7 +47,30 @@ std::string header_fault(const uint8_t* bytes, uint64_t block) {
   return {};
 }
 
+/// Whether nothing is wrong with any entry. Without branches: most nodes are intact, and have 252 entries.
+bool entries_hold(const Node& node, const MetadataLimits& limits) {
+  const uint32_t count = node.count();
+  if (count == 0) return true;
+  uint64_t lowest = node.value(0);
+  uint64_t highest = lowest;
+  bool ascend = true;
+  for (uint32_t i = 1; i < count; ++i) {
+    ascend &= node.key(i) > node.key(i - 1);
+    lowest = std::min(lowest, node.value(i));
+    highest = std::max(highest, node.value(i));
+  }
+  if (!ascend || node.key(count - 1) > kMostExact) return false;
+  return node.leaf() ? data_block_of(highest) < limits.data_blocks
+                     : lowest >= 1 && highest < limits.metadata_blocks;
+}
+
+/// What is wrong with an entry, in words; empty if nothing is.
 std::string entry_fault(const Node& node, uint32_t index, const MetadataLimits& limits) {
+  const uint64_t key = node.key(index);
+  if (index > 0 && key <= node.key(index - 1))
+    return "key " + std::to_string(index) + " is " + std::to_string(key) + ", after " +
+           std::to_string(node.key(index - 1));
+  if (key > kMostExact) return "key " + std::to_string(index) + " is " + std::to_string(key);
   const uint64_t value = node.value(index);
   if (!node.leaf()) {
     // Block 0 is the superblock, never part of a tree.
@@ -54,26 +79,18 @@ std::string entry_fault(const Node& node, uint32_t index, const MetadataLimits& 
            std::to_string(limits.metadata_blocks);
   }
   if (data_block_of(value) < limits.data_blocks) return {};
-  return "mapping " + std::to_string(node.key(index)) + " is to data block " +
-         std::to_string(data_block_of(value)) + " of " + std::to_string(limits.data_blocks);
+  return "mapping " + std::to_string(key) + " is to data block " + std::to_string(data_block_of(value)) +
+         " of " + std::to_string(limits.data_blocks);
 }
 
 }  // namespace
 
 std::string node_fault(const uint8_t* bytes, uint64_t block, const MetadataLimits& limits) {
   std::string fault = header_fault(bytes, block);
-  if (!fault.empty()) return fault;
   const Node node(bytes);
-  for (uint32_t i = 0; i < node.count(); ++i) {
-    const uint64_t key = node.key(i);
-    if (i > 0 && key <= node.key(i - 1))
-      return "key " + std::to_string(i) + " is " + std::to_string(key) + ", after " +
-             std::to_string(node.key(i - 1));
-    if (key > kMostExact) return "key " + std::to_string(i) + " is " + std::to_string(key);
-    fault = entry_fault(node, i, limits);
-    if (!fault.empty()) return fault;
-  }
-  return {};
+  if (!fault.empty() || entries_hold(node, limits)) return fault;
+  for (uint32_t i = 0; i < node.count() && fault.empty(); ++i) fault = entry_fault(node, i, limits);
+  return fault;
 }
 
 std::string place_fault(const Node& node, const NodePlace& place) {

@@ -64,33 +64,52 @@ Failure corrupt(const MetadataFile& file, uint64_t block, const std::string& fau
   return failed("metadata", EUCLEAN, file.path, std::to_string(block) + " " + fault);
 }
 
-Result<const uint8_t*> NodeReader::read(uint64_t block, const Ahead& ahead, Cancel& cancel) {
-  if (!memory_) {
-    memory_ = aligned(kPlaces * kMetadataBlock);
-    if (!memory_) return failed("posix_memalign", ENOMEM, file_->path);
-    kept_.assign(kPlaces, 0);
+NodeReader::Run* NodeReader::kept(uint64_t block) {
+  for (Run& run : runs_) {
+    if (run.has(block)) return &run;
   }
-  uint8_t* const bytes = place(block);
-  if (kept_[block % kPlaces] == block) return bytes;
+  Run& single = singles_[block % kSingles];
+  return single.has(block) ? &single : nullptr;
+}
+
+NodeReader::Run& NodeReader::place(uint64_t block, size_t count) {
+  if (count == 1) return singles_[block % kSingles];
+  return *std::min_element(runs_.begin(), runs_.end(),
+                           [](const Run& a, const Run& b) { return a.used < b.used; });
+}
+
+Result<const uint8_t*> NodeReader::check(Run& run, uint64_t block) {
+  const size_t at = block - run.first;
+  const uint8_t* const bytes = run.memory.get() + at * kMetadataBlock;
+  if (!run.checked[at]) {
+    const std::string fault = node_fault(bytes, block, limits_);
+    if (!fault.empty()) return corrupt(*file_, block, fault);
+    run.checked[at] = true;
+  }
+  run.used = ++clock_;
+  return bytes;
+}
+
+Result<const uint8_t*> NodeReader::read(uint64_t block, const Ahead& ahead, Cancel& cancel) {
+  if (Run* const run = kept(block)) return check(*run, block);
   if (cancel.requested()) return cancelled("pread", file_->path);
 
-  size_t run = 1;
-  const size_t most = std::min(kMostAhead, kPlaces - static_cast<size_t>(block % kPlaces));
-  while (ahead && run < most && ahead(run) == block + run && kept_[(block + run) % kPlaces] != block + run)
-    ++run;
-  for (size_t i = 0; i < run; ++i) kept_[block % kPlaces + i] = 0;
-  const auto done = read_whole(*file_, block, bytes, run);
-  if (!done) return done.failure();
-  reads_ += run;
-  for (size_t i = 0; i < run; ++i) {
-    const std::string fault = node_fault(bytes + i * kMetadataBlock, block + i, limits_);
-    // What was read ahead is read again when its turn has come.
-    if (fault.empty())
-      kept_[block % kPlaces + i] = block + i;
-    else if (i == 0)
-      return corrupt(*file_, block, fault);
+  size_t count = 1;
+  while (ahead && count < kMostAhead && ahead(count) == block + count && kept(block + count) == nullptr)
+    ++count;
+  Run& run = place(block, count);
+  if (!run.memory) {
+    run.memory = aligned((count == 1 ? 1 : kMostAhead) * kMetadataBlock);
+    if (!run.memory) return failed("posix_memalign", ENOMEM, file_->path);
   }
-  return bytes;
+  run.count = 0;
+  const auto done = read_whole(*file_, block, run.memory.get(), count);
+  if (!done) return done.failure();
+  reads_ += count;
+  run.first = block;
+  run.count = count;
+  run.checked.reset();
+  return check(run, block);
 }
 
 Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel) {

@@ -1,6 +1,8 @@
 // An open metadata device, or a file of one, and the nodes of its mapping trees.
 #pragma once
 
+#include <array>
+#include <bitset>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,7 +37,8 @@ Failure corrupt(const MetadataFile& file, uint64_t block, const std::string& fau
 /// The block that will be read as the `n`th after one, from 1; 0 if none is known.
 using Ahead = std::function<uint64_t(size_t n)>;
 
-/// Reads and checks nodes. Keeps some of them: trees have nodes in common. Not on two threads at once.
+/// Reads and checks nodes. Keeps what it has read last: trees have nodes in common. Not on two threads at
+/// once.
 class NodeReader {
  public:
   NodeReader(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits)
@@ -45,23 +48,41 @@ class NodeReader {
   /// with it as long as each follows the one before on the disk.
   Result<const uint8_t*> read(uint64_t block, const Ahead& ahead, Cancel& cancel);
 
+  const std::shared_ptr<const MetadataFile>& shared_file() const { return file_; }
   const MetadataFile& file() const { return *file_; }
   const MetadataLimits& limits() const { return limits_; }
   /// How many nodes were read from the device so far.
   uint64_t reads() const { return reads_; }
 
  private:
-  /// 4 MiB. Blocks that follow each other have different places.
-  static constexpr size_t kPlaces = 1024;
-  /// The most blocks of one read.
-  static constexpr size_t kMostAhead = 64;
+  /// The most blocks of one read, 512 KiB.
+  static constexpr size_t kMostAhead = 128;
+  /// One for each of two trees, and one for a leaf of a third place.
+  static constexpr size_t kRuns = 3;
+  /// The nodes that are read by themselves: mostly internal ones.
+  static constexpr size_t kSingles = 64;
 
-  uint8_t* place(uint64_t block) { return memory_.get() + block % kPlaces * kMetadataBlock; }
+  /// Blocks that follow each other, from one read.
+  struct Run {
+    Aligned memory;
+    uint64_t first = 0;
+    size_t count = 0;
+    uint64_t used = 0;  // at which read
+    std::bitset<kMostAhead> checked;
+
+    bool has(uint64_t block) const { return block - first < count; }
+  };
+
+  Run* kept(uint64_t block);
+  /// The place of the next read: of a single block, or of the run that was not used for longest.
+  Run& place(uint64_t block, size_t count);
+  Result<const uint8_t*> check(Run& run, uint64_t block);
 
   std::shared_ptr<const MetadataFile> file_;
   MetadataLimits limits_;
-  Aligned memory_;
-  std::vector<uint64_t> kept_;  // the block at each place, 0 for none
+  std::array<Run, kRuns> runs_;
+  std::array<Run, kSingles> singles_;
+  uint64_t clock_ = 0;
   uint64_t reads_ = 0;
 };
 

@@ -1,164 +1,137 @@
 #include "metadata/range_walk.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
+#include <new>
+#include <optional>
+
+#include "threads/side_by_side.h"
 
 namespace dmthin {
 namespace {
 
-/// The most nodes of one batch: what an abort waits for, and the interval of progress.
-constexpr uint64_t kMostReads = 2048;
-/// The most mappings and subtrees of one batch.
-constexpr uint64_t kMostSteps = uint64_t{1} << 19;
+/// The nodes of the first batch, after which its ranges are returned. A short walk needs no more, and no
+/// threads.
+constexpr uint64_t kFirstReads = 64;
+/// The most nodes of a batch of one thread: what an abort waits for, and the interval of progress.
+constexpr uint64_t kMostReads = 1024;
+/// The most leaves and subtrees of a batch of one thread.
+constexpr uint64_t kMostSteps = 4096;
+/// Parts of a batch, each with up to two parents of leaves in each tree, 1 MiB to 4 MiB.
+constexpr size_t kMostParts = 8;
+/// Reads that are in progress at the same time also make one disk faster.
+constexpr size_t kLeastThreads = 2;
+constexpr size_t kMostThreads = 4;
 
-class MappingWalk final : public RangeWalk {
- public:
-  MappingWalk(std::shared_ptr<const MetadataFile> file, uint64_t root, const RangeWalkOptions& options)
-      : RangeWalk(std::move(file), options), root_(root), cursor_(reader_, options.span) {}
+size_t threads_here() {
+  const long processors = ::sysconf(_SC_NPROCESSORS_ONLN);
+  return std::clamp(static_cast<size_t>(std::max(processors, 1L)), kLeastThreads, kMostThreads);
+}
 
- private:
-  Status begin(Cancel& cancel) override { return cursor_.start(root_, cancel); }
-
-  Status step(Cancel& cancel) override {
-    const TreeHead& head = cursor_.head();
-    if (head.kind == TreeHead::kSubtree) return cursor_.expand(nullptr, cancel);
-    batch_.add(RangeKind::kMapped, head.low, head.value, 0);
-    cursor_.skip();
-    return Nothing{};
+Status walk_part(SpanWalk& place, NodeReader& reader, RangeList& ranges, Cancel& cancel) {
+  while (!place.ended()) {
+    // A part with few nodes to read can have many steps.
+    if (cancel.requested()) return cancelled("pread", reader.file().path);
+    const auto stepped = place.step(reader, ranges, cancel);
+    if (!stepped) return stepped;
   }
-
-  bool ended() const override { return cursor_.head().kind == TreeHead::kEnd; }
-  uint64_t reached() const override { return cursor_.head().low; }
-
-  const uint64_t root_;
-  MappingCursor cursor_;
-};
-
-class DeltaWalk final : public RangeWalk {
- public:
-  DeltaWalk(std::shared_ptr<const MetadataFile> file, uint64_t left, uint64_t right,
-            const RangeWalkOptions& options)
-      : RangeWalk(std::move(file), options),
-        left_root_(left),
-        right_root_(right),
-        same_(options.same),
-        left_(reader_, options.span),
-        right_(reader_, options.span) {}
-
- private:
-  Status begin(Cancel& cancel) override {
-    // Equal roots: nothing differs, and nothing need be read.
-    if (left_root_ == right_root_ && !same_) return Nothing{};
-    auto started = left_.start(left_root_, cancel);
-    if (!started) return started;
-    return right_.start(right_root_, cancel);
-  }
-
-  Status step(Cancel& cancel) override {
-    const TreeHead::Kind left = left_.head().kind;
-    const TreeHead::Kind right = right_.head().kind;
-    if (left == TreeHead::kSubtree && right == TreeHead::kSubtree) return subtrees(cancel);
-    if (left == TreeHead::kMapping && right == TreeHead::kMapping) return mappings();
-    // A mapping below all keys of the other side's subtree is on one side alone. At the end of one side, all
-    // is.
-    if (left == TreeHead::kSubtree)
-      return is_before(right_.head(), left_.head()) ? right_only() : expand_left(cancel);
-    if (right == TreeHead::kSubtree)
-      return is_before(left_.head(), right_.head()) ? left_only() : expand_right(cancel);
-    return is_end(left) ? right_only() : left_only();
-  }
-
-  Status subtrees(Cancel& cancel) {
-    const TreeHead left = left_.head();
-    const TreeHead right = right_.head();
-    if (left.value == right.value && left.height == right.height && !same_) {
-      left_.skip();
-      right_.skip();
-      return Nothing{};
-    }
-    // One that ends before the other begins has no counterpart.
-    if (left.high <= right.low) return expand_left(cancel);
-    if (right.high <= left.low) return expand_right(cancel);
-    if (left.height != right.height)
-      return left.height > right.height ? expand_left(cancel) : expand_right(cancel);
-    if (left.low < right.low) return expand_left(cancel);
-    if (right.low < left.low) return expand_right(cancel);
-    auto expanded = expand_left(cancel);
-    if (!expanded) return expanded;
-    return expand_right(cancel);
-  }
-
-  Status mappings() {
-    const TreeHead& left = left_.head();
-    const TreeHead& right = right_.head();
-    if (left.low < right.low) return left_only();
-    if (right.low < left.low) return right_only();
-    const bool equal = data_block_of(left.value) == data_block_of(right.value);
-    if (!equal || same_)
-      batch_.add(equal ? RangeKind::kSame : RangeKind::kDifferent, left.low, left.value, right.value);
-    left_.skip();
-    right_.skip();
-    return Nothing{};
-  }
-
-  Status left_only() {
-    batch_.add(RangeKind::kLeftOnly, left_.head().low, left_.head().value, 0);
-    left_.skip();
-    return Nothing{};
-  }
-
-  Status right_only() {
-    batch_.add(RangeKind::kRightOnly, right_.head().low, 0, right_.head().value);
-    right_.skip();
-    return Nothing{};
-  }
-
-  // Leaves that both have are passed over, unless all is wanted.
-  Status expand_left(Cancel& cancel) { return left_.expand(same_ ? nullptr : &right_, cancel); }
-  Status expand_right(Cancel& cancel) { return right_.expand(same_ ? nullptr : &left_, cancel); }
-
-  static bool is_end(TreeHead::Kind kind) { return kind == TreeHead::kEnd; }
-  static bool is_before(const TreeHead& mapping, const TreeHead& subtree) {
-    return mapping.kind == TreeHead::kMapping && mapping.low < subtree.low;
-  }
-
-  bool ended() const override { return is_end(left_.head().kind) && is_end(right_.head().kind); }
-  uint64_t reached() const override {
-    if (is_end(left_.head().kind)) return right_.head().low;
-    if (is_end(right_.head().kind)) return left_.head().low;
-    return std::min(left_.head().low, right_.head().low);
-  }
-
-  const uint64_t left_root_, right_root_;
-  const bool same_;
-  MappingCursor left_, right_;
-};
+  ranges.end();
+  return Nothing{};
+}
 
 }  // namespace
 
+RangeWalk::RangeWalk(const std::shared_ptr<const MetadataFile>& file, std::unique_ptr<SpanWalk> place,
+                     const RangeWalkOptions& options)
+    : place_(std::move(place)),
+      options_(options),
+      ranges_(options.by_data),
+      batch_reads_(kFirstReads),
+      parts_(kLeastThreads) {
+  for (size_t i = threads_here(); i > 0; --i) readers_.emplace_back(file, options.limits);
+}
+
 Result<std::vector<double>> RangeWalk::next(Cancel& cancel) {
   if (!begun_) {
-    const auto started = begin(cancel);
+    const auto started = place_->begin(readers_[0], cancel);
     if (!started) return started.failure();
     begun_ = true;
   }
-  const uint64_t enough = reader_.reads() + kMostReads;
-  for (uint64_t steps = 0; !ended(); ++steps) {
-    if (batch_.full() || reader_.reads() >= enough || steps >= kMostSteps) break;
-    const auto stepped = step(cancel);
-    if (!stepped) return stepped.failure();
+  // What several threads have found can be more than a batch.
+  if (ranges_.size() < RangeList::kMostRanges) {
+    const auto walked = walk(cancel);
+    if (!walked) return walked.failure();
   }
-  if (!ended()) position_ = reached();
-  return batch_.take(ended(), reader_.reads(), position_);
+  if (place_->ended())
+    ranges_.end();
+  else
+    position_ = place_->reached();
+  const bool last = place_->ended() && ranges_.size() <= RangeList::kMostRanges;
+  return ranges_.take(last, reads(), position_);
 }
 
-std::shared_ptr<RangeWalk> mapping_walk(std::shared_ptr<const MetadataFile> file, uint64_t root,
+Status RangeWalk::walk(Cancel& cancel) {
+  const uint64_t enough = readers_[0].reads() + batch_reads_;
+  const bool is_long = batch_reads_ > kFirstReads;
+  batch_reads_ = kMostReads;
+  for (uint64_t steps = 0; steps < kMostSteps && !place_->ended(); ++steps) {
+    if (ranges_.size() >= RangeList::kMostRanges || readers_[0].reads() >= enough) break;
+    if (is_long) {
+      const auto ends = place_->divisions(parts_);
+      if (ends.size() > 1) return walk_parts(ends, cancel);
+    }
+    const auto stepped = place_->step(readers_[0], ranges_, cancel);
+    if (!stepped) return stepped;
+  }
+  return Nothing{};
+}
+
+Status RangeWalk::walk_parts(const std::vector<uint64_t>& ends, Cancel& cancel) {
+  const size_t count = ends.size();
+  const uint64_t to = options_.span.to;
+  std::vector<RangeList> found(count, RangeList(options_.by_data));
+  std::vector<std::optional<Failure>> failures(count);
+  // This thread has the first part: its reader has read ahead for it.
+  std::atomic<size_t> next_part{1};
+  side_by_side(std::min(readers_.size(), count), [&](size_t thread) {
+    for (size_t part = thread == 0 ? 0 : next_part++; part < count; part = next_part++) {
+      try {
+        const auto place = place_->copy();
+        place->go_to({part == 0 ? options_.span.from : ends[part - 1], std::min(ends[part], to)});
+        const auto walked = walk_part(*place, readers_[thread], found[part], cancel);
+        if (!walked) failures[part] = walked.failure();
+      } catch (const std::bad_alloc&) {
+        failures[part] = failed("allocate", ENOMEM, readers_[thread].file().path);
+      }
+    }
+  });
+  // The first failure is that of one thread alone; what comes before it has been read.
+  for (size_t part = 0; part < count; ++part) {
+    if (failures[part]) return *failures[part];
+    ranges_.append(found[part]);
+  }
+  place_->go_to({ends.back(), to});
+  // Few ranges: the next batch can have more parts.
+  parts_ = ranges_.size() < RangeList::kMostRanges ? std::min(2 * parts_, kMostParts) : kLeastThreads;
+  return Nothing{};
+}
+
+uint64_t RangeWalk::reads() const {
+  uint64_t sum = 0;
+  for (const NodeReader& reader : readers_) sum += reader.reads();
+  return sum;
+}
+
+std::shared_ptr<RangeWalk> mapping_walk(const std::shared_ptr<const MetadataFile>& file, uint64_t root,
                                         const RangeWalkOptions& options) {
-  return std::make_shared<MappingWalk>(std::move(file), root, options);
+  return std::make_shared<RangeWalk>(file, mapping_span(root, options), options);
 }
 
-std::shared_ptr<RangeWalk> delta_walk(std::shared_ptr<const MetadataFile> file, uint64_t left, uint64_t right,
-                                      const RangeWalkOptions& options) {
-  return std::make_shared<DeltaWalk>(std::move(file), left, right, options);
+std::shared_ptr<RangeWalk> delta_walk(const std::shared_ptr<const MetadataFile>& file, uint64_t left,
+                                      uint64_t right, const RangeWalkOptions& options) {
+  return std::make_shared<RangeWalk>(file, delta_span(left, right, options), options);
 }
 
 }  // namespace dmthin

@@ -34,7 +34,7 @@ export interface MetadataPort extends HandlePort {
   /** Opens a walk, which `release` closes. */
   metadataWalk(metadata: Handle, request: MetadataWalkRequest, signal?: AbortSignal): Promise<Handle>
   /**
-   * Returns the next batch, in the format of native/metadata/range_batch.h. One call at a time; there is no next batch
+   * Returns the next batch, in the format of native/metadata/range_list.h. One call at a time; there is no next batch
    * after the last, nor after a failure. EUCLEAN: a block violates the format; the detail is its number and the fault.
    */
   metadataNext(walk: Handle, signal?: AbortSignal): Promise<Float64Array>

@@ -102,4 +102,10 @@ std::vector<uint64_t> MappingCursor::ends_ahead(size_t most) const {
   return ends;
 }
 
+uint64_t MappingCursor::known_to() const {
+  if (height_ < 2 || head_.kind == TreeHead::kEnd) return UINT64_MAX;
+  if (static_cast<int>(depth_) < height_ - 1) return head_.low;
+  return levels_[static_cast<size_t>(height_) - 2].high;
+}
+
 }  // namespace dmthin

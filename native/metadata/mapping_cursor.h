@@ -57,6 +57,10 @@ class MappingCursor {
   /// Where the subtree of leaves and their parent ends that the head is in, and where the next ones end: as
   /// many as are known without reading.
   std::vector<uint64_t> ends_ahead(size_t most) const;
+  /// The virtual block up to which those are known.
+  uint64_t known_to() const;
+  /// Whether a parent of leaves has been read, and some of its leaves come next.
+  bool has_leaves_ahead() const { return height_ > 0 && static_cast<int>(depth_) >= height_; }
 
  private:
   struct Level {

@@ -19,7 +19,7 @@ constexpr uint64_t kFirstReads = 64;
 constexpr uint64_t kMostReads = 1024;
 /// The most leaves and subtrees of a batch of one thread.
 constexpr uint64_t kMostSteps = 4096;
-/// Parts of a batch, each with up to two parents of leaves in each tree, 1 MiB to 4 MiB.
+/// Parts of a batch, each with the leaves of one parent in each tree: at most 1 MiB.
 constexpr size_t kMostParts = 8;
 /// Reads that are in progress at the same time also make one disk faster.
 constexpr size_t kLeastThreads = 2;
@@ -48,6 +48,7 @@ RangeWalk::RangeWalk(const std::shared_ptr<const MetadataFile>& file, std::uniqu
     : place_(std::move(place)),
       options_(options),
       ranges_(options.by_data),
+      from_(options.span.from),
       batch_reads_(kFirstReads),
       parts_(kLeastThreads) {
   for (size_t i = threads_here(); i > 0; --i) readers_.emplace_back(file, options.limits);
@@ -99,7 +100,7 @@ Status RangeWalk::walk_parts(const std::vector<uint64_t>& ends, Cancel& cancel) 
     for (size_t part = thread == 0 ? 0 : next_part++; part < count; part = next_part++) {
       try {
         const auto place = place_->copy();
-        place->go_to({part == 0 ? options_.span.from : ends[part - 1], std::min(ends[part], to)});
+        place->go_to({part == 0 ? from_ : ends[part - 1], std::min(ends[part], to)});
         const auto walked = walk_part(*place, readers_[thread], found[part], cancel);
         if (!walked) failures[part] = walked.failure();
       } catch (const std::bad_alloc&) {
@@ -112,7 +113,8 @@ Status RangeWalk::walk_parts(const std::vector<uint64_t>& ends, Cancel& cancel) 
     if (failures[part]) return *failures[part];
     ranges_.append(found[part]);
   }
-  place_->go_to({ends.back(), to});
+  from_ = ends.back();
+  place_->go_to({from_, to});
   // Few ranges: the next batch can have more parts.
   parts_ = ranges_.size() < RangeList::kMostRanges ? std::min(2 * parts_, kMostParts) : kLeastThreads;
   return Nothing{};

@@ -27,6 +27,7 @@ class RangeWalk {
   const RangeWalkOptions options_;
   std::vector<NodeReader> readers_;  // of each thread
   RangeList ranges_;
+  uint64_t from_;  // the mappings before it have been passed over
   bool begun_ = false;
   uint64_t position_ = 0;
   uint64_t batch_reads_;  // the most nodes of the next batch

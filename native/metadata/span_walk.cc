@@ -1,6 +1,7 @@
 #include "metadata/span_walk.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace dmthin {
 namespace {
@@ -73,13 +74,15 @@ class DeltaSpan final : public SpanWalk {
   uint64_t reached() const override { return std::min(next(left_), next(right_)); }
 
   std::vector<uint64_t> divisions(size_t most) const override {
-    std::vector<uint64_t> left = left_.ends_ahead(most);
-    std::vector<uint64_t> right = right_.ends_ahead(most);
-    if (left.empty()) return right;
-    if (right.empty()) return left;
-    // Of the one whose subtrees are smaller.
-    const size_t both = std::min(left.size(), right.size()) - 1;
-    return left[both] <= right[both] ? left : right;
+    // Where parents of leaves are shared, nothing need be read: that is for one thread.
+    if (!left_.has_leaves_ahead() && !right_.has_leaves_ahead()) return {};
+    const std::vector<uint64_t> left = left_.ends_ahead(most);
+    const std::vector<uint64_t> right = right_.ends_ahead(most);
+    std::vector<uint64_t> ends;
+    std::set_union(left.begin(), left.end(), right.begin(), right.end(), std::back_inserter(ends));
+    const uint64_t known = std::min(left_.known_to(), right_.known_to());
+    while (!ends.empty() && (ends.size() > most || ends.back() > known)) ends.pop_back();
+    return ends;
   }
 
  private:

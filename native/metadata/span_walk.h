@@ -32,8 +32,9 @@ class SpanWalk {
   virtual bool ended() const = 0;
   /// The virtual block that comes next.
   virtual uint64_t reached() const = 0;
-  /// Ascending virtual blocks at which the rest can be divided, so that no part has more than two parents of
-  /// leaves in each tree; as many as are known without reading.
+  /// Ascending virtual blocks at which the rest can be divided, so that each part but the last has leaves of
+  /// one parent at most in each tree; as many as are known without reading. Empty if one thread had better go
+  /// on.
   virtual std::vector<uint64_t> divisions(size_t most) const = 0;
 };
 

@@ -2,64 +2,25 @@
 // watches.
 #include "metadata/range_walk.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <vector>
 
-#include "metadata/crc32c.h"
 #include "metadata/usage.h"
 #include "test/check.h"
+#include "test/metadata_image.h"
 
 using namespace dmthin;
+using test::Image;
 
 namespace {
 
 constexpr uint64_t kBlocks = 16;
 constexpr MetadataLimits kLimits = {kBlocks, 1000};
-using Entries = std::vector<std::pair<uint64_t, uint64_t>>;
-
-/// A file in memory with the nodes of mapping trees.
-class Image {
- public:
-  Image() : bytes_(kBlocks * kMetadataBlock) {}
-
-  uint8_t* block(uint64_t number) { return bytes_.data() + number * kMetadataBlock; }
-  void put(uint64_t number, size_t offset, uint64_t value, size_t length = 8) {
-    memcpy(block(number) + offset, &value, length);
-  }
-  void seal(uint64_t number) { put(number, 0, crc32c(block(number) + 4, kMetadataBlock - 4) ^ 121107, 4); }
-
-  /// `leaf`: the values are data blocks; otherwise blocks of children.
-  void node(uint64_t number, bool leaf, const Entries& entries) {
-    put(number, 4, leaf ? 2 : 1, 4);
-    put(number, 8, number);
-    put(number, 16, entries.size(), 4);
-    put(number, 20, 252, 4);
-    put(number, 24, 8, 4);
-    for (size_t i = 0; i < entries.size(); ++i) {
-      put(number, 32 + 8 * i, entries[i].first);
-      put(number, 32 + 8 * (252 + i), leaf ? entries[i].second << 24 : entries[i].second);
-    }
-    seal(number);
-  }
-
-  std::shared_ptr<const MetadataFile> file() const {
-    auto file = std::make_shared<MetadataFile>();
-    file->fd.reset(::memfd_create("metadata", MFD_CLOEXEC));
-    CHECK(::write(file->fd.get(), bytes_.data(), bytes_.size()) == static_cast<ssize_t>(bytes_.size()));
-    file->blocks = kBlocks;
-    return file;
-  }
-
- private:
-  std::vector<uint8_t> bytes_;
-};
 
 /// Volumes with the roots 1 and 5. They share leaf 2; leaf 3 and 6 differ in two mappings.
 Image two_volumes() {
-  Image image;
+  Image image(kBlocks);
   image.node(1, false, {{0, 2}, {100, 3}});
   image.node(2, true, {{0, 10}, {1, 11}, {2, 12}});
   image.node(3, true, {{100, 20}, {101, 21}, {102, 22}});

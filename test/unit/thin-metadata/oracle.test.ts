@@ -1,6 +1,6 @@
 // Mappings and differences of metadata at rest: the same as thin_dump and thin_delta report.
 import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
-import { fileHash, imageDirectory, restoreImage } from '../../helpers/metadata/image.js'
+import { fileHash, imageDirectory, restoreImage, thinLs } from '../../helpers/metadata/image.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { thinDelta, thinDump } from '../../helpers/metadata/tools.js'
 import { randomPool, type XmlPool } from '../../helpers/metadata/xml.js'
@@ -59,4 +59,14 @@ test('shared leaves are the same', async () => {
 
 test.each([1, 2, 3, 4])('random pool %i has the mappings and differences of the tools', async seed => {
   await compare(`random-${seed}`, randomPool(seeded(seed), { thins: 5, slots: 8, slotBlocks: 900 }))
+})
+
+test('a pool of a million mappings has the mappings, differences and usage of the tools', async () => {
+  const pool = randomPool(seeded(16), { thins: 2, slots: 100, slotBlocks: 9000 })
+  await compare('million', pool, 8192)
+  const metadata = await ThinMetadata.open(directory.path('million'))
+  const usage = await metadata.usage()
+  await metadata.close()
+  expect(usage.reduce((sum, { mappedBlocks }) => sum + mappedBlocks, 0)).toBeGreaterThan(1_000_000)
+  expect(usage).toEqual(thinLs(directory.path('million')))
 })

@@ -1,22 +1,16 @@
-// Mapped ranges as compressed chunks. A chunk has a column for each field, and a field is stored as its difference from
-// what the range before suggests: of a run of equal ranges each column is a run of equal bytes, which deflate shortens.
-import { promisify } from 'node:util'
-import { deflateRaw, inflateRaw } from 'node:zlib'
+// Mapped ranges as compressed chunks. A chunk has a column for each field. The difference of a field is that from what the
+// range before suggests: of a run of equal ranges all are equal.
 import type { MappedRange } from '../../metadata/ranges.js'
+import { columnBytes, expectThat, maxColumnBytes, readColumn, type Column, type ReadColumn } from './columns.js'
 
 /** The maximum number of ranges in a chunk. */
 export const CHUNK_RANGES = 8192
-/** The number of ranges that follow in the chunk, and its compressed bytes. */
+/** The number of ranges in the chunk, and the bytes that follow. */
 export const CHUNK_HEADER_BYTES = 8
 const COLUMNS = 4
-/** The maximum length of a number: 7 bits in each byte hold 2^53 - 1. */
-const NUMBER_BYTES = 8
 /** Data blocks have 40 bits, and times 24 (dm-thin-metadata.c pack_block_time). */
 const DATA_END = 2 ** 40
 const TIME_END = 2 ** 24
-
-const compress = promisify<Buffer, { level: number }, Buffer>(deflateRaw)
-const decompress = promisify<Buffer, { maxOutputLength: number }, Buffer>(inflateRaw)
 
 /** The position at which the next range is expected. */
 interface Expected {
@@ -47,13 +41,22 @@ export async function* chunksOf(ranges: AsyncIterable<MappedRange>): AsyncGenera
 }
 
 async function chunkOf(ranges: readonly MappedRange[], first: Expected): Promise<Buffer> {
-  const columns = new NumberWriter(ranges.length * COLUMNS)
   const before = (at: number): Expected => (at === 0 ? first : after(ranges[at - 1]!))
-  ranges.forEach(({ begin }, at) => columns.put(begin - before(at).begin))
-  ranges.forEach(({ length }) => columns.put(length - 1))
-  ranges.forEach(({ data }, at) => columns.put(folded(data - before(at).data)))
-  ranges.forEach(({ time }, at) => columns.put(folded(time - before(at).time)))
-  const body = await compress(columns.bytes, { level: 6 })
+  const gaps = ranges.map(({ begin }, at) => begin - before(at).begin)
+  const lengths = ranges.map(({ length }) => length - 1)
+  const columns: readonly Column[] = [
+    { numbers: gaps, differences: gaps },
+    { numbers: lengths, differences: lengths },
+    {
+      numbers: ranges.map(({ data }) => data),
+      differences: ranges.map(({ data }, at) => folded(data - before(at).data)),
+    },
+    {
+      numbers: ranges.map(({ time }) => time),
+      differences: ranges.map(({ time }, at) => folded(time - before(at).time)),
+    },
+  ]
+  const body = Buffer.concat(await Promise.all(columns.map(columnBytes)))
   const header = Buffer.alloc(CHUNK_HEADER_BYTES)
   header.writeUInt32LE(ranges.length, 0)
   header.writeUInt32LE(body.length, 4)
@@ -82,22 +85,14 @@ export async function* rangesIn(source: ChunkSource): AsyncGenerator<MappedRange
       return
     }
     expectThat(count <= CHUNK_RANGES && length <= source.left, `a chunk has ${count} ranges in ${length} bytes`)
-    const maxOutputLength = count * COLUMNS * NUMBER_BYTES
-    expectThat(length <= 2 * maxOutputLength + 64, `a chunk has ${count} ranges in ${length} bytes`)
-    const columns = new NumberReader(await decompress(await source.read(length), { maxOutputLength }))
-    const [gaps, lengths, data, times] = Array.from({ length: COLUMNS }, () => columns.take(count)) as [
-      number[],
-      number[],
-      number[],
-      number[],
-    ]
-    expectThat(columns.isAtEnd, 'a chunk has more numbers than ranges')
+    expectThat(length <= COLUMNS * maxColumnBytes(count), `a chunk has ${count} ranges in ${length} bytes`)
+    const [gaps, lengths, data, times] = await columnsIn(await source.read(length), count)
     for (let at = 0; at < count; at++) {
       const range: MappedRange = {
-        begin: expected.begin + gaps[at]!,
-        length: lengths[at]! + 1,
-        data: expected.data + unfolded(data[at]!),
-        time: expected.time + unfolded(times[at]!),
+        begin: expected.begin + gaps.content[at]!,
+        length: lengths.content[at]! + 1,
+        data: data.isPacked ? data.content[at]! : expected.data + unfolded(data.content[at]!),
+        time: times.isPacked ? times.content[at]! : expected.time + unfolded(times.content[at]!),
       }
       checkRange(range)
       expected = after(range)
@@ -106,64 +101,26 @@ export async function* rangesIn(source: ChunkSource): AsyncGenerator<MappedRange
   }
 }
 
+type Columns = readonly [gaps: ReadColumn, lengths: ReadColumn, data: ReadColumn, times: ReadColumn]
+
+async function columnsIn(bytes: Buffer, count: number): Promise<Columns> {
+  const columns: ReadColumn[] = []
+  let rest = bytes
+  while (columns.length < COLUMNS) {
+    const read = await readColumn(rest, count)
+    columns.push(read.column)
+    rest = read.rest
+  }
+  expectThat(rest.length === 0, 'a chunk has more than its columns')
+  return columns as unknown as Columns
+}
+
 function checkRange({ begin, length, data, time }: MappedRange): void {
   expectThat(Number.isSafeInteger(begin + length), `a range ends at ${begin + length}`)
   expectThat(data >= 0 && data + length <= DATA_END, `a range has data block ${data}`)
   expectThat(time >= 0 && time < TIME_END, `a range has time ${time}`)
 }
 
-function expectThat(is: boolean, text: string): void {
-  if (!is) throw new RangeError(text)
-}
-
 /** Returns a number without sign: small if `value` is near 0. */
 const folded = (value: number): number => (value >= 0 ? 2 * value : -2 * value - 1)
 const unfolded = (value: number): number => (value % 2 === 0 ? value / 2 : -(value + 1) / 2)
-
-/** Writes numbers in 7 bits a byte, the low ones first; the eighth bit is set if more follow. */
-class NumberWriter {
-  readonly #buffer: Buffer
-  #at = 0
-
-  constructor(numbers: number) {
-    this.#buffer = Buffer.allocUnsafe(numbers * NUMBER_BYTES)
-  }
-
-  get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#at)
-  }
-
-  put(value: number): void {
-    for (; value >= 0x80; value = Math.floor(value / 0x80)) this.#buffer[this.#at++] = (value % 0x80) | 0x80
-    this.#buffer[this.#at++] = value
-  }
-}
-
-class NumberReader {
-  readonly #bytes: Buffer
-  #at = 0
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length
-  }
-
-  take(count: number): number[] {
-    return Array.from({ length: count }, () => this.#next())
-  }
-
-  #next(): number {
-    let value = 0
-    for (let unit = 1; ; unit *= 0x80) {
-      const byte = this.#bytes[this.#at++]
-      expectThat(byte !== undefined && unit < 0x80 ** NUMBER_BYTES, 'a number has no end')
-      value += (byte! & 0x7f) * unit
-      if (byte! < 0x80) break
-    }
-    expectThat(Number.isSafeInteger(value), 'a number is too large')
-    return value
-  }
-}

@@ -48,6 +48,8 @@ export const programs = {
   dmsetup: [process.execPath, join(here, 'peers', 'dmsetup.mjs')],
   tar: [process.execPath, join(here, 'peers', 'tar.mjs')],
   containerd: [process.execPath, join(here, 'peers', 'containerd.mjs')],
+  'ours-metadata': [process.execPath, join(here, 'peers', 'ours-metadata.mjs')],
+  'metadata-tools': [process.execPath, join(here, 'peers', 'metadata-tools.mjs')],
   'beside-c': [process.execPath, join(here, 'peers', 'beside-c.mjs')],
 }
 

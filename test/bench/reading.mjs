@@ -37,3 +37,18 @@ export const storeLines = [
   '  than 50 layers.',
   '',
 ]
+
+export const metadataLines = [
+  '## How the reader of metadata is measured',
+  '',
+  'A file has the metadata of a volume of 1 TiB with a mapping for each of 16.8 million blocks, of two snapshots of it, and of',
+  'a second volume that shares nothing with it; `thin_restore` and the benchmark make it. Times include opening the file',
+  'and all iterations in JavaScript. `thin_delta` and `thin_dump` are one process for each comparison, whose output is',
+  'discarded. `dd` reads as many bytes by direct reads of 1 MiB, one after the other, and looks at none of them. All read',
+  'past the page cache. `differ` is the number of nodes that the two trees do not share, counted when they are made.',
+  '',
+  'The bookmarks are those of the writer and the reader behind `bookmark` and `changedSince`, which need a running pool.',
+  '',
+  '`node test/bench/metadata.mjs` measures these rows alone, without device mapper and root.',
+  '',
+]

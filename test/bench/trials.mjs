@@ -1,5 +1,6 @@
 // What is measured, with whom, and how far it should get. The runner only walks this table.
 
+import { metadataMetrics, metadataTrials } from './metadata-trials.mjs'
 import { storeMetrics, storeTrials } from './store-trials.mjs'
 
 const MANY = 10_000
@@ -89,6 +90,7 @@ export function trialTable({ bigMegabytes }) {
       },
     },
     ...storeTrials,
+    ...metadataTrials,
   ]
 }
 
@@ -207,6 +209,7 @@ const metricTable = {
     targets: [{ atMost: 2, peer: 'idle', orBelow: 5 }],
   },
   ...storeMetrics,
+  ...metadataMetrics,
 }
 
 export const metricNames = Object.keys(metricTable)

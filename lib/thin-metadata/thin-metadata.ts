@@ -30,7 +30,7 @@ import type { Bookmark, BookmarkOptions, DeltaOptions, OpenMetadataOptions, Walk
 import { checkSpan, deltaRangesIn, mappedRangesIn } from './ranges.js'
 
 /**
- * The metadata of a pool, open for reading. Never writes. Walks run in native code on a thread of the library, and hold
+ * The metadata of a pool, open for reading. Never writes. Walks run in native code on threads of the library, and hold
  * a few MiB whatever the size of the metadata. `await using` closes it.
  */
 export class ThinMetadata {

@@ -49,6 +49,8 @@ export const programs = {
   tar: [process.execPath, join(here, 'peers', 'tar.mjs')],
   containerd: [process.execPath, join(here, 'peers', 'containerd.mjs')],
   'ours-metadata': [process.execPath, join(here, 'peers', 'ours-metadata.mjs')],
+  'ours-transfer': [process.execPath, join(here, 'peers', 'ours-transfer.mjs')],
+  'direct-io': [process.execPath, join(here, 'peers', 'direct-io.mjs')],
   'metadata-tools': [process.execPath, join(here, 'peers', 'metadata-tools.mjs')],
   'beside-c': [process.execPath, join(here, 'peers', 'beside-c.mjs')],
 }

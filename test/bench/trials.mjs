@@ -2,6 +2,7 @@
 
 import { metadataMetrics, metadataTrials } from './metadata-trials.mjs'
 import { storeMetrics, storeTrials } from './store-trials.mjs'
+import { transferMetrics, transferTrials } from './transfer-trials.mjs'
 
 const MANY = 10_000
 
@@ -91,6 +92,7 @@ export function trialTable({ bigMegabytes }) {
     },
     ...storeTrials,
     ...metadataTrials,
+    ...transferTrials,
   ]
 }
 
@@ -210,6 +212,7 @@ const metricTable = {
   },
   ...storeMetrics,
   ...metadataMetrics,
+  ...transferMetrics,
 }
 
 export const metricNames = Object.keys(metricTable)

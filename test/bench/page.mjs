@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { barChart } from './chart.mjs'
 import { root } from './process.mjs'
-import { loopLines, metadataLines, storeLines } from './reading.mjs'
+import { loopLines, metadataLines, storeLines, transferLines } from './reading.mjs'
 import { peerText, targetTexts } from './report.mjs'
 import { readable } from './stats.mjs'
 import { metricNames, metricOf } from './trials.mjs'
@@ -210,6 +210,7 @@ export function pageText(report, drawn) {
     ...loopLines,
     ...storeLines,
     ...metadataLines,
+    ...transferLines,
     '## Repeat the benchmark',
     '',
     '```sh',

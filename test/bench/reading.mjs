@@ -52,3 +52,13 @@ export const metadataLines = [
   '`node test/bench/metadata.mjs` measures these rows alone, without device mapper and root.',
   '',
 ]
+
+export const transferLines = [
+  '## How send and receive are measured',
+  '',
+  'A volume of 256 MiB of random bytes. `send` discards the stream; `receive` takes it from memory, and ends when the volume',
+  'is committed and recorded. `dd` reads or writes the same volume by direct I/O of 1 MiB, one after the other, `dd-8` is eight',
+  'processes side by side, each with its share, and `fio`, if it is installed, has eight in progress. They compute nothing.',
+  '`sha256` is the digest of as many bytes alone, eight chunks at a time, which a stream needs on both sides.',
+  '',
+]

@@ -6,6 +6,8 @@
 const defaults = {
   pool: '',
   directory: '',
+  backing: '',
+  kind: '',
   origin: 0,
   first: 1000,
   count: 1,
@@ -16,6 +18,8 @@ const defaults = {
   files: 0,
   least: 1,
   most: 1,
+  pieces: 1,
+  piece: 65_536,
 }
 
 export function readPlan(argv) {

@@ -52,6 +52,7 @@ export const programs = {
   'ours-transfer': [process.execPath, join(here, 'peers', 'ours-transfer.mjs')],
   'direct-io': [process.execPath, join(here, 'peers', 'direct-io.mjs')],
   'metadata-tools': [process.execPath, join(here, 'peers', 'metadata-tools.mjs')],
+  files: [process.execPath, join(here, 'peers', 'files.mjs')],
   'beside-c': [process.execPath, join(here, 'peers', 'beside-c.mjs')],
 }
 

@@ -33,6 +33,7 @@ function readArguments() {
       store: { type: 'string' },
       page: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
     },
   })
   const only = values.only?.split(',') ?? metricNames
@@ -47,9 +48,9 @@ function ballast() {
   return Math.max(256, Math.min(2048, fits))
 }
 
-async function measureHere({ only, rounds, peers, backing, store = backing }) {
+async function measureHere({ only, rounds, peers, backing, store = backing, quick }) {
   buildPeers()
-  const table = trialTable({ bigMegabytes: ballast() })
+  const table = trialTable({ bigMegabytes: ballast(), quick })
   const entries = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
   const scratch = scratchDirectory(backing)
   const storeScratch = store === backing ? scratch : scratchDirectory(store)

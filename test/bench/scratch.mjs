@@ -152,5 +152,5 @@ export function makePool(directory, storeDirectory = directory) {
   const table = `0 ${length} thin-pool ${metadata} ${data} ${BLOCK_SECTORS} ${LOW_WATER_BLOCKS} ${POOL_OPTIONS}`
   command('dmsetup', 'create', POOL, '--table', table, '--noudevsync')
   writeOrigin()
-  return { pool: POOL, directory: storeDirectory, origin: ORIGIN.id, sectors: ORIGIN.sectors }
+  return { pool: POOL, directory: storeDirectory, backing: directory, origin: ORIGIN.id, sectors: ORIGIN.sectors }
 }

@@ -1,6 +1,7 @@
 // What is measured, with whom, and how far it should get. The runner only walks this table.
 
 import { metadataMetrics, metadataTrials } from './metadata-trials.mjs'
+import { forkMetrics, forkTrials } from './fork-trials.mjs'
 import { storeMetrics, storeTrials } from './store-trials.mjs'
 import { transferMetrics, transferTrials } from './transfer-trials.mjs'
 
@@ -11,7 +12,7 @@ const MANY = 10_000
  * the program reports. `combine` folds what one process reported into one figure under the entry's own metric.
  * `stage` is run by a program before the entry's rounds, and taken down after them.
  */
-export function trialTable({ bigMegabytes }) {
+export function trialTable({ bigMegabytes, quick }) {
   const big = sizeLabel(bigMegabytes)
   return [
     {
@@ -93,6 +94,7 @@ export function trialTable({ bigMegabytes }) {
     ...storeTrials,
     ...metadataTrials,
     ...transferTrials,
+    ...forkTrials(quick),
   ]
 }
 
@@ -210,6 +212,7 @@ const metricTable = {
     what: 'delay of the event loop, 99th percentile, while 64 activations and 64 removals run',
     targets: [{ atMost: 2, peer: 'idle', orBelow: 5 }],
   },
+  ...forkMetrics,
   ...storeMetrics,
   ...metadataMetrics,
   ...transferMetrics,

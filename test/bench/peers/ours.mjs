@@ -103,7 +103,8 @@ if (trial === 'noop') {
   await noop()
 } else if (!(trial in trials)) {
   const { storeTrials } = await import('./ours-store.mjs')
-  await storeTrials[trial](samples, plan)
+  const { forkTrials } = await import('./ours-forks.mjs')
+  await { ...storeTrials, ...forkTrials }[trial](samples, plan)
 } else {
   const pool = await ThinPool.open(plan.pool)
   await trials[trial](pool, await pool.volume(plan.origin, { sizeBytes: plan.sectors * SECTOR_BYTES }))

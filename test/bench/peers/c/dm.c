@@ -51,17 +51,17 @@ int dm_create(int control, const char* name, const char* uuid) {
   return call(control, DM_DEV_CREATE, &request);
 }
 
-int dm_load_thin(int control, const char* name, uint64_t sectors, const char* pool_dev, uint32_t id) {
+int dm_load(int control, const char* name, uint64_t sectors, const char* type, const char* params) {
   struct request request;
   struct dm_target_spec* spec = (struct dm_target_spec*)request.payload;
-  char* params = request.payload + sizeof(*spec);
+  uint32_t size = (uint32_t)((sizeof(*spec) + strlen(params) + 1 + 7) & ~(size_t)7);
 
+  if (size > sizeof(request.payload)) return errno = E2BIG, -1;
   memset(spec, 0, sizeof(*spec));
-  int written = snprintf(params, 128, "%s %u", pool_dev, id);
-  uint32_t size = (uint32_t)((sizeof(*spec) + (size_t)written + 1 + 7) & ~(size_t)7);
+  strcpy(request.payload + sizeof(*spec), params);
   spec->length = sectors;
   spec->next = size;
-  strcpy(spec->target_type, "thin");
+  strcpy(spec->target_type, type);
 
   prepare(&request, name, 0, size);
   request.header.target_count = 1;

@@ -13,7 +13,8 @@ int dm_open(void);
 
 // Each returns 0, or -1 with errno set. A device number comes back in *dev where one is asked for.
 int dm_create(int control, const char* name, const char* uuid);  // uuid: "" for none
-int dm_load_thin(int control, const char* name, uint64_t sectors, const char* pool_dev, uint32_t id);
+// A table of one target.
+int dm_load(int control, const char* name, uint64_t sectors, const char* type, const char* params);
 int dm_resume(int control, const char* name, uint64_t* dev);
 int dm_suspend(int control, const char* name);
 int dm_remove(int control, const char* name);

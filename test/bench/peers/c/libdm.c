@@ -1,12 +1,12 @@
 // The device mapper by libdevmapper, as a program uses it that neither waits for udev nor wants nodes under
 // /dev/mapper: without cookies, and with no node to be made. One task for each command; that is what the
 // library offers. It keeps its state in globals, so its callers have one thread.
-#include "dm.h"
-
 #include <errno.h>
 #include <libdevmapper.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "dm.h"
 
 // There is no descriptor to hand out; the library opens its own with the first command.
 int dm_open(void) {
@@ -46,12 +46,10 @@ int dm_create(int control, const char* name, const char* uuid) {
   return run(task, with_uuid && dm_task_set_add_node(task, DM_ADD_NODE_ON_RESUME), NULL);
 }
 
-int dm_load_thin(int control, const char* name, uint64_t sectors, const char* pool_dev, uint32_t id) {
+int dm_load(int control, const char* name, uint64_t sectors, const char* type, const char* params) {
   (void)control;
-  char params[128];
-  snprintf(params, sizeof(params), "%s %u", pool_dev, id);
   struct dm_task* task = task_for(DM_DEVICE_RELOAD, name);
-  return run(task, task && dm_task_add_target(task, 0, sectors, "thin", params), NULL);
+  return run(task, task && dm_task_add_target(task, 0, sectors, type, params), NULL);
 }
 
 int dm_resume(int control, const char* name, uint64_t* dev) {

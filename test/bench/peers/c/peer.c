@@ -17,7 +17,10 @@
 //   prepare-100  prepare-100, remove-100, remove-100-gone: `count` of them on `threads` threads,
 //           `repeats` times; wall time / count
 //   diff    diff: the trees `lower` and `upper` in `directory`, `repeats` times; `count` changes are to be
-//   found noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
+//   found
+//   fork    fork-1000, fork-gone, fork-first-write: `count` forks of a disk that is open and has `pieces` of
+//   data fork-clones  the same by FICLONE in `directory` and loop devices noop    noop-async, noop-async-64:
+//   one cheap ioctl, FIONREAD on a pipe; needs no pool
 // With async=1 each call of layers, ready, prepare, events and noop is handed to another thread (see
 // handoff.h).
 #include <errno.h>
@@ -50,6 +53,7 @@ static void noop(struct plan* plan) {
 static const struct {
   const char* name;
   void (*run)(struct plan* plan);
+  int alone;  // needs no pool
 } trials[] = {
     {"layers", layers},
     {"ready", ready},
@@ -62,12 +66,25 @@ static const struct {
     {"list", list},
     {"prepare", prepare_layers},
     {"prepare-100", prepare_many_layers},
+    {"noop", noop, 1},
     {"diff", diff_trees},
+    {"fork", fork_thin},
+    {"fork-clones", fork_clones, 1},
 };
+
+static void open_pool(struct plan* plan) {
+  uint64_t dev;
+  plan->control = dm_open();
+  if (plan->control < 0) die("open", "/dev/mapper/control");
+  if (dm_info(plan->control, plan->pool, &dev) < 0) die("pool", plan->pool);
+  dm_dev_text(dev, plan->pool_dev, sizeof(plan->pool_dev));
+}
 
 int main(int argc, char** argv) {
   struct plan plan = {.pool = "",
                       .directory = "",
+                      .backing = "",
+                      .path = "",
                       .first = 1000,
                       .count = 1,
                       .threads = 1,
@@ -76,15 +93,11 @@ int main(int argc, char** argv) {
                       .control = -1};
   const char* trial = argc > 1 ? argv[1] : "";
   for (int i = 2; i < argc; i++) plan_read(&plan, argv[i]);
-  if (strcmp(trial, "noop") == 0) return noop(&plan), 0;
-
-  uint64_t dev;
-  plan.control = dm_open();
-  if (plan.control < 0) die("open", "/dev/mapper/control");
-  if (dm_info(plan.control, plan.pool, &dev) < 0) die("pool", plan.pool);
-  dm_dev_text(dev, plan.pool_dev, sizeof(plan.pool_dev));
-  for (size_t i = 0; i < sizeof(trials) / sizeof(*trials); i++)
-    if (strcmp(trial, trials[i].name) == 0) return trials[i].run(&plan), 0;
+  for (size_t i = 0; i < sizeof(trials) / sizeof(*trials); i++) {
+    if (strcmp(trial, trials[i].name) != 0) continue;
+    if (!trials[i].alone) open_pool(&plan);
+    return trials[i].run(&plan), 0;
+  }
   errno = EINVAL;
   die("unknown trial", trial);
 }

@@ -16,22 +16,29 @@ void plan_read(struct plan* plan, const char* argument) {
     uint32_t* number;
   } numbers[] = {{"origin", &plan->origin},   {"first", &plan->first},     {"count", &plan->count},
                  {"threads", &plan->threads}, {"repeats", &plan->repeats}, {"async", &plan->async},
-                 {"commit", &plan->commit}};
+                 {"commit", &plan->commit},   {"pieces", &plan->pieces},   {"piece", &plan->piece}};
   for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
     if (length != strlen(numbers[i].key) || strncmp(argument, numbers[i].key, length) != 0) continue;
     *numbers[i].number = (uint32_t)strtoul(value, NULL, 10);
     return;
   }
-  if (strncmp(argument, "pool=", 5) == 0) {
-    plan->pool = value;
-  } else if (strncmp(argument, "directory=", 10) == 0) {
-    plan->directory = value;
-  } else if (strncmp(argument, "sectors=", 8) == 0) {
-    plan->sectors = strtoull(value, NULL, 10);
-  } else {
+  struct {
+    const char* key;
+    const char** text;
+  } texts[] = {{"pool", &plan->pool},
+               {"directory", &plan->directory},
+               {"backing", &plan->backing},
+               {"path", &plan->path}};
+  for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+    if (length != strlen(texts[i].key) || strncmp(argument, texts[i].key, length) != 0) continue;
+    *texts[i].text = value;
+    return;
+  }
+  if (strncmp(argument, "sectors=", 8) != 0) {
     errno = EINVAL;
     die("unknown option", argument);
   }
+  plan->sectors = strtoull(value, NULL, 10);
 }
 
 void run_item(struct plan* plan, item_fn fn, uint32_t index) {

@@ -9,7 +9,9 @@
 
 struct plan {
   const char* pool;
-  const char* directory;
+  const char* directory;  // where the peer's own files are
+  const char* backing;    // where the pool's files are
+  const char* path;
   char pool_dev[32];
   int control;
   uint32_t origin;
@@ -20,6 +22,8 @@ struct plan {
   uint64_t sectors;
   uint32_t async;
   uint32_t commit;
+  uint32_t pieces;  // how often the live disk has data, evenly spread
+  uint32_t piece;   // the bytes of each
   int pipe_read;
   int node;
 };
@@ -43,6 +47,14 @@ void activate_item(uint32_t index, void* context);
 void snap(struct plan* plan, uint32_t index);
 void drop(struct plan* plan, uint32_t index);
 
+// Sends a message with one or two numbers to the pool.
+void message(struct plan* plan, const char* format, uint32_t a, uint32_t b);
+// The node of a mapped device, open for reading and writing.
+int open_node(uint64_t dev);
+// Commits the pool, by its transaction id, which is read once before.
+void read_transaction(struct plan* plan);
+void commit(struct plan* plan);
+
 // The trials.
 void layers(struct plan* plan);
 void ready(struct plan* plan);
@@ -56,5 +68,7 @@ void list(struct plan* plan);
 void prepare_layers(struct plan* plan);
 void prepare_many_layers(struct plan* plan);
 void diff_trees(struct plan* plan);
+void fork_thin(struct plan* plan);
+void fork_clones(struct plan* plan);
 
 #endif

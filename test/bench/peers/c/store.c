@@ -10,14 +10,14 @@
 
 static uint64_t transaction;
 
-static void read_transaction(struct plan* plan) {
+void read_transaction(struct plan* plan) {
   char line[256];
   if (dm_status(plan->control, plan->pool, line, sizeof(line)) < 0) die("status", plan->pool);
   if (sscanf(line, "%" SCNu64, &transaction) != 1) die("transaction id", line);
 }
 
 // A pool commits before it answers this.
-static void commit(struct plan* plan) {
+void commit(struct plan* plan) {
   char text[64];
   snprintf(text, sizeof(text), "set_transaction_id %" PRIu64 " %" PRIu64, transaction, transaction + 1);
   if (dm_message(plan->control, plan->pool, text) < 0) die("message", text);

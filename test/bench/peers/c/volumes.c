@@ -8,7 +8,7 @@
 #include "dm.h"
 #include "plan.h"
 
-static void message(struct plan* plan, const char* format, uint32_t a, uint32_t b) {
+void message(struct plan* plan, const char* format, uint32_t a, uint32_t b) {
   char text[64];
   snprintf(text, sizeof(text), format, a, b);
   if (dm_message(plan->control, plan->pool, text) < 0) die("message", text);
@@ -23,9 +23,11 @@ static void snap_item(uint32_t index, void* context) { snap(context, index); }
 void drop(struct plan* plan, uint32_t index) { message(plan, "delete %u", plan->first + index, 0); }
 
 uint64_t activate_id(struct plan* plan, const char* name, uint32_t id) {
+  char params[64];
   uint64_t dev = 0;
+  snprintf(params, sizeof(params), "%s %u", plan->pool_dev, id);
   if (dm_create(plan->control, name, "") < 0) die("create", name);
-  if (dm_load_thin(plan->control, name, plan->sectors, plan->pool_dev, id) < 0) die("load", name);
+  if (dm_load(plan->control, name, plan->sectors, "thin", params) < 0) die("load", name);
   if (dm_resume(plan->control, name, &dev) < 0) die("resume", name);
   return dev;
 }
@@ -54,11 +56,11 @@ void layers(struct plan* plan) {
 }
 
 // devtmpfs makes the node before the ioctl returns; the loop is for a kernel where it does not.
-static int open_node(uint64_t dev) {
+int open_node(uint64_t dev) {
   char path[32];
   snprintf(path, sizeof(path), "/dev/dm-%u", dm_minor(dev));
   for (uint64_t limit = now_ns() + 1000000000u; now_ns() < limit; sched_yield()) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd >= 0) return fd;
     if (errno != ENOENT) break;
   }
@@ -119,4 +121,3 @@ void wide(struct plan* plan) {
   for (uint32_t i = 0; i < plan->count; i++) drop(plan, i);
   samples_print(list, 2);
 }
-

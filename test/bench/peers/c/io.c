@@ -1,0 +1,52 @@
+#include "io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define ALIGNMENT 65536u
+#define WRITE 4096u
+#define FIRST_WRITES 64u
+
+static uint64_t place_of(const struct plan* plan, uint32_t piece) {
+  uint64_t stride = plan->sectors * 512 / plan->pieces / ALIGNMENT * ALIGNMENT;
+  return piece * stride;
+}
+
+static void write_at(int fd, const void* bytes, size_t length, uint64_t at) {
+  if (pwrite(fd, bytes, length, (off_t)at) != (ssize_t)length) die("pwrite", "");
+}
+
+void write_pieces(struct plan* plan, int fd) {
+  char* bytes = malloc(plan->piece);
+  if (!bytes) die("malloc", "piece");
+  memset(bytes, 0x5a, plan->piece);
+  for (uint32_t i = 0; i < plan->pieces; i++) write_at(fd, bytes, plan->piece, place_of(plan, i));
+  if (fsync(fd) < 0) die("fsync", "the disk");
+  free(bytes);
+}
+
+void first_writes(struct plan* plan, struct samples* samples, const int* disks) {
+  static char bytes[WRITE];
+  uint32_t writes = plan->count < FIRST_WRITES ? plan->count : FIRST_WRITES;
+  uint32_t seed = 1;
+  memset(bytes, 0xa5, sizeof(bytes));
+  for (uint32_t i = 0; i < writes; i++) {
+    int fd = disks[i * (plan->count / writes)];
+    seed = seed * 1664525u + 1013904223u;
+    uint64_t at = place_of(plan, (seed >> 8) % plan->pieces);
+    uint64_t start = now_ns();
+    write_at(fd, bytes, sizeof(bytes), at);
+    if (fdatasync(fd) < 0) die("fdatasync", "");
+    samples_add(samples, now_ns() - start);
+  }
+}
+
+void allow_descriptors(uint32_t count) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) die("getrlimit", "");
+  if (limit.rlim_max < count + 64) limit.rlim_max = count + 64;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) < 0) die("setrlimit", "");
+}

@@ -26,7 +26,8 @@ export class Collection {
     ])
     const reported = entry.combine ? combined : Object.entries(report)
     for (const [key, samples] of reported) {
-      const [metric, otherLabel] = key.split('@')
+      const [name, otherLabel] = key.split('@')
+      const metric = entry.rename?.[name] ?? name
       const as = otherLabel ?? entry.relabel?.[metric]?.[label] ?? label
       if (entry.metrics.includes(metric)) this.#bucket(metric, as).push(median(warm(samples)))
     }
@@ -87,14 +88,14 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
   }
   const run = (program, trial, options) => runTrial(program, trial, { ...current, ...options })
   const everyPeer = async (entry, round) => {
-    for (const [label, [program, options]] of turned(Object.entries(entry.peers), round)) {
+    for (const [label, [program, options, trial = entry.trial]] of turned(Object.entries(entry.peers), round)) {
       if (labels && !labels.includes(program)) continue
       if (!isAvailable(program)) {
         progress(`${label} is not built: left out`)
         continue
       }
       progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
-      await attempt(entry, async () => collection.add(entry, label, await run(program, entry.trial, options)))
+      await attempt(entry, async () => collection.add(entry, label, await run(program, trial, options)))
     }
   }
   for (const round of range(rounds)) {

@@ -2,38 +2,113 @@
 
 /** A disk of 1 GiB with 500 pieces of data of 64 KiB. */
 const DISK = { pieces: 500, piece: 65_536 }
+const EXTENTS = { pool: 'dmthinbench-extents', sectors: 2 ** 20 * 128, repeats: 9 }
+const ACTIVE = [1, 64, 1000]
+const THREADS = 64
 
-/** @param {boolean} quick a fifth of the forks */
+/** @param {boolean} quick a fifth of the forks and of the writes */
 export function forkTrials(quick) {
-  const many = { ...DISK, count: quick ? 200 : 1000 }
+  const many = { ...DISK, count: quick ? 200 : 1000, threads: THREADS }
+  const one = { ...DISK, repeats: 6 }
+  const steady = { ...one, threads: 1 }
   return [
     {
       trial: 'fork',
       metrics: ['fork-1000', 'fork-gone', 'fork-first-write'],
+      // The snapshotter of containerd has no fork: its layers have a committed parent.
+      rename: { 'prepare-100': 'fork-1000', 'remove-100-gone': 'fork-gone' },
       peers: {
         ours: ['ours', many],
-        'c-64': ['c', { ...many, threads: 64 }],
-        xfs: ['files', { ...many, threads: 64, kind: 'xfs' }],
-        btrfs: ['files', { ...many, threads: 64, kind: 'btrfs' }],
+        [`c-${THREADS}`]: ['c', many],
+        xfs: ['files', { ...many, kind: 'xfs' }],
+        btrfs: ['files', { ...many, kind: 'btrfs' }],
+        'dm-snapshot': ['c', many, 'fork-cow'],
+        containerd: ['containerd', { count: 20 }, 'prepare-100'],
+        cp: ['files', { ...DISK, count: 9, kind: 'cp' }],
+        'qemu-img': ['files', { ...DISK, count: 9, kind: 'qcow2' }],
       },
     },
+    {
+      trial: 'fork-blocks',
+      metrics: ['fork-first-write'],
+      peers: { blocks: ['ours', { ...DISK, count: 64 }] },
+    },
+    {
+      trial: 'extents',
+      metrics: ['fork-extents-1', 'fork-extents-10k', 'fork-extents-1m'],
+      peers: {
+        ours: ['ours', EXTENTS],
+        c: ['c', EXTENTS],
+        xfs: ['files', { repeats: 9, kind: 'xfs' }],
+        btrfs: ['files', { repeats: 9, kind: 'btrfs' }],
+      },
+      stage: { program: 'ours', before: 'extents-make', after: 'extents-unmake', options: EXTENTS },
+    },
+    {
+      trial: 'steady',
+      metrics: ['fork-write', 'fork-read'],
+      peers: {
+        ours: ['ours', one],
+        loop: ['files', { ...steady, kind: 'loop' }],
+        xfs: ['files', { ...steady, kind: 'xfs' }],
+        btrfs: ['files', { ...steady, kind: 'btrfs' }],
+        'dm-snapshot': ['c', steady, 'steady-cow'],
+      },
+    },
+    { trial: 'reset', metrics: ['fork-reset'], peers: { ours: ['ours', { count: 24 }] } },
+    { trial: 'warm', metrics: ['fork-warm', 'fork-warm-burst'], peers: { ours: ['ours', { count: 48, repeats: 3 }] } },
+    ...ACTIVE.map(active => ({
+      trial: 'growth',
+      metrics: [`fork-growth-${active}`],
+      peers: { ours: ['ours', { repeats: active, count: quick ? 2000 : 8000 }] },
+    })),
   ]
 }
+
+const DEVICES = ['xfs', 'btrfs', 'dm-snapshot', 'containerd', 'cp']
+const oneFork = disk => `one fork of a disk with ${disk}, until its device is open`
+const FLAT = [{ atMost: 1.5, peer: 'one extent' }]
+const AS_LOOP = [{ atMost: 1 / 0.95, peer: 'loop' }]
 
 export const forkMetrics = {
   'fork-1000': {
     unit: 'ms',
-    what: 'one live disk to 1 000 opened devices, wall time divided by 1 000',
-    targets: [{ atMost: 1.25, peer: 'c-64' }],
+    what: 'one live disk to 1 000 opened devices, for each',
+    targets: [{ ahead: DEVICES }, { atMost: 1.25, peer: 'c-64' }],
   },
-  'fork-gone': {
-    unit: 'ms',
-    what: 'all 1 000 gone and their space back, divided by 1 000',
-    targets: [],
-  },
+  'fork-extents-1': { unit: 'ms', what: oneFork('one extent'), targets: [] },
+  'fork-extents-10k': { unit: 'ms', what: oneFork('10 000 extents'), targets: FLAT },
+  'fork-extents-1m': { unit: 'ms', what: oneFork('2^20 extents'), targets: FLAT },
   'fork-first-write': {
     unit: 'ms',
-    what: 'the first 4 KiB that a fork writes, at a random place with data, with fdatasync',
+    what: 'the first 4 KiB of a fork at a random place with data, with fdatasync',
     targets: [],
   },
+  'fork-write': { unit: 'ms', what: '64 MiB written to a fork that has written them before', targets: AS_LOOP },
+  'fork-read': { unit: 'ms', what: '64 MiB read from it', targets: AS_LOOP },
+  'fork-gone': {
+    unit: 'ms',
+    what: 'all 1 000 removed and their space back, for each',
+    targets: [{ ahead: DEVICES }],
+  },
+  'fork-reset': {
+    unit: 'ms',
+    what: 'reset of an open layer to its parent, in place',
+    targets: [
+      { atMost: 2, peer: 'activation' },
+      { atMost: 1, peer: 'remove + prepare' },
+    ],
+  },
+  'fork-warm': { unit: 'ms', what: 'a warm layer, one at a time', targets: [{ below: 2 }] },
+  'fork-warm-burst': { unit: 'ms', what: '48 warm layers at once, for each', targets: [{ below: 1.2 }] },
+  ...Object.fromEntries(
+    ACTIVE.map(active => [
+      `fork-growth-${active}`,
+      {
+        unit: 'ms',
+        what: `a write while a keeper grows the pool, ${active} active volume${active > 1 ? 's' : ''}, 99.9th percentile`,
+        targets: [],
+      },
+    ]),
+  ),
 }

@@ -7,6 +7,7 @@ const defaults = {
   pool: '',
   directory: '',
   backing: '',
+  path: '',
   kind: '',
   origin: 0,
   first: 1000,

@@ -10,6 +10,12 @@ export function judge(result, target) {
     const where = target.where ? ` on the ${target.where}` : ''
     return { text: `< ${target.below} ${unit}${where}`, reached: measured === null ? undefined : ours < target.below }
   }
+  if ('ahead' in target) {
+    const measured = target.ahead.filter(label => peers[label] !== undefined)
+    const known = ours !== null && measured.length > 0
+    const text = `ahead of ${(measured.length > 0 ? measured : target.ahead).join(', ')}`
+    return { text, reached: known ? measured.every(label => ours < peers[label]) : undefined }
+  }
   const peer = peers[target.peer]
   const known = ours !== null && peer !== undefined
   if ('faster' in target) {
@@ -18,7 +24,10 @@ export function judge(result, target) {
   }
   const bound = target.orBelow === undefined ? '' : ` or < ${target.orBelow} ${unit}`
   const within = () => ours <= target.atMost * peer || (target.orBelow !== undefined && ours < target.orBelow)
-  return { text: `≤ ${target.atMost} × ${target.peer}${bound}`, reached: known ? within() : undefined }
+  return {
+    text: `≤ ${Number(target.atMost.toPrecision(3))} × ${target.peer}${bound}`,
+    reached: known ? within() : undefined,
+  }
 }
 
 const verdicts = new Map([

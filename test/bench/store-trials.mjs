@@ -31,11 +31,6 @@ export const storeTrials = [
       containerd: ['containerd', { count: AT_ONCE }],
     },
   },
-  {
-    trial: 'prepare-warm',
-    metrics: ['prepare-warm'],
-    peers: { ours: ['ours', { count: LAYERS, repeats: 3 }] },
-  },
   ...[
     ['import', SMALL],
     ['import-large', LARGE],
@@ -85,11 +80,6 @@ export const storeMetrics = {
       { faster: 8, peer: 'c' },
       { faster: 50, peer: 'containerd' },
     ],
-  },
-  'prepare-warm': {
-    unit: 'ms',
-    what: 'a warm layer',
-    targets: [{ faster: 10, peer: 'cold' }],
   },
   'remove-100': {
     unit: 'ms',

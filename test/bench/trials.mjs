@@ -9,7 +9,8 @@ const MANY = 10_000
 
 /**
  * One entry is one kind of process. `peers` gives each label its program and options; `metrics` are the names
- * the program reports. `combine` folds what one process reported into one figure under the entry's own metric.
+ * the program reports; a program may have a trial of another name as the third word. `rename` gives the entry's names to
+ * metrics that are called otherwise there. `combine` folds what one process reported into one figure under the entry's own metric.
  * `stage` is run by a program before the entry's rounds, and taken down after them.
  */
 export function trialTable({ bigMegabytes, quick }) {

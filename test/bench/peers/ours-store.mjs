@@ -37,27 +37,4 @@ export const storeTrials = {
         removal.add('remove-100-gone')
       }
     }),
-
-  /** The set is full again before the next one is taken; `burst` takes the whole set at once. */
-  'prepare-warm': (samples, plan) =>
-    withStore(plan, async store => {
-      const keys = keysOf('layer', plan.count)
-      const cold = keysOf('cold', plan.count)
-      await oneByOne(samples, 'prepare-warm@cold', store, cold)
-      await removeAll(store, cold)
-      await store.warm(PARENT, plan.count)
-      for (const key of keys) {
-        await samples.time('prepare-warm', () => made(store, key))
-        await store.warm(PARENT, plan.count)
-      }
-      await removeAll(store, keys)
-      for (const repeat of range(plan.repeats)) {
-        const together = keysOf(`burst-${repeat}`, plan.count)
-        await samples.time('prepare-warm@burst', () => Promise.all(together.map(key => made(store, key))), plan.count)
-        await store.warm(PARENT, plan.count)
-        await removeAll(store, together)
-      }
-      await store.warm(PARENT, 0)
-      await gone(store)
-    }),
 }

@@ -47,13 +47,17 @@ static uint64_t end_all(struct plan* plan) {
   return now_ns() - start;
 }
 
-void fork_thin(struct plan* plan) {
-  struct samples* list[] = {samples_new("fork-1000"), samples_new("fork-gone"),
-                            samples_new("fork-first-write")};
+static void begin(struct plan* plan) {
   allow_descriptors(plan->count);
   disks = calloc(plan->count, sizeof(*disks));
   if (!disks) die("calloc", "disks");
   read_transaction(plan);
+}
+
+void fork_thin(struct plan* plan) {
+  struct samples* list[] = {samples_new("fork-1000"), samples_new("fork-gone"),
+                            samples_new("fork-first-write")};
+  begin(plan);
   plan->origin = plan->first - 1;
   message(plan, "create_thin %u", plan->origin, 0);
   int fd = open_node(activate_id(plan, live, plan->origin));
@@ -67,4 +71,23 @@ void fork_thin(struct plan* plan) {
   if (dm_remove(plan->control, live) < 0) die("remove", live);
   message(plan, "delete %u", plan->origin, 0);
   samples_print(list, 3);
+}
+
+// The origins are the thin ids 0, 1, 2 of a pool made for this.
+void fork_extents(struct plan* plan) {
+  struct samples* list[EXTENT_ROWS];
+  plan->count = 1;
+  begin(plan);
+  for (int row = 0; row < EXTENT_ROWS; row++) {
+    list[row] = samples_new(extent_rows[row].metric);
+    plan->origin = (uint32_t)row;
+    int fd = open_node(activate_id(plan, live, plan->origin));
+    for (uint32_t repeat = 0; repeat < plan->repeats; repeat++) {
+      samples_add(list[row], fork_all(plan));
+      end_all(plan);
+    }
+    close(fd);
+    if (dm_remove(plan->control, live) < 0) die("remove", live);
+  }
+  samples_print(list, EXTENT_ROWS);
 }

@@ -1,5 +1,6 @@
 #include "io.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -8,6 +9,7 @@
 #define ALIGNMENT 65536u
 #define WRITE 4096u
 #define FIRST_WRITES 64u
+#define STEADY (64u << 20)
 
 static uint64_t place_of(const struct plan* plan, uint32_t piece) {
   uint64_t stride = plan->sectors * 512 / plan->pieces / ALIGNMENT * ALIGNMENT;
@@ -50,3 +52,32 @@ void allow_descriptors(uint32_t count) {
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) < 0) die("setrlimit", "");
 }
+
+// One after the other, past the page cache.
+static uint64_t pass(int fd, char* bytes, int write) {
+  uint64_t start = now_ns();
+  for (off_t at = 0; at < STEADY; at += ALIGNMENT) {
+    ssize_t moved = write ? pwrite(fd, bytes, ALIGNMENT, at) : pread(fd, bytes, ALIGNMENT, at);
+    if (moved != ALIGNMENT) die(write ? "pwrite" : "pread", "");
+  }
+  return now_ns() - start;
+}
+
+void steady_io(struct plan* plan, const char* path) {
+  struct samples* list[] = {samples_new("fork-write"), samples_new("fork-read")};
+  char* bytes = aligned_alloc(WRITE, ALIGNMENT);
+  int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+  if (fd < 0) die("open", path);
+  if (!bytes) die("aligned_alloc", "");
+  memset(bytes, 0x3c, ALIGNMENT);
+  pass(fd, bytes, 1);
+  for (uint32_t repeat = 0; repeat < plan->repeats; repeat++) {
+    samples_add(list[0], pass(fd, bytes, 1));
+    samples_add(list[1], pass(fd, bytes, 0));
+  }
+  close(fd);
+  free(bytes);
+  samples_print(list, 2);
+}
+
+void steady(struct plan* plan) { steady_io(plan, plan->path); }

@@ -13,6 +13,9 @@ void write_pieces(struct plan* plan, int fd);
 // For some of these disks: 4 KiB at the start of a random piece, by pwrite and fdatasync.
 void first_writes(struct plan* plan, struct samples* samples, const int* disks);
 
+// Writes and reads the first 64 MiB of the disk at this path, after writing them once: fork-write, fork-read.
+void steady_io(struct plan* plan, const char* path);
+
 // Lets the process have a descriptor for each of `count` disks.
 void allow_descriptors(uint32_t count);
 

@@ -70,6 +70,13 @@ static const struct {
     {"diff", diff_trees},
     {"fork", fork_thin},
     {"fork-clones", fork_clones, 1},
+    {"fork-cow", fork_cow},
+    {"extents", fork_extents},
+    {"extents-clones", fork_extents_clones, 1},
+    {"steady", steady, 1},
+    {"steady-clones", steady_clone, 1},
+    {"steady-cow", steady_cow},
+    {"latency", latency, 1},
 };
 
 static void open_pool(struct plan* plan) {

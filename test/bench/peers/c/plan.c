@@ -41,6 +41,9 @@ void plan_read(struct plan* plan, const char* argument) {
   plan->sectors = strtoull(value, NULL, 10);
 }
 
+const struct extent_row extent_rows[EXTENT_ROWS] = {
+    {"fork-extents-1", 1}, {"fork-extents-10k", 10000}, {"fork-extents-1m", 1u << 20}};
+
 void run_item(struct plan* plan, item_fn fn, uint32_t index) {
   if (plan->async)
     handoff_run(fn, index, plan);

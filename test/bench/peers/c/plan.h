@@ -55,6 +55,13 @@ int open_node(uint64_t dev);
 void read_transaction(struct plan* plan);
 void commit(struct plan* plan);
 
+// Disks with this many extents, each the origin with this number for thin volumes.
+#define EXTENT_ROWS 3
+extern const struct extent_row {
+  const char* metric;
+  uint32_t extents;
+} extent_rows[EXTENT_ROWS];
+
 // The trials.
 void layers(struct plan* plan);
 void ready(struct plan* plan);
@@ -70,5 +77,12 @@ void prepare_many_layers(struct plan* plan);
 void diff_trees(struct plan* plan);
 void fork_thin(struct plan* plan);
 void fork_clones(struct plan* plan);
+void fork_extents(struct plan* plan);
+void fork_extents_clones(struct plan* plan);
+void fork_cow(struct plan* plan);
+void steady(struct plan* plan);
+void steady_clone(struct plan* plan);
+void steady_cow(struct plan* plan);
+void latency(struct plan* plan);
 
 #endif

@@ -90,8 +90,8 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
   const everyPeer = async (entry, round) => {
     for (const [label, [program, options, trial = entry.trial]] of turned(Object.entries(entry.peers), round)) {
       if (labels && !labels.includes(program)) continue
-      if (!isAvailable(program)) {
-        progress(`${label} is not built: left out`)
+      if (!isAvailable(program, options)) {
+        progress(`${label} is not there: left out`)
         continue
       }
       progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
@@ -106,7 +106,7 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
     const { program, before, after, options } = entry.stage
     await attempt(entry, async () => {
       await run(program, before, options)
-      for (const round of range(rounds)) await everyPeer(entry, round)
+      for (const round of range(Math.min(rounds, entry.rounds ?? rounds))) await everyPeer(entry, round)
     })
     await attempt(entry, () => run(program, after, options))
   }

@@ -33,7 +33,9 @@ export function buildPeer(name) {
 export const containerdProgram = join(binaries, 'containerd')
 
 /** Whether a program of the table can be run on this machine. */
-export function isAvailable(program) {
+export function isAvailable(program, { kind } = {}) {
+  const isOnPath = name => (process.env.PATH ?? '').split(':').some(folder => existsSync(join(folder, name)))
+  if (kind === 'qcow2') return isOnPath('qemu-img')
   return program !== 'containerd' || existsSync(containerdProgram)
 }
 

@@ -1,5 +1,34 @@
 // Sections of the page that are the same for every run.
 
+export const peerLines = [
+  'Peers: `c` is a C program that calls ioctls with one thread, `c-64` the same with 64 threads. `c-async` hands each call',
+  'to a second thread and sleeps in epoll until it is done, which is the minimum cost for a caller that may not block.',
+  '`libdevmapper` is the same C program with that library instead of ioctls, without udev cookies and nodes, and with one',
+  'thread, because the library allows no more. `dmsetup` is one process of it for each step, started from Node with',
+  '`execFile`, and `dmsetup-all` one process for all volumes.',
+]
+
+export const kernelLines = [
+  '## Why concurrent calls are faster',
+  '',
+  'Activating and removing a thin volume each wait for a grace period of the kernel. These waits overlap, so 64 of them take',
+  'little longer than one: `activateMany` and `deactivateMany` use this. The kernel processes the messages of a pool one at',
+  'a time, whoever sends them.',
+  '',
+  '## How the events and the long list are measured',
+  '',
+  '`event-latency`: a C program renames a device, which raises an event, and records the time just before. The listener is',
+  'another process and records the time at which it knows the device: here in the `change` callback of `watchDevices`, in',
+  '`c` after poll, DM_DEV_ARM_POLL and DM_LIST_DEVICES, in `c-async` after the thread that did so has woken another. Both',
+  'use CLOCK_MONOTONIC, and both sides sleep for 20 ms before each event. `pool.events()` also reads the status, which is',
+  'two more calls.',
+  '',
+  '`list-10k`: 10 000 devices without tables, with uuids, exist during all rounds. `listDevices()` returns an object for',
+  'each; `c` returns pointers into the kernel’s reply. Each list is checked outside the timing: every device once, with its',
+  'own uuid; and a prefix filter returns its devices and no other.',
+  '',
+]
+
 export const loopLines = [
   '## Interpreting the event-loop delay',
   '',
@@ -19,8 +48,6 @@ export const storeLines = [
   '`dmsetup` process for each step), linked into a Go program without daemon and socket, with synchronous removals.',
   '',
   '- `prepare-100`: `c` makes 100 one after the other, `c-64` with 64 threads, `containerd` with 100 goroutines.',
-  '- `prepare-warm`: one layer at a time from a set of 48 that is refilled before the next. `cold` is `prepare` in the same',
-  '  process. `burst` takes all 48 at the same time, while the set is refilled in the background.',
   '- `remove-100` ends when all removals are acknowledged and recorded, `remove-100-gone` when `cleanup()` has resolved.',
   '  For `c`, `c-64` and `containerd` both are the same.',
   '- `import`, `import-large`: `tar` is one process each of mount, GNU tar and umount. Ours is `applyLayer`, including a',
@@ -60,5 +87,25 @@ export const transferLines = [
   'is committed and recorded. `dd` reads or writes the same volume by direct I/O of 1 MiB, one after the other, `dd-8` is eight',
   'processes side by side, each with its share, and `fio`, if it is installed, has eight in progress. They compute nothing.',
   '`sha256` is the digest of as many bytes alone, eight chunks at a time, which a stream needs on both sides.',
+  '',
+]
+
+export const repeatLines = [
+  '## Repeat the benchmark',
+  '',
+  '```sh',
+  'npm run bench                               # all rows, five rounds',
+  'npm run bench -- --only message,activate    # some of them',
+  'npm run bench -- --only fork-               # the rows whose names begin so',
+  'npm run bench -- --quick --only fork-       # a fifth of the forks, to try it',
+  'npm run bench -- --vm uml,qemu              # in both kinds of virtual machine, one after the other',
+  'npm run bench -- --json FILE --rounds 9     # the figures as JSON',
+  'npm run bench -- --compare A.json B.json    # two of those files, row by row',
+  'npm run bench -- --store tmp                # the records of layer stores in memory, and not on a disk',
+  'npm run bench -- --page                     # adds the rows to this page and its pictures',
+  '```',
+  '',
+  'With the device mapper and root, it measures on the machine itself, with a temporary pool. Otherwise it measures the',
+  'inexpensive ioctl on the host and the rest in the virtual machine.',
   '',
 ]

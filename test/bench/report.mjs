@@ -36,10 +36,13 @@ const verdicts = new Map([
   [undefined, 'not measured'],
 ])
 
+/** @param {boolean | undefined} reached */
+export const verdictText = reached => verdicts.get(reached)
+
 export function targetTexts(result) {
   return metricOf(result.name).targets.map(target => {
     const { text, reached } = judge(result, target)
-    return `${text}: ${verdicts.get(reached)}`
+    return `${text}: ${verdictText(reached)}`
   })
 }
 

@@ -1,45 +1,65 @@
 // The benchmark.
-//   node test/bench/run.mjs [--json FILE] [--rounds N] [--only NAME,…] [--peers ours,c,…] [--backing tmp|disk]
-//                           [--store tmp|disk] [--page] [--quiet]
-// With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in the
-// virtual machine. --backing says where the pool is, --store where layer stores keep their records (default: there too).
-// --page writes docs/benchmark.md and its pictures from the results; --quiet prints no table.
+//   node test/bench/run.mjs [--rounds N] [--only NAME,…] [--peers ours,c,…] [--quick] [--vm uml,qemu] [--backing tmp|disk]
+//                           [--store disk|tmp] [--json FILE] [--page] [--quiet]
+//   node test/bench/run.mjs --compare A.json B.json
+//   node test/bench/run.mjs --publish FILE
+// With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in virtual
+// machines: in the one that tests use too, or in those that --vm names, one after the other.
+// --only takes names of rows, and beginnings of names that end in "-". --backing says where the pool is, --store where
+// layer stores keep their records. --quick is for trying: a fifth of the forks. --page adds the results to those that
+// docs/benchmark.md shows and writes it, and so does --publish with those of a file that --json wrote. --quiet prints no
+// table.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { collect } from './collect.mjs'
+import { compareReports, comparisonText } from './compare.mjs'
 import { availableMegabytes, describeMachine, hasDeviceMapper } from './machine.mjs'
 import { measureNoop } from './noop.mjs'
 import { writePage } from './page.mjs'
 import { buildPeers, root } from './process.mjs'
 import { printReport } from './report.mjs'
+import { merge, nothing } from './results.mjs'
 import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
-import { metricNames, trialTable } from './trials.mjs'
+import { trialTable, wantedMetrics } from './trials.mjs'
 
 const GUEST_LIMIT_S = 10_800
 // What the guest needs besides the ballast: the runner, the trial's own heap, dmsetup, the page cache's floor.
 const RESERVE_MIB = 512
 const progress = text => process.stderr.write(`bench: ${text}\n`)
 
+const options = {
+  json: { type: 'string' },
+  rounds: { type: 'string', default: '5' },
+  only: { type: 'string' },
+  peers: { type: 'string' },
+  vm: { type: 'string' },
+  backing: { type: 'string', default: 'tmp' },
+  store: { type: 'string', default: 'disk' },
+  page: { type: 'boolean', default: false },
+  quick: { type: 'boolean', default: false },
+  quiet: { type: 'boolean', default: false },
+  compare: { type: 'boolean', default: false },
+  publish: { type: 'string' },
+}
+
 function readArguments() {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'string' },
-      rounds: { type: 'string', default: '5' },
-      only: { type: 'string' },
-      peers: { type: 'string' },
-      backing: { type: 'string', default: 'tmp' },
-      store: { type: 'string' },
-      page: { type: 'boolean', default: false },
-      quiet: { type: 'boolean', default: false },
-      quick: { type: 'boolean', default: false },
-    },
-  })
-  const only = values.only?.split(',') ?? metricNames
-  const unknown = only.filter(name => !metricNames.includes(name))
-  if (unknown.length > 0) throw new Error(`unknown metric ${unknown.join(', ')}; known: ${metricNames.join(', ')}`)
-  return { ...values, only, rounds: Number(values.rounds), peers: values.peers?.split(',') }
+  const { values, positionals } = parseArgs({ options, allowPositionals: true })
+  if (values.compare !== (positionals.length === 2)) throw new Error('--compare needs two files, and nothing else does')
+  if (values.page && values.quick) throw new Error('the figures of --quick are not for the page')
+  const machines = values.vm?.split(',') ?? [undefined]
+  const unknown = machines.filter(name => name !== undefined && !['uml', 'qemu'].includes(name))
+  if (unknown.length > 0) throw new Error(`--vm is ${values.vm}, and must be uml, qemu or uml,qemu`)
+  const rounds = Number(values.rounds)
+  return {
+    ...values,
+    files: positionals,
+    machines,
+    only: wantedMetrics(values.only),
+    rounds,
+    peers: values.peers?.split(','),
+  }
 }
 
 /** 2 GiB where it fits, else the most that does, in steps that make a readable label. */
@@ -48,7 +68,7 @@ function ballast() {
   return Math.max(256, Math.min(2048, fits))
 }
 
-async function measureHere({ only, rounds, peers, backing, store = backing, quick }) {
+async function measureHere({ only, rounds, peers, backing, store, quick }) {
   buildPeers()
   const table = trialTable({ bigMegabytes: ballast(), quick })
   const entries = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
@@ -59,7 +79,7 @@ async function measureHere({ only, rounds, peers, backing, store = backing, quic
     const recover = () => makePool(scratch.directory, storeScratch.directory)
     const collection = await collect({ entries, rounds, labels: peers, pool: recover(), recover, progress })
     const where = { backing: scratch.on, store: storeScratch.on }
-    return { machine: describeMachine(), rounds, ...where, results: collection.results(only) }
+    return { machine: describeMachine(), rounds, ...where, ...(quick && { quick }), results: collection.results(only) }
   } finally {
     cleanUp()
     for (const { release } of new Set([scratch, storeScratch])) release()
@@ -67,7 +87,7 @@ async function measureHere({ only, rounds, peers, backing, store = backing, quic
 }
 
 /** The guest sees the work tree under its own path, so the results come back as a file in the ignored cache. */
-async function measureInGuest({ only, rounds, peers, backing, store }) {
+async function measureInGuest({ only, rounds, peers, backing, store, quick }, machine) {
   const noops = only.filter(name => name.startsWith('noop'))
   const onHost = noops.length > 0 ? await measureNoop({ rounds, peers, progress }) : []
   const file = join(root, '.cache', 'bench', 'guest.json')
@@ -75,10 +95,10 @@ async function measureInGuest({ only, rounds, peers, backing, store }) {
   rmSync(file, { force: true })
   buildPeers()
   const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing, '--quiet']
-  if (peers) inner.push('--peers', peers.join(','))
-  if (store) inner.push('--store', store)
+  inner.push('--store', store, ...(quick ? ['--quick'] : []), ...(peers ? ['--peers', peers.join(',')] : []))
   const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]
-  const vm = [join(root, 'test/tools/vm/vm.mjs'), '--timeout', String(GUEST_LIMIT_S), '--', ...bench]
+  const vm = [join(root, 'test/tools/vm/vm.mjs'), ...(machine ? [`--${machine}`] : [])]
+  vm.push('--timeout', String(GUEST_LIMIT_S), '--', ...bench)
   progress('no device mapper here: the kernel measurements run in the virtual machine')
   const { status } = spawnSync(process.execPath, vm, { cwd: root, stdio: ['ignore', 2, 2] })
   // With a failed trial the status is not 0 either, but the results are there and say what failed.
@@ -91,13 +111,40 @@ async function measureInGuest({ only, rounds, peers, backing, store }) {
   return { ...report, machine: { ...report.machine, host: describeMachine() }, results }
 }
 
-const options = readArguments()
-const report = await (hasDeviceMapper() ? measureHere : measureInGuest)(options)
-if (!options.quiet) printReport(report)
-const text = JSON.stringify(report, null, 2) + '\n'
-if (options.page) await writePage(report)
-if (options.json) {
-  mkdirSync(dirname(resolve(options.json)), { recursive: true })
-  writeFileSync(resolve(options.json), text)
+/** One report for each machine. */
+async function measure(given) {
+  if (hasDeviceMapper()) return [await measureHere(given)]
+  const reports = []
+  for (const machine of given.machines) reports.push(await measureInGuest(given, machine))
+  return reports
 }
-if (report.results.some(result => result.errors)) process.exitCode = 1
+
+async function main(given) {
+  const reports = await measure(given)
+  if (!given.quiet) for (const report of reports) printReport(report)
+  if (given.page) await writePage(reports)
+  if (given.json) {
+    mkdirSync(dirname(resolve(given.json)), { recursive: true })
+    const content = reports.length === 1 ? reports[0] : reports.reduce(merge, nothing)
+    writeFileSync(resolve(given.json), JSON.stringify(content, null, 2) + '\n')
+  }
+  if (reports.some(({ results }) => results.some(result => result.errors))) process.exitCode = 1
+}
+
+/** The reports of a file that --json wrote. */
+function reportsOf(file) {
+  const content = readReport(file)
+  if (content.runs === undefined) return [content]
+  return content.runs.map((run, at) => ({ ...run, results: content.results.filter(result => result.run === at) }))
+}
+
+const readReport = file => JSON.parse(readFileSync(file, 'utf8'))
+const given = readArguments()
+if (given.compare) {
+  const [first, second] = given.files.map(readReport)
+  console.log(comparisonText(compareReports(first, second)))
+} else if (given.publish) {
+  await writePage(reportsOf(given.publish))
+} else {
+  await main(given)
+}

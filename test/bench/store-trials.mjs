@@ -70,6 +70,7 @@ const beside = atMost => [
 export const storeMetrics = {
   prepare: {
     unit: 'ms',
+    operation: 'store.prepare',
     what: 'a layer with a committed parent, with its mounts, one call after the other',
     targets: [{ atMost: 1.25, peer: 'c' }],
   },

@@ -11,7 +11,7 @@ const MANY = 10_000
  * One entry is one kind of process. `peers` gives each label its program and options; `metrics` are the names
  * the program reports; a program may have a trial of another name as the third word. `rename` gives the entry's names to
  * metrics that are called otherwise there. `combine` folds what one process reported into one figure under the entry's own metric.
- * `stage` is run by a program before the entry's rounds, and taken down after them.
+ * `rounds` is the most rounds of an entry that takes minutes. `stage` is run by a program before the entry's rounds, and taken down after them.
  */
 export function trialTable({ bigMegabytes, quick }) {
   const big = sizeLabel(bigMegabytes)
@@ -132,6 +132,7 @@ const metricTable = {
   },
   message: {
     unit: 'ms',
+    operation: 'snapshot of an inactive volume',
     what: 'create_snap alone, the origin inactive',
     targets: [
       { atMost: 1.3, peer: 'c' },
@@ -140,6 +141,7 @@ const metricTable = {
   },
   'status-batch': {
     unit: 'ms',
+    operation: 'statusMany',
     what: 'the status of 100 volumes',
     targets: [
       { atMost: 1.3, peer: 'c' },
@@ -149,6 +151,7 @@ const metricTable = {
   },
   activate: {
     unit: 'ms',
+    operation: 'activate',
     what: 'one call after the other',
     targets: [
       { atMost: 1.15, peer: 'c' },
@@ -158,6 +161,7 @@ const metricTable = {
   },
   remove: {
     unit: 'ms',
+    operation: 'deactivate',
     what: 'one call after the other',
     targets: [
       { atMost: 1.15, peer: 'c' },
@@ -167,6 +171,7 @@ const metricTable = {
   },
   'activate-64': {
     unit: 'ms',
+    operation: 'activateMany',
     what: '64 concurrent calls, wall time divided by 64',
     targets: [
       { atMost: 1.3, peer: 'c-64' },
@@ -176,6 +181,7 @@ const metricTable = {
   },
   'remove-64': {
     unit: 'ms',
+    operation: 'deactivateMany',
     what: '64 concurrent calls, wall time divided by 64',
     targets: [
       { atMost: 1.3, peer: 'c-64' },
@@ -221,3 +227,13 @@ const metricTable = {
 
 export const metricNames = Object.keys(metricTable)
 export const metricOf = name => metricTable[name]
+
+/** The rows that `--only` names, also by a beginning that ends in "-". @param {string} [only] default all rows */
+export function wantedMetrics(only) {
+  if (only === undefined) return metricNames
+  const words = only.split(',')
+  const isMeant = (word, name) => name === word || (word.endsWith('-') && name.startsWith(word))
+  const unknown = words.filter(word => !metricNames.some(name => isMeant(word, name)))
+  if (unknown.length > 0) throw new Error(`unknown metric ${unknown.join(', ')}; known: ${metricNames.join(', ')}`)
+  return metricNames.filter(name => words.some(word => isMeant(word, name)))
+}

@@ -52,6 +52,11 @@ async function poolOperations() {
   await counted('delete', volumes, volume => volume.delete())
   const ready = await counted('snapshot and activate', rounds, () => origin.snapshot({ activate: true }))
   await counted('destroy', ready, volume => volume.destroy())
+  await origin.activate()
+  const early = await pool.fork(origin, WARM_UP)
+  const forks = [...early, ...(await marked('fork', () => pool.fork(origin, ROUNDS)))]
+  volumesOf(await pool.deactivateMany(forks))
+  volumesOf(await pool.deleteMany(forks))
   await pool.remove({ deactivate: true })
 }
 
@@ -66,6 +71,7 @@ async function storeOperations() {
   await store.commit('parent', 'base')
   const keys = range(WARM_UP + ROUNDS).map(index => `layer-${index}`)
   await counted('store.prepare', keys, key => store.prepare(key, 'parent'))
+  await counted('store.reset', keys, key => store.reset(key))
   await store.close()
   await (await ThinPool.open({ name: name('store') })).remove({ deactivate: true })
 }

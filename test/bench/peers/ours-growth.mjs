@@ -11,8 +11,10 @@ import { programs } from '../process.mjs'
 
 const run = promisify(execFile)
 const BLOCK_BYTES = 64 * 1024
-/** 1024 blocks: as many writes from one growth to the next. */
+/** 1024 blocks: as many writes from one growth to the next, so that the 99.9th percentile is about one stall. */
 const STEP_BYTES = 64 * MiB
+/** So early that the pool never is full. */
+const GROW_BELOW_BYTES = 512 * MiB
 const LOOK_EVERY_MS = 5
 
 /** Starts the writer, and gives the latencies in ascending order. */
@@ -23,13 +25,14 @@ async function writes({ list, count, first }) {
   return JSON.parse(stdout).write.sort((a, b) => a - b)
 }
 
-/** Grows the pool whenever less than a step is free, until `work` is done. */
+/** Grows the pool by a step whenever a keeper would, until `work` is done. */
 async function growing(pool, work) {
   let isDone = false
   const ended = work.finally(() => (isDone = true))
   while (!isDone) {
     const { data } = await pool.status()
-    if (data.totalBytes - data.usedBytes < STEP_BYTES) await pool.grow({ dataBytes: data.totalBytes + STEP_BYTES })
+    if (data.totalBytes - data.usedBytes < GROW_BELOW_BYTES)
+      await pool.grow({ dataBytes: data.totalBytes + STEP_BYTES })
     else await sleep(LOOK_EVERY_MS)
   }
   return ended
@@ -37,10 +40,13 @@ async function growing(pool, work) {
 
 /** A keeper grows the pool while `work` runs. */
 async function keeping(pool, work) {
-  const keeper = await pool.keep({ data: { growBelowBytes: STEP_BYTES, stepBytes: STEP_BYTES } })
+  let growths = 0
+  const onGrow = ({ role }) => (growths += role === 'data' ? 1 : 0)
+  const keeper = await pool.keep({ data: { growBelowBytes: GROW_BELOW_BYTES, stepBytes: STEP_BYTES }, onGrow })
   try {
     const sorted = await work()
-    if (!keeper.active) throw new Error('the keeper was not active')
+    const expected = Math.floor((sorted.length * BLOCK_BYTES) / STEP_BYTES / 2)
+    if (growths < expected) throw new Error(`the pool grew ${growths} times, and not ${expected} or more`)
     return sorted
   } finally {
     await keeper.stop()
@@ -50,7 +56,7 @@ async function keeping(pool, work) {
 export const growthTrials = {
   async growth(samples, plan) {
     const files = name => ({ file: join(plan.backing, `dmthinbench-${name}`) })
-    const data = { ...files('growth-data'), sizeBytes: 2 * STEP_BYTES }
+    const data = { ...files('growth-data'), sizeBytes: GROW_BELOW_BYTES + STEP_BYTES }
     const metadata = { ...files('growth-metadata'), sizeBytes: 64 * MiB }
     const pool = await ThinPool.create({ name: 'dmthinbench-growth', data, metadata, skipBlockZeroing: true })
     const list = join(plan.backing, 'dmthinbench-growth-list')
@@ -69,7 +75,7 @@ export const growthTrials = {
     add('@max', kept, 1)
     add('@p99.9 of grow()', await growing(pool, phase(1)), 0.999)
     const { data: now } = await pool.status()
-    await pool.grow({ dataBytes: now.totalBytes + (each + 2048) * BLOCK_BYTES })
+    await pool.grow({ dataBytes: now.totalBytes + each * BLOCK_BYTES + GROW_BELOW_BYTES })
     const still = await phase(2)
     add('@p50 without growth', still, 0.5)
     add('@p99.9 without growth', still, 0.999)

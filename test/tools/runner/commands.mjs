@@ -23,17 +23,17 @@ import { ensureTools } from '../setup/tools.mjs'
 
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 /** Groups of packages that some commands add. */
-const [PEERS, QEMU, CROSS] = /** @type {const} */ ([['peers'], ['qemu'], ['cross']])
+const [PEERS, QEMU, CROSS, BENCH] = /** @type {const} */ ([['peers'], ['qemu'], ['cross'], ['bench']])
 const FOR_TESTS = [...LIBRARY, 'examples', 'fault', 'runtimes']
 
 /** What a guest needs beside what builds need; inside a guest there is nothing to do. */
-async function readyForGuest({ qemu = false, peers = true } = {}) {
+async function readyForGuest({ qemu = false, peers = true, bench = false } = {}) {
   if (inGuest()) return
-  await ensureTools(['guest', ...(peers ? PEERS : []), ...(qemu ? QEMU : [])])
+  await ensureTools(['guest', ...(peers ? PEERS : []), ...(bench ? BENCH : []), ...(qemu ? QEMU : [])])
   const sayKernel = line => say(`- ${line}`)
   if (qemu) await ensureKernel('qemu', sayKernel)
   const machine = await chooseMachine(sayKernel)
-  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? PEERS : []), 'qemu'])
+  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? PEERS : []), ...(bench ? BENCH : []), 'qemu'])
   await machine.ensureKernel(sayKernel)
 }
 
@@ -151,11 +151,13 @@ export async function asan(args) {
 
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */
 export async function bench(args) {
+  const program = [process.execPath, 'test/bench/run.mjs', ...args]
+  if (args.includes('--compare')) return openly(program)
   await ensurePackages(['build'])
-  await readyForGuest({ qemu: true })
+  await readyForGuest({ qemu: args.some(word => /qemu/.test(word)), bench: true })
   await ensureBuilt([...LIBRARY, 'examples'])
   await ensureContainerdPeer()
-  return openly([process.execPath, 'test/bench/run.mjs', ...args])
+  return openly(program)
 }
 
 /** npm and node in the guest find everything made: it has no network. */

@@ -4,7 +4,7 @@
  * `files` are programs (looked for on PATH) or, with a slash, paths; one of them is enough.
  * @typedef {{ name: string, files: string[], group: Group }} Package
  * `build`, `dev`, `cross` and `fuzz` are installed, the others are unpacked into the cache: see tools.mjs.
- * @typedef {'build' | 'dev' | 'cross' | 'fuzz' | 'guest' | 'qemu' | 'peers'} Group
+ * @typedef {'build' | 'dev' | 'cross' | 'fuzz' | 'guest' | 'qemu' | 'peers' | 'bench'} Group
  */
 
 /** @type {Package[]} */
@@ -45,6 +45,7 @@ export const PACKAGES = [
   },
   { group: 'peers', name: 'binutils', files: ['readelf'] },
   { group: 'peers', name: 'libarchive-tools', files: ['bsdtar'] },
+  { group: 'bench', name: 'qemu-utils', files: ['qemu-img'] },
 ]
 
 /**
@@ -65,6 +66,7 @@ export const PURPOSE = {
   guest: 'for a virtual machine',
   qemu: 'for the virtual machine with a second kernel and two processors',
   peers: 'as independent checks and peers in tests',
+  bench: 'as peers in the benchmark',
 }
 
 /**

@@ -40,6 +40,11 @@ describe('the targets of the benchmark', () => {
     expect(targets(result('noop-async', 'µs', 5, {}, 'host'))).toEqual(['< 25 µs on the host: reached'])
   })
 
+  test('have the lead over each peer that was measured', () => {
+    expect(targets(result('fork-gone', 'ms', 2, { xfs: 1, btrfs: 3 }))).toEqual(['ahead of xfs, btrfs: not reached'])
+    expect(targets(result('fork-gone', 'ms', 2, { btrfs: 3 }))).toEqual(['ahead of btrfs: reached'])
+  })
+
   test('are reached for the event loop if either limit is reached', () => {
     expect(targets(result('event-loop', 'ms', 4, { idle: 1 }))).toEqual(['≤ 2 × idle or < 5 ms: reached'])
     expect(targets(result('event-loop', 'ms', 9, { idle: 1 }))).toEqual(['≤ 2 × idle or < 5 ms: not reached'])
@@ -78,21 +83,150 @@ describe('the collected results', () => {
   })
 })
 
-describe('the page of results', () => {
-  const machine = { accelerator: 'kvm', kernel: '6', node: 'v20', cores: 2, cpu: 'x', memory: '1 GiB', udev: false }
-  const page = (results: string) =>
-    ask(
-      'page.mjs',
-      `m.pageText({ machine: ${JSON.stringify(machine)}, rounds: 1, backing: 'b', results: ${results} }, [])`,
-    )
+const run = (accelerator: string, rounds = 5) => ({
+  machine: {
+    accelerator,
+    kernel: '6',
+    node: 'v20',
+    cores: 2,
+    cpu: 'x',
+    memory: '1 GiB',
+    udev: false,
+    date: '2026-11-26',
+  },
+  rounds,
+  backing: 'b',
+})
+const figure = (name: string, ours: number, at = 0, peers: Record<string, number> = {}) => ({
+  name,
+  unit: 'ms',
+  ours,
+  peers,
+  run: at,
+})
 
-  test('names the accelerator, and marks every metric without a figure as not measured', () => {
-    const text = page(`[${result('message', 'ms', 2, { c: 1 })}]`) as string
-    expect(text).toContain('accelerator: **kvm**')
-    expect(text).toContain('**2.00 ms** | c 1.00 (0.50 ×)')
-    const others = (ask('trials.mjs', 'm.metricNames') as string[]).length - 1
-    expect(text.match(/\| not measured \|/g)).toHaveLength(others)
-    expect(text).not.toContain('emulation')
+describe('the published results', () => {
+  const merged = (published: object, report: object) =>
+    ask('results.mjs', `m.merge(${JSON.stringify(published)}, ${JSON.stringify(report)})`) as {
+      runs: { machine: { accelerator: string } }[]
+      results: { name: string; ours: number; run: number }[]
+    }
+  const report = { ...run('uml', 9), results: [{ name: 'activate', unit: 'ms', ours: 7, peers: {} }] }
+
+  test('get the rows of a run, and keep the others with their own run', () => {
+    const before = { runs: [run('uml')], results: [figure('message', 1), figure('activate', 2)] }
+    const { runs, results } = merged(before, report)
+    expect(runs).toEqual([run('uml'), run('uml', 9)])
+    expect(results.map(({ name, ours, run: at }) => [name, ours, at])).toEqual([
+      ['message', 1, 0],
+      ['activate', 7, 1],
+    ])
+  })
+
+  test('keep the same row of another kind of machine, and drop a run without rows', () => {
+    const before = { runs: [run('uml'), run('tcg')], results: [figure('activate', 2), figure('activate', 20, 1)] }
+    const { runs, results } = merged(before, report)
+    expect(runs).toEqual([run('tcg'), run('uml', 9)])
+    expect(results.map(({ ours, run: at }) => [ours, at])).toEqual([
+      [20, 0],
+      [7, 1],
+    ])
+  })
+
+  test('drop rows that the benchmark no longer has', () => {
+    expect(merged({ runs: [run('tcg')], results: [figure('gone', 1)] }, report).results).toHaveLength(1)
+  })
+})
+
+describe('the rows that are wanted', () => {
+  const wanted = (only: string) => ask('trials.mjs', `m.wantedMetrics(${JSON.stringify(only)})`)
+
+  test('are named, or begin with a word that ends in a hyphen', () => {
+    expect(wanted('remove,activate')).toEqual(['activate', 'remove'])
+    expect(wanted('fork-growth-')).toEqual(['fork-growth-1', 'fork-growth-64', 'fork-growth-1000'])
+  })
+
+  test('are rejected if there is none of a name', () => {
+    expect(() => wanted('fork')).toThrow(/unknown metric fork;/)
+  })
+})
+
+describe('the comparison of two runs', () => {
+  const compared = (first: object, second: object) =>
+    ask('compare.mjs', `m.compareReports(${JSON.stringify(first)}, ${JSON.stringify(second)})`)
+  const single = (...results: object[]) => ({ ...run('uml'), results })
+
+  test('has the change of each row, and the multiples of its peers', () => {
+    const before = single(figure('message', 2, 0, { c: 1, dmsetup: 8 }))
+    const after = single(figure('message', 3, 0, { c: 1.5 }))
+    expect(compared(before, after)).toEqual({
+      rows: [
+        {
+          name: 'message, uml',
+          before: 2,
+          after: 3,
+          unit: 'ms',
+          change: 1.5,
+          verdict: 'slower',
+          peers: ['2.00 → 2.00 × c'],
+        },
+      ],
+      onlyBefore: [],
+      onlyAfter: [],
+    })
+  })
+
+  test('calls a small change none, and names the rows that only one run has', () => {
+    const before = single(figure('message', 2), figure('remove', 1))
+    const after = { runs: [run('tcg'), run('uml')], results: [figure('message', 2.1, 1), figure('message', 9, 0)] }
+    expect(compared(before, after)).toMatchObject({
+      rows: [{ name: 'message, uml', verdict: 'as before' }],
+      onlyBefore: ['remove, uml'],
+      onlyAfter: ['message, tcg'],
+    })
+  })
+})
+
+describe('the page of results', () => {
+  const calls = '## activate\n\n| call | times | for |\n| --- | --- | --- |\n| close | 2 | x |\n| waits | 7 | |\n'
+  const page = (all: object) =>
+    ask('page.mjs', `m.pageText(${JSON.stringify(all)}, [], ${JSON.stringify(calls)})`) as string
+  const line = (text: string, name: string) => text.split('\n').find(each => each.startsWith(`| \`${name}\``))!
+
+  test('has a column for each kind of machine, and names what was not measured', () => {
+    const text = page({
+      runs: [run('tcg'), run('uml', 2)],
+      results: [figure('message', 2, 0, { c: 1 }), figure('activate', 1, 1)],
+    })
+    expect(text).toContain('| metric | User-Mode Linux | QEMU, emulated | target | system calls |')
+    expect(line(text, 'message')).toContain('| not measured | **2.00 ms**<br>c 1.00 (0.50 ×) |')
+    expect(line(text, 'activate')).toContain('| **1.00 ms**<br>(2 rounds) | not measured |')
+    expect(line(text, 'remove')).toContain('| not measured | not measured |')
+    expect(text).toContain('Under emulation')
+  })
+
+  test('says of a target on which machine it is reached, if not on all', () => {
+    const some = [figure('message', 2, 0, { c: 1 }), figure('message', 1, 1, { c: 1 })]
+    const text = line(page({ runs: [run('tcg'), run('uml')], results: some }), 'message')
+    expect(text).toContain('≤ 1.3 × c: reached (User-Mode Linux), not reached (QEMU, emulated)')
+    expect(text).toContain('≥ 10 × faster than dmsetup: not measured')
+  })
+
+  test('names the floor of a row that misses its target, and only then', () => {
+    const forks = (ours: number) =>
+      line(page({ runs: [run('uml')], results: [figure('fork-1000', ours, 0, { xfs: 9, 'c-64': 2 })] }), 'fork-1000')
+    expect(forks(4)).toContain('ahead of xfs: reached<br>≤ 1.25 × c-64: not reached<br>floor: `c-64`')
+    expect(forks(2)).not.toContain('floor')
+  })
+
+  test('has the system calls of the operation that a row measures', () => {
+    const text = page({ runs: [run('uml')], results: [] })
+    expect(line(text, 'activate')).toContain('| [2 + 7 waits](benchmark/system-calls.md#activate) |')
+  })
+
+  test('has its table of forks in the page for those who choose', () => {
+    const text = JSON.stringify('a\n<!-- forks -->\nold\n<!-- /forks -->\nb\n')
+    expect(ask('page.mjs', `m.withTable(${text}, 'new')`)).toBe('a\n<!-- forks -->\n\nnew\n\n<!-- /forks -->\nb\n')
   })
 
   test('has pictures with escaped texts and a background', () => {

@@ -73,6 +73,8 @@ static const struct {
     {"fork-cow", fork_cow},
     {"extents", fork_extents},
     {"extents-clones", fork_extents_clones, 1},
+    {"most-extents", fork_most_extents},
+    {"most-extents-clones", fork_most_extents_clones, 1},
     {"steady", steady, 1},
     {"steady-clones", steady_clone, 1},
     {"steady-cow", steady_cow},

@@ -86,7 +86,7 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
       current = recover?.() ?? current
     }
   }
-  const run = (program, trial, options) => runTrial(program, trial, { ...current, ...options })
+  const run = (program, trial, options, limitMs) => runTrial(program, trial, { ...current, ...options }, limitMs)
   const everyPeer = async (entry, round) => {
     for (const [label, [program, options, trial = entry.trial]] of turned(Object.entries(entry.peers), round)) {
       if (labels && !labels.includes(program)) continue
@@ -95,7 +95,7 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
         continue
       }
       progress(`round ${round + 1}/${rounds}: ${entry.metrics.join(', ')}: ${label}`)
-      await attempt(entry, async () => collection.add(entry, label, await run(program, trial, options)))
+      await attempt(entry, async () => collection.add(entry, label, await run(program, trial, options, entry.limitMs)))
     }
   }
   for (const round of range(rounds)) {

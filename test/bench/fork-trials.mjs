@@ -50,6 +50,7 @@ export function forkTrials(quick) {
       trial: 'most-extents',
       metrics: ['fork-extents-1m'],
       rounds: 1,
+      limitMs: 600_000,
       peers: {
         ours: ['ours', EXTENTS],
         c: ['c', EXTENTS],
@@ -117,7 +118,6 @@ export const forkMetrics = {
       { atMost: 2, peer: 'activation' },
       { atMost: 1, peer: 'remove + prepare' },
     ],
-    operation: 'store.reset',
     reason: 'a reset is three snapshots, and two new tables for the device, each with a suspend',
   },
   'fork-warm': { unit: 'ms', what: 'a warm layer, one at a time', targets: [{ below: 2 }] },

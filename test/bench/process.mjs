@@ -65,14 +65,14 @@ function lastWords(stderr) {
 }
 
 /** Starts a peer's program for one trial and gives its samples; a failure carries what the program said. */
-export function runTrial(program, trial, options) {
+export function runTrial(program, trial, options, limitMs = TRIAL_LIMIT_MS) {
   const [command, ...args] = programs[program]
   const pairs = Object.entries(options).map(([key, value]) => `${key}=${value}`)
   return new Promise((resolve, reject) => {
-    const limits = { timeout: TRIAL_LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 64 * 2 ** 20, cwd: root }
+    const limits = { timeout: limitMs, killSignal: 'SIGKILL', maxBuffer: 64 * 2 ** 20, cwd: root }
     execFile(command, [...args, trial, ...pairs], limits, (error, stdout, stderr) => {
       if (error) {
-        const reason = error.killed ? `ended after ${TRIAL_LIMIT_MS / 1000} s` : lastWords(stderr) || error.message
+        const reason = error.killed ? `ended after ${limitMs / 1000} s` : lastWords(stderr) || error.message
         reject(new Error(`${program} ${trial}: ${reason}`))
       } else {
         resolve(JSON.parse(stdout.trim().split('\n').at(-1)))

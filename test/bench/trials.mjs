@@ -8,10 +8,11 @@ import { transferMetrics, transferTrials } from './transfer-trials.mjs'
 const MANY = 10_000
 
 /**
- * One entry is one kind of process. `peers` gives each label its program and options; `metrics` are the names
- * the program reports; a program may have a trial of another name as the third word. `rename` gives the entry's names to
- * metrics that are called otherwise there. `combine` folds what one process reported into one figure under the entry's own metric.
- * `rounds` is the most rounds of an entry that takes minutes. `stage` is run by a program before the entry's rounds, and taken down after them.
+ * One entry is one kind of process. `peers` gives each label its program, its options and, if it is another than the
+ * entry's, its trial; `metrics` are the names of the rows. `rename` gives them to figures that a program calls otherwise.
+ * `combine` folds what one process reported into one figure under the entry's own metric. `rounds` is the most rounds, and
+ * `limitMs` the limit, of an entry that takes minutes. `stage` is run by a program before the entry's rounds, and taken
+ * down after them.
  */
 export function trialTable({ bigMegabytes, quick }) {
   const big = sizeLabel(bigMegabytes)

@@ -71,7 +71,6 @@ async function storeOperations() {
   await store.commit('parent', 'base')
   const keys = range(WARM_UP + ROUNDS).map(index => `layer-${index}`)
   await counted('store.prepare', keys, key => store.prepare(key, 'parent'))
-  await counted('store.reset', keys, key => store.reset(key))
   await store.close()
   await (await ThinPool.open({ name: name('store') })).remove({ deactivate: true })
 }

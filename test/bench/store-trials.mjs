@@ -41,7 +41,7 @@ export const storeTrials = [
   })),
   {
     trial: 'diff',
-    metrics: ['diff', 'diff-tar'],
+    metrics: ['diff'],
     peers: {
       ours: ['ours', { count: TREE.count, repeats: 9 }],
       c: ['c', { count: TREE.count, repeats: 9 }],
@@ -50,7 +50,7 @@ export const storeTrials = [
   },
   {
     trial: 'many',
-    metrics: ['open-10k', 'stat-10k', 'walk-10k', 'prepare-10k'],
+    metrics: ['open-10k', 'prepare-10k'],
     peers: { ours: ['ours', { count: MANY, repeats: 6 }] },
     stage: { program: 'ours', before: 'many-make', after: 'many-unmake', options: { count: MANY } },
   },
@@ -101,10 +101,7 @@ export const storeMetrics = {
     what: 'finding 200 changes in a layer of 20 000 files',
     targets: [{ atMost: 1.5, peer: 'c' }],
   },
-  'diff-tar': { unit: 'ms', what: 'the archive of the same changes, discarded', targets: [] },
   'open-10k': { unit: 'ms', what: 'opening a store of 10 000 layers', targets: [{ below: 2000 }] },
-  'stat-10k': { unit: 'µs', what: 'the record of one of 10 000 layers', targets: [] },
-  'walk-10k': { unit: 'ms', what: 'the records of all 10 000 layers, in order', targets: [] },
   'prepare-10k': {
     unit: 'ms',
     what: '`prepare` in a store of 10 000 layers',

@@ -13,7 +13,6 @@ const CHAIN = 10
 /** Messages to a pool are taken one at a time, but need not be sent so. */
 const AT_ONCE = 64
 const PREPARED = 24
-const STATS = 1000
 
 const keyOf = index => `layer-${String(index).padStart(6, '0')}`
 const fileOf = plan => join(storeDirectory(plan, MANY), 'layers.db')
@@ -57,13 +56,6 @@ function readAlone(file, read) {
   return value
 }
 
-/** The parent and `count` layers, each once; a store that is fast and has forgotten some is worth nothing. */
-async function walked(store, count) {
-  let found = 0
-  for await (const _ of store.walk()) found += 1
-  if (found !== count + 1) throw new Error(`${found} layers found, and not ${count + 1}`)
-}
-
 export const manyTrials = {
   async 'many-make'(_samples, plan) {
     const store = await stagedStore(plan, MANY)
@@ -84,12 +76,6 @@ export const manyTrials = {
       await samples.time('open-10k@better-sqlite3', () => readAlone(file, all))
     }
     const store = await open()
-    for (const _ of range(plan.repeats)) {
-      await samples.time('walk-10k', () => walked(store, plan.count))
-      const sorted = database => database.prepare('SELECT * FROM layer WHERE key IS NOT NULL ORDER BY key').all()
-      await samples.time('walk-10k@better-sqlite3', () => readAlone(file, sorted))
-      await measureStats(samples, store, plan)
-    }
     const keys = range(PREPARED).map(index => `new-${index}`)
     for (const key of keys) {
       await samples.time('prepare-10k', async () => (await store.prepare(key, keyOf(plan.count >> 1))).mounts)
@@ -102,17 +88,4 @@ export const manyTrials = {
     await emptyPool(plan)
     rmSync(storeDirectory(plan, MANY), { recursive: true })
   },
-}
-
-/** Layers from all over the table, in an order that no page of it has. */
-async function measureStats(samples, store, { count, directory }) {
-  const keys = range(STATS).map(index => keyOf((index * 7919) % count))
-  const asked = async () => {
-    for (const key of keys) await store.stat(key)
-  }
-  await samples.time('stat-10k', asked, STATS)
-  await readAlone(fileOf({ directory }), database => {
-    const statement = database.prepare('SELECT * FROM layer WHERE key = ?')
-    return samples.time('stat-10k@better-sqlite3', () => void keys.forEach(key => statement.get(key)), STATS)
-  })
 }

@@ -2,8 +2,6 @@
 import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { unmount } from 'dm-thin'
 import * as layers from 'dm-thin/store'
 import { nameOf, writeArchive } from '../archive.mjs'
@@ -71,10 +69,6 @@ export const treeTrials = {
     for (const _ of range(plan.repeats)) {
       const found = await samples.time('diff', () => layers.changes(lower, upper))
       if (leaves(found) !== plan.count) throw new Error(`${leaves(found)} changes found, and not ${plan.count}`)
-    }
-    const nowhere = () => new Writable({ write: (_chunk, _encoding, done) => done() })
-    for (const _ of range(plan.repeats)) {
-      await samples.time('diff-tar', () => pipeline(layers.diffTar(lower, upper), nowhere()))
     }
   },
 

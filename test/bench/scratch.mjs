@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   rmSync,
@@ -68,11 +69,18 @@ function unmountLeft() {
   for (const folder of left.reverse()) quietly('umount', folder)
 }
 
-export function cleanUp() {
-  unmountLeft()
-  removeMarkedDevices()
+function detachLoops() {
   for (const line of lines(command('losetup', '--list', '--noheadings', '--output', 'NAME,BACK-FILE'))) {
     if (line.includes(`/${MARK}`)) quietly('losetup', '--detach', line.split(/\s+/)[0])
+  }
+}
+
+/** Twice: loop devices may lie on files of a file system that itself lies on one. */
+export function cleanUp() {
+  for (const _ of ['upper', 'lower']) {
+    unmountLeft()
+    removeMarkedDevices()
+    detachLoops()
   }
 }
 
@@ -146,6 +154,8 @@ function writeOrigin() {
  */
 export function makePool(directory, storeDirectory = directory) {
   cleanUp()
+  const left = readdirSync(directory).filter(name => name.startsWith(MARK))
+  for (const name of left) rmSync(join(directory, name), { recursive: true })
   const metadata = sparseLoop(join(directory, `${MARK}metadata`), METADATA_BYTES)
   const data = sparseLoop(join(directory, `${MARK}data`), DATA_BYTES)
   const length = DATA_BYTES / SECTOR

@@ -99,7 +99,8 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
     }
   }
   for (const round of range(rounds)) {
-    for (const entry of entries.filter(({ stage }) => !stage)) await everyPeer(entry, round)
+    const due = entries.filter(({ stage, rounds: most = rounds }) => !stage && round < most)
+    for (const entry of due) await everyPeer(entry, round)
   }
   // What a stage makes the other trials would feel, so it is up for all rounds of its own, after theirs.
   for (const entry of entries.filter(({ stage }) => stage)) {

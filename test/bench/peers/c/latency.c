@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -11,6 +12,7 @@
 
 #define BLOCK 65536
 #define WRITE 4096
+#define INTERVAL_NS 500000u
 
 struct disk {
   int fd;
@@ -36,6 +38,16 @@ static uint32_t open_disks(const char* list, off_t first, struct disk** disks) {
   return count;
 }
 
+// Returns when the write began that is due at `due`. The timer wakes too late by itself, which is no time of
+// a write.
+static uint64_t await(uint64_t due) {
+  uint64_t now = now_ns();
+  if (now >= due) return due;
+  struct timespec left = {.tv_nsec = (long)(due - now)};
+  nanosleep(&left, NULL);
+  return now_ns();
+}
+
 void latency(struct plan* plan) {
   struct samples* list[] = {samples_new("write")};
   struct disk* disks;
@@ -43,10 +55,10 @@ void latency(struct plan* plan) {
   char* bytes = aligned_alloc(WRITE, WRITE);
   if (!bytes) die("aligned_alloc", "");
   memset(bytes, 0x3c, WRITE);
-  for (uint32_t i = 0; i < plan->count; i++) {
+  uint64_t start = now_ns();
+  for (uint32_t i = 0; i < plan->count; i++, start = await(start + INTERVAL_NS)) {
     seed = seed * 1664525u + 1013904223u;
     struct disk* disk = &disks[(seed >> 8) % count];
-    uint64_t start = now_ns();
     if (pwrite(disk->fd, bytes, WRITE, disk->next) != WRITE) die("pwrite", "");
     samples_add(list[0], now_ns() - start);
     disk->next += BLOCK;

@@ -127,7 +127,8 @@ export const forkMetrics = {
       { atMost: 2, peer: 'activation' },
       { atMost: 1, peer: 'remove + prepare' },
     ],
-    reason: 'a reset is three snapshots, and two new tables for the device, each with a suspend',
+    reason:
+      'a reset is three snapshots and two new tables for the open device, each with a suspend; `c` of `fork-extents-1` has one',
   },
   'fork-warm': { unit: 'ms', what: 'a warm layer, one at a time', targets: [{ below: 2 }] },
   'fork-warm-burst': { unit: 'ms', what: '48 warm layers at once, for each', targets: [{ below: 1.2 }] },

@@ -5,6 +5,8 @@ const WIDTH = 760
 const LEFT = 150
 const RIGHT = 660
 const TOP = 74
+const LEGEND = 44
+const LEGEND_LINE = 18
 const BAR = 14
 const BAR_GAP = 4
 const GROUP_GAP = 16
@@ -20,8 +22,15 @@ const COLOURS = {
   'dmsetup-all': '#e0a458',
   execFile: '#d1701f',
   idle: '#8c959f',
+  loop: '#8c959f',
+  xfs: '#1a7f37',
+  btrfs: '#8250df',
+  'dm-snapshot': '#bf3989',
+  containerd: '#9a6700',
+  cp: '#d1701f',
+  'qemu-img': '#953800',
 }
-const OTHER_COLOURS = ['#1a7f37', '#8250df', '#bf3989', '#9a6700']
+const OTHER_COLOURS = ['#4ac26b', '#a475f9', '#e85aad', '#d4a72c', '#6cb6ff']
 
 const escaped = text => String(text).replace(/[&<>"]/g, char => `&#${char.charCodeAt(0)};`)
 
@@ -58,14 +67,20 @@ function colourOf(series) {
   return colours
 }
 
+/** The marks of all series, in as many lines as they need. */
 function drawLegend(colours) {
   let x = LEFT
-  return [...colours].map(([label, colour]) => {
-    const mark = `<rect x="${x}" y="44" width="10" height="10" rx="2" fill="${colour}"/>`
-    const item = mark + text(x + 15, 53, label, { fill: FAINT })
-    x += 34 + label.length * 7.2
+  let line = 0
+  const items = [...colours].map(([label, colour]) => {
+    const width = 34 + label.length * 7.2
+    if (x > LEFT && x + width > WIDTH) [x, line] = [LEFT, line + 1]
+    const y = LEGEND + line * LEGEND_LINE
+    const mark = `<rect x="${x}" y="${y}" width="10" height="10" rx="2" fill="${colour}"/>`
+    const item = mark + text(x + 15, y + 9, label, { fill: FAINT })
+    x += width
     return item
   })
+  return { items, top: TOP + line * LEGEND_LINE }
 }
 
 /**
@@ -77,7 +92,8 @@ export function barChart({ title, unit, scale, groups }) {
   const { ticks, at } = (scale === 'log' ? logScale : linearScale)(bars.map(bar => bar.value))
   const colours = colourOf(new Set(bars.map(bar => bar.series)))
   const parts = []
-  let y = TOP
+  const { items, top } = drawLegend(colours)
+  let y = top
   for (const { label, bars: own } of groups) {
     const height = own.length * (BAR + BAR_GAP) - BAR_GAP
     parts.push(text(LEFT - 12, y + height / 2 + 4, label, { anchor: 'end', weight: '600' }))
@@ -92,7 +108,7 @@ export function barChart({ title, unit, scale, groups }) {
   const bottom = y - GROUP_GAP + 8
   const grid = ticks.flatMap(tick => {
     const x = at(tick).toFixed(1)
-    const line = `<line x1="${x}" y1="${TOP - 8}" x2="${x}" y2="${bottom}" stroke="${GRID}"/>`
+    const line = `<line x1="${x}" y1="${top - 8}" x2="${x}" y2="${bottom}" stroke="${GRID}"/>`
     return [
       line,
       text(x, bottom + 16, tick >= 1 ? tick : tick.toPrecision(1), { anchor: 'middle', size: 11, fill: FAINT }),
@@ -104,7 +120,7 @@ export function barChart({ title, unit, scale, groups }) {
     ` role="img" font-family="system-ui, sans-serif"><title>${escaped(title)}</title>`,
     `<rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="8" fill="#ffffff" stroke="${GRID}"/>`,
     text(20, 28, title, { size: 15, weight: '600' }),
-    ...drawLegend(colours),
+    ...items,
     ...grid,
     ...parts,
     '</svg>',

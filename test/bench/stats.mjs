@@ -28,5 +28,6 @@ export function readable(value) {
 }
 
 export function ratio(value) {
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
+  if (value >= 10) return value.toFixed(value >= 100 ? 0 : 1)
+  return value >= 0.01 ? value.toFixed(2) : value.toFixed(4)
 }

@@ -99,6 +99,8 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
     }
   }
   for (const round of range(rounds)) {
+    // Deleted volumes leave their blocks in the pool's file, which lies in memory.
+    if (round > 0) current = recover?.() ?? current
     const due = entries.filter(({ stage, rounds: most = rounds }) => !stage && round < most)
     for (const entry of due) await everyPeer(entry, round)
   }

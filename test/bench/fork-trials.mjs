@@ -98,7 +98,12 @@ export const forkMetrics = {
     targets: [{ ahead: DEVICES }, { atMost: 1.25, peer: 'c-64' }],
     reason: 'floor: `c-64`, the same ioctls without a library',
   },
-  'fork-extents-1': { unit: 'ms', what: oneFork('one extent'), targets: REFLINK },
+  'fork-extents-1': {
+    unit: 'ms',
+    what: oneFork('one extent'),
+    targets: REFLINK,
+    reason: 'floor: `c`, which suspends the origin; a clone of a file suspends nothing',
+  },
   'fork-extents-10k': { unit: 'ms', what: oneFork('10 000 extents'), targets: [...FLAT, ...REFLINK] },
   'fork-extents-1m': { unit: 'ms', what: `${oneFork('2^20 extents')} (one round)`, targets: [...FLAT, ...REFLINK] },
   'fork-first-write': {
@@ -130,7 +135,12 @@ export const forkMetrics = {
     reason:
       'a reset is three snapshots and two new tables for the open device, each with a suspend; `c` of `fork-extents-1` has one',
   },
-  'fork-warm': { unit: 'ms', what: 'a warm layer, one at a time', targets: [{ below: 2 }] },
+  'fork-warm': {
+    unit: 'ms',
+    what: 'a warm layer, one at a time',
+    targets: [{ below: 2 }],
+    reason: 'a transaction of the records for each; those of a burst share it',
+  },
   'fork-warm-burst': { unit: 'ms', what: '48 warm layers at once, for each', targets: [{ below: 1.2 }] },
   ...Object.fromEntries(
     ACTIVE.map(active => [

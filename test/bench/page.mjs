@@ -23,12 +23,12 @@ const NATIVE =
   'kernel for other processors do not exist: compare only within a cell.'
 const UNSYNCED = ', where SQLite’s fsync costs nothing'
 
-/** "all `fork-` rows" is easier to read than their names. */
+/** Groups of rows are easier to read than their names. */
 function rowsText(names) {
   const isWhole = some => some.every(name => names.includes(name))
   if (isWhole(metricNames)) return 'all rows'
   const forks = isWhole(forkNames) ? ['the `fork-` rows'] : names.filter(name => forkNames.includes(name))
-  const others = isWhole(otherNames) ? ['all other rows'] : names.filter(name => otherNames.includes(name))
+  const others = isWhole(otherNames) ? ['all rows without `fork-`'] : names.filter(name => otherNames.includes(name))
   return [...forks, ...others].map(text => (text.includes('rows') ? text : `\`${text}\``)).join(', ')
 }
 

@@ -8,13 +8,19 @@ import { metricNames, metricOf } from './trials.mjs'
 /** Fewer rounds than this are named beside the figure. */
 const ENOUGH_ROUNDS = 5
 
+/** As many as the row has figures of: some rows have fewer rounds than their run, and a trial may have failed. */
+function roundsOf({ runs }, { run, samples = {} }) {
+  const counts = Object.values(samples).map(list => list.length)
+  return counts.length > 0 ? Math.max(...counts) : runs[run].rounds
+}
+
 function figureCell(published, name, kind) {
   const result = resultOf(published, name, kind)
   if (!result) return 'not measured'
   const peers = Object.keys(result.peers).map(label => `${label} ${peerText(result, label)}`)
   const ours = result.ours === null ? 'not measured' : `**${readable(result.ours)} ${result.unit}**`
   const where = result.where ? ` on the ${result.where}` : ''
-  const { rounds } = published.runs[result.run]
+  const rounds = roundsOf(published, result)
   const few = rounds < ENOUGH_ROUNDS ? `<br>(${rounds} round${rounds > 1 ? 's' : ''})` : ''
   const missing = result.errors ? '<br>a trial failed' : ''
   return [`${ours}${where}`, ...peers].join('<br>') + few + missing

@@ -14,7 +14,7 @@ const BLOCK_BYTES = 64 * 1024
 /** 4096 blocks: as many writes from one growth to the next. */
 const STEP_BYTES = 256 * MiB
 /** So early that the pool never is full. */
-const GROW_BELOW_BYTES = 512 * MiB
+const GROW_BELOW_BYTES = 256 * MiB
 const BEFORE_GROWTH_MS = 1000
 
 /** Starts the writer, and gives the latencies in ascending order. */
@@ -40,10 +40,13 @@ async function growing(pool, work) {
 async function keeping(pool, work) {
   let growths = 0
   const onGrow = ({ role }) => (growths += role === 'data' ? 1 : 0)
-  const keeper = await pool.keep({ data: { growBelowBytes: GROW_BELOW_BYTES, stepBytes: STEP_BYTES }, onGrow })
+  let fault
+  const onError = error => (fault = error)
+  const data = { growBelowBytes: GROW_BELOW_BYTES, stepBytes: STEP_BYTES }
+  const keeper = await pool.keep({ data, onGrow, onError })
   try {
     const sorted = await work()
-    if (growths === 0) throw new Error('the pool did not grow')
+    if (growths === 0) throw fault ?? new Error('the pool did not grow')
     return sorted
   } finally {
     await keeper.stop()

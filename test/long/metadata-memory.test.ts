@@ -86,7 +86,8 @@ async function comparing(mappings: number): Promise<{ peakMiB: number; bytes: nu
         yield { begin: 3 * at, length: 1, data: ((at % 65521) ** 2 * 31) % 2 ** 28, time: at % 16 }
       }
     }
-    const header = { pool: 'p', start: 's', volume: 1, time: 99, snapshottedTime: 99, transactionId: '0', dataBlockBytes: 65536 }
+    const counts = { volume: 1, creationTime: 0, mappedBlocks: 0, time: 99, snapshottedTime: 99, dataBlockBytes: 65536 }
+    const header = { pool: 'p', start: 's', transactionId: '0', ...counts }
     const file = ${JSON.stringify(scratch.path('bookmark'))}
     const bytes = await writeBookmark(file, header, ranges())
     const opened = await BookmarkFile.open(file)

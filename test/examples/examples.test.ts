@@ -42,7 +42,7 @@ const TELLING: Record<string, RegExp> = {
 }
 
 /** Those that have tests of their own, here, in test/kernel and in test/clients. */
-const ELSEWHERE = ['containerd-snapshotter', 'how-it-works', 'sandbox-pool', 'walkthrough']
+const ELSEWHERE = ['boot-forks', 'containerd-snapshotter', 'how-it-works', 'sandbox-pool', 'walkthrough']
 
 const names = readdirSync(path.join(root, 'examples'), { withFileTypes: true })
   .filter(entry => entry.isDirectory() && !ELSEWHERE.includes(entry.name))

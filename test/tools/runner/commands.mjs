@@ -26,22 +26,23 @@ const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 const [PEERS, QEMU, CROSS, BENCH] = /** @type {const} */ ([['peers'], ['qemu'], ['cross'], ['bench']])
 const FOR_TESTS = [...LIBRARY, 'examples', 'fault', 'runtimes']
 
-/** What a guest needs beside what builds need; inside a guest there is nothing to do. */
-async function readyForGuest({ qemu = false, peers = true, bench = false } = {}) {
+/** What a guest needs beside what builds need; inside a guest there is nothing to do. `uml` and `qemu`: their kernels too. */
+async function readyForGuest({ qemu = false, uml = false, peers = true, bench = false } = {}) {
   if (inGuest()) return
   await ensureTools(['guest', ...(peers ? PEERS : []), ...(bench ? BENCH : []), ...(qemu ? QEMU : [])])
   const sayKernel = line => say(`- ${line}`)
   if (qemu) await ensureKernel('qemu', sayKernel)
+  if (uml) await ensureKernel('uml', sayKernel)
   const machine = await chooseMachine(sayKernel)
   if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? PEERS : []), ...(bench ? BENCH : []), 'qemu'])
   await machine.ensureKernel(sayKernel)
 }
 
 /** All builds, the guests' packages and the clients, beside each other. */
-async function ensureAll({ clients, packed, qemu }) {
+async function ensureAll({ clients, packed, qemu, uml }) {
   await ensurePackages(['build', 'dev', ...(packed ? CROSS : [])])
   const guests = async () => {
-    await readyForGuest({ qemu })
+    await readyForGuest({ qemu, uml })
     if (clients) await ensureClients()
   }
   await together([ensureBuilt([...FOR_TESTS, ...(packed ? ['arm64'] : [])]), guests()])
@@ -65,10 +66,13 @@ export async function demo(args) {
 /** Everything. Tests on devices always run in a guest: they must not be able to hurt anybody's disks. */
 export async function test(args) {
   const needs = project => testFiles([project], args).length > 0
+  // It boots the kernel of the other kind of machine inside of the guest: see test/helpers/process/boot-kernel.ts.
+  const boots = testFiles(['examples'], args).some(({ file }) => file.endsWith('boot-forks.test.ts'))
   await ensureAll({
     clients: needs('clients'),
     packed: needs('package') && !inGuest(),
-    qemu: !inGuest() && process.env.DM_THIN_VM !== 'uml',
+    qemu: boots || process.env.DM_THIN_VM !== 'uml',
+    uml: boots,
   })
   if (inGuest()) return report([here(['unit'], args), here([...ON_DEVICES, 'races'], args)], [], args)
   return report([here(['unit', 'package'], args)], await usualParts(args), args)
@@ -76,7 +80,7 @@ export async function test(args) {
 
 /** Everything on each machine, with and without udev, for a release; the table goes to docs/test-matrix.md. */
 export async function testAll(args) {
-  await ensureAll({ clients: true, packed: true, qemu: true })
+  await ensureAll({ clients: true, packed: true, qemu: true, uml: true })
   return report([here(['unit', 'package'], args)], everyPart(args), args, writeMatrix)
 }
 
@@ -95,6 +99,7 @@ export async function testHere(args) {
   }
   await ensurePackages(['build', 'dev'])
   await ensureTools(['guest', 'peers'])
+  await ensureKernel('uml')
   await ensureBuilt(FOR_TESTS)
   return report([here(ON_DEVICES.filter(name => name !== 'clients').concat('races'), args)], [], args)
 }
@@ -175,7 +180,7 @@ export async function vm(args) {
 }
 
 export async function allSetup() {
-  await ensureAll({ clients: true, packed: true, qemu: true })
+  await ensureAll({ clients: true, packed: true, qemu: true, uml: true })
   say(`ready; everything fetched is kept in ${cacheDir()} and node_modules`)
   return 0
 }

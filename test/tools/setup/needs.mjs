@@ -1,6 +1,7 @@
 // Checks the machine before anything else, and installs what is missing, saying so first.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { toolsRoot } from '../vm/tools.mjs'
 import { distribution, installCommand, missingPackages, PURPOSE } from './packages.mjs'
 import { quietly, say, SetupError, step } from './steps.mjs'
 
@@ -75,7 +76,10 @@ export async function ensurePackages(groups) {
 /** @param {import('./packages.mjs').Group[]} groups */
 export function findMissing(groups) {
   const path = (process.env.PATH ?? '').split(':').filter(Boolean)
-  return missingPackages(groups, { exists: existsSync, path, headers: nodeDirectory() !== undefined })
+  // What an earlier call unpacked into the cache is not missing: a second tree would take the place of the first.
+  const unpacked = toolsRoot()
+  const exists = file => existsSync(file) || (unpacked !== undefined && existsSync(join(unpacked, file)))
+  return missingPackages(groups, { exists, path, headers: nodeDirectory() !== undefined })
 }
 
 function indexIsEmpty() {

@@ -45,6 +45,7 @@ export const PACKAGES = [
   },
   { group: 'peers', name: 'binutils', files: ['readelf'] },
   { group: 'peers', name: 'libarchive-tools', files: ['bsdtar'] },
+  { group: 'peers', name: 'busybox-static', files: ['busybox'] },
   { group: 'bench', name: 'qemu-utils', files: ['qemu-img'] },
 ]
 

@@ -1,4 +1,6 @@
 // Options of the store's calls, and their validation.
+import type { CheckDepth } from '../../pool/check/examine.js'
+import { checkHook, type MetadataCheck } from '../../pool/lifecycle/check.js'
 import type { CreatePoolOptions, DeviceSource } from '../../pool/lifecycle/options.js'
 import { checkKeepOptions, type KeepOptions } from '../../pool/keeper/options.js'
 import { GiB, MiB } from '../../base/units.js'
@@ -62,6 +64,12 @@ export interface OpenStoreOptions extends SignalOption {
    * before it takes effect. Default: the pool is not kept.
    */
   readonly keep?: KeepOptions
+  /**
+   * The check of the pool's metadata before the pool is started, as that of `ThinPool.open`: if it finds more than leaked
+   * blocks, the call rejects with `DM_CHECK_FAILED`, whose `detail` is the state, and the pool is not started. There is no
+   * check if the pool is running already, or does not exist yet. Default `false`.
+   */
+  readonly check?: CheckDepth | false | MetadataCheck
   /** Creates file systems. Default: `mkfs.ext4` and `mkfs.xfs` of the machine, the only programs that a store starts. */
   readonly format?: Formatter
 }
@@ -111,6 +119,7 @@ export interface StorePlan {
   readonly discard: boolean | undefined
   readonly reservePercent: number
   readonly keep: KeepOptions | undefined
+  readonly check: CheckDepth | MetadataCheck | undefined
   readonly format: Formatter
   readonly signal: AbortSignal | undefined
 }
@@ -124,6 +133,7 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
     'discard',
     'reservePercent',
     'keep',
+    'check',
     'format',
     'signal',
   ]
@@ -141,6 +151,7 @@ export function checkOpen(options: OpenStoreOptions): StorePlan {
     discard: options.discard === undefined ? undefined : checkBoolean('discard', options.discard),
     reservePercent: checkNumber('reservePercent', options.reservePercent ?? 10, { min: 0, max: 50 }),
     keep: options.keep && checkKeepOptions(options.keep),
+    check: checkHook(options.check),
     format: options.format ?? runMkfs,
     signal: options.signal,
   }

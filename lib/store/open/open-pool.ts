@@ -5,18 +5,27 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { nativePort } from '../../kernel/native-port.js'
 import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import { ThinPool } from '../../pool/thin-pool.js'
-import type { PoolPlace } from '../common/options.js'
+import type { PoolPlace, StorePlan } from '../common/options.js'
 import type { Records } from '../records/records.js'
 
 const TRIES = 100
 const PAUSE_MS = 100
 
 /** Opens the pool, or creates it if it does not exist. If another process creates it first, opens that pool. */
-export async function openPool(place: PoolPlace, records: Records, signal?: AbortSignal): Promise<ThinPool> {
+export async function openPool(
+  place: PoolPlace,
+  records: Records,
+  { check, signal }: Pick<StorePlan, 'check' | 'signal'>,
+): Promise<ThinPool> {
   const abort = signalOption(signal)
   // If the pool is full, writers in containers fail immediately instead of waiting for a minute.
   const options = { ...place, errorIfNoSpace: true, ...abort }
-  const found = { ...options, data: withoutSize(place.data), metadata: withoutSize(place.metadata) }
+  const found = {
+    ...options,
+    data: withoutSize(place.data),
+    metadata: withoutSize(place.metadata),
+    ...(check !== undefined && { check }),
+  }
   for (let tries = 1; ; tries += 1) {
     try {
       return await ThinPool.open(found)

@@ -56,7 +56,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
     owner = await Owner.begin(path.join(directory, 'owners'))
     const disks = await checkDisks(records, place)
     const wasUp = await isUp(place.name)
-    pool = await openPool(place, records, plan.signal)
+    pool = await openPool(place, records, plan)
     const status = await pool.status()
     if (status.data === undefined) {
       const text = `pool ${pool.name} has failed: call ThinPool.repair({ name }) of it`

@@ -22,12 +22,10 @@ export interface StoreFiles {
 export interface TestStoreOptions extends Partial<Omit<OpenStoreOptions, 'directory' | 'pool'>> {
   /** Size of the sparse data file. Default 2 GiB. */
   readonly dataBytes?: number
-  /** What thin_check is told at the end. */
-  readonly check?: readonly string[]
 }
 
 /** Options of a new store in a directory of its own. */
-export function storeFiles({ dataBytes = 2 * GiB, check: _, ...given }: TestStoreOptions = {}): StoreFiles {
+export function storeFiles({ dataBytes = 2 * GiB, ...given }: TestStoreOptions = {}): StoreFiles {
   return storeFilesIn(mkdtempSync(path.join(realpathSync(tmpdir()), MARK)), { dataBytes, ...given })
 }
 
@@ -54,7 +52,7 @@ export async function withStore<T>(
   const store = await LayerStore.open(files.options)
   const result = await body(store, files)
   await store.close()
-  await endStore(files, options.check)
+  await endStore(files)
   return result
 }
 

@@ -121,6 +121,35 @@ describe('a process killed in a snapshot of an active origin', () => {
     }))
 })
 
+describe('a process killed in a fork of an active origin', () => {
+  const fork = (name: string) => `
+    ${openPool(name)}
+    const origin = await pool.volume(0)
+    armed()
+    await pool.fork(origin, [7, 8, 9])`
+
+  test.each([
+    [{ operation: 'DM_TARGET_MSG', kind: 'kill-before' }, [], ['suspended-volume']],
+    [{ operation: 'DM_DEV_RESUME', kind: 'kill-before' }, [7], ['suspended-volume']],
+    [{ operation: 'DM_TARGET_MSG', nth: 2, kind: 'kill-before' }, [7], []],
+    [{ operation: 'DM_TARGET_MSG', nth: 3, kind: 'kill-after' }, [7, 8, 9], []],
+    [{ operation: 'DM_TABLE_LOAD', nth: 2, kind: 'kill-after' }, [7, 8, 9], ['half-made-volume']],
+    [{ operation: 'DM_DEV_RESUME', nth: 3, kind: 'kill-after' }, [7, 8, 9], []],
+  ] as const)(
+    'at %j leaves the forks %j with the data of the origin, and open resumes the origin',
+    (kill, left, kinds) =>
+      crashed(fork, kill, async (pool, findings) => {
+        expect([...new Set(findings.map(({ kind }) => kind))]).toEqual(kinds)
+        expect(await ids(pool)).toEqual([0, 1, ...left])
+        for (const id of left) {
+          const forked = await pool.volume(id, { sizeBytes: 4 * MiB })
+          if (!forked.active) await forked.activate()
+          expect(await seedOf(forked.path, 3, [SEED])).toBe(SEED)
+        }
+      }),
+  )
+})
+
 describe('a process killed while it creates or removes a pool', () => {
   let name: string
   let folder: string

@@ -136,7 +136,7 @@ describe('a process killed in a fork of an active origin', () => {
     [{ operation: 'DM_TABLE_LOAD', nth: 2, kind: 'kill-after' }, [7, 8, 9], ['half-made-volume']],
     [{ operation: 'DM_DEV_RESUME', nth: 3, kind: 'kill-after' }, [7, 8, 9], []],
   ] as const)(
-    'at %j leaves the forks %j with the data of the origin, and open resumes the origin',
+    'leaves at %j the forks %j with the data of the origin, and open resumes the origin',
     (kill, left, kinds) =>
       crashed(fork, kill, async (pool, findings) => {
         expect([...new Set(findings.map(({ kind }) => kind))]).toEqual(kinds)

@@ -1,6 +1,7 @@
 // The format of a stream: docs/transfer-format.md.
 import { webcrypto } from 'node:crypto'
 import { DmThinError } from '../base/errors.js'
+import { count, list, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import type { FrozenState } from '../pool/state/record.js'
 
@@ -99,32 +100,21 @@ export function parseHeader(bytes: Buffer): StreamHeader {
     const base = value['base'] === undefined ? undefined : object(value['base'])
     return {
       pool: text(value['pool']),
-      sizeBytes: inSectors(value['sizeBytes']),
-      dataBlockBytes: inSectors(value['dataBlockBytes']),
+      sizeBytes: wholeSectors(value['sizeBytes']),
+      dataBlockBytes: wholeSectors(value['dataBlockBytes']),
       target: { start: text(object(value['target'])['start']), ...identity(object(value['target'])) },
-      ...(base && { base: { starts: texts(base['starts']), ...identity(base) } }),
+      ...(base && { base: { starts: list(base['starts']).map(text), ...identity(base) } }),
     }
   } catch (cause) {
     throw invalidTransfer('damaged', 'the header of the stream cannot be parsed', cause)
   }
 }
 
-const identity = (state: Record<string, unknown>) => ({
+const identity = (state: JsonObject) => ({
   volume: count(state['volume']),
   time: count(state['time']),
   mappedBlocks: count(state['mappedBlocks']),
 })
-
-function checked<T>(is: boolean, value: unknown): T {
-  if (!is) throw new TypeError('a field is missing or has another type')
-  return value as T
-}
-
-const object = (value: unknown) => checked<Record<string, unknown>>(typeof value === 'object' && value !== null, value)
-const text = (value: unknown) => checked<string>(typeof value === 'string', value)
-const texts = (value: unknown) => checked<unknown[]>(Array.isArray(value), value).map(text)
-const count = (value: unknown) => checked<number>(Number.isSafeInteger(value) && (value as number) >= 0, value)
-const inSectors = (value: unknown) => checked<number>(count(value) > 0 && count(value) % SECTOR_BYTES === 0, value)
 
 export function formatRecord({ type, offset, length, digest }: StreamRecord): Buffer {
   const bytes = Buffer.alloc(RECORD_BYTES)

@@ -3,7 +3,7 @@
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
-import { shown } from '../../base/options.js'
+import { count, list, object, text, truth, type JsonObject } from '../../base/json-fields.js'
 
 /** A state of a volume that was never written since: lib/transfer/state.ts. */
 export interface FrozenState {
@@ -208,7 +208,7 @@ function parse(value: unknown): RecordContent {
       ...(volume['sizeBytes'] === undefined ? {} : { sizeBytes: count(volume['sizeBytes']) }),
       ...(volume['origin'] === undefined ? {} : { origin: count(volume['origin']) }),
       ...(volume['externalOrigin'] === undefined ? {} : { externalOrigin: text(volume['externalOrigin']) }),
-      ...(volume['receiving'] === undefined ? {} : { receiving: checked<true>(volume['receiving'] === true, true) }),
+      ...(volume['receiving'] === undefined ? {} : { receiving: receivingIn(volume['receiving']) }),
       ...(volume['received'] === undefined ? {} : { received: receivedIn(object(volume['received'])) }),
     }
     return [count(volume['id']), known] as const
@@ -230,33 +230,27 @@ function parse(value: unknown): RecordContent {
   }
 }
 
-const startsIn = (starts: Record<string, unknown>): RecordedStarts => ({
+const startsIn = (starts: JsonObject): RecordedStarts => ({
   uuids: list(starts['uuids']).map(text),
   ...(starts['stopped'] === undefined ? {} : { stopped: text(starts['stopped']) }),
 })
 
-const receivedIn = ({ sent, kept }: Record<string, unknown>) => ({
+function receivingIn(value: unknown): true {
+  if (value !== true) throw new TypeError('`receiving` has another type')
+  return value
+}
+
+const receivedIn = ({ sent, kept }: JsonObject) => ({
   sent: stateIn(object(sent)),
   kept: stateIn(object(kept)),
 })
 
-const stateIn = (state: Record<string, unknown>): FrozenState => ({
+const stateIn = (state: JsonObject): FrozenState => ({
   start: text(state['start']),
   volume: count(state['volume']),
   time: count(state['time']),
   mappedBlocks: count(state['mappedBlocks']),
 })
-
-function checked<T>(is: boolean, value: unknown): T {
-  if (!is) throw new TypeError(`unexpected ${shown(value)}`)
-  return value as T
-}
-
-const object = (value: unknown) => checked<Record<string, unknown>>(typeof value === 'object' && value !== null, value)
-const list = (value: unknown) => checked<unknown[]>(Array.isArray(value), value)
-const text = (value: unknown) => checked<string>(typeof value === 'string', value)
-const count = (value: unknown) => checked<number>(Number.isSafeInteger(value) && (value as number) >= 0, value)
-const truth = (value: unknown) => checked<boolean>(typeof value === 'boolean', value)
 
 /** Throws if the record belongs to another pool, so that it is not overwritten. */
 export function refuseForeignRecord(file: string, content: RecordContent, pool: string, dataBlockBytes: number): void {

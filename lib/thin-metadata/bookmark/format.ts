@@ -1,5 +1,6 @@
 // The format of a bookmark file: docs/bookmark-format.md.
 import { DmThinError } from '../../base/errors.js'
+import { count, object, text } from '../../base/json-fields.js'
 
 export const MAGIC = Buffer.from('DMTHINBM')
 export const VERSION = 1
@@ -74,27 +75,19 @@ export function headerLength(prefix: Buffer, path: string): number {
 /** Parses a header. Throws `DM_BOOKMARK_INVALID`. */
 export function parseHeader(bytes: Buffer, path: string): BookmarkHeader {
   try {
-    const value = JSON.parse(bytes.toString()) as Record<string, unknown> | null
-    const text = (name: string): string => checked(typeof value?.[name] === 'string', value?.[name])
-    const count = (name: string): number =>
-      checked(Number.isSafeInteger(value?.[name]) && (value?.[name] as number) >= 0, value?.[name])
+    const value = object(JSON.parse(bytes.toString()))
     return {
-      pool: text('pool'),
-      start: text('start'),
-      volume: count('volume'),
-      creationTime: count('creationTime'),
-      mappedBlocks: count('mappedBlocks'),
-      time: count('time'),
-      snapshottedTime: count('snapshottedTime'),
-      transactionId: text('transactionId'),
-      dataBlockBytes: count('dataBlockBytes'),
+      pool: text(value['pool']),
+      start: text(value['start']),
+      volume: count(value['volume']),
+      creationTime: count(value['creationTime']),
+      mappedBlocks: count(value['mappedBlocks']),
+      time: count(value['time']),
+      snapshottedTime: count(value['snapshottedTime']),
+      transactionId: text(value['transactionId']),
+      dataBlockBytes: count(value['dataBlockBytes']),
     }
   } catch (cause) {
     throw invalidBookmark('damaged', path, 'its header cannot be parsed', cause)
   }
-}
-
-function checked<T>(is: boolean, value: unknown): T {
-  if (!is) throw new TypeError('a field is missing or has another type')
-  return value as T
 }

@@ -1,3 +1,3 @@
 // The ESM entry of transfer.ts: see index.mts.
 export type * from './transfer.js'
-export { receiveVolume, sendVolume } from './transfer.js'
+export { interruptedReceives, receiveVolume, sendVolume } from './transfer.js'

@@ -4,6 +4,8 @@
  * @module dm-thin/transfer
  */
 // transfer.mts exports the same names for ESM.
-export { sendVolume, type SendOptions, type TransferProgress } from '../transfer/send.js'
+export { sendVolume, type SendOptions } from '../transfer/send.js'
+export type { TransferProgress } from '../transfer/progress.js'
 export { receiveVolume, type ReceiveOptions } from '../transfer/receive.js'
+export { interruptedReceives, type InterruptedReceive } from '../transfer/interrupted.js'
 export type { ByteSource } from '../transfer/byte-reader.js'

@@ -1,90 +1,86 @@
 // Writing the records of a stream to a device.
-import { createHash, type Hash } from 'node:crypto'
 import { undefinedIf } from '../base/errors.js'
 import { signalOption } from '../base/options.js'
-import { alignedBuffer, type BlockDevice } from '../block/block-device.js'
+import type { BlockDevice } from '../block/block-device.js'
 import type { ByteReader } from './byte-reader.js'
-import {
-  digestOf,
-  headerLength,
-  invalidTransfer,
-  parseHeader,
-  parseRecord,
-  PREFIX_BYTES,
-  RECORD_BYTES,
-  type StreamHeader,
-  type StreamRecord,
-} from './format.js'
-import { forEachOf } from './in-flight.js'
-import type { TransferProgress } from './send.js'
+import type { StreamRecord } from './format.js'
+import { forEachOf, segmentsOf } from './in-flight.js'
+import type { TransferProgress } from './progress.js'
+import { checkContent, recordsIn, type Beginning } from './read-stream.js'
+import type { LoadedRecord } from './write-stream.js'
 
 /** The number of writes that are in progress, each of at most one chunk. */
 const WRITES = 8
-
-/** The header of a stream, and the digest of its bytes to go on with. */
-export interface Beginning {
-  readonly header: StreamHeader
-  readonly hash: Hash
-}
-
-/** Reads the header of a stream. Rejects with `DM_TRANSFER_INVALID`. */
-export async function readHeader(reader: ByteReader): Promise<Beginning> {
-  const prefix = await reader.fill(Buffer.alloc(PREFIX_BYTES))
-  const text = await reader.fill(Buffer.alloc(headerLength(prefix)))
-  return { header: parseHeader(text), hash: createHash('sha256').update(prefix).update(text) }
-}
 
 /** The device to which records are written, and the options of the call. */
 export interface Target {
   readonly device: BlockDevice
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
+  /** Makes the position durable that was reached, after each number of bytes, and if the stream fails. */
+  readonly saving?: Saving | undefined
+}
+
+export interface Saving {
+  readonly everyBytes: number
+  /** Makes durable that everything before an offset was written. */
+  readonly save: (offset: number) => Promise<void>
 }
 
 /** Writes the records of a stream. Resolves when the last one was read, and everything was verified and written. */
 export async function applyRecords(reader: ByteReader, beginning: Beginning, target: Target): Promise<void> {
-  const { sizeBytes, dataBlockBytes } = beginning.header
-  const { device, onProgress, signal } = target
+  const { header } = beginning
+  const { device, onProgress, signal, saving } = target
+  const written = new WrittenPrefix(header.resume?.offset ?? 0)
   let [bytes, offsetBytes] = [0, 0]
-  const write = async ({ record, content }: Loaded): Promise<void> => {
+  const write = async ({ record, content }: LoadedRecord): Promise<void> => {
     const { offset, length } = record
-    if (!content) await unmap(device, { offset, length }, dataBlockBytes, signal)
+    const done = written.begin(offset + length)
+    if (!content) await unmap(device, { offset, length }, header.dataBlockBytes, signal)
     else {
-      const digest = await digestOf(content)
-      if (!record.digest.every((byte, at) => byte === digest[at])) {
-        throw invalidTransfer('damaged', `the digest of the chunk at ${offset} is not that of its content`)
-      }
+      await checkContent(record, content)
       await device.write(offset, content, signalOption(signal))
     }
+    done()
     bytes += content?.length ?? 0
     offsetBytes = Math.max(offsetBytes, offset + length)
-    onProgress?.({ bytes, offsetBytes, sizeBytes })
+    onProgress?.({ bytes, offsetBytes, sizeBytes: header.sizeBytes })
   }
-  await forEachOf(recordsIn(reader, beginning), WRITES, write, () => reader.stop())
-}
-
-interface Loaded {
-  readonly record: StreamRecord
-  readonly content: Buffer | undefined
-}
-
-async function* recordsIn(reader: ByteReader, { header, hash }: Beginning): AsyncGenerator<Loaded, void> {
-  let [records, bytes, end] = [0, 0, 0]
-  for (;;) {
-    const head = await reader.fill(Buffer.alloc(RECORD_BYTES))
-    const record = parseRecord(head, header, end)
-    if (record.type === 'end') {
-      const isWhole = record.offset === records && record.length === bytes && hash.digest().equals(record.digest)
-      if (!isWhole || reader.left > 0)
-        throw invalidTransfer('damaged', 'the stream does not have the digest of its end')
-      return
+  const records = recordsIn(reader, beginning)
+  if (!saving) return forEachOf(records, WRITES, write, () => reader.stop())
+  const sizeOf = ({ content }: LoadedRecord) => content?.length ?? 0
+  try {
+    for await (const segment of segmentsOf(records, saving.everyBytes, sizeOf)) {
+      await forEachOf(segment, WRITES, write, () => reader.stop())
+      await saving.save(written.offset)
     }
-    hash.update(head)
-    const content = record.type === 'chunk' ? await reader.fill(alignedBuffer(record.length)) : undefined
-    records++
-    bytes += content?.length ?? 0
-    end = record.offset + record.length
-    yield { record, content }
+  } catch (fault) {
+    await saving.save(written.offset).catch(() => {}) // the position that was saved before counts
+    throw fault
+  }
+}
+
+/** The offset before which everything is written, while writes end in any order. */
+class WrittenPrefix {
+  readonly #begun: { readonly end: number; done: boolean }[] = []
+  #offset: number
+
+  constructor(offset: number) {
+    this.#offset = offset
+  }
+
+  get offset(): number {
+    return this.#offset
+  }
+
+  /** Adds a write that begins, which is after those before. Returns the function to call when it is done. */
+  begin(end: number): () => void {
+    const write = { end, done: false }
+    this.#begun.push(write)
+    return () => {
+      write.done = true
+      while (this.#begun[0]?.done) this.#offset = this.#begun.shift()!.end
+    }
   }
 }
 

@@ -1,12 +1,13 @@
 // The format of a stream: docs/transfer-format.md.
 import { webcrypto } from 'node:crypto'
 import { DmThinError } from '../base/errors.js'
-import { count, list, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'
+import { count, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'
 import { SECTOR_BYTES } from '../base/units.js'
-import type { FrozenState } from '../pool/state/record.js'
+import { statesIn, type SentStates } from '../metadata/sent-states.js'
 
 const MAGIC = Buffer.from('DMTHINTR')
-const VERSION = 1
+/** A stream from the start of a volume, and one that continues an interrupted one: a reader that cannot, refuses it. */
+const [VERSION, RESUMED_VERSION] = [1, 2]
 /** The magic, the version and the length of the header. */
 export const PREFIX_BYTES = 16
 const MAX_HEADER_BYTES = 16 * 1024
@@ -25,6 +26,11 @@ export type TransferFault =
   | 'block-size'
   | 'base'
   | 'base-modified'
+  | 'resume'
+  | 'resume-modified'
+  | 'backup'
+  | 'backup-exists'
+  | 'chunk-missing'
   | 'pool-start'
   | 'needs-check'
   | 'written-since-snapshot'
@@ -34,22 +40,22 @@ export function invalidTransfer(fault: TransferFault, text: string, cause?: unkn
   return new DmThinError('DM_TRANSFER_INVALID', text, { detail: fault, cause })
 }
 
-/** The state from which an incremental stream leads. */
-export interface BaseState extends Omit<FrozenState, 'start'> {
-  /** The starts of the pool since which nothing was lost, the oldest first: the state is the same in each. */
-  readonly starts: readonly string[]
-}
-
 /** The facts about a stream, at its start. */
-export interface StreamHeader {
+export interface StreamHeader extends SentStates {
   /** The name of the pool that has sent it. */
   readonly pool: string
   readonly sizeBytes: number
   readonly dataBlockBytes: number
-  /** The state to which the stream leads. */
-  readonly target: FrozenState
-  /** The state from which it leads; undefined for a full stream. */
-  readonly base?: BaseState | undefined
+  /** For a stream that continues another one of the same states. */
+  readonly resume?: ResumePoint | undefined
+}
+
+/** The place at which a stream continues. */
+export interface ResumePoint {
+  /** The offset in the volume before which the receiver has everything. */
+  readonly offset: number
+  /** The thin id of the volume into which the receiver writes. */
+  readonly volume: number
 }
 
 /** `chunk`: content follows. `hole`: a range that is unmapped since the base. `end`: the last record. */
@@ -75,7 +81,7 @@ export function formatHeader(header: StreamHeader): Buffer {
   const text = Buffer.from(JSON.stringify(header))
   const prefix = Buffer.alloc(PREFIX_BYTES)
   MAGIC.copy(prefix)
-  prefix.writeUInt32LE(VERSION, 8)
+  prefix.writeUInt32LE(header.resume ? RESUMED_VERSION : VERSION, 8)
   prefix.writeUInt32LE(text.length, 12)
   return Buffer.concat([prefix, text])
 }
@@ -85,35 +91,43 @@ export function headerLength(prefix: Buffer): number {
   if (!prefix.subarray(0, MAGIC.length).equals(MAGIC))
     throw invalidTransfer('damaged', 'it is not a stream of a volume')
   const version = prefix.readUInt32LE(8)
-  if (version !== VERSION) {
-    throw invalidTransfer('version', `the stream has version ${version}; this library reads ${VERSION}`)
+  if (version !== VERSION && version !== RESUMED_VERSION) {
+    throw invalidTransfer('version', `the stream has version ${version}; this library reads 1 and 2`)
   }
   const length = prefix.readUInt32LE(12)
   if (length > MAX_HEADER_BYTES) throw invalidTransfer('damaged', `the header of the stream has ${length} bytes`)
   return length
 }
 
-/** Parses a header. Throws `DM_TRANSFER_INVALID`. */
-export function parseHeader(bytes: Buffer): StreamHeader {
+/** Parses the header behind a prefix. Throws `DM_TRANSFER_INVALID`. */
+export function parseHeader(prefix: Buffer, bytes: Buffer): StreamHeader {
+  const header = parsed('the header of the stream', bytes, headerIn)
+  const version = header.resume ? RESUMED_VERSION : VERSION
+  if (prefix.readUInt32LE(8) === version) return header
+  throw invalidTransfer('damaged', `the header of the stream is not one of version ${prefix.readUInt32LE(8)}`)
+}
+
+/** Parses JSON. Throws `DM_TRANSFER_INVALID` if it is not valid, or `body` throws TypeError. */
+export function parsed<T>(what: string, bytes: Uint8Array, body: (value: JsonObject) => T): T {
   try {
-    const value = object(JSON.parse(bytes.toString()))
-    const base = value['base'] === undefined ? undefined : object(value['base'])
-    return {
-      pool: text(value['pool']),
-      sizeBytes: wholeSectors(value['sizeBytes']),
-      dataBlockBytes: wholeSectors(value['dataBlockBytes']),
-      target: { start: text(object(value['target'])['start']), ...identity(object(value['target'])) },
-      ...(base && { base: { starts: list(base['starts']).map(text), ...identity(base) } }),
-    }
+    return body(object(JSON.parse(Buffer.from(bytes).toString())))
   } catch (cause) {
-    throw invalidTransfer('damaged', 'the header of the stream cannot be parsed', cause)
+    throw invalidTransfer('damaged', `${what} cannot be parsed`, cause)
   }
 }
 
-const identity = (state: JsonObject) => ({
-  volume: count(state['volume']),
-  time: count(state['time']),
-  mappedBlocks: count(state['mappedBlocks']),
+const headerIn = (value: JsonObject): StreamHeader => ({
+  pool: text(value['pool']),
+  sizeBytes: wholeSectors(value['sizeBytes']),
+  dataBlockBytes: wholeSectors(value['dataBlockBytes']),
+  ...statesIn(value),
+  ...(value['resume'] === undefined ? {} : { resume: resumePointIn(object(value['resume'])) }),
+})
+
+/** Returns the place at which a stream continues. Throws TypeError. */
+export const resumePointIn = (value: JsonObject): ResumePoint => ({
+  offset: count(value['offset']),
+  volume: count(value['volume']),
 })
 
 export function formatRecord({ type, offset, length, digest }: StreamRecord): Buffer {

@@ -51,3 +51,31 @@ export async function forEachOf<T>(
   await Promise.all(running)
   if (faults.length > 0) throw faults[0]
 }
+
+/**
+ * Yields the items in segments, each of which ends when the sizes of its items have reached `limit`. A segment must be read
+ * to its end before the next one.
+ */
+export async function* segmentsOf<T>(
+  items: AsyncGenerator<T, void>,
+  limit: number,
+  sizeOf: (item: T) => number,
+): AsyncGenerator<AsyncGenerator<T, void>, void> {
+  let isLast = false
+  const segment = async function* (): AsyncGenerator<T, void> {
+    for (let size = 0; size < limit;) {
+      const next = await items.next()
+      if (next.done) {
+        isLast = true
+        return
+      }
+      size += sizeOf(next.value)
+      yield next.value
+    }
+  }
+  try {
+    while (!isLast) yield segment()
+  } finally {
+    await items.return()
+  }
+}

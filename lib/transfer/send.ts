@@ -1,12 +1,12 @@
 // Sending a volume: a stream of what it contains, or of what has changed since a base.
-import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
-import { abortError, DmThinError, throwIfAborted } from '../base/errors.js'
+import type { Readable } from 'node:stream'
+import { DmThinError } from '../base/errors.js'
 import { checkOptions, checkPath, invalid, signalOption, type SignalOption } from '../base/options.js'
 import { BlockDevice } from '../block/block-device.js'
 import { DEVICE_FLAG } from '../kernel/port/device-port.js'
 import type { DeltaRange, MappedRange } from '../metadata/ranges.js'
-import { startsUntilNow } from '../pool/state/clean-stop.js'
+import type { BaseState, SentStates } from '../metadata/sent-states.js'
+import { isSinceStart, startsUntilNow } from '../pool/state/clean-stop.js'
 import type { PoolContext } from '../pool/state/context.js'
 import type { ThinPool } from '../pool/thin-pool.js'
 import { ThinVolume } from '../pool/volume/thin-volume.js'
@@ -16,32 +16,27 @@ import { checkComparable, checkNotRolledBack as checkBookmark } from '../thin-me
 import { ThinMetadata } from '../thin-metadata/thin-metadata.js'
 import {
   digestOf,
-  formatHeader,
-  formatRecord,
   invalidTransfer,
   MAX_CHUNK_BYTES,
   NO_DIGEST,
-  type BaseState,
   type StreamHeader,
   type StreamRecord,
 } from './format.js'
 import { inOrder } from './in-flight.js'
-import { findDetails, identityOf, refuseForeignPool, unchanged } from './state.js'
-
-/** The amount of a volume that was sent or received so far. */
-export interface TransferProgress {
-  /** The number of bytes of content. */
-  readonly bytes: number
-  /** The offset in the volume that was reached. */
-  readonly offsetBytes: number
-  /** The size of the whole volume: 100 percent of `offsetBytes`. */
-  readonly sizeBytes: number
-}
+import type { TransferProgress } from './progress.js'
+import { findDetails, identityOf, isSame, refuseForeignPool, unchanged } from './state.js'
+import { parseToken, type Resumed } from './token.js'
+import { readableOf, streamOf, type LoadedRecord } from './write-stream.js'
 
 /** Options of `sendVolume`. */
 export interface SendOptions extends SignalOption {
   /** Sends what has changed since this volume or bookmark file. Default: everything. */
   readonly from?: ThinVolume | string
+  /**
+   * Continues a stream that was interrupted, with a token of `interruptedReceives`. `volume` and `from` must be those of that
+   * stream. Default: from the start of the volume.
+   */
+  readonly resume?: string
   /** Called after each chunk and hole. Default: no calls. */
   readonly onProgress?: (progress: TransferProgress) => void
 }
@@ -60,6 +55,7 @@ interface Sent {
   readonly pool: ThinPool
   readonly volume: ThinVolume
   readonly options: SendOptions
+  readonly resumed: Resumed | undefined
 }
 
 type Piece = Pick<StreamRecord, 'type' | 'offset' | 'length'>
@@ -70,35 +66,20 @@ type Piece = Pick<StreamRecord, 'type' | 'offset' | 'length'>
  * read-only. While the stream is open, the volume is active as read-only. Destroying the stream ends it, and `close` is
  * emitted when the volume is as before.
  *
- * Rejects, or the stream fails later, with `DM_TRANSFER_INVALID` (the volume or `from` was written; the volume was shrunk),
+ * Rejects, or the stream fails later, with `DM_TRANSFER_INVALID` (the volume or `from` was written; the volume was
+ * shrunk; the token is of another stream),
  * `DM_VOLUME_ACTIVE` (for writing), `DM_BOOKMARK_INVALID`, `DM_FILE_MISSING`, `DM_VOLUME_NOT_FOUND`, `DM_SIZE_UNKNOWN`,
  * `DM_UNSUPPORTED` (an external origin; a pool in memory, or of another program), `DM_METADATA_CORRUPT`,
  * `DM_METADATA_BUSY` (the volume was deleted), `DM_KERNEL`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
  */
 export async function sendVolume(pool: ThinPool, volume: ThinVolume, options: SendOptions = {}): Promise<Readable> {
-  checkOptions(options, ['from', 'onProgress', 'signal'], 'sendVolume')
-  const { from, signal } = options
+  checkOptions(options, ['from', 'resume', 'onProgress', 'signal'], 'sendVolume')
+  const { from, resume, signal } = options
   checkOwn(pool, volume, 'volume')
   if (from instanceof ThinVolume) checkOwn(pool, from, 'from')
   else if (from !== undefined) checkPath('from', from)
-  const pieces = piecesOf({ pool, volume, options })
-  // What is refused is refused by the call, and not by the stream.
-  let first: IteratorResult<Buffer, void> | undefined = await pieces.next()
-  const started: AsyncIterableIterator<Buffer> = {
-    next: () => {
-      const next = first
-      first = undefined
-      return next ? Promise.resolve(next) : pieces.next()
-    },
-    return: () => pieces.return() as Promise<IteratorResult<Buffer>>,
-    throw: fault => pieces.throw(fault) as Promise<IteratorResult<Buffer>>,
-    [Symbol.asyncIterator]: () => started,
-  }
-  const stream = Readable.from(started, { objectMode: false, highWaterMark: MAX_CHUNK_BYTES })
-  const abort = () => stream.destroy(abortError(signal))
-  signal?.addEventListener('abort', abort, { once: true })
-  stream.once('close', () => signal?.removeEventListener('abort', abort))
-  return stream
+  const resumed = resume === undefined ? undefined : parseToken(resume)
+  return readableOf(piecesOf({ pool, volume, options, resumed }), signal)
 }
 
 function checkOwn({ context }: ThinPool, volume: unknown, name: string): void {
@@ -106,7 +87,7 @@ function checkOwn({ context }: ThinPool, volume: unknown, name: string): void {
     throw invalid(`${name} must be a volume of the pool`)
 }
 
-async function* piecesOf(sent: Sent): AsyncGenerator<Buffer, void> {
+async function* piecesOf(sent: Sent): AsyncGenerator<Uint8Array, void> {
   const { pool, volume, options } = sent
   const wanted = signalOption(options.signal)
   refuseForeignPool(pool.context)
@@ -119,8 +100,10 @@ async function* piecesOf(sent: Sent): AsyncGenerator<Buffer, void> {
       const mappings = unchanged(metadata.mappings(volume.id, wanted), target, () => written(pool.context, volume.id))
       const { device, sizeBytes, close } = await openFrozen(volume, pool.context, options.signal)
       try {
-        const header = { pool: pool.name, sizeBytes, dataBlockBytes: pool.dataBlockBytes, target, base: base.state }
-        yield* recordsOf(header, device, changedRanges(base.mappings, mappings), options)
+        const states = await statesOf(sent, { target, base: base.state })
+        const header = { pool: pool.name, sizeBytes, dataBlockBytes: pool.dataBlockBytes, ...states }
+        const loaded = loadedOf(header, device, changedRanges(base.mappings, mappings), options.signal)
+        yield* streamOf(header, loaded, options)
       } finally {
         await close()
       }
@@ -132,55 +115,54 @@ async function* piecesOf(sent: Sent): AsyncGenerator<Buffer, void> {
   }
 }
 
-async function* recordsOf(
+/**
+ * Returns the states of the stream: of one that continues, those of its start. Rejects with `DM_TRANSFER_INVALID` if the
+ * volumes are others.
+ */
+async function statesOf({ pool, resumed }: Sent, now: SentStates): Promise<SentStates & Partial<Resumed>> {
+  if (!resumed) return now
+  const { target, base } = resumed
+  const isTarget = isSame(target, now.target) && (await isSinceStart(pool.context, target.start))
+  const start = base?.starts.at(-1)
+  const isBase =
+    base && now.base
+      ? isSame(base, now.base) && start !== undefined && now.base.starts.includes(start)
+      : base === now.base
+  if (isTarget && isBase) return resumed
+  throw invalidTransfer('resume', 'the token is of another stream: the volume, or what it is compared with, is another')
+}
+
+function loadedOf(
   header: StreamHeader,
   device: BlockDevice,
   changes: AsyncIterable<DeltaRange>,
-  { signal, onProgress }: SendOptions,
-): AsyncGenerator<Buffer, void> {
+  signal: AbortSignal | undefined,
+): AsyncGenerator<LoadedRecord, void> {
   const load = async ({ type, offset, length }: Piece) => {
     const content = type === 'chunk' ? await device.read(offset, length, signalOption(signal)) : undefined
     return { record: { type, offset, length, digest: content ? await digestOf(content) : NO_DIGEST }, content }
   }
-  const loaded = inOrder(divided(changes, header), READS, load)
-  try {
-    let next = await loaded.next()
-    const beginning = formatHeader(header)
-    const hash = createHash('sha256').update(beginning)
-    yield beginning
-    let [records, bytes] = [0, 0]
-    for (; !next.done; next = await loaded.next()) {
-      throwIfAborted(signal)
-      const { record, content } = next.value
-      const head = formatRecord(record)
-      hash.update(head)
-      yield head
-      if (content) yield content
-      records++
-      bytes += content?.length ?? 0
-      onProgress?.({ bytes, offsetBytes: record.offset + record.length, sizeBytes: header.sizeBytes })
-    }
-    yield formatRecord({ type: 'end', offset: records, length: bytes, digest: hash.digest() })
-  } finally {
-    await loaded.return()
-  }
+  return inOrder(divided(changes, header), READS, load)
 }
 
-/** Yields differences as holes, and as chunks of a limited length. */
+/** Yields differences as holes, and as chunks that end at the multiples of their greatest length. */
 async function* divided(
   changes: AsyncIterable<DeltaRange>,
-  { sizeBytes, dataBlockBytes, target }: StreamHeader,
+  { sizeBytes, dataBlockBytes, target, resume }: StreamHeader,
 ): AsyncGenerator<Piece, void> {
   for await (const { type, begin, length } of changes) {
-    const offset = begin * dataBlockBytes
+    const offset = Math.max(begin * dataBlockBytes, resume?.offset ?? 0)
     const end = Math.min((begin + length) * dataBlockBytes, sizeBytes)
     if ((begin + length - 1) * dataBlockBytes >= sizeBytes) {
       throw invalidTransfer('shrunk', `volume ${target.volume} has mappings after its size of ${sizeBytes} bytes`)
     }
+    if (offset >= end) continue
     if (type === 'leftOnly') yield { type: 'hole', offset, length: end - offset }
     else {
-      for (let at = offset; at < end; at += MAX_CHUNK_BYTES) {
-        yield { type: 'chunk', offset: at, length: Math.min(MAX_CHUNK_BYTES, end - at) }
+      for (let at = offset; at < end;) {
+        const next = Math.min(end, (Math.floor(at / MAX_CHUNK_BYTES) + 1) * MAX_CHUNK_BYTES)
+        yield { type: 'chunk', offset: at, length: next - at }
+        at = next
       }
     }
   }

@@ -1,17 +1,54 @@
 // Volumes into which a call receives. The record marks them until they are complete; if the call is killed, the next one
-// deletes them.
-import { hasCode } from '../base/errors.js'
+// deletes them, or continues.
+import { DmThinError, hasCode } from '../base/errors.js'
 import { signalOption } from '../base/options.js'
+import { nativePort } from '../kernel/native-port.js'
+import type { PartialReceive } from '../metadata/sent-states.js'
 import { changePool, commitPool } from '../pool/state/commit-point.js'
 import type { PoolContext } from '../pool/state/context.js'
 import { explained } from '../pool/state/explain-error.js'
+import { PoolLock } from '../pool/state/locks.js'
+import type { PoolRecord } from '../pool/state/record.js'
 import { admitted } from '../pool/state/reserve.js'
+import type { ThinPool } from '../pool/thin-pool.js'
 import { findVolume } from '../pool/volume/find-volume.js'
 import { recordDeleted, recordNew } from '../pool/volume/recorded.js'
 import { ThinVolume } from '../pool/volume/thin-volume.js'
 import { message } from '../target/messages.js'
+import { refuseForeignPool } from './state.js'
 
 type Signal = AbortSignal | undefined
+
+/**
+ * Runs `body` while no other call receives into the pool, and deletes the unfinished volumes that cannot continue: before, and
+ * after `body` has failed. Rejects with `DM_UNSUPPORTED` if the pool cannot receive.
+ */
+export async function withoutOthers<T>(
+  { context, name }: ThinPool,
+  signal: Signal,
+  body: (record: PoolRecord) => Promise<T>,
+): Promise<T> {
+  const { record, port } = context
+  if (!record || port !== nativePort()) {
+    throw new DmThinError('DM_UNSUPPORTED', `pool ${name} has no record: open it with \`record\` to receive volumes`)
+  }
+  refuseForeignPool(context)
+  return context.pending.run(async () => {
+    // Pool names have no `~`.
+    const unlock = await new PoolLock(port, signal).take(`~receive-${name}`)
+    try {
+      await deleteUnfinished(context, signal)
+      try {
+        return await body(record)
+      } catch (fault) {
+        await deleteUnfinished(context, undefined).catch(() => {}) // the next call deletes it
+        throw fault
+      }
+    } finally {
+      unlock()
+    }
+  })
+}
 
 /** The facts of a volume that is created for a receive. */
 export interface Wanted {
@@ -23,7 +60,7 @@ export interface Wanted {
 
 /**
  * Creates an inactive volume that is marked as unfinished. An active origin is not suspended: its snapshot is used only if
- * all its mappings are older, and a write to such a block is never in place.
+ * it has the mappings of the origin as it was received.
  */
 export function createUnfinished(pool: PoolContext, wanted: Wanted, signal: Signal): Promise<ThinVolume> {
   const { sizeBytes, origin, name } = wanted
@@ -31,16 +68,22 @@ export function createUnfinished(pool: PoolContext, wanted: Wanted, signal: Sign
   const make = async (id: number): Promise<ThinVolume> => {
     await admitted(pool, origin === undefined ? 0 : 1, () => changePool(pool, create(id), signal))
     const volume = new ThinVolume(pool, { id, sizeBytes, origin, name })
-    await recordNew(pool, [[id, { name: volume.name, sizeBytes, receiving: true }]])
+    await recordNew(pool, [[id, { name: volume.name, sizeBytes, origin, receiving: true }]])
     return volume
   }
   return explained(pool, pool.ids.withNew(signal, make))
 }
 
-/** Deletes the volumes that are marked as unfinished. No other call may receive into the pool. */
-export async function deleteUnfinished(pool: PoolContext, signal: Signal): Promise<void> {
+/** Records how far a volume is received, from where the receive can continue. */
+export function recordPartial(record: PoolRecord, volume: ThinVolume, partial: PartialReceive): Promise<void> {
+  const { id, name, sizeBytes, origin } = volume
+  return record.put([[id, { name, sizeBytes, origin, receiving: partial }]])
+}
+
+/** Deletes the volumes that are marked as unfinished and cannot continue. */
+async function deleteUnfinished(pool: PoolContext, signal: Signal): Promise<void> {
   const recorded = [...((await pool.record?.read())?.volumes ?? [])]
-  const unfinished = recorded.filter(([, { receiving }]) => receiving)
+  const unfinished = recorded.filter(([, { receiving }]) => receiving === true)
   // Whether a volume exists is read from the last commit.
   if (unfinished.length > 0) await commitPool(pool, signal)
   for (const [id] of unfinished) {

@@ -3,18 +3,8 @@
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
+import { receivedIn, receivingIn, type PartialReceive, type Received } from '../../metadata/sent-states.js'
 import { count, list, object, text, truth, type JsonObject } from '../../base/json-fields.js'
-
-/** A state of a volume that was never written since: lib/transfer/state.ts. */
-export interface FrozenState {
-  /** The uuid of the pool's mapped device, which is new at each start of the pool. */
-  readonly start: string
-  /** The thin id of the volume. */
-  readonly volume: number
-  /** The snapshot clock of the pool when the volume was created. */
-  readonly time: number
-  readonly mappedBlocks: number
-}
 
 /** The recorded facts about a volume that the pool's metadata does not have. */
 export interface VolumeRecord {
@@ -24,10 +14,13 @@ export interface VolumeRecord {
   /** The thin id of the origin, if the volume is a snapshot. */
   readonly origin?: number | undefined
   readonly externalOrigin?: string | undefined
-  /** True while a call receives into this volume. If the call was killed, the next one deletes the volume. */
-  readonly receiving?: true | undefined
+  /**
+   * True while a call receives into this volume, and if it was interrupted and cannot continue: the next call deletes the
+   * volume. An object if it can continue.
+   */
+  readonly receiving?: true | PartialReceive | undefined
   /** For a volume that was received: its state in the pool that has sent it, and in this one. */
-  readonly received?: { readonly sent: FrozenState; readonly kept: FrozenState } | undefined
+  readonly received?: Received | undefined
 }
 
 export const RECORDED_OPTIONS = [
@@ -233,23 +226,6 @@ function parse(value: unknown): RecordContent {
 const startsIn = (starts: JsonObject): RecordedStarts => ({
   uuids: list(starts['uuids']).map(text),
   ...(starts['stopped'] === undefined ? {} : { stopped: text(starts['stopped']) }),
-})
-
-function receivingIn(value: unknown): true {
-  if (value !== true) throw new TypeError('`receiving` has another type')
-  return value
-}
-
-const receivedIn = ({ sent, kept }: JsonObject) => ({
-  sent: stateIn(object(sent)),
-  kept: stateIn(object(kept)),
-})
-
-const stateIn = (state: JsonObject): FrozenState => ({
-  start: text(state['start']),
-  volume: count(state['volume']),
-  time: count(state['time']),
-  mappedBlocks: count(state['mappedBlocks']),
 })
 
 /** Throws if the record belongs to another pool, so that it is not overwritten. */

@@ -15,7 +15,7 @@ import {
 import { externalOriginsOf } from './external-origin.js'
 import { admitted } from '../state/reserve.js'
 import { withSharedLock } from '../state/locks.js'
-import { recordDeleted, recordNew } from './recorded.js'
+import { recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { ThinVolume } from './thin-volume.js'
@@ -32,6 +32,11 @@ export async function activateMany(
   checkVolumes(pool, volumes)
   const originOf = await externalOriginsOf(pool, volumes, options.signal)
   const unchecked = volumes.every(volume => volume.state.unchecked)
+  if (!readOnly)
+    await recordWritable(
+      pool,
+      volumes.map(({ id }) => id),
+    )
   return inBatches(pool, volumes, options, {
     prepare: volume => activateRequest(volume, readOnly, originOf),
     send: (requests, batch) =>

@@ -3,7 +3,7 @@ import { DmThinError, type RollbackStep } from '../../base/errors.js'
 import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import type { PoolContext } from '../state/context.js'
-import type { VolumeRecord } from '../state/record.js'
+import type { RecordContent, VolumeRecord } from '../state/record.js'
 
 /** Records new volumes. If that fails, deletes them from the pool. */
 export async function recordNew(
@@ -37,7 +37,35 @@ export async function recordActive(context: PoolContext, id: number, name: strin
   const { record } = context
   const known = record?.content.volumes.get(id)
   if (!record || (known?.name === name && known.sizeBytes === sizeBytes)) return
-  await record.put([[id, { ...known, name, sizeBytes }]])
+  // What another process has recorded of the volume stays.
+  const named = ({ volumes }: RecordContent) => [id, { ...volumes.get(id), name, sizeBytes }] as const
+  await record.change(content => ({ ...content, volumes: new Map([...content.volumes, named(content)]) }))
+}
+
+/**
+ * Records that volumes are about to be active for writing, if they were received: whether they are as they were received
+ * cannot be read from their state after that. Costs nothing for other volumes that the record in memory has.
+ */
+export async function recordWritable({ record }: PoolContext, ids: readonly number[]): Promise<void> {
+  const isOther = (volumes: ReadonlyMap<number, VolumeRecord>) => (id: number) => {
+    const known = volumes.get(id)
+    return known !== undefined && !known.received && !known.receiving
+  }
+  if (!record || ids.every(isOther(record.content.volumes))) return
+  const marked = ({ volumes }: RecordContent) => ids.flatMap(id => writableOf(id, volumes.get(id)))
+  if (marked(await record.read()).length === 0) return
+  await record.change(content => ({ ...content, volumes: new Map([...content.volumes, ...marked(content)]) }))
+}
+
+/** Returns the changed entry of a volume, or nothing if it stays as it is. */
+function writableOf(id: number, known: VolumeRecord | undefined): (readonly [number, VolumeRecord])[] {
+  if (known?.received && !known.received.writable) {
+    return [[id, { ...known, received: { ...known.received, writable: true } }]]
+  }
+  if (typeof known?.receiving === 'object' && !known.receiving.writable) {
+    return [[id, { ...known, receiving: { ...known.receiving, writable: true } }]]
+  }
+  return []
 }
 
 export async function recordDeleted(context: PoolContext, ids: readonly number[]): Promise<void> {

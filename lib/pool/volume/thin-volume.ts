@@ -20,7 +20,7 @@ import { admitted } from '../state/reserve.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
 import { growVolume } from './grow-volume.js'
-import { deleteAgain, recordDeleted, recordNew } from './recorded.js'
+import { deleteAgain, recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
   checkThinId,
@@ -114,6 +114,7 @@ export class ThinVolume {
       const origin = externalOrigin && (await externalOriginNumber(this.#pool, externalOrigin, signal))
       const request = this.#state.activateRequest(name, sizeBytes, readOnly, origin)
       const guard = activationGuard(this.#pool, this.#state.unchecked)
+      if (!readOnly) await recordWritable(this.#pool, [this.id])
       const call = withSharedLock(this.#pool, signal, () => this.#port.activate({ ...request, guard }, signal))
       await this.#state.activated(request, await outcomeOf(call))
       this.#state.externalOrigin = externalOrigin

@@ -69,7 +69,7 @@ function receiveKilled({ to, record, base, file }: Scene, kill: Kill): void {
   runKilled(body, kill)
 }
 
-const KILLS: readonly (readonly [Kill, unfinished: number, notRecorded: number])[] = [
+const KILLS: readonly (readonly [Kill, unfinished: number, notRecorded: number, complete?: number])[] = [
   // The snapshot of the base, before its record and after it.
   [{ operation: 'DM_TARGET_MSG', nth: 1, kind: 'kill-before' }, 0, 0],
   [{ operation: 'DM_TARGET_MSG', nth: 1, kind: 'kill-after' }, 0, 1],
@@ -84,19 +84,25 @@ const KILLS: readonly (readonly [Kill, unfinished: number, notRecorded: number])
   [{ operation: 'DM_DEV_REMOVE', nth: 1, kind: 'kill-after' }, 1, 0],
   [{ operation: 'DM_TARGET_MSG', nth: 2, kind: 'kill-before' }, 1, 0],
   [{ operation: 'DM_TARGET_MSG', nth: 2, kind: 'kill-after' }, 1, 1],
-  [{ operation: 'DM_TARGET_MSG', nth: 3, kind: 'kill-before' }, 2, 0],
-  [{ operation: 'DM_TARGET_MSG', nth: 3, kind: 'kill-after' }, 2, 0],
+  // The result is recorded; what it was made of is deleted.
+  [{ operation: 'DM_TARGET_MSG', nth: 3, kind: 'kill-before' }, 1, 0, 1],
+  [{ operation: 'DM_TARGET_MSG', nth: 3, kind: 'kill-after' }, 1, 0, 1],
 ]
 
-test('a receive that is killed at any step leaves no complete volume, and the next one deletes what is marked', () =>
+test('a receive that is killed at any step leaves the whole volume or none, and the next one deletes what is marked', () =>
   withScene(async scene => {
     const { to, record, base, stream, expected } = scene
     const before = await sha256(base)
-    for (const [kill, unfinished, notRecorded] of KILLS) {
+    for (const [kill, unfinished, notRecorded, complete = 0] of KILLS) {
       receiveKilled(scene, kill)
       const found = await foundIn(scene)
-      const counts = { unfinished: found.unfinished.length, notRecorded: found.notRecorded.length }
-      expect({ kill, ...counts, complete: found.complete }).toEqual({ kill, unfinished, notRecorded, complete: [] })
+      const counts = Object.fromEntries(Object.entries(found).map(([what, ids]) => [what, ids.length]))
+      expect({ kill, ...counts }).toEqual({ kill, unfinished, notRecorded, complete })
+      for (const id of found.complete) {
+        const whole = await to.volume(id)
+        expect(await sha256(whole)).toBe(expected)
+        await whole.delete()
+      }
 
       const copy = await receiveVolume(to, pieces(stream), { base })
       expect(await foundIn(scene)).toEqual({ unfinished: [], complete: [copy.id], notRecorded: found.notRecorded })
@@ -119,7 +125,6 @@ test('a receive whose write or flush fails leaves nothing, and the base as it wa
       ['DM_TABLE_LOAD', 1],
       ['DM_TARGET_MSG', 1],
       ['DM_TARGET_MSG', 2],
-      ['DM_TARGET_MSG', 3],
     ] as const) {
       hooks.setFault(operation, nth, 'fail', EIO)
       const fault = await receiveVolume(to, pieces(stream), { base }).then(
@@ -129,7 +134,14 @@ test('a receive whose write or flush fails leaves nothing, and the base as it wa
       expect({ operation, nth, left: hooks.clearFaults(), fault }).toMatchObject({ left: 0, fault: { errno: EIO } })
       expect(await foundIn(scene)).toEqual({ unfinished: [], complete: [], notRecorded: [] })
     }
-    expect(await sha256(await receiveVolume(to, pieces(stream), { base }))).toBe(expected)
+    // The volume from which the result was made: the next call deletes it.
+    hooks.setFault('DM_TARGET_MSG', 3, 'fail', EIO)
+    const copy = await receiveVolume(to, pieces(stream), { base })
+    expect(hooks.clearFaults()).toBe(0)
+    expect(await foundIn(scene)).toMatchObject({ unfinished: [expect.any(Number)], complete: [copy.id] })
+    const second = await receiveVolume(to, pieces(stream), { base })
+    expect(await foundIn(scene)).toEqual({ unfinished: [], complete: [copy.id, second.id], notRecorded: [] })
+    for (const each of [copy, second]) expect(await sha256(each)).toBe(expected)
   }))
 
 test('a volume that is not complete is not activated with the others of the record', () =>

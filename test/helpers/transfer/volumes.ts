@@ -40,6 +40,6 @@ export async function* pieces(bytes: Buffer, length = 100_000): AsyncGenerator<B
 /** The ids of a pool's volumes, and the volumes of its record. */
 export async function contentsOf(pool: ThinPool, record: string) {
   const ids = (await pool.volumes()).map(({ id }) => id)
-  const { volumes } = JSON.parse(readFileSync(record, 'utf8')) as { volumes: { id: number; receiving?: true }[] }
+  const { volumes } = JSON.parse(readFileSync(record, 'utf8')) as { volumes: { id: number; receiving?: unknown }[] }
   return { ids, recorded: volumes }
 }

@@ -193,8 +193,9 @@ test('a base is refused if it is another volume, or was written, and is not modi
     // A snapshot of the base does not hide a write that was before it.
     await first.activate()
     await writeBlock(first.path, 5, 99)
-    await refused('base-modified', first)
+    await expectCode(receiveVolume(to, pieces(stream), { base: first }), 'DM_VOLUME_ACTIVE')
     await first.deactivate()
+    await refused('base-modified', first)
     const taken = await first.snapshot()
     await refused('base-modified', first)
     await refused('base', taken)
@@ -258,7 +259,8 @@ test('a damaged, truncated, newer or failing stream is refused and leaves nothin
       return pieces(copy)
     }
     await refused(changed(0, 0), 'damaged')
-    await refused(changed(8, 2), 'version')
+    await refused(changed(8, 2), 'damaged')
+    await refused(changed(8, 3), 'version')
     await refused(changed(stream.length >> 1, stream[stream.length >> 1]! ^ 1), 'damaged')
     await refused(changed(-1, stream.at(-1)! ^ 1), 'damaged')
     await refused(pieces(Buffer.concat([stream, Buffer.from('x')])), 'damaged')

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { BlockDevice } from '../../../lib/entry/index.js'
 import { hasCode } from '../../../lib/base/errors.js'
-import { applyRecords, readHeader } from '../../../lib/transfer/apply.js'
+import { applyRecords } from '../../../lib/transfer/apply.js'
 import { ByteReader } from '../../../lib/transfer/byte-reader.js'
 import {
   digestOf,
@@ -13,6 +13,7 @@ import {
   type StreamHeader,
   type StreamRecord,
 } from '../../../lib/transfer/format.js'
+import { readHeader } from '../../../lib/transfer/read-stream.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { seeded } from '../../helpers/random/random.js'
 

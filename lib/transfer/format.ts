@@ -107,11 +107,12 @@ export function parseHeader(prefix: Buffer, bytes: Buffer): StreamHeader {
   throw invalidTransfer('damaged', `the header of the stream is not one of version ${prefix.readUInt32LE(8)}`)
 }
 
-/** Parses JSON. Throws `DM_TRANSFER_INVALID` if it is not valid, or `body` throws TypeError. */
+/** Parses JSON. Throws `DM_TRANSFER_INVALID` if it is not valid, or if `body` does not accept it. */
 export function parsed<T>(what: string, bytes: Uint8Array, body: (value: JsonObject) => T): T {
   try {
     return body(object(JSON.parse(Buffer.from(bytes).toString())))
   } catch (cause) {
+    if (cause instanceof DmThinError) throw cause
     throw invalidTransfer('damaged', `${what} cannot be parsed`, cause)
   }
 }

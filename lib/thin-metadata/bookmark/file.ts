@@ -2,7 +2,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { constants, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
-import { DmThinError, ERRNO, throwIfAborted } from '../../base/errors.js'
+import { throwIfAborted } from '../../base/errors.js'
+import { fileFault } from '../../base/file-fault.js'
 import type { MappedRange } from '../../metadata/ranges.js'
 import { chunksOf, rangesIn, type ChunkSource } from './chunks.js'
 import {
@@ -56,7 +57,7 @@ export async function writeBookmark(
     return bytes
   } catch (fault) {
     await rm(partial, { force: true }).catch(() => {})
-    throw fileFault(file, fault)
+    throw fileFault('bookmark', file, fault)
   }
 }
 
@@ -94,7 +95,7 @@ export class BookmarkFile {
   static async open(file: string, signal: Signal): Promise<BookmarkFile> {
     // Without O_NONBLOCK, opening a pipe waits for its writer.
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((fault: unknown) => {
-      throw fileFault(file, fault)
+      throw fileFault('bookmark', file, fault)
     })
     try {
       const stat = await handle.stat()
@@ -173,16 +174,5 @@ function contentFault(file: string, fault: unknown): unknown {
   const { code = '', message } = fault as NodeJS.ErrnoException
   const isDamage =
     fault instanceof RangeError || /^(Z_DATA_ERROR|Z_BUF_ERROR|Z_NEED_DICT|ERR_BUFFER_TOO_LARGE)$/.test(code)
-  return isDamage ? invalidBookmark('damaged', file, message, fault) : fileFault(file, fault)
-}
-
-/** Returns the error of the library for an error of Node's file system. */
-function fileFault(file: string, fault: unknown): unknown {
-  if (fault instanceof DmThinError) return fault
-  const { errno, code, syscall, message } = fault as NodeJS.ErrnoException
-  if (errno === undefined) return fault
-  const facts = { errno: -errno, operation: syscall, device: file, cause: fault }
-  if (code === 'ENOENT') return new DmThinError('DM_FILE_MISSING', `bookmark ${file}: ${message}`, facts)
-  const isDenied = -errno === ERRNO.EACCES || -errno === ERRNO.EPERM
-  return new DmThinError(isDenied ? 'DM_PERMISSION' : 'DM_KERNEL', `bookmark ${file}: ${message}`, facts)
+  return isDamage ? invalidBookmark('damaged', file, message, fault) : fileFault('bookmark', file, fault)
 }

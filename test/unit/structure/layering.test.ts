@@ -27,6 +27,7 @@ const ORDER = [
   'thin-metadata/bookmark',
   'thin-metadata',
   'transfer',
+  'transfer/backup',
   'testing',
   'store/common',
   'store/filter',

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { addBackupCommands } from './backup.js'
 import { addDoctorCommand } from './doctor.js'
 import { EXIT } from './common/exit-codes.js'
 import { addLayerCommands } from './layer.js'
@@ -28,6 +29,7 @@ export function makeProgram(): Command {
     .addHelpText('after', EXIT_CODES)
   addPoolCommands(program)
   addVolumeCommands(program)
+  addBackupCommands(program)
   addLayerCommands(program)
   addSnapshotterCommand(program)
   addSnapshotMetadataCommand(program)

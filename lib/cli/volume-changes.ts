@@ -1,11 +1,11 @@
-// The commands dm-thin volume bookmark, diff, send and receive.
+// The commands dm-thin volume bookmark, diff, send, receive and interrupted.
 import { createReadStream, createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { ThinMetadata, type DeltaRange } from '../entry/metadata.js'
-import { receiveVolume, sendVolume, type TransferProgress } from '../entry/transfer.js'
+import { interruptedReceives, receiveVolume, sendVolume, type TransferProgress } from '../entry/transfer.js'
 import { action, count, size, usageError, type Call } from './common/call.js'
-import { pairs, sizeText, type Progress } from './common/output.js'
+import { pairs, sizeText, table, type Progress } from './common/output.js'
 import { recordOf } from './common/pool-sources.js'
 import { withPool } from './pool.js'
 import { printVolumes } from './volume-output.js'
@@ -22,7 +22,12 @@ interface TransferOptions {
   readonly from?: number
   readonly since?: string
   readonly base?: number
+  readonly verifyBase?: true
   readonly name?: string
+  readonly activate?: true
+  readonly readOnly?: true
+  readonly saveEvery?: number
+  readonly resume?: string
 }
 
 type MakeCommand = (usage: string, summary: string, example: string) => Command
@@ -104,6 +109,7 @@ function addTransferCommands(command: MakeCommand): void {
     .option('--size <size>', 'size of an inactive volume, which a pool does not store', size)
     .option('--from <id>', 'send what has changed since this snapshot', count)
     .option('--since <file>', 'send what has changed since this bookmark')
+    .option('--resume <token>', 'continue a stream that was interrupted: see volume interrupted')
     .action(action(send))
   command(
     'receive <pool>',
@@ -112,12 +118,21 @@ function addTransferCommands(command: MakeCommand): void {
   )
     .argument('[file]', 'the file')
     .option('--base <id>', 'thin id of the volume that was received from the base of the stream', count)
+    .option('--verify-base', 'read all mappings of the base')
     .option('--name <name>', 'name of its mapped device; default: POOL-ID')
+    .option('--activate', 'make its device too')
+    .option('--read-only', 'with --activate: writes fail')
+    .option('--save-every <size>', 'keep what was received if the stream is interrupted, after each such size', size)
     .action(action(receive))
+  command(
+    'interrupted <pool>',
+    'List the receives that were interrupted, with the tokens to continue them.',
+    'dm-thin volume interrupted copies --record copies.json',
+  ).action(action(interrupted))
 }
 
 async function send(call: Call, options: TransferOptions, name: string, id: number, file?: string): Promise<void> {
-  const { since, from } = options
+  const { since, from, resume } = options
   const { signal } = call
   if (since !== undefined && from !== undefined) throw usageError('give one of --from and --since')
   if (file === undefined && process.stdout.isTTY) throw usageError('standard output is a terminal: name a file')
@@ -126,7 +141,12 @@ async function send(call: Call, options: TransferOptions, name: string, id: numb
     const volume = await pool.volume(id, { ...sized, signal })
     const base = from === undefined ? since : await pool.volume(from, { signal })
     const progress = call.progress('sending')
-    const wanted = { onProgress: shownOn(progress), signal, ...(base !== undefined && { from: base }) }
+    const wanted = {
+      onProgress: shownOn(progress),
+      signal,
+      ...(base !== undefined && { from: base }),
+      ...(resume !== undefined && { resume }),
+    }
     try {
       const stream = await sendVolume(pool, volume, wanted)
       await pipeline(stream, file === undefined ? process.stdout : createWriteStream(file, { flags: 'wx' }))
@@ -141,10 +161,14 @@ async function receive(call: Call, options: TransferOptions, name: string, file?
   await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
     const source = file === undefined ? process.stdin : createReadStream(file)
     const base = options.base === undefined ? {} : { base: await pool.volume(options.base, { signal }) }
-    const named = options.name === undefined ? {} : { name: options.name }
+    const { name: named, verifyBase = false, activate = false, readOnly = false, saveEvery } = options
+    const given = {
+      ...(named !== undefined && { name: named }),
+      ...(saveEvery !== undefined && { saveEveryBytes: saveEvery }),
+    }
     const progress = call.progress('receiving')
     try {
-      const wanted = { ...base, ...named, onProgress: shownOn(progress), signal }
+      const wanted = { ...base, ...given, verifyBase, activate, readOnly, onProgress: shownOn(progress), signal }
       const volume = await receiveVolume(pool, source, wanted)
       progress.end()
       printVolumes(call, [volume])
@@ -154,7 +178,23 @@ async function receive(call: Call, options: TransferOptions, name: string, file?
   })
 }
 
-const shownOn =
+async function interrupted(call: Call, options: TransferOptions, name: string): Promise<void> {
+  await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
+    const found = await interruptedReceives(pool, { signal: call.signal })
+    call.print(found, () => {
+      const rows = found.map(each => [
+        String(each.volume),
+        sizeText(each.offsetBytes),
+        sizeText(each.sizeBytes),
+        each.token,
+      ])
+      return found.length === 0 ? '' : table(['ID', 'RECEIVED', 'SIZE', 'TOKEN'], rows)
+    })
+  })
+}
+
+/** Returns the callback that shows the progress of a transfer. */
+export const shownOn =
   (progress: Progress) =>
   ({ offsetBytes, sizeBytes }: TransferProgress): void =>
     progress.update(offsetBytes, sizeBytes)

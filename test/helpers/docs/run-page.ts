@@ -137,6 +137,7 @@ const BEFORE: Record<string, () => void> = {
   store: () => fileOf('debian.img', 8 * MiB),
   threads: () => prepare('volume', volume),
   transfer: () => prepare('pools', pools),
+  backups: () => prepare('pools', pools),
   udev: () => {
     prepare('pool', pool())
     for (const name of ['first', 'second']) {
@@ -177,6 +178,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m, /^\/dev\/dm-\d+ \[\]$/m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
   transfer: [/^volume 3 is made from volume 1$/m],
+  backups: [/^65536 bytes have changed$/m, /^restored as volume \d+$/m],
   udev: [/^images \/dev\/dm-\d+$/m],
 }
 

@@ -5,9 +5,9 @@
 // text, JSON and exit codes of volume …                     the volume commands create, list, activate …
 // pools that something is wrong with                        pool ls --all lists pools …
 // each kind of error of pools and volumes                   the exit code; of layers: command-line-layers.test.ts
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dmThin, jsonOf, linesOf, MAIN } from '../../helpers/process/command-line.js'
-import { MiB } from '../../../lib/entry/index.js'
+import { MiB, type ThinVolume } from '../../../lib/entry/index.js'
 import { DAMAGE } from '../../helpers/metadata/damage.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
@@ -195,6 +195,48 @@ test('volume send and volume receive copy a volume through a file, and its chang
       await last.deactivate()
     }),
   )
+})
+
+test('backup saves streams in a directory, and restores them after the volume is gone; a receive is continued', async () => {
+  const record = scratch.path('restored.json')
+  const chunks = scratch.path('chunks')
+  await withPool({ record }, async (pool, { name }) => {
+    const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
+    const write = (block: number) =>
+      run('dd', ['if=/dev/urandom', `of=${volume.path}`, 'bs=64k', 'count=1', `seek=${block}`, 'oflag=direct'])
+    write(0)
+    const monday = await volume.snapshot()
+    write(5)
+    const tuesday = await volume.snapshot()
+    const cli = `${process.execPath} ${MAIN}`
+    const send = `${cli} volume send ${name} --record ${record}`
+    run('sh', ['-c', `${send} ${monday.id} | ${cli} backup save ${chunks} monday`])
+    run('sh', ['-c', `${send} ${tuesday.id} --from ${monday.id} | ${cli} backup save ${chunks} tuesday --base monday`])
+    expect(dmThin('backup', 'ls', chunks)).toMatchObject({ status: 0, stdout: 'monday\ntuesday\n' })
+    expect(dmThin('backup', 'delete', chunks, 'monday').status).toBe(0)
+    expect(jsonOf(0, 'backup', 'collect', chunks)).toMatchObject({ deleted: expect.any(Number) })
+    expect(dmThin('backup', 'read', chunks, 'monday', scratch.path('none')).status).toBe(9)
+    const digest = async (each: ThinVolume) => {
+      await each.activate({ readOnly: true })
+      const found = run('sha256sum', [each.path]).split(' ')[0]
+      await each.deactivate()
+      return found
+    }
+    const expected = await digest(tuesday)
+    await monday.delete()
+    await tuesday.delete()
+
+    const [whole, part] = [scratch.path('whole.stream'), scratch.path('part.stream')]
+    expect(dmThin('backup', 'read', chunks, 'tuesday', whole).status).toBe(0)
+    writeFileSync(part, readFileSync(whole).subarray(0, -60))
+    const receive = ['volume', 'receive', name, '--record', record]
+    expect(dmThin(...receive, part, '--save-every', '64KiB').status).toBe(9)
+    const listed = jsonOf<{ token: string }[]>(0, 'volume', 'interrupted', name, '--record', record)
+    const read = `${cli} backup read ${chunks} tuesday --resume ${listed[0]!.token}`
+    run('sh', ['-c', `${read} | ${cli} volume receive ${name} --record ${record} --activate --read-only`])
+    const restored = (await pool.volumes()).find(each => each.active && each.id !== volume.id)!
+    expect(run('sha256sum', [restored.path]).split(' ')[0]).toBe(expected)
+  })
 })
 
 test('volume diff lists what has changed since a volume, and since the bookmark of a deleted one', async () => {

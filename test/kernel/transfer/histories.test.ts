@@ -1,7 +1,16 @@
-// Random histories of a volume: each state is sent to another pool, as changes since the one before, and compared. The seed
-// is in the title.
-import { MiB, type ThinVolume } from '../../../lib/entry/index.js'
-import { receiveVolume, sendVolume } from '../../../lib/entry/transfer.js'
+// Random histories of a volume: each state is sent to another pool, as changes since the one before, interrupted or not, and
+// saved as a backup, and compared. The seed is in the title.
+import type { Readable } from 'node:stream'
+import { MiB, type ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
+import {
+  interruptedReceives,
+  readBackup,
+  receiveVolume,
+  saveBackup,
+  sendVolume,
+  type SendOptions,
+} from '../../../lib/entry/transfer.js'
+import { expectCode } from '../../helpers/errors/expect-code.js'
 import { writeBlock } from '../../helpers/kernel/blocks.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { bookmark, discard } from '../../helpers/metadata/bookmark.js'
@@ -9,7 +18,8 @@ import { thinDump } from '../../helpers/metadata/tools.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { seeded, type Random } from '../../helpers/random/random.js'
 import { run } from '../../helpers/process/spawned.js'
-import { onDevice, sha256 } from '../../helpers/transfer/volumes.js'
+import { MemoryChunks } from '../../helpers/transfer/memory-chunks.js'
+import { bytesOf, mappedBlocks, onDevice, pieces, sha256 } from '../../helpers/transfer/volumes.js'
 
 const scratch = useScratch()
 const BLOCKS = 256
@@ -19,6 +29,8 @@ const STATES = 6
 interface State {
   readonly sent: ThinVolume
   readonly copy: ThinVolume
+  /** The name of its backup. */
+  readonly name: string
   readonly digest: string
 }
 
@@ -37,6 +49,21 @@ async function change(volume: ThinVolume, states: readonly State[], random: Rand
   return volume
 }
 
+/** Receives a part of a stream. Returns what it can continue with. */
+async function interrupted(
+  to: ThinPool,
+  stream: Readable,
+  base: State | undefined,
+  random: Random,
+): Promise<SendOptions> {
+  const bytes = await bytesOf(stream)
+  const cut = pieces(bytes.subarray(0, random.integer(0, bytes.length - 1)))
+  const saveEveryBytes = random.pick([512, 300_000, 2 ** 30])
+  await expectCode(receiveVolume(to, cut, { saveEveryBytes, ...(base && { base: base.copy }) }), 'DM_TRANSFER_INVALID')
+  const [found] = await interruptedReceives(to)
+  return found ? { resume: found.token } : {}
+}
+
 const blocksOf = (file: string) =>
   new Map(
     [...thinDump(file)].map(([id, ranges]) => [
@@ -53,6 +80,7 @@ test.each([1, 2, 3, 4])('each state of a random history is received as it was: s
     await withPool({ ...sizes, record }, async (to, toFiles) => {
       let volume = await (await from.createVolume({ sizeBytes: BLOCKS * 64 * 1024 })).activate()
       const states: State[] = []
+      const chunks = new MemoryChunks()
       for (let step = 0; step < STATES; step++) {
         volume = await change(volume, states, random)
         const sent = await volume.snapshot()
@@ -61,13 +89,23 @@ test.each([1, 2, 3, 4])('each state of a random history is received as it was: s
         const file = scratch.path(`${seed}-${step}.bookmark`)
         const isSaved = base !== undefined && random.boolean()
         if (isSaved) await bookmark(from, base.sent, file)
-        const stream = await sendVolume(from, sent, base ? { from: isSaved ? file : base.sent } : {})
+        const given = base ? { from: isSaved ? file : base.sent } : {}
+        const name = `step-${step}`
+        await saveBackup(chunks, name, await sendVolume(from, sent, given), base ? { base: base.name } : {})
+        const resumed = random.boolean() ? await interrupted(to, await sendVolume(from, sent, given), base, random) : {}
+        const stream = await sendVolume(from, sent, { ...given, ...resumed })
         const copy = await receiveVolume(to, stream, base ? { base: base.copy } : {})
-        states.push({ sent, copy, digest: await sha256(sent) })
+        states.push({ sent, copy, name, digest: await sha256(sent) })
       }
       for (const { sent, copy, digest } of states) {
         expect(await sha256(copy)).toBe(digest)
         await onDevice(sent, one => onDevice(copy, other => run('cmp', [one, other])))
+      }
+      for (const { sent, name, digest } of states) {
+        const restored = await receiveVolume(to, await readBackup(chunks, name))
+        expect(await sha256(restored)).toBe(digest)
+        expect(await mappedBlocks(to, restored.id)).toEqual(await mappedBlocks(from, sent.id))
+        await restored.delete()
       }
       await from.remove({ deactivate: true })
       await to.remove({ deactivate: true })

@@ -4,6 +4,8 @@
  * @module dm-thin
  */
 // index.mts exports the same names for ESM; a test compares them.
+import '../thin-metadata/volume-calls.js'
+
 export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type RollbackStep } from '../base/errors.js'
 export type { SignalOption } from '../base/options.js'
 export { KiB, MiB, GiB, TiB, SECTOR_BYTES } from '../base/units.js'
@@ -59,6 +61,8 @@ export { detectFileSystem, type DetectedFileSystem } from '../filesystem/detect.
 export type { FileSystemType, Superblock } from '../filesystem/superblocks.js'
 export { ThinPool, type RepairedPool } from '../pool/thin-pool.js'
 export { ThinVolume } from '../pool/volume/thin-volume.js'
+export type { Bookmark, BookmarkOptions, WalkOptions, WalkProgress } from '../metadata/walk-options.js'
+export type { DeltaRange } from '../metadata/ranges.js'
 export type {
   ActivateOptions,
   CreateVolumeOptions,

@@ -1,9 +1,12 @@
 // The calls of `LayerStore` on whole devices: copies of layers in use, images of disks, and sizes.
 import { randomUUID } from 'node:crypto'
 import { throwIfAborted } from '../base/errors.js'
-import { checkNumber, checkOptions, checkPath, invalid } from '../base/options.js'
+import { checkNumber, checkOptions, checkPath, invalid, signalOption } from '../base/options.js'
 import { MiB } from '../base/units.js'
+import type { DeltaRange } from '../metadata/ranges.js'
+import type { Bookmark, BookmarkOptions, WalkOptions as BlockWalkOptions } from '../metadata/walk-options.js'
 import type { ThinPool } from '../pool/thin-pool.js'
+import { ThinMetadata } from '../thin-metadata/thin-metadata.js'
 import type {
   CommitOptions,
   ExportRawOptions,
@@ -21,6 +24,7 @@ import { Layer } from './layers/layer.js'
 import { reset } from './layers/reset.js'
 import { resize } from './layers/resize.js'
 import { exportRaw, importRaw, openRaw } from './layers/raw-image.js'
+import type { Row } from './records/row.js'
 import { readyRow, stateError } from './records/rows.js'
 
 /** The limit of layers that one call of `fork` makes. One transaction makes them visible. */
@@ -43,6 +47,49 @@ export abstract class LayerStoreDevices extends LayerStoreBase {
     const labels = checkLabels(options.labels ?? {})
     throwIfAborted(options.signal)
     await this.alone([to, from], () => checkpoint(this.store, from, { name: to, labels, signal: options.signal }))
+  }
+
+  /**
+   * Saves the mappings of a layer's volume in a file, with which `changedSince` of any layer of the store returns what has
+   * changed since, also if this one is removed. The layer must not have been written since a snapshot of it: it is a view, a
+   * layer that `checkpoint` or `fork` has committed, or one that is a parent. The layer is not removed meanwhile.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, `DM_BOOKMARK_INVALID` (the layer was written since), and like
+   * `ThinMetadata.bookmark` and `ThinMetadata.open`.
+   */
+  async bookmark(key: string, path: string, options: BookmarkOptions = {}): Promise<Bookmark> {
+    checkOptions(options, ['onProgress', 'signal'], 'bookmark')
+    checkKey('key', key)
+    checkPath('path', path)
+    const save = async ({ thin }: Row) => {
+      const metadata = await ThinMetadata.open(this.store.pool, signalOption(options.signal))
+      return metadata.bookmark(thin, path, options).finally(() => metadata.close())
+    }
+    return this.run(() => this.store.leases.using(key, save))
+  }
+
+  /**
+   * Returns the differences from the mappings that `bookmark` has saved, on the left, to those of a layer's volume at the
+   * call, on the right, by ascending data block of the pool. The layer is not removed until the iteration ends. What the page
+   * cache of a mounted layer has and its device not, is not found.
+   *
+   * Throws `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, and like `ThinMetadata.changedSince` and `ThinMetadata.open`.
+   */
+  async *changedSince(key: string, path: string, options: BlockWalkOptions = {}): AsyncGenerator<DeltaRange, void> {
+    checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'changedSince')
+    checkKey('key', key)
+    checkPath('path', path)
+    const lease = await this.run(() => this.store.leases.take(key, 'use'))
+    try {
+      const metadata = await ThinMetadata.open(this.store.pool, signalOption(options.signal))
+      try {
+        yield* metadata.changedSince(path, lease.row.thin, options)
+      } finally {
+        await metadata.close()
+      }
+    } finally {
+      await lease.release()
+    }
   }
 
   /**

@@ -64,14 +64,15 @@ export class ThinMetadata {
    * `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
   static async open(target: string | ThinPool, options: OpenMetadataOptions = {}): Promise<ThinMetadata> {
-    if (target instanceof ThinPool) return ThinMetadata.#openPool(target.context, options)
+    if (target instanceof ThinPool) return ThinMetadata.openPool(target.context, options)
     checkOptions(options, ['metadataSnapshot', 'signal'], 'open')
     const path = checkPath('path', target)
     const metadataSnapshot = checkBoolean('metadataSnapshot', options.metadataSnapshot)
     return new ThinMetadata(await UnchangingSource.open(nativePort(), path, metadataSnapshot, options.signal))
   }
 
-  static async #openPool(pool: PoolContext, options: OpenMetadataOptions): Promise<ThinMetadata> {
+  /** @internal Opens the metadata of a running pool, for a call of one of its volumes. */
+  static async openPool(pool: PoolContext, options: OpenMetadataOptions): Promise<ThinMetadata> {
     checkOptions(options, ['reserve', 'signal'], 'open')
     const reserve = options.reserve === undefined || checkRequired('reserve', options.reserve)
     const port = nativePort()

@@ -1,24 +1,53 @@
 // Work of which several pieces are in progress at a time.
 
-/** Yields the results in the order of the items, with at most `limit` in progress. Waits for them if it ends early. */
+/**
+ * Yields the results in the order of the items, each as soon as it is there, with at most `limit` in progress. Waits for those
+ * in progress, and for the item that is waited for, if it ends early.
+ */
 export async function* inOrder<T, R>(
   items: AsyncIterable<T>,
   limit: number,
   start: (item: T) => Promise<R>,
 ): AsyncGenerator<R, void> {
+  const iterator = items[Symbol.asyncIterator]()
   const running: Promise<R>[] = []
+  let next: Promise<IteratorResult<T, unknown>> | undefined
+  let hasEnded = false
   try {
-    for await (const item of items) {
-      const result = start(item)
-      result.catch(() => {}) // it is awaited later, or the error before it counts
-      running.push(result)
-      if (running.length >= limit) yield await running.shift()!
+    while (!hasEnded || running.length > 0) {
+      if (!hasEnded && running.length < limit) next ??= iterator.next()
+      const [head] = running
+      if (head && (!next || (await isFirst(head, next)))) yield await running.shift()!
+      else {
+        const found = await next!
+        next = undefined
+        if (found.done) hasEnded = true
+        else {
+          const result = start(found.value)
+          result.catch(() => {}) // it is awaited later, or the error before it counts
+          running.push(result)
+        }
+      }
     }
-    while (running.length > 0) yield await running.shift()!
   } finally {
+    next?.catch(() => {})
     await Promise.allSettled(running)
+    await iterator.return?.()
   }
 }
+
+/** Returns true if `one` is settled before `other`. */
+const isFirst = (one: Promise<unknown>, other: Promise<unknown>): Promise<boolean> =>
+  Promise.race([
+    one.then(
+      () => true,
+      () => true,
+    ),
+    other.then(
+      () => false,
+      () => false,
+    ),
+  ])
 
 /**
  * Calls `work` for each item, with at most `limit` calls in progress. Calls `stop` when one fails, so that an item that is

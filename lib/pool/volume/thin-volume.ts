@@ -12,6 +12,8 @@ import {
 import { SECTOR_BYTES } from '../../base/units.js'
 import { TABLE_FLAG } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, Outcome } from '../../kernel/port/pool-port.js'
+import type { DeltaRange } from '../../metadata/ranges.js'
+import type { Bookmark, BookmarkOptions, WalkOptions } from '../../metadata/walk-options.js'
 import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import { activationGuard, isUp, knownPool, type PoolContext } from '../state/context.js'
@@ -20,6 +22,7 @@ import { admitted } from '../state/reserve.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
 import { growVolume } from './grow-volume.js'
+import { metadataCalls } from './metadata-calls.js'
 import { deleteAgain, recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
@@ -222,6 +225,38 @@ export class ThinVolume {
       }
       return this.active
     })
+  }
+
+  /**
+   * Saves the mappings of the volume in a file, with which `changedSince` of any volume of the pool returns what has changed
+   * since, also if this one is deleted. The volume must be a snapshot that was not written, or an origin that was not
+   * written since its last snapshot. Reads the pool as it is at this call. Rejects like `ThinMetadata.bookmark` and
+   * `ThinMetadata.open`.
+   */
+  async bookmark(path: string, options: BookmarkOptions = {}): Promise<Bookmark> {
+    checkOptions(options, ['onProgress', 'signal'], 'bookmark')
+    checkPath('path', path)
+    return this.#run(() => metadataCalls().bookmark(this.#pool, this.id, path, options))
+  }
+
+  /**
+   * Returns the differences from the mappings that `bookmark` has saved, on the left, to those of this volume at the call, on
+   * the right, by ascending virtual block. Until the iteration ends, no data block of that state is freed. Throws like
+   * `ThinMetadata.changedSince` and `ThinMetadata.open`.
+   */
+  async *changedSince(path: string, options: WalkOptions = {}): AsyncGenerator<DeltaRange, void> {
+    checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'changedSince')
+    checkPath('path', path)
+    const ranges = metadataCalls().changedSince(this.#pool, this.id, path, options)
+    try {
+      for (;;) {
+        const next = await this.#run(() => ranges.next())
+        if (next.done) return
+        yield next.value
+      }
+    } finally {
+      await ranges.return()
+    }
   }
 
   /**

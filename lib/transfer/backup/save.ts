@@ -80,8 +80,7 @@ async function save(
   const pages = new PageWriter(store, sizeBytes, await baseOf(store, beginning.header, base))
   let [receivedBytes, addedBytes] = [0, 0]
   for await (const { change, bytes, added } of stored(store, reader, beginning)) {
-    throwIfAborted(signal)
-    await pages.add(change)
+    await orStop(reader, pages.add(change))
     receivedBytes += bytes
     addedBytes += added
     onProgress?.({ bytes: receivedBytes, offsetBytes: change.offset + change.length, sizeBytes })
@@ -104,7 +103,17 @@ async function* stored(store: ChunkStore, reader: ByteReader, beginning: Beginni
     const digest = Buffer.from(record.digest).toString('hex')
     return { change: { offset, length, digest }, bytes: length, added: await addChunk(store, digest, content) }
   }
-  yield* inOrder(recordsIn(reader, beginning), PUTS, put)
+  yield* inOrder(recordsIn(reader, beginning), PUTS, record => orStop(reader, put(record)))
+}
+
+/** Ends the read in progress if a call fails: a source that waits for data itself would delay the error. */
+async function orStop<T>(reader: ByteReader, call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (fault) {
+    reader.stop()
+    throw fault
+  }
 }
 
 /** Returns the backup from which an incremental stream leads. Rejects with `DM_TRANSFER_INVALID`. */

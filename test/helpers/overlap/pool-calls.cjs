@@ -86,6 +86,24 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
         await pool.statusMany([origin])
       },
     },
+    bookmark: {
+      codes: [
+        ...DELETED,
+        'DM_BOOKMARK_INVALID',
+        'DM_METADATA_BUSY',
+        'DM_METADATA_SNAPSHOT_HELD',
+        'DM_METADATA_SNAPSHOT_NOT_HELD',
+      ],
+      run: async ({ pool, origin }) => {
+        const file = `/tmp/${pool.name}-${process.pid}.bookmark`
+        try {
+          await origin.bookmark(file)
+          for await (const range of origin.changedSince(file)) void range
+        } finally {
+          require('node:fs').rmSync(file, { force: true })
+        }
+      },
+    },
     'set the transaction id': {
       codes: [...GONE, 'DM_TRANSACTION_MISMATCH'],
       run: ({ pool }) => pool.setTransactionId({ currentId: 0n, newId: 1n }),

@@ -16,6 +16,7 @@ import {
   type Keeper,
   type MetadataSnapshot,
 } from '../../../lib/entry/index.js'
+import { collect } from '../../helpers/metadata/collect.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../../helpers/pool/matrix.js'
 import { inPoolState, POOL_STATES, type PoolBench, type PoolState } from '../../helpers/pool/pool-states.js'
@@ -37,6 +38,8 @@ const NO_MESSAGE = { 'read-only': 'DM_POOL_READ_ONLY', ...NO_METADATA } as const
 const NOT_COMMITTED = { 'read-only': 'DM_NOT_COMMITTED', failed: 'DM_NOT_COMMITTED', ...GONE } as const
 const NO_SUSPEND = { 'pool suspended': 'DM_POOL_SUSPENDED', full: 'waits', ...NO_MESSAGE } as const
 const NO_ACTIVATION = { 'pool suspended': 'DM_POOL_SUSPENDED', ...NO_METADATA } as const
+
+const bookmark = () => scratch.path('matrix.bookmark')
 
 type PoolRow = Row<PoolBench, PoolState>
 const row = (
@@ -148,6 +151,8 @@ const ROWS: readonly PoolRow[] = [
   row('ThinVolume.activate', 'active', { ...inEach('DM_ALREADY_ACTIVE'), ...GONE }, ({ live }) => live.activate()),
   row('ThinVolume.delete', 'active', { ...inEach('DM_VOLUME_ACTIVE'), ...NO_MESSAGE }, ({ live }) => live.delete()),
   row('ThinVolume.delete', 'inactive', NO_MESSAGE, ({ unwanted }) => unwanted().delete()),
+  row('ThinVolume.bookmark', '', NO_MESSAGE, ({ idle }) => idle.bookmark(bookmark())),
+  row('ThinVolume.changedSince', '', NO_MESSAGE, ({ idle }) => collect(idle.changedSince(bookmark()))),
   row('ThinVolume.refresh', 'active', CLOSED, ({ live }) => live.refresh()),
   row('ThinVolume.refresh', 'inactive', CLOSED, ({ idle }) => idle.refresh()),
 

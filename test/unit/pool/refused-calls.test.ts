@@ -87,6 +87,7 @@ const CALLS: [name: string, call: Call, least: object][] = [
   ['snapshot', options => volume().snapshot(options), {}],
   ['status', options => volume().status(options), {}],
   ['refresh', options => volume().refresh(options), {}],
+  ['bookmark', options => volume().bookmark('/x', options), {}],
   ['delete', options => volume().delete(options), {}],
   ['destroy', options => volume().destroy(options), {}],
 ]

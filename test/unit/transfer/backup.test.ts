@@ -206,6 +206,24 @@ test('a missing, damaged or forged part of a backup is found when it is restored
   expect(broken.chunks.size).toBe(original.chunks.size)
 })
 
+test('a store that fails ends a call whose source waits for data', async () => {
+  const stalled = async function* () {
+    let pieces = 0
+    for await (const piece of streamTo(memoryVolume([1, undefined, 2, undefined, 3], 5))) {
+      if (pieces++ === 5) await new Promise(() => {})
+      yield piece
+    }
+  }
+  const store = new MemoryChunks()
+  store.put = () => Promise.reject(new Error('the network'))
+  await expect(saveBackup(store, 'monday', stalled())).rejects.toThrow('the network')
+  expect(await collectGarbage(store)).toEqual({ deleted: 0, kept: 0 }) // the lock is released
+  const controller = new AbortController()
+  const onProgress = () => controller.abort()
+  const call = saveBackup(new MemoryChunks(), 'monday', stalled(), { signal: controller.signal, onProgress })
+  await expectCode(call, 'ABORT_ERR')
+})
+
 test('a directory has no files but chunks and manifests when calls have ended, and deletes what a killed one has left', async () => {
   const place = path.join(folder, 'chunks')
   const store = await ChunkDirectory.open(place)

@@ -52,7 +52,8 @@ export abstract class LayerStoreDevices extends LayerStoreBase {
   /**
    * Saves the mappings of a layer's volume in a file, with which `changedSince` of any layer of the store returns what has
    * changed since, also if this one is removed. The layer must not have been written since a snapshot of it: it is a view, a
-   * layer that `checkpoint` or `fork` has committed, or one that is a parent. The layer is not removed meanwhile.
+   * layer that `checkpoint` or `fork` has committed, or one that is a parent. The layer's volume is not
+   * deleted during the call.
    *
    * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE`, `DM_BOOKMARK_INVALID` (the layer was written since), and like
    * `ThinMetadata.bookmark` and `ThinMetadata.open`.

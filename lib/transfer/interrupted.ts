@@ -1,4 +1,4 @@
-// Receives that were interrupted and can continue.
+// The receives of a pool that were interrupted and can continue.
 import { isDeepStrictEqual } from 'node:util'
 import { hasCode } from '../base/errors.js'
 import { checkOptions, type SignalOption } from '../base/options.js'
@@ -23,7 +23,7 @@ export interface InterruptedReceive {
   readonly volume: number
   /** The offset in the volume before which everything is received and on the disk. */
   readonly offsetBytes: number
-  /** The size of the volume. */
+  /** The size of the whole volume: 100 percent of `offsetBytes`. */
   readonly sizeBytes: number
 }
 

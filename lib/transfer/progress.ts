@@ -1,4 +1,4 @@
-// The progress of a transfer, as callers are told.
+// The progress of a transfer, as callbacks receive it.
 
 /** The amount of a volume that was sent, received or saved so far. */
 export interface TransferProgress {

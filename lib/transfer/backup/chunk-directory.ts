@@ -19,7 +19,7 @@ export class ChunkDirectory implements ChunkStore {
   /** The folders with chunks that were added or found since they were flushed, with the number of the last one. */
   readonly #added = new Map<string, number>()
   #count = 0
-  /** The manifests. */
+  /** The manifests of the backups in the directory. */
   readonly manifests: ManifestStore
 
   private constructor(folder: string) {
@@ -48,7 +48,7 @@ export class ChunkDirectory implements ChunkStore {
     return opened
   }
 
-  /** Returns true if there is a chunk of this digest. */
+  /** Returns true if there is a chunk of this digest. Rejects with `DM_KERNEL`, `DM_PERMISSION`. */
   async has(digest: string): Promise<boolean> {
     const file = this.#chunk(digest)
     const isThere = await this.#run(() => access(file, constants.F_OK).then(() => true, unless('ENOENT')))
@@ -57,7 +57,7 @@ export class ChunkDirectory implements ChunkStore {
     return isThere === true
   }
 
-  /** Stores a chunk. Does nothing if it is there. */
+  /** Stores a chunk. Does nothing if it is there. Rejects with `DM_KERNEL`, `DM_PERMISSION`. */
   async put(digest: string, content: Uint8Array): Promise<void> {
     const file = this.#chunk(digest)
     if (await this.has(digest)) return
@@ -69,13 +69,13 @@ export class ChunkDirectory implements ChunkStore {
     this.#note(path.dirname(file))
   }
 
-  /** Returns a chunk; undefined if there is none of this digest. */
+  /** Returns a chunk; undefined if there is none of this digest. Rejects with `DM_KERNEL`, `DM_PERMISSION`. */
   async get(digest: string): Promise<Uint8Array | undefined> {
     const file = this.#chunk(digest)
     return this.#run(() => readIfThere(file))
   }
 
-  /** Deletes a chunk. */
+  /** Deletes a chunk, if there is one of this digest. Rejects with `DM_KERNEL`, `DM_PERMISSION`. */
   async delete(digest: string): Promise<void> {
     const file = this.#chunk(digest)
     return this.#run(() => rm(file, { force: true }))
@@ -89,7 +89,11 @@ export class ChunkDirectory implements ChunkStore {
     }
   }
 
-  /** Takes the lock of the directory. Exclusive, also deletes what killed processes have left half written. */
+  /**
+   * Takes the lock of the directory, and returns the function that releases it. `shared`: waits while somebody has it
+   * exclusively. `exclusive`: waits for all others, and deletes the files that killed processes have not completed. Rejects
+   * with `ABORT_ERR`, `DM_KERNEL`, `DM_PERMISSION`.
+   */
   async lock(mode: 'shared' | 'exclusive', signal?: AbortSignal): Promise<() => Promise<void>> {
     return this.#run(async () => {
       const release = await lockDirectory(this.#pathOf('running'), mode, signal)

@@ -5,15 +5,17 @@ import type { ChunkStore } from './chunk-store.js'
 import { readManifest } from './manifest.js'
 import { readPage } from './pages.js'
 
-/** The result of `collectGarbage`: numbers of chunks, pages among them. */
+/** The result of `collectGarbage`. */
 export interface CollectedGarbage {
+  /** The number of chunks that were deleted, pages among them. */
   readonly deleted: number
+  /** The number of chunks that backups name, pages among them. */
   readonly kept: number
 }
 
 /**
  * Deletes the chunks that no manifest names: of deleted backups, and of calls that were interrupted. Waits until no backup is
- * being saved, in any process; `saveBackup` waits meanwhile. Holds the digests of all named chunks in memory.
+ * being saved, in any process; calls of `saveBackup` wait until it ends. Holds the digests of all named chunks in memory.
  *
  * Rejects, without having deleted anything, if a manifest or a page cannot be read: with `DM_TRANSFER_INVALID`, or the error
  * of the store. Also rejects with `ABORT_ERR`.

@@ -13,7 +13,7 @@ import { partOf, readChunk, readPage, type Entry } from './pages.js'
 
 /** Options of `readBackup`. */
 export interface ReadBackupOptions extends SignalOption {
-  /** Continues a stream of this backup that was interrupted, with a token of `interruptedReceives`. */
+  /** Continues a stream of this backup that was interrupted, with a token of `interruptedReceives`. Default: from the start. */
   readonly resume?: string
   /** Called after each chunk. Default: no calls. */
   readonly onProgress?: (progress: TransferProgress) => void

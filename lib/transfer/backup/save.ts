@@ -23,8 +23,9 @@ export interface SaveBackupOptions extends SignalOption {
 
 /** A backup that was saved. */
 export interface SavedBackup {
+  /** The name under which it was saved. */
   readonly name: string
-  /** The size of the volume. */
+  /** The size of the volume that was sent. */
   readonly sizeBytes: number
   /** The number of bytes of content in the stream. */
   readonly receivedBytes: number

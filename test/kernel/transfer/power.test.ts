@@ -15,7 +15,7 @@ import { sha256 } from '../../helpers/transfer/volumes.js'
 
 const scratch = useScratch()
 
-test('after a loss of power at any record, a receive continues from what was saved', async () => {
+test('a receive continues from what was saved after a loss of power at any record', async () => {
   const sizes = { data: 32 * MiB, metadata: 4 * MiB }
   const names = { data: scratch.name('data'), metadata: scratch.name('metadata') }
   const disk = await LoggedDisk.make(names.data, scratch.path('data'), sizes.data)

@@ -116,7 +116,7 @@ test('a token of another stream is refused by the sender and by the receiver', (
     expect(await interruptedReceives(to)).toEqual([])
   }))
 
-test('an interrupted volume that was activated for writing meanwhile is refused, and not listed any more', () =>
+test('an interrupted volume that was activated for writing since is refused, and not listed any more', () =>
   inScene(async scene => {
     const { to, changes } = scene
     const { token, volume } = await abortAfter(scene, await changes(), 2)

@@ -313,6 +313,14 @@ TEST(worker_pool_test, stops_with_work_in_every_state) {
   CHECK_EQUAL(pool.take(), 0u);
 }
 
+TEST(worker_pool_test, stops_when_its_work_is_done) {
+  for (int round = 0; round < 500; ++round) {
+    Pool pool(8);
+    pool.add([](Job&) { return std::nullopt; }, Kind::kQuick);
+    pool.wait_for(1);
+  }
+}
+
 TEST(worker_pool_test, stop_waits_for_a_shielded_section) {
   Meeting suspended(2);
   Pool pool(2);

@@ -1,5 +1,9 @@
 #include "threads/thread.h"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <ctime>
 
@@ -22,6 +26,13 @@ namespace dmthin {
 namespace {
 constexpr size_t kStackBytes = size_t{256} * 1024;
 constexpr int64_t kSecond = 1'000'000'000;
+
+timespec time_of(int64_t ns) {
+  timespec time = {};
+  time.tv_sec = static_cast<time_t>(ns / kSecond);
+  time.tv_nsec = static_cast<long>(ns % kSecond);
+  return time;
+}
 }  // namespace
 
 Condition::Condition() {
@@ -33,10 +44,34 @@ Condition::Condition() {
 }
 
 void Condition::wait_until(Mutex& mutex, int64_t deadline_ns) {
-  timespec time = {};
-  time.tv_sec = static_cast<time_t>(deadline_ns / kSecond);
-  time.tv_nsec = static_cast<long>(deadline_ns % kSecond);
+  const timespec time = time_of(deadline_ns);
   pthread_cond_timedwait(&condition_, &mutex.mutex_, &time);
+}
+
+bool Semaphore::take() {
+  uint32_t posts = posts_.load();
+  while (posts > 0) {
+    if (posts_.compare_exchange_weak(posts, posts - 1)) return true;
+  }
+  return false;
+}
+
+void Semaphore::post() {
+  ++posts_;
+  if (waiting_ > 0) syscall(SYS_futex, &posts_, FUTEX_WAKE_PRIVATE, 1);
+}
+
+// sem_clockwait would raise the oldest glibc that the binary loads on, and sem_timedwait keeps the time of
+// day, which can be set.
+void Semaphore::wait_until(int64_t deadline_ns) {
+  const timespec time = time_of(deadline_ns);
+  for (bool over = false; !take() && !over;) {
+    ++waiting_;
+    const long result =
+        syscall(SYS_futex, &posts_, FUTEX_WAIT_BITSET_PRIVATE, 0, &time, nullptr, FUTEX_BITSET_MATCH_ANY);
+    over = result != 0 && errno == ETIMEDOUT;
+    --waiting_;
+  }
 }
 
 bool start_thread(void* (*run)(void*), void* argument) {

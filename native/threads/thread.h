@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "system/operation.h"
@@ -50,6 +51,25 @@ class Condition {
 
  private:
   pthread_cond_t condition_;
+};
+
+/// Lets one waiting thread go on for each post(). Unlike with a condition, whoever waits holds no mutex, so
+/// that nobody waits for it to be let go.
+class Semaphore {
+ public:
+  Semaphore() = default;
+  Semaphore(const Semaphore&) = delete;
+  Semaphore& operator=(const Semaphore&) = delete;
+
+  void post();
+  /// Returns when it was posted, or at the deadline.
+  void wait_until(int64_t deadline_ns);
+
+ private:
+  bool take();
+
+  std::atomic<uint32_t> posts_{0};
+  std::atomic<uint32_t> waiting_{0};
 };
 
 /// The operation of the failure if a thread cannot be started.

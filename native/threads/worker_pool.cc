@@ -42,7 +42,7 @@ struct WorkerPool::State {
                {{}, SIZE_MAX, 0}}} {}
 
   Mutex mutex;
-  Condition call_worker;
+  Semaphore call_worker;
   Condition call_dispatcher;
   Condition dispatcher_ended;
   std::function<void()> on_done;
@@ -62,21 +62,24 @@ struct WorkerPool::State {
   // Who is to be woken by unlock(): a thread that is woken while the mutex is held only waits for it.
   size_t workers_called = 0;
   bool dispatcher_called = false;
+  bool to_tell = false;  // on_done is to be called
 
   void lock() { mutex.lock(); }
   void unlock() {
     const size_t workers = std::exchange(workers_called, 0);
     const bool dispatcher = std::exchange(dispatcher_called, false);
+    const bool tell = std::exchange(to_tell, false);
     mutex.unlock();
-    for (size_t i = 0; i < workers; ++i) call_worker.wake_one();
+    for (size_t i = 0; i < workers; ++i) call_worker.post();
     if (dispatcher) call_dispatcher.wake_one();
+    // The pool is not gone meanwhile: it waits for its threads.
+    if (tell) on_done();
   }
-  /// Waits on a condition, once everybody is woken who is to be.
-  template <class Wait>
-  void wait(const Wait& wait) {
-    for (; workers_called > 0; --workers_called) call_worker.wake_one();
-    if (std::exchange(dispatcher_called, false)) call_dispatcher.wake_one();
-    wait();
+  /// Wakes everybody who is to be woken. What others have changed meanwhile is for the caller to look at.
+  void wake_called() {
+    if (workers_called == 0 && !dispatcher_called && !to_tell) return;
+    unlock();
+    lock();
   }
 
   Lane& lane_of(const Job& job) { return lanes[static_cast<size_t>(job.kind)]; }
@@ -153,11 +156,7 @@ struct WorkerPool::State {
     }
     done.push_back(std::move(job));
     if (told || stopping) return;
-    told = true;
-    // Whoever is told takes this mutex next. The pool is not gone meanwhile: it waits for its threads.
-    unlock();
-    on_done();
-    lock();
+    told = to_tell = true;
   }
 
   void end_given_up() {
@@ -247,7 +246,10 @@ void* WorkerPool::work(void* argument) {
     if (!job) {
       if (state.stopping) break;
       ++state.idle;
-      state.wait([&] { state.call_worker.wait_until(state.mutex, now + kIdleNs); });
+      // Not with the mutex: whoever is told of a finished job takes it next.
+      state.unlock();
+      state.call_worker.wait_until(now + kIdleNs);
+      state.lock();
       --state.idle;
       const bool called = state.woken > 0;
       if (called) --state.woken;
@@ -302,11 +304,12 @@ void* WorkerPool::dispatch(void* argument) {
       --state.starting;
       if (!state.refuse_one(now)) break;
     }
-    if (state.stopping) state.call_worker.wake_all();
+    if (state.stopping) state.workers_called = state.idle;
     const int64_t now = now_ns();
     const bool again = state.wake_cancelled() || state.stopping;
     state.dispatcher_due = std::min(state.next_due(now), again ? now + kWakeAgainNs : kNever);
-    state.wait([&] { state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due); });
+    state.wake_called();  // whoever comes meanwhile brings `dispatcher_due` forward
+    state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
     state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again
   }
   state.dispatching = false;
@@ -368,7 +371,8 @@ void WorkerPool::stop() {
   state.delayed.clear();
   state.given_up.clear();
   state.dispatch_at(now_ns());
-  while (state.dispatching) state.wait([&] { state.dispatcher_ended.wait(state.mutex); });
+  state.wake_called();
+  while (state.dispatching) state.dispatcher_ended.wait(state.mutex);
   state.done.clear();
 }
 

@@ -121,7 +121,6 @@ export class NativePort implements MachinePort {
   tableDeps: MachinePort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: MachinePort['tableStatus'] = (address, flags, signal) =>
     this.#call('tableStatus', signal, address, flags)
-  tableAndStatus: MachinePort['tableAndStatus'] = (address, signal) => this.#call('tableAndStatus', signal, address)
   statusMany: MachinePort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: MachinePort['targetMessage'] = (address, sector, message, signal, flags = 0, committed = false) =>
     this.#call('targetMessage', signal, address, sector, message, flags, committed)
@@ -143,6 +142,8 @@ export class NativePort implements MachinePort {
   nextList: MachinePort['nextList'] = (events, filter, poll, signal) =>
     this.#list('nextList', signal, events, filter, poll)
 
+  poolStatus: MachinePort['poolStatus'] = (address, metadataPath, signal) =>
+    this.#call('poolStatus', signal, address, metadataPath)
   activate: MachinePort['activate'] = (request, signal) =>
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)
   activateMany: MachinePort['activateMany'] = (guard, requests, options) =>

@@ -6,6 +6,7 @@ import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'
 import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
+import { METADATA_BLOCK_BYTES } from '../metadata/block-source.js'
 import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'
@@ -125,11 +126,14 @@ export class MemoryPort extends StoragePort implements KernelPort {
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) =>
     this.call(signal, () => this.#mapper.tableStatus(address, flags))
 
-  tableAndStatus: KernelPort['tableAndStatus'] = (address, signal) =>
-    this.call(signal, () => ({
+  poolStatus: KernelPort['poolStatus'] = async (address, metadataPath, signal) => {
+    const lines = await this.call(signal, () => ({
       table: this.#mapper.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush),
       status: this.#mapper.tableStatus(address, TABLE_FLAG.noflush),
     }))
+    const [superblock] = await this.readBlocks(metadataPath, [0], METADATA_BLOCK_BYTES, false, signal).catch(() => [])
+    return { ...lines, superblock }
+  }
 
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) =>
     this.call(signal, () => {

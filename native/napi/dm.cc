@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "block/backing_file.h"
 #include "dm/activate.h"
 #include "dm/commit.h"
 #include "napi/device_list.h"
@@ -146,27 +147,33 @@ Napi::Value table_status(Info info) {
       });
 }
 
-struct TableAndStatus {
+struct PoolLines {
   std::vector<Target> table;
   std::vector<Target> status;
+  std::vector<uint8_t> superblock;  // empty if it cannot be read
 };
 
-/// (address)
-Napi::Value table_and_status(Info info) {
-  return start<TableAndStatus>(
-      info, Kind::kQuick,
-      [control = Environment::of(info.Env()).shared_control(),
-       who = address(info[0])](Work& work) -> Result<TableAndStatus> {
+/// (address, path of the metadata)
+Napi::Value pool_status(Info info) {
+  constexpr uint32_t kMetadataBlockBytes = 4096;
+  return start<PoolLines>(
+      info, Kind::kWaits,
+      [control = Environment::of(info.Env()).shared_control(), who = address(info[0]),
+       path = text(info[1])](Work& work) -> Result<PoolLines> {
         auto table = control->table_status(who, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, work.cancel());
         if (!table) return table.failure();
         auto status = control->table_status(who, DM_NOFLUSH_FLAG, work.cancel());
         if (!status) return status.failure();
-        return TableAndStatus{std::move(*table), std::move(*status)};
+        PoolLines lines{std::move(*table), std::move(*status), {}};
+        auto superblock = read_blocks(path, {0}, kMetadataBlockBytes, false);
+        if (superblock) lines.superblock = std::move(superblock->front());
+        return lines;
       },
-      [](Napi::Env env, TableAndStatus& lines) -> Napi::Value {
+      [](Napi::Env env, PoolLines& lines) -> Napi::Value {
         auto object = Napi::Object::New(env);
         object.Set("table", to_js(env, lines.table));
         object.Set("status", to_js(env, lines.status));
+        if (!lines.superblock.empty()) object.Set("superblock", to_js(env, lines.superblock));
         return object;
       });
 }
@@ -266,7 +273,7 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("tableClear", table_clear);
   add("tableDeps", table_deps);
   add("tableStatus", table_status);
-  add("tableAndStatus", table_and_status);
+  add("poolStatus", pool_status);
   add("statusMany", status_many);
   add("targetMessage", target_message);
   add("targetMessages", target_messages);

@@ -115,11 +115,6 @@ export interface DevicePort {
    * commits its metadata.
    */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
-  /** Returns the lines of the table and of the status, both NOFLUSH, in one native call. */
-  tableAndStatus(
-    address: DeviceAddress,
-    signal?: AbortSignal,
-  ): Promise<{ readonly table: readonly TargetLine[]; readonly status: readonly TargetLine[] }>
   /**
    * Sends a message. With `committed`, for a pool: rejects in the operation `commit` if the pool accepted the message
    * and its status right afterwards, read in the same native call, does not prove the commit. EIO: the pool has

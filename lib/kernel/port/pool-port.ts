@@ -90,7 +90,20 @@ export interface BatchOptions {
 /** The outcome for one device of a batch: its number, or the error. */
 export type Outcome = number | DmThinError
 
+/** The result of `poolStatus`. */
+export interface PoolLines {
+  readonly table: readonly TargetLine[]
+  readonly status: readonly TargetLine[]
+  /** The first block of the metadata on disk; undefined if it cannot be read. */
+  readonly superblock: Uint8Array | undefined
+}
+
 export interface PoolPort extends HandlePort {
+  /**
+   * Returns the lines of the table and of the status of a pool, both NOFLUSH, and the first block of its metadata device,
+   * in one native call.
+   */
+  poolStatus(address: DeviceAddress, metadataPath: string, signal?: AbortSignal): Promise<PoolLines>
   /**
    * Returns the status lines (NOFLUSH) of many volumes in one native call. Their uuids are `prefix` and the id. The
    * result is one string: for each volume a line `ERRNO LENGTH_SECTORS STATUS` that ends with a newline.

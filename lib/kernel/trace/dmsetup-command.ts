@@ -99,7 +99,7 @@ const WORDS: Record<string, (args: Args) => string> = {
   tableClear: ([address]) => `dmsetup clear ${who(address)}`,
   tableDeps: ([address]) => `dmsetup deps ${who(address)}`,
   tableStatus,
-  tableAndStatus: ([address]) => `dmsetup table ${who(address)}; dmsetup status --noflush ${who(address)}`,
+  poolStatus: ([address]) => `dmsetup table ${who(address)}; dmsetup status --noflush ${who(address)}`,
   targetMessage: ([address, sector, message]) =>
     `dmsetup message ${who(address)} ${String(sector)} ${quoted(text(message))}`,
   targetMessages: ([address, sector, messages]) =>

@@ -42,6 +42,24 @@ export const snapshotsStatus = (time: number): SnapshotsStatus => ({
 
 export const areSnapshotsLow = ({ made }: SnapshotsStatus): boolean => made >= LOW
 
+/**
+ * Returns the clock in a superblock that was just read; undefined without one. Reads it again if the kernel was writing
+ * it.
+ */
+export async function snapshotTimeIn(
+  superblock: Uint8Array | undefined,
+  port: FilePort,
+  metadataPath: string,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  if (superblock === undefined) return undefined
+  try {
+    return parseSuperblock(superblock).time
+  } catch {
+    return readSnapshotTime(port, metadataPath, signal)
+  }
+}
+
 /** Returns the clock in the superblock on disk; undefined if it cannot be read. */
 export async function readSnapshotTime(
   port: FilePort,

@@ -4,7 +4,7 @@ import { parsePoolStatus, type PoolMode, type PoolTable } from '../../target/thi
 import { parseThinStatus } from '../../target/thin.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { poolStatusLine, tableOfPool, type PoolContext } from './context.js'
-import { readSnapshotTime, snapshotsStatus, type SnapshotsStatus } from './snapshot-clock.js'
+import { snapshotsStatus, snapshotTimeIn, type SnapshotsStatus } from './snapshot-clock.js'
 
 /** The used and the total space of a device of the pool, in its blocks and in bytes. */
 export interface SpaceStatus {
@@ -101,13 +101,11 @@ const space = (usedBlocks: number, totalBlocks: number, blockBytes: number): Spa
 /** Reads the status from the kernel, without a commit, and the superblock from disk. */
 export async function readPoolStatus(context: PoolContext, signal?: AbortSignal): Promise<PoolStatus> {
   const { port, address, metadataPath, metadataDevice } = context
-  const [lines, time] = await Promise.all([
-    port.tableAndStatus(address, signal),
-    readSnapshotTime(port, metadataPath, signal),
-  ])
+  const lines = await port.poolStatus(address, metadataPath, signal)
   const table = tableOfPool(context.name, lines.table)
   const same = table.metadataDevice === metadataDevice
-  return poolStatus(lines.status[0]?.parameters ?? '', table, same ? time : undefined)
+  const time = same ? await snapshotTimeIn(lines.superblock, port, metadataPath, signal) : undefined
+  return poolStatus(lines.status[0]?.parameters ?? '', table, time)
 }
 
 export interface PoolSpace {

@@ -41,7 +41,7 @@ test.each([
     "dmsetup message p 0 'delete 1'; dmsetup message p 0 'delete 2'",
   ],
   ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
-  ['tableAndStatus', [{ name: 'a' }], 'dmsetup table a; dmsetup status --noflush a'],
+  ['poolStatus', [{ name: 'a' }, '/dev/loop1'], 'dmsetup table a; dmsetup status --noflush a'],
   [
     'snapshotActive',
     [{ pool, originId: 0, ids: [1] }, { pool, ownPrefix: '' }, thin, 0],

@@ -18,6 +18,17 @@ bool remove_half_made(Control& control, const ActivateRequest& request, Cancel& 
   return static_cast<bool>(control.remove(own, request.event, 0, cancel));
 }
 
+uint32_t load_flags(const ActivateRequest& request) { return request.read_only ? DM_READONLY_FLAG : 0; }
+
+/// Why the kernel has refused the table of a thin. It is loaded once more, so that nothing has to be
+/// remembered of the log before each table that is not refused.
+std::string reason_asked_again(Control& control, const ActivateRequest& request, uint64_t device,
+                               Cancel& cancel) {
+  const auto log = control.logs().acquire();
+  (void)control.table_load({request.name, {}, 0}, request.table, load_flags(request), cancel);
+  return log->reason(device);
+}
+
 }  // namespace
 
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel) {
@@ -29,6 +40,11 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
     if (!admitted) return admitted.failure();
     lock = std::move(*admitted);
   }
+  return activate_locked(control, request, lock, cancel);
+}
+
+Result<DeviceInfo> activate_locked(Control& control, const ActivateRequest& request, const ThinLock& lock,
+                                   Cancel& cancel) {
   PreparedCalls calls(control);
   const Address address{request.name, {}, 0};
   const auto create = calls.add({command::kCreate, {request.name, request.uuid, 0}});
@@ -50,9 +66,11 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   const auto undo = [&] { return calls.undo(*remove, while_busy); };
   ScopeGuard half_made(undo);
   const uint64_t device = calls.answer().dev;
-  const auto log = control.logs().acquire();
-  auto done = control.table_load(address, request.table, request.read_only ? DM_READONLY_FLAG : 0, cancel);
-  if (done) done = control.resume(address, request.event, 0, cancel);
+  const bool is_volume = request.guard != nullptr;
+  const auto log = is_volume ? nullptr : control.logs().acquire();
+  auto done = control.table_load(address, request.table, load_flags(request), cancel);
+  const bool loaded = static_cast<bool>(done);
+  if (loaded) done = control.resume(address, request.event, 0, cancel);
   if (done) {
     half_made.dismiss();
     return done;
@@ -60,7 +78,10 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   Failure& failure = done.failure();
   if (!request.table.empty())
     failure.detail = request.table.front().type + " " + request.table.front().parameters;
-  failure.kernel_reason = log->reason(device);
+  if (log)
+    failure.kernel_reason = log->reason(device);
+  else if (!loaded)
+    failure.kernel_reason = reason_asked_again(control, request, device, cancel);
   failure.rollback.push_back({command::kRemove.name, request.name, 0});
   half_made.dismiss();
   failure.rollback.back().error = undo();

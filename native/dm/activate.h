@@ -23,6 +23,10 @@ struct ActivateRequest {
 /// DM_DEV_CREATE, DM_TABLE_LOAD, resume, once the guard, if there is one, has let it in.
 Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Cancel& cancel);
 
+/// The same for a caller that has the lock of the thin id, and has looked at the pool.
+Result<DeviceInfo> activate_locked(Control& control, const ActivateRequest& request, const ThinLock& lock,
+                                   Cancel& cancel);
+
 /// DM_TABLE_LOAD with the kernel log's reason attached when the table is refused.
 Result<DeviceInfo> load_with_reason(Control& control, const Address& address,
                                     const std::vector<Target>& table, uint32_t flags, Cancel& cancel);

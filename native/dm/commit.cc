@@ -31,6 +31,10 @@ std::string undo_of(const std::string& text) {
 
 }  // namespace
 
+bool shows_commit(const dm_ioctl& answer, const DeviceInfo& before) {
+  return answer.event_nr == before.event_number && ((answer.flags | before.flags) & DM_SUSPEND_FLAG) == 0;
+}
+
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
                                       const std::string& text, Cancel& cancel) {
   auto sent = control.target_message(pool, sector, text, cancel);

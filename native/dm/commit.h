@@ -13,6 +13,12 @@ namespace dmthin {
 /// that only the metadata on disk tells.
 constexpr Operation kCommit = "commit";
 
+/// Whether the answer to a message shows that the pool has committed it: `before` is the pool before the
+/// message. A failed commit changes the mode of the pool, which raises an event (dm-thin.c set_pool_mode),
+/// and the kernel counts the events after it has run the message. Not of a pool that is suspended: the kernel
+/// may be replacing the table that counts.
+bool shows_commit(const dm_ioctl& answer, const DeviceInfo& before);
+
 /// Sends a message to a pool and asks its status (NOFLUSH) right after it. The look is not given up: the
 /// message has been taken. If the look itself fails, what a create_thin or create_snap made is deleted again.
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,

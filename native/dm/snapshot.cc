@@ -52,7 +52,8 @@ std::string deletion_of(uint32_t id) { return "delete " + std::to_string(id); }
 /// The messages of one snapshot call, and their undoing. Everything is packed before the first is sent.
 class SnapshotCalls {
  public:
-  SnapshotCalls(Control& control, const SnapshotRequest& request) : calls_(control), request_(request) {}
+  SnapshotCalls(Control& control, const SnapshotRequest& request, const DeviceInfo& pool)
+      : calls_(control), request_(request), pool_(pool) {}
 
   /// Without an origin nothing will be suspended.
   Status prepare(const Origin& origin) {
@@ -76,8 +77,10 @@ class SnapshotCalls {
 
   /// One create_snap for each id.
   void send_all(Cancel& cancel) {
-    for (size_t i = 0; i < request_.ids.size(); ++i)
+    for (size_t i = 0; i < request_.ids.size(); ++i) {
       items.push_back({request_.ids[i], calls_.send(2 * i, cancel), {}});
+      if (items.back().error == 0) is_committed_ = shows_commit(calls_.answer(), pool_);
+    }
   }
 
   Status suspend(Cancel& cancel) {
@@ -100,9 +103,9 @@ class SnapshotCalls {
   /// The failure of the call if the origin could not be resumed and undo() has run.
   Failure not_resumed(int error) const { return with_undone(calls_.failure(suspend_ + 1, error)); }
 
-  /// Names the failed call of each item, and asks whether the kernel has committed what the others made.
-  /// After a failed commit the pool takes no message, so that the one it belongs to is the last that was
-  /// taken.
+  /// Names the failed call of each item, and asks whether the kernel has committed what the others made,
+  /// unless its answer to the last of them shows it. After a failed commit the pool takes no message, so that
+  /// the one it belongs to is the last that was taken.
   Status verify(Control& control) {
     SnapshotItem* last = nullptr;
     for (SnapshotItem& item : items) {
@@ -111,7 +114,7 @@ class SnapshotCalls {
       else
         item.operation = command::kTargetMessage.name;
     }
-    if (last == nullptr || !request_.committed) return Nothing{};
+    if (last == nullptr || !request_.committed || is_committed_) return Nothing{};
     const auto looked =
         verify_commit(control, request_.pool.address(), "create_snap " + std::to_string(last->id));
     if (looked) return Nothing{};
@@ -137,16 +140,14 @@ class SnapshotCalls {
 
   PreparedCalls calls_;
   const SnapshotRequest& request_;
+  const DeviceInfo& pool_;     // before the first message
+  bool is_committed_ = false;  // as the answer to the last message that was taken shows
   size_t suspend_ = 0;
   std::vector<int> undone_;  // of each item: kMade, 0, or the errno of its deletion
 };
 
-}  // namespace
-
-Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
-  // To the end: the origin is neither activated meanwhile nor suspended by another snapshot of it.
-  const auto lock = lock_thin(request.pool.name, request.origin_id, cancel);
-  if (!lock) return lock.failure();
+/// Under the lock of the origin: it is neither activated meanwhile nor suspended by another snapshot of it.
+Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   const auto pool = pool_device(control, request.pool, cancel);
   if (!pool) return pool.failure();
   // Open by nobody: nothing of this pool is active.
@@ -159,7 +160,7 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
     return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
   }
 
-  SnapshotCalls calls(control, request);
+  SnapshotCalls calls(control, request, *pool);
   const auto prepared = calls.prepare(*origin);
   if (!prepared) return prepared.failure();
   ScopeGuard made([&] { calls.undo(); });
@@ -198,13 +199,33 @@ Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& reques
   return verified(true);
 }
 
+}  // namespace
+
+Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
+  const auto lock = lock_thin(request.pool.name, request.origin_id, cancel);
+  if (!lock) return lock.failure();
+  return snapshot_locked(control, request, cancel);
+}
+
 Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
                                              const ActivateRequest& activation, Cancel& cancel) {
-  auto made = snapshot(control, request, cancel);
+  auto opened = open_thin_locks(request.pool.name, cancel);
+  if (!opened) return opened.failure();
+  ThinLockFile file = std::move(*opened);
+  auto made = [&]() -> Result<SnapshotOutcome> {
+    const auto origin = lock_thin(file, request.origin_id, cancel);
+    if (!origin) return origin.failure();
+    return snapshot_locked(control, request, cancel);
+  }();
   if (!made) return made.failure();
   ActiveSnapshot active{std::move(*made), std::nullopt};
-  if (active.outcome.items.size() == 1 && active.outcome.items.front().error == 0)
-    active.activated = activate(control, activation, cancel);
+  if (active.outcome.items.size() != 1 || active.outcome.items.front().error != 0) return active;
+  // The lock of the origin is not kept for it: other snapshots of the origin need not wait for the
+  // activation, and nobody waits for one thin id with the lock of another.
+  CriticalSection section(cancel);
+  const auto own = lock_thin(file, activation.thin_id, cancel);
+  file = {};  // `own` has it
+  active.activated = own ? activate_locked(control, activation, *own, cancel) : own.failure();
   return active;
 }
 

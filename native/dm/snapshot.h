@@ -41,8 +41,9 @@ struct ActiveSnapshot {
   std::optional<Result<DeviceInfo>> activated;  // none if there is no snapshot to activate
 };
 
-/// A snapshot of one id, and its activation. Whoever asked for it deletes the snapshot if the activation
-/// failed.
+/// A snapshot of one id, and its activation: the look at the pool and the pool's lock serve both. Nobody can
+/// have the snapshot active already, so nobody looks for that. Whoever asked for it deletes the snapshot if
+/// the activation failed.
 Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
                                              const ActivateRequest& activation, Cancel& cancel);
 

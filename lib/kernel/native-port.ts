@@ -1,7 +1,7 @@
 // The port over the native addon. It packs arguments, returns the addon's promises, and converts failures to
 // DmThinErrors; an AbortSignal becomes a number for `cancel`.
 import { DmThinError, throwIfAborted } from '../base/errors.js'
-import { unpackList, type PackedList } from './device-list.js'
+import { unpackInventory, unpackList, type PackedInventory, type PackedList } from './device-list.js'
 import { fileSystemSpace } from './host-space.js'
 import { traced } from './trace/diagnostics.js'
 import { errorFromFailure } from './errors/translate.js'
@@ -121,6 +121,8 @@ export class NativePort implements MachinePort {
   tableDeps: MachinePort['tableDeps'] = (address, signal, flags = 0) => this.#call('tableDeps', signal, address, flags)
   tableStatus: MachinePort['tableStatus'] = (address, flags, signal) =>
     this.#call('tableStatus', signal, address, flags)
+  deviceLines: MachinePort['deviceLines'] = (address, flags, signal) =>
+    this.#call('deviceLines', signal, address, flags)
   statusMany: MachinePort['statusMany'] = (prefix, ids, signal) => this.#call('statusMany', signal, prefix, ids)
   targetMessage: MachinePort['targetMessage'] = (address, sector, message, signal, flags = 0, committed = false) =>
     this.#call('targetMessage', signal, address, sector, message, flags, committed)
@@ -142,6 +144,10 @@ export class NativePort implements MachinePort {
   nextList: MachinePort['nextList'] = (events, filter, poll, signal) =>
     this.#list('nextList', signal, events, filter, poll)
 
+  inventory: MachinePort['inventory'] = (pool, signal) =>
+    traced('inventory', [pool], async () =>
+      unpackInventory(await this.#run<PackedInventory>('inventory', signal, [pool])),
+    )
   poolStatus: MachinePort['poolStatus'] = (address, metadataPath, signal) =>
     this.#call('poolStatus', signal, address, metadataPath)
   activate: MachinePort['activate'] = (request, signal) =>

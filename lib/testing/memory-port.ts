@@ -11,6 +11,7 @@ import { commit, committedMessage } from './commit.js'
 import { described } from './mapper.js'
 import { Refusal } from './refusal.js'
 import { activate, activeThins, admit, foreignThins, moveToSnapshot, poolDevice, snapshot } from './sections.js'
+import { inventory, thinNumbers } from './inventory.js'
 import { StoragePort } from './storage-port.js'
 import { TARGETS } from './targets.js'
 
@@ -126,6 +127,14 @@ export class MemoryPort extends StoragePort implements KernelPort {
   tableStatus: KernelPort['tableStatus'] = (address, flags, signal) =>
     this.call(signal, () => this.#mapper.tableStatus(address, flags))
 
+  deviceLines: KernelPort['deviceLines'] = (address, flags, signal) =>
+    this.call(signal, () => {
+      const device = this.#mapper.lookup('DM_TABLE_STATUS', address)
+      return { info: device.info(), targets: this.#mapper.linesOf(device, flags) }
+    })
+
+  inventory: KernelPort['inventory'] = (pool, signal) => this.call(signal, () => inventory(this.#mapper, pool))
+
   poolStatus: KernelPort['poolStatus'] = async (address, metadataPath, signal) => {
     const lines = await this.call(signal, () => ({
       table: this.#mapper.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush),
@@ -137,16 +146,15 @@ export class MemoryPort extends StoragePort implements KernelPort {
 
   statusMany: KernelPort['statusMany'] = (prefix, ids, signal) =>
     this.call(signal, () => {
-      const line = (id: number): string => {
+      const numbers = Array.from(ids, id => {
         try {
-          const [first] = this.#mapper.tableStatus({ uuid: prefix + id }, 0)
-          return `0 ${first?.lengthSectors ?? 0} ${first?.parameters ?? ''}\n`
+          return thinNumbers(this.#mapper.tableStatus({ uuid: prefix + id }, 0))
         } catch (fault) {
-          if (fault instanceof Refusal) return `${fault.failure.errno} 0 \n`
+          if (fault instanceof Refusal) return thinNumbers([])
           throw fault
         }
-      }
-      return Array.from(ids, line).join('')
+      })
+      return Float64Array.from(numbers.flat())
     })
 
   targetMessage: KernelPort['targetMessage'] = (address, sector, message, signal, _flags, committed = false) =>

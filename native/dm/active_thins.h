@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dm/control.h"
+#include "dm/thin_line.h"
 
 namespace dmthin {
 
@@ -19,6 +21,9 @@ struct ActiveThin {
   std::string uuid;
   uint64_t device = 0;
   uint32_t id = 0;
+  uint32_t flags = 0;
+  int32_t open_count = 0;
+  Target line;  // of its table; empty if it has none
 };
 
 /// A pool as a caller knows it: the number that it had, its name, and its uuid (empty where it has none).
@@ -43,6 +48,23 @@ Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, c
                                               Cancel& cancel);
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
                                               const std::string& own_prefix, Cancel& cancel);
+
+/// A pool, and each device of it.
+struct Inventory {
+  DeviceInfo pool;
+  std::vector<Target> table;
+  std::vector<Target> status;
+  /// Those that hold the pool, whoever made them, and those of this library that have no table yet.
+  std::vector<ActiveThin> thins;
+};
+
+/// One command for each thin, and none that waits for the pool's metadata. ENXIO where there is no pool.
+Result<Inventory> inventory(Control& control, const Address& pool, Cancel& cancel);
+
+/// Of each volume whose uuid is `prefix` and its id. `kOther`: it is not there, or its line is unusual, and
+/// whoever wants to know asks for this one.
+Result<std::vector<ThinStatus>> status_of_thins(Control& control, const std::string& prefix,
+                                                const std::vector<uint32_t>& ids, Cancel& cancel);
 
 /// Every active thin of the pool, whoever made it.
 Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel);

@@ -9,16 +9,18 @@ namespace {
 
 /// A failed commit as a failure of the message that it belongs to.
 Status look(Control& control, const Address& pool, const std::string& text, uint32_t flags, Cancel& cancel) {
-  const auto status = control.table_status(pool, flags, cancel);
+  const auto status = control.device_lines(pool, flags, cancel);
   if (!status) return status.failure();
   const std::string who = described(pool);
-  if (status->empty()) return failed(command::kTableStatus.name, ENXIO, who, text);
-  const int error = commit_error_of(status->front());
+  if (status->targets.empty()) return failed(command::kTableStatus.name, ENXIO, who, text);
+  const int error = commit_error_of(status->targets.front());
   if (error != 0) return failed(kCommit, error, who, text);
+  control.commits().verified(status->info);
   return Nothing{};
 }
 
-/// "create_thin ID" and "create_snap ID ORIGIN" are undone by "delete ID"; nothing else is.
+/// "create_thin ID" and "create_snap ID ORIGIN" are undone by "delete ID";
+/// nothing else is.
 std::string undo_of(const std::string& text) {
   for (const char* command : {"create_thin ", "create_snap "}) {
     const std::string prefix(command);
@@ -31,16 +33,18 @@ std::string undo_of(const std::string& text) {
 
 }  // namespace
 
-bool shows_commit(const dm_ioctl& answer, const DeviceInfo& before) {
-  return answer.event_nr == before.event_number && ((answer.flags | before.flags) & DM_SUSPEND_FLAG) == 0;
+bool shows_commit(uint32_t events, uint32_t flags, uint32_t before) {
+  return events == before && (flags & DM_SUSPEND_FLAG) == 0;
 }
 
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
                                       const std::string& text, Cancel& cancel) {
+  const auto before = control.commits().events_of(pool.uuid);
   auto sent = control.target_message(pool, sector, text, cancel);
-  if (!sent) return sent;
+  if (!sent) return sent.failure();
+  if (before && shows_commit(sent->info.event_number, sent->info.flags, *before)) return sent->text;
   const auto looked = verify_commit(control, pool, text);
-  if (looked) return sent;
+  if (looked) return sent->text;
   Failure failure = looked.failure();
   const std::string undo = undo_of(text);
   if (failure.operation != kCommit && !undo.empty()) {

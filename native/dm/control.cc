@@ -15,11 +15,13 @@ namespace dmthin {
 namespace {
 
 constexpr const char* kControlNode = "/dev/mapper/control";
-// The kernel copies the whole buffer in and out, so it is as large as the answer usually is, and grows.
+// The kernel copies the whole buffer in and out, so it is as large as the
+// answer usually is, and grows.
 constexpr size_t kListRoom = size_t{16} * 1024;
 constexpr size_t kLineRoom = 1024;
-// A message that filled its buffer has run and cannot be repeated. Those that begin with "@stats_" go to
-// dm-stats, which answers with a line for each area of a device; other targets answer with a few words.
+// A message that filled its buffer has run and cannot be repeated. Those that
+// begin with "@stats_" go to dm-stats, which answers with a line for each area
+// of a device; other targets answer with a few words.
 constexpr size_t kMessageRoom = 1024;
 constexpr size_t kStatisticsRoom = size_t{64} * 1024;
 constexpr size_t kLargestRoom =
@@ -41,7 +43,8 @@ size_t first_room(const Call& call) {
 Result<int> Control::descriptor() {
   const MutexLock locked(opening_);
   if (!fd_) {
-    // A failure is not remembered: the module may be loaded later in the life of the process.
+    // A failure is not remembered: the module may be loaded later in the life
+    // of the process.
     const int fd = system_call("open control", [] { return ::open(kControlNode, O_RDWR | O_CLOEXEC); });
     if (fd < 0) return failed("open control", -fd, kControlNode);
     fd_.reset(fd);
@@ -55,13 +58,15 @@ Result<Reply> Control::run(const Call& call, Cancel& cancel, size_t room) {
   room = std::max(room, first_room(call));
   for (;;) {
     if (cancel.requested()) return cancelled(call.command.name, described(call.address));
-    // Packed anew for each attempt: after a success the kernel has overwritten the request, and with
-    // DM_SECURE_DATA_FLAG it has zeroed it even when it failed.
+    // Packed anew for each attempt: after a success the kernel has overwritten
+    // the request, and with DM_SECURE_DATA_FLAG it has zeroed it even when it
+    // failed.
     auto bytes = pack(call, room);
     if (!bytes) return bytes.failure();
     const int result =
         system_call(call.command.name, [&] { return ::ioctl(*fd, call.command.request, bytes->data()); });
-    // The kernel wipes our buffer as it reads it, but not where it refused the request before.
+    // The kernel wipes our buffer as it reads it, but not where it refused the
+    // request before.
     if (result < 0 && (call.flags & DM_SECURE_DATA_FLAG) != 0) explicit_bzero(bytes->data(), bytes->size());
     if (result == -EINTR) continue;
     if (result < 0) return failed(call.command.name, -result, described(call.address));
@@ -98,8 +103,8 @@ Result<std::vector<Listed>> Control::list_devices(const Address& filter, Cancel&
 
 Status Control::each_device(const Address& filter, Cancel& cancel,
                             const std::function<void(const Listed&)>& tell) {
-  // For a list that does not fit the kernel walks all devices for nothing; so the next whole one gets the
-  // room that this one took, and some more.
+  // For a list that does not fit the kernel walks all devices for nothing; so
+  // the next whole one gets the room that this one took, and some more.
   const bool whole = filter.name.empty() && filter.uuid.empty();
   const size_t room = whole ? list_room_.load() : 0;
   const auto reply = run({command::kListDevices, filter, DM_UUID_FLAG}, cancel, room);
@@ -157,8 +162,8 @@ Result<DeviceInfo> Control::create(const std::string& name, const std::string& u
 }
 
 namespace {
-/// The device as it is now, and whether the renaming itself raised a uevent. It is renamed: that it was
-/// cancelled no longer counts.
+/// The device as it is now, and whether the renaming itself raised a uevent. It
+/// is renamed: that it was cancelled no longer counts.
 Result<DeviceInfo> renamed(Control& control, const DeviceInfo& answer, const std::string& name) {
   Cancel never;
   auto now = control.status({name, {}, 0}, never);
@@ -193,13 +198,13 @@ Status Control::set_geometry(const Address& address, const std::string& geometry
   return Nothing{};
 }
 
-Result<Control::Event> Control::wait(const Address& address, uint32_t event_number, uint32_t flags,
-                                     Cancel& cancel) {
+Result<Control::DeviceLines> Control::wait(const Address& address, uint32_t event_number, uint32_t flags,
+                                           Cancel& cancel) {
   const auto reply = run({command::kWait, address, flags, event_number}, cancel);
   if (!reply) return reply.failure();
   auto targets = reply->targets();
   if (!targets) return targets.failure();
-  return Event{reply->info(), std::move(*targets)};
+  return DeviceLines{reply->info(), std::move(*targets)};
 }
 
 Result<DeviceInfo> Control::remove(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel) {
@@ -246,8 +251,18 @@ Result<std::vector<Target>> Control::table_status(const Address& address, uint32
   return reply->targets();
 }
 
-Result<std::string> Control::target_message(const Address& address, uint64_t sector, const std::string& text,
-                                            Cancel& cancel, uint32_t flags) {
+Result<Control::DeviceLines> Control::device_lines(const Address& address, uint32_t flags, Cancel& cancel) {
+  const auto reply = run({command::kTableStatus, address, flags}, cancel);
+  if (!reply) return reply.failure();
+  auto targets = reply->targets();
+  if (!targets) return targets.failure();
+  DeviceInfo info = reply->info();
+  info.flags &= ~flags;  // the kernel gives back those of the request
+  return DeviceLines{std::move(info), std::move(*targets)};
+}
+
+Result<Control::Answer> Control::target_message(const Address& address, uint64_t sector,
+                                                const std::string& text, Cancel& cancel, uint32_t flags) {
   Call call{command::kTargetMessage, address, flags};
   call.payload = pack_message(sector, text);
   auto reply = run(call, cancel, starts_with(text, "@stats_") ? kStatisticsRoom : kMessageRoom);
@@ -255,7 +270,9 @@ Result<std::string> Control::target_message(const Address& address, uint64_t sec
     reply.failure().detail = text;
     return reply.failure();
   }
-  return reply->message_reply();
+  auto answer = reply->message_reply();
+  if (!answer) return answer.failure();
+  return Answer{reply->info(), std::move(*answer)};
 }
 
 }  // namespace dmthin

@@ -49,7 +49,8 @@ Call message(const SnapshotRequest& request, const std::string& text) {
 
 std::string deletion_of(uint32_t id) { return "delete " + std::to_string(id); }
 
-/// The messages of one snapshot call, and their undoing. Everything is packed before the first is sent.
+/// The messages of one snapshot call, and their undoing. Everything is packed
+/// before the first is sent.
 class SnapshotCalls {
  public:
   SnapshotCalls(Control& control, const SnapshotRequest& request, const DeviceInfo& pool)
@@ -79,7 +80,9 @@ class SnapshotCalls {
   void send_all(Cancel& cancel) {
     for (size_t i = 0; i < request_.ids.size(); ++i) {
       items.push_back({request_.ids[i], calls_.send(2 * i, cancel), {}});
-      if (items.back().error == 0) is_committed_ = shows_commit(calls_.answer(), pool_);
+      if (items.back().error != 0) continue;
+      const dm_ioctl answer = calls_.answer();
+      is_committed_ = shows_commit(answer.event_nr, answer.flags | pool_.flags, pool_.event_number);
     }
   }
 
@@ -100,12 +103,14 @@ class SnapshotCalls {
     }
   }
 
-  /// The failure of the call if the origin could not be resumed and undo() has run.
+  /// The failure of the call if the origin could not be resumed and undo() has
+  /// run.
   Failure not_resumed(int error) const { return with_undone(calls_.failure(suspend_ + 1, error)); }
 
-  /// Names the failed call of each item, and asks whether the kernel has committed what the others made,
-  /// unless its answer to the last of them shows it. After a failed commit the pool takes no message, so that
-  /// the one it belongs to is the last that was taken.
+  /// Names the failed call of each item, and asks whether the kernel has
+  /// committed what the others made, unless its answer to the last of them
+  /// shows it. After a failed commit the pool takes no message, so that the one
+  /// it belongs to is the last that was taken.
   Status verify(Control& control) {
     SnapshotItem* last = nullptr;
     for (SnapshotItem& item : items) {
@@ -146,7 +151,8 @@ class SnapshotCalls {
   std::vector<int> undone_;  // of each item: kMade, 0, or the errno of its deletion
 };
 
-/// Under the lock of the origin: it is neither activated meanwhile nor suspended by another snapshot of it.
+/// Under the lock of the origin: it is neither activated meanwhile nor
+/// suspended by another snapshot of it.
 Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   const auto pool = pool_device(control, request.pool, cancel);
   if (!pool) return pool.failure();
@@ -155,7 +161,8 @@ Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest&
       pool->open_count == 0 ? Result<Origin>(Origin{}) : find_origin(control, request, *pool, cancel);
   if (!origin) return origin.failure();
   const bool suspends = origin->active && !origin->was_suspended;
-  // Suspending a thin of a suspended pool would wait until somebody resumes the pool.
+  // Suspending a thin of a suspended pool would wait until somebody resumes the
+  // pool.
   if (suspends && (pool->flags & DM_SUSPEND_FLAG) != 0) {
     return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
   }
@@ -181,8 +188,8 @@ Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest&
   CriticalSection section(cancel);
   const auto suspended = calls.suspend(cancel);
   if (!suspended) {
-    // Deactivated since it was looked up, which takes no lock. An activation would wait for the lock of its
-    // id.
+    // Deactivated since it was looked up, which takes no lock. An activation
+    // would wait for the lock of its id.
     if (suspended.failure().error == ENXIO) return made_inactive();
     return suspended.failure();
   }
@@ -220,8 +227,9 @@ Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotReq
   if (!made) return made.failure();
   ActiveSnapshot active{std::move(*made), std::nullopt};
   if (active.outcome.items.size() != 1 || active.outcome.items.front().error != 0) return active;
-  // The lock of the origin is not kept for it: other snapshots of the origin need not wait for the
-  // activation, and nobody waits for one thin id with the lock of another.
+  // The lock of the origin is not kept for it: other snapshots of the origin
+  // need not wait for the activation, and nobody waits for one thin id with the
+  // lock of another.
   CriticalSection section(cancel);
   const auto own = lock_thin(file, activation.thin_id, cancel);
   file = {};  // `own` has it

@@ -28,6 +28,33 @@ std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid) {
   return number_in<uint32_t>(std::string_view(uuid).substr(uuid.rfind('-') + 1));
 }
 
+ThinStatus thin_status_of(const Target& status) {
+  ThinStatus found;
+  found.length = status.length;
+  std::string_view text = status.parameters;
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  if (status.type != "thin") return found;
+  if (text == "Fail") found.state = ThinStatus::kFailed;
+  if (text == "Error") found.state = ThinStatus::kError;
+  const size_t space = text.find(' ');
+  if (space == std::string_view::npos) return found;
+  const auto mapped = number_in<uint64_t>(text.substr(0, space));
+  const std::string_view rest = text.substr(space + 1);
+  found.highest = number_in<uint64_t>(rest);
+  if (!mapped || (!found.highest && rest != "-")) return found;
+  found.mapped = *mapped;
+  found.state = ThinStatus::kActive;
+  return found;
+}
+
+std::string volume_uuid_prefix(const DeviceInfo& pool) {
+  const std::string own = "DMTHIN-POOL-";
+  const std::string device = std::to_string(major(pool.device)) + ":" + std::to_string(minor(pool.device));
+  const std::string start =
+      pool.uuid.compare(0, own.size(), own) == 0 ? pool.uuid.substr(own.size()) : device;
+  return "DMTHIN-" + start + "-";
+}
+
 namespace {
 
 bool has_word(std::string_view text, std::string_view word) {

@@ -20,6 +20,20 @@ bool is_failed_thin(const Target& target);
 /// has none.
 std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
 
+struct ThinStatus {
+  enum State { kActive, kFailed, kError, kOther };
+  State state = kOther;
+  uint64_t length = 0;  // in sectors, as the next two
+  uint64_t mapped = 0;
+  std::optional<uint64_t> highest;  // none if nothing is mapped
+};
+
+/// Of a thin's status line.
+ThinStatus thin_status_of(const Target& status);
+
+/// The uuids of the volumes of a pool begin with this, and end with their id (volumeUuidPrefix as well).
+std::string volume_uuid_prefix(const DeviceInfo& pool);
+
 /// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a
 /// check, or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
 int commit_error_of(const Target& status);

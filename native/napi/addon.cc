@@ -88,6 +88,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_activate(env, exports);
   export_remove(env, exports);
   export_snapshot(env, exports);
+  export_inventory(env, exports);
   export_locks(env, exports);
   export_events(env, exports);
   export_udev(env, exports);

@@ -1,5 +1,5 @@
-// The device mapper for JavaScript: each command. The compound calls are in sections.cc.
-#include <algorithm>
+// The device mapper for JavaScript: each command. The compound calls are in
+// sections.cc.
 #include <string>
 
 #include "block/backing_file.h"
@@ -111,7 +111,7 @@ Napi::Value device_status(Info info) {
 
 /// (address, event number, flags). On a thread of its own: it may never return.
 Napi::Value wait_for_event(Info info) {
-  return start_command<Control::Event>(
+  return start_command<Control::DeviceLines>(
       info, Kind::kEndless,
       [who = address(info[0]), event = to_uint32(info[1]), flags = to_uint32(info[2])](
           Control& control, Cancel& cancel) { return control.wait(who, event, flags, cancel); });
@@ -147,6 +147,15 @@ Napi::Value table_status(Info info) {
       });
 }
 
+/// (address, flags) → the device and the lines
+Napi::Value device_lines(Info info) {
+  return start_command<Control::DeviceLines>(
+      info, Kind::kQuick,
+      [who = address(info[0]), flags = to_uint32(info[1])](Control& control, Cancel& cancel) {
+        return control.device_lines(who, flags, cancel);
+      });
+}
+
 struct PoolLines {
   std::vector<Target> table;
   std::vector<Target> status;
@@ -178,42 +187,12 @@ Napi::Value pool_status(Info info) {
       });
 }
 
-/// No target prints one with an end of line in it: that would be taken for the next thin's.
-std::string one_line(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
-}
-
-/// The status lines of many thins, whose uuids are a prefix and their id, in one job and as one string: per
-/// thin a line of errno, length in sectors, and the kernel's text. A JavaScript object for each would cost
-/// more than the kernel's answer does.
-Napi::Value status_many(Info info) {
-  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
-    throw Napi::TypeError::New(info.Env(), "the native part was given no Uint32Array");
-  const auto array = info[1].As<Napi::Uint32Array>();
-  const std::vector<uint32_t> ids(array.Data(), array.Data() + array.ElementLength());
-  return start_command<std::string>(
-      info, Kind::kQuick,
-      [prefix = text(info[0]), ids](Control& control, Cancel& cancel) -> Result<std::string> {
-        std::string lines;
-        for (const uint32_t id : ids) {
-          const auto status =
-              control.table_status({{}, prefix + std::to_string(id), 0}, DM_NOFLUSH_FLAG, cancel);
-          if (!status && status.failure().cancelled) return status.failure();
-          const bool found = status && !status->empty();
-          const int error = found ? 0 : status ? ENXIO : status.failure().error;
-          lines += std::to_string(error) + ' ' + std::to_string(found ? status->front().length : 0) + ' ';
-          if (found) lines += one_line(status->front().parameters);
-          lines += '\n';
-        }
-        return lines;
-      });
-}
-
 Result<std::string> send_message(Control& control, const Address& who, uint64_t sector,
                                  const std::string& text, uint32_t flags, bool committed, Cancel& cancel) {
-  return committed ? committed_message(control, who, sector, text, cancel)
-                   : control.target_message(who, sector, text, cancel, flags);
+  if (committed) return committed_message(control, who, sector, text, cancel);
+  auto sent = control.target_message(who, sector, text, cancel, flags);
+  if (!sent) return sent.failure();
+  return std::move(sent->text);
 }
 
 /// (address, sector, message, flags, whether it must have been committed)
@@ -233,8 +212,9 @@ Napi::Value commit_pool(Info info) {
       [who = address(info[0])](Control& control, Cancel& cancel) { return commit(control, who, cancel); });
 }
 
-/// (address, sector, messages, whether each must have been committed, cancel id) → per message 0, or its
-/// failure. One after the other, as the kernel takes them.
+/// (address, sector, messages, whether each must have been committed, cancel
+/// id) → per message 0, or its failure. One after the other, as the kernel
+/// takes them.
 Napi::Value target_messages(Info info) {
   using Outcomes = std::vector<Status>;
   return start<Outcomes>(
@@ -273,8 +253,8 @@ void export_dm(Napi::Env env, Napi::Object exports) {
   add("tableClear", table_clear);
   add("tableDeps", table_deps);
   add("tableStatus", table_status);
+  add("deviceLines", device_lines);
   add("poolStatus", pool_status);
-  add("statusMany", status_many);
   add("targetMessage", target_message);
   add("targetMessages", target_messages);
   add("commit", commit_pool);

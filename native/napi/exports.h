@@ -17,6 +17,7 @@ void export_dm(Napi::Env env, Napi::Object exports);
 void export_activate(Napi::Env env, Napi::Object exports);
 void export_remove(Napi::Env env, Napi::Object exports);
 void export_snapshot(Napi::Env env, Napi::Object exports);
+void export_inventory(Napi::Env env, Napi::Object exports);
 void export_locks(Napi::Env env, Napi::Object exports);
 void export_events(Napi::Env env, Napi::Object exports);
 void export_udev(Napi::Env env, Napi::Object exports);

@@ -91,8 +91,8 @@ Napi::Value to_js(Napi::Env env, const ActiveThin& thin) {
       .done();
 }
 
-Napi::Value to_js(Napi::Env env, const Control::Event& event) {
-  return Fields(env).set("info", event.info).set("targets", event.targets).done();
+Napi::Value to_js(Napi::Env env, const Control::DeviceLines& lines) {
+  return Fields(env).set("info", lines.info).set("targets", lines.targets).done();
 }
 
 Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {

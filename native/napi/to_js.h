@@ -20,7 +20,7 @@ Napi::Value to_js(Napi::Env env, const Failure& failure);
 Napi::Value to_js(Napi::Env env, const DeviceInfo& info);
 Napi::Value to_js(Napi::Env env, const Target& target);
 Napi::Value to_js(Napi::Env env, const TargetVersion& version);
-Napi::Value to_js(Napi::Env env, const Control::Event& event);
+Napi::Value to_js(Napi::Env env, const Control::DeviceLines& lines);
 Napi::Value to_js(Napi::Env env, const ActiveThin& thin);
 Napi::Value to_js(Napi::Env env, const SnapshotItem& item);
 Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome);

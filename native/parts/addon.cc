@@ -12,6 +12,7 @@
 #include "napi/environment.cc"
 #include "napi/events.cc"
 #include "napi/file_systems.cc"
+#include "napi/inventory.cc"
 #include "napi/locks.cc"
 #include "napi/loop.cc"
 #include "napi/metadata.cc"

@@ -75,6 +75,36 @@ TEST(text_test, which_thin_it_is) {
   }
 }
 
+TEST(text_test, the_prefix_of_the_uuids_of_volumes) {
+  DeviceInfo pool;
+  pool.device = makedev(253, 4);
+  for (const char* other : {"", "LVM-7", "DMTHIN-POOL"}) {
+    pool.uuid = other;
+    CHECK_EQUAL(volume_uuid_prefix(pool), "DMTHIN-253:4-");
+  }
+  pool.uuid = "DMTHIN-POOL-5347f790";
+  CHECK_EQUAL(volume_uuid_prefix(pool), "DMTHIN-5347f790-");
+}
+
+TEST(text_test, the_status_of_a_thin) {
+  const auto status = [](const std::string& parameters) {
+    Target target = thin(parameters);
+    target.length = 2048;
+    return thin_status_of(target);
+  };
+  const ThinStatus some = status("128 2047 ");
+  CHECK_EQUAL(some.state, ThinStatus::kActive);
+  CHECK_EQUAL(some.length, 2048u);
+  CHECK_EQUAL(some.mapped, 128u);
+  CHECK_EQUAL(some.highest.value_or(0), 2047u);
+  CHECK_EQUAL(status("0 - ").state, ThinStatus::kActive);
+  CHECK(!status("0 - ").highest);
+  CHECK_EQUAL(status("Fail").state, ThinStatus::kFailed);
+  CHECK_EQUAL(status("Error").state, ThinStatus::kError);
+  for (const char* other : {"", "-", "128", "128 ", "128 x", "x 1", "-1 -", "1 2 3"})
+    CHECK_EQUAL(status(other).state, ThinStatus::kOther);
+}
+
 TEST(text_test, numbers) {
   CHECK_EQUAL(number_in<uint64_t>("18446744073709551615").value_or(0), UINT64_MAX);
   CHECK_EQUAL(number_after<int>("loop12", "loop").value_or(0), 12);

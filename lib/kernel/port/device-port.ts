@@ -43,8 +43,8 @@ export interface TargetLine {
   readonly parameters: string
 }
 
-/** The result of DM_DEV_WAIT: the device after the event, and the lines of its table. */
-export interface WaitResult {
+/** A device, and the lines of its table or of its status, from one command. */
+export interface DeviceLines {
   readonly info: DeviceInfo
   readonly targets: readonly TargetLine[]
 }
@@ -100,7 +100,7 @@ export interface DevicePort {
   resume(address: DeviceAddress, signal?: AbortSignal, flags?: number, udev?: UdevOptions): Promise<DeviceInfo>
   deviceStatus(address: DeviceAddress, signal?: AbortSignal, flags?: number): Promise<DeviceInfo>
   /** Waits until the event number differs from `eventNumber`, on a thread of its own. */
-  wait(address: DeviceAddress, eventNumber: number, flags: number, signal?: AbortSignal): Promise<WaitResult>
+  wait(address: DeviceAddress, eventNumber: number, flags: number, signal?: AbortSignal): Promise<DeviceLines>
   /** Loads a table. `flags` are those of LOAD_FLAG. */
   tableLoad(
     address: DeviceAddress,
@@ -115,9 +115,11 @@ export interface DevicePort {
    * commits its metadata.
    */
   tableStatus(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<TargetLine[]>
+  /** Does `tableStatus`, and returns the device with the lines. */
+  deviceLines(address: DeviceAddress, flags: number, signal?: AbortSignal): Promise<DeviceLines>
   /**
    * Sends a message. With `committed`, for a pool: rejects in the operation `commit` if the pool accepted the message
-   * and its status right afterwards, read in the same native call, does not prove the commit. EIO: the pool has
+   * and neither the kernel's answer nor the pool's status, read in the same native call, proves the commit. EIO: the pool has
    * reverted to its last commit, or has failed. ENOSPC: it is out of metadata space, and only the metadata on disk
    * shows the result.
    */

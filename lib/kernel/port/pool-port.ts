@@ -98,17 +98,45 @@ export interface PoolLines {
   readonly superblock: Uint8Array | undefined
 }
 
+/** A device of a volume, as the inventory of its pool lists it. */
+export interface ListedThin extends ActiveThin {
+  /** As `DeviceInfo.flags`. */
+  readonly flags: number
+  readonly openCount: number
+  /** The line of its live table; undefined if it has none yet. */
+  readonly line: TargetLine | undefined
+}
+
+/** A pool and its devices, as they are in the kernel. */
+export interface Inventory {
+  readonly pool: DeviceInfo
+  /** The lines of the table; none if the device has no table. */
+  readonly table: readonly TargetLine[]
+  /** The lines of the status (NOFLUSH). */
+  readonly status: readonly TargetLine[]
+  /** The devices of volumes, whoever made them, and those of the library that have no table yet. */
+  readonly thins: readonly ListedThin[]
+}
+
+/** The states of a volume in the result of `statusMany`. `other`: not active here, or an unusual status line. */
+export const THIN_STATE = { active: 0, fail: 1, error: 2, other: 3 } as const
+/** The count of numbers of each volume in the result of `statusMany`. */
+export const STATUS_NUMBERS = 4
+
 export interface PoolPort extends HandlePort {
+  /** Returns a pool and all its devices in one native call. ENXIO: no such device. */
+  inventory(pool: DeviceAddress, signal?: AbortSignal): Promise<Inventory>
   /**
    * Returns the lines of the table and of the status of a pool, both NOFLUSH, and the first block of its metadata device,
    * in one native call.
    */
   poolStatus(address: DeviceAddress, metadataPath: string, signal?: AbortSignal): Promise<PoolLines>
   /**
-   * Returns the status lines (NOFLUSH) of many volumes in one native call. Their uuids are `prefix` and the id. The
-   * result is one string: for each volume a line `ERRNO LENGTH_SECTORS STATUS` that ends with a newline.
+   * Returns the status (NOFLUSH) of many volumes in one native call. Their uuids are `prefix` and the id. The result has
+   * four numbers for each: the state (THIN_STATE), the length in sectors, the mapped sectors, and the highest mapped
+   * sector or -1.
    */
-  statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<string>
+  statusMany(prefix: string, ids: Uint32Array, signal?: AbortSignal): Promise<Float64Array>
   /**
    * Sends messages one after the other, in one native call. Returns 0 or the error for each; replies are not returned.
    */

@@ -99,6 +99,9 @@ const WORDS: Record<string, (args: Args) => string> = {
   tableClear: ([address]) => `dmsetup clear ${who(address)}`,
   tableDeps: ([address]) => `dmsetup deps ${who(address)}`,
   tableStatus,
+  deviceLines: tableStatus,
+  inventory: ([pool]) =>
+    `dmsetup table ${who(pool)}; dmsetup status --noflush ${who(pool)}; dmsetup table --target thin`,
   poolStatus: ([address]) => `dmsetup table ${who(address)}; dmsetup status --noflush ${who(address)}`,
   targetMessage: ([address, sector, message]) =>
     `dmsetup message ${who(address)} ${String(sector)} ${quoted(text(message))}`,

@@ -47,9 +47,17 @@ export async function writeMark(port: KernelPort, name: string, running: Running
 
 export const removeMark = (port: KernelPort, name: string): Promise<void> => port.deleteFile(markFile(name))
 
-/** Returns the pool's table with its options without a keeper. Those are compared and recorded. */
-export async function unkeptTable(pool: PoolAddress, running: Running, signal?: AbortSignal): Promise<PoolTable> {
-  const table = await poolTable(pool, signal)
+/**
+ * Returns the pool's table with its options without a keeper. Those are compared and recorded. `known`: its table, if it
+ * was just read.
+ */
+export async function unkeptTable(
+  pool: PoolAddress,
+  running: Running,
+  signal?: AbortSignal,
+  known?: PoolTable,
+): Promise<PoolTable> {
+  const table = known ?? (await poolTable(pool, signal))
   return { ...table, ...(await readMark(pool.port, pool.name, running)) }
 }
 

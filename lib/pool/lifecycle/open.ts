@@ -3,18 +3,21 @@ import { loopOf } from '../../block/find-loop.js'
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import type { Rollback } from '../../base/rollback.js'
-import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
+import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
+import type { Inventory } from '../../kernel/port/pool-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { addressOf, POOL_UUID_PREFIX } from '../state/context.js'
+import { addressOf, POOL_UUID_PREFIX, tableOfPool } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './options.js'
 import { unkeptTable } from './keeper-mark.js'
 import { mismatch, restartPool, type BeforeStart } from './create.js'
 
-/** Returns the device of the running pool. Without a plan, it does not start a pool; otherwise after `beforeStart`. */
+/**
+ * Returns the running pool and its devices. Without a plan, it does not start a pool; otherwise after `beforeStart`.
+ */
 export async function findPool(
   port: KernelPort,
   name: string,
@@ -23,14 +26,16 @@ export async function findPool(
   rollback: Rollback,
   beforeStart: BeforeStart,
   signal?: AbortSignal,
-): Promise<DeviceInfo> {
+): Promise<Inventory> {
   const running = await runningPool(port, name, lock, signal)
   if (running) {
-    const table = await unkeptTable({ port, name, address: addressOf(running) }, running, signal)
-    if (plan) await comparePlan(port, plan, table, signal)
+    const { pool, table } = running
+    const address = addressOf(pool)
+    const unkept = await unkeptTable({ port, name, address }, pool, signal, tableOfPool(name, table))
+    if (plan) await comparePlan(port, plan, unkept, signal)
     return running
   }
-  if (plan) return restartPool(port, plan, lock, rollback, beforeStart, signal)
+  if (plan) return port.inventory(addressOf(await restartPool(port, plan, lock, rollback, beforeStart, signal)), signal)
   const hint = 'pass data and metadata to start it from its files or devices'
   throw new DmThinError('DM_NOT_FOUND', `no pool "${name}" is active; ${hint}`, { device: name })
 }
@@ -40,12 +45,13 @@ async function runningPool(
   name: string,
   lock: PoolLock,
   signal?: AbortSignal,
-): Promise<DeviceInfo | undefined> {
-  const info = await port.deviceStatus({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
-  if (!info || (info.flags & DEVICE_FLAG.activeTable) !== 0) return info
+): Promise<Inventory | undefined> {
+  const found = await port.inventory({ name }, signal).catch(undefinedIf('DM_NOT_FOUND'))
+  if (!found || (found.pool.flags & DEVICE_FLAG.activeTable) !== 0) return found
+  const info = found.pool
   // A device without a table: a process crashed between creating it and loading the table, unless other processes could
   // not be excluded.
-  if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return info
+  if (!info.uuid.startsWith(POOL_UUID_PREFIX) || info.openCount > 0 || !lock.complete) return found
   await port.remove(addressOf(info), 1_000, signal)
   return undefined
 }

@@ -26,11 +26,12 @@ export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRe
 export async function checkedRecord(
   pool: PoolAddress,
   running: Pick<DeviceInfo, 'device' | 'uuid'>,
+  table: PoolTable,
   file: string,
   signal?: AbortSignal,
 ): Promise<{ readonly record: PoolRecord; readonly findings: Finding[] }> {
   const { port, name } = pool
-  const truth = contentOf(name, await unkeptTable(pool, running, signal))
+  const truth = contentOf(name, await unkeptTable(pool, running, signal, table))
   const found = await readRecord(port, file)
   const findings: Finding[] = []
   const tell = (kind: Finding['kind'], action: Finding['action'], detail: string) =>

@@ -8,7 +8,7 @@ import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { cleanState, recordStop } from '../state/clean-stop.js'
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import { spareUuidPrefix } from './spare-removal.js'
-import { addressOf, checkUp, knownPool, poolTable, type PoolContext } from '../state/context.js'
+import { addressOf, inventoryOf, knownPool, tableOfPool, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf, untilDetached } from '../../block/find-loop.js'
 
@@ -59,8 +59,8 @@ export function checkRemoveOptions(options: RemovePoolOptions): RemovePlan {
 export async function removePool(context: PoolContext, options: RemovePlan, lock: PoolLock): Promise<RemovedPool> {
   const { port, name, address, device } = context
   const { limitMs, signal } = options
-  await checkUp(context, signal)
-  const table = await poolTable(context, signal)
+  const found = await inventoryOf(context, signal)
+  const table = tableOfPool(name, found.table)
   const below = [table.dataDevice, table.metadataDevice]
   await lock.takeBackings(await Promise.all(below.map(each => deviceKey(port, parseDeviceNumber(each)!, signal))))
   const loops: LoopStatus[] = []
@@ -69,7 +69,7 @@ export async function removePool(context: PoolContext, options: RemovePlan, lock
     // The pool does not detach a loop device that another attached, such as the caller, and does not delete its file.
     if (loop?.autoclear && loop.reference === POOL_LOOP_REFERENCE) loops.push(loop)
   }
-  const thins = await port.activeThins(device, signal)
+  const thins = found.thins.filter(({ line }) => line !== undefined)
   const isSpare = (thin: ActiveThin) => thin.uuid.startsWith(spareUuidPrefix(context))
   const volumes = thins.filter(thin => !isSpare(thin))
   if (volumes.length > 0 && !options.deactivate) {

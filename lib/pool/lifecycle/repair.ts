@@ -3,8 +3,9 @@
 import { undefinedIf, type DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
-import type { KnownPool } from '../../kernel/port/pool-port.js'
-import { addressOf, POOL_UUID_PREFIX, poolStatusLine, volumeUuidPrefix, type PoolAddress } from '../state/context.js'
+import type { Inventory, KnownPool, ListedThin } from '../../kernel/port/pool-port.js'
+import { parsePoolStatus } from '../../target/thin-pool.js'
+import { addressOf, POOL_UUID_PREFIX, volumeUuidPrefix } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import { endDeadKeeper } from './keeper-mark.js'
 
@@ -51,13 +52,8 @@ export interface Finding {
   readonly error?: DmThinError
 }
 
-export async function repairPool(
-  port: KernelPort,
-  pool: DeviceInfo,
-  lock: PoolLock,
-  signal?: AbortSignal,
-): Promise<Finding[]> {
-  const { name, device, flags } = pool
+export async function repairPool(port: KernelPort, { pool, thins }: Inventory, lock: PoolLock): Promise<Finding[]> {
+  const { name, flags } = pool
   if (!lock.complete) return [{ kind: 'not-checked', device: name, action: 'none' }]
   if ((flags & DEVICE_FLAG.suspended) !== 0) {
     return [{ kind: 'suspended-pool', device: name, action: 'none' }] // its volumes are suspended too
@@ -67,18 +63,21 @@ export async function repairPool(
   if ((flags & DEVICE_FLAG.inactiveTable) !== 0) findings.push(await clearTable(port, pool, ownPool))
   findings.push(...(await repairKept(port, pool)))
   const prefix = volumeUuidPrefix(pool)
-  for (const volume of await port.listDevices({ uuid: prefix }, signal)) {
-    findings.push(...(await repairVolume(port, volume, true)))
-  }
-  for (const volume of await port.foreignThins(device, prefix, signal)) {
-    findings.push(...(await repairVolume(port, volume, false)))
+  for (const volume of thins.filter(mayBeLeft)) {
+    findings.push(...(await repairVolume(port, volume, volume.uuid.startsWith(prefix))))
   }
   return findings
 }
 
+/** Returns true if a crashed process may have left the device in this state. */
+function mayBeLeft({ flags }: ListedThin): boolean {
+  const { activeTable, inactiveTable, suspended } = DEVICE_FLAG
+  return (flags & activeTable) === 0 || (flags & (inactiveTable | suspended)) !== 0
+}
+
 /** Returns a finding if the pool needs a check. Runs even without repair, because it changes nothing. */
-export async function conditionOf(pool: PoolAddress, signal?: AbortSignal): Promise<Finding[]> {
-  const line = await poolStatusLine(pool, signal)
+export function conditionOf({ pool, status }: Inventory): Finding[] {
+  const line = parsePoolStatus(status[0]?.parameters ?? '')
   const needsCheck = !('transactionId' in line) || line.needsCheck
   return needsCheck ? [{ kind: 'needs-check', device: pool.name, action: 'none' }] : []
 }

@@ -5,7 +5,7 @@ import { portOf } from '../../kernel/native-port.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { checkBoolean } from '../../base/options.js'
-import { addressOf, type PoolContext } from '../state/context.js'
+import { addressOf, tableOfPool, type PoolContext } from '../state/context.js'
 import { recordStart, takeCleanStop } from '../state/clean-stop.js'
 import { contextOf } from '../state/new-context.js'
 import { withPoolLock } from '../state/locks.js'
@@ -69,13 +69,17 @@ export async function takeUpPool(options: OpenPoolOptions): Promise<TakenUp> {
       const beforeStart = async (metadataPath: string) => {
         if (file !== undefined) before = await takeCleanStop(port, file, metadataPath, signal)
       }
-      const running = await findPool(port, name, recorded, lock, rollback, beforeStart, signal)
+      const inventory = await findPool(port, name, recorded, lock, rollback, beforeStart, signal)
+      const running = inventory.pool
       const pool = askable(port, name, running)
-      const repaired = repair ? await repairPool(port, running, lock, signal) : []
-      const condition = await conditionOf(pool, signal)
-      const checked = file === undefined ? undefined : await checkedRecord(pool, running, file, signal)
+      const repaired = repair ? await repairPool(port, inventory, lock) : []
+      const isChanged = repaired.some(({ action }) => action !== 'none')
+      const now = isChanged ? await port.inventory(pool.address, signal) : inventory
+      const condition = conditionOf(now)
+      const table = tableOfPool(name, now.table)
+      const checked = file === undefined ? undefined : await checkedRecord(pool, running, table, file, signal)
       if (checked) await recordStart(checked.record, before, running.uuid)
-      const context = await contextOf(port, name, running, handle, checked?.record, signal)
+      const context = await contextOf(port, name, running, handle, checked?.record, signal, table)
       return { context: linked(context), findings: [...repaired, ...condition, ...(checked?.findings ?? [])] }
     }),
   )

@@ -3,7 +3,7 @@
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import type { Pending } from '../../base/pending.js'
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../../kernel/port/device-port.js'
-import type { ActivationGuard, KnownPool } from '../../kernel/port/pool-port.js'
+import type { ActivationGuard, Inventory, KnownPool } from '../../kernel/port/pool-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../../target/thin-pool.js'
@@ -94,9 +94,21 @@ export async function isUp({ port, name, uuid, device }: PoolContext, signal?: A
 }
 
 export async function checkUp(pool: PoolContext, signal?: AbortSignal): Promise<void> {
-  if (await isUp(pool, signal)) return
+  if (!(await isUp(pool, signal))) throw removed(pool)
+}
+
+/** Returns the pool and its devices, with one native call. Rejects with `DM_NOT_FOUND` if the pool was removed. */
+export async function inventoryOf(pool: PoolContext, signal?: AbortSignal): Promise<Inventory> {
+  const found = await pool.port.inventory(pool.address, signal).catch(undefinedIf('DM_NOT_FOUND'))
+  // A pool that has no uuid is addressed by its number, which may be another device's by now.
+  const isSame = found && (pool.uuid === '' ? found.pool.name === pool.name : found.pool.uuid === pool.uuid)
+  if (!isSame) throw removed(pool)
+  return found
+}
+
+function removed(pool: PoolContext): DmThinError {
   const text = `pool ${pool.name} was removed after it was opened here: open it again`
-  throw new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
+  return new DmThinError('DM_NOT_FOUND', text, { device: pool.name })
 }
 
 /** The fields needed to query a pool. */

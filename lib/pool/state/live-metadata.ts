@@ -1,9 +1,9 @@
 // Reader of a running pool's metadata.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
-import type { ThinDevice } from '../../metadata/details.js'
+import { findDevice, type ThinDevice } from '../../metadata/details.js'
 import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import { thinUsage } from '../../metadata/reader.js'
+import { readCommitted, thinUsage } from '../../metadata/reader.js'
 import { poolTable, type PoolAddress } from './context.js'
 import { explain } from './explain-error.js'
 import { isSpareId, readMaking, readThins, type SparePool } from './spare-volumes.js'
@@ -22,6 +22,14 @@ export async function thinDevices(pool: PoolAddress & SparePool, signal?: AbortS
 
 export async function thinIds(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<number[]> {
   return (await thinDevices(pool, signal)).map(({ id }) => id)
+}
+
+/** Returns true if the pool has a volume of this id. Reads one node of each level of the tree of volumes. */
+export async function hasThin(pool: PoolAddress & SparePool, id: number, signal?: AbortSignal): Promise<boolean> {
+  if (isSpareId(id)) return (await thinIds(pool, signal)).includes(id)
+  const find = (source: BlockSource) =>
+    readCommitted(source, { signal }, (superblock, reader) => findDevice(reader, superblock, id))
+  return (await readMetadata(pool, signal, find)) !== undefined
 }
 
 /**

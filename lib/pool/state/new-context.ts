@@ -5,6 +5,7 @@ import { sectorsToBytes } from '../../base/units.js'
 import { nodePath } from '../../block/node-path.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
+import type { PoolTable } from '../../target/thin-pool.js'
 import { addressOf, poolStatusLine, poolTable, type PoolContext } from './context.js'
 import { thinIds } from './live-metadata.js'
 import type { PoolRecord } from './record.js'
@@ -24,6 +25,7 @@ export const PLAIN_HANDLE: HandleOptions = {
   reserve: { dataBytes: 0, metadataBytes: 0 },
 }
 
+/** Makes the state of a pool that runs. `known`: its table, if it was just read. */
 export async function contextOf(
   port: KernelPort,
   name: string,
@@ -31,10 +33,11 @@ export async function contextOf(
   { mapperLinks, durability, reserve }: HandleOptions,
   record: PoolRecord | undefined,
   signal?: AbortSignal,
+  known?: PoolTable,
 ): Promise<PoolContext> {
   const address = addressOf({ name, uuid, device })
   const pool = { port, name, address }
-  const table = await poolTable(pool, signal)
+  const table = known ?? (await poolTable(pool, signal))
   const metadataPath = nodePath(table.metadataDevice)
   const dataBlockBytes = sectorsToBytes(table.blockSectors)
   return {

@@ -1,6 +1,7 @@
 // Concurrent calls on many volumes.
 import { checkNumber, invalid, signalOption } from '../../base/options.js'
-import { MAX_THIN_ID } from '../../base/units.js'
+import { MAX_THIN_ID, sectorsToBytes } from '../../base/units.js'
+import { STATUS_NUMBERS, THIN_STATE } from '../../kernel/port/pool-port.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
 import { checkVolumes, inBatches, type ManyOptions, type VolumeResult } from './batch.js'
 import { changePoolEach } from '../state/commit-point.js'
@@ -17,7 +18,7 @@ import { admitted } from '../state/reserve.js'
 import { withSharedLock } from '../state/locks.js'
 import { recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
-import { volumeStatus, type VolumeStatus } from '../state/status.js'
+import type { VolumeStatus } from '../state/status.js'
 import { ThinVolume } from './thin-volume.js'
 import { checkThinId } from './volume-options.js'
 import { message } from '../../target/messages.js'
@@ -208,16 +209,15 @@ export async function statusMany(
 ): Promise<VolumeResult<VolumeStatus>[]> {
   checkVolumes(pool, volumes)
   const ids = Uint32Array.from(volumes, volume => volume.id)
-  const [up, text] = await Promise.all([
+  const [up, numbers] = await Promise.all([
     isNamedByVolumes(pool) || isUp(pool, signal),
     pool.port.statusMany(volumeUuidPrefix(pool), ids, signal),
   ])
-  const lines = up ? text.split('\n') : []
   const results: VolumeResult<VolumeStatus>[] = []
   for (const [index, volume] of volumes.entries()) {
-    const [, errno, length, parameters] = STATUS_LINE.exec(lines[index] ?? '') ?? []
-    if (errno === '0') {
-      results.push({ status: 'fulfilled', volume, value: volumeStatus(parameters!, Number(length)) })
+    const value = up ? statusIn(numbers, STATUS_NUMBERS * index) : undefined
+    if (value) {
+      results.push({ status: 'fulfilled', volume, value })
       continue
     }
     // The volume is inactive, or another program activated it under a different uuid: a single query returns the exact
@@ -231,5 +231,20 @@ export async function statusMany(
   return results
 }
 
-/** A line of the result of the port's `statusMany`. */
-const STATUS_LINE = /^(\d+) (\d+) (.*)$/
+/** Returns the status of one volume in the result of the port's `statusMany`; undefined if it has to be asked for. */
+function statusIn(numbers: Float64Array, at: number): VolumeStatus | undefined {
+  const sizeBytes = sectorsToBytes(numbers[at + 1]!)
+  switch (numbers[at]) {
+    case THIN_STATE.active: {
+      const highest = numbers[at + 3]!
+      const highestMappedByte = highest < 0 ? null : sectorsToBytes(highest + 1) - 1
+      return { state: 'active', sizeBytes, mappedBytes: sectorsToBytes(numbers[at + 2]!), highestMappedByte }
+    }
+    case THIN_STATE.fail:
+      return { state: 'fail', sizeBytes, mappedBytes: undefined, highestMappedByte: undefined }
+    case THIN_STATE.error:
+      return { state: 'error', sizeBytes, mappedBytes: undefined, highestMappedByte: undefined }
+    default:
+      return undefined
+  }
+}

@@ -1,5 +1,5 @@
 // The class of thin volumes: a thin id of a pool, and a mapped device while the volume is active.
-import { DmThinError, hasCode } from '../../base/errors.js'
+import { DmThinError, hasCode, undefinedIf } from '../../base/errors.js'
 import {
   checkBoolean,
   checkName,
@@ -20,6 +20,7 @@ import { activationGuard, isUp, knownPool, type PoolContext } from '../state/con
 import { withSharedLock } from '../state/locks.js'
 import { admitted } from '../state/reserve.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
+import { activeDevice } from './active-device.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
 import { growVolume } from './grow-volume.js'
 import { metadataCalls } from './metadata-calls.js'
@@ -211,17 +212,11 @@ export class ThinVolume {
   async refresh(options: SignalOption = {}): Promise<boolean> {
     checkOptions(options, ['signal'], 'refresh')
     return this.#run(async () => {
-      const up = await isUp(this.#pool, options.signal)
-      const all = up ? await this.#port.activeThins(this.#pool.device, options.signal) : []
-      this.#state.adopt(all.find(thin => thin.id === this.id))
-      if (this.#state.device !== undefined) {
-        const [line] = await this.#port.tableStatus(
-          this.#state.address,
-          TABLE_FLAG.table | TABLE_FLAG.noflush,
-          options.signal,
-        )
-        if (line) this.#state.sizeBytes = line.lengthSectors * SECTOR_BYTES
-        if (line) this.#state.externalOrigin = externalOriginIn(line)
+      const found = await activeDevice(this.#pool, this.id, options.signal).catch(undefinedIf('DM_NOT_FOUND'))
+      this.#state.adopt(found)
+      if (found) {
+        this.#state.sizeBytes = found.line.lengthSectors * SECTOR_BYTES
+        this.#state.externalOrigin = externalOriginIn(found.line)
       }
       return this.active
     })

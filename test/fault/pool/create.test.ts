@@ -131,9 +131,8 @@ describe('a pool over files', () => {
       ['DM_DEV_CREATE', 1],
       ['DM_TABLE_LOAD', 1],
       ['DM_DEV_RESUME', 1],
-      ['DM_TABLE_STATUS', 3],
+      ['DM_TABLE_STATUS', 4],
       ['DM_LIST_DEVICES', 1],
-      ['DM_DEV_STATUS', 2],
     ]
     const before = snapshotKernelState()
     const files = filesIn(folder)

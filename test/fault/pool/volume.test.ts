@@ -33,6 +33,15 @@ async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () =
   })
 }
 
+async function whileSuspended<T>(pool: ThinPool, act: () => Promise<T>): Promise<T> {
+  run('dmsetup', ['suspend', pool.name])
+  try {
+    return await act()
+  } finally {
+    run('dmsetup', ['resume', pool.name])
+  }
+}
+
 test('a failure of activate() at any step leaves no device', () =>
   withOrigin(async (pool, _origin, state) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
@@ -145,27 +154,18 @@ test('a failure of a snapshot in a suspended pool at any step, also of the look 
   withOrigin(async (pool, _origin, state) => {
     const inactive = await pool.createVolume({ id: 40, sizeBytes: MiB })
     const before = await state()
-    const take = () => inactive.snapshot({ id: 50 })
+    const take = () => whileSuspended(pool, () => inactive.snapshot({ id: 50 }))
     const PLACES: Places[] = [
       ['DM_DEV_STATUS', 2],
       ['DM_TARGET_MSG', 1],
       ['DM_TABLE_STATUS', 1], // the answer of a suspended pool does not show the commit
     ]
-    const suspended = async <T>(act: () => Promise<T>): Promise<T> => {
-      run('dmsetup', ['suspend', pool.name])
-      return act().finally(() => run('dmsetup', ['resume', pool.name]))
-    }
-    await failEach(
-      hooks,
-      PLACES,
-      () => suspended(take),
-      async outcome => {
-        expectNamed(outcome)
-        expect(undone(outcome)).toEqual(outcome.operation === 'DM_TABLE_STATUS' ? ['delete 50'] : [])
-        expect([outcome.where, await state()]).toEqual([outcome.where, before])
-      },
-    )
-    await (await noneAfter(hooks, PLACES, () => suspended(take))).delete()
+    await failEach(hooks, PLACES, take, async outcome => {
+      expectNamed(outcome)
+      expect(undone(outcome)).toEqual(outcome.operation === 'DM_TABLE_STATUS' ? ['delete 50'] : [])
+      expect([outcome.where, await state()]).toEqual([outcome.where, before])
+    })
+    await (await noneAfter(hooks, PLACES, take)).delete()
     await inactive.delete()
   }))
 
@@ -214,19 +214,15 @@ test('createVolume deletes the volume if the commit cannot be verified, and repo
     const before = await state()
     const PLACES: Places[] = [
       ['DM_TARGET_MSG', 1],
-      ['DM_TABLE_STATUS', 1],
+      ['DM_TABLE_STATUS', 1], // the answer of a suspended pool does not show the commit
     ]
-    await failEach(
-      hooks,
-      PLACES,
-      () => pool.createVolume({ id: 9, sizeBytes: MiB }),
-      async outcome => {
-        expectNamed(outcome)
-        expect(undone(outcome)).toEqual(outcome.operation === 'DM_TABLE_STATUS' ? ['delete 9'] : [])
-        expect([outcome.where, await state()]).toEqual([outcome.where, before])
-      },
-    )
-    await (await noneAfter(hooks, PLACES, () => pool.createVolume({ id: 9, sizeBytes: MiB }))).delete()
+    const create = () => whileSuspended(pool, () => pool.createVolume({ id: 9, sizeBytes: MiB }))
+    await failEach(hooks, PLACES, create, async outcome => {
+      expectNamed(outcome)
+      expect(undone(outcome)).toEqual(outcome.operation === 'DM_TABLE_STATUS' ? ['delete 9'] : [])
+      expect([outcome.where, await state()]).toEqual([outcome.where, before])
+    })
+    await (await noneAfter(hooks, PLACES, create)).delete()
   }))
 
 test('concurrent snapshots of one origin send each message while the origin is suspended', () =>

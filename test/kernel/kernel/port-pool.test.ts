@@ -12,9 +12,11 @@
 import { ThinPool, MiB } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
 import { DEVICE_FLAG, type TargetLine } from '../../../lib/kernel/port/device-port.js'
+import { THIN_STATE } from '../../../lib/kernel/port/pool-port.js'
 import { volumeUuidPrefix } from '../../../lib/pool/state/context.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { withLoops, withPool } from '../../helpers/pool/pools.js'
+import { run } from '../../helpers/process/spawned.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { dmInfo, dmStatus, dmTable } from '../../helpers/kernel/dmsetup.js'
 
@@ -221,11 +223,21 @@ test('a pool cannot change its target, its discard features or its devices, and 
   })
 })
 
-test('statusMany returns the status lines of many volumes, and an errno for each that does not exist', async () => {
+test('statusMany returns the numbers of many volumes, and the state other for each that does not exist', async () => {
   await withPool(async (pool, { name }) => {
-    await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const { device, uuid } = await port.deviceStatus({ name })
-    const text = await port.statusMany(volumeUuidPrefix({ device, uuid }), Uint32Array.of(0, 77))
-    expect(text).toMatch(/^0 2048 0 - ?\n6 .*\n$/)
+    const prefix = volumeUuidPrefix({ device, uuid })
+    const none = [THIN_STATE.other, 0, 0, -1]
+    expect([...(await port.statusMany(prefix, Uint32Array.of(0, 77)))]).toEqual([
+      THIN_STATE.active,
+      2048,
+      0,
+      -1,
+      ...none,
+    ])
+    run('dd', ['if=/dev/zero', `of=${volume.path}`, 'bs=4096', 'count=1', 'oflag=direct', 'status=none'])
+    const [state, , mapped, highest] = await port.statusMany(prefix, Uint32Array.of(0))
+    expect([state, mapped, highest]).toEqual([THIN_STATE.active, 128, 127])
   })
 })

@@ -41,6 +41,7 @@ test.each([
     "dmsetup message p 0 'delete 1'; dmsetup message p 0 'delete 2'",
   ],
   ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
+  ['inventory', [{ name: 'a' }], 'dmsetup table a; dmsetup status --noflush a; dmsetup table --target thin'],
   ['poolStatus', [{ name: 'a' }, '/dev/loop1'], 'dmsetup table a; dmsetup status --noflush a'],
   [
     'snapshotActive',

@@ -72,6 +72,8 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   openEvents: [],
   peek: ['none', [0, 1]],
   pollEvents: [0],
+  inventory: [address],
+  deviceLines: [address, 0],
   poolStatus: [address, 'none'],
   readBlocks: ['none', [0], 4096, false],
   release: [0],

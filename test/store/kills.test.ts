@@ -55,7 +55,7 @@ test('a process that is killed at a step of commit, grow, warm or import loses n
   const steps = [...points.keys()]
   for (const step of ['commit commit.copy', 'grow grow.pool', 'grow grow.allocate', 'warm prepare.snapshot'])
     expect(steps).toContain(step)
-  for (const step of ['prepare.intent', 'prepare.snapshot', 'commit.deactivate', 'commit.point', 'commit.record'])
+  for (const step of ['prepare.snapshot', 'prepare.record', 'commit.deactivate', 'commit.point', 'commit.record'])
     expect(steps).toContain(`import ${step}`)
   for (const [at, kill] of [...points.values()].entries()) {
     const promised = await killedWork(files.options, `m${at}x`, kill, { image })
@@ -115,7 +115,7 @@ test('a process that is killed during an import leaves no partial layer, and the
   const image = scratch.path('image.tar')
   const layers = [{ low: 'low' }, { high: 'high'.repeat(100_000) }]
   makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: image })
-  for (const step of ['prepare.activate', 'commit.deactivate', 'commit.point', 'commit.record']) {
+  for (const step of ['prepare.record', 'commit.deactivate', 'commit.point', 'commit.record']) {
     const source = `
       const { subscribe } = require('node:diagnostics_channel')
       let left = 2

@@ -78,7 +78,7 @@ test('a loss of power at any step of an import, a growth and calls of another pr
   for (const name of Object.values(names)) dmRemove(name)
   await disk.end()
   const marks = promises.moments.map(({ mark }) => mark.replace(/^\d+-/, ''))
-  for (const step of ['grow.pool', 'grown', 'imported', 'prepare.intent', 'commit.point', 'commit.record'])
+  for (const step of ['grow.pool', 'grown', 'imported', 'prepare.record', 'commit.point', 'commit.record'])
     expect(marks).toContain(step)
   expect(marks.filter(each => each.startsWith('other.'))).toEqual(
     ['make', 'commit', 'make', 'remove'].map(verb => `other.${verb}`),

@@ -3,7 +3,7 @@ import { channel } from 'node:diagnostics_channel'
 
 /** The message on `dm-thin:store`, which is published before each step of each call. */
 export interface StoreStep {
-  /** The name of the step, such as `prepare.intent` or `commit.deactivate`. */
+  /** The name of the step, such as `prepare.record` or `commit.deactivate`. */
   readonly step: string
   /** The key of the layer; `''` for a step that concerns the whole store. */
   readonly key: string

@@ -3,6 +3,7 @@ import type { ThinPool } from '../../pool/thin-pool.js'
 import type { Owner } from '../records/owner.js'
 import type { Records } from '../records/records.js'
 import type { Writer } from '../records/writer.js'
+import type { Claims } from './claims.js'
 import type { CommitPoints } from './commit-points.js'
 import type { KeyLocks } from './key-locks.js'
 import type { Leases } from './leases.js'
@@ -16,6 +17,7 @@ export interface StoreParts {
   readonly records: Records
   readonly writer: Writer
   readonly owner: Owner
+  readonly claims: Claims
   readonly points: CommitPoints
   readonly volumes: Volumes
   readonly locks: KeyLocks

@@ -145,7 +145,7 @@ export class RemovalQueue {
     }
   }
 
-  async #remove(row: Row, written = true): Promise<void> {
+  async #remove(row: Row, written = row.sizeBytes > 0): Promise<void> {
     const { volumes, points, records, writer, leases } = this.#parts
     try {
       await leases.refuseUsed(row)

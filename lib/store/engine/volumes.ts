@@ -1,6 +1,6 @@
 // The thin volumes of the rows. Every step can be repeated, because another process may finish the work on a row.
 import { signalOption } from '../../base/options.js'
-import { undefinedIf, DmThinError, hasCode } from '../../base/errors.js'
+import { undefinedIf, DmThinError, hasCode, throwIfAborted } from '../../base/errors.js'
 import { BlockDevice } from '../../block/block-device.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
@@ -19,6 +19,16 @@ interface Snapshot {
   readonly thin: number
 }
 
+/** A volume that may have no row yet. */
+export type NewVolume = Pick<Row, 'thin' | 'sizeBytes' | 'kind'>
+
+interface ActiveSnapshot extends NewVolume {
+  readonly origin: number
+  readonly signal: Signal
+  /** Called when the pool has the volume. */
+  readonly made: () => void
+}
+
 export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
@@ -28,6 +38,9 @@ export class Volumes {
     inTurn: false,
   })
   readonly #readable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), {
+    inTurn: false,
+  })
+  readonly #actives = new Coalescer<ActiveSnapshot, ThinVolume>(each => this.#snapshotActiveTogether(each), {
     inTurn: false,
   })
   readonly #unused = new Coalescer<ThinVolume, ThinVolume>(each => this.#deactivateTogether(each), { inTurn: false })
@@ -44,7 +57,7 @@ export class Volumes {
     return new Set((await this.#pool.volumes()).map(({ id }) => id))
   }
 
-  of(row: Row, signal?: Signal): Promise<ThinVolume> {
+  of(row: NewVolume, signal?: Signal): Promise<ThinVolume> {
     return this.#pool.volume(row.thin, { sizeBytes: row.sizeBytes, known: true, ...signalOption(signal) })
   }
 
@@ -70,6 +83,17 @@ export class Volumes {
     if (signal) return this.copy(origin, row, signal)
     await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
     return this.#unchecked(row.thin, row.sizeBytes)
+  }
+
+  /**
+   * Creates a snapshot of an origin that is not written, and activates it. `made` is called when the pool has the volume; if
+   * the call rejects after that, the volume exists. Concurrent calls share native calls.
+   */
+  async snapshotActive(origin: Row, wanted: NewVolume, made: () => void, signal?: Signal): Promise<ThinVolume> {
+    throwIfAborted(signal)
+    const volume = await this.#actives.one({ ...wanted, origin: origin.thin, signal, made })
+    throwIfAborted(signal)
+    return volume
   }
 
   /** Creates a snapshot of any origin. An active origin is suspended, which takes as long as its file system needs to sync. */
@@ -101,7 +125,7 @@ export class Volumes {
    * Deactivates and deletes the volume of a row. Resolves if it does not exist. `written`: the volume may have blocks to
    * discard.
    */
-  async destroy(row: Row, timeoutMs: number, written = true): Promise<void> {
+  async destroy(row: NewVolume, timeoutMs: number, written = true): Promise<void> {
     const volume =
       written && this.#discards
         ? await this.#discarded(row, await this.of(row))
@@ -115,8 +139,8 @@ export class Volumes {
     await this.#useless.one(volume).catch(undefinedIf('DM_VOLUME_NOT_FOUND'))
   }
 
-  #unchecked(thin: number, sizeBytes?: number): Promise<ThinVolume> {
-    return this.#pool.volume(thin, { known: 'unchecked', ...(sizeBytes !== undefined && { sizeBytes }) })
+  #unchecked(thin: number, sizeBytes = 0): Promise<ThinVolume> {
+    return this.#pool.volume(thin, { known: 'unchecked', ...(sizeBytes > 0 && { sizeBytes }) })
   }
 
   async #snapshotTogether(wanted: readonly Snapshot[]): Promise<PromiseSettledResult<ThinVolume>[]> {
@@ -130,6 +154,34 @@ export class Volumes {
       }),
     )
     return wanted.map(({ thin }) => outcomes.get(thin)!)
+  }
+
+  async #snapshotActiveTogether(wanted: readonly ActiveSnapshot[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+    const [first, ...others] = wanted
+    if (others.length === 0) return Promise.allSettled([this.#snapshotActiveAlone(first!)])
+    return Promise.allSettled(
+      wanted.map(async ({ origin, thin, sizeBytes, kind, made }) => {
+        await this.#snapshots.one({ origin, thin })
+        made()
+        const volume = await this.#unchecked(thin, sizeBytes)
+        return (kind === 'view' ? this.#readable : this.#writable).one(volume)
+      }),
+    )
+  }
+
+  /** Makes one native call for both. If the activation fails, the snapshot is deleted again, except as the error says. */
+  async #snapshotActiveAlone(wanted: ActiveSnapshot): Promise<ThinVolume> {
+    const { origin, thin, sizeBytes, kind, signal, made } = wanted
+    const from = await this.#unchecked(origin, sizeBytes)
+    try {
+      const options = { id: thin, activate: true, readOnly: kind === 'view', ...signalOption(signal) }
+      const volume = await from.snapshot(options)
+      made()
+      return volume
+    } catch (fault) {
+      if (fault instanceof DmThinError && fault.rollback.some(({ errno }) => errno !== 0)) made()
+      throw fault
+    }
   }
 
   async #activateTogether(
@@ -148,7 +200,7 @@ export class Volumes {
   }
 
   /** Discards the blocks of the volume: a deletion frees them in the pool, but only discards reach the devices below it. */
-  async #discarded(row: Row, found: ThinVolume): Promise<ThinVolume> {
+  async #discarded(row: NewVolume, found: ThinVolume): Promise<ThinVolume> {
     let volume = found
     // A read-only device rejects discards. Devices of views are read-only, and those of committed layers that were mounted
     // because the pool could not create further snapshots.
@@ -166,7 +218,7 @@ export class Volumes {
     return volume
   }
 
-  async #activeForDiscard(row: Row, volume: ThinVolume): Promise<ThinVolume> {
+  async #activeForDiscard(row: NewVolume, volume: ThinVolume): Promise<ThinVolume> {
     try {
       return await volume.activate()
     } catch (fault) {

@@ -1,15 +1,17 @@
-// The creation of a layer on a committed layer: the intent is recorded, the volume is created, the result is recorded.
+// The creation of a layer on a committed layer: the volume is created with a thin id that this store object has claimed, and
+// is recorded when the pool has it on its disk.
 import { hasCode } from '../../base/errors.js'
 import { growFileSystem } from '../../filesystem/freeze-trim-grow.js'
 import { invalid } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
 import { withPrivateMount, mountOf } from '../engine/temporary-mounts.js'
 import { checkFileSystem, type PrepareOptions } from '../common/options.js'
-import type { Row } from '../records/row.js'
+import type { Row, RowInsert } from '../records/row.js'
 import { committedRow, parentGone, refuseTaken, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { BaseVolumes } from './base-volumes.js'
-import { isTaken, withRollback } from '../engine/rollback.js'
+import { isTaken } from '../engine/rollback.js'
+import { undoUnrecorded } from '../engine/unrecorded.js'
 
 export interface Prepared {
   readonly row: Row
@@ -29,36 +31,30 @@ interface PrepareRequest {
   readonly options: PrepareOptions
 }
 
+/** A layer that is to be created. */
+interface Plan {
+  readonly parent: Row
+  readonly row: RowInsert
+  /** True if the file system has to grow after the snapshot. */
+  readonly grows: boolean
+}
+
 /** Creates a layer, activates its device and commits the pool. */
 export async function prepare(parts: PrepareParts, request: PrepareRequest): Promise<Prepared> {
+  const { records, claims } = parts
   // A temporary view needs almost no space, and allows reading layers of a full pool.
   if (request.kind === 'active' || request.key !== null) await parts.reserve.check()
   for (;;) {
-    const origin = request.parent === '' ? await parts.bases.get(request.options) : undefined
-    step('prepare.intent', request.key ?? '')
-    const begun = await parts.writer.write(() => begin(parts, request, origin))
-    if (!begun) continue
-    const { row, parent } = begun
-    try {
-      return await withRollback(parts, row, made => make(parts, request, { row, parent, made }))
-    } catch (fault) {
-      // A layer without a key does not prevent the removal of its parent.
-      const isParentGone = parts.records.byThin(parent.thin)?.state !== 'ready'
-      if (hasCode(fault, 'DM_VOLUME_NOT_FOUND') && isParentGone) throw parentGone(row)
-      if (!isTaken(fault)) throw fault // otherwise, tries the next thin id
-    }
+    const base = request.parent === '' ? await parts.bases.get(request.options) : undefined
+    const plan = records.reading(() => planned(parts, request, base))
+    const thin = plan && (await claims.take())
+    const prepared = thin === undefined ? undefined : await make(parts, plan!, thin, request.options.signal)
+    if (prepared) return prepared
   }
 }
 
-/**
- * Records the intent, inside a transaction: a concurrent removal of the parent finds this row. Returns undefined if the base
- * volume was removed.
- */
-function begin(
-  parts: StoreParts,
-  request: PrepareRequest,
-  base: Row | undefined,
-): { row: Row; parent: Row } | undefined {
+/** Checks the request against the records. Returns undefined if the base volume was removed. */
+function planned(parts: StoreParts, request: PrepareRequest, base: Row | undefined): Plan | undefined {
   const { records } = parts
   const { options, key, kind } = request
   if (key !== null) refuseTaken(records, key)
@@ -74,73 +70,85 @@ function begin(
   }
   if (sizeBytes > parent.sizeBytes && kind === 'view') throw invalid('a view has the size of its parent')
   if (parent.raw && options.raw === false) throw invalid('the parent is raw, so raw cannot be false')
-  const row = records.insert(
-    {
-      key,
-      kind,
-      state: 'making',
-      owner: parts.owner.id,
-      parent: parent.id,
-      sizeBytes,
-      fileSystem,
-      at: parts.clock(),
-      labels: options.labels ?? {},
-      raw: options.raw ?? parent.raw,
-    },
-    parent,
-  )
-  return { row, parent }
+  const raw = options.raw ?? parent.raw
+  const grows = sizeBytes > parent.sizeBytes && !raw
+  const isReady = key !== null && !grows
+  const row: RowInsert = {
+    key,
+    kind,
+    state: isReady ? 'ready' : 'making',
+    owner: isReady ? null : parts.owner.id,
+    parent: parent.id,
+    sizeBytes,
+    fileSystem,
+    at: parts.clock(),
+    labels: options.labels ?? {},
+    raw,
+  }
+  return { parent, row, grows }
 }
 
-interface Making {
-  readonly row: Row
-  readonly parent: Row
-  readonly made: () => void
-}
-
+/**
+ * Creates the volume, and records the layer. Returns undefined if another thin id or another base volume has to be tried. If
+ * it rejects, nothing is left.
+ */
 async function make(
   parts: StoreParts,
-  { options, key }: PrepareRequest,
-  { row, parent, made }: Making,
-): Promise<Prepared> {
-  const { volumes, points } = parts
-  const { signal } = options
-  step('prepare.snapshot', key ?? '')
-  const volume = await volumes.snapshot(parent, row, signal)
-  made()
-  step('prepare.activate', key ?? '')
-  const active = volumes.activate(row, volume, signal)
-  if (row.sizeBytes > parent.sizeBytes && !row.raw) {
-    const { path } = await active
-    await grow(parts, row, path, signal)
-    return { row: await recorded(parts, row, await points.point()), path }
+  plan: Plan,
+  thin: number,
+  signal: AbortSignal | undefined,
+): Promise<Prepared | undefined> {
+  const { volumes, claims } = parts
+  const { parent, row } = plan
+  const volume = { thin, sizeBytes: row.sizeBytes, kind: row.kind }
+  let isMade = false
+  let recorded: Row | undefined
+  try {
+    step('prepare.snapshot', row.key ?? '')
+    const { path } = await volumes.snapshotActive(parent, volume, () => (isMade = true), signal)
+    recorded = await record(parts, plan, thin)
+    if (!recorded) {
+      await undoUnrecorded(parts, volume, { isMade })
+      return undefined
+    }
+    claims.settle(thin)
+    return { row: plan.grows ? await grown(parts, recorded, path, signal) : recorded, path }
+  } catch (fault) {
+    await undoUnrecorded(parts, volume, { isMade, recorded, fault })
+    // A layer that is not recorded does not prevent the removal of its parent.
+    const isParentGone = parts.records.byThin(parent.thin)?.state !== 'ready'
+    if (hasCode(fault, 'DM_VOLUME_NOT_FOUND') && isParentGone) throw parentGone({ parentKey: parent.key ?? '' })
+    if (!isTaken(fault)) throw fault // otherwise, tries the next thin id
+    return undefined
   }
-  // The commit of the pool with the record after it, and the activation, do not wait for each other. The record states that
-  // the layer exists; its device can be activated later.
-  const written = points.point().then(transaction => recorded(parts, row, transaction))
-  const [{ path }, ready] = await both(active, written)
-  return { row: ready, path }
 }
 
-/** Records that the layer is ready, if it has a key. */
-async function recorded({ records, writer }: StoreParts, row: Row, transaction: bigint): Promise<Row> {
-  if (row.key === null) return row
-  step('prepare.record', row.key)
-  const ready = await writer.write(() => {
-    records.noteTransaction(transaction)
-    return records.update(row, ['making'], { state: 'ready', owner: null })
+/**
+ * Records the layer. The records may have changed since the plan was made: rejects if the key is taken or the parent was
+ * removed. Returns undefined if the base volume was removed.
+ */
+async function record({ records, writer }: StoreParts, { parent, row }: Plan, thin: number): Promise<Row | undefined> {
+  step('prepare.record', row.key ?? '')
+  return writer.write(() => {
+    if (row.key !== null) refuseTaken(records, row.key)
+    const now = records.byId(parent.id)
+    const isSame = now?.thin === parent.thin && now.state === 'ready' && now.kind === parent.kind
+    if (!isSame && parent.kind === 'base') return undefined
+    if (!isSame) throw parentGone({ parentKey: parent.key ?? '' })
+    const made = records.insertWith(thin, row, parent)
+    if (!made) throw stateError({ key: row.key }, 'this process was considered dead, and the layer was removed')
+    return made
   })
-  if (!ready) throw stateError(row, 'this process was considered dead, and the layer was taken over')
-  return ready
 }
 
-/** Waits until both have ended, also if one rejects, so that a rollback has no concurrent call. */
-async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
-  await Promise.allSettled([one, other])
-  return Promise.all([one, other])
-}
-
-async function grow(parts: StoreParts, row: Row, source: string, signal?: AbortSignal): Promise<void> {
+/** Grows the file system of a layer that is recorded as incomplete, and completes the record. */
+async function grown(parts: StoreParts, row: Row, source: string, signal?: AbortSignal): Promise<Row> {
+  const { records, writer } = parts
   step('prepare.grow', row.key ?? '')
   await withPrivateMount(parts, mountOf(row, source), folder => growFileSystem(folder), signal)
+  if (row.key === null) return row
+  step('prepare.grown', row.key)
+  const ready = await writer.write(() => records.update(row, ['making'], { state: 'ready', owner: null }))
+  if (!ready) throw stateError(row, 'this process was considered dead, and the layer was taken over')
+  return ready
 }

@@ -22,7 +22,9 @@ export async function refuseOthers({ owner, directory }: StoreParts): Promise<vo
 /** Closes the store. The pool, its devices and the layers stay. */
 export async function closeStore(store: OpenStore): Promise<void> {
   await finishWork(store)
-  store.owner.end()
+  // If the records cannot be written, recovery ends the claims.
+  const isSettled = await store.claims.release().catch(() => false)
+  store.owner.end(isSettled)
   await store.pool.close()
   store.writer.close()
   store.database.close()

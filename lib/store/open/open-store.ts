@@ -6,6 +6,7 @@ import { DmThinError, throwIfAborted } from '../../base/errors.js'
 import { nativePort } from '../../kernel/native-port.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { StorePlan } from '../common/options.js'
+import { Claims } from '../engine/claims.js'
 import { CommitPoints } from '../engine/commit-points.js'
 import { KeyLocks } from '../engine/key-locks.js'
 import { Leases } from '../engine/leases.js'
@@ -76,6 +77,7 @@ export async function openStore(plan: StorePlan): Promise<OpenStore> {
       records,
       writer,
       owner,
+      claims: new Claims({ records, writer, owner }),
       points: new CommitPoints(pool, status.transactionId, () => records.transaction),
       volumes: new Volumes(pool, plan.discard ?? 'file' in place.data),
       locks: new KeyLocks(),

@@ -53,6 +53,12 @@ export class Database {
     return this.#ended(body, 'COMMIT', 'ROLLBACK')
   }
 
+  /** Runs `body`, which only reads, in a transaction. */
+  deferred<T>(body: () => T): T {
+    this.exec('BEGIN')
+    return this.#ended(body, 'COMMIT', 'ROLLBACK')
+  }
+
   /** Runs `body` inside a transaction. If `body` throws, only its own changes are rolled back. */
   savepoint<T>(body: () => T): T {
     this.exec('SAVEPOINT change')

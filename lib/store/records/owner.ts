@@ -1,9 +1,13 @@
 // Owners of unfinished calls. Each open store has a file in `owners/` and holds a lock of SQLite on it, which ends with the
 // process in any case. Rows name the file of their owner.
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { databaseError, isLocked, openDatabase, type Database } from './sqlite.js'
+
+/** Ends the name of the file of an owner that has died. */
+const DEAD = '.dead'
 
 /** The owner file of an open store. */
 export class Owner {
@@ -24,35 +28,66 @@ export class Owner {
       const file = path.join(folder, id)
       const lock = await lockFile(file, false)
       // Between the creation and the lock, another process may have swept the file as that of a dead owner.
-      if (lock && existsSync(file)) return new Owner(folder, id, lock)
+      if (lock && existsSync(file)) {
+        await syncFolder(folder) // the file must outlive a loss of power: it proves that the owner has not ended
+        return new Owner(folder, id, lock)
+      }
       lock?.close()
     }
   }
 
-  /** Returns whether an owner is alive. Removes the file of a dead owner. */
+  /** Returns whether an owner is alive. Renames the file of a dead owner: see `hasDied`. */
   async isAlive(id: string): Promise<boolean> {
     if (id === this.id) return true
     const file = path.join(this.#folder, id)
     if (!existsSync(file)) return false
     const lock = await lockFile(file, true)
     if (!lock) return existsSync(file)
-    rmSync(file, { force: true })
+    renameSync(file, file + DEAD)
     lock.close()
     return false
   }
 
-  /** Removes the files of dead owners. Returns the living owners. */
+  /**
+   * Returns whether an owner that is not alive ended without `end`, and has not been forgotten since. If not, rows that name
+   * it are older than its end: the records were restored from a copy.
+   */
+  hasDied(id: string): boolean {
+    return existsSync(path.join(this.#folder, id + DEAD))
+  }
+
+  /** Removes what shows that owners have died, except for those of `keep`. */
+  forget(keep: ReadonlySet<string>): void {
+    for (const name of readdirSync(this.#folder)) {
+      const isKept = !name.endsWith(DEAD) || keep.has(name.slice(0, -DEAD.length))
+      if (!isKept) rmSync(path.join(this.#folder, name), { force: true })
+    }
+  }
+
+  /** Returns the living owners. Renames the files of dead owners. */
   async sweep(): Promise<Set<string>> {
     const living = new Set<string>()
     for (const id of readdirSync(this.#folder)) {
-      if (!id.includes('-journal') && (await this.isAlive(id))) living.add(id)
+      if (!id.includes('-journal') && !id.endsWith(DEAD) && (await this.isAlive(id))) living.add(id)
     }
     return living
   }
 
-  end(): void {
-    rmSync(path.join(this.#folder, this.id), { force: true })
+  /** Ends the owner. `settled`: no claim of it is left for recovery. */
+  end(settled = true): void {
+    if (settled) rmSync(path.join(this.#folder, this.id), { force: true })
     this.#lock.close()
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  for (const each of [folder, path.dirname(folder)]) {
+    const handle = await open(each, 'r')
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
   }
 }
 

@@ -34,7 +34,7 @@ export function refuseTaken(records: Records, key: string): void {
   throw new DmThinError('DM_LAYER_EXISTS', `there is a layer ${JSON.stringify(key)} already`, { device: key })
 }
 
-export const stateError = (row: Row, why: string): DmThinError =>
+export const stateError = (row: Pick<Row, 'key'>, why: string): DmThinError =>
   new DmThinError('DM_LAYER_STATE', `layer ${JSON.stringify(row.key)}: ${why}`, { device: row.key ?? '' })
 
 export function hasChildren(key: string, child: Row): DmThinError {
@@ -42,7 +42,7 @@ export function hasChildren(key: string, child: Row): DmThinError {
   return new DmThinError('DM_LAYER_HAS_CHILDREN', text, { device: key, detail: child.key ?? '' })
 }
 
-export const parentGone = ({ parentKey }: Row): DmThinError =>
+export const parentGone = ({ parentKey }: Pick<Row, 'parentKey'>): DmThinError =>
   new DmThinError('DM_LAYER_NOT_FOUND', `the parent ${JSON.stringify(parentKey)} was removed meanwhile`, {
     device: parentKey,
   })

@@ -40,6 +40,13 @@ const STEPS: readonly string[] = [
   ALTER TABLE layer ADD COLUMN resets INTEGER REFERENCES layer (id) ON DELETE SET NULL;
   CREATE INDEX layer_resets ON layer (resets) WHERE resets IS NOT NULL;
   `,
+  `
+  CREATE TABLE claim (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    owner TEXT NOT NULL
+  ) STRICT;
+  `,
 ]
 
 const VERSION = STEPS.length

@@ -1,12 +1,14 @@
 // The comparison of the store's records with the pool's metadata.
 import type { StoreFinding } from '../common/findings.js'
+import { isIn } from '../engine/claims.js'
 import type { StoreParts } from '../engine/parts.js'
+import { claimStates } from '../engine/unrecorded.js'
 import type { Row } from '../records/row.js'
 
 /** The number of transactions by which a pool may be ahead: dead calls may have committed the pool without recording it. */
 const MAX_AHEAD = 1000n
 
-type CompareParts = Pick<StoreParts, 'pool' | 'records' | 'writer' | 'volumes' | 'clock'>
+type CompareParts = Pick<StoreParts, 'pool' | 'records' | 'writer' | 'owner' | 'volumes' | 'clock'>
 
 /**
  * The age of the pool relative to the records. `behind`: the pool is older. `ahead`: the records are older, for example
@@ -17,7 +19,8 @@ export type PoolAge = 'same' | 'behind' | 'ahead'
 export function ageOf(findings: readonly StoreFinding[]): PoolAge {
   const kinds = new Set(findings.map(({ kind }) => kind))
   if (kinds.has('transaction-behind')) return 'behind'
-  // A volume is recorded before it is created. A volume without a record was created after these records were written.
+  // The id of a volume is recorded before the volume is created, with a row or with a claim. A volume without either was
+  // created after these records were written.
   return kinds.has('transaction-ahead') || kinds.has('volume-without-layer') ? 'ahead' : 'same'
 }
 
@@ -53,24 +56,24 @@ export async function compare(parts: CompareParts, retire: boolean): Promise<Sto
 }
 
 /**
- * Returns the rows without a volume and the volumes without a row. The pool is read before the records. A row is written
- * before its volume is created, and deleted after its volume, so that calls in progress have no volume without a row. A row
- * without a volume may be younger than the list of volumes, so that both are read again.
+ * Returns the rows without a volume, and the volumes with neither a row nor a claim. The pool is read before the records. A
+ * row or a claim is written before its volume is created, and deleted after its volume, so that calls in progress have no
+ * volume without either. A row without a volume may be younger than the list of volumes, so that both are read again.
  */
 async function disagreements(parts: CompareParts): Promise<{ lost: Row[]; strange: number[] }> {
-  let ids = await parts.volumes.ids()
-  let { lost, strange } = against(parts, ids)
+  let { lost, strange } = await against(parts, await parts.volumes.ids())
   if (lost.length + strange.length > 0) {
-    ids = await parts.volumes.ids()
-    const again = against(parts, ids)
+    const again = await against(parts, await parts.volumes.ids())
     lost = again.lost.filter(row => lost.some(before => before.id === row.id))
     strange = again.strange.filter(thin => strange.includes(thin))
   }
   return { lost, strange }
 }
 
-function against({ records }: CompareParts, ids: ReadonlySet<number>): { lost: Row[]; strange: number[] } {
-  const rows = records.all()
+async function against(parts: CompareParts, ids: ReadonlySet<number>): Promise<{ lost: Row[]; strange: number[] }> {
+  const { alive, dead } = await claimStates(parts)
+  const claims = [...alive, ...dead]
+  const rows = parts.records.all() // after the claims, which end when their volumes have rows
   const known = new Set(rows.map(row => row.thin))
   // The volume of a layer that is being reset is replaced. Until it is there again, another row has the content.
   const resetting = new Set(
@@ -79,5 +82,5 @@ function against({ records }: CompareParts, ids: ReadonlySet<number>): { lost: R
   const lost = rows.filter(
     row => (row.state === 'ready' || row.state === 'committing') && !ids.has(row.thin) && !resetting.has(row.id),
   )
-  return { lost, strange: [...ids].filter(id => !known.has(id)) }
+  return { lost, strange: [...ids].filter(id => !known.has(id) && !claims.some(claim => isIn(claim, id))) }
 }

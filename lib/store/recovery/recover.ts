@@ -5,6 +5,7 @@ import type { StoreFinding } from '../common/findings.js'
 import { leftMounts, sweepMount } from '../engine/temporary-mounts.js'
 import { endUnfinishedReset } from '../engine/reset-end.js'
 import { endUnfinished, unfinished } from '../engine/unfinished.js'
+import { endClaims, claimStates } from '../engine/unrecorded.js'
 import type { Row } from '../records/row.js'
 import { ageOf, compare, keyOf, type PoolAge } from './consistency.js'
 import { sweepStaging } from '../common/staging.js'
@@ -21,14 +22,23 @@ export async function recover(parts: StoreParts): Promise<StoreFinding[]> {
   const compared = await compare(parts, true)
   const begun = await unfinished(parts)
   // The volumes are read after the rows: no volume is created any more for a row of a dead owner.
-  const ids = begun.length === 0 ? NONE : await parts.volumes.ids()
+  const { dead, outdated } = await claimStates(parts)
+  const ids = begun.length + dead.length === 0 ? NONE : await parts.volumes.ids()
+  const age = ageOf(compared)
   for (const row of begun) {
-    const action = await ended(parts, row, ids, ageOf(compared))
+    const action = await ended(parts, row, ids, age)
     if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, ...action })
   }
+  if (age !== 'behind') {
+    const action = age === 'same' ? 'undone' : 'retired'
+    for (const thin of await endClaims(parts, dead, ids, age !== 'same'))
+      findings.push({ kind: 'unfinished', thin, action })
+  }
+  if (outdated.length > 0) await parts.writer.write(() => outdated.forEach(claim => parts.records.claims.delete(claim)))
   await parts.leases.living() // deletes the leases of dead owners
   await parts.removals.takeOver()
   sweepStaging(parts.directory, await parts.owner.sweep())
+  parts.owner.forget(new Set(parts.records.claims.all().map(({ owner }) => owner)))
   return [...findings, ...compared]
 }
 

@@ -6,6 +6,7 @@ import type { StoreParts } from '../engine/parts.js'
 import { sweepMount } from '../engine/temporary-mounts.js'
 import { endUnfinishedReset } from '../engine/reset-end.js'
 import { endUnfinished } from '../engine/unfinished.js'
+import { endClaims, claimStates } from '../engine/unrecorded.js'
 import { ageOf } from './consistency.js'
 import { verify } from './verify.js'
 
@@ -85,7 +86,10 @@ async function repairOne(parts: StoreParts, { kind, thin, detail }: StoreFinding
     case 'left-mounted':
       return sweepMount(detail!)
     case 'unfinished':
-      if (row && !(await endUnfinishedReset(parts, row))) await endUnfinished(parts, row, await parts.volumes.ids())
+      if (!row) {
+        const { dead } = await claimStates(parts)
+        await endClaims(parts, dead, await parts.volumes.ids(), false)
+      } else if (!(await endUnfinishedReset(parts, row))) await endUnfinished(parts, row, await parts.volumes.ids())
       return
     case 'transaction-behind': {
       const { transactionId } = await pool.status()

@@ -7,6 +7,7 @@ import type { StoreParts } from '../engine/parts.js'
 import type { StoreFinding } from '../common/findings.js'
 import { leftMounts } from '../engine/temporary-mounts.js'
 import { unfinished } from '../engine/unfinished.js'
+import { unrecorded, claimStates } from '../engine/unrecorded.js'
 import { compare, keyOf } from './consistency.js'
 
 /** Returns all inconsistencies. Changes nothing. */
@@ -14,6 +15,9 @@ export async function verify(parts: StoreParts): Promise<StoreFinding[]> {
   const findings = await compare(parts, false)
   for (const row of await unfinished(parts))
     findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'none' })
+  const { dead } = await claimStates(parts)
+  const ids = dead.length === 0 ? [] : await parts.volumes.ids()
+  for (const thin of unrecorded(parts, dead, ids)) findings.push({ kind: 'unfinished', thin, action: 'none' })
   for (const detail of await leftMounts(parts)) findings.push({ kind: 'left-mounted', detail, action: 'none' })
   for (const row of parts.records.unready()) {
     if (row.state === 'retired') findings.push({ kind: 'volume-without-layer', thin: row.thin, action: 'none' })

@@ -4,6 +4,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DmThinError, MiB, ThinPool } from '../../../lib/entry/index.js'
+import { Claims } from '../../../lib/store/engine/claims.js'
 import { CommitPoints } from '../../../lib/store/engine/commit-points.js'
 import { Leases } from '../../../lib/store/engine/leases.js'
 import { KeyLocks } from '../../../lib/store/engine/key-locks.js'
@@ -79,6 +80,7 @@ async function opened(
     records,
     writer,
     owner,
+    claims: new Claims({ records, writer, owner }),
     points: new CommitPoints(pool, 0n, () => records.transaction),
     volumes: new Volumes(pool, false), // a discard is one of a device of the machine
     locks: new KeyLocks(),
@@ -104,6 +106,7 @@ async function opened(
   } finally {
     await store.warm.close()
     await store.removals.stop()
+    await store.claims.release()
     await writer.settled()
     owner.end()
     await pool.close()

@@ -1,5 +1,5 @@
 // What must be true of a store after the power has gone: whatever had been acknowledged by then, and nothing half-made.
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { LoopDevice, mount, unmount } from '../../../lib/entry/index.js'
@@ -49,6 +49,8 @@ export async function recoverRecords(image: string, folder: string): Promise<voi
     const from = path.join(target, file)
     if (existsSync(from)) copyFileSync(from, path.join(folder, file))
   }
+  const owners = path.join(target, 'owners')
+  if (existsSync(owners)) cpSync(owners, path.join(folder, 'owners'), { recursive: true })
   await unmount(target)
   await loop.detach()
   run('rm', ['-r', copy, target])

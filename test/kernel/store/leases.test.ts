@@ -118,7 +118,7 @@ test('prune keeps and remove rejects the layers of an import in another process'
   const image = scratch.path('image.tar')
   const layers = [{ low: 'low' }, { high: 'high' }]
   makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: image })
-  for (const step of ['prepare.intent', 'prepare.snapshot', 'commit.record']) {
+  for (const step of ['prepare.record', 'prepare.snapshot', 'commit.record']) {
     await withStore({}, async (store, { options }) => {
       const work = `await store.importImage(${JSON.stringify(image)})`
       const other = await stoppedAt(options, { step, nth: 2 }, work)

@@ -202,7 +202,7 @@ describe('inconsistencies of pool and records', () => {
     withStore({}, async (store, { options }) => {
       const ends: [() => Promise<unknown>, object, string][] = [
         [() => killedWhileMounted(options, 'mounted'), { kind: 'left-mounted' }, 'unmounted'],
-        [() => killedWork(options, 'new', { step: 'prepare.activate' }), { kind: 'unfinished', key: 'new0' }, 'undone'],
+        [() => killedWork(options, 'new', { step: 'prepare.record' }), { kind: 'unfinished' }, 'undone'],
         [
           () => killedWork(options, 'died', { step: 'commit.deactivate' }),
           { kind: 'unfinished', key: 'died0' },
@@ -271,7 +271,7 @@ describe('inconsistencies of pool and records', () => {
     copied(backup, directory)
     const second = await LayerStore.open(options)
     expect(kinds(second.findings)).toEqual([
-      ['unfinished', 'retired'],
+      ['volume-without-layer', 'retired'],
       ['volume-without-layer', 'retired'],
     ])
     expect(await second.cleanup()).toEqual([])

@@ -1,5 +1,6 @@
 // Recovery: what dead processes left in the records of a store, held against its pool, while other calls go on.
 import type { ThinPool } from '../../../lib/entry/index.js'
+import type { Owner } from '../../../lib/store/records/owner.js'
 import { Records } from '../../../lib/store/records/records.js'
 import { openDatabase } from '../../../lib/store/records/sqlite.js'
 import { Writer } from '../../../lib/store/records/writer.js'
@@ -35,7 +36,7 @@ test('recover() does not report a pool behind its records if a commit happens be
   } as unknown as ThinPool
   const volumes = new Volumes(pool, false)
   const writer = new Writer(database)
-  expect(await compare({ pool, records, writer, volumes, clock: () => 0n }, false)).toEqual([])
+  expect(await compare({ pool, records, writer, owner: {} as Owner, volumes, clock: () => 0n }, false)).toEqual([])
   writer.close()
   database.close()
 })

@@ -63,10 +63,21 @@ test('rollBack of a deleted row leaves the row that reuses its id', () =>
     expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
   }))
 
+test('a database of version 3 is migrated: its next thin id is the first to be claimed', async () => {
+  const database = await openDatabase(':memory:')
+  new Records(database).createSchema()
+  database.exec(`DROP TABLE claim; PRAGMA user_version = 3; INSERT INTO store VALUES ('next', '7')`)
+  const records = new Records(database)
+  records.createSchema()
+  expect(records.claims.add(2, OWNER)).toEqual({ claim: { first: 7, last: 8, owner: OWNER }, ids: [7, 8] })
+  expect(database.pragma('user_version')).toBe(4)
+  database.close()
+})
+
 test('a database of version 1 is migrated and keeps its rows', async () => {
   const database = await openDatabase(':memory:')
   new Records(database).createSchema()
-  database.exec(`DROP TABLE lease; DROP INDEX layer_resets; ALTER TABLE layer DROP COLUMN resets;
+  database.exec(`DROP TABLE claim; DROP TABLE lease; DROP INDEX layer_resets; ALTER TABLE layer DROP COLUMN resets;
     ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
     INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
     VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)

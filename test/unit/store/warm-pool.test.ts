@@ -1,7 +1,7 @@
 // Warm layers: what is taken, refused and put back while the background fills the set. The order is forced.
 import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-store.js'
 
-const snapshotsOf = ({ process }: MemoryStore) => process.calls.filter(name => name === 'snapshot').length
+const snapshotsOf = ({ process }: MemoryStore) => process.calls.filter(name => name === 'snapshotActive').length
 
 test('a rejected take returns its warm layer to the set, and no replacement is created', () =>
   withMemoryStore(async memory => {
@@ -47,7 +47,7 @@ test('dropping a warm set while a layer is being created removes all of its laye
   withMemoryStore(async memory => {
     const { store, process, committed } = memory
     await committed('base')
-    const held = process.holdAt('snapshot')
+    const held = process.holdAt('snapshotActive')
     const kept = store.warm.keep('base', 1)
     await held.reached
     await store.warm.keep('base', 0)
@@ -63,7 +63,7 @@ test('a warm layer whose parent is removed before the snapshot rejects with DM_L
   withMemoryStore(async memory => {
     const { store, process, committed } = memory
     const base = await committed('base')
-    const held = process.holdAt('snapshot')
+    const held = process.holdAt('snapshotActive')
     const kept = store.warm.keep('base', 1)
     kept.catch(() => {})
     await held.reached

@@ -89,31 +89,40 @@ export async function claimStates({ records, owner }: ClaimedParts): Promise<Cla
   return states
 }
 
-/** Returns the volumes without a row in claims of owners that died. `ids` were read from the pool after the claims. */
-export function unrecorded(
-  { records }: Pick<StoreParts, 'records'>,
-  dead: readonly ClaimRow[],
-  ids: Iterable<number>,
-): number[] {
-  return [...ids].filter(id => dead.some(claim => isIn(claim, id)) && !records.byThin(id))
+/** The volumes without a row in claims of owners that died. */
+export interface Unrecorded {
+  /** Those that a call made and did not return: snapshots to which nothing was written. */
+  readonly unfinished: readonly number[]
+  /** Others, which no call leaves. */
+  readonly strange: readonly number[]
 }
 
-/** Ends the claims of dead owners. The volumes without a row are removed, or retired if `keep`. Returns their thin ids. */
-export async function endClaims(
-  parts: UndoParts,
-  dead: readonly ClaimRow[],
-  ids: ReadonlySet<number>,
-  keep: boolean,
-): Promise<number[]> {
-  if (dead.length === 0) return []
+type FindParts = Pick<StoreParts, 'records' | 'volumes'>
+
+/** Finds the volumes without a row. The owners of the claims are dead, so that they make no further ones. */
+export async function unrecorded(parts: FindParts, dead: readonly ClaimRow[]): Promise<Unrecorded> {
+  const { records, volumes } = parts
+  if (dead.length === 0) return { unfinished: [], strange: [] }
+  const isUnrecorded = (id: number) => dead.some(claim => isIn(claim, id)) && !records.byThin(id)
+  const found = [...(await volumes.ids())].filter(isUnrecorded)
+  const unwritten = found.length === 0 ? new Set() : await volumes.unwritten(found)
+  return { unfinished: found.filter(id => unwritten.has(id)), strange: found.filter(id => !unwritten.has(id)) }
+}
+
+/**
+ * Ends the claims of dead owners. The volumes of their unfinished calls are removed, or retired if `retire`; other volumes
+ * are retired. Returns the volumes that this call has removed or retired.
+ */
+export async function endClaims(parts: UndoParts, dead: readonly ClaimRow[], retire: boolean): Promise<Unrecorded> {
+  if (dead.length === 0) return { unfinished: [], strange: [] }
   const { records, writer, removals, clock } = parts
-  const rows = await writer.write(() => {
+  const { unfinished, strange } = await unrecorded(parts, dead)
+  const { ended, rows } = await writer.write(() => {
     const ended = dead.filter(claim => records.claims.delete(claim)) // another process may have ended some
-    const left = unrecorded(parts, ended, ids)
-    if (!keep) return left.map(thin => removing(parts, thin)!)
-    for (const thin of left) records.retire(thin, clock())
-    return left.map(thin => records.byThin(thin)!)
+    const isOurs = (id: number) => ended.some(claim => isIn(claim, id))
+    for (const thin of [...strange, ...(retire ? unfinished : [])]) if (isOurs(thin)) records.retire(thin, clock())
+    return { ended: isOurs, rows: retire ? [] : unfinished.filter(isOurs).map(thin => removing(parts, thin)) }
   })
-  if (!keep) for (const row of rows) removals.add(row)
-  return rows.map(({ thin }) => thin)
+  for (const row of rows) if (row) removals.add(row)
+  return { unfinished: unfinished.filter(ended), strange: strange.filter(ended) }
 }

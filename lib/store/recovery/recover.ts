@@ -22,17 +22,18 @@ export async function recover(parts: StoreParts): Promise<StoreFinding[]> {
   const compared = await compare(parts, true)
   const begun = await unfinished(parts)
   // The volumes are read after the rows: no volume is created any more for a row of a dead owner.
-  const { dead, outdated } = await claimStates(parts)
-  const ids = begun.length + dead.length === 0 ? NONE : await parts.volumes.ids()
+  const ids = begun.length === 0 ? NONE : await parts.volumes.ids()
   const age = ageOf(compared)
   for (const row of begun) {
     const action = await ended(parts, row, ids, age)
     if (action) findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, ...action })
   }
+  const { dead, outdated } = await claimStates(parts)
   if (age !== 'behind') {
-    const action = age === 'same' ? 'undone' : 'retired'
-    for (const thin of await endClaims(parts, dead, ids, age !== 'same'))
-      findings.push({ kind: 'unfinished', thin, action })
+    const { unfinished, strange } = await endClaims(parts, dead, age === 'ahead')
+    const action = age === 'ahead' ? 'retired' : 'undone'
+    for (const thin of unfinished) findings.push({ kind: 'unfinished', thin, action })
+    for (const thin of strange) findings.push({ kind: 'volume-without-layer', thin, action: 'retired' })
   }
   if (outdated.length > 0) await parts.writer.write(() => outdated.forEach(claim => parts.records.claims.delete(claim)))
   await parts.leases.living() // deletes the leases of dead owners

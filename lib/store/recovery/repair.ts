@@ -88,7 +88,7 @@ async function repairOne(parts: StoreParts, { kind, thin, detail }: StoreFinding
     case 'unfinished':
       if (!row) {
         const { dead } = await claimStates(parts)
-        await endClaims(parts, dead, await parts.volumes.ids(), false)
+        await endClaims(parts, dead, false)
       } else if (!(await endUnfinishedReset(parts, row))) await endUnfinished(parts, row, await parts.volumes.ids())
       return
     case 'transaction-behind': {

@@ -15,9 +15,9 @@ export async function verify(parts: StoreParts): Promise<StoreFinding[]> {
   const findings = await compare(parts, false)
   for (const row of await unfinished(parts))
     findings.push({ kind: 'unfinished', ...keyOf(row), thin: row.thin, action: 'none' })
-  const { dead } = await claimStates(parts)
-  const ids = dead.length === 0 ? [] : await parts.volumes.ids()
-  for (const thin of unrecorded(parts, dead, ids)) findings.push({ kind: 'unfinished', thin, action: 'none' })
+  const left = await unrecorded(parts, (await claimStates(parts)).dead)
+  for (const thin of left.unfinished) findings.push({ kind: 'unfinished', thin, action: 'none' })
+  for (const thin of left.strange) findings.push({ kind: 'volume-without-layer', thin, action: 'none' })
   for (const detail of await leftMounts(parts)) findings.push({ kind: 'left-mounted', detail, action: 'none' })
   for (const row of parts.records.unready()) {
     if (row.state === 'retired') findings.push({ kind: 'volume-without-layer', thin: row.thin, action: 'none' })

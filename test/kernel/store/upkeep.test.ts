@@ -139,14 +139,14 @@ describe('inconsistencies of pool and records', () => {
       expect(await store.verify()).toEqual([])
       const next = Math.max(...thinIdsBy(poolName)) + 1
       dmMessage(poolName, `create_thin ${next}`)
-      dmMessage(poolName, `create_thin ${next + 5}`)
-      // The first is met before any look at the pool: by choosing its id.
+      dmMessage(poolName, `create_thin ${next + 1000}`)
+      // The first is met before any look at the pool: by choosing its id. The second has an id that nobody has claimed.
       await store.prepare('a', 'layer')
       expect(thinIdsBy(poolName)).toContain(next + 1)
       const other = await LayerStore.open(options)
-      expect(other.findings).toEqual([{ kind: 'volume-without-layer', thin: next + 5, action: 'retired' }])
+      expect(other.findings).toEqual([{ kind: 'volume-without-layer', thin: next + 1000, action: 'retired' }])
       await other.close()
-      const both = [next, next + 5].map(thin => ({ kind: 'volume-without-layer', thin, action: 'none' }))
+      const both = [next, next + 1000].map(thin => ({ kind: 'volume-without-layer', thin, action: 'none' }))
       expect(await store.verify()).toEqual(both)
       expect(await store.repair()).toEqual(both)
       const planned = await store.repair({ deleteRetired: true, dryRun: true })

@@ -5,18 +5,29 @@ import path from 'node:path'
 import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
 import { prepare } from '../../../lib/store/layers/prepare.js'
 import { recover } from '../../../lib/store/recovery/recover.js'
+import type { Row } from '../../../lib/store/records/row.js'
 import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-store.js'
 
 const make = ({ store }: MemoryStore, key: string | null, signal?: AbortSignal) =>
   prepare(store, { kind: 'active', key, parent: 'base', options: signal ? { signal } : {} })
 const idsOf = async ({ store }: MemoryStore) => (await store.pool.volumes()).map(({ id }) => id)
 
+/** A committed layer that has content. */
+async function written({ kernel, store, committed }: MemoryStore): Promise<Row> {
+  const base = store.records.byKey('base') ?? (await committed('base'))
+  const volume = await store.volumes.active(base)
+  await kernel.write(volume.path, 0, 1)
+  await volume.deactivate()
+  return base
+}
+
 /** A claim of another owner, with a volume of each of `thins`. `died`: its owner has not ended its claims. */
 async function claimed(
-  { store, committed }: MemoryStore,
+  memory: MemoryStore,
   { owner, thins = [], died = false }: { owner: string; thins?: number[]; died?: boolean },
 ): Promise<number> {
-  const base = store.records.byKey('base') ?? (await committed('base'))
+  const { store } = memory
+  const base = await written(memory)
   const folder = path.join(store.directory, 'owners')
   mkdirSync(folder, { recursive: true })
   if (died) writeFileSync(path.join(folder, `${owner}.dead`), '')
@@ -196,5 +207,34 @@ describe('recover()', () => {
       expect(await recover(store)).toEqual([])
       expect(store.records.claims.all()).toHaveLength(1)
       expect(await idsOf(memory)).toHaveLength(2)
+    }))
+
+  test('retires the volumes of a dead owner that were written, or that are no snapshots', () =>
+    withMemoryStore(async memory => {
+      const { kernel, store } = memory
+      const first = await claimed(memory, { owner: 'dead', thins: [0, 1], died: true })
+      const volume = await (await store.pool.volume(first, { sizeBytes: 2 ** 20 })).activate()
+      await kernel.write(volume.path, 0, 2)
+      await volume.deactivate()
+      await store.pool.createVolume({ id: first + 2, sizeBytes: 2 ** 20 })
+      await store.pool.commit()
+      expect(await recover(store)).toEqual([
+        { kind: 'unfinished', thin: first + 1, action: 'undone' },
+        { kind: 'volume-without-layer', thin: first, action: 'retired' },
+        { kind: 'volume-without-layer', thin: first + 2, action: 'retired' },
+      ])
+      expect(await store.removals.drain()).toEqual([])
+      expect(await idsOf(memory)).toEqual([0, first, first + 2])
+    }))
+
+  test('retires a volume of another program whose id was claimed when the claim has ended', () =>
+    withMemoryStore(async memory => {
+      const { store } = memory
+      await written(memory)
+      await make(memory, 'a')
+      await store.pool.createVolume({ id: 9, sizeBytes: 2 ** 20 })
+      expect(await recover(store)).toEqual([])
+      await store.claims.release()
+      expect(await recover(store)).toEqual([{ kind: 'volume-without-layer', thin: 9, action: 'retired' }])
     }))
 })

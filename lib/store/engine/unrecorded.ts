@@ -99,11 +99,15 @@ export interface Unrecorded {
 
 type FindParts = Pick<StoreParts, 'records' | 'volumes'>
 
-/** Finds the volumes without a row. The owners of the claims are dead, so that they make no further ones. */
+/**
+ * Finds the volumes without a row. The rows are read before the pool: a removal deletes the row after the volume, and the owners
+ * of the claims are dead, so that they make no further volumes.
+ */
 export async function unrecorded(parts: FindParts, dead: readonly ClaimRow[]): Promise<Unrecorded> {
   const { records, volumes } = parts
   if (dead.length === 0) return { unfinished: [], strange: [] }
-  const isUnrecorded = (id: number) => dead.some(claim => isIn(claim, id)) && !records.byThin(id)
+  const recorded = new Set(records.all().map(({ thin }) => thin))
+  const isUnrecorded = (id: number) => dead.some(claim => isIn(claim, id)) && !recorded.has(id)
   const found = [...(await volumes.ids())].filter(isUnrecorded)
   const unwritten = found.length === 0 ? new Set() : await volumes.unwritten(found)
   return { unfinished: found.filter(id => unwritten.has(id)), strange: found.filter(id => !unwritten.has(id)) }

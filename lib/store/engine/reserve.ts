@@ -1,4 +1,5 @@
 // The reserve: space that is kept for removals, because a pool without any free metadata block cannot delete volumes.
+import { statfsSync, type StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
@@ -8,6 +9,9 @@ import type { ThinPool } from '../../pool/thin-pool.js'
 
 /** The limit of the reserve in the file system below a pool's file. */
 const MAX_BELOW_BYTES = 1 * GiB
+
+/** The types of local file systems (linux/magic.h): ext4, xfs, btrfs, f2fs, tmpfs. Others may ask a server. */
+const LOCAL: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x01021994])
 
 /** The largest reserve of data and of metadata, in bytes. */
 export type ReserveLimits = Readonly<Record<'data' | 'metadata', number>>
@@ -19,6 +23,8 @@ export class Reserve {
   readonly #data: DeviceSource
   readonly #limits: ReserveLimits
   #asking: Promise<void> | undefined
+  /** True if the file system below the pool's file is known to be a local one. */
+  #isLocal = false
 
   constructor(pool: ThinPool, percent: number, data: DeviceSource, limits: ReserveLimits) {
     this.#pool = pool
@@ -41,10 +47,18 @@ export class Reserve {
     const metadataBytes = Math.min(this.#of(metadata.totalBytes), this.#limits.metadata)
     this.#refuse('metadata', metadata.totalBytes - metadata.usedBytes, metadataBytes)
     if (this.#data.file === undefined) return
-    const { bsize, blocks, bavail } = await statfs(path.dirname(this.#data.file))
+    const { bsize, blocks, bavail } = await this.#below(path.dirname(this.#data.file))
     const growing = data.totalBytes - data.usedBytes
     const wanted = Math.min(this.#of(bsize * blocks), MAX_BELOW_BYTES, growing)
     this.#refuse(`the file system of ${this.#data.file}`, bsize * bavail, wanted)
+  }
+
+  /** Reads the space of a file system. If it is a local one, this needs no I/O, and less than another thread would. */
+  async #below(folder: string): Promise<StatsFs> {
+    if (this.#isLocal) return statfsSync(folder)
+    const found = await statfs(folder)
+    this.#isLocal = LOCAL.has(found.type)
+    return found
   }
 
   #of(bytes: number): number {

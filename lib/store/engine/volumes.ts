@@ -35,13 +35,21 @@ export class Volumes {
   readonly #pool: ThinPool
   readonly #discards: boolean
   // The kernel waits for each device that is created or removed, and processes messages one after the other.
-  readonly #snapshots = new Coalescer<Snapshot, ThinVolume>(each => this.#snapshotTogether(each), { inTurn: true })
-  readonly #writable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, false), {
-    inTurn: false,
+  readonly #snapshots = new Coalescer<Snapshot, ThinVolume>((each, signal) => this.#snapshotTogether(each, signal), {
+    inTurn: true,
   })
-  readonly #readable = new Coalescer<ThinVolume, ThinVolume>(each => this.#activateTogether(each, true), {
-    inTurn: false,
-  })
+  readonly #writable = new Coalescer<ThinVolume, ThinVolume>(
+    (each, signal) => this.#activateTogether(each, false, signal),
+    {
+      inTurn: false,
+    },
+  )
+  readonly #readable = new Coalescer<ThinVolume, ThinVolume>(
+    (each, signal) => this.#activateTogether(each, true, signal),
+    {
+      inTurn: false,
+    },
+  )
   readonly #actives = new Coalescer<ActiveSnapshot, ThinVolume>(each => this.#snapshotActiveTogether(each), {
     inTurn: false,
   })
@@ -86,8 +94,7 @@ export class Volumes {
   }
 
   /** Creates a snapshot of an origin that is not written. The snapshot is inactive until `activate`. */
-  async snapshot(origin: Row, row: Row, signal?: Signal): Promise<ThinVolume> {
-    if (signal) return this.copy(origin, row, signal)
+  async snapshot(origin: Row, row: Row): Promise<ThinVolume> {
     await this.#snapshots.one({ origin: origin.thin, thin: row.thin })
     return this.#unchecked(row.thin, row.sizeBytes)
   }
@@ -97,8 +104,7 @@ export class Volumes {
    * the call rejects after that, the volume exists. Concurrent calls share native calls.
    */
   async snapshotActive(origin: Row, wanted: NewVolume, made: () => void, signal?: Signal): Promise<ThinVolume> {
-    throwIfAborted(signal)
-    const volume = await this.#actives.one({ ...wanted, origin: origin.thin, signal, made })
+    const volume = await this.#actives.one({ ...wanted, origin: origin.thin, signal, made }, signal)
     throwIfAborted(signal)
     return volume
   }
@@ -110,14 +116,12 @@ export class Volumes {
   }
 
   /** Activates a new volume. Another process that asked for its mounts may have activated it. */
-  async activate(row: Row, volume: ThinVolume, signal?: Signal): Promise<ThinVolume> {
-    const readOnly = row.kind === 'view'
+  async activate(row: Row, volume: ThinVolume): Promise<ThinVolume> {
     try {
-      if (signal) return await volume.activate({ readOnly, signal })
-      return await (readOnly ? this.#readable : this.#writable).one(volume)
+      return await (row.kind === 'view' ? this.#readable : this.#writable).one(volume)
     } catch (fault) {
       if (!hasCode(fault, 'DM_ALREADY_ACTIVE')) throw fault
-      return this.active(row, signal)
+      return this.active(row)
     }
   }
 
@@ -150,13 +154,14 @@ export class Volumes {
     return this.#pool.volume(thin, { known: 'unchecked', ...(sizeBytes > 0 && { sizeBytes }) })
   }
 
-  async #snapshotTogether(wanted: readonly Snapshot[]): Promise<PromiseSettledResult<ThinVolume>[]> {
+  async #snapshotTogether(wanted: readonly Snapshot[], signal: Signal): Promise<PromiseSettledResult<ThinVolume>[]> {
     const byOrigin = new Map<number, number[]>()
     for (const { origin, thin } of wanted) byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), thin])
     const outcomes = new Map<number, PromiseSettledResult<ThinVolume>>()
     await Promise.all(
       [...byOrigin].map(async ([origin, thins]) => {
-        const results = await this.#pool.snapshotMany(await this.#unchecked(origin), thins).then(settled, failed(thins))
+        const from = await this.#unchecked(origin)
+        const results = await this.#pool.snapshotMany(from, thins, signalOption(signal)).then(settled, failed(thins))
         thins.forEach((thin, at) => outcomes.set(thin, results[at]!))
       }),
     )
@@ -167,11 +172,11 @@ export class Volumes {
     const [first, ...others] = wanted
     if (others.length === 0) return Promise.allSettled([this.#snapshotActiveAlone(first!)])
     return Promise.allSettled(
-      wanted.map(async ({ origin, thin, sizeBytes, kind, made }) => {
-        await this.#snapshots.one({ origin, thin })
+      wanted.map(async ({ origin, thin, sizeBytes, kind, signal, made }) => {
+        await this.#snapshots.one({ origin, thin }, signal)
         made()
         const volume = await this.#unchecked(thin, sizeBytes)
-        return (kind === 'view' ? this.#readable : this.#writable).one(volume)
+        return (kind === 'view' ? this.#readable : this.#writable).one(volume, signal)
       }),
     )
   }
@@ -194,8 +199,9 @@ export class Volumes {
   async #activateTogether(
     volumes: readonly ThinVolume[],
     readOnly: boolean,
+    signal: Signal,
   ): Promise<PromiseSettledResult<ThinVolume>[]> {
-    return settled(await this.#pool.activateMany(volumes, { readOnly }))
+    return settled(await this.#pool.activateMany(volumes, { readOnly, ...signalOption(signal) }))
   }
 
   async #deactivateTogether(volumes: readonly ThinVolume[]): Promise<PromiseSettledResult<ThinVolume>[]> {

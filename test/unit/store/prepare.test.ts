@@ -159,6 +159,35 @@ describe('prepare', () => {
       expect(await idsOf(memory)).toEqual([0, 2, 3])
       expect(process.calls.filter(name => name === 'activateMany')).toHaveLength(1)
     }))
+
+  test('rejects several calls that are all aborted, and deletes their volumes', () =>
+    withMemoryStore(async memory => {
+      const { process, committed } = memory
+      await committed('base')
+      const aborts = ['a', 'b'].map(key => ({ key, controller: new AbortController() }))
+      const held = process.holdAt('activateMany')
+      const ended = Promise.allSettled(aborts.map(({ key, controller }) => make(memory, key, controller.signal)))
+      await held.reached
+      for (const { controller } of aborts) controller.abort()
+      held.go()
+      const aborted = { status: 'rejected', reason: { code: 'ABORT_ERR' } }
+      expect(await ended).toMatchObject([aborted, aborted])
+      expect(await idsOf(memory)).toEqual([0])
+    }))
+
+  test('makes no kernel call for a call that is aborted before its batch begins', () =>
+    withMemoryStore(async memory => {
+      const { process, committed } = memory
+      await committed('base')
+      await make(memory, 'a')
+      const before = process.calls.length
+      const controller = new AbortController()
+      const made = make(memory, 'b', controller.signal)
+      controller.abort()
+      await expect(made).rejects.toMatchObject({ code: 'ABORT_ERR' })
+      expect(process.calls.slice(before)).toEqual([])
+      expect(await idsOf(memory)).toEqual([0, 1])
+    }))
 })
 
 describe('recover()', () => {

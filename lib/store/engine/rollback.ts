@@ -1,7 +1,10 @@
-// Rollback of the creation of a layer: removes its volume and its row.
+// Rollback of the creation of a layer: removes its volume, and its row if it has one.
 import { hasCode } from '../../base/errors.js'
 import type { StoreParts } from './parts.js'
-import type { Row } from '../records/row.js'
+import type { NewVolume } from './volumes.js'
+import type { Row, RowInsert } from '../records/row.js'
+
+const TIMEOUT_MS = 1_000
 
 type RollbackParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner'>
 
@@ -44,3 +47,62 @@ async function rollBack(parts: RollbackParts, row: Row, isMade: boolean, fault: 
 
 /** Returns whether the error means that the pool already has a volume with the chosen id. */
 export const isTaken = (fault: unknown): boolean => hasCode(fault, 'DM_VOLUME_EXISTS')
+
+interface Failed {
+  /** True if the pool has the volume. */
+  readonly isMade: boolean
+  /** The row, if there is one. */
+  readonly recorded?: Row | undefined
+  readonly fault?: unknown
+}
+
+type UndoParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner' | 'claims' | 'volumes' | 'clock'>
+
+/** Deletes the volume of a call that failed, and its row. What cannot be deleted now is left to the removals. */
+export async function undoUnrecorded(parts: UndoParts, volume: NewVolume, failed: Failed): Promise<void> {
+  const { records, writer, removals, owner, claims, volumes, clock } = parts
+  const { isMade, recorded, fault } = failed
+  const { thin } = volume
+  try {
+    // A transaction whose sync failed is rejected, although its row may be on the disk.
+    const row = recorded ?? (isMade ? records.byThin(thin) : undefined)
+    if (row) {
+      const left = await writer.write(() => records.rollBack(row, owner.id))
+      if (left) await removals.now(left, false)
+    } else if (isMade) {
+      await volumes.destroy(volume, TIMEOUT_MS, false).catch(() => removeLater(parts, thin))
+    } else if (isTaken(fault)) {
+      // The volume belongs to another program: it is not deleted, and the id is never chosen again.
+      await writer.write(() => records.retire(thin, clock()))
+    } else if (hasCode(fault, 'DM_NOT_COMMITTED')) {
+      return // the pool may have the volume: the claim stays until it is known
+    }
+    claims.settle(thin)
+  } catch {
+    // The first error is the one that is reported. The claim stays, and an `open` after the owner's end deletes the volume.
+  }
+}
+
+async function removeLater(parts: UndoParts, thin: number): Promise<void> {
+  const row = await parts.writer.write(() => insertRemoval(parts, thin))
+  if (row) parts.removals.add(row)
+}
+
+/** Inserts the row of a removal of a volume that nothing was written to. Returns undefined if a row has the thin id. */
+export function insertRemoval(
+  { records, owner, clock }: Pick<UndoParts, 'records' | 'owner' | 'clock'>,
+  thin: number,
+): Row | undefined {
+  const row: RowInsert = {
+    key: null,
+    kind: 'active',
+    state: 'removing',
+    owner: owner.id,
+    parent: null,
+    sizeBytes: 0, // nothing was written, so that there is nothing to discard
+    fileSystem: 'ext4',
+    at: clock(),
+    labels: {},
+  }
+  return records.insertWith(thin, row)
+}

@@ -10,8 +10,7 @@ import type { Row, RowInsert } from '../records/row.js'
 import { committedRow, parentGone, refuseTaken, stateError } from '../records/rows.js'
 import { step } from '../common/step-channel.js'
 import type { BaseVolumes } from './base-volumes.js'
-import { isTaken } from '../engine/rollback.js'
-import { undoUnrecorded } from '../engine/unrecorded.js'
+import { isTaken, undoUnrecorded } from '../engine/rollback.js'
 
 export interface Prepared {
   readonly row: Row

@@ -2,7 +2,7 @@
 import type { StoreFinding } from '../common/findings.js'
 import { isIn } from '../engine/claims.js'
 import type { StoreParts } from '../engine/parts.js'
-import { claimStates } from '../engine/unrecorded.js'
+import { claimStates } from './unrecorded.js'
 import type { Row } from '../records/row.js'
 
 /** The number of transactions by which a pool may be ahead: dead calls may have committed the pool without recording it. */

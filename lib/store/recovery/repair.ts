@@ -6,7 +6,7 @@ import type { StoreParts } from '../engine/parts.js'
 import { sweepMount } from '../engine/temporary-mounts.js'
 import { endUnfinishedReset } from '../engine/reset-end.js'
 import { endUnfinished } from '../engine/unfinished.js'
-import { endClaims, claimStates } from '../engine/unrecorded.js'
+import { endClaims, claimStates } from './unrecorded.js'
 import { ageOf } from './consistency.js'
 import { verify } from './verify.js'
 

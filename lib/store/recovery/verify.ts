@@ -7,7 +7,7 @@ import type { StoreParts } from '../engine/parts.js'
 import type { StoreFinding } from '../common/findings.js'
 import { leftMounts } from '../engine/temporary-mounts.js'
 import { unfinished } from '../engine/unfinished.js'
-import { unrecorded, claimStates } from '../engine/unrecorded.js'
+import { unrecorded, claimStates } from './unrecorded.js'
 import { compare, keyOf } from './consistency.js'
 
 /** Returns all inconsistencies. Changes nothing. */

@@ -103,7 +103,7 @@ describe('prepare', () => {
       expect((await made).row).toMatchObject({ key: 'a', state: 'ready', owner: null })
     }))
 
-  test('rejects and deletes its volume if the key was taken meanwhile', () =>
+  test('rejects and deletes its volume if the key was taken in between', () =>
     withMemoryStore(async memory => {
       const { process, committed, insert } = memory
       await committed('base')
@@ -117,7 +117,7 @@ describe('prepare', () => {
       expect(other.thin).toBe(257)
     }))
 
-  test('rejects and deletes its volume if the parent was removed meanwhile', () =>
+  test('rejects and deletes its volume if the parent was removed in between', () =>
     withMemoryStore(async memory => {
       const { store, process, committed } = memory
       const base = await committed('base')

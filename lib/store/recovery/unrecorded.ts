@@ -1,70 +1,8 @@
-// Volumes of claimed thin ids that have no row: those of calls that failed, and those of calls whose process died.
-import { hasCode } from '../../base/errors.js'
-import { isIn } from './claims.js'
-import type { StoreParts } from './parts.js'
-import { isTaken } from './rollback.js'
-import type { NewVolume } from './volumes.js'
+// Volumes of claimed thin ids that have no row: those of calls whose process died.
+import { isIn } from '../engine/claims.js'
+import type { StoreParts } from '../engine/parts.js'
+import { insertRemoval } from '../engine/rollback.js'
 import type { ClaimRow } from '../records/claim-rows.js'
-import type { Row, RowInsert } from '../records/row.js'
-
-const TIMEOUT_MS = 1_000
-
-interface Failed {
-  /** True if the pool has the volume. */
-  readonly isMade: boolean
-  /** The row, if there is one. */
-  readonly recorded?: Row | undefined
-  readonly fault?: unknown
-}
-
-type UndoParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner' | 'claims' | 'volumes' | 'clock'>
-
-/** Deletes the volume of a call that failed, and its row. What cannot be deleted now is left to the removals. */
-export async function undoUnrecorded(parts: UndoParts, volume: NewVolume, failed: Failed): Promise<void> {
-  const { records, writer, removals, owner, claims, volumes, clock } = parts
-  const { isMade, recorded, fault } = failed
-  const { thin } = volume
-  try {
-    // A transaction whose sync failed is rejected, although its row may be on the disk.
-    const row = recorded ?? (isMade ? records.byThin(thin) : undefined)
-    if (row) {
-      const left = await writer.write(() => records.rollBack(row, owner.id))
-      if (left) await removals.now(left, false)
-    } else if (isMade) {
-      await volumes.destroy(volume, TIMEOUT_MS, false).catch(() => removeLater(parts, [thin]))
-    } else if (isTaken(fault)) {
-      // The volume belongs to another program: it is not deleted, and the id is never chosen again.
-      await writer.write(() => records.retire(thin, clock()))
-    } else if (hasCode(fault, 'DM_NOT_COMMITTED')) {
-      return // the pool may have the volume: the claim stays until it is known
-    }
-    claims.settle(thin)
-  } catch {
-    // The first error is the one that is reported. The claim stays, and an `open` after the owner's end deletes the volume.
-  }
-}
-
-/** Records removals of volumes that nothing was written to. */
-async function removeLater(parts: UndoParts, thins: readonly number[]): Promise<void> {
-  const rows = await parts.writer.write(() => thins.map(thin => removing(parts, thin)))
-  for (const row of rows) if (row) parts.removals.add(row)
-}
-
-/** Inserts the row of a removal. Returns undefined if there is a row with the thin id. */
-function removing({ records, owner, clock }: Pick<UndoParts, 'records' | 'owner' | 'clock'>, thin: number) {
-  const row: RowInsert = {
-    key: null,
-    kind: 'active',
-    state: 'removing',
-    owner: owner.id,
-    parent: null,
-    sizeBytes: 0, // nothing was written, so that there is nothing to discard
-    fileSystem: 'ext4',
-    at: clock(),
-    labels: {},
-  }
-  return records.insertWith(thin, row)
-}
 
 type ClaimedParts = Pick<StoreParts, 'records' | 'owner'>
 
@@ -98,6 +36,7 @@ export interface Unrecorded {
 }
 
 type FindParts = Pick<StoreParts, 'records' | 'volumes'>
+type EndParts = FindParts & Pick<StoreParts, 'writer' | 'removals' | 'owner' | 'clock'>
 
 /**
  * Finds the volumes without a row. The rows are read before the pool: a removal deletes the row after the volume, and the owners
@@ -117,7 +56,7 @@ export async function unrecorded(parts: FindParts, dead: readonly ClaimRow[]): P
  * Ends the claims of dead owners. The volumes of their unfinished calls are removed, or retired if `retire`; other volumes
  * are retired. Returns the volumes that this call has removed or retired.
  */
-export async function endClaims(parts: UndoParts, dead: readonly ClaimRow[], retire: boolean): Promise<Unrecorded> {
+export async function endClaims(parts: EndParts, dead: readonly ClaimRow[], retire: boolean): Promise<Unrecorded> {
   if (dead.length === 0) return { unfinished: [], strange: [] }
   const { records, writer, removals, clock } = parts
   const { unfinished, strange } = await unrecorded(parts, dead)
@@ -125,7 +64,7 @@ export async function endClaims(parts: UndoParts, dead: readonly ClaimRow[], ret
     const ended = dead.filter(claim => records.claims.delete(claim)) // another process may have ended some
     const isOurs = (id: number) => ended.some(claim => isIn(claim, id))
     for (const thin of [...strange, ...(retire ? unfinished : [])]) if (isOurs(thin)) records.retire(thin, clock())
-    return { ended: isOurs, rows: retire ? [] : unfinished.filter(isOurs).map(thin => removing(parts, thin)) }
+    return { ended: isOurs, rows: retire ? [] : unfinished.filter(isOurs).map(thin => insertRemoval(parts, thin)) }
   })
   for (const row of rows) if (row) removals.add(row)
   return { unfinished: unfinished.filter(ended), strange: strange.filter(ended) }

@@ -1,15 +1,17 @@
 // The compound calls, with the steps of native/dm/activate.cc, snapshot.cc, move_to_snapshot.cc and active_thins.cc.
 import { ERRNO, type RollbackStep } from '../base/errors.js'
-import { DEVICE_FLAG, type DeviceAddress, type DeviceInfo } from '../kernel/port/device-port.js'
+import { DEVICE_FLAG, TABLE_FLAG, type DeviceAddress, type DeviceInfo } from '../kernel/port/device-port.js'
 import type {
   ActivateRequest,
   ActivationGuard,
   ActiveThin,
   KnownPool,
   MoveRequest,
+  ReserveRequest,
   SnapshotOutcome,
   SnapshotRequest,
 } from '../kernel/port/pool-port.js'
+import { parsePoolStatus } from '../target/thin-pool.js'
 import { committedMessage, verifyCommit } from './commit.js'
 import { isSuspended, type Mapper } from './mapper.js'
 import { Refusal } from './refusal.js'
@@ -111,7 +113,8 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
       return { id, errno: refused?.failure.errno ?? 0, operation: refused?.failure.operation ?? '' }
     })
   const info = poolDevice(mapper, request.pool)
-  const origin = info.openCount === 0 ? undefined : findOrigin(mapper, request)
+  if (request.reserve) refuseReserve(mapper, request.pool, request.reserve)
+  const origin = request.unwritten || info.openCount === 0 ? undefined : findOrigin(mapper, request)
   if (!origin || origin.suspended) return { items: sendAll(), suspended: false }
   refuseSuspended(info)
   mapper.suspend(origin.address)
@@ -126,6 +129,20 @@ export function snapshot(mapper: Mapper, request: SnapshotRequest): SnapshotOutc
     throw refused.with({ rollback })
   }
   return { items, suspended: true }
+}
+
+function refuseReserve(mapper: Mapper, pool: KnownPool, { percent, dataBlocks, metadataBlocks }: ReserveRequest): void {
+  const [line] = mapper.tableStatus(addressOf(pool), TABLE_FLAG.noflush)
+  const status = parsePoolStatus(line?.parameters ?? '')
+  if (!('totalDataBlocks' in status)) return // the message reports that the pool has failed
+  const isLeft = (used: number, total: number, limit: number) =>
+    total - used >= Math.min((total * percent) / 100, limit)
+  const { usedDataBlocks, totalDataBlocks, usedMetadataBlocks, totalMetadataBlocks } = status
+  if (
+    !isLeft(usedMetadataBlocks, totalMetadataBlocks, metadataBlocks) ||
+    !isLeft(usedDataBlocks, totalDataBlocks, dataBlocks)
+  )
+    throw new Refusal('reserve', ERRNO.ENOSPC, { device: pool.name })
 }
 
 function refuseSuspended(pool: DeviceInfo): void {

@@ -72,13 +72,27 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
 
 }  // namespace
 
+static Status same_pool(const DeviceInfo& info, const KnownPool& pool) {
+  // A uuid stays when the pool is renamed; a name may be another pool's.
+  const bool same = pool.uuid.empty() ? info.name == pool.name : info.uuid == pool.uuid;
+  if (same) return Nothing{};
+  return failed(command::kDeviceStatus.name, ENXIO, pool.name, "is now " + info.name);
+}
+
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel) {
   auto info = control.status({{}, {}, pool.device}, cancel);
   if (!info) return info;
-  // A uuid stays when the pool is renamed; a name may be another pool's.
-  const bool same = pool.uuid.empty() ? info->name == pool.name : info->uuid == pool.uuid;
-  if (same) return info;
-  return failed(command::kDeviceStatus.name, ENXIO, pool.name, "is now " + info->name);
+  const auto same = same_pool(*info, pool);
+  if (!same) return same.failure();
+  return info;
+}
+
+Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool, Cancel& cancel) {
+  auto lines = control.device_lines({{}, {}, pool.device}, DM_NOFLUSH_FLAG, cancel);
+  if (!lines) return lines;
+  const auto same = same_pool(lines->info, pool);
+  if (!same) return same.failure();
+  return lines;
 }
 
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,

@@ -40,6 +40,9 @@ struct KnownPool {
 /// or, where the pool has none, of another name. That may be another pool with volumes of the same ids.
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel);
 
+/// The same with its status line, in one command.
+Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool, Cancel& cancel);
+
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
 /// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that
 /// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody. With an empty

@@ -151,14 +151,25 @@ class SnapshotCalls {
   std::vector<int> undone_;  // of each item: kMade, 0, or the errno of its deletion
 };
 
+/// The pool. With a reserve its space is looked at too, in the same command.
+Result<DeviceInfo> look_at_pool(Control& control, const SnapshotRequest& request, Cancel& cancel) {
+  if (request.reserve.percent == 0) return pool_device(control, request.pool, cancel);
+  const auto lines = pool_lines(control, request.pool, cancel);
+  if (!lines) return lines.failure();
+  // Of a pool that has failed the message says so.
+  const auto space = lines->targets.empty() ? std::nullopt : space_of(lines->targets.front());
+  if (space && !request.reserve.leaves(*space)) return failed("reserve", ENOSPC, request.pool.name);
+  return lines->info;
+}
+
 /// Under the lock of the origin: it is neither activated meanwhile nor
 /// suspended by another snapshot of it.
 Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request, Cancel& cancel) {
-  const auto pool = pool_device(control, request.pool, cancel);
+  const auto pool = look_at_pool(control, request, cancel);
   if (!pool) return pool.failure();
   // Open by nobody: nothing of this pool is active.
-  const auto origin =
-      pool->open_count == 0 ? Result<Origin>(Origin{}) : find_origin(control, request, *pool, cancel);
+  const bool inactive = request.unwritten || pool->open_count == 0;
+  const auto origin = inactive ? Result<Origin>(Origin{}) : find_origin(control, request, *pool, cancel);
   if (!origin) return origin.failure();
   const bool suspends = origin->active && !origin->was_suspended;
   // Suspending a thin of a suspended pool would wait until somebody resumes the
@@ -220,6 +231,7 @@ Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotReq
   if (!opened) return opened.failure();
   ThinLockFile file = std::move(*opened);
   auto made = [&]() -> Result<SnapshotOutcome> {
+    if (request.unwritten) return snapshot_locked(control, request, cancel);
     const auto origin = lock_thin(file, request.origin_id, cancel);
     if (!origin) return origin.failure();
     return snapshot_locked(control, request, cancel);

@@ -18,6 +18,8 @@ struct SnapshotRequest {
   std::vector<uint32_t> ids;  // one snapshot each, under one suspend
   uint32_t event = 0;         // for udev, as in dm_control
   bool committed = true;      // whether each must have been committed
+  bool unwritten = false;     // whether nobody writes the origin: it is neither looked up nor suspended
+  Reserve reserve = {};       // what has to be free before
 };
 
 struct SnapshotItem {

@@ -68,6 +68,46 @@ bool has_word(std::string_view text, std::string_view word) {
 
 }  // namespace
 
+namespace {
+
+/// "USED/TOTAL" as what is free and the total.
+bool read_usage(std::string_view word, uint64_t* free, uint64_t* total) {
+  const size_t slash = word.find('/');
+  if (slash == std::string_view::npos) return false;
+  const auto used = number_in<uint64_t>(word.substr(0, slash));
+  const auto all = number_in<uint64_t>(word.substr(slash + 1));
+  if (!used || !all || *used > *all) return false;
+  *free = *all - *used;
+  *total = *all;
+  return true;
+}
+
+}  // namespace
+
+std::optional<PoolSpace> space_of(const Target& status) {
+  if (status.type != "thin-pool") return std::nullopt;
+  // The transaction id, then the metadata and the data.
+  std::string_view rest = status.parameters;
+  std::string_view words[3];
+  for (std::string_view& word : words) {
+    const size_t end = std::min(rest.find(' '), rest.size());
+    word = rest.substr(0, end);
+    rest = rest.substr(std::min(end + 1, rest.size()));
+  }
+  PoolSpace space;
+  if (!read_usage(words[1], &space.free_metadata, &space.metadata)) return std::nullopt;
+  if (!read_usage(words[2], &space.free_data, &space.data)) return std::nullopt;
+  return space;
+}
+
+bool Reserve::leaves(const PoolSpace& space) const {
+  const auto enough = [&](uint64_t free, uint64_t total, double limit) {
+    return static_cast<double>(free) >= std::min(static_cast<double>(total) * percent / 100, limit);
+  };
+  return enough(space.free_metadata, space.metadata, metadata_blocks) &&
+         enough(space.free_data, space.data, data_blocks);
+}
+
 int commit_error_of(const Target& status) {
   const std::string_view text = status.parameters;
   if (status.type != "thin-pool" || has_word(text, "needs_check")) return EIO;

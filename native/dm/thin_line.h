@@ -34,6 +34,27 @@ ThinStatus thin_status_of(const Target& status);
 /// The uuids of the volumes of a pool begin with this, and end with their id (volumeUuidPrefix as well).
 std::string volume_uuid_prefix(const DeviceInfo& pool);
 
+/// The blocks of a pool that are free, and all of them.
+struct PoolSpace {
+  uint64_t free_metadata = 0;
+  uint64_t metadata = 0;
+  uint64_t free_data = 0;
+  uint64_t data = 0;
+};
+
+/// Of a pool's status line; nothing of a pool that has failed.
+std::optional<PoolSpace> space_of(const Target& status);
+
+/// What has to be free of a pool: `percent` of its blocks, and no more than the limits, which may be
+/// infinite.
+struct Reserve {
+  double percent = 0;
+  double data_blocks = 0;
+  double metadata_blocks = 0;
+
+  bool leaves(const PoolSpace& space) const;
+};
+
 /// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a
 /// check, or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
 int commit_error_of(const Target& status);

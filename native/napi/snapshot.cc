@@ -18,6 +18,14 @@ SnapshotRequest snapshot_request(const Napi::Object& object) {
   request.ids = list_of<uint32_t>(object.Get("ids"), to_uint32);
   request.event = to_uint32(object.Get("udevFlags")) << 16;
   request.committed = to_bool(object.Get("committed"));
+  request.unwritten = bool_or(object.Get("unwritten"), false);
+  const Napi::Value reserve = object.Get("reserve");
+  if (reserve.IsObject()) {
+    const auto wanted = reserve.As<Napi::Object>();
+    request.reserve.percent = wanted.Get("percent").ToNumber().DoubleValue();
+    request.reserve.data_blocks = wanted.Get("dataBlocks").ToNumber().DoubleValue();
+    request.reserve.metadata_blocks = wanted.Get("metadataBlocks").ToNumber().DoubleValue();
+  }
   return request;
 }
 

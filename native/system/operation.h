@@ -122,6 +122,7 @@ constexpr std::string_view kOperations[] = {
     "remove",
     "removexattr",
     "request",
+    "reserve",
     "rmdir",
     "semctl",
     "semget",

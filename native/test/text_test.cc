@@ -1,6 +1,8 @@
 // What is read out of the kernel's text: log records, mounts, tables and uuids of thins, numbers.
 #include <sys/sysmacros.h>
 
+#include <limits>
+
 #include "dm/log_record.h"
 #include "dm/thin_line.h"
 #include "fs/mount_info.h"
@@ -113,6 +115,30 @@ TEST(text_test, numbers) {
     CHECK(!number_in<int>(other));
   CHECK(!number_after<int>("loop-control", "loop"));
   CHECK(!number_after<int>("loo", "loop"));
+}
+
+TEST(text_test, whether_a_pool_has_its_reserve) {
+  const auto space = [](const std::string& parameters) {
+    Target target;
+    target.type = "thin-pool";
+    target.parameters = parameters;
+    return space_of(target);
+  };
+  const auto found = space("18 12/1024 40/160 - rw discard_passdown queue_if_no_space - 256 ");
+  CHECK(found.has_value());
+  CHECK_EQUAL(found->free_metadata, 1012u);
+  CHECK_EQUAL(found->metadata, 1024u);
+  CHECK_EQUAL(found->free_data, 120u);
+  CHECK_EQUAL(found->data, 160u);
+  for (const char* other :
+       {"Fail", "Error", "", "0", "0 1/2", "0 1/2 3", "0 1/2 3/x", "0 2/1 3/4", "0 1 2/3"})
+    CHECK(!space(other));
+  const double endless = std::numeric_limits<double>::infinity();
+  CHECK((Reserve{75, endless, endless}).leaves(*found));
+  CHECK(!(Reserve{76, endless, endless}).leaves(*found));
+  CHECK((Reserve{100, 120, 1012}).leaves(*found));
+  CHECK(!(Reserve{100, 121, 0}).leaves(*found));
+  CHECK(!(Reserve{100, 0, 1013}).leaves(*found));
 }
 
 TEST(text_test, whether_a_pool_could_commit) {

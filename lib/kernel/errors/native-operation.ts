@@ -114,6 +114,7 @@ export type NativeOperation =
   | 'remove'
   | 'removexattr'
   | 'request'
+  | 'reserve'
   | 'rmdir'
   | 'semctl'
   | 'semget'

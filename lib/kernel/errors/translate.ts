@@ -57,6 +57,8 @@ function classify(failure: NativeFailure): Classification {
   if (operation.startsWith('DM_') && errno === ENOTTY) return noDeviceMapper(why)
   if (operation === 'commit') return notCommitted(failure, about)
   if (operation.startsWith('DM_')) return classifyDeviceMapper(failure, about, why)
+  if (operation === 'reserve')
+    return { code: 'DM_POOL_RESERVE', message: `pool${about} has less free space than the reserve` }
   if (operation === 'double activation') {
     return { code: 'DM_ALREADY_ACTIVE', message: `the volume is active already, as ${JSON.stringify(detail)}` }
   }

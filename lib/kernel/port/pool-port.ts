@@ -41,6 +41,13 @@ export interface KnownPool {
   readonly uuid: string
 }
 
+/** Space that must be free before a snapshot is made: `percent` of all blocks, and no more than the limits. */
+export interface ReserveRequest {
+  readonly percent: number
+  readonly dataBlocks: number
+  readonly metadataBlocks: number
+}
+
 export interface SnapshotRequest {
   readonly pool: KnownPool
   /** As in `ActivationGuard`. */
@@ -50,6 +57,10 @@ export interface SnapshotRequest {
   readonly ids: readonly number[]
   /** As in `targetMessage`. */
   readonly committed: boolean
+  /** True if nobody writes the origin. The call neither looks for its device nor suspends it. Default false. */
+  readonly unwritten?: boolean | undefined
+  /** If the pool has less space, the call rejects with `DM_POOL_RESERVE` and makes no snapshot. Default: no reserve. */
+  readonly reserve?: ReserveRequest | undefined
 }
 
 export interface SnapshotItem {

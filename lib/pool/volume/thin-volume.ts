@@ -11,7 +11,7 @@ import {
 } from '../../base/options.js'
 import { SECTOR_BYTES } from '../../base/units.js'
 import { TABLE_FLAG } from '../../kernel/port/device-port.js'
-import type { ActivateRequest, Outcome } from '../../kernel/port/pool-port.js'
+import type { ActivateRequest, Outcome, ReserveRequest, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import type { DeltaRange } from '../../metadata/ranges.js'
 import type { Bookmark, BookmarkOptions, WalkOptions } from '../../metadata/walk-options.js'
 import { message } from '../../target/messages.js'
@@ -37,6 +37,8 @@ import {
   checkVolumeSize,
 } from './volume-options.js'
 import { VolumeState } from './volume-state.js'
+
+type ExtraRequest = Pick<SnapshotRequest, 'unwritten' | 'reserve'>
 
 interface CreatedSnapshot {
   readonly made: ThinVolume
@@ -149,6 +151,15 @@ export class ThinVolume {
    */
   async snapshot(options: SnapshotOptions = {}): Promise<ThinVolume> {
     checkOptions(options, ['id', 'name', 'activate', 'readOnly', 'signal'], 'snapshot')
+    return this.#snapshot(options)
+  }
+
+  /** @internal Does `snapshot` of a volume that nobody writes, if the pool has the space of the reserve. */
+  async snapshotUnwritten(options: SnapshotOptions, reserve: ReserveRequest | undefined): Promise<ThinVolume> {
+    return this.#snapshot(options, { unwritten: true, reserve })
+  }
+
+  async #snapshot(options: SnapshotOptions, extra: ExtraRequest = {}): Promise<ThinVolume> {
     const { signal } = options
     const name = options.name === undefined ? undefined : checkName(options.name)
     const readOnly = checkBoolean('readOnly', options.readOnly)
@@ -157,7 +168,7 @@ export class ThinVolume {
     return this.#run(async () => {
       // Between the two calls of a pool with a record that is written; an external origin is looked at before each.
       const together = options.activate && !this.#pool.record && this.#state.externalOrigin === undefined
-      const make = (id: number) => this.#createSnap(id, name, together ? { readOnly } : undefined, signal)
+      const make = (id: number) => this.#createSnap(id, name, together ? { readOnly } : undefined, extra, signal)
       const created = wanted === undefined ? await this.#pool.ids.withNew(signal, make) : await make(wanted)
       const { made, activated } = created
       this.#pool.ids.use(made.id)
@@ -329,11 +340,12 @@ export class ThinVolume {
     id: number,
     name: string | undefined,
     activation: { readonly readOnly: boolean } | undefined,
+    extra: ExtraRequest,
     signal?: AbortSignal,
   ): Promise<CreatedSnapshot> {
     const { sizeBytes, externalOrigin, id: origin } = this.#state
     const made = new ThinVolume(this.#pool, { id, name, sizeBytes, externalOrigin, origin })
-    const wanted = this.#state.snapshotRequest([id])
+    const wanted = { ...this.#state.snapshotRequest([id]), ...extra }
     // Nobody can have the id active that the pool did not have until now.
     const guard = activationGuard(this.#pool, true)
     const { state } = made

@@ -4,6 +4,8 @@ import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import { GiB } from '../../base/units.js'
+import type { ReserveRequest } from '../../kernel/port/pool-port.js'
+import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 
@@ -36,6 +38,28 @@ export class Reserve {
   /** Rejects with `DM_POOL_FULL` if less than the reserve is free. Concurrent calls share one check. */
   check(): Promise<void> {
     return (this.#asking ??= this.#ask().finally(() => (this.#asking = undefined)))
+  }
+
+  /**
+   * Returns what a native call has to check before it makes a snapshot, so that no call of its own looks at the pool. Looks at
+   * the file system below the pool's file. Rejects as `check` does.
+   */
+  async request(): Promise<ReserveRequest | undefined> {
+    if (this.#percent === 0) return undefined
+    if (!this.#isRoomBelow()) await this.check() // the rest depends on the pool
+    return {
+      percent: this.#percent,
+      dataBlocks: this.#limits.data / this.#pool.dataBlockBytes,
+      metadataBlocks: this.#limits.metadata / METADATA_BLOCK_BYTES,
+    }
+  }
+
+  /** Returns true if the file system below the pool's file is known to have room, whatever the pool may still write to it. */
+  #isRoomBelow(): boolean {
+    if (this.#data.file === undefined) return true
+    if (!this.#isLocal) return false
+    const { bsize, blocks, bavail } = statfsSync(path.dirname(this.#data.file))
+    return bsize * bavail >= Math.min(this.#of(bsize * blocks), MAX_BELOW_BYTES)
   }
 
   async #ask(): Promise<void> {

@@ -8,6 +8,7 @@ import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
 import { Coalescer } from './coalescer.js'
+import type { Reserve } from './reserve.js'
 import type { Row } from '../records/row.js'
 import { step } from '../common/step-channel.js'
 
@@ -24,11 +25,14 @@ interface Snapshot {
 /** A volume that may have no row yet. */
 export type NewVolume = Pick<Row, 'thin' | 'sizeBytes' | 'kind'>
 
-interface ActiveSnapshot extends NewVolume {
+export interface ActiveSnapshot extends NewVolume {
+  /** The thin id of the origin, to which nobody writes. */
   readonly origin: number
-  readonly signal: Signal
-  /** Called when the pool has the volume. */
+  /** Called when the pool has the volume. If the call rejects after that, the volume exists. */
   readonly made: () => void
+  readonly signal?: Signal
+  /** The space that has to be free. */
+  readonly reserve?: Reserve | undefined
 }
 
 export class Volumes {
@@ -99,12 +103,11 @@ export class Volumes {
     return this.#unchecked(row.thin, row.sizeBytes)
   }
 
-  /**
-   * Creates a snapshot of an origin that is not written, and activates it. `made` is called when the pool has the volume; if
-   * the call rejects after that, the volume exists. Concurrent calls share native calls.
-   */
-  async snapshotActive(origin: Row, wanted: NewVolume, made: () => void, signal?: Signal): Promise<ThinVolume> {
-    const volume = await this.#actives.one({ ...wanted, origin: origin.thin, signal, made }, signal)
+  /** Creates a snapshot of an origin that is not written, and activates it. Concurrent calls share native calls. */
+  async snapshotActive(wanted: ActiveSnapshot): Promise<ThinVolume> {
+    const { signal } = wanted
+    throwIfAborted(signal)
+    const volume = await this.#actives.one(wanted, signal)
     throwIfAborted(signal)
     return volume
   }
@@ -172,7 +175,8 @@ export class Volumes {
     const [first, ...others] = wanted
     if (others.length === 0) return Promise.allSettled([this.#snapshotActiveAlone(first!)])
     return Promise.allSettled(
-      wanted.map(async ({ origin, thin, sizeBytes, kind, signal, made }) => {
+      wanted.map(async ({ origin, thin, sizeBytes, kind, signal, made, reserve }) => {
+        await reserve?.check()
         await this.#snapshots.one({ origin, thin }, signal)
         made()
         const volume = await this.#unchecked(thin, sizeBytes)
@@ -181,13 +185,17 @@ export class Volumes {
     )
   }
 
-  /** Makes one native call for both. If the activation fails, the snapshot is deleted again, except as the error says. */
+  /** Makes one native call for all. If the activation fails, the snapshot is deleted again, except as the error says. */
   async #snapshotActiveAlone(wanted: ActiveSnapshot): Promise<ThinVolume> {
-    const { origin, thin, sizeBytes, kind, signal, made } = wanted
+    const { origin, thin, sizeBytes, kind, signal, made, reserve } = wanted
     const from = await this.#unchecked(origin, sizeBytes)
+    const options = { id: thin, activate: true, readOnly: kind === 'view', ...signalOption(signal) }
     try {
-      const options = { id: thin, activate: true, readOnly: kind === 'view', ...signalOption(signal) }
-      const volume = await from.snapshot(options)
+      const volume = await from.snapshotUnwritten(options, await reserve?.request()).catch(async (fault: unknown) => {
+        if (!reserve || !hasCode(fault, 'DM_POOL_RESERVE')) throw fault
+        await reserve.check() // rejects, unless there is space again
+        return from.snapshotUnwritten(options, undefined)
+      })
       made()
       return volume
     } catch (fault) {

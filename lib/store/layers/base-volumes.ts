@@ -23,6 +23,8 @@ export interface BaseOptions {
   readonly sizeBytes: number
 }
 
+type Wanted = Pick<PrepareOptions, 'fileSystem' | 'sizeBytes'>
+
 type BaseParts = Pick<
   StoreParts,
   'directory' | 'records' | 'writer' | 'owner' | 'volumes' | 'points' | 'removals' | 'clock'
@@ -39,12 +41,18 @@ export class BaseVolumes {
     this.#options = options
   }
 
-  /** Returns the base volume for a layer without a parent. Creates it, or waits for another process that creates it. */
-  get(wanted: Pick<PrepareOptions, 'fileSystem' | 'sizeBytes'> = {}): Promise<Row> {
-    const fileSystem = wanted.fileSystem ?? this.#options.fileSystem
-    const sizeBytes = checkSize(wanted.sizeBytes ?? this.#options.sizeBytes, fileSystem)
+  /** Returns the base volume for a layer without a parent, if it is ready. */
+  find(wanted: Wanted = {}): Row | undefined {
+    const { fileSystem, sizeBytes } = this.#typeOf(wanted)
     const there = this.#parts.records.base(fileSystem, sizeBytes)
-    if (there?.state === 'ready') return Promise.resolve(there)
+    return there?.state === 'ready' ? there : undefined
+  }
+
+  /** Returns the base volume for a layer without a parent. Creates it, or waits for another process that creates it. */
+  get(wanted: Wanted = {}): Promise<Row> {
+    const there = this.find(wanted)
+    if (there) return Promise.resolve(there)
+    const { fileSystem, sizeBytes } = this.#typeOf(wanted)
     const name = `${fileSystem} ${sizeBytes}`
     let making = this.#making.get(name)
     if (!making) {
@@ -68,6 +76,11 @@ export class BaseVolumes {
         .map(row => records.abandon(row.id, ['ready'], owner.id)!),
     )
     for (const row of gone) removals.add(row)
+  }
+
+  #typeOf(wanted: Wanted): { readonly fileSystem: LayerFileSystem; readonly sizeBytes: number } {
+    const fileSystem = wanted.fileSystem ?? this.#options.fileSystem
+    return { fileSystem, sizeBytes: checkSize(wanted.sizeBytes ?? this.#options.sizeBytes, fileSystem) }
   }
 
   async #made(fileSystem: LayerFileSystem, sizeBytes: number): Promise<Row> {

@@ -41,15 +41,21 @@ interface Plan {
 /** Creates a layer, activates its device and commits the pool. */
 export async function prepare(parts: PrepareParts, request: PrepareRequest): Promise<Prepared> {
   const { records, claims } = parts
-  // A temporary view needs almost no space, and allows reading layers of a full pool.
-  if (request.kind === 'active' || request.key !== null) await parts.reserve.check()
   for (;;) {
-    const base = request.parent === '' ? await parts.bases.get(request.options) : undefined
+    const base = request.parent === '' ? await baseOf(parts, request) : undefined
     const plan = records.reading(() => planned(parts, request, base))
     const thin = plan && (await claims.take())
     const prepared = thin === undefined ? undefined : await make(parts, plan!, thin, request.options.signal)
     if (prepared) return prepared
   }
+}
+
+/** Returns the base volume. The space is checked before one is created. */
+async function baseOf({ bases, reserve }: PrepareParts, { options }: PrepareRequest): Promise<Row> {
+  const there = bases.find(options)
+  if (there) return there
+  await reserve.check()
+  return bases.get(options)
 }
 
 /** Checks the request against the records. Returns undefined if the base volume was removed. */
@@ -104,7 +110,10 @@ async function make(
   let recorded: Row | undefined
   try {
     step('prepare.snapshot', row.key ?? '')
-    const { path } = await volumes.snapshotActive(parent, volume, () => (isMade = true), signal)
+    const made = () => (isMade = true)
+    // A temporary view needs almost no space, and allows reading layers of a full pool.
+    const reserve = row.kind === 'active' || row.key !== null ? parts.reserve : undefined
+    const { path } = await volumes.snapshotActive({ ...volume, origin: parent.thin, made, signal, reserve })
     recorded = await record(parts, plan, thin)
     if (!recorded) {
       await undoUnrecorded(parts, volume, { isMade })

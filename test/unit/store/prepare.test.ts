@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
+import { Reserve } from '../../../lib/store/engine/reserve.js'
 import { prepare } from '../../../lib/store/layers/prepare.js'
 import { recover } from '../../../lib/store/recovery/recover.js'
 import type { Row } from '../../../lib/store/records/row.js'
@@ -128,6 +129,23 @@ describe('prepare', () => {
       first.go()
       await expect(made).rejects.toMatchObject({ code: 'DM_LAYER_NOT_FOUND' })
       expect(await idsOf(memory)).toEqual([base.thin])
+    }))
+
+  test('rejects below the reserve, and asks for the space in the call that makes the snapshot', () =>
+    withMemoryStore(async memory => {
+      const { store, process, committed } = memory
+      await committed('base')
+      const limits = { data: Infinity, metadata: Infinity }
+      const reserving = (percent: number) => ({
+        ...store,
+        reserve: new Reserve(store.pool, percent, { device: '/dev/none' }, limits),
+      })
+      const request = (key: string) => ({ kind: 'active', key, parent: 'base', options: {} }) as const
+      await expect(prepare(reserving(100), request('a'))).rejects.toMatchObject({ code: 'DM_POOL_FULL' })
+      expect(await idsOf(memory)).toEqual([0])
+      const before = process.calls.length
+      await prepare(reserving(10), request('b'))
+      expect(process.calls.slice(before)).toEqual(['snapshotActive'])
     }))
 
   test('retires the id of a volume of another program, and uses the next', () =>

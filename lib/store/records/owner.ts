@@ -43,7 +43,7 @@ export class Owner {
     if (!existsSync(file)) return false
     const lock = await lockFile(file, true)
     if (!lock) return existsSync(file)
-    renameSync(file, file + DEAD)
+    renameIfThere(file, file + DEAD) // another process may have done it since the file was opened
     lock.close()
     return false
   }
@@ -77,6 +77,14 @@ export class Owner {
   end(settled = true): void {
     if (settled) rmSync(path.join(this.#folder, this.id), { force: true })
     this.#lock.close()
+  }
+}
+
+function renameIfThere(file: string, to: string): void {
+  try {
+    renameSync(file, to)
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code !== 'ENOENT') throw fault
   }
 }
 

@@ -59,7 +59,7 @@ export interface SnapshotRequest {
   readonly committed: boolean
   /** True if nobody writes the origin. The call neither looks for its device nor suspends it. Default false. */
   readonly unwritten?: boolean | undefined
-  /** If the pool has less space, the call rejects with `DM_POOL_RESERVE` and makes no snapshot. Default: no reserve. */
+  /** The space without which the call rejects with `DM_POOL_RESERVE` and makes no snapshot. Default: no reserve. */
   readonly reserve?: ReserveRequest | undefined
 }
 

@@ -12,5 +12,5 @@ export {
 export { poolSnapshots, snapshotId, type SnapshotsOptions } from '../snapshot-metadata/pool-snapshots.js'
 export { storeSnapshots } from '../snapshot-metadata/store-snapshots.js'
 export type { ServedSnapshot, SnapshotResolver } from '../snapshot-metadata/resolver.js'
-export type { CsiDriver } from '../snapshot-metadata/identity.js'
+export type { CsiDriver } from '../snapshot-metadata/driver.js'
 export type { SignalOption } from '../base/options.js'

@@ -1,29 +1,8 @@
 // The identity of a CSI driver, which a sidecar asks for before it calls other services of the socket.
 import type { sendUnaryData, ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { checkOptions, invalid, shown } from '../base/options.js'
-
-/** The identity of a CSI driver. */
-export interface CsiDriver {
-  /** The name of the driver, such as `thin.example.com`: at most 63 letters, digits, dashes and dots. */
-  readonly name: string
-  /** The version of the driver, which clients print. */
-  readonly version: string
-}
+import type { CsiDriver } from './driver.js'
 
 const SNAPSHOT_METADATA_SERVICE = 4
-
-/** Returns the driver. Throws `DM_INVALID_ARGUMENT`. */
-export function checkDriver(driver: CsiDriver): CsiDriver {
-  checkOptions(driver, ['name', 'version'], 'driver')
-  const { name, version } = driver
-  if (typeof name !== 'string' || !/^(?=.{1,63}$)[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?$/.test(name)) {
-    throw invalid(`driver.name must be a name such as thin.example.com, but is ${shown(name)}`)
-  }
-  if (typeof version !== 'string' || version === '') {
-    throw invalid(`driver.version must be a non-empty string, but is ${shown(version)}`)
-  }
-  return driver
-}
 
 /** Returns the calls of the identity service of a driver that serves snapshot metadata. */
 export function identityService({ name, version }: CsiDriver): UntypedServiceImplementation {

@@ -4,7 +4,8 @@ import { checkOptions, checkPath, checkBoolean, invalid } from '../base/options.
 import type { Report } from '../grpc/errors.js'
 import { loadGrpc } from '../grpc/load.js'
 import { listen, type Served } from '../grpc/server.js'
-import { checkDriver, identityService, type CsiDriver } from './identity.js'
+import { checkDriver, type CsiDriver } from './driver.js'
+import { identityService } from './identity.js'
 import type { SnapshotResolver } from './resolver.js'
 import { SnapshotMetadataService } from './service.js'
 

@@ -82,12 +82,12 @@ export class ThinMetadata {
     return pool.pending.run(async () => {
       if (!reserve) {
         await commitPool(pool, options.signal)
-        const source = await LiveSource.open(pool, port, options.signal)
+        const source = await ofRunning(pool, LiveSource.open(pool, port, options.signal))
         return ThinMetadata.#ofPool(pool, new ThinMetadata(source, pool), options.signal)
       }
       const lease = await explained(pool, MetadataLease.take(pool, options.signal))
       try {
-        const source = await UnchangingSource.open(port, pool.metadataPath, true, options.signal)
+        const source = await ofRunning(pool, UnchangingSource.open(port, pool.metadataPath, true, options.signal))
         return await ThinMetadata.#ofPool(pool, new ThinMetadata(source, pool, lease), options.signal)
       } catch (fault) {
         await lease.release().catch(() => {})
@@ -279,5 +279,15 @@ export class ThinMetadata {
   #unchanging(call: string): UnchangingSource {
     if (this.#source instanceof UnchangingSource) return this.#source
     throw new DmThinError('DM_UNSUPPORTED', `${call}() reads all volumes: open the pool without \`reserve: false\``)
+  }
+}
+
+/** Replaces the error of a call by `DM_NOT_FOUND` if the pool was removed: its device may be that of another pool by now. */
+async function ofRunning<T>(pool: PoolContext, call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (fault) {
+    await poolTable(pool)
+    throw fault
   }
 }

@@ -65,7 +65,7 @@ export async function readColumn(bytes: Buffer, count: number): Promise<{ column
   return { column: { isPacked: false, content: differencesIn(content, count) }, rest }
 }
 
-/** The maximum length of columns of so many numbers: deflate lengthens what it cannot shorten by little. */
+/** Returns the maximum length of a column of so many numbers: deflate lengthens what it cannot shorten by little. */
 export const maxColumnBytes = (count: number): number => COLUMN_HEADER_BYTES + 2 * count * DIFFERENCE_BYTES + 64
 
 export function expectThat(is: boolean, text: string): void {

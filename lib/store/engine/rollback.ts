@@ -5,6 +5,8 @@ import type { NewVolume } from './volumes.js'
 import type { Row, RowInsert } from '../records/row.js'
 
 const TIMEOUT_MS = 1_000
+/** The errors with which the pool rejects a snapshot, or with which a call ends before it asks the pool. */
+const WITHOUT_VOLUME = ['DM_VOLUME_NOT_FOUND', 'DM_POOL_FULL', 'DM_POOL_RESERVE', 'DM_POOL_WORN', 'ABORT_ERR'] as const
 
 type RollbackParts = Pick<StoreParts, 'records' | 'writer' | 'removals' | 'owner'>
 
@@ -69,18 +71,21 @@ export async function undoUnrecorded(parts: UndoParts, volume: NewVolume, failed
     if (row) {
       const left = await writer.write(() => records.rollBack(row, owner.id))
       if (left) await removals.now(left, false)
-    } else if (isMade) {
+    } else if (isMade || (await isFound(volumes, thin, fault))) {
       await volumes.destroy(volume, TIMEOUT_MS, false).catch(() => removeLater(parts, thin))
     } else if (isTaken(fault)) {
       // The volume belongs to another program: it is not deleted, and the id is never chosen again.
       await writer.write(() => records.retire(thin, clock()))
-    } else if (hasCode(fault, 'DM_NOT_COMMITTED')) {
-      return // the pool may have the volume: the claim stays until it is known
     }
     claims.settle(thin)
   } catch {
     // The first error is the one that is reported. The claim stays, and an `open` after the owner's end deletes the volume.
   }
+}
+
+/** Returns whether the pool has the volume of a call that failed with an error that leaves this open. */
+async function isFound(volumes: UndoParts['volumes'], thin: number, fault: unknown): Promise<boolean> {
+  return !isTaken(fault) && !hasCode(fault, ...WITHOUT_VOLUME) && (await volumes.ids()).has(thin)
 }
 
 async function removeLater(parts: UndoParts, thin: number): Promise<void> {

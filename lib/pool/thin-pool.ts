@@ -2,7 +2,7 @@
 import { deviceMinor } from '../base/device-number.js'
 import { checkOptions, type SignalOption } from '../base/options.js'
 import { commitPool } from './state/commit-point.js'
-import { activateRecorded, checkActivate } from './volume/activate-recorded.js'
+import { activateRecorded, checkActivate } from './activate-recorded.js'
 import { checkGrowOptions, growAlone, type GrowOptions } from './lifecycle/grow.js'
 import { Keeper } from './keeper/keeper.js'
 import { checkKeepOptions, type KeepOptions } from './keeper/options.js'

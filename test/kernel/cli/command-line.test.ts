@@ -214,7 +214,7 @@ test('backup saves streams in a directory, and restores them after the volume is
     run('sh', ['-c', `${send} ${tuesday.id} --from ${monday.id} | ${cli} backup save ${chunks} tuesday --base monday`])
     expect(dmThin('backup', 'ls', chunks)).toMatchObject({ status: 0, stdout: 'monday\ntuesday\n' })
     expect(dmThin('backup', 'delete', chunks, 'monday').status).toBe(0)
-    expect(jsonOf(0, 'backup', 'collect', chunks)).toMatchObject({ deleted: expect.any(Number) })
+    expect(jsonOf(0, 'backup', 'collect', chunks)).toMatchObject({ deleted: expect.any(Number) as number })
     expect(dmThin('backup', 'read', chunks, 'monday', scratch.path('none')).status).toBe(9)
     const digest = async (each: ThinVolume) => {
       await each.activate({ readOnly: true })

@@ -1,6 +1,5 @@
 // The commands dm-thin layer import and export.
-import { createWriteStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DmThinError } from '../entry/index.js'
@@ -82,14 +81,16 @@ export async function exportImage(call: Call, options: ExportImageOptions, direc
 
 /** Writes a new file, and returns the number of bytes. Rejects if the file exists. Removes the new file after an error. */
 async function toNewFile(path: string, write: (file: Writable) => Promise<void>): Promise<number> {
-  const file = createWriteStream(path, { flags: 'wx' })
+  // Opened before the stream exists: a stream that opens the file itself may fail after nobody listens to it any more.
+  const handle = await open(path, 'wx').catch((fault: NodeJS.ErrnoException) => {
+    if (fault.code !== 'EEXIST') throw fault
+    throw new DmThinError('DM_NAME_TAKEN', `${path} exists already`, { device: path, cause: fault })
+  })
+  const file = handle.createWriteStream()
   try {
     await write(file)
     return file.bytesWritten
   } catch (fault) {
-    if ((fault as NodeJS.ErrnoException).code === 'EEXIST') {
-      throw new DmThinError('DM_NAME_TAKEN', `${path} exists already`, { device: path, cause: fault })
-    }
     await rm(path, { force: true })
     throw fault
   }

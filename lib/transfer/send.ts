@@ -1,9 +1,8 @@
 // Sending a volume: a stream of what it contains, or of what has changed since a base.
 import type { Readable } from 'node:stream'
-import { DmThinError } from '../base/errors.js'
+import type { DmThinError } from '../base/errors.js'
 import { checkOptions, checkPath, invalid, signalOption, type SignalOption } from '../base/options.js'
-import { BlockDevice } from '../block/block-device.js'
-import { DEVICE_FLAG } from '../kernel/port/device-port.js'
+import type { BlockDevice } from '../block/block-device.js'
 import type { DeltaRange, MappedRange } from '../metadata/ranges.js'
 import type { BaseState, SentStates } from '../metadata/sent-states.js'
 import { isSinceStart, startsUntilNow } from '../pool/state/clean-stop.js'
@@ -22,6 +21,7 @@ import {
   type StreamHeader,
   type StreamRecord,
 } from './format.js'
+import { openFrozen } from './frozen-device.js'
 import { inOrder } from './in-flight.js'
 import type { TransferProgress } from './progress.js'
 import { findDetails, identityOf, isSame, refuseForeignPool, unchanged } from './state.js'
@@ -200,35 +200,3 @@ async function baseOf({ pool, options: { from, signal } }: Sent, metadata: ThinM
 }
 
 async function* none(): AsyncGenerator<MappedRange, void> {}
-
-/** Opens the device of a volume that nobody can write. While it is open, the volume cannot be deactivated. */
-async function openFrozen(volume: ThinVolume, { port }: PoolContext, signal: AbortSignal | undefined) {
-  const wanted = signalOption(signal)
-  const wasActive = await volume.refresh(wanted)
-  if (volume.externalOrigin !== undefined) {
-    const text = `volume ${volume.id} has the external origin ${volume.externalOrigin}, which is not sent`
-    throw new DmThinError('DM_UNSUPPORTED', text, { device: volume.name })
-  }
-  if (!wasActive) await volume.activate({ readOnly: true, ...wanted })
-  const release = () => (wasActive ? Promise.resolve() : volume.deactivate())
-  try {
-    const device = await BlockDevice.open(volume.path, { readOnly: true, ...wanted })
-    try {
-      const { flags } = await port.deviceStatus(volume.state.address, signal)
-      if ((flags & DEVICE_FLAG.readOnly) === 0) {
-        throw new DmThinError('DM_VOLUME_ACTIVE', `volume ${volume.id} is active for writing`, { device: volume.name })
-      }
-      const close = async () => {
-        await device.close()
-        await release()
-      }
-      return { device, sizeBytes: await device.size(wanted), close }
-    } catch (fault) {
-      await device.close()
-      throw fault
-    }
-  } catch (fault) {
-    await release()
-    throw fault
-  }
-}

@@ -9,8 +9,9 @@
 namespace dmthin {
 namespace {
 
-/// Removes a device without a table, which an activation of a dead process has left. Whoever lives and is
-/// between the two has the lock of the thin id, as the caller has it now.
+/// Removes a device without a table, which an activation of a dead process has left, or a creation that the
+/// kernel reports as failed. Whoever lives and is between the two has the lock of the thin id, as the caller
+/// has it now.
 bool remove_half_made(Control& control, const ActivateRequest& request, Cancel& cancel) {
   const Address own{{}, request.uuid, 0};
   const auto info = control.status(own, cancel);
@@ -58,6 +59,7 @@ Result<DeviceInfo> activate_locked(Control& control, const ActivateRequest& requ
   if (error == EBUSY && lock.of_machine() && remove_half_made(control, request, cancel))
     error = calls.send(*create, cancel);
   if (error != 0) {
+    if (error != EBUSY && lock.of_machine()) (void)remove_half_made(control, request, cancel);
     Failure failure = calls.failure(*create, error);
     failure.detail = request.uuid;
     return failure;

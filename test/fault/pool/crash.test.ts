@@ -134,7 +134,7 @@ describe('a process killed in a fork of an active origin', () => {
     [{ operation: 'DM_TARGET_MSG', nth: 2, kind: 'kill-before' }, [7], []],
     [{ operation: 'DM_TARGET_MSG', nth: 3, kind: 'kill-after' }, [7, 8, 9], []],
     [{ operation: 'DM_TABLE_LOAD', nth: 2, kind: 'kill-after' }, [7, 8, 9], ['half-made-volume']],
-    [{ operation: 'DM_DEV_RESUME', nth: 3, kind: 'kill-after' }, [7, 8, 9], []],
+    [{ operation: 'DM_DEV_RESUME', nth: 4, kind: 'kill-after' }, [7, 8, 9], []],
   ] as const)(
     'leaves at %j the forks %j with the data of the origin, and open resumes the origin',
     (kill, left, kinds) =>

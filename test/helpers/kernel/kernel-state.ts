@@ -44,9 +44,16 @@ function devicesIn(text: string): DmEntry[] {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** sysfs tells at once whether it is worth asking: most of the time there is nothing, and a program costs a test dear. */
+/**
+ * sysfs tells at once whether it is worth asking: most of the time there is nothing, and a program costs a test dear. A
+ * device is in sysfs from its first table on. Where steps are made to fail, dmsetup is asked for those without one.
+ */
 const anyDeviceIsMarked = (): boolean =>
-  readdirSync('/sys/block').some(name => name.startsWith('dm-') && attribute(`${name}/dm/name`).startsWith(MARK))
+  readdirSync('/sys/block').some(name => name.startsWith('dm-') && attribute(`${name}/dm/name`).startsWith(MARK)) ||
+  (process.env['DM_THIN_PREBUILD'] !== undefined &&
+    run('dmsetup', ['ls'])
+      .split('\n')
+      .some(line => line.startsWith(MARK)))
 
 const anyLoopIsMarked = (): boolean =>
   readdirSync('/sys/block').some(name => name.startsWith('loop') && isScratch(attribute(`${name}/loop/backing_file`)))

@@ -125,6 +125,21 @@ test('a snapshot that is active as read-only is sent, and stays active', async (
   })
 })
 
+test('streams of one volume share its device, and the last that ends deactivates it', async () => {
+  await withPools(async ({ from, to }) => {
+    const base = await (await written(from, 4)).snapshot()
+    const first = await sendVolume(from, base)
+    const second = await sendVolume(from, await from.volume(base.id))
+    first.destroy()
+    // It ends while the next one begins.
+    const third = await sendVolume(from, base)
+    const copies = await Promise.all([receiveVolume(to, second), receiveVolume(to, third)])
+    for (const copy of copies) expect(await sha256(copy)).toBe(await sha256(base))
+    await base.refresh()
+    expect(base.active).toBe(false)
+  })
+})
+
 test('volumes that may change, or were written, are not sent', async () => {
   await withPools(async ({ from }) => {
     const volume = await written(from, 3)

@@ -12,7 +12,7 @@ const USUAL_LIMIT = 2100
  * For each processor. A guest of User-Mode Linux mostly waits: of the 54 s of kernel/pool/repair alone, 11 are processor
  * time, because a suspend takes 20 ms there. Emulated QEMU computes all the time.
  */
-const GUESTS_PER_PROCESSOR = { uml: 3, qemu: 1 }
+const GUESTS_PER_PROCESSOR = { uml: 2, qemu: 1 }
 /** A guest is not started for what another has done before it is ready, unless it is a long file. */
 const FEW_FILES = 1
 

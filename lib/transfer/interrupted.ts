@@ -72,11 +72,12 @@ async function isThere(pool: PoolContext, id: number, { time }: PartialReceive, 
 
 /** Finds the volume into which a stream continues. Rejects with `DM_TRANSFER_INVALID`. */
 export async function continued(
-  { context }: ThinPool,
+  pool: ThinPool,
   { target, base, sizeBytes, resume }: StreamHeader & { readonly resume: ResumePoint },
   given: ThinVolume | undefined,
   signal: Signal,
 ): Promise<ThinVolume> {
+  const { context } = pool
   const volumes = (await context.record?.read())?.volumes ?? new Map<number, VolumeRecord>()
   const [, record, partial] = partialsIn(volumes).find(([id]) => id === resume.volume) ?? []
   const isSameStream =

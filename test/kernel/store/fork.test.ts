@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { MiB } from '../../../lib/entry/index.js'
 import type { CallMessage } from '../../../lib/entry/kernel.js'
-import type { LayerStore, OpenStoreOptions } from '../../../lib/entry/store.js'
+import { LayerStore, type OpenStoreOptions } from '../../../lib/entry/store.js'
 import { readAt } from '../../helpers/kernel/blocks.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { run } from '../../helpers/process/spawned.js'
@@ -237,7 +237,7 @@ describe('fork', () => {
 })
 
 test('a fork takes other thin ids if another program has those it chose', () =>
-  withStore({}, async (store, { poolName }) => {
+  withStore({}, async (store, { poolName, options }) => {
     scratch.log.allow(/thin: Creation of/)
     await store.prepare('live', '')
     // The ids after the copy's.
@@ -245,7 +245,9 @@ test('a fork takes other thin ids if another program has those it chose', () =>
     const { layers } = await store.fork('live', ['a', 'b', 'c'])
     expect(layers).toHaveLength(3)
     await store.cleanup()
-    expect((await store.verify()).map(({ kind, thin }) => [kind, thin])).toEqual([
+    await store.close() // which ends its claim of these ids
+    await using again = await LayerStore.open(options)
+    expect((await again.verify()).map(({ kind, thin }) => [kind, thin])).toEqual([
       ['volume-without-layer', 3],
       ['volume-without-layer', 4],
     ])

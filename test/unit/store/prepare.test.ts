@@ -215,7 +215,14 @@ describe('recover()', () => {
       const first = await claimed(memory, { owner: 'dead', thins: [0, 1], died: true })
       const row = await store.writer.write(() => {
         const base = store.records.byKey('base')!
-        return store.records.insertWith(first, { ...base, key: 'a', kind: 'active', parent: base.id, at: 1n, resets: 0 })!
+        return store.records.insertWith(first, {
+          ...base,
+          key: 'a',
+          kind: 'active',
+          parent: base.id,
+          at: 1n,
+          resets: 0,
+        })!
       })
       expect(await recover(store)).toEqual([{ kind: 'unfinished', thin: first + 1, action: 'undone' }])
       expect(await store.removals.drain()).toEqual([])

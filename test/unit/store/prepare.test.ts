@@ -214,15 +214,9 @@ describe('recover()', () => {
       const { store } = memory
       const first = await claimed(memory, { owner: 'dead', thins: [0, 1], died: true })
       const row = await store.writer.write(() => {
-        const base = store.records.byKey('base')!
-        return store.records.insertWith(first, {
-          ...base,
-          key: 'a',
-          kind: 'active',
-          parent: base.id,
-          at: 1n,
-          resets: 0,
-        })!
+        const { state, sizeBytes, fileSystem, labels, raw, ...base } = store.records.byKey('base')!
+        const copied = { state, sizeBytes, fileSystem, labels, raw, owner: base.owner }
+        return store.records.insertWith(first, { ...copied, key: 'a', kind: 'active', parent: base.id, at: 1n })!
       })
       expect(await recover(store)).toEqual([{ kind: 'unfinished', thin: first + 1, action: 'undone' }])
       expect(await store.removals.drain()).toEqual([])

@@ -198,10 +198,10 @@ const here = (projects, filters) => ({
  * @param {(results: import('./summary.mjs').Part[]) => void} [keep]
  */
 async function report(local, parts, filters, keep = () => {}) {
+  const results = []
+  for (const part of local) if (testFiles(part.projects, filters).length > 0) results.push(await runPart(part))
   const testNamePattern = namePattern(filters)
-  const ownKernel = runHere(local.filter(part => testFiles(part.projects, filters).length > 0))
-  const guests = runParts(parts, { testNamePattern }, ownKernel)
-  const results = [...(await ownKernel), ...(await guests)]
+  results.push(...(await runParts(parts, { testNamePattern })))
   keep(results)
   const counted = results.map(each => countPart(each, { mayBeEmpty: filters.length > 0, root: repository }))
   // With a name pattern jest calls every other test skipped.
@@ -209,13 +209,6 @@ async function report(local, parts, filters, keep = () => {}) {
   process.stderr.write('\n')
   await new Promise(done => process.stdout.write(`${text}\n`, done))
   return ok ? 0 : 1
-}
-
-/** One after the other: each uses every processor. @param {Parameters<typeof runPart>[0][]} parts */
-async function runHere(parts) {
-  const results = []
-  for (const part of parts) results.push(await runPart(part))
-  return results
 }
 
 /** The value of jest's -t. @param {string[]} words */

@@ -1,5 +1,5 @@
-// Guests side by side, as many as there are processors and memory for. Each takes files from a queue; a lane whose queue is
-// empty goes on with the next one.
+// Guests side by side, as many as there are processors and memory for. Each takes files from a queue; when one ends, the next
+// queue that has files gets a guest.
 import { availableParallelism, freemem } from 'node:os'
 import { GUEST_DIED, runInGuest, TIMED_OUT } from '../vm/run.mjs'
 import { closeQueue, filesLeft, makeQueue } from './queue.mjs'
@@ -9,10 +9,12 @@ const GUEST_MEMORY = 3 * 2 ** 30
 const OWN_MEMORY = 2 * 2 ** 30
 const USUAL_LIMIT = 2100
 /**
- * For each processor. A guest of User-Mode Linux mostly waits: of the 54 s of kernel/pool/repair alone, 11 are processor
- * time, because a suspend takes 20 ms there. Emulated QEMU computes all the time.
+ * Each processor has two slots. A guest of User-Mode Linux mostly waits: of the 54 s of kernel/pool/repair alone, 11 are
+ * processor time, because a suspend takes 20 ms there. With three for each processor, switching costs more than the waits
+ * that it fills. Emulated QEMU computes all the time.
  */
-const GUESTS_PER_PROCESSOR = { uml: 2, qemu: 1 }
+const SLOTS_PER_PROCESSOR = 2
+const SLOTS = { uml: 1, qemu: 2 }
 /** A guest is not started for what another has done before it is ready, unless it is a long file. */
 const FEW_FILES = 1
 
@@ -24,28 +26,48 @@ const FEW_FILES = 1
 
 /**
  * @param {Part[]} parts @param {{ testNamePattern?: string }} settings
- * @param {Promise<unknown>} [beside] what else runs; a part that is to be alone waits for it
  * @returns {Promise<import('./summary.mjs').Part[]>} in the order of the parts
  */
-export async function runParts(parts, settings, beside = Promise.resolve()) {
+export async function runParts(parts, settings) {
   const runs = parts.filter(({ files }) => files.length > 0).map(part => new Run(part, settings))
-  const together = runs.filter(({ part }) => !part.alone)
-  const room = Math.max(1, Math.floor((freemem() - OWN_MEMORY) / GUEST_MEMORY))
-  const most = machine => Math.min(availableParallelism() * GUESTS_PER_PROCESSOR[machine], room)
-  const lanes = Math.max(0, ...together.map(({ part }) => most(part.machine)))
-  const label = index => (lanes === 1 ? '' : `[${index + 1}] `)
-  await Promise.all(Array.from({ length: lanes }, (_, index) => inLane(together, most, label(index))))
-  await beside
+  const room = Math.floor((freemem() - OWN_MEMORY) / GUEST_MEMORY)
+  const slots = Math.max(SLOTS.qemu, Math.min(availableParallelism() * SLOTS_PER_PROCESSOR, room))
+  await besideEachOther(
+    runs.filter(({ part }) => !part.alone),
+    slots,
+  )
   for (const run of runs.filter(({ part }) => part.alone)) while (run.wantsGuest()) await run.guest('')
   return runs.map(run => run.close())
 }
 
-/** @param {Run[]} runs @param {(machine: string) => number} most @param {string} label */
-async function inLane(runs, most, label) {
-  const guestsOf = machine =>
-    runs.filter(({ part }) => part.machine === machine).reduce((sum, { guests }) => sum + guests, 0)
-  const next = () => runs.find(run => run.wantsGuest() && guestsOf(run.part.machine) < most(run.part.machine))
-  for (let run = next(); run !== undefined; run = next()) await run.guest(label)
+/**
+ * Starts guests while slots are free, and others when one ends, until no run wants one.
+ * @param {Run[]} runs @param {number} slots @returns {Promise<void>}
+ */
+function besideEachOther(runs, slots) {
+  return new Promise((resolve, reject) => {
+    /** The numbers of the guests that run. */
+    const numbers = new Set()
+    let used = 0
+    const next = () => runs.find(run => run.wantsGuest() && used + SLOTS[run.part.machine] <= slots)
+    const start = run => {
+      let number = 1
+      while (numbers.has(number)) number++
+      numbers.add(number)
+      used += SLOTS[run.part.machine]
+      const ended = () => {
+        numbers.delete(number)
+        used -= SLOTS[run.part.machine]
+        fill()
+      }
+      run.guest(`[${number}] `).then(ended, reject)
+    }
+    const fill = () => {
+      for (let run = next(); run !== undefined; run = next()) start(run)
+      if (numbers.size === 0) resolve()
+    }
+    fill()
+  })
 }
 
 class Run {

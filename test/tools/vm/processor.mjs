@@ -5,24 +5,28 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const LOOK_MS = 50
 
-/** How many guests of this process each processor has. @type {Map<number, number>} */
-const guests = new Map()
+/** What the guests of this process take of each processor. @type {Map<number, number>} */
+const shares = new Map()
 
-/** @returns {Promise<{ number: number, release: () => void }>} one with the fewest guests, and of these the one used least */
-export async function claimProcessor() {
+/**
+ * @param {number} share what the guest takes: 1 of User-Mode Linux, which mostly waits; 2 of emulated QEMU, which is not kept on
+ *   the processor, but finds it free
+ * @returns {Promise<{ number: number, release: () => void }>} one of which guests take least, and of these the one used least
+ */
+export async function claimProcessor(share = 1) {
   const before = idleTimes()
   await sleep(LOOK_MS)
   const after = idleTimes()
   const idle = number => (after.get(number) ?? 0) - (before.get(number) ?? 0)
   const allowed = allowedProcessors(readFileSync('/proc/self/status', 'utf8'))
-  const fewest = Math.min(...allowed.map(guestsOn))
-  const free = allowed.filter(number => guestsOn(number) === fewest)
+  const least = Math.min(...allowed.map(takenOf))
+  const free = allowed.filter(number => takenOf(number) === least)
   const number = free.reduce((best, each) => (idle(each) > idle(best) ? each : best))
-  guests.set(number, guestsOn(number) + 1)
-  return { number, release: () => guests.set(number, guestsOn(number) - 1) }
+  shares.set(number, takenOf(number) + share)
+  return { number, release: () => shares.set(number, takenOf(number) - share) }
 }
 
-const guestsOn = number => guests.get(number) ?? 0
+const takenOf = number => shares.get(number) ?? 0
 
 /** @param {string} status the text of /proc/PID/status @returns {number[]} */
 export function allowedProcessors(status) {

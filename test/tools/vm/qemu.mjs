@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { cacheDir, repository } from './cache.mjs'
 import { childrenOf, spawnBound } from './children.mjs'
 import { ensureKernel } from './kernel.mjs'
+import { claimProcessor } from './processor.mjs'
 import { toolEnvironment, toolPath, toolsRoot } from './tools.mjs'
 
 const QEMU = 'qemu-system-x86_64'
@@ -21,6 +22,7 @@ export const qemu = {
 
 /** @type {import('./machine.mjs').Machine['start']} */
 async function start({ kernel, accelerator, processors, folder, scratch, console: log, fail }) {
+  const reserved = await claimProcessor(2)
   const own = childrenOf()
   const tools = toolsRoot()
   /** @type {[tag: string, directory: string, options: string[]][]} */
@@ -44,6 +46,7 @@ async function start({ kernel, accelerator, processors, folder, scratch, console
   /** @type {import('./children.mjs').Stdio} */
   const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', scratch, 'pipe', log]
   const main = spawnBound(toolPath(QEMU), [...firmware(), ...args], { stdio, env: toolEnvironment() })
+  main.once('close', reserved.release)
   own.add(main)
   /** @type {any[]} The descriptors above are pipes. */
   const [, , , control, shell, , out] = main.stdio

@@ -1,9 +1,9 @@
 // The commands dm-thin backup: streams of volumes in a directory of chunks.
-import { createReadStream, createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { ChunkDirectory, collectGarbage, readBackup, saveBackup } from '../entry/transfer.js'
 import { action, subcommand, usageError, type Call } from './common/call.js'
+import { inputStream, toNewFile } from './common/files.js'
 import { pairs, sizeText } from './common/output.js'
 import { shownOn } from './volume-changes.js'
 
@@ -47,7 +47,7 @@ export function addBackupCommands(program: Command): void {
 async function save(call: Call, options: BackupOptions, folder: string, name: string, file?: string): Promise<void> {
   const { signal } = call
   const chunks = await ChunkDirectory.open(folder)
-  const source = file === undefined ? process.stdin : createReadStream(file)
+  const source = await inputStream(file)
   const base = options.base === undefined ? {} : { base: options.base }
   const progress = call.progress('saving')
   try {
@@ -73,8 +73,9 @@ async function read(call: Call, options: BackupOptions, folder: string, name: st
   const progress = call.progress('reading')
   const resume = options.resume === undefined ? {} : { resume: options.resume }
   try {
-    const stream = await readBackup(chunks, name, { ...resume, onProgress: shownOn(progress), signal })
-    await pipeline(stream, file === undefined ? process.stdout : createWriteStream(file, { flags: 'wx' }))
+    const stream = () => readBackup(chunks, name, { ...resume, onProgress: shownOn(progress), signal })
+    if (file === undefined) await pipeline(await stream(), process.stdout)
+    else await toNewFile(file, stream, signal)
   } finally {
     progress.end()
   }

@@ -1,10 +1,8 @@
 // The commands dm-thin layer import and export.
-import { open, rm } from 'node:fs/promises'
-import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { DmThinError } from '../entry/index.js'
 import type { LayerFileSystem } from '../entry/store.js'
 import { usageError, type Call } from './common/call.js'
+import { toNewFile } from './common/files.js'
 import { withStore } from './open-store.js'
 import { nameText, sizeText } from './common/output.js'
 
@@ -66,32 +64,16 @@ export async function exportImage(call: Call, options: ExportImageOptions, direc
   }
   const progress = call.progress('exporting')
   const bytes = await withStore(call, directory, async store => {
-    const archive = store.exportImage(layer, {
-      ...(name !== undefined && { name }),
-      compression: uncompressed ? 'none' : 'gzip',
-      onProgress: ({ layer: done, layers }) => progress.update(done, layers),
-      signal: call.signal,
-    })
-    if (output !== undefined) return toNewFile(output, file => pipeline(archive, file, { signal: call.signal }))
-    await pipeline(archive, process.stdout, { end: false, signal: call.signal })
+    const archive = () =>
+      store.exportImage(layer, {
+        ...(name !== undefined && { name }),
+        compression: uncompressed ? 'none' : 'gzip',
+        onProgress: ({ layer: done, layers }) => progress.update(done, layers),
+        signal: call.signal,
+      })
+    if (output !== undefined) return toNewFile(output, archive, call.signal)
+    await pipeline(archive(), process.stdout, { end: false, signal: call.signal })
     return 0
   }).finally(() => progress.end())
   if (output !== undefined) call.print({ layer, output, bytes }, () => `${nameText(output)} ${sizeText(bytes)}`)
-}
-
-/** Writes a new file, and returns the number of bytes. Rejects if the file exists. Removes the new file after an error. */
-async function toNewFile(path: string, write: (file: Writable) => Promise<void>): Promise<number> {
-  // Opened before the stream exists: a stream that opens the file itself may fail after nobody listens to it any more.
-  const handle = await open(path, 'wx').catch((fault: NodeJS.ErrnoException) => {
-    if (fault.code !== 'EEXIST') throw fault
-    throw new DmThinError('DM_NAME_TAKEN', `${path} exists already`, { device: path, cause: fault })
-  })
-  const file = handle.createWriteStream()
-  try {
-    await write(file)
-    return file.bytesWritten
-  } catch (fault) {
-    await rm(path, { force: true })
-    throw fault
-  }
 }

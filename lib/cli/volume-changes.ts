@@ -1,10 +1,10 @@
 // The commands dm-thin volume bookmark, diff, send, receive and interrupted.
-import { createReadStream, createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { ThinMetadata, type DeltaRange } from '../entry/metadata.js'
 import { interruptedReceives, receiveVolume, sendVolume, type TransferProgress } from '../entry/transfer.js'
 import { action, count, size, usageError, type Call } from './common/call.js'
+import { inputStream, toNewFile } from './common/files.js'
 import { pairs, sizeText, table, type Progress } from './common/output.js'
 import { recordOf } from './common/pool-sources.js'
 import { withPool } from './pool.js'
@@ -148,8 +148,9 @@ async function send(call: Call, options: TransferOptions, name: string, id: numb
       ...(resume !== undefined && { resume }),
     }
     try {
-      const stream = await sendVolume(pool, volume, wanted)
-      await pipeline(stream, file === undefined ? process.stdout : createWriteStream(file, { flags: 'wx' }))
+      const stream = () => sendVolume(pool, volume, wanted)
+      if (file === undefined) await pipeline(await stream(), process.stdout)
+      else await toNewFile(file, stream, signal)
     } finally {
       progress.end()
     }
@@ -159,7 +160,7 @@ async function send(call: Call, options: TransferOptions, name: string, id: numb
 async function receive(call: Call, options: TransferOptions, name: string, file?: string): Promise<void> {
   const { signal } = call
   await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
-    const source = file === undefined ? process.stdin : createReadStream(file)
+    const source = await inputStream(file)
     const base = options.base === undefined ? {} : { base: await pool.volume(options.base, { signal }) }
     const { name: named, verifyBase = false, activate = false, readOnly = false, saveEvery } = options
     const given = {

@@ -209,7 +209,8 @@ test('exit codes are 3 for a missing layer, 4 for an existing file, 5 for a laye
     expect(failed('layer', 'export', directory, 'active', '--output', active)).toEqual([5, 'DM_LAYER_STATE'])
     expect(existsSync(active)).toBe(false)
     expect(failed('layer', 'import', directory, file)[0]).toBe(9)
-    expect(failed('layer', 'export', directory, 'base', '--output', scratch.path('no/folder'))).toEqual([10, undefined])
+    const nowhere = scratch.path('no/folder')
+    expect(failed('layer', 'export', directory, 'base', '--output', nowhere)).toEqual([3, 'DM_FILE_MISSING'])
   }))
 
 test('layer import of an image that does not fit exits with code 6, and leaves nothing behind', () =>

@@ -177,7 +177,12 @@ test('volume send and volume receive copy a volume through a file, and its chang
       const file = scratch.path('base.stream')
       const send = ['volume', 'send', name, String(base.id), file, '--size', '8MiB']
       expect(dmThin(...send)).toMatchObject({ status: 0, stdout: '' })
-      expect(dmThin(...send).status).not.toBe(0) // the file exists
+      const before = readFileSync(file)
+      expect(dmThin(...send).status).toBe(4) // the file exists
+      expect(readFileSync(file).equals(before)).toBe(true)
+      const nowhere = scratch.path('no/folder')
+      expect(dmThin('volume', 'send', name, String(base.id), nowhere, '--size', '8MiB').status).toBe(3)
+      expect(dmThin('volume', 'receive', copiesName, nowhere, '--record', record).status).toBe(3)
       expect(dmThin('volume', 'receive', copiesName, file)).toMatchObject({ status: 7 })
       const [copy] = jsonOf<Volume[]>(0, 'volume', 'receive', copiesName, file, '--record', record)
       expect(copy).toMatchObject({ active: false, sizeBytes: 8 * MiB, origin: null })
@@ -216,6 +221,9 @@ test('backup saves streams in a directory, and restores them after the volume is
     expect(dmThin('backup', 'delete', chunks, 'monday').status).toBe(0)
     expect(jsonOf(0, 'backup', 'collect', chunks)).toMatchObject({ deleted: expect.any(Number) as number })
     expect(dmThin('backup', 'read', chunks, 'monday', scratch.path('none')).status).toBe(9)
+    expect(existsSync(scratch.path('none'))).toBe(false)
+    expect(dmThin('backup', 'read', chunks, 'tuesday', scratch.path('no/folder')).status).toBe(3)
+    expect(dmThin('backup', 'save', chunks, 'friday', scratch.path('no/folder')).status).toBe(3)
     const digest = async (each: ThinVolume) => {
       await each.activate({ readOnly: true })
       const found = run('sha256sum', [each.path]).split(' ')[0]

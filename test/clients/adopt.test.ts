@@ -9,7 +9,8 @@ import { isForContainerd, programs, writePrograms } from '../helpers/docs/code.j
 import { expectCode } from '../helpers/errors/expect-code.js'
 import { makeImage } from '../helpers/store/oci-image.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
+import { clientEnvironment, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
+import { Daemon } from '../helpers/process/daemon.js'
 import { run, tryRun } from '../helpers/process/spawned.js'
 import { thinCheck } from '../helpers/kernel/dmsetup.js'
 

@@ -15,7 +15,8 @@ import {
 } from '../helpers/containerd/containerd.js'
 import { makeImage } from '../helpers/store/oci-image.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import { Daemon, PATIENCE_MS, startServer, unpacked } from '../helpers/containerd/snapshotter.js'
+import { PATIENCE_MS, startServer, unpacked } from '../helpers/containerd/snapshotter.js'
+import { Daemon } from '../helpers/process/daemon.js'
 import { SnapshotsClient } from '../helpers/containerd/snapshots-client.js'
 import { run } from '../helpers/process/spawned.js'
 

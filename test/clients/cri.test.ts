@@ -7,7 +7,8 @@ import { loadSync } from '@grpc/proto-loader'
 import { ctr, SNAPSHOTTER, snapshots, withStack } from '../helpers/containerd/containerd.js'
 import { makeImage } from '../helpers/store/oci-image.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
+import { clientEnvironment, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
+import { Daemon } from '../helpers/process/daemon.js'
 
 const scratch = useScratch()
 const PORT = 5000

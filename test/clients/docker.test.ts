@@ -13,7 +13,8 @@ import {
 } from '../helpers/containerd/containerd.js'
 import { makeImage } from '../helpers/store/oci-image.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import { clientEnvironment, Daemon, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
+import { clientEnvironment, PATIENCE_MS, unpacked } from '../helpers/containerd/snapshotter.js'
+import { Daemon } from '../helpers/process/daemon.js'
 
 const scratch = useScratch()
 const execute = promisify(execFile)

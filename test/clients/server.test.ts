@@ -11,10 +11,11 @@ import {
   removePool,
   startServer,
   untilListening,
-  type Daemon,
   type ServerOptions,
 } from '../helpers/containerd/snapshotter.js'
+import type { Daemon } from '../helpers/process/daemon.js'
 import { run } from '../helpers/process/spawned.js'
+import { Systemd, unitOf, writeUnits } from '../helpers/process/systemd.js'
 
 const scratch = useScratch()
 const MiB = 2 ** 20
@@ -211,16 +212,20 @@ async function servesUntil(signal: NodeJS.Signals, server: Daemon, address: stri
   }
 }
 
+/** The devices for the data and the metadata of a pool. */
+const loopDevices = (name: string): string[] =>
+  ['512M', '16M'].map((size, at) => {
+    run('truncate', ['-s', size, scratch.path(`${name}-${at}`)])
+    return run('losetup', ['--find', '--show', scratch.path(`${name}-${at}`)]).trim()
+  })
+
 test(
   'the command line of the systemd unit in the docs serves from block devices until SIGINT',
   async () => {
     const page = readFileSync(path.join(__dirname, '../../docs/containerd.md'), 'utf8')
     const [, command] = /^ExecStart=((?:.*\\\n)*.*)$/m.exec(page)!
     const [address, root, pool] = [scratch.path('unit.sock'), scratch.path('unit'), scratch.name('unit')]
-    const loops = ['512M', '16M'].map((size, at) => {
-      run('truncate', ['-s', size, scratch.path(`device-${at}`)])
-      return run('losetup', ['--find', '--show', scratch.path(`device-${at}`)]).trim()
-    })
+    const loops = loopDevices('device')
     // What this machine has in the place of what the page names.
     const here: Record<string, string> = {
       '/usr/bin/node': process.execPath,
@@ -239,6 +244,53 @@ test(
       const server = await untilListening(address, [...program, '--pool-name', pool])
       await servesUntil('SIGINT', server, address)
     } finally {
+      await removePool(pool)
+      for (const loop of loops) run('losetup', ['--detach', loop])
+    }
+  },
+  PATIENCE_MS,
+)
+
+test(
+  'the systemd unit in the docs serves from the start of the machine, and again after the snapshotter was killed',
+  async () => {
+    const [address, root, pool] = [scratch.path('boot.sock'), scratch.path('boot'), scratch.name('boot')]
+    const loops = loopDevices('boot')
+    const unit = unitOf('containerd.md', 'dm-thin-snapshotter.service', {
+      '/usr/bin/node': process.execPath,
+      '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
+      '/run/dm-thin/snapshotter.sock': address,
+      '/var/lib/dm-thin': root,
+      '/dev/vg/thin-data': loops[0]!,
+      '/dev/vg/thin-metadata': loops[1]!,
+      ' containers ': ` ${pool} `,
+      '20GiB': '64MiB',
+      'multi-user.target': 'local-fs.target', // the other has much that these tests do not need
+    })
+    const name = 'dm-thin-snapshotter.service'
+    const client = new SnapshotsClient(address)
+    const prepared = async (key: string): Promise<void> => {
+      for (;;) {
+        const code = await codeOf(client.prepare(key))
+        if (code !== status.UNAVAILABLE) return expect(code).toBeUndefined()
+        await new Promise(done => setTimeout(done, 100))
+      }
+    }
+    try {
+      const folder = writeUnits(scratch.path('boot-units'), { [name]: unit })
+      const first = await Systemd.boot(folder, 'local-fs.target')
+      first.systemctl('enable', '--now', name)
+      await prepared('layer')
+      first.systemctl('kill', '--signal=SIGKILL', name)
+      await prepared('after-kill')
+      await first.powerOff()
+      const second = await Systemd.boot(folder, 'local-fs.target')
+      await prepared('after-boot')
+      const names = (await client.list()).flat().map(({ name: key }) => key)
+      expect(names.sort()).toEqual(['after-boot', 'after-kill', 'layer'])
+      await second.powerOff()
+    } finally {
+      client.close()
       await removePool(pool)
       for (const loop of loops) run('losetup', ['--detach', loop])
     }

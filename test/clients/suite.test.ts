@@ -1,14 +1,8 @@
 // containerd's own suite for snapshotters against the example's server: what containerd expects of one, in its words.
 import { existsSync } from 'node:fs'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import {
-  clientEnvironment,
-  Daemon,
-  PATIENCE_MS,
-  removePool,
-  startServer,
-  SUITE,
-} from '../helpers/containerd/snapshotter.js'
+import { clientEnvironment, PATIENCE_MS, removePool, startServer, SUITE } from '../helpers/containerd/snapshotter.js'
+import { Daemon } from '../helpers/process/daemon.js'
 
 const scratch = useScratch()
 

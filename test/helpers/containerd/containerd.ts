@@ -9,7 +9,6 @@ import { SnapshotsClient } from './snapshots-client.js'
 import { run } from '../process/spawned.js'
 import {
   clientEnvironment,
-  Daemon,
   ofContainerd,
   PATIENCE_MS,
   removePool,
@@ -17,6 +16,7 @@ import {
   type ContainerdVersion,
   type ServerOptions,
 } from './snapshotter.js'
+import { Daemon } from '../process/daemon.js'
 import { thinCheck, thinUsageBy } from '../kernel/dmsetup.js'
 
 export const SNAPSHOTTER = 'dm-thin'

@@ -1,9 +1,9 @@
 // The snapshotter as a process of its own, on a store in a folder, and the packages of the clients.
-import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { ThinPool } from '../../../lib/entry/index.js'
 import { MAIN } from '../process/command-line.js'
+import { Daemon } from '../process/daemon.js'
 import { tryRun } from '../process/spawned.js'
 
 const repository = path.join(__dirname, '../../..')
@@ -42,40 +42,6 @@ export function clientEnvironment(
     LD_LIBRARY_PATH: below('usr/lib/x86_64-linux-gnu').join(':'),
     XTABLES_LIBDIR: below('usr/lib/x86_64-linux-gnu/xtables').join(':'),
     ...more,
-  }
-}
-
-/** A program that goes on until it is told to end. What it prints is kept. */
-export class Daemon {
-  readonly process: ChildProcess
-  readonly ended: Promise<number | null>
-  output = ''
-
-  constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
-    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
-    this.process = child
-    const keep = (chunk: Buffer) => (this.output += chunk.toString())
-    child.stdout.on('data', keep)
-    child.stderr.on('data', keep)
-    this.ended = new Promise((done, fail) => {
-      child.on('error', fail)
-      child.on('close', done)
-    })
-    this.ended.catch(() => {})
-  }
-
-  /** Waits for what `ready` looks for; throws with the output if the program ends before. */
-  async until(what: string, ready: () => boolean | Promise<boolean>): Promise<void> {
-    for (let ended = false; !(await ready());) {
-      if (ended) throw new Error(`it ended before ${what}:\n${this.output}`)
-      const pause = new Promise<'pause'>(done => setTimeout(done, 100, 'pause'))
-      ended = (await Promise.race([pause, this.ended])) !== 'pause'
-    }
-  }
-
-  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
-    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill(signal)
-    return this.ended
   }
 }
 

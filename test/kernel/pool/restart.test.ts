@@ -1,13 +1,12 @@
-// A pool and its volumes after a restart of the machine: one call, and the command line of the unit in the docs.
+// A pool and its volumes after a restart of the machine: one call, and the systemd unit in the docs.
 // @udev both
-import { readFileSync } from 'node:fs'
-import path from 'node:path'
 import { MiB, ThinPool } from '../../../lib/entry/index.js'
 import { BLOCK, seedOf, writeBlock } from '../../helpers/kernel/blocks.js'
 import { dmTable } from '../../helpers/kernel/dmsetup.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
-import { dmThin } from '../../helpers/process/command-line.js'
+import { MAIN } from '../../helpers/process/command-line.js'
 import { run } from '../../helpers/process/spawned.js'
+import { Systemd, unitOf, writeUnits } from '../../helpers/process/systemd.js'
 
 const scratch = useScratch()
 
@@ -81,25 +80,33 @@ test.each([
   expect(run('dmsetup', ['ls'])).not.toContain(options.name)
 })
 
-test('the commands of the systemd unit in the docs start the pool with its volumes, and stop it', async () => {
-  const { options, volume } = await stoppedPool()
-  const page = readFileSync(path.join(__dirname, '../../../docs/pools.md'), 'utf8')
-  // What this machine has in the place of what the page names.
-  const here: Record<string, string> = {
-    tank: options.name,
+test('the systemd unit in the docs starts the pool with its volumes at each boot, and stops it at power-off', async () => {
+  const { options, volume, snapshot } = await stoppedPool()
+  const unit = unitOf('pools.md', 'dm-thin-tank.service', {
+    '/usr/bin/node': process.execPath,
+    '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
+    ' tank ': ` ${options.name} `,
     '/dev/vg/thin-data': options.data.file,
     '/dev/vg/thin-metadata': options.metadata.file,
     '/var/lib/dm-thin/tank.json': options.record,
-  }
-  const commandOf = (key: string): string[] => {
-    const [, command] = new RegExp(`^${key}=/usr/bin/node \\S+/main\\.js (.*)$`, 'm').exec(page)!
-    return command!.split(' ').map(word => here[word] ?? word)
-  }
-  const started = dmThin(...commandOf('ExecStart'))
-  expect([started.stderr, started.status]).toEqual(['', 0])
+  })
+  const folder = writeUnits(scratch.path('units'), { 'dm-thin-tank.service': unit })
+  const devices = () =>
+    run('dmsetup', ['ls', '--target', 'thin'])
+      .split('\n')
+      .map(line => line.split('\t')[0])
+  const first = await Systemd.boot(folder, 'local-fs.target')
+  expect(devices()).not.toContain(volume.name)
+  first.systemctl('enable', '--now', 'dm-thin-tank.service')
+  expect(devices()).toEqual(expect.arrayContaining([volume.name, snapshot.name]))
   expect(await seedOf(nodeOf(volume.name), 1, [7, 8])).toBe(8)
-  const stopped = dmThin(...commandOf('ExecStop'))
-  expect([stopped.stderr, stopped.status]).toEqual(['', 0])
+  await first.powerOff()
+  expect(run('dmsetup', ['ls'])).not.toContain(options.name)
+
+  const second = await Systemd.boot(folder, 'local-fs.target')
+  expect(second.systemctl('is-active', 'dm-thin-tank.service')).toBe('active')
+  expect(devices()).toEqual(expect.arrayContaining([volume.name, snapshot.name]))
+  await second.powerOff()
   expect(run('dmsetup', ['ls'])).not.toContain(options.name)
   expect(BLOCK).toBe(65_536)
 })

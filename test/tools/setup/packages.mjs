@@ -28,6 +28,7 @@ export const PACKAGES = [
   { group: 'guest', name: 'thin-provisioning-tools', files: ['thin_check'] },
   { group: 'guest', name: 'e2fsprogs', files: ['mkfs.ext4'] },
   { group: 'peers', name: 'udev', files: ['/usr/lib/systemd/systemd-udevd', '/lib/systemd/systemd-udevd'] },
+  { group: 'peers', name: 'systemd', files: ['/usr/lib/systemd/systemd', '/lib/systemd/systemd'] },
   { group: 'peers', name: 'libdevmapper-dev', files: ['/usr/include/libdevmapper.h'] },
   { group: 'peers', name: 'lvm2', files: ['lvm'] },
   { group: 'peers', name: 'strace', files: ['strace'] },

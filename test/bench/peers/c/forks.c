@@ -92,5 +92,34 @@ static void extents(struct plan* plan, int first, int end) {
   samples_print(list, end - first);
 }
 
+// Gives a device that stays open the content of the origin: a new snapshot, one new table, the end of the former.
+static void reset_item(uint32_t index, void* context) {
+  struct plan* plan = context;
+  char params[64];
+  snprintf(params, sizeof(params), "%s %u", plan->pool_dev, plan->first + index);
+  if (dm_suspend(plan->control, live) < 0) die("suspend", live);
+  snap(plan, index);
+  if (dm_load(plan->control, live, plan->sectors, "thin", params) < 0) die("load", live);
+  if (dm_resume(plan->control, live, NULL) < 0) die("resume", live);
+  drop(plan, index - 1);
+  commit(plan);
+}
+
+void reset_thin(struct plan* plan) {
+  struct samples* list[] = {samples_new("fork-reset")};
+  static char block[4096];
+  read_transaction(plan);
+  snap(plan, 0);
+  int fd = open_node(activate_id(plan, live, plan->first));
+  for (uint32_t i = 1; i <= plan->count; i++) {
+    if (pwrite(fd, block, sizeof(block), (off_t)i * 65536) < 0 || fsync(fd) < 0) die("write", live);
+    timed(plan, list[0], reset_item, i);
+  }
+  close(fd);
+  if (dm_remove(plan->control, live) < 0) die("remove", live);
+  drop(plan, plan->count);
+  samples_print(list, 1);
+}
+
 void fork_extents(struct plan* plan) { extents(plan, 0, EXTENT_ROWS - 1); }
 void fork_most_extents(struct plan* plan) { extents(plan, EXTENT_ROWS - 1, EXTENT_ROWS); }

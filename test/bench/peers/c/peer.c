@@ -19,8 +19,10 @@
 //   diff    diff: the trees `lower` and `upper` in `directory`, `repeats` times; `count` changes are to be
 //   found
 //   fork    fork-1000, fork-gone, fork-first-write: `count` forks of a disk that is open and has `pieces` of
-//   data fork-clones  the same by FICLONE in `directory` and loop devices noop    noop-async, noop-async-64:
-//   one cheap ioctl, FIONREAD on a pipe; needs no pool
+//   data
+//   fork-clones  the same by FICLONE in `directory` and loop devices
+//   reset   fork-reset: an open device gets the content of the origin, by one new table
+//   noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
 // With async=1 each call of layers, ready, prepare, events and noop is handed to another thread (see
 // handoff.h).
 #include <errno.h>
@@ -71,6 +73,7 @@ static const struct {
     {"fork", fork_thin},
     {"fork-clones", fork_clones, 1},
     {"fork-cow", fork_cow},
+    {"reset", reset_thin},
     {"extents", fork_extents},
     {"extents-clones", fork_extents_clones, 1},
     {"most-extents", fork_most_extents},

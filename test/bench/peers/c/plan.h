@@ -82,6 +82,7 @@ void fork_extents_clones(struct plan* plan);
 void fork_most_extents(struct plan* plan);
 void fork_most_extents_clones(struct plan* plan);
 void fork_cow(struct plan* plan);
+void reset_thin(struct plan* plan);
 void steady(struct plan* plan);
 void steady_clone(struct plan* plan);
 void steady_cow(struct plan* plan);

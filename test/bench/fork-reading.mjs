@@ -40,7 +40,7 @@ export const forkLines = [
   '  `fork-warm-burst` takes all 48 at the same time, while the set is refilled in the background.',
   '- `fork-growth-…`: a C program writes 4 KiB to a new block of a random volume, past the page cache. A write is due every half',
   '  millisecond, and its time counts from then, so that all writes that a growth holds up count. A keeper in another process',
-  '  grows the pool by 256 MiB every 4 096 writes; there are 10 000 writes, with 1 000 volumes 5 000, and two rounds. `longest` is',
+  '  grows the pool by 256 MiB every 4 096 writes; there are 10 000 writes, with 1 000 volumes 5 000. `longest` is',
   '  the longest of the same writes. `p99.9 of grow()`: the same with one call of `grow()` in place of the keeper. `without growth`: the',
   '  pool had the space before. To grow a pool, the kernel suspends it and each of its active volumes, one after the other, so the',
   '  longest wait grows with the number of active volumes. Such a suspend takes about 20 ms in User-Mode Linux, in which nothing',

@@ -49,7 +49,7 @@ export function forkTrials(quick) {
       stage: STAGE,
     },
     {
-      // Minutes for the file systems: one round.
+      // Minutes for the file systems.
       trial: 'most-extents',
       metrics: ['fork-extents-1m'],
       rounds: 1,
@@ -111,7 +111,7 @@ export const forkMetrics = {
     reason: 'floor: `c`, which suspends the origin; a clone of a file suspends nothing',
   },
   'fork-extents-10k': { unit: 'ms', what: oneFork('10 000 extents'), targets: [...FLAT, ...REFLINK] },
-  'fork-extents-1m': { unit: 'ms', what: `${oneFork('2^20 extents')} (one round)`, targets: [...FLAT, ...REFLINK] },
+  'fork-extents-1m': { unit: 'ms', what: oneFork('2^20 extents'), targets: [...FLAT, ...REFLINK] },
   'fork-first-write': {
     unit: 'ms',
     what: 'the first 4 KiB of a fork at a random place with data, with fdatasync',

@@ -5,6 +5,7 @@
 //   node test/bench/run.mjs --publish FILE
 // With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in virtual
 // machines: in the one that tests use too, or in those that --vm names, one after the other.
+// --rounds is 5, and less for rows that take minutes; if it is given, it holds for all.
 // --only takes names of rows, and beginnings of names that end in "-". --backing says where the pool is, --store where
 // layer stores keep their records. --quick is for trying: a fifth of the forks. --page adds the results to those that
 // docs/benchmark.md shows and writes it, and so does --publish with those of a file that --json wrote. --quiet prints no
@@ -24,6 +25,7 @@ import { merge, nothing } from './results.mjs'
 import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
 import { trialTable, wantedMetrics } from './trials.mjs'
 
+const ROUNDS = 5
 const GUEST_LIMIT_S = 10_800
 // What the guest needs besides the ballast: the runner, the trial's own heap, dmsetup, the page cache's floor.
 const RESERVE_MIB = 512
@@ -31,7 +33,7 @@ const progress = text => process.stderr.write(`bench: ${text}\n`)
 
 const options = {
   json: { type: 'string' },
-  rounds: { type: 'string', default: '5' },
+  rounds: { type: 'string' },
   only: { type: 'string' },
   peers: { type: 'string' },
   vm: { type: 'string' },
@@ -51,13 +53,14 @@ function readArguments() {
   const machines = values.vm?.split(',') ?? [undefined]
   const unknown = machines.filter(name => name !== undefined && !['uml', 'qemu'].includes(name))
   if (unknown.length > 0) throw new Error(`--vm is ${values.vm}, and must be uml, qemu or uml,qemu`)
-  const rounds = Number(values.rounds)
   return {
     ...values,
     files: positionals,
     machines,
     only: wantedMetrics(values.only),
-    rounds,
+    rounds: Number(values.rounds ?? ROUNDS),
+    /** Without a number, rows that take minutes have fewer rounds. */
+    fewer: values.rounds === undefined,
     peers: values.peers?.split(','),
   }
 }
@@ -68,10 +71,11 @@ function ballast() {
   return Math.max(256, Math.min(2048, fits))
 }
 
-async function measureHere({ only, rounds, peers, backing, store, quick }) {
+async function measureHere({ only, rounds, fewer, peers, backing, store, quick }) {
   buildPeers()
   const table = trialTable({ bigMegabytes: ballast(), quick })
-  const entries = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
+  const wanted = table.filter(entry => entry.metrics.some(metric => only.includes(metric)))
+  const entries = fewer ? wanted : wanted.map(entry => ({ ...entry, rounds }))
   const scratch = scratchDirectory(backing)
   const storeScratch = store === backing ? scratch : scratchDirectory(store)
   progress(`backing files: ${scratch.on}; stores: ${storeScratch.on}`)
@@ -87,15 +91,19 @@ async function measureHere({ only, rounds, peers, backing, store, quick }) {
 }
 
 /** The guest sees the work tree under its own path, so the results come back as a file in the ignored cache. */
-async function measureInGuest({ only, rounds, peers, backing, store, quick }, machine) {
+async function measureInGuest({ only, rounds, fewer, peers, backing, store, quick }, machine) {
   const noops = only.filter(name => name.startsWith('noop'))
   const onHost = noops.length > 0 ? await measureNoop({ rounds, peers, progress }) : []
   const file = join(root, '.cache', 'bench', 'guest.json')
   mkdirSync(dirname(file), { recursive: true })
   rmSync(file, { force: true })
   buildPeers()
-  const inner = ['--json', file, '--rounds', String(rounds), '--only', only.join(','), '--backing', backing, '--quiet']
-  inner.push('--store', store, ...(quick ? ['--quick'] : []), ...(peers ? ['--peers', peers.join(',')] : []))
+  const inner = ['--json', file, '--only', only.join(','), '--backing', backing, '--store', store, '--quiet']
+  inner.push(
+    ...(fewer ? [] : ['--rounds', String(rounds)]),
+    ...(quick ? ['--quick'] : []),
+    ...(peers ? ['--peers', peers.join(',')] : []),
+  )
   const bench = [process.execPath, join(root, 'test', 'bench', 'run.mjs'), ...inner]
   const vm = [join(root, 'test/tools/vm/vm.mjs'), ...(machine ? [`--${machine}`] : [])]
   vm.push('--timeout', String(GUEST_LIMIT_S), '--', ...bench)

@@ -3,7 +3,7 @@ import { DmThinError } from '../../base/errors.js'
 import { checkNumber, checkOptions } from '../../base/options.js'
 import type { parsePoolStatus } from '../../target/thin-pool.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import type { SnapshotClock } from './snapshot-clock.js'
+import type { CountCompleted, SnapshotClock } from './snapshot-clock.js'
 
 /** Space that is reserved for the existing volumes of a pool, and for their deletion. */
 export interface ReserveOptions {
@@ -69,14 +69,14 @@ export class Reserve {
 }
 
 /**
- * Runs `send`, which creates a volume or this number of `snapshots`, if the pool admits it. Rejects with
- * `DM_POOL_RESERVE`, and for snapshots with `DM_POOL_WORN`.
+ * Runs `send`, which creates a volume or this number of `snapshots`, if the pool admits it. `send` calls its argument for
+ * each snapshot that succeeded. Rejects with `DM_POOL_RESERVE`, and for snapshots with `DM_POOL_WORN`.
  */
 export async function admitted<T>(
   pool: { readonly name: string; readonly reserve: Reserve; readonly clock: SnapshotClock },
   snapshots: number,
-  send: () => Promise<T>,
+  send: (completed: CountCompleted) => Promise<T>,
 ): Promise<T> {
   await pool.reserve.check()
-  return snapshots === 0 ? send() : pool.clock.counted(pool.name, snapshots, send)
+  return snapshots === 0 ? send(() => undefined) : pool.clock.counted(pool.name, snapshots, send)
 }

@@ -43,6 +43,19 @@ export const snapshotsStatus = (time: number): SnapshotsStatus => ({
 export const areSnapshotsLow = ({ made }: SnapshotsStatus): boolean => made >= LOW
 
 /**
+ * Returns the least value of the clock of a pool whose snapshots were counted with these values (`CountCompleted`), in any
+ * order and by any pool objects.
+ *
+ * The snapshots of one reading have different clocks, all above its time, and as many values: time + 1, time + 2 and so on.
+ * So at least as many clocks as values are above any number. Each snapshot belongs to one reading, so that this is also true
+ * of all readings together: if n values are above a number, the clock is at least that number + n.
+ */
+export function leastSnapshotTime(values: readonly number[]): number {
+  const descending = [...values].sort((a, b) => b - a)
+  return descending.reduce((least, value, above) => Math.max(least, value + above), 0)
+}
+
+/**
  * Returns the clock in a superblock that was just read; undefined without one. Reads it again if the kernel was writing
  * it.
  */
@@ -79,12 +92,25 @@ export async function readSnapshotTime(
   }
 }
 
+/**
+ * A function that counts a snapshot that is complete, and returns a value that the clock has reached with it; undefined if
+ * the superblock could not be read. It is called once for each snapshot that succeeded.
+ */
+export type CountCompleted = () => number | undefined
+
+/** The clock at one read of the superblock, and the snapshots that this object has sent since. */
+interface Reading {
+  readonly time: number
+  sent: number
+  /** Those of them that are complete. None is in `time`, because they were sent after the read. */
+  completed: number
+}
+
 /** The clock as one pool object knows it. It reads the superblock now and then, and counts its own snapshots. */
 export class SnapshotClock {
   readonly #read: () => Promise<number | undefined>
   readonly #whenLow = new Set<() => void>()
-  #time: number | undefined
-  #since = 0
+  #last: Reading | undefined
   #isLow = false
 
   constructor(read: () => Promise<number | undefined>) {
@@ -95,14 +121,16 @@ export class SnapshotClock {
    * Runs `send`, which creates `count` snapshots, or rejects with `DM_POOL_WORN`. If the superblock cannot be read,
    * nothing is rejected: in that case the kernel cannot commit either.
    */
-  async counted<T>(pool: string, count: number, send: () => Promise<T>): Promise<T> {
+  async counted<T>(pool: string, count: number, send: (completed: CountCompleted) => Promise<T>): Promise<T> {
     if (this.#mustRead(count)) await this.#look()
-    if (this.#time === undefined) return send()
-    const { made, left } = snapshotsStatus(this.#time + this.#since)
+    const last = this.#last
+    if (last === undefined) return send(() => undefined)
+    const { made, left } = snapshotsStatus(last.time + last.sent)
     if (count > left) throw worn(pool, made)
-    this.#since += count
+    last.sent += count
     try {
-      return await send()
+      // If the superblock is read during the call, its snapshots may be in the new time. They belong to the former reading.
+      return await send(() => last.time + (last.completed += 1))
     } finally {
       if (!this.#isLow && areSnapshotsLow(snapshotsStatus(made + count))) await this.#look()
     }
@@ -115,16 +143,16 @@ export class SnapshotClock {
   }
 
   #mustRead(count: number): boolean {
-    if (this.#time === undefined) return true
-    const near = this.#time + this.#since + count > SNAPSHOT_LIMIT - SNAPSHOT_MARGIN
-    return near || this.#since + count > RECHECK
+    if (this.#last === undefined) return true
+    const { time, sent } = this.#last
+    const near = time + sent + count > SNAPSHOT_LIMIT - SNAPSHOT_MARGIN
+    return near || sent + count > RECHECK
   }
 
   async #look(): Promise<void> {
     const time = await this.#read()
     if (time === undefined) return
-    this.#time = time
-    this.#since = 0
+    this.#last = { time, sent: 0, completed: 0 }
     if (this.#isLow || !areSnapshotsLow(snapshotsStatus(time))) return
     this.#isLow = true
     for (const tell of this.#whenLow) tell()

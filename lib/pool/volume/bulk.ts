@@ -16,6 +16,7 @@ import {
 import { externalOriginsOf } from './external-origin.js'
 import { admitted } from '../state/reserve.js'
 import { withSharedLock } from '../state/locks.js'
+import type { CountCompleted } from '../state/snapshot-clock.js'
 import { recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import type { VolumeStatus } from '../state/status.js'
@@ -113,7 +114,7 @@ export async function snapshotMany(
 ): Promise<VolumeResult[]> {
   checkVolumes(pool, [origin])
   const count = typeof wanted === 'number' ? wanted : wanted.length
-  const send = () => snapshotChunks(pool, origin, wanted, signal)
+  const send = (completed: CountCompleted) => snapshotChunks(pool, origin, wanted, completed, signal)
   return admitted(pool, count, send)
 }
 
@@ -121,12 +122,13 @@ async function snapshotChunks(
   pool: PoolContext,
   origin: ThinVolume,
   wanted: number | readonly number[],
+  completed: CountCompleted,
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   const results: VolumeResult[] = []
   for (const chunk of chunksOf(wanted)) {
     try {
-      results.push(...(await snapshotChunk(pool, origin, chunk, signal)))
+      results.push(...(await snapshotChunk(pool, origin, chunk, completed, signal)))
     } catch (reason) {
       if (results.length === 0 || !(reason instanceof DmThinError)) throw reason
       const ids = typeof chunk === 'number' ? await pool.ids.take(chunk) : chunk
@@ -154,6 +156,7 @@ async function snapshotChunk(
   pool: PoolContext,
   origin: ThinVolume,
   wanted: number | readonly number[],
+  completed: CountCompleted,
   signal?: AbortSignal,
 ): Promise<VolumeResult[]> {
   const given = typeof wanted === 'number' ? undefined : wanted
@@ -171,6 +174,7 @@ async function snapshotChunk(
       }
       const volume = copyOf(pool, origin, id)
       if (errno === 0) {
+        volume.state.snapshotTime = completed()
         results.push({ status: 'fulfilled', volume, value: undefined })
         continue
       }

@@ -19,6 +19,7 @@ import { changePool } from '../state/commit-point.js'
 import { activationGuard, isUp, knownPool, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
 import { admitted } from '../state/reserve.js'
+import type { CountCompleted } from '../state/snapshot-clock.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { activeDevice } from './active-device.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
@@ -350,10 +351,12 @@ export class ThinVolume {
     const guard = activationGuard(this.#pool, true)
     const { state } = made
     const request = activation && state.activateRequest(state.name, this.#state.sizeFor(), activation.readOnly)
-    const send = async () => {
-      if (request) return sendSnapshotActive(this.#pool, wanted, { ...request, guard }, signal)
-      const [item] = await sendSnapshots(this.#pool, wanted, signal)
-      return { item: item!, activated: undefined }
+    const send = async (completed: CountCompleted) => {
+      const sent = request
+        ? await sendSnapshotActive(this.#pool, wanted, { ...request, guard }, signal)
+        : { item: (await sendSnapshots(this.#pool, wanted, signal))[0]!, activated: undefined }
+      if (sent.item.errno === 0) state.snapshotTime = completed()
+      return sent
     }
     const { item, activated } = await admitted(this.#pool, 1, send)
     if (item.errno !== 0) throw await snapshotRefused(this.#pool, item, this.id, signal)

@@ -27,6 +27,8 @@ export class VolumeState {
   name: string
   sizeBytes: number | undefined
   externalOrigin: string | undefined
+  /** A value that the pool's snapshot clock has reached, if this object created the volume as a snapshot. */
+  snapshotTime: number | undefined
   /** The number of its mapped device; undefined while it is inactive. */
   device: number | undefined
   /** The address of a device that another program activated, which has a different uuid or none. */

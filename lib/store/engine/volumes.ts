@@ -28,8 +28,11 @@ export type NewVolume = Pick<Row, 'thin' | 'sizeBytes' | 'kind'>
 export interface ActiveSnapshot extends NewVolume {
   /** The thin id of the origin, to which nobody writes. */
   readonly origin: number
-  /** Called when the pool has the volume. If the call rejects after that, the volume exists. */
-  readonly made: () => void
+  /**
+   * Called when the pool has the volume, with a value that the pool's snapshot clock has reached, if one is known. If the call
+   * rejects after that, the volume exists.
+   */
+  readonly made: (snapshotTime?: number) => void
   readonly signal?: Signal
   /** The space that has to be free. */
   readonly reserve?: Reserve | undefined
@@ -177,8 +180,8 @@ export class Volumes {
     return Promise.allSettled(
       wanted.map(async ({ origin, thin, sizeBytes, kind, signal, made, reserve }) => {
         await reserve?.check()
-        await this.#snapshots.one({ origin, thin }, signal)
-        made()
+        const { state } = await this.#snapshots.one({ origin, thin }, signal)
+        made(state.snapshotTime)
         const volume = await this.#unchecked(thin, sizeBytes)
         return (kind === 'view' ? this.#readable : this.#writable).one(volume, signal)
       }),
@@ -196,7 +199,7 @@ export class Volumes {
         await reserve.check() // rejects, unless there is space again
         return from.snapshotUnwritten(options, undefined)
       })
-      made()
+      made(volume.state.snapshotTime)
       return volume
     } catch (fault) {
       if (fault instanceof DmThinError && fault.rollback.some(({ errno }) => errno !== 0)) made()

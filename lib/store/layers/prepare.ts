@@ -107,14 +107,18 @@ async function make(
   const { parent, row } = plan
   const volume = { thin, sizeBytes: row.sizeBytes, kind: row.kind }
   let isMade = false
+  let snapshotTime: number | undefined
   let recorded: Row | undefined
   try {
     step('prepare.snapshot', row.key ?? '')
-    const made = () => (isMade = true)
+    const made = (time?: number) => {
+      isMade = true
+      snapshotTime = time
+    }
     // A temporary view needs almost no space, and allows reading layers of a full pool.
     const reserve = row.kind === 'active' || row.key !== null ? parts.reserve : undefined
     const { path } = await volumes.snapshotActive({ ...volume, origin: parent.thin, made, signal, reserve })
-    recorded = await record(parts, plan, thin)
+    recorded = await record(parts, { ...plan, row: { ...row, snapshotTime } }, thin)
     if (!recorded) {
       await undoUnrecorded(parts, volume, { isMade })
       return undefined

@@ -2,6 +2,7 @@
 // inside a transaction of the Writer.
 import { DmThinError } from '../../base/errors.js'
 import { LAST_CHOSEN_THIN_ID } from '../../base/units.js'
+import { leastSnapshotTime } from '../../pool/state/snapshot-clock.js'
 import { ClaimRows } from './claim-rows.js'
 import { LeaseRows } from './lease-rows.js'
 import type { Row, RowChange, RowState, RowInsert } from './row.js'
@@ -15,8 +16,8 @@ const THIN_IDS = LAST_CHOSEN_THIN_ID + 1
 const NEXT_THIN = `INSERT INTO store VALUES ('next', '1')
   ON CONFLICT DO UPDATE SET value = (value + 1) % ${THIN_IDS} RETURNING (value + ${THIN_IDS - 1}) % ${THIN_IDS} AS thin`
 
-const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, raw, resets, thin)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
+const INSERT = `INSERT INTO layer (key, kind, state, owner, parent, size, fs, created, updated, labels, raw, resets, snapshot_time,
+  thin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thin) DO NOTHING`
 
 const COLUMNS = 'l.*, p.key AS parent_key, p.kind AS parent_kind FROM layer l LEFT JOIN layer p ON p.id = l.parent'
 
@@ -77,10 +78,26 @@ export class Records {
     this.#noted = id
   }
 
-  /** Sets the transaction id to that of the pool, although it is lower. */
-  acceptTransaction(id: bigint): void {
-    this.set('transaction', String(id))
-    this.#noted = id
+  /**
+   * The number of snapshots that the pool has made at least: as many as the rows show, and as many as an older pool had made
+   * when it was accepted.
+   */
+  get snapshots(): number {
+    const sql = 'SELECT snapshot_time AS time FROM layer WHERE snapshot_time IS NOT NULL'
+    const read = () => this.#statement(sql).all() as { time: bigint }[]
+    const times = databaseFaults(this.#database.name, read).map(({ time }) => Number(time))
+    return Math.max(Number(this.get('snapshots') ?? 0), leastSnapshotTime(times))
+  }
+
+  /**
+   * Sets the transaction id and the number of snapshots to those of the pool, although they are lower. The rows no longer show
+   * a number: the pool makes snapshots again that those of lost layers counted.
+   */
+  acceptPool(transactionId: bigint, snapshots: number): void {
+    this.set('transaction', String(transactionId))
+    this.#noted = transactionId
+    this.set('snapshots', String(snapshots))
+    this.#run('UPDATE layer SET snapshot_time = NULL WHERE snapshot_time IS NOT NULL')
   }
 
   has(key: string): boolean {
@@ -151,10 +168,10 @@ export class Records {
 
   /** Inserts a row with a thin id. Returns undefined if another row has it. */
   insertWith(thin: number, row: RowInsert, parent?: Row): Row | undefined {
-    const { at, parent: parentId, raw = false, resets = null, ...rest } = row
+    const { at, parent: parentId, raw = false, resets = null, snapshotTime = null, ...rest } = row
     const { key, kind, state, owner, sizeBytes, fileSystem, labels } = rest
-    const before = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at]
-    const { changes, lastInsertRowid } = this.#run(INSERT, ...before, JSON.stringify(labels), Number(raw), resets, thin)
+    const before = [key, kind, state, owner, parentId, sizeBytes, fileSystem, at, at, JSON.stringify(labels)]
+    const { changes, lastInsertRowid } = this.#run(INSERT, ...before, Number(raw), resets, snapshotTime, thin)
     if (changes === 0) return undefined
     const parentKey = parent && parent.kind !== 'base' ? parent.key! : ''
     const id = Number(lastInsertRowid)

@@ -45,6 +45,8 @@ export interface RowInsert {
   readonly raw?: boolean
   /** As in `Row`. Default null. */
   readonly resets?: number
+  /** A value that the pool's snapshot clock had reached when the pool had the volume. Default: unknown. */
+  readonly snapshotTime?: number | undefined
 }
 
 export interface RowChange {

@@ -47,6 +47,7 @@ const STEPS: readonly string[] = [
     owner TEXT NOT NULL
   ) STRICT;
   `,
+  'ALTER TABLE layer ADD COLUMN snapshot_time INTEGER;',
 ]
 
 const VERSION = STEPS.length

@@ -30,13 +30,16 @@ export const keyOf = (row: Row): { key?: string } => (row.key === null ? {} : { 
 export async function compare(parts: CompareParts, retire: boolean): Promise<StoreFinding[]> {
   const { records, writer, pool } = parts
   const findings: StoreFinding[] = []
-  // The records are read first: calls in progress increase the id of the pool before they record it, so that the pool, read
-  // later, has at least the recorded id.
-  const recorded = records.transaction
-  const { transactionId } = await pool.status()
+  // The records are read first: calls in progress change the pool before they record it, so that the pool, read later, has at
+  // least the recorded transaction id and number of snapshots.
+  const [recorded, made] = records.reading(() => [records.transaction, records.snapshots] as const)
+  const { transactionId, snapshots } = await pool.status()
+  const behind = (detail: string) => findings.push({ kind: 'transaction-behind', detail, action: 'none' })
   if (transactionId !== undefined && transactionId < recorded) {
-    const detail = `the pool has ${transactionId}, the records ${recorded}`
-    findings.push({ kind: 'transaction-behind', detail, action: 'none' })
+    behind(`the pool has ${transactionId}, the records ${recorded}`)
+  } else if (snapshots !== undefined && snapshots.made < made) {
+    // Only commit points increase the transaction id. The layers that were prepared since the last one show this.
+    behind(`the pool has made ${snapshots.made} snapshots, the records show ${made}`)
   }
   if (transactionId !== undefined && transactionId - recorded > MAX_AHEAD) {
     const detail = `the pool has ${transactionId}, the records ${recorded}`

@@ -92,8 +92,8 @@ async function repairOne(parts: StoreParts, { kind, thin, detail }: StoreFinding
       } else if (!(await endUnfinishedReset(parts, row))) await endUnfinished(parts, row, await parts.volumes.ids())
       return
     case 'transaction-behind': {
-      const { transactionId } = await pool.status()
-      if (transactionId !== undefined) await writer.write(() => records.acceptTransaction(transactionId))
+      const { transactionId, snapshots } = await pool.status()
+      if (transactionId !== undefined) await writer.write(() => records.acceptPool(transactionId, snapshots?.made ?? 0))
       return
     }
     case 'volume-without-layer':

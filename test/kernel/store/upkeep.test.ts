@@ -1,6 +1,6 @@
 // Keeping a store in order: warm sets, pruning, who has which blocks, and finding and repairing disagreements.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { copyFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { LayerStore, type StoreFinding, type StoreStep } from '../../../lib/entry/store.js'
@@ -220,65 +220,6 @@ describe('inconsistencies of pool and records', () => {
       expect(await keysOf(store)).toEqual(['died0', 'mounted'])
       await store.commit('layer', 'died0')
     }))
-
-  test('a pool older than the records is reported, and nothing is deleted', async () => {
-    const files = storeFiles()
-    const first = await LayerStore.open(files.options)
-    await committed(first, 'layer')
-    await first.takeDown()
-    const copy = path.join(files.directory, 'copy')
-    copyFileSync(files.metadataFile, copy)
-    const second = await LayerStore.open(files.options)
-    await committed(second, 'later', 'layer')
-    await second.takeDown()
-    renameSync(copy, files.metadataFile)
-    const third = await LayerStore.open(files.options)
-    expect(kinds(third.findings)).toEqual([
-      ['transaction-behind', 'none'],
-      ['layer-without-volume', 'none'],
-    ])
-    // Nothing is deleted by the records while it is not known which of the two is right.
-    expect(kinds(await third.repair())).toEqual(kinds(third.findings))
-    expect(await keysOf(third)).toEqual(['later', 'layer'].sort())
-    expect(kinds(await third.repair({ acceptPool: true }))).toEqual([
-      ['transaction-behind', 'accepted'],
-      ['layer-without-volume', 'deleted'],
-    ])
-    expect(await keysOf(third)).toEqual(['layer'])
-    expect(await third.verify()).toEqual([])
-    await third.close()
-    await endStore(files)
-  })
-
-  test('records older than the pool delete no volume', async () => {
-    const files = storeFiles()
-    const { directory, options, poolName } = files
-    const database = ['layers.db', 'layers.db-wal']
-    const copied = (from: string, to: string) =>
-      database.forEach(name => copyFileSync(path.join(from, name), path.join(to, name)))
-    const backup = scratch.path('backup')
-    mkdirSync(backup)
-    const first = await LayerStore.open(options)
-    const back = (message: unknown) => {
-      const { step, key } = message as StoreStep
-      if (step === 'prepare.record' && key === 'live') copied(directory, backup)
-    }
-    subscribe('dm-thin:store', back)
-    await first.prepare('live').finally(() => unsubscribe('dm-thin:store', back))
-    await first.prepare('later')
-    const before = thinIdsBy(poolName)
-    await first.takeDown()
-    copied(backup, directory)
-    const second = await LayerStore.open(options)
-    expect(kinds(second.findings)).toEqual([
-      ['volume-without-layer', 'retired'],
-      ['volume-without-layer', 'retired'],
-    ])
-    expect(await second.cleanup()).toEqual([])
-    expect(thinIdsBy(poolName)).toEqual(before)
-    await second.close()
-    await endStore(files)
-  })
 })
 
 describe('open()', () => {

@@ -1,12 +1,14 @@
 // Recovery: what dead processes left in the records of a store, held against its pool, while other calls go on.
-import type { ThinPool } from '../../../lib/entry/index.js'
+import { ThinPool } from '../../../lib/entry/index.js'
 import type { Owner } from '../../../lib/store/records/owner.js'
 import { Records } from '../../../lib/store/records/records.js'
 import { openDatabase } from '../../../lib/store/records/sqlite.js'
 import { Writer } from '../../../lib/store/records/writer.js'
 import { compare } from '../../../lib/store/recovery/consistency.js'
+import { prepare } from '../../../lib/store/layers/prepare.js'
 import { recover } from '../../../lib/store/recovery/recover.js'
 import { Volumes } from '../../../lib/store/engine/volumes.js'
+import { setTime } from '../../contract/at-rest.js'
 import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-store.js'
 
 /** Nobody has its lock. */
@@ -21,16 +23,20 @@ async function changesOf({ process }: MemoryStore, body: () => Promise<unknown>)
   return process.calls.slice(before).filter(name => CHANGES.includes(name))
 }
 
-test('recover() does not report a pool behind its records if a commit happens between the two reads', async () => {
+test('recover() does not report a pool behind its records if a commit and a prepare end between the two reads', async () => {
   const database = await openDatabase(':memory:')
   const records = new Records(database)
   records.createSchema()
   let id = 1n
+  let made = 1
   const pool = {
     status: async () => {
-      const transactionId = id
-      records.noteTransaction((id += 1n)) // a removal ends after the kernel has answered
-      return { transactionId }
+      const status = { transactionId: id, snapshots: { made } }
+      // A removal and a prepare end after the kernel has answered.
+      records.noteTransaction((id += 1n))
+      const row = { key: null, kind: 'active', state: 'making', owner: null, parent: null, sizeBytes: 2 ** 26 } as const
+      records.insertWith(made, { ...row, fileSystem: 'ext4', at: 1n, labels: {}, snapshotTime: (made += 1) })
+      return status
     },
     volumes: async () => [],
   } as unknown as ThinPool
@@ -40,6 +46,37 @@ test('recover() does not report a pool behind its records if a commit happens be
   writer.close()
   database.close()
 })
+
+test('recover() deletes nothing if the pool has made fewer snapshots than the records show', () =>
+  withMemoryStore(async ({ kernel, process, store, committed, insert }) => {
+    const base = await committed('base')
+    const made = await Promise.all(
+      ['a', 'b', 'c'].map(key => prepare(store, { kind: 'active', key, parent: 'base', options: {} })),
+    )
+    expect(store.records.snapshots).toBe(made.length)
+    const dead = await insert({ owner: DEAD })
+    await store.pool.createVolume({ id: dead.thin, sizeBytes: dead.sizeBytes })
+    const options = { ...kernel.poolOptions('layers'), kernel: process }
+    const recovered = async (time: number) => {
+      await (await ThinPool.open(options)).remove({ deactivate: true })
+      await setTime(kernel, options, time)
+      await using pool = await ThinPool.open(options)
+      const volumes = new Volumes(pool, false)
+      const findings = await recover({ ...store, pool, volumes })
+      return { findings, ids: [...(await volumes.ids())] }
+    }
+    const ids = [base, ...made.map(({ row }) => row), dead].map(({ thin }) => thin).sort((a, b) => a - b)
+    expect(await recovered(2)).toEqual({
+      ids,
+      findings: [
+        { kind: 'unfinished', thin: dead.thin, action: 'none' },
+        { kind: 'transaction-behind', detail: 'the pool has made 2 snapshots, the records show 3', action: 'none' },
+      ],
+    })
+    expect(store.records.byId(dead.id)).toMatchObject({ state: 'making' })
+    await store.writer.write(() => store.records.acceptPool(0n, 2))
+    expect((await recovered(2)).findings).toEqual([{ kind: 'unfinished', thin: dead.thin, action: 'undone' }])
+  }))
 
 test('recover() deletes only the record of a volume that a killed process had not created yet', () =>
   withMemoryStore(async memory => {

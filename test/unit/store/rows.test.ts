@@ -63,14 +63,57 @@ test('rollBack of a deleted row leaves the row that reuses its id', () =>
     expect(records.byKey('a')).toMatchObject({ thin: next.thin, state: 'ready' })
   }))
 
+test('rows show how many snapshots the pool has made at least, until an older pool is accepted', () =>
+  withRecords((records, make) => {
+    make('a') // without a number
+    expect(records.snapshots).toBe(0)
+    const made = (thin: number, snapshotTime?: number) => {
+      const rest = { state: 'ready', owner: null, parent: null, sizeBytes: 2 ** 26, fileSystem: 'ext4' } as const
+      return records.insertWith(thin, { key: `${thin}`, kind: 'active', at: 1n, labels: {}, ...rest, snapshotTime })!
+    }
+    const [first, second] = [made(11, 7), made(12, 8), made(13, 8), made(14)]
+    expect(records.snapshots).toBe(9) // the values of two processes, which both read 6 or 7
+    records.delete(second)
+    expect(records.snapshots).toBe(8)
+    records.update(first, ['ready'], { key: 'renamed' })
+    expect(records.snapshots).toBe(8)
+    records.acceptPool(3n, 5)
+    expect([records.transaction, records.snapshots]).toEqual([3n, 5])
+    made(15, 6)
+    expect(records.snapshots).toBe(6)
+    records.acceptPool(3n, 0)
+    expect(records.snapshots).toBe(0)
+  }))
+
+test('a database of version 4 is migrated: its rows show no number of snapshots', async () => {
+  const database = await openDatabase(':memory:')
+  new Records(database).createSchema()
+  database.exec(`ALTER TABLE layer DROP COLUMN snapshot_time; PRAGMA user_version = 4;
+    INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
+    VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)
+  const records = new Records(database)
+  records.createSchema()
+  expect(records.byKey('old')).toMatchObject({ thin: 7 })
+  expect(records.snapshots).toBe(0)
+  const { labels, ...old } = records.byKey('old')!
+  const { kind, state, sizeBytes, fileSystem, owner } = old
+  const row = { key: 'new', kind, state, sizeBytes, fileSystem, owner, labels, parent: null, at: 1n, snapshotTime: 3 }
+  expect(records.insertWith(8, row)).toMatchObject({ thin: 8 })
+  expect(records.snapshots).toBe(3)
+  expect(database.pragma('user_version')).toBe(5)
+  database.close()
+})
+
 test('a database of version 3 is migrated: its next thin id is the first to be claimed', async () => {
   const database = await openDatabase(':memory:')
   new Records(database).createSchema()
-  database.exec(`DROP TABLE claim; PRAGMA user_version = 3; INSERT INTO store VALUES ('next', '7')`)
+  database.exec(
+    `DROP TABLE claim; ALTER TABLE layer DROP COLUMN snapshot_time; PRAGMA user_version = 3; INSERT INTO store VALUES ('next', '7')`,
+  )
   const records = new Records(database)
   records.createSchema()
   expect(records.claims.add(2, OWNER)).toEqual({ claim: { first: 7, last: 8, owner: OWNER }, ids: [7, 8] })
-  expect(database.pragma('user_version')).toBe(4)
+  expect(database.pragma('user_version')).toBe(5)
   database.close()
 })
 
@@ -78,7 +121,7 @@ test('a database of version 1 is migrated and keeps its rows', async () => {
   const database = await openDatabase(':memory:')
   new Records(database).createSchema()
   database.exec(`DROP TABLE claim; DROP TABLE lease; DROP INDEX layer_resets; ALTER TABLE layer DROP COLUMN resets;
-    ALTER TABLE layer DROP COLUMN raw; PRAGMA user_version = 1;
+    ALTER TABLE layer DROP COLUMN raw; ALTER TABLE layer DROP COLUMN snapshot_time; PRAGMA user_version = 1;
     INSERT INTO layer (key, kind, state, thin, size, fs, created, updated, labels)
     VALUES ('old', 'active', 'ready', 7, 1, 'ext4', 1, 1, '{}')`)
   const records = new Records(database)

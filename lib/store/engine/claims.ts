@@ -43,6 +43,11 @@ export class Claims {
     this.#used.delete(id)
   }
 
+  /** Returns true if a call of this store object may have a volume with this id that has no row. */
+  isInUse(id: number): boolean {
+    return this.#used.has(id)
+  }
+
   /** Ends the claims. Returns false if a volume may exist without a row, whose claim stays for recovery. */
   async release(): Promise<boolean> {
     await this.#claiming?.catch(() => {})

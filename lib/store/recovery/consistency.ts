@@ -8,7 +8,7 @@ import type { Row } from '../records/row.js'
 /** The number of transactions by which a pool may be ahead: dead calls may have committed the pool without recording it. */
 const MAX_AHEAD = 1000n
 
-type CompareParts = Pick<StoreParts, 'pool' | 'records' | 'writer' | 'owner' | 'volumes' | 'clock'>
+type CompareParts = Pick<StoreParts, 'pool' | 'records' | 'writer' | 'owner' | 'claims' | 'volumes' | 'clock'>
 
 /**
  * The age of the pool relative to the records. `behind`: the pool is older. `ahead`: the records are older, for example
@@ -59,9 +59,10 @@ export async function compare(parts: CompareParts, retire: boolean): Promise<Sto
 }
 
 /**
- * Returns the rows without a volume, and the volumes with neither a row nor a claim. The pool is read before the records. A
- * row or a claim is written before its volume is created, and deleted after its volume, so that calls in progress have no
- * volume without either. A row without a volume may be younger than the list of volumes, so that both are read again.
+ * Returns the rows without a volume, and the volumes without a row that no call can have made. The pool is read before the
+ * records. A row or a claim is written before its volume is created, and deleted after its volume, so that calls in progress
+ * have no volume without either. Of its own claims, the store object knows which ids its calls use. A row without a volume may
+ * be younger than the list of volumes, so that both are read again.
  */
 async function disagreements(parts: CompareParts): Promise<{ lost: Row[]; strange: number[] }> {
   let { lost, strange } = await against(parts, await parts.volumes.ids())
@@ -75,7 +76,8 @@ async function disagreements(parts: CompareParts): Promise<{ lost: Row[]; strang
 
 async function against(parts: CompareParts, ids: ReadonlySet<number>): Promise<{ lost: Row[]; strange: number[] }> {
   const { alive, dead } = await claimStates(parts)
-  const claims = [...alive, ...dead]
+  const others = [...alive, ...dead].filter(({ owner }) => owner !== parts.owner.id)
+  const isOfCall = (id: number) => parts.claims.isInUse(id) || others.some(claim => isIn(claim, id))
   const rows = parts.records.all() // after the claims, which end when their volumes have rows
   const known = new Set(rows.map(row => row.thin))
   // The volume of a layer that is being reset is replaced. Until it is there again, another row has the content.
@@ -85,5 +87,5 @@ async function against(parts: CompareParts, ids: ReadonlySet<number>): Promise<{
   const lost = rows.filter(
     row => (row.state === 'ready' || row.state === 'committing') && !ids.has(row.thin) && !resetting.has(row.id),
   )
-  return { lost, strange: [...ids].filter(id => !known.has(id) && !claims.some(claim => isIn(claim, id))) }
+  return { lost, strange: [...ids].filter(id => !known.has(id) && !isOfCall(id)) }
 }

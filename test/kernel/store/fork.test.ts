@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { MiB } from '../../../lib/entry/index.js'
 import type { CallMessage } from '../../../lib/entry/kernel.js'
-import { LayerStore, type OpenStoreOptions } from '../../../lib/entry/store.js'
+import type { LayerStore, OpenStoreOptions } from '../../../lib/entry/store.js'
 import { readAt } from '../../helpers/kernel/blocks.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { run } from '../../helpers/process/spawned.js'
@@ -237,19 +237,19 @@ describe('fork', () => {
 })
 
 test('a fork takes other thin ids if another program has those it chose', () =>
-  withStore({}, async (store, { poolName, options }) => {
+  withStore({}, async (store, { poolName }) => {
     scratch.log.allow(/thin: Creation of/)
     await store.prepare('live', '')
-    // The ids after the copy's.
-    for (const id of [3, 4]) run('dmsetup', ['message', poolName, '0', `create_thin ${id}`])
+    // The ids after the copy's, and two that the store has claimed for layers.
+    const copy = 1 + 256
+    const foreign = [3, 4, copy + 1, copy + 2]
+    for (const id of foreign) run('dmsetup', ['message', poolName, '0', `create_thin ${id}`])
     const { layers } = await store.fork('live', ['a', 'b', 'c'])
     expect(layers).toHaveLength(3)
     await store.cleanup()
-    await store.close() // which ends its claim of these ids
-    await using again = await LayerStore.open(options)
-    expect((await again.verify()).map(({ kind, thin }) => [kind, thin])).toEqual([
-      ['volume-without-layer', 3],
-      ['volume-without-layer', 4],
-    ])
-    for (const id of [3, 4]) run('dmsetup', ['message', poolName, '0', `delete ${id}`])
+    expect((await store.verify()).map(({ kind, thin }) => [kind, thin])).toEqual(
+      foreign.map(id => ['volume-without-layer', id]),
+    )
+    expect(thinIdsBy(poolName).filter(id => id > copy)).toHaveLength(2 + 1 + 3)
+    for (const id of foreign) run('dmsetup', ['message', poolName, '0', `delete ${id}`])
   }))

@@ -5,6 +5,8 @@ import path from 'node:path'
 import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
 import { Reserve } from '../../../lib/store/engine/reserve.js'
 import { prepare } from '../../../lib/store/layers/prepare.js'
+import { compare } from '../../../lib/store/recovery/consistency.js'
+import { Owner } from '../../../lib/store/records/owner.js'
 import { recover } from '../../../lib/store/recovery/recover.js'
 import type { Row } from '../../../lib/store/records/row.js'
 import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-store.js'
@@ -208,6 +210,45 @@ describe('prepare', () => {
     }))
 })
 
+describe('compare()', () => {
+  const found = (thin: number) => ({ kind: 'volume-without-layer', thin, action: 'none' })
+
+  test('reports volumes of other programs among the ids that the store object has claimed', () =>
+    withMemoryStore(async memory => {
+      const { store } = memory
+      await written(memory)
+      await make(memory, 'a')
+      for (const id of [2, 9]) await store.pool.createVolume({ id, sizeBytes: 2 ** 20 })
+      expect(await compare(store, false)).toEqual([2, 9].map(found))
+      await make(memory, 'b') // meets the first, and records it for all processes
+      expect(await idsOf(memory)).toEqual([0, 1, 2, 3, 9])
+      expect(store.records.byThin(2)).toMatchObject({ state: 'retired' })
+      expect(await compare(store, false)).toEqual([found(9)])
+    }))
+
+  test('does not report the volume of a call in progress that has no row yet', () =>
+    withMemoryStore(async memory => {
+      const { store } = memory
+      await written(memory)
+      const { writer } = store
+      const writes = writer.write.bind(writer)
+      const seen: unknown[] = []
+      // Between the snapshot and its row.
+      const looking: typeof writer.write = async (change, options) => {
+        if ((await idsOf(memory)).includes(1) && store.records.byThin(1) === undefined) {
+          seen.push(await compare({ ...store, writer }, false))
+        }
+        return writes(change, options)
+      }
+      await prepare(
+        { ...store, writer: Object.assign(Object.create(writer) as typeof writer, { write: looking }) },
+        { kind: 'active', key: 'a', parent: 'base', options: {} },
+      )
+      expect(seen).toEqual([[]])
+      expect(await compare(store, false)).toEqual([])
+    }))
+})
+
 describe('recover()', () => {
   test('deletes the volumes without a row in the claim of an owner that died, and keeps those with one', () =>
     withMemoryStore(async memory => {
@@ -251,10 +292,12 @@ describe('recover()', () => {
   test('leaves the claims of living owners', () =>
     withMemoryStore(async memory => {
       const { store } = memory
-      await claimed(memory, { owner: store.owner.id, thins: [3] })
+      const other = await Owner.begin(path.join(store.directory, 'owners'))
+      await claimed(memory, { owner: other.id, thins: [3] })
       expect(await recover(store)).toEqual([])
       expect(store.records.claims.all()).toHaveLength(1)
       expect(await idsOf(memory)).toHaveLength(2)
+      other.end()
     }))
 
   test('retires the volumes of a dead owner that were written, or that are no snapshots', () =>
@@ -275,14 +318,16 @@ describe('recover()', () => {
       expect(await idsOf(memory)).toEqual([0, first, first + 2])
     }))
 
-  test('retires a volume of another program whose id was claimed when the claim has ended', () =>
+  test('retires a volume of another program whose id was claimed by another owner when the claim has ended', () =>
     withMemoryStore(async memory => {
       const { store } = memory
       await written(memory)
-      await make(memory, 'a')
-      await store.pool.createVolume({ id: 9, sizeBytes: 2 ** 20 })
+      const other = await Owner.begin(path.join(store.directory, 'owners'))
+      const { claim } = await store.writer.write(() => store.records.claims.add(16, other.id))
+      await store.pool.createVolume({ id: claim.first, sizeBytes: 2 ** 20 })
       expect(await recover(store)).toEqual([])
-      await store.claims.release()
-      expect(await recover(store)).toEqual([{ kind: 'volume-without-layer', thin: 9, action: 'retired' }])
+      await store.writer.write(() => store.records.claims.delete(claim))
+      other.end()
+      expect(await recover(store)).toEqual([{ kind: 'volume-without-layer', thin: claim.first, action: 'retired' }])
     }))
 })

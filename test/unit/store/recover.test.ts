@@ -3,6 +3,7 @@ import { ThinPool } from '../../../lib/entry/index.js'
 import type { Owner } from '../../../lib/store/records/owner.js'
 import { Records } from '../../../lib/store/records/records.js'
 import { openDatabase } from '../../../lib/store/records/sqlite.js'
+import { Claims } from '../../../lib/store/engine/claims.js'
 import { Writer } from '../../../lib/store/records/writer.js'
 import { compare } from '../../../lib/store/recovery/consistency.js'
 import { prepare } from '../../../lib/store/layers/prepare.js'
@@ -42,7 +43,9 @@ test('recover() does not report a pool behind its records if a commit and a prep
   } as unknown as ThinPool
   const volumes = new Volumes(pool, false)
   const writer = new Writer(database)
-  expect(await compare({ pool, records, writer, owner: {} as Owner, volumes, clock: () => 0n }, false)).toEqual([])
+  const owner = {} as Owner
+  const claims = new Claims({ records, writer, owner })
+  expect(await compare({ pool, records, writer, owner, claims, volumes, clock: () => 0n }, false)).toEqual([])
   writer.close()
   database.close()
 })

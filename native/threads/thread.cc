@@ -1,6 +1,7 @@
 #include "threads/thread.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <ctime>
 
 #include "system/cancel.h"
+#include "system/clock.h"
 #include "system/system_call.h"
 
 // glibc 2.34 moved these into libc.so under new versions. The old versions are still there and mean the same;
@@ -33,6 +35,28 @@ timespec time_of(int64_t ns) {
   time.tv_nsec = static_cast<long>(ns % kSecond);
   return time;
 }
+
+// A thread that is woken by the kernel comes after about as long as it spins here. What comes more rarely
+// than the other number is not worth the processor's time.
+constexpr int64_t kSpinNs = 50'000;
+constexpr int64_t kFrequentNs = 200'000;
+
+/// On a single processor a spinning thread would only keep away the one that it waits for.
+bool several_processors() {
+  static const bool several = [] {
+    cpu_set_t mine;
+    return sched_getaffinity(0, sizeof(mine), &mine) == 0 && CPU_COUNT(&mine) > 1;
+  }();
+  return several;
+}
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
 }  // namespace
 
 Condition::Condition() {
@@ -57,13 +81,27 @@ bool Semaphore::take() {
 }
 
 void Semaphore::post() {
-  ++posts_;
+  const uint32_t posts = ++posts_;
+  if (several_processors()) {
+    const int64_t now = now_ns();
+    frequent_ = now - last_post_.exchange(now) < kFrequentNs;
+    // Whoever spins takes one post, and no more: it stops spinning before it takes it.
+    if (posts == 1 && spinning_) return;
+  }
   if (waiting_ > 0) syscall(SYS_futex, &posts_, FUTEX_WAKE_PRIVATE, 1);
+}
+
+void Semaphore::spin() {
+  if (!several_processors() || !frequent_ || spinning_.exchange(true)) return;
+  const int64_t end = now_ns() + kSpinNs;
+  while (posts_ == 0 && now_ns() < end) relax();
+  spinning_ = false;
 }
 
 // sem_clockwait would raise the oldest glibc that the binary loads on, and sem_timedwait keeps the time of
 // day, which can be set.
 void Semaphore::wait_until(int64_t deadline_ns) {
+  spin();
   const timespec time = time_of(deadline_ns);
   for (bool over = false; !take() && !over;) {
     ++waiting_;

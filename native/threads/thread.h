@@ -54,7 +54,8 @@ class Condition {
 };
 
 /// Lets one waiting thread go on for each post(). Unlike with a condition, whoever waits holds no mutex, so
-/// that nobody waits for it to be let go.
+/// that nobody waits for it to be let go. While posts are frequent, and there are several processors, one
+/// thread looks for the next post for a moment before it sleeps.
 class Semaphore {
  public:
   Semaphore() = default;
@@ -67,9 +68,13 @@ class Semaphore {
 
  private:
   bool take();
+  void spin();
 
   std::atomic<uint32_t> posts_{0};
   std::atomic<uint32_t> waiting_{0};
+  std::atomic<bool> spinning_{false};
+  std::atomic<bool> frequent_{false};  // the last two posts came soon after each other
+  std::atomic<int64_t> last_post_{0};
 };
 
 /// The operation of the failure if a thread cannot be started.

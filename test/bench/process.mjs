@@ -61,7 +61,10 @@ export const programs = {
 /** Of what a dying program says, the line that names the fault: a stack trace has no place in results. */
 function lastWords(stderr) {
   const lines = stderr.trim().split('\n')
-  return lines.find(line => /^\S*Error\b/.test(line)) ?? lines[0]
+  const first = lines.findIndex(line => /^\S*Error\b/.test(line))
+  if (first < 0) return lines[0]
+  const stack = lines.findIndex((line, at) => at > first && /^\s+at /.test(line))
+  return lines.slice(first, Math.max(stack, first + 1)).join('; ')
 }
 
 /** Starts a peer's program for one trial and gives its samples; a failure carries what the program said. */

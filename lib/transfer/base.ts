@@ -1,5 +1,5 @@
 // The base of an incremental stream in the receiving pool: it is the one of the stream, and was not written since.
-import { DmThinError } from '../base/errors.js'
+import { DmThinError, undefinedIf } from '../base/errors.js'
 import { signalOption } from '../base/options.js'
 import { DEVICE_FLAG } from '../kernel/port/device-port.js'
 import type { Received } from '../metadata/sent-states.js'
@@ -70,8 +70,9 @@ const modified = ({ id }: ThinVolume) =>
 /** Rejects with `DM_VOLUME_ACTIVE` if the volume is active for writing, in any process. */
 async function checkNotWritable(base: ThinVolume, { port }: PoolContext, signal: Signal): Promise<void> {
   if (!(await base.refresh(signalOption(signal)))) return
-  const { flags } = await port.deviceStatus(base.state.address, signal)
-  if ((flags & DEVICE_FLAG.readOnly) !== 0) return
+  // A stream of another process that sends the base may end in the meantime.
+  const found = await port.deviceStatus(base.state.address, signal).catch(undefinedIf('DM_NOT_FOUND'))
+  if (!found || (found.flags & DEVICE_FLAG.readOnly) !== 0) return
   throw new DmThinError('DM_VOLUME_ACTIVE', `volume ${base.id} is active for writing`, { device: base.name })
 }
 

@@ -64,7 +64,8 @@ type Piece = Pick<StreamRecord, 'type' | 'offset' | 'length'>
  * Returns a stream of the content of a snapshot, or of what has changed since `from`, for `receiveVolume`. Reads with
  * direct I/O, a few MiB ahead of the consumer. The volume must be a snapshot that was not written, inactive or active as
  * read-only. While the stream is open, the volume is active as read-only. Destroying the stream ends it, and `close` is
- * emitted when the volume is as before.
+ * emitted when the volume is as before. If another stream or program has its device open then, the kernel removes the device
+ * when that closes it.
  *
  * Rejects, or the stream fails later, with `DM_TRANSFER_INVALID` (the volume or `from` was written; the volume was
  * shrunk; the token is of another stream),

@@ -29,6 +29,9 @@ export interface Hold {
   readonly operations: string
 }
 
+/** The entries of the library from which calls are made. */
+export type Entry = 'index' | 'store' | 'transfer'
+
 export class OverlapProcess {
   readonly #child: ChildProcess
   readonly #socket: Duplex
@@ -36,7 +39,7 @@ export class OverlapProcess {
   #held: (operation: string) => void = () => {}
 
   /** `calls`: the module with its calls, beside this one. `entry`: that of the library, which the module gets. */
-  constructor(calls: string, entry: 'index' | 'store') {
+  constructor(calls: string, entry: Entry) {
     this.#child = spawn(process.execPath, [CHILD, path.join(__dirname, calls), entry], {
       stdio: ['pipe', 'pipe', 'inherit', 'pipe'],
       env: { ...process.env, DM_THIN_PREBUILD: path.join(__dirname, '../../../build-fault') },

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ended } from './calls.js'
-import { type Answer, type Hold, OverlapProcess, type Request } from './overlap-process.js'
+import { type Answer, type Entry, type Hold, OverlapProcess, type Request } from './overlap-process.js'
 
 /** The first call goes on after this time if the second neither ends nor waits for a lock, but asks again and again. */
 const PATIENCE_MS = 300
@@ -21,7 +21,7 @@ export const CHANGES = [
 export type Processes = readonly [OverlapProcess, OverlapProcess]
 
 /** Starts two processes with the calls of a module beside this one, which gets an entry of the library. */
-export const twoProcesses = (calls: string, entry: 'index' | 'store'): Processes => [
+export const twoProcesses = (calls: string, entry: Entry): Processes => [
   new OverlapProcess(calls, entry),
   new OverlapProcess(calls, entry),
 ]

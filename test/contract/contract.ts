@@ -2,6 +2,7 @@
 import { CLOCK } from './clock.js'
 import { DEVICES } from './devices.js'
 import { EVENTS } from './events.js'
+import { INVENTORY } from './inventory.js'
 import { KEEPERS } from './keepers.js'
 import { LOOPS } from './loops.js'
 import type { Case, Machine } from './machine.js'
@@ -25,6 +26,7 @@ export const CONTRACT: Readonly<Record<string, readonly Case[]>> = {
   'messages to a pool': MESSAGES,
   'the snapshot clock': CLOCK,
   'thin tables': THINS,
+  'lists of the devices of a pool': INVENTORY,
   'external origins': ORIGINS,
   'blocks and space': SPACE,
   'random histories': RANDOM,

@@ -1,38 +1,22 @@
 // Forks and checkpoints at the limits of their pool: it becomes full in the middle, its snapshots or its thin ids run out.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
-import { open } from 'node:fs/promises'
 import path from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { BlockDevice, MiB } from '../../../lib/entry/index.js'
 import { LayerStore, type StoreStep } from '../../../lib/entry/store.js'
 import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
 import { SNAPSHOT_LIMIT } from '../../../lib/pool/state/snapshot-clock.js'
-import { setTime } from '../../contract/at-rest.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { dmStatus } from '../../helpers/kernel/dmsetup.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
+import { setSnapshots } from '../../helpers/store/snapshot-clock.js'
 import { keysOf, thinIdsBy, withStore } from '../../helpers/store/stores.js'
 
 const scratch = useScratch()
 const RAW = { raw: true, sizeBytes: 16 * MiB }
 const OTHER = 128 * MiB
 const CHILDREN = ['a', 'b', 'c']
-
-const files = {
-  read: async (file: string, offset: number, length: number) => {
-    const handle = await open(file)
-    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, offset)
-    await handle.close()
-    return buffer
-  },
-  write: async (file: string, offset: number, content: Uint8Array) => {
-    const handle = await open(file, 'r+')
-    await handle.write(content, 0, content.length, offset)
-    await handle.sync()
-    await handle.close()
-  },
-}
 
 /** Writes to a device until the pool takes no more. Returns the code of the last write. */
 function fill(device: string): string {
@@ -96,8 +80,7 @@ test.each([
   withStore({}, async (first, { options, metadataFile, poolName }) => {
     await first.prepare('live', '', RAW)
     await first.takeDown()
-    const metadata = { file: metadataFile }
-    await setTime(files, { name: '', data: metadata, metadata }, SNAPSHOT_LIMIT - left)
+    await setSnapshots(metadataFile, SNAPSHOT_LIMIT - left)
     const store = await LayerStore.open(options)
     if (left < 4) await expectCode(store.fork('live', CHILDREN, { name: 'point' }), 'DM_POOL_WORN')
     else await store.fork('live', CHILDREN, { name: 'point' })
@@ -114,8 +97,7 @@ test('a checkpoint in a pool that can make no more snapshots rejects with DM_POO
   withStore({}, async (first, { options, metadataFile }) => {
     await first.prepare('live', '', RAW)
     await first.takeDown()
-    const metadata = { file: metadataFile }
-    await setTime(files, { name: '', data: metadata, metadata }, SNAPSHOT_LIMIT)
+    await setSnapshots(metadataFile, SNAPSHOT_LIMIT)
     const store = await LayerStore.open(options)
     await expectCode(store.checkpoint('point', 'live'), 'DM_POOL_WORN')
     expect(await keysOf(store)).toEqual(['live'])

@@ -1,31 +1,16 @@
 // A store whose pool has come to the margin of the kernel's snapshot clock: nothing new is made, and all that there is can
 // be read, committed, exported and removed.
 import { createReadStream } from 'node:fs'
-import { open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { LayerStore } from '../../../lib/entry/store.js'
 import { SNAPSHOT_LIMIT } from '../../../lib/pool/state/snapshot-clock.js'
-import { setTime } from '../../contract/at-rest.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
+import { setSnapshots } from '../../helpers/store/snapshot-clock.js'
 import { withStore } from '../../helpers/store/stores.js'
 
 useScratch()
-
-const files = {
-  read: async (file: string, offset: number, length: number) => {
-    const handle = await open(file)
-    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, offset)
-    await handle.close()
-    return buffer
-  },
-  write: async (file: string, offset: number, content: Uint8Array) => {
-    const handle = await open(file, 'r+')
-    await handle.write(content, 0, content.length, offset)
-    await handle.sync()
-    await handle.close()
-  },
-}
 
 test('new layers are rejected at the snapshot limit, and existing ones can be read, committed, exported and removed', () =>
   withStore({}, async (first, { options, metadataFile }) => {
@@ -34,8 +19,7 @@ test('new layers are rejected at the snapshot limit, and existing ones can be re
     await first.commit('base', 'a')
     await first.prepare('b', 'base')
     await first.takeDown()
-    const metadata = { file: metadataFile }
-    await setTime(files, { name: '', data: metadata, metadata }, SNAPSHOT_LIMIT)
+    await setSnapshots(metadataFile, SNAPSHOT_LIMIT)
 
     const store = await LayerStore.open(options)
     expect((await store.status()).pool.snapshots).toMatchObject({ left: 0 })
@@ -78,8 +62,7 @@ test.each([
     await first.prepare('live', '')
     await first.withMounted('live', folder => writeFile(path.join(folder, 'content'), 'of it'))
     await first.takeDown()
-    const metadata = { file: metadataFile }
-    await setTime(files, { name: '', data: metadata, metadata }, SNAPSHOT_LIMIT - left)
+    await setSnapshots(metadataFile, SNAPSHOT_LIMIT - left)
 
     const store = await LayerStore.open(options)
     if (left < 3) await expectCode(store.reset('live'), 'DM_POOL_WORN')

@@ -84,9 +84,11 @@ export const transferLines = [
   '## How send and receive are measured',
   '',
   'A volume of 256 MiB of random bytes. `send` discards the stream; `receive` takes it from memory, and ends when the volume',
-  'is committed and recorded. `dd` reads or writes the same volume by direct I/O of 1 MiB, one after the other, `dd-8` is eight',
-  'processes side by side, each with its share, and `fio`, if it is installed, has eight in progress. They compute nothing.',
-  '`sha256` is the digest of as many bytes alone, eight chunks at a time, which a stream needs on both sides.',
+  'is committed and recorded. The peers read the same volume, or write a new one, by direct I/O of 1 MiB, and compute nothing:',
+  '`dd` has one read or write in progress, `dd-8` is eight processes of it side by side, and `fio` has eight in progress, as a',
+  'stream has (`libaio`). The start of the processes counts for `dd`; for `fio` it does not: the time is the one that fio reports.',
+  '`sha256` is the digest of as many bytes alone, eight chunks at a time, which a stream needs on both sides. Debian has no',
+  'package of thin-send-recv, which is therefore not measured.',
   '',
 ]
 

@@ -3,7 +3,7 @@
 // `removes`: the layers that a call that succeeds makes and removes.
 'use strict'
 
-const { createReadStream, readFileSync, writeFileSync } = require('node:fs')
+const { createReadStream, readFileSync, rmSync, writeFileSync } = require('node:fs')
 const path = require('node:path')
 
 /** Another call has removed the layer. */
@@ -114,6 +114,18 @@ module.exports = ({ LayerStore }) => {
         await store.space()
         await store.verify()
         await store.stat('work')
+      },
+    },
+    'bookmark and changedSince': {
+      codes: [...GONE, ...STATE],
+      run: async ({ store }) => {
+        const file = `/tmp/dm-thin-store-${process.pid}.bookmark`
+        try {
+          await store.bookmark('base', file)
+          for await (const range of store.changedSince('work', file)) void range
+        } finally {
+          rmSync(file, { force: true })
+        }
       },
     },
     grow: { codes: [], run: ({ store }, { dataBytes, metadataBytes }) => store.grow({ dataBytes, metadataBytes }) },

@@ -48,6 +48,7 @@ export const PACKAGES = [
   { group: 'peers', name: 'libarchive-tools', files: ['bsdtar'] },
   { group: 'peers', name: 'busybox-static', files: ['busybox'] },
   { group: 'bench', name: 'qemu-utils', files: ['qemu-img'] },
+  { group: 'bench', name: 'fio', files: ['fio'] },
 ]
 
 /**

@@ -1,9 +1,9 @@
 // Writing the records of a stream to a device.
 import { undefinedIf } from '../base/errors.js'
 import { signalOption } from '../base/options.js'
-import type { BlockDevice } from '../block/block-device.js'
+import { alignedBuffer, type BlockDevice } from '../block/block-device.js'
 import type { ByteReader } from './byte-reader.js'
-import type { StreamRecord } from './format.js'
+import { MAX_CHUNK_BYTES, type StreamRecord } from './format.js'
 import { forEachOf, segmentsOf } from './in-flight.js'
 import type { TransferProgress } from './progress.js'
 import { checkContent, recordsIn, type Beginning } from './read-stream.js'
@@ -31,6 +31,7 @@ export interface Saving {
 export async function applyRecords(reader: ByteReader, beginning: Beginning, target: Target): Promise<void> {
   const { header } = beginning
   const { device, onProgress, signal, saving } = target
+  const buffers = new ChunkBuffers()
   const written = new WrittenPrefix(header.resume?.offset ?? 0)
   let [bytes, offsetBytes] = [0, 0]
   const write = async ({ record, content }: LoadedRecord): Promise<void> => {
@@ -40,13 +41,14 @@ export async function applyRecords(reader: ByteReader, beginning: Beginning, tar
     else {
       await checkContent(record, content)
       await device.write(offset, content, signalOption(signal))
+      buffers.free(content)
     }
     done()
     bytes += content?.length ?? 0
     offsetBytes = Math.max(offsetBytes, offset + length)
     onProgress?.({ bytes, offsetBytes, sizeBytes: header.sizeBytes })
   }
-  const records = recordsIn(reader, beginning)
+  const records = recordsIn(reader, beginning, length => buffers.take(length))
   if (!saving) return forEachOf(records, WRITES, write, () => reader.stop())
   const sizeOf = ({ content }: LoadedRecord) => content?.length ?? 0
   try {
@@ -57,6 +59,20 @@ export async function applyRecords(reader: ByteReader, beginning: Beginning, tar
   } catch (fault) {
     await saving.save(written.offset).catch(() => {}) // the position that was saved before counts
     throw fault
+  }
+}
+
+/** Memory for whole chunks, used again: of new memory, the kernel clears each page when it is first touched. */
+class ChunkBuffers {
+  readonly #free: Uint8Array[] = []
+
+  take(length: number): Uint8Array {
+    return (length === MAX_CHUNK_BYTES ? this.#free.pop() : undefined) ?? alignedBuffer(length)
+  }
+
+  /** Called when nobody uses the chunk any more. */
+  free(chunk: Uint8Array): void {
+    if (chunk.length === MAX_CHUNK_BYTES) this.#free.push(chunk)
   }
 }
 

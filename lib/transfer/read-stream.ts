@@ -28,10 +28,14 @@ export async function readHeader(reader: ByteReader): Promise<Beginning> {
 }
 
 /**
- * Yields the records of a stream, and ends if its end is verified. Does not verify the content of chunks. Throws
- * `DM_TRANSFER_INVALID`.
+ * Yields the records of a stream, and ends if its end is verified. Does not verify the content of chunks. `buffer` returns the
+ * memory for a chunk. Throws `DM_TRANSFER_INVALID`.
  */
-export async function* recordsIn(reader: ByteReader, { header, hash }: Beginning): AsyncGenerator<LoadedRecord, void> {
+export async function* recordsIn(
+  reader: ByteReader,
+  { header, hash }: Beginning,
+  buffer: (length: number) => Uint8Array = alignedBuffer,
+): AsyncGenerator<LoadedRecord, void> {
   let [records, bytes, end] = [0, 0, header.resume?.offset ?? 0]
   for (;;) {
     const head = await reader.fill(Buffer.alloc(RECORD_BYTES))
@@ -43,7 +47,7 @@ export async function* recordsIn(reader: ByteReader, { header, hash }: Beginning
       return
     }
     hash.update(head)
-    const content = record.type === 'chunk' ? await reader.fill(alignedBuffer(record.length)) : undefined
+    const content = record.type === 'chunk' ? await reader.fill(buffer(record.length)) : undefined
     records++
     bytes += content?.length ?? 0
     end = record.offset + record.length

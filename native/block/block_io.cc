@@ -1,5 +1,7 @@
 // The content of block devices.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,10 +39,11 @@ Status each_piece(Operation operation, const BlockFile& file, uint64_t length, C
 }
 
 Status check_range(const BlockFile& file, uint64_t offset, uint64_t length) {
-  const auto info = block_info(file);
-  if (!info) return info.failure();
-  if (offset > info->size_bytes || length > info->size_bytes - offset)
-    return failed("range", ERANGE, file.path, std::to_string(info->size_bytes));
+  uint64_t size = 0;
+  const int result = system_call("BLKGETSIZE64", [&] { return ::ioctl(file.fd.get(), BLKGETSIZE64, &size); });
+  if (result < 0) return failed("BLKGETSIZE64", -result, file.path);
+  if (offset > size || length > size - offset)
+    return failed("range", ERANGE, file.path, std::to_string(size));
   return Nothing{};
 }
 

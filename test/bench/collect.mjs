@@ -70,6 +70,9 @@ function turned(list, by) {
   return [...list.slice(at), ...list.slice(0, at)]
 }
 
+/** `c` names `c-64` too, and `ours` each of ours. */
+const isNamed = (names, label) => names.some(name => label === name || label.startsWith(`${name}-`))
+
 /**
  * Runs every wanted entry of the table `rounds` times. A trial that fails is reported with its result and does
  * not end the run; `recover` gives the pool for the next one.
@@ -89,7 +92,7 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
   const run = (program, trial, options, limitMs) => runTrial(program, trial, { ...current, ...options }, limitMs)
   const everyPeer = async (entry, round) => {
     for (const [label, [program, options, trial = entry.trial]] of turned(Object.entries(entry.peers), round)) {
-      if (labels && !labels.includes(program)) continue
+      if (labels && !isNamed(labels, label)) continue
       if (!isAvailable(program, options)) {
         progress(`${label} is not there: left out`)
         continue

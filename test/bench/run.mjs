@@ -6,6 +6,7 @@
 // With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in virtual
 // machines: in the one that tests use too, or in those that --vm names, one after the other.
 // --rounds is 5, and less for rows that take minutes; if it is given, it holds for all.
+// --peers takes the names of peers as the page has them: c stands for c-64 and c-async too.
 // --only takes names of rows, and beginnings of names that end in "-". --backing says where the pool is, --store where
 // layer stores keep their records. --quick is for trying: a fifth of the forks. --page adds the results to those that
 // docs/benchmark.md shows and writes it, and so does --publish with those of a file that --json wrote. --quiet prints no

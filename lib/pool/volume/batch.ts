@@ -69,7 +69,10 @@ export interface Steps<Request> {
   settle(volume: ThinVolume, outcome: Outcome, request: Request): Promise<void>
 }
 
-/** Volumes per native call. Converting the arguments of more would block the event loop. */
+/**
+ * Volumes per native call, which is sent when all its requests are prepared: with fewer, fewer would be in the kernel at the
+ * same time. Converting the arguments of more would block the event loop.
+ */
 const BATCH = 64
 /** The longest turn of the event loop in milliseconds, on a slow machine or with code that is not yet compiled. */
 const TURN_MS = 1
@@ -86,9 +89,8 @@ class Turn {
     return this.#volumes % VOLUMES_PER_LOOK === 0 && performance.now() - this.#started > TURN_MS
   }
 
-  /** Yields to timers and I/O if this turn has used up its time. */
-  async pause(): Promise<void> {
-    if (!this.isOver()) return
+  /** Yields to timers and I/O. */
+  async next(): Promise<void> {
     await nextTurn()
     this.#started = performance.now()
   }
@@ -113,7 +115,7 @@ export async function inBatches<Request>(
     if (at > 0) await nextTurn()
     const asked: Asked<Request>[] = []
     const turn = new Turn()
-    do {
+    for (; at < volumes.length && asked.length < BATCH; at += 1) {
       const volume = volumes[at]!
       try {
         volume.state.pending.check()
@@ -122,13 +124,31 @@ export async function inBatches<Request>(
         results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
         progress.one()
       }
-      at += 1
-    } while (at < volumes.length && asked.length < BATCH && !turn.isOver())
+      if (turn.isOver()) await turn.next() // a few volumes are sent in the turn of the call
+    }
     // One batch at a time: others would wait on threads that other calls need.
-    await oneBatch(asked, results, options.signal, progress, steps)
+    await oneBatch(stillOpen(asked, results, progress), results, options.signal, progress, steps)
   }
   progress.throwIfFailed()
   return results
+}
+
+/** Returns those whose volume was not closed while others were prepared. */
+function stillOpen<Request>(
+  asked: readonly Asked<Request>[],
+  results: VolumeResult[],
+  progress: ProgressOf,
+): readonly Asked<Request>[] {
+  return asked.filter(({ at, volume }) => {
+    try {
+      volume.state.pending.check()
+      return true
+    } catch (reason) {
+      results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
+      progress.one()
+      return false
+    }
+  })
 }
 
 async function oneBatch<Request>(
@@ -148,7 +168,7 @@ async function oneBatch<Request>(
         () => ({ status: 'fulfilled' as const, volume, value: undefined }),
         (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
       )
-      await turn.pause()
+      if (turn.isOver()) await turn.next()
     }
   }
   const call = done()

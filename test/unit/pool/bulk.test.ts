@@ -27,6 +27,37 @@ test('deleteMany has one batch in flight at a time', async () => {
   expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
 })
 
+describe('a call that takes many turns of the event loop', () => {
+  /** Lets each look at the clock come 10 ms after the one before. */
+  const slowly = () => {
+    let now = 0
+    return jest.spyOn(performance, 'now').mockImplementation(() => (now += 10))
+  }
+  afterEach(() => jest.restoreAllMocks())
+
+  test('has the volumes of a batch in one native call', async () => {
+    const { process, pool, origin } = await withVolumes()
+    const volumes = volumesOf(await pool.snapshotMany(origin, 64))
+    const before = process.calls.length
+    slowly()
+    expect(volumesOf(await pool.activateMany(volumes))).toHaveLength(64)
+    expect(process.calls.slice(before).filter(name => name === 'activateMany')).toHaveLength(1)
+  })
+
+  test('rejects a volume that is closed before its batch is sent, and that volume alone', async () => {
+    const { pool, origin } = await withVolumes()
+    const volumes = volumesOf(await pool.snapshotMany(origin, 64))
+    slowly()
+    const activating = pool.activateMany(volumes)
+    await new Promise(setImmediate)
+    await volumes[0]!.close()
+    const results = await activating
+    expect(results[0]).toMatchObject({ status: 'rejected', reason: { code: 'DM_CLOSED' } })
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(63)
+    expect(volumes.filter(({ active }) => active)).toHaveLength(63)
+  })
+})
+
 test('snapshotMany skips all ids that another process has taken', async () => {
   const { kernel, pool, origin } = await withVolumes()
   await pool.snapshotMany(origin, 1)

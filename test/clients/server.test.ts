@@ -212,6 +212,17 @@ async function servesUntil(signal: NodeJS.Signals, server: Daemon, address: stri
   }
 }
 
+/** What this machine has in the place of what the unit in the docs names. */
+const inUnit = (address: string, root: string, loops: readonly string[]): Record<string, string> => ({
+  '/usr/bin/node': process.execPath,
+  '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
+  '/run/dm-thin/snapshotter.sock': address,
+  '/var/lib/dm-thin': root,
+  '/dev/vg/thin-data': loops[0]!,
+  '/dev/vg/thin-metadata': loops[1]!,
+  '20GiB': '64MiB',
+})
+
 /** The devices for the data and the metadata of a pool. */
 const loopDevices = (name: string): string[] =>
   ['512M', '16M'].map((size, at) => {
@@ -226,16 +237,7 @@ test(
     const [, command] = /^ExecStart=((?:.*\\\n)*.*)$/m.exec(page)!
     const [address, root, pool] = [scratch.path('unit.sock'), scratch.path('unit'), scratch.name('unit')]
     const loops = loopDevices('device')
-    // What this machine has in the place of what the page names.
-    const here: Record<string, string> = {
-      '/usr/bin/node': process.execPath,
-      '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
-      '/run/dm-thin/snapshotter.sock': address,
-      '/var/lib/dm-thin': root,
-      '/dev/vg/thin-data': loops[0]!,
-      '/dev/vg/thin-metadata': loops[1]!,
-      '20GiB': '64MiB',
-    }
+    const here = inUnit(address, root, loops)
     const words = command!.replaceAll('\\\n', ' ').split(/ +/)
     expect(words).toEqual(expect.arrayContaining(Object.keys(here)))
     const [node, ...program] = words.map(word => here[word] ?? word)
@@ -257,14 +259,8 @@ test(
     const [address, root, pool] = [scratch.path('boot.sock'), scratch.path('boot'), scratch.name('boot')]
     const loops = loopDevices('boot')
     const unit = unitOf('containerd.md', 'dm-thin-snapshotter.service', {
-      '/usr/bin/node': process.execPath,
-      '/opt/dm-thin/node_modules/dm-thin/dist/cli/main.js': MAIN,
-      '/run/dm-thin/snapshotter.sock': address,
-      '/var/lib/dm-thin': root,
-      '/dev/vg/thin-data': loops[0]!,
-      '/dev/vg/thin-metadata': loops[1]!,
+      ...inUnit(address, root, loops),
       ' containers ': ` ${pool} `,
-      '20GiB': '64MiB',
       'multi-user.target': 'local-fs.target', // the other has much that these tests do not need
     })
     const name = 'dm-thin-snapshotter.service'
@@ -278,13 +274,13 @@ test(
     }
     try {
       const folder = writeUnits(scratch.path('boot-units'), { [name]: unit })
-      const first = await Systemd.boot(folder, 'local-fs.target')
+      await using first = await Systemd.boot(folder, 'local-fs.target')
       first.systemctl('enable', '--now', name)
       await prepared('layer')
       first.systemctl('kill', '--signal=SIGKILL', name)
       await prepared('after-kill')
       await first.powerOff()
-      const second = await Systemd.boot(folder, 'local-fs.target')
+      await using second = await Systemd.boot(folder, 'local-fs.target')
       await prepared('after-boot')
       const names = (await client.list()).flat().map(({ name: key }) => key)
       expect(names.sort()).toEqual(['after-boot', 'after-kill', 'layer'])

@@ -40,15 +40,20 @@ export class Systemd {
     ]
     const namespaces = ['--pid', '--mount', '--ipc', '--uts', '--cgroup', '--fork', '--kill-child', '--mount-proc']
     const unshare = new Daemon('unshare', [...namespaces, 'sh', '-ec', script.join('\n')])
-    let pid = ''
-    const parent = unshare.process.pid!
-    await unshare.until('systemd runs', () => {
-      pid = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim()
-      return pid !== '' && readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'systemd'
-    })
-    const machine = new Systemd(unshare, pid)
-    await unshare.until(target, () => machine.#control('is-active', target).stdout.trim() === 'active')
-    return machine
+    try {
+      let pid = ''
+      const parent = unshare.process.pid!
+      await unshare.until('systemd runs', () => {
+        pid = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim()
+        return pid !== '' && readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'systemd'
+      })
+      const machine = new Systemd(unshare, pid)
+      await unshare.until(target, () => machine.#control('is-active', target).stdout.trim() === 'active')
+      return machine
+    } catch (fault) {
+      await unshare.end('SIGKILL')
+      throw fault
+    }
   }
 
   #control(...words: readonly string[]) {
@@ -65,6 +70,11 @@ export class Systemd {
     this.systemctl('--no-block', 'poweroff')
     await this.#unshare.ended
     return this.#unshare.output
+  }
+
+  /** Kills it, if it still runs: for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#unshare.end('SIGKILL')
   }
 }
 

@@ -95,7 +95,7 @@ test('the systemd unit in the docs starts the pool with its volumes at each boot
     run('dmsetup', ['ls', '--target', 'thin'])
       .split('\n')
       .map(line => line.split('\t')[0])
-  const first = await Systemd.boot(folder, 'local-fs.target')
+  await using first = await Systemd.boot(folder, 'local-fs.target')
   expect(devices()).not.toContain(volume.name)
   first.systemctl('enable', '--now', 'dm-thin-tank.service')
   expect(devices()).toEqual(expect.arrayContaining([volume.name, snapshot.name]))
@@ -103,7 +103,7 @@ test('the systemd unit in the docs starts the pool with its volumes at each boot
   await first.powerOff()
   expect(run('dmsetup', ['ls'])).not.toContain(options.name)
 
-  const second = await Systemd.boot(folder, 'local-fs.target')
+  await using second = await Systemd.boot(folder, 'local-fs.target')
   expect(second.systemctl('is-active', 'dm-thin-tank.service')).toBe('active')
   expect(devices()).toEqual(expect.arrayContaining([volume.name, snapshot.name]))
   await second.powerOff()

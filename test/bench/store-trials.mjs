@@ -67,12 +67,15 @@ const beside = atMost => [
   { atMost: 1, peer: 'containerd' },
 ]
 
+const DIGEST = 'SHA-256 of the archive on the JavaScript thread, one after the other with the unpacking: `sha256`'
+
 export const storeMetrics = {
   prepare: {
     unit: 'ms',
     operation: 'store.prepare',
     what: 'a layer with a committed parent, with its mounts, one call after the other',
     targets: [{ atMost: 1.25, peer: 'c' }],
+    reason: '`c` and `c-commit` keep no records: ours has one on the disk before it resolves',
   },
   'prepare-100': {
     unit: 'ms',
@@ -94,8 +97,8 @@ export const storeMetrics = {
   },
   import: { unit: 'ms', what: unpacked(small, whole), targets: beside(2) },
   'import-mounted': { unit: 'ms', what: unpacked(small, mounted), targets: beside(1.1) },
-  'import-large': { unit: 'ms', what: unpacked(large, whole), targets: beside(2) },
-  'import-large-mounted': { unit: 'ms', what: unpacked(large, mounted), targets: beside(1.1) },
+  'import-large': { unit: 'ms', what: unpacked(large, whole), targets: beside(2), reason: DIGEST },
+  'import-large-mounted': { unit: 'ms', what: unpacked(large, mounted), targets: beside(1.1), reason: DIGEST },
   diff: {
     unit: 'ms',
     what: 'finding 200 changes in a layer of 20 000 files',

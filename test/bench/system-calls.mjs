@@ -17,6 +17,10 @@ const WAITING = /^(futex|epoll_p?wait2?|sched_yield|restart_syscall|(read|write)
 /** Calls of the memory of C++ and JavaScript, which come and go with the garbage collector. */
 const MEMORY = /^(mmap|munmap|madvise|mprotect|brk|mremap)$/
 const CLOCK = /^clock_(gettime|nanosleep)$/
+/** Calls of a thread that starts, beside those for its signal mask. How many threads there are depends on what overlaps. */
+const THREAD = /^(clone3?|set_robust_list|rseq)$/
+/** In whoever starts it: by the library and by glibc, two each; and one in the thread itself. */
+const MASKS_OF_A_THREAD = 5
 
 /** @param {string} line of strace -f -y @returns {string | undefined} the call, a device mapper's with its command */
 export function callIn(line) {
@@ -41,8 +45,19 @@ export function callsIn(trace) {
     const call = counts && callIn(line)
     if (call) counts.set(call, (counts.get(call) ?? 0) + 1)
   }
-  for (const calls of operations.values()) for (const [call, times] of calls) calls.set(call, times / ROUNDS)
+  for (const calls of operations.values()) {
+    leaveOutThreads(calls)
+    for (const [call, times] of calls) calls.set(call, times / ROUNDS)
+  }
   return operations
+}
+
+/** @param {Map<string, number>} calls */
+function leaveOutThreads(calls) {
+  const started = (calls.get('clone3') ?? 0) + (calls.get('clone') ?? 0)
+  if (started === 0) return
+  calls.set('rt_sigprocmask', Math.max(0, (calls.get('rt_sigprocmask') ?? 0) - MASKS_OF_A_THREAD * started))
+  for (const call of [...calls.keys()]) if (THREAD.test(call)) calls.delete(call)
 }
 
 export const isWaiting = call => WAITING.test(call)

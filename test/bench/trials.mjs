@@ -139,6 +139,7 @@ const metricTable = {
       { atMost: 1.3, peer: 'c' },
       { faster: 10, peer: 'dmsetup' },
     ],
+    reason: 'a call for one volume has five calls for its locks, and six by which threads wait for each other',
   },
   'status-batch': {
     unit: 'ms',
@@ -159,6 +160,8 @@ const metricTable = {
       { atMost: 1.15, peer: 'libdevmapper' },
       { faster: 2, peer: 'dmsetup' },
     ],
+    reason:
+      'five calls for its locks, four to find volumes of other programs, six by which threads wait for each other',
   },
   remove: {
     unit: 'ms',

@@ -9,9 +9,6 @@ import { MARK, ROUNDS } from '../system-calls.mjs'
 import { range } from '../plan.mjs'
 
 const WARM_UP = 8
-// A call on many volumes makes one native call more for each millisecond that its turn of the event loop takes. The counts
-// are those of one.
-performance.now = () => 0
 const directory = mkdtempSync(join(tmpdir(), 'dm-thin-calls-'))
 const name = label => `calls-${process.pid}-${label}`
 const files = label => ({ file: join(directory, label), sizeBytes: 2 * GiB })

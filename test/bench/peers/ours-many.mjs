@@ -18,11 +18,13 @@ const keyOf = index => `layer-${String(index).padStart(6, '0')}`
 const fileOf = plan => join(storeDirectory(plan, MANY), 'layers.db')
 
 /** Committed layers in chains of ten on the first one. */
-function writeRecords(plan) {
-  const { Records } = createRequire(import.meta.url)('../../../dist/store/records/records.js')
-  const database = new Sqlite(fileOf(plan))
+async function writeRecords(plan) {
+  const require = createRequire(import.meta.url)
+  const { openDatabase } = require('../../../dist/store/records/sqlite.js')
+  const { Records } = require('../../../dist/store/records/records.js')
+  const database = await openDatabase(fileOf(plan))
   const records = new Records(database)
-  const rows = database.transaction(() => {
+  const rows = database.immediate(() => {
     const root = records.byKey(PARENT)
     const { sizeBytes, fileSystem, createdAt: at } = root
     const made = []
@@ -33,7 +35,7 @@ function writeRecords(plan) {
       made.push(records.update(id, ['ready'], { mappedBytes: root.mappedBytes ?? 0 }))
     }
     return { root, made }
-  })()
+  })
   database.close()
   return rows
 }
@@ -61,7 +63,7 @@ export const manyTrials = {
     const store = await stagedStore(plan, MANY)
     await makeParent(store)
     await store.close()
-    await makeVolumes(plan, writeRecords(plan))
+    await makeVolumes(plan, await writeRecords(plan))
   },
 
   async many(samples, plan) {

@@ -111,44 +111,34 @@ export async function inBatches<Request>(
   checkVolumes(pool, volumes)
   const progress = new ProgressOf(volumes.length, options.onProgress)
   const results = new Array<VolumeResult>(volumes.length)
-  for (let at = 0; at < volumes.length;) {
-    if (at > 0) await nextTurn()
-    const asked: Asked<Request>[] = []
-    const turn = new Turn()
-    for (; at < volumes.length && asked.length < BATCH; at += 1) {
-      const volume = volumes[at]!
-      try {
-        volume.state.pending.check()
-        asked.push({ at, volume, request: steps.prepare(volume) })
-      } catch (reason) {
-        results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
-        progress.one()
-      }
-      if (turn.isOver()) await turn.next() // a few volumes are sent in the turn of the call
-    }
-    // One batch at a time: others would wait on threads that other calls need.
-    await oneBatch(stillOpen(asked, results, progress), results, options.signal, progress, steps)
-  }
-  progress.throwIfFailed()
-  return results
-}
-
-/** Returns those whose volume was not closed while others were prepared. */
-function stillOpen<Request>(
-  asked: readonly Asked<Request>[],
-  results: VolumeResult[],
-  progress: ProgressOf,
-): readonly Asked<Request>[] {
-  return asked.filter(({ at, volume }) => {
+  /** Runs `body` if the volume is open. Otherwise, or if `body` throws, rejects the volume and returns false. */
+  const attempt = (at: number, volume: ThinVolume, body: () => void = () => {}): boolean => {
     try {
       volume.state.pending.check()
+      body()
       return true
     } catch (reason) {
       results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
       progress.one()
       return false
     }
-  })
+  }
+  for (let at = 0; at < volumes.length;) {
+    if (at > 0) await nextTurn()
+    const asked: Asked<Request>[] = []
+    const turn = new Turn()
+    for (; at < volumes.length && asked.length < BATCH; at += 1) {
+      const volume = volumes[at]!
+      attempt(at, volume, () => asked.push({ at, volume, request: steps.prepare(volume) }))
+      if (turn.isOver()) await turn.next() // a few volumes are sent in the turn of the call
+    }
+    // A volume may have been closed while others were prepared.
+    const open = asked.filter(each => attempt(each.at, each.volume))
+    // One batch at a time: others would wait on threads that other calls need.
+    await oneBatch(open, results, options.signal, progress, steps)
+  }
+  progress.throwIfFailed()
+  return results
 }
 
 async function oneBatch<Request>(

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore, type OpenStoreOptions, type StoreFinding } from '../entry/store.js'
-import { DmThinError } from '../entry/index.js'
+import { DmThinError } from '../base/errors.js'
 import type { Call } from './common/call.js'
 import { errorText, nameText } from './common/output.js'
 

@@ -1,7 +1,7 @@
 // A call of the command line: its output, its abort and its exit code.
 import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
-import { DmThinError } from '../../entry/index.js'
+import { DmThinError } from '../../base/errors.js'
 import { parseSize } from '../../snapshotter/size.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'
 import { errorFacts, errorText, jsonText, Progress } from './output.js'

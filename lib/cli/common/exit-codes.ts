@@ -1,5 +1,5 @@
 // The exit codes of the command line, one for each kind of error. docs/command-line.md has the same table.
-import { DmThinError, type ErrorCode } from '../../entry/index.js'
+import { DmThinError, type ErrorCode } from '../../base/errors.js'
 
 export const EXIT = {
   /** The command succeeded. */

@@ -3,7 +3,7 @@ import { open, rm, type FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileFault } from '../../base/file-fault.js'
-import { DmThinError } from '../../entry/index.js'
+import { DmThinError } from '../../base/errors.js'
 
 // Files are opened before their streams are made: a stream that opens its file itself may fail while nobody listens to it.
 

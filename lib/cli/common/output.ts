@@ -1,5 +1,5 @@
 // The formats of output: text for people, JSON for programs, and a progress bar.
-import { DmThinError } from '../../entry/index.js'
+import { DmThinError } from '../../base/errors.js'
 
 /** Formats columns that are as wide as their longest cell. */
 export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {

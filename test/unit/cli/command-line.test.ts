@@ -17,7 +17,7 @@ const commands = (parent: Command, above: readonly string[] = []): [string, Comm
     const names = [...above, command.name()]
     return command.commands.length > 0 ? commands(command, names) : [[names.join(' '), command]]
   })
-const all = commands(makeProgram())
+const onPage = [...page.matchAll(/^### (.+)$/gm)].map(match => match[1]!)
 
 /** Help as it is printed, with what stands after the options. */
 function helpOf(command: Command): string {
@@ -26,7 +26,14 @@ function helpOf(command: Command): string {
   return text
 }
 
-test.each(all)('the command %s has --json, an example that parses, and an entry on the page', (name, command) => {
+/** Returns the command `pool ls` in a parser that has only the commands of `pool`. */
+async function commandOf(name: string) {
+  const program = await makeProgram(name.split(' ')[0])
+  return { program, command: new Map(commands(program)).get(name)! }
+}
+
+test.each(onPage)('the command %s has --json, an example that parses, and an entry on the page', async name => {
+  const { program, command } = await commandOf(name)
   const help = helpOf(command)
   expect(help).toContain('--json')
   const example = /\nExample:\n {2}(.+)\n$/.exec(help)?.[1]
@@ -36,24 +43,30 @@ test.each(all)('the command %s has --json, an example that parses, and an entry 
 
   let parsed = false
   const words = example!.slice(example!.indexOf('dm-thin ') + 'dm-thin '.length).split(' ')
-  const program = makeProgram()
-  const [, twin] = commands(program).find(([each]) => each === name)!
-  twin.action(() => void (parsed = true))
+  command.action(() => void (parsed = true))
   program.parse(words, { from: 'user' })
   expect(parsed).toBe(true)
 })
 
-test('the page has every command and no other', () => {
-  const headings = [...page.matchAll(/^### (.+)$/gm)].map(match => match[1]!)
-  expect(headings).toEqual(all.map(([name]) => name))
+test('the page has every command and no other', async () => {
+  const all = commands(await makeProgram())
+  expect(onPage).toEqual(all.map(([name]) => name))
+})
+
+test('a parser for one command has no other, and one for an unknown command has all', async () => {
+  const { commands: named } = await makeProgram('volume')
+  expect(named.map(each => each.name())).toEqual(['volume'])
+  const { commands: known } = await makeProgram()
+  const { commands: unknown } = await makeProgram('toString')
+  expect(unknown.map(each => each.name())).toEqual(known.map(each => each.name()))
 })
 
 test('the table of exit codes on the page lists each error code in the row of its exit code', () => {
   const rows = [...page.matchAll(/^\| (\d+) +\| [^|]+ \| ([^|]*)\|$/gm)]
-  const onPage = rows.flatMap(([, exit, codes]) =>
+  const codesOnPage = rows.flatMap(([, exit, codes]) =>
     [...codes!.matchAll(/`(\w+)`/g)].map(([, code]) => [code, Number(exit)] as const),
   )
-  expect(Object.fromEntries(onPage)).toEqual(EXIT_OF)
+  expect(Object.fromEntries(codesOnPage)).toEqual(EXIT_OF)
   const numbers = new Set(rows.map(([, exit]) => Number(exit)))
   expect(Object.values(EXIT).filter(exit => !numbers.has(exit))).toEqual([])
 })

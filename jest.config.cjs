@@ -5,8 +5,10 @@
 // test/tools).
 // `races` are those that mean something only where two processors run at the same time.
 // `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
+const BEFORE_EACH_FILE = ['<rootDir>/test/helpers/expect/equal-bytes.cjs']
 const common = {
   rootDir: __dirname,
+  setupFilesAfterEnv: BEFORE_EACH_FILE,
   // All else, the packages among it, need not be listed before each run.
   roots: ['<rootDir>/lib', '<rootDir>/test', '<rootDir>/examples'],
   testEnvironment: 'node',
@@ -34,7 +36,10 @@ const packed = {
   globalSetup: '<rootDir>/test/package/global-setup.ts',
   globalTeardown: '<rootDir>/test/package/global-teardown.ts',
 }
-const longTime = { ...oneFile, setupFilesAfterEnv: ['<rootDir>/test/helpers/long/use-long-timeout.cjs'] }
+const longTime = {
+  ...oneFile,
+  setupFilesAfterEnv: [...BEFORE_EACH_FILE, '<rootDir>/test/helpers/long/use-long-timeout.cjs'],
+}
 const faultBuild = { ...oneFile, setupFiles: ['<rootDir>/test/helpers/fault/use-fault-build.cjs'] }
 
 module.exports = {

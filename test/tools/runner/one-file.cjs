@@ -59,19 +59,25 @@ module.exports = load
 const modules = {
 `
 
+const linesIn = text => text.split('\n').length - 1
+
 /** All modules, and their source maps one below the other. */
 function bundle() {
-  let code = `const ROOT = ${JSON.stringify(`${root}/`)};${START}`
+  const parts = [`const ROOT = ${JSON.stringify(`${root}/`)};${START}`]
+  let line = linesIn(parts[0])
   const sections = []
   for (const file of modules()) {
-    const { code: body, map } = compile(file)
-    code += `${JSON.stringify(file)}(module, exports, require, __filename, __dirname) {\n`
+    const { code, map } = compile(file)
     const parsed = JSON.parse(/** @type {string} */ (map))
-    const offset = { line: code.split('\n').length - 1, column: 0 }
-    sections.push({ offset, map: { ...parsed, sources: [path.join(root, file)], file } })
-    code += `${body}\n},\n`
+    sections.push({
+      offset: { line: line + 1, column: 0 },
+      map: { ...parsed, sources: [path.join(root, file)], file },
+    })
+    const part = `${JSON.stringify(file)}(module, exports, require, __filename, __dirname) {\n${code}\n},\n`
+    parts.push(part)
+    line += linesIn(part)
   }
-  return { code: `${code}}\n`, map: { version: 3, sections } }
+  return { code: `${parts.join('')}}\n`, map: { version: 3, sections } }
 }
 
 module.exports = {

@@ -253,8 +253,12 @@ const SUPPLEMENT = new Map<number, [string, string]>([
   [129, ['EKEYREJECTED', 'key was rejected by service']],
 ])
 
+/** Node makes a new table at each call. */
+let table: Map<number, [string, string]> | undefined
+
 function systemError(errno: number): [string, string] {
-  return SUPPLEMENT.get(errno) ?? getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, `error ${errno}`]
+  table ??= getSystemErrorMap()
+  return SUPPLEMENT.get(errno) ?? table.get(-errno) ?? [`errno ${errno}`, `error ${errno}`]
 }
 
 /** Returns `EBUSY` for 16. */

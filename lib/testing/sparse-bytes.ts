@@ -32,12 +32,21 @@ export class SparseBytes implements Bytes {
 
   read(offset: number, length: number): Uint8Array {
     const content = new Uint8Array(length)
-    if (this.#pages.size === 0) return content
-    for (const [page, inPage, at, count] of pagesOf(offset, length)) {
+    // Of a long range that is hardly written, the pages are fewer than those that the range could have.
+    const parts = this.#pages.size * PAGE_BYTES < length ? this.#writtenParts(offset, length) : pagesOf(offset, length)
+    for (const [page, inPage, at, count] of parts) {
       const bytes = this.#pages.get(page)
       if (bytes) content.set(bytes.subarray(inPage, inPage + count), at)
     }
     return content
+  }
+
+  *#writtenParts(offset: number, length: number): Generator<Part> {
+    for (const page of this.#pages.keys()) {
+      const start = Math.max(offset, page * PAGE_BYTES)
+      const end = Math.min(offset + length, (page + 1) * PAGE_BYTES)
+      if (start < end) yield [page, start % PAGE_BYTES, start - offset, end - start]
+    }
   }
 
   write(offset: number, content: Uint8Array): void {
@@ -49,8 +58,11 @@ export class SparseBytes implements Bytes {
   }
 }
 
-/** Splits a range by pages: the page, the offset in the page, the offset in the range, and the length. */
-function* pagesOf(offset: number, length: number): Generator<[number, number, number, number]> {
+/** A part of a range that is in one page: the page, the offset in the page, the offset in the range, and the length. */
+type Part = [page: number, inPage: number, at: number, count: number]
+
+/** Splits a range by pages. */
+function* pagesOf(offset: number, length: number): Generator<Part> {
   for (let at = 0; at < length;) {
     const page = Math.floor((offset + at) / PAGE_BYTES)
     const inPage = (offset + at) % PAGE_BYTES

@@ -24,7 +24,7 @@ import { ensureTools } from '../setup/tools.mjs'
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 /** Groups of packages that some commands add. */
 const [PEERS, QEMU, CROSS, BENCH] = /** @type {const} */ ([['peers'], ['qemu'], ['cross'], ['bench']])
-const FOR_TESTS = [...LIBRARY, 'examples', 'fault', 'runtimes']
+const FOR_TESTS = [...LIBRARY, 'oneFile', 'examples', 'fault', 'runtimes']
 
 /** What a guest needs beside what builds need; inside a guest there is nothing to do. `uml` and `qemu`: their kernels too. */
 async function readyForGuest({ qemu = false, uml = false, peers = true, bench = false } = {}) {
@@ -60,7 +60,7 @@ export async function demo(args) {
   const keep = args.includes('--keep') && process.stdin.isTTY
   /** @type {Record<string, string>} */
   const env = process.stdout.isTTY ? { FORCE_COLOR: '1', COLUMNS: String(process.stdout.columns) } : {}
-  return (await runInGuest({ command, cwd: repository, keep, env })).status
+  return (await runInGuest({ command, cwd: repository, keep, cheaper: true, env })).status
 }
 
 /** Everything. Tests on devices always run in a guest: they must not be able to hurt anybody's disks. */
@@ -111,7 +111,7 @@ const LONG_LIMIT = 14_400
 export async function long(args) {
   await ensurePackages(['build', 'dev'])
   await readyForGuest()
-  await ensureBuilt([...LIBRARY, 'fault'])
+  await ensureBuilt([...LIBRARY, 'oneFile', 'fault'])
   if (inGuest()) return report([here(['long'], args)], [], args)
   const machine = (await chooseMachine(say)).name
   const all = testFiles(['long'], args)
@@ -128,7 +128,7 @@ export async function long(args) {
 export async function asan(args) {
   await ensurePackages(['build', 'dev'])
   await readyForGuest({ qemu: true })
-  await ensureBuilt([...LIBRARY, 'examples', 'asan', 'runtimes'])
+  await ensureBuilt([...LIBRARY, 'oneFile', 'examples', 'asan', 'runtimes'])
   const library = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
   if (!existsSync(library)) throw new SetupError('gcc has no libasan.so; run as root: apt-get install g++')
   const jestEnv = {

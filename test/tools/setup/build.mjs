@@ -74,6 +74,13 @@ const BUILDS = {
     inputs: ['lib', 'tsconfig.json', 'package.json', 'package-lock.json'],
     results: ['dist/entry/index.js'],
   },
+  oneFile: {
+    name: 'one-file',
+    title: 'the library and the helpers of the tests as one file, for guests',
+    command: [process.execPath, 'test/tools/runner/one-file.cjs'],
+    inputs: ['lib', 'test/helpers', 'test/contract', 'test/tools/runner/one-file.cjs', 'package-lock.json'],
+    results: ['.cache/one-file.json'],
+  },
   examples: {
     ...scripted('build:examples', 'examples'),
     inputs: ['examples', 'lib', 'tsconfig.json', 'package-lock.json'],

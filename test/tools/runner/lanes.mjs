@@ -108,6 +108,7 @@ class Run {
       machine,
       udev,
       processors,
+      cheaper: true,
       timeout: Number(process.env.DM_THIN_TEST_TIMEOUT ?? limit),
       env: process.stderr.isTTY ? { FORCE_COLOR: '1' } : {},
       onOutput: labelled(label),

@@ -36,7 +36,8 @@ export function guestEnvironment(host, extra, udev) {
 
 /**
  * @param {string} folder
- * @param {{ machine: import('./machine.mjs').Machine, kernelDir: string, tools: string | undefined, tree: string, udev: boolean, keep: boolean, timeout: number, command: string[],
+ * @param {{ machine: import('./machine.mjs').Machine, kernelDir: string, tools: string | undefined,
+ *   preload: string | undefined, tree: string, udev: boolean, keep: boolean, timeout: number, command: string[],
  *   cwd: string, env: Record<string, string> }} run
  */
 export function writeGuestFiles(folder, run) {
@@ -49,6 +50,7 @@ export function writeGuestFiles(folder, run) {
     VM_SHELL: run.machine.devices.shell,
     VM_CONSOLE: run.machine.devices.console,
     VM_TOOLS: run.tools ?? '',
+    VM_PRELOAD: run.preload ?? '',
     VM_OWN_HOME: process.getuid?.() === 0 ? '0' : '1',
     VM_KERNEL_DIR: run.kernelDir,
     VM_MODULES: MODULES.join(' '),

@@ -1,5 +1,7 @@
 // The compound calls, with the steps of native/dm/activate.cc, snapshot.cc, move_to_snapshot.cc and active_thins.cc.
+import { deviceNumber } from '../base/device-number.js'
 import { ERRNO, type RollbackStep } from '../base/errors.js'
+import type { NativeOperation } from '../kernel/errors/native-operation.js'
 import { DEVICE_FLAG, TABLE_FLAG, type DeviceAddress, type DeviceInfo } from '../kernel/port/device-port.js'
 import type {
   ActivateRequest,
@@ -31,22 +33,36 @@ export function activeThins(mapper: Mapper, pool: number): ActiveThin[] {
 }
 
 export function foreignThins(mapper: Mapper, pool: number, ownPrefix: string): ActiveThin[] {
-  if (mapper.status({ device: pool }).openCount === 0) return []
-  return activeThins(mapper, pool).filter(thin => !thin.uuid.startsWith(ownPrefix))
+  if (ownPrefix === '') return []
+  const thins = activeThins(mapper, pool)
+  if (!mapper.find({ device: pool })) throw new Refusal('DM_LIST_DEVICES', ERRNO.ENXIO, { device: deviceNumber(pool) })
+  return thins.filter(thin => !thin.uuid.startsWith(ownPrefix))
 }
 
 /** Returns the state of a pool's device. Throws if the number now belongs to another device. */
-export function poolDevice(mapper: Mapper, { device, name, uuid }: KnownPool): DeviceInfo {
-  const info = mapper.status({ device })
-  if (uuid === '' ? info.name === name : info.uuid === uuid) return info
-  throw new Refusal('DM_DEV_STATUS', ERRNO.ENXIO, { device: name, detail: `is now ${info.name}` })
+export function poolDevice(mapper: Mapper, pool: KnownPool): DeviceInfo {
+  const info = mapper.status({ device: pool.device })
+  refuseOtherPool('DM_DEV_STATUS', info, pool)
+  return info
+}
+
+function refuseOtherPool(operation: NativeOperation, found: DeviceInfo | undefined, { name, uuid }: KnownPool): void {
+  if (!found) throw new Refusal(operation, ERRNO.ENXIO, { device: name })
+  if (uuid === '' ? found.name === name : found.uuid === uuid) return
+  throw new Refusal(operation, ERRNO.ENXIO, { device: name, detail: `is now ${found.name}` })
 }
 
 /** Throws if a device of another program has the volume active. */
 export function admit(mapper: Mapper, guard: ActivationGuard | undefined, { name, thinId }: ActivateRequest): void {
   if (!guard || guard.pool.device === 0) return
-  poolDevice(mapper, guard.pool)
-  const other = foreignThins(mapper, guard.pool.device, guard.ownPrefix).find(thin => thin.id === (thinId ?? 0))
+  const { pool, ownPrefix } = guard
+  if (ownPrefix === '') {
+    poolDevice(mapper, pool)
+    return
+  }
+  const thins = activeThins(mapper, pool.device)
+  refuseOtherPool('DM_LIST_DEVICES', mapper.find({ device: pool.device })?.info(), pool)
+  const other = thins.find(thin => !thin.uuid.startsWith(ownPrefix) && thin.id === (thinId ?? 0))
   if (other) throw new Refusal('double activation', ERRNO.EBUSY, { device: name, detail: other.name })
 }
 

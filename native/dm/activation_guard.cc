@@ -15,9 +15,7 @@ ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&looking_); }
 Status ActivationGuard::look(Control& control, Cancel& cancel) {
   const MutexLock locked(looking_);
   if (looked_) return Nothing{};
-  const auto pool = pool_device(control, pool_, cancel);
-  if (!pool) return pool.failure();
-  auto others = foreign_thins(control, *pool, own_prefix_, cancel);
+  auto others = foreign_thins(control, pool_, own_prefix_, cancel);
   if (!others) return others.failure();
   foreign_ = std::move(*others);
   looked_ = true;

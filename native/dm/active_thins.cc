@@ -3,7 +3,6 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "dm/thin_line.h"
 #include "system/directory.h"
@@ -21,6 +20,51 @@ bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
     if (number) found->push_back(makedev(major(device), *number));  // all mapped devices share one major
   };
   return each_name(path, add) == 0;
+}
+
+// How thins of other programs are found: by the list of all mapped devices, then by the pool's holders in
+// sysfs, in this order. The kernel lists a device from its creation to its removal, and a device needs a
+// table to hold the pool. So whatever holds the pool when the list is taken is in the list, except a device
+// whose removal has begun, which nobody can open any more. If all listed devices are known, nobody else holds
+// the pool, and the holders are not read. Otherwise the holders tell which of the others lie on the pool. In
+// both cases a device that was active before the call is found. One that another program activates during the
+// call may be missed, as one that it activates after the call. The number of holders does not replace the
+// list: a device that this library is just activating is in the list and holds nothing yet.
+
+/// What the list of all mapped devices says of a pool.
+struct ListedDevices {
+  std::optional<Listed> pool;
+  /// The volumes that this library has activated, or is activating; sorted.
+  std::vector<uint64_t> own;
+  /// What may be a thin of the pool that another program has activated.
+  std::vector<uint64_t> others;
+
+  bool has(uint64_t device) const { return std::binary_search(own.begin(), own.end(), device); }
+  /// The holders of the pool that are not `own`. All devices that may be, where sysfs cannot be read.
+  std::vector<uint64_t> other_holders(uint64_t pool) const {
+    std::vector<uint64_t> found;
+    if (others.empty()) return found;
+    if (!holders_of(pool, &found)) return others;
+    found.erase(std::remove_if(found.begin(), found.end(), [&](uint64_t each) { return has(each); }),
+                found.end());
+    return found;
+  }
+};
+
+Result<ListedDevices> listed_devices(Control& control, uint64_t pool, const std::string& own_prefix,
+                                     Cancel& cancel) {
+  ListedDevices all;
+  const auto listed = control.each_device({}, cancel, [&](const Listed& each) {
+    if (each.device == pool)
+      all.pool = each;
+    else if (each.uuid.compare(0, own_prefix.size(), own_prefix) == 0)
+      all.own.push_back(each.device);
+    else if (!names_started_pool(each.uuid))
+      all.others.push_back(each.device);
+  });
+  if (!listed) return listed.failure();
+  std::sort(all.own.begin(), all.own.end());
+  return all;
 }
 
 bool lies_on(Control& control, uint64_t device, uint64_t pool, Cancel& cancel) {
@@ -58,13 +102,13 @@ Result<std::optional<ActiveThin>> thin_at(Control& control, uint64_t pool, uint6
 
 Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
                                             const std::vector<uint64_t>& devices, Cancel& cancel,
-                                            const std::unordered_set<uint64_t>& also_without_table = {}) {
+                                            const ListedDevices& listed = {}) {
   std::vector<ActiveThin> found;
   for (const uint64_t device : devices) {
     auto thin = thin_at(control, pool, device, cancel);
     if (!thin) return thin.failure();
     if (!*thin) continue;
-    if ((*thin)->line.type.empty() && also_without_table.count(device) == 0) continue;
+    if ((*thin)->line.type.empty() && !listed.has(device)) continue;
     found.push_back(std::move(**thin));
   }
   return found;
@@ -72,17 +116,18 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
 
 }  // namespace
 
-static Status same_pool(const DeviceInfo& info, const KnownPool& pool) {
+static Status same_pool(const Command& looked, const std::string& name, const std::string& uuid,
+                        const KnownPool& pool) {
   // A uuid stays when the pool is renamed; a name may be another pool's.
-  const bool same = pool.uuid.empty() ? info.name == pool.name : info.uuid == pool.uuid;
+  const bool same = pool.uuid.empty() ? name == pool.name : uuid == pool.uuid;
   if (same) return Nothing{};
-  return failed(command::kDeviceStatus.name, ENXIO, pool.name, "is now " + info.name);
+  return failed(looked.name, ENXIO, pool.name, "is now " + name);
 }
 
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel) {
   auto info = control.status({{}, {}, pool.device}, cancel);
   if (!info) return info;
-  const auto same = same_pool(*info, pool);
+  const auto same = same_pool(command::kDeviceStatus, info->name, info->uuid, pool);
   if (!same) return same.failure();
   return info;
 }
@@ -90,7 +135,7 @@ Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& 
 Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool, Cancel& cancel) {
   auto lines = control.device_lines({{}, {}, pool.device}, DM_NOFLUSH_FLAG, cancel);
   if (!lines) return lines;
-  const auto same = same_pool(lines->info, pool);
+  const auto same = same_pool(command::kTableStatus, lines->info.name, lines->info.uuid, pool);
   if (!same) return same.failure();
   return lines;
 }
@@ -98,28 +143,31 @@ Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool,
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel) {
   if (own_prefix.empty()) return std::vector<ActiveThin>();
-  const auto info = control.status({{}, {}, pool}, cancel);
-  if (!info) return info.failure();
-  return foreign_thins(control, *info, own_prefix, cancel);
+  const auto listed = listed_devices(control, pool, own_prefix, cancel);
+  if (!listed) return listed.failure();
+  if (!listed->pool) return failed(command::kListDevices.name, ENXIO, described({{}, {}, pool}));
+  return thins_among(control, pool, listed->other_holders(pool), cancel);
 }
 
-Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, const KnownPool& pool,
                                               const std::string& own_prefix, Cancel& cancel) {
-  if (pool.open_count == 0 || own_prefix.empty()) return std::vector<ActiveThin>();
-  const auto own = control.list_devices({{}, own_prefix, 0}, cancel);
-  if (!own) return own.failure();
-  std::unordered_set<uint64_t> ours;
-  for (const Listed& each : *own) ours.insert(each.device);
-  std::vector<uint64_t> candidates;
-  if (!holders_of(pool.device, &candidates)) {
-    const auto all = control.list_devices({}, cancel);
-    if (!all) return all.failure();
-    for (const Listed& each : *all) candidates.push_back(each.device);
+  if (own_prefix.empty()) {
+    const auto info = pool_device(control, pool, cancel);
+    if (!info) return info.failure();
+    return std::vector<ActiveThin>();
   }
-  candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                                  [&](uint64_t device) { return ours.count(device) != 0; }),
-                   candidates.end());
-  return thins_among(control, pool.device, candidates, cancel);
+  const auto listed = listed_devices(control, pool.device, own_prefix, cancel);
+  if (!listed) return listed.failure();
+  if (!listed->pool) return failed(command::kListDevices.name, ENXIO, pool.name);
+  // A kernel before 5.13 lists no uuids.
+  if (listed->pool->uuid.empty() && !pool.uuid.empty()) {
+    const auto info = pool_device(control, pool, cancel);
+    if (!info) return info.failure();
+  } else {
+    const auto same = same_pool(command::kListDevices, listed->pool->name, listed->pool->uuid, pool);
+    if (!same) return same.failure();
+  }
+  return thins_among(control, pool.device, listed->other_holders(pool.device), cancel);
 }
 
 Result<Inventory> inventory(Control& control, const Address& pool, Cancel& cancel) {
@@ -132,21 +180,11 @@ Result<Inventory> inventory(Control& control, const Address& pool, Cancel& cance
   all.status = std::move(*status);
   // Without a table it is no pool, and nothing is stacked on it.
   if (all.table.empty()) return all;
-  const auto own = control.list_devices({{}, volume_uuid_prefix(all.pool), 0}, cancel);
-  if (!own) return own.failure();
-  std::vector<uint64_t> devices;
-  if (!holders_of(device, &devices)) {
-    const auto every = control.list_devices({}, cancel);
-    if (!every) return every.failure();
-    for (const Listed& each : *every) devices.push_back(each.device);
-  }
-  const std::unordered_set<uint64_t> holding(devices.begin(), devices.end());
-  std::unordered_set<uint64_t> ours;
-  for (const Listed& each : *own) {
-    ours.insert(each.device);
-    if (holding.count(each.device) == 0) devices.push_back(each.device);
-  }
-  auto thins = thins_among(control, device, devices, cancel, ours);
+  const auto listed = listed_devices(control, device, volume_uuid_prefix(all.pool), cancel);
+  if (!listed) return listed.failure();
+  std::vector<uint64_t> devices = listed->other_holders(device);
+  devices.insert(devices.end(), listed->own.begin(), listed->own.end());
+  auto thins = thins_among(control, device, devices, cancel, *listed);
   if (!thins) return thins.failure();
   all.thins = std::move(*thins);
   return all;

@@ -45,11 +45,13 @@ Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool,
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
 /// device with the same uuid, so the uuid is the lock. What is reported here are the others: devices that
-/// hold the pool open and do not carry the prefix. One ioctl when the pool is held by nobody. With an empty
-/// prefix all are ours, and nobody is asked.
+/// hold the pool open and do not carry the prefix. One command if this library has made all mapped devices of
+/// the machine. ENXIO where no device has the pool's number. With an empty prefix all are ours, and nobody is
+/// asked.
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel);
-Result<std::vector<ActiveThin>> foreign_thins(Control& control, const DeviceInfo& pool,
+/// The same of a pool that is still the one that the caller knows, as in pool_device().
+Result<std::vector<ActiveThin>> foreign_thins(Control& control, const KnownPool& pool,
                                               const std::string& own_prefix, Cancel& cancel);
 
 /// A pool, and each device of it.

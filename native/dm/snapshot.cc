@@ -28,7 +28,7 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, con
     return origin;
   }
   if (own.failure().error != ENXIO) return own.failure();
-  const auto others = foreign_thins(control, pool, request.own_prefix, cancel);
+  const auto others = foreign_thins(control, request.pool.device, request.own_prefix, cancel);
   if (!others) return others.failure();
   for (const ActiveThin& other : *others) {
     if (other.id != request.origin_id) continue;

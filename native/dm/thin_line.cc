@@ -55,6 +55,10 @@ std::string volume_uuid_prefix(const DeviceInfo& pool) {
   return "DMTHIN-" + start + "-";
 }
 
+bool names_started_pool(const std::string& uuid) {
+  return uuid.compare(0, 7, "DMTHIN-") == 0 && uuid.find(':') == std::string::npos;
+}
+
 namespace {
 
 bool has_word(std::string_view text, std::string_view word) {

@@ -34,6 +34,11 @@ ThinStatus thin_status_of(const Target& status);
 /// The uuids of the volumes of a pool begin with this, and end with their id (volumeUuidPrefix as well).
 std::string volume_uuid_prefix(const DeviceInfo& pool);
 
+/// Whether a uuid is that of a pool that this library has started, or of a volume of one. The volume's begins
+/// with the random part of its pool's, which the kernel lets nobody change: it lies on that pool and on no
+/// other. Not so "DMTHIN-253:4-7", the volume of a pool that another program has started.
+bool names_started_pool(const std::string& uuid);
+
 /// The blocks of a pool that are free, and all of them.
 struct PoolSpace {
   uint64_t free_metadata = 0;

@@ -88,6 +88,12 @@ TEST(text_test, the_prefix_of_the_uuids_of_volumes) {
   CHECK_EQUAL(volume_uuid_prefix(pool), "DMTHIN-5347f790-");
 }
 
+TEST(text_test, uuids_that_name_a_pool_which_this_library_has_started) {
+  for (const char* own : {"DMTHIN-POOL-5347f790", "DMTHIN-5347f790-7"}) CHECK(names_started_pool(own));
+  for (const char* other : {"", "LVM-5347f790-7", "DMTHIN-253:4-7", "DMTHI", "dmthin-5347f790-7"})
+    CHECK(!names_started_pool(other));
+}
+
 TEST(text_test, the_status_of_a_thin) {
   const auto status = [](const std::string& parameters) {
     Target target = thin(parameters);

@@ -39,9 +39,9 @@ export function dmInfo(name: string): DmInfo | undefined {
 /** The major number of mapped devices, which each kernel gives anew. */
 export const dmMajor = (): string => /^ *(\d+) device-mapper$/m.exec(readFileSync('/proc/devices', 'utf8'))![1]!
 
-/** Makes a mapped device behind the library's back. */
-export const dmCreate = (name: string, table: string): void => {
-  run('dmsetup', ['create', '--noudevsync', name, '--table', table])
+/** Makes a mapped device behind the library's back, without a uuid if none is given. */
+export const dmCreate = (name: string, table: string, uuid = ''): void => {
+  run('dmsetup', ['create', '--noudevsync', name, ...(uuid === '' ? [] : ['--uuid', uuid]), '--table', table])
   // udev looks into what others make; until it has, the device counts as open.
   if (process.env['DM_THIN_UDEV'] === '1') run('udevadm', ['settle'])
 }

@@ -111,6 +111,45 @@ test('a volume that dmsetup activated cannot be activated or deleted, and is lis
   })
 })
 
+test('a volume that dmsetup activated under any uuid is found beside the volumes of two pools', async () => {
+  await withPool((pool, { name }) =>
+    withPool(async other => {
+      const [origin, idle] = await Promise.all([1, 2].map(() => pool.createVolume({ sizeBytes: MiB })))
+      await origin!.activate()
+      await (await other.createVolume({ sizeBytes: MiB })).activate()
+      const pools = dmInfo(name)!.number
+      const foreign = scratch.name('foreign')
+      // The last is what this library would give a volume of a pool that another program has started.
+      for (const uuid of ['', 'LVM-5347f790', `DMTHIN-${pools}-${idle!.id}`]) {
+        dmCreate(foreign, `0 2048 thin ${pools} ${idle!.id}`, uuid)
+        expect((await expectCode(idle!.activate(), 'DM_ALREADY_ACTIVE')).detail).toBe(foreign)
+        const [refused] = await pool.activateMany([idle!])
+        expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'DM_ALREADY_ACTIVE' } })
+        const found = await pool.volumes()
+        expect(found.map(({ id, name: device }) => [id, device])).toEqual([
+          [origin!.id, origin!.name],
+          [idle!.id, foreign],
+        ])
+        dmRemove(foreign)
+      }
+      await idle!.activate()
+    }),
+  )
+})
+
+test('devices of other programs that do not lie on the pool do not hinder an activation', async () => {
+  await withPool(async (pool, { name }) => {
+    await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const volume = await pool.createVolume({ sizeBytes: MiB })
+    const [zero, thin] = [scratch.name('zero'), scratch.name('thin')]
+    dmCreate(zero, '0 2048 zero')
+    dmCreate(thin, `0 2048 thin ${dmInfo(name)!.number} 0`)
+    await volume.activate()
+    expect((await pool.volumes()).map(({ active }) => active)).toEqual([true, true])
+    for (const each of [zero, thin]) dmRemove(each)
+  })
+})
+
 test('a volume that dmsetup activated in addition cannot be activated again until that device is removed', async () => {
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()

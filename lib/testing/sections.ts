@@ -23,7 +23,6 @@ const LOAD_READ_ONLY = 1
 const TRIES = 20
 
 export function activeThins(mapper: Mapper, pool: number): ActiveThin[] {
-  mapper.list({})
   return mapper.thinsOn(pool).map(({ device, id }) => ({
     name: device.name,
     uuid: device.uuid,
@@ -34,9 +33,9 @@ export function activeThins(mapper: Mapper, pool: number): ActiveThin[] {
 
 export function foreignThins(mapper: Mapper, pool: number, ownPrefix: string): ActiveThin[] {
   if (ownPrefix === '') return []
-  const thins = activeThins(mapper, pool)
+  mapper.list({})
   if (!mapper.find({ device: pool })) throw new Refusal('DM_LIST_DEVICES', ERRNO.ENXIO, { device: deviceNumber(pool) })
-  return thins.filter(thin => !thin.uuid.startsWith(ownPrefix))
+  return activeThins(mapper, pool).filter(thin => !thin.uuid.startsWith(ownPrefix))
 }
 
 /** Returns the state of a pool's device. Throws if the number now belongs to another device. */
@@ -60,9 +59,10 @@ export function admit(mapper: Mapper, guard: ActivationGuard | undefined, { name
     poolDevice(mapper, pool)
     return
   }
-  const thins = activeThins(mapper, pool.device)
+  mapper.list({})
   refuseOtherPool('DM_LIST_DEVICES', mapper.find({ device: pool.device })?.info(), pool)
-  const other = thins.find(thin => !thin.uuid.startsWith(ownPrefix) && thin.id === (thinId ?? 0))
+  const active = activeThins(mapper, pool.device)
+  const other = active.find(({ uuid, id }) => !uuid.startsWith(ownPrefix) && id === (thinId ?? 0))
   if (other) throw new Refusal('double activation', ERRNO.EBUSY, { device: name, detail: other.name })
 }
 

@@ -94,6 +94,9 @@ class Control {
   Result<int> descriptor();
   KernelLogs& logs() { return logs_; }
   VerifiedCommits& commits() { return commits_; }
+  /// How many of the next looks for thins of other programs do not list all
+  /// devices, because there are many (listed_devices.cc).
+  std::atomic<int>& looks_with_many() { return looks_with_many_; }
 
  private:
   Result<Reply> run(const Call& call, Cancel& cancel, size_t room = 0);
@@ -102,6 +105,7 @@ class Control {
   UniqueFd fd_;
   KernelLogs logs_;
   VerifiedCommits commits_;
+  std::atomic<int> looks_with_many_{0};
   std::atomic<size_t> list_room_{0};  // for the next list of all devices
 };
 

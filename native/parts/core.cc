@@ -14,6 +14,7 @@
 #include "dm/commit.cc"
 #include "dm/control.cc"
 #include "dm/kernel_log.cc"
+#include "dm/listed_devices.cc"
 #include "dm/move_to_snapshot.cc"
 #include "dm/pool_lock.cc"
 #include "dm/prepared_calls.cc"

@@ -161,7 +161,7 @@ const metricTable = {
       { faster: 2, peer: 'dmsetup' },
     ],
     reason:
-      'five calls for its locks, four to find volumes of other programs, six by which threads wait for each other',
+      'five calls for its locks, one to find volumes of other programs, six by which threads wait for each other',
   },
   remove: {
     unit: 'ms',

@@ -6,6 +6,7 @@
 // volume active elsewhere, before and after                 a volume that dmsetup activated …
 // @udev both
 import { MiB, ThinPool } from '../../../lib/entry/index.js'
+import { DeviceMapper } from '../../../lib/entry/kernel.js'
 import { writeBlock } from '../../helpers/kernel/blocks.js'
 import { runChild, startChild } from '../../helpers/process/children.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
@@ -135,6 +136,27 @@ test('a volume that dmsetup activated under any uuid is found beside the volumes
       await idle!.activate()
     }),
   )
+})
+
+test('a volume that dmsetup activated is found on a machine with many devices, which is not asked for all of them', async () => {
+  const mapper = await DeviceMapper.open()
+  const many = Array.from({ length: 150 }, () => scratch.name('many'))
+  for (const each of many) await mapper.create({ name: each })
+  await withPool(async (pool, { name }) => {
+    const volumes = await Promise.all([1, 2, 3].map(() => pool.createVolume({ sizeBytes: MiB })))
+    await volumes[0]!.activate()
+    const foreign = scratch.name('foreign')
+    dmCreate(foreign, `0 2048 thin ${dmInfo(name)!.number} ${volumes[1]!.id}`)
+    for (let time = 0; time < 3; time++) {
+      expect((await expectCode(volumes[1]!.activate(), 'DM_ALREADY_ACTIVE')).detail).toBe(foreign)
+      expect((await pool.volumes()).map(({ active }) => active)).toEqual([true, true, false])
+    }
+    await volumes[2]!.activate()
+    dmRemove(foreign)
+    await volumes[1]!.activate()
+    expect((await pool.volumes()).map(({ active }) => active)).toEqual([true, true, true])
+  })
+  for (const each of many) await mapper.remove(each)
 })
 
 test('devices of other programs that do not lie on the pool do not hinder an activation', async () => {

@@ -6,7 +6,16 @@ import { documentedCalls } from './calls-table.mjs'
 import { forkLines } from './fork-reading.mjs'
 import { draw } from './pictures.mjs'
 import { root } from './process.mjs'
-import { kernelLines, loopLines, metadataLines, peerLines, repeatLines, storeLines, transferLines } from './reading.mjs'
+import {
+  kernelLines,
+  loopLines,
+  memoryLines,
+  metadataLines,
+  peerLines,
+  repeatLines,
+  storeLines,
+  transferLines,
+} from './reading.mjs'
 import { kindOf, kindsOf, merge, readPublished, titleOf } from './results.mjs'
 import { readable } from './stats.mjs'
 import { forkNames, otherNames, tableOf } from './table.mjs'
@@ -112,6 +121,7 @@ export function pageText(all, drawn, calls) {
     ...floorLines(all),
     ...kernelLines,
     ...loopLines,
+    ...memoryLines,
     ...storeLines,
     ...metadataLines,
     ...transferLines,

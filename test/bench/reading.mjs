@@ -29,6 +29,17 @@ export const kernelLines = [
   '',
 ]
 
+export const memoryLines = [
+  '## How memory is measured',
+  '',
+  '`memory-volume` and `memory-call`: by how much the memory has grown while the objects or the calls exist, divided by their',
+  'number, in a new process after a garbage collection. Ours is the heap of JavaScript and what is attached to it. `resident`',
+  'is the memory of the whole process, which includes native requests and the stacks of threads; it grows by whole pages of',
+  'the heap, so that it can be less. The calls wait because another process has the lock of the pool: 96 of them on threads,',
+  'the others in the queue.',
+  '',
+]
+
 export const loopLines = [
   '## Interpreting the event-loop delay',
   '',

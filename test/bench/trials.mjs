@@ -85,6 +85,18 @@ export function trialTable({ bigMegabytes, quick }) {
       headline: `ours-${big}`,
     },
     {
+      trial: 'volumes',
+      metrics: ['memory-volume'],
+      rounds: 3,
+      peers: { ours: ['ours', { count: MANY }] },
+    },
+    {
+      trial: 'calls',
+      metrics: ['memory-call'],
+      rounds: 3,
+      peers: { ours: ['ours', { count: 1000 }] },
+    },
+    {
       trial: 'loop',
       metrics: ['event-loop'],
       peers: {
@@ -160,8 +172,7 @@ const metricTable = {
       { atMost: 1.15, peer: 'libdevmapper' },
       { faster: 2, peer: 'dmsetup' },
     ],
-    reason:
-      'five calls for its locks, one to find volumes of other programs, six by which threads wait for each other',
+    reason: 'five calls for its locks, one to find volumes of other programs, six by which threads wait for each other',
   },
   remove: {
     unit: 'ms',
@@ -217,6 +228,16 @@ const metricTable = {
     unit: 'ms',
     what: 'create_snap and activation in a process with large resident memory; ours with the larger amount',
     targets: [{ atMost: 1.1, peer: 'ours-100MiB' }],
+  },
+  'memory-volume': {
+    unit: 'KiB',
+    what: 'memory of JavaScript for each of 10 000 volumes of `pool.volumes()`; `resident`: of the process',
+    targets: [],
+  },
+  'memory-call': {
+    unit: 'KiB',
+    what: 'memory of JavaScript for each of 1 000 activations that wait for the lock of the pool; `resident`: of the process, with its threads',
+    targets: [],
   },
   'event-loop': {
     unit: 'ms',

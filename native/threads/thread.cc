@@ -99,17 +99,19 @@ void Semaphore::spin() {
 }
 
 // sem_clockwait would raise the oldest glibc that the binary loads on, and sem_timedwait keeps the time of
-// day, which can be set.
-void Semaphore::wait_until(int64_t deadline_ns) {
+// day, which can be set. The time is relative, so that nobody asks the clock for it: on some machines that is
+// a system call. It begins anew if another thread has taken the post.
+bool Semaphore::wait_for(int64_t ns) {
   spin();
-  const timespec time = time_of(deadline_ns);
-  for (bool over = false; !take() && !over;) {
+  const timespec time = time_of(ns);
+  for (bool over = false; !take();) {
+    if (over) return false;
     ++waiting_;
-    const long result =
-        syscall(SYS_futex, &posts_, FUTEX_WAIT_BITSET_PRIVATE, 0, &time, nullptr, FUTEX_BITSET_MATCH_ANY);
+    const long result = syscall(SYS_futex, &posts_, FUTEX_WAIT_PRIVATE, 0, &time, nullptr, 0);
     over = result != 0 && errno == ETIMEDOUT;
     --waiting_;
   }
+  return true;
 }
 
 bool start_thread(void* (*run)(void*), void* argument) {

@@ -63,8 +63,8 @@ class Semaphore {
   Semaphore& operator=(const Semaphore&) = delete;
 
   void post();
-  /// Returns when it was posted, or at the deadline.
-  void wait_until(int64_t deadline_ns);
+  /// Returns true when it was posted, or false after so long without a post.
+  bool wait_for(int64_t ns);
 
  private:
   bool take();

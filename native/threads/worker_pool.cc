@@ -98,6 +98,10 @@ struct WorkerPool::State {
     dispatcher_called = true;
   }
 
+  bool has_queued() const {
+    return std::any_of(lanes.begin(), lanes.end(), [](const Lane& lane) { return !lane.queue.empty(); });
+  }
+
   /// False if no thread is idle.
   bool wake_idle() {
     if (idle <= woken) return false;
@@ -241,19 +245,20 @@ void* WorkerPool::work(void* argument) {
   const Turn turn(state);
   --state.starting;
   for (;;) {
-    const int64_t now = now_ns();
+    // The clock is asked only if there may be a job: on some machines that is a system call.
+    const int64_t now = state.has_queued() ? now_ns() : 0;
     auto job = state.pick(now);
     if (!job) {
       if (state.stopping) break;
       ++state.idle;
       // Not with the mutex: whoever is told of a finished job takes it next.
       state.unlock();
-      state.call_worker.wait_until(now + kIdleNs);
+      const bool posted = state.call_worker.wait_for(kIdleNs);
       state.lock();
       --state.idle;
       const bool called = state.woken > 0;
       if (called) --state.woken;
-      if (!called && now_ns() - now >= kIdleNs) break;
+      if (!called && !posted) break;
       continue;
     }
     Lane& lane = state.lane_of(*job);
@@ -319,6 +324,7 @@ void* WorkerPool::dispatch(void* argument) {
 
 void WorkerPool::submit(std::unique_ptr<Job> job) {
   State& state = *state_;
+  const int64_t now = now_ns();
   const Turn turn(state);
   if (!state.dispatching && !(state.dispatching = start(dispatch, state_))) {
     job->refused = true;
@@ -326,7 +332,6 @@ void WorkerPool::submit(std::unique_ptr<Job> job) {
     state.finish(std::move(job));
     return;
   }
-  const int64_t now = now_ns();
   state.queue(std::move(job), now);
   // One thread on its way is enough: it calls the others.
   if (state.woken + state.starting > 0 || !state.short_of_threads(now)) return;

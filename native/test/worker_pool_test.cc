@@ -262,12 +262,14 @@ TEST(worker_pool_test, a_job_whose_kind_has_a_thread_waits_for_it_if_no_other_ca
     return (void)pipe.read(job.cancel), std::nullopt;
   });
   started.arrive();
-  set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
+  for (int i = 0; i < 100; ++i) set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
   pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; });
-  while (clear_faults() > 0) {
-    set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
-    std::this_thread::yield();
-  }
+  // One of another kind, whose kind has no thread, is refused: no thread can be started now.
+  std::atomic<int> quick_refused{0};
+  pool.add([&](Job& job) { return quick_refused += job.refused ? 1 : 0, std::nullopt; }, Kind::kQuick);
+  pool.wait_for(1);
+  CHECK_EQUAL(quick_refused, 1);
+  CHECK(clear_faults() > 0);
   pipe.write();
   pool.wait_for(2);
   CHECK_EQUAL(refused, 0);

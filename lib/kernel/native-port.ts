@@ -274,6 +274,11 @@ export class NativePort implements MachinePort {
     this.#call('treeWrite', signal, handle, batch, chunks)
   treeFinish: MachinePort['treeFinish'] = (handle, sync, signal) => this.#call('treeFinish', signal, handle, sync)
 
+  digestOpen = (): Handle | null => this.#addon['digestOpen']!() as Handle | null
+  digestUpdate: MachinePort['digestUpdate'] = (digest, chunks) => this.#call('digestUpdate', undefined, digest, chunks)
+  digestFinish: MachinePort['digestFinish'] = digest => this.#call('digestFinish', undefined, digest)
+  sha256: MachinePort['sha256'] = (memory, signal) => this.#call('sha256', signal, memory)
+
   noop: MachinePort['noop'] = signal => this.#call('noop', signal)
 }
 

@@ -95,6 +95,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_loop(env, exports);
   export_backing_files(env, exports);
   export_blocks(env, exports);
+  export_digests(env, exports);
   export_file_systems(env, exports);
   export_metadata(env, exports);
   export_tree_walk(env, exports);

@@ -24,6 +24,7 @@ void export_udev(Napi::Env env, Napi::Object exports);
 void export_loop(Napi::Env env, Napi::Object exports);
 void export_backing_files(Napi::Env env, Napi::Object exports);
 void export_blocks(Napi::Env env, Napi::Object exports);
+void export_digests(Napi::Env env, Napi::Object exports);
 void export_file_systems(Napi::Env env, Napi::Object exports);
 void export_metadata(Napi::Env env, Napi::Object exports);
 void export_tree_walk(Napi::Env env, Napi::Object exports);

@@ -8,6 +8,7 @@
 #include "napi/backing_file.cc"
 #include "napi/block_device.cc"
 #include "napi/device_list.cc"
+#include "napi/digest.cc"
 #include "napi/dm.cc"
 #include "napi/environment.cc"
 #include "napi/events.cc"

@@ -37,6 +37,7 @@
 #include "system/directory.cc"
 #include "system/faults.cc"
 #include "system/locked_memory.cc"
+#include "system/sha256.cc"
 #include "threads/side_by_side.cc"
 #include "threads/thread.cc"
 #include "threads/worker_pool.cc"

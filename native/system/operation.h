@@ -65,6 +65,7 @@ constexpr std::string_view kOperations[] = {
     "commit",
     "create",
     "create file",
+    "digest",
     "double activation",
     "dup",
     "entries",

@@ -57,6 +57,7 @@ export type NativeOperation =
   | 'commit'
   | 'create'
   | 'create file'
+  | 'digest'
   | 'double activation'
   | 'dup'
   | 'entries'

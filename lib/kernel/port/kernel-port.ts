@@ -2,6 +2,7 @@
 // thread and rejects with a DmThinError that carries the kernel's errno.
 import type { BlockPort } from './block-port.js'
 import type { DevicePort } from './device-port.js'
+import type { DigestPort } from './digest-port.js'
 import type { EventPort } from './event-port.js'
 import type { FilePort } from './file-port.js'
 import type { FileSystemPort } from './file-system-port.js'
@@ -19,4 +20,4 @@ export interface KernelPort extends DevicePort, PoolPort, UdevPort, EventPort, L
 }
 
 /** The calls of the machine's own kernel. */
-export interface MachinePort extends KernelPort, BlockPort, FileSystemPort, MetadataPort, TreePort {}
+export interface MachinePort extends KernelPort, BlockPort, DigestPort, FileSystemPort, MetadataPort, TreePort {}

@@ -205,13 +205,14 @@ class Application {
     } finally {
       void this.#archive.return()
       this.#stream.abandon()
+      await this.#stream.settled()
     }
   }
 
   async #apply(entries: TarEntries, sink: TreeWriter): Promise<ApplyResult> {
     for (let found = await entries.next(); found; found = await entries.next()) await this.#entry(found, sink)
     await this.#reader.drain(MAX_TRAILING_BYTES, () => beyond('more than 64 MiB follow the end of the archive'))
-    const digests = this.#stream.digests()
+    const digests = await this.#stream.digests()
     this.#compare('digest', digests.digest)
     this.#compare('diffId', digests.diffId)
     const proved = this.#options.digest !== undefined || this.#options.diffId !== undefined

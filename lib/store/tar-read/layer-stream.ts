@@ -1,11 +1,11 @@
 // The stream of a layer: decompression, limits and digests. The digest is that of the stream, and the diff id that of the
 // uncompressed archive. Both include the bytes after the end of the archive.
-import { createHash, type Hash } from 'node:crypto'
 import type { Transform } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
 import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
 import { invalid, shown } from '../../base/options.js'
+import { Sha256 } from '../../kernel/sha256.js'
 import { beyond, malformed } from './tar-errors.js'
 
 export interface StreamLimits {
@@ -65,8 +65,8 @@ export class LayerStream {
   readonly #limits: StreamLimits
   readonly #signal: AbortSignal | undefined
   readonly #digests: boolean
-  readonly #digest: Hash | undefined
-  #inner: Hash | undefined
+  readonly #digest: Sha256 | undefined
+  #inner: Sha256 | undefined
   #givenBytes = 0
   #bytes = 0
   #ended = false
@@ -80,7 +80,7 @@ export class LayerStream {
     { digests = true }: { readonly digests?: boolean } = {},
   ) {
     this.#digests = digests
-    this.#digest = digests ? createHash('sha256') : undefined
+    this.#digest = digests ? new Sha256() : undefined
     this.#given = stream[Symbol.asyncIterator]()
     this.#limits = limits
     this.#signal = signal
@@ -95,11 +95,12 @@ export class LayerStream {
       for (let chunk = await this.#next(); chunk; chunk = await this.#next()) yield chunk
       return
     }
-    this.#inner = this.#digests ? createHash('sha256') : undefined
+    this.#inner = this.#digests ? new Sha256() : undefined
     const pumping = this.#pump(start, unpack)
     try {
       for await (const chunk of unpack as AsyncIterable<Buffer>) {
         this.#count(chunk)
+        await this.#inner?.add(chunk)
         yield chunk
       }
     } catch (fault) {
@@ -112,9 +113,14 @@ export class LayerStream {
     if (unpack.bytesWritten < this.#givenBytes) throw unread(start)
   }
 
-  digests(): { digest: string; diffId: string } {
-    const digest = `sha256:${this.#digest!.digest('hex')}`
-    return { digest, diffId: this.#inner ? `sha256:${this.#inner.digest('hex')}` : digest }
+  async digests(): Promise<{ digest: string; diffId: string }> {
+    const [digest, inner] = await Promise.all([this.#digest!.hex(), this.#inner?.hex()])
+    return { digest: `sha256:${digest}`, diffId: `sha256:${inner ?? digest}` }
+  }
+
+  /** Waits until no thread computes a digest of the stream's chunks. Never rejects. */
+  async settled(): Promise<void> {
+    await Promise.all([this.#digest?.close(), this.#inner?.close()])
   }
 
   /** Closes the source. Does not wait for it, because a source that hangs would block the call. */
@@ -148,7 +154,7 @@ export class LayerStream {
     if (!(value instanceof Uint8Array)) throw invalid(`stream must deliver Uint8Arrays, but delivered ${shown(value)}`)
     this.#givenBytes += value.length
     if (this.#givenBytes > this.#limits.maxStreamBytes) throw this.#tooLong()
-    this.#digest?.update(value)
+    await this.#digest?.add(value)
     return Buffer.from(value.buffer, value.byteOffset, value.length)
   }
 
@@ -183,7 +189,6 @@ export class LayerStream {
   }
 
   #count(chunk: Buffer): void {
-    this.#inner?.update(chunk)
     this.#bytes += chunk.length
     const { maxStreamBytes, maxRatio, maxRatioFromBytes } = this.#limits
     if (this.#bytes > maxStreamBytes) throw this.#tooLong()

@@ -189,12 +189,14 @@ describe('an untrusted archive', () => {
       expect(statSync(dataFile).blocks).toBeLessThan(used + 2 * 2048) // less than 2 MiB more
     })
   const large = archive({ name: 'large', content: Buffer.alloc(8 * MiB, 5) })
+  const damaged = Buffer.concat([large.subarray(0, -1), Buffer.from([1])])
 
   test.each<[string, () => AsyncIterable<Uint8Array>, string, object]>([
     ['escapes by ..', () => inPieces(archive({ name: '../../etc/evil', content: 'x' })), 'DM_LAYER_TAR', {}],
     ['is cut off', () => inPieces(large.subarray(0, 4 * MiB)), 'DM_LAYER_TAR', {}],
     ['is larger than allowed', () => inPieces(large), 'DM_LAYER_LIMIT', { maxBytes: 4 * MiB }],
     ['has another digest', () => inPieces(large), 'DM_LAYER_DIGEST', { diffId: sha256(Buffer.from('other')) }],
+    ['is damaged in its last byte', () => inPieces(damaged), 'DM_LAYER_DIGEST', { diffId: sha256(large) }],
     ['is not an archive', () => inPieces(Buffer.alloc(100_000, 0x41)), 'DM_LAYER_TAR', {}],
     ['does not fit into the layer', () => largeFile('huge', 70 * MiB), 'DM_LAYER_SPACE', {}],
     [

@@ -40,6 +40,9 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   deleteFile: ['none'],
   deviceStatus: [address, 0],
   foreignThins: [1, 'DMTHIN-'],
+  digestFinish: [0],
+  digestOpen: [],
+  digestUpdate: [0, [memory]],
   freeze: ['none'],
   growFile: ['none', 1],
   growFileSystem: ['none'],
@@ -83,6 +86,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   rename: ['none', 'other', 0, 0],
   resume: [address, 0, 0, 0],
   setGeometry: [address, '1 1 1 0'],
+  sha256: [memory],
   setPropagation: ['none', 0],
   setUuid: ['none', 'other', 0, 0],
   snapshot: [snapshot],
@@ -178,5 +182,7 @@ test('a handle of another kind is rejected with EBADF, as a closed one is', asyn
   const walk = { root: 1, metadataBlocks: 1, dataBlocks: 1, from: 0, to: 1, byData: false, same: false }
   await expect(addon['metadataWalk']!(events, walk, 0)).rejects.toMatchObject(failure)
   await expect(addon['treeFinish']!(events, false, 0)).rejects.toMatchObject(failure)
+  await expect(addon['digestUpdate']!(events, [memory], 0)).rejects.toMatchObject(failure)
+  await expect(addon['digestFinish']!(events, 0)).rejects.toMatchObject(failure)
   await addon['release']!(events, 0)
 })

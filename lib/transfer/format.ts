@@ -3,6 +3,7 @@ import { webcrypto } from 'node:crypto'
 import { DmThinError } from '../base/errors.js'
 import { count, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'
 import { SECTOR_BYTES } from '../base/units.js'
+import { nativePort } from '../kernel/native-port.js'
 import { statesIn, type SentStates } from '../metadata/sent-states.js'
 
 const MAGIC = Buffer.from('DMTHINTR')
@@ -72,9 +73,9 @@ export interface StreamRecord {
 const TYPES = [undefined, 'chunk', 'hole', 'end'] as const
 export const NO_DIGEST = new Uint8Array(DIGEST_BYTES)
 
-/** Returns the SHA-256, computed on a thread of Node. */
+/** Returns the SHA-256, computed on another thread: of this library, or of Node, which copies the content. */
 export const digestOf = async (content: Uint8Array): Promise<Uint8Array> =>
-  new Uint8Array(await webcrypto.subtle.digest('SHA-256', content))
+  (await nativePort().sha256(content)) ?? new Uint8Array(await webcrypto.subtle.digest('SHA-256', content))
 
 /** Returns the bytes at the start of a stream. */
 export function formatHeader(header: StreamHeader): Buffer {

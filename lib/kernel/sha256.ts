@@ -1,5 +1,6 @@
 // The SHA-256 of bytes that arrive in pieces, computed on a native thread beside other work.
 import { createHash, type Hash } from 'node:crypto'
+import { release, retain } from '../base/reused-memory.js'
 import { MiB } from '../base/units.js'
 import { nativePort } from './native-port.js'
 import type { DigestPort } from './port/digest-port.js'
@@ -36,6 +37,7 @@ export class Sha256 {
       this.#hash.update(bytes)
       return undefined
     }
+    retain(bytes)
     this.#waiting.push(bytes)
     this.#waitingBytes += bytes.length
     if (this.#waitingBytes < CALL_BYTES) return undefined
@@ -79,13 +81,17 @@ export class Sha256 {
       this.#waiting = []
       this.#waitingBytes = 0
       await this.#port.digestUpdate(handle, chunks)
+      chunks.forEach(release)
     }
     this.#running = undefined
   }
 
   #onThisThread(): Hash {
     const hash = (this.#hash ??= createHash('sha256'))
-    for (const each of this.#waiting) hash.update(each)
+    for (const each of this.#waiting) {
+      hash.update(each)
+      release(each)
+    }
     this.#waiting = []
     this.#waitingBytes = 0
     return hash

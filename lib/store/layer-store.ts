@@ -27,6 +27,7 @@ import { stagingFolder } from './common/staging.js'
 import { closeStore } from './open/close-store.js'
 import { openStore } from './open/open-store.js'
 import { step } from './common/step-channel.js'
+import { archiveChunks } from './tar-read/layer-file.js'
 import { WatchedStream } from './tar-read/watched-stream.js'
 import { applyTar, type ApplyResult } from './tar-read/apply-tar.js'
 import { LayerStoreDevices } from './layer-store-devices.js'
@@ -223,9 +224,9 @@ export class LayerStore extends LayerStoreDevices {
   }
 
   /**
-   * Unpacks a layer of an image (a tar archive, plain or compressed with gzip or zstd) into an active layer. Uses file
-   * descriptors, so that nothing is written outside of the layer. The stream is untrusted input. Resolves when everything
-   * is on the disk.
+   * Unpacks a layer of an image (a tar archive, plain or compressed with gzip or zstd) into an active layer. The archive is
+   * a stream, or the path of a file. Uses file descriptors, so that nothing is written outside of the layer. The archive is
+   * untrusted input. Resolves when everything is on the disk.
    *
    * Rejects with `DM_LAYER_TAR`, `DM_LAYER_LIMIT`, `DM_LAYER_DIGEST`, `DM_LAYER_SPACE`, `DM_DEPENDENCY` (tar-stream),
    * `DM_UNSUPPORTED`, `DM_LAYER_STATE`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and the error of the stream itself. If the call
@@ -234,14 +235,14 @@ export class LayerStore extends LayerStoreDevices {
    */
   async applyLayer(
     key: string,
-    stream: AsyncIterable<Uint8Array>,
+    archive: string | AsyncIterable<Uint8Array>,
     options: ApplyLayerOptions = {},
   ): Promise<ApplyResult> {
     const { keepFailed, ...rest } = options
     const keep = checkBoolean('keepFailed', keepFailed)
     checkKey('key', key)
     return this.run(async () => {
-      const watched = new WatchedStream(stream)
+      const watched = new WatchedStream(archiveChunks(archive))
       const check = (row: Row) => {
         if (row.kind !== 'active') throw stateError(row, `only an active layer can be written, and it is ${row.kind}`)
       }

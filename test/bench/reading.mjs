@@ -61,7 +61,7 @@ export const storeLines = [
   '- `prepare-100`: `c` makes 100 one after the other, `c-64` with 64 threads, `containerd` with 100 goroutines.',
   '- `remove-100` ends when all removals are acknowledged and recorded, `remove-100-gone` when `cleanup()` has resolved.',
   '  For `c`, `c-64` and `containerd` both are the same.',
-  '- `import`, `import-large`: `tar` is one process each of mount, GNU tar and umount. Ours is `applyLayer`, including a',
+  '- `import`, `import-large`: `tar` is one process each of mount, GNU tar and umount. Ours is `applyLayer` of the path, including a',
   '  check of each name, the digest of the archive, and syncfs. The `-mounted` rows unpack into a mounted layer and do not',
   '  wait for the disk. `sha256` is only the digest of the archive, which is expensive on processors without SHA extensions.',
   '  `containerd` is its own differ, including the digest, without the start of the program. The large archive has two',

@@ -67,7 +67,8 @@ const beside = atMost => [
   { atMost: 1, peer: 'containerd' },
 ]
 
-const DIGEST = 'SHA-256 of the archive on the JavaScript thread, one after the other with the unpacking: `sha256`'
+const DIGEST =
+  'ours and containerd also take SHA-256 of the archive (`sha256`), beside the unpacking if there are two processors'
 
 export const storeMetrics = {
   prepare: {

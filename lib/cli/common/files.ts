@@ -4,13 +4,14 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileFault } from '../../base/file-fault.js'
 import { DmThinError } from '../../base/errors.js'
+import { MiB } from '../../base/units.js'
 
 // Files are opened before their streams are made: a stream that opens its file itself may fail while nobody listens to it.
 
 /** Returns the stream of a file, or standard input. */
 export async function inputStream(path: string | undefined): Promise<Readable> {
   if (path === undefined) return process.stdin
-  return (await opened(path, 'r')).createReadStream()
+  return (await opened(path, 'r')).createReadStream({ highWaterMark: MiB })
 }
 
 /**

@@ -2,7 +2,7 @@
 // untrusted input: they are only looked up, and no file is created with such a name.
 import { signalOption } from '../../base/options.js'
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream, existsSync } from 'node:fs'
+import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, readFile, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
@@ -11,6 +11,7 @@ import { DmThinError, throwIfAborted } from '../../base/errors.js'
 import { GiB, KiB, MiB } from '../../base/units.js'
 import { loadTarStream } from '../common/tar-stream.js'
 import { digestOf } from '../common/digest.js'
+import { fileChunks } from '../tar-read/layer-file.js'
 import { LayerStream } from '../tar-read/layer-stream.js'
 import { damaged } from './document.js'
 
@@ -59,7 +60,7 @@ class Files implements Contents {
   }
 
   open(name: string): AsyncIterable<Uint8Array> {
-    return createReadStream(this.#file(name), { highWaterMark: MiB })
+    return fileChunks(this.#file(name))
   }
 
   async close(): Promise<void> {

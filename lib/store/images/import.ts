@@ -9,12 +9,12 @@ import {
   invalid,
   shown,
 } from '../../base/options.js'
-import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError, hasCode, throwIfAborted } from '../../base/errors.js'
 import { GiB, MiB } from '../../base/units.js'
 import { applyTar, type ApplyOptions, type ApplyProgress } from '../tar-read/apply-tar.js'
+import { fileChunks } from '../tar-read/layer-file.js'
 import { checkLabels } from '../common/options.js'
 import type { Lease } from '../engine/leases.js'
 import type { Labels } from '../common/types.js'
@@ -123,7 +123,7 @@ async function contentsOf(
     throw new DmThinError('DM_FILE_MISSING', `${file} is not there`, { device: file, cause })
   })
   if (found.isDirectory()) return directoryContents(file)
-  return archiveContents(staging, createReadStream(file, { highWaterMark: MiB }), limits)
+  return archiveContents(staging, fileChunks(file), limits)
 }
 
 /** Imports all layers. A lease on each layer prevents its removal until all layers exist. */

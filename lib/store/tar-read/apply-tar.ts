@@ -13,6 +13,7 @@ import {
 } from '../../base/options.js'
 import { GiB, MiB } from '../../base/units.js'
 import { isDigest } from '../common/digest.js'
+import { archiveChunks } from './layer-file.js'
 import { LayerStream } from './layer-stream.js'
 import { entryOf, isGnuSparse, joined, type TarEntry } from './entry-reader.js'
 import { TarEntries, type FoundEntry } from './tar-entries.js'
@@ -139,8 +140,8 @@ function checkDigest(name: string, value: unknown): void {
 }
 
 /**
- * Unpacks `stream`, a layer of OCI or Docker (a tar archive, plain or compressed with gzip or zstd), into the directory
- * `root`. Creates names, content with holes, owners, modes, times in nanoseconds, extended attributes, links, devices and
+ * Unpacks `archive`, a layer of OCI or Docker (a tar archive, plain or compressed with gzip or zstd), into the directory
+ * `root`. `archive` is a stream, or the path of a file, which is read in larger pieces than a stream of Node reads. Creates names, content with holes, owners, modes, times in nanoseconds, extended attributes, links, devices and
  * FIFOs. Whiteouts remove the content of lower layers. Nothing is written outside `root`, nor on another file system inside
  * it.
  *
@@ -154,15 +155,12 @@ function checkDigest(name: string, value: unknown): void {
  */
 export async function applyTar(
   root: string,
-  stream: AsyncIterable<Uint8Array>,
+  archive: string | AsyncIterable<Uint8Array>,
   options: ApplyOptions = {},
 ): Promise<ApplyResult> {
   checkPath('root', root)
   const settings = settingsOf(options)
-  if (typeof (stream as Partial<typeof stream> | null)?.[Symbol.asyncIterator] !== 'function') {
-    throw invalid(`stream must be iterable by "for await", but is ${shown(stream)}`)
-  }
-  return new Application(root, stream, options, settings).run()
+  return new Application(root, archiveChunks(archive), options, settings).run()
 }
 
 class Application {

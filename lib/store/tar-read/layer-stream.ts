@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as zlib from 'node:zlib'
 import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
 import { invalid, shown } from '../../base/options.js'
+import { release } from '../../base/reused-memory.js'
 import { Sha256 } from '../../kernel/sha256.js'
 import { beyond, malformed } from './tar-errors.js'
 
@@ -178,7 +179,9 @@ export class LayerStream {
       for (let chunk: Buffer | undefined = start; chunk; chunk = await this.#next()) {
         if (ended) continue
         if (unpack.destroyed) return undefined
-        if (!unpack.write(chunk)) await new Promise<void>(resolve => (wake = resolve))
+        const piece = chunk
+        const done = (fault?: Error | null) => (fault ? undefined : release(piece))
+        if (!unpack.write(piece, done)) await new Promise<void>(resolve => (wake = resolve))
       }
       if (!unpack.destroyed) unpack.end()
       return undefined

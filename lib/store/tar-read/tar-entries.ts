@@ -38,7 +38,8 @@ export class TarEntries {
     const parser = new HeaderParser(this.#library)
     let records = NO_RECORDS
     for (let bytes = 0; ;) {
-      const block = this.#reader.at(BLOCK_BYTES) ?? (await this.#reader.exactly(BLOCK_BYTES))
+      const found = this.#reader.at(BLOCK_BYTES) ?? (await this.#reader.exactly(BLOCK_BYTES))
+      const block = found && Buffer.from(found)
       if (block === undefined || block.equals(ZEROS)) {
         if (bytes > 0) throw malformed('the archive is cut off: it ends within the headers of an entry')
         if (block !== undefined) await this.#end()
@@ -57,7 +58,7 @@ export class TarEntries {
       if (content === undefined) throw malformed('the archive is cut off: it ends within the headers of an entry')
       if (GNU_LONG.has(flag)) await parser.longName(block, content)
       else if (flag === GLOBAL) checkGlobal(new PaxRecords(content.subarray(0, length)))
-      else records = new PaxRecords(content.subarray(0, length))
+      else records = new PaxRecords(Buffer.from(content.subarray(0, length)))
     }
   }
 

@@ -36,6 +36,7 @@ const OF_THE_ENTRY = new Set([
 export function layerError(fault: unknown): unknown {
   if (!(fault instanceof DmThinError) || fault.errno === undefined || fault.code === 'ABORT_ERR') return fault
   const { errno, operation } = fault
+  if (operation === 'open' || operation === 'read') return fault // of the file that contains the archive
   const entry = fault.device === undefined ? 'an entry' : `entry ${JSON.stringify(fault.device)}`
   if (errno === ENOSPC || errno === EDQUOT) {
     return fault.refined('DM_LAYER_SPACE', `no space is left for the layer's files, at ${entry}`)

@@ -1,4 +1,5 @@
 // The reader of an archive's bytes: whole blocks, and available pieces of a file's content.
+import { release } from '../../base/reused-memory.js'
 import { malformed } from './tar-errors.js'
 
 export const BLOCK_BYTES = 512
@@ -6,7 +7,7 @@ export const BLOCK_BYTES = 512
 /** Returns the length of the padding after so many bytes. */
 export const padding = (bytes: number): number => (BLOCK_BYTES - (bytes % BLOCK_BYTES)) % BLOCK_BYTES
 
-/** The reader of one archive. */
+/** The reader of one archive. What it returns is valid until the next call: the memory may be used again. */
 export class TarReader {
   readonly #chunks: AsyncIterator<Buffer>
   #chunk: Buffer = Buffer.alloc(0)
@@ -42,10 +43,11 @@ export class TarReader {
         if (left === length) return undefined
         throw malformed('the archive is cut off: it ends within a block')
       }
-      pieces.push(piece)
       left -= piece.length
+      if (left === 0 && pieces.length === 0) return piece
+      pieces.push(Buffer.from(piece))
     }
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
+    return Buffer.concat(pieces)
   }
 
   /** Reads one to `most` bytes. Rejects with `DM_LAYER_TAR` at the end of the stream. */
@@ -76,6 +78,7 @@ export class TarReader {
   async #next(): Promise<boolean> {
     const next = await this.#chunks.next()
     if (next.done === true) return false
+    release(this.#chunk)
     this.#chunk = next.value
     this.#at = 0
     return true

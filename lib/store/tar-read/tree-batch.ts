@@ -1,4 +1,5 @@
 // Batches of entries to write, packed in the format of native/tree/write_batch.h.
+import { release, retain } from '../../base/reused-memory.js'
 import { ENTRY_TYPES, type TarEntry } from './entry-reader.js'
 
 const KIND = { entry: 1, data: 2, chunk: 3, end: 4, whiteout: 5, opaque: 6 } as const
@@ -43,8 +44,10 @@ export class TreeBatch {
     return this.#at + bytes <= this.#bytes.length
   }
 
+  /** Empties the batch, which has been written. */
   clear(): void {
     this.#at = 0
+    this.chunks.forEach(release)
     this.chunks.length = 0
     this.#chunkBytes = 0
   }
@@ -92,6 +95,7 @@ export class TreeBatch {
     this.#number(KIND.chunk)
     this.#number(this.chunks.length)
     this.#long(offset)
+    retain(bytes)
     this.chunks.push(bytes)
     this.#chunkBytes += bytes.length
   }

@@ -106,7 +106,6 @@ export class TreeWriter {
     const batch = this.#filling
     this.#filling = this.#free
     this.#free = batch
-    this.#filling.clear()
     this.#writing = this.#write(batch)
     // The next call that waits reports the error. Until then it must not count as unhandled.
     this.#writing.catch(() => {})
@@ -114,6 +113,7 @@ export class TreeWriter {
 
   async #write(batch: TreeBatch): Promise<void> {
     await this.#port.treeWrite(this.#handle, batch.packed, batch.chunks, this.#signal)
+    batch.clear()
     this.#onWritten()
   }
 }

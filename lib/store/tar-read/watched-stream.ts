@@ -3,12 +3,11 @@
 export class WatchedStream {
   /** True if the stream has delivered data. If false, nothing of the stream can have been written. */
   hasGiven = false
-  /** The wrapped stream. A value that is not iterable is passed on unchanged; its reader rejects it. */
+  /** The wrapped stream. */
   readonly stream: AsyncIterable<Uint8Array>
 
   constructor(stream: AsyncIterable<Uint8Array>) {
-    const isStream = typeof (stream as Partial<typeof stream> | null)?.[Symbol.asyncIterator] === 'function'
-    this.stream = isStream ? this.#watched(stream) : stream
+    this.stream = this.#watched(stream)
   }
 
   async *#watched(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

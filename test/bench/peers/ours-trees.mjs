@@ -1,5 +1,5 @@
 // The layer store's side of the trials on files: archives unpacked into a layer, layers compared.
-import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { unmount } from 'dm-thin'
@@ -37,12 +37,11 @@ export async function importing(plan, body) {
 
 const unpack = (samples, plan, metric) =>
   importing(plan, {
-    whole: ({ store, layer, archive }) =>
-      samples.time(metric, () => store.applyLayer(layer.key, createReadStream(archive))),
+    whole: ({ store, layer, archive }) => samples.time(metric, () => store.applyLayer(layer.key, archive)),
     async mounted({ layer, archive, target }) {
       await layer.mount(target)
       // Nothing waits for the disk here, as tar does not.
-      await samples.time(`${metric}-mounted`, () => layers.applyTar(target, createReadStream(archive), { sync: false }))
+      await samples.time(`${metric}-mounted`, () => layers.applyTar(target, archive, { sync: false }))
       await layer.unmount(target)
     },
   })

@@ -209,6 +209,22 @@ describe('an untrusted archive', () => {
     refused(stream(), code, options),
   )
 
+  test('is unpacked from its path too, and a path that is not there leaves the layer as it was', () =>
+    withStore({}, async store => {
+      const file = scratch.path('layer.tar')
+      await store.prepare('a', '')
+      await expectCode(store.applyLayer('a', file), 'DM_FILE_MISSING')
+      expect(await keysOf(store)).toEqual(['a'])
+      writeFileSync(file, damaged)
+      await expectCode(store.applyLayer('a', file, { diffId: sha256(large) }), 'DM_LAYER_DIGEST')
+      expect(await keysOf(store)).toEqual([])
+      writeFileSync(file, large)
+      await store.prepare('a', '')
+      expect(await store.applyLayer('a', file)).toMatchObject({ digest: sha256(large), bytes: 8 * MiB })
+      const unpacked = await store.withMounted('a', folder => sha256(readFileSync(path.join(folder, 'large'))))
+      expect(unpacked).toBe(sha256(Buffer.alloc(8 * MiB, 5)))
+    }))
+
   test('writes only inside the layer if it has a symbolic link in the middle of a name', () =>
     withStore({}, async store => {
       const outside = scratch.path('outside')

@@ -1,0 +1,44 @@
+// Archives that are given as the path of a file.
+import { open } from 'node:fs/promises'
+import { fileFault } from '../../base/file-fault.js'
+import { checkPath, invalid, shown } from '../../base/options.js'
+import { reusedMemory } from '../../base/reused-memory.js'
+import { MiB } from '../../base/units.js'
+
+/** The bytes of one read. Each read has the same overhead, and a stream of Node reads a sixteenth of this. */
+const READ_BYTES = 1 * MiB
+
+/**
+ * Yields the content of a file, and reads one piece ahead. The memory of a piece is used again if its users are counted: see
+ * `reusedMemory`. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL` (EISDIR, EIO …).
+ */
+export async function* fileChunks(path: string, readBytes = READ_BYTES): AsyncGenerator<Uint8Array, void> {
+  const refuse = (fault: unknown): never => {
+    throw fileFault('archive', path, fault)
+  }
+  const memory = reusedMemory(readBytes)
+  const file = await open(path).catch(refuse)
+  const read = async (): Promise<Buffer> => {
+    const piece = memory()
+    const { bytesRead } = await file.read(piece, 0, piece.length, null).catch(refuse)
+    return piece.subarray(0, bytesRead)
+  }
+  let next = read()
+  try {
+    for (let piece = await next; piece.length > 0; piece = await next) {
+      next = read()
+      next.catch(() => {}) // it is awaited later, or nobody reads on
+      yield piece
+    }
+  } finally {
+    await next.catch(() => {})
+    await file.close()
+  }
+}
+
+/** Returns the chunks of an archive that is given by its path or as a stream. Throws `DM_INVALID_ARGUMENT`. */
+export function archiveChunks(archive: string | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  if (typeof archive === 'string') return fileChunks(checkPath('archive', archive))
+  if (typeof (archive as Partial<typeof archive> | null)?.[Symbol.asyncIterator] === 'function') return archive
+  throw invalid(`archive must be a path, or iterable by "for await", but is ${shown(archive)}`)
+}

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import type { Change } from '../../../lib/entry/store.js'
 import { MiB } from '../../../lib/entry/index.js'
-import { archive, inPieces, largeFile, members, seen, sha256, unpackedByTar } from '../../helpers/tree/archives.js'
+import { archive, END, inPieces, largeFile, members, seen, sha256, unpackedByTar } from '../../helpers/tree/archives.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { makeImage } from '../../helpers/store/oci-image.js'
 import { run } from '../../helpers/process/spawned.js'
@@ -189,14 +189,20 @@ describe('an untrusted archive', () => {
       expect(statSync(dataFile).blocks).toBeLessThan(used + 2 * 2048) // less than 2 MiB more
     })
   const large = archive({ name: 'large', content: Buffer.alloc(8 * MiB, 5) })
-  const damaged = Buffer.concat([large.subarray(0, -1), Buffer.from([1])])
+  const damaged = Buffer.from(large)
+  damaged[large.length - END.length - 1]! ^= 1
 
   test.each<[string, () => AsyncIterable<Uint8Array>, string, object]>([
     ['escapes by ..', () => inPieces(archive({ name: '../../etc/evil', content: 'x' })), 'DM_LAYER_TAR', {}],
     ['is cut off', () => inPieces(large.subarray(0, 4 * MiB)), 'DM_LAYER_TAR', {}],
     ['is larger than allowed', () => inPieces(large), 'DM_LAYER_LIMIT', { maxBytes: 4 * MiB }],
     ['has another digest', () => inPieces(large), 'DM_LAYER_DIGEST', { diffId: sha256(Buffer.from('other')) }],
-    ['is damaged in its last byte', () => inPieces(damaged), 'DM_LAYER_DIGEST', { diffId: sha256(large) }],
+    [
+      'is damaged in the last byte of its content',
+      () => inPieces(damaged),
+      'DM_LAYER_DIGEST',
+      { diffId: sha256(large) },
+    ],
     ['is not an archive', () => inPieces(Buffer.alloc(100_000, 0x41)), 'DM_LAYER_TAR', {}],
     ['does not fit into the layer', () => largeFile('huge', 70 * MiB), 'DM_LAYER_SPACE', {}],
     [

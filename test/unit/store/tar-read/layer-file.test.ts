@@ -71,7 +71,7 @@ test('a sparse file of GNU tar is unpacked from its path with its holes', async 
   for (const format of ['gnu', 'pax']) {
     const bytes = run('tar', ['-C', source, '-S', `--format=${format}`, '-cf', '-', 'sparse'])
     await apply(format, fileChunks(fileOf(bytes), 3000))
-    const [found, expected] = [folder(format), source].map(each => readFileSync(path.join(each!, 'sparse')))
+    const [found, expected] = [folder(format), source].map(each => readFileSync(path.join(each, 'sparse')))
     expect(found!.equals(expected!)).toBe(true)
   }
 })

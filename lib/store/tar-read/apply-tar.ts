@@ -141,9 +141,9 @@ function checkDigest(name: string, value: unknown): void {
 
 /**
  * Unpacks `archive`, a layer of OCI or Docker (a tar archive, plain or compressed with gzip or zstd), into the directory
- * `root`. `archive` is a stream, or the path of a file, which is read in larger pieces than a stream of Node reads. Creates names, content with holes, owners, modes, times in nanoseconds, extended attributes, links, devices and
- * FIFOs. Whiteouts remove the content of lower layers. Nothing is written outside `root`, nor on another file system inside
- * it.
+ * `root`. `archive` is a stream, or the path of a file, which is read in larger pieces than a stream of Node reads. Creates
+ * names, content with holes, owners, modes, times in nanoseconds, extended attributes, links, devices and FIFOs. Whiteouts
+ * remove the content of lower layers. Nothing is written outside `root`, nor on another file system inside it.
  *
  * Chunks of the stream must not change after the stream has delivered them. If the call rejects, everything that has been
  * written stays in `root`, and the caller must discard it. Errors of the stream itself are passed on unchanged.

@@ -20,8 +20,9 @@ const FEW_FILES = 1
 
 /**
  * `single`: one guest at a time takes from this queue. `alone`: nothing else runs beside it.
+ * `node`: flags of the Node that runs the tests.
  * @typedef {{ title: string, machine: 'uml' | 'qemu', udev: boolean, processors?: number, single?: boolean, alone?: boolean,
- *   limit?: number, files: { project: string, file: string }[], jestEnv?: Record<string, string> }} Part
+ *   limit?: number, files: { project: string, file: string }[], node?: string[], jestEnv?: Record<string, string> }} Part
  */
 
 /**
@@ -93,15 +94,16 @@ class Run {
 
   /** @param {string} label */
   async guest(label) {
-    const { title, machine, udev, processors = 1, limit = USUAL_LIMIT, jestEnv = {} } = this.part
+    const { title, machine, udev, processors = 1, limit = USUAL_LIMIT, node = [], jestEnv = {} } = this.part
     const before = filesLeft(this.queue)
     this.guests++
     this.started ||= Date.now()
     say(`\n== ${label}${title}`)
     const preset = Object.entries(jestEnv).map(([name, value]) => `${name}=${value}`)
     // Emulated, V8's optimizing compiler costs more than its code saves in a test that runs once: a tenth of the time.
-    const node = [process.execPath, ...(machine === 'qemu' ? ['--no-opt'] : [])]
-    const command = [...(preset.length ? ['env', ...preset] : []), ...node, 'test/tools/runner/guest-runner.mjs']
+    const flags = [...(machine === 'qemu' ? ['--no-opt'] : []), ...node]
+    const program = [process.execPath, ...flags, 'test/tools/runner/guest-runner.mjs']
+    const command = [...(preset.length ? ['env', ...preset] : []), ...program]
     const { status } = await runInGuest({
       command: [...command, this.queue.folder],
       cwd: repository,

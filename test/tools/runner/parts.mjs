@@ -42,7 +42,7 @@ const secondKernel = files => ({
   udev: false,
   single: true,
   // Emulated, the compilers of V8 cost more than their code saves in tests that run once: a tenth of the time.
-  jestEnv: { NODE_OPTIONS: '--jitless' },
+  node: ['--jitless', '--no-expose-wasm'],
   files: files.filter(file => file.secondKernel),
 })
 

@@ -2,6 +2,7 @@
 import { DmThinError } from '../base/errors.js'
 import { withOwnSignal } from '../base/own-signal.js'
 import { invalidTransfer } from './format.js'
+import { isOwnStream } from './write-stream.js'
 
 /** A source of bytes: a Readable, a web stream, or any other iterable of pieces. */
 export type ByteSource = AsyncIterable<Uint8Array>
@@ -39,6 +40,17 @@ export class ByteReader {
   /** Ends the read in progress, which rejects with `ABORT_ERR`. */
   stop(): void {
     this.#stop.abort()
+  }
+
+  /**
+   * Ends the use of a source whose last byte was read. Waits until a stream of this library is closed, because only then is
+   * its volume as before. Any other source may stay open. What fails then is an error of that stream.
+   */
+  async end(): Promise<void> {
+    const source = this.#source
+    if (!isOwnStream(source)) return
+    await this.#pieces.next().catch(() => {})
+    if (!source.closed) await new Promise(resolve => source.once('close', resolve))
   }
 
   /** Ends the source. Does not wait for it: a source that waits for data itself may never answer. */

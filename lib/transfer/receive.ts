@@ -60,6 +60,8 @@ interface Receiving {
  * an incremental stream, the new volume is a snapshot of `base` to which the changes were written. The pool must have a
  * record. Waits while another call receives into the pool.
  *
+ * If the source is a stream of this library, the volume that it sends is as before when the call resolves.
+ *
  * The volume is complete and verified when it appears without the mark in the record. If the call fails, nothing is left; if
  * it is killed, the next call deletes what is left. With `saveEveryBytes`, what was received is kept instead: see
  * `interruptedReceives`. The source is destroyed if the call fails.
@@ -85,7 +87,9 @@ export async function receiveVolume(
   }
   const reader = new ByteReader(source, signal)
   try {
-    return await withoutOthers(pool, signal, record => receive({ pool, record, options }, reader))
+    const volume = await withoutOthers(pool, signal, record => receive({ pool, record, options }, reader))
+    await reader.end()
+    return volume
   } catch (fault) {
     reader.close()
     throw fault

@@ -45,6 +45,12 @@ export async function* streamOf(
   }
 }
 
+/** The streams of `readableOf`. Other sources may stay open after their last byte. */
+const streams = new WeakSet<object>()
+
+/** Returns true if a source is a stream of this library, which closes itself after its last byte. */
+export const isOwnStream = (source: object): source is Readable => streams.has(source)
+
 /**
  * Returns a Readable of bytes. What fails before the first of them rejects, and does not fail the stream. An abort destroys
  * the stream.
@@ -65,6 +71,7 @@ export async function readableOf(
     [Symbol.asyncIterator]: () => started,
   }
   const stream = Readable.from(started, { objectMode: false, highWaterMark: MAX_CHUNK_BYTES })
+  streams.add(stream)
   const abort = () => stream.destroy(abortError(signal))
   signal?.addEventListener('abort', abort, { once: true })
   stream.once('close', () => signal?.removeEventListener('abort', abort))

@@ -39,7 +39,8 @@ const PUTS = 8
 /**
  * Saves a stream of `sendVolume` as a backup. An incremental stream makes a whole backup too: it names the chunks of `base`
  * that have not changed. The manifest is stored last, so that a backup is there whole or not at all; chunks of a call that
- * fails stay until `collectGarbage`.
+ * fails stay until `collectGarbage`. If the source is a stream of this library, the volume that it sends is as before when the
+ * call resolves.
  *
  * Rejects with `DM_TRANSFER_INVALID`, whose `detail` is the reason, `DM_INVALID_ARGUMENT`, `ABORT_ERR`, and the errors of the
  * store.
@@ -59,7 +60,9 @@ export async function saveBackup(
     throwIfAborted(signal)
     const unlock = await store.lock('shared', signal)
     try {
-      return await save(store, name, reader, options)
+      const saved = await save(store, name, reader, options)
+      await reader.end()
+      return saved
     } finally {
       await unlock()
     }

@@ -2,13 +2,14 @@
 import { createReadStream, createWriteStream, readFileSync, writeFileSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { MiB, type ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
-import { receiveVolume, sendVolume } from '../../../lib/entry/transfer.js'
+import { receiveVolume, saveBackup, sendVolume } from '../../../lib/entry/transfer.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { BLOCK, writeAt, writeBlock } from '../../helpers/kernel/blocks.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { bookmark, discard, written } from '../../helpers/metadata/bookmark.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { run } from '../../helpers/process/spawned.js'
+import { MemoryChunks } from '../../helpers/transfer/memory-chunks.js'
 import { bytesOf, contentsOf, mappedBlocks, onDevice, pieces, sha256 } from '../../helpers/transfer/volumes.js'
 
 const scratch = useScratch()
@@ -51,6 +52,18 @@ test('a volume that was sent and received has the same content and the same mapp
     expect(await sha256(copy)).toBe(await sha256(base))
     expect(await mappedBlocks(to, copy.id)).toEqual([0, 1, 2, 5, 6, 7, 8, 9, 40])
     await expectOnly(pools, copy)
+  })
+})
+
+test('a volume is inactive, and can be deleted, as soon as its stream is received or saved', async () => {
+  await withPools(async ({ from, to }) => {
+    const volume = await written(from, 1)
+    for (const use of [receiveVolume.bind(undefined, to), saveBackup.bind(undefined, new MemoryChunks(), 'saved')]) {
+      const snapshot = await volume.snapshot()
+      await use(await sendVolume(from, snapshot))
+      expect(run('dmsetup', ['info', '--columns', '--noheadings', '-o', 'name'])).not.toContain(snapshot.name)
+      await snapshot.delete()
+    }
   })
 })
 

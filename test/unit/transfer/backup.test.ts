@@ -2,7 +2,9 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ChunkDirectory, collectGarbage, readBackup, saveBackup, type ChunkStore } from '../../../lib/entry/transfer.js'
+import { readableOf } from '../../../lib/transfer/write-stream.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { seeded } from '../../helpers/random/random.js'
@@ -49,6 +51,28 @@ describe.each(STORES)('a chunk store %s', (_, open) => {
     const whole = await saveBackup(store, 'whole', streamTo(monday))
     expect(whole.addedBytes).toBe(0)
     expect((await collect(store.manifests.list())).sort()).toEqual(['tuesday', 'whole'])
+  })
+
+  test('a stream of this library is closed when the call that saves it resolves, and another may stay open', async () => {
+    const store = await open()
+    const monday = memoryVolume([1, 2], 5)
+    const stays = async function* () {
+      yield* streamTo(monday)
+      await new Promise(() => {})
+    }
+    await saveBackup(store, 'monday', stays())
+    let closed = false
+    const own = async function* () {
+      try {
+        yield* streamTo(monday)
+      } finally {
+        await sleep(20)
+        closed = true
+      }
+    }
+    await saveBackup(store, 'copy', await readableOf(own(), undefined))
+    expect(closed).toBe(true)
+    expect(await contentOf(store, 'copy')).toEqual(monday.blocks)
   })
 
   test('garbage is what no backup names, also of a backup that was interrupted', async () => {

@@ -18,8 +18,7 @@ const common = {
     '^dm-thin$': '<rootDir>/lib/entry/index.ts',
     '^dm-thin/(.*)$': '<rootDir>/lib/entry/$1.ts',
   },
-  // Not in a folder that guests share: jest names its temporary files by process id, and guests have the same ones.
-  cacheDirectory: process.env.DM_THIN_GUEST === '1' ? '/tmp/dm-thin-jest' : '<rootDir>/.cache/jest',
+  cacheDirectory: '<rootDir>/.cache/jest',
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/build', '<rootDir>/.cache'],
 }
 const project = (name, extra = {}) => ({

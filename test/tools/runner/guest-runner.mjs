@@ -7,6 +7,7 @@
 //
 //   node test/tools/runner/guest-runner.mjs QUEUE
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { randomInt } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import spawner from './spawner.cjs'
@@ -15,6 +16,9 @@ import { repository } from '../setup/steps.mjs'
 spawner.startSpawner()
 
 const require = createRequire(join(repository, 'package.json'))
+// All guests write to one cache of jest, which names its temporary files by the ids of the process and of the thread. Those are
+// the same in all guests: one renamed the file of another.
+require('node:worker_threads').threadId = randomInt(2 ** 31)
 const fromJest = createRequire(dirname(require.resolve('jest/package.json')) + '/')
 const { runCLI } = fromJest('@jest/core')
 const { formatTestResults } = createRequire(fromJest.resolve('@jest/core'))('@jest/test-result')

@@ -67,8 +67,7 @@ const beside = atMost => [
   { atMost: 1, peer: 'containerd' },
 ]
 
-const DIGEST =
-  'ours and containerd also take SHA-256 of the archive (`sha256`), beside the unpacking if there are two processors'
+const DIGEST = 'ours and containerd also take SHA-256 of the archive (`sha256`)'
 
 export const storeMetrics = {
   prepare: {

@@ -82,8 +82,15 @@ function bundle() {
   return { code: `${parts.join('')}}\n`, map: { version: 3, sections } }
 }
 
-/** Whether the modules were compiled before this guest was started: every command that starts one sees to that. */
-const isCompiled = () => process.env.DM_THIN_GUEST === '1' && existsSync(compiled)
+/** @type {boolean | undefined} */
+let isFresh
+
+/** Returns true in a guest if the modules were compiled before, and none has changed since. */
+function isCompiled() {
+  if (process.env.DM_THIN_GUEST !== '1' || !existsSync(compiled)) return false
+  const since = statSync(compiled).mtimeMs
+  return (isFresh ??= modules().every(name => statSync(path.join(root, name)).mtimeMs <= since))
+}
 
 /** Compiles all modules. Another run may be doing the same, and guests may read the file. */
 function compileAll() {

@@ -22,11 +22,9 @@ export function judge(result, target) {
     const text = `≥ ${target.faster} × faster than ${target.peer}`
     return { text, reached: known ? ours * target.faster <= peer : undefined }
   }
-  const bound = target.orBelow === undefined ? '' : ` or < ${target.orBelow} ${unit}`
-  const within = () => ours <= target.atMost * peer || (target.orBelow !== undefined && ours < target.orBelow)
   return {
-    text: `≤ ${Number(target.atMost.toPrecision(3))} × ${target.peer}${bound}`,
-    reached: known ? within() : undefined,
+    text: `≤ ${Number(target.atMost.toPrecision(3))} × ${target.peer}`,
+    reached: known ? ours <= target.atMost * peer : undefined,
   }
 }
 
@@ -39,8 +37,13 @@ const verdicts = new Map([
 /** @param {boolean | undefined} reached */
 export const verdictText = reached => verdicts.get(reached)
 
-export function targetTexts(result) {
-  return metricOf(result.name).targets.map(target => {
+/** Whether a target is one of a kind of machine: some are of one kind alone. */
+export const isTargetOn = (target, kind) => target.on === undefined || target.on === kind
+
+/** @param {string} [kind] of the machine; without it the targets of all kinds */
+export function targetTexts(result, kind) {
+  const targets = metricOf(result.name).targets.filter(target => kind === undefined || isTargetOn(target, kind))
+  return targets.map(target => {
     const { text, reached } = judge(result, target)
     return `${text}: ${verdictText(reached)}`
   })
@@ -65,7 +68,7 @@ export function printReport({ machine, results }, print = console.log) {
     )
     const peers = Object.keys(result.peers).map(label => `${label} ${peerText(result, label)}`)
     if (peers.length > 0) print(`${' '.repeat(17)}${peers.join('   ')}`)
-    for (const text of targetTexts(result)) print(`${' '.repeat(17)}${text}`)
+    for (const text of targetTexts(result, accelerator)) print(`${' '.repeat(17)}${text}`)
     for (const error of result.errors ?? []) print(`${' '.repeat(17)}failed: ${error}`)
   }
 }

@@ -1,6 +1,6 @@
 // The trials of the layer store, for the table in trials.mjs.
 
-const LAYERS = 48
+const LAYERS = 300
 const AT_ONCE = 100
 const MANY = 10_000
 const SMALL = { files: 5000, least: 1, most: 8, repeats: 3 }
@@ -18,6 +18,7 @@ export const storeTrials = [
       c: ['c', { count: LAYERS }],
       'c-async': ['c', { count: LAYERS, async: 1 }],
       'c-commit': ['c', { count: LAYERS, commit: 1 }],
+      'c-record': ['c', { count: LAYERS, async: 1, locks: 1 }],
       containerd: ['containerd', { count: 15 }],
     },
   },
@@ -62,9 +63,9 @@ const large = 'an archive of 4 files of 64 MiB'
 const whole = 'mounted, unpacked and unmounted'
 const mounted = 'unpacked into a mounted layer'
 
-const beside = atMost => [
+const beside = (atMost, faster) => [
   { atMost, peer: 'tar' },
-  { atMost: 1, peer: 'containerd' },
+  { faster, peer: 'containerd' },
 ]
 
 const DIGEST = 'ours and containerd also take SHA-256 of the archive (`sha256`)'
@@ -74,15 +75,19 @@ export const storeMetrics = {
     unit: 'ms',
     operation: 'store.prepare',
     what: 'a layer with a committed parent, with its mounts, one call after the other',
-    targets: [{ atMost: 1.25, peer: 'c' }],
-    reason: '`c` and `c-commit` keep no records: ours has one on the disk before it resolves',
+    targets: [
+      { on: 'uml', atMost: 4, peer: 'c-commit' },
+      { on: 'tcg', atMost: 1.2, peer: 'c-commit' },
+    ],
+    reason: 'floor: `c-record`, which makes the same calls of the kernel: `c-commit` has no record on a disk',
   },
   'prepare-100': {
     unit: 'ms',
     what: '100 concurrent layers, wall time divided by 100',
     targets: [
-      { faster: 8, peer: 'c' },
-      { faster: 50, peer: 'containerd' },
+      { on: 'uml', faster: 150, peer: 'containerd' },
+      { on: 'tcg', faster: 75, peer: 'containerd' },
+      { on: 'tcg', atMost: 1.2, peer: 'c-64' },
     ],
   },
   'remove-100': {
@@ -95,16 +100,20 @@ export const storeMetrics = {
     what: 'the same until their space is free in the pool',
     targets: [{ faster: 8, peer: 'c' }],
   },
-  import: { unit: 'ms', what: unpacked(small, whole), targets: beside(2) },
-  'import-mounted': { unit: 'ms', what: unpacked(small, mounted), targets: beside(1.1) },
-  'import-large': { unit: 'ms', what: unpacked(large, whole), targets: beside(2), reason: DIGEST },
-  'import-large-mounted': { unit: 'ms', what: unpacked(large, mounted), targets: beside(1.1), reason: DIGEST },
+  import: { unit: 'ms', what: unpacked(small, whole), targets: beside(2, 2) },
+  'import-mounted': { unit: 'ms', what: unpacked(small, mounted), targets: beside(1.1, 2) },
+  'import-large': { unit: 'ms', what: unpacked(large, whole), targets: beside(2, 1.3), reason: DIGEST },
+  'import-large-mounted': { unit: 'ms', what: unpacked(large, mounted), targets: beside(1.1, 1.3), reason: DIGEST },
   diff: {
     unit: 'ms',
     what: 'finding 200 changes in a layer of 20 000 files',
     targets: [{ atMost: 1.5, peer: 'c' }],
   },
-  'open-10k': { unit: 'ms', what: 'opening a store of 10 000 layers', targets: [{ below: 2000 }] },
+  'open-10k': {
+    unit: 'ms',
+    what: 'opening a store of 10 000 layers',
+    targets: [{ below: 2000 }, { on: 'tcg', atMost: 1.3, peer: 'better-sqlite3' }],
+  },
   'prepare-10k': {
     unit: 'ms',
     what: '`prepare` in a store of 10 000 layers',

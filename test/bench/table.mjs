@@ -1,6 +1,6 @@
 // The tables of the page: one line for each row, one column for each kind of machine.
 import { callsText } from './calls-table.mjs'
-import { judge, peerText, verdictText } from './report.mjs'
+import { isTargetOn, judge, peerText, verdictText } from './report.mjs'
 import { kindsOf, resultOf, titleOf } from './results.mjs'
 import { readable } from './stats.mjs'
 import { metricNames, metricOf } from './trials.mjs'
@@ -27,17 +27,22 @@ function figureCell(published, name, kind) {
 }
 
 /** Whether a target is reached; with the machine, unless it is the same on all. */
-function targetText(target, results) {
+function targetText(target, all) {
+  const own = all.filter(({ kind }) => isTargetOn(target, kind))
+  const results = own.length > 0 ? own : all.map(({ kind, result }) => ({ kind, result: { ...result, ours: null } }))
+  const of = target.on === undefined ? '' : ` in ${titleOf(target.on)}`
   const judged = results.map(({ kind, result }) => ({ kind, ...judge(result, target) }))
   const known = judged.filter(({ reached }) => reached !== undefined)
-  const [{ text }] = judged
+  const text = judged[0].text + of
   if (known.length === 0) return `${text}: ${verdictText(undefined)}`
   if (new Set(known.map(({ reached }) => reached)).size === 1) return `${text}: ${verdictText(known[0].reached)}`
   return `${text}: ${known.map(({ kind, reached }) => `${verdictText(reached)} (${titleOf(kind)})`).join(', ')}`
 }
 
 function isMissed(targets, results) {
-  return targets.some(target => results.some(({ result }) => judge(result, target).reached === false))
+  return targets.some(target =>
+    results.some(({ kind, result }) => isTargetOn(target, kind) && judge(result, target).reached === false),
+  )
 }
 
 function targetCell(published, name) {

@@ -21,10 +21,11 @@ export function trialTable({ bigMegabytes, quick }) {
       trial: 'layers',
       metrics: ['message', 'activate', 'remove'],
       peers: {
-        ours: ['ours', { count: 48 }],
-        c: ['c', { count: 48 }],
-        'c-async': ['c', { count: 48, async: 1 }],
-        libdevmapper: ['libdevmapper', { count: 48 }],
+        ours: ['ours', { count: 300 }],
+        c: ['c', { count: 300 }],
+        'c-async': ['c', { count: 300, async: 1 }],
+        'c-locks': ['c', { count: 300, async: 1, locks: 1 }],
+        libdevmapper: ['libdevmapper', { count: 300 }],
         dmsetup: ['dmsetup', { count: 15 }],
       },
     },
@@ -133,14 +134,19 @@ export function sizeLabel(megabytes) {
   return megabytes % 1024 === 0 ? `${megabytes / 1024}GiB` : `${megabytes}MiB`
 }
 
-/** The figures to reach. `atMost`: ours ≤ factor × peer. `faster`: ours × factor ≤ peer. `below`: in the unit. */
+const FLOOR = 'floor: `c-locks`, which makes the same calls of the kernel on another thread'
+
+/**
+ * The figures to reach. `atMost`: ours ≤ factor × peer. `faster`: ours × factor ≤ peer. `below`: in the unit. `on`: on this
+ * kind of machine alone.
+ */
 const metricTable = {
   'snapshot-ready': {
     unit: 'ms',
     what: 'snapshot of an active volume and its activation, until the node opens',
     targets: [
-      { atMost: 1.15, peer: 'c' },
-      { atMost: 1.15, peer: 'libdevmapper' },
+      { on: 'uml', atMost: 1.7, peer: 'c-async' },
+      { on: 'tcg', atMost: 1.15, peer: 'c' },
     ],
   },
   message: {
@@ -148,18 +154,19 @@ const metricTable = {
     operation: 'snapshot of an inactive volume',
     what: 'create_snap alone, the origin inactive',
     targets: [
-      { atMost: 1.3, peer: 'c' },
+      { on: 'uml', atMost: 1.5, peer: 'c-async' },
+      { on: 'tcg', atMost: 1.8, peer: 'c-async' },
       { faster: 10, peer: 'dmsetup' },
     ],
-    reason: 'a call for one volume has five calls for its locks, and six by which threads wait for each other',
+    reason: FLOOR,
   },
   'status-batch': {
     unit: 'ms',
     operation: 'statusMany',
     what: 'the status of 100 volumes',
     targets: [
-      { atMost: 1.3, peer: 'c' },
-      { atMost: 1.15, peer: 'libdevmapper' },
+      { on: 'uml', atMost: 1.1, peer: 'c' },
+      { on: 'tcg', atMost: 1.3, peer: 'libdevmapper' },
       { faster: 10, peer: 'dmsetup' },
     ],
   },
@@ -168,19 +175,19 @@ const metricTable = {
     operation: 'activate',
     what: 'one call after the other',
     targets: [
-      { atMost: 1.15, peer: 'c' },
-      { atMost: 1.15, peer: 'libdevmapper' },
+      { on: 'uml', atMost: 1.5, peer: 'c-async' },
+      { on: 'tcg', atMost: 1.15, peer: 'c' },
       { faster: 2, peer: 'dmsetup' },
     ],
-    reason: 'five calls for its locks, one to find volumes of other programs, six by which threads wait for each other',
+    reason: FLOOR,
   },
   remove: {
     unit: 'ms',
     operation: 'deactivate',
     what: 'one call after the other',
     targets: [
-      { atMost: 1.15, peer: 'c' },
-      { atMost: 1.15, peer: 'libdevmapper' },
+      { on: 'uml', atMost: 1.3, peer: 'c-async' },
+      { on: 'tcg', atMost: 1.1, peer: 'c' },
       { faster: 1.4, peer: 'dmsetup' },
     ],
   },
@@ -189,9 +196,10 @@ const metricTable = {
     operation: 'activateMany',
     what: '64 concurrent calls, wall time divided by 64',
     targets: [
-      { atMost: 1.3, peer: 'c-64' },
-      { faster: 10, peer: 'c' },
-      { faster: 8, peer: 'libdevmapper' },
+      { on: 'uml', atMost: 1.4, peer: 'c-64' },
+      { on: 'tcg', atMost: 1.1, peer: 'c-64' },
+      { on: 'tcg', faster: 10, peer: 'c' },
+      { on: 'tcg', faster: 8, peer: 'libdevmapper' },
     ],
   },
   'remove-64': {
@@ -199,7 +207,8 @@ const metricTable = {
     operation: 'deactivateMany',
     what: '64 concurrent calls, wall time divided by 64',
     targets: [
-      { atMost: 1.3, peer: 'c-64' },
+      { on: 'uml', atMost: 1.4, peer: 'c-64' },
+      { on: 'tcg', atMost: 1.1, peer: 'c-64' },
       { faster: 12, peer: 'c' },
       { faster: 8, peer: 'libdevmapper' },
     ],
@@ -242,7 +251,10 @@ const metricTable = {
   'event-loop': {
     unit: 'ms',
     what: 'delay of the event loop, 99th percentile, while 64 activations and 64 removals run',
-    targets: [{ atMost: 2, peer: 'idle', orBelow: 5 }],
+    targets: [
+      { on: 'uml', atMost: 1.5, peer: 'c-64' },
+      { on: 'tcg', below: 9 },
+    ],
   },
   ...forkMetrics,
   ...storeMetrics,

@@ -10,29 +10,25 @@ function ask(module: string, expression: string): unknown {
 
 const result = (name: string, unit: string, ours: number | null, peers: Record<string, number>, where?: string) =>
   JSON.stringify({ name, unit, ours, peers, where })
-const targets = (text: string) => ask('report.mjs', `m.targetTexts(${text})`) as string[]
+const targets = (text: string, kind = 'kvm') =>
+  ask('report.mjs', `m.targetTexts(${text}, ${JSON.stringify(kind)})`) as string[]
 
 describe('the targets of the benchmark', () => {
   test('are marked as reached or as not reached', () => {
-    expect(targets(result('message', 'ms', 2, { c: 1, dmsetup: 30 }))).toEqual([
-      '≤ 1.3 × c: not reached',
-      '≥ 10 × faster than dmsetup: reached',
-    ])
+    expect(targets(result('prepare-10k', 'ms', 2, { few: 1 }))).toEqual(['≤ 1.25 × few: not reached'])
+    expect(targets(result('message', 'ms', 2, { dmsetup: 30 }))).toEqual(['≥ 10 × faster than dmsetup: reached'])
   })
 
-  test('have a factor for each peer, sequential and concurrent', () => {
-    const peers = { c: 20, 'c-64': 1, libdevmapper: 21 }
-    expect(targets(result('activate', 'ms', 24, peers)).slice(0, 2)).toEqual([
-      '≤ 1.15 × c: not reached',
-      '≤ 1.15 × libdevmapper: reached',
-    ])
-    expect(targets(result('activate-64', 'ms', 1.5, peers)).at(-1)).toBe('≥ 8 × faster than libdevmapper: reached')
+  test('are those of the kind of machine', () => {
+    const message = result('message', 'ms', 16, { 'c-async': 10, dmsetup: 300 })
+    expect(targets(message, 'uml')).toEqual(['≤ 1.5 × c-async: not reached', '≥ 10 × faster than dmsetup: reached'])
+    expect(targets(message, 'tcg')).toEqual(['≤ 1.8 × c-async: reached', '≥ 10 × faster than dmsetup: reached'])
   })
 
   test('are not evaluated if a figure or a peer is missing', () => {
-    const unknown = ['≤ 1.3 × c: not measured', '≥ 10 × faster than dmsetup: not measured']
-    expect(targets(result('message', 'ms', null, { c: 1, dmsetup: 30 }))).toEqual(unknown)
-    expect(targets(result('message', 'ms', 1, {}))).toEqual(unknown)
+    const unknown = ['≤ 1.5 × c: not measured']
+    expect(targets(result('diff', 'ms', null, { c: 1 }))).toEqual(unknown)
+    expect(targets(result('diff', 'ms', 1, {}))).toEqual(unknown)
   })
 
   test('are not evaluated for the host with figures of the guest', () => {
@@ -43,11 +39,6 @@ describe('the targets of the benchmark', () => {
   test('have the lead over each peer that was measured', () => {
     expect(targets(result('fork-gone', 'ms', 2, { xfs: 1, btrfs: 3 }))).toEqual(['ahead of xfs, btrfs: not reached'])
     expect(targets(result('fork-gone', 'ms', 2, { btrfs: 3 }))).toEqual(['ahead of btrfs: reached'])
-  })
-
-  test('are reached for the event loop if either limit is reached', () => {
-    expect(targets(result('event-loop', 'ms', 4, { idle: 1 }))).toEqual(['≤ 2 × idle or < 5 ms: reached'])
-    expect(targets(result('event-loop', 'ms', 9, { idle: 1 }))).toEqual(['≤ 2 × idle or < 5 ms: not reached'])
   })
 })
 
@@ -206,9 +197,16 @@ describe('the page of results', () => {
   })
 
   test('says of a target on which machine it is reached, if not on all', () => {
-    const some = [figure('message', 2, 0, { c: 1 }), figure('message', 1, 1, { c: 1 })]
-    const text = line(page({ runs: [run('tcg'), run('uml')], results: some }), 'message')
-    expect(text).toContain('≤ 1.3 × c: reached (User-Mode Linux), not reached (QEMU, emulated)')
+    const both = { runs: [run('tcg'), run('uml')] }
+    const diffs = [figure('diff', 2, 0, { c: 1 }), figure('diff', 1, 1, { c: 1 })]
+    expect(line(page({ ...both, results: diffs }), 'diff')).toContain(
+      '≤ 1.5 × c: reached (User-Mode Linux), not reached (QEMU, emulated)',
+    )
+    // c-async was measured in QEMU alone, and each kind of machine has a target of its own.
+    const messages = [figure('message', 2, 0, { 'c-async': 1 }), figure('message', 1, 1)]
+    const text = line(page({ ...both, results: messages }), 'message')
+    expect(text).toContain('≤ 1.5 × c-async in User-Mode Linux: not measured')
+    expect(text).toContain('≤ 1.8 × c-async in QEMU, emulated: not reached')
     expect(text).toContain('≥ 10 × faster than dmsetup: not measured')
   })
 

@@ -16,7 +16,8 @@ void plan_read(struct plan* plan, const char* argument) {
     uint32_t* number;
   } numbers[] = {{"origin", &plan->origin},   {"first", &plan->first},     {"count", &plan->count},
                  {"threads", &plan->threads}, {"repeats", &plan->repeats}, {"async", &plan->async},
-                 {"commit", &plan->commit},   {"pieces", &plan->pieces},   {"piece", &plan->piece}};
+                 {"commit", &plan->commit},   {"locks", &plan->locks},     {"pieces", &plan->pieces},
+                 {"piece", &plan->piece}};
   for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
     if (length != strlen(numbers[i].key) || strncmp(argument, numbers[i].key, length) != 0) continue;
     *numbers[i].number = (uint32_t)strtoul(value, NULL, 10);

@@ -22,6 +22,7 @@ struct plan {
   uint64_t sectors;
   uint32_t async;
   uint32_t commit;
+  uint32_t locks;   // also the calls that make it safe (see locks.c)
   uint32_t pieces;  // how often the live disk has data, evenly spread
   uint32_t piece;   // the bytes of each
   int pipe_read;
@@ -46,6 +47,13 @@ void activate_item(uint32_t index, void* context);
 // The snapshot of the origin with this number, made and deleted; its device is another matter.
 void snap(struct plan* plan, uint32_t index);
 void drop(struct plan* plan, uint32_t index);
+
+// The same with the locks that a safe call takes.
+void locked_snap_item(uint32_t index, void* context);
+void locked_activate_item(uint32_t index, void* context);
+// A layer of which there is a record on the disk, which open_record() has opened.
+void open_record(struct plan* plan);
+void recorded_layer(struct plan* plan, uint32_t index);
 
 // Sends a message with one or two numbers to the pool.
 void message(struct plan* plan, const char* format, uint32_t a, uint32_t b);

@@ -39,7 +39,15 @@ static void destroy_item(uint32_t index, void* context) {
 void prepare_layers(struct plan* plan) {
   struct samples* list[] = {samples_new("prepare")};
   read_transaction(plan);
-  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[0], prepare_item, i);
+  if (plan->locks) open_record(plan);
+  for (uint32_t i = 0; i < plan->count; i++) {
+    uint64_t start = now_ns();
+    if (plan->locks)
+      recorded_layer(plan, i);
+    else
+      run_item(plan, prepare_item, i);
+    samples_add(list[0], now_ns() - start);
+  }
   for (uint32_t i = 0; i < plan->count; i++) destroy_item(i, plan);
   samples_print(list, 1);
 }

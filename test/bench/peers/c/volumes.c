@@ -48,8 +48,10 @@ void remove_item(uint32_t index, void* context) {
 
 void layers(struct plan* plan) {
   struct samples* list[] = {samples_new("message"), samples_new("activate"), samples_new("remove")};
-  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[0], snap_item, i);
-  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[1], activate_item, i);
+  item_fn make = plan->locks ? locked_snap_item : snap_item;
+  item_fn activate = plan->locks ? locked_activate_item : activate_item;
+  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[0], make, i);
+  for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[1], activate, i);
   for (uint32_t i = 0; i < plan->count; i++) timed(plan, list[2], remove_item, i);
   for (uint32_t i = 0; i < plan->count; i++) drop(plan, i);
   samples_print(list, 3);

@@ -40,7 +40,8 @@ export {
 } from '../store/compare/changes.js'
 export { diffTar, type DiffTarOptions, type TarProgress } from '../store/tar-write/diff-tar.js'
 export { applyTar, type ApplyOptions, type ApplyProgress, type ApplyResult } from '../store/tar-read/apply-tar.js'
-export type { ImportedImage, ImportOptions, ImportProgress } from '../store/images/import.js'
+export type { ImportedImage } from '../store/images/import.js'
+export type { ImportOptions, ImportProgress } from '../store/images/import-options.js'
 export type { ExportOptions, ExportProgress } from '../store/images/export.js'
 export {
   AdoptedStore,

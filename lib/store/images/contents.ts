@@ -28,7 +28,7 @@ export interface Contents {
   has(name: string): boolean
   /** Returns a small file. Rejects with `DM_LAYER_DIGEST` if its digest is not `digest`. */
   document(name: string, digest?: string): Promise<Buffer>
-  /** Returns the bytes of a file. */
+  /** Yields the bytes of a file. Nothing is opened before the first piece is asked for. */
   open(name: string): AsyncIterable<Uint8Array>
   /** Removes the unpacked files. */
   close(): Promise<void>
@@ -59,8 +59,8 @@ class Files implements Contents {
     return bytes
   }
 
-  open(name: string): AsyncIterable<Uint8Array> {
-    return fileChunks(this.#file(name))
+  async *open(name: string): AsyncGenerator<Uint8Array> {
+    yield* fileChunks(this.#file(name))
   }
 
   async close(): Promise<void> {

@@ -20,6 +20,7 @@ import { TarEntries, type FoundEntry } from './tar-entries.js'
 import { beyond, layerError, malformed, readable } from './tar-errors.js'
 import { tarLibrary } from './tar-library.js'
 import { padding, TarReader } from './tar-reader.js'
+import { readAhead } from './read-ahead.js'
 import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './sparse-map.js'
 import { TreeWriter } from './tree-writer.js'
 import { whiteoutOf } from './whiteout.js'
@@ -160,21 +161,20 @@ export async function applyTar(
 ): Promise<ApplyResult> {
   checkPath('root', root)
   const settings = settingsOf(options)
-  return new Application(root, archiveChunks(archive), options, settings).run()
+  return new LayerUnpacking(archiveChunks(archive), options, settings).run(root)
 }
 
-class Application {
-  readonly #root: string
+/** The unpacking of one archive, which can be read ahead before the directory exists. */
+export class LayerUnpacking {
   readonly #options: ApplyOptions
   readonly #settings: Settings
   readonly #stream: LayerStream
   readonly #archive: AsyncGenerator<Buffer, void, undefined>
-  readonly #reader: TarReader
+  #reader: TarReader
   #entries = 0
   #bytes = 0
 
-  constructor(root: string, stream: AsyncIterable<Uint8Array>, options: ApplyOptions, settings: Settings) {
-    this.#root = root
+  constructor(stream: AsyncIterable<Uint8Array>, options: ApplyOptions, settings = settingsOf(options)) {
     this.#options = options
     this.#settings = settings
     const { maxBytes, maxEntries, maxRatio, maxRatioFromBytes } = settings
@@ -184,16 +184,25 @@ class Application {
     this.#reader = new TarReader(this.#archive)
   }
 
-  async run(): Promise<ApplyResult> {
+  /**
+   * Begins to read, decompress and digest the archive, up to `maxBytes` of the uncompressed archive. Call it before `run`, and
+   * call `close` if `run` is not called.
+   */
+  readAhead(maxBytes: number): void {
+    this.#reader = new TarReader(readAhead(this.#archive, maxBytes))
+  }
+
+  /** Unpacks the archive, once. `whenRead` is called when the archive has been read, before everything is on the disk. */
+  async run(root: string, whenRead = (): void => {}): Promise<ApplyResult> {
     const { signal, kernel } = this.#options
     try {
       const port = machinePortOf(kernel, 'trees of files')
       const entries = new TarEntries(await tarLibrary(), this.#reader)
       const { maxEntries: names, maxMemoryBytes: bytes } = this.#settings
-      const handle = await port.treeOpen(this.#root, { names, bytes }, signal)
+      const handle = await port.treeOpen(root, { names, bytes }, signal)
       const sink = new TreeWriter(port, handle, signal, () => this.#tell())
       try {
-        return await this.#apply(entries, sink)
+        return await this.#apply(entries, sink, whenRead)
       } finally {
         await sink.settled()
         await port.release(handle)
@@ -201,15 +210,21 @@ class Application {
     } catch (fault) {
       throw layerError(fault)
     } finally {
-      void this.#archive.return()
-      this.#stream.abandon()
-      await this.#stream.settled()
+      await this.close()
     }
   }
 
-  async #apply(entries: TarEntries, sink: TreeWriter): Promise<ApplyResult> {
+  /** Gives up the archive. Waits until no thread uses its pieces, but not for its source. Never rejects. */
+  async close(): Promise<void> {
+    void this.#archive.return()
+    this.#stream.abandon()
+    await this.#stream.settled()
+  }
+
+  async #apply(entries: TarEntries, sink: TreeWriter, whenRead: () => void): Promise<ApplyResult> {
     for (let found = await entries.next(); found; found = await entries.next()) await this.#entry(found, sink)
     await this.#reader.drain(MAX_TRAILING_BYTES, () => beyond('more than 64 MiB follow the end of the archive'))
+    whenRead()
     const digests = await this.#stream.digests()
     this.#compare('digest', digests.digest)
     this.#compare('diffId', digests.diffId)

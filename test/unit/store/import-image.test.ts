@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { importImage, type ImportOptions, type Layers } from '../../../lib/store/images/import.js'
+import { importImage, type ImportTarget } from '../../../lib/store/images/import.js'
+import type { ImportOptions } from '../../../lib/store/images/import-options.js'
 import type { Lease } from '../../../lib/store/engine/leases.js'
 import { DmThinError } from '../../../lib/entry/index.js'
 import { archive, inPieces, useFolders } from '../../helpers/tree/archives.js'
@@ -13,7 +14,7 @@ import { rejection } from '../../helpers/errors/thrown.js'
 const folder = useFolders()
 const NAMES = 3000
 
-const unpacked: Layers = {
+const unpacked: ImportTarget = {
   stagingFolder: () => folder('staging'),
   keepLayer: key => Promise.reject(new DmThinError('DM_LAYER_NOT_FOUND', key)),
   addLayer: async (_name, _parent, fill) => {

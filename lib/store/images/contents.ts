@@ -1,23 +1,20 @@
-// The files of an image: a directory, or an archive that is unpacked into a temporary folder. The names in an archive are
-// untrusted input: they are only looked up, and no file is created with such a name.
-import { signalOption } from '../../base/options.js'
+// The files of an image: in a directory, in an archive that is read in place, or in one that is unpacked into a temporary
+// folder. The names in an archive are untrusted input: they are only looked up, and no file is created with such a name.
 import { createHash } from 'node:crypto'
-import { createWriteStream, existsSync } from 'node:fs'
-import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { existsSync, statSync } from 'node:fs'
+import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { DmThinError, throwIfAborted } from '../../base/errors.js'
+import { DmThinError, hasCode } from '../../base/errors.js'
 import { GiB, KiB, MiB } from '../../base/units.js'
-import { loadTarStream } from '../common/tar-stream.js'
 import { digestOf } from '../common/digest.js'
 import { fileChunks } from '../tar-read/layer-file.js'
 import { LayerStream } from '../tar-read/layer-stream.js'
+import { TarReader } from '../tar-read/tar-reader.js'
+import { indexArchive, limit, type ArchiveLimits, type FindFile, type ImageFile } from './archive-index.js'
 import { damaged } from './document.js'
 
 /** The limit for a manifest or configuration. */
 const MAX_DOCUMENT_BYTES = 8 * MiB
-const MAX_LINKS = 40
 /** The overhead of each entry of the archive: its header, an extended header before it, and padding. */
 const OVERHEAD_BYTES = 4 * KiB
 const MAX_TRAILING_BYTES = 64 * MiB
@@ -30,28 +27,30 @@ export interface Contents {
   document(name: string, digest?: string): Promise<Buffer>
   /** Yields the bytes of a file. Nothing is opened before the first piece is asked for. */
   open(name: string): AsyncIterable<Uint8Array>
-  /** Removes the unpacked files. */
+  /** Closes the archive, or removes the unpacked files. */
   close(): Promise<void>
 }
 
-class Files implements Contents {
-  readonly #fileOf: (name: string) => string | undefined
-  readonly #unpacked: string | undefined
+/** The files that `find` knows. */
+export class Files implements Contents {
+  readonly #find: FindFile
+  readonly close: () => Promise<void>
 
-  constructor(fileOf: (name: string) => string | undefined, unpacked?: string) {
-    this.#fileOf = fileOf
-    this.#unpacked = unpacked
+  constructor(find: FindFile, close: () => Promise<void>) {
+    this.#find = find
+    this.close = close
   }
 
   has(name: string): boolean {
-    return this.#fileOf(name) !== undefined
+    return this.#find(name) !== undefined
   }
 
   async document(name: string, digest?: string): Promise<Buffer> {
-    const file = this.#file(name)
-    const { size } = await stat(file)
-    if (size > MAX_DOCUMENT_BYTES) throw damaged(name, `${size} bytes are more than ${MAX_DOCUMENT_BYTES}`)
-    const bytes = await readFile(file)
+    const { sizeBytes, read } = this.#file(name)
+    if (sizeBytes > MAX_DOCUMENT_BYTES) throw damaged(name, `${sizeBytes} bytes are more than ${MAX_DOCUMENT_BYTES}`)
+    const pieces: Uint8Array[] = []
+    for await (const piece of read()) pieces.push(piece)
+    const bytes = Buffer.concat(pieces)
     if (digest !== undefined && digestOf(bytes) !== digest) {
       const text = `image: ${name} has digest ${digestOf(bytes)}, and not ${digest}`
       throw new DmThinError('DM_LAYER_DIGEST', text, { device: name })
@@ -60,15 +59,11 @@ class Files implements Contents {
   }
 
   async *open(name: string): AsyncGenerator<Uint8Array> {
-    yield* fileChunks(this.#file(name))
+    yield* this.#file(name).read()
   }
 
-  async close(): Promise<void> {
-    if (this.#unpacked !== undefined) await rm(this.#unpacked, { recursive: true, force: true })
-  }
-
-  #file(name: string): string {
-    const file = this.#fileOf(name)
+  #file(name: string): ImageFile {
+    const file = this.#find(name)
     if (file === undefined) throw damaged(name, 'it does not exist')
     return file
   }
@@ -76,104 +71,92 @@ class Files implements Contents {
 
 /** Returns the files of a directory that is an OCI layout. */
 export function directoryContents(directory: string): Contents {
-  const fileOf = (name: string) => {
+  const find = (name: string): ImageFile | undefined => {
     const file = path.join(directory, name)
     // The names are those of the specification, and digests that were checked. Old archives that were unpacked by hand have
     // other names.
     const inside = file.startsWith(path.resolve(directory) + path.sep) || file.startsWith(directory + path.sep)
-    return inside && existsSync(file) ? file : undefined
+    if (!inside || !existsSync(file)) return undefined
+    return { sizeBytes: statSync(file).size, read: () => fileChunks(file) }
   }
-  return new Files(fileOf)
-}
-
-export interface UnpackLimits {
-  /** The limit for the total size of the files, in bytes. */
-  readonly maxBytes: number
-  readonly maxEntries: number
-  readonly signal?: AbortSignal | undefined
+  return new Files(find, async () => {})
 }
 
 /** Unpacks an archive into `folder`. The names of the files there are numbers. */
-export async function archiveContents(
+export async function unpackedContents(
   folder: string,
   archive: AsyncIterable<Uint8Array>,
-  limits: UnpackLimits,
+  limits: ArchiveLimits,
 ): Promise<Contents> {
+  const remove = () => rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true, mode: 0o700 })
   try {
-    const found = await unpack(folder, archive, limits)
-    return new Files(name => found(plain(name)), folder)
+    return new Files(await unpack(folder, archive, limits), remove)
   } catch (fault) {
-    await rm(folder, { recursive: true, force: true })
+    await remove()
     throw fault
   }
 }
 
-type Found = (name: string) => string | undefined
-
-async function unpack(
-  folder: string,
-  archive: AsyncIterable<Uint8Array>,
-  { maxBytes, maxEntries, signal }: UnpackLimits,
-): Promise<Found> {
-  const { extract } = await loadTarStream()
+async function unpack(folder: string, archive: AsyncIterable<Uint8Array>, limits: ArchiveLimits): Promise<FindFile> {
+  const { maxBytes, maxEntries, signal } = limits
   const maxStreamBytes = maxBytes + maxEntries * OVERHEAD_BYTES + MAX_TRAILING_BYTES
   const bounds = { maxStreamBytes, maxRatio: MAX_RATIO, maxRatioFromBytes: GiB }
   const stream = new LayerStream(archive, bounds, signal, { digests: false }) // each file in the archive has a digest
-  const files = new Map<string, string>()
-  const links = new Map<string, string>()
-  const entries = extract()
-  const feeding = pipeline(Readable.from(stream.archive()), entries, signalOption(signal))
-  feeding.catch(() => {}) // the loop below reports the error
-  let [count, bytes] = [0, 0]
-  try {
-    for await (const entry of entries) {
-      throwIfAborted(signal)
-      const { name, type, linkname, size = 0 } = entry.header
-      count += 1
-      bytes += size
-      if (count > maxEntries) throw limit(`more than ${maxEntries} entries`)
-      if (bytes > maxBytes) throw limit(`more than ${maxBytes} bytes`)
-      if (type === 'file') {
-        const file = path.join(folder, String(count))
-        await pipeline(entry, createWriteStream(file, { mode: 0o600 }))
-        files.set(plain(name), file)
-      } else {
-        entry.resume()
-        if (type === 'symlink') links.set(plain(name), path.posix.join(path.posix.dirname(plain(name)), linkname ?? ''))
-        if (type === 'link') links.set(plain(name), plain(linkname ?? ''))
-      }
+  const bytes = stream.archive()
+  let fromStream: unknown
+  const watched = async function* () {
+    try {
+      yield* bytes
+    } catch (fault) {
+      fromStream = fault
+      throw fault
     }
-    await feeding
+  }
+  const reader = new TarReader(watched())
+  let count = 0
+  const take = async (sizeBytes: number): Promise<ImageFile> => {
+    const file = path.join(folder, String(++count))
+    await copyTo(file, reader, sizeBytes)
+    return { sizeBytes, read: () => fileChunks(file) }
+  }
+  try {
+    const find = await indexArchive(reader, take, limits)
+    await reader.drain(MAX_TRAILING_BYTES, () => limit(`more than ${MAX_TRAILING_BYTES} bytes follow its end`))
+    return find
   } catch (fault) {
-    entries.destroy()
-    if (signal?.aborted) throwIfAborted(signal)
-    if (fault instanceof DmThinError) throw fault
+    if (fault === fromStream) throw fault
     const { code, message } = fault as NodeJS.ErrnoException
     if (code === 'ENOSPC' || code === 'EDQUOT') throw noSpace(folder, message)
-    throw damaged('archive', message)
+    throw asImageFault(fault)
   } finally {
+    void bytes.return()
     stream.abandon()
-  }
-  // Old versions of `docker save` link equal layers to each other.
-  return name => {
-    let at = name
-    for (let step = 0; step < MAX_LINKS; step += 1) {
-      if (files.has(at)) return files.get(at)
-      const next = links.get(at)
-      if (next === undefined) return undefined
-      at = plain(next)
-    }
-    return undefined
   }
 }
 
-const plain = (name: string): string => path.posix.normalize(`/${name}`).slice(1)
+async function copyTo(file: string, reader: TarReader, sizeBytes: number): Promise<void> {
+  const out = await open(file, 'wx', 0o600)
+  try {
+    for (let left = sizeBytes; left > 0;) {
+      const piece = await reader.some(left)
+      await out.writeFile(piece) // appends
+      left -= piece.length
+    }
+  } finally {
+    await out.close()
+  }
+}
+
+/** Converts the error for a damaged archive of a layer to that of an image. Returns other errors unchanged. */
+export function asImageFault(fault: unknown): unknown {
+  return hasCode(fault, 'DM_LAYER_TAR') ? damaged('archive', (fault as Error).message) : fault
+}
+
 const noSpace = (folder: string, why: string): DmThinError =>
   new DmThinError('DM_LAYER_SPACE', `the files of the image archive do not fit below ${folder}: ${why}`, {
     device: folder,
   })
-const limit = (what: string): DmThinError => new DmThinError('DM_LAYER_LIMIT', `image archive: ${what}`)
 
 /** Passes bytes through. Calls `done` with their digest and number at the end. */
 export async function* digested(

@@ -1,10 +1,11 @@
 // Import of images: each layer becomes a committed layer named after its chain id, so that images share common layers.
-import { checkPath, invalid, shown } from '../../base/options.js'
+import { checkPath, invalid, shown, signalOption } from '../../base/options.js'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import { fileChunks } from '../tar-read/layer-file.js'
-import { archiveContents, directoryContents, type Contents } from './contents.js'
+import { archiveInPlace } from './archive-file.js'
+import { directoryContents, unpackedContents, type Contents } from './contents.js'
 import type { ImageConfig } from './document.js'
 import { findImage } from './find.js'
 import { checkImportOptions, DEFAULT_BYTES, DEFAULT_ENTRIES, type ImportOptions } from './import-options.js'
@@ -58,10 +59,10 @@ async function contentsOf(
   { maxBytes = DEFAULT_BYTES, maxEntries = DEFAULT_ENTRIES, signal }: ImportOptions,
 ): Promise<Contents> {
   const staging = store.stagingFolder()
-  const limits = { maxBytes, maxEntries, signal }
+  const limits = { maxBytes, maxEntries, ...signalOption(signal) }
   if (typeof source !== 'string') {
     if (typeof (source as Partial<typeof source> | null)?.[Symbol.asyncIterator] === 'function') {
-      return archiveContents(staging, source, limits)
+      return unpackedContents(staging, source, limits)
     }
     throw invalid(`source must be a path or a stream, but is ${shown(source)}`)
   }
@@ -70,5 +71,7 @@ async function contentsOf(
     throw new DmThinError('DM_FILE_MISSING', `${file} is not there`, { device: file, cause })
   })
   if (found.isDirectory()) return directoryContents(file)
-  return archiveContents(staging, fileChunks(file), limits)
+  // Of a pipe, for example, the beginning can be read only once.
+  const inPlace = found.isFile() ? await archiveInPlace(file, limits) : undefined
+  return inPlace ?? unpackedContents(staging, fileChunks(file), limits)
 }

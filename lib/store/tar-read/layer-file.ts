@@ -1,5 +1,5 @@
 // Archives that are given as the path of a file.
-import { open } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import { fileFault } from '../../base/file-fault.js'
 import { checkPath, invalid, shown } from '../../base/options.js'
 import { reusedMemory } from '../../base/reused-memory.js'
@@ -13,14 +13,44 @@ const READ_BYTES = 1 * MiB
  * `reusedMemory`. Rejects with `DM_FILE_MISSING`, `DM_PERMISSION`, `DM_KERNEL` (EISDIR, EIO …).
  */
 export async function* fileChunks(path: string, readBytes = READ_BYTES): AsyncGenerator<Uint8Array, void> {
-  const refuse = (fault: unknown): never => {
-    throw fileFault('archive', path, fault)
+  const file = await open(path).catch((fault: unknown) => refuse(path, fault))
+  try {
+    yield* chunksOf({ file, path, readBytes, at: null, lengthBytes: Infinity })
+  } finally {
+    await file.close()
   }
+}
+
+/** A part of an open file. */
+export interface FilePart {
+  readonly file: FileHandle
+  /** The path of the file, for errors. */
+  readonly path: string
+  readonly offsetBytes: number
+  readonly lengthBytes: number
+}
+
+/** Yields the bytes of a part of a file as `fileChunks` does, and fewer if the file ends before them. */
+export function partChunks({ offsetBytes: at, ...part }: FilePart): AsyncGenerator<Uint8Array, void> {
+  return chunksOf({ ...part, at, readBytes: Math.min(READ_BYTES, part.lengthBytes) })
+}
+
+interface Reading extends Omit<FilePart, 'offsetBytes'> {
+  readonly readBytes: number
+  /** The offset; null to read on where the file is, which pipes need. */
+  readonly at: number | null
+}
+
+async function* chunksOf(reading: Reading): AsyncGenerator<Uint8Array, void> {
+  const { file, path, readBytes } = reading
   const memory = reusedMemory(readBytes)
-  const file = await open(path).catch(refuse)
+  let { at, lengthBytes: left } = reading
   const read = async (): Promise<Buffer> => {
     const piece = memory()
-    const { bytesRead } = await file.read(piece, 0, piece.length, null).catch(refuse)
+    const length = Math.min(piece.length, left)
+    const { bytesRead } = await file.read(piece, 0, length, at).catch((fault: unknown) => refuse(path, fault))
+    left -= bytesRead
+    if (at !== null) at += bytesRead
     return piece.subarray(0, bytesRead)
   }
   let next = read()
@@ -32,8 +62,11 @@ export async function* fileChunks(path: string, readBytes = READ_BYTES): AsyncGe
     }
   } finally {
     await next.catch(() => {})
-    await file.close()
   }
+}
+
+function refuse(path: string, fault: unknown): never {
+  throw fileFault('archive', path, fault)
 }
 
 /** Returns the chunks of an archive that is given by its path or as a stream. Throws `DM_INVALID_ARGUMENT`. */

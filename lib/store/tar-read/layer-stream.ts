@@ -25,7 +25,8 @@ const OTHERS: readonly (readonly [magic: Buffer, name: string])[] = [
   [Buffer.from([0x42, 0x5a, 0x68]), 'bzip2'],
   [Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]), 'xz'],
 ]
-const MAGIC_BYTES = 6
+/** The number of bytes that identify the compression. */
+export const MAGIC_BYTES = 6
 /** The time after which the event loop gets a turn. */
 const TURN_MS = 5
 
@@ -48,6 +49,12 @@ function decompressor(start: Buffer): Decompressor | undefined {
   if (other)
     throw new DmThinError('DM_UNSUPPORTED', `the layer is compressed with ${other[1]}; layers are gzip or zstd`)
   return undefined
+}
+
+/** Returns whether data that begins with these bytes is compressed, also if the compression is not supported. */
+export function isCompressed(start: Buffer): boolean {
+  const magics = [GZIP, ZSTD, ...OTHERS.map(([magic]) => magic)]
+  return isSkippable(start) || magics.some(magic => start.subarray(0, magic.length).equals(magic))
 }
 
 /** Waits for `promise` or for the abort. */

@@ -21,14 +21,17 @@ export interface FoundEntry {
   readonly records: PaxRecords
 }
 
+/** The reader of headers. */
+export type BlockReader = Pick<TarReader, 'at' | 'exactly'>
+
 /** The entries of an archive. */
 export class TarEntries {
   readonly #library: TarLibrary
-  readonly #reader: TarReader
+  readonly #reader: BlockReader
   /** True if the end of the archive was marked, as in all complete archives. */
   endMarked = false
 
-  constructor(library: TarLibrary, reader: TarReader) {
+  constructor(library: TarLibrary, reader: BlockReader) {
     this.#library = library
     this.#reader = reader
   }

@@ -156,21 +156,30 @@ test('an exported image is imported again as the same image', () =>
     expect(run('ls', [path.join(directory, 'staging')]).trim()).toBe('')
   }))
 
-test('an image archive without space to stage its files rejects with DM_LAYER_SPACE, and nothing stays staged', () =>
+test('an image archive is read in place without space for its files, and a stream of it rejects with DM_LAYER_SPACE', () =>
   withStore({}, async (store, { directory }) => {
     const file = scratch.path('image.tar')
     const layers = [{ large: 'x'.repeat(MiB) }]
     makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: file })
+    const compressed = scratch.path('image.tar.gz')
+    writeFileSync(compressed, gzipSync(readFileSync(file)))
     const staging = path.join(directory, 'staging')
     mkdirSync(staging, { recursive: true })
     run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', staging])
     try {
-      await expectCode(store.importImage(file), 'DM_LAYER_SPACE')
+      await expectCode(store.importImage(inPieces(readFileSync(file))), 'DM_LAYER_SPACE')
+      await expectCode(store.importImage(compressed), 'DM_LAYER_SPACE')
+      const { top } = await store.importImage(file)
+      expect(await store.withMounted(top, folder => readFile(path.join(folder, 'large')))).toHaveLength(MiB)
+      await store.remove(top)
       expect(run('ls', [staging])).toBe('')
     } finally {
       run('umount', [staging])
     }
-    expect((await store.importImage(file)).layers).toHaveLength(1)
+    for (const source of [inPieces(readFileSync(file)), compressed]) {
+      const { top } = await store.importImage(source)
+      await store.remove(top)
+    }
   }))
 
 describe('an untrusted archive', () => {

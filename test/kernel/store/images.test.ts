@@ -1,5 +1,6 @@
 // Layers of images into a store and out of it: what GNU tar makes of an archive, Docker's list of changes, the same bytes
 // each time, images that come back as they went; and untrusted archives, which leave nothing.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -7,6 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
 import type { Change } from '../../../lib/entry/store.js'
 import { MiB } from '../../../lib/entry/index.js'
+import type { CallMessage } from '../../../lib/entry/kernel.js'
 import { archive, END, inPieces, largeFile, members, seen, sha256, unpackedByTar } from '../../helpers/tree/archives.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { makeImage } from '../../helpers/store/oci-image.js'
@@ -34,6 +36,16 @@ const lines = (list: string): string[] =>
     .split('\n')
     .slice(1, -1)
     .map(line => line.replace(/ +/g, ' '))
+
+/** The discards that the loop device of a file has executed (Documentation/block/stat.rst). */
+function discardsOf(file: string): number {
+  const device = run('losetup', ['-n', '-O', 'NAME', '-j', file]).trim()
+  return Number(
+    readFileSync(`/sys/block/${path.basename(device)}/stat`, 'utf8')
+      .trim()
+      .split(/ +/)[11],
+  )
+}
 
 const LOWER = archive(
   { name: 'etc/', type: '5', mode: 0o755 },
@@ -179,6 +191,28 @@ test('an image archive is read in place without space for its files, and a strea
     for (const source of [inPieces(readFileSync(file)), compressed]) {
       const { top } = await store.importImage(source)
       await store.remove(top)
+    }
+  }))
+
+test('an import discards no blocks, and the removal of its layers does', () =>
+  withStore({}, async (store, { dataFile }) => {
+    const file = scratch.path('image.tar')
+    const layers = [{ large: 'x'.repeat(MiB) }, { large: 'y'.repeat(MiB) }]
+    makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: file })
+    const calls: string[] = []
+    const listen = (message: unknown) => void calls.push((message as CallMessage).call)
+    const erasures = () => calls.filter(call => call === 'blockErase' || call === 'trim').length
+    const discarded = discardsOf(dataFile) // loop devices keep their counts from one file to the next
+    subscribe('tracing:dm-thin:call:start', listen)
+    try {
+      const image = await store.importImage(file)
+      expect([calls.includes('mountDetached'), erasures(), discardsOf(dataFile)]).toEqual([true, 0, discarded])
+      for (const key of [...image.layers].reverse()) await store.remove(key)
+      expect(await store.cleanup()).toEqual([])
+      expect(erasures()).toBeGreaterThan(0)
+      expect(discardsOf(dataFile)).toBeGreaterThan(discarded)
+    } finally {
+      unsubscribe('tracing:dm-thin:call:start', listen)
     }
   }))
 

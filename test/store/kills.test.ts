@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { LayerStore } from '../../lib/entry/store.js'
+import { run } from '../helpers/process/spawned.js'
 import { makeImage } from '../helpers/store/oci-image.js'
 import { endStore, keysOf, storeFiles, thinIdsBy, type StoreFiles } from '../helpers/store/stores.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
@@ -112,9 +113,12 @@ test('a process that is killed while it creates the base volume leaves a consist
 
 test('a process that is killed during an import leaves no partial layer, and the next import succeeds', async () => {
   const files = storeFiles()
-  const image = scratch.path('image.tar')
+  const archive = scratch.path('image.tar')
   const layers = [{ low: 'low' }, { high: 'high'.repeat(100_000) }]
-  makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive: image })
+  makeImage({ folder: scratch.path('making'), name: 'a:1', busybox: '/bin/true', layers, archive })
+  run('gzip', [archive])
+  const image = `${archive}.gz` // is unpacked before it is imported
+  const staging = path.join(files.directory, 'staging')
   for (const step of ['prepare.record', 'commit.deactivate', 'commit.point', 'commit.record']) {
     const source = `
       const { subscribe } = require('node:diagnostics_channel')
@@ -125,9 +129,10 @@ test('a process that is killed during an import leaves no partial layer, and the
       const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../dist/entry/store.js'))})
       LayerStore.open(${JSON.stringify(files.options)}).then(store => store.importImage(${JSON.stringify(image)}))`
     expect(spawnSync(process.execPath, ['-e', source]).signal).toBe('SIGKILL')
+    expect(readdirSync(staging)).toHaveLength(1)
     const store = await LayerStore.open(files.options)
     expect(await keysOf(store)).toHaveLength(1)
-    expect(readdirSync(path.join(files.directory, 'staging'))).toEqual([])
+    expect(readdirSync(staging)).toEqual([])
     const { layers: keys, top } = await store.importImage(image)
     await store.withMounted(top, async folder =>
       expect(readFileSync(path.join(folder, 'high'), 'utf8')).toBe(layers[1]!.high),

@@ -16,7 +16,7 @@ export interface ImageFile {
   readonly read: () => AsyncIterable<Uint8Array>
 }
 
-/** Returns the file of a name, or undefined if there is none. */
+/** A lookup of a file by its name; undefined if there is none. */
 export type FindFile = (name: string) => ImageFile | undefined
 
 export interface ArchiveLimits extends SignalOption {

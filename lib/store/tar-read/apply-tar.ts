@@ -214,7 +214,7 @@ export class LayerUnpacking {
     }
   }
 
-  /** Gives up the archive. Waits until no thread uses its pieces, but not for its source. Never rejects. */
+  /** Ends the reading of the archive. Waits until no thread uses its pieces, but not for its source. Never rejects. */
   async close(): Promise<void> {
     void this.#archive.return()
     this.#stream.abandon()

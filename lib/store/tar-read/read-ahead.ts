@@ -2,7 +2,8 @@
 
 /**
  * Begins to read `source`, and stops as soon as at least `maxBytes` are in memory or the reader asks for the first piece. The
- * returned stream has all pieces of `source`, followed by its error if it fails. To give up, call `return` of `source`.
+ * returned stream has all pieces of `source`, followed by its error if it fails. To end the reading, call `return` of
+ * `source`.
  */
 export function readAhead(
   source: AsyncGenerator<Buffer, void, undefined>,

@@ -158,7 +158,7 @@ describe.each([
     for (const bytes of most) expect(bytes).toBeLessThanOrEqual(AHEAD_BYTES + 3 * MIB)
   })
 
-  test('gives the next layer up if the completion of a layer fails', async () => {
+  test('closes the next layer if the completion of a layer fails', async () => {
     const blobs = three(compressed, 2 * AHEAD_BYTES)
     const failure = new DmThinError('DM_POOL_FULL', 'no space')
     const complete = async () => {
@@ -170,7 +170,7 @@ describe.each([
     expect(calls).toEqual(['unpacked 0'])
   })
 
-  test('gives the next layer up with an abort while a layer is completed', async () => {
+  test('closes the next layer with an abort while a layer is completed', async () => {
     const blobs = three(compressed, 2 * AHEAD_BYTES)
     const controller = new AbortController()
     const complete = async () => {
@@ -192,7 +192,7 @@ describe.each([
   })
 })
 
-test('importLayers reads no layer that exists, and gives up one that appears while it is read ahead', async () => {
+test('importLayers reads no layer that exists, and closes one that appears while it is read ahead', async () => {
   const blobs = three(true)
   const nothing = await run({ blobs, complete: async () => {}, existing: [0, 1, 2] })
   expect([nothing.keys?.length, nothing.calls, blobs.some(({ wasOpened }) => wasOpened)]).toEqual([3, [], false])

@@ -1,6 +1,7 @@
 // What an import passes on to the unpacking of each layer: into folders of this machine, without a pool.
-import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { importImage, type ImportTarget } from '../../../lib/store/images/import.js'
@@ -23,8 +24,8 @@ const unpacked: ImportTarget = {
   },
 }
 
-/** An image of one layer, in a directory. `more`: of its manifest. */
-function layout(layer: Buffer, more: object = {}): string {
+/** An image in a directory. `more`: of its manifest. */
+function layout(layers: Buffer | readonly Buffer[], more: object = {}): string {
   const directory = folder('layout')
   mkdirSync(path.join(directory, 'blobs/sha256'), { recursive: true })
   const blob = (content: Buffer | string) => {
@@ -32,15 +33,24 @@ function layout(layer: Buffer, more: object = {}): string {
     writeFileSync(path.join(directory, 'blobs/sha256', hash), content)
     return { digest: `sha256:${hash}`, size: content.length }
   }
-  const packed = blob(layer)
-  const config = blob(JSON.stringify({ rootfs: { type: 'layers', diff_ids: [packed.digest] } }))
-  const manifest = blob(JSON.stringify({ schemaVersion: 2, config, layers: [packed], ...more }))
+  const packed = [layers].flat().map(blob)
+  const config = blob(JSON.stringify({ rootfs: { type: 'layers', diff_ids: packed.map(({ digest }) => digest) } }))
+  const manifest = blob(JSON.stringify({ schemaVersion: 2, config, layers: packed, ...more }))
   writeFileSync(path.join(directory, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }))
   return directory
 }
 
 /** The same as an archive. */
-const packedLayout = (layer: Buffer): Buffer => runForBytes('tar', ['-C', layout(layer), '-c', '.'])
+const packedLayout = (layers: Buffer | readonly Buffer[]): Buffer =>
+  runForBytes('tar', ['-C', layout(layers), '-c', '.'])
+
+const isOpen = (file: string) => (fd: string) => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === file
+  } catch {
+    return false // it was that of the list
+  }
+}
 
 const small = archive({ name: 'a', content: 'of a' })
 
@@ -74,6 +84,44 @@ describe('importImage of an archive', () => {
     const file = path.join(folder('files'), 'image.tar.gz')
     writeFileSync(file, gzipSync(packedLayout(small)))
     expect((await importImage(unpacked, file, {})).layers).toHaveLength(1)
+  })
+
+  test('imports nothing and closes the file if it is aborted at any read of a file in place', async () => {
+    const file = path.join(folder('files'), 'image.tar')
+    const content = () => randomBytes(3 * 2 ** 20)
+    writeFileSync(file, packedLayout(['a', 'b', 'c'].map(name => archive({ name, content: content() }))))
+    const some = await open(file)
+    const handles = Object.getPrototypeOf(some) as { read: (...args: unknown[]) => unknown }
+    await some.close()
+    const { read } = handles
+    const lost: unknown[] = []
+    const lose = (fault: unknown) => void lost.push(fault)
+    process.on('unhandledRejection', lose)
+    try {
+      let isDone = false
+      let aborted = 0
+      for (let nth = 1; !isDone; nth++) {
+        const controller = new AbortController()
+        let count = 0
+        handles.read = function (...args) {
+          if (++count === nth) controller.abort()
+          return read.apply(this, args)
+        }
+        const outcome = importImage(unpacked, file, { signal: controller.signal })
+        isDone = await outcome.then(
+          () => !controller.signal.aborted,
+          (fault: unknown) => (fault as DmThinError).code !== 'ABORT_ERR',
+        )
+        aborted += Number(controller.signal.aborted)
+        expect(readdirSync('/proc/self/fd').filter(isOpen(file))).toEqual([])
+      }
+      expect(aborted).toBeGreaterThan(15)
+      expect((await importImage(unpacked, file, {})).layers).toHaveLength(3)
+    } finally {
+      handles.read = read
+      process.off('unhandledRejection', lose)
+    }
+    expect(lost).toEqual([])
   })
 
   test('rejects a truncated archive with DM_LAYER_TAR, and another compression with DM_UNSUPPORTED', async () => {

@@ -90,7 +90,7 @@ Result<DeviceInfo> info_of(Result<Reply> reply) {
 Result<std::vector<uint32_t>> Control::version(Cancel& cancel) {
   const auto reply = run({command::kVersion, {}}, cancel);
   if (!reply) return reply.failure();
-  const dm_ioctl header = reply->header();
+  const dm_ioctl& header = reply->header();
   return std::vector<uint32_t>{header.version[0], header.version[1], header.version[2]};
 }
 
@@ -245,8 +245,8 @@ Result<std::vector<uint64_t>> Control::table_deps(const Address& address, Cancel
   return reply->dependencies();
 }
 
-Result<std::vector<Target>> Control::table_status(const Address& address, uint32_t flags, Cancel& cancel) {
-  const auto reply = run({command::kTableStatus, address, flags}, cancel);
+Result<std::vector<Target>> Control::table_status(Address address, uint32_t flags, Cancel& cancel) {
+  const auto reply = run({command::kTableStatus, std::move(address), flags}, cancel);
   if (!reply) return reply.failure();
   return reply->targets();
 }

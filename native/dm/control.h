@@ -79,7 +79,7 @@ class Control {
   /// With DM_STATUS_TABLE_FLAG the table lines, else the status lines. Without
   /// DM_NOFLUSH_FLAG the status of a thin pool commits its metadata (dm-thin.c
   /// pool_status).
-  Result<std::vector<Target>> table_status(const Address& address, uint32_t flags, Cancel& cancel);
+  Result<std::vector<Target>> table_status(Address address, uint32_t flags, Cancel& cancel);
   /// The same with the device, in one command.
   Result<DeviceLines> device_lines(const Address& address, uint32_t flags, Cancel& cancel);
   struct Answer {

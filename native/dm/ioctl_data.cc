@@ -35,39 +35,35 @@ std::string fixed_string(const char* text, size_t size) { return std::string(tex
 
 }  // namespace
 
-dm_ioctl Reply::header() const {
-  dm_ioctl header = {};
-  if (bytes_.size() >= kHeader) memcpy(&header, bytes_.data(), kHeader);
-  return header;
+Reply::Reply(std::vector<uint8_t> bytes) : bytes_(std::move(bytes)) {
+  if (bytes_.size() >= kHeader) memcpy(&header_, bytes_.data(), kHeader);
 }
 
 DeviceInfo Reply::info() const {
-  const dm_ioctl header = this->header();
   DeviceInfo info;
-  info.name = fixed_string(header.name, sizeof header.name);
-  info.uuid = fixed_string(header.uuid, sizeof header.uuid);
-  info.device = header.dev;
-  info.open_count = header.open_count;
-  info.target_count = header.target_count;
-  info.event_number = header.event_nr;
-  info.flags = header.flags;
+  info.name = fixed_string(header_.name, sizeof header_.name);
+  info.uuid = fixed_string(header_.uuid, sizeof header_.uuid);
+  info.device = header_.dev;
+  info.open_count = header_.open_count;
+  info.target_count = header_.target_count;
+  info.event_number = header_.event_nr;
+  info.flags = header_.flags;
   return info;
 }
 
 std::optional<Reply::Span> Reply::payload() const {
-  const dm_ioctl header = this->header();
-  if (header.data_start > bytes_.size() || header.data_size > bytes_.size()) return std::nullopt;
-  if (header.data_start < offsetof(dm_ioctl, data)) return std::nullopt;
+  if (header_.data_start > bytes_.size() || header_.data_size > bytes_.size()) return std::nullopt;
+  if (header_.data_start < offsetof(dm_ioctl, data)) return std::nullopt;
   // A device without a table answers with a data_size that ends before data_start: nothing.
-  if (header.data_size <= header.data_start) return Span{bytes_.data() + header.data_start, 0};
-  return Span{bytes_.data() + header.data_start, header.data_size - header.data_start};
+  if (header_.data_size <= header_.data_start) return Span{bytes_.data() + header_.data_start, 0};
+  return Span{bytes_.data() + header_.data_start, header_.data_size - header_.data_start};
 }
 
 Result<size_t> Reply::each_device(const std::function<void(const Listed&)>& tell) const {
   const auto span = payload();
   if (!span) return malformed("the list of devices lies outside its buffer");
   if (span->size == 0) return size_t{0};
-  const bool with_uuid = (header().flags & DM_UUID_FLAG) != 0;
+  const bool with_uuid = (header_.flags & DM_UUID_FLAG) != 0;
   Listed entry;
   for (size_t at = 0;;) {
     uint32_t next = 0;
@@ -105,7 +101,7 @@ Result<std::vector<Target>> Reply::targets() const {
   const auto span = payload();
   if (!span) return malformed("the table lies outside its buffer");
   std::vector<Target> found;
-  const uint32_t count = header().target_count;
+  const uint32_t count = header_.target_count;
   size_t at = 0;
   for (uint32_t index = 0; index < count; ++index) {
     dm_target_spec spec = {};
@@ -168,7 +164,7 @@ Result<std::vector<uint64_t>> Reply::dependencies() const {
 }
 
 Result<std::string> Reply::message_reply() const {
-  if ((header().flags & DM_DATA_OUT_FLAG) == 0) return std::string();
+  if ((header_.flags & DM_DATA_OUT_FLAG) == 0) return std::string();
   const auto span = payload();
   std::string text;
   if (!span || !read_string(span->data, span->size, 0, &text)) return malformed("the reply has no end");

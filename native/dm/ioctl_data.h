@@ -66,9 +66,9 @@ struct TargetVersion {
 /// The kernel's answer: the whole buffer, of which `size` bytes were there to be written.
 class Reply {
  public:
-  explicit Reply(std::vector<uint8_t> bytes) : bytes_(std::move(bytes)) {}
-  dm_ioctl header() const;
-  bool buffer_full() const { return (header().flags & DM_BUFFER_FULL_FLAG) != 0; }
+  explicit Reply(std::vector<uint8_t> bytes);
+  const dm_ioctl& header() const { return header_; }
+  bool buffer_full() const { return (header_.flags & DM_BUFFER_FULL_FLAG) != 0; }
   DeviceInfo info() const;
 
   // Each of these refuses offsets and lengths that leave the buffer, and strings without an end (EBADMSG).
@@ -86,6 +86,7 @@ class Reply {
   };
   std::optional<Span> payload() const;
   std::vector<uint8_t> bytes_;
+  dm_ioctl header_ = {};  // a copy: the bytes promise no alignment
 };
 
 /// The bytes of a request with room for `room` bytes of answer. Refuses a name or uuid that is too long

@@ -212,13 +212,16 @@ export async function statusMany(
   signal?: AbortSignal,
 ): Promise<VolumeResult<VolumeStatus>[]> {
   checkVolumes(pool, volumes)
-  const ids = Uint32Array.from(volumes, volume => volume.id)
+  // Counted loops: in code that is not yet compiled, iterators take a third of the time of this function.
+  const ids = new Uint32Array(volumes.length)
+  for (let index = 0; index < ids.length; index++) ids[index] = volumes[index]!.id
   const [up, numbers] = await Promise.all([
     isNamedByVolumes(pool) || isUp(pool, signal),
     pool.port.statusMany(volumeUuidPrefix(pool), ids, signal),
   ])
   const results: VolumeResult<VolumeStatus>[] = []
-  for (const [index, volume] of volumes.entries()) {
+  for (let index = 0; index < volumes.length; index++) {
+    const volume = volumes[index]!
     const value = up ? statusIn(numbers, STATUS_NUMBERS * index) : undefined
     if (value) {
       results.push({ status: 'fulfilled', volume, value })

@@ -32,10 +32,9 @@ ActivateRequest activate_request(const std::shared_ptr<ActivationGuard>& guard, 
 namespace {
 
 using SharedControl = std::shared_ptr<Control>;
-using DeviceTask = TaskOf<DeviceInfo>;
 
-DeviceTask activation(const SharedControl& control, const std::shared_ptr<ActivationGuard>& guard,
-                      const Napi::Object& object, uint32_t udev) {
+auto activation(const SharedControl& control, const std::shared_ptr<ActivationGuard>& guard,
+                const Napi::Object& object, uint32_t udev) {
   return [control, request = activate_request(guard, object, udev)](Work& work) {
     return activate(*control, request, work.cancel());
   };
@@ -55,7 +54,7 @@ Napi::Value activate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const auto guard = activation_guard(info[0], ActivationGuard::For::kMany);
   const auto udev = to_uint32(info[2]);
-  auto tasks = list_of<DeviceTask>(info[1], [&](const Napi::Value& request) {
+  auto tasks = list_of(info[1], [&](const Napi::Value& request) {
     return activation(control, guard, request.As<Napi::Object>(), udev);
   });
   return start_batch(info, Kind::kWaits, std::move(tasks), info[3]);

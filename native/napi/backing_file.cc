@@ -40,7 +40,7 @@ Napi::Value block_size(Info info) {
 }
 
 Napi::Value read_some_blocks(Info info) {
-  const auto blocks = list_of<uint64_t>(info[1], number);
+  const auto blocks = list_of(info[1], number);
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits,
       [path = text(info[0]), blocks, size = to_uint32(info[2]), exclusive = to_bool(info[3])](Work&) {
@@ -50,7 +50,7 @@ Napi::Value read_some_blocks(Info info) {
 }
 
 Napi::Value zero_some_blocks(Info info) {
-  const auto blocks = list_of<uint64_t>(info[1], number);
+  const auto blocks = list_of(info[1], number);
   return start<Nothing>(
       info, Kind::kWaits,
       [path = text(info[0]), blocks, size = to_uint32(info[2])](Work&) {

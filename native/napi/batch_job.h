@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,18 +29,19 @@ struct Batch {
   bool rejected = false;
 };
 
+template <class Task>
 class BatchJob final : public SettlingJob {
  public:
-  BatchJob(Kind kind, std::shared_ptr<Batch> batch, size_t index, uint32_t cancel_id, TaskOf<DeviceInfo> task)
+  BatchJob(Kind kind, std::shared_ptr<Batch> batch, size_t index, uint32_t cancel_id, Task task)
       : batch_(std::move(batch)), index_(index), task_(std::move(task)) {
     this->kind = kind;
     this->cancel_id = cancel_id;
   }
 
   std::optional<int> run() override {
-    const auto again = run_task(*this, task_, batch_->results[index_]);
+    const auto again = run_task(*this, *task_, batch_->results[index_]);
     if (again) return again;
-    task_ = nullptr;  // with it the section lock: not held until JavaScript has its turn
+    task_.reset();  // with it the section lock: not held until JavaScript has its turn
     const bool quiet = batch_->progress.IsEmpty();
     const bool all_done = batch_->left.fetch_sub(1) == 1;
     silent = quiet && !all_done;
@@ -75,13 +77,14 @@ class BatchJob final : public SettlingJob {
  private:
   std::shared_ptr<Batch> batch_;
   size_t index_;
-  TaskOf<DeviceInfo> task_;
+  std::optional<Task> task_;
 };
 
-/// `progress` is a function that is given the number of devices done; or null. If it throws, the promise
-/// rejects with that, and the devices go on.
-inline Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind,
-                               std::vector<TaskOf<DeviceInfo>> tasks, const Napi::Value& progress) {
+/// A task gives a Result<DeviceInfo> for a Work&. `progress` is a function that is given the number of
+/// devices done; or null. If it throws, the promise rejects with that, and the devices go on.
+template <class Task>
+Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind, std::vector<Task> tasks,
+                        const Napi::Value& progress) {
   if (!progress.IsFunction() && !progress.IsNull())
     throw Napi::TypeError::New(info.Env(), "the native part was given no function and no null");
   const auto batch = std::make_shared<Batch>(info.Env(), tasks.size());
@@ -93,7 +96,7 @@ inline Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind,
   std::vector<std::unique_ptr<Job>> jobs;
   jobs.reserve(tasks.size());
   for (size_t i = 0; i < tasks.size(); ++i) {
-    jobs.push_back(std::make_unique<BatchJob>(kind, batch, i, cancel_id(info), std::move(tasks[i])));
+    jobs.push_back(std::make_unique<BatchJob<Task>>(kind, batch, i, cancel_id(info), std::move(tasks[i])));
   }
   const Napi::Value promise = batch->deferred.Promise();
   Environment::of(info.Env()).submit_batch(std::move(jobs));

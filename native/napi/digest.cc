@@ -25,7 +25,7 @@ Napi::Value open_digest(Info info) {
 /// (handle, chunks)
 Napi::Value update_digest(Info info) {
   auto chunks = std::make_shared<std::vector<Memory>>(
-      list_of<Memory>(info[1], [](const Napi::Value& each) { return Memory(each); }));
+      list_of(info[1], [](const Napi::Value& each) { return Memory(each); }));
   return start<Nothing>(
       info, Kind::kWaits,
       [digest = digest_of(info), chunks](Work&) -> Status {

@@ -220,7 +220,7 @@ Napi::Value target_messages(Info info) {
   return start<Outcomes>(
       info, Kind::kChanges,
       [control = Environment::of(info.Env()).shared_control(), who = address(info[0]),
-       sector = number(info[1]), messages = list_of<std::string>(info[2], text),
+       sector = number(info[1]), messages = list_of(info[2], text),
        committed = to_bool(info[3])](Work& work) -> Result<Outcomes> {
         Outcomes outcomes;
         for (const std::string& each : messages) {

@@ -35,7 +35,7 @@ Napi::Value read_metadata_blocks(Info info) {
   return start<std::vector<std::vector<uint8_t>>>(
       info, Kind::kWaits,
       [file = metadata_of(info),
-       blocks = list_of<uint64_t>(info[1], number)](Work&) -> Result<std::vector<std::vector<uint8_t>>> {
+       blocks = list_of(info[1], number)](Work&) -> Result<std::vector<std::vector<uint8_t>>> {
         if (!file) return metadata_closed();
         return read_metadata(*file, blocks);
       },
@@ -84,8 +84,7 @@ Napi::Value usage_of(Info info) {
   const MetadataLimits limits = {number(info[2]), number(info[3])};
   return start<Numbers>(
       info, Kind::kWaits,
-      [file = metadata_of(info), roots = list_of<uint64_t>(info[1], number),
-       limits](Work& work) -> Result<Numbers> {
+      [file = metadata_of(info), roots = list_of(info[1], number), limits](Work& work) -> Result<Numbers> {
         if (!file) return metadata_closed();
         const auto usage = count_usage(file, limits, roots, work.cancel());
         if (!usage) return usage.failure();

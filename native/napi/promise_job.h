@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -31,38 +30,48 @@ class Work {
   std::optional<int> again_;
 };
 
+/// Whether a job ends without a try: it was refused, or cancelled before its turn came.
 template <class T>
-using TaskOf = std::function<Result<T>(Work&)>;
-
-/// One try of a job's task, on a worker. An answer means: not yet, try again after so many milliseconds.
-template <class T>
-std::optional<int> run_task(Job& job, const TaskOf<T>& task, std::optional<Result<T>>& result) {
-  Work work(job);
+bool ends_untried(const Job& job, std::optional<Result<T>>& result) {
   if (job.refused) {
     result.emplace(failed(kStartThread, EAGAIN));
-    return std::nullopt;
+    return true;
   }
-  if (job.cancel.requested()) {  // before its turn came: nothing has been done since the last try
-    if (!result) result.emplace(failed(Operation::none(), EINTR));
-    if (!*result) result->failure().cancelled = true;
-    return std::nullopt;
+  if (!job.cancel.requested()) return false;
+  if (!result) result.emplace(failed(Operation::none(), EINTR));  // nothing has been done since the last try
+  if (!*result) result->failure().cancelled = true;
+  return true;
+}
+
+/// Of the exception that is being handled: nothing that leaves a job may end the process.
+inline Failure failure_of_exception() {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return failed("allocate", ENOMEM);
+  } catch (const std::exception& fault) {
+    return failed("native", EIO, {}, fault.what());
   }
+}
+
+/// One try of a job's task, on a worker. An answer means: not yet, try again after so many milliseconds.
+template <class T, class Task>
+std::optional<int> run_task(Job& job, Task& task, std::optional<Result<T>>& result) {
+  if (ends_untried(job, result)) return std::nullopt;
+  Work work(job);
   try {
     result.emplace(task(work));
-  } catch (const std::bad_alloc&) {
-    result.emplace(failed("allocate", ENOMEM));
-  } catch (const std::exception& fault) {  // nothing that leaves a job may end the process
-    result.emplace(failed("native", EIO, {}, fault.what()));
+  } catch (const std::exception&) {
+    result.emplace(failure_of_exception());
   }
   return work.again();
 }
 
-template <class T>
+/// `Task` gives a Result<T> for a Work&, and `Convert` a JavaScript value for a T&. They lie in the job: they
+/// are moved, never copied, so that they can own what cannot be copied, and keep a state between two tries.
+template <class T, class Task, class Convert>
 class PromiseJob final : public SettlingJob {
  public:
-  using Task = TaskOf<T>;
-  using Convert = std::function<Napi::Value(Napi::Env, T&)>;
-
   PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task, Convert convert)
       : deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)), convert_(std::move(convert)) {
     this->kind = kind;
@@ -98,8 +107,8 @@ inline uint32_t cancel_id(const Napi::CallbackInfo& info) {
 
 template <class T, class Task, class Convert>
 Napi::Value start(const Napi::CallbackInfo& info, Kind kind, Task task, Convert convert) {
-  auto job =
-      std::make_unique<PromiseJob<T>>(info.Env(), kind, cancel_id(info), std::move(task), std::move(convert));
+  auto job = std::make_unique<PromiseJob<T, Task, Convert>>(info.Env(), kind, cancel_id(info),
+                                                            std::move(task), std::move(convert));
   const Napi::Value promise = job->promise();
   Environment::of(info.Env()).submit(std::move(job));
   return promise;

@@ -15,7 +15,7 @@ SnapshotRequest snapshot_request(const Napi::Object& object) {
   request.own_prefix = text(object.Get("ownPrefix"));
   request.origin_uuid = text(object.Get("originUuid"));
   request.origin_id = to_uint32(object.Get("originId"));
-  request.ids = list_of<uint32_t>(object.Get("ids"), to_uint32);
+  request.ids = list_of(object.Get("ids"), to_uint32);
   request.event = to_uint32(object.Get("udevFlags")) << 16;
   request.committed = to_bool(object.Get("committed"));
   request.unwritten = bool_or(object.Get("unwritten"), false);
@@ -43,7 +43,8 @@ Napi::Value snapshot_active(Info info) {
       activate_request(activation_guard(info[1]), info[2].As<Napi::Object>(), to_uint32(info[3]));
   return start_command<ActiveSnapshot>(
       info, Kind::kWaits,
-      [request = snapshot_request(info[0].As<Napi::Object>()), activation](Control& control, Cancel& cancel) {
+      [request = snapshot_request(info[0].As<Napi::Object>()), activation = std::move(activation)](
+          Control& control, Cancel& cancel) {
         return snapshot_and_activate(control, request, activation, cancel);
       });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "napi/promise_job.h"
 
@@ -19,10 +20,13 @@ inline const auto as_handle = [](Napi::Env env, auto& thing) -> Napi::Value {
 
 /// The node is shared with the job: it must outlive it.
 template <class T, class Command>
-Napi::Value start_command(Info info, Kind kind, const Command& command) {
-  auto control = Environment::of(info.Env()).shared_control();
+Napi::Value start_command(Info info, Kind kind, Command command) {
   return start<T>(
-      info, kind, [control, command](Work& work) { return command(*control, work.cancel()); }, by_type);
+      info, kind,
+      [control = Environment::of(info.Env()).shared_control(), command = std::move(command)](Work& work) {
+        return command(*control, work.cancel());
+      },
+      by_type);
 }
 
 }  // namespace dmthin

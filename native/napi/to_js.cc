@@ -199,7 +199,7 @@ KnownPool known_pool(const Napi::Value& value) {
 }
 
 std::vector<Target> table(const Napi::Value& value) {
-  return list_of<Target>(value, [](const Napi::Value& each) -> Target {
+  return list_of(value, [](const Napi::Value& each) -> Target {
     const auto line = each.As<Napi::Object>();
     return {number(line.Get("startSectors")), number(line.Get("lengthSectors")), text(line.Get("type")),
             text(line.Get("parameters"))};

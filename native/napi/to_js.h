@@ -64,10 +64,10 @@ std::string text_or(const Napi::Value& value, const char* otherwise = "");
 uint64_t number_or(const Napi::Value& value, uint64_t otherwise = 0);
 bool bool_or(const Napi::Value& value, bool otherwise = false);
 /// An array, each of it by `convert`.
-template <class T, class Convert>
-std::vector<T> list_of(const Napi::Value& value, const Convert& convert) {
+template <class Convert>
+auto list_of(const Napi::Value& value, const Convert& convert) {
   const auto array = value.As<Napi::Array>();
-  std::vector<T> list;
+  std::vector<decltype(convert(value))> list;
   list.reserve(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::HandleScope scope(value.Env());

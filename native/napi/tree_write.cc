@@ -28,7 +28,7 @@ Napi::Value open_writer(Info info) {
 Napi::Value write_batch(Info info) {
   auto batch = std::make_shared<Memory>(info[1]);
   auto chunks = std::make_shared<std::vector<Memory>>(
-      list_of<Memory>(info[2], [](const Napi::Value& each) { return Memory(each); }));
+      list_of(info[2], [](const Napi::Value& each) { return Memory(each); }));
   return start<Nothing>(
       info, Kind::kWaits,
       [writer = writer_of(info), batch, chunks](Work& work) -> Status {

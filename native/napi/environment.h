@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dm/control.h"
+#include "napi/shapes.h"
 #include "system/unique_fd.h"
 #include "threads/worker_pool.h"
 
@@ -31,6 +32,7 @@ class Environment {
 
   Control& control() { return *control_; }
   std::shared_ptr<Control> shared_control() { return control_; }
+  Shapes& shapes() { return shapes_; }
   void submit(std::unique_ptr<Job> job);
   /// Jobs of which exactly one will settle: the process is kept alive until it has.
   void submit_batch(std::vector<std::unique_ptr<Job>> jobs);
@@ -69,6 +71,7 @@ class Environment {
   std::unique_ptr<WorkerPool> pool_;
   napi_threadsafe_function settle_ = nullptr;
   Napi::FunctionReference set_immediate_;  // as it was at load: tests put mocks in its place
+  Shapes shapes_;
   std::map<uint32_t, Held> held_;
   uint32_t next_handle_ = 1;
   size_t pending_ = 0;

@@ -2,41 +2,46 @@
 
 #include <cmath>
 
+#include "napi/environment.h"
+
 namespace dmthin {
 namespace {
 
+/// The fields of a `T`, in the order in which they are set: the same for each.
+template <class T>
 class Fields {
  public:
-  explicit Fields(Napi::Env env) : env_(env), object_(Napi::Object::New(env)) {}
-  template <class T>
-  Fields& set(const char* name, const T& value) {
-    object_.Set(name, to_js(env_, value));
-    return *this;
+  explicit Fields(Napi::Env env) : env_(env) {}
+  template <class Field>
+  Fields& set(const char* name, const Field& value) {
+    return add(name, to_js(env_, value));
   }
-  Fields& set(const char* name, bool value) {
-    object_.Set(name, Napi::Boolean::New(env_, value));
-    return *this;
-  }
+  Fields& set(const char* name, bool value) { return add(name, Napi::Boolean::New(env_, value)); }
+  Fields& set(const char* name, int value) { return add(name, Napi::Number::New(env_, value)); }
   /// overlayfs uses all 64 bits of an inode number.
-  Fields& inode(const char* name, uint64_t value) {
-    object_.Set(name, Napi::BigInt::New(env_, value));
-    return *this;
+  Fields& inode(const char* name, uint64_t value) { return add(name, Napi::BigInt::New(env_, value)); }
+  Napi::Value done() const {
+    return Environment::of(env_).shapes().make(env_, typeid(T), names_, values_, count_);
   }
-  Fields& set(const char* name, int value) {
-    object_.Set(name, Napi::Number::New(env_, value));
-    return *this;
-  }
-  Napi::Value done() const { return object_; }
 
  private:
+  static constexpr size_t kMost = 16;
+  Fields& add(const char* name, napi_value value) {
+    names_[count_] = name;
+    values_[count_++] = value;
+    return *this;
+  }
+
   Napi::Env env_;
-  Napi::Object object_;
+  const char* names_[kMost];
+  napi_value values_[kMost];
+  size_t count_ = 0;
 };
 
 }  // namespace
 
 Napi::Value to_js(Napi::Env env, const RollbackStep& step) {
-  return Fields(env)
+  return Fields<RollbackStep>(env)
       .set("operation", step.operation)
       .set("device", step.device)
       .set("errno", step.error)
@@ -44,7 +49,7 @@ Napi::Value to_js(Napi::Env env, const RollbackStep& step) {
 }
 
 Napi::Value to_js(Napi::Env env, const Failure& failure) {
-  return Fields(env)
+  return Fields<Failure>(env)
       .set("operation", failure.operation)
       .set("errno", failure.error)
       .set("device", failure.device)
@@ -57,7 +62,7 @@ Napi::Value to_js(Napi::Env env, const Failure& failure) {
 }
 
 Napi::Value to_js(Napi::Env env, const DeviceInfo& info) {
-  return Fields(env)
+  return Fields<DeviceInfo>(env)
       .set("name", info.name)
       .set("uuid", info.uuid)
       .set("device", info.device)
@@ -69,7 +74,7 @@ Napi::Value to_js(Napi::Env env, const DeviceInfo& info) {
 }
 
 Napi::Value to_js(Napi::Env env, const Target& target) {
-  return Fields(env)
+  return Fields<Target>(env)
       .set("startSectors", target.start)
       .set("lengthSectors", target.length)
       .set("type", target.type)
@@ -79,11 +84,11 @@ Napi::Value to_js(Napi::Env env, const Target& target) {
 
 Napi::Value to_js(Napi::Env env, const TargetVersion& version) {
   const std::vector<uint32_t> numbers(version.version, version.version + 3);
-  return Fields(env).set("name", version.name).set("version", numbers).done();
+  return Fields<TargetVersion>(env).set("name", version.name).set("version", numbers).done();
 }
 
 Napi::Value to_js(Napi::Env env, const ActiveThin& thin) {
-  return Fields(env)
+  return Fields<ActiveThin>(env)
       .set("name", thin.name)
       .set("uuid", thin.uuid)
       .set("device", thin.device)
@@ -92,15 +97,19 @@ Napi::Value to_js(Napi::Env env, const ActiveThin& thin) {
 }
 
 Napi::Value to_js(Napi::Env env, const Control::DeviceLines& lines) {
-  return Fields(env).set("info", lines.info).set("targets", lines.targets).done();
+  return Fields<Control::DeviceLines>(env).set("info", lines.info).set("targets", lines.targets).done();
 }
 
 Napi::Value to_js(Napi::Env env, const SnapshotItem& item) {
-  return Fields(env).set("id", item.id).set("errno", item.error).set("operation", item.operation).done();
+  return Fields<SnapshotItem>(env)
+      .set("id", item.id)
+      .set("errno", item.error)
+      .set("operation", item.operation)
+      .done();
 }
 
 Napi::Value to_js(Napi::Env env, const SnapshotOutcome& outcome) {
-  return Fields(env).set("suspended", outcome.suspended).set("items", outcome.items).done();
+  return Fields<SnapshotOutcome>(env).set("suspended", outcome.suspended).set("items", outcome.items).done();
 }
 
 Napi::Value to_js(Napi::Env env, const ActiveSnapshot& snapshot) {
@@ -112,7 +121,7 @@ Napi::Value to_js(Napi::Env env, const ActiveSnapshot& snapshot) {
 }
 
 Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
-  return Fields(env)
+  return Fields<LoopStatus>(env)
       .set("number", loop.number)
       .set("file", loop.file)
       .set("backingDevice", loop.backing_device)
@@ -130,7 +139,7 @@ Napi::Value to_js(Napi::Env env, const LoopStatus& loop) {
 }
 
 Napi::Value to_js(Napi::Env env, const FileIdentity& file) {
-  return Fields(env)
+  return Fields<FileIdentity>(env)
       .set("device", file.device)
       .inode("inode", file.inode)
       .set("sizeBytes", file.size_bytes)
@@ -142,7 +151,7 @@ Napi::Value to_js(Napi::Env env, const FileIdentity& file) {
 }
 
 Napi::Value to_js(Napi::Env env, const Holder& holder) {
-  return Fields(env).set("kind", holder.kind).set("path", holder.path).set("pid", holder.pid).done();
+  return Fields<Holder>(env).set("kind", holder.kind).set("path", holder.path).set("pid", holder.pid).done();
 }
 
 namespace {

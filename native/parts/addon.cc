@@ -18,6 +18,7 @@
 #include "napi/loop.cc"
 #include "napi/metadata.cc"
 #include "napi/remove.cc"
+#include "napi/shapes.cc"
 #include "napi/snapshot.cc"
 #include "napi/to_js.cc"
 #include "napi/tree_walk.cc"

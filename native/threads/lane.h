@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <utility>
 
+#include "system/clock.h"
 #include "threads/job.h"
 
 namespace dmthin {
@@ -18,27 +21,32 @@ struct Lane {
   size_t most;
   int64_t patience;  // after so long without a job taken, one thread more than `most` joins
   size_t running = 0;
-  int64_t moved = 0;  // when a job was taken last, or came to an empty queue
+  std::optional<int64_t> waits_since = {};  // of the queue, from the first look at it after it has changed
 
-  bool stalled(int64_t now) const { return patience != kNever && now - moved >= patience; }
-  size_t takeable(int64_t now) const {
+  bool stalled(Now& now) {
+    if (patience == kNever) return false;
+    if (!waits_since) waits_since = now.ns();
+    return now.ns() - *waits_since >= patience;
+  }
+  size_t takeable(Now& now) {
+    if (queue.empty()) return 0;
     const size_t room = most > running ? most - running : stalled(now) ? 1 : 0;
     return std::min(queue.size(), room);
   }
-  void push(std::unique_ptr<Job> job, int64_t now) {
-    if (queue.empty()) moved = now;
+  void push(std::unique_ptr<Job> job) {
+    if (queue.empty()) waits_since.reset();
     queue.push_back(std::move(job));
   }
-  std::unique_ptr<Job> pop(int64_t now) {
+  std::unique_ptr<Job> pop() {
     auto job = std::move(queue.front());
     queue.pop_front();
-    moved = now;
+    waits_since.reset();
     return job;
   }
   /// When the dispatcher has to look at it again.
-  int64_t due(int64_t now) const {
+  int64_t due(Now& now) {
     if (queue.empty() || patience == 0 || patience == kNever) return kNever;
-    return stalled(now) ? now + patience : moved + patience;
+    return patience + (stalled(now) ? now.ns() : *waits_since);
   }
 };
 

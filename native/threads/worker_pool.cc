@@ -11,6 +11,7 @@
 namespace dmthin {
 namespace {
 
+constexpr int64_t kAtOnce = 0;  // for the dispatcher, in place of the time
 constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kStalledNs = kMillisecond;
 constexpr int64_t kWakeAgainNs = 2 * kMillisecond;
@@ -85,9 +86,9 @@ struct WorkerPool::State {
   Lane& lane_of(const Job& job) { return lanes[static_cast<size_t>(job.kind)]; }
 
   /// Whether more jobs could be taken right now than threads are on their way.
-  bool short_of_threads(int64_t now) const {
+  bool short_of_threads(Now& now) {
     size_t takeable = 0;
-    for (const Lane& lane : lanes) takeable += lane.takeable(now);
+    for (Lane& lane : lanes) takeable += lane.takeable(now);
     return takeable > woken + starting;
   }
 
@@ -98,10 +99,6 @@ struct WorkerPool::State {
     dispatcher_called = true;
   }
 
-  bool has_queued() const {
-    return std::any_of(lanes.begin(), lanes.end(), [](const Lane& lane) { return !lane.queue.empty(); });
-  }
-
   /// False if no thread is idle.
   bool wake_idle() {
     if (idle <= woken) return false;
@@ -110,22 +107,22 @@ struct WorkerPool::State {
     return true;
   }
 
-  void queue(std::unique_ptr<Job> job, int64_t now) {
+  void queue(std::unique_ptr<Job> job, Now& now) {
     Lane& lane = lane_of(*job);
-    lane.push(std::move(job), now);
+    lane.push(std::move(job));
     watch(lane, now);
   }
 
   /// Has the dispatcher look for a stalled lane. While there is room for one more thread, whoever finishes or
   /// is called takes the job, and nobody needs to look.
-  void watch(const Lane& lane, int64_t now) {
+  void watch(Lane& lane, Now& now) {
     if (lane.running >= lane.most) dispatch_at(lane.due(now));
   }
 
-  std::unique_ptr<Job> pick(int64_t now) {
+  std::unique_ptr<Job> pick(Now& now) {
     for (Lane& lane : lanes) {
       if (lane.takeable(now) == 0) continue;
-      auto job = lane.pop(now);
+      auto job = lane.pop();
       ++lane.running;
       watch(lane, now);
       return job;
@@ -133,9 +130,10 @@ struct WorkerPool::State {
     return nullptr;
   }
 
-  void move_due(int64_t now) {
+  void move_due() {
+    Now now;
     for (size_t i = 0; i < delayed.size();) {
-      if (delayed[i].due > now) {
+      if (delayed[i].due > now.ns()) {
         ++i;
         continue;
       }
@@ -174,10 +172,10 @@ struct WorkerPool::State {
 
   /// Gives up a job for want of a thread, where none is there to take it later. False if there is no such
   /// job.
-  bool refuse_one(int64_t now) {
+  bool refuse_one(Now& now) {
     for (Lane& lane : lanes) {
       if (lane.takeable(now) == 0 || (lane.running > 0 && !lane.stalled(now))) continue;
-      auto job = lane.pop(now);
+      auto job = lane.pop();
       job->refused = true;
       given_up.push_back(std::move(job));
       return true;
@@ -197,11 +195,11 @@ struct WorkerPool::State {
     return any;
   }
 
-  int64_t next_due(int64_t now) const {
-    if (!given_up.empty()) return now;
+  int64_t next_due(Now& now) {
+    if (!given_up.empty()) return kAtOnce;
     int64_t due = kNever;
     for (const Delayed& each : delayed) due = std::min(due, each.due);
-    for (const Lane& lane : lanes) due = std::min(due, lane.due(now));
+    for (Lane& lane : lanes) due = std::min(due, lane.due(now));
     return due;
   }
 };
@@ -245,8 +243,7 @@ void* WorkerPool::work(void* argument) {
   const Turn turn(state);
   --state.starting;
   for (;;) {
-    // The clock is asked only if there may be a job: on some machines that is a system call.
-    const int64_t now = state.has_queued() ? now_ns() : 0;
+    Now now;
     auto job = state.pick(now);
     if (!job) {
       if (state.stopping) break;
@@ -266,7 +263,7 @@ void* WorkerPool::work(void* argument) {
     // Each thread calls up to two more before it goes to work, so that 64 waits begin after six steps and not
     // after 64. Threads are started by the dispatcher.
     for (int i = 0; i < 2 && state.short_of_threads(now); ++i) {
-      if (!state.wake_idle()) state.dispatch_at(now);
+      if (!state.wake_idle()) state.dispatch_at(kAtOnce);
     }
     const auto again = state.run(*job);
     --lane.running;
@@ -274,7 +271,7 @@ void* WorkerPool::work(void* argument) {
                                      [&](const State::Running& each) { return each.job == job.get(); }));
     if (again && !state.stopping && job->cancel.requested()) {  // cancelled since it has looked
       state.given_up.push_back(std::move(job));
-      state.dispatch_at(now_ns());
+      state.dispatch_at(kAtOnce);
     } else if (again && !state.stopping) {
       const int64_t due = now_ns() + *again * kMillisecond;
       state.delayed.push_back({due, std::move(job)});
@@ -283,7 +280,7 @@ void* WorkerPool::work(void* argument) {
       state.finish(std::move(job));
     }
   }
-  if (--state.threads == 0) state.dispatch_at(now_ns());
+  if (--state.threads == 0) state.dispatch_at(kAtOnce);
   return nullptr;
 }
 
@@ -295,9 +292,9 @@ void* WorkerPool::dispatch(void* argument) {
   State& state = *owner;
   const Turn turn(state);
   while (!state.stopping || state.threads > 0) {
-    state.move_due(now_ns());
+    state.move_due();
     state.end_given_up();
-    for (int64_t now = now_ns(); state.short_of_threads(now); now = now_ns()) {
+    for (Now now; state.short_of_threads(now); now = Now()) {
       if (state.wake_idle()) continue;
       ++state.threads;
       ++state.starting;
@@ -310,9 +307,9 @@ void* WorkerPool::dispatch(void* argument) {
       if (!state.refuse_one(now)) break;
     }
     if (state.stopping) state.workers_called = state.idle;
-    const int64_t now = now_ns();
+    Now now;
     const bool again = state.wake_cancelled() || state.stopping;
-    state.dispatcher_due = std::min(state.next_due(now), again ? now + kWakeAgainNs : kNever);
+    state.dispatcher_due = std::min(state.next_due(now), again ? now.ns() + kWakeAgainNs : kNever);
     state.wake_called();  // whoever comes meanwhile brings `dispatcher_due` forward
     state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
     state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again
@@ -324,7 +321,7 @@ void* WorkerPool::dispatch(void* argument) {
 
 void WorkerPool::submit(std::unique_ptr<Job> job) {
   State& state = *state_;
-  const int64_t now = now_ns();
+  Now now;
   const Turn turn(state);
   if (!state.dispatching && !(state.dispatching = start(dispatch, state_))) {
     job->refused = true;
@@ -335,7 +332,7 @@ void WorkerPool::submit(std::unique_ptr<Job> job) {
   state.queue(std::move(job), now);
   // One thread on its way is enough: it calls the others.
   if (state.woken + state.starting > 0 || !state.short_of_threads(now)) return;
-  if (!state.wake_idle()) state.dispatch_at(now);
+  if (!state.wake_idle()) state.dispatch_at(kAtOnce);
 }
 
 void WorkerPool::cancel(uint32_t cancel_id) {
@@ -352,7 +349,7 @@ void WorkerPool::cancel(uint32_t cancel_id) {
   };
   for (Lane& lane : state.lanes) std::erase_if(lane.queue, give_up);
   std::erase_if(state.delayed, [&](State::Delayed& each) { return give_up(each.job); });
-  state.dispatch_at(now_ns());
+  state.dispatch_at(kAtOnce);
 }
 
 std::vector<std::unique_ptr<Job>> WorkerPool::take_done(size_t max_waits, bool* more) {
@@ -375,7 +372,7 @@ void WorkerPool::stop() {
   for (Lane& lane : state.lanes) lane.queue.clear();
   state.delayed.clear();
   state.given_up.clear();
-  state.dispatch_at(now_ns());
+  state.dispatch_at(kAtOnce);
   state.wake_called();
   while (state.dispatching) state.dispatcher_ended.wait(state.mutex);
   state.done.clear();

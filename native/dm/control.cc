@@ -18,7 +18,9 @@ constexpr const char* kControlNode = "/dev/mapper/control";
 // The kernel copies the whole buffer in and out, so it is as large as the
 // answer usually is, and grows.
 constexpr size_t kListRoom = size_t{16} * 1024;
-constexpr size_t kLineRoom = 1024;
+// With the header less than a kilobyte: a larger buffer costs the C library a
+// lock.
+constexpr size_t kLineRoom = 704;
 // A message that filled its buffer has run and cannot be repeated. Those that
 // begin with "@stats_" go to dm-stats, which answers with a line for each area
 // of a device; other targets answer with a few words.

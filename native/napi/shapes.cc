@@ -10,10 +10,12 @@ Napi::Function maker(Napi::Env env, const char* const* names, size_t count) {
   std::string parameters;
   std::string fields;
   for (size_t i = 0; i < count; ++i) {
-    const std::string name = names[i];
-    const char* comma = i == 0 ? "" : ", ";
-    parameters += comma + ("_" + name);
-    fields += comma + name + ": _" + name;
+    if (i > 0) {
+      parameters.append(", ");
+      fields.append(", ");
+    }
+    parameters.append("_").append(names[i]);
+    fields.append(names[i]).append(": _").append(names[i]);
   }
   return env.RunScript("(" + parameters + ") => ({" + fields + "})").As<Napi::Function>();
 }

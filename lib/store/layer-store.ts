@@ -21,6 +21,7 @@ import {
   type PrepareOptions,
 } from './common/options.js'
 import { prepare } from './layers/prepare.js'
+import { layerUsage } from './layers/space.js'
 import { recover } from './recovery/recover.js'
 import { infoOf, type Row } from './records/row.js'
 import { hasChildren, readyRow, stateError, visible } from './records/rows.js'
@@ -192,17 +193,17 @@ export class LayerStore extends LayerStoreDevices {
 
   /**
    * Returns the space that a layer added to its parent: its mapped blocks minus those of the parent, in bytes. `inodes` is
-   * always 0, because a block device has no file count. Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is
-   * being committed).
+   * always 0, because a block device has no file count. Activates nothing and writes no record. The mapped blocks of a
+   * committed layer are those of its commit; of another layer those of now if its device exists, otherwise those of the
+   * pool's last commit.
+   *
+   * Rejects with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is being committed), `DM_METADATA_BUSY` (the layer has no
+   * device, and the pool commits faster than its metadata can be read).
    */
   async usage(key: string, options: SignalOption = {}): Promise<LayerUsage> {
     checkOptions(options, ['signal'], 'usage')
-    return this.alone([checkKey('key', key)], async () => {
-      const row = visible(this.store.records, key)
-      const parent = row.parentId === null ? undefined : this.store.records.byId(row.parentId)
-      const mapped = row.mappedBytes ?? (await this.#mappedBytes(key, options.signal))
-      return { bytes: Math.max(0, mapped - (parent?.mappedBytes ?? 0)), inodes: 0 }
-    })
+    checkKey('key', key)
+    return this.alone([key], () => layerUsage(this.store, key, options.signal))
   }
 
   /**
@@ -378,10 +379,5 @@ export class LayerStore extends LayerStoreDevices {
           : withLayerMounted(this.store, lower, below => body(below, folder), inside),
       inside,
     )
-  }
-
-  async #mappedBytes(key: string, signal?: AbortSignal): Promise<number> {
-    const { volumes, leases } = this.store
-    return leases.using(key, async row => volumes.mappedBytes(await volumes.active(row, signal), signal))
   }
 }

@@ -27,9 +27,18 @@ export async function thinIds(pool: PoolAddress & SparePool, signal?: AbortSigna
 /** Returns true if the pool has a volume of this id. Reads one node of each level of the tree of volumes. */
 export async function hasThin(pool: PoolAddress & SparePool, id: number, signal?: AbortSignal): Promise<boolean> {
   if (isSpareId(id)) return (await thinIds(pool, signal)).includes(id)
+  return (await thinDevice(pool, id, signal)) !== undefined
+}
+
+/** Returns the mapped blocks of a volume, and undefined if the pool does not have it. Reads as few nodes as `hasThin`. */
+export async function mappedBlocks(pool: PoolAddress, id: number, signal?: AbortSignal): Promise<number | undefined> {
+  return (await thinDevice(pool, id, signal))?.mappedBlocks
+}
+
+function thinDevice(pool: PoolAddress, id: number, signal?: AbortSignal): Promise<ThinDevice | undefined> {
   const find = (source: BlockSource) =>
     readCommitted(source, { signal }, (superblock, reader) => findDevice(reader, superblock, id))
-  return (await readMetadata(pool, signal, find)) !== undefined
+  return readMetadata(pool, signal, find)
 }
 
 /**

@@ -3,7 +3,7 @@ import { signalOption } from '../../base/options.js'
 import { undefinedIf, DmThinError, hasCode, throwIfAborted } from '../../base/errors.js'
 import { BlockDevice } from '../../block/block-device.js'
 import { unwrittenSnapshots } from '../../metadata/unwritten.js'
-import { readMetadata } from '../../pool/state/live-metadata.js'
+import { mappedBlocks, readMetadata } from '../../pool/state/live-metadata.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
@@ -136,6 +136,20 @@ export class Volumes {
     const status = await volume.status(signalOption(signal))
     if (status.mappedBytes !== undefined) return status.mappedBytes
     throw new DmThinError('DM_POOL_FAILED', `volume ${volume.id} of pool ${this.#pool.name}: state ${status.state}`)
+  }
+
+  /**
+   * Returns the same for a row, and activates nothing: an inactive volume is looked up in the pool's metadata as of its last
+   * commit. Undefined if the pool does not have the volume.
+   */
+  async mappedBytesOf(row: NewVolume, signal?: Signal): Promise<number | undefined> {
+    const volume = await this.of(row, signal)
+    const mapped = volume.active
+      ? await this.mappedBytes(volume, signal).catch(undefinedIf('DM_NOT_ACTIVE')) // deactivated concurrently
+      : undefined
+    if (mapped !== undefined) return mapped
+    const blocks = await mappedBlocks(this.#pool.context, row.thin, signal)
+    return blocks === undefined ? undefined : blocks * this.#pool.dataBlockBytes
   }
 
   /**

@@ -1,7 +1,9 @@
-// The space of each layer: exclusive and shared blocks.
+// The space of layers: exclusive and shared blocks of all, and what one has added to its parent.
+import { DmThinError } from '../../base/errors.js'
 import { signalOption } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
-import type { LayerKind } from '../common/types.js'
+import type { LayerKind, LayerUsage } from '../common/types.js'
+import { readyRow, visible } from '../records/rows.js'
 
 /** The space that one layer takes in the pool. */
 export interface LayerSpace {
@@ -38,3 +40,28 @@ export async function spaceOf(
       }
     })
 }
+
+/**
+ * Returns the mapped blocks of a layer minus those of its parent. Activates no volume and takes no lease: the record is read
+ * a second time, because another process may remove the layer during the call.
+ */
+export async function layerUsage(
+  { pool, records, volumes }: Pick<StoreParts, 'pool' | 'records' | 'volumes'>,
+  key: string,
+  signal?: AbortSignal,
+): Promise<LayerUsage> {
+  for (;;) {
+    const { mappedBytes: atCommit, parentId } = visible(records, key)
+    const below = (parentId !== null && records.byId(parentId)?.mappedBytes) || 0
+    if (atCommit !== null) return usage(atCommit, below)
+    const row = readyRow(records, key)
+    const mapped = await volumes.mappedBytesOf(row, signal)
+    const { id, thin } = readyRow(records, key)
+    if (id !== row.id || thin !== row.thin) continue
+    if (mapped !== undefined) return usage(mapped, below)
+    const text = `layer ${JSON.stringify(key)}: pool ${pool.name} has no volume ${thin}`
+    throw new DmThinError('DM_VOLUME_NOT_FOUND', text, { device: pool.name })
+  }
+}
+
+const usage = (mapped: number, below: number): LayerUsage => ({ bytes: Math.max(0, mapped - below), inodes: 0 })

@@ -1,6 +1,5 @@
 // The files of an image: in a directory, in an archive that is read in place, or in one that is unpacked into a temporary
 // folder. The names in an archive are untrusted input: they are only looked up, and no file is created with such a name.
-import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -157,18 +156,3 @@ const noSpace = (folder: string, why: string): DmThinError =>
   new DmThinError('DM_LAYER_SPACE', `the files of the image archive do not fit below ${folder}: ${why}`, {
     device: folder,
   })
-
-/** Passes bytes through. Calls `done` with their digest and number at the end. */
-export async function* digested(
-  source: AsyncIterable<Uint8Array>,
-  done: (digest: string, size: number) => void,
-): AsyncGenerator<Uint8Array> {
-  const hash = createHash('sha256')
-  let size = 0
-  for await (const chunk of source) {
-    hash.update(chunk)
-    size += chunk.length
-    yield chunk
-  }
-  done(`sha256:${hash.digest('hex')}`, size)
-}

@@ -6,13 +6,12 @@ import path from 'node:path'
 import { PassThrough, pipeline as joined, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { arch } from 'node:process'
-import { createGzip } from 'node:zlib'
 import { DmThinError, throwIfAborted } from '../../base/errors.js'
-import { digestOf } from '../common/digest.js'
+import { digested, digestOf } from '../common/digest.js'
 import { MiB } from '../../base/units.js'
 import { loadTarStream } from '../common/tar-stream.js'
 import type { LayerInfo } from '../common/types.js'
-import { digested } from './contents.js'
+import { layerGzip } from '../tar-write/diff-tar.js'
 import { blobPath, type Descriptor, type ImageConfig } from './document.js'
 
 /** Options of `LayerStore.exportImage`. */
@@ -96,13 +95,14 @@ async function layersOf(
   for (const [at, { key }] of chain.entries()) {
     throwIfAborted(signal)
     const file = path.join(staging, String(at))
-    let [diffId, digest, size] = ['', '', 0]
-    const tar = digested(store.diffLayer(key, signalOption(signal)), each => (diffId = each))
-    const bytes = compression === 'none' ? tar : joined(Readable.from(tar), createGzip(), () => {})
+    let [digest, size, inner] = ['', 0, '']
+    const tar = store.diffLayer(key, signalOption(signal))
+    const bytes =
+      compression === 'none' ? tar : joined(Readable.from(digested(tar, each => (inner = each))), layerGzip(), () => {})
     const counted = digested(bytes, (each, count) => ([digest, size] = [each, count]))
     await pipeline(counted, createWriteStream(file, { mode: 0o600 }), signalOption(signal))
     layers.push({ mediaType: layerType(compression), digest, size, content: file })
-    diffIds.push(diffId)
+    diffIds.push(compression === 'none' ? digest : inner)
     onProgress?.({ layer: at + 1, layers: chain.length })
   }
   return { layers, diffIds }

@@ -303,8 +303,8 @@ export class LayerStore extends LayerStoreDevices {
 
   /**
    * Returns a committed layer and all its ancestors as an archive that `docker load`, `ctr images import` and OCI tools
-   * read. The stream fails with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is not committed), and the codes of
-   * `diffLayer`.
+   * read. Destroy the stream to cancel it. The stream fails with `DM_LAYER_NOT_FOUND`, `DM_LAYER_STATE` (the layer is not
+   * committed), and the codes of `diffLayer`.
    */
   exportImage(top: string, options: ExportOptions = {}): Readable {
     checkKey('top', top)

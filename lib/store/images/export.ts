@@ -61,9 +61,11 @@ export function exportImage(store: LayerSource, top: string, options: ExportOpti
     throw invalid(`compression must be 'gzip' or 'none', but is ${shown(compression)}`)
   }
   const archive = new PassThrough()
-  pipeline(archiveOf(store, top, options), archive, signalOption(signal)).catch((fault: Error) => {
-    archive.destroy(fault)
-  })
+  // While a layer is written, nothing is written to the archive, and its end does not reach `archiveOf`.
+  const stop = new AbortController()
+  archive.once('close', () => stop.abort())
+  const bytes = archiveOf(store, top, { ...options, signal: stop.signal })
+  pipeline(bytes, archive, signalOption(signal)).catch((fault: Error) => archive.destroy(fault))
   return archive
 }
 

@@ -126,6 +126,15 @@ describe('an export that is given up', () => {
       await settled(digests, source)
     })
 
+    test('leaves neither digests nor files if its stream is destroyed', async () => {
+      const digests = watchDigests()
+      const source = chain([() => endless(100, () => archive.destroy())])
+      const archive: Readable = exportImage(source, '0', { compression })
+      await new Promise(resolve => archive.once('close', resolve))
+      expect(digests.opened()).toBeGreaterThan(0)
+      await settled(digests, source)
+    })
+
     test('rejects with the error of its source, and leaves neither digests nor files', async () => {
       const digests = watchDigests()
       const fail = () => {

@@ -1,10 +1,21 @@
 // Layers of images into a store and out of it: what GNU tar makes of an archive, Docker's list of changes, the same bytes
 // each time, images that come back as they went; and untrusted archives, which leave nothing.
+import { randomBytes } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import type { Change } from '../../../lib/entry/store.js'
 import { MiB } from '../../../lib/entry/index.js'
@@ -166,6 +177,28 @@ test('an exported image is imported again as the same image', () =>
     run('tar', ['-C', old, '-cf', older, 'manifest.json', 'blobs'])
     expect((await store.importImage(older)).layers).toEqual(back.layers)
     expect(run('ls', [path.join(directory, 'staging')]).trim()).toBe('')
+  }))
+
+test('an export whose stream is destroyed leaves no mount, no volume and no file', () =>
+  withStore({}, async (store, { directory, poolName }) => {
+    await store.prepare('a', '')
+    await store.withMounted('a', async folder => writeFileSync(path.join(folder, 'file'), randomBytes(40 * MiB)))
+    await store.commit('layer', 'a')
+    const before = thinIdsBy(poolName)
+    const staging = path.join(directory, 'staging')
+    const archive = store.exportImage('layer')
+    while (!existsSync(staging) || readdirSync(staging).length === 0) await nextTurn()
+    const file = path.join(staging, readdirSync(staging)[0]!, '0') // the layer, whose digest precedes it in the archive
+    const sizeBytes = (): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0
+    while (sizeBytes() < 4 * MiB) await nextTurn()
+    archive.destroy()
+    for (let last = 0; readdirSync(staging).length > 0; last = sizeBytes()) {
+      expect(last).toBeLessThan(20 * MiB)
+      await nextTurn()
+    }
+    await store.remove('layer') // no mount of the export keeps it
+    expect(await store.cleanup()).toEqual([])
+    expect(thinIdsBy(poolName).length).toBeLessThan(before.length)
   }))
 
 test('an image archive is read in place without space for its files, and a stream of it rejects with DM_LAYER_SPACE', () =>

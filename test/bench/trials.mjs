@@ -169,7 +169,8 @@ const metricTable = {
       { on: 'tcg', atMost: 1.3, peer: 'libdevmapper' },
       { faster: 10, peer: 'dmsetup' },
     ],
-    reason: 'the batch is handed to another thread and back, once, as a call of `message` is; the rest makes 100 results',
+    reason:
+      'the batch is handed to another thread and back, once, as a call of `message` is; the rest makes 100 results',
   },
   activate: {
     unit: 'ms',

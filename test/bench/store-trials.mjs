@@ -79,7 +79,7 @@ export const storeMetrics = {
       { on: 'uml', atMost: 4, peer: 'c-commit' },
       { on: 'tcg', atMost: 1.2, peer: 'c-commit' },
     ],
-    reason: 'floor: `c-record`, which makes the same calls of the kernel: `c-commit` has no record on a disk',
+    reason: 'floor: `c-record`, which makes as many calls of the kernel: `c-commit` has no record on a disk',
   },
   'prepare-100': {
     unit: 'ms',

@@ -5,37 +5,16 @@ import path from 'node:path'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { DmThinError } from '../../../lib/entry/index.js'
-import { loadAddon } from '../../../lib/kernel/load-addon.js'
 import type { Lease } from '../../../lib/store/engine/leases.js'
 import { AHEAD_BYTES, importLayers, type Layers } from '../../../lib/store/images/import-layers.js'
 import type { ImportOptions } from '../../../lib/store/images/import-options.js'
 import { archive, inPieces, sha256, useFolders } from '../../helpers/tree/archives.js'
+import { useDigestHandles } from '../../helpers/tree/digest-handles.js'
 
 const MIB = 2 ** 20
 const LONG_MS = 400
 const folder = useFolders()
-const addon = loadAddon()
-const { digestOpen, release } = addon
-
-/** Handles of native digests that were opened and not released. */
-const digests = new Set<unknown>()
-beforeEach(() => {
-  addon['digestOpen'] = () => {
-    const handle = digestOpen!()
-    if (handle !== null) digests.add(handle)
-    return handle
-  }
-  addon['release'] = (handle, ...rest) => {
-    digests.delete(handle)
-    return release!(handle, ...rest)
-  }
-})
-afterEach(() => {
-  Object.assign(addon, { digestOpen, release })
-  const left = [...digests]
-  digests.clear()
-  expect(left).toEqual([])
-})
+useDigestHandles()
 
 /** The content of one layer, and how much of it has been read. */
 class Blob {

@@ -2,36 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import { applyTar, type ApplyOptions } from '../../../../lib/store/tar-read/apply-tar'
-import { loadAddon } from '../../../../lib/kernel/load-addon'
 import { rejection } from '../../../helpers/errors/thrown'
 import { archive, inPieces, sha256, useFolders } from '../../../helpers/tree/archives'
+import { useDigestHandles } from '../../../helpers/tree/digest-handles'
 
 const MIB = 2 ** 20
 const folder = useFolders()
-const addon = loadAddon()
-const { digestOpen, release } = addon
-
-/** Handles of native digests that were opened and not released. */
-const handles = new Set<unknown>()
-
-function watch(isNative: boolean): void {
-  addon['digestOpen'] = () => {
-    const handle = isNative ? digestOpen!() : null
-    if (handle !== null) handles.add(handle)
-    return handle
-  }
-  addon['release'] = (handle, ...rest) => {
-    handles.delete(handle)
-    return release!(handle, ...rest)
-  }
-}
-
-afterEach(() => {
-  Object.assign(addon, { digestOpen, release })
-  const left = [...handles]
-  handles.clear()
-  expect(left).toEqual([])
-})
 
 const bytes = archive(
   { name: 'small', content: 'small' },
@@ -56,7 +32,7 @@ describe.each([
   ['with the OpenSSL of Node', true],
   ['without OpenSSL', false],
 ])('applyTar %s', (_, isNative) => {
-  beforeEach(() => watch(isNative))
+  useDigestHandles({ isNative })
 
   test.each(FORMS)('digests are those of the %s stream and of the archive in it', async (_, stream) => {
     for (const size of [1000, 65_536, 3 * MIB]) {

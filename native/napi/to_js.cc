@@ -1,5 +1,6 @@
 #include "napi/to_js.h"
 
+#include <array>
 #include <cmath>
 
 #include "napi/environment.h"
@@ -21,20 +22,20 @@ class Fields {
   /// overlayfs uses all 64 bits of an inode number.
   Fields& inode(const char* name, uint64_t value) { return add(name, Napi::BigInt::New(env_, value)); }
   Napi::Value done() const {
-    return Environment::of(env_).shapes().make(env_, typeid(T), names_, values_, count_);
+    return Environment::of(env_).shapes().make(env_, typeid(T), names_.data(), values_.data(), count_);
   }
 
  private:
   static constexpr size_t kMost = 16;
   Fields& add(const char* name, napi_value value) {
-    names_[count_] = name;
-    values_[count_++] = value;
+    names_.at(count_) = name;
+    values_.at(count_++) = value;
     return *this;
   }
 
   Napi::Env env_;
-  const char* names_[kMost];
-  napi_value values_[kMost];
+  std::array<const char*, kMost> names_;
+  std::array<napi_value, kMost> values_;
   size_t count_ = 0;
 };
 

@@ -17,8 +17,7 @@ struct Origin {
   bool was_suspended = false;
 };
 
-Result<Origin> find_origin(Control& control, const SnapshotRequest& request, const DeviceInfo& pool,
-                           Cancel& cancel) {
+Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   Origin origin;
   const auto own = control.status({{}, request.origin_uuid, 0}, cancel);
   if (own) {
@@ -169,7 +168,7 @@ Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest&
   if (!pool) return pool.failure();
   // Open by nobody: nothing of this pool is active.
   const bool inactive = request.unwritten || pool->open_count == 0;
-  const auto origin = inactive ? Result<Origin>(Origin{}) : find_origin(control, request, *pool, cancel);
+  const auto origin = inactive ? Result<Origin>(Origin{}) : find_origin(control, request, cancel);
   if (!origin) return origin.failure();
   const bool suspends = origin->active && !origin->was_suspended;
   // Suspending a thin of a suspended pool would wait until somebody resumes the

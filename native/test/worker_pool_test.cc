@@ -35,7 +35,8 @@ class Lambda final : public Job {
 /// A pool, and how many of its jobs have ended.
 class Pool {
  public:
-  explicit Pool(size_t most) : pool_(most, [this] { ++told_; }) {}
+  explicit Pool(size_t most, int64_t no_thread_ns = kNoThreadNs)
+      : pool_(most, [this] { ++told_; }, no_thread_ns) {}
   void add(Body body, Kind kind = Kind::kWaits, uint32_t id = 0) {
     pool_.submit(std::make_unique<Lambda>(std::move(body), kind, id));
   }
@@ -273,6 +274,44 @@ TEST(worker_pool_test, a_job_whose_kind_has_a_thread_waits_for_it_if_no_other_ca
   pipe.write();
   pool.wait_for(2);
   CHECK_EQUAL(refused, 0);
+}
+
+TEST(worker_pool_test, a_job_is_refused_if_the_threads_of_its_kind_wait_for_it_and_no_other_can_be_started) {
+  for (const Kind kind : {Kind::kFrees, Kind::kChanges, Kind::kWaits}) {
+    Pipe lock_of_the_job;
+    Meeting started(2);
+    Pool pool(4, 10'000'000);
+    pool.add(
+        [&](Job& job) {
+          started.arrive();
+          return (void)lock_of_the_job.read(job.cancel), std::nullopt;
+        },
+        kind);
+    started.arrive();
+    for (int i = 0; i < 10'000; ++i) set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
+    std::atomic<bool> refused{false};
+    pool.add([&](Job& job) { return refused = job.refused, lock_of_the_job.write(), std::nullopt; }, kind);
+    pool.wait_for(2);
+    CHECK(refused);
+    CHECK(clear_faults() > 0);
+  }
+}
+
+TEST(worker_pool_test, a_thread_is_started_for_a_job_once_the_system_has_threads_again) {
+  Pipe lock_of_the_job;
+  Meeting started(2);
+  Pool pool(4);
+  pool.add([&](Job& job) {
+    started.arrive();
+    return (void)lock_of_the_job.read(job.cancel), std::nullopt;
+  });
+  started.arrive();
+  set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
+  std::atomic<bool> refused{false};
+  pool.add([&](Job& job) { return refused = job.refused, lock_of_the_job.write(), std::nullopt; });
+  pool.wait_for(2);
+  CHECK(!refused);
+  CHECK_EQUAL(clear_faults(), 0);
 }
 
 TEST(worker_pool_test, quick_jobs_behind_blocked_ones_are_refused_if_no_other_thread_can_be_started) {

@@ -15,6 +15,7 @@ constexpr int64_t kAtOnce = 0;  // for the dispatcher, in place of the time
 constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kStalledNs = kMillisecond;
 constexpr int64_t kWakeAgainNs = 2 * kMillisecond;
+constexpr int64_t kStartAgainNs = 100 * kMillisecond;
 constexpr int64_t kIdleNs = 10'000 * kMillisecond;
 // Cheap calls are done by two threads: more would only fight for the lock.
 constexpr size_t kQuickThreads = 2;
@@ -35,13 +36,15 @@ struct WorkerPool::State {
     std::unique_ptr<Job> job;
   };
 
-  explicit State(size_t most)  // in the order of Kind
-      : lanes{{{{}, kQuickThreads, kStalledNs},
+  State(size_t most, int64_t no_thread)  // in the order of Kind
+      : no_thread_ns(no_thread),
+        lanes{{{{}, kQuickThreads, kStalledNs},
                {{}, kFreeingThreads, kStalledNs},
                {{}, most, kNever},
                {{}, most, kNever},
                {{}, SIZE_MAX, 0}}} {}
 
+  const int64_t no_thread_ns;
   Mutex mutex;
   Semaphore call_worker;
   Condition call_dispatcher;
@@ -170,11 +173,12 @@ struct WorkerPool::State {
     }
   }
 
-  /// Gives up a job for want of a thread, where none is there to take it later. False if there is no such
-  /// job.
+  /// Gives up a job for want of a thread, where none is there to take it later, or none has for long. False if
+  /// there is no such job.
   bool refuse_one(Now& now) {
     for (Lane& lane : lanes) {
-      if (lane.takeable(now) == 0 || (lane.running > 0 && !lane.stalled(now))) continue;
+      if (lane.takeable(now) == 0) continue;
+      if (lane.running > 0 && !lane.stalled(now) && !lane.waits(now, no_thread_ns)) continue;
       auto job = lane.pop();
       job->refused = true;
       given_up.push_back(std::move(job));
@@ -229,8 +233,8 @@ bool start(void* (*run)(void*), const std::shared_ptr<State>& state) {
 
 }  // namespace
 
-WorkerPool::WorkerPool(size_t most_threads, std::function<void()> on_done)
-    : state_(std::make_shared<State>(most_threads)) {
+WorkerPool::WorkerPool(size_t most_threads, std::function<void()> on_done, int64_t no_thread_ns)
+    : state_(std::make_shared<State>(most_threads, no_thread_ns)) {
   state_->on_done = std::move(on_done);
 }
 
@@ -294,6 +298,7 @@ void* WorkerPool::dispatch(void* argument) {
   while (!state.stopping || state.threads > 0) {
     state.move_due();
     state.end_given_up();
+    bool no_thread = false;
     for (Now now; state.short_of_threads(now); now = Now()) {
       if (state.wake_idle()) continue;
       ++state.threads;
@@ -304,12 +309,14 @@ void* WorkerPool::dispatch(void* argument) {
       if (started) continue;
       --state.threads;
       --state.starting;
-      if (!state.refuse_one(now)) break;
+      no_thread = !state.refuse_one(now);
+      if (no_thread) break;
     }
     if (state.stopping) state.workers_called = state.idle;
     Now now;
     const bool again = state.wake_cancelled() || state.stopping;
     state.dispatcher_due = std::min(state.next_due(now), again ? now.ns() + kWakeAgainNs : kNever);
+    if (no_thread) state.dispatcher_due = std::min(state.dispatcher_due, now.ns() + kStartAgainNs);
     state.wake_called();  // whoever comes meanwhile brings `dispatcher_due` forward
     state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
     state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again

@@ -15,12 +15,16 @@ namespace dmthin {
 /// The most threads of what waits and of what changes, each. 64 activations overlap in the kernel, with room
 /// beside them for calls that wait longer than those.
 constexpr size_t kMaxThreads = 96;
+/// Jobs may wait for what holds a lock for a job behind them. While the system starts no thread, nothing else
+/// would end that.
+constexpr int64_t kNoThreadNs = 10'000'000'000;
 
 class WorkerPool {
  public:
   /// `most_threads` each for what waits and what changes. `on_done` is called, on any thread, when there are
-  /// finished jobs and nobody has been told of any yet.
-  WorkerPool(size_t most_threads, std::function<void()> on_done);
+  /// finished jobs and nobody has been told of any yet. While the system starts no thread, a job waits for the
+  /// threads of its kind; it is refused if none of them has taken a job for `no_thread_ns`.
+  WorkerPool(size_t most_threads, std::function<void()> on_done, int64_t no_thread_ns = kNoThreadNs);
   ~WorkerPool();
 
   void submit(std::unique_ptr<Job> job);

@@ -37,13 +37,13 @@ export function nameOf(index) {
   return `${folderOf(index)}/f${String(index).padStart(6, '0')}`
 }
 
-/** `files` files in folders of a hundred; their sizes go round from `least` to `most` KiB. */
-export function writeArchive(path, { files, least, most }) {
+/** `files` files from number `from` on, in folders of a hundred; their sizes go round from `least` to `most` KiB. */
+export function writeArchive(path, { files, least, most, from = 0 }) {
   const content = randomFillSync(Buffer.allocUnsafe(CONTENT_BYTES))
   const padding = Buffer.alloc(BLOCK)
   const out = openSync(path, 'w')
   const put = bytes => writeSync(out, bytes)
-  for (let index = 0; index < files; index++) {
+  for (let index = from; index < from + files; index++) {
     if (index % FILES_PER_FOLDER === 0) put(header(`${folderOf(index)}/`, { type: '5', mode: 0o755, size: 0 }))
     const size = (least + (index % (most - least + 1))) * 1024 - (index % 7)
     put(header(nameOf(index), { type: '0', mode: 0o644, size }))

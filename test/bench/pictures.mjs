@@ -79,7 +79,7 @@ const pictures = [
     file: 'store-files.svg',
     title: 'Archives unpacked, layers compared, ten thousand layers',
     scale: 'log',
-    metrics: ['import', 'import-mounted', 'import-large', 'import-large-mounted', 'diff', 'open-10k'],
+    metrics: ['import', 'import-mounted', 'import-large', 'import-large-mounted', 'import-image', 'diff', 'open-10k'],
   },
   {
     file: 'event-loop.svg',

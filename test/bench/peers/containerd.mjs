@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { readPlan, Samples } from '../plan.mjs'
 import { containerdProgram } from '../process.mjs'
 import { emptyPool } from '../store-scratch.mjs'
-import { importing } from './ours-trees.mjs'
+import { importing, importingImage, layerByLayer } from './ours-trees.mjs'
 
 const { trial, plan } = readPlan(process.argv.slice(2))
 const run = promisify(execFile)
@@ -52,4 +52,21 @@ async function ofUnpacking() {
   samples.print()
 }
 
-await (trial.startsWith('import') ? ofUnpacking() : ofSnapshotter())
+/** Only the unpacking counts, not the snapshots below it, which are ours. */
+async function ofImage() {
+  const samples = new Samples()
+  await importingImage(plan, async each => {
+    let ns = 0
+    const keys = await layerByLayer(each, async (layer, archive) => {
+      const [{ type, source }] = layer.mounts
+      const { stdout } = await run(containerdProgram, ['unpack-whole', trial, archive, type, source])
+      for (const one of JSON.parse(stdout)[trial]) ns += one
+    })
+    samples.add(trial, ns)
+    return keys
+  })
+  samples.print()
+}
+
+const ways = { 'import-image': ofImage, import: ofUnpacking, 'import-large': ofUnpacking }
+await (ways[trial] ?? ofSnapshotter)()

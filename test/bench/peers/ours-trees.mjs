@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { unmount } from 'dm-thin'
 import * as layers from 'dm-thin/store'
 import { nameOf, writeArchive } from '../archive.mjs'
+import { writeImage } from '../image.mjs'
 import { range } from '../plan.mjs'
 import { emptyPool, removeAll, stagedStore, storeDirectory, withStore } from '../store-scratch.mjs'
 
@@ -46,6 +47,37 @@ const unpack = (samples, plan, metric) =>
     },
   })
 
+/**
+ * Calls `body` for each of `repeats` with an image and its compressed layers; what was unpacked goes back to the pool's
+ * file. Also the frame of the peer that unpacks layers by containerd's program. `body` gives the keys of its layers,
+ * lowest first.
+ */
+export async function importingImage(plan, body) {
+  const image = join(plan.directory, `image-${process.pid}`)
+  const archives = writeImage(image, plan)
+  const round = async store => {
+    for (const repeat of range(plan.repeats)) {
+      const keys = await body({ store, image, archives, repeat })
+      for (const key of keys.reverse()) await removeAll(store, [key])
+    }
+  }
+  await withStore(plan, round, { discard: true })
+  rmSync(image, { recursive: true })
+}
+
+/** One layer on top of the other, each unpacked and committed before the next is read. @returns {Promise<string[]>} */
+export async function layerByLayer({ store, archives, repeat }, unpackInto) {
+  const keys = []
+  for (const archive of archives) {
+    const [active, committed] = [`active-${repeat}-${keys.length}`, `layer-${repeat}-${keys.length}`]
+    const layer = await store.prepare(active, keys.at(-1) ?? '')
+    await unpackInto(layer, archive)
+    await store.commit(committed, active)
+    keys.push(committed)
+  }
+  return keys
+}
+
 /** Half of them changed, a quarter added, a quarter deleted, all over the tree. */
 function change(root, { files, count }) {
   const step = Math.floor(files / count)
@@ -62,6 +94,16 @@ const leaves = list => list.filter(({ kind, path }) => kind !== 'C' || /\/f\d+(-
 export const treeTrials = {
   import: (samples, plan) => unpack(samples, plan, 'import'),
   'import-large': (samples, plan) => unpack(samples, plan, 'import-large'),
+
+  'import-image': (samples, plan) =>
+    importingImage(plan, async ({ store, image, archives, repeat }) => {
+      const { layers: keys } = await samples.time('import-image', () => store.importImage(image))
+      const unpackInto = (layer, archive) => store.applyLayer(layer.key, archive)
+      const others = await samples.time('import-image@layer by layer', () =>
+        layerByLayer({ store, archives, repeat }, unpackInto),
+      )
+      return [...keys, ...others]
+    }),
 
   async diff(samples, plan) {
     const [lower, upper] = [LOWER, UPPER].map(name => join(plan.directory, name))

@@ -8,17 +8,21 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/archive"
+	"github.com/containerd/containerd/archive/compression"
 	"github.com/containerd/containerd/mount"
 	"github.com/opencontainers/go-digest"
 )
 
-// Unpacks an archive into a folder, as containerd's own differ does: with the digest of what it read.
+// Unpacks an archive into a folder, as containerd's own differ does: decompressed, with the digest of the archive.
 func unpack(ctx context.Context, file, root string) {
 	from, err := os.Open(file)
 	check("archive", err)
 	defer from.Close()
+	plain, err := compression.DecompressStream(from)
+	check("decompress", err)
+	defer plain.Close()
 	digester := digest.Canonical.Digester()
-	reader := io.TeeReader(from, digester.Hash())
+	reader := io.TeeReader(plain, digester.Hash())
 	_, err = archive.Apply(ctx, root, reader)
 	check("apply", err)
 	_, err = io.Copy(io.Discard, reader)

@@ -3,6 +3,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { toolsRoot } from '../tools/vm/tools.mjs'
 
 export const here = dirname(fileURLToPath(import.meta.url))
 export const root = join(here, '..', '..')
@@ -11,10 +12,25 @@ const TRIAL_LIMIT_MS = 300_000
 const peerSources = join(here, 'peers', 'c')
 const binaries = join(root, '.cache', 'bench')
 
-/** The same trials over two ways to the kernel: `without` is the source of the other way. */
+/**
+ * The same trials over two ways to the kernel: `without` is the source of the other way. The library is named with its
+ * version, since the link without one leads nowhere if its package is unpacked and that of the library installed.
+ */
 const cPeers = {
   c: { binary: join(binaries, 'peer'), without: 'libdm.c', libraries: [] },
-  libdevmapper: { binary: join(binaries, 'peer-libdevmapper'), without: 'dm.c', libraries: ['-ldevmapper'] },
+  libdevmapper: {
+    binary: join(binaries, 'peer-libdevmapper'),
+    without: 'dm.c',
+    libraries: ['-l:libdevmapper.so.1.02.1'],
+  },
+}
+
+/** Where the headers and libraries of packages are that the set-up has unpacked. */
+function unpackedOptions() {
+  const tools = toolsRoot()
+  if (tools === undefined) return []
+  const libraries = readdirSync(join(tools, 'usr/lib')).filter(name => name.endsWith('-linux-gnu'))
+  return [`-I${join(tools, 'usr/include')}`, ...libraries.map(name => `-L${join(tools, 'usr/lib', name)}`)]
 }
 
 /** Compiles a C peer when its sources are newer; kept outside the tracked tree, so that a guest finds it ready. */
@@ -26,7 +42,7 @@ export function buildPeer(name) {
   mkdirSync(binaries, { recursive: true })
   const files = sources.filter(path => path.endsWith('.c') && !path.endsWith(`/${without}`))
   const options = ['-O2', '-Wall', '-pthread', '-D_GNU_SOURCE']
-  execFileSync('cc', [...options, '-o', binary, ...files, ...libraries], { stdio: 'inherit' })
+  execFileSync('cc', [...options, ...unpackedOptions(), '-o', binary, ...files, ...libraries], { stdio: 'inherit' })
 }
 
 /** Built by the set-up from peers/containerd/main.go, where Go and containerd's sources can be had. */

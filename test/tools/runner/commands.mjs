@@ -195,14 +195,14 @@ const here = (projects, filters) => ({
 
 /**
  * @param {ReturnType<typeof here>[]} local @param {import('./lanes.mjs').Part[]} parts @param {string[]} filters
- * @param {(results: import('./summary.mjs').Part[]) => void} [keep]
+ * @param {(results: import('./summary.mjs').Part[]) => Promise<void>} [keep]
  */
-async function report(local, parts, filters, keep = () => {}) {
+async function report(local, parts, filters, keep = async () => {}) {
   const results = []
   for (const part of local) if (testFiles(part.projects, filters).length > 0) results.push(await runPart(part))
   const testNamePattern = namePattern(filters)
   results.push(...(await runParts(parts, { testNamePattern })))
-  keep(results)
+  await keep(results)
   const counted = results.map(each => countPart(each, { mayBeEmpty: filters.length > 0, root: repository }))
   // With a name pattern jest calls every other test skipped.
   const { text, ok } = summarize(counted, { skippedMayBe: testNamePattern !== undefined })

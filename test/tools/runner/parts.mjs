@@ -5,7 +5,7 @@ import { say } from '../setup/steps.mjs'
 
 /** What makes devices in the kernel, but `long`, and `races`, which mean something only with two processors. */
 export const ON_DEVICES = ['clients', 'store', 'contract', 'kernel', 'fault', 'examples', 'runtimes']
-const TITLES = { uml: 'User-Mode Linux', qemu: 'QEMU' }
+export const TITLES = { uml: 'User-Mode Linux', qemu: 'QEMU' }
 
 /** @param {string} machine @param {boolean} udev @param {string} [what] */
 const titleOf = (machine, udev, what) => `${TITLES[machine]}${udev ? ' with udev' : ''}${what ? `: ${what}` : ''}`

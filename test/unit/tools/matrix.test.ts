@@ -25,7 +25,7 @@ const textOf = (...runs: unknown[][]) =>
   ask(
     'runner/matrix.mjs',
     `let cells = {};
-     ${JSON.stringify(runs)}.forEach((parts, at) => (cells = m.addParts(cells, parts, { commit: 'c' + at, date: '2026-01-0' + (at + 1) })))
+     ${JSON.stringify(runs)}.forEach((parts, at) => (cells = m.addParts(cells, parts, { commit: 'c' + at, date: '2026-01-0' + (at + 1), filesOf: project => (project === 'fault' ? 2 : 1) })))
      return m.matrixText(cells, { kernels: 'uml 6.12', node: 'v24' })`,
   ) as string
 
@@ -43,7 +43,17 @@ describe('the test matrix', () => {
     expect(text).toContain('| project | QEMU with udev | User-Mode Linux |')
     expect(text).toContain('| kernel | 1, 1 failed, 3 s |  |')
     expect(text).toContain('| races |  | 1, 3 s |')
-    expect(text).toContain('commit c0 on 2026-01-01, commit c1 on 2026-01-02')
+    expect(text).toContain('on 2026-01-01 (commit c0), 2026-01-02 (commit c1).')
+  })
+
+  test('calls the column of tests without devices by what they run in', () => {
+    const unit = { title: 'here: unit', report: { testResults: [suite('/tree/test/unit/a.test.ts', 'passed')] } }
+    expect(textOf([unit])).toContain('| project | no guest |')
+  })
+
+  test('keeps the cell of a project of which not all files were run', () => {
+    const part = { title: 'QEMU', report: { testResults: [suite('/tree/test/fault/a.test.ts', 'passed')] } }
+    expect(textOf([part])).not.toContain('| fault |')
   })
 
   test('shows the result of the last run of a cell', () => {

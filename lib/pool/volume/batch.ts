@@ -111,31 +111,37 @@ export async function inBatches<Request>(
   checkVolumes(pool, volumes)
   const progress = new ProgressOf(volumes.length, options.onProgress)
   const results = new Array<VolumeResult>(volumes.length)
-  /** Runs `body` if the volume is open. Otherwise, or if `body` throws, rejects the volume and returns false. */
-  const attempt = (at: number, volume: ThinVolume, body: () => void = () => {}): boolean => {
+  /** Runs `body` if the volume is open. Otherwise, or if `body` throws, rejects the volume. */
+  const attempt = (at: number, volume: ThinVolume, body: () => void): void => {
     try {
       volume.state.pending.check()
       body()
-      return true
     } catch (reason) {
       results[at] = { status: 'rejected', volume, reason: reason as DmThinError }
       progress.one()
-      return false
     }
   }
   for (let at = 0; at < volumes.length;) {
     if (at > 0) await nextTurn()
     const asked: Asked<Request>[] = []
-    const turn = new Turn()
-    for (; at < volumes.length && asked.length < BATCH; at += 1) {
-      const volume = volumes[at]!
-      attempt(at, volume, () => asked.push({ at, volume, request: steps.prepare(volume) }))
-      if (turn.isOver()) await turn.next() // a few volumes are sent in the turn of the call
+    let end = () => {}
+    const ended = new Promise<void>(resolve => (end = resolve))
+    try {
+      const turn = new Turn()
+      for (; at < volumes.length && asked.length < BATCH; at += 1) {
+        const volume = volumes[at]!
+        attempt(at, volume, () => {
+          asked.push({ at, volume, request: steps.prepare(volume) })
+          volume.state.pending.enter(ended) // close() waits from here on, also while others are prepared
+        })
+        if (turn.isOver()) await turn.next() // a few volumes are sent in the turn of the call
+      }
+      // One batch at a time: others would wait on threads that other calls need.
+      await oneBatch(asked, results, options.signal, progress, steps)
+    } finally {
+      for (const { volume } of asked) volume.state.pending.leave(ended)
+      end()
     }
-    // A volume may have been closed while others were prepared.
-    const open = asked.filter(each => attempt(each.at, each.volume))
-    // One batch at a time: others would wait on threads that other calls need.
-    await oneBatch(open, results, options.signal, progress, steps)
   }
   progress.throwIfFailed()
   return results
@@ -148,25 +154,16 @@ async function oneBatch<Request>(
   progress: ProgressOf,
   steps: Steps<Request>,
 ): Promise<void> {
-  const done = async () => {
-    const requests = asked.map(each => each.request)
-    const onDone = progress.wanted ? () => progress.one() : undefined
-    const outcomes = await steps.send(requests, { signal, onDone }).catch(allRefused(requests.length, progress))
-    const turn = new Turn()
-    for (const [index, { at, volume, request }] of asked.entries()) {
-      results[at] = await steps.settle(volume, outcomes[index]!, request).then(
-        () => ({ status: 'fulfilled' as const, volume, value: undefined }),
-        (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
-      )
-      if (turn.isOver()) await turn.next()
-    }
-  }
-  const call = done()
-  for (const { volume } of asked) volume.state.pending.enter(call)
-  try {
-    await call
-  } finally {
-    for (const { volume } of asked) volume.state.pending.leave(call)
+  const requests = asked.map(each => each.request)
+  const onDone = progress.wanted ? () => progress.one() : undefined
+  const outcomes = await steps.send(requests, { signal, onDone }).catch(allRefused(requests.length, progress))
+  const turn = new Turn()
+  for (const [index, { at, volume, request }] of asked.entries()) {
+    results[at] = await steps.settle(volume, outcomes[index]!, request).then(
+      () => ({ status: 'fulfilled' as const, volume, value: undefined }),
+      (reason: DmThinError) => ({ status: 'rejected' as const, volume, reason }),
+    )
+    if (turn.isOver()) await turn.next()
   }
 }
 

@@ -44,17 +44,27 @@ describe('a call that takes many turns of the event loop', () => {
     expect(process.calls.slice(before).filter(name => name === 'activateMany')).toHaveLength(1)
   })
 
-  test('rejects a volume that is closed before its batch is sent, and that volume alone', async () => {
+  test('keeps close() of a volume waiting from the moment at which its batch is prepared', async () => {
     const { pool, origin } = await withVolumes()
     const volumes = volumesOf(await pool.snapshotMany(origin, 64))
     slowly()
     const activating = pool.activateMany(volumes)
     await new Promise(setImmediate)
     await volumes[0]!.close()
+    expect(volumes[0]!.active).toBe(true)
+    expect(volumesOf(await activating)).toHaveLength(64)
+  })
+
+  test('rejects a volume that is closed before its batch is prepared, and that volume alone', async () => {
+    const { pool, origin } = await withVolumes()
+    const volumes = volumesOf(await pool.snapshotMany(origin, 65))
+    slowly()
+    const activating = pool.activateMany(volumes)
+    await volumes[64]!.close()
     const results = await activating
-    expect(results[0]).toMatchObject({ status: 'rejected', reason: { code: 'DM_CLOSED' } })
-    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(63)
-    expect(volumes.filter(({ active }) => active)).toHaveLength(63)
+    expect(results[64]).toMatchObject({ status: 'rejected', reason: { code: 'DM_CLOSED' } })
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(64)
+    expect(volumes.filter(({ active }) => active)).toHaveLength(64)
   })
 })
 

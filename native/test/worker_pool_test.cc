@@ -10,60 +10,13 @@
 #include "system/critical_section.h"
 #include "system/system_call.h"
 #include "test/check.h"
+#include "test/jobs.h"
 #include "test/waits.h"
 
 using namespace dmthin;
 using dmthin::test::Meeting;
 using dmthin::test::Pipe;
-
-namespace {
-
-using Body = std::function<std::optional<int>(Job&)>;
-
-class Lambda final : public Job {
- public:
-  Lambda(Body body, Kind of, uint32_t id) : body_(std::move(body)) {
-    kind = of;
-    cancel_id = id;
-  }
-  std::optional<int> run() override { return body_(*this); }
-
- private:
-  Body body_;
-};
-
-/// A pool, and how many of its jobs have ended.
-class Pool {
- public:
-  explicit Pool(size_t most, int64_t no_thread_ns = kNoThreadNs)
-      : pool_(most, [this] { ++told_; }, no_thread_ns) {}
-  void add(Body body, Kind kind = Kind::kWaits, uint32_t id = 0) {
-    pool_.submit(std::make_unique<Lambda>(std::move(body), kind, id));
-  }
-  void cancel(uint32_t id) { pool_.cancel(id); }
-  void stop() { pool_.stop(); }
-  int told() const { return told_; }
-  size_t take(size_t max_waits = SIZE_MAX) {
-    bool more = false;
-    const size_t taken = pool_.take_done(max_waits, &more).size();
-    more_ = more;
-    return taken;
-  }
-  bool more() const { return more_; }
-  void wait_for(size_t jobs) {
-    for (size_t ended = 0; ended < jobs;) {
-      ended += take();
-      std::this_thread::yield();
-    }
-  }
-
- private:
-  std::atomic<int> told_{0};
-  bool more_ = false;
-  WorkerPool pool_;
-};
-
-}  // namespace
+using dmthin::test::Pool;
 
 TEST(worker_pool_test, sixty_four_waits_overlap) {
   Meeting all(64);
@@ -232,106 +185,6 @@ TEST(worker_pool_test, tries_again_after_its_delay) {
   pool.add([&](Job&) { return ++runs < 5 ? std::optional<int>(1) : std::nullopt; });
   pool.wait_for(1);
   CHECK_EQUAL(runs, 5);
-}
-
-TEST(worker_pool_test, jobs_are_refused_while_no_thread_can_be_started) {
-  for (const Kind kind : {Kind::kQuick, Kind::kFrees, Kind::kChanges, Kind::kWaits, Kind::kEndless}) {
-    for (const int nth : {1, 2}) {  // the dispatcher, or the first worker
-      std::atomic<int> refused{0};
-      std::atomic<int> ran{0};
-      Pool pool(4);
-      const auto body = [&](Job& job) { return ++(job.refused ? refused : ran), std::nullopt; };
-      set_fault(kStartThread.name(), nth, FaultKind::kFail, EAGAIN);
-      pool.add(body, kind);
-      pool.wait_for(1);
-      CHECK_EQUAL(clear_faults(), 0);
-      pool.add(body, kind);
-      pool.wait_for(1);
-      CHECK_EQUAL(refused, 1);
-      CHECK_EQUAL(ran, 1);
-    }
-  }
-}
-
-TEST(worker_pool_test, a_job_whose_kind_has_a_thread_waits_for_it_if_no_other_can_be_started) {
-  Pipe pipe;
-  Meeting started(2);
-  std::atomic<int> refused{0};
-  Pool pool(4);
-  pool.add([&](Job& job) {
-    started.arrive();
-    return (void)pipe.read(job.cancel), std::nullopt;
-  });
-  started.arrive();
-  for (int i = 0; i < 100; ++i) set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
-  pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; });
-  // One of another kind, whose kind has no thread, is refused: no thread can be started now.
-  std::atomic<int> quick_refused{0};
-  pool.add([&](Job& job) { return quick_refused += job.refused ? 1 : 0, std::nullopt; }, Kind::kQuick);
-  pool.wait_for(1);
-  CHECK_EQUAL(quick_refused, 1);
-  CHECK(clear_faults() > 0);
-  pipe.write();
-  pool.wait_for(2);
-  CHECK_EQUAL(refused, 0);
-}
-
-TEST(worker_pool_test, a_job_is_refused_if_the_threads_of_its_kind_wait_for_it_and_no_other_can_be_started) {
-  for (const Kind kind : {Kind::kFrees, Kind::kChanges, Kind::kWaits}) {
-    Pipe lock_of_the_job;
-    Meeting started(2);
-    Pool pool(4, 10'000'000);
-    pool.add(
-        [&](Job& job) {
-          started.arrive();
-          return (void)lock_of_the_job.read(job.cancel), std::nullopt;
-        },
-        kind);
-    started.arrive();
-    for (int i = 0; i < 10'000; ++i) set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
-    std::atomic<bool> refused{false};
-    pool.add([&](Job& job) { return refused = job.refused, lock_of_the_job.write(), std::nullopt; }, kind);
-    pool.wait_for(2);
-    CHECK(refused);
-    CHECK(clear_faults() > 0);
-  }
-}
-
-TEST(worker_pool_test, a_thread_is_started_for_a_job_once_the_system_has_threads_again) {
-  Pipe lock_of_the_job;
-  Meeting started(2);
-  Pool pool(4);
-  pool.add([&](Job& job) {
-    started.arrive();
-    return (void)lock_of_the_job.read(job.cancel), std::nullopt;
-  });
-  started.arrive();
-  set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
-  std::atomic<bool> refused{false};
-  pool.add([&](Job& job) { return refused = job.refused, lock_of_the_job.write(), std::nullopt; });
-  pool.wait_for(2);
-  CHECK(!refused);
-  CHECK_EQUAL(clear_faults(), 0);
-}
-
-TEST(worker_pool_test, quick_jobs_behind_blocked_ones_are_refused_if_no_other_thread_can_be_started) {
-  Pipe never;
-  Meeting started(3);
-  std::atomic<int> refused{0};
-  Pool pool(4);
-  for (int i = 0; i < 2; ++i) {
-    pool.add(
-        [&](Job& job) {
-          started.arrive();
-          return (void)never.read(job.cancel), std::nullopt;
-        },
-        Kind::kQuick);
-  }
-  started.arrive();
-  set_fault(kStartThread.name(), 1, FaultKind::kFail, EAGAIN);
-  pool.add([&](Job& job) { return refused += job.refused ? 1 : 0, std::nullopt; }, Kind::kQuick);
-  pool.wait_for(1);
-  CHECK_EQUAL(refused, 1);
 }
 
 TEST(worker_pool_test, stops_with_work_in_every_state) {

@@ -23,9 +23,9 @@ struct Lane {
   size_t running = 0;
   std::optional<int64_t> waits_since = {};  // of the queue, from the first look at it after it has changed
 
-  bool stalled(Now& now) { return patience != kNever && waits(now, patience); }
-  /// Whether no job has been taken for so long.
-  bool waits(Now& now, int64_t ns) {
+  bool stalled(Now& now) { return patience != kNever && waited(now, patience); }
+  /// Whether no job has been taken for `ns`.
+  bool waited(Now& now, int64_t ns) {
     if (!waits_since) waits_since = now.ns();
     return now.ns() - *waits_since >= ns;
   }

@@ -178,7 +178,7 @@ struct WorkerPool::State {
   bool refuse_one(Now& now) {
     for (Lane& lane : lanes) {
       if (lane.takeable(now) == 0) continue;
-      if (lane.running > 0 && !lane.stalled(now) && !lane.waits(now, no_thread_ns)) continue;
+      if (lane.running > 0 && !lane.stalled(now) && !lane.waited(now, no_thread_ns)) continue;
       auto job = lane.pop();
       job->refused = true;
       given_up.push_back(std::move(job));

@@ -15,8 +15,8 @@ namespace dmthin {
 /// The most threads of what waits and of what changes, each. 64 activations overlap in the kernel, with room
 /// beside them for calls that wait longer than those.
 constexpr size_t kMaxThreads = 96;
-/// Jobs may wait for what holds a lock for a job behind them. While the system starts no thread, nothing else
-/// would end that.
+/// A job may wait for a lock that is held for a job behind it in the queue. While the system starts no thread,
+/// only the refusal of the second ends that.
 constexpr int64_t kNoThreadNs = 10'000'000'000;
 
 class WorkerPool {

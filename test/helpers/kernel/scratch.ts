@@ -16,6 +16,9 @@ export interface Scratch {
   readonly log: KernelLog
 }
 
+/** Of the kernel log, if a test leaves something or the kernel complains. */
+const LINES_SHOWN = 60
+
 let counter = 0
 
 /** A marked name that nothing else on the machine has. */
@@ -44,9 +47,11 @@ export function useScratch(): Scratch {
       run('udevadm', ['settle'])
       left = snapshotKernelState()
     }
+    const complaints = log.complaints()
+    // The lines before a complaint, of all levels, often say what led to it.
+    const kernelLog = left === '' && complaints.length === 0 ? [] : log.lines().slice(-LINES_SHOWN)
     if (left !== '') sweep()
-    expect(left).toBe('')
-    expect(log.complaints()).toEqual([])
+    expect({ left, complaints, kernelLog }).toEqual({ left: '', complaints: [], kernelLog: [] })
   })
   afterAll(async () => {
     const findings = await checkFindings()

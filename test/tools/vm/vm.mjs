@@ -1,6 +1,8 @@
 // Runs a command in a virtual machine, by default in the fastest that works here:
 //
-//   node test/tools/vm/vm.mjs [--uml|--qemu] [--udev] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
+//   node test/tools/vm/vm.mjs [--uml|--qemu] [--udev] [--cheaper] [--keep] [--timeout SECONDS] [--verbose] -- CMD…
+//
+// `--cheaper` makes the clock and new pages cheap in User-Mode Linux, as in tests (cheaper-calls.c).
 //
 // Exit status: the command's own (128 + N after signal N); 124 if the guest was ended at the time limit, 125 if it
 // died (its kernel console is shown), 130 and the like after a signal to the harness.
@@ -9,9 +11,13 @@ import { realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { runInGuest } from './run.mjs'
 
-const USAGE = 'usage: npm run vm -- [--uml|--qemu] [--udev] [--keep] [--timeout SECONDS] [--verbose] [--] CMD…'
+const USAGE =
+  'usage: npm run vm -- [--uml|--qemu] [--udev] [--cheaper] [--keep] [--timeout SECONDS] [--verbose] [--] CMD…'
 
-/** @typedef {{ machine?: 'uml' | 'qemu', udev: boolean, keep: boolean, verbose: boolean, timeout: number, command: string[] }} VmOptions */
+/**
+ * @typedef {{ machine?: 'uml' | 'qemu', udev: boolean, cheaper: boolean, keep: boolean, verbose: boolean, timeout: number,
+ *   command: string[] }} VmOptions
+ */
 
 /**
  * Options end at `--` or at the first word that is none.
@@ -19,7 +25,7 @@ const USAGE = 'usage: npm run vm -- [--uml|--qemu] [--udev] [--keep] [--timeout 
  */
 export function parseArguments(argv) {
   /** @type {VmOptions} */
-  const options = { udev: false, keep: false, verbose: false, timeout: 1800, command: [] }
+  const options = { udev: false, cheaper: false, keep: false, verbose: false, timeout: 1800, command: [] }
   const words = [...argv]
   while (words.length > 0 && words[0].startsWith('-')) {
     const word = words.shift() ?? ''
@@ -28,6 +34,7 @@ export function parseArguments(argv) {
     if (name === '--udev') options.udev = true
     else if (name === '--uml') options.machine = 'uml'
     else if (name === '--qemu') options.machine = 'qemu'
+    else if (name === '--cheaper') options.cheaper = true
     else if (name === '--keep') options.keep = true
     else if (name === '--verbose') options.verbose = true
     else if (name === '--timeout') {

@@ -82,10 +82,11 @@ describe('the command lines of the tools', () => {
   const parse = (...argv: string[]) => ask('vm/vm.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
 
   test('end the options of the virtual machine at -- or at the first other word', () => {
-    const plain = { udev: false, keep: false, verbose: false, timeout: 1800 }
+    const plain = { udev: false, cheaper: false, keep: false, verbose: false, timeout: 1800 }
     expect(parse('ls', '--udev')).toEqual({ ...plain, command: ['ls', '--udev'] })
     expect(parse('--udev', '--timeout=5', '--', 'ls')).toEqual({ ...plain, udev: true, timeout: 5, command: ['ls'] })
     expect(parse('--keep')).toEqual({ ...plain, keep: true, command: [] })
+    expect(parse('--uml', '--cheaper', 'ls')).toEqual({ ...plain, machine: 'uml', cheaper: true, command: ['ls'] })
   })
 
   test('set the runs, the targets and the --keep option of the fuzzers', () => {

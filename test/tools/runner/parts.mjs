@@ -47,7 +47,8 @@ const secondKernel = files => ({
 })
 
 /**
- * Every project on each machine (on one, if DM_THIN_VM names it), with and without udev.
+ * Every project on each machine (on one, if DM_THIN_VM names it), with and without udev (only one of them if the words have
+ * `--udev` or `--no-udev`).
  * @param {string[]} filters @returns {import('./lanes.mjs').Part[]}
  */
 export function everyPart(filters) {
@@ -55,7 +56,8 @@ export function everyPart(filters) {
   const races = testFiles(['races'], filters)
   const asked = process.env.DM_THIN_VM
   const machines = /** @type {const} */ (['uml', 'qemu']).filter(name => asked === undefined || asked === name)
-  const places = machines.flatMap(machine => [false, true].map(udev => ({ machine, udev })))
+  const choices = [false, true].filter(udev => !filters.includes(udev ? '--no-udev' : '--udev'))
+  const places = machines.flatMap(machine => choices.map(udev => ({ machine, udev })))
   const limit = 7200
   return [
     ...places.map(place => ({ title: titleOf(place.machine, place.udev), ...place, files, limit })),

@@ -63,4 +63,14 @@ describe('the test matrix', () => {
     }
     expect(textOf([kernel], [fixed])).toContain('| kernel | 2, 3 s |')
   })
+
+  test('can be filled for one machine, with or without udev', () => {
+    const places = (...words: string[]) =>
+      ask('runner/parts.mjs', `return m.everyPart(${JSON.stringify(words)}).map(part => part.title)`, {
+        DM_THIN_VM: 'qemu',
+      })
+    expect(places('--udev')).toEqual(['QEMU with udev', 'QEMU with udev: races'])
+    expect(places('--no-udev')).toEqual(['QEMU', 'QEMU: races'])
+    expect(places()).toEqual(['QEMU', 'QEMU with udev', 'QEMU: races', 'QEMU with udev: races'])
+  })
 })

@@ -2,9 +2,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Daemon } from './daemon.js'
-import { run, tryRun } from './spawned.js'
+import { outcomeOf } from './spawner.js'
+import { tryRun } from './spawned.js'
 
 const SYSTEMD = '/usr/lib/systemd/systemd'
+/** systemd itself ends a unit that does not start within 90 s, and says why; the units before it may take as long. */
+const SYSTEMCTL_LIMIT_MS = 200_000
 
 /** The units of a page of the documentation, with what this machine has in the place of what the page names. */
 export function unitOf(page: string, name: string, here: Readonly<Record<string, string>>): string {
@@ -62,7 +65,10 @@ export class Systemd {
 
   /** Runs systemctl, which must succeed, and returns what it printed. */
   systemctl(...words: readonly string[]): string {
-    return run('nsenter', ['--target', this.#pid, '--all', 'systemctl', ...words]).trim()
+    const args = ['--target', this.#pid, '--all', 'systemctl', ...words]
+    const { status, stdout, stderr } = outcomeOf('nsenter', args, undefined, SYSTEMCTL_LIMIT_MS)
+    if (status !== 0) throw new Error(`systemctl ${words.join(' ')} ended with ${status}: ${stderr.toString()}`)
+    return stdout.toString().trim()
   }
 
   /** Powers off, and resolves with what the start and the end have printed. */

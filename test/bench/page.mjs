@@ -77,10 +77,10 @@ function floorLines({ results }) {
     'with their texts, where `c` only points at them. In the rows with concurrent calls, 64 threads and the event loop share',
     'the processors.',
     '',
-    'In User-Mode Linux to read the clock is a system call, 7 µs, and only there. Node and the library read it six times for',
-    'each `message` and five times for each `activate` (counted by strace), which is about half of what `message` takes longer',
-    'than `c-locks`; the C programs read it only to measure. `npm run vm -- --uml --cheaper node test/bench/run.mjs` measures',
-    'with a clock that is no system call.',
+    'In User-Mode Linux to read the clock is a system call, 7 µs, and only there. Node and the library read it six or seven times',
+    'for each `message` and five or six times for each `activate`, the C programs only to measure. By this count it is about half',
+    'of what `message` takes longer than `c-locks`. `npm run vm -- --uml node test/bench/system-calls.mjs --clock` counts;',
+    '`npm run vm -- --uml --cheaper node test/bench/run.mjs` measures with a clock that is no system call, and cheap new pages.',
     '',
   ]
 }

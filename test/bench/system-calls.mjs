@@ -1,6 +1,8 @@
 // How many system calls an operation takes, by strace. A count says what a time on an emulated machine does not:
 //
-//   npm run vm -- --uml node test/bench/system-calls.mjs [--json] [operation]
+//   npm run vm -- --uml node test/bench/system-calls.mjs [--clock] [--json]
+//
+// --clock also counts how often the clock is read, which is a system call in User-Mode Linux only.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,17 +24,23 @@ const THREAD = /^(clone3?|set_robust_list|rseq)$/
 /** In whoever starts it: by the library and by glibc, two each; and one in the thread itself. */
 const MASKS_OF_A_THREAD = 5
 
-/** @param {string} line of strace -f -y @returns {string | undefined} the call, a device mapper's with its command */
-export function callIn(line) {
+/**
+ * @param {string} line of strace -f -y @param {boolean} clock whether readings of the clock count
+ * @returns {string | undefined} the call, a device mapper's with its command
+ */
+function callIn(line, clock) {
   const [, call, rest] = /^\d+ +(\w+)\((.*)/.exec(line) ?? []
-  if (call === undefined || CLOCK.test(call) || MEMORY.test(call)) return undefined
+  if (call === undefined || (!clock && CLOCK.test(call)) || MEMORY.test(call)) return undefined
   if (call === 'ioctl') return /,\s*((?:DM|LOOP|BLK|FI)\w+|[^,]+)/.exec(rest)[1]
   if ((call === 'read' || call === 'write') && rest.includes('[eventfd]')) return `${call} of an eventfd`
   return call
 }
 
-/** @param {string} trace @returns {Map<string, Map<string, number>>} per operation: its calls, for one of ROUNDS */
-export function callsIn(trace) {
+/**
+ * @param {string} trace @param {boolean} clock
+ * @returns {Map<string, Map<string, number>>} per operation: its calls, for one of ROUNDS
+ */
+function callsIn(trace, clock) {
   const operations = new Map()
   let counts
   for (const line of trace.split('\n')) {
@@ -42,7 +50,7 @@ export function callsIn(trace) {
       if (counts) operations.set(mark[2], counts)
       continue
     }
-    const call = counts && callIn(line)
+    const call = counts && callIn(line, clock)
     if (call) counts.set(call, (counts.get(call) ?? 0) + 1)
   }
   for (const calls of operations.values()) {
@@ -63,7 +71,7 @@ function leaveOutThreads(calls) {
 export const isWaiting = call => WAITING.test(call)
 
 /** Runs all operations in a process of their own, under strace. */
-export function countedCalls() {
+export function countedCalls({ clock = false } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'dm-thin-trace-'))
   const file = join(directory, 'trace')
   const program = new URL('peers/ours-calls.mjs', import.meta.url).pathname
@@ -72,7 +80,7 @@ export function countedCalls() {
     const { status, stderr, error } = spawnSync('strace', args, { encoding: 'utf8', maxBuffer: 1e8 })
     if (error) throw error
     if (status !== 0) throw new Error(`the operations failed:\n${stderr}`)
-    return callsIn(readFileSync(file, 'utf8'))
+    return callsIn(readFileSync(file, 'utf8'), clock)
   } finally {
     if (!process.env.KEEP_TRACE) rmSync(directory, { recursive: true, force: true })
     else console.error(file)
@@ -89,7 +97,7 @@ function print(operations) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const operations = countedCalls()
+  const operations = countedCalls({ clock: process.argv.includes('--clock') })
   if (!process.argv.includes('--json')) print(operations)
   else
     console.log(

@@ -275,7 +275,7 @@ test(
     try {
       const folder = writeUnits(scratch.path('boot-units'), { [name]: unit })
       await using first = await Systemd.boot(folder, 'local-fs.target')
-      first.systemctl('enable', '--now', name)
+      await first.enable(name)
       await prepared('layer')
       first.systemctl('kill', '--signal=SIGKILL', name)
       await prepared('after-kill')

@@ -97,7 +97,7 @@ test('the systemd unit in the docs starts the pool with its volumes at each boot
       .map(line => line.split('\t')[0])
   await using first = await Systemd.boot(folder, 'local-fs.target')
   expect(devices()).not.toContain(volume.name)
-  first.systemctl('enable', '--now', 'dm-thin-tank.service')
+  await first.enable('dm-thin-tank.service')
   expect(devices()).toEqual(expect.arrayContaining([volume.name, snapshot.name]))
   expect(await seedOf(nodeOf(volume.name), 1, [7, 8])).toBe(8)
   await first.powerOff()

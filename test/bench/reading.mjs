@@ -3,7 +3,8 @@
 export const peerLines = [
   'Peers: `c` is a C program that calls ioctls with one thread, `c-64` the same with 64 threads. `c-async` hands each call',
   'to a second thread and sleeps in epoll until it is done, which is the minimum cost for a caller that may not block.',
-  '`c-locks` is `c-async` with the locks and the look at the pool by which calls of several processes can overlap, and',
+  '`c-locks` is `c-async` with the locks and the look at the pool by which calls of several processes can overlap, and for',
+  '`snapshot-ready` with the locked memory and the blocked signal that nothing delays the resume of the origin;',
   '`c-record` also writes as much to a file as SQLite does for a layer, with one fdatasync, and commits the pool by a',
   'message in place of a status: as many calls of the kernel as ours, in C.',
   '`libdevmapper` is the same C program with that library instead of ioctls, without udev cookies and nodes, and with one',

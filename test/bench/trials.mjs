@@ -36,6 +36,7 @@ export function trialTable({ bigMegabytes, quick }) {
         ours: ['ours', { count: 36 }],
         c: ['c', { count: 36, threads: 36 }],
         'c-async': ['c', { count: 36, threads: 36, async: 1 }],
+        'c-locks': ['c', { count: 36, threads: 36, async: 1, locks: 1 }],
         libdevmapper: ['libdevmapper', { count: 36 }],
         dmsetup: ['dmsetup', { count: 12 }],
       },
@@ -149,6 +150,7 @@ const metricTable = {
       { on: 'uml', atMost: 1.7, peer: 'c-async' },
       { on: 'tcg', atMost: 1.15, peer: 'c' },
     ],
+    reason: FLOOR,
   },
   message: {
     unit: 'ms',

@@ -2,9 +2,11 @@
 // threads overlap, and a record that outlives the machine. What the library takes more than that is its own.
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 
 #define GATE ((off_t)1 << 32)
 #define PAGE 4096
+#define STACK_ROOM (4 * PAGE)
 // SQLite's for one row: locks of its files, and parts of its log.
 #define RECORD_LOCKS 8
 #define RECORD_WRITES 8
@@ -48,13 +51,45 @@ void locked_snap_item(uint32_t index, void* context) {
   close(fd);
 }
 
-void locked_activate_item(uint32_t index, void* context) {
-  struct plan* plan = context;
+// No other program has activated the volume.
+static void look_at_devices(struct plan* plan) {
   struct dm_listing listing;
-  int fd = lock(plan, index);
   if (dm_list_devices(plan->control, &listing) < 0) die("list", "devices");
   dm_listing_free(&listing);
+}
+
+void locked_activate_item(uint32_t index, void* context) {
+  struct plan* plan = context;
+  int fd = lock(plan, index);
+  look_at_devices(plan);
   activate_item(index, plan);
+  close(fd);
+}
+
+// While a disk is suspended, neither a fault of a page nor a signal may end or delay what resumes it.
+static void shielded_snap(struct plan* plan, uint32_t index) {
+  char stack[STACK_ROOM];
+  sigset_t wake, before;
+  void* requests = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (requests == MAP_FAILED) die("mmap", "requests");
+  mlock(requests, PAGE);
+  mlock(stack, sizeof(stack));
+  sigemptyset(&wake);
+  sigaddset(&wake, SIGRTMIN);
+  sigprocmask(SIG_BLOCK, &wake, &before);
+  snap_of_active(plan, index);
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  munmap(requests, PAGE);
+}
+
+void locked_ready_item(uint32_t index, void* context) {
+  struct plan* plan = context;
+  int fd = lock(plan, index);
+  look_at_pool(plan);
+  look_at_origin(plan);
+  shielded_snap(plan, index);
+  look_at_devices(plan);
+  open_snap(plan, index);
   close(fd);
 }
 

@@ -23,7 +23,7 @@
 //   fork-clones  the same by FICLONE in `directory` and loop devices
 //   reset   fork-reset: an open device gets the content of the origin, by one new table
 //   noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
-// With locks=1 `layers` and `prepare` make the calls that a safe caller needs too (see locks.c).
+// With locks=1 `layers`, `ready` and `prepare` make the calls that a safe caller needs too (see locks.c).
 // With async=1 each call of layers, ready, prepare, events and noop is handed to another thread (see
 // handoff.h).
 #include <errno.h>

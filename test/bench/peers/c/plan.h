@@ -47,10 +47,15 @@ void activate_item(uint32_t index, void* context);
 // The snapshot of the origin with this number, made and deleted; its device is another matter.
 void snap(struct plan* plan, uint32_t index);
 void drop(struct plan* plan, uint32_t index);
+// The parts of `ready`: a snapshot of the origin, which is active and suspended meanwhile, and its device.
+void snap_of_active(struct plan* plan, uint32_t index);
+void look_at_origin(struct plan* plan);
+void open_snap(struct plan* plan, uint32_t index);
 
 // The same with the locks that a safe call takes.
 void locked_snap_item(uint32_t index, void* context);
 void locked_activate_item(uint32_t index, void* context);
+void locked_ready_item(uint32_t index, void* context);
 // A layer of which there is a record on the disk, which open_record() has opened.
 void open_record(struct plan* plan);
 void recorded_layer(struct plan* plan, uint32_t index);

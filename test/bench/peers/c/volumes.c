@@ -72,21 +72,34 @@ int open_node(uint64_t dev) {
 
 static const char* const origin = "dmthinbench-c-origin";
 
-static void ready_item(uint32_t index, void* context) {
-  struct plan* plan = context;
-  char name[64];
-  name_of(index, name, sizeof(name));
+void snap_of_active(struct plan* plan, uint32_t index) {
   if (dm_suspend(plan->control, origin) < 0) die("suspend", origin);
   snap(plan, index);
   if (dm_resume(plan->control, origin, NULL) < 0) die("resume", origin);
+}
+
+void look_at_origin(struct plan* plan) {
+  uint64_t dev;
+  if (dm_info(plan->control, origin, &dev) < 0) die("info", origin);
+}
+
+void open_snap(struct plan* plan, uint32_t index) {
+  char name[64];
+  name_of(index, name, sizeof(name));
   plan->node = open_node(activate_id(plan, name, plan->first + index));
+}
+
+static void ready_item(uint32_t index, void* context) {
+  snap_of_active(context, index);
+  open_snap(context, index);
 }
 
 void ready(struct plan* plan) {
   struct samples* list[] = {samples_new("snapshot-ready")};
+  item_fn make = plan->locks ? locked_ready_item : ready_item;
   activate_id(plan, origin, plan->origin);
   for (uint32_t i = 0; i < plan->count; i++) {
-    timed(plan, list[0], ready_item, i);
+    timed(plan, list[0], make, i);
     close(plan->node);
   }
   gang_run(plan->threads, plan->count, remove_item, plan);

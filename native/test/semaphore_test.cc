@@ -38,8 +38,9 @@ class Waiters {
 
  private:
   void take() {
-    for (;;) {
-      semaphore_.wait_for(kFar);
+    for (uint64_t turn = 0;; ++turn) {
+      const bool may_spin = turn % 3 != 0;
+      semaphore_.wait_for(kFar, may_spin);
       if (ending_) return;
       const uint64_t round = posted_;  // the next one begins when all of this one are taken
       ++taken_;

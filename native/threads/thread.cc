@@ -101,8 +101,8 @@ void Semaphore::spin() {
 // sem_clockwait would raise the oldest glibc that the binary loads on, and sem_timedwait keeps the time of
 // day, which can be set. The time is relative, so that nobody asks the clock for it: on some machines that is
 // a system call. It begins anew if another thread has taken the post.
-bool Semaphore::wait_for(int64_t ns) {
-  spin();
+bool Semaphore::wait_for(int64_t ns, bool may_spin) {
+  if (may_spin) spin();
   const timespec time = time_of(ns);
   for (bool over = false; !take();) {
     if (over) return false;

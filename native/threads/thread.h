@@ -63,8 +63,9 @@ class Semaphore {
   Semaphore& operator=(const Semaphore&) = delete;
 
   void post();
-  /// Returns true when it was posted, or false after so long without a post.
-  bool wait_for(int64_t ns);
+  /// Returns true when it was posted, or false after so long without a post. Looks for the next post for a
+  /// moment only if `may_spin`.
+  bool wait_for(int64_t ns, bool may_spin);
 
  private:
   bool take();

@@ -1,4 +1,5 @@
-// The system has no thread left: jobs wait for the threads that exist or are refused, and none waits for good.
+// The system has no thread left: jobs wait for the threads that exist or are refused, and none waits for
+// good.
 #include <atomic>
 #include <cerrno>
 

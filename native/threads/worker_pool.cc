@@ -173,8 +173,8 @@ struct WorkerPool::State {
     }
   }
 
-  /// Gives up a job for want of a thread, where none is there to take it later, or none has for long. False if
-  /// there is no such job.
+  /// Gives up a job for want of a thread, where none is there to take it later, or none has for long. False
+  /// if there is no such job.
   bool refuse_one(Now& now) {
     for (Lane& lane : lanes) {
       if (lane.takeable(now) == 0) continue;
@@ -252,8 +252,8 @@ void* WorkerPool::work(void* argument) {
     if (!job) {
       if (state.stopping) break;
       ++state.idle;
-      // Of many calls at once, those that come while a thread wakes are finished in one turn of the event loop. A
-      // thread that spins takes them one by one, which needs more turns and more time.
+      // Of many calls at once, those that come while a thread wakes are finished in one turn of the event
+      // loop. A thread that spins takes them one by one, which needs more turns and more time.
       const bool may_spin = state.done.size() <= 1;
       // Not with the mutex: whoever is told of a finished job takes it next.
       state.unlock();

@@ -15,15 +15,15 @@ namespace dmthin {
 /// The most threads of what waits and of what changes, each. 64 activations overlap in the kernel, with room
 /// beside them for calls that wait longer than those.
 constexpr size_t kMaxThreads = 96;
-/// A job may wait for a lock that is held for a job behind it in the queue. While the system starts no thread,
-/// only the refusal of the second ends that.
+/// A job may wait for a lock that is held for a job behind it in the queue. While the system starts no
+/// thread, only the refusal of the second ends that.
 constexpr int64_t kNoThreadNs = 10'000'000'000;
 
 class WorkerPool {
  public:
   /// `most_threads` each for what waits and what changes. `on_done` is called, on any thread, when there are
-  /// finished jobs and nobody has been told of any yet. While the system starts no thread, a job waits for the
-  /// threads of its kind; it is refused if none of them has taken a job for `no_thread_ns`.
+  /// finished jobs and nobody has been told of any yet. While the system starts no thread, a job waits for
+  /// the threads of its kind; it is refused if none of them has taken a job for `no_thread_ns`.
   WorkerPool(size_t most_threads, std::function<void()> on_done, int64_t no_thread_ns = kNoThreadNs);
   ~WorkerPool();
 

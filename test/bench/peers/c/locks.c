@@ -70,7 +70,8 @@ void locked_activate_item(uint32_t index, void* context) {
 static void shielded_snap(struct plan* plan, uint32_t index) {
   char stack[STACK_ROOM];
   sigset_t wake, before;
-  void* requests = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  void* requests =
+      mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (requests == MAP_FAILED) die("mmap", "requests");
   mlock(requests, PAGE);
   mlock(stack, sizeof(stack));

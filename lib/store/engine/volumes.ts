@@ -3,7 +3,7 @@ import { signalOption } from '../../base/options.js'
 import { undefinedIf, DmThinError, hasCode, throwIfAborted } from '../../base/errors.js'
 import { BlockDevice } from '../../block/block-device.js'
 import { unwrittenSnapshots } from '../../metadata/unwritten.js'
-import { mappedBlocks, readMetadata } from '../../pool/state/live-metadata.js'
+import { mappedBlocks, readMetadata, thinIds } from '../../pool/state/live-metadata.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
@@ -71,7 +71,7 @@ export class Volumes {
 
   /** Returns the thin ids in the pool's metadata as of its last commit, which includes all completed messages. */
   async ids(): Promise<Set<number>> {
-    return new Set((await this.#pool.volumes()).map(({ id }) => id))
+    return new Set(await thinIds(this.#pool.context))
   }
 
   /** Returns those of the volumes that are snapshots to which nothing was written, as of the pool's last commit. */

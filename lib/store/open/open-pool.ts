@@ -49,7 +49,7 @@ const withoutSize = (source: DeviceSource): DeviceSource => (source.file === und
 
 /** Throws if layers are recorded but their pool does not exist: creating a pool would make the loss final. */
 function refuseLoss(records: Records, place: PoolPlace, cause: unknown): void {
-  if (records.all().length === 0) return
+  if (records.thinIds().length === 0) return
   const where = place.data.file ?? (place.data as { device: string }).device
   const text = `layers are recorded, but their pool is not on ${where}: ${(cause as Error).message}`
   throw new DmThinError('DM_STORE_MISMATCH', text, { device: place.name, cause })

@@ -83,9 +83,7 @@ export class Records {
    * when it was accepted.
    */
   get snapshots(): number {
-    const sql = 'SELECT snapshot_time AS time FROM layer WHERE snapshot_time IS NOT NULL'
-    const read = () => this.#statement(sql).all() as { time: bigint }[]
-    const times = databaseFaults(this.#database.name, read).map(({ time }) => Number(time))
+    const times = this.#numbers('snapshot_time', 'snapshot_time IS NOT NULL')
     return Math.max(Number(this.get('snapshots') ?? 0), leastSnapshotTime(times))
   }
 
@@ -138,6 +136,11 @@ export class Records {
 
   all(): Row[] {
     return this.#rows('1 ORDER BY l.id')
+  }
+
+  /** Returns the thin ids of all rows. It is many times as fast as `all`. */
+  thinIds(): number[] {
+    return this.#numbers('thin', '1')
   }
 
   /** Returns layers whose key is greater than `after`, in the order of the bytes of their keys. */
@@ -246,6 +249,12 @@ export class Records {
   #rows(where: string, ...values: SqlValue[]): Row[] {
     const read = () => this.#statement(`SELECT ${COLUMNS} WHERE ${where}`).all(...values) as Stored[]
     return databaseFaults(this.#database.name, read).map(rowOf)
+  }
+
+  /** SQLite writes one text, because an object and a bigint for each row take most of the time of a read. */
+  #numbers(column: string, where: string): number[] {
+    const found = this.#get(`SELECT json_group_array(${column}) AS list FROM layer WHERE ${where}`)
+    return JSON.parse((found as { list: string }).list) as number[]
   }
 
   #get(sql: string, ...values: SqlValue[]): unknown {

@@ -3,6 +3,7 @@ import type { StoreFinding } from '../common/findings.js'
 import { isIn } from '../engine/claims.js'
 import type { StoreParts } from '../engine/parts.js'
 import { claimStates } from './unrecorded.js'
+import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
 
 /** The number of transactions by which a pool may be ahead: dead calls may have committed the pool without recording it. */
@@ -78,14 +79,20 @@ async function against(parts: CompareParts, ids: ReadonlySet<number>): Promise<{
   const { alive, dead } = await claimStates(parts)
   const others = [...alive, ...dead].filter(({ owner }) => owner !== parts.owner.id)
   const isOfCall = (id: number) => parts.claims.isInUse(id) || others.some(claim => isIn(claim, id))
-  const rows = parts.records.all() // after the claims, which end when their volumes have rows
-  const known = new Set(rows.map(row => row.thin))
-  // The volume of a layer that is being reset is replaced. Until it is there again, another row has the content.
-  const resetting = new Set(
-    rows.flatMap(row => (row.state === 'making' && ids.has(row.thin) ? (row.resets ?? []) : [])),
-  )
-  const lost = rows.filter(
-    row => (row.state === 'ready' || row.state === 'committing') && !ids.has(row.thin) && !resetting.has(row.id),
-  )
+  // The rows are read after the claims, which end when their volumes have rows.
+  const { known, lost } = parts.records.reading(() => rowsAgainst(parts.records, ids))
   return { lost, strange: [...ids].filter(id => !known.has(id) && !isOfCall(id)) }
+}
+
+/** Returns the thin ids of all rows, and the rows without a volume. Reads whole rows only of those that need it. */
+function rowsAgainst(records: Records, ids: ReadonlySet<number>): { known: Set<number>; lost: Row[] } {
+  const known = new Set(records.thinIds())
+  const making = records.unready().filter(({ state }) => state === 'making')
+  // The volume of a layer that is being reset is replaced. Until it is there again, another row has the content.
+  const resetting = new Set(making.flatMap(({ thin, resets }) => (ids.has(thin) ? (resets ?? []) : [])))
+  const lost = [...known]
+    .filter(thin => !ids.has(thin))
+    .map(thin => records.byThin(thin)!)
+    .filter(({ id, state }) => (state === 'ready' || state === 'committing') && !resetting.has(id))
+  return { known, lost: lost.sort((a, b) => a.id - b.id) }
 }

@@ -45,7 +45,7 @@ type EndParts = FindParts & Pick<StoreParts, 'writer' | 'removals' | 'owner' | '
 export async function unrecorded(parts: FindParts, dead: readonly ClaimRow[]): Promise<Unrecorded> {
   const { records, volumes } = parts
   if (dead.length === 0) return { unfinished: [], strange: [] }
-  const recorded = new Set(records.all().map(({ thin }) => thin))
+  const recorded = new Set(records.thinIds())
   const isUnrecorded = (id: number) => dead.some(claim => isIn(claim, id)) && !recorded.has(id)
   const found = [...(await volumes.ids())].filter(isUnrecorded)
   const unwritten = found.length === 0 ? new Set() : await volumes.unwritten(found)

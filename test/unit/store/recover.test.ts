@@ -12,6 +12,12 @@ import { Volumes } from '../../../lib/store/engine/volumes.js'
 import { setTime } from '../../contract/at-rest.js'
 import { withMemoryStore, type MemoryStore } from '../../helpers/store/memory-store.js'
 
+/** The row of an active layer that is being made. */
+const rowOf = (key: string) => {
+  const plain = { kind: 'active', state: 'making', owner: null, parent: null, sizeBytes: 2 ** 26 } as const
+  return { ...plain, key, fileSystem: 'ext4', at: 1n, labels: {} } as const
+}
+
 /** Nobody has its lock. */
 const DEAD = 'dead'
 /** Kernel calls that give a device to a volume, or tell the pool to change one. */
@@ -35,13 +41,11 @@ test('recover() does not report a pool behind its records if a commit and a prep
       const status = { transactionId: id, snapshots: { made } }
       // A removal and a prepare end after the kernel has answered.
       records.noteTransaction((id += 1n))
-      const row = { key: null, kind: 'active', state: 'making', owner: null, parent: null, sizeBytes: 2 ** 26 } as const
-      records.insertWith(made, { ...row, fileSystem: 'ext4', at: 1n, labels: {}, snapshotTime: (made += 1) })
+      records.insertWith(made, { ...rowOf('new'), snapshotTime: (made += 1) })
       return status
     },
-    volumes: async () => [],
   } as unknown as ThinPool
-  const volumes = new Volumes(pool, false)
+  const volumes = { ids: async () => new Set<number>() } as Volumes
   const writer = new Writer(database)
   const owner = {} as Owner
   const claims = new Claims({ records, writer, owner })
@@ -49,6 +53,23 @@ test('recover() does not report a pool behind its records if a commit and a prep
   writer.close()
   database.close()
 })
+
+test('compare() reports layers without a volume, in the order of their rows, but none that is being reset', () =>
+  withMemoryStore(async ({ store, insert, committed }) => {
+    const ready = (key: string) => insert({ key, state: 'ready', owner: null })
+    await committed('base')
+    await store.writer.write(() => store.records.insertWith(900, { ...rowOf('first'), state: 'ready' }))
+    await insert({ key: 'second', state: 'committing' })
+    await insert({ state: 'removing' })
+    await insert({ state: 'retired' })
+    const reset = await insert({ resets: (await ready('being reset')).id })
+    await store.pool.createVolume({ id: reset.thin, sizeBytes: reset.sizeBytes })
+    await insert({ resets: (await ready('third')).id }) // has no volume either
+    const found = await compare(store, false)
+    expect(found.map(({ kind, key }) => [kind, key])).toEqual(
+      ['first', 'second', 'third'].map(key => ['layer-without-volume', key]),
+    )
+  }))
 
 test('recover() deletes nothing if the pool has made fewer snapshots than the records show', () =>
   withMemoryStore(async ({ kernel, process, store, committed, insert }) => {

@@ -5,6 +5,9 @@ const ALWAYS_BAD = /\bBUG\b|WARNING:|\bOops\b|Call Trace|general protection|bloc
 /** Warnings and errors of these count, too; other drivers of the machine may say what they like. */
 const OURS = /device-mapper: |\bloop\d*: |EXT4-fs (error|warning)|I\/O error/
 const WARNING_LEVEL = 4
+/** Of an excerpt. The lines before a complaint often say what led to it, and a call trace follows it. */
+const LINES_BEFORE = 20
+const LINES_SHOWN = 60
 
 export class KernelLog {
   #fd: number | undefined
@@ -26,16 +29,18 @@ export class KernelLog {
     this.#allowed.push(...patterns)
   }
 
-  /** Everything logged since `start`, of all levels. */
-  lines(): readonly string[] {
-    this.#drain()
-    return this.#lines
-  }
-
   /** What nobody allowed. */
   complaints(): string[] {
     this.#drain()
     return this.#complaints.filter(line => !this.#allowed.some(pattern => pattern.test(line)))
+  }
+
+  /** Lines since `start`, of all levels: those around the first complaint, or the last ones if there is none. */
+  excerpt(): string[] {
+    const [complaint] = this.complaints()
+    if (complaint === undefined) return this.#lines.slice(-LINES_SHOWN)
+    const at = this.#lines.indexOf(complaint)
+    return this.#lines.slice(Math.max(0, at - LINES_BEFORE), at + LINES_SHOWN)
   }
 
   close(): void {

@@ -16,9 +16,6 @@ export interface Scratch {
   readonly log: KernelLog
 }
 
-/** Of the kernel log, if a test leaves something or the kernel complains. */
-const LINES_SHOWN = 60
-
 let counter = 0
 
 /** A marked name that nothing else on the machine has. */
@@ -48,8 +45,7 @@ export function useScratch(): Scratch {
       left = snapshotKernelState()
     }
     const complaints = log.complaints()
-    // The lines before a complaint, of all levels, often say what led to it.
-    const kernelLog = left === '' && complaints.length === 0 ? [] : log.lines().slice(-LINES_SHOWN)
+    const kernelLog = left === '' && complaints.length === 0 ? [] : log.excerpt()
     if (left !== '') sweep()
     expect({ left, complaints, kernelLog }).toEqual({ left: '', complaints: [], kernelLog: [] })
   })

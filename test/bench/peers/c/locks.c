@@ -51,17 +51,12 @@ void locked_snap_item(uint32_t index, void* context) {
   close(fd);
 }
 
-// No other program has activated the volume.
-static void look_at_devices(struct plan* plan) {
-  struct dm_listing listing;
-  if (dm_list_devices(plan->control, &listing) < 0) die("list", "devices");
-  dm_listing_free(&listing);
-}
-
 void locked_activate_item(uint32_t index, void* context) {
   struct plan* plan = context;
+  struct dm_listing listing;
   int fd = lock(plan, index);
-  look_at_devices(plan);
+  if (dm_list_devices(plan->control, &listing) < 0) die("list", "devices");
+  dm_listing_free(&listing);
   activate_item(index, plan);
   close(fd);
 }
@@ -83,13 +78,15 @@ static void shielded_snap(struct plan* plan, uint32_t index) {
   munmap(requests, PAGE);
 }
 
+// The lock of the origin, and then that of the snapshot.
 void locked_ready_item(uint32_t index, void* context) {
   struct plan* plan = context;
-  int fd = lock(plan, index);
+  int fd = lock(plan, plan->count);
   look_at_pool(plan);
   look_at_origin(plan);
   shielded_snap(plan, index);
-  look_at_devices(plan);
+  if (lock_byte(fd, F_OFD_SETLK, F_UNLCK, plan->first + plan->count) < 0) die("fcntl", "origin");
+  if (lock_byte(fd, F_OFD_SETLK, F_WRLCK, plan->first + index) < 0) die("fcntl", "snapshot");
   open_snap(plan, index);
   close(fd);
 }

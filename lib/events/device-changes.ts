@@ -6,7 +6,9 @@ import { deviceNumber } from '../base/device-number.js'
 export interface DeviceEvent {
   /**
    * `added` and `removed`; `renamed`: a new name or a first uuid; `event`: the target raised an event (a pool is low on
-   * space, a path failed, a mirror is in sync …).
+   * space, a path failed, a mirror is in sync …). A rename raises one too. If a device has neither a uuid nor a table,
+   * its rename is reported as `removed` and `added`: the kernel's list does not tell it from another device with the
+   * same number.
    */
   readonly type: 'added' | 'removed' | 'renamed' | 'event'
   /** The name of the device: the new one with `renamed`, the last one with `removed`. */
@@ -63,11 +65,12 @@ const eventOf = (type: DeviceEvent['type'], device: ListedDevice): DeviceEvent =
 
 /**
  * Returns true if both are the same device. A device number is reused after its device is gone. A uuid never changes,
- * and the event count never decreases.
+ * and the event count never decreases. The kernel raises an event of a device that gets a name or a uuid, if the device
+ * has a table (`dm_hash_rename` in dm-ioctl.c).
  */
 function isSame(old: ListedDevice, now: ListedDevice): boolean {
   if (old.uuid !== now.uuid && old.uuid !== '') return false
-  if (old.uuid === '' && now.uuid === '' && old.name !== now.name && numberOf(now) === 0 && numberOf(old) > 0)
-    return false
-  return (numberOf(now) - numberOf(old)) >>> 0 < 2 ** 31
+  const count = (numberOf(now) - numberOf(old)) >>> 0
+  const mustHaveEvent = old.uuid === '' && (old.name !== now.name || now.uuid !== '')
+  return count < 2 ** 31 && (count > 0 || !mustHaveEvent)
 }

@@ -17,8 +17,21 @@ test.each([
   ['a new device', [], [device(0, 'a')], ['added a']],
   ['a removed device', [device(0, 'a')], [], ['removed a']],
   ['the number of new events', [device(0, 'a', 1)], [device(0, 'a', 4)], ['event a 3']],
-  ['a renamed device', [device(0, 'a', 1)], [device(0, 'b', 1)], ['renamed b a']],
-  ['the first uuid of a device', [device(0, 'a')], [device(0, 'a', 0, 'u')], ['renamed a a']],
+  ['a renamed device', [device(0, 'a', 1)], [device(0, 'b', 2)], ['renamed b a', 'event b 1']],
+  ['the first uuid of a device', [device(0, 'a')], [device(0, 'a', 1, 'u')], ['renamed a a', 'event a 1']],
+  ['a renamed device with a uuid and no table', [device(0, 'a', 0, 'u')], [device(0, 'b', 0, 'u')], ['renamed b a']],
+  [
+    'another device with the same number, if the kernel raised no event of a rename',
+    [device(0, 'a', 1)],
+    [device(0, 'b', 1)],
+    ['removed a', 'added b'],
+  ],
+  [
+    'another device with the same number, if the kernel raised no event of a first uuid',
+    [device(0, 'a')],
+    [device(0, 'a', 0, 'u')],
+    ['removed a', 'added a'],
+  ],
   [
     'a rename and an event of one device',
     [device(0, 'a', 1, 'u')],

@@ -75,6 +75,7 @@ export default tseslint.config(
       '.cache/',
       'coverage/',
       'docs/api/',
+      'docs/.vitepress/.temp/',
     ],
   },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },

@@ -251,6 +251,8 @@ export class NativePort implements MachinePort {
   thaw: MachinePort['thaw'] = (frozen, signal) => this.#call('thaw', signal, frozen)
   trim: MachinePort['trim'] = (request, signal) => this.#call('trim', signal, request)
   growFileSystem: MachinePort['growFileSystem'] = (path, signal) => this.#call('growFileSystem', signal, path)
+  growVolumeFileSystem: MachinePort['growVolumeFileSystem'] = (path, pool, thin, signal) =>
+    this.#call('growVolumeFileSystem', signal, path, pool, thin)
   wallClock = (): bigint => this.#addon['wallClock']!() as bigint
 
   metadataOpen: MachinePort['metadataOpen'] = (path, exclusive, signal) =>

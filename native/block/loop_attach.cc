@@ -17,11 +17,9 @@ namespace {
 
 // How often a program that does not take turns (losetup) may be quicker at the free number before we give up.
 constexpr int kMaxRaces = 128;
-// How long a failed attach waits for whoever looks into the device that it removes, and one on an old kernel
-// for the pages of a device that it has just attached: a second in all.
-constexpr int kMaxLooks = 200;
-// How long an attach waits for another of the same file: ten seconds in all. Some program may hold the lock
-// for good.
+// How long an attach waits for another of the same file, a failed attach for whoever looks into the device
+// that it removes, and one on an old kernel for the pages of a device that it has just attached: ten seconds
+// in all. Some program may hold the lock or the device for good.
 constexpr int kMaxWaits = 2000;
 constexpr long kPauseNs = 5'000'000;
 
@@ -78,7 +76,7 @@ Status set_fd_and_status(int device, int backing, const LoopRequest& request, co
   // EAGAIN: before 5.8 the kernel does not wait for the pages that udev has read from the device.
   for (int tries = 0;; ++tries) {
     result = system_call("LOOP_SET_STATUS64", [&] { return ::ioctl(device, LOOP_SET_STATUS64, &info); });
-    if (result != -EAGAIN || tries == kMaxLooks) break;
+    if (result != -EAGAIN || tries == kMaxWaits) break;
     pause();
   }
   if (result < 0) return undo("LOOP_SET_STATUS64");
@@ -180,11 +178,11 @@ Result<UniqueFd> take_turn(Cancel& cancel) {
   return owned;
 }
 
-/// Waits until the device has let go of the file, a second at most: udev looks into a device that has just
+/// Waits until the device has let go of the file: udev looks into a device that has just
 /// come, and the kernel detaches it when the last has closed it.
 void await_detached(int number, int file, const LoopRequest& request) {
   const auto ours = identify(file, request.file);
-  for (int looks = 0; ours && looks < kMaxLooks; ++looks) {
+  for (int looks = 0; ours && looks < kMaxWaits; ++looks) {
     const auto status = loop_status(number);
     if (!status || status->backing_device != ours->device || status->backing_inode != ours->inode) return;
     pause();
@@ -216,7 +214,7 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
 /// udev looks into a device that has just come: its number can go when it has closed it. The turn is kept
 /// meanwhile: a free number that is about to go must not be handed out. Attached by another, it stays.
 int remove_number(int control, int number, bool taken) noexcept {
-  for (int left = taken ? 0 : kMaxLooks;; --left) {
+  for (int left = taken ? 0 : kMaxWaits;; --left) {
     if (::ioctl(control, LOOP_CTL_REMOVE, number) >= 0) return 0;
     if (errno != EBUSY || left == 0) return errno;
     pause();

@@ -136,4 +136,12 @@ Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& ca
   return lock_thin(*file, id, cancel);
 }
 
+Result<ThinLock> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  auto file = open_lock_file(lock_path(pool_name));
+  const bool of_machine = static_cast<bool>(file);
+  if (!file) file = lock_of_process();
+  if (!file) return file.failure();
+  return lock_thin(ThinLockFile{std::make_shared<const UniqueFd>(std::move(*file)), of_machine}, id, cancel);
+}
+
 }  // namespace dmthin

@@ -67,6 +67,9 @@ Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel
 /// would find a device that has no table yet.
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
+/// The thin id without the pool's lock: the pool can grow while the caller waits for its space.
+Result<ThinLock> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel);
+
 /// The pool's lock shared; where /run cannot be written, a file that only this process has.
 Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel);
 

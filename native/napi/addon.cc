@@ -73,13 +73,22 @@ Napi::Value arm_fault(Info info) {
                            : kind == "kill-after"  ? FaultKind::kKillAfter
                            : kind == "throw"       ? FaultKind::kThrow
                            : kind == "hold"        ? FaultKind::kHold
-                                                   : FaultKind::kDelay;
+                                                   : FaultKind::kWait;
   set_fault(text(info[0]).c_str(), static_cast<int>(number(info[1])), chosen,
             static_cast<int>(number(info[3])));
   return info.Env().Undefined();
 }
 
 Napi::Value disarm_faults(Info info) { return Napi::Number::New(info.Env(), clear_faults()); }
+
+Napi::Value is_reached_fault(Info info) {
+  return Napi::Boolean::New(info.Env(), fault_reached(static_cast<int>(number(info[0]))));
+}
+
+Napi::Value release_waiting(Info info) {
+  release_fault(static_cast<int>(number(info[0])));
+  return info.Env().Undefined();
+}
 #endif
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -108,6 +117,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 #ifdef DM_THIN_FAULTS
   add("setFault", arm_fault);
   add("clearFaults", disarm_faults);
+  add("reachedFault", is_reached_fault);
+  add("releaseFault", release_waiting);
 #endif
   return exports;
 }

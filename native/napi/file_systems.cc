@@ -1,4 +1,5 @@
 // Mounts, mounted file systems and who holds them, for JavaScript.
+#include "dm/pool_lock.h"
 #include "fs/detached_mount.h"
 #include "fs/freeze_trim.h"
 #include "fs/holders.h"
@@ -128,17 +129,31 @@ Napi::Value trim_path(Info info) {
       by_type);
 }
 
+Napi::Value grown_to_js(Napi::Env env, Grown& grown) {
+  auto object = Napi::Object::New(env);
+  object.Set("type", grown.type);
+  object.Set("deviceBytes", to_js(env, grown.device_bytes));
+  object.Set("beforeBytes", to_js(env, grown.before_bytes));
+  object.Set("afterBytes", to_js(env, grown.after_bytes));
+  return object;
+}
+
 Napi::Value grow_path(Info info) {
   return start<Grown>(
-      info, Kind::kWaits, [path = text(info[0])](Work&) { return grow_file_system(path); },
-      [](Napi::Env env, Grown& grown) -> Napi::Value {
-        auto object = Napi::Object::New(env);
-        object.Set("type", grown.type);
-        object.Set("deviceBytes", to_js(env, grown.device_bytes));
-        object.Set("beforeBytes", to_js(env, grown.before_bytes));
-        object.Set("afterBytes", to_js(env, grown.after_bytes));
-        return object;
-      });
+      info, Kind::kWaits, [path = text(info[0])](Work&) { return grow_file_system(path); }, grown_to_js);
+}
+
+/// While no snapshot of the volume below suspends it: ext4 ends its protection against a freeze, and then
+/// starts one more transaction (ext4_resize_end in EXT4_IOC_RESIZE_FS).
+Napi::Value grow_path_of_volume(Info info) {
+  return start<Grown>(
+      info, Kind::kWaits,
+      [path = text(info[0]), pool = text(info[1]), thin = to_uint32(info[2])](Work& work) -> Result<Grown> {
+        const auto lock = lock_thin_alone(pool, thin, work.cancel());
+        if (!lock) return lock.failure();
+        return grow_file_system(path);
+      },
+      grown_to_js);
 }
 
 }  // namespace
@@ -159,6 +174,7 @@ void export_file_systems(Napi::Env env, Napi::Object exports) {
   add("allocateFile", allocate_path);
   add("trim", trim_path);
   add("growFileSystem", grow_path);
+  add("growVolumeFileSystem", grow_path_of_volume);
 }
 
 }  // namespace dmthin

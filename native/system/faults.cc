@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <map>
 #include <new>
 #include <string>
 #include <vector>
@@ -23,6 +24,16 @@ pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 std::vector<Fault>& armed() {
   static auto* faults = new std::vector<Fault>();  // never destroyed: threads may outlive static objects
   return *faults;
+}
+
+/// A call that waits for the test, by the number that the test has given it.
+struct Stop {
+  bool reached = false;
+  bool released = false;
+};
+std::map<int, Stop>& stops() {
+  static auto* all = new std::map<int, Stop>();
+  return *all;
 }
 
 bool acts_after(FaultKind kind) { return kind == FaultKind::kKillAfter || kind == FaultKind::kFailAfter; }
@@ -51,6 +62,21 @@ bool take(const char* operation, bool after, Fault* due) {
   return found;
 }
 
+bool released(int stop) {
+  pthread_mutex_lock(&lock);
+  Stop& each = stops()[stop];
+  each.reached = true;
+  const bool is_released = each.released;
+  pthread_mutex_unlock(&lock);
+  return is_released;
+}
+
+/// Waits until the test releases the call, or until the signal comes that ends the waits of a cancelled call.
+void wait_at(int stop) {
+  while (!released(stop) && usleep(1000) == 0) {
+  }
+}
+
 /// Tells the test which operation is next, and waits until the test lets it go on.
 void hold(const char* operation, int socket) {
   const std::string line = std::string(operation) + "\n";
@@ -65,6 +91,7 @@ void hold(const char* operation, int socket) {
 void set_fault(const char* operations, int nth, FaultKind kind, int value) {
   pthread_mutex_lock(&lock);
   armed().push_back(Fault{operations, nth, kind, value});
+  if (kind == FaultKind::kWait) stops()[value] = {};
   pthread_mutex_unlock(&lock);
 }
 
@@ -72,15 +99,29 @@ int clear_faults() {
   pthread_mutex_lock(&lock);
   const int left = static_cast<int>(armed().size());
   armed().clear();
+  for (auto& [number, each] : stops()) each.released = true;
   pthread_mutex_unlock(&lock);
   return left;
+}
+
+bool fault_reached(int stop) {
+  pthread_mutex_lock(&lock);
+  const bool reached = stops()[stop].reached;
+  pthread_mutex_unlock(&lock);
+  return reached;
+}
+
+void release_fault(int stop) {
+  pthread_mutex_lock(&lock);
+  stops()[stop].released = true;
+  pthread_mutex_unlock(&lock);
 }
 
 int fault_before(const char* operation) {
   Fault due{};
   if (!take(operation, false, &due)) return 0;
   if (due.kind == FaultKind::kKillBefore) kill(getpid(), SIGKILL);
-  if (due.kind == FaultKind::kDelay) usleep(static_cast<useconds_t>(due.value) * 1000);
+  if (due.kind == FaultKind::kWait) wait_at(due.value);
   if (due.kind == FaultKind::kHold) hold(operation, due.value);
   if (due.kind == FaultKind::kThrow) throw std::bad_alloc();
   return due.kind == FaultKind::kFail ? due.value : 0;

@@ -1,6 +1,6 @@
 // The one place where the library enters the kernel for anything that can fail in an interesting way. In the
-// test build (DM_THIN_FAULTS) each named operation can be made to fail, to stall, to throw std::bad_alloc, to
-// wait for the test, or to be the process's last.
+// test build (DM_THIN_FAULTS) each named operation can be made to fail, to throw std::bad_alloc, to wait for
+// the test, or to be the process's last.
 #pragma once
 
 #include <cerrno>
@@ -10,13 +10,17 @@
 namespace dmthin {
 
 #ifdef DM_THIN_FAULTS
-enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kDelay, kThrow, kHold };
+enum class FaultKind { kFail, kFailAfter, kKillBefore, kKillAfter, kWait, kThrow, kHold };
 /// Arms one fault: the `nth` (1-based) call of an operation from now on. `operations` is its name, several
-/// names with a bar between two, or `*` for any. `value` is an errno, milliseconds, or for kHold a socket:
-/// the name of the operation is written to it, and the call waits until a byte can be read from it.
+/// names with a bar between two, or `*` for any. `value` is an errno; for kWait a number of the test's, with
+/// which it asks whether the call waits, and releases it; for kHold a socket: the name of the operation is
+/// written to it, and the call waits until a byte can be read from it.
 void set_fault(const char* operations, int nth, FaultKind kind, int value);
-/// Disarms all; answers how many had not been reached, so that a test knows whether its fault came up.
+/// Disarms all, and releases what waits; answers how many had not been reached, so that a test knows whether
+/// its fault came up.
 int clear_faults();
+bool fault_reached(int stop);
+void release_fault(int stop);
 int fault_before(const char* operation);
 int fault_after(const char* operation, int result);
 #else

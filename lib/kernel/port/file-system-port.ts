@@ -58,4 +58,6 @@ export interface FileSystemPort extends HandlePort {
   /** Discards unused blocks. Returns the number of bytes that the file system reports. */
   trim(request: TrimRequest, signal?: AbortSignal): Promise<number>
   growFileSystem(path: string, signal?: AbortSignal): Promise<GrownFileSystem>
+  /** Grows a file system on a volume of a pool. During the call, no snapshot of the volume is taken. */
+  growVolumeFileSystem(path: string, pool: string, thin: number, signal?: AbortSignal): Promise<GrownFileSystem>
 }

@@ -19,7 +19,16 @@ import {
   whileFrozen,
 } from '../../../lib/entry/index.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
-import { attemptWith, EIO, expectNamed, failEach, undone, useFaults, type Places } from '../../helpers/fault/fault.js'
+import {
+  attemptWith,
+  EIO,
+  expectNamed,
+  failEach,
+  stopAt,
+  undone,
+  useFaults,
+  type Places,
+} from '../../helpers/fault/fault.js'
 import { markedMounts } from '../../helpers/kernel/kernel-state.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { run } from '../../helpers/process/spawned.js'
@@ -92,9 +101,12 @@ test('a read and a discard that fail partway report the bytes done', async () =>
   const discard = () => device.discard({ offsetBytes: 0, lengthBytes: 3 * GiB })
   const failed = await attemptWith(hooks, ['BLKDISCARD', 2], discard)
   expect(failed.fault).toMatchObject({ errno: EIO, detail: `${GiB} of ${3 * GiB} bytes done` })
-  hooks.setFault('BLKDISCARD', 1, 'delay', 500)
-  const signal = AbortSignal.timeout(50)
-  const aborted = device.discard({ offsetBytes: 0, lengthBytes: 3 * GiB, signal })
+  const first = stopAt(hooks, ['BLKDISCARD', 1])
+  const controller = new AbortController()
+  const aborted = device.discard({ offsetBytes: 0, lengthBytes: 3 * GiB, signal: controller.signal })
+  await first.reached(aborted)
+  controller.abort()
+  first.release()
   expect(await expectCode(aborted, 'ABORT_ERR')).toMatchObject({ detail: `${GiB} of ${3 * GiB} bytes done` })
   await device.close()
   await loop.detach()
@@ -149,8 +161,13 @@ test('a freeze that fails leaves the file system thawed, and whileFrozen reports
 
 test('a freeze that is aborted while the kernel runs it is thawed', async () => {
   await withExt4(async target => {
-    hooks.setFault('FIFREEZE', 1, 'delay', 500)
-    const fault = await expectCode(freeze(target, { signal: AbortSignal.timeout(50) }), 'ABORT_ERR')
+    const stop = stopAt(hooks, ['FIFREEZE', 1])
+    const controller = new AbortController()
+    const freezing = freeze(target, { signal: controller.signal })
+    await stop.reached(freezing)
+    controller.abort()
+    stop.release()
+    const fault = await expectCode(freezing, 'ABORT_ERR')
     expect(fault.rollback).toEqual([{ operation: 'FITHAW', device: target, errno: 0 }])
     expect(await frozenNow(target)).toBe(false)
   })

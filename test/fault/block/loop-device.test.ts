@@ -11,6 +11,7 @@ import {
   expectNamed,
   failEach,
   noneAfter,
+  stopAt,
   undone,
   useFaults,
   type Places,
@@ -49,20 +50,11 @@ const OLD_STEPS: Places[] = [
   ['LOOP_SET_BLOCK_SIZE', 1],
 ]
 
-/** Opens the loop device over `file` as soon as there is one, as udev does, and holds it for a while. */
-async function lookInto(path: string): Promise<void> {
-  const attached = () => loopNumbers().find(number => backingFile(number) === path)
-  while (attached() === undefined) await sleep(1)
-  const node = openSync(`/dev/loop${attached()}`, 'r')
-  await sleep(600)
-  closeSync(node)
-}
-
 const loopNumbers = () => readdirSync('/sys/block').flatMap(name => /^loop(\d+)$/.exec(name)?.[1] ?? [])
 
-function backingFile(number: string): string | undefined {
+function ofLoop(number: string, name: 'backing_file' | 'autoclear'): string | undefined {
   try {
-    return readFileSync(`/sys/block/loop${number}/loop/backing_file`, 'utf8').trim()
+    return readFileSync(`/sys/block/loop${number}/loop/${name}`, 'utf8').trim()
   } catch {
     return undefined
   }
@@ -70,11 +62,17 @@ function backingFile(number: string): string | undefined {
 
 test('a failed attach resolves after the last holder has closed the device, and the file is not attached', async () => {
   const before = snapshotKernelState()
-  hooks.setFault('open loop', 2, 'delay', 300)
-  const looking = lookInto(file)
-  expectNamed(await attemptWith(hooks, ['LOOP_GET_STATUS64', 1], attach))
+  const look = stopAt(hooks, ['LOOP_GET_STATUS64', 1])
+  const failing = attemptWith(hooks, ['LOOP_GET_STATUS64', 1], attach, { kind: 'fail-after' })
+  await look.reached(failing)
+  // As udev does. The kernel then detaches the device at its last close.
+  const number = loopNumbers().find(each => ofLoop(each, 'backing_file') === file)!
+  const node = openSync(`/dev/loop${number}`, 'r')
+  look.release()
+  while (ofLoop(number, 'autoclear') !== '1') await sleep(1)
+  closeSync(node)
+  expectNamed(await failing)
   expect(snapshotKernelState()).toEqual(before)
-  await looking
 })
 
 test('a failure of attach at any step leaves the file detached', async () => {
@@ -165,10 +163,13 @@ test('a failure of attach to a chosen number leaves neither the device nor the a
 test('a loop device that is held open during the rollback is removed when its holder closes it', async () => {
   const number = 4714
   const node = `/dev/loop${number}`
-  hooks.setFault('open loop', 1, 'delay', 500)
+  const open = stopAt(hooks, ['open loop', 1])
   const failing = attemptWith(hooks, ['LOOP_CONFIGURE', 1], () => LoopDevice.attach({ file, number }))
+  await open.reached(failing)
   const fd = await openWhenThere(node)
-  setTimeout(() => closeSync(fd), 700)
+  open.release()
+  await sleep(300) // the kernel does not remove what is open
+  closeSync(fd)
   const outcome = await failing
   expectNamed(outcome)
   expect(undone(outcome)).toContain('LOOP_CTL_REMOVE')

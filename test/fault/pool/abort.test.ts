@@ -1,5 +1,4 @@
-// An AbortSignal at each step of the compound calls. Each step is held up, so that the abort comes while it is under
-// way: the call then either rejects with AbortError and everything is as before, or it was past the point of no return
+// An AbortSignal at each step of the compound calls, which waits for the abort: the call then either rejects with AbortError and everything is as before, or it was past the point of no return
 // and succeeds. Nothing is ever left suspended.
 // @udev both
 import { open } from 'node:fs/promises'
@@ -7,7 +6,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError, LoopDevice, MiB, ThinPool } from '../../../lib/entry/index.js'
 import { DeviceMapper } from '../../../lib/entry/kernel.js'
-import { filesIn, useFaults, type Hooks, type Places } from '../../helpers/fault/fault.js'
+import { filesIn, stopAt, useFaults, type Hooks, type Places } from '../../helpers/fault/fault.js'
 import { markedLoops, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { takeDown, withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
@@ -15,22 +14,21 @@ import { dmCreate, dmInfo, dmRemove } from '../../helpers/kernel/dmsetup.js'
 
 const scratch = useScratch()
 const hooks = useFaults()
-const HELD_UP_MS = 600
 const ABORT_AFTER_MS = 200
 
-/** Aborts `attempt` while one step is held up. Gives its value, or undefined when it rejected with AbortError. */
+/** Aborts `attempt` before one of its steps. Gives its value, or undefined when it rejected with AbortError. */
 async function abortAt<T>(
   hook: Hooks,
-  [operation, nth]: Places,
+  place: Places,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T | undefined> {
   const controller = new AbortController()
   const reason = new Error('given up by the test')
-  hook.setFault(operation, nth, 'delay', HELD_UP_MS)
+  const stop = stopAt(hook, place)
   const call = attempt(controller.signal)
-  call.catch(() => {})
-  await sleep(ABORT_AFTER_MS)
+  await stop.reached(call)
   controller.abort(reason)
+  stop.release()
   try {
     return await call
   } catch (fault) {

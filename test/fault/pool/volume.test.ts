@@ -1,6 +1,5 @@
 // Activation and snapshots: each step made to fail in turn. The origin is never left suspended, no thin id is left.
 // @udev both
-import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import {
@@ -9,11 +8,13 @@ import {
   expectNamed,
   failEach,
   noneAfter,
+  stopAt,
   undone,
   useFaults,
   type Places,
 } from '../../helpers/fault/fault.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
+import { lockIsWaitedFor } from '../../helpers/pool/waited-for.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { run } from '../../helpers/process/spawned.js'
@@ -22,7 +23,6 @@ import { dmInfo, dmStatus, dmTable } from '../../helpers/kernel/dmsetup.js'
 useScratch()
 const hooks = useFaults()
 const RESUME_TRIES = 20
-const HELD_UP_MS = 800
 
 /** A pool with an active origin, and what must be the same after every fault. */
 async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () => Promise<string>) => Promise<void>) {
@@ -90,11 +90,11 @@ test('a failure of grow() at any step leaves the volume running at its old size'
 
 test('a snapshot of an origin that is deactivated before it is suspended succeeds', () =>
   withOrigin(async (pool, origin) => {
-    hooks.setFault('DM_DEV_SUSPEND', 1, 'delay', HELD_UP_MS)
+    const suspend = stopAt(hooks, ['DM_DEV_SUSPEND', 1])
     const snapshot = origin.snapshot()
-    snapshot.catch(() => {})
-    await sleep(HELD_UP_MS / 4)
+    await suspend.reached(snapshot)
     await (await pool.volume(0)).deactivate()
+    suspend.release()
     const { id } = await snapshot
     expect((await pool.volumes()).map(volume => [volume.id, volume.active])).toEqual([
       [0, false],
@@ -108,13 +108,16 @@ test('a volume that another call is activating counts as inactive until it has i
     const { id } = volume
     const name = `${pool.name}-${id}`
     const other = await ThinPool.open(pool.name)
-    hooks.setFault('DM_TABLE_LOAD', 1, 'delay', HELD_UP_MS)
+    const load = stopAt(hooks, ['DM_TABLE_LOAD', 1])
     const activation = volume.activate()
-    while (!dmInfo(name)) await sleep(10)
+    await load.reached(activation)
     const seen = await other.volume(id, { sizeBytes: MiB })
     expect([seen.active, dmTable(name)]).toEqual([false, ''])
     // Whoever asks for it now waits for the one that is under way.
-    await expectCode(seen.activate(), 'DM_ALREADY_ACTIVE')
+    const second = seen.activate()
+    await lockIsWaitedFor(second)
+    load.release()
+    await expectCode(second, 'DM_ALREADY_ACTIVE')
     expect(dmTable(name)).toMatch(/^0 2048 thin /)
     expect((await other.volume(id)).active).toBe(true)
     await activation
@@ -227,20 +230,15 @@ test('createVolume deletes the volume if the commit cannot be verified, and repo
 
 test('concurrent snapshots of one origin send each message while the origin is suspended', () =>
   withOrigin(async (_pool, origin) => {
-    // The second message waits. By the time it is sent, the first call has long resumed what it had suspended.
-    hooks.setFault('DM_TARGET_MSG', 2, 'delay', 2_000)
+    // The second message waits. By the time it is sent, the first call has resumed what it had suspended.
+    const second = stopAt(hooks, ['DM_TARGET_MSG', 2])
     const calls = [origin.snapshot({ id: 50 }), origin.snapshot({ id: 51 })]
+    const all = Promise.all(calls)
+    await second.reached(all)
     await Promise.race(calls)
-    let pending = true
-    const rest = Promise.all(calls).finally(() => (pending = false))
-    const seen: (boolean | undefined)[] = []
-    while (pending) {
-      const suspended = dmInfo(origin.name)?.suspended
-      await new Promise(resolve => setImmediate(resolve))
-      if (pending) seen.push(suspended)
-    }
-    await rest
-    expect(seen).toContain(true)
+    expect(dmInfo(origin.name)?.suspended).toBe(true)
+    second.release()
+    await all
     expect(dmInfo(origin.name)?.suspended).toBe(false)
     expect(dmStatus(origin.name)).toMatch(/ thin /)
   }))
@@ -248,21 +246,13 @@ test('concurrent snapshots of one origin send each message while the origin is s
 test('activate() of an inactive origin waits for the end of its snapshot', () =>
   withOrigin(async pool => {
     const origin = await pool.createVolume({ sizeBytes: MiB })
-    const DELAY_MS = 3_000
-    hooks.setFault('DM_TARGET_MSG', 1, 'delay', DELAY_MS)
-    const start = performance.now()
+    const message = stopAt(hooks, ['DM_TARGET_MSG', 1])
     const snapshot = pool.snapshotMany(origin, 1)
-    await sleep(200) // the message is under way
+    await message.reached(snapshot)
     const activation = origin.activate()
-    // What is seen before the delay can have ended was seen while the snapshot held the origin.
-    const seen: unknown[] = []
-    for (;;) {
-      await sleep(20)
-      const info = dmInfo(origin.name)
-      if (performance.now() - start >= DELAY_MS) break
-      seen.push(info)
-    }
-    expect(new Set(seen)).toEqual(new Set([undefined]))
+    await lockIsWaitedFor(activation)
+    expect(dmInfo(origin.name)).toBeUndefined()
+    message.release()
     await snapshot
     await activation
     expect(dmInfo(origin.name)?.suspended).toBe(false)

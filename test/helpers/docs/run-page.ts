@@ -1,5 +1,6 @@
 // Runs the programs of a page as a reader would, from its top to its bottom, with what the page takes for granted before
 // them. The pages name folders such as /var/lib, so this happens in a guest alone.
+import { randomUUID } from 'node:crypto'
 import {
   existsSync,
   mkdirSync,
@@ -33,6 +34,8 @@ const LEFT = [
   '/dev/sdx',
   '/dev/sdx1',
 ]
+/** Within the package, whose name the programs import. All guests see this tree. */
+const PROGRAMS = path.join(root, '.cache/docs-code', `guest-${randomUUID()}`)
 const STORES = ['/var/lib/dm-thin', '/var/lib/dm-thin-drill']
 
 function fileOf(name: string, bytes: number): string {
@@ -50,7 +53,7 @@ function loops(count: number): void {
 
 /** Runs a program that makes what a page takes for granted. */
 function prepare(name: string, code: string): void {
-  const file = path.join(root, '.cache/docs-code/guest', `before-${name}.mjs`)
+  const file = path.join(PROGRAMS, `before-${name}.mjs`)
   mkdirSync(path.dirname(file), { recursive: true })
   writeFileSync(file, code)
   run(process.execPath, [file])
@@ -192,7 +195,7 @@ const attached = (): string[] =>
 
 /** Returns a program that runs programs in their order. */
 function importing(name: string, files: readonly string[]): string {
-  const file = path.join(root, '.cache/docs-code/guest', `all-${name}.mjs`)
+  const file = path.join(PROGRAMS, `all-${name}.mjs`)
   writeFileSync(file, files.map(each => `await import(${JSON.stringify(each)})\n`).join(''))
   return file
 }
@@ -208,7 +211,7 @@ function cleanUp(): void {
   for (const name of attached()) tryRun('losetup', ['--detach', name])
   // Of pools with `mapperLinks`, whose devices were not removed by this library.
   for (const name of readdirSync('/dev/mapper')) if (name !== 'control') rmSync(`/dev/mapper/${name}`, { force: true })
-  for (const name of [...LEFT, ...STORES]) rmSync(name, { recursive: true, force: true })
+  for (const name of [...LEFT, ...STORES, PROGRAMS]) rmSync(name, { recursive: true, force: true })
 }
 
 /** The pages that have programs. Two programs need a pool of containerd: test/clients/adopt.test.ts runs them. */
@@ -230,7 +233,7 @@ export function runPage(page: string, node: string, scratch: Scratch, { inOnePro
   try {
     BEFORE[name]?.()
     const blocks = programs(page).filter(block => !isForContainerd(block))
-    const written = writePrograms(blocks, path.join(root, '.cache/docs-code/guest'))
+    const written = writePrograms(blocks, PROGRAMS)
     const files = inOneProcess && BETWEEN[name] === undefined ? [importing(name, written)] : written
     let printed = ''
     for (const [index, file] of files.entries()) {

@@ -1,22 +1,25 @@
 // The hooks of the fault build: one call made to fail, and what came of it.
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../../lib/entry/index.js'
 import { loadAddon } from '../../../lib/kernel/load-addon.js'
 
 /**
  * `fail`: the call is not made and answers with the errno. `fail-after`: it is made, and then answers with the errno.
- * `delay`: it is made after so many milliseconds. `throw`: a C++ exception comes in its place, as of memory that has
- * run out. The two kinds that kill are for child processes. `hold`: it waits until another process lets it go on (see
- * test/helpers/overlap/child.cjs).
+ * `throw`: a C++ exception comes in its place, as of memory that has run out. The two kinds that kill are for child
+ * processes. `wait`: it waits until the test releases it: see `stopAt`. `hold`: it waits until another process lets it
+ * go on (see test/helpers/overlap/child.cjs).
  */
-export type FaultKind = 'fail' | 'fail-after' | 'delay' | 'throw' | 'kill-before' | 'kill-after' | 'hold'
+export type FaultKind = 'fail' | 'fail-after' | 'throw' | 'kill-before' | 'kill-after' | 'wait' | 'hold'
 
 export interface Hooks {
-  /** `value`: errno or milliseconds. `nth` counts the calls of `operation` from now on, from 1. */
+  /** `value`: errno, or the number of a stop. `nth` counts the calls of `operation` from now on, from 1. */
   setFault(operation: string, nth: number, kind: FaultKind, value: number): void
-  /** Gives how many had not been reached. */
+  /** Gives how many had not been reached, and releases what waits. */
   clearFaults(): number
+  reachedFault(stop: number): boolean
+  releaseFault(stop: number): void
 }
 
 export const EIO = 5
@@ -42,6 +45,35 @@ export function useFaults(): Hooks {
   return {
     setFault: (...fault) => faultHooks().setFault(...fault),
     clearFaults: () => faultHooks().clearFaults(),
+    reachedFault: stop => faultHooks().reachedFault(stop),
+    releaseFault: stop => faultHooks().releaseFault(stop),
+  }
+}
+
+/** A step at which a call stops until it is released. An abort of the call ends the wait too, where it can be aborted. */
+export interface Stop {
+  /** Resolves when `call` is at the step. Rejects if it ends before. */
+  reached(call: Promise<unknown>): Promise<void>
+  release(): void
+}
+
+let stops = 0
+
+/** Makes the nth call of an operation from now on wait. */
+export function stopAt(hooks: Hooks, [operation, nth]: Places): Stop {
+  const stop = stops++
+  hooks.setFault(operation, nth, 'wait', stop)
+  return {
+    async reached(call) {
+      let isOver = false
+      const over = () => void (isOver = true)
+      call.then(over, over)
+      while (!hooks.reachedFault(stop)) {
+        if (isOver) throw new Error(`the call ended before ${operation} ${nth}`)
+        await sleep(1)
+      }
+    },
+    release: () => hooks.releaseFault(stop),
   }
 }
 

@@ -1,11 +1,13 @@
 // What each operation asks of the kernel is what docs/benchmark/system-calls.md says: no call more, and none less.
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { run } from '../../helpers/process/spawned.js'
+import { outcomeOf } from '../../helpers/process/spawner.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 
 useScratch()
 
+/** strace stops the program at each system call. */
+const LIMIT_MS = 240_000
 const repository = path.join(__dirname, '../../..')
 const WAITS = /^(futex|epoll_p?wait2?|sched_yield|restart_syscall|(read|write) of an eventfd)$/
 
@@ -37,8 +39,10 @@ const within = (found: string, allowed = ''): string =>
   allowed.startsWith('≤') && Number(found) <= Number(allowed.slice(1)) ? allowed : found
 
 function counted(): Record<string, Calls> {
-  const output = run('node', [path.join(repository, 'test/bench/system-calls.mjs'), '--json'])
-  const operations = JSON.parse(output) as Record<string, Record<string, number>>
+  const program = path.join(repository, 'test/bench/system-calls.mjs')
+  const { status, stdout, stderr } = outcomeOf('node', [program, '--json'], undefined, LIMIT_MS)
+  expect([status, stderr.toString()]).toEqual([0, ''])
+  const operations = JSON.parse(stdout.toString()) as Record<string, Record<string, number>>
   return Object.fromEntries(
     Object.entries(operations).map(([operation, calls]) => {
       const all = Object.entries(calls)

@@ -8,7 +8,8 @@
 // M  LockReleasedDeviceDeletion                             LoopDevice, busy
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, realpathSync, truncateSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { LoopDevice, MiB, type ErrorCode } from '../../../lib/entry/index.js'
 import { linear, MappedDevice, zero } from '../../../lib/entry/kernel.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
@@ -112,7 +113,10 @@ describe('a MappedDevice', () => {
         stdio: 'ignore',
       })
       const ended = once(writer, 'exit')
-      while (dmInfo(device.name)!.openCount === 0) continue
+      // The number of writes that the device has not completed is the second of two.
+      const inFlight = () =>
+        readFileSync(`/sys/block/${path.basename(realpathSync(device.path))}/inflight`, 'utf8').trim()
+      while (/\s0$/.test(inFlight())) continue
       return async () => {
         dmResume(nameOf(below))
         await ended

@@ -1,11 +1,11 @@
 // Scenario                                                  Test
 // more calls blocked than threads, and what ends them       resume, remove and status …; a pool can grow while a …
 // a close that waits                                        close() of a suspended …
-import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BlockDevice, KiB, MiB } from '../../../lib/entry/index.js'
 import { nativePort } from '../../../lib/kernel/native-port.js'
 import { withPool } from '../../helpers/pool/pools.js'
+import { inKernel } from '../../helpers/process/in-kernel.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { dmInfo } from '../../helpers/kernel/dmsetup.js'
 
@@ -13,17 +13,6 @@ const scratch = useScratch()
 
 /** More than the threads for calls that wait. */
 const BLOCKED = 100
-
-/** Returns true if the thread waits in the kernel for what it has submitted. */
-function isInKernel(task: string): boolean {
-  try {
-    const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')')).startsWith(') D')
-  } catch {
-    return false // the thread has ended
-  }
-}
-const inKernel = () => readdirSync('/proc/self/task').filter(isInKernel).length
 
 test('resume, remove and status are not blocked by a hundred reads of a suspended device', () =>
   withPool(async pool => {

@@ -32,6 +32,9 @@ const usualTimeout = readFileSync(TIMEOUT, 'utf8')
 afterEach(() => writeFileSync(TIMEOUT, usualTimeout))
 beforeEach(() => scratch.log.allow(/I\/O error/, /no free data space/, /reached low water mark/, /out-of-data-space/))
 
+/** So long the kernel lets writers wait: far longer than the keeper needs to make them wait again on a busy machine. */
+const SHORT_S = 6
+const LONGER_MS = 8_000
 const HOUR_MS = 3_600_000
 const SMALL = { dataBytes: 16 * BLOCK }
 const DATA = { growBelowBytes: 4 * BLOCK, stepBytes: 8 * BLOCK }
@@ -88,7 +91,7 @@ const loopOf = (file: string): string =>
   run('losetup', ['--associated', file, '--noheadings', '--output', 'NAME']).trim().replace('/dev/', '')
 
 test('the writers of a pool that cannot grow wait past the kernel’s time-out, without an error', async () => {
-  writeFileSync(TIMEOUT, '1')
+  writeFileSync(TIMEOUT, `${SHORT_S}`)
   await withPool(SMALL, async pool => {
     const errors: DmThinError[] = []
     const data = { ...DATA, maxBytes: 16 * BLOCK }
@@ -98,7 +101,7 @@ test('the writers of a pool that cannot grow wait past the kernel’s time-out, 
     await writeAt(volume.path, 0, pattern(1, 16 * BLOCK))
     const writing = writeBlock(volume.path, 20, 2)
     await until(async () => (await pool.metrics()).waits === 1)
-    await sleep(3_500) // three times as long as the kernel waits
+    await sleep(LONGER_MS)
     expect((await pool.status()).whenFull).toBe('queue_if_no_space')
     expect(errors).toMatchObject([{ code: 'DM_POOL_NOT_GROWN', detail: 'data' }])
     expect(errors[0]!.missingBytes).toBeGreaterThanOrEqual(8 * BLOCK)
@@ -140,7 +143,7 @@ test('a full host is reported; writers wait, and continue without a loss when th
     ended += 1
   }
   const writing = Array.from({ length: 8 }, (_, part) => write(part))
-  await until(async () => (await pool.metrics()).waits === 1)
+  await until(async () => (await pool.metrics()).waits > 0)
   await until(() => errors.length > 0)
   expect(errors[0]).toMatchObject({ code: 'DM_POOL_NOT_GROWN', detail: 'data' })
   expect(errors[0]!.message).toContain(`the file system of ${host}/data`)
@@ -240,13 +243,13 @@ describe('a pool on a block device that a hook grows', () => {
   })
 
   test('a hook that never ends is called once; writers wait past the kernel’s time-out, and the keeper stops', async () => {
-    writeFileSync(TIMEOUT, '1')
+    writeFileSync(TIMEOUT, `${SHORT_S}`)
     await kept([never], { extendTimeoutMs: 200 }, async ({ pool, keeper, volume, requests, errors }) => {
       let ended = false
       const writing = writeInTurn(volume.path, 0, pattern(1, 30 * BLOCK)).finally(() => (ended = true))
       const failed = expect(writing).rejects.toMatchObject({ code: expect.stringMatching(/^(EIO|ENOSPC)$/) as unknown })
       await until(async () => (await pool.metrics()).waits === 1 && errors.length > 0)
-      await sleep(3_500) // three times as long as the kernel waits
+      await sleep(LONGER_MS)
       expect([ended, requests.length]).toEqual([false, 1])
       await keeper.stop()
       expect(dmTable(pool.name)).toMatch(/ 1 error_if_no_space$/)

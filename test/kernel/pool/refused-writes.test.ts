@@ -13,7 +13,7 @@ test('a block whose first write the disk below a full file system refuses leaks 
   scratch.log.allow(/I\/O error/)
   const disk = scratch.path('disk')
   mkdirSync(disk)
-  await mount({ source: 'tmpfs', target: disk, type: 'tmpfs' })
+  await mount({ source: 'tmpfs', target: disk, type: 'tmpfs', data: 'size=4m' })
   const metadata = scratch.path('metadata.img')
   const pool = await ThinPool.create({
     name: scratch.name('refused'),

@@ -8,6 +8,7 @@
 // @udev both
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB, mount, ThinPool, unmount } from '../../../lib/entry/index.js'
+import { undefinedIf } from '../../../lib/base/errors.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { markedDevices, markedLoops, snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { withPool } from '../../helpers/pool/pools.js'
@@ -115,11 +116,10 @@ test('remove() keeps loop devices of others, also one that reuses a number of th
     const numbers = markedLoops().map(loop => loop.name)
     // Attached the moment a number is free, while remove() still waits for the pool's own devices to go.
     const removing = pool.remove({ timeoutMs: 3_000 })
-    let other = await LoopDevice.attach({ file })
-    while (!numbers.includes(other.path)) {
-      await other.detach()
-      other = await LoopDevice.attach({ file })
-    }
+    const number = Number(numbers[0]!.replace('/dev/loop', ''))
+    const attach = () => LoopDevice.attach({ file, number }).catch(undefinedIf('DM_BUSY'))
+    let other = await attach()
+    while (!other) other = await attach()
     await removing
     expect(markedLoops()).toMatchObject([{ name: other.path, file, autoclear: false }])
     await other.detach()

@@ -1,5 +1,6 @@
 // The disk of a store's records: a slow one, and one that dies.
 import { mkdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { LayerStore } from '../../../lib/entry/store.js'
 import { LoopDevice, MiB, mount, unmount } from '../../../lib/entry/index.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
@@ -15,6 +16,8 @@ interface RecordsDisk {
   readonly files: StoreFiles
   /** Puts something else in the disk's place: the line of a target over the loop device. */
   readonly swap: (target: (loop: string) => string) => void
+  /** Makes the disk take no request, or take them again. */
+  readonly hold: (isHeld: boolean) => void
 }
 
 /** A store whose records are on a file system of their own, and its pool elsewhere. */
@@ -37,8 +40,10 @@ async function withRecordsDisk(body: (disk: RecordsDisk) => Promise<void>): Prom
     run('dmsetup', ['load', name, '--table', line(target)])
     dmResume(name)
   }
+  const hold = (isHeld: boolean) =>
+    void (isHeld ? run('dmsetup', ['suspend', '--noudevsync', '--noflush', '--nolockfs', name]) : dmResume(name))
   await mount({ source, target: directory, type: 'ext4' })
-  await body({ files: { ...files, directory, options: { ...files.options, directory } }, swap })
+  await body({ files: { ...files, directory, options: { ...files.options, directory } }, swap, hold })
   swap(whole)
   await unmount(directory)
   dmRemove(name)
@@ -47,16 +52,18 @@ async function withRecordsDisk(body: (disk: RecordsDisk) => Promise<void>): Prom
 }
 
 test('JavaScript continues to run while a slow disk writes the records', () =>
-  withRecordsDisk(async ({ files, swap }) => {
+  withRecordsDisk(async ({ files, swap, hold }) => {
     const store = await LayerStore.open(files.options)
     await store.prepare('a')
     await store.commit('layer', 'a')
-    swap(loop => `delay ${loop} 0 0 ${loop} 0 400`)
-    let turns = 0
-    const counting = setInterval(() => (turns += 1), 20)
-    await store.update('layer', { setLabels: { a: 'b' } }) // nothing but one wait for the disk
-    clearInterval(counting)
-    expect(turns).toBeGreaterThan(4)
+    hold(true)
+    let isWritten = false
+    const writing = store.update('layer', { setLabels: { a: 'b' } }).then(() => (isWritten = true)) // one wait for the disk
+    for (let turns = 0; turns < 20; turns++) await sleep(1)
+    expect(isWritten).toBe(false)
+    hold(false)
+    await writing
+    swap(loop => `delay ${loop} 0 0 ${loop} 0 100`)
     await Promise.all(['b', 'c', 'd'].map(key => store.prepare(key, 'layer')))
     swap(loop => `linear ${loop} 0`)
     expect(await keysOf(store)).toEqual(['b', 'c', 'd', 'layer'])

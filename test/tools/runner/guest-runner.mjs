@@ -3,10 +3,11 @@
 //
 // It ends after a file that failed: what that left in the kernel must not fail the files after it. It also ends before the
 // queue is empty if it has grown large: jest keeps something of each file, and each page of a process in
-// User-Mode Linux is a mapping of the host's, of which a process may have 65530 (vm.max_map_count). The next guest goes on.
+// User-Mode Linux is a mapping of the host's, of which a process may have 65530 (vm.max_map_count). And it ends after some
+// minutes, so that the guest's limit is one of few files. The next guest goes on.
 //
 //   node test/tools/runner/guest-runner.mjs QUEUE
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { randomInt } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -26,6 +27,9 @@ const { formatTestResults } = createRequire(fromJest.resolve('@jest/core'))('@je
 const [folder] = process.argv.slice(2)
 /** Bytes of resident memory; at 370 MiB a process had 40 000 mappings. */
 const LARGE = 300 * 2 ** 20
+const LONG_MS = 600_000
+/** What a test leaves open is closed by itself in this time, or never. */
+const LINGER_MS = 60_000
 const { files, testNamePattern, large = LARGE } = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'))
 
 function claim(index) {
@@ -40,10 +44,11 @@ function claim(index) {
 
 /** On the disk at once: what ends the guest must not take it along. @param {string} path @param {string} text */
 function keep(path, text) {
-  const file = openSync(path, 'w')
+  const file = openSync(`${path}.new`, 'w')
   writeSync(file, text)
   fsyncSync(file)
   closeSync(file)
+  renameSync(`${path}.new`, path)
 }
 
 async function run({ project, file }, index) {
@@ -68,8 +73,12 @@ let ok = true
 for (const [index, file] of files.entries()) {
   if (!claim(index)) continue
   ok = (await run(file, index)) && ok
-  if (!ok || process.memoryUsage.rss() > large) break
+  if (!ok || process.memoryUsage.rss() > large || performance.now() > LONG_MS) break
 }
-// A test that passes and leaves a timer or a handle keeps this process from ending, and the guest's limit makes that known.
-// A test that fails leaves what it was about to close, and the limit of a guest is that of all its files.
+// A test that fails leaves what it was about to close.
 if (!ok) process.exit(1)
+// A test that passes and leaves a timer or a handle keeps this process from ending.
+setTimeout(() => {
+  process.stderr.write(`a test left open: ${process.getActiveResourcesInfo().join(', ')}\n`)
+  process.exit(1)
+}, LINGER_MS).unref()

@@ -104,7 +104,7 @@ class Run {
     const flags = [...(machine === 'qemu' ? ['--no-opt'] : []), ...node]
     const program = [process.execPath, ...flags, 'test/tools/runner/guest-runner.mjs']
     const command = [...(preset.length ? ['env', ...preset] : []), ...program]
-    const { status } = await runInGuest({
+    const { status } = await inGuest({
       command: [...command, this.queue.folder],
       cwd: repository,
       machine,
@@ -134,6 +134,13 @@ class Run {
     return { title: this.part.title, report: { testResults: results }, status: this.status ?? 0, notes, seconds }
   }
 }
+
+/** A guest that could not start is reported with the results of the others. @param {Parameters<typeof runInGuest>[0]} options */
+const inGuest = options =>
+  runInGuest(options).catch(error => {
+    say(error.stack)
+    return { status: GUEST_DIED }
+  })
 
 /** Whole lines with a label before them, so that the output of two guests can be told apart. @param {string} label */
 function labelled(label) {

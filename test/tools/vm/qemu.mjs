@@ -156,6 +156,8 @@ function qemuArguments({ kernel, accelerator, folder, processors, tags }) {
   // Where the host is busy, a second or so can pass between two instructions of the guest; its check whether the timer
   // ticks would then end in a panic.
   append.push('mitigations=off random.trust_cpu=on nowatchdog no_timer_check')
+  // For the same reason, the kernel does not report a processor or a work queue that makes no progress for a while.
+  append.push('rcupdate.rcu_cpu_stall_suppress=1 workqueue.watchdog_thresh=0')
   const device = tag => [
     ['-chardev', `socket,id=${tag},path=${folder}/${tag}.sock`],
     ['-device', `vhost-user-fs-pci,queue-size=1024,chardev=${tag},tag=${tag}`],

@@ -33,8 +33,11 @@ const VAGUE: readonly RegExp[] = [
 ]
 
 function filesOf(folder: string, extension: RegExp): string[] {
-  const names = readdirSync(path.join(root, folder), { recursive: true }) as string[]
-  return names.filter(name => extension.test(name)).map(name => path.join(folder, name))
+  return readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap(entry => {
+    const name = path.join(folder, entry.name)
+    if (!entry.isDirectory()) return extension.test(name) ? [name] : []
+    return entry.name.startsWith('.') ? [] : filesOf(name, extension) // of the site, which may be built at the same time
+  })
 }
 
 const pages = [

@@ -46,6 +46,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   freeze: ['none'],
   growFile: ['none', 1],
   growFileSystem: ['none'],
+  growVolumeFileSystem: ['none', 'none', 0],
   holders: [1],
   holdersOfMount: ['none'],
   identify: ['none'],

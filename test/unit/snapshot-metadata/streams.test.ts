@@ -87,27 +87,33 @@ test('a client that cancels ends the reads, and the metadata is closed', () =>
 test('a deadline of the client ends the reads too', () =>
   serving({ snapshots }, async ({ client, reported }) => {
     const watch = watched()
-    const stream = client.stream(undefined, 'a', { max_results: 1 }, { deadline: Date.now() + 300 })
-    const fault = await new Promise<{ code: number }>(done => stream.once('error', done as never))
-    expect(fault.code).toBe(status.DEADLINE_EXCEEDED)
-    await until(() => watch.closed() === 1)
+    // A deadline that has passed before the server reads ends no read.
+    for (let milliseconds = 300; watch.reads() === 0; milliseconds *= 2) {
+      const stream = client.stream(undefined, 'a', { max_results: 1 }, { deadline: Date.now() + milliseconds })
+      const fault = await new Promise<{ code: number }>(done => stream.once('error', done as never))
+      expect(fault.code).toBe(status.DEADLINE_EXCEEDED)
+    }
+    await until(() => watch.closed() > 0)
     expect(reported).toEqual([])
   }))
 
 test('stop() ends the calls in progress with UNAVAILABLE, and rejects later ones', () =>
   serving({ snapshots }, async ({ client, stop }) => {
     const watch = watched()
-    const reading = async (): Promise<number> => {
-      let stopping: Promise<void> | undefined
+    const begun = new Set<number>()
+    let stopping: Promise<void> | undefined
+    const reading = async (reader: number): Promise<number> => {
       try {
-        for await (const _ of client.responses(undefined, 'a', { max_results: 1 })) stopping ??= stop()
+        for await (const _ of client.responses(undefined, 'a', { max_results: 1 })) {
+          if (begun.add(reader).size === 2) stopping ??= stop()
+        }
       } catch (fault) {
         await stopping
         return (fault as { code: number }).code
       }
       return status.OK
     }
-    expect(await Promise.all([reading(), reading()])).toEqual([status.UNAVAILABLE, status.UNAVAILABLE])
+    expect(await Promise.all([reading(1), reading(2)])).toEqual([status.UNAVAILABLE, status.UNAVAILABLE])
     expect(watch.closed()).toBe(2)
     expect((await client.failure(undefined, 'a')).code).toBe(status.UNAVAILABLE)
   }))
@@ -117,6 +123,7 @@ test('stop() resolves while a client does not read', () =>
     const watch = watched()
     const stream = client.stream(undefined, 'a', { max_results: 1 })
     stream.on('error', () => {})
+    await until(() => watch.reads() > 0)
     await settled(watch.reads)
     await stop()
     expect(watch.closed()).toBe(1)

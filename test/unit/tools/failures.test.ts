@@ -141,13 +141,15 @@ describe('a guest', () => {
     ask(
       'vm/guest.mjs',
       `const { spawn } = await import('node:child_process')
-       const { mkdtempSync } = await import('node:fs')
+       const { fstatSync, mkdtempSync } = await import('node:fs')
        const { PassThrough } = await import('node:stream')
        const { childrenOf } = await import(${JSON.stringify(path.join(__dirname, '../../tools/vm/children.mjs'))})
        const machine = { async start({ console: log }) {
          const children = childrenOf()
          const main = spawn('sh', ['-c', ${JSON.stringify(script)}], { stdio: ['ignore', log, 'pipe'], detached: true })
          children.add(main, { group: true })
+         // Its limit begins when it has said something: here only the end of what hangs is of interest.
+         while (fstatSync(log).size === 0) await new Promise(done => setTimeout(done, 10))
          const stream = () => new PassThrough()
          return { main, out: stream(), control: stream(), shell: stream(), children }
        } }

@@ -91,16 +91,21 @@ void locked_ready_item(uint32_t index, void* context) {
   close(fd);
 }
 
-// The pool commits before it gives its status.
-static void recorded_volume_item(uint32_t index, void* context) {
+// A layer's volume, and the look at the space that is left.
+void locked_volume_item(uint32_t index, void* context) {
   struct plan* plan = context;
   struct statfs space;
   int fd = lock(plan, index);
   snap(plan, index);
   activate_item(index, plan);
-  commit(plan);
   if (statfs(plan->backing, &space) < 0) die("statfs", plan->backing);
   close(fd);
+}
+
+// A store commits by the pool's status, and these by its transaction id.
+static void committed_volume_item(uint32_t index, void* context) {
+  locked_volume_item(index, context);
+  commit(context);
 }
 
 static void sync_item(uint32_t index, void* context) {
@@ -109,10 +114,8 @@ static void sync_item(uint32_t index, void* context) {
   if (fdatasync(plan->node) < 0) die("fdatasync", "record");
 }
 
-// Two calls on another thread: the volume, and what waits for the disk of the records.
-void recorded_layer(struct plan* plan, uint32_t index) {
+static void write_record(struct plan* plan, uint32_t index) {
   static char page[PAGE];
-  run_item(plan, recorded_volume_item, index);
   memset(page, (int)index, sizeof(page));
   for (int i = 0; i < RECORD_LOCKS; i++)
     if (lock_byte(plan->node, F_SETLK, i % 2 ? F_UNLCK : F_RDLCK, i) < 0) die("fcntl", "record");
@@ -120,7 +123,25 @@ void recorded_layer(struct plan* plan, uint32_t index) {
     off_t at = (off_t)(index * RECORD_WRITES + (uint32_t)i) * PAGE;
     if (pwrite(plan->node, page, i % 2 ? PAGE : 24, at) < 0) die("pwrite", "record");
   }
-  run_item(plan, sync_item, index);
+}
+
+// The record waits for its disk on another thread.
+void record_item(uint32_t index, void* context) {
+  write_record(context, index);
+  run_item(context, sync_item, index);
+}
+
+// Two calls on another thread: the volume, and what waits for the disk of the records.
+void recorded_layer(struct plan* plan, uint32_t index) {
+  run_item(plan, committed_volume_item, index);
+  record_item(index, plan);
+}
+
+// Layers that are made at once share the commit of the pool, and the wait for the disk of their records.
+void record_together(struct plan* plan) {
+  for (uint32_t i = 0; i < plan->count; i++) write_record(plan, i);
+  commit(plan);
+  sync_item(0, plan);
 }
 
 void open_record(struct plan* plan) {

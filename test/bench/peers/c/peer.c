@@ -21,11 +21,12 @@
 //   fork    fork-1000, fork-gone, fork-first-write: `count` forks of a disk that is open and has `pieces` of
 //   data
 //   fork-clones  the same by FICLONE in `directory` and loop devices
+//   warm    fork-warm: the record of a layer, without a volume; needs no pool
 //   reset   fork-reset: an open device gets the content of the origin, by one new table
 //   noop    noop-async, noop-async-64: one cheap ioctl, FIONREAD on a pipe; needs no pool
-// With locks=1 `layers`, `ready` and `prepare` make the calls that a safe caller needs too (see locks.c).
-// With async=1 each call of layers, ready, prepare, events and noop is handed to another thread (see
-// handoff.h).
+// With locks=1 `layers`, `ready`, `prepare` and `prepare-100` make the calls that a safe caller needs too
+// (see locks.c). With async=1 each call of layers, ready, prepare, warm, events and noop is handed to another
+// thread (see handoff.h).
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -69,6 +70,7 @@ static const struct {
     {"list", list},
     {"prepare", prepare_layers},
     {"prepare-100", prepare_many_layers},
+    {"warm", record_layers, 1},
     {"noop", noop, 1},
     {"diff", diff_trees},
     {"fork", fork_thin},

@@ -56,9 +56,13 @@ void open_snap(struct plan* plan, uint32_t index);
 void locked_snap_item(uint32_t index, void* context);
 void locked_activate_item(uint32_t index, void* context);
 void locked_ready_item(uint32_t index, void* context);
-// A layer of which there is a record on the disk, which open_record() has opened.
+void locked_volume_item(uint32_t index, void* context);
+// Records on a disk, in a file that open_record() has opened: one record, a layer with its record, and all
+// records of layers that were made at once.
 void open_record(struct plan* plan);
+void record_item(uint32_t index, void* context);
 void recorded_layer(struct plan* plan, uint32_t index);
+void record_together(struct plan* plan);
 
 // Sends a message with one or two numbers to the pool.
 void message(struct plan* plan, const char* format, uint32_t a, uint32_t b);
@@ -87,6 +91,7 @@ void unmake_many(struct plan* plan);
 void list(struct plan* plan);
 void prepare_layers(struct plan* plan);
 void prepare_many_layers(struct plan* plan);
+void record_layers(struct plan* plan);
 void diff_trees(struct plan* plan);
 void fork_thin(struct plan* plan);
 void fork_clones(struct plan* plan);

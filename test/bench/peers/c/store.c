@@ -56,11 +56,31 @@ void prepare_layers(struct plan* plan) {
 void prepare_many_layers(struct plan* plan) {
   struct samples* list[] = {samples_new("prepare-100"), samples_new("remove-100"),
                             samples_new("remove-100-gone")};
+  item_fn make = plan->locks ? locked_volume_item : prepare_item;
+  if (plan->locks) {
+    read_transaction(plan);
+    open_record(plan);
+  }
   for (uint32_t repeat = 0; repeat < plan->repeats; repeat++) {
-    samples_add(list[0], gang_run(plan->threads, plan->count, prepare_item, plan) / plan->count);
+    uint64_t made = gang_run(plan->threads, plan->count, make, plan);
+    uint64_t start = now_ns();
+    if (plan->locks) record_together(plan);
+    samples_add(list[0], (made + now_ns() - start) / plan->count);
     uint64_t each = gang_run(plan->threads, plan->count, destroy_item, plan) / plan->count;
     samples_add(list[1], each);
     samples_add(list[2], each);
   }
-  samples_print(list, 3);
+  samples_print(list, plan->locks ? 1 : 3);
+}
+
+// What a layer that is ready beforehand still needs: its record.
+void record_layers(struct plan* plan) {
+  struct samples* list[] = {samples_new("fork-warm")};
+  open_record(plan);
+  for (uint32_t i = 0; i < plan->count; i++) {
+    uint64_t start = now_ns();
+    record_item(i, plan);
+    samples_add(list[0], now_ns() - start);
+  }
+  samples_print(list, 1);
 }

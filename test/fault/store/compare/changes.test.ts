@@ -5,7 +5,7 @@ import { mount, unmount } from '../../../../lib/entry/index.js'
 import { changes } from '../../../../lib/store/compare/changes.js'
 import { diffTar } from '../../../../lib/store/tar-write/diff-tar.js'
 import { expectCode } from '../../../helpers/errors/expect-code.js'
-import { EIO, useFaults } from '../../../helpers/fault/fault.js'
+import { EIO, stopAt, useFaults } from '../../../helpers/fault/fault.js'
 import { useScratch } from '../../../helpers/kernel/scratch.js'
 import { setExtendedAttribute } from '../../../helpers/tree/xattrs.js'
 
@@ -83,12 +83,13 @@ test('an abort ends a walk between two entries, and a file between two reads', a
   const { lower, upper } = trees()
   const before = descriptors()
   for (const call of ['statx', 'read']) {
-    hooks.setFault(call, 2, 'delay', 500)
-    const stop = new AbortController()
-    const running = buffer(diffTar(lower, upper, { signal: stop.signal }))
-    setTimeout(() => stop.abort(), 100)
+    const stop = stopAt(hooks, [call, 2])
+    const controller = new AbortController()
+    const running = buffer(diffTar(lower, upper, { signal: controller.signal }))
+    await stop.reached(running)
+    controller.abort()
+    stop.release()
     await expectCode(running, 'ABORT_ERR')
-    hooks.clearFaults()
   }
   expect(descriptors()).toBe(before)
 })

@@ -12,7 +12,7 @@ import { SnapshotMetadataService } from './service.js'
 /** The path of the definition. It is in the folder of the source, because the compiler does not copy it into `dist`. */
 const PROTO = path.join(__dirname, '../../lib/snapshot-metadata/csi.proto')
 /** The limit for the statuses of the calls that a stop ends: a client that does not read does not delay it longer. */
-const LAST_STATUSES_MS = 1000
+const LAST_STATUSES_MS = 3000
 
 /** Options of `serveSnapshotMetadata`: its socket and the snapshots. */
 export interface SnapshotMetadataOptions {

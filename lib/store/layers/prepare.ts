@@ -143,10 +143,10 @@ async function record({ records, writer }: StoreParts, { parent, row }: Plan, th
   step('prepare.record', row.key ?? '')
   return writer.write(() => {
     if (row.key !== null) refuseTaken(records, row.key)
-    const now = records.byId(parent.id)
-    const isSame = now?.thin === parent.thin && now.state === 'ready' && now.kind === parent.kind
-    if (!isSame && parent.kind === 'base') return undefined
-    if (!isSame) throw parentGone({ parentKey: parent.key ?? '' })
+    if (!records.isReady(parent)) {
+      if (parent.kind === 'base') return undefined
+      throw parentGone({ parentKey: parent.key ?? '' })
+    }
     const made = records.insertWith(thin, row, parent)
     if (!made) throw stateError({ key: row.key }, 'this process was considered dead, and the layer was removed')
     return made

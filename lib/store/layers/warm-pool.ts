@@ -66,7 +66,7 @@ export class WarmPool {
       const row = await writer.write(() => {
         refuseTaken(records, key)
         // Another layer may have the key of the parent by now.
-        if (records.byKey(parent)?.id !== first.row.parentId) return undefined
+        if (records.idOf(parent) !== first.row.parentId) return undefined
         const at = clock()
         const change = { key, state: 'ready', owner: null, labels, createdAt: at, updatedAt: at } as const
         return records.update(first.row, ['making'], change)

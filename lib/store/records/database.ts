@@ -21,6 +21,8 @@ export interface Connection {
 export class Database {
   readonly name: string
   readonly #connection: Connection
+  /** The statements that begin and end transactions: compiled once, because each change needs two. */
+  readonly #steps = new Map<string, Statement>()
 
   constructor(name: string, connection: Connection) {
     this.name = name
@@ -49,19 +51,19 @@ export class Database {
 
   /** Runs `body` in a transaction that has the write lock from its beginning. Commits it, or rolls it back if `body` throws. */
   immediate<T>(body: () => T): T {
-    this.exec('BEGIN IMMEDIATE')
+    this.#step('BEGIN IMMEDIATE')
     return this.#ended(body, 'COMMIT', 'ROLLBACK')
   }
 
   /** Runs `body`, which only reads, in a transaction. */
   deferred<T>(body: () => T): T {
-    this.exec('BEGIN')
+    this.#step('BEGIN')
     return this.#ended(body, 'COMMIT', 'ROLLBACK')
   }
 
   /** Runs `body` inside a transaction. If `body` throws, only its own changes are rolled back. */
   savepoint<T>(body: () => T): T {
-    this.exec('SAVEPOINT change')
+    this.#step('SAVEPOINT change')
     return this.#ended(body, 'RELEASE change', 'ROLLBACK TO change; RELEASE change')
   }
 
@@ -69,10 +71,16 @@ export class Database {
     this.#connection.close()
   }
 
+  #step(sql: string): void {
+    let known = this.#steps.get(sql)
+    if (!known) this.#steps.set(sql, (known = this.prepare(sql)))
+    known.run()
+  }
+
   #ended<T>(body: () => T, end: string, undo: string): T {
     try {
       const value = body()
-      this.exec(end)
+      this.#step(end)
       return value
     } catch (fault) {
       if (this.inTransaction) this.exec(undo)

@@ -102,6 +102,18 @@ export class Records {
     return this.#get('SELECT 1 FROM layer WHERE key = ?', key) !== undefined
   }
 
+  /** Returns the id of a layer: faster than its row. */
+  idOf(key: string): number | undefined {
+    const found = this.#get('SELECT id FROM layer WHERE key = ?', key) as { id: bigint } | undefined
+    return found && Number(found.id)
+  }
+
+  /** Returns true if a row is still there, with the same thin id and kind, and `ready`. */
+  isReady({ id, thin, kind }: Pick<Row, 'id' | 'thin' | 'kind'>): boolean {
+    const where = `id = ? AND thin = ? AND kind = ? AND state = 'ready'`
+    return this.#get(`SELECT 1 FROM layer WHERE ${where}`, id, thin, kind) !== undefined
+  }
+
   byKey(key: string): Row | undefined {
     return this.#row('l.key = ?', key)
   }

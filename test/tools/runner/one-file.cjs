@@ -37,6 +37,8 @@ function compile(file) {
 }
 
 const START = `'use strict'
+const { join } = require('node:path')
+const ROOT = join(__dirname, '../../../')
 const made = new Map()
 function load(file) {
   const known = made.get(file)
@@ -56,7 +58,6 @@ function find(dirname, wanted) {
   const file = filename.slice(ROOT.length).replace(/(\\.js)?$/, '.ts')
   return file in modules ? load(file) : require(filename)
 }
-const { join } = require('node:path')
 module.exports = load
 const modules = {
 `
@@ -65,7 +66,7 @@ const linesIn = text => text.split('\n').length - 1
 
 /** All modules, and their source maps one below the other. */
 function bundle() {
-  const parts = [`const ROOT = ${JSON.stringify(`${root}/`)};${START}`]
+  const parts = [START]
   let line = linesIn(parts[0])
   const sections = []
   for (const file of modules()) {

@@ -162,8 +162,8 @@ describe('the library as one file', () => {
     )
     const { code, map } = transform('test/tools/runner/modules.cjs')
     const module = { exports: (_: string): unknown => undefined }
-    const run = compileFunction(code, ['module', 'require']) as (own: object, load: NodeJS.Require) => void
-    run(module, require)
+    const run = compileFunction(code, ['module', 'require', '__dirname']) as (...own: unknown[]) => void
+    run(module, require, path.join(__dirname, '../../tools/runner'))
     expect(module.exports('lib/base/units.ts')).toMatchObject({ MiB: 2 ** 20 })
     const sources = map.sections.flatMap(section => section.map.sources)
     expect(sources).toContain(path.join(__dirname, '../../../lib/base/units.ts'))

@@ -1,9 +1,9 @@
 // The hooks of the fault build: one call made to fail, and what came of it.
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../../lib/entry/index.js'
 import { loadAddon } from '../../../lib/kernel/load-addon.js'
+import { untilDuring } from '../process/until.js'
 
 /**
  * `fail`: the call is not made and answers with the errno. `fail-after`: it is made, and then answers with the errno.
@@ -64,15 +64,7 @@ export function stopAt(hooks: Hooks, [operation, nth]: Places): Stop {
   const stop = stops++
   hooks.setFault(operation, nth, 'wait', stop)
   return {
-    async reached(call) {
-      let isOver = false
-      const over = () => void (isOver = true)
-      call.then(over, over)
-      while (!hooks.reachedFault(stop)) {
-        if (isOver) throw new Error(`the call ended before ${operation} ${nth}`)
-        await sleep(1)
-      }
-    },
+    reached: call => untilDuring(call, () => hooks.reachedFault(stop), `${operation} ${nth}`),
     release: () => hooks.releaseFault(stop),
   }
 }

@@ -8,10 +8,10 @@
 // M  LockReleasedDeviceDeletion                             LoopDevice, busy
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, realpathSync, truncateSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
+import { closeSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { LoopDevice, MiB, type ErrorCode } from '../../../lib/entry/index.js'
 import { linear, MappedDevice, zero } from '../../../lib/entry/kernel.js'
+import { inFlight } from '../../helpers/kernel/in-flight.js'
 import { snapshotKernelState } from '../../helpers/kernel/kernel-state.js'
 import { DISPOSE, methodsOf, offered, tryRows, type Row } from '../../helpers/pool/matrix.js'
 import { withPool } from '../../helpers/pool/pools.js'
@@ -113,10 +113,7 @@ describe('a MappedDevice', () => {
         stdio: 'ignore',
       })
       const ended = once(writer, 'exit')
-      // The number of writes that the device has not completed is the second of two.
-      const inFlight = () =>
-        readFileSync(`/sys/block/${path.basename(realpathSync(device.path))}/inflight`, 'utf8').trim()
-      while (/\s0$/.test(inFlight())) continue
+      while (inFlight(device.path) === 0) continue
       return async () => {
         dmResume(nameOf(below))
         await ended

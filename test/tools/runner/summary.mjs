@@ -6,7 +6,8 @@
  *   problems: string[] }} Counted
  */
 
-const REASON_LINES = 12
+/** Enough for the lines of the kernel's log that a failed test shows (test/helpers/kernel/kernel-log.ts). */
+const REASON_LINES = 110
 
 /**
  * @param {Part} part

@@ -43,7 +43,7 @@ describe('the summary of all parts', () => {
 
   test('shows the beginning of the reason of a failure, without colours', () => {
     const failed = suite('/tree/a.test.ts', 'failed')
-    const failureMessages = [`\x1b[31mexpected\x1b[39m 1\n${'line\n'.repeat(100)}last`]
+    const failureMessages = [`\x1b[31mexpected\x1b[39m 1\n${'line\n'.repeat(200)}last`]
     const report = {
       testResults: [{ ...failed, assertionResults: [{ ...failed.assertionResults[0], failureMessages }] }],
     }

@@ -154,10 +154,10 @@ export class NativePort implements MachinePort {
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)
   activateMany: MachinePort['activateMany'] = (guard, requests, options) =>
     this.#batch('activateMany', options, guard, requests, UDEV_NO_PROBING)
-  deactivate: MachinePort['deactivate'] = (pool, address, limitMs, signal) =>
-    this.#call('deactivate', signal, pool ?? null, address, UDEV_NO_PROBING, limitMs)
-  deactivateMany: MachinePort['deactivateMany'] = (pool, addresses, limitMs, options) =>
-    this.#batch('deactivateMany', options, pool ?? null, addresses, UDEV_NO_PROBING, limitMs)
+  deactivate: MachinePort['deactivate'] = (guard, volume, limitMs, signal) =>
+    this.#call('deactivate', signal, guard, volume, UDEV_NO_PROBING, limitMs)
+  deactivateMany: MachinePort['deactivateMany'] = (guard, volumes, limitMs, options) =>
+    this.#batch('deactivateMany', options, guard, volumes, UDEV_NO_PROBING, limitMs)
   snapshot: MachinePort['snapshot'] = (request, signal) =>
     this.#call('snapshot', signal, { ...request, udevFlags: UDEV_NO_PROBING })
   snapshotActive: MachinePort['snapshotActive'] = async (request, activation, signal) => {

@@ -216,17 +216,17 @@ export class MemoryPort extends StoragePort implements KernelPort {
       return info.device
     })
 
-  deactivate: KernelPort['deactivate'] = (pool, address, limitMs, signal) =>
+  deactivate: KernelPort['deactivate'] = ({ pool, looks }, { address }, limitMs, signal) =>
     this.call(signal, () =>
       this.retryWhileBusy(limitMs, signal, () => {
-        if (pool) poolDevice(this.#mapper, pool)
+        if (looks) poolDevice(this.#mapper, pool)
         return this.#mapper.remove(address)
       }),
     )
 
-  deactivateMany: KernelPort['deactivateMany'] = (pool, addresses, limitMs, options) =>
-    this.#batch(addresses, options, async address => {
-      const { device } = await this.deactivate(pool, address, limitMs, options.signal)
+  deactivateMany: KernelPort['deactivateMany'] = (guard, volumes, limitMs, options) =>
+    this.#batch(volumes, options, async volume => {
+      const { device } = await this.deactivate(guard, volume, limitMs, options.signal)
       return device
     })
 

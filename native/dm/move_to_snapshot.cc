@@ -11,10 +11,6 @@
 namespace dmthin {
 namespace {
 
-/// Waiting I/O is queued again: the device need not wait for space in a full pool, and what was not written
-/// yet goes to the new table.
-constexpr uint32_t kWithoutFlush = DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG;
-
 class MoveCalls {
  public:
   MoveCalls(Control& control, const MoveRequest& request)
@@ -29,7 +25,8 @@ class MoveCalls {
     Call load{command::kTableLoad, request_.device};
     load.target_count = static_cast<uint32_t>(request_.table.size());
     load.payload = std::move(*table);
-    // In the order of the enumeration.
+    // In the order of the enumeration. Without flush, so that the device need not wait for space in a full
+    // pool; what was not written yet goes to the new table.
     auto added = calls_.add({command::kSuspend, request_.device, DM_SUSPEND_FLAG | kWithoutFlush});
     if (added) added = calls_.add(message(create_));
     if (added) added = calls_.add(load);

@@ -1,4 +1,5 @@
 // Removals for JavaScript. A busy device is tried again here, without a thread between tries.
+#include "dm/remove_volume.h"
 #include "napi/batch_job.h"
 #include "napi/exports.h"
 #include "napi/start_command.h"
@@ -10,31 +11,15 @@ namespace {
 
 using SharedControl = std::shared_ptr<Control>;
 
-/// One removal; of a volume, if its uuid or number may be that of another pool's by then, only while its pool
-/// runs.
-struct RemoveRequest {
-  Address address;
-  uint32_t udev = 0;
-  bool deferred = false;
-  std::optional<KnownPool> pool;
-};
-
-/// Removal, tried again on EBUSY only, until `limit_ms` are over. Between tries no thread is kept.
-auto removal(const SharedControl& control, RemoveRequest request, uint64_t limit_ms,
-             std::shared_ptr<UdevCookie> cookie = nullptr) {
+/// `attempt` again on EBUSY only, until `limit_ms` are over. Between tries no thread is kept.
+template <class Attempt>
+auto while_busy_again(uint64_t limit_ms, Attempt attempt) {
   const int64_t limit_ns = static_cast<int64_t>(limit_ms) * 1'000'000;
-  return [control, request = std::move(request), limit_ns, cookie = std::move(cookie), started = int64_t{0},
+  return [limit_ns, attempt = std::move(attempt), started = int64_t{0},
           tries = 0U](Work& work) mutable -> Result<DeviceInfo> {
     if (started == 0) started = now_ns();
     ++tries;
-    if (request.pool) {
-      const auto pool = pool_device(*control, *request.pool, work.cancel());
-      if (!pool) return pool.failure();
-    }
-    auto removed = announced(cookie, request.udev, [&](uint32_t event) {
-      return control->remove(request.address, event, request.deferred ? DM_DEFERRED_REMOVE : 0,
-                             work.cancel());
-    });
+    auto removed = attempt(work.cancel());
     if (removed) return removed;
     removed.failure().tries = tries;
     const bool over = now_ns() - started >= limit_ns;
@@ -48,35 +33,40 @@ auto removal(const SharedControl& control, RemoveRequest request, uint64_t limit
 
 /// (address, udev flags, deferred, limit in ms, udev transaction or 0, cancel id)
 Napi::Value remove_device(Info info) {
-  const auto control = Environment::of(info.Env()).shared_control();
-  RemoveRequest request{address(info[0]), to_uint32(info[1]), to_bool(info[2]), {}};
-  auto cookie = udev_cookie(info.Env(), to_uint32(info[4]));
-  auto task = removal(control, std::move(request), number(info[3]), std::move(cookie));
-  return start<DeviceInfo>(info, Kind::kChanges, std::move(task), by_type);
+  auto attempt = [control = Environment::of(info.Env()).shared_control(), device = address(info[0]),
+                  udev = to_uint32(info[1]), flags = to_bool(info[2]) ? DM_DEFERRED_REMOVE : 0U,
+                  cookie = udev_cookie(info.Env(), to_uint32(info[4]))](Cancel& cancel) {
+    return announced(cookie, udev,
+                     [&](uint32_t event) { return control->remove(device, event, flags, cancel); });
+  };
+  return start<DeviceInfo>(info, Kind::kChanges, while_busy_again(number(info[3]), std::move(attempt)),
+                           by_type);
 }
 
-std::optional<KnownPool> pool_to_look_at(const Napi::Value& value) {
-  if (value.IsNull()) return std::nullopt;
-  return known_pool(value);
+/// { pool, looks }, and { address, thinId }
+auto volume_removal(const SharedControl& control, const Napi::Object& guard, const Napi::Object& volume,
+                    uint32_t udev, uint64_t limit_ms) {
+  RemoveVolumeRequest request{known_pool(guard.Get("pool")), to_bool(guard.Get("looks")),
+                              address(volume.Get("address")), to_uint32(volume.Get("thinId")), udev << 16};
+  return while_busy_again(limit_ms, [control, request = std::move(request)](Cancel& cancel) {
+    return remove_volume(*control, request, cancel);
+  });
 }
 
-/// (pool or null, address, udev flags, limit in ms, cancel id)
+/// (guard, volume, udev flags, limit in ms, cancel id)
 Napi::Value deactivate(Info info) {
-  const auto control = Environment::of(info.Env()).shared_control();
-  RemoveRequest request{address(info[1]), to_uint32(info[2]), false, pool_to_look_at(info[0])};
-  auto task = removal(control, std::move(request), number(info[3]));
+  auto task = volume_removal(Environment::of(info.Env()).shared_control(), info[0].As<Napi::Object>(),
+                             info[1].As<Napi::Object>(), to_uint32(info[2]), number(info[3]));
   return start<DeviceInfo>(info, Kind::kChanges, std::move(task), by_type);
 }
 
-/// (pool or null, addresses, udev flags, limit in ms, progress or null, cancel id) → per item the device
-/// number, or its failure.
+/// (guard, volumes, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
+/// its failure.
 Napi::Value deactivate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
-  const auto pool = pool_to_look_at(info[0]);
-  const auto udev = to_uint32(info[2]);
-  const uint64_t limit_ms = number(info[3]);
-  auto tasks = list_of(info[1], [&](const Napi::Value& each) {
-    return removal(control, {address(each), udev, false, pool}, limit_ms);
+  const auto guard = info[0].As<Napi::Object>();
+  auto tasks = list_of(info[1], [&](const Napi::Value& volume) {
+    return volume_removal(control, guard, volume.As<Napi::Object>(), to_uint32(info[2]), number(info[3]));
   });
   return start_batch(info, Kind::kChanges, std::move(tasks), info[4]);
 }

@@ -18,6 +18,7 @@
 #include "dm/move_to_snapshot.cc"
 #include "dm/pool_lock.cc"
 #include "dm/prepared_calls.cc"
+#include "dm/remove_volume.cc"
 #include "dm/snapshot.cc"
 #include "dm/udev_cookie.cc"
 #include "fs/detached_mount.cc"

@@ -10,7 +10,9 @@ export const peerLines = [
   'writes all records, commits the pool once and waits for the disk of the records once.',
   '`libdevmapper` is the same C program with that library instead of ioctls, without udev cookies and nodes, and with one',
   'thread, because the library allows no more. `dmsetup` is one process of it for each step, started from Node with',
-  '`execFile`, and `dmsetup-all` one process for all volumes.',
+  '`execFile`, and `dmsetup-all` one process for all volumes. `c` and `libdevmapper` suspend a volume without flush before',
+  'they remove it, as ours does, because',
+  '[some kernels panic](limits.md#use-after-free-in-the-kernel-volumes-removed-at-the-same-time) without it; `dmsetup` does not.',
 ]
 
 export const kernelLines = [

@@ -41,6 +41,20 @@ export interface KnownPool {
   readonly uuid: string
 }
 
+/** The guard of removals, the same for all volumes of a call. */
+export interface RemovalGuard {
+  /** The pool whose lock file has the locks of the thin ids. */
+  readonly pool: KnownPool
+  /** True: the call answers ENXIO if the pool does not run. False: it does not look. */
+  readonly looks: boolean
+}
+
+/** A volume whose device is removed. */
+export interface RemovedVolume {
+  readonly address: DeviceAddress
+  readonly thinId: number
+}
+
 /** Space that must be free before a snapshot is made: `percent` of all blocks, and no more than the limits. */
 export interface ReserveRequest {
   readonly percent: number
@@ -165,20 +179,15 @@ export interface PoolPort extends HandlePort {
   /** Activates many concurrently, in one native call. Rejects only if `signal` is already aborted. */
   activateMany(guard: ActivationGuard, requests: readonly ActivateRequest[], options: BatchOptions): Promise<Outcome[]>
   /**
-   * Removes a volume's device, in the same native call as a look whether the pool still runs: ENXIO if it does not, or if
-   * the volume is gone.
-   * Without `pool` nobody looks.
+   * Suspends a volume's device that nobody has open, without flush, and removes it, in one native call: ENXIO if the volume
+   * is gone, EBUSY if it is open after `limitMs`. The suspend waits until the pool's worker has left the volume; without it,
+   * Linux 7.2 panics if two volumes are removed at the same time (see native/dm/remove_volume.h).
    */
-  deactivate(
-    pool: KnownPool | undefined,
-    address: DeviceAddress,
-    limitMs: number,
-    signal?: AbortSignal,
-  ): Promise<DeviceInfo>
+  deactivate(guard: RemovalGuard, volume: RemovedVolume, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
   /** Does `deactivate` for several volumes in one native call. */
   deactivateMany(
-    pool: KnownPool | undefined,
-    addresses: readonly DeviceAddress[],
+    guard: RemovalGuard,
+    volumes: readonly RemovedVolume[],
     limitMs: number,
     options: BatchOptions,
   ): Promise<Outcome[]>

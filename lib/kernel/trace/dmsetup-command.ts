@@ -1,5 +1,6 @@
 // A call of the low-level API as a command line, for the trace. Pure.
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../port/device-port.js'
+import type { RemovedVolume } from '../port/pool-port.js'
 import { deviceMajor, deviceMinor } from '../../base/device-number.js'
 
 type Args = readonly unknown[]
@@ -78,6 +79,12 @@ function moveToSnapshot([request]: Args): string {
   )
 }
 
+/** `options`: of the removal. */
+function removal(volume: unknown, options: string): string {
+  const { address } = volume as RemovedVolume
+  return `dmsetup suspend --noflush --nolockfs ${who(address)}; dmsetup remove${options} ${who(address)}`
+}
+
 const WORDS: Record<string, (args: Args) => string> = {
   version: () => 'dmsetup version',
   listDevices: () => 'dmsetup ls',
@@ -112,9 +119,8 @@ const WORDS: Record<string, (args: Args) => string> = {
   commit: ([pool]) => `dmsetup status ${who(pool)}`, // without --noflush it commits
   activate: ([, request]) => activate(request),
   activateMany: ([, requests]) => (requests as readonly unknown[]).map(activate).join('; '),
-  deactivate: ([, address, , limit]) => `dmsetup remove${limit ? ' --retry' : ''} ${who(address)}`,
-  deactivateMany: ([, addresses]) =>
-    (addresses as readonly unknown[]).map(each => `dmsetup remove ${who(each)}`).join('; '),
+  deactivate: ([, volume, , limit]) => removal(volume, limit ? ' --retry' : ''),
+  deactivateMany: ([, volumes]) => (volumes as readonly unknown[]).map(each => removal(each, '')).join('; '),
   snapshot,
   moveToSnapshot,
   snapshotActive: ([request, , activation]) => `${snapshot([request])}; ${activate(activation)}`,

@@ -11,7 +11,7 @@ import { sectors } from '../../base/units.js'
 import { message } from '../../target/messages.js'
 import { thin } from '../../target/thin.js'
 import { deleteSpares, removeSpareDevices, spareUuidPrefix } from '../lifecycle/spare-removal.js'
-import { activationGuard, poolStatusLine, type PoolContext } from '../state/context.js'
+import { activationGuard, poolStatusLine, removalGuard, type PoolContext } from '../state/context.js'
 import { spareIds } from '../state/live-metadata.js'
 import { withSharedLock } from '../state/locks.js'
 import { forgetMaking, markBlock, randomSpareId, recordMaking } from '../state/spare-volumes.js'
@@ -154,7 +154,7 @@ export class Spares {
     try {
       await port.zeroBlocks(nodePath(device), [(block * dataBlockBytes) / PAGE_BYTES], PAGE_BYTES)
     } finally {
-      await port.deactivate(undefined, { uuid }, 1_000)
+      await port.deactivate(removalGuard(this.#context, false), { address: { uuid }, thinId: id }, 1_000)
     }
     await forgetMaking(this.#context)
   }

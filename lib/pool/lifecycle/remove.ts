@@ -8,7 +8,7 @@ import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { cleanState, recordStop } from '../state/clean-stop.js'
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import { spareUuidPrefix } from './spare-removal.js'
-import { addressOf, inventoryOf, knownPool, tableOfPool, type PoolContext } from '../state/context.js'
+import { addressOf, inventoryOf, removalGuard, tableOfPool, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf, untilDetached } from '../../block/find-loop.js'
 
@@ -82,7 +82,8 @@ export async function removePool(context: PoolContext, options: RemovePlan, lock
     thins.map(volume =>
       describeHolders(port, volume.device, volume.name, async () => {
         // Another process may deactivate the volume first.
-        await port.deactivate(knownPool(context), addressOf(volume), limitMs, signal).catch(undefinedIf('DM_NOT_FOUND'))
+        const thin = { address: addressOf(volume), thinId: volume.id }
+        await port.deactivate(removalGuard(context, true), thin, limitMs, signal).catch(undefinedIf('DM_NOT_FOUND'))
       }),
     ),
   )

@@ -3,7 +3,7 @@
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import type { Pending } from '../../base/pending.js'
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../../kernel/port/device-port.js'
-import type { ActivationGuard, Inventory, KnownPool } from '../../kernel/port/pool-port.js'
+import type { ActivationGuard, Inventory, KnownPool, RemovalGuard } from '../../kernel/port/pool-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
 import { parsePoolStatus, parsePoolTable, type PoolTable } from '../../target/thin-pool.js'
@@ -74,6 +74,9 @@ export const activationGuard = (pool: PoolContext, unchecked: boolean): Activati
   pool: knownPool(pool),
   ownPrefix: unchecked ? '' : volumeUuidPrefix(pool),
 })
+
+/** Returns the guard of removals. `looks`: whether the pool may have been replaced since. */
+export const removalGuard = (pool: PoolContext, looks: boolean): RemovalGuard => ({ pool: knownPool(pool), looks })
 
 export const knownPool = ({ device, name, uuid }: PoolContext): KnownPool => ({ device, name, uuid })
 

@@ -9,7 +9,7 @@ import {
   activationGuard,
   isNamedByVolumes,
   isUp,
-  knownPool,
+  removalGuard,
   volumeUuidPrefix,
   type PoolContext,
 } from '../state/context.js'
@@ -63,10 +63,10 @@ export function deactivateMany(
 ): Promise<VolumeResult[]> {
   const started = performance.now()
   checkVolumes(pool, volumes)
-  const looked = volumes.every(volume => volume.state.isOwnNow) ? undefined : knownPool(pool)
+  const guard = removalGuard(pool, !volumes.every(volume => volume.state.isOwnNow))
   return inBatches(pool, volumes, options, {
-    prepare: volume => volume.state.address,
-    send: (addresses, batch) => pool.port.deactivateMany(looked, addresses, limitMs, batch),
+    prepare: volume => volume.state.removed,
+    send: (removed, batch) => pool.port.deactivateMany(guard, removed, limitMs, batch),
     settle: (volume, outcome) => volume.state.deactivated(outcome, started),
   })
 }

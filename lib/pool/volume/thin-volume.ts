@@ -16,7 +16,7 @@ import type { DeltaRange } from '../../metadata/ranges.js'
 import type { Bookmark, BookmarkOptions, WalkOptions } from '../../metadata/walk-options.js'
 import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
-import { activationGuard, isUp, knownPool, type PoolContext } from '../state/context.js'
+import { activationGuard, isUp, removalGuard, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
 import { admitted } from '../state/reserve.js'
 import type { CountCompleted } from '../state/snapshot-clock.js'
@@ -132,7 +132,8 @@ export class ThinVolume {
   /**
    * Deactivates the volume: removes its mapped device. The volume and its data stay. Retries while the device is open
    * (only on EBUSY) for up to `timeoutMs`, after which it rejects with `DM_BUSY` and the holders that could be found.
-   * Does nothing if the volume is inactive.
+   * Waits for a snapshot of the volume that another call makes. Suspends the device before the removal if nobody has it
+   * open; a failure leaves it resumed. Does nothing if the volume is inactive.
    */
   async deactivate(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'deactivate')
@@ -326,8 +327,8 @@ export class ThinVolume {
 
   async #deactivate(limitMs: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now()
-    const pool = this.#state.isOwnNow ? undefined : knownPool(this.#pool)
-    const call = this.#port.deactivate(pool, this.#state.address, limitMs, signal)
+    const guard = removalGuard(this.#pool, !this.#state.isOwnNow)
+    const call = this.#port.deactivate(guard, this.#state.removed, limitMs, signal)
     await this.#state.deactivated(await outcomeOf(call), started)
   }
 

@@ -6,7 +6,13 @@ import { Rollback } from '../../base/rollback.js'
 import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { withHolders } from '../../block/holders.js'
 import { DEVICE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
-import type { ActivateRequest, ActiveThin, Outcome, SnapshotRequest } from '../../kernel/port/pool-port.js'
+import type {
+  ActivateRequest,
+  ActiveThin,
+  Outcome,
+  RemovedVolume,
+  SnapshotRequest,
+} from '../../kernel/port/pool-port.js'
 import { thin } from '../../target/thin.js'
 import { isCommitted } from '../state/commit-point.js'
 import { addressOf, isNamedByVolumes, knownPool, volumeUuidPrefix, type PoolContext } from '../state/context.js'
@@ -57,6 +63,10 @@ export class VolumeState {
 
   get address(): DeviceAddress {
     return this.#foreign ?? { uuid: this.uuid, label: this.name }
+  }
+
+  get removed(): RemovedVolume {
+    return { address: this.address, thinId: this.id }
   }
 
   /** Returns the device number. Throws `DM_NOT_ACTIVE` while the volume has no device. */

@@ -129,6 +129,27 @@ test('an aborted snapshot of an active origin leaves the origin resumed', () =>
     }
   }))
 
+test('an abort at any step of deactivate() leaves the volume active and not suspended, or inactive', () =>
+  withPool(async pool => {
+    const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
+    const before = snapshotKernelState()
+    const places: Places[] = [
+      ['DM_DEV_STATUS', 1],
+      ['lock thin', 1],
+      ['DM_DEV_SUSPEND', 1],
+      ['DM_DEV_REMOVE', 1],
+    ]
+    for (const place of places) {
+      const gone = await abortAt(hooks, place, signal => volume.deactivate({ signal }).then(() => true))
+      // Once it is suspended it is removed, not given up; whether the suspend hears of the abort is open.
+      if (place[0] !== 'DM_DEV_SUSPEND')
+        expect([place, gone]).toEqual([place, place[0] === 'DM_DEV_REMOVE' || undefined])
+      expect([place, volume.active]).toEqual([place, !gone])
+      if (gone) await volume.activate()
+      expect([place, snapshotKernelState()]).toEqual([place, before])
+    }
+  }))
+
 test('an abort ends the retry of a removal of a busy device', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()

@@ -121,6 +121,26 @@ describe('a process killed in a snapshot of an active origin', () => {
     }))
 })
 
+describe('a process killed in a removal of the device of a volume', () => {
+  const deactivate = (name: string) => `
+    ${openPool(name)}
+    const volume = await pool.volume(0)
+    armed()
+    await volume.deactivate()`
+
+  test('leaves a suspended volume between suspend and removal, and open resumes it', () =>
+    crashed(deactivate, { operation: 'DM_DEV_REMOVE', kind: 'kill-before' }, async (pool, findings) => {
+      expect(findings).toEqual([{ kind: 'suspended-volume', device: `${pool.name}-0`, action: 'resumed' }])
+      expect((await pool.volume(0)).active).toBe(true)
+    }))
+
+  test('leaves an inactive volume after the removal', () =>
+    crashed(deactivate, { operation: 'DM_DEV_REMOVE', kind: 'kill-after' }, async (pool, findings) => {
+      expect(findings).toEqual([])
+      expect((await pool.volume(0)).active).toBe(false)
+    }))
+})
+
 describe('a process killed in a fork of an active origin', () => {
   const fork = (name: string) => `
     ${openPool(name)}

@@ -54,6 +54,7 @@ async function allOrNone(store: LayerStore, { poolName }: StoreFiles, where: unk
 const FAILURES: [kind: FaultKind, operation: string, errno: number][] = [
   ['fail', 'DM_TARGET_MSG', ENOSPC],
   ['fail', 'DM_DEV_SUSPEND', EIO],
+  ['fail', 'DM_DEV_REMOVE', EIO],
   ['fail', 'DM_DEV_CREATE', EIO],
   ['fail', 'DM_TABLE_LOAD', EIO],
   ['fail', 'DM_DEV_RESUME', EIO],
@@ -82,10 +83,12 @@ test('a fork of which a step fails is made, or rejects and leaves nothing', () =
         rejected[`${kind} ${operation}`] = (rejected[`${kind} ${operation}`] ?? 0) + (fault === undefined ? 0 : 1)
       }
     }
-    // The copy, three layers and the transaction id; the resume of the origin is repeated once.
+    // The copy, three layers and the transaction id; the resume of the origin is repeated once. The copy is suspended before it
+    // is removed.
     expect(rejected).toMatchObject({
       'fail DM_TARGET_MSG': 5,
-      'fail DM_DEV_SUSPEND': 1,
+      'fail DM_DEV_SUSPEND': 2,
+      'fail DM_DEV_REMOVE': 1,
       'fail DM_DEV_CREATE': 4,
       'fail DM_TABLE_LOAD': 4,
       'fail DM_DEV_RESUME': 4,
@@ -93,9 +96,10 @@ test('a fork of which a step fails is made, or rejects and leaves nothing', () =
     })
   }))
 
-/** Each device and each snapshot: of the copy, and of the three layers. */
+/** Each device and each snapshot: of the copy, and of the three layers; and the removal of the copy's device. */
 const KILLS = [
-  ['DM_DEV_SUSPEND', 1],
+  ['DM_DEV_SUSPEND', 2],
+  ['DM_DEV_REMOVE', 1],
   ['DM_TARGET_MSG', 5],
   ['DM_DEV_CREATE', 4],
   ['DM_TABLE_LOAD', 4],

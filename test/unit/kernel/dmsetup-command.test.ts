@@ -34,13 +34,21 @@ test.each([
     [null, [thin, thin]],
     "dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'; dmsetup create p-1 --uuid u --table '0 8 thin 253:0 1'",
   ],
-  ['deactivate', [pool, { uuid: 'u' }, 0x4e, 10_000], 'dmsetup remove --retry --uuid u'],
+  [
+    'deactivate',
+    [{ pool, looks: true }, { address: { uuid: 'u' }, thinId: 7 }, 0x4e, 10_000],
+    'dmsetup suspend --noflush --nolockfs --uuid u; dmsetup remove --retry --uuid u',
+  ],
   [
     'targetMessages',
     [{ name: 'p' }, 0, ['delete 1', 'delete 2']],
     "dmsetup message p 0 'delete 1'; dmsetup message p 0 'delete 2'",
   ],
-  ['deactivateMany', [pool, [{ name: 'a' }, { name: 'b' }]], 'dmsetup remove a; dmsetup remove b'],
+  [
+    'deactivateMany',
+    [{ pool, looks: true }, ['a', 'b'].map((name, thinId) => ({ address: { name }, thinId }))],
+    'dmsetup suspend --noflush --nolockfs a; dmsetup remove a; dmsetup suspend --noflush --nolockfs b; dmsetup remove b',
+  ],
   ['inventory', [{ name: 'a' }], 'dmsetup table a; dmsetup status --noflush a; dmsetup table --target thin'],
   ['poolStatus', [{ name: 'a' }, '/dev/loop1'], 'dmsetup table a; dmsetup status --noflush a'],
   [

@@ -77,6 +77,10 @@ int dm_suspend(int control, const char* name) {
   return simple(control, DM_DEV_SUSPEND, name, DM_SUSPEND_FLAG, NULL);
 }
 
+int dm_suspend_without_flush(int control, const char* name) {
+  return simple(control, DM_DEV_SUSPEND, name, DM_SUSPEND_FLAG | DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG, NULL);
+}
+
 int dm_remove(int control, const char* name) { return simple(control, DM_DEV_REMOVE, name, 0, NULL); }
 
 int dm_info(int control, const char* name, uint64_t* dev) {

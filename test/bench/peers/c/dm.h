@@ -17,6 +17,8 @@ int dm_create(int control, const char* name, const char* uuid);  // uuid: "" for
 int dm_load(int control, const char* name, uint64_t sectors, const char* type, const char* params);
 int dm_resume(int control, const char* name, uint64_t* dev);
 int dm_suspend(int control, const char* name);
+// Of a device that nobody has open: waits until the worker of its pool has left it.
+int dm_suspend_without_flush(int control, const char* name);
 int dm_remove(int control, const char* name);
 int dm_info(int control, const char* name, uint64_t* dev);
 int dm_rename(int control, const char* name, const char* to);

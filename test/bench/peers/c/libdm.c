@@ -63,6 +63,12 @@ int dm_suspend(int control, const char* name) {
   return run(task_for(DM_DEVICE_SUSPEND, name), 1, NULL);
 }
 
+int dm_suspend_without_flush(int control, const char* name) {
+  (void)control;
+  struct dm_task* task = task_for(DM_DEVICE_SUSPEND, name);
+  return run(task, task && dm_task_no_flush(task) && dm_task_skip_lockfs(task), NULL);
+}
+
 int dm_remove(int control, const char* name) {
   (void)control;
   return run(task_for(DM_DEVICE_REMOVE, name), 1, NULL);

@@ -43,6 +43,7 @@ void remove_item(uint32_t index, void* context) {
   struct plan* plan = context;
   char name[64];
   name_of(index, name, sizeof(name));
+  if (dm_suspend_without_flush(plan->control, name) < 0) die("suspend", name);
   if (dm_remove(plan->control, name) < 0) die("remove", name);
 }
 

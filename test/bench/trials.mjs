@@ -195,6 +195,7 @@ const metricTable = {
       { on: 'tcg', atMost: 1.1, peer: 'c' },
       { faster: 1.4, peer: 'dmsetup' },
     ],
+    reason: `${FLOOR}; \`dmsetup\` removes without the suspend`,
   },
   'activate-64': {
     unit: 'ms',

@@ -154,8 +154,8 @@ export class NativePort implements MachinePort {
     this.#call('activate', signal, request.guard ?? null, request, UDEV_NO_PROBING)
   activateMany: MachinePort['activateMany'] = (guard, requests, options) =>
     this.#batch('activateMany', options, guard, requests, UDEV_NO_PROBING)
-  deactivate: MachinePort['deactivate'] = (guard, volume, limitMs, signal) =>
-    this.#call('deactivate', signal, guard, volume, UDEV_NO_PROBING, limitMs)
+  deactivate: MachinePort['deactivate'] = (guard, { address, thinId }, limitMs, signal) =>
+    this.#call('deactivate', signal, guard, address, thinId, UDEV_NO_PROBING, limitMs)
   deactivateMany: MachinePort['deactivateMany'] = (guard, volumes, limitMs, options) =>
     this.#batch('deactivateMany', options, guard, volumes, UDEV_NO_PROBING, limitMs)
   snapshot: MachinePort['snapshot'] = (request, signal) =>

@@ -31,8 +31,8 @@ Status remove_suspended(Control& control, const RemoveVolumeRequest& request, Ca
   const bool opened = calls.answer().open_count > 0;
   error = opened ? EBUSY : calls.undo(*remove, never_again);
   if (error == 0) return Nothing{};
+  const int resumed = calls.undo(*resume, while_there);  // first: what follows allocates
   Failure failure = calls.failure(*remove, error);
-  const int resumed = calls.undo(*resume, while_there);
   if (resumed != 0) failure.rollback.push_back({command::kResume.name, described(request.device), resumed});
   return failure;
 }

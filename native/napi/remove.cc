@@ -43,30 +43,32 @@ Napi::Value remove_device(Info info) {
                            by_type);
 }
 
-/// { pool, looks }, and { address, thinId }
-auto volume_removal(const SharedControl& control, const Napi::Object& guard, const Napi::Object& volume,
-                    uint32_t udev, uint64_t limit_ms) {
-  RemoveVolumeRequest request{known_pool(guard.Get("pool")), to_bool(guard.Get("looks")),
-                              address(volume.Get("address")), to_uint32(volume.Get("thinId")), udev << 16};
+/// The guard: { pool, looks }.
+auto volume_removal(const SharedControl& control, const Napi::Object& guard, const Napi::Value& device,
+                    const Napi::Value& thin_id, uint32_t udev, uint64_t limit_ms) {
+  RemoveVolumeRequest request{known_pool(guard.Get("pool")), to_bool(guard.Get("looks")), address(device),
+                              to_uint32(thin_id), udev << 16};
   return while_busy_again(limit_ms, [control, request = std::move(request)](Cancel& cancel) {
     return remove_volume(*control, request, cancel);
   });
 }
 
-/// (guard, volume, udev flags, limit in ms, cancel id)
+/// (guard, address, thin id, udev flags, limit in ms, cancel id)
 Napi::Value deactivate(Info info) {
   auto task = volume_removal(Environment::of(info.Env()).shared_control(), info[0].As<Napi::Object>(),
-                             info[1].As<Napi::Object>(), to_uint32(info[2]), number(info[3]));
+                             info[1], info[2], to_uint32(info[3]), number(info[4]));
   return start<DeviceInfo>(info, Kind::kChanges, std::move(task), by_type);
 }
 
-/// (guard, volumes, udev flags, limit in ms, progress or null, cancel id) → per item the device number, or
-/// its failure.
+/// (guard, { address, thinId } of each, udev flags, limit in ms, progress or null, cancel id) → per item the
+/// device number, or its failure.
 Napi::Value deactivate_many(Info info) {
   const auto control = Environment::of(info.Env()).shared_control();
   const auto guard = info[0].As<Napi::Object>();
-  auto tasks = list_of(info[1], [&](const Napi::Value& volume) {
-    return volume_removal(control, guard, volume.As<Napi::Object>(), to_uint32(info[2]), number(info[3]));
+  auto tasks = list_of(info[1], [&](const Napi::Value& each) {
+    const auto volume = each.As<Napi::Object>();
+    return volume_removal(control, guard, volume.Get("address"), volume.Get("thinId"), to_uint32(info[2]),
+                          number(info[3]));
   });
   return start_batch(info, Kind::kChanges, std::move(tasks), info[4]);
 }

@@ -80,8 +80,7 @@ function moveToSnapshot([request]: Args): string {
 }
 
 /** `options`: of the removal. */
-function removal(volume: unknown, options: string): string {
-  const { address } = volume as RemovedVolume
+function removal(address: unknown, options: string): string {
   return `dmsetup suspend --noflush --nolockfs ${who(address)}; dmsetup remove${options} ${who(address)}`
 }
 
@@ -119,8 +118,9 @@ const WORDS: Record<string, (args: Args) => string> = {
   commit: ([pool]) => `dmsetup status ${who(pool)}`, // without --noflush it commits
   activate: ([, request]) => activate(request),
   activateMany: ([, requests]) => (requests as readonly unknown[]).map(activate).join('; '),
-  deactivate: ([, volume, , limit]) => removal(volume, limit ? ' --retry' : ''),
-  deactivateMany: ([, volumes]) => (volumes as readonly unknown[]).map(each => removal(each, '')).join('; '),
+  deactivate: ([, address, , , limit]) => removal(address, limit ? ' --retry' : ''),
+  deactivateMany: ([, volumes]) =>
+    (volumes as readonly RemovedVolume[]).map(({ address }) => removal(address, '')).join('; '),
   snapshot,
   moveToSnapshot,
   snapshotActive: ([request, , activation]) => `${snapshot([request])}; ${activate(activation)}`,

@@ -36,7 +36,7 @@ test.each([
   ],
   [
     'deactivate',
-    [{ pool, looks: true }, { address: { uuid: 'u' }, thinId: 7 }, 0x4e, 10_000],
+    [{ pool, looks: true }, { uuid: 'u' }, 7, 0x4e, 10_000],
     'dmsetup suspend --noflush --nolockfs --uuid u; dmsetup remove --retry --uuid u',
   ],
   [

@@ -53,7 +53,7 @@ export const loopLines = [
   '`event-loop` is measured in a process whose event loop is otherwise idle. In `c-64` the loop has no work at all: another',
   'process, the C program with 64 threads, makes the same calls. Its delay comes from the machine, whose processors are',
   'busy in the kernel, and a library cannot avoid it. The difference between ours and `c-64` is the library’s own. Each trial',
-  'repeats the 64 activations and removals 30 times; those in QEMU that are dated 2026-11-27 repeat them six times.',
+  'repeats the 64 activations and removals 30 times.',
   '',
 ]
 

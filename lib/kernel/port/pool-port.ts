@@ -181,7 +181,7 @@ export interface PoolPort extends HandlePort {
   /**
    * Suspends a volume's device that nobody has open, without flush, and removes it, in one native call: ENXIO if the volume
    * is gone, EBUSY if it is open after `limitMs`. The suspend waits until the pool's worker has left the volume; without it,
-   * Linux 7.2 panics if two volumes are removed at the same time (see native/dm/remove_volume.h).
+   * Linux 7.2 can panic if two volumes are removed at the same time (see native/dm/remove_volume.h).
    */
   deactivate(guard: RemovalGuard, volume: RemovedVolume, limitMs: number, signal?: AbortSignal): Promise<DeviceInfo>
   /** Does `deactivate` for several volumes in one native call. */

@@ -124,3 +124,17 @@ test('deactivate() removes a volume that another program has suspended', () =>
     expect(hooks.clearFaults()).toBe(1)
     expect(dmInfo(volume.name)).toBeUndefined()
   }))
+
+test('an open between suspend and removal resumes the volume and reports it, and deactivate() removes it', () =>
+  withVolume(async (volume, pool) => {
+    const removal = stopAt(hooks, ['DM_DEV_REMOVE', 1])
+    const call = volume.deactivate()
+    await removal.reached(call)
+    const other = await ThinPool.open(pool.name)
+    expect(other.findings).toEqual([{ kind: 'suspended-volume', device: volume.name, action: 'resumed' }])
+    expect(dmInfo(volume.name)?.suspended).toBe(false)
+    removal.release()
+    await call
+    expect(dmInfo(volume.name)).toBeUndefined()
+    await other.close()
+  }))

@@ -4,14 +4,15 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { useScratch } from '../../helpers/kernel/scratch.js'
+import { completeCalls } from '../../helpers/process/strace.js'
 
 const scratch = useScratch()
 const walkthrough = path.join(__dirname, '../../../dist-examples/walkthrough/walkthrough.mjs')
 const LIMIT_MS = 600_000
 const FORMATTER = 'mkfs.ext4'
 
-/** `12345 execve("/usr/sbin/mkfs.ext4", …) = 0`, and the second half of a call that strace shows in two. */
-const EXECUTED = /^(\d+) +execve(?:at)?\(.*?"([^"]+)"/
+/** `12345 execve("/usr/sbin/mkfs.ext4", …) = 0` */
+const EXECUTED = /^\d+ +execve(?:at)?\(.*?"([^"]+)".* = 0$/
 /** A clone that makes a process and not a thread. */
 const STARTED = /^\d+ +(?:fork\(|vfork\(|clone3?\((?!.*CLONE_THREAD))/
 
@@ -20,8 +21,8 @@ test(
   () => {
     if (!existsSync(walkthrough)) throw new Error('the examples are not built: npm run build:examples')
     const log = scratch.path('trace')
-    const calls = 'trace=execve,execveat,fork,vfork,clone,clone3'
-    const options = ['-f', '-qq', '-s', '256', '-e', calls, '-e', 'signal=none', '-o', log]
+    const traced = 'trace=execve,execveat,fork,vfork,clone,clone3'
+    const options = ['-f', '-qq', '-s', '256', '-e', traced, '-e', 'signal=none', '-o', log]
     const { status, stdout, stderr } = spawnSync('strace', [...options, process.execPath, walkthrough], {
       encoding: 'utf8',
       timeout: LIMIT_MS,
@@ -29,15 +30,15 @@ test(
     expect([status, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/hello world, I am a base/)
 
-    const lines = readFileSync(log, 'utf8').split('\n')
-    // A name that is looked for along PATH is tried in each folder: those that are not there answer ENOENT.
-    const executed = lines.filter(line => !line.includes('ENOENT')).map(line => EXECUTED.exec(line)?.[2])
-    const programs = executed.filter(file => file !== undefined).map(file => path.basename(file))
+    const calls = completeCalls(readFileSync(log, 'utf8'))
+    // A name that is looked for along PATH is tried in each folder: only the call that succeeds counts.
+    const executed = calls.map(call => EXECUTED.exec(call)?.[1]).filter(file => file !== undefined)
+    const programs = executed.map(file => path.basename(file))
     expect(programs[0]).toBe(path.basename(process.execPath))
     const others = programs.slice(1)
     expect(others.length).toBeGreaterThan(0)
     expect(others.filter(program => program !== FORMATTER)).toEqual([])
-    expect(lines.filter(line => STARTED.test(line))).toHaveLength(others.length)
+    expect(calls.filter(call => STARTED.test(call))).toHaveLength(others.length)
   },
   LIMIT_MS,
 )

@@ -181,6 +181,7 @@ export class NativePort implements MachinePort {
     this.#call('foreignThins', signal, pool, ownPrefix)
   lockPool: MachinePort['lockPool'] = (key, signal) => this.#call('lockPool', signal, key)
   tryLockPool: MachinePort['tryLockPool'] = key => this.#call('tryLockPool', undefined, key)
+  lockThin: MachinePort['lockThin'] = (pool, thinId, signal) => this.#call('lockThin', signal, pool, thinId)
 
   loopAttach: MachinePort['loopAttach'] = (request, signal) => this.#call('loopAttach', signal, request)
   loopList: MachinePort['loopList'] = signal => this.#call('loopList', signal)

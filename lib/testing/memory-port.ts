@@ -1,7 +1,6 @@
 // The memory kernel's implementation of the kernel interface. Its errors have the same errno and text as those of the
 // native side.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
-import type { LockMode } from '../base/fair-locks.js'
 import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'
 import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
@@ -17,6 +16,8 @@ import { TARGETS } from './targets.js'
 
 const VERSION = [4, 48, 0]
 
+const thinKey = (pool: string, thinId: number): string => `${pool} ${thinId}`
+
 /** The kernel interface of a memory kernel. */
 export class MemoryPort extends StoragePort implements KernelPort {
   /** No links are created: /dev/mapper does not exist in memory. */
@@ -28,11 +29,11 @@ export class MemoryPort extends StoragePort implements KernelPort {
     return this.state.mapper
   }
 
-  /** Runs `body` with a shared lock of the pool, and a lock of the thin id in mode `mode`. */
-  async #inSection<T>(pool: string, id: number, mode: LockMode, signal: AbortSignal | undefined, body: () => T) {
+  /** Runs `body` with a shared lock of the pool and an exclusive one of the thin id. */
+  async #inSection<T>(pool: string, id: number, signal: AbortSignal | undefined, body: () => T) {
     const leave = await this.state.locks.take(pool, 'shared', signal)
     try {
-      const release = await this.state.locks.take(`${pool} ${id}`, mode, signal)
+      const release = await this.state.locks.take(thinKey(pool, id), 'exclusive', signal)
       try {
         return body()
       } finally {
@@ -207,7 +208,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
         return activate(this.#mapper, request)
       }
       if (!guard || thinId === undefined) return act()
-      return this.#inSection(guard.pool.name, thinId, 'shared', signal, act)
+      return this.#inSection(guard.pool.name, thinId, signal, act)
     })
 
   activateMany: KernelPort['activateMany'] = (guard, requests, options) =>
@@ -232,7 +233,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
 
   snapshot: KernelPort['snapshot'] = (request, signal) =>
     this.call(signal, () =>
-      this.#inSection(request.pool.name, request.originId, 'exclusive', signal, () => snapshot(this.#mapper, request)),
+      this.#inSection(request.pool.name, request.originId, signal, () => snapshot(this.#mapper, request)),
     )
 
   snapshotActive: KernelPort['snapshotActive'] = async (request, activation, signal) => {
@@ -247,9 +248,7 @@ export class MemoryPort extends StoragePort implements KernelPort {
 
   moveToSnapshot: KernelPort['moveToSnapshot'] = (request, signal) =>
     this.call(signal, () =>
-      this.#inSection(request.pool.name, request.lockedId, 'exclusive', signal, () =>
-        moveToSnapshot(this.#mapper, request),
-      ),
+      this.#inSection(request.pool.name, request.lockedId, signal, () => moveToSnapshot(this.#mapper, request)),
     )
 
   activeThins: KernelPort['activeThins'] = (pool, signal) => this.call(signal, () => activeThins(this.#mapper, pool))
@@ -265,6 +264,11 @@ export class MemoryPort extends StoragePort implements KernelPort {
       const release = this.state.locks.tryTake(key, 'exclusive')
       return release && this.state.handle(release)
     })
+
+  lockThin: KernelPort['lockThin'] = (pool, thinId, signal) =>
+    this.call(signal, async () =>
+      this.state.handle(await this.state.locks.take(thinKey(pool, thinId), 'shared', signal)),
+    )
 
   wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n
   noop: KernelPort['noop'] = signal => this.call(signal, () => 0)

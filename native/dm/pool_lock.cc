@@ -13,6 +13,8 @@ namespace {
 
 /// Behind the bytes of all thin ids.
 constexpr off_t kGate = off_t{1} << 32;
+/// One byte for each thin id.
+constexpr off_t kResizes = off_t{1} << 33;
 
 /// The lock is the open file's, not the process's: threads exclude each other.
 struct flock byte_at(off_t offset, short type) {
@@ -121,11 +123,16 @@ Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cance
   return ThinLockFile{std::make_shared<const UniqueFd>(std::move(*file)), of_machine};
 }
 
+/// `id` is for messages.
+static Status lock_byte(int fd, off_t offset, short type, uint32_t id, Cancel& cancel) {
+  struct flock one = byte_at(offset, type);
+  return wait_for_lock("lock thin", std::to_string(id), cancel,
+                       [&] { return ::fcntl(fd, F_OFD_SETLKW, &one); });
+}
+
 Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel) {
   // One byte of the file for each id.
-  struct flock one = byte_at(id, F_WRLCK);
-  const auto locked = wait_for_lock("lock thin", std::to_string(id), cancel,
-                                    [&] { return ::fcntl(file.fd->get(), F_OFD_SETLKW, &one); });
+  const auto locked = lock_byte(file.fd->get(), id, F_WRLCK, id, cancel);
   if (!locked) return locked.failure();
   return ThinLock(file, id);
 }
@@ -136,12 +143,38 @@ Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& ca
   return lock_thin(*file, id, cancel);
 }
 
-Result<ThinLock> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+/// The lock file of a pool without the pool's lock; where /run cannot be written, that of this process.
+static Result<UniqueFd> open_unlocked(const std::string& pool_name) {
   auto file = open_lock_file(lock_path(pool_name));
-  const bool of_machine = static_cast<bool>(file);
   if (!file) file = lock_of_process();
-  if (!file) return file.failure();
-  return lock_thin(ThinLockFile{std::make_shared<const UniqueFd>(std::move(*file)), of_machine}, id, cancel);
+  return file;
+}
+
+/// One thin id in that file, until the descriptor is closed.
+static Result<UniqueFd> lock_in_file(const std::string& pool_name, uint32_t id, short type, Cancel& cancel) {
+  auto file = open_unlocked(pool_name);
+  if (!file) return file;
+  const auto locked = lock_byte(file->get(), id, type, id, cancel);
+  if (!locked) return locked.failure();
+  return file;
+}
+
+Result<UniqueFd> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  return lock_in_file(pool_name, id, F_WRLCK, cancel);
+}
+
+Result<UniqueFd> lock_thin_shared(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  return lock_in_file(pool_name, id, F_RDLCK, cancel);
+}
+
+Result<UniqueFd> lock_thin_to_resize(const std::string& pool_name, uint32_t id, Cancel& cancel) {
+  auto file = open_unlocked(pool_name);
+  if (!file) return file;
+  const auto alone = lock_byte(file->get(), kResizes + id, F_WRLCK, id, cancel);
+  if (!alone) return alone.failure();
+  const auto shared = lock_byte(file->get(), id, F_RDLCK, id, cancel);
+  if (!shared) return shared.failure();
+  return file;
 }
 
 }  // namespace dmthin

@@ -67,8 +67,15 @@ Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel
 /// would find a device that has no table yet.
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
-/// The thin id without the pool's lock: the pool can grow while the caller waits for its space.
-Result<ThinLock> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel);
+/// The thin id without the pool's lock, which the caller's caller may hold, until the descriptor is closed.
+Result<UniqueFd> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel);
+
+/// The same, shared: excludes whoever suspends or removes the volume.
+Result<UniqueFd> lock_thin_shared(const std::string& pool_name, uint32_t id, Cancel& cancel);
+
+/// The same for a resize of the volume's file system, of which there is one at a time. It may wait for the
+/// pool to grow or for the volume to be resumed, so the calls that do this never wait for it.
+Result<UniqueFd> lock_thin_to_resize(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
 /// The pool's lock shared; where /run cannot be written, a file that only this process has.
 Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel);

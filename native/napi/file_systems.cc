@@ -149,7 +149,7 @@ Napi::Value grow_path_of_volume(Info info) {
   return start<Grown>(
       info, Kind::kWaits,
       [path = text(info[0]), pool = text(info[1]), thin = to_uint32(info[2])](Work& work) -> Result<Grown> {
-        const auto lock = lock_thin_alone(pool, thin, work.cancel());
+        const auto lock = lock_thin_to_resize(pool, thin, work.cancel());
         if (!lock) return lock.failure();
         return grow_file_system(path);
       },

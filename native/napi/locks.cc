@@ -25,6 +25,16 @@ Napi::Value lock_pool_if_free(Info info) {
       });
 }
 
+/// (name of the pool, thin id, cancel id) The shared side of a thin id's lock.
+Napi::Value lock_thin_of_pool(Info info) {
+  return start<UniqueFd>(
+      info, Kind::kChanges,
+      [name = text(info[0]), thin = to_uint32(info[1])](Work& work) {
+        return lock_thin_shared(name, thin, work.cancel());
+      },
+      as_handle);
+}
+
 Napi::Value lock_block_node(Info info) {
   return start<UniqueFd>(
       info, Kind::kChanges, [path = text(info[0])](Work& work) { return lock_node(path, work.cancel()); },
@@ -37,6 +47,7 @@ void export_locks(Napi::Env env, Napi::Object exports) {
   const Exporter add{env, exports};
   add("lockPool", lock_pool);
   add("tryLockPool", lock_pool_if_free);
+  add("lockThin", lock_thin_of_pool);
   add("lockNode", lock_block_node);
 }
 

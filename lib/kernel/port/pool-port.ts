@@ -220,4 +220,9 @@ export interface PoolPort extends HandlePort {
   lockPool(key: string, signal?: AbortSignal): Promise<Handle>
   /** Takes the same lock without waiting. Returns undefined if it is held, or another call waits for it. */
   tryLockPool(key: string): Promise<Handle | undefined>
+  /**
+   * Takes the shared side of the lock of a thin id, whose exclusive side a call holds while it suspends or removes the
+   * volume. Waits. Ends as `lockPool`.
+   */
+  lockThin(pool: string, thinId: number, signal?: AbortSignal): Promise<Handle>
 }

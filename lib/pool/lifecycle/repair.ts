@@ -1,5 +1,6 @@
 // Recovery of state left by a process that crashed within a compound call, run when a pool is opened. The pool's lock
-// tells a crash from a call in progress: compound calls hold it shared, and a flock ends with its holder.
+// tells a crash from a call in progress: compound calls hold it shared, and a flock ends with its holder. Calls that
+// remove a volume hold only the lock of its thin id.
 import { undefinedIf, type DmThinError } from '../../base/errors.js'
 import { DEVICE_FLAG, type DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
@@ -64,7 +65,8 @@ export async function repairPool(port: KernelPort, { pool, thins }: Inventory, l
   findings.push(...(await repairKept(port, pool)))
   const prefix = volumeUuidPrefix(pool)
   for (const volume of thins.filter(mayBeLeft)) {
-    findings.push(...(await repairVolume(port, volume, volume.uuid.startsWith(prefix))))
+    const repair = () => repairVolume(port, volume, volume.uuid.startsWith(prefix))
+    findings.push(...(await lock.withThin(name, volume.id, repair)))
   }
   return findings
 }

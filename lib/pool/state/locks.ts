@@ -59,6 +59,16 @@ export class PoolLock {
     for (const release of this.#backings.splice(0).reverse()) release()
   }
 
+  /** Runs `body` while no call, in any process, has this volume suspended, or is removing it. */
+  async withThin<T>(pool: string, thinId: number, body: () => Promise<T>): Promise<T> {
+    const handle = await this.#port.lockThin(pool, thinId, this.#signal)
+    try {
+      return await body()
+    } finally {
+      void this.#port.release(handle)
+    }
+  }
+
   /** Runs a function of the caller. Calls inside it reject with `DM_BUSY` if they need this lock. */
   async waitFor<T>(body: () => Promise<T>): Promise<T> {
     this.#isInFunction = true

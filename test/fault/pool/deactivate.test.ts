@@ -1,6 +1,7 @@
 // The removal of a volume's device: suspend, then remove. It is never left suspended, and never suspended while it is open.
 // @udev both
 import { closeSync, openSync } from 'node:fs'
+import { signalOption } from '../../../lib/base/options.js'
 import { MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import {
@@ -125,16 +126,51 @@ test('deactivate() removes a volume that another program has suspended', () =>
     expect(dmInfo(volume.name)).toBeUndefined()
   }))
 
-test('an open between suspend and removal resumes the volume and reports it, and deactivate() removes it', () =>
+/** A removal that has suspended its volume, and an open of the pool that waits for it. */
+const withWaitingOpen = (
+  body: (parts: {
+    volume: ThinVolume
+    removal: Promise<void>
+    opening: Promise<ThinPool>
+    release: () => void
+  }) => Promise<void>,
+  signal?: AbortSignal,
+) =>
   withVolume(async (volume, pool) => {
-    const removal = stopAt(hooks, ['DM_DEV_REMOVE', 1])
-    const call = volume.deactivate()
-    await removal.reached(call)
-    const other = await ThinPool.open(pool.name)
-    expect(other.findings).toEqual([{ kind: 'suspended-volume', device: volume.name, action: 'resumed' }])
-    expect(dmInfo(volume.name)?.suspended).toBe(false)
-    removal.release()
-    await call
+    const stop = stopAt(hooks, ['DM_DEV_REMOVE', 1])
+    const removal = volume.deactivate(AT_ONCE)
+    await stop.reached(removal)
+    const opening = ThinPool.open({ name: pool.name, ...signalOption(signal) })
+    await lockIsWaitedFor(opening)
+    await body({ volume, removal, opening, release: () => stop.release() })
+  })
+
+test('open() between suspend and removal waits for the removal and reports nothing', () =>
+  withWaitingOpen(async ({ volume, removal, opening, release }) => {
+    expect(dmInfo(volume.name)?.suspended).toBe(true)
+    release()
+    await removal
+    expect((await opening).findings).toEqual([])
     expect(dmInfo(volume.name)).toBeUndefined()
-    await other.close()
   }))
+
+test('open() between suspend and a removal that fails reports nothing, because the removal resumes the volume', () =>
+  withWaitingOpen(async ({ volume, removal, opening, release }) => {
+    const holder = openSync(volume.path, 'r')
+    release()
+    await expectCode(removal, 'DM_BUSY')
+    expect((await opening).findings).toEqual([])
+    closeSync(holder)
+    await expectUsable(volume)
+  }))
+
+test('the signal of open() ends its wait for a removal', () => {
+  const controller = new AbortController()
+  return withWaitingOpen(async ({ volume, removal, opening, release }) => {
+    controller.abort()
+    await expectCode(opening, 'ABORT_ERR')
+    release()
+    await removal
+    expect(dmInfo(volume.name)).toBeUndefined()
+  }, controller.signal)
+})

@@ -8,6 +8,7 @@ const address = { uuid: 'DMTHIN-none' }
 const table = [{ startSectors: 0, lengthSectors: 8, type: 'zero', parameters: '' }]
 const pool = { device: 1, name: 'none', uuid: 'DMTHIN-none' }
 const guard = { pool, ownPrefix: 'DMTHIN-' }
+const removal = { pool, looks: true }
 const snapshot = { pool, ownPrefix: '', originUuid: 'none', originId: 0, ids: [1], committed: true, udevFlags: 0 }
 const move = { pool, device: address, lockedId: 0, originId: 0, id: 1, table, udevFlags: 0 }
 const device = { name: 'none', uuid: '', table }
@@ -35,8 +36,8 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   commit: [address],
   create: ['none', '', 0, 0],
   createSparse: ['none', 1],
-  deactivate: [pool, address, 0, 0],
-  deactivateMany: [pool, [address], 0, 0, null],
+  deactivate: [removal, address, 0, 0, 0],
+  deactivateMany: [removal, [{ address, thinId: 0 }], 0, 0, null],
   deleteFile: ['none'],
   deviceStatus: [address, 0],
   foreignThins: [1, 'DMTHIN-'],
@@ -54,6 +55,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   listVersions: [],
   lockNode: ['none'],
   lockPool: ['none'],
+  lockThin: ['none', 0],
   loopAttach: [{ file: 'none' }],
   loopChangeFile: [0, 'none'],
   loopDetach: [0, 0],

@@ -88,44 +88,50 @@ test('a reset of which a step fails is made, or rejects and leaves the former co
     for (const count of Object.values(counts)) expect(count.made).toBeGreaterThan(0)
   }))
 
-const KILLS = [
-  ['DM_DEV_SUSPEND', 2],
-  ['DM_TARGET_MSG', 7], // two moves, the change of the id of the former content, a commit, the removal of the copy
-  ['DM_TABLE_LOAD', 2],
-  ['DM_DEV_RESUME', 2],
-].flatMap(([operation, calls]) =>
-  (['kill-before', 'kill-after'] as const).flatMap(kind =>
-    Array.from({ length: calls as number }, (_, at): Kill => ({ operation: operation as string, nth: at + 1, kind })),
-  ),
-)
+/** An operation, how many calls of it a reset makes, and what the next open does about a process killed at them. */
+const KILLS: [operation: string, calls: number, ends: string[]][] = [
+  ['DM_DEV_SUSPEND', 2, ['completed', 'undone']],
+  // Two moves, the change of the id of the former content, a commit, the removal of the copy.
+  ['DM_TARGET_MSG', 7, ['completed', 'made', 'undone']],
+  ['DM_TABLE_LOAD', 2, ['completed', 'undone']],
+  ['DM_DEV_RESUME', 2, ['completed', 'undone']],
+]
 
-test('a reset whose process is killed at any step is made or undone when the store is opened', async () => {
-  const files = storeFiles()
-  const first = await LayerStore.open(files.options)
-  const device = await prepared(first)
-  const name = `${files.poolName}-2`
-  const table = dmTable(name)
-  await first.close()
-  const held = await BlockDevice.open(device)
-  const ends = new Set<string>()
-  for (const kill of KILLS) {
-    await held.write(0, page('old '))
-    runKilled(
-      `const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../../dist/entry/store.js'))})
-      const store = await LayerStore.open(${JSON.stringify(files.options)})
-      armed()
-      await store.reset('vm')`,
-      kill,
-    )
-    const store = await LayerStore.open(files.options)
-    const end = store.findings.find(({ key }) => key === 'vm')?.action ?? 'made'
-    expect([kill, await textOf(held)]).toEqual([kill, end === 'undone' ? 'old' : 'new'])
-    await held.write(PAGE, page(`${kill.nth}`))
-    await expectWhole(store, files, name, table)
-    ends.add(end)
-    await store.close()
-  }
-  expect([...ends].sort()).toEqual(['completed', 'made', 'undone'])
-  await held.close()
-  await endStore(files)
-})
+const killsAt = (operation: string, calls: number): Kill[] =>
+  (['kill-before', 'kill-after'] as const).flatMap(kind =>
+    Array.from({ length: calls }, (_, at): Kill => ({ operation, nth: at + 1, kind })),
+  )
+
+test.each(KILLS)(
+  'a reset whose process is killed at any %s is made or undone when the store is opened',
+  async (operation, calls, ends) => {
+    const files = storeFiles()
+    const first = await LayerStore.open(files.options)
+    const device = await prepared(first)
+    const name = `${files.poolName}-2`
+    const table = dmTable(name)
+    await first.close()
+    await using held = await BlockDevice.open(device)
+    const seen = new Set<string>()
+    for (const kill of killsAt(operation, calls)) {
+      await held.write(0, page('old '))
+      runKilled(
+        `const { LayerStore } = require(${JSON.stringify(path.join(__dirname, '../../../dist/entry/store.js'))})
+        const store = await LayerStore.open(${JSON.stringify(files.options)})
+        armed()
+        await store.reset('vm')`,
+        kill,
+      )
+      const store = await LayerStore.open(files.options)
+      const end = store.findings.find(({ key }) => key === 'vm')?.action ?? 'made'
+      expect([kill, await textOf(held)]).toEqual([kill, end === 'undone' ? 'old' : 'new'])
+      await held.write(PAGE, page(`${kill.nth}`))
+      await expectWhole(store, files, name, table)
+      seen.add(end)
+      await store.close()
+    }
+    expect([...seen].sort()).toEqual(ends)
+    await held.close()
+    await endStore(files)
+  },
+)

@@ -33,14 +33,19 @@ export class MemoryPort extends StoragePort implements KernelPort {
   async #inSection<T>(pool: string, id: number, signal: AbortSignal | undefined, body: () => T) {
     const leave = await this.state.locks.take(pool, 'shared', signal)
     try {
-      const release = await this.state.locks.take(thinKey(pool, id), 'exclusive', signal)
-      try {
-        return body()
-      } finally {
-        release()
-      }
+      return await this.#withThin(pool, id, signal, body)
     } finally {
       leave()
+    }
+  }
+
+  /** Runs `body` with an exclusive lock of the thin id. */
+  async #withThin<T>(pool: string, id: number, signal: AbortSignal | undefined, body: () => T) {
+    const release = await this.state.locks.take(thinKey(pool, id), 'exclusive', signal)
+    try {
+      return body()
+    } finally {
+      release()
     }
   }
 
@@ -217,12 +222,14 @@ export class MemoryPort extends StoragePort implements KernelPort {
       return info.device
     })
 
-  deactivate: KernelPort['deactivate'] = ({ pool, looks }, { address }, limitMs, signal) =>
+  deactivate: KernelPort['deactivate'] = ({ pool, looks }, { address, thinId }, limitMs, signal) =>
     this.call(signal, () =>
-      this.retryWhileBusy(limitMs, signal, () => {
-        if (looks) poolDevice(this.#mapper, pool)
-        return this.#mapper.remove(address)
-      }),
+      this.retryWhileBusy(limitMs, signal, () =>
+        this.#withThin(pool.name, thinId, signal, () => {
+          if (looks) poolDevice(this.#mapper, pool)
+          return this.#mapper.remove(address)
+        }),
+      ),
     )
 
   deactivateMany: KernelPort['deactivateMany'] = (guard, volumes, limitMs, options) =>

@@ -30,11 +30,15 @@ export class PortCalls {
   }
 
   /** Runs `attempt`, and retries on EBUSY until `limitMs` have passed. */
-  protected async retryWhileBusy<T>(limitMs: number, signal: AbortSignal | undefined, attempt: () => T): Promise<T> {
+  protected async retryWhileBusy<T>(
+    limitMs: number,
+    signal: AbortSignal | undefined,
+    attempt: () => T | Promise<T>,
+  ): Promise<T> {
     const deadline = performance.now() + limitMs
     for (let tries = 1; ; tries++) {
       try {
-        return attempt()
+        return await attempt()
       } catch (fault) {
         if (!(fault instanceof Refusal)) throw fault
         const left = deadline - performance.now()

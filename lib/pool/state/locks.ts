@@ -59,7 +59,7 @@ export class PoolLock {
     for (const release of this.#backings.splice(0).reverse()) release()
   }
 
-  /** Runs `body` while no call, in any process, has this volume suspended, or is removing it. */
+  /** Runs `body` while no call, in any process, removes this volume. Volumes are suspended before they are removed. */
   async withThin<T>(pool: string, thinId: number, body: () => Promise<T>): Promise<T> {
     const handle = await this.#port.lockThin(pool, thinId, this.#signal)
     try {

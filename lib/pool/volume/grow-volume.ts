@@ -18,11 +18,11 @@ const WITHOUT_FLUSH = TABLE_FLAG.noflush | TABLE_FLAG.skipLockfs
 
 /**
  * Grows a volume. The exclusive lock of the pool keeps snapshots away, in all processes: the resume would end their suspend
- * of this device.
+ * of this device. The lock of the thin id keeps removals away, which suspend the device too.
  */
 export async function growVolume(state: VolumeState, sizeBytes: number, signal?: AbortSignal): Promise<void> {
   const { pool, id } = state
-  await withPoolLock(pool.port, pool.name, signal, async () => {
+  await withPoolLock(pool.port, pool.name, signal, async lock => {
     await checkUp(pool, signal)
     const known = state.sizeBytes
     if (known !== undefined && sizeBytes < known) throw shrunk(state, known, sizeBytes)
@@ -31,17 +31,17 @@ export async function growVolume(state: VolumeState, sizeBytes: number, signal?:
       state.sizeBytes = sizeBytes
       return
     }
-    await growDevice(state, sizeBytes, signal)
+    await lock.withThin(pool.name, id, () => growDevice(state, sizeBytes, signal))
   })
 }
 
 async function growDevice(state: VolumeState, sizeBytes: number, signal?: AbortSignal): Promise<void> {
   const { pool, id, address } = state
   const { port } = pool
-  // Deactivation takes no lock.
+  // Another program may remove the device.
   const refuseGone = (fault: unknown) => {
     if (!(fault instanceof DmThinError) || fault.errno !== ERRNO.ENXIO) throw fault
-    throw fault.refined('DM_NOT_FOUND', `volume ${id} of pool ${pool.name} was deactivated during the call`)
+    throw fault.refined('DM_NOT_FOUND', `volume ${id} of pool ${pool.name} was removed during the call`)
   }
   const flags = await state.flagsOfRunning(signal)
   const [line] = await port.tableStatus(address, TABLE_FLAG.table | TABLE_FLAG.noflush, signal)

@@ -7,8 +7,8 @@ const onFiles = { first: ['create on files'], second: ['create on files', 'start
 
 testOverlapsOnPool(useScratch(), {
   running: {
-    first: ['snapshot', 'activate', 'delete', 'grow a volume'],
-    second: ['snapshot', 'activate', 'deactivate', 'delete', 'grow a volume', 'remove'],
+    first: ['snapshot', 'activate', 'deactivate', 'delete', 'grow a volume'],
+    second: ['snapshot', 'activate', 'deactivate', 'delete', 'grow a volume', 'remove', 'open by name'],
   },
   resting: onFiles,
   missing: onFiles,

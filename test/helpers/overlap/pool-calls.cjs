@@ -15,14 +15,20 @@ const START = [...OPEN, 'DM_FILE_ATTACHED', 'DM_METADATA_BLANK', 'DM_BUSY']
 module.exports = ({ MiB, ThinPool, volumesOf }) => {
   const SIZE = { sizeBytes: MiB }
   const idsOf = volumes => volumes.map(({ id }) => id)
+  /** Opens the pool. Nothing has crashed, so there is nothing to find. */
+  const open = async options => {
+    const pool = await ThinPool.open(options)
+    if (pool.findings.length > 0) throw new Error(`open found ${JSON.stringify(pool.findings)}`)
+    return pool
+  }
   /** The volumes that a call made are returned by their ids. */
   const RUNNING = {
     create: { exclusive: true, codes: CREATE, run: async ({ options }) => void (await ThinPool.create(options)) },
-    open: { exclusive: true, codes: OPEN, run: async ({ options }) => void (await ThinPool.open(options)) },
+    open: { exclusive: true, codes: OPEN, run: async ({ options }) => void (await open(options)) },
     'open by name': {
       exclusive: true,
       codes: OPEN,
-      run: async ({ options }) => void (await ThinPool.open({ name: options.name })),
+      run: async ({ options }) => void (await open({ name: options.name })),
     },
     'grow data': { exclusive: true, codes: GONE, run: ({ pool }, { dataBytes }) => pool.grow({ dataBytes }) },
     'grow metadata': {
@@ -135,11 +141,11 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
     },
     start: {
       codes: START,
-      run: async ({ options }) => void (await ThinPool.open(options)),
+      run: async ({ options }) => void (await open(options)),
     },
     'start under another name': {
       codes: START,
-      run: async ({ options, other }) => void (await ThinPool.open({ ...options, name: other })),
+      run: async ({ options, other }) => void (await open({ ...options, name: other })),
     },
     'check at rest': {
       exclusive: true,
@@ -153,7 +159,7 @@ module.exports = ({ MiB, ThinPool, volumesOf }) => {
     },
     'start and remove': {
       codes: START,
-      run: async ({ options }) => void (await (await ThinPool.open(options)).remove()),
+      run: async ({ options }) => void (await (await open(options)).remove()),
     },
   }
 

@@ -1,6 +1,7 @@
 // A pool is its uuid, a file its device and inode: what was replaced is not touched, nor what another made.
 import { memoryKernel, type MemoryKernel } from '../../../lib/entry/testing.js'
 import { LoopDevice, MiB, ThinPool, type ThinVolume } from '../../../lib/entry/index.js'
+import { portInside } from '../../../lib/kernel/kernel-option.js'
 import { DEVICE_FLAG } from '../../../lib/kernel/port/device-port.js'
 import { processOn } from '../../helpers/process/processes.js'
 
@@ -94,18 +95,17 @@ test.each(['readBlocks', 'blockSizeBytes', 'none'])(
 )
 
 test.each(['tableLoad', 'resume'])(
-  'grow of a volume that is deactivated before %s rejects with DM_NOT_FOUND',
+  'grow of a volume that another program removes before %s rejects with DM_NOT_FOUND',
   async step => {
     const kernel = memoryKernel()
     const process = processOn(kernel)
     const pool = await ThinPool.create({ ...kernel.poolOptions('images'), kernel: process })
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const other = await (await ThinPool.open({ name: 'images', kernel: processOn(kernel) })).volume(volume.id)
     const held = process.holdAt(step)
     const grown = volume.grow({ sizeBytes: 2 * MiB })
     grown.catch(() => {})
     await held.reached
-    await other.deactivate()
+    await portInside(kernel).remove({ name: volume.name }, 0)
     held.go()
     await expect(grown).rejects.toMatchObject({ code: 'DM_NOT_FOUND' })
   },

@@ -65,8 +65,10 @@ export async function repairPool(port: KernelPort, { pool, thins }: Inventory, l
   findings.push(...(await repairKept(port, pool)))
   const prefix = volumeUuidPrefix(pool)
   for (const volume of thins.filter(mayBeLeft)) {
-    const repair = () => repairVolume(port, volume, volume.uuid.startsWith(prefix))
-    findings.push(...(await lock.withThin(name, volume.id, repair)))
+    const own = volume.uuid.startsWith(prefix)
+    // Calls lock the id in the uuid. Within a reset, the table has another one.
+    const id = own ? Number(volume.uuid.slice(prefix.length)) : volume.id
+    findings.push(...(await lock.withThin(name, id, () => repairVolume(port, volume, own))))
   }
   return findings
 }

@@ -15,7 +15,7 @@ import {
   type Places,
 } from '../../helpers/fault/fault.js'
 import { seedOf, writeBlock } from '../../helpers/kernel/blocks.js'
-import { dmInfo, dmSuspend } from '../../helpers/kernel/dmsetup.js'
+import { dmInfo, dmLoad, dmResume, dmSuspend, dmTable } from '../../helpers/kernel/dmsetup.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { lockIsWaitedFor } from '../../helpers/pool/waited-for.js'
@@ -152,6 +152,21 @@ test('open() between suspend and removal waits for the removal and reports nothi
     await removal
     expect((await opening).findings).toEqual([])
     expect(dmInfo(volume.name)).toBeUndefined()
+  }))
+
+test('open() waits for the removal of a volume whose device has the content of another id, as within a reset', () =>
+  withVolume(async (volume, pool) => {
+    const { id } = await pool.createVolume({ sizeBytes: 4 * MiB })
+    dmLoad(volume.name, dmTable(volume.name).replace(/\d+$/, `${id}`))
+    dmResume(volume.name)
+    const stop = stopAt(hooks, ['DM_DEV_REMOVE', 1])
+    const removal = volume.deactivate(AT_ONCE)
+    await stop.reached(removal)
+    const opening = ThinPool.open(pool.name)
+    await lockIsWaitedFor(opening)
+    stop.release()
+    await removal
+    expect((await opening).findings).toEqual([])
   }))
 
 test('open() between suspend and a removal that fails reports nothing, because the removal resumes the volume', () =>

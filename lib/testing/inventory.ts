@@ -7,6 +7,8 @@ import type { Mapper } from './mapper.js'
 
 const TABLE = TABLE_FLAG.table | TABLE_FLAG.noflush
 const POOL_UUID = 'DMTHIN-POOL-'
+/** Also of the device of a spare, whose uuid has more in front of it. */
+const ID_IN_UUID = /-(\d+)$/
 
 const listed = (mapper: Mapper, device: MappedDevice, id: number): ListedThin => {
   const { name, uuid, flags, openCount } = device.info()
@@ -21,10 +23,10 @@ export function inventory(mapper: Mapper, address: DeviceAddress): Inventory {
   const isOurs = pool.uuid.startsWith(POOL_UUID)
   const prefix = `DMTHIN-${isOurs ? pool.uuid.slice(POOL_UUID.length) : deviceNumber(pool.number)}-`
   const own = mapper.list({ uuid: prefix }).map(({ device }) => mapper.find({ device })!)
-  const halfMade = own.filter(device => !device.live)
+  const halfMade = own.filter(device => !device.live && ID_IN_UUID.test(device.uuid))
   const thins = [
     ...mapper.thinsOn(pool.number).map(({ device, id }) => listed(mapper, device, id)),
-    ...halfMade.map(device => listed(mapper, device, Number(device.uuid.slice(prefix.length)))),
+    ...halfMade.map(device => listed(mapper, device, Number(ID_IN_UUID.exec(device.uuid)![1]))),
   ]
   return { pool: pool.info(), table, status, thins }
 }

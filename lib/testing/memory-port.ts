@@ -16,7 +16,10 @@ import { TARGETS } from './targets.js'
 
 const VERSION = [4, 48, 0]
 
-const thinKey = (pool: string, thinId: number): string => `${pool} ${thinId}`
+function thinKey(pool: string, thinId: number): string {
+  if (!Number.isInteger(thinId)) throw new TypeError(`a thin id is a whole number, not ${thinId}`) // as the native part
+  return `${pool} ${thinId}`
+}
 
 /** The kernel interface of a memory kernel. */
 export class MemoryPort extends StoragePort implements KernelPort {

@@ -66,11 +66,19 @@ export async function repairPool(port: KernelPort, { pool, thins }: Inventory, l
   const prefix = volumeUuidPrefix(pool)
   for (const volume of thins.filter(mayBeLeft)) {
     const own = volume.uuid.startsWith(prefix)
-    // Calls lock the id in the uuid. Within a reset, the table has another one.
-    const id = own ? Number(volume.uuid.slice(prefix.length)) : volume.id
+    const id = own ? lockedId(volume) : volume.id
     findings.push(...(await lock.withThin(name, id, () => repairVolume(port, volume, own))))
   }
   return findings
+}
+
+/**
+ * Returns the id that calls lock: it is at the end of the uuid, also in that of a spare's device (`…-spare-7`). Within a
+ * reset, the table has another one.
+ */
+function lockedId({ uuid, id }: ListedThin): number {
+  const inUuid = /-(\d{1,8})$/.exec(uuid)?.[1]
+  return inUuid === undefined ? id : Number(inUuid)
 }
 
 /** Returns true if a crashed process may have left the device in this state. */

@@ -152,8 +152,12 @@ describe('ThinPool.open', () => {
     })
   })
 
-  test('resumes a suspended volume with a uuid of this library and any name', async () => {
-    expect(await withSuspended(own => own)).toEqual({
+  test.each<[string, (own: string) => string]>([
+    ['a uuid of this library', own => own],
+    ['the uuid of a device of a spare', own => own.replace(/0$/, 'spare-7')],
+    ['a uuid that begins as those of this library and has no id', own => own.replace(/0$/, 'x')],
+  ])('resumes a suspended volume with %s and any name', async (_, uuid) => {
+    expect(await withSuspended(uuid)).toEqual({
       findings: [{ kind: 'suspended-volume', device: 'theirs', action: 'resumed' }],
       suspended: false,
     })

@@ -16,6 +16,8 @@ export const MARK = '/dm-thin-calls'
 
 /** Calls by which threads wait for each other and wake each other; how many there are depends on who is quicker. */
 const WAITING = /^(futex|epoll_p?wait2?|sched_yield|restart_syscall|(read|write) of an eventfd)$/
+/** V8 without threads of its own: a garbage collection that falls within an operation would add their waits to it. */
+const ONE_THREAD = '--single-threaded'
 /** Calls of the memory of C++ and JavaScript, which come and go with the garbage collector. */
 const MEMORY = /^(mmap|munmap|madvise|mprotect|brk|mremap)$/
 const CLOCK = /^clock_(gettime|nanosleep)$/
@@ -75,7 +77,7 @@ export function countedCalls({ clock = false } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'dm-thin-trace-'))
   const file = join(directory, 'trace')
   const program = new URL('peers/ours-calls.mjs', import.meta.url).pathname
-  const args = ['-f', '-y', '-qq', '-s', '80', '-o', file, process.execPath, program]
+  const args = ['-f', '-y', '-qq', '-s', '80', '-o', file, process.execPath, ONE_THREAD, program]
   try {
     const { status, stderr, error } = spawnSync('strace', args, { encoding: 'utf8', maxBuffer: 1e8 })
     if (error) throw error

@@ -1,7 +1,7 @@
 // Reading and writing block devices with content that can be told apart: by seed, and by place within the seed.
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { KiB } from '../../../lib/entry/index.js'
+import { alignedBuffer, KiB } from '../../../lib/entry/index.js'
 import { tryRun } from '../process/spawned.js'
 
 /** The data block of the test pools. */
@@ -42,12 +42,21 @@ export async function writeAt(device: string, offset: number, content: Uint8Arra
 }
 
 /**
- * Writes block by block, each on disk before the next. A growth of a small pool, which has no spare blocks, then meets one
- * write at most (docs/self-maintaining-pools.md).
+ * Writes block by block, each past the page cache, which could divide it, and on disk before the next. A growth of a small
+ * pool, which has no spare blocks, then meets one write at most (docs/self-maintaining-pools.md).
  */
 export async function writeInTurn(device: string, offset: number, content: Uint8Array): Promise<void> {
-  for (let at = 0; at < content.length; at += BLOCK) {
-    await writeAt(device, offset + at, content.subarray(at, at + BLOCK))
+  const file = await open(device, constants.O_WRONLY | constants.O_DIRECT)
+  try {
+    for (let at = 0; at < content.length; at += BLOCK) {
+      const block = alignedBuffer(Math.min(BLOCK, content.length - at))
+      block.set(content.subarray(at, at + block.length))
+      const { bytesWritten } = await file.write(block, 0, block.length, offset + at)
+      expect(bytesWritten).toBe(block.length)
+      await file.sync()
+    }
+  } finally {
+    await file.close()
   }
 }
 

@@ -1,5 +1,5 @@
 // Programs that a small shell starts for the process that runs the tests of a guest: the same outcomes as without it.
-import { readdirSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { outcomeLater, outcomeOf, type Outcome } from '../../helpers/process/spawner.js'
 
 const { startSpawner } = jest.requireActual<{ startSpawner: () => void }>('../../tools/runner/spawner.cjs')
@@ -11,9 +11,11 @@ async function bothWays<T>(body: () => T | Promise<T>): Promise<[without: T, wit
   delete process.env[PLACE]
   const without = await body()
   startSpawner()
+  const { folder } = JSON.parse(process.env[PLACE]!) as { folder: string }
   try {
     return [without, await body()]
   } finally {
+    rmSync(folder, { recursive: true }) // the spawner does it at the exit of its process, which jest hides from tests
     if (before === undefined) delete process.env[PLACE]
     else process.env[PLACE] = before
   }

@@ -46,7 +46,7 @@ export const forkLines = [
   '  pool had the space before. To grow a pool, the kernel suspends it and each of its active volumes, one after the other, so the',
   '  longest wait grows with the number of active volumes. On a machine that completes fewer than 2 000 of these writes per second,',
   '  the row shows the writes that are overdue, and not the growth: five rounds in emulated QEMU on 2026-11-28 had a p50 of 712 ms',
-  '  without growth, so the figures of three rounds on a faster machine remain.',
+  '  without growth, and are not published.',
   '',
   'In User-Mode Linux `fork-1000` takes 0.13 ms longer than `c-64`. A system call takes 7 µs there, and waking another thread and',
   'waiting for its answer 27 µs. About 15 µs are the lock of the thin id and its end, 28 µs four readings of the clock, which is no',

@@ -12,7 +12,7 @@ const common = {
   // All else need not be listed before each run.
   roots: ['<rootDir>/test'],
   testEnvironment: 'node',
-  transform: { '^.+\\.m?ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
+  transform: { '^.+\\.m?ts$': '<rootDir>/test/tools/runner/transform.cjs' },
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^dm-thin$': '<rootDir>/lib/entry/index.ts',

@@ -11,14 +11,13 @@ const { createHash } = require('node:crypto')
 const { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } = require('node:fs')
 const path = require('node:path')
 const { transformSync } = require('@swc/core')
-const { createTransformer } = require('@swc/jest')
+const usual = require('./transform.cjs')
 
 const root = path.join(__dirname, '../../..')
 const entry = path.join(__dirname, 'modules.cjs')
 const compiled = path.join(root, '.cache/one-file.json')
 const FOLDERS = ['lib', 'test/helpers', 'test/contract']
-const jsc = /** @type {const} */ ({ target: 'es2022', parser: { syntax: 'typescript' } })
-const usual = createTransformer({ jsc })
+const { CONSTANTS, jsc } = usual
 
 const isModule = file => file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.endsWith('.test.ts')
 
@@ -36,7 +35,7 @@ function compile(file) {
   return transformSync(text, options)
 }
 
-const START = `'use strict'
+const START = `${CONSTANTS}
 const { join } = require('node:path')
 const ROOT = join(__dirname, '../../../')
 const made = new Map()
@@ -107,11 +106,12 @@ module.exports = {
     if (isModule(name) && FOLDERS.some(folder => name.startsWith(`${folder}/`))) {
       return { code: `module.exports = require(${JSON.stringify(entry)})(${JSON.stringify(name)})` }
     }
-    return usual.process?.(text, file, options)
+    return usual.process(text, file, options)
   },
 
   getCacheKey(text, file, { configString }) {
-    const hash = createHash('sha256').update(configString).update(readFileSync(__filename)).update(file).update(text)
+    const hash = createHash('sha256').update(configString).update(file).update(text)
+    for (const own of [__filename, require.resolve('./transform.cjs')]) hash.update(readFileSync(own))
     if (file !== entry) return hash.digest('hex').slice(0, 32)
     for (const name of isCompiled() ? ['.cache/one-file.json'] : modules()) {
       const { mtimeMs, size } = statSync(path.join(root, name))

@@ -78,7 +78,14 @@ const BUILDS = {
     name: 'one-file',
     title: 'the library and the helpers of the tests as one file, for guests',
     command: [process.execPath, 'test/tools/runner/one-file.cjs'],
-    inputs: ['lib', 'test/helpers', 'test/contract', 'test/tools/runner/one-file.cjs', 'package-lock.json'],
+    inputs: [
+      'lib',
+      'test/helpers',
+      'test/contract',
+      'test/tools/runner/one-file.cjs',
+      'test/tools/runner/transform.cjs',
+      'package-lock.json',
+    ],
     results: ['.cache/one-file.json'],
   },
   examples: {

@@ -4,7 +4,7 @@ import path from 'node:path'
 
 const lib = path.join(__dirname, '../../../lib/entry')
 
-test.each([
+const ENTRIES = [
   ['index', 'ThinPool', 'ErrorCode'],
   ['kernel', 'DeviceMapper', 'Segment'],
   ['store', 'LayerStore', 'LayerInfo'],
@@ -14,15 +14,26 @@ test.each([
   ['snapshotter', 'startSnapshotter', 'SnapshotterOptions'],
   ['snapshot-metadata', 'serveSnapshotMetadata', 'SnapshotResolver'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
-])('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {
-  const files = [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
-  const { config } = ts.readConfigFile(path.join(lib, '../../tsconfig.json'), name => ts.sys.readFile(name)) as {
+] as const
+const filesOf = (entry: string) => [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
+
+/** All entries in one program: most of their files are the same. */
+let program: ts.Program
+beforeAll(() => {
+  const root = path.join(lib, '../..')
+  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown
   }
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, path.join(lib, '../..'))
-  const program = ts.createProgram(files, options)
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  program = ts.createProgram(
+    ENTRIES.flatMap(([entry]) => filesOf(entry)),
+    options,
+  )
+})
+
+test.each(ENTRIES)('the CommonJS and ESM entries of %s export the same values and types', (entry, value, type) => {
   const checker = program.getTypeChecker()
-  const [cjs, esm] = files.map(file => {
+  const [cjs, esm] = filesOf(entry).map(file => {
     const symbol = checker.getSymbolAtLocation(program.getSourceFile(file)!)!
     return checker
       .getExportsOfModule(symbol)

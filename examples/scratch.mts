@@ -1,4 +1,4 @@
-// What most examples stand on: a pool over two sparse files in a folder of its own, or a store of layers on such a pool,
+// What most examples use: a pool over two sparse files in a folder of its own, or a store of layers on such a pool,
 // removed at the end.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// The last chapter: an image's layers come in as they come from `docker save`, a container's layer stands on them, and
+// The last chapter: an image's layers come in as they come from `docker save`, a container's layer is made on top of them, and
 // what the container did is told as `docker diff` tells it.
 //
 //   npm run demo -- --image FILE     an archive of `docker save` or of an OCI layout, instead of the one that is made here

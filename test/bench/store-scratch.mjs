@@ -6,7 +6,7 @@ import { BlockDevice, SECTOR_BYTES, ThinPool, volumesOf } from 'dm-thin'
 import { DeviceMapper } from 'dm-thin/kernel'
 import { LayerStore } from 'dm-thin/store'
 
-/** The committed layer that the others stand on. */
+/** The committed layer of which the others are snapshots. */
 export const PARENT = 'parent'
 const WRITTEN_BYTES = 16 * 2 ** 20
 /** The lowest ids: what a program made first, a file system among it. */

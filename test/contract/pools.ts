@@ -1,4 +1,4 @@
-// The facade on either kernel: what users call, and what is left afterwards.
+// The pool API on either kernel: what users call, and what is left afterwards.
 import { MiB, ThinPool, volumesOf, type MetadataAtRest } from '../../lib/entry/index.js'
 import { BLOCK, content, withLoops, withPool, type Case, type PoolAtHand } from './machine.js'
 import { NEEDS_CHECK, setFlags } from './at-rest.js'

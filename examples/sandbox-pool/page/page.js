@@ -66,7 +66,7 @@ function sandboxItem({ id, path }) {
   return item
 }
 
-/** The layers, each after the one that it stands on. */
+/** The layers, each after its parent. */
 function inOrder(layers) {
   const order = []
   const add = (parent, depth) => {

@@ -54,7 +54,7 @@ export function mountCgroups(): void {
 
 /**
  * Runs `body` with all of it, and takes it away after. What `body` leaves in the store must be nothing: of the pool's
- * volumes only the empty file system is there at the end, as thin_ls sees it. The pool stands on files, or on two block
+ * volumes only the empty file system is there at the end, as thin_ls sees it. The pool is on files, or on two block
  * devices that are told to the server the first time it starts.
  */
 export async function withStack(

@@ -1,4 +1,4 @@
-// The kernel log as a witness: a test that made the kernel warn has failed, unless it said that it would.
+// The kernel log as an independent check: a test in which the kernel warned has failed, unless it allowed the warning.
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 
 const ALWAYS_BAD = /\bBUG\b|WARNING:|\bOops\b|Call Trace|general protection|blocked for more than|locking dependency/

@@ -13,7 +13,7 @@ export interface Row<Bench, State extends string> {
   readonly how: string
   readonly call: (bench: Bench, signal: AbortSignal) => Promise<unknown>
   readonly in: Partial<Record<State, Expected>>
-  /** Where it resolved: looks closer, or takes back what it made. */
+  /** Where it resolved: looks closer, or reverts what it made. */
   readonly then?: ((bench: Bench, value: unknown) => Promise<unknown>) | undefined
   /** Has done something already where it is refused. */
   readonly partly?: boolean

@@ -74,7 +74,7 @@ export class RandomTree {
     const folder = this.#random.pick(['', ...this.#keys(type => type === 0o040000)])
     const key = `${folder}/${this.#random.pick(NAMES)}`
     const taken = lstatSync(this.#at(key), { throwIfNoEntry: false }) !== undefined
-    // Far below the longest path that Node and the witnesses take.
+    // Far below the longest path that Node and the programs of the checks take.
     if (!taken && key.length < 1500) this.#make(key)
   }
 

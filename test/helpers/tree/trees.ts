@@ -1,4 +1,4 @@
-// Trees of files for tests, and what is in one: looked at slowly, in plain JavaScript, as a witness of the fast walk.
+// Trees of files for tests, and what is in one: read slowly, in plain JavaScript, as an independent check of the fast walk.
 // Paths are strings with a character for each byte: names need not be UTF-8.
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'

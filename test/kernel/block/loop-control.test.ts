@@ -104,10 +104,10 @@ test('setDirectIo() turns direct I/O on and off while the device is in use, and 
   const file = image()
   const device = await LoopDevice.attach({ file, readOnly: true })
   const fd = openSync(device.path, 'r')
-  const witness = () => run('losetup', ['--noheadings', '--output', 'DIO', device.path]).trim() === '1'
+  const losetupSays = () => run('losetup', ['--noheadings', '--output', 'DIO', device.path]).trim() === '1'
   for (const on of [true, false]) {
     await device.setDirectIo(on)
-    expect([device.info.directIo, witness()]).toEqual([on, on])
+    expect([device.info.directIo, losetupSays()]).toEqual([on, on])
   }
   await expectCode(device.setDirectIo('yes' as never), 'DM_INVALID_ARGUMENT')
   truncateSync(file, 2 * MiB)

@@ -29,11 +29,11 @@ test.each<[string, Partial<LoopAttachOptions>, object]>([
   ['read-only', { readOnly: true }, { readOnly: true }],
   ['autoclear', { autoclear: true }, { autoclear: true }],
   ['an offset and a size limit', { offsetBytes: 64 * KiB, sizeLimitBytes: 128 * KiB }, { offset: 64 * KiB }],
-])('attach() has the options and content that losetup reports (%s)', async (_, options, witnessed) => {
+])('attach() has the options and content that losetup reports (%s)', async (_, options, listed) => {
   const file = image()
   const content = readFileSync(file)
   const device = await LoopDevice.attach({ file, ...options })
-  expect(markedLoops()).toEqual([expect.objectContaining({ name: device.path, file, ...witnessed })])
+  expect(markedLoops()).toEqual([expect.objectContaining({ name: device.path, file, ...listed })])
   const { offsetBytes = 0, sizeLimitBytes = MiB } = options
   expect(device.info).toMatchObject({ file, sizeBytes: sizeLimitBytes, offsetBytes, number: device.number })
   const expected = content.subarray(offsetBytes, offsetBytes + sizeLimitBytes)

@@ -25,7 +25,7 @@ function folder(): string {
 }
 
 /** What blkid finds in the bytes themselves. */
-function witness(path: string): { type: string; label: string; uuid: string } {
+function blkid(path: string): { type: string; label: string; uuid: string } {
   const value = (tag: string) =>
     tryRun('blkid', ['--probe', '--output', 'value', '--match-tag', tag, path]).stdout.trim()
   return { type: value('TYPE'), label: value('LABEL'), uuid: value('UUID') }
@@ -64,7 +64,7 @@ test.each<[string, number, string[], object]>([
   const file = image(bytes)
   run(command, [...options, file])
   const found = await detectFileSystem(file)
-  expect(found).toMatchObject({ ...witness(file), type, alsoFound: [], ...facts })
+  expect(found).toMatchObject({ ...blkid(file), type, alsoFound: [], ...facts })
   // The same through a block device, where reads go past the cache.
   const device = await LoopDevice.attach({ file, autoclear: true })
   expect(await detectFileSystem(device.path)).toEqual(found)
@@ -79,14 +79,14 @@ test.each([
 ])('detectFileSystem reports %s of a folder as blkid does', async (type, make) => {
   const file = scratch.path(`detect-${++made}`)
   make(folder(), file)
-  expect(await detectFileSystem(file)).toMatchObject({ ...witness(file), type, alsoFound: [] })
+  expect(await detectFileSystem(file)).toMatchObject({ ...blkid(file), type, alsoFound: [] })
 })
 
 test('detectFileSystem reports a physical volume of LVM as blkid does', async () => {
   const device = await LoopDevice.attach({ file: image(32 * MiB), autoclear: true })
   run('pvcreate', ['--devicesfile', '', '-qq', '-y', device.path])
   const found = await detectFileSystem(device.path)
-  expect(found).toMatchObject({ ...witness(device.path), type: 'LVM2_member', sizeBytes: 32 * MiB })
+  expect(found).toMatchObject({ ...blkid(device.path), type: 'LVM2_member', sizeBytes: 32 * MiB })
   await device.close()
   tryRun('udevadm', ['settle'])
 })
@@ -95,8 +95,8 @@ test('detectFileSystem reports a label that was changed later', async () => {
   const file = image(64 * MiB)
   run('mkfs.vfat', ['-F', '16', '-n', 'FIRST', file])
   run('fatlabel', [file, 'SECOND'])
-  expect(await detectFileSystem(file)).toMatchObject(witness(file))
-  expect(witness(file).label).toBe('SECOND')
+  expect(await detectFileSystem(file)).toMatchObject(blkid(file))
+  expect(blkid(file).label).toBe('SECOND')
 })
 
 test('detectFileSystem reports the label in the boot sector of a FAT32 without a root folder', async () => {

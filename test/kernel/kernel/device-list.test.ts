@@ -32,8 +32,8 @@ test('1 000 devices are listed completely, and a prefix filter selects exactly i
   expect(dmInfo(names[77]!)).toMatchObject({ uuid: `DMTHINTEST-${names[77]!}` })
 
   const all = await dm.listDevices()
-  const witness = run('dmsetup', ['ls']).trim().split('\n')
-  expect(all.map(({ name, device }) => `${name}\t(${device})`).sort()).toEqual(witness.sort())
+  const byDmsetup = run('dmsetup', ['ls']).trim().split('\n')
+  expect(all.map(({ name, device }) => `${name}\t(${device})`).sort()).toEqual(byDmsetup.sort())
 
   const some = await dm.listDevices({ namePrefix: `${prefix}-12` })
   expect(some.map(each => each.name).sort()).toEqual(names.filter(name => name.startsWith(`${prefix}-12`)))

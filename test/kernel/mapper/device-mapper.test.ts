@@ -27,7 +27,7 @@ beforeAll(async () => {
 const segment = (type: string, parameters = '', lengthSectors = 8): Segment => ({ lengthSectors, type, parameters })
 
 async function withDevice<T>(table: Segment[], body: (name: string) => Promise<T>): Promise<T> {
-  const name = scratch.name('door')
+  const name = scratch.name('node')
   await dm.create({ name })
   await dm.tableLoad(name, table)
   await dm.resume(name)
@@ -233,9 +233,9 @@ test('an event poll resolves at the next event of any device, and again until it
   const poll = dm.openEventPoll()
   await poll.arm()
   await expectCode(poll.wait({ signal: AbortSignal.timeout(50) }), 'ABORT_ERR')
-  const news = poll.wait()
-  await withDevice([segment('error')], () => news)
-  await poll.wait() // not armed again: still news
+  const event = poll.wait()
+  await withDevice([segment('error')], () => event)
+  await poll.wait() // not armed again: the event is still there
   poll.close()
 })
 

@@ -12,7 +12,7 @@ const leaf = (device: string): DeviceTree => ({
   children: [],
 })
 
-/** Mapped devices by minor: their targets, and what they stand on. */
+/** Mapped devices by minor: their targets, and the devices below them. */
 function portWith(devices: Record<number, { targets: string[]; deps: number[] }>): {
   port: KernelPort
   asked: number[]

@@ -1,4 +1,4 @@
-// Metadata that somebody has changed, its checksums put right: what is read is of the format, or damage in a named block.
+// Metadata that somebody has changed, its checksums corrected: what is read is of the format, or damage in a named block.
 import fc from 'fast-check'
 import { METADATA_BLOCK_BYTES, viewOf } from '../../../lib/metadata/block-source.js'
 import { parseNode } from '../../../lib/metadata/btree.js'

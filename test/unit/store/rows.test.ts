@@ -1,4 +1,4 @@
-// Rows of the store's records in the hands of two: what one takes back or deletes is its own, and not another's since.
+// Rows of the store's records in the hands of two: what one reverts or deletes is its own, and not another's since.
 import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
 import { Records } from '../../../lib/store/records/records.js'
 import type { Row } from '../../../lib/store/records/row.js'

@@ -36,7 +36,7 @@ void raise_events(struct plan* plan) {
 }
 
 struct listener {
-  int control;  // nobody else's: arming takes the news from all who poll the descriptor
+  int control;  // nobody else's: arming takes the events from all who poll the descriptor
   uint32_t seen;
   uint32_t raised;
 };

@@ -1,4 +1,4 @@
-// Two trees on disk, and what `changes` finds between them; a slow walk in JavaScript is the witness.
+// Two trees on disk, and what `changes` finds between them; a slow walk in JavaScript is the independent check.
 import {
   chmodSync,
   chownSync,

@@ -1,8 +1,9 @@
 // docs/test-matrix.md: what `npm run test:all` found for each project, on each machine, with and without udev.
 //
-// A run of some files (`npm run test:all -- test/store`, `DM_THIN_VM=qemu npm run test:all`) replaces their cells and keeps
-// the others, so that the matrix can be filled in several runs, of which all of QEMU take hours. The cells are in
-// docs/test-matrix.json, for runs on another machine; each keeps the commit that it was run on.
+// A run of some projects (`npm run test:all -- test/store`, `DM_THIN_VM=qemu npm run test:all`) replaces their cells and
+// keeps the others, so that the matrix can be filled in several runs, of which all of QEMU take hours. A run of the files
+// that failed in a cell replaces their part of it: a fix does not need another hour. The cells are in
+// docs/test-matrix.json, for runs on another machine; each keeps the commits that it was run on.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +17,10 @@ const CELLS = 'docs/test-matrix.json'
 const PAGE = 'docs/test-matrix.md'
 
 /**
- * @typedef {{ passed: number, failed: number, skipped: number, seconds: number, commit: string, date: string }} Cell
+ * @typedef {{ passed: number, failed: number, skipped: number, seconds: number }} Counts
+ * @typedef {{ commit: string, date: string }} Commit
+ * @typedef {Counts & Commit & { failures?: Record<string, Counts>, again?: (Commit & { file: string })[] }} Cell
+ *   `failures`: what it has of the files in which a test failed; `again`: files that were run again since
  * @typedef {Record<string, Record<string, Cell>>} Cells by project, then by place
  */
 
@@ -40,9 +44,9 @@ export async function writeMatrix(parts) {
 
 /**
  * Returns the cells with those of the parts replaced. The title of a part is `PLACE` or `PLACE: PROJECTS`. A project of
- * which not all files ended keeps its cell.
+ * which not all files ended keeps its cell, but for files that had failed in it.
  * @param {Cells} before @param {import('./summary.mjs').Part[]} parts
- * @param {{ commit: string, date: string, filesOf: (project: string) => number }} run
+ * @param {Commit & { filesOf: (project: string) => number }} run
  * @returns {Cells}
  */
 export function addParts(before, parts, { filesOf, ...run }) {
@@ -51,16 +55,54 @@ export function addParts(before, parts, { filesOf, ...run }) {
   for (const part of parts) {
     const place = part.title.replace(/:.*/, '')
     for (const [project, suites] of byProject(part)) {
-      if (suites.length < filesOf(project)) continue
-      const { passed, failed, skipped } = countPart({ ...part, status: 0, notes: [], report: { testResults: suites } })
-      const seconds = Math.round(
-        suites.reduce((total, { startTime, endTime }) => total + endTime - startTime, 0) / 1000,
-      )
-      cells[project] = { ...cells[project], [place]: { passed, failed, skipped, seconds, ...run } }
+      const isWhole = suites.length >= filesOf(project)
+      const cell = isWhole ? { ...sumOf(suites), ...run } : withFilesAgain(cells[project]?.[place], suites, run)
+      if (cell) cells[project] = { ...cells[project], [place]: cell }
     }
   }
   return cells
 }
+
+/** What a cell has of suites, and of those in which a test failed. @param {any[]} suites */
+function sumOf(suites) {
+  const failed = suites.filter(suite => countsOf([suite]).failed > 0)
+  const failures = Object.fromEntries(failed.map(suite => [fileOf(suite), countsOf([suite])]))
+  return { ...countsOf(suites), ...(failed.length > 0 && { failures }) }
+}
+
+/**
+ * The cell with another result of the files that had failed in it.
+ * @param {Cell | undefined} cell @param {any[]} suites @param {Commit} run @returns {Cell | undefined}
+ */
+function withFilesAgain(cell, suites, run) {
+  const again = suites.filter(suite => cell?.failures?.[fileOf(suite)])
+  if (!cell?.failures || again.length === 0) return cell
+  const { failures, ...rest } = cell
+  const kept = Object.entries(failures).filter(([file]) => !again.some(suite => fileOf(suite) === file))
+  const { failures: stillFailed = {}, ...found } = sumOf(again)
+  const left = { ...Object.fromEntries(kept), ...stillFailed }
+  const replaced = again.map(suite => failures[fileOf(suite)])
+  const changed = name => cell[name] + found[name] - replaced.reduce((sum, counts) => sum + counts[name], 0)
+  return {
+    ...rest,
+    passed: changed('passed'),
+    failed: changed('failed'),
+    skipped: changed('skipped'),
+    seconds: changed('seconds'),
+    ...(Object.keys(left).length > 0 && { failures: left }),
+    again: [...(cell.again ?? []), ...again.map(suite => ({ file: fileOf(suite), ...run }))],
+  }
+}
+
+/** @param {any[]} suites @returns {Counts} */
+function countsOf(suites) {
+  const { passed, failed, skipped } = countPart({ title: '', status: 0, seconds: 0, report: { testResults: suites } })
+  const seconds = Math.round(suites.reduce((total, { startTime, endTime }) => total + endTime - startTime, 0) / 1000)
+  return { passed, failed, skipped, seconds }
+}
+
+/** @param {{ name: string }} suite */
+const fileOf = ({ name }) => name.slice(name.lastIndexOf('/test/') + 1)
 
 /**
  * The suites of a part by the folder of `test/` that they are in.
@@ -82,7 +124,7 @@ export function matrixText(cells, { kernels, node }) {
   const rows = Object.entries(cells).map(([project, row]) =>
     line([project, ...places.map(place => cellText(row[place]))]),
   )
-  const runs = [...new Set(Object.values(cells).flatMap(row => Object.values(row).map(runText)))]
+  const runs = [...new Set(Object.values(cells).flatMap(row => Object.values(row).flatMap(runTexts)))]
   return `# Test matrix
 
 [Documentation](README.md)
@@ -95,6 +137,13 @@ ${rows.join('\n')}
 `
 }
 
+/** @param {Cell} cell */
+const runTexts = ({ again = [], ...run }) => [
+  runText(run),
+  ...again.map(({ file, ...later }) => `${runText(later)} for \`${file}\` again`),
+]
+
+/** @param {Commit} run */
 const runText = ({ commit, date }) => `${date} (commit ${commit})`
 
 /** @param {Cell | undefined} cell */

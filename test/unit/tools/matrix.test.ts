@@ -64,6 +64,24 @@ describe('the test matrix', () => {
     expect(textOf([kernel], [fixed])).toContain('| kernel | 2, 3 s |')
   })
 
+  test('replaces the files of a cell that had failed, and says so, if they are run without the others', () => {
+    const whole = [
+      suite('/tree/test/fault/a.test.ts', 'passed', 'failed', 'failed'),
+      suite('/tree/test/fault/pool/b.test.ts', 'passed'),
+    ]
+    const again = suite('/tree/test/fault/a.test.ts', 'passed', 'passed', 'passed', 'passed')
+    const part = (...testResults: unknown[]) => ({ title: 'QEMU', report: { testResults } })
+    expect(textOf([part(...whole)])).toContain('| fault | 2, 2 failed, 5 s |')
+    const text = textOf([part(...whole)], [part(again)])
+    expect(text).toContain('| fault | 5, 5 s |')
+    expect(text).toContain('2026-01-01 (commit c0), 2026-01-02 (commit c1) for `test/fault/a.test.ts` again.')
+    const stillFailing = suite('/tree/test/fault/a.test.ts', 'passed', 'passed', 'failed')
+    expect(textOf([part(...whole)], [part(stillFailing)])).toContain('| fault | 3, 1 failed, 5 s |')
+    expect(textOf([part(...whole)], [part(stillFailing)], [part(again)])).toContain('| fault | 5, 5 s |')
+    const passedBefore = suite('/tree/test/fault/pool/b.test.ts', 'passed', 'passed')
+    expect(textOf([part(...whole)], [part(passedBefore)])).toContain('| fault | 2, 2 failed, 5 s |')
+  })
+
   test('can be filled for one machine, with or without udev', () => {
     const places = (...words: string[]) =>
       ask('runner/parts.mjs', `return m.everyPart(${JSON.stringify(words)}).map(part => part.title)`, {

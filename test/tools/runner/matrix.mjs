@@ -129,7 +129,7 @@ export function matrixText(cells, { kernels, node }) {
 
 [Documentation](README.md)
 
-What \`npm run test:all\` found: each project of the [tests](../CONTRIBUTING.md#tests) in each guest, with and without udev. A cell states how many tests passed, how many failed if any did, and the time that their files took, one after the other. An empty cell was not run; unit and package tests need no guest. Node ${node}; kernels: ${kernels}. Written by the command, on ${runs.join(', ')}.
+What \`npm run test:all\` found: each project of the [tests](../CONTRIBUTING.md#tests) in each guest, with and without udev. A cell states how many tests passed, how many failed if any did, and the time that their files took, one after the other. An empty cell was not run; unit and package tests need no guest. A file in which a test failed may have been run again by itself after a fix: then its second result is in the cell, and its name is behind the commit of that run. Node ${node}; kernels: ${kernels}. Written by the command, on ${runs.join(', ')}.
 
 ${line(['project', ...places.map(place => (place === 'here' ? 'no guest' : place))])}
 ${line(['---', ...places.map(() => '---:')])}

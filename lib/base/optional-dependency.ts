@@ -6,7 +6,20 @@ export async function dependency<T>(name: string, range: string, load: () => Pro
   try {
     return await load()
   } catch (cause) {
-    const message = `the package ${name} is needed for this and cannot be loaded: npm install ${name}@${range}`
-    throw new DmThinError('DM_DEPENDENCY', message, { detail: name, cause })
+    throw missing(name, range, cause)
   }
+}
+
+/** Runs `load`, which requires `name`. @throws DmThinError `DM_DEPENDENCY` with the command that installs the package */
+export function requiredDependency<T>(name: string, range: string, load: () => T): T {
+  try {
+    return load()
+  } catch (cause) {
+    throw missing(name, range, cause)
+  }
+}
+
+function missing(name: string, range: string, cause: unknown): DmThinError {
+  const message = `the package ${name} is needed for this and cannot be loaded: npm install ${name}@${range}`
+  return new DmThinError('DM_DEPENDENCY', message, { detail: name, cause })
 }

@@ -1,8 +1,8 @@
 // The filter language of containerd, which selects layers: `kind==active`, `labels.owner`,
-// `name~=/^sha256:/,labels."a b"!=c`. The parser accepts the same syntax as that of containerd, including blanks. Pure.
+// `name~=/^sha256:/,labels."a b"!=c`. The parser accepts the same syntax as that of containerd, including blanks.
+import type * as re2js from 're2js'
 import { DmThinError } from '../../base/errors.js'
-import { compilePattern } from './pattern-program.js'
-import { parsePattern, PatternFault } from './pattern.js'
+import { requiredDependency } from '../../base/optional-dependency.js'
 import type { LayerInfo } from '../common/types.js'
 
 /** A function that selects layers. */
@@ -17,7 +17,7 @@ export const MAX_FILTER = 64 * 1024
  * Parses filters. Returns a function that selects the layers that match at least one filter, or all layers if there is no
  * filter.
  *
- * @throws DmThinError `DM_FILTER`
+ * @throws DmThinError `DM_FILTER`, and `DM_DEPENDENCY` if a filter has `~=` and the package re2js is not installed
  */
 export function parseFilters(texts: readonly string[]): LayerFilter {
   const filters = texts.map(parseFilter)
@@ -30,10 +30,12 @@ export function parseFilters(texts: readonly string[]): LayerFilter {
  * or `~=` and a value, plain or in double quotes with Go's escapes; a regular expression can also be in slashes or bars. An
  * empty filter matches all layers.
  *
- * Regular expressions have the syntax of RE2, are unanchored, and have at most 1000 characters. An invalid regular expression
- * is rejected, whereas containerd accepts it and it matches nothing. Escapes that do not result in UTF-8 are rejected too.
+ * Regular expressions have the syntax of RE2, are unanchored, and have at most 1000 characters. They need the package re2js.
+ * An invalid regular expression is rejected, whereas containerd accepts it and it matches nothing. Escapes that do not
+ * result in UTF-8 are rejected too.
  *
- * @throws DmThinError `DM_FILTER`, with the position in `detail`
+ * @throws DmThinError `DM_FILTER`, with the position in `detail`, and `DM_DEPENDENCY` if the filter has `~=` and the package
+ * re2js is not installed
  */
 export function parseFilter(text: string): LayerFilter {
   if (text.length > MAX_FILTER) throw refused(text.slice(0, 60), 0, `it is longer than ${MAX_FILTER} characters`)
@@ -67,6 +69,14 @@ function fieldOf(info: LayerInfo, [first, ...rest]: readonly string[]): string |
 const ESCAPES: Readonly<Record<string, number>> = { a: 7, b: 8, f: 12, n: 10, r: 13, t: 9, v: 11, '\\': 92 }
 const VALUE = /[^,\p{White_Space}\p{C}\p{Zl}\p{Zp}]/u
 const REPLACEMENT = '\ufffd'
+
+/**
+ * Loads re2js, the engine of regular expressions. Those of JavaScript have another syntax (look-around and back-references, no
+ * `\z`, no `[:alpha:]`), and some take exponential time. It is loaded by `require`, because parseFilter() is synchronous.
+ */
+const loadRe2 = () =>
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  requiredDependency('re2js', '^2.10', () => require('re2js') as typeof re2js)
 
 class FilterReader {
   readonly #text: string
@@ -158,11 +168,13 @@ class FilterReader {
     const start = this.#at
     const text = this.#value(true)
     if (text.length > MAX_PATTERN) this.#fail(`an expression of more than ${MAX_PATTERN} characters`, start)
+    const { RE2JS, RE2JSException } = loadRe2()
     try {
-      return compilePattern(parsePattern(text))
+      const expression = RE2JS.compile(text)
+      return value => expression.test(value)
     } catch (fault) {
-      if (!(fault instanceof PatternFault)) throw fault
-      return this.#fail(`in the expression, at its character ${fault.at}: ${fault.message}`, start)
+      if (!(fault instanceof RE2JSException)) throw fault
+      return this.#fail(fault.message, start)
     }
   }
 

@@ -1,20 +1,7 @@
 // containerd's filter language over layers: what it lets through, what it refuses and where.
-import { DmThinError } from '../../../../lib/base/errors.js'
 import { MAX_FILTER, MAX_PATTERN, parseFilter, parseFilters } from '../../../../lib/store/filter/filter.js'
-import type { LayerInfo } from '../../../../lib/store/common/types.js'
-
-const layer = (key: string, more: Partial<LayerInfo> = {}): LayerInfo => ({
-  key,
-  parent: '',
-  kind: 'active',
-  createdAt: 1n,
-  updatedAt: 1n,
-  labels: {},
-  sizeBytes: 2 ** 30,
-  fileSystem: 'ext4',
-  raw: false,
-  ...more,
-})
+import { thrown } from '../../../helpers/errors/thrown.js'
+import { layer } from '../../../helpers/store/filters.js'
 
 const LAYERS = [
   layer('a1', { labels: { l1: 'v1', owner: 'team-a' } }),
@@ -113,12 +100,20 @@ test.each<[string, number]>([
   [`name~=${'a'.repeat(MAX_PATTERN + 1)}`, 6],
   ['a'.repeat(MAX_FILTER + 1), 0],
 ])('the filter %j is rejected with DM_FILTER at offset %i', (filter, at) => {
-  let thrown: unknown
-  try {
-    parseFilter(filter)
-  } catch (error) {
-    thrown = error
-  }
-  expect(thrown).toBeInstanceOf(DmThinError)
-  expect(thrown).toMatchObject({ code: 'DM_FILTER', detail: String(at) })
+  expect(thrown(() => parseFilter(filter))).toMatchObject({ code: 'DM_FILTER', detail: String(at) })
+})
+
+test('the error for a missing re2js names the package to install, and filters without ~= do not need it', async () => {
+  await jest.isolateModulesAsync(async () => {
+    jest.doMock('re2js', () => {
+      throw Object.assign(new Error("Cannot find module 're2js'"), { code: 'MODULE_NOT_FOUND' })
+    })
+    const { parseFilter: parse } = await import('../../../../lib/store/filter/filter.js')
+    expect(LAYERS.filter(parse('name==a1')).map(({ key }) => key)).toEqual(['a1'])
+    const message = expect.stringContaining('npm install re2js@^2') as unknown
+    expect(() => parse('name~=a')).toThrow(
+      expect.objectContaining({ code: 'DM_DEPENDENCY', detail: 're2js', message }) as Error,
+    )
+  })
+  jest.dontMock('re2js')
 })

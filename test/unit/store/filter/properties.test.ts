@@ -2,10 +2,9 @@
 import fc from 'fast-check'
 import { DmThinError } from '../../../../lib/base/errors.js'
 import { parseFilter } from '../../../../lib/store/filter/filter.js'
-import { compilePattern } from '../../../../lib/store/filter/pattern-program.js'
-import { parsePattern, PatternFault } from '../../../../lib/store/filter/pattern.js'
 import type { LayerInfo } from '../../../../lib/store/common/types.js'
 import { anyText, everywhere, holds } from '../../../helpers/random/properties.js'
+import { layer, quoted } from '../../../helpers/store/filters.js'
 
 const text = fc.oneof(fc.constantFrom('a', 'b', 'a.b', ''), fc.string({ unit: 'grapheme', maxLength: 6 }))
 const info: fc.Arbitrary<LayerInfo> = fc.record({
@@ -20,17 +19,6 @@ const info: fc.Arbitrary<LayerInfo> = fc.record({
   fileSystem: fc.constant('ext4'),
 })
 
-/** In double quotes, each character as it is or in one of Go's escapes for it. */
-const quoted = (value: string, escaped: readonly boolean[]): string => {
-  const characters = [...value].map((character, index) => {
-    const code = character.codePointAt(0)!
-    const plain = !/["\\\n\0\ufffd]/.test(character)
-    if (plain && !escaped[index % escaped.length]) return character
-    if (code < 0x80) return `\\${code.toString(8).padStart(3, '0')}`
-    return `\\U${code.toString(16).padStart(8, '0')}`
-  })
-  return `"${characters.join('')}"`
-}
 const escaped = fc.array(fc.boolean(), { minLength: 1, maxLength: 5 })
 const blanks = fc.constantFrom('', '', ' ', '\t ', '\u00a0')
 
@@ -132,22 +120,22 @@ const { pattern } = fc.letrec<{ pattern: string }>(tie => ({
 test('a pattern matches the texts that a regular expression of JavaScript matches', () => {
   const subject = fc.string({ unit: fc.constantFrom('a', 'b', '0', ' ', '-'), maxLength: 8 })
   everywhere(2000, fc.tuple(pattern, fc.array(subject, { minLength: 3, maxLength: 6 })), ([source, subjects]) => {
-    const own = compilePattern(parsePattern(source))
+    const own = parseFilter(`name~=${quoted(source)}`)
     const theirs = new RegExp(source, 'u')
-    for (const each of subjects) holds(own(each) === theirs.test(each), [source, each])
+    for (const each of subjects) holds(own(layer(each)) === theirs.test(each), [source, each])
   })
 })
 
-test('any text is parsed as a pattern or rejected at one of its characters', () => {
+test('any text is parsed as a pattern or rejected', () => {
   const words = fc
     .array(fc.oneof(fc.constantFrom(...'()[]{}*+?|\\^$.-:,P<>=!ipd01aE'.split('')), anyText), { maxLength: 16 })
     .map(list => list.join(''))
   everywhere(3000, fc.tuple(words, anyText), ([source, subject]) => {
     try {
-      holds(typeof compilePattern(parsePattern(source))(subject) === 'boolean', source)
+      holds(typeof parseFilter(`name~=${quoted(source)}`)(layer(subject)) === 'boolean', source)
     } catch (error) {
-      if (!(error instanceof PatternFault)) throw error
-      holds(error.at >= 0 && error.at <= source.length, source)
+      if (!(error instanceof DmThinError)) throw error
+      holds(error.code === 'DM_FILTER', error)
     }
   })
 })

@@ -31,3 +31,12 @@ export const MAX_METADATA_BYTES = 255 * 16320 * 4096
 
 export const sectors = (bytes: number): Sectors => (bytes / SECTOR_BYTES) as Sectors
 export const sectorsToBytes = (count: number): number => count * SECTOR_BYTES
+
+const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, KiB, MiB, GiB, TiB }
+
+/** Parses `10GiB`, `512 MiB` or `1073741824`. Returns undefined for any other text. */
+export function parseSize(text: string): number | undefined {
+  const [, digits, unit] = /^(\d{1,16}) ?([KMGT]iB|)$/.exec(text) ?? []
+  const bytes = Number(digits) * (SIZE_UNITS[unit ?? ''] ?? NaN)
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined
+}

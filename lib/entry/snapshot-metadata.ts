@@ -6,11 +6,16 @@
 // snapshot-metadata.mts exports the same names for ESM.
 export {
   serveSnapshotMetadata,
+  type CsiDriver,
   type SnapshotMetadataOptions,
   type SnapshotMetadataServer,
 } from '../snapshot-metadata/server.js'
-export { poolSnapshots, snapshotId, type SnapshotsOptions } from '../snapshot-metadata/pool-snapshots.js'
-export { storeSnapshots } from '../snapshot-metadata/store-snapshots.js'
-export type { ServedSnapshot, SnapshotResolver } from '../snapshot-metadata/resolver.js'
-export type { CsiDriver } from '../snapshot-metadata/driver.js'
+export {
+  poolSnapshots,
+  snapshotId,
+  storeSnapshots,
+  type ServedSnapshot,
+  type SnapshotResolver,
+  type SnapshotsOptions,
+} from '../snapshot-metadata/resolvers.js'
 export type { SignalOption } from '../base/options.js'

@@ -1,23 +1,6 @@
-// gRPC: two optional peer dependencies, loaded when a server starts, and the status codes of the protocol.
+// gRPC: two optional peer dependencies, loaded when a server starts.
 import type * as grpcJs from '@grpc/grpc-js'
 import { dependency } from '../base/optional-dependency.js'
-
-/** The status codes of the servers, with the numbers of gRPC. */
-export const STATUS = {
-  CANCELLED: 1,
-  UNKNOWN: 2,
-  INVALID_ARGUMENT: 3,
-  NOT_FOUND: 5,
-  ALREADY_EXISTS: 6,
-  RESOURCE_EXHAUSTED: 8,
-  FAILED_PRECONDITION: 9,
-  ABORTED: 10,
-  OUT_OF_RANGE: 11,
-  UNIMPLEMENTED: 12,
-  UNAVAILABLE: 14,
-} as const
-
-export type Status = (typeof STATUS)[keyof typeof STATUS]
 
 /** Both packages, loaded, and the services of one definition. */
 export interface LoadedGrpc {

@@ -3,8 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { checkNumber, checkOptions, invalid, shown } from '../base/options.js'
-import { loadPromClient } from './prom-client.js'
-import { exportToPrometheus } from './prometheus.js'
+import { exportToPrometheus, loadPromClient } from './prometheus.js'
 import type { ExportOptions, MetricsSources } from './sources.js'
 
 /** Options of `serveMetrics`. */

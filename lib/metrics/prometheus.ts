@@ -1,8 +1,11 @@
 // Metrics for Prometheus, by prom-client: an optional peer dependency.
 import type { Counter, Gauge, Registry } from 'prom-client'
 import { checkOptions } from '../base/options.js'
-import { loadPromClient } from './prom-client.js'
+import { dependency } from '../base/optional-dependency.js'
 import { Reader, type ExportOptions, type MetricsSources, type Reading } from './sources.js'
+
+/** @internal Loads prom-client. Rejects with `DM_DEPENDENCY` if the package is not installed. */
+export const loadPromClient = () => dependency('prom-client', '^15', () => import('prom-client'))
 
 /** The part of a `Registry` of prom-client that is used. Declared here, so that the types need no optional package. */
 export interface PrometheusRegistry {

@@ -1,7 +1,6 @@
 // The reads of both calls: from the ids of a request to the ranges in the metadata of a pool.
 import { hasCode } from '../base/errors.js'
-import { RequestError } from '../grpc/errors.js'
-import { STATUS } from '../grpc/load.js'
+import { RequestError, STATUS } from '../grpc/statuses.js'
 import { ThinMetadata } from '../thin-metadata/thin-metadata.js'
 import {
   responsesOf,
@@ -9,8 +8,8 @@ import {
   type BlockRange,
   type DeltaRequest,
   type MetadataResponse,
-} from './messages.js'
-import type { ServedSnapshot, SnapshotResolver } from './resolver.js'
+} from './block-responses.js'
+import type { ServedSnapshot, SnapshotResolver } from './resolvers.js'
 
 /** The snapshots that are served, and the form of the entries. */
 export interface Serving {

@@ -1,18 +1,25 @@
-// The server of snapshot metadata on a Unix socket.
+// The server of snapshot metadata on a Unix socket. Public types are in files whose declarations do not name gRPC, which
+// users need not have.
 import path from 'node:path'
-import { checkOptions, checkPath, checkBoolean, invalid } from '../base/options.js'
-import type { Report } from '../grpc/errors.js'
+import { checkOptions, checkPath, checkBoolean, invalid, shown } from '../base/options.js'
 import { loadGrpc } from '../grpc/load.js'
 import { listen, type Served } from '../grpc/server.js'
-import { checkDriver, type CsiDriver } from './driver.js'
-import { identityService } from './identity.js'
-import type { SnapshotResolver } from './resolver.js'
-import { SnapshotMetadataService } from './service.js'
+import type { Report } from '../grpc/statuses.js'
+import type { SnapshotResolver } from './resolvers.js'
+import { identityService, SnapshotMetadataService } from './service.js'
 
 /** The path of the definition. It is in the folder of the source, because the compiler does not copy it into `dist`. */
 const PROTO = path.join(__dirname, '../../lib/snapshot-metadata/csi.proto')
 /** The limit for the statuses of the calls that a stop ends: a client that does not read does not delay it longer. */
 const LAST_STATUSES_MS = 3000
+
+/** The identity of a CSI driver. */
+export interface CsiDriver {
+  /** The name of the driver, such as `thin.example.com`: at most 63 letters, digits, dashes and dots. */
+  readonly name: string
+  /** The version of the driver, which clients print. */
+  readonly version: string
+}
 
 /** Options of `serveSnapshotMetadata`: its socket and the snapshots. */
 export interface SnapshotMetadataOptions {
@@ -73,4 +80,16 @@ export async function serveSnapshotMetadata(options: SnapshotMetadataOptions): P
 function checkResolver(snapshots: SnapshotResolver): SnapshotResolver {
   if (typeof (snapshots as Partial<SnapshotResolver> | undefined)?.snapshot === 'function') return snapshots
   throw invalid('snapshots must be a resolver: poolSnapshots, storeSnapshots, or an object with snapshot()')
+}
+
+function checkDriver(driver: CsiDriver): CsiDriver {
+  checkOptions(driver, ['name', 'version'], 'driver')
+  const { name, version } = driver
+  if (typeof name !== 'string' || !/^(?=.{1,63}$)[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?$/.test(name)) {
+    throw invalid(`driver.name must be a name such as thin.example.com, but is ${shown(name)}`)
+  }
+  if (typeof version !== 'string' || version === '') {
+    throw invalid(`driver.version must be a non-empty string, but is ${shown(version)}`)
+  }
+  return driver
 }

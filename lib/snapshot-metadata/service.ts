@@ -1,28 +1,9 @@
-// The two calls of the service, as streams of responses.
-import type { ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
+// The two services: the calls of snapshot metadata, as streams of responses, and the identity of the CSI driver.
+import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { abortError } from '../base/errors.js'
-import { RequestError, statusOf, type Report, type StatusTable } from '../grpc/errors.js'
-import { STATUS } from '../grpc/load.js'
-import type { AllocatedRequest, DeltaRequest, MetadataResponse } from './messages.js'
+import { RequestError, SNAPSHOT_METADATA, STATUS, statusOf, type Report } from '../grpc/statuses.js'
+import type { AllocatedRequest, DeltaRequest, MetadataResponse } from './block-responses.js'
 import { allocated, changed, type Serving } from './read.js'
-
-const STATUS_OF: StatusTable = {
-  ABORT_ERR: STATUS.CANCELLED,
-  // For these, the specification has the client make a full backup instead.
-  DM_BOOKMARK_INVALID: STATUS.FAILED_PRECONDITION,
-  DM_LAYER_STATE: STATUS.FAILED_PRECONDITION,
-  DM_SIZE_UNKNOWN: STATUS.FAILED_PRECONDITION,
-  DM_UNSUPPORTED: STATUS.FAILED_PRECONDITION,
-  DM_VOLUME_ACTIVE: STATUS.FAILED_PRECONDITION,
-  // Written or deleted while it was read: the client must not continue.
-  DM_METADATA_BUSY: STATUS.ABORTED,
-  DM_FILE_MISSING: STATUS.NOT_FOUND,
-  DM_LAYER_NOT_FOUND: STATUS.NOT_FOUND,
-  DM_VOLUME_NOT_FOUND: STATUS.NOT_FOUND,
-  DM_INVALID_ARGUMENT: STATUS.INVALID_ARGUMENT,
-  DM_CLOSED: STATUS.UNAVAILABLE,
-  DM_NOT_FOUND: STATUS.UNAVAILABLE,
-}
 
 type Call<Request> = ServerWritableStream<Request, MetadataResponse>
 type Answer<Request> = (serving: Serving, request: Request, signal: AbortSignal) => AsyncIterable<MetadataResponse>
@@ -64,7 +45,7 @@ export class SnapshotMetadataService {
       call.end()
     } catch (error) {
       const why = this.#isStopped ? new RequestError(STATUS.UNAVAILABLE, 'the server stops') : error
-      call.emit('error', statusOf(STATUS_OF, why, name, this.#report))
+      call.emit('error', statusOf(SNAPSHOT_METADATA, why, name, this.#report))
     } finally {
       this.#running.delete(abort)
     }
@@ -85,4 +66,23 @@ function drained(call: Call<unknown>, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', aborted)
     if (signal.aborted) aborted()
   })
+}
+
+/** The type of the service in the capabilities of a plugin. */
+const SNAPSHOT_METADATA_SERVICE = 4
+
+/**
+ * Returns the calls of the identity service of a driver that serves snapshot metadata. A sidecar calls them before other
+ * services of the socket.
+ */
+export function identityService({ name, version }: { name: string; version: string }): UntypedServiceImplementation {
+  const reply =
+    (response: object) =>
+    (_: ServerUnaryCall<object, object>, send: sendUnaryData<object>): void =>
+      send(null, response)
+  return {
+    getPluginInfo: reply({ name, vendor_version: version }),
+    getPluginCapabilities: reply({ capabilities: [{ service: { type: SNAPSHOT_METADATA_SERVICE } }] }),
+    probe: reply({ ready: { value: true } }),
+  }
 }

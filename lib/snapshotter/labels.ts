@@ -1,9 +1,8 @@
 // The labels of containerd: those that a layer keeps, and those that select its size and file system.
 import type { Labels, LayerFileSystem } from '../store/common/types.js'
+import { parseSize } from '../base/units.js'
 import type { UpdateOptions } from '../store/call-options.js'
-import { RequestError } from '../grpc/errors.js'
-import { STATUS } from '../grpc/load.js'
-import { parseSize } from './size.js'
+import { RequestError, STATUS } from '../grpc/statuses.js'
 
 const SIZE = 'containerd.io/snapshot/dm-thin/size'
 const FILE_SYSTEM = 'containerd.io/snapshot/dm-thin/fstype'

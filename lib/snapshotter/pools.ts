@@ -7,8 +7,7 @@ import { LayerStore } from '../store/layer-store.js'
 import type { Labels } from '../store/common/types.js'
 import type { OpenStoreOptions } from '../store/common/options.js'
 import { DmThinError } from '../base/errors.js'
-import { RequestError } from '../grpc/errors.js'
-import { STATUS } from '../grpc/load.js'
+import { RequestError, STATUS } from '../grpc/statuses.js'
 
 const POOL = 'containerd.io/snapshot/dm-thin/pool'
 /** The value of the label for the main pool, which is that of the store itself. */

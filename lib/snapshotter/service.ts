@@ -1,6 +1,13 @@
 // The ten calls of containerd's snapshots service, implemented with the layer store of a pool.
-import type { sendUnaryData, ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
-import type { Report } from '../grpc/errors.js'
+import type {
+  sendUnaryData,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceError,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import { DmThinError } from '../base/errors.js'
+import { SNAPSHOTTER, statusOf, type Report } from '../grpc/statuses.js'
 import { parseFilters } from '../store/filter/filter.js'
 import { changeOf, kept, diskOf } from './labels.js'
 import {
@@ -13,9 +20,8 @@ import {
   type ListRequest,
   type NewRequest,
   type UpdateRequest,
-} from './messages.js'
+} from './snapshot-messages.js'
 import type { Pools } from './pools.js'
-import { statusOf } from './errors.js'
 
 /** The number of layers in one message, as in containerd's own service. */
 const BATCH = 100
@@ -67,7 +73,7 @@ const unaryWith =
     const { key = '' } = call.request as { key?: string }
     answer(call.request, abort.signal).then(
       response => reply(null, response),
-      (error: unknown) => reply(statusOf(error, `${name} ${JSON.stringify(key)}`, report)),
+      (error: unknown) => reply(failure(error, `${name} ${JSON.stringify(key)}`, report)),
     )
   }
 
@@ -94,7 +100,7 @@ async function list(
     if (batch.length > 0) await send()
     call.end()
   } catch (error) {
-    call.emit('error', statusOf(error, 'list', report))
+    call.emit('error', failure(error, 'list', report))
   }
 }
 
@@ -104,3 +110,10 @@ const drained = (call: ServerWritableStream<ListRequest, { info: Info[] }>): Pro
     call.once('drain', done)
     call.once('cancelled', done)
   })
+
+function failure(error: unknown, about: string, report: Report): Partial<ServiceError> {
+  const status = statusOf(SNAPSHOTTER, error, about, report)
+  // Clients look for "cannot remove" if a layer has children.
+  const hasChildren = error instanceof DmThinError && error.code === 'DM_LAYER_HAS_CHILDREN'
+  return hasChildren ? { ...status, details: `cannot remove snapshot: ${status.details}` } : status
+}

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
 import { DmThinError } from '../../base/errors.js'
-import { parseSize } from '../../snapshotter/size.js'
+import { parseSize } from '../../base/units.js'
 import { EXIT, exitCodeOf } from './exit-codes.js'
 import { errorFacts, errorText, jsonText, Progress } from './output.js'
 

@@ -200,7 +200,7 @@ describe('lib', () => {
     expect([...new Set(foreignOf('lib/metrics/'))].sort()).toEqual(['@opentelemetry/api', 'prom-client'])
     const early = files.filter(file => /^import (?!type )[^\n]*'(prom-client|@opentelemetry\/)/m.test(read(file)))
     expect(early).toEqual([])
-    expect(files.filter(file => read(file).includes("import('prom-client')"))).toEqual(['lib/metrics/prom-client.ts'])
+    expect(files.filter(file => read(file).includes("import('prom-client')"))).toEqual(['lib/metrics/prometheus.ts'])
   })
 
   test('only the mkfs of the store, which can be replaced, and the checks and repairs of metadata spawn processes', () => {

@@ -1,12 +1,34 @@
-// The resolver for the snapshots of a pool.
+// Resolvers: they find the volume of a snapshot by the id of a request.
+import { access } from 'node:fs/promises'
+import path from 'node:path'
 import { DmThinError } from '../base/errors.js'
 import { checkOptions, checkPath, invalid, signalOption, type SignalOption } from '../base/options.js'
 import { MAX_THIN_ID } from '../base/units.js'
 import { thinDevices } from '../pool/state/live-metadata.js'
 import { ThinPool } from '../pool/thin-pool.js'
 import { ThinVolume } from '../pool/volume/thin-volume.js'
-import { bookmarkIn } from './bookmarks.js'
-import type { ServedSnapshot, SnapshotResolver } from './resolver.js'
+import { LayerStore } from '../store/layer-store.js'
+
+/** A snapshot that a resolver has found. Nobody must write its volume. */
+export interface ServedSnapshot {
+  /** The running pool of the volume, or the path of its metadata at rest. */
+  readonly pool: ThinPool | string
+  /** The thin id of the volume. */
+  readonly id: number
+  /** The size of the volume in bytes. */
+  readonly sizeBytes: number
+}
+
+/** The object that finds snapshots by the ids of requests. `poolSnapshots` and `storeSnapshots` return one. */
+export interface SnapshotResolver {
+  /** Returns the snapshot with this id. Rejects with `DM_VOLUME_NOT_FOUND` or `DM_LAYER_NOT_FOUND` if there is none. */
+  snapshot(id: string, options: SignalOption): Promise<ServedSnapshot>
+  /**
+   * Returns the path of the bookmark of a snapshot that was deleted; undefined if there is none, which is also the default.
+   * Called if `snapshot` rejects for the base of a delta. Rejects with errors of the file system.
+   */
+  bookmark?(id: string, options: SignalOption): Promise<string | undefined>
+}
 
 /** Options of `poolSnapshots` and `storeSnapshots`. */
 export interface SnapshotsOptions {
@@ -30,10 +52,23 @@ const ID = /^(\d{1,8})(?:@(\d{1,8}))?$/
  */
 export function poolSnapshots(pool: ThinPool, options: SnapshotsOptions = {}): SnapshotResolver {
   if (!(pool instanceof ThinPool)) throw invalid('poolSnapshots: the first argument must be a ThinPool')
-  const bookmarks = checkSnapshots(options, 'poolSnapshots')
   return {
     snapshot: async (id, { signal }) => served(pool, await findVolume(pool, id, signalOption(signal)), id),
-    bookmark: async id => bookmarkIn(bookmarks, id),
+    ...bookmarksOf(options, 'poolSnapshots'),
+  }
+}
+
+/**
+ * Returns a resolver for the committed layers of a store. The id of a request is the key of a layer. An active layer or a
+ * view is rejected with `DM_LAYER_STATE`.
+ *
+ * Throws `DM_INVALID_ARGUMENT`.
+ */
+export function storeSnapshots(store: LayerStore, options: SnapshotsOptions = {}): SnapshotResolver {
+  if (!(store instanceof LayerStore)) throw invalid('storeSnapshots: the first argument must be a LayerStore')
+  return {
+    snapshot: id => store.committedVolume(id),
+    ...bookmarksOf(options, 'storeSnapshots'),
   }
 }
 
@@ -53,10 +88,25 @@ export async function snapshotId(pool: ThinPool, volume: ThinVolume, options: Si
   return `${volume.id}@${clock}`
 }
 
-/** Checks the options of a resolver, and returns the directory of bookmarks. */
-export function checkSnapshots(options: SnapshotsOptions, call: string): string | undefined {
+/** Checks the options of a resolver, and returns its search for bookmarks of deleted snapshots. */
+function bookmarksOf(options: SnapshotsOptions, call: string): Required<Pick<SnapshotResolver, 'bookmark'>> {
   checkOptions(options, ['bookmarks'], call)
-  return options.bookmarks === undefined ? undefined : checkPath('bookmarks', options.bookmarks)
+  const directory = options.bookmarks === undefined ? undefined : checkPath('bookmarks', options.bookmarks)
+  return {
+    async bookmark(id) {
+      if (directory === undefined) return undefined
+      // Encoded, an id cannot name a file of another directory.
+      const file = path.join(directory, `${encodeURIComponent(id)}.bookmark`)
+      try {
+        await access(file)
+        return file
+      } catch (fault) {
+        const { code } = fault as NodeJS.ErrnoException
+        if (code === 'ENOENT' || code === 'ENAMETOOLONG') return undefined
+        throw fault
+      }
+    },
+  }
 }
 
 async function findVolume(pool: ThinPool, text: string, options: SignalOption): Promise<ThinVolume> {

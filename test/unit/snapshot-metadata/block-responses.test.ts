@@ -1,6 +1,6 @@
 // Ranges as responses, for any ranges, block sizes, volumes and limits.
 import fc from 'fast-check'
-import { responsesOf, type BlockRange, type MetadataResponse } from '../../../lib/snapshot-metadata/messages.js'
+import { responsesOf, type BlockRange, type MetadataResponse } from '../../../lib/snapshot-metadata/block-responses.js'
 import { everywhereLater } from '../../helpers/random/properties.js'
 import { collect } from '../../helpers/metadata/collect.js'
 

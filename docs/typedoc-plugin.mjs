@@ -1,4 +1,4 @@
-// How docs/api is written: one page for each entry of the package and one for each class, all in one folder.
+// How typedoc writes docs/api, which git ignores: one page for each entry of the package and one for each class, all in one folder.
 import { readFileSync } from 'node:fs'
 import { Converter, makeRecursiveVisitor, ReflectionKind, Type } from 'typedoc'
 import { MarkdownPageEvent, MarkdownTheme, MarkdownThemeContext, MemberRouter } from 'typedoc-plugin-markdown'
@@ -61,7 +61,7 @@ export function load(app) {
   const codes = new Set([...headings].map(([, code]) => code))
   app.renderer.on(MarkdownPageEvent.END, page => {
     const above = page.url === 'README.md' ? '' : ' · [API reference](README.md)'
-    const navigation = `[Documentation](../README.md)${above}`
+    const navigation = `[Documentation](../README.md) · [API at a glance](../api-at-a-glance.md)${above}`
     const note = '<!-- Written from the docstrings by `npm run docs`. Change those. -->'
     page.contents = linkCodes(page.contents ?? '', codes).replace(/^(# .*)$/m, `$1\n\n${note}\n\n${navigation}`)
   })

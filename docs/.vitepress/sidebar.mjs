@@ -5,8 +5,7 @@
 const LINK = /\[([^\]]+)\]\(([^):]+)\.md\)/g
 
 /**
- * Of an item of a list or a row of a table its first link counts, the others belong to its text. Of an item below an
- * item, and of other text, all do.
+ * Of an item of a list or a row of a table its first link counts, the others belong to its text. Of other text, all do.
  * @param {string} index the text of docs/README.md
  */
 export function sidebarOf(index) {
@@ -20,16 +19,19 @@ export function sidebarOf(index) {
       items = []
       groups.push({ text: heading, items })
     }
-    const below = /^\s+[-*\d]/.test(line) && items.length > 0
     const links = [...line.matchAll(LINK)].slice(0, /^([-*|]|\d+\.)/.test(line) ? 1 : undefined)
     for (const [, text, page] of links) {
       const link = `/docs/${page}`.replace(/README$/, '')
       if (seen.has(link) || page.startsWith('../')) continue
       seen.add(link)
-      const above = below ? items.at(-1) : undefined
-      if (above) Object.assign(above, { collapsed: true, items: [...(above.items ?? []), { text, link }] })
-      else items.push({ text, link })
+      items.push({ text, link })
     }
   }
   return groups.filter(({ items }) => items.length > 0)
+}
+
+/** The group of the pages in docs/api. @param {string[]} files @returns {Item} */
+export function apiGroup(files) {
+  const names = files.filter(file => file.endsWith('.md') && file !== 'README.md').map(file => file.slice(0, -3))
+  return { text: 'API', collapsed: true, items: names.sort().map(text => ({ text, link: `/docs/api/${text}` })) }
 }

@@ -1,11 +1,25 @@
-// What the entries of the package export, as the compiler knows it: an independent check of the pages of docs/api.
+// What the entries of the package export, as the compiler knows it: an independent check of the pages of typedoc.
 import path from 'node:path'
 import ts from 'typescript'
 import { publicFields, type PublicFields } from './public-fields'
 
-const root = path.join(__dirname, '../../..')
+export const root = path.join(__dirname, '../../..')
 const { entryPoints } = ts.readConfigFile(path.join(root, 'typedoc.json'), name => ts.sys.readFile(name)).config as {
   entryPoints: string[]
+}
+
+/** The source of each entry, in the order of the documentation. */
+export const entryFiles: readonly string[] = entryPoints.map(file => path.join(root, file))
+
+/** Returns the name of an entry by its source: `dm-thin/kernel`. */
+export const entryOf = (file: string): string => /@module (\S+)/.exec(ts.sys.readFile(file)!)![1]!
+
+/** Returns the options with which the compiler reads the library. */
+export function libraryOptions(): ts.CompilerOptions {
+  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
+    config: unknown
+  }
+  return ts.parseJsonConfigFileContent(config, ts.sys, root).options
 }
 
 export interface Member {
@@ -29,18 +43,13 @@ export interface Exported extends PublicFields {
 
 /** Each entry with what it exports. What two of them export is in both, and is the same object. */
 export function publicApi(): Map<string, Exported[]> {
-  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
-    config: unknown
-  }
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
-  const files = entryPoints.map(file => path.join(root, file))
-  const program = ts.createProgram(files, options)
+  const program = ts.createProgram(entryFiles, libraryOptions())
   const checker = program.getTypeChecker()
   const seen = new Map<ts.Symbol, Exported>()
   return new Map(
-    files.map(file => {
+    entryFiles.map(file => {
       const source = program.getSourceFile(file)!
-      const entry = /@module (\S+)/.exec(source.text)![1]!
+      const entry = entryOf(file)
       const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(source)!).map(each => {
         const symbol = each.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(each) : each
         const known = seen.get(symbol)
@@ -80,8 +89,8 @@ const fieldsOf = ({ name, declarations = [] }: ts.Symbol): PublicFields => {
   return { fields: found.flatMap(({ fields }) => fields), unions: found.flatMap(({ unions }) => unions) }
 }
 
-/** Not private or protected, not for this library alone, and not of a base of Node's. */
-function isPublic(symbol: ts.Symbol): boolean {
+/** Returns true if a member is not private or protected, not for this library alone, and not of a base of Node's. */
+export function isPublic(symbol: ts.Symbol): boolean {
   const declaration = symbol.declarations?.[0]
   if (declaration === undefined || declaration.getSourceFile().fileName.includes('/node_modules/')) return false
   const hidden = ts.ModifierFlags.Private | ts.ModifierFlags.Protected

@@ -24,9 +24,15 @@ test.each(sections.map(section => [section.split('\n')[0]!, section]))('%s has "
 })
 
 test('every code that a docstring or a page names exists', () => {
-  const api = readdirSync(path.join(root, 'docs/api')).map(name => `docs/api/${name}`)
-  const files = ['README.md', 'docs/errors.md', ...api]
-  const kernelWords = /^DM_(DEV|TABLE|TARGET|GET_TARGET|LIST|VERSION|REMOVE_ALL|QUERY|SECURE|DEFERRED|NAME_LEN)/
+  const files = [
+    'README.md',
+    'docs/errors.md',
+    ...readdirSync(path.join(root, 'lib'), { recursive: true, encoding: 'utf8' })
+      .filter(name => name.endsWith('.ts'))
+      .map(name => `lib/${name}`),
+  ]
+  const kernelWords =
+    /^DM_(DEV|TABLE|TARGET|GET_TARGET|LIST|VERSION|REMOVE_ALL|QUERY|SECURE|DEFERRED|NAME_LEN|SM_METADATA)/
   for (const file of files) {
     const named = readFileSync(path.join(root, file), 'utf8').match(/`DM_[A-Z_]+`/g) ?? []
     const unknown = named

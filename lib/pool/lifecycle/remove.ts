@@ -19,8 +19,8 @@ export interface RemovePoolOptions extends SignalOption {
    */
   readonly deactivate?: boolean
   /**
-   * Deletes the files below the loop devices that `create` or `open` attached for the pool, and with them the volumes.
-   * A file is deleted only if its path still leads to it. Default false.
+   * Deletes the files below the loop devices that `create` or `open` attached for the pool, and with them the volumes;
+   * also the record, if there is one. A file is deleted only if its path still leads to it. Default false.
    */
   readonly deleteFiles?: boolean
   /** Time for which each busy device is retried, in milliseconds. Default 10 000. */

@@ -17,20 +17,27 @@ export type {
   UpdateOptions,
   WalkOptions,
   WithMountedOptions,
-} from '../store/call-options.js'
+} from '../store/layer-store-options.js'
 export { parseFilter, parseFilters, type LayerFilter } from '../store/filter/filter.js'
 export { Layer, type MountLayerOptions } from '../store/layers/layer.js'
-export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/common/options.js'
+export type { OpenStoreOptions, PrepareOptions, StorePoolOptions } from '../store/common/store-options.js'
 export type { RawProgress } from '../store/layers/raw-image.js'
-export type { StoreMetrics, StoreStatus } from '../store/layer-store-base.js'
+export type { StoreMetrics, StoreStatus } from '../store/layer-store-options.js'
 export type { StoreFinding } from '../store/common/findings.js'
 export type { LayerSpace } from '../store/layers/space.js'
 export type { PruneOptions } from '../store/layers/prune.js'
-export type { RepairOptions } from '../store/recovery/repair.js'
+export type { RepairOptions } from '../store/recovery/repair-store.js'
 export type { StuckRemoval } from '../store/engine/removal-queue.js'
 export type { StoreStep } from '../store/common/step-channel.js'
 export { runMkfs, type Formatter, type FormatRequest } from '../store/common/mkfs.js'
-export type { Labels, LayerFileSystem, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/types.js'
+export type {
+  Labels,
+  LayerFileSystem,
+  LayerInfo,
+  LayerKind,
+  LayerMount,
+  LayerUsage,
+} from '../store/common/layer-types.js'
 export {
   changes,
   type Change,

@@ -1,7 +1,7 @@
 // The labels of containerd: those that a layer keeps, and those that select its size and file system.
-import type { Labels, LayerFileSystem } from '../store/common/types.js'
+import type { Labels, LayerFileSystem } from '../store/common/layer-types.js'
 import { parseSize } from '../base/units.js'
-import type { UpdateOptions } from '../store/call-options.js'
+import type { UpdateOptions } from '../store/layer-store-options.js'
 import { RequestError, STATUS } from '../grpc/statuses.js'
 
 const SIZE = 'containerd.io/snapshot/dm-thin/size'

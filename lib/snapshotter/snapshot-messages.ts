@@ -1,5 +1,5 @@
 // The messages of snapshots.proto in the form of the loader, and the conversion of a store's results to them.
-import type { Labels, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/types.js'
+import type { Labels, LayerInfo, LayerKind, LayerMount, LayerUsage } from '../store/common/layer-types.js'
 
 export interface NewRequest {
   key: string

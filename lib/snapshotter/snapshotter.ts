@@ -1,6 +1,6 @@
 // A snapshotter of containerd: a layer store that is served on a Unix socket.
 import path from 'node:path'
-import type { OpenStoreOptions } from '../store/common/options.js'
+import type { OpenStoreOptions } from '../store/common/store-options.js'
 import { DmThinError } from '../base/errors.js'
 import { serveMetrics, type MetricsServer, type ServeMetricsOptions } from '../metrics/endpoint.js'
 import { loadGrpc } from '../grpc/load.js'

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { DmThinError } from '../../base/errors.js'
-import type { LayerFileSystem } from './types.js'
+import type { LayerFileSystem } from './layer-types.js'
 
 /** The arguments of a `Formatter`. */
 export interface FormatRequest {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { type MountFlags, bitsOf } from '../../filesystem/mount.js'
 import { type DmThinError, ERRNO } from '../../base/errors.js'
 import { nativePort } from '../../kernel/native-port.js'
-import type { LayerMount } from '../common/types.js'
+import type { LayerMount } from '../common/layer-types.js'
 
 export interface DetachedMount {
   /**

@@ -6,7 +6,7 @@ import type { LeaseKind, LeaseRow } from '../records/lease-rows.js'
 import type { Row } from '../records/row.js'
 import type { Owner } from '../records/owner.js'
 import type { Records } from '../records/records.js'
-import { readyRow } from '../records/rows.js'
+import { readyRow } from '../records/layer-lookup.js'
 import type { Writer } from '../records/writer.js'
 
 interface LeaseParts {

@@ -8,7 +8,7 @@ import type { CommitPoints } from './commit-points.js'
 import type { KeyLocks } from './key-locks.js'
 import type { Leases } from './leases.js'
 import type { RemovalQueue } from './removal-queue.js'
-import type { Reserve } from './reserve.js'
+import type { Reserve } from './space-reserve.js'
 import type { Volumes } from './volumes.js'
 
 export interface StoreParts {

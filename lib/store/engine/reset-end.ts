@@ -4,7 +4,7 @@ import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import { createSnapshot, creationTimes, deleteThin, moveToSnapshot, thinBelow } from '../../pool/volume/move-volume.js'
 import { step } from '../common/step-channel.js'
 import type { Row } from '../records/row.js'
-import { stateError } from '../records/rows.js'
+import { stateError } from '../records/layer-lookup.js'
 import type { StoreParts } from './parts.js'
 
 /** The rows of a reset. */

@@ -1,16 +1,16 @@
 // Temporary mounts of the store, in folders of its directory. Each folder is named after its owner.
-import { signalOption } from '../../base/options.js'
-import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
-import { DmThinError, ERRNO, hasCode } from '../../base/errors.js'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { signalOption } from '../../base/options.js'
+import { DmThinError, ERRNO, hasCode, throwIfAborted } from '../../base/errors.js'
 import { mount, unmount, type MountFlags } from '../../filesystem/mount.js'
 import { nativePort } from '../../kernel/native-port.js'
 import { mountDetached } from './detached-mount.js'
-import { unlessSuspended } from './suspended.js'
 import type { Owner } from '../records/owner.js'
 import type { Row } from '../records/row.js'
-import { stateError } from '../records/rows.js'
-import type { LayerMount } from '../common/types.js'
+import { stateError } from '../records/layer-lookup.js'
+import type { LayerMount } from '../common/layer-types.js'
 
 export function refuseRaw(row: Row): void {
   if (row.raw) throw stateError(row, 'it is raw, so that the host does not mount it: use its device')
@@ -42,6 +42,12 @@ export async function mountLayer(
 }
 
 const EDQUOT = 122
+/** The pause between attempts to mount a device that is suspended. */
+const PAUSE_MS = 5
+/** The number of refusals of a device that is not suspended after which it is busy for another reason. */
+const MAX_REFUSALS = 3
+/** The limit of the wait: a snapshot takes milliseconds, and who suspends a device for longer may not resume it. */
+const LIMIT_MS = 10_000
 
 /** The owner and the directory of temporary mounts. */
 export interface MountPlace {
@@ -91,6 +97,39 @@ export async function withTemporaryMount<T>(
     }
   } finally {
     removeFolder(folder)
+  }
+}
+
+/**
+ * Runs `mount`, which mounts `device`, and repeats it while the device is suspended, for at most ten seconds. A commit of a
+ * layer that is in use suspends its device for a snapshot, also in another process. The kernel rejects mounts of a suspended
+ * device with EBUSY.
+ */
+async function unlessSuspended<T>(
+  device: string,
+  mount: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const end = performance.now() + LIMIT_MS
+  for (let refusals = 0; ;) {
+    throwIfAborted(signal)
+    try {
+      return await mount()
+    } catch (fault) {
+      if (!hasCode(fault, 'DM_BUSY')) throw fault
+      if (performance.now() > end) throw fault
+      // It may have been resumed since.
+      if (!isSuspended(device) && ++refusals >= MAX_REFUSALS) throw fault
+    }
+    await sleep(PAUSE_MS)
+  }
+}
+
+function isSuspended(device: string): boolean {
+  try {
+    return readFileSync(`/sys/block/${path.basename(device)}/dm/suspended`, 'utf8').startsWith('1')
+  } catch {
+    return false // removed, or not a mapped device
   }
 }
 

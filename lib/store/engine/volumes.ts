@@ -8,7 +8,7 @@ import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
 import { Coalescer } from './coalescer.js'
-import type { Reserve } from './reserve.js'
+import type { Reserve } from './space-reserve.js'
 import type { Row } from '../records/row.js'
 import { step } from '../common/step-channel.js'
 

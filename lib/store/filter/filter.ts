@@ -3,7 +3,7 @@
 import type * as re2js from 're2js'
 import { DmThinError } from '../../base/errors.js'
 import { requiredDependency } from '../../base/optional-dependency.js'
-import type { LayerInfo } from '../common/types.js'
+import type { LayerInfo } from '../common/layer-types.js'
 
 /** A function that selects layers. */
 export type LayerFilter = (info: LayerInfo) => boolean

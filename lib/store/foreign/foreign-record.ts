@@ -1,7 +1,7 @@
 // The record of another program for one of its layers, and the validation of such records.
 import { DmThinError } from '../../base/errors.js'
 import { MAX_THIN_ID } from '../../base/units.js'
-import type { LayerKind } from '../common/types.js'
+import type { LayerKind } from '../common/layer-types.js'
 
 /** The kind of a layer. `base`: the base volume. `unknown`: a volume that only the records of the pool name. */
 export type AdoptedKind = LayerKind | 'base' | 'unknown'

@@ -10,7 +10,7 @@ import { DmThinError, throwIfAborted } from '../../base/errors.js'
 import { digested, digestOf } from '../common/digest.js'
 import { MiB } from '../../base/units.js'
 import { loadTarStream } from '../common/tar-stream.js'
-import type { LayerInfo } from '../common/types.js'
+import type { LayerInfo } from '../common/layer-types.js'
 import { layerGzip } from '../tar-write/diff-tar.js'
 import { blobPath, type Descriptor, type ImageConfig } from './document.js'
 
@@ -39,8 +39,6 @@ export interface ExportProgress {
 
 /** The calls of a store that an export needs. */
 export interface LayerSource {
-  /** @internal Returns an unused name for a temporary folder. */
-  stagingFolder(): string
   stat(key: string): Promise<LayerInfo>
   diffLayer(key: string, options: SignalOption): Readable
 }
@@ -50,10 +48,10 @@ interface Blob extends Descriptor {
 }
 
 /**
- * Returns the archive. Each layer is written to a temporary file first, because its size and digest precede it in the
- * archive.
+ * Returns the archive. Each layer is written to a file in the folder `staging` first, because its size and digest precede it
+ * in the archive.
  */
-export function exportImage(store: LayerSource, top: string, options: ExportOptions): Readable {
+export function exportImage(store: LayerSource, staging: string, top: string, options: ExportOptions): Readable {
   checkOptions(options, ['name', 'config', 'compression', 'onProgress', 'signal'], 'exportImage')
   const { name, compression = 'gzip', signal } = options
   if (name !== undefined) checkText('name', name)
@@ -64,13 +62,17 @@ export function exportImage(store: LayerSource, top: string, options: ExportOpti
   // While a layer is written, nothing is written to the archive, and its end does not reach `archiveOf`.
   const stop = new AbortController()
   archive.once('close', () => stop.abort())
-  const bytes = archiveOf(store, top, { ...options, signal: stop.signal })
+  const bytes = archiveOf(store, staging, top, { ...options, signal: stop.signal })
   pipeline(bytes, archive, signalOption(signal)).catch((fault: Error) => archive.destroy(fault))
   return archive
 }
 
-async function* archiveOf(store: LayerSource, top: string, options: ExportOptions): AsyncGenerator<Uint8Array> {
-  const staging = store.stagingFolder()
+async function* archiveOf(
+  store: LayerSource,
+  staging: string,
+  top: string,
+  options: ExportOptions,
+): AsyncGenerator<Uint8Array> {
   await mkdir(staging, { recursive: true, mode: 0o700 })
   try {
     const blobs = await layersOf(store, top, staging, options)

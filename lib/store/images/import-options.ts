@@ -1,8 +1,8 @@
 // The options of an import of an image.
 import { checkNumber, checkOptions, checkText, type SignalOption } from '../../base/options.js'
 import { GiB, MiB } from '../../base/units.js'
-import { checkLabels } from '../common/options.js'
-import type { Labels } from '../common/types.js'
+import { checkLabels } from '../common/store-options.js'
+import type { Labels } from '../common/layer-types.js'
 import type { ApplyOptions, ApplyProgress } from '../tar-read/apply-tar.js'
 
 /** Options of `LayerStore.importImage`. */

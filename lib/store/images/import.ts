@@ -28,19 +28,15 @@ export interface ImportedImage {
   readonly top: string
 }
 
-/** The calls of a store that an import needs. */
-export interface ImportTarget extends Layers {
-  /** @internal Returns an unused name for a temporary folder. */
-  stagingFolder(): string
-}
-
+/** Imports an image. An archive that cannot be read in place is unpacked into the folder `staging`, and removed. */
 export async function importImage(
-  store: ImportTarget,
+  store: Layers,
+  staging: string,
   source: string | AsyncIterable<Uint8Array>,
   options: ImportOptions,
 ): Promise<ImportedImage> {
   checkImportOptions(options)
-  const contents = await contentsOf(store, source, options)
+  const contents = await contentsOf(staging, source, options)
   try {
     const image = await findImage(contents, { name: options.name, platform: options.platform })
     const layers = await importLayers(store, contents, image, options)
@@ -54,11 +50,10 @@ export async function importImage(
 }
 
 async function contentsOf(
-  store: ImportTarget,
+  staging: string,
   source: string | AsyncIterable<Uint8Array>,
   { maxBytes = DEFAULT_BYTES, maxEntries = DEFAULT_ENTRIES, signal }: ImportOptions,
 ): Promise<Contents> {
-  const staging = store.stagingFolder()
   const limits = { maxBytes, maxEntries, ...signalOption(signal) }
   if (typeof source !== 'string') {
     if (typeof (source as Partial<typeof source> | null)?.[Symbol.asyncIterator] === 'function') {

@@ -8,8 +8,8 @@ import type { StoreParts } from '../engine/parts.js'
 import { endUnfinished } from '../engine/unfinished.js'
 import { step } from '../common/step-channel.js'
 import type { Formatter } from '../common/mkfs.js'
-import { checkSize, type PrepareOptions } from '../common/options.js'
-import type { LayerFileSystem } from '../common/types.js'
+import { checkSize, type PrepareOptions } from '../common/store-options.js'
+import type { LayerFileSystem } from '../common/layer-types.js'
 import { isTaken, withRollback } from '../engine/rollback.js'
 
 const PAUSE_MS = 20

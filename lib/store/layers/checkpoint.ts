@@ -5,7 +5,7 @@ import { copyLayer, type Copy } from './copy.js'
 import type { StoreParts } from '../engine/parts.js'
 import { step } from '../common/step-channel.js'
 import type { Row } from '../records/row.js'
-import { parentGone, refuseTaken, stateError } from '../records/rows.js'
+import { parentGone, refuseTaken, stateError } from '../records/layer-lookup.js'
 
 /** Runs `body` with the row of an active layer, and with a lease on it. Rejects if the name or one of the keys is taken. */
 export async function usingActive<T>(

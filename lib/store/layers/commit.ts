@@ -9,9 +9,9 @@ import { prepare, type PrepareParts } from './prepare.js'
 import { makeWhole, refuseIfPoolIsFull } from './commit-check.js'
 import { copyLayer } from './copy.js'
 import type { Row } from '../records/row.js'
-import { parentGone, refuseTaken, readyRow, stateError } from '../records/rows.js'
+import { parentGone, refuseTaken, readyRow, stateError } from '../records/layer-lookup.js'
 import { step } from '../common/step-channel.js'
-import type { Labels } from '../common/types.js'
+import type { Labels } from '../common/layer-types.js'
 
 /** The wait for a device that was just unmounted. If it is still busy, the layer is copied instead. */
 const DEACTIVATE_TIMEOUT_MS = 500

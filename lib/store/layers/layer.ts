@@ -4,7 +4,7 @@ import { unmount, type MountFlags } from '../../filesystem/mount.js'
 import { checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import { mountLayer, mountOf } from '../engine/temporary-mounts.js'
 import type { Row } from '../records/row.js'
-import type { LayerMount } from '../common/types.js'
+import type { LayerMount } from '../common/layer-types.js'
 
 /** Options of `Layer.mount`. */
 export interface MountLayerOptions extends MountFlags, SignalOption {}

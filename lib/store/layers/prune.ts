@@ -4,7 +4,7 @@ import type { StoreParts } from '../engine/parts.js'
 import { infoOf, type Row } from '../records/row.js'
 import { unfinished } from '../engine/unfinished.js'
 import { checkBoolean, checkOptions, checkNumber, invalid } from '../../base/options.js'
-import type { LayerInfo } from '../common/types.js'
+import type { LayerInfo } from '../common/layer-types.js'
 
 /** The label that keeps a layer and its ancestors, whatever its value is. */
 export const KEEP_LABEL = 'dm-thin/keep'

@@ -11,7 +11,7 @@ import { isTaken } from '../engine/rollback.js'
 import { endUnfinished } from '../engine/unfinished.js'
 import type { Records } from '../records/records.js'
 import type { Row } from '../records/row.js'
-import { committedRow, readyRow, stateError } from '../records/rows.js'
+import { committedRow, readyRow, stateError } from '../records/layer-lookup.js'
 
 /** The snapshots of a reset: the copy, the former content, and the layer. */
 const SNAPSHOTS = 3

@@ -6,7 +6,7 @@ import type { StoreParts } from '../engine/parts.js'
 import { mountOf, withPrivateMount } from '../engine/temporary-mounts.js'
 import { step } from '../common/step-channel.js'
 import type { Row } from '../records/row.js'
-import { stateError } from '../records/rows.js'
+import { stateError } from '../records/layer-lookup.js'
 
 export async function resize(parts: StoreParts, key: string, sizeBytes: number, signal?: AbortSignal): Promise<void> {
   const { leases, pool, records, writer, volumes, clock } = parts

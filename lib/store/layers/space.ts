@@ -2,8 +2,8 @@
 import { DmThinError } from '../../base/errors.js'
 import { signalOption } from '../../base/options.js'
 import type { StoreParts } from '../engine/parts.js'
-import type { LayerKind, LayerUsage } from '../common/types.js'
-import { readyRow, visible } from '../records/rows.js'
+import type { LayerKind, LayerUsage } from '../common/layer-types.js'
+import { readyRow, visible } from '../records/layer-lookup.js'
 
 /** The space that one layer takes in the pool. */
 export interface LayerSpace {

@@ -3,9 +3,9 @@
 import { hasCode } from '../../base/errors.js'
 import type { StoreParts } from '../engine/parts.js'
 import type { Prepared } from './prepare.js'
-import { refuseTaken } from '../records/rows.js'
+import { refuseTaken } from '../records/layer-lookup.js'
 import { step } from '../common/step-channel.js'
-import type { Labels } from '../common/types.js'
+import type { Labels } from '../common/layer-types.js'
 
 /** The number of warm layers of one parent that are created concurrently. */
 const AT_ONCE = 16

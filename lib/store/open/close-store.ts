@@ -1,17 +1,18 @@
-// The end of an open store: its work in progress completes, and its files and its pool are closed.
+// The end of an open store, and of its pool. Work in progress completes first. The files are closed last.
 import { DmThinError } from '../../base/errors.js'
 import type { StoreParts } from '../engine/parts.js'
+import type { RemovedPool } from '../../pool/lifecycle/remove.js'
 import type { OpenStore } from './open-store.js'
 
 /** Stops background work, and waits for the work in progress. */
-export async function finishWork({ warm, removals, writer }: OpenStore): Promise<void> {
+async function finishWork({ warm, removals, writer }: OpenStore): Promise<void> {
   await warm.close()
   await removals.stop()
   await writer.settled()
 }
 
 /** Rejects with `DM_BUSY` if another object has the store open, because it would lose its devices. */
-export async function refuseOthers({ owner, directory }: StoreParts): Promise<void> {
+async function refuseOthers({ owner, directory }: StoreParts): Promise<void> {
   const living = await owner.sweep()
   living.delete(owner.id)
   if (living.size === 0) return
@@ -28,4 +29,15 @@ export async function closeStore(store: OpenStore): Promise<void> {
   await store.pool.close()
   store.writer.close()
   store.database.close()
+}
+
+/** Removes the mapped devices of the pool, and closes the store, also if they cannot be removed. Rejects with `DM_BUSY`. */
+export async function takeDownStore(store: OpenStore): Promise<RemovedPool> {
+  try {
+    await finishWork(store)
+    await refuseOthers(store)
+    return await store.pool.remove({ deactivate: true })
+  } finally {
+    await closeStore(store)
+  }
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
-import type { PoolPlace } from '../common/options.js'
+import type { PoolPlace } from '../common/store-options.js'
 import type { Records } from '../records/records.js'
 
 const ROLES = ['data', 'metadata'] as const

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { nativePort } from '../../kernel/native-port.js'
 import type { DeviceSource } from '../../pool/lifecycle/options.js'
 import { ThinPool } from '../../pool/thin-pool.js'
-import type { PoolPlace, StorePlan } from '../common/options.js'
+import type { PoolPlace, StorePlan } from '../common/store-options.js'
 import type { Records } from '../records/records.js'
 
 const TRIES = 100

@@ -9,7 +9,7 @@ import type { Row, RowChange, RowState, RowInsert } from './row.js'
 import type { SqlValue, Statement } from './database.js'
 import { checkVersion, migrate } from './schema.js'
 import { databaseFaults, type Database } from './sqlite.js'
-import type { LayerFileSystem } from '../common/types.js'
+import type { LayerFileSystem } from '../common/layer-types.js'
 
 const THIN_IDS = LAST_CHOSEN_THIN_ID + 1
 /** The statement that returns the next thin id. It continues at 0 after the last id. */

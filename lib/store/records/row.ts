@@ -1,5 +1,5 @@
 // The record of a layer: a row of the database, with its thin volume.
-import type { Labels, LayerFileSystem, LayerInfo, LayerKind } from '../common/types.js'
+import type { Labels, LayerFileSystem, LayerInfo, LayerKind } from '../common/layer-types.js'
 
 /**
  * The state of a row. `making`, `committing`: a call of its owner is in progress. `removing`: callers do not find the layer,

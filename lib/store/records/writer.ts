@@ -2,9 +2,10 @@
 // the event loop, or during such a wait, share a transaction. Nothing waits inside a transaction, and a commit does not wait
 // for the disk: a native thread syncs the log before the changes are acknowledged. Locks of other processes are awaited by
 // timer.
+import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DmThinError } from '../../base/errors.js'
-import { LogFile } from './log-file.js'
+import { nativePort } from '../../kernel/native-port.js'
 import { databaseError, isLocked, type Database } from './sqlite.js'
 
 /** The limit of the wait for another process. Transactions of a store take milliseconds. */
@@ -128,4 +129,29 @@ export class Writer {
 function tooLong(file: string, cause: unknown): DmThinError {
   const text = `${file} was locked by another process for ${LIMIT_MS / 1000} s; a hung process probably holds the lock`
   return new DmThinError('DM_STORE_DATABASE', text, { device: file, cause })
+}
+
+/**
+ * The write-ahead log of SQLite, held open by a descriptor: the kernel reports a failed write once to each descriptor that was
+ * open at that time, so that a descriptor that is opened later may not report it.
+ */
+class LogFile {
+  readonly #path: string
+  #file: number | undefined
+
+  constructor(database: Database) {
+    this.#path = `${database.name}-wal`
+  }
+
+  /** Waits until all commits so far, of all processes, are on the disk. The file exists after the first commit. */
+  async sync(): Promise<void> {
+    this.#file ??= openSync(this.#path, 'r')
+    await nativePort().syncFile(this.#file)
+  }
+
+  /** Closes the file. No `sync` may be in progress. */
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
+  }
 }

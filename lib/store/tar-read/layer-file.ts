@@ -1,4 +1,4 @@
-// Archives that are given as the path of a file.
+// The bytes of archives, which are given as the path of a file or as a stream.
 import { open, type FileHandle } from 'node:fs/promises'
 import { fileFault } from '../../base/file-fault.js'
 import { checkPath, invalid, shown } from '../../base/options.js'
@@ -74,4 +74,23 @@ export function archiveChunks(archive: string | AsyncIterable<Uint8Array>): Asyn
   if (typeof archive === 'string') return fileChunks(checkPath('archive', archive))
   if (typeof (archive as Partial<typeof archive> | null)?.[Symbol.asyncIterator] === 'function') return archive
   throw invalid(`archive must be a path, or iterable by "for await", but is ${shown(archive)}`)
+}
+
+/** A stream, with the fact whether it has delivered data. */
+export class WatchedStream {
+  /** True if the stream has delivered data. If false, nothing of the stream can have been written. */
+  hasGiven = false
+  /** The wrapped stream. */
+  readonly stream: AsyncIterable<Uint8Array>
+
+  constructor(stream: AsyncIterable<Uint8Array>) {
+    this.stream = this.#watched(stream)
+  }
+
+  async *#watched(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of stream) {
+      this.hasGiven = true
+      yield chunk
+    }
+  }
 }

@@ -1,5 +1,5 @@
 // Layers and values for the tests of filters.
-import type { LayerInfo } from '../../../lib/store/common/types.js'
+import type { LayerInfo } from '../../../lib/store/common/layer-types.js'
 
 /** Returns a layer of 1 GiB with no parent and no labels, unless `more` has them. */
 export const layer = (key: string, more: Partial<LayerInfo> = {}): LayerInfo => ({

@@ -11,7 +11,7 @@ import { nativePort } from '../../../lib/kernel/native-port.js'
 import { Sha256 } from '../../../lib/kernel/sha256.js'
 import { MiB } from '../../../lib/entry/index.js'
 import { digested } from '../../../lib/store/common/digest.js'
-import type { LayerInfo } from '../../../lib/store/common/types.js'
+import type { LayerInfo } from '../../../lib/store/common/layer-types.js'
 import { exportImage, type LayerSource } from '../../../lib/store/images/export.js'
 import { run } from '../../helpers/process/spawned.js'
 import { inPieces, sha256, useFolders } from '../../helpers/tree/archives.js'
@@ -24,7 +24,6 @@ function chain(tars: readonly (() => AsyncIterable<Uint8Array>)[]): LayerSource 
   const staging = path.join(folder('store'), 'staging')
   return {
     staging,
-    stagingFolder: () => staging,
     stat: async key => ({ key, parent: key === '0' ? '' : String(Number(key) - 1), kind: 'committed' }) as LayerInfo,
     diffLayer: key => Readable.from(tars[Number(key)]!()),
   }
@@ -87,7 +86,9 @@ test.each(['none', 'gzip'] as const)(
     const tars = [LARGE, Buffer.from('small'), Buffer.alloc(3 * MiB), LARGE, Buffer.alloc(0)]
     const digests = watchDigests()
     const source = chain(tars.map(tar => () => inPieces(tar)))
-    const { blob, layers, diffIds } = await unpacked(exportImage(source, String(tars.length - 1), { compression }))
+    const { blob, layers, diffIds } = await unpacked(
+      exportImage(source, source.staging, String(tars.length - 1), { compression }),
+    )
     expect(diffIds).toEqual(tars.map(sha256))
     expect(layers).toHaveLength(tars.length)
     for (const [at, { digest, size }] of layers.entries()) {
@@ -120,7 +121,7 @@ describe('an export that is given up', () => {
       const digests = watchDigests()
       const source = chain([() => endless(100, () => abort.abort())])
       const { signal } = abort
-      const fault = await failure(exportImage(source, '0', { compression, signal }))
+      const fault = await failure(exportImage(source, source.staging, '0', { compression, signal }))
       expect(fault).toMatchObject({ code: 'ABORT_ERR' })
       expect(digests.opened()).toBeGreaterThan(0)
       await settled(digests, source)
@@ -129,7 +130,7 @@ describe('an export that is given up', () => {
     test('leaves neither digests nor files if its stream is destroyed', async () => {
       const digests = watchDigests()
       const source = chain([() => endless(100, () => archive.destroy())])
-      const archive: Readable = exportImage(source, '0', { compression })
+      const archive: Readable = exportImage(source, source.staging, '0', { compression })
       await new Promise(resolve => archive.once('close', resolve))
       expect(digests.opened()).toBeGreaterThan(0)
       await settled(digests, source)
@@ -141,7 +142,7 @@ describe('an export that is given up', () => {
         throw new Error('the source failed')
       }
       const source = chain([() => endless(100, fail)])
-      const fault = await failure(exportImage(source, '0', { compression }))
+      const fault = await failure(exportImage(source, source.staging, '0', { compression }))
       expect(fault).toMatchObject({ message: 'the source failed' })
       expect(digests.opened()).toBeGreaterThan(0)
       await settled(digests, source)
@@ -152,7 +153,7 @@ describe('an export that is given up', () => {
     const digests = watchDigests()
     jest.spyOn(native, 'digestUpdate').mockImplementation(() => Promise.reject(new Error('OpenSSL failed')))
     const source = chain([() => endless(-1, () => {})])
-    const fault = await failure(exportImage(source, '0', { compression: 'none' }))
+    const fault = await failure(exportImage(source, source.staging, '0', { compression: 'none' }))
     expect(fault).toMatchObject({ message: 'OpenSSL failed' })
     await settled(digests, source)
   })

@@ -4,7 +4,8 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fro
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { importImage, type ImportTarget } from '../../../lib/store/images/import.js'
+import { importImage } from '../../../lib/store/images/import.js'
+import type { Layers } from '../../../lib/store/images/import-layers.js'
 import type { ImportOptions } from '../../../lib/store/images/import-options.js'
 import type { Lease } from '../../../lib/store/engine/leases.js'
 import { DmThinError } from '../../../lib/entry/index.js'
@@ -15,8 +16,7 @@ import { rejection } from '../../helpers/errors/thrown.js'
 const folder = useFolders()
 const NAMES = 3000
 
-const unpacked: ImportTarget = {
-  stagingFolder: () => folder('staging'),
+const unpacked: Layers = {
   keepLayer: key => Promise.reject(new DmThinError('DM_LAYER_NOT_FOUND', key)),
   addLayer: async (_name, _parent, fill) => {
     await fill(folder('root'))
@@ -56,7 +56,7 @@ const small = archive({ name: 'a', content: 'of a' })
 
 const imported = (options: ImportOptions) => {
   const members = Array.from({ length: NAMES }, (_, i) => ({ name: `n${i}` }))
-  return importImage(unpacked, layout(archive(...members)), options)
+  return importImage(unpacked, folder('staging'), layout(archive(...members)), options)
 }
 
 test('maxMemoryBytes limits the memory of unpacking each layer', async () => {
@@ -75,15 +75,15 @@ test('maxEntries limits the entries of each layer, and a negative limit is rejec
 
 describe('importImage of an archive', () => {
   test.each([1, 7, 65_536])('imports gzip data in pieces of %i bytes', async size => {
-    const plain = await importImage(unpacked, inPieces(packedLayout(small)), {})
-    const compressed = await importImage(unpacked, inPieces(gzipSync(packedLayout(small)), size), {})
+    const plain = await importImage(unpacked, folder('staging'), inPieces(packedLayout(small)), {})
+    const compressed = await importImage(unpacked, folder('staging'), inPieces(gzipSync(packedLayout(small)), size), {})
     expect(compressed).toEqual(plain)
   })
 
   test('imports a file compressed by gzip', async () => {
     const file = path.join(folder('files'), 'image.tar.gz')
     writeFileSync(file, gzipSync(packedLayout(small)))
-    expect((await importImage(unpacked, file, {})).layers).toHaveLength(1)
+    expect((await importImage(unpacked, folder('staging'), file, {})).layers).toHaveLength(1)
   })
 
   test('imports nothing and closes the file if it is aborted at any read of a file in place', async () => {
@@ -107,7 +107,7 @@ describe('importImage of an archive', () => {
           if (++count === nth) controller.abort()
           return read.apply(this, args)
         }
-        const outcome = importImage(unpacked, file, { signal: controller.signal })
+        const outcome = importImage(unpacked, folder('staging'), file, { signal: controller.signal })
         isDone = await outcome.then(
           () => !controller.signal.aborted,
           (fault: unknown) => (fault as DmThinError).code !== 'ABORT_ERR',
@@ -116,7 +116,7 @@ describe('importImage of an archive', () => {
         expect(readdirSync('/proc/self/fd').filter(isOpen(file))).toEqual([])
       }
       expect(aborted).toBeGreaterThan(15)
-      expect((await importImage(unpacked, file, {})).layers).toHaveLength(3)
+      expect((await importImage(unpacked, folder('staging'), file, {})).layers).toHaveLength(3)
     } finally {
       handles.read = read
       process.off('unhandledRejection', lose)
@@ -126,14 +126,16 @@ describe('importImage of an archive', () => {
 
   test('rejects a truncated archive with DM_LAYER_TAR, and another compression with DM_UNSUPPORTED', async () => {
     const bytes = gzipSync(packedLayout(small))
-    const refused = (stream: Buffer) => rejection(() => importImage(unpacked, inPieces(stream), {}))
+    const refused = (stream: Buffer) => rejection(() => importImage(unpacked, folder('staging'), inPieces(stream), {}))
     expect(await refused(bytes.subarray(0, -20))).toMatchObject({ code: 'DM_LAYER_TAR' })
     expect(await refused(Buffer.from('BZh91AY&SY'))).toMatchObject({ code: 'DM_UNSUPPORTED' })
   })
 
   test('rejects an archive that decompresses without end with DM_LAYER_LIMIT', async () => {
     const bytes = gzipSync(Buffer.concat([packedLayout(small).subarray(0, -1024), Buffer.alloc(80 * 2 ** 20)]))
-    const fault = await rejection(() => importImage(unpacked, inPieces(bytes), { maxBytes: 100_000, maxEntries: 10 }))
+    const fault = await rejection(() =>
+      importImage(unpacked, folder('staging'), inPieces(bytes), { maxBytes: 100_000, maxEntries: 10 }),
+    )
     expect(fault).toMatchObject({ code: 'DM_LAYER_LIMIT' })
   })
 })
@@ -146,7 +148,9 @@ describe('importImage of a document that is an index and a manifest at once', ()
     const directory = layout(small)
     const file = path.join(directory, 'index.json')
     writeFileSync(file, JSON.stringify({ ...(JSON.parse(readFileSync(file, 'utf8')) as object), ...more }))
-    expect(await rejection(() => importImage(unpacked, directory, {}))).toMatchObject({ code: 'DM_IMAGE' })
+    expect(await rejection(() => importImage(unpacked, folder('staging'), directory, {}))).toMatchObject({
+      code: 'DM_IMAGE',
+    })
   })
 
   test.each<[string, unknown]>([
@@ -155,7 +159,7 @@ describe('importImage of a document that is an index and a manifest at once', ()
     ['null', null],
   ])('rejects a manifest with manifests that are %s', async (_, manifests) => {
     const directory = layout(small, { manifests })
-    expect(await rejection(() => importImage(unpacked, directory, {}))).toMatchObject({
+    expect(await rejection(() => importImage(unpacked, folder('staging'), directory, {}))).toMatchObject({
       code: 'DM_IMAGE',
       message: expect.stringContaining('at once') as unknown,
     })

@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LAST_CHOSEN_THIN_ID } from '../../../lib/base/units.js'
-import { Reserve } from '../../../lib/store/engine/reserve.js'
+import { Reserve } from '../../../lib/store/engine/space-reserve.js'
 import { prepare } from '../../../lib/store/layers/prepare.js'
 import { compare } from '../../../lib/store/recovery/consistency.js'
 import { Owner } from '../../../lib/store/records/owner.js'

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { DmThinError } from '../../../../lib/base/errors.js'
 import { parseFilter } from '../../../../lib/store/filter/filter.js'
-import type { LayerInfo } from '../../../../lib/store/common/types.js'
+import type { LayerInfo } from '../../../../lib/store/common/layer-types.js'
 import { anyText, everywhere, holds } from '../../../helpers/random/properties.js'
 import { layer, quoted } from '../../../helpers/store/filters.js'
 

@@ -16,7 +16,7 @@ import {
   type SignalOption,
 } from '../../base/options.js'
 import { runMkfs, type Formatter } from './mkfs.js'
-import type { Labels, LayerFileSystem } from './types.js'
+import type { Labels, LayerFileSystem } from './layer-types.js'
 
 /** The pool of a store. The first `open` records it. Later calls compare the options that are passed with the records. */
 export interface StorePoolOptions extends Pick<CreatePoolOptions, 'dataBlockBytes' | 'skipBlockZeroing'> {

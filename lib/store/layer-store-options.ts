@@ -1,7 +1,9 @@
-// Options of the calls of `LayerStore`.
+// Options and results of the calls of `LayerStore`.
 import type { SignalOption } from '../base/options.js'
+import type { PoolMetrics } from '../pool/metrics.js'
+import type { PoolStatus } from '../pool/state/status.js'
 import type { Progress } from '../pool/volume/batch.js'
-import type { LayerInfo, Labels } from './common/types.js'
+import type { LayerInfo, Labels } from './common/layer-types.js'
 import type { Layer } from './layers/layer.js'
 import type { RawProgress } from './layers/raw-image.js'
 import type { ApplyOptions } from './tar-read/apply-tar.js'
@@ -85,4 +87,26 @@ export interface ApplyLayerOptions extends Omit<ApplyOptions, 'kernel'> {
 export interface WalkOptions {
   /** Selects the layers to return. Default: all layers. */
   readonly filter?: (info: LayerInfo) => boolean
+}
+
+/** The state of a store and of its pool. */
+export interface StoreStatus {
+  /** The status of the store's pool, as `ThinPool.status` returns it. */
+  readonly pool: PoolStatus
+  /** The number of layers that have a key. */
+  readonly layers: number
+  /** The number of volumes of removed layers that this object has not deleted yet. */
+  readonly removing: number
+  /** The number of warm layers that are ready, by parent. */
+  readonly warm: Readonly<Record<string, number>>
+}
+
+/** The numbers of a store and of its pool for a monitor. */
+export interface StoreMetrics extends PoolMetrics {
+  /** Number of layers that have a key. */
+  readonly layers: number
+  /** Number of volumes of removed layers that this object has not deleted yet. */
+  readonly removing: number
+  /** Number of warm layers of this object that are ready. */
+  readonly warm: number
 }

@@ -1,4 +1,4 @@
-// Lists of mapped devices in the formats of native code: see native/napi/device_list.h and inventory.cc.
+// Lists of mapped devices in the formats of native code: see native/napi/packed_list.h, devices.cc and volumes.cc.
 import type { DeviceInfo, ListedDevice, TargetLine } from './port/device-port.js'
 import type { Inventory, ListedThin } from './port/pool-port.js'
 

@@ -10,22 +10,23 @@
 #include <utility>
 #include <vector>
 
+#include "napi/from_js.h"
 #include "napi/promise_job.h"
 
 namespace dmthin {
 
-/// What the jobs of one call share. Results are written on workers, each by its own job, and read on the JS
-/// thread by the last.
+/// The part that the jobs of one call share. Each job writes its own result, on a worker. The last one reads
+/// them all, on the JS thread.
 struct Batch {
   Batch(Napi::Env env, size_t count)
       : deferred(Napi::Promise::Deferred::New(env)), results(count), left(count) {}
 
   Napi::Promise::Deferred deferred;
-  Napi::FunctionReference progress;  // empty where nobody wants to know
+  Napi::FunctionReference progress;  // empty if the caller passed none
   std::vector<std::optional<Result<DeviceInfo>>> results;
   std::atomic<size_t> left;
-  // On the JS thread:
-  size_t told = 0;
+  // Of the JS thread:
+  size_t settled = 0;
   bool rejected = false;
 };
 
@@ -41,20 +42,20 @@ class BatchJob final : public SettlingJob {
   std::optional<int> run() override {
     const auto again = run_task(*this, *task_, batch_->results[index_]);
     if (again) return again;
-    task_.reset();  // with it the section lock: not held until JavaScript has its turn
+    task_.reset();  // and its share of the guard, before the JS thread settles
     const bool quiet = batch_->progress.IsEmpty();
     const bool all_done = batch_->left.fetch_sub(1) == 1;
     silent = quiet && !all_done;
     return std::nullopt;
   }
 
-  /// Without progress the last of them all comes here, and only that one; with it, each does.
+  /// Is called for each job if there is progress to report, else for the last one only.
   void settle(Napi::Env env) override {
     Batch& batch = *batch_;
-    batch.told = batch.progress.IsEmpty() ? batch.results.size() : batch.told + 1;
+    batch.settled = batch.progress.IsEmpty() ? batch.results.size() : batch.settled + 1;
     if (batch.rejected) return;
     if (!batch.progress.IsEmpty())
-      batch.progress.Call({Napi::Number::New(env, static_cast<double>(batch.told))});
+      batch.progress.Call({Napi::Number::New(env, static_cast<double>(batch.settled))});
     if (!last()) return;
     batch.progress.Reset();
     auto outcomes = Napi::Array::New(env, batch.results.size());
@@ -72,7 +73,7 @@ class BatchJob final : public SettlingJob {
     batch_->deferred.Reject(reason);
   }
 
-  bool last() const override { return batch_->told == batch_->results.size(); }
+  bool last() const override { return batch_->settled == batch_->results.size(); }
 
  private:
   std::shared_ptr<Batch> batch_;
@@ -80,23 +81,26 @@ class BatchJob final : public SettlingJob {
   std::optional<Task> task_;
 };
 
-/// A task gives a Result<DeviceInfo> for a Work&. `progress` is a function that is given the number of
-/// devices done; or null. If it throws, the promise rejects with that, and the devices go on.
-template <class Task>
-Napi::Value start_batch(const Napi::CallbackInfo& info, Kind kind, std::vector<Task> tasks,
+/// Starts a job for each of `items`. `task_for(item)` returns its task, which returns a Result<DeviceInfo>
+/// for a Work&. Returns a promise of the device numbers and failures, in the order of the items. `progress`
+/// is null or a function, which is called with the number of finished items. If it throws, the promise
+/// rejects with that, and the jobs go on.
+template <class Item, class TaskFor>
+Napi::Value start_batch(Info info, Kind kind, std::vector<Item>& items, const TaskFor& task_for,
                         const Napi::Value& progress) {
-  if (!progress.IsFunction() && !progress.IsNull())
-    throw Napi::TypeError::New(info.Env(), "the native part was given no function and no null");
-  const auto batch = std::make_shared<Batch>(info.Env(), tasks.size());
-  if (tasks.empty()) {
+  if (!progress.IsFunction() && !progress.IsNull()) throw_wrong_type(progress, "function and no null");
+  const auto batch = std::make_shared<Batch>(info.Env(), items.size());
+  if (items.empty()) {
     batch->deferred.Resolve(Napi::Array::New(info.Env()));
     return batch->deferred.Promise();
   }
   if (progress.IsFunction()) batch->progress = Napi::Persistent(progress.As<Napi::Function>());
   std::vector<std::unique_ptr<Job>> jobs;
-  jobs.reserve(tasks.size());
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    jobs.push_back(std::make_unique<BatchJob<Task>>(kind, batch, i, cancel_id(info), std::move(tasks[i])));
+  jobs.reserve(items.size());
+  for (Item& item : items) {
+    using Task = decltype(task_for(item));
+    jobs.push_back(
+        std::make_unique<BatchJob<Task>>(kind, batch, jobs.size(), cancel_id(info), task_for(item)));
   }
   const Napi::Value promise = batch->deferred.Promise();
   Environment::of(info.Env()).submit_batch(std::move(jobs));

@@ -37,7 +37,7 @@ void close_all(Handles handles) {
   const auto closing = std::make_shared<Closing>();
   closing->handles = std::move(handles);
   auto share = std::make_unique<std::shared_ptr<Closing>>(closing);
-  if (!start_thread(Closing::run, share.get())) return;  // closed here
+  if (!start_thread(Closing::run, share.get())) return;  // they are closed on this thread
   (void)share.release();
   const int64_t limit = now_ns() + kClosingNs;
   const Locked locked(closing->mutex);
@@ -57,6 +57,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
   // Threads are stopped and the function released here and not in a finalizer of the instance data: on Node
   // 24 and later the function is gone by then, and the worker would never exit.
   napi_add_env_cleanup_hook(env, clean_up, this);
+  settle_more_ = Napi::Persistent(Napi::Function::New(env, [this](Info info) { settle_all(info.Env()); }));
   set_immediate_ = Napi::Persistent(env.Global().Get("setImmediate").As<Napi::Function>());
 }
 
@@ -73,7 +74,7 @@ void Environment::submit_batch(std::vector<std::unique_ptr<Job>> jobs) {
 }
 
 void Environment::settle_done(napi_env env, napi_value, void* context, void*) {
-  if (env == nullptr) return;  // the function is being torn down: there is nobody left to tell
+  if (env == nullptr) return;  // the function is being destroyed
   try {
     static_cast<Environment*>(context)->settle_all(env);
   } catch (const Napi::Error&) {
@@ -92,13 +93,12 @@ void Environment::settle_one(napi_env env, SettlingJob& job) {
       job.reject(Napi::Error::New(env, fault.what()).Value());
     }
   } catch (const Napi::Error&) {
-    // A worker that is being terminated runs no more JavaScript; its promises have nobody who waits for them.
+    // A worker that is being terminated runs no more JavaScript, and nothing waits for its promises.
   }
 }
 
-// What a promise's continuations do counts as part of this turn of the event loop. Settling 64 activations at
-// once would hold it for all of them; so a few are settled, and the rest after timers and I/O have had their
-// turn.
+// The continuations of the promises run in this turn of the event loop. Settling 64 activations would block
+// it for all of them; so a few are settled, and the rest after timers and I/O.
 void Environment::settle_all(napi_env env) {
   bool more = false;
   for (auto& job : pool_->take_done(kMaxSettled, &more)) {
@@ -107,10 +107,7 @@ void Environment::settle_all(napi_env env) {
     settle_one(env, *settling);
     if (settling->last() && --pending_ == 0) napi_unref_threadsafe_function(env_, settle_);
   }
-  if (!more) return;
-  const auto again =
-      Napi::Function::New(env, [this](const Napi::CallbackInfo& info) { settle_all(info.Env()); });
-  set_immediate_.Call({again});
+  if (more) set_immediate_.Call({settle_more_.Value()});
 }
 
 void Environment::clean_up(void* argument) {

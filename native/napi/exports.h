@@ -1,33 +1,26 @@
+// The functions for JavaScript, in one table for each subject.
 #pragma once
 
-#include <napi.h>
+#include <span>
+
+#include "napi/environment.h"
 
 namespace dmthin {
 
-/// Puts functions on the module's exports.
-struct Exporter {
-  Napi::Env env;
-  Napi::Object exports;
-  void operator()(const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) const {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  }
+/// A row: the name in JavaScript and its function, which mostly is a call<function, kind>.
+struct Export {
+  const char* name;
+  Napi::Value (*function)(Info);
 };
+using Exports = std::span<const Export>;
 
-void export_dm(Napi::Env env, Napi::Object exports);
-void export_activate(Napi::Env env, Napi::Object exports);
-void export_remove(Napi::Env env, Napi::Object exports);
-void export_snapshot(Napi::Env env, Napi::Object exports);
-void export_inventory(Napi::Env env, Napi::Object exports);
-void export_locks(Napi::Env env, Napi::Object exports);
-void export_events(Napi::Env env, Napi::Object exports);
-void export_udev(Napi::Env env, Napi::Object exports);
-void export_loop(Napi::Env env, Napi::Object exports);
-void export_backing_files(Napi::Env env, Napi::Object exports);
-void export_blocks(Napi::Env env, Napi::Object exports);
-void export_digests(Napi::Env env, Napi::Object exports);
-void export_file_systems(Napi::Env env, Napi::Object exports);
-void export_metadata(Napi::Env env, Napi::Object exports);
-void export_tree_walk(Napi::Env env, Napi::Object exports);
-void export_tree_write(Napi::Env env, Napi::Object exports);
+Exports block_exports();
+Exports device_exports();
+Exports digest_exports();
+Exports file_system_exports();
+Exports lock_exports();
+Exports metadata_exports();
+Exports tree_exports();
+Exports volume_exports();
 
 }  // namespace dmthin

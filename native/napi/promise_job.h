@@ -1,5 +1,5 @@
 // From a call in JavaScript to a promise: arguments are read on the JS thread, the work runs on a worker
-// thread, its result becomes a JavaScript value on the JS thread again.
+// thread, and its result becomes a JavaScript value on the JS thread again.
 #pragma once
 
 #include <napi.h>
@@ -16,12 +16,12 @@
 
 namespace dmthin {
 
-/// What the work may say beside its result.
+/// The job, as its task sees it.
 class Work {
  public:
   explicit Work(Job& job) : job_(job) {}
   Cancel& cancel() { return job_.cancel; }
-  /// The result does not count: run the work again after so many milliseconds.
+  /// Discards the result of this try: the task runs again after so many milliseconds.
   void again_after(int milliseconds) { again_ = milliseconds; }
   std::optional<int> again() const { return again_; }
 
@@ -30,7 +30,7 @@ class Work {
   std::optional<int> again_;
 };
 
-/// Whether a job ends without a try: it was refused, or cancelled before its turn came.
+/// Returns true if a job ends without a try: it was refused, or cancelled before its turn.
 template <class T>
 bool ends_untried(const Job& job, std::optional<Result<T>>& result) {
   if (job.refused) {
@@ -38,12 +38,12 @@ bool ends_untried(const Job& job, std::optional<Result<T>>& result) {
     return true;
   }
   if (!job.cancel.requested()) return false;
-  if (!result) result.emplace(failed(Operation::none(), EINTR));  // nothing has been done since the last try
+  if (!result) result.emplace(failed(Operation::none(), EINTR));  // there was no try yet
   if (!*result) result->failure().cancelled = true;
   return true;
 }
 
-/// Of the exception that is being handled: nothing that leaves a job may end the process.
+/// Returns the failure for the exception that is being handled: none that leaves a job may end the process.
 inline Failure failure_of_exception() {
   try {
     throw;
@@ -54,7 +54,7 @@ inline Failure failure_of_exception() {
   }
 }
 
-/// One try of a job's task, on a worker. An answer means: not yet, try again after so many milliseconds.
+/// Tries a job's task, on a worker. Returns a number of milliseconds if the task is to run again after them.
 template <class T, class Task>
 std::optional<int> run_task(Job& job, Task& task, std::optional<Result<T>>& result) {
   if (ends_untried(job, result)) return std::nullopt;
@@ -67,13 +67,14 @@ std::optional<int> run_task(Job& job, Task& task, std::optional<Result<T>>& resu
   return work.again();
 }
 
-/// `Task` gives a Result<T> for a Work&, and `Convert` a JavaScript value for a T&. They lie in the job: they
-/// are moved, never copied, so that they can own what cannot be copied, and keep a state between two tries.
-template <class T, class Task, class Convert>
+/// A job that settles one promise. Its `Task` returns a Result of Task::Value for a Work&. The task lies in
+/// the job: it is moved, never copied, so that it can own what cannot be copied, and it keeps its state
+/// between two tries.
+template <class Task>
 class PromiseJob final : public SettlingJob {
  public:
-  PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task, Convert convert)
-      : deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)), convert_(std::move(convert)) {
+  PromiseJob(Napi::Env env, Kind kind, uint32_t cancel_id, Task task)
+      : deferred_(Napi::Promise::Deferred::New(env)), task_(std::move(task)) {
     this->kind = kind;
     this->cancel_id = cancel_id;
   }
@@ -84,7 +85,7 @@ class PromiseJob final : public SettlingJob {
 
   void settle(Napi::Env env) override {
     if (*result_) {
-      deferred_.Resolve(convert_(env, **result_));
+      deferred_.Resolve(to_js(env, **result_));
     } else {
       deferred_.Reject(to_js(env, result_->failure()));
     }
@@ -95,20 +96,19 @@ class PromiseJob final : public SettlingJob {
  private:
   Napi::Promise::Deferred deferred_;
   Task task_;
-  Convert convert_;
-  std::optional<Result<T>> result_;
+  std::optional<Result<typename Task::Value>> result_;
 };
 
-/// The last argument of every asynchronous function: the number by which `cancel` can name the call, or 0.
-inline uint32_t cancel_id(const Napi::CallbackInfo& info) {
+/// Returns the last argument of an asynchronous call: the number that names the call for `cancel`, or 0.
+inline uint32_t cancel_id(Info info) {
   const Napi::Value last = info[info.Length() - 1];
   return last.IsNumber() ? last.As<Napi::Number>().Uint32Value() : 0;
 }
 
-template <class T, class Task, class Convert>
-Napi::Value start(const Napi::CallbackInfo& info, Kind kind, Task task, Convert convert) {
-  auto job = std::make_unique<PromiseJob<T, Task, Convert>>(info.Env(), kind, cancel_id(info),
-                                                            std::move(task), std::move(convert));
+/// Starts a task on a thread of `kind`. Returns its promise.
+template <class Task>
+Napi::Value start(Info info, Kind kind, Task task) {
+  auto job = std::make_unique<PromiseJob<Task>>(info.Env(), kind, cancel_id(info), std::move(task));
   const Napi::Value promise = job->promise();
   Environment::of(info.Env()).submit(std::move(job));
   return promise;

@@ -5,7 +5,7 @@
 namespace dmthin {
 namespace {
 
-/// (_name, _uuid, …) => ({name: _name, uuid: _uuid, …})
+/// Returns the function (_name, _uuid, …) => ({name: _name, uuid: _uuid, …}).
 Napi::Function maker(Napi::Env env, const char* const* names, size_t count) {
   std::string parameters;
   std::string fields;

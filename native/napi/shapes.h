@@ -1,5 +1,5 @@
 // Objects with the same fields, made by one JavaScript function: Node-API takes several times as long to set
-// the fields of an object one by one, and has no reference to a string that would keep their names.
+// the fields of an object one by one, and has no reference to a string that could keep their names.
 #pragma once
 
 #include <napi.h>
@@ -9,10 +9,10 @@
 
 namespace dmthin {
 
-/// Of one environment.
+/// The functions of one environment that make objects.
 class Shapes {
  public:
-  /// An object with `count` fields. All objects of a `type` have the same names in the same order.
+  /// Returns an object with `count` fields. All objects of a `type` have the same names in the same order.
   Napi::Value make(Napi::Env env, std::type_index type, const char* const* names, const napi_value* values,
                    size_t count);
 

@@ -28,7 +28,9 @@ describe('the list of operations', () => {
 })
 
 test('the port calls each function of the addon, and no other', () => {
-  const exported = found(textIn('native/napi', '.cc'), /\badd\("(\w+)"/g).filter(name => !/Faults?$/.test(name))
+  const exported = found(textIn('native/napi', '.cc'), /^ +\{"(\w+)", (?:call<|\w+\})/gm).filter(
+    name => !/Faults?$/.test(name),
+  )
   const port = read('lib/kernel/native-port.ts')
   const called = [
     ...found(port, /#(?:call|list|run|batch|each)(?:<\w+>)?\(\s*'(\w+)'/g),

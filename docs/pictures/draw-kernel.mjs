@@ -1,4 +1,4 @@
-// Draws the three pictures of docs/how-it-works.md: node docs/pictures/draw-kernel.mjs
+// Draws the pictures of docs/how-it-works.md and docs/architecture.md: node docs/pictures/draw-kernel.mjs
 // With --check it compares them with the files instead.
 import { readFileSync, writeFileSync } from 'node:fs'
 
@@ -245,7 +245,61 @@ function mappingTree() {
   )
 }
 
-const PICTURES = { 'call-path.svg': callPath(), 'bio-path.svg': bioPath(), 'mapping-tree.svg': mappingTree() }
+function oneCall() {
+  const [JS, NATIVE, KERNEL] = [15, 330, 655]
+  const WIDTH = { [JS]: 240, [NATIVE]: 250, [KERNEL]: 230 }
+  const row = (x, y, style, ...lines) => box(x, y, WIDTH[x], 44, style, ...lines)
+  const [status, suspend, message, resume] = [295, 377, 433, 489]
+  const both = y => [arrow([580, y + 16], [653, y + 16]), arrow([655, y + 30], [582, y + 30])]
+  return picture(
+    900,
+    700,
+    'One snapshot: from the method through the port to a native thread, its system calls in the kernel, and back',
+    text(JS + 120, 30, 'JavaScript thread', { color: GRAY }),
+    text(NATIVE + 125, 30, 'native thread of the library', { color: GRAY }),
+    text(KERNEL + 115, 30, 'kernel, in that thread', { color: GRAY }),
+    row(JS, 45, 'gray', '`volume.snapshot()', '1  checks the options'),
+    row(JS, 101, 'gray', '2  free id, reserve, snapshot clock'),
+    row(JS, 157, 'gray', "3  turn among this process's calls"),
+    row(JS, 213, 'gray', '`port.snapshot(request)', '4  trace, abort signal'),
+    note(JS + 120, 385, 'other JavaScript runs;', 'middle'),
+    note(JS + 120, 401, 'nothing here waits', 'middle'),
+    row(NATIVE, 213, 'blue', '5  takes the job from its queue', "6  locks: the pool's, the origin's id"),
+    row(NATIVE, status, 'blue', '7  looks at pool and origin', '8  packs all requests'),
+    `<rect x="${NATIVE - 12}" y="352" width="274" height="193" rx="4" stroke="#cf222e" stroke-dasharray="5 3" fill="none"/>`,
+    note(NATIVE + 125, 369, 'critical section: no exit; after 9, no abort', 'middle'),
+    row(NATIVE, suspend, 'blue', '9  suspends the origin'),
+    row(NATIVE, message, 'blue', '10  sends the message'),
+    row(NATIVE, resume, 'blue', '11  resumes the origin'),
+    row(NATIVE, 559, 'blue', '12  proof of the commit;', 'ends the locks'),
+    row(KERNEL, status, 'green', '`DM_DEV_STATUS', 'twice'),
+    row(KERNEL, suspend, 'green', '`DM_DEV_SUSPEND', 'freezes, waits for I/O'),
+    row(KERNEL, message, 'green', '`DM_TARGET_MSG: create_snap', 'new root, commit to disk'),
+    row(KERNEL, resume, 'green', '`DM_DEV_SUSPEND', 'thaws, I/O continues'),
+    row(JS, 559, 'gray', '13  settles the promise', 'with others that have ended'),
+    row(JS, 615, 'gray', '14  writes the record, if any'),
+    note(JS + 120, 687, '15  returns the new ThinVolume', 'middle'),
+    arrows(
+      ...[89, 145, 201].map(y => arrow([JS + 120, y], [JS + 120, y + 10])),
+      arrow([255, 235], [328, 235]),
+      arrow([NATIVE + 125, 257], [NATIVE + 125, 293]),
+      arrow([NATIVE + 125, 339], [NATIVE + 125, 350]),
+      ...[421, 477].map(y => arrow([NATIVE + 125, y], [NATIVE + 125, y + 10])),
+      arrow([NATIVE + 125, 545], [NATIVE + 125, 557]),
+      ...[status, suspend, message, resume].flatMap(both),
+      arrow([330, 581], [257, 581]),
+      arrow([JS + 120, 603], [JS + 120, 613]),
+      arrow([JS + 120, 659], [JS + 120, 669]),
+    ),
+  )
+}
+
+const PICTURES = {
+  'call-path.svg': callPath(),
+  'bio-path.svg': bioPath(),
+  'mapping-tree.svg': mappingTree(),
+  'one-call.svg': oneCall(),
+}
 
 for (const [name, drawn] of Object.entries(PICTURES)) {
   const file = new URL(name, import.meta.url)

@@ -1,4 +1,4 @@
-// Creation of file systems: the only step that starts a program, once for each type and size of file system of a store.
+// Creation of file systems by a program, once for each type and size of file system of a store.
 // Callers can replace it (`format`).
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'

@@ -4,7 +4,7 @@ import { DmThinError, throwIfAborted } from '../../base/errors.js'
 import type { SignalOption } from '../../base/options.js'
 import { entryOf, joined } from '../tar-read/entry-reader.js'
 import { TarEntries, type BlockReader } from '../tar-read/tar-entries.js'
-import { tarLibrary } from '../tar-read/tar-library.js'
+import { loadTarStream } from '../common/tar-stream.js'
 import { padding } from '../tar-read/tar-reader.js'
 
 const MAX_LINKS = 40
@@ -38,7 +38,7 @@ export async function indexArchive(
   take: (sizeBytes: number) => Promise<ImageFile>,
   { maxBytes, maxEntries, signal }: ArchiveLimits,
 ): Promise<FindFile> {
-  const entries = new TarEntries(await tarLibrary(), reader)
+  const entries = new TarEntries(await loadTarStream(), reader)
   const files = new Map<string, ImageFile>()
   const links = new Map<string, string>()
   let [count, bytes] = [0, 0]

@@ -18,7 +18,7 @@ import { LayerStream } from './layer-stream.js'
 import { entryOf, isGnuSparse, joined, type TarEntry } from './entry-reader.js'
 import { TarEntries, type FoundEntry } from './tar-entries.js'
 import { beyond, layerError, malformed, readable } from './tar-errors.js'
-import { tarLibrary } from './tar-library.js'
+import { loadTarStream } from '../common/tar-stream.js'
 import { padding, TarReader } from './tar-reader.js'
 import { readAhead } from './read-ahead.js'
 import { gnuSparse, isPaxSparse, paxSparse, type SparseMap } from './sparse-map.js'
@@ -197,7 +197,7 @@ export class LayerUnpacking {
     const { signal, kernel } = this.#options
     try {
       const port = machinePortOf(kernel, 'trees of files')
-      const entries = new TarEntries(await tarLibrary(), this.#reader)
+      const entries = new TarEntries(await loadTarStream(), this.#reader)
       const { maxEntries: names, maxMemoryBytes: bytes } = this.#settings
       const handle = await port.treeOpen(root, { names, bytes }, signal)
       const sink = new TreeWriter(port, handle, signal, () => this.#tell())

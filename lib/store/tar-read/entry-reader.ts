@@ -1,6 +1,6 @@
 // One entry of an archive: the values of tar-stream and of the extended headers, combined and checked.
 import { malformed, readable } from './tar-errors.js'
-import type { TarHeader } from './tar-library.js'
+import type { TarHeader } from '../common/tar-stream.js'
 import { paxNumber, paxTime, paxValue, xattrsOf, type FileTime, type PaxRecords } from './pax-reader.js'
 
 /** The types of entries, in the order of `WriteType` of native/tree/write_batch.h. */

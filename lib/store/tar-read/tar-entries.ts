@@ -1,6 +1,6 @@
 // Iteration over the entries of an archive, up to the blocks of zeros at its end.
+import { HeaderParser, type TarHeader, type TarStream } from '../common/tar-stream.js'
 import { beyond, malformed } from './tar-errors.js'
-import { HeaderParser, type TarHeader, type TarLibrary } from './tar-library.js'
 import { checkGlobal, checkSum, lengthOf, NO_RECORDS, PaxRecords } from './pax-reader.js'
 import { BLOCK_BYTES, padding, type TarReader } from './tar-reader.js'
 
@@ -26,12 +26,12 @@ export type BlockReader = Pick<TarReader, 'at' | 'exactly'>
 
 /** The entries of an archive. */
 export class TarEntries {
-  readonly #library: TarLibrary
+  readonly #library: TarStream
   readonly #reader: BlockReader
   /** True if the end of the archive was marked, as in all complete archives. */
   endMarked = false
 
-  constructor(library: TarLibrary, reader: BlockReader) {
+  constructor(library: TarStream, reader: BlockReader) {
     this.#library = library
     this.#reader = reader
   }
@@ -50,7 +50,9 @@ export class TarEntries {
       }
       const flag = block[156]!
       if (flag !== EXTENDED && flag !== GLOBAL && !GNU_LONG.has(flag)) {
-        return { header: await parser.entry(block), block, records }
+        const header = await parser.entry(block).catch(refuse)
+        if (header === undefined) throw malformed('the extended headers of an entry do not end at its header')
+        return { header, block, records }
       }
       checkSum(block)
       const length = lengthOf(block)
@@ -59,7 +61,7 @@ export class TarEntries {
       if (bytes > MAX_HEADER_BYTES) throw beyond('an entry has more than 1 MiB of headers')
       const content = await this.#reader.exactly(body)
       if (content === undefined) throw malformed('the archive is cut off: it ends within the headers of an entry')
-      if (GNU_LONG.has(flag)) await parser.longName(block, content)
+      if (GNU_LONG.has(flag)) await parser.longName(block, content).catch(refuse)
       else if (flag === GLOBAL) checkGlobal(new PaxRecords(content.subarray(0, length)))
       else records = new PaxRecords(Buffer.from(content.subarray(0, length)))
     }
@@ -71,4 +73,8 @@ export class TarEntries {
     const second = await this.#reader.exactly(BLOCK_BYTES)
     if (second !== undefined && !second.equals(ZEROS)) throw malformed('a block of zeros lies between two entries')
   }
+}
+
+function refuse(cause: unknown): never {
+  throw malformed(`not a tar archive, or damaged: ${(cause as Error).message}`, { cause })
 }

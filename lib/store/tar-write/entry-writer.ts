@@ -1,22 +1,8 @@
 // Conversion of a change to an entry of a layer's tar: its header, and an extended header for values beyond ustar. Pure.
 import { DmThinError } from '../../base/errors.js'
+import type { TarHeader } from '../common/tar-stream.js'
 import { paxBlocks, paxTime, type PaxRecord } from './pax-writer.js'
 import { detailsOf, type TreeDetails, type TreeRecord } from '../compare/tree-record.js'
-
-/** The fields of tar-stream's header that are used here. */
-export interface TarHeader {
-  name: string
-  type: 'file' | 'link' | 'symlink' | 'directory' | 'fifo' | 'character-device' | 'block-device'
-  /** The mode, with the bits of the file's type, because tar-stream replaces 0 by a default. */
-  mode: number
-  uid: number
-  gid: number
-  size: number
-  mtime: Date
-  linkname?: string
-  devmajor?: number
-  devminor?: number
-}
 
 export interface TarEntry {
   /** The path in the layer, with one character for each byte: for errors, and for the order of entries. */
@@ -108,8 +94,11 @@ class HardLinks {
   }
 }
 
+/** The fields of a header that are zero or empty, unless the entry has them. */
+const NONE = { uid: 0, gid: 0, size: 0, linkname: '', devmajor: 0, devminor: 0 } as const
+
 function whiteout(key: string): TarEntry {
-  const header = { type: 'file', mode: S_IFREG, uid: 0, gid: 0, size: 0, mtime: new Date(0) } as const
+  const header = { ...NONE, type: 'file', mode: S_IFREG, mtime: new Date(0) } as const
   const name = key.slice(1)
   if (fits(name)) return { key, header: { ...header, name }, pax: undefined, identity: undefined }
   return { key, header: { ...header, name: standIn(name) }, pax: paxBlocks([['path', name]]), identity: undefined }
@@ -132,6 +121,7 @@ function entry(key: string, details: TreeDetails, hardLink: string | undefined):
   }
   if (type !== 'link') records.push(...xattrRecords(key, details))
   const header: TarHeader = {
+    ...NONE,
     name: fits(name) ? name : standIn(name),
     type,
     mode: details.mode,
@@ -139,9 +129,9 @@ function entry(key: string, details: TreeDetails, hardLink: string | undefined):
     gid: Math.min(gid, MAX_NUMBER),
     size,
     mtime: new Date(Math.min(Math.max(seconds, 0), MAX_SECONDS) * 1000),
+    linkname: fits(linkName) ? linkName : standIn(linkName),
+    ...((type === 'character-device' || type === 'block-device') && deviceOf(key, details)),
   }
-  if (linkName !== '') header.linkname = fits(linkName) ? linkName : standIn(linkName)
-  if (type === 'character-device' || type === 'block-device') setDevice(key, header, details)
   const pax = records.length === 0 ? undefined : paxBlocks(records)
   return { key, header, pax, identity: type === 'file' ? details.identity : undefined }
 }
@@ -154,10 +144,9 @@ function xattrRecords(key: string, { xattrs }: TreeDetails): PaxRecord[] {
   })
 }
 
-function setDevice(key: string, header: TarHeader, { deviceMajor, deviceMinor }: TreeDetails): void {
+function deviceOf(key: string, { deviceMajor, deviceMinor }: TreeDetails): Pick<TarHeader, 'devmajor' | 'devminor'> {
   if (deviceMajor > MAX_NUMBER || deviceMinor > MAX_NUMBER) {
     throw unsupported(key, `its device number ${deviceMajor}:${deviceMinor} is too large`)
   }
-  header.devmajor = deviceMajor
-  header.devminor = deviceMinor
+  return { devmajor: deviceMajor, devminor: deviceMinor }
 }

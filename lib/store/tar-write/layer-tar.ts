@@ -2,9 +2,8 @@
 import { Readable } from 'node:stream'
 import { abortError } from '../../base/errors.js'
 import { MiB } from '../../base/units.js'
-import { loadTarStream } from '../common/tar-stream.js'
+import { loadTarStream, TarPacker } from '../common/tar-stream.js'
 import { tarEntries, type TarEntry } from './entry-writer.js'
-import { TarPacker } from './tar-packer.js'
 import { TreeComparison } from '../compare/tree-comparison.js'
 import type { FilePart } from '../compare/tree-record.js'
 

@@ -4,7 +4,8 @@ import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock, MetadataError } from './metadata-error.js'
 
 const MAGIC = 27022010
-const VERSION = 2
+/** The version of the kernel's metadata that is read. */
+export const VERSION = 2
 const FLAG_NEEDS_CHECK = 1
 const METADATA_BLOCK_SECTORS = 8
 // A mapping has the data block in the upper 40 bits of its value.

@@ -7,8 +7,11 @@ import { nativePort } from '../kernel/native-port.js'
 import { statesIn, type SentStates } from '../metadata/sent-states.js'
 
 const MAGIC = Buffer.from('DMTHINTR')
-/** A stream from the start of a volume, and one that continues an interrupted one: a reader that cannot, refuses it. */
-const [VERSION, RESUMED_VERSION] = [1, 2]
+/**
+ * The versions that are written and read: of a stream from the start of a volume, and of one that continues an interrupted
+ * one. A reader that cannot continue rejects it.
+ */
+export const [VERSION, RESUMED_VERSION] = [1, 2]
 /** The magic, the version and the length of the header. */
 export const PREFIX_BYTES = 16
 const MAX_HEADER_BYTES = 16 * 1024

@@ -68,7 +68,8 @@ interface Waiting {
   readonly reject: (fault: unknown) => void
 }
 
-const FORMAT = 1
+/** The format that is written and read. */
+export const FORMAT = 1
 
 export class PoolRecord {
   readonly #port: FilePort

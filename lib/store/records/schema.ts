@@ -50,7 +50,8 @@ const STEPS: readonly string[] = [
   'ALTER TABLE layer ADD COLUMN snapshot_time INTEGER;',
 ]
 
-const VERSION = STEPS.length
+/** The version that is written, and to which older ones are migrated. */
+export const VERSION = STEPS.length
 
 const versionOf = (database: Database): number => Number(database.pragma('user_version'))
 

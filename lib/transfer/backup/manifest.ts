@@ -6,7 +6,8 @@ import { invalidTransfer, parsed } from '../format.js'
 import type { ChunkStore } from './chunk-store.js'
 import { digestOf, PAGE_BYTES } from './pages.js'
 
-const FORMAT = 1
+/** The format that is written and read. */
+export const FORMAT = 1
 const DIGEST = /^[0-9a-f]{64}$/
 
 /** A backup: what a volume contained when it was sent. */

@@ -4,9 +4,9 @@ import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock } from './metadata-error.js'
 
 // `struct node_header` and `enum node_flags`, drivers/md/persistent-data/dm-btree-internal.h.
-const FLAG_INTERNAL = 1
-const FLAG_LEAF = 2
-const HEADER_BYTES = 32
+export const FLAG_INTERNAL = 1
+export const FLAG_LEAF = 2
+export const HEADER_BYTES = 32
 const KEY_BYTES = 8
 const CHILD_BYTES = 8
 

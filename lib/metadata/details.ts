@@ -6,8 +6,8 @@ import { corruptBlock } from './metadata-error.js'
 import type { Superblock } from './superblock.js'
 
 // `struct disk_device_details`, dm-thin-metadata.c.
-const DETAILS_BYTES = 24
-const ROOT_BYTES = 8
+export const DETAILS_BYTES = 24
+export const ROOT_BYTES = 8
 // `MAX_DEV_ID` in dm-thin.c: thin ids have 24 bits.
 const MAX_THIN_ID = 2 ** 24 - 1
 
@@ -44,7 +44,8 @@ export async function findDevice(
   return found && deviceAt(id, found.node, found.index)
 }
 
-function deviceAt(id: number, node: BtreeNode, index: number): ThinDevice {
+/** Returns the volume at an index of a leaf of the details tree. */
+export function deviceAt(id: number, node: BtreeNode, index: number): ThinDevice {
   const offset = node.valueOffset(index)
   return {
     id,

@@ -3,7 +3,7 @@ import { MAX_METADATA_BLOCKS, METADATA_BLOCK_BYTES, safeU64, viewOf } from './bl
 import { blockChecksum, CHECKSUM_SALT } from './crc32c.js'
 import { corruptBlock, MetadataError } from './metadata-error.js'
 
-const MAGIC = 27022010
+export const MAGIC = 27022010
 /** The version of the kernel's metadata that is read. */
 export const VERSION = 2
 const FLAG_NEEDS_CHECK = 1

@@ -1,6 +1,7 @@
 // The memory kernel: the object that tests pass as `kernel`, with controls for faults, modes and I/O.
-import path from 'node:path'
+import { resolve } from 'node:path'
 import { PORT, type Kernel } from '../kernel/kernel-option.js'
+import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { checkName, checkOptions, checkPath, checkNumber, invalid, shown } from '../base/options.js'
 import type { CreatePoolOptions } from '../pool/lifecycle/options.js'
 import { KiB, MiB, SECTOR_BYTES } from '../base/units.js'
@@ -53,88 +54,25 @@ const FILLING = 0x5a
 const CHUNK = 1 * MiB
 
 /** A kernel in memory. It reads and changes nothing of the machine. It needs neither root nor Linux. */
-export interface MemoryKernel extends Kernel {
-  /**
-   * Returns options for `ThinPool.create`: this kernel, a name, and files of the sizes passed to `memoryKernel`. The same
-   * name results in the same files, so that `ThinPool.open` finds the same pool. Default name `memory`.
-   */
-  poolOptions(name?: string): CreatePoolOptions & {
-    /** This kernel, on which the pool is created. */
-    readonly kernel: Kernel
-  }
-
-  /**
-   * Injects a fault: the next call of an operation fails with an error of the kernel, for example
-   * `kernel.fail('TARGET_MSG', 'ENOSPC')`. With `{ after: 2, times: 3 }`, the third, fourth and fifth call fail. Several
-   * faults for one operation are used in the order in which they were injected.
-   */
-  fail(operation: Operation, errno: ErrnoName, options?: FaultOptions): void
-  /** Removes the faults of `fail` that have not occurred. */
-  clearFaults(): void
-
-  /** Sets the mode of a pool, from any mode. Raises an event if the mode changes. */
-  setMode(pool: PoolRef, mode: SettableMode): void
-  /**
-   * Allocates all free data blocks except `leaveBlocks` (default 0), as if others had written them. If no block is left,
-   * the mode of the pool becomes `out_of_data_space`. The blocks belong to no volume, so `usage()` does not report them.
-   */
-  fill(
-    pool: PoolRef,
-    options?: {
-      /** The number of data blocks that stay free. Default 0. */
-      readonly leaveBlocks?: number
-    },
-  ): void
-  /** Frees the blocks that `fill` allocated. */
-  drain(pool: PoolRef): void
-  /**
-   * Ends the wait for space, as the kernel does after a minute: writes that wait fail with `ENOSPC`, and the status reports
-   * it.
-   */
-  expireNoSpace(pool: PoolRef): void
-  /**
-   * Sets the free space of the file system below all files, in bytes. It does not shrink when files grow. Default: no
-   * limit.
-   */
-  setFreeFileSpace(freeBytes: number): void
-  /** Raises an event on a device, by its name. */
-  raiseEvent(device: string): void
-
-  /**
-   * Writes to the node of a device (`volume.path`), or to a file of this kernel, and flushes. `content` is the bytes, or
-   * their number. Blocks are allocated and copied as in the kernel. Waits for space or for a resume, as a write does in the
-   * kernel. Rejects with an error whose `code` is `EIO`, `ENOSPC` or `EPERM`.
-   */
-  write(path: string, offsetBytes: number, content: Uint8Array | number): Promise<void>
-  /**
-   * Reads from the node of a device, or from a file of this kernel. Rejects with an error whose `code` is `EIO` if the
-   * pool has failed.
-   */
-  read(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>
-  /**
-   * Discards a range of a device. Blocks that are completely in the range are unmapped. Rejects with an error whose
-   * `code` is `EOPNOTSUPP` if the device does not support discards.
-   */
-  discard(path: string, offsetBytes: number, lengthBytes: number): Promise<void>
-  /** Opens a device, as a program would. The device is busy until the returned function is called. */
-  hold(path: string): () => void
-
-  /** Creates a sparse file. Paths are names in memory. */
-  addFile(path: string, sizeBytes: number): void
-  /** Returns the objects that are left in this kernel. */
-  left(): Leftovers
-}
-
-class InMemory implements MemoryKernel {
+export class MemoryKernel implements Kernel {
   readonly #state = new MemoryState()
   readonly #sizes: Required<MemoryKernelOptions>
-  readonly [PORT] = new MemoryPort(this.#state)
+  /** @hidden Opaque. */
+  readonly [PORT]: KernelPort = new MemoryPort(this.#state)
 
+  /** @internal */
   constructor(sizes: Required<MemoryKernelOptions>) {
     this.#sizes = sizes
   }
 
-  poolOptions(name = 'memory'): CreatePoolOptions & { readonly kernel: Kernel } {
+  /**
+   * Returns options for `ThinPool.create`: this kernel, a name, and files of the sizes passed to `memoryKernel`. The same
+   * name results in the same files, so that `ThinPool.open` finds the same pool. Default name `memory`.
+   */
+  poolOptions(name = 'memory'): CreatePoolOptions & {
+    /** This kernel, on which the pool is created. */
+    readonly kernel: Kernel
+  } {
     checkName(name)
     const { dataBlocks, metadataBytes } = this.#sizes
     return {
@@ -145,73 +83,114 @@ class InMemory implements MemoryKernel {
     }
   }
 
+  /**
+   * Injects a fault: the next call of an operation fails with an error of the kernel, for example
+   * `kernel.fail('TARGET_MSG', 'ENOSPC')`. With `{ after: 2, times: 3 }`, the third, fourth and fifth call fail. Several
+   * faults for one operation are used in the order in which they were injected.
+   */
   fail(operation: Operation, errno: ErrnoName, options: FaultOptions = {}): void {
     checkOptions(options, ['after', 'times'], 'fail')
     this.#state.faults.order(operation, errno, options)
   }
 
+  /** Removes the faults of `fail` that have not occurred. */
   clearFaults(): void {
     this.#state.faults.clear()
   }
 
+  /** Sets the mode of a pool, from any mode. Raises an event if the mode changes. */
   setMode(pool: PoolRef, mode: SettableMode): void {
     const modes = ['rw', 'out_of_data_space', 'out_of_metadata_space', 'ro', 'fail']
     if (!modes.includes(mode)) throw invalid(`setMode: no mode ${shown(mode)}; known are ${modes.join(', ')}`)
     this.#onPool(pool, found => found.forceMode(mode))
   }
 
-  fill(pool: PoolRef, options: { readonly leaveBlocks?: number } = {}): void {
+  /**
+   * Allocates all free data blocks except `leaveBlocks` (default 0), as if others had written them. If no block is left,
+   * the mode of the pool becomes `out_of_data_space`. The blocks belong to no volume, so `usage()` does not report them.
+   */
+  fill(
+    pool: PoolRef,
+    options: {
+      /** The number of data blocks that stay free. Default 0. */
+      readonly leaveBlocks?: number
+    } = {},
+  ): void {
     checkOptions(options, ['leaveBlocks'], 'fill')
     const leaveBlocks = checkNumber('leaveBlocks', options.leaveBlocks ?? 0, { min: 0 })
     this.#onPool(pool, found => found.fill(leaveBlocks))
   }
 
+  /** Frees the blocks that `fill` allocated. */
   drain(pool: PoolRef): void {
     this.#onPool(pool, found => found.drain())
   }
 
+  /**
+   * Ends the wait for space, as the kernel does after a minute: writes that wait fail with `ENOSPC`, and the status reports
+   * it.
+   */
   expireNoSpace(pool: PoolRef): void {
     this.#onPool(pool, found => found.expireNoSpace())
   }
 
+  /**
+   * Sets the free space of the file system below all files, in bytes. It does not shrink when files grow. Default: no
+   * limit.
+   */
   setFreeFileSpace(freeBytes: number): void {
     checkNumber('freeBytes', freeBytes, { min: 0 })
     this.#state.storage.space = { ...this.#state.storage.space, freeBytes }
   }
 
+  /** Raises an event on a device, by its name. */
   raiseEvent(device: string): void {
     this.#state.mapper.raise(this.#mapped(device))
   }
 
-  async write(node: string, offsetBytes: number, content: Uint8Array | number): Promise<void> {
+  /**
+   * Writes to the node of a device (`volume.path`), or to a file of this kernel, and flushes. `content` is the bytes, or
+   * their number. Blocks are allocated and copied as in the kernel. Waits for space or for a resume, as a write does in the
+   * kernel. Rejects with an error whose `code` is `EIO`, `ENOSPC` or `EPERM`.
+   */
+  async write(path: string, offsetBytes: number, content: Uint8Array | number): Promise<void> {
     const length = typeof content === 'number' ? content : content.length
     checkNumber('offsetBytes', offsetBytes, { min: 0 })
     checkNumber('content', length, { min: 0 })
     for (let at = 0; at < length; at += CHUNK) {
       const count = Math.min(CHUNK, length - at)
       const part = typeof content === 'number' ? new Uint8Array(count).fill(FILLING) : content.subarray(at, at + count)
-      await this.#io('write', node, offsetBytes + at, count, bytes => bytes.write(offsetBytes + at, part))
+      await this.#io('write', path, offsetBytes + at, count, bytes => bytes.write(offsetBytes + at, part))
     }
     this.#state.changes.announce()
   }
 
-  async read(node: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  /**
+   * Reads from the node of a device, or from a file of this kernel. Rejects with an error whose `code` is `EIO` if the
+   * pool has failed.
+   */
+  async read(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
     checkNumber('offsetBytes', offsetBytes, { min: 0 })
     checkNumber('lengthBytes', lengthBytes, { min: 0 })
-    return this.#io('read', node, offsetBytes, lengthBytes, bytes => bytes.read(offsetBytes, lengthBytes))
+    return this.#io('read', path, offsetBytes, lengthBytes, bytes => bytes.read(offsetBytes, lengthBytes))
   }
 
-  async discard(node: string, offsetBytes: number, lengthBytes: number): Promise<void> {
-    await this.#state.untilResumed(node)
-    const device = this.#state.node(node)
+  /**
+   * Discards a range of a device. Blocks that are completely in the range are unmapped. Rejects with an error whose
+   * `code` is `EOPNOTSUPP` if the device does not support discards.
+   */
+  async discard(path: string, offsetBytes: number, lengthBytes: number): Promise<void> {
+    await this.#state.untilResumed(path)
+    const device = this.#state.node(path)
     if (device instanceof MappedDevice) device.discard(offsetBytes, lengthBytes)
     else throw new IoError('EOPNOTSUPP')
     this.#state.changes.announce()
   }
 
-  hold(node: string): () => void {
-    const device = this.#state.node(node)
-    if (!device) throw invalid(`hold: no device ${shown(node)} in this kernel`)
+  /** Opens a device, as a program would. The device is busy until the returned function is called. */
+  hold(path: string): () => void {
+    const device = this.#state.node(path)
+    if (!device) throw invalid(`hold: no device ${shown(path)} in this kernel`)
     const close = device.open(processOpener())
     return () => {
       close()
@@ -219,13 +198,15 @@ class InMemory implements MemoryKernel {
     }
   }
 
-  addFile(file: string, sizeBytes: number): void {
-    const where = path.resolve(checkPath('path', file))
+  /** Creates a sparse file. Paths are names in memory. */
+  addFile(path: string, sizeBytes: number): void {
+    const where = resolve(checkPath('path', path))
     checkNumber('sizeBytes', sizeBytes, { min: 0 })
-    if (this.#state.storage.file(where)) throw invalid(`addFile: ${shown(file)} exists`)
+    if (this.#state.storage.file(where)) throw invalid(`addFile: ${shown(path)} exists`)
     this.#state.storage.addFile(where, sizeBytes)
   }
 
+  /** Returns the objects that are left in this kernel. */
   left(): Leftovers {
     const { mapper, storage, mounts } = this.#state
     return {
@@ -263,7 +244,7 @@ class InMemory implements MemoryKernel {
 
   #content(node: string) {
     try {
-      return this.#state.content(node.startsWith('/dev/') ? node : path.resolve(node))
+      return this.#state.content(node.startsWith('/dev/') ? node : resolve(node))
     } catch (fault) {
       throw fault instanceof Refusal ? fault.toError() : fault
     }
@@ -297,5 +278,5 @@ export function memoryKernel(options: MemoryKernelOptions = {}): MemoryKernel {
       multipleOf: SECTOR_BYTES,
     }),
   }
-  return new InMemory(sizes)
+  return new MemoryKernel(sizes)
 }

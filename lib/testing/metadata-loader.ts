@@ -1,15 +1,14 @@
 // The loader of a pool's state from its metadata: that of the memory kernel, or an image of a real pool.
 import { ERRNO } from '../base/errors.js'
-import { METADATA_BLOCK_BYTES, safeU64, viewOf } from '../metadata/block-source.js'
-import { mappedDataBlock, parseNode, type BtreeNode } from '../metadata/btree.js'
+import { METADATA_BLOCK_BYTES, viewOf } from '../metadata/block-source.js'
+import { MAPPING_BYTES, mappedDataBlock, mappedTime, parseNode, type BtreeNode } from '../metadata/btree.js'
 import { MAX_LEVELS } from '../metadata/btree-walk.js'
+import { DETAILS_BYTES, deviceAt, ROOT_BYTES } from '../metadata/details.js'
 import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
-import { parseSuperblock, type Superblock } from '../metadata/superblock.js'
+import { parseSnapshotSuperblock, parseSuperblock, type Superblock } from '../metadata/superblock.js'
 import { PoolMetadata, type Mapping, type Thin } from './pool-metadata.js'
 import { TableRefusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
-
-const DETAILS_BYTES = 24
 
 export const isBlank = (metadata: Bytes): boolean => blockOf(metadata, 0).every(byte => byte === 0)
 
@@ -44,11 +43,10 @@ function stateOf(metadata: Bytes, found: Superblock): PoolMetadata {
   state.needsCheck = found.needsCheck
   for (const thin of thinsOf(metadata, found, sizes.metadataBlocks)) state.addThin(thin)
   if (found.metadataSnapshotBlock !== 0) {
-    const view = viewOf(blockOf(metadata, found.metadataSnapshotBlock))
-    const rootAt = (offset: number) => safeU64(view, offset, found.metadataSnapshotBlock, 'root of a tree')
-    const roots = { dataMappingRoot: rootAt(320), deviceDetailsRoot: rootAt(328) }
-    const thins = thinsOf(metadata, roots, sizes.metadataBlocks)
-    state.hold({ time: view.getUint32(44, true), transactionId: view.getBigUint64(48, true), thins })
+    const block = found.metadataSnapshotBlock
+    const held = parseSnapshotSuperblock(blockOf(metadata, block), block, found)
+    const { time, transactionId } = held
+    state.hold({ time, transactionId, thins: thinsOf(metadata, held, sizes.metadataBlocks) })
   }
   return state
 }
@@ -72,24 +70,18 @@ function thinsOf(
     visit(root, 1)
   }
   const trees = new Map<number, Map<number, Mapping>>()
-  walk(roots.dataMappingRoot, 8, (id, node, at) => {
+  walk(roots.dataMappingRoot, ROOT_BYTES, (id, node, at) => {
     const mappings = new Map<number, Mapping>()
-    walk(node.blockNumber(at), 8, (virtual, leaf, index) => {
-      const time = leaf.view.getUint32(leaf.valueOffset(index), true) & 0xffffff
-      mappings.set(virtual, { block: mappedDataBlock(leaf, index), time })
+    walk(node.blockNumber(at), MAPPING_BYTES, (virtual, leaf, index) => {
+      mappings.set(virtual, { block: mappedDataBlock(leaf, index), time: mappedTime(leaf, index) })
     })
     trees.set(id, mappings)
   })
   const thins: Thin[] = []
   walk(roots.deviceDetailsRoot, DETAILS_BYTES, (id, node, at) => {
-    const offset = node.valueOffset(at)
-    thins.push({
-      id,
-      mappings: trees.get(id) ?? new Map<number, Mapping>(),
-      transactionId: node.view.getBigUint64(offset + 8, true),
-      creationTime: node.view.getUint32(offset + 16, true),
-      snapshottedTime: node.view.getUint32(offset + 20, true),
-    })
+    const { transactionId, creationTime, snapshottedTime } = deviceAt(id, node, at)
+    const mappings = trees.get(id) ?? new Map<number, Mapping>()
+    thins.push({ id, mappings, transactionId, creationTime, snapshottedTime })
   })
   return thins
 }

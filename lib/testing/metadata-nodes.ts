@@ -1,13 +1,11 @@
 // The blocks of the on-disk format: tree nodes, bitmaps and an index, each with its checksum.
 import { METADATA_BLOCK_BYTES, viewOf } from '../metadata/block-source.js'
+import { FLAG_INTERNAL, FLAG_LEAF, HEADER_BYTES } from '../metadata/btree.js'
 import { blockChecksum, CHECKSUM_SALT } from '../metadata/crc32c.js'
 
 /** The salts of blocks that lib/metadata does not read (dm-space-map-common.c, dm-space-map-metadata.c). */
 const BITMAP_SALT = 240779
 const INDEX_SALT = 160478
-const HEADER_BYTES = 32
-const INTERNAL = 1
-const LEAF = 2
 /** The number of blocks in one bitmap. */
 export const BITMAP_ENTRIES = 16320
 
@@ -66,9 +64,9 @@ export class MetadataBlocks {
 
   /** Writes a tree of entries, which are sorted by key. Returns the block of its root. */
   tree(entries: readonly Entry[], valueBytes: number): number {
-    let level = spread(entries, capacityOf(valueBytes)).map(part => this.#node(LEAF, part, valueBytes))
+    let level = spread(entries, capacityOf(valueBytes)).map(part => this.#node(FLAG_LEAF, part, valueBytes))
     while (level.length > 1) {
-      level = spread(level, capacityOf(8)).map(part => this.#node(INTERNAL, part, 8))
+      level = spread(level, capacityOf(8)).map(part => this.#node(FLAG_INTERNAL, part, 8))
     }
     return level[0]!.block
   }

@@ -1,12 +1,12 @@
 // The writer of a pool's metadata, in the state that the kernel leaves after a commit. Each thin has a separate tree, whereas
 // in the kernel snapshots share nodes, which saves space and has the same meaning.
+import { MAPPING_BYTES } from '../metadata/btree.js'
 import { CHECKSUM_SALT } from '../metadata/crc32c.js'
+import { DETAILS_BYTES, ROOT_BYTES } from '../metadata/details.js'
+import { MAGIC, VERSION } from '../metadata/superblock.js'
 import { BITMAP_ENTRIES, MetadataBlocks, treeBlocks, writeU64, type Entry } from './metadata-nodes.js'
 import type { PoolMetadata, Thin } from './pool-metadata.js'
 
-const MAGIC = 27022010
-const VERSION = 2
-const DETAILS_BYTES = 24
 const INDEX_ENTRY_BYTES = 16
 const COUNT_BYTES = 4
 
@@ -31,9 +31,9 @@ const thinBlocks = (thins: Iterable<Thin>): number => {
   let [all, blocks] = [0, 0]
   for (const { mappings } of thins) {
     all += 1
-    blocks += treeBlocks(mappings.size, 8)
+    blocks += treeBlocks(mappings.size, MAPPING_BYTES)
   }
-  return blocks + treeBlocks(all, 8) + treeBlocks(all, DETAILS_BYTES)
+  return blocks + treeBlocks(all, ROOT_BYTES) + treeBlocks(all, DETAILS_BYTES)
 }
 
 /** Returns the number of metadata blocks that `writeMetadata` needs. */
@@ -65,14 +65,14 @@ function writeThins(blocks: MetadataBlocks, thins: Iterable<Thin>): Roots {
   const sorted = [...thins].sort((a, b) => a.id - b.id)
   const mappings = sorted.map(thin => ({ key: thin.id, write: writeU64(writeMappings(blocks, thin)) }))
   const details = sorted.map(thin => ({ key: thin.id, write: detailsWriter(thin) }))
-  return { mappings: blocks.tree(mappings, 8), details: blocks.tree(details, DETAILS_BYTES) }
+  return { mappings: blocks.tree(mappings, ROOT_BYTES), details: blocks.tree(details, DETAILS_BYTES) }
 }
 
 function writeMappings(blocks: MetadataBlocks, { mappings }: Thin): number {
   const entries: Entry[] = [...mappings]
     .sort(([a], [b]) => a - b)
     .map(([key, { block, time }]) => ({ key, write: writeU64((BigInt(block) << 24n) | BigInt(time & 0xffffff)) }))
-  return blocks.tree(entries, 8)
+  return blocks.tree(entries, MAPPING_BYTES)
 }
 
 const detailsWriter = (thin: Thin) => (view: DataView, offset: number) => {

@@ -4,7 +4,7 @@
 // `clients` and `races` need root and a kernel with device mapper, and are started inside the guest by `npm test` (see
 // test/tools).
 // `races` are those that mean something only where two processors run at the same time.
-// `long` is not part of `npm test`: it takes the better part of an hour, by `npm run test:long`.
+// `long` is not part of `npm test`: `npm run test:long` runs it.
 const BEFORE_EACH_FILE = ['<rootDir>/test/helpers/expect/equal-bytes.cjs']
 const common = {
   rootDir: __dirname,

@@ -51,7 +51,7 @@ const isLoaded = async ({ port, address }: Replacement): Promise<boolean> =>
 /**
  * Clears the loaded table. A rejected table is not loaded and needs no clear. An unnecessary clear is avoided, because
  * after a TABLE_CLEAR of a device with a live table some kernels free memory twice when the device is renamed and
- * removed (docs/limits.md).
+ * removed (docs/kernel-versions.md).
  */
 const clearLoaded = async (replacement: Replacement): Promise<unknown> =>
   (await isLoaded(replacement)) && replacement.port.tableClear(replacement.address)

@@ -168,7 +168,7 @@ export class ThinPool extends PoolVolumes {
    * Starts a keeper, which grows data and metadata before they are full: files by itself, block devices by a hook.
    * While a keeper is active, writers of a full pool wait; without one, they get an error immediately. Of all keepers of
    * a pool, in any process, one is active, and another takes over when it ends or is killed. Resolves when this keeper
-   * is active or waits for another. See docs/self-maintaining-pools.md.
+   * is active or waits for another. See docs/space.md.
    *
    * Rejects with `DM_INVALID_ARGUMENT` (a block device without a hook), `DM_POOL_FAILED`, `DM_POOL_SUSPENDED`,
    * `DM_RECORD`, `DM_KERNEL` (/run is not writable), `ABORT_ERR`.

@@ -1,4 +1,4 @@
-// The format of a stream: docs/transfer-format.md.
+// The format of a stream: docs/transfer.md.
 import { webcrypto } from 'node:crypto'
 import { DmThinError } from '../base/errors.js'
 import { count, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'

@@ -12,7 +12,7 @@ export const peerLines = [
   'thread, because the library allows no more. `dmsetup` is one process of it for each step, started from Node with',
   '`execFile`, and `dmsetup-all` one process for all volumes. `c` and `libdevmapper` suspend a volume without flush before',
   'they remove it, as ours does, because',
-  '[some kernels panic](limits.md#use-after-free-in-the-kernel-volumes-removed-at-the-same-time) without it; `dmsetup` does not.',
+  '[some kernels panic](kernel-versions.md#use-after-free-in-the-kernel-volumes-removed-at-the-same-time) without it; `dmsetup` does not.',
 ]
 
 export const kernelLines = [

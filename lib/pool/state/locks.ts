@@ -1,4 +1,4 @@
-// The locks of a pool: by its name, and by its files or devices. docs/crash-safety.md has the table of calls, locks and
+// The locks of a pool: by its name, and by its files or devices. docs/processes.md has the table of calls, locks and
 // order. Each lock is taken first among the calls of this process, which wait in JavaScript, and then among all
 // processes. So at most one thread waits for an exclusive lock, and waiting calls of this process do not occupy the
 // threads that the holder of the lock needs.

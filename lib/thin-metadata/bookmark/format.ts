@@ -1,4 +1,4 @@
-// The format of a bookmark file: docs/bookmark-format.md.
+// The format of a bookmark file: docs/bookmarks.md.
 import { DmThinError } from '../../base/errors.js'
 import { count, object, text } from '../../base/json-fields.js'
 

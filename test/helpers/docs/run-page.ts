@@ -68,10 +68,13 @@ const pool = (options = '') => `
     ${options}
   })
 `
-const volume = `${pool()}
+const volumeOf = (options = '') => `${pool(options)}
   const volume = await pool.createVolume({ sizeBytes: 256 * MiB })
   await volume.activate()
 `
+const volume = volumeOf()
+/** All of its data is below the low-water mark. */
+const LOW = 'lowWaterMarkBlocks: 10 * GiB / (64 * 1024),'
 const pools = `${volume}
   await ThinPool.create({
     name: 'copies',
@@ -105,42 +108,29 @@ const BEFORE: Record<string, () => void> = {
     prepare('volume', volume)
     run('losetup', ['/dev/loop7', fileOf('disk', 8 * MiB)])
     symlinkSync('/dev/loop7', '/dev/sdx')
+    fileOf('disk.img', 8 * MiB)
   },
   bookmarks: () => prepare('changed', changed),
   'changed-blocks': () => prepare('changed', changed),
   containerd: () => prepare('store', store),
   'crash-safety': () => prepare('pool', pool()),
-  diagnostics: () => prepare('pool', pool()),
   errors: () => prepare('volume', volume),
-  events: () => prepare('low', pool('lowWaterMarkBlocks: 10 * GiB / (64 * 1024),')),
-  'full-pool': () => prepare('low', pool('lowWaterMarkBlocks: 10 * GiB / (64 * 1024),')),
-  kernel: () => loops(2),
-  'loop-devices': () => fileOf('disk.img', 8 * MiB),
-  'mapped-devices': () => {
+  kernel: () => {
     loops(6)
     const parts = '0 2048 snapshot 7:4 7:5 P 16'
     run('dmsetup', ['create', 'monday', '--table', parts])
   },
-  metrics: () => prepare('volume', volume),
-  mounts: () => {
-    prepare('volume', volume)
-    run(
-      'mkfs.ext4',
-      ['-q', '/dev/mapper/images-0'].map(word => word.replace('/dev/mapper/images-0', deviceOf('images-0'))),
-    )
-    symlinkSync(deviceOf('images-0'), '/dev/sdx1')
-  },
+  monitoring: () => prepare('low', volumeOf(LOW)),
   repair: () => {
     prepare('pool', `${pool()}\n  await pool.createVolume({ sizeBytes: MiB })\n  await pool.remove()`)
     DAMAGE.bitmap('/var/lib/images/metadata.img')
   },
   'recipe-sandbox': () => fileOf('golden.img', 8 * MiB),
-  'self-maintaining-pools': () => prepare('pool', pool()),
   'snapshot-metadata': () => prepare('recorded', recorded),
+  space: () => prepare('low', pool(LOW)),
   store: () => fileOf('debian.img', 8 * MiB),
   threads: () => prepare('volume', volume),
   transfer: () => prepare('pools', pools),
-  backups: () => prepare('pools', pools),
   udev: () => {
     prepare('pool', pool())
     for (const name of ['first', 'second']) {
@@ -155,7 +145,13 @@ const BEFORE: Record<string, () => void> = {
 }
 /** Between the programs of a page, by the number of the next one, from 0. */
 const BETWEEN: Record<string, Record<number, () => void>> = {
-  mounts: { 2: () => run('mount', [deviceOf('images-0'), '/mnt/a']) },
+  'block-devices': {
+    6: () => {
+      run('mkfs.ext4', ['-q', '-F', deviceOf('images-0')])
+      symlinkSync(deviceOf('images-0'), '/dev/sdx1')
+    },
+    8: () => run('mount', [deviceOf('images-0'), '/mnt/a']),
+  },
 }
 
 /** What the programs of a page print, where the page says it or where that shows that they did what they are for. */
@@ -177,9 +173,8 @@ const PRINTS: Record<string, readonly RegExp[]> = {
     /^removed 2 volumes and 2 loop devices$/m,
     /^start-first is active\nstart-copy is active$/m,
   ],
-  'mapped-devices': [/state: 'active',\s+usedSectors: 32,/, /upSeconds: 60/, /^joined /m],
-  kernel: [/^my\\x20disk\nmy disk$/m],
-  metrics: [/^topolvm_thinpool_data_percent\{pool="images",node="a1"\} 0$/m, /^200 true$/m, /thin_id="0",volume=""/],
+  kernel: [/^my\\x20disk\nmy disk$/m, /state: 'active',\s+usedSectors: 32,/, /upSeconds: 60/, /^joined /m],
+  monitoring: [/^topolvm_thinpool_data_percent\{pool="images",node="a1"\} 0$/m, /^200 true$/m, /thin_id="0",volume=""/],
   pools: [/^rw$/m, /^thin_dump --metadata-snap=\d+ /m],
   'recipe-database-clone': [/^\{ cents: 603 \}$/m],
   'recipe-sandbox': [/(^boots from \/dev\/dm-\d+\n){3}/m],
@@ -187,8 +182,7 @@ const PRINTS: Record<string, readonly RegExp[]> = {
   'snapshot-metadata': [/^snapshot 1@1 is served on \/run\/web-1\/csi\.sock$/m],
   store: [/^C \/motd$/m, /^filled \[ 'try-1 \/dev\/dm-\d+', /m, /^\/dev\/dm-\d+ \[\]$/m],
   testing: [/^1048576$/m, /^rw$/m, /^DM_POOL_FULL$/m],
-  transfer: [/^volume 3 is made from volume 1$/m],
-  backups: [/^65536 bytes have changed$/m, /^restored as volume \d+$/m],
+  transfer: [/^volume 3 is made from volume 1$/m, /^65536 bytes have changed$/m, /^restored as volume \d+$/m],
   udev: [/^images \/dev\/dm-\d+$/m],
 }
 

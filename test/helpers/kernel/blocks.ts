@@ -43,7 +43,7 @@ export async function writeAt(device: string, offset: number, content: Uint8Arra
 
 /**
  * Writes block by block, each past the page cache, which could divide it, and on disk before the next. A growth of a small
- * pool, which has no spare blocks, then meets one write at most (docs/self-maintaining-pools.md).
+ * pool, which has no spare blocks, then meets one write at most (docs/space.md).
  */
 export async function writeInTurn(device: string, offset: number, content: Uint8Array): Promise<void> {
   const file = await open(device, constants.O_WRONLY | constants.O_DIRECT)

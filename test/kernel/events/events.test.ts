@@ -134,7 +134,7 @@ test('a watch of a pool reports low water, the full pool, its growth and its rem
     for (let block = 10; block < 16; block++) await writeBlock(volume.path, block, 1)
     const writing = writeBlock(volume.path, 16, 1)
     expect(await seen('mode')).toMatchObject({ from: 'rw', to: 'out_of_data_space' })
-    // A write that the resume of the pool meets on its way waits until it fails: docs/self-maintaining-pools.md.
+    // A write that the resume of the pool meets on its way waits until it fails: docs/space.md.
     while (inKernel() === 0) await new Promise(setImmediate)
     await pool.grow({ dataBytes: 4 * blocks * 64 * KiB })
     await writing

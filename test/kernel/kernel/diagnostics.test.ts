@@ -74,7 +74,7 @@ test('the commands of the trace have the same effect when they are typed', async
     await dm.listVersions()
     await dm.version()
     await dm.rename(name, next)
-    // Not before the renaming: see "A cleared table, a new name, a removal" in docs/limits.md.
+    // Not before the renaming: see "Faults of kernels" in docs/kernel-versions.md.
     await dm.tableLoad(next, table.slice(1))
     await dm.tableClear(next)
   })

@@ -40,7 +40,7 @@ describe('a MappedDevice', () => {
   interface Bench {
     readonly state: State
     readonly device: MappedDevice
-    /** In the same state. The kernel must not rename what has had a table cleared: see docs/limits.md. */
+    /** In the same state. The kernel must not rename what has had a table cleared: see docs/kernel-versions.md. */
     readonly other: MappedDevice
   }
   const LENGTH = 2048

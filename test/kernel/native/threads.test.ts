@@ -41,7 +41,7 @@ test('a pool can grow while a hundred writes wait for its space', () =>
     const write = (_: unknown, index: number) => device.write(index * part.length, part).finally(() => ended++)
     const writes = Promise.all(Array.from({ length: BLOCKED }, write))
     while ((await pool.status()).mode !== 'out_of_data_space') await sleep(10)
-    // A write that the resume of the pool meets on its way waits until it fails: docs/self-maintaining-pools.md.
+    // A write that the resume of the pool meets on its way waits until it fails: docs/space.md.
     while (inKernel() < BLOCKED - ended) await sleep(10)
     await pool.grow({ dataBytes: 128 * MiB })
     await writes

@@ -86,7 +86,7 @@ test('a writer to a full pool continues with its content after grow()', async ()
     const writing = writeBlock(volume.path, 20, 2).finally(() => (ended = true))
     await untilMode(pool, 'out_of_data_space')
     expect(ended).toBe(false)
-    // A write that the resume of the pool meets on its way waits until it fails: docs/self-maintaining-pools.md.
+    // A write that the resume of the pool meets on its way waits until it fails: docs/space.md.
     while (inKernel() === 0) await new Promise(setImmediate)
     await pool.grow({ dataBytes: 32 * BLOCK })
     await writing

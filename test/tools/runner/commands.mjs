@@ -78,7 +78,7 @@ export async function test(args) {
   return report([here(['unit', 'package'], args)], await usualParts(args), args)
 }
 
-/** Everything on each machine, with and without udev, for a release; the table goes to docs/test-matrix.md. */
+/** Everything on each machine, with and without udev, for a release; the table goes to docs/project/test-matrix.md. */
 export async function testAll(args) {
   await ensureAll({ clients: true, packed: true, qemu: true, uml: true })
   return report([here(['unit', 'package'], args)], everyPart(args), args, writeMatrix)

@@ -1,9 +1,9 @@
-// docs/test-matrix.md: what `npm run test:all` found for each project, on each machine, with and without udev.
+// docs/project/test-matrix.md: what `npm run test:all` found for each project, on each machine, with and without udev.
 //
 // A run of some projects (`npm run test:all -- test/store`, `DM_THIN_VM=qemu npm run test:all`) replaces their cells and
 // keeps the others, so that the matrix can be filled in several runs, of which all of QEMU take hours. A run of the files
 // that failed in a cell replaces their part of it: a fix does not need another hour. The cells are in
-// docs/test-matrix.json, for runs on another machine; each keeps the commits that it was run on.
+// docs/project/test-matrix.json, for runs on another machine; each keeps the commits that it was run on.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,8 +13,8 @@ import { TITLES } from './parts.mjs'
 import { testFiles } from './queue.mjs'
 import { countPart } from './summary.mjs'
 
-const CELLS = 'docs/test-matrix.json'
-const PAGE = 'docs/test-matrix.md'
+const CELLS = 'docs/project/test-matrix.json'
+const PAGE = 'docs/project/test-matrix.md'
 
 /**
  * @typedef {{ passed: number, failed: number, skipped: number, seconds: number }} Counts
@@ -127,9 +127,9 @@ export function matrixText(cells, { kernels, node }) {
   const runs = [...new Set(Object.values(cells).flatMap(row => Object.values(row).flatMap(runTexts)))]
   return `# Test matrix
 
-[Documentation](README.md)
+[Documentation](../README.md)
 
-What \`npm run test:all\` found: each project of the [tests](../CONTRIBUTING.md#tests) in each guest, with and without udev. A cell states how many tests passed, how many failed if any did, and the time that their files took, one after the other. An empty cell was not run; unit and package tests need no guest. A file in which a test failed may have been run again by itself after a fix: then its second result is in the cell, and its name is behind the commit of that run. Node ${node}; kernels: ${kernels}. Written by the command, on ${runs.join(', ')}.
+What \`npm run test:all\` found: each project of the [tests](../../CONTRIBUTING.md#tests) in each guest, with and without udev. A cell states how many tests passed, how many failed if any did, and the time that their files took, one after the other. An empty cell was not run; unit and package tests need no guest. A file in which a test failed may have been run again by itself after a fix: then its second result is in the cell, and its name is behind the commit of that run. Node ${node}; kernels: ${kernels}. Written by the command, on ${runs.join(', ')}.
 
 ${line(['project', ...places.map(place => (place === 'here' ? 'no guest' : place))])}
 ${line(['---', ...places.map(() => '---:')])}

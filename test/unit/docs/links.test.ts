@@ -8,7 +8,7 @@ const inFolder = (folder: string): string[] =>
   readdirSync(path.join(root, folder))
     .filter(name => name.endsWith('.md'))
     .map(name => path.join(folder, name))
-const pages = [...inFolder('.'), ...inFolder('docs')].sort()
+const pages = [...inFolder('.'), ...inFolder('docs'), ...inFolder('docs/project')].sort()
 
 const read = (page: string): string => readFileSync(path.join(root, page), 'utf8')
 
@@ -21,7 +21,9 @@ test('the index lists each page once, in groups, and each page links back to it'
   const listed = [...index.matchAll(/^- \[[^\]]+\]\(([^)]+)\)/gm)]
     .map(match => match[1]!)
     .filter(name => !name.startsWith('benchmark/'))
-  const names = readdirSync(path.join(root, 'docs')).filter(name => name.endsWith('.md') && name !== 'README.md')
+  const names = [...inFolder('docs'), ...inFolder('docs/project')]
+    .map(file => path.relative('docs', file))
+    .filter(name => name !== 'README.md')
   expect([...listed].sort()).toEqual(names.sort())
   expect([...index.matchAll(/^## (.*)$/gm)].map(match => match[1])).toEqual([
     'Start',
@@ -30,5 +32,5 @@ test('the index lists each page once, in groups, and each page links back to it'
     'Reference',
     'Project',
   ])
-  expect(names.filter(name => !/^\[Documentation\]\(README\.md\)/m.test(read(`docs/${name}`)))).toEqual([])
+  expect(names.filter(name => !/^\[Documentation\]\((?:\.\.\/)?README\.md\)/m.test(read(`docs/${name}`)))).toEqual([])
 })

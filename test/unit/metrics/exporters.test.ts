@@ -184,6 +184,6 @@ test('every metric of the dashboard is exported, and every exported metric is on
   expect([...shown].filter(name => !exported.includes(name))).toEqual([])
   const { panels } = JSON.parse(dashboard) as { panels: { title: string; targets: unknown[] }[] }
   expect(panels.every(({ title, targets }) => title !== '' && targets.length > 0)).toBe(true)
-  const page = readFileSync(path.join(root, 'docs/metrics.md'), 'utf8')
+  const page = readFileSync(path.join(root, 'docs/monitoring.md'), 'utf8')
   expect(exported.filter(name => !page.includes(`\`${name}\``))).toEqual([])
 })

@@ -3,7 +3,7 @@ import type * as grpcJs from '@grpc/grpc-js'
 import { dependency } from '../base/optional-dependency.js'
 
 /** Both packages, loaded, and the services of one definition. */
-export interface LoadedGrpc {
+interface LoadedGrpc {
   readonly grpc: typeof grpcJs
   /** Returns a service by its full name, which the definition must have. */
   readonly service: (name: string) => grpcJs.ServiceDefinition

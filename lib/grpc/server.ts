@@ -10,7 +10,7 @@ import { DmThinError } from '../base/errors.js'
 /** The default limit for calls in progress when the server stops. That limit of systemd is 90 s. */
 const LAST_CALLS_MS = 60_000
 
-export interface Listening {
+interface Listening {
   /** Rejects new calls, waits for the calls in progress, and removes the socket. */
   stop(): Promise<void>
 }

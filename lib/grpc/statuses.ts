@@ -32,7 +32,7 @@ export class RequestError extends Error {
 export type Report = (text: string, error: unknown) => void
 
 /** The statuses of error codes. A code that is missing is one that no client causes. */
-export type StatusTable = Partial<Record<ErrorCode, Status>>
+type StatusTable = Partial<Record<ErrorCode, Status>>
 
 /** The statuses of the snapshotter, in the classes that containerd distinguishes. */
 export const SNAPSHOTTER: StatusTable = {

@@ -28,7 +28,7 @@ export interface MetadataResponse {
 const TYPE = { FIXED_LENGTH: 1, VARIABLE_LENGTH: 2 } as const
 
 /** The limit of the entries in a response: about 100 kB. A client of gRPC accepts 4 MiB. */
-export const MAX_ENTRIES = 4096
+const MAX_ENTRIES = 4096
 
 /** Blocks of a volume, counted from its start. */
 export interface BlockRange {
@@ -37,7 +37,7 @@ export interface BlockRange {
 }
 
 /** The form of the responses to one request. */
-export interface ResponseForm {
+interface ResponseForm {
   /** True: an entry for each block. False: an entry for blocks that follow each other. */
   readonly fixedLength: boolean
   readonly blockBytes: number

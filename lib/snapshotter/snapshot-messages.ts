@@ -40,7 +40,7 @@ export interface Info {
   labels: Labels
 }
 
-export interface MountsResponse {
+interface MountsResponse {
   mounts: { type: string; source: string; target: string; options: string[] }[]
 }
 

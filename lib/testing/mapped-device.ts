@@ -7,9 +7,9 @@ import { IoError } from './refusal.js'
 import type { Target } from './targets.js'
 
 /** The major number. Kernels assign at most 512 to block devices, so that no path leads to a device of this machine. */
-export const MAPPED_MAJOR = 1000
+const MAPPED_MAJOR = 1000
 
-export const mappedNumber = (minor: number): number => encodeDevice(MAPPED_MAJOR, minor)
+const mappedNumber = (minor: number): number => encodeDevice(MAPPED_MAJOR, minor)
 
 export interface Table {
   readonly targets: readonly Target[]

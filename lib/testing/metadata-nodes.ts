@@ -15,7 +15,7 @@ export interface Entry {
 }
 
 /** Returns the capacity of a node: a multiple of three, so that it can be split in three (dm-btree.c calc_max_entries). */
-export const capacityOf = (valueBytes: number): number =>
+const capacityOf = (valueBytes: number): number =>
   3 * Math.floor((METADATA_BLOCK_BYTES - HEADER_BYTES) / (8 + valueBytes) / 3)
 
 /** Returns the number of blocks that `MetadataBlocks.tree` needs for so many entries. */

@@ -25,7 +25,7 @@ interface SpaceMap {
 const bitmapsFor = (blocks: number): number => Math.ceil(blocks / BITMAP_ENTRIES)
 
 /** The block of a metadata snapshot. It is constant, because the snapshot does not change while it is held. */
-export const HELD_BLOCK = 1
+const HELD_BLOCK = 1
 
 const thinBlocks = (thins: Iterable<Thin>): number => {
   let [all, blocks] = [0, 0]

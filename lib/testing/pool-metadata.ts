@@ -17,13 +17,13 @@ export interface Thin {
 }
 
 /** The content of a metadata snapshot. */
-export interface HeldState {
+interface HeldState {
   readonly transactionId: bigint
   readonly time: number
   readonly thins: readonly Thin[]
 }
 
-export interface PoolSizes {
+interface PoolSizes {
   readonly blockSectors: number
   readonly dataBlocks: number
   readonly metadataBlocks: number

@@ -14,7 +14,7 @@ const FILE_SYSTEM = encodeDevice(1001, 0)
 const SECTOR = 512
 
 /** A file. */
-export class MemoryFile {
+class MemoryFile {
   /** The path; undefined after the file is deleted. Openers keep the file. */
   path: string | undefined
   readonly lastPath: string
@@ -36,7 +36,7 @@ export class MemoryFile {
 }
 
 /** A loop device. */
-export class LoopMemory extends BlockDevice {
+class LoopMemory extends BlockDevice {
   readonly number: number
   readonly path: string
   #capacity = 0

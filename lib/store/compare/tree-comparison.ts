@@ -12,7 +12,7 @@ export interface ChangesProgress {
   readonly changes: number
 }
 
-export interface Compared {
+interface Compared {
   readonly lower: string | undefined
   readonly upper: string
   /** True if the records need the details for a tar. */

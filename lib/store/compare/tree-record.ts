@@ -2,7 +2,7 @@
 import { DmThinError } from '../../base/errors.js'
 
 /** The kind of a record. A, C, D: as in `Change`. U: an unchanged regular file with several names, only with `detail`. */
-export type TreeKind = 'A' | 'C' | 'D' | 'U'
+type TreeKind = 'A' | 'C' | 'D' | 'U'
 
 export interface TreeRecord {
   readonly kind: TreeKind

@@ -16,7 +16,7 @@ export interface ResetRows {
 }
 
 /** The end of a reset: the layer has the new content (`completed`), or its former one. */
-export type ResetEnd = 'completed' | 'undone'
+type ResetEnd = 'completed' | 'undone'
 
 /**
  * Ends a reset of this owner, whose call failed or whose process died. The reset is completed if the layer's device has

@@ -25,7 +25,7 @@ interface Snapshot {
 /** A volume that may have no row yet. */
 export type NewVolume = Pick<Row, 'thin' | 'sizeBytes' | 'kind'>
 
-export interface ActiveSnapshot extends NewVolume {
+interface ActiveSnapshot extends NewVolume {
   /** The thin id of the origin, to which nobody writes. */
   readonly origin: number
   /**

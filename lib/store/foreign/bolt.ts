@@ -21,7 +21,7 @@ interface Header {
 }
 
 /** A value, or a nested bucket. */
-export type BoltEntry = { readonly value: Buffer } | { readonly bucket: Bucket }
+type BoltEntry = { readonly value: Buffer } | { readonly bucket: Bucket }
 
 /** A bucket: values and nested buckets by name. */
 export class Bucket {

@@ -13,7 +13,7 @@ import { copyLayer, type Copy } from './copy.js'
 /** Layers that are made at the same time. One native call makes the snapshots of several, and one activates several. */
 const TOGETHER = 100
 
-export interface ForkRequest {
+interface ForkRequest {
   readonly onProgress: ((progress: Progress) => void) | undefined
   readonly signal: AbortSignal | undefined
   /** The name of the checkpoint. */
@@ -22,7 +22,7 @@ export interface ForkRequest {
   readonly labels: Labels
 }
 
-export interface Forked {
+interface Forked {
   readonly row: Row
   /** The path of its device. */
   readonly path: string

@@ -7,9 +7,9 @@ import { checkBoolean, checkOptions, checkNumber, invalid } from '../../base/opt
 import type { LayerInfo } from '../common/layer-types.js'
 
 /** The label that keeps a layer and its ancestors, whatever its value is. */
-export const KEEP_LABEL = 'dm-thin/keep'
+const KEEP_LABEL = 'dm-thin/keep'
 /** The label that keeps a layer and its ancestors until a time, such as `2030-01-01T00:00:00Z`. */
-export const KEEP_UNTIL_LABEL = 'dm-thin/keep-until'
+const KEEP_UNTIL_LABEL = 'dm-thin/keep-until'
 
 /** Options of `LayerStore.prune`. */
 export interface PruneOptions {

@@ -28,7 +28,7 @@ export interface RawProgress {
 }
 
 /** An image that is open: its bytes, and its size rounded up to whole MiB if it is a file or a block device. */
-export interface RawSource {
+interface RawSource {
   readonly bytes: AsyncIterable<Uint8Array>
   readonly sizeBytes: number | undefined
   close(): Promise<void>
@@ -71,7 +71,7 @@ function checkStream(image: unknown): AsyncIterable<Uint8Array> {
 const missing = (path: string, cause: Error): DmThinError =>
   new DmThinError('DM_FILE_MISSING', `${path} does not exist`, { device: path, cause })
 
-export interface RawImport {
+interface RawImport {
   readonly name: string
   readonly sizeBytes: number
   readonly labels: Labels
@@ -178,7 +178,7 @@ async function* pieces(image: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer>
   if (filled > 0) yield piece
 }
 
-export interface RawExport {
+interface RawExport {
   readonly key: string
   /** The path of the image, which must not exist. */
   readonly file: string

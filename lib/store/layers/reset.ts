@@ -16,7 +16,7 @@ import { committedRow, readyRow, stateError } from '../records/layer-lookup.js'
 /** The snapshots of a reset: the copy, the former content, and the layer. */
 const SNAPSHOTS = 3
 
-export interface ResetRequest {
+interface ResetRequest {
   /** The name of the committed layer whose content the layer gets. Default: its parent. */
   readonly to: string | undefined
   readonly signal: AbortSignal | undefined

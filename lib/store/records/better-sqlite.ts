@@ -2,7 +2,7 @@
 import type Sqlite from 'better-sqlite3'
 import type { Connection, SqlValue, Statement } from './database.js'
 
-export type BetterSqlite = new (file: string, options?: Sqlite.Options) => Sqlite.Database
+type BetterSqlite = new (file: string, options?: Sqlite.Options) => Sqlite.Database
 
 export async function betterSqlite(): Promise<BetterSqlite> {
   const { default: constructor } = (await import('better-sqlite3')) as unknown as { default: BetterSqlite }

@@ -15,7 +15,7 @@ const MOST = 128
 const FIRST_PAUSE_MS = 1
 const LONGEST_PAUSE_MS = 50
 
-export interface WriteOptions {
+interface WriteOptions {
   /**
    * True if `write` waits until the change is on the disk. False for changes that are useless after a restart of the machine;
    * other processes see them immediately. Default true.

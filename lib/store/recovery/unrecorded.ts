@@ -7,7 +7,7 @@ import type { ClaimRow } from '../records/claim-rows.js'
 type ClaimedParts = Pick<StoreParts, 'records' | 'owner'>
 
 /** The claims by the state of their owners. */
-export interface ClaimStates {
+interface ClaimStates {
   readonly alive: readonly ClaimRow[]
   /** The claims of owners that died. Their volumes without a row belong to unfinished calls. */
   readonly dead: readonly ClaimRow[]
@@ -28,7 +28,7 @@ export async function claimStates({ records, owner }: ClaimedParts): Promise<Cla
 }
 
 /** The volumes without a row in claims of owners that died. */
-export interface Unrecorded {
+interface Unrecorded {
   /** Those that a call made and did not return: snapshots to which nothing was written. */
   readonly unfinished: readonly number[]
   /** Others, which no call leaves. */

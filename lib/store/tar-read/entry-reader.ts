@@ -5,7 +5,7 @@ import { paxNumber, paxTime, paxValue, xattrsOf, type FileTime, type PaxRecords 
 
 /** The types of entries, in the order of `WriteType` of native/tree/write_batch.h. */
 export const ENTRY_TYPES = ['file', 'directory', 'symlink', 'link', 'character-device', 'block-device', 'fifo'] as const
-export type EntryType = (typeof ENTRY_TYPES)[number]
+type EntryType = (typeof ENTRY_TYPES)[number]
 
 /** An entry. Strings have one character for each byte. */
 export interface TarEntry {

@@ -9,7 +9,7 @@ import { release } from '../../base/reused-memory.js'
 import { Sha256 } from '../../kernel/sha256.js'
 import { beyond, malformed } from './tar-errors.js'
 
-export interface StreamLimits {
+interface StreamLimits {
   /** The limit for the bytes of the stream, and for those of the uncompressed archive. */
   readonly maxStreamBytes: number
   readonly maxRatio: number

@@ -8,7 +8,7 @@ const OPAQUE = '.wh..wh..opq'
 const AUFS = '.wh..wh.'
 
 /** The effect of an entry. `opaque`: hides a whole directory. `name`: hides one name. `nothing`: the entry is skipped. */
-export type Whiteout =
+type Whiteout =
   { readonly kind: 'opaque' } | { readonly kind: 'name'; readonly name: string } | { readonly kind: 'nothing' }
 
 /** Returns the whiteout of an entry, or undefined for an ordinary entry. */

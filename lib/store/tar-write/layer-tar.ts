@@ -17,7 +17,7 @@ export interface TarProgress {
   readonly bytes: number
 }
 
-export interface LayerTarOptions {
+interface LayerTarOptions {
   readonly signal: AbortSignal | undefined
   readonly onProgress: ((progress: TarProgress) => void) | undefined
 }

@@ -47,6 +47,7 @@ Result<std::shared_ptr<TreeWriter>> open_writer(const std::string& path, uint64_
 Status write_entries(TreeWriter& writer, const Memory& batch, const std::vector<Memory>& chunks,
                      Cancel& cancel) {
   std::vector<std::string_view> views;
+  views.reserve(chunks.size());
   for (const Memory& each : chunks) views.push_back(each.view());
   return writer.write(batch.view(), views, cancel);
 }

@@ -1,7 +1,7 @@
 // What Node sees.
 //
-// The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
-// The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
+// Each part is compiled as one source, in the package and in the developers' build (CMakeLists.txt): the
+// headers are read once, which takes a quarter of the time.
 #include "napi/addon.cc"
 
 #include "napi/block.cc"

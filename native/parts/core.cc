@@ -1,7 +1,7 @@
 // What calls the kernel, without Node.
 //
-// The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
-// The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
+// Each part is compiled as one source, in the package and in the developers' build (CMakeLists.txt): the
+// headers are read once, which takes a quarter of the time.
 #include "block/backing_file.cc"
 #include "block/block_device.cc"
 #include "block/block_io.cc"

@@ -1,7 +1,7 @@
 // Bytes in, values out: no system calls.
 //
-// The package compiles each part as one source: the headers are read once, which takes a quarter of the time.
-// The developers' build (CMakeLists.txt) takes the list from here and compiles each file by itself.
+// Each part is compiled as one source, in the package and in the developers' build (CMakeLists.txt): the
+// headers are read once, which takes a quarter of the time.
 #include "block/loop_info.cc"
 #include "dm/ioctl_data.cc"
 #include "dm/log_record.cc"

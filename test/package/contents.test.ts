@@ -30,7 +30,7 @@ test('the package contains every source of the binary', () => {
 
 test('the package contains no other files', () => {
   const expected =
-    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|lib\/snapshotter\/snapshots\.proto|lib\/snapshot-metadata\/csi\.proto|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
+    /^((package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|binding\.gyp|native\/flags\.gypi)|dist\/.*\.(js|mjs|d\.ts|d\.mts|map)|native\/(?!test\/)\w+\/\w+\.(cc|h)|lib\/snapshotter\/snapshots\.proto|lib\/snapshot-metadata\/csi\.proto|prebuilds\/linux-\w+\/dm-thin\.glibc\.node)$/
   expect(files.filter(name => !expected.test(name))).toEqual([])
 })
 

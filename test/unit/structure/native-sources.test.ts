@@ -1,4 +1,4 @@
-// One list of sources for both builds: what ships is what the developers' build checks.
+// The parts and the flags of both builds are the same: the developers' build tests the sources that ship.
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
@@ -9,7 +9,9 @@ const parts = readdirSync(path.join(repository, 'native/parts')).map(name => `na
 const lists = Object.fromEntries(parts.map(part => [path.basename(part, '.cc'), sourcesIn(part)]))
 const listed = Object.values(lists).flat()
 
-const folders = readdirSync(path.join(repository, 'native')).filter(name => !['parts', 'test'].includes(name))
+const folders = readdirSync(path.join(repository, 'native'), { withFileTypes: true })
+  .filter(entry => entry.isDirectory() && !['parts', 'test'].includes(entry.name))
+  .map(entry => entry.name)
 
 /** Every .cc of a folder, as the list names them. */
 const inFolder = (folder: string) =>
@@ -22,7 +24,7 @@ test('every source file is in the list once', () => {
   expect([...listed].sort()).toEqual(files.sort())
 })
 
-test('only native/napi includes headers of Node', () => {
+test('the sources that include headers of Node are one part', () => {
   expect([...lists.addon!].sort()).toEqual(inFolder('napi').sort())
   const including = listed.filter(file => /#include [<"](napi|node_api|uv|v8)/.test(read(file)))
   for (const file of including) expect(file).toMatch(/^native\/napi\//)
@@ -34,13 +36,17 @@ test('binding.gyp compiles each part as one source', () => {
 })
 
 test('CMakeLists.txt compiles the parts, and no source file by itself', () => {
-  const text = read('CMakeLists.txt')
-  for (const part of Object.keys(lists)) expect(text).toMatch(new RegExp(`sources_of\\(${part} `))
-  expect(text.replaceAll(/#.*/g, '')).not.toMatch(/native\/(?!test\/)[a-z_]+\/\w+\.cc/)
+  const compiled = [...read('CMakeLists.txt').matchAll(/native\/(?!test\/)[a-z_]+\/\w+\.cc/g)].map(([file]) => file)
+  expect(compiled.sort()).toEqual(parts.sort())
 })
 
-test('both builds have the same definitions for the addon', () => {
-  const defines = /"defines": \[([^\]]*)\]/.exec(read('binding.gyp'))?.[1]?.match(/"[^"]+"/g) ?? []
-  expect(defines.length).toBeGreaterThan(0)
-  for (const define of defines) expect(read('CMakeLists.txt')).toContain(define.slice(1, -1))
+test('both builds take their flags from one file', () => {
+  const flags = JSON.parse(read('native/flags.gypi')) as Record<string, string[]>
+  expect(read('binding.gyp')).toContain('"includes": ["native/flags.gypi"]')
+  for (const list of Object.keys(flags)) expect(read('CMakeLists.txt')).toContain(`shipped_flags(${list} `)
+  const own = read('binding.gyp')
+    .match(/"-[^"]+"/g)
+    ?.filter(flag => !/fno-exceptions|fno-rtti|gnu\+\+/.test(flag))
+  for (const flag of own ?? []) expect(read('CMakeLists.txt')).toContain(flag.slice(1, -1))
+  expect(own).toEqual(['"-fcf-protection"'])
 })

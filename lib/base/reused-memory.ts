@@ -2,7 +2,7 @@
 // when it is first touched, and the garbage collector frees it late.
 
 interface Piece {
-  /** The number of users. The first one is who reads the pieces. */
+  /** The number of users. The first user is the reader that fills the memory. */
   uses: number
   readonly free: (memory: Buffer) => void
 }

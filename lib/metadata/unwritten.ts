@@ -8,7 +8,7 @@ import { readCommitted, type ReadOptions } from './reader.js'
 /**
  * Returns those of the volumes that are snapshots and to which nothing was written since. A snapshot advances the clock of the
  * pool, and a mapping has the time of the write that made it, so that all mappings of such a volume are older than the
- * volume. A volume without mappings is not returned: it may be none of a snapshot. Rejects like `readPoolMetadata`.
+ * volume. A volume without mappings is not returned, because it may not be a snapshot. Rejects like `readPoolMetadata`.
  */
 export function unwrittenSnapshots(
   source: BlockSource,

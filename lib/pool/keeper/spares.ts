@@ -17,7 +17,10 @@ import { withSharedLock } from '../state/locks.js'
 import { forgetMaking, markBlock, randomSpareId, recordMaking } from '../state/spare-volumes.js'
 import type { SpaceStatus } from '../state/status.js'
 
-/** Each thin may have such a write. They are suspended one after the other, and each may take the block of the last. */
+/**
+ * The number of spares. The kernel suspends the volumes one after the other. Each may have such a write, which may take the
+ * block that the spare deleted before has freed.
+ */
 const SPARES = 4
 /** A spare is made only if so many more blocks are free than at the low-water mark: spares do not make a pool low. */
 const LEAST_FREE = 16

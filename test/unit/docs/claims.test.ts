@@ -31,6 +31,43 @@ describe('child processes', () => {
   })
 })
 
+describe('package.json', () => {
+  const { engines, dependencies, peerDependencies, scripts } = JSON.parse(read('package.json')) as Record<
+    'engines' | 'dependencies' | 'peerDependencies' | 'scripts',
+    Record<string, string>
+  >
+
+  test('has each script that a page runs', () => {
+    const missing = pages
+      .filter(page => page !== 'CHANGELOG.md')
+      .flatMap(page =>
+        [...read(page).matchAll(/npm run ([\w:-]*\w)/g)]
+          .filter(([, name]) => scripts[name!] === undefined)
+          .map(([command]) => `${page}: ${command}`),
+      )
+    expect(missing).toEqual([])
+  })
+
+  test('has the lowest version of Node and the dependencies that pages name', () => {
+    const lowest = engines['node']!.replace('>=', '')
+    for (const page of ['README.md', 'docs/getting-started.md', 'docs/containerd.md'])
+      expect(read(page)).toContain(`Node ${lowest} or later`)
+    const section = /^## Supply chain\n([\s\S]*)/m.exec(read('SECURITY.md'))![1]!
+    const names = [...section.matchAll(/`([\w@./-]+)`/g)]
+      .map(([, name]) => name!)
+      .filter(name => name !== 'dm-thin/store')
+    const all = [...Object.keys(dependencies), ...Object.keys(peerDependencies)]
+    expect([...new Set(names)].sort()).toEqual(all.sort())
+  })
+})
+
+test('only the low-level API renames devices, which some kernels do not survive after a cleared table', () => {
+  const renaming = readdirSync(path.join(root, 'lib'), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.ts') && /port\.rename\(|\bdm\.rename\(/.test(read(`lib/${name}`)))
+    .map(name => path.dirname(name))
+  expect([...new Set(renaming)]).toEqual(['mapper'])
+})
+
 test('every file of the code that a page names in backticks exists', () => {
   const missing = pages
     .filter(page => page !== 'CHANGELOG.md') // of files as they were

@@ -56,7 +56,7 @@ test('invalid block sizes are rejected by the library before it calls the kernel
     truncateSync(file, 8 * MiB)
   }
   await withLoops(files, async ([metadata, data]) => {
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const sectors of [0, ...bad]) {
       const parameters = `${metadata} ${data} ${sectors} 0`
       const table = [generic({ lengthSectors: 16384, type: 'thin-pool', parameters })]
@@ -67,7 +67,7 @@ test('invalid block sizes are rejected by the library before it calls the kernel
         expect.stringContaining('Invalid block size') as string,
       ])
     }
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
   })
 })
 
@@ -83,9 +83,9 @@ test('metadata that is too small is rejected by the library, and 16 KiB also by 
     truncateSync(files[at]!, bytes)
   }
   await withLoops(files, async ([metadata, data]) => {
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const table = [generic({ lengthSectors: 16384, type: 'thin-pool', parameters: `${metadata} ${data} 128 0` })]
     await expectCode(MappedDevice.create({ name: scratch.name('small'), table }), 'DM_TABLE_REFUSED')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
   })
 })

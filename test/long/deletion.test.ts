@@ -135,14 +135,14 @@ test('delete() of active or suspended volumes is rejected and changes nothing, a
       await writeBlock(volume.path, 0, volume.id + 1)
     }
     for (const volume of [suspended!, destroyed!]) dmSuspend(volume.name)
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const other = await ThinPool.open({ name, repair: false })
     for (const volume of [active!, suspended!, destroyed!]) {
       for (const object of [volume, await other.volume(volume.id)]) {
         expect(await expectCode(object.delete(), 'DM_VOLUME_ACTIVE')).toMatchObject({ errno: 16 })
       }
     }
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     await destroyed!.destroy()
     expect(dmInfo(destroyed!.name)).toBeUndefined()
     dmResume(suspended!.name)

@@ -129,14 +129,14 @@ test('batch calls accept an empty list, and reject volumes of other objects, oth
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const other = await ThinPool.open(pool.name)
     const foreign = await other.volume(0)
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     await expectCode(pool.activateMany([volume, foreign]), 'DM_INVALID_ARGUMENT')
     await expectCode(pool.deactivateMany([{} as ThinVolume]), 'DM_INVALID_ARGUMENT')
     await expectCode(pool.snapshotMany(foreign, 1), 'DM_INVALID_ARGUMENT')
     for (const count of [0, -1, 1.5, 2 ** 24]) {
       await expectCode(pool.snapshotMany(volume, count), 'DM_INVALID_ARGUMENT')
     }
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     await other.close()
   })
 })

@@ -34,7 +34,7 @@ test('a pool of a process that has ended keeps running with its loop devices, an
   await writeBlock(volume.path, 3, 1)
   expect(await seedOf(volume.path, 3, [1])).toBe(1)
   await pool.remove({ deactivate: true })
-  expect(snapshotKernelState()).toBe('')
+  expect(await snapshotKernelState()).toBe('')
   thinCheck(options.metadata.file)
 })
 
@@ -101,6 +101,6 @@ test('changes of another process are visible: created, activated and deleted vol
     await expectCode(pool.volume(7), 'DM_VOLUME_NOT_FOUND')
     await child('await pool.remove()')
     await expectCode(pool.status(), 'DM_NOT_FOUND')
-    expect(snapshotKernelState()).toBe('')
+    expect(await snapshotKernelState()).toBe('')
   })
 })

@@ -61,7 +61,7 @@ function ofLoop(number: string, name: 'backing_file' | 'autoclear'): string | un
 }
 
 test('a failed attach resolves after the last holder has closed the device, and the file is not attached', async () => {
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const look = stopAt(hooks, ['LOOP_GET_STATUS64', 1])
   const failing = attemptWith(hooks, ['LOOP_GET_STATUS64', 1], attach, { kind: 'fail-after' })
   await look.reached(failing)
@@ -72,15 +72,15 @@ test('a failed attach resolves after the last holder has closed the device, and 
   while (ofLoop(number, 'autoclear') !== '1') await sleep(1)
   closeSync(node)
   expectNamed(await failing)
-  expect(snapshotKernelState()).toEqual(before)
+  expect(await snapshotKernelState()).toEqual(before)
 })
 
 test('a failure of attach at any step leaves the file detached', async () => {
   const places: Places[] = [...STEPS, ['LOOP_CONFIGURE', 1]]
-  const before = snapshotKernelState()
-  await failEach(hooks, places, attach, outcome => {
+  const before = await snapshotKernelState()
+  await failEach(hooks, places, attach, async outcome => {
     expectNamed(outcome)
-    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
   })
   const device = await noneAfter(hooks, [...places, ...OLD_STEPS.map(([name]): Places => [name, 0])], attach)
   await device.detach()
@@ -101,13 +101,13 @@ test.each([ENOTTY, EINVAL])('attach without LOOP_CONFIGURE (errno %i) uses the o
 
 test('a failure of attach with the older ioctls at any step leaves the file detached', async () => {
   allowEarlyLook()
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   for (const place of OLD_STEPS) {
     hooks.setFault('LOOP_CONFIGURE', 1, 'fail', ENOTTY)
     const outcome = await attemptWith(hooks, place, attach)
     expectNamed(outcome)
     expect(undone(outcome)).toEqual(outcome.operation === 'LOOP_SET_FD' ? [] : ['LOOP_CLR_FD'])
-    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
   }
 })
 
@@ -140,17 +140,17 @@ test('a failed detach names the call and leaves the device attached, and the nex
 test('a failure of attach to a chosen number leaves neither the device nor the attachment', async () => {
   const number = 4713
   const chosen = () => LoopDevice.attach({ file, number })
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const places: Places[] = [
     ['LOOP_CTL_ADD', 1],
     ['open loop', 2],
     ['LOOP_CONFIGURE', 1],
     ['LOOP_GET_STATUS64', 1],
   ]
-  await failEach(hooks, places, chosen, outcome => {
+  await failEach(hooks, places, chosen, async outcome => {
     expectNamed(outcome)
     if (outcome.operation !== 'LOOP_CTL_ADD') expect(undone(outcome)).toContain('LOOP_CTL_REMOVE')
-    expect([outcome.where, snapshotKernelState(), existsSync(`/sys/block/loop${number}`)]).toEqual([
+    expect([outcome.where, await snapshotKernelState(), existsSync(`/sys/block/loop${number}`)]).toEqual([
       outcome.where,
       before,
       false,
@@ -181,7 +181,7 @@ test('a failed change of file or of direct I/O leaves the device unchanged', asy
   writeFileSync(other, '')
   truncateSync(other, 8 * MiB)
   const device = await LoopDevice.attach({ file, readOnly: true })
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const places: Places[] = [
     ['flock', 1],
     ['LOOP_CHANGE_FD', 1],
@@ -193,7 +193,7 @@ test('a failed change of file or of direct I/O leaves the device unchanged', asy
     outcome => expectNamed(outcome),
   )
   expectNamed(await attemptWith(hooks, ['LOOP_SET_DIRECT_IO', 1], () => device.setDirectIo(true)))
-  expect(snapshotKernelState()).toBe(before)
+  expect(await snapshotKernelState()).toBe(before)
   expect(device.file).toBe(file)
   await device.changeFile(other)
   await device.detach()

@@ -23,7 +23,7 @@ const small = [zero({ lengthSectors: 8 })]
 const large = [zero({ lengthSectors: 16 })]
 
 test.each([false, true])('a failure of create at any step leaves no device (secureData: %p)', async secureData => {
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const name = scratch.name('step')
   const places: Places[] = [
     ['DM_DEV_CREATE', 1],
@@ -31,15 +31,15 @@ test.each([false, true])('a failure of create at any step leaves no device (secu
     ['DM_DEV_RESUME', 1],
   ]
   const make = () => MappedDevice.create({ name, table: small, secureData })
-  await failEach(hooks, places, make, outcome => {
+  await failEach(hooks, places, make, async outcome => {
     expectNamed(outcome)
-    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
   })
   for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
     const outcome = await attemptWith(hooks, [operation, 1], make, { kind: 'fail-after' })
     expectNamed(outcome)
     expect(undone(outcome)).toEqual(['DM_DEV_REMOVE'])
-    expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+    expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
   }
   await (await noneAfter(hooks, places, make)).remove()
 })
@@ -56,27 +56,27 @@ describe('replacing a table', () => {
   const replace = () => device.replaceTable(large)
 
   test('keeps the old table live and loads nothing if any step fails', async () => {
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const places: Places[] = [
       ['DM_TABLE_STATUS', 1],
       ['DM_DEV_STATUS', 1],
       ['DM_TABLE_LOAD', 1],
       ['DM_DEV_RESUME', 1],
     ]
-    await failEach(hooks, places, replace, outcome => {
+    await failEach(hooks, places, replace, async outcome => {
       expectNamed(outcome)
-      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+      expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
     })
     await noneAfter(hooks, places, replace)
     expect(dmTable(device.name)).toBe('0 16 zero')
   })
 
   test('restores the old table if a step succeeds and is reported as failed', async () => {
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
       const outcome = await attemptWith(hooks, [operation, 1], replace, { kind: 'fail-after' })
       expectNamed(outcome)
-      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+      expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
     }
   })
 

@@ -17,11 +17,11 @@ const thrownAt = (place: Places, attempt: () => Promise<unknown>) =>
 test('an exception at any step of an activation rejects the call, and leaves no device', () =>
   withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const place of ['lock thin', 'DM_DEV_CREATE', 'DM_TABLE_LOAD', 'DM_DEV_RESUME']) {
       const { fault } = await thrownAt([place, 1], () => volume.activate())
       expect([place, fault?.errno]).toEqual([place, ENOMEM])
-      expect([place, snapshotKernelState()]).toEqual([place, before])
+      expect([place, await snapshotKernelState()]).toEqual([place, before])
     }
     await volume.activate()
     await volume.deactivate()
@@ -31,7 +31,7 @@ test('an exception between suspend and resume rejects the snapshots, resumes the
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const ids = async () => (await pool.volumes()).map(volume => volume.id).join(' ')
-    const before = [await ids(), snapshotKernelState()]
+    const before = [await ids(), await snapshotKernelState()]
     const places: Places[] = [
       ['lock thin', 1],
       ['DM_DEV_SUSPEND', 1],
@@ -42,7 +42,7 @@ test('an exception between suspend and resume rejects the snapshots, resumes the
       const { fault } = await thrownAt(place, () => pool.snapshotMany(origin, 3))
       expect([place, fault?.errno]).toEqual([place, ENOMEM])
       expect([place, dmInfo(origin.name)?.suspended]).toEqual([place, false])
-      expect([place, [await ids(), snapshotKernelState()]]).toEqual([place, before])
+      expect([place, [await ids(), await snapshotKernelState()]]).toEqual([place, before])
     }
     // One in place of the resume itself counts as a failed try.
     const { fault } = await thrownAt(['DM_DEV_RESUME', 1], () => origin.snapshot({ id: 50 }))
@@ -63,7 +63,7 @@ test('an exception at any step of an attach leaves no loop device attached', asy
   mkdirSync(folder)
   const name = scratch.name('exceptions')
   const file = `${folder}/data`
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const create = () =>
     ThinPool.create({
       name,
@@ -73,7 +73,7 @@ test('an exception at any step of an attach leaves no loop device attached', asy
   for (const place of ['create file', 'ftruncate', 'LOOP_CONFIGURE', 'LOOP_GET_STATUS64', 'pread', 'DM_TABLE_LOAD']) {
     const { fault } = await thrownAt([place, 1], create)
     expect([place, fault instanceof DmThinError]).toEqual([place, true])
-    expect([place, snapshotKernelState()]).toEqual([place, before])
+    expect([place, await snapshotKernelState()]).toEqual([place, before])
     expect([place, filesIn(folder)]).toEqual([place, []])
   }
   await (await create()).remove()
@@ -81,7 +81,7 @@ test('an exception at any step of an attach leaves no loop device attached', asy
   expect(fault?.errno).toBe(ENOMEM)
   const chosen = await thrownAt(['LOOP_GET_STATUS64', 1], () => LoopDevice.attach({ file, number: 77 }))
   expect(chosen.fault?.errno).toBe(ENOMEM)
-  expect(snapshotKernelState()).toBe(before)
+  expect(await snapshotKernelState()).toBe(before)
   await takeDown(name)
   rmSync(folder, { recursive: true })
 })

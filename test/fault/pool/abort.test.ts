@@ -54,7 +54,7 @@ test('an abort at any step of ThinPool.create leaves a complete pool or nothing'
       metadata: { file: `${folder}/metadata`, sizeBytes: 2 * MiB },
       signal,
     })
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const places: Places[] = [
     ['DM_DEV_STATUS', 1],
     ['create file', 1],
@@ -74,7 +74,7 @@ test('an abort at any step of ThinPool.create leaves a complete pool or nothing'
       expect(dmInfo(name)?.suspended).toBe(false)
       await pool.remove({ deleteFiles: true })
     }
-    expect([place, snapshotKernelState()]).toEqual([place, before])
+    expect([place, await snapshotKernelState()]).toEqual([place, before])
     expect([place, filesIn(folder)]).toEqual([place, []])
   }
   expect(PAST_RETURN).not.toContain('DM_DEV_CREATE')
@@ -86,7 +86,7 @@ test('an abort at any step of activate() leaves the volume active or inactive', 
   withPool(async pool => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const volume = await pool.createVolume({ sizeBytes: MiB })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const places: Places[] = [
       ['flock', 1],
       ['DM_LIST_DEVICES', 1],
@@ -100,14 +100,15 @@ test('an abort at any step of activate() leaves the volume active or inactive', 
       if (active) await volume.deactivate()
       // Up to the last step it must have been given up.
       if (place[0] !== 'DM_DEV_RESUME') expect([place, active]).toEqual([place, undefined])
-      expect([place, snapshotKernelState()]).toEqual([place, before])
+      expect([place, await snapshotKernelState()]).toEqual([place, before])
     }
   }))
 
 test('an aborted snapshot of an active origin leaves the origin resumed', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const state = async () => `${(await pool.volumes()).map(volume => volume.id).join(' ')} ${snapshotKernelState()}`
+    const state = async () =>
+      `${(await pool.volumes()).map(volume => volume.id).join(' ')} ${await snapshotKernelState()}`
     const before = await state()
     const places: Places[] = [
       ['DM_DEV_STATUS', 1],
@@ -132,7 +133,7 @@ test('an aborted snapshot of an active origin leaves the origin resumed', () =>
 test('an abort at any step of deactivate() leaves the volume active and not suspended, or inactive', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const places: Places[] = [
       ['DM_DEV_STATUS', 1],
       ['lock thin', 1],
@@ -146,7 +147,7 @@ test('an abort at any step of deactivate() leaves the volume active and not susp
         expect([place, gone]).toEqual([place, place[0] === 'DM_DEV_REMOVE' || undefined])
       expect([place, volume.active]).toEqual([place, !gone])
       if (gone) await volume.activate()
-      expect([place, snapshotKernelState()]).toEqual([place, before])
+      expect([place, await snapshotKernelState()]).toEqual([place, before])
     }
   }))
 
@@ -154,14 +155,14 @@ test('an abort ends the retry of a removal of a busy device', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const holder = await open(volume.path)
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const controller = new AbortController()
     const call = volume.deactivate({ timeoutMs: 600_000, signal: controller.signal })
     call.catch(() => {})
     await sleep(ABORT_AFTER_MS)
     controller.abort()
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' })
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     await holder.close()
     await volume.deactivate()
   }))
@@ -199,7 +200,7 @@ test('a rename that the kernel has completed is not reported as aborted', async 
 test('calls with an aborted signal reject and change nothing', () =>
   withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const signal = AbortSignal.abort()
     const aborted = { name: 'AbortError', code: 'ABORT_ERR' }
     await expect(origin.snapshot({ signal })).rejects.toMatchObject(aborted)
@@ -207,5 +208,5 @@ test('calls with an aborted signal reject and change nothing', () =>
     await expect(pool.createVolume({ sizeBytes: MiB, signal })).rejects.toMatchObject(aborted)
     await expect(pool.remove({ signal })).rejects.toMatchObject(aborted)
     await expect(pool.grow({ dataBytes: 128 * MiB, signal })).rejects.toMatchObject(aborted)
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
   }))

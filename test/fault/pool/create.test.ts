@@ -75,10 +75,10 @@ describe('a pool over files', () => {
       ['the device mapper', MAPPER],
       ['reading the devices', READS],
     ])('leaves nothing behind if any step with %s fails', async (_, places) => {
-      const before = snapshotKernelState()
-      await failEach(hooks, places, create, outcome => {
+      const before = await snapshotKernelState()
+      await failEach(hooks, places, create, async outcome => {
         expectNamed(outcome)
-        expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+        expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
         expect(filesIn(folder)).toEqual([])
       })
       await noneAfter(hooks, places, create)
@@ -93,11 +93,11 @@ describe('a pool over files', () => {
     })
 
     test('rolls back a step that succeeds and is reported as failed', async () => {
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       for (const operation of ['DM_TABLE_LOAD', 'DM_DEV_RESUME', 'ftruncate', 'pread']) {
         const outcome = await attemptWith(hooks, [operation, 1], create, { kind: 'fail-after' })
         expectNamed(outcome)
-        expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+        expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
         expect(filesIn(folder)).toEqual([])
       }
     })
@@ -134,11 +134,11 @@ describe('a pool over files', () => {
       ['DM_TABLE_STATUS', 4],
       ['DM_LIST_DEVICES', 1],
     ]
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const files = filesIn(folder)
-    await failEach(hooks, PLACES, open, outcome => {
+    await failEach(hooks, PLACES, open, async outcome => {
       expectNamed(outcome)
-      expect([outcome.where, snapshotKernelState()]).toEqual([outcome.where, before])
+      expect([outcome.where, await snapshotKernelState()]).toEqual([outcome.where, before])
       expect(filesIn(folder)).toEqual(files)
     })
     const pool = await noneAfter(hooks, PLACES, open)

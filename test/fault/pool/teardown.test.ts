@@ -68,9 +68,9 @@ test('a failure of grow() at any step leaves the pool running with its old table
 test('a failed deactivate() leaves the volume active, and the next one succeeds', () =>
   withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     expectNamed(await attemptWith(hooks, ['DM_DEV_REMOVE', 1], () => volume.deactivate()))
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     await volume.deactivate()
     expect(dmInfo(volume.name)).toBeUndefined()
   }))

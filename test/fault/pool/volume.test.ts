@@ -29,7 +29,7 @@ async function withOrigin(body: (pool: ThinPool, origin: ThinVolume, state: () =
   await withPool(async pool => {
     const origin = await (await pool.createVolume({ sizeBytes: 4 * MiB })).activate()
     const ids = async () => (await pool.volumes()).map(volume => volume.id).join(' ')
-    await body(pool, origin, async () => `${await ids()}\n${snapshotKernelState()}`)
+    await body(pool, origin, async () => `${await ids()}\n${await snapshotKernelState()}`)
   })
 }
 

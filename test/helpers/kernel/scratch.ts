@@ -29,38 +29,38 @@ export function useScratch(): Scratch {
   const root = realpathSync(tmpdir())
   const log = new KernelLog()
   let directory = ''
-  beforeAll(() => {
+  beforeAll(async () => {
     if (process.getuid?.() !== 0) throw new Error('the kernel tests need root')
     if (!existsSync('/dev/mapper/control'))
       throw new Error('the kernel tests need device mapper: run them in the guest')
-    cleanUp(root)
+    await cleanUp(root)
     directory = mkdtempSync(path.join(root, MARK))
   })
   beforeEach(() => log.start())
-  afterEach(() => {
-    let left = snapshotKernelState()
+  afterEach(async () => {
+    let left = await snapshotKernelState()
     // udev may be looking into a device that its owner has let go: it goes when udev closes it.
     if (left !== '' && process.env['DM_THIN_UDEV'] === '1') {
       run('udevadm', ['settle'])
-      left = snapshotKernelState()
+      left = await snapshotKernelState()
     }
     const complaints = log.complaints()
     const kernelLog = left === '' && complaints.length === 0 ? [] : log.excerpt()
-    if (left !== '') sweep()
+    if (left !== '') await sweep()
     expect({ left, complaints, kernelLog }).toEqual({ left: '', complaints: [], kernelLog: [] })
   })
   afterAll(async () => {
     const findings = await checkFindings()
     log.close()
-    cleanUp(root)
+    await cleanUp(root)
     expect(findings).toEqual([])
   })
   return { path: name => path.join(directory, name), name: markedName, log }
 }
 
 /** Also what a killed run left behind. */
-function cleanUp(root: string): void {
-  sweep()
+async function cleanUp(root: string): Promise<void> {
+  await sweep()
   for (const name of readdirSync(root)) {
     if (name.startsWith(MARK)) rmSync(path.join(root, name), { recursive: true, force: true })
   }

@@ -22,8 +22,8 @@ export function freshPool(scratch: Scratch, changes: Partial<CreatePoolOptions> 
 export async function refusedPool(options: CreatePoolOptions, code: ErrorCode): Promise<DmThinError> {
   const sources = [options.data, options.metadata].flatMap(source => ('file' in source ? [source.file] : []))
   const sizes = () => sources.map(file => (existsSync(file) ? statSync(file).size : undefined))
-  const before = { state: snapshotKernelState(), sizes: sizes() }
+  const before = { state: await snapshotKernelState(), sizes: sizes() }
   const fault = await expectCode(ThinPool.create(options), code)
-  expect({ state: snapshotKernelState(), sizes: sizes() }).toEqual(before)
+  expect({ state: await snapshotKernelState(), sizes: sizes() }).toEqual(before)
   return fault
 }

@@ -1,5 +1,5 @@
 // Programs as independent checks: what the library claims, somebody else must confirm.
-import { outcomeOf, quoted } from './spawner.js'
+import { outcomeOf } from './spawner.js'
 
 export interface Ran {
   readonly status: number | null
@@ -11,13 +11,6 @@ export interface Ran {
 export function tryRun(command: string, args: readonly string[], input?: string): Ran {
   const { status, stdout, stderr } = outcomeOf(command, args, input)
   return { status, stdout: stdout.toString(), stderr: stderr.toString() }
-}
-
-/** Several programs one after the other, below one shell: to start a program takes longer than most of them run. */
-export function tryRunEach(commands: readonly (readonly string[])[]): Pick<Ran, 'status' | 'stdout'>[] {
-  const script = commands.map(words => `${words.map(quoted).join(' ')}; printf '\\036%d\\036' $?`).join('\n')
-  const parts = run('sh', ['-c', script]).split('\x1e')
-  return commands.map((_, index) => ({ stdout: parts[2 * index]!, status: Number(parts[2 * index + 1]) }))
 }
 
 /** Runs a program that must succeed, and gives what it printed. */

@@ -96,10 +96,10 @@ test('attach() of an attached file rejects with DM_FILE_ATTACHED, by any of its 
     reason: expect.objectContaining({ code: 'DM_FILE_ATTACHED' }) as unknown,
   })
   renameSync(file, `${file}.moved`)
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const fault = await expectCode(LoopDevice.attach({ file: `${file}.moved` }), 'DM_FILE_ATTACHED')
   expect(fault.message).toContain(devices[0]!.path)
-  expect(snapshotKernelState()).toBe(before)
+  expect(await snapshotKernelState()).toBe(before)
   await devices[0]!.detach()
   await (await LoopDevice.attach({ file: `${file}.link` })).detach()
 })

@@ -87,7 +87,7 @@ test('mount() of an invalid device, type or target leaves no mount', async () =>
     const empty = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
     const target = folder()
     const good: MountOptions = { source: empty.path, target, type: 'ext4' }
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     expect(await expectCode(mount(good), 'DM_KERNEL')).toMatchObject({ errno: 22 })
     expect(await expectCode(mount({ ...good, type: 'nofs' }), 'DM_KERNEL')).toMatchObject({ errno: 19 })
     await expectCode(mount({ ...good, target: `${target}/none` }), 'DM_FILE_MISSING')
@@ -96,7 +96,7 @@ test('mount() of an invalid device, type or target leaves no mount', async () =>
     await expectCode(mount({ ...good, readonly: true } as MountOptions), 'DM_INVALID_ARGUMENT')
     expect(await expectCode(unmount(target), 'DM_KERNEL')).toMatchObject({ errno: 22, operation: 'umount2' })
     await expectCode(unmount(''), 'DM_INVALID_ARGUMENT')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
   })
 })
 

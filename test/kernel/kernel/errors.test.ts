@@ -33,7 +33,7 @@ const masking = (node: string) => covering(node, '--bind /dev/null')
 /** Runs all calls in one child (a start of Node is dear here): each fails with its error, kernel and files are as before. */
 async function refused(calls: readonly [string, object][], folder: string, prefix: string[] = [], first = '') {
   const files = () => tryRun('find', [folder, '-printf', '%p %s\n']).stdout
-  const before = [snapshotKernelState(), files()]
+  const before = [await snapshotKernelState(), files()]
   const attempts = calls.map(([call]) => `async () => { await ${call} }`)
   const outcome = await runChild(
     `${first}
@@ -44,7 +44,7 @@ async function refused(calls: readonly [string, object][], folder: string, prefi
     prefix,
   )
   expect(outcome).toMatchObject({ value: calls.map(([, error]) => error) })
-  expect([snapshotKernelState(), files()]).toEqual(before)
+  expect([await snapshotKernelState(), files()]).toEqual(before)
 }
 
 function createCall(folder: string): string {

@@ -95,7 +95,7 @@ if (!withUdev) {
     await expectCode(device.rename(next), 'DM_NAME_TAKEN')
     expect(dmInfo(name)).toMatchObject({ liveTable: true })
     await device.remove()
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const make of [
       () => MappedDevice.create({ name: next, table: small, mapperLink: true }),
       () => withPool({ name: next, mapperLinks: true }, async () => {}),
@@ -104,7 +104,7 @@ if (!withUdev) {
       expect(fault).toMatchObject({ operation: 'symlink', device: placeOf(next) })
       expect(fault.message).toContain(placeOf(next))
       expect(fault.rollback).toContainEqual({ operation: 'DM_DEV_REMOVE', device: next, errno: 0 })
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     }
     unlinkSync(placeOf(next))
     symlinkSync('/dev/null', placeOf(next))

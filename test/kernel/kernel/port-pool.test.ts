@@ -37,7 +37,7 @@ test('each invalid message fails with its errno, and leaves the pool unchanged',
   scratch.log.allow(...REFUSALS)
   await withPool(async (pool, { name }) => {
     await (await pool.createVolume({ sizeBytes: MiB })).activate()
-    const before = [snapshotKernelState(), dmStatus(name)]
+    const before = [await snapshotKernelState(), dmStatus(name)]
     const expected: [string, number][] = [
       ['create_thin 0', 17],
       ['create_snap 0 0', 17],
@@ -58,7 +58,7 @@ test('each invalid message fails with its errno, and leaves the pool unchanged',
     const found: [string, number | undefined][] = []
     for (const [text] of expected) found.push([text, await errnoOf(message(name, text))])
     expect(found).toEqual(expected)
-    expect([snapshotKernelState(), dmStatus(name)]).toEqual(before)
+    expect([await snapshotKernelState(), dmStatus(name)]).toEqual(before)
   })
 })
 
@@ -120,7 +120,7 @@ test('each invalid table fails with its errno and the kernel’s reason, and lea
     const spare = await port.createSparse(scratch.path('spare'), 4 * MiB)
     expect(spare.created).toBe(true)
     await withLoops([scratch.path('spare')], async ([blank]) => {
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       const thin = (parameters: string): TargetLine[] => [
         { startSectors: 0, lengthSectors: 2048, type: 'thin', parameters },
       ]
@@ -174,7 +174,7 @@ test('each invalid table fails with its errno and the kernel’s reason, and lea
         expect(`${what}: ${fault.kernelReason ?? ''}`).toMatch(reason)
         expect(dmInfo(device)).toBeUndefined()
       }
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     })
   })
 })
@@ -184,7 +184,7 @@ test('a table that cannot be resumed leaves no device', async () => {
   await withPool({ dataBytes: 8 * MiB }, async (pool, { name, dataFile, metadataFile }) => {
     await pool.remove()
     await withLoops([dataFile, metadataFile], async ([data, metadata]) => {
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       // Loading a pool that is shorter than its metadata says works; the resume is what refuses it.
       const table = [
         {
@@ -201,7 +201,7 @@ test('a table that cannot be resumed leaves no device', async () => {
         operation: 'DM_DEV_RESUME',
         rollback: [{ operation: 'DM_DEV_REMOVE', device: name, errno: 0 }],
       })
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     })
   })
 })

@@ -25,7 +25,7 @@ type Leave = (() => Promise<void> | void) | void
 /** What the tools of others say; settled, since udev may look at what is new. */
 async function unchanged(): Promise<string> {
   if (process.env['DM_THIN_UDEV'] === '1') run('udevadm', ['settle'])
-  return Promise.resolve(snapshotKernelState())
+  return Promise.resolve(await snapshotKernelState())
 }
 
 /** Waits no longer than it must where somebody holds the device on purpose. */

@@ -24,7 +24,7 @@ test('calls with an aborted signal reject with its reason as cause, and do not c
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const signal = AbortSignal.abort(reason)
     const file = scratch.path('never')
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const calls: (() => Promise<unknown>)[] = [
       () => ThinPool.open({ name, signal }),
       () =>
@@ -56,7 +56,7 @@ test('calls with an aborted signal reject with its reason as cause, and do not c
     }
     const [one] = await pool.deactivateMany([volume], { signal })
     expect(one).toMatchObject({ status: 'rejected', reason: { code: 'ABORT_ERR' } })
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     expect(existsSync(file)).toBe(false)
     expect((await pool.volumes()).map(({ id }) => id)).toEqual([0])
   })
@@ -89,19 +89,19 @@ test('ThinPool.create aborted at any moment leaves a complete pool, or neither d
     )
     expect([data, metadata].map(existsSync)).toEqual(pool ? [true, true] : [false, false])
     await pool?.remove({ deleteFiles: true })
-    expect(snapshotKernelState()).toBe('')
+    expect(await snapshotKernelState()).toBe('')
   }
 })
 
 test('activate() aborted at any moment leaves an active volume or no device', async () => {
   await withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const moment of MOMENTS) {
       const active = await abortedAt(moment, signal => volume.activate({ signal }))
       expect(await volume.refresh()).toBe(active !== undefined)
       await volume.deactivate()
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     }
   })
 })
@@ -110,13 +110,13 @@ test('snapshot() of an active volume aborted at any moment leaves the origin res
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     for (const moment of MOMENTS) {
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       const had = (await pool.volumes()).length
       const snapshot = await abortedAt(moment, signal => volume.snapshot({ activate: true, signal }))
       expect(dmInfo(volume.name)).toMatchObject({ suspended: false })
       await writeBlock(volume.path, 0, moment)
       await snapshot?.deactivate()
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
       expect((await pool.volumes()).length).toBe(had + (snapshot ? 1 : 0))
     }
   })
@@ -151,13 +151,13 @@ test('removal of a busy device aborted between two tries leaves it unchanged, an
   await withPool(async (pool, { name }) => {
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const fd = openSync(volume.path, 'r')
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const call of [
       (signal: AbortSignal) => volume.deactivate({ timeoutMs: 3_600_000, signal }),
       (signal: AbortSignal) => pool.remove({ deactivate: true, timeoutMs: 3_600_000, signal }),
     ]) {
       expect(await abortedAt(50, async signal => call(signal).then(() => 'done'))).toBeUndefined()
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     }
     closeSync(fd)
     await volume.deactivate()
@@ -187,10 +187,10 @@ test('an abort after a call has no effect, and the call leaves no listener on it
     dmCreate(name, '0 8 zero')
     await expectCode(volume.snapshot({ name, activate: true, signal }), 'DM_NAME_TAKEN')
     dmRemove(name)
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     controller.abort(reason)
     await new Promise(setImmediate)
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     expect(await snapshot.status()).toMatchObject({ state: 'active' })
     expect((await pool.volumes()).map(({ id }) => id)).toEqual([0, 1])
   })

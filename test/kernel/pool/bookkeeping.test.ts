@@ -21,10 +21,10 @@ test('setTransactionId() sets the id that dmsetup reports, and rejects a wrong c
   await withPool(async (pool, { name }) => {
     for (let id = 0n; id < 5n; id++) await pool.setTransactionId({ currentId: id, newId: id + 1n })
     expect(idBy(name)).toBe('5')
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const fault = await expectCode(pool.setTransactionId({ currentId: 4n, newId: 9n }), 'DM_TRANSACTION_MISMATCH')
     expect(fault).toMatchObject({ errno: 22, operation: 'DM_TARGET_MSG', device: name, detail: '5' })
-    expect([idBy(name), snapshotKernelState()]).toEqual(['5', before])
+    expect([idBy(name), await snapshotKernelState()]).toEqual(['5', before])
     dmMessage(name, 'set_transaction_id 5 77')
     await expectCode(pool.setTransactionId({ currentId: 5n, newId: 6n }), 'DM_TRANSACTION_MISMATCH')
     await pool.setTransactionId({ currentId: 77n, newId: 2n ** 64n - 1n })

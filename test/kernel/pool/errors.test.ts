@@ -24,7 +24,7 @@ test('a suspended pool rejects activations and snapshots of active volumes, and 
     const volume = await (await pool.createVolume({ sizeBytes: MiB })).activate()
     const idle = await pool.createVolume({ sizeBytes: MiB })
     dmSuspend(name)
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const fault = await expectCode(idle.activate(), 'DM_POOL_SUSPENDED')
     expect(fault).toMatchObject({ errno: 22, operation: 'DM_TABLE_LOAD' })
     expect(fault.message).toContain(`dmsetup resume ${name}`)
@@ -32,7 +32,7 @@ test('a suspended pool rejects activations and snapshots of active volumes, and 
     await expectCode(idle.snapshot({ activate: true }), 'DM_POOL_SUSPENDED')
     const [result] = await pool.activateMany([idle])
     expect(result).toMatchObject({ status: 'rejected', reason: { code: 'DM_POOL_SUSPENDED' } })
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
 
     expect((await pool.status()).mode).toBe('rw')
     expect(await volume.status()).toMatchObject({ state: 'active' })
@@ -53,7 +53,7 @@ test('a read-only pool rejects messages, and its volumes can be read and removed
     const readOnly = await ThinPool.open({ ...reopen, readOnly: true })
     expect(dmStatus(name)).toContain(' ro ')
     const volume = await (await readOnly.volume(0, { sizeBytes: MiB })).activate()
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     for (const call of [
       readOnly.createVolume({ sizeBytes: MiB }),
       volume.snapshot(),
@@ -64,7 +64,7 @@ test('a read-only pool rejects messages, and its volumes can be read and removed
     }
     const [result] = await readOnly.snapshotMany(volume, 1)
     expect(result).toMatchObject({ status: 'rejected', reason: { code: 'DM_POOL_READ_ONLY' } })
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     expect(await seedOf(volume.path, 3, [5])).toBe(5)
   })
 })
@@ -113,12 +113,12 @@ test('a pool whose metadata device fails rejects changes with DM_POOL_FAILED, an
     const status = await pool.status()
     expect(status).toMatchObject({ mode: 'fail', needsCheck: true, data: undefined, transactionId: undefined })
     expect(await volume.status()).toMatchObject({ state: 'fail', sizeBytes: 8 * MiB })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     await expectCode(pool.createVolume({ sizeBytes: MiB }), 'DM_POOL_FAILED')
     await expectCode(volume.snapshot({ id: 20 }), 'DM_POOL_FAILED')
     await expectCode(idle.activate(), 'DM_POOL_FAILED')
     await expectCode(idle.delete(), 'DM_POOL_FAILED')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     expect(tryRun('dmsetup', ['message', pool.name, '0', 'create_thin 9']).status).not.toBe(0)
     // The kernel prints `Fail` for such a thin even where its table is asked for; it is found all the same.
     expect(dmTable(volume.name)).toMatch(/ thin Fail$/)

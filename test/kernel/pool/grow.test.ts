@@ -71,10 +71,10 @@ test('volumes stay active with their contents while the pool grows, and use the 
 describe('grow()', () => {
   test('rejects smaller sizes of data and of metadata, and leaves the pool unchanged', async () => {
     await withPool(async (pool, { dataFile }) => {
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       await expectCode(pool.grow({ dataBytes: 32 * MiB }), 'DM_INVALID_ARGUMENT')
       await expectCode(pool.grow({ metadataBytes: 2 * MiB }), 'DM_INVALID_ARGUMENT')
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
       expect(statSync(dataFile).size).toBe(64 * MiB)
       expect((await pool.status()).mode).toBe('rw')
     })
@@ -82,21 +82,21 @@ describe('grow()', () => {
 
   test('rejects sizes that are not whole sectors, and leaves the pool unchanged', async () => {
     await withPool(async pool => {
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       for (const size of [0, -512, 64 * MiB + 1, 65 * MiB + 0.5, Number.POSITIVE_INFINITY]) {
         await expectCode(pool.grow({ dataBytes: size }), 'DM_INVALID_ARGUMENT')
         await expectCode(pool.grow({ metadataBytes: size }), 'DM_INVALID_ARGUMENT')
       }
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     })
   })
 
   test('rejects a missing file, and leaves the pool unchanged', async () => {
     await withPool({ check: false }, async (pool, { dataFile }) => {
       run('rm', [dataFile])
-      const before = snapshotKernelState()
+      const before = await snapshotKernelState()
       await expectCode(pool.grow({ dataBytes: 128 * MiB }), 'DM_FILE_MISSING')
-      expect(snapshotKernelState()).toBe(before)
+      expect(await snapshotKernelState()).toBe(before)
     })
   })
 
@@ -113,10 +113,10 @@ describe('grow()', () => {
       data: { device },
       metadata: { file: metadata, sizeBytes: 4 * MiB },
     })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const fault = await expectCode(pool.grow({ dataBytes: 8 * MiB }), 'DM_INVALID_ARGUMENT')
     expect(fault.message).toContain('4194304')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
 
     run('dmsetup', ['load', name, '--table', `0 16384 linear ${loop} 0`])
     run('dmsetup', ['resume', '--noudevsync', name])

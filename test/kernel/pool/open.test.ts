@@ -24,16 +24,16 @@ import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend, dmTable } from '../../
 const scratch = useScratch()
 
 async function refused(options: OpenPoolOptions | string, code: Parameters<typeof expectCode>[1]) {
-  const before = snapshotKernelState()
+  const before = await snapshotKernelState()
   const fault = await expectCode(ThinPool.open(options), code)
-  expect(snapshotKernelState()).toBe(before)
+  expect(await snapshotKernelState()).toBe(before)
   return fault
 }
 
 test('open() adopts a running pool by its name or with its files, also concurrently', async () => {
   await withPool(async (pool, { name, reopen }) => {
     await pool.createVolume({ sizeBytes: MiB, id: 5 })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const opened = await Promise.all([ThinPool.open(name), ThinPool.open({ name }), ThinPool.open(reopen)])
     for (const other of opened) {
       expect(other.path).toBe(pool.path)
@@ -41,7 +41,7 @@ test('open() adopts a running pool by its name or with its files, also concurren
       expect((await other.volumes()).map(volume => volume.id)).toEqual([5])
       await other.close()
     }
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
   })
 })
 

@@ -26,7 +26,7 @@ test('a change whose record cannot be written is rolled back, and succeeds when 
   withRecord(async (pool, record, move) => {
     const volume = await pool.createVolume({ sizeBytes: MiB, id: 0 })
     const origin = await (await pool.createVolume({ sizeBytes: MiB, id: 1 })).activate()
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     move(true)
     const fault = await expectCode(pool.createVolume({ sizeBytes: MiB, id: 5 }), 'DM_RECORD')
     expect(fault).toMatchObject({ rollback: [{ operation: 'delete 5', device: pool.name, errno: 0 }] })
@@ -35,7 +35,7 @@ test('a change whose record cannot be written is rolled back, and succeeds when 
     expect(many.rollback.map(step => step.operation)).toEqual(['delete 7', 'delete 8'])
     const activated = await expectCode(volume.activate({ sizeBytes: 2 * MiB }), 'DM_RECORD')
     expect(activated.rollback).toMatchObject([{ operation: 'DM_DEV_REMOVE', errno: 0 }])
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     move(false)
     expect((await pool.volumes()).map(({ id, sizeBytes }) => [id, sizeBytes])).toEqual([
       [0, MiB],

@@ -55,10 +55,10 @@ test.each(SIGNATURES)(
   (type, sign) =>
     onLoops(async (options, data) => {
       sign(data)
-      const [before, state] = [hashOf(data), snapshotKernelState()]
+      const [before, state] = [hashOf(data), await snapshotKernelState()]
       const fault = await expectCode(ThinPool.create(options), 'DM_SIGNATURE_FOUND')
       expect(fault).toMatchObject({ detail: type })
-      expect([hashOf(data), snapshotKernelState()]).toEqual([before, state])
+      expect([hashOf(data), await snapshotKernelState()]).toEqual([before, state])
       const pool = await ThinPool.create({ ...options, format: 'overwrite' })
       expect(await pool.status()).toMatchObject({ mode: 'rw' })
       await pool.remove()
@@ -75,7 +75,7 @@ test('create rejects files with a signature at the start of data or at the end o
   put(metadata, 4 * MiB - 512, 'EFI PART')
   const fault = await expectCode(ThinPool.create({ ...options, data: { file: other } }), 'DM_SIGNATURE_FOUND')
   expect(fault.message).toContain('metadata')
-  expect(snapshotKernelState()).toBe('')
+  expect(await snapshotKernelState()).toBe('')
 })
 
 test('create waits for a node that another process has locked, can be aborted, and continues after the release', () =>
@@ -85,13 +85,13 @@ test('create waits for a node that another process has locked, can be aborted, a
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     await once(locker.stdout, 'data')
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const aborted = new AbortController()
     const given = ThinPool.create({ ...options, signal: aborted.signal })
     const seen = expectCode(given, 'ABORT_ERR')
     setTimeout(() => aborted.abort(), 100)
     await seen
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     const made = ThinPool.create(options)
     locker.stdin.end('\n')
     await once(locker, 'exit')

@@ -209,7 +209,7 @@ async function unchanged({ pool: { name } }: PoolBench): Promise<string> {
     const other = await ThinPool.open({ name, repair: false })
     return (await other.volumes()).map(volume => volume.id)
   }
-  return `${snapshotKernelState()} ${String(await ids().catch((fault: { code: string }) => fault.code))}`
+  return `${await snapshotKernelState()} ${String(await ids().catch((fault: { code: string }) => fault.code))}`
 }
 
 test('the table of this test has every method of pools and volumes', () => {

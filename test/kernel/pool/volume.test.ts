@@ -108,7 +108,7 @@ test('an id that exists, is unknown or was deleted is rejected, and leaves neith
   scratch.log.allow(/device-mapper: (thin|table|ioctl): /)
   await withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: MiB, id: 3 })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     expect(await expectCode(pool.createVolume({ sizeBytes: MiB, id: 3 }), 'DM_VOLUME_EXISTS')).toMatchObject({
       errno: 17,
       operation: 'DM_TARGET_MSG',
@@ -121,7 +121,7 @@ test('an id that exists, is unknown or was deleted is rejected, and leaves neith
     expect(fault.rollback).toEqual([{ operation: 'DM_DEV_REMOVE', device: other.name, errno: 0 }])
     await expectCode(other.delete(), 'DM_VOLUME_NOT_FOUND')
     await expectCode(other.snapshot(), 'DM_VOLUME_NOT_FOUND')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     expect(await idsOf(pool)).toEqual([])
   })
 })
@@ -131,10 +131,10 @@ test('activate() rejects a name that exists, and succeeds with another name', as
     const taken = scratch.name('taken')
     const volume = await pool.createVolume({ sizeBytes: MiB, name: taken })
     dmCreate(taken, '0 8 zero')
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     await expectCode(volume.activate(), 'DM_NAME_TAKEN')
     await expectCode(volume.activate({ name }), 'DM_NAME_TAKEN')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     await volume.activate({ name: scratch.name('free') })
     expect(await idsOf(pool)).toEqual([0])
     dmRemove(taken)
@@ -162,10 +162,10 @@ test('sizes that are zero, partial sectors, too large or unknown are rejected', 
     expect(await idsOf(pool)).toEqual([])
     await pool.createVolume({ sizeBytes: MiB })
     const found = (await pool.volumes())[0]!
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     await expectCode(found.activate(), 'DM_SIZE_UNKNOWN')
     await expectCode(found.activate({ sizeBytes: 700 }), 'DM_INVALID_ARGUMENT')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     await found.activate({ sizeBytes: 2 * MiB })
     expect(dmTable(found.name)).toContain('0 4096 thin ')
   })
@@ -175,14 +175,14 @@ test('a size larger than the kernel’s limit is rejected by the kernel, and lea
   scratch.log.allow(/device-mapper: (table|ioctl): /)
   await withPool(async pool => {
     const volume = await pool.createVolume({ sizeBytes: 2 ** 53 - 512 })
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     const outcome = await volume.activate().then(
       () => 'active',
       (fault: { code: string }) => fault.code,
     )
     if (outcome === 'active') await volume.deactivate()
     else expect(outcome).toBe('DM_TABLE_REFUSED')
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
   })
 })
 
@@ -191,9 +191,9 @@ test('deleting a volume frees its exclusive blocks, and an active volume is not 
   await withPool(async pool => {
     const volume = await (await pool.createVolume({ sizeBytes: 16 * MiB })).activate()
     await writeAt(volume.path, 0, pattern(1, 4 * MiB))
-    const before = snapshotKernelState()
+    const before = await snapshotKernelState()
     expect(await expectCode(volume.delete(), 'DM_VOLUME_ACTIVE')).toMatchObject({ errno: 16, detail: 'delete 0' })
-    expect(snapshotKernelState()).toBe(before)
+    expect(await snapshotKernelState()).toBe(before)
     expect((await pool.status()).data!.usedBlocks).toBe(64)
     await volume.deactivate()
     await volume.delete()

@@ -1,4 +1,5 @@
 // Where the binary comes from: the package, a compiler, or nowhere.
+// @full
 import { existsSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'

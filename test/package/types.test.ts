@@ -1,4 +1,5 @@
 // What a TypeScript user sees of the package, with their compiler's settings and not ours.
+// @full
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { copyOfConsumer, repository, run } from './package'

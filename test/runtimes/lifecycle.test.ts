@@ -7,7 +7,7 @@ import path from 'node:path'
 import { LoopDevice, MiB, ThinPool } from '../../lib/entry/index.js'
 import { MARK, markedDevices, markedLoops } from '../helpers/kernel/kernel-state.js'
 import { takeDown, withPool } from '../helpers/pool/pools.js'
-import { runtimePath } from '../helpers/process/runtimes.js'
+import { RUNTIMES, runtimePath } from '../helpers/process/runtimes.js'
 import { markedName, useScratch } from '../helpers/kernel/scratch.js'
 import { dmCreate, dmInfo, dmRemove, dmResume, dmSuspend } from '../helpers/kernel/dmsetup.js'
 
@@ -66,9 +66,7 @@ async function reset(name: string): Promise<void> {
   await Promise.all(volumes.filter(volume => volume.id >= VOLUMES).map(volume => volume.delete()))
 }
 
-const VERSIONS = ['node20', 'node22', 'node24', 'node26']
-
-test.each(VERSIONS)('%s ends without a crash on exit, throw or terminate during calls', async version => {
+test.each(RUNTIMES)('%s ends without a crash on exit, throw or terminate during calls', async version => {
   // Two workers want the same free id: the kernel logs it, and the slower one takes another.
   scratch.log.allow(/Creation of new snapshot \d+ of device 0 failed/)
   await withPool(async pool => {
@@ -91,7 +89,7 @@ test.each(VERSIONS)('%s ends without a crash on exit, throw or terminate during 
   })
 })
 
-test.each(VERSIONS)('%s ends without a crash if workers are terminated at any moment of many calls', version => {
+test.each(RUNTIMES)('%s ends without a crash if workers are terminated at any moment of many calls', version => {
   const { status, signal, stdout, stderr } = spawnSync(runtime(version), [path.join(__dirname, 'storm.cjs'), '3'], {
     encoding: 'utf8',
     timeout: LIMIT_MS,
@@ -145,7 +143,7 @@ describe('a suspend that waits in the kernel', () => {
 
   test('is aborted by process.exit() and terminate() on each Node', async () => {
     await makeStuck()
-    for (const version of VERSIONS) {
+    for (const version of RUNTIMES) {
       await runBlocked(version, 'blocked-exit', 7)
       await runBlocked(version, 'blocked-terminate', 0)
     }

@@ -4,14 +4,15 @@
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import { endStore, storeFiles } from '../helpers/store/stores.js'
-import { runtimePath } from '../helpers/process/runtimes.js'
+import { RUNTIMES, runtimePath } from '../helpers/process/runtimes.js'
 import { useScratch } from '../helpers/kernel/scratch.js'
 
 const scratch = useScratch()
 const script = path.join(__dirname, 'store.cjs')
 /** better-sqlite3 is built for the Node that runs the tests. */
 const here = { name: 'this Node', binary: process.execPath, env: { DM_THIN_SQLITE: 'better-sqlite3' } }
-const own = ['node22', 'node24', 'node26'].map(name => ({ name, binary: runtimePath(name), env: {} }))
+/** Node 20 has no SQLite of its own. */
+const own = RUNTIMES.filter(name => name !== 'node20').map(name => ({ name, binary: runtimePath(name), env: {} }))
 
 interface Report {
   readonly sqlite: string

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { useScratch } from '../helpers/kernel/scratch.js'
-import { runtimePath } from '../helpers/process/runtimes.js'
+import { RUNTIMES, runtimePath } from '../helpers/process/runtimes.js'
 import { run } from '../helpers/process/spawned.js'
 import { endStore, keysOf, storeFiles } from '../helpers/store/stores.js'
 import { LayerStore } from '../../lib/entry/store.js'
@@ -13,7 +13,7 @@ import { LayerStore } from '../../lib/entry/store.js'
 const scratch = useScratch()
 const script = path.join(__dirname, 'zstd.cjs')
 const TEXT = 'zstd'.repeat(1000)
-const NODES = ['node20', 'node22', 'node24', 'node26'].map(name => ({ name, binary: runtimePath(name) }))
+const NODES = RUNTIMES.map(name => ({ name, binary: runtimePath(name) }))
 /** better-sqlite3 is built for the Node that runs the tests; Node 20 has no SQLite of its own. */
 const WITH_SQLITE = [{ name: 'this Node', binary: process.execPath }, ...NODES.slice(1)]
 

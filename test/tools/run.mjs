@@ -1,7 +1,7 @@
 // The one entry behind the commands of package.json. It needs nothing but Node, and brings the rest:
 //
-//   node test/tools/run.mjs <demo|test|test-all|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
-import { allSetup, asan, bench, demo, long, test, testAll, testHere, unit, vm } from './runner/commands.mjs'
+//   node test/tools/run.mjs <demo|test|test-full|test-all|unit|long|here|asan|fuzz|bench|vm|all-setup> [arguments]
+import { allSetup, asan, bench, demo, long, test, testAll, testFull, testHere, unit, vm } from './runner/commands.mjs'
 import { fuzz } from './runner/fuzz.mjs'
 import { checkPlatform, completePath } from './setup/needs.mjs'
 import { say, SetupError } from './setup/steps.mjs'
@@ -9,6 +9,7 @@ import { say, SetupError } from './setup/steps.mjs'
 const COMMANDS = {
   demo,
   test,
+  'test-full': testFull,
   'test-all': testAll,
   unit,
   long,

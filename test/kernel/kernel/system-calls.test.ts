@@ -1,4 +1,5 @@
 // What each operation asks of the kernel is what docs/benchmark/system-calls.md says: no call more, and none less.
+// @full
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { outcomeOf } from '../../helpers/process/spawner.js'

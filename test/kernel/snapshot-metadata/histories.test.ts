@@ -9,6 +9,7 @@ import { useScratch } from '../../helpers/kernel/scratch.js'
 import { thinDelta, thinDump } from '../../helpers/metadata/tools.js'
 import { withPool } from '../../helpers/pool/pools.js'
 import { type Random, seeded } from '../../helpers/random/random.js'
+import { seeds } from '../../helpers/random/sample.js'
 import { blocksIn } from '../../helpers/snapshot-metadata/client.js'
 import { serving } from '../../helpers/snapshot-metadata/serving.js'
 import { contentOf, rebuilt } from '../../helpers/snapshot-metadata/verify.js'
@@ -57,7 +58,7 @@ async function history(pool: ThinPool, random: Random): Promise<{ writable: Thin
 const blocksOf = (ranges: readonly { begin: number; length: number }[]): number[] =>
   ranges.flatMap(({ begin, length }) => Array.from({ length }, (_, at) => begin + at))
 
-test.each([1, 2, 3, 4, 5, 6])('the history of seed %i', async seed => {
+test.each(seeds({ usual: 2, full: 12 }))('the history of seed %i', async seed => {
   const random = seeded(seed)
   const options = {
     record: scratch.path(`record-${seed}.json`),

@@ -1,7 +1,8 @@
 // Bookmarks in random histories, with the base kept and with the base deleted. The seed is in the title.
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { expectBookmarks } from '../../helpers/metadata/bookmark-history.js'
+import { seeds } from '../../helpers/random/sample.js'
 
 const scratch = useScratch()
 
-test.each([1, 2, 3, 4])('the history of seed %i', seed => expectBookmarks(scratch, seed))
+test.each(seeds({ usual: 1, full: 12 }))('the history of seed %i', seed => expectBookmarks(scratch, seed))

@@ -1,6 +1,6 @@
 // What each command of package.json does, after the machine is ready for it.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheDir } from '../vm/cache.mjs'
 import { ensureKernel } from '../vm/kernel.mjs'
@@ -16,7 +16,7 @@ import { runParts } from './lanes.mjs'
 import { writeMatrix } from './matrix.mjs'
 import { ensurePackages } from '../setup/needs.mjs'
 import { everyPart, ON_DEVICES, usualParts } from './parts.mjs'
-import { testFiles } from './queue.mjs'
+import { optionsIn, testFiles } from './queue.mjs'
 import { openly, repository, say, SetupError, together } from '../setup/steps.mjs'
 import { countPart, summarize } from './summary.mjs'
 import { ensureTools } from '../setup/tools.mjs'
@@ -63,25 +63,33 @@ export async function demo(args) {
   return (await runInGuest({ command, cwd: repository, keep, cheaper: true, env })).status
 }
 
-/** Everything. Tests on devices always run in a guest: they must not be able to hurt anybody's disks. */
-export async function test(args) {
-  const needs = project => testFiles([project], args).length > 0
+/** Every feature and every promise once. Tests on devices run in a guest: they must not be able to hurt anybody's disks. */
+export const test = args => usual(args, { full: false })
+
+/** And what repeats a proof: on a second kernel, on each Node, with all pairs, with random histories. */
+export const testFull = args => usual(args, { full: true })
+
+/** @param {string[]} args @param {{ full: boolean }} which */
+async function usual(args, { full }) {
+  if (full) process.env.DM_THIN_FULL = '1'
+  const needs = project => testFiles([project], args, { full }).length > 0
   // It boots the kernel of the other kind of machine inside of the guest: see test/helpers/process/boot-kernel.ts.
-  const boots = testFiles(['examples'], args).some(({ file }) => file.endsWith('boot-forks.test.ts'))
+  const boots = testFiles(['examples'], args, { full }).some(({ file }) => file.endsWith('boot-forks.test.ts'))
   await ensureAll({
     clients: needs('clients'),
     packed: needs('package') && !inGuest(),
     qemu: boots || process.env.DM_THIN_VM !== 'uml',
     uml: boots,
   })
-  if (inGuest()) return report([here(['unit'], args), here([...ON_DEVICES, 'races'], args)], [], args)
-  return report([here(['unit', 'package'], args)], await usualParts(args), args)
+  if (inGuest()) return report([here(['unit'], args, full), here([...ON_DEVICES, 'races'], args, full)], [], args)
+  return report([here(['unit', 'package'], args, full)], await usualParts(args, { full }), args)
 }
 
 /** Everything on each machine, with and without udev, for a release; the table goes to docs/project/test-matrix.md. */
 export async function testAll(args) {
   await ensureAll({ clients: true, packed: true, qemu: true, uml: true })
-  return report([here(['unit', 'package'], args)], everyPart(args), args, writeMatrix)
+  process.env.DM_THIN_FULL = '1'
+  return report([here(['unit', 'package'], args, true)], everyPart(args), args, writeMatrix)
 }
 
 export async function unit(args) {
@@ -185,11 +193,11 @@ export async function allSetup() {
   return 0
 }
 
-/** A part on this machine's own kernel. @param {string[]} projects @param {string[]} filters */
-const here = (projects, filters) => ({
+/** A part on this machine's own kernel. @param {string[]} projects @param {string[]} filters @param {boolean} [full] */
+const here = (projects, filters, full = false) => ({
   title: `here: ${projects.join(', ')}`,
-  projects,
-  filters,
+  files: testFiles(projects, filters, { full }),
+  options: optionsIn(filters),
   devices: projects.some(name => [...ON_DEVICES, 'races', 'long'].includes(name)),
 })
 
@@ -199,16 +207,26 @@ const here = (projects, filters) => ({
  */
 async function report(local, parts, filters, keep = async () => {}) {
   const results = []
-  for (const part of local) if (testFiles(part.projects, filters).length > 0) results.push(await runPart(part))
+  for (const part of local) if (part.files.length > 0) results.push(await runPart(part))
   const testNamePattern = namePattern(filters)
   results.push(...(await runParts(parts, { testNamePattern })))
   await keep(results)
   const counted = results.map(each => countPart(each, { mayBeEmpty: filters.length > 0, root: repository }))
   // With a name pattern jest calls every other test skipped.
-  const { text, ok } = summarize(counted, { skippedMayBe: testNamePattern !== undefined })
+  const took = { seconds: process.uptime(), processorSeconds: processorSeconds() }
+  const { text, ok } = summarize(counted, { skippedMayBe: testNamePattern !== undefined, took })
   process.stderr.write('\n')
   await new Promise(done => process.stdout.write(`${text}\n`, done))
   return ok ? 0 : 1
+}
+
+/** Of this process and of all that it started and that have ended; a tick is a hundredth of a second. */
+function processorSeconds() {
+  const fields = readFileSync('/proc/self/stat', 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
+    .map(Number)
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + ticks, 0) / 100
 }
 
 /** The value of jest's -t. @param {string[]} words */

@@ -7,7 +7,8 @@
 // minutes, so that the guest's limit is one of few files. The next guest goes on.
 //
 //   node test/tools/runner/guest-runner.mjs QUEUE
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { randomInt } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -51,19 +52,36 @@ function keep(path, text) {
   renameSync(`${path}.new`, path)
 }
 
+/** Seconds that the processors of this guest have computed, for all processes. A tick is a hundredth of a second. */
+function computed() {
+  const [user, nice, system, , , irq, softirq] = readFileSync('/proc/stat', 'utf8').split(/\s+/).slice(1).map(Number)
+  return (user + nice + system + irq + softirq) / 100
+}
+
 async function run({ project, file }, index) {
-  const started = performance.now()
+  const [started, before] = [performance.now(), computed()]
   const chosen = { _: [file], $0: '', selectProjects: [project], runTestsByPath: true, testNamePattern }
   const options = { ...chosen, runInBand: true, reporters: [], watchman: false, passWithNoTests: true }
   const { results } = await runCLI(options, [repository])
   const seconds = (performance.now() - started) / 1000
+  const processor = computed() - before
   const { testResults } = formatTestResults(results)
-  keep(join(folder, `result-${index}.json`), JSON.stringify({ result: testResults, seconds }))
+  keep(join(folder, `result-${index}.json`), JSON.stringify({ result: testResults, seconds, processor }))
   const ok = results.numFailedTests === 0 && results.numFailedTestSuites === 0 && results.numPassedTests > 0
   const word = ok ? 'PASS' : results.numTotalTests === 0 ? 'NONE' : 'FAIL'
-  process.stderr.write(`${word} ${file} (${results.numPassedTests} passed, ${seconds.toFixed(1)} s)\n`)
+  process.stderr.write(
+    `${word} ${file} (${results.numPassedTests} passed, ${seconds.toFixed(1)} s, processor ${processor.toFixed(1)} s)\n`,
+  )
   for (const each of results.testResults) if (each.failureMessage) process.stderr.write(`${each.failureMessage}\n`)
   return word !== 'FAIL'
+}
+
+/** Devices that tests have made and left, by dmsetup: after each test they look with the library's own list. */
+function left() {
+  if (!existsSync('/dev/mapper/control')) return []
+  const { status, stdout, stderr } = spawnSync('dmsetup', ['ls'], { encoding: 'utf8' })
+  if (status !== 0) return [`dmsetup ls: ${stderr}`]
+  return stdout.split('\n').filter(line => line.startsWith('dmthintest-'))
 }
 
 // Before each file jest says there which project runs; what is for a person goes to standard error.
@@ -74,6 +92,11 @@ for (const [index, file] of files.entries()) {
   if (!claim(index)) continue
   ok = (await run(file, index)) && ok
   if (!ok || process.memoryUsage.rss() > large || performance.now() > LONG_MS) break
+}
+const remains = left()
+if (remains.length > 0) {
+  process.stderr.write(`FAIL devices are left: ${remains.join(', ')}\n`)
+  ok = false
 }
 // A test that fails leaves what it was about to close.
 if (!ok) process.exit(1)

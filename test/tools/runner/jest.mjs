@@ -7,11 +7,12 @@ const JEST = join(repository, 'node_modules/jest/bin/jest.js')
 const results = join(repository, '.cache/results')
 
 /**
- * @param {{ title: string, projects: string[], filters: string[], devices?: boolean }} part `devices`: one file after the
- *   other, since tests of one kernel must not meet each other's devices by chance
+ * @param {{ title: string, files: import('./queue.mjs').TestFile[], options: string[], devices?: boolean }} part
+ *   `options`: of jest. `devices`: one file after the other, since tests of one kernel must not meet each other's devices by
+ *   chance
  * @returns {Promise<import('./summary.mjs').Part>}
  */
-export async function runPart({ title, projects, filters, devices = false }) {
+export async function runPart({ title, files, options, devices = false }) {
   say(`\n== ${title}`)
   mkdirSync(results, { recursive: true })
   const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
@@ -19,9 +20,20 @@ export async function runPart({ title, projects, filters, devices = false }) {
   const started = Date.now()
   // On every processor: jest by itself leaves one, which is half of a small machine.
   const workers = devices ? '--runInBand' : '--maxWorkers=100%'
+  const projects = [...new Set(files.map(({ project }) => project))]
+  const paths = ['--runTestsByPath', ...files.map(each => each.file)]
   const jest = [JEST, '--selectProjects', ...projects, workers, '--passWithNoTests', '--json', `--outputFile=${file}`]
   // Progress goes to standard error; with --json standard output holds nothing for a person.
-  const status = await openly(['sh', '-c', 'exec "$@" >/dev/null', 'jest', process.execPath, ...jest, ...filters])
+  const status = await openly([
+    'sh',
+    '-c',
+    'exec "$@" >/dev/null',
+    'jest',
+    process.execPath,
+    ...jest,
+    ...options,
+    ...paths,
+  ])
   return { title, report: read(file), status, seconds: (Date.now() - started) / 1000 }
 }
 

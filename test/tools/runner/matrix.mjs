@@ -29,7 +29,10 @@ export async function writeMatrix(parts) {
   const changed = git('status', '--porcelain', '--', '.', `:!${CELLS}`, `:!${PAGE}`) !== ''
   const commit = git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '')
   const run = { commit, date: new Date().toISOString().slice(0, 10) }
-  const cells = addParts(readCells(), parts, { ...run, filesOf: project => testFiles([project]).length })
+  const cells = addParts(readCells(), parts, {
+    ...run,
+    filesOf: project => testFiles([project], [], { full: true }).length,
+  })
   const kernels = Object.entries(TITLES).map(([name, title]) => `${newest(name)} (${title})`)
   const text = matrixText(cells, { kernels: kernels.join(', '), node: process.version })
   const { format, resolveConfig } = await import('prettier') // not there before the packages are

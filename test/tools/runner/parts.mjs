@@ -16,19 +16,21 @@ const without = file => file.udev.includes('without')
 const withUdev = file => file.udev.includes('with')
 
 /**
- * The parts of `npm test`. Each file runs once, or with and without udev where udev can change its result; if User-Mode
- * Linux is the machine, races and the files of the second kernel run on QEMU.
- * @param {string[]} filters @returns {Promise<import('./lanes.mjs').Part[]>}
+ * The parts of `npm test`, or of `npm run test:full` if `full`. Each file runs once, or with and without udev where udev can
+ * change its result. If User-Mode Linux is the machine, what needs two processors runs on QEMU: one file of races, or all of
+ * them with `full`, and then the files of the second kernel too.
+ * @param {string[]} filters @param {{ full: boolean }} which @returns {Promise<import('./lanes.mjs').Part[]>}
  */
-export async function usualParts(filters) {
+export async function usualParts(filters, { full }) {
   const machine = (await chooseMachine(say)).name
-  const files = testFiles(ON_DEVICES, filters)
-  const races = testFiles(['races'], filters)
+  const all = testFiles(['races'], filters, { full })
+  const races = all.filter(({ twoProcessors }) => full || twoProcessors)
+  const files = [...testFiles(ON_DEVICES, filters, { full }), ...all.filter(file => !races.includes(file))]
   const second = machine === 'uml' && process.env.DM_THIN_VM === undefined
   const two = second ? 'qemu' : machine
   return [
     // One guest for the second kernel, from the beginning: it is the longest of what cannot be divided.
-    ...(second ? [secondKernel(files)] : []),
+    ...(second && full ? [secondKernel(files)] : []),
     { title: titleOf(machine, false), machine, udev: false, files: files.filter(without) },
     { title: titleOf(machine, true), machine, udev: true, files: files.filter(withUdev) },
     { title: titleOf(two, false, 'races'), machine: two, udev: false, processors: 2, alone: true, files: races },
@@ -52,8 +54,8 @@ const secondKernel = files => ({
  * @param {string[]} filters @returns {import('./lanes.mjs').Part[]}
  */
 export function everyPart(filters) {
-  const files = testFiles(ON_DEVICES, filters)
-  const races = testFiles(['races'], filters)
+  const files = testFiles(ON_DEVICES, filters, { full: true })
+  const races = testFiles(['races'], filters, { full: true })
   const asked = process.env.DM_THIN_VM
   const machines = /** @type {const} */ (['uml', 'qemu']).filter(name => asked === undefined || asked === name)
   const choices = [false, true].filter(udev => !filters.includes(udev ? '--no-udev' : '--udev'))

@@ -13,34 +13,53 @@ const LONG_PROJECTS = ['clients', 'store', 'contract', 'examples', 'runtimes']
 /**
  * What a test file states of itself in its first comment:
  *   `@udev with`  runs where udevd runs, `@udev both` with and without it; without the tag it runs without;
- *   `@second-kernel` also runs on the stock kernel when the others run in User-Mode Linux.
- * @param {string} text @returns {{ udev: ('with' | 'without')[], secondKernel: boolean }}
+ *   `@second-kernel` also runs on the stock kernel when the others run in User-Mode Linux, in `npm run test:full`;
+ *   `@full` runs only in `npm run test:full`, or if a pattern names it;
+ *   `@two-processors`, of a race: runs in a guest with two processors in `npm test` too.
+ * @param {string} text @returns {Tags}
  */
 export function tagsIn(text) {
   const head = /^(?:\s*\/\/[^\n]*\n)+/.exec(text)?.[0] ?? ''
   const word = /@udev (\S+)/.exec(head)?.[1] ?? 'without'
   const udev = { with: ['with'], without: ['without'], both: ['without', 'with'] }[word]
   if (udev === undefined) throw new Error(`@udev is with, without or both, not ${word}`)
-  return { udev, secondKernel: /@second-kernel\b/.test(head) }
+  const has = tag => new RegExp(`@${tag}\\b`).test(head)
+  return { udev, secondKernel: has('second-kernel'), full: has('full'), twoProcessors: has('two-processors') }
 }
 
 /**
- * @typedef {{ project: string, file: string, udev: ('with' | 'without')[], secondKernel: boolean }} TestFile
- * @param {string[]} projects @param {string[]} [filters] patterns of paths within the repository; words that begin with `-` are jest's
- * @returns {TestFile[]}
+ * @typedef {{ udev: ('with' | 'without')[], secondKernel: boolean, full: boolean, twoProcessors: boolean }} Tags
+ * @typedef {{ project: string, file: string } & Tags} TestFile
  */
-export function testFiles(projects, filters = []) {
-  const patterns = filters.filter(word => !word.startsWith('-')).map(word => new RegExp(word, 'i'))
+
+/**
+ * The test files of projects. Those tagged `@full` are among them if `full`, or if a pattern selects them.
+ * @param {string[]} projects @param {string[]} [filters] patterns of paths within the repository; words that begin with `-` are jest's
+ * @param {{ full?: boolean }} [which] @returns {TestFile[]}
+ */
+export function testFiles(projects, filters = [], { full = false } = {}) {
+  const patterns = patternsIn(filters).map(word => new RegExp(word, 'i'))
   return projects.flatMap(project => {
     const folder = join(repository, 'test', project)
     const names = existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : []
     return names
-      .filter(name => name.endsWith('.test.ts'))
+      .filter(name => name.endsWith('.test.ts') && !name.includes('node_modules/'))
       .map(name => relative(repository, join(folder, name)))
       .filter(file => patterns.length === 0 || patterns.some(pattern => pattern.test(file)))
       .map(file => ({ project, file, ...tagsIn(readFileSync(join(repository, file), 'utf8')) }))
+      .filter(file => full || !file.full || patterns.length > 0)
   })
 }
+
+const NAME_OPTION = /^(-t|--testNamePattern)$/
+
+/** The words of a command that select files: those that are no options of jest, nor the value of `-t`. @param {string[]} words */
+export const patternsIn = words =>
+  words.filter((word, at) => !word.startsWith('-') && !NAME_OPTION.test(words[at - 1] ?? ''))
+
+/** The others. @param {string[]} words */
+export const optionsIn = words =>
+  words.filter((word, at) => word.startsWith('-') || NAME_OPTION.test(words[at - 1] ?? ''))
 
 /** @typedef {{ folder: string, label: string, files: { project: string, file: string }[] }} Queue */
 

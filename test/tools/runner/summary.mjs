@@ -63,9 +63,11 @@ function reasonOf({ failureMessages = [] }) {
 }
 
 /**
- * @param {Counted[]} parts @returns {{ text: string, ok: boolean }} text whose last line is the total
+ * @param {Counted[]} parts
+ * @param {{ skippedMayBe?: boolean, took?: { seconds: number, processorSeconds: number } }} [options] `took`: the whole command
+ * @returns {{ text: string, ok: boolean }} text whose last line is the total
  */
-export function summarize(parts, { skippedMayBe = false } = {}) {
+export function summarize(parts, { skippedMayBe = false, took } = {}) {
   const sum = key => parts.reduce((total, part) => total + part[key], 0)
   const width = Math.max(4, ...parts.map(({ title }) => title.length))
   const row = (title, ...cells) => title.padEnd(width) + cells.map(cell => String(cell).padStart(9)).join('')
@@ -77,6 +79,9 @@ export function summarize(parts, { skippedMayBe = false } = {}) {
   const [passed, failed, skipped] = [sum('passed'), sum('failed'), sum('skipped')]
   const problems = parts.flatMap(part => part.problems)
   const text = [...(problems.length ? [...problems, ''] : []), ...lines, ''].join('\n')
+  const times = took && `${minutes(took.seconds)}, with ${minutes(took.processorSeconds)} of processor time\n`
   const ok = failed === 0 && passed > 0 && (skipped === 0 || skippedMayBe)
-  return { text: `${text}\n${passed} passed, ${failed} failed, ${skipped} skipped`, ok }
+  return { text: `${text}\n${times ?? ''}${passed} passed, ${failed} failed, ${skipped} skipped`, ok }
 }
+
+const minutes = seconds => `${Math.floor(Math.round(seconds) / 60)} min ${Math.round(seconds) % 60} s`

@@ -1,4 +1,6 @@
-// The site of `npm run docs:site` without docs/api, which api.test.ts checks: no dead link, and in a real browser it opens, shows pictures, and its search finds.
+// The site of `npm run docs:site` without docs/api, which api.test.ts checks: no dead link, and in a real browser it opens,
+// shows pictures, and its search finds.
+// @full
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'

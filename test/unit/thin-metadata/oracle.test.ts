@@ -5,6 +5,7 @@ import { collect } from '../../helpers/metadata/collect.js'
 import { thinDelta, thinDump } from '../../helpers/metadata/tools.js'
 import { randomPool, type XmlPool } from '../../helpers/metadata/xml.js'
 import { seeded } from '../../helpers/random/random.js'
+import { seeds } from '../../helpers/random/sample.js'
 
 const directory = imageDirectory()
 afterAll(() => directory.remove())
@@ -57,7 +58,7 @@ test('shared leaves are the same', async () => {
   await compare('shared', { dataBlocks: 10000, shared, thins })
 })
 
-test.each([1, 2, 3, 4])('random pool %i has the mappings and differences of the tools', async seed => {
+test.each(seeds({ usual: 2, full: 30 }))('random pool %i has the mappings and differences of the tools', async seed => {
   await compare(`random-${seed}`, randomPool(seeded(seed), { thins: 5, slots: 8, slotBlocks: 900 }))
 })
 

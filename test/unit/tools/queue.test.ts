@@ -7,18 +7,21 @@ import { compileFunction } from 'node:vm'
 import { ask } from '../../helpers/process/ask.js'
 
 describe('the tags of a test file', () => {
+  const none = { udev: ['without'], secondKernel: false, full: false, twoProcessors: false }
   const tags = (text: string) => ask('runner/queue.mjs', `return m.tagsIn(${JSON.stringify(text)})`)
 
   test('default to one run without udev', () => {
-    expect(tags('// About.\nimport x\n')).toEqual({ udev: ['without'], secondKernel: false })
+    expect(tags('// About.\nimport x\n')).toEqual(none)
   })
 
   test('are read from the first comment only', () => {
     expect(tags('// About.\n// @udev both @second-kernel\nimport x\n')).toEqual({
+      ...none,
       udev: ['without', 'with'],
       secondKernel: true,
     })
-    expect(tags('import x\n// @udev with\n')).toEqual({ udev: ['without'], secondKernel: false })
+    expect(tags('// About.\n// @full\n// @two-processors\n')).toEqual({ ...none, full: true, twoProcessors: true })
+    expect(tags('import x\n// @udev with\n')).toEqual(none)
   })
 
   test('are rejected if @udev has an unknown value', () => {
@@ -31,6 +34,22 @@ test('a pattern is matched with the path within the repository, and not with the
     ask('runner/queue.mjs', `return m.testFiles(['races'], [${JSON.stringify(pattern)}]).map(({ file }) => file)`)
   expect(files('races/lo{2}ps')).toEqual(['test/races/loops.test.ts'])
   expect(files(path.basename(path.join(__dirname, '../../..')) + '/test')).toEqual([])
+})
+
+test('a file for npm run test:full is run by it, or if a pattern selects it', () => {
+  const full = (filters: string, which = '{}') =>
+    ask('runner/queue.mjs', `return m.testFiles(['package'], ${filters}, ${which}).filter(each => each.full).length`)
+  expect(full('[]')).toBe(0)
+  expect(full('[]', '{ full: true }')).toBeGreaterThan(1)
+  expect(full("['package/compiler']")).toBe(1)
+})
+
+test('the value of -t selects no file, and is an option of jest', () => {
+  const words = JSON.stringify(['races/loops', '-t', 'contents', '--bail'])
+  expect(ask('runner/queue.mjs', `return m.testFiles(['races', 'package'], ${words}).map(({ file }) => file)`)).toEqual(
+    ['test/races/loops.test.ts'],
+  )
+  expect(ask('runner/queue.mjs', `return m.optionsIn(${words})`)).toEqual(['-t', 'contents', '--bail'])
 })
 
 test('a runner that has grown large leaves the rest of its queue to the next runner', () => {

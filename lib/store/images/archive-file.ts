@@ -6,7 +6,7 @@ import { partChunks } from '../tar-read/layer-file.js'
 import { isCompressed, MAGIC_BYTES } from '../tar-read/layer-stream.js'
 import { malformed } from '../tar-read/tar-errors.js'
 import { indexArchive, type ArchiveLimits, type ArchiveReader, type ImageFile } from './archive-index.js'
-import { asImageFault, Files, type Contents } from './contents.js'
+import { asImageFault, Contents } from './contents.js'
 
 /** The bytes of one read of headers. A header, and an extended header before it, have 1536 bytes or more. */
 const READ_BYTES = 4096
@@ -40,7 +40,7 @@ async function contentsOf(file: FileHandle, path: string, limits: ArchiveLimits)
     reader.skip(sizeBytes)
     return { sizeBytes, read: () => partChunks(part) }
   }
-  return new Files(await indexArchive(reader, take, limits), () => file.close())
+  return new Contents(await indexArchive(reader, take, limits), () => file.close())
 }
 
 /** A reader of headers, which does not read what is skipped. */

@@ -20,19 +20,10 @@ const MAX_TRAILING_BYTES = 64 * MiB
 /** The default of layers: see `ApplyOptions`. */
 const MAX_RATIO = 200
 
-export interface Contents {
-  has(name: string): boolean
-  /** Returns a small file. Rejects with `DM_LAYER_DIGEST` if its digest is not `digest`. */
-  document(name: string, digest?: string): Promise<Buffer>
-  /** Yields the bytes of a file. Nothing is opened before the first piece is asked for. */
-  open(name: string): AsyncIterable<Uint8Array>
-  /** Closes the archive, or removes the unpacked files. */
-  close(): Promise<void>
-}
-
-/** The files that `find` knows. */
-export class Files implements Contents {
+/** The files of an image: those that `find` knows. */
+export class Contents {
   readonly #find: FindFile
+  /** Closes the archive, or removes the unpacked files. */
   readonly close: () => Promise<void>
 
   constructor(find: FindFile, close: () => Promise<void>) {
@@ -44,6 +35,7 @@ export class Files implements Contents {
     return this.#find(name) !== undefined
   }
 
+  /** Returns a small file. Rejects with `DM_LAYER_DIGEST` if its digest is not `digest`. */
   async document(name: string, digest?: string): Promise<Buffer> {
     const { sizeBytes, read } = this.#file(name)
     if (sizeBytes > MAX_DOCUMENT_BYTES) throw damaged(name, `${sizeBytes} bytes are more than ${MAX_DOCUMENT_BYTES}`)
@@ -57,6 +49,7 @@ export class Files implements Contents {
     return bytes
   }
 
+  /** Yields the bytes of a file. Nothing is opened before the first piece is asked for. */
   async *open(name: string): AsyncGenerator<Uint8Array> {
     yield* this.#file(name).read()
   }
@@ -78,7 +71,7 @@ export function directoryContents(directory: string): Contents {
     if (!inside || !existsSync(file)) return undefined
     return { sizeBytes: statSync(file).size, read: () => fileChunks(file) }
   }
-  return new Files(find, async () => {})
+  return new Contents(find, async () => {})
 }
 
 /** Unpacks an archive into `folder`. The names of the files there are numbers. */
@@ -90,7 +83,7 @@ export async function unpackedContents(
   const remove = () => rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true, mode: 0o700 })
   try {
-    return new Files(await unpack(folder, archive, limits), remove)
+    return new Contents(await unpack(folder, archive, limits), remove)
   } catch (fault) {
     await remove()
     throw fault

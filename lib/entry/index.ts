@@ -4,7 +4,6 @@
  * @module dm-thin
  */
 // index.mts exports the same names for ESM; a test compares them.
-import '../thin-metadata/volume-calls.js'
 
 export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type RollbackStep } from '../base/errors.js'
 export type { SignalOption } from '../base/options.js'
@@ -61,7 +60,7 @@ export { detectFileSystem, type DetectedFileSystem } from '../filesystem/detect.
 export type { FileSystemType, Superblock } from '../filesystem/superblocks.js'
 export { ThinPool, type RepairedPool } from '../pool/thin-pool.js'
 export { ThinVolume } from '../pool/volume/thin-volume.js'
-export type { Bookmark, BookmarkOptions, WalkOptions, WalkProgress } from '../metadata/walk-options.js'
+export type { Bookmark, BookmarkOptions, WalkOptions, WalkProgress } from '../pool/metadata-read/walk.js'
 export type { DeltaRange } from '../metadata/ranges.js'
 export type {
   ActivateOptions,
@@ -73,20 +72,20 @@ export type {
   SnapshotOptions,
 } from '../pool/volume/volume-options.js'
 export { Keeper } from '../pool/keeper/keeper.js'
-export type { ExtendRequest, Growth, GrowthOptions, KeepOptions, PoolRole } from '../pool/keeper/options.js'
+export type { ExtendRequest, Growth, GrowthOptions, KeepOptions, PoolRole } from '../pool/keeper/keep-options.js'
 export { POOL_MODES, type PoolMetrics, type VolumeSpace } from '../pool/metrics.js'
-export type { ReserveOptions } from '../pool/state/reserve.js'
+export type { ReserveOptions } from '../pool/state/space-reserve.js'
 export type { GrowOptions } from '../pool/lifecycle/grow.js'
-export type { MetadataSnapshot } from '../pool/metadata-snapshot.js'
+export type { MetadataSnapshot } from '../pool/metadata-read/metadata-snapshot.js'
 export type { SetTransactionIdOptions } from '../pool/state/transaction-id.js'
-export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from '../pool/lifecycle/options.js'
+export type { CreatePoolOptions, DeviceSource, OpenPoolOptions, PoolOptions } from '../pool/lifecycle/pool-options.js'
 export { volumesOf, type ManyOptions, type Progress, type VolumeResult } from '../pool/volume/batch.js'
-export type { MetadataAtRest, MetadataCheck } from '../pool/lifecycle/check.js'
-export type { CheckDepth } from '../pool/check/examine.js'
-export type { PoolCheck, PoolState } from '../pool/check/states.js'
-export type { CheckPoolOptions, RepairOptions, RepairPoolOptions } from '../pool/repair/options.js'
+export type { MetadataAtRest, MetadataCheck } from '../pool/check/check-before-start.js'
+export type { CheckDepth } from '../pool/check/examine-metadata.js'
+export type { PoolCheck, PoolState } from '../pool/check/pool-states.js'
+export type { CheckPoolOptions, RepairOptions, RepairPoolOptions } from '../pool/repair/repair-options.js'
 export type { Repair, RepairedVolume } from '../pool/repair/repair-metadata.js'
-export type { Finding } from '../pool/lifecycle/repair.js'
+export type { Finding } from '../pool/lifecycle/crash-recovery.js'
 export type { RemovedPool, RemovePoolOptions } from '../pool/lifecycle/remove.js'
 export type { Durability } from '../pool/state/durability.js'
 export type { SnapshotsStatus } from '../pool/state/snapshot-clock.js'

@@ -4,7 +4,7 @@
  * @module dm-thin/metadata
  */
 // metadata.mts exports the same names for ESM.
-export { ThinMetadata } from '../thin-metadata/thin-metadata.js'
+export { ThinMetadata } from '../pool/thin-metadata.js'
 export type {
   Bookmark,
   BookmarkOptions,
@@ -12,9 +12,9 @@ export type {
   OpenMetadataOptions,
   WalkOptions,
   WalkProgress,
-} from '../thin-metadata/options.js'
+} from '../pool/metadata-read/walk.js'
 export type { DeltaRange, MappedRange } from '../metadata/ranges.js'
-export type { MetadataFinding } from '../thin-metadata/check.js'
+export type { MetadataFinding } from '../pool/metadata-read/find-faults.js'
 export type { ThinUsage } from '../metadata/reader.js'
 export type { ThinDevice } from '../metadata/details.js'
 export type { SpaceMapRoot, Superblock } from '../metadata/superblock.js'

@@ -1,12 +1,12 @@
 // Activation of the recorded volumes when a pool is opened: after a restart of the machine, none is active.
 import { throwIfAborted } from '../base/errors.js'
 import { invalid, signalOption } from '../base/options.js'
-import type { OpenPoolOptions } from './lifecycle/options.js'
-import type { Finding } from './lifecycle/repair.js'
+import type { OpenPoolOptions } from './lifecycle/pool-options.js'
+import type { Finding } from './lifecycle/crash-recovery.js'
 import type { PoolContext } from './state/context.js'
 import { activateMany } from './volume/bulk.js'
 import { findVolumes } from './volume/find-volume.js'
-import { checkThinId } from './volume/volume-options.js'
+import { checkThinId } from './state/thin-ids.js'
 
 /** Returns the ids of the volumes to activate, `'recorded'`, or undefined for none. */
 export function checkActivate(options: OpenPoolOptions): 'recorded' | readonly number[] | undefined {

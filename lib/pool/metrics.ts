@@ -2,7 +2,7 @@
 import { throwIfAborted } from '../base/errors.js'
 import type { PoolMode } from '../target/thin-pool.js'
 import type { ThinDevice } from '../metadata/details.js'
-import { thinDevices } from './state/live-metadata.js'
+import { thinDevices } from './metadata-read/live-volumes.js'
 import { type PoolContext } from './state/context.js'
 import { readPoolStatus } from './state/status.js'
 

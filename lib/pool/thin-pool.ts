@@ -1,27 +1,57 @@
 // The pool class, the entry point of the library.
 import { deviceMinor } from '../base/device-number.js'
-import { checkOptions, type SignalOption } from '../base/options.js'
-import { commitPool } from './state/commit-point.js'
+import { checkBoolean, checkNumber, checkOptions, type SignalOption } from '../base/options.js'
 import { activateRecorded, checkActivate } from './activate-recorded.js'
-import { checkGrowOptions, growAlone, type GrowOptions } from './lifecycle/grow.js'
+import type { PoolCheck } from './check/pool-states.js'
+import { checkKeepOptions, type KeepOptions } from './keeper/keep-options.js'
 import { Keeper } from './keeper/keeper.js'
-import { checkKeepOptions, type KeepOptions } from './keeper/options.js'
-import { readMetrics, type PoolMetrics } from './metrics.js'
-import { withPoolLock, type PoolLock } from './state/locks.js'
-import type { Finding } from './lifecycle/repair.js'
-import { checkPool, checkRunning } from './check-running.js'
-import type { PoolCheck } from './check/states.js'
-import { checkDepth } from './repair/check-at-rest.js'
-import { ofRunning, type CheckPoolOptions, type RepairOptions, type RepairPoolOptions } from './repair/options.js'
-import { repairMetadata, type Repair } from './repair/repair-metadata.js'
-import { releaseMetadataSnapshot, reserveMetadataSnapshot, type MetadataSnapshot } from './metadata-snapshot.js'
-import type { CreatePoolOptions, OpenPoolOptions } from './lifecycle/options.js'
-import { PoolVolumes } from './pool-volumes.js'
-import { watchPool, type PoolWatch } from './pool-events.js'
+import type { Finding } from './lifecycle/crash-recovery.js'
+import { checkGrowOptions, growAlone, type GrowOptions } from './lifecycle/grow.js'
+import type { CreatePoolOptions, OpenPoolOptions } from './lifecycle/pool-options.js'
 import { checkRemoveOptions, removePool, type RemovedPool, type RemovePoolOptions } from './lifecycle/remove.js'
-import { readPoolSpace, readPoolStatus, type PoolSpace, type PoolStatus } from './state/status.js'
 import { makePool, takeUpPool, type TakenUp } from './lifecycle/take-up.js'
+import { readUsage } from './metadata-read/live-volumes.js'
+import {
+  releaseMetadataSnapshot,
+  reserveMetadataSnapshot,
+  type MetadataSnapshot,
+} from './metadata-read/metadata-snapshot.js'
+import { readMetrics, type PoolMetrics } from './metrics.js'
+import { watchPool, type PoolWatch } from './pool-events.js'
+import { checkDepth, checkPool, checkRunning } from './repair/check-pool.js'
+import { repairMetadata, type Repair } from './repair/repair-metadata.js'
+import {
+  ofRunning,
+  type CheckPoolOptions,
+  type RepairOptions,
+  type RepairPoolOptions,
+} from './repair/repair-options.js'
+import { commitPool } from './state/commit-point.js'
+import type { PoolContext } from './state/context.js'
+import { withPoolLock, type PoolLock } from './state/locks.js'
+import {
+  readPoolSpace,
+  readPoolStatus,
+  type PoolSpace,
+  type PoolStatus,
+  type VolumeStatus,
+  type VolumeUsage,
+} from './state/status.js'
+import { checkThinId } from './state/thin-ids.js'
 import { checkTransactionIds, setTransactionId, type SetTransactionIdOptions } from './state/transaction-id.js'
+import type { ManyOptions, VolumeResult } from './volume/batch.js'
+import { activateMany, checkWanted, deactivateMany, deleteMany, snapshotMany, statusMany } from './volume/bulk.js'
+import { checkCreateVolume, createVolume } from './volume/create-volume.js'
+import { checkFindVolume, findVolume, findVolumes } from './volume/find-volume.js'
+import { forkVolume } from './volume/fork.js'
+import type { ThinVolume } from './volume/thin-volume.js'
+import {
+  DEFAULT_TIMEOUT_MS,
+  type ActivateOptions,
+  type CreateVolumeOptions,
+  type DeactivateOptions,
+  type FindVolumeOptions,
+} from './volume/volume-options.js'
 
 /** The result of `ThinPool.repair`. */
 export interface RepairedPool extends Repair {
@@ -30,13 +60,15 @@ export interface RepairedPool extends Repair {
 }
 
 /** A thin pool: two devices, for data and for metadata, from which thin volumes take their blocks. */
-export class ThinPool extends PoolVolumes {
+export class ThinPool {
+  /** @internal */
+  readonly context: PoolContext
   readonly #findings: readonly Finding[]
   readonly #watches = new Set<PoolWatch>()
   readonly #keepers = new Set<Keeper>()
 
   private constructor({ context, findings }: TakenUp) {
-    super(context)
+    this.context = context
     this.#findings = findings
   }
 
@@ -129,12 +161,132 @@ export class ThinPool extends PoolVolumes {
    */
   async status(options: SignalOption = {}): Promise<PoolStatus> {
     checkOptions(options, ['signal'], 'status')
-    return this.run(() => readPoolStatus(this.context, options.signal))
+    return this.#run(() => readPoolStatus(this.context, options.signal))
   }
 
   /** @internal Returns the space of `status()` with one call of the kernel; undefined if the pool has failed. */
   async space(signal?: AbortSignal): Promise<PoolSpace | undefined> {
-    return this.run(() => readPoolSpace(this.context, signal))
+    return this.#run(() => readPoolSpace(this.context, signal))
+  }
+
+  /**
+   * Creates an empty, inactive volume. Rejects with `DM_VOLUME_EXISTS` (a given id is in use), `DM_POOL_RESERVE`,
+   * `DM_POOL_READ_ONLY`, `DM_POOL_FULL`, `DM_POOL_FAILED`, `DM_NOT_COMMITTED` (the pool accepted the volume and could not
+   * commit it),
+   * `DM_INVALID_ARGUMENT`.
+   */
+  async createVolume(options: CreateVolumeOptions): Promise<ThinVolume> {
+    const plan = checkCreateVolume(options)
+    return this.#run(() => createVolume(this.context, plan))
+  }
+
+  /**
+   * Returns the volume with this id, active or inactive. Rejects with `DM_VOLUME_NOT_FOUND` if the pool does not have
+   * it. The pool stores neither sizes nor external origins: without a `record`, an inactive volume needs its
+   * `sizeBytes` and its `externalOrigin`, if it has one, here or at `activate()`.
+   */
+  async volume(id: number, options: FindVolumeOptions = {}): Promise<ThinVolume> {
+    checkThinId(id)
+    const { given, looks } = checkFindVolume(options)
+    return this.#run(() => findVolume(this.context, id, given, looks, options.signal))
+  }
+
+  /**
+   * Returns all volumes of the pool by ascending id, read from its metadata. Volumes that are active are marked as
+   * such. Names, sizes and origins are known if the pool has a `record`. Rejects with `DM_NOT_FOUND`, `DM_POOL_FAILED`,
+   * `DM_METADATA_BUSY`.
+   */
+  async volumes(options: SignalOption = {}): Promise<ThinVolume[]> {
+    checkOptions(options, ['signal'], 'volumes')
+    return this.#run(() => findVolumes(this.context, options.signal))
+  }
+
+  /**
+   * Returns the exclusive and shared blocks of each volume, counted in the pool's metadata as of its last commit. The
+   * pool keeps running. The time grows with the number of mappings. Rejects with `DM_METADATA_BUSY` if the pool commits
+   * faster than its metadata can be read.
+   */
+  async usage(options: SignalOption = {}): Promise<VolumeUsage[]> {
+    checkOptions(options, ['signal'], 'usage')
+    return this.#run(() => readUsage(this.context, options.signal))
+  }
+
+  /**
+   * Creates snapshots of one volume: `wanted` is their number, or the list of their ids. Suspends an active origin once
+   * for every 32 snapshots, so that its I/O is held back only briefly; those 32 have the same content. Returns a result
+   * for each; `volumesOf` extracts the volumes. Rejects as a whole, and leaves no snapshot behind, with
+   * `DM_POOL_RESERVE`, with `DM_POOL_WORN` if the pool cannot take that many more snapshots, if the origin could not be
+   * suspended or resumed for the first 32, and if the call was aborted before that. If the call is aborted later, the
+   * results of the remaining snapshots are rejected with `ABORT_ERR`.
+   */
+  async snapshotMany(
+    origin: ThinVolume,
+    wanted: number | readonly number[],
+    options: SignalOption = {},
+  ): Promise<VolumeResult[]> {
+    checkOptions(options, ['signal'], 'snapshotMany')
+    checkWanted(wanted)
+    return this.#run(() => snapshotMany(this.context, origin, wanted, options.signal))
+  }
+
+  /**
+   * Forks a volume: returns active snapshots of it, all with the content of one point in time, or none. `wanted` is their
+   * number, or the list of their ids. Suspends an active origin once, whatever the number. If a snapshot or an activation
+   * fails, deactivates and deletes those that were made; the error's `rollback` lists these steps. Reports progress as
+   * `activateMany` does.
+   *
+   * Rejects with the codes of `ThinVolume.snapshot` and `ThinVolume.activate`, and with `ABORT_ERR`.
+   */
+  async fork(origin: ThinVolume, wanted: number | readonly number[], options: ManyOptions = {}): Promise<ThinVolume[]> {
+    checkOptions(options, ['onProgress', 'signal'], 'fork')
+    checkWanted(wanted)
+    return this.#run(() => forkVolume(this.context, origin, wanted, options))
+  }
+
+  /**
+   * Activates all volumes concurrently; the kernel's waits overlap. Returns a result for each, in the order given, with
+   * the error of `ThinVolume.activate`. Rejects as a whole with `DM_INVALID_ARGUMENT` if one is not a volume of this
+   * pool.
+   */
+  async activateMany(
+    volumes: readonly ThinVolume[],
+    options: ManyOptions & Pick<ActivateOptions, 'readOnly'> = {},
+  ): Promise<VolumeResult[]> {
+    checkOptions(options, ['readOnly', 'onProgress', 'signal'], 'activateMany')
+    const readOnly = checkBoolean('readOnly', options.readOnly)
+    return this.#run(() => activateMany(this.context, volumes, options, readOnly))
+  }
+
+  /**
+   * Deactivates all volumes concurrently. Returns a result for each, in the order given, with the error of
+   * `ThinVolume.deactivate`. Rejects as a whole with `DM_INVALID_ARGUMENT` if one is not a volume of this pool.
+   */
+  async deactivateMany(
+    volumes: readonly ThinVolume[],
+    options: ManyOptions & Pick<DeactivateOptions, 'timeoutMs'> = {},
+  ): Promise<VolumeResult[]> {
+    checkOptions(options, ['timeoutMs', 'onProgress', 'signal'], 'deactivateMany')
+    const limitMs = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    return this.#run(() => deactivateMany(this.context, volumes, options, limitMs))
+  }
+
+  /**
+   * Deletes all volumes, which must be inactive, in batches of 64. Reports progress after each batch. Returns a result
+   * for each, in the order given, with the error of `ThinVolume.delete`. Rejects as a whole with `DM_INVALID_ARGUMENT`
+   * if one is not a volume of this pool.
+   */
+  async deleteMany(volumes: readonly ThinVolume[], options: ManyOptions = {}): Promise<VolumeResult[]> {
+    checkOptions(options, ['onProgress', 'signal'], 'deleteMany')
+    return this.#run(() => deleteMany(this.context, volumes, options))
+  }
+
+  /**
+   * Returns the status of all volumes, with one native call: a result for each, in the order given, with the error of
+   * `ThinVolume.status`. Rejects as a whole with `DM_INVALID_ARGUMENT` if one is not a volume of this pool.
+   */
+  async statusMany(volumes: readonly ThinVolume[], options: SignalOption = {}): Promise<VolumeResult<VolumeStatus>[]> {
+    checkOptions(options, ['signal'], 'statusMany')
+    return this.#run(() => statusMany(this.context, volumes, options.signal))
   }
 
   /**
@@ -161,7 +313,7 @@ export class ThinPool extends PoolVolumes {
    */
   async grow(options: GrowOptions): Promise<void> {
     const sizes = checkGrowOptions(options)
-    await this.run(() => growAlone(this.context, options.signal, () => Promise.resolve(sizes)))
+    await this.#run(() => growAlone(this.context, options.signal, () => Promise.resolve(sizes)))
   }
 
   /**
@@ -175,7 +327,7 @@ export class ThinPool extends PoolVolumes {
    */
   async keep(options: KeepOptions = {}): Promise<Keeper> {
     const plan = checkKeepOptions(options)
-    return this.run(async () => {
+    return this.#run(async () => {
       const keeper = await Keeper.start(this.context, plan, options.signal)
       this.#keepers.add(keeper)
       void keeper.ended.then(() => this.#keepers.delete(keeper))
@@ -189,7 +341,7 @@ export class ThinPool extends PoolVolumes {
    */
   async metrics(options: SignalOption = {}): Promise<PoolMetrics> {
     checkOptions(options, ['signal'], 'metrics')
-    return this.run(() => readMetrics(this.context, options.signal))
+    return this.#run(() => readMetrics(this.context, options.signal))
   }
 
   /**
@@ -199,7 +351,7 @@ export class ThinPool extends PoolVolumes {
    */
   async commit(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'commit')
-    await this.run(() => commitPool(this.context, options.signal))
+    await this.#run(() => commitPool(this.context, options.signal))
   }
 
   /**
@@ -210,7 +362,7 @@ export class ThinPool extends PoolVolumes {
    */
   async setTransactionId(options: SetTransactionIdOptions): Promise<void> {
     const ids = checkTransactionIds(options)
-    await this.run(() => setTransactionId(this.context, ids, options.signal))
+    await this.#run(() => setTransactionId(this.context, ids, options.signal))
   }
 
   /**
@@ -222,7 +374,7 @@ export class ThinPool extends PoolVolumes {
    */
   async reserveMetadataSnapshot(options: SignalOption = {}): Promise<MetadataSnapshot> {
     checkOptions(options, ['signal'], 'reserveMetadataSnapshot')
-    return this.run(() => reserveMetadataSnapshot(this.context, options.signal))
+    return this.#run(() => reserveMetadataSnapshot(this.context, options.signal))
   }
 
   /**
@@ -230,14 +382,14 @@ export class ThinPool extends PoolVolumes {
    */
   async releaseMetadataSnapshot(options: SignalOption = {}): Promise<void> {
     checkOptions(options, ['signal'], 'releaseMetadataSnapshot')
-    await this.run(() => releaseMetadataSnapshot(this.context, undefined, options.signal))
+    await this.#run(() => releaseMetadataSnapshot(this.context, undefined, options.signal))
   }
 
   /** Checks the metadata of this running pool, and rejects, as `ThinPool.check` does. */
   async check(options: Pick<CheckPoolOptions, 'depth' | 'signal'> = {}): Promise<PoolCheck> {
     checkOptions(options, ['depth', 'signal'], 'check')
     const depth = checkDepth(options.depth)
-    return this.run(() => checkRunning(this.context, depth, options.signal))
+    return this.#run(() => checkRunning(this.context, depth, options.signal))
   }
 
   /** Repairs the metadata of this pool as `ThinPool.repair` does. Closes this object, also if the call rejects. */
@@ -257,7 +409,7 @@ export class ThinPool extends PoolVolumes {
    */
   async remove(options: RemovePoolOptions = {}): Promise<RemovedPool> {
     const plan = checkRemoveOptions(options)
-    const removed = await this.run(() =>
+    const removed = await this.#run(() =>
       this.#alone(options.signal, async lock => {
         const taken = await removePool(this.context, plan, lock)
         if (plan.deleteFiles) await this.context.record?.remove()
@@ -283,6 +435,11 @@ export class ThinPool extends PoolVolumes {
   /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Runs a call that `close()` waits for. */
+  #run<T>(body: () => Promise<T>): Promise<T> {
+    return this.context.pending.run(body)
   }
 
   #alone<T>(signal: AbortSignal | undefined, body: (lock: PoolLock) => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 // The reads of both calls: from the ids of a request to the ranges in the metadata of a pool.
 import { hasCode } from '../base/errors.js'
 import { RequestError, STATUS } from '../grpc/statuses.js'
-import { ThinMetadata } from '../thin-metadata/thin-metadata.js'
+import { ThinMetadata } from '../pool/thin-metadata.js'
 import {
   responsesOf,
   type AllocatedRequest,

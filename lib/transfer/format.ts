@@ -4,7 +4,7 @@ import { DmThinError } from '../base/errors.js'
 import { count, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'
 import { SECTOR_BYTES } from '../base/units.js'
 import { nativePort } from '../kernel/native-port.js'
-import { statesIn, type SentStates } from '../metadata/sent-states.js'
+import { statesIn, type SentStates } from '../pool/state/sent-states.js'
 
 const MAGIC = Buffer.from('DMTHINTR')
 /**

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { hasCode } from '../base/errors.js'
 import { checkOptions, type SignalOption } from '../base/options.js'
-import type { PartialReceive } from '../metadata/sent-states.js'
+import type { PartialReceive } from '../pool/state/sent-states.js'
 import type { PoolContext } from '../pool/state/context.js'
 import type { VolumeRecord } from '../pool/state/record.js'
 import type { ThinPool } from '../pool/thin-pool.js'

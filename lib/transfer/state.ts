@@ -12,11 +12,11 @@ import { findDevice, findMappingRoot, type ThinDevice } from '../metadata/detail
 import type { NodeReader } from '../metadata/btree-walk.js'
 import type { MappedRange } from '../metadata/ranges.js'
 import { readCommitted } from '../metadata/reader.js'
-import type { FrozenState, KeptState } from '../metadata/sent-states.js'
+import type { FrozenState, KeptState } from '../pool/state/sent-states.js'
 import { commitPool } from '../pool/state/commit-point.js'
 import { isNamedByVolumes, poolStatusLine, type PoolContext } from '../pool/state/context.js'
 import { readMetadata } from '../pool/state/live-metadata.js'
-import type { ThinMetadata } from '../thin-metadata/thin-metadata.js'
+import type { ThinMetadata } from '../pool/thin-metadata.js'
 import { invalidTransfer } from './format.js'
 
 /** The length of a mapping in a leaf: data block and time. */

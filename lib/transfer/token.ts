@@ -1,7 +1,7 @@
 // The token with which an interrupted transfer continues. It is made by the receiver, and read by the sender.
 import { count, object } from '../base/json-fields.js'
 import { invalid } from '../base/options.js'
-import { statesIn, type SentStates } from '../metadata/sent-states.js'
+import { statesIn, type SentStates } from '../pool/state/sent-states.js'
 import { invalidTransfer, resumePointIn, type ResumePoint } from './format.js'
 
 const FORMAT = 1

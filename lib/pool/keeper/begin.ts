@@ -4,13 +4,13 @@ import { readMark, removeMark, restoreUnkept, writeMark } from '../lifecycle/kee
 import { refuseSuspended, reload } from '../lifecycle/reload.js'
 import { isUp, poolTable, type PoolContext } from '../state/context.js'
 import { withPoolLock } from '../state/locks.js'
-import { forgetMaking } from '../state/spare-volumes.js'
+import { forgetMaking } from '../spares/spare-volumes.js'
 import { readPoolStatus } from '../state/status.js'
-import { isOnFile } from './backing.js'
+import { isOnFile } from './backing-room.js'
 import type { Rules } from './grower.js'
 import { lowBlocks } from './growth.js'
-import type { Spares } from './spares.js'
-import { ruleOf, type KeepPlan, type PoolRole } from './options.js'
+import type { Spares } from '../spares/spares.js'
+import { ruleOf, type KeepPlan, type PoolRole } from './keep-options.js'
 
 /**
  * Makes the pool queue writes if it is full, and raise the low-water event at the mark of the rule for its data. The

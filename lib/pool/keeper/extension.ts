@@ -1,6 +1,6 @@
 // Calls of the user's hook that grows a block device. They run outside every lock, and the keeper does not wait for
 // them: it makes the writers of a full pool wait on, and grows the other device, while a hook runs.
-import type { ExtendRequest, GrowthOptions } from './options.js'
+import type { ExtendRequest, GrowthOptions } from './keep-options.js'
 
 /** The end of a call: the hook returned, threw, or did not end in time. The size of the device shows what it did. */
 export interface ExtensionEnd {

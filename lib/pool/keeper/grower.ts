@@ -7,12 +7,12 @@ import { refuseSuspended, reload } from '../lifecycle/reload.js'
 import { poolTable, type PoolContext } from '../state/context.js'
 import { withPoolLock } from '../state/locks.js'
 import { readPoolStatus, type SpaceStatus, type WorkingPoolStatus } from '../state/status.js'
-import { roomOf, type BackingRoom } from './backing.js'
+import { roomOf, type BackingRoom } from './backing-room.js'
 import { Extension, type ExtensionEnd } from './extension.js'
 import { lowBlocks, possibleBytes, wantedBytes } from './growth.js'
 import type { Reports } from './reports.js'
-import type { GrowthRule, KeepPlan, PoolRole } from './options.js'
-import type { Spares } from './spares.js'
+import type { GrowthRule, KeepPlan, PoolRole } from './keep-options.js'
+import type { Spares } from '../spares/spares.js'
 
 /** Metadata comes first: a pool that is out of metadata does not grow its data either. */
 const ROLES: readonly PoolRole[] = ['metadata', 'data']

@@ -1,6 +1,6 @@
 // The size that a device of the pool should have, and the size that it can have. Pure.
 import type { SpaceStatus } from '../state/status.js'
-import type { GrowthRule } from './options.js'
+import type { GrowthRule } from './keep-options.js'
 
 const upTo = (bytes: number, unit: number): number => Math.ceil(bytes / unit) * unit
 const downTo = (bytes: number, unit: number): number => Math.floor(bytes / unit) * unit

@@ -6,12 +6,12 @@ import { deviceNumber } from '../../base/device-number.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { tryKeeperLock, trySuccessorLock } from '../lifecycle/keeper-mark.js'
 import { isUp, type PoolContext } from '../state/context.js'
-import { checkHooks } from './backing.js'
+import { checkHooks } from './backing-room.js'
 import { beginKeeping, endKeeping } from './begin.js'
 import { Grower } from './grower.js'
-import type { KeepPlan } from './options.js'
+import type { KeepPlan } from './keep-options.js'
 import { Reports } from './reports.js'
-import { Spares } from './spares.js'
+import { Spares } from '../spares/spares.js'
 
 /** How often a keeper that waits tries to take over, and how soon a look that failed is repeated. */
 const STANDBY_MS = 1_000

@@ -1,7 +1,7 @@
 // The errors that a keeper reports to its caller.
 import type { DmThinError } from '../../base/errors.js'
 import { isolated } from '../../events/device-watch.js'
-import type { KeepPlan } from './options.js'
+import type { KeepPlan } from './keep-options.js'
 
 /** Reports an error once for each subject, until that subject succeeds or fails with another error. */
 export class Reports {

@@ -12,7 +12,7 @@ import { invalid } from '../../base/options.js'
 import { MiB } from '../../base/units.js'
 import { deviceKey, fileKey, type PoolLock } from '../state/locks.js'
 import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
-import type { DeviceSource } from './options.js'
+import type { DeviceSource } from './pool-options.js'
 
 export interface Backing {
   /** `/dev/loop3`, or the node of the block device. */

@@ -12,12 +12,12 @@ import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
 import { invalid } from '../../base/options.js'
 import { MAX_METADATA_BYTES, SECTOR_BYTES, sectors } from '../../base/units.js'
 import { attachBacking, findBoth, type Backing } from './backing.js'
-import { examineBefore, runCheck } from './check.js'
-import { resolvingCall, type PoolState } from '../check/states.js'
+import { examineBefore, runCheck } from '../check/check-before-start.js'
+import { resolvingCall, type PoolState } from '../check/pool-states.js'
 import { addressOf, POOL_UUID_PREFIX, poolStatusLine } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
-import { MIN_METADATA_BYTES, type PoolPlan } from './options.js'
-import { eraseSignatures, lockNodes, refuseSignatures } from './signatures.js'
+import { MIN_METADATA_BYTES, type PoolPlan } from './pool-options.js'
+import { eraseSignatures, lockNodes, refuseSignatures } from './refuse-signatures.js'
 
 /**
  * Number of blocks that must be zero for a metadata device to count as blank. The magic of every common file system is

@@ -5,8 +5,8 @@ import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
-import { addressOf, poolTable, type PoolAddress } from '../state/context.js'
-import { deleteSpares } from './spare-removal.js'
+import { addressOf, poolTable, startOf, type PoolAddress } from '../state/context.js'
+import { deleteSpares } from '../spares/spare-volumes.js'
 import { refuseSuspended, reload, type ReloadedPool } from './reload.js'
 
 /** The options of a pool's table that a keeper changes, with their values without a keeper. */
@@ -31,18 +31,16 @@ export const trySuccessorLock = ({ port, name }: NamedPool): Promise<Handle | un
 /** The identity of a running pool. A pool that was removed and started again has another device or another uuid. */
 type Running = Pick<DeviceInfo, 'device' | 'uuid'>
 
-const identityOf = ({ device, uuid }: Running): string => `${device} ${uuid}`
-
 /** Returns the options without a keeper if the pool is kept, or was kept by a keeper that was killed. */
 export async function readMark(port: KernelPort, name: string, running: Running): Promise<UnkeptOptions | undefined> {
   const text = await port.readRunFile(markFile(name))
   if (text === undefined) return undefined
   const { pool, lowWaterBlocks, errorIfNoSpace } = JSON.parse(text) as UnkeptOptions & { readonly pool: string }
-  return pool === identityOf(running) ? { lowWaterBlocks, errorIfNoSpace } : undefined
+  return pool === startOf(running) ? { lowWaterBlocks, errorIfNoSpace } : undefined
 }
 
 export async function writeMark(port: KernelPort, name: string, running: Running, rest: UnkeptOptions): Promise<void> {
-  await port.replaceRunFile(markFile(name), `${JSON.stringify({ pool: identityOf(running), ...rest })}\n`)
+  await port.replaceRunFile(markFile(name), `${JSON.stringify({ pool: startOf(running), ...rest })}\n`)
 }
 
 export const removeMark = (port: KernelPort, name: string): Promise<void> => port.deleteFile(markFile(name))

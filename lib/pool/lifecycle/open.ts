@@ -11,7 +11,7 @@ import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { addressOf, POOL_UUID_PREFIX, tableOfPool } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
-import type { DeviceSource, PoolPlan } from './options.js'
+import type { DeviceSource, PoolPlan } from './pool-options.js'
 import { unkeptTable } from './keeper-mark.js'
 import { mismatch, restartPool, type BeforeStart } from './create.js'
 

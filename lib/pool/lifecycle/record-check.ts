@@ -4,10 +4,10 @@ import { undefinedIf } from '../../base/errors.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
 import { poolTable, type PoolAddress, type PoolContext } from '../state/context.js'
-import { thinIds } from '../state/live-metadata.js'
+import { thinIds } from '../metadata-read/live-volumes.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import { unkeptTable } from './keeper-mark.js'
-import type { Finding } from './repair.js'
+import type { Finding } from './crash-recovery.js'
 import {
   PoolRecord,
   readRecord,

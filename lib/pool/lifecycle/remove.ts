@@ -7,7 +7,7 @@ import { checkBoolean, checkNumber, checkOptions, type SignalOption } from '../.
 import { deleteUnattached, POOL_LOOP_REFERENCE } from './backing.js'
 import { cleanState, recordStop } from '../state/clean-stop.js'
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
-import { spareUuidPrefix } from './spare-removal.js'
+import { spareUuidPrefix } from '../spares/spare-volumes.js'
 import { addressOf, inventoryOf, removalGuard, tableOfPool, type PoolContext } from '../state/context.js'
 import { deviceKey, type PoolLock } from '../state/locks.js'
 import { loopOf, untilDetached } from '../../block/find-loop.js'

@@ -7,9 +7,9 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { checkBoolean } from '../../base/options.js'
 import { addressOf, tableOfPool, type PoolContext } from '../state/context.js'
 import { recordStart, takeCleanStop } from '../state/clean-stop.js'
-import { contextOf } from '../state/new-context.js'
+import { contextOf } from './new-context.js'
 import { withPoolLock } from '../state/locks.js'
-import { conditionOf, repairPool, type Finding } from './repair.js'
+import { conditionOf, repairPool, type Finding } from './crash-recovery.js'
 import { findPool } from './open.js'
 import {
   checkCreateOptions,
@@ -18,10 +18,10 @@ import {
   withRecorded,
   type CreatePoolOptions,
   type OpenPoolOptions,
-} from './options.js'
+} from './pool-options.js'
 import { checkDurability } from '../state/durability.js'
 import { checkedRecord, newRecord } from './record-check.js'
-import { checkReserve } from '../state/reserve.js'
+import { checkReserve } from '../state/space-reserve.js'
 import { readRecord } from '../state/record.js'
 import { createPool } from './create.js'
 

@@ -8,7 +8,7 @@ import { dumpXml } from '../../metadata/dump.js'
 import type { MappedRange } from '../../metadata/ranges.js'
 import { corruptBlock } from '../../metadata/metadata-error.js'
 import type { Superblock } from '../../metadata/superblock.js'
-import { sourceOf, type AtRest } from '../check/examine.js'
+import { sourceOf, type AtRest } from '../check/examine-metadata.js'
 
 /** The volumes of metadata whose superblock and list of volumes can be read. */
 export class IntactVolumes {

@@ -11,7 +11,7 @@ import type { Durability } from './durability.js'
 import type { ThinIds } from './thin-ids.js'
 import type { PoolRecord } from './record.js'
 import type { SnapshotClock } from './snapshot-clock.js'
-import type { Reserve } from './reserve.js'
+import type { Reserve } from './space-reserve.js'
 
 export interface PoolContext {
   readonly port: KernelPort
@@ -53,6 +53,9 @@ export interface PoolResumes {
 export const POOL_UUID_PREFIX = 'DMTHIN-POOL-'
 
 type PoolIdentity = Pick<KnownPool, 'device' | 'uuid'>
+
+/** Returns the words by which files of /run identify a start of the pool. */
+export const startOf = ({ device, uuid }: PoolIdentity): string => `${device} ${uuid}`
 
 /**
  * Returns whether the uuid of a volume names this start of the pool. If it does, a device with that uuid is a volume of

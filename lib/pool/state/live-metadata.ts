@@ -1,74 +1,9 @@
 // Reader of a running pool's metadata.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
-import { findDevice, type ThinDevice } from '../../metadata/details.js'
-import { type BlockSource, METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import { readCommitted, thinUsage } from '../../metadata/reader.js'
+import { METADATA_BLOCK_BYTES, type BlockSource } from '../../metadata/block-source.js'
 import { poolTable, type PoolAddress } from './context.js'
 import { explain } from './explain-error.js'
-import { isSpareId, readMaking, readThins, type SparePool } from './spare-volumes.js'
-import type { VolumeUsage } from './status.js'
-
-/** Returns the volumes by ascending id, without the spares of a keeper. */
-export async function thinDevices(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<ThinDevice[]> {
-  for (let isLast = false; ; isLast = true) {
-    const { volumes, empty } = await readMetadata(pool, signal, source => readThins(source, { signal }))
-    const making = empty.length === 0 ? undefined : await readMaking(pool)
-    const unknown = empty.filter(id => id !== making)
-    // Read again: a keeper may have completed a spare between the two reads.
-    if (unknown.length === 0 || isLast) return volumes.filter(({ id }) => id !== making)
-  }
-}
-
-export async function thinIds(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<number[]> {
-  return (await thinDevices(pool, signal)).map(({ id }) => id)
-}
-
-/** Returns true if the pool has a volume of this id. Reads one node of each level of the tree of volumes. */
-export async function hasThin(pool: PoolAddress & SparePool, id: number, signal?: AbortSignal): Promise<boolean> {
-  if (isSpareId(id)) return (await thinIds(pool, signal)).includes(id)
-  return (await thinDevice(pool, id, signal)) !== undefined
-}
-
-/** Returns the mapped blocks of a volume, and undefined if the pool does not have it. Reads as few nodes as `hasThin`. */
-export async function mappedBlocks(pool: PoolAddress, id: number, signal?: AbortSignal): Promise<number | undefined> {
-  return (await thinDevice(pool, id, signal))?.mappedBlocks
-}
-
-function thinDevice(pool: PoolAddress, id: number, signal?: AbortSignal): Promise<ThinDevice | undefined> {
-  const find = (source: BlockSource) =>
-    readCommitted(source, { signal }, (superblock, reader) => findDevice(reader, superblock, id))
-  return readMetadata(pool, signal, find)
-}
-
-/**
- * Returns the ids of the spares that keepers have made, of one that a keeper was making, and of the volumes of others that
- * have such an id.
- */
-export async function spareIds(pool: PoolAddress & SparePool): Promise<{
-  readonly spares: readonly number[]
-  readonly halfMade: number | undefined
-  readonly others: readonly number[]
-}> {
-  const { spares, empty, volumes } = await readMetadata(pool, undefined, source => readThins(source))
-  const making = await readMaking(pool)
-  const halfMade = empty.find(id => id === making)
-  const others = volumes.map(({ id }) => id).filter(id => isSpareId(id) && id !== halfMade)
-  return { spares, halfMade, others }
-}
-
-/** Counts the blocks of each volume, without the spares of a keeper. */
-export async function readUsage(pool: PoolAddress & SparePool, signal?: AbortSignal): Promise<VolumeUsage[]> {
-  const all = await readMetadata(pool, signal, source => thinUsage(source, { signal }))
-  const shown = all.some(({ id }) => isSpareId(id)) ? await thinIds(pool, signal) : []
-  const volumes = all.filter(({ id }) => !isSpareId(id) || shown.includes(id))
-  return volumes.map(({ id, mappedBlocks, exclusiveBlocks, sharedBlocks }) => ({
-    id,
-    mappedBlocks,
-    exclusiveBlocks,
-    sharedBlocks,
-  }))
-}
 
 /**
  * Reads the metadata of a running pool. Rejects with `DM_NOT_FOUND` if the pool was removed during the read: another pool

@@ -3,7 +3,7 @@
 import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
-import { receivedIn, receivingIn, type PartialReceive, type Received } from '../../metadata/sent-states.js'
+import { receivedIn, receivingIn, type PartialReceive, type Received } from './sent-states.js'
 import { count, list, object, text, truth, type JsonObject } from '../../base/json-fields.js'
 
 /** The recorded facts about a volume that the pool's metadata does not have. */

@@ -1,7 +1,12 @@
-// Choice of the next thin id. The kernel decides: an id that it reports as in use is skipped.
+// Thin ids, and the choice of the next one. The kernel decides: an id that it reports as in use is skipped.
 import { withOwnSignal } from '../../base/own-signal.js'
 import { DmThinError, ERRNO } from '../../base/errors.js'
-import { LAST_CHOSEN_THIN_ID } from '../../base/units.js'
+import { checkNumber } from '../../base/options.js'
+import { LAST_CHOSEN_THIN_ID, MAX_THIN_ID } from '../../base/units.js'
+
+export function checkThinId(id: unknown): number {
+  return checkNumber('id', id, { min: 0, max: MAX_THIN_ID })
+}
 
 export class ThinIds {
   readonly #list: () => Promise<Iterable<number>>

@@ -14,14 +14,14 @@ import {
   type PoolContext,
 } from '../state/context.js'
 import { externalOriginsOf } from './external-origin.js'
-import { admitted } from '../state/reserve.js'
+import { admitted } from '../state/space-reserve.js'
 import { withSharedLock } from '../state/locks.js'
 import type { CountCompleted } from '../state/snapshot-clock.js'
 import { recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import type { VolumeStatus } from '../state/status.js'
 import { ThinVolume } from './thin-volume.js'
-import { checkThinId } from './volume-options.js'
+import { checkThinId } from '../state/thin-ids.js'
 import { message } from '../../target/messages.js'
 
 /** Activates all volumes. The number of native threads limits how many are in the kernel at a time. */

@@ -4,11 +4,12 @@ import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import type { PoolContext } from '../state/context.js'
 import { explained } from '../state/explain-error.js'
-import { admitted } from '../state/reserve.js'
+import { admitted } from '../state/space-reserve.js'
 import { originPath } from './external-origin.js'
 import { recordNew } from './recorded.js'
 import { ThinVolume } from './thin-volume.js'
-import { checkThinId, checkVolumeSize, type CreateVolumeOptions } from './volume-options.js'
+import { checkThinId } from '../state/thin-ids.js'
+import { checkVolumeSize, type CreateVolumeOptions } from './volume-options.js'
 
 type NewVolume = Pick<CreateVolumeOptions, 'sizeBytes' | 'signal'> &
   Record<'name' | 'externalOrigin', string | undefined> &

@@ -9,7 +9,7 @@ import { knownPool, type PoolContext } from '../state/context.js'
 import { explained } from '../state/explain-error.js'
 import { readMetadata } from '../state/live-metadata.js'
 import { withSharedLock } from '../state/locks.js'
-import { admitted } from '../state/reserve.js'
+import { admitted } from '../state/space-reserve.js'
 import type { VolumeState } from './volume-state.js'
 
 interface Move {

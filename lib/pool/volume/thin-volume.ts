@@ -13,22 +13,23 @@ import { SECTOR_BYTES } from '../../base/units.js'
 import { TABLE_FLAG } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, Outcome, ReserveRequest, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import type { DeltaRange } from '../../metadata/ranges.js'
-import type { Bookmark, BookmarkOptions, WalkOptions } from '../../metadata/walk-options.js'
+import { changedSince, saveMappings } from '../bookmark/calls.js'
+import { MetadataReads } from '../metadata-read/metadata-reads.js'
+import type { Bookmark, BookmarkOptions, WalkOptions } from '../metadata-read/walk.js'
 import { message } from '../../target/messages.js'
 import { changePool } from '../state/commit-point.js'
 import { activationGuard, isUp, removalGuard, type PoolContext } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
-import { admitted } from '../state/reserve.js'
+import { admitted } from '../state/space-reserve.js'
+import { checkThinId } from '../state/thin-ids.js'
 import type { CountCompleted } from '../state/snapshot-clock.js'
 import { volumeStatus, type VolumeStatus } from '../state/status.js'
 import { activeDevice } from './active-device.js'
 import { externalOriginIn, externalOriginNumber } from './external-origin.js'
 import { growVolume } from './grow-volume.js'
-import { metadataCalls } from './metadata-calls.js'
 import { deleteAgain, recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
-  checkThinId,
   DEFAULT_TIMEOUT_MS,
   type ActivateOptions,
   type DeactivateOptions,
@@ -244,7 +245,14 @@ export class ThinVolume {
   async bookmark(path: string, options: BookmarkOptions = {}): Promise<Bookmark> {
     checkOptions(options, ['onProgress', 'signal'], 'bookmark')
     checkPath('path', path)
-    return this.#run(() => metadataCalls().bookmark(this.#pool, this.id, path, options))
+    return this.#run(async () => {
+      const reads = await MetadataReads.openPool(this.#pool, true, options.signal)
+      try {
+        return await saveMappings(reads, this.id, path, options)
+      } finally {
+        await reads.close()
+      }
+    })
   }
 
   /**
@@ -255,15 +263,20 @@ export class ThinVolume {
   async *changedSince(path: string, options: WalkOptions = {}): AsyncGenerator<DeltaRange, void> {
     checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'changedSince')
     checkPath('path', path)
-    const ranges = metadataCalls().changedSince(this.#pool, this.id, path, options)
+    const reads = await this.#run(() => MetadataReads.openPool(this.#pool, true, options.signal))
     try {
-      for (;;) {
-        const next = await this.#run(() => ranges.next())
-        if (next.done) return
-        yield next.value
+      const ranges = changedSince(reads, path, this.id, options)
+      try {
+        for (;;) {
+          const next = await this.#run(() => ranges.next())
+          if (next.done) return
+          yield next.value
+        }
+      } finally {
+        await ranges.return()
       }
     } finally {
-      await ranges.return()
+      await reads.close()
     }
   }
 

@@ -1,7 +1,7 @@
 // Options of volumes and their validation.
 import type { ActiveThin } from '../../kernel/port/pool-port.js'
 import { type SignalOption, checkNumber } from '../../base/options.js'
-import { MAX_THIN_ID, SECTOR_BYTES } from '../../base/units.js'
+import { SECTOR_BYTES } from '../../base/units.js'
 
 /** The external origin of a volume. */
 export interface ExternalOriginOption {
@@ -89,10 +89,6 @@ export interface VolumeIdentity {
 
 /** The default time for which a busy device is retried. */
 export const DEFAULT_TIMEOUT_MS = 10_000
-
-export function checkThinId(id: unknown): number {
-  return checkNumber('id', id, { min: 0, max: MAX_THIN_ID })
-}
 
 export function checkVolumeSize(sizeBytes: unknown): number {
   return checkNumber('sizeBytes', sizeBytes, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })

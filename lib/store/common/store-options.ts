@@ -1,8 +1,8 @@
 // Options of the store's calls, and their validation.
-import type { CheckDepth } from '../../pool/check/examine.js'
-import { checkHook, type MetadataCheck } from '../../pool/lifecycle/check.js'
-import type { CreatePoolOptions, DeviceSource } from '../../pool/lifecycle/options.js'
-import { checkKeepOptions, type KeepOptions } from '../../pool/keeper/options.js'
+import type { CheckDepth } from '../../pool/check/examine-metadata.js'
+import { checkHook, type MetadataCheck } from '../../pool/check/check-before-start.js'
+import type { CreatePoolOptions, DeviceSource } from '../../pool/lifecycle/pool-options.js'
+import { checkKeepOptions, type KeepOptions } from '../../pool/keeper/keep-options.js'
 import { GiB, MiB } from '../../base/units.js'
 import {
   checkNumber,

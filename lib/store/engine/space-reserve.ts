@@ -6,7 +6,7 @@ import { DmThinError } from '../../base/errors.js'
 import { GiB } from '../../base/units.js'
 import type { ReserveRequest } from '../../kernel/port/pool-port.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
-import type { DeviceSource } from '../../pool/lifecycle/options.js'
+import type { DeviceSource } from '../../pool/lifecycle/pool-options.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 
 /** The limit of the reserve in the file system below a pool's file. */

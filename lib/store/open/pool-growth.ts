@@ -1,9 +1,9 @@
 // The growth of a store's pool: its keeper, the effect of the keeper on the reserve, and the space of the metadata file. If
 // that file were sparse and its file system full, the kernel's writes of metadata would fail, and so would the pool.
 import { DmThinError, ERRNO } from '../../base/errors.js'
-import type { DeviceSource } from '../../pool/lifecycle/options.js'
+import type { DeviceSource } from '../../pool/lifecycle/pool-options.js'
 import { nativePort } from '../../kernel/native-port.js'
-import { ruleOf, type Growth, type KeepOptions, type PoolRole } from '../../pool/keeper/options.js'
+import { ruleOf, type Growth, type KeepOptions, type PoolRole } from '../../pool/keeper/keep-options.js'
 import type { WorkingPoolStatus } from '../../pool/state/status.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { PoolPlace } from '../common/store-options.js'

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { DmThinError } from '../../base/errors.js'
 import { GiB, MiB } from '../../base/units.js'
-import type { DeviceSource } from '../../pool/lifecycle/options.js'
+import type { DeviceSource } from '../../pool/lifecycle/pool-options.js'
 import type { PoolPlace } from '../common/store-options.js'
 import type { Records } from '../records/records.js'
 

@@ -1,7 +1,7 @@
 // The manifest of a backup: the volume, its state, and the pages that list its chunks.
 import { count, list, object, text } from '../../base/json-fields.js'
 import { checkName } from '../../base/options.js'
-import { statesIn, type FrozenState } from '../../metadata/sent-states.js'
+import { statesIn, type FrozenState } from '../../pool/state/sent-states.js'
 import { invalidTransfer, parsed } from '../format.js'
 import type { ChunkStore } from './chunk-store.js'
 import { digestOf, PAGE_BYTES } from './pages.js'

@@ -2,7 +2,7 @@
 // @udev both
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MiB, ThinPool, type DmThinError, type Finding } from '../../../lib/entry/index.js'
-import { spareIds } from '../../../lib/pool/state/live-metadata.js'
+import { spareIds } from '../../../lib/pool/spares/spare-volumes.js'
 import { BLOCK, pattern, readAt, writeAt, writeInTurn } from '../../helpers/kernel/blocks.js'
 import { runKilled, type Kill } from '../../helpers/fault/fault-child.js'
 import { attemptWith, useFaults } from '../../helpers/fault/fault.js'

@@ -1,7 +1,7 @@
 // Bookmark files without a pool.
 import type { MappedRange } from '../../../lib/metadata/ranges.js'
-import { BookmarkFile, writeBookmark } from '../../../lib/thin-metadata/bookmark/file.js'
-import type { BookmarkHeader } from '../../../lib/thin-metadata/bookmark/format.js'
+import { BookmarkFile, writeBookmark } from '../../../lib/pool/bookmark/file.js'
+import type { BookmarkHeader } from '../../../lib/pool/bookmark/format.js'
 import type { Random } from '../random/random.js'
 import { collect } from './collect.js'
 

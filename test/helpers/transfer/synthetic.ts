@@ -1,7 +1,7 @@
 // Streams of volumes that exist in memory only.
 import { formatRecord, digestOf, NO_DIGEST, type StreamHeader } from '../../../lib/transfer/format.js'
 import { streamOf, type LoadedRecord } from '../../../lib/transfer/write-stream.js'
-import type { FrozenState } from '../../../lib/metadata/sent-states.js'
+import type { FrozenState } from '../../../lib/pool/state/sent-states.js'
 import { collect } from '../metadata/collect.js'
 
 export interface MemoryVolume {

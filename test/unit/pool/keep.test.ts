@@ -2,7 +2,7 @@
 import { memoryKernel } from '../../../lib/entry/testing.js'
 import { GiB, KiB, MiB, ThinPool, type DmThinError } from '../../../lib/entry/index.js'
 import { possibleBytes, wantedBytes, type Room } from '../../../lib/pool/keeper/growth'
-import { ruleOf, type GrowthRule } from '../../../lib/pool/keeper/options'
+import { ruleOf, type GrowthRule } from '../../../lib/pool/keeper/keep-options'
 import type { SpaceStatus } from '../../../lib/pool/state/status'
 
 const BLOCK = 64 * KiB

@@ -1,5 +1,6 @@
-import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../../lib/pool/lifecycle/options'
-import { checkThinId, checkVolumeSize } from '../../../lib/pool/volume/volume-options'
+import { checkCreateOptions, checkOpenOptions, type CreatePoolOptions } from '../../../lib/pool/lifecycle/pool-options'
+import { checkThinId } from '../../../lib/pool/state/thin-ids'
+import { checkVolumeSize } from '../../../lib/pool/volume/volume-options'
 import { GiB, KiB, MAX_METADATA_BYTES, MiB, TiB } from '../../../lib/base/units'
 import { thrown } from '../../helpers/errors/thrown'
 

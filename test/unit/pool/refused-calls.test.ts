@@ -23,7 +23,7 @@ import {
 import type { KernelPort } from '../../../lib/kernel/port/kernel-port'
 import { ThinIds } from '../../../lib/pool/state/thin-ids'
 import { rejection, thrown } from '../../helpers/errors/thrown'
-import { Reserve } from '../../../lib/pool/state/reserve'
+import { Reserve } from '../../../lib/pool/state/space-reserve'
 import { SnapshotClock } from '../../../lib/pool/state/snapshot-clock'
 
 const nobody = new Proxy({} as KernelPort, {

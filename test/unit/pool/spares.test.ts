@@ -3,8 +3,8 @@ import { memoryKernel, type MemoryKernel } from '../../../lib/entry/testing.js'
 import { KiB, MiB, ThinPool, type DmThinError } from '../../../lib/entry/index.js'
 import { MAX_THIN_ID } from '../../../lib/base/units.js'
 import { portInside } from '../../../lib/kernel/kernel-option.js'
-import { isSpareId, readMaking } from '../../../lib/pool/state/spare-volumes.js'
-import { spareIds } from '../../../lib/pool/state/live-metadata.js'
+import { isSpareId, readMaking } from '../../../lib/pool/spares/spare-volumes.js'
+import { spareIds } from '../../../lib/pool/spares/spare-volumes.js'
 
 const BLOCK = 64 * KiB
 const OPTIONS = {

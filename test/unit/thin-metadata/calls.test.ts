@@ -1,6 +1,6 @@
 // The calls of ThinMetadata: arguments, refusals, abort, close, and iterations that end early.
 import { truncateSync, writeFileSync } from 'node:fs'
-import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
+import { ThinMetadata } from '../../../lib/pool/thin-metadata.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { imageDirectory, restoreImage } from '../../helpers/metadata/image.js'

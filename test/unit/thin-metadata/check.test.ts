@@ -1,6 +1,6 @@
 // usage(), check() and dump(): against thin_ls, thin_restore and thin_dump, and on metadata that is damaged on purpose.
 import { writeFileSync } from 'node:fs'
-import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
+import { ThinMetadata } from '../../../lib/pool/thin-metadata.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { imageDirectory, MetadataImage, restoreImage, thinLs } from '../../helpers/metadata/image.js'

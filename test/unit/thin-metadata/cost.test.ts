@@ -1,7 +1,7 @@
 // The nodes that a delta reads: those that differ, and not those that are shared.
 import { writeFileSync } from 'node:fs'
-import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
-import type { DeltaOptions } from '../../../lib/thin-metadata/options.js'
+import { ThinMetadata } from '../../../lib/pool/thin-metadata.js'
+import type { DeltaOptions } from '../../../lib/pool/metadata-read/walk.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { CopyOnWrite, nodesOf } from '../../helpers/metadata/copy-on-write.js'
 import { imageDirectory, MetadataImage, restoreImage } from '../../helpers/metadata/image.js'

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { DmThinError } from '../../../lib/base/errors.js'
 import { thinUsage } from '../../../lib/metadata/reader.js'
-import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
+import { ThinMetadata } from '../../../lib/pool/thin-metadata.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { imageDirectory, MetadataImage, restoreImage } from '../../helpers/metadata/image.js'

@@ -1,6 +1,6 @@
 // The metadata snapshot in an image: read like thin_dump --metadata-snap, refused if it is damaged.
 import { writeFileSync } from 'node:fs'
-import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
+import { ThinMetadata } from '../../../lib/pool/thin-metadata.js'
 import { expectCode } from '../../helpers/errors/expect-code.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { CopyOnWrite } from '../../helpers/metadata/copy-on-write.js'

@@ -1,5 +1,5 @@
 // Mappings and differences of metadata at rest: the same as thin_dump and thin_delta report.
-import { ThinMetadata } from '../../../lib/thin-metadata/thin-metadata.js'
+import { ThinMetadata } from '../../../lib/pool/thin-metadata.js'
 import { fileHash, imageDirectory, restoreImage, thinLs } from '../../helpers/metadata/image.js'
 import { collect } from '../../helpers/metadata/collect.js'
 import { thinDelta, thinDump } from '../../helpers/metadata/tools.js'

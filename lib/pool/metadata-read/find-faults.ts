@@ -1,7 +1,7 @@
 // The check of metadata, as far as reading its volumes and mappings shows faults.
-import { hasCode } from '../base/errors.js'
-import type { ThinDevice } from '../metadata/details.js'
-import type { Superblock } from '../metadata/superblock.js'
+import { hasCode } from '../../base/errors.js'
+import type { ThinDevice } from '../../metadata/details.js'
+import type { Superblock } from '../../metadata/superblock.js'
 import type { CountedMappings } from './metadata-reads.js'
 
 /** A fault that `check` has found. */

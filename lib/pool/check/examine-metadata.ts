@@ -8,7 +8,7 @@ import type { ThinDevice } from '../../metadata/details.js'
 import { listThins } from '../../metadata/reader.js'
 import { classifySuperblock, type Superblock } from '../../metadata/superblock.js'
 import type { RecordContent } from '../state/record.js'
-import { resolvingCall, type PoolState } from './states.js'
+import { resolvingCall, type PoolState } from './pool-states.js'
 import { runTool } from './thin-tools.js'
 
 /**

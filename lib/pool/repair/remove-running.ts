@@ -7,14 +7,14 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { POOL_LOOP_REFERENCE } from '../lifecycle/backing.js'
 import { unkeptTable } from '../lifecycle/keeper-mark.js'
 import { comparePlan } from '../lifecycle/open.js'
-import type { DeviceSource, PoolOptions } from '../lifecycle/options.js'
+import type { DeviceSource, PoolOptions } from '../lifecycle/pool-options.js'
 import { optionsOf } from '../lifecycle/record-check.js'
 import { removePool } from '../lifecycle/remove.js'
 import { addressOf } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
-import { contextOf, PLAIN_HANDLE } from '../state/new-context.js'
-import type { Sources } from './at-rest.js'
-import type { RepairPlan } from './options.js'
+import { contextOf, PLAIN_HANDLE } from '../lifecycle/new-context.js'
+import type { Sources } from './pool-at-rest.js'
+import type { RepairPlan } from './repair-options.js'
 
 /** Removes the pool. Returns its devices, and the options that it had. */
 export async function takeDown(

@@ -6,7 +6,7 @@ import { GiB } from '../../base/units.js'
 import { poolTable, type PoolContext } from '../state/context.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import type { Room } from './growth.js'
-import type { KeepPlan, PoolRole } from './options.js'
+import type { KeepPlan, PoolRole } from './keep-options.js'
 
 /** The upper limit of the default reserve, which is a twentieth of the file system below a file. */
 const MAX_DEFAULT_RESERVE_BYTES = 1 * GiB

@@ -1,5 +1,4 @@
 // The reader of a pool's metadata: its volumes, their mappings, and the differences of two.
-import { DmThinError } from '../base/errors.js'
 import {
   checkBoolean,
   checkOptions,
@@ -9,25 +8,25 @@ import {
   type SignalOption,
 } from '../base/options.js'
 import { SECTOR_BYTES } from '../base/units.js'
-import { nativePort } from '../kernel/native-port.js'
 import type { ThinDevice } from '../metadata/details.js'
 import { dumpXml } from '../metadata/dump.js'
-import { checkSameThins, type ThinUsage } from '../metadata/reader.js'
 import type { DeltaRange, MappedRange } from '../metadata/ranges.js'
+import { checkSameThins, type ThinUsage } from '../metadata/reader.js'
 import type { Superblock } from '../metadata/superblock.js'
-import { commitPool } from '../pool/state/commit-point.js'
-import { poolTable, type PoolContext } from '../pool/state/context.js'
-import { explained } from '../pool/state/explain-error.js'
-import { ThinPool } from '../pool/thin-pool.js'
-import { checkThinId } from '../pool/volume/volume-options.js'
-import { checkMetadata, type MetadataFinding } from './check.js'
-import { MetadataLease } from '../pool/metadata-lease.js'
-import { MetadataReads } from './metadata-reads.js'
-import { LiveSource } from './live-source.js'
-import { UnchangingSource, type MetadataSource } from './metadata-source.js'
-import { changedSince, saveMappings, type Bookmarked } from './bookmark/calls.js'
-import type { Bookmark, BookmarkOptions, DeltaOptions, OpenMetadataOptions, WalkOptions } from './options.js'
-import { checkSpan, deltaRangesIn, mappedRangesIn } from './ranges.js'
+import { changedSince, saveMappings } from './bookmark/calls.js'
+import { checkMetadata, type MetadataFinding } from './metadata-read/find-faults.js'
+import { MetadataReads } from './metadata-read/metadata-reads.js'
+import {
+  checkSpan,
+  deltaRangesIn,
+  type Bookmark,
+  type BookmarkOptions,
+  type DeltaOptions,
+  type OpenMetadataOptions,
+  type WalkOptions,
+} from './metadata-read/walk.js'
+import { checkThinId } from './state/thin-ids.js'
+import { ThinPool } from './thin-pool.js'
 
 /**
  * The metadata of a pool, open for reading. Never writes. Walks run in native code on threads of the library, and hold
@@ -35,15 +34,9 @@ import { checkSpan, deltaRangesIn, mappedRangesIn } from './ranges.js'
  */
 export class ThinMetadata {
   readonly #reads: MetadataReads
-  readonly #source: MetadataSource
-  readonly #pool: PoolContext | undefined
-  readonly #lease: MetadataLease | undefined
 
-  private constructor(source: MetadataSource, pool?: PoolContext, lease?: MetadataLease) {
-    this.#reads = new MetadataReads(nativePort(), source)
-    this.#source = source
-    this.#pool = pool
-    this.#lease = lease
+  private constructor(reads: MetadataReads) {
+    this.#reads = reads
   }
 
   /**
@@ -64,59 +57,21 @@ export class ThinMetadata {
    * `DM_PERMISSION`, `DM_INVALID_ARGUMENT`, `ABORT_ERR`.
    */
   static async open(target: string | ThinPool, options: OpenMetadataOptions = {}): Promise<ThinMetadata> {
-    if (target instanceof ThinPool) return ThinMetadata.openPool(target.context, options)
+    const { signal } = options
+    if (target instanceof ThinPool) {
+      checkOptions(options, ['reserve', 'signal'], 'open')
+      const reserve = options.reserve === undefined || checkRequired('reserve', options.reserve)
+      return new ThinMetadata(await MetadataReads.openPool(target.context, reserve, signal))
+    }
     checkOptions(options, ['metadataSnapshot', 'signal'], 'open')
     const path = checkPath('path', target)
     const metadataSnapshot = checkBoolean('metadataSnapshot', options.metadataSnapshot)
-    return new ThinMetadata(await UnchangingSource.open(nativePort(), path, metadataSnapshot, options.signal))
-  }
-
-  /** @internal Opens the metadata of a running pool, for a call of one of its volumes. */
-  static async openPool(pool: PoolContext, options: OpenMetadataOptions): Promise<ThinMetadata> {
-    checkOptions(options, ['reserve', 'signal'], 'open')
-    const reserve = options.reserve === undefined || checkRequired('reserve', options.reserve)
-    const port = nativePort()
-    if (pool.port !== port) {
-      throw new DmThinError('DM_UNSUPPORTED', 'the metadata of a pool in memory cannot be read: see docs/testing.md')
-    }
-    return pool.pending.run(async () => {
-      if (!reserve) {
-        await commitPool(pool, options.signal)
-        const source = await ofRunning(pool, LiveSource.open(pool, port, options.signal))
-        return ThinMetadata.#ofPool(pool, new ThinMetadata(source, pool), options.signal)
-      }
-      const lease = await explained(pool, MetadataLease.take(pool, options.signal))
-      try {
-        const source = await ofRunning(pool, UnchangingSource.open(port, pool.metadataPath, true, options.signal))
-        return await ThinMetadata.#ofPool(pool, new ThinMetadata(source, pool, lease), options.signal)
-      } catch (fault) {
-        await lease.release().catch(() => {})
-        throw fault
-      }
-    })
-  }
-
-  /**
-   * Closes the metadata and rejects with `DM_NOT_FOUND` if the pool was removed before its device was opened: the device
-   * may be that of another pool by now. As long as it is open, it stays the same.
-   */
-  static async #ofPool(
-    pool: PoolContext,
-    metadata: ThinMetadata,
-    signal: AbortSignal | undefined,
-  ): Promise<ThinMetadata> {
-    try {
-      await poolTable(pool, signal)
-      return metadata
-    } catch (fault) {
-      await metadata.#reads.close(() => Promise.resolve())
-      throw fault
-    }
+    return new ThinMetadata(await MetadataReads.openFile(path, metadataSnapshot, signal))
   }
 
   /** The superblock: the committed state of the pool. */
   get superblock(): Superblock {
-    return this.#source.superblock
+    return this.#reads.superblock
   }
 
   /** The data block size in bytes: the unit of all ranges. */
@@ -140,7 +95,7 @@ export class ThinMetadata {
    */
   async usage(options: SignalOption = {}): Promise<ThinUsage[]> {
     checkOptions(options, ['signal'], 'usage')
-    this.#unchanging('usage')
+    this.#reads.unchanging('usage')
     const devices = await this.#reads.devices(options.signal)
     const roots = await this.#reads.roots(options.signal)
     checkSameThins(this.superblock, devices, roots)
@@ -158,7 +113,7 @@ export class ThinMetadata {
    */
   async check(options: SignalOption = {}): Promise<MetadataFinding[]> {
     checkOptions(options, ['signal'], 'check')
-    const { isSnapshot } = this.#unchanging('check')
+    const { isSnapshot } = this.#reads.unchanging('check')
     const { signal } = options
     return checkMetadata({
       superblock: this.superblock,
@@ -180,7 +135,7 @@ export class ThinMetadata {
    */
   async *dump(options: SignalOption = {}): AsyncGenerator<string, void> {
     checkOptions(options, ['signal'], 'dump')
-    this.#unchanging('dump')
+    this.#reads.unchanging('dump')
     const mappings = (id: number) => this.mappings(id, options)
     yield* dumpXml({ superblock: this.superblock, devices: await this.devices(options), mappings })
   }
@@ -194,8 +149,7 @@ export class ThinMetadata {
    */
   async *mappings(id: number, options: WalkOptions = {}): AsyncGenerator<MappedRange, void> {
     checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'mappings')
-    const wanted = { ids: [checkThinId(id)], ...checkSpan(options), byData: true, same: false }
-    for await (const batch of this.#reads.batches(wanted, options)) yield* mappedRangesIn(batch)
+    yield* this.#reads.mappings(id, options)
   }
 
   /**
@@ -231,7 +185,7 @@ export class ThinMetadata {
   async bookmark(id: number, path: string, options: BookmarkOptions = {}): Promise<Bookmark> {
     checkOptions(options, ['onProgress', 'signal'], 'bookmark')
     checkPath('path', path)
-    return saveMappings(await this.#bookmarked('bookmark', id, options), path)
+    return saveMappings(this.#reads, id, path, options)
   }
 
   /**
@@ -245,9 +199,8 @@ export class ThinMetadata {
    */
   async *changedSince(path: string, id: number, options: WalkOptions = {}): AsyncGenerator<DeltaRange, void> {
     checkOptions(options, ['from', 'to', 'onProgress', 'signal'], 'changedSince')
-    const span = checkSpan(options)
     checkPath('path', path)
-    yield* changedSince(await this.#bookmarked('changedSince', id, options), path, span)
+    yield* changedSince(this.#reads, path, id, options)
   }
 
   /**
@@ -255,39 +208,11 @@ export class ThinMetadata {
    * metadata snapshot of a pool. Idempotent.
    */
   async close(): Promise<void> {
-    await this.#reads.close(async () => this.#lease?.release())
+    await this.#reads.close()
   }
 
   /** Calls `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /** Returns the volume for a call with a bookmark. */
-  async #bookmarked(call: string, id: number, options: WalkOptions): Promise<Bookmarked> {
-    checkThinId(id)
-    const { signal } = options
-    const pool = this.#pool
-    if (!pool) throw new DmThinError('DM_UNSUPPORTED', `${call}() needs a running pool: open it with a ThinPool`)
-    // Without a metadata snapshot, what is read is the last commit.
-    if (this.#source instanceof LiveSource) await commitPool(pool, signal)
-    const { superblock, device } = await this.#reads.device(id, signal)
-    return { pool, superblock, device, mappings: this.mappings(id, options), signal }
-  }
-
-  /** Returns the source for a call whose reads must all be of one state. */
-  #unchanging(call: string): UnchangingSource {
-    if (this.#source instanceof UnchangingSource) return this.#source
-    throw new DmThinError('DM_UNSUPPORTED', `${call}() reads all volumes: open the pool without \`reserve: false\``)
-  }
-}
-
-/** Replaces the error of a call by `DM_NOT_FOUND` if the pool was removed: its device may be that of another pool by now. */
-async function ofRunning<T>(pool: PoolContext, call: Promise<T>): Promise<T> {
-  try {
-    return await call
-  } catch (fault) {
-    await poolTable(pool)
-    throw fault
   }
 }

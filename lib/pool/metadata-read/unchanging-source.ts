@@ -1,16 +1,16 @@
 // The place from which metadata is read: a device or file at rest, or the metadata snapshot of a running pool.
-import { DmThinError, hasCode } from '../base/errors.js'
-import type { Handle } from '../kernel/port/handle.js'
-import type { MetadataPort } from '../kernel/port/metadata-port.js'
-import { NodeReader } from '../metadata/btree-walk.js'
-import { findMappingRoot } from '../metadata/details.js'
-import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
+import { DmThinError, hasCode } from '../../base/errors.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import type { MetadataPort } from '../../kernel/port/metadata-port.js'
+import { NodeReader } from '../../metadata/btree-walk.js'
+import { findMappingRoot } from '../../metadata/details.js'
+import { corruptBlock, MetadataError } from '../../metadata/metadata-error.js'
 import {
   classifySuperblock,
   parseSnapshotSuperblock,
   parseSuperblock,
   type Superblock,
-} from '../metadata/superblock.js'
+} from '../../metadata/superblock.js'
 
 /** The number of attempts at the superblock of a running pool: the kernel may be writing it. */
 const SUPERBLOCK_TRIES = 5

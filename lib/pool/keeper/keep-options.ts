@@ -1,7 +1,6 @@
 // Options of pool.keep() and their checks.
 import type { DmThinError } from '../../base/errors.js'
-import { checkOptions, type SignalOption } from '../../base/options.js'
-import { checkNumber, invalid, shown } from '../../base/options.js'
+import { type SignalOption, checkNumber, checkOptions, invalid, shown } from '../../base/options.js'
 import { GiB, MAX_METADATA_BYTES, MiB, SECTOR_BYTES } from '../../base/units.js'
 import type { SpaceStatus } from '../state/status.js'
 

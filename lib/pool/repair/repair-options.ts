@@ -1,7 +1,7 @@
 // Options of ThinPool.check and ThinPool.repair.
 import { checkBoolean, checkNumber, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import type { KernelOption } from '../../kernel/kernel-option.js'
-import { requireNative, type CheckDepth } from '../check/examine.js'
+import { requireNative, type CheckDepth } from '../check/examine-metadata.js'
 import {
   checkOpenOptions,
   checkRecord,
@@ -9,7 +9,7 @@ import {
   type DeviceSource,
   type PoolOptions,
   type PoolPlan,
-} from '../lifecycle/options.js'
+} from '../lifecycle/pool-options.js'
 import type { PoolContext } from '../state/context.js'
 import { checkTransactionId } from '../state/transaction-id.js'
 

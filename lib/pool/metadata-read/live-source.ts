@@ -10,17 +10,17 @@
 // block, and an id that was used again, unless the new volume is equal in all of that. So it is the caller who promises that
 // nobody writes the volumes; those that are active for writing are refused.
 import { isDeepStrictEqual } from 'node:util'
-import { DmThinError, undefinedIf } from '../base/errors.js'
-import type { Handle } from '../kernel/port/handle.js'
-import { DEVICE_FLAG } from '../kernel/port/device-port.js'
-import type { MetadataPort } from '../kernel/port/metadata-port.js'
-import type { NodeReader } from '../metadata/btree-walk.js'
-import { findDevice, findMappingRoot } from '../metadata/details.js'
-import { MetadataError } from '../metadata/metadata-error.js'
-import { readCommitted } from '../metadata/reader.js'
-import type { Superblock } from '../metadata/superblock.js'
-import type { PoolContext } from '../pool/state/context.js'
-import { noVolume, type FoundVolumes, type MetadataSource } from './metadata-source.js'
+import { DmThinError, undefinedIf } from '../../base/errors.js'
+import type { Handle } from '../../kernel/port/handle.js'
+import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
+import type { MetadataPort } from '../../kernel/port/metadata-port.js'
+import type { NodeReader } from '../../metadata/btree-walk.js'
+import { findDevice, findMappingRoot } from '../../metadata/details.js'
+import { MetadataError } from '../../metadata/metadata-error.js'
+import { readCommitted } from '../../metadata/reader.js'
+import type { Superblock } from '../../metadata/superblock.js'
+import type { PoolContext } from '../state/context.js'
+import { noVolume, type FoundVolumes, type MetadataSource } from './unchanging-source.js'
 
 type Signal = AbortSignal | undefined
 

@@ -10,11 +10,18 @@ import { nodePath } from '../../block/node-path.js'
 import { sectors } from '../../base/units.js'
 import { message } from '../../target/messages.js'
 import { thin } from '../../target/thin.js'
-import { deleteSpares, removeSpareDevices, spareUuidPrefix } from '../lifecycle/spare-removal.js'
-import { activationGuard, poolStatusLine, removalGuard, type PoolContext } from '../state/context.js'
-import { spareIds } from '../state/live-metadata.js'
+import {
+  deleteSpares,
+  forgetMaking,
+  markBlock,
+  randomSpareId,
+  recordMaking,
+  removeSpareDevices,
+  spareUuidPrefix,
+  spareIds,
+} from './spare-volumes.js'
+import { type PoolContext, activationGuard, poolStatusLine, removalGuard } from '../state/context.js'
 import { withSharedLock } from '../state/locks.js'
-import { forgetMaking, markBlock, randomSpareId, recordMaking } from '../state/spare-volumes.js'
 import type { SpaceStatus } from '../state/status.js'
 
 /**

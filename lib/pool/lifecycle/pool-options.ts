@@ -19,10 +19,10 @@ import {
   MIN_DATA_BLOCK_BYTES,
   SECTOR_BYTES,
 } from '../../base/units.js'
-import type { CheckDepth } from '../check/examine.js'
-import { checkHook, type MetadataCheck } from './check.js'
+import type { CheckDepth } from '../check/examine-metadata.js'
+import { checkHook, type MetadataCheck } from '../check/check-before-start.js'
 import { checkDurability, type Durability } from '../state/durability.js'
-import { checkReserve, type ReserveOptions } from '../state/reserve.js'
+import { checkReserve, type ReserveOptions } from '../state/space-reserve.js'
 import type { RecordedOptions } from '../state/record.js'
 
 /** A file, which is attached to a loop device and created sparse if it is missing, or a block device. */

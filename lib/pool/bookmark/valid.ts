@@ -4,9 +4,9 @@ import { SECTOR_BYTES } from '../../base/units.js'
 import type { ThinDevice } from '../../metadata/details.js'
 import type { MappedRange } from '../../metadata/ranges.js'
 import type { Superblock } from '../../metadata/superblock.js'
-import { isSinceStart } from '../../pool/state/clean-stop.js'
-import { isNamedByVolumes, poolStatusLine, type PoolContext } from '../../pool/state/context.js'
-import { SNAPSHOT_LIMIT } from '../../pool/state/snapshot-clock.js'
+import { isSinceStart } from '../state/clean-stop.js'
+import { isNamedByVolumes, poolStatusLine, type PoolContext } from '../state/context.js'
+import { SNAPSHOT_LIMIT } from '../state/snapshot-clock.js'
 import { invalidBookmark, type BookmarkHeader } from './format.js'
 
 type Signal = AbortSignal | undefined

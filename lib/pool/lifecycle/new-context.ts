@@ -6,12 +6,12 @@ import { nodePath } from '../../block/node-path.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { PoolTable } from '../../target/thin-pool.js'
-import { addressOf, poolStatusLine, poolTable, type PoolContext } from './context.js'
-import { thinIds } from './live-metadata.js'
-import type { PoolRecord } from './record.js'
-import { Reserve, type ReserveOptions } from './reserve.js'
-import { readSnapshotTime, SnapshotClock } from './snapshot-clock.js'
-import { ThinIds } from './thin-ids.js'
+import { addressOf, poolStatusLine, poolTable, type PoolContext } from '../state/context.js'
+import { thinIds } from '../metadata-read/live-volumes.js'
+import type { PoolRecord } from '../state/record.js'
+import { Reserve, type ReserveOptions } from '../state/space-reserve.js'
+import { readSnapshotTime, SnapshotClock } from '../state/snapshot-clock.js'
+import { ThinIds } from '../state/thin-ids.js'
 
 /** Options of the object, not of the pool. */
 export interface HandleOptions extends Pick<PoolContext, 'mapperLinks' | 'durability'> {

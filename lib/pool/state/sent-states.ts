@@ -1,5 +1,5 @@
 // The states of volumes that are sent and received, as headers of streams and records of pools have them.
-import { count, list, object, text, type JsonObject } from '../base/json-fields.js'
+import { count, list, object, text, type JsonObject } from '../../base/json-fields.js'
 
 /** A state of a volume that was never written since: see lib/transfer/state.ts. */
 export interface FrozenState {

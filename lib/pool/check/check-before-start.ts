@@ -1,7 +1,7 @@
 // The check of a pool's metadata before the pool is started: by the caller's function, or by this library.
 import { DmThinError } from '../../base/errors.js'
 import { invalid, shown } from '../../base/options.js'
-import { examine, refused, type AtRest, type CheckDepth } from '../check/examine.js'
+import { examine, refused, type AtRest, type CheckDepth } from './examine-metadata.js'
 import { readRecord } from '../state/record.js'
 
 /** The metadata of a pool that is not yet started. Nothing uses it. */

@@ -1,5 +1,5 @@
-// Ranges on their way to JavaScript: numbers of 64 bits, read by lib/pool/metadata-read/walk.ts. The first of a
-// batch are: whether it is the last (0 or 1), the nodes read so far, and the virtual block that has been
+// Ranges on their way to JavaScript: numbers of 64 bits, read by lib/pool/metadata-read/walk.ts. The first of
+// a batch are: whether it is the last (0 or 1), the nodes read so far, and the virtual block that has been
 // reached; kRangeNumbers for each range follow: kind, begin, length, and the data blocks and times below.
 #pragma once
 

@@ -1,5 +1,5 @@
 // Links between pages lead somewhere, and the index of docs/ lists each page.
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { brokenLinks } from '../../helpers/docs/links'
 
@@ -14,6 +14,16 @@ const read = (page: string): string => readFileSync(path.join(root, page), 'utf8
 
 test.each(pages)('every relative link of %s has an existing target', page => {
   expect(brokenLinks(path.join(root, page))).toEqual([])
+})
+
+/** Paths of the repository in backticks. Words in capitals and `*` stand for a name: the folder before them must exist. */
+const pathsIn = (page: string): string[] =>
+  [...read(page).matchAll(/`((?:lib|test|native|examples)\/[^`\s]*)`/g)].map(([, name]) =>
+    name!.replace(/(?<=\/)[^/]*(?:[A-Z]{4,}|\*).*$/, ''),
+  )
+
+test.each([...pages, 'test/README.md'])('every path of the repository that %s names exists', page => {
+  expect(pathsIn(page).filter(name => !existsSync(path.join(root, name)))).toEqual([])
 })
 
 test('the index lists each page once, in groups, and each page links back to it', () => {

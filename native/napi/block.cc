@@ -29,7 +29,7 @@ Napi::Value to_js(Napi::Env env, const SparseFile& file) {
 
 template <>
 struct HandleOf<BlockFile> {
-  /// One without a descriptor: its calls fail with EBADF.
+  /// Returns one without a descriptor: its calls fail with EBADF.
   static std::shared_ptr<BlockFile> closed() { return std::make_shared<BlockFile>(); }
 };
 

@@ -47,7 +47,7 @@ struct Events : Control {};
 
 template <>
 struct HandleOf<Events> {
-  /// A node that is not armed, which reports each event.
+  /// Returns a node that is not armed, which reports each event.
   static std::shared_ptr<Events> closed() { return std::make_shared<Events>(); }
 };
 

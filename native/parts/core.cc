@@ -1,4 +1,4 @@
-// What calls the kernel, without Node.
+// The sources that call the kernel, without Node.
 //
 // Each part is compiled as one source, in the package and in the developers' build (CMakeLists.txt): the
 // headers are read once, which takes a quarter of the time.

@@ -1,4 +1,4 @@
-// Bytes in, values out: no system calls.
+// The parsers: they make no system calls.
 //
 // Each part is compiled as one source, in the package and in the developers' build (CMakeLists.txt): the
 // headers are read once, which takes a quarter of the time.

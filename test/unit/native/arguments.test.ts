@@ -174,6 +174,16 @@ test.each(Object.entries(NEEDED).filter(([name]) => name !== 'thaw'))(
   },
 )
 
+test.each([
+  ['loopStatus', [2 ** 32]],
+  ['loopHold', [2 ** 31]],
+  ['syncFile', [2 ** 31]],
+  ['unmount', ['none', 2 ** 32]],
+  ['removeAll', [2 ** 32]],
+])('%s throws if a number does not fit in its parameter', (name, args) => {
+  expect(thrownBy(name, args)).toBe('TypeError')
+})
+
 test('a handle of another kind is rejected with EBADF, as a closed one is', async () => {
   const events = addon['openEvents']!() as number
   const failure = { errno: 9 }

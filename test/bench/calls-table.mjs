@@ -25,5 +25,5 @@ export function callsText(documented, operation) {
     .toLowerCase()
     .replace(/[^\w\- ]/g, '')
     .replaceAll(' ', '-')
-  return `[${counts.calls} + ${counts.waits} waits](benchmark/system-calls.md#${anchor})`
+  return `[${counts.calls} + ${counts.waits} waits](system-calls.md#${anchor})`
 }

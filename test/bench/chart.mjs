@@ -14,23 +14,12 @@ const INK = '#1f2328'
 const FAINT = '#59636e'
 const GRID = '#d8dee4'
 const COLOURS = {
-  ours: '#0969da',
-  c: '#57606a',
-  'c-64': '#8c959f',
-  libdevmapper: '#953800',
+  'dm-thin': '#0969da',
+  'the floor in C': '#8c959f',
   dmsetup: '#d1701f',
-  'dmsetup-all': '#e0a458',
-  execFile: '#d1701f',
-  idle: '#8c959f',
-  loop: '#8c959f',
-  xfs: '#1a7f37',
-  btrfs: '#8250df',
-  'dm-snapshot': '#bf3989',
   containerd: '#9a6700',
-  cp: '#d1701f',
-  'qemu-img': '#953800',
 }
-const OTHER_COLOURS = ['#4ac26b', '#a475f9', '#e85aad', '#d4a72c', '#6cb6ff']
+const OTHER_COLOURS = ['#1a7f37', '#8250df', '#bf3989', '#d4a72c', '#6cb6ff']
 
 const escaped = text => String(text).replace(/[&<>"]/g, char => `&#${char.charCodeAt(0)};`)
 

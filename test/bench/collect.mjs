@@ -2,7 +2,7 @@
 import { range } from './plan.mjs'
 import { isAvailable, runTrial } from './process.mjs'
 import { fromNanoseconds, median, significant } from './stats.mjs'
-import { metricOf } from './trials.mjs'
+import { isNamed, metricOf } from './trials.mjs'
 
 /**
  * The first third of a trial's samples is its warm-up, for every peer alike: a service asks for its thousandth snapshot
@@ -70,9 +70,6 @@ function turned(list, by) {
   return [...list.slice(at), ...list.slice(0, at)]
 }
 
-/** `c` names `c-64` too, and `ours` each of ours. */
-const isNamed = (names, label) => names.some(name => label === name || label.startsWith(`${name}-`))
-
 /**
  * Runs every wanted entry of the table `rounds` times. A trial that fails is reported with its result and does
  * not end the run; `recover` gives the pool for the next one.
@@ -93,7 +90,7 @@ export async function collect({ entries, rounds, labels, pool, recover, progress
   const everyPeer = async (entry, round) => {
     for (const [label, [program, options, trial = entry.trial]] of turned(Object.entries(entry.peers), round)) {
       if (labels && !isNamed(labels, label)) continue
-      if (!isAvailable(program, options)) {
+      if (!isAvailable(program)) {
         progress(`${label} is not there: left out`)
         continue
       }

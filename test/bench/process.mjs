@@ -49,29 +49,22 @@ export function buildPeer(name) {
 export const containerdProgram = join(binaries, 'containerd')
 
 /** Whether a program of the table can be run on this machine. */
-export function isAvailable(program, { kind } = {}) {
-  const isOnPath = name => (process.env.PATH ?? '').split(':').some(folder => existsSync(join(folder, name)))
-  if (kind === 'qcow2') return isOnPath('qemu-img')
-  return program !== 'containerd' || existsSync(containerdProgram)
-}
+export const isAvailable = program => program !== 'containerd' || existsSync(containerdProgram)
 
 export function buildPeers() {
   for (const name of Object.keys(cPeers)) buildPeer(name)
 }
 
+const inNode = name => [process.execPath, join(here, 'peers', `${name}.mjs`)]
+
 export const programs = {
   c: [cPeers.c.binary],
   libdevmapper: [cPeers.libdevmapper.binary],
-  ours: [process.execPath, join(here, 'peers', 'ours.mjs')],
-  dmsetup: [process.execPath, join(here, 'peers', 'dmsetup.mjs')],
-  tar: [process.execPath, join(here, 'peers', 'tar.mjs')],
-  containerd: [process.execPath, join(here, 'peers', 'containerd.mjs')],
-  'ours-metadata': [process.execPath, join(here, 'peers', 'ours-metadata.mjs')],
-  'ours-transfer': [process.execPath, join(here, 'peers', 'ours-transfer.mjs')],
-  'direct-io': [process.execPath, join(here, 'peers', 'direct-io.mjs')],
-  'metadata-tools': [process.execPath, join(here, 'peers', 'metadata-tools.mjs')],
-  files: [process.execPath, join(here, 'peers', 'files.mjs')],
-  'beside-c': [process.execPath, join(here, 'peers', 'beside-c.mjs')],
+  ours: inNode('ours'),
+  dmsetup: inNode('dmsetup'),
+  containerd: inNode('containerd'),
+  files: inNode('files'),
+  'beside-c': inNode('beside-c'),
 }
 
 /** Of what a dying program says, the line that names the fault: a stack trace has no place in results. */

@@ -48,3 +48,20 @@ export function kindsOf({ runs }) {
 export function resultOf({ runs, results }, name, kind) {
   return results.find(result => result.name === name && kindOf(runs[result.run]) === kind)
 }
+
+/** What the machines of some runs are, and when they ran: "Linux 7.2.7, Node v20.20.2, 1 processor, …". */
+export function machinesText(runs) {
+  const machines = runs.map(({ machine }) => machine)
+  const of = read => [...new Set(machines.map(read).filter(Boolean))].sort().join(' or ')
+  const dates = machines.map(({ date }) => date.slice(0, 10)).sort()
+  const days = [...new Set([dates[0], dates.at(-1)])].join(' to ')
+  const processors = of(({ cores }) => `${cores} processor${cores > 1 ? 's' : ''}`)
+  const host = of(machine => machine.host?.cpu)
+  const all = [
+    `Linux ${of(({ kernel }) => kernel)}`,
+    `Node ${of(({ node }) => node)}`,
+    processors,
+    of(({ memory }) => memory),
+  ]
+  return [...all, ...(host ? [`on ${host}`] : []), days].join(', ')
+}

@@ -14,57 +14,21 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { collect } from './collect.mjs'
 import { compareReports, comparisonText } from './compare.mjs'
 import { availableMegabytes, describeMachine, hasDeviceMapper } from './machine.mjs'
-import { measureNoop } from './noop.mjs'
+import { readOptions } from './options.mjs'
 import { writePage } from './page.mjs'
 import { buildPeers, root } from './process.mjs'
 import { printReport } from './report.mjs'
 import { merge, nothing } from './results.mjs'
 import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
-import { trialTable, wantedMetrics } from './trials.mjs'
+import { noopTrial, trialTable } from './trials.mjs'
 
-const ROUNDS = 5
 const GUEST_LIMIT_S = 10_800
 // What the guest needs besides the ballast: the runner, the trial's own heap, dmsetup, the page cache's floor.
 const RESERVE_MIB = 512
 const progress = text => process.stderr.write(`bench: ${text}\n`)
-
-const options = {
-  json: { type: 'string' },
-  rounds: { type: 'string' },
-  only: { type: 'string' },
-  peers: { type: 'string' },
-  vm: { type: 'string' },
-  backing: { type: 'string', default: 'tmp' },
-  store: { type: 'string', default: 'disk' },
-  page: { type: 'boolean', default: false },
-  quick: { type: 'boolean', default: false },
-  quiet: { type: 'boolean', default: false },
-  compare: { type: 'boolean', default: false },
-  publish: { type: 'string' },
-}
-
-function readArguments() {
-  const { values, positionals } = parseArgs({ options, allowPositionals: true })
-  if (values.compare !== (positionals.length === 2)) throw new Error('--compare needs two files, and nothing else does')
-  if (values.page && values.quick) throw new Error('the figures of --quick are not for the page')
-  const machines = values.vm?.split(',') ?? [undefined]
-  const unknown = machines.filter(name => name !== undefined && !['uml', 'qemu'].includes(name))
-  if (unknown.length > 0) throw new Error(`--vm is ${values.vm}, and must be uml, qemu or uml,qemu`)
-  return {
-    ...values,
-    files: positionals,
-    machines,
-    only: wantedMetrics(values.only),
-    rounds: Number(values.rounds ?? ROUNDS),
-    /** Without a number, rows that take minutes have fewer rounds. */
-    fewer: values.rounds === undefined,
-    peers: values.peers?.split(','),
-  }
-}
 
 /** 2 GiB where it fits, else the most that does, in steps that make a readable label. */
 function ballast() {
@@ -91,14 +55,23 @@ async function measureHere({ only, rounds, fewer, peers, backing, store, quick }
   }
 }
 
+/** The results of the cheap ioctl on this very machine, marked as such: in the guest the same rows have other figures. */
+async function measureNoop({ only, rounds, peers }) {
+  const entry = noopTrial({ withDmsetup: false })
+  const metrics = entry.metrics.filter(name => only.includes(name))
+  if (metrics.length === 0) return []
+  const collection = await collect({ entries: [entry], rounds, labels: peers, pool: {}, progress })
+  return collection.results(metrics).map(result => ({ ...result, where: 'host' }))
+}
+
 /** The guest sees the work tree under its own path, so the results come back as a file in the ignored cache. */
-async function measureInGuest({ only, rounds, fewer, peers, backing, store, quick }, machine) {
-  const noops = only.filter(name => name.startsWith('noop'))
-  const onHost = noops.length > 0 ? await measureNoop({ rounds, peers, progress }) : []
+async function measureInGuest(given, machine) {
+  const { only, rounds, fewer, peers, backing, store, quick } = given
+  buildPeers()
+  const onHost = await measureNoop(given)
   const file = join(root, '.cache', 'bench', 'guest.json')
   mkdirSync(dirname(file), { recursive: true })
   rmSync(file, { force: true })
-  buildPeers()
   const inner = ['--json', file, '--only', only.join(','), '--backing', backing, '--store', store, '--quiet']
   inner.push(
     ...(fewer ? [] : ['--rounds', String(rounds)]),
@@ -148,7 +121,7 @@ function reportsOf(file) {
 }
 
 const readReport = file => JSON.parse(readFileSync(file, 'utf8'))
-const given = readArguments()
+const given = readOptions(process.argv.slice(2))
 if (given.compare) {
   const [first, second] = given.files.map(readReport)
   console.log(comparisonText(compareReports(first, second)))

@@ -12,8 +12,8 @@ export function significant(value) {
   return value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(4))
 }
 
-/** Counts and bytes are samples like nanoseconds. */
-const nanosecondsPer = { ms: 1e6, µs: 1e3, nodes: 1, KiB: 2 ** 10, MiB: 2 ** 20 }
+/** Bytes are samples like nanoseconds. */
+const nanosecondsPer = { ms: 1e6, µs: 1e3, KiB: 2 ** 10 }
 
 export function fromNanoseconds(ns, unit) {
   return ns / nanosecondsPer[unit]

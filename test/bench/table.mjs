@@ -64,8 +64,12 @@ export function tableOf(published, names, documented) {
     const calls = callsText(documented, operation)
     return [`\`${name}\`<br>${what}`, ...figures, targetCell(published, name), calls]
   })
-  return [header, header.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
+  return tableText(header, rows)
 }
+
+/** @param {string[]} header @param {string[][]} rows */
+export const tableText = (header, rows) =>
+  [header, header.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
 
 export const forkNames = metricNames.filter(name => name.startsWith('fork-'))
 export const otherNames = metricNames.filter(name => !name.startsWith('fork-'))

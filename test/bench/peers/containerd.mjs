@@ -32,23 +32,16 @@ async function ofSnapshotter() {
   process.stdout.write(printed)
 }
 
-async function ofUnpacking() {
+/** The time in ns that the program took for an archive into a layer. */
+async function unpacked(layer, archive) {
+  const [{ type, source }] = layer.mounts
+  const { stdout } = await run(containerdProgram, ['unpack', trial, archive, type, source])
+  return JSON.parse(stdout)[trial][0]
+}
+
+async function ofArchive() {
   const samples = new Samples()
-  const unpack = async (command, metric, ...args) => {
-    const { stdout } = await run(containerdProgram, [command, metric, ...args])
-    for (const ns of JSON.parse(stdout)[metric]) samples.add(metric, ns)
-  }
-  await importing(plan, {
-    whole({ layer, archive }) {
-      const [{ type, source }] = layer.mounts
-      return unpack('unpack-whole', trial, archive, type, source)
-    },
-    async mounted({ layer, archive, target }) {
-      await layer.mount(target)
-      await unpack('unpack', `${trial}-mounted`, archive, target)
-      await layer.unmount(target)
-    },
-  })
+  await importing(plan, async ({ layer, archive }) => samples.add(trial, await unpacked(layer, archive)))
   samples.print()
 }
 
@@ -58,9 +51,7 @@ async function ofImage() {
   await importingImage(plan, async each => {
     let ns = 0
     const keys = await layerByLayer(each, async (layer, archive) => {
-      const [{ type, source }] = layer.mounts
-      const { stdout } = await run(containerdProgram, ['unpack-whole', trial, archive, type, source])
-      for (const one of JSON.parse(stdout)[trial]) ns += one
+      ns += await unpacked(layer, archive)
     })
     samples.add(trial, ns)
     return keys
@@ -68,5 +59,5 @@ async function ofImage() {
   samples.print()
 }
 
-const ways = { 'import-image': ofImage, import: ofUnpacking, 'import-large': ofUnpacking }
+const ways = { import: ofArchive, 'import-image': ofImage }
 await (ways[trial] ?? ofSnapshotter)()

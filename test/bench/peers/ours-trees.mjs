@@ -14,38 +14,22 @@ const LOWER = 'lower'
 const UPPER = 'upper'
 
 /**
- * Calls `body` with an archive and, for each of `repeats`, a new layer's key; what was unpacked goes back to the pool's
- * file. Also the frame of the peer that unpacks by GNU tar.
+ * Calls `body` with an archive and, for each of `repeats`, a new layer; what was unpacked goes back to the pool's file.
+ * Also the frame of containerd's unpacking.
  */
 export async function importing(plan, body) {
   const archive = join(plan.directory, `archive-${process.pid}.tar`)
-  const target = join(plan.directory, `target-${process.pid}`)
   writeArchive(archive, plan)
-  mkdirSync(target)
   const round = async store => {
     for (const repeat of range(plan.repeats)) {
-      for (const way of ['whole', 'mounted']) {
-        const layer = await store.prepare(`${way}-${repeat}`)
-        await body[way]({ store, layer, archive, target })
-        await removeAll(store, [layer.key])
-      }
+      const layer = await store.prepare(`layer-${repeat}`)
+      await body({ store, layer, archive })
+      await removeAll(store, [layer.key])
     }
   }
   await withStore(plan, round, { discard: true })
   rmSync(archive)
-  rmSync(target, { recursive: true })
 }
-
-const unpack = (samples, plan, metric) =>
-  importing(plan, {
-    whole: ({ store, layer, archive }) => samples.time(metric, () => store.applyLayer(layer.key, archive)),
-    async mounted({ layer, archive, target }) {
-      await layer.mount(target)
-      // Nothing waits for the disk here, as tar does not.
-      await samples.time(`${metric}-mounted`, () => layers.applyTar(target, archive, { sync: false }))
-      await layer.unmount(target)
-    },
-  })
 
 /**
  * Calls `body` for each of `repeats` with an image and its compressed layers; what was unpacked goes back to the pool's
@@ -92,8 +76,8 @@ function change(root, { files, count }) {
 const leaves = list => list.filter(({ kind, path }) => kind !== 'C' || /\/f\d+(-added)?$/.test(path)).length
 
 export const treeTrials = {
-  import: (samples, plan) => unpack(samples, plan, 'import'),
-  'import-large': (samples, plan) => unpack(samples, plan, 'import-large'),
+  import: (samples, plan) =>
+    importing(plan, ({ store, layer, archive }) => samples.time('import', () => store.applyLayer(layer.key, archive))),
 
   'import-image': (samples, plan) =>
     importingImage(plan, async ({ store, image, archives, repeat }) => {

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readOptions } from '../../bench/options.mjs'
 import { cacheDir } from '../vm/cache.mjs'
 import { ensureKernel } from '../vm/kernel.mjs'
 import { chooseMachine } from '../vm/machine.mjs'
@@ -23,18 +24,18 @@ import { ensureTools } from '../setup/tools.mjs'
 
 const LIBRARY = ['modules', 'sqlite', 'native', 'typescript']
 /** Groups of packages that some commands add. */
-const [PEERS, QEMU, CROSS, BENCH] = /** @type {const} */ ([['peers'], ['qemu'], ['cross'], ['bench']])
+const [PEERS, QEMU, CROSS] = /** @type {const} */ ([['peers'], ['qemu'], ['cross']])
 const FOR_TESTS = [...LIBRARY, 'oneFile', 'examples', 'fault', 'runtimes']
 
 /** What a guest needs beside what builds need; inside a guest there is nothing to do. `uml` and `qemu`: their kernels too. */
-async function readyForGuest({ qemu = false, uml = false, peers = true, bench = false } = {}) {
+async function readyForGuest({ qemu = false, uml = false, peers = true } = {}) {
   if (inGuest()) return
-  await ensureTools(['guest', ...(peers ? PEERS : []), ...(bench ? BENCH : []), ...(qemu ? QEMU : [])])
+  await ensureTools(['guest', ...(peers ? PEERS : []), ...(qemu ? QEMU : [])])
   const sayKernel = line => say(`- ${line}`)
   if (qemu) await ensureKernel('qemu', sayKernel)
   if (uml) await ensureKernel('uml', sayKernel)
   const machine = await chooseMachine(sayKernel)
-  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? PEERS : []), ...(bench ? BENCH : []), 'qemu'])
+  if (machine.name === 'qemu') await ensureTools(['guest', ...(peers ? PEERS : []), 'qemu'])
   await machine.ensureKernel(sayKernel)
 }
 
@@ -162,12 +163,22 @@ export async function asan(args) {
   return report([], parts, args)
 }
 
+/** A wrong option is told before anything is fetched or built. @param {string[]} args */
+function optionsOfBench(args) {
+  try {
+    return readOptions(args)
+  } catch (error) {
+    throw new SetupError(error.message)
+  }
+}
+
 /** The runner measures the bare stack here, and enters the guest by itself for what needs device mapper. */
 export async function bench(args) {
   const program = [process.execPath, 'test/bench/run.mjs', ...args]
-  if (args.includes('--compare')) return openly(program)
+  const { reads, machines } = optionsOfBench(args)
+  if (reads) return openly(program)
   await ensurePackages(['build'])
-  await readyForGuest({ qemu: args.some(word => /qemu/.test(word)), bench: true })
+  await readyForGuest({ qemu: machines.includes('qemu') })
   await ensureBuilt([...LIBRARY, 'examples'])
   await ensureContainerdPeer()
   return openly(program)

@@ -4,7 +4,7 @@
  * `files` are programs (looked for on PATH) or, with a slash, paths; one of them is enough.
  * @typedef {{ name: string, files: string[], group: Group }} Package
  * `build`, `dev`, `cross` and `fuzz` are installed, the others are unpacked into the cache: see tools.mjs.
- * @typedef {'build' | 'dev' | 'cross' | 'fuzz' | 'guest' | 'qemu' | 'peers' | 'bench'} Group
+ * @typedef {'build' | 'dev' | 'cross' | 'fuzz' | 'guest' | 'qemu' | 'peers'} Group
  */
 
 /** @type {Package[]} */
@@ -47,8 +47,6 @@ export const PACKAGES = [
   { group: 'peers', name: 'binutils', files: ['readelf'] },
   { group: 'peers', name: 'libarchive-tools', files: ['bsdtar'] },
   { group: 'peers', name: 'busybox-static', files: ['busybox'] },
-  { group: 'bench', name: 'qemu-utils', files: ['qemu-img'] },
-  { group: 'bench', name: 'fio', files: ['fio'] },
 ]
 
 /**
@@ -69,7 +67,6 @@ export const PURPOSE = {
   guest: 'for a virtual machine',
   qemu: 'for the virtual machine with a second kernel and two processors',
   peers: 'as independent checks and peers in tests',
-  bench: 'as peers in the benchmark',
 }
 
 /**

@@ -12,7 +12,7 @@ const pages = [...inFolder('.'), ...inFolder('docs'), ...inFolder('docs/project'
 
 const read = (page: string): string => readFileSync(path.join(root, page), 'utf8')
 
-test.each(pages)('every relative link of %s has an existing target', page => {
+test.each([...pages, ...inFolder('docs/benchmark')])('every relative link of %s has an existing target', page => {
   expect(brokenLinks(path.join(root, page))).toEqual([])
 })
 

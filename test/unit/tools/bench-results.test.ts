@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
 // The benchmark is plain ES modules: each question is asked in a fresh node, with `m` as the module's name space.
@@ -138,7 +138,21 @@ describe('the rows that are wanted', () => {
   })
 
   test('are rejected if there is none of a name', () => {
-    expect(() => wanted('fork')).toThrow(/unknown metric fork;/)
+    expect(() => wanted('fork')).toThrow(/unknown row fork;/)
+  })
+
+  test.each([
+    [['--onyl', 'message'], /Unknown option '--onyl'/],
+    [['--only', 'messages'], /unknown row messages;/],
+    [['--peers', 'ours,lvm'], /unknown peer lvm;/],
+    [['--vm', 'kvm'], /--vm is kvm, and must be of uml, qemu/],
+    [['--rounds', 'many'], /--rounds is many, and must be a number/],
+  ])('a wrong option is rejected before the command prepares anything: %j', (args, message) => {
+    const { status, stderr } = spawnSync(process.execPath, ['test/tools/run.mjs', 'bench', ...args], {
+      cwd: join(__dirname, '../../..'),
+      encoding: 'utf8',
+    })
+    expect([status, stderr.trim().split('\n')]).toEqual([1, [expect.stringMatching(message)]])
   })
 })
 
@@ -178,10 +192,10 @@ describe('the comparison of two runs', () => {
   })
 })
 
-describe('the page of results', () => {
+describe('the pages of results', () => {
   const calls = '## activate\n\n| call | times | for |\n| --- | --- | --- |\n| close | 2 | x |\n| waits | 7 | |\n'
   const page = (all: object) =>
-    ask('page.mjs', `m.pageText(${JSON.stringify(all)}, [], ${JSON.stringify(calls)})`) as string
+    ask('page.mjs', `m.allRowsText(${JSON.stringify(all)}, ${JSON.stringify(calls)})`) as string
   const line = (text: string, name: string) => text.split('\n').find(each => each.startsWith(`| \`${name}\``))!
 
   test('has a column for each kind of machine, and names what was not measured', () => {
@@ -219,10 +233,22 @@ describe('the page of results', () => {
 
   test('has the system calls of the operation that a row measures', () => {
     const text = page({ runs: [run('uml')], results: [] })
-    expect(line(text, 'activate')).toContain('| [2 + 7 waits](benchmark/system-calls.md#activate) |')
+    expect(line(text, 'activate')).toContain('| [2 + 7 waits](system-calls.md#activate) |')
   })
 
-  test('has its table of forks in the page for those who choose', () => {
+  test('begin with ten rows beside their floor and what people use', () => {
+    const all = { runs: [run('uml')], results: [figure('message', 2, 0, { 'c-locks': 1, dmsetup: 40 })] }
+    const text = ask('page.mjs', `m.pageText(${JSON.stringify(all)}, [])`) as string
+    expect(text).toContain('| **2.00 ms** | `c-locks` 1.00 ms | 2.00 × | dmsetup 40.0 ms | 20.0 × |')
+    expect(text).toContain('from 2.00 to 2.00 times as long as a C program')
+    expect(text).toContain('Measured in User-Mode Linux (Linux 6, Node v20, 2 processors, 1 GiB, 2026-11-26).')
+  })
+
+  test('have four figures of forks in the page for those who choose', () => {
+    const all = { runs: [run('uml')], results: [figure('fork-1000', 2, 0, { xfs: 13 })] }
+    const rows = ask('page.mjs', `m.forkFigures(${JSON.stringify(all)})`) as string[]
+    expect(rows).toHaveLength(6)
+    expect(rows[2]).toBe('| 1 000 forks of a live disk, for each | 2.00 ms | 13.0 ms | – |')
     const text = JSON.stringify('a\n<!-- forks -->\nold\n<!-- /forks -->\nb\n')
     expect(ask('page.mjs', `m.withTable(${text}, 'new')`)).toBe('a\n<!-- forks -->\n\nnew\n\n<!-- /forks -->\nb\n')
   })

@@ -1,6 +1,6 @@
 // Drives containerd's snapshotter for device mapper in this very process, which is the fastest way it can be used, and
 // prints { "metric": [ns per operation, …] }. Trials: prepare (one after the other), prepare-100 (`count` at once), and
-// its unpacking: unpack METRIC ARCHIVE FOLDER, unpack-whole METRIC ARCHIVE TYPE DEVICE.
+// its unpacking: unpack METRIC ARCHIVE TYPE DEVICE.
 package main
 
 import (
@@ -66,9 +66,6 @@ func main() {
 	ctx := log.WithLogger(context.Background(), log.L)
 	switch flag.Arg(0) {
 	case "unpack":
-		show(timed(flag.Arg(1), func() { unpack(ctx, flag.Arg(2), flag.Arg(3)) }))
-		return
-	case "unpack-whole":
 		show(timed(flag.Arg(1), func() { unpackWhole(ctx, flag.Arg(2), flag.Arg(3), flag.Arg(4)) }))
 		return
 	}

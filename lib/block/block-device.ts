@@ -1,9 +1,8 @@
 // Block devices: size, reads and writes past the page cache, discard.
 import { DmThinError } from '../base/errors.js'
-import type { BlockInfo, Erasure } from '../kernel/port/block-port.js'
+import type { MachinePort, BlockInfo, Erasure } from '../kernel/port/machine-port.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf, nativePort } from '../kernel/native-port.js'
-import type { MachinePort } from '../kernel/port/kernel-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import { deviceNumber } from '../base/device-number.js'
 import {

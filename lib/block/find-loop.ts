@@ -1,8 +1,8 @@
 // Search for a loop device by the file below it, or by its number.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deviceMajor, deviceMinor, LOOP_MAJOR, parseDeviceNumber } from '../base/device-number.js'
-import { type DmThinError, ERRNO } from '../base/errors.js'
-import type { FilePort } from '../kernel/port/file-port.js'
+import { DmThinError, ERRNO } from '../base/errors.js'
+import type { FileIdentity, FilePort } from '../kernel/port/file-port.js'
 import type { Handle } from '../kernel/port/handle.js'
 import type { LoopPort, LoopStatus } from '../kernel/port/loop-port.js'
 
@@ -32,6 +32,25 @@ async function findLoop(
       loop.offsetBytes === 0 &&
       loop.sizeLimitBytes === 0,
   )
+}
+
+/**
+ * Rejects with `DM_BUSY` if the file is attached to a loop device, also if that shows only a part of it. `so`: the end of
+ * the message, which says what follows or what to do.
+ */
+export async function refuseAttached(
+  port: LoopPort,
+  file: string,
+  { device, inode }: Pick<FileIdentity, 'device' | 'inode'>,
+  so: string,
+  signal?: AbortSignal,
+  operation?: string,
+): Promise<void> {
+  const all = await port.loopList(signal)
+  const attached = all.find(loop => loop.backingDevice === device && loop.backingInode === inode)
+  if (!attached) return
+  const text = `${file} is attached to /dev/loop${attached.number}${so}`
+  throw new DmThinError('DM_BUSY', text, { errno: ERRNO.EBUSY, operation, device: file })
 }
 
 /**

@@ -1,6 +1,6 @@
 // The holders of a device in `DM_BUSY` errors.
 import { DmThinError, type Holder } from '../base/errors.js'
-import { verbOf } from '../kernel/errors/verbs.js'
+import { verbOf } from '../kernel/errors/translate.js'
 import type { MountPort } from '../kernel/port/mount-port.js'
 
 const shown = (holder: Holder): string => {

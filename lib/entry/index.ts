@@ -29,8 +29,8 @@ export {
   type BlockOpenOptions,
   type BlockRange,
 } from '../block/block-device.js'
-export type { BlockInfo } from '../kernel/port/block-port.js'
-export type { GrownFileSystem } from '../kernel/port/file-system-port.js'
+export type { BlockInfo } from '../kernel/port/machine-port.js'
+export type { GrownFileSystem } from '../kernel/port/machine-port.js'
 export {
   bindMount,
   holdersOf,

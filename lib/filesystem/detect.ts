@@ -1,7 +1,7 @@
 // Detection of the file system on a device or in an image.
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf } from '../kernel/native-port.js'
-import type { BlockPort } from '../kernel/port/block-port.js'
+import type { MachinePort } from '../kernel/port/machine-port.js'
 import { checkOptions, checkPath, type SignalOption } from '../base/options.js'
 import {
   fatPlaces,
@@ -47,7 +47,7 @@ export async function detectFileSystem(
   return { ...found, label: label ?? found.label, alsoFound: others.map(each => each.type) }
 }
 
-async function fatLabel(port: BlockPort, path: string, start: Uint8Array, signal?: AbortSignal) {
+async function fatLabel(port: MachinePort, path: string, start: Uint8Array, signal?: AbortSignal) {
   const places = fatPlaces(Buffer.from(start.buffer, start.byteOffset, start.byteLength))
   if (places === undefined || places.rootBytes === 0) return undefined
   const over = places.rootAt % STEP

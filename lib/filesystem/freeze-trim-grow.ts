@@ -1,7 +1,7 @@
 // Mounted file systems: freeze and thaw, trim, grow.
 import path from 'node:path'
 import { abortError, DmThinError } from '../base/errors.js'
-import type { GrownFileSystem, FileSystemPort } from '../kernel/port/file-system-port.js'
+import type { GrownFileSystem, MachinePort } from '../kernel/port/machine-port.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { machinePortOf } from '../kernel/native-port.js'
 import type { Handle } from '../kernel/port/handle.js'
@@ -37,12 +37,12 @@ export interface FrozenFileSystem extends AsyncDisposable {
 }
 
 class Frozen implements FrozenFileSystem {
-  readonly #port: FileSystemPort
+  readonly #port: MachinePort
   readonly #handle: Handle
   #thawing: Promise<void> | undefined
   readonly path: string
 
-  constructor(port: FileSystemPort, handle: Handle, folder: string) {
+  constructor(port: MachinePort, handle: Handle, folder: string) {
     this.#port = port
     this.#handle = handle
     this.path = folder

@@ -1,21 +1,23 @@
 // The port over the native addon. It packs arguments, returns the addon's promises, and converts failures to
 // DmThinErrors; an AbortSignal becomes a number for `cancel`.
-import { DmThinError, throwIfAborted } from '../base/errors.js'
-import { unpackInventory, unpackList, type PackedInventory, type PackedList } from './device-list.js'
-import { fileSystemSpace } from './host-space.js'
+import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
+import { type PackedInventory, type PackedList, unpackInventory, unpackList } from './device-list.js'
 import { traced } from './trace/diagnostics.js'
 import { errorFromFailure } from './errors/translate.js'
 import type { NativeFailure } from './errors/native-failure.js'
-import { portInside, type Kernel } from './kernel-option.js'
-import { loadAddon, type Addon } from './load-addon.js'
+import { type Kernel, portInside } from './kernel-option.js'
+import { type Addon, loadAddon } from './load-addon.js'
 import { mapperLinks } from './mapper-links.js'
 import { DEVICE_FLAG, type ListedDevice } from './port/device-port.js'
 import type { BatchOptions, Outcome, SnapshotOutcome } from './port/pool-port.js'
 import type { UdevOptions } from './port/udev-port.js'
-import type { KernelPort, MachinePort } from './port/kernel-port.js'
+import type { KernelPort } from './port/kernel-port.js'
+import type { MachinePort } from './port/machine-port.js'
 import type { Handle } from './port/handle.js'
 import { readRunFile, readSmallFile, replaceRunFile, replaceSmallFile } from './small-file.js'
 import { UDEV_NO_PROBING } from './udev.js'
+import { statfsSync, type StatsFs } from 'node:fs'
+import type { FileSystemSpace } from './port/file-port.js'
 
 const QUIET: UdevOptions = { flags: UDEV_NO_PROBING, transaction: 0 }
 
@@ -305,4 +307,25 @@ export function machinePortOf(kernel: Kernel | undefined, what: string): Machine
   portInside(kernel)
   const text = `the memory kernel does not support ${what}: see docs/testing.md`
   throw new DmThinError('DM_UNSUPPORTED', text)
+}
+
+/**
+ * Returns the space of the file system that has `file`. A tmpfs without a limit reports a size of 0. Runs on this thread:
+ * writers that wait for space in a thin pool may occupy all threads of Node.
+ */
+async function fileSystemSpace(file: string): Promise<FileSystemSpace> {
+  const { bsize, bavail, blocks } = read(file)
+  if (blocks === 0) return { freeBytes: Number.MAX_SAFE_INTEGER, totalBytes: Number.MAX_SAFE_INTEGER }
+  return { freeBytes: bsize * bavail, totalBytes: bsize * blocks }
+}
+
+function read(file: string): StatsFs {
+  try {
+    return statfsSync(file)
+  } catch (fault) {
+    const { errno = ERRNO.EIO, message } = fault as NodeJS.ErrnoException
+    const code = Math.abs(errno) === ERRNO.ENOENT ? 'DM_FILE_MISSING' : 'DM_KERNEL'
+    const facts = { operation: 'statfs', errno: Math.abs(errno), device: file, cause: fault }
+    throw new DmThinError(code, `statfs ${JSON.stringify(file)}: ${message}`, facts)
+  }
 }

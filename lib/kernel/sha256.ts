@@ -3,13 +3,16 @@ import { createHash, type Hash } from 'node:crypto'
 import { release, retain } from '../base/reused-memory.js'
 import { MiB } from '../base/units.js'
 import { nativePort } from './native-port.js'
-import type { DigestPort } from './port/digest-port.js'
+import type { MachinePort } from './port/machine-port.js'
 import type { Handle } from './port/handle.js'
 
 /** The minimum for one native call. A sequence of fewer bytes is computed on the JavaScript thread. */
 const CALL_BYTES = 1 * MiB
 /** The limit for bytes that wait for a native call. */
 const AHEAD_BYTES = 4 * MiB
+
+/** The calls of the kernel interface that a digest makes. */
+export type DigestPort = Pick<MachinePort, 'digestOpen' | 'digestUpdate' | 'digestFinish' | 'sha256' | 'release'>
 
 /** The digest of one sequence of bytes. If Node exports no OpenSSL, the JavaScript thread computes it. */
 export class Sha256 {

@@ -1,5 +1,8 @@
-// The udev flags of this library's devices, and the check for a running udev.
+// The udev flags of this library's devices, and the check for a running udev, and the time limit of a wait for it.
 import { existsSync, readlinkSync } from 'node:fs'
+
+/** The default time limit of a wait for udev, in milliseconds. */
+export const UDEV_WAIT_MS = 30_000
 
 /** Bits of libdevmapper.h, for the upper half of dm_ioctl.event_nr. */
 export const UDEV_FLAG = {

@@ -1,4 +1,5 @@
-// Capabilities of a kernel, from the versions that it reports and one table.
+// Capabilities of a kernel, from the versions that it reports and one table. docs/kernel-versions.md lists all known
+// differences between kernels.
 import type { TargetVersion } from '../kernel/port/device-port.js'
 
 /** The lowest interface version (DM_VERSION) of each feature, from the kernel's history of dm-ioctl.h. */

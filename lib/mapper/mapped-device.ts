@@ -6,6 +6,7 @@ import { checkKernelName, checkKernelUuid } from '../kernel/kernel-names.js'
 import type { KernelOption } from '../kernel/kernel-option.js'
 import { portOf } from '../kernel/native-port.js'
 import {
+  BUSY_RETRY_MS,
   LOAD_FLAG,
   TABLE_FLAG,
   type DeviceAddress,
@@ -62,8 +63,6 @@ export interface RemoveMappedDeviceOptions extends SignalOption {
   readonly deferred?: boolean
 }
 
-const DEFAULT_TIMEOUT_MS = 10_000
-
 /** A mapped device with any table. */
 export class MappedDevice {
   readonly #port: KernelPort
@@ -101,7 +100,7 @@ export class MappedDevice {
     const made = secure ? createSecurely(port, request, options.signal) : port.activate(request, options.signal)
     const info = await withoutSecrets(table, made)
     const rollback = new Rollback()
-    rollback.push('DM_DEV_REMOVE', name, () => port.remove({ name }, DEFAULT_TIMEOUT_MS))
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove({ name }, BUSY_RETRY_MS))
     await rollback.guard(async () => link && port.mapperLinks.make(name, info.device))
     return new MappedDevice(port, info)
   }
@@ -268,7 +267,7 @@ export class MappedDevice {
    */
   async remove(options: RemoveMappedDeviceOptions = {}): Promise<boolean> {
     checkOptions(options, ['timeoutMs', 'deferred', 'signal'], 'remove')
-    const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? BUSY_RETRY_MS, { min: 0 })
     const deferred = checkBoolean('deferred', options.deferred)
     return this.#change(async () => {
       const number = parseDeviceNumber(this.device) ?? 0

@@ -3,7 +3,7 @@ import { DmThinError } from '../base/errors.js'
 import { checkBoolean, checkOptions, type SignalOption, checkNumber, invalid } from '../base/options.js'
 import type { UdevOptions, UdevPort } from '../kernel/port/udev-port.js'
 import type { Handle } from '../kernel/port/handle.js'
-import { UDEV_FLAG, whyNoUdev } from '../kernel/udev.js'
+import { UDEV_FLAG, UDEV_WAIT_MS, whyNoUdev } from '../kernel/udev.js'
 
 /** The udev rules that are disabled for the calls of a transaction. Default: all rules run. */
 export interface UdevRules {
@@ -33,7 +33,6 @@ export const UDEV_RULE_NAMES = [
   'disableOtherRules',
   'lowPriority',
 ] as const
-const DEFAULT_TIMEOUT_MS = 30_000
 
 /**
  * A set of calls whose uevents udev handles before `finish()` resolves. Pass it as `udev` to `resume`, `remove`,
@@ -74,7 +73,7 @@ export class UdevTransaction {
    */
   async finish(options: UdevWaitOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'finish')
-    const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? UDEV_WAIT_MS, { min: 0 })
     this.#end()
     if (this.#handle === 0) return
     try {

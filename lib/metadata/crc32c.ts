@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli), reflected. With four tables, one step processes four bytes: every block that is read is
+// The only CRC in TypeScript: CRC-32C (Castagnoli), reflected, of metadata blocks; native/metadata/crc32c.cc has it in C++. With four tables, one step processes four bytes: every block that is read is
 // checked, and with a single table the checksum was the largest part of a walk.
 const POLYNOMIAL = 0x82f63b78
 const TABLE = buildTables()

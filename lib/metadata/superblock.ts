@@ -89,24 +89,19 @@ export function classifySuperblock(bytes: Uint8Array): SuperblockKind {
 }
 
 /**
- * Reads and checks the superblock in block 0.
- *
- * Throws `DM_METADATA_CORRUPT` (block 0) for a wrong checksum, magic number, version or location, for incompatible
- * feature flags, and for sizes or tree positions that no pool can have; RangeError unless given exactly 4096 bytes.
+ * The numbers of the blocks that must be zero for a metadata device to count as blank. The magic of every common file
+ * system is in them.
  */
-export function parseSuperblock(bytes: Uint8Array): Superblock {
-  return parseAt(bytes, 0)
-}
+export const FIRST_BLOCKS: readonly number[] = Array.from({ length: 32 }, (_, block) => block)
 
 /**
- * Reads and checks the copy of the superblock in a metadata snapshot, which is at `block`. The copy has no space maps:
- * those of `main`, the superblock in block 0, are returned. Throws like {@link parseSuperblock}.
+ * Reads and checks the superblock in block 0, or its copy in a metadata snapshot, which is at `block`. The copy has no
+ * space maps: those of `main`, the superblock in block 0, are returned.
+ *
+ * Throws `DM_METADATA_CORRUPT` for a wrong checksum, magic number, version or location, for incompatible
+ * feature flags, and for sizes or tree positions that no pool can have; RangeError unless given exactly 4096 bytes.
  */
-export function parseSnapshotSuperblock(bytes: Uint8Array, block: number, main: Superblock): Superblock {
-  return parseAt(bytes, block, main)
-}
-
-function parseAt(bytes: Uint8Array, block: number, main?: Superblock): Superblock {
+export function parseSuperblock(bytes: Uint8Array, block = 0, main?: Superblock): Superblock {
   checkLength(bytes)
   const view = viewOf(bytes)
   const u32 = (offset: number): number => view.getUint32(offset, true)

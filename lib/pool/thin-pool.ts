@@ -1,4 +1,5 @@
 // The pool class, the entry point of the library.
+import { BUSY_RETRY_MS } from '../kernel/port/device-port.js'
 import { deviceMinor } from '../base/device-number.js'
 import { checkBoolean, checkNumber, checkOptions, type SignalOption } from '../base/options.js'
 import { activateRecorded, checkActivate } from './activate-recorded.js'
@@ -46,7 +47,6 @@ import { checkFindVolume, findVolume, findVolumes } from './volume/find-volume.j
 import { forkVolume } from './volume/fork.js'
 import type { ThinVolume } from './volume/thin-volume.js'
 import {
-  DEFAULT_TIMEOUT_MS,
   type ActivateOptions,
   type CreateVolumeOptions,
   type DeactivateOptions,
@@ -266,7 +266,7 @@ export class ThinPool {
     options: ManyOptions & Pick<DeactivateOptions, 'timeoutMs'> = {},
   ): Promise<VolumeResult[]> {
     checkOptions(options, ['timeoutMs', 'onProgress', 'signal'], 'deactivateMany')
-    const limitMs = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    const limitMs = checkNumber('timeoutMs', options.timeoutMs ?? BUSY_RETRY_MS, { min: 0 })
     return this.#run(() => deactivateMany(this.context, volumes, options, limitMs))
   }
 
@@ -412,7 +412,8 @@ export class ThinPool {
     const removed = await this.#run(() =>
       this.#alone(options.signal, async lock => {
         const taken = await removePool(this.context, plan, lock)
-        if (plan.deleteFiles) await this.context.record?.remove()
+        const { port, record } = this.context
+        if (plan.deleteFiles && record) await port.deleteFile(record.file)
         return taken
       }),
     )

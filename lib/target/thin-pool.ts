@@ -36,6 +36,9 @@ export interface ThinPoolTable extends Sized, ThinPoolFeatures {
   readonly lowWaterBlocks?: number
 }
 
+/** The low-water mark without the option: the kernel raises its event when no data block is free. */
+export const DEFAULT_LOW_WATER_BLOCKS = 0
+
 const OPTIONS = new OptionList<ThinPoolFeatures>({
   skipBlockZeroing: flag('skip_block_zeroing'),
   ignoreDiscard: flag('ignore_discard'),
@@ -66,7 +69,7 @@ export const thinPool = defineTarget<ThinPoolTable, PoolStatusLine | FailedPoolS
     deviceWord('metadataDevice', table.metadataDevice),
     deviceWord('dataDevice', table.dataDevice),
     numberWord('blockSectors', table.blockSectors, { min: 128, max: 2097152, multipleOf: 128 }),
-    numberWord('lowWaterBlocks', table.lowWaterBlocks ?? 0),
+    numberWord('lowWaterBlocks', table.lowWaterBlocks ?? DEFAULT_LOW_WATER_BLOCKS),
     ...OPTIONS.counted(table),
   ],
   parseTable: reader => ({ ...wordsOf(reader), ...OPTIONS.readCounted(reader) }),

@@ -5,7 +5,7 @@ import { MAPPING_BYTES, mappedDataBlock, mappedTime, parseNode, type BtreeNode }
 import { MAX_LEVELS } from '../metadata/btree-walk.js'
 import { DETAILS_BYTES, deviceAt, ROOT_BYTES } from '../metadata/details.js'
 import { corruptBlock, MetadataError } from '../metadata/metadata-error.js'
-import { parseSnapshotSuperblock, parseSuperblock, type Superblock } from '../metadata/superblock.js'
+import { parseSuperblock, type Superblock } from '../metadata/superblock.js'
 import { PoolMetadata, type Mapping, type Thin } from './pool-metadata.js'
 import { TableRefusal } from './refusal.js'
 import type { Bytes } from './sparse-bytes.js'
@@ -44,7 +44,7 @@ function stateOf(metadata: Bytes, found: Superblock): PoolMetadata {
   for (const thin of thinsOf(metadata, found, sizes.metadataBlocks)) state.addThin(thin)
   if (found.metadataSnapshotBlock !== 0) {
     const block = found.metadataSnapshotBlock
-    const held = parseSnapshotSuperblock(blockOf(metadata, block), block, found)
+    const held = parseSuperblock(blockOf(metadata, block), block, found)
     const { time, transactionId } = held
     state.hold({ time, transactionId, thins: thinsOf(metadata, held, sizes.metadataBlocks) })
   }

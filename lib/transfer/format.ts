@@ -1,9 +1,7 @@
 // The format of a stream: docs/transfer.md.
-import { webcrypto } from 'node:crypto'
 import { DmThinError } from '../base/errors.js'
 import { count, object, text, wholeSectors, type JsonObject } from '../base/json-fields.js'
 import { SECTOR_BYTES } from '../base/units.js'
-import { nativePort } from '../kernel/native-port.js'
 import { statesIn, type SentStates } from '../pool/state/sent-states.js'
 
 const MAGIC = Buffer.from('DMTHINTR')
@@ -75,10 +73,6 @@ export interface StreamRecord {
 
 const TYPES = [undefined, 'chunk', 'hole', 'end'] as const
 export const NO_DIGEST = new Uint8Array(DIGEST_BYTES)
-
-/** Returns the SHA-256, computed on another thread: of this library, or of Node, which copies the content. */
-export const digestOf = async (content: Uint8Array): Promise<Uint8Array> =>
-  (await nativePort().sha256(content)) ?? new Uint8Array(await webcrypto.subtle.digest('SHA-256', content))
 
 /** Returns the bytes at the start of a stream. */
 export function formatHeader(header: StreamHeader): Buffer {

@@ -2,8 +2,8 @@
 import { createHash, type Hash } from 'node:crypto'
 import { alignedBuffer } from '../block/block-device.js'
 import type { ByteReader } from './byte-reader.js'
+import { digestOf } from './chunk-digest.js'
 import {
-  digestOf,
   headerLength,
   invalidTransfer,
   parseHeader,

@@ -13,14 +13,8 @@ import { changedRanges } from '../pool/bookmark/compare.js'
 import { BookmarkFile } from '../pool/bookmark/file.js'
 import { checkComparable, checkNotRolledBack as checkBookmark } from '../pool/bookmark/valid.js'
 import { ThinMetadata } from '../pool/thin-metadata.js'
-import {
-  digestOf,
-  invalidTransfer,
-  MAX_CHUNK_BYTES,
-  NO_DIGEST,
-  type StreamHeader,
-  type StreamRecord,
-} from './format.js'
+import { digestOf } from './chunk-digest.js'
+import { invalidTransfer, MAX_CHUNK_BYTES, NO_DIGEST, type StreamHeader, type StreamRecord } from './format.js'
 import { openFrozen } from './frozen-device.js'
 import { inOrder } from './in-flight.js'
 import type { TransferProgress } from './progress.js'

@@ -1,28 +1,28 @@
 // Translation of native failures into DmThinErrors: the facts unchanged, and the code that follows from operation and
 // errno alone. Layers that know the pool refine the error.
 import { abortError, DmThinError, ERRNO, errnoName, errnoText } from '../../base/errors.js'
-import { classifyBlock } from './block.js'
-import { classifyMetadata } from './metadata.js'
-import { classifyTree } from './tree.js'
-import type { NativeFailure, Classification } from './native-failure.js'
+import type { Classification, NativeFailure } from './native-failure.js'
 
 const {
-  EINTR,
   EACCES,
-  EPERM,
-  ENOENT,
-  ENODEV,
-  ENXIO,
   EBUSY,
-  EINVAL,
   EEXIST,
-  ENODATA,
-  ETIMEDOUT,
-  ENOSPC,
-  EOPNOTSUPP,
   EFBIG,
-  ERANGE,
+  EINTR,
+  EINVAL,
+  ENODATA,
+  ENODEV,
+  ENOENT,
+  ENOSPC,
+  ENOTBLK,
+  ENOTDIR,
   ENOTTY,
+  ENXIO,
+  EOPNOTSUPP,
+  EPERM,
+  ERANGE,
+  ETIMEDOUT,
+  EXDEV,
 } = ERRNO
 
 /**
@@ -189,3 +189,80 @@ function classifyMessage(message: string, errno: number, about: string, why: str
   if (errno === ENXIO) return { code: 'DM_NOT_FOUND', message: `${said}: no such mapped device` }
   return { code: 'DM_KERNEL', message: `${said}: ${why}` }
 }
+
+/** Operations that a device or a file system may not support. */
+const MAY_BE_ABSENT = /^(BLK\w+|FI\w+|EXT4_IOC\w+|XFS_IOC\w+|grow)$/
+
+/** Returns the classification for block devices, loop devices and mounts; undefined without a special meaning. */
+function classifyBlock(failure: NativeFailure, about: string, why: string): Classification | undefined {
+  const { operation, errno, device, detail } = failure
+  if (operation === 'range' && errno === ERANGE) {
+    return {
+      code: 'DM_INVALID_ARGUMENT',
+      message: `the range ends after the end of ${device}, which has ${detail} bytes`,
+    }
+  }
+  if (operation === 'open block device' && errno === ENOTBLK) {
+    return { code: 'DM_INVALID_ARGUMENT', message: `${device} is not a block device` }
+  }
+  if (operation === 'LOOP_CHANGE_FD' && errno === EINVAL) {
+    const rule = 'only the file of a read-only loop device can be replaced, and only by one of the same size'
+    return { code: 'DM_INVALID_ARGUMENT', message: `${device} cannot change to ${detail}: ${rule}` }
+  }
+  if (operation === 'FIFREEZE' && errno === EBUSY) {
+    return { code: 'DM_BUSY', message: `the file system at ${device} is frozen already` }
+  }
+  if (operation === 'FITHAW' && errno === EINVAL) {
+    return { code: 'DM_KERNEL', message: `the file system at ${device} is not frozen (${why})` }
+  }
+  // A device without partitions returns EINVAL; one that does not know the call, ENOTTY.
+  const unknown = errno === EOPNOTSUPP || errno === ENOTTY || (operation === 'BLKRRPART' && errno === EINVAL)
+  const verb = verbOf(operation)
+  if (!unknown || verb === undefined || !MAY_BE_ABSENT.test(operation)) return undefined
+  return { code: 'DM_UNSUPPORTED', message: `cannot ${verb}${about}: ${operation} is not supported (${detail || why})` }
+}
+
+/** Returns the classification for trees of files; undefined without a special meaning. */
+function classifyTree({ operation, errno, device }: NativeFailure): Classification | undefined {
+  if (operation === 'tree changed') {
+    const rule = 'a layer that is compared or read must not be written to'
+    return { code: 'DM_LAYER_CHANGED', message: `${JSON.stringify(device)} has changed during the call: ${rule}` }
+  }
+  if (operation === 'tree mount' && errno === EXDEV) {
+    const message = `something is mounted on ${JSON.stringify(device)}, and hides what the layer has there: unmount it first`
+    return { code: 'DM_UNSUPPORTED', message }
+  }
+  if (operation === 'open tree' && errno === ENOTDIR) {
+    return { code: 'DM_INVALID_ARGUMENT', message: `${device} is not a directory` }
+  }
+  return undefined
+}
+
+/** Returns the classification for the metadata of pools; undefined without a special meaning. */
+function classifyMetadata({ operation, errno, detail }: NativeFailure): Classification | undefined {
+  if (operation !== 'metadata' || errno !== ERRNO.EUCLEAN) return undefined
+  const [, block, fault] = /^(\d+) (.*)$/s.exec(detail)!
+  return { code: 'DM_METADATA_CORRUPT', message: `Metadata block ${block}: ${fault}`, block: Number(block) }
+}
+
+/** The verbs of kernel operations in messages; the name of the device or folder follows. */
+const VERBS: Readonly<Record<string, string>> = {
+  LOOP_CLR_FD: 'detach',
+  'open block device': 'open',
+  BLKDISCARD: 'discard',
+  BLKSECDISCARD: 'discard securely',
+  BLKZEROOUT: 'write zeros to',
+  BLKRRPART: 'read the partitions of',
+  FIFREEZE: 'freeze',
+  FITHAW: 'thaw',
+  FITRIM: 'trim',
+  EXT4_IOC_RESIZE_FS: 'grow the mounted file system at',
+  XFS_IOC_FSGROWFSDATA: 'grow the mounted file system at',
+  grow: 'grow the mounted file system at',
+  mount: 'mount',
+  umount2: 'unmount',
+  remount: 'remount',
+  pwrite: 'write to',
+}
+
+export const verbOf = (operation: string | undefined): string | undefined => VERBS[operation ?? '']

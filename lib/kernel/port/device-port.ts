@@ -70,6 +70,9 @@ export interface MapperLinks {
   leads(name: string, device: number): boolean
 }
 
+/** The default time for which the removal of a busy device is retried, in milliseconds. */
+export const BUSY_RETRY_MS = 10_000
+
 export interface DevicePort {
   readonly mapperLinks: MapperLinks
   version(signal?: AbortSignal): Promise<readonly number[]>

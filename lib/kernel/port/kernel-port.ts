@@ -1,16 +1,11 @@
 // The kernel interface: the only place that calls the kernel, in the kernel's terms. Every call runs off the JavaScript
 // thread and rejects with a DmThinError that carries the kernel's errno.
-import type { BlockPort } from './block-port.js'
 import type { DevicePort } from './device-port.js'
-import type { DigestPort } from './digest-port.js'
 import type { EventPort } from './event-port.js'
 import type { FilePort } from './file-port.js'
-import type { FileSystemPort } from './file-system-port.js'
 import type { LoopPort } from './loop-port.js'
-import type { MetadataPort } from './metadata-port.js'
 import type { MountPort } from './mount-port.js'
 import type { PoolPort } from './pool-port.js'
-import type { TreePort } from './tree-port.js'
 import type { UdevPort } from './udev-port.js'
 
 /** The calls that every kernel has, including the memory kernel. */
@@ -18,6 +13,3 @@ export interface KernelPort extends DevicePort, PoolPort, UdevPort, EventPort, L
   /** Returns CLOCK_REALTIME: nanoseconds since 1970. */
   wallClock(): bigint
 }
-
-/** The calls of the machine's own kernel. */
-export interface MachinePort extends KernelPort, BlockPort, DigestPort, FileSystemPort, MetadataPort, TreePort {}

@@ -6,7 +6,7 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { METADATA_BLOCK_BYTES, type BlockSource } from '../../metadata/block-source.js'
 import type { ThinDevice } from '../../metadata/details.js'
 import { listThins } from '../../metadata/reader.js'
-import { classifySuperblock, type Superblock } from '../../metadata/superblock.js'
+import { classifySuperblock, FIRST_BLOCKS, type Superblock } from '../../metadata/superblock.js'
 import type { RecordContent } from '../state/record.js'
 import { resolvingCall, type PoolState } from './pool-states.js'
 import { runTool } from './thin-tools.js'
@@ -38,9 +38,6 @@ export interface Examined {
   /** Undefined if the list of volumes cannot be read. */
   readonly volumes: readonly ThinDevice[] | undefined
 }
-
-/** The number of blocks that are zero on a blank device. */
-const BLANK_BLOCKS = 32
 
 /** Rejects a pool in memory, whose metadata no program can read. */
 export function requireNative(port: KernelPort): void {
@@ -98,8 +95,7 @@ async function readStart(metadata: AtRest, signal?: AbortSignal): Promise<Start>
   if (metadataBytes < METADATA_BLOCK_BYTES) {
     return { state: 'blank', details: [`${path} is smaller than a superblock`] }
   }
-  const numbers = Array.from({ length: BLANK_BLOCKS }, (_, block) => block)
-  const blocks = await sourceOf(metadata, signal).read(numbers) // past the end they are zero
+  const blocks = await sourceOf(metadata, signal).read(FIRST_BLOCKS) // past the end they are zero
   const first = classifySuperblock(blocks[0]!)
   if (first.kind === 'pool') return { superblock: first.superblock }
   if (first.kind === 'garbage') return { state: 'superblock-damaged', details: [first.detail] }

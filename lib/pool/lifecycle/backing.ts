@@ -1,5 +1,5 @@
 // The two devices below a pool: created, attached, or found.
-import { undefinedIf, DmThinError, ERRNO } from '../../base/errors.js'
+import { undefinedIf, DmThinError } from '../../base/errors.js'
 import path from 'node:path'
 import { nodePath } from '../../block/node-path.js'
 import type { Rollback } from '../../base/rollback.js'
@@ -11,7 +11,7 @@ import { loopNumber } from '../../base/device-number.js'
 import { invalid } from '../../base/options.js'
 import { MiB } from '../../base/units.js'
 import { deviceKey, fileKey, type PoolLock } from '../state/locks.js'
-import { holdLoopOver, untilDetached } from '../../block/find-loop.js'
+import { holdLoopOver, refuseAttached, untilDetached } from '../../block/find-loop.js'
 import type { DeviceSource } from './pool-options.js'
 
 export interface Backing {
@@ -113,13 +113,7 @@ export async function isFile(port: KernelPort, file: string, wanted: FileKey, si
  */
 export async function deleteUnattached(port: KernelPort, file: string, wanted: FileKey): Promise<boolean> {
   if (!(await isFile(port, file, wanted))) return false
-  const attached = (await port.loopList()).find(
-    loop => loop.backingDevice === wanted.device && loop.backingInode === wanted.inode,
-  )
-  if (attached) {
-    const text = `${file} is attached to /dev/loop${attached.number}, so it is not deleted`
-    throw new DmThinError('DM_BUSY', text, { errno: ERRNO.EBUSY, operation: 'unlink', device: file })
-  }
+  await refuseAttached(port, file, wanted, ', so it is not deleted', undefined, 'unlink')
   await port.deleteFile(file)
   return true
 }

@@ -6,7 +6,7 @@ import type { Rollback } from '../../base/rollback.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { deviceNumber } from '../../base/device-number.js'
-import { classifySuperblock, type Superblock } from '../../metadata/superblock.js'
+import { classifySuperblock, FIRST_BLOCKS, type Superblock } from '../../metadata/superblock.js'
 import { METADATA_BLOCK_BYTES } from '../../metadata/block-source.js'
 import { poolTableLine, type PoolTable } from '../../target/thin-pool.js'
 import { invalid } from '../../base/options.js'
@@ -16,14 +16,9 @@ import { examineBefore, runCheck } from '../check/check-before-start.js'
 import { resolvingCall, type PoolState } from '../check/pool-states.js'
 import { addressOf, POOL_UUID_PREFIX, poolStatusLine } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
+import { fieldsFor } from '../state/table-options.js'
 import { MIN_METADATA_BYTES, type PoolPlan } from './pool-options.js'
 import { eraseSignatures, lockNodes, refuseSignatures } from './refuse-signatures.js'
-
-/**
- * Number of blocks that must be zero for a metadata device to count as blank. The magic of every common file system is
- * in them.
- */
-const BLANK_BLOCKS = 32
 
 /** Creates a pool on blank metadata. Rolls back the completed steps if one fails. */
 export async function createPool(
@@ -150,12 +145,7 @@ export const wantedTable = (plan: PoolPlan, blockBytes: number, data: Backing, m
   metadataDevice: deviceNumber(metadata.device),
   dataDevice: deviceNumber(data.device),
   blockSectors: sectors(blockBytes),
-  lowWaterBlocks: plan.lowWaterMarkBlocks,
-  skipBlockZeroing: plan.skipBlockZeroing,
-  ignoreDiscard: plan.ignoreDiscard,
-  noDiscardPassdown: plan.noDiscardPassdown,
-  readOnly: plan.readOnly,
-  errorIfNoSpace: plan.errorIfNoSpace,
+  ...fieldsFor(plan),
 })
 
 async function startPool(
@@ -262,8 +252,7 @@ type Found =
   | { readonly kind: 'garbage'; readonly detail: string }
 
 async function readSuperblock(port: KernelPort, metadata: Backing, signal?: AbortSignal): Promise<Found> {
-  const numbers = Array.from({ length: BLANK_BLOCKS }, (_, block) => block)
-  const blocks = await port.readBlocks(metadata.path, numbers, METADATA_BLOCK_BYTES, true, signal)
+  const blocks = await port.readBlocks(metadata.path, FIRST_BLOCKS, METADATA_BLOCK_BYTES, true, signal)
   const found = classifySuperblock(blocks[0]!)
   if (found.kind === 'blank') {
     return { kind: 'blank', allBlank: blocks.every(isBlank) }

@@ -9,6 +9,7 @@ import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import { parseDeviceNumber } from '../../base/device-number.js'
 import type { PoolTable } from '../../target/thin-pool.js'
 import { sectorsToBytes } from '../../base/units.js'
+import { optionsOf, TABLE_OPTIONS } from '../state/table-options.js'
 import { addressOf, POOL_UUID_PREFIX, tableOfPool } from '../state/context.js'
 import type { PoolLock } from '../state/locks.js'
 import type { DeviceSource, PoolPlan } from './pool-options.js'
@@ -68,16 +69,8 @@ export async function comparePlan(
   }
   const blockBytes = sectorsToBytes(table.blockSectors)
   differ('dataBlockBytes', blockBytes, plan.dataBlockBytes)
-  differ('lowWaterMarkBlocks', table.lowWaterBlocks, plan.lowWaterMarkBlocks)
-  for (const flag of [
-    'skipBlockZeroing',
-    'ignoreDiscard',
-    'noDiscardPassdown',
-    'readOnly',
-    'errorIfNoSpace',
-  ] as const) {
-    differ(flag, table[flag], plan[flag])
-  }
+  const running = optionsOf(table)
+  for (const name of TABLE_OPTIONS) differ(name, running[name], plan[name])
   await compareSource(port, plan, 'data', plan.data, table.dataDevice, signal)
   await compareSource(port, plan, 'metadata', plan.metadata, table.metadataDevice, signal)
 }

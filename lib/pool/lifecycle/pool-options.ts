@@ -23,7 +23,8 @@ import type { CheckDepth } from '../check/examine-metadata.js'
 import { checkHook, type MetadataCheck } from '../check/check-before-start.js'
 import { checkDurability, type Durability } from '../state/durability.js'
 import { checkReserve, type ReserveOptions } from '../state/space-reserve.js'
-import type { RecordedOptions } from '../state/record.js'
+import { TABLE_OPTIONS, tableOptions, type TableOptions } from '../state/table-options.js'
+import { DEFAULT_LOW_WATER_BLOCKS } from '../../target/thin-pool.js'
 
 /** A file, which is attached to a loop device and created sparse if it is missing, or a block device. */
 export type DeviceSource =
@@ -146,17 +147,11 @@ export interface OpenPoolOptions extends Partial<PoolOptions> {
 }
 
 /** Options with all defaults applied. */
-export interface PoolPlan {
+export interface PoolPlan extends TableOptions {
   readonly name: string
   readonly data: DeviceSource
   readonly metadata: DeviceSource
   readonly dataBlockBytes: number | undefined
-  readonly lowWaterMarkBlocks: number
-  readonly skipBlockZeroing: boolean
-  readonly ignoreDiscard: boolean
-  readonly noDiscardPassdown: boolean
-  readonly readOnly: boolean
-  readonly errorIfNoSpace: boolean
   readonly mapperLinks: boolean
   readonly durability: Durability
   readonly record: string | undefined
@@ -166,19 +161,7 @@ export interface PoolPlan {
   readonly given: ReadonlySet<string>
 }
 
-const POOL_OPTIONS = [
-  'name',
-  'data',
-  'metadata',
-  'dataBlockBytes',
-  'lowWaterMarkBlocks',
-  'skipBlockZeroing',
-  'ignoreDiscard',
-  'noDiscardPassdown',
-  'readOnly',
-  'errorIfNoSpace',
-  'signal',
-]
+const POOL_OPTIONS = ['name', 'data', 'metadata', 'dataBlockBytes', ...TABLE_OPTIONS, 'signal']
 
 /** Options of the object, not of the pool. */
 const HANDLE_OPTIONS = ['mapperLinks', 'durability', 'record', 'reserve', 'kernel']
@@ -213,6 +196,7 @@ export function checkOpenOptions(options: OpenPoolOptions): PoolPlan | undefined
 }
 
 function checkPlan(options: PoolOptions): PoolPlan {
+  const lowWaterMarkBlocks = options.lowWaterMarkBlocks ?? DEFAULT_LOW_WATER_BLOCKS
   const blockRange = { min: MIN_DATA_BLOCK_BYTES, max: MAX_DATA_BLOCK_BYTES, multipleOf: MIN_DATA_BLOCK_BYTES }
   return {
     name: checkName(options.name),
@@ -222,12 +206,9 @@ function checkPlan(options: PoolOptions): PoolPlan {
       options.dataBlockBytes === undefined
         ? undefined
         : checkNumber('dataBlockBytes', options.dataBlockBytes, blockRange),
-    lowWaterMarkBlocks: checkNumber('lowWaterMarkBlocks', options.lowWaterMarkBlocks ?? 0, { min: 0 }),
-    skipBlockZeroing: checkBoolean('skipBlockZeroing', options.skipBlockZeroing),
-    ignoreDiscard: checkBoolean('ignoreDiscard', options.ignoreDiscard),
-    noDiscardPassdown: checkBoolean('noDiscardPassdown', options.noDiscardPassdown),
-    readOnly: checkBoolean('readOnly', options.readOnly),
-    errorIfNoSpace: checkBoolean('errorIfNoSpace', options.errorIfNoSpace),
+    ...tableOptions(checkNumber('lowWaterMarkBlocks', lowWaterMarkBlocks, { min: 0 }), name =>
+      checkBoolean(name, options[name]),
+    ),
     mapperLinks: checkBoolean('mapperLinks', options.mapperLinks),
     durability: checkDurability(options.durability),
     record: checkRecord(options.record),
@@ -242,7 +223,7 @@ export function checkRecord(record: unknown): string | undefined {
 }
 
 /** Returns the plan with recorded options in place of those that the caller omitted. */
-export function withRecorded(plan: PoolPlan, recorded: RecordedOptions): PoolPlan {
+export function withRecorded(plan: PoolPlan, recorded: TableOptions): PoolPlan {
   const left = Object.entries(recorded).filter(([name]) => !plan.given.has(name))
   return { ...plan, ...Object.fromEntries(left) }
 }

@@ -6,16 +6,10 @@ import { sectorsToBytes } from '../../base/units.js'
 import { poolTable, type PoolAddress, type PoolContext } from '../state/context.js'
 import { thinIds } from '../metadata-read/live-volumes.js'
 import type { DeviceInfo } from '../../kernel/port/device-port.js'
+import { optionsOf, TABLE_OPTIONS } from '../state/table-options.js'
 import { unkeptTable } from './keeper-mark.js'
 import type { Finding } from './crash-recovery.js'
-import {
-  PoolRecord,
-  readRecord,
-  RECORDED_OPTIONS,
-  refuseForeignRecord,
-  type RecordContent,
-  type RecordedOptions,
-} from '../state/record.js'
+import { PoolRecord, readRecord, refuseForeignRecord, type RecordContent } from '../state/record.js'
 
 /** Creates the record of a new pool. */
 export async function newRecord(pool: PoolAddress, file: string): Promise<PoolRecord> {
@@ -73,17 +67,8 @@ function contentOf(pool: string, table: PoolTable): RecordContent {
   }
 }
 
-export const optionsOf = (table: PoolTable): RecordedOptions => ({
-  lowWaterMarkBlocks: table.lowWaterBlocks,
-  skipBlockZeroing: table.skipBlockZeroing,
-  ignoreDiscard: table.ignoreDiscard,
-  noDiscardPassdown: table.noDiscardPassdown,
-  readOnly: table.readOnly,
-  errorIfNoSpace: table.errorIfNoSpace,
-})
-
 function differences(was: RecordContent, is: RecordContent): (readonly [string, string, string])[] {
-  const options = RECORDED_OPTIONS.map(name => [name, was.options[name], is.options[name]] as const)
+  const options = TABLE_OPTIONS.map(name => [name, was.options[name], is.options[name]] as const)
   return [['dataBytes', was.dataBytes, is.dataBytes] as const, ...options].flatMap(([what, a, b]) =>
     a === b ? [] : [[what, String(a), String(b)] as const],
   )

@@ -1,4 +1,5 @@
 // Removal of a pool, top down: volumes, pool, loop devices, files.
+import { BUSY_RETRY_MS } from '../../kernel/port/device-port.js'
 import { undefinedIf, DmThinError } from '../../base/errors.js'
 import { describeHolders } from '../../block/holders.js'
 import type { LoopStatus } from '../../kernel/port/loop-port.js'
@@ -51,7 +52,7 @@ export function checkRemoveOptions(options: RemovePoolOptions): RemovePlan {
   return {
     deactivate: checkBoolean('deactivate', options.deactivate),
     deleteFiles: checkBoolean('deleteFiles', options.deleteFiles),
-    limitMs: checkNumber('timeoutMs', options.timeoutMs ?? 10_000, { min: 0 }),
+    limitMs: checkNumber('timeoutMs', options.timeoutMs ?? BUSY_RETRY_MS, { min: 0 }),
     signal: options.signal,
   }
 }

@@ -42,7 +42,7 @@ export async function makePool(options: CreatePoolOptions): Promise<TakenUp> {
       throwIfAborted(signal)
       const record =
         plan.record === undefined ? undefined : await newRecord(askable(port, plan.name, made), plan.record)
-      if (record) rollback.push('unlink', record.file, () => record.remove())
+      if (record) rollback.push('unlink', record.file, () => port.deleteFile(record.file))
       return { context: linked(await contextOf(port, plan.name, made, plan, record)), findings: [] }
     }),
   )

@@ -13,7 +13,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { DmThinError, undefinedIf } from '../../base/errors.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { DEVICE_FLAG } from '../../kernel/port/device-port.js'
-import type { MetadataPort } from '../../kernel/port/metadata-port.js'
+import type { MachinePort } from '../../kernel/port/machine-port.js'
 import type { NodeReader } from '../../metadata/btree-walk.js'
 import { findDevice, findMappingRoot } from '../../metadata/details.js'
 import { MetadataError } from '../../metadata/metadata-error.js'
@@ -34,12 +34,12 @@ interface Identity {
 
 export class LiveSource implements MetadataSource {
   readonly #pool: PoolContext
-  readonly #port: MetadataPort
+  readonly #port: MachinePort
   readonly path: string
   readonly handle: Handle
   readonly superblock: Superblock
 
-  private constructor(pool: PoolContext, port: MetadataPort, handle: Handle, superblock: Superblock) {
+  private constructor(pool: PoolContext, port: MachinePort, handle: Handle, superblock: Superblock) {
     this.#pool = pool
     this.#port = port
     this.path = pool.metadataPath
@@ -47,7 +47,7 @@ export class LiveSource implements MetadataSource {
     this.superblock = superblock
   }
 
-  static async open(pool: PoolContext, port: MetadataPort, signal: Signal): Promise<LiveSource> {
+  static async open(pool: PoolContext, port: MachinePort, signal: Signal): Promise<LiveSource> {
     const { handle } = await port.metadataOpen(pool.metadataPath, false, signal)
     try {
       const superblock = await committed(port, handle, signal, each => Promise.resolve(each))
@@ -110,7 +110,7 @@ export class LiveSource implements MetadataSource {
 }
 
 function committed<T>(
-  port: MetadataPort,
+  port: MachinePort,
   handle: Handle,
   signal: Signal,
   body: (superblock: Superblock, reader: NodeReader) => Promise<T>,

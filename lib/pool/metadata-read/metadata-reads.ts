@@ -4,7 +4,7 @@ import { DmThinError } from '../../base/errors.js'
 import { Pending } from '../../base/pending.js'
 import { nativePort } from '../../kernel/native-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
-import type { MetadataPort, MetadataWalkRequest } from '../../kernel/port/metadata-port.js'
+import type { MachinePort, MetadataWalkRequest } from '../../kernel/port/machine-port.js'
 import { findDevice, readDevices, readMappingRoots, type ThinDevice } from '../../metadata/details.js'
 import type { MappedRange } from '../../metadata/ranges.js'
 import type { Superblock } from '../../metadata/superblock.js'
@@ -33,7 +33,7 @@ export interface Walk extends Pick<MetadataWalkRequest, 'from' | 'to' | 'byData'
 type Signal = AbortSignal | undefined
 
 export class MetadataReads {
-  readonly #port: MetadataPort
+  readonly #port: MachinePort
   readonly #source: MetadataSource
   readonly #pending: Pending
   readonly #lease: MetadataLease | undefined
@@ -42,7 +42,7 @@ export class MetadataReads {
   /** The walks of iterations that have not ended. */
   readonly #walks = new Set<Handle>()
 
-  private constructor(port: MetadataPort, source: MetadataSource, pool?: PoolContext, lease?: MetadataLease) {
+  private constructor(port: MachinePort, source: MetadataSource, pool?: PoolContext, lease?: MetadataLease) {
     this.#port = port
     this.#source = source
     this.pool = pool

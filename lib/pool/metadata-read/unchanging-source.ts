@@ -1,16 +1,11 @@
 // The place from which metadata is read: a device or file at rest, or the metadata snapshot of a running pool.
 import { DmThinError, hasCode } from '../../base/errors.js'
 import type { Handle } from '../../kernel/port/handle.js'
-import type { MetadataPort } from '../../kernel/port/metadata-port.js'
+import type { MachinePort } from '../../kernel/port/machine-port.js'
 import { NodeReader } from '../../metadata/btree-walk.js'
 import { findMappingRoot } from '../../metadata/details.js'
 import { corruptBlock, MetadataError } from '../../metadata/metadata-error.js'
-import {
-  classifySuperblock,
-  parseSnapshotSuperblock,
-  parseSuperblock,
-  type Superblock,
-} from '../../metadata/superblock.js'
+import { classifySuperblock, parseSuperblock, type Superblock } from '../../metadata/superblock.js'
 
 /** The number of attempts at the superblock of a running pool: the kernel may be writing it. */
 const SUPERBLOCK_TRIES = 5
@@ -55,7 +50,7 @@ export const noVolume = (id: number): DmThinError =>
 
 /** Metadata that must not change while it is open: at rest, or a metadata snapshot. */
 export class UnchangingSource implements MetadataSource {
-  readonly #port: MetadataPort
+  readonly #port: MachinePort
   readonly #before: readonly Uint8Array[]
   readonly path: string
   readonly handle: Handle
@@ -64,7 +59,7 @@ export class UnchangingSource implements MetadataSource {
   readonly superblock: Superblock
 
   private constructor(
-    port: MetadataPort,
+    port: MachinePort,
     path: string,
     opened: { readonly handle: Handle; readonly blocks: number },
     read: { readonly superblock: Superblock; readonly before: readonly Uint8Array[] },
@@ -78,7 +73,7 @@ export class UnchangingSource implements MetadataSource {
   }
 
   static async open(
-    port: MetadataPort,
+    port: MachinePort,
     path: string,
     metadataSnapshot: boolean,
     signal: AbortSignal | undefined,
@@ -170,7 +165,7 @@ async function readSnapshot(readBlock: ReadBlock, path: string) {
       const block = mainSuperblock.metadataSnapshotBlock
       if (block === 0) throw notHeld(path)
       const copy = await readBlock(block)
-      return { superblock: parseSnapshotSuperblock(copy, block, mainSuperblock), before: [main, copy] }
+      return { superblock: parseSuperblock(copy, block, mainSuperblock), before: [main, copy] }
     } catch (fault) {
       if (tries === SUPERBLOCK_TRIES || !hasCode(fault, 'DM_METADATA_CORRUPT')) throw fault
     }

@@ -1,7 +1,7 @@
 // The devices of a pool that does not run, locked, for a check or a repair of its metadata.
 import { realpath } from 'node:fs/promises'
-import { DmThinError, ERRNO } from '../../base/errors.js'
 import { Rollback } from '../../base/rollback.js'
+import { refuseAttached } from '../../block/find-loop.js'
 import type { KernelPort } from '../../kernel/port/kernel-port.js'
 import type { AtRest } from '../check/examine-metadata.js'
 import { findBoth, type Source } from '../lifecycle/backing.js'
@@ -47,12 +47,8 @@ export async function findAtRest(
 async function pathOf(port: KernelPort, { given, identity }: Source, signal?: AbortSignal): Promise<string> {
   if ('device' in given) return given.device
   const file = await realpath(given.file)
-  const attached = (await port.loopList(signal)).find(
-    loop => loop.backingDevice === identity.device && loop.backingInode === identity.inode,
-  )
-  if (!attached) return file
-  const text = `${file} is attached to /dev/loop${attached.number}: detach it, or pass that device as metadata`
-  throw new DmThinError('DM_BUSY', text, { errno: ERRNO.EBUSY, device: file })
+  await refuseAttached(port, file, identity, ': detach it, or pass that device as metadata', signal)
+  return file
 }
 
 const sizeOf = async (port: KernelPort, { given, identity }: Source, signal?: AbortSignal): Promise<number> =>

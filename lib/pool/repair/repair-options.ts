@@ -1,4 +1,5 @@
 // Options of ThinPool.check and ThinPool.repair.
+import { BUSY_RETRY_MS } from '../../kernel/port/device-port.js'
 import { checkBoolean, checkNumber, checkOptions, checkPath, type SignalOption } from '../../base/options.js'
 import type { KernelOption } from '../../kernel/kernel-option.js'
 import { requireNative, type CheckDepth } from '../check/examine-metadata.js'
@@ -87,7 +88,7 @@ export function checkRepairOptions(options: RepairPoolOptions): RepairPlan {
     plan: checkOpenOptions(open),
     record: checkRecord(open.record),
     deactivate: checkBoolean('deactivate', deactivate),
-    limitMs: checkNumber('timeoutMs', timeoutMs ?? 10_000, { min: 0 }),
+    limitMs: checkNumber('timeoutMs', timeoutMs ?? BUSY_RETRY_MS, { min: 0 }),
     to: to === undefined ? undefined : checkPath('to', to),
     transactionId: transactionId === undefined ? undefined : checkTransactionId('transactionId', transactionId),
   }

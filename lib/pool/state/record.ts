@@ -4,7 +4,8 @@ import path from 'node:path'
 import { DmThinError } from '../../base/errors.js'
 import type { FilePort } from '../../kernel/port/file-port.js'
 import { receivedIn, receivingIn, type PartialReceive, type Received } from './sent-states.js'
-import { count, list, object, text, truth, type JsonObject } from '../../base/json-fields.js'
+import { tableOptionsIn, type TableOptions } from './table-options.js'
+import { count, list, object, text, type JsonObject } from '../../base/json-fields.js'
 
 /** The recorded facts about a volume that the pool's metadata does not have. */
 export interface VolumeRecord {
@@ -23,25 +24,6 @@ export interface VolumeRecord {
   readonly received?: Received | undefined
 }
 
-export const RECORDED_OPTIONS = [
-  'lowWaterMarkBlocks',
-  'skipBlockZeroing',
-  'ignoreDiscard',
-  'noDiscardPassdown',
-  'readOnly',
-  'errorIfNoSpace',
-] as const
-
-/** Options of the pool's table. */
-export interface RecordedOptions {
-  readonly lowWaterMarkBlocks: number
-  readonly skipBlockZeroing: boolean
-  readonly ignoreDiscard: boolean
-  readonly noDiscardPassdown: boolean
-  readonly readOnly: boolean
-  readonly errorIfNoSpace: boolean
-}
-
 /** The starts of the pool between which it was stopped without losing anything: clean-stop.ts. */
 export interface RecordedStarts {
   /** The uuids of the pool's mapped device, the oldest first. */
@@ -55,7 +37,7 @@ export interface RecordContent {
   readonly dataBlockBytes: number
   /** Length of the pool's data in bytes. */
   readonly dataBytes: number
-  readonly options: RecordedOptions
+  readonly options: TableOptions
   readonly volumes: ReadonlyMap<number, VolumeRecord>
   readonly starts?: RecordedStarts | undefined
 }
@@ -132,10 +114,6 @@ export class PoolRecord {
     return done
   }
 
-  async remove(): Promise<void> {
-    await this.#port.deleteFile(this.#file)
-  }
-
   async #write(): Promise<void> {
     this.#writing = true
     while (this.#waiting.length > 0) {
@@ -194,7 +172,6 @@ function format({ volumes, ...rest }: RecordContent): string {
 function parse(value: unknown): RecordContent {
   const record = object(value)
   if (record['format'] !== FORMAT) throw new TypeError('another format')
-  const given = object(record['options'])
   const volumes = list(record['volumes']).map(each => {
     const volume = object(each)
     const known: VolumeRecord = {
@@ -211,14 +188,7 @@ function parse(value: unknown): RecordContent {
     pool: text(record['pool']),
     dataBlockBytes: count(record['dataBlockBytes']),
     dataBytes: count(record['dataBytes']),
-    options: {
-      lowWaterMarkBlocks: count(given['lowWaterMarkBlocks']),
-      skipBlockZeroing: truth(given['skipBlockZeroing']),
-      ignoreDiscard: truth(given['ignoreDiscard']),
-      noDiscardPassdown: truth(given['noDiscardPassdown']),
-      readOnly: truth(given['readOnly']),
-      errorIfNoSpace: truth(given['errorIfNoSpace']),
-    },
+    options: tableOptionsIn(object(record['options'])),
     volumes: new Map(volumes),
     ...(record['starts'] === undefined ? {} : { starts: startsIn(object(record['starts'])) }),
   }

@@ -1,10 +1,10 @@
 // The fork of a volume: active snapshots of one point in time. All of them or none.
+import { BUSY_RETRY_MS } from '../../kernel/port/device-port.js'
 import { Rollback } from '../../base/rollback.js'
 import type { PoolContext } from '../state/context.js'
 import { volumesOf, type ManyOptions, type VolumeResult } from './batch.js'
 import { activateMany, deactivateMany, deleteMany, snapshotMany } from './bulk.js'
 import type { ThinVolume } from './thin-volume.js'
-import { DEFAULT_TIMEOUT_MS } from './volume-options.js'
 
 /**
  * Creates and activates snapshots of `origin`. The first is a snapshot of the origin, and the others are snapshots of the
@@ -37,7 +37,7 @@ export async function forkVolume(
           pool,
           made.filter(({ active }) => active),
           {},
-          DEFAULT_TIMEOUT_MS,
+          BUSY_RETRY_MS,
         ),
       ),
     )

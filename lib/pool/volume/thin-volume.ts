@@ -10,7 +10,7 @@ import {
   type SignalOption,
 } from '../../base/options.js'
 import { SECTOR_BYTES } from '../../base/units.js'
-import { TABLE_FLAG } from '../../kernel/port/device-port.js'
+import { BUSY_RETRY_MS, TABLE_FLAG } from '../../kernel/port/device-port.js'
 import type { ActivateRequest, Outcome, ReserveRequest, SnapshotRequest } from '../../kernel/port/pool-port.js'
 import type { DeltaRange } from '../../metadata/ranges.js'
 import { changedSince, saveMappings } from '../bookmark/calls.js'
@@ -30,7 +30,6 @@ import { growVolume } from './grow-volume.js'
 import { deleteAgain, recordDeleted, recordNew, recordWritable } from './recorded.js'
 import { outcomeOf, sendSnapshotActive, sendSnapshots, snapshotRefused } from './snapshot-error.js'
 import {
-  DEFAULT_TIMEOUT_MS,
   type ActivateOptions,
   type DeactivateOptions,
   type GrowVolumeOptions,
@@ -138,7 +137,7 @@ export class ThinVolume {
    */
   async deactivate(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'deactivate')
-    const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? BUSY_RETRY_MS, { min: 0 })
     await this.#run(() => this.#deactivate(limit, options.signal))
   }
 
@@ -293,7 +292,7 @@ export class ThinVolume {
   /** Deactivates and deletes the volume. Rejects with the codes of `deactivate()` and `delete()`. */
   async destroy(options: DeactivateOptions = {}): Promise<void> {
     checkOptions(options, ['timeoutMs', 'signal'], 'destroy')
-    const limit = checkNumber('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS, { min: 0 })
+    const limit = checkNumber('timeoutMs', options.timeoutMs ?? BUSY_RETRY_MS, { min: 0 })
     await this.#run(async () => {
       await this.#deactivate(limit, options.signal)
       await this.#delete(options.signal)

@@ -87,9 +87,6 @@ export interface VolumeIdentity {
   readonly unchecked?: boolean | undefined
 }
 
-/** The default time for which a busy device is retried. */
-export const DEFAULT_TIMEOUT_MS = 10_000
-
 export function checkVolumeSize(sizeBytes: unknown): number {
   return checkNumber('sizeBytes', sizeBytes, { min: SECTOR_BYTES, multipleOf: SECTOR_BYTES })
 }

@@ -5,7 +5,7 @@ import { Pending } from '../../base/pending.js'
 import { Rollback } from '../../base/rollback.js'
 import { SECTOR_BYTES, sectors } from '../../base/units.js'
 import { withHolders } from '../../block/holders.js'
-import { DEVICE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
+import { BUSY_RETRY_MS, DEVICE_FLAG, type DeviceAddress } from '../../kernel/port/device-port.js'
 import type {
   ActivateRequest,
   ActiveThin,
@@ -21,7 +21,7 @@ import type { VolumeRecord } from '../state/record.js'
 import { originInUse } from './external-origin.js'
 import { recordActive } from './recorded.js'
 import { whoHasName } from './snapshot-error.js'
-import { checkVolumeSize, DEFAULT_TIMEOUT_MS, type VolumeIdentity } from './volume-options.js'
+import { checkVolumeSize, type VolumeIdentity } from './volume-options.js'
 
 export class VolumeState {
   readonly pool: PoolContext
@@ -165,7 +165,7 @@ export class VolumeState {
     const { port, record, mapperLinks } = this.pool
     if (!mapperLinks && !record) return
     const rollback = new Rollback()
-    rollback.push('DM_DEV_REMOVE', name, () => port.remove(this.address, DEFAULT_TIMEOUT_MS))
+    rollback.push('DM_DEV_REMOVE', name, () => port.remove(this.address, BUSY_RETRY_MS))
     await rollback.guard(async () => {
       await recordActive(this.pool, this.id, name, sizeBytes)
       if (mapperLinks) port.mapperLinks.make(name, device)

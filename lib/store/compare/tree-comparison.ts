@@ -1,6 +1,6 @@
 // The comparison of two trees: both stay open while they are compared and while changed files are read.
 import { nativePort } from '../../kernel/native-port.js'
-import type { TreePort } from '../../kernel/port/tree-port.js'
+import type { MachinePort } from '../../kernel/port/machine-port.js'
 import type { Handle } from '../../kernel/port/handle.js'
 import { packParts, readBatch, type FilePart, type TreeRecord } from './tree-record.js'
 
@@ -21,11 +21,11 @@ interface Compared {
 
 /** An open comparison of two trees. */
 export class TreeComparison {
-  readonly #port: TreePort
+  readonly #port: MachinePort
   readonly #handle: Handle
   readonly #signal: AbortSignal | undefined
 
-  private constructor(port: TreePort, handle: Handle, signal: AbortSignal | undefined) {
+  private constructor(port: MachinePort, handle: Handle, signal: AbortSignal | undefined) {
     this.#port = port
     this.#handle = handle
     this.#signal = signal

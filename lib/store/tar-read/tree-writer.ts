@@ -1,6 +1,6 @@
 // The writer of entries: one batch is written by the native side while the next is packed.
 import type { Handle } from '../../kernel/port/handle.js'
-import type { TreePort } from '../../kernel/port/tree-port.js'
+import type { MachinePort } from '../../kernel/port/machine-port.js'
 import { MiB } from '../../base/units.js'
 import type { TarEntry } from './entry-reader.js'
 import { beyond, readable } from './tar-errors.js'
@@ -20,7 +20,7 @@ const ENTRY_BYTES = BATCH_BYTES / 2
 
 /** The writer of one tree. */
 export class TreeWriter {
-  readonly #port: TreePort
+  readonly #port: MachinePort
   readonly #handle: Handle
   readonly #signal: AbortSignal | undefined
   readonly #onWritten: () => void
@@ -28,7 +28,7 @@ export class TreeWriter {
   #free = new TreeBatch(BATCH_BYTES)
   #writing: Promise<void> = Promise.resolve()
 
-  constructor(port: TreePort, handle: Handle, signal: AbortSignal | undefined, onWritten: () => void) {
+  constructor(port: MachinePort, handle: Handle, signal: AbortSignal | undefined, onWritten: () => void) {
     this.#port = port
     this.#handle = handle
     this.#signal = signal

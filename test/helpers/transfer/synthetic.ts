@@ -1,5 +1,6 @@
 // Streams of volumes that exist in memory only.
-import { formatRecord, digestOf, NO_DIGEST, type StreamHeader } from '../../../lib/transfer/format.js'
+import { digestOf } from '../../../lib/transfer/chunk-digest.js'
+import { formatRecord, NO_DIGEST, type StreamHeader } from '../../../lib/transfer/format.js'
 import { streamOf, type LoadedRecord } from '../../../lib/transfer/write-stream.js'
 import type { FrozenState } from '../../../lib/pool/state/sent-states.js'
 import { collect } from '../metadata/collect.js'

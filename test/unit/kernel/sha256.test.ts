@@ -1,9 +1,8 @@
 // SHA-256 in pieces: by the OpenSSL of this Node on native threads, and by node:crypto where there is none to call.
 import { createHash, randomBytes } from 'node:crypto'
 import { nativePort } from '../../../lib/kernel/native-port'
-import type { DigestPort } from '../../../lib/kernel/port/digest-port'
 import type { Handle } from '../../../lib/kernel/port/handle'
-import { Sha256 } from '../../../lib/kernel/sha256'
+import { Sha256, type DigestPort } from '../../../lib/kernel/sha256'
 
 const MIB = 2 ** 20
 const native = nativePort()

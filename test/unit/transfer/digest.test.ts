@@ -1,7 +1,7 @@
 // The digest of a chunk: on threads of the library, and by crypto.subtle if Node exports no OpenSSL.
 import { createHash, randomBytes } from 'node:crypto'
 import { loadAddon } from '../../../lib/kernel/load-addon'
-import { digestOf } from '../../../lib/transfer/format'
+import { digestOf } from '../../../lib/transfer/chunk-digest'
 
 const addon = loadAddon()
 const { sha256 } = addon

@@ -1,11 +1,11 @@
 // Streams that are damaged or forged: a typed error, and only verified content within the volume is written.
+import { digestOf } from '../../../lib/transfer/chunk-digest.js'
 import { createHash } from 'node:crypto'
 import type { BlockDevice } from '../../../lib/entry/index.js'
 import { hasCode } from '../../../lib/base/errors.js'
 import { applyRecords } from '../../../lib/transfer/apply.js'
 import { ByteReader } from '../../../lib/transfer/byte-reader.js'
 import {
-  digestOf,
   formatHeader,
   formatRecord,
   MAX_CHUNK_BYTES,

@@ -20,30 +20,24 @@ namespace {
 constexpr uint64_t kHoleProbeBytes = uint64_t{1024} * 1024;
 
 Result<UniqueFd> open_path(const std::string& path, int flags) {
-  const int fd = system_call("open", [&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0600); });
-  if (fd < 0) return failed("open", -fd, path);
+  const int fd = TRY(checked("open", path, [&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0600); }));
   return UniqueFd(fd);
 }
 
 Status truncate_to(int fd, uint64_t size, const std::string& path) {
-  const int result = system_call("ftruncate", [&] { return ::ftruncate(fd, static_cast<off_t>(size)); });
-  if (result < 0) return failed("ftruncate", -result, path);
+  TRY(checked("ftruncate", path, [&] { return ::ftruncate(fd, static_cast<off_t>(size)); }));
   return Nothing{};
 }
 
 Result<SparseFile> fill_new_file(int fd, const std::string& path, uint64_t size_bytes) {
   // A small piece first: on a file system without holes the whole size would be written out with zeros.
   const uint64_t probe = size_bytes < kHoleProbeBytes ? size_bytes : kHoleProbeBytes;
-  auto done = truncate_to(fd, probe, path);
-  if (!done) return done.failure();
-  auto identity = identify(fd, path);
-  if (!identity) return identity.failure();
-  if (identity->allocated_bytes >= probe) return failed("ftruncate", EOPNOTSUPP, path, "no holes");
-  done = truncate_to(fd, size_bytes, path);
-  if (!done) return done.failure();
-  identity = identify(fd, path);
-  if (!identity) return identity.failure();
-  return SparseFile{*identity, true};
+  TRY(truncate_to(fd, probe, path));
+  auto identity = TRY(identify(fd, path));
+  if (identity.allocated_bytes >= probe) return failed("ftruncate", EOPNOTSUPP, path, "no holes");
+  TRY(truncate_to(fd, size_bytes, path));
+  identity = TRY(identify(fd, path));
+  return SparseFile{identity, true};
 }
 
 }  // namespace
@@ -51,9 +45,7 @@ Result<SparseFile> fill_new_file(int fd, const std::string& path, uint64_t size_
 // statx and not fstat: the latter's symbol is younger than the glibc that Node 20 itself asks for.
 Result<FileIdentity> identify(int fd, const std::string& path) {
   struct statx stat = {};
-  const int result =
-      system_call("statx", [&] { return ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat); });
-  if (result < 0) return failed("statx", -result, path);
+  TRY(checked("statx", path, [&] { return ::statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat); }));
   FileIdentity identity;
   identity.device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
   identity.inode = stat.stx_ino;
@@ -66,21 +58,19 @@ Result<FileIdentity> identify(int fd, const std::string& path) {
 }
 
 Result<FileIdentity> identify_path(const std::string& path) {
-  auto fd = open_path(path, O_PATH);
-  if (!fd) return fd.failure();
-  return identify(fd->get(), path);
+  auto fd = TRY(open_path(path, O_PATH));
+  return identify(fd.get(), path);
 }
 
 /// The file as it was found.
 static Result<SparseFile> existing_file(const std::string& path, uint64_t size_bytes) {
-  const auto identity = identify_path(path);
-  if (!identity) return identity.failure();
-  if (!identity->regular) return failed("create file", EINVAL, path, "not a regular file");
-  if (identity->size_bytes != size_bytes) {
-    const bool larger = identity->size_bytes > size_bytes;
-    return failed("create file", larger ? EFBIG : ERANGE, path, std::to_string(identity->size_bytes));
+  const auto identity = TRY(identify_path(path));
+  if (!identity.regular) return failed("create file", EINVAL, path, "not a regular file");
+  if (identity.size_bytes != size_bytes) {
+    const bool larger = identity.size_bytes > size_bytes;
+    return failed("create file", larger ? EFBIG : ERANGE, path, std::to_string(identity.size_bytes));
   }
-  return SparseFile{*identity, false};
+  return SparseFile{identity, false};
 }
 
 /// A file without a name, in the folder of `path`; -errno, among them that the file system has no such files.
@@ -98,8 +88,7 @@ Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
   const int unnamed = open_unnamed(path);
   if (unnamed >= 0) {
     const UniqueFd owned(unnamed);
-    auto file = fill_new_file(unnamed, path, size_bytes);
-    if (!file) return file;
+    auto file = TRY(fill_new_file(unnamed, path, size_bytes));
     const std::string link = "/proc/self/fd/" + std::to_string(unnamed);
     const int linked = system_call("link file", [&] {
       return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
@@ -126,15 +115,12 @@ Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes) {
 }
 
 Result<FileIdentity> grow_file(const std::string& path, uint64_t size_bytes) {
-  auto fd = open_path(path, O_RDWR);
-  if (!fd) return fd.failure();
-  const auto before = identify(fd->get(), path);
-  if (!before) return before.failure();
-  if (before->size_bytes >= size_bytes)
-    return failed("ftruncate", ERANGE, path, std::to_string(before->size_bytes));
-  const auto grown = truncate_to(fd->get(), size_bytes, path);
-  if (!grown) return grown.failure();
-  return identify(fd->get(), path);
+  auto fd = TRY(open_path(path, O_RDWR));
+  const auto before = TRY(identify(fd.get(), path));
+  if (before.size_bytes >= size_bytes)
+    return failed("ftruncate", ERANGE, path, std::to_string(before.size_bytes));
+  TRY(truncate_to(fd.get(), size_bytes, path));
+  return identify(fd.get(), path);
 }
 
 Status delete_file(const std::string& path) {
@@ -144,27 +130,25 @@ Status delete_file(const std::string& path) {
 }
 
 Result<uint64_t> block_size_bytes(const std::string& path) {
-  auto fd = open_path(path, O_RDONLY);
-  if (!fd) return fd.failure();
+  auto fd = TRY(open_path(path, O_RDONLY));
   uint64_t size = 0;
-  const int result = system_call("BLKGETSIZE64", [&] { return ::ioctl(fd->get(), BLKGETSIZE64, &size); });
-  if (result < 0) return failed("BLKGETSIZE64", -result, path);
+  TRY(checked("BLKGETSIZE64", path, [&] { return ::ioctl(fd.get(), BLKGETSIZE64, &size); }));
   return size;
 }
 
 Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
                                                       const std::vector<uint64_t>& blocks,
                                                       uint32_t block_bytes, bool exclusive) {
-  auto fd = open_path(path, O_RDONLY | O_DIRECT | (exclusive ? O_EXCL : 0));
-  if (!fd) return fd.failure();
+  auto fd = TRY(open_path(path, O_RDONLY | O_DIRECT | (exclusive ? O_EXCL : 0)));
   const Aligned buffer = aligned(block_bytes);
   if (!buffer) return failed("posix_memalign", ENOMEM, path);
   std::vector<std::vector<uint8_t>> found;
   found.reserve(blocks.size());
   for (const uint64_t block : blocks) {
     const auto at = static_cast<off_t>(block * block_bytes);
-    const int got = system_call("pread", [&] { return ::pread(fd->get(), buffer.get(), block_bytes, at); });
-    if (got < 0) return failed("pread", -got, path, "block " + std::to_string(block));
+    const int got = TRY(checked(
+        "pread", path, [&] { return ::pread(fd.get(), buffer.get(), block_bytes, at); },
+        "block " + std::to_string(block)));
     // Short at the end of a device that is no multiple of the block: what is not there reads as zeros.
     memset(buffer.get() + got, 0, block_bytes - static_cast<uint32_t>(got));
     found.emplace_back(buffer.get(), buffer.get() + block_bytes);
@@ -173,28 +157,26 @@ Result<std::vector<std::vector<uint8_t>>> read_blocks(const std::string& path,
 }
 
 Status zero_blocks(const std::string& path, const std::vector<uint64_t>& blocks, uint32_t block_bytes) {
-  auto fd = open_path(path, O_WRONLY | O_DIRECT | O_EXCL);
-  if (!fd) return fd.failure();
+  auto fd = TRY(open_path(path, O_WRONLY | O_DIRECT | O_EXCL));
   const Aligned zeros = aligned(block_bytes);
   if (!zeros) return failed("posix_memalign", ENOMEM, path);
-  const off_t end = ::lseek(fd->get(), 0, SEEK_END);
+  const off_t end = ::lseek(fd.get(), 0, SEEK_END);
   if (end < 0) return failed("lseek", errno, path);
   for (const uint64_t block : blocks) {
     const auto at = static_cast<off_t>(block * block_bytes);
     if (at >= end) continue;
     const auto length = static_cast<size_t>(std::min<off_t>(block_bytes, end - at));
-    const int written = system_call("pwrite", [&] { return ::pwrite(fd->get(), zeros.get(), length, at); });
-    if (written < 0) return failed("pwrite", -written, path, "block " + std::to_string(block));
+    const int written = TRY(checked(
+        "pwrite", path, [&] { return ::pwrite(fd.get(), zeros.get(), length, at); },
+        "block " + std::to_string(block)));
     if (static_cast<size_t>(written) != length) return failed("pwrite", EIO, path, "short write");
   }
-  const int synced = system_call("fdatasync", [&] { return ::fdatasync(fd->get()); });
-  if (synced < 0) return failed("fdatasync", -synced, path);
+  TRY(checked("fdatasync", path, [&] { return ::fdatasync(fd.get()); }));
   return Nothing{};
 }
 
 Status sync_file(int file) {
-  const int synced = system_call("fdatasync", [&] { return ::fdatasync(file); });
-  if (synced < 0) return failed("fdatasync", -synced);
+  TRY(checked("fdatasync", {}, [&] { return ::fdatasync(file); }));
   return Nothing{};
 }
 

@@ -71,12 +71,11 @@ Result<OpenedBlock> open_block(const BlockOpenRequest& request) {
   const int flags = (request.read_only ? O_RDONLY : O_RDWR) | (request.exclusive ? O_EXCL : 0) |
                     (request.direct ? O_DIRECT : 0) | O_CLOEXEC | O_NOCTTY;
   // Looked at before it is opened: to open a terminal or a tape has effects of its own.
-  const auto looked = identify_path(request.path);
-  if (!looked) return looked.failure();
-  if (!looked->block_device) return failed("open block device", ENOTBLK, request.path);
+  const auto looked = TRY(identify_path(request.path));
+  if (!looked.block_device) return failed("open block device", ENOTBLK, request.path);
   const int fd = system_call("open block device", [&] { return ::open(request.path.c_str(), flags); });
   if (fd < 0) {
-    const int error = request.read_only ? -fd : why_not_written(looked->target_device, -fd);
+    const int error = request.read_only ? -fd : why_not_written(looked.target_device, -fd);
     return failed("open block device", error, request.path);
   }
   auto file = std::make_shared<BlockFile>();
@@ -84,14 +83,12 @@ Result<OpenedBlock> open_block(const BlockOpenRequest& request) {
   file->path = request.path;
   file->direct = request.direct;
   // The path may lead elsewhere by now: what counts is what was opened.
-  const auto identity = identify(fd, request.path);
-  if (!identity) return identity.failure();
-  if (!identity->block_device) return failed("open block device", ENOTBLK, request.path);
-  file->device = identity->target_device;
-  const auto info = block_info(*file);
-  if (!info) return info.failure();
-  file->logical_block = std::max<uint32_t>(info->logical_block, 512);
-  return OpenedBlock{std::move(file), *info};
+  const auto identity = TRY(identify(fd, request.path));
+  if (!identity.block_device) return failed("open block device", ENOTBLK, request.path);
+  file->device = identity.target_device;
+  const auto info = TRY(block_info(*file));
+  file->logical_block = std::max<uint32_t>(info.logical_block, 512);
+  return OpenedBlock{std::move(file), info};
 }
 
 Result<BlockInfo> block_info(const BlockFile& file) {
@@ -101,14 +98,10 @@ Result<BlockInfo> block_info(const BlockFile& file) {
   int logical = 0;
   unsigned int physical = 0;
   int read_only = 0;
-  int result = system_call("BLKGETSIZE64", [&] { return ::ioctl(fd, BLKGETSIZE64, &info.size_bytes); });
-  if (result < 0) return failed("BLKGETSIZE64", -result, file.path);
-  result = system_call("BLKSSZGET", [&] { return ::ioctl(fd, BLKSSZGET, &logical); });
-  if (result < 0) return failed("BLKSSZGET", -result, file.path);
-  result = system_call("BLKPBSZGET", [&] { return ::ioctl(fd, BLKPBSZGET, &physical); });
-  if (result < 0) return failed("BLKPBSZGET", -result, file.path);
-  result = system_call("BLKROGET", [&] { return ::ioctl(fd, BLKROGET, &read_only); });
-  if (result < 0) return failed("BLKROGET", -result, file.path);
+  TRY(checked("BLKGETSIZE64", file.path, [&] { return ::ioctl(fd, BLKGETSIZE64, &info.size_bytes); }));
+  TRY(checked("BLKSSZGET", file.path, [&] { return ::ioctl(fd, BLKSSZGET, &logical); }));
+  TRY(checked("BLKPBSZGET", file.path, [&] { return ::ioctl(fd, BLKPBSZGET, &physical); }));
+  TRY(checked("BLKROGET", file.path, [&] { return ::ioctl(fd, BLKROGET, &read_only); }));
   info.logical_block = static_cast<uint32_t>(logical);
   info.physical_block = physical;
   info.read_only = read_only != 0;
@@ -118,15 +111,14 @@ Result<BlockInfo> block_info(const BlockFile& file) {
 }
 
 Status erase_range(const BlockFile& file, Erase how, uint64_t offset, uint64_t length, Cancel& cancel) {
-  const auto info = block_info(file);
-  if (!info) return info.failure();
-  if (offset > info->size_bytes || length > info->size_bytes - offset)
-    return failed("range", ERANGE, file.path, std::to_string(info->size_bytes));
+  const auto info = TRY(block_info(file));
+  if (offset > info.size_bytes || length > info.size_bytes - offset)
+    return failed("range", ERANGE, file.path, std::to_string(info.size_bytes));
   const EraseCall call = call_for(how);
   for (uint64_t done = 0; done < length;) {
     const std::string so_far = std::to_string(done) + " of " + std::to_string(length) + " bytes done";
     if (cancel.requested()) return cancelled(call.name, file.path, so_far);
-    uint64_t range[2] = {offset + done, piece_at(offset + done, length - done, call.piece, *info)};
+    uint64_t range[2] = {offset + done, piece_at(offset + done, length - done, call.piece, info)};
     const int result = system_call(call.name, [&] { return ::ioctl(file.fd.get(), call.request, range); });
     if (result < 0) return failed(call.name, why_not_written(file.device, -result), file.path, so_far);
     done += range[1];
@@ -136,23 +128,19 @@ Status erase_range(const BlockFile& file, Erase how, uint64_t offset, uint64_t l
 
 Status set_read_only(const BlockFile& file, bool read_only) {
   const int value = read_only ? 1 : 0;
-  const int result = system_call("BLKROSET", [&] { return ::ioctl(file.fd.get(), BLKROSET, &value); });
-  if (result < 0) return failed("BLKROSET", -result, file.path);
+  TRY(checked("BLKROSET", file.path, [&] { return ::ioctl(file.fd.get(), BLKROSET, &value); }));
   return Nothing{};
 }
 
 Status flush_block(const BlockFile& file, bool drop_cache) {
-  int result = system_call("fsync", [&] { return ::fsync(file.fd.get()); });
-  if (result < 0) return failed("fsync", -result, file.path);
+  TRY(checked("fsync", file.path, [&] { return ::fsync(file.fd.get()); }));
   if (!drop_cache) return Nothing{};
-  result = system_call("BLKFLSBUF", [&] { return ::ioctl(file.fd.get(), BLKFLSBUF, 0); });
-  if (result < 0) return failed("BLKFLSBUF", -result, file.path);
+  TRY(checked("BLKFLSBUF", file.path, [&] { return ::ioctl(file.fd.get(), BLKFLSBUF, 0); }));
   return Nothing{};
 }
 
 Status reread_partitions(const BlockFile& file) {
-  const int result = system_call("BLKRRPART", [&] { return ::ioctl(file.fd.get(), BLKRRPART, 0); });
-  if (result < 0) return failed("BLKRRPART", -result, file.path);
+  TRY(checked("BLKRRPART", file.path, [&] { return ::ioctl(file.fd.get(), BLKRRPART, 0); }));
   return Nothing{};
 }
 

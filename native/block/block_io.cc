@@ -40,8 +40,7 @@ Status each_piece(Operation operation, const BlockFile& file, uint64_t length, C
 
 Status check_range(const BlockFile& file, uint64_t offset, uint64_t length) {
   uint64_t size = 0;
-  const int result = system_call("BLKGETSIZE64", [&] { return ::ioctl(file.fd.get(), BLKGETSIZE64, &size); });
-  if (result < 0) return failed("BLKGETSIZE64", -result, file.path);
+  TRY(checked("BLKGETSIZE64", file.path, [&] { return ::ioctl(file.fd.get(), BLKGETSIZE64, &size); }));
   if (offset > size || length > size - offset)
     return failed("range", ERANGE, file.path, std::to_string(size));
   return Nothing{};
@@ -55,8 +54,7 @@ bool fits(const BlockFile& file, const uint8_t* memory) {
 }  // namespace
 
 Status read_block(const BlockFile& file, uint64_t offset, uint8_t* memory, uint64_t length, Cancel& cancel) {
-  const auto within = check_range(file, offset, length);
-  if (!within) return within.failure();
+  TRY(check_range(file, offset, length));
   const int fd = file.fd.get();
   if (fits(file, memory)) {
     return each_piece("pread", file, length, cancel, [&](uint64_t at, uint64_t size) {
@@ -74,8 +72,7 @@ Status read_block(const BlockFile& file, uint64_t offset, uint8_t* memory, uint6
 
 Status write_block(const BlockFile& file, uint64_t offset, const uint8_t* memory, uint64_t length,
                    Cancel& cancel) {
-  const auto within = check_range(file, offset, length);
-  if (!within) return within.failure();
+  TRY(check_range(file, offset, length));
   const int fd = file.fd.get();
   if (fits(file, memory)) {
     return each_piece("pwrite", file, length, cancel, [&](uint64_t at, uint64_t size) {
@@ -96,8 +93,7 @@ Result<std::vector<std::vector<uint8_t>>> peek(const std::string& path,
       system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECT | O_NONBLOCK | O_CLOEXEC); });
   // Not every file system reads past its cache.
   if (fd == -EINVAL)
-    fd = system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });
-  if (fd < 0) return failed("open", -fd, path);
+    TRY(checked("open", path, [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
   const UniqueFd owned(fd);
   std::vector<std::vector<uint8_t>> found;
   for (const ByteRange& range : ranges) {
@@ -105,11 +101,13 @@ Result<std::vector<std::vector<uint8_t>>> peek(const std::string& path,
     if (!buffer) return failed("posix_memalign", ENOMEM, path);
     uint32_t filled = 0;
     while (filled < range.length) {
-      const int got = system_call("pread", [&] {
-        return ::pread(fd, buffer.get() + filled, range.length - filled,
-                       static_cast<off_t>(range.offset + filled));
-      });
-      if (got < 0) return failed("pread", -got, path, "byte " + std::to_string(range.offset));
+      const int got = TRY(checked(
+          "pread", path,
+          [&] {
+            return ::pread(fd, buffer.get() + filled, range.length - filled,
+                           static_cast<off_t>(range.offset + filled));
+          },
+          "byte " + std::to_string(range.offset)));
       filled += static_cast<uint32_t>(got);
       // The end; and past the cache a piece that is no whole block ends there too.
       if (got == 0 || filled % 512 != 0) break;

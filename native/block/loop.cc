@@ -26,22 +26,19 @@ std::string loop_node(int number) { return "/dev/loop" + std::to_string(number);
 
 Result<UniqueFd> open_loop(int number, int mode) {
   const std::string node = loop_node(number);
-  const int fd = system_call("open loop", [&] { return ::open(node.c_str(), mode | O_CLOEXEC); });
-  if (fd < 0) return failed("open loop", -fd, node);
+  const int fd = TRY(checked("open loop", node, [&] { return ::open(node.c_str(), mode | O_CLOEXEC); }));
   return UniqueFd(fd);
 }
 
 Result<LoopStatus> loop_status(int number) {
-  auto fd = open_loop(number, O_RDONLY);
-  if (!fd) return fd.failure();
+  auto fd = TRY(open_loop(number, O_RDONLY));
   loop_info64 info = {};
-  const int result =
-      system_call("LOOP_GET_STATUS64", [&] { return ::ioctl(fd->get(), LOOP_GET_STATUS64, &info); });
-  if (result < 0) return failed("LOOP_GET_STATUS64", -result, loop_node(number));
+  TRY(checked("LOOP_GET_STATUS64", loop_node(number),
+              [&] { return ::ioctl(fd.get(), LOOP_GET_STATUS64, &info); }));
   LoopStatus status = status_from(number, info);
-  ::ioctl(fd->get(), BLKGETSIZE64, &status.size_bytes);
+  ::ioctl(fd.get(), BLKGETSIZE64, &status.size_bytes);
   int block_size = 0;
-  if (::ioctl(fd->get(), BLKSSZGET, &block_size) == 0) status.block_size = static_cast<uint32_t>(block_size);
+  if (::ioctl(fd.get(), BLKSSZGET, &block_size) == 0) status.block_size = static_cast<uint32_t>(block_size);
   status.file = read_small_file(backing_file_path(number));
   return status;
 }
@@ -70,23 +67,19 @@ Result<std::vector<LoopStatus>> loop_list() {
 // way.
 Result<LoopStatus> loop_set_capacity(int number) {
   {
-    auto fd = open_loop(number, O_RDONLY);
-    if (!fd) return fd.failure();
-    const int result =
-        system_call("LOOP_SET_CAPACITY", [&] { return ::ioctl(fd->get(), LOOP_SET_CAPACITY, 0ul); });
-    if (result < 0) return failed("LOOP_SET_CAPACITY", -result, loop_node(number));
+    auto fd = TRY(open_loop(number, O_RDONLY));
+    TRY(checked("LOOP_SET_CAPACITY", loop_node(number),
+                [&] { return ::ioctl(fd.get(), LOOP_SET_CAPACITY, 0ul); }));
   }
   return loop_status(number);
 }
 
 Result<LoopStatus> loop_set_direct_io(int number, bool direct_io) {
   {
-    auto fd = open_loop(number, O_RDONLY);
-    if (!fd) return fd.failure();
+    auto fd = TRY(open_loop(number, O_RDONLY));
     const unsigned long on = direct_io ? 1 : 0;
-    const int result =
-        system_call("LOOP_SET_DIRECT_IO", [&] { return ::ioctl(fd->get(), LOOP_SET_DIRECT_IO, on); });
-    if (result < 0) return failed("LOOP_SET_DIRECT_IO", -result, loop_node(number));
+    TRY(checked("LOOP_SET_DIRECT_IO", loop_node(number),
+                [&] { return ::ioctl(fd.get(), LOOP_SET_DIRECT_IO, on); }));
   }
   return loop_status(number);
 }
@@ -107,16 +100,14 @@ Result<bool> loop_detach_at_last_close(int number) {
 }
 
 Status loop_detach(int number) {
-  const auto detached = loop_detach_at_last_close(number);
-  if (!detached) return detached.failure();
-  if (*detached) return Nothing{};
+  const auto detached = TRY(loop_detach_at_last_close(number));
+  if (detached) return Nothing{};
   return failed("LOOP_CLR_FD", EBUSY, loop_node(number),
                 "held open; the kernel detaches it at the last close");
 }
 
 Result<UniqueFd> loop_hold(int number) {
-  auto fd = open_loop(number, O_RDONLY);
-  if (!fd) return fd.failure();
+  auto fd = TRY(open_loop(number, O_RDONLY));
   if (::access(backing_file_path(number).c_str(), F_OK) != 0)
     return failed("open loop", ENXIO, loop_node(number));
   return fd;

@@ -66,8 +66,8 @@ class Attachment {
 /// The way of kernels before 5.8. The device is visible without its offset for a moment; that is why
 /// LOOP_CONFIGURE exists.
 Status set_fd_and_status(int device, int backing, const LoopRequest& request, const std::string& node) {
-  int result = system_call("LOOP_SET_FD", [&] { return ::ioctl(device, LOOP_SET_FD, backing); });
-  if (result < 0) return failed("LOOP_SET_FD", -result, node, request.file);
+  int result =
+      TRY(checked("LOOP_SET_FD", node, [&] { return ::ioctl(device, LOOP_SET_FD, backing); }, request.file));
   Attachment attachment(device);
   const auto undo = [&](Operation operation) {
     return attachment.undo(failed(operation, -result, node, request.file));
@@ -117,9 +117,8 @@ bool overlaps(const LoopStatus& attached, const LoopRequest& request) {
 }
 
 Status refuse_attached(const FileIdentity& file, const LoopRequest& request, int except = -1) {
-  const auto all = loop_list();
-  if (!all) return all.failure();
-  for (const LoopStatus& each : *all) {
+  const auto all = TRY(loop_list());
+  for (const LoopStatus& each : all) {
     if (each.number == except) continue;
     if (each.backing_device == file.device && each.backing_inode == file.inode && overlaps(each, request)) {
       return failed("attach", EEXIST, request.file, loop_node(each.number));
@@ -151,16 +150,13 @@ Status lock_file(int fd, const LoopRequest& request, Cancel& cancel) {
 
 Result<Claimed> claim(const LoopRequest& request, Cancel& cancel, int except = -1) {
   const int mode = request.read_only ? O_RDONLY : O_RDWR;
-  const int fd = system_call("open", [&] { return ::open(request.file.c_str(), mode | O_CLOEXEC); });
-  if (fd < 0) return failed("open", -fd, request.file);
+  const int fd =
+      TRY(checked("open", request.file, [&] { return ::open(request.file.c_str(), mode | O_CLOEXEC); }));
   Claimed claimed{UniqueFd(fd), {}};
-  const auto identity = identify(fd, request.file);
-  if (!identity) return identity.failure();
-  claimed.identity = *identity;
-  const auto locked = lock_file(fd, request, cancel);
-  if (!locked) return locked.failure();
-  const auto alone = refuse_attached(claimed.identity, request, except);
-  if (!alone) return alone.failure();
+  const auto identity = TRY(identify(fd, request.file));
+  claimed.identity = identity;
+  TRY(lock_file(fd, request, cancel));
+  TRY(refuse_attached(claimed.identity, request, except));
   return claimed;
 }
 
@@ -168,13 +164,11 @@ Result<Claimed> claim(const LoopRequest& request, Cancel& cancel, int except = -
 /// callers as there are would ask for the same one, and all but one in vain. Closing it is the end of the
 /// turn.
 Result<UniqueFd> take_turn(Cancel& cancel) {
-  const int control =
-      system_call("open loop-control", [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); });
-  if (control < 0) return failed("open loop-control", -control, "/dev/loop-control");
+  const int control = TRY(checked("open loop-control", "/dev/loop-control",
+                                  [] { return ::open("/dev/loop-control", O_RDWR | O_CLOEXEC); }));
   UniqueFd owned(control);
-  const auto locked = wait_for_lock("flock loop-control", "/dev/loop-control", cancel,
-                                    [&] { return ::flock(control, LOCK_EX); });
-  if (!locked) return locked.failure();
+  TRY(wait_for_lock("flock loop-control", "/dev/loop-control", cancel,
+                    [&] { return ::flock(control, LOCK_EX); }));
   return owned;
 }
 
@@ -190,17 +184,15 @@ void await_detached(int number, int file, const LoopRequest& request) {
 }
 
 Result<Attached> configure_and_look(int number, const UniqueFd& file, const LoopRequest& request) {
-  auto device = open_loop(number, request.read_only ? O_RDONLY : O_RDWR);
-  if (!device) return device.failure();
-  const auto configured = configure(device->get(), file.get(), request, loop_node(number));
-  if (!configured) return configured.failure();
-  Attachment attachment(device->get());
+  auto device = TRY(open_loop(number, request.read_only ? O_RDONLY : O_RDWR));
+  TRY(configure(device.get(), file.get(), request, loop_node(number)));
+  Attachment attachment(device.get());
   // The loop driver keeps our open file, and with it the lock; a later attach looks at the devices anyway.
   ::flock(file.get(), LOCK_UN);
   auto status = loop_status(number);
   if (!status) return attachment.undo(status.failure());
   attachment.dismiss();
-  return Attached{std::move(*status), std::move(*device)};
+  return Attached{std::move(*status), std::move(device)};
 }
 
 /// Attaches to one number. EBUSY: another process has it.
@@ -241,17 +233,15 @@ Result<Attached> attach_to_chosen(int control, const UniqueFd& file, const LoopR
 }  // namespace
 
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
-  const auto claimed = claim(request, cancel);
-  if (!claimed) return claimed.failure();
-  const auto turn = take_turn(cancel);
-  if (!turn) return turn.failure();
-  const int control = turn->get();
-  if (request.number >= 0) return attach_to_chosen(control, claimed->file, request);
+  const auto claimed = TRY(claim(request, cancel));
+  const auto turn = TRY(take_turn(cancel));
+  const int control = turn.get();
+  if (request.number >= 0) return attach_to_chosen(control, claimed.file, request);
   for (int races = 0; races < kMaxRaces; ++races) {
     if (cancel.requested()) return given_up(request);
-    const int number = system_call("LOOP_CTL_GET_FREE", [&] { return ::ioctl(control, LOOP_CTL_GET_FREE); });
-    if (number < 0) return failed("LOOP_CTL_GET_FREE", -number, "/dev/loop-control");
-    auto attached = attach_to(number, claimed->file, request);
+    const int number = TRY(checked("LOOP_CTL_GET_FREE", "/dev/loop-control",
+                                   [&] { return ::ioctl(control, LOOP_CTL_GET_FREE); }));
+    auto attached = attach_to(number, claimed.file, request);
     const bool quicker = !attached && attached.failure().error == EBUSY;  // another process was
     if (!quicker) return attached;
   }
@@ -260,21 +250,18 @@ Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel) {
 
 Result<LoopStatus> loop_change_file(int number, const std::string& file, Cancel& cancel) {
   {
-    const auto before = loop_status(number);
-    if (!before) return before.failure();
+    const auto before = TRY(loop_status(number));
     LoopRequest request;
     request.file = file;
     request.read_only = true;
-    request.offset = before->offset;
-    request.size_limit = before->size_limit;
-    const auto claimed = claim(request, cancel, number);
-    if (!claimed) return claimed.failure();
-    auto device = open_loop(number, O_RDONLY);
-    if (!device) return device.failure();
-    const int backing = claimed->file.get();
-    const int result =
-        system_call("LOOP_CHANGE_FD", [&] { return ::ioctl(device->get(), LOOP_CHANGE_FD, backing); });
-    if (result < 0) return failed("LOOP_CHANGE_FD", -result, loop_node(number), file);
+    request.offset = before.offset;
+    request.size_limit = before.size_limit;
+    const auto claimed = TRY(claim(request, cancel, number));
+    auto device = TRY(open_loop(number, O_RDONLY));
+    const int backing = claimed.file.get();
+    TRY(checked(
+        "LOOP_CHANGE_FD", loop_node(number), [&] { return ::ioctl(device.get(), LOOP_CHANGE_FD, backing); },
+        file));
     ::flock(backing, LOCK_UN);
   }
   return loop_status(number);

@@ -8,12 +8,10 @@
 namespace dmthin {
 
 Result<UniqueFd> lock_node(const std::string& path, Cancel& cancel) {
-  const int fd =
-      system_call("open node", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });
-  if (fd < 0) return failed("open node", -fd, path);
+  const int fd = TRY(
+      checked("open node", path, [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
   UniqueFd owned(fd);
-  const auto locked = wait_for_lock("lock node", path, cancel, [&] { return ::flock(fd, LOCK_EX); });
-  if (!locked) return locked.failure();
+  TRY(wait_for_lock("lock node", path, cancel, [&] { return ::flock(fd, LOCK_EX); }));
   return owned;
 }
 

@@ -37,9 +37,7 @@ Result<DeviceInfo> activate(Control& control, const ActivateRequest& request, Ca
   CriticalSection section(cancel);
   ThinLock lock;
   if (request.guard) {
-    auto admitted = request.guard->admit(control, request.thin_id, request.name, cancel);
-    if (!admitted) return admitted.failure();
-    lock = std::move(*admitted);
+    lock = TRY(request.guard->admit(control, request.thin_id, request.name, cancel));
   }
   return activate_locked(control, request, lock, cancel);
 }

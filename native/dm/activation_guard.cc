@@ -15,9 +15,7 @@ ActivationGuard::~ActivationGuard() { pthread_mutex_destroy(&looking_); }
 Status ActivationGuard::look(Control& control, Cancel& cancel) {
   const MutexLock locked(looking_);
   if (looked_) return Nothing{};
-  auto others = foreign_thins(control, pool_, own_prefix_, cancel);
-  if (!others) return others.failure();
-  foreign_ = std::move(*others);
+  foreign_ = TRY(foreign_thins(control, pool_, own_prefix_, cancel));
   looked_ = true;
   return Nothing{};
 }
@@ -27,9 +25,7 @@ Result<ThinLock> ActivationGuard::lock_among_many(uint32_t thin_id, const std::s
   {
     const MutexLock locked(looking_);
     if (!file_.fd) {
-      auto opened = open_thin_locks(pool_.name, cancel);
-      if (!opened) return opened.failure();
-      file_ = std::move(*opened);
+      file_ = TRY(open_thin_locks(pool_.name, cancel));
     }
     // The same volume twice in one call.
     if (!begun_.insert(thin_id).second) return failed("double activation", EBUSY, name, name);
@@ -41,15 +37,13 @@ Result<ThinLock> ActivationGuard::lock_among_many(uint32_t thin_id, const std::s
 Result<ThinLock> ActivationGuard::admit(Control& control, uint32_t thin_id, const std::string& name,
                                         Cancel& cancel) {
   if (pool_.device == 0) {
-    auto file = lock_pool_shared(pool_.name, cancel);
-    if (!file) return file.failure();
-    return ThinLock({std::make_shared<const UniqueFd>(std::move(*file)), false}, 0);
+    auto file = TRY(lock_pool_shared(pool_.name, cancel));
+    return ThinLock({std::make_shared<const UniqueFd>(std::move(file)), false}, 0);
   }
   auto lock =
       number_ == For::kOne ? lock_thin(pool_.name, thin_id, cancel) : lock_among_many(thin_id, name, cancel);
   if (!lock) return lock;
-  const auto looked = look(control, cancel);
-  if (!looked) return looked.failure();
+  TRY(look(control, cancel));
   for (const ActiveThin& other : foreign_) {
     if (other.id == thin_id) return failed("double activation", EBUSY, name, other.name);
   }

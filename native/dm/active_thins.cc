@@ -46,11 +46,10 @@ Result<std::vector<ActiveThin>> thins_among(Control& control, uint64_t pool,
                                             const ListedDevices& listed = {}) {
   std::vector<ActiveThin> found;
   for (const uint64_t device : devices) {
-    auto thin = thin_at(control, pool, device, cancel);
-    if (!thin) return thin.failure();
-    if (!*thin) continue;
-    if ((*thin)->line.type.empty() && !listed.has(device)) continue;
-    found.push_back(std::move(**thin));
+    auto thin = TRY(thin_at(control, pool, device, cancel));
+    if (!thin) continue;
+    if (thin->line.type.empty() && !listed.has(device)) continue;
+    found.push_back(std::move(*thin));
   }
   return found;
 }
@@ -66,80 +65,63 @@ static Status same_pool(const Command& looked, const std::string& name, const st
 }
 
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel) {
-  auto info = control.status({{}, {}, pool.device}, cancel);
-  if (!info) return info;
-  const auto same = same_pool(command::kDeviceStatus, info->name, info->uuid, pool);
-  if (!same) return same.failure();
+  auto info = TRY(control.status({{}, {}, pool.device}, cancel));
+  TRY(same_pool(command::kDeviceStatus, info.name, info.uuid, pool));
   return info;
 }
 
 Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool, Cancel& cancel) {
-  auto lines = control.device_lines({{}, {}, pool.device}, DM_NOFLUSH_FLAG, cancel);
-  if (!lines) return lines;
-  const auto same = same_pool(command::kTableStatus, lines->info.name, lines->info.uuid, pool);
-  if (!same) return same.failure();
+  auto lines = TRY(control.device_lines({{}, {}, pool.device}, DM_NOFLUSH_FLAG, cancel));
+  TRY(same_pool(command::kTableStatus, lines.info.name, lines.info.uuid, pool));
   return lines;
 }
 
 /// Those that are not `listed` as ours.
 static Result<std::vector<ActiveThin>> thins_on(Control& control, uint64_t pool, const ListedDevices& listed,
                                                 Cancel& cancel) {
-  const auto holders = other_holders(control, pool, listed, cancel);
-  if (!holders) return holders.failure();
-  return thins_among(control, pool, *holders, cancel);
+  const auto holders = TRY(other_holders(control, pool, listed, cancel));
+  return thins_among(control, pool, holders, cancel);
 }
 
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel) {
   if (own_prefix.empty()) return std::vector<ActiveThin>();
-  const auto listed = listed_devices(control, pool, own_prefix, cancel);
-  if (!listed) return listed.failure();
-  if (!*listed) return failed(command::kListDevices.name, ENXIO, described({{}, {}, pool}));
-  return thins_on(control, pool, **listed, cancel);
+  const auto listed = TRY(listed_devices(control, pool, own_prefix, cancel));
+  if (!listed) return failed(command::kListDevices.name, ENXIO, described({{}, {}, pool}));
+  return thins_on(control, pool, *listed, cancel);
 }
 
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, const KnownPool& pool,
                                               const std::string& own_prefix, Cancel& cancel) {
   if (own_prefix.empty()) {
-    const auto info = pool_device(control, pool, cancel);
-    if (!info) return info.failure();
+    TRY(pool_device(control, pool, cancel));
     return std::vector<ActiveThin>();
   }
-  const auto found = listed_devices(control, pool.device, own_prefix, cancel);
-  if (!found) return found.failure();
-  if (!*found) return failed(command::kListDevices.name, ENXIO, pool.name);
-  const ListedDevices& listed = **found;
+  const auto found = TRY(listed_devices(control, pool.device, own_prefix, cancel));
+  if (!found) return failed(command::kListDevices.name, ENXIO, pool.name);
+  const ListedDevices& listed = *found;
   // A kernel before 5.13 lists no uuids.
   if (listed.pool_uuid.empty() && !pool.uuid.empty()) {
-    const auto info = pool_device(control, pool, cancel);
-    if (!info) return info.failure();
+    TRY(pool_device(control, pool, cancel));
   } else {
-    const auto same = same_pool(command::kListDevices, listed.pool_name, listed.pool_uuid, pool);
-    if (!same) return same.failure();
+    TRY(same_pool(command::kListDevices, listed.pool_name, listed.pool_uuid, pool));
   }
   return thins_on(control, pool.device, listed, cancel);
 }
 
 Result<Inventory> inventory(Control& control, const Address& pool, Cancel& cancel) {
-  auto table = control.device_lines(pool, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, cancel);
-  if (!table) return table.failure();
-  Inventory all{std::move(table->info), std::move(table->targets), {}, {}};
+  auto table = TRY(control.device_lines(pool, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, cancel));
+  Inventory all{std::move(table.info), std::move(table.targets), {}, {}};
   const uint64_t device = all.pool.device;
-  auto status = control.table_status({{}, {}, device, all.pool.name}, DM_NOFLUSH_FLAG, cancel);
-  if (!status) return status.failure();
-  all.status = std::move(*status);
+  all.status = TRY(control.table_status({{}, {}, device, all.pool.name}, DM_NOFLUSH_FLAG, cancel));
   // Without a table it is no pool, and nothing is stacked on it.
   if (all.table.empty()) return all;
-  const auto found = listed_devices(control, device, volume_uuid_prefix(all.pool), cancel);
-  if (!found) return found.failure();
-  if (!*found) return failed(command::kListDevices.name, ENXIO, all.pool.name);
-  const ListedDevices& listed = **found;
-  auto devices = other_holders(control, device, listed, cancel);
-  if (!devices) return devices.failure();
-  devices->insert(devices->end(), listed.own.begin(), listed.own.end());
-  auto thins = thins_among(control, device, *devices, cancel, listed);
-  if (!thins) return thins.failure();
-  all.thins = std::move(*thins);
+  const auto found = TRY(listed_devices(control, device, volume_uuid_prefix(all.pool), cancel));
+  if (!found) return failed(command::kListDevices.name, ENXIO, all.pool.name);
+  const ListedDevices& listed = *found;
+  auto devices = TRY(other_holders(control, device, listed, cancel));
+  devices.insert(devices.end(), listed.own.begin(), listed.own.end());
+  all.thins = TRY(thins_among(control, device, devices, cancel, listed));
   return all;
 }
 

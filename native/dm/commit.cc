@@ -9,13 +9,12 @@ namespace {
 
 /// A failed commit as a failure of the message that it belongs to.
 Status look(Control& control, const Address& pool, const std::string& text, uint32_t flags, Cancel& cancel) {
-  const auto status = control.device_lines(pool, flags, cancel);
-  if (!status) return status.failure();
+  const auto status = TRY(control.device_lines(pool, flags, cancel));
   const std::string who = described(pool);
-  if (status->targets.empty()) return failed(command::kTableStatus.name, ENXIO, who, text);
-  const int error = commit_error_of(status->targets.front());
+  if (status.targets.empty()) return failed(command::kTableStatus.name, ENXIO, who, text);
+  const int error = commit_error_of(status.targets.front());
   if (error != 0) return failed(kCommit, error, who, text);
-  control.commits().verified(status->info);
+  control.commits().verified(status.info);
   return Nothing{};
 }
 
@@ -40,11 +39,10 @@ bool shows_commit(uint32_t events, uint32_t flags, uint32_t before) {
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
                                       const std::string& text, Cancel& cancel) {
   const auto before = control.commits().events_of(pool.uuid);
-  auto sent = control.target_message(pool, sector, text, cancel);
-  if (!sent) return sent.failure();
-  if (before && shows_commit(sent->info.event_number, sent->info.flags, *before)) return sent->text;
+  auto sent = TRY(control.target_message(pool, sector, text, cancel));
+  if (before && shows_commit(sent.info.event_number, sent.info.flags, *before)) return sent.text;
   const auto looked = verify_commit(control, pool, text);
-  if (looked) return sent->text;
+  if (looked) return sent.text;
   Failure failure = looked.failure();
   const std::string undo = undo_of(text);
   if (failure.operation != kCommit && !undo.empty()) {

@@ -47,32 +47,30 @@ Result<int> Control::descriptor() {
   if (!fd_) {
     // A failure is not remembered: the module may be loaded later in the life
     // of the process.
-    const int fd = system_call("open control", [] { return ::open(kControlNode, O_RDWR | O_CLOEXEC); });
-    if (fd < 0) return failed("open control", -fd, kControlNode);
+    const int fd =
+        TRY(checked("open control", kControlNode, [] { return ::open(kControlNode, O_RDWR | O_CLOEXEC); }));
     fd_.reset(fd);
   }
   return fd_.get();
 }
 
 Result<Reply> Control::run(const Call& call, Cancel& cancel, size_t room) {
-  const auto fd = descriptor();
-  if (!fd) return fd.failure();
+  const auto fd = TRY(descriptor());
   room = std::max(room, first_room(call));
   for (;;) {
     if (cancel.requested()) return cancelled(call.command.name, described(call.address));
     // Packed anew for each attempt: after a success the kernel has overwritten
     // the request, and with DM_SECURE_DATA_FLAG it has zeroed it even when it
     // failed.
-    auto bytes = pack(call, room);
-    if (!bytes) return bytes.failure();
+    auto bytes = TRY(pack(call, room));
     const int result =
-        system_call(call.command.name, [&] { return ::ioctl(*fd, call.command.request, bytes->data()); });
+        system_call(call.command.name, [&] { return ::ioctl(fd, call.command.request, bytes.data()); });
     // The kernel wipes our buffer as it reads it, but not where it refused the
     // request before.
-    if (result < 0 && (call.flags & DM_SECURE_DATA_FLAG) != 0) explicit_bzero(bytes->data(), bytes->size());
+    if (result < 0 && (call.flags & DM_SECURE_DATA_FLAG) != 0) explicit_bzero(bytes.data(), bytes.size());
     if (result == -EINTR) continue;
     if (result < 0) return failed(call.command.name, -result, described(call.address));
-    Reply reply(std::move(*bytes));
+    Reply reply(std::move(bytes));
     if (!reply.buffer_full()) return reply;
     if (!call.command.grows || room >= kLargestRoom) {
       return failed(call.command.name, ENOBUFS, described(call.address),
@@ -90,16 +88,14 @@ Result<DeviceInfo> info_of(Result<Reply> reply) {
 }  // namespace
 
 Result<std::vector<uint32_t>> Control::version(Cancel& cancel) {
-  const auto reply = run({command::kVersion, {}}, cancel);
-  if (!reply) return reply.failure();
-  const dm_ioctl& header = reply->header();
+  const auto reply = TRY(run({command::kVersion, {}}, cancel));
+  const dm_ioctl& header = reply.header();
   return std::vector<uint32_t>{header.version[0], header.version[1], header.version[2]};
 }
 
 Result<std::vector<Listed>> Control::list_devices(const Address& filter, Cancel& cancel) {
   std::vector<Listed> found;
-  const auto listed = each_device(filter, cancel, [&found](const Listed& each) { found.push_back(each); });
-  if (!listed) return listed.failure();
+  TRY(each_device(filter, cancel, [&found](const Listed& each) { found.push_back(each); }));
   return found;
 }
 
@@ -109,47 +105,39 @@ Status Control::each_device(const Address& filter, Cancel& cancel,
   // the next whole one gets the room that this one took, and some more.
   const bool whole = filter.name.empty() && filter.uuid.empty();
   const size_t room = whole ? list_room_.load() : 0;
-  const auto reply = run({command::kListDevices, filter, DM_UUID_FLAG}, cancel, room);
-  if (!reply) return reply.failure();
-  const auto size = reply->each_device([&](const Listed& each) {
+  const auto reply = TRY(run({command::kListDevices, filter, DM_UUID_FLAG}, cancel, room));
+  const auto size = TRY(reply.each_device([&](const Listed& each) {
     if (starts_with(each.name, filter.name) && starts_with(each.uuid, filter.uuid)) tell(each);
-  });
-  if (!size) return size.failure();
-  if (whole) list_room_ = *size + *size / 8;
+  }));
+  if (whole) list_room_ = size + size / 8;
   return Nothing{};
 }
 
 Result<std::vector<TargetVersion>> Control::list_versions(Cancel& cancel) {
-  const auto reply = run({command::kListVersions, {}}, cancel);
-  if (!reply) return reply.failure();
-  return reply->versions();
+  const auto reply = TRY(run({command::kListVersions, {}}, cancel));
+  return reply.versions();
 }
 
 Result<TargetVersion> Control::target_version(const std::string& type, Cancel& cancel) {
-  const auto reply = run({command::kGetTargetVersion, {type, {}, 0}}, cancel);
-  if (!reply) return reply.failure();
-  auto versions = reply->versions();
-  if (!versions) return versions.failure();
-  if (versions->size() != 1) return failed(command::kGetTargetVersion.name, EBADMSG, type);
-  return std::move(versions->front());
+  const auto reply = TRY(run({command::kGetTargetVersion, {type, {}, 0}}, cancel));
+  auto versions = TRY(reply.versions());
+  if (versions.size() != 1) return failed(command::kGetTargetVersion.name, EBADMSG, type);
+  return std::move(versions.front());
 }
 
 Status Control::remove_all(uint32_t flags, Cancel& cancel) {
-  const auto reply = run({command::kRemoveAll, {}, flags}, cancel);
-  if (!reply) return reply.failure();
+  TRY(run({command::kRemoveAll, {}, flags}, cancel));
   return Nothing{};
 }
 
 Status Control::arm_poll(Cancel& cancel) {
-  const auto reply = run({command::kArmPoll, {}}, cancel);
-  if (!reply) return reply.failure();
+  TRY(run({command::kArmPoll, {}}, cancel));
   return Nothing{};
 }
 
 Status Control::poll_events(Cancel& cancel) {
-  const auto fd = descriptor();
-  if (!fd) return fd.failure();
-  pollfd waiting{*fd, POLLIN, 0};
+  const auto fd = TRY(descriptor());
+  pollfd waiting{fd, POLLIN, 0};
   for (;;) {
     if (cancel.requested()) return cancelled("poll events", kControlNode);
     const int result = system_call("poll events", [&] { return ::poll(&waiting, 1, -1); });
@@ -178,35 +166,30 @@ Result<DeviceInfo> Control::rename(const std::string& name, const std::string& t
                                    Cancel& cancel) {
   Call call{command::kRename, {name, {}, 0}, 0, event};
   call.payload = pack_string(to);
-  const auto reply = run(call, cancel);
-  if (!reply) return reply.failure();
-  return renamed(*this, reply->info(), to);
+  const auto reply = TRY(run(call, cancel));
+  return renamed(*this, reply.info(), to);
 }
 
 Result<DeviceInfo> Control::set_uuid(const std::string& name, const std::string& uuid, uint32_t event,
                                      Cancel& cancel) {
   Call call{command::kRename, {name, {}, 0}, DM_UUID_FLAG, event};
   call.payload = pack_string(uuid);
-  const auto reply = run(call, cancel);
-  if (!reply) return reply.failure();
-  return renamed(*this, reply->info(), name);
+  const auto reply = TRY(run(call, cancel));
+  return renamed(*this, reply.info(), name);
 }
 
 Status Control::set_geometry(const Address& address, const std::string& geometry, Cancel& cancel) {
   Call call{command::kSetGeometry, address};
   call.payload = pack_string(geometry);
-  const auto reply = run(call, cancel);
-  if (!reply) return reply.failure();
+  TRY(run(call, cancel));
   return Nothing{};
 }
 
 Result<Control::DeviceLines> Control::wait(const Address& address, uint32_t event_number, uint32_t flags,
                                            Cancel& cancel) {
-  const auto reply = run({command::kWait, address, flags, event_number}, cancel);
-  if (!reply) return reply.failure();
-  auto targets = reply->targets();
-  if (!targets) return targets.failure();
-  return DeviceLines{reply->info(), std::move(*targets)};
+  const auto reply = TRY(run({command::kWait, address, flags, event_number}, cancel));
+  auto targets = TRY(reply.targets());
+  return DeviceLines{reply.info(), std::move(targets)};
 }
 
 Result<DeviceInfo> Control::remove(const Address& address, uint32_t event, uint32_t flags, Cancel& cancel) {
@@ -227,11 +210,10 @@ Result<DeviceInfo> Control::status(const Address& address, Cancel& cancel, uint3
 
 Result<DeviceInfo> Control::table_load(const Address& address, const std::vector<Target>& table,
                                        uint32_t flags, Cancel& cancel) {
-  auto payload = pack_table(table);
-  if (!payload) return payload.failure();
+  auto payload = TRY(pack_table(table));
   Call call{command::kTableLoad, address, flags};
   call.target_count = static_cast<uint32_t>(table.size());
-  call.payload = std::move(*payload);
+  call.payload = std::move(payload);
   auto loaded = info_of(run(call, cancel));
   if ((flags & DM_SECURE_DATA_FLAG) != 0) explicit_bzero(call.payload.data(), call.payload.size());
   return loaded;
@@ -242,25 +224,21 @@ Result<DeviceInfo> Control::table_clear(const Address& address, Cancel& cancel) 
 }
 
 Result<std::vector<uint64_t>> Control::table_deps(const Address& address, Cancel& cancel, uint32_t flags) {
-  const auto reply = run({command::kTableDeps, address, flags}, cancel);
-  if (!reply) return reply.failure();
-  return reply->dependencies();
+  const auto reply = TRY(run({command::kTableDeps, address, flags}, cancel));
+  return reply.dependencies();
 }
 
 Result<std::vector<Target>> Control::table_status(Address address, uint32_t flags, Cancel& cancel) {
-  const auto reply = run({command::kTableStatus, std::move(address), flags}, cancel);
-  if (!reply) return reply.failure();
-  return reply->targets();
+  const auto reply = TRY(run({command::kTableStatus, std::move(address), flags}, cancel));
+  return reply.targets();
 }
 
 Result<Control::DeviceLines> Control::device_lines(const Address& address, uint32_t flags, Cancel& cancel) {
-  const auto reply = run({command::kTableStatus, address, flags}, cancel);
-  if (!reply) return reply.failure();
-  auto targets = reply->targets();
-  if (!targets) return targets.failure();
-  DeviceInfo info = reply->info();
+  const auto reply = TRY(run({command::kTableStatus, address, flags}, cancel));
+  auto targets = TRY(reply.targets());
+  DeviceInfo info = reply.info();
   info.flags &= ~flags;  // the kernel gives back those of the request
-  return DeviceLines{std::move(info), std::move(*targets)};
+  return DeviceLines{std::move(info), std::move(targets)};
 }
 
 Result<Control::Answer> Control::target_message(const Address& address, uint64_t sector,
@@ -272,9 +250,8 @@ Result<Control::Answer> Control::target_message(const Address& address, uint64_t
     reply.failure().detail = text;
     return reply.failure();
   }
-  auto answer = reply->message_reply();
-  if (!answer) return answer.failure();
-  return Answer{reply->info(), std::move(*answer)};
+  auto answer = TRY(reply->message_reply());
+  return Answer{reply->info(), std::move(answer)};
 }
 
 }  // namespace dmthin

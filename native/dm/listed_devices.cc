@@ -32,7 +32,7 @@ Result<std::optional<ListedDevices>> among_all(Control& control, uint64_t pool, 
   found.others = false;
   bool there = false;
   size_t beside = 0;
-  const auto listed = control.each_device({}, cancel, [&](const Listed& each) {
+  TRY(control.each_device({}, cancel, [&](const Listed& each) {
     if (each.device == pool) {
       there = true;
       found.pool_name = each.name;
@@ -43,8 +43,7 @@ Result<std::optional<ListedDevices>> among_all(Control& control, uint64_t pool, 
       ++beside;
       found.others = found.others || !names_started_pool(each.uuid);
     }
-  });
-  if (!listed) return listed.failure();
+  }));
   if (beside > kManyOthers) control.looks_with_many() = kLooksWithMany;
   if (!there) return std::optional<ListedDevices>();
   std::sort(found.own.begin(), found.own.end());
@@ -58,9 +57,8 @@ Result<std::optional<ListedDevices>> by_prefix(Control& control, uint64_t pool, 
   if (!info && info.failure().error == ENXIO) return std::optional<ListedDevices>();
   if (!info) return info.failure();
   ListedDevices found{info->name, info->uuid, {}, true};
-  const auto listed = control.each_device({{}, own_prefix, 0}, cancel,
-                                          [&](const Listed& each) { found.own.push_back(each.device); });
-  if (!listed) return listed.failure();
+  TRY(control.each_device({{}, own_prefix, 0}, cancel,
+                          [&](const Listed& each) { found.own.push_back(each.device); }));
   std::sort(found.own.begin(), found.own.end());
   return std::optional<ListedDevices>(std::move(found));
 }

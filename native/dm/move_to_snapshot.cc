@@ -20,11 +20,10 @@ class MoveCalls {
         request_(request) {}
 
   Status prepare() {
-    auto table = pack_table(request_.table);
-    if (!table) return table.failure();
+    auto table = TRY(pack_table(request_.table));
     Call load{command::kTableLoad, request_.device};
     load.target_count = static_cast<uint32_t>(request_.table.size());
-    load.payload = std::move(*table);
+    load.payload = std::move(table);
     // In the order of the enumeration. Without flush, so that the device need not wait for space in a full
     // pool; what was not written yet goes to the new table.
     auto added = calls_.add({command::kSuspend, request_.device, DM_SUSPEND_FLAG | kWithoutFlush});
@@ -100,23 +99,18 @@ class MoveCalls {
 }  // namespace
 
 Status move_to_snapshot(Control& control, const MoveRequest& request, Cancel& cancel) {
-  const auto lock = lock_thin(request.pool.name, request.locked_id, cancel);
-  if (!lock) return lock.failure();
-  const auto pool = pool_device(control, request.pool, cancel);
-  if (!pool) return pool.failure();
-  if ((pool->flags & DM_SUSPEND_FLAG) != 0)
+  const auto lock = TRY(lock_thin(request.pool.name, request.locked_id, cancel));
+  const auto pool = TRY(pool_device(control, request.pool, cancel));
+  if ((pool.flags & DM_SUSPEND_FLAG) != 0)
     return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
-  const auto device = control.status(request.device, cancel);
-  if (!device) return device.failure();
-  if ((device->flags & DM_SUSPEND_FLAG) != 0)
+  const auto device = TRY(control.status(request.device, cancel));
+  if ((device.flags & DM_SUSPEND_FLAG) != 0)
     return failed(command::kSuspend.name, EBUSY, described(request.device), "the volume is suspended");
 
   MoveCalls calls(control, request);
-  const auto prepared = calls.prepare();
-  if (!prepared) return prepared.failure();
+  TRY(calls.prepare());
   CriticalSection section(cancel);
-  const auto suspended = calls.suspend(cancel);
-  if (!suspended) return suspended.failure();
+  TRY(calls.suspend(cancel));
   {
     const ScopeGuard undo([&] { calls.undo(); });
     const ScopeGuard resume([&] { calls.resume(); });

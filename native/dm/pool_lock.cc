@@ -47,9 +47,8 @@ Result<UniqueFd> open_lock_file(const std::string& path) {
 
 Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel) {
   const std::string path = lock_path(key);
-  auto opened = open_lock_file(path);
-  if (!opened) return opened.failure();
-  UniqueFd owned = std::move(*opened);
+  auto opened = TRY(open_lock_file(path));
+  UniqueFd owned = std::move(opened);
   const int fd = owned.get();
   const int operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
   const auto lock = [&] {
@@ -58,27 +57,23 @@ Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel
   // One call says that nobody waits for the exclusive lock, in place of two that go through the gate.
   struct flock gate = byte_at(kGate, F_WRLCK);
   if (mode == LockMode::kShared && ::fcntl(fd, F_OFD_GETLK, &gate) == 0 && gate.l_type == F_UNLCK) {
-    const auto locked = lock();
-    if (!locked) return locked.failure();
+    TRY(lock());
     return owned;
   }
   gate = byte_at(kGate, F_WRLCK);
   const auto entered =
       wait_for_lock("lock gate", path, cancel, [&] { return ::fcntl(fd, F_OFD_SETLKW, &gate); });
   if (!entered) return entered.failure();
-  const auto locked = lock();
-  if (!locked) return locked.failure();
+  TRY(lock());
   gate.l_type = F_UNLCK;
-  const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
-  if (left < 0) return failed("lock gate", -left, path);
+  TRY(checked("lock gate", path, [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); }));
   return owned;
 }
 
 Result<std::optional<UniqueFd>> try_lock_pool(const std::string& key) {
   const std::string path = lock_path(key);
-  auto opened = open_lock_file(path);
-  if (!opened) return opened.failure();
-  const int fd = opened->get();
+  auto opened = TRY(open_lock_file(path));
+  const int fd = opened.get();
   const auto taken = [](int result) { return result == -EAGAIN || result == -EACCES; };
   struct flock gate = byte_at(kGate, F_WRLCK);
   const int entered = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
@@ -88,9 +83,8 @@ Result<std::optional<UniqueFd>> try_lock_pool(const std::string& key) {
   if (taken(locked)) return std::optional<UniqueFd>();
   if (locked < 0) return failed("flock", -locked, path);
   gate.l_type = F_UNLCK;
-  const int left = system_call("lock gate", [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); });
-  if (left < 0) return failed("lock gate", -left, path);
-  return std::optional<UniqueFd>(std::move(*opened));
+  TRY(checked("lock gate", path, [&] { return ::fcntl(fd, F_OFD_SETLK, &gate); }));
+  return std::optional<UniqueFd>(std::move(opened));
 }
 
 /// A lock file that only this process has.
@@ -98,8 +92,7 @@ static Result<UniqueFd> lock_of_process() {
   static const int file = ::memfd_create("dm-thin", MFD_CLOEXEC);
   // A lock belongs to an open file: each caller needs one of its own, of the one inode.
   const std::string path = "/proc/self/fd/" + std::to_string(file);
-  const int fd = system_call("open lock", [&] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); });
-  if (fd < 0) return failed("open lock", -fd, path);
+  const int fd = TRY(checked("open lock", path, [&] { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); }));
   return UniqueFd(fd);
 }
 
@@ -132,15 +125,13 @@ static Status lock_byte(int fd, off_t offset, short type, uint32_t id, Cancel& c
 
 Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel) {
   // One byte of the file for each id.
-  const auto locked = lock_byte(file.fd->get(), id, F_WRLCK, id, cancel);
-  if (!locked) return locked.failure();
+  TRY(lock_byte(file.fd->get(), id, F_WRLCK, id, cancel));
   return ThinLock(file, id);
 }
 
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
-  const auto file = open_thin_locks(pool_name, cancel);
-  if (!file) return file.failure();
-  return lock_thin(*file, id, cancel);
+  const auto file = TRY(open_thin_locks(pool_name, cancel));
+  return lock_thin(file, id, cancel);
 }
 
 /// The lock file of a pool without the pool's lock; where /run cannot be written, that of this process.
@@ -152,10 +143,8 @@ static Result<UniqueFd> open_unlocked(const std::string& pool_name) {
 
 /// One thin id in that file, until the descriptor is closed.
 static Result<UniqueFd> lock_in_file(const std::string& pool_name, uint32_t id, short type, Cancel& cancel) {
-  auto file = open_unlocked(pool_name);
-  if (!file) return file;
-  const auto locked = lock_byte(file->get(), id, type, id, cancel);
-  if (!locked) return locked.failure();
+  auto file = TRY(open_unlocked(pool_name));
+  TRY(lock_byte(file.get(), id, type, id, cancel));
   return file;
 }
 
@@ -168,12 +157,9 @@ Result<UniqueFd> lock_thin_shared(const std::string& pool_name, uint32_t id, Can
 }
 
 Result<UniqueFd> lock_thin_to_resize(const std::string& pool_name, uint32_t id, Cancel& cancel) {
-  auto file = open_unlocked(pool_name);
-  if (!file) return file;
-  const auto alone = lock_byte(file->get(), kResizes + id, F_WRLCK, id, cancel);
-  if (!alone) return alone.failure();
-  const auto shared = lock_byte(file->get(), id, F_RDLCK, id, cancel);
-  if (!shared) return shared.failure();
+  auto file = TRY(open_unlocked(pool_name));
+  TRY(lock_byte(file.get(), kResizes + id, F_WRLCK, id, cancel));
+  TRY(lock_byte(file.get(), id, F_RDLCK, id, cancel));
   return file;
 }
 

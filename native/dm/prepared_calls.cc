@@ -31,12 +31,11 @@ const PreparedCalls::Slot& PreparedCalls::slot(size_t index) const {
 
 Result<size_t> PreparedCalls::add(const Call& call) {
   if (!fd_) return fd_.failure();
-  const auto packed = pack(call, 0);
-  if (!packed) return packed.failure();
+  const auto packed = TRY(pack(call, 0));
   devices_.push_back(described(call.address));
-  slots_.push_back({call.command, bytes_.size(), packed->size()});
-  bytes_.insert(bytes_.end(), packed->begin(), packed->end());
-  if (scratch_.size() < packed->size()) scratch_.resize(packed->size());
+  slots_.push_back({call.command, bytes_.size(), packed.size()});
+  bytes_.insert(bytes_.end(), packed.begin(), packed.end());
+  if (scratch_.size() < packed.size()) scratch_.resize(packed.size());
   return slots_.size() - 1;
 }
 

@@ -22,8 +22,7 @@ Status remove_suspended(Control& control, const RemoveVolumeRequest& request, Ca
   PreparedCalls calls(control);
   const auto suspend = calls.add({command::kSuspend, request.device, DM_SUSPEND_FLAG | kWithoutFlush});
   const auto remove = suspend ? calls.add({command::kRemove, request.device, 0, request.event}) : suspend;
-  const auto resume = remove ? calls.add({command::kResume, request.device, 0, request.event}) : remove;
-  if (!resume) return resume.failure();
+  const auto resume = TRY(remove ? calls.add({command::kResume, request.device, 0, request.event}) : remove);
   CriticalSection section(cancel);
   int error = calls.send(*suspend, cancel);
   if (error != 0) return calls.failure(*suspend, error);
@@ -31,7 +30,7 @@ Status remove_suspended(Control& control, const RemoveVolumeRequest& request, Ca
   const bool opened = calls.answer().open_count > 0;
   error = opened ? EBUSY : calls.undo(*remove, never_again);
   if (error == 0) return Nothing{};
-  const int resumed = calls.undo(*resume, while_there);  // first: what follows allocates
+  const int resumed = calls.undo(resume, while_there);  // first: what follows allocates
   Failure failure = calls.failure(*remove, error);
   if (resumed != 0) failure.rollback.push_back({command::kResume.name, described(request.device), resumed});
   return failure;
@@ -40,21 +39,14 @@ Status remove_suspended(Control& control, const RemoveVolumeRequest& request, Ca
 }  // namespace
 
 Result<DeviceInfo> remove_volume(Control& control, const RemoveVolumeRequest& request, Cancel& cancel) {
-  if (request.verifies_pool) {
-    const auto pool = pool_device(control, request.pool, cancel);
-    if (!pool) return pool.failure();
-  }
-  auto info = control.status(request.device, cancel);
-  if (!info) return info;
-  if (info->open_count > 0) return busy(request.device);
+  if (request.verifies_pool) TRY(pool_device(control, request.pool, cancel));
+  auto info = TRY(control.status(request.device, cancel));
+  if (info.open_count > 0) return busy(request.device);
   // Its holder may have the device suspended for a snapshot, which the resume of a failed removal would end.
-  const auto lock = lock_thin_alone(request.pool.name, request.thin_id, cancel);
-  if (!lock) return lock.failure();
-  if (!worker_may_have(*info)) info = control.status(request.device, cancel);
-  if (!info) return info;
-  if (!worker_may_have(*info)) return control.remove(request.device, request.event, 0, cancel);
-  const auto removed = remove_suspended(control, request, cancel);
-  if (!removed) return removed.failure();
+  const auto lock = TRY(lock_thin_alone(request.pool.name, request.thin_id, cancel));
+  if (!worker_may_have(info)) info = TRY(control.status(request.device, cancel));
+  if (!worker_may_have(info)) return control.remove(request.device, request.event, 0, cancel);
+  TRY(remove_suspended(control, request, cancel));
   return info;
 }
 

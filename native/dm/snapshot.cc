@@ -27,9 +27,8 @@ Result<Origin> find_origin(Control& control, const SnapshotRequest& request, Can
     return origin;
   }
   if (own.failure().error != ENXIO) return own.failure();
-  const auto others = foreign_thins(control, request.pool.device, request.own_prefix, cancel);
-  if (!others) return others.failure();
-  for (const ActiveThin& other : *others) {
+  const auto others = TRY(foreign_thins(control, request.pool.device, request.own_prefix, cancel));
+  for (const ActiveThin& other : others) {
     if (other.id != request.origin_id) continue;
     const Address address{{}, other.uuid, other.uuid.empty() ? other.device : 0, other.name};
     const auto info = control.status(address, cancel);
@@ -153,33 +152,29 @@ class SnapshotCalls {
 /// The pool. With a reserve its space is looked at too, in the same command.
 Result<DeviceInfo> look_at_pool(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   if (request.reserve.percent == 0) return pool_device(control, request.pool, cancel);
-  const auto lines = pool_lines(control, request.pool, cancel);
-  if (!lines) return lines.failure();
+  const auto lines = TRY(pool_lines(control, request.pool, cancel));
   // Of a pool that has failed the message says so.
-  const auto space = lines->targets.empty() ? std::nullopt : space_of(lines->targets.front());
+  const auto space = lines.targets.empty() ? std::nullopt : space_of(lines.targets.front());
   if (space && !request.reserve.leaves(*space)) return failed("reserve", ENOSPC, request.pool.name);
-  return lines->info;
+  return lines.info;
 }
 
 /// Under the lock of the origin: it is neither activated meanwhile nor
 /// suspended by another snapshot of it.
 Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request, Cancel& cancel) {
-  const auto pool = look_at_pool(control, request, cancel);
-  if (!pool) return pool.failure();
+  const auto pool = TRY(look_at_pool(control, request, cancel));
   // Open by nobody: nothing of this pool is active.
-  const bool inactive = request.unwritten || pool->open_count == 0;
-  const auto origin = inactive ? Result<Origin>(Origin{}) : find_origin(control, request, cancel);
-  if (!origin) return origin.failure();
-  const bool suspends = origin->active && !origin->was_suspended;
+  const bool inactive = request.unwritten || pool.open_count == 0;
+  const auto origin = TRY(inactive ? Result<Origin>(Origin{}) : find_origin(control, request, cancel));
+  const bool suspends = origin.active && !origin.was_suspended;
   // Suspending a thin of a suspended pool would wait until somebody resumes the
   // pool.
-  if (suspends && (pool->flags & DM_SUSPEND_FLAG) != 0) {
+  if (suspends && (pool.flags & DM_SUSPEND_FLAG) != 0) {
     return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
   }
 
-  SnapshotCalls calls(control, request, *pool);
-  const auto prepared = calls.prepare(*origin);
-  if (!prepared) return prepared.failure();
+  SnapshotCalls calls(control, request, pool);
+  TRY(calls.prepare(origin));
   ScopeGuard made([&] { calls.undo(); });
   const auto verified = [&](bool was_suspended) -> Result<SnapshotOutcome> {
     const auto looked = calls.verify(control);
@@ -219,24 +214,19 @@ Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest&
 }  // namespace
 
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
-  const auto lock = lock_thin(request.pool.name, request.origin_id, cancel);
-  if (!lock) return lock.failure();
+  const auto lock = TRY(lock_thin(request.pool.name, request.origin_id, cancel));
   return snapshot_locked(control, request, cancel);
 }
 
 Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
                                              const ActivateRequest& activation, Cancel& cancel) {
-  auto opened = open_thin_locks(request.pool.name, cancel);
-  if (!opened) return opened.failure();
-  ThinLockFile file = std::move(*opened);
-  auto made = [&]() -> Result<SnapshotOutcome> {
+  ThinLockFile file = TRY(open_thin_locks(request.pool.name, cancel));
+  auto made = TRY([&]() -> Result<SnapshotOutcome> {
     if (request.unwritten) return snapshot_locked(control, request, cancel);
-    const auto origin = lock_thin(file, request.origin_id, cancel);
-    if (!origin) return origin.failure();
+    const auto origin = TRY(lock_thin(file, request.origin_id, cancel));
     return snapshot_locked(control, request, cancel);
-  }();
-  if (!made) return made.failure();
-  ActiveSnapshot active{std::move(*made), std::nullopt};
+  }());
+  ActiveSnapshot active{std::move(made), std::nullopt};
   if (active.outcome.items.size() != 1 || active.outcome.items.front().error != 0) return active;
   // The lock of the origin is not kept for it: other snapshots of the origin
   // need not wait for the activation, and nobody waits for one thin id with the

@@ -69,8 +69,7 @@ void remove_semaphore(uint32_t key) {
 
 Status change(int semaphore, short by, Operation operation) {
   sembuf step{0, by, IPC_NOWAIT};  // never waits, also where somebody else has counted it down
-  const int result = system_call(operation, [&] { return ::semop(semaphore, &step, 1); });
-  if (result < 0) return failed(operation, -result);
+  TRY(checked(operation, {}, [&] { return ::semop(semaphore, &step, 1); }));
   return Nothing{};
 }
 
@@ -120,8 +119,7 @@ Result<UdevCookie> UdevCookie::begin() {
     UdevCookie made(key, semaphore, std::move(held));
     // One for the waiter itself, so that it does not reach zero before the last step has been taken.
     semun one{1};
-    const int set = system_call("semctl", [&] { return ::semctl(semaphore, 0, SETVAL, one); });
-    if (set < 0) return failed("semctl", -set);
+    TRY(checked("semctl", {}, [&] { return ::semctl(semaphore, 0, SETVAL, one); }));
     return made;
   }
   return failed("semget", EEXIST, {}, "no free cookie for a udev transaction");

@@ -63,9 +63,8 @@ class Context {
       const std::string option = options.substr(at, end - at);
       const size_t equals = option.find('=');
       const bool plain = equals == std::string::npos;
-      auto done = plain ? set(kSetFlag, option.c_str(), nullptr)
-                        : set(kSetString, option.substr(0, equals).c_str(), option.c_str() + equals + 1);
-      if (!done) return done;
+      TRY(plain ? set(kSetFlag, option.c_str(), nullptr)
+                : set(kSetString, option.substr(0, equals).c_str(), option.c_str() + equals + 1));
       at = end + 1;
     }
     return Nothing{};
@@ -81,9 +80,8 @@ class Context {
 }  // namespace
 
 Result<UniqueFd> mount_detached(const MountRequest& request) {
-  const int opened =
-      system_call("fsopen", [&] { return ::syscall(kFsOpen, request.type.c_str(), kCloexec); });
-  if (opened < 0) return failed("fsopen", -opened, request.source);
+  const int opened = TRY(
+      checked("fsopen", request.source, [&] { return ::syscall(kFsOpen, request.type.c_str(), kCloexec); }));
   Context context(UniqueFd(opened), request);
   auto done = context.set(kSetString, "source", request.source.c_str());
   if (done && (request.flags & MS_RDONLY) != 0) done = context.set(kSetFlag, "ro", nullptr);
@@ -91,9 +89,9 @@ Result<UniqueFd> mount_detached(const MountRequest& request) {
   if (done) done = context.set(kCreate, nullptr, nullptr);
   if (!done) return done.failure();
   const unsigned attributes = attributes_of(request.flags);
-  const int mounted =
-      system_call("fsmount", [&] { return ::syscall(kFsMount, context.descriptor(), kCloexec, attributes); });
-  if (mounted < 0) return failed("fsmount", -mounted, request.source);
+  const int mounted = TRY(checked("fsmount", request.source, [&] {
+    return ::syscall(kFsMount, context.descriptor(), kCloexec, attributes);
+  }));
   return UniqueFd(mounted);
 }
 

@@ -38,8 +38,7 @@ bool has_plain_places(const struct statfs& stat) {
 
 Result<UniqueFd> open_mounted(const std::string& path) {
   const int fd =
-      system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-  if (fd < 0) return failed("open", -fd, path);
+      TRY(checked("open", path, [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   return UniqueFd(fd);
 }
 
@@ -96,11 +95,10 @@ void thaw_all_at_exit() {
 }
 
 Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Cancel& cancel) {
-  auto fd = open_mounted(path);
-  if (!fd) return fd.failure();
+  auto fd = TRY(open_mounted(path));
   // The process does not exit between the freeze and its being known to thaw_all_at_exit.
   CriticalSection section(cancel);
-  auto frozen = std::make_shared<Frozen>(std::move(*fd), path);
+  auto frozen = std::make_shared<Frozen>(std::move(fd), path);
   const int result = frozen->freeze();
   if (result < 0) return failed("FIFREEZE", -result, path);
   pthread_mutex_lock(&freeze_gate);
@@ -114,37 +112,30 @@ Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Canc
 }
 
 Status thaw_file_system(const std::string& path) {
-  const auto fd = open_mounted(path);
-  if (!fd) return fd.failure();
-  const int result = system_call("FITHAW", [&] { return ::ioctl(fd->get(), FITHAW, 0); });
-  if (result < 0) return failed("FITHAW", -result, path);
+  const auto fd = TRY(open_mounted(path));
+  TRY(checked("FITHAW", path, [&] { return ::ioctl(fd.get(), FITHAW, 0); }));
   return Nothing{};
 }
 
 Status sync_file_system(int file) {
-  const int synced = system_call("syncfs", [&] { return ::syncfs(file); });
-  if (synced < 0) return failed("syncfs", -synced);
+  TRY(checked("syncfs", {}, [&] { return ::syncfs(file); }));
   return Nothing{};
 }
 
 Status allocate_file(const std::string& path) {
-  const int opened = system_call("open", [&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC); });
-  if (opened < 0) return failed("open", -opened, path);
+  const int opened = TRY(checked("open", path, [&] { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC); }));
   const UniqueFd fd(opened);
   // Not fstat: its symbol is younger than the glibc that Node 20 itself asks for.
   const off_t size = ::lseek(fd.get(), 0, SEEK_END);
   if (size < 0) return failed("lseek", errno, path);
-  const int allocated = system_call("fallocate", [&] { return ::fallocate(fd.get(), 0, 0, size); });
-  if (allocated < 0) return failed("fallocate", -allocated, path);
+  TRY(checked("fallocate", path, [&] { return ::fallocate(fd.get(), 0, 0, size); }));
   return Nothing{};
 }
 
 Result<uint64_t> trim_file_system(const TrimRequest& request, Cancel& cancel) {
-  const auto fd = open_mounted(request.path);
-  if (!fd) return fd.failure();
+  const auto fd = TRY(open_mounted(request.path));
   struct statfs stat = {};
-  const int looked = system_call("statfs", [&] { return ::fstatfs(fd->get(), &stat); });
-  if (looked < 0) return failed("statfs", -looked, request.path);
+  TRY(checked("statfs", request.path, [&] { return ::fstatfs(fd.get(), &stat); }));
   const uint64_t size = static_cast<uint64_t>(stat.f_blocks) * static_cast<uint64_t>(stat.f_bsize);
   const uint64_t end =
       request.length > UINT64_MAX - request.offset ? UINT64_MAX : request.offset + request.length;
@@ -156,9 +147,9 @@ Result<uint64_t> trim_file_system(const TrimRequest& request, Cancel& cancel) {
     const bool last = !has_plain_places(stat) || size <= kTrimPiece || from >= size - kTrimPiece;
     const uint64_t to = last ? end : std::min(end, from + kTrimPiece);
     fstrim_range range = {from, to - from, request.least_extent};
-    const int result = system_call("FITRIM", [&] { return ::ioctl(fd->get(), FITRIM, &range); });
-    if (result < 0)
-      return failed("FITRIM", -result, request.path, std::to_string(discarded) + " bytes discarded");
+    TRY(checked(
+        "FITRIM", request.path, [&] { return ::ioctl(fd.get(), FITRIM, &range); },
+        std::to_string(discarded) + " bytes discarded"));
     discarded += range.len;
     from = to;
   }

@@ -24,8 +24,7 @@ Result<uint64_t> size_of_device(uint64_t device, const std::string& path) {
 
 Result<struct statfs> look(int fd, const std::string& path) {
   struct statfs stat = {};
-  const int result = system_call("statfs", [&] { return ::fstatfs(fd, &stat); });
-  if (result < 0) return failed("statfs", -result, path);
+  TRY(checked("statfs", path, [&] { return ::fstatfs(fd, &stat); }));
   return stat;
 }
 
@@ -35,45 +34,35 @@ uint64_t bytes_of(const struct statfs& stat) {
 
 Status grow_ext4(int fd, const std::string& path, uint64_t blocks) {
   // Of the same size already, the kernel has nothing to do and says so by success.
-  const int result = system_call("EXT4_IOC_RESIZE_FS", [&] { return ::ioctl(fd, kExt4Resize, &blocks); });
-  if (result < 0) return failed("EXT4_IOC_RESIZE_FS", -result, path);
+  TRY(checked("EXT4_IOC_RESIZE_FS", path, [&] { return ::ioctl(fd, kExt4Resize, &blocks); }));
   return Nothing{};
 }
 
 Status grow_xfs(int fd, const std::string& path, uint64_t device_bytes) {
   XfsGeometry geometry = {};
-  int result = system_call("XFS_IOC_FSGEOMETRY", [&] { return ::ioctl(fd, kXfsGeometry, &geometry); });
-  if (result < 0) return failed("XFS_IOC_FSGEOMETRY", -result, path);
+  TRY(checked("XFS_IOC_FSGEOMETRY", path, [&] { return ::ioctl(fd, kXfsGeometry, &geometry); }));
   if (geometry.block_size == 0) return failed("XFS_IOC_FSGEOMETRY", EIO, path, "a block size of 0");
   XfsGrow grow = {device_bytes / geometry.block_size, geometry.inode_max_percent};
   // Fewer would be to shrink it, which nobody asked for.
   if (grow.new_blocks <= geometry.data_blocks) return Nothing{};
-  result = system_call("XFS_IOC_FSGROWFSDATA", [&] { return ::ioctl(fd, kXfsGrowData, &grow); });
-  if (result < 0) return failed("XFS_IOC_FSGROWFSDATA", -result, path);
+  TRY(checked("XFS_IOC_FSGROWFSDATA", path, [&] { return ::ioctl(fd, kXfsGrowData, &grow); }));
   return Nothing{};
 }
 
 }  // namespace
 
 Result<Grown> grow_file_system(const std::string& path) {
-  const auto fd = open_mounted(path);
-  if (!fd) return fd.failure();
-  const auto identity = identify(fd->get(), path);
-  if (!identity) return identity.failure();
-  const auto before = look(fd->get(), path);
-  if (!before) return before.failure();
-  const auto type = static_cast<uint32_t>(before->f_type);
-  if ((type != kExtMagic && type != kXfsMagic) || before->f_bsize <= 0)
+  const auto fd = TRY(open_mounted(path));
+  const auto identity = TRY(identify(fd.get(), path));
+  const auto before = TRY(look(fd.get(), path));
+  const auto type = static_cast<uint32_t>(before.f_type);
+  if ((type != kExtMagic && type != kXfsMagic) || before.f_bsize <= 0)
     return failed("grow", EOPNOTSUPP, path, "only ext4 and xfs grow while they are mounted");
-  const auto size = size_of_device(identity->device, path);
-  if (!size) return size.failure();
-  const auto grown = type == kExtMagic
-                         ? grow_ext4(fd->get(), path, *size / static_cast<uint64_t>(before->f_bsize))
-                         : grow_xfs(fd->get(), path, *size);
-  if (!grown) return grown.failure();
-  const auto after = look(fd->get(), path);
-  if (!after) return after.failure();
-  return Grown{type == kExtMagic ? "ext4" : "xfs", *size, bytes_of(*before), bytes_of(*after)};
+  const auto size = TRY(size_of_device(identity.device, path));
+  TRY(type == kExtMagic ? grow_ext4(fd.get(), path, size / static_cast<uint64_t>(before.f_bsize))
+                        : grow_xfs(fd.get(), path, size));
+  const auto after = TRY(look(fd.get(), path));
+  return Grown{type == kExtMagic ? "ext4" : "xfs", size, bytes_of(before), bytes_of(after)};
 }
 
 }  // namespace dmthin

@@ -98,8 +98,7 @@ std::vector<Holder> holders(uint64_t device) {
 
 Result<std::vector<Holder>> holders_of_mount(const std::string& path) {
   const std::string target = without_links(path);
-  const auto identity = identify_path(target);
-  if (!identity) return identity.failure();
+  const auto identity = TRY(identify_path(target));
   std::vector<Holder> found;
   const auto mounts = mounts_seen_by("/proc/self");
   const MountLine* own = mount_at(mounts, target);
@@ -109,7 +108,7 @@ Result<std::vector<Holder>> holders_of_mount(const std::string& path) {
   }
   const auto loops = loop_list();
   for (const LoopStatus& loop : loops ? *loops : std::vector<LoopStatus>()) {
-    if (loop.backing_device == identity->device) found.push_back({"device", loop_node(loop.number), 0});
+    if (loop.backing_device == identity.device) found.push_back({"device", loop_node(loop.number), 0});
   }
   const std::string ours = link_of("/proc/self/ns/mnt");
   each_process([&](const std::string& process, int pid) {

@@ -23,8 +23,7 @@ bool is_lazytime(const std::string& target) {
 /// numbers most of them alike.
 Result<unsigned long> flags_now(const std::string& target) {
   struct statfs stat = {};
-  const int result = system_call("statfs", [&] { return ::statfs(target.c_str(), &stat); });
-  if (result < 0) return failed("statfs", -result, target);
+  TRY(checked("statfs", target, [&] { return ::statfs(target.c_str(), &stat); }));
   // include/linux/statfs.h
   constexpr unsigned long kStatRelatime = 0x1000;
   constexpr unsigned long kStatNoSymlinks = 0x2000;
@@ -42,33 +41,33 @@ Result<unsigned long> flags_now(const std::string& target) {
 }  // namespace
 
 Status mount_file_system(const MountRequest& request) {
-  const int result = system_call("mount", [&] {
-    return ::mount(request.source.c_str(), request.target.c_str(), request.type.c_str(), request.flags,
-                   request.data.empty() ? nullptr : request.data.c_str());
-  });
-  if (result < 0) return failed("mount", -result, request.source, request.target);
+  TRY(checked(
+      "mount", request.source,
+      [&] {
+        return ::mount(request.source.c_str(), request.target.c_str(), request.type.c_str(), request.flags,
+                       request.data.empty() ? nullptr : request.data.c_str());
+      },
+      request.target));
   return Nothing{};
 }
 
 Status remount_file_system(const RemountRequest& request) {
-  const auto now = flags_now(request.target);
-  if (!now) return now.failure();
+  const auto now = TRY(flags_now(request.target));
   const unsigned long flags =
-      (*now & ~request.clear) | request.set | MS_REMOUNT | flag_if(request.mount_alone, MS_BIND);
-  const int result = system_call("remount", [&] {
+      (now & ~request.clear) | request.set | MS_REMOUNT | flag_if(request.mount_alone, MS_BIND);
+  TRY(checked("remount", request.target, [&] {
     return ::mount("none", request.target.c_str(), nullptr, flags,
                    request.data.empty() ? nullptr : request.data.c_str());
-  });
-  if (result < 0) return failed("remount", -result, request.target);
+  }));
   return Nothing{};
 }
 
 Status bind_mount(const BindRequest& request) {
   const unsigned long flags = MS_BIND | flag_if(request.recursive, MS_REC);
-  const int result = system_call("bind mount", [&] {
-    return ::mount(request.source.c_str(), request.target.c_str(), nullptr, flags, nullptr);
-  });
-  if (result < 0) return failed("bind mount", -result, request.source, request.target);
+  TRY(checked(
+      "bind mount", request.source,
+      [&] { return ::mount(request.source.c_str(), request.target.c_str(), nullptr, flags, nullptr); },
+      request.target));
   if (!request.read_only) return Nothing{};
   const auto unmount = [&] { return ::umount2(request.target.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno; };
   ScopeGuard bound(unmount);
@@ -85,15 +84,13 @@ Status bind_mount(const BindRequest& request) {
 }
 
 Status set_propagation(const std::string& target, unsigned long flags) {
-  const int result =
-      system_call("propagation", [&] { return ::mount("none", target.c_str(), nullptr, flags, nullptr); });
-  if (result < 0) return failed("propagation", -result, target);
+  TRY(checked("propagation", target,
+              [&] { return ::mount("none", target.c_str(), nullptr, flags, nullptr); }));
   return Nothing{};
 }
 
 Status unmount_file_system(const std::string& target, int flags) {
-  const int result = system_call("umount2", [&] { return ::umount2(target.c_str(), flags); });
-  if (result < 0) return failed("umount2", -result, target);
+  TRY(checked("umount2", target, [&] { return ::umount2(target.c_str(), flags); }));
   return Nothing{};
 }
 

@@ -3,9 +3,7 @@
 namespace dmthin {
 
 Status MappingCursor::start(uint64_t root, NodeReader& reader, Cancel& cancel) {
-  const auto height = height_of(reader, root, cancel);
-  if (!height) return height.failure();
-  height_ = *height;
+  height_ = TRY(height_of(reader, root, cancel));
   depth_ = 0;
   head_ = {TreeHead::kSubtree, 0, UINT64_MAX, root, height_};
   return Nothing{};
@@ -38,13 +36,12 @@ bool MappingCursor::refers_to(uint64_t leaf) const {
 
 Status MappingCursor::expand(const MappingCursor* other, NodeReader& reader, Cancel& cancel) {
   const auto ahead = [&](size_t n) { return leaf_after(n, other); };
-  const auto bytes = reader.read(head_.value, ahead, cancel);
-  if (!bytes) return bytes.failure();
-  const std::string fault = place_fault(Node(*bytes), {head_.low, head_.high, head_.height, depth_ == 0});
+  const auto bytes = TRY(reader.read(head_.value, ahead, cancel));
+  const std::string fault = place_fault(Node(bytes), {head_.low, head_.high, head_.height, depth_ == 0});
   if (!fault.empty()) return corrupt(reader.file(), head_.value, fault);
   if (levels_.size() == depth_) levels_.emplace_back();
   Level& level = levels_[depth_++];
-  memcpy(level.bytes.data(), *bytes, kMetadataBlock);
+  memcpy(level.bytes.data(), bytes, kMetadataBlock);
   level.at = 0;
   level.high = head_.high;
   settle();

@@ -53,8 +53,7 @@ Result<std::vector<std::vector<uint8_t>>> read_metadata(const MetadataFile& file
   std::vector<std::vector<uint8_t>> found;
   found.reserve(blocks.size());
   for (const uint64_t block : blocks) {
-    const auto done = read_whole(file, block, buffer.get(), 1);
-    if (!done) return done.failure();
+    TRY(read_whole(file, block, buffer.get(), 1));
     found.emplace_back(buffer.get(), buffer.get() + kMetadataBlock);
   }
   return found;
@@ -103,8 +102,7 @@ Result<const uint8_t*> NodeReader::read(uint64_t block, const Ahead& ahead, Canc
     if (!run.memory) return failed("posix_memalign", ENOMEM, file_->path);
   }
   run.count = 0;
-  const auto done = read_whole(*file_, block, run.memory.get(), count);
-  if (!done) return done.failure();
+  TRY(read_whole(*file_, block, run.memory.get(), count));
   reads_ += count;
   run.first = block;
   run.count = count;
@@ -115,9 +113,8 @@ Result<const uint8_t*> NodeReader::read(uint64_t block, const Ahead& ahead, Canc
 Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel) {
   uint64_t block = root;
   for (int height = 0; height < kMostLevels; ++height) {
-    const auto bytes = reader.read(block, nullptr, cancel);
-    if (!bytes) return bytes.failure();
-    const Node node(*bytes);
+    const auto bytes = TRY(reader.read(block, nullptr, cancel));
+    const Node node(bytes);
     if (node.leaf()) return height;
     block = node.child(0);
   }

@@ -34,8 +34,7 @@ Status walk_part(SpanWalk& place, NodeReader& reader, RangeList& ranges, Cancel&
   while (!place.ended()) {
     // A part with few nodes to read can have many steps.
     if (cancel.requested()) return cancelled("pread", reader.file().path);
-    const auto stepped = place.step(reader, ranges, cancel);
-    if (!stepped) return stepped;
+    TRY(place.step(reader, ranges, cancel));
   }
   ranges.end();
   return Nothing{};
@@ -56,14 +55,12 @@ RangeWalk::RangeWalk(const std::shared_ptr<const MetadataFile>& file, std::uniqu
 
 Result<std::vector<double>> RangeWalk::next(Cancel& cancel) {
   if (!begun_) {
-    const auto started = place_->begin(readers_[0], cancel);
-    if (!started) return started.failure();
+    TRY(place_->begin(readers_[0], cancel));
     begun_ = true;
   }
   // What several threads have found can be more than a batch.
   if (ranges_.size() < RangeList::kMostRanges) {
-    const auto walked = walk(cancel);
-    if (!walked) return walked.failure();
+    TRY(walk(cancel));
   }
   if (place_->ended())
     ranges_.end();
@@ -83,8 +80,7 @@ Status RangeWalk::walk(Cancel& cancel) {
       const auto ends = place_->divisions(parts_);
       if (ends.size() > 1) return walk_parts(ends, cancel);
     }
-    const auto stepped = place_->step(readers_[0], ranges_, cancel);
-    if (!stepped) return stepped;
+    TRY(place_->step(readers_[0], ranges_, cancel));
   }
   return Nothing{};
 }

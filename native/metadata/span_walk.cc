@@ -46,8 +46,7 @@ class DeltaSpan final : public SpanWalk {
   Status begin(NodeReader& reader, Cancel& cancel) override {
     // Equal roots: nothing differs, and nothing need be read.
     if (left_root_ == right_root_ && !same_) return Nothing{};
-    auto started = left_.start(left_root_, reader, cancel);
-    if (!started) return started;
+    TRY(left_.start(left_root_, reader, cancel));
     return right_.start(right_root_, reader, cancel);
   }
 
@@ -101,8 +100,7 @@ class DeltaSpan final : public SpanWalk {
       return left.height > right.height ? expand_left(reader, cancel) : expand_right(reader, cancel);
     if (left.low < right.low) return expand_left(reader, cancel);
     if (right.low < left.low) return expand_right(reader, cancel);
-    auto expanded = expand_left(reader, cancel);
-    if (!expanded) return expanded;
+    TRY(expand_left(reader, cancel));
     return expand_right(reader, cancel);
   }
 

@@ -55,9 +55,8 @@ class Forest {
   bool has_memory() const { return nodes_ != nullptr && static_cast<bool>(data_); }
 
   Status add(uint64_t root) {
-    const auto height = height_of(reader_, root, cancel_);
-    if (!height) return height.failure();
-    return visit(root, {0, UINT64_MAX, *height, true});
+    const auto height = TRY(height_of(reader_, root, cancel_));
+    return visit(root, {0, UINT64_MAX, height, true});
   }
 
   uint64_t mapped(uint64_t root) const { return record(root).mapped; }
@@ -67,9 +66,8 @@ class Forest {
   Result<uint64_t> exclusive(uint64_t block, const Ahead& ahead = nullptr) {
     if (record(block).references != 1) return uint64_t{0};
     const int height = record(block).levels - 1;
-    const auto read = copy_of(block, height, ahead);
-    if (!read) return read.failure();
-    const Node node = *read;
+    const auto read = TRY(copy_of(block, height, ahead));
+    const Node node = read;
     uint64_t found = 0;
     for (uint32_t i = 0; i < node.count(); ++i) {
       if (height == 0) {
@@ -77,9 +75,8 @@ class Forest {
         continue;
       }
       const auto leaf_after = [&](size_t n) { return exclusive_leaf(node, height, i + n); };
-      const auto below = exclusive(node.child(i), leaf_after);
-      if (!below) return below;
-      found += *below;
+      const auto below = TRY(exclusive(node.child(i), leaf_after));
+      found += below;
     }
     return found;
   }
@@ -92,19 +89,17 @@ class Forest {
 
   /// A copy that stays while nodes of lower levels are read.
   Result<Node> copy_of(uint64_t block, int height, const Ahead& ahead) {
-    const auto bytes = reader_.read(block, ahead, cancel_);
-    if (!bytes) return bytes.failure();
+    const auto bytes = TRY(reader_.read(block, ahead, cancel_));
     auto& copy = copies_[static_cast<size_t>(height)];
-    copy.assign(*bytes, *bytes + kMetadataBlock);
+    copy.assign(bytes, bytes + kMetadataBlock);
     return Node(copy.data());
   }
 
   Status visit(uint64_t block, const NodePlace& place, const Ahead& ahead = nullptr) {
     NodeRecord& known = record(block);
     if (known.levels != 0) return visit_again(block, place);
-    const auto read = copy_of(block, place.height, ahead);
-    if (!read) return read.failure();
-    const Node node = *read;
+    const auto read = TRY(copy_of(block, place.height, ahead));
+    const Node node = read;
     const std::string fault = place_fault(node, place);
     if (!fault.empty()) return corrupt(reader_.file(), block, fault);
     known.levels = static_cast<uint8_t>(place.height + 1);
@@ -124,8 +119,7 @@ class Forest {
       const uint64_t child = node.child(i);
       const uint64_t high = i + 1 < node.count() ? node.key(i + 1) : place.high;
       const auto leaf_after = [&](size_t n) { return new_leaf(node, place.height, i + n); };
-      const auto visited = visit(child, {node.key(i), high, place.height - 1, false}, leaf_after);
-      if (!visited) return visited;
+      TRY(visit(child, {node.key(i), high, place.height - 1, false}, leaf_after));
       known.mapped += record(child).mapped;
     }
     return Nothing{};
@@ -175,15 +169,13 @@ Result<PoolUsage> count_usage(const std::shared_ptr<const MetadataFile>& file, c
   if (!forest.has_memory()) return failed("allocate", ENOMEM, file->path);
   for (const uint64_t root : roots) {
     if (root == 0 || root >= limits.metadata_blocks) return corrupt(*file, root, "root outside the metadata");
-    const auto added = forest.add(root);
-    if (!added) return added.failure();
+    TRY(forest.add(root));
   }
   PoolUsage usage;
   usage.data_blocks = forest.data_blocks();
   for (const uint64_t root : roots) {
-    const auto exclusive = forest.exclusive(root);
-    if (!exclusive) return exclusive.failure();
-    usage.volumes.push_back({forest.mapped(root), *exclusive});
+    const auto exclusive = TRY(forest.exclusive(root));
+    usage.volumes.push_back({forest.mapped(root), exclusive});
   }
   return usage;
 }

@@ -25,9 +25,9 @@ constexpr size_t kDirentName = 19;  // where the name begins: there is no paddin
 
 Result<const std::vector<DirectoryName>*> DirectoryNames::next() {
   names_.clear();
-  const int got = system_call(
-      "getdents64", [&] { return ::syscall(SYS_getdents64, directory_, buffer_.data(), buffer_.size()); });
-  if (got < 0) return failed("getdents64", -got);
+  const int got = TRY(checked("getdents64", {}, [&] {
+    return ::syscall(SYS_getdents64, directory_, buffer_.data(), buffer_.size());
+  }));
   if (got == 0) return nullptr;
   const auto end = static_cast<size_t>(got);
   for (size_t at = 0; at + kDirentName < end;) {

@@ -34,7 +34,7 @@ struct Failure {
 };
 
 template <class T>
-class Result {
+class [[nodiscard]] Result {
  public:
   Result(T value) : state_(std::move(value)) {}
   Result(Failure failure) : state_(std::move(failure)) {}
@@ -46,6 +46,8 @@ class Result {
   const T* operator->() const { return &std::get<0>(state_); }
   Failure& failure() { return std::get<1>(state_); }
   const Failure& failure() const { return std::get<1>(state_); }
+  /// Returns the value and leaves an empty one behind. For TRY.
+  T take() { return std::move(std::get<0>(state_)); }
 
  private:
   std::variant<T, Failure> state_;
@@ -53,6 +55,17 @@ class Result {
 
 struct Nothing {};
 using Status = Result<Nothing>;
+
+/// Evaluates to the value of a result, or returns the failure from the function around it:
+/// `const auto device = TRY(open_loop(number, O_RDONLY));`. A lock or a descriptor needs a variable, which
+/// holds it to the end of the scope: without one it ends with the statement. This is a statement expression,
+/// an extension of GCC and clang.
+#define TRY(...)                                                   \
+  __extension__({                                                  \
+    auto result_of_try = (__VA_ARGS__);                            \
+    if (!result_of_try) return std::move(result_of_try.failure()); \
+    result_of_try.take();                                          \
+  })
 
 inline Failure failed(Operation operation, int error, std::string device = {}, std::string detail = {}) {
   Failure failure;

@@ -4,8 +4,11 @@
 #pragma once
 
 #include <cerrno>
+#include <string>
+#include <string_view>
 
 #include "system/operation.h"
+#include "system/result.h"
 
 namespace dmthin {
 
@@ -36,6 +39,14 @@ int system_call(Operation operation, Call call) {
   int result = static_cast<int>(call());
   if (result < 0) result = -errno;
   return fault_after(operation.name(), result);
+}
+
+/// Runs `call` as system_call() does, and returns its result, or a failure that names `device`.
+template <typename Call>
+Result<int> checked(Operation operation, std::string_view device, Call call, std::string_view detail = {}) {
+  const int result = system_call(operation, call);
+  if (result < 0) return failed(operation, -result, std::string(device), std::string(detail));
+  return result;
 }
 
 }  // namespace dmthin

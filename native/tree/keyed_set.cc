@@ -73,8 +73,7 @@ uint64_t keyed_hash(const HashKey& key, uint64_t number, std::string_view text) 
 
 Result<HashKey> random_hash_key() {
   HashKey key = {};
-  const int got = system_call("getrandom", [&] { return ::getrandom(key.data(), sizeof key, 0); });
-  if (got < 0) return failed("getrandom", -got);
+  const int got = TRY(checked("getrandom", {}, [&] { return ::getrandom(key.data(), sizeof key, 0); }));
   if (static_cast<size_t>(got) != sizeof key) return failed("getrandom", EIO);
   return key;
 }

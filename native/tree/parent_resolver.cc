@@ -31,7 +31,7 @@ Status ParentResolver::leave() {
 
 Result<WriteParent> ParentResolver::enter(UniqueFd fd, std::string_view path) {
   known_ = false;
-  if (const auto entered = visit_.enter(std::move(fd), path, marks_); !entered) return entered.failure();
+  TRY(visit_.enter(std::move(fd), path, marks_));
   known_ = true;
   return WriteParent{visit_.fd(), visit_.inode()};
 }
@@ -46,9 +46,8 @@ Result<UniqueFd> ParentResolver::look(std::string_view path) const {
 
 Result<WriteParent> ParentResolver::find(std::string_view path) {
   if (known_ && path == visit_.path()) return WriteParent{visit_.fd(), visit_.inode()};
-  auto fd = look(path);
-  if (!fd) return fd.failure();
-  return *fd ? enter(std::move(*fd), path) : WriteParent{};
+  auto fd = TRY(look(path));
+  return fd ? enter(std::move(fd), path) : WriteParent{};
 }
 
 Result<WriteParent> ParentResolver::make(std::string_view path) {
@@ -57,12 +56,12 @@ Result<WriteParent> ParentResolver::make(std::string_view path) {
     const int fd = open_inside(root_.get(), text.c_str());
     if (fd < 0 && fd != -ENOENT) return failed("openat2", -fd, text);
     if (fd < 0) {
-      if (const auto made = make_missing(text); !made) return made.failure();
+      TRY(make_missing(text));
     } else if (auto entered = enter(UniqueFd(fd), path); !entered) {
       return entered;
     }
   }
-  if (const auto hidden = visit_.hide_default_acl(); !hidden) return hidden.failure();
+  TRY(visit_.hide_default_acl());
   return WriteParent{visit_.fd(), visit_.inode()};
 }
 
@@ -86,33 +85,29 @@ Result<size_t> ParentResolver::longest_there(const std::string& path) const {
 /// From the longest part of the path that is there. Below it everything is new, so there is no link to
 /// follow.
 Status ParentResolver::make_missing(const std::string& path) {
-  const auto there = longest_there(path);
-  if (!there) return there.failure();
-  auto parent = make(path.substr(0, *there));
-  if (!parent) return parent.failure();
+  const auto there = TRY(longest_there(path));
+  auto parent = TRY(make(path.substr(0, there)));
   UniqueFd made;
-  for (size_t begin = *there == 0 ? 0 : *there + 1; begin < path.size();) {
+  for (size_t begin = there == 0 ? 0 : there + 1; begin < path.size();) {
     const size_t end = std::min(path.find('/', begin), path.size());
     const std::string name = path.substr(begin, end - begin);
-    if (const auto counted = count(path); !counted) return counted;
+    TRY(count(path));
     // EEXIST: a link that leads nowhere.
-    int result = system_call("mkdir", [&] { return ::mkdirat(parent->fd, name.c_str(), kMissingDirectory); });
-    if (result < 0) return failed("mkdir", -result, path);
-    if (const auto marked = marks_.made(parent->inode, name); !marked) return marked;
-    const int fd = open_child(parent->fd, name.c_str());
+    int result =
+        TRY(checked("mkdir", path, [&] { return ::mkdirat(parent.fd, name.c_str(), kMissingDirectory); }));
+    TRY(marks_.made(parent.inode, name));
+    const int fd = open_child(parent.fd, name.c_str());
     if (fd < 0) return failed("openat2", -fd, path);
     made.reset(fd);
     WriteStat stat;
     result = stat_at(fd, "", stat);
     if (result < 0) return failed("statx", -result, path);
     // mkdir leaves out what the process's umask says.
-    result = system_call("chmod", [&] { return ::fchmod(fd, kMissingDirectory); });
-    if (result < 0) return failed("chmod", -result, path);
-    *parent = {fd, stat.inode};
+    TRY(checked("chmod", path, [&] { return ::fchmod(fd, kMissingDirectory); }));
+    parent = {fd, stat.inode};
     begin = end + 1;
   }
-  const auto entered = enter(std::move(made), path);
-  if (!entered) return entered.failure();
+  TRY(enter(std::move(made), path));
   return Nothing{};
 }
 

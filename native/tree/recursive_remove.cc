@@ -59,7 +59,7 @@ class RecursiveRemover {
 
   /// `stays`: the directory itself is not about to be removed.
   Status run(UniqueFd directory, bool stays) {
-    if (const auto entered = enter(std::move(directory), "", stays); !entered) return entered;
+    TRY(enter(std::move(directory), "", stays));
     for (;;) {
       if (cancel_.requested()) return cancelled();
       Level& level = levels_.back();
@@ -68,12 +68,12 @@ class RecursiveRemover {
         const std::string name = level.directories.pop(kept);
         const int fd = open_child(at_.get(), name.c_str());
         if (fd < 0) return refused("openat2", fd);
-        if (const auto entered = enter(UniqueFd(fd), name, kept); !entered) return entered;
+        TRY(enter(UniqueFd(fd), name, kept));
         continue;
       }
-      if (const auto put_back = put_back_times(level); !put_back) return put_back;
+      TRY(put_back_times(level));
       if (levels_.size() == 1) return emptied(level);
-      if (const auto left = leave(); !left) return left;
+      TRY(leave());
     }
   }
 
@@ -96,9 +96,7 @@ class RecursiveRemover {
     at_ = std::move(directory);
     level.listed = removal_.keep == nullptr || !removal_.keep->has_emptied(level.stat.inode);
     for (bool again = level.listed; again;) {
-      const auto more = sift(level);
-      if (!more) return more.failure();
-      again = *more;
+      again = TRY(sift(level));
     }
     bytes_ += bytes_of(level);
     if (bytes_ > removal_.max_bytes) return failed("memory", E2BIG, removal_.path);
@@ -119,9 +117,8 @@ class RecursiveRemover {
       if (!piece) return refused("getdents64", -piece.failure().error);
       if (*piece == nullptr) return removed && pieces > 1;
       for (const DirectoryName& each : **piece) {
-        const auto gone = one(level, each);
-        if (!gone) return gone;
-        removed = removed || *gone;
+        const auto gone = TRY(one(level, each));
+        removed = removed || gone;
       }
       if (bytes_ + bytes_of(level) > removal_.max_bytes) return failed("memory", E2BIG, removal_.path);
     }
@@ -210,8 +207,7 @@ Status remove_name(const WriteParent& parent, const char* name, const WriteRemov
   // Made by this archive, and no directory.
   if (stays && (fd == -ENOTDIR || fd == -ELOOP || fd == -ENOENT || fd == -ENXIO)) return Nothing{};
   if (fd < 0) return failed("openat2", -fd, removal.path);
-  if (const auto emptied = RecursiveRemover(removal, cancel).run(UniqueFd(fd), stays); !emptied)
-    return emptied;
+  TRY(RecursiveRemover(removal, cancel).run(UniqueFd(fd), stays));
   if (stays) return Nothing{};
   const int result = system_call("rmdir", [&] { return ::unlinkat(parent.fd, name, AT_REMOVEDIR); });
   if (result == -ENOTEMPTY && removal.keep != nullptr) return Nothing{};

@@ -94,8 +94,7 @@ Result<TreeRoot> open_tree_root(const std::string& path) {
   TreeRoot root;
   root.path = path;
   const int given =
-      system_call("open tree", [&] { return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); });
-  if (given < 0) return failed("open tree", -given, path);
+      TRY(checked("open tree", path, [&] { return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
   root.given.reset(given);
   // Fails without CAP_SYS_ADMIN, on old kernels, and where a user namespace has locked the mounts: then a
   // mount inside the tree is an error when it is come upon.
@@ -104,12 +103,9 @@ Result<TreeRoot> open_tree_root(const std::string& path) {
   });
   if (clone >= 0) root.clone.reset(clone);
   const int parent = root.clone ? root.clone.get() : given;
-  auto fd = open_directory(parent, ".", path);
-  if (!fd) return fd.failure();
-  root.fd = std::move(*fd);
-  auto stat = stat_entry(root.fd.get(), "", path);
-  if (!stat) return stat.failure();
-  root.stat = *stat;
+  auto fd = TRY(open_directory(parent, ".", path));
+  root.fd = std::move(fd);
+  root.stat = TRY(stat_entry(root.fd.get(), "", path));
   return root;
 }
 
@@ -117,12 +113,11 @@ Result<TreeRoot> open_tree_root(const std::string& path) {
 // there.
 Result<Listing> list_directory(int directory, const std::string& path, Cancel& cancel) {
   Listing listing;
-  auto found = names_of(directory, listing.names, path, cancel);
-  if (!found) return found.failure();
-  std::sort(found->begin(), found->end(),
+  auto found = TRY(names_of(directory, listing.names, path, cancel));
+  std::sort(found.begin(), found.end(),
             [](const Named& one, const Named& other) { return one.inode < other.inode; });
-  listing.entries.reserve(found->size());
-  for (const Named& each : *found) {
+  listing.entries.reserve(found.size());
+  for (const Named& each : found) {
     if (cancel.requested()) return tree_cancelled(path);
     const char* name = listing.names.data() + each.name_at;
     auto stat = stat_entry(directory, name, path);

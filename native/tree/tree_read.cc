@@ -38,33 +38,29 @@ Status enter(const TreeRoot& root, const std::string& path, Folder& folder) {
 }
 
 Status check_same(int fd, const FilePart& part) {
-  const auto stat = stat_entry(fd, "", part.path);
-  if (!stat) return stat.failure();
-  if (!stat->regular() || !(stat->is == part.identity)) return tree_changed(part.path);
+  const auto stat = TRY(stat_entry(fd, "", part.path));
+  if (!stat.regular() || !(stat.is == part.identity)) return tree_changed(part.path);
   return Nothing{};
 }
 
 Status read_part(const TreeRoot& root, const FilePart& part, Folder& folder, uint8_t* memory,
                  Cancel& cancel) {
   const size_t slash = part.path.rfind('/');
-  const auto entered = enter(root, part.path.substr(0, slash), folder);
-  if (!entered) return entered.failure();
-  auto fd = open_regular(folder.fd.get(), part.path.c_str() + slash + 1, part.path);
-  if (!fd) return fd.failure();
-  const auto before = check_same(fd->get(), part);
-  if (!before) return before.failure();
+  TRY(enter(root, part.path.substr(0, slash), folder));
+  auto fd = TRY(open_regular(folder.fd.get(), part.path.c_str() + slash + 1, part.path));
+  TRY(check_same(fd.get(), part));
   for (size_t done = 0; done < part.length;) {
     if (cancel.requested()) return tree_cancelled(part.path);
     const size_t size = std::min(kReadBytes, part.length - done);
     const int got = system_call("read", [&] {
-      return ::pread(fd->get(), memory + done, size, static_cast<off_t>(part.offset + done));
+      return ::pread(fd.get(), memory + done, size, static_cast<off_t>(part.offset + done));
     });
     if (got == -EINTR) continue;
     if (got < 0) return tree_failure("read", -got, part.path);
     if (got == 0) return tree_changed(part.path);
     done += static_cast<size_t>(got);
   }
-  return check_same(fd->get(), part);
+  return check_same(fd.get(), part);
 }
 
 template <class T>
@@ -99,8 +95,7 @@ Status read_parts(const TreeRoot& root, const std::vector<FilePart>& parts, uint
   Folder folder;
   for (const FilePart& part : parts) {
     if (part.length > length) return failed("request", EBADMSG, part.path);
-    const auto status = read_part(root, part, folder, memory, cancel);
-    if (!status) return status.failure();
+    TRY(read_part(root, part, folder, memory, cancel));
     memory += part.length;
     length -= part.length;
   }

@@ -42,18 +42,14 @@ Result<size_t> fill(int fd, char* memory, const std::string& path, Cancel& cance
 Result<bool> same_content(const Place& lower, const Place& upper, std::vector<char>& scratch,
                           Cancel& cancel) {
   if (upper.stat->is.size == 0) return true;
-  auto one = open_regular(lower.directory, lower.name, lower.path);
-  if (!one) return one.failure();
-  auto other = open_regular(upper.directory, upper.name, upper.path);
-  if (!other) return other.failure();
+  auto one = TRY(open_regular(lower.directory, lower.name, lower.path));
+  auto other = TRY(open_regular(upper.directory, upper.name, upper.path));
   if (scratch.size() < 2 * kCompareBytes) scratch.resize(2 * kCompareBytes);
   for (;;) {
-    const auto left = fill(one->get(), scratch.data(), lower.path, cancel);
-    if (!left) return left.failure();
-    const auto right = fill(other->get(), scratch.data() + kCompareBytes, upper.path, cancel);
-    if (!right) return right.failure();
-    if (*left != *right || memcmp(scratch.data(), scratch.data() + kCompareBytes, *left) != 0) return false;
-    if (*left < kCompareBytes) return true;
+    const auto left = TRY(fill(one.get(), scratch.data(), lower.path, cancel));
+    const auto right = TRY(fill(other.get(), scratch.data() + kCompareBytes, upper.path, cancel));
+    if (left != right || memcmp(scratch.data(), scratch.data() + kCompareBytes, left) != 0) return false;
+    if (left < kCompareBytes) return true;
   }
 }
 
@@ -108,17 +104,13 @@ bool same_attributes(const EntryStat& lower, const EntryStat& upper) {
 Result<bool> same_entry(const Place& lower, const Place& upper, std::vector<char>& scratch, Cancel& cancel) {
   if (!same_attributes(*lower.stat, *upper.stat)) return false;
   if (lower.stat->is == upper.stat->is) return true;
-  auto one = xattrs_of(lower);
-  if (!one) return one.failure();
-  auto other = xattrs_of(upper);
-  if (!other) return other.failure();
-  if (*one != *other) return false;
+  auto one = TRY(xattrs_of(lower));
+  auto other = TRY(xattrs_of(upper));
+  if (one != other) return false;
   if (upper.stat->symlink()) {
-    auto left = link_target(lower);
-    if (!left) return left.failure();
-    auto right = link_target(upper);
-    if (!right) return right.failure();
-    return *left == *right;
+    auto left = TRY(link_target(lower));
+    auto right = TRY(link_target(upper));
+    return left == right;
   }
   return upper.stat->regular() ? same_content(lower, upper, scratch, cancel) : Result<bool>(true);
 }

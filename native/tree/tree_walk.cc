@@ -28,15 +28,12 @@ bool content_before(std::string_view name, std::string_view other) {
 Result<std::shared_ptr<TreeWalk>> open_tree_walk(const TreeRequest& request) {
   TreeRoot lower;
   if (request.lower) {
-    auto opened = open_tree_root(*request.lower);
-    if (!opened) return opened.failure();
-    lower = std::move(*opened);
+    lower = TRY(open_tree_root(*request.lower));
   } else {
     lower.stat.mode = kRootMode;
   }
-  auto upper = open_tree_root(request.upper);
-  if (!upper) return upper.failure();
-  return std::make_shared<TreeWalk>(std::move(lower), std::move(*upper), request.detail);
+  auto upper = TRY(open_tree_root(request.upper));
+  return std::make_shared<TreeWalk>(std::move(lower), std::move(upper), request.detail);
 }
 
 std::string TreeWalk::path_with(std::string_view name) const {
@@ -52,13 +49,11 @@ Result<std::vector<uint8_t>> TreeWalk::next(Cancel& cancel) {
   const uint64_t before = seen_;
   if (!begun_) {
     begun_ = true;
-    const auto status = begin();
-    if (!status) return status.failure();
+    TRY(begin());
   }
   while (!frames_.empty() && batch_->size() < kBatchBytes && seen_ - before < kBatchEntries) {
     if (cancel.requested()) return tree_cancelled(upper_.path);
-    const auto status = step();
-    if (!status) return status.failure();
+    TRY(step());
   }
   return batch_->finish(frames_.empty(), seen_);
 }
@@ -82,27 +77,23 @@ Status TreeWalk::begin() {
   if (frame.has_lower) {
     same = same_entry({frame.lower_fd.get(), "", &frame.lower_stat, root}, upper, scratch_, *cancel_);
   } else {
-    const auto xattrs = xattrs_of(upper);
-    if (!xattrs) return xattrs.failure();
-    same = same_attributes(frame.lower_stat, frame.upper_stat) && xattrs->empty();
+    const auto xattrs = TRY(xattrs_of(upper));
+    same = same_attributes(frame.lower_stat, frame.upper_stat) && xattrs.empty();
   }
   if (!same) return same.failure();
   if (!*same) {
-    const auto status = emit(Change::kChanged, upper);
-    if (!status) return status.failure();
+    TRY(emit(Change::kChanged, upper));
   }
   return push(std::move(frame));
 }
 
 Status TreeWalk::push(Frame frame) {
   const std::string& shown = path_.empty() ? upper_.path : path_;
-  auto upper = list_directory(frame.upper_fd.get(), shown, *cancel_);
-  if (!upper) return upper.failure();
-  frame.upper = std::move(*upper);
+  auto upper = TRY(list_directory(frame.upper_fd.get(), shown, *cancel_));
+  frame.upper = std::move(upper);
   if (frame.has_lower) {
-    auto lower = list_directory(frame.lower_fd.get(), shown, *cancel_);
-    if (!lower) return lower.failure();
-    frame.lower = std::move(*lower);
+    auto lower = TRY(list_directory(frame.lower_fd.get(), shown, *cancel_));
+    frame.lower = std::move(lower);
   }
   frame.path_length = path_.size();
   frames_.push_back(std::move(frame));
@@ -160,14 +151,13 @@ Status TreeWalk::both(Frame& frame) {
   const std::string path = path_with(frame.upper.name(upper_at));
   const Place here{frame.upper_fd.get(), frame.upper.c_name(upper_at), &upper, path};
   const Place there{frame.lower_fd.get(), frame.lower.c_name(lower_at), &lower, path};
-  const auto same = same_entry(there, here, scratch_, *cancel_);
-  if (!same) return same.failure();
+  const auto same = TRY(same_entry(there, here, scratch_, *cancel_));
   if (upper.directory()) {
     // Where a file was before, everything in the directory is new.
     const auto below = lower.directory() ? std::optional<size_t>(lower_at) : std::nullopt;
-    frame.pending.push_back({below, upper_at, !*same});
+    frame.pending.push_back({below, upper_at, !same});
   }
-  if (!*same) return emit(Change::kChanged, here);
+  if (!same) return emit(Change::kChanged, here);
   return told_anyway ? emit(Change::kUnchanged, here) : Nothing{};
 }
 
@@ -179,15 +169,11 @@ Status TreeWalk::descend() {
   Frame frame;
   frame.told = next.told;
   frame.upper_stat = parent.upper.entries[next.upper].stat;
-  auto upper = open_directory(parent.upper_fd.get(), parent.upper.c_name(next.upper), path_);
-  if (!upper) return upper.failure();
-  frame.upper_fd = std::move(*upper);
+  frame.upper_fd = TRY(open_directory(parent.upper_fd.get(), parent.upper.c_name(next.upper), path_));
   if (next.lower) {
     frame.has_lower = true;
     frame.lower_stat = parent.lower.entries[*next.lower].stat;
-    auto lower = open_directory(parent.lower_fd.get(), parent.lower.c_name(*next.lower), path_);
-    if (!lower) return lower.failure();
-    frame.lower_fd = std::move(*lower);
+    frame.lower_fd = TRY(open_directory(parent.lower_fd.get(), parent.lower.c_name(*next.lower), path_));
   }
   return push(std::move(frame));
 }
@@ -199,8 +185,7 @@ Status TreeWalk::leave() {
   Frame& parent = frames_.back();
   if (frame.differs) {
     if (!frame.told) {
-      const auto status = emit(Change::kChanged, {frame.upper_fd.get(), "", &frame.upper_stat, path_});
-      if (!status) return status.failure();
+      TRY(emit(Change::kChanged, {frame.upper_fd.get(), "", &frame.upper_stat, path_}));
     }
     parent.differs = true;
   }
@@ -211,12 +196,10 @@ Status TreeWalk::leave() {
 // By "..", which leads elsewhere if the directory was moved meanwhile.
 Status TreeWalk::open_again(Frame& parent, const Frame& child) {
   const auto open = [&](const UniqueFd& from, const EntryStat& wanted, UniqueFd& into) -> Status {
-    auto fd = open_directory(from.get(), "..", path_);
-    if (!fd) return fd.failure();
-    const auto stat = stat_entry(fd->get(), "", path_);
-    if (!stat) return stat.failure();
-    if (stat->is.inode != wanted.is.inode) return tree_changed(path_);
-    into = std::move(*fd);
+    auto fd = TRY(open_directory(from.get(), "..", path_));
+    const auto stat = TRY(stat_entry(fd.get(), "", path_));
+    if (stat.is.inode != wanted.is.inode) return tree_changed(path_);
+    into = std::move(fd);
     return Nothing{};
   };
   auto upper = open(child.upper_fd, parent.upper_stat, parent.upper_fd);
@@ -230,13 +213,9 @@ Status TreeWalk::emit(Change kind, const Place& place) {
   Xattrs xattrs;
   if (detail_ && (kind == Change::kAdded || kind == Change::kChanged)) {
     if (place.stat->symlink()) {
-      auto target = link_target(place);
-      if (!target) return target.failure();
-      link = std::move(*target);
+      link = TRY(link_target(place));
     }
-    auto found = xattrs_of(place);
-    if (!found) return found.failure();
-    xattrs = std::move(*found);
+    xattrs = TRY(xattrs_of(place));
   }
   batch_->add(kind, place.path, *place.stat, link, xattrs);
   return Nothing{};

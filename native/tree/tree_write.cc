@@ -43,19 +43,16 @@ mode_t type_bits(WriteType type) {
 }  // namespace
 
 Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, const WriteLimits& limits) {
-  const int fd =
-      system_call("open tree", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-  if (fd < 0) return failed("open tree", -fd, path);
+  const int fd = TRY(
+      checked("open tree", path, [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   UniqueFd root(fd);
   WriteStat stat;
   const int result = stat_at(fd, "", stat);
   if (result < 0) return failed("statx", -result, path);
-  const auto key = random_hash_key();
-  if (!key) return key.failure();
-  auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, *key, limits));
+  const auto key = TRY(random_hash_key());
+  auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, key, limits));
   // Whether the kernel has what every later step relies on, before anything is written.
-  const auto tried = writer->parents_.look("");
-  if (!tried) return tried.failure();
+  TRY(writer->parents_.look(""));
   return writer;
 }
 
@@ -63,13 +60,12 @@ Status TreeWriter::write(std::string_view batch, const std::vector<std::string_v
                          Cancel& cancel) {
   WriteBatch records(batch);
   for (;;) {
-    const auto record = records.next();
-    if (!record) return record.failure();
-    if (!*record) return Nothing{};
-    if (cancel.requested()) return cancelled("write", path_of(**record));
-    auto done = one(**record, chunks, cancel);
+    const auto record = TRY(records.next());
+    if (!record) return Nothing{};
+    if (cancel.requested()) return cancelled("write", path_of(*record));
+    auto done = one(*record, chunks, cancel);
     if (done) continue;
-    if (done.failure().device.empty()) done.failure().device = path_of(**record);
+    if (done.failure().device.empty()) done.failure().device = path_of(*record);
     return done;
   }
 }
@@ -112,23 +108,21 @@ Status TreeWriter::remove_existing(const WriteParent& parent, const char* name, 
 template <class Make>
 Result<int> TreeWriter::made(Operation operation, const WriteRecord& record, Cancel& cancel,
                              const Make& make) {
-  if (const auto counted = parents_.count(path_of(record)); !counted) return counted.failure();
-  const auto parent = parents_.make(record.parent);
-  if (!parent) return parent.failure();
-  int result = system_call(operation, [&] { return make(*parent); });
+  TRY(parents_.count(path_of(record)));
+  const auto parent = TRY(parents_.make(record.parent));
+  int result = system_call(operation, [&] { return make(parent); });
   if (result == -EEXIST) {
-    const auto free = remove_existing(*parent, record.name.data(), path_of(record), cancel);
-    if (!free) return free.failure();
-    result = system_call(operation, [&] { return make(*parent); });
+    TRY(remove_existing(parent, record.name.data(), path_of(record), cancel));
+    result = system_call(operation, [&] { return make(parent); });
   }
   if (result < 0) return failed(operation, -result, path_of(record));
   const int opened = record.type == WriteType::kFile ? result : -1;
-  if (const auto marked = parents_.marks().made(parent->inode, record.name); !marked) {
+  if (const auto marked = parents_.marks().made(parent.inode, record.name); !marked) {
     if (opened >= 0) ::close(opened);
     return marked.failure();
   }
   // Not asked for again: it would be resolved anew where something was in the way.
-  return opened >= 0 ? opened : parent->fd;
+  return opened >= 0 ? opened : parent.fd;
 }
 
 Status TreeWriter::entry(const WriteRecord& record, Cancel& cancel) {
@@ -147,14 +141,13 @@ Status TreeWriter::entry(const WriteRecord& record, Cancel& cancel) {
 
 Status TreeWriter::file(const WriteRecord& record, Cancel& cancel) {
   const mode_t mode = record.mode & 0777;
-  const auto opened = made("create", record, cancel, [&](const WriteParent& parent) {
+  const auto opened = TRY(made("create", record, cancel, [&](const WriteParent& parent) {
     constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     return ::openat(parent.fd, record.name.data(), kFlags, mode);
-  });
-  if (!opened) return opened.failure();
-  UniqueFd fd(*opened);
+  }));
+  UniqueFd fd(opened);
   const std::string path = path_of(record);
-  if (const auto written = write_all(fd.get(), 0, record.data, path); !written) return written;
+  TRY(write_all(fd.get(), 0, record.data, path));
   const WriteAttributes attributes(record);
   if ((record.flags & WriteRecord::kMore) == 0) return set_attributes(fd.get(), attributes, path);
   open_ = std::make_unique<Open>(Open{std::move(fd), path, std::string(attributes.attributes), attributes});
@@ -171,37 +164,34 @@ Status TreeWriter::end(uint64_t size) {
   if (!open_) return failed("batch", EBADMSG);
   const auto file = std::move(open_);
   // What was not written is a hole; a file that ends in one has its length from here.
-  const int result =
-      system_call("truncate", [&] { return ::ftruncate(file->fd.get(), static_cast<off_t>(size)); });
-  if (result < 0) return failed("truncate", -result, file->path);
+  TRY(checked("truncate", file->path, [&] { return ::ftruncate(file->fd.get(), static_cast<off_t>(size)); }));
   return set_attributes(file->fd.get(), file->attributes, file->path);
 }
 
 Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
   if (record.name.empty()) {
-    if (const auto left = parents_.leave(); !left) return left;
+    TRY(parents_.leave());
     return attributes_of_directory(record, parents_.root(), "");
   }
   const std::string path = path_of(record);
-  if (const auto counted = parents_.count(path); !counted) return counted;
-  const auto parent = parents_.make(record.parent);
-  if (!parent) return parent.failure();
+  TRY(parents_.count(path));
+  const auto parent = TRY(parents_.make(record.parent));
   const char* name = record.name.data();
-  const auto make = [&] { return ::mkdirat(parent->fd, name, record.mode & 0777); };
+  const auto make = [&] { return ::mkdirat(parent.fd, name, record.mode & 0777); };
   int result = system_call("mkdir", make);
   if (result == -EEXIST) {
     WriteStat stat;
-    result = stat_at(parent->fd, name, stat);
+    result = stat_at(parent.fd, name, stat);
     if (result < 0) return failed("statx", -result, path);
     // A directory that is there keeps what is in it.
     if (!stat.directory()) {
-      if (const auto free = remove_existing(*parent, name, path, cancel); !free) return free;
+      TRY(remove_existing(parent, name, path, cancel));
       result = system_call("mkdir", make);
     }
   }
   if (result < 0) return failed("mkdir", -result, path);
-  if (const auto marked = parents_.marks().made(parent->inode, record.name); !marked) return marked;
-  const int fd = open_child(parent->fd, name);
+  TRY(parents_.marks().made(parent.inode, record.name));
+  const int fd = open_child(parent.fd, name);
   if (fd < 0) return failed("openat2", -fd, path);
   return attributes_of_directory(record, UniqueFd(fd).get(), path);
 }
@@ -213,25 +203,23 @@ Status TreeWriter::attributes_of_directory(const WriteRecord& record, int fd, co
   const int result = stat_at(fd, "", stat);
   if (result < 0) return failed("statx", -result, path);
   if (stat.device != parents_.root_stat().device) return failed("openat2", EXDEV, path);
-  if (const auto marked = parents_.marks().timed(stat.inode); !marked) return marked;
+  TRY(parents_.marks().timed(stat.inode));
   return set_attributes(fd, attributes, path);
 }
 
 Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
   const std::string path = path_of(record);
-  if (const auto counted = parents_.count(path); !counted) return counted;
+  TRY(parents_.count(path));
   const size_t slash = record.link.rfind('/');
   const bool nested = slash != std::string_view::npos;
   const char* from = record.link.data() + (nested ? slash + 1 : 0);
   const auto folder = nested ? record.link.substr(0, slash) : std::string_view();
-  const auto parent = parents_.make(record.parent);
-  if (!parent) return parent.failure();
-  auto source = folder == record.parent ? Result<UniqueFd>(UniqueFd()) : parents_.look(folder);
-  if (!source) return source.failure();
-  const int held = folder == record.parent ? parent->fd : source->get();
+  const auto parent = TRY(parents_.make(record.parent));
+  auto source = TRY(folder == record.parent ? Result<UniqueFd>(UniqueFd()) : parents_.look(folder));
+  const int held = folder == record.parent ? parent.fd : source.get();
   if (held < 0) return failed("link", ENOENT, path, std::string(record.link));
   const char* name = record.name.data();
-  const auto link = [&] { return ::linkat(held, from, parent->fd, name, 0); };
+  const auto link = [&] { return ::linkat(held, from, parent.fd, name, 0); };
   int result = system_call("link", link);
   if (result == -EEXIST) {
     WriteStat there;
@@ -239,13 +227,13 @@ Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
     const int found = stat_at(held, from, target);
     if (found < 0) return failed("link", -found, path, std::string(record.link));
     // Both names of one file already: to make way would take its last name away.
-    if (stat_at(parent->fd, name, there) == 0 && there.inode == target.inode)
-      return parents_.marks().made(parent->inode, record.name);
-    if (const auto free = remove_existing(*parent, name, path, cancel); !free) return free;
+    if (stat_at(parent.fd, name, there) == 0 && there.inode == target.inode)
+      return parents_.marks().made(parent.inode, record.name);
+    TRY(remove_existing(parent, name, path, cancel));
     result = system_call("link", link);
   }
   if (result < 0) return failed("link", -result, path, std::string(record.link));
-  return parents_.marks().made(parent->inode, record.name);
+  return parents_.marks().made(parent.inode, record.name);
 }
 
 Status TreeWriter::other(const WriteRecord& record, Cancel& cancel) {
@@ -265,29 +253,26 @@ Status TreeWriter::other(const WriteRecord& record, Cancel& cancel) {
 
 Status TreeWriter::whiteout(const WriteRecord& record, Cancel& cancel) {
   if (open_) return failed("batch", EBADMSG);
-  const auto parent = parents_.find(record.parent);
-  if (!parent) return parent.failure();
-  if (parent->fd < 0) return Nothing{};
+  const auto parent = TRY(parents_.find(record.parent));
+  if (parent.fd < 0) return Nothing{};
   parents_.forget();
-  return remove_name(*parent, record.name.data(), removal_at(&parents_.marks(), path_of(record)), cancel);
+  return remove_name(parent, record.name.data(), removal_at(&parents_.marks(), path_of(record)), cancel);
 }
 
 Status TreeWriter::opaque(const WriteRecord& record, Cancel& cancel) {
   if (open_) return failed("batch", EBADMSG);
-  const auto directory = parents_.find(record.parent);
-  if (!directory) return directory.failure();
-  if (directory->fd < 0) return Nothing{};
+  const auto directory = TRY(parents_.find(record.parent));
+  if (directory.fd < 0) return Nothing{};
   parents_.forget();
-  if (parents_.marks().has_emptied(directory->inode)) return Nothing{};
-  return empty_directory(directory->fd, removal_at(&parents_.marks(), std::string(record.parent)), cancel);
+  if (parents_.marks().has_emptied(directory.inode)) return Nothing{};
+  return empty_directory(directory.fd, removal_at(&parents_.marks(), std::string(record.parent)), cancel);
 }
 
 Status TreeWriter::finish(bool sync) {
   if (open_) return failed("batch", EBADMSG);
-  if (const auto left = parents_.leave(); !left) return left;
+  TRY(parents_.leave());
   if (!sync) return Nothing{};
-  const int result = system_call("syncfs", [&] { return ::syncfs(parents_.root()); });
-  if (result < 0) return failed("syncfs", -result);
+  TRY(checked("syncfs", {}, [&] { return ::syncfs(parents_.root()); }));
   return Nothing{};
 }
 

@@ -15,8 +15,8 @@ constexpr uint32_t kPermissions = 07777;
 template <class Set>
 Status each_attribute(std::string_view attributes, const std::string& path, const Set& set) {
   while (const auto each = next_attribute(attributes)) {
-    const int result = system_call("setxattr", [&] { return set(each->name.data(), each->value); });
-    if (result < 0) return failed("setxattr", -result, path, std::string(each->name));
+    TRY(checked(
+        "setxattr", path, [&] { return set(each->name.data(), each->value); }, std::string(each->name)));
   }
   return Nothing{};
 }
@@ -38,8 +38,7 @@ WriteAttributes::WriteAttributes(const WriteRecord& record)
       attributes(record.attributes) {}
 
 Status set_times(int fd, const timespec (&times)[2], const std::string& path) {
-  const int result = system_call("utimens", [&] { return ::futimens(fd, times); });
-  if (result < 0) return failed("utimens", -result, path);
+  TRY(checked("utimens", path, [&] { return ::futimens(fd, times); }));
   return Nothing{};
 }
 
@@ -51,17 +50,14 @@ Status set_attributes(int fd, const WriteAttributes& attributes, const std::stri
   if (result < 0) return failed("statx", -result, path);
   const bool owner = stat.uid != attributes.uid || stat.gid != attributes.gid;
   if (owner) {
-    result = system_call("chown", [&] { return ::fchown(fd, attributes.uid, attributes.gid); });
-    if (result < 0) return failed("chown", -result, path);
+    TRY(checked("chown", path, [&] { return ::fchown(fd, attributes.uid, attributes.gid); }));
   }
   if ((stat.mode & kPermissions) != attributes.mode || (owner && (attributes.mode & 06000) != 0)) {
-    result = system_call("chmod", [&] { return ::fchmod(fd, attributes.mode); });
-    if (result < 0) return failed("chmod", -result, path);
+    TRY(checked("chmod", path, [&] { return ::fchmod(fd, attributes.mode); }));
   }
-  auto set = each_attribute(attributes.attributes, path, [&](const char* name, std::string_view value) {
+  TRY(each_attribute(attributes.attributes, path, [&](const char* name, std::string_view value) {
     return ::fsetxattr(fd, name, value.data(), value.size(), 0);
-  });
-  if (!set) return set;
+  }));
   return set_times(fd, attributes.times, path);
 }
 
@@ -71,31 +67,26 @@ Status set_attributes_of_name(int parent, const char* name, const WriteAttribute
   int result = stat_at(parent, name, stat);
   if (result < 0) return failed("statx", -result, path);
   if (stat.uid != attributes.uid || stat.gid != attributes.gid) {
-    result = system_call("chown", [&] {
+    TRY(checked("chown", path, [&] {
       return ::fchownat(parent, name, attributes.uid, attributes.gid, AT_SYMLINK_NOFOLLOW);
-    });
-    if (result < 0) return failed("chown", -result, path);
+    }));
   }
   if (!stat.symlink() && (stat.mode & kPermissions) != attributes.mode) {
-    result = system_call("chmod", [&] { return ::fchmodat(parent, name, attributes.mode, 0); });
-    if (result < 0) return failed("chmod", -result, path);
+    TRY(checked("chmod", path, [&] { return ::fchmodat(parent, name, attributes.mode, 0); }));
   }
   if (!attributes.attributes.empty()) {
     // There is no call for an attribute of a name in a directory before Linux 6.13; /proc leads to the very
     // inode.
     const int fd =
-        system_call("open", [&] { return ::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); });
-    if (fd < 0) return failed("open", -fd, path);
+        TRY(checked("open", path, [&] { return ::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); }));
     const UniqueFd held(fd);
     const std::string self = "/proc/self/fd/" + std::to_string(fd);
-    auto set = each_attribute(attributes.attributes, path, [&](const char* key, std::string_view value) {
+    TRY(each_attribute(attributes.attributes, path, [&](const char* key, std::string_view value) {
       return ::setxattr(self.c_str(), key, value.data(), value.size(), 0);
-    });
-    if (!set) return set;
+    }));
   }
-  result = system_call("utimens",
-                       [&] { return ::utimensat(parent, name, attributes.times, AT_SYMLINK_NOFOLLOW); });
-  if (result < 0) return failed("utimens", -result, path);
+  TRY(checked("utimens", path,
+              [&] { return ::utimensat(parent, name, attributes.times, AT_SYMLINK_NOFOLLOW); }));
   return Nothing{};
 }
 

@@ -30,7 +30,7 @@ Result<std::optional<std::string>> default_acl(int fd, const std::string& path) 
 }  // namespace
 
 Status WriteVisit::enter(UniqueFd fd, std::string_view path, const WriteMarks& marks) {
-  if (const auto left = leave(); !left) return left;
+  TRY(leave());
   path_ = path;
   const int result = stat_at(fd.get(), "", stat_);
   if (result < 0) return failed("statx", -result, path_);
@@ -42,13 +42,11 @@ Status WriteVisit::enter(UniqueFd fd, std::string_view path, const WriteMarks& m
 
 Status WriteVisit::hide_default_acl() {
   if (acl_asked_) return Nothing{};
-  auto acl = default_acl(fd_.get(), path_);
-  if (!acl) return acl.failure();
-  if (*acl) {
-    const int result = system_call("removexattr", [&] { return ::fremovexattr(fd_.get(), kDefaultAcl); });
-    if (result < 0) return failed("removexattr", -result, path_, kDefaultAcl);
+  auto acl = TRY(default_acl(fd_.get(), path_));
+  if (acl) {
+    TRY(checked("removexattr", path_, [&] { return ::fremovexattr(fd_.get(), kDefaultAcl); }, kDefaultAcl));
   }
-  acl_ = std::move(*acl);
+  acl_ = std::move(acl);
   acl_asked_ = true;
   return Nothing{};
 }
@@ -58,9 +56,9 @@ Status WriteVisit::leave() {
   const UniqueFd fd = std::move(fd_);
   const auto acl = std::exchange(acl_, std::nullopt);
   if (acl) {
-    const int result = system_call(
-        "setxattr", [&] { return ::fsetxattr(fd.get(), kDefaultAcl, acl->data(), acl->size(), 0); });
-    if (result < 0) return failed("setxattr", -result, path_, kDefaultAcl);
+    TRY(checked(
+        "setxattr", path_, [&] { return ::fsetxattr(fd.get(), kDefaultAcl, acl->data(), acl->size(), 0); },
+        kDefaultAcl));
   }
   return timed_ ? set_times(fd.get(), stat_.times, path_) : Status(Nothing{});
 }

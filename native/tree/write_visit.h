@@ -19,7 +19,7 @@ class WriteVisit {
   WriteVisit() = default;
   WriteVisit(const WriteVisit&) = delete;
   WriteVisit& operator=(const WriteVisit&) = delete;
-  ~WriteVisit() { leave(); }
+  ~WriteVisit() { (void)leave(); }
 
   /// Leaves the directory before.
   Status enter(UniqueFd fd, std::string_view path, const WriteMarks& marks);

@@ -29,11 +29,11 @@ function header(name, { type, mode, size }) {
 }
 
 /** The folder of the file with this number; of each the first has number 0, 100, 200 … */
-export function folderOf(index) {
+function folderOf(index) {
   return `d${String(Math.floor(index / FILES_PER_FOLDER)).padStart(4, '0')}`
 }
 
-export function nameOf(index) {
+function nameOf(index) {
   return `${folderOf(index)}/f${String(index).padStart(6, '0')}`
 }
 

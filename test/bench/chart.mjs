@@ -6,7 +6,6 @@ const LEFT = 150
 const RIGHT = 660
 const TOP = 74
 const LEGEND = 44
-const LEGEND_LINE = 18
 const BAR = 14
 const BAR_GAP = 4
 const GROUP_GAP = 16
@@ -37,16 +36,6 @@ function logScale(values) {
   return { ticks, at }
 }
 
-/** From zero, with steps of 1, 2 or 5 times a power of ten. */
-function linearScale(values) {
-  const most = Math.max(...values)
-  const power = 10 ** Math.floor(Math.log10(most / 4))
-  const step = [1, 2, 5, 10].map(factor => factor * power).find(candidate => most / candidate <= 5)
-  const count = Math.ceil(most / step)
-  const ticks = Array.from({ length: count + 1 }, (_, index) => index * step)
-  return { ticks, at: value => LEFT + (value / (count * step)) * (RIGHT - LEFT) }
-}
-
 function colourOf(series) {
   const colours = new Map()
   for (const label of series) {
@@ -56,33 +45,27 @@ function colourOf(series) {
   return colours
 }
 
-/** The marks of all series, in as many lines as they need. */
+/** The marks of all series, in one line. */
 function drawLegend(colours) {
   let x = LEFT
-  let line = 0
-  const items = [...colours].map(([label, colour]) => {
-    const width = 34 + label.length * 7.2
-    if (x > LEFT && x + width > WIDTH) [x, line] = [LEFT, line + 1]
-    const y = LEGEND + line * LEGEND_LINE
-    const mark = `<rect x="${x}" y="${y}" width="10" height="10" rx="2" fill="${colour}"/>`
-    const item = mark + text(x + 15, y + 9, label, { fill: FAINT })
-    x += width
+  return [...colours].map(([label, colour]) => {
+    const mark = `<rect x="${x}" y="${LEGEND}" width="10" height="10" rx="2" fill="${colour}"/>`
+    const item = mark + text(x + 15, LEGEND + 9, label, { fill: FAINT })
+    x += 34 + label.length * 7.2
     return item
   })
-  return { items, top: TOP + line * LEGEND_LINE }
 }
 
 /**
- * `groups` is [{ label, bars: [{ series, value }] }], one unit for all; `scale` is "log" or "linear".
+ * `groups` is [{ label, bars: [{ series, value }] }], one unit for all, on a logarithmic scale.
  * Gives the whole document as text.
  */
-export function barChart({ title, unit, scale, groups }) {
+export function barChart({ title, unit, groups }) {
   const bars = groups.flatMap(group => group.bars)
-  const { ticks, at } = (scale === 'log' ? logScale : linearScale)(bars.map(bar => bar.value))
+  const { ticks, at } = logScale(bars.map(bar => bar.value))
   const colours = colourOf(new Set(bars.map(bar => bar.series)))
   const parts = []
-  const { items, top } = drawLegend(colours)
-  let y = top
+  let y = TOP
   for (const { label, bars: own } of groups) {
     const height = own.length * (BAR + BAR_GAP) - BAR_GAP
     parts.push(text(LEFT - 12, y + height / 2 + 4, label, { anchor: 'end', weight: '600' }))
@@ -97,7 +80,7 @@ export function barChart({ title, unit, scale, groups }) {
   const bottom = y - GROUP_GAP + 8
   const grid = ticks.flatMap(tick => {
     const x = at(tick).toFixed(1)
-    const line = `<line x1="${x}" y1="${top - 8}" x2="${x}" y2="${bottom}" stroke="${GRID}"/>`
+    const line = `<line x1="${x}" y1="${TOP - 8}" x2="${x}" y2="${bottom}" stroke="${GRID}"/>`
     return [
       line,
       text(x, bottom + 16, tick >= 1 ? tick : tick.toPrecision(1), { anchor: 'middle', size: 11, fill: FAINT }),
@@ -109,7 +92,7 @@ export function barChart({ title, unit, scale, groups }) {
     ` role="img" font-family="system-ui, sans-serif"><title>${escaped(title)}</title>`,
     `<rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="8" fill="#ffffff" stroke="${GRID}"/>`,
     text(20, 28, title, { size: 15, weight: '600' }),
-    ...items,
+    ...drawLegend(colours),
     ...grid,
     ...parts,
     '</svg>',

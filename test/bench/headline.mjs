@@ -87,7 +87,7 @@ export function draw(all, folder) {
       }))
     if (groups.length === 0) return []
     const whole = `${title} (shorter is better, logarithmic), ${titleOf(kind)}`
-    writeFileSync(join(folder, file), barChart({ title: whole, scale: 'log', unit: 'ms', groups }))
+    writeFileSync(join(folder, file), barChart({ title: whole, unit: 'ms', groups }))
     return [{ file, title: whole }]
   })
 }

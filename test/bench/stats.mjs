@@ -12,8 +12,7 @@ export function significant(value) {
   return value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(4))
 }
 
-/** Bytes are samples like nanoseconds. */
-const nanosecondsPer = { ms: 1e6, µs: 1e3, KiB: 2 ** 10 }
+const nanosecondsPer = { ms: 1e6, µs: 1e3 }
 
 export function fromNanoseconds(ns, unit) {
   return ns / nanosecondsPer[unit]

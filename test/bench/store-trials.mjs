@@ -3,8 +3,6 @@
 const MANY = 10_000
 const ARCHIVE = { files: 5000, least: 1, most: 8, repeats: 3 }
 const IMAGE = { files: 500, least: 1, most: 8, count: 6, repeats: 3 }
-/** A tenth of what an image's layer has, for the guest's sake. */
-const TREE = { files: 20_000, least: 1, most: 1, count: 200 }
 
 export const storeTrials = [
   {
@@ -77,20 +75,6 @@ export const storeTrials = [
       'import-image': {
         what: 'an image of 6 layers compressed with gzip, of 500 files of 1 to 8 KiB each, imported',
         targets: [{ faster: 2, peer: 'containerd' }],
-      },
-    },
-  },
-  {
-    trial: 'diff',
-    peers: {
-      ours: ['ours', { count: TREE.count, repeats: 9 }],
-      c: ['c', { count: TREE.count, repeats: 9 }],
-    },
-    stage: { program: 'ours', before: 'diff-make', after: 'diff-unmake', options: TREE },
-    rows: {
-      diff: {
-        what: 'finding 200 changes in a layer of 20 000 files',
-        targets: [{ atMost: 1.5, peer: 'c' }],
       },
     },
   },

@@ -148,7 +148,7 @@ function poolTrials(bigMegabytes) {
         },
       },
     },
-    noopTrial({ withDmsetup: true }),
+    noopTrial,
     {
       trial: 'events',
       peers: withOptions({ count: 60 }, { ours: ['ours'], c: ['c'], 'c-async': ['c', ASYNC] }),
@@ -188,28 +188,6 @@ function poolTrials(bigMegabytes) {
       },
     },
     {
-      trial: 'volumes',
-      rounds: 3,
-      peers: { ours: ['ours', { count: MANY }] },
-      rows: {
-        'memory-volume': {
-          unit: 'KiB',
-          what: 'memory of JavaScript for each of 10 000 volumes of `pool.volumes()`; `resident`: of the process',
-        },
-      },
-    },
-    {
-      trial: 'calls',
-      rounds: 3,
-      peers: { ours: ['ours', { count: 1000 }] },
-      rows: {
-        'memory-call': {
-          unit: 'KiB',
-          what: 'memory of JavaScript for each of 1 000 activations that wait for the lock of the pool; `resident`: of the process, with its threads',
-        },
-      },
-    },
-    {
       trial: 'loop',
       peers: {
         // Of fewer, the 99th percentile is the longest delay but one: single runs differed by a factor of three.
@@ -230,30 +208,25 @@ function poolTrials(bigMegabytes) {
   ]
 }
 
-/** The ioctl is FIONREAD on a pipe, which every machine has; `dmsetup` has nothing cheaper than its version. */
-export function noopTrial({ withDmsetup }) {
-  const peers = withOptions(
-    { count: 20_000, threads: 64, repeats: 5 },
-    { ours: ['ours'], c: ['c'], 'c-async': ['c', ASYNC] },
-  )
-  return named({
-    trial: 'noop',
-    peers: { ...peers, ...(withDmsetup ? { dmsetup: ['dmsetup', { count: 64 }] } : {}) },
-    // The C program reports its 64 threads under the same metric; its label says so.
-    relabel: { 'noop-async-64': { c: 'c-64' } },
-    rows: {
-      'noop-async': {
-        unit: 'µs',
-        what: 'one inexpensive ioctl through the whole stack, one call after the other',
-        targets: [{ below: 25, where: 'host' }],
-      },
-      'noop-async-64': {
-        unit: 'µs',
-        what: 'one inexpensive ioctl through the whole stack, 64 in flight',
-        targets: [{ below: 3, where: 'host' }],
-      },
+/** The ioctl is FIONREAD on a pipe, which every machine has. */
+export const noopTrial = {
+  trial: 'noop',
+  metrics: ['noop-async', 'noop-async-64'],
+  peers: withOptions({ count: 20_000, threads: 64, repeats: 5 }, { ours: ['ours'], c: ['c'], 'c-async': ['c', ASYNC] }),
+  // The C program reports its 64 threads under the same metric; its label says so.
+  relabel: { 'noop-async-64': { c: 'c-64' } },
+  rows: {
+    'noop-async': {
+      unit: 'µs',
+      what: 'one inexpensive ioctl through the whole stack, one call after the other',
+      targets: [{ below: 25, where: 'host' }],
     },
-  })
+    'noop-async-64': {
+      unit: 'µs',
+      what: 'one inexpensive ioctl through the whole stack, 64 in flight',
+      targets: [{ below: 3, where: 'host' }],
+    },
+  },
 }
 
 export function sizeLabel(megabytes) {

@@ -12,7 +12,6 @@ const { trial, plan } = readPlan(process.argv.slice(2))
 const samples = new Samples()
 const names = range(plan.count).map(index => `dmthinbench-d-${index}`)
 const ids = range(plan.count).map(index => plan.first + index)
-let poolDevice = ''
 
 const message = text => dmsetup('message', plan.pool, '0', text)
 const snap = index => message(`create_snap ${ids[index]} ${plan.origin}`)
@@ -82,17 +81,10 @@ const trials = {
     })
     await together(drop)
   },
-
-  async noop() {
-    await oneByOne('noop-async', () => dmsetup('version'))
-    await samples.time('noop-async-64', () => together(() => dmsetup('version')), plan.count)
-  },
 }
 
-if (trial !== 'noop') {
-  const { stdout } = await dmsetup('info', '-c', '--noheadings', '--separator', ':', '-o', 'major,minor', plan.pool)
-  poolDevice = stdout.trim()
-}
+const { stdout } = await dmsetup('info', '-c', '--noheadings', '--separator', ':', '-o', 'major,minor', plan.pool)
+const poolDevice = stdout.trim()
 holdResident(plan.megabytes)
 await trials[trial]()
 samples.print()

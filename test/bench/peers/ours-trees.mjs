@@ -1,17 +1,10 @@
-// The layer store's side of the trials on files: archives unpacked into a layer, layers compared.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { execFileSync } from 'node:child_process'
+// The layer store's side of the trials on files: archives unpacked into layers.
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { unmount } from 'dm-thin'
-import * as layers from 'dm-thin/store'
-import { nameOf, writeArchive } from '../archive.mjs'
+import { writeArchive } from '../archive.mjs'
 import { writeImage } from '../image.mjs'
 import { range } from '../plan.mjs'
-import { emptyPool, removeAll, stagedStore, storeDirectory, withStore } from '../store-scratch.mjs'
-
-const DIFF = 'diff'
-const LOWER = 'lower'
-const UPPER = 'upper'
+import { removeAll, withStore } from '../store-scratch.mjs'
 
 /**
  * Calls `body` with an archive and, for each of `repeats`, a new layer; what was unpacked goes back to the pool's file.
@@ -62,19 +55,6 @@ export async function layerByLayer({ store, archives, repeat }, unpackInto) {
   return keys
 }
 
-/** Half of them changed, a quarter added, a quarter deleted, all over the tree. */
-function change(root, { files, count }) {
-  const step = Math.floor(files / count)
-  for (const index of range(count)) {
-    const path = join(root, nameOf(index * step))
-    if (index % 4 === 0) rmSync(path)
-    else writeFileSync(index % 4 === 1 ? `${path}-added` : path, `changed ${index}`)
-  }
-}
-
-/** Those of directories only say that something is inside. */
-const leaves = list => list.filter(({ kind, path }) => kind !== 'C' || /\/f\d+(-added)?$/.test(path)).length
-
 export const treeTrials = {
   import: (samples, plan) =>
     importing(plan, ({ store, layer, archive }) => samples.time('import', () => store.applyLayer(layer.key, archive))),
@@ -88,41 +68,4 @@ export const treeTrials = {
       )
       return [...keys, ...others]
     }),
-
-  async diff(samples, plan) {
-    const [lower, upper] = [LOWER, UPPER].map(name => join(plan.directory, name))
-    for (const _ of range(plan.repeats)) {
-      const found = await samples.time('diff', () => layers.changes(lower, upper))
-      if (leaves(found) !== plan.count) throw new Error(`${leaves(found)} changes found, and not ${plan.count}`)
-    }
-  },
-
-  /** A layer with many files and a child of it with some changes, both mounted until `diff-unmake`. */
-  async 'diff-make'(_samples, plan) {
-    const store = await stagedStore(plan, DIFF)
-    const archive = join(plan.directory, 'diff.tar')
-    writeArchive(archive, plan)
-    await store.prepare('made')
-    await store.withMounted('made', async folder => {
-      execFileSync('tar', ['--extract', '--file', archive, '--directory', folder])
-    })
-    rmSync(archive)
-    await store.commit('lower', 'made')
-    const folders = { lower: join(plan.directory, LOWER), upper: join(plan.directory, UPPER) }
-    for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true })
-    const [below, above] = [await store.view('view', 'lower'), await store.prepare('upper', 'lower')]
-    await above.mount(folders.upper)
-    change(folders.upper, plan)
-    await below.mount(folders.lower)
-    await store.close()
-  },
-
-  async 'diff-unmake'(_samples, plan) {
-    for (const name of [UPPER, LOWER]) {
-      await unmount(join(plan.directory, name))
-      rmSync(join(plan.directory, name), { recursive: true })
-    }
-    await emptyPool(plan)
-    rmSync(storeDirectory(plan, DIFF), { recursive: true })
-  },
 }

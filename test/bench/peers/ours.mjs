@@ -6,7 +6,6 @@ import { measureEventLoop } from '../event-loop.mjs'
 import { measureEvents } from '../events.mjs'
 import { measureList } from '../list.mjs'
 import { Samples, holdResident, range, readPlan } from '../plan.mjs'
-import { memoryTrials } from './ours-memory.mjs'
 
 const { trial, plan } = readPlan(process.argv.slice(2))
 const samples = new Samples()
@@ -81,8 +80,6 @@ const trials = {
     await drop(list)
   },
 
-  volumes: (pool, origin) => memoryTrials.volumes(samples, plan, pool, origin),
-  calls: (pool, origin) => memoryTrials.calls(samples, plan, pool, origin),
   events: () => measureEvents(samples, plan),
   list: () => measureList(samples, plan),
 }

@@ -16,8 +16,6 @@
 //   prepare  prepare: `count` snapshots of an inactive origin, each active at once, one after the other
 //   prepare-100  prepare-100, remove-100, remove-100-gone: `count` of them on `threads` threads,
 //           `repeats` times; wall time / count
-//   diff    diff: the trees `lower` and `upper` in `directory`, `repeats` times; `count` changes are to be
-//   found
 //   fork    fork-1000, fork-gone, fork-first-write: `count` forks of a disk that is open and has `pieces` of
 //   data
 //   fork-clones  the same by FICLONE in `directory` and loop devices
@@ -72,7 +70,6 @@ static const struct {
     {"prepare-100", prepare_many_layers},
     {"warm", record_layers, 1},
     {"noop", noop, 1},
-    {"diff", diff_trees},
     {"fork", fork_thin},
     {"fork-clones", fork_clones, 1},
     {"fork-cow", fork_cow},

@@ -92,7 +92,6 @@ void list(struct plan* plan);
 void prepare_layers(struct plan* plan);
 void prepare_many_layers(struct plan* plan);
 void record_layers(struct plan* plan);
-void diff_trees(struct plan* plan);
 void fork_thin(struct plan* plan);
 void fork_clones(struct plan* plan);
 void fork_extents(struct plan* plan);

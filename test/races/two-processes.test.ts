@@ -4,6 +4,7 @@
 // D  adoption; C restart                                    a pool of a process that has ended keeps …
 // C  ids never given twice                                  two processes create volumes and snapshots …
 // guard across processes                                    guard.test.ts
+// @two-processors
 import { MiB, ThinPool, volumesOf } from '../../lib/entry/index.js'
 import { seedOf, writeBlock } from '../helpers/kernel/blocks.js'
 import { runChild, startChild } from '../helpers/process/children.js'

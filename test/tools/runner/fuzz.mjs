@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { ensurePackages } from '../setup/needs.mjs'
 import { quietly, repository, say, seconds, SetupError, step } from '../setup/steps.mjs'
 
-/** Of each target, unless --runs says otherwise. */
+/** Of each target, unless --runs or --seconds says otherwise. */
 const BOUNDED_RUNS = 300_000
+const USAGE = 'usage: npm run fuzz -- [--runs=COUNT | --seconds=COUNT] [--keep] [target …]'
 const MAX_BYTES = 2048
 const BUILD = join(repository, 'build-fuzz')
 const SOURCES = join(repository, 'native/test/fuzz')
@@ -28,18 +29,28 @@ async function fuzzCompiler() {
   return `clang++-${version}`
 }
 
-/** @param {string[]} args */
+/**
+ * `runs`: of each target. `seconds`: of all targets together.
+ * @param {string[]} args @returns {{ runs?: number, seconds?: number, keep: boolean, targets: string[] }}
+ */
 export function parseArguments(args) {
-  /** @type {{ runs: number, keep: boolean, targets: string[] }} */
-  const chosen = { runs: BOUNDED_RUNS, keep: false, targets: [] }
+  /** @type {ReturnType<typeof parseArguments>} */
+  const chosen = { keep: false, targets: [] }
   for (const word of args) {
-    const runs = /^--runs=([1-9]\d*)$/.exec(word)?.[1]
-    if (runs !== undefined) chosen.runs = Number(runs)
+    const [, bound, count] = /^--(runs|seconds)=([1-9]\d*)$/.exec(word) ?? []
+    if (bound !== undefined) chosen[bound] = Number(count)
     else if (word === '--keep') chosen.keep = true
-    else if (word.startsWith('-')) throw new SetupError('usage: npm run fuzz -- [--runs=COUNT] [--keep] [target …]')
+    else if (word.startsWith('-')) throw new SetupError(USAGE)
     else chosen.targets.push(word)
   }
+  if (chosen.runs !== undefined && chosen.seconds !== undefined) throw new SetupError(USAGE)
   return chosen
+}
+
+/** The options of the fuzzer that end it. @param {{ runs?: number, seconds?: number }} chosen @param {number} targets */
+function bounds({ runs = BOUNDED_RUNS, seconds: time }, targets) {
+  if (time === undefined) return [`-runs=${runs}`]
+  return [`-max_total_time=${Math.max(1, Math.round((time * availableParallelism()) / targets))}`]
 }
 
 /** Runs a fuzzer and gives the end of what it said; what it found wrong is thrown. */
@@ -57,20 +68,15 @@ function run(target, options) {
   })
 }
 
-async function fuzzOne(target, runs) {
+/** @param {string} target @param {string[]} end */
+async function fuzzOne(target, end) {
   const [found, kept] = [join(BUILD, 'corpus', target), join(FIXTURES, target)]
   mkdirSync(found, { recursive: true })
   const started = Date.now()
   // A parser that hangs, or takes far more memory than what it reads, is as wrong as one that crashes. The time is that
   // of the clock: it must not end what only waits for its turn on a busy machine.
   const limits = ['-timeout=300', '-rss_limit_mb=1024', '-malloc_limit_mb=64', `-max_len=${MAX_BYTES}`]
-  const said = await run(target, [
-    `-runs=${runs}`,
-    ...limits,
-    `-artifact_prefix=${BUILD}/found-${target}-`,
-    found,
-    kept,
-  ])
+  const said = await run(target, [...end, ...limits, `-artifact_prefix=${BUILD}/found-${target}-`, found, kept])
   const last = said.match(/#(\d+)\s+DONE\s+cov: (\d+)/)
   const [, executions, coverage] = last ?? []
   say(`- ${target}: ${executions} executions, ${coverage} branches, nothing wrong, in ${seconds(started)}`)
@@ -80,7 +86,8 @@ async function fuzzOne(target, runs) {
 /** @param {string[]} args */
 export async function fuzz(args) {
   const all = readdirSync(SOURCES).flatMap(name => /^(\w+)\.cc$/.exec(name)?.[1] ?? [])
-  const { runs, keep, targets } = parseArguments(args)
+  const chosen = parseArguments(args)
+  const { keep, targets } = chosen
   const unknown = targets.find(target => !all.includes(target))
   if (unknown !== undefined) throw new SetupError(`no target ${unknown}; there are ${all.join(', ')}`)
   const wanted = targets.length > 0 ? targets : all
@@ -96,7 +103,7 @@ export async function fuzz(args) {
   const faults = []
   const worker = async () => {
     for (let target = waiting.shift(); target !== undefined; target = waiting.shift())
-      await fuzzOne(target, runs).then(
+      await fuzzOne(target, bounds(chosen, wanted.length)).then(
         count => counts.push(count),
         fault => faults.push(fault),
       )

@@ -89,9 +89,11 @@ describe('the command lines of the tools', () => {
     expect(parse('--uml', '--cheaper', 'ls')).toEqual({ ...plain, machine: 'uml', cheaper: true, command: ['ls'] })
   })
 
-  test('set the runs, the targets and the --keep option of the fuzzers', () => {
+  test('set the runs or the time, the targets and the --keep option of the fuzzers', () => {
     const parse = (...argv: string[]) => ask('runner/fuzz.mjs', `return m.parseArguments(${JSON.stringify(argv)})`)
-    expect(parse()).toEqual({ runs: 300_000, keep: false, targets: [] })
+    expect(parse()).toEqual({ keep: false, targets: [] })
+    expect(parse('--seconds=60')).toEqual({ seconds: 60, keep: false, targets: [] })
+    expect(parse('--seconds=60', '--runs=7')).toEqual({ error: expect.stringContaining('usage: ') as string })
     expect(parse('--runs=7', 'reply', '--keep')).toEqual({ runs: 7, keep: true, targets: ['reply'] })
   })
 

@@ -1,7 +1,6 @@
 // The commands dm-thin backup: streams of volumes in a directory of chunks.
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { ChunkDirectory, collectGarbage, readBackup, saveBackup } from '../entry/transfer.js'
 import { action, subcommand, usageError, type Call } from './common/call.js'
 import { inputStream, toNewFile } from './common/files.js'
 import { pairs, sizeText } from './common/output.js'
@@ -46,6 +45,7 @@ export function addBackupCommands(program: Command): void {
 
 async function save(call: Call, options: BackupOptions, folder: string, name: string, file?: string): Promise<void> {
   const { signal } = call
+  const { ChunkDirectory, saveBackup } = await import('../entry/transfer.js')
   const chunks = await ChunkDirectory.open(folder)
   const source = await inputStream(file)
   const base = options.base === undefined ? {} : { base: options.base }
@@ -69,6 +69,7 @@ async function save(call: Call, options: BackupOptions, folder: string, name: st
 async function read(call: Call, options: BackupOptions, folder: string, name: string, file?: string): Promise<void> {
   const { signal } = call
   if (file === undefined && process.stdout.isTTY) throw usageError('standard output is a terminal: name a file')
+  const { ChunkDirectory, readBackup } = await import('../entry/transfer.js')
   const chunks = await ChunkDirectory.open(folder)
   const progress = call.progress('reading')
   const resume = options.resume === undefined ? {} : { resume: options.resume }
@@ -82,6 +83,7 @@ async function read(call: Call, options: BackupOptions, folder: string, name: st
 }
 
 async function list(call: Call, _options: BackupOptions, folder: string): Promise<void> {
+  const { ChunkDirectory } = await import('../entry/transfer.js')
   const chunks = await ChunkDirectory.open(folder)
   const names: string[] = []
   for await (const name of chunks.manifests.list()) names.push(name)
@@ -90,12 +92,14 @@ async function list(call: Call, _options: BackupOptions, folder: string): Promis
 }
 
 async function remove(call: Call, _options: BackupOptions, folder: string, names: string[]): Promise<void> {
+  const { ChunkDirectory } = await import('../entry/transfer.js')
   const chunks = await ChunkDirectory.open(folder)
   for (const name of names) await chunks.manifests.delete(name)
   call.print(names, () => '')
 }
 
 async function collect(call: Call, _options: BackupOptions, folder: string): Promise<void> {
+  const { ChunkDirectory, collectGarbage } = await import('../entry/transfer.js')
   const collected = await collectGarbage(await ChunkDirectory.open(folder), { signal: call.signal })
   call.print(collected, () =>
     pairs([

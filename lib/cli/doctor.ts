@@ -1,7 +1,6 @@
-// The command dm-thin doctor: the support for dm-thin on this machine, and remains of dead processes. Only --fix calls
+// The action of dm-thin doctor: the support for dm-thin on this machine, and remains of dead processes. Only --fix calls
 // `repair` of a finding.
 import { readdirSync, readFileSync } from 'node:fs'
-import type { Command } from 'commander'
 import { LoopDevice } from '../block/loop-device.js'
 import { DmThinError } from '../base/errors.js'
 import { nativePort } from '../kernel/native-port.js'
@@ -10,7 +9,7 @@ import { DEVICE_FLAG, TABLE_FLAG, type DeviceInfo } from '../kernel/port/device-
 import type { KernelPort } from '../kernel/port/kernel-port.js'
 import { whyNoUdev } from '../kernel/udev.js'
 import { parsePoolStatus } from '../target/thin-pool.js'
-import { action, subcommand, type Call } from './common/call.js'
+import type { Call } from './common/call.js'
 import { EXIT } from './common/exit-codes.js'
 import { errorText } from './common/output.js'
 
@@ -24,20 +23,10 @@ interface Finding {
   readonly repair?: () => Promise<void>
 }
 
-export function addDoctorCommand(program: Command): void {
-  subcommand(
-    program,
-    'doctor',
-    'Report what this machine has for dm-thin, what is missing, and what dead processes left.',
-    'dm-thin doctor',
-  )
-    .option('--fix', 'remove what dead processes of this library left, and nothing else')
-    .action(action(doctor))
-}
-
 const MARK: Record<Finding['kind'], string> = { ok: 'ok     ', note: 'note   ', missing: 'missing', left: 'left   ' }
 
-async function doctor(call: Call, { fix }: { fix?: true }): Promise<number> {
+/** Prints the findings, and removes remains with --fix. Returns the exit code. */
+export async function doctor(call: Call, { fix }: { fix?: true }): Promise<number> {
   let findings = await examine()
   const repairable = fix ? findings.filter(({ repair }) => repair) : []
   for (const { repair, text } of repairable) {

@@ -1,12 +1,6 @@
 // The commands dm-thin layer.
 import { Option, type Command } from 'commander'
-import {
-  LayerStore,
-  parseFilters,
-  type LayerInfo,
-  type LayerStore as Store,
-  type StoreFinding,
-} from '../entry/store.js'
+import type { LayerInfo, LayerStore, StoreFinding } from '../entry/store.js'
 import { action, count, each, size, subcommand, usageError, type Call } from './common/call.js'
 import { EXIT } from './common/exit-codes.js'
 import { exportImage, importImage } from './layer-image.js'
@@ -119,6 +113,7 @@ async function create(call: Call, options: CreateOptions, directory: string): Pr
     ...(poolData !== undefined && { data: sourceOf(poolData, options.poolDataSize) }),
     ...(poolMetadata !== undefined && { metadata: sourceOf(poolMetadata, options.poolMetadataSize) }),
   }
+  const { LayerStore } = await import('../entry/store.js')
   const store = await LayerStore.open({ directory, pool, signal: call.signal })
   try {
     const made = { directory: store.directory, pool: store.poolName }
@@ -133,7 +128,8 @@ async function create(call: Call, options: CreateOptions, directory: string): Pr
   }
 }
 
-async function layersOf(store: Store, filter?: readonly string[]): Promise<LayerInfo[]> {
+async function layersOf(store: LayerStore, filter?: readonly string[]): Promise<LayerInfo[]> {
+  const { parseFilters } = await import('../entry/store.js')
   const layers: LayerInfo[] = []
   for await (const layer of store.walk(filter ? { filter: parseFilters(filter) } : {})) layers.push(layer)
   return layers

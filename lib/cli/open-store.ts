@@ -1,7 +1,7 @@
 // The opening of an existing store. Only `layer create` creates a store.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { LayerStore, type OpenStoreOptions, type StoreFinding } from '../entry/store.js'
+import type { LayerStore, OpenStoreOptions, StoreFinding } from '../entry/store.js'
 import { DmThinError } from '../base/errors.js'
 import type { Call } from './common/call.js'
 import { errorText, nameText } from './common/output.js'
@@ -19,6 +19,7 @@ export async function withStore<T>(
       device: where,
     })
   }
+  const { LayerStore } = await import('../entry/store.js')
   const store = await LayerStore.open({ ...options, directory: where, signal: call.signal })
   try {
     if (!call.json) for (const finding of store.findings) call.note(`found at opening: ${findingText(finding)}`)

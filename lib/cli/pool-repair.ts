@@ -1,6 +1,6 @@
 // The commands dm-thin pool check and dm-thin pool repair.
 import type { Command } from 'commander'
-import { ThinPool, type CheckDepth } from '../entry/index.js'
+import type { CheckDepth } from '../entry/index.js'
 import { action, size, subcommand, type Call } from './common/call.js'
 import { EXIT } from './common/exit-codes.js'
 import { nameText, pairs } from './common/output.js'
@@ -51,6 +51,7 @@ const given = ({ data, metadata, record }: SourceOptions) => ({
 
 async function check(call: Call, options: SourceOptions & { readonly quick?: true }, name: string): Promise<number> {
   const depth: CheckDepth = options.quick ? 'quick' : 'full'
+  const { ThinPool } = await import('../entry/index.js')
   const found = await ThinPool.check({ name, ...given(options), depth, signal: call.signal })
   call.print(found, () =>
     pairs([
@@ -71,6 +72,7 @@ interface RepairOptions extends SourceOptions {
 }
 
 async function repair(call: Call, options: RepairOptions, name: string): Promise<void> {
+  const { ThinPool } = await import('../entry/index.js')
   const { pool, ...done } = await ThinPool.repair({
     name,
     ...given(options),

@@ -1,8 +1,8 @@
 // The commands dm-thin pool.
 import type { Command } from 'commander'
-import { DmThinError, ThinPool, type PoolStatus } from '../entry/index.js'
-import { DeviceMapper, type ListEntry } from '../entry/kernel.js'
-import { POOL_UUID_PREFIX } from '../pool/state/context.js'
+import { DmThinError } from '../base/errors.js'
+import type { OpenPoolOptions, PoolStatus, ThinPool } from '../entry/index.js'
+import type { DeviceMapper, ListEntry } from '../entry/kernel.js'
 import { action, count, size, subcommand, usageError, type Call } from './common/call.js'
 import { errorText, nameText, pairs, sizeText, table, usedText } from './common/output.js'
 import { addRepairCommands } from './pool-repair.js'
@@ -90,9 +90,10 @@ function sources(command: Command): Command {
 /** Opens a pool while `body` runs. */
 export async function withPool<T>(
   call: Call,
-  options: Parameters<typeof ThinPool.open>[0] & object,
+  options: OpenPoolOptions,
   body: (pool: ThinPool) => Promise<T>,
 ): Promise<T> {
+  const { ThinPool } = await import('../entry/index.js')
   const pool = await ThinPool.open({ ...options, signal: call.signal })
   try {
     return await body(pool)
@@ -120,6 +121,8 @@ async function openPool(
 type Listed = { readonly name: string; readonly path: string } & ({ status: PoolStatus } | { error: DmThinError })
 
 async function list(call: Call, all: boolean): Promise<void> {
+  const { DeviceMapper } = await import('../entry/kernel.js')
+  const { POOL_UUID_PREFIX } = await import('../pool/state/context.js')
   const { signal } = call
   const mapper = await DeviceMapper.open({ signal })
   const devices = await mapper.listDevices(all ? { signal } : { uuidPrefix: POOL_UUID_PREFIX, signal })
@@ -179,6 +182,7 @@ const findingText = ({ kind, device, action, detail, error }: ThinPool['findings
 
 async function createPool(call: Call, options: CreateOptions, name: string): Promise<void> {
   const { data, metadata, dataSize, metadataSize, blockSize, lowWaterMark } = options
+  const { ThinPool } = await import('../entry/index.js')
   const pool = await ThinPool.create({
     name,
     data: sourceOf(data, dataSize),

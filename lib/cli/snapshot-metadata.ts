@@ -1,12 +1,7 @@
 // The command dm-thin snapshot-metadata.
 import { once } from 'node:events'
 import type { Command } from 'commander'
-import {
-  poolSnapshots,
-  serveSnapshotMetadata,
-  storeSnapshots,
-  type SnapshotResolver,
-} from '../entry/snapshot-metadata.js'
+import type { SnapshotResolver } from '../entry/snapshot-metadata.js'
 import { action, subcommand, usageError, type Call } from './common/call.js'
 import { recordOf } from './common/pool-sources.js'
 import { withStore } from './open-store.js'
@@ -48,6 +43,7 @@ async function serve(call: Call, options: SnapshotMetadataCommandOptions): Promi
   if ((driverName === undefined) !== (driverVersion === undefined)) {
     throw usageError('--driver-name and --driver-version go together')
   }
+  const { poolSnapshots, storeSnapshots } = await import('../entry/snapshot-metadata.js')
   const found = options.bookmarks === undefined ? {} : { bookmarks: options.bookmarks }
   if (directory !== undefined) {
     await withStore(call, directory, store => listen(call, options, storeSnapshots(store, found)))
@@ -62,6 +58,7 @@ async function listen(
   { address, fixedLength = false, driverName, driverVersion }: SnapshotMetadataCommandOptions,
   snapshots: SnapshotResolver,
 ): Promise<void> {
+  const { serveSnapshotMetadata } = await import('../entry/snapshot-metadata.js')
   const server = await serveSnapshotMetadata({
     address,
     snapshots,

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { LayerFileSystem } from '../entry/store.js'
-import { startSnapshotter, type PoolDevices } from '../entry/snapshotter.js'
+import type { PoolDevices } from '../entry/snapshotter.js'
 import { action, size, subcommand, usageError, type Call } from './common/call.js'
 
 interface SnapshotterCommandOptions {
@@ -63,6 +63,7 @@ async function serve(call: Call, options: SnapshotterCommandOptions): Promise<vo
     ...(poolData !== undefined && { data: poolData }),
     ...(poolMetadata !== undefined && { metadata: poolMetadata }),
   }
+  const { startSnapshotter } = await import('../entry/snapshotter.js')
   const snapshotter = await startSnapshotter({
     address,
     store: { directory: root, pool, fileSystem, sizeBytes },

@@ -1,8 +1,8 @@
 // The commands dm-thin volume bookmark, diff, send, receive and interrupted.
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
-import { ThinMetadata, type DeltaRange } from '../entry/metadata.js'
-import { interruptedReceives, receiveVolume, sendVolume, type TransferProgress } from '../entry/transfer.js'
+import type { DeltaRange, ThinMetadata } from '../entry/metadata.js'
+import type { TransferProgress } from '../entry/transfer.js'
 import { action, count, size, usageError, type Call } from './common/call.js'
 import { inputStream, toNewFile } from './common/files.js'
 import { pairs, sizeText, table, type Progress } from './common/output.js'
@@ -61,6 +61,7 @@ const inMetadata = <T>(
   body: (metadata: ThinMetadata) => Promise<T>,
 ): Promise<T> =>
   withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
+    const { ThinMetadata } = await import('../entry/metadata.js')
     const metadata = await ThinMetadata.open(pool, { signal: call.signal })
     try {
       return await body(metadata)
@@ -136,6 +137,7 @@ async function send(call: Call, options: TransferOptions, name: string, id: numb
   const { signal } = call
   if (since !== undefined && from !== undefined) throw usageError('give one of --from and --since')
   if (file === undefined && process.stdout.isTTY) throw usageError('standard output is a terminal: name a file')
+  const { sendVolume } = await import('../entry/transfer.js')
   await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
     const sized = options.size === undefined ? {} : { sizeBytes: options.size }
     const volume = await pool.volume(id, { ...sized, signal })
@@ -158,6 +160,7 @@ async function send(call: Call, options: TransferOptions, name: string, id: numb
 }
 
 async function receive(call: Call, options: TransferOptions, name: string, file?: string): Promise<void> {
+  const { receiveVolume } = await import('../entry/transfer.js')
   const { signal } = call
   await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
     const source = await inputStream(file)
@@ -181,6 +184,7 @@ async function receive(call: Call, options: TransferOptions, name: string, file?
 
 async function interrupted(call: Call, options: TransferOptions, name: string): Promise<void> {
   await withPool(call, { name, repair: false, ...recordOf(options) }, async pool => {
+    const { interruptedReceives } = await import('../entry/transfer.js')
     const found = await interruptedReceives(pool, { signal: call.signal })
     call.print(found, () => {
       const rows = found.map(each => [

@@ -1,6 +1,6 @@
 // The commands dm-thin volume.
 import type { Command } from 'commander'
-import { volumesOf, type ThinPool, type ThinVolume } from '../entry/index.js'
+import type { ThinPool, ThinVolume } from '../entry/index.js'
 import { action, count, ids, size, subcommand, usageError, type Call } from './common/call.js'
 import { EXIT } from './common/exit-codes.js'
 import { nameText, pairs, sizeText, table } from './common/output.js'
@@ -131,6 +131,7 @@ async function snapshot(
       printVolumes(call, [await origin.snapshot(only)])
       return EXIT.ok
     }
+    const { volumesOf } = await import('../entry/index.js')
     const made = volumesOf(await pool.snapshotMany(origin, wanted, { signal }))
     if (activated) {
       return forMany(call, 'activating', onProgress => pool.activateMany(made, { readOnly, onProgress, signal }))

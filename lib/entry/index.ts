@@ -3,7 +3,6 @@
  *
  * @module dm-thin
  */
-// index.mts exports the same names for ESM; a test compares them.
 
 export { DmThinError, type ErrorCode, type ErrorFacts, type Holder, type RollbackStep } from '../base/errors.js'
 export type { SignalOption } from '../base/options.js'

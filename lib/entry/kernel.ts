@@ -3,7 +3,6 @@
  *
  * @module dm-thin/kernel
  */
-// kernel.mts exports the same names for ESM.
 export { DeviceMapper } from '../mapper/device-mapper.js'
 export type {
   Address,

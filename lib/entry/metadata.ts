@@ -3,7 +3,6 @@
  *
  * @module dm-thin/metadata
  */
-// metadata.mts exports the same names for ESM.
 export { ThinMetadata } from '../pool/thin-metadata.js'
 export type {
   Bookmark,

@@ -3,7 +3,6 @@
  *
  * @module dm-thin/metrics
  */
-// metrics.mts exports the same names for ESM.
 export { exportToPrometheus, type PrometheusOptions, type PrometheusRegistry } from '../metrics/prometheus.js'
 export { exportToOpenTelemetry, type OpenTelemetryMeter, type OpenTelemetryOptions } from '../metrics/opentelemetry.js'
 export type { ExportOptions, MetricsSource, MetricsSources } from '../metrics/sources.js'

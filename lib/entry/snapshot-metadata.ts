@@ -3,7 +3,6 @@
  *
  * @module dm-thin/snapshot-metadata
  */
-// snapshot-metadata.mts exports the same names for ESM.
 export {
   serveSnapshotMetadata,
   type CsiDriver,

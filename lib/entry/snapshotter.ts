@@ -3,6 +3,5 @@
  *
  * @module dm-thin/snapshotter
  */
-// snapshotter.mts exports the same names for ESM.
 export { startSnapshotter, type Snapshotter, type SnapshotterOptions } from '../snapshotter/snapshotter.js'
 export type { PoolDevices } from '../snapshotter/pools.js'

@@ -3,7 +3,6 @@
  *
  * @module dm-thin/store
  */
-// store.mts exports the same names for ESM.
 export { LayerStore } from '../store/layer-store.js'
 export type {
   ApplyLayerOptions,

@@ -3,7 +3,6 @@
  *
  * @module dm-thin/testing
  */
-// testing.mts exports the same names for ESM.
 export {
   memoryKernel,
   type Leftovers,

@@ -3,7 +3,6 @@
  *
  * @module dm-thin/transfer
  */
-// transfer.mts exports the same names for ESM.
 export { sendVolume, type SendOptions } from '../transfer/send.js'
 export type { TransferProgress } from '../transfer/progress.js'
 export { receiveVolume, type ReceiveOptions } from '../transfer/receive.js'

@@ -74,12 +74,12 @@ test('a process that reads 10 million mappings needs as much memory as one that 
 
 /** Writes a bookmark of this many ranges and compares it with the same ranges, in a process of its own. */
 async function comparing(mappings: number): Promise<{ peakMiB: number; bytes: number; changes: number }> {
-  const parts = JSON.stringify(path.join(__dirname, '../../dist/thin-metadata/bookmark'))
+  const internal = JSON.stringify(path.join(__dirname, '../tools/runner/modules.cjs'))
   const answer = await runChild(`
     require('node:v8').setFlagsFromString('--expose-gc')
     const collectGarbage = require('node:vm').runInNewContext('gc')
-    const { writeBookmark, BookmarkFile } = require(${parts} + '/file.js')
-    const { changedRanges } = require(${parts} + '/compare.js')
+    const { writeBookmark, BookmarkFile } = require(${internal})('lib/pool/bookmark/file.ts')
+    const { changedRanges } = require(${internal})('lib/pool/bookmark/compare.ts')
     async function* ranges() {
       for (let at = 0; at < ${mappings}; at++) {
         if (at % 50_000 === 0) collectGarbage()

@@ -34,11 +34,17 @@ test('the package contains no other files', () => {
   expect(files.filter(name => !expected.test(name))).toEqual([])
 })
 
-test('the package contains the types of each module', () => {
-  const modules = [...withExtension('.js'), ...withExtension('.mjs')]
-  expect(modules.length).toBeGreaterThan(30)
-  const types = modules.map(name => name.replace(/\.(m?)js$/, '.d.$1ts'))
+test('the package contains the types of each entry', () => {
+  const entries = [...withExtension('.js'), ...withExtension('.mjs')].filter(name => name.startsWith('dist/entry/'))
+  expect(entries.length).toBe(18)
+  const types = entries.map(name => name.replace(/\.(m?)js$/, '.d.$1ts'))
   expect(files).toEqual(expect.arrayContaining(types))
+})
+
+test('the package contains the source map of each module', () => {
+  const modules = withExtension('.js')
+  expect(modules.length).toBeGreaterThan(10)
+  expect(files).toEqual(expect.arrayContaining(modules.map(name => `${name}.map`)))
 })
 
 test('no file contains the path of a folder of the machine that built the package', () => {

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -27,6 +28,14 @@ const folder = (): string => {
 export const tarball = (): string => path.join(folder(), 'dm-thin.tgz')
 /** A folder with the package installed. Read it; to change it, take a `copyOfConsumer`. */
 export const consumer = (): string => path.join(folder(), 'consumer')
+
+/** The entries of the package: `dm-thin`, `dm-thin/kernel` and so on. */
+export function entryNames(): string[] {
+  const { exports } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as { exports: object }
+  return Object.keys(exports)
+    .filter(name => !name.endsWith('.json'))
+    .map(name => path.posix.join('dm-thin', name))
+}
 
 export function copyOfConsumer(name: string): string {
   const copy = path.join(folder(), name)
@@ -76,7 +85,7 @@ const npm = (args: readonly string[], cwd: string) =>
   execFileSync(npmPath(), args, { cwd, env: plainEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] })
 
 const PAGES = ['LICENSE', 'README.md', 'CHANGELOG.md', 'SECURITY.md']
-const SETTINGS = ['package.json', 'binding.gyp', 'tsconfig.json', '.npmrc', '.ci']
+const SETTINGS = ['package.json', 'binding.gyp', 'tsconfig.json', 'rollup.config.mjs', '.npmrc', '.ci']
 const IN_STAGE = [...PAGES, ...SETTINGS, 'lib', 'native', 'prebuilds', 'test/unit']
 
 /** Packs the package in `where` into `made`, and gives the file's name. */
@@ -104,8 +113,7 @@ function packAndInstall(made: string): void {
     cpSync(path.join(repository, name), path.join(stage, name), { recursive: true })
   }
   symlinkSync(path.join(repository, 'node_modules'), path.join(stage, 'node_modules'))
-  const tsc = path.join(repository, 'node_modules/typescript/bin/tsc')
-  execFileSync(process.execPath, [tsc, '-p', 'tsconfig.json'], { cwd: stage, stdio: ['ignore', 'inherit', 'inherit'] })
+  npm(['run', 'build:ts'], stage)
   renameSync(path.join(made, pack(made, stage)), tarball())
   install(made)
 }

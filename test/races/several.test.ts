@@ -182,7 +182,7 @@ test('the lock of a killed process is released, and a call that waited for it pr
   await withPool(async (pool, { name }) => {
     const volume = await pool.createVolume({ sizeBytes: MiB })
     const child = startChild(`
-      const { nativePort } = require('./dist/kernel/native-port.js')
+      const { nativePort } = require('./test/tools/runner/modules.cjs')('lib/kernel/native-port.ts')
       await nativePort().lockPool(${JSON.stringify(name)})
       console.log('locked')
       await new Promise(() => setInterval(() => {}, 1000))`)
@@ -206,7 +206,7 @@ test('a process without a writable /run repairs nothing at open, and its threads
     const emptyRun = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs -o ro none /run && exec "$@"', 'sh']
     const told = await runChild(
       `
-      const { nativePort } = require('./dist/kernel/native-port.js')
+      const { nativePort } = require('./test/tools/runner/modules.cjs')('lib/kernel/native-port.ts')
       const pool = await dmThin.ThinPool.open(${JSON.stringify(name)})
       const known = await nativePort().deviceStatus({ name: pool.name })
       const origin = { pool: known, ownPrefix: 'DMTHIN-', originUuid: ${JSON.stringify(dmInfo(`${name}-0`)!.uuid)} }

@@ -3,7 +3,9 @@
 
 const { writeFileSync } = require('node:fs')
 const { LayerStore } = require('../../dist/entry/store.js')
-const { isLocked, loadSqlite, openDatabase } = require('../../dist/store/records/sqlite.js')
+const internal = require('../tools/runner/modules.cjs')
+
+const { databaseFaults, isLocked, loadSqlite, openDatabase } = internal('lib/store/records/sqlite.ts')
 
 const [options, key, file] = process.argv.slice(2)
 
@@ -50,7 +52,6 @@ async function database() {
 }
 
 function readFault(bad) {
-  const { databaseFaults } = require('../../dist/store/records/sqlite.js')
   try {
     databaseFaults(file, () => bad.prepare('SELECT * FROM sqlite_master').all())
     return 'none'

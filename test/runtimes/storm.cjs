@@ -3,7 +3,7 @@
 'use strict'
 
 const { isMainThread, parentPort, Worker } = require('node:worker_threads')
-const { loadAddon } = require('../../dist/kernel/load-addon.js')
+const { loadAddon } = require('../helpers/native/load-addon.cjs')
 
 const ROUNDS = Number(process.argv[2] ?? 8)
 const WORKERS = 3

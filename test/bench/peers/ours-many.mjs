@@ -19,9 +19,9 @@ const fileOf = plan => join(storeDirectory(plan, MANY), 'layers.db')
 
 /** Committed layers in chains of ten on the first one. */
 async function writeRecords(plan) {
-  const require = createRequire(import.meta.url)
-  const { openDatabase } = require('../../../dist/store/records/sqlite.js')
-  const { Records } = require('../../../dist/store/records/records.js')
+  const internal = createRequire(import.meta.url)('../../tools/runner/modules.cjs')
+  const { openDatabase } = internal('lib/store/records/sqlite.ts')
+  const { Records } = internal('lib/store/records/records.ts')
   const database = await openDatabase(fileOf(plan))
   const records = new Records(database)
   const rows = database.immediate(() => {

@@ -86,7 +86,7 @@ const trials = {
 
 /** No public call is as cheap as this one, so it is asked of the addon itself; everything else is on its way. */
 async function noop() {
-  const { noop: call } = createRequire(import.meta.url)('../../../dist/kernel/load-addon.js').loadAddon()
+  const { noop: call } = createRequire(import.meta.url)('../../helpers/native/load-addon.cjs').loadAddon()
   for (const _ of indexes) await samples.time('noop-async', () => call(0))
   const inFlight = 64
   for (let repeat = 0; repeat < plan.repeats; repeat++) {

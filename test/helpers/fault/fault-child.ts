@@ -19,7 +19,7 @@ export interface Kill {
 export function runKilled(body: string, { operation, nth = 1, kind }: Kill): void {
   const source = `
     const dmThin = require(${JSON.stringify(path.join(repository, 'dist', 'entry', 'index.js'))})
-    const { loadAddon } = require(${JSON.stringify(path.join(repository, 'dist', 'kernel', 'load-addon.js'))})
+    const { loadAddon } = require(${JSON.stringify(path.join(repository, 'test/helpers/native/load-addon.cjs'))})
     const armed = () => loadAddon().setFault(${JSON.stringify(operation)}, ${nth}, ${JSON.stringify(kind)}, 0)
     const run = async () => { ${body} }
     run().then(() => console.log('came to its end'), fault => console.log(fault))`

@@ -5,7 +5,7 @@
 
 const { createInterface } = require('node:readline')
 const { writeSync } = require('node:fs')
-const { loadAddon } = require('../../../dist/kernel/load-addon.js')
+const { loadAddon } = require('../native/load-addon.cjs')
 
 const HOLD_SOCKET = 3
 const [calls, entry] = process.argv.slice(2)

@@ -179,7 +179,7 @@ export async function bench(args) {
   if (reads) return openly(program)
   await ensurePackages(['build'])
   await readyForGuest({ qemu: machines.includes('qemu') })
-  await ensureBuilt([...LIBRARY, 'examples'])
+  await ensureBuilt([...LIBRARY, 'oneFile', 'examples'])
   await ensureContainerdPeer()
   return openly(program)
 }

@@ -71,7 +71,7 @@ const BUILDS = {
   },
   typescript: {
     ...scripted('build:ts', 'TypeScript'),
-    inputs: ['lib', 'tsconfig.json', 'package.json', 'package-lock.json'],
+    inputs: ['lib', 'tsconfig.json', 'rollup.config.mjs', 'package.json', 'package-lock.json'],
     results: ['dist/entry/index.js'],
   },
   oneFile: {

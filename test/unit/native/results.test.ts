@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { loadAddon } from '../../../lib/kernel/load-addon.js'
 
 const addon = loadAddon() as Record<string, (...args: unknown[]) => Promise<unknown>>
-const built = path.join(__dirname, '../../../dist/kernel/load-addon.js')
+const built = path.join(__dirname, '../../helpers/native/load-addon.cjs')
 const asIdentified = {
   device: expect.any(Number) as number,
   inode: statSync(__filename, { bigint: true }).ino,

@@ -24,7 +24,7 @@ test('a progress function that throws rejects its own call, and no other call', 
 
 test('many calls resolve at once while setImmediate is mocked', () => {
   const source = `
-    const addon = require(${JSON.stringify(path.join(__dirname, '../../../dist/kernel/load-addon.js'))}).loadAddon()
+    const addon = require(${JSON.stringify(path.join(__dirname, '../../helpers/native/load-addon.cjs'))}).loadAddon()
     require('node:test').mock.timers.enable({ apis: ['setImmediate'] })
     const calls = Array.from({ length: ${MANY} }, () => addon.deleteFile('/dev/null/never', 0).catch(() => 'refused'))
     Promise.all(calls).then(all => process.stdout.write(String(all.length)))`

@@ -1,8 +1,9 @@
-// index.mts names what index.ts exports; here by the compiler's knowledge of both, in test/package by Node's.
+// The types of the ESM and CommonJS entries name the same values and types; formats.test.ts compares what Node loads.
 import ts from 'typescript'
 import path from 'node:path'
+import { consumer, repository } from './package'
 
-const lib = path.join(__dirname, '../../../lib/entry')
+const folder = path.join(consumer(), 'node_modules/dm-thin/dist/entry')
 
 const ENTRIES = [
   ['index', 'ThinPool', 'ErrorCode'],
@@ -15,16 +16,15 @@ const ENTRIES = [
   ['snapshot-metadata', 'serveSnapshotMetadata', 'SnapshotResolver'],
   ['testing', 'memoryKernel', 'MemoryKernel'],
 ] as const
-const filesOf = (entry: string) => [`${entry}.ts`, `${entry}.mts`].map(name => path.join(lib, name))
+const filesOf = (entry: string) => [`${entry}.d.ts`, `${entry}.d.mts`].map(name => path.join(folder, name))
 
 /** All entries in one program: most of their files are the same. */
 let program: ts.Program
 beforeAll(() => {
-  const root = path.join(lib, '../..')
-  const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
+  const { config } = ts.readConfigFile(path.join(repository, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown
   }
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, repository)
   program = ts.createProgram(
     ENTRIES.flatMap(([entry]) => filesOf(entry)),
     options,

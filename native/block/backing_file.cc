@@ -62,7 +62,7 @@ Result<FileIdentity> identify_path(const std::string& path) {
   return identify(fd.get(), path);
 }
 
-/// The file as it was found.
+/// Returns the file as it was found.
 static Result<SparseFile> existing_file(const std::string& path, uint64_t size_bytes) {
   const auto identity = TRY(identify_path(path));
   if (!identity.regular) return failed("create file", EINVAL, path, "not a regular file");
@@ -73,7 +73,8 @@ static Result<SparseFile> existing_file(const std::string& path, uint64_t size_b
   return SparseFile{identity, false};
 }
 
-/// A file without a name, in the folder of `path`; -errno, among them that the file system has no such files.
+/// Opens a file without a name, in the folder of `path`; -errno, among them that the file system has no such
+/// files.
 static int open_unnamed(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);

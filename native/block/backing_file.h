@@ -34,7 +34,7 @@ Result<SparseFile> create_sparse(const std::string& path, uint64_t size_bytes);
 Result<FileIdentity> grow_file(const std::string& path, uint64_t size_bytes);
 Status delete_file(const std::string& path);
 
-/// The size of a block device in bytes.
+/// Returns the size of a block device in bytes.
 Result<uint64_t> block_size_bytes(const std::string& path);
 
 /// Reads blocks of `block_bytes` at the given block numbers with O_DIRECT: the page cache of a device that
@@ -49,9 +49,9 @@ Status zero_blocks(const std::string& path, const std::vector<uint64_t>& blocks,
 /// caller's, open until this is through.
 Status sync_file(int file);
 
-/// A small text file, without its last newline; empty when it cannot be read.
+/// Reads a small text file, without its last newline; empty when it cannot be read.
 std::string read_small_file(const std::string& path);
-/// A text file of any length, as of /proc; empty when it cannot be read.
+/// Reads a text file of any length, as of /proc; empty when it cannot be read.
 std::string read_whole_file(const std::string& path);
 
 }  // namespace dmthin

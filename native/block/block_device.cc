@@ -25,7 +25,7 @@ std::string folder_of(uint64_t device) {
   return "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/";
 }
 
-/// A number of the device's queue. A partition has none of its own: its disk's counts.
+/// Returns a number of the device's queue. A partition has none of its own: its disk's counts.
 uint64_t queue_limit(uint64_t device, const char* name) {
   const std::string folder = folder_of(device);
   std::string text = read_small_file(folder + "queue/" + name);
@@ -51,8 +51,8 @@ EraseCall call_for(Erase how) {
   return {"BLKZEROOUT", BLKZEROOUT, kZeroPiece};
 }
 
-/// How much of `left` comes next. Ends where a unit of discarding does: a device keeps what is discarded in
-/// part.
+/// Returns how much of `left` comes next. Ends where a unit of discarding does: a device keeps what is
+/// discarded in part.
 uint64_t piece_at(uint64_t from, uint64_t left, uint64_t most, const BlockInfo& info) {
   if (left <= most) return left;
   const uint64_t unit = std::max<uint64_t>(info.discard_granularity, 1);

@@ -42,23 +42,25 @@ struct OpenedBlock {
   BlockInfo info;
 };
 
-/// EROFS where a device takes no writes: the kernel says EPERM or EACCES of that, as of a caller who may not.
+/// Returns EROFS if a device takes no writes: the kernel says EPERM or EACCES of that, as of a caller who may
+/// not.
 int why_not_written(uint64_t device, int error);
 
-/// ENOTBLK for what is no block device.
+/// Opens a block device; ENOTBLK if it is none.
 Result<OpenedBlock> open_block(const BlockOpenRequest& request);
 Result<BlockInfo> block_info(const BlockFile& file);
 
 enum class Erase { kDiscard, kSecureDiscard, kZeroOut };
 
-/// BLKDISCARD, BLKSECDISCARD or BLKZEROOUT, piece by piece, so that it can be given up between two. ERANGE
+/// Sends BLKDISCARD, BLKSECDISCARD or BLKZEROOUT, piece by piece, so that it can be given up between two.
+/// ERANGE
 /// ("range") when the range ends behind the device; nothing is done then.
 Status erase_range(const BlockFile& file, Erase how, uint64_t offset, uint64_t length, Cancel& cancel);
-/// BLKROSET.
+/// Sends BLKROSET.
 Status set_read_only(const BlockFile& file, bool read_only);
-/// fsync: what was written is on the device and no longer in its cache. `drop_cache`: BLKFLSBUF too.
+/// Calls fsync, after which what was written is on the device. With `drop_cache`, sends BLKFLSBUF too.
 Status flush_block(const BlockFile& file, bool drop_cache);
-/// BLKRRPART.
+/// Sends BLKRRPART.
 Status reread_partitions(const BlockFile& file);
 
 /// Fills all of `memory`, or fails. Piece by piece; through an aligned buffer where `memory` is not aligned.
@@ -71,7 +73,7 @@ struct ByteRange {
   uint32_t length = 0;
 };
 
-/// Parts of a device or file, for looking at what is on it: past the page cache where the file system lets,
+/// Reads parts of a device or file, to detect its content: past the page cache where the file system lets,
 /// and shorter (or empty) at the end. Offsets and lengths are multiples of 4096.
 Result<std::vector<std::vector<uint8_t>>> peek(const std::string& path, const std::vector<ByteRange>& ranges);
 

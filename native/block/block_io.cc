@@ -46,7 +46,7 @@ Status check_range(const BlockFile& file, uint64_t offset, uint64_t length) {
   return Nothing{};
 }
 
-/// Whether the kernel can move between the device and this memory itself.
+/// Returns whether the kernel can move between the device and this memory itself.
 bool fits(const BlockFile& file, const uint8_t* memory) {
   return !file.direct || reinterpret_cast<uintptr_t>(memory) % file.logical_block == 0;
 }

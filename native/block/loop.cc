@@ -95,7 +95,7 @@ Result<bool> loop_detach_at_last_close(int number) {
     const int result = system_call("LOOP_CLR_FD", [&] { return ::ioctl(fd->get(), LOOP_CLR_FD, 0ul); });
     if (result < 0 && result != -ENXIO) return failed("LOOP_CLR_FD", -result, loop_node(number));
   }
-  // With another opener the kernel answers 0 and detaches at the last close; only a look tells.
+  // With another opener the kernel answers 0 and detaches at the last close; only a look shows it.
   return ::access(backing_file_path(number).c_str(), F_OK) != 0;
 }
 

@@ -27,7 +27,7 @@ struct LoopRequest {
 
 struct LoopStatus {
   int number = -1;
-  std::string file;       // as sysfs tells it, which does not cut it to 63 characters
+  std::string file;       // as in sysfs, which does not cut it to 63 characters
   std::string reference;  // what whoever attached it left in lo_file_name
   uint64_t backing_device = 0;
   uint64_t backing_inode = 0;
@@ -53,23 +53,23 @@ struct Attached {
 Result<Attached> loop_attach(const LoopRequest& request, Cancel& cancel);
 Result<std::vector<LoopStatus>> loop_list();
 Result<LoopStatus> loop_status(int number);
-/// LOOP_SET_CAPACITY: the device takes the size that its file has now.
+/// Sends LOOP_SET_CAPACITY: the device takes the size that its file has now.
 Result<LoopStatus> loop_set_capacity(int number);
-/// LOOP_CHANGE_FD: another file of the same size below a read-only device, under whoever has it open. EINVAL
-/// when the device can be written or the sizes differ.
+/// Sends LOOP_CHANGE_FD: attaches another file of the same size below a read-only device, under whoever has
+/// it open. EINVAL when the device can be written or the sizes differ.
 Result<LoopStatus> loop_change_file(int number, const std::string& file, Cancel& cancel);
-/// LOOP_SET_DIRECT_IO.
+/// Sends LOOP_SET_DIRECT_IO.
 Result<LoopStatus> loop_set_direct_io(int number, bool direct_io);
-/// LOOP_CLR_FD, then looks: EBUSY while somebody holds the device open (the kernel detaches at the last
+/// Sends LOOP_CLR_FD, then looks: EBUSY while somebody holds the device open (the kernel detaches at the last
 /// close).
 Status loop_detach(int number);
-/// LOOP_CLR_FD alone; whether it is detached already, or will be at the last close.
+/// Sends LOOP_CLR_FD alone. Returns whether it is detached already, or will be at the last close.
 Result<bool> loop_detach_at_last_close(int number);
-/// Opens an attached device and keeps it, so that autoclear does not take it away meanwhile.
+/// Opens an attached device and keeps it, so that autoclear does not detach it.
 Result<UniqueFd> loop_hold(int number);
 
 // For the files of this folder.
-/// What the kernel's structure says; the sizes of the device are not in it.
+/// Returns the fields of the kernel's structure, which does not have the sizes of the device.
 LoopStatus status_from(int number, const loop_info64& info);
 std::string loop_node(int number);
 Result<UniqueFd> open_loop(int number, int mode);

@@ -63,7 +63,7 @@ class Attachment {
   const int device_;
 };
 
-/// The way of kernels before 5.8. The device is visible without its offset for a moment; that is why
+/// Attaches as kernels before 5.8 need it. The device is visible without its offset for a moment; that is why
 /// LOOP_CONFIGURE exists.
 Status set_fd_and_status(int device, int backing, const LoopRequest& request, const std::string& node) {
   int result =
@@ -108,8 +108,8 @@ Status configure(int device, int backing, const LoopRequest& request, const std:
   return Nothing{};
 }
 
-/// Whether two devices over one file would show the same bytes. Two windows that do not, as of partitions,
-/// may be.
+/// Returns whether two devices over one file would show the same bytes. Two windows that do not, as of
+/// partitions, may be.
 bool overlaps(const LoopStatus& attached, const LoopRequest& request) {
   const auto end = [](uint64_t offset, uint64_t limit) { return limit == 0 ? UINT64_MAX : offset + limit; };
   return attached.offset < end(request.offset, request.size_limit) &&
@@ -160,7 +160,7 @@ Result<Claimed> claim(const LoopRequest& request, Cancel& cancel, int except = -
   return claimed;
 }
 
-/// The control node, locked: whoever takes a free number (systemd does the same) takes turns, or as many
+/// Locks the control node: whoever takes a free number (systemd does the same) takes turns, or as many
 /// callers as there are would ask for the same one, and all but one in vain. Closing it is the end of the
 /// turn.
 Result<UniqueFd> take_turn(Cancel& cancel) {
@@ -172,7 +172,7 @@ Result<UniqueFd> take_turn(Cancel& cancel) {
   return owned;
 }
 
-/// Waits until the device has let go of the file: udev looks into a device that has just
+/// Waits until the device has released the file: udev looks into a device that has just
 /// come, and the kernel detaches it when the last has closed it.
 void await_detached(int number, int file, const LoopRequest& request) {
   const auto ours = identify(file, request.file);
@@ -203,8 +203,9 @@ Result<Attached> attach_to(int number, const UniqueFd& file, const LoopRequest& 
   return attached;
 }
 
-/// udev looks into a device that has just come: its number can go when it has closed it. The turn is kept
-/// meanwhile: a free number that is about to go must not be handed out. Attached by another, it stays.
+/// Removes a device. udev looks into a device that has just come: its number can go when it has closed it.
+/// The turn is kept until then: a free number that is about to go must not be handed out. Attached by
+/// another, it stays.
 int remove_number(int control, int number, bool taken) noexcept {
   for (int left = taken ? 0 : kMaxWaits;; --left) {
     if (::ioctl(control, LOOP_CTL_REMOVE, number) >= 0) return 0;

@@ -1,5 +1,5 @@
 // A lock on the node of a block device, as mkfs, partitioners and udev honour it: whoever writes to a whole
-// device takes it exclusively, and udev does not look at the device meanwhile.
+// device takes it exclusively, and udev does not look at the device during that.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace dmthin {
 
-/// flock(LOCK_EX) until it is closed. Waits, and hears of cancellation.
+/// Locks with flock(LOCK_EX) until it is closed. Waits; a cancellation ends the wait.
 Result<UniqueFd> lock_node(const std::string& path, Cancel& cancel);
 
 }  // namespace dmthin

@@ -21,7 +21,7 @@ bool remove_half_made(Control& control, const ActivateRequest& request, Cancel& 
 
 uint32_t load_flags(const ActivateRequest& request) { return request.read_only ? DM_READONLY_FLAG : 0; }
 
-/// Why the kernel has refused the table of a thin. It is loaded once more, so that nothing has to be
+/// Returns why the kernel has refused the table of a thin. It is loaded once more, so that nothing has to be
 /// remembered of the log before each table that is not refused.
 std::string reason_asked_again(Control& control, const ActivateRequest& request, uint64_t device,
                                Cancel& cancel) {

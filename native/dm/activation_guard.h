@@ -19,15 +19,15 @@ class ActivationGuard {
   /// For one activation, or for many of one call, which share the lock file.
   enum class For { kOne, kMany };
 
-  /// The pool's name names the lock. With device 0 only the pool's lock is taken.
+  /// Makes a guard. The pool's name names the lock. With device 0 only the pool's lock is taken.
   ActivationGuard(KnownPool pool, std::string own_prefix, For number);
   ~ActivationGuard();
   ActivationGuard(const ActivationGuard&) = delete;
   ActivationGuard& operator=(const ActivationGuard&) = delete;
 
-  /// The lock, which the activation holds to its end. Whoever comes first looks; a look that failed is tried
-  /// again by the next. EBUSY says "double activation" as its operation and names the other device. Callable
-  /// from many threads.
+  /// Returns the lock, which the activation holds to its end. Whoever comes first looks; a look that failed
+  /// is tried again by the next. EBUSY says "double activation" as its operation and names the other device.
+  /// Callable from many threads.
   Result<ThinLock> admit(Control& control, uint32_t thin_id, const std::string& name, Cancel& cancel);
 
  private:

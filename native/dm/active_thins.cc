@@ -13,7 +13,7 @@ bool lies_on(Control& control, uint64_t device, uint64_t pool, Cancel& cancel) {
   return below && std::find(below->begin(), below->end(), pool) != below->end();
 }
 
-/// What a device is to a pool; nothing if it is none of its thins, or is gone.
+/// Returns a device of the pool as a thin; nothing if it is none of its thins, or is gone.
 Result<std::optional<ActiveThin>> thin_at(Control& control, uint64_t pool, uint64_t device, Cancel& cancel) {
   auto found = control.device_lines({{}, {}, device}, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, cancel);
   if (!found) {
@@ -76,7 +76,7 @@ Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool,
   return lines;
 }
 
-/// Those that are not `listed` as ours.
+/// Returns those that are not `listed` as ours.
 static Result<std::vector<ActiveThin>> thins_on(Control& control, uint64_t pool, const ListedDevices& listed,
                                                 Cancel& cancel) {
   const auto holders = TRY(other_holders(control, pool, listed, cancel));

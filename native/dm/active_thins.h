@@ -13,7 +13,7 @@
 
 namespace dmthin {
 
-/// Of a thin whose pool has failed and that another program activated: nothing tells its id.
+/// The id of a thin whose pool has failed and that another program activated: nothing shows it.
 constexpr uint32_t kUnknownThinId = UINT32_MAX;
 
 struct ActiveThin {
@@ -32,15 +32,16 @@ struct KnownPool {
   std::string name;
   std::string uuid;
 
-  /// By its uuid, or by its number where it has none; never by the name, which another pool may have by now.
+  /// Returns its uuid, or its number where it has none; never by the name, which another pool may have by
+  /// now.
   Address address() const { return {{}, uuid, uuid.empty() ? device : 0, name}; }
 };
 
-/// The pool's device, by its number. ENXIO where another device has the number by now: one of another uuid
-/// or, where the pool has none, of another name. That may be another pool with volumes of the same ids.
+/// Returns the pool's device, by its number. ENXIO where another device has the number by now: one of another
+/// uuid or, where the pool has none, of another name. That may be another pool with volumes of the same ids.
 Result<DeviceInfo> pool_device(Control& control, const KnownPool& pool, Cancel& cancel);
 
-/// The same with its status line, in one command.
+/// Returns the same with its status line, in one command.
 Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool, Cancel& cancel);
 
 /// Volumes that this library activates carry a uuid of this prefix and their id: the kernel refuses a second
@@ -50,7 +51,7 @@ Result<Control::DeviceLines> pool_lines(Control& control, const KnownPool& pool,
 /// asked.
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, uint64_t pool, const std::string& own_prefix,
                                               Cancel& cancel);
-/// The same of a pool that is still the one that the caller knows, as in pool_device().
+/// Returns the same of a pool that is still the one that the caller knows, as in pool_device().
 Result<std::vector<ActiveThin>> foreign_thins(Control& control, const KnownPool& pool,
                                               const std::string& own_prefix, Cancel& cancel);
 
@@ -63,15 +64,16 @@ struct Inventory {
   std::vector<ActiveThin> thins;
 };
 
-/// One command for each thin, and none that waits for the pool's metadata. ENXIO where there is no pool.
+/// Sends one command for each thin, and none that waits for the pool's metadata. ENXIO where there is no
+/// pool.
 Result<Inventory> inventory(Control& control, const Address& pool, Cancel& cancel);
 
-/// Of each volume whose uuid is `prefix` and its id. `kOther`: it is not there, or its line is unusual, and
-/// whoever wants to know asks for this one.
+/// Returns the status of each volume whose uuid is `prefix` and its id. `kOther`: it is not there, or its
+/// line is unusual, and whoever wants to know asks for this one.
 Result<std::vector<ThinStatus>> status_of_thins(Control& control, const std::string& prefix,
                                                 const std::vector<uint32_t>& ids, Cancel& cancel);
 
-/// Every active thin of the pool, whoever made it.
+/// Returns every active thin of the pool, whoever made it.
 Result<std::vector<ActiveThin>> active_thins(Control& control, uint64_t pool, Cancel& cancel);
 
 }  // namespace dmthin

@@ -43,7 +43,7 @@ inline constexpr Command kArmPoll{DM_DEV_ARM_POLL, "DM_DEV_ARM_POLL", 37, false}
 inline constexpr Command kGetTargetVersion{DM_GET_TARGET_VERSION, "DM_GET_TARGET_VERSION", 41, true};
 }  // namespace command
 
-/// Of a suspend: requests that wait are queued again, and file systems are not frozen.
+/// Flags of a suspend: requests that wait are queued again, and file systems are not frozen.
 inline constexpr uint32_t kWithoutFlush = DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG;
 
 }  // namespace dmthin

@@ -7,7 +7,7 @@
 namespace dmthin {
 namespace {
 
-/// A failed commit as a failure of the message that it belongs to.
+/// Returns a failed commit as a failure of the message that it belongs to.
 Status look(Control& control, const Address& pool, const std::string& text, uint32_t flags, Cancel& cancel) {
   const auto status = TRY(control.device_lines(pool, flags, cancel));
   const std::string who = described(pool);
@@ -18,8 +18,8 @@ Status look(Control& control, const Address& pool, const std::string& text, uint
   return Nothing{};
 }
 
-/// "create_thin ID" and "create_snap ID ORIGIN" are undone by "delete ID";
-/// nothing else is.
+/// Returns the message that undoes `text`. "create_thin ID" and "create_snap ID ORIGIN" are undone by "delete
+/// ID"; nothing else is.
 std::string undo_of(const std::string& text) {
   for (const char* command : {"create_thin ", "create_snap "}) {
     const std::string prefix(command);

@@ -9,13 +9,13 @@
 
 namespace dmthin {
 
-/// What a failed commit is called in a `Failure`. EIO: the pool has gone back
+/// The operation of a failed commit in a `Failure`. EIO: the pool has gone back
 /// to its last commit and needs a check, or has failed. ENOSPC: it is out of
 /// metadata space, and whether the change was committed before that only the
-/// metadata on disk tells.
+/// metadata on disk shows.
 constexpr Operation kCommit = "commit";
 
-/// Whether the answer to a message that a pool has taken shows that its commit
+/// Returns whether the answer to a message that a pool has taken shows that its commit
 /// has worked, by the number of events and the flags in it. `before` is the
 /// number of events at any time before the message. A failed commit changes the
 /// mode of the pool, which raises an event (dm-thin.c set_pool_mode); after

@@ -59,7 +59,7 @@ Result<Reply> Control::run(const Call& call, Cancel& cancel, size_t room) {
   room = std::max(room, first_room(call));
   for (;;) {
     if (cancel.requested()) return cancelled(call.command.name, described(call.address));
-    // Packed anew for each attempt: after a success the kernel has overwritten
+    // Packed again for each attempt: after a success the kernel has overwritten
     // the request, and with DM_SECURE_DATA_FLAG it has zeroed it even when it
     // failed.
     auto bytes = TRY(pack(call, room));
@@ -152,7 +152,7 @@ Result<DeviceInfo> Control::create(const std::string& name, const std::string& u
 }
 
 namespace {
-/// The device as it is now, and whether the renaming itself raised a uevent. It
+/// Returns the device as it is now, and whether the renaming itself raised a uevent. It
 /// is renamed: that it was cancelled no longer counts.
 Result<DeviceInfo> renamed(Control& control, const DeviceInfo& answer, const std::string& name) {
   Cancel never;

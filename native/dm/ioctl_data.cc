@@ -14,7 +14,7 @@ constexpr Operation kParse = "parse the kernel's answer";
 
 Failure malformed(const char* what) { return failed(kParse, EBADMSG, {}, what); }
 
-/// A string that must end before `limit`; false when it does not.
+/// Reads a string that must end before `limit`; false when it does not.
 bool read_string(const uint8_t* data, size_t limit, size_t at, std::string* out) {
   if (at >= limit) return false;
   const void* end = memchr(data + at, 0, limit - at);

@@ -21,7 +21,7 @@ struct Target {
   std::string parameters;
 };
 
-/// Who is meant. The kernel takes exactly one of the three (dm-ioctl.c __find_device_hash_cell).
+/// The device that is meant. The kernel takes exactly one of the three (dm-ioctl.c __find_device_hash_cell).
 struct Address {
   std::string name;
   std::string uuid;
@@ -29,7 +29,7 @@ struct Address {
   std::string label = {};  // what failures call it, in place of its uuid or number
 };
 
-/// What failures call it.
+/// Returns the name of the device in failures.
 std::string described(const Address& address);
 
 struct Call {
@@ -72,7 +72,7 @@ class Reply {
   DeviceInfo info() const;
 
   // Each of these refuses offsets and lengths that leave the buffer, and strings without an end (EBADMSG).
-  /// Tells each device in one record, used again for the next. Gives the length of the list in bytes.
+  /// Calls `tell` for each device, with one record for all. Returns the length of the list in bytes.
   Result<size_t> each_device(const std::function<void(const Listed&)>& tell) const;
   Result<std::vector<Target>> targets() const;
   Result<std::vector<TargetVersion>> versions() const;
@@ -89,14 +89,14 @@ class Reply {
   dm_ioctl header_ = {};  // a copy: the bytes promise no alignment
 };
 
-/// The bytes of a request with room for `room` bytes of answer. Refuses a name or uuid that is too long
-/// (ENAMETOOLONG) or has a NUL in it (EINVAL): the kernel would cut it without a word.
+/// Returns the bytes of a request with room for `room` bytes of answer. Refuses a name or uuid that is too
+/// long (ENAMETOOLONG) or has a NUL in it (EINVAL): the kernel would cut it without a word.
 Result<std::vector<uint8_t>> pack(const Call& call, size_t room);
 
-/// Target specifications for DM_TABLE_LOAD. Refuses a NUL in the parameters (EINVAL).
+/// Packs target specifications for DM_TABLE_LOAD. Refuses a NUL in the parameters (EINVAL).
 Result<std::vector<uint8_t>> pack_table(const std::vector<Target>& table);
 std::vector<uint8_t> pack_message(uint64_t sector, const std::string& text);
-/// One string with its end: what DM_DEV_RENAME and DM_DEV_SET_GEOMETRY read.
+/// Packs one string with its end, which DM_DEV_RENAME and DM_DEV_SET_GEOMETRY read.
 std::vector<uint8_t> pack_string(const std::string& text);
 
 }  // namespace dmthin

@@ -20,7 +20,7 @@ void KernelLog::begin() {
   if (fd_) ::lseek(fd_.get(), 0, SEEK_END);
 }
 
-// Another device's records, logged meanwhile, are passed over.
+// Records of other devices are passed over.
 std::string KernelLog::reason(uint64_t device) {
   if (!fd_) return {};
   std::string found;

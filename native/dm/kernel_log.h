@@ -10,11 +10,11 @@ namespace dmthin {
 
 class KernelLog {
  public:
-  /// Without the right to read /dev/kmsg there is no reason, and no error.
+  /// Opens the log. Without the right to read /dev/kmsg there is no reason, and no error.
   KernelLog();
   /// Remembers where the log ends now.
   void begin();
-  /// What the device mapper has logged about this device since begin(); empty when it said nothing.
+  /// Returns what the device mapper has logged about this device since begin(); empty when it said nothing.
   std::string reason(uint64_t device);
 
  private:

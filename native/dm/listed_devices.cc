@@ -9,7 +9,7 @@
 namespace dmthin {
 namespace {
 
-/// The devices stacked on `device`, from sysfs; false when sysfs cannot be read.
+/// Returns the devices stacked on `device`, from sysfs; false when sysfs cannot be read.
 bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
   const std::string path =
       "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device)) + "/holders";
@@ -25,7 +25,7 @@ bool holders_of(uint64_t device, std::vector<uint64_t>* found) {
 constexpr size_t kManyOthers = 100;
 constexpr int kLooksWithMany = 100;
 
-/// By the list of all devices. Nothing where no device has the pool's number.
+/// Searches the list of all devices. Nothing where no device has the pool's number.
 Result<std::optional<ListedDevices>> among_all(Control& control, uint64_t pool, const std::string& own_prefix,
                                                Cancel& cancel) {
   ListedDevices found;
@@ -50,7 +50,7 @@ Result<std::optional<ListedDevices>> among_all(Control& control, uint64_t pool, 
   return std::optional<ListedDevices>(std::move(found));
 }
 
-/// By the pool's own device, and the list of its volumes.
+/// Searches by the pool's own device and the list of its volumes.
 Result<std::optional<ListedDevices>> by_prefix(Control& control, uint64_t pool, const std::string& own_prefix,
                                                Cancel& cancel) {
   const auto info = control.status({{}, {}, pool}, cancel);

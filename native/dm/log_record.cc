@@ -13,7 +13,7 @@ constexpr std::string_view kMapper = "device-mapper: ";
 constexpr uint32_t kLevelBits = 7;  // above them is the facility
 constexpr uint32_t kWarning = 4;
 
-/// The text of "priority,sequence,time,flags;text\n key=value\n", where it is an error or a warning.
+/// Returns the text of "priority,sequence,time,flags;text\n key=value\n", where it is an error or a warning.
 std::string_view text_of(std::string_view record) {
   const size_t comma = record.find(',');
   const size_t start = record.find(';');

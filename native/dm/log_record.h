@@ -6,8 +6,8 @@
 
 namespace dmthin {
 
-/// What the record says of this device; empty unless it is an error or a warning of the device mapper's about
-/// it.
+/// Returns what the record says of this device; empty unless it is an error or a warning of the device
+/// mapper's about it.
 std::string reason_in(const std::string& record, uint64_t device);
 
 }  // namespace dmthin

@@ -43,7 +43,7 @@ class MoveCalls {
     return Nothing{};
   }
 
-  /// While the device is suspended. Allocates nothing.
+  /// Sends create_snap and the load while the device is suspended. Allocates nothing.
   void create_and_load(Cancel& cancel) {
     created_ = calls_.send(kCreate, cancel);
     if (created_ == 0) loaded_ = calls_.send(kLoad, cancel);
@@ -57,7 +57,7 @@ class MoveCalls {
     if (created_ == 0 && !moved()) deleted_ = calls_.undo(kDelete, never_again);
   }
 
-  /// After undo().
+  /// Returns the result, after undo().
   Status result(Control& control) const {
     if (moved()) return verify_commit(control, request_.pool.address(), create_);
     if (created_ != 0) {

@@ -16,13 +16,13 @@ struct MoveRequest {
   uint32_t origin_id = 0;     // of the snapshot
   uint32_t id = 0;            // of the new snapshot
   std::vector<Target> table;  // the snapshot's
-  uint32_t event = 0;         // for udev, as in dm_control
+  uint32_t event = 0;         // for udev, as in Control
 };
 
 /// Suspends the device, sends create_snap, loads the table, and resumes the device, which has the new table
 /// from then on. Writes that the suspend held back go to the snapshot. If create_snap or the load failed, the
 /// device keeps its table, and the snapshot is deleted again. EBUSY: somebody had the device suspended. A
-/// failed commit is told when the device has moved already.
+/// failed commit is reported after the device has moved.
 Status move_to_snapshot(Control& control, const MoveRequest& request, Cancel& cancel);
 
 }  // namespace dmthin

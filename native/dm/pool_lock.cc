@@ -87,7 +87,7 @@ Result<std::optional<UniqueFd>> try_lock_pool(const std::string& key) {
   return std::optional<UniqueFd>(std::move(opened));
 }
 
-/// A lock file that only this process has.
+/// Opens a lock file that only this process has.
 static Result<UniqueFd> lock_of_process() {
   static const int file = ::memfd_create("dm-thin", MFD_CLOEXEC);
   // A lock belongs to an open file: each caller needs one of its own, of the one inode.
@@ -116,7 +116,7 @@ Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cance
   return ThinLockFile{std::make_shared<const UniqueFd>(std::move(*file)), of_machine};
 }
 
-/// `id` is for messages.
+/// Locks one byte. `id` is for messages.
 static Status lock_byte(int fd, off_t offset, short type, uint32_t id, Cancel& cancel) {
   struct flock one = byte_at(offset, type);
   return wait_for_lock("lock thin", std::to_string(id), cancel,
@@ -134,14 +134,14 @@ Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& ca
   return lock_thin(file, id, cancel);
 }
 
-/// The lock file of a pool without the pool's lock; where /run cannot be written, that of this process.
+/// Opens the lock file of a pool without the pool's lock; where /run cannot be written, that of this process.
 static Result<UniqueFd> open_unlocked(const std::string& pool_name) {
   auto file = open_lock_file(lock_path(pool_name));
   if (!file) file = lock_of_process();
   return file;
 }
 
-/// One thin id in that file, until the descriptor is closed.
+/// Locks one thin id in that file, until the descriptor is closed.
 static Result<UniqueFd> lock_in_file(const std::string& pool_name, uint32_t id, short type, Cancel& cancel) {
   auto file = TRY(open_unlocked(pool_name));
   TRY(lock_byte(file.get(), id, type, id, cancel));

@@ -16,7 +16,7 @@ namespace dmthin {
 
 enum class LockMode { kShared, kExclusive };
 
-/// Waits, and hears of cancellation. flock alone lets shared locks pass one that waits for the exclusive
+/// Waits; a cancellation ends the wait. flock alone lets shared locks pass one that waits for the exclusive
 /// lock; so whoever waits for that holds a gate until it has it, and whoever comes later waits at the gate.
 /// Calls that have looked at the gate just before still pass, once.
 Result<UniqueFd> lock_pool(const std::string& key, LockMode mode, Cancel& cancel);
@@ -27,7 +27,7 @@ struct ThinLockFile {
   bool of_machine = false;  // else other processes are not excluded
 };
 
-/// The exclusive lock if nobody has it or waits for it; otherwise nothing. Does not wait.
+/// Takes the exclusive lock if nobody has it or waits for it; otherwise returns nothing. Does not wait.
 Result<std::optional<UniqueFd>> try_lock_pool(const std::string& key);
 
 /// A thin id, locked until this is destroyed.
@@ -52,14 +52,14 @@ class ThinLock {
   uint32_t id_ = 0;
 };
 
-/// Where /run cannot be written, a file that only this process has.
+/// Opens the lock file; if /run cannot be written, a file that only this process has.
 Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cancel);
-/// Excludes whoever has opened another file. Waits, and hears of cancellation.
+/// Excludes whoever has opened another file. Waits; a cancellation ends the wait.
 Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel);
 
-/// The pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed. Waits,
-/// and hears of cancellation. Where /run cannot be written, only the threads of this process exclude each
-/// other.
+/// Takes the pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed.
+/// Waits; a cancellation ends the wait. Where /run cannot be written, only the threads of this process
+/// exclude each other.
 ///
 /// Activations and snapshots of one thin id exclude each other. Of two snapshots the second would find the
 /// origin suspended by the first and send its message to an origin that the first has resumed; an origin that
@@ -67,17 +67,18 @@ Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel
 /// would find a device that has no table yet.
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
-/// The thin id without the pool's lock, which the caller's caller may hold, until the descriptor is closed.
+/// Locks the thin id without the pool's lock, which the caller's caller may hold, until the descriptor is
+/// closed.
 Result<UniqueFd> lock_thin_alone(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
-/// The same, shared: excludes whoever suspends or removes the volume.
+/// Does the same, shared: excludes whoever suspends or removes the volume.
 Result<UniqueFd> lock_thin_shared(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
-/// The same for a resize of the volume's file system, of which there is one at a time. It may wait for the
-/// pool to grow or for the volume to be resumed, so the calls that do this never wait for it.
+/// Does the same for a resize of the volume's file system, of which there is one at a time. It may wait for
+/// the pool to grow or for the volume to be resumed, so the calls that do this never wait for it.
 Result<UniqueFd> lock_thin_to_resize(const std::string& pool_name, uint32_t id, Cancel& cancel);
 
-/// The pool's lock shared; where /run cannot be written, a file that only this process has.
+/// Takes the pool's lock shared; where /run cannot be written, a file that only this process has.
 Result<UniqueFd> lock_pool_shared(const std::string& pool_name, Cancel& cancel);
 
 }  // namespace dmthin

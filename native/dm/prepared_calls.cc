@@ -15,7 +15,7 @@ constexpr long kUndoPauseNs = 5'000'000;
 
 void pause_between_tries() {
   timespec time{0, kUndoPauseNs};
-  // A cancelled call hears the wake signal all through its undoing; its waits must not shrink for it.
+  // A cancelled call gets the wake signal during its undo steps; their waits must not become shorter.
   while (nanosleep(&time, &time) != 0 && errno == EINTR) continue;
 }
 

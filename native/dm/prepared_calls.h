@@ -14,7 +14,7 @@ namespace dmthin {
 
 class PreparedCalls {
  public:
-  /// The control node is opened here if it is not open yet; a failure is told by the first add().
+  /// Opens the control node if it is not open yet; the first add() returns a failure of that.
   explicit PreparedCalls(Control& control) : fd_(control.descriptor()) {}
 
   /// Packs a call; gives the number that names it. Not after lock().
@@ -24,10 +24,10 @@ class PreparedCalls {
 
   /// Sends a call, again while it is interrupted. 0, ECANCELED when it was given up, or the kernel's errno.
   int send(size_t index, Cancel& cancel);
-  /// Sends an undo step: it hears of no cancellation. Repeated, 20 times in 100 ms at the most, while `again`
-  /// says so of the errno.
+  /// Sends an undo step, which no cancellation interrupts. Repeated, 20 times in 100 ms at the most, while
+  /// `again` says so of the errno.
   int undo(size_t index, bool (*again)(int error)) noexcept;
-  /// The header of the kernel's last answer.
+  /// Returns the header of the kernel's last answer.
   dm_ioctl answer() const;
   Failure failure(size_t index, int error) const;
 
@@ -39,7 +39,7 @@ class PreparedCalls {
   };
   const Slot& slot(size_t index) const;
   const uint8_t* requests() const { return locked_ ? locked_->data() : bytes_.data(); }
-  /// Where a request is sent from: the kernel overwrites what it is given.
+  /// Returns the memory a request is sent from: the kernel overwrites what it is given.
   uint8_t* scratch() { return locked_ ? locked_->data() + bytes_.size() : scratch_.data(); }
   const uint8_t* scratch() const { return const_cast<PreparedCalls*>(this)->scratch(); }
 
@@ -51,9 +51,9 @@ class PreparedCalls {
   std::optional<LockedMemory> locked_;  // when there: the requests, scratch and slots in its place
 };
 
-/// For undo(): a device that another program has open for a moment.
+/// Accepts, for undo(), that another program has the device open for a moment.
 inline bool while_busy(int error) { return error == EBUSY; }
-/// For undo(): everything but that the device is gone.
+/// Accepts, for undo(), every error but that the device is gone.
 inline bool while_there(int error) { return error != ENXIO; }
 inline bool never_again(int) { return false; }
 

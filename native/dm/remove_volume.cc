@@ -11,8 +11,8 @@ namespace {
 
 Failure busy(const Address& device) { return failed(command::kRemove.name, EBUSY, described(device)); }
 
-/// A device without a table has no thin. One that is suspended already, or whose pool is, gets no requests;
-/// whoever suspended it may resume it.
+/// Returns whether the worker may have the device. A device without a table has no thin. One that is
+/// suspended already, or whose pool is, gets no requests; whoever suspended it may resume it.
 bool worker_may_have(const DeviceInfo& info) {
   return (info.flags & DM_ACTIVE_PRESENT_FLAG) != 0 &&
          (info.flags & (DM_SUSPEND_FLAG | DM_INTERNAL_SUSPEND_FLAG)) == 0;

@@ -1,7 +1,7 @@
-// The removal of a volume's device, after the pool's worker has let go of it.
+// The removal of a volume's device, after the pool's worker has released it.
 //
 // The worker of a pool (drivers/md/dm-thin.c, process_deferred_bios) walks the list of the pool's active
-// thins and can sleep between the requests of one. If that one is removed meanwhile, its memory stays until
+// thins and can sleep between the requests of one. If that one is removed during that, its memory stays until
 // the worker goes on, but its pointer to the next thin is no longer maintained. If the next one is removed
 // too, the worker follows the pointer into freed memory, and the kernel panics. In Linux 6.12 each removal
 // waits for the worker; in 7.2 thin_postsuspend() waits only after a suspend without flush. So the device is
@@ -24,8 +24,8 @@ struct RemoveVolumeRequest {
   uint32_t event = 0;
 };
 
-/// EBUSY if the device is open; then it has not been suspended, or is resumed. Waits for activations and
-/// snapshots of the thin id, and hears of cancellation until the device is suspended.
+/// Removes the device. EBUSY if it is open; then it has not been suspended, or is resumed. Waits for
+/// activations and snapshots of the thin id, and can be cancelled until the device is suspended.
 Result<DeviceInfo> remove_volume(Control& control, const RemoveVolumeRequest& request, Cancel& cancel);
 
 }  // namespace dmthin

@@ -54,7 +54,7 @@ class SnapshotCalls {
   SnapshotCalls(Control& control, const SnapshotRequest& request, const DeviceInfo& pool)
       : calls_(control), request_(request), pool_(pool) {}
 
-  /// Without an origin nothing will be suspended.
+  /// Packs all calls. Without an origin nothing will be suspended.
   Status prepare(const Origin& origin) {
     auto added = Result<size_t>(0);
     for (const uint32_t id : request_.ids) {
@@ -74,7 +74,7 @@ class SnapshotCalls {
     return Nothing{};
   }
 
-  /// One create_snap for each id.
+  /// Sends one create_snap for each id.
   void send_all(Cancel& cancel) {
     for (size_t i = 0; i < request_.ids.size(); ++i) {
       items.push_back({request_.ids[i], calls_.send(2 * i, cancel), {}});
@@ -91,7 +91,7 @@ class SnapshotCalls {
     return Nothing{};
   }
 
-  /// 0 or errno.
+  /// Resumes the origin. Returns 0 or errno.
   int resume() noexcept { return calls_.undo(suspend_ + 1, while_there); }
 
   /// Deletes what send_all() made, newest first.
@@ -101,7 +101,7 @@ class SnapshotCalls {
     }
   }
 
-  /// The failure of the call if the origin could not be resumed and undo() has
+  /// Returns the failure of the call if the origin could not be resumed and undo() has
   /// run.
   Failure not_resumed(int error) const { return with_undone(calls_.failure(suspend_ + 1, error)); }
 
@@ -127,7 +127,7 @@ class SnapshotCalls {
     return Nothing{};
   }
 
-  /// `failure` with what undo() did.
+  /// Returns `failure` with what undo() did.
   Failure with_undone(Failure failure) const {
     for (size_t i = items.size(); i-- > 0;) {
       if (items[i].error == 0)
@@ -149,7 +149,7 @@ class SnapshotCalls {
   std::vector<int> undone_;  // of each item: kMade, 0, or the errno of its deletion
 };
 
-/// The pool. With a reserve its space is looked at too, in the same command.
+/// Returns the pool. With a reserve, checks its space too, in the same command.
 Result<DeviceInfo> look_at_pool(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   if (request.reserve.percent == 0) return pool_device(control, request.pool, cancel);
   const auto lines = TRY(pool_lines(control, request.pool, cancel));
@@ -159,7 +159,7 @@ Result<DeviceInfo> look_at_pool(Control& control, const SnapshotRequest& request
   return lines.info;
 }
 
-/// Under the lock of the origin: it is neither activated meanwhile nor
+/// Makes the snapshots under the lock of the origin: it is neither activated during that nor
 /// suspended by another snapshot of it.
 Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request, Cancel& cancel) {
   const auto pool = TRY(look_at_pool(control, request, cancel));

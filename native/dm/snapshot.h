@@ -16,7 +16,7 @@ struct SnapshotRequest {
   std::string origin_uuid;  // of the origin when this library activated it
   uint32_t origin_id = 0;
   std::vector<uint32_t> ids;  // one snapshot each, under one suspend
-  uint32_t event = 0;         // for udev, as in dm_control
+  uint32_t event = 0;         // for udev, as in Control
   bool committed = true;      // whether each must have been committed
   bool unwritten = false;     // whether nobody writes the origin: it is neither looked up nor suspended
   Reserve reserve = {};       // what has to be free before
@@ -43,9 +43,9 @@ struct ActiveSnapshot {
   std::optional<Result<DeviceInfo>> activated;  // none if there is no snapshot to activate
 };
 
-/// A snapshot of one id, and its activation: the look at the pool and the pool's lock serve both. Nobody can
-/// have the snapshot active already, so nobody looks for that. Whoever asked for it deletes the snapshot if
-/// the activation failed.
+/// Makes a snapshot of one id, and activates it: the look at the pool and the pool's lock serve both. Nobody
+/// can have the snapshot active already, so nobody looks for that. Whoever asked for it deletes the snapshot
+/// if the activation failed.
 Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
                                              const ActivateRequest& activation, Cancel& cancel);
 

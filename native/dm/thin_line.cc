@@ -74,7 +74,7 @@ bool has_word(std::string_view text, std::string_view word) {
 
 namespace {
 
-/// "USED/TOTAL" as what is free and the total.
+/// Reads "USED/TOTAL" as the free blocks and the total.
 bool read_usage(std::string_view word, uint64_t* free, uint64_t* total) {
   const size_t slash = word.find('/');
   if (slash == std::string_view::npos) return false;

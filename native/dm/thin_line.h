@@ -10,14 +10,15 @@
 
 namespace dmthin {
 
-/// The id of "MAJ:MIN ID [external origin]"; nothing where it is not a thin of this pool.
+/// Returns the id of "MAJ:MIN ID [external origin]"; nothing where it is not a thin of this pool.
 std::optional<uint32_t> thin_id_of(const Target& target, uint64_t pool);
 
-/// Once its pool has failed, a thin prints one word for its table too (dm-thin.c thin_status).
+/// Returns whether the line is that of a failed thin. Once its pool has failed, a thin prints one word for
+/// its table too (dm-thin.c thin_status).
 bool is_failed_thin(const Target& target);
 
-/// The number at the end of a uuid of ours (lib/pool/state/context.ts volumeUuidPrefix); another program's
-/// has none.
+/// Returns the number at the end of a uuid of ours (lib/pool/state/context.ts volumeUuidPrefix); another
+/// program's has none.
 std::optional<uint32_t> thin_id_of_uuid(const std::string& uuid);
 
 struct ThinStatus {
@@ -28,15 +29,15 @@ struct ThinStatus {
   std::optional<uint64_t> highest;  // none if nothing is mapped
 };
 
-/// Of a thin's status line.
+/// Reads a thin's status line.
 ThinStatus thin_status_of(const Target& status);
 
-/// The uuids of the volumes of a pool begin with this, and end with their id (volumeUuidPrefix as well).
+/// Returns the text with which the uuids of the volumes of a pool begin; their id follows (volumeUuidPrefix).
 std::string volume_uuid_prefix(const DeviceInfo& pool);
 
-/// Whether a uuid is that of a pool that this library has started, or of a volume of one. The volume's begins
-/// with the random part of its pool's, which the kernel lets nobody change: it lies on that pool and on no
-/// other. Not so "DMTHIN-253:4-7", the volume of a pool that another program has started.
+/// Returns whether a uuid is that of a pool that this library has started, or of a volume of one. The
+/// volume's begins with the random part of its pool's, which the kernel lets nobody change: it lies on that
+/// pool and on no other. Not so "DMTHIN-253:4-7", the volume of a pool that another program has started.
 bool names_started_pool(const std::string& uuid);
 
 /// The blocks of a pool that are free, and all of them.
@@ -47,11 +48,11 @@ struct PoolSpace {
   uint64_t data = 0;
 };
 
-/// Of a pool's status line; nothing of a pool that has failed.
+/// Reads the space of a pool from its status line; nothing if the pool has failed.
 std::optional<PoolSpace> space_of(const Target& status);
 
-/// What has to be free of a pool: `percent` of its blocks, and no more than the limits, which may be
-/// infinite.
+/// The space of a pool that has to be free: `percent` of its blocks, and no more than the limits, which may
+/// be infinite.
 struct Reserve {
   double percent = 0;
   double data_blocks = 0;
@@ -60,8 +61,9 @@ struct Reserve {
   bool leaves(const PoolSpace& space) const;
 };
 
-/// Of a pool's status line: 0 if its commits work. EIO: it has gone back to its last commit and needs a
-/// check, or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata is full.
+/// Reads a pool's status line. Returns 0 if its commits work. EIO: it has gone back to its last commit and
+/// needs a check, or has failed, or is no pool. ENOSPC: it is read-only without either, as when its metadata
+/// is full.
 int commit_error_of(const Target& status);
 
 }  // namespace dmthin

@@ -44,10 +44,10 @@ uint64_t inode_of(int directory, const char* path) {
   return ::statx(directory, path, AT_EMPTY_PATH, STATX_INO, &found) == 0 ? found.stx_ino : 0;
 }
 
-/// The key in a lock file's name; 0 where it is none.
+/// Returns the key in a lock file's name; 0 where it is none.
 uint32_t key_in(const char* name) { return number_after<uint32_t>(name, kPrefix, 16).value_or(0); }
 
-/// The lock file of a key, locked; -errno, -EWOULDBLOCK where its process lives.
+/// Opens and locks the lock file of a key. Returns -errno; -EWOULDBLOCK if its process lives.
 int lock_key(uint32_t key, int flags) {
   const std::string path = lock_path(key);
   for (;;) {

@@ -24,13 +24,13 @@ class UdevCookie {
   UdevCookie(const UdevCookie&) = delete;
   ~UdevCookie();
 
-  /// What goes into the low half of dm_ioctl.event_nr. Never 0.
+  /// Returns the low half of dm_ioctl.event_nr. Never 0.
   uint16_t cookie() const { return static_cast<uint16_t>(key_ & 0xffff); }
-  /// Before an ioctl that will raise a uevent.
+  /// Counts one uevent more, before an ioctl that will raise it.
   Status expect();
-  /// After one that raised none.
+  /// Counts one uevent less, after an ioctl that raised none.
   Status unexpect();
-  /// Until udev has gone through the rules of all that was expected; ETIMEDOUT after `limit_ms`. The
+  /// Waits until udev has gone through the rules of all that was expected; ETIMEDOUT after `limit_ms`. The
   /// semaphore is gone afterwards, whatever the outcome.
   Status wait(int64_t limit_ms, Cancel& cancel);
 

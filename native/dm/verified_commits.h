@@ -18,7 +18,7 @@ class VerifiedCommits {
   VerifiedCommits(const VerifiedCommits&) = delete;
   VerifiedCommits& operator=(const VerifiedCommits&) = delete;
 
-  /// Only of pools that this library has started: their uuid is new at each
+  /// Records the events of a pool. Only of pools that this library has started: their uuid is new at each
   /// start, and the kernel counts from 0 at each start.
   void verified(const DeviceInfo& pool) {
     if (pool.uuid.compare(0, sizeof kOwn - 1, kOwn) != 0) return;

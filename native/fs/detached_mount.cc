@@ -12,7 +12,7 @@
 namespace dmthin {
 namespace {
 
-// asm-generic/unistd.h and linux/mount.h of Linux 5.2, which older headers have not, and which the C
+// asm-generic/unistd.h and linux/mount.h of Linux 5.2, which older headers do not have, and which the C
 // library's own sys/mount.h excludes.
 constexpr long kFsOpen = 430;
 constexpr long kFsConfig = 431;
@@ -36,7 +36,7 @@ unsigned attributes_of(unsigned long flags) {
   return attributes;
 }
 
-/// What the kernel says of the last step, as "e ext4: …"; empty if nothing.
+/// Returns the kernel's message about the last step, without its "e "; empty if there is none.
 std::string reason_in(int context) {
   char buffer[512];
   const ssize_t size = ::read(context, buffer, sizeof buffer);
@@ -56,7 +56,7 @@ class Context {
     return failure;
   }
 
-  /// "nouuid,errors=remount-ro"
+  /// Sets all options of a list like "nouuid,errors=remount-ro".
   Status set_all(const std::string& options) {
     for (size_t at = 0; at < options.size();) {
       const size_t end = std::min(options.find(',', at), options.size());

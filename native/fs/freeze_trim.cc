@@ -28,7 +28,8 @@ bool freezes_end = false;
 
 constexpr uint64_t kTrimPiece = uint64_t{4} << 30;
 
-/// By statfs: what numbers its places from 0 to its size, so that a part can be named. btrfs does not.
+/// Returns whether the file system numbers its bytes from 0 to its size, so that FITRIM can name a part.
+/// btrfs does not.
 bool has_plain_places(const struct statfs& stat) {
   const auto type = static_cast<uint32_t>(stat.f_type);
   return type == kExtMagic || type == kXfsMagic;
@@ -62,7 +63,8 @@ Frozen::~Frozen() {
   pthread_mutex_unlock(&freeze_gate);
 }
 
-/// 0, or -errno. The lock is not held meanwhile: a freeze waits for writers, and a thaw must not wait for it.
+/// Freezes. Returns 0, or -errno. The lock is not held during it: a freeze waits for writers, and a thaw must
+/// not wait for it.
 int Frozen::freeze() {
   const int result = system_call("FIFREEZE", [&] { return ::ioctl(fd_.get(), FIFREEZE, 0); });
   const MutexLock locked(freeze_gate);
@@ -70,11 +72,12 @@ int Frozen::freeze() {
   return result;
 }
 
-/// 0, or -errno. Only the first success counts: a second FITHAW could undo the freeze of somebody else.
+/// Thaws. Returns 0, or -errno. Only the first success counts: a second FITHAW could undo the freeze of
+/// somebody else.
 int Frozen::thaw_once() {
   if (!frozen_) return 0;
   const int result = system_call("FITHAW", [&] { return ::ioctl(fd_.get(), FITHAW, 0); });
-  // EINVAL: somebody else has thawed it, and what was asked for is so.
+  // EINVAL: somebody else has thawed it, so there is nothing left to do.
   if (result < 0 && result != -EINVAL) return result;
   frozen_ = false;
   return 0;

@@ -13,7 +13,7 @@ namespace dmthin {
 void thaw_all_at_exit();
 
 /// A file system that this process has frozen. It is thawed when this goes, and at the latest by
-/// process.exit(): what nobody thaws blocks every writer until the machine is started anew. Only a process
+/// process.exit(): what nobody thaws blocks every writer until the machine is restarted. Only a process
 /// that is killed leaves it frozen.
 class Frozen {
  public:
@@ -22,9 +22,10 @@ class Frozen {
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
 
-  /// FIFREEZE, which destruction undoes. 0 or -errno.
+  /// Sends FIFREEZE, which destruction undoes. Returns 0 or -errno.
   int freeze();
-  /// FITHAW, through the descriptor that froze it: a path may lead elsewhere by now. Nothing the second time.
+  /// Sends FITHAW through the descriptor that froze it: a path may lead elsewhere by now. Nothing the second
+  /// time.
   Status thaw();
 
  private:
@@ -36,10 +37,10 @@ class Frozen {
   Frozen* next_ = nullptr;
 };
 
-/// FIFREEZE: waits until what was written is on the device and no writer is under way. EBUSY when it is
-/// frozen already. Given up meanwhile, it is thawed again.
+/// Sends FIFREEZE: waits until what was written is on the device and no writer is under way. EBUSY when it is
+/// frozen already. If the call is cancelled, the file system is thawed again.
 Result<std::shared_ptr<Frozen>> freeze_file_system(const std::string& path, Cancel& cancel);
-/// FITHAW by path, for what somebody else froze. EINVAL when it is not frozen.
+/// Sends FITHAW by path, for what somebody else froze. EINVAL when it is not frozen.
 Status thaw_file_system(const std::string& path);
 
 /// Waits until the file system of an open file or directory has everything on its disk (syncfs). Fails with
@@ -58,8 +59,8 @@ struct TrimRequest {
   uint64_t least_extent = 0;  // bytes: smaller free pieces are left
 };
 
-/// FITRIM, piece by piece where the file system's places are numbered through (ext4, xfs). How many bytes it
-/// says that it discarded.
+/// Sends FITRIM, piece by piece where the file system's places are numbered through (ext4, xfs). How many
+/// bytes it says that it discarded.
 Result<uint64_t> trim_file_system(const TrimRequest& request, Cancel& cancel);
 
 struct Grown {
@@ -69,7 +70,8 @@ struct Grown {
   uint64_t after_bytes = 0;
 };
 
-/// EXT4_IOC_RESIZE_FS or XFS_IOC_FSGROWFSDATA, to the size of the device below. EOPNOTSUPP for other types.
+/// Sends EXT4_IOC_RESIZE_FS or XFS_IOC_FSGROWFSDATA: grows to the size of the device below. EOPNOTSUPP for
+/// other types.
 Result<Grown> grow_file_system(const std::string& path);
 
 }  // namespace dmthin

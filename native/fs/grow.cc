@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kSectorBytes = 512;
 
-/// From sysfs: the node may have no path here.
+/// Reads the size from sysfs: the node may have no path here.
 Result<uint64_t> size_of_device(uint64_t device, const std::string& path) {
   const std::string number = std::to_string(major(device)) + ":" + std::to_string(minor(device));
   const auto sectors = number_in<uint64_t>(read_small_file("/sys/dev/block/" + number + "/size"));

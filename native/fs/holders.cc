@@ -29,7 +29,8 @@ std::string link_of(const std::string& path) {
   return size > 0 ? std::string(buffer, static_cast<size_t>(size)) : std::string();
 }
 
-/// btrfs and others on several devices give their mounts a number of no device (0:…): their source tells.
+/// Returns whether a mount is of the device. btrfs and others on several devices give their mounts a number
+/// of no device (0:…): their source shows it.
 bool mounted_from(const MountLine& mount, const std::string& number, uint64_t device) {
   if (mount.device == number) return true;
   if (mount.device.compare(0, 2, "0:") != 0 || mount.source.compare(0, 5, "/dev/") != 0) return false;
@@ -50,7 +51,7 @@ bool opened_by(const std::string& process, uint64_t device) {
   return found;
 }
 
-/// Whether a process has an open file in the mount of this id.
+/// Returns whether a process has an open file in the mount of this id.
 bool has_file_in(const std::string& process, const std::string& mount_id) {
   const std::string wanted = "mnt_id:\t" + mount_id + "\n";
   bool found = false;
@@ -60,7 +61,8 @@ bool has_file_in(const std::string& process, const std::string& mount_id) {
   return found;
 }
 
-/// Whether a process of our mount namespace stands in a folder below `target`, or runs a program from there.
+/// Returns whether a process of our mount namespace stands in a folder below `target`, or runs a program from
+/// there.
 bool lives_below(const std::string& process, const std::string& target) {
   for (const char* place : {"/cwd", "/root", "/exe"}) {
     const std::string path = link_of(process + place);

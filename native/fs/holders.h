@@ -16,11 +16,11 @@ struct Holder {
   int pid = 0;
 };
 
-/// What can be seen of the holders of `device` in /proc and sysfs. Other processes come and go meanwhile.
+/// Returns the holders of `device` that /proc and sysfs show. Other processes come and go during the call.
 std::vector<Holder> holders(uint64_t device);
 
-/// What can be seen of who keeps the mount at `path` from being unmounted: processes with a file open below
-/// it or their folder there, mounts below it, loop devices over a file of it.
+/// Returns what keeps the mount at `path` from being unmounted, as far as /proc shows it: processes with a
+/// file open below it or their folder there, mounts below it, loop devices over a file of it.
 Result<std::vector<Holder>> holders_of_mount(const std::string& path);
 
 }  // namespace dmthin

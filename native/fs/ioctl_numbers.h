@@ -36,7 +36,7 @@ constexpr unsigned long kExt4Resize = _IOW('f', 16, uint64_t);
 constexpr unsigned long kXfsGeometry = _IOR('X', 100, XfsGeometry);
 constexpr unsigned long kXfsGrowData = _IOW('X', 110, XfsGrow);
 
-/// A folder of a mounted file system.
+/// Opens a folder of a mounted file system.
 Result<UniqueFd> open_mounted(const std::string& path);
 
 }  // namespace dmthin

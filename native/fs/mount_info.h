@@ -11,10 +11,10 @@ struct MountLine {
   std::string file_system_options;  // those of the file system, which all its mounts share: "rw,lazytime"
 };
 
-/// Its lines, but for those that are none.
+/// Returns the lines of the text that have the form of one.
 std::vector<MountLine> parse_mount_info(const std::string& text);
 
-/// The mount at `target`, a path without links. The last one at a place lies on top of the others.
+/// Returns the mount at `target`, a path without links. The last one at a place lies on top of the others.
 const MountLine* mount_at(const std::vector<MountLine>& mounts, const std::string& target);
 
 }  // namespace dmthin

@@ -8,10 +8,10 @@
 
 namespace dmthin {
 
-/// `process`: "/proc/self" or "/proc/7". Empty where it is gone.
+/// Returns the mounts of `process`, "/proc/self" or "/proc/7"; none if it is gone.
 std::vector<MountLine> mounts_seen_by(const std::string& process);
 
-/// A path as the mount table has it; the path itself where it leads nowhere.
+/// Returns a path as the mount table has it; the path itself if it leads nowhere.
 std::string without_links(const std::string& path);
 
 }  // namespace dmthin

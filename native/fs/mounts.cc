@@ -12,15 +12,16 @@ namespace {
 
 unsigned long flag_if(bool wanted, unsigned long flag) { return wanted ? flag : 0; }
 
-/// Of the file system at `target`. No system call tells of it, only its mount's line.
+/// Returns whether the file system at `target` is mounted with lazytime, which only its line in mountinfo
+/// shows.
 bool is_lazytime(const std::string& target) {
   const auto mounts = mounts_seen_by("/proc/self");
   const MountLine* mount = mount_at(mounts, without_links(target));
   return mount != nullptr && ("," + mount->file_system_options + ",").find(",lazytime,") != std::string::npos;
 }
 
-/// The flags of the mount at `target` as mount(2) takes them, which clears those that it is not given. statfs
-/// numbers most of them alike.
+/// Returns the flags of the mount at `target` as mount(2) takes them, which clears those that it is not
+/// given. statfs numbers most of them alike.
 Result<unsigned long> flags_now(const std::string& target) {
   struct statfs stat = {};
   TRY(checked("statfs", target, [&] { return ::statfs(target.c_str(), &stat); }));

@@ -25,7 +25,7 @@ struct RemountRequest {
   std::string data;
 };
 
-/// MS_REMOUNT. The kernel takes the flags as a whole, so those of now are read first.
+/// Sends MS_REMOUNT. The kernel takes the flags as a whole, so those of now are read first.
 Status remount_file_system(const RemountRequest& request);
 
 struct BindRequest {
@@ -35,10 +35,10 @@ struct BindRequest {
   bool read_only = false;
 };
 
-/// MS_BIND; where it is to be read-only and that fails, it is unmounted again.
+/// Sends MS_BIND. If it is to be read-only and that fails, it is unmounted again.
 Status bind_mount(const BindRequest& request);
 
-/// MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE, with MS_REC or without.
+/// Sends MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE, with MS_REC or without.
 Status set_propagation(const std::string& target, unsigned long flags);
 
 Status unmount_file_system(const std::string& target, int flags);

@@ -71,8 +71,9 @@ constexpr std::array<std::array<uint32_t, 256>, 4> make_stream_tables() {
 
 constexpr auto kPastStream = make_stream_tables();
 
-/// The checksum that `crc` becomes by kStream zero bytes. The checksum is linear: that of two streams, one
-/// after the other, is this of the first, combined by exclusive or with that of the second from 0.
+/// Returns the checksum that `crc` becomes by kStream zero bytes. The checksum is linear: that of two
+/// streams, one after the other, is this of the first, combined by exclusive or with that of the second from
+/// 0.
 uint32_t past_stream(uint32_t crc) {
   return kPastStream[0][crc & 0xff] ^ kPastStream[1][crc >> 8 & 0xff] ^ kPastStream[2][crc >> 16 & 0xff] ^
          kPastStream[3][crc >> 24];

@@ -14,7 +14,7 @@ struct BlockSpan {
   uint64_t to = UINT64_MAX;
 };
 
-/// What comes next in a tree: a mapping, or a subtree that has not been read.
+/// The next item of a tree: a mapping, or a subtree that has not been read.
 struct TreeHead {
   enum Kind { kEnd, kMapping, kSubtree };
   Kind kind = kEnd;
@@ -50,16 +50,16 @@ class MappingCursor {
   /// Puts the entries of the subtree at the head in its place. Leaves that come next, and that `other` does
   /// not refer to, will be read too.
   Status expand(const MappingCursor* other, NodeReader& reader, Cancel& cancel);
-  /// The mapping at the head and those after it in the same leaf.
+  /// Returns the mapping at the head and those after it in the same leaf.
   MappingRun run() const;
   /// Passes over the subtree at the head, or over so many mappings of its run.
   void skip(uint32_t count = 1);
-  /// Where the subtree of leaves and their parent ends that the head is in, and where the next ones end: as
-  /// many as are known without reading.
+  /// Returns where the subtree of leaves and their parent ends that the head is in, and where the next ones
+  /// end: as many as are known without reading.
   std::vector<uint64_t> ends_ahead(size_t most) const;
-  /// The virtual block up to which those are known.
+  /// Returns the virtual block up to which those are known.
   uint64_t known_to() const;
-  /// Whether a parent of leaves has been read, and some of its leaves come next.
+  /// Returns whether a parent of leaves has been read, and some of its leaves come next.
   bool has_leaves_ahead() const { return height_ > 0 && static_cast<int>(depth_) >= height_; }
 
  private:
@@ -68,7 +68,7 @@ class MappingCursor {
     uint32_t at;
     uint64_t high;
     Node node() const { return Node(bytes.data()); }
-    /// All keys of the child are lower.
+    /// Returns the key above all keys of the child.
     uint64_t end_of(uint32_t child) const {
       return child + 1 < node().count() ? node().key(child + 1) : high;
     }
@@ -78,10 +78,10 @@ class MappingCursor {
   const Level& deepest() const { return levels_[depth_ - 1]; }
   /// Sets the head by the place in the deepest level, passing over what is outside the span.
   void settle();
-  /// The block of the nth leaf after the one at the head, if it has the same parent and will be read;
+  /// Returns the block of the nth leaf after the one at the head, if it has the same parent and will be read;
   /// otherwise 0.
   uint64_t leaf_after(size_t n, const MappingCursor* other) const;
-  /// Whether a leaf is still to come whose parent has been read.
+  /// Returns whether a leaf is still to come whose parent has been read.
   bool refers_to(uint64_t leaf) const;
 
   BlockSpan span_;

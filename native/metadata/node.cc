@@ -47,7 +47,8 @@ std::string header_fault(const uint8_t* bytes, uint64_t block) {
   return {};
 }
 
-/// Whether nothing is wrong with any entry. Without branches: most nodes are intact, and have 252 entries.
+/// Returns whether nothing is wrong with any entry. Without branches: most nodes are intact, and have 252
+/// entries.
 bool entries_hold(const Node& node, const MetadataLimits& limits) {
   const uint32_t count = node.count();
   if (count == 0) return true;
@@ -64,7 +65,7 @@ bool entries_hold(const Node& node, const MetadataLimits& limits) {
                      : lowest >= 1 && highest < limits.metadata_blocks;
 }
 
-/// What is wrong with an entry, in words; empty if nothing is.
+/// Returns what is wrong with an entry, in words; empty if nothing is.
 std::string entry_fault(const Node& node, uint32_t index, const MetadataLimits& limits) {
   const uint64_t key = node.key(index);
   if (index > 0 && key <= node.key(index - 1))

@@ -15,7 +15,7 @@ constexpr int kMostLevels = 12;
 /// Keys and block numbers above are not exact in JavaScript; no pool has them.
 constexpr uint64_t kMostExact = (uint64_t{1} << 53) - 1;
 
-/// What a tree may refer to.
+/// The blocks that a tree may refer to.
 struct MetadataLimits {
   uint64_t metadata_blocks = 0;
   uint64_t data_blocks = 0;
@@ -30,7 +30,7 @@ class Node {
   uint32_t count() const { return u32(16); }
   uint64_t key(uint32_t index) const { return u64(kHeader + size_t{8} * index); }
   uint64_t value(uint32_t index) const { return u64(kHeader + 8 * (size_t{u32(20)} + index)); }
-  /// A child of an internal node.
+  /// Returns a child of an internal node.
   uint64_t child(uint32_t index) const { return value(index); }
 
  private:
@@ -54,12 +54,12 @@ class Node {
 constexpr uint64_t data_block_of(uint64_t value) { return value >> 24; }
 constexpr uint32_t time_of(uint64_t value) { return static_cast<uint32_t>(value & 0xffffff); }
 
-/// What is wrong with the 4096 bytes of a node of a mapping tree; empty if nothing is. Checks the checksum,
-/// the block number in it, that its arrays fit, that its keys ascend, that its children are blocks of the
-/// metadata, and that its mappings are to data blocks of the pool.
+/// Returns what is wrong with the 4096 bytes of a node of a mapping tree; empty if nothing is. Checks the
+/// checksum, the block number in it, that its arrays fit, that its keys ascend, that its children are blocks
+/// of the metadata, and that its mappings are to data blocks of the pool.
 std::string node_fault(const uint8_t* bytes, uint64_t block, const MetadataLimits& limits);
 
-/// What a parent expects of its child.
+/// The expectation of a parent of its child.
 struct NodePlace {
   uint64_t low = 0;            // no key is lower
   uint64_t high = UINT64_MAX;  // all keys are lower
@@ -67,8 +67,8 @@ struct NodePlace {
   bool is_root = false;
 };
 
-/// What is wrong with a checked node in this place; empty if nothing is. The kernel could not find an entry
-/// outside the range that the parents give.
+/// Returns what is wrong with a checked node in this place; empty if nothing is. The kernel could not find an
+/// entry outside the range that the parents give.
 std::string place_fault(const Node& node, const NodePlace& place);
 
 }  // namespace dmthin

@@ -24,14 +24,14 @@ struct MetadataFile {
   uint64_t blocks = 0;  // of 4096 bytes
 };
 
-/// `exclusive`: EBUSY for a block device in use.
+/// Opens the metadata. `exclusive`: EBUSY for a block device in use.
 Result<std::shared_ptr<MetadataFile>> open_metadata(const std::string& path, bool exclusive);
 
 /// Blocks in the order of their numbers; EIO for one past the end.
 Result<std::vector<std::vector<uint8_t>>> read_metadata(const MetadataFile& file,
                                                         const std::vector<uint64_t>& blocks);
 
-/// The failure for a block that violates the format. TypeScript takes the number from the detail.
+/// Returns the failure for a block that violates the format. TypeScript takes the number from the detail.
 Failure corrupt(const MetadataFile& file, uint64_t block, const std::string& fault);
 
 /// The block that will be read as the `n`th after one, from 1; 0 if none is known.
@@ -44,14 +44,14 @@ class NodeReader {
   NodeReader(std::shared_ptr<const MetadataFile> file, const MetadataLimits& limits)
       : file_(std::move(file)), limits_(limits) {}
 
-  /// The 4096 bytes of a checked node, until the next call. The nodes that will be read after it are read
-  /// with it as long as each follows the one before on the disk.
+  /// Returns the 4096 bytes of a checked node, until the next call. The nodes that will be read after it are
+  /// read with it as long as each follows the one before on the disk.
   Result<const uint8_t*> read(uint64_t block, const Ahead& ahead, Cancel& cancel);
 
   const std::shared_ptr<const MetadataFile>& shared_file() const { return file_; }
   const MetadataFile& file() const { return *file_; }
   const MetadataLimits& limits() const { return limits_; }
-  /// How many nodes were read from the device so far.
+  /// Returns how many nodes were read from the device so far.
   uint64_t reads() const { return reads_; }
 
  private:
@@ -59,7 +59,7 @@ class NodeReader {
   static constexpr size_t kMostAhead = 128;
   /// One for each of two trees, and one for a leaf of a third place.
   static constexpr size_t kRuns = 3;
-  /// The nodes that are read by themselves: mostly internal ones.
+  /// The nodes that are read by themselves: usually internal ones.
   static constexpr size_t kSingles = 64;
 
   /// Blocks that follow each other, from one read.
@@ -74,7 +74,7 @@ class NodeReader {
   };
 
   Run* kept(uint64_t block);
-  /// The place of the next read: of a single block, or of the run that was not used for longest.
+  /// Returns the place of the next read: of a single block, or of the run that was not used for longest.
   Run& place(uint64_t block, size_t count);
   Result<const uint8_t*> check(Run& run, uint64_t block);
 
@@ -86,7 +86,7 @@ class NodeReader {
   uint64_t reads_ = 0;
 };
 
-/// The levels below a root, along its first children. Reads one node of each level.
+/// Returns the levels below a root, along its first children. Reads one node of each level.
 Result<int> height_of(NodeReader& reader, uint64_t root, Cancel& cancel);
 
 }  // namespace dmthin

@@ -10,7 +10,7 @@
 
 namespace dmthin {
 
-/// How a virtual block differs between two volumes; or that it is mapped, in one.
+/// The difference of a virtual block between two volumes; or that it is mapped, in one.
 enum class RangeKind : uint8_t { kMapped = 0, kLeftOnly = 1, kRightOnly = 2, kDifferent = 3, kSame = 4 };
 
 /// Virtual blocks of one kind. Of the values, the data block of the first and the time of all.
@@ -28,7 +28,7 @@ constexpr size_t kRangeNumbers = 7;
 /// Joins mappings, and ranges of them, that follow each other.
 class RangeList {
  public:
-  /// `by_data`: only mappings whose data blocks follow each other, with equal times.
+  /// Joins, with `by_data`, only mappings whose data blocks follow each other, with equal times.
   explicit RangeList(bool by_data) : by_data_(by_data) {}
 
   void add(const Range& range) {
@@ -39,13 +39,14 @@ class RangeList {
     if (open_) ended_.push_back(*open_);
     open_ = range;
   }
-  /// How many ranges have ended.
+  /// Returns how many ranges have ended.
   size_t size() const { return ended_.size(); }
   /// Ends the last range.
   void end();
   /// Adds the ranges of a list that follows. It is empty then.
   void append(RangeList& following);
-  /// A batch of the ranges that have ended, in order; the rest stays. `last`: of the walk, and takes all.
+  /// Returns a batch of the ranges that have ended, in order; the rest stays. `last`: of the walk, and takes
+  /// all.
   std::vector<double> take(bool last, uint64_t nodes, uint64_t reached);
 
   /// The most ranges of a batch.
@@ -60,7 +61,7 @@ class RangeList {
                           range.right == further(open_->right);
     return on_left && on_right;
   }
-  /// The value after the last range, if the data goes on too.
+  /// Returns the value after the last range, if the data goes on too.
   uint64_t further(uint64_t value) const { return value + (open_->length << 24); }
 
   const bool by_data_;

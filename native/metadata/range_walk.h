@@ -13,7 +13,7 @@ class RangeWalk {
   RangeWalk(const std::shared_ptr<const MetadataFile>& file, std::unique_ptr<SpanWalk> place,
             const RangeWalkOptions& options);
 
-  /// The next batch. Not on two threads at once; none after the last, and none after a failure.
+  /// Returns the next batch. Not on two threads at once; none after the last, and none after a failure.
   Result<std::vector<double>> next(Cancel& cancel);
 
  private:

@@ -135,8 +135,8 @@ class DeltaSpan final : public SpanWalk {
     if (j > 0) right_.skip(j);
   }
 
-  /// The mappings of a cursor that come before the other side's subtree; none if a subtree or the end comes
-  /// next.
+  /// Returns the mappings of a cursor that come before the other side's subtree; none if a subtree or the end
+  /// comes next.
   static MappingRun run_before(const MappingCursor& cursor, const TreeHead& other) {
     if (!is_mapping(cursor)) return {Node(nullptr), 0, 0};
     MappingRun run = cursor.run();

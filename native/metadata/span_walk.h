@@ -30,11 +30,11 @@ class SpanWalk {
   /// Reads a node of each tree at most, or passes over the mappings of a leaf or over a subtree.
   virtual Status step(NodeReader& reader, RangeList& ranges, Cancel& cancel) = 0;
   virtual bool ended() const = 0;
-  /// The virtual block that comes next.
+  /// Returns the virtual block that comes next.
   virtual uint64_t reached() const = 0;
-  /// Ascending virtual blocks at which the rest can be divided, so that each part but the last has leaves of
-  /// one parent at most in each tree; as many as are known without reading. Empty if one thread had better go
-  /// on.
+  /// Returns ascending virtual blocks at which the rest can be divided, so that each part but the last has
+  /// leaves of one parent at most in each tree; as many as are known without reading. Empty if one thread had
+  /// better go on.
   virtual std::vector<uint64_t> divisions(size_t most) const = 0;
 };
 

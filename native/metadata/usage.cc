@@ -16,7 +16,7 @@ std::unique_ptr<T, FreeMemory> zeros(uint64_t count) {
   return std::unique_ptr<T, FreeMemory>(static_cast<T*>(::calloc(count, sizeof(T))));
 }
 
-/// What is known of a node that has been read.
+/// The known facts of a node that has been read.
 struct NodeRecord {
   uint64_t first, last;  // keys
   uint64_t mapped;       // mappings below
@@ -87,7 +87,7 @@ class Forest {
   NodeRecord& record(uint64_t block) { return nodes_.get()[block]; }
   const NodeRecord& record(uint64_t block) const { return nodes_.get()[block]; }
 
-  /// A copy that stays while nodes of lower levels are read.
+  /// Returns a copy that stays while nodes of lower levels are read.
   Result<Node> copy_of(uint64_t block, int height, const Ahead& ahead) {
     const auto bytes = TRY(reader_.read(block, ahead, cancel_));
     auto& copy = copies_[static_cast<size_t>(height)];
@@ -125,20 +125,20 @@ class Forest {
     return Nothing{};
   }
 
-  /// A leaf of this parent, if it has not been read yet; otherwise 0.
+  /// Returns a leaf of this parent, if it has not been read yet; otherwise 0.
   uint64_t new_leaf(const Node& parent, int height, size_t index) const {
     if (height != 1 || index >= parent.count()) return 0;
     const uint64_t leaf = parent.child(static_cast<uint32_t>(index));
     return record(leaf).levels == 0 ? leaf : 0;
   }
-  /// A leaf of this parent, if nothing else refers to it; otherwise 0.
+  /// Returns a leaf of this parent, if nothing else refers to it; otherwise 0.
   uint64_t exclusive_leaf(const Node& parent, int height, size_t index) const {
     if (height != 1 || index >= parent.count()) return 0;
     const uint64_t leaf = parent.child(static_cast<uint32_t>(index));
     return record(leaf).references == 1 ? leaf : 0;
   }
 
-  /// Another parent or root leads to a node: it must fit there too.
+  /// Checks a node to which another parent or root leads: it must fit there too.
   Status visit_again(uint64_t block, const NodePlace& place) {
     NodeRecord& known = record(block);
     if (known.levels != place.height + 1)

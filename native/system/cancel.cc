@@ -39,7 +39,7 @@ int wake_signal() {
 }
 
 namespace {
-/// Asked once for each thread.
+/// Returns the id of the thread, which is read once for each thread.
 pid_t own_thread() {
   static thread_local const pid_t id = static_cast<pid_t>(syscall(SYS_gettid));
   return id;

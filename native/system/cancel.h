@@ -11,7 +11,7 @@ namespace dmthin {
 class Cancel {
  public:
   void request() { requested_.store(true, std::memory_order_release); }
-  /// What a running call asks: false for as long as a shielded section is open.
+  /// Returns whether the call was cancelled; false while its critical section is shielded.
   bool requested() const { return requested_.load(std::memory_order_acquire) && !shielded(); }
   bool shielded() const { return shielded_.load(std::memory_order_acquire); }
 
@@ -21,21 +21,21 @@ class Cancel {
   std::atomic<bool> shielded_{false};
 };
 
-/// The signal that interrupts a blocked call; 0 if none is free. Its handler is installed without SA_RESTART,
-/// so that the call returns EINTR. Installed once for the process, on first use.
+/// Returns the signal that interrupts a blocked call; 0 if none is free. Its handler is installed without
+/// SA_RESTART, so that the call returns EINTR. Installed once for the process, on first use.
 int wake_signal();
 
 /// Sends the wake signal to one thread. A user's signals that have not arrived are counted by the kernel, and
 /// at the limit other programs get none; so the next is sent only after the last has arrived.
 class Waker {
  public:
-  /// For the calling thread, which also destroys it.
+  /// Makes one for the calling thread, which also destroys it.
   Waker();
   ~Waker();
   Waker(const Waker&) = delete;
   Waker& operator=(const Waker&) = delete;
 
-  /// On any thread.
+  /// Sends the signal, on any thread.
   void wake();
 
  private:

@@ -6,7 +6,7 @@
 
 namespace dmthin {
 
-/// Nanoseconds of CLOCK_MONOTONIC.
+/// Returns nanoseconds of CLOCK_MONOTONIC.
 inline int64_t now_ns() {
   timespec time = {};
   clock_gettime(CLOCK_MONOTONIC, &time);

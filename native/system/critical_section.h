@@ -1,5 +1,5 @@
-// The stretch from before a device is suspended until after it is resumed: once shielded it no longer hears
-// of cancellation, and the process does not exit while one is open.
+// The steps from before a device is suspended until after it is resumed. Once shielded, they are not ended
+// by cancellation, and the process does not exit while one is open.
 #pragma once
 
 #include "system/cancel.h"
@@ -13,7 +13,7 @@ class CriticalSection {
   CriticalSection(const CriticalSection&) = delete;
   CriticalSection& operator=(const CriticalSection&) = delete;
 
-  /// From here to the end cancellation is not heard: something is suspended.
+  /// Ignores cancellation from here to the end: something is suspended.
   void shield();
 
  private:

@@ -23,8 +23,8 @@ class DirectoryNames {
   explicit DirectoryNames(int directory, size_t piece_bytes = size_t{64} * 1024)
       : directory_(directory), buffer_(piece_bytes) {}
 
-  /// The next piece, without `.` and `..`, which may be all of it. Null at the end; EIO for records that are
-  /// none.
+  /// Returns the next piece, without `.` and `..`, which may be all of it. Null at the end; EIO for records
+  /// that are none.
   Result<const std::vector<DirectoryName>*> next();
 
  private:

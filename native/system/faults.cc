@@ -38,7 +38,8 @@ std::map<int, Stop>& stops() {
 
 bool acts_after(FaultKind kind) { return kind == FaultKind::kKillAfter || kind == FaultKind::kFailAfter; }
 
-/// `operations`: one name, several with a bar between two, or `*` for any.
+/// Returns whether `operation` is among `operations`: one name, several with a bar between two, or `*` for
+/// any.
 bool names(const std::string& operations, const char* operation) {
   if (operations == "*" || operations == operation) return true;
   return ("|" + operations + "|").find("|" + std::string(operation) + "|") != std::string::npos;
@@ -77,7 +78,7 @@ void wait_at(int stop) {
   }
 }
 
-/// Tells the test which operation is next, and waits until the test lets it go on.
+/// Sends the name of the next operation to the test, and waits until the test continues the call.
 void hold(const char* operation, int socket) {
   const std::string line = std::string(operation) + "\n";
   char go = 0;

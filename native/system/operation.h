@@ -152,7 +152,7 @@ class Operation {
     }
     throw "not in kOperations";
   }
-  /// Of a failure before the first operation.
+  /// The operation of a failure before the first one.
   static constexpr Operation none() { return Operation(); }
 
   constexpr const char* name() const { return name_; }

@@ -76,7 +76,7 @@ inline Failure failed(Operation operation, int error, std::string device = {}, s
   return failure;
 }
 
-/// The failure of a call that was given up.
+/// Returns the failure of a call that was given up.
 inline Failure cancelled(Operation operation, std::string device = {}, std::string detail = {}) {
   Failure failure = failed(operation, EINTR, std::move(device), std::move(detail));
   failure.cancelled = true;

@@ -25,7 +25,8 @@ class ScopeGuard {
   bool armed_ = true;
 };
 
-/// Holds a mutex for a scope. std::lock_guard needs std::mutex, which has a destructor: see cancel.cc.
+/// Holds a mutex for a scope. std::lock_guard needs std::mutex, which has a destructor: see
+/// critical_section.cc.
 class MutexLock {
  public:
   explicit MutexLock(pthread_mutex_t& mutex) : mutex_(mutex) { pthread_mutex_lock(&mutex_); }

@@ -14,15 +14,15 @@ class Sha256 {
  public:
   using Digest = std::array<uint8_t, 32>;
 
-  /// Nothing if the process exports no OpenSSL, or one that refuses SHA-256.
+  /// Begins a digest; nothing if the process exports no OpenSSL, or one that refuses SHA-256.
   static std::unique_ptr<Sha256> begin();
   ~Sha256();
   Sha256(const Sha256&) = delete;
   Sha256& operator=(const Sha256&) = delete;
 
-  /// Calls are made one at a time, on any thread. False if OpenSSL has failed.
+  /// Adds bytes. Calls are made one at a time, on any thread. False if OpenSSL has failed.
   bool add(std::string_view bytes);
-  /// The digest of what was added; nothing more can be added then.
+  /// Returns the digest of what was added; nothing more can be added then.
   std::optional<Digest> end();
 
  private:

@@ -8,7 +8,7 @@
 
 namespace dmthin {
 
-/// Which jobs share threads. No job waits for the threads of another kind.
+/// The kinds of jobs; those of one share threads. No job waits for the threads of another kind.
 enum class Kind {
   kQuick,    // answers at once
   kFrees,    // ends the waits of others: resume, thaw, close
@@ -32,7 +32,7 @@ class Job {
   uint32_t cancel_id = 0;  // 0: cannot be named by a canceller
   Kind kind = Kind::kQuick;
   bool refused = false;  // there was no thread for it
-  bool silent = false;   // set by run(): its end is not told to anybody, it is destroyed on the worker
+  bool silent = false;   // set by run(): its end is not reported, and it is destroyed on the worker
 };
 
 }  // namespace dmthin

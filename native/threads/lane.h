@@ -24,7 +24,7 @@ struct Lane {
   std::optional<int64_t> waits_since = {};  // of the queue, from the first look at it after it has changed
 
   bool stalled(Now& now) { return patience != kNever && waited(now, patience); }
-  /// Whether no job has been taken for `ns`.
+  /// Returns whether no job has been taken for `ns`.
   bool waited(Now& now, int64_t ns) {
     if (!waits_since) waits_since = now.ns();
     return now.ns() - *waits_since >= ns;
@@ -44,7 +44,7 @@ struct Lane {
     waits_since.reset();
     return job;
   }
-  /// When the dispatcher has to look at it again.
+  /// Returns when the dispatcher has to look at it again.
   int64_t due(Now& now) {
     if (queue.empty() || patience == 0 || patience == kNever) return kNever;
     return patience + (stalled(now) ? now.ns() : *waits_since);

@@ -41,7 +41,8 @@ timespec time_of(int64_t ns) {
 constexpr int64_t kSpinNs = 50'000;
 constexpr int64_t kFrequentNs = 200'000;
 
-/// On a single processor a spinning thread would only keep away the one that it waits for.
+/// Returns whether there are several processors. On a single one a spinning thread would only keep away the
+/// one that it waits for.
 bool several_processors() {
   static const bool several = [] {
     cpu_set_t mine;
@@ -100,7 +101,7 @@ void Semaphore::spin() {
 
 // sem_clockwait would raise the oldest glibc that the binary loads on, and sem_timedwait keeps the time of
 // day, which can be set. The time is relative, so that nobody asks the clock for it: on some machines that is
-// a system call. It begins anew if another thread has taken the post.
+// a system call. It begins again if another thread has taken the post.
 bool Semaphore::wait_for(int64_t ns, bool may_spin) {
   if (may_spin) spin();
   const timespec time = time_of(ns);
@@ -119,7 +120,7 @@ bool start_thread(void* (*run)(void*), void* argument) {
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kStackBytes);
-  // Signals meant for the program belong to its own threads; ours only hears the wake signal.
+  // Signals meant for the program belong to its own threads; ours only gets the wake signal.
   sigset_t all_but_wake, before;
   sigfillset(&all_but_wake);
   if (wake_signal() != 0) sigdelset(&all_but_wake, wake_signal());

@@ -54,7 +54,7 @@ class Condition {
 };
 
 /// Lets one waiting thread go on for each post(). Unlike with a condition, whoever waits holds no mutex, so
-/// that nobody waits for it to be let go. While posts are frequent, and there are several processors, one
+/// that nobody waits for its release. While posts are frequent, and there are several processors, one
 /// thread looks for the next post for a moment before it sleeps.
 class Semaphore {
  public:

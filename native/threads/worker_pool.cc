@@ -76,10 +76,10 @@ struct WorkerPool::State {
     mutex.unlock();
     for (size_t i = 0; i < workers; ++i) call_worker.post();
     if (dispatcher) call_dispatcher.wake_one();
-    // The pool is not gone meanwhile: it waits for its threads.
+    // The pool still exists: it waits for its threads.
     if (tell) on_done();
   }
-  /// Wakes everybody who is to be woken. What others have changed meanwhile is for the caller to look at.
+  /// Wakes everybody who is to be woken. The caller has to look at what others have changed during that.
   void wake_called() {
     if (workers_called == 0 && !dispatcher_called && !to_tell) return;
     unlock();
@@ -88,7 +88,7 @@ struct WorkerPool::State {
 
   Lane& lane_of(const Job& job) { return lanes[static_cast<size_t>(job.kind)]; }
 
-  /// Whether more jobs could be taken right now than threads are on their way.
+  /// Returns whether more jobs could be taken right now than threads are on their way.
   bool short_of_threads(Now& now) {
     size_t takeable = 0;
     for (Lane& lane : lanes) takeable += lane.takeable(now);
@@ -102,7 +102,7 @@ struct WorkerPool::State {
     dispatcher_called = true;
   }
 
-  /// False if no thread is idle.
+  /// Wakes an idle thread. False if no thread is idle.
   bool wake_idle() {
     if (idle <= woken) return false;
     ++woken;
@@ -255,7 +255,7 @@ void* WorkerPool::work(void* argument) {
       // Of many calls at once, those that come while a thread wakes are finished in one turn of the event
       // loop. A thread that spins takes them one by one, which needs more turns and more time.
       const bool may_spin = state.done.size() <= 1;
-      // Not with the mutex: whoever is told of a finished job takes it next.
+      // Not with the mutex: on_done leads to take_done(), which takes it.
       state.unlock();
       const bool posted = state.call_worker.wait_for(kIdleNs, may_spin);
       state.lock();
@@ -320,7 +320,7 @@ void* WorkerPool::dispatch(void* argument) {
     const bool again = state.wake_cancelled() || state.stopping;
     state.dispatcher_due = std::min(state.next_due(now), again ? now.ns() + kWakeAgainNs : kNever);
     if (no_thread) state.dispatcher_due = std::min(state.dispatcher_due, now.ns() + kStartAgainNs);
-    state.wake_called();  // whoever comes meanwhile brings `dispatcher_due` forward
+    state.wake_called();  // who takes the mutex during that brings `dispatcher_due` forward
     state.call_dispatcher.wait_until(state.mutex, state.dispatcher_due);
     state.dispatcher_due = INT64_MIN;  // it looks at everything before it waits again
   }

@@ -21,17 +21,18 @@ constexpr int64_t kNoThreadNs = 10'000'000'000;
 
 class WorkerPool {
  public:
-  /// `most_threads` each for what waits and what changes. `on_done` is called, on any thread, when there are
-  /// finished jobs and nobody has been told of any yet. While the system starts no thread, a job waits for
-  /// the threads of its kind; it is refused if none of them has taken a job for `no_thread_ns`.
+  /// Starts no thread yet. `most_threads` each for what waits and what changes. `on_done` is called, on any
+  /// thread, when there are finished jobs and on_done was not called for any of them yet. While the system
+  /// starts no thread, a job waits for the threads of its kind; it is refused if none of them has taken a job
+  /// for `no_thread_ns`.
   WorkerPool(size_t most_threads, std::function<void()> on_done, int64_t no_thread_ns = kNoThreadNs);
   ~WorkerPool();
 
   void submit(std::unique_ptr<Job> job);
   /// Cancels jobs: one that waits its turn ends at once, one in the kernel is interrupted until it answers.
   void cancel(uint32_t cancel_id);
-  /// Finished jobs, oldest first: as many as there are, but at most `max_waits` that were not quick. While
-  /// some are left, `more` is set and `on_done` is not called again: the caller comes back by itself.
+  /// Returns finished jobs, oldest first: as many as there are, but at most `max_waits` that were not quick.
+  /// While some are left, `more` is set and `on_done` is not called again: the caller comes back by itself.
   std::vector<std::unique_ptr<Job>> take_done(size_t max_waits, bool* more);
   /// Cancels everything and waits until the last thread is out of the kernel. What is suspended is resumed.
   void stop();

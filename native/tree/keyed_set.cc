@@ -40,12 +40,12 @@ struct SipState {
   }
 };
 
-/// Where the search for a hash begins: the whole range of hashes, laid out over the slots.
+/// Returns where the search for a hash begins: the whole range of hashes, laid out over the slots.
 size_t first_slot(uint64_t hash, size_t slots) {
   return static_cast<size_t>((static_cast<unsigned __int128>(hash) * slots) >> 64);
 }
 
-/// The slot that has the hash, or the free one where it belongs.
+/// Returns the slot that has the hash, or the free one where it belongs.
 size_t slot_of(const std::vector<uint64_t>& slots, uint64_t hash) {
   size_t at = first_slot(hash, slots.size());
   while (slots[at] != 0 && slots[at] != hash) at = at + 1 == slots.size() ? 0 : at + 1;

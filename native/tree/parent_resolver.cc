@@ -65,14 +65,14 @@ Result<WriteParent> ParentResolver::make(std::string_view path) {
   return WriteParent{visit_.fd(), visit_.inode()};
 }
 
-/// How much of a path is there, of which not all is. By halves: one attempt for each part would take the
-/// square of a long path.
+/// Returns how much of a path is there, of which a part is missing. Searches by halves: one attempt for each
+/// part would take the square of a long path.
 Result<size_t> ParentResolver::longest_there(const std::string& path) const {
   std::vector<size_t> ends = {0};
   for (size_t at = path.find('/'); at != std::string::npos; at = path.find('/', at + 1)) ends.push_back(at);
   size_t there = 0;
   for (size_t missing = ends.size(); missing - there > 1;) {
-    // Mostly one directory is missing.
+    // Usually one directory is missing.
     const size_t middle = missing == ends.size() ? missing - 1 : there + (missing - there) / 2;
     const int fd = open_inside(root_.get(), path.substr(0, ends[middle]).c_str());
     if (fd < 0 && fd != -ENOENT) return failed("openat2", -fd, path);
@@ -82,8 +82,8 @@ Result<size_t> ParentResolver::longest_there(const std::string& path) const {
   return ends[there];
 }
 
-/// From the longest part of the path that is there. Below it everything is new, so there is no link to
-/// follow.
+/// Makes the missing directories from the longest part of the path that is there. Below it everything is new,
+/// so there is no link to follow.
 Status ParentResolver::make_missing(const std::string& path) {
   const auto there = TRY(longest_there(path));
   auto parent = TRY(make(path.substr(0, there)));

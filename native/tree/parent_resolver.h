@@ -34,14 +34,15 @@ class ParentResolver {
   const WriteStat& root_stat() const { return root_stat_; }
   WriteMarks& marks() { return marks_; }
 
-  /// The directory of a path, made with what is missing of it, as root's and 0755. Names may be made in it:
+  /// Makes the directory of a path with its missing parents, as root's and 0755. Names may be made in it:
   /// they inherit no ACL.
   Result<WriteParent> make(std::string_view path);
-  /// The directory of a path, in which names may be removed; none (fd -1) where there is no such directory.
+  /// Finds the directory of a path, in which names may be removed; none (fd -1) where there is no such
+  /// directory.
   Result<WriteParent> find(std::string_view path);
-  /// The directory of a path, in which nothing is changed; none where there is no such directory.
+  /// Opens the directory of a path, in which nothing is changed; none where there is no such directory.
   Result<UniqueFd> look(std::string_view path) const;
-  /// Something was removed or replaced over which a path may have led.
+  /// Forgets the last parent: something was removed or replaced over which a path may have led.
   void forget() { known_ = false; }
   /// Puts back what the last `make` or `find` kept of its directory.
   Status leave();

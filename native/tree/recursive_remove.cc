@@ -22,7 +22,7 @@ class Waiting {
     text_ += name;
     text_ += '\0';
   }
-  /// The last one; there must be one.
+  /// Takes the last one; there must be one.
   std::string pop(bool& stays) {
     text_.pop_back();
     const size_t end = text_.rfind('\0');
@@ -57,7 +57,7 @@ class RecursiveRemover {
  public:
   RecursiveRemover(const WriteRemoval& removal, Cancel& cancel) : removal_(removal), cancel_(cancel) {}
 
-  /// `stays`: the directory itself is not about to be removed.
+  /// Empties the directory. `stays`: it is not about to be removed itself.
   Status run(UniqueFd directory, bool stays) {
     TRY(enter(std::move(directory), "", stays));
     for (;;) {
@@ -124,7 +124,7 @@ class RecursiveRemover {
     }
   }
 
-  /// Whether the name was removed.
+  /// Returns whether the name was removed.
   Result<bool> one(Level& level, const DirectoryName& entry) {
     const bool stays = removal_.keep != nullptr && removal_.keep->has_made(level.stat.inode, entry.name);
     uint8_t type = entry.type;
@@ -144,7 +144,7 @@ class RecursiveRemover {
     return false;
   }
 
-  /// Back up by `..`, and only into the directory from which this one was entered.
+  /// Goes back up by `..`, and only into the directory from which this one was entered.
   Status leave() {
     const int fd = open_child(at_.get(), "..");
     if (fd < 0) return refused("openat2", fd);
@@ -165,13 +165,13 @@ class RecursiveRemover {
     return Nothing{};
   }
 
-  /// Not to be listed again, however often the archive says that it be emptied.
+  /// Marks the directory, so that it is not listed again however often the archive empties it.
   Status emptied(const Level& level) {
     return removal_.keep == nullptr ? Status(Nothing{}) : removal_.keep->emptied(level.stat.inode);
   }
 
-  /// Of a directory that stays and has its times of the archive: listing it and removing from it changes
-  /// them.
+  /// Restores the times of a directory that stays and has them of the archive: listing it and removing from
+  /// it changes them.
   Status put_back_times(const Level& level) {
     if (!level.stays || !level.listed || !removal_.keep->has_timed(level.stat.inode)) return Nothing{};
     return set_times(at_.get(), level.stat.times, removal_.path);

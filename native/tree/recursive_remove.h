@@ -13,9 +13,9 @@ struct WriteRemoval {
   std::string path;            // for messages
 };
 
-/// A name with all that is below it. Nothing where there is none.
+/// Removes a name with all that is below it. Does nothing if there is no such name.
 Status remove_name(const WriteParent& parent, const char* name, const WriteRemoval& removal, Cancel& cancel);
-/// All that is in a directory.
+/// Removes all that is in a directory.
 Status empty_directory(int directory, const WriteRemoval& removal, Cancel& cancel);
 
 }  // namespace dmthin

@@ -38,7 +38,7 @@ EntryStat plain(const struct statx& stat) {
   return entry;
 }
 
-/// Without a change of the access time where the kernel lets, which is where the file is one's own.
+/// Opens without a change of the access time if the kernel allows it, which it does for own files.
 Result<UniqueFd> open_at(int parent, const char* name, int flags, const std::string& path) {
   flags |= O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
   int fd = system_call("open", [&] { return ::openat(parent, name, flags | O_NOATIME); });
@@ -47,7 +47,7 @@ Result<UniqueFd> open_at(int parent, const char* name, int flags, const std::str
   return UniqueFd(fd);
 }
 
-/// The names of a directory, without `.` and `..`.
+/// Returns the names of a directory, without `.` and `..`.
 Result<std::vector<Named>> names_of(int directory, std::vector<char>& names, const std::string& path,
                                     Cancel& cancel) {
   std::vector<Named> found;

@@ -55,7 +55,7 @@ struct DirectoryEntry {
   EntryStat stat;
 };
 
-/// What a directory has, in the order of the bytes of the names.
+/// The entries of a directory, in the order of the bytes of the names.
 struct Listing {
   std::vector<char> names;  // each ended by a NUL
   std::vector<DirectoryEntry> entries;
@@ -65,15 +65,15 @@ struct Listing {
   const char* c_name(size_t index) const { return names.data() + entries[index].name_at; }
 };
 
-/// Given up.
+/// Returns the failure of a walk that was cancelled.
 Failure tree_cancelled(const std::string& path);
 
-/// A failure of a call on an entry. What is gone, or is something else than it was, is told as "tree
+/// Returns the failure of a call on an entry. An entry that is gone or has changed is reported as "tree
 /// changed".
 Failure tree_failure(Operation operation, int error, const std::string& path);
 Failure tree_changed(const std::string& path);
 
-/// EXDEV ("tree mount") where something is mounted on the entry. Paths are only for messages.
+/// Returns what an entry is; EXDEV ("tree mount") if something is mounted on it. Paths are only for messages.
 Result<EntryStat> stat_entry(int directory, const char* name, const std::string& path);
 Result<Listing> list_directory(int directory, const std::string& path, Cancel& cancel);
 Result<UniqueFd> open_directory(int parent, const char* name, const std::string& path);

@@ -16,13 +16,13 @@ namespace {
 constexpr size_t kReadBytes = size_t{1} << 20;
 constexpr size_t kPartHead = kIdentityBytes + 16;
 
-/// The directory of the last file: the next one is mostly in the same.
+/// The directory of the last file: the next file is usually in the same.
 struct Folder {
   std::string path;  // "/etc"; "" is the root
   UniqueFd fd;
 };
 
-/// Step by step, so that no symbolic link is followed on the way, and no path is too long.
+/// Opens the folder step by step, so that no symbolic link is followed on the way, and no path is too long.
 Status enter(const TreeRoot& root, const std::string& path, Folder& folder) {
   if (folder.fd && folder.path == path) return Nothing{};
   auto fd = open_directory(root.fd.get(), ".", path);

@@ -22,7 +22,7 @@ struct FilePart {
 Result<std::vector<FilePart>> parts_in(const uint8_t* bytes, size_t length);
 
 /// Fills `memory` with the parts, one behind the other: it has as many bytes as they have together. A file
-/// that is another one by now, or was written to since, is told as "tree changed".
+/// that is another one by now, or was written to since, is reported as "tree changed".
 Status read_parts(const TreeRoot& root, const std::vector<FilePart>& parts, uint8_t* memory, size_t length,
                   Cancel& cancel);
 

@@ -35,7 +35,7 @@ class RecordBatch {
   uint32_t records_ = 0;
 };
 
-/// The other way round, for requests to read.
+/// Reads an identity, for requests to read.
 EntryIdentity identity_in(const uint8_t* bytes);
 
 }  // namespace dmthin

@@ -17,13 +17,14 @@ constexpr size_t kMaxXattrBytes = 65536;  // XATTR_LIST_MAX and XATTR_SIZE_MAX
 constexpr size_t kMaxLinkBytes = 4096;    // PATH_MAX
 constexpr const char* kHostLabel = "security.selinux";
 
-/// The calls on extended attributes of a symbolic link or a device take a path and no descriptor.
+/// Returns a path of the entry. The calls on extended attributes of a symbolic link or a device take a path
+/// and no descriptor.
 std::string path_of(const Place& place) {
   const char* name = *place.name == '\0' ? "." : place.name;
   return "/proc/self/fd/" + std::to_string(place.directory) + "/" + name;
 }
 
-/// What does not go into `error` of a result: file systems without extended attributes.
+/// Returns whether the error is that of a file system without extended attributes.
 bool has_none(int error) { return error == EOPNOTSUPP; }
 
 Result<size_t> fill(int fd, char* memory, const std::string& path, Cancel& cancel) {

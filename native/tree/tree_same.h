@@ -20,16 +20,17 @@ struct Place {
   const std::string& path;  // for messages
 };
 
-/// In the order of the names. Without `security.selinux`: a label is the machine's, and not the layer's.
+/// Returns the extended attributes in the order of the names. Without `security.selinux`: a label is the
+/// machine's, and not the layer's.
 Result<Xattrs> xattrs_of(const Place& place);
 Result<std::string> link_target(const Place& place);
 
-/// Type, mode, owner, and except for directories size, time of modification and device number.
+/// Compares type, mode, owner, and except for directories size, time of modification and device number.
 bool same_attributes(const EntryStat& lower, const EntryStat& upper);
 
-/// Whether nothing about the entry itself differs; what a directory has in it is not looked at. The same
-/// inode with the same times of modification and change is the same without a further look: nothing can be
-/// changed without the latter. `scratch` is memory for contents.
+/// Returns whether nothing about the entry itself differs; what a directory has in it is not looked at. The
+/// same inode with the same times of modification and change is the same without a further look: nothing can
+/// be changed without the latter. `scratch` is memory for contents.
 Result<bool> same_entry(const Place& lower, const Place& upper, std::vector<char>& scratch, Cancel& cancel);
 
 }  // namespace dmthin

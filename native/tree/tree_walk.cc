@@ -17,8 +17,8 @@ constexpr uint64_t kBatchEntries = 16384;
 constexpr size_t kOpenFrames = 32;
 constexpr uint32_t kRootMode = 0040755;
 
-/// Whether what is in the directory `name` comes before its sibling `other`, which is behind `name` itself:
-/// `a/x` is behind `a-b` and before `a0`.
+/// Returns whether what is in the directory `name` comes before its sibling `other`, which is behind `name`
+/// itself: `a/x` is behind `a-b` and before `a0`.
 bool content_before(std::string_view name, std::string_view other) {
   return other.substr(0, name.size()) != name || static_cast<unsigned char>(other[name.size()]) > '/';
 }
@@ -58,8 +58,8 @@ Result<std::vector<uint8_t>> TreeWalk::next(Cancel& cancel) {
   return batch_->finish(frames_.empty(), seen_);
 }
 
-// The root is a change only for its own sake; and a layer without a parent is compared with a root as mkfs
-// makes it.
+// The root is reported if its own attributes differ, not if something in it does. Without a lower tree it is
+// compared with a root as mkfs makes it.
 Status TreeWalk::begin() {
   Frame frame;
   // Not dup(): its copies stay open in every program that the process starts.
@@ -113,7 +113,8 @@ Status TreeWalk::step() {
   std::string_view name;
   if (lower) name = frame.lower.name(frame.lower_at);
   if (upper && (!lower || frame.upper.name(frame.upper_at) < name)) name = frame.upper.name(frame.upper_at);
-  // Of directories that wait, each is the beginning of the next one's name: the last one's turn is first.
+  // Several directories can be pending only if each name begins with the one before, as `a`, `a-`, `a--`. The
+  // content of the longest comes first.
   if (!frame.pending.empty() &&
       (name.empty() || content_before(frame.upper.name(frame.pending.back().upper), name)))
     return descend();
@@ -193,7 +194,7 @@ Status TreeWalk::leave() {
   return parent.upper_fd ? Nothing{} : open_again(parent, frame);
 }
 
-// By "..", which leads elsewhere if the directory was moved meanwhile.
+// By "..", which leads elsewhere if the directory has been moved.
 Status TreeWalk::open_again(Frame& parent, const Frame& child) {
   const auto open = [&](const UniqueFd& from, const EntryStat& wanted, UniqueFd& into) -> Status {
     auto fd = TRY(open_directory(from.get(), "..", path_));

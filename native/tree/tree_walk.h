@@ -25,12 +25,12 @@ class TreeWalk {
   TreeWalk(TreeRoot lower, TreeRoot upper, bool detail)
       : lower_(std::move(lower)), upper_(std::move(upper)), detail_(detail) {}
 
-  /// The next batch: some changes, or word of how far it is. Not on two threads at once.
+  /// Returns the next batch: some changes, or word of how far it is. Not on two threads at once.
   Result<std::vector<uint8_t>> next(Cancel& cancel);
   const TreeRoot& upper() const { return upper_; }
 
  private:
-  /// A directory whose own turn has been, and that of what is in it has not.
+  /// A directory that was compared itself, and whose content follows.
   struct Pending {
     std::optional<size_t> lower;  // its place in the listings
     size_t upper;

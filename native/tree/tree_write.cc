@@ -94,7 +94,7 @@ WriteRemoval TreeWriter::removal_at(WriteMarks* keep, std::string path) {
   return {keep, parents_.root_stat().device, parents_.marks().left(), std::move(path)};
 }
 
-/// What is in the way of a name goes: the last entry of a name counts.
+/// Removes what has the name already: the last entry of a name counts.
 Status TreeWriter::remove_existing(const WriteParent& parent, const char* name, const std::string& path,
                                    Cancel& cancel) {
   WriteStat stat;
@@ -121,7 +121,7 @@ Result<int> TreeWriter::made(Operation operation, const WriteRecord& record, Can
     if (opened >= 0) ::close(opened);
     return marked.failure();
   }
-  // Not asked for again: it would be resolved anew where something was in the way.
+  // Not asked for again: it would be resolved again if something was in the way.
   return opened >= 0 ? opened : parent.fd;
 }
 
@@ -196,7 +196,7 @@ Status TreeWriter::directory(const WriteRecord& record, Cancel& cancel) {
   return attributes_of_directory(record, UniqueFd(fd).get(), path);
 }
 
-/// From here on its times are put back whenever something was made or removed in it.
+/// Sets the attributes. From then on the times are restored after each change of names in the directory.
 Status TreeWriter::attributes_of_directory(const WriteRecord& record, int fd, const std::string& path) {
   const WriteAttributes attributes(record);
   WriteStat stat;

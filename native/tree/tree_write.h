@@ -13,14 +13,14 @@
 
 namespace dmthin {
 
-/// Of one archive. Its calls are made one at a time. After one has failed, the tree has what was written so
-/// far.
+/// The writer of one archive. Its calls are made one at a time. After one has failed, the tree has what was
+/// written so far.
 class TreeWriter {
  public:
-  /// Missing parents are among the names.
+  /// Opens the tree. Missing parents are counted among the names.
   static Result<std::shared_ptr<TreeWriter>> open(const std::string& path, const WriteLimits& limits);
 
-  /// The records of one batch, in their order. `chunks` are what its `chunk` records name.
+  /// Writes the records of one batch, in their order. `chunks` are what its `chunk` records name.
   Status write(std::string_view batch, const std::vector<std::string_view>& chunks, Cancel& cancel);
   /// Leaves the last directory; with `sync` the file system's data are on the disk then.
   Status finish(bool sync);

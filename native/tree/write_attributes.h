@@ -21,10 +21,11 @@ struct WriteAttributes {
   std::string_view attributes;  // as next_attribute() reads them
 };
 
-/// Of an open file or directory. Its times come last: the rest would change them.
+/// Sets the attributes of an open file or directory. Its times come last: the rest would change them.
 Status set_attributes(int fd, const WriteAttributes& attributes, const std::string& path);
 Status set_times(int fd, const timespec (&times)[2], const std::string& path);
-/// Of a name that cannot be opened without a consequence: a link, a device, a FIFO. It was made just now.
+/// Sets the attributes of a name that cannot be opened without a consequence: a link, a device, a FIFO. It
+/// was made just now.
 Status set_attributes_of_name(int parent, const char* name, const WriteAttributes& attributes,
                               const std::string& path);
 

@@ -29,7 +29,7 @@ class Taker {
     return taken;
   }
 
-  /// Without a NUL in it, and with one behind it.
+  /// Takes a text without a NUL in it, and with one behind it.
   std::string_view text(size_t length) {
     const auto taken = take(length);
     const auto end = take(1);
@@ -63,7 +63,8 @@ bool plain_path(std::string_view path) {
   }
 }
 
-/// The target of a symbolic link is any text; that of a hard link is a path in the tree.
+/// Returns whether the link is valid. The target of a symbolic link is any text; that of a hard link is a
+/// path in the tree.
 bool right_link(WriteType type, std::string_view link) {
   if (type == WriteType::kHardLink) return !link.empty() && plain_path(link);
   return type == WriteType::kSymlink || link.empty();

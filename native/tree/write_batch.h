@@ -59,7 +59,7 @@ struct WriteRecord {
 class WriteBatch {
  public:
   explicit WriteBatch(std::string_view bytes) : rest_(bytes) {}
-  /// The next record; nothing behind the last. EBADMSG for what is none.
+  /// Returns the next record; nothing behind the last. EBADMSG for what is none.
   Result<std::optional<WriteRecord>> next();
 
  private:

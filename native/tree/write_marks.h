@@ -16,19 +16,21 @@ class WriteMarks {
  public:
   WriteMarks(const HashKey& key, uint64_t max_bytes) : max_bytes_(max_bytes), set_(key, max_bytes) {}
 
-  /// The archive has made this name. Each of these three is E2BIG ("memory") beyond the most bytes.
+  /// Marks that the archive has made this name. Each of these three is E2BIG ("memory") beyond the most
+  /// bytes.
   Status made(uint64_t directory, std::string_view name) { return mark(directory, name); }
   bool has_made(uint64_t directory, std::string_view name) const { return set_.has(directory, name); }
 
-  /// The archive has given the directory its times.
+  /// Marks that the archive has given the directory its times.
   Status timed(uint64_t directory) { return mark(directory, kTimed); }
   bool has_timed(uint64_t directory) const { return set_.has(directory, kTimed); }
 
-  /// Nothing is in the directory, however deep, but what the archive has made and what leads there.
+  /// Marks that nothing is in the directory, however deep, but what the archive has made and what leads
+  /// there.
   Status emptied(uint64_t directory) { return mark(directory, kEmptied); }
   bool has_emptied(uint64_t directory) const { return set_.has(directory, kEmptied); }
 
-  /// How many bytes more may be kept.
+  /// Returns how many bytes more may be kept.
   uint64_t left() const { return max_bytes_ - set_.bytes(); }
 
  private:

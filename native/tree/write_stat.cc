@@ -10,7 +10,7 @@
 namespace dmthin {
 namespace {
 
-// linux/openat2.h, which machines that build for an old glibc have not. The number is the same on all of
+// linux/openat2.h, which machines that build for an old glibc do not have. The number is the same on all of
 // them.
 constexpr long kOpenat2 = 437;
 struct OpenHow {

@@ -19,7 +19,7 @@ struct WriteStat {
   bool symlink() const { return S_ISLNK(mode); }
 };
 
-/// Of a name in a directory, not followed; of the descriptor itself where the name is empty. Or -errno.
+/// Reads the stat of a name in a directory, not followed; of the descriptor if the name is empty. Or -errno.
 int stat_at(int directory, const char* name, WriteStat& found);
 
 /// Opens a directory by its name in another one, to be read; no link is followed and no mount entered

@@ -12,7 +12,7 @@ constexpr const char* kDefaultAcl = "system.posix_acl_default";
 constexpr size_t kShortValue = 256;  // has room for 31 entries
 constexpr size_t kLongValue = 65536;
 
-/// None where the directory has none, or the file system has no ACLs.
+/// Reads the default ACL; none if the directory has none, or the file system has no ACLs.
 Result<std::optional<std::string>> default_acl(int fd, const std::string& path) {
   std::string value(kShortValue, '\0');
   const auto get = [&] { return ::fgetxattr(fd, kDefaultAcl, value.data(), value.size()); };

@@ -11,9 +11,9 @@
 
 namespace dmthin {
 
-/// What making and removing names would change of the directory is put back when it is left: the times that
-/// the archive has given it; and its default ACL, which is away meanwhile, so that nothing made in it
-/// inherits any.
+/// A visit restores what making and removing names changes of the directory when it is left: the times that
+/// the archive has given it; and its default ACL, which is removed during the visit, so that nothing made in
+/// it inherits any.
 class WriteVisit {
  public:
   WriteVisit() = default;
@@ -23,9 +23,9 @@ class WriteVisit {
 
   /// Leaves the directory before.
   Status enter(UniqueFd fd, std::string_view path, const WriteMarks& marks);
-  /// Before a name is made.
+  /// Removes the default ACL for the time of the visit, before a name is made.
   Status hide_default_acl();
-  /// Nothing where no directory was entered.
+  /// Restores the directory; does nothing if none was entered.
   Status leave();
 
   explicit operator bool() const { return static_cast<bool>(fd_); }

@@ -164,3 +164,44 @@ test('no docstring and no header of a file begins with a clause without a subjec
 test('comments contain none of the words for which "reports", "returns" and "again" stand', () => {
   expect(sources.flatMap(commentsOf).filter(comment => VAGUE.test(comment))).toEqual([])
 })
+
+/** The folders of native whose comments have the form of those of lib. */
+const NATIVE = ['block', 'dm', 'fs', 'metadata', 'system', 'threads', 'tree']
+/** Declarations that are not calls although they contain a parenthesis. */
+const NOT_A_CALL = /^(struct|class|enum|using|#define|(static |inline )?constexpr)\b/
+
+/** The comments with three slashes of a file, each with the line that it describes. */
+function nativeDocs(where: string, text: string): Docstring[] {
+  const found = text.matchAll(/^ *\/\/\/ ((?:.*\n *\/\/\/ ?)*.*)\n *(.*)$/gm)
+  return [...found].map(([, doc, declaration]) => ({
+    where,
+    kind: /\w\(/.test(declaration!) && !NOT_A_CALL.test(declaration!) ? 'call' : 'other',
+    text: doc!.replace(/\n *\/\/\/ ?/g, ' '),
+  }))
+}
+
+const nativeFiles = NATIVE.flatMap(folder =>
+  readdirSync(path.join(root, 'native', folder)).map(name => path.join('native', folder, name)),
+).map(name => ({ name, text: readFileSync(path.join(root, name), 'utf8') }))
+const inNative = nativeFiles.flatMap(({ name, text }) => nativeDocs(name, text))
+
+test('each function of native begins with a verb in the third person, and no comment there without a subject', () => {
+  const example =
+    '/// Returns it,\n/// or not.\nint a();\n/// What it is.\nstruct B {\n  /// The size.\n  int size() const;\n'
+  expect(nativeDocs('', example).map(({ kind, text }) => [kind, text])).toEqual([
+    ['call', 'Returns it, or not.'],
+    ['other', 'What it is.'],
+    ['call', 'The size.'],
+  ])
+  expect(inNative.length).toBeGreaterThan(400)
+  const wrong = inNative.filter(each => (each.kind === 'call' ? !beginsWithVerb(each) : HEADLESS.test(each.text)))
+  expect(shown(wrong)).toEqual([])
+})
+
+test('comments of native contain none of the words that pages do not use', () => {
+  const vague = /\b(told|tells|hears?|heard|anew|meanwhile|mostly)\b|\blets? go\b|\b(has|have) not\b[,.]/i
+  const comments = nativeFiles.flatMap(({ name, text }) =>
+    [...text.matchAll(/\/\/.*/g)].map(([line]) => `${name}: ${line}`),
+  )
+  expect(comments.filter(comment => vague.test(comment))).toEqual([])
+})

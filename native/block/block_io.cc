@@ -93,7 +93,8 @@ Result<std::vector<std::vector<uint8_t>>> peek(const std::string& path,
       system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECT | O_NONBLOCK | O_CLOEXEC); });
   // Not every file system reads past its cache.
   if (fd == -EINVAL)
-    TRY(checked("open", path, [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
+    fd = system_call("open", [&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); });
+  if (fd < 0) return failed("open", -fd, path);
   const UniqueFd owned(fd);
   std::vector<std::vector<uint8_t>> found;
   for (const ByteRange& range : ranges) {

@@ -71,6 +71,22 @@ export function headlineLines(all) {
   ]
 }
 
+/** How long a start takes on the machine itself. */
+export function startLines(all) {
+  const names = ['start-index', 'start-store', 'start-help']
+  const kind = kindsOf(all).find(each => names.every(name => resultOf(all, name, each)?.peers.node))
+  if (kind === undefined) return []
+  const [index, store, help] = names.map(name => resultOf(all, name, kind))
+  const longer = (ms, peer) => `${readable(ms - index.peers.node)} ms longer with \`${peer}\``
+  const { node, ...others } = index.peers
+  const beside = Object.entries(others).map(([label, ms]) => longer(ms, label))
+  return [
+    `On the machine itself, a start takes ${longer(index.ours, 'dm-thin')} and ${longer(store.ours, 'dm-thin/store')}`,
+    `than bare Node (${readable(node)} ms). ${beside.length > 0 ? `It takes ${beside.join(' and ')}. ` : ''}\`dm-thin --help\` takes ${share(help.ours, node)} bare Node.`,
+    '',
+  ]
+}
+
 /** Draws the rows into a folder. @returns {{ file: string, title: string }[]} what was drawn */
 export function draw(all, folder) {
   const { kind, rows } = shown(all)

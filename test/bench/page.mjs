@@ -4,11 +4,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { documentedCalls } from './calls-table.mjs'
-import { draw, headlineLines } from './headline.mjs'
+import { draw, headlineLines, startLines } from './headline.mjs'
 import { root } from './process.mjs'
 import { kindOf, kindsOf, machinesText, merge, readPublished, resultOf, titleOf } from './results.mjs'
 import { readable } from './stats.mjs'
-import { forkNames, otherNames, tableOf, tableText } from './table.mjs'
+import { forkNames, otherNames, startNames, tableOf, tableText } from './table.mjs'
 
 const docs = join(root, 'docs')
 const folder = join(docs, 'benchmark')
@@ -68,6 +68,10 @@ export function allRowsText(all, calls) {
     '',
     ...tableOf(all, forkNames, documented),
     '',
+    '## Starts',
+    '',
+    ...tableOf(all, startNames, documented),
+    '',
   ].join('\n')
 }
 
@@ -80,6 +84,7 @@ export function pageText(all, drawn) {
     '',
     ...headlineLines(all),
     '',
+    ...startLines(all),
     ...drawn.flatMap(({ file, title }) => [`![${title}](benchmark/${file})`, '']),
     '- [All rows](benchmark/all-rows.md), with all peers, targets and their misses; [results.json](benchmark/results.json)',
     '- [How the rows are measured](benchmark/how-measured.md), and how to repeat them',

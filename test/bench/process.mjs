@@ -65,6 +65,7 @@ export const programs = {
   containerd: inNode('containerd'),
   files: inNode('files'),
   'beside-c': inNode('beside-c'),
+  start: inNode('start'),
 }
 
 /** Of what a dying program says, the line that names the fault: a stack trace has no place in results. */

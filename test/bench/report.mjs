@@ -18,6 +18,10 @@ export function judge(result, target) {
   }
   const peer = peers[target.peer]
   const known = ours !== null && peer !== undefined
+  if ('longer' in target) {
+    const text = `≤ ${target.longer} ${unit} longer than ${target.peer}`
+    return { text, reached: known ? ours - peer <= target.longer : undefined }
+  }
   if ('faster' in target) {
     const text = `≥ ${target.faster} × faster than ${target.peer}`
     return { text, reached: known ? ours * target.faster <= peer : undefined }
@@ -53,7 +57,8 @@ export function targetTexts(result, kind) {
 export function peerText(result, label) {
   const value = result.peers[label]
   if (value === undefined) return '–'
-  return result.ours === null ? readable(value) : `${readable(value)} (${ratio(value / result.ours)} ×)`
+  const text = readable(value, result.unit)
+  return result.ours === null ? text : `${text} (${ratio(value / result.ours)} ×)`
 }
 
 export function printReport({ machine, results }, print = console.log) {
@@ -64,7 +69,7 @@ export function printReport({ machine, results }, print = console.log) {
   print('medians per operation; in brackets how many times our figure the peer takes\n')
   for (const result of results) {
     print(
-      `${result.name.padEnd(16)} ours ${readable(result.ours)} ${result.unit}${result.where ? ` on the ${result.where}` : ''}`,
+      `${result.name.padEnd(16)} ours ${readable(result.ours, result.unit)} ${result.unit}${result.where ? ` on the ${result.where}` : ''}`,
     )
     const peers = Object.keys(result.peers).map(label => `${label} ${peerText(result, label)}`)
     if (peers.length > 0) print(`${' '.repeat(17)}${peers.join('   ')}`)

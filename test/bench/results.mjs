@@ -49,7 +49,7 @@ export function resultOf({ runs, results }, name, kind) {
   return results.find(result => result.name === name && kindOf(runs[result.run]) === kind)
 }
 
-/** What the machines of some runs are, and when they ran: "Linux 7.2.7, Node v20.20.2, 1 processor, …". */
+/** What the machines of some runs are, their load if it was recorded, and when they ran: "Linux 7.2.7, Node v20.20.2, 1 processor, …". */
 export function machinesText(runs) {
   const machines = runs.map(({ machine }) => machine)
   const of = read => [...new Set(machines.map(read).filter(Boolean))].sort().join(' or ')
@@ -57,11 +57,13 @@ export function machinesText(runs) {
   const days = [...new Set([dates[0], dates.at(-1)])].join(' to ')
   const processors = of(({ cores }) => `${cores} processor${cores > 1 ? 's' : ''}`)
   const host = of(machine => machine.host?.cpu)
+  const loads = machines.flatMap(({ load }) => (load === undefined ? [] : [load.toFixed(1)]))
   const all = [
     `Linux ${of(({ kernel }) => kernel)}`,
     `Node ${of(({ node }) => node)}`,
     processors,
     of(({ memory }) => memory),
+    ...(loads.length > 0 ? [`load ${loads.join(' or ')}`] : []),
   ]
   return [...all, ...(host ? [`on ${host}`] : []), days].join(', ')
 }

@@ -3,8 +3,8 @@
 //                           [--store disk|tmp] [--json FILE] [--page] [--quiet]
 //   node test/bench/run.mjs --compare A.json B.json
 //   node test/bench/run.mjs --publish FILE
-// With device mapper and root it measures here. Elsewhere it measures the cheap ioctl here and the rest in virtual
-// machines: in the one that tests use too, or in those that --vm names, one after the other.
+// With device mapper and root it measures here. Elsewhere it measures the cheap ioctl and the starts of processes here and
+// the rest in virtual machines: in the one that tests use too, or in those that --vm names, one after the other.
 // --rounds is 5, and less for rows that take minutes; if it is given, it holds for all.
 // --peers takes the names of peers as the page has them: c stands for c-64 and c-async too.
 // --only takes names of rows, and beginnings of names that end in "-". --backing says where the pool is, --store where
@@ -13,6 +13,7 @@
 // table.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { collect } from './collect.mjs'
 import { compareReports, comparisonText } from './compare.mjs'
@@ -23,7 +24,7 @@ import { buildPeers, root } from './process.mjs'
 import { printReport } from './report.mjs'
 import { merge, nothing } from './results.mjs'
 import { cleanUp, makePool, scratchDirectory } from './scratch.mjs'
-import { noopTrial, trialTable } from './trials.mjs'
+import { noopTrial, startTrial, trialTable } from './trials.mjs'
 
 const GUEST_LIMIT_S = 10_800
 // What the guest needs besides the ballast: the runner, the trial's own heap, dmsetup, the page cache's floor.
@@ -92,12 +93,29 @@ async function measureInGuest(given, machine) {
   return { ...report, machine: { ...report.machine, host: describeMachine() }, results }
 }
 
-/** One report for each machine. */
-async function measure(given) {
+/** The starts of processes, on this very machine, as a report of its own. */
+async function measureStarts({ only, rounds, peers }) {
+  const metrics = Object.keys(startTrial.rows).filter(name => only.includes(name))
+  if (metrics.length === 0) return []
+  const entries = [{ ...startTrial, metrics }]
+  const load = os.loadavg()[0]
+  const collection = await collect({ entries, rounds, labels: peers, pool: {}, progress })
+  return [{ machine: { ...describeMachine(), load }, rounds, results: collection.results(metrics) }]
+}
+
+/** The reports of all rows but those of starts, one for each machine. */
+async function measureKernel(given) {
+  if (given.only.length === 0) return []
   if (hasDeviceMapper()) return [await measureHere(given)]
   const reports = []
   for (const machine of given.machines) reports.push(await measureInGuest(given, machine))
   return reports
+}
+
+async function measure(given) {
+  const starts = await measureStarts(given)
+  const only = given.only.filter(name => !(name in startTrial.rows))
+  return [...starts, ...(await measureKernel({ ...given, only }))]
 }
 
 async function main(given) {

@@ -12,15 +12,17 @@ export function significant(value) {
   return value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(4))
 }
 
-const nanosecondsPer = { ms: 1e6, µs: 1e3 }
+/** A count has itself in place of nanoseconds. */
+const nanosecondsPer = { ms: 1e6, µs: 1e3, files: 1 }
 
 export function fromNanoseconds(ns, unit) {
   return ns / nanosecondsPer[unit]
 }
 
-/** As a reader wants it in a table: three digits, no exponent. */
-export function readable(value) {
+/** As a reader wants it in a table: three digits, no exponent. A count has no fraction. */
+export function readable(value, unit) {
   if (value === null || value === undefined) return '–'
+  if (unit === 'files') return String(value)
   if (value >= 100) return value.toFixed(0)
   if (value >= 10) return value.toFixed(1)
   return value >= 1 ? value.toFixed(2) : value.toFixed(3)

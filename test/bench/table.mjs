@@ -18,7 +18,7 @@ function figureCell(published, name, kind) {
   const result = resultOf(published, name, kind)
   if (!result) return 'not measured'
   const peers = Object.keys(result.peers).map(label => `${label} ${peerText(result, label)}`)
-  const ours = result.ours === null ? 'not measured' : `**${readable(result.ours)} ${result.unit}**`
+  const ours = result.ours === null ? 'not measured' : `**${readable(result.ours, result.unit)} ${result.unit}**`
   const where = result.where ? ` on the ${result.where}` : ''
   const rounds = roundsOf(published, result)
   const few = rounds < ENOUGH_ROUNDS ? `<br>(${rounds} round${rounds > 1 ? 's' : ''})` : ''
@@ -54,9 +54,16 @@ function targetCell(published, name) {
   return [...targets.map(target => targetText(target, judged)), ...why].join('<br>')
 }
 
+/** The kinds of machines that have a result of one of these rows; without any, all kinds. */
+function kindsWith(published, names) {
+  const kinds = kindsOf(published)
+  const own = kinds.filter(kind => names.some(name => resultOf(published, name, kind) !== undefined))
+  return own.length > 0 ? own : kinds
+}
+
 /** @param {Map<string, { calls: number, waits: number }>} documented */
 export function tableOf(published, names, documented) {
-  const kinds = kindsOf(published)
+  const kinds = kindsWith(published, names)
   const header = ['metric', ...kinds.map(titleOf), 'target', 'system calls']
   const rows = names.map(name => {
     const { what, operation } = metricOf(name)
@@ -72,4 +79,5 @@ export const tableText = (header, rows) =>
   [header, header.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
 
 export const forkNames = metricNames.filter(name => name.startsWith('fork-'))
-export const otherNames = metricNames.filter(name => !name.startsWith('fork-'))
+export const startNames = metricNames.filter(name => name.startsWith('start-'))
+export const otherNames = metricNames.filter(name => !forkNames.includes(name) && !startNames.includes(name))

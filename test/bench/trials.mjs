@@ -29,8 +29,8 @@ const oneByOne = (count, dmsetup) =>
  * a program before the entry's rounds, and taken down after them.
  *
  * A row has a unit, what it measures, the operation whose system calls are documented, and figures to reach: `atMost`:
- * ours ≤ factor × peer. `faster`: ours × factor ≤ peer. `below`: in the unit. `ahead`: of each of these peers. `on`: on this
- * kind of machine alone. `reason` explains a figure that is not reached.
+ * ours ≤ factor × peer. `faster`: ours × factor ≤ peer. `longer`: ours ≤ peer + so much in the unit. `below`: in the unit.
+ * `ahead`: of each of these peers. `on`: on this kind of machine alone. `reason` explains a figure that is not reached.
  */
 function poolTrials(bigMegabytes) {
   const big = sizeLabel(bigMegabytes)
@@ -229,6 +229,21 @@ export const noopTrial = {
   },
 }
 
+/** Measured on the machine itself, since it needs no kernel. The peers have no part of ours, and the same times in each row. */
+export const startTrial = {
+  trial: 'start',
+  peers: Object.fromEntries(['ours', 'node', 'better-sqlite3'].map(kind => [kind, ['start', { kind, count: 9 }]])),
+  rows: {
+    'start-index': { what: "a process of Node with `require('dm-thin')`", targets: [{ longer: 35, peer: 'node' }] },
+    'start-store': {
+      what: "a process of Node with `require('dm-thin/store')`",
+      targets: [{ longer: 50, peer: 'node' }],
+    },
+    'start-help': { what: '`dm-thin --help`', targets: [{ atMost: 1.5, peer: 'node' }] },
+    'start-files': { unit: 'files', what: "files that `require('dm-thin/store')` loads", targets: [{ below: 13 }] },
+  },
+}
+
 export function sizeLabel(megabytes) {
   return megabytes % 1024 === 0 ? `${megabytes / 1024}GiB` : `${megabytes}MiB`
 }
@@ -236,7 +251,7 @@ export function sizeLabel(megabytes) {
 const named = entry => ({ ...entry, metrics: [...Object.keys(entry.rows ?? {}), ...(entry.also ?? [])] })
 
 export function trialTable({ bigMegabytes = 2048, quick = false } = {}) {
-  return [...poolTrials(bigMegabytes), ...storeTrials, ...forkTrials(quick)].map(named)
+  return [...poolTrials(bigMegabytes), ...storeTrials, ...forkTrials(quick), startTrial].map(named)
 }
 
 const all = trialTable()

@@ -36,6 +36,12 @@ describe('the targets of the benchmark', () => {
     expect(targets(result('noop-async', 'µs', 5, {}, 'host'))).toEqual(['< 25 µs on the host: reached'])
   })
 
+  test('can be a time longer than that of a peer', () => {
+    const index = (ours: number) => targets(result('start-index', 'ms', ours, { node: 40 }))
+    expect(index(75)).toEqual(['≤ 35 ms longer than node: reached'])
+    expect(index(76)).toEqual(['≤ 35 ms longer than node: not reached'])
+  })
+
   test('have the lead over each peer that was measured', () => {
     expect(targets(result('fork-gone', 'ms', 2, { xfs: 1, btrfs: 3 }))).toEqual(['ahead of xfs, btrfs: not reached'])
     expect(targets(result('fork-gone', 'ms', 2, { btrfs: 3 }))).toEqual(['ahead of btrfs: reached'])
@@ -242,6 +248,27 @@ describe('the pages of results', () => {
     expect(text).toContain('| **2.00 ms** | `c-locks` 1.00 ms | 2.00 × | dmsetup 40.0 ms | 20.0 × |')
     expect(text).toContain('from 2.00 to 2.00 times as long as a C program')
     expect(text).toContain('Measured in User-Mode Linux (Linux 6, Node v20, 2 processors, 1 GiB, 2026-11-26).')
+  })
+
+  test('have the starts in a sentence, and in a table without the machines that did not measure them', () => {
+    const starts = [
+      { ...figure('start-index', 60, 1, { node: 40, 'better-sqlite3': 50 }) },
+      { ...figure('start-store', 70, 1, { node: 40 }) },
+      { ...figure('start-help', 50, 1, { node: 40 }) },
+      { ...figure('start-files', 6, 1, { 'better-sqlite3': 12 }), unit: 'files' },
+    ]
+    const machine = { ...run('none').machine, load: 1.25 }
+    const all = { runs: [run('uml'), { ...run('none'), machine }], results: [figure('message', 2), ...starts] }
+    const text = (ask('page.mjs', `m.pageText(${JSON.stringify(all)}, [])`) as string).replaceAll('\n', ' ')
+    expect(text).toContain(
+      '20.0 ms longer with `dm-thin` and 30.0 ms longer with `dm-thin/store` than bare Node (40.0 ms)',
+    )
+    expect(text).toContain('It takes 10.0 ms longer with `better-sqlite3`. `dm-thin --help` takes 1.25 × bare Node.')
+    const rows = page(all)
+    expect(rows).toContain('| metric | machine | target | system calls |')
+    expect(line(rows, 'start-files')).toContain('| **6 files**<br>better-sqlite3 12 (2.00 ×) |')
+    expect(line(rows, 'message')).toContain('| **2.00 ms** | ≤')
+    expect(rows).toContain('1 GiB, load 1.3, 2026-11-26')
   })
 
   test('have four figures of forks in the page for those who choose', () => {

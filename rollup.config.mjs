@@ -61,6 +61,8 @@ export default [
       interop: 'default',
       // A getter for each name would cost time at each start.
       externalLiveBindings: false,
+      // An entry needs the modules of Node that its shared files load, and names none of them itself.
+      hoistTransitiveImports: false,
       entryFileNames: '[name].js',
       chunkFileNames: 'shared/[name].js',
       manualChunks,

@@ -1,6 +1,5 @@
 // The programs of the package thin-provisioning-tools, the only child processes of pools. They run without a shell. A
 // program that is aborted is killed, and has ended when the call rejects.
-import { spawn } from 'node:child_process'
 import { abortError, DmThinError, throwIfAborted } from '../../base/errors.js'
 
 export type ThinTool = 'thin_check' | 'thin_dump' | 'thin_repair' | 'thin_restore'
@@ -21,12 +20,13 @@ const ROOT_FOLDERS = ['/usr/sbin', '/sbin']
  * Runs a program on metadata. Rejects with `DM_DEPENDENCY`, `ABORT_ERR`, and with `DM_CHECK_FAILED` or
  * `DM_REPAIR_FAILED` if something ends the program.
  */
-export function runTool(
+export async function runTool(
   tool: ThinTool,
   options: readonly string[],
   device: string,
   signal?: AbortSignal,
 ): Promise<ToolResult> {
+  const { spawn } = await import('node:child_process') // no start of the library loads it
   throwIfAborted(signal)
   const env = { ...process.env, LC_ALL: 'C', PATH: [process.env['PATH'], ...ROOT_FOLDERS].filter(Boolean).join(':') }
   return new Promise((resolve, reject) => {

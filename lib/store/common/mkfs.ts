@@ -1,6 +1,5 @@
 // Creation of file systems by a program, once for each type and size of file system of a store.
 // Callers can replace it (`format`).
-import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { DmThinError } from '../../base/errors.js'
 import type { LayerFileSystem } from './layer-types.js'
@@ -51,6 +50,7 @@ export const runMkfs: Formatter = async request => {
 }
 
 async function run(command: readonly string[], { fileSystem, device, signal }: FormatRequest): Promise<void> {
+  const { execFile } = await import('node:child_process') // no start of the library loads it
   const [program = '', ...options] = command
   try {
     await promisify(execFile)(program, [...options, device], { signal })

@@ -202,6 +202,8 @@ describe('lib', () => {
   test('only the mkfs of the store, which can be replaced, and the checks and repairs of metadata spawn processes', () => {
     const spawning = files.filter(file => /child_process|node:cluster|process\.binding|\bspawn/.test(read(file)))
     expect(spawning.sort()).toEqual(['lib/pool/check/thin-tools.ts', 'lib/store/common/mkfs.ts'])
+    const early = files.filter(file => /^import (?!type )[^\n]*'node:child_process'/m.test(read(file)))
+    expect(early).toEqual([])
   })
 })
 

@@ -1,4 +1,5 @@
 // The example boots virtual machines from thin snapshots, and its picture has the numbers of thin_dump.
+// @full
 import { mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { useScratch } from '../helpers/kernel/scratch.js'

@@ -19,8 +19,9 @@ export async function runPart({ title, files, options, devices = false }) {
   const file = join(results, `${title.replaceAll(/[^a-z0-9]+/gi, '-')}.json`)
   rmSync(file, { force: true })
   const started = Date.now()
-  // On every processor: jest by itself leaves one, which is half of a small machine.
-  const workers = devices ? '--runInBand' : '--maxWorkers=100%'
+  // On every processor: jest by itself leaves one, which is half of a small machine. And more, because tests wait for programs:
+  // thin_check sleeps for half a second.
+  const workers = devices ? '--runInBand' : '--maxWorkers=150%'
   const projects = [...new Set(files.map(({ project }) => project))]
   const others = testFiles(projects, [], { full: true }).filter(({ file }) => !files.some(each => each.file === file))
   // jest prints the paths that it is given: the shorter list.

@@ -9,12 +9,11 @@ const GUEST_MEMORY = 3 * 2 ** 30
 const OWN_MEMORY = 2 * 2 ** 30
 const USUAL_LIMIT = 2100
 /**
- * Each processor has two slots. A guest of User-Mode Linux mostly waits: of the 54 s of kernel/pool/repair alone, 11 are
- * processor time, because a suspend takes 20 ms there. With three for each processor, switching costs more than the waits
- * that it fills. Emulated QEMU computes all the time.
+ * Each processor has three slots. A guest of User-Mode Linux waits for much of its time: of the 54 s of kernel/pool/repair
+ * alone, 11 are processor time, because a suspend takes 20 ms there. Emulated QEMU computes all the time.
  */
-const SLOTS_PER_PROCESSOR = 2
-const SLOTS = { uml: 1, qemu: 2 }
+const SLOTS_PER_PROCESSOR = 3
+const SLOTS = { uml: 1, qemu: SLOTS_PER_PROCESSOR }
 /** A guest is not started for what another has done before it is ready, unless it is a long file. */
 const FEW_FILES = 1
 

@@ -133,6 +133,7 @@ export class NativePort implements MachinePort {
     outcomes.forEach((_, index) => onDone?.(index + 1))
     return outcomes
   }
+  createThin: MachinePort['createThin'] = (request, signal) => this.#call('createThin', signal, request)
   commit: MachinePort['commit'] = (pool, signal) => this.#call('commit', signal, pool)
 
   udevBegin: MachinePort['udevBegin'] = signal => this.#call('udevBegin', signal)

@@ -1,6 +1,8 @@
 // The memory kernel's implementation of the kernel interface. Its errors have the same errno and text as those of the
 // native side.
 import { DmThinError, ERRNO, throwIfAborted } from '../base/errors.js'
+import { addressOf } from '../pool/state/context.js'
+import { message } from '../target/messages.js'
 import type { BatchOptions, Outcome } from '../kernel/port/pool-port.js'
 import { TABLE_FLAG, type DeviceAddress } from '../kernel/port/device-port.js'
 import type { KernelPort } from '../kernel/port/kernel-port.js'
@@ -177,6 +179,10 @@ export class MemoryPort extends StoragePort implements KernelPort {
       await this.targetMessage(address, sector, message, options.signal, 0, committed)
       return 0
     })
+  createThin: KernelPort['createThin'] = async ({ pool, id, originId, committed }, signal) => {
+    const text = originId === undefined ? message.createThin(id) : message.createSnap(id, originId)
+    await this.targetMessage(addressOf(pool), 0, text, signal, 0, committed)
+  }
   commit: KernelPort['commit'] = (pool, signal) => this.call(signal, () => commit(this.#mapper, pool))
 
   openEvents = (): Handle => {

@@ -4,7 +4,7 @@ import { DmThinError, hasCode } from '../base/errors.js'
 import { signalOption } from '../base/options.js'
 import { nativePort } from '../kernel/native-port.js'
 import type { PartialReceive } from '../pool/state/sent-states.js'
-import { changePool, commitPool } from '../pool/state/commit-point.js'
+import { commitPool, createThin } from '../pool/state/commit-point.js'
 import type { PoolContext } from '../pool/state/context.js'
 import { explained } from '../pool/state/explain-error.js'
 import { PoolLock } from '../pool/state/locks.js'
@@ -14,7 +14,6 @@ import type { ThinPool } from '../pool/thin-pool.js'
 import { findVolume } from '../pool/volume/find-volume.js'
 import { recordDeleted, recordNew } from '../pool/volume/recorded.js'
 import { ThinVolume } from '../pool/volume/thin-volume.js'
-import { message } from '../target/messages.js'
 import { refuseForeignPool } from './state.js'
 
 type Signal = AbortSignal | undefined
@@ -64,9 +63,8 @@ export interface Wanted {
  */
 export function createUnfinished(pool: PoolContext, wanted: Wanted, signal: Signal): Promise<ThinVolume> {
   const { sizeBytes, origin, name } = wanted
-  const create = (id: number) => (origin === undefined ? message.createThin(id) : message.createSnap(id, origin))
   const make = async (id: number): Promise<ThinVolume> => {
-    await admitted(pool, origin === undefined ? 0 : 1, () => changePool(pool, create(id), signal))
+    await admitted(pool, origin === undefined ? 0 : 1, () => createThin(pool, { id, originId: origin }, signal))
     const volume = new ThinVolume(pool, { id, sizeBytes, origin, name })
     await recordNew(pool, [[id, { name: volume.name, sizeBytes, origin, receiving: true }]])
     return volume

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "dm/pool_lock.h"
 #include "dm/thin_line.h"
 
 namespace dmthin {
@@ -51,6 +52,20 @@ Result<std::string> committed_message(Control& control, const Address& pool, uin
     failure.rollback.push_back({undo, failure.device, undone ? 0 : undone.failure().error});
   }
   return failure;
+}
+
+Status create_thin(Control& control, const CreateThinRequest& request, Cancel& cancel) {
+  const auto id = std::to_string(request.id);
+  const std::string text = request.origin_id ? "create_snap " + id + " " + std::to_string(*request.origin_id)
+                                             : "create_thin " + id;
+  const auto file = TRY(open_new_thin_locks(request.pool.name));
+  if (!TRY(try_lock_new_thin(file, request.id)))
+    return failed(command::kTargetMessage.name, EEXIST, request.pool.name, text);
+  if (request.committed)
+    TRY(committed_message(control, request.pool.address(), 0, text, cancel));
+  else
+    TRY(control.target_message(request.pool.address(), 0, text, cancel));
+  return Nothing{};
 }
 
 Status verify_commit(Control& control, const Address& pool, const std::string& text) {

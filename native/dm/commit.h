@@ -3,8 +3,10 @@
 // pool's status says afterwards.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "dm/active_thins.h"
 #include "dm/control.h"
 
 namespace dmthin {
@@ -30,6 +32,17 @@ bool shows_commit(uint32_t events, uint32_t flags, uint32_t before);
 /// made is deleted again.
 Result<std::string> committed_message(Control& control, const Address& pool, uint64_t sector,
                                       const std::string& text, Cancel& cancel);
+
+struct CreateThinRequest {
+  KnownPool pool;
+  uint32_t id = 0;
+  std::optional<uint32_t> origin_id;  // a snapshot of it; else an empty volume
+  bool committed = true;              // whether it must have been committed
+};
+
+/// Creates a thin id while no other call creates it. EEXIST: the id exists, or another call is creating it.
+/// Suspends nothing: nobody may write the origin.
+Status create_thin(Control& control, const CreateThinRequest& request, Cancel& cancel);
 
 /// Asks a pool's status (NOFLUSH) after the message `text`, and fails with
 /// `kCommit` if its commit failed. It is not given up.

@@ -11,10 +11,14 @@
 namespace dmthin {
 namespace {
 
+std::string create_text(const MoveRequest& request) {
+  return "create_snap " + std::to_string(request.id) + " " + std::to_string(request.origin_id);
+}
+
 class MoveCalls {
  public:
   MoveCalls(Control& control, const MoveRequest& request)
-      : create_("create_snap " + std::to_string(request.id) + " " + std::to_string(request.origin_id)),
+      : create_(create_text(request)),
         delete_("delete " + std::to_string(request.id)),
         calls_(control),
         request_(request) {}
@@ -99,7 +103,9 @@ class MoveCalls {
 }  // namespace
 
 Status move_to_snapshot(Control& control, const MoveRequest& request, Cancel& cancel) {
-  const auto lock = TRY(lock_thin(request.pool.name, request.locked_id, cancel));
+  const auto file = TRY(open_thin_locks(request.pool.name, cancel));
+  const auto lock = TRY(lock_thin(file, request.locked_id, cancel));
+  const bool is_new = TRY(try_lock_new_thin(file, request.id));
   const auto pool = TRY(pool_device(control, request.pool, cancel));
   if ((pool.flags & DM_SUSPEND_FLAG) != 0)
     return failed(command::kSuspend.name, EAGAIN, request.pool.name, "the pool is suspended");
@@ -107,6 +113,7 @@ Status move_to_snapshot(Control& control, const MoveRequest& request, Cancel& ca
   if ((device.flags & DM_SUSPEND_FLAG) != 0)
     return failed(command::kSuspend.name, EBUSY, described(request.device), "the volume is suspended");
 
+  if (!is_new) return failed(command::kTargetMessage.name, EEXIST, request.pool.name, create_text(request));
   MoveCalls calls(control, request);
   TRY(calls.prepare());
   CriticalSection section(cancel);

@@ -129,6 +129,14 @@ Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel
   return ThinLock(file, id);
 }
 
+Result<bool> try_lock_new_thin(const ThinLockFile& file, uint32_t id) {
+  struct flock one = byte_at(id, F_WRLCK);
+  const int locked = system_call("lock thin", [&] { return ::fcntl(file.fd->get(), F_OFD_SETLK, &one); });
+  if (locked == -EAGAIN || locked == -EACCES) return false;
+  if (locked < 0) return failed("lock thin", -locked, std::to_string(id));
+  return true;
+}
+
 Result<ThinLock> lock_thin(const std::string& pool_name, uint32_t id, Cancel& cancel) {
   const auto file = TRY(open_thin_locks(pool_name, cancel));
   return lock_thin(file, id, cancel);
@@ -139,6 +147,11 @@ static Result<UniqueFd> open_unlocked(const std::string& pool_name) {
   auto file = open_lock_file(lock_path(pool_name));
   if (!file) file = lock_of_process();
   return file;
+}
+
+Result<ThinLockFile> open_new_thin_locks(const std::string& pool_name) {
+  auto file = TRY(open_unlocked(pool_name));
+  return ThinLockFile{std::make_shared<const UniqueFd>(std::move(file)), false};
 }
 
 /// Locks one thin id in that file, until the descriptor is closed.

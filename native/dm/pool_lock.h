@@ -57,6 +57,17 @@ Result<ThinLockFile> open_thin_locks(const std::string& pool_name, Cancel& cance
 /// Excludes whoever has opened another file. Waits; a cancellation ends the wait.
 Result<ThinLock> lock_thin(const ThinLockFile& file, uint32_t id, Cancel& cancel);
 
+/// Locks a thin id that is to be created, until the file is closed. Does not wait: if another call has the lock,
+/// it returns false, and the id exists or another call creates it. Whoever creates an id has its lock until the
+/// id is committed. The kernel finds an id only after that: a second create_snap or create_thin that comes
+/// before it takes the mappings away from the first volume, and fails with EEXIST only then
+/// (dm-thin-metadata.c __create_snap, __create_thin).
+Result<bool> try_lock_new_thin(const ThinLockFile& file, uint32_t id);
+
+/// Opens the lock file for try_lock_new_thin() without the pool's lock; if /run cannot be written, a file that
+/// only this process has.
+Result<ThinLockFile> open_new_thin_locks(const std::string& pool_name);
+
 /// Takes the pool's lock shared, and one thin id of the pool exclusively, until the descriptor is closed.
 /// Waits; a cancellation ends the wait. Where /run cannot be written, only the threads of this process
 /// exclude each other.

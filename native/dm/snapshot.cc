@@ -71,13 +71,20 @@ class SnapshotCalls {
     if (!added) return added.failure();
     items.reserve(request_.ids.size());
     undone_.assign(request_.ids.size(), kMade);
+    locked_.assign(request_.ids.size(), false);
+    return Nothing{};
+  }
+
+  /// Locks the ids. One that another call has locked is not created: it exists, or that call creates it.
+  Status lock_ids(const ThinLockFile& file) {
+    for (size_t i = 0; i < request_.ids.size(); ++i) locked_[i] = TRY(try_lock_new_thin(file, request_.ids[i]));
     return Nothing{};
   }
 
   /// Sends one create_snap for each id.
   void send_all(Cancel& cancel) {
     for (size_t i = 0; i < request_.ids.size(); ++i) {
-      items.push_back({request_.ids[i], calls_.send(2 * i, cancel), {}});
+      items.push_back({request_.ids[i], locked_[i] ? calls_.send(2 * i, cancel) : EEXIST, {}});
       if (items.back().error != 0) continue;
       const dm_ioctl answer = calls_.answer();
       is_committed_ = shows_commit(answer.event_nr, answer.flags | pool_.flags, pool_.event_number);
@@ -146,6 +153,7 @@ class SnapshotCalls {
   const DeviceInfo& pool_;     // before the first message
   bool is_committed_ = false;  // as the answer to the last message that was taken shows
   size_t suspend_ = 0;
+  std::vector<bool> locked_;
   std::vector<int> undone_;  // of each item: kMade, 0, or the errno of its deletion
 };
 
@@ -160,8 +168,9 @@ Result<DeviceInfo> look_at_pool(Control& control, const SnapshotRequest& request
 }
 
 /// Makes the snapshots under the lock of the origin: it is neither activated during that nor
-/// suspended by another snapshot of it.
-Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request, Cancel& cancel) {
+/// suspended by another snapshot of it. `file` has the locks of the new ids until it is closed.
+Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest& request,
+                                        const ThinLockFile& file, Cancel& cancel) {
   const auto pool = TRY(look_at_pool(control, request, cancel));
   // Open by nobody: nothing of this pool is active.
   const bool inactive = request.unwritten || pool.open_count == 0;
@@ -175,6 +184,7 @@ Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest&
 
   SnapshotCalls calls(control, request, pool);
   TRY(calls.prepare(origin));
+  TRY(calls.lock_ids(file));
   ScopeGuard made([&] { calls.undo(); });
   const auto verified = [&](bool was_suspended) -> Result<SnapshotOutcome> {
     const auto looked = calls.verify(control);
@@ -214,17 +224,18 @@ Result<SnapshotOutcome> snapshot_locked(Control& control, const SnapshotRequest&
 }  // namespace
 
 Result<SnapshotOutcome> snapshot(Control& control, const SnapshotRequest& request, Cancel& cancel) {
-  const auto lock = TRY(lock_thin(request.pool.name, request.origin_id, cancel));
-  return snapshot_locked(control, request, cancel);
+  const auto file = TRY(open_thin_locks(request.pool.name, cancel));
+  const auto origin = TRY(lock_thin(file, request.origin_id, cancel));
+  return snapshot_locked(control, request, file, cancel);
 }
 
 Result<ActiveSnapshot> snapshot_and_activate(Control& control, const SnapshotRequest& request,
                                              const ActivateRequest& activation, Cancel& cancel) {
   ThinLockFile file = TRY(open_thin_locks(request.pool.name, cancel));
   auto made = TRY([&]() -> Result<SnapshotOutcome> {
-    if (request.unwritten) return snapshot_locked(control, request, cancel);
+    if (request.unwritten) return snapshot_locked(control, request, file, cancel);
     const auto origin = TRY(lock_thin(file, request.origin_id, cancel));
-    return snapshot_locked(control, request, cancel);
+    return snapshot_locked(control, request, file, cancel);
   }());
   ActiveSnapshot active{std::move(made), std::nullopt};
   if (active.outcome.items.size() != 1 || active.outcome.items.front().error != 0) return active;

@@ -72,6 +72,12 @@ class FieldsOf {
     if (!value.IsUndefined()) from_js(value, to);
     return *this;
   }
+  template <class T>
+  const FieldsOf& get_if(const char* name, std::optional<T>& to) const {
+    const Napi::Value value = object_.Get(name);
+    if (!value.IsUndefined()) from_js(value, to.emplace());
+    return *this;
+  }
 
  private:
   Napi::Object object_;

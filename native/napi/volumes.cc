@@ -1,5 +1,6 @@
 // The volumes of a pool for JavaScript: activation, deactivation, snapshots, which of them are active.
 #include "dm/activate.h"
+#include "dm/commit.h"
 #include "dm/move_to_snapshot.h"
 #include "dm/remove_volume.h"
 #include "dm/snapshot.h"
@@ -61,6 +62,14 @@ void from_js(const Napi::Value& value, SnapshotRequest& request) {
       .get_if("unwritten", request.unwritten)
       .get_if("reserve", request.reserve);
   request.event = udev << 16;
+}
+
+void from_js(const Napi::Value& value, CreateThinRequest& request) {
+  FieldsOf(value)
+      .get("pool", request.pool)
+      .get("id", request.id)
+      .get_if("originId", request.origin_id)
+      .get("committed", request.committed);
 }
 
 void from_js(const Napi::Value& value, MoveRequest& request) {
@@ -258,6 +267,7 @@ Exports volume_exports() {
       {"remove", call<remove_device, Kind::kChanges>},
       {"deactivate", call<deactivate, Kind::kChanges>},
       {"deactivateMany", deactivate_many},
+      {"createThin", call<create_thin, Kind::kChanges>},
       {"snapshot", call<snapshot, Kind::kWaits>},
       {"snapshotActive", call<snapshot_active, Kind::kWaits>},
       {"moveToSnapshot", call<move_to_snapshot, Kind::kWaits>},

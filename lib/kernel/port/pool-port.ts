@@ -106,6 +106,15 @@ export interface MoveRequest {
   readonly table: readonly TargetLine[]
 }
 
+export interface CreateThinRequest {
+  readonly pool: KnownPool
+  readonly id: number
+  /** The thin id of which it is a snapshot. Default: none, it is empty. */
+  readonly originId?: number
+  /** As in `targetMessage`. */
+  readonly committed: boolean
+}
+
 export interface BatchOptions {
   /** Called with the number of finished items, after each; it must not throw. */
   readonly onDone?: ((done: number) => void) | undefined
@@ -172,6 +181,11 @@ export interface PoolPort extends HandlePort {
     committed: boolean,
     options: BatchOptions,
   ): Promise<Outcome[]>
+  /**
+   * Sends create_thin, or create_snap if there is an `originId`, while no other call of the library creates the id. It is
+   * committed as with `targetMessage`. The origin is not suspended. EEXIST: the id exists, or another call creates it.
+   */
+  createThin(request: CreateThinRequest, signal?: AbortSignal): Promise<void>
   /** Commits what a pool has in memory; rejects as `targetMessage` with `committed` does. */
   commit(pool: DeviceAddress, signal?: AbortSignal): Promise<void>
   /** Creates, loads and resumes in one native call. If a step fails, the completed steps are rolled back. */

@@ -1,6 +1,6 @@
 // A call of the low-level API as a command line, for the trace. Pure.
 import { TABLE_FLAG, type DeviceAddress, type TargetLine } from '../port/device-port.js'
-import type { RemovedVolume } from '../port/pool-port.js'
+import type { CreateThinRequest, RemovedVolume } from '../port/pool-port.js'
 import { deviceMajor, deviceMinor } from '../../base/device-number.js'
 
 type Args = readonly unknown[]
@@ -62,6 +62,12 @@ function snapshot([request]: Args): string {
   return messages.join('; ') // between suspend and resume of the origin, if it is active
 }
 
+function createThin([request]: Args): string {
+  const { pool, id, originId } = request as CreateThinRequest
+  const message = originId === undefined ? `create_thin ${id}` : `create_snap ${id} ${originId}`
+  return `dmsetup message ${quoted(pool.name)} 0 '${message}'`
+}
+
 interface Move {
   readonly pool: { readonly name: string }
   readonly device: DeviceAddress
@@ -115,6 +121,7 @@ const WORDS: Record<string, (args: Args) => string> = {
     (messages as readonly string[])
       .map(each => `dmsetup message ${who(address)} ${String(sector)} ${quoted(each)}`)
       .join('; '),
+  createThin,
   commit: ([pool]) => `dmsetup status ${who(pool)}`, // without --noflush it commits
   activate: ([, request]) => activate(request),
   activateMany: ([, requests]) => (requests as readonly unknown[]).map(activate).join('; '),

@@ -9,6 +9,7 @@ import { DmThinError, ERRNO } from '../../base/errors.js'
 import { nodePath } from '../../block/node-path.js'
 import { sectors } from '../../base/units.js'
 import { message } from '../../target/messages.js'
+import { createThin } from '../state/commit-point.js'
 import { thin } from '../../target/thin.js'
 import {
   deleteSpares,
@@ -135,13 +136,12 @@ export class Spares {
   }
 
   async #create(): Promise<number> {
-    const { port, address } = this.#context
     for (;;) {
       const id = randomSpareId()
       if (this.#held.has(id) || this.#others.includes(id)) continue
       await recordMaking(this.#context, id)
       try {
-        await port.targetMessage(address, 0, message.createThin(id))
+        await createThin(this.#context, { id }, undefined, false)
         return id
       } catch (fault) {
         await forgetMaking(this.#context)

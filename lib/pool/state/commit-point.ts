@@ -4,7 +4,7 @@ import type { Outcome, SnapshotItem } from '../../kernel/port/pool-port.js'
 import { readPoolMetadata, type PoolMetadata } from '../../metadata/reader.js'
 import { message } from '../../target/messages.js'
 import { explained } from './explain-error.js'
-import type { PoolContext } from './context.js'
+import { knownPool, type PoolContext } from './context.js'
 import { readMetadata } from './live-metadata.js'
 
 export const isCommitted = ({ durability }: Pick<PoolContext, 'durability'>): boolean => durability === 'committed'
@@ -14,6 +14,27 @@ export async function changePool(context: PoolContext, text: string, signal?: Ab
   const { port, address } = context
   const sent = port.targetMessage(address, 0, text, signal, 0, isCommitted(context))
   await sent.catch(unlessOnDisk(context, text))
+}
+
+interface NewThin {
+  readonly id: number
+  /** The thin id of which it is a snapshot. Default: none, it is empty. */
+  readonly originId?: number | undefined
+}
+
+/**
+ * Creates a thin id, and does not suspend its origin. If `committed`, success means that it is on disk. Default: as the
+ * pool's durability says.
+ */
+export async function createThin(
+  context: PoolContext,
+  { id, originId }: NewThin,
+  signal?: AbortSignal,
+  committed = isCommitted(context),
+): Promise<void> {
+  const text = originId === undefined ? message.createThin(id) : message.createSnap(id, originId)
+  const request = { pool: knownPool(context), id, committed, ...(originId !== undefined && { originId }) }
+  await context.port.createThin(request, signal).catch(unlessOnDisk(context, text))
 }
 
 /** Sends several messages in one native call, each as `changePool` does. */

@@ -1,7 +1,6 @@
 // Creation of a volume, and its options.
 import { checkName, checkOptions } from '../../base/options.js'
-import { message } from '../../target/messages.js'
-import { changePool } from '../state/commit-point.js'
+import { createThin } from '../state/commit-point.js'
 import type { PoolContext } from '../state/context.js'
 import { explained } from '../state/explain-error.js'
 import { admitted } from '../state/space-reserve.js'
@@ -28,7 +27,7 @@ export function checkCreateVolume(options: CreateVolumeOptions): NewVolume {
 
 export async function createVolume(context: PoolContext, volume: NewVolume): Promise<ThinVolume> {
   const { wanted, name, sizeBytes, externalOrigin, signal } = volume
-  const send = (id: number) => changePool(context, message.createThin(id), signal)
+  const send = (id: number) => createThin(context, { id }, signal)
   const make = async (id: number) => {
     await admitted(context, 0, () => send(id))
     await recordNew(context, [[id, { name: name ?? `${context.name}-${id}`, sizeBytes, externalOrigin }]])

@@ -4,7 +4,7 @@ import { undefinedIf } from '../../base/errors.js'
 import { DEVICE_FLAG, TABLE_FLAG, type TargetLine } from '../../kernel/port/device-port.js'
 import { listThins } from '../../metadata/reader.js'
 import { message } from '../../target/messages.js'
-import { commitMessage } from '../state/commit-point.js'
+import { commitMessage, createThin } from '../state/commit-point.js'
 import { knownPool, type PoolContext } from '../state/context.js'
 import { explained } from '../state/explain-error.js'
 import { readMetadata } from '../state/live-metadata.js'
@@ -42,7 +42,7 @@ export async function moveToSnapshot(state: VolumeState, { originId, id, snapsho
 
 /** Creates a snapshot of a volume that has no device. Resolves when it is committed, whatever the pool's durability. */
 export async function createSnapshot(pool: PoolContext, originId: number, id: number): Promise<void> {
-  await commitMessage(pool, message.createSnap(id, originId))
+  await explained(pool, createThin(pool, { id, originId }, undefined, true))
   pool.ids.use(id)
 }
 

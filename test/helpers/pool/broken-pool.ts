@@ -16,6 +16,8 @@ export interface BrokenPool {
   /** Replaces what lies below the metadata, as a dying disk would. */
   readonly breakMetadata: (table: string) => void
   readonly repairMetadata: () => void
+  /** The name of the device below the metadata. */
+  readonly linear: string
   readonly metadataFile: string
 }
 
@@ -41,7 +43,7 @@ export async function onLinear(scratch: Scratch, body: (broken: BrokenPool) => P
   })
   const volume = await (await pool.createVolume({ sizeBytes: 8 * MiB })).activate()
   await writeBlock(volume.path, 0, 1)
-  await body({ pool, volume, metadataFile, breakMetadata: swap, repairMetadata: () => swap(whole) })
+  await body({ pool, volume, linear, metadataFile, breakMetadata: swap, repairMetadata: () => swap(whole) })
   await takeDown(pool.name)
   dmRemove(linear)
   run('losetup', ['--detach', loop])

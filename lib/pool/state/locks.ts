@@ -61,12 +61,7 @@ export class PoolLock {
 
   /** Runs `body` while no call, in any process, removes this volume. Volumes are suspended before they are removed. */
   async withThin<T>(pool: string, thinId: number, body: () => Promise<T>): Promise<T> {
-    const handle = await this.#port.lockThin(pool, thinId, this.#signal)
-    try {
-      return await body()
-    } finally {
-      void this.#port.release(handle)
-    }
+    return withThinLock({ port: this.#port, name: pool }, thinId, body, this.#signal)
   }
 
   /** Runs a function of the caller. Calls inside it reject with `DM_BUSY` if they need this lock. */
@@ -126,6 +121,21 @@ export async function withPoolLock<T>(
   } finally {
     lock.releaseBackings()
     release()
+  }
+}
+
+/** Runs `body` while no call, in any process, suspends or removes this volume. */
+export async function withThinLock<T>(
+  { port, name }: { readonly port: KernelPort; readonly name: string },
+  thinId: number,
+  body: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const handle = await port.lockThin(name, thinId, signal)
+  try {
+    return await body()
+  } finally {
+    void port.release(handle)
   }
 }
 

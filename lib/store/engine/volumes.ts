@@ -5,6 +5,7 @@ import { BlockDevice } from '../../block/block-device.js'
 import { unwrittenSnapshots } from '../../metadata/unwritten.js'
 import { mappedBlocks, thinIds } from '../../pool/metadata-read/live-volumes.js'
 import { readMetadata } from '../../pool/state/live-metadata.js'
+import { withThinLock } from '../../pool/state/locks.js'
 import type { ThinPool } from '../../pool/thin-pool.js'
 import type { ThinVolume } from '../../pool/volume/thin-volume.js'
 import type { VolumeResult } from '../../pool/volume/batch.js'
@@ -248,13 +249,24 @@ export class Volumes {
     if (!volume.active) volume = await this.#activeForDiscard(row, volume)
     if (!volume.active) return volume
     step('remove.discard', String(row.thin))
+    // A discard of a suspended device waits for its resume. If this process were killed after another of its threads had
+    // suspended the device to remove it, the thread that discards would keep the process, and its locks, for good.
+    await withThinLock(this.#pool.context, row.thin, () => this.#discardBlocks(row))
+    return volume
+  }
+
+  async #discardBlocks(row: NewVolume): Promise<void> {
+    const volume = await this.of(row)
+    if (!volume.active) return
     const device = await BlockDevice.open(volume.path, { exclusive: true })
     try {
+      // Another program may have removed the device before it was open, and its number may have been reused.
+      const now = await this.of(row)
+      if (!now.active || now.path !== volume.path) return
       await device.discard({ offsetBytes: 0, lengthBytes: row.sizeBytes }).catch(undefinedIf('DM_UNSUPPORTED'))
     } finally {
       await device.close()
     }
-    return volume
   }
 
   async #activeForDiscard(row: NewVolume, volume: ThinVolume): Promise<ThinVolume> {

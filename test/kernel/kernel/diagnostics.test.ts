@@ -33,12 +33,12 @@ test('the trace contains each call with its end, its duration and its errno, als
     })
     scratch.log.allow(/thin: Creation of .* failed/)
     expect(messages.map(({ call, errno }) => [call, errno])).toEqual([
-      ['targetMessage', 0],
+      ['createThin', 0],
       ['activate', 0],
       ['readBlocks', 0], // the snapshot clock, before the first snapshot
       ['snapshot', 0],
       ['deactivate', 0],
-      ['targetMessage', 17],
+      ['createThin', 17],
     ])
     for (const each of messages)
       expect(each).toMatchObject({ durationMs: expect.any(Number) as number, started: expect.any(Number) as number })

@@ -63,7 +63,7 @@ async function withTwoObjects(
   })
 }
 
-test('of two snapshots that are created with one id at the same moment, one is rejected and the other has its data', async () => {
+test('two snapshots that are created with one id at the same moment: one is rejected, and the other has its data', async () => {
   await withTwoObjects(async (broken, one, two) => {
     const results = await duringCommit(broken, [() => one.snapshot({ id: 7 }), () => two.snapshot({ id: 7 })])
     expect(outcomes(results)).toEqual(['fulfilled', 'DM_VOLUME_EXISTS'])
@@ -72,7 +72,7 @@ test('of two snapshots that are created with one id at the same moment, one is r
   })
 })
 
-test('of two volumes that are created with one id at the same moment, one is rejected and the other is there', async () => {
+test('two volumes that are created with one id at the same moment: one is rejected, and the other is there', async () => {
   await withTwoObjects(async (broken, _one, _two, other) => {
     const create = (pool: ThinPool) => () => pool.createVolume({ id: 7, sizeBytes: MiB })
     const results = await duringCommit(broken, [create(broken.pool), create(other)])

@@ -36,6 +36,7 @@ const NEEDED: Readonly<Record<string, readonly unknown[]>> = {
   commit: [address],
   create: ['none', '', 0, 0],
   createSparse: ['none', 1],
+  createThin: [{ pool, id: 0, committed: true }],
   deactivate: [removal, address, 0, 0, 0],
   deactivateMany: [removal, [{ address, thinId: 0 }], 0, 0, null],
   deleteFile: ['none'],

@@ -18,7 +18,7 @@ await withPool('diagnostics', async pool => {
   await pool.createVolume({ sizeBytes: 64 * MiB, id: 1 }).catch(() => console.log('id 1 is taken'))
 })
 
-for (const call of ['activate', 'snapshot', 'targetMessage']) {
+for (const call of ['activate', 'snapshot', 'createThin']) {
   const { count, refused } = calls.get(call) ?? { count: 0, refused: 0 }
   console.log(`${call}: ${count}, refused ${refused}`)
 }

@@ -31,13 +31,14 @@ export function traceCalls(): () => void {
   }
 }
 
-/** The name of the device that a call is about, where it has one among its arguments. */
+/** Returns the name of the device that a call is about; without one, that of its pool. */
 function deviceOf(args: readonly unknown[]): string | undefined {
-  for (const each of args) {
-    if (typeof each !== 'object' || each === null) continue
+  const objects = args.filter(each => typeof each === 'object' && each !== null)
+  for (const each of objects) {
     // A device is addressed by its name, or by its uuid or number with a label.
     const name = 'name' in each ? each.name : 'label' in each ? each.label : undefined
     if (typeof name === 'string') return name
   }
-  return undefined
+  const request = objects.find(each => 'pool' in each)
+  return request && deviceOf([request.pool])
 }

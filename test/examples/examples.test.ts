@@ -18,7 +18,7 @@ const TELLING: Record<string, RegExp> = {
     /^count: 1000\nsort: line 0999\nvandal: src is gone, here\nbroken: exit 3, no such tool\nlayers left: tree-of-commit-1a2b3c\n$/,
   'database-clone':
     /clone-1: 2000010 cents\nclone-2: 2000020 cents\nclone-3: 2000030 cents\nclone-4: 2000040 cents\nshop-of-monday: 2000000 cents, as before\n$/,
-  diagnostics: /id 1 is taken\nactivate: 2, refused 0\nsnapshot: 1, refused 0\ntargetMessage: 2, refused 1/,
+  diagnostics: /id 1 is taken\nactivate: 2, refused 0\nsnapshot: 1, refused 0\ncreateThin: 2, refused 1/,
   'block-device':
     /read: written past the page cache\nafter a discard: nothing\nafter mkfs: ext4\nheld by: mount.*\n.*nobody could write\ntrimmed: true\ngrown by 32 MiB/,
   errors: /held by .*process of ours[\s\S]*ABORT_ERR \| AbortError[\s\S]*the kernel says: \S+/,
@@ -33,7 +33,7 @@ const TELLING: Record<string, RegExp> = {
   'many-at-once': /activated 64 of 64\nstatus of 64 volumes; 0 map any data yet\n64 deactivated/,
   mount: /original: written to the original\ncopy: changed in the copy/,
   opentelemetry:
-    /^start a sandbox\n  dm-thin readBlocks[^\n]*\n  dm-thin snapshotActive \(opentelemetry-2\)\n  dm-thin deactivate \(opentelemetry-2\)\n  dm-thin targetMessage \(opentelemetry\)\n  dm-thin targetMessage \(opentelemetry\): errno 17, message "create_thin 1" .* exists\n$/,
+    /^start a sandbox\n  dm-thin readBlocks[^\n]*\n  dm-thin snapshotActive \(opentelemetry-2\)\n  dm-thin deactivate \(opentelemetry-2\)\n  dm-thin targetMessage \(opentelemetry\)\n  dm-thin createThin \(opentelemetry\): errno 17, message "create_thin 1" .* exists\n$/,
   'own-target':
     /stripe: 1,[\s\S]*own-target-second \d+:\d+ unstriped\n└─ own-target-striped \d+:\d+ striped\n   ├─ \/dev\/loop\d+ 7:\d+\n   └─ \/dev\/loop\d+ 7:\d+\n/,
   reopen: /brought back with volumes: 7\nfindings: none\nvolume 7 is active/,

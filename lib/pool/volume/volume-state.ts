@@ -105,6 +105,16 @@ export class VolumeState {
     throw new DmThinError('DM_BUSY', text, { device: this.name })
   }
 
+  /**
+   * Resumes the volume's device if it is suspended. The caller holds the lock of the thin id, which whoever suspends the
+   * device holds exclusively: so it was suspended by a process that has ended, or by another program.
+   */
+  async resumeLeft(): Promise<void> {
+    const { flags } = await this.pool.port.deviceStatus(this.address)
+    const { suspended, internalSuspend } = DEVICE_FLAG
+    if ((flags & suspended) !== 0 && (flags & internalSuspend) === 0) await this.pool.port.resume(this.address)
+  }
+
   /** Returns the size for an activation. Throws `DM_SIZE_UNKNOWN`. */
   sizeFor(given?: number): number {
     const size = given ?? this.sizeBytes

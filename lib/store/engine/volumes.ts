@@ -258,6 +258,7 @@ export class Volumes {
   async #discardBlocks(row: NewVolume): Promise<void> {
     const volume = await this.of(row)
     if (!volume.active) return
+    await volume.state.resumeLeft() // a process that was killed while it removed the device leaves it suspended
     const device = await BlockDevice.open(volume.path, { exclusive: true })
     try {
       // Another program may have removed the device before it was open, and its number may have been reused.

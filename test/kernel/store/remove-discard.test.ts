@@ -3,7 +3,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
 import { BlockDevice, MiB } from '../../../lib/entry/index.js'
-import type { CallMessage } from '../../../lib/entry/kernel.js'
+import { type CallMessage, DeviceMapper } from '../../../lib/entry/kernel.js'
 import { useScratch } from '../../helpers/kernel/scratch.js'
 import { thinIdsBy, withStore } from '../../helpers/store/stores.js'
 
@@ -32,5 +32,17 @@ test('the removal of a layer discards its blocks while the thin id is locked', a
     await store.cleanup().finally(() => unsubscribe('tracing:dm-thin:call:start', listen))
     expect(locked).toEqual([true])
     expect(isReadLocked(thin)).toBe(false)
+  })
+})
+
+test('the removal of a layer resumes a device that a killed process left suspended, before it discards its blocks', async () => {
+  await withStore({ discard: true }, async (store, { poolName }) => {
+    await store.prepare('layer', '', { raw: true, sizeBytes: 16 * MiB })
+    const thins = thinIdsBy(poolName)
+    const mapper = await DeviceMapper.open()
+    await mapper.suspend(`${poolName}-${Math.max(...thins)}`, { noflush: true })
+    await store.remove('layer')
+    await store.cleanup()
+    expect(thinIdsBy(poolName)).toHaveLength(thins.length - 1)
   })
 })

@@ -36,7 +36,7 @@ Result<WriteParent> ParentResolver::enter(UniqueFd fd, std::string_view path) {
   return WriteParent{visit_.fd(), visit_.inode()};
 }
 
-Result<UniqueFd> ParentResolver::look(std::string_view path) const {
+Result<UniqueFd> ParentResolver::open(std::string_view path) const {
   const std::string text(path);
   const int fd = open_inside(root_.get(), text.c_str());
   if (fd == -ENOENT || fd == -ENOTDIR) return UniqueFd();
@@ -46,7 +46,7 @@ Result<UniqueFd> ParentResolver::look(std::string_view path) const {
 
 Result<WriteParent> ParentResolver::find(std::string_view path) {
   if (known_ && path == visit_.path()) return WriteParent{visit_.fd(), visit_.inode()};
-  auto fd = TRY(look(path));
+  auto fd = TRY(open(path));
   return fd ? enter(std::move(fd), path) : WriteParent{};
 }
 

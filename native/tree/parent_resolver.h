@@ -41,7 +41,7 @@ class ParentResolver {
   /// directory.
   Result<WriteParent> find(std::string_view path);
   /// Opens the directory of a path, in which nothing is changed; none where there is no such directory.
-  Result<UniqueFd> look(std::string_view path) const;
+  Result<UniqueFd> open(std::string_view path) const;
   /// Forgets the last parent: something was removed or replaced over which a path may have led.
   void forget() { known_ = false; }
   /// Puts back what the last `make` or `find` kept of its directory.

@@ -52,7 +52,7 @@ Result<std::shared_ptr<TreeWriter>> TreeWriter::open(const std::string& path, co
   const auto key = TRY(random_hash_key());
   auto writer = std::shared_ptr<TreeWriter>(new TreeWriter(std::move(root), stat, key, limits));
   // Whether the kernel has what every later step relies on, before anything is written.
-  TRY(writer->parents_.look(""));
+  TRY(writer->parents_.open(""));
   return writer;
 }
 
@@ -215,7 +215,7 @@ Status TreeWriter::hard_link(const WriteRecord& record, Cancel& cancel) {
   const char* from = record.link.data() + (nested ? slash + 1 : 0);
   const auto folder = nested ? record.link.substr(0, slash) : std::string_view();
   const auto parent = TRY(parents_.make(record.parent));
-  auto source = TRY(folder == record.parent ? Result<UniqueFd>(UniqueFd()) : parents_.look(folder));
+  auto source = TRY(folder == record.parent ? Result<UniqueFd>(UniqueFd()) : parents_.open(folder));
   const int held = folder == record.parent ? parent.fd : source.get();
   if (held < 0) return failed("link", ENOENT, path, std::string(record.link));
   const char* name = record.name.data();

@@ -50,3 +50,14 @@ test('both builds take their flags from one file', () => {
   for (const flag of own ?? []) expect(read('CMakeLists.txt')).toContain(flag.slice(1, -1))
   expect(own).toEqual(['"-fcf-protection"'])
 })
+
+test('no statement drops a lock or a descriptor that a call returns', () => {
+  const owning = /Result<(?:std::optional<)?(?:UniqueFd|ThinLock|ThinLockFile|Control)>?> (\w+)\(/g
+  const sources = folders.flatMap(folder =>
+    readdirSync(path.join(repository, 'native', folder)).map(name => `native/${folder}/${name}`),
+  )
+  const names = new Set(sources.flatMap(file => [...read(file).matchAll(owning)].map(([, name]) => name!)))
+  expect(names).toContain('lock_thin')
+  const dropping = new RegExp(`^\\s*TRY\\((?:${[...names].join('|')})\\(.*$`, 'gm')
+  expect(sources.flatMap(file => read(file).match(dropping) ?? [])).toEqual([])
+})
